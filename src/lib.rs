@@ -1,0 +1,16 @@
+//! metron-sim plays how GPUs serve large language models, iteration by iteration, and explains
+//! why a user's text stalled.
+
+pub mod catalog;
+pub mod cli;
+pub mod cost;
+pub mod kv;
+pub mod metrics;
+pub mod report;
+pub mod request;
+pub mod scenario;
+pub mod scheduler;
+pub mod sim;
+pub mod time;
+pub mod trace;
+pub mod workload;

@@ -1,0 +1,3 @@
+//! The `metron-sim` binary: parse arguments, run the command, turn an error into an exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Fluidity and the conventional latency metrics, for simulated and measured traces alike.

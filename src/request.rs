@@ -1,0 +1,38 @@
+//! What a client sends: the unit of work that flows from the workload to the engine.
+
+use crate::time::Time;
+
+/// A request's index in the order of arrival; its row in every table of a run.
+pub type RequestId = u32;
+
+/// One request as the workload draws it.
+///
+/// `output_tokens` is the truth that only the engine knows. A policy is given
+/// [`RequestView`](crate::scheduler::RequestView), which has no such field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// When it reaches the router.
+    pub arrival: Time,
+    /// Prompt length, at least 1.
+    pub prompt_tokens: u32,
+    /// True answer length, at least 1. Never shown to a policy.
+    pub output_tokens: u32,
+    /// The longest answer that the client declares; at least `output_tokens`.
+    pub max_tokens: u32,
+    /// Lower is more urgent (vLLM's meaning); ties go by arrival.
+    pub priority: i32,
+    /// Index into the workload's class names.
+    pub class: u16,
+    /// Where the prompt's content ids stand in [`Workload::block_ids`](crate::workload::Workload).
+    pub blocks: BlockIds,
+}
+
+/// A stretch of the workload's table of content ids: equal ids mean equal prompt prefixes.
+/// Ids are chained, so an id stands for its block and everything before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockIds {
+    /// Index of the first id.
+    pub start: u32,
+    /// How many ids.
+    pub len: u32,
+}

@@ -1,0 +1,152 @@
+//! A scenario with every name looked up, every default filled in and every unit settled.
+
+use std::sync::Arc;
+
+use crate::cost::CostModel;
+use crate::scheduler::SchedulerConfig;
+use crate::time::Span;
+use crate::workload::WorkloadSpec;
+
+/// All that a run needs. Made by resolving a scenario file; a library user may fill one by hand.
+#[derive(Clone)]
+pub struct Experiment {
+    /// The scenario's name.
+    pub name: String,
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Identical replicas behind the router.
+    pub replicas: u32,
+    /// How requests are spread over them.
+    pub router: Router,
+    /// Prices iterations; shared by all schedulers.
+    pub cost: Arc<dyn CostModel>,
+    /// Engine limits shared by all schedulers.
+    pub engine: EngineLimits,
+    /// One run each, on the same requests.
+    pub schedulers: Vec<SchedulerRun>,
+    /// The requests.
+    pub workload: WorkloadSpec,
+    /// Deadlines and bounds.
+    pub slo: Slo,
+    /// Observation ends here; otherwise the run drains.
+    pub horizon: Option<Span>,
+    /// Requests outside are left out of the results, by arrival time.
+    pub measure: Measure,
+}
+
+/// How requests are spread over replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Router {
+    /// Request i goes to replica i mod n.
+    RoundRobin,
+}
+
+/// Limits of one replica's engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineLimits {
+    /// Tokens in a KV block.
+    pub kv_block_tokens: u32,
+    /// The engine's `num_gpu_blocks`.
+    pub kv_blocks: u32,
+    /// Longest prompt plus output.
+    pub max_model_len: u32,
+    /// Whether full blocks are kept and found again by content.
+    pub prefix_caching: bool,
+    /// Whether the profile plans a step while the one before runs (for policies that can).
+    pub async_scheduling: bool,
+}
+
+/// One scheduler to run.
+#[derive(Clone, Debug)]
+pub struct SchedulerRun {
+    /// Its registered name, such as `sarathi`.
+    pub name: String,
+    /// Name and the parameters that were given, such as `sarathi(chunk_size=512)`.
+    pub label: String,
+    /// Its parameters.
+    pub config: SchedulerConfig,
+}
+
+/// The promise to users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slo {
+    /// Deadline of the first token.
+    pub ttft: TtftDeadline,
+    /// Deadline of each later token.
+    pub tbt: Span,
+    /// A request is fluid when its fluidity-index reaches this.
+    pub fluid_index: f64,
+    /// The share of requests that must be fluid.
+    pub fluid_share: f64,
+    /// Terms besides fluidity.
+    pub bounds: Vec<Bound>,
+}
+
+/// Deadline of the first token, `D_p`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TtftDeadline {
+    /// The same for every request.
+    Fixed(Span),
+    /// The time of an unchunked, uncached prefill on an idle replica, plus slack. `of` names the
+    /// scheduler whose own curve is asked for instead of the scenario's common one.
+    PrefillCurvePlus {
+        /// Slack for scheduling.
+        slack: Span,
+        /// A scheduler of the scenario.
+        of: Option<String>,
+    },
+}
+
+/// An upper bound on one statistic of a latency, such as P99 TBT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// Which latency.
+    pub metric: BoundMetric,
+    /// Which statistic of it.
+    pub stat: Stat,
+    /// The most it may be.
+    pub at_most: Span,
+}
+
+/// Latencies that a bound can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoundMetric {
+    /// Time to first token.
+    Ttft,
+    /// Time between tokens, pooled.
+    Tbt,
+    /// Time per output token, a request's mean.
+    Tpot,
+    /// End to end.
+    E2e,
+}
+
+/// Statistics of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stat {
+    /// Mean.
+    Mean,
+    /// Smallest.
+    Min,
+    /// Median.
+    P50,
+    /// 90th percentile.
+    P90,
+    /// 95th percentile.
+    P95,
+    /// 99th percentile.
+    P99,
+    /// 99.9th percentile.
+    P999,
+    /// Largest.
+    Max,
+}
+
+/// Which requests the results are about, by arrival time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Leave out requests that arrive this soon after the first.
+    pub skip_first: Span,
+    /// Leave out requests that arrive this close to the last.
+    pub skip_last: Span,
+}

@@ -1,0 +1,106 @@
+//! The token trace in memory: tokens are implied, not stored.
+//!
+//! All requests that decode in one iteration get their token at the same instant, the end of that
+//! iteration. So a request's tokens are its first token plus *runs* of consecutive entries of a
+//! shared column of times. For a simulated trace a column holds the *beats* of one lane (the
+//! iterations in which its decode set advances); for a measured trace one column holds every
+//! request's later tokens one request after another, and each request has one run. The metric
+//! engine sees no difference.
+
+use crate::time::Time;
+
+/// Marks the end of a chain of runs.
+pub const NO_RUN: u32 = u32::MAX;
+
+/// Token times of many requests, simulated or measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenTrace {
+    /// Emission times that runs point into. Within any run the times never decrease.
+    pub columns: Vec<Vec<Time>>,
+    /// One row a request, in order of arrival (file order for a measured trace).
+    pub requests: Vec<RequestRow>,
+    /// Runs after a request's first one, linked by [`Run::next`].
+    pub more_runs: Vec<Run>,
+    /// When observation ended: an unfinished request is judged up to here.
+    pub end: Time,
+}
+
+/// Everything that is kept of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    /// When it was sent.
+    pub arrival: Time,
+    /// When any of its tokens was first in a running batch; [`Time::NEVER`] if never or unknown.
+    pub scheduled: Time,
+    /// Emission of the first token; [`Time::NEVER`] while there is none.
+    pub first_token: Time,
+    /// The later tokens: the first run, of length 0 when there is none.
+    pub run: Run,
+    /// Prompt length in tokens.
+    pub prompt_tokens: u32,
+    /// Output tokens emitted so far, the first one and all runs together.
+    pub tokens: u32,
+    /// Prompt tokens found in the prefix cache at the first admission.
+    pub hit_tokens: u32,
+    /// How often it was preempted.
+    pub preemptions: u32,
+    /// The replica that served it.
+    pub replica: u32,
+    /// Index of its class.
+    pub class: u16,
+    /// How it ended.
+    pub status: Status,
+}
+
+/// Tokens emitted at `columns[column][first .. first + len]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Index of the column.
+    pub column: u32,
+    /// Index of the first entry.
+    pub first: u32,
+    /// Number of entries.
+    pub len: u32,
+    /// Index in [`TokenTrace::more_runs`] of the run after this one, or [`NO_RUN`].
+    pub next: u32,
+}
+
+impl Run {
+    /// No tokens after the first.
+    pub const EMPTY: Run = Run { column: 0, first: 0, len: 0, next: NO_RUN };
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// All of its tokens were emitted.
+    Completed,
+    /// Observation ended first.
+    Unfinished,
+    /// No replica could ever hold it, or a policy dropped it; tokens already sent stay sent.
+    Rejected,
+}
+
+impl TokenTrace {
+    /// The later tokens of a request as slices of times, in order; all but the first token.
+    pub fn runs<'a>(&'a self, row: &RequestRow) -> impl Iterator<Item = Run> + 'a {
+        let mut next = Some(row.run);
+        std::iter::from_fn(move || {
+            let run = next?;
+            next = (run.next != NO_RUN).then(|| self.more_runs[run.next as usize]);
+            Some(run)
+        })
+        .filter(|run| run.len > 0)
+    }
+
+    /// The times that a run points to.
+    pub fn times(&self, run: Run) -> &[Time] {
+        &self.columns[run.column as usize][run.first as usize..(run.first + run.len) as usize]
+    }
+
+    /// Every token's emission time, expanded; for writers and for the slow reference.
+    pub fn token_times<'a>(&'a self, row: &RequestRow) -> impl Iterator<Item = Time> + 'a {
+        let first = (row.first_token != Time::NEVER).then_some(row.first_token);
+        first.into_iter().chain(self.runs(row).flat_map(|run| self.times(run).iter().copied()))
+    }
+}
