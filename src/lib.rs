@@ -6,6 +6,7 @@ pub mod cli;
 pub mod cost;
 pub mod kv;
 pub mod metrics;
+pub mod replica;
 pub mod report;
 pub mod request;
 pub mod scenario;
