@@ -140,11 +140,23 @@ impl Mistake {
                     None => problem,
                 })
             }
-            What::Expected(expected) => Some(
-                Problem::new(path, span, format!("expected {expected}, found {}", place.found))
-                    .label(format!("expected {expected}")),
-            ),
+            What::Expected(expected) => {
+                let message = format!("expected {expected}, found {}", place.found);
+                let problem =
+                    Problem::new(path, span, message).label(format!("expected {expected}"));
+                let number = place.found.strip_prefix("the number ");
+                Some(match number.filter(|_| expected.starts_with("a distribution")) {
+                    Some(n) => problem.help(format!("did you mean `{{fixed: {n}}}`?")),
+                    None => problem,
+                })
+            }
             What::MissingField(_) if place.incomplete => None,
+            // Of an enum: no choice at all.
+            What::MissingField("") => Some(Problem::new(
+                path,
+                span,
+                format!("expected a {}, found none", choice_kind("name", &place.path)),
+            )),
             What::MissingField(name) => Some(
                 Problem::new(
                     place.path.key(name).to_string(),
@@ -245,7 +257,6 @@ fn plain_words(expected: &str) -> String {
         "a boolean" | "bool" => "`true` or `false`",
         "a sequence" => "a list",
         other if other.starts_with("struct ") => "a map",
-        other if other.starts_with("a map") => "a map",
         other if other.contains("enum ") => "a name, or a map with one name",
         other => other,
     };
@@ -308,20 +319,32 @@ impl<'de, 's> Decoder<'de, 's> {
         }
     }
 
+    /// A value that chooses nothing where one of `variants` is due.
+    fn no_choice(&self, kind: &str, variants: &'static [&'static str]) -> Mistake {
+        let found = self.node.describe();
+        let help = match found.strip_prefix("the number ") {
+            Some(n) if variants.contains(&"fixed") => format!("did you mean `{{fixed: {n}}}`?"),
+            _ => advice("", variants.iter().copied()),
+        };
+        let article = if kind.starts_with('a') { "an" } else { "a" };
+        Mistake::of(What::Said(format!("expected {article} {kind}, found {found}\nhelp: {help}")))
+    }
+
     /// Reports the keys that no field has, and hides them.
-    fn check_keys(&self, entries: &[Entry], fields: &'static [&'static str]) {
+    fn check_keys(&self, entries: &[Entry], fields: &'static [&'static str], kind: &str) {
         for entry in entries {
             if fields.contains(&entry.key.as_str()) {
                 continue;
             }
             let path = self.path.key(&entry.key);
-            if self.state.cut.borrow_mut().insert(path.clone()) {
+            let new = self.state.cut.borrow_mut().insert(path.clone());
+            if new && self.state.problems.borrow().len() < MISTAKES_MAX {
                 let problem = Problem::new(
                     path.to_string(),
                     Some(entry.key_span),
-                    format!("unknown key `{}`", entry.key.escape_debug()),
+                    format!("unknown {kind} `{}`", entry.key.escape_debug()),
                 )
-                .label("unknown key")
+                .label(format!("unknown {kind}"))
                 .help(advice(&entry.key, fields.iter().copied()));
                 self.state.problems.borrow_mut().push(problem);
             }
@@ -392,12 +415,14 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
     ) -> Result<V::Value, Mistake> {
         match &self.node.value {
             Value::Map(entries) => {
-                self.check_keys(entries, fields);
+                self.check_keys(entries, fields, "key");
                 visitor.visit_map(Fields::of(&self)).map_err(|e| e.at(&self))
             }
             // A key whose lines are all commented out is a map with nothing in it.
             Value::Null => visitor.visit_map(Fields::none(&self)).map_err(|e| e.at(&self)),
-            _ => self.visit(visitor),
+            // Serde would take a list for a struct, its elements in order.
+            _ => Err(de::Error::invalid_type(Unexpected::Other("no map"), &visitor))
+                .map_err(|e: Mistake| e.at(&self)),
         }
     }
 
@@ -407,12 +432,13 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Mistake> {
+        let kind = choice_kind("name", &self.path);
         let result = match &self.node.value {
             Value::Text(name) => {
                 visitor.visit_enum(Variant { decoder: &self, name, content: None })
             }
             Value::Map(entries) => {
-                self.check_keys(entries, variants);
+                self.check_keys(entries, variants, kind);
                 let mut known =
                     entries.iter().filter(|e| !self.state.is_cut(&self.path.key(&e.key)));
                 match (known.next(), known.next()) {
@@ -424,24 +450,15 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
                     (Some(first), Some(second)) => {
                         let help = format!("keep one of `{}` and `{}`", first.key, second.key);
                         Err(Mistake::of(What::Said(format!(
-                            "expected one choice, found both `{}` and `{}`\nhelp: {help}",
+                            "expected one {kind}, found both `{}` and `{}`\nhelp: {help}",
                             first.key, second.key
                         ))))
                     }
-                    (None, _) if entries.is_empty() => {
-                        let help = advice("", variants.iter().copied());
-                        Err(Mistake::of(What::Said(format!(
-                            "expected a choice, found an empty map\nhelp: {help}"
-                        ))))
-                    }
+                    (None, _) if entries.is_empty() => Err(self.no_choice(kind, variants)),
                     (None, _) => Err(Mistake::of(What::MissingField(""))),
                 }
             }
-            _ => Err(Mistake::of(What::Said(format!(
-                "expected a choice, found {}\nhelp: {}",
-                self.node.describe(),
-                advice("", variants.iter().copied())
-            )))),
+            _ => Err(self.no_choice(kind, variants)),
         };
         result.map_err(|e| e.at(&self))
     }

@@ -289,6 +289,28 @@ impl<'a> Builder<'a> {
                 "expected `- ` at this indentation".to_owned(),
                 Some("elements of one list begin in the same column"),
             ),
+            ErrorKind::MappingValueNotAllowed => (
+                "a `key:` where a value goes on".to_owned(),
+                Some("check this line's indentation, and that the line above is complete"),
+            ),
+            ErrorKind::SimpleKeyExpected => (
+                "expected `key: value`".to_owned(),
+                Some("a key is followed by a colon and a space"),
+            ),
+            ErrorKind::InvalidQuotedScalarIndent => (
+                "a quoted text goes on at the wrong indentation".to_owned(),
+                Some("is its closing quote missing?"),
+            ),
+            ErrorKind::ExpectedFlowMappingSeparator
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofImplicitFlowMapping => (
+                "expected `,` or `}`".to_owned(),
+                Some("is a closing brace missing on this line or above?"),
+            ),
+            ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => (
+                "expected `,` or `]`".to_owned(),
+                Some("is a closing bracket missing on this line or above?"),
+            ),
             ErrorKind::UnknownAnchor => {
                 ("this alias refers to no anchor before it".to_owned(), None)
             }

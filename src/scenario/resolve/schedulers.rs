@@ -21,7 +21,7 @@ pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(St
     if entries.is_empty() {
         let help = advice("", SchedulerConfig::NAMES.iter().copied());
         let message = "expected at least one scheduler, found an empty list";
-        check.missing(&path, &[], message, &help);
+        check.nothing_in(&path, &[], message, &help);
     }
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut all = Vec::new();
