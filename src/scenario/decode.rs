@@ -15,6 +15,7 @@ use serde::de::{
 
 use super::error::Problem;
 use super::node::{Entry, Node, Path, Step, Value};
+use super::places::belongs;
 use super::source::Span;
 use super::suggest::advice;
 
@@ -144,9 +145,8 @@ impl Mistake {
                 let message = format!("expected {expected}, found {}", place.found);
                 let problem =
                     Problem::new(path, span, message).label(format!("expected {expected}"));
-                let number = place.found.strip_prefix("the number ");
-                Some(match number.filter(|_| expected.starts_with("a distribution")) {
-                    Some(n) => problem.help(format!("did you mean `{{fixed: {n}}}`?")),
+                Some(match expectation_help(&expected, &place.found) {
+                    Some(help) => problem.help(help),
                     None => problem,
                 })
             }
@@ -225,6 +225,31 @@ impl de::Error for Mistake {
 
     fn duplicate_field(field: &'static str) -> Mistake {
         Mistake::of(What::DoubledField(field))
+    }
+}
+
+/// What to write, where what was found shows what was meant.
+fn expectation_help(expected: &str, found: &str) -> Option<String> {
+    let number = found.strip_prefix("the number ");
+    let text = found.strip_prefix("the text `").and_then(|t| t.strip_suffix('`'));
+    let is_number = |text: &str| text.parse::<f64>().is_ok();
+    match (number, text) {
+        (Some(n), _) if expected.starts_with("a distribution") => {
+            Some(format!("did you mean `{{fixed: {n}}}`?"))
+        }
+        (Some(n), _) if expected == "text" => Some(format!("put it in quotes: `\"{n}\"`")),
+        (_, Some(t)) if expected.contains("number") && is_number(t) => {
+            Some(format!("write it without quotes: `{t}`"))
+        }
+        (_, Some(t)) if expected == "a number" => {
+            let percent = t.strip_suffix('%').and_then(|p| p.trim().parse::<f64>().ok());
+            percent.map(|p| format!("{p} % is `{}`", p / 100.0))
+        }
+        (_, Some(t)) if expected == "a list" => Some(format!("did you mean `[{t}]`?")),
+        _ if expected == "a list" && found == "a map" => {
+            Some("each element of a list begins with `- `".to_owned())
+        }
+        _ => None,
     }
 }
 
@@ -319,6 +344,13 @@ impl<'de, 's> Decoder<'de, 's> {
         }
     }
 
+    fn key_advice(&self, key: &str, fields: &'static [&'static str], kind: &str) -> String {
+        match belongs(key, &self.path) {
+            Some(place) if kind == "key" => format!("it belongs at `{place}`"),
+            _ => advice(key, fields.iter().copied()),
+        }
+    }
+
     /// A value that chooses nothing where one of `variants` is due.
     fn no_choice(&self, kind: &str, variants: &'static [&'static str]) -> Mistake {
         let found = self.node.describe();
@@ -345,7 +377,7 @@ impl<'de, 's> Decoder<'de, 's> {
                     format!("unknown {kind} `{}`", entry.key.escape_debug()),
                 )
                 .label(format!("unknown {kind}"))
-                .help(advice(&entry.key, fields.iter().copied()));
+                .help(self.key_advice(&entry.key, fields, kind));
                 self.state.problems.borrow_mut().push(problem);
             }
         }

@@ -7,6 +7,7 @@ mod load;
 mod node;
 mod overrides;
 mod parse;
+mod places;
 pub mod raw;
 mod resolve;
 mod schema;

@@ -130,9 +130,21 @@ impl<'a> Builder<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                let value =
-                    if plain { resolve_plain(&text) } else { Value::Text(text.into_owned()) };
+                let value = match tag.as_deref().map(|t| (t.core_suffix(), t)) {
+                    None if style == ScalarStyle::Plain => resolve_plain(&text),
+                    None | Some((Some("str"), _)) => Value::Text(text.into_owned()),
+                    Some((Some(_), _)) => resolve_plain(&text),
+                    Some((None, tag)) => {
+                        let tag = format!("{}{}", tag.original_handle(), tag.suffix());
+                        return Err(Problem::new(
+                            path.to_string(),
+                            Some(span),
+                            format!("the tag `{}` means nothing here", tag.escape_debug()),
+                        )
+                        .help("remove it; a text that begins with `!` needs quotes")
+                        .into());
+                    }
+                };
                 (value, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {

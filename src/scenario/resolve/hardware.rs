@@ -279,7 +279,10 @@ fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>
                 path if path.starts_with("all_reduce") => "interconnect",
                 other => other.split('.').next().unwrap_or(other),
             };
-            let message = format!("{} {}", invalid.path, invalid.problem);
+            let message = match key == invalid.path {
+                true => invalid.problem,
+                false => format!("{} {}", invalid.path, invalid.problem),
+            };
             check.report(&path.key(key), message, "");
             None
         }

@@ -73,7 +73,11 @@ pub fn runs(
             let found = entry.config.parameters();
             let found =
                 found.get(problem.parameter).map_or("nothing".to_owned(), ToString::to_string);
-            check.expected(&path, &problem.expected, found);
+            let expected = match problem.expected.starts_with("from ") {
+                true => format!("a number {}", problem.expected),
+                false => problem.expected,
+            };
+            check.expected(&path, &expected, found);
         }
         runs.push(SchedulerRun { name, label, config: entry.config.clone() });
     }
