@@ -1,0 +1,80 @@
+//! The seam between a workload and the simulator: requests in the order in which they arrive.
+
+use crate::request::{Request, RequestId};
+use crate::time::Time;
+
+use super::Workload;
+
+/// Requests as the simulator takes them, one by one. The k-th request taken has id k.
+///
+/// An open workload knows them all beforehand ([`Workload::arriving`]); a closed loop makes the
+/// next ones out of the answers ([`ClosedLoop`](super::ClosedLoop)). Nothing here allocates per
+/// request beyond the amortised growth of one table.
+pub trait Arriving {
+    /// When the next request arrives; `None` when no more will, unless a
+    /// [`finished`](Self::finished) brings some.
+    fn next_arrival(&self) -> Option<Time>;
+
+    /// The request that [`next_arrival`](Self::next_arrival) told of. Requests that arrive at one
+    /// instant keep their order.
+    ///
+    /// # Panics
+    /// When there is none.
+    fn take(&mut self) -> Request;
+
+    /// Tells that `request` came to its end at `at`, the instant of its last token or of its
+    /// rejection. Call it once for each request, before asking for arrivals after `at`.
+    fn finished(&mut self, request: RequestId, at: Time);
+
+    /// The table of content ids that requests point into.
+    fn block_ids(&self) -> &[u64];
+
+    /// Tokens that one content id stands for.
+    fn block_tokens(&self) -> u32;
+
+    /// Class names; at least one.
+    fn classes(&self) -> &[String];
+}
+
+/// A cursor over the requests of a workload.
+#[derive(Clone, Debug)]
+pub struct OpenArrivals<'a> {
+    workload: &'a Workload,
+    next: usize,
+}
+
+impl Workload {
+    /// Its requests from the first on.
+    pub fn arriving(&self) -> OpenArrivals<'_> {
+        OpenArrivals { workload: self, next: 0 }
+    }
+}
+
+impl Arriving for OpenArrivals<'_> {
+    #[inline]
+    fn next_arrival(&self) -> Option<Time> {
+        self.workload.requests.get(self.next).map(|request| request.arrival)
+    }
+
+    #[inline]
+    fn take(&mut self) -> Request {
+        let request = self.workload.requests[self.next];
+        self.next += 1;
+        request
+    }
+
+    #[inline]
+    fn finished(&mut self, _request: RequestId, _at: Time) {}
+
+    fn block_ids(&self) -> &[u64] {
+        &self.workload.block_ids
+    }
+
+    fn block_tokens(&self) -> u32 {
+        self.workload.block_tokens
+    }
+
+    fn classes(&self) -> &[String] {
+        &self.workload.classes
+    }
+}
