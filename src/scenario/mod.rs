@@ -1,5 +1,21 @@
 //! Scenario files: the YAML schema, its errors, and resolution to an [`Experiment`].
 
+mod decode;
+mod error;
 mod experiment;
+mod load;
+mod node;
+mod overrides;
+mod parse;
+pub mod raw;
+mod resolve;
+mod schema;
+mod source;
+mod suggest;
 
+pub use error::{Problem, Report, ScenarioError};
 pub use experiment::*;
+pub use load::{Document, load};
+pub use resolve::Resolved;
+pub use schema::json_schema;
+pub use source::{Source, Sources, Span};
