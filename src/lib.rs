@@ -15,4 +15,5 @@ pub mod scheduler;
 pub mod sim;
 pub mod time;
 pub mod trace;
+pub mod units;
 pub mod workload;

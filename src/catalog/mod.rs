@@ -1,1 +1,192 @@
 //! What is known by name: GPUs, models and engine profiles, as data files.
+//!
+//! A built-in entry is a YAML file under `data/`; a user's own file has the same keys. To add a
+//! GPU, a model or a profile, add a file.
+
+mod check;
+mod gpu;
+mod hf;
+mod model;
+mod profile;
+
+use std::fmt;
+
+use include_dir::{Dir, include_dir};
+use serde::de::DeserializeOwned;
+
+pub use check::InvalidFigure;
+pub use gpu::*;
+pub use hf::HfConfigError;
+pub use model::*;
+pub use profile::*;
+
+static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/catalog/data");
+
+/// The kinds of things that have names here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// GPUs.
+    Gpu,
+    /// Models.
+    Model,
+    /// Engine profiles.
+    Profile,
+}
+
+/// One line of `metron-sim list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name that a scenario gives.
+    pub name: String,
+    /// What it is.
+    pub description: String,
+}
+
+/// A name that is not in the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {kind} `{given}`{}; known: {}", did_you_mean(.nearest.as_deref()), .valid.join(", "))]
+pub struct UnknownName {
+    /// What was looked for.
+    pub kind: Kind,
+    /// The name that was given.
+    pub given: String,
+    /// The nearest name, where one is near.
+    pub nearest: Option<String>,
+    /// All names, sorted.
+    pub valid: Vec<String>,
+}
+
+/// A catalog file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Not YAML, or not with these keys.
+    #[error(transparent)]
+    Syntax(#[from] serde_saphyr::Error),
+    /// A figure out of range.
+    #[error(transparent)]
+    Figure(#[from] InvalidFigure),
+}
+
+/// The GPU of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn gpu(name: &str) -> Result<Gpu, UnknownName> {
+    look_up(Kind::Gpu, name)
+}
+
+/// The model of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn model(name: &str) -> Result<Model, UnknownName> {
+    look_up(Kind::Model, name)
+}
+
+/// The engine profile of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn profile(name: &str) -> Result<EngineProfile, UnknownName> {
+    look_up(Kind::Profile, name)
+}
+
+/// All entries of a kind, by name.
+pub fn list(kind: Kind) -> Vec<Entry> {
+    let describe = |name: &str| match kind {
+        Kind::Gpu => built_in::<Gpu>(kind, name).map(|g| g.description),
+        Kind::Model => built_in::<Model>(kind, name).map(|m| m.description),
+        Kind::Profile => built_in::<EngineProfile>(kind, name).map(|p| p.description),
+    };
+    names(kind)
+        .into_iter()
+        .map(|name| {
+            let description = describe(&name).unwrap_or_default();
+            Entry { name, description }
+        })
+        .collect()
+}
+
+/// All names of a kind, sorted.
+pub fn names(kind: Kind) -> Vec<String> {
+    let dir = DATA.get_dir(kind.folder()).expect("the catalog has a folder for each kind");
+    let mut names: Vec<String> = dir
+        .files()
+        .filter(|f| f.path().extension().is_some_and(|e| e == "yaml"))
+        .filter_map(|f| Some(f.path().file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort_unstable();
+    names
+}
+
+macro_rules! from_yaml {
+    ($type:ty) => {
+        impl $type {
+            /// Reads a catalog file of a user's own and checks its figures.
+            ///
+            /// # Errors
+            /// With line and column when it is not YAML or has other keys; with the key's path
+            /// when a figure is out of range.
+            pub fn from_yaml(text: &str) -> Result<Self, FileError> {
+                let entry: Self = serde_saphyr::from_str(text)?;
+                entry.validate()?;
+                Ok(entry)
+            }
+        }
+    };
+}
+
+from_yaml!(Gpu);
+from_yaml!(Model);
+from_yaml!(EngineProfile);
+
+fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName> {
+    built_in(kind, name).ok_or_else(|| {
+        let valid = names(kind);
+        let nearest = nearest(name, &valid).map(str::to_owned);
+        UnknownName { kind, given: name.to_owned(), nearest, valid }
+    })
+}
+
+fn built_in<T: DeserializeOwned>(kind: Kind, name: &str) -> Option<T> {
+    // Compared with the list, not joined to a path: a name is never a path.
+    let known = names(kind).into_iter().find(|n| n == name)?;
+    let file = DATA.get_file(format!("{}/{known}.yaml", kind.folder()))?;
+    let text = file.contents_utf8().expect("catalog files are UTF-8");
+    Some(serde_saphyr::from_str(text).expect("a test reads every catalog file"))
+}
+
+/// The name in `valid` nearest to `given`, if near enough to have been meant.
+fn nearest<'a>(given: &str, valid: &'a [String]) -> Option<&'a str> {
+    let given = given.to_lowercase();
+    valid
+        .iter()
+        .map(|name| (strsim::jaro_winkler(&given, name), name.as_str()))
+        .filter(|&(likeness, _)| likeness >= 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Kind::Gpu => "gpus",
+            Kind::Model => "models",
+            Kind::Profile => "profiles",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Gpu => "GPU",
+            Kind::Model => "model",
+            Kind::Profile => "engine profile",
+        })
+    }
+}

@@ -1,6 +1,21 @@
 //! Cost models: from a batch's shape to the time that one iteration takes.
 
+mod capacity;
+mod error;
+mod fixed;
+mod roofline;
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::time::Span;
+
+pub use capacity::*;
+pub use error::CostError;
+pub use fixed::FixedCost;
+pub use roofline::Roofline;
 
 /// One prefill chunk of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,4 +70,52 @@ pub trait CostModel: Send + Sync {
 
     /// The same time taken apart.
     fn parts(&self, shape: &BatchShape<'_>) -> Parts;
+}
+
+/// Number type of weights and matrix products. KV, attention and the output head stay in 16 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// bfloat16.
+    #[default]
+    Bf16,
+    /// float16; costs what bf16 costs.
+    Fp16,
+    /// 8-bit floating point weights and activations in the layers.
+    Fp8,
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::Bf16 => "bf16",
+            Dtype::Fp16 => "fp16",
+            Dtype::Fp8 => "fp8",
+        })
+    }
+}
+
+/// How one replica is spread over GPUs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Parallelism {
+    /// Tensor-parallel ranks.
+    pub tensor: u32,
+    /// Pipeline stages.
+    pub pipeline: u32,
+}
+
+impl Default for Parallelism {
+    fn default() -> Parallelism {
+        Parallelism { tensor: 1, pipeline: 1 }
+    }
+}
+
+/// Time of an unchunked, uncached prefill of `prompt_tokens` alone on an idle replica, with
+/// nothing of it overlapped: a point of the TTFT prefill curve.
+pub fn prefill_time(cost: &dyn CostModel, prompt_tokens: u32) -> Span {
+    let chunk = Chunk { context: 0, tokens: prompt_tokens.max(1) };
+    let alone = BatchShape { chunks: &[chunk], decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+    let time = cost.time(&alone);
+    time.gpu + time.host
 }

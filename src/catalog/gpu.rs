@@ -1,0 +1,360 @@
+//! A GPU: what it is, and the constants that price work on it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{InvalidFigure, at_least_zero, positive};
+
+/// A GPU's figures. A user's own file has the same keys as the built-in ones.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gpu {
+    /// Catalog name, such as `h100-sxm`.
+    pub name: String,
+    /// One line for `metron-sim list gpus`.
+    pub description: String,
+    /// Device memory, bytes.
+    pub memory_bytes: u64,
+    /// The maker's figures, for reports; nothing is priced by them.
+    pub peak: Peak,
+    /// Matrix products in bf16 and fp16.
+    pub gemm_bf16: Gemm,
+    /// Matrix products in fp8, where they were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemm_fp8: Option<Gemm>,
+    /// Grouped matrix products of mixture-of-experts layers in bf16; `gemm_bf16` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemm_experts: Option<Gemm>,
+    /// Norms, activations, rotary embedding.
+    pub elementwise: Elementwise,
+    /// Attention of a batch in which every request decodes.
+    pub decode_attention: DecodeAttention,
+    /// Attention of a batch with prefill chunks.
+    pub prefill_attention: PrefillAttention,
+    /// Picking the next token.
+    pub sampler: Sampler,
+    /// All-reduce by number of GPUs, ascending. Empty: one GPU only.
+    #[serde(default)]
+    pub all_reduce: Vec<AllReduce>,
+    /// Money, US dollars per GPU and hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_usd_per_hour: Option<f64>,
+    /// Power, when measured or stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<Power>,
+    /// Where each group of constants comes from, and how well it fits.
+    pub source: GpuSource,
+}
+
+/// Peak figures as the maker states them, without sparsity.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Peak {
+    /// bf16 on tensor cores, TFLOP/s.
+    pub bf16_tflops: f64,
+    /// fp8 on tensor cores, TFLOP/s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fp8_tflops: Option<f64>,
+    /// Device memory, GB/s (10^9 bytes).
+    pub memory_gb_per_s: f64,
+}
+
+/// A smooth roofline for matrix products:
+/// `t0 + [(2MNK/F)^p + (bytes (1 + kappa min(M,64)/64) / BW)^p]^(1/p)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gemm {
+    /// Effective compute `F`, TFLOP/s.
+    pub tflops: f64,
+    /// Effective memory bandwidth `BW`, GB/s.
+    pub memory_gb_per_s: f64,
+    /// Launch time `t0`, microseconds.
+    pub launch_us: f64,
+    /// Sharpness of the knee `p`; the larger, the closer to the maximum of both.
+    pub knee: f64,
+    /// `kappa`: by how much the bandwidth term grows from few rows to 64.
+    pub row_penalty: f64,
+}
+
+/// Elementwise kernels: a fixed time each, and a bandwidth for their bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Elementwise {
+    /// A kernel's fixed time `e0`, microseconds.
+    pub kernel_us: f64,
+    /// Effective bandwidth `BWe`, GB/s. Above the memory's: the data is often still in cache.
+    pub memory_gb_per_s: f64,
+}
+
+/// Decode-only attention of a layer: `a0 + as n q/32 + U/BWa + tr (1 - exp(-U/b0))`, with `n`
+/// decodes, `q` query heads a rank and `U` bytes of K and V read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecodeAttention {
+    /// Fixed time `a0`, microseconds.
+    pub launch_us: f64,
+    /// Time per sequence with 32 query heads, `as`, microseconds.
+    pub sequence_us: f64,
+    /// Effective bandwidth `BWa`, GB/s.
+    pub memory_gb_per_s: f64,
+    /// What is lost before the memory system is saturated, `tr`, microseconds.
+    pub ramp_us: f64,
+    /// How many megabytes saturate it, `b0`, 10^6 bytes.
+    pub ramp_mb: f64,
+}
+
+/// Attention of a batch with prefill chunks, by the kernel that computes it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kernel", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PrefillAttention {
+    /// FlashAttention-2: decodes in a prefill batch run in the prefill kernel, which reads the
+    /// same K and V once per query head of a group.
+    FlashAttention2(FlashAttention2),
+    /// FlashAttention-3: decodes cost what they cost alone.
+    FlashAttention3(FlashAttention3),
+}
+
+/// `m0 + [W^pm + (cs longest)^pm]^(1/pm)` with
+/// `W = flops/Fa + tn n q/32 + max(r U/BWd, g U/BL2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlashAttention2 {
+    /// Fixed time `m0`, microseconds.
+    pub launch_us: f64,
+    /// Effective compute `Fa`, TFLOP/s.
+    pub tflops: f64,
+    /// Time per token of the longest chunk's end, `cs`, nanoseconds: one block walks its keys.
+    pub longest_ns: f64,
+    /// Sharpness of the knee `pm`.
+    pub knee: f64,
+    /// Time per decode with 32 query heads, `tn`, microseconds.
+    pub decode_us: f64,
+    /// Effective bandwidth of the L2 cache, `BL2`, GB/s.
+    pub l2_gb_per_s: f64,
+    /// Reads that miss L2. Absent: every read is served at `l2_gb_per_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l2_miss: Option<L2Miss>,
+}
+
+/// How decodes' reads in a FlashAttention-2 prefill batch fall out of L2.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct L2Miss {
+    /// Effective size of L2, 10^6 bytes.
+    pub l2_mb: f64,
+    /// Effective bandwidth of device memory, `BWd`, GB/s.
+    pub memory_gb_per_s: f64,
+}
+
+/// `max(a0, p0) + decode part + 4 q d sum(len c + len (len + pad)/2) / F3`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlashAttention3 {
+    /// Fixed time `p0`, microseconds.
+    pub launch_us: f64,
+    /// Effective compute `F3`, TFLOP/s.
+    pub tflops: f64,
+    /// Masked-out keys that are computed anyway, tokens.
+    pub pad_tokens: f64,
+}
+
+/// Sampling: `s0 + s1 sequences`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sampler {
+    /// Fixed time `s0`, microseconds.
+    pub launch_us: f64,
+    /// Time per sequence `s1`, microseconds.
+    pub sequence_us: f64,
+}
+
+/// One all-reduce on this many GPUs: `alpha + bytes/beta`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllReduce {
+    /// GPUs that take part.
+    pub gpus: u32,
+    /// Latency `alpha`, microseconds.
+    pub latency_us: f64,
+    /// Bandwidth `beta`, GB/s of the message reduced.
+    pub gb_per_s: f64,
+}
+
+/// Electric power of one GPU, watts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Power {
+    /// With nothing to do, but with a model loaded.
+    pub idle_w: f64,
+    /// The most it may draw.
+    pub max_w: f64,
+}
+
+/// Where a GPU's figures come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GpuSource {
+    /// Peak figures, memory size and power.
+    pub figures: String,
+    /// Fitted or derived constants: data, engine version, method, error reached.
+    pub constants: String,
+    /// All-reduce.
+    #[serde(default)]
+    pub all_reduce: String,
+    /// Price.
+    #[serde(default)]
+    pub price: String,
+}
+
+/// Figures to replace in a GPU taken by name: `{base: rtx-pro-6000, interconnect: {...}}`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GpuOverrides {
+    /// Device memory, bytes.
+    pub memory_bytes: Option<u64>,
+    /// All-reduce bandwidth, bytes/s, whatever the number of GPUs.
+    pub interconnect_bytes_per_s: Option<f64>,
+    /// All-reduce latency, microseconds, whatever the number of GPUs.
+    pub interconnect_latency_us: Option<f64>,
+    /// US dollars per GPU and hour.
+    pub price_usd_per_hour: Option<f64>,
+    /// Power when idle, watts.
+    pub idle_w: Option<f64>,
+    /// Power at most, watts.
+    pub max_w: Option<f64>,
+}
+
+impl Gpu {
+    /// The same GPU with some figures replaced. The name gets a `*`, so that no report passes it
+    /// off as the catalog's.
+    ///
+    /// # Errors
+    /// When a replaced figure is out of range, or only one of an interconnect's two figures is
+    /// given for a GPU that has none.
+    pub fn with(mut self, overrides: &GpuOverrides) -> Result<Gpu, InvalidFigure> {
+        if *overrides == GpuOverrides::default() {
+            return Ok(self);
+        }
+        self.name.push('*');
+        if let Some(bytes) = overrides.memory_bytes {
+            self.memory_bytes = bytes;
+        }
+        let (bandwidth, latency) =
+            (overrides.interconnect_bytes_per_s, overrides.interconnect_latency_us);
+        if (bandwidth.is_some() || latency.is_some()) && self.all_reduce.is_empty() {
+            let (Some(bandwidth), Some(latency)) = (bandwidth, latency) else {
+                return Err(InvalidFigure::new(
+                    "interconnect",
+                    format!("{} has no all-reduce figures: give bandwidth and latency", self.name),
+                ));
+            };
+            self.all_reduce = [2, 4, 8]
+                .map(|gpus| AllReduce { gpus, latency_us: latency, gb_per_s: bandwidth / 1e9 })
+                .to_vec();
+        }
+        for link in &mut self.all_reduce {
+            link.gb_per_s = bandwidth.map_or(link.gb_per_s, |b| b / 1e9);
+            link.latency_us = latency.unwrap_or(link.latency_us);
+        }
+        if overrides.price_usd_per_hour.is_some() {
+            self.price_usd_per_hour = overrides.price_usd_per_hour;
+        }
+        if overrides.idle_w.is_some() || overrides.max_w.is_some() {
+            let old = self.power.unwrap_or(Power { idle_w: 0.0, max_w: 0.0 });
+            self.power = Some(Power {
+                idle_w: overrides.idle_w.unwrap_or(old.idle_w),
+                max_w: overrides.max_w.unwrap_or(old.max_w),
+            });
+        }
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// The all-reduce of `gpus` GPUs: that of the next larger number measured.
+    pub fn all_reduce_on(&self, gpus: u32) -> Option<&AllReduce> {
+        self.all_reduce.iter().find(|a| a.gpus >= gpus)
+    }
+
+    /// Checks every figure's range, so that pricing cannot divide by zero or go backwards.
+    ///
+    /// # Errors
+    /// The first figure out of range, by its path.
+    pub fn validate(&self) -> Result<(), InvalidFigure> {
+        if self.memory_bytes == 0 {
+            return Err(InvalidFigure::new("memory_bytes", "must be above 0".into()));
+        }
+        positive("peak.bf16_tflops", self.peak.bf16_tflops)?;
+        positive("peak.memory_gb_per_s", self.peak.memory_gb_per_s)?;
+        if let Some(tflops) = self.peak.fp8_tflops {
+            positive("peak.fp8_tflops", tflops)?;
+        }
+        self.gemm_bf16.validate("gemm_bf16")?;
+        if let Some(gemm) = &self.gemm_fp8 {
+            gemm.validate("gemm_fp8")?;
+        }
+        if let Some(gemm) = &self.gemm_experts {
+            gemm.validate("gemm_experts")?;
+        }
+        at_least_zero("elementwise.kernel_us", self.elementwise.kernel_us)?;
+        positive("elementwise.memory_gb_per_s", self.elementwise.memory_gb_per_s)?;
+        let decode = &self.decode_attention;
+        at_least_zero("decode_attention.launch_us", decode.launch_us)?;
+        at_least_zero("decode_attention.sequence_us", decode.sequence_us)?;
+        positive("decode_attention.memory_gb_per_s", decode.memory_gb_per_s)?;
+        at_least_zero("decode_attention.ramp_us", decode.ramp_us)?;
+        positive("decode_attention.ramp_mb", decode.ramp_mb)?;
+        match &self.prefill_attention {
+            PrefillAttention::FlashAttention2(fa) => {
+                at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
+                positive("prefill_attention.tflops", fa.tflops)?;
+                at_least_zero("prefill_attention.longest_ns", fa.longest_ns)?;
+                positive("prefill_attention.knee", fa.knee)?;
+                at_least_zero("prefill_attention.decode_us", fa.decode_us)?;
+                positive("prefill_attention.l2_gb_per_s", fa.l2_gb_per_s)?;
+                if let Some(miss) = &fa.l2_miss {
+                    positive("prefill_attention.l2_miss.l2_mb", miss.l2_mb)?;
+                    positive("prefill_attention.l2_miss.memory_gb_per_s", miss.memory_gb_per_s)?;
+                }
+            }
+            PrefillAttention::FlashAttention3(fa) => {
+                at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
+                positive("prefill_attention.tflops", fa.tflops)?;
+                at_least_zero("prefill_attention.pad_tokens", fa.pad_tokens)?;
+            }
+        }
+        at_least_zero("sampler.launch_us", self.sampler.launch_us)?;
+        at_least_zero("sampler.sequence_us", self.sampler.sequence_us)?;
+        let mut gpus = 1;
+        for link in &self.all_reduce {
+            if link.gpus <= gpus {
+                return Err(InvalidFigure::new(
+                    "all_reduce.gpus",
+                    "numbers of GPUs must ascend from 2".into(),
+                ));
+            }
+            gpus = link.gpus;
+            at_least_zero("all_reduce.latency_us", link.latency_us)?;
+            positive("all_reduce.gb_per_s", link.gb_per_s)?;
+        }
+        if let Some(price) = self.price_usd_per_hour {
+            at_least_zero("price_usd_per_hour", price)?;
+        }
+        if let Some(power) = &self.power {
+            at_least_zero("power.idle_w", power.idle_w)?;
+            at_least_zero("power.max_w", power.max_w)?;
+            if power.idle_w > power.max_w {
+                return Err(InvalidFigure::new("power.idle_w", "is above power.max_w".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Gemm {
+    fn validate(&self, path: &str) -> Result<(), InvalidFigure> {
+        positive(&format!("{path}.tflops"), self.tflops)?;
+        positive(&format!("{path}.memory_gb_per_s"), self.memory_gb_per_s)?;
+        at_least_zero(&format!("{path}.launch_us"), self.launch_us)?;
+        positive(&format!("{path}.knee"), self.knee)?;
+        at_least_zero(&format!("{path}.row_penalty"), self.row_penalty)
+    }
+}

@@ -1,0 +1,208 @@
+//! A model: the architecture figures that decide its work and its memory.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{InvalidFigure, count};
+
+/// A decoder-only transformer's figures, as in its Hugging Face `config.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Catalog name, such as `llama-3.1-8b`.
+    pub name: String,
+    /// One line for `metron-sim list models`.
+    pub description: String,
+    /// Width of the residual stream (`hidden_size`).
+    pub hidden_size: u32,
+    /// Width of the dense feed-forward network (`intermediate_size`).
+    pub intermediate_size: u32,
+    /// Layers (`num_hidden_layers`).
+    pub layers: u32,
+    /// Query heads (`num_attention_heads`).
+    pub heads: u32,
+    /// KV heads (`num_key_value_heads`).
+    pub kv_heads: u32,
+    /// Size of a head (`head_dim`).
+    pub head_dim: u32,
+    /// Vocabulary (`vocab_size`).
+    pub vocab_size: u32,
+    /// Longest sequence (`max_position_embeddings`).
+    pub max_position_embeddings: u32,
+    /// Whether the output head is the embedding (`tie_word_embeddings`).
+    #[serde(default)]
+    pub tied_embeddings: bool,
+    /// Whether queries and keys are normalised head by head, one more kernel.
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Whether the q, k and v projections have biases.
+    #[serde(default)]
+    pub qkv_bias: bool,
+    /// Whether the feed-forward network has a gate: three matrices instead of two.
+    #[serde(default = "yes")]
+    pub gated_mlp: bool,
+    /// Norms of width `hidden_size` in a layer: 2, or 4 in Gemma 2 and 3.
+    #[serde(default = "two")]
+    pub norms_per_layer: u32,
+    /// Mixture of experts, in place of the dense network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<Experts>,
+    /// Window of the layers that look back only so far, tokens. Priced as full attention.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sliding_window: Option<u32>,
+    /// Parameters as published, to check the figures against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_parameters: Option<u64>,
+    /// Where the figures come from.
+    #[serde(default)]
+    pub source: String,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experts {
+    /// Routed experts a layer.
+    pub count: u32,
+    /// Routed experts that each token goes to.
+    pub per_token: u32,
+    /// Width of a routed expert.
+    pub intermediate_size: u32,
+    /// Width of the shared expert that every token goes to; 0 is none.
+    #[serde(default)]
+    pub shared_intermediate_size: u32,
+    /// Layers that keep the dense network.
+    #[serde(default)]
+    pub dense_layers: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn two() -> u32 {
+    2
+}
+
+/// Figures to replace in a model taken by name: `{base: llama-3.1-8b, layers: 16}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelOverrides {
+    /// Replaces [`Model::hidden_size`].
+    pub hidden_size: Option<u32>,
+    /// Replaces [`Model::intermediate_size`].
+    pub intermediate_size: Option<u32>,
+    /// Replaces [`Model::layers`].
+    pub layers: Option<u32>,
+    /// Replaces [`Model::heads`].
+    pub heads: Option<u32>,
+    /// Replaces [`Model::kv_heads`].
+    pub kv_heads: Option<u32>,
+    /// Replaces [`Model::head_dim`].
+    pub head_dim: Option<u32>,
+    /// Replaces [`Model::vocab_size`].
+    pub vocab_size: Option<u32>,
+    /// Replaces [`Model::max_position_embeddings`].
+    pub max_position_embeddings: Option<u32>,
+}
+
+impl Model {
+    /// The same model with some figures replaced; its name gets a `*`.
+    ///
+    /// # Errors
+    /// When a figure is out of range.
+    pub fn with(mut self, overrides: &ModelOverrides) -> Result<Model, InvalidFigure> {
+        if *overrides == ModelOverrides::default() {
+            return Ok(self);
+        }
+        self.name.push('*');
+        self.published_parameters = None;
+        for (figure, replacement) in [
+            (&mut self.hidden_size, overrides.hidden_size),
+            (&mut self.intermediate_size, overrides.intermediate_size),
+            (&mut self.layers, overrides.layers),
+            (&mut self.heads, overrides.heads),
+            (&mut self.kv_heads, overrides.kv_heads),
+            (&mut self.head_dim, overrides.head_dim),
+            (&mut self.vocab_size, overrides.vocab_size),
+            (&mut self.max_position_embeddings, overrides.max_position_embeddings),
+        ] {
+            *figure = replacement.unwrap_or(*figure);
+        }
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// Checks every figure's range.
+    ///
+    /// # Errors
+    /// The first figure out of range, by its path.
+    pub fn validate(&self) -> Result<(), InvalidFigure> {
+        count("hidden_size", self.hidden_size)?;
+        count("layers", self.layers)?;
+        count("heads", self.heads)?;
+        count("kv_heads", self.kv_heads)?;
+        count("head_dim", self.head_dim)?;
+        count("vocab_size", self.vocab_size)?;
+        count("max_position_embeddings", self.max_position_embeddings)?;
+        if !self.heads.is_multiple_of(self.kv_heads) {
+            return Err(InvalidFigure::new(
+                "kv_heads",
+                format!("{} query heads cannot share {} KV heads", self.heads, self.kv_heads),
+            ));
+        }
+        if self.dense_layers() > 0 {
+            count("intermediate_size", self.intermediate_size)?;
+        }
+        if let Some(experts) = &self.experts {
+            count("experts.count", experts.count)?;
+            count("experts.per_token", experts.per_token)?;
+            count("experts.intermediate_size", experts.intermediate_size)?;
+            if experts.per_token > experts.count {
+                return Err(InvalidFigure::new(
+                    "experts.per_token",
+                    format!("is above experts.count, {}", experts.count),
+                ));
+            }
+            if experts.dense_layers > self.layers {
+                return Err(InvalidFigure::new(
+                    "experts.dense_layers",
+                    format!("is above layers, {}", self.layers),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Layers with a dense feed-forward network.
+    pub fn dense_layers(&self) -> u32 {
+        self.experts.map_or(self.layers, |e| e.dense_layers.min(self.layers))
+    }
+
+    /// Matrices of a feed-forward network.
+    pub fn mlp_matrices(&self) -> u32 {
+        if self.gated_mlp { 3 } else { 2 }
+    }
+
+    /// Parameters, computed from the figures: embeddings, head, projections, norms, routers.
+    pub fn parameters(&self) -> u64 {
+        let [h, d] = [self.hidden_size, self.head_dim].map(u64::from);
+        let [q, kv] = [self.heads, self.kv_heads].map(u64::from);
+        let mlp = u64::from(self.mlp_matrices()) * h;
+        let qkv_width = (q + 2 * kv) * d;
+        let mut layer = h * qkv_width + q * d * h + u64::from(self.norms_per_layer) * h;
+        layer += if self.qkv_bias { qkv_width } else { 0 };
+        layer += if self.qk_norm { 2 * d } else { 0 };
+        let dense_layers = u64::from(self.dense_layers());
+        let mut total =
+            u64::from(self.layers) * layer + dense_layers * mlp * u64::from(self.intermediate_size);
+        if let Some(e) = &self.experts {
+            let [count, width, shared] =
+                [e.count, e.intermediate_size, e.shared_intermediate_size].map(u64::from);
+            total += (u64::from(self.layers) - dense_layers)
+                * (mlp * (count * width + shared) + count * h);
+        }
+        let embeddings = u64::from(self.vocab_size) * h;
+        total + h + if self.tied_embeddings { embeddings } else { 2 * embeddings }
+    }
+}

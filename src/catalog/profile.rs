@@ -1,0 +1,122 @@
+//! An engine profile: what an engine's version adds to the kernels' time, and its defaults.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{InvalidFigure, at_least_zero, positive};
+
+/// An engine's version, as far as time and memory go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EngineProfile {
+    /// Catalog name, such as `vllm-0.19`.
+    pub name: String,
+    /// One line for `metron-sim list profiles`.
+    pub description: String,
+    /// All kernel times are multiplied by this: what the kernels lose when they run in sequence.
+    #[serde(default = "one")]
+    pub kernel_factor: f64,
+    /// The engine's own work in an iteration. Asynchronous scheduling hides it behind the GPU.
+    #[serde(default)]
+    pub host: Overhead,
+    /// Time between two iterations' kernels that asynchronous scheduling does not hide.
+    #[serde(default)]
+    pub step_gap: Overhead,
+    /// Whether a step is planned while the one before runs, by policies that can.
+    #[serde(default)]
+    pub async_scheduling: bool,
+    /// Sizes captured as CUDA graphs, ascending: a decode-only batch is padded to the next one.
+    #[serde(default)]
+    pub cuda_graph_sizes: Vec<u32>,
+    /// Tokens in a KV block unless the scenario says otherwise.
+    pub kv_block_tokens: u32,
+    /// Share of device memory used unless the scenario says otherwise.
+    pub gpu_memory_utilization: f64,
+    /// Activation peak, CUDA graphs and context, bytes.
+    #[serde(default = "default_overhead_bytes")]
+    pub overhead_bytes: u64,
+    /// A measured time of one layer without attention, in place of the roofline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_table: Option<LayerTable>,
+    /// Where the constants come from, and how well they fit.
+    pub source: String,
+}
+
+/// `delta0 + delta1 sequences`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Overhead {
+    /// Each iteration, microseconds.
+    #[serde(default)]
+    pub iteration_us: f64,
+    /// Each sequence of its batch, microseconds.
+    #[serde(default)]
+    pub sequence_us: f64,
+}
+
+/// A layer without attention and communication, measured on one model, GPU and TP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LayerTable {
+    /// Tokens in the batch, ascending.
+    pub tokens: Vec<u32>,
+    /// Time of one layer, microseconds, never falling; linear in between.
+    pub layer_us: Vec<f64>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Activations, graphs and context when nobody says otherwise: 3.5 GB.
+pub const DEFAULT_OVERHEAD_BYTES: u64 = 3_500_000_000;
+
+fn default_overhead_bytes() -> u64 {
+    DEFAULT_OVERHEAD_BYTES
+}
+
+impl EngineProfile {
+    /// Checks every figure's range.
+    ///
+    /// # Errors
+    /// The first figure out of range, by its path.
+    pub fn validate(&self) -> Result<(), InvalidFigure> {
+        positive("kernel_factor", self.kernel_factor)?;
+        at_least_zero("host.iteration_us", self.host.iteration_us)?;
+        at_least_zero("host.sequence_us", self.host.sequence_us)?;
+        at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;
+        at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
+        let invalid = |path: &str, problem: &str| Err(InvalidFigure::new(path, problem.into()));
+        if self.cuda_graph_sizes.first() == Some(&0) || !ascends(&self.cuda_graph_sizes) {
+            return invalid("cuda_graph_sizes", "must ascend from 1 or more");
+        }
+        if self.cuda_graph_sizes.last().is_some_and(|&size| size > 1 << 16) {
+            return invalid("cuda_graph_sizes", "must not pass 65536");
+        }
+        if !(1..=1 << 16).contains(&self.kv_block_tokens) {
+            return invalid("kv_block_tokens", "must lie in 1 to 65536");
+        }
+        if !(self.gpu_memory_utilization > 0.0 && self.gpu_memory_utilization <= 1.0) {
+            return invalid("gpu_memory_utilization", "must lie in 0 to 1");
+        }
+        if let Some(table) = &self.layer_table {
+            if table.tokens.len() != table.layer_us.len() || table.tokens.len() < 2 {
+                return invalid("layer_table", "needs as many times as tokens, at least 2");
+            }
+            if table.tokens[0] == 0 || !ascends(&table.tokens) {
+                return invalid("layer_table.tokens", "must ascend from 1 or more");
+            }
+            for &us in &table.layer_us {
+                positive("layer_table.layer_us", us)?;
+            }
+            if table.layer_us.windows(2).any(|w| w[1] < w[0]) {
+                return invalid("layer_table.layer_us", "must never fall");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ascends(values: &[u32]) -> bool {
+    values.windows(2).all(|w| w[0] < w[1])
+}

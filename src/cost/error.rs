@@ -1,0 +1,50 @@
+//! Why a model cannot be priced on a GPU.
+
+use crate::catalog::InvalidFigure;
+
+use super::Dtype;
+
+/// A combination that has no price.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CostError {
+    /// Query heads cannot be dealt out evenly.
+    #[error("{model} has {heads} attention heads, which do not divide over tensor: {tensor}")]
+    HeadsNotDivisible {
+        /// The model.
+        model: String,
+        /// Its query heads.
+        heads: u32,
+        /// Ranks.
+        tensor: u32,
+    },
+    /// No constants for this number type.
+    #[error("{gpu} has no measured constants for {dtype}")]
+    DtypeUnknown {
+        /// The GPU.
+        gpu: String,
+        /// The number type.
+        dtype: Dtype,
+    },
+    /// No all-reduce figures for as many GPUs.
+    #[error(
+        "{gpu} has no all-reduce figures for tensor: {tensor} (known up to {known}); \
+         give interconnect: {{bandwidth, latency}}"
+    )]
+    AllReduceUnknown {
+        /// The GPU.
+        gpu: String,
+        /// Ranks asked for.
+        tensor: u32,
+        /// The most that figures are known for; 1 when there are none.
+        known: u32,
+    },
+    /// Pipeline parallelism.
+    #[error("pipeline: {0} is not simulated yet; use pipeline: 1")]
+    Pipeline(u32),
+    /// A degree of parallelism of 0.
+    #[error("tensor and pipeline must be at least 1")]
+    NoRanks,
+    /// A figure out of range.
+    #[error(transparent)]
+    Figure(#[from] InvalidFigure),
+}

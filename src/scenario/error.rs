@@ -1,0 +1,251 @@
+//! What is wrong with a scenario, as a compiler would say it.
+
+use std::fmt;
+
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+};
+use serde::Serialize;
+
+use super::source::{Sources, Span, floor_char_boundary};
+
+/// Most problems shown at once.
+const PROBLEMS_MAX: usize = 100;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The field's path, such as `workload.arrivals.poisson.rate`; empty for the whole file.
+    pub path: String,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// Where it stands, when it stands somewhere.
+    pub span: Option<Span>,
+    /// Text at the caret.
+    pub label: String,
+    /// Other places that matter.
+    pub others: Vec<(Span, String)>,
+}
+
+impl Problem {
+    /// A problem with the field at `path`.
+    pub fn new(path: impl Into<String>, span: Option<Span>, message: impl Into<String>) -> Problem {
+        Problem {
+            path: path.into(),
+            message: message.into(),
+            help: None,
+            span,
+            label: "here".to_owned(),
+            others: Vec::new(),
+        }
+    }
+
+    /// The same with advice.
+    pub fn help(mut self, help: impl Into<String>) -> Problem {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same with this text at the caret.
+    pub fn label(mut self, label: impl Into<String>) -> Problem {
+        self.label = label.into();
+        self
+    }
+
+    /// The same with another place marked.
+    pub fn other(mut self, span: Span, label: impl Into<String>) -> Problem {
+        self.others.push((span, label.into()));
+        self
+    }
+
+    fn headline(&self) -> String {
+        if self.path.is_empty() {
+            self.message.clone()
+        } else {
+            format!("{}: {}", self.path, self.message)
+        }
+    }
+}
+
+/// A scenario that cannot be run: every problem that was found, and the texts they are in.
+#[derive(Clone, Debug)]
+pub struct ScenarioError {
+    problems: Vec<Problem>,
+    sources: Sources,
+}
+
+/// A problem with its position worked out, for machines.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The file, `<stdin>` or the `--set` that it stands in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// From 1, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// The field's path.
+    pub path: String,
+    /// What was expected and what was found.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+impl ScenarioError {
+    /// Problems in order of their position.
+    pub(super) fn new(mut problems: Vec<Problem>, sources: Sources) -> ScenarioError {
+        assert!(!problems.is_empty(), "an error says what is wrong");
+        // Overlapping checks may find the same thing twice.
+        let mut seen = Vec::new();
+        problems.retain(|p| {
+            let new = !seen.contains(p);
+            if new && seen.len() < PROBLEMS_MAX {
+                seen.push(p.clone());
+            }
+            new
+        });
+        problems.sort_by_key(|p| p.span.map_or((0, 0), |s| (s.source, s.start)));
+        let more = problems.len().saturating_sub(PROBLEMS_MAX);
+        problems.truncate(PROBLEMS_MAX);
+        if more > 0 {
+            problems.push(Problem::new("", None, format!("{more} more problems")));
+        }
+        ScenarioError { problems, sources }
+    }
+
+    /// All problems, in order of their position.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// All problems with file, line and column.
+    pub fn reports(&self) -> Vec<Report> {
+        self.problems
+            .iter()
+            .map(|p| {
+                let place =
+                    p.span.map(|s| (self.sources.get(s.source), self.sources.line_column(s)));
+                Report {
+                    file: place.map(|(source, _)| source.name.clone()),
+                    line: place.map(|(_, (line, _))| line),
+                    column: place.map(|(_, (_, column))| column),
+                    path: p.path.clone(),
+                    message: p.message.clone(),
+                    help: p.help.clone(),
+                }
+            })
+            .collect()
+    }
+
+    /// For people: each problem with its source line and a caret.
+    pub fn render(&self, color: bool) -> String {
+        let theme =
+            if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+        let mut out = String::new();
+        for problem in &self.problems {
+            let located = Located::new(problem, &self.sources);
+            if handler.render_report(&mut out, &located).is_err() {
+                out.push_str(&problem.headline());
+                out.push('\n');
+            }
+        }
+        if self.problems.len() > 1 {
+            out.push_str(&format!("{} problems\n", self.problems.len()));
+        }
+        out
+    }
+}
+
+/// A line a problem: `file:line:column: path: message (help)`.
+impl fmt::Display for ScenarioError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (problem, report)) in self.problems.iter().zip(self.reports()).enumerate() {
+            if i > 0 {
+                writeln!(f)?;
+            }
+            if let (Some(file), Some(line), Some(column)) =
+                (report.file, report.line, report.column)
+            {
+                write!(f, "{file}:{line}:{column}: ")?;
+            }
+            write!(f, "{}", problem.headline())?;
+            if let Some(help) = &problem.help {
+                write!(f, " ({help})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ScenarioError {}
+
+/// One problem beside the one text that it is marked in; miette shows one text a report.
+#[derive(Debug)]
+struct Located {
+    headline: String,
+    help: Option<String>,
+    source: Option<NamedSource<String>>,
+    labels: Vec<LabeledSpan>,
+}
+
+impl Located {
+    fn new(problem: &Problem, sources: &Sources) -> Located {
+        let mut help: Vec<String> = problem.help.iter().cloned().collect();
+        let mut labels = Vec::new();
+        let source = problem.span.map(|span| {
+            let source = sources.get(span.source);
+            let label = |span: Span, text: &str| {
+                let start = floor_char_boundary(&source.text, span.start);
+                // To the end of its line at most: a caret, not a block.
+                let line = source.text[start..].lines().next().map_or(0, str::len);
+                let end = span.end.clamp(start, start + line);
+                LabeledSpan::new_with_span(
+                    Some(text.to_owned()),
+                    (start, floor_char_boundary(&source.text, end) - start),
+                )
+            };
+            labels.push(label(span, &problem.label));
+            for (other, text) in &problem.others {
+                if other.source == span.source {
+                    labels.push(label(*other, text));
+                } else {
+                    let (line, column) = sources.line_column(*other);
+                    let name = &sources.get(other.source).name;
+                    help.push(format!("{text}: {name}:{line}:{column}"));
+                }
+            }
+            NamedSource::new(&source.name, source.text.clone())
+        });
+        let help = (!help.is_empty()).then(|| help.join("\n"));
+        Located { headline: problem.headline(), help, source, labels }
+    }
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline)
+    }
+}
+
+impl std::error::Error for Located {}
+
+impl Diagnostic for Located {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help.as_ref().map(|h| Box::new(h) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.source.as_ref().map(|s| s as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(self.labels.iter().cloned()))
+    }
+}

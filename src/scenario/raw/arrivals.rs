@@ -1,0 +1,74 @@
+//! When requests arrive.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Duration;
+
+/// An arrival process; rates are requests a second.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// Exponential gaps.
+    Poisson(Rate),
+    /// Gamma gaps: burstier than Poisson for cv > 1.
+    Gamma(RateAndCv),
+    /// Weibull gaps: burstier than Poisson for cv > 1.
+    Weibull(RateAndCv),
+    /// Equal gaps; the first request comes at time 0.
+    Constant(Rate),
+    /// Everything at time 0.
+    AllAtOnce(AllAtOnce),
+    /// Poisson with a rate that changes over time.
+    Piecewise(Vec<Piece>),
+    /// Each user sends the next request some time after the last answer.
+    ClosedLoop(ClosedLoop),
+}
+
+/// A rate.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{rate: 2.0}`")]
+pub struct Rate {
+    /// Requests a second.
+    pub rate: f64,
+}
+
+/// A rate and how uneven the gaps are.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{rate: 2.0, cv: 1.5}`")]
+pub struct RateAndCv {
+    /// Requests a second.
+    pub rate: f64,
+    /// Standard deviation of the gaps over their mean; 1 is Poisson.
+    pub cv: f64,
+}
+
+/// Has no figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "`{}`")]
+pub struct AllAtOnce {}
+
+/// A stretch of a rate that changes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{for: 60s, rate: 2.0}`")]
+pub struct Piece {
+    /// How long it lasts.
+    #[serde(rename = "for")]
+    pub length: Duration,
+    /// Requests a second at its beginning.
+    pub rate: f64,
+    /// Requests a second at its end, the rate changing linearly; `rate` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp_to: Option<f64>,
+}
+
+/// Users who wait for their answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{users: 32, think_time: 2s}`")]
+pub struct ClosedLoop {
+    /// How many.
+    pub users: u32,
+    /// From the last token of an answer to the next request; 0s unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub think_time: Option<Duration>,
+}

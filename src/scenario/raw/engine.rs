@@ -1,0 +1,84 @@
+//! The engine: version, memory, limits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::text_or_map::{InPlaceOfText, TextOr};
+use crate::units::{Bytes, Duration};
+
+/// The engine of one replica.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{profile: vllm-0.19}`")]
+pub struct Engine {
+    /// What the engine's version adds to the kernels' time: a name of `metron-sim list profiles`,
+    /// a file, or a constant time an iteration. `vllm-0.19` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileRef>,
+    /// Number format of weights and KV cache: `bf16`, `fp16` or `fp8`; `bf16` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// Tokens in a KV block; the profile's unless given (16).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_block_tokens: Option<u32>,
+    /// The part of GPU memory that the engine may use; the profile's unless given (0.9).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu_memory_utilization: Option<f64>,
+    /// Memory of a GPU for activations, CUDA graphs and context; the profile's unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved_memory: Option<Bytes>,
+    /// The engine's `num_gpu_blocks`, where known; else it follows from the memory. Where both
+    /// are given, this one holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_blocks: Option<u32>,
+    /// Longest prompt plus output. Unless given, the smaller of the model's
+    /// `max_position_embeddings` and what the KV cache holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_model_len: Option<u32>,
+    /// Whether full KV blocks are kept and found again by content; `false` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_caching: Option<bool>,
+    /// Whether a step is planned while the one before runs, for policies that can (vllm-v1,
+    /// sglang); the profile's unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub async_scheduling: Option<bool>,
+}
+
+/// Number formats of weights and KV cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// bfloat16.
+    #[default]
+    Bf16,
+    /// IEEE half; priced as `bf16`.
+    Fp16,
+    /// 8 bits; where the GPU's figures have it.
+    Fp8,
+}
+
+/// A profile's name, or where it comes from.
+pub type ProfileRef = TextOr<ProfileSource>;
+
+/// A profile that has no name here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileSource {
+    /// A profile's file, relative to the scenario's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Every iteration takes the same time: for teaching and for checks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<FixedProfile>,
+}
+
+impl InPlaceOfText for ProfileSource {
+    const EXPECTING: &'static str = "an engine profile's name such as `vllm-0.19`, or a map such as `{file: profile.yaml}` or `{fixed: {iteration: 5ms}}`";
+}
+
+/// Every iteration takes the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{iteration: 5ms}`")]
+pub struct FixedProfile {
+    /// The time of an iteration, such as `5ms`.
+    pub iteration: Duration,
+}

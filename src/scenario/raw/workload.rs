@@ -1,0 +1,155 @@
+//! The requests.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Arrivals, Lengths, Measure, Slo};
+use crate::units::Duration;
+
+/// The requests: `arrivals` and `lengths`, or a `trace`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map with `requests` or `duration`, `arrivals` and `lengths`, or `trace`"
+)]
+pub struct Workload {
+    /// Arrivals end after this many requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
+    /// Arrivals end after this time, such as `10min`. With `requests`, whichever comes first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration: Option<Duration>,
+    /// When requests arrive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
+    /// How long they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<Lengths>,
+    /// A file of requests, in place of `arrivals` and `lengths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
+    /// What clients declare as the longest answer, the only length that a policy may see;
+    /// `exact` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<MaxTokens>,
+    /// Classes of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<Class>>,
+    /// Requests that share prompt prefixes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prefix_groups: Option<PrefixGroups>,
+    /// Observation ends here; see the scenario's own `horizon`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<Duration>,
+    /// Which requests the results are about; see the scenario's own `measure`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measure: Option<Measure>,
+}
+
+/// What clients declare as `max_tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokens {
+    /// The true output length, as benchmarks that ignore EOS declare.
+    Exact,
+    /// Whatever the model's context still allows.
+    Model,
+    /// A constant; longer outputs are cut to it.
+    Fixed(u32),
+    /// The true output length times this, rounded up.
+    Factor(f64),
+}
+
+/// A file of requests to replay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{file: trace.csv}`")]
+pub struct Trace {
+    /// The file, relative to the scenario's file.
+    pub file: String,
+    /// Its format; `auto`, which looks at its first lines, unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Format>,
+    /// Arrival times are divided by this: 2.0 is twice the rate. 1.0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_scale: Option<f64>,
+    /// Arrivals for a file that has lengths only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrivals: Option<Arrivals>,
+    /// Where to get the file, said when it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub download: Option<String>,
+    /// What to draw, with a warning, when the file is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<StandIn>,
+}
+
+/// Requests to draw in place of a file that is not there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map with `arrivals` and `lengths`")]
+pub struct StandIn {
+    /// How many requests; the workload's `requests` or `duration` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
+    /// When requests arrive.
+    pub arrivals: Arrivals,
+    /// How long they are.
+    pub lengths: Lengths,
+}
+
+/// Formats of trace files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Looks at the first lines.
+    Auto,
+    /// Azure LLM inference traces.
+    Azure,
+    /// Vidur's.
+    Vidur,
+    /// Splitwise's: the same as Vidur's.
+    Splitwise,
+    /// Mooncake JSONL.
+    Mooncake,
+    /// BurstGPT CSV.
+    BurstGpt,
+    /// Our own JSONL.
+    Jsonl,
+    /// CSV by header names.
+    Csv,
+}
+
+/// A class of requests.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{name: chat, share: 0.8}`")]
+pub struct Class {
+    /// Its name in results.
+    pub name: String,
+    /// Its part of the requests; shares need not sum to 1. 1 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Lower is more urgent; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i32>,
+    /// Its own lengths; the workload's unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<Lengths>,
+    /// Its own promise; where it is silent, the scenario's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
+}
+
+/// Requests that share prompt prefixes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map such as `{count: 10, tokens: 512, share: 0.5}`"
+)]
+pub struct PrefixGroups {
+    /// How many different prefixes.
+    pub count: u32,
+    /// Tokens in each; a shorter prompt shares all of itself.
+    pub tokens: u32,
+    /// The part of requests that begins with one of them; 1 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+}
