@@ -3,8 +3,6 @@
 //! A column is named after the path of its figure, with dots for nesting: `ttft_s.p99`. Lists, text
 //! and what only some results have (stalls, classes, the miss-rate curve, SLO terms) stay out.
 
-use std::io;
-
 use serde_json::Value;
 
 use crate::report::result::ResultFile;
@@ -13,15 +11,13 @@ use crate::report::result::ResultFile;
 const LEFT_OUT: &[&str] = &["stalls", "classes", "warnings", "slo.terms"];
 
 /// Renders `result`; the columns are those of all its runs, in order of first appearance.
-///
-/// # Errors
-/// Never for results of this program; the signature leaves room for a writer that fails.
-pub fn to_csv(result: &ResultFile) -> io::Result<String> {
+pub fn to_csv(result: &ResultFile) -> String {
     let mut columns: Vec<String> = Vec::new();
     let mut rows: Vec<Vec<(String, String)>> = Vec::new();
     for run in &result.runs {
         let mut row = Vec::new();
-        flatten("", &serde_json::to_value(run)?, &mut row);
+        let value = serde_json::to_value(run).expect("a run is plain data");
+        flatten("", &value, &mut row);
         for (column, _) in &row {
             if !columns.contains(column) {
                 columns.push(column.clone());
@@ -36,14 +32,16 @@ pub fn to_csv(result: &ResultFile) -> io::Result<String> {
         !parents.iter().any(|other| other.starts_with(&prefix))
     });
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(&columns)?;
-    for row in rows {
-        writer.write_record(columns.iter().map(|column| {
-            row.iter().find(|(name, _)| name == column).map_or("", |(_, text)| text.as_str())
-        }))?;
+    let mut write = |record: Vec<&str>| {
+        writer.write_record(record).expect("records of one length, in memory");
+    };
+    write(columns.iter().map(String::as_str).collect());
+    for row in &rows {
+        let cell = |column: &String| row.iter().find(|(name, _)| name == column);
+        write(columns.iter().map(|c| cell(c).map_or("", |(_, text)| text.as_str())).collect());
     }
-    let bytes = writer.into_inner().map_err(|e| io::Error::other(e.to_string()))?;
-    String::from_utf8(bytes).map_err(io::Error::other)
+    let bytes = writer.into_inner().expect("writing to memory cannot fail");
+    String::from_utf8(bytes).expect("text in, text out")
 }
 
 fn flatten(path: &str, value: &Value, row: &mut Vec<(String, String)>) {
@@ -79,7 +77,7 @@ mod tests {
         let mut first = fixture::run("vllm-v0");
         first.energy = None;
         let result = fixture::result(vec![first, second]);
-        let text = to_csv(&result).expect("plain data");
+        let text = to_csv(&result);
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let headers = reader.headers().expect("a header").clone();
         let rows: Vec<_> = reader.records().map(|r| r.expect("a record")).collect();
