@@ -7,6 +7,7 @@ pub mod cost;
 pub mod kv;
 pub mod metrics;
 pub mod progress;
+pub mod replica;
 pub mod report;
 pub mod request;
 pub mod runner;

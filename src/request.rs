@@ -8,7 +8,7 @@ pub type RequestId = u32;
 /// One request as the workload draws it.
 ///
 /// `output_tokens` is the truth that only the engine knows. A policy is given
-/// [`RequestView`](crate::scheduler::RequestView), which has no such field.
+/// [`RequestView`](crate::replica::RequestView), which has no such field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// When it reaches the router.

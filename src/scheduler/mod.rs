@@ -1,9 +1,44 @@
 //! Schedulers: the seam that people use most.
+//!
+//! A policy is one file. It decides, whenever its replica is free to run a batch, which requests
+//! are in it and with how many tokens. It sees the replica through [`Step`], which has no field
+//! for a request's true output length.
 
-/// Placeholder until policies land.
-#[derive(Clone, Debug)]
-pub struct SchedulerConfig;
+mod by_arrival;
+mod faster_transformer;
+mod nano_vllm;
+mod orca;
+mod registry;
+mod sarathi;
+mod vllm_v0;
+mod vllm_v0_chunked;
+mod vllm_v1;
 
-/// What a policy may see of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestView;
+pub use faster_transformer::FasterTransformerParams;
+pub use nano_vllm::NanoVllmParams;
+pub use orca::OrcaParams;
+pub use registry::{Evidence, Parameters, Problem, SchedulerConfig};
+pub use sarathi::SarathiParams;
+pub use vllm_v0::VllmV0Params;
+pub use vllm_v0_chunked::VllmV0ChunkedParams;
+pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};
+
+pub use crate::kv::{CacheRules, Hit};
+pub use crate::replica::{EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step};
+
+/// A scheduling policy of one replica.
+pub trait Scheduler: Send {
+    /// Forms the next batch.
+    fn schedule(&mut self, step: &mut Step<'_>);
+
+    /// What the engine must know of the policy before it starts.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// The most KV blocks that the policy will ask for at once on behalf of this request, where
+    /// that is more than its tokens take; a request that can never get them is rejected on arrival.
+    fn reserves(&self, _request: &RequestView, _block_tokens: u32) -> u32 {
+        0
+    }
+}

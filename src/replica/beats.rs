@@ -1,0 +1,192 @@
+//! The decode set by beats: nothing is touched per member at a beat.
+//!
+//! A member that joined at beat j with `done` tokens has `done + (b - j)` at beat b, ends at beat
+//! `j + left - 1`, and needs a new block whenever `b` falls into its residue modulo the block
+//! size. So a beat costs one addition, one look at a residue's list and one at a heap's top.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::decodes::{Joining, Leaving};
+
+const NO_RESIDUE: u32 = u32::MAX;
+
+#[derive(Clone, Debug)]
+struct Member {
+    present: bool,
+    joined: u32,
+    done: u32,
+    left: u32,
+    /// Beat of the first new block, where one will be needed.
+    first_growth: u32,
+    residue: u32,
+    order: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Beats {
+    block_tokens: u32,
+    beat: u32,
+    /// `beat % block_tokens`, kept so that no beat divides.
+    phase: u32,
+    len: u32,
+    kv_tokens: u64,
+    members: Vec<Member>,
+    /// Members by the residue of the beats at which they need a block.
+    growth: Vec<Vec<u32>>,
+    /// Members that hold more than a block ahead, by the beat at which they enter `growth`.
+    ahead: BinaryHeap<Reverse<(u32, u32)>>,
+    /// `(last beat, slot)`; entries of members that left meanwhile are skipped.
+    endings: BinaryHeap<Reverse<(u32, u32)>>,
+}
+
+impl Beats {
+    pub fn new(block_tokens: u32) -> Beats {
+        Beats {
+            block_tokens,
+            beat: 0,
+            phase: 0,
+            len: 0,
+            kv_tokens: 0,
+            members: Vec::new(),
+            growth: vec![Vec::new(); block_tokens as usize],
+            ahead: BinaryHeap::new(),
+            endings: BinaryHeap::new(),
+        }
+    }
+
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub fn kv_tokens(&self) -> u64 {
+        self.kv_tokens
+    }
+
+    pub fn beat(&self) -> u32 {
+        self.beat
+    }
+
+    pub fn done(&self, slot: u32) -> u32 {
+        let member = &self.members[slot as usize];
+        member.done + (self.beat - member.joined)
+    }
+
+    pub fn growing(&self) -> u32 {
+        self.growth[self.phase as usize].len() as u32
+    }
+
+    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+        into.clear();
+        into.extend_from_slice(&self.growth[self.phase as usize]);
+        into.sort_unstable_by_key(|&slot| self.members[slot as usize].order);
+    }
+
+    pub fn join(&mut self, j: Joining) {
+        let index = j.slot as usize;
+        if index >= self.members.len() {
+            let absent = Member {
+                present: false,
+                joined: 0,
+                done: 0,
+                left: 0,
+                first_growth: 0,
+                residue: NO_RESIDUE,
+                order: 0,
+            };
+            self.members.resize(index + 1, absent);
+        }
+        assert!(!self.members[index].present, "a request joins the decode set once");
+        let room = u64::from(j.blocks) * u64::from(self.block_tokens);
+        let room = room.checked_sub(u64::from(j.done)).expect("computed tokens lie in held blocks");
+        let first_growth = self.beat + room as u32;
+        self.members[index] = Member {
+            present: true,
+            joined: self.beat,
+            done: j.done,
+            left: j.left,
+            first_growth,
+            residue: NO_RESIDUE,
+            order: j.order,
+        };
+        if j.grows {
+            let enters = first_growth.saturating_sub(self.block_tokens - 1);
+            if enters <= self.beat {
+                self.enter_growth(j.slot);
+            } else {
+                self.ahead.push(Reverse((enters, j.slot)));
+            }
+        }
+        if j.left > 0 {
+            self.endings.push(Reverse((self.beat + j.left - 1, j.slot)));
+        }
+        self.len += 1;
+        self.kv_tokens += u64::from(j.done);
+    }
+
+    pub fn leave(&mut self, slot: u32) -> Leaving {
+        let done = self.done(slot);
+        let beat = self.beat;
+        let member = &mut self.members[slot as usize];
+        assert!(member.present, "only a member leaves");
+        member.present = false;
+        let emitted = (beat - member.joined).min(member.left);
+        let leaving = Leaving {
+            done,
+            left: member.left - emitted,
+            emitted: if emitted > 0 { vec![(member.joined, emitted)] } else { Vec::new() },
+        };
+        let residue = member.residue;
+        if residue != NO_RESIDUE {
+            let list = &mut self.growth[residue as usize];
+            let place = list.iter().position(|&s| s == slot).expect("listed under its residue");
+            list.swap_remove(place);
+        }
+        self.len -= 1;
+        self.kv_tokens -= u64::from(done);
+        leaving
+    }
+
+    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+        while let Some(&Reverse((beat, slot))) = self.endings.peek() {
+            if beat > self.beat {
+                break;
+            }
+            self.endings.pop();
+            // A member that left and came back may have two equal entries; they come in a row.
+            if beat == self.beat && self.ends_at(slot, beat) && ended.last() != Some(&slot) {
+                ended.push(slot);
+            }
+        }
+        self.kv_tokens += u64::from(self.len);
+        self.beat += 1;
+        self.phase = if self.phase + 1 == self.block_tokens { 0 } else { self.phase + 1 };
+        while let Some(&Reverse((enters, slot))) = self.ahead.peek() {
+            if enters > self.beat {
+                break;
+            }
+            self.ahead.pop();
+            let member = &self.members[slot as usize];
+            // A stale entry of a member that left, perhaps replaced by another in its slot.
+            let due = member.first_growth.saturating_sub(self.block_tokens - 1) == enters;
+            if member.present && member.residue == NO_RESIDUE && due {
+                self.enter_growth(slot);
+            }
+        }
+    }
+
+    pub fn none_ends_next(&self) -> bool {
+        self.endings.peek().is_none_or(|&Reverse((beat, _))| beat > self.beat)
+    }
+
+    fn ends_at(&self, slot: u32, beat: u32) -> bool {
+        let member = &self.members[slot as usize];
+        member.present && member.left > 0 && member.joined + member.left - 1 == beat
+    }
+
+    fn enter_growth(&mut self, slot: u32) {
+        let residue = self.members[slot as usize].first_growth % self.block_tokens;
+        self.members[slot as usize].residue = residue;
+        self.growth[residue as usize].push(slot);
+    }
+}

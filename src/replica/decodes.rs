@@ -1,0 +1,108 @@
+//! The decode set: the requests that get a token at every beat.
+//!
+//! Two forms with one meaning. [`Beats`] touches no member at a beat: sums, growth and endings are
+//! known from when each joined. [`Plain`] visits every member at every beat and is the
+//! specification of the first; the `--reference` path uses it.
+
+use super::beats::Beats;
+use super::plain::Plain;
+
+/// A request that begins (or resumes) decoding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Joining {
+    pub slot: u32,
+    /// Admission order, by which members with equal claims are served.
+    pub order: u64,
+    /// Tokens computed so far.
+    pub done: u32,
+    /// Tokens it will still emit, one a beat.
+    pub left: u32,
+    /// Blocks it holds.
+    pub blocks: u32,
+    /// Whether it takes a new block whenever its blocks are full (otherwise all are reserved).
+    pub grows: bool,
+}
+
+/// What a request takes along when it leaves the set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    /// Tokens computed.
+    pub done: u32,
+    /// Tokens still to be emitted.
+    pub left: u32,
+    /// Stretches of beats `(first, count)` at which it emitted since it joined.
+    pub emitted: Vec<(u32, u32)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum DecodeSet {
+    Beats(Beats),
+    Plain(Plain),
+}
+
+macro_rules! both {
+    ($self:ident, $set:ident => $body:expr) => {
+        match $self {
+            DecodeSet::Beats($set) => $body,
+            DecodeSet::Plain($set) => $body,
+        }
+    };
+}
+
+impl DecodeSet {
+    pub fn new(block_tokens: u32, reference: bool) -> DecodeSet {
+        if reference {
+            DecodeSet::Plain(Plain::new(block_tokens))
+        } else {
+            DecodeSet::Beats(Beats::new(block_tokens))
+        }
+    }
+
+    /// Members.
+    pub fn len(&self) -> u32 {
+        both!(self, set => set.len())
+    }
+
+    /// Tokens computed, summed over members.
+    pub fn kv_tokens(&self) -> u64 {
+        both!(self, set => set.kv_tokens())
+    }
+
+    /// Beats so far; the index of the next one.
+    pub fn beat(&self) -> u32 {
+        both!(self, set => set.beat())
+    }
+
+    /// Tokens that a member has computed.
+    pub fn done(&self, slot: u32) -> u32 {
+        both!(self, set => set.done(slot))
+    }
+
+    /// Members that need a new block at the next beat.
+    pub fn growing(&self) -> u32 {
+        both!(self, set => set.growing())
+    }
+
+    /// The same, by name, in admission order.
+    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+        both!(self, set => set.growing_slots(into))
+    }
+
+    pub fn join(&mut self, joining: Joining) {
+        both!(self, set => set.join(joining))
+    }
+
+    pub fn leave(&mut self, slot: u32) -> Leaving {
+        both!(self, set => set.leave(slot))
+    }
+
+    /// One beat for every member. Appends those that emitted their last token in it.
+    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+        both!(self, set => set.advance(ended))
+    }
+
+    /// Whether no member emits its last token at the next beat.
+    pub fn none_ends_next(&self) -> bool {
+        both!(self, set => set.none_ends_next())
+    }
+}

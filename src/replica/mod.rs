@@ -1,0 +1,327 @@
+//! One replica as its scheduler sees and changes it: waiting queue, running requests, KV blocks and
+//! the batch being formed. It knows nothing of time's passing; `sim` drives it.
+//!
+//! A step is: the policy fills a batch through [`Step`], [`Replica::commit`] advances every
+//! scheduled request, and [`Replica::finish`] frees those whose last token has been emitted once
+//! the iteration is over. State advances when a step is *planned*, as in vLLM V1.
+
+mod beats;
+mod decodes;
+mod options;
+mod plain;
+mod plan;
+mod slot;
+mod step;
+mod waiting;
+
+pub use options::{EngineInfo, Needs, ReplicaOptions};
+pub use plan::{Emission, Plan, Scheduled};
+pub(crate) use slot::Content;
+pub use slot::{Handle, RequestView};
+pub use step::{Held, Step};
+pub use waiting::QueueOrder;
+
+use crate::kv::{BlockKey, Pool};
+use crate::request::{Request, RequestId};
+use crate::time::Time;
+use decodes::{DecodeSet, Joining};
+use slot::{Phase, Slot};
+use step::Batch;
+use waiting::{Rank, Waiting};
+
+/// Queue, running requests and memory of one replica.
+#[derive(Debug)]
+pub struct Replica {
+    options: ReplicaOptions,
+    pool: Pool,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    waiting: Waiting,
+    /// In order of admission.
+    running: Vec<u32>,
+    /// Those of `running` whose prefill is unfinished, in the same order.
+    partial: Vec<u32>,
+    decodes: DecodeSet,
+    batch: Batch,
+    /// Whether `running` is known to be in order of arrival too. Only a readmission can break it.
+    in_arrival_order: bool,
+    admissions: u64,
+    preemptions: u64,
+    hit_tokens: u64,
+    /// Stretches of beats that requests have completed: `(request, first beat, count)`.
+    closed_runs: Vec<(RequestId, u32, u32)>,
+    /// First admissions since they were last read: `(request, prefix hit in tokens)`.
+    admitted: Vec<(RequestId, u32)>,
+    scratch: Vec<u32>,
+}
+
+impl Replica {
+    /// An empty replica.
+    pub fn new(options: ReplicaOptions) -> Replica {
+        Replica {
+            options,
+            pool: Pool::new(options.usable_blocks, options.block_tokens, options.cache),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            waiting: Waiting::new(options.queue),
+            running: Vec::new(),
+            partial: Vec::new(),
+            decodes: DecodeSet::new(options.block_tokens, options.reference),
+            batch: Batch::default(),
+            in_arrival_order: true,
+            admissions: 0,
+            preemptions: 0,
+            hit_tokens: 0,
+            closed_runs: Vec::new(),
+            admitted: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Puts an arrived request into the waiting queue.
+    pub(crate) fn arrive(&mut self, id: RequestId, request: &Request, content: Content) -> Handle {
+        // An answer cut short by max_tokens is known to end; only EOS comes as a surprise.
+        let lingers = self.options.planned_ahead && request.output_tokens < request.max_tokens;
+        let slot = Slot::new(id, request, lingers, content);
+        let rank = rank_of(&slot);
+        let index = match self.vacant.pop() {
+            Some(index) => {
+                self.slots[index as usize] = slot;
+                index
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.waiting.arrive(index, rank);
+        Handle(index)
+    }
+
+    /// Starts forming a batch at time `now`.
+    pub fn step(&mut self, now: Time) -> Step<'_> {
+        self.batch.begin();
+        Step::new(self, now)
+    }
+
+    /// KV blocks of this replica.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Requests waiting for admission.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Requests that hold a seat.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Running requests whose prefill is unfinished.
+    pub fn prefilling(&self) -> usize {
+        self.partial.len()
+    }
+
+    /// Preemptions so far.
+    pub fn preemptions(&self) -> u64 {
+        self.preemptions
+    }
+
+    /// Prompt tokens found in the prefix cache so far, at first admissions and later ones.
+    pub fn hit_tokens(&self) -> u64 {
+        self.hit_tokens
+    }
+
+    /// Beats so far.
+    pub fn beats(&self) -> u32 {
+        self.decodes.beat()
+    }
+
+    /// Which request a handle stands for.
+    pub fn request_of(&self, handle: Handle) -> RequestId {
+        self.slots[handle.0 as usize].request
+    }
+
+    /// Completed stretches of beats since the last call: `(request, first beat, count)`.
+    pub(crate) fn drain_closed_runs(&mut self) -> std::vec::Drain<'_, (RequestId, u32, u32)> {
+        self.closed_runs.drain(..)
+    }
+
+    /// First admissions since the last call, with their prefix hits in tokens.
+    pub(crate) fn drain_admitted(&mut self) -> std::vec::Drain<'_, (RequestId, u32)> {
+        self.admitted.drain(..)
+    }
+
+    /// Frees the seats and blocks of requests whose last token has been emitted, in the order of
+    /// the running list.
+    pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
+        ending.sort_by_key(|handle| self.slots[handle.0 as usize].order);
+        for &mut Handle(index) in ending {
+            if self.slots[index as usize].phase == Phase::Decode {
+                self.leave_decodes(index);
+            }
+            let place = self.running.iter().position(|&s| s == index).expect("it runs");
+            self.running.remove(place);
+            self.free_blocks(index);
+            self.vacant.push(index);
+        }
+    }
+
+    /// Ends observation: closes the runs of requests that are still decoding.
+    pub(crate) fn close_all(&mut self) {
+        for index in self.running.clone() {
+            if self.slots[index as usize].phase == Phase::Decode {
+                self.leave_decodes(index);
+            }
+        }
+    }
+
+    /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.
+    pub(crate) fn present(&self) -> Vec<RequestId> {
+        let waiting = self.waiting.iter();
+        let all = self.running.iter().copied().chain(waiting);
+        all.map(|index| self.slots[index as usize].request).collect()
+    }
+
+    /// Checks what must hold between steps. Slow; for tests and the reference path.
+    ///
+    /// # Panics
+    /// When an invariant is broken.
+    pub fn check(&self) {
+        let held: u64 = self.running.iter().map(|&s| u64::from(self.held(s))).sum();
+        self.pool.check(held);
+        let partial = self.running.iter().filter(|&&s| self.phase(s) == Phase::Prefill);
+        assert!(partial.eq(self.partial.iter()), "partial prefills are listed in running order");
+        let decodes = self.running.iter().filter(|&&s| self.phase(s) == Phase::Decode);
+        assert_eq!(decodes.count() as u32, self.decodes.len(), "the decode set is complete");
+        assert!(self.waiting.iter().all(|s| self.phase(s) == Phase::Waiting));
+        assert!(self.running.is_sorted_by_key(|&s| self.slots[s as usize].order));
+        let present = self.running.len() + self.waiting.len();
+        assert_eq!(present + self.vacant.len(), self.slots.len(), "no request is lost");
+    }
+
+    fn admitted_by_arrival(&mut self) -> bool {
+        if !self.in_arrival_order {
+            let rank = |&s: &u32| {
+                let slot = &self.slots[s as usize];
+                (slot.arrival, slot.request)
+            };
+            self.in_arrival_order = self.running.is_sorted_by_key(rank);
+        }
+        self.in_arrival_order
+    }
+
+    fn phase(&self, index: u32) -> Phase {
+        self.slots[index as usize].phase
+    }
+
+    fn done(&self, index: u32) -> u32 {
+        match self.phase(index) {
+            Phase::Decode => self.decodes.done(index),
+            _ => self.slots[index as usize].done,
+        }
+    }
+
+    fn held(&self, index: u32) -> u32 {
+        let slot = &self.slots[index as usize];
+        match slot.phase {
+            Phase::Decode => slot.blocks.max(self.pool.blocks_for(self.decodes.done(index))),
+            _ => slot.blocks,
+        }
+    }
+
+    fn view(&self, index: u32) -> RequestView {
+        let slot = &self.slots[index as usize];
+        let done = self.done(index);
+        let scheduled = if slot.stamp == self.batch.stamp { slot.scheduled } else { 0 };
+        RequestView {
+            id: slot.request,
+            arrival: slot.arrival,
+            prompt_tokens: slot.prompt,
+            max_tokens: slot.max_tokens,
+            priority: slot.priority,
+            class: slot.class,
+            tokens: if slot.phase == Phase::Decode { done + 1 } else { slot.target },
+            computed: done,
+            prefill_target: slot.target,
+            blocks: self.held(index),
+            scheduled,
+            admitted_now: slot.admitted_stamp == self.batch.stamp,
+        }
+    }
+
+    fn block_keys(&self, index: u32) -> impl Iterator<Item = BlockKey> + '_ {
+        let slot = &self.slots[index as usize];
+        let block_tokens = self.options.block_tokens;
+        // The last known token is always computed anew, so that there is something to sample from.
+        let full = (slot.target - 1) / block_tokens;
+        (0..full).map(move |k| slot.block_key(k, block_tokens))
+    }
+
+    fn hash_blocks(&mut self, index: u32, tokens: u32) {
+        let block_tokens = self.options.block_tokens;
+        let slot = &self.slots[index as usize];
+        self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
+    }
+
+    /// Gives back all blocks, those that became full since the last hash with their keys.
+    fn free_blocks(&mut self, index: u32) {
+        if self.pool.caching() {
+            let slot = &self.slots[index as usize];
+            let in_batch = slot.stamp == self.batch.stamp && self.pool.hashes_at_schedule();
+            let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
+            self.hash_blocks(index, tokens);
+        }
+        let held = self.slots[index as usize].blocks;
+        self.pool.release(index, held);
+        self.slots[index as usize].blocks = 0;
+    }
+
+    /// Takes the blocks that one token for every decoding request needs.
+    fn decode_blocks(&mut self) {
+        if self.pool.caching() {
+            let mut slots = std::mem::take(&mut self.scratch);
+            self.decodes.growing_slots(&mut slots);
+            for &index in &slots {
+                self.pool.take(index, 1);
+            }
+            self.scratch = slots;
+        } else {
+            // Without identities only the count matters; members' shares follow from their tokens.
+            self.pool.take(0, self.decodes.growing());
+        }
+    }
+
+    fn join_decodes(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.phase = Phase::Decode;
+        let most = slot.prompt + slot.max_tokens;
+        self.decodes.join(Joining {
+            slot: index,
+            order: slot.order,
+            done: slot.done,
+            left: slot.left,
+            blocks: slot.blocks,
+            grows: u64::from(slot.blocks) * u64::from(self.options.block_tokens) < u64::from(most),
+        });
+    }
+
+    /// Takes a request out of the decode set and settles its own counts. Its phase is the caller's.
+    fn leave_decodes(&mut self, index: u32) {
+        let held = self.held(index);
+        let leaving = self.decodes.leave(index);
+        let slot = &mut self.slots[index as usize];
+        slot.done = leaving.done;
+        slot.left = leaving.left;
+        slot.blocks = held;
+        for (first, count) in leaving.emitted {
+            self.closed_runs.push((slot.request, first, count));
+        }
+    }
+}
+
+fn rank_of(slot: &Slot) -> Rank {
+    (slot.priority, slot.arrival, slot.request)
+}

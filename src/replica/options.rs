@@ -1,0 +1,76 @@
+//! What a replica and its policy are built for, and what they must know of each other.
+
+use super::QueueOrder;
+use crate::kv::CacheRules;
+
+/// What the engine must know of a policy before it starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Order of the waiting queue.
+    pub queue: QueueOrder,
+    /// How it keeps blocks for reuse; `None` where it cannot.
+    pub cache: Option<CacheRules>,
+    /// Whether it caches even where the scenario does not ask for it.
+    pub always_caches: bool,
+    /// Blocks of `kv_blocks` that it never hands out (vLLM V1's null block).
+    pub null_blocks: u32,
+    /// Blocks that an admission must leave free, whatever the request.
+    pub watermark_blocks: u32,
+    /// The longest prompt that it can ever schedule (whole prompts within a token budget).
+    pub prompt_tokens_max: Option<u32>,
+    /// Whether it can plan a step while the one before runs.
+    pub plans_ahead: bool,
+}
+
+/// What a policy is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Tokens in a KV block.
+    pub kv_block_tokens: u32,
+    /// The engine's `num_gpu_blocks`.
+    pub kv_blocks: u32,
+    /// Longest prompt plus output.
+    pub max_model_len: u32,
+    /// Whether the scenario asks for prefix caching.
+    pub prefix_caching: bool,
+    /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
+    pub large_gpu: bool,
+}
+
+/// What a replica is built from.
+#[derive(Clone, Copy, Debug)]
+pub struct ReplicaOptions {
+    /// Tokens in a KV block.
+    pub block_tokens: u32,
+    /// Blocks that requests can use.
+    pub usable_blocks: u32,
+    /// Order of the waiting queue.
+    pub queue: QueueOrder,
+    /// Prefix caching, where it is on.
+    pub cache: Option<CacheRules>,
+    /// Whether steps are planned while the one before runs.
+    pub planned_ahead: bool,
+    /// The slow path: every request is visited at every step and no shortcut is offered.
+    pub reference: bool,
+}
+
+impl ReplicaOptions {
+    /// Options for a policy with these needs. `reference` asks for the slow path,
+    /// `planned_ahead` for steps planned while the one before runs.
+    pub fn of(
+        engine: &EngineInfo,
+        needs: &Needs,
+        planned_ahead: bool,
+        reference: bool,
+    ) -> ReplicaOptions {
+        let caches = engine.prefix_caching || needs.always_caches;
+        ReplicaOptions {
+            block_tokens: engine.kv_block_tokens,
+            usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
+            queue: needs.queue,
+            cache: needs.cache.filter(|_| caches),
+            planned_ahead,
+            reference,
+        }
+    }
+}

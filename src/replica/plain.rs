@@ -1,0 +1,98 @@
+//! The decode set, plainly: every member is visited at every beat. The specification of
+//! [`Beats`](super::beats::Beats).
+
+use super::decodes::{Joining, Leaving};
+
+#[derive(Clone, Debug)]
+struct Member {
+    joining: Joining,
+    done: u32,
+    /// Every beat at which it emitted a token.
+    tokens: Vec<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plain {
+    block_tokens: u32,
+    beat: u32,
+    members: Vec<Member>,
+}
+
+impl Plain {
+    pub fn new(block_tokens: u32) -> Plain {
+        Plain { block_tokens, beat: 0, members: Vec::new() }
+    }
+
+    pub fn len(&self) -> u32 {
+        self.members.len() as u32
+    }
+
+    pub fn kv_tokens(&self) -> u64 {
+        self.members.iter().map(|member| u64::from(member.done)).sum()
+    }
+
+    pub fn beat(&self) -> u32 {
+        self.beat
+    }
+
+    pub fn done(&self, slot: u32) -> u32 {
+        let member = self.members.iter().find(|member| member.joining.slot == slot);
+        member.expect("a member").done
+    }
+
+    pub fn growing(&self) -> u32 {
+        self.members.iter().filter(|member| self.grows_next(member)).count() as u32
+    }
+
+    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+        into.clear();
+        let mut growing: Vec<&Member> =
+            self.members.iter().filter(|member| self.grows_next(member)).collect();
+        growing.sort_by_key(|member| member.joining.order);
+        into.extend(growing.iter().map(|member| member.joining.slot));
+    }
+
+    pub fn join(&mut self, joining: Joining) {
+        let absent = self.members.iter().all(|member| member.joining.slot != joining.slot);
+        assert!(absent, "a request joins the decode set once");
+        self.members.push(Member { joining, done: joining.done, tokens: Vec::new() });
+    }
+
+    pub fn leave(&mut self, slot: u32) -> Leaving {
+        let place = self.members.iter().position(|member| member.joining.slot == slot);
+        let member = self.members.remove(place.expect("only a member leaves"));
+        let mut emitted: Vec<(u32, u32)> = Vec::new();
+        for &beat in &member.tokens {
+            match emitted.last_mut() {
+                Some((first, count)) if *first + *count == beat => *count += 1,
+                _ => emitted.push((beat, 1)),
+            }
+        }
+        let left = member.joining.left - member.tokens.len() as u32;
+        Leaving { done: member.done, left, emitted }
+    }
+
+    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+        for member in &mut self.members {
+            member.done += 1;
+            if (member.tokens.len() as u32) < member.joining.left {
+                member.tokens.push(self.beat);
+                if member.tokens.len() as u32 == member.joining.left {
+                    ended.push(member.joining.slot);
+                }
+            }
+        }
+        self.beat += 1;
+    }
+
+    pub fn none_ends_next(&self) -> bool {
+        self.members.iter().all(|member| member.tokens.len() as u32 + 1 != member.joining.left)
+    }
+
+    fn grows_next(&self, member: &Member) -> bool {
+        let room = u64::from(member.joining.blocks) * u64::from(self.block_tokens);
+        member.joining.grows
+            && u64::from(member.done) >= room
+            && member.done.is_multiple_of(self.block_tokens)
+    }
+}

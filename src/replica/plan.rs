@@ -1,0 +1,215 @@
+//! Committing a batch: every scheduled request advances, and what the iteration will bring is
+//! written down.
+
+use super::slot::{Handle, Phase};
+use super::step::Held;
+use super::Replica;
+use crate::cost::{BatchShape, Chunk};
+use crate::request::RequestId;
+
+/// A committed iteration. Kept and reused from step to step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Prefill chunks in batch order.
+    pub chunks: Vec<Chunk>,
+    /// Whose chunks they are.
+    pub chunk_requests: Vec<RequestId>,
+    /// Requests that decode one token.
+    pub decodes: u32,
+    /// KV entries that the decodes read, their own new ones included.
+    pub decode_kv_tokens: u64,
+    /// Sequences that sample a token.
+    pub sampled: u32,
+    /// Prefills that this iteration completes, each of which emits a token at its end.
+    pub emissions: Vec<Emission>,
+    /// Requests whose last token this iteration emits.
+    pub ending: Vec<Handle>,
+    /// Requests that the policy dropped.
+    pub dropped: Vec<RequestId>,
+    /// Requests that the policy preempted.
+    pub preempted: Vec<RequestId>,
+    /// Why the queue's head was left waiting.
+    pub held: Option<Held>,
+    /// When set, the decision repeats while at least so many blocks stay free.
+    pub repeats: Option<u32>,
+}
+
+/// A prefill completed: a token that is not a beat's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emission {
+    /// Whose token.
+    pub request: RequestId,
+    /// Whether it is the request's first; otherwise it follows a recomputation.
+    pub first: bool,
+}
+
+/// One request of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Which request.
+    pub request: RequestId,
+    /// Tokens of it.
+    pub tokens: u32,
+    /// Whether they are prefill tokens.
+    pub prefill: bool,
+    /// Tokens computed before, prefix hits included.
+    pub computed_before: u32,
+    /// Whether a token is sampled.
+    pub emits: bool,
+    /// Whether it prefills again after a preemption.
+    pub recompute: bool,
+}
+
+impl Plan {
+    /// Whether the iteration has nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.decodes == 0 && self.chunks.is_empty()
+    }
+
+    /// What a cost model may know of it.
+    pub fn shape(&self) -> BatchShape<'_> {
+        BatchShape {
+            chunks: &self.chunks,
+            decodes: self.decodes,
+            decode_kv_tokens: self.decode_kv_tokens,
+            sampled: self.sampled,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.chunk_requests.clear();
+        self.emissions.clear();
+        self.ending.clear();
+        self.dropped.clear();
+        self.preempted.clear();
+    }
+}
+
+impl Replica {
+    /// Advances every request of the batch that the policy has formed, and fills in `plan`.
+    pub fn commit(&mut self, plan: &mut Plan) {
+        plan.clear();
+        plan.held = self.batch.held;
+        plan.repeats = self.batch.repeats;
+        for index in std::mem::take(&mut self.batch.dropped) {
+            plan.dropped.push(self.slots[index as usize].request);
+            self.vacant.push(index);
+        }
+        let preempted = self.batch.preempted.iter();
+        plan.preempted.extend(preempted.map(|&s| self.slots[s as usize].request));
+        self.commit_decodes(plan);
+        let entries = std::mem::take(&mut self.batch.entries);
+        plan.sampled = plan.decodes;
+        for entry in &entries {
+            self.slots[entry.slot as usize].scheduled = 0;
+            if !entry.decode {
+                plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
+                self.commit_chunk(entry.slot, entry.tokens, plan);
+            }
+        }
+        self.batch.entries = entries;
+    }
+
+    /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
+    pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
+        let listed = self.batch.entries.iter().map(|entry| {
+            let slot = &self.slots[entry.slot as usize];
+            Scheduled {
+                request: slot.request,
+                tokens: entry.tokens,
+                prefill: !entry.decode,
+                computed_before: entry.context,
+                emits: entry.decode || entry.context + entry.tokens == slot.target,
+                recompute: !entry.decode && slot.recomputing,
+            }
+        });
+        listed.collect()
+    }
+
+    /// One more beat of the decode set as it stands; for a decision that repeats.
+    pub(crate) fn commit_repeat(&mut self, plan: &mut Plan) {
+        debug_assert!(plan.chunks.is_empty() && self.decodes.none_ends_next());
+        self.decode_blocks();
+        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
+        self.decodes.advance(&mut self.scratch);
+    }
+
+    /// Whether a decision that repeats does so once more.
+    pub(crate) fn can_repeat(&self, keep_free: u32) -> bool {
+        self.decodes.none_ends_next()
+            && self.decodes.growing().saturating_add(keep_free) <= self.pool.free()
+    }
+
+    fn commit_decodes(&mut self, plan: &mut Plan) {
+        let members = self.decodes.len();
+        let all = self.batch.all_decodes;
+        plan.decodes = match all {
+            true => members,
+            false => self.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
+        };
+        plan.decode_kv_tokens = 0;
+        if plan.decodes == 0 {
+            return;
+        }
+        // Those who miss the beat leave the set for its length: their run of beats ends here.
+        let missing: Vec<u32> = if plan.decodes == members {
+            Vec::new()
+        } else {
+            let stamp = self.batch.stamp;
+            let idle = |s: &u32| {
+                let slot = &self.slots[*s as usize];
+                slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
+            };
+            self.running.iter().copied().filter(idle).collect()
+        };
+        for &index in &missing {
+            self.leave_decodes(index);
+        }
+        assert_eq!(self.decodes.len(), plan.decodes, "a beat advances those scheduled");
+        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
+        let mut ended = std::mem::take(&mut self.scratch);
+        ended.clear();
+        self.decodes.advance(&mut ended);
+        for &index in &ended {
+            plan.ending.push(Handle(index));
+            if !self.slots[index as usize].lingers {
+                self.leave_decodes(index);
+                self.slots[index as usize].phase = Phase::Ending;
+            }
+        }
+        self.scratch = ended;
+        for index in missing {
+            self.join_decodes(index);
+        }
+    }
+
+    fn commit_chunk(&mut self, index: u32, tokens: u32, plan: &mut Plan) {
+        let slot = &mut self.slots[index as usize];
+        slot.done += tokens;
+        plan.chunk_requests.push(slot.request);
+        let done = slot.done;
+        if done == slot.target {
+            plan.sampled += 1;
+            plan.emissions.push(Emission {
+                request: slot.request,
+                first: slot.target == slot.prompt,
+            });
+            slot.left -= 1;
+            self.partial.retain(|&s| s != index);
+            let slot = &mut self.slots[index as usize];
+            let last = slot.left == 0;
+            if last {
+                plan.ending.push(Handle(index));
+            }
+            if last && !slot.lingers {
+                slot.phase = Phase::Ending;
+            } else {
+                self.join_decodes(index);
+            }
+        }
+        if !self.pool.hashes_at_schedule() {
+            self.hash_blocks(index, done);
+        }
+    }
+}

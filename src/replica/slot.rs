@@ -1,0 +1,152 @@
+//! The state of one request inside a replica, and what a policy may see of it.
+
+use crate::kv::BlockKey;
+use crate::request::{Request, RequestId};
+use crate::time::Time;
+
+/// Names a request inside its replica while it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(pub(crate) u32);
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In the waiting queue, new or preempted.
+    Waiting,
+    /// Running, its prompt (or what it lost to a preemption) not yet computed in full.
+    Prefill,
+    /// Running, a member of the decode set.
+    Decode,
+    /// Its last token is on the way; it keeps its seat and blocks until that step has ended.
+    Ending,
+}
+
+/// One request of a replica. The true output length is private to the engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub request: RequestId,
+    pub arrival: Time,
+    pub prompt: u32,
+    pub max_tokens: u32,
+    pub priority: i32,
+    pub class: u16,
+    pub phase: Phase,
+    /// Tokens to be computed before it decodes: the prompt, and after a preemption its output too.
+    pub target: u32,
+    /// Tokens computed. While it decodes, the decode set knows better.
+    pub done: u32,
+    /// Blocks held. While it decodes, at least this many.
+    pub blocks: u32,
+    /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
+    pub left: u32,
+    /// Whether it occupies one beat more after its last token (it ends by EOS, which a step
+    /// planned ahead cannot know).
+    pub lingers: bool,
+    /// How many requests were admitted before it: the order of the running list.
+    pub order: u64,
+    /// The step that last scheduled it.
+    pub stamp: u64,
+    /// Tokens scheduled by that step.
+    pub scheduled: u32,
+    /// The step that last admitted it.
+    pub admitted_stamp: u64,
+    pub admitted_once: bool,
+    pub recomputing: bool,
+    pub content: Content,
+}
+
+/// How the content of a request's blocks is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Content {
+    /// Chained content ids of the prompt's head.
+    pub ids: Box<[u64]>,
+    /// Tokens that one id stands for.
+    pub id_tokens: u32,
+}
+
+impl Slot {
+    pub fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
+        Slot {
+            request,
+            arrival: r.arrival,
+            prompt: r.prompt_tokens,
+            max_tokens: r.max_tokens,
+            priority: r.priority,
+            class: r.class,
+            phase: Phase::Waiting,
+            target: r.prompt_tokens,
+            done: 0,
+            blocks: 0,
+            left: r.output_tokens,
+            lingers,
+            order: 0,
+            stamp: 0,
+            scheduled: 0,
+            admitted_stamp: 0,
+            admitted_once: false,
+            recomputing: false,
+            content,
+        }
+    }
+
+    /// The key of full block `index`: shared where content ids cover it, its own otherwise.
+    ///
+    /// An id of S tokens stands for S/B blocks; the last id covers `floor((P % S) / B)` of them.
+    pub fn block_key(&self, index: u32, block_tokens: u32) -> BlockKey {
+        let end = u64::from(index + 1) * u64::from(block_tokens);
+        if end <= u64::from(self.prompt) && self.content.id_tokens > 0 {
+            let id = (end - 1) / u64::from(self.content.id_tokens);
+            if let Some(&id) = self.content.ids.get(id as usize) {
+                return BlockKey { id, index, shared: true };
+            }
+        }
+        BlockKey { id: u64::from(self.request), index, shared: false }
+    }
+}
+
+/// What a policy may see of a request. There is no field for its true output length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestView {
+    /// The request's number in the whole run, in order of arrival.
+    pub id: RequestId,
+    /// When it arrived.
+    pub arrival: Time,
+    /// Prompt length in tokens.
+    pub prompt_tokens: u32,
+    /// The longest answer that the client declared.
+    pub max_tokens: u32,
+    /// Lower is more urgent.
+    pub priority: i32,
+    /// Index of its class.
+    pub class: u16,
+    /// Tokens known: the prompt and the output so far.
+    pub tokens: u32,
+    /// Tokens whose KV is computed (steps that are already planned included).
+    pub computed: u32,
+    /// Tokens to be computed before it decodes: the prompt, and after a preemption the output that
+    /// it had then.
+    pub prefill_target: u32,
+    /// KV blocks it holds.
+    pub blocks: u32,
+    /// Tokens of it in the batch being formed.
+    pub scheduled: u32,
+    /// Whether it was admitted in the step being formed.
+    pub admitted_now: bool,
+}
+
+impl RequestView {
+    /// Whether its prefill is unfinished.
+    pub fn is_prefilling(&self) -> bool {
+        self.computed < self.prefill_target
+    }
+
+    /// Prefill tokens not yet computed.
+    pub fn prefill_left(&self) -> u32 {
+        self.prefill_target.saturating_sub(self.computed)
+    }
+
+    /// Output tokens so far.
+    pub fn generated(&self) -> u32 {
+        self.tokens - self.prompt_tokens
+    }
+}

@@ -1,0 +1,347 @@
+//! The batch being formed, and the verbs with which a policy forms it.
+
+use super::slot::{Handle, Phase, RequestView};
+use super::{Replica, rank_of};
+use crate::kv::Hit;
+use crate::time::Time;
+
+/// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// All seats (`max_num_seqs`) are taken.
+    NoSeat,
+    /// Too few free KV blocks for the queue's head.
+    NoKvBlocks,
+    /// The step's token budget is used up.
+    NoTokenBudget,
+    /// Nothing is admitted in a step that preempted.
+    Preempting,
+    /// The policy's own rule: it prefers other work now.
+    Deferred,
+}
+
+/// One request in the batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub slot: u32,
+    pub tokens: u32,
+    /// Tokens computed before.
+    pub context: u32,
+    pub decode: bool,
+}
+
+/// The batch being formed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    /// Counts steps, so that a slot's mark of an earlier step reads as "not in this batch".
+    pub stamp: u64,
+    /// In batch order; decodes are absent when `all_decodes`.
+    pub entries: Vec<Entry>,
+    pub all_decodes: bool,
+    pub preempted: Vec<u32>,
+    pub dropped: Vec<u32>,
+    pub held: Option<Held>,
+    /// Free blocks that the policy wants left for its decision to repeat.
+    pub repeats: Option<u32>,
+}
+
+impl Batch {
+    pub fn begin(&mut self) {
+        self.stamp += 1;
+        self.entries.clear();
+        self.all_decodes = false;
+        self.preempted.clear();
+        self.dropped.clear();
+        self.held = None;
+        self.repeats = None;
+    }
+}
+
+/// A replica at the moment of a decision: what a policy reads, and the verbs it has.
+///
+/// A policy calls [`admit`](Step::admit), [`run`](Step::run), [`preempt`](Step::preempt) and their
+/// like; each takes effect at once (blocks leave the pool, queues change), and requests advance
+/// when the policy returns. Memory is checked: `admit` and `run` say `false`, and change nothing,
+/// where blocks are short.
+pub struct Step<'a> {
+    replica: &'a mut Replica,
+    now: Time,
+}
+
+impl<'a> Step<'a> {
+    pub(super) fn new(replica: &'a mut Replica, now: Time) -> Step<'a> {
+        Step { replica, now }
+    }
+
+    /// The time of the decision.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Tokens in a KV block.
+    pub fn block_tokens(&self) -> u32 {
+        self.replica.options.block_tokens
+    }
+
+    /// Blocks that hold `tokens` tokens.
+    pub fn blocks_for(&self, tokens: u32) -> u32 {
+        self.replica.pool.blocks_for(tokens)
+    }
+
+    /// Free blocks now (cached ones that nobody references included).
+    pub fn free_blocks(&self) -> u32 {
+        self.replica.pool.free()
+    }
+
+    /// Usable blocks in all.
+    pub fn total_blocks(&self) -> u32 {
+        self.replica.pool.total()
+    }
+
+    /// Requests that hold a seat: running, or with their last token on its way.
+    pub fn seats_used(&self) -> u32 {
+        self.replica.running.len() as u32
+    }
+
+    /// Number of waiting requests.
+    pub fn waiting_len(&self) -> usize {
+        self.replica.waiting.len()
+    }
+
+    /// The waiting request at a place of the queue; 0 is its head.
+    pub fn waiting_at(&self, place: usize) -> Option<Handle> {
+        self.replica.waiting.get(place).map(Handle)
+    }
+
+    /// All waiting requests in queue order.
+    pub fn waiting(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.replica.waiting.iter().map(Handle)
+    }
+
+    /// Number of running requests, decoding or prefilling.
+    pub fn running_len(&self) -> usize {
+        self.replica.decodes.len() as usize + self.replica.partial.len()
+    }
+
+    /// Running requests in order of admission. Those whose last token is on its way are left out.
+    pub fn running(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        let replica = &*self.replica;
+        let alive = |&&s: &&u32| replica.phase(s) != Phase::Ending;
+        replica.running.iter().filter(alive).map(|&s| Handle(s))
+    }
+
+    /// Running requests whose prefill is unfinished, in order of admission.
+    pub fn prefilling(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        self.replica.partial.iter().map(|&s| Handle(s))
+    }
+
+    /// Whether the running requests were admitted in order of their arrival, so that admission
+    /// order is arrival order.
+    pub fn admitted_by_arrival(&mut self) -> bool {
+        self.replica.admitted_by_arrival()
+    }
+
+    /// Whether every unfinished prefill was admitted after every decoding request.
+    pub fn prefilling_last(&self) -> bool {
+        self.running().rev().take(self.replica.partial.len()).eq(self.prefilling().rev())
+    }
+
+    /// Number of requests that can decode.
+    pub fn decoding_len(&self) -> u32 {
+        self.replica.decodes.len()
+    }
+
+    /// What is known of a request.
+    pub fn view(&self, request: Handle) -> RequestView {
+        self.replica.view(request.0)
+    }
+
+    /// Cached blocks at the head of a waiting request's tokens; none without prefix caching.
+    pub fn lookup(&self, request: Handle) -> Hit {
+        if !self.replica.pool.caching() {
+            return Hit::default();
+        }
+        self.replica.pool.lookup(self.replica.block_keys(request.0))
+    }
+
+    /// Admits a waiting request and schedules `tokens` of its prefill, with KV blocks for
+    /// `hold_tokens` of its tokens (at least the tokens scheduled are held). `hit` is what
+    /// [`lookup`](Step::lookup) found, or `Hit::default()` to compute all.
+    ///
+    /// Says `false`, and changes nothing, when too few blocks are free.
+    pub fn admit(&mut self, request: Handle, tokens: u32, hold_tokens: u32, hit: Hit) -> bool {
+        let index = request.0;
+        let hit_tokens = hit.blocks * self.block_tokens();
+        let slot = &self.replica.slots[index as usize];
+        assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
+        assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
+        let hold = self.blocks_for(hold_tokens.max(hit_tokens + tokens));
+        if hold - hit.blocks + hit.idle > self.replica.pool.free() {
+            return false;
+        }
+        let replica = &mut *self.replica;
+        if hit.blocks > 0 {
+            let slot = &replica.slots[index as usize];
+            let block_tokens = replica.options.block_tokens;
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
+            replica.pool.take_hit(index, hit, keys);
+        }
+        replica.pool.take(index, hold - hit.blocks);
+        let rank = rank_of(&replica.slots[index as usize]);
+        replica.waiting.remove(index, rank);
+        replica.running.push(index);
+        replica.partial.push(index);
+        let order = replica.admissions;
+        replica.admissions += 1;
+        replica.hit_tokens += u64::from(hit_tokens);
+        let slot = &mut replica.slots[index as usize];
+        slot.phase = Phase::Prefill;
+        slot.done = hit_tokens;
+        slot.blocks = hold;
+        slot.order = order;
+        slot.admitted_stamp = replica.batch.stamp;
+        replica.in_arrival_order &= !slot.recomputing;
+        if !slot.admitted_once {
+            slot.admitted_once = true;
+            replica.admitted.push((slot.request, hit_tokens));
+        }
+        self.enter(index, tokens, false);
+        true
+    }
+
+    /// Schedules `tokens` of a running request: 1 for a decode, a chunk for a prefill. Takes the KV
+    /// blocks that they need.
+    ///
+    /// Says `false`, and changes nothing, when too few blocks are free.
+    pub fn run(&mut self, request: Handle, tokens: u32) -> bool {
+        let index = request.0;
+        let phase = self.replica.phase(index);
+        let view = self.view(request);
+        assert!(tokens > 0 && view.scheduled == 0, "a request is scheduled once a step");
+        match phase {
+            Phase::Decode => {
+                assert!(tokens == 1 && !self.replica.batch.all_decodes, "one token a decode");
+            }
+            Phase::Prefill => assert!(tokens <= view.prefill_left(), "a chunk lies in the prompt"),
+            _ => panic!("only a running request runs"),
+        }
+        let needed = self.blocks_for(view.computed + tokens).saturating_sub(view.blocks);
+        if needed > self.free_blocks() {
+            return false;
+        }
+        self.replica.pool.take(index, needed);
+        self.replica.slots[index as usize].blocks = view.blocks + needed;
+        self.enter(index, tokens, phase == Phase::Decode);
+        true
+    }
+
+    /// New blocks that one token for every decoding request takes.
+    pub fn blocks_for_decodes(&self) -> u32 {
+        self.replica.decodes.growing()
+    }
+
+    /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
+    /// makes a policy name every request.
+    pub fn may_decode_all(&self) -> bool {
+        !self.replica.options.reference
+    }
+
+    /// Schedules one token for every decoding request at once, without visiting them. A policy may
+    /// use it where naming each in turn would come to the same.
+    ///
+    /// # Panics
+    /// When blocks are short, or some decode is in the batch already.
+    pub fn decode_all(&mut self) {
+        assert!(self.may_decode_all() && !self.replica.batch.all_decodes);
+        assert!(self.replica.batch.entries.iter().all(|entry| !entry.decode));
+        self.replica.decode_blocks();
+        self.replica.batch.all_decodes = true;
+    }
+
+    /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
+    /// waiting queue (to its front under FCFS) and will compute prompt and output anew. Tells how
+    /// many tokens of it were in the batch.
+    pub fn preempt(&mut self, request: Handle) -> u32 {
+        let index = request.0;
+        assert!(!self.replica.batch.all_decodes, "nothing is preempted after decode_all");
+        let view = self.view(request);
+        let replica = &mut *self.replica;
+        match replica.phase(index) {
+            Phase::Decode => replica.leave_decodes(index),
+            Phase::Prefill => replica.partial.retain(|&s| s != index),
+            _ => panic!("only a running request is preempted"),
+        }
+        if view.scheduled > 0 {
+            replica.batch.entries.retain(|entry| entry.slot != index);
+        }
+        replica.free_blocks(index);
+        replica.running.retain(|&s| s != index);
+        let slot = &mut replica.slots[index as usize];
+        slot.phase = Phase::Waiting;
+        slot.target = view.tokens;
+        slot.done = 0;
+        slot.scheduled = 0;
+        slot.recomputing = true;
+        let rank = rank_of(slot);
+        replica.waiting.return_preempted(index, rank);
+        replica.preemptions += 1;
+        replica.batch.preempted.push(index);
+        view.scheduled
+    }
+
+    /// Drops a waiting request for good, as some systems do with what they can never serve.
+    pub fn drop_request(&mut self, request: Handle) {
+        let replica = &mut *self.replica;
+        assert_eq!(replica.phase(request.0), Phase::Waiting, "only a waiting request is dropped");
+        let rank = rank_of(&replica.slots[request.0 as usize]);
+        replica.waiting.remove(request.0, rank);
+        replica.batch.dropped.push(request.0);
+    }
+
+    /// Requests preempted in this step, in order.
+    pub fn preempted_len(&self) -> usize {
+        self.replica.batch.preempted.len()
+    }
+
+    /// Whether nothing is scheduled yet.
+    pub fn is_empty(&self) -> bool {
+        self.replica.batch.entries.is_empty() && !self.replica.batch.all_decodes
+    }
+
+    /// Says why the queue's head was left waiting.
+    pub fn hold(&mut self, reason: Held) {
+        self.replica.batch.held = Some(reason);
+    }
+
+    /// Puts the batch in the system's own order: entries by rank, stable.
+    pub fn arrange(&mut self, rank: impl Fn(RequestView) -> u32) {
+        let mut entries = std::mem::take(&mut self.replica.batch.entries);
+        entries.sort_by_cached_key(|entry| rank(self.replica.view(entry.slot)));
+        self.replica.batch.entries = entries;
+    }
+
+    /// Promises that this batch of decodes alone will be decided again, unchanged, until a request
+    /// arrives or ends, or fewer than `keep_free` blocks would stay free after a step. The
+    /// simulator then advances a whole stretch at once.
+    ///
+    /// Call it only after [`decode_all`](Step::decode_all) with nothing else scheduled. The
+    /// reference path ignores it, and so checks it.
+    pub fn repeats(&mut self, keep_free: u32) {
+        let batch = &mut self.replica.batch;
+        if batch.all_decodes && batch.entries.is_empty() {
+            batch.repeats = Some(keep_free);
+        }
+    }
+
+    fn enter(&mut self, index: u32, tokens: u32, decode: bool) {
+        let context = self.replica.done(index);
+        let stamp = self.replica.batch.stamp;
+        let slot = &mut self.replica.slots[index as usize];
+        slot.stamp = stamp;
+        slot.scheduled = tokens;
+        self.replica.batch.entries.push(Entry { slot: index, tokens, context, decode });
+        if !decode && self.replica.pool.hashes_at_schedule() {
+            self.replica.hash_blocks(index, context + tokens);
+        }
+    }
+}

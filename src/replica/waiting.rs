@@ -1,0 +1,86 @@
+//! The waiting queue: first come first served with preempted requests at its front, or by priority.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::request::RequestId;
+use crate::time::Time;
+
+/// In which order requests wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueOrder {
+    /// By arrival; a preempted request goes to the front.
+    #[default]
+    Fcfs,
+    /// By priority (lower first), then arrival; a preempted request keeps its place.
+    Priority,
+}
+
+/// Key of the priority order.
+pub(crate) type Rank = (i32, Time, RequestId);
+
+#[derive(Clone, Debug)]
+pub(crate) enum Waiting {
+    Fcfs(VecDeque<u32>),
+    Priority(BTreeMap<Rank, u32>),
+}
+
+impl Waiting {
+    pub fn new(order: QueueOrder) -> Waiting {
+        match order {
+            QueueOrder::Fcfs => Waiting::Fcfs(VecDeque::new()),
+            QueueOrder::Priority => Waiting::Priority(BTreeMap::new()),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Waiting::Fcfs(queue) => queue.len(),
+            Waiting::Priority(queue) => queue.len(),
+        }
+    }
+
+    pub fn arrive(&mut self, slot: u32, rank: Rank) {
+        match self {
+            Waiting::Fcfs(queue) => queue.push_back(slot),
+            Waiting::Priority(queue) => {
+                queue.insert(rank, slot);
+            }
+        }
+    }
+
+    pub fn return_preempted(&mut self, slot: u32, rank: Rank) {
+        match self {
+            Waiting::Fcfs(queue) => queue.push_front(slot),
+            Waiting::Priority(queue) => {
+                queue.insert(rank, slot);
+            }
+        }
+    }
+
+    pub fn get(&self, place: usize) -> Option<u32> {
+        match self {
+            Waiting::Fcfs(queue) => queue.get(place).copied(),
+            Waiting::Priority(queue) => queue.values().nth(place).copied(),
+        }
+    }
+
+    pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+        match self {
+            Waiting::Fcfs(queue) => Box::new(queue.iter().copied()),
+            Waiting::Priority(queue) => Box::new(queue.values().copied()),
+        }
+    }
+
+    /// Takes a request out; the front costs nothing, others a search.
+    pub fn remove(&mut self, slot: u32, rank: Rank) {
+        match self {
+            Waiting::Fcfs(queue) => {
+                let place = queue.iter().position(|&s| s == slot).expect("it waits");
+                queue.remove(place);
+            }
+            Waiting::Priority(queue) => {
+                queue.remove(&rank).expect("it waits");
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Sarathi-Serve: every decode runs in every step, and prompts are computed in chunks that fill the
+//! step up to `chunk_size` tokens.
+//!
+//! Rules read from Sarathi-Serve 96f9911 (`sarathi_scheduler.py`; paper: OSDI'24, arXiv
+//! 2403.02310). One deviation: where decodes alone exceed the chunk, the source schedules a
+//! negative chunk; here the prompt waits.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::by_arrival::decode_by_arrival;
+use super::registry::{Evidence, Parameters, Problem};
+use super::vllm_v0::watermark_blocks;
+use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
+
+/// Parameters of `sarathi`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SarathiParams {
+    /// Tokens of a step, decodes included (decodes themselves are never cut).
+    #[serde(alias = "chunk_tokens")]
+    pub chunk_size: u32,
+    /// Most requests that hold a seat at once.
+    pub max_num_seqs: u32,
+    /// Share of the KV blocks that an admission must leave free.
+    pub watermark: f64,
+    /// Let a prompt's chunks shrink as it proceeds, in stages from high to low.
+    pub enable_dynamic_chunking_schedule: bool,
+    /// Chunk of the last stage.
+    pub low_chunk_size: u32,
+    /// Chunk of the first stage.
+    pub high_chunk_size: u32,
+    /// Prompt length that the stages divide evenly.
+    pub chunk_schedule_max_tokens: u32,
+    /// Number of stages.
+    pub chunk_schedule_stages: u32,
+}
+
+impl Default for SarathiParams {
+    fn default() -> Self {
+        SarathiParams {
+            chunk_size: 512,
+            max_num_seqs: 128,
+            watermark: 0.01,
+            enable_dynamic_chunking_schedule: false,
+            low_chunk_size: 512,
+            high_chunk_size: 2048,
+            chunk_schedule_max_tokens: 8192,
+            chunk_schedule_stages: 16,
+        }
+    }
+}
+
+impl Parameters for SarathiParams {
+    const SYSTEM: &'static str = "Sarathi-Serve 96f9911";
+    const SUMMARY: &'static str = "decodes in every step, prompts in chunks beside them";
+    const EVIDENCE: Evidence = Evidence::Proven;
+
+    fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
+        let stages = self.chunk_schedule_stages;
+        [
+            Problem::when(self.chunk_size == 0, "chunk_size", "at least 1"),
+            Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1"),
+            Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),
+            Problem::when(self.low_chunk_size == 0, "low_chunk_size", "at least 1"),
+            Problem::when(
+                self.high_chunk_size < self.low_chunk_size,
+                "high_chunk_size",
+                "at least low_chunk_size",
+            ),
+            Problem::when(
+                stages == 0 || stages > self.chunk_schedule_max_tokens,
+                "chunk_schedule_stages",
+                "from 1 to chunk_schedule_max_tokens",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
+        let chunks = if self.enable_dynamic_chunking_schedule {
+            Chunks::Staged {
+                sizes: self.stage_sizes(),
+                tokens: self.chunk_schedule_max_tokens.div_ceil(self.chunk_schedule_stages),
+            }
+        } else {
+            Chunks::Fixed(self.chunk_size)
+        };
+        Box::new(Sarathi {
+            chunks,
+            seats: self.max_num_seqs,
+            max_model_len: engine.max_model_len,
+            watermark_blocks: watermark_blocks(self.watermark, engine.kv_blocks),
+        })
+    }
+}
+
+impl SarathiParams {
+    /// Equal steps from high to low, each rounded to a multiple of min(32, low).
+    fn stage_sizes(&self) -> Vec<u32> {
+        let (low, high) = (f64::from(self.low_chunk_size), f64::from(self.high_chunk_size));
+        let multiple = f64::from(self.low_chunk_size.min(32));
+        let last = self.chunk_schedule_stages - 1;
+        let size = |stage: u32| {
+            let share = if last == 0 { 0.0 } else { f64::from(stage) / f64::from(last) };
+            let size = libm::floor(low + (high - low) * share);
+            (libm::rint(size / multiple) * multiple) as u32
+        };
+        (0..=last).rev().map(size).collect()
+    }
+}
+
+struct Sarathi {
+    chunks: Chunks,
+    seats: u32,
+    max_model_len: u32,
+    watermark_blocks: u32,
+}
+
+enum Chunks {
+    Fixed(u32),
+    Staged { sizes: Vec<u32>, tokens: u32 },
+}
+
+impl Scheduler for Sarathi {
+    fn needs(&self) -> Needs {
+        Needs { watermark_blocks: self.watermark_blocks, ..Needs::default() }
+    }
+
+    fn schedule(&mut self, step: &mut Step<'_>) {
+        let partial = decode_by_arrival(step);
+        let decodes = step.running_len() as u32 - partial.len() as u32;
+        let mut scheduled = decodes;
+        for request in partial {
+            let chunk = self.chunk(&step.view(request), scheduled);
+            if chunk > 0 {
+                let runs = step.run(request, chunk);
+                assert!(runs, "the whole prompt's blocks were taken at admission");
+                scheduled += chunk;
+            }
+        }
+        self.admit(step, scheduled);
+        step.arrange(|view| u32::from(!view.is_prefilling()));
+        step.repeats(1);
+    }
+}
+
+impl Sarathi {
+    fn admit(&self, step: &mut Step<'_>, mut scheduled: u32) {
+        while let Some(request) = step.waiting_at(0) {
+            let view = step.view(request);
+            let blocks = step.blocks_for(view.tokens);
+            if view.tokens > self.max_model_len {
+                step.drop_request(request);
+                continue;
+            }
+            if blocks + self.watermark_blocks > step.free_blocks() {
+                return step.hold(Held::NoKvBlocks);
+            }
+            if step.seats_used() >= self.seats {
+                return step.hold(Held::NoSeat);
+            }
+            let chunk = self.chunk(&view, scheduled);
+            if chunk == 0 {
+                return step.hold(Held::NoTokenBudget);
+            }
+            let admitted = step.admit(request, chunk, view.tokens, Hit::default());
+            assert!(admitted, "its blocks are free");
+            scheduled += chunk;
+        }
+    }
+
+    /// Tokens of this prompt in a step that holds `scheduled` already.
+    fn chunk(&self, view: &RequestView, scheduled: u32) -> u32 {
+        let size = match &self.chunks {
+            Chunks::Fixed(size) => *size,
+            Chunks::Staged { sizes, tokens } => {
+                let stage = (view.computed / tokens) as usize;
+                sizes[stage.min(sizes.len() - 1)]
+            }
+        };
+        view.prefill_left().min(size.saturating_sub(scheduled))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_fall_from_high_to_low_in_multiples_of_32() {
+        let params = SarathiParams {
+            low_chunk_size: 100,
+            high_chunk_size: 500,
+            chunk_schedule_stages: 4,
+            ..SarathiParams::default()
+        };
+        // linspace(100, 500, 4) = 100, 233, 366, 500; /32 rounds to 3, 7, 11, 16.
+        assert_eq!(params.stage_sizes(), [512, 352, 224, 96]);
+    }
+}

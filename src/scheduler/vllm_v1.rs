@@ -1,0 +1,289 @@
+//! vLLM V1: no phases. Every request has tokens known and tokens computed, and each step moves the
+//! running requests, then new ones, forward under one token budget.
+//!
+//! Rules read from vLLM 0.33.0 (`v1/core/sched/scheduler.py`, `v1/core/kv_cache_manager.py`), and
+//! from 0.10.2 for `version: 0.10`. 0.33 admits a request only if blocks for all its known tokens
+//! are free (`scheduler_reserve_full_isl`), has a watermark for admissions, ignores the long
+//! prefill threshold for a request that is alone, and reuses blocks without content first.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::registry::{Evidence, Parameters, Problem};
+use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
+
+/// Parameters of `vllm-v1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VllmV1Params {
+    /// Which version's rules.
+    pub version: VllmVersion,
+    /// Order of admission, and of preemption.
+    pub policy: SchedulingPolicy,
+    /// Most requests that hold a seat at once. Default 1024 on GPUs of 70 GiB and more (A100
+    /// apart), 256 on others.
+    pub max_num_seqs: Option<u32>,
+    /// Token budget of a step, decodes included. Default of the API server: 8192 on GPUs of 70 GiB
+    /// and more (A100 apart), 2048 on others.
+    #[serde(alias = "max_num_scheduled_tokens", alias = "chunk_size", alias = "chunk_tokens")]
+    pub max_num_batched_tokens: Option<u32>,
+    /// Longest chunk of one prompt in a step; 0 sets no limit.
+    pub long_prefill_token_threshold: u32,
+    /// Whether prompts may be cut into chunks.
+    pub enable_chunked_prefill: bool,
+    /// Admit a request only if blocks for all its known tokens are free (not in 0.10).
+    pub scheduler_reserve_full_isl: bool,
+    /// Share of the KV blocks that an admission leaves free while others run (not in 0.10).
+    pub watermark: f64,
+}
+
+/// Versions of vLLM whose rules are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VllmVersion {
+    /// 0.33.0.
+    #[default]
+    #[serde(rename = "0.33")]
+    V0_33,
+    /// 0.10.2.
+    #[serde(rename = "0.10")]
+    V0_10,
+}
+
+/// Order of admission and of preemption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SchedulingPolicy {
+    /// First come, first served; the last admitted is preempted first.
+    #[default]
+    Fcfs,
+    /// By priority (lower is more urgent), then arrival; the least urgent is preempted first.
+    Priority,
+}
+
+impl Default for VllmV1Params {
+    fn default() -> Self {
+        VllmV1Params {
+            version: VllmVersion::default(),
+            policy: SchedulingPolicy::default(),
+            max_num_seqs: None,
+            max_num_batched_tokens: None,
+            long_prefill_token_threshold: 0,
+            enable_chunked_prefill: true,
+            scheduler_reserve_full_isl: true,
+            watermark: 0.0,
+        }
+    }
+}
+
+impl Parameters for VllmV1Params {
+    const SYSTEM: &'static str = "vLLM 0.33.0 (V1); 0.10.2 with version: 0.10";
+    const SUMMARY: &'static str = "one token budget for running requests, then new ones";
+    const EVIDENCE: Evidence = Evidence::Proven;
+
+    fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
+        let budget = self.budget(engine);
+        [
+            Problem::when(self.max_num_seqs == Some(0), "max_num_seqs", "at least 1"),
+            Problem::when(budget == 0, "max_num_batched_tokens", "at least 1"),
+            Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
+        let newer = self.version == VllmVersion::V0_33;
+        let watermark = if newer { self.watermark } else { 0.0 };
+        Box::new(VllmV1 {
+            newer,
+            priority: self.policy == SchedulingPolicy::Priority,
+            seats: self.seats(engine),
+            budget: self.budget(engine),
+            threshold: self.long_prefill_token_threshold,
+            chunked: self.enable_chunked_prefill,
+            reserve_full: newer && self.scheduler_reserve_full_isl,
+            watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
+            max_model_len: engine.max_model_len,
+            caching: engine.prefix_caching,
+        })
+    }
+}
+
+impl VllmV1Params {
+    fn seats(&self, engine: &EngineInfo) -> u32 {
+        self.max_num_seqs.unwrap_or(if engine.large_gpu { 1024 } else { 256 })
+    }
+
+    fn budget(&self, engine: &EngineInfo) -> u32 {
+        let default = if engine.large_gpu { 8192 } else { 2048 };
+        // Without chunking vLLM raises its default so that the longest prompt fits.
+        let default =
+            if self.enable_chunked_prefill { default } else { default.max(engine.max_model_len) };
+        self.max_num_batched_tokens.unwrap_or(default)
+    }
+}
+
+struct VllmV1 {
+    newer: bool,
+    priority: bool,
+    seats: u32,
+    budget: u32,
+    threshold: u32,
+    chunked: bool,
+    reserve_full: bool,
+    watermark_blocks: u32,
+    max_model_len: u32,
+    caching: bool,
+}
+
+impl Scheduler for VllmV1 {
+    fn needs(&self) -> Needs {
+        Needs {
+            queue: if self.priority { QueueOrder::Priority } else { QueueOrder::Fcfs },
+            cache: Some(CacheRules {
+                keyless_first: self.newer,
+                newest_wins: false,
+                hash_at_schedule: true,
+            }),
+            null_blocks: 1,
+            prompt_tokens_max: (!self.chunked).then_some(self.budget),
+            plans_ahead: true,
+            ..Needs::default()
+        }
+    }
+
+    fn schedule(&mut self, step: &mut Step<'_>) {
+        let alone = step.seats_used() as usize + step.waiting_len() == 1;
+        let threshold = if self.newer && alone { 0 } else { self.threshold };
+        let budget = match self.run_in_bulk(step, threshold) {
+            Some(budget) => budget,
+            None => self.run_in_order(step, threshold),
+        };
+        if step.preempted_len() == 0 {
+            self.admit(step, threshold, budget);
+        } else {
+            step.hold(Held::Preempting);
+        }
+        step.repeats(0);
+    }
+}
+
+impl VllmV1 {
+    /// The same as [`run_in_order`](Self::run_in_order) where the order cannot matter: memory for
+    /// all, and a budget that covers all or leaves only the last short.
+    fn run_in_bulk(&self, step: &mut Step<'_>, threshold: u32) -> Option<u32> {
+        if !step.may_decode_all() || step.decoding_len() > self.budget {
+            return None;
+        }
+        let mut left = self.budget - step.decoding_len();
+        let mut blocks = step.blocks_for_decodes();
+        let mut chunks: Vec<(Handle, u32)> = Vec::new();
+        let mut cut = false;
+        for request in step.prefilling() {
+            let view = step.view(request);
+            let wanted = self.chunk(view.prefill_left(), view.computed, threshold, u32::MAX);
+            let chunk = wanted.min(left);
+            cut |= chunk < wanted;
+            if chunk > 0 {
+                blocks += step.blocks_for(view.computed + chunk).saturating_sub(view.blocks);
+                chunks.push((request, chunk));
+                left -= chunk;
+            }
+        }
+        if blocks > step.free_blocks() || cut && !step.prefilling_last() {
+            return None;
+        }
+        step.decode_all();
+        for (request, chunk) in chunks {
+            let runs = step.run(request, chunk);
+            assert!(runs, "the blocks were counted");
+        }
+        Some(left)
+    }
+
+    fn run_in_order(&self, step: &mut Step<'_>, threshold: u32) -> u32 {
+        let mut budget = self.budget;
+        let mut running: Vec<Handle> = step.running().collect();
+        let mut i = 0;
+        while i < running.len() && budget > 0 {
+            let request = running[i];
+            let view = step.view(request);
+            let tokens = self.chunk(view.tokens - view.computed, view.computed, threshold, budget);
+            if tokens == 0 {
+                i += 1;
+                continue;
+            }
+            let mut runs = step.run(request, tokens);
+            while !runs {
+                let place = self.victim(step, &running);
+                let victim = running.remove(place);
+                budget += step.preempt(victim);
+                if victim == request {
+                    break;
+                }
+                if place < i {
+                    i -= 1;
+                }
+                runs = step.run(request, tokens);
+            }
+            if runs {
+                budget -= tokens;
+                i += 1;
+            } else if !self.priority {
+                break;
+            }
+        }
+        budget
+    }
+
+    /// Tokens of a request in this step: what is left of it, within every limit.
+    fn chunk(&self, left: u32, computed: u32, threshold: u32, budget: u32) -> u32 {
+        let tokens = if threshold > 0 { left.min(threshold) } else { left };
+        tokens.min(budget).min((self.max_model_len - 1).saturating_sub(computed))
+    }
+
+    /// Place of the request to preempt: the last admitted, or the least urgent.
+    fn victim(&self, step: &Step<'_>, running: &[Handle]) -> usize {
+        if !self.priority {
+            return running.len() - 1;
+        }
+        let urgency = |&place: &usize| {
+            let view = step.view(running[place]);
+            (view.priority, view.arrival, view.id)
+        };
+        (0..running.len()).max_by_key(urgency).expect("the request itself runs")
+    }
+
+    fn admit(&self, step: &mut Step<'_>, threshold: u32, mut budget: u32) {
+        while let Some(request) = step.waiting_at(0) {
+            if budget == 0 {
+                return step.hold(Held::NoTokenBudget);
+            }
+            if step.seats_used() >= self.seats {
+                return step.hold(Held::NoSeat);
+            }
+            let view = step.view(request);
+            let hit = step.lookup(request);
+            let left = view.tokens - hit.blocks * step.block_tokens();
+            let wanted = if threshold > 0 { left.min(threshold) } else { left };
+            if !self.chunked && wanted > budget {
+                return step.hold(Held::NoTokenBudget);
+            }
+            let others = !step.is_empty() || step.running_len() > 0;
+            let spare = if self.newer && others { self.watermark_blocks } else { 0 };
+            let hold = if self.reserve_full { step.blocks_for(view.tokens) } else { 0 };
+            let free = step.free_blocks();
+            if hold.saturating_sub(hit.blocks) + hit.idle + spare > free {
+                return step.hold(Held::NoKvBlocks);
+            }
+            let tokens = wanted.min(budget);
+            let end = view.tokens - left + tokens;
+            let needed = step.blocks_for(end) - hit.blocks + hit.idle;
+            if needed + spare > free || !step.admit(request, tokens, 0, hit) {
+                return step.hold(Held::NoKvBlocks);
+            }
+            budget -= tokens;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Steps without time: plays a policy step by step on requests that arrive at given steps, and
+//! tells what each step did. For proving policies against other systems' steps, and for writing
+//! one's own: the replica's invariants are checked after every step.
+
+use crate::replica::{Content, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::request::{BlockIds, Request, RequestId};
+use crate::scheduler::{EngineInfo, Scheduler};
+use crate::time::Time;
+
+/// A request of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayRequest {
+    /// The step before which it arrives.
+    pub arrival_step: u64,
+    /// Prompt tokens.
+    pub prompt_tokens: u32,
+    /// True output tokens.
+    pub output_tokens: u32,
+    /// Declared longest answer; at least `output_tokens`.
+    pub max_tokens: u32,
+    /// Lower is more urgent.
+    pub priority: i32,
+    /// Chained content ids of the prompt's first KV blocks.
+    pub block_ids: Vec<u64>,
+}
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRecord {
+    /// Its number.
+    pub step: u64,
+    /// The batch in order. Decodes scheduled all at once are not listed one by one.
+    pub scheduled: Vec<Scheduled>,
+    /// Requests that decoded, listed or not.
+    pub decodes: u32,
+    /// Requests preempted, in order.
+    pub preempted: Vec<RequestId>,
+    /// Requests that ended, in batch order where the batch is listed.
+    pub finished: Vec<RequestId>,
+    /// Requests that the policy dropped.
+    pub dropped: Vec<RequestId>,
+    /// Free blocks after the decision, before finished requests give theirs back.
+    pub free_blocks: u32,
+    /// Waiting requests at the end of the step.
+    pub waiting: usize,
+    /// Requests with a seat at the end of the step.
+    pub running: usize,
+    /// Those of them whose prefill is unfinished.
+    pub prefilling: usize,
+}
+
+/// A policy playing step by step; iterate to get the steps.
+pub struct Replay {
+    replica: Replica,
+    scheduler: Box<dyn Scheduler>,
+    requests: Vec<ReplayRequest>,
+    block_tokens: u32,
+    arrived: usize,
+    step: u64,
+    plan: Plan,
+}
+
+impl Replay {
+    /// A replay of `requests`, which must be in order of arrival. With `reference` a policy has to
+    /// name every request of every batch.
+    pub fn new(
+        scheduler: Box<dyn Scheduler>,
+        engine: &EngineInfo,
+        requests: Vec<ReplayRequest>,
+        reference: bool,
+    ) -> Replay {
+        let options = ReplicaOptions::of(engine, &scheduler.needs(), false, reference);
+        Replay {
+            replica: Replica::new(options),
+            scheduler,
+            requests,
+            block_tokens: engine.kv_block_tokens,
+            arrived: 0,
+            step: 0,
+            plan: Plan::default(),
+        }
+    }
+
+    fn admit_arrivals(&mut self) {
+        while let Some(next) = self.requests.get(self.arrived) {
+            if next.arrival_step > self.step {
+                break;
+            }
+            let id = self.arrived as RequestId;
+            let request = Request {
+                arrival: Time::from_nanos(next.arrival_step),
+                prompt_tokens: next.prompt_tokens,
+                output_tokens: next.output_tokens,
+                max_tokens: next.max_tokens,
+                priority: next.priority,
+                class: 0,
+                blocks: BlockIds::default(),
+            };
+            let ids = next.block_ids.clone().into();
+            self.replica.arrive(id, &request, Content { ids, id_tokens: self.block_tokens });
+            self.arrived += 1;
+        }
+    }
+}
+
+impl Iterator for Replay {
+    type Item = StepRecord;
+
+    fn next(&mut self) -> Option<StepRecord> {
+        if self.replica.waiting() + self.replica.running() == 0 {
+            let next = self.requests.get(self.arrived)?;
+            self.step = self.step.max(next.arrival_step);
+        }
+        self.admit_arrivals();
+        self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
+        let free_blocks = self.replica.pool().free();
+        self.replica.commit(&mut self.plan);
+        let scheduled = self.replica.batch_listed();
+        let mut ending = std::mem::take(&mut self.plan.ending);
+        let mut finished: Vec<RequestId> =
+            ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
+        finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
+        self.replica.finish(&mut ending);
+        self.replica.check();
+        let record = StepRecord {
+            step: self.step,
+            scheduled,
+            decodes: self.plan.decodes,
+            preempted: self.plan.preempted.clone(),
+            finished,
+            dropped: self.plan.dropped.clone(),
+            free_blocks,
+            waiting: self.replica.waiting(),
+            running: self.replica.running(),
+            prefilling: self.replica.prefilling(),
+        };
+        self.step += 1;
+        Some(record)
+    }
+}
