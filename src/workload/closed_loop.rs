@@ -1,62 +1,186 @@
 //! Users who wait for an answer, think, and ask again.
 
-use crate::request::{Request, RequestId};
-use crate::time::Time;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use super::{Arriving, Limits, Warning, WorkloadError, WorkloadSpec};
+use crate::request::{Request, RequestId};
+use crate::time::{Span, Time};
+
+use super::arrivals::{end_of, too_many_requests};
+use super::recipe::Recipe;
+use super::{
+    Arrivals, Arriving, Limits, MAX_REQUESTS, Source, Warning, Workload, WorkloadError,
+    WorkloadSpec, check_limits, trace_files,
+};
+
+/// What a request that ends at the instant of its arrival, a rejected one, costs its user: the
+/// round trip of an error. Without it, a user with no think time would ask for ever at one instant.
+const REJECTED_ROUND_TRIP: Span = Span::from_millis(1);
 
 /// A source of requests that depends on the answers: `users` each send their next request
 /// `think_time` after the last token of their answer.
 ///
 /// All users send their first request at time 0, in user order; at one instant the lower user
-/// comes first. A clone of a fresh source plays the same requests again, so one serves every
-/// scheduler of a scenario; arrival times then differ from scheduler to scheduler, lengths by
-/// user and turn do not.
+/// comes first. `requests` bounds the total over all users; `duration` is when the last may arrive.
+/// Random values are keyed by user and turn, so a user's turns are the same under every scheduler,
+/// though their times differ. Pairs and rows of files are used in the order of arrival.
+///
+/// A clone of a fresh source plays the same game again: one serves every scheduler of a scenario.
 #[derive(Clone, Debug)]
-pub struct ClosedLoop {}
+pub struct ClosedLoop {
+    content: Content,
+    block_ids: Arc<[u64]>,
+    block_tokens: u32,
+    classes: Arc<[String]>,
+    warnings: Arc<[Warning]>,
+    think_time: Span,
+    end: Time,
+    /// Most requests in all.
+    requests: u32,
+    /// The next request of each user who is not waiting for an answer.
+    thinking: BinaryHeap<Reverse<(Time, u32)>>,
+    /// Turns that each user has taken.
+    turns: Vec<u32>,
+    /// User and arrival of each request taken.
+    taken: Vec<(u32, Time)>,
+}
+
+/// Where the requests come from.
+#[derive(Clone, Debug)]
+enum Content {
+    Drawn(Box<Recipe>),
+    Rows(Arc<[Request]>),
+}
 
 impl ClosedLoop {
-    /// A closed loop from a description that asks for one.
+    /// A closed loop from a description that asks for one: synthetic, or over the rows of a trace.
     ///
     /// # Errors
     /// When the arrivals are not a closed loop, when nothing bounds them, and as
     /// [`draw`](super::draw).
     pub fn new(
-        _spec: &WorkloadSpec,
-        _seed: u64,
-        _limits: Limits,
+        spec: &WorkloadSpec,
+        seed: u64,
+        limits: Limits,
     ) -> Result<ClosedLoop, WorkloadError> {
-        todo!()
+        check_limits(spec, limits)?;
+        let Some(&Arrivals::ClosedLoop { users, think_time }) = spec.source.arrivals() else {
+            return Err(WorkloadError::spec("arrivals", "not a closed loop"));
+        };
+        if users == 0 || users > MAX_REQUESTS {
+            return Err(WorkloadError::spec(
+                "arrivals.closed_loop.users",
+                format!("expected 1 to {MAX_REQUESTS}, found {users}"),
+            ));
+        }
+        let mut warnings = Vec::new();
+        let mut requests = spec.amount.requests.unwrap_or(MAX_REQUESTS);
+        let (content, block_ids, block_tokens, classes) = match &spec.source {
+            Source::Synthetic { lengths, .. } => {
+                if spec.amount.requests.is_none() && spec.amount.duration.is_none() {
+                    return Err(WorkloadError::spec(
+                        "requests",
+                        "nothing says when the arrivals end",
+                    )
+                    .with_help("give `requests` or `duration`"));
+                }
+                let recipe = Recipe::new(spec, lengths, seed, limits, &mut warnings)?;
+                let ids = match &recipe.prefixes {
+                    Some(prefixes) => prefixes.block_ids.clone(),
+                    None => Arc::default(),
+                };
+                let classes = recipe.classes.names.as_slice().into();
+                (Content::Drawn(Box::new(recipe)), ids, limits.kv_block_tokens, classes)
+            }
+            Source::Trace(trace) => {
+                let mut workload = Workload::default();
+                trace_files::read(trace, spec, seed, limits, &mut workload, &mut warnings)?;
+                requests = requests.min(workload.requests.len() as u32);
+                (
+                    Content::Rows(workload.requests.into()),
+                    workload.block_ids.into(),
+                    workload.block_tokens,
+                    workload.classes.into(),
+                )
+            }
+        };
+        let end = end_of(spec.amount.duration);
+        let first = (0..users).map(|user| Reverse((Time::ZERO, user)));
+        Ok(ClosedLoop {
+            content,
+            block_ids,
+            block_tokens,
+            classes,
+            warnings: warnings.into(),
+            think_time,
+            end,
+            requests,
+            thinking: if end > Time::ZERO { first.collect() } else { BinaryHeap::new() },
+            turns: vec![0; users as usize],
+            taken: Vec::with_capacity(requests.min(1 << 20) as usize),
+        })
     }
 
     /// What a user should know about the files that were read.
     pub fn warnings(&self) -> &[Warning] {
-        &[]
+        &self.warnings
+    }
+
+    /// The error to end a run with when arrivals stopped only because there were too many.
+    ///
+    /// # Errors
+    /// When a loop bounded by `duration` alone passed the most requests that a run can have.
+    pub fn check_complete(&self) -> Result<(), WorkloadError> {
+        let cut = self.requests == MAX_REQUESTS && self.taken.len() >= MAX_REQUESTS as usize;
+        if cut && !self.thinking.is_empty() { Err(too_many_requests()) } else { Ok(()) }
     }
 }
 
 impl Arriving for ClosedLoop {
+    #[inline]
     fn next_arrival(&self) -> Option<Time> {
-        todo!()
+        if self.taken.len() >= self.requests as usize {
+            return None;
+        }
+        self.thinking.peek().map(|Reverse((time, _))| *time)
     }
 
     fn take(&mut self) -> Request {
-        todo!()
+        assert!(self.taken.len() < self.requests as usize, "no request is due");
+        let Reverse((arrival, user)) = self.thinking.pop().expect("no request is due");
+        let turn = &mut self.turns[user as usize];
+        let key = u64::from(user) << 32 | u64::from(*turn);
+        *turn += 1;
+        let request = match &mut self.content {
+            Content::Drawn(recipe) => recipe.request(key, arrival),
+            Content::Rows(rows) => Request { arrival, ..rows[self.taken.len()] },
+        };
+        self.taken.push((user, arrival));
+        request
     }
 
-    fn finished(&mut self, _request: RequestId, _at: Time) {
-        todo!()
+    fn finished(&mut self, request: RequestId, at: Time) {
+        let (user, arrival) = self.taken[request as usize];
+        let pause =
+            if at == arrival { self.think_time.max(REJECTED_ROUND_TRIP) } else { self.think_time };
+        // Past the end of time is past the end of any run.
+        let Some(ns) = at.as_nanos().checked_add(pause.as_nanos()) else { return };
+        let next = Time::from_nanos(ns);
+        if next < self.end {
+            self.thinking.push(Reverse((next, user)));
+        }
     }
 
     fn block_ids(&self) -> &[u64] {
-        todo!()
+        &self.block_ids
     }
 
     fn block_tokens(&self) -> u32 {
-        todo!()
+        self.block_tokens
     }
 
     fn classes(&self) -> &[String] {
-        todo!()
+        &self.classes
     }
 }

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 /// `Display` gives it all on one line, `file:line: field: message`; the parts are there for a
 /// command that wants to lay them out. [`help`](Self::help) is not part of the line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}{message}", Place(self), Field(self))]
-pub struct WorkloadError {
+#[error("{0}")]
+pub struct WorkloadError(Box<Details>);
+
+/// Boxed, so that a result that may hold an error stays small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Details {
     kind: ErrorKind,
     path: Option<PathBuf>,
     line: Option<u64>,
@@ -31,30 +35,26 @@ pub enum ErrorKind {
 }
 
 impl WorkloadError {
-    /// A description that cannot be followed; `field` is its name in a scenario.
-    pub(crate) fn spec(field: &str, message: impl Into<String>) -> WorkloadError {
-        WorkloadError {
-            kind: ErrorKind::Spec,
-            path: None,
+    fn new(kind: ErrorKind, path: Option<&Path>, message: String) -> WorkloadError {
+        WorkloadError(Box::new(Details {
+            kind,
+            path: path.map(Path::to_owned),
             line: None,
             column: None,
-            field: Some(field.to_owned()),
-            message: message.into(),
+            field: None,
+            message,
             help: None,
-        }
+        }))
+    }
+
+    /// A description that cannot be followed; `field` is its name in a scenario.
+    pub(crate) fn spec(field: &str, message: impl Into<String>) -> WorkloadError {
+        WorkloadError::new(ErrorKind::Spec, None, message.into()).with_field(field)
     }
 
     /// A file that could not be opened or read.
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> WorkloadError {
-        WorkloadError {
-            kind: ErrorKind::Io,
-            path: Some(path.to_owned()),
-            line: None,
-            column: None,
-            field: None,
-            message: error.to_string(),
-            help: None,
-        }
+        WorkloadError::new(ErrorKind::Io, Some(path), error.to_string())
     }
 
     /// A file whose content is wrong; `line` counts from 1, `None` is the file as a whole.
@@ -63,92 +63,75 @@ impl WorkloadError {
         line: Option<u64>,
         message: impl Into<String>,
     ) -> WorkloadError {
-        WorkloadError {
-            kind: ErrorKind::Content,
-            path: Some(path.to_owned()),
-            line,
-            column: None,
-            field: None,
-            message: message.into(),
-            help: None,
-        }
+        let mut error = WorkloadError::new(ErrorKind::Content, Some(path), message.into());
+        error.0.line = line;
+        error
     }
 
     pub(crate) fn with_field(mut self, field: impl Into<String>) -> WorkloadError {
-        self.field = Some(field.into());
+        self.0.field = Some(field.into());
         self
     }
 
     pub(crate) fn with_column(mut self, column: u64) -> WorkloadError {
-        self.column = Some(column);
+        self.0.column = Some(column);
         self
     }
 
     pub(crate) fn with_help(mut self, help: impl Into<String>) -> WorkloadError {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     /// What sort of thing went wrong.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The file, where one is to blame.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.0.path.as_deref()
     }
 
     /// The line of the file, from 1.
     pub fn line(&self) -> Option<u64> {
-        self.line
+        self.0.line
     }
 
     /// The character of the line, from 1, where known.
     pub fn column(&self) -> Option<u64> {
-        self.column
+        self.0.column
     }
 
     /// The column, key or scenario field, where known.
     pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
+        self.0.field.as_deref()
     }
 
     /// What was found and what was expected, without the place.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// What to do about it, where there is something to say.
     pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 }
 
-struct Place<'a>(&'a WorkloadError);
-
-impl fmt::Display for Place<'_> {
+impl fmt::Display for Details {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(path) = &self.0.path else { return Ok(()) };
-        write!(f, "{}:", path.display())?;
-        if let Some(line) = self.0.line {
-            write!(f, "{line}:")?;
-            if let Some(column) = self.0.column {
-                write!(f, "{column}:")?;
+        if let Some(path) = &self.path {
+            write!(f, "{}:", path.display())?;
+            for place in [self.line, self.column].iter().flatten() {
+                write!(f, "{place}:")?;
             }
+            write!(f, " ")?;
         }
-        write!(f, " ")
-    }
-}
-
-struct Field<'a>(&'a WorkloadError);
-
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.field {
-            Some(field) => write!(f, "`{field}`: "),
-            None => Ok(()),
+        if let Some(field) = &self.field {
+            write!(f, "`{field}`: ")?;
         }
+        write!(f, "{}", self.message)
     }
 }
 

@@ -1,0 +1,72 @@
+//! Trace files: recorded requests, from the formats that the field publishes.
+//!
+//! A file is read line by line in bounded memory, beside the requests themselves. Its format is
+//! given or told by its first line. Times are read as decimals, exactly, and counted from the
+//! earliest arrival.
+
+mod csv_file;
+mod json_row;
+mod jsonl_file;
+mod lines;
+mod numbers;
+mod replay;
+mod sniff;
+mod table;
+mod timestamp;
+
+use std::path::Path;
+
+pub(crate) use replay::read;
+
+use super::{TraceFormat, Warning, WorkloadError};
+use sniff::Format;
+use table::Table;
+
+/// The pairs of prompt and output tokens of a file in any of the formats, in its order.
+pub(crate) fn read_pairs(
+    path: &Path,
+    warnings: &mut Vec<Warning>,
+) -> Result<Vec<(u32, u32)>, WorkloadError> {
+    // Block ids are not wanted here; any block size lets them pass.
+    let table = load(path, None, 1)?;
+    let mut notes = table.notes;
+    if table.has_arrivals {
+        notes.push("only the lengths are used, not the arrival times".to_owned());
+    }
+    warn(path, notes, warnings);
+    Ok(table.rows.iter().map(|row| (row.prompt_tokens, row.output_tokens)).collect())
+}
+
+/// Reads a file; `block_tokens` is what an id stands for where nothing else is said.
+fn load(
+    path: &Path,
+    format: Option<TraceFormat>,
+    block_tokens: u32,
+) -> Result<Table, WorkloadError> {
+    let mut lines = lines::Lines::open(path)?;
+    let mut table = Table::default();
+    match sniff::format_of(&mut lines, format)? {
+        Format::Csv(dialect) => csv_file::read(&mut lines, dialect, &mut table)?,
+        Format::Json(keys, own_block_tokens) => {
+            let block_tokens = own_block_tokens.unwrap_or(block_tokens);
+            jsonl_file::read(&mut lines, keys, block_tokens, &mut table)?;
+            if let Some(tokens) = own_block_tokens {
+                let unit = if keys.arrival_power == 6 { "milliseconds" } else { "seconds" };
+                let mut note = format!("`{}` is read as {unit}", keys.arrival);
+                if !table.block_ids.is_empty() {
+                    note += &format!(", and `{}` as blocks of {tokens} tokens", keys.block_ids);
+                }
+                table.notes.insert(0, note);
+            }
+        }
+    }
+    if table.rows.is_empty() {
+        return Err(WorkloadError::content(path, None, "expected requests, found none"));
+    }
+    Ok(table)
+}
+
+fn warn(path: &Path, notes: Vec<String>, warnings: &mut Vec<Warning>) {
+    warnings
+        .extend(notes.into_iter().map(|message| Warning { path: Some(path.to_owned()), message }));
+}

@@ -1,0 +1,206 @@
+//! From the rows of a trace to the requests of a run.
+
+use crate::request::Request;
+use crate::time::Time;
+use crate::workload::arrivals::{ArrivalTimes, LATEST_ARRIVAL, end_of};
+use crate::workload::classes::{Classes, UNNAMED_CLASS};
+use crate::workload::recipe::{Declaration, prefixes};
+use crate::workload::{
+    Amount, Arrivals, Limits, TraceSpec, Warning, Workload, WorkloadError, WorkloadSpec,
+};
+
+use super::table::{Row, Table};
+use super::{load, warn};
+
+/// Reads the trace of a description into an empty workload.
+///
+/// Arrivals count from the earliest; rows out of order are sorted, those of one instant keeping
+/// their order. The description's own arrivals, where it has any, go to the rows in the order of the
+/// file; with a closed loop every row arrives at 0, for the loop to place.
+pub(crate) fn read(
+    trace: &TraceSpec,
+    spec: &WorkloadSpec,
+    seed: u64,
+    limits: Limits,
+    workload: &mut Workload,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), WorkloadError> {
+    let mut table = load(&trace.file, trace.format, limits.kv_block_tokens)?;
+    let mut rows = std::mem::take(&mut table.rows);
+    workload.block_tokens = table.block_tokens.unwrap_or(limits.kv_block_tokens);
+    if !table.block_ids.is_empty() && !workload.block_tokens.is_multiple_of(limits.kv_block_tokens)
+    {
+        return Err(WorkloadError::content(
+            &trace.file,
+            None,
+            format!(
+                "its block ids stand for {} tokens, which is not a multiple of the engine's KV \
+                 block of {}",
+                workload.block_tokens, limits.kv_block_tokens
+            ),
+        )
+        .with_help("set `engine.kv_block_tokens` to a divisor"));
+    }
+    if let Some(arrivals) = &trace.arrivals {
+        if table.has_arrivals {
+            table.notes.push("its arrival times give way to the scenario's".to_owned());
+        }
+        workload.nominal_rate_per_s = draw_arrivals(&mut rows, arrivals, spec.amount, seed)?;
+    } else if table.has_arrivals {
+        let unsorted = sort_by_arrival(&mut rows);
+        if unsorted > 0 {
+            table.notes.push(format!(
+                "{unsorted} rows arrive before a row above them: all rows were sorted by arrival"
+            ));
+        }
+        count_from_first(&mut rows, trace)?;
+        cut(&mut rows, spec.amount);
+    } else {
+        return Err(WorkloadError::content(
+            &trace.file,
+            None,
+            format!("expected arrival times (`{}`), found none", table.arrival_name),
+        )
+        .with_help("give `trace` an `arrivals`, or use the file as `lengths: {file: ...}`"));
+    }
+    make_requests(rows, &mut table, spec, seed, limits, workload, warnings)?;
+    workload.block_ids = table.block_ids;
+    if let Some(prefixes) = prefixes(spec, seed, limits, warnings)? {
+        if !workload.block_ids.is_empty() {
+            return Err(WorkloadError::spec("prefix_groups", "the trace has block ids of its own")
+                .with_help("leave out `prefix_groups`, or take the ids out of the trace"));
+        }
+        for (key, request) in workload.requests.iter_mut().enumerate() {
+            request.blocks = prefixes.draw(key as u64, request.prompt_tokens);
+        }
+        workload.block_ids = prefixes.block_ids.to_vec();
+    }
+    warn(&trace.file, table.notes, warnings);
+    Ok(())
+}
+
+/// Gives the rows the arrivals of a process, and drops those that get none. The nominal rate.
+fn draw_arrivals(
+    rows: &mut Vec<Row>,
+    arrivals: &Arrivals,
+    amount: Amount,
+    seed: u64,
+) -> Result<Option<f64>, WorkloadError> {
+    if matches!(arrivals, Arrivals::ClosedLoop { .. }) {
+        rows.iter_mut().for_each(|row| row.arrival_ns = 0);
+        return Ok(None);
+    }
+    let mut times = ArrivalTimes::new(arrivals, amount, seed, Some(rows.len() as u32))?;
+    let mut arrived = 0;
+    while let Some(time) = times.next()? {
+        rows[arrived].arrival_ns = time.as_nanos();
+        arrived += 1;
+    }
+    rows.truncate(arrived);
+    Ok(times.nominal_rate_per_s())
+}
+
+/// Sorts by arrival; how many rows came before one above them.
+fn sort_by_arrival(rows: &mut [Row]) -> u64 {
+    let (mut latest, mut unsorted) = (0, 0);
+    for row in rows.iter() {
+        unsorted += u64::from(row.arrival_ns < latest);
+        latest = latest.max(row.arrival_ns);
+    }
+    if unsorted > 0 {
+        rows.sort_by_key(|row| row.arrival_ns);
+    }
+    unsorted
+}
+
+/// Counts arrivals from the first row's and divides them by the trace's time scale.
+fn count_from_first(rows: &mut [Row], trace: &TraceSpec) -> Result<(), WorkloadError> {
+    if !(trace.time_scale > 0.0 && trace.time_scale.is_finite()) {
+        return Err(WorkloadError::spec(
+            "trace.time_scale",
+            format!("expected a number above 0, found {}", trace.time_scale),
+        ));
+    }
+    let first = rows.first().map_or(0, |row| row.arrival_ns);
+    for row in rows {
+        row.arrival_ns -= first;
+        if trace.time_scale != 1.0 {
+            // Beyond 104 days a double no longer tells single nanoseconds apart.
+            row.arrival_ns = libm::rint(row.arrival_ns as f64 / trace.time_scale) as u64;
+        }
+        if row.arrival_ns > LATEST_ARRIVAL.as_nanos() {
+            return Err(WorkloadError::content(
+                &trace.file,
+                None,
+                "a request arrives more than 146 years after the first",
+            )
+            .with_help("are the times in the unit of the format, and is `time_scale` right?"));
+        }
+    }
+    Ok(())
+}
+
+fn cut(rows: &mut Vec<Row>, amount: Amount) {
+    let end = end_of(amount.duration).as_nanos();
+    rows.truncate(rows.partition_point(|row| row.arrival_ns < end));
+    rows.truncate(amount.requests.map_or(usize::MAX, |requests| requests as usize));
+}
+
+fn make_requests(
+    rows: Vec<Row>,
+    table: &mut Table,
+    spec: &WorkloadSpec,
+    seed: u64,
+    limits: Limits,
+    workload: &mut Workload,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), WorkloadError> {
+    let declaration = Declaration::new(spec.max_tokens, limits)?;
+    let named = !table.class_names.is_empty();
+    let mut classes = if named {
+        Classes::known(&spec.classes, seed)?
+    } else {
+        Classes::new(&spec.classes, seed)?
+    };
+    let mut class_of_name = Vec::with_capacity(table.class_names.len());
+    for name in &table.class_names {
+        if !spec.classes.is_empty() && !spec.classes.iter().any(|class| class.name == *name) {
+            table.notes.push(format!("the class `{name}` is not one of the scenario's"));
+        }
+        class_of_name.push(classes.named(name));
+    }
+    let of_the_rest = match named && rows.iter().any(|row| row.class.is_none()) {
+        true => Some(classes.named(UNNAMED_CLASS)),
+        false => None,
+    };
+    if spec.classes.iter().any(|class| class.lengths.is_some()) {
+        warnings.push(Warning {
+            path: None,
+            message: "lengths come from the trace: those of `classes` are not used".to_owned(),
+        });
+    }
+    workload.requests = rows
+        .into_iter()
+        .enumerate()
+        .map(|(key, row)| {
+            let class = match (row.class, of_the_rest) {
+                (Some(index), _) => class_of_name[usize::from(index)],
+                (None, Some(class)) => class,
+                (None, None) => classes.draw(key as u64),
+            };
+            let (output_tokens, max_tokens) =
+                declaration.declare(row.prompt_tokens, row.output_tokens, row.max_tokens);
+            Request {
+                arrival: Time::from_nanos(row.arrival_ns),
+                prompt_tokens: row.prompt_tokens,
+                output_tokens,
+                max_tokens,
+                priority: row.priority.unwrap_or_else(|| classes.priority(class)),
+                class,
+                blocks: row.blocks,
+            }
+        })
+        .collect();
+    workload.classes = classes.names;
+    Ok(())
+}

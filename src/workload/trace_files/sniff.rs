@@ -1,0 +1,102 @@
+//! Which format a file is in, by its first line.
+
+use crate::workload::{TraceFormat, WorkloadError};
+
+use super::csv_file::{AZURE, BURSTGPT, DIALECTS, Dialect, PLAIN, VIDUR, header_names, name_list};
+use super::json_row::Keys;
+use super::jsonl_file::{
+    BAILIAN, BAILIAN_BLOCK_TOKENS, BAILIAN_MARK, MOONCAKE, MOONCAKE_BLOCK_TOKENS, OURS,
+    syntax_error,
+};
+use super::lines::{Line, Lines};
+
+/// How to read a file.
+#[derive(Clone, Copy)]
+pub(super) enum Format {
+    Csv(&'static Dialect),
+    /// The keys, and the tokens of a block where the format settles them.
+    Json(&'static Keys, Option<u32>),
+}
+
+const JSON_OURS: Format = Format::Json(&OURS, None);
+const JSON_MOONCAKE: Format = Format::Json(&MOONCAKE, Some(MOONCAKE_BLOCK_TOKENS));
+const JSON_BAILIAN: Format = Format::Json(&BAILIAN, Some(BAILIAN_BLOCK_TOKENS));
+
+/// The format that was asked for, or the one that the first line shows. That line is read again
+/// afterwards.
+pub(super) fn format_of(
+    lines: &mut Lines,
+    asked: Option<TraceFormat>,
+) -> Result<Format, WorkloadError> {
+    let path = lines.path().to_owned();
+    let Some(line) = lines.next()? else {
+        return Err(WorkloadError::content(&path, None, "expected requests, found an empty file"));
+    };
+    let format = match asked {
+        Some(TraceFormat::Azure) => Format::Csv(&AZURE),
+        Some(TraceFormat::Vidur) => Format::Csv(&VIDUR),
+        Some(TraceFormat::BurstGpt) => Format::Csv(&BURSTGPT),
+        Some(TraceFormat::Csv) => Format::Csv(&PLAIN),
+        Some(TraceFormat::Jsonl) => JSON_OURS,
+        Some(TraceFormat::Mooncake) if object_keys(&line).is_ok_and(|keys| is_bailian(&keys)) => {
+            JSON_BAILIAN
+        }
+        Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
+        None => match line.text.trim_start().as_bytes()[0] {
+            b'{' => by_keys(&line)?,
+            b'[' => {
+                return Err(unknown(&line, "a JSON list".to_owned())
+                    .with_help(format!("one object a line is read; {}", accepted())));
+            }
+            _ => by_header(&line)?,
+        },
+    };
+    lines.unread();
+    Ok(format)
+}
+
+fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {
+    let names = header_names(line.text).unwrap_or_default();
+    match DIALECTS.into_iter().find(|dialect| dialect.fits(&names)) {
+        Some(dialect) => Ok(Format::Csv(dialect)),
+        None => Err(unknown(line, format!("the columns {}", name_list(&names)))),
+    }
+}
+
+fn by_keys(line: &Line<'_>) -> Result<Format, WorkloadError> {
+    let keys = object_keys(line)?;
+    let has = |key: &str| keys.iter().any(|found| found == key);
+    if has(OURS.prompt) || has("block_tokens") {
+        Ok(JSON_OURS)
+    } else if has(MOONCAKE.prompt) {
+        Ok(if is_bailian(&keys) { JSON_BAILIAN } else { JSON_MOONCAKE })
+    } else {
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        Err(unknown(line, format!("the keys {}", name_list(&names))))
+    }
+}
+
+fn is_bailian(keys: &[String]) -> bool {
+    keys.iter().any(|key| key == BAILIAN_MARK)
+}
+
+fn object_keys(line: &Line<'_>) -> Result<Vec<String>, WorkloadError> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(line.text).map_err(|error| syntax_error(line, &error))?;
+    Ok(object.into_iter().map(|(key, _)| key).collect())
+}
+
+fn unknown(line: &Line<'_>, found: String) -> WorkloadError {
+    line.error(format!("expected a known trace format, found {found}")).with_help(accepted())
+}
+
+/// All key sets that are read.
+fn accepted() -> String {
+    let csv: Vec<String> = DIALECTS.iter().map(|dialect| dialect.accepted()).collect();
+    let json: Vec<String> = [&OURS, &MOONCAKE].iter().map(|keys| keys.accepted()).collect();
+    format!(
+        "accepted are CSV columns ({}) and JSONL keys ({}); text must be counted in tokens first",
+        csv.join("; "),
+        json.join("; ")
+    )
+}

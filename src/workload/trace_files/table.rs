@@ -1,0 +1,119 @@
+//! The rows of a trace file as they are read, whatever its format.
+
+use crate::request::BlockIds;
+use crate::workload::arrivals::too_many_requests;
+use crate::workload::classes::CLASSES_MAX;
+use crate::workload::{MAX_BLOCK_IDS, MAX_REQUESTS, WorkloadError};
+
+use super::lines::Line;
+
+/// One request of a trace, with what its row does not say left open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// Since whatever the file counts from; 0 where the file has no arrivals.
+    pub(super) arrival_ns: u64,
+    pub(super) prompt_tokens: u32,
+    pub(super) output_tokens: u32,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) priority: Option<i32>,
+    /// Index into [`Table::class_names`].
+    pub(super) class: Option<u16>,
+    pub(super) blocks: BlockIds,
+}
+
+/// A trace file, read.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pub(super) rows: Vec<Row>,
+    pub(super) block_ids: Vec<u64>,
+    /// Tokens that a content id stands for, where the file or its format says so.
+    pub(super) block_tokens: Option<u32>,
+    /// In the order in which they appear.
+    pub(super) class_names: Vec<String>,
+    pub(super) has_arrivals: bool,
+    /// What the arrivals are called, for an error that misses them.
+    pub(super) arrival_name: &'static str,
+    /// What a user should know.
+    pub(super) notes: Vec<String>,
+}
+
+impl Table {
+    pub(super) fn push(&mut self, row: Row, line: &Line<'_>) -> Result<(), WorkloadError> {
+        if self.rows.len() >= MAX_REQUESTS as usize {
+            return Err(line.error(too_many_requests().message()));
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    /// The ids from `start` to the end of the table, checked against the prompt that they are for.
+    /// `block_tokens` tokens each, the last one perhaps not full.
+    pub(super) fn block_ids_from(
+        &self,
+        start: usize,
+        prompt_tokens: u32,
+        block_tokens: u32,
+        line: &Line<'_>,
+    ) -> Result<BlockIds, WorkloadError> {
+        if self.block_ids.len() > MAX_BLOCK_IDS {
+            return Err(line.error(format!("more than {MAX_BLOCK_IDS} block ids in one trace")));
+        }
+        let len = self.block_ids.len() - start;
+        let most = prompt_tokens.div_ceil(block_tokens);
+        if len > most as usize {
+            return Err(line
+                .error(format!(
+                    "expected at most {most} block ids for a prompt of {prompt_tokens} tokens in \
+                     blocks of {block_tokens}, found {len}"
+                ))
+                .with_help("a first line such as {\"block_tokens\": 16} gives the block size"));
+        }
+        if len == 0 {
+            return Ok(BlockIds::default());
+        }
+        Ok(BlockIds { start: start as u32, len: len as u32 })
+    }
+
+    /// The index of a class by name; `None` when there are too many.
+    pub(super) fn class(&mut self, name: &str) -> Option<u16> {
+        if let Some(index) = self.class_names.iter().position(|known| known == name) {
+            return Some(index as u16);
+        }
+        if self.class_names.len() >= CLASSES_MAX {
+            return None;
+        }
+        self.class_names.push(name.to_owned());
+        Some((self.class_names.len() - 1) as u16)
+    }
+}
+
+/// Names of columns or keys that no one reads, some of them kept to be told.
+#[derive(Debug, Default)]
+pub(super) struct Ignored(Vec<String>);
+
+impl Ignored {
+    const NAMES_MAX: usize = 8;
+
+    pub(super) fn add(&mut self, name: &str) {
+        if self.0.len() <= Self::NAMES_MAX && !self.0.iter().any(|known| known == name) {
+            self.0.push(name.to_owned());
+        }
+    }
+
+    /// A note such as "columns not used: `a`, `b`".
+    pub(super) fn note(&self, what: &str) -> Option<String> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut names = self.0.iter().take(Self::NAMES_MAX).map(|name| format!("`{name}`"));
+        let mut text = format!("{what} not used: {}", names.next().unwrap_or_default());
+        for name in names {
+            text += ", ";
+            text += &name;
+        }
+        if self.0.len() > Self::NAMES_MAX {
+            text += " and others";
+        }
+        Some(text)
+    }
+}
