@@ -37,10 +37,11 @@ pub(super) fn at_least_zero(path: &str, value: f64) -> Result<(), InvalidFigure>
     Err(InvalidFigure::new(path, format!("must lie in 0 to {LARGEST:e}, got {value}")))
 }
 
-/// A count that a model needs, within what a `u32` product of two can hold.
-pub(super) fn count(path: &str, value: u32) -> Result<(), InvalidFigure> {
-    if (1..=1 << 24).contains(&value) {
+/// A count from 1 to `most`. The limits of a model's counts are such that no product of them
+/// that is computed overflows 64 bits.
+pub(super) fn count(path: &str, value: u32, most: u32) -> Result<(), InvalidFigure> {
+    if (1..=most).contains(&value) {
         return Ok(());
     }
-    Err(InvalidFigure::new(path, format!("must lie in 1 to {}, got {value}", 1 << 24)))
+    Err(InvalidFigure::new(path, format!("must lie in 1 to {most}, got {value}")))
 }

@@ -22,9 +22,9 @@ pub struct Gpu {
     /// Matrix products in fp8, where they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gemm_fp8: Option<Gemm>,
-    /// Grouped matrix products of mixture-of-experts layers in bf16; `gemm_bf16` when absent.
+    /// The three matrix products of a mixture of experts in bf16. Absent: no such models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gemm_experts: Option<Gemm>,
+    pub experts: Option<GroupedGemm>,
     /// Norms, activations, rotary embedding.
     pub elementwise: Elementwise,
     /// Attention of a batch in which every request decodes.
@@ -76,6 +76,24 @@ pub struct Gemm {
     pub row_penalty: f64,
 }
 
+/// A smooth roofline for the routed experts of a layer, all matrices of the network together:
+/// the rows are the tokens times the experts of each, plus `pad_rows` for every expert in use;
+/// the weights of each expert in use are read once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupedGemm {
+    /// Effective compute, TFLOP/s.
+    pub tflops: f64,
+    /// Effective memory bandwidth, GB/s.
+    pub memory_gb_per_s: f64,
+    /// Launch times, microseconds.
+    pub launch_us: f64,
+    /// Sharpness of the knee.
+    pub knee: f64,
+    /// Rows computed for nothing in each expert in use.
+    pub pad_rows: f64,
+}
+
 /// Elementwise kernels: a fixed time each, and a bandwidth for their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -105,12 +123,14 @@ pub struct DecodeAttention {
 
 /// Attention of a batch with prefill chunks, by the kernel that computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kernel", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "kernel", deny_unknown_fields)]
 pub enum PrefillAttention {
     /// FlashAttention-2: decodes in a prefill batch run in the prefill kernel, which reads the
     /// same K and V once per query head of a group.
+    #[serde(rename = "flash-attention-2")]
     FlashAttention2(FlashAttention2),
     /// FlashAttention-3: decodes cost what they cost alone.
+    #[serde(rename = "flash-attention-3")]
     FlashAttention3(FlashAttention3),
 }
 
@@ -291,8 +311,12 @@ impl Gpu {
         if let Some(gemm) = &self.gemm_fp8 {
             gemm.validate("gemm_fp8")?;
         }
-        if let Some(gemm) = &self.gemm_experts {
-            gemm.validate("gemm_experts")?;
+        if let Some(experts) = &self.experts {
+            positive("experts.tflops", experts.tflops)?;
+            positive("experts.memory_gb_per_s", experts.memory_gb_per_s)?;
+            at_least_zero("experts.launch_us", experts.launch_us)?;
+            positive("experts.knee", experts.knee)?;
+            at_least_zero("experts.pad_rows", experts.pad_rows)?;
         }
         at_least_zero("elementwise.kernel_us", self.elementwise.kernel_us)?;
         positive("elementwise.memory_gb_per_s", self.elementwise.memory_gb_per_s)?;

@@ -138,30 +138,39 @@ impl Model {
     /// # Errors
     /// The first figure out of range, by its path.
     pub fn validate(&self) -> Result<(), InvalidFigure> {
-        count("hidden_size", self.hidden_size)?;
-        count("layers", self.layers)?;
-        count("heads", self.heads)?;
-        count("kv_heads", self.kv_heads)?;
-        count("head_dim", self.head_dim)?;
-        count("vocab_size", self.vocab_size)?;
-        count("max_position_embeddings", self.max_position_embeddings)?;
+        count("hidden_size", self.hidden_size, 1 << 17)?;
+        count("layers", self.layers, 1 << 11)?;
+        count("heads", self.heads, 1 << 12)?;
+        count("kv_heads", self.kv_heads, 1 << 12)?;
+        count("head_dim", self.head_dim, 1 << 12)?;
+        count("vocab_size", self.vocab_size, 1 << 24)?;
+        count("max_position_embeddings", self.max_position_embeddings, 1 << 30)?;
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(InvalidFigure::new(
                 "kv_heads",
                 format!("{} query heads cannot share {} KV heads", self.heads, self.kv_heads),
             ));
         }
+        if self.norms_per_layer > 16 {
+            return Err(InvalidFigure::new("norms_per_layer", "must lie in 0 to 16".into()));
+        }
         if self.dense_layers() > 0 {
-            count("intermediate_size", self.intermediate_size)?;
+            count("intermediate_size", self.intermediate_size, 1 << 19)?;
         }
         if let Some(experts) = &self.experts {
-            count("experts.count", experts.count)?;
-            count("experts.per_token", experts.per_token)?;
-            count("experts.intermediate_size", experts.intermediate_size)?;
+            count("experts.count", experts.count, 1 << 12)?;
+            count("experts.per_token", experts.per_token, 1 << 12)?;
+            count("experts.intermediate_size", experts.intermediate_size, 1 << 19)?;
             if experts.per_token > experts.count {
                 return Err(InvalidFigure::new(
                     "experts.per_token",
                     format!("is above experts.count, {}", experts.count),
+                ));
+            }
+            if experts.shared_intermediate_size > 1 << 19 {
+                return Err(InvalidFigure::new(
+                    "experts.shared_intermediate_size",
+                    format!("must lie in 0 to {}", 1 << 19),
                 ));
             }
             if experts.dense_layers > self.layers {
@@ -184,25 +193,37 @@ impl Model {
         if self.gated_mlp { 3 } else { 2 }
     }
 
-    /// Parameters, computed from the figures: embeddings, head, projections, norms, routers.
+    /// Parameters of the layers' matrices: projections, feed-forward networks, experts. They are
+    /// what a quantised checkpoint quantises.
+    pub fn matrix_parameters(&self) -> u64 {
+        let [h, d] = [self.hidden_size, self.head_dim].map(u64::from);
+        let [q, kv] = [self.heads, self.kv_heads].map(u64::from);
+        let layers = u64::from(self.layers);
+        let dense_layers = u64::from(self.dense_layers());
+        let mlp = u64::from(self.mlp_matrices()) * h;
+        let attention = layers * 2 * (q + kv) * d * h;
+        let dense = dense_layers * mlp * u64::from(self.intermediate_size);
+        let experts = self.experts.map_or(0, |e| {
+            let [count, width, shared] =
+                [e.count, e.intermediate_size, e.shared_intermediate_size].map(u64::from);
+            (layers - dense_layers) * mlp * (count * width + shared)
+        });
+        attention + dense + experts
+    }
+
+    /// Parameters, computed from the figures: matrices, embeddings, head, norms, biases of q, k
+    /// and v, routers.
     pub fn parameters(&self) -> u64 {
         let [h, d] = [self.hidden_size, self.head_dim].map(u64::from);
         let [q, kv] = [self.heads, self.kv_heads].map(u64::from);
-        let mlp = u64::from(self.mlp_matrices()) * h;
-        let qkv_width = (q + 2 * kv) * d;
-        let mut layer = h * qkv_width + q * d * h + u64::from(self.norms_per_layer) * h;
-        layer += if self.qkv_bias { qkv_width } else { 0 };
-        layer += if self.qk_norm { 2 * d } else { 0 };
-        let dense_layers = u64::from(self.dense_layers());
-        let mut total =
-            u64::from(self.layers) * layer + dense_layers * mlp * u64::from(self.intermediate_size);
-        if let Some(e) = &self.experts {
-            let [count, width, shared] =
-                [e.count, e.intermediate_size, e.shared_intermediate_size].map(u64::from);
-            total += (u64::from(self.layers) - dense_layers)
-                * (mlp * (count * width + shared) + count * h);
-        }
+        let layers = u64::from(self.layers);
+        let norms = u64::from(self.norms_per_layer) * h + if self.qk_norm { 2 * d } else { 0 };
+        let biases = if self.qkv_bias { (q + 2 * kv) * d } else { 0 };
+        let routers = self
+            .experts
+            .map_or(0, |e| (layers - u64::from(self.dense_layers())) * u64::from(e.count) * h);
         let embeddings = u64::from(self.vocab_size) * h;
-        total + h + if self.tied_embeddings { embeddings } else { 2 * embeddings }
+        let tables = if self.tied_embeddings { embeddings } else { 2 * embeddings };
+        self.matrix_parameters() + layers * (norms + biases) + routers + tables + h
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::{Gpu, Model};
 
+use super::shard::Shard;
 use super::{CostError, Dtype, Parallelism};
 
 /// What decides the number of KV blocks.
@@ -15,11 +16,11 @@ pub struct KvRequest<'a> {
     pub parallelism: Parallelism,
     /// Number type of the weights; KV is bf16.
     pub dtype: Dtype,
-    /// Share of device memory that the engine may use.
+    /// Share of device memory that the engine may use, above 0 and at most 1.
     pub gpu_memory_utilization: f64,
-    /// Tokens in a KV block.
+    /// Tokens in a KV block, at least 1.
     pub block_tokens: u32,
-    /// Activation peak, CUDA graphs and context, bytes.
+    /// Activation peak, CUDA graphs and context on each rank, bytes.
     pub overhead_bytes: u64,
 }
 
@@ -58,11 +59,99 @@ pub enum CapacityError {
     Cost(#[from] CostError),
 }
 
-/// KV blocks that fit: `(memory x utilisation - weights/ranks - overhead) / bytes a block`.
+impl From<crate::catalog::InvalidFigure> for CapacityError {
+    fn from(figure: crate::catalog::InvalidFigure) -> CapacityError {
+        CapacityError::Cost(CostError::Figure(figure))
+    }
+}
+
+/// KV blocks that fit: `(memory x utilization - weights/ranks - overhead) / bytes a block`.
 ///
 /// # Errors
-/// When not one block fits, or the parallelism cannot be.
+/// When not one block fits, the parallelism cannot be, or a figure is out of range.
 pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError> {
-    let _ = request;
-    todo!("lands next")
+    let KvRequest { model, gpu, .. } = *request;
+    gpu.validate()?;
+    let shard = Shard::new(model, request.parallelism)?;
+    let utilization = request.gpu_memory_utilization;
+    if !(utilization > 0.0 && utilization <= 1.0) {
+        let problem = format!("must lie in 0 to 1, got {utilization}");
+        return Err(crate::catalog::InvalidFigure {
+            path: "gpu_memory_utilization".into(),
+            problem,
+        }
+        .into());
+    }
+    let usable_bytes = (gpu.memory_bytes as f64 * utilization) as u64;
+    let weight_bytes = weight_bytes(model, request.dtype).div_ceil(u64::from(shard.ranks));
+    let taken = weight_bytes.saturating_add(request.overhead_bytes);
+    let bytes_per_token =
+        4 * u64::from(model.layers) * u64::from(shard.kv_heads) * u64::from(model.head_dim);
+    let block_tokens = request.block_tokens.max(1);
+    let bytes_per_block = bytes_per_token.saturating_mul(u64::from(block_tokens));
+    let kv_bytes = usable_bytes.saturating_sub(taken);
+    let blocks = u32::try_from(kv_bytes / bytes_per_block).unwrap_or(u32::MAX);
+
+    let sum = format!(
+        "{} x {utilization:.2} = {}; weights {}; activations, graphs and context {}",
+        Bytes(gpu.memory_bytes),
+        Bytes(usable_bytes),
+        Bytes(weight_bytes),
+        Bytes(request.overhead_bytes),
+    );
+    let block = format!("blocks of {block_tokens} tokens ({} each)", Bytes(bytes_per_block));
+    if blocks == 0 {
+        let arithmetic = if taken > usable_bytes {
+            format!("{sum}; {} too little", Bytes(taken - usable_bytes))
+        } else {
+            format!("{sum}; left {}, less than one of the {block}", Bytes(kv_bytes))
+        };
+        return Err(CapacityError::DoesNotFit {
+            model: model.name.clone(),
+            gpu: gpu.name.clone(),
+            ranks: shard.ranks,
+            arithmetic,
+        });
+    }
+    let arithmetic = format!("{sum}; left {} = {} {block}", Bytes(kv_bytes), Thousands(blocks));
+    Ok(KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic })
+}
+
+/// Bytes of all weights. In fp8 the embedding, the head, the norms and the routers keep 16 bits.
+fn weight_bytes(model: &Model, dtype: Dtype) -> u64 {
+    let all = model.parameters();
+    match dtype {
+        Dtype::Bf16 | Dtype::Fp16 => 2 * all,
+        Dtype::Fp8 => 2 * all - model.matrix_parameters(),
+    }
+}
+
+/// A size in GiB, MiB or KiB with one decimal.
+struct Bytes(u64);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (unit, name) = match self.0 {
+            0x4000_0000.. => (0x4000_0000_u64, "GiB"),
+            0x10_0000.. => (0x10_0000, "MiB"),
+            _ => (0x400, "KiB"),
+        };
+        write!(f, "{:.1} {name}", self.0 as f64 / unit as f64)
+    }
+}
+
+/// A count with commas.
+struct Thousands(u32);
+
+impl std::fmt::Display for Thousands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = self.0.to_string();
+        for (i, digit) in digits.chars().enumerate() {
+            if i > 0 && (digits.len() - i).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
+    }
 }

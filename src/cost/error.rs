@@ -25,6 +25,20 @@ pub enum CostError {
         /// The number type.
         dtype: Dtype,
     },
+    /// No constants for the experts of a mixture of experts.
+    #[error("{gpu} has no measured constants for mixtures of experts such as {model}")]
+    ExpertsUnknown {
+        /// The GPU.
+        gpu: String,
+        /// The model.
+        model: String,
+    },
+    /// A mixture of experts in fp8.
+    #[error("{model}: mixtures of experts are priced in bf16 only")]
+    ExpertsDtype {
+        /// The model.
+        model: String,
+    },
     /// No all-reduce figures for as many GPUs.
     #[error(
         "{gpu} has no all-reduce figures for tensor: {tensor} (known up to {known}); \

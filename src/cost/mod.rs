@@ -1,9 +1,15 @@
 //! Cost models: from a batch's shape to the time that one iteration takes.
 
+mod attention;
 mod capacity;
 mod error;
+mod experts;
 mod fixed;
+mod gemm;
+mod layers;
 mod roofline;
+mod shard;
+mod table;
 
 use std::fmt;
 

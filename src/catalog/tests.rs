@@ -1,0 +1,122 @@
+use super::*;
+
+#[test]
+fn every_built_in_entry_reads_and_is_in_range() {
+    for name in names(Kind::Gpu) {
+        let gpu = gpu(&name).unwrap();
+        assert_eq!(gpu.name, name);
+        gpu.validate().unwrap();
+        let gemm = gpu.gemm_bf16;
+        assert!(gemm.tflops < gpu.peak.bf16_tflops, "{name}: above its peak");
+        assert!(gemm.memory_gb_per_s < gpu.peak.memory_gb_per_s, "{name}: above its peak");
+    }
+    for name in names(Kind::Model) {
+        let model = model(&name).unwrap();
+        assert_eq!(model.name, name);
+        model.validate().unwrap();
+    }
+    for name in names(Kind::Profile) {
+        let profile = profile(&name).unwrap();
+        assert_eq!(profile.name, name);
+        profile.validate().unwrap();
+    }
+    assert!(names(Kind::Gpu).len() >= 8);
+    assert!(names(Kind::Model).len() >= 20);
+}
+
+#[test]
+fn lists_describe_every_entry() {
+    for kind in [Kind::Gpu, Kind::Model, Kind::Profile] {
+        let entries = list(kind);
+        assert_eq!(entries.len(), names(kind).len());
+        assert!(entries.iter().all(|e| !e.description.is_empty()));
+    }
+}
+
+#[test]
+fn figures_give_the_published_parameter_counts() {
+    for name in names(Kind::Model) {
+        let model = model(&name).unwrap();
+        let published = model.published_parameters.expect("every built-in model has one") as f64;
+        let error = model.parameters() as f64 / published - 1.0;
+        assert!(error.abs() < 0.001, "{name}: {} is {error:+.4} off", model.parameters());
+    }
+}
+
+#[test]
+fn an_unknown_name_suggests_the_nearest() {
+    let error = gpu("h100").unwrap_err();
+    assert_eq!(error.nearest.as_deref(), Some("h100-sxm"));
+    assert!(error.valid.contains(&"rtx-4090".to_owned()));
+    let text = error.to_string();
+    assert!(text.starts_with("unknown GPU `h100` (did you mean `h100-sxm`?); known: "), "{text}");
+    assert_eq!(model("Llama-3.1-8B").unwrap_err().nearest.as_deref(), Some("llama-3.1-8b"));
+    assert_eq!(model("llama3.1-8b").unwrap_err().nearest.as_deref(), Some("llama-3.1-8b"));
+    assert_eq!(profile("vllm-0.18").unwrap_err().nearest.as_deref(), Some("vllm-0.19"));
+    assert_eq!(gpu("potato").unwrap_err().nearest, None);
+    assert_eq!(gpu("../models/yi-34b").unwrap_err().given, "../models/yi-34b");
+}
+
+#[test]
+fn a_user_file_is_checked() {
+    let text = DATA.get_file("gpus/h100-sxm.yaml").unwrap().contents_utf8().unwrap();
+    assert_eq!(Gpu::from_yaml(text).unwrap(), gpu("h100-sxm").unwrap());
+    let misspelt = text.replace("price_usd_per_hour", "price_usd_per_hr");
+    let error = Gpu::from_yaml(&misspelt).unwrap_err();
+    assert!(matches!(error, FileError::Syntax(_)));
+    assert!(error.to_string().contains("price_usd_per_hr"), "{error}");
+    let zero = text.replacen("tflops: 783.03", "tflops: 0", 1);
+    assert_ne!(zero, text);
+    let error = Gpu::from_yaml(&zero).unwrap_err();
+    assert!(error.to_string().starts_with("gemm_bf16.tflops: must lie in"), "{error}");
+}
+
+#[test]
+fn entries_survive_a_round_trip() {
+    for name in names(Kind::Gpu) {
+        let gpu = gpu(&name).unwrap();
+        let json = serde_json::to_string(&gpu).unwrap();
+        assert_eq!(serde_json::from_str::<Gpu>(&json).unwrap(), gpu);
+    }
+    for name in names(Kind::Profile) {
+        let profile = profile(&name).unwrap();
+        let json = serde_json::to_string(&profile).unwrap();
+        assert_eq!(serde_json::from_str::<EngineProfile>(&json).unwrap(), profile);
+    }
+}
+
+#[test]
+fn overrides_replace_some_figures_and_mark_the_name() {
+    let base = gpu("rtx-pro-6000").unwrap();
+    assert_eq!(base.clone().with(&GpuOverrides::default()).unwrap(), base);
+    let faster = base
+        .clone()
+        .with(&GpuOverrides {
+            interconnect_bytes_per_s: Some(32e9),
+            interconnect_latency_us: Some(5.0),
+            ..GpuOverrides::default()
+        })
+        .unwrap();
+    assert_eq!(faster.name, "rtx-pro-6000*");
+    assert!(faster.all_reduce.iter().all(|a| a.gb_per_s == 32.0 && a.latency_us == 5.0));
+    assert_eq!(faster.gemm_bf16, base.gemm_bf16);
+
+    let mut alone = base.clone();
+    alone.all_reduce.clear();
+    let only_bandwidth =
+        GpuOverrides { interconnect_bytes_per_s: Some(16e9), ..GpuOverrides::default() };
+    assert_eq!(alone.with(&only_bandwidth).unwrap_err().path, "interconnect");
+    let nonsense = GpuOverrides { interconnect_latency_us: Some(-1.0), ..GpuOverrides::default() };
+    assert_eq!(base.with(&nonsense).unwrap_err().path, "all_reduce.latency_us");
+}
+
+#[test]
+fn model_overrides_are_checked() {
+    let model = model("llama-3.1-8b").unwrap();
+    let half = ModelOverrides { layers: Some(16), ..ModelOverrides::default() };
+    let smaller = model.clone().with(&half).unwrap();
+    assert_eq!((smaller.layers, smaller.name.as_str()), (16, "llama-3.1-8b*"));
+    assert!(smaller.parameters() < model.parameters());
+    let odd = ModelOverrides { kv_heads: Some(5), ..ModelOverrides::default() };
+    assert_eq!(model.with(&odd).unwrap_err().path, "kv_heads");
+}

@@ -1,0 +1,73 @@
+//! Mixtures of experts: how many a batch wakes, and what they cost.
+
+use crate::catalog::{Experts, GroupedGemm, Model};
+
+use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
+
+/// Distinct experts that `tokens` tokens reach, when each picks its experts evenly at random:
+/// an expert is missed by one token with probability `1 - per_token/count`, by all with the
+/// power of it. Real routing is less even, so fewer experts are reached and this is dear.
+pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
+    let count = f64::from(experts.count);
+    let missed = 1.0 - f64::from(experts.per_token) / count;
+    count * (1.0 - libm::pow(missed, tokens))
+}
+
+/// Prices a layer's routed experts on one rank.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoutedExperts {
+    fit: GroupedGemm,
+    per_token: f64,
+    hidden: f64,
+    width: f64,
+    matrices: f64,
+}
+
+impl RoutedExperts {
+    /// `width` is one rank's part of an expert's width.
+    pub(super) fn new(fit: &GroupedGemm, model: &Model, experts: &Experts, width: u32) -> Self {
+        RoutedExperts {
+            fit: *fit,
+            per_token: f64::from(experts.per_token),
+            hidden: f64::from(model.hidden_size),
+            width: f64::from(width),
+            matrices: f64::from(model.mlp_matrices()),
+        }
+    }
+
+    /// Time of the routed experts of a layer, microseconds, when `activated` experts are in use.
+    pub(super) fn us(&self, tokens: f64, activated: f64) -> f64 {
+        let rows = tokens * self.per_token;
+        let weights = self.matrices * self.width * self.hidden;
+        let compute =
+            2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
+        let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
+        let memory =
+            2.0 * (activated * weights + activations) * us_per_byte(self.fit.memory_gb_per_s);
+        self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
+    }
+}
+
+/// The feed-forward part of a layer with experts: router, shared expert, routed experts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ExpertLayer {
+    pub(super) experts: Experts,
+    pub(super) routed: RoutedExperts,
+    /// One rank's part of the shared expert's width.
+    pub(super) shared_width: u32,
+}
+
+impl ExpertLayer {
+    /// Microseconds for `tokens` tokens.
+    pub(super) fn us(&self, gemm: &Gemm, model: &Model, tokens: f64) -> f64 {
+        let h = f64::from(model.hidden_size);
+        let router = gemm.us(tokens, f64::from(self.experts.count), h);
+        let routed = self.routed.us(tokens, expected_experts(&self.experts, tokens));
+        if self.shared_width == 0 {
+            return router + routed;
+        }
+        let width = f64::from(self.shared_width);
+        let first = f64::from(model.mlp_matrices() - 1);
+        router + routed + gemm.us(tokens, first * width, h) + gemm.us(tokens, h, width)
+    }
+}

@@ -1,0 +1,180 @@
+//! What depends on the number of tokens alone: matrix products, experts, elementwise kernels,
+//! all-reduces; and the output head, which depends on the sequences sampled.
+
+use crate::catalog::{EngineProfile, Gpu, LayerTable, Model};
+
+use super::experts::{ExpertLayer, RoutedExperts};
+use super::gemm::{Gemm, us_per_byte};
+use super::shard::Shard;
+use super::{CostError, Dtype};
+
+/// Prices the layers of a model without attention, and its head, on one rank.
+#[derive(Clone, Debug)]
+pub(super) struct Layers {
+    model: Model,
+    shard: Shard,
+    gemm: Gemm,
+    gemm_head: Gemm,
+    experts: Option<ExpertLayer>,
+    kernel_us: f64,
+    elementwise_us_per_byte: f64,
+    sampler_us: f64,
+    sampler_sequence_us: f64,
+    all_reduce_us: f64,
+    all_reduce_us_per_token: f64,
+    table: Option<LayerTable>,
+}
+
+impl Layers {
+    pub(super) fn new(
+        model: &Model,
+        gpu: &Gpu,
+        profile: &EngineProfile,
+        shard: Shard,
+        dtype: Dtype,
+    ) -> Result<Layers, CostError> {
+        let gemm_head = Gemm::new(&gpu.gemm_bf16, 2);
+        let gemm = match (dtype, &gpu.gemm_fp8) {
+            (Dtype::Bf16 | Dtype::Fp16, _) => gemm_head,
+            (Dtype::Fp8, Some(fit)) => Gemm::new(fit, 1),
+            (Dtype::Fp8, None) => {
+                return Err(CostError::DtypeUnknown { gpu: gpu.name.clone(), dtype });
+            }
+        };
+        let (all_reduce_us, all_reduce_us_per_byte) = all_reduce(gpu, shard.ranks)?;
+        Ok(Layers {
+            experts: expert_layer(model, gpu, shard.ranks, dtype)?,
+            model: model.clone(),
+            shard,
+            gemm,
+            gemm_head,
+            kernel_us: gpu.elementwise.kernel_us,
+            elementwise_us_per_byte: us_per_byte(gpu.elementwise.memory_gb_per_s),
+            sampler_us: gpu.sampler.launch_us,
+            sampler_sequence_us: gpu.sampler.sequence_us,
+            all_reduce_us,
+            all_reduce_us_per_token: all_reduce_us_per_byte * 2.0 * f64::from(model.hidden_size),
+            table: profile.layer_table.clone(),
+        })
+    }
+
+    /// All layers for `tokens` tokens, microseconds.
+    pub(super) fn all_layers_us(&self, tokens: f64) -> f64 {
+        let layers = f64::from(self.model.layers);
+        match &self.table {
+            Some(table) => layers * self.from_table_us(table, tokens),
+            None => layers * self.mean_layer_us(tokens),
+        }
+    }
+
+    /// All all-reduces for `tokens` tokens, microseconds: two a layer.
+    pub(super) fn communication_us(&self, tokens: f64) -> f64 {
+        2.0 * f64::from(self.model.layers)
+            * (self.all_reduce_us + self.all_reduce_us_per_token * tokens)
+    }
+
+    /// Output head and sampler for `sampled` sequences, microseconds; nothing for none.
+    pub(super) fn head_us(&self, sampled: f64) -> f64 {
+        if sampled <= 0.0 {
+            return 0.0;
+        }
+        let [vocab, h] = [self.shard.vocab, self.model.hidden_size].map(f64::from);
+        self.gemm_head.us(sampled, vocab, h) + self.sampler_us + self.sampler_sequence_us * sampled
+    }
+
+    /// The mean over the model's layers, without attention and communication.
+    fn mean_layer_us(&self, tokens: f64) -> f64 {
+        let dense_layers = self.model.dense_layers();
+        let mut total = 0.0;
+        if dense_layers > 0 {
+            total += f64::from(dense_layers) * self.dense_layer_us(tokens);
+        }
+        if let Some(experts) = &self.experts {
+            let layers = f64::from(self.model.layers - dense_layers);
+            total += layers * self.expert_layer_us(experts, tokens);
+        }
+        total / f64::from(self.model.layers)
+    }
+
+    fn dense_layer_us(&self, tokens: f64) -> f64 {
+        let [h, width] = [self.model.hidden_size, self.shard.intermediate].map(f64::from);
+        let first = f64::from(self.model.mlp_matrices() - 1);
+        let mlp = self.gemm.us(tokens, first * width, h) + self.gemm.us(tokens, h, width);
+        // Two norms, rotary embedding, activation.
+        self.projections_us(tokens) + mlp + self.elementwise_us(tokens, 4.0, width)
+    }
+
+    /// The activation is part of the experts' own time.
+    fn expert_layer_us(&self, experts: &ExpertLayer, tokens: f64) -> f64 {
+        self.projections_us(tokens)
+            + experts.us(&self.gemm, &self.model, tokens)
+            + self.elementwise_us(tokens, 3.0, 0.0)
+    }
+
+    fn projections_us(&self, tokens: f64) -> f64 {
+        let [h, d] = [self.model.hidden_size, self.model.head_dim].map(f64::from);
+        let [q, kv] = [self.shard.heads, self.shard.kv_heads].map(f64::from);
+        self.gemm.us(tokens, (q + 2.0 * kv) * d, h) + self.gemm.us(tokens, h, q * d)
+    }
+
+    fn elementwise_us(&self, tokens: f64, kernels: f64, width: f64) -> f64 {
+        let [h, d] = [self.model.hidden_size, self.model.head_dim].map(f64::from);
+        let [q, kv] = [self.shard.heads, self.shard.kv_heads].map(f64::from);
+        let kernels = kernels + if self.model.qk_norm { 1.0 } else { 0.0 };
+        let bytes = tokens * (16.0 * h + 6.0 * width + 4.0 * (q + kv) * d);
+        kernels * self.kernel_us + bytes * self.elementwise_us_per_byte
+    }
+
+    /// A measured layer: linear between its points, the first point below them, and beyond them
+    /// the last point scaled as the roofline grows.
+    fn from_table_us(&self, table: &LayerTable, tokens: f64) -> f64 {
+        let after = table.tokens.partition_point(|&t| f64::from(t) <= tokens);
+        let (Some(&last_tokens), Some(&last_us)) = (table.tokens.last(), table.layer_us.last())
+        else {
+            return self.mean_layer_us(tokens);
+        };
+        if after == 0 {
+            return table.layer_us[0];
+        }
+        if after == table.tokens.len() {
+            return last_us * self.mean_layer_us(tokens)
+                / self.mean_layer_us(f64::from(last_tokens));
+        }
+        let [left, right] = [table.tokens[after - 1], table.tokens[after]].map(f64::from);
+        let [low, high] = [table.layer_us[after - 1], table.layer_us[after]];
+        low + (high - low) * (tokens - left) / (right - left)
+    }
+}
+
+fn all_reduce(gpu: &Gpu, ranks: u32) -> Result<(f64, f64), CostError> {
+    if ranks == 1 {
+        return Ok((0.0, 0.0));
+    }
+    let link = gpu.all_reduce_on(ranks).ok_or_else(|| CostError::AllReduceUnknown {
+        gpu: gpu.name.clone(),
+        tensor: ranks,
+        known: gpu.all_reduce.last().map_or(1, |a| a.gpus),
+    })?;
+    Ok((link.latency_us, us_per_byte(link.gb_per_s)))
+}
+
+fn expert_layer(
+    model: &Model,
+    gpu: &Gpu,
+    ranks: u32,
+    dtype: Dtype,
+) -> Result<Option<ExpertLayer>, CostError> {
+    let Some(experts) = model.experts else { return Ok(None) };
+    if dtype == Dtype::Fp8 {
+        return Err(CostError::ExpertsDtype { model: model.name.clone() });
+    }
+    let Some(fit) = &gpu.experts else {
+        return Err(CostError::ExpertsUnknown { gpu: gpu.name.clone(), model: model.name.clone() });
+    };
+    let width = experts.intermediate_size.div_ceil(ranks);
+    Ok(Some(ExpertLayer {
+        experts,
+        routed: RoutedExperts::new(fit, model, &experts, width),
+        shared_width: experts.shared_intermediate_size.div_ceil(ranks),
+    }))
+}
