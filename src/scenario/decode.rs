@@ -14,7 +14,7 @@ use serde::de::{
 };
 
 use super::error::Problem;
-use super::node::{Entry, Node, Path, Value};
+use super::node::{Entry, Node, Path, Step, Value};
 use super::source::Span;
 use super::suggest::advice;
 
@@ -98,7 +98,11 @@ enum What {
     Expected(String),
     MissingField(&'static str),
     DoubledField(&'static str),
-    Unknown { kind: &'static str, given: String, valid: &'static [&'static str] },
+    Unknown {
+        kind: &'static str,
+        given: String,
+        valid: &'static [&'static str],
+    },
 }
 
 impl Mistake {
@@ -136,10 +140,10 @@ impl Mistake {
                     None => problem,
                 })
             }
-            What::Expected(expected) => {
-                Some(Problem::new(path, span, format!("expected {expected}, found {}", place.found))
-                    .label(format!("expected {expected}")))
-            }
+            What::Expected(expected) => Some(
+                Problem::new(path, span, format!("expected {expected}, found {}", place.found))
+                    .label(format!("expected {expected}")),
+            ),
             What::MissingField(_) if place.incomplete => None,
             What::MissingField(name) => Some(
                 Problem::new(
@@ -155,9 +159,13 @@ impl Mistake {
                 format!("`{name}` is given twice, perhaps under its other name"),
             )),
             What::Unknown { kind, given, valid } => Some(
-                Problem::new(path, span, format!("unknown {kind} `{given}`"))
-                    .label("unknown")
-                    .help(advice(&given, valid.iter().copied())),
+                Problem::new(
+                    path,
+                    span,
+                    format!("unknown {} `{given}`", choice_kind(kind, &place.path)),
+                )
+                .label("unknown")
+                .help(advice(&given, valid.iter().copied())),
             ),
         };
         (place.path, problem)
@@ -208,6 +216,22 @@ impl de::Error for Mistake {
     }
 }
 
+/// What a name names, by the field that it stands in.
+fn choice_kind<'a>(kind: &'a str, path: &Path) -> &'a str {
+    let field = path.steps().iter().rev().find_map(|step| match step {
+        Step::Key(key) => Some(key.as_str()),
+        Step::Index(_) => None,
+    });
+    match (kind, field) {
+        ("name", Some("schedulers")) => "scheduler",
+        ("name", Some("arrivals")) => "arrival process",
+        ("name", Some("table")) => "table of lengths",
+        ("name", Some("dtype")) => "number type",
+        ("name", Some("format")) => "trace format",
+        _ => kind,
+    }
+}
+
 /// Serde's names of Rust types, in a user's words.
 fn plain_words(expected: &str) -> String {
     let words = match expected {
@@ -248,7 +272,10 @@ impl<'de, 's> Decoder<'de, 's> {
             Value::Text(text) => visitor.visit_borrowed_str(text),
             Value::List(items) => {
                 let items = items.iter().enumerate();
-                visitor.visit_seq(Items { parent: &this, items: items.collect::<Vec<_>>().into_iter() })
+                visitor.visit_seq(Items {
+                    parent: &this,
+                    items: items.collect::<Vec<_>>().into_iter(),
+                })
             }
             Value::Map(_) => visitor.visit_map(Fields::of(&this)),
         };
@@ -266,7 +293,7 @@ impl<'de, 's> Decoder<'de, 's> {
                 } else {
                     visitor.visit_i64(*x as i64)
                 };
-                result.map_err(|e| e.at(&this))
+                result.map_err(|e: Mistake| e.at(&this))
             }
             _ => self.visit(visitor),
         }
@@ -276,7 +303,7 @@ impl<'de, 's> Decoder<'de, 's> {
     fn visit_number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         let this = self.clone();
         match &self.node.value {
-            Value::Int(n) => visitor.visit_f64(*n as f64).map_err(|e| e.at(&this)),
+            Value::Int(n) => visitor.visit_f64(*n as f64).map_err(|e: Mistake| e.at(&this)),
             _ => self.visit(visitor),
         }
     }
@@ -344,11 +371,7 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        _: usize,
-        visitor: V,
-    ) -> Result<V::Value, Mistake> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Mistake> {
         self.visit(visitor)
     }
 
@@ -390,7 +413,8 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
             }
             Value::Map(entries) => {
                 self.check_keys(entries, variants);
-                let mut known = entries.iter().filter(|e| !self.state.is_cut(&self.path.key(&e.key)));
+                let mut known =
+                    entries.iter().filter(|e| !self.state.is_cut(&self.path.key(&e.key)));
                 match (known.next(), known.next()) {
                     (Some(entry), None) => visitor.visit_enum(Variant {
                         decoder: &self,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text_or_map::{InPlaceOfText, TextOr};
+use crate::cost::Dtype;
 use crate::units::{Bytes, Duration};
 
 /// The engine of one replica.
@@ -14,7 +15,7 @@ pub struct Engine {
     /// a file, or a constant time an iteration. `vllm-0.19` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileRef>,
-    /// Number format of weights and KV cache: `bf16`, `fp16` or `fp8`; `bf16` unless given.
+    /// Number type of weights and matrix products: `bf16`, `fp16` or `fp8`; `bf16` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
     /// Tokens in a KV block; the profile's unless given (16).
@@ -41,19 +42,6 @@ pub struct Engine {
     /// sglang); the profile's unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub async_scheduling: Option<bool>,
-}
-
-/// Number formats of weights and KV cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// bfloat16.
-    #[default]
-    Bf16,
-    /// IEEE half; priced as `bf16`.
-    Fp16,
-    /// 8 bits; where the GPU's figures have it.
-    Fp8,
 }
 
 /// A profile's name, or where it comes from.

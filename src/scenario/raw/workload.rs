@@ -140,10 +140,7 @@ pub struct Class {
 
 /// Requests that share prompt prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a map such as `{count: 10, tokens: 512, share: 0.5}`"
-)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{count: 10, tokens: 512, share: 0.5}`")]
 pub struct PrefixGroups {
     /// How many different prefixes.
     pub count: u32,

@@ -1,0 +1,230 @@
+//! Collects what is wrong with values, each at its place.
+
+use std::collections::HashSet;
+use std::path::{Path as FilePath, PathBuf};
+
+use crate::scenario::error::Problem;
+use crate::scenario::node::{Node, Path, Step};
+use crate::scenario::suggest::nearest;
+use crate::time::Span;
+use crate::units::Duration;
+
+/// Longest time that a scenario may ask for: sums of several stay far from the 584 years that
+/// fit in a [`Span`].
+const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
+
+/// What is wrong so far, and the document to find places in.
+pub struct Check<'a> {
+    root: &'a Node,
+    cut: &'a HashSet<Path>,
+    /// Folder that paths are relative to.
+    base: &'a FilePath,
+    /// What is wrong so far.
+    pub problems: Vec<Problem>,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
+    pub fn new(root: &'a Node, cut: &'a HashSet<Path>, base: &'a FilePath) -> Check<'a> {
+        Check { root, cut, base, problems: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// The document's root.
+    pub fn root(&self) -> &'a Node {
+        self.root
+    }
+
+    /// A problem with the value at `path`, to be completed and pushed.
+    pub fn at(&self, path: &Path, message: impl Into<String>) -> Problem {
+        let span = self.root.locate(path).span();
+        Problem::new(path.to_string(), Some(span), message)
+    }
+
+    /// Reports a problem with the value at `path`.
+    pub fn report(&mut self, path: &Path, message: impl Into<String>, help: &str) {
+        let problem = self.at(path, message);
+        self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
+    }
+
+    /// Reports a value that is not as expected.
+    pub fn expected(&mut self, path: &Path, expected: &str, found: impl std::fmt::Display) {
+        let place = self.root.locate(path);
+        let found = match place.found {
+            true => place.node.describe(),
+            false => found.to_string(),
+        };
+        let problem = self
+            .at(path, format!("expected {expected}, found {found}"))
+            .label(format!("expected {expected}"));
+        self.problems.push(problem);
+    }
+
+    /// Reports that one of `names` is missing in the map at `parent` (with no names: that the list
+    /// at `parent` is empty), unless it is there, misspelt or with a value that could not be read.
+    pub fn missing(
+        &mut self,
+        parent: &Path,
+        names: &[&str],
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        let meant = |key: &str| {
+            names.contains(&key) || nearest(key, names.iter().copied()).is_some()
+        };
+        let could_not_be_read = self.cut.iter().any(|cut| {
+            parent.is_under(cut)
+                || cut.is_under(parent)
+                    && match cut.steps().get(parent.steps().len()) {
+                        Some(Step::Key(key)) => names.is_empty() || meant(key),
+                        _ => true,
+                    }
+        });
+        if !could_not_be_read {
+            let path = names.first().map_or(parent.clone(), |name| parent.key(*name));
+            self.report(&path, message, help);
+        }
+    }
+
+    /// The path of the `i`th element that could be read of the list at `path`.
+    pub fn element(&self, path: &Path, i: usize) -> Path {
+        let readable = (0..).map(|i| path.index(i)).filter(|p| !self.cut.contains(p));
+        readable.take(i + 1).last().unwrap_or_else(|| path.index(i))
+    }
+
+    /// Whether the value at `path`, or part of it, could not be read.
+    pub fn is_cut(&self, path: &Path) -> bool {
+        self.cut.iter().any(|cut| cut.is_under(path) || path.is_under(cut))
+    }
+
+    /// A whole number within bounds.
+    pub fn whole(&mut self, path: &Path, value: u32, min: u32, max: u32) -> u32 {
+        if value < min {
+            self.expected(path, &format!("at least {min}"), format!("the number {value}"));
+        } else if value > max {
+            self.expected(path, &format!("at most {max}"), format!("the number {value}"));
+        }
+        value.clamp(min, max)
+    }
+
+    /// A finite number within bounds, both included.
+    pub fn number(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
+        if (min..=max).contains(&value) {
+            return value;
+        }
+        let expected = if value < min && min == 0.0 {
+            "a number not below 0".to_owned()
+        } else if value.is_nan() || value.is_infinite() {
+            format!("a finite number from {min} to {max}")
+        } else if value < min {
+            format!("at least {min}")
+        } else {
+            format!("at most {max}")
+        };
+        self.expected(path, &expected, format!("the number {value}"));
+        min
+    }
+
+    /// A number above 0, within bounds.
+    pub fn positive(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
+        if value <= 0.0 {
+            self.expected(path, "a number above 0", format!("the number {value}"));
+            return min;
+        }
+        self.number(path, value, min, max)
+    }
+
+    /// A share: from 0 to 1.
+    pub fn share(&mut self, path: &Path, value: f64) -> f64 {
+        if (0.0..=1.0).contains(&value) {
+            return value;
+        }
+        self.expected(path, "a share from 0 to 1", format!("the number {value}"));
+        if value > 1.0 && value <= 100.0 && let Some(problem) = self.problems.last_mut() {
+            problem.help = Some(format!("{value} % is `{}`", value / 100.0));
+        }
+        1.0
+    }
+
+    /// A share above 0.
+    pub fn share_above_zero(&mut self, path: &Path, value: f64) -> f64 {
+        if value == 0.0 {
+            self.expected(path, "a share above 0, at most 1", "0");
+            return 1.0;
+        }
+        self.share(path, value)
+    }
+
+    /// A length of time, of at most ten years.
+    pub fn time(&mut self, path: &Path, value: Duration) -> Span {
+        if value.0 > TIME_MAX {
+            self.expected(path, "at most 10 years", value);
+            return TIME_MAX;
+        }
+        value.0
+    }
+
+    /// A length of time that is not zero.
+    pub fn time_above_zero(&mut self, path: &Path, value: Duration) -> Span {
+        if value.0 == Span::ZERO {
+            self.expected(path, "a time above 0", value);
+        }
+        self.time(path, value)
+    }
+
+    /// A path from the scenario, relative to its file.
+    pub fn file_path(&self, given: &str) -> PathBuf {
+        self.base.join(given)
+    }
+
+    /// A file that must be there: its path, or a reported problem.
+    pub fn existing_file(&mut self, path: &Path, given: &str) -> PathBuf {
+        let file = self.file_path(given);
+        if let Some(problem) = why_not_a_file(&file) {
+            let message = format!("`{given}` {problem}");
+            let help = self.looked_for(&file);
+            self.report(path, message, &help);
+        }
+        file
+    }
+
+    /// Where a file was looked for, in words.
+    pub fn looked_for(&self, file: &FilePath) -> String {
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        format!("looked for {}; paths are relative to the scenario's file", absolute.display())
+    }
+
+    /// The text of a file that the scenario names, or a reported problem.
+    pub fn read_file(&mut self, path: &Path, given: &str, bytes_max: u64) -> Option<String> {
+        let before = self.problems.len();
+        let file = self.existing_file(path, given);
+        if self.problems.len() > before {
+            return None;
+        }
+        let too_long = std::fs::metadata(&file).is_ok_and(|m| m.len() > bytes_max);
+        let text = match std::fs::read(&file) {
+            _ if too_long => Err(format!("is longer than {bytes_max} bytes")),
+            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        match text {
+            Ok(text) => Some(text),
+            Err(problem) => {
+                let help = self.looked_for(&file);
+                self.report(path, format!("`{given}` {problem}"), &help);
+                None
+            }
+        }
+    }
+}
+
+/// Why `file` cannot be read as a file; `None` when nothing speaks against it.
+pub fn why_not_a_file(file: &FilePath) -> Option<String> {
+    match std::fs::metadata(file) {
+        Ok(metadata) if metadata.is_dir() => Some("is a folder, not a file".to_owned()),
+        Ok(_) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("is not there".to_owned()),
+        Err(error) => Some(format!("cannot be read: {error}")),
+    }
+}

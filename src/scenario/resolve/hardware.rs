@@ -1,0 +1,260 @@
+//! The model, the GPU and the engine's profile, looked up and put together.
+
+use super::check::Check;
+use crate::catalog::{
+    self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, ModelOverrides, UnknownName,
+};
+use crate::cost::{
+    CapacityError, CostError, Dtype, KvCapacity, KvRequest, Parallelism, kv_capacity,
+};
+use crate::scenario::node::Path;
+use crate::scenario::raw::{self, TextOr};
+use crate::scenario::suggest::advice;
+use crate::time::Span;
+
+/// Profile of an engine that names none.
+pub const DEFAULT_PROFILE: &str = "vllm-0.19";
+
+/// Longest file that describes a model, a GPU or a profile.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// What an iteration costs by.
+#[derive(Clone, Debug)]
+pub enum Profile {
+    /// An engine's.
+    Engine(Box<EngineProfile>),
+    /// A constant time.
+    Fixed(Span),
+}
+
+/// The model's figures; `None` when it is not given or wrong (and reported).
+pub fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
+    let path = Path::root().key("model");
+    match given? {
+        TextOr::Text(name) => found(check, &path, catalog::model(name)),
+        TextOr::Map(figures) => {
+            let model = match (&figures.config, &figures.base) {
+                (Some(_), Some(_)) => {
+                    either(check, &path, "config", "base");
+                    return None;
+                }
+                (Some(config), None) => hf_model(check, &path.key("config"), config)?,
+                (None, Some(base)) => found(check, &path.key("base"), catalog::model(base))?,
+                (None, None) => {
+                    let help = "such as `{config: path/to/config.json}` or `{base: llama-3.1-8b, layers: 16}`";
+                    check.missing(&path, &["base", "config"], "expected `config` or `base`, found neither", help);
+                    return None;
+                }
+            };
+            let overrides = ModelOverrides {
+                hidden_size: figures.hidden_size,
+                intermediate_size: figures.intermediate_size,
+                layers: figures.layers,
+                heads: figures.heads,
+                kv_heads: figures.kv_heads,
+                head_dim: figures.head_dim,
+                vocab_size: figures.vocab_size,
+                max_position_embeddings: figures.max_position_embeddings,
+            };
+            figure(check, &path, model.with(&overrides))
+        }
+    }
+}
+
+fn hf_model(check: &mut Check<'_>, path: &Path, config: &str) -> Option<Model> {
+    let text = check.read_file(path, config, FILE_BYTES_MAX)?;
+    match Model::from_hf_config(&text) {
+        Ok(model) => Some(model),
+        Err(error) => {
+            check.report(path, format!("`{config}` is not a model's config.json: {error}"), "");
+            None
+        }
+    }
+}
+
+/// The GPU's figures; `None` when it is not given or wrong (and reported).
+pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
+    let path = Path::root().key("gpu");
+    let figures = match given? {
+        TextOr::Text(name) => return found(check, &path, catalog::gpu(name)),
+        TextOr::Map(figures) => figures,
+    };
+    let gpu = match (&figures.file, &figures.base) {
+        (Some(_), Some(_)) => {
+            either(check, &path, "file", "base");
+            return None;
+        }
+        (Some(file), None) => {
+            let path = path.key("file");
+            let text = check.read_file(&path, file, FILE_BYTES_MAX)?;
+            match Gpu::from_yaml(&text) {
+                Ok(gpu) => gpu,
+                Err(error) => {
+                    check.report(&path, format!("`{file}` does not describe a GPU: {error}"), "");
+                    return None;
+                }
+            }
+        }
+        (None, Some(base)) => found(check, &path.key("base"), catalog::gpu(base))?,
+        (None, None) => {
+            let help = "such as `{base: h100-sxm, memory: 80GiB}` or `{file: my-gpu.yaml}`";
+            check.missing(&path, &["base", "file"], "expected `base` or `file`, found neither", help);
+            return None;
+        }
+    };
+    let link = figures.interconnect.unwrap_or_default();
+    let power = figures.power.unwrap_or_default();
+    let overrides = GpuOverrides {
+        memory_bytes: figures.memory.map(|m| m.0),
+        interconnect_bytes_per_s: link.bandwidth.map(|b| b.0 as f64),
+        interconnect_latency_us: link.latency.map(|l| l.0.as_nanos() as f64 / 1e3),
+        price_usd_per_hour: figures.price_usd_per_hour,
+        idle_w: power.idle_w,
+        max_w: power.max_w,
+    };
+    figure(check, &path, gpu.with(&overrides))
+}
+
+/// The engine's profile; `None` when it is wrong (and reported).
+pub fn profile(check: &mut Check<'_>, given: Option<&raw::ProfileRef>) -> Option<Profile> {
+    let path = Path::root().key("engine").key("profile");
+    let source = match given {
+        None => return found(check, &path, catalog::profile(DEFAULT_PROFILE)).map(engine),
+        Some(TextOr::Text(name)) => return found(check, &path, catalog::profile(name)).map(engine),
+        Some(TextOr::Map(source)) => source,
+    };
+    match (&source.file, &source.fixed) {
+        (Some(_), Some(_)) => {
+            either(check, &path, "file", "fixed");
+            None
+        }
+        (Some(file), None) => {
+            let path = path.key("file");
+            let text = check.read_file(&path, file, FILE_BYTES_MAX)?;
+            match EngineProfile::from_yaml(&text) {
+                Ok(profile) => Some(engine(profile)),
+                Err(error) => {
+                    check.report(&path, format!("`{file}` does not describe an engine profile: {error}"), "");
+                    None
+                }
+            }
+        }
+        (None, Some(fixed)) => {
+            let path = path.key("fixed").key("iteration");
+            let iteration = check.time_above_zero(&path, fixed.iteration);
+            if iteration > Span::from_nanos(3_600_000_000_000) {
+                check.expected(&path, "at most an hour", fixed.iteration);
+            }
+            Some(Profile::Fixed(iteration))
+        }
+        (None, None) => {
+            let help = "such as `{fixed: {iteration: 5ms}}` or `{file: profile.yaml}`";
+            check.missing(&path, &["fixed", "file"], "expected `file` or `fixed`, found neither", help);
+            None
+        }
+    }
+}
+
+fn engine(profile: EngineProfile) -> Profile {
+    Profile::Engine(Box::new(profile))
+}
+
+/// How many KV blocks fit; `None` when none does (and reported).
+pub fn kv_blocks(
+    check: &mut Check<'_>,
+    model: &Model,
+    gpu: &Gpu,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<KvCapacity> {
+    let request = KvRequest {
+        model,
+        gpu,
+        parallelism,
+        dtype: memory.dtype,
+        gpu_memory_utilization: memory.gpu_memory_utilization,
+        block_tokens: memory.block_tokens,
+        overhead_bytes: memory.overhead_bytes,
+    };
+    match kv_capacity(&request) {
+        Ok(capacity) => Some(capacity),
+        Err(CapacityError::Cost(error)) => {
+            cost_problem(check, &error);
+            None
+        }
+        Err(error @ CapacityError::DoesNotFit { .. }) => {
+            let help = "use more GPUs (`parallelism: {tensor: 2}`), a GPU with more memory, `dtype: fp8`, or a smaller model";
+            check.report(&Path::root().key("model"), error.to_string(), help);
+            None
+        }
+    }
+}
+
+/// What decides how much memory is left for KV.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Number type of the weights.
+    pub dtype: Dtype,
+    /// Share of device memory that the engine may use.
+    pub gpu_memory_utilization: f64,
+    /// Tokens in a KV block.
+    pub block_tokens: u32,
+    /// Activations, graphs, context.
+    pub overhead_bytes: u64,
+}
+
+/// Reports why a model, a GPU and a parallelism do not go together.
+pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
+    let root = Path::root();
+    let tensor = root.key("parallelism").key("tensor");
+    let (path, help) = match error {
+        CostError::HeadsNotDivisible { heads, .. } => {
+            let divisors: Vec<String> =
+                [1, 2, 4, 8, 16].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
+            (tensor, format!("{heads} divides over {}", divisors.join(", ")))
+        }
+        CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
+        CostError::AllReduceUnknown { .. } => (tensor, String::new()),
+        CostError::Pipeline(_) => (root.key("parallelism").key("pipeline"), String::new()),
+        CostError::NoRanks => (root.key("parallelism"), String::new()),
+        CostError::Figure(figure) => (root.key("gpu"), figure.path.clone()),
+    };
+    check.report(&path, error.to_string(), &help);
+}
+
+fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName>) -> Option<T> {
+    match looked_up {
+        Ok(found) => Some(found),
+        Err(unknown) => {
+            let help = advice(&unknown.given, unknown.valid.iter().map(String::as_str));
+            let shown: String = unknown.given.chars().take(60).collect();
+            let message = format!("unknown {} `{}`", unknown.kind, shown.escape_debug());
+            let problem = check.at(path, message).label("unknown").help(help);
+            check.problems.push(problem);
+            None
+        }
+    }
+}
+
+fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>) -> Option<T> {
+    match given {
+        Ok(given) => Some(given),
+        Err(invalid) => {
+            // The catalog's key and the scenario's are the same but for units.
+            let key = match invalid.path.as_str() {
+                "memory_bytes" => "memory",
+                "power.idle_w" | "power.max_w" | "power" => "power",
+                path if path.starts_with("all_reduce") => "interconnect",
+                other => other.split('.').next().unwrap_or(other),
+            };
+            let message = format!("{} {}", invalid.path, invalid.problem);
+            check.report(&path.key(key), message, "");
+            None
+        }
+    }
+}
+
+fn either(check: &mut Check<'_>, path: &Path, one: &str, other: &str) {
+    let message = format!("expected one of `{one}` and `{other}`, found both");
+    check.report(path, message, "keep one of the two");
+}

@@ -1,0 +1,81 @@
+//! The schedulers to run.
+
+use std::collections::HashMap;
+
+use super::check::Check;
+use crate::scenario::experiment::{EngineLimits, SchedulerRun};
+use crate::scenario::node::{Node, Path};
+use crate::scenario::policies::{EngineInfo, SchedulerConfig};
+use crate::scenario::raw::SchedulerEntry;
+use crate::scenario::suggest::advice;
+
+/// Names and labels of the schedulers, in order, labels made unique.
+pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {
+    let path = Path::root().key("schedulers");
+    let Some(entries) = given else {
+        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let message = "`schedulers` is missing: which schedulers are to be compared?";
+        check.missing(&Path::root(), &["schedulers"], message, &help);
+        return Vec::new();
+    };
+    if entries.is_empty() {
+        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let message = "expected at least one scheduler, found an empty list";
+        check.missing(&path, &[], message, &help);
+    }
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let mut all = Vec::new();
+    for (i, entry) in entries.iter().enumerate() {
+        let name = entry.config.name();
+        let path = check.element(&path, i);
+        let label = match &entry.label {
+            Some(label) if label.trim().is_empty() => {
+                check.report(&path.key("label"), "expected a label, found an empty text", "");
+                name.to_owned()
+            }
+            Some(label) => label.clone(),
+            None => {
+                let given = check.root().locate(&path.key(name));
+                label(name, given.found.then_some(given.node))
+            }
+        };
+        let times = seen.entry(label.clone()).or_insert(0);
+        *times += 1;
+        let label = if *times == 1 { label } else { format!("{label} #{times}") };
+        all.push((name.to_owned(), label));
+    }
+    all
+}
+
+/// Name and the parameters that were given, such as `sarathi(chunk_size=512)`.
+fn label(name: &str, parameters: Option<&Node>) -> String {
+    let given: Vec<String> = parameters
+        .map(Node::entries)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|e| Some(format!("{}={}", e.key, e.value.scalar_text()?)))
+        .collect();
+    if given.is_empty() { name.to_owned() } else { format!("{name}({})", given.join(", ")) }
+}
+
+/// The runs, their parameters checked against the engine.
+pub fn runs(
+    check: &mut Check<'_>,
+    entries: &[SchedulerEntry],
+    names: Vec<(String, String)>,
+    engine: &EngineLimits,
+) -> Vec<SchedulerRun> {
+    let info = EngineInfo { max_model_len: engine.max_model_len };
+    let mut runs = Vec::new();
+    for (i, (entry, (name, label))) in entries.iter().zip(names).enumerate() {
+        let path = check.element(&Path::root().key("schedulers"), i).key(&name);
+        for problem in entry.config.problems(&info) {
+            let path = path.key(problem.parameter);
+            let found = entry.config.parameters();
+            let found = found.get(problem.parameter).map_or("nothing".to_owned(), ToString::to_string);
+            check.expected(&path, &problem.expected, found);
+        }
+        runs.push(SchedulerRun { name, label, config: crate::scheduler::SchedulerConfig });
+    }
+    runs
+}

@@ -1,0 +1,101 @@
+//! The promise to users.
+
+use super::check::Check;
+use crate::scenario::experiment::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
+use crate::scenario::node::Path;
+use crate::scenario::raw;
+use crate::scenario::suggest::advice;
+use crate::time::Span;
+
+/// The promise of a scenario that makes none.
+pub fn default_slo() -> Slo {
+    Slo {
+        ttft: TtftDeadline::PrefillCurvePlus { slack: Span::from_millis(300), of: None },
+        tbt: Span::from_millis(25),
+        fluid_index: 0.9,
+        fluid_share: 0.99,
+        bounds: Vec::new(),
+    }
+}
+
+/// A promise; where it is silent, `otherwise` speaks. `schedulers` are the names and labels that
+/// a curve may be asked of.
+pub fn slo(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &raw::Slo,
+    otherwise: &Slo,
+    schedulers: &[String],
+) -> Slo {
+    let mut slo = otherwise.clone();
+    match &given.ttft {
+        None => {}
+        Some(raw::Ttft::Fixed(time)) => {
+            slo.ttft = TtftDeadline::Fixed(check.time_above_zero(&path.key("ttft"), *time));
+        }
+        Some(raw::Ttft::Curve(curve)) => {
+            let path = path.key("ttft");
+            if let Some(of) = &curve.of
+                && !schedulers.contains(of)
+            {
+                let help = advice(of, schedulers.iter().map(String::as_str));
+                check.report(
+                    &path.key("of"),
+                    format!("`{of}` is no scheduler of this scenario"),
+                    &help,
+                );
+            }
+            let slack = check.time(&path.key("prefill_curve_plus"), curve.prefill_curve_plus);
+            slo.ttft = TtftDeadline::PrefillCurvePlus { slack, of: curve.of.clone() };
+        }
+    }
+    if let Some(tbt) = given.tbt {
+        slo.tbt = check.time_above_zero(&path.key("tbt"), tbt);
+    }
+    if let Some(fluidity) = given.fluidity {
+        let path = path.key("fluidity");
+        if let Some(index) = fluidity.index {
+            slo.fluid_index = check.share_above_zero(&path.key("index"), index);
+        }
+        if let Some(share) = fluidity.share {
+            slo.fluid_share = check.share(&path.key("share"), share);
+        }
+    }
+    if let Some(bounds) = &given.bounds {
+        slo.bounds = self::bounds(check, &path.key("bounds"), bounds);
+    }
+    slo
+}
+
+fn bounds(check: &mut Check<'_>, path: &Path, given: &raw::Bounds) -> Vec<Bound> {
+    let mut bounds = Vec::new();
+    for (name, metric, stats) in [
+        ("ttft", BoundMetric::Ttft, &given.ttft),
+        ("tbt", BoundMetric::Tbt, &given.tbt),
+        ("tpot", BoundMetric::Tpot, &given.tpot),
+        ("e2e", BoundMetric::E2e, &given.e2e),
+    ] {
+        let Some(s) = stats else { continue };
+        let path = path.key(name);
+        let before = bounds.len();
+        for (name, stat, at_most) in [
+            ("mean", Stat::Mean, s.mean),
+            ("min", Stat::Min, s.min),
+            ("p50", Stat::P50, s.p50),
+            ("p90", Stat::P90, s.p90),
+            ("p95", Stat::P95, s.p95),
+            ("p99", Stat::P99, s.p99),
+            ("p999", Stat::P999, s.p999),
+            ("max", Stat::Max, s.max),
+        ] {
+            if let Some(at_most) = at_most {
+                let at_most = check.time_above_zero(&path.key(name), at_most);
+                bounds.push(Bound { metric, stat, at_most });
+            }
+        }
+        if bounds.len() == before {
+            check.missing(&path, &["p99", "mean", "min", "p50", "p90", "p95", "p999", "max"], "expected a bound, found none", "such as `{p99: 500ms}`");
+        }
+    }
+    bounds
+}

@@ -1,0 +1,366 @@
+//! The requests.
+
+use super::check::{Check, why_not_a_file};
+use super::lengths::lengths;
+use crate::scenario::node::Path;
+use crate::scenario::raw;
+use crate::time::Span;
+use crate::workload::{
+    Amount, Arrivals, ClassSpec, MaxTokens, Piece, PrefixGroups, Source, TraceFormat, TraceSpec,
+    WorkloadSpec,
+};
+
+/// Most requests of a run: each takes some hundred bytes.
+const REQUESTS_MAX: u32 = 100_000_000;
+/// Slowest and fastest rate, requests a second.
+const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
+
+/// The workload, whole. `given` is changed where a stand-in takes a trace's place.
+pub fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<WorkloadSpec> {
+    let path = Path::root().key("workload");
+    let max_tokens = max_tokens(check, &path.key("max_tokens"), given.max_tokens);
+    let prefix_groups =
+        given.prefix_groups.map(|groups| prefix_groups(check, &path.key("prefix_groups"), groups));
+    let classes = classes(check, &path, given.classes.as_deref().unwrap_or_default());
+    let source = source(check, &path, given);
+    let amount = amount(check, &path, given, source.as_ref());
+    let spec = WorkloadSpec {
+        source: source?,
+        amount,
+        max_tokens,
+        classes,
+        prefix_groups,
+    };
+    too_long(check, &path, &spec);
+    Some(spec)
+}
+
+fn source(check: &mut Check<'_>, path: &Path, given: &mut raw::Workload) -> Option<Source> {
+    if let Some(trace) = given.trace.clone() {
+        for (name, both) in
+            [("arrivals", given.arrivals.is_some()), ("lengths", given.lengths.is_some())]
+        {
+            if both {
+                let trace_key = check.root().locate(&path.key("trace")).span();
+                let problem = check
+                    .at(&path.key(name), format!("expected either `trace` or `{name}`, found both"))
+                    .label("and this")
+                    .other(trace_key, "this")
+                    .help("a trace brings its own arrivals and lengths: keep one of the two");
+                check.problems.push(problem);
+            }
+        }
+        return trace_source(check, path, given, &trace);
+    }
+    for (name, there, help) in [
+        ("arrivals", given.arrivals.is_some(), "such as `{poisson: {rate: 2.0}}`"),
+        (
+            "lengths",
+            given.lengths.is_some() || every_class_has_lengths(given),
+            "such as `{prompt: {fixed: 512}, output: {fixed: 128}}` or `{table: chat}`",
+        ),
+    ] {
+        if !there {
+            let message = format!("`{name}` is missing");
+            let help = format!("{help}; or give a `trace`");
+            check.missing(path, &[name, "trace"], message, &help);
+        }
+    }
+    let arrivals = given.arrivals.as_ref().map(|a| arrivals(check, &path.key("arrivals"), a));
+    let lengths = match &given.lengths {
+        Some(given) => lengths(check, &path.key("lengths"), given),
+        None => first_class_lengths(check, path, given),
+    };
+    Some(Source::Synthetic { arrivals: arrivals?, lengths: lengths? })
+}
+
+fn every_class_has_lengths(given: &raw::Workload) -> bool {
+    let classes = given.classes.as_deref().unwrap_or_default();
+    !classes.is_empty() && classes.iter().all(|c| c.lengths.is_some())
+}
+
+/// Where every class has lengths of its own, the workload's are never drawn from: the first
+/// class's stand for them. Their problems are reported with the class.
+fn first_class_lengths(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &raw::Workload,
+) -> Option<crate::workload::Lengths> {
+    if !every_class_has_lengths(given) {
+        return None;
+    }
+    let first = given.classes.as_ref()?.first()?.lengths.as_ref()?;
+    let before = check.problems.len();
+    let first_path = check.element(&path.key("classes"), 0).key("lengths");
+    let lengths = lengths(check, &first_path, first);
+    check.problems.truncate(before);
+    lengths
+}
+
+fn trace_source(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &mut raw::Workload,
+    trace: &raw::Trace,
+) -> Option<Source> {
+    let path = path.key("trace");
+    let time_scale = trace
+        .time_scale
+        .map_or(1.0, |scale| check.positive(&path.key("time_scale"), scale, 1e-6, 1e6));
+    let own = trace.arrivals.as_ref().map(|a| arrivals(check, &path.key("arrivals"), a));
+    if let Some(Arrivals::ClosedLoop { .. }) = own {
+        check.report(
+            &path.key("arrivals"),
+            "a closed loop cannot replay a trace",
+            "use `arrivals` and `lengths: {file: ...}` in place of the trace",
+        );
+    }
+    let stand_in = trace.stand_in.as_ref().map(|s| {
+        let path = path.key("stand_in");
+        let requests =
+            s.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
+        let arrivals = arrivals(check, &path.key("arrivals"), &s.arrivals);
+        let lengths = lengths(check, &path.key("lengths"), &s.lengths);
+        (requests, arrivals, lengths, s)
+    });
+    let file = check.file_path(&trace.file);
+    if let Some(why) = why_not_a_file(&file) {
+        let download = trace
+            .download
+            .as_ref()
+            .map_or(String::new(), |from| format!("; download it from {from}"));
+        let help = format!("{}{download}", check.looked_for(&file));
+        let Some((requests, arrivals, lengths, raw)) = stand_in else {
+            check.report(&path.key("file"), format!("`{}` {why}", trace.file), &help);
+            return None;
+        };
+        check.warnings.push(format!(
+            "{}: `{}` {why}: drawing requests from `stand_in` instead ({help})",
+            path.key("file"),
+            trace.file
+        ));
+        // From here on the scenario says what is run.
+        given.requests = requests.or(given.requests);
+        given.arrivals = Some(raw.arrivals.clone());
+        given.lengths = Some(raw.lengths.clone());
+        given.trace = None;
+        return Some(Source::Synthetic { arrivals, lengths: lengths? });
+    }
+    let format = match trace.format {
+        None | Some(raw::Format::Auto) => None,
+        Some(raw::Format::Azure) => Some(TraceFormat::Azure),
+        Some(raw::Format::Vidur | raw::Format::Splitwise) => Some(TraceFormat::Vidur),
+        Some(raw::Format::Mooncake) => Some(TraceFormat::Mooncake),
+        Some(raw::Format::BurstGpt) => Some(TraceFormat::BurstGpt),
+        Some(raw::Format::Jsonl) => Some(TraceFormat::Jsonl),
+        Some(raw::Format::Csv) => Some(TraceFormat::Csv),
+    };
+    Some(Source::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+}
+
+fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arrivals {
+    let rate = |check: &mut Check<'_>, path: &Path, rate: f64| {
+        check.positive(&path.key("rate"), rate, RATE_RANGE.0, RATE_RANGE.1)
+    };
+    let cv = |check: &mut Check<'_>, path: &Path, cv: f64| {
+        check.positive(&path.key("cv"), cv, 0.01, 100.0)
+    };
+    match given {
+        raw::Arrivals::Poisson(p) => {
+            Arrivals::Poisson { rate: rate(check, &path.key("poisson"), p.rate) }
+        }
+        raw::Arrivals::Constant(p) => {
+            Arrivals::Constant { rate: rate(check, &path.key("constant"), p.rate) }
+        }
+        raw::Arrivals::Gamma(p) => {
+            let path = path.key("gamma");
+            Arrivals::Gamma { rate: rate(check, &path, p.rate), cv: cv(check, &path, p.cv) }
+        }
+        raw::Arrivals::Weibull(p) => {
+            let path = path.key("weibull");
+            Arrivals::Weibull { rate: rate(check, &path, p.rate), cv: cv(check, &path, p.cv) }
+        }
+        raw::Arrivals::AllAtOnce(_) => Arrivals::AllAtOnce,
+        raw::Arrivals::ClosedLoop(c) => {
+            let path = path.key("closed_loop");
+            Arrivals::ClosedLoop {
+                users: check.whole(&path.key("users"), c.users, 1, REQUESTS_MAX),
+                think_time: c
+                    .think_time
+                    .map_or(Span::ZERO, |t| check.time(&path.key("think_time"), t)),
+            }
+        }
+        raw::Arrivals::Piecewise(pieces) => {
+            Arrivals::Piecewise(piecewise(check, &path.key("piecewise"), pieces))
+        }
+    }
+}
+
+fn piecewise(check: &mut Check<'_>, path: &Path, given: &[raw::Piece]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (i, piece) in given.iter().enumerate() {
+        let path = check.element(path, i);
+        let rate = check.number(&path.key("rate"), piece.rate, 0.0, RATE_RANGE.1);
+        let ramp_to = piece
+            .ramp_to
+            .map_or(rate, |to| check.number(&path.key("ramp_to"), to, 0.0, RATE_RANGE.1));
+        let length = check.time_above_zero(&path.key("for"), piece.length);
+        pieces.push(Piece { length, rate, ramp_to });
+    }
+    if pieces.is_empty() {
+        let help = "such as `[{for: 60s, rate: 2.0}]`";
+        check.missing(path, &[], "expected at least one piece, found an empty list", help);
+    } else if pieces.iter().all(|p| p.rate == 0.0 && p.ramp_to == 0.0) && !check.is_cut(path) {
+        check.report(path, "no request would ever arrive: every rate is 0", "");
+    }
+    let total = pieces.iter().try_fold(0u64, |sum, p| sum.checked_add(p.length.as_nanos()));
+    if total.is_none_or(|ns| ns > u64::MAX / 4) {
+        check.report(path, "expected at most 100 years, all pieces together", "");
+    }
+    pieces
+}
+
+fn amount(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &mut raw::Workload,
+    source: Option<&Source>,
+) -> Amount {
+    let requests =
+        given.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
+    let mut duration =
+        given.duration.map(|d| check.time_above_zero(&path.key("duration"), d));
+    let neither = requests.is_none() && duration.is_none();
+    match source {
+        Some(Source::Synthetic { arrivals: Arrivals::Piecewise(pieces), .. }) if neither => {
+            // The pieces say how long they last.
+            let ns = pieces.iter().fold(0u64, |sum, p| sum.saturating_add(p.length.as_nanos()));
+            duration = Some(Span::from_nanos(ns));
+            given.duration = duration.map(crate::units::Duration);
+        }
+        Some(Source::Synthetic { arrivals: Arrivals::AllAtOnce, .. }) if requests.is_none() => {
+            check.missing(
+                path,
+                &["requests"],
+                "`requests` is missing: how many requests arrive at once?",
+                "`duration` does not end arrivals that all come at time 0",
+            );
+        }
+        Some(Source::Trace(_)) => {}
+        // Without a readable source the user hears of that first, but this is missing all the same.
+        _ if neither && given.trace.is_none() => check
+            .missing(
+                path,
+                &["requests", "duration", "trace"],
+                "neither `requests` nor `duration` is given: when do arrivals end?",
+                "such as `requests: 1000` or `duration: 10min`",
+            ),
+        _ => {}
+    }
+    Amount { requests, duration }
+}
+
+/// Rates so low that a run would take centuries, or so high that it would never fit.
+fn too_long(check: &mut Check<'_>, path: &Path, spec: &WorkloadSpec) {
+    let Source::Synthetic { arrivals, .. } = &spec.source else { return };
+    let rate = match arrivals {
+        Arrivals::Poisson { rate }
+        | Arrivals::Gamma { rate, .. }
+        | Arrivals::Weibull { rate, .. }
+        | Arrivals::Constant { rate } => *rate,
+        Arrivals::Piecewise(pieces) => pieces.iter().map(|p| p.rate.max(p.ramp_to)).fold(0.0, f64::max),
+        Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. } => return,
+    };
+    let seconds = spec.amount.duration.map(Span::as_secs_f64);
+    match spec.amount.requests {
+        Some(requests) if seconds.is_none() => {
+            const TEN_YEARS_S: f64 = 10.0 * 365.0 * 86_400.0;
+            let expected_s = f64::from(requests) / rate;
+            if rate > 0.0 && expected_s > TEN_YEARS_S {
+                check.report(
+                    &path.key("requests"),
+                    format!(
+                        "{requests} requests at {rate} a second would take {:.0} years",
+                        expected_s / (365.0 * 86_400.0)
+                    ),
+                    "a run may last ten years",
+                );
+            }
+        }
+        None => {
+            let expected = seconds.unwrap_or(0.0) * rate;
+            if expected > f64::from(REQUESTS_MAX) {
+                check.report(
+                    &path.key("duration"),
+                    format!("about {expected:.0} requests would arrive"),
+                    &format!("a run may have {REQUESTS_MAX}: lower the rate, or give `requests`"),
+                );
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+fn max_tokens(check: &mut Check<'_>, path: &Path, given: Option<raw::MaxTokens>) -> MaxTokens {
+    match given {
+        None | Some(raw::MaxTokens::Exact) => MaxTokens::Exact,
+        Some(raw::MaxTokens::Model) => MaxTokens::Model,
+        Some(raw::MaxTokens::Fixed(n)) => {
+            MaxTokens::Fixed(check.whole(&path.key("fixed"), n, 1, u32::MAX))
+        }
+        Some(raw::MaxTokens::Factor(factor)) => {
+            let path = path.key("factor");
+            if factor < 1.0 {
+                check.expected(&path, "at least 1: a declared length is no less than the true one", factor);
+                return MaxTokens::Exact;
+            }
+            MaxTokens::Factor(check.number(&path, factor, 1.0, 1e6))
+        }
+    }
+}
+
+fn prefix_groups(check: &mut Check<'_>, path: &Path, given: raw::PrefixGroups) -> PrefixGroups {
+    PrefixGroups {
+        count: check.whole(&path.key("count"), given.count, 1, REQUESTS_MAX),
+        tokens: check.whole(&path.key("tokens"), given.tokens, 1, 100_000_000),
+        share: given.share.map_or(1.0, |share| check.share(&path.key("share"), share)),
+    }
+}
+
+fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<ClassSpec> {
+    let path = workload.key("classes");
+    let mut classes: Vec<ClassSpec> = Vec::new();
+    for (i, class) in given.iter().enumerate() {
+        let path = check.element(&path, i);
+        if class.name.trim().is_empty() {
+            check.report(&path.key("name"), "expected a name, found an empty text", "");
+        }
+        if let Some(first) = classes.iter().position(|c| c.name == class.name) {
+            let named = check.element(&workload.key("classes"), first).key("name");
+            let other = check.root().locate(&named).span();
+            let problem = check
+                .at(&path.key("name"), format!("two classes are named `{}`", class.name))
+                .label("again here")
+                .other(other, "first here")
+                .help("give each class a name of its own");
+            check.problems.push(problem);
+        }
+        let share =
+            class.share.map_or(1.0, |share| check.number(&path.key("share"), share, 0.0, 1e9));
+        let lengths = class.lengths.as_ref().and_then(|l| lengths(check, &path.key("lengths"), l));
+        classes.push(ClassSpec {
+            name: class.name.clone(),
+            share,
+            priority: class.priority.unwrap_or(0),
+            lengths,
+        });
+    }
+    if !classes.is_empty() && classes.iter().all(|c| c.share == 0.0) && !check.is_cut(&path) {
+        let help = "shares need not sum to 1, but one must be above 0";
+        check.report(&path, "no class would get a request: every share is 0", help);
+    }
+    if classes.len() > usize::from(u16::MAX) {
+        check.report(&path, "expected at most 65535 classes", "");
+    }
+    classes
+}
