@@ -10,7 +10,7 @@ use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, Sce
 use metron_sim::cost::FixedCost;
 use metron_sim::report::GpuFigures;
 use metron_sim::request::{BlockIds, Request};
-use metron_sim::runner::{SimError, SimOptions, Simulate};
+use metron_sim::runner::{Requests, SimError, SimOptions, Simulate};
 use metron_sim::scenario::{
     EngineLimits, Experiment, Measure, Router, SchedulerRun, Slo, TtftDeadline,
 };
@@ -52,9 +52,10 @@ impl Simulate for Toy {
         &self,
         _: &Experiment,
         scheduler: &SchedulerRun,
-        workload: &Workload,
+        requests: &Requests,
         options: SimOptions<'_>,
     ) -> Result<Outcome, SimError> {
+        let Requests::Open(workload) = requests else { return Err("not a closed loop".into()) };
         if self.stuck {
             return Err("stuck at 1 s: nothing scheduled and nothing in flight".into());
         }
@@ -73,11 +74,8 @@ impl Simulate for Toy {
                 if scheduler.name == "vllm-v0" && token + 1 == request.output_tokens {
                     now += Span::from_millis(300);
                 }
-                let chunk = ChunkRecord {
-                    request: id as u32,
-                    context: 0,
-                    tokens: request.prompt_tokens,
-                };
+                let chunk =
+                    ChunkRecord { request: id as u32, context: 0, tokens: request.prompt_tokens };
                 log.push(Iteration {
                     start,
                     end: now,
@@ -189,13 +187,13 @@ impl Backend for Toy {
                 horizon: None,
                 measure: Measure::default(),
             },
-            workload: Workload {
+            requests: Requests::Open(Workload {
                 requests: (0..REQUESTS).map(one).collect(),
                 block_tokens: 16,
                 classes: vec!["chat".to_owned()],
                 nominal_rate_per_s: Some(1.0),
                 ..Workload::default()
-            },
+            }),
             gpu: GpuFigures::default(),
             resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
             warnings: Vec::new(),

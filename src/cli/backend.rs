@@ -7,9 +7,8 @@ use serde_json::Value;
 use crate::cli::args::Listed;
 use crate::cli::error::Error;
 use crate::report::GpuFigures;
-use crate::runner::Simulate;
+use crate::runner::{Requests, Simulate};
 use crate::scenario::Experiment;
-use crate::workload::Workload;
 
 /// A scenario as the command line names it.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ pub struct Loaded {
     /// What to simulate.
     pub experiment: Experiment,
     /// Its requests.
-    pub workload: Workload,
+    pub requests: Requests,
     /// Power and price of its GPUs.
     pub gpu: GpuFigures,
     /// The scenario with every default filled in.

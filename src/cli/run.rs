@@ -79,7 +79,7 @@ pub fn run(
     }
     let outputs = simulate(&loaded, &options, console, backend)?;
     let simulated = began.elapsed();
-    side_files.write(&outputs, &loaded.workload.classes)?;
+    side_files.write(&outputs, loaded.requests.classes())?;
     let result = published(&loaded, &outputs);
     for run in &result.runs {
         for warning in &run.warnings {
@@ -110,7 +110,7 @@ fn simulate(
     backend: &dyn Backend,
 ) -> Result<Vec<SchedulerOutput>, Error> {
     let input =
-        RunInput { experiment: &loaded.experiment, workload: &loaded.workload, gpu: loaded.gpu };
+        RunInput { experiment: &loaded.experiment, requests: &loaded.requests, gpu: loaded.gpu };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options.run, backend, &progress)
@@ -125,7 +125,7 @@ fn simulate(
         let loaded_again = again.as_ref().unwrap_or(loaded);
         let input = RunInput {
             experiment: &loaded_again.experiment,
-            workload: &loaded_again.workload,
+            requests: &loaded_again.requests,
             gpu: loaded_again.gpu,
         };
         let jobs = if options.run.jobs == 1 { 2 } else { 1 };

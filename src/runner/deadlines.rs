@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::{BlockIds, Request};
-use crate::runner::{RunError, SimOptions, Simulate};
+use crate::runner::{Requests, RunError, SimOptions, Simulate};
 use crate::scenario::{Experiment, SchedulerRun, TtftDeadline};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
@@ -60,7 +60,7 @@ fn own_curve(
     let lengths: BTreeSet<u32> = rows.map(|row| row.prompt_tokens).collect();
     let mut points = Vec::with_capacity(lengths.len());
     for prompt_tokens in lengths {
-        let alone = Workload {
+        let alone = Requests::Open(Workload {
             requests: vec![Request {
                 arrival: Time::ZERO,
                 prompt_tokens,
@@ -73,7 +73,7 @@ fn own_curve(
             block_tokens: experiment.engine.kv_block_tokens,
             classes: vec![String::new()],
             ..Workload::default()
-        };
+        });
         let outcome = simulate
             .simulate(experiment, scheduler, &alone, SimOptions::default())
             .map_err(|source| RunError::Simulation { label: scheduler.label.clone(), source })?;

@@ -4,12 +4,14 @@
 //! number of threads.
 
 mod deadlines;
+mod requests;
 mod simulate;
 mod summarise;
 
 use rayon::prelude::*;
 
 pub use deadlines::common_curve;
+pub use requests::Requests;
 pub use simulate::{SimError, SimOptions, Simulate};
 
 use crate::metrics::Deadlines;
@@ -17,7 +19,6 @@ use crate::progress::Progress;
 use crate::report::{GpuFigures, RunResult};
 use crate::scenario::Experiment;
 use crate::sim::Outcome;
-use crate::workload::Workload;
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
 pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
@@ -27,8 +28,8 @@ pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
 pub struct RunInput<'a> {
     /// The experiment.
     pub experiment: &'a Experiment,
-    /// Its requests (of a closed loop: its class names only).
-    pub workload: &'a Workload,
+    /// Its requests.
+    pub requests: &'a Requests,
     /// Power and price of its GPUs.
     pub gpu: GpuFigures,
 }
@@ -106,7 +107,7 @@ pub fn run_experiment(
                     keep_log: options.keep_log,
                     progress: progress.run(index),
                 };
-                simulate.simulate(experiment, scheduler, input.workload, options)
+                simulate.simulate(experiment, scheduler, input.requests, options)
             })
             .collect();
         let mut outcomes = Vec::with_capacity(played.len());

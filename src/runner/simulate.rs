@@ -1,9 +1,9 @@
 //! What the runner asks of a simulator.
 
 use crate::progress::RunProgress;
+use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
-use crate::workload::Workload;
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,23 +29,23 @@ pub trait Simulate: Sync {
         &self,
         experiment: &Experiment,
         scheduler: &SchedulerRun,
-        workload: &Workload,
+        requests: &Requests,
         options: SimOptions<'_>,
     ) -> Result<Outcome, SimError>;
 }
 
 impl<F> Simulate for F
 where
-    F: Fn(&Experiment, &SchedulerRun, &Workload, SimOptions<'_>) -> Result<Outcome, SimError>
+    F: Fn(&Experiment, &SchedulerRun, &Requests, SimOptions<'_>) -> Result<Outcome, SimError>
         + Sync,
 {
     fn simulate(
         &self,
         experiment: &Experiment,
         scheduler: &SchedulerRun,
-        workload: &Workload,
+        requests: &Requests,
         options: SimOptions<'_>,
     ) -> Result<Outcome, SimError> {
-        self(experiment, scheduler, workload, options)
+        self(experiment, scheduler, requests, options)
     }
 }

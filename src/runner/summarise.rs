@@ -8,7 +8,6 @@ use crate::report::{Fairness, IterationResult, KvResult, RunResult, slo};
 use crate::runner::RunInput;
 use crate::scenario::{BoundMetric, Slo, Stat};
 use crate::sim::{Outcome, Rejection};
-use crate::workload::Workload;
 
 /// Output tokens of all requests.
 pub fn output_tokens(outcome: &Outcome) -> u64 {
@@ -29,9 +28,9 @@ pub fn summarise(
     options.count = Count { window: experiment.measure, class: None };
     options.full = full;
     options.bounds = Some(request_bounds(&experiment.slo));
-    options.nominal_rate_per_s = input.workload.nominal_rate_per_s;
+    options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
     let summary = metrics::evaluate(&outcome.trace, &options);
-    let classes = classes(outcome, &options, input.workload);
+    let classes = classes(outcome, &options, input.requests.classes());
     let usage = Usage::of(outcome, experiment.replicas, &input.gpu);
     RunResult {
         scheduler: scheduler.to_owned(),
@@ -88,13 +87,13 @@ fn iterations(outcome: &Outcome) -> IterationResult {
 fn classes(
     outcome: &Outcome,
     options: &Options,
-    workload: &Workload,
+    names: &[String],
 ) -> Option<BTreeMap<String, Summary>> {
-    if workload.classes.len() < 2 {
+    if names.len() < 2 {
         return None;
     }
     let mut summaries = BTreeMap::new();
-    for (class, name) in (0u16..).zip(&workload.classes) {
+    for (class, name) in (0u16..).zip(names) {
         let mut options = options.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
