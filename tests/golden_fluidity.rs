@@ -134,7 +134,7 @@ fn check_request(case: &GoldenRequest) {
         assert_eq!(got, want, "seed {}, decode only", case.seed);
         close(Some(tally.miss_rate()), golden.miss_rate, 1e-12, "decode-only miss rate");
     }
-    let trace = trace(&[gaps.clone()], 1);
+    let trace = trace(std::slice::from_ref(&gaps), 1);
     let min_deadline = min_tbt_deadline(&trace, &trace.requests[0]).map(Span::as_nanos);
     assert_eq!(min_deadline, reference::min_tbt_deadline(&gaps));
     match (min_deadline, case.min_tbt_deadline_s) {
@@ -155,6 +155,9 @@ fn check_service(case: &GoldenService) {
         Options { full: true, ..options(case.ttft_deadline_s, case.tbt_deadline_s, true) };
     let summary = evaluate(&trace, &options);
     assert_eq!(summary, reference::evaluate(&trace, &options), "seed {}", case.seed);
+
+    let crowd = self::trace(&requests, 9);
+    assert_eq!(evaluate(&crowd, &options), reference::evaluate(&crowd, &options));
 
     let tallies = per_request(&trace, &options);
     let missed: u64 = tallies.iter().map(|m| m.tally.missed).sum();

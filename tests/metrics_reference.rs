@@ -203,8 +203,6 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn the_engine_equals_the_reference(
         (trace, options) in trace()

@@ -25,8 +25,8 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     summarise(trace, options, &metrics)
 }
 
-/// The summary of requests whose metrics are known already: all that [`per_request`] gave for the
-/// same trace and options.
+/// The summary of requests whose metrics are known already: those that [`per_request`] gave for the
+/// same trace and options, or some of them, such as one class's.
 pub fn summarise(trace: &TokenTrace, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let counted: Vec<Counted> =
         metrics.iter().map(|m| (&trace.requests[m.row as usize], m)).collect();

@@ -1,11 +1,11 @@
 //! The full figures: what TBT deadline users can be promised, and how the miss rate falls with it.
 //!
-//! Both judge every request against many deadlines, first tokens left out. As the deadline grows
-//! no request's miss rate ever rises: by induction every token's deadline is later (after a miss
-//! at `e` under the longer one the shorter one has been missed at `e` too, or is due no later
-//! than `e`), so fewer tokens are late, each by less, counted in larger units. Hence the smallest
-//! deadline that a request keeps is found by bisection, the P99 over requests by bisection on one
-//! deadline for all, and a request without a miss needs no further look.
+//! Both judge every request against many deadlines `D`, first tokens left out. A longer deadline
+//! never makes a request's miss rate rise: the token after one that came at `e` is due at
+//! `max(due, e) + D`, which grows with `due` and with `D`, so under a longer `D` every token is due
+//! later; fewer come late, each by less, and what they miss is counted in larger units. Hence the
+//! smallest deadline that a request keeps is found by bisection, on which side of a deadline
+//! requests are takes one judgement each, and a request without a miss needs no further look.
 
 use super::fluidity::{Judge, Tally, demand};
 use super::quantile::{Sample, rank};

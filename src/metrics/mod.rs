@@ -48,7 +48,7 @@
 //! # How it is fast
 //!
 //! A column of times is shared by many requests, and neither fluidity nor the TBT distribution
-//! visits each request's tokens: see `forest.rs` and `tbt.rs`. [`reference`] does, and is the
+//! visits each request's tokens: see `forest.rs` and `tbt.rs`. [`mod@reference`] does, and is the
 //! specification: both give the same summary to the last bit.
 
 mod curve;

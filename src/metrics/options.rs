@@ -118,3 +118,57 @@ impl Window {
             && self.class.is_none_or(|class| class == row.class)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{Run, Status};
+
+    fn trace(arrivals: &[u64]) -> TokenTrace {
+        let row = |(&arrival, class)| RequestRow {
+            arrival: Time::from_nanos(arrival),
+            scheduled: Time::NEVER,
+            first_token: Time::NEVER,
+            run: Run::EMPTY,
+            prompt_tokens: 1,
+            tokens: 0,
+            hit_tokens: 0,
+            preemptions: 0,
+            replica: 0,
+            class,
+            status: Status::Unfinished,
+        };
+        let requests = arrivals.iter().zip(0..).map(row).collect();
+        TokenTrace { requests, ..TokenTrace::default() }
+    }
+
+    fn held(arrivals: &[u64], skip_first: u64, skip_last: u64, class: Option<u16>) -> Vec<u64> {
+        let trace = trace(arrivals);
+        let window = Measure {
+            skip_first: Span::from_nanos(skip_first),
+            skip_last: Span::from_nanos(skip_last),
+        };
+        let window = Window::new(&trace, Count { window, class });
+        let rows = trace.requests.iter().filter(|row| window.holds(row));
+        rows.map(|row| row.arrival.as_nanos()).collect()
+    }
+
+    #[test]
+    fn the_window_is_relative_to_the_first_and_the_last_arrival() {
+        let arrivals = [130, 100, 110, 120];
+        assert_eq!(held(&arrivals, 0, 0, None), arrivals);
+        assert_eq!(held(&arrivals, 10, 0, None), [130, 110, 120]);
+        assert_eq!(held(&arrivals, 11, 0, None), [130, 120]);
+        assert_eq!(held(&arrivals, 0, 10, None), [100, 110, 120]);
+        assert_eq!(held(&arrivals, 10, 20, None), [110]);
+        assert_eq!(held(&arrivals, 0, 0, Some(2)), [110]);
+    }
+
+    #[test]
+    fn skipping_more_than_there_is_leaves_nothing() {
+        assert!(held(&[100, 130], 31, 0, None).is_empty());
+        assert!(held(&[100, 130], 0, 131, None).is_empty());
+        assert!(held(&[100, 130], u64::MAX, u64::MAX, None).is_empty());
+        assert!(held(&[], 1, 1, None).is_empty());
+    }
+}

@@ -153,3 +153,101 @@ pub struct Goodput {
     /// Per second of the makespan.
     pub requests_per_s: Option<f64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, evaluate};
+    use crate::time::Span;
+    use crate::trace::TokenTrace;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    struct Run {
+        scheduler: String,
+        #[serde(flatten)]
+        summary: Summary,
+    }
+
+    fn of_no_request(knows: Knowledge) -> Summary {
+        let ttft = FirstToken::Fixed(Span::ZERO);
+        let deadlines = Deadlines::new(ttft, Span::from_millis(25), 0.9).unwrap();
+        let bounds = Some(RequestBounds::default());
+        let options = Options { knows, bounds, full: true, ..Options::new(deadlines) };
+        evaluate(&TokenTrace::default(), &options)
+    }
+
+    fn keys(value: &serde_json::Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_result_file() {
+        let summary = of_no_request(Knowledge::default());
+        let run = Run { scheduler: "sarathi".to_owned(), summary };
+        let json = serde_json::to_value(&run).unwrap();
+        assert_eq!(
+            keys(&json),
+            [
+                "scheduler",
+                "requests",
+                "duration_s",
+                "arrival_rate_per_s",
+                "tokens",
+                "throughput",
+                "ttft_s",
+                "tbt_s",
+                "tpot_s",
+                "e2e_s",
+                "normalized_latency_s_per_token",
+                "scheduling_delay_s",
+                "fluidity",
+                "goodput"
+            ]
+        );
+        assert_eq!(keys(&json["requests"]), ["offered", "completed", "unfinished", "rejected"]);
+        assert_eq!(keys(&json["arrival_rate_per_s"]), ["nominal", "realised"]);
+        assert_eq!(keys(&json["tokens"]), ["prompt", "output"]);
+        assert_eq!(keys(&json["throughput"]), ["output_tokens_per_s", "requests_per_s"]);
+        assert_eq!(
+            keys(&json["tbt_s"]),
+            ["count", "mean", "min", "p50", "p90", "p95", "p99", "p999", "max"]
+        );
+        assert_eq!(json["tbt_s"]["count"], 0);
+        assert!(json["tbt_s"]["p99"].is_null());
+        assert_eq!(
+            keys(&json["fluidity"]),
+            [
+                "index",
+                "fluid_request_share",
+                "service_miss_rate",
+                "fluid_tokens_per_s",
+                "tpot_tokens_per_s",
+                "tbt_tokens_per_s",
+                "p99_miss_rate_by_tbt_ms"
+            ]
+        );
+        assert_eq!(keys(&json["fluidity"]["index"]), ["mean", "p1", "p5", "p50"]);
+        assert_eq!(serde_json::from_value::<Run>(json).unwrap(), run);
+        let schema = serde_json::to_value(schemars::schema_for!(Run)).unwrap();
+        assert!(schema["properties"]["fluidity"].is_object());
+    }
+
+    #[test]
+    fn what_the_source_cannot_know_is_left_out() {
+        let knows = Knowledge { token_times: false, arrivals: false, scheduling: false };
+        let json = serde_json::to_value(of_no_request(knows)).unwrap();
+        assert_eq!(
+            keys(&json),
+            [
+                "requests",
+                "tokens",
+                "ttft_s",
+                "tpot_s",
+                "e2e_s",
+                "normalized_latency_s_per_token",
+                "goodput"
+            ]
+        );
+        assert_eq!(serde_json::from_value::<Summary>(json).unwrap(), of_no_request(knows));
+    }
+}
