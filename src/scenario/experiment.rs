@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cost::CostModel;
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
 
@@ -32,6 +32,47 @@ pub struct Experiment {
     pub horizon: Option<Span>,
     /// Requests outside are left out of the results, by arrival time.
     pub measure: Measure,
+    /// Promises of classes that have one of their own, by class name; the others have `slo`.
+    pub class_slos: Vec<(String, Slo)>,
+    /// What a replica runs on.
+    pub hardware: Hardware,
+}
+
+/// What a replica runs on, for reports, money and energy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hardware {
+    /// The model's name; `None` where a fixed iteration time stands for it.
+    pub model: Option<String>,
+    /// The GPU's name; `None` where a fixed iteration time stands for it.
+    pub gpu: Option<String>,
+    /// GPUs of one replica.
+    pub gpus_per_replica: u32,
+    /// US dollars for one GPU and hour.
+    pub price_usd_per_gpu_hour: Option<f64>,
+    /// Electric power of one GPU.
+    pub power: Option<crate::catalog::Power>,
+    /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
+    pub large_gpu: bool,
+}
+
+impl Experiment {
+    /// What a scheduler is built for.
+    pub fn engine_info(&self) -> EngineInfo {
+        self.engine.info(self.hardware.large_gpu)
+    }
+}
+
+impl EngineLimits {
+    /// What a scheduler is built for; see [`Hardware::large_gpu`].
+    pub fn info(&self, large_gpu: bool) -> EngineInfo {
+        EngineInfo {
+            kv_block_tokens: self.kv_block_tokens,
+            kv_blocks: self.kv_blocks,
+            max_model_len: self.max_model_len,
+            prefix_caching: self.prefix_caching,
+            large_gpu,
+        }
+    }
 }
 
 /// How requests are spread over replicas.

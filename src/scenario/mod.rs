@@ -3,13 +3,19 @@
 mod decode;
 mod error;
 mod experiment;
+mod load;
 mod node;
+mod overrides;
 mod parse;
-mod policies;
 pub mod raw;
+mod resolve;
+mod schema;
 mod source;
 mod suggest;
 
 pub use error::{Problem, Report, ScenarioError};
 pub use experiment::*;
+pub use load::{Document, load};
+pub use resolve::Resolved;
+pub use schema::json_schema;
 pub use source::{Source, Sources, Span};

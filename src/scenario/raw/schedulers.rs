@@ -11,7 +11,7 @@ use serde::de::{
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::scenario::policies::SchedulerConfig;
+use crate::scheduler::SchedulerConfig;
 
 /// A scheduler to run: `sarathi`, `sarathi: {}` or `sarathi: {chunk_size: 512}`, and beside the
 /// name, where wanted, a `label` for results.

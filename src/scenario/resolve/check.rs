@@ -70,9 +70,8 @@ impl<'a> Check<'a> {
         message: impl Into<String>,
         help: &str,
     ) {
-        let meant = |key: &str| {
-            names.contains(&key) || nearest(key, names.iter().copied()).is_some()
-        };
+        let meant =
+            |key: &str| names.contains(&key) || nearest(key, names.iter().copied()).is_some();
         let could_not_be_read = self.cut.iter().any(|cut| {
             parent.is_under(cut)
                 || cut.is_under(parent)
@@ -141,7 +140,10 @@ impl<'a> Check<'a> {
             return value;
         }
         self.expected(path, "a share from 0 to 1", format!("the number {value}"));
-        if value > 1.0 && value <= 100.0 && let Some(problem) = self.problems.last_mut() {
+        if value > 1.0
+            && value <= 100.0
+            && let Some(problem) = self.problems.last_mut()
+        {
             problem.help = Some(format!("{value} % is `{}`", value / 100.0));
         }
         1.0
@@ -224,7 +226,9 @@ pub fn why_not_a_file(file: &FilePath) -> Option<String> {
     match std::fs::metadata(file) {
         Ok(metadata) if metadata.is_dir() => Some("is a folder, not a file".to_owned()),
         Ok(_) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some("is not there".to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some("is not there".to_owned())
+        }
         Err(error) => Some(format!("cannot be read: {error}")),
     }
 }

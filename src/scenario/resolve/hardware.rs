@@ -42,7 +42,12 @@ pub fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Mod
                 (None, Some(base)) => found(check, &path.key("base"), catalog::model(base))?,
                 (None, None) => {
                     let help = "such as `{config: path/to/config.json}` or `{base: llama-3.1-8b, layers: 16}`";
-                    check.missing(&path, &["base", "config"], "expected `config` or `base`, found neither", help);
+                    check.missing(
+                        &path,
+                        &["base", "config"],
+                        "expected `config` or `base`, found neither",
+                        help,
+                    );
                     return None;
                 }
             };
@@ -98,7 +103,12 @@ pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
         (None, Some(base)) => found(check, &path.key("base"), catalog::gpu(base))?,
         (None, None) => {
             let help = "such as `{base: h100-sxm, memory: 80GiB}` or `{file: my-gpu.yaml}`";
-            check.missing(&path, &["base", "file"], "expected `base` or `file`, found neither", help);
+            check.missing(
+                &path,
+                &["base", "file"],
+                "expected `base` or `file`, found neither",
+                help,
+            );
             return None;
         }
     };
@@ -134,7 +144,11 @@ pub fn profile(check: &mut Check<'_>, given: Option<&raw::ProfileRef>) -> Option
             match EngineProfile::from_yaml(&text) {
                 Ok(profile) => Some(engine(profile)),
                 Err(error) => {
-                    check.report(&path, format!("`{file}` does not describe an engine profile: {error}"), "");
+                    check.report(
+                        &path,
+                        format!("`{file}` does not describe an engine profile: {error}"),
+                        "",
+                    );
                     None
                 }
             }
@@ -149,7 +163,12 @@ pub fn profile(check: &mut Check<'_>, given: Option<&raw::ProfileRef>) -> Option
         }
         (None, None) => {
             let help = "such as `{fixed: {iteration: 5ms}}` or `{file: profile.yaml}`";
-            check.missing(&path, &["fixed", "file"], "expected `file` or `fixed`, found neither", help);
+            check.missing(
+                &path,
+                &["fixed", "file"],
+                "expected `file` or `fixed`, found neither",
+                help,
+            );
             None
         }
     }
@@ -213,10 +232,13 @@ pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
                 [1, 2, 4, 8, 16].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
-        CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
+        CostError::DtypeUnknown { .. } | CostError::ExpertsDtype { .. } => {
+            (root.key("engine").key("dtype"), String::new())
+        }
         CostError::AllReduceUnknown { .. } => (tensor, String::new()),
         CostError::Pipeline(_) => (root.key("parallelism").key("pipeline"), String::new()),
         CostError::NoRanks => (root.key("parallelism"), String::new()),
+        CostError::ExpertsUnknown { .. } => (root.key("gpu"), String::new()),
         CostError::Figure(figure) => (root.key("gpu"), figure.path.clone()),
     };
     check.report(&path, error.to_string(), &help);

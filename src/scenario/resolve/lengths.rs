@@ -99,7 +99,9 @@ fn dist(check: &mut Check<'_>, path: &Path, given: &raw::Dist) -> Option<Dist> {
     } else if let Some(g) = given.geometric {
         let path = path.key("geometric");
         clamps.add(check, &path, g.min, g.max);
-        Shape::Geometric { mean: check.number(&path.key("mean"), g.mean, 1.0, f64::from(TOKENS_MAX)) }
+        Shape::Geometric {
+            mean: check.number(&path.key("mean"), g.mean, 1.0, f64::from(TOKENS_MAX)),
+        }
     } else if let Some(z) = given.zipf {
         let path = path.key("zipf");
         let (min, max) = range(check, &path, z.min, z.max);
@@ -177,7 +179,10 @@ fn quantiles(
         let Ok(probability) = name.parse::<f64>() else {
             check.report(
                 &path,
-                format!("expected a probability from 0 to 1 as key, found `{}`", name.escape_debug()),
+                format!(
+                    "expected a probability from 0 to 1 as key, found `{}`",
+                    name.escape_debug()
+                ),
                 "such as `{0.5: 200, 0.9: 900}`",
             );
             continue;
@@ -216,7 +221,12 @@ fn quantiles(
         points.push((probability, tokens));
     }
     if points.is_empty() {
-        check.missing(path, &[], "expected at least one quantile, found none", "such as `{0.5: 200, 0.9: 900}`");
+        check.missing(
+            path,
+            &[],
+            "expected at least one quantile, found none",
+            "such as `{0.5: 200, 0.9: 900}`",
+        );
     }
     points
 }

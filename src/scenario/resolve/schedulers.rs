@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::check::Check;
-use crate::scenario::experiment::{EngineLimits, SchedulerRun};
+use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::node::{Node, Path};
-use crate::scenario::policies::{EngineInfo, SchedulerConfig};
 use crate::scenario::raw::SchedulerEntry;
 use crate::scenario::suggest::advice;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 
 /// Names and labels of the schedulers, in order, labels made unique.
 pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {
@@ -63,19 +63,19 @@ pub fn runs(
     check: &mut Check<'_>,
     entries: &[SchedulerEntry],
     names: Vec<(String, String)>,
-    engine: &EngineLimits,
+    engine: &EngineInfo,
 ) -> Vec<SchedulerRun> {
-    let info = EngineInfo { max_model_len: engine.max_model_len };
     let mut runs = Vec::new();
     for (i, (entry, (name, label))) in entries.iter().zip(names).enumerate() {
         let path = check.element(&Path::root().key("schedulers"), i).key(&name);
-        for problem in entry.config.problems(&info) {
+        for problem in entry.config.problems(engine) {
             let path = path.key(problem.parameter);
             let found = entry.config.parameters();
-            let found = found.get(problem.parameter).map_or("nothing".to_owned(), ToString::to_string);
+            let found =
+                found.get(problem.parameter).map_or("nothing".to_owned(), ToString::to_string);
             check.expected(&path, &problem.expected, found);
         }
-        runs.push(SchedulerRun { name, label, config: crate::scheduler::SchedulerConfig });
+        runs.push(SchedulerRun { name, label, config: entry.config.clone() });
     }
     runs
 }

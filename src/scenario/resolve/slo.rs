@@ -94,7 +94,12 @@ fn bounds(check: &mut Check<'_>, path: &Path, given: &raw::Bounds) -> Vec<Bound>
             }
         }
         if bounds.len() == before {
-            check.missing(&path, &["p99", "mean", "min", "p50", "p90", "p95", "p999", "max"], "expected a bound, found none", "such as `{p99: 500ms}`");
+            check.missing(
+                &path,
+                &["p99", "mean", "min", "p50", "p90", "p95", "p999", "max"],
+                "expected a bound, found none",
+                "such as `{p99: 500ms}`",
+            );
         }
     }
     bounds

@@ -6,12 +6,12 @@ use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::time::Span;
 use crate::workload::{
-    Amount, Arrivals, ClassSpec, MaxTokens, Piece, PrefixGroups, Source, TraceFormat, TraceSpec,
-    WorkloadSpec,
+    Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
+    Source, TraceFormat, TraceSpec, WorkloadSpec,
 };
 
-/// Most requests of a run: each takes some hundred bytes.
-const REQUESTS_MAX: u32 = 100_000_000;
+/// Most classes.
+const CLASSES_MAX: usize = 1000;
 /// Slowest and fastest rate, requests a second.
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
@@ -24,13 +24,7 @@ pub fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<Work
     let classes = classes(check, &path, given.classes.as_deref().unwrap_or_default());
     let source = source(check, &path, given);
     let amount = amount(check, &path, given, source.as_ref());
-    let spec = WorkloadSpec {
-        source: source?,
-        amount,
-        max_tokens,
-        classes,
-        prefix_groups,
-    };
+    let spec = WorkloadSpec { source: source?, amount, max_tokens, classes, prefix_groups };
     too_long(check, &path, &spec);
     Some(spec)
 }
@@ -108,17 +102,9 @@ fn trace_source(
         .time_scale
         .map_or(1.0, |scale| check.positive(&path.key("time_scale"), scale, 1e-6, 1e6));
     let own = trace.arrivals.as_ref().map(|a| arrivals(check, &path.key("arrivals"), a));
-    if let Some(Arrivals::ClosedLoop { .. }) = own {
-        check.report(
-            &path.key("arrivals"),
-            "a closed loop cannot replay a trace",
-            "use `arrivals` and `lengths: {file: ...}` in place of the trace",
-        );
-    }
     let stand_in = trace.stand_in.as_ref().map(|s| {
         let path = path.key("stand_in");
-        let requests =
-            s.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
+        let requests = s.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
         let arrivals = arrivals(check, &path.key("arrivals"), &s.arrivals);
         let lengths = lengths(check, &path.key("lengths"), &s.lengths);
         (requests, arrivals, lengths, s)
@@ -226,10 +212,8 @@ fn amount(
     given: &mut raw::Workload,
     source: Option<&Source>,
 ) -> Amount {
-    let requests =
-        given.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
-    let mut duration =
-        given.duration.map(|d| check.time_above_zero(&path.key("duration"), d));
+    let requests = given.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
+    let mut duration = given.duration.map(|d| check.time_above_zero(&path.key("duration"), d));
     let neither = requests.is_none() && duration.is_none();
     match source {
         Some(Source::Synthetic { arrivals: Arrivals::Piecewise(pieces), .. }) if neither => {
@@ -248,13 +232,12 @@ fn amount(
         }
         Some(Source::Trace(_)) => {}
         // Without a readable source the user hears of that first, but this is missing all the same.
-        _ if neither && given.trace.is_none() => check
-            .missing(
-                path,
-                &["requests", "duration", "trace"],
-                "neither `requests` nor `duration` is given: when do arrivals end?",
-                "such as `requests: 1000` or `duration: 10min`",
-            ),
+        _ if neither && given.trace.is_none() => check.missing(
+            path,
+            &["requests", "duration", "trace"],
+            "neither `requests` nor `duration` is given: when do arrivals end?",
+            "such as `requests: 1000` or `duration: 10min`",
+        ),
         _ => {}
     }
     Amount { requests, duration }
@@ -268,7 +251,9 @@ fn too_long(check: &mut Check<'_>, path: &Path, spec: &WorkloadSpec) {
         | Arrivals::Gamma { rate, .. }
         | Arrivals::Weibull { rate, .. }
         | Arrivals::Constant { rate } => *rate,
-        Arrivals::Piecewise(pieces) => pieces.iter().map(|p| p.rate.max(p.ramp_to)).fold(0.0, f64::max),
+        Arrivals::Piecewise(pieces) => {
+            pieces.iter().map(|p| p.rate.max(p.ramp_to)).fold(0.0, f64::max)
+        }
         Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. } => return,
     };
     let seconds = spec.amount.duration.map(Span::as_secs_f64);
@@ -311,7 +296,11 @@ fn max_tokens(check: &mut Check<'_>, path: &Path, given: Option<raw::MaxTokens>)
         Some(raw::MaxTokens::Factor(factor)) => {
             let path = path.key("factor");
             if factor < 1.0 {
-                check.expected(&path, "at least 1: a declared length is no less than the true one", factor);
+                check.expected(
+                    &path,
+                    "at least 1: a declared length is no less than the true one",
+                    factor,
+                );
                 return MaxTokens::Exact;
             }
             MaxTokens::Factor(check.number(&path, factor, 1.0, 1e6))
@@ -359,8 +348,8 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
         let help = "shares need not sum to 1, but one must be above 0";
         check.report(&path, "no class would get a request: every share is 0", help);
     }
-    if classes.len() > usize::from(u16::MAX) {
-        check.report(&path, "expected at most 65535 classes", "");
+    if classes.len() > CLASSES_MAX {
+        check.report(&path, format!("expected at most {CLASSES_MAX} classes"), "");
     }
     classes
 }

@@ -1,0 +1,166 @@
+//! From a path to a scenario that can be run.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::error::{Problem, ScenarioError};
+use super::node::Node;
+use super::overrides;
+use super::parse::parse;
+use super::resolve::{Resolved, resolve};
+use super::source::{Sources, Span};
+
+/// Longest scenario; a scenario takes a few kilobytes.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// A scenario's file, read but not resolved: overrides may be tried on copies of it.
+#[derive(Clone, Debug)]
+pub struct Document {
+    root: Node,
+    sources: Sources,
+    base: PathBuf,
+    stem: String,
+}
+
+/// Reads a scenario (`-` is stdin), applies `path=value` overrides in order, and resolves it.
+/// `seed` replaces the scenario's own.
+///
+/// # Errors
+/// Everything that is wrong with it, with places.
+pub fn load(
+    input: &str,
+    overrides: &[String],
+    seed: Option<u64>,
+) -> Result<Resolved, ScenarioError> {
+    Document::read(input)?.with(overrides)?.resolve(seed)
+}
+
+impl Document {
+    /// Reads a file, or stdin for `-`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not YAML.
+    pub fn read(input: &str) -> Result<Document, ScenarioError> {
+        if input == "-" {
+            let bytes = read_limited(std::io::stdin().lock())
+                .map_err(|error| unreadable("<stdin>", &error.to_string(), ""))?;
+            return Document::from_bytes("<stdin>", bytes, PathBuf::new());
+        }
+        let path = Path::new(input);
+        let help = match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                return Err(unreadable(input, "is a folder, not a scenario", &beside(path)));
+            }
+            Ok(_) => String::new(),
+            Err(_) => beside(path),
+        };
+        let read = std::fs::File::open(path).and_then(read_limited);
+        let bytes = read.map_err(|error| {
+            let what = match error.kind() {
+                std::io::ErrorKind::NotFound => "is not there".to_owned(),
+                _ => format!("cannot be read: {error}"),
+            };
+            unreadable(input, &what, &help)
+        })?;
+        let base = path.parent().map_or(PathBuf::new(), Path::to_owned);
+        Document::from_bytes(input, bytes, base)
+    }
+
+    /// Reads a text. Errors call it `name`; its paths are relative to `base`.
+    ///
+    /// # Errors
+    /// When it is not YAML.
+    pub fn from_text(name: &str, text: &str, base: &Path) -> Result<Document, ScenarioError> {
+        Document::from_bytes(name, text.as_bytes().to_vec(), base.to_owned())
+    }
+
+    fn from_bytes(name: &str, bytes: Vec<u8>, base: PathBuf) -> Result<Document, ScenarioError> {
+        if bytes.len() as u64 > BYTES_MAX {
+            let message =
+                format!("is longer than {BYTES_MAX} bytes: a scenario takes a few thousand");
+            return Err(unreadable(name, &message, "is this a scenario?"));
+        }
+        let mut sources = Sources::default();
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let id = sources.add(name, text);
+                let span = Span { source: id, start: at, end: at };
+                let problem = Problem::new(
+                    "",
+                    Some(span),
+                    format!("expected UTF-8 text, found byte {at} that is not"),
+                )
+                .help("save the file as UTF-8");
+                return Err(ScenarioError::new(vec![problem], sources));
+            }
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let id = sources.add(name, text);
+        let stem = Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or("scenario");
+        let stem = if name.starts_with('<') { "scenario" } else { stem };
+        match parse(id, sources.get(id)) {
+            Ok(root) => Ok(Document { root, stem: stem.to_owned(), sources, base }),
+            Err(problems) => Err(ScenarioError::new(problems, sources)),
+        }
+    }
+
+    /// The same document with `path=value` overrides applied in order.
+    ///
+    /// # Errors
+    /// When one is not `path=value`, or leads to no element of a list.
+    pub fn with(mut self, overrides: &[String]) -> Result<Document, ScenarioError> {
+        for argument in overrides {
+            if let Err(problems) = overrides::apply(&mut self.root, &mut self.sources, argument) {
+                return Err(ScenarioError::new(problems, self.sources));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Looks up names, fills in defaults, checks everything.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn resolve(&self, seed: Option<u64>) -> Result<Resolved, ScenarioError> {
+        resolve(&self.root, &self.base, &self.stem, seed)
+            .map_err(|problems| ScenarioError::new(problems, self.sources.clone()))
+    }
+}
+
+fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn unreadable(name: &str, what: &str, help: &str) -> ScenarioError {
+    let problem = Problem::new("", None, format!("the scenario `{name}` {what}"));
+    let problem = if help.is_empty() { problem } else { problem.help(help) };
+    ScenarioError::new(vec![problem], Sources::default())
+}
+
+/// The scenarios that stand where one was looked for.
+fn beside(path: &Path) -> String {
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    let folder = folder.filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return format!("there is no folder {}", folder.display());
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|e| e.ok()?.file_name().into_string().ok())
+        .filter(|n| n.ends_with(".yaml") || n.ends_with(".yml"))
+        .collect();
+    names.sort_unstable();
+    let wanted = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    match super::suggest::nearest(wanted, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean `{}`?", folder.join(name).display()),
+        None if names.is_empty() => String::new(),
+        None => {
+            names.truncate(10);
+            format!("scenarios there: {}", names.join(", "))
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The engine of a replica: its limits and what its iterations cost.
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+
+use super::check::Check;
+use super::hardware::{self, Memory, Profile};
+use crate::catalog::{Gpu, Model};
+use crate::cost::{CostModel, FixedCost, Parallelism, Roofline};
+use crate::scenario::experiment::{EngineLimits, Hardware};
+use crate::scenario::node::Path;
+use crate::scenario::raw::{self, Scenario, TextOr};
+use crate::scheduler::EngineInfo;
+
+/// An engine that can be built.
+pub struct Engine {
+    /// Limits shared by all schedulers.
+    pub limits: EngineLimits,
+    /// Prices iterations.
+    pub cost: Arc<dyn CostModel>,
+    /// What it runs on.
+    pub hardware: Hardware,
+    /// Where the number of KV blocks comes from.
+    pub kv_blocks_from: Json,
+    /// Where `max_model_len` comes from.
+    pub max_model_len_from: Json,
+    /// The model's figures.
+    pub model: Json,
+    /// The GPU's figures that matter besides time.
+    pub gpu: Json,
+    /// The engine profile's name and source.
+    pub profile: Json,
+}
+
+/// An engine to check parameters against when the scenario's own is in doubt.
+pub fn any_engine() -> EngineInfo {
+    EngineInfo {
+        kv_block_tokens: 16,
+        kv_blocks: 1 << 16,
+        max_model_len: 8192,
+        prefix_caching: false,
+        large_gpu: false,
+    }
+}
+
+/// The engine; `None` when something is wrong (and reported). Fills in the scenario's defaults.
+pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> {
+    let path = Path::root().key("engine");
+    let parallelism = parallelism(check, &mut scenario.parallelism);
+    let given = scenario.engine.get_or_insert_default();
+    let profile = hardware::profile(check, given.profile.as_ref());
+    given.profile.get_or_insert_with(|| TextOr::Text(hardware::DEFAULT_PROFILE.to_owned()));
+    let engine_profile = match &profile {
+        Some(Profile::Engine(profile)) => Some(&**profile),
+        _ => None,
+    };
+
+    let dtype = *given.dtype.get_or_insert_default();
+    let block_tokens =
+        *given.kv_block_tokens.get_or_insert(engine_profile.map_or(16, |p| p.kv_block_tokens));
+    check.whole(&path.key("kv_block_tokens"), block_tokens, 1, 65_536);
+    let utilization_path = path.key("gpu_memory_utilization");
+    let default_utilization = engine_profile.map_or(0.9, |p| p.gpu_memory_utilization);
+    let utilization = *given.gpu_memory_utilization.get_or_insert(default_utilization);
+    check.share_above_zero(&utilization_path, utilization);
+    let default_reserved =
+        engine_profile.map_or(crate::catalog::DEFAULT_OVERHEAD_BYTES, |p| p.overhead_bytes);
+    let reserved = *given.reserved_memory.get_or_insert(crate::units::Bytes(default_reserved));
+    if let Some(blocks) = given.kv_blocks {
+        check.whole(&path.key("kv_blocks"), blocks, 1, 1 << 30);
+    }
+    if let Some(length) = given.max_model_len {
+        check.whole(&path.key("max_model_len"), length, 2, 1 << 30);
+    }
+    let prefix_caching = *given.prefix_caching.get_or_insert(false);
+    let profile_async = engine_profile.is_some_and(|p| p.async_scheduling);
+    let async_scheduling = *given.async_scheduling.get_or_insert(profile_async);
+
+    let fixed = matches!(profile, Some(Profile::Fixed(_)));
+    let needed = needed_for(fixed, given);
+    let model = hardware::model(check, scenario.model.as_ref());
+    let gpu = hardware::gpu(check, scenario.gpu.as_ref());
+    if let Some(why) = needed {
+        let missing = [
+            (
+                "model",
+                scenario.model.is_none(),
+                "which model is served?",
+                "such as `model: llama-3.1-8b`",
+            ),
+            ("gpu", scenario.gpu.is_none(), "what does it run on?", "such as `gpu: h100-sxm`"),
+        ];
+        for (name, missing, question, example) in missing {
+            if missing {
+                let message = format!("`{name}` is missing: {question}{why}");
+                check.missing(&Path::root(), &[name], message, example);
+            }
+        }
+    }
+    let (profile, trouble) = (profile?, in_trouble(check));
+    if trouble || needed.is_some() && (model.is_none() || gpu.is_none()) {
+        return None;
+    }
+    let memory = Memory {
+        dtype,
+        gpu_memory_utilization: utilization,
+        block_tokens,
+        overhead_bytes: reserved.0,
+    };
+    let given = scenario.engine.as_mut()?;
+    let (kv_blocks, kv_blocks_from) =
+        kv_blocks(check, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+    given.kv_blocks = Some(kv_blocks);
+    let (max_model_len, max_model_len_from) =
+        max_model_len(check, given, model.as_ref(), kv_blocks, block_tokens);
+    given.max_model_len = Some(max_model_len);
+    let profile_json = match &profile {
+        Profile::Engine(p) => json!({"name": p.name, "source": p.source}),
+        Profile::Fixed(_) => json!({"name": "fixed"}),
+    };
+    let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+    if let Some(model) = model.as_ref().filter(|m| m.sliding_window.is_some()) {
+        check.warnings.push(format!(
+            "{}: layers with a sliding window are priced as full attention",
+            model.name
+        ));
+    }
+    Some(Engine {
+        limits: EngineLimits {
+            kv_block_tokens: block_tokens,
+            kv_blocks,
+            max_model_len,
+            prefix_caching,
+            async_scheduling,
+        },
+        cost,
+        hardware: hardware_of(model.as_ref(), gpu.as_ref(), parallelism),
+        kv_blocks_from,
+        max_model_len_from,
+        model: model.as_ref().map_or(Json::Null, |m| json!(m)),
+        gpu: gpu.as_ref().map_or(Json::Null, |g| {
+            json!({
+                "name": g.name,
+                "memory_bytes": g.memory_bytes,
+                "peak": g.peak,
+                "price_usd_per_hour": g.price_usd_per_hour,
+                "power": g.power,
+                "source": g.source,
+            })
+        }),
+        profile: profile_json,
+    })
+}
+
+/// Why a model and a GPU are needed; `None` when a run can do without.
+fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
+    match (fixed, engine.kv_blocks, engine.max_model_len) {
+        (false, ..) => Some(""),
+        (true, Some(_), Some(_)) => None,
+        (true, ..) => Some(
+            " (with a fixed iteration time it may be left out where `engine.kv_blocks` and \
+             `engine.max_model_len` are given)",
+        ),
+    }
+}
+
+/// Whether one of the engine's own fields is wrong.
+fn in_trouble(check: &Check<'_>) -> bool {
+    let root = Path::root();
+    ["engine", "parallelism", "model", "gpu"].iter().any(|name| {
+        check.is_cut(&root.key(*name)) || check.problems.iter().any(|p| p.path.starts_with(name))
+    })
+}
+
+fn parallelism(check: &mut Check<'_>, given: &mut Option<raw::Parallelism>) -> Parallelism {
+    let path = Path::root().key("parallelism");
+    let given = given.get_or_insert_default();
+    let tensor = *given.tensor.get_or_insert(1);
+    let pipeline = *given.pipeline.get_or_insert(1);
+    let checked = check.whole(&path.key("tensor"), tensor, 1, 1024);
+    check.whole(&path.key("pipeline"), pipeline, 1, 1024);
+    if (2..=1024).contains(&pipeline) {
+        let message =
+            format!("pipeline parallelism is not simulated yet: expected 1, found {pipeline}");
+        check.report(
+            &path.key("pipeline"),
+            message,
+            "use `pipeline: 1`, and `tensor` for more GPUs",
+        );
+    }
+    Parallelism { tensor: checked, pipeline: 1 }
+}
+
+fn kv_blocks(
+    check: &mut Check<'_>,
+    given: &raw::Engine,
+    model: Option<&Model>,
+    gpu: Option<&Gpu>,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<(u32, Json)> {
+    if let Some(blocks) = given.kv_blocks {
+        return Some((blocks, json!({"value": blocks, "from": "given"})));
+    }
+    let capacity = hardware::kv_blocks(check, model?, gpu?, parallelism, memory)?;
+    let from = json!({
+        "value": capacity.blocks,
+        "from": "memory",
+        "arithmetic": capacity.arithmetic,
+        "bytes_per_block": capacity.bytes_per_block,
+        "weight_bytes": capacity.weight_bytes,
+        "kv_bytes": capacity.kv_bytes,
+    });
+    Some((capacity.blocks, from))
+}
+
+fn max_model_len(
+    check: &mut Check<'_>,
+    given: &raw::Engine,
+    model: Option<&Model>,
+    kv_blocks: u32,
+    block_tokens: u32,
+) -> (u32, Json) {
+    let kv_tokens = kv_blocks.saturating_mul(block_tokens);
+    let longest = model.map(|m| m.max_position_embeddings);
+    if let Some(length) = given.max_model_len {
+        if let Some(longest) = longest.filter(|&longest| longest < length) {
+            check.warnings.push(format!(
+                "engine.max_model_len: {length} is more than the {longest} that the model was made for"
+            ));
+        }
+        if length > kv_tokens {
+            check.warnings.push(format!(
+                "engine.max_model_len: {length} is more than the KV cache holds ({kv_blocks} blocks \
+                 of {block_tokens} tokens are {kv_tokens}); longer requests are rejected"
+            ));
+        }
+        return (length, json!({"value": length, "from": "given"}));
+    }
+    match longest {
+        Some(longest) if longest <= kv_tokens => {
+            (longest, json!({"value": longest, "from": "the model's max_position_embeddings"}))
+        }
+        _ => (kv_tokens, json!({"value": kv_tokens, "from": "the KV cache's tokens"})),
+    }
+}
+
+fn cost(
+    check: &mut Check<'_>,
+    profile: &Profile,
+    model: Option<&Model>,
+    gpu: Option<&Gpu>,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<Arc<dyn CostModel>> {
+    match profile {
+        Profile::Fixed(iteration) => Some(Arc::new(FixedCost { iteration: *iteration })),
+        Profile::Engine(profile) => {
+            match Roofline::new(model?, gpu?, profile, parallelism, memory.dtype) {
+                Ok(cost) => Some(Arc::new(cost)),
+                Err(error) => {
+                    hardware::cost_problem(check, &error);
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {
+    const LARGE_BYTES: u64 = 70 << 30;
+    Hardware {
+        model: model.map(|m| m.name.clone()),
+        gpu: gpu.map(|g| g.name.clone()),
+        gpus_per_replica: parallelism.tensor * parallelism.pipeline,
+        price_usd_per_gpu_hour: gpu.and_then(|g| g.price_usd_per_hour),
+        power: gpu.and_then(|g| g.power),
+        large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
+    }
+}

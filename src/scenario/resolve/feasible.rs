@@ -1,0 +1,83 @@
+//! Whether any request can run at all, as far as the scenario alone proves it.
+
+use super::check::Check;
+use super::lengths::at_least;
+use crate::scenario::experiment::{EngineLimits, SchedulerRun};
+use crate::scenario::node::Path;
+use crate::scheduler::EngineInfo;
+use crate::workload::{Lengths, Source, WorkloadSpec};
+
+/// Reports when every request must be rejected: the shortest prompt and output that the lengths
+/// can give are too long for the engine.
+pub fn check(
+    check: &mut Check<'_>,
+    workload: &WorkloadSpec,
+    engine: &EngineLimits,
+    runs: &[SchedulerRun],
+    info: &EngineInfo,
+) {
+    let Source::Synthetic { lengths, .. } = &workload.source else { return };
+    let path = Path::root().key("workload");
+    let mut used: Vec<(Path, &Lengths)> = Vec::new();
+    for (i, class) in workload.classes.iter().enumerate().filter(|(_, c)| c.share > 0.0) {
+        match &class.lengths {
+            Some(own) => {
+                used.push((check.element(&path.key("classes"), i).key("lengths"), own));
+            }
+            None => used.push((path.key("lengths"), lengths)),
+        }
+    }
+    if used.is_empty() {
+        used.push((path.key("lengths"), lengths));
+    }
+    let mut shortest: Option<(u32, u32, Path)> = None;
+    for (path, lengths) in used {
+        let Lengths::Independent { prompt, output } = lengths else { return };
+        let pair = (at_least(prompt), at_least(output), path);
+        if shortest.as_ref().is_none_or(|s| pair.0 < s.0) {
+            shortest = Some(pair);
+        }
+    }
+    let Some((prompt, output, path)) = shortest else { return };
+    let longest = engine.max_model_len;
+    if prompt >= longest {
+        let message = format!(
+            "no request can run: prompts have at least {prompt} tokens, and max_model_len is {longest}"
+        );
+        let help =
+            "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
+        check.report(&path.key("prompt"), message, help);
+        return;
+    }
+    let block_tokens = engine.kv_block_tokens;
+    let tokens = prompt.saturating_add(output - 1).min(longest);
+    let blocks = tokens.div_ceil(block_tokens);
+    for run in runs {
+        let needs = run.config.build(info).needs();
+        let usable = engine.kv_blocks.saturating_sub(needs.null_blocks + needs.watermark_blocks);
+        if blocks > usable {
+            let kept_back = needs.null_blocks + needs.watermark_blocks;
+            let message = format!(
+                "no request can run under {}: the shortest takes {blocks} KV blocks ({tokens} tokens, \
+                 {block_tokens} a block), and {usable} of {} are usable ({kept_back} kept back)",
+                run.name, engine.kv_blocks
+            );
+            let path = Path::root().key("engine").key("kv_blocks");
+            check.report(&path, message, "raise `engine.kv_blocks`, or shorten the requests");
+            return;
+        }
+        if let Some(most) = needs.prompt_tokens_max.filter(|&most| prompt > most) {
+            let message = format!(
+                "no request can run under {}: it schedules prompts of at most {most} tokens, and \
+                 prompts have at least {prompt}",
+                run.name
+            );
+            check.report(
+                &path.key("prompt"),
+                message,
+                "raise its token budget, or shorten the prompts",
+            );
+            return;
+        }
+    }
+}

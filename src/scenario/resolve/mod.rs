@@ -1,0 +1,277 @@
+//! From a document to an [`Experiment`]: names looked up, defaults filled in, and everything that
+//! is wrong found at once.
+
+mod check;
+mod engine;
+mod feasible;
+mod hardware;
+mod lengths;
+mod schedulers;
+mod slo;
+mod workload;
+
+use std::path::Path as FilePath;
+
+use serde_json::{Value as Json, json};
+
+use self::check::Check;
+use super::decode::{Decoded, decode};
+use super::error::Problem;
+use super::experiment::{Experiment, Hardware, Measure, Router, Slo};
+use super::node::{Node, Path, Value};
+use super::raw::{self, Scenario};
+use super::suggest::nearest;
+use crate::time::Span;
+use crate::units::Duration;
+
+/// A scenario ready to run.
+#[derive(Clone)]
+pub struct Resolved {
+    /// What a run needs.
+    pub experiment: Experiment,
+    /// The scenario with every default filled in, itself a scenario; `derived` holds what follows
+    /// from it.
+    pub scenario: Json,
+    /// What a user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Resolves a document. `base` is the folder that its paths are relative to, `stem` the name of a
+/// scenario that has none.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn resolve(
+    root: &Node,
+    base: &FilePath,
+    stem: &str,
+    seed: Option<u64>,
+) -> Result<Resolved, Vec<Problem>> {
+    if let Some(problem) = not_a_map(root) {
+        return Err(vec![problem]);
+    }
+    let Decoded { value, mut problems, cut } = decode::<Scenario>(root);
+    let Some(mut scenario) = value else { return Err(problems) };
+    let mut check = Check::new(root, &cut, base);
+    let experiment = experiment(&mut check, &mut scenario, stem, seed);
+    let Check { problems: more, warnings, .. } = check;
+    problems.extend(more);
+    match experiment {
+        Some((experiment, derived)) if problems.is_empty() => {
+            scenario.derived = Some(derived);
+            let scenario = serde_json::to_value(&scenario).expect("a scenario is plain data");
+            Ok(Resolved { experiment, scenario, warnings })
+        }
+        _ => Err(problems),
+    }
+}
+
+fn not_a_map(root: &Node) -> Option<Problem> {
+    let help = "a scenario is a map with `model`, `gpu`, `schedulers` and `workload`";
+    let found = match &root.value {
+        Value::Map(entries) if !entries.is_empty() => return None,
+        Value::Null => "expected a scenario, found an empty file".to_owned(),
+        _ => format!("expected a map, found {}", root.describe()),
+    };
+    Some(Problem::new("", Some(root.span), found).help(help))
+}
+
+/// The experiment and what it derives; `None` when something is wrong, all of which is reported.
+fn experiment(
+    check: &mut Check<'_>,
+    scenario: &mut Scenario,
+    stem: &str,
+    seed: Option<u64>,
+) -> Option<(Experiment, Json)> {
+    let root = Path::root();
+    let name = scenario.name.get_or_insert_with(|| stem.to_owned()).clone();
+    if name.trim().is_empty() {
+        check.report(&root.key("name"), "expected a name, found an empty text", "");
+    }
+    scenario.seed = seed.or(scenario.seed).or(Some(0));
+    let replicas = *scenario.replicas.get_or_insert(1);
+    check.whole(&root.key("replicas"), replicas, 1, 10_000);
+    let router = router(check, &mut scenario.router);
+
+    let names = schedulers::names(check, scenario.schedulers.as_deref());
+    let known: Vec<String> =
+        names.iter().flat_map(|(name, label)| [name.clone(), label.clone()]).collect();
+    let slo = slo(check, &mut scenario.slo, &known);
+    let class_slos = class_slos(check, scenario, &slo, &known);
+    let (horizon, measure) = observation(check, scenario);
+
+    let engine = engine::engine(check, scenario);
+    let workload = match &mut scenario.workload {
+        Some(given) => {
+            let workload = workload::workload(check, given);
+            given.max_tokens.get_or_insert(raw::MaxTokens::Exact);
+            workload
+        }
+        None => {
+            let help = "such as `workload: {requests: 1000, arrivals: {poisson: {rate: 2.0}}, lengths: {table: chat}}`";
+            check.missing(
+                &root,
+                &["workload"],
+                "`workload` is missing: which requests arrive?",
+                help,
+            );
+            None
+        }
+    };
+    // Parameters are checked even where the engine is in doubt.
+    let info =
+        engine.as_ref().map_or(engine::any_engine(), |e| e.limits.info(e.hardware.large_gpu));
+    let entries = scenario.schedulers.as_deref().unwrap_or_default();
+    let runs = schedulers::runs(check, entries, names, &info);
+
+    let (engine, workload) = (engine?, workload?);
+    if check.problems.is_empty() {
+        feasible::check(check, &workload, &engine.limits, &runs, &info);
+    }
+    let derived = json!({
+        "kv_blocks": engine.kv_blocks_from,
+        "max_model_len": engine.max_model_len_from,
+        "model": engine.model,
+        "gpu": engine.gpu,
+        "profile": engine.profile,
+        "schedulers": runs.iter().map(|r| json!({
+            "label": r.label,
+            "system": r.config.system(),
+            "evidence": format!("{:?}", r.config.evidence()).to_lowercase(),
+        })).collect::<Vec<_>>(),
+    });
+    let experiment = Experiment {
+        name,
+        seed: scenario.seed.unwrap_or(0),
+        replicas,
+        router,
+        cost: engine.cost,
+        engine: engine.limits,
+        schedulers: runs,
+        workload,
+        slo,
+        horizon,
+        measure,
+        class_slos,
+        hardware: Hardware { ..engine.hardware },
+    };
+    Some((experiment, derived))
+}
+
+fn router(check: &mut Check<'_>, given: &mut Option<String>) -> Router {
+    const SIMULATED: &str = "round-robin";
+    /// Known elsewhere; not simulated here.
+    const OTHERS: [&str; 10] = [
+        "random",
+        "least-loaded",
+        "least-requests",
+        "least-outstanding",
+        "least-tokens",
+        "least-kv",
+        "power-of-two",
+        "join-shortest-queue",
+        "prefix-aware",
+        "session-affinity",
+    ];
+    let name = given.get_or_insert_with(|| SIMULATED.to_owned());
+    if name != SIMULATED {
+        let path = Path::root().key("router");
+        let all = std::iter::once(SIMULATED).chain(OTHERS);
+        let shown: String = name.chars().take(60).collect();
+        let (message, help) = match nearest(name, all) {
+            Some(SIMULATED) => (
+                format!("unknown router `{}`", shown.escape_debug()),
+                format!("did you mean `{SIMULATED}`? it is the only router simulated"),
+            ),
+            Some(_) => (
+                format!("the router `{}` is not simulated yet", shown.escape_debug()),
+                format!("the router simulated is `{SIMULATED}`"),
+            ),
+            None => (
+                format!("unknown router `{}`", shown.escape_debug()),
+                format!("expected `{SIMULATED}`, the only router simulated yet"),
+            ),
+        };
+        check.report(&path, message, &help);
+    }
+    Router::RoundRobin
+}
+
+fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {
+    let default = slo::default_slo();
+    let given = given.get_or_insert_default();
+    let slo = slo::slo(check, &Path::root().key("slo"), given, &default, schedulers);
+    given.ttft.get_or_insert(raw::Ttft::Curve(raw::PrefillCurve {
+        prefill_curve_plus: Duration(Span::from_millis(300)),
+        of: None,
+    }));
+    given.tbt.get_or_insert(Duration(slo.tbt));
+    let fluidity = given.fluidity.get_or_insert_default();
+    fluidity.index.get_or_insert(slo.fluid_index);
+    fluidity.share.get_or_insert(slo.fluid_share);
+    slo
+}
+
+fn class_slos(
+    check: &mut Check<'_>,
+    scenario: &Scenario,
+    otherwise: &Slo,
+    schedulers: &[String],
+) -> Vec<(String, Slo)> {
+    let classes = scenario.workload.as_ref().and_then(|w| w.classes.as_deref()).unwrap_or_default();
+    let path = Path::root().key("workload").key("classes");
+    let mut slos = Vec::new();
+    for (i, class) in classes.iter().enumerate() {
+        if let Some(given) = &class.slo {
+            let path = check.element(&path, i).key("slo");
+            let slo = slo::slo(check, &path, given, otherwise, schedulers);
+            slos.push((class.name.clone(), slo));
+        }
+    }
+    slos
+}
+
+/// The horizon and what is measured, from where the scenario gives them.
+fn observation(check: &mut Check<'_>, scenario: &mut Scenario) -> (Option<Span>, Measure) {
+    let root = Path::root();
+    let workload = root.key("workload");
+    let inner = scenario.workload.as_ref();
+    let mut place = |name: &str, outer: bool, inner: bool| {
+        if outer && inner {
+            let message = format!("`{name}` is given here and at the top level");
+            check.report(&workload.key(name), message, "keep one of the two");
+        }
+        if outer { root.key(name) } else { workload.key(name) }
+    };
+    let inner_horizon = inner.and_then(|w| w.horizon);
+    let inner_measure = inner.and_then(|w| w.measure);
+    let horizon_path = place("horizon", scenario.horizon.is_some(), inner_horizon.is_some());
+    let measure_path = place("measure", scenario.measure.is_some(), inner_measure.is_some());
+    let horizon =
+        scenario.horizon.or(inner_horizon).map(|h| check.time_above_zero(&horizon_path, h));
+    let given = scenario.measure.or(inner_measure).unwrap_or_default();
+    let mut skip = |name: &str, time: Option<Duration>| {
+        time.map_or(Span::ZERO, |t| check.time(&measure_path.key(name), t))
+    };
+    let measure = Measure {
+        skip_first: skip("skip_first", given.skip_first),
+        skip_last: skip("skip_last", given.skip_last),
+    };
+    let duration = inner.and_then(|w| w.duration).map(|d| d.0);
+    let skipped = measure.skip_first.as_nanos().saturating_add(measure.skip_last.as_nanos());
+    if duration.is_some_and(|d| skipped > 0 && skipped >= d.as_nanos()) {
+        let message =
+            "nothing is left to measure: `skip_first` and `skip_last` cover the whole `duration`";
+        check.report(&measure_path, message, "");
+    }
+    // The resolved scenario has them at the top level.
+    scenario.horizon = scenario.horizon.or(inner_horizon);
+    scenario.measure = Some(raw::Measure {
+        skip_first: Some(Duration(measure.skip_first)),
+        skip_last: Some(Duration(measure.skip_last)),
+    });
+    if let Some(workload) = &mut scenario.workload {
+        (workload.horizon, workload.measure) = (None, None);
+    }
+    (horizon, measure)
+}
