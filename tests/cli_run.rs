@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
-use metron_sim::report::GpuFigures;
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::runner::{Requests, SimError, SimOptions, Simulate};
 use metron_sim::scenario::{
-    EngineLimits, Experiment, Measure, Router, SchedulerRun, Slo, TtftDeadline,
+    EngineLimits, Experiment, Hardware, Measure, Router, SchedulerRun, Slo, TtftDeadline,
 };
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Outcome};
@@ -132,8 +131,6 @@ impl Simulate for Toy {
 
 impl Backend for Toy {
     fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
-        fs::read_to_string(&request.path)
-            .map_err(|source| Error::Read { path: request.path.clone(), source })?;
         let schedulers = ["vllm-v0", "sarathi"].map(|name| SchedulerRun {
             name: name.to_owned(),
             label: name.to_owned(),
@@ -186,6 +183,8 @@ impl Backend for Toy {
                 },
                 horizon: None,
                 measure: Measure::default(),
+                class_slos: Vec::new(),
+                hardware: Hardware::default(),
             },
             requests: Requests::Open(Workload {
                 requests: (0..REQUESTS).map(one).collect(),
@@ -194,7 +193,6 @@ impl Backend for Toy {
                 nominal_rate_per_s: Some(1.0),
                 ..Workload::default()
             }),
-            gpu: GpuFigures::default(),
             resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
             warnings: Vec::new(),
         })
@@ -369,8 +367,6 @@ fn bad_paths_and_flags_fail_before_the_work() {
         ("--requests -", Exit::BadInput),
         ("--requests @/x.csv --tokens @/x.csv", Exit::BadInput),
         ("--tokens @/./x.csv -o @/x.csv", Exit::BadInput),
-        ("--set seed", Exit::BadInput),
-        ("--set =5", Exit::BadInput),
         ("--format quiet -o @/out.txt", Exit::BadInput),
         ("--bogus", Exit::BadInput),
     ] {
@@ -380,19 +376,11 @@ fn bad_paths_and_flags_fail_before_the_work() {
 }
 
 #[test]
-fn a_scenario_that_is_not_there_is_an_io_error() {
-    let folder = Folder::new();
-    let missing = folder.path("missing.yaml");
-    let args = ["metron-sim", "run", "-q", missing.to_str().expect("plain")];
-    assert_eq!(cli::main(args.map(OsString::from), &Toy::new()), Exit::Failure);
-}
-
-#[test]
 fn seed_and_set_reach_the_scenario() {
     let folder = Folder::new();
     let result = folder.json(&Toy::new(), "--seed 7 --set engine.kv_blocks=512 --set a.b=x=y");
     assert_eq!(result["scenario"]["seed"], 7);
-    assert_eq!(result["scenario"]["set"], json!([["engine.kv_blocks", "512"], ["a.b", "x=y"]]));
+    assert_eq!(result["scenario"]["set"], json!(["engine.kv_blocks=512", "a.b=x=y"]));
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub struct Cli {
     pub command: Option<Command>,
     /// Simulate this scenario file, as `run` does; `-` is stdin
     #[arg(long, value_name = "FILE")]
-    pub scenario: Option<PathBuf>,
+    pub scenario: Option<String>,
     /// Flags of `run`, for `metron-sim --scenario FILE`.
     #[command(flatten)]
     pub run: RunFlags,
@@ -118,7 +118,7 @@ pub enum Command {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Scenario file (YAML); `-` is stdin
-    pub scenario: PathBuf,
+    pub scenario: String,
     /// The rest.
     #[command(flatten)]
     pub flags: RunFlags,

@@ -1,12 +1,9 @@
 //! What commands need of the rest of the library.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use crate::cli::args::Listed;
 use crate::cli::error::Error;
-use crate::report::GpuFigures;
 use crate::runner::{Requests, Simulate};
 use crate::scenario::Experiment;
 
@@ -14,9 +11,9 @@ use crate::scenario::Experiment;
 #[derive(Clone, Debug)]
 pub struct ScenarioRequest {
     /// The file; `-` is stdin.
-    pub path: PathBuf,
-    /// `path=value` pairs, in the order given.
-    pub set: Vec<(String, String)>,
+    pub path: String,
+    /// `path=value` overrides, in the order given.
+    pub set: Vec<String>,
     /// In place of the scenario's seed.
     pub seed: Option<u64>,
 }
@@ -27,8 +24,6 @@ pub struct Loaded {
     pub experiment: Experiment,
     /// Its requests.
     pub requests: Requests,
-    /// Power and price of its GPUs.
-    pub gpu: GpuFigures,
     /// The scenario with every default filled in.
     pub resolved: Value,
     /// What a reader should know.

@@ -1,11 +1,9 @@
 //! Errors of commands, and the exit code of each: the one place that decides both.
 
-use std::path::PathBuf;
-
 use crate::report::OutputError;
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
-use crate::workload::{ErrorKind, WorkloadError};
+use crate::workload::WorkloadError;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +42,6 @@ pub enum Error {
     /// A workload that cannot be drawn or read.
     #[error(transparent)]
     Workload(#[from] WorkloadError),
-    /// An input file that cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// An output file that cannot be written.
     #[error(transparent)]
     Write(#[from] OutputError),
@@ -70,17 +60,15 @@ impl Error {
     /// The exit code that this error calls for.
     pub fn exit(&self) -> Exit {
         match self {
-            Error::Usage(_) | Error::Scenario(_) => Exit::BadInput,
-            Error::Workload(error) => match error.kind() {
-                ErrorKind::Spec | ErrorKind::Content => Exit::BadInput,
-                ErrorKind::Io => Exit::Failure,
-            },
-            Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
-            Error::Read { .. }
-            | Error::Write(_)
-            | Error::Stdout(_)
-            | Error::Run(_)
-            | Error::NotDeterministic(_) => Exit::Failure,
+            // Input that is not there or cannot be read is bad input; output that cannot be
+            // written is an I/O error.
+            Error::Usage(_)
+            | Error::Scenario(_)
+            | Error::Workload(_)
+            | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
+            Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
+                Exit::Failure
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! `metron-sim run`: simulate a scenario, each scheduler on the same requests.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
@@ -23,16 +22,15 @@ struct Options {
 }
 
 impl Options {
-    fn new(scenario: PathBuf, flags: &RunFlags, global: &GlobalFlags) -> Result<Options, Error> {
+    fn new(scenario: String, flags: &RunFlags, global: &GlobalFlags) -> Result<Options, Error> {
         if global.format == Format::Quiet && global.output.is_some() {
             return Err(Error::Usage(
                 "--format quiet has nothing to write: leave out -o".to_owned(),
             ));
         }
-        let set: Result<Vec<_>, Error> = global.set.iter().map(|pair| assignment(pair)).collect();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Options {
-            request: ScenarioRequest { path: scenario, set: set?, seed: global.seed },
+            request: ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed },
             run: RunOptions {
                 jobs: global.jobs.map_or(cores, usize::from),
                 reference: flags.reference,
@@ -46,22 +44,12 @@ impl Options {
     }
 }
 
-/// Splits `path=value`.
-fn assignment(pair: &str) -> Result<(String, String), Error> {
-    match pair.split_once('=') {
-        Some((path, value)) if !path.trim().is_empty() => {
-            Ok((path.trim().to_owned(), value.to_owned()))
-        }
-        _ => Err(Error::Usage(format!("--set takes PATH=VALUE, not `{pair}`"))),
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// When the scenario cannot be run or a file cannot be read or written.
 pub fn run(
-    scenario: PathBuf,
+    scenario: String,
     flags: &RunFlags,
     global: &GlobalFlags,
     console: &Console,
@@ -109,25 +97,18 @@ fn simulate(
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<Vec<SchedulerOutput>, Error> {
-    let input =
-        RunInput { experiment: &loaded.experiment, requests: &loaded.requests, gpu: loaded.gpu };
+    let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options.run, backend, &progress)
     })?;
     if options.check_determinism {
         // Everything again, the drawing of requests too, unless they came from stdin.
-        let again = if options.request.path.as_os_str() == "-" {
-            None
-        } else {
-            Some(backend.load(&options.request)?)
-        };
+        let again =
+            if options.request.path == "-" { None } else { Some(backend.load(&options.request)?) };
         let loaded_again = again.as_ref().unwrap_or(loaded);
-        let input = RunInput {
-            experiment: &loaded_again.experiment,
-            requests: &loaded_again.requests,
-            gpu: loaded_again.gpu,
-        };
+        let input =
+            RunInput { experiment: &loaded_again.experiment, requests: &loaded_again.requests };
         let jobs = if options.run.jobs == 1 { 2 } else { 1 };
         let second_options = RunOptions { jobs, ..options.run };
         let progress = Progress::new(loaded.experiment.schedulers.len());
@@ -149,7 +130,7 @@ fn simulate(
 /// Compares everything that any output is made of.
 fn same(first: &[SchedulerOutput], second: &[SchedulerOutput]) -> Result<(), Error> {
     for (a, b) in first.iter().zip(second) {
-        if a.outcome != b.outcome || a.deadlines != b.deadlines {
+        if a.outcome != b.outcome || a.judged_by != b.judged_by {
             let label = &a.result.label;
             return Err(Error::NotDeterministic(format!("the traces of {label} differ")));
         }

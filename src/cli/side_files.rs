@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::args::RunFlags;
 use crate::cli::error::Error;
-use crate::metrics::{Options, per_request};
+use crate::metrics::{Count, Options, per_request};
 use crate::report::requests::RequestFile;
 use crate::report::timeline::Timeline;
 use crate::report::{OutputError, OutputFile};
 use crate::runner::SchedulerOutput;
+use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
 
@@ -78,8 +79,9 @@ impl SideFiles {
             whole(file, |file| {
                 let mut rows = RequestFile::new(file, format)?;
                 for run in runs {
-                    let metrics =
-                        per_request(&run.outcome.trace, &Options::new(run.deadlines.clone()));
+                    // Every request, also those that the summary leaves out.
+                    let all = Options { count: Count::default(), ..run.judged_by.clone() };
+                    let metrics = per_request(&run.outcome.trace, &all);
                     rows.run(&run.result.label, &run.outcome.trace, &metrics, classes)?;
                 }
                 rows.finish().map(drop)
@@ -90,7 +92,9 @@ impl SideFiles {
             whole(file, |file| {
                 let mut rows = TokenFile::new(file, format)?;
                 for run in runs {
-                    let deadline = |prompt_tokens| run.deadlines.ttft(prompt_tokens);
+                    let deadline = |row: &RequestRow| {
+                        run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
+                    };
                     rows.run(&run.result.label, &run.outcome.trace, classes, deadline)?;
                 }
                 rows.finish().map(drop)

@@ -1,34 +1,9 @@
 //! Energy and price of the GPUs' time.
 
+use crate::catalog::Power;
 use crate::report::result::{Cost, Energy};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
-
-/// What is known of the GPUs besides their speed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GpuFigures {
-    /// GPUs in a replica: tensor times pipeline parallelism.
-    pub gpus_per_replica: u32,
-    /// Power of one GPU while idle and at full load, in watts.
-    pub power_w: Option<GpuPower>,
-    /// Price of one GPU for an hour, in US dollars.
-    pub usd_per_gpu_hour: Option<f64>,
-}
-
-/// Power of one GPU.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct GpuPower {
-    /// Idle, in watts.
-    pub idle: f64,
-    /// At full load, in watts.
-    pub max: f64,
-}
-
-impl Default for GpuFigures {
-    fn default() -> GpuFigures {
-        GpuFigures { gpus_per_replica: 1, power_w: None, usd_per_gpu_hour: None }
-    }
-}
 
 /// What energy and price are counted over: the whole run, first arrival to last token, whatever
 /// part of it the latencies are measured on.
@@ -41,8 +16,8 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// What a run used on `replicas` replicas.
-    pub fn of(outcome: &Outcome, replicas: u32, figures: &GpuFigures) -> Usage {
+    /// What a run used on `replicas` replicas of so many GPUs each.
+    pub fn of(outcome: &Outcome, replicas: u32, gpus_per_replica: u32) -> Usage {
         let trace = &outcome.trace;
         let first = trace.requests.iter().map(|row| row.arrival).min();
         let last = trace.requests.iter().filter_map(|row| {
@@ -61,14 +36,14 @@ impl Usage {
         Usage {
             elapsed_s,
             utilization,
-            gpus: f64::from(replicas) * f64::from(figures.gpus_per_replica),
+            gpus: f64::from(replicas) * f64::from(gpus_per_replica),
             output_tokens: trace.requests.iter().map(|row| u64::from(row.tokens)).sum(),
         }
     }
 
     /// `P_idle + (P_max - P_idle) * utilisation` for each GPU, over the elapsed time.
-    pub fn energy(&self, power: GpuPower) -> Energy {
-        let one = power.idle + (power.max - power.idle) * self.utilization;
+    pub fn energy(&self, power: Power) -> Energy {
+        let one = power.idle_w + (power.max_w - power.idle_w) * self.utilization;
         let mean_power_w = one * self.gpus;
         let joules = mean_power_w * self.elapsed_s;
         Energy {
@@ -106,9 +81,8 @@ mod tests {
         // First arrival at 0, last token at 40 ms.
         let mut outcome = fixture::outcome();
         outcome.gpu_busy = Span::from_millis(40);
-        let figures = GpuFigures { gpus_per_replica: 4, ..GpuFigures::default() };
-        let usage = Usage::of(&outcome, 2, &figures);
-        let energy = usage.energy(GpuPower { idle: 100.0, max: 700.0 });
+        let usage = Usage::of(&outcome, 2, 4);
+        let energy = usage.energy(Power { idle_w: 100.0, max_w: 700.0 });
         assert!((energy.gpu_utilization - 0.5).abs() < 1e-12, "{energy:?}");
         assert!((energy.mean_power_w - 8.0 * 400.0).abs() < 1e-9, "{energy:?}");
         assert!((energy.joules - 128.0).abs() < 1e-9, "{energy:?}");
@@ -122,8 +96,8 @@ mod tests {
 
     #[test]
     fn an_empty_run_costs_nothing_and_divides_by_nothing() {
-        let usage = Usage::of(&Outcome::default(), 1, &GpuFigures::default());
-        let energy = usage.energy(GpuPower { idle: 100.0, max: 700.0 });
+        let usage = Usage::of(&Outcome::default(), 1, 1);
+        let energy = usage.energy(Power { idle_w: 100.0, max_w: 700.0 });
         assert_eq!(energy.joules.to_bits(), 0.0f64.to_bits());
         assert_eq!(energy.joules_per_output_token, None);
         assert_eq!(usage.cost(2.0).usd_per_million_output_tokens, None);

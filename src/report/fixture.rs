@@ -6,11 +6,10 @@ use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
 };
-use crate::report::energy::GpuPower;
+use crate::report::Energy;
 use crate::report::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
 };
-use crate::report::{Energy, GpuFigures};
 use crate::scenario::{Slo, TtftDeadline};
 use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Outcome};
 use crate::time::{Span, Time};
@@ -141,6 +140,7 @@ pub fn judged(summary: &Summary) -> SloResult {
     SloResult {
         met,
         terms: vec![SloTerm {
+            class: None,
             metric: "fluid_request_share".to_owned(),
             stat: None,
             sense: Sense::AtLeast,
@@ -153,11 +153,6 @@ pub fn judged(summary: &Summary) -> SloResult {
 
 /// A run in which all went well.
 pub fn run(scheduler: &str) -> RunResult {
-    let figures = GpuFigures {
-        gpus_per_replica: 1,
-        power_w: Some(GpuPower { idle: 100.0, max: 700.0 }),
-        usd_per_gpu_hour: Some(2.5),
-    };
     let energy = Energy {
         gpu_utilization: 0.5,
         mean_power_w: 400.0,
@@ -170,7 +165,6 @@ pub fn run(scheduler: &str) -> RunResult {
         usd: 0.355_6,
         usd_per_million_output_tokens: Some(1.389),
     };
-    assert!(figures.power_w.is_some());
     let summary = summary();
     RunResult {
         scheduler: scheduler.to_owned(),

@@ -16,9 +16,8 @@ pub mod timeline;
 pub mod units;
 pub mod verdict;
 
-pub use energy::{GpuFigures, GpuPower};
 pub use output_file::{OutputError, OutputFile};
 pub use result::{
-    Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult, SCHEMA_VERSION,
-    Sense, SloResult, SloTerm, Tool, json_schema,
+    ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,
+    SCHEMA_VERSION, Sense, SloResult, SloTerm, Tool, json_schema,
 };

@@ -67,7 +67,7 @@ pub struct RunResult {
     /// KV memory; null for a measured system.
     pub kv: Option<KvResult>,
     /// The same figures for each class of requests; null when there is one class.
-    pub classes: Option<BTreeMap<String, Summary>>,
+    pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.
     pub fairness: Option<Fairness>,
     /// Energy of the GPUs; null where their power is not known.
@@ -79,18 +79,31 @@ pub struct RunResult {
     pub warnings: Vec<String>,
 }
 
+/// What the requests of one class got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClassResult {
+    /// Counts, latencies, throughput and fluidity of its requests.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Whether the promise to the class was kept: its own, or the scenario's.
+    pub slo: SloResult,
+}
+
 /// The promise, term by term.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloResult {
     /// Whether every term is met.
     pub met: bool,
-    /// Fluidity first, then the bounds in the scenario's order.
+    /// Fluidity first, then the bounds in the scenario's order, then those of classes with a
+    /// promise of their own.
     pub terms: Vec<SloTerm>,
 }
 
 /// One term of the promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloTerm {
+    /// The class that the term is about; null for all requests.
+    pub class: Option<String>,
     /// The member of the run that is bounded: `fluid_request_share`, `ttft_s`, `tbt_s`, `tpot_s`
     /// or `e2e_s`.
     pub metric: String,

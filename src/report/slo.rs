@@ -14,6 +14,7 @@ pub fn judge(slo: &Slo, summary: &Summary) -> SloResult {
 fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
     let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
     SloTerm {
+        class: None,
         metric: "fluid_request_share".to_owned(),
         stat: None,
         sense: Sense::AtLeast,
@@ -33,6 +34,7 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
     let (stat, value) = statistic(bound.stat, distribution);
     let at_most = bound.at_most.as_secs_f64();
     SloTerm {
+        class: None,
         metric: metric.to_owned(),
         stat: Some(stat.to_owned()),
         sense: Sense::AtMost,

@@ -89,15 +89,16 @@ fn term(term: &SloTerm) -> String {
         Sense::AtLeast => percent(value),
         Sense::AtMost => duration(value),
     };
+    let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
     let value = term.value.map_or_else(|| "unknown (no sample)".to_owned(), show);
     let bound = show(term.bound);
     match term.sense {
-        Sense::AtLeast => format!("{value} of requests are fluid ({bound} asked)"),
+        Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
         Sense::AtMost => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();
             let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
             let stat = if stat == "P999" { "P99.9" } else { &stat };
-            format!("{stat} {metric} is {value} ({bound} allowed)")
+            format!("{of_class}{stat} {metric} is {value} ({bound} allowed)")
         }
     }
 }

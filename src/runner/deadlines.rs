@@ -7,21 +7,51 @@ use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::{BlockIds, Request};
 use crate::runner::{Requests, RunError, SimOptions, Simulate};
-use crate::scenario::{Experiment, SchedulerRun, TtftDeadline};
+use crate::scenario::{Experiment, SchedulerRun, Slo, TtftDeadline};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
 use crate::workload::Workload;
 
-/// The deadlines of an experiment, for prompts as long as those of `outcomes`.
-///
-/// # Errors
-/// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
-pub fn deadlines(
+/// What requests are promised: all alike, or by class.
+pub struct Promises {
+    /// The promise to classes that have none of their own.
+    pub common: Deadlines,
+    /// By class index; empty where no class has a promise of its own.
+    pub per_class: Vec<Deadlines>,
+}
+
+impl Promises {
+    /// The deadlines of an experiment, for prompts as long as those of `outcomes`.
+    ///
+    /// # Errors
+    /// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
+    pub fn of(
+        experiment: &Experiment,
+        classes: &[String],
+        outcomes: &[Outcome],
+        simulate: &dyn Simulate,
+    ) -> Result<Promises, RunError> {
+        let deadlines = |slo| deadlines(experiment, slo, outcomes, simulate);
+        let common = deadlines(&experiment.slo)?;
+        let own = |class: &String| {
+            experiment.class_slos.iter().find(|(name, _)| name == class).map(|(_, slo)| slo)
+        };
+        let per_class = if experiment.class_slos.is_empty() {
+            Vec::new()
+        } else {
+            let each = |class| own(class).map_or_else(|| Ok(common.clone()), deadlines);
+            classes.iter().map(each).collect::<Result<_, _>>()?
+        };
+        Ok(Promises { common, per_class })
+    }
+}
+
+fn deadlines(
     experiment: &Experiment,
+    slo: &Slo,
     outcomes: &[Outcome],
     simulate: &dyn Simulate,
 ) -> Result<Deadlines, RunError> {
-    let slo = &experiment.slo;
     let ttft = match &slo.ttft {
         TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
         TtftDeadline::PrefillCurvePlus { slack, of } => {

@@ -10,13 +10,14 @@ mod summarise;
 
 use rayon::prelude::*;
 
+use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{SimError, SimOptions, Simulate};
 
-use crate::metrics::Deadlines;
+use crate::metrics::Options;
 use crate::progress::Progress;
-use crate::report::{GpuFigures, RunResult};
+use crate::report::RunResult;
 use crate::scenario::Experiment;
 use crate::sim::Outcome;
 
@@ -30,8 +31,6 @@ pub struct RunInput<'a> {
     pub experiment: &'a Experiment,
     /// Its requests.
     pub requests: &'a Requests,
-    /// Power and price of its GPUs.
-    pub gpu: GpuFigures,
 }
 
 /// How to run it.
@@ -61,7 +60,7 @@ pub struct SchedulerOutput {
     /// Every token's time, and the iterations where they were kept.
     pub outcome: Outcome,
     /// What it was judged by.
-    pub deadlines: Deadlines,
+    pub judged_by: Options,
 }
 
 /// Why an experiment has no result.
@@ -117,24 +116,20 @@ pub fn run_experiment(
                 RunError::Simulation { label, source }
             })?);
         }
-        let deadlines = deadlines::deadlines(experiment, &outcomes, simulate)?;
+        let classes = input.requests.classes();
+        let promises = Promises::of(experiment, classes, &outcomes, simulate)?;
         let labels = unique_labels(experiment);
-        let results: Vec<RunResult> = outcomes
-            .par_iter()
+        Ok(outcomes
+            .into_par_iter()
             .zip(&experiment.schedulers)
             .zip(labels)
             .map(|((outcome, scheduler), label)| {
                 let full = options.full_metrics
-                    || summarise::output_tokens(outcome) <= FULL_METRICS_TOKENS_MAX;
-                summarise::summarise(input, &scheduler.name, label, outcome, &deadlines, full)
-            })
-            .collect();
-        let together = results.into_iter().zip(outcomes);
-        Ok(together
-            .map(|(result, outcome)| SchedulerOutput {
-                result,
-                outcome,
-                deadlines: deadlines.clone(),
+                    || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
+                let judged_by = summarise::metric_options(input, &promises, full);
+                let result =
+                    summarise::summarise(input, &scheduler.name, label, &outcome, &judged_by);
+                SchedulerOutput { result, outcome, judged_by }
             })
             .collect())
     })

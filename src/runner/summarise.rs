@@ -2,16 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{self, Count, Deadlines, Options, RequestBounds, Summary};
+use crate::metrics::{self, Count, Options, RequestBounds, Summary};
 use crate::report::energy::Usage;
-use crate::report::{Fairness, IterationResult, KvResult, RunResult, slo};
+use crate::report::{
+    ClassResult, Fairness, IterationResult, KvResult, RunResult, SloResult, SloTerm, slo,
+};
 use crate::runner::RunInput;
-use crate::scenario::{BoundMetric, Slo, Stat};
+use crate::runner::deadlines::Promises;
+use crate::scenario::{BoundMetric, Experiment, Slo, Stat};
 use crate::sim::{Outcome, Rejection};
 
 /// Output tokens of all requests.
 pub fn output_tokens(outcome: &Outcome) -> u64 {
     outcome.trace.requests.iter().map(|row| u64::from(row.tokens)).sum()
+}
+
+/// What a run of this input is judged by.
+pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> Options {
+    let experiment = input.experiment;
+    let mut options = Options::new(promises.common.clone());
+    options.per_class = promises.per_class.clone();
+    options.count = Count { window: experiment.measure, class: None };
+    options.full = full;
+    options.bounds = Some(request_bounds(&experiment.slo));
+    options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
+    options
 }
 
 /// Measures one scheduler's outcome.
@@ -20,22 +35,17 @@ pub fn summarise(
     scheduler: &str,
     label: String,
     outcome: &Outcome,
-    deadlines: &Deadlines,
-    full: bool,
+    judged_by: &Options,
 ) -> RunResult {
     let experiment = input.experiment;
-    let mut options = Options::new(deadlines.clone());
-    options.count = Count { window: experiment.measure, class: None };
-    options.full = full;
-    options.bounds = Some(request_bounds(&experiment.slo));
-    options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
-    let summary = metrics::evaluate(&outcome.trace, &options);
-    let classes = classes(outcome, &options, input.requests.classes());
-    let usage = Usage::of(outcome, experiment.replicas, &input.gpu);
+    let summary = metrics::evaluate(&outcome.trace, judged_by);
+    let classes = classes(input, outcome, judged_by);
+    let hardware = &experiment.hardware;
+    let usage = Usage::of(outcome, experiment.replicas, hardware.gpus_per_replica);
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
-        slo: slo::judge(&experiment.slo, &summary),
+        slo: promise_kept(experiment, &summary, classes.as_ref()),
         warnings: rejection_warning(outcome).into_iter().collect(),
         summary,
         stalls: None,
@@ -48,9 +58,30 @@ pub fn summarise(
         }),
         fairness: classes.as_ref().map(fairness),
         classes,
-        energy: input.gpu.power_w.map(|power| usage.energy(power)),
-        cost: input.gpu.usd_per_gpu_hour.map(|price| usage.cost(price)),
+        energy: hardware.power.map(|power| usage.energy(power)),
+        cost: hardware.price_usd_per_gpu_hour.map(|price| usage.cost(price)),
     }
+}
+
+/// The scenario's promise over all requests, and those of classes that have one of their own.
+fn promise_kept(
+    experiment: &Experiment,
+    summary: &Summary,
+    classes: Option<&BTreeMap<String, ClassResult>>,
+) -> SloResult {
+    let mut promise = slo::judge(&experiment.slo, summary);
+    for (name, _) in &experiment.class_slos {
+        let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
+        promise.met &= class.slo.met;
+        promise.terms.extend(
+            class
+                .slo
+                .terms
+                .iter()
+                .map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }),
+        );
+    }
+    promise
 }
 
 /// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
@@ -85,26 +116,32 @@ fn iterations(outcome: &Outcome) -> IterationResult {
 }
 
 fn classes(
+    input: RunInput<'_>,
     outcome: &Outcome,
-    options: &Options,
-    names: &[String],
-) -> Option<BTreeMap<String, Summary>> {
-    if names.len() < 2 {
+    judged_by: &Options,
+) -> Option<BTreeMap<String, ClassResult>> {
+    let experiment = input.experiment;
+    let names = input.requests.classes();
+    if names.len() < 2 && experiment.class_slos.is_empty() {
         return None;
     }
-    let mut summaries = BTreeMap::new();
+    let mut results = BTreeMap::new();
     for (class, name) in (0u16..).zip(names) {
-        let mut options = options.clone();
+        let mut options = judged_by.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        summaries.insert(name.clone(), metrics::evaluate(&outcome.trace, &options));
+        let summary = metrics::evaluate(&outcome.trace, &options);
+        let own = experiment.class_slos.iter().find(|(of, _)| of == name);
+        let slo = slo::judge(own.map_or(&experiment.slo, |(_, slo)| slo), &summary);
+        results.insert(name.clone(), ClassResult { summary, slo });
     }
-    Some(summaries)
+    Some(results)
 }
 
-fn fairness(classes: &BTreeMap<String, Summary>) -> Fairness {
-    let shares = classes.values().filter_map(|s| s.fluidity.as_ref()?.fluid_request_share);
+fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
+    let shares =
+        classes.values().filter_map(|class| class.summary.fluidity.as_ref()?.fluid_request_share);
     let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
     for share in shares {
         n += 1.0;

@@ -24,7 +24,7 @@ use std::io::{self, Write};
 
 use crate::time::{Span, Time};
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
-use crate::trace::{Status, TokenTrace};
+use crate::trace::{RequestRow, Status, TokenTrace};
 
 /// Names of the columns, in order.
 pub const COLUMNS: &[&str] = &[
@@ -54,8 +54,8 @@ impl<W: Write> TokenFile<W> {
         Ok(TokenFile { rows: RowWriter::new(writer, format, COLUMNS)? })
     }
 
-    /// Writes every token of `trace`. `ttft_deadline` gives each request's first-token deadline
-    /// by its prompt length; `classes` are the class names by index.
+    /// Writes every token of `trace`. `ttft_deadline` gives each request's first-token
+    /// deadline; `classes` are the class names by index.
     ///
     /// # Errors
     /// When the writer underneath fails.
@@ -64,11 +64,11 @@ impl<W: Write> TokenFile<W> {
         scheduler: &str,
         trace: &TokenTrace,
         classes: &[String],
-        ttft_deadline: impl Fn(u32) -> Span,
+        ttft_deadline: impl Fn(&RequestRow) -> Span,
     ) -> io::Result<()> {
         for (id, row) in trace.requests.iter().enumerate() {
             let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
-            let deadline = ttft_deadline(row.prompt_tokens);
+            let deadline = ttft_deadline(row);
             let cells = |index: Option<u64>, time: Time| {
                 [
                     Cell::Text(scheduler),
@@ -114,7 +114,7 @@ pub fn status_name(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NO_RUN, RequestRow, Run};
+    use crate::trace::{NO_RUN, Run};
 
     fn trace() -> TokenTrace {
         let at = Time::from_nanos;
@@ -151,7 +151,8 @@ mod tests {
     fn a_row_a_token_and_an_end_row_for_the_unfinished() {
         let mut file = TokenFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
         let chat = ["chat".to_owned()];
-        file.run("v0", &trace(), &chat, |p| Span::from_millis(u64::from(p))).expect("in memory");
+        file.run("v0", &trace(), &chat, |row| Span::from_millis(u64::from(row.prompt_tokens)))
+            .expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let expected = "\
 scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s

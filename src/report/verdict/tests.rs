@@ -70,6 +70,7 @@ fn nobody_keeps_the_slo() {
 fn a_broken_bound_is_named() {
     let mut run = run("sarathi");
     run.slo.terms.push(SloTerm {
+        class: None,
         metric: "ttft_s".to_owned(),
         stat: Some("p99".to_owned()),
         sense: Sense::AtMost,
