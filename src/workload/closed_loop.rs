@@ -172,6 +172,10 @@ impl Arriving for ClosedLoop {
         }
     }
 
+    fn answers_bring_arrivals(&self) -> bool {
+        true
+    }
+
     fn block_ids(&self) -> &[u64] {
         &self.block_ids
     }
