@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
 use metron_sim::request::{BlockIds, Request};
-use metron_sim::runner::{Requests, SimError, SimOptions, Simulate};
+use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
     EngineLimits, Experiment, Hardware, Measure, Router, SchedulerRun, Slo, TtftDeadline,
 };
@@ -52,8 +52,8 @@ impl Simulate for Toy {
         _: &Experiment,
         scheduler: &SchedulerRun,
         requests: &Requests,
-        options: SimOptions<'_>,
-    ) -> Result<Outcome, SimError> {
+        options: PlayOptions<'_>,
+    ) -> Result<Outcome, PlayError> {
         let Requests::Open(workload) = requests else { return Err("not a closed loop".into()) };
         if self.stuck {
             return Err("stuck at 1 s: nothing scheduled and nothing in flight".into());
@@ -84,6 +84,7 @@ impl Simulate for Toy {
                     kv_used: 1,
                     waiting: 0,
                     running: 1,
+                    held: None,
                 });
                 column.push(now);
             }

@@ -31,11 +31,6 @@ impl Console {
         Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose }
     }
 
-    /// For errors before the flags are known.
-    pub fn plain() -> Console {
-        Console { color: ColorWhen::Auto, quiet: false, verbose: false }
-    }
-
     /// Opens the place for the result: the file of `-o`, or stdout for none and `-`.
     ///
     /// # Errors

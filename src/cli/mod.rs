@@ -8,6 +8,7 @@ mod backend;
 mod console;
 mod documents;
 mod error;
+mod library;
 mod list;
 mod progress;
 mod run;
@@ -19,6 +20,7 @@ use std::io::Write;
 pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
+pub use library::Library;
 
 use args::Cli;
 use console::Console;

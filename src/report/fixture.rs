@@ -51,6 +51,7 @@ pub fn outcome() -> Outcome {
         kv_used: 7,
         waiting: 0,
         running: 1,
+        held: None,
     };
     Outcome {
         trace: TokenTrace {

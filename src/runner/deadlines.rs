@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::{BlockIds, Request};
-use crate::runner::{Requests, RunError, SimOptions, Simulate};
+use crate::runner::{PlayOptions, Requests, RunError, Simulate};
 use crate::scenario::{Experiment, SchedulerRun, Slo, TtftDeadline};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
@@ -105,7 +105,7 @@ fn own_curve(
             ..Workload::default()
         });
         let outcome = simulate
-            .simulate(experiment, scheduler, &alone, SimOptions::default())
+            .simulate(experiment, scheduler, &alone, PlayOptions::default())
             .map_err(|source| RunError::Simulation { label: scheduler.label.clone(), source })?;
         // A prompt that the engine rejects has no first token, and needs no deadline.
         let first = outcome.trace.requests.first().map(|row| row.first_token);

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use requests::Requests;
-pub use simulate::{SimError, SimOptions, Simulate};
+pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
 
 use crate::metrics::Options;
 use crate::progress::Progress;
@@ -72,7 +72,7 @@ pub enum RunError {
         /// The scheduler's label.
         label: String,
         /// What happened.
-        source: SimError,
+        source: PlayError,
     },
     /// The promise makes no sense.
     #[error("slo: {0}")]
@@ -96,12 +96,12 @@ pub fn run_experiment(
     let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build()?;
     pool.install(|| {
         let experiment = input.experiment;
-        let played: Vec<Result<Outcome, SimError>> = experiment
+        let played: Vec<Result<Outcome, PlayError>> = experiment
             .schedulers
             .par_iter()
             .enumerate()
             .map(|(index, scheduler)| {
-                let options = SimOptions {
+                let options = PlayOptions {
                     reference: options.reference,
                     keep_log: options.keep_log,
                     progress: progress.run(index),

@@ -1,13 +1,15 @@
-//! What the runner asks of a simulator.
+//! From one scheduler of an experiment to the simulator.
+
+use std::error::Error as StdError;
 
 use crate::progress::RunProgress;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::Outcome;
+use crate::sim::{self, Outcome, Setup};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SimOptions<'a> {
+pub struct PlayOptions<'a> {
     /// Take the slow, obvious path.
     pub reference: bool,
     /// Keep every iteration.
@@ -17,9 +19,10 @@ pub struct SimOptions<'a> {
 }
 
 /// Why a simulation could not go on.
-pub type SimError = Box<dyn std::error::Error + Send + Sync>;
+pub type PlayError = Box<dyn StdError + Send + Sync>;
 
-/// Plays one scheduler of an experiment on its requests.
+/// Plays one scheduler of an experiment on its requests. A seam: [`Simulator`] is the real one,
+/// tests bring others.
 pub trait Simulate: Sync {
     /// Runs to the end, or to the experiment's horizon.
     ///
@@ -30,22 +33,42 @@ pub trait Simulate: Sync {
         experiment: &Experiment,
         scheduler: &SchedulerRun,
         requests: &Requests,
-        options: SimOptions<'_>,
-    ) -> Result<Outcome, SimError>;
+        options: PlayOptions<'_>,
+    ) -> Result<Outcome, PlayError>;
 }
 
-impl<F> Simulate for F
-where
-    F: Fn(&Experiment, &SchedulerRun, &Requests, SimOptions<'_>) -> Result<Outcome, SimError>
-        + Sync,
-{
+/// The discrete-event simulator of [`crate::sim`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Simulator;
+
+impl Simulate for Simulator {
     fn simulate(
         &self,
         experiment: &Experiment,
         scheduler: &SchedulerRun,
         requests: &Requests,
-        options: SimOptions<'_>,
-    ) -> Result<Outcome, SimError> {
-        self(experiment, scheduler, requests, options)
+        options: PlayOptions<'_>,
+    ) -> Result<Outcome, PlayError> {
+        let info = experiment.engine_info();
+        let setup = Setup {
+            cost: experiment.cost.as_ref(),
+            engine: info,
+            replicas: experiment.replicas,
+            async_scheduling: experiment.engine.async_scheduling,
+            horizon: experiment.horizon,
+        };
+        let total = requests.count(experiment);
+        let report = |done: u64| {
+            if let Some(progress) = options.progress {
+                progress.set(done, total.unwrap_or(done));
+            }
+        };
+        let sim_options = sim::SimOptions {
+            reference: options.reference,
+            keep_log: options.keep_log,
+            progress: Some(&report),
+        };
+        let make = || scheduler.config.build(&info);
+        Ok(sim::play(&setup, &make, requests.arriving().as_mut(), sim_options)?)
     }
 }
