@@ -174,7 +174,7 @@ fn expert_layer(
     let width = experts.intermediate_size.div_ceil(ranks);
     Ok(Some(ExpertLayer {
         experts,
-        routed: RoutedExperts::new(fit, model, &experts, width),
+        routed: RoutedExperts::new(fit, model.hidden_size, model.mlp_matrices(), &experts, width),
         shared_width: experts.shared_intermediate_size.div_ceil(ranks),
     }))
 }
