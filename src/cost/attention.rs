@@ -109,12 +109,22 @@ impl Attention {
         Attention { decode, prefill, flops_per_pair: 4.0 * q * d }
     }
 
+    /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
+    pub(super) fn decode_fixed_us(&self, decodes: f64) -> f64 {
+        self.decode.launch_us + self.decode.sequence_us * decodes
+    }
+
+    /// Of one layer's attention in a decode-only batch, what reading `kv` tokens takes.
+    pub(super) fn decode_kv_us(&self, kv: f64) -> f64 {
+        self.decode.kv_us(kv)
+    }
+
     /// Time of one layer's attention, microseconds.
     pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
         let decodes = f64::from(shape.decodes);
         let kv = shape.decode_kv_tokens as f64;
         if shape.chunks.is_empty() {
-            return self.decode.launch_us + self.decode.us(decodes, kv);
+            return self.decode_fixed_us(decodes) + self.decode_kv_us(kv);
         }
         match &self.prefill {
             Prefill::Two(two) => {
@@ -141,7 +151,11 @@ impl Attention {
 impl Decode {
     /// Without the launch.
     fn us(&self, decodes: f64, kv: f64) -> f64 {
-        self.sequence_us * decodes + self.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
+        self.sequence_us * decodes + self.kv_us(kv)
+    }
+
+    fn kv_us(&self, kv: f64) -> f64 {
+        self.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
     }
 }
 
