@@ -138,7 +138,7 @@ impl ArrivalTimes {
             }
         };
         let ns = libm::rint(ns);
-        if ns >= self.end.as_nanos() as f64 {
+        if self.end != Time::NEVER && ns >= self.end.as_nanos() as f64 {
             return Ok(None);
         }
         if ns > LATEST_ARRIVAL.as_nanos() as f64 {
