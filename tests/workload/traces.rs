@@ -1,15 +1,13 @@
 //! Trace files: every format, what is wrong with a file, and the published traces where they are.
 
-mod workload_support;
-
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use crate::support::*;
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::time::Time;
 use metron_sim::workload::*;
 use proptest::prelude::*;
-use workload_support::*;
 
 fn rows(workload: &Workload) -> Vec<(u64, u32, u32)> {
     let row = |r: &Request| (r.arrival.as_nanos(), r.prompt_tokens, r.output_tokens);

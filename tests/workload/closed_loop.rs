@@ -1,12 +1,10 @@
 //! Closed loops: users who wait for their answers.
 
-mod workload_support;
-
+use crate::support::*;
 use metron_sim::request::Request;
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::*;
 use proptest::prelude::*;
-use workload_support::*;
 
 fn spec(users: u32, think_time: Span, amount: Amount) -> WorkloadSpec {
     synthetic(
