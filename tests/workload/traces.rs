@@ -89,7 +89,7 @@ fn burstgpt() {
     assert_eq!(rows(&workload), [(0, 472, 18), (40_000_000_000, 1087, 230)]);
     assert_eq!(
         warnings,
-        ["1 requests with 0 `Response tokens` failed when they were recorded and are left out"]
+        ["requests with 0 `Response tokens` failed when they were recorded: 1 left out"]
     );
     // The older files have neither session nor elapsed time.
     let older = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n\
@@ -118,7 +118,7 @@ fn our_own_jsonl() {
         warnings,
         [
             "keys not used: `session`",
-            "1 rows arrive before a row above them: all rows were sorted by arrival"
+            "rows that arrive before a row above them: 1, so all were sorted by arrival"
         ]
     );
 }
@@ -219,7 +219,7 @@ fn what_is_wrong_is_told_with_its_place() {
     let json = |row: &str| {
         format!("{{\"arrival_s\":0,\"prompt_tokens\":40,\"output_tokens\":1}}\n{row}\n")
     };
-    let nul = csv("1,\01,1");
+    let nul = csv("1,\u{0}1,1");
     for (text, expected) in [
         (String::new(), ": expected requests, found an empty file"),
         ("\n \n".into(), ": expected requests, found an empty file"),
@@ -325,7 +325,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         (
             json("{\"arrival_s\":1,\"prompt_tokens\":4,\"output_tokens\":1,\"priority\":3e9}"),
-            ":2:64: `priority`: expected a whole number of 31 bits and a sign, found 3000000000",
+            ":2:66: `priority`: expected a whole number of 31 bits and a sign, found 3000000000",
         ),
     ] {
         let error = read_text(&text, None).expect_err(&text);

@@ -172,7 +172,7 @@ pub(super) fn read(
     }
     if failed > 0 {
         table.notes.push(format!(
-            "{failed} requests with 0 `{}` failed when they were recorded and are left out",
+            "requests with 0 `{}` failed when they were recorded: {failed} left out",
             dialect.output[0]
         ));
     }
