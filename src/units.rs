@@ -187,7 +187,7 @@ impl Dimension {
         };
         let power = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
         let scaled = value().ok_or_else(|| fail("which is too large"))?;
-        if scaled % power != 0 {
+        if !scaled.is_multiple_of(power) {
             return Err(fail(&format!("which is finer than a {}", self.smallest)));
         }
         let scaled = u64::try_from(scaled / power).map_err(|_| fail("which is too large"))?;
@@ -247,7 +247,7 @@ impl Dimension {
         let best = names
             .iter()
             .copied()
-            .filter(|name| value != 0 && value % scale(name) == 0)
+            .filter(|name| value != 0 && value.is_multiple_of(scale(name)))
             .max_by_key(|name| scale(name))
             .unwrap_or(names[0]);
         write!(f, "{}{best}", value / scale(best))

@@ -1,1 +1,66 @@
 //! The command line: one file a subcommand, no simulation logic.
+//!
+//! Stdout is the result and nothing else; progress, warnings and wall time go to stderr. Commands
+//! return how they ended; [`main`] alone shows errors and picks the exit code.
+
+mod args;
+mod backend;
+mod console;
+mod documents;
+mod error;
+mod library;
+mod list;
+mod progress;
+mod run;
+mod side_files;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+pub use args::{Listed, command};
+pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
+pub use error::{Error, Exit};
+pub use library::Library;
+
+use args::Cli;
+use console::Console;
+
+/// Does what `args` (program name first) ask for, shows errors, and tells how it ended.
+pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> Exit {
+    let cli = match args::parse(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to stdout, complaints to stderr; either may be closed.
+            let _ = error.print();
+            let _ = std::io::stdout().flush();
+            return if error.use_stderr() { Exit::BadInput } else { Exit::Fine };
+        }
+    };
+    let console = Console::new(&cli.global);
+    match dispatch(cli, &console, backend) {
+        Ok(exit) => exit,
+        Err(error) => {
+            console.error(&error);
+            error.exit()
+        }
+    }
+}
+
+fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, Error> {
+    let Cli { command, scenario, run: run_flags, global } = cli;
+    match (command, scenario) {
+        (Some(args::Command::Run(args)), _) => {
+            run::run(args.scenario, &args.flags, &global, console, backend)
+        }
+        (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
+        (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
+        (Some(args::Command::Schema { what }), _) => {
+            documents::schema(what, &global, console, backend)
+        }
+        (Some(args::Command::Completions { shell }), _) => {
+            documents::completions(shell, &global, console)
+        }
+        (Some(args::Command::Man), _) => documents::man(&global, console),
+        (None, None) => Err(Error::Usage("a command or --scenario FILE is needed".to_owned())),
+    }
+}

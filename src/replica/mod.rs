@@ -149,18 +149,21 @@ impl Replica {
         self.closed_runs.drain(..)
     }
 
-    /// First admissions since the last call, with their prefix hits in tokens.
-    pub(crate) fn drain_admitted(&mut self) -> std::vec::Drain<'_, (RequestId, u32)> {
-        self.admitted.drain(..)
-    }
-
     /// Frees the seats and blocks of requests whose last token has been emitted, in the order of
     /// the running list.
     pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
         ending.sort_by_key(|handle| self.slots[handle.0 as usize].order);
         for &mut Handle(index) in ending {
-            if self.slots[index as usize].phase == Phase::Decode {
-                self.leave_decodes(index);
+            match self.phase(index) {
+                Phase::Decode => self.leave_decodes(index),
+                Phase::Prefill => self.partial.retain(|&s| s != index),
+                Phase::Ending => {}
+                Phase::Waiting => {
+                    // A step planned ahead preempted it before its EOS was known.
+                    self.waiting.remove(index, rank_of(&self.slots[index as usize]));
+                    self.vacant.push(index);
+                    continue;
+                }
             }
             let place = self.running.iter().position(|&s| s == index).expect("it runs");
             self.running.remove(place);
@@ -176,6 +179,11 @@ impl Replica {
                 self.leave_decodes(index);
             }
         }
+    }
+
+    /// Why the queue's head was left waiting in the last step.
+    pub(crate) fn held_back(&self) -> Option<Held> {
+        self.batch.held
     }
 
     /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.

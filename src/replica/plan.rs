@@ -30,6 +30,14 @@ pub struct Plan {
     pub preempted: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
+    /// First admissions, with their prefix hits in tokens.
+    pub admitted: Vec<(RequestId, u32)>,
+    /// Blocks in use.
+    pub kv_used: u32,
+    /// Requests left waiting.
+    pub waiting: u32,
+    /// Requests that hold a seat.
+    pub running: u32,
     /// When set, the decision repeats while at least so many blocks stay free.
     pub repeats: Option<u32>,
 }
@@ -76,6 +84,17 @@ impl Plan {
         }
     }
 
+    /// Makes this the same decision as `other`: decodes alone, of the same requests.
+    pub(crate) fn clone_decision(&mut self, other: &Plan) {
+        self.clear();
+        self.decodes = other.decodes;
+        self.sampled = other.sampled;
+        self.held = other.held;
+        self.repeats = other.repeats;
+        self.waiting = other.waiting;
+        self.running = other.running;
+    }
+
     fn clear(&mut self) {
         self.chunks.clear();
         self.chunk_requests.clear();
@@ -83,6 +102,7 @@ impl Plan {
         self.ending.clear();
         self.dropped.clear();
         self.preempted.clear();
+        self.admitted.clear();
     }
 }
 
@@ -109,6 +129,10 @@ impl Replica {
             }
         }
         self.batch.entries = entries;
+        plan.admitted.append(&mut self.admitted);
+        plan.kv_used = self.pool.total() - self.pool.free();
+        plan.waiting = self.waiting.len() as u32;
+        plan.running = self.running.len() as u32;
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
@@ -133,6 +157,7 @@ impl Replica {
         self.decode_blocks();
         plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
         self.decodes.advance(&mut self.scratch);
+        plan.kv_used = self.pool.total() - self.pool.free();
     }
 
     /// Whether a decision that repeats does so once more.
@@ -171,6 +196,7 @@ impl Replica {
         let mut ended = std::mem::take(&mut self.scratch);
         ended.clear();
         self.decodes.advance(&mut ended);
+        ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
         for &index in &ended {
             plan.ending.push(Handle(index));
             if !self.slots[index as usize].lingers {
@@ -189,7 +215,11 @@ impl Replica {
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
         let done = slot.done;
-        if done == slot.target {
+        if done == slot.target && slot.left == 0 {
+            // It ended by EOS while this step, planned ahead, was to compute it anew.
+            self.partial.retain(|&s| s != index);
+            self.join_decodes(index);
+        } else if done == slot.target {
             plan.sampled += 1;
             plan.emissions
                 .push(Emission { request: slot.request, first: slot.target == slot.prompt });

@@ -135,6 +135,24 @@ pub struct RequestView {
 }
 
 impl RequestView {
+    /// A request that has just arrived.
+    pub(crate) fn of_arrival(id: RequestId, request: &Request) -> RequestView {
+        RequestView {
+            id,
+            arrival: request.arrival,
+            prompt_tokens: request.prompt_tokens,
+            max_tokens: request.max_tokens,
+            priority: request.priority,
+            class: request.class,
+            tokens: request.prompt_tokens,
+            computed: 0,
+            prefill_target: request.prompt_tokens,
+            blocks: 0,
+            scheduled: 0,
+            admitted_now: false,
+        }
+    }
+
     /// Whether its prefill is unfinished.
     pub fn is_prefilling(&self) -> bool {
         self.computed < self.prefill_target

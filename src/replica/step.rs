@@ -41,6 +41,8 @@ pub(crate) struct Batch {
     pub preempted: Vec<u32>,
     pub dropped: Vec<u32>,
     pub held: Option<Held>,
+    /// Free blocks without which the reason would be another.
+    pub held_while_free: u32,
     /// Free blocks that the policy wants left for its decision to repeat.
     pub repeats: Option<u32>,
 }
@@ -53,6 +55,7 @@ impl Batch {
         self.preempted.clear();
         self.dropped.clear();
         self.held = None;
+        self.held_while_free = 0;
         self.repeats = None;
     }
 }
@@ -313,6 +316,13 @@ impl<'a> Step<'a> {
         self.replica.batch.held = Some(reason);
     }
 
+    /// The same for a reason that stands only while `free_blocks` are free: with fewer, the memory
+    /// check before it would have been the reason.
+    pub fn hold_while_free(&mut self, reason: Held, free_blocks: u32) {
+        self.replica.batch.held = Some(reason);
+        self.replica.batch.held_while_free = free_blocks;
+    }
+
     /// Puts the batch in the system's own order: entries by rank, stable.
     pub fn arrange(&mut self, rank: impl Fn(RequestView) -> u32) {
         let mut entries = std::mem::take(&mut self.replica.batch.entries);
@@ -329,7 +339,7 @@ impl<'a> Step<'a> {
     pub fn repeats(&mut self, keep_free: u32) {
         let batch = &mut self.replica.batch;
         if batch.all_decodes && batch.entries.is_empty() {
-            batch.repeats = Some(keep_free);
+            batch.repeats = Some(keep_free.max(batch.held_while_free));
         }
     }
 

@@ -1,1 +1,23 @@
-//! Results for people and programs: text, JSON, CSV.
+//! Results for people and programs: text, JSON, CSV, and the files beside them.
+
+mod comparison;
+pub mod csv;
+pub mod energy;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod header;
+pub mod output_file;
+pub mod requests;
+mod result;
+pub mod slo;
+pub mod table;
+pub mod text;
+pub mod timeline;
+pub mod units;
+pub mod verdict;
+
+pub use output_file::{OutputError, OutputFile};
+pub use result::{
+    ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,
+    SCHEMA_VERSION, Sense, SloResult, SloTerm, Tool, json_schema,
+};

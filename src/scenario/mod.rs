@@ -10,6 +10,7 @@ mod parse;
 mod places;
 pub mod raw;
 mod resolve;
+mod scalar;
 mod schema;
 mod source;
 mod suggest;

@@ -7,6 +7,7 @@ use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, S
 
 use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
+use super::scalar::resolve_plain;
 use super::source::{Source, Span};
 
 /// Deepest nesting of a document; scenarios need about ten.
@@ -351,38 +352,6 @@ fn height(node: &Node) -> usize {
         Value::List(items) => 1 + items.iter().map(height).max().unwrap_or(0),
         Value::Map(entries) => 1 + entries.iter().map(|e| height(&e.value)).max().unwrap_or(0),
         _ => 0,
-    }
-}
-
-/// The type of a plain scalar by YAML 1.2's core schema; digits may be grouped by `_`.
-fn resolve_plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN, text.to_owned()),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
-            return Value::Float(f64::INFINITY, text.to_owned());
-        }
-        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY, text.to_owned()),
-        _ => {}
-    }
-    let body = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Value::Text(text.to_owned());
-    }
-    let grouped = text.replace('_', "");
-    let radix = |prefix: &str, radix: u32| {
-        text.strip_prefix(prefix).and_then(|digits| i128::from_str_radix(digits, radix).ok())
-    };
-    if let Some(n) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| grouped.parse().ok()) {
-        return Value::Int(n);
-    }
-    let float_characters =
-        body.chars().all(|c| matches!(c, '0'..='9' | '.' | '_' | 'e' | 'E' | '+' | '-'));
-    match grouped.parse::<f64>() {
-        Ok(x) if float_characters => Value::Float(x, text.to_owned()),
-        _ => Value::Text(text.to_owned()),
     }
 }
 

@@ -156,15 +156,16 @@ impl Sarathi {
                 step.drop_request(request);
                 continue;
             }
-            if blocks + self.watermark_blocks > step.free_blocks() {
+            let wanted = blocks + self.watermark_blocks;
+            if wanted > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
             if step.seats_used() >= self.seats {
-                return step.hold(Held::NoSeat);
+                return step.hold_while_free(Held::NoSeat, wanted);
             }
             let chunk = self.chunk(&view, scheduled);
             if chunk == 0 {
-                return step.hold(Held::NoTokenBudget);
+                return step.hold_while_free(Held::NoTokenBudget, wanted);
             }
             let admitted = step.admit(request, chunk, view.tokens, Hit::default());
             assert!(admitted, "its blocks are free");

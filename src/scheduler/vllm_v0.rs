@@ -129,14 +129,15 @@ impl VllmV0 {
                 step.drop_request(request);
                 continue;
             }
-            if blocks + self.watermark_blocks > step.free_blocks() {
+            let wanted = blocks + self.watermark_blocks;
+            if wanted > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
             if tokens > budget {
-                return step.hold(Held::NoTokenBudget);
+                return step.hold_while_free(Held::NoTokenBudget, wanted);
             }
             if step.seats_used() >= self.seats {
-                return step.hold(Held::NoSeat);
+                return step.hold_while_free(Held::NoSeat, wanted);
             }
             let admitted = step.admit(request, tokens, tokens, Hit::default());
             assert!(admitted, "its blocks are free");

@@ -139,15 +139,16 @@ impl VllmV0Chunked {
                 step.drop_request(request);
                 continue;
             }
-            if blocks + self.watermark_blocks > step.free_blocks() {
+            let wanted = blocks + self.watermark_blocks;
+            if wanted > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
             let chunk = tokens.min(budget);
             if chunk == 0 {
-                return step.hold(Held::NoTokenBudget);
+                return step.hold_while_free(Held::NoTokenBudget, wanted);
             }
             if step.seats_used() >= self.seats {
-                return step.hold(Held::NoSeat);
+                return step.hold_while_free(Held::NoSeat, wanted);
             }
             let admitted = step.admit(request, chunk, tokens, Hit::default());
             assert!(admitted, "its blocks are free");

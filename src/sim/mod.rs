@@ -1,8 +1,12 @@
 //! The simulator: clock, replicas, and what a run leaves behind.
 
+mod engine;
+mod lane;
 mod outcome;
 mod replay;
+mod tally;
 
 pub use crate::replica::Scheduled;
+pub use engine::{Setup, SimError, SimOptions, play};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, StepRecord};

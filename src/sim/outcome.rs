@@ -1,5 +1,6 @@
 //! What a simulation leaves behind.
 
+use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
@@ -71,8 +72,10 @@ pub struct Iteration {
     pub kv_used: u32,
     /// Requests waiting for admission after the batch was formed.
     pub waiting: u32,
-    /// Requests admitted and unfinished.
+    /// Requests that held a seat.
     pub running: u32,
+    /// Why the queue's head was left waiting, where it was.
+    pub held: Option<Held>,
 }
 
 /// A prefill chunk in the log.

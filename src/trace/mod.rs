@@ -7,6 +7,10 @@
 //! request's later tokens one request after another, and each request has one run. The metric
 //! engine sees no difference.
 
+pub mod decimal;
+pub mod row_file;
+pub mod token_file;
+
 use crate::time::Time;
 
 /// Marks the end of a chain of runs.

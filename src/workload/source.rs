@@ -26,6 +26,11 @@ pub trait Arriving {
     /// rejection. Call it once for each request, before asking for arrivals after `at`.
     fn finished(&mut self, request: RequestId, at: Time);
 
+    /// Whether an answer can bring an arrival, so that nobody may run ahead of the others.
+    fn answers_bring_arrivals(&self) -> bool {
+        false
+    }
+
     /// The table of content ids that requests point into.
     fn block_ids(&self) -> &[u64];
 

@@ -1,0 +1,274 @@
+//! The command line as it is typed.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+/// Simulates how GPUs serve large language models, and explains why a user's text stalled.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "metron-sim",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 fine, 1 I/O or internal error, 2 bad usage or input, \
+                  3 SLO not met (--check).\n`metron-sim --scenario FILE` is short for \
+                  `metron-sim run FILE`."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Simulate this scenario file, as `run` does; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<String>,
+    /// Flags of `run`, for `metron-sim --scenario FILE`.
+    #[command(flatten)]
+    pub run: RunFlags,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: GlobalFlags,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalFlags {
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    pub format: Format,
+    /// Write the result to a file; `-` is stdout
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub output: Option<PathBuf>,
+    /// Seed of every random stream, in place of the scenario's
+    #[arg(long, value_name = "N", global = true)]
+    pub seed: Option<u64>,
+    /// Set a field of the scenario, such as engine.kv_blocks=512 (repeatable)
+    #[arg(long, value_name = "PATH=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// Threads to use; the result does not depend on it [default: all cores]
+    #[arg(long, value_name = "N", global = true)]
+    pub jobs: Option<NonZeroUsize>,
+    /// When to use colour (NO_COLOR is respected)
+    #[arg(long, value_enum, default_value_t = ColorWhen::Auto, global = true)]
+    pub color: ColorWhen,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// Forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs; see `metron-sim schema result`
+    Json,
+    /// A row a scheduler
+    Csv,
+    /// Nothing; the exit code tells
+    Quiet,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// When writing to a terminal
+    Auto,
+    /// Even into files and pipes
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// Commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Simulate a scenario; each scheduler listed faces the same requests
+    Run(RunArgs),
+    /// List what is known by name
+    List {
+        /// What to list
+        #[arg(value_enum)]
+        what: Listed,
+    },
+    /// Print a JSON Schema, for editors and checks
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        what: Described,
+    },
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+/// `metron-sim run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The rest.
+    #[command(flatten)]
+    pub flags: RunFlags,
+}
+
+/// Flags of `run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunFlags {
+    /// Write a row for each request (.csv or .jsonl)
+    #[arg(long, value_name = "FILE")]
+    pub requests: Option<PathBuf>,
+    /// Write a row for each output token (.csv or .jsonl)
+    #[arg(long, value_name = "FILE")]
+    pub tokens: Option<PathBuf>,
+    /// Write every iteration as a Chrome trace, which Perfetto opens (.json)
+    #[arg(long, value_name = "FILE")]
+    pub timeline: Option<PathBuf>,
+    /// Exit with 3 when a scheduler does not meet the SLO
+    #[arg(long)]
+    pub check: bool,
+    /// Take the simulator's slow, obvious path
+    #[arg(long)]
+    pub reference: bool,
+    /// Run everything twice, on different numbers of threads, and compare
+    #[arg(long)]
+    pub check_determinism: bool,
+    /// Which figures to work out
+    #[arg(long, value_enum, default_value_t = Metrics::Auto)]
+    pub metrics: Metrics,
+}
+
+/// Which figures to work out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Metrics {
+    /// The full figures up to a million output tokens
+    Auto,
+    /// The full figures always
+    Full,
+}
+
+/// What has names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// GPUs of the catalog
+    Gpus,
+    /// Models of the catalog
+    Models,
+    /// Schedulers
+    Schedulers,
+    /// Scenarios that come with the program
+    Scenarios,
+    /// Engine profiles of the catalog
+    Profiles,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// A scenario file
+    Scenario,
+    /// The JSON result
+    Result,
+}
+
+/// The command line's definition, with the flags that `--scenario` shares with `run` hidden from
+/// the top level's help.
+pub fn command() -> clap::Command {
+    run_flag_ids()
+        .iter()
+        .fold(Cli::command(), |command, id| command.mut_arg(id, |arg| arg.hide(true)))
+}
+
+/// Parses what was typed.
+///
+/// # Errors
+/// When it makes no sense, and for `--help` and `--version`.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let conflict = |message: &str| {
+        Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, message))
+    };
+    let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let run_flag = run_flag_ids().into_iter().find(|id| typed(id));
+    match (&cli.command, &cli.scenario, run_flag) {
+        (Some(_), Some(_), _) => conflict(
+            "--scenario FILE stands alone, in place of a command; `run` takes the file as its \
+             argument",
+        ),
+        (Some(_), None, Some(id)) => {
+            conflict(&format!("--{} belongs behind the command", id.replace('_', "-")))
+        }
+        (None, None, _) => Err(command.error(
+            clap::error::ErrorKind::MissingSubcommand,
+            "a command or --scenario FILE is needed",
+        )),
+        _ => Ok(cli),
+    }
+}
+
+fn run_flag_ids() -> Vec<String> {
+    let flags = RunFlags::augment_args(clap::Command::new("run"));
+    flags.get_arguments().map(|arg| arg.get_id().to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_behind_the_command() {
+        for line in ["m --format json run x.yaml", "m run x.yaml --format json"] {
+            let cli = parsed(line).expect(line);
+            assert_eq!(cli.global.format, Format::Json, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_short_form_takes_the_flags_of_run() {
+        let cli = parsed("m --scenario x.yaml --check --requests r.csv").expect("fine");
+        assert!(cli.run.check);
+        assert_eq!(cli.run.requests, Some(PathBuf::from("r.csv")));
+        assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "m --format json",
+            "m --check run x.yaml",
+            "m --scenario x.yaml run y.yaml",
+            "m run",
+            "m run x.yaml --jobs 0",
+            "m run x.yaml --seed -1",
+            "m run x.yaml -q -v",
+            "m list planets",
+            "m explain x.yaml",
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

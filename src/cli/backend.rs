@@ -1,0 +1,56 @@
+//! What commands need of the rest of the library.
+
+use serde_json::Value;
+
+use crate::cli::args::Listed;
+use crate::cli::error::Error;
+use crate::runner::{Requests, Simulate};
+use crate::scenario::Experiment;
+
+/// A scenario as the command line names it.
+#[derive(Clone, Debug)]
+pub struct ScenarioRequest {
+    /// The file; `-` is stdin.
+    pub path: String,
+    /// `path=value` overrides, in the order given.
+    pub set: Vec<String>,
+    /// In place of the scenario's seed.
+    pub seed: Option<u64>,
+}
+
+/// A scenario that is ready to run.
+pub struct Loaded {
+    /// What to simulate.
+    pub experiment: Experiment,
+    /// Its requests.
+    pub requests: Requests,
+    /// The scenario with every default filled in.
+    pub resolved: Value,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// A line of `metron-sim list`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ListEntry {
+    /// The name that a scenario gives.
+    pub name: String,
+    /// What it is.
+    pub description: String,
+}
+
+/// Scenarios, catalogs and the simulator, as commands see them: a seam, so that commands can be
+/// tested on made-up simulations.
+pub trait Backend: Simulate {
+    /// Reads and resolves a scenario and draws its requests.
+    ///
+    /// # Errors
+    /// When it cannot be read or run.
+    fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error>;
+
+    /// What has names.
+    fn list(&self, what: Listed) -> Vec<ListEntry>;
+
+    /// JSON Schema of a scenario file.
+    fn scenario_schema(&self) -> Value;
+}

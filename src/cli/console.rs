@@ -1,0 +1,144 @@
+//! Where a command writes: the result to stdout or a file, everything else to stderr.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anstream::ColorChoice;
+use owo_colors::OwoColorize;
+
+use crate::cli::args::{ColorWhen, GlobalFlags};
+use crate::cli::error::Error;
+use crate::report::{OutputError, OutputFile};
+
+/// The terminal of a command: streams, and how to use them.
+pub struct Console {
+    color: ColorWhen,
+    quiet: bool,
+    verbose: bool,
+}
+
+/// Where the result goes; a file is open already.
+pub enum ResultSink {
+    /// Stdout.
+    Stdout,
+    /// A file, put in place when the result is whole.
+    File(Box<OutputFile>),
+}
+
+impl Console {
+    /// The console that the flags ask for.
+    pub fn new(flags: &GlobalFlags) -> Console {
+        Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose }
+    }
+
+    /// Opens the place for the result: the file of `-o`, or stdout for none and `-`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open_result(&self, output: Option<&PathBuf>) -> Result<ResultSink, OutputError> {
+        match output {
+            Some(path) if path != Path::new("-") => {
+                Ok(ResultSink::File(Box::new(OutputFile::create(path)?)))
+            }
+            _ => Ok(ResultSink::Stdout),
+        }
+    }
+
+    /// Whether a result written to `sink` should be coloured.
+    pub fn colors_result(&self, sink: &ResultSink) -> bool {
+        match (self.color, sink) {
+            (ColorWhen::Always, _) => true,
+            (ColorWhen::Never, _) | (ColorWhen::Auto, ResultSink::File(_)) => false,
+            (ColorWhen::Auto, ResultSink::Stdout) => {
+                anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never
+            }
+        }
+    }
+
+    fn colors_stderr(&self) -> bool {
+        match self.color {
+            ColorWhen::Always => true,
+            ColorWhen::Never => false,
+            ColorWhen::Auto => anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never,
+        }
+    }
+
+    /// Whether a person watches stderr and has not asked for silence.
+    pub fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Something worth knowing; silent under `-q`.
+    pub fn warn(&self, message: &str) {
+        if !self.quiet {
+            let label = if self.colors_stderr() {
+                "warning:".yellow().bold().to_string()
+            } else {
+                "warning:".to_owned()
+            };
+            to_stderr(&format!("{label} {message}\n"));
+        }
+    }
+
+    /// How it went; silent under `-q`.
+    pub fn note(&self, message: &str) {
+        if !self.quiet {
+            to_stderr(&format!("{message}\n"));
+        }
+    }
+
+    /// What only `-v` asks for.
+    pub fn detail(&self, message: &str) {
+        if self.verbose {
+            to_stderr(&format!("{message}\n"));
+        }
+    }
+
+    /// Shows an error.
+    pub fn error(&self, error: &Error) {
+        let color = self.colors_stderr();
+        if let Error::Scenario(scenario) = error {
+            to_stderr(&scenario.render(color));
+            return;
+        }
+        let (label, help) = if color {
+            ("error:".red().bold().to_string(), "help:".cyan().to_string())
+        } else {
+            ("error:".to_owned(), "help:".to_owned())
+        };
+        to_stderr(&format!("{label} {error}\n"));
+        if let Some(text) = error.help() {
+            to_stderr(&format!("{help} {text}\n"));
+        }
+    }
+}
+
+/// Stderr may be closed; nobody is left to be told then.
+fn to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+impl ResultSink {
+    /// Writes the whole result and puts a file in place. A reader that closed the pipe has seen
+    /// enough: no error.
+    ///
+    /// # Errors
+    /// When stdout or the file cannot be written.
+    pub fn finish(self, result: &[u8]) -> Result<(), Error> {
+        match self {
+            ResultSink::Stdout => {
+                let mut stdout = io::stdout().lock();
+                match stdout.write_all(result).and_then(|()| stdout.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    other => other.map_err(Error::Stdout),
+                }
+            }
+            ResultSink::File(mut file) => {
+                if let Err(source) = file.write_all(result) {
+                    return Err(file.error(source).into());
+                }
+                Ok(file.commit()?)
+            }
+        }
+    }
+}

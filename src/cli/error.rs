@@ -1,0 +1,83 @@
+//! Errors of commands, and the exit code of each: the one place that decides both.
+
+use crate::report::OutputError;
+use crate::runner::RunError;
+use crate::scenario::ScenarioError;
+use crate::workload::WorkloadError;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well.
+    Fine,
+    /// I/O or internal error.
+    Failure,
+    /// Bad usage or input.
+    BadInput,
+    /// The SLO, or an assertion, is not met.
+    NotMet,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Fine => 0,
+            Exit::Failure => 1,
+            Exit::BadInput => 2,
+            Exit::NotMet => 3,
+        }
+    }
+}
+
+/// Why a command could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Flags that make no sense together or have a bad value.
+    #[error("{0}")]
+    Usage(String),
+    /// A scenario that cannot be run.
+    #[error(transparent)]
+    Scenario(#[from] Box<ScenarioError>),
+    /// A workload that cannot be drawn or read.
+    #[error(transparent)]
+    Workload(#[from] WorkloadError),
+    /// An output file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] OutputError),
+    /// Stdout that cannot be written (a closed pipe is none).
+    #[error("cannot write to stdout: {0}")]
+    Stdout(std::io::Error),
+    /// A run that could not go on.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Two runs of the same scenario that differ.
+    #[error("not deterministic: {0}; this is a bug in metron-sim")]
+    NotDeterministic(String),
+}
+
+impl Error {
+    /// The exit code that this error calls for.
+    pub fn exit(&self) -> Exit {
+        match self {
+            // Input that is not there or cannot be read is bad input; output that cannot be
+            // written is an I/O error.
+            Error::Usage(_)
+            | Error::Scenario(_)
+            | Error::Workload(_)
+            | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
+            Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
+                Exit::Failure
+            }
+        }
+    }
+
+    /// What to do about it, where there is something to say.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Error::Usage(_) => Some("for more information, try `metron-sim --help`".to_owned()),
+            Error::Workload(error) => error.help().map(str::to_owned),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The real backend: scenario files, the catalog, the scheduler registry and the simulator.
+
+use serde_json::Value;
+
+use crate::catalog::{self, Kind};
+use crate::cli::args::Listed;
+use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
+use crate::cli::error::Error;
+use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
+use crate::scenario::{self, Experiment, SchedulerRun};
+use crate::scheduler::{Evidence, SchedulerConfig};
+use crate::sim::Outcome;
+
+/// This library, as the program uses it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Library;
+
+impl Backend for Library {
+    fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
+        let resolved = scenario::load(&request.path, &request.set, request.seed)
+            .map_err(|error| Error::Scenario(Box::new(error)))?;
+        let (requests, notes) = Requests::of(&resolved.experiment)?;
+        let mut warnings = resolved.warnings;
+        warnings.extend(notes.iter().map(ToString::to_string));
+        Ok(Loaded {
+            experiment: resolved.experiment,
+            requests,
+            resolved: resolved.scenario,
+            warnings,
+        })
+    }
+
+    fn list(&self, what: Listed) -> Vec<ListEntry> {
+        let catalog = |kind| {
+            let entries = catalog::list(kind).into_iter();
+            entries.map(|e| ListEntry { name: e.name, description: e.description }).collect()
+        };
+        match what {
+            Listed::Gpus => catalog(Kind::Gpu),
+            Listed::Models => catalog(Kind::Model),
+            Listed::Profiles => catalog(Kind::Profile),
+            Listed::Schedulers => schedulers(),
+            Listed::Scenarios => Vec::new(),
+        }
+    }
+
+    fn scenario_schema(&self) -> Value {
+        scenario::json_schema()
+    }
+}
+
+impl Simulate for Library {
+    fn simulate(
+        &self,
+        experiment: &Experiment,
+        scheduler: &SchedulerRun,
+        requests: &Requests,
+        options: PlayOptions<'_>,
+    ) -> Result<Outcome, PlayError> {
+        Simulator.simulate(experiment, scheduler, requests, options)
+    }
+}
+
+fn schedulers() -> Vec<ListEntry> {
+    let known = SchedulerConfig::NAMES.iter().filter_map(|name| SchedulerConfig::by_name(name));
+    known
+        .map(|config| {
+            let evidence = match config.evidence() {
+                Evidence::Proven => "equal to the system's own code in every golden step",
+                Evidence::Modelled => "written from a description",
+            };
+            let description = format!("{} [{}; {evidence}]", config.summary(), config.system());
+            ListEntry { name: config.name().to_owned(), description }
+        })
+        .collect()
+}

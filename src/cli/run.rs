@@ -1,0 +1,164 @@
+//! `metron-sim run`: simulate a scenario, each scheduler on the same requests.
+
+use std::time::Instant;
+
+use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
+use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
+use crate::cli::console::Console;
+use crate::cli::error::{Error, Exit};
+use crate::cli::progress;
+use crate::cli::side_files::SideFiles;
+use crate::progress::Progress;
+use crate::report::{ResultFile, csv, text, units};
+use crate::runner::{RunInput, RunOptions, SchedulerOutput, run_experiment};
+
+/// Options of a run, checked.
+struct Options {
+    request: ScenarioRequest,
+    run: RunOptions,
+    format: Format,
+    check: bool,
+    check_determinism: bool,
+}
+
+impl Options {
+    fn new(scenario: String, flags: &RunFlags, global: &GlobalFlags) -> Result<Options, Error> {
+        if global.format == Format::Quiet && global.output.is_some() {
+            return Err(Error::Usage(
+                "--format quiet has nothing to write: leave out -o".to_owned(),
+            ));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Options {
+            request: ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed },
+            run: RunOptions {
+                jobs: global.jobs.map_or(cores, usize::from),
+                reference: flags.reference,
+                keep_log: false,
+                full_metrics: flags.metrics == Metrics::Full,
+            },
+            format: global.format,
+            check: flags.check,
+            check_determinism: flags.check_determinism,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the scenario cannot be run or a file cannot be read or written.
+pub fn run(
+    scenario: String,
+    flags: &RunFlags,
+    global: &GlobalFlags,
+    console: &Console,
+    backend: &dyn Backend,
+) -> Result<Exit, Error> {
+    let mut options = Options::new(scenario, flags, global)?;
+    let side_files = SideFiles::open(flags, global.output.as_ref())?;
+    let sink = console.open_result(global.output.as_ref())?;
+    options.run.keep_log = side_files.need_iterations();
+
+    let began = Instant::now();
+    let loaded = backend.load(&options.request)?;
+    for warning in &loaded.warnings {
+        console.warn(warning);
+    }
+    let outputs = simulate(&loaded, &options, console, backend)?;
+    let simulated = began.elapsed();
+    side_files.write(&outputs, loaded.requests.classes())?;
+    let result = published(&loaded, &outputs);
+    for run in &result.runs {
+        for warning in &run.warnings {
+            console.warn(&format!("{}: {warning}", run.label));
+        }
+    }
+    let bytes = match options.format {
+        Format::Text => text::to_text(&result, console.colors_result(&sink)).into_bytes(),
+        Format::Json => result.to_json().into_bytes(),
+        Format::Csv => csv::to_csv(&result).into_bytes(),
+        Format::Quiet => Vec::new(),
+    };
+    sink.finish(&bytes)?;
+    told(&outputs, simulated, console);
+    if options.check && !result.slo_met() {
+        let failing = result.runs.iter().filter(|run| !run.slo.met);
+        let labels: Vec<&str> = failing.map(|run| run.label.as_str()).collect();
+        console.note(&format!("SLO not met by {}", labels.join(", ")));
+        return Ok(Exit::NotMet);
+    }
+    Ok(Exit::Fine)
+}
+
+fn simulate(
+    loaded: &Loaded,
+    options: &Options,
+    console: &Console,
+    backend: &dyn Backend,
+) -> Result<Vec<SchedulerOutput>, Error> {
+    let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
+    let progress = Progress::new(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_progress(), || {
+        run_experiment(input, options.run, backend, &progress)
+    })?;
+    if options.check_determinism {
+        // Everything again, the drawing of requests too, unless they came from stdin.
+        let again =
+            if options.request.path == "-" { None } else { Some(backend.load(&options.request)?) };
+        let loaded_again = again.as_ref().unwrap_or(loaded);
+        let input =
+            RunInput { experiment: &loaded_again.experiment, requests: &loaded_again.requests };
+        let jobs = if options.run.jobs == 1 { 2 } else { 1 };
+        let second_options = RunOptions { jobs, ..options.run };
+        let progress = Progress::new(loaded.experiment.schedulers.len());
+        let second = progress::shown(&progress, console.shows_progress(), || {
+            run_experiment(input, second_options, backend, &progress)
+        })?;
+        same(&outputs, &second)?;
+        if published(loaded, &outputs).to_json() != published(loaded_again, &second).to_json() {
+            return Err(Error::NotDeterministic("the results differ".to_owned()));
+        }
+        console.note(&format!(
+            "deterministic: the same bytes with {} and with {jobs} threads",
+            options.run.jobs
+        ));
+    }
+    Ok(outputs)
+}
+
+/// Compares everything that any output is made of.
+fn same(first: &[SchedulerOutput], second: &[SchedulerOutput]) -> Result<(), Error> {
+    for (a, b) in first.iter().zip(second) {
+        if a.outcome != b.outcome || a.judged_by != b.judged_by {
+            let label = &a.result.label;
+            return Err(Error::NotDeterministic(format!("the traces of {label} differ")));
+        }
+    }
+    Ok(())
+}
+
+fn published(loaded: &Loaded, outputs: &[SchedulerOutput]) -> ResultFile {
+    let runs = outputs.iter().map(|output| output.result.clone()).collect();
+    ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone())
+}
+
+/// Wall time, on stderr because it differs from run to run.
+fn told(outputs: &[SchedulerOutput], took: std::time::Duration, console: &Console) {
+    let seconds = took.as_secs_f64();
+    let requests: u64 = outputs.iter().map(|o| o.outcome.trace.requests.len() as u64).sum();
+    let tokens: u64 = outputs.iter().map(|o| o.result.summary.tokens.output).sum();
+    console.note(&format!(
+        "simulated {} requests and {} output tokens in {}",
+        units::count(requests),
+        units::count(tokens),
+        units::duration(seconds)
+    ));
+    for output in outputs {
+        console.detail(&format!(
+            "{}: {} iterations",
+            output.result.label,
+            units::count(output.outcome.iterations.total())
+        ));
+    }
+}

@@ -1,0 +1,142 @@
+//! The files that `run` writes beside its result: requests, tokens, timeline.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cli::args::RunFlags;
+use crate::cli::error::Error;
+use crate::metrics::{Count, Options, per_request};
+use crate::report::requests::RequestFile;
+use crate::report::timeline::Timeline;
+use crate::report::{OutputError, OutputFile};
+use crate::runner::SchedulerOutput;
+use crate::trace::RequestRow;
+use crate::trace::row_file::RowFormat;
+use crate::trace::token_file::TokenFile;
+
+/// Files that were asked for, open.
+pub struct SideFiles {
+    requests: Option<(OutputFile, RowFormat)>,
+    tokens: Option<(OutputFile, RowFormat)>,
+    timeline: Option<OutputFile>,
+}
+
+impl SideFiles {
+    /// Opens every file that `flags` ask for. `result` is where the result itself goes.
+    ///
+    /// # Errors
+    /// When two of them are the same file, an extension names no format, or one cannot be opened.
+    pub fn open(flags: &RunFlags, result: Option<&PathBuf>) -> Result<SideFiles, Error> {
+        let mut asked: Vec<(&str, &Path)> = Vec::new();
+        let all = [
+            ("-o", result),
+            ("--requests", flags.requests.as_ref()),
+            ("--tokens", flags.tokens.as_ref()),
+            ("--timeline", flags.timeline.as_ref()),
+        ];
+        for (flag, path) in all {
+            let Some(path) = path else { continue };
+            // Pipes and devices may be shared; a regular file would be overwritten.
+            if path.exists() && !path.is_file() || path == Path::new("-") {
+                continue;
+            }
+            if let Some((other, _)) = asked.iter().find(|(_, taken)| same_file(taken, path)) {
+                return Err(Error::Usage(format!(
+                    "{other} and {flag} name the same file, {}",
+                    path.display()
+                )));
+            }
+            asked.push((flag, path));
+        }
+        let rows = |flag: &str, path: &Option<PathBuf>| -> Result<_, Error> {
+            let Some(path) = path else { return Ok(None) };
+            let format = RowFormat::from_path(path).ok_or_else(|| {
+                Error::Usage(format!(
+                    "{flag}: {} must end in .csv or .jsonl, which picks its format",
+                    path.display()
+                ))
+            })?;
+            Ok(Some((OutputFile::create(path)?, format)))
+        };
+        Ok(SideFiles {
+            requests: rows("--requests", &flags.requests)?,
+            tokens: rows("--tokens", &flags.tokens)?,
+            timeline: flags.timeline.as_deref().map(OutputFile::create).transpose()?,
+        })
+    }
+
+    /// Whether the simulator must keep its iterations.
+    pub fn need_iterations(&self) -> bool {
+        self.timeline.is_some()
+    }
+
+    /// Writes all of them, then puts all in place.
+    ///
+    /// # Errors
+    /// When one cannot be written; none is put in place then.
+    pub fn write(self, runs: &[SchedulerOutput], classes: &[String]) -> Result<(), OutputError> {
+        let requests = self.requests.map(|(file, format)| {
+            whole(file, |file| {
+                let mut rows = RequestFile::new(file, format)?;
+                for run in runs {
+                    // Every request, also those that the summary leaves out.
+                    let all = Options { count: Count::default(), ..run.judged_by.clone() };
+                    let metrics = per_request(&run.outcome.trace, &all);
+                    rows.run(&run.result.label, &run.outcome.trace, &metrics, classes)?;
+                }
+                rows.finish().map(drop)
+            })
+        });
+        let requests = requests.transpose()?;
+        let tokens = self.tokens.map(|(file, format)| {
+            whole(file, |file| {
+                let mut rows = TokenFile::new(file, format)?;
+                for run in runs {
+                    let deadline = |row: &RequestRow| {
+                        run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
+                    };
+                    rows.run(&run.result.label, &run.outcome.trace, classes, deadline)?;
+                }
+                rows.finish().map(drop)
+            })
+        });
+        let tokens = tokens.transpose()?;
+        let timeline = self.timeline.map(|file| {
+            whole(file, |file| {
+                let mut timeline = Timeline::new(file)?;
+                for run in runs {
+                    timeline.run(&run.result.label, &run.outcome)?;
+                }
+                timeline.finish().map(drop)
+            })
+        });
+        let timeline = timeline.transpose()?;
+        [requests, tokens, timeline].into_iter().flatten().try_for_each(OutputFile::commit)
+    }
+}
+
+/// Fills a file; it is dropped, and with it what was written, when that fails.
+fn whole(
+    mut file: OutputFile,
+    fill: impl FnOnce(&mut OutputFile) -> io::Result<()>,
+) -> Result<OutputFile, OutputError> {
+    match fill(&mut file) {
+        Ok(()) => Ok(file),
+        Err(source) => Err(file.error(source)),
+    }
+}
+
+/// Whether two paths name one file, which need not be there yet.
+fn same_file(a: &Path, b: &Path) -> bool {
+    let full = |path: &Path| {
+        std::fs::canonicalize(path).ok().or_else(|| {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let folder = std::fs::canonicalize(parent.unwrap_or(Path::new("."))).ok()?;
+            Some(folder.join(path.file_name()?))
+        })
+    };
+    match (full(a), full(b)) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}

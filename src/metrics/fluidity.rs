@@ -1,0 +1,162 @@
+//! The fluidity-index of one request: how many of its token deadlines were met and missed.
+//!
+//! The first token is due `D_p` after the arrival, each later one `D_d` after the deadline of the
+//! token before it, so a token that is early leaves slack to those after it. A token that comes
+//! after its deadline misses that one and each further `D_d` that passed until it came, and the
+//! clock starts anew at it: the next token is due `D_d` later. Deadlines are inclusive. Since a
+//! late token adds no hit, hits and misses do not add up to the number of tokens.
+//!
+//! Everything is kept as one number, the next token's deadline. It saturates at the last instant
+//! that can be told: no token comes later than that, so every later deadline is met either way.
+
+use super::forest::Forest;
+use crate::time::Time;
+use crate::trace::{RequestRow, Run, Status, TokenTrace};
+
+/// Deadlines met and missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Tokens that came by their deadline.
+    pub met: u64,
+    /// Deadlines that passed before their token came.
+    pub missed: u64,
+}
+
+impl Tally {
+    /// The fluidity-index, `met / (met + missed)`; 1 when there were no deadlines.
+    pub fn index(self) -> f64 {
+        if self.total() == 0 { 1.0 } else { self.met as f64 / self.total() as f64 }
+    }
+
+    /// The deadline miss rate, `missed / (met + missed)`; 0 when there were no deadlines.
+    pub fn miss_rate(self) -> f64 {
+        if self.total() == 0 { 0.0 } else { self.missed as f64 / self.total() as f64 }
+    }
+
+    /// All deadlines.
+    pub fn total(self) -> u64 {
+        self.met.saturating_add(self.missed)
+    }
+
+    /// Whether at most one deadline in ten was missed: what the smallest TBT deadline asks for.
+    pub fn at_most_a_tenth_missed(self) -> bool {
+        u128::from(self.missed) * 10 <= u128::from(self.total())
+    }
+}
+
+/// The state of judging one request: its tally so far and when the next token is due.
+pub(super) struct Judgement {
+    tbt: u64,
+    due: u64,
+    tally: Tally,
+}
+
+impl Judgement {
+    /// Nothing judged yet; the first token to judge is due at `due`, later ones `tbt` apart.
+    fn new(due: u64, tbt: u64) -> Judgement {
+        Judgement { tbt, due, tally: Tally::default() }
+    }
+
+    /// Judges one token.
+    fn token(&mut self, at: u64) {
+        if at <= self.due {
+            self.tally.met += 1;
+        } else {
+            let later = (at - self.due) / self.tbt;
+            self.tally.missed = self.tally.missed.saturating_add(later).saturating_add(1);
+            self.due = at;
+        }
+        self.due = self.due.saturating_add(self.tbt);
+    }
+
+    /// Judges a run of tokens, from one miss to the next with the help of the column's forest.
+    fn run(&mut self, run: Run, times: &[Time], forest: &Forest) {
+        let last = run.first + run.len - 1;
+        let at = |index: u32| times[(index - run.first) as usize].as_nanos();
+        let due_at =
+            |due: u64, tokens: u32| due.saturating_add(self.tbt.saturating_mul(u64::from(tokens)));
+        let Some(first_miss) = forest.first_miss(run.first, last, self.due) else {
+            self.tally.met += u64::from(run.len);
+            self.due = due_at(self.due, run.len);
+            return;
+        };
+        let late = at(first_miss) - due_at(self.due, first_miss - run.first);
+        let more = forest.misses_after(first_miss, last);
+        self.tally.missed += 1 + late / self.tbt + more.deadlines;
+        self.tally.met += u64::from(run.len - 1 - more.tokens);
+        self.due = due_at(at(more.last), last + 1 - more.last);
+    }
+}
+
+/// Judges requests against one `D_d`.
+pub(super) struct Judge<'a> {
+    trace: &'a TokenTrace,
+    tbt: u64,
+    forests: Vec<Option<Forest>>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge for requests that run over `demand[c]` entries of column `c` in all. Columns that
+    /// many of them share are indexed; elsewhere token after token is cheaper.
+    pub(super) fn new(trace: &'a TokenTrace, tbt: u64, demand: &[u64]) -> Judge<'a> {
+        assert!(tbt > 0, "a TBT deadline is at least 1 ns");
+        let forests = trace.columns.iter().zip(demand).map(|(column, &entries)| {
+            (entries / 4 >= column.len() as u64).then(|| Forest::new(column, tbt)).flatten()
+        });
+        Judge { trace, tbt, forests: forests.collect() }
+    }
+
+    /// A judge that looks at each token.
+    pub(super) fn token_by_token(trace: &'a TokenTrace, tbt: u64) -> Judge<'a> {
+        Judge::new(trace, tbt, &[])
+    }
+
+    /// The tally of a request; `ttft` is `D_p`, `None` to leave the first token out. An unfinished
+    /// request gets a further gap up to the end of observation.
+    pub(super) fn tally(&self, row: &RequestRow, ttft: Option<u64>) -> Tally {
+        let mut judgement = match ttft {
+            Some(ttft) => {
+                let due = row.arrival.as_nanos().saturating_add(ttft);
+                let mut judgement = Judgement::new(due, self.tbt);
+                if row.first_token != Time::NEVER {
+                    judgement.token(row.first_token.as_nanos());
+                }
+                judgement
+            }
+            None if row.first_token == Time::NEVER => return Tally::default(),
+            None => Judgement::new(row.first_token.as_nanos().saturating_add(self.tbt), self.tbt),
+        };
+        for run in self.trace.runs(row) {
+            let times = self.trace.times(run);
+            match self.forests.get(run.column as usize) {
+                Some(Some(forest)) => judgement.run(run, times, forest),
+                _ => times.iter().for_each(|time| judgement.token(time.as_nanos())),
+            }
+        }
+        if row.status == Status::Unfinished {
+            let last = last_token(self.trace, row).unwrap_or(row.arrival);
+            judgement.token(self.trace.end.max(last).as_nanos());
+        }
+        judgement.tally
+    }
+}
+
+/// When a request's last token came.
+pub(super) fn last_token(trace: &TokenTrace, row: &RequestRow) -> Option<Time> {
+    let of_runs = trace.runs(row).last().and_then(|run| trace.times(run).last().copied());
+    of_runs.or((row.first_token != Time::NEVER).then_some(row.first_token))
+}
+
+/// How many entries of each column these requests run over.
+pub(super) fn demand<'r>(
+    trace: &TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow>,
+) -> Vec<u64> {
+    let mut demand = vec![0; trace.columns.len()];
+    for row in rows {
+        for run in trace.runs(row) {
+            demand[run.column as usize] += u64::from(run.len);
+        }
+    }
+    demand
+}

@@ -1,0 +1,110 @@
+//! Jumps from miss to miss within a column of token times, for one TBT deadline `D`.
+//!
+//! Let `v[p] = time[p] - p * D`. After a miss at entry `p` the entry `q` is due at
+//! `time[p] + (q - p) * D`, so it is missed when `v[q] > v[p]`: the miss after one at `p` is the
+//! next entry with a greater `v`, whichever request is asked about. These links make a forest.
+//! Its paths are walked in logarithmic time with one long jump an entry (Myers, "An applicative
+//! random-access stack", 1983), and sums along them are differences of sums to the root. So a run
+//! costs the same however many tokens it has and however many of them are late, and the forest
+//! itself is built in one pass.
+
+use crate::time::Time;
+
+/// The miss-to-miss links of one column for one `D`.
+pub(super) struct Forest {
+    tbt: u64,
+    /// Subtracted from times, so that differences stay small.
+    origin: u64,
+    /// One node an entry, and a root behind the last that is greater than all.
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy)]
+struct Node {
+    /// `time - origin - index * D`.
+    v: i64,
+    /// Deadlines missed at all later nodes of the path to the root.
+    missed: u64,
+    /// The next entry with a greater `v`.
+    next: u32,
+    /// Some later entry on the path.
+    jump: u32,
+    /// Nodes on the path to the root, this one included; 0 at the root.
+    depth: u32,
+}
+
+/// The misses of a run after its first one.
+pub(super) struct Misses {
+    /// Deadlines missed.
+    pub(super) deadlines: u64,
+    /// Tokens that came late.
+    pub(super) tokens: u32,
+    /// The entry of the last token that came late, the first miss if there was no other.
+    pub(super) last: u32,
+}
+
+impl Forest {
+    /// The forest of a column; `None` when its numbers are too large for it (times and deadlines
+    /// of decades) and tokens have to be judged one after another.
+    pub(super) fn new(column: &[Time], tbt: u64) -> Option<Forest> {
+        const ROOM: u128 = 1 << 61;
+        let root = u32::try_from(column.len()).ok().filter(|&len| len < u32::MAX)?;
+        let origin = column.iter().min()?.as_nanos();
+        let reach = column.iter().max()?.as_nanos() - origin;
+        if u128::from(reach) >= ROOM || u128::from(root) * u128::from(tbt) >= ROOM {
+            return None;
+        }
+        let end = Node { v: i64::MAX, missed: 0, next: root, jump: root, depth: 0 };
+        let mut nodes = vec![end; column.len() + 1];
+        for (p, time) in column.iter().enumerate().rev() {
+            let v = (time.as_nanos() - origin) as i64 - p as i64 * tbt as i64;
+            let mut next = p + 1;
+            while nodes[next].v <= v {
+                next = nodes[next].next as usize;
+            }
+            let after = nodes[next];
+            let jump = nodes[after.jump as usize];
+            let is_root = next == column.len();
+            let missed = if is_root { 0 } else { after.missed + 1 + (after.v - v) as u64 / tbt };
+            let as_long = after.depth - jump.depth == jump.depth - nodes[jump.jump as usize].depth;
+            nodes[p] = Node {
+                v,
+                missed,
+                next: next as u32,
+                jump: if as_long { jump.jump } else { next as u32 },
+                depth: after.depth + 1,
+            };
+        }
+        Some(Forest { tbt, origin, nodes })
+    }
+
+    /// The first entry of `first..=last` that comes late, when `first` itself is due at `due`.
+    pub(super) fn first_miss(&self, first: u32, last: u32, due: u64) -> Option<u32> {
+        let base =
+            i128::from(due) - i128::from(self.origin) - i128::from(first) * i128::from(self.tbt);
+        // Clamped to what compares alike with every node, and stays below the root.
+        let base = base.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1)) as i64;
+        // Entries that the walk leaves out are no greater than the one it goes to.
+        let mut at = first;
+        while at <= last && self.node(at).v <= base {
+            let node = self.node(at);
+            at = if self.node(node.jump).v <= base { node.jump } else { node.next };
+        }
+        (at <= last).then_some(at)
+    }
+
+    /// The misses of the entries up to `last` that follow a miss at `miss`.
+    pub(super) fn misses_after(&self, miss: u32, last: u32) -> Misses {
+        let mut at = miss;
+        while self.node(at).next <= last {
+            let node = self.node(at);
+            at = if node.jump <= last { node.jump } else { node.next };
+        }
+        let (from, to) = (self.node(miss), self.node(at));
+        Misses { deadlines: from.missed - to.missed, tokens: from.depth - to.depth, last: at }
+    }
+
+    fn node(&self, index: u32) -> Node {
+        self.nodes[index as usize]
+    }
+}

@@ -1,0 +1,154 @@
+//! The full figures: what TBT deadline users can be promised, and how the miss rate falls with it.
+//!
+//! Both judge every request against many deadlines `D`, first tokens left out. A longer deadline
+//! never makes a request's miss rate rise: the token after one that came at `e` is due at
+//! `max(due, e) + D`, which grows with `due` and with `D`, so under a longer `D` every token is due
+//! later; fewer come late, each by less, and what they miss is counted in larger units. Hence the
+//! smallest deadline that a request keeps is found by bisection, on which side of a deadline
+//! requests are takes one judgement each, and a request without a miss needs no further look.
+
+use super::fluidity::{Judge, Tally, demand};
+use super::quantile::{Sample, rank};
+use crate::time::{Span, Time};
+use crate::trace::{RequestRow, Status, TokenTrace};
+
+/// The largest deadline of the miss-rate curve, in milliseconds.
+const CURVE_MS: u32 = 100;
+/// Requests few enough to work out the smallest deadline of each.
+const FEW: usize = 32;
+
+/// What is only worked out when asked for.
+pub(super) struct FullFigures {
+    /// 1 / P99 over requests of the smallest TBT deadline, per second.
+    pub(super) fluid_tokens_per_s: Option<f64>,
+    /// P99 over requests of the miss rate for deadlines of 1 ms, 2 ms, ...
+    pub(super) p99_miss_rate_by_tbt_ms: Option<Vec<(u32, f64)>>,
+}
+
+/// The full figures of those of `rows` that have a deadline after the first token.
+pub(super) fn full_figures<'r>(
+    trace: &TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow>,
+) -> FullFigures {
+    let rows: Vec<&RequestRow> = rows.filter(|row| longest_gap(trace, row).is_some()).collect();
+    if rows.is_empty() {
+        return FullFigures { fluid_tokens_per_s: None, p99_miss_rate_by_tbt_ms: None };
+    }
+    let (low, rest) = rank(rows.len() as u64, 990);
+    let below = nth_min_tbt_deadline(trace, rows.clone(), low as usize);
+    let above = match rest {
+        0 => below,
+        _ => nth_min_tbt_deadline(trace, rows.clone(), low as usize + 1),
+    };
+    FullFigures {
+        fluid_tokens_per_s: Some(1.0 / below.towards(above, rest)),
+        p99_miss_rate_by_tbt_ms: Some(miss_rate_curve(trace, rows)),
+    }
+}
+
+/// The smallest TBT deadline, in whole nanoseconds from 1 on, at which at most a tenth of a
+/// request's deadlines are missed, first token left out. `None` for a rejected request and for
+/// one without a second token (an unfinished one has a further gap up to the end of observation).
+pub fn min_tbt_deadline(trace: &TokenTrace, row: &RequestRow) -> Option<Span> {
+    longest_gap(trace, row).map(|longest| Span::from_nanos(bisect(trace, row, longest)))
+}
+
+/// Nothing is missed with a deadline of the longest gap, so the answer is no greater.
+fn bisect(trace: &TokenTrace, row: &RequestRow, longest: u64) -> u64 {
+    let (mut fails, mut holds) = (0, longest.max(1));
+    while holds - fails > 1 {
+        let middle = fails + (holds - fails) / 2;
+        let tally = Judge::token_by_token(trace, middle).tally(row, None);
+        *(if tally.at_most_a_tenth_missed() { &mut holds } else { &mut fails }) = middle;
+    }
+    holds
+}
+
+/// The longest gap that has the deadline of a later token, in nanoseconds.
+fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
+    if row.first_token == Time::NEVER || row.status == Status::Rejected {
+        return None;
+    }
+    let mut before = row.first_token;
+    let mut longest = None;
+    for run in trace.runs(row) {
+        for &time in trace.times(run) {
+            longest = longest.max(Some(time.since(before).as_nanos()));
+            before = time;
+        }
+    }
+    if row.status == Status::Unfinished {
+        longest = longest.max(Some(trace.end.max(before).since(before).as_nanos()));
+    }
+    longest
+}
+
+/// The `nth` smallest, from 0 on, of the smallest TBT deadlines of `rows`: quickselect, where
+/// which side of the pivot a request is on takes one judgement at the pivot.
+fn nth_min_tbt_deadline(trace: &TokenTrace, mut rows: Vec<&RequestRow>, mut nth: usize) -> u64 {
+    let exact = |row: &&RequestRow| {
+        bisect(trace, row, longest_gap(trace, row).expect("a row with a deadline"))
+    };
+    while rows.len() > FEW {
+        // The pivot is about as far up in a sample as the answer is among all.
+        let mut sample: Vec<u64> =
+            rows.iter().step_by(rows.len().div_ceil(FEW)).map(exact).collect();
+        sample.sort_unstable();
+        let pivot = sample[nth * sample.len() / rows.len()];
+        let (up_to_pivot, above) = split(trace, rows, pivot);
+        if nth >= up_to_pivot.len() {
+            nth -= up_to_pivot.len();
+            rows = above;
+            continue;
+        }
+        if pivot == 1 {
+            return pivot;
+        }
+        let (below, at_pivot) = split(trace, up_to_pivot, pivot - 1);
+        assert!(!at_pivot.is_empty(), "the pivot is one of them");
+        if nth >= below.len() {
+            return pivot;
+        }
+        rows = below;
+    }
+    let mut few: Vec<u64> = rows.iter().map(exact).collect();
+    few.sort_unstable();
+    few[nth]
+}
+
+/// Splits requests into those that keep this TBT deadline and those that need a longer one.
+fn split<'r>(
+    trace: &TokenTrace,
+    rows: Vec<&'r RequestRow>,
+    tbt: u64,
+) -> (Vec<&'r RequestRow>, Vec<&'r RequestRow>) {
+    let judge = Judge::new(trace, tbt, &demand(trace, rows.iter().copied()));
+    rows.into_iter().partition(|row| judge.tally(row, None).at_most_a_tenth_missed())
+}
+
+fn miss_rate_curve(trace: &TokenTrace, mut rows: Vec<&RequestRow>) -> Vec<(u32, f64)> {
+    let count = rows.len();
+    let (low, rest) = rank(count as u64, 990);
+    let point = |ms: u32| {
+        let tbt = Span::from_millis(u64::from(ms)).as_nanos();
+        let judge = Judge::new(trace, tbt, &demand(trace, rows.iter().copied()));
+        let mut rates = Vec::with_capacity(rows.len());
+        rows.retain(|row| {
+            let tally: Tally = judge.tally(row, None);
+            if tally.missed > 0 {
+                rates.push(tally.miss_rate());
+            }
+            tally.missed > 0
+        });
+        // The rates that are left out are 0, the smallest.
+        let zeros = count - rates.len();
+        let mut at = |rank: usize| match rank.checked_sub(zeros) {
+            Some(rank) => *rates.select_nth_unstable_by(rank, f64::total_cmp).1,
+            None => 0.0,
+        };
+        let below = at(low as usize);
+        let above = if rest == 0 { below } else { at(low as usize + 1) };
+        (ms, below.towards(above, rest))
+    };
+    (1..=CURVE_MS).map(point).collect()
+}

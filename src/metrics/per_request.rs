@@ -1,0 +1,96 @@
+//! The metrics of single requests: the rows of a request table, and what summaries are made of.
+
+use super::fluidity::{Judge, Tally, demand, last_token};
+use super::options::{Options, Window};
+use crate::time::{Span, Time};
+use crate::trace::{RequestRow, Status, TokenTrace};
+
+/// The metrics of one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RequestMetrics {
+    /// Its index in [`TokenTrace::requests`].
+    pub row: u32,
+    /// Arrival to first token; `None` while there is none.
+    pub ttft: Option<Span>,
+    /// Arrival to last token so far; `None` while there is none.
+    pub e2e: Option<Span>,
+    /// First to last token so far; `None` while there is none.
+    pub decode: Option<Span>,
+    /// Arrival to the first batch that held any of its tokens; `None` if never or unknown.
+    pub scheduling_delay: Option<Span>,
+    /// When its last token so far came.
+    pub last_token: Option<Time>,
+    /// Output tokens so far.
+    pub tokens: u32,
+    /// Deadlines met and missed. A rejected request is not judged: its tally is empty.
+    pub tally: Tally,
+    /// The fluidity-index; 0 for a rejected request, which got no service at all.
+    pub index: f64,
+    /// Whether the index reaches the threshold; a rejected request is never fluid.
+    pub fluid: bool,
+}
+
+impl RequestMetrics {
+    /// Mean gap between its tokens in seconds; `None` for fewer than two.
+    pub fn tpot_s(&self) -> Option<f64> {
+        let gaps = self.tokens.checked_sub(1).filter(|&gaps| gaps > 0)?;
+        Some(self.decode?.as_nanos() as f64 / (f64::from(gaps) * 1e9))
+    }
+
+    /// End-to-end latency over output tokens, in seconds; `None` without a token.
+    pub fn normalized_latency_s(&self) -> Option<f64> {
+        let tokens = Some(self.tokens).filter(|&tokens| tokens > 0)?;
+        Some(self.e2e?.as_nanos() as f64 / (f64::from(tokens) * 1e9))
+    }
+}
+
+/// The metrics of every request that `options` count, in the trace's order.
+///
+/// # Panics
+/// When the trace breaks its rules: a token before its request's arrival or before the token
+/// before it, or a run outside of its column.
+pub fn per_request(trace: &TokenTrace, options: &Options) -> Vec<RequestMetrics> {
+    let window = Window::new(trace, options.count);
+    let demand = demand(trace, trace.requests.iter().filter(|row| window.holds(row)));
+    let mut judges: Vec<(Span, Judge)> = Vec::new();
+    let rows = trace.requests.iter().zip(0u32..).filter(|(row, _)| window.holds(row));
+    rows.map(|(row, index)| {
+        let tbt = options.deadlines_of(row.class).tbt();
+        let known = judges.iter().position(|(of, _)| *of == tbt);
+        let judge = known.unwrap_or_else(|| {
+            judges.push((tbt, Judge::new(trace, tbt.as_nanos(), &demand)));
+            judges.len() - 1
+        });
+        one(trace, options, &judges[judge].1, row, index)
+    })
+    .collect()
+}
+
+fn one(
+    trace: &TokenTrace,
+    options: &Options,
+    judge: &Judge,
+    row: &RequestRow,
+    index: u32,
+) -> RequestMetrics {
+    let deadlines = options.deadlines_of(row.class);
+    let rejected = row.status == Status::Rejected;
+    let ttft_deadline =
+        options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
+    let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
+    let fluidity_index = if rejected { 0.0 } else { tally.index() };
+    let first_token = (row.first_token != Time::NEVER).then_some(row.first_token);
+    let last_token = last_token(trace, row);
+    RequestMetrics {
+        row: index,
+        ttft: first_token.map(|time| time.since(row.arrival)),
+        e2e: last_token.map(|time| time.since(row.arrival)),
+        decode: last_token.map(|time| time.since(row.first_token)),
+        scheduling_delay: (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival)),
+        last_token,
+        tokens: row.tokens,
+        tally,
+        index: fluidity_index,
+        fluid: !rejected && fluidity_index >= deadlines.fluid_index(),
+    }
+}

@@ -1,0 +1,253 @@
+//! What an evaluation yields: the metric part of a run in the result file.
+//!
+//! Names, units and nesting are those of the result's JSON. A figure that cannot be given is
+//! `None`: written as `null` when there was nothing to measure (no request completed) or when it
+//! was not asked for (the full figures), and left out of the file altogether when the source of
+//! the trace cannot know it (see [`Knowledge`](super::Knowledge)).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Every metric of a set of requests. Flatten it into a larger record with `#[serde(flatten)]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// How many requests, by how they ended.
+    pub requests: RequestCounts,
+    /// Makespan in seconds, from the first arrival to the last token. 0 when there is no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    /// Arrivals per second, wanted and drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival_rate_per_s: Option<ArrivalRate>,
+    /// Tokens served.
+    pub tokens: TokenCounts,
+    /// Work done per second of the makespan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
+    /// Time to first token of completed requests: queueing and prefill included.
+    pub ttft_s: Distribution,
+    /// Time between tokens, pooled over completed requests: one sample a token after the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tbt_s: Option<Distribution>,
+    /// Time per output token: the mean gap of one completed request of at least two tokens.
+    pub tpot_s: Distribution,
+    /// Arrival to last token of completed requests.
+    pub e2e_s: Distribution,
+    /// End-to-end latency over output tokens, of completed requests.
+    pub normalized_latency_s_per_token: Distribution,
+    /// Arrival to the first batch that held any of the request's tokens, of completed requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling_delay_s: Option<Distribution>,
+    /// How steadily tokens came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fluidity: Option<Fluidity>,
+    /// Requests that kept every bound; only there when bounds for single requests were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goodput: Option<Goodput>,
+}
+
+/// How many requests, by how they ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestCounts {
+    /// All that were sent.
+    pub offered: u64,
+    /// Answered to the end.
+    pub completed: u64,
+    /// Cut off by the end of observation.
+    pub unfinished: u64,
+    /// Turned away, or dropped by a policy.
+    pub rejected: u64,
+}
+
+/// Arrivals per second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ArrivalRate {
+    /// The rate that the workload asks for; null for a trace, a closed loop or all at once.
+    pub nominal: Option<f64>,
+    /// `(n - 1) / (last arrival - first arrival)`; null for fewer than two distinct instants.
+    pub realised: Option<f64>,
+}
+
+/// Tokens served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCounts {
+    /// Prompt tokens of the requests that got a first token.
+    pub prompt: u64,
+    /// Output tokens emitted, those of unfinished and dropped requests included.
+    pub output: u64,
+}
+
+/// Work done per second of the makespan; null when the makespan is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Throughput {
+    /// Output tokens per second.
+    pub output_tokens_per_s: Option<f64>,
+    /// Completed requests per second.
+    pub requests_per_s: Option<f64>,
+}
+
+/// A distribution of latencies in seconds. All but `count` are null when `count` is 0.
+///
+/// Quantiles interpolate linearly between order statistics (Hyndman-Fan type 7) and are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// Samples.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// Smallest.
+    pub min: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 95th percentile.
+    pub p95: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+    /// 99.9th percentile.
+    pub p999: Option<f64>,
+    /// Largest.
+    pub max: Option<f64>,
+}
+
+/// How steadily tokens came: the fluidity-index (Etalon, arXiv 2407.07000) and what follows from it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fluidity {
+    /// The fluidity-index over requests.
+    pub index: FluidityIndex,
+    /// Requests whose index reaches the threshold, over all that were offered.
+    pub fluid_request_share: Option<f64>,
+    /// Missed deadlines over all deadlines, of all requests together; null without deadlines.
+    pub service_miss_rate: Option<f64>,
+    /// Full figure: 1 / P99 over requests of the smallest TBT deadline that a request keeps.
+    pub fluid_tokens_per_s: Option<f64>,
+    /// 1 / mean TPOT.
+    pub tpot_tokens_per_s: Option<f64>,
+    /// 1 / P99 TBT.
+    pub tbt_tokens_per_s: Option<f64>,
+    /// Full figure: P99 over requests of the miss rate for TBT deadlines of 1 to 100 ms.
+    pub p99_miss_rate_by_tbt_ms: Option<Vec<(u32, f64)>>,
+}
+
+/// The fluidity-index over requests: the low quantiles are the worst-served users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FluidityIndex {
+    /// Arithmetic mean.
+    pub mean: Option<f64>,
+    /// 1st percentile.
+    pub p1: Option<f64>,
+    /// 5th percentile.
+    pub p5: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+}
+
+/// Requests that kept every bound given for a single request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Goodput {
+    /// How many.
+    pub requests: u64,
+    /// Over all that were offered.
+    pub share: Option<f64>,
+    /// Per second of the makespan.
+    pub requests_per_s: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, evaluate};
+    use crate::time::Span;
+    use crate::trace::TokenTrace;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+    struct Run {
+        scheduler: String,
+        #[serde(flatten)]
+        summary: Summary,
+    }
+
+    fn of_no_request(knows: Knowledge) -> Summary {
+        let ttft = FirstToken::Fixed(Span::ZERO);
+        let deadlines = Deadlines::new(ttft, Span::from_millis(25), 0.9).unwrap();
+        let bounds = Some(RequestBounds::default());
+        let options = Options { knows, bounds, full: true, ..Options::new(deadlines) };
+        evaluate(&TokenTrace::default(), &options)
+    }
+
+    fn keys(value: &serde_json::Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_result_file() {
+        let summary = of_no_request(Knowledge::default());
+        let run = Run { scheduler: "sarathi".to_owned(), summary };
+        let json = serde_json::to_value(&run).unwrap();
+        assert_eq!(
+            keys(&json),
+            [
+                "scheduler",
+                "requests",
+                "duration_s",
+                "arrival_rate_per_s",
+                "tokens",
+                "throughput",
+                "ttft_s",
+                "tbt_s",
+                "tpot_s",
+                "e2e_s",
+                "normalized_latency_s_per_token",
+                "scheduling_delay_s",
+                "fluidity",
+                "goodput"
+            ]
+        );
+        assert_eq!(keys(&json["requests"]), ["offered", "completed", "unfinished", "rejected"]);
+        assert_eq!(keys(&json["arrival_rate_per_s"]), ["nominal", "realised"]);
+        assert_eq!(keys(&json["tokens"]), ["prompt", "output"]);
+        assert_eq!(keys(&json["throughput"]), ["output_tokens_per_s", "requests_per_s"]);
+        assert_eq!(
+            keys(&json["tbt_s"]),
+            ["count", "mean", "min", "p50", "p90", "p95", "p99", "p999", "max"]
+        );
+        assert_eq!(json["tbt_s"]["count"], 0);
+        assert!(json["tbt_s"]["p99"].is_null());
+        assert_eq!(
+            keys(&json["fluidity"]),
+            [
+                "index",
+                "fluid_request_share",
+                "service_miss_rate",
+                "fluid_tokens_per_s",
+                "tpot_tokens_per_s",
+                "tbt_tokens_per_s",
+                "p99_miss_rate_by_tbt_ms"
+            ]
+        );
+        assert_eq!(keys(&json["fluidity"]["index"]), ["mean", "p1", "p5", "p50"]);
+        assert_eq!(serde_json::from_value::<Run>(json).unwrap(), run);
+        let schema = serde_json::to_value(schemars::schema_for!(Run)).unwrap();
+        assert!(schema["properties"]["fluidity"].is_object());
+    }
+
+    #[test]
+    fn what_the_source_cannot_know_is_left_out() {
+        let knows = Knowledge { token_times: false, arrivals: false, scheduling: false };
+        let json = serde_json::to_value(of_no_request(knows)).unwrap();
+        assert_eq!(
+            keys(&json),
+            [
+                "requests",
+                "tokens",
+                "ttft_s",
+                "tpot_s",
+                "e2e_s",
+                "normalized_latency_s_per_token",
+                "goodput"
+            ]
+        );
+        assert_eq!(serde_json::from_value::<Summary>(json).unwrap(), of_no_request(knows));
+    }
+}

@@ -1,0 +1,297 @@
+//! The comparison table: metrics as rows, schedulers side by side as columns.
+
+use owo_colors::Style;
+
+use crate::metrics::Distribution;
+use crate::report::result::RunResult;
+use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::units::{TimeUnit, count, percent, three_digits};
+
+/// Marks the best value of a row.
+const BEST: &str = "*";
+
+/// Widest that a scheduler's column grows for its label; longer labels break into lines.
+const LABEL_WIDTH: usize = 26;
+
+/// A row of figures.
+struct Row {
+    name: &'static str,
+    values: Vec<Option<f64>>,
+    show: Show,
+    better: Option<Better>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Better {
+    Higher,
+    Lower,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    /// Seconds; all of a row in the unit of its largest value.
+    Time,
+    /// A share of 1.
+    Percent,
+    /// A plain number with this unit.
+    Number(&'static str),
+    /// A count.
+    Count,
+    /// 1 is yes.
+    YesNo,
+}
+
+/// The table for these runs, in blocks of at most 100 columns. Styles are in the text; strip
+/// them where colour is not wanted.
+pub fn table(runs: &[RunResult]) -> String {
+    let rows = rows(runs);
+    let name_width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+    let columns: Vec<Vec<Cell>> =
+        (0..runs.len()).map(|run| rows.iter().map(|row| cell(row, run)).collect()).collect();
+    let width = |run: usize| {
+        let values = columns[run].iter().map(|cell| cell.text.chars().count());
+        let heads = head(&runs[run].label);
+        values.chain(heads.iter().map(|line| line.chars().count() + 1)).max().unwrap_or(0)
+    };
+    let mut blocks = Vec::new();
+    let mut from = 0;
+    while from < runs.len() {
+        let mut to = from;
+        let mut used = name_width;
+        while to < runs.len() && (to == from || used + 2 + width(to) <= WIDTH) {
+            used += 2 + width(to);
+            to += 1;
+        }
+        blocks.push(block(&rows, &columns, runs, from..to));
+        from = to;
+    }
+    blocks.join("\n")
+}
+
+fn block(
+    rows: &[Row],
+    columns: &[Vec<Cell>],
+    runs: &[RunResult],
+    range: std::ops::Range<usize>,
+) -> String {
+    let heads: Vec<Vec<String>> = runs[range.clone()].iter().map(|run| head(&run.label)).collect();
+    let lines = heads.iter().map(Vec::len).max().unwrap_or(0);
+    let mut cells = Vec::new();
+    for line in 0..lines {
+        let mut row = vec![Cell::from("")];
+        for head in &heads {
+            // Short labels stand on the lowest line, next to their figures.
+            let text = (line + head.len()).checked_sub(lines).map_or("", |l| head[l].as_str());
+            // The mark's place stays free under a label.
+            row.push(Cell { text: format!("{text} "), style: Style::new().bold() });
+        }
+        cells.push(row);
+    }
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = vec![Cell::from(row.name)];
+        line.extend(range.clone().map(|run| columns[run][index].clone()));
+        cells.push(line);
+    }
+    let mut align = vec![Align::Left];
+    align.resize(range.len() + 1, Align::Right);
+    lay_out(&cells, &align)
+}
+
+/// A label broken at its commas and brackets into lines that fit a column.
+fn head(label: &str) -> Vec<String> {
+    let spaced = label.replace('(', " (").replace(',', ", ");
+    wrap(&spaced, LABEL_WIDTH, "").lines().map(|line| line.replace(" (", "(")).collect()
+}
+
+fn cell(row: &Row, run: usize) -> Cell {
+    let shown: Vec<String> = row.values.iter().map(|value| text(row, *value)).collect();
+    let mark = is_best(row, &shown, run);
+    let style = if mark { Style::new().bold().green() } else { Style::new() };
+    let mark = if mark { BEST } else { " " };
+    Cell { text: format!("{}{mark}", shown[run]), style }
+}
+
+/// The best of a row, unless all read the same.
+fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
+    let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
+    let known = row.values.iter().flatten().copied();
+    let best = known.fold(own, |a, b| if better == Better::Higher { a.max(b) } else { a.min(b) });
+    let same_text = shown
+        .iter()
+        .zip(&row.values)
+        .any(|(text, value)| value.is_some_and(|value| value == best) && *text == shown[run]);
+    let tells_apart = shown.iter().any(|text| *text != shown[run]);
+    same_text && tells_apart
+}
+
+fn text(row: &Row, value: Option<f64>) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    match row.show {
+        Show::Time => {
+            let largest = row.values.iter().flatten().fold(0.0f64, |a, b| a.max(*b));
+            let unit = TimeUnit::for_value(largest);
+            format!("{} {}", unit.number(value), unit.name())
+        }
+        Show::Percent => percent(value),
+        Show::Number("") => three_digits(value),
+        Show::Number(unit) => format!("{} {unit}", three_digits(value)),
+        Show::Count => count(value as u64),
+        Show::YesNo => (if value > 0.5 { "yes" } else { "no" }).to_owned(),
+    }
+}
+
+struct Rows<'a> {
+    runs: &'a [RunResult],
+    rows: Vec<Row>,
+}
+
+impl Rows<'_> {
+    fn add(
+        &mut self,
+        name: &'static str,
+        show: Show,
+        better: Option<Better>,
+        value: impl Fn(&RunResult) -> Option<f64>,
+    ) {
+        let values = self.runs.iter().map(value).collect();
+        self.rows.push(Row { name, values, show, better });
+    }
+
+    /// A row that is left out where no run has anything to show.
+    fn add_if_any(
+        &mut self,
+        name: &'static str,
+        show: Show,
+        better: Option<Better>,
+        value: impl Fn(&RunResult) -> Option<f64>,
+    ) {
+        if self.runs.iter().any(|run| value(run).is_some_and(|v| v != 0.0)) {
+            self.add(name, show, better, value);
+        }
+    }
+
+    fn times(
+        &mut self,
+        names: [&'static str; 2],
+        of: impl Fn(&RunResult) -> Option<&Distribution>,
+    ) {
+        let lower = Some(Better::Lower);
+        self.add(names[0], Show::Time, lower, |run| of(run)?.p50);
+        self.add(names[1], Show::Time, lower, |run| of(run)?.p99);
+    }
+}
+
+fn rows(runs: &[RunResult]) -> Vec<Row> {
+    use Better::{Higher, Lower};
+    let mut all = Rows { runs, rows: Vec::new() };
+    all.add("SLO met", Show::YesNo, Some(Higher), |run| Some(f64::from(u8::from(run.slo.met))));
+    all.add("fluid requests", Show::Percent, Some(Higher), |run| {
+        run.summary.fluidity.as_ref()?.fluid_request_share
+    });
+    all.add("fluidity-index, worst 1 %", Show::Number(""), Some(Higher), |run| {
+        run.summary.fluidity.as_ref()?.index.p1
+    });
+    all.add("fluidity-index, median", Show::Number(""), Some(Higher), |run| {
+        run.summary.fluidity.as_ref()?.index.p50
+    });
+    all.add("deadlines missed", Show::Percent, Some(Lower), |run| {
+        run.summary.fluidity.as_ref()?.service_miss_rate
+    });
+    all.add_if_any("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
+        run.summary.fluidity.as_ref()?.fluid_tokens_per_s
+    });
+    all.times(["TTFT P50", "TTFT P99"], |run| Some(&run.summary.ttft_s));
+    all.times(["TBT P50", "TBT P99"], |run| run.summary.tbt_s.as_ref());
+    all.add("TBT max", Show::Time, Some(Lower), |run| run.summary.tbt_s.as_ref()?.max);
+    all.times(["TPOT P50", "TPOT P99"], |run| Some(&run.summary.tpot_s));
+    all.times(["end to end P50", "end to end P99"], |run| Some(&run.summary.e2e_s));
+    all.times(["scheduling delay P50", "scheduling delay P99"], |run| {
+        run.summary.scheduling_delay_s.as_ref()
+    });
+    all.add("output tokens/s", Show::Number(""), Some(Higher), |run| {
+        run.summary.throughput.as_ref()?.output_tokens_per_s
+    });
+    all.add_if_any("goodput, requests/s", Show::Number(""), Some(Higher), |run| {
+        run.summary.goodput.as_ref()?.requests_per_s
+    });
+    all.add("completed", Show::Count, None, |run| Some(run.summary.requests.completed as f64));
+    all.add_if_any("rejected", Show::Count, Some(Lower), |run| {
+        Some(run.summary.requests.rejected as f64)
+    });
+    all.add_if_any("unfinished", Show::Count, Some(Lower), |run| {
+        Some(run.summary.requests.unfinished as f64)
+    });
+    all.add("makespan", Show::Time, Some(Lower), |run| run.summary.duration_s);
+    let share = |part: fn(&RunResult) -> Option<u64>| {
+        move |run: &RunResult| {
+            let all = run.iterations?.count;
+            (all > 0).then_some(part(run)? as f64 / all as f64)
+        }
+    };
+    all.add("iterations", Show::Count, None, |run| Some(run.iterations?.count as f64));
+    all.add("  prefill only", Show::Percent, None, share(|r| Some(r.iterations?.prefill_only)));
+    all.add("  mixed", Show::Percent, None, share(|r| Some(r.iterations?.mixed)));
+    all.add("  decode only", Show::Percent, None, share(|r| Some(r.iterations?.decode_only)));
+    all.add("mean batch", Show::Number(""), None, |run| run.iterations?.mean_batch);
+    all.add("KV blocks, peak", Show::Percent, None, |run| {
+        let kv = run.kv?;
+        (kv.blocks > 0).then_some(kv.peak_used as f64 / kv.blocks as f64)
+    });
+    all.add_if_any("preemptions", Show::Count, Some(Lower), |run| Some(run.kv?.preemptions as f64));
+    all.add_if_any("prefix hits, tokens", Show::Count, Some(Higher), |run| {
+        Some(run.kv?.prefix_hit_tokens as f64)
+    });
+    all.add_if_any("fairness (Jain)", Show::Number(""), Some(Higher), |run| {
+        run.fairness?.jain_index
+    });
+    all.add_if_any("energy per token", Show::Number("J"), Some(Lower), |run| {
+        run.energy?.joules_per_output_token
+    });
+    all.add_if_any("$ per M output tokens", Show::Number(""), Some(Lower), |run| {
+        run.cost?.usd_per_million_output_tokens
+    });
+    all.rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn bare(runs: &[RunResult]) -> String {
+        anstream::adapter::strip_str(&table(runs)).to_string()
+    }
+
+    #[test]
+    fn never_wider_than_a_hundred_columns() {
+        let mut runs = Vec::new();
+        for index in 0..9 {
+            let mut run = fixture::run("sarathi");
+            run.label = format!("sarathi(chunk_size=512,max_num_seqs={index},watermark=0.01)");
+            runs.push(run);
+            let text = bare(&runs);
+            let widest = text.lines().map(|line| line.chars().count()).max().expect("lines");
+            assert!(widest <= WIDTH, "{widest} columns:\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_best_of_a_row_is_marked_and_equal_rows_are_not() {
+        let (a, mut b) = (fixture::run("a"), fixture::run("b"));
+        b.summary.ttft_s.p99 = Some(9.0);
+        let text = bare(&[a, b]);
+        let line = |name: &str| text.lines().find(|l| l.starts_with(name)).expect("a row");
+        assert_eq!(line("TTFT P99").matches('*').count(), 1, "{text}");
+        assert!(line("TTFT P99").ends_with("9.00 s"), "{text}");
+        assert_eq!(line("TTFT P50").matches('*').count(), 0, "{text}");
+    }
+
+    #[test]
+    fn unknown_figures_are_dashes_and_never_best() {
+        let (mut a, b) = (fixture::run("a"), fixture::run("b"));
+        a.summary.ttft_s.p99 = None;
+        let text = bare(&[a, b]);
+        let line = text.lines().find(|l| l.starts_with("TTFT P99")).expect("a row");
+        assert!(line.contains(" - "), "{line}");
+    }
+}

@@ -1,0 +1,188 @@
+//! What was simulated, in a few lines above the table.
+
+use serde_json::Value;
+
+use crate::report::result::ResultFile;
+use crate::report::units::count;
+
+/// The lines of the header: the scenario and its description; the system; the requests; the
+/// promise. Read from the resolved scenario, as published; what it does not say is left out.
+pub fn header(result: &ResultFile) -> Vec<String> {
+    let scenario = &result.scenario;
+    let mut lines = Vec::new();
+    let title = [text(scenario, "/name"), text(scenario, "/description")];
+    let title: Vec<String> = title.into_iter().flatten().collect();
+    if !title.is_empty() {
+        lines.push(title.join(": "));
+    }
+    lines.extend(labelled("system", &system(scenario)));
+    lines.extend(labelled("KV memory", &memory(result)));
+    lines.extend(labelled("workload", &workload(scenario)));
+    lines.extend(labelled("SLO", &promise(scenario)));
+    lines
+}
+
+fn labelled(label: &str, parts: &[String]) -> Option<String> {
+    (!parts.is_empty()).then(|| format!("{label}: {}", parts.join(", ")))
+}
+
+fn system(scenario: &Value) -> Vec<String> {
+    let mut parts = Vec::new();
+    let gpus = ["/parallelism/tensor", "/parallelism/pipeline"]
+        .iter()
+        .filter_map(|path| scenario.pointer(path)?.as_u64())
+        .product::<u64>();
+    let named = |path: &str| {
+        let value = scenario.pointer(path)?;
+        let name =
+            ["", "/base", "/name", "/config"].iter().find_map(|at| value.pointer(at)?.as_str());
+        Some(name.map_or_else(|| "own figures".to_owned(), str::to_owned))
+    };
+    match (named("/model"), named("/gpu")) {
+        (Some(model), Some(gpu)) if gpus > 1 => parts.push(format!("{model} on {gpus} x {gpu}")),
+        (Some(model), Some(gpu)) => parts.push(format!("{model} on {gpu}")),
+        (Some(one), None) | (None, Some(one)) => parts.push(one),
+        (None, None) => {}
+    }
+    if let Some(replicas) = scenario.pointer("/replicas").and_then(Value::as_u64)
+        && replicas > 1
+    {
+        parts.push(format!("{replicas} replicas"));
+    }
+    if let Some(profile) = scenario.pointer("/engine/profile") {
+        parts.push(format!("engine {}", plain(profile)));
+    }
+    parts.extend(text(scenario, "/engine/dtype"));
+    parts
+}
+
+/// How many blocks, and where the number came from.
+fn memory(result: &ResultFile) -> Vec<String> {
+    let scenario = &result.scenario;
+    let from_run = result.runs.iter().find_map(|run| run.kv).map(|kv| kv.blocks);
+    let given = scenario.pointer("/engine/kv_blocks").and_then(Value::as_u64);
+    let Some(blocks) = given.or(from_run) else { return Vec::new() };
+    let tokens = scenario.pointer("/engine/kv_block_tokens").and_then(Value::as_u64);
+    let mut parts = vec![match tokens {
+        Some(tokens) => format!(
+            "{} blocks of {tokens} tokens = {} tokens a replica",
+            count(blocks),
+            count(blocks.saturating_mul(tokens))
+        ),
+        None => format!("{} blocks a replica", count(blocks)),
+    }];
+    parts.extend(text(scenario, "/engine/kv_blocks_from").or_else(|| {
+        let share = scenario.pointer("/engine/gpu_memory_utilization")?;
+        Some(format!("from gpu_memory_utilization {}", plain(share)))
+    }));
+    if let Some(longest) = scenario.pointer("/engine/max_model_len").and_then(Value::as_u64) {
+        parts.push(format!("max_model_len {}", count(longest)));
+    }
+    parts
+}
+
+fn workload(scenario: &Value) -> Vec<String> {
+    let at = |path: &str| scenario.pointer(&format!("/workload{path}")).filter(|v| !v.is_null());
+    let mut parts = Vec::new();
+    if let Some(requests) = at("/requests").and_then(Value::as_u64) {
+        parts.push(format!("{} requests", count(requests)));
+    }
+    parts.extend(at("/duration").map(|duration| format!("arrivals for {}", plain(duration))));
+    parts.extend(at("/trace/file").map(|file| format!("trace {}", plain(file))));
+    parts.extend(at("/arrivals").map(plain));
+    parts.extend(at("/lengths/prompt").map(|prompt| format!("prompts {}", plain(prompt))));
+    parts.extend(at("/lengths/output").map(|output| format!("outputs {}", plain(output))));
+    if at("/lengths/prompt").is_none() {
+        parts.extend(at("/lengths").map(|lengths| format!("lengths {}", plain(lengths))));
+    }
+    parts.extend(scenario.pointer("/seed").map(|seed| format!("seed {}", plain(seed))));
+    parts
+}
+
+fn promise(scenario: &Value) -> Vec<String> {
+    let at = |path: &str| scenario.pointer(&format!("/slo{path}")).filter(|v| !v.is_null());
+    let mut parts = Vec::new();
+    let percent = |share: &Value| share.as_f64().map(|share| format!("{} %", share * 100.0));
+    if let (Some(share), Some(index)) =
+        (at("/fluidity/share").and_then(percent), at("/fluidity/index"))
+    {
+        parts.push(format!("{share} of requests fluid (fluidity-index >= {})", plain(index)));
+    }
+    parts.extend(at("/ttft").map(|ttft| match ttft.get("prefill_curve_plus") {
+        Some(slack) => format!("first token within the prompt's prefill time + {}", plain(slack)),
+        None => format!("first token within {}", plain(ttft)),
+    }));
+    parts.extend(at("/tbt").map(|tbt| format!("then one every {}", plain(tbt))));
+    if let Some(bounds) = scenario.pointer("/slo/bounds").or(scenario.pointer("/bounds"))
+        && bounds.as_object().is_some_and(|bounds| !bounds.is_empty())
+    {
+        parts.push(format!("bounds {}", plain(bounds)));
+    }
+    parts
+}
+
+fn text(value: &Value, path: &str) -> Option<String> {
+    value.pointer(path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// A value in few words: `poisson(rate=2.0)`, `lognormal(mean=1024, sigma=0.6)`, `25ms`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(members) => {
+            let inner = |members: &serde_json::Map<String, Value>| {
+                let known = members.iter().filter(|(_, value)| !value.is_null());
+                known.map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(", ")
+            };
+            match members.iter().next() {
+                // A choice with its parameters.
+                Some((name, Value::Object(parameters))) if members.len() == 1 => {
+                    format!("{name}({})", inner(parameters)).replace("()", "")
+                }
+                Some((name, value)) if members.len() == 1 => format!("{name} {}", plain(value)),
+                _ => inner(members),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use serde_json::json;
+
+    #[test]
+    fn says_what_was_simulated() {
+        let lines = header(&fixture::result(vec![fixture::run("sarathi")])).join("\n");
+        assert_eq!(
+            lines,
+            "chat\n\
+             system: llama-3.1-8b on h100-sxm, engine vllm-0.19, bf16\n\
+             KV memory: 27,000 blocks of 16 tokens = 432,000 tokens a replica\n\
+             workload: 1,000 requests, poisson(rate=2.0), prompts lognormal(mean=1024, sigma=0.6), \
+             outputs lognormal(mean=256, sigma=0.6), seed 42\n\
+             SLO: 99 % of requests fluid (fluidity-index >= 0.9), first token within the prompt's \
+             prefill time + 300ms, then one every 25ms"
+        );
+    }
+
+    #[test]
+    fn any_scenario_is_survived() {
+        for scenario in [json!(null), json!([]), json!("x"), json!({"model": 3, "slo": []})] {
+            let mut result = fixture::result(Vec::new());
+            result.scenario = scenario;
+            let _lines = header(&result);
+        }
+        let mut result = fixture::result(Vec::new());
+        result.scenario = json!({"gpu": {"base": "l40s"}, "model": "m",
+            "parallelism": {"tensor": 2, "pipeline": 2}});
+        assert_eq!(header(&result), ["system: m on 4 x l40s"]);
+    }
+}

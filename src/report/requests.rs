@@ -1,0 +1,139 @@
+//! The request file: a row for each request of each scheduler.
+//!
+//! Columns: `scheduler`, `id` (index in order of arrival), `class`, `replica`, `arrival_s`,
+//! `scheduled_s`, `first_token_s`, `last_token_s` (instants, nine decimals), `prompt_tokens`,
+//! `output_tokens` (emitted), `ttft_s`, `tpot_s` (empty below two tokens), `e2e_s`,
+//! `fluidity_index`, `met`, `missed` (deadlines), `preemptions`, `hit_tokens` (prompt tokens from
+//! the prefix cache), `status`. What a request never reached is empty; `e2e_s` is for completed
+//! requests. Every request is there, those outside of the scenario's `measure` too.
+
+use std::io::{self, Write};
+
+use crate::metrics::RequestMetrics;
+use crate::time::Time;
+use crate::trace::row_file::{Cell, RowFormat, RowWriter};
+use crate::trace::token_file::status_name;
+use crate::trace::{Status, TokenTrace};
+
+/// Names of the columns, in order.
+pub const COLUMNS: &[&str] = &[
+    "scheduler",
+    "id",
+    "class",
+    "replica",
+    "arrival_s",
+    "scheduled_s",
+    "first_token_s",
+    "last_token_s",
+    "prompt_tokens",
+    "output_tokens",
+    "ttft_s",
+    "tpot_s",
+    "e2e_s",
+    "fluidity_index",
+    "met",
+    "missed",
+    "preemptions",
+    "hit_tokens",
+    "status",
+];
+
+/// Writes the request rows of one run after another.
+pub struct RequestFile<W: Write> {
+    rows: RowWriter<W>,
+}
+
+impl<W: Write> RequestFile<W> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// When `writer` fails.
+    pub fn new(writer: W, format: RowFormat) -> io::Result<RequestFile<W>> {
+        Ok(RequestFile { rows: RowWriter::new(writer, format, COLUMNS)? })
+    }
+
+    /// Writes a row for each of `metrics`, which were taken from `trace`; `classes` are the class
+    /// names by index.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn run(
+        &mut self,
+        scheduler: &str,
+        trace: &TokenTrace,
+        metrics: &[RequestMetrics],
+        classes: &[String],
+    ) -> io::Result<()> {
+        for one in metrics {
+            let row = &trace.requests[one.row as usize];
+            let reached = |time: Time| (time != Time::NEVER).then_some(time);
+            let completed = row.status == Status::Completed;
+            let judged = (row.status != Status::Rejected).then_some(one.tally);
+            self.rows.row(&[
+                Cell::Text(scheduler),
+                Cell::Count(u64::from(one.row)),
+                Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
+                Cell::Count(u64::from(row.replica)),
+                Cell::seconds(Some(row.arrival)),
+                Cell::seconds(reached(row.scheduled)),
+                Cell::seconds(reached(row.first_token)),
+                Cell::seconds(one.last_token),
+                Cell::Count(u64::from(row.prompt_tokens)),
+                Cell::Count(u64::from(row.tokens)),
+                Cell::seconds(one.ttft),
+                Cell::number(one.tpot_s()),
+                Cell::seconds(one.e2e.filter(|_| completed)),
+                Cell::Number(one.index),
+                judged.map_or(Cell::Empty, |tally| Cell::Count(tally.met)),
+                judged.map_or(Cell::Empty, |tally| Cell::Count(tally.missed)),
+                Cell::Count(u64::from(row.preemptions)),
+                Cell::Count(u64::from(row.hit_tokens)),
+                Cell::Text(status_name(row.status)),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Flushes and hands the writer back.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn finish(self) -> io::Result<W> {
+        self.rows.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Deadlines, FirstToken, Options, per_request};
+    use crate::report::fixture;
+    use crate::time::Span;
+
+    #[test]
+    fn a_row_a_request() {
+        let mut trace = fixture::outcome().trace;
+        trace.requests.push(crate::trace::RequestRow {
+            scheduled: Time::NEVER,
+            first_token: Time::NEVER,
+            run: crate::trace::Run::EMPTY,
+            tokens: 0,
+            status: Status::Rejected,
+            ..trace.requests[1]
+        });
+        let first = FirstToken::Fixed(Span::from_millis(500));
+        let deadlines = Deadlines::new(first, Span::from_millis(25), 0.9).expect("deadlines");
+        let metrics = per_request(&trace, &Options::new(deadlines));
+        let mut file = RequestFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
+        file.run("v0", &trace, &metrics, &["chat".to_owned()]).expect("in memory");
+        let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            lines[1],
+            "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed"
+        );
+        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected");
+    }
+}

@@ -1,0 +1,219 @@
+//! The published result: what `--format json` prints and other programs rely on.
+//!
+//! Field names carry their units. A member that could not be measured is null.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::metrics::Summary;
+
+/// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The result of a scenario, one run for each of its schedulers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultFile {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// What made the result.
+    pub tool: Tool,
+    /// The scenario as resolved: defaults filled in, with the seed.
+    pub scenario: Value,
+    /// One for each scheduler, in the scenario's order; all faced the same requests.
+    pub runs: Vec<RunResult>,
+    /// What a reader should know of the scenario and its workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// The program that made a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+impl Tool {
+    /// This program.
+    pub fn this() -> Tool {
+        Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// What one scheduler did with the requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunResult {
+    /// Registered name of the scheduler, such as `sarathi`.
+    pub scheduler: String,
+    /// Name and given parameters, such as `sarathi(chunk_size=512)`; unique within the result.
+    pub label: String,
+    /// Counts, latencies, throughput and fluidity.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Whether the promise was kept.
+    pub slo: SloResult,
+    /// Why tokens were late; null unless it was asked for.
+    pub stalls: Option<Value>,
+    /// Batches that ran; null for a measured system.
+    pub iterations: Option<IterationResult>,
+    /// KV memory; null for a measured system.
+    pub kv: Option<KvResult>,
+    /// The same figures for each class of requests; null when there is one class.
+    pub classes: Option<BTreeMap<String, ClassResult>>,
+    /// How evenly the classes were served; null when there is one class.
+    pub fairness: Option<Fairness>,
+    /// Energy of the GPUs; null where their power is not known.
+    pub energy: Option<Energy>,
+    /// Price of the GPUs' time; null where no price is known.
+    pub cost: Option<Cost>,
+    /// What a reader should know of this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// What the requests of one class got.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClassResult {
+    /// Counts, latencies, throughput and fluidity of its requests.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// Whether the promise to the class was kept: its own, or the scenario's.
+    pub slo: SloResult,
+}
+
+/// The promise, term by term.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloResult {
+    /// Whether every term is met.
+    pub met: bool,
+    /// Fluidity first, then the bounds in the scenario's order, then those of classes with a
+    /// promise of their own.
+    pub terms: Vec<SloTerm>,
+}
+
+/// One term of the promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SloTerm {
+    /// The class that the term is about; null for all requests.
+    pub class: Option<String>,
+    /// The member of the run that is bounded: `fluid_request_share`, `ttft_s`, `tbt_s`, `tpot_s`
+    /// or `e2e_s`.
+    pub metric: String,
+    /// Which statistic of it, such as `p99`; null for a share.
+    pub stat: Option<String>,
+    /// Whether the value must reach the bound or stay below it.
+    pub sense: Sense,
+    /// The bound, in the metric's unit.
+    pub bound: f64,
+    /// The value; null when there is no sample.
+    pub value: Option<f64>,
+    /// Whether the term is met. Without a sample it is met only when requests completed (a bound
+    /// on gaps, and answers of one token).
+    pub met: bool,
+}
+
+/// Which side of a bound is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sense {
+    /// Met when value >= bound.
+    AtLeast,
+    /// Met when value <= bound.
+    AtMost,
+}
+
+/// Batches that ran, over all replicas.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IterationResult {
+    /// All of them.
+    pub count: u64,
+    /// With prefill chunks and no decodes.
+    pub prefill_only: u64,
+    /// With both.
+    pub mixed: u64,
+    /// With decodes alone.
+    pub decode_only: u64,
+    /// Sequences in a batch on average; null without batches.
+    pub mean_batch: Option<f64>,
+}
+
+/// KV memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KvResult {
+    /// Usable blocks of one replica.
+    pub blocks: u64,
+    /// The most blocks in use at once on any replica.
+    pub peak_used: u64,
+    /// Preemptions over all replicas.
+    pub preemptions: u64,
+    /// Prompt tokens served from the prefix cache, over all replicas.
+    pub prefix_hit_tokens: u64,
+}
+
+/// How evenly classes were served.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Fairness {
+    /// Jain's index over the classes' fluid request shares, `(sum x)^2 / (n * sum x^2)`: 1 when all
+    /// are served alike, 1/n when one gets everything; null when no class has a fluid request.
+    pub jain_index: Option<f64>,
+}
+
+/// Energy of all GPUs from the first arrival to the last token, whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Energy {
+    /// GPU time of iterations over elapsed time: 0 to 1.
+    pub gpu_utilization: f64,
+    /// Mean power of all GPUs together.
+    pub mean_power_w: f64,
+    /// Energy of all GPUs together.
+    pub joules: f64,
+    /// Per output token; null without tokens.
+    pub joules_per_output_token: Option<f64>,
+}
+
+/// Price of all GPUs from the first arrival to the last token, whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// Price of one GPU for an hour, as the scenario or the catalog gives it.
+    pub usd_per_gpu_hour: f64,
+    /// GPU time paid for.
+    pub gpu_hours: f64,
+    /// Price of the run.
+    pub usd: f64,
+    /// Price of a million output tokens; null without tokens.
+    pub usd_per_million_output_tokens: Option<f64>,
+}
+
+impl ResultFile {
+    /// A result of this program.
+    pub fn new(scenario: Value, runs: Vec<RunResult>, warnings: Vec<String>) -> ResultFile {
+        ResultFile { schema_version: SCHEMA_VERSION, tool: Tool::this(), scenario, runs, warnings }
+    }
+
+    /// Whether every scheduler keeps the promise.
+    pub fn slo_met(&self) -> bool {
+        self.runs.iter().all(|run| run.slo.met)
+    }
+
+    /// The result as indented JSON with a line end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a result is plain data");
+        text.push('\n');
+        text
+    }
+}
+
+/// JSON Schema (2020-12) of [`ResultFile`].
+pub fn json_schema() -> Schema {
+    let mut schema = schema_for!(ResultFile);
+    schema.insert("title".into(), "metron-sim result".into());
+    schema
+}

@@ -1,0 +1,140 @@
+//! Which scheduler, and why: the comparison in a few plain sentences.
+//!
+//! A pure function of the published figures. A sentence is said only when the figures bear it out,
+//! and carries them.
+
+mod conditions;
+mod smoothness;
+
+use crate::report::result::{RunResult, Sense, SloTerm};
+use crate::report::units::{duration, percent};
+
+/// Below this relative difference two figures count as equal.
+const ALIKE: f64 = 0.05;
+
+/// The sentences for these runs of one scenario; none for no runs.
+pub fn verdict(runs: &[RunResult]) -> Vec<String> {
+    let names = Names::of(runs);
+    let mut sentences = Vec::new();
+    if runs.is_empty() {
+        return sentences;
+    }
+    if runs.iter().all(|run| run.summary.requests.completed == 0) {
+        sentences.push(nothing_completed(runs));
+    } else if let [run] = runs {
+        sentences.push(alone(run, &names));
+        sentences.extend(smoothness::tail_of_one(run));
+    } else {
+        sentences.push(promise(runs, &names));
+        sentences.extend(smoothness::compare(runs, &names));
+    }
+    sentences.extend(conditions::conditions(runs, &names));
+    sentences
+}
+
+/// How runs are called: by scheduler where that is enough, by label otherwise.
+struct Names<'a>(&'a [RunResult]);
+
+impl<'a> Names<'a> {
+    fn of(runs: &'a [RunResult]) -> Names<'a> {
+        Names(runs)
+    }
+
+    fn name(&self, run: &'a RunResult) -> &'a str {
+        let same = self.0.iter().filter(|other| other.scheduler == run.scheduler).count();
+        if same > 1 { &run.label } else { &run.scheduler }
+    }
+
+    /// `a`, `a and b`, `a, b and c`.
+    fn list(&self, runs: &[&'a RunResult]) -> String {
+        join(&runs.iter().map(|run| self.name(run).to_owned()).collect::<Vec<_>>())
+    }
+}
+
+fn join(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+fn nothing_completed(runs: &[RunResult]) -> String {
+    let counts = runs[0].summary.requests;
+    if counts.offered == 0 {
+        return "No request was offered, so there is nothing to compare.".to_owned();
+    }
+    let who = if runs.len() == 1 { "" } else { " under any scheduler" };
+    format!(
+        "No request completed{who}: of {} offered, {} were rejected and {} were unfinished when \
+         observation ended.",
+        counts.offered, counts.rejected, counts.unfinished
+    )
+}
+
+fn alone(run: &RunResult, names: &Names<'_>) -> String {
+    let name = names.name(run);
+    let terms: Vec<String> = run.slo.terms.iter().map(term).collect();
+    let broken: Vec<String> = run.slo.terms.iter().filter(|t| !t.met).map(term).collect();
+    if run.slo.met {
+        format!("{name} keeps the SLO: {}.", join(&terms))
+    } else {
+        format!("{name} misses the SLO: {}.", join(&broken))
+    }
+}
+
+/// A term with its value, in words.
+fn term(term: &SloTerm) -> String {
+    let show = |value: f64| match term.sense {
+        Sense::AtLeast => percent(value),
+        Sense::AtMost => duration(value),
+    };
+    let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    let value = term.value.map_or_else(|| "unknown (no sample)".to_owned(), show);
+    let bound = show(term.bound);
+    match term.sense {
+        Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
+        Sense::AtMost => {
+            let metric = term.metric.trim_end_matches("_s").to_uppercase();
+            let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
+            let stat = if stat == "P999" { "P99.9" } else { &stat };
+            format!("{of_class}{stat} {metric} is {value} ({bound} allowed)")
+        }
+    }
+}
+
+/// Who keeps the SLO; where nobody does, who comes closest and what it lacks.
+fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
+    let (keep, miss): (Vec<&RunResult>, Vec<&RunResult>) = runs.iter().partition(|r| r.slo.met);
+    if miss.is_empty() {
+        let all = if runs.len() == 2 { "Both" } else { "All" };
+        return format!("{all} schedulers keep the SLO.");
+    }
+    if !keep.is_empty() {
+        let verb = if keep.len() == 1 { "keeps" } else { "keep" };
+        let lack: Vec<String> = miss
+            .iter()
+            .map(|run| format!("{} does not: {}", names.name(run), lacks(run)))
+            .collect();
+        return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
+    }
+    let none = if runs.len() == 2 { "Neither scheduler keeps" } else { "No scheduler keeps" };
+    let best = smoothness::best(runs);
+    let closest = match best {
+        Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
+        None => format!("; {} has: {}", names.name(&runs[0]), lacks(&runs[0])),
+    };
+    format!("{none} the SLO{closest}.")
+}
+
+fn lacks(run: &RunResult) -> String {
+    join(&run.slo.terms.iter().filter(|t| !t.met).map(term).collect::<Vec<_>>())
+}
+
+/// Whether two figures differ by less than [`ALIKE`].
+fn alike(a: f64, b: f64) -> bool {
+    (a - b).abs() <= ALIKE * a.abs().max(b.abs())
+}
+
+#[cfg(test)]
+mod tests;

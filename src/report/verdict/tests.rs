@@ -1,0 +1,180 @@
+use super::*;
+use crate::report::fixture::{around, judged, run, stalling_run};
+
+fn said(runs: &[RunResult]) -> String {
+    verdict(runs).join(" ")
+}
+
+#[test]
+fn names_the_smoother_one_with_its_reason_and_its_price() {
+    let said = said(&[stalling_run("vllm-v0"), run("sarathi")]);
+    for part in [
+        "sarathi keeps the SLO; vllm-v0 does not: 61.4 % of requests are fluid (99.0 % asked).",
+        "sarathi gives smoother text: 99.2 % of its requests are fluid, against 61.4 % for vllm-v0.",
+        "vllm-v0's P99 TBT is 412 ms, against 23.5 ms: 31.0 % of its iterations are prefills alone",
+        "sarathi pays with a P99 TTFT of 450 ms against 310 ms (vllm-v0).",
+    ] {
+        assert!(said.contains(part), "lacks {part:?}:\n{said}");
+    }
+}
+
+#[test]
+fn the_order_of_schedulers_does_not_change_the_answer() {
+    let forward = verdict(&[stalling_run("vllm-v0"), run("sarathi")]);
+    let backward = verdict(&[run("sarathi"), stalling_run("vllm-v0")]);
+    assert_eq!(forward, backward);
+}
+
+#[test]
+fn a_cause_is_named_only_when_the_iterations_show_it() {
+    let mut stalling = stalling_run("orca");
+    stalling.iterations.as_mut().expect("there").prefill_only = 0;
+    stalling.iterations.as_mut().expect("there").mixed = 12_300;
+    let said = said(&[stalling, run("sarathi")]);
+    assert!(!said.contains("prefills alone"), "{said}");
+    assert!(said.contains("30.0 % of its iterations carry prefills beside decodes"), "{said}");
+}
+
+#[test]
+fn a_tie_is_called_a_tie() {
+    let said = said(&[run("sarathi"), run("vllm-v1")]);
+    assert!(said.contains("Both schedulers keep the SLO."), "{said}");
+    assert!(said.contains("sarathi and vllm-v1 give equally smooth text: 99.2 %"), "{said}");
+    assert!(said.contains("does not tell them apart"), "{said}");
+    assert!(!said.contains("pays"), "{said}");
+}
+
+#[test]
+fn a_tie_in_fluidity_is_broken_by_latency() {
+    let mut quick = run("vllm-v1");
+    quick.summary.ttft_s = around(0.05, 0.2);
+    let said = said(&[run("sarathi"), quick]);
+    assert!(said.contains("vllm-v1 has the lower P99 TTFT (200 ms, next 450 ms)"), "{said}");
+}
+
+#[test]
+fn nobody_keeps_the_slo() {
+    let mut better = stalling_run("sarathi");
+    better.summary.fluidity.as_mut().expect("there").fluid_request_share = Some(0.93);
+    better.slo = judged(&better.summary);
+    let said = said(&[stalling_run("vllm-v0"), better]);
+    assert!(
+        said.contains(
+            "Neither scheduler keeps the SLO; sarathi comes closest: 93.0 % of requests are fluid"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_broken_bound_is_named() {
+    let mut run = run("sarathi");
+    run.slo.terms.push(SloTerm {
+        class: None,
+        metric: "ttft_s".to_owned(),
+        stat: Some("p99".to_owned()),
+        sense: Sense::AtMost,
+        bound: 0.4,
+        value: Some(0.45),
+        met: false,
+    });
+    run.slo.met = false;
+    let said = said(&[run]);
+    assert!(
+        said.contains("sarathi misses the SLO: P99 TTFT is 450 ms (400 ms allowed)."),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_single_scheduler_gets_its_own_sentences() {
+    let even = said(&[run("sarathi")]);
+    assert!(even.contains("sarathi keeps the SLO: 99.2 % of requests are fluid"), "{even}");
+    assert!(even.contains("Tokens come evenly: P99 TBT is 23.5 ms, the median 11.2 ms."), "{even}");
+    let said = said(&[stalling_run("vllm-v0")]);
+    assert!(said.contains("vllm-v0 misses the SLO"), "{said}");
+    assert!(said.contains("39.2 times the median: 31.0 % of its iterations"), "{said}");
+    assert!(!said.contains("against"), "nobody to compare with: {said}");
+}
+
+#[test]
+fn nothing_completed_is_said_and_nothing_else_claimed() {
+    let mut empty = run("vllm-v0");
+    empty.summary.requests.completed = 0;
+    empty.summary.requests.rejected = 1000;
+    let said = said(&[empty.clone(), empty]);
+    assert_eq!(
+        said,
+        "No request completed under any scheduler: of 1000 offered, 1000 were rejected and 0 were \
+         unfinished when observation ended."
+    );
+    assert!(verdict(&[]).is_empty());
+}
+
+#[test]
+fn rejections_above_one_percent_are_mentioned() {
+    let mut rejecting = run("vllm-v0");
+    rejecting.summary.requests.rejected = 10;
+    assert!(!said(&[rejecting.clone()]).contains("rejected"), "exactly 1 % is not more than 1 %");
+    rejecting.summary.requests.rejected = 11;
+    let said = said(&[rejecting]);
+    assert!(said.contains("vllm-v0 rejected 11 of 1,000 requests (1.1 %)"), "{said}");
+}
+
+#[test]
+fn a_queue_that_grew_is_mentioned_but_a_long_last_answer_is_not() {
+    let mut slow = run("sarathi");
+    slow.summary.duration_s = Some(999.0 / 1.98 + 120.0);
+    assert!(!said(&[slow.clone()]).contains("faster than they were served"), "nobody waited");
+    slow.summary.scheduling_delay_s = Some(around(50.0, 110.0));
+    let said = said(&[slow]);
+    assert!(said.contains("sarathi went on for 120 s after the last of 505 s"), "{said}");
+    assert!(said.contains("P99 scheduling delay is 110 s"), "{said}");
+}
+
+#[test]
+fn preemptions_are_mentioned_with_the_memory() {
+    let mut tight = run("sarathi");
+    let kv = tight.kv.as_mut().expect("there");
+    (kv.preemptions, kv.peak_used, kv.blocks) = (17, 512, 512);
+    let said = said(&[tight]);
+    assert!(said.contains("sarathi ran out of KV memory: 17 preemptions at a peak of 512 of 512"));
+}
+
+#[test]
+fn equal_schedulers_with_other_parameters_go_by_label() {
+    let (mut a, mut b) = (run("sarathi"), stalling_run("sarathi"));
+    a.label = "sarathi(chunk_size=256)".to_owned();
+    b.label = "sarathi(chunk_size=8192)".to_owned();
+    let said = said(&[a, b]);
+    assert!(said.contains("sarathi(chunk_size=256) keeps the SLO"), "{said}");
+}
+
+#[test]
+fn three_schedulers_read_as_a_list() {
+    let mut orca = stalling_run("orca");
+    orca.summary.fluidity.as_mut().expect("there").fluid_request_share = Some(0.8);
+    orca.slo = judged(&orca.summary);
+    let said = said(&[stalling_run("vllm-v0"), orca, run("sarathi")]);
+    assert!(
+        said.contains(
+            "sarathi gives the smoothest text: 99.2 % of its requests are fluid, against 61.4 % \
+             (vllm-v0) and 80.0 % (orca)."
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn missing_figures_claim_nothing() {
+    let (mut a, mut b) = (run("measured-a"), run("measured-b"));
+    for run in [&mut a, &mut b] {
+        run.summary.fluidity = None;
+        run.summary.tbt_s = None;
+        run.iterations = None;
+        run.kv = None;
+        run.slo = judged(&run.summary);
+    }
+    let said = said(&[a, b]);
+    assert!(!said.contains("smoother"), "{said}");
+}

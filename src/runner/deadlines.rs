@@ -1,0 +1,132 @@
+//! The promise that every scheduler of a scenario is judged by.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::cost::{BatchShape, Chunk, CostModel};
+use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
+use crate::request::{BlockIds, Request};
+use crate::runner::{PlayOptions, Requests, RunError, Simulate};
+use crate::scenario::{Experiment, SchedulerRun, Slo, TtftDeadline};
+use crate::sim::Outcome;
+use crate::time::{Span, Time};
+use crate::workload::Workload;
+
+/// What requests are promised: all alike, or by class.
+pub struct Promises {
+    /// The promise to classes that have none of their own.
+    pub common: Deadlines,
+    /// By class index; empty where no class has a promise of its own.
+    pub per_class: Vec<Deadlines>,
+}
+
+impl Promises {
+    /// The deadlines of an experiment, for prompts as long as those of `outcomes`.
+    ///
+    /// # Errors
+    /// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
+    pub fn of(
+        experiment: &Experiment,
+        classes: &[String],
+        outcomes: &[Outcome],
+        simulate: &dyn Simulate,
+    ) -> Result<Promises, RunError> {
+        let deadlines = |slo| deadlines(experiment, slo, outcomes, simulate);
+        let common = deadlines(&experiment.slo)?;
+        let own = |class: &String| {
+            experiment.class_slos.iter().find(|(name, _)| name == class).map(|(_, slo)| slo)
+        };
+        let per_class = if experiment.class_slos.is_empty() {
+            Vec::new()
+        } else {
+            let each = |class| own(class).map_or_else(|| Ok(common.clone()), deadlines);
+            classes.iter().map(each).collect::<Result<_, _>>()?
+        };
+        Ok(Promises { common, per_class })
+    }
+}
+
+fn deadlines(
+    experiment: &Experiment,
+    slo: &Slo,
+    outcomes: &[Outcome],
+    simulate: &dyn Simulate,
+) -> Result<Deadlines, RunError> {
+    let ttft = match &slo.ttft {
+        TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
+        TtftDeadline::PrefillCurvePlus { slack, of } => {
+            let curve = match of {
+                None => common_curve(experiment.cost.as_ref(), longest_prompt(outcomes)),
+                Some(name) => own_curve(experiment, find(experiment, name)?, outcomes, simulate)?,
+            };
+            FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
+        }
+    };
+    Deadlines::new(ttft, slo.tbt, slo.fluid_index).map_err(|e| RunError::Deadlines(e.to_string()))
+}
+
+/// The time of one unchunked, uncached prefill on an idle replica, host overhead included, for
+/// every prompt length up to `longest`: one curve a scenario, so that schedulers are judged by the
+/// same promise.
+pub fn common_curve(cost: &dyn CostModel, longest: u32) -> PrefillCurve {
+    let time = |tokens: u32| {
+        let chunks = [Chunk { context: 0, tokens }];
+        let shape = BatchShape { chunks: &chunks, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+        let time = cost.time(&shape);
+        time.gpu + time.host
+    };
+    PrefillCurve::new((1..=longest.max(1)).map(|tokens| (tokens, time(tokens))))
+        .expect("each length is there once")
+}
+
+/// The TTFT of `scheduler` for a lone request, for each prompt length that occurs.
+fn own_curve(
+    experiment: &Experiment,
+    scheduler: &SchedulerRun,
+    outcomes: &[Outcome],
+    simulate: &dyn Simulate,
+) -> Result<PrefillCurve, RunError> {
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.trace.requests);
+    let lengths: BTreeSet<u32> = rows.map(|row| row.prompt_tokens).collect();
+    let mut points = Vec::with_capacity(lengths.len());
+    for prompt_tokens in lengths {
+        let alone = Requests::Open(Workload {
+            requests: vec![Request {
+                arrival: Time::ZERO,
+                prompt_tokens,
+                output_tokens: 1,
+                max_tokens: 1,
+                priority: 0,
+                class: 0,
+                blocks: BlockIds::default(),
+            }],
+            block_tokens: experiment.engine.kv_block_tokens,
+            classes: vec![String::new()],
+            ..Workload::default()
+        });
+        let outcome = simulate
+            .simulate(experiment, scheduler, &alone, PlayOptions::default())
+            .map_err(|source| RunError::Simulation { label: scheduler.label.clone(), source })?;
+        // A prompt that the engine rejects has no first token, and needs no deadline.
+        let first = outcome.trace.requests.first().map(|row| row.first_token);
+        if let Some(first) = first.filter(|&first| first != Time::NEVER) {
+            points.push((prompt_tokens, first.since(Time::ZERO)));
+        }
+    }
+    if points.is_empty() {
+        points.push((1, Span::ZERO));
+    }
+    Ok(PrefillCurve::new(points).expect("each length is there once"))
+}
+
+fn find<'a>(experiment: &'a Experiment, name: &str) -> Result<&'a SchedulerRun, RunError> {
+    let by_label = experiment.schedulers.iter().find(|run| run.label == name);
+    by_label
+        .or_else(|| experiment.schedulers.iter().find(|run| run.name == name))
+        .ok_or_else(|| RunError::Deadlines(format!("no scheduler `{name}` to take a curve of")))
+}
+
+fn longest_prompt(outcomes: &[Outcome]) -> u32 {
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.trace.requests);
+    rows.map(|row| row.prompt_tokens).max().unwrap_or(1)
+}

@@ -1,0 +1,149 @@
+//! From an [`Experiment`] to a result for each of its schedulers.
+//!
+//! Schedulers run in parallel; their results come in the scenario's order and do not depend on the
+//! number of threads.
+
+mod deadlines;
+mod requests;
+mod simulate;
+mod summarise;
+
+use rayon::prelude::*;
+
+use deadlines::Promises;
+pub use deadlines::common_curve;
+pub use requests::Requests;
+pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
+
+use crate::metrics::Options;
+use crate::progress::Progress;
+use crate::report::RunResult;
+use crate::scenario::Experiment;
+use crate::sim::Outcome;
+
+/// Up to this many output tokens in a run, the full figures come without being asked for.
+pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
+
+/// What to run.
+#[derive(Clone, Copy)]
+pub struct RunInput<'a> {
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// Its requests.
+    pub requests: &'a Requests,
+}
+
+/// How to run it.
+#[derive(Clone, Copy, Debug)]
+pub struct RunOptions {
+    /// Threads; at least 1.
+    pub jobs: usize,
+    /// Take the slow, obvious path of the simulator.
+    pub reference: bool,
+    /// Keep every iteration, for a timeline.
+    pub keep_log: bool,
+    /// Work out the full figures however many tokens there are.
+    pub full_metrics: bool,
+}
+
+impl Default for RunOptions {
+    fn default() -> RunOptions {
+        RunOptions { jobs: 1, reference: false, keep_log: false, full_metrics: false }
+    }
+}
+
+/// What one scheduler did: figures for the result, and the trace behind them.
+#[derive(Clone, Debug)]
+pub struct SchedulerOutput {
+    /// Its part of the published result.
+    pub result: RunResult,
+    /// Every token's time, and the iterations where they were kept.
+    pub outcome: Outcome,
+    /// What it was judged by.
+    pub judged_by: Options,
+}
+
+/// Why an experiment has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A simulation could not go on.
+    #[error("{label}: {source}")]
+    Simulation {
+        /// The scheduler's label.
+        label: String,
+        /// What happened.
+        source: PlayError,
+    },
+    /// The promise makes no sense.
+    #[error("slo: {0}")]
+    Deadlines(String),
+    /// The system gave no threads.
+    #[error("cannot start threads: {0}")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+/// Plays every scheduler of an experiment on the same requests and measures what came of it.
+///
+/// # Errors
+/// When a simulation is stuck or the scenario's promise makes no sense; of several errors the one
+/// of the first scheduler.
+pub fn run_experiment(
+    input: RunInput<'_>,
+    options: RunOptions,
+    simulate: &dyn Simulate,
+    progress: &Progress,
+) -> Result<Vec<SchedulerOutput>, RunError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build()?;
+    pool.install(|| {
+        let experiment = input.experiment;
+        let played: Vec<Result<Outcome, PlayError>> = experiment
+            .schedulers
+            .par_iter()
+            .enumerate()
+            .map(|(index, scheduler)| {
+                let options = PlayOptions {
+                    reference: options.reference,
+                    keep_log: options.keep_log,
+                    progress: progress.run(index),
+                };
+                simulate.simulate(experiment, scheduler, input.requests, options)
+            })
+            .collect();
+        let mut outcomes = Vec::with_capacity(played.len());
+        for (result, scheduler) in played.into_iter().zip(&experiment.schedulers) {
+            outcomes.push(result.map_err(|source| {
+                let label = scheduler.label.clone();
+                RunError::Simulation { label, source }
+            })?);
+        }
+        let classes = input.requests.classes();
+        let promises = Promises::of(experiment, classes, &outcomes, simulate)?;
+        let labels = unique_labels(experiment);
+        Ok(outcomes
+            .into_par_iter()
+            .zip(&experiment.schedulers)
+            .zip(labels)
+            .map(|((outcome, scheduler), label)| {
+                let full = options.full_metrics
+                    || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
+                let judged_by = summarise::metric_options(input, &promises, full);
+                let result =
+                    summarise::summarise(input, &scheduler.name, label, &outcome, &judged_by);
+                SchedulerOutput { result, outcome, judged_by }
+            })
+            .collect())
+    })
+}
+
+/// Labels of the schedulers; equal ones are numbered, so that files can tell them apart.
+fn unique_labels(experiment: &Experiment) -> Vec<String> {
+    let labels: Vec<&str> = experiment.schedulers.iter().map(|run| run.label.as_str()).collect();
+    let number = |index: usize| {
+        let label = labels[index];
+        match labels[..index].iter().filter(|&&other| other == label).count() {
+            0 => label.to_owned(),
+            before => format!("{label} #{}", before + 1),
+        }
+    };
+    (0..labels.len()).map(number).collect()
+}

@@ -1,0 +1,67 @@
+//! The requests that every scheduler of an experiment faces.
+
+use crate::scenario::Experiment;
+use crate::workload::{Arriving, ClosedLoop, Limits, Warning, Workload, WorkloadError, draw};
+
+/// Requests of an experiment: known beforehand, or made as answers come.
+#[derive(Clone, Debug)]
+pub enum Requests {
+    /// The same requests at the same times for every scheduler.
+    Open(Workload),
+    /// The same users for every scheduler; when they ask depends on when they are answered.
+    Closed(Box<ClosedLoop>),
+}
+
+impl Requests {
+    /// Draws or reads the requests of an experiment, with what a user should know of them.
+    ///
+    /// # Errors
+    /// When the workload's description cannot be followed or its files cannot be read.
+    pub fn of(experiment: &Experiment) -> Result<(Requests, Vec<Warning>), WorkloadError> {
+        let limits = Limits {
+            max_model_len: experiment.engine.max_model_len,
+            kv_block_tokens: experiment.engine.kv_block_tokens,
+        };
+        let (spec, seed) = (&experiment.workload, experiment.seed);
+        if spec.source.is_closed_loop() {
+            let source = ClosedLoop::new(spec, seed, limits)?;
+            let warnings = source.warnings().to_vec();
+            Ok((Requests::Closed(Box::new(source)), warnings))
+        } else {
+            let drawn = draw(spec, seed, limits)?;
+            Ok((Requests::Open(drawn.workload), drawn.warnings))
+        }
+    }
+
+    /// A fresh source of them, for one simulation.
+    pub fn arriving(&self) -> Box<dyn Arriving + '_> {
+        match self {
+            Requests::Open(workload) => Box::new(workload.arriving()),
+            Requests::Closed(source) => Box::new(source.as_ref().clone()),
+        }
+    }
+
+    /// Names of the request classes, at least one.
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Requests::Open(workload) => &workload.classes,
+            Requests::Closed(source) => source.classes(),
+        }
+    }
+
+    /// How many there are, where that is known beforehand.
+    pub fn count(&self, experiment: &Experiment) -> Option<u64> {
+        match self {
+            Requests::Open(workload) => Some(workload.requests.len() as u64),
+            Requests::Closed(_) => experiment.workload.amount.requests.map(u64::from),
+        }
+    }
+
+    /// Arrivals a second as the scenario states them, where it does.
+    pub fn nominal_rate_per_s(&self) -> Option<f64> {
+        match self {
+            Requests::Open(workload) => workload.nominal_rate_per_s,
+            Requests::Closed(_) => None,
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The clock: steps end, arrivals enter, idle lanes decide, in that order at every instant.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use thiserror::Error;
+
+use super::lane::{Lane, Limit};
+use super::tally::Tally;
+use super::{KvUse, Outcome, Rejection};
+use crate::cost::CostModel;
+use crate::replica::{Content, Replica, ReplicaOptions};
+use crate::request::{Request, RequestId};
+use crate::scheduler::{EngineInfo, Needs, RequestView, Scheduler};
+use crate::time::{Span, Time};
+use crate::workload::Arriving;
+
+/// What a simulation plays on.
+pub struct Setup<'a> {
+    /// Prices iterations.
+    pub cost: &'a dyn CostModel,
+    /// Limits of each replica's engine.
+    pub engine: EngineInfo,
+    /// Identical replicas; request i goes to replica i mod n.
+    pub replicas: u32,
+    /// Whether the engine plans steps ahead, for policies that can.
+    pub async_scheduling: bool,
+    /// Observation ends this long after the beginning; otherwise the run drains.
+    pub horizon: Option<Span>,
+}
+
+/// How to play.
+#[derive(Clone, Copy, Default)]
+pub struct SimOptions<'a> {
+    /// The slow, obvious path: every request visited at every iteration, invariants checked.
+    pub reference: bool,
+    /// Keep every iteration.
+    pub keep_log: bool,
+    /// Called now and then with the number of requests that have come to their end.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
+
+/// Why a simulation cannot go on. Nothing of the run is kept.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SimError {
+    /// A policy scheduled nothing although requests are there, nothing runs and nobody arrives.
+    #[error(
+        "stuck at {at:?} on replica {replica}: the scheduler runs nothing although {count} \
+         requests are there (the first is request {first}), none is in flight and no arrival is \
+         due{}", .held.map_or(String::new(), |held| format!("; it last held back for {held:?}"))
+    )]
+    Stuck {
+        /// When.
+        at: Time,
+        /// Which replica.
+        replica: u32,
+        /// Requests that it holds.
+        count: usize,
+        /// The first of them.
+        first: RequestId,
+        /// The reason that the policy gave.
+        held: Option<crate::scheduler::Held>,
+    },
+}
+
+/// Plays `arriving` on replicas whose policies `make` makes.
+///
+/// # Errors
+/// When the policy gets stuck.
+pub fn play(
+    setup: &Setup<'_>,
+    make: &dyn Fn() -> Box<dyn Scheduler>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
+    let mut engine = Engine::new(setup, make, options);
+    engine.run(arriving)?;
+    Ok(engine.finish())
+}
+
+struct Engine<'a> {
+    lanes: Vec<Lane<'a>>,
+    /// `(end of the step in flight, lane)`.
+    calendar: BinaryHeap<Reverse<(Time, u32)>>,
+    tally: Tally,
+    needs: Needs,
+    info: EngineInfo,
+    usable_blocks: u32,
+    horizon: Time,
+    ends_by_horizon: bool,
+    options: SimOptions<'a>,
+    reported: u64,
+    now: Time,
+}
+
+/// How many endings lie between two reports of progress.
+const REPORT_EVERY: u64 = 256;
+
+impl<'a> Engine<'a> {
+    fn new(
+        setup: &Setup<'a>,
+        make: &dyn Fn() -> Box<dyn Scheduler>,
+        options: SimOptions<'a>,
+    ) -> Engine<'a> {
+        assert!(setup.replicas > 0, "at least one replica");
+        let needs = make().needs();
+        let planned_ahead = setup.async_scheduling && needs.plans_ahead;
+        let replica = ReplicaOptions::of(&setup.engine, &needs, planned_ahead, options.reference);
+        let lane = |index| {
+            let replica = Replica::new(replica);
+            Lane::new(index, replica, make(), planned_ahead, setup.cost, &options)
+        };
+        Engine {
+            lanes: (0..setup.replicas).map(lane).collect(),
+            calendar: BinaryHeap::new(),
+            tally: Tally::new(setup.replicas),
+            needs,
+            info: setup.engine,
+            usable_blocks: replica.usable_blocks,
+            horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
+            ends_by_horizon: setup.horizon.is_some(),
+            options,
+            reported: 0,
+            now: Time::ZERO,
+        }
+    }
+
+    fn run(&mut self, arriving: &mut dyn Arriving) -> Result<(), SimError> {
+        let mut awake: Vec<u32> = Vec::new();
+        loop {
+            let next_end = self.calendar.peek().map(|&Reverse((end, _))| end);
+            let now = match (next_end, arriving.next_arrival()) {
+                (None, None) => return self.nobody_is_stuck(),
+                (end, arrival) => end.unwrap_or(Time::NEVER).min(arrival.unwrap_or(Time::NEVER)),
+            };
+            // An arrival can lie in the past only where an answer's tokens came before its step's
+            // end: it is seen by the first decision after.
+            let now = now.max(self.now);
+            if now > self.horizon {
+                return Ok(());
+            }
+            self.now = now;
+            self.end_steps(arriving, &mut awake);
+            self.let_in(arriving, &mut awake);
+            awake.sort_unstable();
+            awake.dedup();
+            for lane in awake.drain(..) {
+                self.decide(lane, arriving);
+            }
+            self.report_progress();
+        }
+    }
+
+    fn end_steps(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
+        while let Some(&Reverse((end, index))) = self.calendar.peek() {
+            if end > self.now {
+                break;
+            }
+            self.calendar.pop();
+            let lane = &mut self.lanes[index as usize];
+            lane.end_step(&mut self.tally, |request, at| arriving.finished(request, at));
+            if self.options.reference {
+                lane.replica.check();
+            }
+            awake.push(index);
+        }
+    }
+
+    fn let_in(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
+        while arriving.next_arrival().is_some_and(|arrival| arrival <= self.now) {
+            let request = arriving.take();
+            let index = (self.tally.trace.requests.len() % self.lanes.len()) as u32;
+            let id = self.tally.arrive(&request, index);
+            if let Some(why) = self.rejects(id, &request, index) {
+                self.tally.reject(id, why);
+                arriving.finished(id, request.arrival);
+                continue;
+            }
+            let lane = &mut self.lanes[index as usize];
+            let content = if lane.replica.pool().caching() {
+                let ids = &arriving.block_ids()[request.blocks.start as usize..];
+                let ids = ids[..request.blocks.len as usize].into();
+                Content { ids, id_tokens: arriving.block_tokens() }
+            } else {
+                Content::default()
+            };
+            lane.replica.arrive(id, &request, content);
+            if lane.can_decide() {
+                awake.push(index);
+            }
+        }
+    }
+
+    fn decide(&mut self, index: u32, arriving: &mut dyn Arriving) {
+        let lane = &mut self.lanes[index as usize];
+        let before = lane.end();
+        let mut limit =
+            Limit { before: arriving.next_arrival().unwrap_or(Time::NEVER), horizon: self.horizon };
+        if self.options.reference {
+            limit.before = Time::ZERO;
+        } else if arriving.answers_bring_arrivals() {
+            // Another lane's answers may bring arrivals here.
+            let other = self.calendar.peek().map_or(Time::NEVER, |&Reverse((end, _))| end);
+            limit.before = limit.before.min(other);
+        }
+        lane.decide(self.now, limit, &mut self.tally, |request, at| {
+            arriving.finished(request, at);
+        });
+        // A lane that was busy and only planned ahead is in the calendar already.
+        if let Some(end) = lane.end().filter(|_| before.is_none()) {
+            self.calendar.push(Reverse((end, index)));
+        }
+    }
+
+    /// Why no replica could ever serve a request, where that is so. The engine knows the true
+    /// output; a real engine would hang on such a request, or its policy would.
+    fn rejects(&self, id: RequestId, request: &Request, lane: u32) -> Option<Rejection> {
+        let block_tokens = self.info.kv_block_tokens;
+        if request.prompt_tokens >= self.info.max_model_len {
+            return Some(Rejection::PromptTooLong);
+        }
+        if self.needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
+            return Some(Rejection::PromptOverBudget);
+        }
+        let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
+        let tokens = tokens.min(u64::from(self.info.max_model_len));
+        let room = self.usable_blocks.saturating_sub(self.needs.watermark_blocks);
+        let view = RequestView::of_arrival(id, request);
+        let reserved = self.lanes[lane as usize].scheduler.reserves(&view, block_tokens);
+        let fits = tokens.div_ceil(u64::from(block_tokens)) <= u64::from(room)
+            && reserved <= self.usable_blocks;
+        (!fits).then_some(Rejection::NeverFits)
+    }
+
+    fn nobody_is_stuck(&self) -> Result<(), SimError> {
+        for (replica, lane) in self.lanes.iter().enumerate() {
+            let present = lane.replica.present();
+            if let Some(&first) = present.first() {
+                let (replica, count) = (replica as u32, present.len());
+                let held = lane.replica.held_back();
+                return Err(SimError::Stuck { at: self.now, replica, count, first, held });
+            }
+        }
+        Ok(())
+    }
+
+    fn report_progress(&mut self) {
+        let Some(progress) = self.options.progress else { return };
+        if self.tally.done >= self.reported + REPORT_EVERY {
+            self.reported = self.tally.done;
+            progress(self.tally.done);
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        let mut log = self.options.keep_log.then(Vec::new);
+        let mut kv = KvUse { blocks: self.usable_blocks, ..KvUse::default() };
+        for lane in &mut self.lanes {
+            if lane.tokens_at().is_some_and(|at| at <= self.horizon) {
+                lane.end_step(&mut self.tally, |_, _| {});
+            }
+            let iterations = lane.close(&mut self.tally);
+            if let (Some(log), Some(iterations)) = (&mut log, iterations) {
+                log.push(iterations);
+            }
+            kv.peak_used = kv.peak_used.max(lane.replica.pool().peak_used());
+            kv.preemptions += lane.replica.preemptions();
+            kv.prefix_hit_tokens += lane.replica.hit_tokens();
+        }
+        if self.ends_by_horizon {
+            self.tally.cut_at(self.horizon);
+        }
+        let mut trace = self.tally.trace;
+        trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
+        if let Some(progress) = self.options.progress {
+            progress(self.tally.done);
+        }
+        Outcome {
+            trace,
+            iterations: self.tally.counts,
+            kv,
+            gpu_busy: self.tally.gpu_busy,
+            log,
+            rejections: self.tally.rejections,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a run writes down as it goes: a row a request, the beats of each lane, and counts.
+
+use super::{IterationCounts, Rejection};
+use crate::replica::{Emission, Plan};
+use crate::request::{Request, RequestId};
+use crate::time::{Span, Time};
+use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+
+/// Columns of the trace that belong to lane i: its beats, and the tokens that a recomputed prefill
+/// emits between beats.
+const COLUMNS_PER_LANE: u32 = 2;
+
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub trace: TokenTrace,
+    /// Index of each request's last further run, or `NO_RUN`.
+    last_run: Vec<u32>,
+    pub counts: IterationCounts,
+    pub gpu_busy: Span,
+    pub rejections: Vec<(RequestId, Rejection)>,
+    /// Requests that have come to their end.
+    pub done: u64,
+}
+
+impl Tally {
+    pub fn new(lanes: u32) -> Tally {
+        let columns = vec![Vec::new(); (lanes * COLUMNS_PER_LANE) as usize];
+        Tally {
+            trace: TokenTrace { columns, ..TokenTrace::default() },
+            last_run: Vec::new(),
+            counts: IterationCounts::default(),
+            gpu_busy: Span::ZERO,
+            rejections: Vec::new(),
+            done: 0,
+        }
+    }
+
+    /// A request has arrived; its id is the number of those before it.
+    pub fn arrive(&mut self, request: &Request, lane: u32) -> RequestId {
+        let id = self.trace.requests.len() as RequestId;
+        self.trace.requests.push(RequestRow {
+            arrival: request.arrival,
+            scheduled: Time::NEVER,
+            first_token: Time::NEVER,
+            run: Run::EMPTY,
+            prompt_tokens: request.prompt_tokens,
+            tokens: 0,
+            hit_tokens: 0,
+            preemptions: 0,
+            replica: lane,
+            class: request.class,
+            status: Status::Unfinished,
+        });
+        self.last_run.push(NO_RUN);
+        id
+    }
+
+    pub fn reject(&mut self, request: RequestId, why: Rejection) {
+        self.row(request).status = Status::Rejected;
+        self.rejections.push((request, why));
+        self.done += 1;
+    }
+
+    pub fn complete(&mut self, request: RequestId) {
+        self.row(request).status = Status::Completed;
+        self.done += 1;
+    }
+
+    pub fn preempt(&mut self, request: RequestId) {
+        self.row(request).preemptions += 1;
+    }
+
+    pub fn schedule(&mut self, request: RequestId, at: Time, hit_tokens: u32) {
+        let row = self.row(request);
+        row.scheduled = at;
+        row.hit_tokens = hit_tokens;
+    }
+
+    pub fn beat(&mut self, lane: u32, at: Time) {
+        let column = &mut self.trace.columns[(lane * COLUMNS_PER_LANE) as usize];
+        debug_assert!(column.last().is_none_or(|&last| last < at), "beats move forward");
+        column.push(at);
+    }
+
+    /// A completed prefill emits a token: the first, or after a preemption the next.
+    pub fn emit(&mut self, lane: u32, emission: Emission, at: Time) {
+        if emission.first {
+            let row = self.row(emission.request);
+            assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
+            row.first_token = at;
+            row.tokens = 1;
+            return;
+        }
+        let column = lane * COLUMNS_PER_LANE + 1;
+        let times = &mut self.trace.columns[column as usize];
+        times.push(at);
+        let first = (times.len() - 1) as u32;
+        self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
+    }
+
+    pub fn run(&mut self, lane: u32, request: RequestId, first: u32, len: u32) {
+        self.append(request, Run { column: lane * COLUMNS_PER_LANE, first, len, next: NO_RUN });
+    }
+
+    fn append(&mut self, request: RequestId, run: Run) {
+        let row = &mut self.trace.requests[request as usize];
+        row.tokens += run.len;
+        if row.run.len == 0 {
+            row.run = run;
+            return;
+        }
+        let index = self.trace.more_runs.len() as u32;
+        self.trace.more_runs.push(run);
+        match std::mem::replace(&mut self.last_run[request as usize], index) {
+            NO_RUN => self.trace.requests[request as usize].run.next = index,
+            before => self.trace.more_runs[before as usize].next = index,
+        }
+    }
+
+    pub fn count(&mut self, plan: &Plan) {
+        match (plan.chunks.is_empty(), plan.decodes) {
+            (false, 0) => self.counts.prefill_only += 1,
+            (false, _) => self.counts.mixed += 1,
+            (true, _) => self.counts.decode_only += 1,
+        }
+        self.counts.sequences += u64::from(plan.decodes) + plan.chunks.len() as u64;
+    }
+
+    /// Forgets tokens of steps that were still in flight when observation ended at `end`.
+    pub fn cut_at(&mut self, end: Time) {
+        let TokenTrace { columns, requests, more_runs, .. } = &mut self.trace;
+        let kept = |run: &Run| {
+            // Steps planned ahead that never started have no time at all.
+            let times = columns[run.column as usize].iter().skip(run.first as usize);
+            times.take(run.len as usize).take_while(|&&at| at <= end).count() as u32
+        };
+        for row in requests.iter_mut().filter(|row| row.status != Status::Completed) {
+            if row.first_token != Time::NEVER && row.first_token > end {
+                row.first_token = Time::NEVER;
+                row.tokens -= 1;
+            }
+            row.tokens -= row.run.len;
+            row.run.len = kept(&row.run);
+            row.tokens += row.run.len;
+            let mut next = row.run.next;
+            while next != NO_RUN {
+                let run = &mut more_runs[next as usize];
+                row.tokens -= run.len;
+                run.len = kept(run);
+                row.tokens += run.len;
+                next = run.next;
+            }
+            if row.scheduled != Time::NEVER && row.scheduled > end {
+                row.scheduled = Time::NEVER;
+            }
+        }
+    }
+
+    fn row(&mut self, request: RequestId) -> &mut RequestRow {
+        &mut self.trace.requests[request as usize]
+    }
+}

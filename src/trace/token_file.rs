@@ -1,0 +1,179 @@
+//! The token file: a row for each output token, exact to the nanosecond.
+//!
+//! Columns:
+//!
+//! | column | meaning |
+//! |---|---|
+//! | `scheduler` | label of the run, such as `sarathi(chunk_size=512)` |
+//! | `request` | index of the request, in order of arrival |
+//! | `index` | 0 for the first output token; empty in an *end row* |
+//! | `time_s` | when the token was emitted, seconds with nine decimals |
+//! | `arrival_s` | when its request arrived |
+//! | `scheduled_s` | when any token of its request was first in a running batch; empty if never |
+//! | `prompt_tokens` | prompt length of its request |
+//! | `class` | class name of its request |
+//! | `status` | how its request ended: `completed`, `unfinished` or `rejected` |
+//! | `ttft_deadline_s` | deadline of its request's first token, counted from arrival |
+//!
+//! A request that is not `completed` has one more row, its *end row*: `index` is empty and `time_s`
+//! is when observation ended (an unfinished request is judged up to then). So every request has at
+//! least one row, and gaps, counts and denominators can all be formed from the file alone.
+//! Times are integers in the simulator, so text with nine decimals loses nothing.
+
+use std::io::{self, Write};
+
+use crate::time::{Span, Time};
+use crate::trace::row_file::{Cell, RowFormat, RowWriter};
+use crate::trace::{RequestRow, Status, TokenTrace};
+
+/// Names of the columns, in order.
+pub const COLUMNS: &[&str] = &[
+    "scheduler",
+    "request",
+    "index",
+    "time_s",
+    "arrival_s",
+    "scheduled_s",
+    "prompt_tokens",
+    "class",
+    "status",
+    "ttft_deadline_s",
+];
+
+/// Writes the token rows of one run after another.
+pub struct TokenFile<W: Write> {
+    rows: RowWriter<W>,
+}
+
+impl<W: Write> TokenFile<W> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// When `writer` fails.
+    pub fn new(writer: W, format: RowFormat) -> io::Result<TokenFile<W>> {
+        Ok(TokenFile { rows: RowWriter::new(writer, format, COLUMNS)? })
+    }
+
+    /// Writes every token of `trace`. `ttft_deadline` gives each request's first-token
+    /// deadline; `classes` are the class names by index.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn run(
+        &mut self,
+        scheduler: &str,
+        trace: &TokenTrace,
+        classes: &[String],
+        ttft_deadline: impl Fn(&RequestRow) -> Span,
+    ) -> io::Result<()> {
+        for (id, row) in trace.requests.iter().enumerate() {
+            let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
+            let deadline = ttft_deadline(row);
+            let cells = |index: Option<u64>, time: Time| {
+                [
+                    Cell::Text(scheduler),
+                    Cell::Count(id as u64),
+                    index.map_or(Cell::Empty, Cell::Count),
+                    Cell::seconds(Some(time)),
+                    Cell::seconds(Some(row.arrival)),
+                    Cell::seconds(scheduled),
+                    Cell::Count(u64::from(row.prompt_tokens)),
+                    Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
+                    Cell::Text(status_name(row.status)),
+                    Cell::seconds(Some(deadline)),
+                ]
+            };
+            for (index, time) in trace.token_times(row).enumerate() {
+                self.rows.row(&cells(Some(index as u64), time))?;
+            }
+            if row.status != Status::Completed {
+                self.rows.row(&cells(None, trace.end))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Flushes and hands the writer back.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn finish(self) -> io::Result<W> {
+        self.rows.finish()
+    }
+}
+
+/// A status as files write it.
+pub fn status_name(status: Status) -> &'static str {
+    match status {
+        Status::Completed => "completed",
+        Status::Unfinished => "unfinished",
+        Status::Rejected => "rejected",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::{NO_RUN, Run};
+
+    fn trace() -> TokenTrace {
+        let at = Time::from_nanos;
+        let row = RequestRow {
+            arrival: at(1),
+            scheduled: at(2),
+            first_token: at(1_000_000_003),
+            run: Run { column: 0, first: 1, len: 2, next: NO_RUN },
+            prompt_tokens: 7,
+            tokens: 3,
+            hit_tokens: 0,
+            preemptions: 0,
+            replica: 0,
+            class: 0,
+            status: Status::Completed,
+        };
+        let waiting = RequestRow {
+            scheduled: Time::NEVER,
+            first_token: Time::NEVER,
+            run: Run::EMPTY,
+            tokens: 0,
+            status: Status::Unfinished,
+            ..row
+        };
+        TokenTrace {
+            columns: vec![vec![at(4), at(1_000_000_007), at(2_000_000_000)]],
+            requests: vec![row, waiting],
+            more_runs: Vec::new(),
+            end: at(3_000_000_000),
+        }
+    }
+
+    #[test]
+    fn a_row_a_token_and_an_end_row_for_the_unfinished() {
+        let mut file = TokenFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
+        let chat = ["chat".to_owned()];
+        file.run("v0", &trace(), &chat, |row| Span::from_millis(u64::from(row.prompt_tokens)))
+            .expect("in memory");
+        let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
+        let expected = "\
+scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s
+v0,0,0,1.000000003,0.000000001,0.000000002,7,chat,completed,0.007000000
+v0,0,1,1.000000007,0.000000001,0.000000002,7,chat,completed,0.007000000
+v0,0,2,2.000000000,0.000000001,0.000000002,7,chat,completed,0.007000000
+v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn jsonl_has_the_same_rows() {
+        let mut file = TokenFile::new(Vec::new(), RowFormat::Jsonl).expect("in memory");
+        file.run("v0", &trace(), &[], |_| Span::ZERO).expect("in memory");
+        let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|l| serde_json::from_str(l).expect("an object")).collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[1]["index"], 1);
+        assert!(lines[3]["index"].is_null());
+        assert_eq!(lines[3]["status"], "unfinished");
+    }
+}

@@ -1,0 +1,183 @@
+//! The fast path against the slow one that specifies it: equal traces, iterations and counts on
+//! random small systems, for every registered scheduler.
+
+use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
+use metron_sim::request::{BlockIds, Request};
+use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::time::{Span, Time};
+use metron_sim::trace::{Status, TokenTrace};
+use metron_sim::workload::Workload;
+use proptest::prelude::*;
+
+/// Times that depend on every figure of the shape, so that a wrong one shows.
+struct Uneven;
+
+impl CostModel for Uneven {
+    fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
+        let chunk = |c: &metron_sim::cost::Chunk| {
+            u64::from(c.tokens) * 31_013 + u64::from(c.tokens) * u64::from(c.context) * 7
+        };
+        let prefill: u64 = shape.chunks.iter().map(chunk).sum();
+        let decode = u64::from(shape.decodes) * 50_021 + shape.decode_kv_tokens * 101;
+        let gpu = 2_000_003 + prefill + decode + u64::from(shape.sampled) * 977;
+        let host = 600_011 + 20_011 * u64::from(shape.decodes);
+        IterationTime { gpu: Span::from_nanos(gpu), host: Span::from_nanos(host) }
+    }
+
+    fn parts(&self, _: &BatchShape<'_>) -> Parts {
+        Parts::default()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct System {
+    scheduler: SchedulerConfig,
+    engine: EngineInfo,
+    replicas: u32,
+    async_scheduling: bool,
+    horizon: Option<Span>,
+    workload: Workload,
+}
+
+fn request() -> impl Strategy<Value = (u64, u32, u32, u32, i32, Option<u64>, u32)> {
+    let output = prop_oneof![1..4u32, 1..80u32];
+    let extra = prop_oneof![Just(0), 0..30u32];
+    let group = prop_oneof![Just(None), (0..3u64).prop_map(Some)];
+    (0..60_000_000u64, 1..400u32, output, extra, -2..3i32, group, 0..120u32)
+}
+
+fn workload() -> impl Strategy<Value = Workload> {
+    let gap_scale = prop_oneof![Just(0u64), Just(1), Just(4)];
+    (prop::collection::vec(request(), 1..40), gap_scale).prop_map(|(drawn, scale)| {
+        let mut workload =
+            Workload { block_tokens: 16, classes: vec![String::new()], ..Workload::default() };
+        let mut at = 0;
+        for (gap, prompt, output, extra, priority, group, shared) in drawn {
+            at += gap * scale;
+            let start = workload.block_ids.len() as u32;
+            if let Some(group) = group {
+                let ids = (0..u64::from(shared.min(prompt) / 16)).map(|k| (group << 32) | k);
+                workload.block_ids.extend(ids);
+            }
+            let len = workload.block_ids.len() as u32 - start;
+            workload.requests.push(Request {
+                arrival: Time::from_nanos(at),
+                prompt_tokens: prompt,
+                output_tokens: output,
+                max_tokens: output + extra,
+                priority,
+                class: 0,
+                blocks: BlockIds { start, len },
+            });
+        }
+        workload
+    })
+}
+
+fn tight(config: SchedulerConfig, seats: u32, tokens: u32) -> SchedulerConfig {
+    let mut value = serde_json::to_value(&config).unwrap();
+    let parameters = value.as_object_mut().unwrap().values_mut().next().unwrap();
+    for (key, value) in parameters.as_object_mut().unwrap() {
+        match key.as_str() {
+            "max_num_seqs" => *value = seats.into(),
+            "max_num_batched_tokens" | "chunk_size" => *value = tokens.into(),
+            "policy" if seats % 2 == 0 && value == "fcfs" => *value = "priority".into(),
+            "long_prefill_token_threshold" if tokens % 3 == 0 => *value = (tokens / 2).into(),
+            _ => {}
+        }
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+fn system() -> impl Strategy<Value = System> {
+    let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
+    let limits = (any::<prop::sample::Index>(), any::<bool>(), 1..12u32, 400..900u32, 20..400u32);
+    let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
+    (engine, limits, workload(), 1..3u32, any::<bool>(), horizon).prop_map(
+        |(engine, limits, workload, replicas, async_scheduling, horizon)| {
+            let (block, blocks, prefix_caching) = engine;
+            let (which, tightened, seats, whole, chunk) = limits;
+            let name = *which.get(SchedulerConfig::NAMES);
+            let config = SchedulerConfig::by_name(name).unwrap();
+            let tokens = if seats % 3 == 0 { chunk } else { whole };
+            System {
+                scheduler: if tightened { tight(config, seats, tokens) } else { config },
+                engine: EngineInfo {
+                    kv_block_tokens: block,
+                    kv_blocks: blocks * 16 / block,
+                    max_model_len: 600,
+                    prefix_caching: prefix_caching && block == 16,
+                    large_gpu: false,
+                },
+                replicas,
+                async_scheduling,
+                horizon: horizon.map(Span::from_millis),
+                workload,
+            }
+        },
+    )
+}
+
+fn run(system: &System, reference: bool) -> Outcome {
+    let setup = Setup {
+        cost: &Uneven,
+        engine: system.engine,
+        replicas: system.replicas,
+        async_scheduling: system.async_scheduling,
+        horizon: system.horizon,
+    };
+    let options = SimOptions { reference, keep_log: true, progress: None };
+    let make = || system.scheduler.build(&system.engine);
+    play(&setup, &make, &mut system.workload.arriving(), options)
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What holds of every outcome, whoever made it.
+fn check(system: &System, outcome: &Outcome) {
+    let trace: &TokenTrace = &outcome.trace;
+    if system.horizon.is_none() {
+        assert_eq!(trace.requests.len(), system.workload.requests.len(), "no request is lost");
+    }
+    for (row, request) in trace.requests.iter().zip(&system.workload.requests) {
+        let times: Vec<Time> = trace.token_times(row).collect();
+        assert_eq!(times.len() as u32, row.tokens, "tokens are counted as they are emitted");
+        assert!(times.is_sorted(), "tokens come in order");
+        assert!(times.first().is_none_or(|&first| first > row.arrival));
+        assert!(times.last().is_none_or(|&last| last <= trace.end));
+        match row.status {
+            Status::Completed => assert_eq!(row.tokens, request.output_tokens),
+            Status::Unfinished => assert!(system.horizon.is_some(), "without a horizon all end"),
+            Status::Rejected => {}
+        }
+    }
+    for lane in outcome.log.as_ref().unwrap() {
+        for pair in lane.windows(2) {
+            assert!(pair[0].end <= pair[1].start || system.async_scheduling, "one step at a time");
+            assert!(pair[0].start < pair[1].start);
+        }
+    }
+}
+
+/// `PROPTEST_CASES`, or enough for every scheduler to meet every shortage.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(3000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+
+    #[test]
+    fn the_fast_path_equals_the_reference(system in system()) {
+        let fast = run(&system, false);
+        check(&system, &fast);
+        let slow = run(&system, true);
+        prop_assert_eq!(&fast.trace.requests, &slow.trace.requests);
+        let iterations = |outcome: &Outcome| outcome.log.clone().unwrap().concat();
+        for (fast, slow) in iterations(&fast).iter().zip(&iterations(&slow)) {
+            prop_assert_eq!(fast, slow);
+        }
+        prop_assert_eq!(fast.kv, slow.kv);
+        prop_assert_eq!(&fast, &slow);
+    }
+}
