@@ -71,12 +71,16 @@ fn memory(result: &ResultFile) -> Vec<String> {
         ),
         None => format!("{} blocks a replica", count(blocks)),
     }];
-    parts.extend(text(scenario, "/engine/kv_blocks_from").or_else(|| {
-        let share = scenario.pointer("/engine/gpu_memory_utilization")?;
-        Some(format!("from gpu_memory_utilization {}", plain(share)))
-    }));
+    if text(scenario, "/derived/kv_blocks/from").is_some_and(|from| from == "given") {
+        parts.push("as given".to_owned());
+    }
     if let Some(longest) = scenario.pointer("/engine/max_model_len").and_then(Value::as_u64) {
         parts.push(format!("max_model_len {}", count(longest)));
+    }
+    if let (Some(arithmetic), Some(last)) =
+        (text(scenario, "/derived/kv_blocks/arithmetic"), parts.last_mut())
+    {
+        last.push_str(&format!(" ({arithmetic})"));
     }
     parts
 }
@@ -125,12 +129,16 @@ fn text(value: &Value, path: &str) -> Option<String> {
     value.pointer(path)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// A value in few words: `poisson(rate=2.0)`, `lognormal(mean=1024, sigma=0.6)`, `25ms`.
+/// A value in few words: `poisson(rate=2)`, `lognormal(mean=1024, sigma=0.6)`, `25ms`.
 fn plain(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::Bool(yes) => yes.to_string(),
-        Value::Number(number) => number.to_string(),
+        Value::Number(number) => match number.as_f64() {
+            // 1024.0 is a figure of the scenario, not a measurement.
+            Some(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.0}"),
+            _ => number.to_string(),
+        },
         Value::String(text) => text.clone(),
         Value::Array(items) => {
             format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", "))
@@ -166,11 +174,22 @@ mod tests {
             "chat\n\
              system: llama-3.1-8b on h100-sxm, engine vllm-0.19, bf16\n\
              KV memory: 27,000 blocks of 16 tokens = 432,000 tokens a replica\n\
-             workload: 1,000 requests, poisson(rate=2.0), prompts lognormal(mean=1024, sigma=0.6), \
+             workload: 1,000 requests, poisson(rate=2), prompts lognormal(mean=1024, sigma=0.6), \
              outputs lognormal(mean=256, sigma=0.6), seed 42\n\
              SLO: 99 % of requests fluid (fluidity-index >= 0.9), first token within the prompt's \
              prefill time + 300ms, then one every 25ms"
         );
+    }
+
+    #[test]
+    fn the_number_of_kv_blocks_says_where_it_came_from() {
+        let mut result = fixture::result(vec![fixture::run("sarathi")]);
+        let line = |result: &ResultFile| header(result)[2].clone();
+        result.scenario["derived"] = json!({"kv_blocks": {"from": "given"}});
+        assert!(line(&result).ends_with("a replica, as given"), "{}", line(&result));
+        result.scenario["derived"] =
+            json!({"kv_blocks": {"from": "memory", "arithmetic": "80 GiB x 0.90 - 18 GiB"}});
+        assert!(line(&result).ends_with("a replica (80 GiB x 0.90 - 18 GiB)"), "{}", line(&result));
     }
 
     #[test]

@@ -196,39 +196,57 @@ fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
     let equals: Vec<&RunResult> = runs.iter().filter(|run| same(run, top)).collect();
     let rest: Vec<&RunResult> = runs.iter().filter(|run| !same(run, top)).collect();
     let share = fluid_share(top).map_or("none".to_owned(), percent);
-    let mut sentences = vec![format!(
-        "{} give equally smooth text: {share} of requests are fluid.",
-        names.list(&equals)
-    )];
+    let who = if rest.is_empty() { "they".to_owned() } else { names.list(&equals) };
+    let mut sentences =
+        vec![format!("By the SLO's measure {who} do equally well: {share} of requests are fluid.")];
     sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
-    let differ = [
-        ("P99 TTFT", (|run| run.summary.ttft_s.p99) as fn(&RunResult) -> Option<f64>),
-        ("P99 TBT", p99_tbt),
-        ("P99 end-to-end latency", |run| run.summary.e2e_s.p99),
-    ];
-    let mut leads = Vec::new();
-    for (what, figure) in differ {
-        let mut known: Vec<(f64, &RunResult)> =
-            equals.iter().filter_map(|run| Some((figure(run)?, *run))).collect();
-        known.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if let [(low, first), (next, _), ..] = known[..]
-            && !alike(low, next)
-        {
-            leads.push(format!(
-                "{} has the lower {what} ({}, next {})",
-                names.name(first),
-                duration(low),
-                duration(next)
-            ));
-        }
-    }
+    let leads = leads(&equals, names);
     sentences.push(if leads.is_empty() {
         "Their latencies differ by less than 5 %, so this workload does not tell them apart."
             .to_owned()
     } else {
-        format!("{}.", join(&leads))
+        format!("What tells them apart: {}.", leads.join("; "))
     });
     sentences
+}
+
+/// Which of several equally fluid runs leads in what, by more than 5 %; figures of one leader
+/// together.
+fn leads<'a>(equals: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
+    type Figure = (&'static str, fn(&RunResult) -> Option<f64>, bool);
+    let figures: [Figure; 4] = [
+        ("P99 TTFT", |run| run.summary.ttft_s.p99, false),
+        ("P99 TBT", p99_tbt, false),
+        ("P99 end-to-end latency", |run| run.summary.e2e_s.p99, false),
+        ("throughput", |run| run.summary.throughput.as_ref()?.output_tokens_per_s, true),
+    ];
+    let mut by_leader: Vec<(&str, Vec<String>)> = Vec::new();
+    for (what, figure, higher_is_better) in figures {
+        let mut known: Vec<(f64, &RunResult)> =
+            equals.iter().filter_map(|run| Some((figure(run)?, *run))).collect();
+        known.sort_by(
+            |a, b| if higher_is_better { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) },
+        );
+        let [(first, leader), (next, _), ..] = known[..] else { continue };
+        if alike(first, next) {
+            continue;
+        }
+        let said = if higher_is_better {
+            format!(
+                "the highest {what} ({} tokens/s, next {})",
+                three_digits(first),
+                three_digits(next)
+            )
+        } else {
+            format!("the lowest {what} ({}, next {})", duration(first), duration(next))
+        };
+        let name = names.name(leader);
+        match by_leader.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, figures)) => figures.push(said),
+            None => by_leader.push((name, vec![said])),
+        }
+    }
+    by_leader.iter().map(|(name, figures)| format!("{name} has {}", join(figures))).collect()
 }
 
 /// For a single run: whether the text flows evenly, and if not what fits the gaps.
