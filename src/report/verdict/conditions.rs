@@ -6,14 +6,25 @@ use crate::report::units::{count, duration, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let each = |sentence: fn(&RunResult, &str) -> Option<String>| {
-        runs.iter().filter_map(move |run| sentence(run, names.name(run)))
-    };
-    each(rejections)
-        .chain(each(unfinished))
+    let rejected = runs.iter().filter_map(|run| rejections(run, names.name(run)));
+    rejected
+        .chain(unfinished(runs, names))
         .chain(overload(runs, names))
-        .chain(each(memory))
+        .chain(memory(runs, names))
         .collect()
+}
+
+/// `figure (name)` for each run that has the figure, as a list; `None` when none has.
+fn of_each<'a>(
+    runs: &'a [RunResult],
+    names: &Names<'a>,
+    figure: impl Fn(&RunResult) -> Option<String>,
+) -> Option<String> {
+    let each: Vec<String> = runs
+        .iter()
+        .filter_map(|run| Some(format!("{} ({})", figure(run)?, names.name(run))))
+        .collect();
+    (!each.is_empty()).then(|| join(&each))
 }
 
 fn rejections(run: &RunResult, name: &str) -> Option<String> {
@@ -30,39 +41,25 @@ fn rejections(run: &RunResult, name: &str) -> Option<String> {
     })
 }
 
-fn unfinished(run: &RunResult, name: &str) -> Option<String> {
-    let counts = run.summary.requests;
-    (counts.unfinished > 0 && counts.completed > 0).then(|| {
-        format!(
-            "{name} had {} of {} requests unfinished when observation ended.",
-            count(counts.unfinished),
-            count(counts.offered)
-        )
-    })
+fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        (counts.unfinished > 0 && counts.completed > 0)
+            .then(|| format!("{} of {}", count(counts.unfinished), count(counts.offered)))
+    })?;
+    Some(format!("Unfinished when observation ended: {each} requests."))
 }
 
-/// Runs that could not keep up: all in one sentence.
+/// Runs that could not keep up.
 fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
-    let behind: Vec<(&RunResult, Backlog)> =
-        runs.iter().filter_map(|run| Some((run, backlog(run)?))).collect();
-    let arrivals_s = behind.first()?.1.arrivals_s;
-    let each: Vec<String> = behind
-        .iter()
-        .map(|(run, backlog)| {
-            format!(
-                "{} went on for {} after the last of {} of arrivals, and its P99 scheduling \
-                 delay is {}",
-                names.name(run),
-                duration(backlog.drain_s),
-                duration(arrivals_s),
-                duration(backlog.delay_s)
-            )
-        })
-        .collect();
+    let arrivals_s = runs.iter().find_map(backlog)?.arrivals_s;
+    let drains = of_each(runs, names, |run| Some(duration(backlog(run)?.drain_s)))?;
+    let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
     Some(format!(
-        "Requests came faster than they were served: {}. Such latencies grow with the length of \
+        "Requests came faster than they were served: after {} of arrivals, the rest took another \
+         {drains}; the P99 scheduling delay is {delays}. Such latencies grow with the length of \
          the run: lower the rate or add replicas.",
-        join(&each)
+        duration(arrivals_s)
     ))
 }
 
@@ -85,15 +82,16 @@ fn backlog(run: &RunResult) -> Option<Backlog> {
     behind.then_some(Backlog { arrivals_s, drain_s, delay_s })
 }
 
-fn memory(run: &RunResult, name: &str) -> Option<String> {
-    let kv = run.kv?;
-    (kv.preemptions > 0).then(|| {
-        format!(
-            "{name} ran out of KV memory: {} preemptions at a peak of {} of {} blocks; a preempted \
-             request loses its KV and gets no token until it is back.",
-            count(kv.preemptions),
-            count(kv.peak_used),
-            count(kv.blocks)
-        )
-    })
+fn memory<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let kv = run.kv?;
+        (kv.preemptions > 0).then(|| {
+            let blocks = format!("{} of {} blocks", count(kv.peak_used), count(kv.blocks));
+            format!("{} at a peak of {blocks}", count(kv.preemptions))
+        })
+    })?;
+    Some(format!(
+        "KV memory ran out; preemptions: {each}. A preempted request loses its KV and gets no \
+         token until it is recomputed."
+    ))
 }
