@@ -44,8 +44,7 @@ fn cost() -> Roofline {
 }
 
 fn simulate(cost: &Roofline, scheduler: &SchedulerConfig, workload: &Workload) -> Outcome {
-    let setup =
-        Setup { cost, engine: ENGINE, replicas: 1, async_scheduling: false, horizon: None };
+    let setup = Setup { cost, engine: ENGINE, replicas: 1, async_scheduling: false, horizon: None };
     let make = || scheduler.build(&ENGINE);
     play(&setup, &make, &mut workload.arriving(), SimOptions::default()).expect("it drains")
 }
@@ -55,7 +54,10 @@ fn benches(c: &mut Criterion) {
     let config = |json: &str| serde_json::from_str::<SchedulerConfig>(json).expect("a scheduler");
     let schedulers = [
         ("sarathi", config(r#"{"sarathi": {"chunk_size": 2048, "max_num_seqs": 256}}"#)),
-        ("vllm-v1", config(r#"{"vllm-v1": {"max_num_batched_tokens": 2048, "max_num_seqs": 256}}"#)),
+        (
+            "vllm-v1",
+            config(r#"{"vllm-v1": {"max_num_batched_tokens": 2048, "max_num_seqs": 256}}"#),
+        ),
         ("vllm-v0", config(r#"{"vllm-v0": {}}"#)),
     ];
     let mut group = c.benchmark_group("engine");

@@ -40,8 +40,8 @@ struct Dimension {
     meant: &'static [(&'static str, &'static str)],
     smallest: &'static str,
     example: &'static str,
-    /// The unit to suggest for a bare number.
-    usual: &'static str,
+    /// The units to suggest for a bare number.
+    usual: &'static [&'static str],
 }
 
 const TIME: Dimension = Dimension {
@@ -78,7 +78,7 @@ const TIME: Dimension = Dimension {
     ],
     smallest: "nanosecond",
     example: "25ms",
-    usual: "ms",
+    usual: &["ms", "s"],
 };
 
 const SIZE: Dimension = Dimension {
@@ -106,7 +106,7 @@ const SIZE: Dimension = Dimension {
     ],
     smallest: "byte",
     example: "80GiB",
-    usual: "GiB",
+    usual: &["GiB"],
 };
 
 const BANDWIDTH: Dimension = Dimension {
@@ -134,7 +134,7 @@ const BANDWIDTH: Dimension = Dimension {
     ],
     smallest: "byte a second",
     example: "16GB/s",
-    usual: "GB/s",
+    usual: &["GB/s"],
 };
 
 impl Dimension {
@@ -187,7 +187,7 @@ impl Dimension {
         };
         let power = 10u128.pow(u32::try_from(fraction.len()).unwrap_or(0));
         let scaled = value().ok_or_else(|| fail("which is too large"))?;
-        if scaled % power != 0 {
+        if !scaled.is_multiple_of(power) {
             return Err(fail(&format!("which is finer than a {}", self.smallest)));
         }
         let scaled = u64::try_from(scaled / power).map_err(|_| fail("which is too large"))?;
@@ -198,12 +198,14 @@ impl Dimension {
     }
 
     fn bare(&self, number: &str) -> UnitError {
+        let positive = number.trim_start_matches('-');
+        let examples: Vec<String> =
+            self.usual.iter().map(|unit| format!("`{positive}{unit}`")).collect();
         UnitError {
             message: format!("expected {} with a unit, found the bare number {number}", self.what),
             help: Some(format!(
-                "write the unit, such as `{}{}`; units are {}",
-                number.trim_start_matches('-'),
-                self.usual,
+                "write the unit, such as {}; units are {}",
+                examples.join(" or "),
                 self.list()
             )),
         }
@@ -245,7 +247,7 @@ impl Dimension {
         let best = names
             .iter()
             .copied()
-            .filter(|name| value != 0 && value % scale(name) == 0)
+            .filter(|name| value != 0 && value.is_multiple_of(scale(name)))
             .max_by_key(|name| scale(name))
             .unwrap_or(names[0]);
         write!(f, "{}{best}", value / scale(best))

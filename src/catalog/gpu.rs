@@ -134,8 +134,9 @@ pub enum PrefillAttention {
     FlashAttention3(FlashAttention3),
 }
 
-/// `m0 + [W^pm + (cs longest)^pm]^(1/pm)` with
-/// `W = flops/Fa + tn n q/32 + max(r U/BWd, g U/BL2)`.
+/// `m0 + [W^pm + walk^pm]^(1/pm)` with `W = flops/Fa + tn n q/32 + max(r U/BWd, g U/BL2)` and
+/// `walk = max(cs longest chunk end, cd mean KV of the decodes)`: one thread block walks the keys
+/// of a sequence from first to last, whatever else runs beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlashAttention2 {
@@ -143,8 +144,11 @@ pub struct FlashAttention2 {
     pub launch_us: f64,
     /// Effective compute `Fa`, TFLOP/s.
     pub tflops: f64,
-    /// Time per token of the longest chunk's end, `cs`, nanoseconds: one block walks its keys.
-    pub longest_ns: f64,
+    /// Time per token of the longest chunk's end, `cs`, nanoseconds.
+    pub chunk_walk_ns: f64,
+    /// Time per KV token of a decode, `cd`, nanoseconds. The mean of the decodes stands for the
+    /// longest of them.
+    pub decode_walk_ns: f64,
     /// Sharpness of the knee `pm`.
     pub knee: f64,
     /// Time per decode with 32 query heads, `tn`, microseconds.
@@ -166,7 +170,8 @@ pub struct L2Miss {
     pub memory_gb_per_s: f64,
 }
 
-/// `max(a0, p0) + decode part + 4 q d sum(len c + len (len + pad)/2) / F3`.
+/// `max(a0, p0) + decode part + 4 q d sum(len c + len (len + pad)/2) / F3 + bytes / BW3`, with
+/// the bytes of queries, outputs, and keys and values, each once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlashAttention3 {
@@ -176,6 +181,9 @@ pub struct FlashAttention3 {
     pub tflops: f64,
     /// Masked-out keys that are computed anyway, tokens.
     pub pad_tokens: f64,
+    /// Effective bandwidth `BW3`, GB/s. Absent: the bytes cost nothing of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_gb_per_s: Option<f64>,
 }
 
 /// Sampling: `s0 + s1 sequences`.
@@ -330,7 +338,8 @@ impl Gpu {
             PrefillAttention::FlashAttention2(fa) => {
                 at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
                 positive("prefill_attention.tflops", fa.tflops)?;
-                at_least_zero("prefill_attention.longest_ns", fa.longest_ns)?;
+                at_least_zero("prefill_attention.chunk_walk_ns", fa.chunk_walk_ns)?;
+                at_least_zero("prefill_attention.decode_walk_ns", fa.decode_walk_ns)?;
                 positive("prefill_attention.knee", fa.knee)?;
                 at_least_zero("prefill_attention.decode_us", fa.decode_us)?;
                 positive("prefill_attention.l2_gb_per_s", fa.l2_gb_per_s)?;
@@ -343,6 +352,9 @@ impl Gpu {
                 at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
                 positive("prefill_attention.tflops", fa.tflops)?;
                 at_least_zero("prefill_attention.pad_tokens", fa.pad_tokens)?;
+                if let Some(bandwidth) = fa.memory_gb_per_s {
+                    positive("prefill_attention.memory_gb_per_s", bandwidth)?;
+                }
             }
         }
         at_least_zero("sampler.launch_us", self.sampler.launch_us)?;

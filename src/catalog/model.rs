@@ -183,6 +183,25 @@ impl Model {
         Ok(())
     }
 
+    /// What pricing this model leaves out, a sentence each, for the output to say.
+    pub fn approximations(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let Some(window) = self.sliding_window {
+            notes.push(format!(
+                "{}: layers with a sliding window of {window} tokens are priced, and keep KV, as \
+                 full attention",
+                self.name
+            ));
+        }
+        if self.experts.is_some() {
+            notes.push(format!(
+                "{}: tokens are taken to choose their experts evenly at random",
+                self.name
+            ));
+        }
+        notes
+    }
+
     /// Layers with a dense feed-forward network.
     pub fn dense_layers(&self) -> u32 {
         self.experts.map_or(self.layers, |e| e.dense_layers.min(self.layers))

@@ -120,3 +120,19 @@ fn model_overrides_are_checked() {
     let odd = ModelOverrides { kv_heads: Some(5), ..ModelOverrides::default() };
     assert_eq!(model.with(&odd).unwrap_err().path, "kv_heads");
 }
+
+#[test]
+fn approximations_are_said() {
+    assert!(model("llama-3.1-8b").unwrap().approximations().is_empty());
+    let notes = model("gemma-2-9b").unwrap().approximations();
+    assert!(notes.len() == 1 && notes[0].contains("sliding window of 4096 tokens"), "{notes:?}");
+    assert_eq!(model("mixtral-8x7b").unwrap().approximations().len(), 1);
+}
+
+#[test]
+fn an_all_reduce_in_between_takes_the_next_larger_group() {
+    let gpu = gpu("h100-sxm").unwrap();
+    assert_eq!(gpu.all_reduce_on(3).map(|a| a.gpus), Some(4));
+    assert_eq!(gpu.all_reduce_on(8).map(|a| a.gpus), Some(8));
+    assert_eq!(gpu.all_reduce_on(9), None);
+}

@@ -36,7 +36,18 @@ struct Decode {
 #[derive(Clone, Debug)]
 enum Prefill {
     Two(Box<Two>),
-    Three { launch_us: f64, us_per_flop: f64, pad_tokens: f64 },
+    Three(Three),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Three {
+    launch_us: f64,
+    us_per_flop: f64,
+    pad_tokens: f64,
+    /// Queries and outputs, per token of a chunk.
+    token_us: f64,
+    /// Keys and values, per token up to a chunk's end.
+    kv_us: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +55,8 @@ struct Two {
     launch_us: f64,
     us_per_flop: f64,
     decode_us: f64,
-    longest_us: f64,
+    chunk_walk_us: f64,
+    decode_walk_us: f64,
     /// `(1 + x^p)^(1/p)` for x in 0 to 1.
     knee: RealTable,
     /// `g U / BL2` per KV token.
@@ -83,13 +95,28 @@ impl Attention {
             PrefillAttention::FlashAttention2(fit) => {
                 Prefill::Two(Box::new(Two::new(fit, group, heads_32, kv_bytes, head_bytes)))
             }
-            PrefillAttention::FlashAttention3(fit) => Prefill::Three {
-                launch_us: fit.launch_us.max(decode.launch_us),
-                us_per_flop: us_per_flop(fit.tflops),
-                pad_tokens: fit.pad_tokens,
-            },
+            PrefillAttention::FlashAttention3(fit) => {
+                let us_per_byte = fit.memory_gb_per_s.map_or(0.0, us_per_byte);
+                Prefill::Three(Three {
+                    launch_us: fit.launch_us.max(decode.launch_us),
+                    us_per_flop: us_per_flop(fit.tflops),
+                    pad_tokens: fit.pad_tokens,
+                    token_us: 4.0 * q * d * us_per_byte,
+                    kv_us: kv_bytes * us_per_byte,
+                })
+            }
         };
         Attention { decode, prefill, flops_per_pair: 4.0 * q * d }
+    }
+
+    /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
+    pub(super) fn decode_fixed_us(&self, decodes: f64) -> f64 {
+        self.decode.launch_us + self.decode.sequence_us * decodes
+    }
+
+    /// Of one layer's attention in a decode-only batch, what reading `kv` tokens takes.
+    pub(super) fn decode_kv_us(&self, kv: f64) -> f64 {
+        self.decode.kv_us(kv)
     }
 
     /// Time of one layer's attention, microseconds.
@@ -97,21 +124,25 @@ impl Attention {
         let decodes = f64::from(shape.decodes);
         let kv = shape.decode_kv_tokens as f64;
         if shape.chunks.is_empty() {
-            return self.decode.launch_us + self.decode.us(decodes, kv);
+            return self.decode_fixed_us(decodes) + self.decode_kv_us(kv);
         }
         match &self.prefill {
             Prefill::Two(two) => {
-                let (pairs, longest) = pairs(shape, FLASH_ATTENTION_2_PAD);
-                let mixed = two.us(self.flops_per_pair * pairs, longest, decodes, kv);
+                let work = Work::of(shape, FLASH_ATTENTION_2_PAD);
+                let mixed = two.us(self.flops_per_pair * work.pairs, work.longest, decodes, kv);
                 if shape.decodes == 0 {
                     return mixed;
                 }
                 // The fits of the two kernels cross for few tokens; more work is never cheaper.
                 mixed.max(self.decode.launch_us + self.decode.us(decodes, kv))
             }
-            Prefill::Three { launch_us, us_per_flop, pad_tokens } => {
-                let (pairs, _) = pairs(shape, *pad_tokens);
-                launch_us + self.decode.us(decodes, kv) + self.flops_per_pair * pairs * us_per_flop
+            Prefill::Three(three) => {
+                let work = Work::of(shape, three.pad_tokens);
+                three.launch_us
+                    + self.decode.us(decodes, kv)
+                    + self.flops_per_pair * work.pairs * three.us_per_flop
+                    + three.token_us * work.tokens
+                    + three.kv_us * work.ends
             }
         }
     }
@@ -120,7 +151,11 @@ impl Attention {
 impl Decode {
     /// Without the launch.
     fn us(&self, decodes: f64, kv: f64) -> f64 {
-        self.sequence_us * decodes + self.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
+        self.sequence_us * decodes + self.kv_us(kv)
+    }
+
+    fn kv_us(&self, kv: f64) -> f64 {
+        self.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
     }
 }
 
@@ -137,7 +172,8 @@ impl Two {
             launch_us: fit.launch_us,
             us_per_flop: us_per_flop(fit.tflops),
             decode_us: fit.decode_us * heads_32,
-            longest_us: fit.longest_ns * 1e-3,
+            chunk_walk_us: fit.chunk_walk_ns * 1e-3,
+            decode_walk_us: fit.decode_walk_ns * 1e-3,
             knee: RealTable::new(1.0, 1024, |x| libm::pow(1.0 + libm::pow(x, knee), 1.0 / knee)),
             l2_kv_us: group * kv_bytes * us_per_byte(fit.l2_gb_per_s),
             miss: fit.l2_miss.as_ref().map(|miss| Miss {
@@ -158,7 +194,8 @@ impl Two {
             reads = reads.max(repeats * miss.kv_us * kv);
         }
         let work = flops * self.us_per_flop + self.decode_us * decodes + reads;
-        let walk = self.longest_us * longest;
+        let mean_kv = if decodes > 0.0 { kv / decodes } else { 0.0 };
+        let walk = (self.chunk_walk_us * longest).max(self.decode_walk_us * mean_kv);
         let (large, small) = if work > walk { (work, walk) } else { (walk, work) };
         // A chunk has at least one token, so that neither is 0 unless the figures are.
         let bend = if large > 0.0 { self.knee.get(small / large) } else { 0.0 };
@@ -166,15 +203,27 @@ impl Two {
     }
 }
 
-/// Pairs of query token and key over all chunks, `pad` masked keys included, and the longest
-/// chunk's end.
-fn pairs(shape: &BatchShape<'_>, pad: f64) -> (f64, f64) {
-    let mut pairs = 0.0;
-    let mut longest = 0.0_f64;
-    for chunk in shape.chunks {
-        let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
-        pairs += tokens * context + tokens * (tokens + pad) * 0.5;
-        longest = longest.max(context + tokens);
+/// Sums over a batch's chunks, tokens.
+struct Work {
+    /// Pairs of query token and key, masked keys that are computed anyway included.
+    pairs: f64,
+    tokens: f64,
+    /// Context and tokens.
+    ends: f64,
+    /// The largest of the ends.
+    longest: f64,
+}
+
+impl Work {
+    fn of(shape: &BatchShape<'_>, pad: f64) -> Work {
+        let mut work = Work { pairs: 0.0, tokens: 0.0, ends: 0.0, longest: 0.0 };
+        for chunk in shape.chunks {
+            let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
+            work.pairs += tokens * context + tokens * (tokens + pad) * 0.5;
+            work.tokens += tokens;
+            work.ends += context + tokens;
+            work.longest = work.longest.max(context + tokens);
+        }
+        work
     }
-    (pairs, longest)
 }

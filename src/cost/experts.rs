@@ -13,6 +13,19 @@ pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
     count * (1.0 - libm::pow(missed, tokens))
 }
 
+/// Time of a layer's routed experts in bf16, microseconds, when `tokens` tokens reach `activated`
+/// different experts. For checking constants against measured tables.
+pub fn routed_experts_us(
+    fit: &GroupedGemm,
+    hidden_size: u32,
+    experts: &Experts,
+    tokens: u32,
+    activated: f64,
+) -> f64 {
+    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, experts.intermediate_size);
+    routed.us(tokens.into(), activated)
+}
+
 /// Prices a layer's routed experts on one rank.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoutedExperts {
@@ -25,13 +38,19 @@ pub(super) struct RoutedExperts {
 
 impl RoutedExperts {
     /// `width` is one rank's part of an expert's width.
-    pub(super) fn new(fit: &GroupedGemm, model: &Model, experts: &Experts, width: u32) -> Self {
+    pub(super) fn new(
+        fit: &GroupedGemm,
+        hidden_size: u32,
+        matrices: u32,
+        experts: &Experts,
+        width: u32,
+    ) -> Self {
         RoutedExperts {
             fit: *fit,
             per_token: f64::from(experts.per_token),
-            hidden: f64::from(model.hidden_size),
+            hidden: f64::from(hidden_size),
             width: f64::from(width),
-            matrices: f64::from(model.mlp_matrices()),
+            matrices: f64::from(matrices),
         }
     }
 

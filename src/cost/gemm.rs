@@ -2,6 +2,12 @@
 
 use crate::catalog;
 
+/// Time of one bf16 matrix product of `m` tokens, `n` outputs and `k` inputs, microseconds. For
+/// checking constants against measured tables.
+pub fn gemm_us(fit: &catalog::Gemm, m: u32, n: u32, k: u32) -> f64 {
+    Gemm::new(fit, 2).us(m.into(), n.into(), k.into())
+}
+
 /// `(a^p + b^p)^(1/p)`: near the larger of both, above it where they are close.
 ///
 /// Both must be at least 0. Scaled by the larger, so that no power overflows.

@@ -62,7 +62,7 @@ impl Layers {
     pub(super) fn all_layers_us(&self, tokens: f64) -> f64 {
         let layers = f64::from(self.model.layers);
         match &self.table {
-            Some(table) => layers * self.from_table_us(table, tokens),
+            Some(table) => layers * self.table_us(table, tokens),
             None => layers * self.mean_layer_us(tokens),
         }
     }
@@ -127,7 +127,7 @@ impl Layers {
 
     /// A measured layer: linear between its points, the first point below them, and beyond them
     /// the last point scaled as the roofline grows.
-    fn from_table_us(&self, table: &LayerTable, tokens: f64) -> f64 {
+    fn table_us(&self, table: &LayerTable, tokens: f64) -> f64 {
         let after = table.tokens.partition_point(|&t| f64::from(t) <= tokens);
         let (Some(&last_tokens), Some(&last_us)) = (table.tokens.last(), table.layer_us.last())
         else {
@@ -174,7 +174,7 @@ fn expert_layer(
     let width = experts.intermediate_size.div_ceil(ranks);
     Ok(Some(ExpertLayer {
         experts,
-        routed: RoutedExperts::new(fit, model, &experts, width),
+        routed: RoutedExperts::new(fit, model.hidden_size, model.mlp_matrices(), &experts, width),
         shared_width: experts.shared_intermediate_size.div_ceil(ranks),
     }))
 }

@@ -20,7 +20,9 @@ use crate::time::Span;
 
 pub use capacity::*;
 pub use error::CostError;
+pub use experts::routed_experts_us;
 pub use fixed::FixedCost;
+pub use gemm::gemm_us;
 pub use roofline::Roofline;
 
 /// One prefill chunk of a batch.

@@ -30,12 +30,26 @@ pub struct Roofline {
     /// Tokens that a decode-only batch is padded to, by decodes.
     padded: Vec<u32>,
     attention: Attention,
-    layer_count: f64,
+    /// Decode-only batches whose every request samples, by decodes.
+    decode_only: Vec<DecodeOnly>,
     kernel_factor: f64,
+    /// The kernel factor times the number of layers.
+    attention_factor: f64,
     has_communication: bool,
     step_gap: Overhead,
     host: Overhead,
 }
+
+/// What a decode-only batch takes whatever its KV: nearly every iteration is one, so that this is
+/// looked up whole.
+#[derive(Clone, Copy, Debug)]
+struct DecodeOnly {
+    gpu_us: f64,
+    host: Span,
+}
+
+/// Decode-only batches up to this size are tabulated.
+const DECODE_ONLY_MAX: u32 = 1024;
 
 impl Roofline {
     /// Builds the tables.
@@ -53,18 +67,31 @@ impl Roofline {
         profile.validate()?;
         let shard = Shard::new(model, parallelism)?;
         let layers = Layers::new(model, gpu, profile, shard, dtype)?;
-        Ok(Roofline {
+        let mut cost = Roofline {
             layers_us: CountTable::new(|tokens| layers.all_layers_us(tokens)),
             head_us: CountTable::new(|sampled| layers.head_us(sampled)),
             layers,
             padded: padded(&profile.cuda_graph_sizes),
             attention: Attention::new(model, gpu, shard),
-            layer_count: f64::from(model.layers),
+            decode_only: Vec::new(),
             kernel_factor: profile.kernel_factor,
+            attention_factor: profile.kernel_factor * f64::from(model.layers),
             has_communication: shard.ranks > 1,
             step_gap: profile.step_gap,
             host: profile.host,
-        })
+        };
+        cost.decode_only = (0..=DECODE_ONLY_MAX).map(|n| cost.decode_only(n)).collect();
+        Ok(cost)
+    }
+
+    fn decode_only(&self, decodes: u32) -> DecodeOnly {
+        let shape = BatchShape { chunks: &[], decodes, decode_kv_tokens: 0, sampled: decodes };
+        let price = self.price(&shape);
+        let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
+        DecodeOnly {
+            gpu_us: price.layers + attention + price.communication + price.head + price.gap,
+            host: Span::from_micros_f64(price.host.min(LONGEST_US)),
+        }
     }
 
     /// Tokens that the layers compute: those of the batch, and in a decode-only batch those that
@@ -79,7 +106,6 @@ impl Roofline {
     }
 
     /// The parts of the GPU's time and the gap after it, microseconds.
-    #[inline]
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
         let factor = self.kernel_factor;
@@ -92,7 +118,7 @@ impl Roofline {
         let sequences = f64::from(shape.decodes) + shape.chunks.len() as f64;
         Price {
             layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
-            attention: factor * self.layer_count * self.attention.us(shape),
+            attention: self.attention_factor * self.attention.us(shape),
             communication: factor * communication,
             head: factor * head.unwrap_or_else(|| self.layers.head_us(shape.sampled.into())),
             gap: self.step_gap.iteration_us + self.step_gap.sequence_us * sequences,
@@ -112,8 +138,20 @@ struct Price {
 
 impl CostModel for Roofline {
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
-        if shape.decodes == 0 && shape.chunks.is_empty() {
-            return IterationTime::default();
+        if shape.chunks.is_empty() {
+            if shape.decodes == 0 {
+                return IterationTime::default();
+            }
+            if shape.sampled == shape.decodes
+                && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
+            {
+                let reading = self.attention.decode_kv_us(shape.decode_kv_tokens as f64);
+                let gpu_us = fixed.gpu_us + self.attention_factor * reading;
+                return IterationTime {
+                    gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
+                    host: fixed.host,
+                };
+            }
         }
         let p = self.price(shape);
         let gpu_us = p.layers + p.attention + p.communication + p.head + p.gap;

@@ -45,6 +45,8 @@ impl CountTable {
 #[derive(Clone, Debug)]
 pub(super) struct RealTable {
     knots: Vec<f64>,
+    /// Knots less one, where the table ends.
+    last: f64,
     knots_per_unit: f64,
 }
 
@@ -52,18 +54,19 @@ impl RealTable {
     pub(super) fn new(end: f64, intervals: u32, function: impl Fn(f64) -> f64) -> RealTable {
         let step = end / f64::from(intervals);
         let knots = (0..=intervals).map(|i| function(f64::from(i) * step)).collect();
-        RealTable { knots, knots_per_unit: f64::from(intervals) / end }
+        RealTable { knots, last: f64::from(intervals), knots_per_unit: f64::from(intervals) / end }
     }
 
     /// The value at `x`, which must be at least 0.
     pub(super) fn get(&self, x: f64) -> f64 {
-        let last = self.knots.len() - 1;
         let position = x * self.knots_per_unit;
-        let knot = position as usize;
-        if knot >= last {
-            return self.knots[last];
+        if position >= self.last {
+            return self.knots[self.knots.len() - 1];
         }
-        let low = self.knots[knot];
-        low + (self.knots[knot + 1] - low) * (position - knot as f64)
+        // Through i32: the conversion that processors have.
+        let knot = position as i32;
+        let part = position - f64::from(knot);
+        let low = self.knots[knot as usize];
+        low + (self.knots[knot as usize + 1] - low) * part
     }
 }

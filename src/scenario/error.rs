@@ -201,20 +201,21 @@ impl Located {
         let mut labels = Vec::new();
         let source = problem.span.map(|span| {
             let source = sources.get(span.source);
-            let label = |span: Span, text: &str| {
+            let label = |span: Span, text: &str, primary: bool| {
                 let start = floor_char_boundary(&source.text, span.start);
                 // To the end of its line at most: a caret, not a block.
                 let line = source.text[start..].lines().next().map_or(0, str::len);
                 let end = span.end.clamp(start, start + line);
-                LabeledSpan::new_with_span(
-                    Some(text.to_owned()),
-                    (start, floor_char_boundary(&source.text, end) - start),
-                )
+                let range = (start, floor_char_boundary(&source.text, end) - start);
+                match primary {
+                    true => LabeledSpan::new_primary_with_span(Some(text.to_owned()), range),
+                    false => LabeledSpan::new_with_span(Some(text.to_owned()), range),
+                }
             };
-            labels.push(label(span, &problem.label));
+            labels.push(label(span, &problem.label, true));
             for (other, text) in &problem.others {
                 if other.source == span.source {
-                    labels.push(label(*other, text));
+                    labels.push(label(*other, text, false));
                 } else {
                     let (line, column) = sources.line_column(*other);
                     let name = &sources.get(other.source).name;

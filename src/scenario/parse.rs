@@ -7,6 +7,7 @@ use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, S
 
 use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
+use super::scalar::resolve_plain;
 use super::source::{Source, Span};
 
 /// Deepest nesting of a document; scenarios need about ten.
@@ -130,9 +131,21 @@ impl<'a> Builder<'a> {
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                let value =
-                    if plain { resolve_plain(&text) } else { Value::Text(text.into_owned()) };
+                let value = match tag.as_deref().map(|t| (t.core_suffix(), t)) {
+                    None if style == ScalarStyle::Plain => resolve_plain(&text),
+                    None | Some((Some("str"), _)) => Value::Text(text.into_owned()),
+                    Some((Some(_), _)) => resolve_plain(&text),
+                    Some((None, tag)) => {
+                        let tag = format!("{}{}", tag.original_handle(), tag.suffix());
+                        return Err(Problem::new(
+                            path.to_string(),
+                            Some(span),
+                            format!("the tag `{}` means nothing here", tag.escape_debug()),
+                        )
+                        .help("remove it; a text that begins with `!` needs quotes")
+                        .into());
+                    }
+                };
                 (value, anchor)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -289,6 +302,28 @@ impl<'a> Builder<'a> {
                 "expected `- ` at this indentation".to_owned(),
                 Some("elements of one list begin in the same column"),
             ),
+            ErrorKind::MappingValueNotAllowed => (
+                "a `key:` where a value goes on".to_owned(),
+                Some("check this line's indentation, and that the line above is complete"),
+            ),
+            ErrorKind::SimpleKeyExpected => (
+                "expected `key: value`".to_owned(),
+                Some("a key is followed by a colon and a space"),
+            ),
+            ErrorKind::InvalidQuotedScalarIndent => (
+                "a quoted text goes on at the wrong indentation".to_owned(),
+                Some("is its closing quote missing?"),
+            ),
+            ErrorKind::ExpectedFlowMappingSeparator
+            | ErrorKind::UnexpectedEofFlowMapping
+            | ErrorKind::UnexpectedEofImplicitFlowMapping => (
+                "expected `,` or `}`".to_owned(),
+                Some("is a closing brace missing on this line or above?"),
+            ),
+            ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => (
+                "expected `,` or `]`".to_owned(),
+                Some("is a closing bracket missing on this line or above?"),
+            ),
             ErrorKind::UnknownAnchor => {
                 ("this alias refers to no anchor before it".to_owned(), None)
             }
@@ -317,38 +352,6 @@ fn height(node: &Node) -> usize {
         Value::List(items) => 1 + items.iter().map(height).max().unwrap_or(0),
         Value::Map(entries) => 1 + entries.iter().map(|e| height(&e.value)).max().unwrap_or(0),
         _ => 0,
-    }
-}
-
-/// The type of a plain scalar by YAML 1.2's core schema; digits may be grouped by `_`.
-fn resolve_plain(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN, text.to_owned()),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
-            return Value::Float(f64::INFINITY, text.to_owned());
-        }
-        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY, text.to_owned()),
-        _ => {}
-    }
-    let body = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if !body.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-        return Value::Text(text.to_owned());
-    }
-    let grouped = text.replace('_', "");
-    let radix = |prefix: &str, radix: u32| {
-        text.strip_prefix(prefix).and_then(|digits| i128::from_str_radix(digits, radix).ok())
-    };
-    if let Some(n) = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| grouped.parse().ok()) {
-        return Value::Int(n);
-    }
-    let float_characters =
-        body.chars().all(|c| matches!(c, '0'..='9' | '.' | '_' | 'e' | 'E' | '+' | '-'));
-    match grouped.parse::<f64>() {
-        Ok(x) if float_characters => Value::Float(x, text.to_owned()),
-        _ => Value::Text(text.to_owned()),
     }
 }
 

@@ -24,10 +24,11 @@ pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
                 || (given.chars().count() >= 3
                     && (candidate.starts_with(&given) || given.starts_with(&candidate)))
                 || strsim::jaro_winkler(&given, &candidate) > 0.9;
-            (near, edits, name)
+            let lengths_apart = candidate.chars().count().abs_diff(given.chars().count());
+            (near, (edits, lengths_apart), name)
         })
         .filter(|&(near, ..)| near)
-        .min_by_key(|&(_, edits, name)| (edits, name.len()))
+        .min_by_key(|&(_, distance, _)| distance)
         .map(|(.., name)| name)
 }
 
@@ -36,6 +37,7 @@ pub fn advice<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Stri
     let valid: Vec<&str> = valid.into_iter().collect();
     let list = list(&valid);
     match nearest(given, valid.iter().copied()) {
+        Some(name) if valid.len() == 1 => format!("did you mean `{name}`?"),
         Some(name) => format!("did you mean `{name}`? {list}"),
         None => list,
     }
@@ -67,6 +69,7 @@ mod tests {
         assert_eq!(meant("fibonacci"), None);
         assert_eq!(meant("x"), None);
         assert_eq!(meant(""), None);
+        assert_eq!(nearest("vllm-0.20", ["vllm-0.4", "vllm-0.19"]), Some("vllm-0.19"));
         assert_eq!(nearest("h100", ["a100-sxm-80gb", "h100-sxm", "h200-sxm"]), Some("h100-sxm"));
         assert_eq!(nearest("llama3.1-8b", ["llama-3.1-8b", "llama-3.1-70b"]), Some("llama-3.1-8b"));
     }

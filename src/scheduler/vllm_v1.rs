@@ -105,7 +105,6 @@ impl Parameters for VllmV1Params {
             reserve_full: newer && self.scheduler_reserve_full_isl,
             watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
             max_model_len: engine.max_model_len,
-            caching: engine.prefix_caching,
         })
     }
 }
@@ -134,7 +133,6 @@ struct VllmV1 {
     reserve_full: bool,
     watermark_blocks: u32,
     max_model_len: u32,
-    caching: bool,
 }
 
 impl Scheduler for VllmV1 {

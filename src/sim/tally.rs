@@ -35,11 +35,6 @@ impl Tally {
         }
     }
 
-    pub fn reserve(&mut self, requests: usize) {
-        self.trace.requests.reserve_exact(requests);
-        self.last_run.reserve_exact(requests);
-    }
-
     /// A request has arrived; its id is the number of those before it.
     pub fn arrive(&mut self, request: &Request, lane: u32) -> RequestId {
         let id = self.trace.requests.len() as RequestId;

@@ -26,6 +26,8 @@ pub(crate) struct ArrivalTimes {
     next: u32,
     /// Sum of the unit gaps so far.
     sum: f64,
+    /// The last arrival, in ns.
+    latest: f64,
     requests: u32,
     /// Arrivals come before this.
     end: Time,
@@ -102,6 +104,7 @@ impl ArrivalTimes {
             stream: Stream::new(seed, Purpose::Arrival),
             next: 0,
             sum: 0.0,
+            latest: 0.0,
             requests: amount.requests.unwrap_or(u32::MAX).min(rows.unwrap_or(u32::MAX)),
             end: end_of(amount.duration),
         })
@@ -137,8 +140,10 @@ impl ArrivalTimes {
                 }
             }
         };
-        let ns = libm::rint(ns);
-        if ns >= self.end.as_nanos() as f64 {
+        // A curve inverted in floating point may step back by its last digit; time does not.
+        let ns = libm::rint(ns).max(self.latest);
+        self.latest = ns;
+        if self.end != Time::NEVER && ns >= self.end.as_nanos() as f64 {
             return Ok(None);
         }
         if ns > LATEST_ARRIVAL.as_nanos() as f64 {

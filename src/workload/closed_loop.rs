@@ -38,6 +38,8 @@ pub struct ClosedLoop {
     end: Time,
     /// Most requests in all.
     requests: u32,
+    /// Whether only `duration` was to bound them.
+    counted_by_us: bool,
     /// The next request of each user who is not waiting for an answer.
     thinking: BinaryHeap<Reverse<(Time, u32)>>,
     /// Turns that each user has taken.
@@ -76,6 +78,7 @@ impl ClosedLoop {
         }
         let mut warnings = Vec::new();
         let mut requests = spec.amount.requests.unwrap_or(MAX_REQUESTS);
+        let mut counted_by_us = spec.amount.requests.is_none();
         let (content, block_ids, block_tokens, classes) = match &spec.source {
             Source::Synthetic { lengths, .. } => {
                 if spec.amount.requests.is_none() && spec.amount.duration.is_none() {
@@ -97,6 +100,7 @@ impl ClosedLoop {
                 let mut workload = Workload::default();
                 trace_files::read(trace, spec, seed, limits, &mut workload, &mut warnings)?;
                 requests = requests.min(workload.requests.len() as u32);
+                counted_by_us = false;
                 (
                     Content::Rows(workload.requests.into()),
                     workload.block_ids.into(),
@@ -116,6 +120,7 @@ impl ClosedLoop {
             think_time,
             end,
             requests,
+            counted_by_us,
             thinking: if end > Time::ZERO { first.collect() } else { BinaryHeap::new() },
             turns: vec![0; users as usize],
             taken: Vec::with_capacity(requests.min(1 << 20) as usize),
@@ -132,8 +137,10 @@ impl ClosedLoop {
     /// # Errors
     /// When a loop bounded by `duration` alone passed the most requests that a run can have.
     pub fn check_complete(&self) -> Result<(), WorkloadError> {
-        let cut = self.requests == MAX_REQUESTS && self.taken.len() >= MAX_REQUESTS as usize;
-        if cut && !self.thinking.is_empty() { Err(too_many_requests()) } else { Ok(()) }
+        let cut = self.counted_by_us
+            && self.taken.len() >= self.requests as usize
+            && !self.thinking.is_empty();
+        if cut { Err(too_many_requests()) } else { Ok(()) }
     }
 }
 

@@ -75,7 +75,7 @@ impl LengthSampler {
                 let v = self.outputs.at(key).unit();
                 (
                     table_value(&table.prompt, u),
-                    table_value(&table.output_by_prompt_third[(u * 3.0) as usize], v),
+                    table_value(&table.output_by_prompt_tenth[(u * 10.0) as usize], v),
                 )
             }
             Kind::Pairs { pairs, next } => {

@@ -4,6 +4,27 @@
 //! file; [`ClosedLoop`] makes them as answers come. Both are [`Arriving`], which the simulator
 //! polls. Every random value has a stream of its own, keyed by seed, purpose and request index, so
 //! that `requests: N` is a prefix of `requests: 2N` and no option moves the draws of another.
+//!
+//! ```
+//! use metron_sim::workload::*;
+//!
+//! let lognormal = |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
+//! let spec = WorkloadSpec {
+//!     source: Source::Synthetic {
+//!         arrivals: Arrivals::Poisson { rate: 2.0 },
+//!         lengths: Lengths::Independent { prompt: lognormal(1024.0), output: lognormal(256.0) },
+//!     },
+//!     amount: Amount { requests: Some(1000), duration: None },
+//!     max_tokens: MaxTokens::Exact,
+//!     classes: Vec::new(),
+//!     prefix_groups: None,
+//! };
+//! let limits = Limits { max_model_len: 8192, kv_block_tokens: 16 };
+//! let drawn = draw(&spec, 42, limits)?;
+//! assert_eq!(drawn.workload.requests.len(), 1000);
+//! assert_eq!(drawn.workload.requests, draw(&spec, 42, limits)?.workload.requests);
+//! # Ok::<(), WorkloadError>(())
+//! ```
 
 mod arrivals;
 mod classes;

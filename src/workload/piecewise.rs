@@ -81,6 +81,9 @@ impl RateCurve {
         while let Some(segment) = self.segments.get(self.current) {
             let inside = expected - segment.before;
             if inside <= segment.inside && segment.inside > 0.0 {
+                if inside <= 0.0 {
+                    return Some(segment.start_ns);
+                }
                 // inside = rate t + slope t^2 / 2, in the form that loses no digits.
                 let root = segment.rate * segment.rate + 2.0 * segment.slope * inside;
                 let seconds = 2.0 * inside / (segment.rate + root.max(0.0).sqrt());

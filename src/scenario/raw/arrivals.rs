@@ -1,13 +1,15 @@
 //! When requests arrive.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use crate::units::Duration;
 
 /// An arrival process; rates are requests a second.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(transform = name_alone)]
 pub enum Arrivals {
     /// Exponential gaps.
     Poisson(Rate),
@@ -23,6 +25,13 @@ pub enum Arrivals {
     Piecewise(Vec<Piece>),
     /// Each user sends the next request some time after the last answer.
     ClosedLoop(ClosedLoop),
+}
+
+/// `all_at_once` has no figures: its name alone will do.
+fn name_alone(schema: &mut Schema) {
+    if let Some(Json::Array(choices)) = schema.get_mut("oneOf") {
+        choices.push(serde_json::json!({"const": "all_at_once"}));
+    }
 }
 
 /// A rate.

@@ -10,6 +10,7 @@ use serde::de::{
 };
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Value as Json, json};
 
 use crate::scheduler::SchedulerConfig;
 
@@ -59,12 +60,7 @@ impl<'de> Deserialize<'de> for SchedulerEntry {
                         map: Some(&mut map),
                     })?);
                 }
-                let config = config.ok_or_else(|| {
-                    de::Error::custom(format!(
-                        "expected a scheduler, found a map without one\nhelp: {}",
-                        super::super::suggest::advice("", SchedulerConfig::NAMES.iter().copied())
-                    ))
-                })?;
+                let config = config.ok_or_else(|| de::Error::missing_field(""))?;
                 Ok(SchedulerEntry { config, label })
             }
         }
@@ -153,23 +149,22 @@ impl JsonSchema for SchedulerEntry {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        // The registry's schema lists `{name: {...}}` choices; a label may stand beside each, and
-        // no parameters may be written as nothing.
+        // The registry's schema is a list of `{name: {...}}`. Here a name alone will do, nothing
+        // may stand for the parameters, and a label beside them.
         let mut config = SchedulerConfig::json_schema(generator);
-        let choices = config.remove("oneOf").and_then(|c| match c {
-            serde_json::Value::Array(choices) => Some(choices),
-            _ => None,
-        });
-        let mut alternatives =
-            vec![serde_json::json!({"type": "string", "enum": SchedulerConfig::NAMES})];
-        for mut choice in choices.unwrap_or_default() {
-            if let Some(properties) = choice.get_mut("properties").and_then(|p| p.as_object_mut()) {
-                for (_, parameters) in properties.iter_mut() {
-                    let given = parameters.take();
-                    *parameters = serde_json::json!({"anyOf": [given, {"type": "null"}]});
+        let choices = match config.remove("oneOf") {
+            Some(Json::Array(choices)) => choices,
+            _ => Vec::new(),
+        };
+        let mut alternatives = vec![json!({"type": "string", "enum": SchedulerConfig::NAMES})];
+        for mut choice in choices {
+            if let Some(properties) = choice.get_mut("properties").and_then(Json::as_object_mut) {
+                for (name, parameters) in properties.iter_mut() {
+                    let mut given = parameters.take();
+                    add_aliases(generator, name, &mut given);
+                    *parameters = json!({"anyOf": [given, {"type": "null"}]});
                 }
-                let label =
-                    serde_json::json!({"type": "string", "description": "Its name in results."});
+                let label = json!({"type": "string", "description": "Its name in results."});
                 properties.insert("label".to_owned(), label);
             }
             alternatives.push(choice);
@@ -178,5 +173,87 @@ impl JsonSchema for SchedulerEntry {
             "description": "A scheduler to run: `sarathi`, or `sarathi: {chunk_size: 512}`, and beside it, where wanted, a `label`.",
             "anyOf": alternatives,
         })
+    }
+}
+
+/// Adds the other names of parameters, which schemars does not know of, to their schema.
+fn add_aliases(generator: &mut SchemaGenerator, scheduler: &str, parameters: &mut Json) {
+    let reference = parameters.get("$ref").and_then(Json::as_str);
+    let definition = reference.and_then(|r| r.rsplit('/').next()).map(str::to_owned);
+    let schema = match definition {
+        Some(name) => generator.definitions_mut().get_mut(&name),
+        None => Some(parameters),
+    };
+    let Some(Json::Object(properties)) = schema.and_then(|s| s.get_mut("properties")) else {
+        return;
+    };
+    for name in parameter_names(scheduler) {
+        if !properties.contains_key(*name) {
+            let description = "Another name of one of these.";
+            properties.insert((*name).to_owned(), json!({"description": description}));
+        }
+    }
+}
+
+/// All names of a scheduler's parameters, aliases too, as serde knows them.
+fn parameter_names(scheduler: &str) -> &'static [&'static str] {
+    let choice = Choice { name: scheduler.to_owned(), map: Some(AsksForNames) };
+    match SchedulerConfig::deserialize(choice) {
+        Err(Names(names)) => names,
+        Ok(_) => &[],
+    }
+}
+
+/// Not a map: it fails with the names of the fields that it is asked for.
+struct AsksForNames;
+
+#[derive(Debug)]
+struct Names(&'static [&'static str]);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl std::error::Error for Names {}
+
+impl de::Error for Names {
+    fn custom<T: fmt::Display>(_: T) -> Names {
+        Names(&[])
+    }
+}
+
+impl<'de> MapAccess<'de> for AsksForNames {
+    type Error = Names;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, _: K) -> Result<Option<K::Value>, Names> {
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Names> {
+        seed.deserialize(AsksForNames)
+    }
+}
+
+impl<'de> Deserializer<'de> for AsksForNames {
+    type Error = Names;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Names> {
+        Err(Names(&[]))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Names> {
+        Err(Names(fields))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

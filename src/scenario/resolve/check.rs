@@ -61,8 +61,8 @@ impl<'a> Check<'a> {
         self.problems.push(problem);
     }
 
-    /// Reports that one of `names` is missing in the map at `parent` (with no names: that the list
-    /// at `parent` is empty), unless it is there, misspelt or with a value that could not be read.
+    /// Reports that the first of `names` is missing in the map at `parent`, unless one of them is
+    /// there, misspelt or with a value that could not be read.
     pub fn missing(
         &mut self,
         parent: &Path,
@@ -70,20 +70,37 @@ impl<'a> Check<'a> {
         message: impl Into<String>,
         help: &str,
     ) {
+        if !self.could_not_be_read(parent, names) {
+            let path = names.first().map_or(parent.clone(), |name| parent.key(*name));
+            self.report(&path, message, help);
+        }
+    }
+
+    /// Reports that the map at `parent` has none of `names` (with no names: that the list at
+    /// `parent` is empty), unless one is there that could not be read.
+    pub fn nothing_in(
+        &mut self,
+        parent: &Path,
+        names: &[&str],
+        message: impl Into<String>,
+        help: &str,
+    ) {
+        if !self.could_not_be_read(parent, names) {
+            self.report(parent, message, help);
+        }
+    }
+
+    fn could_not_be_read(&self, parent: &Path, names: &[&str]) -> bool {
         let meant =
             |key: &str| names.contains(&key) || nearest(key, names.iter().copied()).is_some();
-        let could_not_be_read = self.cut.iter().any(|cut| {
+        self.cut.iter().any(|cut| {
             parent.is_under(cut)
                 || cut.is_under(parent)
                     && match cut.steps().get(parent.steps().len()) {
                         Some(Step::Key(key)) => names.is_empty() || meant(key),
                         _ => true,
                     }
-        });
-        if !could_not_be_read {
-            let path = names.first().map_or(parent.clone(), |name| parent.key(*name));
-            self.report(&path, message, help);
-        }
+        })
     }
 
     /// The path of the `i`th element that could be read of the list at `path`.
@@ -140,8 +157,7 @@ impl<'a> Check<'a> {
             return value;
         }
         self.expected(path, "a share from 0 to 1", format!("the number {value}"));
-        if value > 1.0
-            && value <= 100.0
+        if (2.0..=100.0).contains(&value)
             && let Some(problem) = self.problems.last_mut()
         {
             problem.help = Some(format!("{value} % is `{}`", value / 100.0));

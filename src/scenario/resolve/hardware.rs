@@ -9,7 +9,7 @@ use crate::cost::{
 };
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, TextOr};
-use crate::scenario::suggest::advice;
+use crate::scenario::suggest::{advice, nearest};
 use crate::time::Span;
 
 /// Profile of an engine that names none.
@@ -42,7 +42,7 @@ pub fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Mod
                 (None, Some(base)) => found(check, &path.key("base"), catalog::model(base))?,
                 (None, None) => {
                     let help = "such as `{config: path/to/config.json}` or `{base: llama-3.1-8b, layers: 16}`";
-                    check.missing(
+                    check.nothing_in(
                         &path,
                         &["base", "config"],
                         "expected `config` or `base`, found neither",
@@ -103,7 +103,7 @@ pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
         (None, Some(base)) => found(check, &path.key("base"), catalog::gpu(base))?,
         (None, None) => {
             let help = "such as `{base: h100-sxm, memory: 80GiB}` or `{file: my-gpu.yaml}`";
-            check.missing(
+            check.nothing_in(
                 &path,
                 &["base", "file"],
                 "expected `base` or `file`, found neither",
@@ -163,7 +163,7 @@ pub fn profile(check: &mut Check<'_>, given: Option<&raw::ProfileRef>) -> Option
         }
         (None, None) => {
             let help = "such as `{fixed: {iteration: 5ms}}` or `{file: profile.yaml}`";
-            check.missing(
+            check.nothing_in(
                 &path,
                 &["fixed", "file"],
                 "expected `file` or `fixed`, found neither",
@@ -248,7 +248,17 @@ fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName
     match looked_up {
         Ok(found) => Some(found),
         Err(unknown) => {
-            let help = advice(&unknown.given, unknown.valid.iter().map(String::as_str));
+            let valid = unknown.valid.iter().map(String::as_str);
+            let command = match unknown.kind {
+                catalog::Kind::Gpu => "metron-sim list gpus",
+                catalog::Kind::Model => "metron-sim list models",
+                catalog::Kind::Profile => "metron-sim list profiles",
+            };
+            // The nearest name, and not a long list with it.
+            let help = match nearest(&unknown.given, valid.clone()) {
+                Some(name) => format!("did you mean `{name}`? `{command}` shows all"),
+                None => advice(&unknown.given, valid),
+            };
             let shown: String = unknown.given.chars().take(60).collect();
             let message = format!("unknown {} `{}`", unknown.kind, shown.escape_debug());
             let problem = check.at(path, message).label("unknown").help(help);
@@ -269,7 +279,10 @@ fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>
                 path if path.starts_with("all_reduce") => "interconnect",
                 other => other.split('.').next().unwrap_or(other),
             };
-            let message = format!("{} {}", invalid.path, invalid.problem);
+            let message = match key == invalid.path {
+                true => invalid.problem,
+                false => format!("{} {}", invalid.path, invalid.problem),
+            };
             check.report(&path.key(key), message, "");
             None
         }

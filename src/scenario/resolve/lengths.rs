@@ -41,7 +41,7 @@ pub fn lengths(check: &mut Check<'_>, path: &Path, given: &raw::Lengths) -> Opti
         None => {
             check.missing(
                 path,
-                &[name],
+                &[name, "table", "file"],
                 format!("`{name}` is missing: how many tokens have the {name}s?"),
                 "such as `{fixed: 512}`, or in place of `prompt` and `output` a `table` or a `file`",
             );
@@ -68,7 +68,12 @@ fn dist(check: &mut Check<'_>, path: &Path, given: &raw::Dist) -> Option<Dist> {
         [] => {
             let names: Vec<String> = shapes.iter().map(|s| format!("`{}`", s.0)).collect();
             let help = format!("one of {}", names.join(", "));
-            check.missing(path, &shapes.map(|s| s.0), "expected a distribution, found none", &help);
+            check.nothing_in(
+                path,
+                &shapes.map(|s| s.0),
+                "expected a distribution, found none",
+                &help,
+            );
             return None;
         }
         [_] => {}
@@ -132,12 +137,13 @@ impl Clamps {
                 *kept = Some(check.whole(&path, value, 1, TOKENS_MAX));
             }
         }
-        if let (Some(min), Some(max)) = (self.min, self.max)
-            && min > max
+        if let (Some(low), Some(high)) = (self.min, self.max)
+            && low > high
+            && (min.is_some() || max.is_some())
         {
             check.report(
-                &path.key("min"),
-                format!("expected min <= max, found min {min} above max {max}"),
+                &path.key(if min.is_some() { "min" } else { "max" }),
+                format!("expected min <= max, found min {low} above max {high}"),
                 "",
             );
         }
@@ -220,8 +226,8 @@ fn quantiles(
         }
         points.push((probability, tokens));
     }
-    if points.is_empty() {
-        check.missing(
+    if given.0.iter().all(|(name, _)| name == "min" || name == "max") {
+        check.nothing_in(
             path,
             &[],
             "expected at least one quantile, found none",

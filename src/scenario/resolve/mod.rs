@@ -94,8 +94,9 @@ fn experiment(
     let router = router(check, &mut scenario.router);
 
     let names = schedulers::names(check, scenario.schedulers.as_deref());
-    let known: Vec<String> =
+    let mut known: Vec<String> =
         names.iter().flat_map(|(name, label)| [name.clone(), label.clone()]).collect();
+    known.dedup();
     let slo = slo(check, &mut scenario.slo, &known);
     let class_slos = class_slos(check, scenario, &slo, &known);
     let (horizon, measure) = observation(check, scenario);
@@ -123,6 +124,10 @@ fn experiment(
         engine.as_ref().map_or(engine::any_engine(), |e| e.limits.info(e.hardware.large_gpu));
     let entries = scenario.schedulers.as_deref().unwrap_or_default();
     let runs = schedulers::runs(check, entries, names, &info);
+    // With every parameter written out, a label can no longer tell which were given.
+    for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {
+        entry.label = Some(run.label.clone());
+    }
 
     let (engine, workload) = (engine?, workload?);
     if check.problems.is_empty() {

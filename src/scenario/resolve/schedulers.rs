@@ -21,7 +21,7 @@ pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(St
     if entries.is_empty() {
         let help = advice("", SchedulerConfig::NAMES.iter().copied());
         let message = "expected at least one scheduler, found an empty list";
-        check.missing(&path, &[], message, &help);
+        check.nothing_in(&path, &[], message, &help);
     }
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut all = Vec::new();
@@ -73,7 +73,11 @@ pub fn runs(
             let found = entry.config.parameters();
             let found =
                 found.get(problem.parameter).map_or("nothing".to_owned(), ToString::to_string);
-            check.expected(&path, &problem.expected, found);
+            let expected = match problem.expected.starts_with("from ") {
+                true => format!("a number {}", problem.expected),
+                false => problem.expected,
+            };
+            check.expected(&path, &expected, found);
         }
         runs.push(SchedulerRun { name, label, config: entry.config.clone() });
     }

@@ -94,7 +94,7 @@ fn bounds(check: &mut Check<'_>, path: &Path, given: &raw::Bounds) -> Vec<Bound>
             }
         }
         if bounds.len() == before {
-            check.missing(
+            check.nothing_in(
                 &path,
                 &["p99", "mean", "min", "p50", "p90", "p95", "p999", "max"],
                 "expected a bound, found none",

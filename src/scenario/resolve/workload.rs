@@ -18,6 +18,7 @@ const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 /// The workload, whole. `given` is changed where a stand-in takes a trace's place.
 pub fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<WorkloadSpec> {
     let path = Path::root().key("workload");
+    let before = check.problems.len();
     let max_tokens = max_tokens(check, &path.key("max_tokens"), given.max_tokens);
     let prefix_groups =
         given.prefix_groups.map(|groups| prefix_groups(check, &path.key("prefix_groups"), groups));
@@ -25,7 +26,9 @@ pub fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<Work
     let source = source(check, &path, given);
     let amount = amount(check, &path, given, source.as_ref());
     let spec = WorkloadSpec { source: source?, amount, max_tokens, classes, prefix_groups };
-    too_long(check, &path, &spec);
+    if check.problems.len() == before && !check.is_cut(&path) {
+        too_long(check, &path, &spec);
+    }
     Some(spec)
 }
 
@@ -195,8 +198,10 @@ fn piecewise(check: &mut Check<'_>, path: &Path, given: &[raw::Piece]) -> Vec<Pi
     }
     if pieces.is_empty() {
         let help = "such as `[{for: 60s, rate: 2.0}]`";
-        check.missing(path, &[], "expected at least one piece, found an empty list", help);
-    } else if pieces.iter().all(|p| p.rate == 0.0 && p.ramp_to == 0.0) && !check.is_cut(path) {
+        check.nothing_in(path, &[], "expected at least one piece, found an empty list", help);
+    } else if given.iter().all(|p| p.rate == 0.0 && p.ramp_to.unwrap_or(0.0) == 0.0)
+        && !check.is_cut(path)
+    {
         check.report(path, "no request would ever arrive: every rate is 0", "");
     }
     let total = pieces.iter().try_fold(0u64, |sum, p| sum.checked_add(p.length.as_nanos()));
@@ -344,7 +349,7 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
             lengths,
         });
     }
-    if !classes.is_empty() && classes.iter().all(|c| c.share == 0.0) && !check.is_cut(&path) {
+    if !classes.is_empty() && given.iter().all(|c| c.share == Some(0.0)) && !check.is_cut(&path) {
         let help = "shares need not sum to 1, but one must be above 0";
         check.report(&path, "no class would get a request: every share is 0", help);
     }

@@ -6,7 +6,7 @@ use crate::request::BlockIds;
 use crate::workload::WorkloadError;
 
 use super::lines::{Line, Lines};
-use super::numbers::{NumberError, nanos, tokens};
+use super::numbers::{nanos, tokens};
 use super::table::{Ignored, Row, Table};
 use super::timestamp::timestamp_nanos;
 
@@ -111,10 +111,17 @@ pub(super) fn header_names(text: &str) -> Option<Vec<&str>> {
     Some(fields.into_iter().map(|field| text[field].trim()).collect())
 }
 
+/// A column that is read.
+#[derive(Clone, Copy)]
+struct Column {
+    index: usize,
+    name: &'static str,
+}
+
 struct Columns {
-    arrival: Option<usize>,
-    prompt: usize,
-    output: usize,
+    arrival: Option<Column>,
+    prompt: Column,
+    output: Column,
     count: usize,
 }
 
@@ -137,26 +144,20 @@ pub(super) fn read(
         if fields.len() != columns.count {
             return Err(wrong_field_count(&line, columns.count, fields.len()));
         }
-        let prompt_tokens = token_field(&line, &fields[columns.prompt], dialect.prompt)?;
-        let output_tokens = token_field(&line, &fields[columns.output], dialect.output)?;
+        let prompt_tokens = token_field(&line, &fields, columns.prompt)?;
+        let output_tokens = token_field(&line, &fields, columns.output)?;
         if dialect.zero_output_failed && output_tokens == 0 {
             failed += 1;
             continue;
         }
-        for (tokens, index, names) in [
-            (prompt_tokens, columns.prompt, dialect.prompt),
-            (output_tokens, columns.output, dialect.output),
-        ] {
+        for (tokens, column) in [(prompt_tokens, columns.prompt), (output_tokens, columns.output)] {
             if tokens == 0 {
-                return Err(line
-                    .error("expected 1 token or more, found 0")
-                    .with_field(names[0])
-                    .with_column(line.column_of(fields[index].start)));
+                return Err(bad_field(&line, &fields, column, "expected 1 token or more, found 0"));
             }
         }
         let arrival_ns = match columns.arrival {
             None => 0,
-            Some(index) => arrival_field(&line, &fields[index], dialect)?,
+            Some(column) => arrival_field(&line, &fields, column, dialect.clock)?,
         };
         let row = Row {
             arrival_ns,
@@ -171,7 +172,7 @@ pub(super) fn read(
     }
     if failed > 0 {
         table.notes.push(format!(
-            "{failed} requests with 0 `{}` failed when they were recorded and are left out",
+            "requests with 0 `{}` failed when they were recorded: {failed} left out",
             dialect.output[0]
         ));
     }
@@ -186,14 +187,14 @@ fn find_columns(
     let Some(names) = header_names(header.text) else {
         return Err(header.error("a quoted field does not end on its line"));
     };
-    let find = |wanted: &[&'static str]| -> Result<Option<(usize, &'static str)>, WorkloadError> {
+    let find = |wanted: &[&'static str]| -> Result<Option<Column>, WorkloadError> {
         for &name in wanted {
             let mut places = names.iter().enumerate().filter(|(_, found)| **found == name);
             if let Some((index, _)) = places.next() {
                 if places.next().is_some() {
                     return Err(header.error("two columns have this name").with_field(name));
                 }
-                return Ok(Some((index, name)));
+                return Ok(Some(Column { index, name }));
             }
         }
         Ok(None)
@@ -214,17 +215,12 @@ fn find_columns(
     let mut ignored = Ignored::default();
     for (index, name) in names.iter().enumerate() {
         let read = [arrival, Some(prompt), Some(output)];
-        if !read.iter().flatten().any(|used| used.0 == index) && !dialect.other.contains(name) {
+        if !read.iter().flatten().any(|used| used.index == index) && !dialect.other.contains(name) {
             ignored.add(name);
         }
     }
     table.notes.extend(ignored.note("columns"));
-    Ok(Columns {
-        arrival: arrival.map(|(index, _)| index),
-        prompt: prompt.0,
-        output: output.0,
-        count: names.len(),
-    })
+    Ok(Columns { arrival, prompt, output, count: names.len() })
 }
 
 /// The names of a header for an error, not more than fit.
@@ -243,36 +239,37 @@ fn wrong_field_count(line: &Line<'_>, expected: usize, found: usize) -> Workload
 
 fn token_field(
     line: &Line<'_>,
-    field: &Range<usize>,
-    names: &[&'static str],
+    fields: &[Range<usize>],
+    column: Column,
 ) -> Result<u32, WorkloadError> {
-    tokens(&line.text[field.clone()])
-        .map_err(|error| bad_field(line, field, names[0], "a whole number of tokens", &error))
+    tokens(&line.text[fields[column.index].clone()]).map_err(|error| {
+        bad_field(line, fields, column, format!("expected a whole number of tokens, {error}"))
+    })
 }
 
 fn arrival_field(
     line: &Line<'_>,
-    field: &Range<usize>,
-    dialect: &Dialect,
+    fields: &[Range<usize>],
+    column: Column,
+    clock: Clock,
 ) -> Result<u64, WorkloadError> {
-    let text = &line.text[field.clone()];
-    let (value, expected) = match dialect.clock {
+    let text = &line.text[fields[column.index].clone()];
+    let (value, expected) = match clock {
         Clock::Seconds => (nanos(text, 9), "seconds of 0 or more"),
         Clock::Calendar => (timestamp_nanos(text), "a time such as 2023-11-16 18:15:46.6805900"),
     };
-    value.map_err(|error| bad_field(line, field, dialect.arrival[0], expected, &error))
+    value.map_err(|error| bad_field(line, fields, column, format!("expected {expected}, {error}")))
 }
 
 fn bad_field(
     line: &Line<'_>,
-    field: &Range<usize>,
-    name: &str,
-    expected: &str,
-    error: &NumberError,
+    fields: &[Range<usize>],
+    column: Column,
+    message: impl Into<String>,
 ) -> WorkloadError {
-    line.error(format!("expected {expected}, {error}"))
-        .with_field(name)
-        .with_column(line.column_of(field.start))
+    line.error(message)
+        .with_field(column.name)
+        .with_column(line.column_of(fields[column.index].start))
 }
 
 /// Splits a line at its commas into byte ranges; a field in quotes may hold commas. `None` when a

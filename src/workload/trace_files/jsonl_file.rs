@@ -121,7 +121,7 @@ pub(super) fn read(
     table.block_tokens = Some(block_tokens);
     table.notes.extend(ignored.note("keys"));
     if cut > 0 {
-        table.notes.push(format!("{cut} outputs longer than their `max_tokens` are cut to it"));
+        table.notes.push(format!("outputs longer than their `max_tokens`: {cut} cut to it"));
     }
     Ok(())
 }

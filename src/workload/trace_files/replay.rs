@@ -50,7 +50,7 @@ pub(crate) fn read(
         let unsorted = sort_by_arrival(&mut rows);
         if unsorted > 0 {
             table.notes.push(format!(
-                "{unsorted} rows arrive before a row above them: all rows were sorted by arrival"
+                "rows that arrive before a row above them: {unsorted}, so all were sorted by arrival"
             ));
         }
         count_from_first(&mut rows, trace)?;

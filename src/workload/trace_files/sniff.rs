@@ -42,9 +42,9 @@ pub(super) fn format_of(
             JSON_BAILIAN
         }
         Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
-        None => match line.text.trim_start().as_bytes()[0] {
-            b'{' => by_keys(&line)?,
-            b'[' => {
+        None => match line.text.trim_start().as_bytes().first() {
+            Some(b'{') => by_keys(&line)?,
+            Some(b'[') => {
                 return Err(unknown(&line, "a JSON list".to_owned())
                     .with_help(format!("one object a line is read; {}", accepted())));
             }

@@ -1,0 +1,334 @@
+//! Scenarios that are right: what they resolve to, overrides, and the JSON Schema.
+
+use std::path::Path;
+
+use metron_sim::scenario::{
+    BoundMetric, Document, Resolved, ScenarioError, Stat, TtftDeadline, json_schema, load,
+};
+use metron_sim::time::Span;
+use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
+use serde_json::{Value as Json, json};
+
+const CHAT: &str = "tests/data/scenarios/chat.yaml";
+
+fn files() -> Vec<String> {
+    let folder = std::fs::read_dir("tests/data/scenarios").unwrap();
+    let names = folder.map(|e| e.unwrap().path().to_str().unwrap().to_owned());
+    let mut files: Vec<String> = names.filter(|n| n.ends_with(".yaml")).collect();
+    files.sort();
+    assert!(files.len() >= 6);
+    files
+}
+
+fn loaded(input: &str, overrides: &[&str]) -> Resolved {
+    tried(input, overrides).unwrap_or_else(|e| panic!("{input} {overrides:?}:\n{e}"))
+}
+
+fn tried(input: &str, overrides: &[&str]) -> Result<Resolved, ScenarioError> {
+    let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
+    load(input, &overrides, None)
+}
+
+fn refused(overrides: &[&str]) -> String {
+    tried(CHAT, overrides).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn the_example_of_the_documentation() {
+    let Resolved { experiment: e, scenario, warnings } = loaded(CHAT, &[]);
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!((e.name.as_str(), e.seed, e.replicas), ("chat", 42, 1));
+    assert_eq!(e.engine.max_model_len, 8192);
+    assert_eq!(e.engine.kv_block_tokens, 16);
+    assert!(e.engine.kv_blocks > 20_000, "{:?}", e.engine);
+    let labels: Vec<&str> = e.schedulers.iter().map(|s| s.label.as_str()).collect();
+    assert_eq!(labels, ["vllm-v0", "sarathi(chunk_size=512)"]);
+    assert_eq!(e.slo.tbt, Span::from_millis(25));
+    let of_curve = TtftDeadline::PrefillCurvePlus { slack: Span::from_millis(300), of: None };
+    assert_eq!(e.slo.ttft, of_curve);
+    assert_eq!(e.workload.amount.requests, Some(1000));
+    assert_eq!(e.workload.max_tokens, MaxTokens::Exact);
+    let Source::Synthetic { arrivals, lengths } = &e.workload.source else { panic!("a trace") };
+    assert_eq!(*arrivals, Arrivals::Poisson { rate: 2.0 });
+    let lognormal =
+        |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
+    let expected = Lengths::Independent { prompt: lognormal(1024.0), output: lognormal(256.0) };
+    assert_eq!(*lengths, expected);
+    assert_eq!(scenario["engine"]["kv_blocks"], e.engine.kv_blocks);
+    assert_eq!(scenario["derived"]["kv_blocks"]["from"], "memory");
+    assert_eq!(scenario["derived"]["model"]["layers"], 32);
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let text = "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\n\
+                workload: {requests: 5, arrivals: all_at_once, lengths: {table: chat}}\n";
+    let document = Document::from_text("mine.yaml", text, Path::new("")).unwrap();
+    let Resolved { experiment: e, scenario, .. } = document.resolve(None).unwrap();
+    let chat = loaded(CHAT, &[]).experiment;
+    assert_eq!(e.slo, chat.slo);
+    assert_eq!((e.slo.fluid_index, e.slo.fluid_share), (0.9, 0.99));
+    assert_eq!((e.name.as_str(), e.seed, e.replicas), ("mine", 0, 1));
+    // The model's context is longer than anything the example asks for, and fits the cache.
+    assert_eq!(e.engine.max_model_len, 131_072);
+    assert_eq!(scenario["derived"]["max_model_len"]["from"], "the model's max_position_embeddings");
+    assert_eq!(e.engine.kv_blocks, chat.engine.kv_blocks);
+    assert!(!e.engine.prefix_caching);
+    assert!(e.horizon.is_none());
+    assert_eq!(document.resolve(Some(9)).unwrap().experiment.seed, 9);
+    assert_eq!(document.resolve(Some(9)).unwrap().scenario["seed"], 9);
+    // A cache too small for the model's context bounds it.
+    let small = document.with(&["engine.kv_blocks=100".to_owned()]).unwrap();
+    let small = small.resolve(None).unwrap();
+    assert_eq!(small.experiment.engine.max_model_len, 1600);
+    assert_eq!(small.scenario["derived"]["max_model_len"]["from"], "the KV cache's tokens");
+}
+
+#[test]
+fn every_key_arrives() {
+    let Resolved { experiment: e, .. } = loaded("tests/data/scenarios/everything.yaml", &[]);
+    assert_eq!(e.replicas, 3);
+    assert_eq!(e.engine.kv_block_tokens, 32);
+    assert_eq!(e.engine.max_model_len, 16_384);
+    assert!(e.engine.prefix_caching && !e.engine.async_scheduling);
+    let labels: Vec<&str> = e.schedulers.iter().map(|s| s.label.as_str()).collect();
+    let expected = ["vllm-v1", "small budget", "sarathi(chunk_tokens=256)", "vllm-v0", "orca"];
+    assert_eq!(labels, expected);
+    assert_eq!(e.schedulers[1].name, "vllm-v1");
+    assert_eq!(e.schedulers[2].config.parameters()["chunk_size"], 256);
+    assert_eq!(e.workload.max_tokens, MaxTokens::Factor(1.5));
+    assert_eq!(e.workload.classes.len(), 2);
+    assert_eq!(e.workload.classes[1].priority, 10);
+    assert!(e.workload.classes[1].lengths.is_some());
+    assert_eq!(e.class_slos.len(), 1);
+    let (name, slo) = &e.class_slos[0];
+    assert_eq!(name, "chat");
+    assert_eq!(slo.ttft, TtftDeadline::Fixed(Span::from_millis(500)));
+    assert_eq!(slo.tbt, Span::from_millis(20));
+    // What a class does not say, the scenario says.
+    assert_eq!(slo.fluid_share, 0.95);
+    assert_eq!(e.slo.bounds.len(), 5);
+    assert!(e.slo.bounds.iter().any(|b| {
+        b.metric == BoundMetric::Tbt && b.stat == Stat::P999 && b.at_most == Span::from_millis(500)
+    }));
+    assert_eq!(e.horizon, Some(Span::from_millis(3_600_000)));
+    assert_eq!(e.measure.skip_last, Span::from_millis(30_000));
+    assert_eq!(e.hardware.gpus_per_replica, 2);
+    assert_eq!(e.hardware.price_usd_per_gpu_hour, Some(2.5));
+    assert!(e.hardware.large_gpu);
+    assert_eq!(e.workload.prefix_groups.unwrap().count, 10);
+}
+
+#[test]
+fn a_constant_time_needs_no_model() {
+    let Resolved { experiment: e, .. } = loaded("tests/data/scenarios/constant-time.yaml", &[]);
+    let shape =
+        metron_sim::cost::BatchShape { chunks: &[], decodes: 3, decode_kv_tokens: 10, sampled: 3 };
+    assert_eq!(e.cost.time(&shape).gpu, Span::from_millis(5));
+    assert_eq!(e.hardware.model, None);
+    assert_eq!(e.horizon, Some(Span::from_millis(10_000)));
+    assert_eq!(e.name, "constant-time");
+}
+
+#[test]
+fn a_trace_that_is_not_there_has_a_stand_in() {
+    let Resolved { experiment: e, scenario, warnings } =
+        loaded("tests/data/scenarios/trace-or-stand-in.yaml", &[]);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("download it from https://github.com/Azure"), "{}", warnings[0]);
+    assert!(matches!(e.workload.source, Source::Synthetic { .. }));
+    assert_eq!(e.workload.amount.requests, Some(200));
+    assert!(scenario["workload"].get("trace").is_none());
+    // Without one it is an error that says where it was looked for.
+    let missing = Document::from_text(
+        "x.yaml",
+        "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\n\
+         workload: {trace: {file: nowhere.csv, download: https://example.org}}\n",
+        Path::new("tests/data"),
+    );
+    let error = missing.unwrap().resolve(None).map(|_| ()).unwrap_err().to_string();
+    let looked_for = Path::new("tests").join("data").join("nowhere.csv");
+    assert!(error.contains(looked_for.to_str().unwrap()), "{error}");
+    assert!(error.contains("download it from https://example.org"), "{error}");
+}
+
+#[test]
+fn paths_are_relative_to_the_scenario() {
+    let Resolved { experiment: e, .. } = loaded("tests/data/scenarios/trace.yaml", &[]);
+    let Source::Trace(trace) = &e.workload.source else { panic!("no trace") };
+    assert!(trace.file.exists(), "{}", trace.file.display());
+    assert!(matches!(trace.arrivals, Some(Arrivals::Weibull { .. })));
+}
+
+#[test]
+fn a_resolved_scenario_is_a_scenario_that_resolves_to_itself() {
+    for file in files() {
+        let first = loaded(&file, &[]);
+        let base = Path::new("tests/data/scenarios");
+        let text = serde_json::to_string(&first.scenario).unwrap();
+        let again = Document::from_text(&file, &text, base)
+            .and_then(|d| d.resolve(None))
+            .unwrap_or_else(|e| panic!("{file}:\n{e}"));
+        let without_derived = |mut scenario: Json| {
+            scenario.as_object_mut().unwrap().remove("derived");
+            scenario
+        };
+        assert_eq!(without_derived(again.scenario), without_derived(first.scenario), "{file}");
+        let (a, b) = (&again.experiment, &first.experiment);
+        assert_eq!(a.workload, b.workload, "{file}");
+        assert_eq!(a.engine, b.engine, "{file}");
+        assert_eq!(a.slo, b.slo, "{file}");
+        assert_eq!(a.class_slos, b.class_slos, "{file}");
+        let runs = |e: &metron_sim::scenario::Experiment| format!("{:?}", e.schedulers);
+        assert_eq!(runs(a), runs(b), "{file}");
+    }
+}
+
+#[test]
+fn overrides_reach_every_kind_of_field() {
+    let e = loaded(CHAT, &["schedulers.sarathi.chunk_size=1024"]).experiment;
+    assert_eq!(e.schedulers[1].config.parameters()["chunk_size"], 1024);
+    assert_eq!(e.schedulers[1].label, "sarathi(chunk_size=1024)");
+    let e = loaded(CHAT, &["schedulers.1.sarathi.chunk_size=64"]).experiment;
+    assert_eq!(e.schedulers[1].config.parameters()["chunk_size"], 64);
+    let e = loaded(CHAT, &["schedulers.vllm-v0.max_num_seqs=7"]).experiment;
+    assert_eq!(e.schedulers[0].config.parameters()["max_num_seqs"], 7);
+    let e = loaded(CHAT, &["schedulers=[orca]", "schedulers.orca.max_num_seqs=3"]).experiment;
+    assert_eq!(e.schedulers[0].config.parameters()["max_num_seqs"], 3);
+    let e = loaded(CHAT, &["workload.arrivals.poisson.rate=3"]).experiment;
+    let Source::Synthetic { arrivals, .. } = &e.workload.source else { panic!("a trace") };
+    assert_eq!(*arrivals, Arrivals::Poisson { rate: 3.0 });
+    let e = loaded(CHAT, &["workload.arrivals={constant: {rate: 1}}"]).experiment;
+    let Source::Synthetic { arrivals, .. } = &e.workload.source else { panic!("a trace") };
+    assert_eq!(*arrivals, Arrivals::Constant { rate: 1.0 });
+    // The last one holds.
+    assert_eq!(loaded(CHAT, &["seed=1", "seed=2"]).experiment.seed, 2);
+    // A name becomes a map with that name as its base.
+    let e = loaded(CHAT, &["gpu.memory=40GiB"]).experiment;
+    assert!(e.engine.kv_blocks < 10_000, "{:?}", e.engine);
+    assert_eq!(e.hardware.gpu.as_deref(), Some("h100-sxm*"));
+    // Fields that the file does not have.
+    let e = loaded(CHAT, &["horizon=1h", "slo.bounds.tbt.p99=50ms"]).experiment;
+    assert_eq!(e.horizon, Some(Span::from_millis(3_600_000)));
+    assert_eq!(e.slo.bounds.len(), 1);
+    let everything = "tests/data/scenarios/everything.yaml";
+    let e = loaded(everything, &["workload.classes.batch.share=5"]).experiment;
+    assert_eq!(e.workload.classes[1].share, 5.0);
+    let e = loaded(everything, &["schedulers.small budget.max_num_seqs=5"]).experiment;
+    assert_eq!(e.schedulers[1].config.parameters()["max_num_seqs"], 5);
+    let set = "workload.lengths.prompt.quantiles.\"0.5\"=900";
+    let e = loaded(everything, &[set]).experiment;
+    let Source::Synthetic { lengths: Lengths::Independent { prompt, .. }, .. } = &e.workload.source
+    else {
+        panic!("not drawn")
+    };
+    assert_eq!(prompt.shape, Shape::Quantiles(vec![(0.1, 100.0), (0.5, 900.0), (0.99, 6000.0)]));
+}
+
+#[test]
+fn overrides_that_are_wrong_name_the_flag_and_the_path() {
+    for (set, expected) in [
+        ("seed", "--set:1:1: expected path=value"),
+        ("=3", "--set:1:1: expected a field's path"),
+        ("a..b=3", "--set:1:3: expected a field's path"),
+        ("sede=3", "--set:1:1: sede: unknown key `sede` (did you mean `seed`?"),
+        (
+            "workload.arrivals.poisson.rat=3",
+            "--set:1:27: workload.arrivals.poisson.rat: unknown key `rat` (did you mean `rate`?",
+        ),
+        (
+            "workload.arrivals.poisson.rate=-3",
+            "--set:1:32: workload.arrivals.poisson.rate: expected a number above 0",
+        ),
+        ("workload.arrivals.poisson.rate=fast", "found the text `fast`"),
+        ("workload.arrivals={poisson: {rate: 3}", "--set:1:19: not YAML"),
+        ("workload.arrivals.gamma.rate=3", "found both `poisson` and `gamma`"),
+        ("schedulers.orca.max_num_seqs=1", "no element of this list is named `orca`"),
+        ("schedulers.2.sarathi.chunk_size=1", "no element 2 in a list of 2"),
+        ("schedulers.sarathi.chunk_sze=1", "did you mean `chunk_size`?"),
+        ("slo.tbt=25", "--set:1:9: slo.tbt: expected a length of time with a unit"),
+        ("engine.profile.fixed.iteration=5", "bare number 5"),
+    ] {
+        let error = refused(&[set]);
+        assert!(error.contains(expected), "{set}: {error}");
+    }
+    let twice =
+        ["schedulers=[sarathi, {sarathi: {chunk_size: 9}}]", "schedulers.sarathi.chunk_size=1"];
+    let error = refused(&twice);
+    assert!(error.contains("2 elements of this list are named `sarathi`"), "{error}");
+    assert!(error.contains("`schedulers.0.sarathi` or `schedulers.1.sarathi`"), "{error}");
+}
+
+#[test]
+fn the_same_scheduler_twice_gets_two_labels() {
+    let e = loaded(CHAT, &["schedulers=[sarathi, sarathi]"]).experiment;
+    let labels: Vec<&str> = e.schedulers.iter().map(|s| s.label.as_str()).collect();
+    assert_eq!(labels, ["sarathi", "sarathi #2"]);
+}
+
+#[test]
+fn anchors_and_merges_can_be_used() {
+    let text = "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\n\
+                workload:\n  requests: 5\n  arrivals: all_at_once\n\
+                \x20 lengths:\n    prompt: &d {lognormal: {mean: 100, sigma: 0.5}, max: 200}\n\
+                \x20   output: {<<: *d, max: 50}\n";
+    let document = Document::from_text("x.yaml", text, Path::new("")).unwrap();
+    let e = document.resolve(None).unwrap().experiment;
+    let Source::Synthetic { lengths: Lengths::Independent { prompt, output }, .. } =
+        &e.workload.source
+    else {
+        panic!("not drawn")
+    };
+    assert_eq!((prompt.max, output.max), (Some(200), Some(50)));
+    assert_eq!(prompt.shape, output.shape);
+}
+
+#[test]
+fn the_json_schema_accepts_what_is_accepted() {
+    let validator = jsonschema::validator_for(&json_schema()).unwrap();
+    let mut checked = 0;
+    for file in files() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let written: Json = serde_saphyr::from_str(&text).unwrap();
+        for instance in [written, loaded(&file, &[]).scenario] {
+            let errors: Vec<String> = validator
+                .iter_errors(&instance)
+                .map(|e| format!("{}: {e}", e.instance_path()))
+                .collect();
+            assert!(errors.is_empty(), "{file}: {errors:?}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 12);
+}
+
+#[test]
+fn the_json_schema_refuses_what_types_refuse() {
+    let validator = jsonschema::validator_for(&json_schema()).unwrap();
+    let chat: Json = serde_saphyr::from_str(&std::fs::read_to_string(CHAT).unwrap()).unwrap();
+    assert!(validator.is_valid(&chat));
+    for (pointer, wrong) in [
+        ("/seed", json!("x")),
+        ("/slo/tbt", json!(25)),
+        ("/slo/tbt", json!("25 parsecs")),
+        ("/workload/arrivals", json!({"poison": {"rate": 1}})),
+        ("/schedulers", json!([{"sarathy": {}}])),
+        ("/schedulers", json!([{"sarathi": {"chunksize": 1}}])),
+        ("/engine", json!({"dtypes": "bf16"})),
+        ("/workload/max_tokens", json!("exactly")),
+    ] {
+        let mut instance = chat.clone();
+        *instance.pointer_mut(pointer).unwrap() = wrong.clone();
+        assert!(!validator.is_valid(&instance), "{pointer} = {wrong} was accepted");
+    }
+}
+
+#[test]
+fn the_json_schema_describes_every_key() {
+    let schema = json_schema();
+    let properties = schema["properties"].as_object().unwrap();
+    for (key, property) in properties {
+        assert!(property.get("description").is_some(), "`{key}` has no description");
+    }
+    assert!(properties.contains_key("workload"));
+}
