@@ -6,8 +6,8 @@ use crate::report::units::{count, duration, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let rejected = runs.iter().filter_map(|run| rejections(run, names.name(run)));
-    rejected
+    rejections(runs, names)
+        .into_iter()
         .chain(unfinished(runs, names))
         .chain(overload(runs, names))
         .chain(memory(runs, names))
@@ -27,18 +27,19 @@ fn of_each<'a>(
     (!each.is_empty()).then(|| join(&each))
 }
 
-fn rejections(run: &RunResult, name: &str) -> Option<String> {
-    let counts = run.summary.requests;
-    let many = counts.rejected.saturating_mul(100) > counts.offered && counts.completed > 0;
-    many.then(|| {
-        format!(
-            "{name} rejected {} of {} requests ({}); its latencies are those of the others, its \
-             share of fluid requests counts them as not fluid.",
-            count(counts.rejected),
-            count(counts.offered),
-            percent(counts.rejected as f64 / counts.offered as f64)
-        )
-    })
+fn rejections<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        let many = counts.rejected.saturating_mul(100) > counts.offered && counts.completed > 0;
+        many.then(|| {
+            let share = percent(counts.rejected as f64 / counts.offered as f64);
+            format!("{} of {}, {share}", count(counts.rejected), count(counts.offered))
+        })
+    })?;
+    Some(format!(
+        "Requests were rejected: {each}. Latencies leave them out; the share of fluid requests \
+         counts them as not fluid."
+    ))
 }
 
 fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {

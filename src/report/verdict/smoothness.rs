@@ -216,7 +216,6 @@ fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
     let who = if rest.is_empty() { "they".to_owned() } else { names.list(&equals) };
     let mut sentences =
         vec![format!("By the SLO's measure {who} do equally well: {share} of requests are fluid.")];
-    sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     let leads = leads(&equals, names);
     sentences.push(if leads.is_empty() {
         "Their latencies differ by less than 5 %, so this workload does not tell them apart."
@@ -224,6 +223,7 @@ fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
     } else {
         format!("What tells them apart: {}.", leads.join("; "))
     });
+    sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     sentences
 }
 

@@ -129,7 +129,7 @@ fn rejections_above_one_percent_are_mentioned() {
     assert!(!said(&[rejecting.clone()]).contains("rejected"), "exactly 1 % is not more than 1 %");
     rejecting.summary.requests.rejected = 11;
     let said = said(&[rejecting]);
-    assert!(said.contains("vllm-v0 rejected 11 of 1,000 requests (1.1 %)"), "{said}");
+    assert!(said.contains("Requests were rejected: 11 of 1,000, 1.1 % (vllm-v0)."), "{said}");
 }
 
 #[test]
