@@ -122,7 +122,7 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
     let best = smoothness::best(runs);
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
-        None => format!("; {} has: {}", names.name(&runs[0]), lacks(&runs[0])),
+        None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),
     };
     format!("{none} the SLO{closest}.")
 }

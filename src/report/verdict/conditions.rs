@@ -6,63 +6,61 @@ use crate::report::units::{count, duration, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let each = |sentence: fn(&RunResult, &str) -> Option<String>| {
-        runs.iter().filter_map(move |run| sentence(run, names.name(run)))
-    };
-    each(rejections)
-        .chain(each(unfinished))
+    rejections(runs, names)
+        .into_iter()
+        .chain(unfinished(runs, names))
         .chain(overload(runs, names))
-        .chain(each(memory))
+        .chain(memory(runs, names))
         .collect()
 }
 
-fn rejections(run: &RunResult, name: &str) -> Option<String> {
-    let counts = run.summary.requests;
-    let many = counts.rejected.saturating_mul(100) > counts.offered && counts.completed > 0;
-    many.then(|| {
-        format!(
-            "{name} rejected {} of {} requests ({}); its latencies are those of the others, its \
-             share of fluid requests counts them as not fluid.",
-            count(counts.rejected),
-            count(counts.offered),
-            percent(counts.rejected as f64 / counts.offered as f64)
-        )
-    })
-}
-
-fn unfinished(run: &RunResult, name: &str) -> Option<String> {
-    let counts = run.summary.requests;
-    (counts.unfinished > 0 && counts.completed > 0).then(|| {
-        format!(
-            "{name} had {} of {} requests unfinished when observation ended.",
-            count(counts.unfinished),
-            count(counts.offered)
-        )
-    })
-}
-
-/// Runs that could not keep up: all in one sentence.
-fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
-    let behind: Vec<(&RunResult, Backlog)> =
-        runs.iter().filter_map(|run| Some((run, backlog(run)?))).collect();
-    let arrivals_s = behind.first()?.1.arrivals_s;
-    let each: Vec<String> = behind
+/// `figure (name)` for each run that has the figure, as a list; `None` when none has.
+fn of_each<'a>(
+    runs: &'a [RunResult],
+    names: &Names<'a>,
+    figure: impl Fn(&RunResult) -> Option<String>,
+) -> Option<String> {
+    let each: Vec<String> = runs
         .iter()
-        .map(|(run, backlog)| {
-            format!(
-                "{} went on for {} after the last of {} of arrivals, and its P99 scheduling \
-                 delay is {}",
-                names.name(run),
-                duration(backlog.drain_s),
-                duration(arrivals_s),
-                duration(backlog.delay_s)
-            )
-        })
+        .filter_map(|run| Some(format!("{} ({})", figure(run)?, names.name(run))))
         .collect();
+    (!each.is_empty()).then(|| join(&each))
+}
+
+fn rejections<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        let many = counts.rejected.saturating_mul(100) > counts.offered && counts.completed > 0;
+        many.then(|| {
+            let share = percent(counts.rejected as f64 / counts.offered as f64);
+            format!("{} of {}, {share}", count(counts.rejected), count(counts.offered))
+        })
+    })?;
     Some(format!(
-        "Requests came faster than they were served: {}. Such latencies grow with the length of \
+        "Requests were rejected: {each}. Latencies leave them out; the share of fluid requests \
+         counts them as not fluid."
+    ))
+}
+
+fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        (counts.unfinished > 0 && counts.completed > 0)
+            .then(|| format!("{} of {}", count(counts.unfinished), count(counts.offered)))
+    })?;
+    Some(format!("Unfinished when observation ended: {each} requests."))
+}
+
+/// Runs that could not keep up.
+fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let arrivals_s = runs.iter().find_map(backlog)?.arrivals_s;
+    let drains = of_each(runs, names, |run| Some(duration(backlog(run)?.drain_s)))?;
+    let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
+    Some(format!(
+        "Requests came faster than they were served: after {} of arrivals, the rest took another \
+         {drains}; the P99 scheduling delay is {delays}. Such latencies grow with the length of \
          the run: lower the rate or add replicas.",
-        join(&each)
+        duration(arrivals_s)
     ))
 }
 
@@ -85,15 +83,16 @@ fn backlog(run: &RunResult) -> Option<Backlog> {
     behind.then_some(Backlog { arrivals_s, drain_s, delay_s })
 }
 
-fn memory(run: &RunResult, name: &str) -> Option<String> {
-    let kv = run.kv?;
-    (kv.preemptions > 0).then(|| {
-        format!(
-            "{name} ran out of KV memory: {} preemptions at a peak of {} of {} blocks; a preempted \
-             request loses its KV and gets no token until it is back.",
-            count(kv.preemptions),
-            count(kv.peak_used),
-            count(kv.blocks)
-        )
-    })
+fn memory<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let kv = run.kv?;
+        (kv.preemptions > 0).then(|| {
+            let blocks = format!("{} of {} blocks", count(kv.peak_used), count(kv.blocks));
+            format!("{} at a peak of {blocks}", count(kv.preemptions))
+        })
+    })?;
+    Some(format!(
+        "KV memory ran out; preemptions: {each}. A preempted request loses its KV and gets no \
+         token until it is recomputed."
+    ))
 }

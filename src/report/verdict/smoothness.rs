@@ -2,13 +2,16 @@
 
 use super::{Names, alike, join};
 use crate::report::result::RunResult;
-use crate::report::units::{duration, percent, three_digits};
+use crate::report::units::{count, duration, grouped, percent, three_digits};
 
 /// A tail this many times another's is worth naming.
 const LONG_TAIL: f64 = 2.0;
 
 /// Gaps whose P99 is this many times their median are uneven.
 const UNEVEN: f64 = 3.0;
+
+/// Prefills this many times as large as another's are worth naming.
+const LARGER_PREFILL: f64 = 1.5;
 
 /// Shares of fluid requests and fluidity-indices this close count as equal.
 const SAME_SHARE: f64 = 0.001;
@@ -125,22 +128,36 @@ fn cause(run: &RunResult, best: Option<&RunResult>) -> Option<String> {
             percent(alone)
         ));
     }
+    // Each preemption makes one long gap: to move the P99 it takes one in a hundred.
     let preemptions = run.kv?.preemptions;
-    let best_preemptions = best.and_then(|best| best.kv).map_or(0, |kv| kv.preemptions);
-    if preemptions > best_preemptions.saturating_mul(2) {
+    if preemptions.saturating_mul(100) >= run.summary.tbt_s.as_ref()?.count && preemptions > 0 {
         return Some(format!(
-            "it preempted {preemptions} times, and a preempted request waits for memory and \
-             recomputes"
+            "it preempted {} times, and a preempted request waits for memory and recomputes",
+            count(preemptions)
         ));
     }
-    let iterations = run.iterations?;
-    (iterations.mixed > 0).then(|| {
+    let own = prompt_tokens_a_prefill(run)?;
+    let other = best.and_then(prompt_tokens_a_prefill);
+    let against = match other {
+        Some(other) if own < LARGER_PREFILL * other => return None,
+        Some(other) => format!(", against {}", grouped(other)),
+        None => String::new(),
+    };
+    (run.iterations?.mixed > 0).then(|| {
         format!(
-            "{} of its iterations carry prefills beside decodes, and a decode waits for the \
-             whole iteration",
-            percent(iterations.mixed as f64 / iterations.count as f64)
+            "an iteration with prefills carries {} prompt tokens on average{against}, and the \
+             decodes beside them wait for all of it",
+            grouped(own)
         )
     })
+}
+
+/// Prompt tokens computed in an iteration that prefills, on average (recomputation left out).
+fn prompt_tokens_a_prefill(run: &RunResult) -> Option<f64> {
+    let iterations = run.iterations?;
+    let prefills = iterations.prefill_only + iterations.mixed;
+    let tokens = run.summary.tokens.prompt.saturating_sub(run.kv?.prefix_hit_tokens);
+    (prefills > 0).then(|| tokens as f64 / prefills as f64)
 }
 
 /// What the smoothest run gives up.
@@ -199,7 +216,6 @@ fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
     let who = if rest.is_empty() { "they".to_owned() } else { names.list(&equals) };
     let mut sentences =
         vec![format!("By the SLO's measure {who} do equally well: {share} of requests are fluid.")];
-    sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     let leads = leads(&equals, names);
     sentences.push(if leads.is_empty() {
         "Their latencies differ by less than 5 %, so this workload does not tell them apart."
@@ -207,6 +223,7 @@ fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
     } else {
         format!("What tells them apart: {}.", leads.join("; "))
     });
+    sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     sentences
 }
 

@@ -32,7 +32,18 @@ fn a_cause_is_named_only_when_the_iterations_show_it() {
     stalling.iterations.as_mut().expect("there").mixed = 12_300;
     let said = said(&[stalling, run("sarathi")]);
     assert!(!said.contains("prefills alone"), "{said}");
-    assert!(said.contains("30.0 % of its iterations carry prefills beside decodes"), "{said}");
+    assert!(
+        said.contains("orca's P99 TBT is 412 ms, against 23.5 ms."),
+        "larger prefills are not shown: {said}"
+    );
+    let mut large = stalling_run("orca");
+    let iterations = large.iterations.as_mut().expect("there");
+    (iterations.prefill_only, iterations.mixed) = (0, 1_000);
+    let said = super::verdict(&[large, run("sarathi")]).join(" ");
+    assert!(
+        said.contains("carries 1,024 prompt tokens on average, against 341, and the decodes"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -118,7 +129,7 @@ fn rejections_above_one_percent_are_mentioned() {
     assert!(!said(&[rejecting.clone()]).contains("rejected"), "exactly 1 % is not more than 1 %");
     rejecting.summary.requests.rejected = 11;
     let said = said(&[rejecting]);
-    assert!(said.contains("vllm-v0 rejected 11 of 1,000 requests (1.1 %)"), "{said}");
+    assert!(said.contains("Requests were rejected: 11 of 1,000, 1.1 % (vllm-v0)."), "{said}");
 }
 
 #[test]
@@ -128,8 +139,11 @@ fn a_queue_that_grew_is_mentioned_but_a_long_last_answer_is_not() {
     assert!(!said(&[slow.clone()]).contains("faster than they were served"), "nobody waited");
     slow.summary.scheduling_delay_s = Some(around(50.0, 110.0));
     let said = said(&[slow]);
-    assert!(said.contains("sarathi went on for 120 s after the last of 505 s"), "{said}");
-    assert!(said.contains("P99 scheduling delay is 110 s"), "{said}");
+    assert!(
+        said.contains("after 505 s of arrivals, the rest took another 120 s (sarathi)"),
+        "{said}"
+    );
+    assert!(said.contains("the P99 scheduling delay is 110 s (sarathi)"), "{said}");
 }
 
 #[test]
@@ -138,7 +152,20 @@ fn preemptions_are_mentioned_with_the_memory() {
     let kv = tight.kv.as_mut().expect("there");
     (kv.preemptions, kv.peak_used, kv.blocks) = (17, 512, 512);
     let said = said(&[tight]);
-    assert!(said.contains("sarathi ran out of KV memory: 17 preemptions at a peak of 512 of 512"));
+    assert!(said.contains("preemptions: 17 at a peak of 512 of 512 blocks (sarathi)"));
+}
+
+#[test]
+fn a_few_preemptions_do_not_explain_the_p99() {
+    let mut few = stalling_run("vllm-v1");
+    few.iterations.as_mut().expect("there").prefill_only = 0;
+    few.summary.tbt_s.as_mut().expect("there").count = 255_000;
+    few.kv.as_mut().expect("there").preemptions = 216;
+    let unexplained = said(&[few.clone(), run("sarathi")]);
+    assert!(!unexplained.contains("it preempted"), "{unexplained}");
+    few.kv.as_mut().expect("there").preemptions = 2_550;
+    let explained = said(&[few, run("sarathi")]);
+    assert!(explained.contains("it preempted 2,550 times"), "{explained}");
 }
 
 #[test]
