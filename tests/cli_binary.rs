@@ -278,6 +278,7 @@ fn lists_and_documents() {
         ("models", "llama-3.1-8b"),
         ("profiles", "vllm-0.19"),
         ("schedulers", "sarathi"),
+        ("scenarios", "chat"),
     ] {
         let out = program().args(["list", what]).assert().code(0).get_output().clone();
         let listed = text(&out.stdout);

@@ -1,5 +1,6 @@
 //! The real backend: scenario files, the catalog, the scheduler registry and the simulator.
 
+use include_dir::{Dir, include_dir};
 use serde_json::Value;
 
 use crate::catalog::{self, Kind};
@@ -10,6 +11,9 @@ use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
 use crate::scenario::{self, Experiment, SchedulerRun};
 use crate::scheduler::{Evidence, SchedulerConfig};
 use crate::sim::Outcome;
+
+/// The scenarios that come with the program.
+static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
 /// This library, as the program uses it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +44,7 @@ impl Backend for Library {
             Listed::Models => catalog(Kind::Model),
             Listed::Profiles => catalog(Kind::Profile),
             Listed::Schedulers => schedulers(),
-            Listed::Scenarios => Vec::new(),
+            Listed::Scenarios => scenarios(),
         }
     }
 
@@ -73,4 +77,25 @@ fn schedulers() -> Vec<ListEntry> {
             ListEntry { name: config.name().to_owned(), description }
         })
         .collect()
+}
+
+/// File names without their ending, and what each scenario says of itself.
+fn scenarios() -> Vec<ListEntry> {
+    #[derive(serde::Deserialize)]
+    struct Described {
+        description: Option<String>,
+    }
+    let mut entries: Vec<ListEntry> = SCENARIOS
+        .files()
+        .filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"))
+        .filter_map(|file| {
+            let described: Described = serde_saphyr::from_str(file.contents_utf8()?).ok()?;
+            Some(ListEntry {
+                name: file.path().file_stem()?.to_str()?.to_owned(),
+                description: described.description.unwrap_or_default(),
+            })
+        })
+        .collect();
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    entries
 }
