@@ -2,7 +2,7 @@
 //! the batch being formed. It knows nothing of time's passing; `sim` drives it.
 //!
 //! A step is: the policy fills a batch through [`Step`], [`Replica::commit`] advances every
-//! scheduled request, and [`Replica::finish`] frees those whose last token has been emitted once
+//! scheduled request, and `Replica::finish` frees those whose last token has been emitted once
 //! the iteration is over. State advances when a step is *planned*, as in vLLM V1.
 
 mod beats;
