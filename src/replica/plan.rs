@@ -1,9 +1,9 @@
 //! Committing a batch: every scheduled request advances, and what the iteration will bring is
 //! written down.
 
+use super::Replica;
 use super::slot::{Handle, Phase};
 use super::step::Held;
-use super::Replica;
 use crate::cost::{BatchShape, Chunk};
 use crate::request::RequestId;
 
@@ -191,10 +191,8 @@ impl Replica {
         let done = slot.done;
         if done == slot.target {
             plan.sampled += 1;
-            plan.emissions.push(Emission {
-                request: slot.request,
-                first: slot.target == slot.prompt,
-            });
+            plan.emissions
+                .push(Emission { request: slot.request, first: slot.target == slot.prompt });
             slot.left -= 1;
             self.partial.retain(|&s| s != index);
             let slot = &mut self.slots[index as usize];

@@ -3,6 +3,6 @@
 mod outcome;
 mod replay;
 
-pub use outcome::*;
 pub use crate::replica::Scheduled;
+pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, StepRecord};

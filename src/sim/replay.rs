@@ -58,6 +58,7 @@ pub struct Replay {
     arrived: usize,
     step: u64,
     plan: Plan,
+    skips: bool,
 }
 
 impl Replay {
@@ -78,7 +79,23 @@ impl Replay {
             arrived: 0,
             step: 0,
             plan: Plan::default(),
+            skips: false,
         }
+    }
+
+    /// Takes the policy at its word: a decision that it has promised to repeat is repeated without
+    /// asking it.
+    pub fn skipping(mut self) -> Replay {
+        self.skips = true;
+        self
+    }
+
+    /// Whether the last decision stands for this step too.
+    fn repeats(&self) -> bool {
+        let arrival = self.requests.get(self.arrived).map(|next| next.arrival_step);
+        self.skips
+            && arrival.is_none_or(|arrival| arrival > self.step)
+            && self.plan.repeats.is_some_and(|keep_free| self.replica.can_repeat(keep_free))
     }
 
     fn admit_arrivals(&mut self) {
@@ -110,6 +127,25 @@ impl Iterator for Replay {
         if self.replica.waiting() + self.replica.running() == 0 {
             let next = self.requests.get(self.arrived)?;
             self.step = self.step.max(next.arrival_step);
+            self.plan.repeats = None;
+        }
+        if self.repeats() {
+            self.replica.commit_repeat(&mut self.plan);
+            self.replica.check();
+            let record = StepRecord {
+                step: self.step,
+                scheduled: Vec::new(),
+                decodes: self.plan.decodes,
+                preempted: Vec::new(),
+                finished: Vec::new(),
+                dropped: Vec::new(),
+                free_blocks: self.replica.pool().free(),
+                waiting: self.replica.waiting(),
+                running: self.replica.running(),
+                prefilling: self.replica.prefilling(),
+            };
+            self.step += 1;
+            return Some(record);
         }
         self.admit_arrivals();
         self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
@@ -120,6 +156,9 @@ impl Iterator for Replay {
         let mut finished: Vec<RequestId> =
             ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
         finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
+        if !ending.is_empty() {
+            self.plan.repeats = None;
+        }
         self.replica.finish(&mut ending);
         self.replica.check();
         let record = StepRecord {
