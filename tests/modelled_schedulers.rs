@@ -425,7 +425,7 @@ fn lightllm_admits_by_the_predicted_peak() {
 
 /// A config of this policy with small limits.
 fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> Value {
-    let seats = rng.random_range(1..=6);
+    let seats = rng.random_range(1..=10);
     let chunk = rng.random_range(8..=40);
     let flag = rng.random_bool(0.5);
     let other = rng.random_bool(0.5);
@@ -453,7 +453,7 @@ fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> Value {
             "max_running_requests": seats, "chunked_prefill_size": if flag { chunk } else { -1 },
             "max_prefill_tokens": whole, "enable_mixed_chunk": other,
             "schedule_policy": if rng.random_bool(0.3) { "lpm" } else { "fcfs" },
-            "schedule_conservativeness": f64::from(rng.random_range(0..=10)) / 10.0,
+            "schedule_conservativeness": if rng.random_bool(0.3) { 1.0 } else { 0.0 },
             "prefill_decode_interval": rng.random_range(0..=3),
         }),
         "tensorrt-llm" => {
@@ -499,7 +499,7 @@ impl Case {
         let kv_block_tokens = [1, 2, 4, 8][rng.random_range(0..4)];
         let least = 64_u32.div_ceil(kv_block_tokens) + 2;
         // Slots that own their memory must each hold a whole request.
-        let slots = if name == "llama-cpp" { 3 } else { 1 };
+        let slots = if config[name]["kv_unified"] == json!(false) { 3 } else { 1 };
         let engine = EngineInfo {
             kv_block_tokens,
             kv_blocks: slots * rng.random_range(least..=3 * least),
@@ -509,16 +509,19 @@ impl Case {
         };
         let mut arrival_step = 0;
         let gap = rng.random_range(1..=12);
+        // Short prompts with long outputs are what exhausts memory.
+        let prompt_max = if rng.random_bool(0.5) { 8 } else { 40 };
+        let exact = rng.random_bool(0.5);
         let load = (0..rng.random_range(1..=25)).map(|_| {
             arrival_step += rng.random_range(0..=gap);
-            let prompt_tokens = rng.random_range(1..=40);
-            let max_tokens = rng.random_range(1..=23);
+            let prompt_tokens = rng.random_range(1..=prompt_max);
+            let max_tokens = rng.random_range(1..=63 - prompt_max);
             let group = rng.random_range(1..=2_u64);
             let blocks = u64::from(prompt_tokens / kv_block_tokens);
             ReplayRequest {
                 arrival_step,
                 prompt_tokens,
-                output_tokens: rng.random_range(1..=max_tokens),
+                output_tokens: if exact { max_tokens } else { rng.random_range(1..=max_tokens) },
                 max_tokens,
                 priority: rng.random_range(0..=1),
                 block_ids: (0..rng.random_range(0..=blocks)).map(|k| 100 * group + k).collect(),
