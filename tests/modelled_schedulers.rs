@@ -233,7 +233,7 @@ fn tensorrt_llm_static_batch_admits_nobody_while_anyone_decodes() {
 
 #[test]
 fn llama_cpp_gives_the_batch_to_the_lowest_slot() {
-    let config = json!({"llama-cpp": {"n_batch": 100, "n_parallel": 2}});
+    let config = json!({"llama-cpp": {"n_batch": 100, "n_parallel": 2, "kv_unified": true}});
     let load = [(0, 50, 2, 2), (0, 500, 2, 2), (0, 120, 1, 1)];
     steps(
         config,
@@ -255,7 +255,7 @@ fn llama_cpp_gives_the_batch_to_the_lowest_slot() {
 
 #[test]
 fn llama_cpp_fails_every_slot_when_unified_memory_is_full() {
-    let config = json!({"llama-cpp": {"n_parallel": 2}});
+    let config = json!({"llama-cpp": {"n_parallel": 2, "kv_unified": true}});
     let load = [(0, 10, 8, 8), (0, 6, 8, 8), (0, 4, 1, 1)];
     // 16, 18, 20 tokens held of 20; two more do not fit. The deferred request finds free slots.
     let expected = ["0+10 1+6", "/ 0 1", "/ 0 1", "2+4 ~ 0 1 ! 0 1"];
@@ -264,7 +264,7 @@ fn llama_cpp_fails_every_slot_when_unified_memory_is_full() {
 
 #[test]
 fn llama_cpp_slots_own_their_memory_unless_unified() {
-    let config = json!({"llama-cpp": {"n_parallel": 2, "kv_unified": false}});
+    let config = json!({"llama-cpp": {"n_parallel": 2}});
     let load = requests(&[(0, 10, 2, 2), (0, 6, 2, 2), (0, 4, 1, 1)]);
     let played: Vec<_> = replay(&config, &engine(30, 1), &load, true).collect();
     // Each slot takes 15 of 30 at once; the third request waits for a slot.

@@ -1,11 +1,11 @@
 //! LightLLM: prefills alone in their step, at most every `router_max_wait_tokens` decode steps, and
 //! only if the memory at the predicted peak suffices.
 //!
-//! Rules from LightLLM's router (`server/router/manager.py`, `req_queue.py`, 2023) and from Vidur's
-//! port of it (a37e7e8, `lightllm_replica_scheduler.py`), whose constants are the defaults; current
-//! LightLLM looks at its queue every 6 decode steps. The peak counts a request's declared
-//! `max_tokens`, where Vidur's port used its true length. LightLLM's KV blocks are single tokens;
-//! with larger blocks the same peak is counted in whole blocks.
+//! Rules from LightLLM's router of 2023 (`server/router/manager.py`, `req_queue.py`) and from Vidur's
+//! port of it (`lightllm_replica_scheduler.py`), whose constants are the defaults; later versions
+//! look at their queue every 6 decode steps, the latest after each. The peak counts a request's
+//! declared `max_tokens`, where Vidur's port used its true length. LightLLM's KV blocks are single
+//! tokens; with larger blocks the same peak is counted in whole blocks.
 //!
 //! Not modelled: `router_token_ratio` (estimates shorter than `max_tokens`) and the pausing of
 //! requests that it makes necessary, chunked prefill, the prompt cache, routing among data-parallel
@@ -45,7 +45,7 @@ impl Default for LightLlmParams {
 }
 
 impl Parameters for LightLlmParams {
-    const SYSTEM: &'static str = "LightLLM (2023), as in Vidur a37e7e8";
+    const SYSTEM: &'static str = "LightLLM (2023), as in Vidur";
     const SUMMARY: &'static str = "prefills alone every few decodes, admitted by predicted peak";
     const EVIDENCE: Evidence = Evidence::Modelled;
 

@@ -6,10 +6,11 @@
 //! delivered when the whole batch is done, so a prompt of P tokens costs the others P / `n_batch`
 //! long gaps.
 //!
-//! With a unified KV cache slots share all memory and nothing is reserved. When a batch does not
-//! fit, llama-server retries with smaller ones and then fails every active slot: here those
-//! requests are dropped. Without it every slot owns `1 / n_parallel` of the memory; requests whose
-//! prompt and `max_tokens` exceed that are rejected, where llama-server would cut their answers.
+//! With a unified KV cache (the default, unless the number of slots is given) slots share all memory
+//! and nothing is reserved. When a batch does not fit, llama-server retries with smaller ones and
+//! then fails every active slot: here those requests are dropped. Without it every slot owns
+//! `1 / n_parallel` of the memory; requests whose prompt and `max_tokens` exceed that are rejected,
+//! where llama-server would cut their answers.
 //!
 //! Not modelled: reuse of what a slot still holds of an earlier prompt, and the choice of slot by
 //! it (the least recently used free one is taken); splitting of prompts near their ends for
@@ -24,6 +25,11 @@ use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 
+/// The value of `n_parallel` that leaves the number of slots to the server.
+const AUTO: i32 = -1;
+/// Slots that it then has.
+const AUTO_SLOTS: u32 = 4;
+
 /// Parameters of `llama-cpp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -33,11 +39,12 @@ pub struct LlamaCppParams {
     pub n_batch: u32,
     /// Tokens of a micro-batch. No effect here.
     pub n_ubatch: u32,
-    /// Slots: the most requests that run at once.
+    /// Slots: the most requests that run at once; -1 (auto) means 4.
     #[serde(alias = "max_num_seqs")]
-    pub n_parallel: u32,
-    /// Whether the slots share the KV memory; otherwise each owns an equal part.
-    pub kv_unified: bool,
+    pub n_parallel: i32,
+    /// Whether the slots share the KV memory; otherwise each owns an equal part. Default: only
+    /// where `n_parallel` is auto.
+    pub kv_unified: Option<bool>,
     /// Whether prompts are computed while others generate.
     pub cont_batching: bool,
 }
@@ -47,8 +54,8 @@ impl Default for LlamaCppParams {
         LlamaCppParams {
             n_batch: 2048,
             n_ubatch: 512,
-            n_parallel: 4,
-            kv_unified: true,
+            n_parallel: AUTO,
+            kv_unified: None,
             cont_batching: true,
         }
     }
@@ -60,13 +67,13 @@ impl Parameters for LlamaCppParams {
     const EVIDENCE: Evidence = Evidence::Modelled;
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
-        let slots = self.n_parallel;
+        let slots = self.slots();
         [
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
-            Problem::when(slots == 0, "n_parallel", "at least 1"),
+            Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
             Problem::when(
-                !self.kv_unified && slots > engine.kv_blocks,
+                !self.unified() && slots > engine.kv_blocks,
                 "n_parallel",
                 "at most the number of KV blocks, unless kv_unified",
             ),
@@ -77,14 +84,26 @@ impl Parameters for LlamaCppParams {
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
-        let own = (!self.kv_unified).then(|| engine.kv_blocks / self.n_parallel);
+        let slots = self.slots();
+        let own = (!self.unified()).then(|| engine.kv_blocks / slots);
         Box::new(LlamaCpp {
             batch: self.n_batch,
             cont_batching: self.cont_batching,
             own_tokens: own.map(|blocks| blocks.saturating_mul(engine.kv_block_tokens)),
-            slots: vec![ServerSlot::default(); self.n_parallel as usize],
+            slots: vec![ServerSlot::default(); slots as usize],
             uses: 0,
         })
+    }
+}
+
+impl LlamaCppParams {
+    /// 0 where `n_parallel` makes no sense.
+    fn slots(&self) -> u32 {
+        if self.n_parallel == AUTO { AUTO_SLOTS } else { self.n_parallel.try_into().unwrap_or(0) }
+    }
+
+    fn unified(&self) -> bool {
+        self.kv_unified.unwrap_or(self.n_parallel == AUTO)
     }
 }
 
