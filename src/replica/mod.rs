@@ -79,6 +79,11 @@ impl Replica {
         }
     }
 
+    /// From now on steps are planned while the one before runs.
+    pub(crate) fn plan_ahead(&mut self) {
+        self.options.planned_ahead = true;
+    }
+
     /// Puts an arrived request into the waiting queue.
     pub(crate) fn arrive(&mut self, id: RequestId, request: &Request, content: Content) -> Handle {
         // An answer cut short by max_tokens is known to end; only EOS comes as a surprise.
@@ -160,8 +165,17 @@ impl Replica {
     pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
         ending.sort_by_key(|handle| self.slots[handle.0 as usize].order);
         for &mut Handle(index) in ending {
-            if self.slots[index as usize].phase == Phase::Decode {
-                self.leave_decodes(index);
+            match self.slots[index as usize].phase {
+                Phase::Decode => self.leave_decodes(index),
+                // Preempted by a step that was planned before its EOS was seen.
+                Phase::Waiting => {
+                    let rank = rank_of(&self.slots[index as usize]);
+                    self.waiting.remove(index, rank);
+                    self.vacant.push(index);
+                    continue;
+                }
+                Phase::Prefill => self.partial.retain(|&s| s != index),
+                Phase::Ending => {}
             }
             let place = self.running.iter().position(|&s| s == index).expect("it runs");
             self.running.remove(place);

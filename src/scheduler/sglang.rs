@@ -3,9 +3,9 @@
 //! Rules read from SGLang 00550cd (`schedule_policy.py`) and 0003215 (`scheduler.py`), 2026, and
 //! from 0.5.9 for the budget's inequalities. Its pages are the engine's KV blocks (SGLang's
 //! default page is one token). The chunk's default goes by GPU memory; here only large GPUs (8192)
-//! and others (2048) are told apart, where SGLang has 4096 and 16384 between and beyond. SGLang
-//! cuts `max_new_tokens` to what the KV pool can hold; here a request that would run alone is never
-//! refused for its `max_tokens`, which comes to the same.
+//! and others (2048) are told apart, where SGLang also has 4096 (from 35 GB), 8192 for an A100 of 80
+//! GB, and 16384 (from 160 GB). SGLang cuts `max_new_tokens` to what the KV pool can hold; here a
+//! request that would run alone is never refused for its `max_tokens`, which comes to the same.
 //!
 //! Deviations: where SGLang would abort (a chunk or a mixed batch without memory, a single decode
 //! that cannot grow), the chunk shrinks, the decodes stay out, or the unfinished prompt is

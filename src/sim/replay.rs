@@ -2,7 +2,7 @@
 //! tells what each step did. For proving policies against other systems' steps, and for writing
 //! one's own: the replica's invariants are checked after every step.
 
-use crate::replica::{Content, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{Content, Handle, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{BlockIds, Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -59,6 +59,9 @@ pub struct Replay {
     step: u64,
     plan: Plan,
     skips: bool,
+    ahead: bool,
+    /// Requests whose last token the step before emits; they are there while this one is planned.
+    ending: Vec<Handle>,
 }
 
 impl Replay {
@@ -80,7 +83,18 @@ impl Replay {
             step: 0,
             plan: Plan::default(),
             skips: false,
+            ahead: false,
+            ending: Vec::new(),
         }
+    }
+
+    /// Plans every step while the one before runs: requests that end in a step keep their seats
+    /// and blocks in the next plan, and those that end by EOS are in it too.
+    pub fn planned_ahead(mut self) -> Replay {
+        assert_eq!(self.arrived, 0, "said before the first step");
+        self.replica.plan_ahead();
+        self.ahead = true;
+        self
     }
 
     /// Takes the policy at its word: a decision that it has promised to repeat is repeated without
@@ -152,14 +166,16 @@ impl Iterator for Replay {
         let free_blocks = self.replica.pool().free();
         self.replica.commit(&mut self.plan);
         let scheduled = self.replica.batch_listed();
-        let mut ending = std::mem::take(&mut self.plan.ending);
+        let ending = std::mem::take(&mut self.plan.ending);
         let mut finished: Vec<RequestId> =
             ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
         finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
-        if !ending.is_empty() {
+        if !ending.is_empty() || !self.ending.is_empty() {
             self.plan.repeats = None;
         }
-        self.replica.finish(&mut ending);
+        let mut leaving =
+            if self.ahead { std::mem::replace(&mut self.ending, ending) } else { ending };
+        self.replica.finish(&mut leaving);
         self.replica.check();
         let record = StepRecord {
             step: self.step,
