@@ -134,33 +134,18 @@ impl Replay {
     }
 }
 
-impl Iterator for Replay {
-    type Item = StepRecord;
+impl Replay {
+    /// One more step of a decision that repeats.
+    fn repeat(&mut self) -> StepRecord {
+        self.replica.commit_repeat(&mut self.plan);
+        let free_blocks = self.replica.pool().free();
+        self.plan.preempted.clear();
+        self.plan.dropped.clear();
+        self.record(Vec::new(), Vec::new(), free_blocks)
+    }
 
-    fn next(&mut self) -> Option<StepRecord> {
-        if self.replica.waiting() + self.replica.running() == 0 {
-            let next = self.requests.get(self.arrived)?;
-            self.step = self.step.max(next.arrival_step);
-            self.plan.repeats = None;
-        }
-        if self.repeats() {
-            self.replica.commit_repeat(&mut self.plan);
-            self.replica.check();
-            let record = StepRecord {
-                step: self.step,
-                scheduled: Vec::new(),
-                decodes: self.plan.decodes,
-                preempted: Vec::new(),
-                finished: Vec::new(),
-                dropped: Vec::new(),
-                free_blocks: self.replica.pool().free(),
-                waiting: self.replica.waiting(),
-                running: self.replica.running(),
-                prefilling: self.replica.prefilling(),
-            };
-            self.step += 1;
-            return Some(record);
-        }
+    /// One step decided by the policy.
+    fn decide(&mut self) -> StepRecord {
         self.admit_arrivals();
         self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
         let free_blocks = self.replica.pool().free();
@@ -173,9 +158,20 @@ impl Iterator for Replay {
         if !ending.is_empty() || !self.ending.is_empty() {
             self.plan.repeats = None;
         }
-        let mut leaving =
-            if self.ahead { std::mem::replace(&mut self.ending, ending) } else { ending };
+        let mut leaving = match self.ahead {
+            true => std::mem::replace(&mut self.ending, ending),
+            false => ending,
+        };
         self.replica.finish(&mut leaving);
+        self.record(scheduled, finished, free_blocks)
+    }
+
+    fn record(
+        &mut self,
+        scheduled: Vec<Scheduled>,
+        finished: Vec<RequestId>,
+        free_blocks: u32,
+    ) -> StepRecord {
         self.replica.check();
         let record = StepRecord {
             step: self.step,
@@ -190,6 +186,19 @@ impl Iterator for Replay {
             prefilling: self.replica.prefilling(),
         };
         self.step += 1;
-        Some(record)
+        record
+    }
+}
+
+impl Iterator for Replay {
+    type Item = StepRecord;
+
+    fn next(&mut self) -> Option<StepRecord> {
+        if self.replica.waiting() + self.replica.running() == 0 {
+            let next = self.requests.get(self.arrived)?;
+            self.step = self.step.max(next.arrival_step);
+            self.plan.repeats = None;
+        }
+        Some(if self.repeats() { self.repeat() } else { self.decide() })
     }
 }
