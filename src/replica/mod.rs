@@ -43,7 +43,8 @@ pub struct Replica {
     partial: Vec<u32>,
     decodes: DecodeSet,
     batch: Batch,
-    /// Whether `running` is known to be in order of arrival too. Only a readmission can break it.
+    /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
+    /// that admit out of turn.
     in_arrival_order: bool,
     admissions: u64,
     preemptions: u64,
@@ -76,6 +77,11 @@ impl Replica {
             admitted: Vec::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// From now on steps are planned while the one before runs.
+    pub(crate) fn plan_ahead(&mut self) {
+        self.options.planned_ahead = true;
     }
 
     /// Puts an arrived request into the waiting queue.

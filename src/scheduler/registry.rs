@@ -144,4 +144,10 @@ schedulers! {
     "orca" => Orca(super::orca::OrcaParams),
     "faster-transformer" => FasterTransformer(super::faster_transformer::FasterTransformerParams),
     "nano-vllm" => NanoVllm(super::nano_vllm::NanoVllmParams),
+    "lightllm" => LightLlm(super::lightllm::LightLlmParams),
+    "sglang" => SgLang(super::sglang::SgLangParams),
+    "tensorrt-llm" => TensorRtLlm(super::tensorrt_llm::TensorRtLlmParams),
+    "llama-cpp" => LlamaCpp(super::llama_cpp::LlamaCppParams),
+    "tgi" => Tgi(super::tgi::TgiParams),
+    "splitfuse" => SplitFuse(super::splitfuse::SplitFuseParams),
 }
