@@ -7,9 +7,10 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
+use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
 use crate::scenario::{self, Experiment, SchedulerRun};
-use crate::scheduler::{Evidence, SchedulerConfig};
+use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 
 /// The scenarios that come with the program.
@@ -37,7 +38,9 @@ impl Backend for Library {
     fn list(&self, what: Listed) -> Vec<ListEntry> {
         let catalog = |kind| {
             let entries = catalog::list(kind).into_iter();
-            entries.map(|e| ListEntry { name: e.name, description: e.description }).collect()
+            entries
+                .map(|e| ListEntry { name: e.name, description: e.description, scheduler: None })
+                .collect()
         };
         match what {
             Listed::Gpus => catalog(Kind::Gpu),
@@ -68,13 +71,10 @@ impl Simulate for Library {
 fn schedulers() -> Vec<ListEntry> {
     let known = SchedulerConfig::NAMES.iter().filter_map(|name| SchedulerConfig::by_name(name));
     known
-        .map(|config| {
-            let evidence = match config.evidence() {
-                Evidence::Proven => "equal to the system's own code in every golden step",
-                Evidence::Modelled => "written from a description",
-            };
-            let description = format!("{} [{}; {evidence}]", config.summary(), config.system());
-            ListEntry { name: config.name().to_owned(), description }
+        .map(|config| ListEntry {
+            name: config.name().to_owned(),
+            description: config.summary().to_owned(),
+            scheduler: Some(SchedulerDetails::of(&config)),
         })
         .collect()
 }
@@ -93,6 +93,7 @@ fn scenarios() -> Vec<ListEntry> {
             Some(ListEntry {
                 name: file.path().file_stem()?.to_str()?.to_owned(),
                 description: described.description.unwrap_or_default(),
+                scheduler: None,
             })
         })
         .collect();

@@ -12,6 +12,7 @@ mod library;
 mod list;
 mod progress;
 mod run;
+mod scheduler_details;
 mod side_files;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
+pub use scheduler_details::{Parameter, SchedulerDetails};
 
 use args::Cli;
 use console::Console;
