@@ -151,7 +151,8 @@ fn fluidity(
     }
 }
 
-fn index_over_requests(mut indices: Vec<f64>) -> FluidityIndex {
+/// The fluidity-index over requests, from that of each.
+pub(crate) fn index_over_requests(mut indices: Vec<f64>) -> FluidityIndex {
     if indices.is_empty() {
         return FluidityIndex::default();
     }

@@ -6,7 +6,7 @@ use crate::request::BlockIds;
 use crate::workload::WorkloadError;
 
 use super::lines::{Line, Lines};
-use super::numbers::{nanos, tokens};
+use crate::trace::numbers::{nanos, tokens};
 use super::table::{Ignored, Row, Table};
 use super::timestamp::timestamp_nanos;
 
@@ -227,7 +227,7 @@ fn find_columns(
 pub(super) fn name_list(names: &[&str]) -> String {
     const SHOWN: usize = 12;
     let shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("`{}`", super::numbers::shown(name))).collect();
+        names.iter().take(SHOWN).map(|name| format!("`{}`", crate::trace::numbers::shown(name))).collect();
     let more = if names.len() > SHOWN { ", ..." } else { "" };
     format!("{}{more}", shown.join(", "))
 }

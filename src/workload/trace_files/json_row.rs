@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::numbers::{NumberError, nanos, shown, tokens};
+use crate::trace::numbers::{NumberError, nanos, shown, tokens};
 use super::table::Ignored;
 
 /// The keys of a JSONL format.
