@@ -17,11 +17,7 @@ use crate::report::{ResultFile, RunResult};
 ///
 /// # Errors
 /// When a file cannot be read, or it is not clear which run of it is meant.
-pub fn compare(
-    args: &CompareArgs,
-    global: &GlobalFlags,
-    console: &Console,
-) -> Result<Exit, Error> {
+pub fn compare(args: &CompareArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
     if global.format == Format::Quiet && global.output.is_some() {
         return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
     }
@@ -65,16 +61,14 @@ fn pick(
     let index = match label {
         None if runs.len() == 1 => Some(0),
         None => {
-            let what = format!("{file} holds {} runs: pick one with {flag} of {labels}", runs.len());
+            let what =
+                format!("{file} holds {} runs: pick one with {flag} of {labels}", runs.len());
             return Err(Error::Usage(what));
         }
-        Some(label) => runs
-            .iter()
-            .position(|run| run.label == label)
-            .or_else(|| {
-                let mut same = (0..runs.len()).filter(|&i| runs[i].scheduler == label);
-                same.next().filter(|_| same.next().is_none())
-            }),
+        Some(label) => runs.iter().position(|run| run.label == label).or_else(|| {
+            let mut same = (0..runs.len()).filter(|&i| runs[i].scheduler == label);
+            same.next().filter(|_| same.next().is_none())
+        }),
     };
     match index {
         Some(index) => Ok(runs.swap_remove(index)),
@@ -87,8 +81,7 @@ fn pick(
 
 /// The file as a result of this program, if it is one: told by its first key.
 fn result_file(path: &Path) -> Result<Option<ResultFile>, Error> {
-    let unreadable =
-        |what: String| Error::Usage(format!("{}: {what}", path.display()));
+    let unreadable = |what: String| Error::Usage(format!("{}: {what}", path.display()));
     let Ok(mut file) = File::open(path) else { return Ok(None) };
     let mut head = [0; 256];
     let read = file.read(&mut head).map_err(|error| unreadable(error.to_string()))?;

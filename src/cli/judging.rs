@@ -29,7 +29,8 @@ impl Judging {
     /// When a flag has a bad value or the curve's file cannot be read.
     pub fn new(flags: &JudgeFlags, assertions: &[Assertion]) -> Result<Judging, Error> {
         let from = flags.from.as_deref().map(format).transpose()?;
-        let slack = flags.ttft_slack.as_deref().map(|text| time("--ttft-slack", text)).transpose()?;
+        let slack =
+            flags.ttft_slack.as_deref().map(|text| time("--ttft-slack", text)).transpose()?;
         let ttft = if let Some(text) = &flags.ttft {
             TtftPromise::Fixed(time("--ttft", text)?)
         } else if let Some(path) = &flags.ttft_curve {
@@ -51,8 +52,8 @@ impl Judging {
             return Err(Error::Usage("--tbt must be at least 1ns".to_owned()));
         }
         let (fluid_index, fluid_share) = fluidity(&flags.fluidity)?;
-        let full = flags.metrics == Metrics::Full
-            || assertions.iter().any(Assertion::needs_full_metrics);
+        let full =
+            flags.metrics == Metrics::Full || assertions.iter().any(Assertion::needs_full_metrics);
         Ok(Judging { from, promise: Promise { ttft, tbt, fluid_index, fluid_share }, full })
     }
 
@@ -106,9 +107,8 @@ fn time(flag: &str, text: &str) -> Result<Span, Error> {
 
 /// `INDEX:SHARE`, both within 0 to 1.
 fn fluidity(text: &str) -> Result<(f64, f64), Error> {
-    let part = |text: &str| {
-        text.trim().parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value))
-    };
+    let part =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
     let both = text.split_once(':').and_then(|(index, share)| Some((part(index)?, part(share)?)));
     both.ok_or_else(|| {
         Error::Usage(format!(

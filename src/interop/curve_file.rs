@@ -38,7 +38,8 @@ fn read(path: &Path) -> Result<PrefillCurve, Fault> {
     let file =
         File::open(path).map_err(|error| Fault::whole(format!("cannot be opened: {error}")))?;
     let mut input = BufReader::new(file);
-    let head = input.fill_buf().map_err(|error| Fault::whole(format!("cannot be read: {error}")))?;
+    let head =
+        input.fill_buf().map_err(|error| Fault::whole(format!("cannot be read: {error}")))?;
     let list = head.trim_ascii_start().first() == Some(&b'[');
     let mut points = Vec::new();
     let mut add = |point| {

@@ -52,7 +52,9 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
     }
     let mut measured = arrays.build(Rules::default())?.finish(Granularity::Token)?;
     measured.knows.arrivals = false;
-    measured.notes.push("failed requests are not in such a file: shares are over the others".into());
+    measured
+        .notes
+        .push("failed requests are not in such a file: shares are over the others".into());
     if judged > 0 {
         let mean = miss_rates / f64::from(judged);
         measured.reported.insert("mean_deadline_miss_rate".to_owned(), mean);

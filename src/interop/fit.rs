@@ -37,9 +37,8 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
             .to_owned());
     }
     let trace = &measured.trace;
-    let answered = |row: &&RequestRow| {
-        row.first_token != Time::NEVER && row.status != Status::Rejected
-    };
+    let answered =
+        |row: &&RequestRow| row.first_token != Time::NEVER && row.status != Status::Rejected;
     let mut rows: Vec<&RequestRow> = trace.requests.iter().filter(answered).collect();
     rows.sort_by_key(|row| row.arrival);
     let unqueued = |until: &dyn Fn(&RequestRow) -> Time| -> Vec<&RequestRow> {
@@ -61,8 +60,8 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
         found = unqueued(&|row| row.first_token);
     }
     let points = medians(&found);
-    let curve = PrefillCurve::new(points)
-        .map_err(|_| "no request of the file was unqueued".to_owned())?;
+    let curve =
+        PrefillCurve::new(points).map_err(|_| "no request of the file was unqueued".to_owned())?;
     Ok(FittedCurve { curve, requests: found.len(), alone })
 }
 

@@ -409,9 +409,8 @@ impl<R: Read> Json<R> {
         self.number_text()?;
         // Numbers are ASCII by how they were collected.
         let text = std::str::from_utf8(&self.text).unwrap_or("");
-        read(text).map_err(|error| {
-            Fault::at(self.position_of(from), format!("expected {what}, {error}"))
-        })
+        read(text)
+            .map_err(|error| Fault::at(self.position_of(from), format!("expected {what}, {error}")))
     }
 
     /// Takes a length of time or an instant, as nanoseconds rounded once. `unit_power` is the

@@ -187,7 +187,8 @@ fn options(
         }
         TtftPromise::Fit { slack } => {
             let fitted = fit_prefill_curve(measured).map_err(JudgeError::Fit)?;
-            let how = if fitted.alone { "alone" } else { "while no other waited for its first token" };
+            let how =
+                if fitted.alone { "alone" } else { "while no other waited for its first token" };
             let (from, to) = fitted.curve.range();
             notes.push(format!(
                 "the prefill curve was fitted to this file's own {} requests that ran {how} \
@@ -327,12 +328,14 @@ impl Said {
         }
         if summary.duration_s.is_none() {
             for name in ["duration_s", "arrival_rate_per_s", "throughput"] {
-                said.unknown.push(format!("{name}: the file does not tell when requests were sent"));
+                said.unknown
+                    .push(format!("{name}: the file does not tell when requests were sent"));
             }
         }
         if summary.scheduling_delay_s.is_none() {
             said.unknown.push(
-                "scheduling_delay_s: the file does not tell when requests were scheduled".to_owned(),
+                "scheduling_delay_s: the file does not tell when requests were scheduled"
+                    .to_owned(),
             );
         }
         said

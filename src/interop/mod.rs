@@ -92,9 +92,8 @@ pub fn import(path: &Path, from: Option<Format>) -> Result<Imported, Box<Interop
         })
     };
     let mut progress = Progress::default();
-    let file = File::open(path).map_err(|io| {
-        error(from, Fault::whole(format!("cannot be opened: {io}")), &progress)
-    })?;
+    let file = File::open(path)
+        .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
     let (format, input) = match from {
         Some(format) => (format, Box::new(file) as Box<dyn Read>),
         None => sniff::sniff(file).map_err(|unknown| {

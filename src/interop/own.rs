@@ -142,8 +142,7 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
     let index = rows.count(2)?;
     let time = rows.needed(3, rows.nanos(3, SECONDS)?)?;
     let arrival = rows.needed(4, rows.nanos(4, SECONDS)?)?;
-    let ended =
-        ended(rows.text(5)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
+    let ended = ended(rows.text(5)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
     let deadline = rows.nanos(9, SECONDS)?;
     if open.is_none() {
         if id as usize != run.builder.requests() {
@@ -181,9 +180,10 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
             run.builder.observed_until(time);
             Ok(())
         }
-        Some(index) if index as usize != tokens => Err(rows.fault(format!(
-            "token {tokens} of request {id} is missing: here is token {index}"
-        ))),
+        Some(index) if index as usize != tokens => {
+            Err(rows
+                .fault(format!("token {tokens} of request {id} is missing: here is token {index}")))
+        }
         Some(0) => {
             request.sent.first = Some(time);
             Ok(())
@@ -242,8 +242,7 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let first = rows.nanos(3, SECONDS)?;
     let last = rows.nanos(4, SECONDS)?;
     let tokens = rows.count(6)?.unwrap_or(0);
-    let ended =
-        ended(rows.text(7)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
+    let ended = ended(rows.text(7)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
     let scheduled = rows.nanos(8, SECONDS)?;
     if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
         return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));

@@ -11,9 +11,8 @@ const TOKENS_MAX: usize = 2000;
 
 /// The plots of a trace that has token times.
 pub(super) fn plots(trace: &TokenTrace, options: &Options, requests: &[RequestMetrics]) -> Plots {
-    let completed = |m: &&RequestMetrics| {
-        trace.requests[m.row as usize].status == Status::Completed
-    };
+    let completed =
+        |m: &&RequestMetrics| trace.requests[m.row as usize].status == Status::Completed;
     let ttfts = requests.iter().filter(completed).filter_map(|m| m.ttft);
     let mut gaps = Vec::new();
     for request in requests.iter().filter(completed) {

@@ -87,7 +87,8 @@ impl Rows {
         self.columns = columns;
         self.cells = vec![None; columns.len()];
         if let Source::Csv { places, headers, .. } = &mut self.source {
-            let place = |name: &&str| headers.iter().position(|h| h.trim_ascii() == name.as_bytes());
+            let place =
+                |name: &&str| headers.iter().position(|h| h.trim_ascii() == name.as_bytes());
             *places = columns.iter().map(place).collect();
             for (name, place) in columns[..needed].iter().zip(places.iter()) {
                 if place.is_none() {
@@ -114,8 +115,7 @@ impl Rows {
                     return Ok(false);
                 }
                 if let Some(position) = record.position() {
-                    self.at =
-                        Position { line: position.line(), column: 0, byte: position.byte() };
+                    self.at = Position { line: position.line(), column: 0, byte: position.byte() };
                 }
                 for (cell, place) in self.cells.iter_mut().zip(places) {
                     let bytes = place.and_then(|place| record.get(place)).unwrap_or(b"");

@@ -167,9 +167,9 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
     let mut seen = Vec::new();
     let looked = look(&mut recorder, &mut seen);
     let Some(format) = Format::of(&seen) else {
-        let near = NEAR.iter().find(|(keys, _)| {
-            keys.iter().all(|key| seen.iter().any(|name| name == key))
-        });
+        let near = NEAR
+            .iter()
+            .find(|(keys, _)| keys.iter().all(|key| seen.iter().any(|name| name == key)));
         let fault = match (looked, near) {
             (Err(fault), None) => fault,
             (_, Some((_, words))) => Fault::whole(*words),

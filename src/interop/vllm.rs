@@ -172,4 +172,3 @@ impl Run {
         Ok(measured)
     }
 }
-

@@ -67,7 +67,8 @@ impl Assertion {
         let none = || AssertionError::NotOne(text.to_owned());
         let at = text.find(['<', '>', '=', '!']).ok_or_else(none)?;
         let (path, rest) = text.split_at(at);
-        let (name, sign) = *SIGNS.iter().find(|(name, _)| rest.starts_with(name)).ok_or_else(none)?;
+        let (name, sign) =
+            *SIGNS.iter().find(|(name, _)| rest.starts_with(name)).ok_or_else(none)?;
         let bound: f64 = rest[name.len()..].trim().parse().map_err(|_| none())?;
         let path = path.trim().to_owned();
         if path.is_empty() || !bound.is_finite() {

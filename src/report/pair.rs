@@ -240,8 +240,9 @@ struct Doubts {
 
 impl Doubts {
     fn of(a: &Side, b: &Side) -> Doubts {
-        let granularity =
-            |side: &Side| side.run.measured.as_ref().map_or("token".to_owned(), |m| m.granularity.clone());
+        let granularity = |side: &Side| {
+            side.run.measured.as_ref().map_or("token".to_owned(), |m| m.granularity.clone())
+        };
         let (of_a, of_b) = (granularity(a), granularity(b));
         let chunks = of_a == "chunk" || of_b == "chunk";
         Doubts {
@@ -280,9 +281,8 @@ impl Doubts {
 /// Why the two were not judged by the same deadlines, as far as that is known.
 fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
     let terms = |side: &Side| -> [(String, Option<String>); 3] {
-        let scenario = |path: &str| {
-            side.slo.pointer(path).filter(|value| !value.is_null()).map(plain)
-        };
+        let scenario =
+            |path: &str| side.slo.pointer(path).filter(|value| !value.is_null()).map(plain);
         match &side.run.measured {
             Some(measured) => {
                 let own = &measured.deadlines;
@@ -293,7 +293,10 @@ fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
                 [
                     ("TTFT deadline".to_owned(), ttft),
                     ("TBT deadline".to_owned(), Some(duration(own.tbt_s))),
-                    ("fluidity-index of a fluid request".to_owned(), Some(own.fluid_index.to_string())),
+                    (
+                        "fluidity-index of a fluid request".to_owned(),
+                        Some(own.fluid_index.to_string()),
+                    ),
                 ]
             }
             None => [
