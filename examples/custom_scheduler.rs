@@ -105,20 +105,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     let setup = Setup { cost: &cost, engine, replicas: 1, async_scheduling: false, horizon: None };
     let sarathi = SchedulerConfig::by_name("sarathi").expect("registered");
-    let makers: [(&str, &dyn Fn() -> Box<dyn Scheduler>); 2] =
-        [("shortest prompt first", &make), ("sarathi", &|| sarathi.build(&engine))];
+    let build_sarathi = || sarathi.build(&engine);
     let first_token = FirstToken::Fixed(Span::from_millis(500));
     let options = Options::new(Deadlines::new(first_token, Span::from_millis(25), 0.9)?);
-    for (name, make) in makers {
+    let report = |name: &str, make: &dyn Fn() -> Box<dyn Scheduler>| {
         let outcome = play(&setup, make, &mut workload.arriving(), SimOptions::default())?;
-        let summary = evaluate(&outcome.trace, &options);
-        let (ttft, p50) = (&summary.ttft_s, summary.ttft_s.p50.unwrap_or_default());
-        println!(
-            "{name}: TTFT P50 {:.0} ms, P99 {:.0} ms over {} requests",
-            p50 * 1e3,
-            ttft.p99.unwrap_or_default() * 1e3,
-            ttft.count
-        );
-    }
-    Ok(())
+        let ttft = evaluate(&outcome.trace, &options).ttft_s;
+        let ms = |seconds: Option<f64>| seconds.unwrap_or_default() * 1e3;
+        println!("{name}: TTFT P50 {:.0} ms, P99 {:.0} ms", ms(ttft.p50), ms(ttft.p99));
+        Ok(())
+    };
+    report("shortest prompt first", &make)?;
+    report("sarathi", &build_sarathi)
 }

@@ -12,14 +12,14 @@ use metron_sim::sim::StepRecord;
 #[test]
 fn golden_schedulers_by_the_reference_path() {
     let Some(cases) = cases() else { return };
-    let steps: usize = cases.iter().map(|case| compare_every_entry(case)).sum();
+    let steps: usize = cases.iter().map(compare_every_entry).sum();
     report("schedulers (reference path)", cases.len(), steps);
 }
 
 #[test]
 fn golden_schedulers_by_the_fast_path() {
     let Some(cases) = cases() else { return };
-    let steps: usize = cases.iter().map(|case| compare_iterations(case)).sum();
+    let steps: usize = cases.iter().map(compare_iterations).sum();
     report("schedulers (fast path)", cases.len(), steps);
 }
 

@@ -82,8 +82,10 @@ fn tight(config: SchedulerConfig, seats: u32, tokens: u32) -> SchedulerConfig {
         match key.as_str() {
             "max_num_seqs" => *value = seats.into(),
             "max_num_batched_tokens" | "chunk_size" => *value = tokens.into(),
-            "policy" if seats % 2 == 0 && value == "fcfs" => *value = "priority".into(),
-            "long_prefill_token_threshold" if tokens % 3 == 0 => *value = (tokens / 2).into(),
+            "policy" if seats.is_multiple_of(2) && value == "fcfs" => *value = "priority".into(),
+            "long_prefill_token_threshold" if tokens.is_multiple_of(3) => {
+                *value = (tokens / 2).into()
+            }
             _ => {}
         }
     }
@@ -100,7 +102,7 @@ fn system() -> impl Strategy<Value = System> {
             let (which, tightened, seats, whole, chunk) = limits;
             let name = *which.get(SchedulerConfig::NAMES);
             let config = SchedulerConfig::by_name(name).unwrap();
-            let tokens = if seats % 3 == 0 { chunk } else { whole };
+            let tokens = if seats.is_multiple_of(3) { chunk } else { whole };
             System {
                 scheduler: if tightened { tight(config, seats, tokens) } else { config },
                 engine: EngineInfo {

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Instant;
 
-use metron_sim::scenario::Document;
+use metron_sim::scenario::{Document, Resolved};
+use metron_sim::workload::Limits;
 use proptest::prelude::*;
 
 const VALID: &[&str] = &[
@@ -69,7 +70,7 @@ fn read(text: &str, overrides: &[String]) {
     let start = Instant::now();
     let read = Document::from_text("x.yaml", text, Path::new("tests/data/scenarios"));
     let resolved = read.and_then(|d| d.with(overrides)).and_then(|d| d.resolve(Some(1)));
-    if let Err(error) = resolved.map(|_| ()) {
+    if let Err(error) = &resolved {
         assert!(!error.problems().is_empty());
         assert!(!error.to_string().is_empty());
         assert!(!error.render(false).is_empty());
@@ -77,7 +78,24 @@ fn read(text: &str, overrides: &[String]) {
             assert!(report.line != Some(0) && report.column != Some(0));
         }
     }
+    if let Ok(resolved) = &resolved {
+        draw(resolved);
+    }
     assert!(start.elapsed().as_secs() < 10, "took {:?}", start.elapsed());
+}
+
+/// What is accepted can be drawn (a closed loop is drawn as it goes).
+fn draw(resolved: &Resolved) {
+    let e = &resolved.experiment;
+    let small = e.workload.amount.requests.is_some_and(|n| n <= 2_000);
+    if !small || e.workload.source.is_closed_loop() {
+        return;
+    }
+    let limits =
+        Limits { max_model_len: e.engine.max_model_len, kv_block_tokens: e.engine.kv_block_tokens };
+    if let Err(error) = metron_sim::workload::draw(&e.workload, e.seed, limits) {
+        panic!("accepted, but: {error}\n{:?}", e.workload);
+    }
 }
 
 /// A change of a text: where (as a share of its length), how much goes, what comes.

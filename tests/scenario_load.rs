@@ -332,3 +332,26 @@ fn the_json_schema_describes_every_key() {
     }
     assert!(properties.contains_key("workload"));
 }
+
+#[test]
+fn what_is_accepted_can_be_drawn() {
+    let pause = "workload.arrivals={piecewise: [{for: 10s, rate: 1}, {for: 10s, rate: 0}]}";
+    let slow = "workload.arrivals={piecewise: [{for: 10s, rate: 1}, {for: 10s, rate: 0.000001}]}";
+    for sets in [
+        vec![],
+        vec![pause],
+        vec![slow],
+        vec!["workload.arrivals={constant: {rate: 0.00001}}"],
+        vec!["workload.arrivals={gamma: {rate: 2, cv: 100}}"],
+        vec!["workload.arrivals={weibull: {rate: 2, cv: 0.01}}"],
+        vec!["workload.lengths={table: code}"],
+    ] {
+        let e = loaded(CHAT, &sets).experiment;
+        let limits = metron_sim::workload::Limits {
+            max_model_len: e.engine.max_model_len,
+            kv_block_tokens: e.engine.kv_block_tokens,
+        };
+        let drawn = metron_sim::workload::draw(&e.workload, e.seed, limits);
+        assert!(drawn.is_ok(), "{sets:?}: {:?}", drawn.err());
+    }
+}

@@ -51,8 +51,8 @@ pub(super) fn fluidity_bounds(trace: &TokenTrace, options: &Options) -> Fluidity
     let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
     let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
     FluidityBounds {
-        index_at_least: index_over_requests(low),
-        index_at_most: index_over_requests(high),
+        index_at_least: index_over_requests(low.into_iter()),
+        index_at_most: index_over_requests(high.into_iter()),
         fluid_request_share_at_least: share(fluid_low),
         fluid_request_share_at_most: share(fluid_high),
         service_miss_rate_at_least: rate(best),

@@ -4,7 +4,7 @@ use super::fluidity::Tally;
 use super::full::full_figures;
 use super::options::{Options, RequestBounds};
 use super::per_request::{RequestMetrics, per_request};
-use super::quantile::{distribution, quantiles};
+use super::quantile::{Ratio, Sample, distribution, quantiles};
 use super::summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
     Throughput, TokenCounts,
@@ -46,7 +46,8 @@ pub fn summarise(trace: &TokenTrace, options: &Options, metrics: &[RequestMetric
         distribution(&mut nanos)
     };
     let ratios = |of: fn(&RequestMetrics) -> Option<f64>| {
-        let mut seconds: Vec<f64> = completed().filter_map(|(_, m)| of(m)).collect();
+        let mut seconds: Vec<Ratio> =
+            completed().filter_map(|(_, m)| of(m)).map(Ratio::from).collect();
         distribution(&mut seconds)
     };
     let tpot_s = ratios(RequestMetrics::tpot_s);
@@ -141,7 +142,7 @@ fn fluidity(
         full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
     let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
     Fluidity {
-        index: index_over_requests(counted.iter().map(|(_, m)| m.index).collect()),
+        index: index_over_requests(counted.iter().map(|(_, m)| m.index)),
         fluid_request_share: ratio(fluid, counted.len() as u64),
         service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
         fluid_tokens_per_s,
@@ -152,11 +153,12 @@ fn fluidity(
 }
 
 /// The fluidity-index over requests, from that of each.
-pub(crate) fn index_over_requests(mut indices: Vec<f64>) -> FluidityIndex {
+pub(crate) fn index_over_requests(indices: impl Iterator<Item = f64>) -> FluidityIndex {
+    let mut indices: Vec<Ratio> = indices.map(Ratio::from).collect();
     if indices.is_empty() {
         return FluidityIndex::default();
     }
-    let mean = indices.iter().sum::<f64>() / indices.len() as f64;
+    let mean = Ratio::mean(&indices);
     let [p1, p5, p50] = quantiles(&mut indices, [10, 50, 500]).map(Some);
     FluidityIndex { mean: Some(mean), p1, p5, p50 }
 }

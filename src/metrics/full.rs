@@ -8,7 +8,7 @@
 //! requests are takes one judgement each, and a request without a miss needs no further look.
 
 use super::fluidity::{Judge, Tally, demand};
-use super::quantile::{Sample, rank};
+use super::quantile::{Ratio, Sample, rank};
 use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -136,15 +136,15 @@ fn miss_rate_curve(trace: &TokenTrace, mut rows: Vec<&RequestRow>) -> Vec<(u32, 
         rows.retain(|row| {
             let tally: Tally = judge.tally(row, None);
             if tally.missed > 0 {
-                rates.push(tally.miss_rate());
+                rates.push(Ratio::from(tally.miss_rate()));
             }
             tally.missed > 0
         });
         // The rates that are left out are 0, the smallest.
         let zeros = count - rates.len();
         let mut at = |rank: usize| match rank.checked_sub(zeros) {
-            Some(rank) => *rates.select_nth_unstable_by(rank, f64::total_cmp).1,
-            None => 0.0,
+            Some(rank) => *rates.select_nth_unstable(rank).1,
+            None => Ratio::from(0.0),
         };
         let below = at(low as usize);
         let above = if rest == 0 { below } else { at(low as usize + 1) };

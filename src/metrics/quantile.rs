@@ -4,14 +4,17 @@
 //! `h = (n - 1) * p / 1000`, interpolated linearly between `x[floor(h)]` and the sample after it.
 //! Ranks are integers with a remainder, so that no rounding decides which samples are meant.
 
+use ordered_float::OrderedFloat;
+
 use super::summary::Distribution;
 
+/// A latency per token or a rate: a quotient, with the order that quantiles need.
+pub(super) type Ratio = OrderedFloat<f64>;
+
 /// A sample of a latency: integer nanoseconds, or a ratio in seconds.
-pub(super) trait Sample: Copy {
+pub(super) trait Sample: Copy + Ord {
     /// The sample in seconds.
     fn seconds(self) -> f64;
-    /// The total order of samples.
-    fn order(&self, other: &Self) -> std::cmp::Ordering;
     /// The point `thousandths` of the way up to `above`, in seconds.
     fn towards(self, above: Self, thousandths: u64) -> f64;
     /// The sum of all samples over `count`, in seconds: exact for integers, in the given order
@@ -22,10 +25,6 @@ pub(super) trait Sample: Copy {
 impl Sample for u64 {
     fn seconds(self) -> f64 {
         self as f64 / 1e9
-    }
-
-    fn order(&self, other: &u64) -> std::cmp::Ordering {
-        self.cmp(other)
     }
 
     fn towards(self, above: u64, thousandths: u64) -> f64 {
@@ -41,21 +40,18 @@ impl Sample for u64 {
     }
 }
 
-impl Sample for f64 {
+impl Sample for Ratio {
     fn seconds(self) -> f64 {
-        self
+        self.0
     }
 
-    fn order(&self, other: &f64) -> std::cmp::Ordering {
-        self.total_cmp(other)
+    fn towards(self, above: Ratio, thousandths: u64) -> f64 {
+        let rise = (above.0 - self.0) * (thousandths as f64 / 1e3);
+        if thousandths == 0 { self.0 } else { self.0 + rise }
     }
 
-    fn towards(self, above: f64, thousandths: u64) -> f64 {
-        if thousandths == 0 { self } else { self + (above - self) * (thousandths as f64 / 1e3) }
-    }
-
-    fn mean(samples: &[f64]) -> f64 {
-        samples.iter().sum::<f64>() / samples.len() as f64
+    fn mean(samples: &[Ratio]) -> f64 {
+        samples.iter().map(|ratio| ratio.0).sum::<f64>() / samples.len() as f64
     }
 }
 
@@ -86,7 +82,7 @@ pub(super) fn quantiles<T: Sample, const N: usize>(
         let mut at = |rank: usize| {
             // A rank below was selected before and is in its place already.
             if rank >= settled {
-                samples[settled..].select_nth_unstable_by(rank - settled, T::order);
+                samples[settled..].select_nth_unstable(rank - settled);
                 settled = rank + 1;
             }
             samples[rank]
@@ -135,8 +131,7 @@ pub(super) fn of_parts(
 }
 
 fn extremes<T: Sample>(samples: &[T]) -> Option<(T, T)> {
-    let min = samples.iter().copied().min_by(T::order)?;
-    Some((min, samples.iter().copied().max_by(T::order)?))
+    Some((*samples.iter().min()?, *samples.iter().max()?))
 }
 
 #[cfg(test)]
@@ -146,7 +141,7 @@ mod tests {
     #[test]
     fn type_7_as_numpy_gives_it() {
         // numpy.percentile([1, 2, 4, 8, 16], [50, 90, 95, 99, 99.9])
-        let mut seconds = [16.0, 1.0, 8.0, 2.0, 4.0];
+        let mut seconds = [16.0, 1.0, 8.0, 2.0, 4.0].map(Ratio::from);
         let d = distribution(&mut seconds);
         assert_eq!(d.count, 5);
         assert_eq!((d.min, d.max, d.mean), (Some(1.0), Some(16.0), Some(6.2)));

@@ -5,7 +5,7 @@
 //! one by one.
 
 use super::options::{Options, RequestBounds, Window};
-use super::quantile::{Sample, of_parts, rank};
+use super::quantile::{Ratio, Sample, of_parts, rank};
 use super::summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
     Throughput, TokenCounts,
@@ -175,7 +175,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         .flat_map(|r| r.tokens.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos()))
         .collect();
     let tbt_s = options.knows.token_times.then(|| distribution(tbt));
-    let tpot_s = distribution(completed().filter_map(Request::tpot).collect::<Vec<f64>>());
+    let tpot_s = distribution(ratios(completed().filter_map(Request::tpot)));
     let tokens = TokenCounts {
         prompt: requests
             .iter()
@@ -208,9 +208,9 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         tbt_s,
         tpot_s,
         e2e_s: distribution(completed().filter_map(Request::e2e).collect::<Vec<_>>()),
-        normalized_latency_s_per_token: distribution(
-            completed().filter_map(Request::normalized).collect::<Vec<_>>(),
-        ),
+        normalized_latency_s_per_token: distribution(ratios(
+            completed().filter_map(Request::normalized),
+        )),
         scheduling_delay_s: options.knows.scheduling.then(|| {
             distribution(completed().filter_map(Request::scheduling_delay).collect::<Vec<_>>())
         }),
@@ -236,7 +236,7 @@ fn fluidity(
     let fluid = requests.iter().filter(|request| request.fluid).count() as f64;
     let missed: u128 = requests.iter().map(|request| u128::from(request.tally.missed)).sum();
     let met: u128 = requests.iter().map(|request| u128::from(request.tally.met)).sum();
-    let index: Vec<f64> = requests.iter().map(|request| request.index).collect();
+    let index = ratios(requests.iter().map(|request| request.index));
     let smallest: Vec<u64> =
         requests.iter().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
     // An unfinished request without a token has its one gap before the first token.
@@ -246,12 +246,12 @@ fn fluidity(
         let rate = |request: &&Request| {
             tally(&request.judged, None, u64::from(ms) * 1_000_000).miss_rate()
         };
-        decoded.iter().map(rate).collect::<Vec<f64>>()
+        ratios(decoded.iter().map(rate))
     };
     let rate = |seconds: f64| (seconds > 0.0).then(|| 1.0 / seconds);
     Fluidity {
         index: FluidityIndex {
-            mean: any.then(|| index.iter().sum::<f64>() / offered),
+            mean: any.then(|| index.iter().map(|index| index.0).sum::<f64>() / offered),
             p1: quantile(&index, 10),
             p5: quantile(&index, 50),
             p50: quantile(&index, 500),
@@ -274,10 +274,14 @@ fn gaps(arrival: Time, times: &[Time]) -> Vec<u64> {
     times.iter().zip(before).map(|(time, before)| time.since(*before).as_nanos()).collect()
 }
 
+fn ratios(values: impl Iterator<Item = f64>) -> Vec<Ratio> {
+    values.map(Ratio::from).collect()
+}
+
 /// The type 7 quantile in seconds; `None` without samples.
 fn quantile<T: Sample>(samples: &[T], thousandths: u64) -> Option<f64> {
     let mut sorted = samples.to_vec();
-    sorted.sort_by(T::order);
+    sorted.sort();
     let last = sorted.len().checked_sub(1)?;
     let (low, rest) = rank(sorted.len() as u64, thousandths);
     Some(sorted[low as usize].towards(sorted[last.min(low as usize + 1)], rest))

@@ -2,7 +2,7 @@
 //! the batch being formed. It knows nothing of time's passing; `sim` drives it.
 //!
 //! A step is: the policy fills a batch through [`Step`], [`Replica::commit`] advances every
-//! scheduled request, and [`Replica::finish`] frees those whose last token has been emitted once
+//! scheduled request, and `Replica::finish` frees those whose last token has been emitted once
 //! the iteration is over. State advances when a step is *planned*, as in vLLM V1.
 
 mod beats;
@@ -43,7 +43,8 @@ pub struct Replica {
     partial: Vec<u32>,
     decodes: DecodeSet,
     batch: Batch,
-    /// Whether `running` is known to be in order of arrival too. Only a readmission can break it.
+    /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
+    /// that admit out of turn.
     in_arrival_order: bool,
     admissions: u64,
     preemptions: u64,
@@ -76,6 +77,11 @@ impl Replica {
             admitted: Vec::new(),
             scratch: Vec::new(),
         }
+    }
+
+    /// From now on steps are planned while the one before runs.
+    pub(crate) fn plan_ahead(&mut self) {
+        self.options.planned_ahead = true;
     }
 
     /// Puts an arrived request into the waiting queue.

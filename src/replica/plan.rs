@@ -110,7 +110,6 @@ impl Replica {
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
-        plan.held = self.batch.held;
         plan.repeats = self.batch.repeats;
         for index in std::mem::take(&mut self.batch.dropped) {
             plan.dropped.push(self.slots[index as usize].request);
@@ -133,6 +132,7 @@ impl Replica {
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
         plan.running = self.running.len() as u32;
+        plan.held = self.batch.held.filter(|_| plan.waiting > 0);
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.

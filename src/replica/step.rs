@@ -81,6 +81,13 @@ impl<'a> Step<'a> {
         self.now
     }
 
+    /// Beats so far: iterations in which some request decoded. Beats of a stretch that the simulator
+    /// skipped by a policy's promise ([`repeats`](Step::repeats)) count, so a policy that keeps a
+    /// count of decode steps can catch up with them.
+    pub fn beats(&self) -> u32 {
+        self.replica.beats()
+    }
+
     /// Tokens in a KV block.
     pub fn block_tokens(&self) -> u32 {
         self.replica.options.block_tokens
@@ -192,6 +199,13 @@ impl<'a> Step<'a> {
         replica.pool.take(index, hold - hit.blocks);
         let rank = rank_of(&replica.slots[index as usize]);
         replica.waiting.remove(index, rank);
+        let rank_by_arrival = |s: u32| {
+            let slot = &replica.slots[s as usize];
+            (slot.arrival, slot.request)
+        };
+        let last = replica.running.last();
+        replica.in_arrival_order &=
+            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
         replica.running.push(index);
         replica.partial.push(index);
         let order = replica.admissions;
@@ -203,7 +217,6 @@ impl<'a> Step<'a> {
         slot.blocks = hold;
         slot.order = order;
         slot.admitted_stamp = replica.batch.stamp;
-        replica.in_arrival_order &= !slot.recomputing;
         if !slot.admitted_once {
             slot.admitted_once = true;
             replica.admitted.push((slot.request, hit_tokens));
@@ -262,7 +275,7 @@ impl<'a> Step<'a> {
     }
 
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
-    /// waiting queue (to its front under FCFS) and will compute prompt and output anew. Tells how
+    /// waiting queue (to the place that its [`QueueOrder`](super::QueueOrder) says) and will compute prompt and output anew. Tells how
     /// many tokens of it were in the batch.
     pub fn preempt(&mut self, request: Handle) -> u32 {
         let index = request.0;

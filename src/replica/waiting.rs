@@ -1,4 +1,5 @@
-//! The waiting queue: first come first served with preempted requests at its front, or by priority.
+//! The waiting queue: first come first served with preempted requests at its front or its back, or
+//! by priority.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,6 +12,8 @@ pub enum QueueOrder {
     /// By arrival; a preempted request goes to the front.
     #[default]
     Fcfs,
+    /// By arrival; a preempted request goes to the back, behind all who wait (SGLang, FastGen).
+    FcfsPreemptedLast,
     /// By priority (lower first), then arrival; a preempted request keeps its place.
     Priority,
 }
@@ -20,28 +23,31 @@ pub(crate) type Rank = (i32, Time, RequestId);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Waiting {
-    Fcfs(VecDeque<u32>),
+    Fcfs { queue: VecDeque<u32>, preempted_last: bool },
     Priority(BTreeMap<Rank, u32>),
 }
 
 impl Waiting {
     pub fn new(order: QueueOrder) -> Waiting {
         match order {
-            QueueOrder::Fcfs => Waiting::Fcfs(VecDeque::new()),
+            QueueOrder::Fcfs => Waiting::Fcfs { queue: VecDeque::new(), preempted_last: false },
+            QueueOrder::FcfsPreemptedLast => {
+                Waiting::Fcfs { queue: VecDeque::new(), preempted_last: true }
+            }
             QueueOrder::Priority => Waiting::Priority(BTreeMap::new()),
         }
     }
 
     pub fn len(&self) -> usize {
         match self {
-            Waiting::Fcfs(queue) => queue.len(),
+            Waiting::Fcfs { queue, .. } => queue.len(),
             Waiting::Priority(queue) => queue.len(),
         }
     }
 
     pub fn arrive(&mut self, slot: u32, rank: Rank) {
         match self {
-            Waiting::Fcfs(queue) => queue.push_back(slot),
+            Waiting::Fcfs { queue, .. } => queue.push_back(slot),
             Waiting::Priority(queue) => {
                 queue.insert(rank, slot);
             }
@@ -50,7 +56,8 @@ impl Waiting {
 
     pub fn return_preempted(&mut self, slot: u32, rank: Rank) {
         match self {
-            Waiting::Fcfs(queue) => queue.push_front(slot),
+            Waiting::Fcfs { queue, preempted_last: true } => queue.push_back(slot),
+            Waiting::Fcfs { queue, preempted_last: false } => queue.push_front(slot),
             Waiting::Priority(queue) => {
                 queue.insert(rank, slot);
             }
@@ -59,14 +66,14 @@ impl Waiting {
 
     pub fn get(&self, place: usize) -> Option<u32> {
         match self {
-            Waiting::Fcfs(queue) => queue.get(place).copied(),
+            Waiting::Fcfs { queue, .. } => queue.get(place).copied(),
             Waiting::Priority(queue) => queue.values().nth(place).copied(),
         }
     }
 
     pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
         match self {
-            Waiting::Fcfs(queue) => Box::new(queue.iter().copied()),
+            Waiting::Fcfs { queue, .. } => Box::new(queue.iter().copied()),
             Waiting::Priority(queue) => Box::new(queue.values().copied()),
         }
     }
@@ -74,7 +81,7 @@ impl Waiting {
     /// Takes a request out; the front costs nothing, others a search.
     pub fn remove(&mut self, slot: u32, rank: Rank) {
         match self {
-            Waiting::Fcfs(queue) => {
+            Waiting::Fcfs { queue, .. } => {
                 let place = queue.iter().position(|&s| s == slot).expect("it waits");
                 queue.remove(place);
             }

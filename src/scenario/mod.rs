@@ -20,5 +20,5 @@ pub use experiment::*;
 pub use load::{Document, load};
 pub use resolve::Resolved;
 pub use schema::json_schema;
-pub use source::{Source, Sources, Span};
+pub use source::{Source, Sources, Span as TextSpan};
 pub(crate) use suggest::nearest;

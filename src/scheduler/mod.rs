@@ -6,19 +6,31 @@
 
 mod by_arrival;
 mod faster_transformer;
+mod lightllm;
+mod llama_cpp;
 mod nano_vllm;
 mod orca;
 mod registry;
 mod sarathi;
+mod sglang;
+mod splitfuse;
+mod tensorrt_llm;
+mod tgi;
 mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
 pub use faster_transformer::FasterTransformerParams;
+pub use lightllm::LightLlmParams;
+pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
 pub use registry::{Evidence, Parameters, Problem, SchedulerConfig};
 pub use sarathi::SarathiParams;
+pub use sglang::{SgLangParams, SgLangPolicy};
+pub use splitfuse::SplitFuseParams;
+pub use tensorrt_llm::{CapacitySchedulerPolicy, ContextChunkingPolicy, TensorRtLlmParams};
+pub use tgi::TgiParams;
 pub use vllm_v0::VllmV0Params;
 pub use vllm_v0_chunked::VllmV0ChunkedParams;
 pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};

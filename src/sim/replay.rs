@@ -2,7 +2,7 @@
 //! tells what each step did. For proving policies against other systems' steps, and for writing
 //! one's own: the replica's invariants are checked after every step.
 
-use crate::replica::{Content, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{Content, Handle, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{BlockIds, Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -58,6 +58,10 @@ pub struct Replay {
     arrived: usize,
     step: u64,
     plan: Plan,
+    skips: bool,
+    ahead: bool,
+    /// Requests whose last token the step before emits; they are there while this one is planned.
+    ending: Vec<Handle>,
 }
 
 impl Replay {
@@ -78,7 +82,34 @@ impl Replay {
             arrived: 0,
             step: 0,
             plan: Plan::default(),
+            skips: false,
+            ahead: false,
+            ending: Vec::new(),
         }
+    }
+
+    /// Plans every step while the one before runs: requests that end in a step keep their seats
+    /// and blocks in the next plan, and those that end by EOS are in it too.
+    pub fn planned_ahead(mut self) -> Replay {
+        assert_eq!(self.arrived, 0, "said before the first step");
+        self.replica.plan_ahead();
+        self.ahead = true;
+        self
+    }
+
+    /// Takes the policy at its word: a decision that it has promised to repeat is repeated without
+    /// asking it.
+    pub fn skipping(mut self) -> Replay {
+        self.skips = true;
+        self
+    }
+
+    /// Whether the last decision stands for this step too.
+    fn repeats(&self) -> bool {
+        let arrival = self.requests.get(self.arrived).map(|next| next.arrival_step);
+        self.skips
+            && arrival.is_none_or(|arrival| arrival > self.step)
+            && self.plan.repeats.is_some_and(|keep_free| self.replica.can_repeat(keep_free))
     }
 
     fn admit_arrivals(&mut self) {
@@ -103,24 +134,44 @@ impl Replay {
     }
 }
 
-impl Iterator for Replay {
-    type Item = StepRecord;
+impl Replay {
+    /// One more step of a decision that repeats.
+    fn repeat(&mut self) -> StepRecord {
+        self.replica.commit_repeat(&mut self.plan);
+        let free_blocks = self.replica.pool().free();
+        self.plan.preempted.clear();
+        self.plan.dropped.clear();
+        self.record(Vec::new(), Vec::new(), free_blocks)
+    }
 
-    fn next(&mut self) -> Option<StepRecord> {
-        if self.replica.waiting() + self.replica.running() == 0 {
-            let next = self.requests.get(self.arrived)?;
-            self.step = self.step.max(next.arrival_step);
-        }
+    /// One step decided by the policy.
+    fn decide(&mut self) -> StepRecord {
         self.admit_arrivals();
         self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
         let free_blocks = self.replica.pool().free();
         self.replica.commit(&mut self.plan);
         let scheduled = self.replica.batch_listed();
-        let mut ending = std::mem::take(&mut self.plan.ending);
+        let ending = std::mem::take(&mut self.plan.ending);
         let mut finished: Vec<RequestId> =
             ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
         finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
-        self.replica.finish(&mut ending);
+        if !ending.is_empty() || !self.ending.is_empty() {
+            self.plan.repeats = None;
+        }
+        let mut leaving = match self.ahead {
+            true => std::mem::replace(&mut self.ending, ending),
+            false => ending,
+        };
+        self.replica.finish(&mut leaving);
+        self.record(scheduled, finished, free_blocks)
+    }
+
+    fn record(
+        &mut self,
+        scheduled: Vec<Scheduled>,
+        finished: Vec<RequestId>,
+        free_blocks: u32,
+    ) -> StepRecord {
         self.replica.check();
         let record = StepRecord {
             step: self.step,
@@ -135,6 +186,19 @@ impl Iterator for Replay {
             prefilling: self.replica.prefilling(),
         };
         self.step += 1;
-        Some(record)
+        record
+    }
+}
+
+impl Iterator for Replay {
+    type Item = StepRecord;
+
+    fn next(&mut self) -> Option<StepRecord> {
+        if self.replica.waiting() + self.replica.running() == 0 {
+            let next = self.requests.get(self.arrived)?;
+            self.step = self.step.max(next.arrival_step);
+            self.plan.repeats = None;
+        }
+        Some(if self.repeats() { self.repeat() } else { self.decide() })
     }
 }

@@ -1,5 +1,8 @@
 //! Request classes: who gets which share.
 
+use rand_distr::Distribution;
+use rand_distr::weighted::WeightedAliasIndex;
+
 use super::streams::{Purpose, Stream};
 use super::{ClassSpec, WorkloadError};
 
@@ -14,8 +17,11 @@ pub(crate) const CLASSES_MAX: usize = 1000;
 pub(crate) struct Classes {
     pub(crate) names: Vec<String>,
     priorities: Vec<i32>,
-    /// Sums of the shares up to and including each class.
-    cumulative: Vec<f64>,
+    /// Which class a request gets, by the described shares; `None` where there is no choice.
+    ///
+    /// The alias method is sums and comparisons alone, so `rand_distr` gives the same class on
+    /// every machine. Its samplers that need logarithms do not: see `variates`.
+    pick: Option<WeightedAliasIndex<f64>>,
     stream: Stream,
 }
 
@@ -26,12 +32,12 @@ impl Classes {
         if specs.is_empty() {
             classes.names.push(UNNAMED_CLASS.to_owned());
             classes.priorities.push(0);
-            classes.cumulative.push(1.0);
+            return Ok(classes);
         }
-        let sum = classes.cumulative[classes.cumulative.len() - 1];
-        if !(sum > 0.0 && sum.is_finite()) {
-            return Err(WorkloadError::spec("classes.share", "expected a share above 0"));
-        }
+        let shares = specs.iter().map(|spec| spec.share).collect();
+        let pick = WeightedAliasIndex::new(shares)
+            .map_err(|_| WorkloadError::spec("classes.share", "expected a share above 0"))?;
+        classes.pick = Some(pick);
         Ok(classes)
     }
 
@@ -43,38 +49,25 @@ impl Classes {
                 format!("expected at most {CLASSES_MAX} classes, found {}", specs.len()),
             ));
         }
-        let mut classes = Classes {
-            names: Vec::new(),
-            priorities: Vec::new(),
-            cumulative: Vec::new(),
-            stream: Stream::new(seed, Purpose::Class),
-        };
-        let mut sum = 0.0;
-        for spec in specs {
-            if !(spec.share >= 0.0 && spec.share.is_finite()) {
-                return Err(WorkloadError::spec(
-                    "classes.share",
-                    format!("expected 0 or more, found {} for `{}`", spec.share, spec.name),
-                ));
-            }
-            sum += spec.share;
-            classes.names.push(spec.name.clone());
-            classes.priorities.push(spec.priority);
-            classes.cumulative.push(sum);
+        if let Some(spec) = specs.iter().find(|s| !(s.share >= 0.0 && s.share.is_finite())) {
+            return Err(WorkloadError::spec(
+                "classes.share",
+                format!("expected 0 or more, found {} for `{}`", spec.share, spec.name),
+            ));
         }
-        Ok(classes)
+        Ok(Classes {
+            names: specs.iter().map(|spec| spec.name.clone()).collect(),
+            priorities: specs.iter().map(|spec| spec.priority).collect(),
+            pick: None,
+            stream: Stream::new(seed, Purpose::Class),
+        })
     }
 
     /// The class of the request with this key.
     #[inline]
     pub(crate) fn draw(&self, key: u64) -> u16 {
-        if self.names.len() == 1 {
-            return 0;
-        }
-        let shares = &self.cumulative;
-        let u = self.stream.at(key).unit() * shares[shares.len() - 1];
-        // Rounding may carry the product up to the sum itself.
-        shares.partition_point(|&sum| sum <= u).min(shares.len() - 1) as u16
+        let Some(pick) = &self.pick else { return 0 };
+        pick.sample(self.stream.at(key).generator()) as u16
     }
 
     pub(crate) fn priority(&self, class: u16) -> i32 {

@@ -41,6 +41,11 @@ impl Stream {
 pub(crate) struct Draws(Xoshiro256PlusPlus);
 
 impl Draws {
+    /// The generator itself, for the samplers of `rand_distr`.
+    pub(crate) fn generator(&mut self) -> &mut Xoshiro256PlusPlus {
+        &mut self.0
+    }
+
     #[inline]
     pub(crate) fn bits(&mut self) -> u64 {
         self.0.next_u64()

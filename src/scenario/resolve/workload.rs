@@ -189,10 +189,14 @@ fn piecewise(check: &mut Check<'_>, path: &Path, given: &[raw::Piece]) -> Vec<Pi
     let mut pieces = Vec::new();
     for (i, piece) in given.iter().enumerate() {
         let path = check.element(path, i);
-        let rate = check.number(&path.key("rate"), piece.rate, 0.0, RATE_RANGE.1);
-        let ramp_to = piece
-            .ramp_to
-            .map_or(rate, |to| check.number(&path.key("ramp_to"), to, 0.0, RATE_RANGE.1));
+        // A pause is a rate of 0.
+        let mut rate_of = |name: &str, rate: f64| match rate {
+            0.0 => 0.0,
+            _ if rate > 0.0 => check.number(&path.key(name), rate, RATE_RANGE.0, RATE_RANGE.1),
+            _ => check.number(&path.key(name), rate, 0.0, RATE_RANGE.1),
+        };
+        let rate = rate_of("rate", piece.rate);
+        let ramp_to = piece.ramp_to.map_or(rate, |to| rate_of("ramp_to", to));
         let length = check.time_above_zero(&path.key("for"), piece.length);
         pieces.push(Piece { length, rate, ramp_to });
     }

@@ -1,0 +1,404 @@
+//! TensorRT-LLM's in-flight batching: a capacity scheduler says which requests fit the KV memory, a
+//! micro-batch scheduler which of them get tokens in this step.
+//!
+//! Rules read from TensorRT-LLM 02a10fe (`capacityScheduler.cpp`) and 0a949d3
+//! (`microBatchScheduler.cpp`). Chunks are cut to multiples of a KV block. A request that was
+//! paused and has grown beyond `max_num_tokens` is dropped where prompts cannot be cut.
+//!
+//! Not modelled: reuse of KV blocks and the skipping of prompts that could share a prefix being
+//! computed, overlap scheduling, beams, draft tokens, disaggregation, priorities, `PREFILL_FIRST`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::by_arrival::by_arrival;
+use super::registry::{Evidence, Parameters, Problem};
+use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
+use crate::request::RequestId;
+use crate::time::Time;
+
+/// Parameters of `tensorrt-llm`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TensorRtLlmParams {
+    /// When a request is admitted, and whether a running one can be paused.
+    pub capacity_scheduler_policy: CapacitySchedulerPolicy,
+    /// Most requests in a step.
+    #[serde(alias = "max_num_seqs")]
+    pub max_batch_size: u32,
+    /// Most tokens in a step, decodes included.
+    #[serde(alias = "max_num_batched_tokens", alias = "chunk_size", alias = "chunk_tokens")]
+    pub max_num_tokens: u32,
+    /// Whether prompts may be cut into chunks.
+    #[serde(alias = "enable_chunked_context")]
+    pub enable_chunked_prefill: bool,
+    /// How prompts that do not fit a step together share it; only with `enable_chunked_prefill`.
+    pub context_chunking_policy: ContextChunkingPolicy,
+}
+
+/// When a request is admitted, and whether a running one can be paused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CapacitySchedulerPolicy {
+    /// Memory for prompt and `max_tokens` is reserved at admission; nobody is ever paused.
+    #[default]
+    GuaranteedNoEvict,
+    /// Memory for the next step is enough; the youngest are paused, and recomputed, when it ends.
+    MaxUtilization,
+    /// As `GUARANTEED_NO_EVICT`, but nobody is admitted while anyone decodes.
+    StaticBatch,
+}
+
+/// How prompts that do not fit a step together share it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ContextChunkingPolicy {
+    /// In order, each as much as is left.
+    #[default]
+    FirstComeFirstServed,
+    /// A block's worth of tokens to each in turn.
+    EqualProgress,
+}
+
+impl Default for TensorRtLlmParams {
+    fn default() -> Self {
+        TensorRtLlmParams {
+            capacity_scheduler_policy: CapacitySchedulerPolicy::default(),
+            max_batch_size: 2048,
+            max_num_tokens: 8192,
+            enable_chunked_prefill: false,
+            context_chunking_policy: ContextChunkingPolicy::default(),
+        }
+    }
+}
+
+impl Parameters for TensorRtLlmParams {
+    const SYSTEM: &'static str = "TensorRT-LLM 02a10fe";
+    const SUMMARY: &'static str = "decodes and prompts in one batch, memory reserved to the end";
+    const EVIDENCE: Evidence = Evidence::Modelled;
+
+    fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
+        let unit = if self.enable_chunked_prefill { engine.kv_block_tokens } else { 1 };
+        [
+            Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"),
+            Problem::when(
+                self.max_num_tokens < unit,
+                "max_num_tokens",
+                "at least a KV block's tokens (1 without chunks)",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
+        Box::new(TensorRtLlm {
+            capacity: self.capacity_scheduler_policy,
+            seats: self.max_batch_size,
+            budget: self.max_num_tokens,
+            chunking: self.enable_chunked_prefill.then_some(self.context_chunking_policy),
+            max_model_len: engine.max_model_len,
+        })
+    }
+}
+
+struct TensorRtLlm {
+    capacity: CapacitySchedulerPolicy,
+    seats: u32,
+    budget: u32,
+    chunking: Option<ContextChunkingPolicy>,
+    max_model_len: u32,
+}
+
+/// A request that fits the memory, in the order in which tokens are dealt.
+struct Fitting {
+    request: Handle,
+    /// Prompt tokens to compute; 0 for a decode.
+    left: u32,
+    /// Whether it is admitted by getting tokens, and with KV blocks for how many.
+    admits: Option<u32>,
+}
+
+impl Scheduler for TensorRtLlm {
+    fn needs(&self) -> Needs {
+        let whole = self.chunking.is_none();
+        Needs { prompt_tokens_max: whole.then_some(self.budget), ..Needs::default() }
+    }
+
+    fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {
+        match self.capacity {
+            CapacitySchedulerPolicy::MaxUtilization => 0,
+            _ => self.to_the_end(request).div_ceil(block_tokens),
+        }
+    }
+
+    fn schedule(&mut self, step: &mut Step<'_>) {
+        match self.capacity {
+            CapacitySchedulerPolicy::MaxUtilization => self.max_utilization(step),
+            _ => self.no_evict(step),
+        }
+        step.repeats(0);
+    }
+}
+
+impl TensorRtLlm {
+    /// Tokens of a request that runs to its `max_tokens`.
+    fn to_the_end(&self, view: &RequestView) -> u32 {
+        view.prompt_tokens.saturating_add(view.max_tokens).min(self.max_model_len)
+    }
+
+    fn no_evict(&self, step: &mut Step<'_>) {
+        let decodes = step.decoding_len();
+        let mut fitting = Vec::new();
+        let all = step.may_decode_all() && decodes <= self.budget;
+        if all {
+            step.decode_all();
+        } else {
+            fitting.extend(decoding(step));
+        }
+        if self.capacity == CapacitySchedulerPolicy::StaticBatch && decodes > 0 {
+            step.hold(Held::Deferred);
+        } else {
+            fitting.extend(step.prefilling().map(|request| running(step, request)));
+            let mut unreserved = step.free_blocks();
+            for place in 0.. {
+                let Some(request) = step.waiting_at(place) else { break };
+                let view = step.view(request);
+                if step.seats_used() as usize + place >= self.seats as usize {
+                    step.hold(Held::NoSeat);
+                    break;
+                }
+                let hold = self.to_the_end(&view);
+                let blocks = step.blocks_for(hold);
+                if blocks > unreserved {
+                    step.hold(Held::NoKvBlocks);
+                    break;
+                }
+                unreserved -= blocks;
+                fitting.push(Fitting { request, left: view.tokens, admits: Some(hold) });
+            }
+        }
+        self.micro_batch(step, &fitting, if all { decodes } else { 0 });
+    }
+
+    fn max_utilization(&self, step: &mut Step<'_>) {
+        // Where memory suffices and all who run arrived before all who wait, order is no matter.
+        let decodes = step.decoding_len();
+        let roomy = step.blocks_for_decodes() <= step.free_blocks()
+            && decodes <= self.budget
+            && step.seats_used() <= self.seats;
+        if roomy && step.may_decode_all() && self.running_came_first(step) {
+            step.decode_all();
+            let mut fitting: Vec<Fitting> =
+                step.prefilling().map(|request| running(step, request)).collect();
+            let mut free = step.free_blocks();
+            let mut seats = self.seats - step.seats_used();
+            let mut place = 0;
+            while let Some(next) = self.next_waiting(step, place) {
+                if !self.fits(step, &next, &mut free, &mut seats) {
+                    break;
+                }
+                fitting.push(next);
+                place += 1;
+            }
+            return self.micro_batch(step, &fitting, decodes);
+        }
+        let fitting = self.pausing(step);
+        self.micro_batch(step, &fitting, 0);
+    }
+
+    /// All requests by arrival, each given the memory of its next step, for which the last started
+    /// one that is not yet served is paused as often as need be.
+    fn pausing(&self, step: &mut Step<'_>) -> Vec<Fitting> {
+        let mut started: Vec<Handle> = by_arrival(step).into();
+        let (mut free, mut seats) = (step.free_blocks(), self.seats);
+        let mut fitting = Vec::new();
+        let (mut served, mut place) = (0, 0);
+        loop {
+            // Those paused in this step stand at the queue's head and are passed over.
+            let waiting = self.next_waiting(step, step.preempted_len() + place);
+            let first = match (started.get(served), &waiting) {
+                (Some(&a), Some(b)) => arrival(step, a) < arrival(step, b.request),
+                (started, _) => started.is_some(),
+            };
+            let next = match waiting {
+                _ if first => running(step, started[served]),
+                Some(next) if step.preempted_len() == 0 || !self.paused_before(step, &next) => next,
+                _ => break,
+            };
+            if self.fits(step, &next, &mut free, &mut seats) {
+                served += usize::from(first);
+                place += usize::from(!first);
+                fitting.push(next);
+                continue;
+            }
+            if served == started.len() {
+                break;
+            }
+            let last = started.pop().expect("some are not served yet");
+            free += step.view(last).blocks;
+            step.preempt(last);
+            step.hold(Held::Preempting);
+        }
+        fitting
+    }
+
+    /// Whether someone who arrived before `next` was paused in this step: then nobody after is
+    /// served.
+    fn paused_before(&self, step: &Step<'_>, next: &Fitting) -> bool {
+        let earliest = step.waiting_at(0).expect("the paused wait");
+        arrival(step, earliest) < arrival(step, next.request)
+    }
+
+    fn fits(&self, step: &mut Step<'_>, next: &Fitting, free: &mut u32, seats: &mut u32) -> bool {
+        let view = step.view(next.request);
+        // A prompt's blocks are all taken with its first chunk.
+        let tokens = next.admits.unwrap_or(view.computed + 1);
+        let blocks = step.blocks_for(tokens).saturating_sub(view.blocks);
+        if *seats == 0 {
+            step.hold(Held::NoSeat);
+            return false;
+        }
+        if blocks > *free {
+            step.hold(Held::NoKvBlocks);
+            return false;
+        }
+        *seats -= 1;
+        *free -= blocks;
+        true
+    }
+
+    fn running_came_first(&self, step: &mut Step<'_>) -> bool {
+        step.admitted_by_arrival()
+            && match (step.running().next_back(), step.waiting_at(0)) {
+                (Some(last), Some(head)) => arrival(step, last) < arrival(step, head),
+                _ => true,
+            }
+    }
+
+    /// The waiting request at `place`, those dropped that can never run again.
+    fn next_waiting(&self, step: &mut Step<'_>, place: usize) -> Option<Fitting> {
+        loop {
+            let request = step.waiting_at(place)?;
+            let tokens = step.view(request).tokens;
+            if self.chunking.is_some() || tokens <= self.budget {
+                return Some(Fitting { request, left: tokens, admits: Some(tokens) });
+            }
+            step.drop_request(request);
+        }
+    }
+
+    /// Deals the step's tokens; `n` decodes are in it already.
+    fn micro_batch(&self, step: &mut Step<'_>, fitting: &[Fitting], mut n: u32) {
+        let mut contexts: Vec<&Fitting> = Vec::new();
+        let mut whole = 0;
+        for next in fitting {
+            let tokens = match (next.left, self.chunking) {
+                (0, _) => 1,
+                (_, Some(_)) => 0,
+                (left, None) => left,
+            };
+            if n + whole + tokens > self.budget {
+                step.hold(Held::NoTokenBudget);
+                break;
+            }
+            if next.left > 0 {
+                contexts.push(next);
+                whole += tokens;
+            } else {
+                n += 1;
+                let runs = step.run(next.request, 1);
+                assert!(runs, "its block was counted");
+            }
+        }
+        let lefts: Vec<u32> = contexts.iter().map(|next| next.left).collect();
+        let chunks = match self.chunking {
+            None => lefts,
+            Some(policy) => chunks(policy, &lefts, self.budget - n, step.block_tokens()),
+        };
+        for (next, chunk) in contexts.into_iter().zip(chunks) {
+            if chunk == 0 {
+                step.hold(Held::NoTokenBudget);
+                continue;
+            }
+            let runs = match next.admits {
+                Some(hold) => step.admit(next.request, chunk, hold, Hit::default()),
+                None => step.run(next.request, chunk),
+            };
+            assert!(runs, "its blocks were counted");
+        }
+    }
+}
+
+fn arrival(step: &Step<'_>, request: Handle) -> (Time, RequestId) {
+    let view = step.view(request);
+    (view.arrival, view.id)
+}
+
+fn running(step: &Step<'_>, request: Handle) -> Fitting {
+    Fitting { request, left: step.view(request).prefill_left(), admits: None }
+}
+
+fn decoding(step: &Step<'_>) -> Vec<Fitting> {
+    let running = by_arrival(step).into_iter().map(|request| running(step, request));
+    running.filter(|next| next.left == 0).collect()
+}
+
+/// Chunks of prompts that have `lefts` tokens to compute, within `cap` tokens. A chunk that does
+/// not end its prompt is a multiple of `unit`.
+fn chunks(policy: ContextChunkingPolicy, lefts: &[u32], cap: u32, unit: u32) -> Vec<u32> {
+    let all: u64 = lefts.iter().map(|&left| u64::from(left)).sum();
+    if all <= u64::from(cap) {
+        return lefts.to_vec();
+    }
+    let mut cap = cap;
+    match policy {
+        ContextChunkingPolicy::FirstComeFirstServed => {
+            let chunk = |&left: &u32| {
+                let chunk = if left <= cap { left } else { cap / unit * unit };
+                cap -= chunk;
+                chunk
+            };
+            lefts.iter().map(chunk).collect()
+        }
+        ContextChunkingPolicy::EqualProgress => {
+            let mut chunks = vec![0; lefts.len()];
+            loop {
+                let before = cap;
+                for (chunk, &left) in chunks.iter_mut().zip(lefts) {
+                    let more = unit.min(left - *chunk);
+                    if more <= cap {
+                        *chunk += more;
+                        cap -= more;
+                    }
+                }
+                if cap == 0 || cap == before {
+                    return chunks;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_come_first_served_cuts_to_a_multiple_of_the_unit() {
+        // 100 of 130 fit: the first whole, the second 36 of 60 cut to 32, and 4 are left over, which
+        // just fit the third.
+        let policy = ContextChunkingPolicy::FirstComeFirstServed;
+        assert_eq!(chunks(policy, &[64, 60, 4, 2], 100, 32), [64, 32, 4, 0]);
+        assert_eq!(chunks(policy, &[64, 36], 100, 32), [64, 36]);
+    }
+
+    #[test]
+    fn equal_progress_deals_a_unit_to_each_in_turn() {
+        // Rounds of 32: 32+32+10, then 26 are left, too few for another 32 of either.
+        let policy = ContextChunkingPolicy::EqualProgress;
+        assert_eq!(chunks(policy, &[100, 100, 10], 100, 32), [32, 32, 10]);
+        assert_eq!(chunks(policy, &[100, 40], 128, 32), [64, 40]);
+    }
+}

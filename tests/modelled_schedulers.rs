@@ -1,0 +1,432 @@
+//! The policies written from descriptions of their systems: small cases computed by hand, step by
+//! step.
+
+use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
+use serde_json::{Value, json};
+
+/// A request: the step before which it arrives, prompt, output and declared longest output.
+type Load = (u64, u32, u32, u32);
+
+fn engine(kv_blocks: u32, kv_block_tokens: u32) -> EngineInfo {
+    EngineInfo {
+        kv_block_tokens,
+        kv_blocks,
+        max_model_len: 8192,
+        prefix_caching: false,
+        large_gpu: false,
+    }
+}
+
+fn replay(config: &Value, engine: &EngineInfo, load: &[ReplayRequest], reference: bool) -> Replay {
+    let config: SchedulerConfig = serde_json::from_value(config.clone()).expect("a valid config");
+    let problems = config.problems(engine);
+    assert!(problems.is_empty(), "{config:?}: {problems:?}");
+    Replay::new(config.build(engine), engine, load.to_vec(), reference)
+}
+
+fn requests(load: &[Load]) -> Vec<ReplayRequest> {
+    let request = |&(arrival_step, prompt_tokens, output_tokens, max_tokens)| ReplayRequest {
+        arrival_step,
+        prompt_tokens,
+        output_tokens,
+        max_tokens,
+        ..ReplayRequest::default()
+    };
+    load.iter().map(request).collect()
+}
+
+/// One step as text: prefill chunks as `request+tokens` in batch order, decodes after `/`,
+/// preempted requests after `~`, dropped ones after `!`.
+fn line(record: &StepRecord) -> String {
+    let mut line: Vec<String> = Vec::new();
+    for chunk in record.scheduled.iter().filter(|s| s.prefill) {
+        line.push(format!("{}+{}", chunk.request, chunk.tokens));
+    }
+    let mut decodes: Vec<u32> =
+        record.scheduled.iter().filter(|s| !s.prefill).map(|s| s.request).collect();
+    decodes.sort_unstable();
+    for (mark, ids) in [("/", &decodes), ("~", &record.preempted), ("!", &record.dropped)] {
+        if !ids.is_empty() {
+            line.push(mark.to_owned());
+            line.extend(ids.iter().map(u32::to_string));
+        }
+    }
+    line.join(" ")
+}
+
+#[track_caller]
+fn steps(config: Value, engine: EngineInfo, load: &[Load], expected: &[&str]) {
+    let load = requests(load);
+    let played: Vec<String> = replay(&config, &engine, &load, true).map(|r| line(&r)).collect();
+    let wanted: Vec<String> = expected.iter().map(|&line| line.to_owned()).collect();
+    assert_eq!(played, wanted, "{config}");
+}
+
+// SGLang ----------------------------------------------------------------------------------------
+
+#[test]
+fn sglang_prefills_before_it_decodes_and_carries_one_chunk_over() {
+    let config = json!({"sglang": {"chunked_prefill_size": 100}});
+    let load = [(0, 50, 4, 4), (1, 250, 2, 2), (3, 30, 2, 2)];
+    steps(
+        config,
+        engine(1000, 1),
+        &load,
+        &[
+            "0+50",
+            // A prompt that can be prefilled always wins: request 0 does not decode.
+            "1+100",
+            // The cut prompt goes on before anyone else.
+            "1+100",
+            // Its last 50 tokens leave 50 of the chunk, into which request 2 fits whole.
+            "1+50 2+30",
+            "/ 0 1 2",
+            "/ 0",
+            "/ 0",
+        ],
+    );
+}
+
+#[test]
+fn sglang_decodes_between_prefills_by_the_interval() {
+    let config = json!({"sglang": {"chunked_prefill_size": 100, "prefill_decode_interval": 1}});
+    let load = [(0, 50, 4, 4), (1, 250, 2, 2)];
+    // After every prefill batch one round is the decodes', chunks that carry over included.
+    let expected = ["0+50", "/ 0", "1+100", "/ 0", "1+100", "/ 0", "1+50", "/ 1"];
+    steps(config, engine(1000, 1), &load, &expected);
+}
+
+#[test]
+fn sglang_mixes_decodes_into_chunks() {
+    let config = json!({"sglang": {"chunked_prefill_size": 100, "enable_mixed_chunk": true}});
+    let load = [(0, 50, 4, 4), (1, 250, 2, 2)];
+    // One running request takes one token off the chunk: 99 + 99 + 52.
+    let expected = ["0+50", "1+99 / 0", "1+99 / 0", "1+52 / 0", "/ 1"];
+    steps(config, engine(1000, 1), &load, &expected);
+}
+
+#[test]
+fn sglang_counts_max_tokens_of_new_requests_in_full_and_of_running_ones_in_part() {
+    // 100 tokens of memory, ratio 0.7. Request 0 takes 20, and 10 of its 11 are still to come: 7.
+    // So 73 are left: request 1 needs 40 + 32 + 1 = 73, which is not less; with 31 it is.
+    let config = json!({"sglang": {}});
+    let blocked = [(0, 20, 3, 11), (1, 40, 1, 32)];
+    steps(config.clone(), engine(100, 1), &blocked, &["0+20", "/ 0", "/ 0", "1+40"]);
+    let fits = [(0, 20, 3, 11), (1, 40, 1, 31)];
+    steps(config, engine(100, 1), &fits, &["0+20", "1+40", "/ 0", "/ 0"]);
+}
+
+#[test]
+fn sglang_retracts_those_with_the_fewest_output_tokens() {
+    // With a conservativeness of 0 nothing is kept for running requests.
+    let config = json!({"sglang": {"schedule_conservativeness": 0.0}});
+    let load = [(0, 6, 8, 8), (2, 5, 6, 6), (5, 8, 2, 8)];
+    steps(
+        config,
+        engine(20, 1),
+        &load,
+        &[
+            "0+6", "/ 0", // Memory 20 - 7; 5 + 6 + 1 = 12 is less than 13.
+            "1+5", "/ 0 1", "/ 0 1",
+            // Request 2 would need 8 + 8 + 1: the batch is full.
+            "/ 0 1", "/ 0 1",
+            // 11 + 9 tokens are held and two more needed. Request 1 has 5 output tokens, request 0
+            // has 6: request 1 goes, behind request 2.
+            "/ 0 ~ 1", "/ 0",
+            // Request 0 has ended. Request 2 is first; 20 - 16 leave too little for request 1.
+            "2+8", "/ 2",
+            // Prompt and 5 output tokens are computed anew, which gives the sixth.
+            "1+10",
+        ],
+    );
+}
+
+#[test]
+fn sglang_cuts_at_whole_pages() {
+    // Pages of 16: 2 * 16 = 32 is the most of a chunk of 40; 70 = 32 + 38, and 38 <= 40.
+    let config = json!({"sglang": {"chunked_prefill_size": 40}});
+    steps(config, engine(100, 16), &[(0, 70, 1, 1)], &["0+32", "0+38"]);
+}
+
+#[test]
+fn sglang_prefers_long_prefixes_under_lpm() {
+    let mut load = requests(&[(0, 33, 1, 1), (1, 33, 1, 1), (1, 33, 1, 1)]);
+    load[0].block_ids = vec![7, 8];
+    load[1].block_ids = vec![5, 6];
+    load[2].block_ids = vec![7, 8];
+    let engine = EngineInfo { prefix_caching: true, ..engine(100, 16) };
+    let play = |policy: &str| -> Vec<String> {
+        let config = json!({"sglang": {"schedule_policy": policy, "max_running_requests": 1}});
+        replay(&config, &engine, &load, true).map(|record| line(&record)).collect()
+    };
+    assert_eq!(play("fcfs"), ["0+33", "1+33", "2+1"]);
+    assert_eq!(play("lpm"), ["0+33", "2+1", "1+33"]);
+}
+
+// TensorRT-LLM ----------------------------------------------------------------------------------
+
+#[test]
+fn tensorrt_llm_reserves_to_the_end_and_never_overtakes() {
+    let config = json!({"tensorrt-llm": {"max_num_tokens": 50}});
+    // 100 tokens of memory: request 0 reserves 60, request 1 would 50. Request 2 would only 10, but
+    // does not overtake.
+    let load = [(0, 30, 3, 30), (0, 30, 2, 20), (0, 5, 2, 5)];
+    let expected = ["0+30", "/ 0", "/ 0", "1+30 2+5", "/ 1 2"];
+    steps(config, engine(100, 1), &load, &expected);
+}
+
+#[test]
+fn tensorrt_llm_without_chunks_breaks_at_a_prompt_that_does_not_fit() {
+    let config = json!({"tensorrt-llm": {"max_num_tokens": 50}});
+    let load = [(0, 30, 2, 2), (0, 30, 1, 1), (0, 5, 1, 1)];
+    // 30 + 30 > 50 ends the step, though request 2 would fit; then 1 + 30 + 5 do.
+    steps(config, engine(1000, 1), &load, &["0+30", "1+30 2+5 / 0"]);
+}
+
+#[test]
+fn tensorrt_llm_chunks_by_order_or_equally() {
+    let config = |policy: &str| {
+        json!({"tensorrt-llm": {
+            "max_num_tokens": 50, "enable_chunked_prefill": true, "context_chunking_policy": policy,
+        }})
+    };
+    let load = [(0, 40, 2, 2), (0, 40, 1, 1), (0, 40, 1, 1)];
+    // In order: 40, then 10 of 40, cut to whole blocks of 16: none. Decodes come first: 49 are left
+    // for 40 and 9, again none.
+    let by_order = ["0+40", "1+40 / 0", "2+40"];
+    steps(config("FIRST_COME_FIRST_SERVED"), engine(100, 16), &load, &by_order);
+    // A block to each in turn: 48 of 50. Then 24 are left of each, 16 + 16 + 16; then 8 + 8 + 8.
+    let equally = ["0+16 1+16 2+16", "0+16 1+16 2+16", "0+8 1+8 2+8", "/ 0"];
+    steps(config("EQUAL_PROGRESS"), engine(100, 16), &load, &equally);
+}
+
+#[test]
+fn tensorrt_llm_max_utilization_pauses_the_youngest() {
+    let config = json!({"tensorrt-llm": {"capacity_scheduler_policy": "MAX_UTILIZATION"}});
+    let load = [(0, 6, 8, 8), (0, 6, 8, 8)];
+    steps(
+        config,
+        engine(20, 1),
+        &load,
+        &[
+            // Nothing is reserved: 6 + 6 of 20, though both may grow to 14.
+            "0+6 1+6", "/ 0 1", "/ 0 1", "/ 0 1", "/ 0 1",
+            // All 20 are held; the older request's next token costs the younger its place.
+            "/ 0 ~ 1", // 11 tokens to recompute, 8 are free.
+            "/ 0", "/ 0", "1+11", "/ 1", "/ 1",
+        ],
+    );
+}
+
+#[test]
+fn tensorrt_llm_static_batch_admits_nobody_while_anyone_decodes() {
+    let config = json!({"tensorrt-llm": {"capacity_scheduler_policy": "STATIC_BATCH"}});
+    let load = [(0, 10, 3, 3), (1, 10, 1, 1)];
+    steps(config, engine(100, 1), &load, &["0+10", "/ 0", "/ 0", "1+10"]);
+}
+
+// llama.cpp -------------------------------------------------------------------------------------
+
+#[test]
+fn llama_cpp_gives_the_batch_to_the_lowest_slot() {
+    let config = json!({"llama-cpp": {"n_batch": 100, "n_parallel": 2, "kv_unified": true}});
+    let load = [(0, 50, 2, 2), (0, 500, 2, 2), (0, 120, 1, 1)];
+    steps(
+        config,
+        engine(1000, 1),
+        &load,
+        &[
+            "0+50 1+50",
+            "1+99 / 0",
+            // Request 2 has got slot 0, so it goes before the prompt that slot 1 is in the middle of.
+            "2+100",
+            "2+20 1+80",
+            "1+100",
+            "1+100",
+            "1+71",
+            "/ 1",
+        ],
+    );
+}
+
+#[test]
+fn llama_cpp_fails_every_slot_when_unified_memory_is_full() {
+    let config = json!({"llama-cpp": {"n_parallel": 2, "kv_unified": true}});
+    let load = [(0, 10, 8, 8), (0, 6, 8, 8), (0, 4, 1, 1)];
+    // 16, 18, 20 tokens held of 20; two more do not fit. The deferred request finds free slots.
+    let expected = ["0+10 1+6", "/ 0 1", "/ 0 1", "2+4 ~ 0 1 ! 0 1"];
+    steps(config, engine(20, 1), &load, &expected);
+}
+
+#[test]
+fn llama_cpp_slots_own_their_memory_unless_unified() {
+    let config = json!({"llama-cpp": {"n_parallel": 2}});
+    let load = requests(&[(0, 10, 2, 2), (0, 6, 2, 2), (0, 4, 1, 1)]);
+    let played: Vec<_> = replay(&config, &engine(30, 1), &load, true).collect();
+    // Each slot takes 15 of 30 at once; the third request waits for a slot.
+    assert_eq!(played[0].free_blocks, 0);
+    let lines: Vec<String> = played.iter().map(line).collect();
+    assert_eq!(lines, ["0+10 1+6", "/ 0 1", "2+4"]);
+}
+
+#[test]
+fn llama_cpp_without_continuous_batching_keeps_prompts_back() {
+    let config = json!({"llama-cpp": {"cont_batching": false}});
+    let load = [(0, 10, 3, 3), (1, 6, 1, 1)];
+    steps(config, engine(100, 1), &load, &["0+10", "/ 0", "/ 0", "1+6"]);
+}
+
+// TGI -------------------------------------------------------------------------------------------
+
+#[test]
+fn tgi_without_chunks_waits_for_enough_or_long_enough() {
+    let config = json!({"tgi": {
+        "prefill_chunking": false, "waiting_served_ratio": 1.0, "max_waiting_tokens": 3,
+    }});
+    let load =
+        [(0, 10, 10, 10), (0, 10, 10, 10), (1, 10, 9, 9), (5, 5, 2, 2), (5, 5, 2, 2), (5, 5, 2, 2)];
+    steps(
+        config,
+        engine(1000, 1),
+        &load,
+        &[
+            "0+10 1+10",
+            // One waits for two that run: too few, at 1 and at 2 waiting tokens...
+            "/ 0 1",
+            "/ 0 1",
+            // ...but at 3 anyone will do. The prefill is alone.
+            "2+10",
+            "/ 0 1 2",
+            // Three wait for three.
+            "3+5 4+5 5+5",
+            "/ 0 1 2 3 4 5",
+            "/ 0 1 2",
+            "/ 0 1 2",
+            "/ 0 1 2",
+            "/ 0 1 2",
+            "/ 0 1 2",
+            "/ 2",
+        ],
+    );
+}
+
+#[test]
+fn tgi_decodes_after_every_joining_prefill() {
+    // Any one request may join, but not two steps in a row.
+    let config = json!({"tgi": {"prefill_chunking": false, "max_batch_prefill_tokens": 10}});
+    let load = [(0, 10, 4, 4), (0, 10, 1, 1), (0, 10, 1, 1)];
+    // The first batch is followed by another look at the queue; one that joined by a decode.
+    steps(config, engine(1000, 1), &load, &["0+10", "1+10", "/ 0", "2+10", "/ 0", "/ 0"]);
+}
+
+#[test]
+fn tgi_chunks_join_the_decodes_within_one_budget() {
+    let config = json!({"tgi": {"max_batch_prefill_tokens": 50}});
+    let load = [(0, 30, 7, 7), (1, 40, 6, 6), (2, 100, 2, 2), (4, 100, 1, 1)];
+    steps(
+        config,
+        engine(1000, 1),
+        &load,
+        &[
+            "0+30",
+            "1+40 / 0",
+            // Two decodes leave 48.
+            "2+48 / 0 1",
+            "2+48 / 0 1",
+            // 2 + 4 are taken; the next prompt gets 44.
+            "2+4 3+44 / 0 1",
+            // Three others: 47.
+            "3+47 / 0 1 2",
+            "3+9 / 0 1",
+        ],
+    );
+}
+
+#[test]
+fn tgi_reserves_prompt_and_max_tokens() {
+    // 16 + 10 - 1 = 25 of 40 tokens; another 25 do not fit, whatever is really held.
+    let config = json!({"tgi": {"max_batch_total_tokens": 40}});
+    let load = [(0, 16, 2, 10), (0, 16, 1, 10)];
+    steps(config, engine(1000, 1), &load, &["0+16", "/ 0", "1+16"]);
+}
+
+// DeepSpeed-FastGen -----------------------------------------------------------------------------
+
+#[test]
+fn splitfuse_cuts_only_the_last_prompt() {
+    let config = json!({"splitfuse": {"max_ragged_batch_size": 20}});
+    let load = [(0, 12, 2, 2), (0, 15, 1, 1), (0, 10, 1, 1)];
+    // 12 + 8 = 20; then one decode, the rest of request 1 first, and 12 of 12 for request 2.
+    steps(config, engine(100, 4), &load, &["0+12 1+8", "1+7 2+10 / 0"]);
+}
+
+#[test]
+fn splitfuse_starts_a_prompt_only_if_all_of_it_fits() {
+    let config = json!({"splitfuse": {"max_ragged_batch_size": 10}});
+    // 5 blocks of 4: request 0 takes 3, and 2 do not hold 12 tokens.
+    let load = [(0, 9, 2, 2), (1, 12, 1, 1)];
+    steps(config, engine(5, 4), &load, &["0+9", "/ 0", "1+10", "1+2"]);
+}
+
+#[test]
+fn splitfuse_flushes_the_last_request_when_nobody_can_go_on() {
+    let config = json!({"splitfuse": {}});
+    let load = [(0, 7, 12, 12), (0, 8, 12, 12)];
+    let mut expected = vec!["0+7 1+8"];
+    // Up to 12 tokens each: 6 blocks of 4, all there are.
+    expected.extend(["/ 0 1"; 4]);
+    // Request 0 came to its third block later and still has room in it.
+    expected.push("/ 0");
+    // Now neither can go on. Request 1 was passed over, so it stands before request 0, which is
+    // flushed.
+    expected.push("/ 1 ~ 0");
+    // 13 tokens to recompute need 4 blocks; 2, then 1 are free until request 1 ends.
+    expected.extend(["/ 1"; 6]);
+    expected.push("0+13");
+    expected.extend(["/ 0"; 5]);
+    steps(config, engine(6, 4), &load, &expected);
+}
+
+// LightLLM --------------------------------------------------------------------------------------
+
+#[test]
+fn lightllm_looks_at_its_queue_every_ten_decodes() {
+    let config = json!({"lightllm": {}});
+    let mut expected = vec!["0+10"];
+    expected.extend(["/ 0"; 10]);
+    expected.extend(["1+10", "/ 0 1", "/ 0 1"]);
+    expected.extend(["/ 0"; 7]);
+    // Of request 0's 20 tokens 1 came with its prefill, 10 before the other's and 9 after.
+    steps(config, engine(100, 1), &[(0, 10, 20, 20), (1, 10, 3, 3)], &expected);
+}
+
+#[test]
+fn lightllm_admits_by_the_predicted_peak() {
+    let load = [(0, 10, 12, 21), (0, 10, 1, 21)];
+    let config = json!({"lightllm": {}});
+    // After their prefills both hold 11 and have 19 to come: 2 * 11 + 2 * 19 = 60 at the peak,
+    // which must be less than the memory.
+    let mut at_once = vec!["0+10 1+10"];
+    at_once.extend(["/ 0"; 11]);
+    steps(config.clone(), engine(61, 1), &load, &at_once);
+    // Ten decodes later request 0 holds 21 and has 9 to come, so the peak is
+    // max(11 + 19, 11 + 21 + 2 * 9) = 50.
+    let mut later = vec!["0+10"];
+    later.extend(["/ 0"; 10]);
+    later.extend(["1+10", "/ 0"]);
+    steps(config, engine(60, 1), &load, &later);
+}
+
+#[test]
+fn every_parameter_has_a_default_and_survives_json() {
+    for name in SchedulerConfig::NAMES {
+        let config = SchedulerConfig::by_name(name).expect("a registered name");
+        assert!(config.problems(&engine(1000, 16)).is_empty(), "{name}");
+        let value = serde_json::to_value(&config).expect("plain data");
+        let back: SchedulerConfig = serde_json::from_value(value).expect("its own output");
+        assert_eq!(back, config, "{name}");
+        let wrong = json!({*name: {"no_such_parameter": 1}});
+        assert!(serde_json::from_value::<SchedulerConfig>(wrong).is_err(), "{name}");
+    }
+}
