@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod cost;
+pub mod interop;
 pub mod kv;
 pub mod metrics;
 pub mod progress;

@@ -1,6 +1,7 @@
 //! Errors of commands, and the exit code of each: the one place that decides both.
 
-use crate::report::OutputError;
+use crate::interop::{InteropError, JudgeError};
+use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
 use crate::workload::WorkloadError;
@@ -51,6 +52,20 @@ pub enum Error {
     /// A run that could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A measured file that cannot be read.
+    #[error(transparent)]
+    Interop(#[from] Box<InteropError>),
+    /// A measured file that cannot be judged as asked.
+    #[error("{file}: {error}")]
+    Judge {
+        /// The file.
+        file: String,
+        /// Why.
+        error: JudgeError,
+    },
+    /// An assertion that cannot be judged.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
@@ -65,6 +80,9 @@ impl Error {
             Error::Usage(_)
             | Error::Scenario(_)
             | Error::Workload(_)
+            | Error::Interop(_)
+            | Error::Judge { .. }
+            | Error::Assertion(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure
@@ -76,6 +94,7 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::Usage(_) => Some("for more information, try `metron-sim --help`".to_owned()),
+            Error::Interop(error) => error.help.clone(),
             Error::Workload(error) => error.help().map(str::to_owned),
             _ => None,
         }

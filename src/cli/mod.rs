@@ -5,9 +5,12 @@
 
 mod args;
 mod backend;
+mod compare;
 mod console;
 mod documents;
 mod error;
+mod evaluate;
+mod judging;
 mod library;
 mod list;
 mod progress;
@@ -55,6 +58,8 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
             run::run(args.scenario, &args.flags, &global, console, backend)
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
+        (Some(args::Command::Evaluate(args)), _) => evaluate::evaluate(&args, &global, console),
+        (Some(args::Command::Compare(args)), _) => compare::compare(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -103,6 +103,11 @@ pub(super) fn distribution<T: Sample>(samples: &mut [T]) -> Distribution {
     of_parts(count, mean, min.seconds(), quantiles, max.seconds())
 }
 
+/// The distribution of lengths of time in nanoseconds. Reorders them.
+pub fn distribution_of_nanos(nanos: &mut [u64]) -> Distribution {
+    distribution(nanos)
+}
+
 /// A distribution from its parts; `quantiles` are P50, P90, P95, P99 and P99.9.
 pub(super) fn of_parts(
     count: u64,

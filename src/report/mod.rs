@@ -1,12 +1,15 @@
 //! Results for people and programs: text, JSON, CSV, and the files beside them.
 
+pub mod assertion;
 mod comparison;
 pub mod csv;
 pub mod energy;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
+pub mod measured;
 pub mod output_file;
+pub mod pair;
 pub mod requests;
 mod result;
 pub mod slo;
@@ -16,6 +19,8 @@ pub mod timeline;
 pub mod units;
 pub mod verdict;
 
+pub use assertion::{Assertion, AssertionError};
+pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile};
 pub use result::{
     ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,

@@ -8,7 +8,6 @@ mod csv_file;
 mod json_row;
 mod jsonl_file;
 mod lines;
-mod numbers;
 mod replay;
 mod sniff;
 mod table;
