@@ -3,6 +3,7 @@
 use crate::report::OutputError;
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
+use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -51,6 +52,15 @@ pub enum Error {
     /// A run that could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A real run that cannot be read.
+    #[error(transparent)]
+    Observed(#[from] ObservedError),
+    /// A real run of other requests than the scenario's.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Constants that cannot be fitted.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
@@ -65,6 +75,9 @@ impl Error {
             Error::Usage(_)
             | Error::Scenario(_)
             | Error::Workload(_)
+            | Error::Observed(_)
+            | Error::Replay(_)
+            | Error::Calibration(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure

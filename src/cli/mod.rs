@@ -5,6 +5,7 @@
 
 mod args;
 mod backend;
+mod calibrate;
 mod console;
 mod documents;
 mod error;
@@ -13,6 +14,7 @@ mod list;
 mod progress;
 mod run;
 mod side_files;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -53,6 +55,10 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
             run::run(args.scenario, &args.flags, &global, console, backend)
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
+        (Some(args::Command::Validate(args)), _) => validate::run(&args, &global, console, backend),
+        (Some(args::Command::Calibrate(args)), _) => {
+            calibrate::run(&args, &global, console, backend)
+        }
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -1,5 +1,6 @@
 //! Results for people and programs: text, JSON, CSV, and the files beside them.
 
+pub mod calibration;
 mod comparison;
 pub mod csv;
 pub mod energy;
@@ -14,6 +15,7 @@ pub mod table;
 pub mod text;
 pub mod timeline;
 pub mod units;
+pub mod validation;
 pub mod verdict;
 
 pub use output_file::{OutputError, OutputFile};

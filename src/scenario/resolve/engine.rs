@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
-use crate::catalog::{Gpu, Model};
-use crate::cost::{CostModel, FixedCost, Parallelism, Roofline};
+use crate::catalog::{EngineProfile, Gpu, Model};
+use crate::cost::{CostModel, Dtype, FixedCost, Parallelism, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, Scenario, TextOr};
@@ -135,7 +135,10 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
             async_scheduling,
         },
         cost,
-        hardware: hardware_of(model.as_ref(), gpu.as_ref(), parallelism),
+        hardware: Hardware {
+            pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, dtype),
+            ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
+        },
         kv_blocks_from,
         max_model_len_from,
         model: model.as_ref().map_or(Json::Null, |m| json!(m)),
@@ -268,6 +271,19 @@ fn cost(
     }
 }
 
+fn pricing(
+    profile: &Profile,
+    model: Option<&Model>,
+    gpu: Option<&Gpu>,
+    parallelism: Parallelism,
+    dtype: Dtype,
+) -> Option<Box<Pricing>> {
+    let Profile::Engine(profile) = profile else { return None };
+    let (model, gpu) = (model?.clone(), gpu?.clone());
+    let profile = EngineProfile::clone(profile);
+    Some(Box::new(Pricing { model, gpu, profile, parallelism, dtype }))
+}
+
 fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {
     const LARGE_BYTES: u64 = 70 << 30;
     Hardware {
@@ -276,6 +292,7 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         gpus_per_replica: parallelism.tensor * parallelism.pipeline,
         price_usd_per_gpu_hour: gpu.and_then(|g| g.price_usd_per_hour),
         power: gpu.and_then(|g| g.power),
+        pricing: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
     }
 }
