@@ -3,7 +3,7 @@
 use cobyla::{RhoBeg, StopTols, minimize};
 
 /// Most simulations of one fit.
-pub(super) const EVALUATIONS_MAX: usize = 400;
+const EVALUATIONS_MAX: usize = 600;
 
 /// A weak pull towards the start, per squared unit: it decides where the data cannot.
 const PULL: f64 = 1e-7;
@@ -33,8 +33,10 @@ pub(super) fn minimise(
         value * 1e4
     };
     let no_constraints: [fn(&[f64], &mut ()) -> f64; 0] = [];
-    // From where the last search ended, again with smaller steps: the objective is not smooth.
-    for reach in [1.0, 0.25] {
+    // The objective is not smooth, and its valleys are long: far steps first, then finer ones from
+    // the best point so far.
+    let reaches = [4.0, 1.0, 0.25];
+    for reach in reaches {
         let from = best.borrow().1.clone();
         let stop = StopTols { xtol_abs: vec![2e-3; start.len()], ..StopTols::default() };
         // How it stopped does not matter: the best point seen is kept here.
@@ -44,7 +46,7 @@ pub(super) fn minimise(
             bounds,
             &no_constraints,
             (),
-            EVALUATIONS_MAX / 2,
+            EVALUATIONS_MAX / reaches.len(),
             RhoBeg::All(reach),
             Some(stop),
         );

@@ -119,6 +119,9 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         Profile::Engine(p) => json!({"name": p.name, "source": p.source}),
         Profile::Fixed(_) => json!({"name": "fixed"}),
     };
+    if let Profile::Engine(profile) = &profile {
+        warn_of_table(check, profile);
+    }
     let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
     if let Some(model) = model.as_ref().filter(|m| m.sliding_window.is_some()) {
         check.warnings.push(format!(
@@ -268,6 +271,21 @@ fn cost(
                 }
             }
         }
+    }
+}
+
+/// A measured layer says nothing of batches outside of its table.
+fn warn_of_table(check: &mut Check<'_>, profile: &EngineProfile) {
+    /// Few engines batch more tokens than this.
+    const COMMON_BATCH_TOKENS: u32 = 8192;
+    let Some(tokens) = profile.layer_table.as_ref().map(|table| &table.tokens) else { return };
+    if let (Some(&first), Some(&last)) = (tokens.first(), tokens.last())
+        && (first > 1 || last < COMMON_BATCH_TOKENS)
+    {
+        check.warnings.push(format!(
+            "engine.profile: its layer_table covers {first} to {last} tokens in a batch: smaller \
+             batches are priced like its first point, larger ones along the roofline's growth"
+        ));
     }
 }
 
