@@ -160,9 +160,9 @@ pub fn calibrate(
     let before = problem.trace(&problem.start)?;
     let (first, second) = places.split_at(places.len() / 2);
 
-    let half = problem.fit(first, &|n, rms| progress("first half", n, rms));
+    let half = problem.fit(first, None, &|n, rms| progress("first half", n, rms));
     let of_half = problem.trace(&problem.at(&half))?;
-    let all = problem.fit(&places, &|n, rms| progress("all requests", n, rms));
+    let all = problem.fit(&places, Some(&half), &|n, rms| progress("all requests", n, rms));
     let fitted = problem.at(&all);
     let after = problem.trace(&fitted)?;
     let (constants, undetermined) = problem.determined(&all, &places);
@@ -229,9 +229,17 @@ impl Problem<'_> {
         places.iter().flat_map(|&place| by_place[place]).collect()
     }
 
-    fn fit(&self, places: &[usize], progress: &dyn Fn(usize, f64)) -> Vec<f64> {
+    /// Fits from the scenario's own constants, and from another point where one is known.
+    fn fit(
+        &self,
+        places: &[usize],
+        other: Option<&[f64]>,
+        progress: &dyn Fn(usize, f64),
+    ) -> Vec<f64> {
         let residuals = |x: &[f64]| self.residuals(x, places);
-        minimise(&self.start_point(), &self.bounds(), &residuals, progress)
+        let start = self.start_point();
+        let starts: Vec<&[f64]> = std::iter::once(&start[..]).chain(other).collect();
+        minimise(&starts, &self.bounds(), &residuals, progress)
     }
 
     /// How well each constant is determined, and which moves are not.

@@ -2,23 +2,25 @@
 
 use cobyla::{RhoBeg, StopTols, minimize};
 
-/// Most simulations of one fit.
-const EVALUATIONS_MAX: usize = 600;
-
 /// A weak pull towards the start, per squared unit: it decides where the data cannot.
 const PULL: f64 = 1e-7;
 
 /// What is fitted: residuals of a point in the optimiser's units.
 pub(super) type Residuals<'a> = dyn Fn(&[f64]) -> Vec<f64> + 'a;
 
-/// The point with the least mean square of residuals. COBYLA (Powell, 1994; the `cobyla` crate):
+/// Most simulations from one start.
+const EVALUATIONS_MAX: usize = 600;
+
+/// The point with the least mean square of residuals, looked for from each of `starts`; the first is
+/// the one that an undetermined constant stays near. COBYLA (Powell, 1994; the `cobyla` crate):
 /// it takes no derivatives, which a simulation does not have, and keeps to bounds.
 pub(super) fn minimise(
-    start: &[f64],
+    starts: &[&[f64]],
     bounds: &[(f64, f64)],
     residuals: &Residuals<'_>,
     progress: &dyn Fn(usize, f64),
 ) -> Vec<f64> {
+    let start = starts[0];
     let best = std::cell::RefCell::new((f64::INFINITY, start.to_vec(), 0_usize));
     let objective = |x: &[f64], _: &mut ()| {
         let pull: f64 = x.iter().zip(start).map(|(x, s)| (x - s) * (x - s)).sum();
@@ -34,22 +36,25 @@ pub(super) fn minimise(
     };
     let no_constraints: [fn(&[f64], &mut ()) -> f64; 0] = [];
     // The objective is not smooth, and its valleys are long: far steps first, then finer ones from
-    // the best point so far.
-    let reaches = [4.0, 1.0, 0.25];
-    for reach in reaches {
-        let from = best.borrow().1.clone();
-        let stop = StopTols { xtol_abs: vec![2e-3; start.len()], ..StopTols::default() };
-        // How it stopped does not matter: the best point seen is kept here.
-        let _ = minimize(
-            objective,
-            &from,
-            bounds,
-            &no_constraints,
-            (),
-            EVALUATIONS_MAX / reaches.len(),
-            RhoBeg::All(reach),
-            Some(stop),
-        );
+    // the best point so far, and once more.
+    let reaches = [4.0, 1.0, 0.25, 1.0, 0.1];
+    for other in starts {
+        let mut from = other.to_vec();
+        for reach in reaches {
+            let stop = StopTols { xtol_abs: vec![1e-3; start.len()], ..StopTols::default() };
+            // How it stopped does not matter: the best point seen is kept here.
+            let _ = minimize(
+                objective,
+                &from,
+                bounds,
+                &no_constraints,
+                (),
+                EVALUATIONS_MAX / reaches.len(),
+                RhoBeg::All(reach),
+                Some(stop),
+            );
+            from.clone_from(&best.borrow().1);
+        }
     }
     best.into_inner().1
 }
@@ -94,9 +99,9 @@ mod tests {
     fn a_bent_valley_is_followed_within_bounds() {
         let residuals = |x: &[f64]| vec![x[0] - 2.0, 3.0 * (x[1] - x[0] * x[0] / 4.0), 0.5];
         let bounds = [(0.0, 10.0), (0.0, 10.0)];
-        let x = minimise(&[6.0, 1.0], &bounds, &residuals, &|_, _| {});
+        let x = minimise(&[&[6.0, 1.0]], &bounds, &residuals, &|_, _| {});
         assert!((x[0] - 2.0).abs() < 0.02 && (x[1] - 1.0).abs() < 0.02, "{x:?}");
-        let x = minimise(&[6.0, 1.0], &[(3.0, 10.0), (0.0, 10.0)], &residuals, &|_, _| {});
+        let x = minimise(&[&[6.0, 1.0]], &[(3.0, 10.0), (0.0, 10.0)], &residuals, &|_, _| {});
         assert!((x[0] - 3.0).abs() < 0.02, "{x:?}");
     }
 
