@@ -13,6 +13,9 @@ const BEST: &str = "*";
 /// Widest that a scheduler's column grows for its label; longer labels break into lines.
 const LABEL_WIDTH: usize = 26;
 
+/// Stand for labels that are too long.
+const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
 /// A row of figures.
 struct Row {
     name: &'static str,
@@ -41,28 +44,37 @@ enum Show {
     YesNo,
 }
 
-/// The table for these runs, in blocks of at most 100 columns. Styles are in the text; strip
-/// them where colour is not wanted.
+/// The table for these runs, at most 100 columns wide. Where labels are too long to stand side by
+/// side, letters stand for them; where even that is too wide, the table breaks into blocks. Styles
+/// are in the text; strip them where colour is not wanted.
 pub fn table(runs: &[RunResult]) -> String {
     let rows = rows(runs);
     let name_width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     let columns: Vec<Vec<Cell>> =
         (0..runs.len()).map(|run| rows.iter().map(|row| cell(row, run)).collect()).collect();
-    let width = |run: usize| {
+    let mut heads: Vec<Vec<String>> = runs.iter().map(|run| head(&run.label)).collect();
+    let width = |heads: &[Vec<String>], run: usize| {
         let values = columns[run].iter().map(|cell| cell.text.chars().count());
-        let heads = head(&runs[run].label);
-        values.chain(heads.iter().map(|line| line.chars().count() + 1)).max().unwrap_or(0)
+        let head = heads[run].iter().map(|line| line.chars().count() + 1);
+        values.chain(head).max().unwrap_or(0)
     };
+    let all: usize = (0..runs.len()).map(|run| 2 + width(&heads, run)).sum();
     let mut blocks = Vec::new();
+    if name_width + all > WIDTH && runs.len() <= LETTERS.len() {
+        let letters = || LETTERS.chars().map(String::from);
+        let key = |(letter, run): (String, &RunResult)| format!("{letter}  {}\n", run.label);
+        blocks.push(letters().zip(runs).map(key).collect());
+        heads = letters().take(runs.len()).map(|letter| vec![letter]).collect();
+    }
     let mut from = 0;
     while from < runs.len() {
         let mut to = from;
         let mut used = name_width;
-        while to < runs.len() && (to == from || used + 2 + width(to) <= WIDTH) {
-            used += 2 + width(to);
+        while to < runs.len() && (to == from || used + 2 + width(&heads, to) <= WIDTH) {
+            used += 2 + width(&heads, to);
             to += 1;
         }
-        blocks.push(block(&rows, &columns, runs, from..to));
+        blocks.push(block(&rows, &columns, &heads, from..to));
         from = to;
     }
     blocks.join("\n")
@@ -71,15 +83,15 @@ pub fn table(runs: &[RunResult]) -> String {
 fn block(
     rows: &[Row],
     columns: &[Vec<Cell>],
-    runs: &[RunResult],
+    heads: &[Vec<String>],
     range: std::ops::Range<usize>,
 ) -> String {
-    let heads: Vec<Vec<String>> = runs[range.clone()].iter().map(|run| head(&run.label)).collect();
+    let heads = &heads[range.clone()];
     let lines = heads.iter().map(Vec::len).max().unwrap_or(0);
     let mut cells = Vec::new();
     for line in 0..lines {
         let mut row = vec![Cell::from("")];
-        for head in &heads {
+        for head in heads {
             // Short labels stand on the lowest line, next to their figures.
             let text = (line + head.len()).checked_sub(lines).map_or("", |l| head[l].as_str());
             // The mark's place stays free under a label.

@@ -15,7 +15,7 @@ pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
 
-use crate::metrics::Options;
+use crate::metrics::{self, Options};
 use crate::progress::Progress;
 use crate::report::RunResult;
 use crate::scenario::Experiment;
@@ -38,7 +38,7 @@ pub struct RunInput<'a> {
 pub struct RunOptions {
     /// Threads; at least 1.
     pub jobs: usize,
-    /// Take the slow, obvious path of the simulator.
+    /// Take the slow, obvious path of the simulator and of the metric engine.
     pub reference: bool,
     /// Keep every iteration, for a timeline.
     pub keep_log: bool,
@@ -127,8 +127,18 @@ pub fn run_experiment(
                 let full = options.full_metrics
                     || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
                 let judged_by = summarise::metric_options(input, &promises, full);
-                let result =
-                    summarise::summarise(input, &scheduler.name, label, &outcome, &judged_by);
+                let evaluate = match options.reference {
+                    true => metrics::reference::evaluate,
+                    false => metrics::evaluate,
+                };
+                let result = summarise::summarise(
+                    input,
+                    &scheduler.name,
+                    label,
+                    &outcome,
+                    &judged_by,
+                    evaluate,
+                );
                 SchedulerOutput { result, outcome, judged_by }
             })
             .collect())

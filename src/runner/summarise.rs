@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{self, Count, Options, RequestBounds, Summary};
+use crate::metrics::{Count, Options, RequestBounds, Summary};
 use crate::report::energy::Usage;
 use crate::report::{
     ClassResult, Fairness, IterationResult, KvResult, RunResult, SloResult, SloTerm, slo,
@@ -11,6 +11,10 @@ use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
 use crate::scenario::{BoundMetric, Experiment, Slo, Stat};
 use crate::sim::{Outcome, Rejection};
+use crate::trace::TokenTrace;
+
+/// The metric engine, or the slow reference of it.
+pub type Evaluate = fn(&TokenTrace, &Options) -> Summary;
 
 /// Output tokens of all requests.
 pub fn output_tokens(outcome: &Outcome) -> u64 {
@@ -36,10 +40,11 @@ pub fn summarise(
     label: String,
     outcome: &Outcome,
     judged_by: &Options,
+    evaluate: Evaluate,
 ) -> RunResult {
     let experiment = input.experiment;
-    let summary = metrics::evaluate(&outcome.trace, judged_by);
-    let classes = classes(input, outcome, judged_by);
+    let summary = evaluate(&outcome.trace, judged_by);
+    let classes = classes(input, outcome, judged_by, evaluate);
     let hardware = &experiment.hardware;
     let usage = Usage::of(outcome, experiment.replicas, hardware.gpus_per_replica);
     RunResult {
@@ -119,6 +124,7 @@ fn classes(
     input: RunInput<'_>,
     outcome: &Outcome,
     judged_by: &Options,
+    evaluate: Evaluate,
 ) -> Option<BTreeMap<String, ClassResult>> {
     let experiment = input.experiment;
     let names = input.requests.classes();
@@ -131,7 +137,7 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        let summary = metrics::evaluate(&outcome.trace, &options);
+        let summary = evaluate(&outcome.trace, &options);
         let own = experiment.class_slos.iter().find(|(of, _)| of == name);
         let slo = slo::judge(own.map_or(&experiment.slo, |(_, slo)| slo), &summary);
         results.insert(name.clone(), ClassResult { summary, slo });

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{EngineInfo, Scheduler};
 
 /// A policy's parameters, under the real system's names and with its real defaults.
-pub trait Parameters: Default {
+pub trait Parameters: Default + Clone {
     /// The system whose rules these are, with the version they were read from.
     const SYSTEM: &'static str;
     /// What it does, in one line.
@@ -16,6 +16,11 @@ pub trait Parameters: Default {
 
     /// What is wrong with these values; empty when nothing is.
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem>;
+
+    /// The same parameters with defaults that depend on the engine filled in.
+    fn resolved(&self, _engine: &EngineInfo) -> Self {
+        self.clone()
+    }
 
     /// The policy for one replica. Call it only when there are no [`problems`](Self::problems).
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler>;
@@ -102,6 +107,15 @@ macro_rules! schedulers {
             pub fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
                 match self {
                     $(SchedulerConfig::$variant(p) => p.problems(engine),)+
+                }
+            }
+
+            /// The same with defaults that depend on the engine filled in.
+            pub fn resolved(&self, engine: &EngineInfo) -> SchedulerConfig {
+                match self {
+                    $(SchedulerConfig::$variant(p) => {
+                        SchedulerConfig::$variant(p.resolved(engine))
+                    })+
                 }
             }
 

@@ -24,7 +24,8 @@ pub struct SarathiParams {
     pub max_num_seqs: u32,
     /// Share of the KV blocks that an admission must leave free.
     pub watermark: f64,
-    /// Let a prompt's chunks shrink as it proceeds, in stages from high to low.
+    /// Let a prompt's chunks shrink as it proceeds, in stages from high to low. The source has no
+    /// defaults for the four parameters below; those here are ours.
     pub enable_dynamic_chunking_schedule: bool,
     /// Chunk of the last stage.
     pub low_chunk_size: u32,

@@ -110,16 +110,21 @@ impl Parameters for SgLangParams {
         .collect()
     }
 
+    fn resolved(&self, engine: &EngineInfo) -> Self {
+        SgLangParams {
+            chunked_prefill_size: Some(self.chunk(engine)),
+            max_running_requests: Some(self.seats(engine)),
+            ..self.clone()
+        }
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
-        let default = if engine.large_gpu { 8192 } else { 2048 };
         // Only -1 is negative here.
-        let chunk = u32::try_from(self.chunked_prefill_size.unwrap_or(default)).ok();
-        let kv_tokens = f64::from(engine.kv_blocks) * f64::from(engine.kv_block_tokens);
-        let seats = (kv_tokens / f64::from(engine.max_model_len.max(1)) * 512.0) as u32;
+        let chunk = u32::try_from(self.chunk(engine)).ok();
         Box::new(SgLang {
             chunk,
             input: self.max_prefill_tokens,
-            seats: self.max_running_requests.unwrap_or(seats.clamp(2048, 4096)),
+            seats: self.seats(engine),
             lpm: self.schedule_policy == SgLangPolicy::Lpm,
             mixed: self.enable_mixed_chunk && chunk.is_some(),
             interval: self.prefill_decode_interval,
@@ -129,6 +134,18 @@ impl Parameters for SgLangParams {
             beats: 0,
             running: 0,
         })
+    }
+}
+
+impl SgLangParams {
+    fn chunk(&self, engine: &EngineInfo) -> i32 {
+        self.chunked_prefill_size.unwrap_or(if engine.large_gpu { 8192 } else { 2048 })
+    }
+
+    fn seats(&self, engine: &EngineInfo) -> u32 {
+        let kv_tokens = f64::from(engine.kv_blocks) * f64::from(engine.kv_block_tokens);
+        let seats = (kv_tokens / f64::from(engine.max_model_len.max(1)) * 512.0) as u32;
+        self.max_running_requests.unwrap_or(seats.clamp(2048, 4096))
     }
 }
 

@@ -24,6 +24,7 @@ pub struct VllmV0Params {
     pub watermark: f64,
     /// Prefills wait until the oldest has waited this many times the last prefill step's length
     /// (0: never).
+    #[serde(alias = "scheduler_delay_factor")]
     pub delay_factor: f64,
 }
 
@@ -60,8 +61,12 @@ impl Parameters for VllmV0Params {
         .collect()
     }
 
+    fn resolved(&self, engine: &EngineInfo) -> Self {
+        VllmV0Params { max_num_batched_tokens: Some(self.budget(engine)), ..self.clone() }
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
-        let budget = self.max_num_batched_tokens.unwrap_or(engine.max_model_len.max(2048));
+        let budget = self.budget(engine);
         Box::new(VllmV0 {
             seats: self.max_num_seqs,
             budget,
@@ -71,6 +76,12 @@ impl Parameters for VllmV0Params {
             prefill_started: None,
             last_prefill: Span::ZERO,
         })
+    }
+}
+
+impl VllmV0Params {
+    fn budget(&self, engine: &EngineInfo) -> u32 {
+        self.max_num_batched_tokens.unwrap_or(engine.max_model_len.max(2048))
     }
 }
 

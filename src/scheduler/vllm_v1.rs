@@ -92,6 +92,14 @@ impl Parameters for VllmV1Params {
         .collect()
     }
 
+    fn resolved(&self, engine: &EngineInfo) -> Self {
+        VllmV1Params {
+            max_num_seqs: Some(self.seats(engine)),
+            max_num_batched_tokens: Some(self.budget(engine)),
+            ..self.clone()
+        }
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let newer = self.version == VllmVersion::V0_33;
         let watermark = if newer { self.watermark } else { 0.0 };

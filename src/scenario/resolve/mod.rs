@@ -127,6 +127,7 @@ fn experiment(
     // With every parameter written out, a label can no longer tell which were given.
     for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {
         entry.label = Some(run.label.clone());
+        entry.config = run.config.clone();
     }
 
     let (engine, workload) = (engine?, workload?);

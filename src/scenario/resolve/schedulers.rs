@@ -79,7 +79,7 @@ pub fn runs(
             };
             check.expected(&path, &expected, found);
         }
-        runs.push(SchedulerRun { name, label, config: entry.config.clone() });
+        runs.push(SchedulerRun { name, label, config: entry.config.resolved(engine) });
     }
     runs
 }
