@@ -148,7 +148,7 @@ fn calibration_finds_what_the_run_was_made_with() {
     let fitted = json(folder.path(), "validate fitted.yaml --observed observed.csv --format json");
     assert!(fitted["per_request_e2e_mape"].as_f64().expect("a number") < 0.005);
 
-    // A factor on everything and the GPU's own rates cannot be told apart, and that is said.
+    // Answers to short prompts tell little of the GPU's rates one by one, and that is said.
     let line = "calibrate scenario.yaml --observed observed.csv --fit kernels,gpu -o p.yaml -q";
     let output = metron(folder.path(), line);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

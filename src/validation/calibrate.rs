@@ -21,6 +21,9 @@ use crate::validation::symmetric::eigen;
 /// A fit loses this much of its root mean square when it is as far off as `plus_minus` says.
 const LOSS: f64 = 0.1;
 
+/// Two runs of one server differ by about this much: a smaller error determines nothing more.
+const RUN_TO_RUN: f64 = 0.005;
+
 /// A residual of a request that the simulation does not finish.
 const UNFINISHED: f64 = 1.0;
 
@@ -248,8 +251,8 @@ impl Problem<'_> {
         let bounds = self.bounds();
         let directions = eigen(&curvature(x, &bounds, &residuals));
         // The mean square may grow by this much.
-        let room = mean_square(&residuals(x)) * ((1.0 + LOSS) * (1.0 + LOSS) - 1.0);
-        let room = room.max(f64::MIN_POSITIVE);
+        let square = mean_square(&residuals(x)).max(RUN_TO_RUN * RUN_TO_RUN);
+        let room = square * ((1.0 + LOSS) * (1.0 + LOSS) - 1.0);
         let (before, after) = (self.start_point(), x);
         let constants = self.constants.iter().enumerate().map(|(i, constant)| {
             let squares = directions.iter().map(|(value, v)| v[i] * v[i] / value.max(1e-300));
