@@ -18,4 +18,5 @@ pub mod sim;
 pub mod time;
 pub mod trace;
 pub mod units;
+pub mod validation;
 pub mod workload;

@@ -96,6 +96,10 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Compare two results, simulated or measured, metric by metric
     Compare(CompareArgs),
+    /// Set a simulation against a real run of the same requests
+    Validate(ValidateArgs),
+    /// Fit the cost model's constants to a real run, and write them as an engine profile (-o)
+    Calibrate(CalibrateArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -217,6 +221,41 @@ pub struct JudgeFlags {
     /// Which figures to work out
     #[arg(long, value_enum, default_value_t = Metrics::Auto)]
     pub metrics: Metrics,
+}
+
+/// `metron-sim validate`.
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+}
+
+/// `metron-sim calibrate`.
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+    /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
+    /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
+    pub fit: Vec<Fit>,
+}
+
+/// Constants that can be fitted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fit {
+    /// What the engine adds to a step
+    Host,
+    /// A factor on all kernels
+    Kernels,
+    /// Effective FLOP/s and bandwidth
+    Gpu,
 }
 
 /// Which figures to work out.

@@ -4,6 +4,7 @@ use crate::interop::{InteropError, JudgeError};
 use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
+use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -66,6 +67,15 @@ pub enum Error {
     /// An assertion that cannot be judged.
     #[error(transparent)]
     Assertion(#[from] AssertionError),
+    /// A real run that cannot be read.
+    #[error(transparent)]
+    Observed(#[from] ObservedError),
+    /// A real run of other requests than the scenario's.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Constants that cannot be fitted.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
@@ -83,6 +93,9 @@ impl Error {
             | Error::Interop(_)
             | Error::Judge { .. }
             | Error::Assertion(_)
+            | Error::Observed(_)
+            | Error::Replay(_)
+            | Error::Calibration(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure

@@ -5,6 +5,7 @@
 
 mod args;
 mod backend;
+mod calibrate;
 mod compare;
 mod console;
 mod documents;
@@ -17,6 +18,7 @@ mod progress;
 mod run;
 mod scheduler_details;
 mod side_files;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -60,6 +62,10 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
         (Some(args::Command::Evaluate(args)), _) => evaluate::evaluate(&args, &global, console),
         (Some(args::Command::Compare(args)), _) => compare::compare(&args, &global, console),
+        (Some(args::Command::Validate(args)), _) => validate::run(&args, &global, console, backend),
+        (Some(args::Command::Calibrate(args)), _) => {
+            calibrate::run(&args, &global, console, backend)
+        }
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -73,6 +73,8 @@ pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;
 pub use options::{Count, Knowledge, Options, RequestBounds};
+pub(crate) use quantile::distribution;
+
 pub use per_request::{RequestMetrics, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{

@@ -1,6 +1,7 @@
 //! Results for people and programs: text, JSON, CSV, and the files beside them.
 
 pub mod assertion;
+pub mod calibration;
 mod comparison;
 pub mod csv;
 pub mod energy;
@@ -17,6 +18,7 @@ pub mod table;
 pub mod text;
 pub mod timeline;
 pub mod units;
+pub mod validation;
 pub mod verdict;
 
 pub use assertion::{Assertion, AssertionError};
