@@ -19,12 +19,12 @@ workload: {trace: {file: trace.jsonl}}
 ";
 
 /// Writes a trace, a scenario with the built-in profile, and a run seen on a server whose step gap
-/// is 2 ms; its front end takes 20 ms before it queues a request.
-fn set_up(folder: &Path) {
+/// is 2 ms, with `between_s` between arrivals; its front end takes 20 ms before it queues a request.
+fn set_up(folder: &Path, between_s: f64) {
     let mut trace = String::new();
     for i in 0..80u32 {
         let (prompt, output) = (100 + i * 337 % 1500, 20 + i * 71 % 150);
-        let arrival = f64::from(i) * 0.11;
+        let arrival = f64::from(i) * between_s;
         let row = format!(
             r#"{{"arrival_s":{arrival},"prompt_tokens":{prompt},"output_tokens":{output}}}"#
         );
@@ -101,7 +101,7 @@ const METRICS: [&str; 7] = [
 #[test]
 fn the_same_engine_has_no_error_and_another_has() {
     let folder = tempfile::tempdir().expect("a folder");
-    set_up(folder.path());
+    set_up(folder.path(), 0.11);
     let same = json(folder.path(), "validate slower.yaml --observed observed.csv --format json -q");
     for metric in METRICS {
         for error in errors(&same["validation"], metric) {
@@ -132,7 +132,7 @@ fn the_same_engine_has_no_error_and_another_has() {
 #[test]
 fn calibration_finds_what_the_run_was_made_with() {
     let folder = tempfile::tempdir().expect("a folder");
-    set_up(folder.path());
+    set_up(folder.path(), 0.11);
     let line = "calibrate scenario.yaml --observed observed.csv --fit host -o fitted-profile.yaml --format json -q";
     let found = json(folder.path(), line);
     let calibration = &found["calibration"];
@@ -148,20 +148,34 @@ fn calibration_finds_what_the_run_was_made_with() {
     let fitted = json(folder.path(), "validate fitted.yaml --observed observed.csv --format json");
     assert!(fitted["per_request_e2e_mape"].as_f64().expect("a number") < 0.005);
 
-    // Answers to short prompts tell little of the GPU's rates one by one, and that is said.
     let line = "calibrate scenario.yaml --observed observed.csv --fit kernels,gpu -o p.yaml -q";
     let output = metron(folder.path(), line);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.contains("do not determine"), "{text}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(folder.path().join("p.yaml")).expect("there");
     let profile = EngineProfile::from_yaml(&text).expect("a profile");
     assert!(profile.gpu.expect("it carries the GPU's constants").gemm_bf16.is_some());
 }
 
 #[test]
+fn what_the_run_cannot_tell_apart_is_said() {
+    // One request at a time: a gap for each step and one for each sequence are the same thing.
+    let folder = tempfile::tempdir().expect("a folder");
+    set_up(folder.path(), 30.0);
+    let line = "calibrate scenario.yaml --observed observed.csv --fit host -o p.yaml -q";
+    let output = metron(folder.path(), line);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("do not determine"), "{text}");
+    assert!(text.contains("not determined"), "{text}");
+    let line = "calibrate scenario.yaml --observed observed.csv --fit kernels -o q.yaml -q";
+    let output = metron(folder.path(), line);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("Every constant is determined"), "{text}");
+}
+
+#[test]
 fn bad_input_is_said_with_exit_code_2() {
     let folder = tempfile::tempdir().expect("a folder");
-    set_up(folder.path());
+    set_up(folder.path(), 0.11);
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).expect("written");
     };
@@ -194,7 +208,7 @@ fn bad_input_is_said_with_exit_code_2() {
 #[test]
 fn a_profile_file_can_bring_gpu_constants_and_a_table() {
     let folder = tempfile::tempdir().expect("a folder");
-    set_up(folder.path());
+    set_up(folder.path(), 0.11);
     let slower = std::fs::read_to_string(folder.path().join("slower-profile.yaml")).expect("there");
     let run = |name: &str, more: &str| {
         let profile = folder.path().join(format!("{name}-profile.yaml"));

@@ -276,7 +276,7 @@ impl Problem<'_> {
     }
 
     fn flat(&self, direction: &[f64], far: f64) -> Flat {
-        let moves = self.constants.iter().zip(direction).filter(|(_, part)| part.abs() > 0.2);
+        let moves = self.constants.iter().zip(direction).filter(|(_, part)| part.abs() > 0.01);
         let moves = moves.map(|(constant, part)| Move {
             name: constant.name,
             unit: constant.unit,

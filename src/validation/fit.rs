@@ -71,8 +71,8 @@ pub(super) fn curvature(
     bounds: &[(f64, f64)],
     residuals: &Residuals<'_>,
 ) -> Vec<Vec<f64>> {
-    // Wide enough that a changed schedule or two does not pass for a slope.
-    const REACH: f64 = 0.25;
+    // Wide, as a changed schedule or two must not pass for a slope.
+    const REACH: f64 = 1.0;
     let slopes: Vec<Vec<f64>> = (0..at.len())
         .map(|i| {
             let moved = |by: f64| {
