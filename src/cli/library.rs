@@ -9,9 +9,10 @@ use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
 use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
-use crate::scenario::{self, Experiment, SchedulerRun};
+use crate::scenario::{self, Document, Experiment, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
+use crate::workload::WorkloadError;
 
 /// The scenarios that come with the program.
 static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
@@ -22,9 +23,13 @@ pub struct Library;
 
 impl Backend for Library {
     fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
-        let resolved = scenario::load(&request.path, &request.set, request.seed)
-            .map_err(|error| Error::Scenario(Box::new(error)))?;
-        let (requests, notes) = Requests::of(&resolved.experiment)?;
+        let broken = |error| Error::Scenario(Box::new(error));
+        let document = Document::read(&request.path)
+            .and_then(|document| document.with(&request.set))
+            .map_err(broken)?;
+        let resolved = document.resolve(request.seed).map_err(broken)?;
+        let (requests, notes) =
+            Requests::of(&resolved.experiment).map_err(|error| located(&document, error))?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
@@ -66,6 +71,13 @@ impl Simulate for Library {
     ) -> Result<Outcome, PlayError> {
         Simulator.simulate(experiment, scheduler, requests, options)
     }
+}
+
+/// An error in a file of requests, with the place where the scenario names the file.
+fn located(document: &Document, error: WorkloadError) -> Error {
+    let blamed =
+        error.path().and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
+    blamed.map_or(Error::Workload(error), |blamed| Error::Scenario(Box::new(blamed)))
 }
 
 fn schedulers() -> Vec<ListEntry> {
