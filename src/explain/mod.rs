@@ -1,0 +1,16 @@
+//! Where the time of each gap went, and who caused it.
+
+mod attribution;
+mod blame;
+mod cause;
+mod chain;
+mod hold;
+mod lane;
+mod walk;
+
+pub use attribution::{Attribution, Recording, Totals, main_cause};
+pub use blame::{Blame, Culprit, Given};
+pub use cause::{CAUSES, Cause, Split};
+pub use chain::{DecodeChain, PrefillChain};
+pub use lane::{DECODING, HELD};
+pub use walk::{Gap, Visit, Wait};
