@@ -92,6 +92,8 @@ pub enum ColorWhen {
 pub enum Command {
     /// Simulate a scenario; each scheduler listed faces the same requests
     Run(RunArgs),
+    /// Say why tokens were late: causes, culprits, and what would have helped
+    Explain(ExplainArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -122,6 +124,30 @@ pub struct RunArgs {
     /// The rest.
     #[command(flatten)]
     pub flags: RunFlags,
+}
+
+/// `metron-sim explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The rest.
+    #[command(flatten)]
+    pub flags: ExplainFlags,
+}
+
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainFlags {
+    /// Explain one request, numbered from 0 in order of arrival
+    #[arg(long, value_name = "ID")]
+    pub request: Option<u32>,
+    /// How many stalls, and how many culprits
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub top: u16,
+    /// Explain the gap before this token of the request; 0 is the first
+    #[arg(long, value_name = "N", requires = "request")]
+    pub token: Option<u32>,
 }
 
 /// Flags of `run`.
@@ -181,6 +207,8 @@ pub enum Described {
     Scenario,
     /// The JSON result
     Result,
+    /// The JSON of `explain`
+    Explanation,
 }
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from
@@ -265,7 +293,8 @@ mod tests {
             "m run x.yaml --seed -1",
             "m run x.yaml -q -v",
             "m list planets",
-            "m explain x.yaml",
+            "m explain",
+            "m explain x.yaml --token 3",
         ] {
             let error = parsed(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

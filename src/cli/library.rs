@@ -21,8 +21,10 @@ pub struct Library;
 
 impl Backend for Library {
     fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
-        let resolved = scenario::load(&request.path, &request.set, request.seed)
-            .map_err(|error| Error::Scenario(Box::new(error)))?;
+        let wrong = |error| Error::Scenario(Box::new(error));
+        let document = scenario::Document::read(&request.path).map_err(wrong)?;
+        let document = document.with(&request.set).map_err(wrong)?;
+        let resolved = document.resolve(request.seed).map_err(wrong)?;
         let (requests, notes) = Requests::of(&resolved.experiment)?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
@@ -31,6 +33,7 @@ impl Backend for Library {
             requests,
             resolved: resolved.scenario,
             warnings,
+            document: Some(document),
         })
     }
 

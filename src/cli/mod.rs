@@ -8,6 +8,7 @@ mod backend;
 mod console;
 mod documents;
 mod error;
+mod explain;
 mod library;
 mod list;
 mod progress;
@@ -53,6 +54,9 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
             run::run(args.scenario, &args.flags, &global, console, backend)
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
+        (Some(args::Command::Explain(args)), _) => {
+            explain::run(args.scenario, &args.flags, &global, console, backend)
+        }
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -151,8 +151,7 @@ struct Collect<'c> {
 
 impl Visit for Collect<'_> {
     fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
-        let column =
-            if in_batch { &mut self.cover.decoding } else { &mut self.cover.missed };
+        let column = if in_batch { &mut self.cover.decoding } else { &mut self.cover.missed };
         column[from as usize + 1] += 1;
         // A request is no victim of iterations after its last token.
         if let Some(after) = column.get_mut(to as usize + 1) {

@@ -102,7 +102,8 @@ impl Split {
 
     /// Causes with any time, the largest first; ties in the order of [`Cause::ALL`].
     pub fn ranked(&self) -> Vec<(Cause, Span)> {
-        let mut ranked: Vec<(Cause, Span)> = self.iter().filter(|(_, ns)| *ns > 0).map(span).collect();
+        let mut ranked: Vec<(Cause, Span)> =
+            self.iter().filter(|(_, ns)| *ns > 0).map(span).collect();
         ranked.sort_by_key(|&(_, span)| std::cmp::Reverse(span));
         ranked
     }

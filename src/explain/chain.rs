@@ -65,8 +65,7 @@ impl<'a> Pricer<'a> {
         let time = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
         let aside = self.cost.overheads(&shape);
-        let exposed =
-            if self.planned_ahead { 0 } else { self.cost.time(&shape).host.as_nanos() };
+        let exposed = if self.planned_ahead { 0 } else { self.cost.time(&shape).host.as_nanos() };
         let communication = aside.communication.as_nanos().min(time);
         let host = (aside.gap.as_nanos() + exposed).min(time - communication);
         (time - communication - host, communication, host)

@@ -157,8 +157,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
-        let (before, after) =
-            (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
+        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
         after[2] - before[2] + after[3] - before[3]
     }
 }
