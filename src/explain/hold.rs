@@ -232,7 +232,7 @@ impl Sums {
 /// where no weight is positive.
 pub(super) fn apportion(total: u64, weights: &[f64]) -> Vec<u64> {
     let sum: f64 = weights.iter().sum();
-    if !(sum > 0.0) {
+    if sum <= 0.0 {
         return vec![0; weights.len()];
     }
     let mut left = total;

@@ -156,7 +156,7 @@ impl<'w> Walk<'w> {
                 true => self.lane.beats[run.first as usize],
                 false => self.lane.iteration_at(times[0]),
             };
-            self.to_token(at, to, is_beats, visit);
+            self.next_token(at, to, is_beats, visit);
             self.close(token, time, times[0], visit);
             at = to;
             if run.len > 1 {
@@ -229,7 +229,7 @@ impl<'w> Walk<'w> {
     }
 
     /// From the tokens of iteration `from` to those of iteration `to`, its next ones.
-    fn to_token(&mut self, from: u32, to: u32, is_beat: bool, visit: &mut impl Visit) {
+    fn next_token(&mut self, from: u32, to: u32, is_beat: bool, visit: &mut impl Visit) {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
             assert!(is_beat, "only a preempted request computes its prompt anew");
             let mut at = from;
