@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod cost;
+pub mod explain;
 pub mod interop;
 pub mod kv;
 pub mod metrics;

@@ -73,8 +73,12 @@ impl Simulate for Toy {
                 if scheduler.name == "vllm-v0" && token + 1 == request.output_tokens {
                     now += Span::from_millis(300);
                 }
-                let chunk =
-                    ChunkRecord { request: id as u32, context: 0, tokens: request.prompt_tokens };
+                let chunk = ChunkRecord {
+                    request: id as u32,
+                    context: 0,
+                    tokens: request.prompt_tokens,
+                    samples: true,
+                };
                 log.push(Iteration {
                     start,
                     end: now,
@@ -84,7 +88,7 @@ impl Simulate for Toy {
                     kv_used: 1,
                     waiting: 0,
                     running: 1,
-                    held: None,
+                    ..Iteration::default()
                 });
                 column.push(now);
             }
@@ -196,6 +200,7 @@ impl Backend for Toy {
             }),
             resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
             warnings: Vec::new(),
+            document: None,
         })
     }
 

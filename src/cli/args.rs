@@ -100,6 +100,8 @@ pub enum Command {
     Validate(ValidateArgs),
     /// Fit the cost model's constants to a real run, and write them as an engine profile (-o)
     Calibrate(CalibrateArgs),
+    /// Say why tokens were late: causes, culprits, and what would have helped
+    Explain(ExplainArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -130,6 +132,30 @@ pub struct RunArgs {
     /// The rest.
     #[command(flatten)]
     pub flags: RunFlags,
+}
+
+/// `metron-sim explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The rest.
+    #[command(flatten)]
+    pub flags: ExplainFlags,
+}
+
+/// Flags of `explain`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainFlags {
+    /// Explain one request, numbered from 0 in order of arrival
+    #[arg(long, value_name = "ID")]
+    pub request: Option<u32>,
+    /// How many stalls, and how many culprits
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub top: u16,
+    /// Explain the gap before this token of the request; 0 is the first
+    #[arg(long, value_name = "N", requires = "request")]
+    pub token: Option<u32>,
 }
 
 /// Flags of `run`.
@@ -289,6 +315,8 @@ pub enum Described {
     Scenario,
     /// The JSON result
     Result,
+    /// The JSON of `explain`
+    Explanation,
 }
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from
@@ -373,7 +401,8 @@ mod tests {
             "m run x.yaml --seed -1",
             "m run x.yaml -q -v",
             "m list planets",
-            "m explain x.yaml",
+            "m explain",
+            "m explain x.yaml --token 3",
         ] {
             let error = parsed(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -6,7 +6,7 @@ use crate::cli::args::Listed;
 use crate::cli::error::Error;
 use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{Requests, Simulate};
-use crate::scenario::Experiment;
+use crate::scenario::{Document, Experiment};
 
 /// A scenario as the command line names it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,9 @@ pub struct Loaded {
     pub resolved: Value,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// The scenario as it was read, overrides applied, so that changes of it can be tried; `None`
+    /// where it did not come from a file.
+    pub document: Option<Document>,
 }
 
 /// A line of `metron-sim list`.

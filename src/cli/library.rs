@@ -37,6 +37,7 @@ impl Backend for Library {
             requests,
             resolved: resolved.scenario,
             warnings,
+            document: Some(document),
         })
     }
 

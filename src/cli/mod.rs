@@ -11,6 +11,7 @@ mod console;
 mod documents;
 mod error;
 mod evaluate;
+mod explain;
 mod judging;
 mod library;
 mod list;
@@ -65,6 +66,9 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Validate(args)), _) => validate::run(&args, &global, console, backend),
         (Some(args::Command::Calibrate(args)), _) => {
             calibrate::run(&args, &global, console, backend)
+        }
+        (Some(args::Command::Explain(args)), _) => {
+            explain::run(args.scenario, &args.flags, &global, console, backend)
         }
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {

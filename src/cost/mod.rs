@@ -73,6 +73,16 @@ pub struct Parts {
     pub host_us: f64,
 }
 
+/// Time of an iteration that is no kernel's: what attribution takes out of every difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overheads {
+    /// Communication between GPUs, within [`IterationTime::gpu`].
+    pub communication: Span,
+    /// Host work that no GPU work hides even when scheduling is asynchronous, within
+    /// [`IterationTime::gpu`].
+    pub gap: Span,
+}
+
 /// Prices a batch. Pure: the same shape costs the same, and nothing is allocated.
 pub trait CostModel: Send + Sync {
     /// Time of one iteration over `shape`.
@@ -80,6 +90,18 @@ pub trait CostModel: Send + Sync {
 
     /// The same time taken apart.
     fn parts(&self, shape: &BatchShape<'_>) -> Parts;
+
+    /// Communication and host work within its GPU time. Made from [`parts`](Self::parts) unless a
+    /// model knows a quicker way to the same.
+    fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
+        let parts = self.parts(shape);
+        let host = self.time(shape).host.as_nanos();
+        let all_host = Span::from_micros_f64(parts.host_us).as_nanos();
+        Overheads {
+            communication: Span::from_micros_f64(parts.communication_us),
+            gap: Span::from_nanos(all_host.saturating_sub(host)),
+        }
+    }
 }
 
 /// Number type of weights and matrix products. KV, attention and the output head stay in 16 bits.

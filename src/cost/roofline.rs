@@ -11,7 +11,9 @@ use super::attention::Attention;
 use super::layers::Layers;
 use super::shard::Shard;
 use super::table::CountTable;
-use super::{BatchShape, CostError, CostModel, Dtype, IterationTime, Parallelism, Parts};
+use super::{
+    BatchShape, CostError, CostModel, Dtype, IterationTime, Overheads, Parallelism, Parts,
+};
 
 /// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
 /// overflow the clock.
@@ -107,26 +109,33 @@ impl Roofline {
         chunks + u64::from(shape.decodes)
     }
 
+    fn communication_us(&self, tokens: u64) -> f64 {
+        match self.has_communication {
+            true => self.kernel_factor * self.layers.communication_us(tokens as f64),
+            false => 0.0,
+        }
+    }
+
     /// The parts of the GPU's time and the gap after it, microseconds.
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
         let factor = self.kernel_factor;
         let layers = self.layers_us.get(tokens);
         let head = self.head_us.get(u64::from(shape.sampled));
-        let communication = match self.has_communication {
-            true => self.layers.communication_us(tokens as f64),
-            false => 0.0,
-        };
-        let sequences = f64::from(shape.decodes) + shape.chunks.len() as f64;
+        let sequences = sequences(shape);
         Price {
             layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
             attention: self.attention_factor * self.attention.us(shape),
-            communication: factor * communication,
+            communication: self.communication_us(tokens),
             head: factor * head.unwrap_or_else(|| self.layers.head_us(shape.sampled.into())),
             gap: self.step_gap.iteration_us + self.step_gap.sequence_us * sequences,
             host: self.host.iteration_us + self.host.sequence_us * sequences,
         }
     }
+}
+
+fn sequences(shape: &BatchShape<'_>) -> f64 {
+    f64::from(shape.decodes) + shape.chunks.len() as f64
 }
 
 struct Price {
@@ -174,6 +183,18 @@ impl CostModel for Roofline {
             communication_us: p.communication,
             head_us: p.head,
             host_us: p.host + p.gap,
+        }
+    }
+
+    fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
+        if shape.decodes == 0 && shape.chunks.is_empty() {
+            return Overheads::default();
+        }
+        let communication = self.communication_us(self.computed_tokens(shape));
+        let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences(shape);
+        Overheads {
+            communication: Span::from_micros_f64(communication.min(LONGEST_US)),
+            gap: Span::from_micros_f64(gap.min(LONGEST_US)),
         }
     }
 }

@@ -11,7 +11,7 @@
 use crate::time::Time;
 
 /// The miss-to-miss links of one column for one `D`.
-pub(super) struct Forest {
+pub(crate) struct Forest {
     tbt: u64,
     /// Subtracted from times, so that differences stay small.
     origin: u64,
@@ -34,19 +34,19 @@ struct Node {
 }
 
 /// The misses of a run after its first one.
-pub(super) struct Misses {
+pub(crate) struct Misses {
     /// Deadlines missed.
-    pub(super) deadlines: u64,
+    pub(crate) deadlines: u64,
     /// Tokens that came late.
-    pub(super) tokens: u32,
+    pub(crate) tokens: u32,
     /// The entry of the last token that came late, the first miss if there was no other.
-    pub(super) last: u32,
+    pub(crate) last: u32,
 }
 
 impl Forest {
     /// The forest of a column; `None` when its numbers are too large for it (times and deadlines
     /// of decades) and tokens have to be judged one after another.
-    pub(super) fn new(column: &[Time], tbt: u64) -> Option<Forest> {
+    pub(crate) fn new(column: &[Time], tbt: u64) -> Option<Forest> {
         const ROOM: u128 = 1 << 61;
         let root = u32::try_from(column.len()).ok().filter(|&len| len < u32::MAX)?;
         let origin = column.iter().min()?.as_nanos();
@@ -79,7 +79,7 @@ impl Forest {
     }
 
     /// The first entry of `first..=last` that comes late, when `first` itself is due at `due`.
-    pub(super) fn first_miss(&self, first: u32, last: u32, due: u64) -> Option<u32> {
+    pub(crate) fn first_miss(&self, first: u32, last: u32, due: u64) -> Option<u32> {
         let base =
             i128::from(due) - i128::from(self.origin) - i128::from(first) * i128::from(self.tbt);
         // Clamped to what compares alike with every node, and stays below the root.
@@ -94,7 +94,7 @@ impl Forest {
     }
 
     /// The misses of the entries up to `last` that follow a miss at `miss`.
-    pub(super) fn misses_after(&self, miss: u32, last: u32) -> Misses {
+    pub(crate) fn misses_after(&self, miss: u32, last: u32) -> Misses {
         let mut at = miss;
         while self.node(at).next <= last {
             let node = self.node(at);
@@ -102,6 +102,12 @@ impl Forest {
         }
         let (from, to) = (self.node(miss), self.node(at));
         Misses { deadlines: from.missed - to.missed, tokens: from.depth - to.depth, last: at }
+    }
+
+    /// The entry that misses next after a miss at `miss`, and how many deadlines it misses.
+    pub(crate) fn next_miss(&self, miss: u32) -> Option<(u32, u64)> {
+        let node = self.node(miss);
+        (node.depth > 1).then(|| (node.next, node.missed - self.node(node.next).missed))
     }
 
     fn node(&self, index: u32) -> Node {

@@ -56,7 +56,7 @@ mod deadline;
 mod evaluate;
 mod fairness;
 mod fluidity;
-mod forest;
+pub(crate) mod forest;
 mod full;
 mod options;
 mod per_request;

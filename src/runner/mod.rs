@@ -7,6 +7,7 @@ mod deadlines;
 mod requests;
 mod simulate;
 mod summarise;
+mod what_if;
 
 use rayon::prelude::*;
 
@@ -14,6 +15,7 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
+pub use what_if::{Figures, Patient, WhatIf, what_if};
 
 use crate::metrics::{self, Options};
 use crate::progress::Progress;

@@ -23,6 +23,10 @@ pub(super) struct Lane<'a> {
     running: Option<InFlight>,
     /// Asynchronous only: the step after the one in flight.
     planned: Option<Plan>,
+    /// When that step was planned.
+    planned_at: Time,
+    /// Preempted since the last batch began, by decisions that came to nothing too.
+    preempted: Vec<RequestId>,
     spare: Vec<Plan>,
     log: Option<Vec<Iteration>>,
 }
@@ -62,6 +66,8 @@ impl<'a> Lane<'a> {
             cost,
             running: None,
             planned: None,
+            planned_at: Time::ZERO,
+            preempted: Vec::new(),
             spare: Vec::new(),
             log: options.keep_log.then(Vec::new),
         }
@@ -108,15 +114,16 @@ impl<'a> Lane<'a> {
     ) {
         let starts = self.running.is_none();
         if starts {
-            let plan = match self.planned.take() {
-                Some(plan) => Some(plan),
-                None => self.plan(now, tally, &mut dropped),
+            let (plan, decided) = match self.planned.take() {
+                Some(plan) => (Some(plan), self.planned_at),
+                None => (self.plan(now, tally, &mut dropped), now),
             };
             let Some(plan) = plan else { return };
-            self.start(now, plan, tally);
+            self.start(now, decided, plan, tally);
         }
         if self.planned_ahead && self.planned.is_none() {
             self.planned = self.plan(now, tally, &mut dropped);
+            self.planned_at = now;
         }
         if starts {
             self.run_ahead(limit, tally);
@@ -138,6 +145,9 @@ impl<'a> Lane<'a> {
             for &request in &plan.preempted {
                 tally.preempt(request);
             }
+            if self.log.is_some() {
+                self.preempted.extend_from_slice(&plan.preempted);
+            }
             for &request in &plan.dropped {
                 tally.reject(request, super::Rejection::DroppedByPolicy);
                 dropped(request, now);
@@ -153,7 +163,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn start(&mut self, now: Time, plan: Plan, tally: &mut Tally) {
+    fn start(&mut self, now: Time, decided: Time, plan: Plan, tally: &mut Tally) {
         let (tokens_at, end) = self.times(now, &plan, tally);
         if plan.decodes > 0 {
             tally.beat(self.index, tokens_at);
@@ -165,8 +175,9 @@ impl<'a> Lane<'a> {
             tally.emit(self.index, *emission, tokens_at);
         }
         tally.count(&plan);
-        self.write_log(now, tokens_at, &plan);
-        self.running = Some(InFlight { plan, start: now, tokens_at, end });
+        let step = InFlight { plan, start: now, tokens_at, end };
+        self.write_log(decided, &step);
+        self.running = Some(step);
     }
 
     fn times(&self, now: Time, plan: &Plan, tally: &mut Tally) -> (Time, Time) {
@@ -201,8 +212,11 @@ impl<'a> Lane<'a> {
             && self.replica.can_repeat(keep_free)
         {
             let now = step.end;
+            let mut decided = now;
             match &mut self.planned {
                 Some(next) => {
+                    decided = self.planned_at;
+                    self.planned_at = now;
                     std::mem::swap(next, &mut step.plan);
                     // What ended becomes the step after next, one beat further on.
                     next.clone_decision(&step.plan);
@@ -214,7 +228,7 @@ impl<'a> Lane<'a> {
             step.start = now;
             tally.beat(self.index, step.tokens_at);
             tally.count(&step.plan);
-            self.write_log(now, step.tokens_at, &step.plan);
+            self.write_log(decided, &step);
         }
         self.running = Some(step);
     }
@@ -225,19 +239,27 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn write_log(&mut self, start: Time, end: Time, plan: &Plan) {
+    fn write_log(&mut self, decided: Time, step: &InFlight) {
         let Some(log) = &mut self.log else { return };
+        let plan = &step.plan;
+        // Emissions come in the order of their chunks.
+        let mut emissions = plan.emissions.iter().peekable();
         let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
             request,
             context: chunk.context,
             tokens: chunk.tokens,
+            samples: emissions.next_if(|emission| emission.request == request).is_some(),
         };
         log.push(Iteration {
-            start,
-            end,
+            decided,
+            start: step.start,
+            end: step.tokens_at,
+            free: step.end,
             decodes: plan.decodes,
             decode_kv_tokens: plan.decode_kv_tokens,
+            sampled: plan.sampled,
             chunks: plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect(),
+            preempted: std::mem::take(&mut self.preempted),
             kv_used: plan.kv_used,
             waiting: plan.waiting,
             running: plan.running,

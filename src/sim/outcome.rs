@@ -1,9 +1,9 @@
 //! What a simulation leaves behind.
 
-use crate::replica::Held;
 use crate::request::RequestId;
-use crate::time::{Span, Time};
+use crate::time::Span;
 use crate::trace::TokenTrace;
+pub use crate::trace::{ChunkRecord, Iteration};
 
 /// The result of playing one scheduler on one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,40 +53,6 @@ pub struct KvUse {
     pub preemptions: u64,
     /// Prompt tokens served from the prefix cache.
     pub prefix_hit_tokens: u64,
-}
-
-/// One iteration of a replica.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Iteration {
-    /// When the batch began.
-    pub start: Time,
-    /// When its tokens were there.
-    pub end: Time,
-    /// Requests that decoded a token.
-    pub decodes: u32,
-    /// KV entries that the decodes read.
-    pub decode_kv_tokens: u64,
-    /// Prefill chunks in batch order.
-    pub chunks: Vec<ChunkRecord>,
-    /// Blocks in use while it ran.
-    pub kv_used: u32,
-    /// Requests waiting for admission after the batch was formed.
-    pub waiting: u32,
-    /// Requests that held a seat.
-    pub running: u32,
-    /// Why the queue's head was left waiting, where it was.
-    pub held: Option<Held>,
-}
-
-/// A prefill chunk in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkRecord {
-    /// Whose prompt.
-    pub request: RequestId,
-    /// Tokens computed before it.
-    pub context: u32,
-    /// Tokens of the chunk.
-    pub tokens: u32,
 }
 
 /// Why the engine, or a policy, rejected a request.

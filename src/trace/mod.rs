@@ -8,11 +8,14 @@
 //! engine sees no difference.
 
 pub mod decimal;
+mod iteration;
 pub(crate) mod numbers;
 pub mod row_file;
 pub mod token_file;
 
 use crate::time::Time;
+
+pub use iteration::{ChunkRecord, Iteration};
 
 /// Marks the end of a chain of runs.
 pub const NO_RUN: u32 = u32::MAX;

@@ -1,6 +1,7 @@
 //! What several test files share.
 
 pub mod golden;
+pub mod limits;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -1,0 +1,58 @@
+//! What `explain` publishes.
+
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::explain::{Cause, RunExplanation};
+use crate::report::Tool;
+use crate::request::RequestId;
+use crate::runner::WhatIf;
+
+/// Why the tokens of a scenario were late, scheduler by scheduler.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExplanationFile {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// What made it.
+    pub tool: Tool,
+    /// The scenario with every default filled in.
+    pub scenario: Value,
+    /// One explanation a scheduler.
+    pub runs: Vec<RunExplanation>,
+    /// What would have helped; null where nothing stalled.
+    pub cures: Option<Cures>,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// Changes that were simulated on the same requests.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cures {
+    /// The scheduler with the worst stall.
+    pub label: String,
+    /// Whose stall it is.
+    pub request: RequestId,
+    /// The late token.
+    pub token: u32,
+    /// The cause that the changes are meant for.
+    pub main_cause: Cause,
+    /// The run as it was, then each change.
+    pub tried: Vec<WhatIf>,
+}
+
+impl ExplanationFile {
+    /// As indented JSON with a line end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("an explanation is plain data");
+        text.push('\n');
+        text
+    }
+}
+
+/// JSON Schema (2020-12) of [`ExplanationFile`].
+pub fn json_schema() -> Schema {
+    let mut schema = schema_for!(ExplanationFile);
+    schema.insert("title".into(), "metron-sim explanation".into());
+    schema
+}

@@ -1,0 +1,204 @@
+//! Every gap of a run, split; and sums over them.
+
+use super::cause::{Cause, Split};
+use super::lane::LaneColumns;
+use super::walk::{Gap, Places, Visit, Walk};
+use crate::cost::CostModel;
+use crate::request::RequestId;
+use crate::time::Time;
+use crate::trace::{Iteration, Run, TokenTrace};
+
+/// What a run wrote down, and how its iterations were priced.
+#[derive(Clone, Copy)]
+pub struct Recording<'a> {
+    /// Token times.
+    pub trace: &'a TokenTrace,
+    /// Every iteration, one list a replica.
+    pub log: &'a [Vec<Iteration>],
+    /// What priced them.
+    pub cost: &'a dyn CostModel,
+    /// Whether steps were planned ahead, so that host work beside the GPU's took no time.
+    pub planned_ahead: bool,
+}
+
+/// A run whose every nanosecond is accounted for.
+pub struct Attribution<'a> {
+    /// What was attributed.
+    pub recording: Recording<'a>,
+    pub(super) lanes: Vec<LaneColumns<'a>>,
+    pub(super) places: Places,
+}
+
+/// A request's time, or a run's, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// From arrival to first token.
+    pub first_token: Split,
+    /// Between tokens, all gaps together.
+    pub between_tokens: Split,
+}
+
+impl Totals {
+    /// Both.
+    pub fn all(&self) -> Split {
+        self.first_token + self.between_tokens
+    }
+}
+
+impl<'a> Attribution<'a> {
+    /// Sums up the iterations. Costs by iterations and chunks, not by tokens.
+    pub fn new(recording: Recording<'a>) -> Attribution<'a> {
+        let lanes: Vec<LaneColumns<'a>> = recording
+            .log
+            .iter()
+            .map(|log| LaneColumns::new(log, recording.cost, recording.planned_ahead))
+            .collect();
+        let places = Places::new(recording.trace, &lanes);
+        Attribution { recording, lanes, places }
+    }
+
+    /// The trace.
+    pub fn trace(&self) -> &'a TokenTrace {
+        self.recording.trace
+    }
+
+    /// Every request, in order.
+    pub fn requests(&self) -> std::ops::Range<RequestId> {
+        0..self.trace().requests.len() as RequestId
+    }
+
+    /// Walks one request.
+    pub fn walk(&self, request: RequestId, visit: &mut impl Visit) {
+        self.walker(request).go(visit);
+    }
+
+    /// The gap up to the end of observation of a request that was cut off.
+    pub fn open_gap(&self, request: RequestId) -> Option<Gap> {
+        self.walker(request).open_gap()
+    }
+
+    fn walker(&self, request: RequestId) -> Walk<'_> {
+        Walk::new(self.trace(), &self.lanes, &self.places, request)
+    }
+
+    /// A request's time by cause: a few differences, however many tokens it has.
+    pub fn totals_of(&self, request: RequestId) -> Totals {
+        let replica = self.trace().requests[request as usize].replica as usize;
+        let mut sum = Sum { lane: &self.lanes[replica], totals: Totals::default() };
+        self.walk(request, &mut sum);
+        sum.totals
+    }
+
+    /// All requests' time by cause.
+    pub fn totals(&self) -> Totals {
+        let mut all = Totals::default();
+        for request in self.requests() {
+            let one = self.totals_of(request);
+            all.first_token += one.first_token;
+            all.between_tokens += one.between_tokens;
+        }
+        all
+    }
+
+    /// The gap before one token (0 is the first), or `None` when there is no such token.
+    pub fn gap(&self, request: RequestId, token: u32) -> Option<Gap> {
+        let mut found = Found { attribution: self, request, token, gap: None };
+        self.walk(request, &mut found);
+        found.gap
+    }
+
+    /// Every gap of a request, expanded: for tests and for a single request's story.
+    pub fn gaps(&self, request: RequestId) -> Vec<Gap> {
+        let mut all = All { attribution: self, request, gaps: Vec::new() };
+        self.walk(request, &mut all);
+        all.gaps
+    }
+
+    pub(super) fn lane_of(&self, request: RequestId) -> &LaneColumns<'a> {
+        &self.lanes[self.trace().requests[request as usize].replica as usize]
+    }
+
+    /// The gap that ends with entry `beat` of the beats of a request's replica, for a request that
+    /// was in the beat before too.
+    pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
+        let lane = self.lane_of(request);
+        let (before, at) = (lane.beats[beat as usize - 1], lane.beats[beat as usize]);
+        let mut split = Split::ZERO;
+        lane.decoding(before, at, &mut split);
+        let time = |index: u32| lane.log[index as usize].end;
+        Gap { token, from: time(before), to: time(at), split }
+    }
+}
+
+struct Sum<'s> {
+    lane: &'s LaneColumns<'s>,
+    totals: Totals,
+}
+
+impl Visit for Sum<'_> {
+    fn gap(&mut self, gap: &Gap) {
+        match gap.token {
+            0 => self.totals.first_token += gap.split,
+            _ => self.totals.between_tokens += gap.split,
+        }
+    }
+
+    fn beats(&mut self, _: u32, run: Run) {
+        let beat = |place: u32| self.lane.beats[place as usize];
+        let (first, last) = (beat(run.first), beat(run.first + run.len - 1));
+        self.lane.decoding(first, last, &mut self.totals.between_tokens);
+    }
+}
+
+struct Found<'f, 'a> {
+    attribution: &'f Attribution<'a>,
+    request: RequestId,
+    token: u32,
+    gap: Option<Gap>,
+}
+
+impl Visit for Found<'_, '_> {
+    fn gap(&mut self, gap: &Gap) {
+        if gap.token == self.token {
+            self.gap = Some(*gap);
+        }
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        if (token..token + run.len - 1).contains(&self.token) {
+            let beat = run.first + 1 + (self.token - token);
+            self.gap = Some(self.attribution.beat_gap(self.request, self.token, beat));
+        }
+    }
+}
+
+struct All<'f, 'a> {
+    attribution: &'f Attribution<'a>,
+    request: RequestId,
+    gaps: Vec<Gap>,
+}
+
+impl Visit for All<'_, '_> {
+    fn gap(&mut self, gap: &Gap) {
+        self.gaps.push(*gap);
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        for k in 0..run.len - 1 {
+            let beat = run.first + 1 + k;
+            self.gaps.push(self.attribution.beat_gap(self.request, token + k, beat));
+        }
+    }
+}
+
+/// When a gap's causes are mostly others', the largest of theirs; otherwise the largest.
+pub fn main_cause(split: &Split) -> Cause {
+    split.main().unwrap_or(Cause::Own)
+}
+
+/// Whether two gaps lie in the same stretch of time, by half of the shorter one at least.
+pub(super) fn overlap(a: (Time, Time), b: (Time, Time)) -> bool {
+    let (from, to) = (a.0.max(b.0), a.1.min(b.1));
+    let shorter = a.1.since(a.0).min(b.1.since(b.0)).as_nanos();
+    to > from && to.since(from).as_nanos() * 2 >= shorter
+}

@@ -1,0 +1,215 @@
+//! The chain: one iteration's time taken apart, exactly.
+//!
+//! Kernels are priced as the batch grows: one decode, all decodes, all with the prefill chunks.
+//! Each difference is a cause's. Communication and host work are taken out of every price and
+//! given as they are. The running sums are rounded to nanoseconds and kept between zero and the
+//! iteration's time, so that their differences are never negative and add up.
+
+use crate::cost::{BatchShape, Chunk, CostModel};
+use crate::trace::Iteration;
+
+/// An iteration's time as a decoding request sees it, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DecodeChain {
+    /// One decode alone, with the mean KV of the batch.
+    pub own: u64,
+    /// All decodes, beyond one.
+    pub batch_growth: u64,
+    /// The whole batch, beyond its decodes.
+    pub prefill: u64,
+    /// Communication of the whole batch.
+    pub communication: u64,
+    /// Host work of the whole batch.
+    pub host: u64,
+}
+
+/// An iteration's time as one of its prefilling requests sees it, nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PrefillChain {
+    /// Its own chunk alone.
+    pub own: u64,
+    /// The other chunks.
+    pub others: u64,
+    /// The decodes alongside.
+    pub decodes: u64,
+    /// Communication of the whole batch.
+    pub communication: u64,
+    /// Host work of the whole batch.
+    pub host: u64,
+}
+
+/// Prices parts of one iteration's batch.
+pub struct Pricer<'a> {
+    cost: &'a dyn CostModel,
+    /// Whether host work beyond the GPU's time is left out of an iteration's time.
+    planned_ahead: bool,
+    chunks: Vec<Chunk>,
+    scratch: Vec<Chunk>,
+}
+
+impl<'a> Pricer<'a> {
+    /// For iterations that `cost` priced.
+    pub fn new(cost: &'a dyn CostModel, planned_ahead: bool) -> Pricer<'a> {
+        Pricer { cost, planned_ahead, chunks: Vec::new(), scratch: Vec::new() }
+    }
+
+    /// Kernel time alone, nanoseconds.
+    fn kernels(&self, shape: &BatchShape<'_>) -> u64 {
+        let aside = self.cost.overheads(shape);
+        let gpu = self.cost.time(shape).gpu.as_nanos();
+        gpu.saturating_sub(aside.communication.as_nanos()).saturating_sub(aside.gap.as_nanos())
+    }
+
+    /// `(kernels, communication, host)` of the whole iteration; they sum to its time.
+    fn whole(&self, iteration: &Iteration) -> (u64, u64, u64) {
+        let time = iteration.end.since(iteration.start).as_nanos();
+        let shape = shape(iteration, &self.chunks);
+        let aside = self.cost.overheads(&shape);
+        let exposed = if self.planned_ahead { 0 } else { self.cost.time(&shape).host.as_nanos() };
+        let communication = aside.communication.as_nanos().min(time);
+        let host = (aside.gap.as_nanos() + exposed).min(time - communication);
+        (time - communication - host, communication, host)
+    }
+
+    fn load(&mut self, iteration: &Iteration) {
+        self.chunks.clear();
+        let chunk = |chunk: &crate::trace::ChunkRecord| Chunk {
+            context: chunk.context,
+            tokens: chunk.tokens,
+        };
+        self.chunks.extend(iteration.chunks.iter().map(chunk));
+    }
+
+    /// The iteration as its decodes see it, and as each of its chunks does, appended in batch
+    /// order.
+    pub fn chains(
+        &mut self,
+        iteration: &Iteration,
+        prefills: &mut Vec<PrefillChain>,
+    ) -> DecodeChain {
+        self.load(iteration);
+        let (kernels, communication, host) = self.whole(iteration);
+        let decodes = self.decode_chain(iteration, kernels, communication, host);
+        if !self.chunks.is_empty() {
+            self.prefill_chains(iteration, (kernels, communication, host), prefills);
+        }
+        decodes
+    }
+
+    fn decode_chain(
+        &self,
+        iteration: &Iteration,
+        kernels: u64,
+        communication: u64,
+        host: u64,
+    ) -> DecodeChain {
+        let n = iteration.decodes;
+        if n == 0 {
+            return DecodeChain { prefill: kernels, communication, host, ..Default::default() };
+        }
+        let kv = iteration.decode_kv_tokens;
+        let alone = self.chunks.is_empty();
+        let own = match (n, alone) {
+            (1, true) => kernels,
+            _ => self.kernels(&decodes(1, kv / u64::from(n))).min(kernels),
+        };
+        let all = match (n, alone) {
+            (_, true) => kernels,
+            (1, _) => own,
+            _ => self.kernels(&decodes(n, kv)).clamp(own, kernels),
+        };
+        DecodeChain { own, batch_growth: all - own, prefill: kernels - all, communication, host }
+    }
+
+    fn prefill_chains(
+        &self,
+        iteration: &Iteration,
+        (kernels, communication, host): (u64, u64, u64),
+        prefills: &mut Vec<PrefillChain>,
+    ) {
+        let alone = |chunks, sampled| {
+            self.kernels(&BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled })
+        };
+        let several = self.chunks.len() > 1;
+        let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
+        let chunks = match iteration.decodes {
+            0 => kernels,
+            _ => alone(&self.chunks, completed).min(kernels),
+        };
+        for (chunk, record) in self.chunks.iter().zip(&iteration.chunks) {
+            let own = match several {
+                true => alone(std::slice::from_ref(chunk), record.samples.into()).min(chunks),
+                false => chunks,
+            };
+            let (others, decodes) = (chunks - own, kernels - chunks);
+            prefills.push(PrefillChain { own, others, decodes, communication, host });
+        }
+    }
+
+    /// What each chunk of an iteration weighs when others' delay is shared among them: the time
+    /// that the batch would take less without it, or its tokens where no chunk would save any.
+    pub fn weights(&mut self, iteration: &Iteration, weights: &mut Vec<u64>) {
+        weights.clear();
+        if iteration.chunks.len() == 1 {
+            weights.push(1);
+            return;
+        }
+        self.load(iteration);
+        let total = |shape: &BatchShape<'_>| {
+            let time = self.cost.time(shape);
+            (time.gpu + time.host).as_nanos()
+        };
+        let whole = total(&shape(iteration, &self.chunks));
+        let mut others = std::mem::take(&mut self.scratch);
+        for (place, record) in iteration.chunks.iter().enumerate() {
+            others.clear();
+            others.extend_from_slice(&self.chunks[..place]);
+            others.extend_from_slice(&self.chunks[place + 1..]);
+            let without = BatchShape {
+                sampled: iteration.sampled - u32::from(record.samples),
+                ..shape(iteration, &others)
+            };
+            weights.push(whole.saturating_sub(total(&without)));
+        }
+        self.scratch = others;
+        if weights.iter().all(|&weight| weight == 0) {
+            weights.clear();
+            weights.extend(iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)));
+        }
+    }
+}
+
+fn shape<'c>(iteration: &Iteration, chunks: &'c [Chunk]) -> BatchShape<'c> {
+    BatchShape {
+        chunks,
+        decodes: iteration.decodes,
+        decode_kv_tokens: iteration.decode_kv_tokens,
+        sampled: iteration.sampled,
+    }
+}
+
+fn decodes(n: u32, kv: u64) -> BatchShape<'static> {
+    BatchShape { chunks: &[], decodes: n, decode_kv_tokens: kv, sampled: n }
+}
+
+/// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add
+/// up. `skip` gets nothing. Where all weights are zero, the first that is not skipped takes all.
+pub fn shares(ns: u64, weights: &[u64], skip: Option<usize>, mut give: impl FnMut(usize, u64)) {
+    let counted = |&(place, _): &(usize, &u64)| Some(place) != skip;
+    let total: u128 =
+        weights.iter().enumerate().filter(counted).map(|(_, &weight)| u128::from(weight)).sum();
+    let (mut sum, mut before) = (0_u128, 0_u64);
+    for (place, &weight) in weights.iter().enumerate().filter(counted) {
+        let upto = match total {
+            0 => ns,
+            _ => {
+                sum += u128::from(weight);
+                ((u128::from(ns) * sum + total / 2) / total) as u64
+            }
+        };
+        if upto > before {
+            give(place, upto - before);
+        }
+        before = upto;
+    }
+}

@@ -1,0 +1,265 @@
+//! What an explanation says, for programs: times in whole nanoseconds, so that sums can be checked.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::attribution::{Attribution, Totals, main_cause};
+use super::blame::{Blame, Culprit, Given};
+use super::cause::{Cause, Split};
+use super::misses::Misses;
+use super::stalls::{Stall, one, worst};
+use super::timeline::{Timeline, timeline};
+use crate::metrics::Options;
+use crate::request::RequestId;
+
+/// Nanoseconds, or counts, by cause; causes without any are left out.
+pub type ByCause = BTreeMap<Cause, u64>;
+
+/// Why one scheduler's tokens were late.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunExplanation {
+    /// Its registered name.
+    pub scheduler: String,
+    /// Name and parameters.
+    pub label: String,
+    /// Where all requests' time to first token went.
+    pub first_token_ns: ByCause,
+    /// Where all time between tokens went.
+    pub between_tokens_ns: ByCause,
+    /// Missed deadlines.
+    pub misses: MissReport,
+    /// The worst stalls, worst first.
+    pub stalls: Vec<StallReport>,
+    /// Requests that delayed others most, most first.
+    pub culprits: Vec<CulpritTotal>,
+    /// The request that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestReport>,
+}
+
+/// Missed deadlines charged to causes; the charges sum to the misses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MissReport {
+    /// Deadlines missed.
+    pub missed: u64,
+    /// By cause.
+    pub by_cause: ByCause,
+}
+
+impl MissReport {
+    fn new((missed, by_cause): (u64, Split)) -> MissReport {
+        MissReport { missed, by_cause: listed(&by_cause) }
+    }
+}
+
+/// A stall, and who caused it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StallReport {
+    /// Whose text.
+    pub request: RequestId,
+    /// The late token's number; 0 is the first.
+    pub token: u32,
+    /// The token before, or the arrival.
+    pub from_ns: u64,
+    /// The late token.
+    pub to_ns: u64,
+    /// From one to the other; the causes sum to it.
+    pub length_ns: u64,
+    /// Beyond the deadline's pace.
+    pub beyond_ns: u64,
+    /// Requests with a stall of this kind at the same time, this one included.
+    pub requests_hit: u32,
+    /// The cause to look at.
+    pub main_cause: Cause,
+    /// Where the time went.
+    pub causes_ns: ByCause,
+    /// Who caused it, most first.
+    pub culprits: Vec<CulpritReport>,
+    /// How it looked.
+    pub timeline: Timeline,
+}
+
+/// A request's part in a stall.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CulpritReport {
+    /// Who.
+    pub request: RequestId,
+    /// By what.
+    pub cause: Cause,
+    /// How long.
+    pub ns: u64,
+    /// Its prefill tokens that ran within the stall; 0 where it held seats or memory.
+    pub prefill_tokens: u64,
+    /// Length of its prompt.
+    pub prompt_tokens: u32,
+}
+
+/// Delay that a request caused others, summed over them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CulpritTotal {
+    /// Who.
+    pub request: RequestId,
+    /// Length of its prompt.
+    pub prompt_tokens: u32,
+    /// All delay.
+    pub total_ns: u64,
+    /// By its prefill.
+    pub prefill_ns: u64,
+    /// By holding a seat.
+    pub seat_ns: u64,
+    /// By holding KV blocks.
+    pub kv_ns: u64,
+    /// The most requests that one of its chunks delayed at once.
+    pub delayed_at_once: u32,
+}
+
+/// One request from arrival to its last token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestReport {
+    /// Which.
+    pub request: RequestId,
+    /// Length of its prompt.
+    pub prompt_tokens: u32,
+    /// Tokens that it got.
+    pub output_tokens: u32,
+    /// When it was sent.
+    pub arrival_ns: u64,
+    /// Where its time to first token went.
+    pub first_token_ns: ByCause,
+    /// Where the time between its tokens went.
+    pub between_tokens_ns: ByCause,
+    /// Its missed deadlines.
+    pub misses: MissReport,
+    /// Delay that it caused others.
+    pub caused: CulpritTotal,
+    /// The gap before the token that was asked for, or its longest gaps.
+    pub gaps: Vec<StallReport>,
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// How many stalls and culprits.
+    pub top: usize,
+    /// One request.
+    pub request: Option<RequestId>,
+    /// One token of it.
+    pub token: Option<u32>,
+}
+
+/// Explains one scheduler's run.
+pub fn explain(
+    scheduler: &str,
+    label: &str,
+    attribution: &Attribution<'_>,
+    judged_by: &Options,
+    question: Question,
+) -> RunExplanation {
+    let misses = Misses::new(attribution, judged_by);
+    let blame = Blame::new(attribution);
+    let totals = attribution.totals();
+    let stalls = worst(attribution, judged_by, question.top);
+    RunExplanation {
+        scheduler: scheduler.to_owned(),
+        label: label.to_owned(),
+        first_token_ns: listed(&totals.first_token),
+        between_tokens_ns: listed(&totals.between_tokens),
+        misses: MissReport::new(misses.total()),
+        stalls: stalls.iter().map(|stall| stall_report(attribution, stall)).collect(),
+        culprits: top_culprits(attribution, &blame, question.top),
+        request: question
+            .request
+            .filter(|&request| attribution.requests().contains(&request))
+            .map(|request| one_request(attribution, judged_by, &misses, &blame, request, question)),
+    }
+}
+
+fn one_request(
+    attribution: &Attribution<'_>,
+    judged_by: &Options,
+    misses: &Misses<'_, '_>,
+    blame: &Blame,
+    request: RequestId,
+    question: Question,
+) -> RequestReport {
+    let row = &attribution.trace().requests[request as usize];
+    let Totals { first_token, between_tokens } = attribution.totals_of(request);
+    let tokens = match question.token {
+        Some(token) => vec![token],
+        None => {
+            let mut gaps = attribution.gaps(request);
+            gaps.sort_by_key(|gap| (std::cmp::Reverse(gap.to.since(gap.from)), gap.token));
+            gaps.iter().take(question.top).map(|gap| gap.token).collect()
+        }
+    };
+    let gaps = tokens.into_iter().filter_map(|token| one(attribution, judged_by, request, token));
+    RequestReport {
+        request,
+        prompt_tokens: row.prompt_tokens,
+        output_tokens: row.tokens,
+        arrival_ns: row.arrival.as_nanos(),
+        first_token_ns: listed(&first_token),
+        between_tokens_ns: listed(&between_tokens),
+        misses: MissReport::new(misses.of(request)),
+        caused: culprit_total(attribution, request, &blame.given[request as usize]),
+        gaps: gaps.map(|stall| stall_report(attribution, &stall)).collect(),
+    }
+}
+
+/// Causes with any time or count.
+pub fn listed(split: &Split) -> ByCause {
+    split.iter().filter(|&(_, ns)| ns > 0).collect()
+}
+
+fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
+    let gap = &stall.gap;
+    StallReport {
+        request: stall.request,
+        token: gap.token,
+        from_ns: gap.from.as_nanos(),
+        to_ns: gap.to.as_nanos(),
+        length_ns: gap.to.since(gap.from).as_nanos(),
+        beyond_ns: stall.beyond.as_nanos(),
+        requests_hit: stall.hit,
+        main_cause: main_cause(&gap.split),
+        causes_ns: listed(&gap.split),
+        culprits: stall
+            .culprits
+            .iter()
+            .map(|culprit| culprit_report(attribution, culprit))
+            .collect(),
+        timeline: timeline(attribution, stall),
+    }
+}
+
+fn culprit_report(attribution: &Attribution<'_>, culprit: &Culprit) -> CulpritReport {
+    CulpritReport {
+        request: culprit.request,
+        cause: culprit.cause,
+        ns: culprit.ns,
+        prefill_tokens: culprit.tokens,
+        prompt_tokens: attribution.trace().requests[culprit.request as usize].prompt_tokens,
+    }
+}
+
+fn culprit_total(attribution: &Attribution<'_>, request: RequestId, given: &Given) -> CulpritTotal {
+    CulpritTotal {
+        request,
+        prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
+        total_ns: given.total_ns(),
+        prefill_ns: given.prefill_ns,
+        seat_ns: given.seat_ns,
+        kv_ns: given.kv_ns,
+        delayed_at_once: given.delayed_at_once,
+    }
+}
+
+fn top_culprits(attribution: &Attribution<'_>, blame: &Blame, top: usize) -> Vec<CulpritTotal> {
+    let mut ranked: Vec<(RequestId, &Given)> =
+        (0..).zip(&blame.given).filter(|(_, given)| given.total_ns() > 0).collect();
+    ranked.sort_by_key(|&(request, given)| (std::cmp::Reverse(given.total_ns()), request));
+    let best = ranked.into_iter().take(top);
+    best.map(|(request, given)| culprit_total(attribution, request, given)).collect()
+}

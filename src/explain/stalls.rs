@@ -1,0 +1,329 @@
+//! The worst stalls of a run, each told once however many requests it hit, and who caused them.
+
+use rustc_hash::FxHashMap;
+
+use super::attribution::{Attribution, overlap};
+use super::blame::Culprit;
+use super::cause::Cause;
+use super::chain::{Pricer, shares};
+use super::hold::{Holdings, Pressure};
+use super::lane::reason;
+use super::walk::{Gap, Visit, Wait};
+use crate::metrics::Options;
+use crate::request::RequestId;
+use crate::time::{Span, Time};
+use crate::trace::{Run, Status};
+
+/// A token that came late.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// Whose text.
+    pub request: RequestId,
+    /// The gap, with its causes.
+    pub gap: Gap,
+    /// How far it goes beyond its deadline's pace (`D_p` for the first token, `D_d` later).
+    pub beyond: Span,
+    /// Requests of the same replica with a stall of the same kind at the same time, this one
+    /// included.
+    pub hit: u32,
+    /// Who caused it, most first.
+    pub culprits: Vec<Culprit>,
+}
+
+/// One candidate: a gap that goes beyond its pace.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    beyond: u64,
+    request: RequestId,
+    token: u32,
+    replica: u32,
+    from: Time,
+    to: Time,
+    hit: u32,
+    /// Whether it is one request's alone.
+    single: bool,
+}
+
+/// The worst stalls, at most `top` of them, worst first. Gaps of one replica in the same stretch
+/// of time are one stall, told by the request that it hit hardest.
+pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Vec<Stall> {
+    let mut late = late_gaps(attribution, options);
+    late.sort_by_key(|l| (std::cmp::Reverse(l.beyond), l.request, l.token));
+    let mut chosen: Vec<Late> = Vec::new();
+    for one in late {
+        let same = |other: &Late| {
+            (other.replica, other.token == 0) == (one.replica, one.token == 0)
+                && overlap((other.from, other.to), (one.from, one.to))
+        };
+        match chosen.iter().position(same) {
+            // Beats within a longer stall hit the same requests again and again.
+            Some(place) if one.single || chosen[place].to == one.to => {
+                chosen[place].hit += one.hit;
+            }
+            Some(_) => {}
+            None if chosen.len() < top => chosen.push(one),
+            None => {}
+        }
+    }
+    let tell = |late: Late| tell(attribution, late.request, late.token, late.beyond, late.hit);
+    chosen.into_iter().filter_map(tell).collect()
+}
+
+/// One gap as a stall, whether or not it was late.
+pub fn one(
+    attribution: &Attribution<'_>,
+    options: &Options,
+    request: RequestId,
+    token: u32,
+) -> Option<Stall> {
+    let row = attribution.trace().requests.get(request as usize)?;
+    let gap = attribution.gap(request, token)?;
+    let deadlines = options.deadlines_of(row.class);
+    let pace = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
+    let beyond = gap.to.since(gap.from).as_nanos().saturating_sub(pace.as_nanos());
+    tell(attribution, request, token, beyond, 1)
+}
+
+fn tell(
+    attribution: &Attribution<'_>,
+    request: RequestId,
+    token: u32,
+    beyond: u64,
+    hit: u32,
+) -> Option<Stall> {
+    let gap = attribution.gap(request, token)?;
+    let culprits = culprits(attribution, request, token);
+    Some(Stall { request, gap, beyond: Span::from_nanos(beyond), hit, culprits })
+}
+
+/// Late gaps; of the beats of a replica each is there once for all who had it.
+fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
+    let trace = attribution.trace();
+    let mut late = Vec::new();
+    let mut spans: Vec<Spans> =
+        attribution.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
+    for request in attribution.requests() {
+        let row = &trace.requests[request as usize];
+        if row.status == Status::Rejected {
+            continue;
+        }
+        let deadlines = options.deadlines_of(row.class);
+        let tbt = deadlines.tbt().as_nanos();
+        let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
+        let spans = &mut spans[row.replica as usize];
+        attribution.walk(
+            request,
+            &mut Single { request, replica: row.replica, tbt, first, late: &mut late, spans },
+        );
+    }
+    for (replica, mut spans) in spans.into_iter().enumerate() {
+        spans.runs.sort_unstable_by_key(|run| run.0);
+        let lane = &attribution.lanes[replica];
+        let beats = &trace.columns[2 * replica];
+        let (mut count, mut next) = (0_i64, 0);
+        // The run that reaches furthest tells the stalls within it.
+        let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
+        for beat in 1..lane.beats.len() {
+            count += spans.change[beat];
+            while let Some(&run) = spans.runs.get(next).filter(|run| run.0 as usize <= beat) {
+                if teller.is_none_or(|(_, last, ..)| run.1 > last) {
+                    teller = Some(run);
+                }
+                next += 1;
+            }
+            let Some((from, last, request, token, tbt)) = teller else { continue };
+            let gap = beats[beat].since(beats[beat - 1]).as_nanos();
+            if count > 0 && gap > tbt && beat as u32 <= last {
+                late.push(Late {
+                    beyond: gap - tbt,
+                    request,
+                    token: token + (beat as u32 - from),
+                    replica: replica as u32,
+                    from: beats[beat - 1],
+                    to: beats[beat],
+                    hit: count as u32,
+                    single: false,
+                });
+            }
+        }
+    }
+    late
+}
+
+/// Runs by the beats whose gaps they hold.
+struct Spans {
+    change: Vec<i64>,
+    /// `(first beat, last beat, request, token of the first, its deadline)`.
+    runs: Vec<(u32, u32, RequestId, u32, u64)>,
+}
+
+impl Spans {
+    fn new(beats: usize) -> Spans {
+        Spans { change: vec![0; beats + 1], runs: Vec::new() }
+    }
+}
+
+struct Single<'s> {
+    request: RequestId,
+    replica: u32,
+    tbt: u64,
+    first: Option<u64>,
+    late: &'s mut Vec<Late>,
+    spans: &'s mut Spans,
+}
+
+impl Visit for Single<'_> {
+    fn gap(&mut self, gap: &Gap) {
+        let pace = match (gap.token, self.first) {
+            (0, None) => return,
+            (0, Some(first)) => first,
+            _ => self.tbt,
+        };
+        let took = gap.to.since(gap.from).as_nanos();
+        if took > pace {
+            self.late.push(Late {
+                beyond: took - pace,
+                request: self.request,
+                token: gap.token,
+                replica: self.replica,
+                from: gap.from,
+                to: gap.to,
+                hit: 1,
+                single: true,
+            });
+        }
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        let (first, last) = (run.first + 1, run.first + run.len - 1);
+        self.spans.change[first as usize] += 1;
+        self.spans.change[last as usize + 1] -= 1;
+        self.spans.runs.push((first, last, self.request, token, self.tbt));
+    }
+}
+
+/// Who caused a gap: shares of others' prefill, of seats and of memory, most first. They add up to
+/// the gap's time under those causes.
+pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
+    let mut parts = Parts {
+        token,
+        current: Part::default(),
+        found: None,
+        lane_beats: &attribution.lane_of(request).beats,
+    };
+    attribution.walk(request, &mut parts);
+    let Some(part) = parts.found else { return Vec::new() };
+    let lane = attribution.lane_of(request);
+    let recording = &attribution.recording;
+    let mut pricer = Pricer::new(recording.cost, recording.planned_ahead);
+    let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
+    let mut weights = Vec::new();
+    for &(from, to, in_batch) in &part.decoding {
+        for index in from + 1..=to {
+            let iteration = &lane.log[index as usize];
+            if iteration.chunks.is_empty() || (iteration.decodes > 0 && !in_batch) {
+                continue;
+            }
+            let cause = match iteration.decodes {
+                0 => Cause::PrefillOnly,
+                _ => Cause::PrefillInterference,
+            };
+            pricer.weights(iteration, &mut weights);
+            for chunk in &iteration.chunks {
+                found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
+            }
+            shares(lane.others_prefill(index), &weights, None, |place, ns| {
+                found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
+            });
+        }
+    }
+    for &(index, place) in &part.chunks {
+        let iteration = &lane.log[index as usize];
+        if iteration.chunks.len() < 2 {
+            continue;
+        }
+        pricer.weights(iteration, &mut weights);
+        let others = lane.prefills[(lane.chunks_before[index as usize] + place) as usize].others;
+        let cause = Cause::PrefillInterference;
+        for (_, chunk) in iteration.chunks.iter().enumerate().filter(|(k, _)| *k != place as usize)
+        {
+            found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
+        }
+        shares(others, &weights, Some(place as usize), |place, ns| {
+            found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
+        });
+    }
+    let replica = attribution.trace().requests[request as usize].replica;
+    for wait in part.waits.iter().filter(|wait| wait.from < wait.to) {
+        let (first, len) = (wait.from as usize, (wait.to - wait.from) as usize);
+        let mut pressure = Pressure::new(first, len);
+        for (place, iteration) in lane.log[first..first + len].iter().enumerate() {
+            let stood = lane.stood((first + place) as u32);
+            match reason(iteration) {
+                _ if wait.preempted => pressure.blocks[place] = stood,
+                Cause::NoSeat => pressure.seats[place] = stood,
+                Cause::NoKvBlocks => pressure.blocks[place] = stood,
+                _ => {}
+            }
+        }
+        let holdings = Holdings::new(attribution, replica);
+        holdings.share_seats(&pressure, |culprit, ns| {
+            found.entry((culprit, Cause::NoSeat)).or_default().0 += ns;
+        });
+        let cause = if wait.preempted { Cause::PreemptedWaiting } else { Cause::NoKvBlocks };
+        holdings.share_blocks(&pressure, |culprit, ns| {
+            found.entry((culprit, cause)).or_default().0 += ns;
+        });
+    }
+    let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
+    let mut culprits: Vec<Culprit> =
+        found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
+    culprits.sort_unstable_by_key(|c| (std::cmp::Reverse(c.ns), c.request, c.cause));
+    culprits
+}
+
+/// What a gap was made of.
+#[derive(Default)]
+struct Part {
+    decoding: Vec<(u32, u32, bool)>,
+    chunks: Vec<(u32, u32)>,
+    waits: Vec<Wait>,
+}
+
+struct Parts<'p> {
+    token: u32,
+    current: Part,
+    found: Option<Part>,
+    lane_beats: &'p [u32],
+}
+
+impl Visit for Parts<'_> {
+    fn gap(&mut self, gap: &Gap) {
+        let part = std::mem::take(&mut self.current);
+        if gap.token == self.token {
+            self.found = Some(part);
+        }
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        // What was told of the run as a whole is no gap's.
+        self.current = Part::default();
+        if (token..token + run.len - 1).contains(&self.token) {
+            let beat = (run.first + 1 + (self.token - token)) as usize;
+            let decoding = vec![(self.lane_beats[beat - 1], self.lane_beats[beat], true)];
+            self.found = Some(Part { decoding, ..Part::default() });
+        }
+    }
+
+    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+        self.current.decoding.push((from, to, in_batch));
+    }
+
+    fn chunk(&mut self, iteration: u32, place: u32) {
+        self.current.chunks.push((iteration, place));
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        self.current.waits.push(wait);
+    }
+}

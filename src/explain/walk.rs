@@ -1,0 +1,321 @@
+//! A request's way through its replica, gap by gap. Nothing is visited per token: a run of beats
+//! is one call.
+
+use super::cause::{Cause, Split};
+use super::lane::LaneColumns;
+use crate::request::RequestId;
+use crate::time::Time;
+use crate::trace::{RequestRow, Run, Status, TokenTrace};
+
+/// Where each request's chunks and preemptions stand in the log of its replica.
+pub struct Places {
+    /// Row r: where request r's chunks begin in `chunks`.
+    first: Vec<u32>,
+    /// `(iteration, place in its batch)`.
+    chunks: Vec<(u32, u32)>,
+    /// `(request, iteration whose batch was formed without it)`, in order.
+    preempted: Vec<(RequestId, u32)>,
+}
+
+impl Places {
+    /// Finds them in all logs.
+    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>]) -> Places {
+        let mut first = vec![0_u32; trace.requests.len() + 1];
+        let logs = || lanes.iter().flat_map(|lane| lane.log.iter().zip(0_u32..));
+        for (iteration, _) in logs() {
+            for chunk in &iteration.chunks {
+                first[chunk.request as usize + 1] += 1;
+            }
+        }
+        for row in 1..first.len() {
+            first[row] += first[row - 1];
+        }
+        let mut next = first.clone();
+        let mut chunks = vec![(0, 0); *first.last().expect("at least one row") as usize];
+        let mut preempted = Vec::new();
+        for (iteration, index) in logs() {
+            for (chunk, place) in iteration.chunks.iter().zip(0_u32..) {
+                let slot = &mut next[chunk.request as usize];
+                chunks[*slot as usize] = (index, place);
+                *slot += 1;
+            }
+            preempted.extend(iteration.preempted.iter().map(|&request| (request, index)));
+        }
+        preempted.sort_unstable();
+        Places { first, chunks, preempted }
+    }
+
+    /// A request's chunks in order.
+    pub fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
+        let (from, to) = (self.first[request as usize], self.first[request as usize + 1]);
+        &self.chunks[from as usize..to as usize]
+    }
+
+    /// Iterations whose batches were formed by preempting it, in order.
+    pub fn preemptions(&self, request: RequestId) -> impl Iterator<Item = u32> + '_ {
+        let from = self.preempted.partition_point(|&(of, _)| of < request);
+        let own = self.preempted[from..].iter().take_while(move |&&(of, _)| of == request);
+        own.map(|&(_, index)| index)
+    }
+
+    /// The first preemption of it in the batches after `after` and up to `upto`.
+    fn preempted_within(&self, request: RequestId, after: u32, upto: u32) -> Option<u32> {
+        let from = self.preempted.partition_point(|&of| of < (request, after + 1));
+        self.preempted.get(from).filter(|&&(of, at)| of == request && at <= upto).map(|&(_, at)| at)
+    }
+}
+
+/// The time before one token that is not the later beat of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The token's number, from 0.
+    pub token: u32,
+    /// The token before, or the arrival.
+    pub from: Time,
+    /// The token.
+    pub to: Time,
+    /// Where the time went.
+    pub split: Split,
+}
+
+/// A stretch of iterations that a request spent waiting for what others hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// From the start of this iteration.
+    pub from: u32,
+    /// To the start of this one.
+    pub to: u32,
+    /// Whether it had been preempted: then it waits for memory whatever the queue's head is told.
+    pub preempted: bool,
+}
+
+/// What a walk comes by. All of a gap's parts are told before the gap is.
+pub trait Visit {
+    /// A gap that is told by itself.
+    fn gap(&mut self, _gap: &Gap) {}
+    /// The later beats of a run: the token numbered `token` is that of the run's second beat.
+    fn beats(&mut self, _token: u32, _run: Run) {}
+    /// It decoded, or could have, from the tokens of one iteration to those of another; `in_batch`
+    /// when it was in every beat between.
+    fn decoding(&mut self, _from: u32, _to: u32, _in_batch: bool) {}
+    /// One of its chunks was in this iteration, at this place.
+    fn chunk(&mut self, _iteration: u32, _place: u32) {}
+    /// It waited.
+    fn wait(&mut self, _wait: Wait) {}
+}
+
+/// Walks one request.
+pub struct Walk<'w> {
+    trace: &'w TokenTrace,
+    lane: &'w LaneColumns<'w>,
+    places: &'w Places,
+    request: RequestId,
+    row: &'w RequestRow,
+    /// Chunks not yet walked.
+    chunks: &'w [(u32, u32)],
+    split: Split,
+    /// Tokens computed before the last preemption: computing them anew is recomputation.
+    had: u32,
+}
+
+impl<'w> Walk<'w> {
+    /// A walk at its beginning.
+    pub fn new(
+        trace: &'w TokenTrace,
+        lanes: &'w [LaneColumns<'w>],
+        places: &'w Places,
+        request: RequestId,
+    ) -> Walk<'w> {
+        let row = &trace.requests[request as usize];
+        Walk {
+            trace,
+            lane: &lanes[row.replica as usize],
+            places,
+            request,
+            row,
+            chunks: places.chunks(request),
+            split: Split::ZERO,
+            had: 0,
+        }
+    }
+
+    /// Walks to the last token.
+    pub fn go(mut self, visit: &mut impl Visit) {
+        if self.row.first_token == Time::NEVER {
+            return;
+        }
+        let mut at = self.lane.iteration_at(self.row.first_token);
+        self.first_token(at, visit);
+        self.close(0, self.row.arrival, self.row.first_token, visit);
+        let (mut token, mut time) = (1, self.row.first_token);
+        for run in self.trace.runs(self.row) {
+            let times = self.trace.times(run);
+            let is_beats = run.column % 2 == 0;
+            // Recomputed tokens come one by one.
+            let to = match is_beats {
+                true => self.lane.beats[run.first as usize],
+                false => self.lane.iteration_at(times[0]),
+            };
+            self.next_token(at, to, is_beats, visit);
+            self.close(token, time, times[0], visit);
+            at = to;
+            if run.len > 1 {
+                let last = self.lane.beats[(run.first + run.len - 1) as usize];
+                visit.decoding(at, last, true);
+                visit.beats(token + 1, run);
+                at = last;
+            }
+            token += run.len;
+            time = *times.last().expect("a run holds tokens");
+        }
+        assert_eq!(token, self.row.tokens, "every token is walked");
+    }
+
+    /// Waiting and prefill up to the end of observation, for a request without a token or with
+    /// its next one still to come: what is known of that last gap, and the rest as cut off.
+    pub fn open_gap(&self) -> Option<Gap> {
+        let row = self.row;
+        if row.status != Status::Unfinished {
+            return None;
+        }
+        let from = self.trace.token_times(row).last().unwrap_or(row.arrival);
+        let to = self.trace.end.max(from);
+        let mut split = Split::ZERO;
+        if row.first_token == Time::NEVER && row.scheduled == Time::NEVER {
+            let first = self.lane.log.partition_point(|i| i.start < row.arrival) as u32;
+            let last = self.lane.log.partition_point(|i| i.start <= to) as u32;
+            if first + 1 < last {
+                let seen = self.seen_from(first, last - 1);
+                self.before_seen(first, seen, &mut split);
+                self.lane.waited(seen, last - 1, &mut split);
+            }
+        }
+        let known = split.total();
+        split.add(Cause::CutOff, (to.since(from) - known).as_nanos());
+        Some(Gap { token: row.tokens, from, to, split })
+    }
+
+    fn close(&mut self, token: u32, from: Time, to: Time, visit: &mut impl Visit) {
+        let split = std::mem::take(&mut self.split);
+        debug_assert_eq!(split.total(), to.since(from), "a gap's causes add up to it");
+        visit.gap(&Gap { token, from, to, split });
+    }
+
+    /// The first of the iterations from `from` on, and before `to`, that was planned with the
+    /// request in the queue.
+    fn seen_from(&self, from: u32, to: u32) -> u32 {
+        let log = &self.lane.log[from as usize..to as usize];
+        from + log.partition_point(|iteration| iteration.decided < self.row.arrival) as u32
+    }
+
+    /// From the arrival to the start of iteration `seen`; `first` is the first to start after it.
+    fn before_seen(&self, first: u32, seen: u32, split: &mut Split) {
+        let start = |index: u32| self.lane.log[index as usize].start;
+        split.add(Cause::StepInFlight, start(first).since(self.row.arrival).as_nanos());
+        split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
+    }
+
+    /// From the arrival to the tokens of iteration `to`.
+    fn first_token(&mut self, to: u32, visit: &mut impl Visit) {
+        let admitted = self.chunks.first().expect("a first token follows a prefill").0;
+        let first = self.lane.log.partition_point(|i| i.start < self.row.arrival) as u32;
+        let seen = self.seen_from(first, admitted);
+        let mut split = self.split;
+        self.before_seen(first, seen, &mut split);
+        self.lane.waited(seen, admitted, &mut split);
+        self.split = split;
+        visit.wait(Wait { from: seen, to: admitted, preempted: false });
+        self.prefill(to, visit);
+    }
+
+    /// From the tokens of iteration `from` to those of iteration `to`, its next ones.
+    fn next_token(&mut self, from: u32, to: u32, is_beat: bool, visit: &mut impl Visit) {
+        let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
+            assert!(is_beat, "only a preempted request computes its prompt anew");
+            let mut at = from;
+            if self.lane.beats_within(from + 1, to) > 0 {
+                self.lane.missed(from, to - 1, &mut self.split);
+                visit.decoding(from, to - 1, false);
+                at = to - 1;
+            }
+            self.lane.decoding(at, to, &mut self.split);
+            return visit.decoding(at, to, true);
+        };
+        // Until then it could decode.
+        if preempted > from + 1 {
+            self.lane.missed(from, preempted - 1, &mut self.split);
+            visit.decoding(from, preempted - 1, false);
+        }
+        let admitted = self.chunks.first().expect("a preempted request is prefilled again").0;
+        self.had = u32::MAX;
+        self.tail(preempted - 1, preempted);
+        self.queue(preempted, admitted, visit);
+        self.prefill(to, visit);
+    }
+
+    /// Its chunks from the start of the first one's iteration to the tokens of iteration `to`.
+    fn prefill(&mut self, to: u32, visit: &mut impl Visit) {
+        let mut before: Option<u32> = None;
+        while let Some((&(index, place), rest)) = self.chunks.split_first() {
+            if index > to {
+                break;
+            }
+            self.chunks = rest;
+            if let Some(before) = before {
+                self.between(before, index, visit);
+            }
+            self.chunk(index, place);
+            visit.chunk(index, place);
+            before = Some(index);
+        }
+        assert_eq!(before, Some(to), "the last chunk brings the token");
+    }
+
+    fn chunk(&mut self, index: u32, place: u32) {
+        let lane = self.lane;
+        let iteration = &lane.log[index as usize];
+        let chunk = &iteration.chunks[place as usize];
+        let chain = &lane.prefills[(lane.chunks_before[index as usize] + place) as usize];
+        let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
+        self.split.add(own, chain.own);
+        self.split.add(Cause::PrefillInterference, chain.others);
+        self.split.add(Cause::DecodesAlongside, chain.decodes);
+        self.split.add(Cause::Communication, chain.communication);
+        self.split.add(Cause::Host, chain.host);
+    }
+
+    /// From the tokens of one chunk's iteration to the start of the next one's.
+    fn between(&mut self, before: u32, next: u32, visit: &mut impl Visit) {
+        let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
+            self.tail(before, before + 1);
+            return self.lane.passed_over(before + 1, next, &mut self.split);
+        };
+        if self.had == 0 {
+            let done = self.places.chunks(self.request).iter();
+            let done = done.take_while(|&&(index, _)| index <= before);
+            let tokens = |&(index, place): &(u32, u32)| {
+                let chunk = &self.lane.log[index as usize].chunks[place as usize];
+                chunk.context + chunk.tokens
+            };
+            self.had = done.map(tokens).max().unwrap_or(0);
+        }
+        self.tail(before, before + 1);
+        self.lane.passed_over(before + 1, preempted, &mut self.split);
+        self.queue(preempted, next, visit);
+    }
+
+    /// From the tokens of iteration `index` to the start of the next one.
+    fn tail(&mut self, index: u32, next: u32) {
+        let (iteration, next) = (&self.lane.log[index as usize], &self.lane.log[next as usize]);
+        self.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
+        self.split.add(Cause::Idle, next.start.since(iteration.free).as_nanos());
+    }
+
+    /// In the queue after a preemption.
+    fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
+        let start = |index: u32| self.lane.log[index as usize].start;
+        let waited = start(admitted).since(start(preempted)).as_nanos();
+        self.split.add(Cause::PreemptedWaiting, waited);
+        visit.wait(Wait { from: preempted, to: admitted, preempted: true });
+    }
+}

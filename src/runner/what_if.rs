@@ -1,0 +1,222 @@
+//! What would have helped: the same requests again, with one thing changed.
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::explain::Cause;
+use crate::metrics::{self, Options};
+use crate::runner::{PlayOptions, Requests, Simulate};
+use crate::scenario::Document;
+use crate::sim::Outcome;
+use crate::time::Time;
+
+/// A change, and what the simulation made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WhatIf {
+    /// In words; the run as it was comes first.
+    pub change: String,
+    /// What to give to `--set`, in order, to see it again.
+    pub set: Vec<String>,
+    /// What came of it; null where the simulation could not be played.
+    pub figures: Option<Figures>,
+    /// Why there are no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figures {
+    /// The gap that was the worst stall; null where the token never came.
+    pub stall_s: Option<f64>,
+    /// The longest gap of that kind (to the first token, or between tokens) of any request.
+    pub worst_s: Option<f64>,
+    /// P99 of the time between tokens.
+    pub tbt_p99_s: Option<f64>,
+    /// P99 of the time to first token.
+    pub ttft_p99_s: Option<f64>,
+    /// Fluid requests over all that were offered.
+    pub fluid_request_share: Option<f64>,
+    /// Output tokens per second.
+    pub output_tokens_per_s: Option<f64>,
+    /// Requests answered to the end.
+    pub completed: u64,
+    /// Requests turned away.
+    pub rejected: u64,
+}
+
+/// The run whose stall is to be cured.
+pub struct Patient<'p> {
+    /// Its scenario, overrides applied.
+    pub document: &'p Document,
+    /// The seed in place of the scenario's.
+    pub seed: Option<u64>,
+    /// The scenario with all defaults filled in.
+    pub resolved: &'p Value,
+    /// Its requests: the changed runs face the same.
+    pub requests: &'p Requests,
+    /// Place of its scheduler in the scenario's list.
+    pub scheduler: usize,
+    /// What it is judged by.
+    pub judged_by: &'p Options,
+    /// The stall: request and token.
+    pub stall: (u32, u32),
+}
+
+/// Parameters that bound the prefill tokens of a step, for policies that prefill in chunks.
+const CHUNKS: [(&str, &str); 8] = [
+    ("sarathi", "chunk_size"),
+    ("vllm-v1", "max_num_batched_tokens"),
+    ("vllm-v0-chunked", "max_num_batched_tokens"),
+    ("splitfuse", "max_ragged_batch_size"),
+    ("sglang", "chunked_prefill_size"),
+    ("tensorrt-llm", "max_num_tokens"),
+    ("llama-cpp", "n_batch"),
+    ("tgi", "max_batch_prefill_tokens"),
+];
+
+/// Parameters that bound the requests with a seat.
+const SEATS: [&str; 6] = [
+    "max_num_seqs",
+    "running_max_req_size",
+    "max_running_requests",
+    "max_batch_size",
+    "max_ragged_sequence_count",
+    "n_parallel",
+];
+
+/// Changes that could bear on a cause.
+fn fitting(cause: Cause) -> &'static [Kind] {
+    use Kind::*;
+    match cause {
+        Cause::PrefillInterference | Cause::PrefillOnly | Cause::DecodesAlongside => {
+            &[ChunkHalved, ChunkDoubled, OtherScheduler, OneReplicaMore]
+        }
+        Cause::NoSeat => &[SeatsDoubled, OtherScheduler, OneReplicaMore],
+        Cause::NoKvBlocks | Cause::PreemptedWaiting | Cause::Recompute => {
+            &[MoreBlocks, SeatsHalved, OtherScheduler, OneReplicaMore]
+        }
+        Cause::NoTokenBudget => &[ChunkDoubled, OtherScheduler, OneReplicaMore],
+        Cause::BatchGrowth => &[SeatsHalved, OneReplicaMore],
+        _ => &[ChunkHalved, ChunkDoubled, OtherScheduler, OneReplicaMore],
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    ChunkHalved,
+    ChunkDoubled,
+    SeatsDoubled,
+    SeatsHalved,
+    MoreBlocks,
+    OtherScheduler,
+    OneReplicaMore,
+}
+
+/// Plays the run again with each change that fits the cause, the unchanged run first.
+pub fn what_if(patient: &Patient<'_>, cause: Cause, simulate: &dyn Simulate) -> Vec<WhatIf> {
+    let mut changes = vec![("as it was".to_owned(), Vec::new())];
+    changes.extend(fitting(cause).iter().filter_map(|&kind| patient.change(kind)));
+    let played: Vec<WhatIf> =
+        changes.into_par_iter().map(|(change, set)| patient.play(change, set, simulate)).collect();
+    played
+}
+
+impl Patient<'_> {
+    fn change(&self, kind: Kind) -> Option<(String, Vec<String>)> {
+        let index = self.scheduler;
+        let entry = &self.resolved["schedulers"][index];
+        let name = entry.as_object()?.keys().find(|key| *key != "label")?;
+        let parameter = |of: &str| entry[name][of].as_u64().filter(|&n| n > 0);
+        let scaled = |parameter: &str, old: u64, new: u64| {
+            let change = format!("{parameter} {new} instead of {old}");
+            (change, vec![format!("schedulers.{index}.{name}.{parameter}={new}")])
+        };
+        let chunk = || CHUNKS.iter().find(|(of, _)| of == name).map(|(_, parameter)| *parameter);
+        let seat = || SEATS.into_iter().find(|of| parameter(of).is_some());
+        match kind {
+            Kind::ChunkHalved => {
+                let old = parameter(chunk()?).filter(|&old| old > 1)?;
+                Some(scaled(chunk()?, old, old / 2))
+            }
+            Kind::ChunkDoubled => {
+                let old = parameter(chunk()?)?;
+                Some(scaled(chunk()?, old, old * 2))
+            }
+            Kind::SeatsDoubled => {
+                let old = parameter(seat()?)?;
+                Some(scaled(seat()?, old, old * 2))
+            }
+            Kind::SeatsHalved => {
+                let old = parameter(seat()?).filter(|&old| old > 1)?;
+                Some(scaled(seat()?, old, old / 2))
+            }
+            Kind::MoreBlocks => {
+                let old = self.resolved["engine"]["kv_blocks"].as_u64()?;
+                let new = old + old / 2;
+                let change = format!("{new} KV blocks instead of {old}");
+                Some((change, vec![format!("engine.kv_blocks={new}")]))
+            }
+            Kind::OtherScheduler => {
+                let other = if name == "sarathi" { "vllm-v1" } else { "sarathi" };
+                Some((
+                    format!("{other} instead of {name}"),
+                    vec![format!("schedulers.{index}={{{other}: {{}}}}")],
+                ))
+            }
+            Kind::OneReplicaMore => {
+                let old = self.resolved["replicas"].as_u64().unwrap_or(1);
+                let change = format!("{} replicas instead of {old}", old + 1);
+                Some((change, vec![format!("replicas={}", old + 1)]))
+            }
+        }
+    }
+
+    fn play(&self, change: String, set: Vec<String>, simulate: &dyn Simulate) -> WhatIf {
+        let figures = self.simulate(&set, simulate);
+        let (figures, error) = match figures {
+            Ok(figures) => (Some(figures), None),
+            Err(error) => (None, Some(error)),
+        };
+        WhatIf { change, set, figures, error }
+    }
+
+    fn simulate(&self, set: &[String], simulate: &dyn Simulate) -> Result<Figures, String> {
+        let text = |error: crate::scenario::ScenarioError| error.to_string();
+        let document = self.document.clone().with(set).map_err(text)?;
+        let experiment = document.resolve(self.seed).map_err(text)?.experiment;
+        let scheduler = &experiment.schedulers[self.scheduler];
+        let outcome = simulate
+            .simulate(&experiment, scheduler, self.requests, PlayOptions::default())
+            .map_err(|error| error.to_string())?;
+        Ok(self.figures(&outcome))
+    }
+
+    fn figures(&self, outcome: &Outcome) -> Figures {
+        let summary = metrics::evaluate(&outcome.trace, self.judged_by);
+        let (request, token) = self.stall;
+        let stall = outcome.trace.requests.get(request as usize).and_then(|row| {
+            let mut times = outcome.trace.token_times(row);
+            let before = match token {
+                0 => Some(row.arrival),
+                _ => times.nth(token as usize - 1),
+            }?;
+            times.next().map(|at: Time| at.since(before).as_secs_f64())
+        });
+        Figures {
+            stall_s: stall,
+            worst_s: match token {
+                0 => summary.ttft_s.max,
+                _ => summary.tbt_s.as_ref().and_then(|tbt| tbt.max),
+            },
+            tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
+            ttft_p99_s: summary.ttft_s.p99,
+            fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
+            output_tokens_per_s: summary.throughput.as_ref().and_then(|t| t.output_tokens_per_s),
+            completed: summary.requests.completed,
+            rejected: summary.requests.rejected,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The iterations of a replica as a run writes them down: what there was to explain a gap with.
+
+use crate::replica::Held;
+use crate::request::RequestId;
+use crate::time::Time;
+
+/// One iteration of a replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Iteration {
+    /// When the policy formed the batch: the start, or earlier where steps are planned ahead.
+    pub decided: Time,
+    /// When the batch began.
+    pub start: Time,
+    /// When its tokens were there.
+    pub end: Time,
+    /// When the next batch could begin: later than `end` where host work outlasts the GPU's.
+    pub free: Time,
+    /// Requests that decoded a token.
+    pub decodes: u32,
+    /// KV entries that the decodes read.
+    pub decode_kv_tokens: u64,
+    /// Sequences that sampled a token.
+    pub sampled: u32,
+    /// Prefill chunks in batch order.
+    pub chunks: Vec<ChunkRecord>,
+    /// Requests preempted since the batch before was formed, in order.
+    pub preempted: Vec<RequestId>,
+    /// Blocks in use while it ran.
+    pub kv_used: u32,
+    /// Requests waiting for admission after the batch was formed.
+    pub waiting: u32,
+    /// Requests that held a seat.
+    pub running: u32,
+    /// Why the queue's head was left waiting, where it was.
+    pub held: Option<Held>,
+}
+
+/// A prefill chunk in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRecord {
+    /// Whose prompt.
+    pub request: RequestId,
+    /// Tokens computed before it.
+    pub context: u32,
+    /// Tokens of the chunk.
+    pub tokens: u32,
+    /// Whether it completes the prompt, so that a token is sampled.
+    pub samples: bool,
+}
