@@ -1,9 +1,10 @@
 //! Attribution is exact: on random loads under every policy, the causes of each gap add up to it,
 //! and the blame that requests are given adds up to the delay that others had.
 
-mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
-use common::limits::small;
+use limits::small;
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{Attribution, Blame, Cause, Recording, Split};
 use metron_sim::request::{BlockIds, Request};

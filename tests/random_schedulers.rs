@@ -1,9 +1,10 @@
 //! Every registered policy on random loads in scarce memory: the fast path, the reference path and
 //! the policy's promises must agree, everybody ends, and the replica's invariants hold.
 
-mod common;
+#[path = "common/limits.rs"]
+mod limits;
 
-use common::limits::small;
+use limits::small;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use rand::rngs::Xoshiro256PlusPlus;

@@ -1,7 +1,6 @@
 //! What several test files share.
 
 pub mod golden;
-pub mod limits;
 
 use std::io::Write;
 use std::path::PathBuf;
