@@ -1,7 +1,7 @@
 //! The command line as it is typed.
 
 use std::ffi::OsString;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::parser::ValueSource;
@@ -92,6 +92,8 @@ pub enum ColorWhen {
 pub enum Command {
     /// Simulate a scenario; each scheduler listed faces the same requests
     Run(RunArgs),
+    /// Find the highest load that meets the SLO, and the replicas for a load
+    Capacity(CapacityArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -122,6 +124,39 @@ pub struct RunArgs {
     /// The rest.
     #[command(flatten)]
     pub flags: RunFlags,
+}
+
+/// `metron-sim capacity`.
+#[derive(Clone, Debug, Args)]
+pub struct CapacityArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// Find the fewest replicas for this many requests a second, too
+    #[arg(long, value_name = "R")]
+    pub for_rate: Option<f64>,
+    /// Runs with seeds of their own, for the confidence interval
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub seeds: NonZeroU32,
+    /// How closely to bracket the highest rate
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub precision: String,
+    /// Which terms of the scenario's SLO count
+    #[arg(long, value_enum, default_value_t = CountedTerms::All)]
+    pub slo: CountedTerms,
+    /// A figure of the result that must hold too, such as tbt_s.p99<=0.05 (repeatable)
+    #[arg(long, value_name = "PATH<=X")]
+    pub assert: Vec<String>,
+}
+
+/// Which terms of an SLO count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CountedTerms {
+    /// Fluidity and bounds
+    All,
+    /// The share of fluid requests
+    Fluidity,
+    /// The bounds: TBT and TTFT, TTFT and TPOT, or whatever is bounded
+    Bounds,
 }
 
 /// Flags of `run`.

@@ -3,6 +3,7 @@
 use crate::report::OutputError;
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
+use crate::search::SearchError;
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -51,9 +52,22 @@ pub enum Error {
     /// A run that could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// What was asked makes no sense for this scenario.
+    #[error("{0}")]
+    NoSense(String),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
+}
+
+impl From<SearchError> for Error {
+    fn from(error: SearchError) -> Error {
+        match error {
+            SearchError::Workload(error) => error.into(),
+            SearchError::Run(error) => error.into(),
+            SearchError::NoSense(message) => Error::NoSense(message),
+        }
+    }
 }
 
 impl Error {
@@ -65,6 +79,7 @@ impl Error {
             Error::Usage(_)
             | Error::Scenario(_)
             | Error::Workload(_)
+            | Error::NoSense(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure

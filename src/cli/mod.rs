@@ -5,6 +5,7 @@
 
 mod args;
 mod backend;
+mod capacity;
 mod console;
 mod documents;
 mod error;
@@ -53,6 +54,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
             run::run(args.scenario, &args.flags, &global, console, backend)
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
+        (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -34,6 +34,7 @@ mod lengths;
 mod piecewise;
 mod prefixes;
 mod recipe;
+mod scale;
 mod source;
 mod spec;
 mod streams;
