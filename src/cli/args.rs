@@ -94,6 +94,10 @@ pub enum Command {
     Run(RunArgs),
     /// Find the highest load that meets the SLO, and the replicas for a load
     Capacity(CapacityArgs),
+    /// Run every combination of some fields' values
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    Merge(MergeArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -131,6 +135,15 @@ pub struct RunArgs {
 pub struct CapacityArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
+    /// How to search.
+    #[command(flatten)]
+    pub search: SearchFlags,
+}
+
+/// Flags of a capacity search.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Capacity search")]
+pub struct SearchFlags {
     /// Find the fewest replicas for this many requests a second, too
     #[arg(long, value_name = "R")]
     pub for_rate: Option<f64>,
@@ -146,6 +159,39 @@ pub struct CapacityArgs {
     /// A figure of the result that must hold too, such as tbt_s.p99<=0.05 (repeatable)
     #[arg(long, value_name = "PATH<=X")]
     pub assert: Vec<String>,
+}
+
+/// `metron-sim sweep`.
+#[derive(Clone, Debug, Args)]
+pub struct SweepArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// A field and its values, such as replicas=1,2,4 (repeatable: all combinations)
+    #[arg(long, value_name = "PATH=A,B", required = true)]
+    pub vary: Vec<String>,
+    /// Search for the capacity of each combination instead of running it once
+    #[arg(long)]
+    pub capacity: bool,
+    /// How to search, with --capacity.
+    #[command(flatten)]
+    pub search: SearchFlags,
+    /// Only a part of the combinations, for batch systems; see `merge`
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<String>,
+    /// Mark what nothing beats in both of two figures (add :min or :max to a path)
+    #[arg(long, value_name = "PATH,PATH")]
+    pub pareto: Option<String>,
+}
+
+/// `metron-sim merge`.
+#[derive(Clone, Debug, Args)]
+pub struct MergeArgs {
+    /// JSON results of `sweep --shard`
+    #[arg(required = true)]
+    pub shards: Vec<PathBuf>,
+    /// Mark what nothing beats in both of two figures (add :min or :max to a path)
+    #[arg(long, value_name = "PATH,PATH")]
+    pub pareto: Option<String>,
 }
 
 /// Which terms of an SLO count.

@@ -1,6 +1,6 @@
 //! `metron-sim capacity`: the highest load that meets the SLO; replicas for a load.
 
-use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags};
+use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFlags};
 use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
@@ -18,8 +18,7 @@ pub fn run(
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
-    let options = options(args, global)?;
-    let goal = goal(args)?;
+    let (options, goal) = search_options(&args.search, global)?;
     let sink = console.open_result(global.output.as_ref())?;
     let request =
         ScenarioRequest { path: args.scenario.clone(), set: global.set.clone(), seed: global.seed };
@@ -52,7 +51,15 @@ pub fn run(
     Ok(if all { Exit::Fine } else { Exit::NotMet })
 }
 
-fn options(args: &CapacityArgs, global: &GlobalFlags) -> Result<CapacityOptions, Error> {
+/// How to search, checked.
+pub(super) fn search_options(
+    args: &SearchFlags,
+    global: &GlobalFlags,
+) -> Result<(CapacityOptions, Goal), Error> {
+    Ok((options(args, global)?, goal(args)?))
+}
+
+fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, Error> {
     let precision =
         share(&args.precision).filter(|p| (1e-4..=0.5).contains(p)).ok_or_else(|| {
             Error::Usage(format!(
@@ -83,7 +90,7 @@ fn share(text: &str) -> Option<f64> {
     Some(number.trim().parse::<f64>().ok()? * unit)
 }
 
-fn goal(args: &CapacityArgs) -> Result<Goal, Error> {
+fn goal(args: &SearchFlags) -> Result<Goal, Error> {
     let terms = match args.slo {
         CountedTerms::All => Terms::All,
         CountedTerms::Fluidity => Terms::Fluidity,

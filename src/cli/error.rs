@@ -4,6 +4,7 @@ use crate::report::OutputError;
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
 use crate::search::SearchError;
+use crate::search::sweep::SweepError;
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -66,6 +67,20 @@ impl From<SearchError> for Error {
             SearchError::Workload(error) => error.into(),
             SearchError::Run(error) => error.into(),
             SearchError::NoSense(message) => Error::NoSense(message),
+        }
+    }
+}
+
+impl From<SweepError> for Error {
+    fn from(error: SweepError) -> Error {
+        match error {
+            SweepError::Scenario(error) => error.into(),
+            SweepError::Keep(error) => error.into(),
+            SweepError::Point { at, source: SearchError::NoSense(message) } => {
+                Error::NoSense(format!("{at}: {message}"))
+            }
+            SweepError::Point { source, .. } => source.into(),
+            SweepError::NoSense(message) => Error::NoSense(message),
         }
     }
 }

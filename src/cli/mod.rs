@@ -11,9 +11,11 @@ mod documents;
 mod error;
 mod library;
 mod list;
+mod merge;
 mod progress;
 mod run;
 mod side_files;
+mod sweep;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +57,8 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
+        (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
+        (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

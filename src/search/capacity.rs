@@ -167,7 +167,11 @@ pub fn find_capacity(
     pool.install(|| search(study, scenario, options))
 }
 
-fn search(
+/// The same on the threads of whoever calls.
+///
+/// # Errors
+/// As for [`find_capacity`].
+pub(super) fn search(
     study: Study<'_>,
     scenario: Value,
     options: &CapacityOptions,
@@ -185,10 +189,7 @@ fn search(
         (0..options.seeds.max(1)).map(|i| experiment.seed.wrapping_add(u64::from(i))).collect();
     if seeds.len() > 1 && !study.seed_matters()? {
         seeds.truncate(1);
-        notes.push(
-            "the requests are those of the trace whatever the seed: one sample, no interval"
-                .to_owned(),
-        );
+        notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     let tasks: Vec<(usize, u64)> = (0..experiment.schedulers.len())
         .flat_map(|scheduler| seeds.iter().map(move |&seed| (scheduler, seed)))

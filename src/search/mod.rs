@@ -8,6 +8,7 @@ mod goal;
 mod interval;
 mod probe;
 mod steady;
+pub mod sweep;
 
 pub use bisect::{Bracket, bracket_and_bisect};
 pub use capacity::{

@@ -37,7 +37,7 @@ mod recipe;
 mod scale;
 mod source;
 mod spec;
-mod streams;
+pub(crate) mod streams;
 mod tables;
 mod trace_files;
 mod variates;
