@@ -6,7 +6,7 @@ use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
 use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };
@@ -44,7 +44,14 @@ fn cost() -> Roofline {
 }
 
 fn simulate(cost: &Roofline, scheduler: &SchedulerConfig, workload: &Workload) -> Outcome {
-    let setup = Setup { cost, engine: ENGINE, replicas: 1, async_scheduling: false, horizon: None };
+    let setup = Setup {
+        cost,
+        engine: ENGINE,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling: false,
+        horizon: None,
+    };
     let make = || scheduler.build(&ENGINE);
     play(&setup, &make, &mut workload.arriving(), SimOptions::default()).expect("it drains")
 }

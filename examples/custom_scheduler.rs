@@ -9,7 +9,7 @@ use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::scheduler::{
     EngineInfo, Held, Hit, Needs, RequestView, Scheduler, SchedulerConfig, Step,
 };
-use metron_sim::sim::{Replay, ReplayRequest, Setup, SimOptions, play};
+use metron_sim::sim::{Replay, ReplayRequest, Routing, Setup, SimOptions, play};
 use metron_sim::time::Span;
 use metron_sim::workload::{
     Amount, Arrivals, LengthTable, Lengths, Limits, MaxTokens, Source, WorkloadSpec, draw,
@@ -103,7 +103,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Parallelism::default(),
         Dtype::Bf16,
     )?;
-    let setup = Setup { cost: &cost, engine, replicas: 1, async_scheduling: false, horizon: None };
+    let setup = Setup {
+        cost: &cost,
+        engine,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling: false,
+        horizon: None,
+    };
     let sarathi = SchedulerConfig::by_name("sarathi").expect("registered");
     let build_sarathi = || sarathi.build(&engine);
     let first_token = FirstToken::Fixed(Span::from_millis(500));

@@ -15,6 +15,7 @@ pub mod request;
 pub mod runner;
 pub mod scenario;
 pub mod scheduler;
+pub mod search;
 pub mod sim;
 pub mod time;
 pub mod trace;

@@ -3,7 +3,7 @@
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, Scheduler, SchedulerConfig, Step};
-use metron_sim::sim::{Outcome, Rejection, Setup, SimError, SimOptions, play};
+use metron_sim::sim::{Outcome, Rejection, Routing, Setup, SimError, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -61,7 +61,14 @@ fn simulate(
     async_scheduling: bool,
     requests: Vec<Request>,
 ) -> Outcome {
-    let setup = Setup { cost, engine, replicas: 1, async_scheduling, horizon: None };
+    let setup = Setup {
+        cost,
+        engine,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling,
+        horizon: None,
+    };
     let workload = workload(requests);
     let make = || config.build(&engine);
     let run = |reference| {
@@ -206,8 +213,14 @@ fn the_horizon_ends_observation_and_loses_nobody() {
     let workload = workload(requests);
     let horizon = Some(Span::from_millis(52));
     for async_scheduling in [false, true] {
-        let setup =
-            Setup { cost: &FIVE_MS, engine: ENGINE, replicas: 1, async_scheduling, horizon };
+        let setup = Setup {
+            cost: &FIVE_MS,
+            engine: ENGINE,
+            replicas: 1,
+            routing: Routing::default(),
+            async_scheduling,
+            horizon,
+        };
         let make = || sarathi.build(&ENGINE);
         let outcome = play(&setup, &make, &mut workload.arriving(), SimOptions::default()).unwrap();
         let trace = &outcome.trace;
@@ -229,6 +242,7 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
         cost: &FIVE_MS,
         engine: ENGINE,
         replicas: 1,
+        routing: Routing::default(),
         async_scheduling: false,
         horizon: None,
     };

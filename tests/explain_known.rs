@@ -7,7 +7,7 @@ use metron_sim::explain::{Attribution, Blame, Cause, Culprit, Misses, Recording,
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
 
@@ -46,8 +46,14 @@ fn simulate(scheduler: &str, kv_blocks: u32, requests: Vec<Request>) -> Outcome 
         large_gpu: false,
     };
     let config: SchedulerConfig = serde_json::from_str(scheduler).unwrap();
-    let setup =
-        Setup { cost: &Linear, engine, replicas: 1, async_scheduling: false, horizon: None };
+    let setup = Setup {
+        cost: &Linear,
+        engine,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling: false,
+        horizon: None,
+    };
     let workload = Workload { requests, classes: vec![String::new()], ..Workload::default() };
     let options = SimOptions { keep_log: true, ..SimOptions::default() };
     play(&setup, &|| config.build(&engine), &mut workload.arriving(), options).unwrap()

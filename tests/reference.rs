@@ -4,7 +4,7 @@
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, RouteReason, Router, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
 use metron_sim::workload::{
@@ -38,6 +38,7 @@ struct System {
     scheduler: SchedulerConfig,
     engine: EngineInfo,
     replicas: u32,
+    routing: Routing,
     async_scheduling: bool,
     horizon: Option<Span>,
     workload: Workload,
@@ -104,13 +105,21 @@ fn tight(config: SchedulerConfig, seats: u32, tokens: u32) -> SchedulerConfig {
     serde_json::from_value(value).unwrap()
 }
 
+/// Replicas, and what spreads requests over them.
+fn fleet() -> impl Strategy<Value = (u32, Routing)> {
+    let router = prop::sample::select(Router::NAMES.to_vec());
+    (prop_oneof![2 => 1..3u32, 1 => 3..6u32], router, 0..4u64).prop_map(|(replicas, name, seed)| {
+        (replicas, Routing { router: Router::by_name(name).unwrap(), seed })
+    })
+}
+
 fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), 1..12u32, 400..900u32, 20..400u32);
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
     let engine = (engine, prop_oneof![Just(600u32), 60..500u32]);
-    (engine, limits, workload(), 1..5u32, any::<bool>(), horizon).prop_map(
-        |(engine, limits, workload, replicas, async_scheduling, horizon)| {
+    (engine, limits, workload(), fleet(), any::<bool>(), horizon).prop_map(
+        |(engine, limits, workload, (replicas, routing), async_scheduling, horizon)| {
             let ((block, blocks, prefix_caching), max_model_len) = engine;
             let workload = cut(workload, max_model_len);
             let (which, tightened, seats, whole, chunk) = limits;
@@ -127,6 +136,7 @@ fn system() -> impl Strategy<Value = System> {
                     large_gpu: false,
                 },
                 replicas,
+                routing,
                 async_scheduling,
                 horizon: horizon.map(Span::from_millis),
                 workload,
@@ -165,6 +175,7 @@ fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outc
         cost: &Uneven,
         engine: system.engine,
         replicas: system.replicas,
+        routing: system.routing,
         async_scheduling: system.async_scheduling,
         horizon: system.horizon,
     };
@@ -189,6 +200,16 @@ fn check(system: &System, outcome: &Outcome) {
             Status::Completed => assert_eq!(row.tokens, request.output_tokens),
             Status::Unfinished => assert!(system.horizon.is_some(), "without a horizon all end"),
             Status::Rejected => {}
+        }
+    }
+    let routes = outcome.routes.as_ref().unwrap();
+    assert_eq!(routes.len(), trace.requests.len(), "every request was sent somewhere");
+    for (row, route) in trace.requests.iter().zip(routes) {
+        assert_eq!(row.replica, route.replica);
+        assert!(route.replica < system.replicas);
+        if let RouteReason::FewestRequests(outstanding) = route.why {
+            let there = trace.requests.len() as u32;
+            assert!(outstanding <= there / system.replicas, "the least is no more than the mean");
         }
     }
     for lane in outcome.log.as_ref().unwrap() {

@@ -4,6 +4,8 @@ use crate::interop::{InteropError, JudgeError};
 use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
+use crate::search::SearchError;
+use crate::search::sweep::SweepError;
 use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
@@ -76,9 +78,36 @@ pub enum Error {
     /// Constants that cannot be fitted.
     #[error(transparent)]
     Calibration(#[from] CalibrationError),
+    /// What was asked makes no sense for this scenario.
+    #[error("{0}")]
+    NoSense(String),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
+}
+
+impl From<SearchError> for Error {
+    fn from(error: SearchError) -> Error {
+        match error {
+            SearchError::Workload(error) => error.into(),
+            SearchError::Run(error) => error.into(),
+            SearchError::NoSense(message) => Error::NoSense(message),
+        }
+    }
+}
+
+impl From<SweepError> for Error {
+    fn from(error: SweepError) -> Error {
+        match error {
+            SweepError::Scenario(error) => error.into(),
+            SweepError::Keep(error) => error.into(),
+            SweepError::Point { at, source: SearchError::NoSense(message) } => {
+                Error::NoSense(format!("{at}: {message}"))
+            }
+            SweepError::Point { source, .. } => source.into(),
+            SweepError::NoSense(message) => Error::NoSense(message),
+        }
+    }
 }
 
 impl Error {
@@ -96,6 +125,7 @@ impl Error {
             | Error::Observed(_)
             | Error::Replay(_)
             | Error::Calibration(_)
+            | Error::NoSense(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure

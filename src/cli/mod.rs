@@ -6,6 +6,7 @@
 mod args;
 mod backend;
 mod calibrate;
+mod capacity;
 mod compare;
 mod console;
 mod documents;
@@ -15,10 +16,12 @@ mod explain;
 mod judging;
 mod library;
 mod list;
+mod merge;
 mod progress;
 mod run;
 mod scheduler_details;
 mod side_files;
+mod sweep;
 mod validate;
 
 use std::ffi::OsString;
@@ -70,6 +73,9 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Explain(args)), _) => {
             explain::run(args.scenario, &args.flags, &global, console, backend)
         }
+        (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
+        (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
+        (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

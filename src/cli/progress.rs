@@ -15,6 +15,16 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Does `work` and shows its progress while it lasts.
 pub fn shown<T>(progress: &Progress, show: bool, work: impl FnOnce() -> T) -> T {
+    shown_counting("requests", progress, show, work)
+}
+
+/// The same, where something else than requests is counted.
+pub fn shown_counting<T>(
+    what: &str,
+    progress: &Progress,
+    show: bool,
+    work: impl FnOnce() -> T,
+) -> T {
     if !show {
         return work();
     }
@@ -25,8 +35,8 @@ pub fn shown<T>(progress: &Progress, show: bool, work: impl FnOnce() -> T) -> T 
                 return;
             }
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let template = "{bar:30} {human_pos}/{human_len} requests, {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            let template = format!("{{bar:30}} {{human_pos}}/{{human_len}} {what}, {{eta}} left");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
                 bar.set_style(style);
             }
             loop {

@@ -44,7 +44,8 @@ pub fn to_csv(result: &ResultFile) -> String {
     String::from_utf8(bytes).expect("text in, text out")
 }
 
-fn flatten(path: &str, value: &Value, row: &mut Vec<(String, String)>) {
+/// Appends every number, truth and text of a run, by its dotted path.
+pub(crate) fn flatten(path: &str, value: &Value, row: &mut Vec<(String, String)>) {
     if LEFT_OUT.contains(&path) {
         return;
     }

@@ -69,6 +69,7 @@ pub fn outcome() -> Outcome {
             iteration(20, 2, None),
             iteration(30, 2, None),
         ]]),
+        routes: None,
         rejections: Vec::new(),
     }
 }

@@ -20,7 +20,7 @@ pub use what_if::{Figures, Patient, WhatIf, what_if};
 use crate::metrics::{self, Options};
 use crate::progress::Progress;
 use crate::report::RunResult;
-use crate::scenario::Experiment;
+use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
@@ -126,25 +126,55 @@ pub fn run_experiment(
             .zip(&experiment.schedulers)
             .zip(labels)
             .map(|((outcome, scheduler), label)| {
-                let full = options.full_metrics
+                let full_metrics = options.full_metrics
                     || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
-                let judged_by = summarise::metric_options(input, &promises, full);
-                let evaluate = match options.reference {
-                    true => metrics::reference::evaluate,
-                    false => metrics::evaluate,
-                };
-                let result = summarise::summarise(
-                    input,
-                    &scheduler.name,
-                    label,
-                    &outcome,
-                    &judged_by,
-                    evaluate,
-                );
-                SchedulerOutput { result, outcome, judged_by }
+                let options = RunOptions { full_metrics, ..options };
+                measured(input, scheduler, label, outcome, &promises, options)
             })
             .collect())
     })
+}
+
+/// Plays one scheduler of an experiment on the calling thread, for searches that run many
+/// experiments in parallel. The full figures come only when asked for.
+///
+/// # Errors
+/// As for [`run_experiment`].
+pub fn run_scheduler(
+    input: RunInput<'_>,
+    scheduler: &SchedulerRun,
+    options: RunOptions,
+    simulate: &dyn Simulate,
+) -> Result<SchedulerOutput, RunError> {
+    let play =
+        PlayOptions { reference: options.reference, keep_log: options.keep_log, progress: None };
+    let label = scheduler.label.clone();
+    let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {
+        Ok(outcome) => [outcome],
+        Err(source) => return Err(RunError::Simulation { label, source }),
+    };
+    let classes = input.requests.classes();
+    let promises = Promises::of(input.experiment, classes, &outcome, simulate)?;
+    let [outcome] = outcome;
+    Ok(measured(input, scheduler, label, outcome, &promises, options))
+}
+
+fn measured(
+    input: RunInput<'_>,
+    scheduler: &SchedulerRun,
+    label: String,
+    outcome: Outcome,
+    promises: &Promises,
+    options: RunOptions,
+) -> SchedulerOutput {
+    let judged_by = summarise::metric_options(input, promises, options.full_metrics);
+    let evaluate = match options.reference {
+        true => metrics::reference::evaluate,
+        false => metrics::evaluate,
+    };
+    let name = &scheduler.name;
+    let result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);
+    SchedulerOutput { result, outcome, judged_by }
 }
 
 /// Labels of the schedulers; equal ones are numbered, so that files can tell them apart.

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use crate::progress::RunProgress;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::{self, Outcome, Setup};
+use crate::sim::{self, Outcome, Routing, Setup};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +54,7 @@ impl Simulate for Simulator {
             cost: experiment.cost.as_ref(),
             engine: info,
             replicas: experiment.replicas,
+            routing: Routing { router: experiment.router, seed: experiment.seed },
             async_scheduling: experiment.engine.async_scheduling,
             horizon: experiment.horizon,
         };

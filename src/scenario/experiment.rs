@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cost::CostModel;
 use crate::scheduler::{EngineInfo, SchedulerConfig};
+pub use crate::sim::Router;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
 
@@ -75,13 +76,6 @@ impl EngineLimits {
             large_gpu,
         }
     }
-}
-
-/// How requests are spread over replicas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Router {
-    /// Request i goes to replica i mod n.
-    RoundRobin,
 }
 
 /// Limits of one replica's engine.

@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use thiserror::Error;
 
 use super::lane::{Lane, Limit};
+use super::router::{Fleet, RouteDecision, Routing};
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection};
 use crate::cost::CostModel;
@@ -21,8 +22,10 @@ pub struct Setup<'a> {
     pub cost: &'a dyn CostModel,
     /// Limits of each replica's engine.
     pub engine: EngineInfo,
-    /// Identical replicas; request i goes to replica i mod n.
+    /// Identical replicas.
     pub replicas: u32,
+    /// Which of them gets a request.
+    pub routing: Routing,
     /// Whether the engine plans steps ahead, for policies that can.
     pub async_scheduling: bool,
     /// Observation ends this long after the beginning; otherwise the run drains.
@@ -83,6 +86,9 @@ struct Engine<'a> {
     /// `(end of the step in flight, lane)`.
     calendar: BinaryHeap<Reverse<(Time, u32)>>,
     tally: Tally,
+    fleet: Fleet,
+    /// Where each request went, when the log is kept.
+    routes: Option<Vec<RouteDecision>>,
     needs: Needs,
     info: EngineInfo,
     usable_blocks: u32,
@@ -114,6 +120,8 @@ impl<'a> Engine<'a> {
             lanes: (0..setup.replicas).map(lane).collect(),
             calendar: BinaryHeap::new(),
             tally: Tally::new(setup.replicas),
+            fleet: Fleet::new(setup.routing, setup.replicas),
+            routes: options.keep_log.then(Vec::new),
             needs,
             info: setup.engine,
             usable_blocks: replica.usable_blocks,
@@ -159,7 +167,11 @@ impl<'a> Engine<'a> {
             }
             self.calendar.pop();
             let lane = &mut self.lanes[index as usize];
-            lane.end_step(&mut self.tally, |request, at| arriving.finished(request, at));
+            let fleet = &mut self.fleet;
+            lane.end_step(&mut self.tally, |request, at| {
+                fleet.leave(request);
+                arriving.finished(request, at);
+            });
             if self.options.reference {
                 lane.replica.check();
             }
@@ -170,10 +182,15 @@ impl<'a> Engine<'a> {
     fn let_in(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
         while arriving.next_arrival().is_some_and(|arrival| arrival <= self.now) {
             let request = arriving.take();
-            let index = (self.tally.trace.requests.len() % self.lanes.len()) as u32;
+            let route = self.fleet.route(self.tally.trace.requests.len() as RequestId, &request);
+            let index = route.replica;
             let id = self.tally.arrive(&request, index);
+            if let Some(routes) = &mut self.routes {
+                routes.push(route);
+            }
             if let Some(why) = self.rejects(id, &request, index) {
                 self.tally.reject(id, why);
+                self.fleet.leave(id);
                 arriving.finished(id, request.arrival);
                 continue;
             }
@@ -209,7 +226,9 @@ impl<'a> Engine<'a> {
             };
             limit.before = limit.before.min(other);
         }
+        let fleet = &mut self.fleet;
         lane.decide(self.now, limit, &mut self.tally, |request, at| {
+            fleet.leave(request);
             arriving.finished(request, at);
         });
         // A lane that was busy and only planned ahead is in the calendar already.
@@ -287,6 +306,7 @@ impl<'a> Engine<'a> {
             kv,
             gpu_busy: self.tally.gpu_busy,
             log,
+            routes: self.routes,
             rejections: self.tally.rejections,
         }
     }

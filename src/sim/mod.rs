@@ -4,9 +4,11 @@ mod engine;
 mod lane;
 mod outcome;
 mod replay;
+mod router;
 mod tally;
 
 pub use crate::replica::Scheduled;
 pub use engine::{Setup, SimError, SimOptions, play};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, StepRecord};
+pub use router::{RouteDecision, RouteReason, Router, Routing};

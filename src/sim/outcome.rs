@@ -1,5 +1,6 @@
 //! What a simulation leaves behind.
 
+use super::router::RouteDecision;
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::TokenTrace;
@@ -18,6 +19,8 @@ pub struct Outcome {
     pub gpu_busy: Span,
     /// Every iteration, one list a replica, when the run was asked to keep them.
     pub log: Option<Vec<Vec<Iteration>>>,
+    /// Where each request went and why, when the run was asked to keep its log.
+    pub routes: Option<Vec<RouteDecision>>,
     /// Requests that were rejected, with the reason, in order of rejection.
     pub rejections: Vec<(RequestId, Rejection)>,
 }

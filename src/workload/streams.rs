@@ -15,6 +15,7 @@ pub(crate) enum Purpose {
     Output = 3,
     Class = 4,
     Prefix = 5,
+    Routing = 6,
 }
 
 /// The random values of one purpose. Each request has a generator of its own, made from

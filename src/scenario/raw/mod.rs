@@ -53,7 +53,8 @@ pub struct Scenario {
     /// Identical replicas behind the router; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
-    /// How requests are spread over replicas: `round-robin`.
+    /// How requests are spread over replicas: `round-robin` unless given, `random`,
+    /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<String>,
     /// The engine: version, memory, limits.

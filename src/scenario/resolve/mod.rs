@@ -20,7 +20,7 @@ use super::error::Problem;
 use super::experiment::{Experiment, Hardware, Measure, Router, Slo};
 use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
-use super::suggest::nearest;
+use super::suggest::advice;
 use crate::time::Span;
 use crate::units::Duration;
 
@@ -165,42 +165,14 @@ fn experiment(
 }
 
 fn router(check: &mut Check<'_>, given: &mut Option<String>) -> Router {
-    const SIMULATED: &str = "round-robin";
-    /// Known elsewhere; not simulated here.
-    const OTHERS: [&str; 10] = [
-        "random",
-        "least-loaded",
-        "least-requests",
-        "least-outstanding",
-        "least-tokens",
-        "least-kv",
-        "power-of-two",
-        "join-shortest-queue",
-        "prefix-aware",
-        "session-affinity",
-    ];
-    let name = given.get_or_insert_with(|| SIMULATED.to_owned());
-    if name != SIMULATED {
-        let path = Path::root().key("router");
-        let all = std::iter::once(SIMULATED).chain(OTHERS);
+    let name = given.get_or_insert_with(|| "round-robin".to_owned());
+    Router::by_name(name).unwrap_or_else(|| {
         let shown: String = name.chars().take(60).collect();
-        let (message, help) = match nearest(name, all) {
-            Some(SIMULATED) => (
-                format!("unknown router `{}`", shown.escape_debug()),
-                format!("did you mean `{SIMULATED}`? it is the only router simulated"),
-            ),
-            Some(_) => (
-                format!("the router `{}` is not simulated yet", shown.escape_debug()),
-                format!("the router simulated is `{SIMULATED}`"),
-            ),
-            None => (
-                format!("unknown router `{}`", shown.escape_debug()),
-                format!("expected `{SIMULATED}`, the only router simulated yet"),
-            ),
-        };
-        check.report(&path, message, &help);
-    }
-    Router::RoundRobin
+        let message = format!("unknown router `{}`", shown.escape_debug());
+        let help = advice(name, Router::NAMES);
+        check.report(&Path::root().key("router"), message, &help);
+        Router::RoundRobin
+    })
 }
 
 fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {

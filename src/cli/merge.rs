@@ -1,0 +1,34 @@
+//! `metron-sim merge`: a sweep's shards put together.
+
+use std::path::Path;
+
+use crate::cli::args::{GlobalFlags, MergeArgs};
+use crate::cli::console::Console;
+use crate::cli::error::{Error, Exit};
+use crate::cli::sweep;
+use crate::search::sweep::SweepFile;
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file is no shard, or they are not all of one sweep.
+pub fn run(args: &MergeArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+    let objectives = sweep::front(args.pareto.as_deref())?;
+    let shards = args.shards.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let sink = console.open_result(global.output.as_ref())?;
+    let mut file = SweepFile::merge(shards)?;
+    file.conclude(objectives);
+    sweep::write(&file, global.format, sink)?;
+    Ok(Exit::Fine)
+}
+
+fn read(path: &Path) -> Result<SweepFile, Error> {
+    let wrong = |problem: String| Error::NoSense(format!("{}: {problem}", path.display()));
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let file: SweepFile = serde_json::from_slice(&bytes)
+        .map_err(|error| wrong(format!("is not a sweep's JSON result: {error}")))?;
+    match file.kind.as_str() {
+        "sweep" => Ok(file),
+        other => Err(wrong(format!("is a `{other}`, not a sweep"))),
+    }
+}

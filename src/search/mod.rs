@@ -1,0 +1,21 @@
+//! What-if and capacity planning: the highest load that keeps a promise, the fewest replicas for a
+//! load, grids of scenarios, and which of them are worth having.
+
+mod bisect;
+mod capacity;
+mod capacity_text;
+mod goal;
+mod interval;
+mod probe;
+mod steady;
+pub mod sweep;
+
+pub use bisect::{Bracket, bracket_and_bisect};
+pub use capacity::{
+    Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice, find_capacity,
+};
+pub use capacity_text::to_text;
+pub use goal::{Assertion, Goal, Terms};
+pub use interval::{Interval, interval};
+pub use probe::{Load, Probe, SearchError, Study};
+pub use steady::{Steadiness, steadiness};

@@ -1,0 +1,112 @@
+//! What a change of one field does, all else equal, in words.
+
+use serde_json::Value;
+
+use super::{Point, Vary};
+use crate::search::goal::figure;
+
+/// What is told of a change.
+const TOLD: [(&str, &str, Kind); 9] = [
+    ("fluid share", "fluidity.fluid_request_share", Kind::Points),
+    ("throughput", "throughput.output_tokens_per_s", Kind::Percent),
+    ("P99 TTFT", "ttft_s.p99", Kind::Percent),
+    ("P99 TBT", "tbt_s.p99", Kind::Percent),
+    ("cost per output token", "cost.usd_per_million_output_tokens", Kind::Percent),
+    // A sweep of capacities has these instead.
+    ("capacity", "requests_per_s.mean", Kind::Percent),
+    ("capacity per GPU", "requests_per_s_per_gpu.mean", Kind::Percent),
+    ("cost per output token", "price.usd_per_million_output_tokens", Kind::Percent),
+    ("P99 TTFT", "at_capacity.ttft_p99_s", Kind::Percent),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A difference of shares.
+    Points,
+    /// A ratio.
+    Percent,
+}
+
+/// A sentence for each step from one value of a field to its next, for each scheduler: the mean
+/// over all pairs of points that differ in that step alone.
+pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let runs = points.iter().map(|point| point.runs.len()).max().unwrap_or(0);
+    for (field, one) in vary.iter().enumerate() {
+        for step in one.values.windows(2) {
+            for run in 0..runs {
+                let pairs: Vec<(&Value, &Value)> = points
+                    .iter()
+                    .filter(|point| point.values[field] == step[0])
+                    .filter_map(|from| {
+                        let mut values = from.values.clone();
+                        values[field].clone_from(&step[1]);
+                        let to = points.iter().find(|point| point.values == values)?;
+                        let (a, b) = (from.runs.get(run)?, to.runs.get(run)?);
+                        (a["scheduler"] == b["scheduler"]).then_some((a, b))
+                    })
+                    .collect();
+                if pairs.is_empty() {
+                    continue;
+                }
+                let scheduler = pairs[0].0["scheduler"].as_str().unwrap_or_default();
+                let who = if runs > 1 { format!("{scheduler}: ") } else { String::new() };
+                let changes: Vec<String> =
+                    TOLD.iter().filter_map(|&told| change(told, &pairs)).collect();
+                let what = match changes.is_empty() {
+                    true => "no change".to_owned(),
+                    false => changes.join(", "),
+                };
+                let (name, from, to) = (one.name(), &step[0], &step[1]);
+                let mean = match pairs.len() {
+                    1 => String::new(),
+                    n => format!(" (mean of {n} pairs)"),
+                };
+                sentences.push(format!("{who}{name} {from} -> {to}: {what}{mean}"));
+            }
+        }
+    }
+    sentences
+}
+
+fn change((name, path, kind): (&str, &str, Kind), pairs: &[(&Value, &Value)]) -> Option<String> {
+    let changes: Vec<f64> = pairs
+        .iter()
+        .filter_map(|(a, b)| {
+            let (a, b) = (figure(a, path)?, figure(b, path)?);
+            match kind {
+                Kind::Points => Some((b - a) * 100.0),
+                Kind::Percent => (a > 0.0).then(|| (b / a - 1.0) * 100.0),
+            }
+        })
+        .collect();
+    if changes.is_empty() {
+        return None;
+    }
+    let mean = changes.iter().sum::<f64>() / changes.len() as f64;
+    let rounded = if mean.abs() < 9.95 { format!("{mean:+.1}") } else { format!("{mean:+.0}") };
+    let unit = if kind == Kind::Points { "points" } else { "%" };
+    (mean.abs() >= 0.05).then(|| format!("{name} {rounded} {unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_step_is_told_in_points_and_percent() {
+        let run = |share: f64, rate: f64| {
+            json!({"scheduler": "sarathi", "fluidity": {"fluid_request_share": share},
+                   "throughput": {"output_tokens_per_s": rate}})
+        };
+        let vary = [Vary::parse("schedulers.sarathi.chunk_size=512,1024").unwrap()];
+        let point = |index, value: &str, runs| Point { index, values: vec![value.into()], runs };
+        let points =
+            [point(0, "512", vec![run(0.98, 1000.0)]), point(1, "1024", vec![run(0.80, 1090.0)])];
+        assert_eq!(
+            sensitivities(&vary, &points),
+            ["chunk_size 512 -> 1024: fluid share -18 points, throughput +9.0 %"]
+        );
+    }
+}

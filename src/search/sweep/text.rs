@@ -1,0 +1,142 @@
+//! A sweep for people, and as CSV.
+
+use serde_json::Value;
+
+use super::{Point, SweepFile};
+use crate::report::csv::flatten;
+use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::units::{duration, percent, three_digits};
+use crate::search::goal::figure;
+
+/// A column: its heading, the paths where its number may stand, and how it is shown.
+type Column = (&'static str, &'static [&'static str], fn(f64) -> String);
+
+const COLUMNS: [Column; 6] = [
+    ("fluid", &["fluidity.fluid_request_share", "at_capacity.fluid_request_share"], percent),
+    ("P99 TTFT", &["ttft_s.p99", "at_capacity.ttft_p99_s"], duration),
+    ("P99 TBT", &["tbt_s.p99", "at_capacity.tbt_p99_s"], duration),
+    ("tokens/s", &["throughput.output_tokens_per_s"], three_digits),
+    ("capacity/s", &["requests_per_s.mean"], three_digits),
+    (
+        "$/M tokens",
+        &["cost.usd_per_million_output_tokens", "price.usd_per_million_output_tokens"],
+        three_digits,
+    ),
+];
+
+/// Renders a sweep: what changes mattered first, then the table.
+pub fn sweep_to_text(file: &SweepFile) -> String {
+    let mut text = String::new();
+    for sentence in &file.sensitivities {
+        text.push_str(&format!("{}\n", wrap(sentence, WIDTH, "  ")));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let number = |run: &Value, column: &Column| {
+        column.1.iter().find_map(|path| figure(run, path)).map(column.2)
+    };
+    let runs = || file.points.iter().flat_map(|point| &point.runs);
+    let shown: Vec<&Column> =
+        COLUMNS.iter().filter(|column| runs().any(|run| number(run, column).is_some())).collect();
+    let mut heading: Vec<Cell> = file.vary.iter().map(|one| Cell::from(one.name())).collect();
+    heading.push(Cell::from("scheduler"));
+    heading.extend(shown.iter().map(|column| Cell::from(column.0)));
+    heading.push(Cell::from("SLO"));
+    let mut rows = vec![heading];
+    for point in &file.points {
+        for (place, run) in point.runs.iter().enumerate() {
+            let mut row: Vec<Cell> =
+                point.values.iter().map(|value| Cell::from(value.as_str())).collect();
+            row.push(Cell::from(run["label"].as_str().unwrap_or_default()));
+            let cell = |column: &&Column| number(run, column).unwrap_or_else(|| "-".to_owned());
+            row.extend(shown.iter().map(|column| Cell::from(cell(column))));
+            let met = run.pointer("/slo/met").and_then(Value::as_bool);
+            let met = met.map_or("", |met| if met { "met" } else { "not met" });
+            let star = if on_front(file, point, place) { " *" } else { "" };
+            row.push(Cell::from(format!("{met}{star}")));
+            rows.push(row);
+        }
+    }
+    let mut align = vec![Align::Left; file.vary.len() + 1];
+    align.extend(vec![Align::Right; shown.len()]);
+    align.push(Align::Left);
+    text.push_str(&lay_out(&rows, &align));
+    if let Some(front) = &file.pareto {
+        let [a, b] = &front.objectives;
+        let sense = |large| if large { "large" } else { "small" };
+        text.push_str(&format!(
+            "\n* nothing else is better in both: {} ({}) and {} ({})\n",
+            a.path,
+            sense(a.maximise),
+            b.path,
+            sense(b.maximise)
+        ));
+    }
+    if let Some(shard) = file.shard {
+        text.push_str(&format!(
+            "\nshard {} of {}: {} of {} points; `merge` needs the shards as JSON\n",
+            shard.index,
+            shard.of,
+            file.points.len(),
+            file.points_total
+        ));
+    }
+    text
+}
+
+fn on_front(file: &SweepFile, point: &Point, run: usize) -> bool {
+    let front = file.pareto.iter().flat_map(|pareto| &pareto.front);
+    front.into_iter().any(|choice| choice.point == point.index && choice.run == run)
+}
+
+/// A row for each run of each point: the varied fields, then the figures in flat columns.
+pub fn sweep_to_csv(file: &SweepFile) -> String {
+    let mut columns: Vec<String> = vec!["point".to_owned()];
+    columns.extend(file.vary.iter().map(|one| one.path.clone()));
+    if file.pareto.is_some() {
+        columns.push("pareto".to_owned());
+    }
+    let fixed = columns.len();
+    let mut rows: Vec<(Vec<String>, Vec<(String, String)>)> = Vec::new();
+    for point in &file.points {
+        for (place, run) in point.runs.iter().enumerate() {
+            let mut start = vec![point.index.to_string()];
+            start.extend(point.values.iter().cloned());
+            if file.pareto.is_some() {
+                start.push(on_front(file, point, place).to_string());
+            }
+            let mut figures = Vec::new();
+            flatten("", run, &mut figures);
+            for (column, _) in &figures {
+                if !columns[fixed..].contains(column) {
+                    columns.push(column.clone());
+                }
+            }
+            rows.push((start, figures));
+        }
+    }
+    // A figure that is null in one run is an object in another: the parts win.
+    let parents = columns.clone();
+    let has_parts = |column: &String| {
+        parents.iter().any(|other| other.strip_prefix(column).is_some_and(|r| r.starts_with('.')))
+    };
+    let mut place = 0;
+    columns.retain(|column| {
+        place += 1;
+        place <= fixed || !has_parts(column)
+    });
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let expected = "records of one length, in memory";
+    writer.write_record(&columns).expect(expected);
+    for (start, figures) in &rows {
+        let cell = |column: &String| {
+            figures.iter().find(|(name, _)| name == column).map_or("", |(_, text)| text.as_str())
+        };
+        let start = start.iter().map(String::as_str);
+        let record: Vec<&str> = start.chain(columns[fixed..].iter().map(cell)).collect();
+        writer.write_record(&record).expect(expected);
+    }
+    let bytes = writer.into_inner().expect("writing to memory cannot fail");
+    String::from_utf8(bytes).expect("text in, text out")
+}

@@ -1,0 +1,123 @@
+//! `metron-sim capacity` on systems whose capacity can be worked out by hand.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// One request after another, 100 ms each: at most 10 requests/s.
+const ONE_SEAT: &str = "
+seed: 7
+schedulers:
+  - orca: {max_num_seqs: 1}
+engine: {profile: {fixed: {iteration: 100ms}}, kv_blocks: 1000, kv_block_tokens: 16, max_model_len: 4096}
+workload:
+  requests: 4000
+  arrivals: {constant: {rate: 3}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 1}}
+slo: {ttft: 1s, tbt: 1s}
+";
+
+fn capacity(scenario: &str, flags: &[&str]) -> (Value, i32) {
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    command.args(["capacity", "-", "--format", "json", "-q"]).args(flags).write_stdin(scenario);
+    let out = command.output().expect("ran");
+    let code = out.status.code().expect("an exit code");
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(code == 0 || code == 3, "{stderr}");
+    (serde_json::from_slice(&out.stdout).expect("JSON"), code)
+}
+
+fn rate(result: &Value) -> f64 {
+    result["schedulers"][0]["requests_per_s"]["mean"].as_f64().expect("a rate")
+}
+
+#[test]
+fn equal_gaps_are_carried_up_to_the_service_rate() {
+    let (result, code) = capacity(ONE_SEAT, &["--seeds", "2"]);
+    assert_eq!(code, 0);
+    let rate = rate(&result);
+    assert!((9.9..=10.06).contains(&rate), "{rate}");
+    let one = &result["schedulers"][0];
+    assert!(one["requests_per_s"]["half_width"].is_null(), "equal gaps know no seed");
+    assert!(result["notes"].to_string().contains("same requests"), "{result}");
+}
+
+#[test]
+fn poisson_arrivals_are_carried_up_to_the_bound_on_the_tail() {
+    // M/D/1 with service 0.1 s; the P99 of the sojourn crosses 1 s at a utilisation of about 0.8.
+    let scenario = ONE_SEAT.replace("constant", "poisson").replace("4000", "20000");
+    let scenario = format!("{scenario}  \n")
+        .replace("slo: {ttft: 1s, tbt: 1s}", "slo: {ttft: 1s, tbt: 1s, bounds: {ttft: {p99: 1s}}}");
+    let (all, _) = capacity(&scenario, &["--slo", "bounds"]);
+    let rate = rate(&all);
+    assert!((7.4..=8.6).contains(&rate), "{rate}");
+    let (asserted, _) = capacity(&scenario, &["--slo", "fluidity", "--assert", "ttft_s.p99<=1"]);
+    assert!((rate - self::rate(&asserted)).abs() < 0.02 * rate);
+}
+
+#[test]
+fn a_queue_that_grows_is_no_capacity_however_short_the_run() {
+    // Nothing is promised but an answer within an hour: only the queue's growth is a limit.
+    let lax = |requests: &str| {
+        ONE_SEAT
+            .replace("4000", requests)
+            .replace("ttft: 1s", "ttft: 1h")
+            .replace("tbt: 1s", "tbt: 1h")
+    };
+    let rates: Vec<f64> = ["600", "6000"]
+        .map(|requests| {
+            let (result, _) = capacity(&lax(requests), &["--seeds", "1"]);
+            let one = &result["schedulers"][0];
+            assert!(one["limited_by"].to_string().contains("queue keeps growing"), "{one}");
+            assert!(one["notes"].to_string().contains("not stable"), "{one}");
+            rate(&result)
+        })
+        .to_vec();
+    for rate in &rates {
+        assert!((9.8..=10.8).contains(rate), "{rates:?}");
+    }
+}
+
+#[test]
+fn a_short_run_says_that_it_is() {
+    let scenario = ONE_SEAT.replace("4000", "200").replace("constant", "poisson");
+    let (result, _) = capacity(&scenario, &["--seeds", "1"]);
+    let notes = result["schedulers"][0]["notes"].to_string();
+    assert!(notes.contains("rests on the worst 2.0 of 200"), "{notes}");
+}
+
+#[test]
+fn the_fewest_replicas_for_a_rate() {
+    let (result, code) = capacity(ONE_SEAT, &["--for-rate", "35", "--seeds", "2"]);
+    assert_eq!(code, 0);
+    let asked = &result["schedulers"][0]["for_rate"];
+    assert_eq!(asked["replicas"], 4, "{asked}");
+    let share = asked["share_of_capacity"].as_f64().expect("a share");
+    assert!((share - 35.0 / 40.0).abs() < 0.03, "{asked}");
+}
+
+#[test]
+fn what_never_holds_is_said_and_ends_with_3() {
+    let scenario = ONE_SEAT.replace("ttft: 1s", "ttft: 50ms");
+    let (result, code) = capacity(&scenario, &["--for-rate", "1", "--seeds", "1"]);
+    assert_eq!(code, 3);
+    let one = &result["schedulers"][0];
+    assert!(one["requests_per_s"].is_null());
+    assert!(one["notes"].to_string().contains("not held at any rate"), "{one}");
+    assert!(one["for_rate"]["replicas"].is_null());
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let scenario = ONE_SEAT.replace("constant", "poisson").replace("4000", "1000");
+    let run = |jobs| capacity(&scenario, &["--jobs", jobs, "--for-rate", "20"]).0;
+    assert_eq!(run("1"), run("2"));
+}
+
+#[test]
+fn a_workload_without_a_rate_is_refused() {
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let scenario = ONE_SEAT.replace("constant: {rate: 3}", "all_at_once: {}");
+    let out = command.args(["capacity", "-"]).write_stdin(scenario).output().expect("ran");
+    assert_eq!(out.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&out.stderr).contains("no arrival rate to scale"));
+}
