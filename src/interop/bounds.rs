@@ -8,9 +8,10 @@
 //! costs `1 + floor(x / D)` misses and a hit, so one late token costs least: `k - 1` hits and
 //! `1 + floor(X / D)` misses.
 //!
-//! *At least.* Missed deadlines are instants within `T`, the first no earlier than `s + D`, each
-//! `D` or more after the one before; late tokens likewise, but more than `D` apart. So there are at
-//! most `ceil((T - s - D) / D)` misses and `floor((T - s) / (D + 1 ns))` late tokens; the other
+//! *At least.* Missed deadlines are instants up to `T` (one at the very instant of a late token is
+//! missed too), the first no earlier than `s + D`, each `D` or more after the one before; late
+//! tokens likewise, but more than `D` apart. So there are at most `1 + floor((T - s - D) / D)`
+//! misses, none when `T <= s + D`, and `floor((T - s) / (D + 1 ns))` late tokens; the other
 //! tokens are hits. This may be lower than any real course of tokens, never higher.
 
 use crate::metrics::{Options, Tally, index_over_requests};
@@ -109,8 +110,9 @@ fn later(time: u64, gaps: u64, slack: u64, tbt: u64) -> (Tally, Tally) {
         Some(over) => Tally { met: gaps - 1, missed: narrow(1 + over / tbt) },
     };
     let beyond = time.saturating_sub(slack + tbt);
+    let missed = if beyond > 0 { narrow(1 + beyond / tbt) } else { 0 };
     let late_max = narrow((time.saturating_sub(slack) / (tbt + 1)).min(gaps_wide));
-    let worst = Tally { met: gaps - late_max, missed: narrow(beyond.div_ceil(tbt)) };
+    let worst = Tally { met: gaps - late_max, missed };
     (worst, best)
 }
 
