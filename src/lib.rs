@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod cli;
 pub mod cost;
+pub mod interop;
 pub mod kv;
 pub mod metrics;
 pub mod progress;
@@ -18,4 +19,5 @@ pub mod sim;
 pub mod time;
 pub mod trace;
 pub mod units;
+pub mod validation;
 pub mod workload;

@@ -298,3 +298,35 @@ fn lists_and_documents() {
     let page = program().arg("man").assert().code(0).get_output().clone();
     assert!(text(&page.stdout).contains(".TH metron-sim"), "{}", text(&page.stdout));
 }
+
+#[test]
+fn a_bad_trace_is_marked_in_the_scenario_and_in_the_trace() {
+    let scenario = SCENARIO.replace(
+        "  requests: 30\n  arrivals: {poisson: {rate: 10}}\n  \
+         lengths: {prompt: {fixed: 700}, output: {fixed: 40}}\n",
+        "  trace: {file: t.csv}\n",
+    );
+    let folder = Folder::with(&scenario);
+    for (rows, says) in [
+        ("", "t.csv: expected requests, found an empty file"),
+        ("arrival_s,prompt_tokens,output_tokens\n", "t.csv: expected requests, found none"),
+        ("arrival_s,prompt_tokens,output_tokens\n0,10,x\n", "t.csv:2:6: `output_tokens`: expected"),
+        ("prompt_tokens,output_tokens\n1,2\n", "expected arrival times"),
+    ] {
+        fs::write(folder.path("t.csv"), rows).expect("writable");
+        let out = folder.run().arg("--requests").arg("r.csv").assert().code(2).stdout("");
+        let stderr = text(&out.get_output().stderr);
+        assert!(stderr.contains("workload.trace.file: t.csv"), "{stderr}");
+        assert!(stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(says), "{stderr}");
+        assert!(stderr.contains("[s.yaml:11:17]"), "{stderr}");
+        assert!(says.contains("output_tokens") || stderr.contains("help: "), "{stderr}");
+        assert_eq!(folder.names(), ["s.yaml", "t.csv"], "nothing half written");
+    }
+    // A file of lengths is found in its place too.
+    fs::write(folder.path("t.csv"), "").expect("writable");
+    let lengths = SCENARIO.replace("{prompt: {fixed: 700}, output: {fixed: 40}}", "{file: t.csv}");
+    fs::write(folder.path("s.yaml"), lengths).expect("writable");
+    let out = folder.run().assert().code(2).stdout("");
+    let stderr = text(&out.get_output().stderr);
+    assert!(stderr.contains("workload.lengths.file: t.csv: expected requests"), "{stderr}");
+}

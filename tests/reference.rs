@@ -7,7 +7,10 @@ use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Outcome, RouteReason, Router, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
-use metron_sim::workload::Workload;
+use metron_sim::workload::{
+    Amount, Arrivals, Arriving, ClosedLoop, Dist, Lengths, Limits, MaxTokens, Shape, Source,
+    Workload, WorkloadSpec,
+};
 use proptest::prelude::*;
 
 /// Times that depend on every figure of the shape, so that a wrong one shows.
@@ -76,6 +79,15 @@ fn workload() -> impl Strategy<Value = Workload> {
     })
 }
 
+/// Outputs end at the context's length; the workload takes care of that in a scenario.
+fn cut(mut workload: Workload, max_model_len: u32) -> Workload {
+    for request in &mut workload.requests {
+        let room = max_model_len.saturating_sub(request.prompt_tokens).max(1);
+        request.output_tokens = request.output_tokens.min(room);
+    }
+    workload
+}
+
 fn tight(config: SchedulerConfig, seats: u32, tokens: u32) -> SchedulerConfig {
     let mut value = serde_json::to_value(&config).unwrap();
     let parameters = value.as_object_mut().unwrap().values_mut().next().unwrap();
@@ -105,9 +117,11 @@ fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), 1..12u32, 400..900u32, 20..400u32);
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
+    let engine = (engine, prop_oneof![Just(600u32), 60..500u32]);
     (engine, limits, workload(), fleet(), any::<bool>(), horizon).prop_map(
         |(engine, limits, workload, (replicas, routing), async_scheduling, horizon)| {
-            let (block, blocks, prefix_caching) = engine;
+            let ((block, blocks, prefix_caching), max_model_len) = engine;
+            let workload = cut(workload, max_model_len);
             let (which, tightened, seats, whole, chunk) = limits;
             let name = *which.get(SchedulerConfig::NAMES);
             let config = SchedulerConfig::by_name(name).unwrap();
@@ -117,7 +131,7 @@ fn system() -> impl Strategy<Value = System> {
                 engine: EngineInfo {
                     kv_block_tokens: block,
                     kv_blocks: blocks * 16 / block,
-                    max_model_len: 600,
+                    max_model_len,
                     prefix_caching: prefix_caching && block == 16,
                     large_gpu: false,
                 },
@@ -131,7 +145,32 @@ fn system() -> impl Strategy<Value = System> {
     )
 }
 
+/// Users who ask again as soon as they are answered, or after a think time.
+fn closed_loop() -> impl Strategy<Value = (WorkloadSpec, u64)> {
+    let think = prop_oneof![Just(0u64), Just(7_000_000), Just(100_000_000)];
+    (1..12u32, think, 1..40u32, 1..300u32, any::<u64>(), any::<bool>()).prop_map(
+        |(users, think, requests, longest, seed, by_eos)| {
+            let uniform =
+                |max| Dist { shape: Shape::Uniform { min: 1, max }, min: None, max: None };
+            let arrivals = Arrivals::ClosedLoop { users, think_time: Span::from_nanos(think) };
+            let lengths = Lengths::Independent { prompt: uniform(longest), output: uniform(60) };
+            let spec = WorkloadSpec {
+                source: Source::Synthetic { arrivals, lengths },
+                amount: Amount { requests: Some(requests), duration: None },
+                max_tokens: if by_eos { MaxTokens::Factor(1.5) } else { MaxTokens::Exact },
+                classes: Vec::new(),
+                prefix_groups: None,
+            };
+            (spec, seed)
+        },
+    )
+}
+
 fn run(system: &System, reference: bool) -> Outcome {
+    run_on(system, &mut system.workload.arriving(), reference)
+}
+
+fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outcome {
     let setup = Setup {
         cost: &Uneven,
         engine: system.engine,
@@ -142,8 +181,7 @@ fn run(system: &System, reference: bool) -> Outcome {
     };
     let options = SimOptions { reference, keep_log: true, progress: None };
     let make = || system.scheduler.build(&system.engine);
-    play(&setup, &make, &mut system.workload.arriving(), options)
-        .unwrap_or_else(|error| panic!("{error}"))
+    play(&setup, &make, arriving, options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What holds of every outcome, whoever made it.
@@ -189,6 +227,20 @@ fn cases() -> u32 {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+
+    #[test]
+    fn the_fast_path_equals_the_reference_in_a_closed_loop(
+        system in system(),
+        (spec, seed) in closed_loop(),
+    ) {
+        let EngineInfo { max_model_len, kv_block_tokens, .. } = system.engine;
+        let limits = Limits { max_model_len, kv_block_tokens };
+        let users = ClosedLoop::new(&spec, seed, limits).unwrap();
+        let fast = run_on(&system, &mut users.clone(), false);
+        let slow = run_on(&system, &mut users.clone(), true);
+        prop_assert_eq!(&fast.trace.requests, &slow.trace.requests);
+        prop_assert_eq!(&fast, &slow);
+    }
 
     #[test]
     fn the_fast_path_equals_the_reference(system in system()) {

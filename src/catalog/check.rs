@@ -23,18 +23,27 @@ const LARGEST: f64 = 1e12;
 /// So that no reciprocal is beyond [`LARGEST`].
 const SMALLEST: f64 = 1e-6;
 
+/// A number without hundreds of digits.
+fn shown(value: f64) -> String {
+    let short = value == 0.0 || !value.is_finite() || (1e-9..1e15).contains(&value.abs());
+    if short { value.to_string() } else { format!("{value:e}") }
+}
+
 pub(super) fn positive(path: &str, value: f64) -> Result<(), InvalidFigure> {
     if (SMALLEST..=LARGEST).contains(&value) {
         return Ok(());
     }
-    Err(InvalidFigure::new(path, format!("must lie in {SMALLEST} to {LARGEST:e}, got {value}")))
+    Err(InvalidFigure::new(
+        path,
+        format!("must lie in {SMALLEST} to {LARGEST:e}, got {}", shown(value)),
+    ))
 }
 
 pub(super) fn at_least_zero(path: &str, value: f64) -> Result<(), InvalidFigure> {
     if (0.0..=LARGEST).contains(&value) {
         return Ok(());
     }
-    Err(InvalidFigure::new(path, format!("must lie in 0 to {LARGEST:e}, got {value}")))
+    Err(InvalidFigure::new(path, format!("must lie in 0 to {LARGEST:e}, got {}", shown(value))))
 }
 
 /// A count from 1 to `most`. The limits of a model's counts are such that no product of them

@@ -5,6 +5,7 @@
 
 mod check;
 mod gpu;
+mod gpu_constants;
 mod hf;
 mod model;
 mod profile;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub use check::InvalidFigure;
 pub use gpu::*;
+pub use gpu_constants::GpuConstants;
 pub use hf::HfConfigError;
 pub use model::*;
 pub use profile::*;

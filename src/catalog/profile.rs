@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::GpuConstants;
 use super::check::{InvalidFigure, at_least_zero, positive};
 
 /// An engine's version, as far as time and memory go.
@@ -38,6 +39,9 @@ pub struct EngineProfile {
     /// A measured time of one layer without attention, in place of the roofline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_table: Option<LayerTable>,
+    /// Constants in place of the GPU's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuConstants>,
     /// Where the constants come from, and how well they fit.
     pub source: String,
 }

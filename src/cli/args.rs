@@ -15,7 +15,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 fine, 1 I/O or internal error, 2 bad usage or input, \
-                  3 SLO not met (--check).\n`metron-sim --scenario FILE` is short for \
+                  3 SLO (--check) or assertion (--assert) not met.\n`metron-sim --scenario FILE` is short for \
                   `metron-sim run FILE`."
 )]
 pub struct Cli {
@@ -98,6 +98,14 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
     Merge(MergeArgs),
+    /// The same metrics on measured result files
+    Evaluate(EvaluateArgs),
+    /// Compare two results, simulated or measured, metric by metric
+    Compare(CompareArgs),
+    /// Set a simulation against a real run of the same requests
+    Validate(ValidateArgs),
+    /// Fit the cost model's constants to a real run, and write them as an engine profile (-o)
+    Calibrate(CalibrateArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -229,6 +237,106 @@ pub struct RunFlags {
     /// Which figures to work out
     #[arg(long, value_enum, default_value_t = Metrics::Auto)]
     pub metrics: Metrics,
+    /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
+    #[arg(long, value_name = "PATH<NUMBER")]
+    pub assert: Vec<String>,
+}
+
+/// `metron-sim evaluate`.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// Result files of vLLM, SGLang, AIPerf, GuideLLM, inference-perf, Etalon, BLIS or metron-sim
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How to read and judge them.
+    #[command(flatten)]
+    pub judge: JudgeFlags,
+    /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
+    #[arg(long, value_name = "PATH<NUMBER")]
+    pub assert: Vec<String>,
+}
+
+/// `metron-sim compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// A JSON result of run or evaluate, or a measured file
+    pub a: PathBuf,
+    /// Another
+    pub b: PathBuf,
+    /// Which run of A, by its label, where it holds several
+    #[arg(long, value_name = "LABEL")]
+    pub run_a: Option<String>,
+    /// Which run of B
+    #[arg(long, value_name = "LABEL")]
+    pub run_b: Option<String>,
+    /// How to read and judge measured files.
+    #[command(flatten)]
+    pub judge: JudgeFlags,
+}
+
+/// How to read measured files, and the promise to judge them by.
+#[derive(Clone, Debug, Args)]
+pub struct JudgeFlags {
+    /// Format of the files, in place of telling it from their content
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<String>,
+    /// Deadline of every first token, such as 500ms [default: what the file states; else first
+    /// tokens are left out of fluidity]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["ttft_curve", "ttft_fit"])]
+    pub ttft: Option<String>,
+    /// Deadlines of first tokens from a prefill curve (prompt_tokens, seconds; .csv or .json)
+    #[arg(long, value_name = "FILE", conflicts_with = "ttft_fit")]
+    pub ttft_curve: Option<PathBuf>,
+    /// Deadlines of first tokens from a curve fitted to each file's own unqueued requests
+    #[arg(long)]
+    pub ttft_fit: bool,
+    /// What is added to a prefill curve [default: 300ms]
+    #[arg(long, value_name = "TIME")]
+    pub ttft_slack: Option<String>,
+    /// Deadline of each later token
+    #[arg(long, value_name = "TIME", default_value = "25ms")]
+    pub tbt: String,
+    /// Fluidity-index of a fluid request, and the share of requests that must be fluid
+    #[arg(long, value_name = "INDEX:SHARE", default_value = "0.9:0.99")]
+    pub fluidity: String,
+    /// Which figures to work out
+    #[arg(long, value_enum, default_value_t = Metrics::Auto)]
+    pub metrics: Metrics,
+}
+
+/// `metron-sim validate`.
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+}
+
+/// `metron-sim calibrate`.
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+    /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
+    /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
+    pub fit: Vec<Fit>,
+}
+
+/// Constants that can be fitted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fit {
+    /// What the engine adds to a step
+    Host,
+    /// A factor on all kernels
+    Kernels,
+    /// Effective FLOP/s and bandwidth
+    Gpu,
 }
 
 /// Which figures to work out.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::args::Listed;
 use crate::cli::error::Error;
+use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{Requests, Simulate};
 use crate::scenario::Experiment;
 
@@ -31,12 +32,15 @@ pub struct Loaded {
 }
 
 /// A line of `metron-sim list`.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct ListEntry {
     /// The name that a scenario gives.
     pub name: String,
     /// What it is.
     pub description: String,
+    /// More of a scheduler.
+    #[serde(flatten)]
+    pub scheduler: Option<SchedulerDetails>,
 }
 
 /// Scenarios, catalogs and the simulator, as commands see them: a seam, so that commands can be

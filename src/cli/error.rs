@@ -1,10 +1,12 @@
 //! Errors of commands, and the exit code of each: the one place that decides both.
 
-use crate::report::OutputError;
+use crate::interop::{InteropError, JudgeError};
+use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
 use crate::search::SearchError;
 use crate::search::sweep::SweepError;
+use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -56,6 +58,29 @@ pub enum Error {
     /// What was asked makes no sense for this scenario.
     #[error("{0}")]
     NoSense(String),
+    /// A measured file that cannot be read.
+    #[error(transparent)]
+    Interop(#[from] Box<InteropError>),
+    /// A measured file that cannot be judged as asked.
+    #[error("{file}: {error}")]
+    Judge {
+        /// The file.
+        file: String,
+        /// Why.
+        error: JudgeError,
+    },
+    /// An assertion that cannot be judged.
+    #[error(transparent)]
+    Assertion(#[from] AssertionError),
+    /// A real run that cannot be read.
+    #[error(transparent)]
+    Observed(#[from] ObservedError),
+    /// A real run of other requests than the scenario's.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    /// Constants that cannot be fitted.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
@@ -95,6 +120,12 @@ impl Error {
             | Error::Scenario(_)
             | Error::Workload(_)
             | Error::NoSense(_)
+            | Error::Interop(_)
+            | Error::Judge { .. }
+            | Error::Assertion(_)
+            | Error::Observed(_)
+            | Error::Replay(_)
+            | Error::Calibration(_)
             | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure
@@ -106,6 +137,7 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Error::Usage(_) => Some("for more information, try `metron-sim --help`".to_owned()),
+            Error::Interop(error) => error.help.clone(),
             Error::Workload(error) => error.help().map(str::to_owned),
             _ => None,
         }

@@ -7,10 +7,12 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
+use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
-use crate::scenario::{self, Experiment, SchedulerRun};
-use crate::scheduler::{Evidence, SchedulerConfig};
+use crate::scenario::{self, Document, Experiment, SchedulerRun};
+use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
+use crate::workload::WorkloadError;
 
 /// The scenarios that come with the program.
 static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
@@ -21,9 +23,13 @@ pub struct Library;
 
 impl Backend for Library {
     fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
-        let resolved = scenario::load(&request.path, &request.set, request.seed)
-            .map_err(|error| Error::Scenario(Box::new(error)))?;
-        let (requests, notes) = Requests::of(&resolved.experiment)?;
+        let broken = |error| Error::Scenario(Box::new(error));
+        let document = Document::read(&request.path)
+            .and_then(|document| document.with(&request.set))
+            .map_err(broken)?;
+        let resolved = document.resolve(request.seed).map_err(broken)?;
+        let (requests, notes) =
+            Requests::of(&resolved.experiment).map_err(|error| located(&document, error))?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
@@ -37,7 +43,9 @@ impl Backend for Library {
     fn list(&self, what: Listed) -> Vec<ListEntry> {
         let catalog = |kind| {
             let entries = catalog::list(kind).into_iter();
-            entries.map(|e| ListEntry { name: e.name, description: e.description }).collect()
+            entries
+                .map(|e| ListEntry { name: e.name, description: e.description, scheduler: None })
+                .collect()
         };
         match what {
             Listed::Gpus => catalog(Kind::Gpu),
@@ -65,16 +73,20 @@ impl Simulate for Library {
     }
 }
 
+/// An error in a file of requests, with the place where the scenario names the file.
+fn located(document: &Document, error: WorkloadError) -> Error {
+    let blamed =
+        error.path().and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
+    blamed.map_or(Error::Workload(error), |blamed| Error::Scenario(Box::new(blamed)))
+}
+
 fn schedulers() -> Vec<ListEntry> {
     let known = SchedulerConfig::NAMES.iter().filter_map(|name| SchedulerConfig::by_name(name));
     known
-        .map(|config| {
-            let evidence = match config.evidence() {
-                Evidence::Proven => "equal to the system's own code in every golden step",
-                Evidence::Modelled => "written from a description",
-            };
-            let description = format!("{} [{}; {evidence}]", config.summary(), config.system());
-            ListEntry { name: config.name().to_owned(), description }
+        .map(|config| ListEntry {
+            name: config.name().to_owned(),
+            description: config.summary().to_owned(),
+            scheduler: Some(SchedulerDetails::of(&config)),
         })
         .collect()
 }
@@ -93,6 +105,7 @@ fn scenarios() -> Vec<ListEntry> {
             Some(ListEntry {
                 name: file.path().file_stem()?.to_str()?.to_owned(),
                 description: described.description.unwrap_or_default(),
+                scheduler: None,
             })
         })
         .collect();

@@ -1,9 +1,12 @@
 //! `metron-sim list`: what is known by name.
 
+use serde_json::{Map, Value};
+
 use crate::cli::args::{Format, GlobalFlags, Listed};
 use crate::cli::backend::{Backend, ListEntry};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::scheduler_details::{Parameter, SchedulerDetails, evidence_meaning};
 use crate::report::table::{WIDTH, wrap};
 
 /// Runs the command.
@@ -34,23 +37,85 @@ pub fn run(
 /// Names, and descriptions beside them; a long one goes on below itself.
 fn table(entries: &[ListEntry]) -> String {
     let names = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
-    let indent = " ".repeat(names + 2);
-    let room = WIDTH.saturating_sub(indent.len()).max(20);
     let mut text = String::new();
-    for entry in entries {
-        let lines = wrap(&entry.description, room, "").replace('\n', &format!("\n{indent}"));
-        let line = format!("{:<names$}  {lines}", entry.name);
-        text.push_str(line.trim_end());
-        text.push('\n');
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 && entry.scheduler.is_some() {
+            text.push('\n');
+        }
+        text.push_str(&beside(&format!("{:<names$}  ", entry.name), &entry.description));
+        if let Some(scheduler) = &entry.scheduler {
+            text.push_str(&details(scheduler));
+        }
     }
     text
 }
 
+/// Where a scheduler's rules come from, then a line a parameter: name, default, meaning.
+fn details(scheduler: &SchedulerDetails) -> String {
+    let source = format!(
+        "{}; {}: {}",
+        scheduler.system,
+        scheduler.evidence,
+        evidence_meaning(scheduler.evidence)
+    );
+    let mut text = beside("    ", &source);
+    let parameters = &scheduler.parameters;
+    let names = parameters.iter().map(|p| p.name.chars().count()).max().unwrap_or(0);
+    let defaults: Vec<String> = parameters.iter().map(default_text).collect();
+    let values = defaults.iter().map(|value| value.chars().count()).max().unwrap_or(0);
+    for (parameter, default) in parameters.iter().zip(&defaults) {
+        let head = format!("    {:<names$}  {default:<values$}  ", parameter.name);
+        let mut meaning = parameter.description.clone();
+        if !parameter.choices.is_empty() {
+            let choices: Vec<String> = parameter.choices.iter().map(value_text).collect();
+            meaning.push_str(&format!(" One of {}.", choices.join(", ")));
+        }
+        if !parameter.aliases.is_empty() {
+            meaning.push_str(&format!(" Also: {}.", parameter.aliases.join(", ")));
+        }
+        text.push_str(&beside(&head, &meaning));
+    }
+    text
+}
+
+/// A default; what depends on the system is said in the parameter's meaning.
+fn default_text(parameter: &Parameter) -> String {
+    if parameter.default.is_null() { "auto".to_owned() } else { value_text(&parameter.default) }
+}
+
+fn value_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// `words` beside `head`; what is too long goes on below itself.
+fn beside(head: &str, words: &str) -> String {
+    let indent = " ".repeat(head.chars().count());
+    let room = WIDTH.saturating_sub(indent.len()).max(20);
+    let lines = wrap(words, room, "").replace('\n', &format!("\n{indent}"));
+    format!("{}\n", format!("{head}{lines}").trim_end())
+}
+
+/// A row a name; schedulers have more columns, their parameters as a JSON object of defaults.
 fn rows(entries: &[ListEntry]) -> String {
+    let schedulers = entries.iter().any(|entry| entry.scheduler.is_some());
+    let more: &[&str] = if schedulers { &["system", "evidence", "parameters"] } else { &[] };
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = entries
-        .iter()
-        .try_fold((), |(), entry| writer.serialize(entry))
+    let written = writer
+        .write_record(["name", "description"].iter().chain(more))
+        .and_then(|()| {
+            entries.iter().try_for_each(|entry| {
+                let mut record = vec![entry.name.clone(), entry.description.clone()];
+                if let Some(scheduler) = &entry.scheduler {
+                    let parameters = scheduler.parameters.iter();
+                    let defaults: Map<String, Value> =
+                        parameters.map(|p| (p.name.clone(), p.default.clone())).collect();
+                    record.push(scheduler.system.to_owned());
+                    record.push(scheduler.evidence.to_owned());
+                    record.push(Value::Object(defaults).to_string());
+                }
+                writer.write_record(record)
+            })
+        })
         .map_err(|error| error.to_string())
         .and_then(|()| writer.into_inner().map_err(|error| error.to_string()));
     String::from_utf8(written.expect("writing to memory cannot fail")).expect("text in, text out")
@@ -60,17 +125,45 @@ fn rows(entries: &[ListEntry]) -> String {
 mod tests {
     use super::*;
 
+    fn entry(name: &str, description: String) -> ListEntry {
+        ListEntry { name: name.to_owned(), description, scheduler: None }
+    }
+
     #[test]
     fn long_descriptions_go_on_below_themselves() {
-        let entries = [
-            ListEntry { name: "short".to_owned(), description: "one line".to_owned() },
-            ListEntry { name: "longer-name".to_owned(), description: "word ".repeat(30) },
-        ];
+        let entries =
+            [entry("short", "one line".to_owned()), entry("longer-name", "word ".repeat(30))];
         let text = table(&entries);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "short        one line");
         assert!(lines[2].starts_with("             word"), "{text}");
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(rows(&entries).starts_with("name,description\nshort,one line\n"));
+    }
+
+    #[test]
+    fn a_scheduler_is_one_line_then_its_system_and_its_parameters() {
+        let config = crate::scheduler::SchedulerConfig::by_name("vllm-v1").expect("registered");
+        let entries = [ListEntry {
+            scheduler: Some(SchedulerDetails::of(&config)),
+            ..entry("vllm-v1", config.summary().to_owned())
+        }];
+        let text = table(&entries);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], format!("vllm-v1  {}", config.summary()));
+        assert!(lines[1].starts_with("    vLLM 0.33.0"), "{text}");
+        assert!(lines[1].contains("; proven: "), "{text}");
+        let line = |name: &str| {
+            let head = format!("    {name} ");
+            *lines.iter().find(|line| line.starts_with(&head)).expect("a line a parameter")
+        };
+        assert!(line("max_num_seqs").contains(" auto  "), "{text}");
+        assert!(line("policy").contains(" fcfs  "), "{text}");
+        let words: Vec<&str> = text.split_whitespace().collect();
+        assert!(words.join(" ").contains("One of fcfs, priority."), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let rows = rows(&entries);
+        assert!(rows.starts_with("name,description,system,evidence,parameters\n"), "{rows}");
+        assert!(rows.contains("\"\"policy\"\":\"\"fcfs\"\""), "{rows}");
     }
 }

@@ -5,17 +5,23 @@
 
 mod args;
 mod backend;
+mod calibrate;
 mod capacity;
+mod compare;
 mod console;
 mod documents;
 mod error;
+mod evaluate;
+mod judging;
 mod library;
 mod list;
 mod merge;
 mod progress;
 mod run;
+mod scheduler_details;
 mod side_files;
 mod sweep;
+mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -24,6 +30,7 @@ pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
+pub use scheduler_details::{Parameter, SchedulerDetails};
 
 use args::Cli;
 use console::Console;
@@ -59,6 +66,12 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
+        (Some(args::Command::Evaluate(args)), _) => evaluate::evaluate(&args, &global, console),
+        (Some(args::Command::Compare(args)), _) => compare::compare(&args, &global, console),
+        (Some(args::Command::Validate(args)), _) => validate::run(&args, &global, console, backend),
+        (Some(args::Command::Calibrate(args)), _) => {
+            calibrate::run(&args, &global, console, backend)
+        }
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

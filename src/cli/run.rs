@@ -6,10 +6,11 @@ use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::judging::assertions;
 use crate::cli::progress;
 use crate::cli::side_files::SideFiles;
 use crate::progress::Progress;
-use crate::report::{ResultFile, csv, text, units};
+use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
 use crate::runner::{RunInput, RunOptions, SchedulerOutput, run_experiment};
 
 /// Options of a run, checked.
@@ -19,6 +20,7 @@ struct Options {
     format: Format,
     check: bool,
     check_determinism: bool,
+    asserted: Vec<Assertion>,
 }
 
 impl Options {
@@ -28,6 +30,7 @@ impl Options {
                 "--format quiet has nothing to write: leave out -o".to_owned(),
             ));
         }
+        let asserted = assertions(&flags.assert)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Options {
             request: ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed },
@@ -35,11 +38,13 @@ impl Options {
                 jobs: global.jobs.map_or(cores, usize::from),
                 reference: flags.reference,
                 keep_log: false,
-                full_metrics: flags.metrics == Metrics::Full,
+                full_metrics: flags.metrics == Metrics::Full
+                    || asserted.iter().any(Assertion::needs_full_metrics),
             },
             format: global.format,
             check: flags.check,
             check_determinism: flags.check_determinism,
+            asserted,
         })
     }
 }
@@ -69,6 +74,7 @@ pub fn run(
     let simulated = began.elapsed();
     side_files.write(&outputs, loaded.requests.classes())?;
     let result = published(&loaded, &outputs);
+    let broken = assertion::judge(&options.asserted, &result.runs)?;
     for run in &result.runs {
         for warning in &run.warnings {
             console.warn(&format!("{}: {warning}", run.label));
@@ -82,13 +88,16 @@ pub fn run(
     };
     sink.finish(&bytes)?;
     told(&outputs, simulated, console);
+    for line in &broken {
+        console.note(line);
+    }
     if options.check && !result.slo_met() {
         let failing = result.runs.iter().filter(|run| !run.slo.met);
         let labels: Vec<&str> = failing.map(|run| run.label.as_str()).collect();
         console.note(&format!("SLO not met by {}", labels.join(", ")));
         return Ok(Exit::NotMet);
     }
-    Ok(Exit::Fine)
+    Ok(if broken.is_empty() { Exit::Fine } else { Exit::NotMet })
 }
 
 fn simulate(

@@ -7,6 +7,7 @@ mod experts;
 mod fixed;
 mod gemm;
 mod layers;
+mod pricing;
 mod roofline;
 mod shard;
 mod table;
@@ -23,6 +24,7 @@ pub use error::CostError;
 pub use experts::routed_experts_us;
 pub use fixed::FixedCost;
 pub use gemm::gemm_us;
+pub use pricing::Pricing;
 pub use roofline::Roofline;
 
 /// One prefill chunk of a batch.

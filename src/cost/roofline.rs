@@ -63,6 +63,8 @@ impl Roofline {
         parallelism: Parallelism,
         dtype: Dtype,
     ) -> Result<Roofline, CostError> {
+        let with_constants = profile.gpu.as_ref().map(|constants| constants.on(gpu));
+        let gpu = with_constants.as_ref().unwrap_or(gpu);
         gpu.validate()?;
         profile.validate()?;
         let shard = Shard::new(model, parallelism)?;

@@ -142,7 +142,7 @@ fn fluidity(
         full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
     let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
     Fluidity {
-        index: index_over_requests(counted.iter().map(|(_, m)| Ratio::from(m.index)).collect()),
+        index: index_over_requests(counted.iter().map(|(_, m)| m.index)),
         fluid_request_share: ratio(fluid, counted.len() as u64),
         service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
         fluid_tokens_per_s,
@@ -152,7 +152,9 @@ fn fluidity(
     }
 }
 
-fn index_over_requests(mut indices: Vec<Ratio>) -> FluidityIndex {
+/// The fluidity-index over requests, from that of each.
+pub(crate) fn index_over_requests(indices: impl Iterator<Item = f64>) -> FluidityIndex {
+    let mut indices: Vec<Ratio> = indices.map(Ratio::from).collect();
     if indices.is_empty() {
         return FluidityIndex::default();
     }

@@ -67,12 +67,16 @@ mod tbt;
 
 pub use curve::{CurveError, PrefillCurve};
 pub use deadline::{DeadlineError, Deadlines, FirstToken};
+pub(crate) use evaluate::index_over_requests;
 pub use evaluate::{evaluate, summarise};
 pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;
 pub use options::{Count, Knowledge, Options, RequestBounds};
+pub(crate) use quantile::distribution;
+
 pub use per_request::{RequestMetrics, per_request};
+pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
     Throughput, TokenCounts,

@@ -12,7 +12,7 @@ use super::summary::Distribution;
 pub(super) type Ratio = OrderedFloat<f64>;
 
 /// A sample of a latency: integer nanoseconds, or a ratio in seconds.
-pub(super) trait Sample: Copy + Ord {
+pub(crate) trait Sample: Copy + Ord {
     /// The sample in seconds.
     fn seconds(self) -> f64;
     /// The point `thousandths` of the way up to `above`, in seconds.
@@ -94,13 +94,18 @@ pub(super) fn quantiles<T: Sample, const N: usize>(
 }
 
 /// The distribution of unweighted samples. Reorders them.
-pub(super) fn distribution<T: Sample>(samples: &mut [T]) -> Distribution {
+pub(crate) fn distribution<T: Sample>(samples: &mut [T]) -> Distribution {
     let Some((min, max)) = extremes(samples) else {
         return Distribution::default();
     };
     let (count, mean) = (samples.len() as u64, T::mean(samples));
     let quantiles = quantiles(samples, [500, 900, 950, 990, 999]);
     of_parts(count, mean, min.seconds(), quantiles, max.seconds())
+}
+
+/// The distribution of lengths of time in nanoseconds. Reorders them.
+pub fn distribution_of_nanos(nanos: &mut [u64]) -> Distribution {
+    distribution(nanos)
 }
 
 /// A distribution from its parts; `quantiles` are P50, P90, P95, P99 and P99.9.

@@ -86,8 +86,12 @@ impl Replica {
 
     /// Puts an arrived request into the waiting queue.
     pub(crate) fn arrive(&mut self, id: RequestId, request: &Request, content: Content) -> Handle {
-        // An answer cut short by max_tokens is known to end; only EOS comes as a surprise.
-        let lingers = self.options.planned_ahead && request.output_tokens < request.max_tokens;
+        // An answer cut short by max_tokens or the context's length is known to end; only EOS comes
+        // as a surprise.
+        let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens);
+        let by_eos = request.output_tokens < request.max_tokens
+            && tokens < u64::from(self.options.max_model_len);
+        let lingers = self.options.planned_ahead && by_eos;
         let slot = Slot::new(id, request, lingers, content);
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
@@ -311,14 +315,14 @@ impl Replica {
     fn join_decodes(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.phase = Phase::Decode;
-        let most = slot.prompt + slot.max_tokens;
+        let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
         self.decodes.join(Joining {
             slot: index,
             order: slot.order,
             done: slot.done,
             left: slot.left,
             blocks: slot.blocks,
-            grows: u64::from(slot.blocks) * u64::from(self.options.block_tokens) < u64::from(most),
+            grows: u64::from(slot.blocks) * u64::from(self.options.block_tokens) < most,
         });
     }
 

@@ -44,6 +44,8 @@ pub struct ReplicaOptions {
     pub block_tokens: u32,
     /// Blocks that requests can use.
     pub usable_blocks: u32,
+    /// Longest prompt plus output; an answer that reaches it is known to end.
+    pub max_model_len: u32,
     /// Order of the waiting queue.
     pub queue: QueueOrder,
     /// Prefix caching, where it is on.
@@ -67,6 +69,7 @@ impl ReplicaOptions {
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
+            max_model_len: engine.max_model_len,
             queue: needs.queue,
             cache: needs.cache.filter(|_| caches),
             planned_ahead,

@@ -196,7 +196,9 @@ impl Rows<'_> {
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
     let mut all = Rows { runs, rows: Vec::new() };
-    all.add("SLO met", Show::YesNo, Some(Higher), |run| Some(f64::from(u8::from(run.slo.met))));
+    all.add("SLO met", Show::YesNo, Some(Higher), |run| {
+        run.slo_known().then(|| f64::from(u8::from(run.slo.met)))
+    });
     all.add("fluid requests", Show::Percent, Some(Higher), |run| {
         run.summary.fluidity.as_ref()?.fluid_request_share
     });
@@ -240,6 +242,9 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
             (all > 0).then_some(part(run)? as f64 / all as f64)
         }
     };
+    if runs.iter().all(|run| run.measured.is_some()) {
+        return all.rows;
+    }
     all.add("iterations", Show::Count, None, |run| Some(run.iterations?.count as f64));
     all.add("  prefill only", Show::Percent, None, share(|r| Some(r.iterations?.prefill_only)));
     all.add("  mixed", Show::Percent, None, share(|r| Some(r.iterations?.mixed)));

@@ -192,6 +192,8 @@ pub fn run(scheduler: &str) -> RunResult {
         energy: Some(energy),
         cost: Some(cost),
         warnings: Vec::new(),
+        unknown: Vec::new(),
+        measured: None,
     }
 }
 

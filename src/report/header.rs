@@ -141,13 +141,11 @@ fn plain(value: &Value) -> String {
         },
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(", "))
+            let maps = items.iter().any(|item| item.as_object().is_some_and(|m| m.len() > 1));
+            let between = if maps { "; " } else { ", " };
+            format!("[{}]", items.iter().map(plain).collect::<Vec<_>>().join(between))
         }
         Value::Object(members) => {
-            let inner = |members: &serde_json::Map<String, Value>| {
-                let known = members.iter().filter(|(_, value)| !value.is_null());
-                known.map(|(k, v)| format!("{k}={}", plain(v))).collect::<Vec<_>>().join(", ")
-            };
             match members.iter().next() {
                 // A choice with its parameters.
                 Some((name, Value::Object(parameters))) if members.len() == 1 => {
@@ -158,6 +156,16 @@ fn plain(value: &Value) -> String {
             }
         }
     }
+}
+
+/// What stands in a map: `mean=500, sigma=0.7`, `lognormal(mean=500, sigma=0.7), max=4000`.
+fn inner(members: &serde_json::Map<String, Value>) -> String {
+    let known = members.iter().filter(|(_, value)| !value.is_null());
+    let one = |(key, value): (&String, &Value)| match value {
+        Value::Object(parameters) => format!("{key}({})", inner(parameters)),
+        _ => format!("{key}={}", plain(value)),
+    };
+    known.map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -190,6 +198,14 @@ mod tests {
         result.scenario["derived"] =
             json!({"kv_blocks": {"from": "memory", "arithmetic": "80 GiB x 0.90 - 18 GiB"}});
         assert!(line(&result).ends_with("a replica (80 GiB x 0.90 - 18 GiB)"), "{}", line(&result));
+    }
+
+    #[test]
+    fn maps_in_maps_and_lists_of_maps_stay_apart() {
+        let prompt = json!({"lognormal": {"mean": 500, "sigma": 0.7}, "max": 4000});
+        assert_eq!(plain(&prompt), "lognormal(mean=500, sigma=0.7), max=4000");
+        let pieces = json!({"piecewise": [{"for": "1min", "rate": 1}, {"for": "5s", "rate": 2}]});
+        assert_eq!(plain(&pieces), "piecewise [for=1min, rate=1; for=5s, rate=2]");
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Results for people and programs: text, JSON, CSV, and the files beside them.
 
+pub mod assertion;
+pub mod calibration;
 mod comparison;
 pub mod csv;
 pub mod energy;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
+pub mod measured;
 pub mod output_file;
+pub mod pair;
 pub mod requests;
 mod result;
 pub mod slo;
@@ -14,8 +18,11 @@ pub mod table;
 pub mod text;
 pub mod timeline;
 pub mod units;
+pub mod validation;
 pub mod verdict;
 
+pub use assertion::{Assertion, AssertionError};
+pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile};
 pub use result::{
     ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::metrics::Summary;
+use crate::report::measured::MeasuredResult;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -77,6 +78,12 @@ pub struct RunResult {
     /// What a reader should know of this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Figures that a measured file cannot give, with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// Where measured figures came from and what they are worth; absent for a simulation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<MeasuredResult>,
 }
 
 /// What the requests of one class got.
@@ -190,6 +197,13 @@ pub struct Cost {
     pub usd: f64,
     /// Price of a million output tokens; null without tokens.
     pub usd_per_million_output_tokens: Option<f64>,
+}
+
+impl RunResult {
+    /// Whether it is known that the promise was kept or broken: a measured file may not tell.
+    pub fn slo_known(&self) -> bool {
+        !self.unknown.iter().any(|figure| figure.starts_with("slo.met"))
+    }
 }
 
 impl ResultFile {

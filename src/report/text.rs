@@ -4,7 +4,8 @@ use owo_colors::OwoColorize;
 
 use crate::report::comparison;
 use crate::report::header::header;
-use crate::report::result::ResultFile;
+use crate::report::measured::provenance;
+use crate::report::result::{ResultFile, RunResult};
 use crate::report::table::{WIDTH, wrap};
 use crate::report::verdict::verdict;
 
@@ -25,11 +26,19 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     if result.runs.len() > 1 {
         text.push_str("\n* best of its row\n");
     }
-    let sentences = verdict(&result.runs);
+    // What is not known has no verdict.
+    let known = result.runs.iter().all(RunResult::slo_known);
+    let sentences = if known { verdict(&result.runs) } else { Vec::new() };
     if !sentences.is_empty() {
         text.push('\n');
         for sentence in sentences {
             text.push_str(&wrap(&sentence, WIDTH, ""));
+            text.push('\n');
+        }
+    }
+    for run in &result.runs {
+        for line in provenance(run) {
+            text.push_str(&wrap(&line, WIDTH, "  "));
             text.push('\n');
         }
     }

@@ -52,6 +52,8 @@ pub fn summarise(
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref()),
         warnings: rejection_warning(outcome).into_iter().collect(),
+        unknown: Vec::new(),
+        measured: None,
         summary,
         stalls: None,
         iterations: Some(iterations(outcome)),

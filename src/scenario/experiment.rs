@@ -54,6 +54,8 @@ pub struct Hardware {
     pub power: Option<crate::catalog::Power>,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// What the cost model is made of; `None` for a fixed iteration time.
+    pub pricing: Option<Box<crate::cost::Pricing>>,
 }
 
 impl Experiment {

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::error::{Problem, ScenarioError};
-use super::node::Node;
+use super::node::{Node, Path as NodePath, Value};
 use super::overrides;
 use super::parse::parse;
 use super::resolve::{Resolved, resolve};
@@ -127,6 +127,38 @@ impl Document {
     pub fn resolve(&self, seed: Option<u64>) -> Result<Resolved, ScenarioError> {
         resolve(&self.root, &self.base, &self.stem, seed)
             .map_err(|problems| ScenarioError::new(problems, self.sources.clone()))
+    }
+
+    /// The error for a file that turned out to be of no use once it was read, marked where the
+    /// scenario names it; `None` when the scenario does not.
+    pub fn blame_file(
+        &self,
+        file: &Path,
+        message: &str,
+        help: Option<&str>,
+    ) -> Option<ScenarioError> {
+        let path = self.naming(file, &self.root, &NodePath::root())?;
+        let span = self.root.locate(&path).span();
+        let problem = Problem::new(path.to_string(), Some(span), message);
+        let problem = match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        };
+        Some(ScenarioError::new(vec![problem], self.sources.clone()))
+    }
+
+    /// The first `file` key at or under `node` that names this file.
+    fn naming(&self, file: &Path, node: &Node, at: &NodePath) -> Option<NodePath> {
+        if let Value::List(items) = &node.value {
+            let mut items = items.iter().enumerate();
+            return items.find_map(|(i, item)| self.naming(file, item, &at.index(i)));
+        }
+        node.entries().iter().find_map(|entry| {
+            let path = at.key(entry.key.as_str());
+            let named = entry.key == "file"
+                && entry.value.as_text().is_some_and(|given| self.base.join(given) == file);
+            if named { Some(path) } else { self.naming(file, &entry.value, &path) }
+        })
     }
 }
 

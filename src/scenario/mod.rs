@@ -21,3 +21,4 @@ pub use load::{Document, load};
 pub use resolve::Resolved;
 pub use schema::json_schema;
 pub use source::{Source, Sources, Span as TextSpan};
+pub(crate) use suggest::nearest;

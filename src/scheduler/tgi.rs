@@ -32,7 +32,8 @@ pub struct TgiParams {
     pub max_batch_prefill_tokens: u32,
     /// KV memory that requests may reserve, in tokens. Default: all that there is.
     pub max_batch_total_tokens: Option<u32>,
-    /// Most requests in a batch; with chunking only of one that starts afresh.
+    /// Most requests in a batch; with chunking only of one that starts afresh. Default: no
+    /// limit.
     #[serde(alias = "max_num_seqs")]
     pub max_batch_size: Option<u32>,
 }

@@ -152,8 +152,9 @@ impl<'a> Engine<'a> {
             self.let_in(arriving, &mut awake);
             awake.sort_unstable();
             awake.dedup();
-            for lane in awake.drain(..) {
-                self.decide(lane, arriving);
+            let last = awake.len();
+            for (place, lane) in awake.drain(..).enumerate() {
+                self.decide(lane, place + 1 < last, arriving);
             }
             self.report_progress();
         }
@@ -208,7 +209,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn decide(&mut self, index: u32, arriving: &mut dyn Arriving) {
+    /// `others_follow` says that other lanes decide at this instant too, after this one.
+    fn decide(&mut self, index: u32, others_follow: bool, arriving: &mut dyn Arriving) {
         let lane = &mut self.lanes[index as usize];
         let before = lane.end();
         let mut limit =
@@ -217,7 +219,11 @@ impl<'a> Engine<'a> {
             limit.before = Time::ZERO;
         } else if arriving.answers_bring_arrivals() {
             // Another lane's answers may bring arrivals here.
-            let other = self.calendar.peek().map_or(Time::NEVER, |&Reverse((end, _))| end);
+            let other = match self.calendar.peek() {
+                _ if others_follow => self.now,
+                Some(&Reverse((end, _))) => end,
+                None => Time::NEVER,
+            };
             limit.before = limit.before.min(other);
         }
         let fleet = &mut self.fleet;

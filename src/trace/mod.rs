@@ -8,6 +8,7 @@
 //! engine sees no difference.
 
 pub mod decimal;
+pub(crate) mod numbers;
 pub mod row_file;
 pub mod token_file;
 

@@ -196,7 +196,7 @@ fn add_aliases(generator: &mut SchemaGenerator, scheduler: &str, parameters: &mu
 }
 
 /// All names of a scheduler's parameters, aliases too, as serde knows them.
-fn parameter_names(scheduler: &str) -> &'static [&'static str] {
+pub fn parameter_names(scheduler: &str) -> &'static [&'static str] {
     let choice = Choice { name: scheduler.to_owned(), map: Some(AsksForNames) };
     match SchedulerConfig::deserialize(choice) {
         Err(Names(names)) => names,

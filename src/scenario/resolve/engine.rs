@@ -6,8 +6,8 @@ use serde_json::{Value as Json, json};
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
-use crate::catalog::{Gpu, Model};
-use crate::cost::{CostModel, FixedCost, Parallelism, Roofline};
+use crate::catalog::{EngineProfile, Gpu, Model};
+use crate::cost::{CostModel, Dtype, FixedCost, Parallelism, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, Scenario, TextOr};
@@ -119,6 +119,9 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         Profile::Engine(p) => json!({"name": p.name, "source": p.source}),
         Profile::Fixed(_) => json!({"name": "fixed"}),
     };
+    if let Profile::Engine(profile) = &profile {
+        warn_of_table(check, profile);
+    }
     let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
     if let Some(model) = model.as_ref().filter(|m| m.sliding_window.is_some()) {
         check.warnings.push(format!(
@@ -135,7 +138,10 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
             async_scheduling,
         },
         cost,
-        hardware: hardware_of(model.as_ref(), gpu.as_ref(), parallelism),
+        hardware: Hardware {
+            pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, dtype),
+            ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
+        },
         kv_blocks_from,
         max_model_len_from,
         model: model.as_ref().map_or(Json::Null, |m| json!(m)),
@@ -268,6 +274,34 @@ fn cost(
     }
 }
 
+/// A measured layer says nothing of batches outside of its table.
+fn warn_of_table(check: &mut Check<'_>, profile: &EngineProfile) {
+    /// Few engines batch more tokens than this.
+    const COMMON_BATCH_TOKENS: u32 = 8192;
+    let Some(tokens) = profile.layer_table.as_ref().map(|table| &table.tokens) else { return };
+    if let (Some(&first), Some(&last)) = (tokens.first(), tokens.last())
+        && (first > 1 || last < COMMON_BATCH_TOKENS)
+    {
+        check.warnings.push(format!(
+            "engine.profile: its layer_table covers {first} to {last} tokens in a batch: smaller \
+             batches are priced like its first point, larger ones along the roofline's growth"
+        ));
+    }
+}
+
+fn pricing(
+    profile: &Profile,
+    model: Option<&Model>,
+    gpu: Option<&Gpu>,
+    parallelism: Parallelism,
+    dtype: Dtype,
+) -> Option<Box<Pricing>> {
+    let Profile::Engine(profile) = profile else { return None };
+    let (model, gpu) = (model?.clone(), gpu?.clone());
+    let profile = EngineProfile::clone(profile);
+    Some(Box::new(Pricing { model, gpu, profile, parallelism, dtype }))
+}
+
 fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {
     const LARGE_BYTES: u64 = 70 << 30;
     Hardware {
@@ -276,6 +310,7 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         gpus_per_replica: parallelism.tensor * parallelism.pipeline,
         price_usd_per_gpu_hour: gpu.and_then(|g| g.price_usd_per_hour),
         power: gpu.and_then(|g| g.power),
+        pricing: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
     }
 }

@@ -273,17 +273,21 @@ fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>
         Ok(given) => Some(given),
         Err(invalid) => {
             // The catalog's key and the scenario's are the same but for units.
-            let key = match invalid.path.as_str() {
-                "memory_bytes" => "memory",
-                "power.idle_w" | "power.max_w" | "power" => "power",
-                path if path.starts_with("all_reduce") => "interconnect",
-                other => other.split('.').next().unwrap_or(other),
+            let (at, same) = match invalid.path.as_str() {
+                "memory_bytes" => (path.key("memory"), false),
+                "power.idle_w" => (path.key("power").key("idle_w"), true),
+                "power.max_w" => (path.key("power").key("max_w"), true),
+                figure if figure.starts_with("all_reduce") => (path.key("interconnect"), false),
+                figure => {
+                    let key = figure.split('.').next().unwrap_or(figure);
+                    (path.key(key), key == figure)
+                }
             };
-            let message = match key == invalid.path {
+            let message = match same {
                 true => invalid.problem,
                 false => format!("{} {}", invalid.path, invalid.problem),
             };
-            check.report(&path.key(key), message, "");
+            check.report(&at, message, "");
             None
         }
     }

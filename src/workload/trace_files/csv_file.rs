@@ -6,9 +6,9 @@ use crate::request::BlockIds;
 use crate::workload::WorkloadError;
 
 use super::lines::{Line, Lines};
-use super::numbers::{nanos, tokens};
 use super::table::{Ignored, Row, Table};
 use super::timestamp::timestamp_nanos;
+use crate::trace::numbers::{nanos, tokens};
 
 /// How one family of CSV traces names its columns. Where several names are given, the first that
 /// the header has is taken.
@@ -226,8 +226,11 @@ fn find_columns(
 /// The names of a header for an error, not more than fit.
 pub(super) fn name_list(names: &[&str]) -> String {
     const SHOWN: usize = 12;
-    let shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("`{}`", super::numbers::shown(name))).collect();
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| format!("`{}`", crate::trace::numbers::shown(name)))
+        .collect();
     let more = if names.len() > SHOWN { ", ..." } else { "" };
     format!("{}{more}", shown.join(", "))
 }

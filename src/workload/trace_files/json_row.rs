@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::numbers::{NumberError, nanos, shown, tokens};
 use super::table::Ignored;
+use crate::trace::numbers::{NumberError, nanos, shown, tokens};
 
 /// The keys of a JSONL format.
 pub(super) struct Keys {

@@ -8,7 +8,6 @@ mod csv_file;
 mod json_row;
 mod jsonl_file;
 mod lines;
-mod numbers;
 mod replay;
 mod sniff;
 mod table;
@@ -21,6 +20,10 @@ pub(crate) use replay::read;
 use super::{TraceFormat, Warning, WorkloadError};
 use sniff::Format;
 use table::Table;
+
+/// Advice for a file without requests.
+const NO_ROWS: &str = "a row or a line of JSON a request is expected, such as \
+    `arrival_s,prompt_tokens,output_tokens` above `0.35,1034,769`";
 
 /// The pairs of prompt and output tokens of a file in any of the formats, in its order.
 pub(crate) fn read_pairs(
@@ -61,7 +64,8 @@ fn load(
         }
     }
     if table.rows.is_empty() {
-        return Err(WorkloadError::content(path, None, "expected requests, found none"));
+        let none = WorkloadError::content(path, None, "expected requests, found none");
+        return Err(none.with_help(NO_ROWS));
     }
     Ok(table)
 }

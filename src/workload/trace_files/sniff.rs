@@ -2,6 +2,7 @@
 
 use crate::workload::{TraceFormat, WorkloadError};
 
+use super::NO_ROWS;
 use super::csv_file::{AZURE, BURSTGPT, DIALECTS, Dialect, PLAIN, VIDUR, header_names, name_list};
 use super::json_row::Keys;
 use super::jsonl_file::{
@@ -30,7 +31,8 @@ pub(super) fn format_of(
 ) -> Result<Format, WorkloadError> {
     let path = lines.path().to_owned();
     let Some(line) = lines.next()? else {
-        return Err(WorkloadError::content(&path, None, "expected requests, found an empty file"));
+        let empty = WorkloadError::content(&path, None, "expected requests, found an empty file");
+        return Err(empty.with_help(NO_ROWS));
     };
     let format = match asked {
         Some(TraceFormat::Azure) => Format::Csv(&AZURE),

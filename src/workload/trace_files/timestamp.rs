@@ -1,6 +1,6 @@
 //! Calendar time stamps, as in Azure's traces.
 
-use super::numbers::{NumberError, nanos, shown};
+use crate::trace::numbers::{NumberError, nanos, shown};
 
 /// Nanoseconds since 1970 of `2023-11-16 18:15:46.6805900`: a `T` may stand for the space, any
 /// number of decimals may follow the seconds, and a zone (`Z`, `+00:00`) may follow those.

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Why a text is not the number wanted. Its `Display` ends a sentence that says what was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NumberError {
+pub(crate) enum NumberError {
     Missing,
     NotANumber(String),
     Negative(String),
@@ -28,7 +28,7 @@ impl fmt::Display for NumberError {
 /// At most this much of a bad text is shown.
 const SHOWN_CHARS: usize = 40;
 
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),
@@ -37,7 +37,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A token count: digits, or a decimal number without a fraction such as `374.0`.
 #[inline]
-pub(super) fn tokens(text: &str) -> Result<u32, NumberError> {
+pub(crate) fn tokens(text: &str) -> Result<u32, NumberError> {
     let text = text.trim();
     let digits = text.as_bytes();
     if !digits.is_empty() && digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit) {
@@ -53,7 +53,7 @@ pub(super) fn tokens(text: &str) -> Result<u32, NumberError> {
 
 /// A length of time as nanoseconds, rounded to the nearest once. `unit_power` is the power of ten
 /// of the unit in nanoseconds: 9 for seconds, 6 for milliseconds.
-pub(super) fn nanos(text: &str, unit_power: i32) -> Result<u64, NumberError> {
+pub(crate) fn nanos(text: &str, unit_power: i32) -> Result<u64, NumberError> {
     let text = text.trim();
     match Decimal::parse(text)?.scaled(unit_power) {
         // i64::MAX is 292 years.

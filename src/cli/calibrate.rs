@@ -1,0 +1,138 @@
+//! `metron-sim calibrate`: constants fitted to a real run, written as an engine profile.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cli::args::{CalibrateArgs, Fit, Format, GlobalFlags};
+use crate::cli::backend::{Backend, Loaded};
+use crate::cli::console::Console;
+use crate::cli::error::{Error, Exit};
+use crate::cli::validate;
+use crate::report::{SCHEMA_VERSION, Tool, calibration as report};
+use crate::validation::{Calibration, Group, calibrate};
+
+/// Between two lines of progress.
+const TICK: Duration = Duration::from_secs(1);
+
+#[derive(Serialize)]
+struct CalibrationFile {
+    schema_version: u32,
+    tool: Tool,
+    scenario: serde_json::Value,
+    calibration: Calibration,
+}
+
+/// Runs the command: the profile goes to the file of `-o`, what was found to stdout.
+///
+/// # Errors
+/// When the scenario or the observed run cannot be read, do not go together, or a file cannot be
+/// written.
+pub fn run(
+    args: &CalibrateArgs,
+    global: &GlobalFlags,
+    console: &Console,
+    backend: &dyn Backend,
+) -> Result<Exit, Error> {
+    let Some(output) = &global.output else {
+        return Err(Error::Usage(
+            "calibrate writes a profile: name its file, such as -o profile.yaml".to_owned(),
+        ));
+    };
+    // With the profile on stdout, what was found goes to stderr.
+    let profile_sink = console.open_result(Some(output))?;
+    let (loaded, replay) =
+        validate::load(&args.scenario, &args.observed, global, console, backend)?;
+    let experiment = &loaded.experiment;
+    let scheduler = experiment.schedulers.first().expect("a scenario has a scheduler");
+    if experiment.schedulers.len() > 1 {
+        console.warn(&format!(
+            "the scenario has {} schedulers: fitted with the first, {}",
+            experiment.schedulers.len(),
+            scheduler.label
+        ));
+    }
+    let groups = groups(&args.fit);
+    let last = Cell::new(Instant::now());
+    let progress = |stage: &str, simulations: usize, rms: f64| {
+        if last.get().elapsed() >= TICK {
+            last.set(Instant::now());
+            console.note(&format!(
+                "fitting to {stage}: {simulations} simulations, {:.2} % off (root mean square)",
+                rms * 100.0
+            ));
+        }
+    };
+    let mut found = calibrate(experiment, scheduler, &replay, &groups, backend, &progress)?;
+    describe(&mut found, args, &loaded);
+    let yaml = report::profile_yaml(&found.profile)
+        .map_err(|error| Error::Usage(format!("the profile cannot be written: {error}")))?;
+    let text = match global.format {
+        Format::Text => report::to_text(&found),
+        Format::Csv => report::to_csv(&found),
+        Format::Quiet => String::new(),
+        Format::Json => {
+            let file = CalibrationFile {
+                schema_version: SCHEMA_VERSION,
+                tool: Tool::this(),
+                scenario: loaded.resolved,
+                calibration: found,
+            };
+            let mut text = serde_json::to_string_pretty(&file).expect("plain data");
+            text.push('\n');
+            text
+        }
+    };
+    profile_sink.finish(yaml.as_bytes())?;
+    if output == Path::new("-") {
+        console.note(text.trim_end());
+    } else {
+        console.open_result(None)?.finish(text.as_bytes())?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn groups(asked: &[Fit]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for fit in asked {
+        let group = match fit {
+            Fit::Host => Group::Host,
+            Fit::Kernels => Group::Kernels,
+            Fit::Gpu => Group::Gpu,
+        };
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+/// Says in the profile where its constants come from.
+fn describe(found: &mut Calibration, args: &CalibrateArgs, loaded: &Loaded) {
+    let hardware = &loaded.experiment.hardware;
+    let [model, gpu] = [&hardware.model, &hardware.gpu].map(|name| name.as_deref().unwrap_or("?"));
+    let base = found.profile.name.trim_end_matches("-fitted").to_owned();
+    let fitted: Vec<&str> = found.constants.iter().map(|constant| constant.name).collect();
+    let percent =
+        |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{:+.2} %", e * 100.0));
+    let observed = args.observed.file_name().map(|n| n.to_string_lossy().into_owned());
+    found.profile.name = format!("{base}-fitted");
+    found.profile.description = format!("{base}, fitted to a run of {model} on {gpu}");
+    found.profile.source = format!(
+        "Fitted by metron-sim {} to {} ({} requests of {model} on {gpu}): {}. Mean errors after \
+         the fit: end to end {}, TPOT {}, TTFT {}; on the half that a fit to the other half had \
+         not seen: {}, {}, {}. The rest: {base}.",
+        env!("CARGO_PKG_VERSION"),
+        observed.unwrap_or_default(),
+        found.after.requests,
+        fitted.join(", "),
+        percent(found.after.mean_e2e),
+        percent(found.after.mean_tpot),
+        percent(found.after.mean_ttft),
+        percent(found.out_of_sample.mean_e2e),
+        percent(found.out_of_sample.mean_tpot),
+        percent(found.out_of_sample.mean_ttft),
+    );
+}

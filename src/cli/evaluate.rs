@@ -1,0 +1,62 @@
+//! `metron-sim evaluate`: the metrics of a simulation on measured files.
+
+use serde_json::json;
+
+use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
+use crate::cli::console::Console;
+use crate::cli::error::{Error, Exit};
+use crate::cli::judging::{Judging, assertions};
+use crate::interop::promise_json;
+use crate::report::{ResultFile, RunResult, assertion, csv, text};
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be read or judged, or the result not be written.
+pub fn evaluate(
+    args: &EvaluateArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
+    if global.format == Format::Quiet && global.output.is_some() {
+        return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
+    }
+    let asserted = assertions(&args.assert)?;
+    let judging = Judging::new(&args.judge, &asserted)?;
+    let sink = console.open_result(global.output.as_ref())?;
+    let mut runs: Vec<RunResult> = Vec::new();
+    let mut files = Vec::new();
+    for path in &args.files {
+        let (imported, judged) = judging.runs(path)?;
+        files.push(json!({
+            "file": path.display().to_string(),
+            "format": imported.format.name(),
+            "runs": judged.len()
+        }));
+        for mut run in judged {
+            // Two files may hold runs of one name.
+            let label = run.label.clone();
+            let mut number = 1;
+            while runs.iter().any(|other| other.label == run.label) {
+                number += 1;
+                run.label = format!("{label} #{number}");
+            }
+            runs.push(run);
+        }
+    }
+    let scenario = json!({"measured": files, "slo": promise_json(&judging.promise)});
+    let result = ResultFile::new(scenario, runs, Vec::new());
+    // A misspelt path is told before anything is written.
+    let broken = assertion::judge(&asserted, &result.runs)?;
+    let bytes = match global.format {
+        Format::Text => text::to_text(&result, console.colors_result(&sink)).into_bytes(),
+        Format::Json => result.to_json().into_bytes(),
+        Format::Csv => csv::to_csv(&result).into_bytes(),
+        Format::Quiet => Vec::new(),
+    };
+    sink.finish(&bytes)?;
+    for line in &broken {
+        console.note(line);
+    }
+    Ok(if broken.is_empty() { Exit::Fine } else { Exit::NotMet })
+}

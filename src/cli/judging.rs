@@ -1,0 +1,126 @@
+//! The promise that flags state, and measured files judged by it: shared by `evaluate` and
+//! `compare`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::args::{JudgeFlags, Metrics};
+use crate::cli::error::Error;
+use crate::interop::{self, Format, Imported, Promise, TtftPromise, judge};
+use crate::report::{Assertion, MeasuredResult, RunResult};
+use crate::time::Span;
+use crate::units::Duration;
+
+/// The slack that the reference tool adds to a prefill curve.
+const SLACK: Span = Span::from_millis(300);
+
+/// What files are read as and judged by.
+pub struct Judging {
+    from: Option<Format>,
+    /// The promise.
+    pub promise: Promise,
+    full: bool,
+}
+
+impl Judging {
+    /// Reads the flags.
+    ///
+    /// # Errors
+    /// When a flag has a bad value or the curve's file cannot be read.
+    pub fn new(flags: &JudgeFlags, assertions: &[Assertion]) -> Result<Judging, Error> {
+        let from = flags.from.as_deref().map(format).transpose()?;
+        let slack =
+            flags.ttft_slack.as_deref().map(|text| time("--ttft-slack", text)).transpose()?;
+        let ttft = if let Some(text) = &flags.ttft {
+            TtftPromise::Fixed(time("--ttft", text)?)
+        } else if let Some(path) = &flags.ttft_curve {
+            let curve = Arc::new(interop::read_curve(path)?);
+            let from = path.display().to_string();
+            TtftPromise::Curve { curve, slack: slack.unwrap_or(SLACK), from }
+        } else if flags.ttft_fit {
+            TtftPromise::Fit { slack: slack.unwrap_or(SLACK) }
+        } else {
+            TtftPromise::Own
+        };
+        if slack.is_some() && matches!(ttft, TtftPromise::Fixed(_) | TtftPromise::Own) {
+            return Err(Error::Usage(
+                "--ttft-slack is added to a curve: give --ttft-curve or --ttft-fit too".to_owned(),
+            ));
+        }
+        let tbt = time("--tbt", &flags.tbt)?;
+        if tbt == Span::ZERO {
+            return Err(Error::Usage("--tbt must be at least 1ns".to_owned()));
+        }
+        let (fluid_index, fluid_share) = fluidity(&flags.fluidity)?;
+        let full =
+            flags.metrics == Metrics::Full || assertions.iter().any(Assertion::needs_full_metrics);
+        Ok(Judging { from, promise: Promise { ttft, tbt, fluid_index, fluid_share }, full })
+    }
+
+    /// Reads a file and judges each of its runs.
+    ///
+    /// # Errors
+    /// When it cannot be read or judged.
+    pub fn runs(&self, path: &Path) -> Result<(Imported, Vec<RunResult>), Error> {
+        let imported = interop::import(path, self.from)?;
+        let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let mut runs: Vec<RunResult> = Vec::new();
+        for measured in &imported.runs {
+            let mut label = match (imported.runs.len(), imported.format) {
+                (_, Format::Tokens | Format::Requests) if !measured.name.is_empty() => {
+                    measured.name.clone()
+                }
+                (1, _) => stem.clone(),
+                _ => format!("{stem}: {}", measured.name),
+            };
+            let same = runs.iter().filter(|run| run.label == label).count();
+            if same > 0 {
+                label = format!("{label} #{}", runs.len() + 1);
+            }
+            let of = MeasuredResult {
+                file: path.display().to_string(),
+                format: imported.format.name().to_owned(),
+                ..MeasuredResult::default()
+            };
+            let run = judge(measured, of, label, &self.promise, self.full)
+                .map_err(|error| Error::Judge { file: path.display().to_string(), error })?;
+            runs.push(run);
+        }
+        Ok((imported, runs))
+    }
+}
+
+fn format(name: &str) -> Result<Format, Error> {
+    Format::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        Error::Usage(format!("--from {name}: known formats are {}", names.join(", ")))
+    })
+}
+
+fn time(flag: &str, text: &str) -> Result<Span, Error> {
+    let parsed: Result<Duration, _> = text.parse();
+    parsed.map(|duration| duration.0).map_err(|error| {
+        let help = error.help.map_or(String::new(), |help| format!("; {help}"));
+        Error::Usage(format!("{flag}: {}{help}", error.message))
+    })
+}
+
+/// `INDEX:SHARE`, both within 0 to 1.
+fn fluidity(text: &str) -> Result<(f64, f64), Error> {
+    let part =
+        |text: &str| text.trim().parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+    let both = text.split_once(':').and_then(|(index, share)| Some((part(index)?, part(share)?)));
+    both.ok_or_else(|| {
+        Error::Usage(format!(
+            "--fluidity {text}: write INDEX:SHARE, both within 0 to 1, such as 0.9:0.99"
+        ))
+    })
+}
+
+/// Reads assertions.
+///
+/// # Errors
+/// When one is none.
+pub fn assertions(texts: &[String]) -> Result<Vec<Assertion>, Error> {
+    texts.iter().map(|text| Ok(Assertion::parse(text)?)).collect()
+}

@@ -1,0 +1,150 @@
+//! `metron-sim validate`: a scenario against a real run of the same requests.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::args::{Format, GlobalFlags, ValidateArgs};
+use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
+use crate::cli::console::Console;
+use crate::cli::error::{Error, Exit};
+use crate::cli::progress;
+use crate::progress::Progress;
+use crate::report::{ResultFile, RunResult, Tool, validation as report};
+use crate::runner::{RunInput, RunOptions, run_experiment};
+use crate::validation::{Compared, ObservedRun, Replay, Validation, compare};
+use crate::workload::{Limits, Source};
+
+/// The result of `run`, and beside it the comparison.
+#[derive(Serialize)]
+struct ValidationFile {
+    schema_version: u32,
+    tool: Tool,
+    scenario: serde_json::Value,
+    runs: Vec<ValidatedRun>,
+    /// The comparisons of all runs, each row with its run's label.
+    validation: Vec<Labelled>,
+    /// Of a scenario with one scheduler.
+    per_request_e2e_mape: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ValidatedRun {
+    #[serde(flatten)]
+    run: RunResult,
+    #[serde(flatten)]
+    validation: Validation,
+}
+
+#[derive(Serialize)]
+struct Labelled {
+    label: String,
+    #[serde(flatten)]
+    row: Compared,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When the scenario or the observed run cannot be read, or do not go together.
+pub fn run(
+    args: &ValidateArgs,
+    global: &GlobalFlags,
+    console: &Console,
+    backend: &dyn Backend,
+) -> Result<Exit, Error> {
+    let sink = console.open_result(global.output.as_ref())?;
+    let (loaded, replay) = load(&args.scenario, &args.observed, global, console, backend)?;
+    let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options =
+        RunOptions { jobs: global.jobs.map_or(cores, usize::from), ..RunOptions::default() };
+    let progress = Progress::new(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_progress(), || {
+        run_experiment(input, options, backend, &progress)
+    })?;
+    let validations: Vec<Validation> =
+        outputs.iter().map(|output| compare(&replay, &output.outcome.trace)).collect();
+    let mut warnings = loaded.warnings.clone();
+    warnings.extend(replay.warnings.iter().cloned());
+    let runs: Vec<RunResult> = outputs.into_iter().map(|output| output.result).collect();
+    for run in &runs {
+        for warning in &run.warnings {
+            console.warn(&format!("{}: {warning}", run.label));
+        }
+    }
+    let bytes = match global.format {
+        Format::Text => report::to_text(
+            &args.observed.display().to_string(),
+            replay.observed.len(),
+            runs.iter().map(|run| run.label.as_str()).zip(&validations),
+        ),
+        Format::Csv => report::to_csv(runs.iter().map(|run| run.label.as_str()).zip(&validations)),
+        Format::Json => to_json(loaded.resolved, runs, validations, warnings),
+        Format::Quiet => String::new(),
+    };
+    sink.finish(bytes.as_bytes())?;
+    Ok(Exit::Fine)
+}
+
+/// Reads a scenario and a real run, puts the run's arrivals into the scenario, and tells what is
+/// noteworthy.
+pub fn load(
+    scenario: &str,
+    observed: &Path,
+    global: &GlobalFlags,
+    console: &Console,
+    backend: &dyn Backend,
+) -> Result<(Loaded, Replay), Error> {
+    let run = ObservedRun::read(observed)?;
+    let request =
+        ScenarioRequest { path: scenario.to_owned(), set: global.set.clone(), seed: global.seed };
+    let loaded = backend.load(&request)?;
+    let experiment = &loaded.experiment;
+    let traced = matches!(experiment.workload.source, Source::Trace(_));
+    let limits = Limits {
+        max_model_len: experiment.engine.max_model_len,
+        kv_block_tokens: experiment.engine.kv_block_tokens,
+    };
+    let replay = Replay::new(&loaded.requests, traced, limits, &run)?;
+    for warning in loaded.warnings.iter().chain(&replay.warnings) {
+        console.warn(warning);
+    }
+    Ok((loaded, replay))
+}
+
+fn to_json(
+    scenario: serde_json::Value,
+    runs: Vec<RunResult>,
+    validations: Vec<Validation>,
+    warnings: Vec<String>,
+) -> String {
+    let rows = |(run, validation): (&RunResult, &Validation)| {
+        let label = run.label.clone();
+        let rows = validation.validation.clone().into_iter();
+        rows.map(move |row| Labelled { label: label.clone(), row })
+    };
+    let validation = runs.iter().zip(&validations).flat_map(rows).collect();
+    let per_request_e2e_mape = match &validations[..] {
+        [one] => one.per_request_e2e_mape,
+        _ => None,
+    };
+    let ResultFile { schema_version, tool, scenario, runs, warnings } =
+        ResultFile::new(scenario, runs, warnings);
+    let runs = runs.into_iter().zip(validations);
+    let runs = runs.map(|(run, validation)| ValidatedRun { run, validation }).collect();
+    let file = ValidationFile {
+        schema_version,
+        tool,
+        scenario,
+        runs,
+        validation,
+        per_request_e2e_mape,
+        warnings,
+    };
+    let mut text = serde_json::to_string_pretty(&file).expect("a result is plain data");
+    text.push('\n');
+    text
+}

@@ -1,0 +1,30 @@
+//! What a roofline is made of, kept so that it can be made again with other constants.
+
+use crate::catalog::{EngineProfile, Gpu, Model};
+
+use super::{CostError, Dtype, Parallelism, Roofline};
+
+/// A model on a GPU under an engine profile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pricing {
+    /// What is served.
+    pub model: Model,
+    /// On what.
+    pub gpu: Gpu,
+    /// By what.
+    pub profile: EngineProfile,
+    /// Spread how.
+    pub parallelism: Parallelism,
+    /// In which numbers.
+    pub dtype: Dtype,
+}
+
+impl Pricing {
+    /// The cost model of these.
+    ///
+    /// # Errors
+    /// When they do not go together.
+    pub fn roofline(&self) -> Result<Roofline, CostError> {
+        Roofline::new(&self.model, &self.gpu, &self.profile, self.parallelism, self.dtype)
+    }
+}

@@ -1,0 +1,241 @@
+//! AIPerf's `profile_export.jsonl` (0.13.0): an object a request.
+//!
+//! Every metric carries its unit, which is read. Gaps are between chunks, from a clock that does
+//! not step; instants are of the wall clock. Token counts are the server's (`usage_*`) where it
+//! gave any, and the client's own count of the text otherwise. Warm-up requests are left out.
+
+use std::io::Read;
+
+use super::Progress;
+use super::fault::Fault;
+use super::json::Json;
+use super::measured::{Builder, Ended, Granularity, Measured, Sent, sum};
+
+/// What the metadata of a request says.
+#[derive(Debug, Default)]
+pub(super) struct Metadata {
+    pub(super) issued: Option<u64>,
+    pub(super) start: Option<u64>,
+    pub(super) warmup: bool,
+    pub(super) cancelled: bool,
+}
+
+impl Metadata {
+    pub(super) fn read<R: Read>(json: &mut Json<R>) -> Result<Metadata, Fault> {
+        const KEYS: &[&str] =
+            &["credit_issued_ns", "request_start_ns", "benchmark_phase", "was_cancelled"];
+        let mut metadata = Metadata::default();
+        json.object(KEYS, |json, key| {
+            match key {
+                "credit_issued_ns" => metadata.issued = json.nanos_or_null(0)?,
+                "request_start_ns" => metadata.start = json.nanos_or_null(0)?,
+                "benchmark_phase" => {
+                    metadata.warmup = json.string_or_skip()?.as_deref() == Some("warmup");
+                }
+                _ => metadata.cancelled = !json.null()? && json.truth()?,
+            }
+            Ok(())
+        })?;
+        Ok(metadata)
+    }
+}
+
+/// Things counted over all requests, for notes.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) warmup: u64,
+    pub(super) own_counts: u64,
+    pub(super) queue: Vec<u64>,
+    pub(super) without_start: bool,
+}
+
+impl Counts {
+    /// Notes what is known of when a request was wanted and sent.
+    pub(super) fn sent(&mut self, metadata: &Metadata) -> u64 {
+        let Some(start) = metadata.start else {
+            self.without_start = true;
+            return 0;
+        };
+        if let Some(issued) = metadata.issued {
+            // The wall clock may step between the two.
+            self.queue.push(start.saturating_sub(issued));
+        }
+        start
+    }
+
+    /// Puts what was counted into the run.
+    pub(super) fn into(self, measured: &mut Measured) {
+        measured.knows.arrivals = !self.without_start;
+        if self.queue.len() == measured.trace.requests.len() {
+            measured.client_queue_ns = Some(self.queue);
+        }
+        if self.warmup > 0 {
+            measured.notes.push(format!("{} warm-up requests are left out", self.warmup));
+        }
+        if self.own_counts > 0 {
+            measured.notes.push(format!(
+                "the output tokens of {} requests were counted by the client from the text: the \
+                 server gave no usage",
+                self.own_counts
+            ));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Metrics {
+    ttft: Option<u64>,
+    latency: Option<u64>,
+    gaps: Vec<u64>,
+    prompt: [Option<u32>; 2],
+    output: [Option<u32>; 2],
+}
+
+/// Reads the requests of a file, which are one run.
+pub(super) fn read<R: Read>(
+    json: &mut Json<R>,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    let mut builder = Builder::default();
+    let mut counts = Counts::default();
+    let mut untimed = 0u64;
+    while json.another()? {
+        let begin = json.position();
+        let (mut metadata, mut metrics, mut failed) = (None, Metrics::default(), false);
+        json.object(&["metadata", "metrics", "error"], |json, key| {
+            match key {
+                "metadata" => metadata = Some(Metadata::read(json)?),
+                "metrics" => metrics = read_metrics(json)?,
+                _ => {
+                    failed = !json.null()?;
+                    if failed {
+                        json.skip()?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        let Some(metadata) = metadata else {
+            return Err(Fault::at(begin, "`metadata` is missing"));
+        };
+        if metadata.warmup {
+            counts.warmup += 1;
+            continue;
+        }
+        let sent = counts.sent(&metadata);
+        let mut row = Sent {
+            sent,
+            prompt_tokens: metrics.prompt[0].or(metrics.prompt[1]).unwrap_or(0),
+            output_tokens: metrics.output[0].or(metrics.output[1]),
+            ended: match (failed, metadata.cancelled) {
+                (true, _) => Ended::Failed,
+                (false, true) => Ended::Unfinished,
+                (false, false) => Ended::Completed,
+            },
+            ..Sent::default()
+        };
+        let timed = metrics.ttft.is_some() && !failed;
+        if let Some(ttft) = metrics.ttft.filter(|_| timed) {
+            let mut at = sum(sent, ttft).map_err(|fault| fault.or_at(begin))?;
+            row.first = Some(at);
+            for gap in metrics.gaps {
+                at = sum(at, gap).map_err(|fault| fault.or_at(begin))?;
+                builder.token(at);
+            }
+            counts.own_counts +=
+                u64::from(metrics.output[0].is_none() && metrics.output[1].is_some());
+        } else if row.ended == Ended::Completed {
+            untimed += 1;
+        }
+        if let Some(latency) = metrics.latency {
+            builder.observed_until(sum(sent, latency).map_err(|fault| fault.or_at(begin))?);
+        }
+        builder.request(row).map_err(|fault| fault.or_at(begin))?;
+        progress.requests += 1;
+    }
+    if untimed > 0 {
+        return Err(Fault::whole(format!(
+            "{untimed} completed requests have no time_to_first_token: this run did not stream"
+        )));
+    }
+    let mut measured = builder.finish(Granularity::Token)?;
+    counts.into(&mut measured);
+    Ok(vec![measured])
+}
+
+fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
+    const KEYS: &[&str] = &[
+        "time_to_first_token",
+        "request_latency",
+        "inter_chunk_latency",
+        "usage_prompt_tokens",
+        "input_sequence_length",
+        "usage_completion_tokens",
+        "output_sequence_length",
+    ];
+    let mut metrics = Metrics::default();
+    json.object(KEYS, |json, key| {
+        match key {
+            "time_to_first_token" => metrics.ttft = times(json)?.first().copied(),
+            "request_latency" => metrics.latency = times(json)?.first().copied(),
+            "inter_chunk_latency" => metrics.gaps = times(json)?,
+            "usage_prompt_tokens" => metrics.prompt[0] = count(json)?,
+            "input_sequence_length" => metrics.prompt[1] = count(json)?,
+            "usage_completion_tokens" => metrics.output[0] = count(json)?,
+            _ => metrics.output[1] = count(json)?,
+        }
+        Ok(())
+    })?;
+    Ok(metrics)
+}
+
+/// `{"value": time or list of times, "unit": ...}` in nanoseconds. The unit may come last.
+fn times<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
+    let mut texts: Vec<String> = Vec::new();
+    let mut power = None;
+    let begin = json.position();
+    json.object(&["value", "unit"], |json, key| {
+        if key == "unit" {
+            let at = json.position();
+            power = Some(unit(&json.string()?).ok_or_else(|| {
+                Fault::at(at, "`unit` is no unit of time that is known (ns, us, ms, s)")
+            })?);
+        } else if json.next_is(b'[')? {
+            json.list(|json| {
+                texts.push(json.raw_number()?);
+                Ok(())
+            })?;
+        } else {
+            texts.push(json.raw_number()?);
+        }
+        Ok(())
+    })?;
+    let Some(power) = power else { return Err(Fault::at(begin, "`unit` is missing")) };
+    texts
+        .iter()
+        .map(|text| {
+            crate::trace::numbers::nanos(text, power)
+                .map_err(|error| Fault::at(begin, format!("expected a time, {error}")))
+        })
+        .collect()
+}
+
+fn count<R: Read>(json: &mut Json<R>) -> Result<Option<u32>, Fault> {
+    let mut count = None;
+    json.object(&["value"], |json, _| {
+        count = json.count_or_null()?;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// A unit of time as a power of ten of nanoseconds.
+fn unit(name: &str) -> Option<i32> {
+    match name {
+        "ns" | "nanoseconds" => Some(0),
+        "us" | "µs" | "microseconds" => Some(3),
+        "ms" | "milliseconds" => Some(6),
+        "s" | "sec" | "seconds" => Some(9),
+        _ => None,
+    }
+}

@@ -1,0 +1,168 @@
+//! BLIS TraceV2: a YAML header and a CSV file of the same name beside it; either may be given.
+//!
+//! Times are whole microseconds, 0 for not recorded; columns are found by name, since several are
+//! optional. First and last chunk of each request alone.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::Progress;
+use super::fault::Fault;
+use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::rows::Rows;
+
+/// Microseconds as a power of ten of nanoseconds.
+const MICROS: i32 = 3;
+/// Longest header that is read.
+const HEADER_MAX: u64 = 1 << 20;
+
+const COLUMNS: &[&str] = &[
+    "request_id",
+    "send_time_us",
+    "first_chunk_time_us",
+    "last_chunk_time_us",
+    "status",
+    "input_tokens",
+    "output_tokens",
+    "arrival_time_us",
+    "slo_class",
+    "server_input_tokens",
+];
+
+#[derive(Deserialize)]
+struct Header {
+    trace_version: u32,
+    time_unit: Option<String>,
+    mode: Option<String>,
+    #[serde(default)]
+    warm_up_requests: u64,
+}
+
+/// Reads the one run of a trace.
+pub(super) fn read(
+    mut input: Box<dyn Read>,
+    path: &Path,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase();
+    let beside = |extensions: &[&str]| {
+        extensions.iter().map(|e| path.with_extension(e)).find(|path| path.is_file())
+    };
+    let (header, rows) = if matches!(extension.as_str(), "yaml" | "yml") {
+        let header = read_header(&mut input)?;
+        let Some(csv) = beside(&["csv"]) else {
+            return Err(Fault::whole("its CSV file, of the same name, is not beside it"));
+        };
+        let csv = File::open(&csv)
+            .map_err(|error| Fault::whole(format!("its CSV file cannot be opened: {error}")))?;
+        (Some(header), Rows::new(Box::new(csv))?)
+    } else {
+        let header = match beside(&["yaml", "yml"]) {
+            Some(header) => {
+                let mut file = File::open(&header).map_err(|error| {
+                    Fault::whole(format!("its header cannot be opened: {error}"))
+                })?;
+                Some(read_header(&mut file)?)
+            }
+            None => None,
+        };
+        (header, Rows::new(input)?)
+    };
+    let mut measured = read_rows(rows, progress)?;
+    match header {
+        None => measured.notes.push("no header beside it: times are taken as microseconds".into()),
+        Some(header) => {
+            if header.warm_up_requests > 0 {
+                measured.notes.push(format!(
+                    "the header counts {} warm-up requests; none is left out here",
+                    header.warm_up_requests
+                ));
+            }
+            measured.name = header.mode.unwrap_or_default();
+        }
+    }
+    Ok(vec![measured])
+}
+
+fn read_header(input: &mut dyn Read) -> Result<Header, Fault> {
+    let mut text = String::new();
+    input
+        .take(HEADER_MAX)
+        .read_to_string(&mut text)
+        .map_err(|error| Fault::whole(format!("its header cannot be read: {error}")))?;
+    let header: Header = serde_saphyr::from_str(&text)
+        .map_err(|_| Fault::whole("its header is not a BLIS TraceV2 header (YAML)"))?;
+    if !(2..=3).contains(&header.trace_version) {
+        return Err(Fault::whole(format!(
+            "its trace_version is {}; 2 and 3 are read",
+            header.trace_version
+        )));
+    }
+    if header.time_unit.as_deref().is_some_and(|unit| unit != "us") {
+        return Err(Fault::whole("its time_unit is not us"));
+    }
+    Ok(header)
+}
+
+fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault> {
+    rows.want(COLUMNS, 7)?;
+    let mut builder = Builder::default();
+    let mut classes: Vec<String> = Vec::new();
+    let mut queue = Vec::new();
+    let mut unsent = 0u64;
+    while rows.next(false)? {
+        let recorded = |time: Option<u64>| time.filter(|&time| time > 0);
+        let arrival = rows.nanos(7, MICROS)?;
+        let sent = rows.nanos(1, MICROS)?;
+        let first = recorded(rows.nanos(2, MICROS)?);
+        let last = recorded(rows.nanos(3, MICROS)?);
+        let output = rows.count(6)?;
+        let ended = match rows.text(4) {
+            Some("ok") => Ended::Completed,
+            Some("error" | "timeout") => Ended::Failed,
+            _ => return Err(rows.fault("`status` is none of ok, error, timeout")),
+        };
+        let Some(sent) = sent.or(arrival) else {
+            unsent += 1;
+            continue;
+        };
+        if ended == Ended::Completed && (first.is_none() || last.is_none()) {
+            return Err(rows.fault("an answered request without the times of its chunks"));
+        }
+        if let (Some(_), Some(last), true) = (first, last, output != Some(1)) {
+            builder.token(last);
+        }
+        // Arrival at 0 is the trace's beginning, not a missing time.
+        queue.extend(arrival.map(|arrival| sent.saturating_sub(arrival)));
+        let name = rows.text(8).unwrap_or("default");
+        let class = classes.iter().position(|known| known == name).unwrap_or_else(|| {
+            classes.push(name.to_owned());
+            classes.len() - 1
+        });
+        let class = u16::try_from(class).map_err(|_| rows.fault("more than 65,536 classes"))?;
+        let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
+        let row = Sent {
+            sent,
+            scheduled: None,
+            first,
+            prompt_tokens: prompt.unwrap_or(0),
+            output_tokens: output,
+            class,
+            ended,
+        };
+        builder.request(row).map_err(|fault| fault.or_at(rows.position()))?;
+        progress.requests += 1;
+    }
+    let mut measured = builder.finish(Granularity::FirstLast)?;
+    if queue.len() == measured.trace.requests.len() {
+        measured.client_queue_ns = Some(queue);
+    }
+    if unsent > 0 {
+        measured.notes.push(format!("{unsent} requests that were never sent are left out"));
+    }
+    measured.classes = classes;
+    Ok(measured)
+}

@@ -1,0 +1,137 @@
+//! inference-perf's `per_request_lifecycle_metrics.json` (0.7.0): a list of objects, seconds of a
+//! clock with an arbitrary origin.
+//!
+//! `chunk_times` are used. Its `output_token_times` are not: it has more entries than tokens, with
+//! chunk times repeated. Counts are the server's where it gave any.
+
+use std::io::Read;
+
+use super::Progress;
+use super::fault::Fault;
+use super::json::{Json, SECONDS};
+use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+
+#[derive(Default)]
+struct Request {
+    start: Option<u64>,
+    end: Option<u64>,
+    failed: bool,
+    prompt: [Option<u32>; 2],
+    output: [Option<u32>; 2],
+    chunks: Option<usize>,
+    first: Option<u64>,
+}
+
+/// Reads the requests of a file, which are one run.
+pub(super) fn read<R: Read>(
+    json: &mut Json<R>,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    let mut builder = Builder::default();
+    let mut own_counts = 0u64;
+    json.list(|json| {
+        let begin = json.position();
+        let request = one(json, &mut builder)?;
+        let missing = |what: &str| Fault::at(begin, format!("`{what}` is missing"));
+        let sent = request.start.ok_or_else(|| missing("start_time"))?;
+        if !request.failed && request.first.is_none() {
+            return Err(missing("chunk_times"));
+        }
+        own_counts += u64::from(request.output[0].is_none() && request.output[1].is_some());
+        let row = Sent {
+            sent,
+            first: request.first,
+            prompt_tokens: request.prompt[0].or(request.prompt[1]).unwrap_or(0),
+            output_tokens: request.output[0].or(request.output[1]),
+            ended: if request.failed { Ended::Failed } else { Ended::Completed },
+            ..Sent::default()
+        };
+        builder.observed_until(request.end.unwrap_or(sent));
+        builder.request(row).map_err(|fault| fault.or_at(begin))?;
+        progress.requests += 1;
+        Ok(())
+    })?;
+    if json.another()? {
+        return Err(json.fault("something follows the list"));
+    }
+    let mut measured = builder.finish(Granularity::Token)?;
+    if own_counts > 0 {
+        measured.notes.push(format!(
+            "the output tokens of {own_counts} requests were counted by the client from the text: \
+             the server gave no usage"
+        ));
+    }
+    Ok(vec![measured])
+}
+
+fn one<R: Read>(json: &mut Json<R>, builder: &mut Builder) -> Result<Request, Fault> {
+    let mut request = Request::default();
+    json.object(&["start_time", "end_time", "info", "error"], |json, key| {
+        match key {
+            "start_time" => request.start = Some(json.nanos(SECONDS)?),
+            "end_time" => request.end = json.nanos_or_null(SECONDS)?,
+            "info" => json.object(&["response_metrics", "input_tokens"], |json, key| {
+                if key == "input_tokens" {
+                    request.prompt[1] = json.count_or_null()?;
+                    return Ok(());
+                }
+                if json.null()? {
+                    return Ok(());
+                }
+                response(json, builder, &mut request)
+            })?,
+            _ => {
+                if !json.null()? {
+                    request.failed = true;
+                    json.skip()?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(request)
+}
+
+fn response<R: Read>(
+    json: &mut Json<R>,
+    builder: &mut Builder,
+    request: &mut Request,
+) -> Result<(), Fault> {
+    json.object(&["chunk_times", "output_tokens", "server_usage"], |json, key| match key {
+        "chunk_times" => {
+            if json.null()? {
+                return Ok(());
+            }
+            let mut chunks = request.chunks.unwrap_or(0);
+            json.list(|json| {
+                let at = json.nanos(SECONDS)?;
+                if chunks == 0 {
+                    request.first = Some(at);
+                } else {
+                    builder.token(at);
+                }
+                chunks += 1;
+                Ok(())
+            })?;
+            request.chunks = Some(chunks);
+            Ok(())
+        }
+        "output_tokens" => {
+            request.output[1] = json.count_or_null()?;
+            Ok(())
+        }
+        _ => {
+            if json.null()? {
+                return Ok(());
+            }
+            json.object(&["prompt_tokens", "completion_tokens"], |json, key| {
+                let count = json.count_or_null()?;
+                match key {
+                    "prompt_tokens" => request.prompt[0] = count,
+                    _ => request.output[0] = count,
+                }
+                Ok(())
+            })
+        }
+    })
+}

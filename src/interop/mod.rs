@@ -1,0 +1,131 @@
+//! Result files of real benchmarks, read into the trace that the metric engine takes.
+//!
+//! One file a format. Each streams: what is kept grows with the number of token times, never with
+//! the length of prompts and answers, which are read over. Each time is parsed from its decimal
+//! text and rounded to nanoseconds on its own; sums are exact from there on. Latencies count from
+//! when the client sent the request; time that it waited inside the client before that is kept
+//! apart.
+//!
+//! ```no_run
+//! let imported = metron_sim::interop::import("result.json".as_ref(), None)?;
+//! println!("{}: {} runs", imported.format.name(), imported.runs.len());
+//! # Ok::<(), Box<metron_sim::interop::InteropError>>(())
+//! ```
+
+mod aiperf;
+mod aiperf_raw;
+mod blis;
+mod bounds;
+mod curve_file;
+mod etalon;
+mod fault;
+mod fit;
+mod guidellm;
+mod inference_perf;
+mod json;
+mod judged;
+mod measured;
+mod own;
+mod parallel;
+mod plots;
+mod rows;
+mod sglang;
+mod sniff;
+mod vllm;
+
+pub use curve_file::read_curve;
+pub use fault::{Fault, InteropError, Position};
+pub use fit::{FittedCurve, fit_prefill_curve};
+pub(crate) use judged::full_summary;
+pub use judged::{JudgeError, Promise, TtftPromise, judge, promise_json};
+pub use measured::{Granularity, Measured};
+pub use sniff::Format;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use json::Json;
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// What it was read as.
+    pub format: Format,
+    /// Its runs, in the file's order; at least one.
+    pub runs: Vec<Measured>,
+}
+
+/// What is told when reading stops: how far it had come.
+#[derive(Debug, Default)]
+struct Progress {
+    requests: u64,
+    runs: u64,
+}
+
+impl Progress {
+    fn words(&self) -> Option<String> {
+        let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        match (self.runs, self.requests) {
+            (0, 0) => None,
+            (0, requests) => Some(plural(requests, "whole request")),
+            (runs, 0) => Some(plural(runs, "whole run")),
+            (runs, requests) => {
+                Some(format!("{}, {}", plural(runs, "whole run"), plural(requests, "request")))
+            }
+        }
+    }
+}
+
+/// Reads a measured file; `from` forces its format, which is told from its content otherwise.
+///
+/// # Errors
+/// When it cannot be opened, is none of the formats, or breaks its own.
+pub fn import(path: &Path, from: Option<Format>) -> Result<Imported, Box<InteropError>> {
+    let error = |format: Option<Format>, fault, progress: &Progress| {
+        Box::new(InteropError {
+            path: path.to_owned(),
+            format: format.map(Format::name),
+            fault,
+            read_so_far: progress.words(),
+            help: None,
+        })
+    };
+    let mut progress = Progress::default();
+    let file = File::open(path)
+        .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
+    let (format, input) = match from {
+        Some(format) => (format, Box::new(file) as Box<dyn Read>),
+        None => sniff::sniff(file).map_err(|unknown| {
+            let mut error = error(None, unknown.fault, &progress);
+            error.help = unknown.help;
+            error
+        })?,
+    };
+    let runs = read(format, input, path, &mut progress)
+        .map_err(|fault| error(Some(format), fault, &progress))?;
+    if runs.is_empty() {
+        return Err(error(Some(format), Fault::whole("there is no run in it"), &progress));
+    }
+    Ok(Imported { format, runs })
+}
+
+fn read(
+    format: Format,
+    input: Box<dyn Read>,
+    path: &Path,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    match format {
+        Format::Vllm => vllm::read(&mut Json::new(input), progress),
+        Format::Sglang => sglang::read(&mut Json::new(input), progress),
+        Format::Etalon => etalon::read(&mut Json::new(input), progress),
+        Format::Aiperf => aiperf::read(&mut Json::new(input), progress),
+        Format::AiperfRaw => aiperf_raw::read(&mut Json::new(input), progress),
+        Format::InferencePerf => inference_perf::read(&mut Json::new(input), progress),
+        Format::Guidellm => guidellm::read(&mut Json::new(input), progress),
+        Format::Blis => blis::read(input, path, progress),
+        Format::Tokens => own::read_tokens(rows::Rows::new(input)?, progress),
+        Format::Requests => own::read_requests(rows::Rows::new(input)?, progress),
+    }
+}

@@ -1,0 +1,261 @@
+//! Files of this program: `run --tokens` (a row a token) and `run --requests` (a row a request).
+//!
+//! Columns are those of [`token_file`](crate::trace::token_file) and
+//! [`requests`](crate::report::requests). A file may hold several schedulers, one after another;
+//! each is a run. In a token file a request's rows stand together, in order of the tokens.
+
+use super::Progress;
+use super::fault::Fault;
+use super::json::SECONDS;
+use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::rows::Rows;
+
+const TOKEN_COLUMNS: &[&str] = &[
+    "scheduler",
+    "request",
+    "index",
+    "time_s",
+    "arrival_s",
+    "status",
+    "prompt_tokens",
+    "scheduled_s",
+    "class",
+    "ttft_deadline_s",
+];
+
+const REQUEST_COLUMNS: &[&str] = &[
+    "scheduler",
+    "id",
+    "arrival_s",
+    "first_token_s",
+    "last_token_s",
+    "prompt_tokens",
+    "output_tokens",
+    "status",
+    "scheduled_s",
+    "class",
+    "hit_tokens",
+];
+
+/// One scheduler's rows under way.
+#[derive(Default)]
+struct Run {
+    name: String,
+    builder: Builder,
+    classes: Vec<String>,
+    deadlines: Vec<u64>,
+    scheduled: bool,
+    hits: u64,
+}
+
+impl Run {
+    fn named(name: &str) -> Run {
+        Run { name: name.to_owned(), ..Run::default() }
+    }
+
+    /// The index of a class name; classes are numbered as they appear.
+    fn class(&mut self, name: &str) -> Result<u16, Fault> {
+        let index = self.classes.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.classes.push(name.to_owned());
+            self.classes.len() - 1
+        });
+        u16::try_from(index).map_err(|_| Fault::whole("more than 65,536 classes"))
+    }
+
+    fn measured(self, granularity: Granularity) -> Result<Measured, Fault> {
+        let requests = self.builder.requests();
+        let mut measured = self.builder.finish(granularity)?;
+        measured.name = self.name;
+        measured.classes = self.classes;
+        measured.knows.scheduling = self.scheduled;
+        // Rejected requests are this program's own notion here; nothing failed.
+        measured.failed = 0;
+        measured.ttft_deadlines_ns =
+            Some(self.deadlines).filter(|deadlines| deadlines.len() == requests);
+        Ok(measured)
+    }
+}
+
+/// Puts a finished run among the others; a name may come once.
+fn add(
+    runs: &mut Vec<Measured>,
+    run: Run,
+    granularity: Granularity,
+    progress: &mut Progress,
+) -> Result<(), Fault> {
+    runs.push(run.measured(granularity)?);
+    progress.runs += 1;
+    progress.requests = 0;
+    Ok(())
+}
+
+fn ended(text: Option<&str>) -> Option<Ended> {
+    match text {
+        Some("completed") => Some(Ended::Completed),
+        Some("unfinished") => Some(Ended::Unfinished),
+        Some("rejected") => Some(Ended::Failed),
+        _ => None,
+    }
+}
+
+/// A request of a token file whose rows are being read.
+struct Open {
+    id: u32,
+    sent: Sent,
+    /// Whether its end row was there.
+    closed: bool,
+    deadline: Option<u64>,
+}
+
+/// Reads a token file.
+pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec<Measured>, Fault> {
+    rows.want(TOKEN_COLUMNS, 6)?;
+    let mut runs: Vec<Measured> = Vec::new();
+    let mut run: Option<Run> = None;
+    let mut open: Option<Open> = None;
+    loop {
+        let last_at = rows.position();
+        let more = rows.next(true)?;
+        let name = if more { rows.text(0).unwrap_or("") } else { "" };
+        let id = if more { Some(rows.needed(1, rows.count(1)?)?) } else { None };
+        let same_run = more && run.as_ref().is_some_and(|run| run.name == name);
+        let same = same_run && open.as_ref().map(|open| open.id) == id;
+        if !same && let (Some(run), Some(done)) = (run.as_mut(), open.take()) {
+            close(run, done).map_err(|fault| fault.or_at(last_at))?;
+            progress.requests += 1;
+        }
+        if !same_run {
+            if let Some(done) = run.take() {
+                add(&mut runs, done, Granularity::Token, progress)?;
+            }
+            if more && runs.iter().any(|run| run.name == name) {
+                return Err(rows.fault("the rows of one scheduler do not stand together"));
+            }
+            run = more.then(|| Run::named(name));
+        }
+        let (Some(run), Some(id)) = (run.as_mut(), id) else { return Ok(runs) };
+        token_row(&rows, run, &mut open, id)?;
+    }
+}
+
+fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Result<(), Fault> {
+    let index = rows.count(2)?;
+    let time = rows.needed(3, rows.nanos(3, SECONDS)?)?;
+    let arrival = rows.needed(4, rows.nanos(4, SECONDS)?)?;
+    let ended = ended(rows.text(5)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
+    let deadline = rows.nanos(9, SECONDS)?;
+    if open.is_none() {
+        if id as usize != run.builder.requests() {
+            return Err(rows.fault(format!(
+                "rows of request {} are missing or do not stand together: here is request {id}",
+                run.builder.requests()
+            )));
+        }
+        let scheduled = rows.nanos(7, SECONDS)?;
+        run.scheduled |= scheduled.is_some();
+        *open = Some(Open {
+            id,
+            sent: Sent {
+                sent: arrival,
+                scheduled,
+                first: None,
+                prompt_tokens: rows.count(6)?.unwrap_or(0),
+                output_tokens: None,
+                class: run.class(rows.text(8).unwrap_or(""))?,
+                ended,
+            },
+            closed: false,
+            deadline,
+        });
+    }
+    let request = open.as_mut().expect("opened above");
+    if request.closed || request.sent.sent != arrival || request.sent.ended != ended {
+        return Err(rows.fault(format!("this row does not fit the one before of request {id}")));
+    }
+    let tokens = run.builder.later_tokens() + usize::from(request.sent.first.is_some());
+    match index {
+        None if ended == Ended::Completed => Err(rows.fault("`index` is empty")),
+        None => {
+            request.closed = true;
+            run.builder.observed_until(time);
+            Ok(())
+        }
+        Some(index) if index as usize != tokens => {
+            Err(rows
+                .fault(format!("token {tokens} of request {id} is missing: here is token {index}")))
+        }
+        Some(0) => {
+            request.sent.first = Some(time);
+            Ok(())
+        }
+        Some(_) => {
+            run.builder.token(time);
+            Ok(())
+        }
+    }
+}
+
+fn close(run: &mut Run, done: Open) -> Result<(), Fault> {
+    if done.sent.ended != Ended::Completed && !done.closed {
+        return Err(Fault::whole(format!("the end row of request {} is missing", done.id)));
+    }
+    run.deadlines.extend(done.deadline);
+    run.builder.request(done.sent)
+}
+
+/// Reads a request file: first and last token of each request.
+pub(super) fn read_requests(
+    mut rows: Rows,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    rows.want(REQUEST_COLUMNS, 8)?;
+    let mut runs: Vec<Measured> = Vec::new();
+    let mut run: Option<Run> = None;
+    loop {
+        let more = rows.next(true)?;
+        let name = if more { rows.text(0).unwrap_or("") } else { "" };
+        if !more || run.as_ref().is_none_or(|run| run.name != name) {
+            if let Some(done) = run.take() {
+                let hits = done.hits;
+                add(&mut runs, done, Granularity::FirstLast, progress)?;
+                if let Some(measured) = runs.last_mut() {
+                    measured.cached_tokens = Some(hits);
+                }
+            }
+            if !more {
+                return Ok(runs);
+            }
+            if runs.iter().any(|run| run.name == name) {
+                return Err(rows.fault("the rows of one scheduler do not stand together"));
+            }
+            run = Some(Run::named(name));
+        }
+        if let Some(run) = run.as_mut() {
+            request_row(&rows, run)?;
+            progress.requests += 1;
+        }
+    }
+}
+
+fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
+    let sent = rows.needed(2, rows.nanos(2, SECONDS)?)?;
+    let first = rows.nanos(3, SECONDS)?;
+    let last = rows.nanos(4, SECONDS)?;
+    let tokens = rows.count(6)?.unwrap_or(0);
+    let ended = ended(rows.text(7)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
+    let scheduled = rows.nanos(8, SECONDS)?;
+    if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
+        return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));
+    }
+    if let (Some(last), true) = (last, tokens > 1) {
+        run.builder.token(last);
+    }
+    run.scheduled |= scheduled.is_some();
+    run.hits += u64::from(rows.count(10)?.unwrap_or(0));
+    let class = run.class(rows.text(9).unwrap_or(""))?;
+    let prompt_tokens = rows.count(5)?.unwrap_or(0);
+    let output_tokens = Some(tokens);
+    run.builder
+        .request(Sent { sent, scheduled, first, prompt_tokens, output_tokens, class, ended })
+        .map_err(|fault| fault.or_at(rows.position()))
+}

@@ -1,0 +1,159 @@
+//! Files of parallel arrays, one entry a request: vLLM, SGLang and Etalon.
+
+use std::io::Read;
+
+use super::fault::Fault;
+use super::json::{Json, SECONDS};
+use super::measured::{Builder, Ended, Sent, sum};
+use crate::time::Time;
+
+/// The arrays of one run, as they come.
+#[derive(Debug, Default)]
+pub(super) struct Arrays {
+    pub(super) input_lens: Option<Vec<u32>>,
+    pub(super) output_lens: Option<Vec<u32>>,
+    pub(super) ttfts: Option<Vec<u64>>,
+    pub(super) gaps: Option<Gaps>,
+    pub(super) starts: Option<Vec<u64>>,
+    pub(super) queue: Option<Vec<u64>>,
+    pub(super) totals: Option<Vec<u64>>,
+    /// Which requests failed.
+    pub(super) failed: Option<Vec<bool>>,
+}
+
+/// The gaps of all requests, one after another.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    pub(super) gaps: Vec<Time>,
+    /// Where each request's gaps end.
+    pub(super) ends: Vec<usize>,
+}
+
+/// What is special about a file's requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rules {
+    /// Equal gaps one after another are one chunk's, spread over its tokens by the client, and
+    /// tokens without a gap came with the first one (SGLang's own backend).
+    pub(super) smoothed: bool,
+}
+
+impl Arrays {
+    /// Requests in the arrays.
+    ///
+    /// # Errors
+    /// When two arrays are of different lengths.
+    pub(super) fn requests(&self) -> Result<Option<usize>, Fault> {
+        let lengths = [
+            ("ttfts", self.ttfts.as_ref().map(Vec::len)),
+            ("input_lens", self.input_lens.as_ref().map(Vec::len)),
+            ("output_lens", self.output_lens.as_ref().map(Vec::len)),
+            ("gaps", self.gaps.as_ref().map(|gaps| gaps.ends.len())),
+            ("start times", self.starts.as_ref().map(Vec::len)),
+            ("queue times", self.queue.as_ref().map(Vec::len)),
+            ("latencies", self.totals.as_ref().map(Vec::len)),
+            ("errors", self.failed.as_ref().map(Vec::len)),
+        ];
+        let mut known = lengths.iter().filter_map(|&(name, len)| Some((name, len?)));
+        let Some((first, expected)) = known.next() else { return Ok(None) };
+        for (name, len) in known {
+            if len != expected {
+                return Err(Fault::whole(format!(
+                    "{len} {name} but {expected} {first}: entries are missing"
+                )));
+            }
+        }
+        Ok(Some(expected))
+    }
+
+    /// Adds every request to a builder. There must be TTFTs.
+    pub(super) fn build(&mut self, rules: Rules) -> Result<Builder, Fault> {
+        let requests = self.requests()?.unwrap_or(0);
+        let ttfts = self.ttfts.take().unwrap_or_default();
+        let gaps = self.gaps.take().unwrap_or_default();
+        let mut builder = Builder::default();
+        let mut begin = 0;
+        for index in 0..requests {
+            let output = self.output_lens.as_ref().map(|lens| lens[index]);
+            let told = self.failed.as_ref().map(|failed| failed[index]);
+            let failed = told == Some(true) || output == Some(0);
+            let sent = self.starts.as_ref().map_or(0, |starts| starts[index]);
+            let end = gaps.ends.get(index).copied().unwrap_or(begin);
+            let own = &gaps.gaps[begin..end];
+            begin = end;
+            let mut first = None;
+            if !failed {
+                let mut at = sum(sent, ttfts[index])?;
+                first = Some(at);
+                if rules.smoothed {
+                    let listed = own.len() as u64 + 1;
+                    for _ in listed..u64::from(output.unwrap_or(0)).max(listed) {
+                        builder.token(at);
+                    }
+                    for chunk in own.chunk_by(|a, b| a == b) {
+                        let whole = chunk[0].as_nanos().checked_mul(chunk.len() as u64);
+                        at = sum(at, whole.unwrap_or(u64::MAX))?;
+                        chunk.iter().for_each(|_| builder.token(at));
+                    }
+                } else {
+                    for gap in own {
+                        at = sum(at, gap.as_nanos())?;
+                        builder.token(at);
+                    }
+                }
+            }
+            builder.request(Sent {
+                sent,
+                first,
+                prompt_tokens: self.input_lens.as_ref().map_or(0, |lens| lens[index]),
+                output_tokens: output,
+                ended: if failed { Ended::Failed } else { Ended::Completed },
+                ..Sent::default()
+            })?;
+        }
+        Ok(builder)
+    }
+}
+
+/// Reads a list of times in seconds; null where the client has none.
+pub(super) fn seconds<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
+    let mut times = Vec::new();
+    json.list(|json| {
+        times.push(json.nanos(SECONDS)?);
+        Ok(())
+    })?;
+    Ok(times)
+}
+
+/// Reads a list of counts.
+pub(super) fn counts<R: Read>(json: &mut Json<R>) -> Result<Vec<u32>, Fault> {
+    let mut counts = Vec::new();
+    json.list(|json| {
+        counts.push(json.count()?);
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Reads a list of lists of gaps in seconds.
+pub(super) fn gaps<R: Read>(json: &mut Json<R>) -> Result<Gaps, Fault> {
+    let mut all = Gaps::default();
+    json.list(|json| {
+        json.list(|json| {
+            all.gaps.push(Time::from_nanos(json.nanos(SECONDS)?));
+            Ok(())
+        })?;
+        all.ends.push(all.gaps.len());
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Reads a list of error texts: whether each is one. The texts are not kept.
+pub(super) fn errors<R: Read>(json: &mut Json<R>) -> Result<Vec<bool>, Fault> {
+    let mut failed = Vec::new();
+    json.list(|json| {
+        failed.push(json.string_or_skip()?.is_some_and(|text| !text.is_empty()));
+        Ok(())
+    })?;
+    Ok(failed)
+}

@@ -1,0 +1,243 @@
+//! Which format a file is in, told from its keys.
+
+use std::io::{Cursor, Read};
+
+use super::fault::Fault;
+use super::json::Json;
+
+/// Formats of measured files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `vllm bench serve --save-result` (0.32 and before), with `--save-detailed` or without.
+    Vllm,
+    /// `sglang.bench_serving --output-file x.jsonl --output-details` (0.5).
+    Sglang,
+    /// AIPerf's `profile_export.jsonl` (0.13).
+    Aiperf,
+    /// AIPerf's `profile_export_raw.jsonl`.
+    AiperfRaw,
+    /// GuideLLM's JSON (0.8, metadata.version 2).
+    Guidellm,
+    /// inference-perf's `per_request_lifecycle_metrics.json` (0.7).
+    InferencePerf,
+    /// Etalon's `request_level_metrics.json`.
+    Etalon,
+    /// BLIS TraceV2: a YAML header and a CSV file beside it.
+    Blis,
+    /// What `metron-sim run --tokens` writes.
+    Tokens,
+    /// What `metron-sim run --requests` writes.
+    Requests,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: &[Format] = &[
+        Format::Vllm,
+        Format::Sglang,
+        Format::Aiperf,
+        Format::AiperfRaw,
+        Format::Guidellm,
+        Format::InferencePerf,
+        Format::Etalon,
+        Format::Blis,
+        Format::Tokens,
+        Format::Requests,
+    ];
+
+    /// Its name, as `--from` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Vllm => "vllm",
+            Format::Sglang => "sglang",
+            Format::Aiperf => "aiperf",
+            Format::AiperfRaw => "aiperf-raw",
+            Format::Guidellm => "guidellm",
+            Format::InferencePerf => "inference-perf",
+            Format::Etalon => "etalon",
+            Format::Blis => "blis",
+            Format::Tokens => "tokens",
+            Format::Requests => "requests",
+        }
+    }
+
+    /// The format of this name.
+    pub fn by_name(name: &str) -> Option<Format> {
+        Format::ALL.iter().copied().find(|format| format.name() == name)
+    }
+
+    /// What it is, in a few words.
+    fn what(self) -> &'static str {
+        match self {
+            Format::Vllm => "vllm bench serve JSON",
+            Format::Sglang => "SGLang bench_serving JSONL",
+            Format::Aiperf => "AIPerf profile_export.jsonl",
+            Format::AiperfRaw => "AIPerf profile_export_raw.jsonl",
+            Format::Guidellm => "GuideLLM JSON, metadata.version 2",
+            Format::InferencePerf => "inference-perf per-request JSON, a list",
+            Format::Etalon => "Etalon request_level_metrics.json",
+            Format::Blis => "BLIS TraceV2, YAML header or CSV",
+            Format::Tokens => "metron-sim run --tokens, CSV or JSONL",
+            Format::Requests => "metron-sim run --requests, CSV or JSONL",
+        }
+    }
+
+    /// Sets of keys (or columns); a file that has every key of a set is in this format.
+    fn keys(self) -> &'static [&'static [&'static str]] {
+        match self {
+            Format::Vllm => &[
+                &["backend", "model_id", "num_prompts"],
+                &["date", "backend", "tokenizer_id"],
+                &["endpoint_type", "backend", "model_id"],
+            ],
+            Format::Sglang => &[
+                &["backend", "dataset_name", "request_rate"],
+                &["backend", "random_input_len", "request_rate"],
+            ],
+            Format::Aiperf => &[&["metadata", "metrics"]],
+            Format::AiperfRaw => &[&["metadata", "start_perf_ns"], &["metadata", "responses"]],
+            Format::Guidellm => &[&["metadata", "benchmarks"]],
+            Format::InferencePerf => &[&["start_time", "end_time", "info"]],
+            Format::Etalon => &[&["num_prompt_tokens", "ttft", "tbt"]],
+            Format::Blis => &[
+                &["trace_version", "time_unit"],
+                &["request_id", "send_time_us", "first_chunk_time_us", "last_chunk_time_us"],
+            ],
+            Format::Tokens => &[&["scheduler", "request", "index", "time_s"]],
+            Format::Requests => &[&["scheduler", "id", "first_token_s", "last_token_s"]],
+        }
+    }
+
+    fn of(seen: &[String]) -> Option<Format> {
+        let has = |key: &&str| seen.iter().any(|name| name == key);
+        Format::ALL
+            .iter()
+            .copied()
+            .find(|format| format.keys().iter().any(|set| set.iter().all(has)))
+    }
+}
+
+/// A file in no format that is known.
+pub(super) struct Unknown {
+    pub(super) fault: Fault,
+    pub(super) help: Option<String>,
+}
+
+/// Files that people try, which hold no request.
+const NEAR: &[(&[&str], &str)] = &[
+    (
+        &["schema_version", "runs"],
+        "this is a result of metron-sim itself: `metron-sim compare` takes it",
+    ),
+    (
+        &["aiperf_version", "input_config"],
+        "this is AIPerf's summary: give its profile_export.jsonl, which has a row a request",
+    ),
+    (
+        &["load_summary", "successes"],
+        "this is inference-perf's summary: give per_request_lifecycle_metrics.json \
+         (report.request_lifecycle.per_request: true)",
+    ),
+    (&["benchmarks"], "a GuideLLM file has `metadata` too: those of 0.3 to 0.5 are not read"),
+];
+
+/// Bytes after which a file that is still not known is given up.
+const LOOK_MAX: usize = 64 << 20;
+
+/// Keeps what is read through it.
+struct Recorder<R> {
+    input: R,
+    seen: Vec<u8>,
+}
+
+impl<R: Read> Read for Recorder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.seen.len() > LOOK_MAX {
+            return Ok(0);
+        }
+        let read = self.input.read(buffer)?;
+        self.seen.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// The format of `input`, and the input from its beginning.
+pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read>), Unknown> {
+    let mut recorder = Recorder { input, seen: Vec::new() };
+    let mut seen = Vec::new();
+    let looked = look(&mut recorder, &mut seen);
+    let Some(format) = Format::of(&seen) else {
+        let near = NEAR
+            .iter()
+            .find(|(keys, _)| keys.iter().all(|key| seen.iter().any(|name| name == key)));
+        let fault = match (looked, near) {
+            (Err(fault), None) => fault,
+            (_, Some((_, words))) => Fault::whole(*words),
+            (Ok(()), None) if recorder.seen.is_empty() => Fault::whole("the file is empty"),
+            (Ok(()), None) => Fault::whole("not in a format that is known"),
+        };
+        return Err(Unknown { fault, help: Some(accepted()) });
+    };
+    let Recorder { input, seen } = recorder;
+    Ok((format, Box::new(Cursor::new(seen).chain(input))))
+}
+
+/// Collects keys or columns until they tell the format.
+fn look<R: Read>(recorder: &mut Recorder<R>, seen: &mut Vec<String>) -> Result<(), Fault> {
+    let mut see = |key: &str| {
+        // Names of columns and keys are short, and enough of them tell.
+        if seen.len() < 4096 && key.len() <= 128 {
+            seen.push(key.to_owned());
+        }
+        Format::of(seen).is_some()
+    };
+    let mut json = Json::new(&mut *recorder);
+    if json.next_is(b'{')? {
+        return json.keys(see);
+    }
+    if json.next_is(b'[')? {
+        json.enter_list()?;
+        return if json.next_is(b'{')? { json.keys(see) } else { Ok(()) };
+    }
+    if !json.another()? {
+        return Ok(());
+    }
+    // Lines: a CSV header, or YAML keys at the margin.
+    drop(json);
+    let head = String::from_utf8_lossy(&recorder.seen).into_owned();
+    let head = head.trim_start_matches('\u{feff}');
+    let mut lines = head.lines();
+    if let Some(header) = lines.next()
+        && header.contains(',')
+        && !header.contains('{')
+    {
+        for name in header.split(',') {
+            see(name.trim().trim_matches('"'));
+        }
+        return Ok(());
+    }
+    for line in head.lines().take(200) {
+        if let Some((key, _)) = line.split_once(':')
+            && !key.starts_with([' ', '#', '-'])
+        {
+            see(key.trim());
+        }
+    }
+    Ok(())
+}
+
+/// The formats that are accepted, with the keys that tell them.
+fn accepted() -> String {
+    let mut text = String::from("these are read (--from NAME forces one):");
+    for format in Format::ALL {
+        let sets: Vec<String> =
+            format.keys().iter().map(|set| format!("{{{}}}", set.join(", "))).collect();
+        text.push_str(&format!(
+            "\n  {:<14} {}: {}",
+            format.name(),
+            format.what(),
+            sets.join(" or ")
+        ));
+    }
+    text
+}

@@ -1,0 +1,174 @@
+//! `vllm bench serve --save-result` (0.32.0; older files lack some keys): one object a run,
+//! appended one after another by `--append-result`.
+//!
+//! With `--save-detailed` each request has its prompt and output length, TTFT and gaps (seconds,
+//! one for each SSE *chunk*); without, only its latency, and the time that it waited for the
+//! client's own concurrency limit, which no latency includes. Start times are of a clock with an
+//! arbitrary origin. Failed requests keep a slot with output length 0.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::Progress;
+use super::fault::Fault;
+use super::json::Json;
+use super::measured::{Builder, Granularity, Measured, Sent, sum};
+use super::parallel::{Arrays, Rules, counts, errors, gaps, seconds};
+
+const KEYS: &[&str] = &[
+    "label",
+    "backend",
+    "request_rate",
+    "duration",
+    "failed",
+    "total_input_tokens",
+    "total_output_tokens",
+    "input_lens",
+    "output_lens",
+    "ttfts",
+    "itls",
+    "start_times",
+    "queue_times",
+    "latencies",
+    "errors",
+    "request_throughput",
+    "output_throughput",
+    "mean_ttft_ms",
+    "median_ttft_ms",
+    "p99_ttft_ms",
+    "mean_tpot_ms",
+    "median_tpot_ms",
+    "p99_tpot_ms",
+    "mean_itl_ms",
+    "median_itl_ms",
+    "p99_itl_ms",
+    "mean_e2el_ms",
+    "median_e2el_ms",
+    "p99_e2el_ms",
+];
+
+/// One object.
+#[derive(Default)]
+struct Run {
+    arrays: Arrays,
+    label: Option<String>,
+    backend: Option<String>,
+    rate: Option<String>,
+    failed: u32,
+    tokens: (Option<u32>, Option<u32>),
+    reported: BTreeMap<String, f64>,
+}
+
+/// Reads every run of a file.
+pub(super) fn read<R: Read>(
+    json: &mut Json<R>,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    let mut runs = Vec::new();
+    while json.another()? {
+        let begin = json.position();
+        let run = object(json)?;
+        runs.push(run.measured().map_err(|fault| fault.or_at(begin))?);
+        progress.runs += 1;
+    }
+    Ok(runs)
+}
+
+fn object<R: Read>(json: &mut Json<R>) -> Result<Run, Fault> {
+    let mut run = Run::default();
+    json.object(KEYS, |json, key| {
+        let arrays = &mut run.arrays;
+        match key {
+            "label" => run.label = json.string_or_skip()?,
+            "backend" => run.backend = json.string_or_skip()?,
+            // A number, or the text "inf".
+            "request_rate" => {
+                run.rate = if json.next_is(b'"')? {
+                    Some(json.string()?)
+                } else {
+                    json.figure()?.map(|rate| rate.to_string())
+                }
+            }
+            "failed" => run.failed = json.count_or_null()?.unwrap_or(0),
+            "total_input_tokens" => run.tokens.0 = json.count_or_null()?,
+            "total_output_tokens" => run.tokens.1 = json.count_or_null()?,
+            "input_lens" => arrays.input_lens = Some(counts(json)?),
+            "output_lens" => arrays.output_lens = Some(counts(json)?),
+            "ttfts" => arrays.ttfts = Some(seconds(json)?),
+            "itls" => arrays.gaps = Some(gaps(json)?),
+            "start_times" => arrays.starts = Some(seconds(json)?),
+            "queue_times" => arrays.queue = Some(seconds(json)?),
+            "latencies" => arrays.totals = Some(seconds(json)?),
+            "errors" => arrays.failed = Some(errors(json)?),
+            name => {
+                if let Some(value) = json.figure()? {
+                    run.reported.insert(name.to_owned(), value);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(run)
+}
+
+impl Run {
+    fn measured(mut self) -> Result<Measured, Fault> {
+        let requests = self.arrays.requests()?;
+        let queue = self.arrays.queue.take();
+        let starts = self.arrays.starts.is_some();
+        let mut measured = if self.arrays.ttfts.is_some() {
+            let finest =
+                if self.arrays.gaps.is_some() { Granularity::Token } else { Granularity::Total };
+            if finest == Granularity::Total {
+                return Err(Fault::whole("it has `ttfts` but no `itls`"));
+            }
+            let mut measured = self.arrays.build(Rules::default())?.finish(finest)?;
+            if self.arrays.output_lens.is_none() {
+                measured.granularity = Granularity::Chunk;
+                measured.notes.push("it has no `output_lens`: chunks count as tokens".to_owned());
+            }
+            measured
+        } else if requests.is_some_and(|requests| requests > 0) {
+            self.without_details()?
+        } else {
+            return Err(Fault::whole(
+                "it holds no request: neither `ttfts` and `itls` (written with --save-detailed) \
+                 nor `latencies`",
+            ));
+        };
+        measured.knows.arrivals = starts;
+        measured.client_queue_ns = queue;
+        measured.reported = self.reported;
+        let name = self.label.or(self.backend).unwrap_or_default();
+        measured.name = match self.rate {
+            Some(rate) => format!("{name} rate={rate}"),
+            None => name,
+        };
+        Ok(measured)
+    }
+
+    /// Total times alone.
+    fn without_details(&mut self) -> Result<Measured, Fault> {
+        let totals = self.arrays.totals.take().unwrap_or_default();
+        let mut builder = Builder::default();
+        for &total in &totals {
+            sum(total, 0)?;
+            builder.request(Sent::default())?;
+        }
+        let mut measured = builder.finish(Granularity::Total)?;
+        if self.failed > 0 {
+            measured.notes.push(format!(
+                "{} requests failed, and the file does not tell which: their total times are \
+                 among the others",
+                self.failed
+            ));
+        }
+        measured.failed = u64::from(self.failed);
+        measured.token_totals = match self.tokens {
+            (Some(prompt), Some(output)) => Some((u64::from(prompt), u64::from(output))),
+            _ => None,
+        };
+        measured.totals_ns = Some(totals);
+        Ok(measured)
+    }
+}

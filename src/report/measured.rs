@@ -1,0 +1,152 @@
+//! What a result says of a measured file beyond a simulation's figures: how far they hold.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::{Distribution, FluidityIndex};
+use crate::report::result::RunResult;
+use crate::report::units::{duration, percent};
+
+/// Where measured figures came from, and what they are worth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasuredResult {
+    /// The file.
+    pub file: String,
+    /// What it was read as.
+    pub format: String,
+    /// How finely it tells when text came: `token`, `chunk`, `first-last` or `total`.
+    pub granularity: String,
+    /// What its requests were judged by.
+    pub deadlines: MeasuredDeadlines,
+    /// Requests that failed; they count as rejected.
+    pub failed: u64,
+    /// Prompt tokens that the server said were cached; null where the file does not tell.
+    pub cached_tokens: Option<u64>,
+    /// Time that requests waited inside the client before they were sent: in no other latency
+    /// here. Null where the file does not tell.
+    pub client_queue_s: Option<Distribution>,
+    /// Figures that are exact.
+    pub exact: Vec<String>,
+    /// Figures that are bounds, and on which side.
+    pub bounds: Vec<String>,
+    /// Bounds of the fluidity figures where token times are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fluidity_bounds: Option<FluidityBounds>,
+    /// Figures that the client itself worked out, by its own names.
+    pub reported: BTreeMap<String, f64>,
+    /// What a reader should know of how the file was read.
+    pub notes: Vec<String>,
+    /// Data of the usual plots; only up to a million token times unless asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plots: Option<Plots>,
+}
+
+/// What measured requests were judged by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasuredDeadlines {
+    /// Where the first token's deadline came from, in words; null when first tokens were left out.
+    pub ttft: Option<String>,
+    /// The first token's deadline where it is the same for all requests.
+    pub ttft_s: Option<f64>,
+    /// The deadline of each later token.
+    pub tbt_s: f64,
+    /// The fluidity-index from which on a request is fluid.
+    pub fluid_index: f64,
+}
+
+/// Lower and upper bounds of fluidity figures, over all ways in which tokens can have come between
+/// the first and the last one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FluidityBounds {
+    /// The fluidity-index over requests, at least.
+    pub index_at_least: FluidityIndex,
+    /// The fluidity-index over requests, at most.
+    pub index_at_most: FluidityIndex,
+    /// The share of fluid requests, at least.
+    pub fluid_request_share_at_least: Option<f64>,
+    /// The share of fluid requests, at most.
+    pub fluid_request_share_at_most: Option<f64>,
+    /// Missed deadlines over all deadlines, at least.
+    pub service_miss_rate_at_least: Option<f64>,
+    /// Missed deadlines over all deadlines, at most.
+    pub service_miss_rate_at_most: Option<f64>,
+}
+
+/// Data of the usual plots. The miss rate against the TBT target and the three token rates are
+/// among the fluidity figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Plots {
+    /// `[seconds, share of completed requests with at most that TTFT]`.
+    pub ttft_cdf_s: Vec<(f64, f64)>,
+    /// `[seconds, share of gaps of completed requests that are at most that long]`.
+    pub tbt_cdf_s: Vec<(f64, f64)>,
+    /// `[index, share of requests with at most that fluidity-index]`.
+    pub fluidity_cdf: Vec<(f64, f64)>,
+    /// Tokens against time of the least fluid request and of one in the middle.
+    pub progress: Vec<RequestProgress>,
+}
+
+/// When one request's tokens came.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestProgress {
+    /// Its place in the file, from 0 on.
+    pub request: u32,
+    /// Its fluidity-index.
+    pub fluidity_index: f64,
+    /// Seconds after sending at which its tokens came; the first 2,000 of them.
+    pub token_times_s: Vec<f64>,
+    /// Tokens that came late, by index from 0 on.
+    pub late_tokens: Vec<u32>,
+}
+
+/// Where a measured run's figures came from and how far they hold, line by line; nothing for a
+/// simulation.
+pub fn provenance(run: &RunResult) -> Vec<String> {
+    let Some(measured) = &run.measured else { return Vec::new() };
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "{}: {} read as {}, granularity {}; first-token deadline: {}",
+            run.label,
+            measured.file,
+            measured.format,
+            measured.granularity,
+            measured.deadlines.ttft.as_deref().unwrap_or("none")
+        ),
+    ];
+    let mut list = |name: &str, items: &[String]| {
+        if !items.is_empty() {
+            lines.push(format!("  {name}: {}", items.join("; ")));
+        }
+    };
+    list("exact", &measured.exact);
+    list("bounds", &measured.bounds);
+    if let Some(bounds) = &measured.fluidity_bounds {
+        let range = |low: Option<f64>, high: Option<f64>| match (low, high) {
+            (Some(low), Some(high)) => format!("{} to {}", percent(low), percent(high)),
+            _ => "not known".to_owned(),
+        };
+        let text = format!(
+            "fluid requests {}, deadlines missed {}",
+            range(bounds.fluid_request_share_at_least, bounds.fluid_request_share_at_most),
+            range(bounds.service_miss_rate_at_least, bounds.service_miss_rate_at_most)
+        );
+        list("fluidity within", &[text]);
+    }
+    list("unknown", &run.unknown);
+    if let Some((p50, p99)) = measured.client_queue_s.and_then(|d| Some((d.p50?, d.p99?))) {
+        let text = format!(
+            "P50 {}, P99 {} before sending; in no other latency here",
+            duration(p50),
+            duration(p99)
+        );
+        list("waited in the client", &[text]);
+    }
+    if measured.failed > 0 {
+        list("failed", &[format!("{} requests, counted as rejected", measured.failed)]);
+    }
+    list("notes", &measured.notes);
+    lines
+}

@@ -1,0 +1,329 @@
+//! Two runs metric by metric, with ratios, and what cannot be compared.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
+use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::units::{duration, percent, three_digits};
+
+/// One of two runs to compare.
+#[derive(Clone, Debug)]
+pub struct Side {
+    /// Its file.
+    pub file: String,
+    /// The run.
+    pub run: RunResult,
+    /// The promise that its file states for all runs; null where each run has its own.
+    pub slo: Value,
+}
+
+/// Two runs compared.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Pair {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// What made it.
+    pub tool: Tool,
+    /// The first run.
+    pub a: Named,
+    /// The second run.
+    pub b: Named,
+    /// Why some figures cannot be compared as they stand.
+    pub flags: Vec<String>,
+    /// Every figure that either has.
+    pub metrics: Vec<Compared>,
+}
+
+/// Which run a side is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Named {
+    /// Its file.
+    pub file: String,
+    /// Its label.
+    pub label: String,
+    /// Whether it was measured.
+    pub measured: bool,
+}
+
+/// One figure on both sides.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Compared {
+    /// Its path in a run.
+    pub metric: String,
+    /// In the first run; null when it is not known there.
+    pub a: Option<f64>,
+    /// In the second run.
+    pub b: Option<f64>,
+    /// b / a; null when either is not known or a is 0.
+    pub ratio: Option<f64>,
+    /// Whether the two mean the same.
+    pub comparable: bool,
+    /// Why not.
+    pub why: Option<String>,
+}
+
+/// Parts of a run with figures to compare.
+const PARTS: &[&str] = &[
+    "requests",
+    "duration_s",
+    "arrival_rate_per_s",
+    "tokens",
+    "throughput",
+    "ttft_s",
+    "tbt_s",
+    "tpot_s",
+    "e2e_s",
+    "normalized_latency_s_per_token",
+    "scheduling_delay_s",
+    "fluidity",
+    "goodput",
+];
+
+impl Pair {
+    /// Compares two runs.
+    pub fn new(a: &Side, b: &Side) -> Pair {
+        let value = |side: &Side| serde_json::to_value(&side.run).expect("a run is plain data");
+        let (of_a, of_b) = (figures(&value(a)), figures(&value(b)));
+        let doubts = Doubts::of(a, b);
+        let mut names: Vec<&String> = of_a.iter().map(|(name, _)| name).collect();
+        for (name, _) in &of_b {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let find = |figures: &[(String, Option<f64>)], name: &String| {
+            figures.iter().find(|(other, _)| other == name).and_then(|(_, value)| *value)
+        };
+        let metrics = names
+            .into_iter()
+            .filter_map(|name| {
+                let (in_a, in_b) = (find(&of_a, name), find(&of_b, name));
+                if in_a.is_none() && in_b.is_none() {
+                    return None;
+                }
+                let why = match (in_a, in_b) {
+                    (None, _) => Some("not known in A".to_owned()),
+                    (_, None) => Some("not known in B".to_owned()),
+                    _ => doubts.about(name),
+                };
+                let ratio = match (in_a, in_b) {
+                    (Some(a), Some(b)) if a != 0.0 => Some(b / a),
+                    _ => None,
+                };
+                let comparable = why.is_none();
+                Some(Compared { metric: name.clone(), a: in_a, b: in_b, ratio, comparable, why })
+            })
+            .collect();
+        Pair {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::this(),
+            a: Named::of(a),
+            b: Named::of(b),
+            flags: doubts.flags(),
+            metrics,
+        }
+    }
+
+    /// As indented JSON with a line end.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("plain data");
+        text.push('\n');
+        text
+    }
+
+    /// As CSV, a row a figure.
+    pub fn to_csv(&self) -> String {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        for row in &self.metrics {
+            writer.serialize(row).expect("plain data, in memory");
+        }
+        let bytes = writer.into_inner().expect("writing to memory cannot fail");
+        String::from_utf8(bytes).expect("text in, text out")
+    }
+
+    /// For people, in 100 columns.
+    pub fn to_text(&self, color: bool) -> String {
+        let mut text = String::new();
+        for (name, side) in [("A", &self.a), ("B", &self.b)] {
+            let kind = if side.measured { "measured" } else { "simulated" };
+            let line = format!("{name}: {} ({kind}, {})", side.label, side.file);
+            text.push_str(&wrap(&line, WIDTH, "  "));
+            text.push('\n');
+        }
+        text.push('\n');
+        let mut rows = vec![["metric", "A", "B", "B / A", ""].map(Cell::from).to_vec()];
+        for row in &self.metrics {
+            let show = |value: Option<f64>| {
+                Cell::from(value.map_or("-".to_owned(), |value| shown(&row.metric, value)))
+            };
+            let mark = if row.comparable || row.a.is_none() || row.b.is_none() { "" } else { "!" };
+            rows.push(vec![
+                Cell::from(row.metric.as_str()),
+                show(row.a),
+                show(row.b),
+                Cell::from(row.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))),
+                Cell::from(mark),
+            ]);
+        }
+        let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Left];
+        text.push_str(&lay_out(&rows, &align));
+        if !self.flags.is_empty() {
+            text.push_str("\n! not comparable as they stand:\n");
+            for flag in &self.flags {
+                text.push_str(&wrap(&format!("- {flag}"), WIDTH, "  "));
+                text.push('\n');
+            }
+        }
+        if color { text } else { anstream::adapter::strip_str(&text).to_string() }
+    }
+}
+
+impl Named {
+    fn of(side: &Side) -> Named {
+        Named {
+            file: side.file.clone(),
+            label: side.run.label.clone(),
+            measured: side.run.measured.is_some(),
+        }
+    }
+}
+
+fn shown(metric: &str, value: f64) -> String {
+    let counted = metric.starts_with("requests.")
+        || metric.starts_with("tokens.")
+        || metric.ends_with(".count");
+    if counted {
+        crate::report::units::grouped(value)
+    } else if metric.ends_with("_share") || metric.ends_with("_rate") || metric.ends_with(".share")
+    {
+        percent(value)
+    } else if metric.split('.').any(|part| part.ends_with("_s") && !part.ends_with("per_s")) {
+        duration(value)
+    } else {
+        three_digits(value)
+    }
+}
+
+/// The figures of a run by path; `None` for one that is null.
+fn figures(run: &Value) -> Vec<(String, Option<f64>)> {
+    let mut all = Vec::new();
+    for part in PARTS {
+        if let Some(value) = run.get(part) {
+            collect(part, value, &mut all);
+        }
+    }
+    all
+}
+
+fn collect(path: &str, value: &Value, all: &mut Vec<(String, Option<f64>)>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                collect(&format!("{path}.{name}"), member, all);
+            }
+        }
+        Value::Number(number) => all.push((path.to_owned(), number.as_f64())),
+        Value::Null => all.push((path.to_owned(), None)),
+        _ => {}
+    }
+}
+
+/// What stands against comparing.
+#[derive(Default)]
+struct Doubts {
+    deadlines: Option<String>,
+    granularity: Option<String>,
+    bounds: bool,
+}
+
+impl Doubts {
+    fn of(a: &Side, b: &Side) -> Doubts {
+        let granularity = |side: &Side| {
+            side.run.measured.as_ref().map_or("token".to_owned(), |m| m.granularity.clone())
+        };
+        let (of_a, of_b) = (granularity(a), granularity(b));
+        let chunks = of_a == "chunk" || of_b == "chunk";
+        Doubts {
+            deadlines: deadlines_differ(a, b),
+            granularity: (of_a != of_b && chunks)
+                .then(|| format!("A has a time for each {of_a}, B for each {of_b}")),
+            bounds: of_a == "chunk" && of_b == "chunk",
+        }
+    }
+
+    /// Why a figure cannot be compared.
+    fn about(&self, metric: &str) -> Option<String> {
+        let judged = metric.starts_with("goodput")
+            || (metric.starts_with("fluidity") && !metric.contains("tokens_per_s"));
+        let of_gaps = metric.starts_with("tbt_s") || metric.starts_with("fluidity");
+        let granularity = self.granularity.as_ref().filter(|_| of_gaps || judged);
+        let deadlines = self.deadlines.as_ref().filter(|_| judged);
+        deadlines.or(granularity).cloned()
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(why) = &self.deadlines {
+            flags.push(format!("fluidity and goodput: {why}"));
+        }
+        if let Some(why) = &self.granularity {
+            flags.push(format!("TBT and fluidity: {why}"));
+        }
+        if self.bounds {
+            flags.push("TBT and fluidity: both are of chunks, not of tokens".to_owned());
+        }
+        flags
+    }
+}
+
+/// Why the two were not judged by the same deadlines, as far as that is known.
+fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
+    let terms = |side: &Side| -> [(String, Option<String>); 3] {
+        let scenario =
+            |path: &str| side.slo.pointer(path).filter(|value| !value.is_null()).map(plain);
+        match &side.run.measured {
+            Some(measured) => {
+                let own = &measured.deadlines;
+                let ttft = match own.ttft_s {
+                    Some(seconds) => Some(duration(seconds)),
+                    None => own.ttft.clone().or(Some("none".to_owned())),
+                };
+                [
+                    ("TTFT deadline".to_owned(), ttft),
+                    ("TBT deadline".to_owned(), Some(duration(own.tbt_s))),
+                    (
+                        "fluidity-index of a fluid request".to_owned(),
+                        Some(own.fluid_index.to_string()),
+                    ),
+                ]
+            }
+            None => [
+                ("TTFT deadline".to_owned(), scenario("/ttft").map(|text| as_duration(&text))),
+                ("TBT deadline".to_owned(), scenario("/tbt").map(|text| as_duration(&text))),
+                ("fluidity-index of a fluid request".to_owned(), scenario("/fluidity/index")),
+            ],
+        }
+    };
+    let differing: Vec<String> = terms(a)
+        .into_iter()
+        .zip(terms(b))
+        .filter(|((_, in_a), (_, in_b))| in_a != in_b)
+        .map(|((name, in_a), (_, in_b))| {
+            let text = |value: Option<String>| value.unwrap_or_else(|| "not stated".to_owned());
+            format!("{name} {} in A, {} in B", text(in_a), text(in_b))
+        })
+        .collect();
+    (!differing.is_empty()).then(|| format!("deadlines differ: {}", differing.join("; ")))
+}
+
+/// `500ms` as results write durations, other text as it is.
+fn as_duration(text: &str) -> String {
+    let parsed: Result<crate::units::Duration, _> = text.parse();
+    parsed.map_or_else(|_| text.to_owned(), |time| duration(time.0.as_secs_f64()))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

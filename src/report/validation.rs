@@ -1,0 +1,106 @@
+//! A simulation against a real run, as text and as CSV.
+
+use crate::report::table::{Align, Cell, lay_out};
+use crate::report::units::TimeUnit;
+use crate::validation::{Compared, Validation};
+
+/// The comparisons of a scenario's schedulers, for people.
+pub fn to_text<'a>(
+    observed: &str,
+    requests: usize,
+    runs: impl Iterator<Item = (&'a str, &'a Validation)>,
+) -> String {
+    let mut text = String::new();
+    for (label, validation) in runs {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&format!("{label} against {observed}: {requests} requests\n\n"));
+        text.push_str(&table(&validation.validation));
+        if let Some(mape) = validation.per_request_e2e_mape {
+            let percent = mape * 100.0;
+            text.push_str(&format!(
+                "\nEnd-to-end time of single requests: off by {percent:.2} % on average\n"
+            ));
+        }
+        if let Some(unqueued) = validation.unqueued.as_ref().filter(|u| u.requests > 0) {
+            text.push_str(&format!(
+                "\nThe {} requests that did not queue (scheduled within 100 ms)\n\n",
+                unqueued.requests
+            ));
+            text.push_str(&table(&unqueued.validation));
+        }
+    }
+    text
+}
+
+/// A row a figure: `label,requests,metric,stat,observed,simulated,error`.
+pub fn to_csv<'a>(runs: impl Iterator<Item = (&'a str, &'a Validation)>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write = |cells: [&str; 7]| writer.write_record(cells).expect("memory takes all");
+    write(["label", "requests", "metric", "stat", "observed", "simulated", "error"]);
+    for (label, validation) in runs {
+        let unqueued = validation.unqueued.iter().flat_map(|u| &u.validation);
+        let all = validation.validation.iter().map(|row| ("all", row));
+        for (requests, row) in all.chain(unqueued.map(|row| ("unqueued", row))) {
+            let [observed, simulated, error] = [row.observed, row.simulated, row.error]
+                .map(|figure| figure.map(|f| f.to_string()).unwrap_or_default());
+            write([label, requests, &row.metric, &row.stat, &observed, &simulated, &error]);
+        }
+        if let Some(mape) = validation.per_request_e2e_mape {
+            write([label, "all", "per_request_e2e_mape", "mean", "", "", &mape.to_string()]);
+        }
+    }
+    let bytes = writer.into_inner().expect("memory takes all");
+    String::from_utf8(bytes).expect("text in, text out")
+}
+
+fn table(rows: &[Compared]) -> String {
+    let heads = ["", "", "real", "simulated", "error"].map(Cell::from).to_vec();
+    let mut cells = vec![heads];
+    let mut above = "";
+    for row in rows {
+        let name = if row.metric == above { "" } else { words(&row.metric) };
+        above = &row.metric;
+        let stat = if is_one_figure(&row.metric) { "" } else { &row.stat };
+        cells.push(vec![
+            Cell::from(name),
+            Cell::from(stat),
+            Cell::from(figure(row, row.observed)),
+            Cell::from(figure(row, row.simulated)),
+            Cell::from(row.error.map_or("-".to_owned(), |e| format!("{:+.2} %", e * 100.0))),
+        ]);
+    }
+    use Align::{Left, Right};
+    lay_out(&cells, &[Left, Left, Right, Right, Right])
+}
+
+fn words(metric: &str) -> &str {
+    match metric {
+        "ttft_s" => "TTFT",
+        "ttft_from_queued_s" => "TTFT from queueing",
+        "tpot_s" => "TPOT",
+        "e2e_s" => "End to end",
+        "e2e_from_queued_s" => "End to end from queueing",
+        "output_tokens_per_s" => "Output tokens/s",
+        "makespan_s" => "Makespan",
+        other => other,
+    }
+}
+
+fn is_one_figure(metric: &str) -> bool {
+    matches!(metric, "output_tokens_per_s" | "makespan_s")
+}
+
+/// Both sides in the unit that suits the real one, with enough digits to see an error of 0.1 %.
+fn figure(row: &Compared, value: Option<f64>) -> String {
+    let Some(value) = value else { return "-".to_owned() };
+    if row.metric == "output_tokens_per_s" {
+        return format!("{value:.1}");
+    }
+    match TimeUnit::for_value(row.observed.unwrap_or(value)) {
+        TimeUnit::Seconds => format!("{value:.3} s"),
+        TimeUnit::Millis => format!("{:.2} ms", value * 1e3),
+        TimeUnit::Micros => format!("{:.1} µs", value * 1e6),
+    }
+}

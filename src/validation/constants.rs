@@ -1,0 +1,142 @@
+//! The constants that a real run can be asked for, and the steps in which a fit moves them.
+
+use crate::catalog::{Gemm, GpuConstants, PrefillAttention};
+use crate::cost::{Dtype, Pricing};
+
+/// Constants that are fitted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// What the engine adds to a step: each step, and each sequence of its batch.
+    Host,
+    /// A factor on all kernels.
+    Kernels,
+    /// Effective FLOP/s and bandwidth of matrix products and attention.
+    Gpu,
+}
+
+/// A constant to fit.
+pub(super) struct Free {
+    /// Its path in the profile's file.
+    pub name: &'static str,
+    /// Its unit; empty for a factor.
+    pub unit: &'static str,
+    /// What the optimiser moves by 1: a change that matters, of a size like the others'.
+    pub step: f64,
+    /// The least and the most that it may be.
+    pub bounds: (f64, f64),
+    place: fn(&mut Pricing) -> &mut f64,
+}
+
+impl Free {
+    /// Its value.
+    pub fn get(&self, pricing: &Pricing) -> f64 {
+        *(self.place)(&mut pricing.clone())
+    }
+
+    /// Puts a value in its place.
+    pub fn set(&self, pricing: &mut Pricing, value: f64) {
+        *(self.place)(pricing) = value;
+    }
+
+    /// A time that can be nothing: up to 40 steps.
+    fn time(name: &'static str, step: f64, place: fn(&mut Pricing) -> &mut f64) -> Free {
+        Free { name, unit: "us", step, bounds: (0.0, 40.0 * step), place }
+    }
+
+    /// A rate or a factor: a step is 10 % of what it is, from half to double.
+    fn rate(
+        name: &'static str,
+        unit: &'static str,
+        pricing: &Pricing,
+        place: fn(&mut Pricing) -> &mut f64,
+    ) -> Free {
+        let now = *place(&mut pricing.clone());
+        Free { name, unit, step: 0.1 * now, bounds: (0.5 * now, 2.0 * now), place }
+    }
+}
+
+/// Makes the profile carry the constants of the GPU that can be fitted, so that they can be moved.
+pub(super) fn own_gpu_constants(pricing: &mut Pricing) {
+    let carried = pricing.profile.gpu.take().unwrap_or_default();
+    let gpu = carried.on(&pricing.gpu);
+    pricing.profile.gpu = Some(GpuConstants {
+        gemm_bf16: Some(gpu.gemm_bf16),
+        gemm_fp8: gpu.gemm_fp8,
+        experts: gpu.experts,
+        decode_attention: Some(gpu.decode_attention),
+        prefill_attention: Some(gpu.prefill_attention),
+        ..carried
+    });
+}
+
+/// The constants of these groups for an engine, in the order of the groups.
+pub(super) fn free(groups: &[Group], pricing: &Pricing) -> Vec<Free> {
+    let mut constants = Vec::new();
+    for group in groups {
+        match group {
+            // Under asynchronous scheduling host time hides behind the GPU: a gap is what is seen.
+            Group::Host if pricing.profile.async_scheduling => constants.extend([
+                Free::time("step_gap.iteration_us", 500.0, |p| {
+                    &mut p.profile.step_gap.iteration_us
+                }),
+                Free::time("step_gap.sequence_us", 10.0, |p| &mut p.profile.step_gap.sequence_us),
+            ]),
+            Group::Host => constants.extend([
+                Free::time("host.iteration_us", 500.0, |p| &mut p.profile.host.iteration_us),
+                Free::time("host.sequence_us", 10.0, |p| &mut p.profile.host.sequence_us),
+            ]),
+            Group::Kernels => constants
+                .push(Free::rate("kernel_factor", "", pricing, |p| &mut p.profile.kernel_factor)),
+            Group::Gpu => constants.extend(of_gpu(pricing)),
+        }
+    }
+    constants
+}
+
+fn of_gpu(pricing: &Pricing) -> Vec<Free> {
+    const CARRIED: &str = "the profile carries the GPU's constants";
+    fn constants(pricing: &mut Pricing) -> &mut GpuConstants {
+        pricing.profile.gpu.as_mut().expect(CARRIED)
+    }
+    fn bf16(pricing: &mut Pricing) -> &mut Gemm {
+        constants(pricing).gemm_bf16.as_mut().expect(CARRIED)
+    }
+    fn fp8(pricing: &mut Pricing) -> &mut Gemm {
+        constants(pricing).gemm_fp8.as_mut().expect(CARRIED)
+    }
+    let mut free = match pricing.dtype {
+        Dtype::Fp8 => vec![
+            Free::rate("gpu.gemm_fp8.tflops", "TFLOP/s", pricing, |p| &mut fp8(p).tflops),
+            Free::rate("gpu.gemm_fp8.memory_gb_per_s", "GB/s", pricing, |p| {
+                &mut fp8(p).memory_gb_per_s
+            }),
+        ],
+        Dtype::Bf16 | Dtype::Fp16 => vec![
+            Free::rate("gpu.gemm_bf16.tflops", "TFLOP/s", pricing, |p| &mut bf16(p).tflops),
+            Free::rate("gpu.gemm_bf16.memory_gb_per_s", "GB/s", pricing, |p| {
+                &mut bf16(p).memory_gb_per_s
+            }),
+        ],
+    };
+    if pricing.model.experts.is_some() {
+        free.push(Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| {
+            &mut constants(p).experts.as_mut().expect(CARRIED).tflops
+        }));
+        free.push(Free::rate("gpu.experts.memory_gb_per_s", "GB/s", pricing, |p| {
+            &mut constants(p).experts.as_mut().expect(CARRIED).memory_gb_per_s
+        }));
+    }
+    free.push(Free::rate("gpu.decode_attention.memory_gb_per_s", "GB/s", pricing, |p| {
+        &mut constants(p).decode_attention.as_mut().expect(CARRIED).memory_gb_per_s
+    }));
+    free.push(Free::rate(
+        "gpu.prefill_attention.tflops",
+        "TFLOP/s",
+        pricing,
+        |p| match constants(p).prefill_attention.as_mut().expect(CARRIED) {
+            PrefillAttention::FlashAttention2(fa) => &mut fa.tflops,
+            PrefillAttention::FlashAttention3(fa) => &mut fa.tflops,
+        },
+    ));
+    free
+}

@@ -1,0 +1,274 @@
+//! A real run: when each request arrived, queued, and got its first and last token.
+
+use std::path::{Path, PathBuf};
+
+use crate::time::Time;
+use crate::trace::{Status, TokenTrace};
+
+/// One request of a real run, in seconds on one clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ObservedRequest {
+    /// Index in the scenario's trace.
+    pub index: u32,
+    /// When the client sent it, or the front end took it.
+    pub arrival_s: f64,
+    /// When the engine's queue took it; the front end's delay lies before.
+    pub queued_s: Option<f64>,
+    /// When it was first in a running batch.
+    pub scheduled_s: Option<f64>,
+    /// First and last token; `None` for a request that failed.
+    pub tokens_s: Option<(f64, f64)>,
+    /// Prompt length, where the file has it.
+    pub prompt_tokens: Option<u32>,
+    /// Output length, where the file has it.
+    pub output_tokens: Option<u32>,
+}
+
+impl ObservedRequest {
+    /// When the engine got it: queued, or arrived where that is all that is known.
+    pub fn entered_s(&self) -> f64 {
+        self.queued_s.unwrap_or(self.arrival_s)
+    }
+}
+
+/// A real run's requests, in order of entry.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedRun {
+    /// Its requests; those of one instant in the file's order.
+    pub requests: Vec<ObservedRequest>,
+}
+
+/// Why a file is not a real run.
+#[derive(Debug, thiserror::Error)]
+pub enum ObservedError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", .file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It says something else.
+    #[error("{}: {problem}", .file.display())]
+    Content {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with the line.
+        problem: String,
+    },
+}
+
+/// Longest time in a file, seconds: no run lasts three years, and every nanosecond fits.
+const SECONDS_MAX: f64 = 1e8;
+
+impl ObservedRun {
+    /// Reads a table of requests: CSV with `first_token_s`, `last_token_s`, and `arrival_s` or
+    /// `queued_s` or both; `idx`, `scheduled_s`, `prompt_tokens` and `output_tokens` as they are
+    /// there. A row without token times is a request that failed.
+    ///
+    /// # Errors
+    /// When it cannot be read, a column is missing, or a value is not what it should be.
+    pub fn read(file: &Path) -> Result<ObservedRun, ObservedError> {
+        let read = |source| ObservedError::Read { file: file.to_owned(), source };
+        let bytes = std::fs::read(file).map_err(read)?;
+        ObservedRun::from_csv(&bytes)
+            .map_err(|problem| ObservedError::Content { file: file.to_owned(), problem })
+    }
+
+    /// The same from the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line.
+    pub fn from_csv(bytes: &[u8]) -> Result<ObservedRun, String> {
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+        let headers = reader.headers().map_err(|e| e.to_string())?.clone();
+        let columns = Columns::of(&headers)?;
+        let mut requests = Vec::new();
+        for (row, record) in (0u32..).zip(reader.records()) {
+            let record = record.map_err(|e| e.to_string())?;
+            let line = record.position().map_or(u64::from(row) + 2, csv::Position::line);
+            let request = columns.request(row, &record);
+            requests.push(request.map_err(|problem| format!("line {line}: {problem}"))?);
+        }
+        ObservedRun::of(requests)
+    }
+
+    /// A run that an importer brought into the form of a trace; rows are indices. Requests without
+    /// tokens are ones that failed.
+    ///
+    /// # Errors
+    /// When it has no request with tokens.
+    pub fn from_trace(trace: &TokenTrace) -> Result<ObservedRun, String> {
+        let seconds = |time: Time| (time != Time::NEVER).then_some(time.as_nanos() as f64 / 1e9);
+        let rows = trace.requests.iter().zip(0u32..).map(|(row, index)| {
+            let last = trace.token_times(row).last();
+            let done = row.status == Status::Completed;
+            ObservedRequest {
+                index,
+                arrival_s: row.arrival.as_nanos() as f64 / 1e9,
+                queued_s: None,
+                scheduled_s: seconds(row.scheduled),
+                tokens_s: seconds(row.first_token).zip(last.and_then(seconds)).filter(|_| done),
+                prompt_tokens: (row.prompt_tokens > 0).then_some(row.prompt_tokens),
+                output_tokens: Some(row.tokens).filter(|_| done),
+            }
+        });
+        ObservedRun::of(rows.collect())
+    }
+
+    fn of(mut requests: Vec<ObservedRequest>) -> Result<ObservedRun, String> {
+        if requests.iter().all(|r| r.tokens_s.is_none()) {
+            return Err("no request that got its tokens".to_owned());
+        }
+        if requests.len() > crate::workload::MAX_REQUESTS as usize {
+            return Err(format!("{} requests are too many", requests.len()));
+        }
+        if let Some(twice) = first_twice(&requests) {
+            return Err(format!("`idx` {twice} is there twice"));
+        }
+        requests.sort_by(|a, b| a.entered_s().total_cmp(&b.entered_s()));
+        Ok(ObservedRun { requests })
+    }
+
+    /// Whether the times of entry into the engine's queue are known.
+    pub fn has_queued(&self) -> bool {
+        self.requests.iter().all(|r| r.queued_s.is_some())
+    }
+}
+
+fn first_twice(requests: &[ObservedRequest]) -> Option<u32> {
+    let mut indices: Vec<u32> = requests.iter().map(|r| r.index).collect();
+    indices.sort_unstable();
+    indices.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
+/// Where the columns are.
+struct Columns {
+    index: Option<usize>,
+    arrival: Option<usize>,
+    queued: Option<usize>,
+    scheduled: Option<usize>,
+    first_token: usize,
+    last_token: usize,
+    prompt: Option<usize>,
+    output: Option<usize>,
+}
+
+impl Columns {
+    fn of(headers: &csv::StringRecord) -> Result<Columns, String> {
+        let column = |names: &[&str]| headers.iter().position(|header| names.contains(&header));
+        let needed = |name: &str| {
+            column(&[name]).ok_or_else(|| {
+                let found: Vec<&str> = headers.iter().take(12).collect();
+                format!(
+                    "expected columns `first_token_s`, `last_token_s` and `arrival_s` or \
+                     `queued_s`, found no `{name}` among: {}",
+                    found.join(", ")
+                )
+            })
+        };
+        let (arrival, queued) = (column(&["arrival_s"]), column(&["queued_s"]));
+        if queued.is_none() {
+            needed("arrival_s")?;
+        }
+        Ok(Columns {
+            index: column(&["idx", "index"]),
+            arrival,
+            queued,
+            scheduled: column(&["scheduled_s"]),
+            first_token: needed("first_token_s")?,
+            last_token: needed("last_token_s")?,
+            prompt: column(&["prompt_tokens", "input_tokens"]),
+            output: column(&["output_tokens"]),
+        })
+    }
+
+    fn request(&self, row: u32, record: &csv::StringRecord) -> Result<ObservedRequest, String> {
+        let queued_s = seconds(record, self.queued, "queued_s")?;
+        let arrival_s = seconds(record, self.arrival, "arrival_s")?.or(queued_s);
+        let first = seconds(record, Some(self.first_token), "first_token_s")?;
+        let last = seconds(record, Some(self.last_token), "last_token_s")?;
+        let arrival_s = arrival_s.ok_or("expected a time of arrival, found none")?;
+        let tokens_s = first.zip(last);
+        if let Some((first, last)) = tokens_s
+            && !(queued_s.unwrap_or(arrival_s) <= first && first <= last)
+        {
+            return Err(format!(
+                "expected arrival, first and last token in this order, found {}, {first} and {last}",
+                queued_s.unwrap_or(arrival_s)
+            ));
+        }
+        Ok(ObservedRequest {
+            index: whole(record, self.index, "idx")?.unwrap_or(row),
+            arrival_s,
+            queued_s,
+            scheduled_s: seconds(record, self.scheduled, "scheduled_s")?,
+            tokens_s,
+            prompt_tokens: whole(record, self.prompt, "prompt_tokens")?,
+            output_tokens: whole(record, self.output, "output_tokens")?,
+        })
+    }
+}
+
+fn text(record: &csv::StringRecord, column: Option<usize>) -> Option<&str> {
+    column.and_then(|column| record.get(column)).filter(|text| !text.is_empty())
+}
+
+fn seconds(
+    record: &csv::StringRecord,
+    column: Option<usize>,
+    name: &str,
+) -> Result<Option<f64>, String> {
+    let Some(text) = text(record, column) else { return Ok(None) };
+    match text.parse::<f64>() {
+        Ok(value) if value.abs() <= SECONDS_MAX => Ok(Some(value)),
+        _ => Err(format!("{name}: expected seconds, found `{}`", text.escape_debug())),
+    }
+}
+
+fn whole(
+    record: &csv::StringRecord,
+    column: Option<usize>,
+    name: &str,
+) -> Result<Option<u32>, String> {
+    let Some(text) = text(record, column) else { return Ok(None) };
+    let value = text.parse::<u32>();
+    value
+        .map(Some)
+        .map_err(|_| format!("{name}: expected a whole number, found `{}`", text.escape_debug()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_go_by_name_and_requests_by_entry() {
+        let text = "idx,last_token_s,queued_s,first_token_s,arrival_s\n\
+                    1,9.0,2.0,3.0,1.5\n0,8.0,1.0,,0.5\n7,9.5,0.5,4.0,0.5\n";
+        let run = ObservedRun::from_csv(text.as_bytes()).expect("a run");
+        let indices: Vec<u32> = run.requests.iter().map(|r| r.index).collect();
+        assert_eq!(indices, [7, 0, 1]);
+        assert_eq!(run.requests[1].tokens_s, None, "it failed");
+        assert!(run.has_queued());
+        assert_eq!(run.requests[2].entered_s(), 2.0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        for (text, want) in [
+            ("arrival_s,first_token_s\n0,1\n", "no `last_token_s`"),
+            ("first_token_s,last_token_s\n0,1\n", "no `arrival_s`"),
+            ("arrival_s,first_token_s,last_token_s\n0,1,2\n0,3,2\n", "line 3: expected arrival"),
+            ("arrival_s,first_token_s,last_token_s\n0,x,2\n", "line 2: first_token_s"),
+            ("arrival_s,first_token_s,last_token_s\nNaN,1,2\n", "line 2: arrival_s"),
+            ("arrival_s,first_token_s,last_token_s\n0,,\n", "no request that got its tokens"),
+            ("idx,arrival_s,first_token_s,last_token_s\n3,0,1,2\n3,0,1,2\n", "3 is there twice"),
+            ("", "expected columns"),
+        ] {
+            let error = ObservedRun::from_csv(text.as_bytes()).expect_err(text);
+            assert!(error.contains(want), "{text:?}: {error}");
+        }
+    }
+}

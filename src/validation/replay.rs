@@ -1,0 +1,189 @@
+//! A scenario's requests at the times at which a real run had them.
+
+use crate::request::{BlockIds, Request};
+use crate::runner::Requests;
+use crate::time::Time;
+use crate::validation::{ObservedRequest, ObservedRun};
+use crate::workload::{Limits, Workload};
+
+/// A real run's requests, ready to be simulated: request i of the simulation is `observed[i]`.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// What the simulator faces.
+    pub requests: Requests,
+    /// The real request of each.
+    pub observed: Vec<ObservedRequest>,
+    /// Whether the engine's queue is where simulated requests arrive; otherwise it is the client.
+    pub from_queue: bool,
+    /// What a reader should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why a scenario's requests are not those of a real run.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The trace is too short.
+    #[error(
+        "the observed run has request {index}, and the scenario's trace only {rows} requests: \
+         lengths and block ids are matched by index"
+    )]
+    TooShort {
+        /// The request.
+        index: u32,
+        /// Requests of the trace.
+        rows: usize,
+    },
+    /// Lengths are nowhere.
+    #[error(
+        "the scenario has no trace with the requests' lengths, and the observed file no \
+         `prompt_tokens` and `output_tokens`"
+    )]
+    NoLengths,
+    /// The trace has other prompts.
+    #[error(
+        "the scenario's trace has other prompts than the observed run: {unlike} of {count} differ, \
+         the first at index {index} ({trace} tokens against {observed} observed)"
+    )]
+    OtherPrompts {
+        /// How many differ.
+        unlike: usize,
+        /// Of how many.
+        count: usize,
+        /// Index of the first that differs.
+        index: u32,
+        /// Its prompt in the trace.
+        trace: u32,
+        /// Its prompt in the run.
+        observed: u32,
+    },
+}
+
+impl Replay {
+    /// Lengths and block ids come from the scenario's trace by index; a scenario that draws its
+    /// requests (`traced` is false) gets the observed lengths, and no block ids.
+    ///
+    /// # Errors
+    /// When the two do not go together.
+    pub fn new(
+        drawn: &Requests,
+        traced: bool,
+        limits: Limits,
+        run: &ObservedRun,
+    ) -> Result<Replay, ReplayError> {
+        let from_queue = run.has_queued();
+        let observed = run.requests.clone();
+        let mut warnings = Vec::new();
+        let trace = match drawn {
+            Requests::Open(workload) if traced => Some(workload),
+            _ => None,
+        };
+        let lengths = match trace {
+            Some(workload) => of_trace(workload, &observed, &mut warnings)?,
+            None => {
+                warnings.push(
+                    "the scenario has no trace: lengths are the observed ones, and no prefix is \
+                     shared"
+                        .to_owned(),
+                );
+                of_run(&observed, limits).ok_or(ReplayError::NoLengths)?
+            }
+        };
+        let origin = observed.iter().map(|r| entry(r, from_queue)).fold(f64::INFINITY, f64::min);
+        let place = |(request, real): (Request, &ObservedRequest)| Request {
+            arrival: at(entry(real, from_queue) - origin),
+            ..request
+        };
+        let requests = lengths.into_iter().zip(&observed).map(place).collect();
+        let workload = Workload {
+            requests,
+            block_ids: trace.map(|t| t.block_ids.clone()).unwrap_or_default(),
+            block_tokens: trace.map_or(limits.kv_block_tokens, |t| t.block_tokens),
+            classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
+            nominal_rate_per_s: None,
+        };
+        let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
+        if failed > 0 {
+            warnings.push(format!(
+                "{failed} observed requests have no token times: simulated, not compared"
+            ));
+        }
+        Ok(Replay { requests: Requests::Open(workload), observed, from_queue, warnings })
+    }
+}
+
+fn entry(request: &ObservedRequest, from_queue: bool) -> f64 {
+    if from_queue { request.entered_s() } else { request.arrival_s }
+}
+
+/// Seconds from the first entry, at least 0 and below three years.
+fn at(seconds: f64) -> Time {
+    Time::from_nanos(libm::rint(seconds * 1e9) as u64)
+}
+
+fn of_trace(
+    trace: &Workload,
+    observed: &[ObservedRequest],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Request>, ReplayError> {
+    let rows = trace.requests.len();
+    let mut requests = Vec::with_capacity(observed.len());
+    let (mut unlike, mut first_unlike) = (0, None);
+    let mut other_outputs = 0;
+    for real in observed {
+        let index = real.index;
+        let request =
+            *trace.requests.get(index as usize).ok_or(ReplayError::TooShort { index, rows })?;
+        if let Some(prompt) = real.prompt_tokens.filter(|&p| p != request.prompt_tokens) {
+            unlike += 1;
+            first_unlike = first_unlike.or(Some((index, request.prompt_tokens, prompt)));
+        }
+        other_outputs +=
+            usize::from(real.output_tokens.is_some_and(|o| o != request.output_tokens));
+        requests.push(request);
+    }
+    // A few may differ by a special token; most do when it is another trace.
+    let count = observed.len();
+    if let Some((index, trace, observed)) = first_unlike {
+        if unlike * 2 > count {
+            return Err(ReplayError::OtherPrompts { unlike, count, index, trace, observed });
+        }
+        warnings.push(format!(
+            "{unlike} prompts have another length in the observed file than in the scenario's \
+             trace, which is what is simulated"
+        ));
+    }
+    if other_outputs > 0 {
+        warnings.push(format!(
+            "{other_outputs} outputs have another length in the observed file than in the \
+             scenario's trace, which is what is simulated"
+        ));
+    }
+    if rows > count {
+        warnings.push(format!(
+            "{} requests of the scenario's trace are not in the observed file: left out",
+            rows - count
+        ));
+    }
+    Ok(requests)
+}
+
+fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> {
+    let request = |real: &ObservedRequest| {
+        // One that failed may have no output of its own: it is simulated with one token.
+        let output = real.output_tokens.filter(|&o| o > 0);
+        let output = output.or(real.tokens_s.is_none().then_some(1))?;
+        let prompt_tokens = real.prompt_tokens.filter(|&p| p > 0)?;
+        let room = limits.max_model_len.saturating_sub(prompt_tokens).max(1);
+        let output_tokens = output.min(room);
+        Some(Request {
+            arrival: Time::ZERO,
+            prompt_tokens,
+            output_tokens,
+            max_tokens: output_tokens,
+            priority: 0,
+            class: 0,
+            blocks: BlockIds::default(),
+        })
+    };
+    observed.iter().map(request).collect()
+}

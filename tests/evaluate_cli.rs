@@ -1,0 +1,278 @@
+//! `evaluate` and `compare` as a user meets them: round trips, exit codes, formats of the result.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const SCENARIO: &str = "\
+name: small
+seed: 1
+engine:
+  profile: {fixed: {iteration: 20ms}}
+  kv_blocks: 512
+  max_model_len: 4096
+schedulers:
+  - vllm-v0: {}
+  - sarathi: {chunk_size: 512}
+workload:
+  requests: 60
+  arrivals: {poisson: {rate: 8}}
+  lengths: {prompt: {lognormal: {mean: 700, sigma: 0.5, max: 2000}}, output: {uniform: {min: 1, max: 60}}}
+slo: {ttft: {prefill_curve_plus: 300ms}, tbt: 25ms}
+";
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_metron-sim"))
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats").join(name)
+}
+
+fn out(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("an exit code"), text(output.stdout), text(output.stderr))
+}
+
+fn json(command: &mut Command) -> Value {
+    let (code, text, errors) = out(command.args(["--format", "json"]));
+    assert_eq!(code, 0, "{errors}");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// A run's figures that a measured file can have too.
+fn shared(run: &Value) -> Value {
+    let mut run = run.clone();
+    let members = run.as_object_mut().expect("an object");
+    let measured = [
+        "stalls",
+        "iterations",
+        "kv",
+        "energy",
+        "cost",
+        "warnings",
+        "unknown",
+        "measured",
+        "fairness",
+    ];
+    members.retain(|name, _| !measured.contains(&name.as_str()));
+    // What the workload asked for is in no trace.
+    run["arrival_rate_per_s"]["nominal"] = Value::Null;
+    run
+}
+
+#[test]
+fn what_run_writes_evaluate_reads_to_the_digit() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    for horizon in ["", "  horizon: 4s\n"] {
+        let scenario = SCENARIO.replace("workload:\n", &format!("workload:\n{horizon}"));
+        fs::write(path("s.yaml"), scenario).expect("writable");
+        for name in ["t.csv", "t.jsonl"] {
+            let ran = json(
+                program().current_dir(&folder).args(["run", "s.yaml", "-q", "--tokens", name]),
+            );
+            let read = json(program().current_dir(&folder).args(["evaluate", name]));
+            let runs = |result: &Value| result["runs"].as_array().expect("runs").clone();
+            assert_eq!(runs(&ran).len(), 2);
+            for (ran, read) in runs(&ran).iter().zip(runs(&read)) {
+                assert_eq!(shared(ran), shared(&read), "{name} {horizon}");
+                assert!(read["fluidity"]["fluid_tokens_per_s"].is_number());
+            }
+            if !horizon.is_empty() {
+                assert!(runs(&ran)[0]["requests"]["unfinished"].as_u64() > Some(0));
+            }
+        }
+    }
+}
+
+#[test]
+fn request_files_give_the_same_latencies_and_true_bounds() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(
+        folder.path().join("s.yaml"),
+        SCENARIO.replace("{prefill_curve_plus: 300ms}", "200ms"),
+    )
+    .expect("writable");
+    for name in ["r.csv", "r.jsonl"] {
+        let ran =
+            json(program().current_dir(&folder).args(["run", "s.yaml", "-q", "--requests", name]));
+        let read = json(program().current_dir(&folder).args(["evaluate", name, "--ttft", "200ms"]));
+        for (ran, read) in
+            ran["runs"].as_array().expect("runs").iter().zip(read["runs"].as_array().expect("runs"))
+        {
+            for part in ["requests", "tokens", "ttft_s", "tpot_s", "e2e_s", "throughput"] {
+                assert_eq!(ran[part], read[part], "{part}");
+            }
+            assert!(read.get("fluidity").is_none() && read.get("tbt_s").is_none());
+            let bounds = &read["measured"]["fluidity_bounds"];
+            let within = |low: &Value, value: &Value, high: &Value| {
+                let [low, value, high] = [low, value, high].map(|v| v.as_f64().expect("a number"));
+                assert!(low <= value + 1e-12 && value <= high + 1e-12, "{low} {value} {high}");
+            };
+            let fluidity = &ran["fluidity"];
+            for p in ["mean", "p1", "p5", "p50"] {
+                within(
+                    &bounds["index_at_least"][p],
+                    &fluidity["index"][p],
+                    &bounds["index_at_most"][p],
+                );
+            }
+            within(
+                &bounds["service_miss_rate_at_least"],
+                &fluidity["service_miss_rate"],
+                &bounds["service_miss_rate_at_most"],
+            );
+        }
+    }
+}
+
+#[test]
+fn assertions_decide_the_exit_code() {
+    let file = data("vllm/detailed.json");
+    let with = |assertion: &str| {
+        let mut command = program();
+        command.arg("evaluate").arg(&file).args(["-q", "--format", "quiet", "--assert", assertion]);
+        out(&mut command)
+    };
+    assert_eq!(with("ttft_s.p99 < 0.5").0, 0);
+    assert_eq!(with("tbt_s.max < 0.06").0, 3);
+    let (code, _, errors) = with("ttft.p99 < 0.5");
+    assert_eq!(code, 2);
+    assert!(errors.contains("did you mean `ttft_s.p99`?"), "{errors}");
+    assert_eq!(with("nonsense").0, 2);
+    // A figure that the file cannot give holds no assertion.
+    assert_eq!(with("scheduling_delay_s.p99 < 100").0, 3);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
+    let run = |assertion: &str| {
+        let mut command = program();
+        command.current_dir(&folder).args(["run", "s.yaml", "-q", "--assert", assertion]);
+        out(&mut command).0
+    };
+    assert_eq!(run("requests.completed == 60"), 0);
+    assert_eq!(run("requests.completed < 60"), 3);
+    assert_eq!(run("request.completed < 60"), 2);
+}
+
+#[test]
+fn bad_files_and_flags_exit_with_2() {
+    let detailed = data("vllm/detailed.json");
+    let detailed = detailed.to_str().expect("text");
+    for args in [
+        vec!["evaluate", "no-such-file.json"],
+        vec!["evaluate", "Cargo.toml"],
+        vec!["evaluate"],
+        vec!["evaluate", detailed, "--from", "sglang", "--format", "quiet", "-o", "x"],
+        vec!["evaluate", detailed, "--from", "vlm"],
+        vec!["evaluate", detailed, "--from", "guidellm"],
+        vec!["evaluate", detailed, "--tbt", "25"],
+        vec!["evaluate", detailed, "--tbt", "0ms"],
+        vec!["evaluate", detailed, "--fluidity", "0.9"],
+        vec!["evaluate", detailed, "--fluidity", "1.9:0.5"],
+        vec!["evaluate", detailed, "--ttft", "1s", "--ttft-fit"],
+        vec!["evaluate", detailed, "--ttft-slack", "1s"],
+        vec!["evaluate", detailed, "--ttft-curve", "no-such-curve.csv"],
+        vec!["compare", detailed],
+        vec!["compare", detailed, "no-such-file.json"],
+    ] {
+        let (code, text, errors) =
+            out(program().current_dir(env!("CARGO_MANIFEST_DIR")).args(&args));
+        assert_eq!(code, 2, "{args:?}: {errors}");
+        assert!(text.is_empty() && !errors.is_empty(), "{args:?}");
+        assert!(!errors.contains("panicked"), "{errors}");
+    }
+}
+
+#[test]
+fn curves_from_files_and_from_the_measurement() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = data("vllm/detailed.json");
+    let curves = [
+        ("c.csv", "prompt_tokens,seconds\n1,0.010\n20,0.020\n"),
+        ("c.json", "[[1, 0.010], [20, 0.020]]"),
+        (
+            "d.json",
+            r#"[{"prompt_tokens": 1, "seconds": 0.01}, {"prompt_tokens": 20, "seconds": 2e-2}]"#,
+        ),
+    ];
+    let mut results = Vec::new();
+    for (name, text) in curves {
+        fs::write(folder.path().join(name), text).expect("writable");
+        let mut command = program();
+        command.current_dir(&folder).arg("evaluate").arg(&file);
+        let result = json(command.args(["--ttft-curve", name, "--ttft-slack", "30ms"]));
+        let notes = result["runs"][0]["measured"]["notes"].to_string();
+        assert!(notes.contains("1 of 8 prompts lie outside"), "{notes}");
+        results.push(result["runs"][0]["fluidity"].clone());
+    }
+    assert_eq!(results[0], results[1]);
+    assert_eq!(results[0], results[2]);
+    // 40 ms for most and about 53 ms taken: every first token is late.
+    assert!(results[0]["service_miss_rate"].as_f64() > Some(0.0));
+    let fitted = json(program().arg("evaluate").arg(&file).arg("--ttft-fit"));
+    let notes = fitted["runs"][0]["measured"]["notes"].to_string();
+    assert!(notes.contains("fitted to this file's own"), "{notes}");
+    let untold = data("sglang/detailed.jsonl");
+    assert_eq!(out(program().arg("evaluate").arg(&untold).arg("--ttft-fit")).0, 2);
+}
+
+#[test]
+fn several_files_stand_side_by_side() {
+    let files =
+        [data("vllm/detailed.json"), data("sglang/detailed.jsonl"), data("guidellm/guidellm.json")];
+    let (code, text, errors) = out(program().arg("evaluate").args(&files).args(["--ttft", "1s"]));
+    assert_eq!(code, 0, "{errors}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    assert!(
+        text.contains("unknown: tbt_s: the file has first and last token times only"),
+        "{text}"
+    );
+    let (_, table, _) = out(program().arg("evaluate").args(&files).args(["--format", "csv"]));
+    assert_eq!(table.lines().count(), 4, "{table}");
+    for secret in ["alpha", "gamma"] {
+        let (_, all, errors) =
+            out(program().arg("evaluate").args(&files).args(["--format", "json"]));
+        assert!(!all.contains(secret) && !errors.contains(secret));
+    }
+}
+
+#[test]
+fn compare_gives_ratios_and_flags_what_differs() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
+    let (code, ..) = out(program()
+        .current_dir(&folder)
+        .args(["run", "s.yaml", "-q", "--format", "json", "-o", "r.json", "--tokens", "t.csv"]));
+    assert_eq!(code, 0);
+    let (code, _, errors) =
+        out(program().current_dir(&folder).args(["compare", "r.json", "t.csv"]));
+    assert_eq!(code, 2);
+    assert!(errors.contains("--run-a") && errors.contains("sarathi(chunk_size=512)"), "{errors}");
+    let pair = json(
+        program()
+            .current_dir(&folder)
+            .args(["compare", "r.json", "t.csv", "--run-a", "vllm-v0", "--run-b", "vllm-v0"]),
+    );
+    let metric = |pair: &Value, name: &str| {
+        let metrics = pair["metrics"].as_array().expect("metrics");
+        metrics.iter().find(|m| m["metric"] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    assert_eq!(metric(&pair, "ttft_s.p99")["ratio"], 1.0);
+    assert_eq!(metric(&pair, "ttft_s.p99")["comparable"], true);
+    let pair = json(
+        program()
+            .arg("compare")
+            .arg(data("vllm/detailed.json"))
+            .arg(data("guidellm/guidellm.json")),
+    );
+    assert_eq!(metric(&pair, "tbt_s.p99")["why"], "not known in B");
+    let (code, text, _) = out(program()
+        .arg("compare")
+        .args([data("vllm/detailed.json"), data("sglang/detailed.jsonl")]));
+    assert_eq!(code, 0);
+    assert!(text.contains("B / A") && text.contains("tbt_s.p99"), "{text}");
+}
