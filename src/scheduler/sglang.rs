@@ -214,7 +214,8 @@ impl Scheduler for SgLang {
         self.deferring = if deferred { self.deferring - 1 } else { 0 };
         let mut decoded = false;
         if deferred {
-            step.hold(Held::Deferred);
+            // Where the batch is full besides, that outlasts the deferring.
+            step.hold(self.full.unwrap_or(Held::Deferred));
         } else if self.prefill(step) {
             self.deferring = self.interval;
             decoded = self.mixed && step.blocks_for_decodes() <= step.free_blocks();
