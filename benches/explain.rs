@@ -7,7 +7,7 @@ use metron_sim::cost::{Dtype, Parallelism, Roofline};
 use metron_sim::explain::{Attribution, Blame, Recording};
 use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };
@@ -43,6 +43,7 @@ fn benches(c: &mut Criterion) {
     let workload = workload(20_000);
     let simulate = |scheduler: &SchedulerConfig, keep_log| -> Outcome {
         let setup = Setup {
+            routing: Routing::default(),
             cost: &cost,
             engine: ENGINE,
             replicas: 1,

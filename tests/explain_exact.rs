@@ -9,7 +9,7 @@ use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{Attribution, Blame, Cause, Recording, Split};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -118,6 +118,7 @@ impl Case {
 
     fn play(&self, planned_ahead: bool, reference: bool) -> Outcome {
         let setup = Setup {
+            routing: Routing::default(),
             cost: &self.cost,
             engine: self.engine,
             replicas: self.replicas,

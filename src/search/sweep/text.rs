@@ -8,6 +8,9 @@ use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 use crate::search::goal::figure;
 
+/// The cells that place a run in the sweep, and its figures by column name.
+type Row = (Vec<String>, Vec<(String, String)>);
+
 /// A column: its heading, the paths where its number may stand, and how it is shown.
 type Column = (&'static str, &'static [&'static str], fn(f64) -> String);
 
@@ -98,7 +101,7 @@ pub fn sweep_to_csv(file: &SweepFile) -> String {
         columns.push("pareto".to_owned());
     }
     let fixed = columns.len();
-    let mut rows: Vec<(Vec<String>, Vec<(String, String)>)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for point in &file.points {
         for (place, run) in point.runs.iter().enumerate() {
             let mut start = vec![point.index.to_string()];
