@@ -59,19 +59,46 @@ fn shards_merge_to_the_bytes_of_the_whole_and_threads_change_nothing() {
 fn an_interrupted_sweep_goes_on_from_its_finished_points() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    sweep(at, &["--format", "json", "-o", "whole.json"]).assert().code(0);
-    assert!(!at.join("whole.json.points").exists(), "nothing is left beside a whole result");
-    // A last point that is no scenario fails before anything runs; points kept by hand stay.
+    fs::write(at.join("s.yaml"), SCENARIO.replace("60", "30000")).expect("writable");
+    let command = |output: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+        command.current_dir(at).args(["sweep", "s.yaml", "--jobs", "1", "--format", "json"]);
+        command.args(GRID).args(["-o", output]).stderr(std::process::Stdio::piped());
+        command
+    };
     let points = at.join("out.json.points");
-    fs::create_dir(&points).expect("made");
+    let kept = || {
+        let names = fs::read_dir(&points).into_iter().flatten().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with('.')).count()
+    };
+    let mut child = command("out.json").spawn().expect("started");
+    while kept() == 0 && child.try_wait().expect("known").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!((1..6).contains(&kept()), "killed in the middle");
+    assert!(!at.join("out.json").exists(), "nothing half written");
+    // What is no point is worked out again.
     fs::write(points.join("0000000000000000.json"), "{half").expect("writable");
-    let mut verbose = Command::cargo_bin("metron-sim").expect("built");
-    verbose.current_dir(at).args(["sweep", "s.yaml"]).args(GRID);
-    verbose.args(["--format", "json", "-o", "out.json"]).assert().code(0);
+
+    let again = command("out.json").output().expect("ran");
+    let told = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(again.status.success(), "{told}");
+    assert!(told.contains("of them from before") && !told.contains("(0 of"), "{told}");
+    assert!(!points.exists(), "nothing is left beside a whole result");
+    assert!(command("whole.json").output().expect("ran").status.success());
     assert_eq!(
         fs::read(at.join("out.json")).expect("there"),
         fs::read(at.join("whole.json")).expect("there")
     );
+}
+
+#[test]
+fn a_combination_that_is_no_scenario_is_told_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
     sweep(at, &["--vary", "seed=1,x", "-o", "bad.json"]).assert().code(2);
     assert!(!at.join("bad.json").exists());
 }

@@ -93,6 +93,9 @@ fn on_front(file: &SweepFile, point: &Point, run: usize) -> bool {
     front.into_iter().any(|choice| choice.point == point.index && choice.run == run)
 }
 
+/// Cells of the fixed columns, and figures by column.
+type Row = (Vec<String>, Vec<(String, String)>);
+
 /// A row for each run of each point: the varied fields, then the figures in flat columns.
 pub fn sweep_to_csv(file: &SweepFile) -> String {
     let mut columns: Vec<String> = vec!["point".to_owned()];
