@@ -8,9 +8,6 @@ use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 use crate::search::goal::figure;
 
-/// The cells that place a run in the sweep, and its figures by column name.
-type Row = (Vec<String>, Vec<(String, String)>);
-
 /// A column: its heading, the paths where its number may stand, and how it is shown.
 type Column = (&'static str, &'static [&'static str], fn(f64) -> String);
 
