@@ -219,6 +219,28 @@ fn a_closed_pipe_is_not_an_error() {
     assert!(folder.path("r.csv").exists(), "files do not depend on the reader");
 }
 
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_half_written() {
+    let folder = Folder::with(SCENARIO);
+    let mut run = Process::new(env!("CARGO_BIN_EXE_metron-sim"))
+        .current_dir(folder.0.path())
+        .args(["run", "s.yaml", "-q", "--tokens", "t.csv", "--format", "quiet"])
+        .args(["--set", "workload.requests=300000"])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    let began = std::time::Instant::now();
+    while !folder.names().iter().any(|name| name.ends_with(".tmp")) {
+        assert!(began.elapsed().as_secs() < 60, "the file is opened before the work");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let killed = Process::new("kill").args(["-INT", &run.id().to_string()]).status();
+    assert!(killed.expect("sent").success());
+    assert_eq!(run.wait().expect("ended").code(), Some(130));
+    assert_eq!(folder.names(), ["s.yaml"]);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {

@@ -23,7 +23,7 @@ pub mod verdict;
 
 pub use assertion::{Assertion, AssertionError};
 pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
-pub use output_file::{OutputError, OutputFile};
+pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{
     ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,
     SCHEMA_VERSION, Sense, SloResult, SloTerm, Tool, json_schema,

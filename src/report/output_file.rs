@@ -3,6 +3,22 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Temporary files under way, so that an interrupt can remove them.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes every file under way. For an interrupt: the process must end after it.
+pub fn remove_unfinished() {
+    for temporary in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let _ = fs::remove_file(temporary);
+    }
+}
+
+fn forget(temporary: &Path) {
+    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    unfinished.retain(|path| path != temporary);
+}
 
 /// A file that could not be opened, written or put in place.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +75,13 @@ impl OutputFile {
         temporary_name.push(name);
         temporary_name.push(format!(".{}.tmp", std::process::id()));
         let temporary = target.with_file_name(temporary_name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        let file = {
+            // Locked across both, so that an interrupt sees neither or both.
+            let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+            let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            unfinished.push(temporary.clone());
+            file
+        };
         let writer = Some(BufWriter::with_capacity(1 << 16, file));
         Ok(OutputFile { path: asked, writer, rename: Some((temporary, target)) })
     }
@@ -78,6 +100,7 @@ impl OutputFile {
         }
         if let Some((temporary, target)) = &self.rename {
             fs::rename(temporary, target)?;
+            forget(temporary);
             self.rename = None;
         }
         Ok(())
@@ -110,7 +133,8 @@ impl Drop for OutputFile {
                 drop(writer.into_parts());
             }
             // Nothing sensible is left to do when even this fails.
-            let _ = fs::remove_file(temporary);
+            let _ = fs::remove_file(&temporary);
+            forget(&temporary);
         }
     }
 }
