@@ -106,9 +106,10 @@ fn term(term: &SloTerm) -> String {
 /// Who keeps the SLO; where nobody does, who comes closest and what it lacks.
 fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
     let (keep, miss): (Vec<&RunResult>, Vec<&RunResult>) = runs.iter().partition(|r| r.slo.met);
+    let noun = if runs.iter().all(|run| run.measured.is_some()) { "file" } else { "scheduler" };
     if miss.is_empty() {
         let all = if runs.len() == 2 { "Both" } else { "All" };
-        return format!("{all} schedulers keep the SLO.");
+        return format!("{all} {noun}s keep the SLO.");
     }
     if !keep.is_empty() {
         let verb = if keep.len() == 1 { "keeps" } else { "keep" };
@@ -118,13 +119,13 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
             .collect();
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
-    let none = if runs.len() == 2 { "Neither scheduler keeps" } else { "No scheduler keeps" };
+    let none = if runs.len() == 2 { "Neither" } else { "No" };
     let best = smoothness::best(runs);
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),
     };
-    format!("{none} the SLO{closest}.")
+    format!("{none} {noun} keeps the SLO{closest}.")
 }
 
 fn lacks(run: &RunResult) -> String {
