@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Handle, Step};
+use super::{Handle, Held, Step};
 
 /// Running requests in order of arrival.
 pub(super) fn by_arrival(step: &Step<'_>) -> VecDeque<Handle> {
@@ -13,6 +13,41 @@ pub(super) fn by_arrival(step: &Step<'_>) -> VecDeque<Handle> {
         (view.arrival, view.id)
     });
     running.into()
+}
+
+/// A waiting request whose whole prompt finds its blocks free.
+pub(super) struct Fitting {
+    pub request: Handle,
+    /// Its tokens, outputs to be recomputed included.
+    pub tokens: u32,
+    /// Free blocks that it needs, those of the watermark included.
+    pub wanted: u32,
+}
+
+/// The request at a `place` of the queue, if its whole prompt and the watermark find their blocks
+/// free; otherwise it is held. Those that can never be served, for their length or their memory,
+/// are dropped on the way, as vLLM v0 ignores them.
+pub(super) fn next_fitting(
+    step: &mut Step<'_>,
+    place: usize,
+    tokens_max: u32,
+    watermark_blocks: u32,
+) -> Option<Fitting> {
+    loop {
+        let request = step.waiting_at(place)?;
+        let tokens = step.view(request).tokens;
+        let blocks = step.blocks_for(tokens);
+        if tokens > tokens_max || blocks > step.total_blocks().saturating_sub(watermark_blocks) {
+            step.drop_request(request);
+            continue;
+        }
+        let wanted = blocks + watermark_blocks;
+        if wanted > step.free_blocks() {
+            step.hold(Held::NoKvBlocks);
+            return None;
+        }
+        return Some(Fitting { request, tokens, wanted });
+    }
 }
 
 /// Sees to it that a block is free for `request` (these systems ask for one even where none is

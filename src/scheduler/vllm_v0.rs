@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::by_arrival::decode_by_arrival;
+use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
 use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
@@ -131,19 +131,9 @@ impl Scheduler for VllmV0 {
 impl VllmV0 {
     fn admit_prompts(&self, step: &mut Step<'_>) {
         let mut budget = self.budget;
-        while let Some(request) = step.waiting_at(0) {
-            let tokens = step.view(request).tokens;
-            let blocks = step.blocks_for(tokens);
-            if tokens > self.prompt_tokens_max
-                || blocks > step.total_blocks().saturating_sub(self.watermark_blocks)
-            {
-                step.drop_request(request);
-                continue;
-            }
-            let wanted = blocks + self.watermark_blocks;
-            if wanted > step.free_blocks() {
-                return step.hold(Held::NoKvBlocks);
-            }
+        while let Some(Fitting { request, tokens, wanted }) =
+            next_fitting(step, 0, self.prompt_tokens_max, self.watermark_blocks)
+        {
             if tokens > budget {
                 return step.hold_while_free(Held::NoTokenBudget, wanted);
             }

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::by_arrival::{by_arrival, make_room};
+use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
 use super::registry::{Evidence, Parameters, Problem};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
@@ -130,19 +130,9 @@ impl VllmV0Chunked {
     fn admit(&self, step: &mut Step<'_>, mut budget: u32) {
         // This step's victims stand at the queue's front and are passed over.
         let first = step.preempted_len();
-        while let Some(request) = step.waiting_at(first) {
-            let tokens = step.view(request).tokens;
-            let blocks = step.blocks_for(tokens);
-            if tokens > self.max_model_len
-                || blocks > step.total_blocks().saturating_sub(self.watermark_blocks)
-            {
-                step.drop_request(request);
-                continue;
-            }
-            let wanted = blocks + self.watermark_blocks;
-            if wanted > step.free_blocks() {
-                return step.hold(Held::NoKvBlocks);
-            }
+        while let Some(Fitting { request, tokens, wanted }) =
+            next_fitting(step, first, self.max_model_len, self.watermark_blocks)
+        {
             let chunk = tokens.min(budget);
             if chunk == 0 {
                 return step.hold_while_free(Held::NoTokenBudget, wanted);
