@@ -319,12 +319,16 @@ pub struct JudgeFlags {
     /// What is added to a prefill curve [default: 300ms]
     #[arg(long, value_name = "TIME")]
     pub ttft_slack: Option<String>,
-    /// Deadline of each later token
-    #[arg(long, value_name = "TIME", default_value = "25ms")]
-    pub tbt: String,
-    /// Fluidity-index of a fluid request, and the share of requests that must be fluid
-    #[arg(long, value_name = "INDEX:SHARE", default_value = "0.9:0.99")]
-    pub fluidity: String,
+    /// Deadline of each later token [default: what the file states; else 25ms]
+    #[arg(long, value_name = "TIME")]
+    pub tbt: Option<String>,
+    /// Fluidity-index of a fluid request, and the share of requests that must be fluid [default:
+    /// what the file states; else 0.9:0.99]
+    #[arg(long, value_name = "INDEX:SHARE")]
+    pub fluidity: Option<String>,
+    /// Leave out requests whose times go backwards, with a note; they are an error otherwise
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Which figures to work out
     #[arg(long, value_enum, default_value_t = Metrics::Auto)]
     pub metrics: Metrics,

@@ -72,9 +72,9 @@ pub fn run(
     }
     let outputs = simulate(&loaded, &options, console, backend)?;
     let simulated = began.elapsed();
-    side_files.write(&outputs, loaded.requests.classes())?;
+    side_files.write(&outputs, &loaded)?;
     let result = published(&loaded, &outputs);
-    let broken = assertion::judge(&options.asserted, &result.runs)?;
+    let broken = assertion::judge(&options.asserted, &result.runs);
     for run in &result.runs {
         for warning in &run.warnings {
             console.warn(&format!("{}: {warning}", run.label));

@@ -4,9 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::RunFlags;
+use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::metrics::{Count, Options, per_request};
 use crate::report::requests::RequestFile;
+use crate::report::stated::StatedRun;
 use crate::report::timeline::Timeline;
 use crate::report::{OutputError, OutputFile};
 use crate::runner::SchedulerOutput;
@@ -74,7 +76,14 @@ impl SideFiles {
     ///
     /// # Errors
     /// When one cannot be written; none is put in place then.
-    pub fn write(self, runs: &[SchedulerOutput], classes: &[String]) -> Result<(), OutputError> {
+    pub fn write(self, runs: &[SchedulerOutput], loaded: &Loaded) -> Result<(), OutputError> {
+        let classes = loaded.requests.classes();
+        let facts = |run: &SchedulerOutput| {
+            let requests = run.outcome.trace.requests.len();
+            let (experiment, judged_by) = (&loaded.experiment, &run.judged_by);
+            StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), requests)
+                .to_json()
+        };
         let requests = self.requests.map(|(file, format)| {
             whole(file, |file| {
                 let mut rows = RequestFile::new(file, format)?;
@@ -82,7 +91,7 @@ impl SideFiles {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
                     let metrics = per_request(&run.outcome.trace, &all);
-                    rows.run(&run.result.label, &run.outcome.trace, &metrics, classes)?;
+                    rows.run(&run.result.label, &run.outcome.trace, &metrics, classes, &facts(run))?;
                 }
                 rows.finish().map(drop)
             })
@@ -95,7 +104,7 @@ impl SideFiles {
                     let deadline = |row: &RequestRow| {
                         run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
                     };
-                    rows.run(&run.result.label, &run.outcome.trace, classes, deadline)?;
+                    rows.run(&run.result.label, &run.outcome.trace, classes, deadline, &facts(run))?;
                 }
                 rows.finish().map(drop)
             })

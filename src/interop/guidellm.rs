@@ -19,7 +19,6 @@ struct Benchmark {
     builder: Builder,
     strategy: Option<String>,
     rate: Option<f64>,
-    queue: Vec<u64>,
     cached: Option<u64>,
 }
 
@@ -65,7 +64,8 @@ fn check(version: Option<u32>) -> Result<(), Fault> {
 
 fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Measured, Fault> {
     let begin = json.position();
-    let mut benchmark = Benchmark::default();
+    let builder = Builder::new(progress.skip_bad);
+    let mut benchmark = Benchmark { builder, ..Benchmark::default() };
     json.object(&["config", "requests"], |json, key| {
         if key == "config" {
             return json.object(&["strategy"], |json, _| {
@@ -99,9 +99,6 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
     })?;
     let mut measured =
         benchmark.builder.finish(Granularity::FirstLast).map_err(|fault| fault.or_at(begin))?;
-    if benchmark.queue.len() == measured.trace.requests.len() {
-        measured.client_queue_ns = Some(benchmark.queue);
-    }
     measured.cached_tokens = benchmark.cached;
     let strategy = benchmark.strategy.unwrap_or_default();
     measured.name = match benchmark.rate {
@@ -134,9 +131,10 @@ fn request<R: Read>(
     ];
     let begin = json.position();
     let mut timings = Timings::default();
-    let (mut prompt, mut output, mut started) = (None, None, None);
+    let (mut prompt, mut output, mut started, mut waited) = (None, None, None, None);
     json.object(KEYS, |json, key| {
         match key {
+            "info" if json.null()? => {}
             "info" => json.object(&["timings"], |json, _| {
                 timings = read_timings(json)?;
                 Ok(())
@@ -150,7 +148,7 @@ fn request<R: Read>(
                 }
             }
             "request_start_time" => started = json.nanos_or_null(SECONDS)?,
-            _ => benchmark.queue.extend(json.nanos_or_null(SECONDS)?),
+            _ => waited = json.delay_or_null(SECONDS)?,
         }
         Ok(())
     })?;
@@ -161,9 +159,6 @@ fn request<R: Read>(
         // Never sent: it belongs to no request rate and has no place on the clock.
         return Ok(());
     };
-    if ended == Ended::Completed && timings.first.is_none() {
-        return Err(Fault::at(begin, "`first_token_iteration` is missing"));
-    }
     let first = timings.first.filter(|_| ended != Ended::Failed);
     if let (Some(_), Some(last), true) = (first, timings.last, output != Some(1)) {
         benchmark.builder.token(last);
@@ -175,6 +170,8 @@ fn request<R: Read>(
         prompt_tokens: prompt.unwrap_or(0),
         output_tokens: output,
         ended,
+        waited,
+        total: timings.end.and_then(|end| end.checked_sub(sent)),
         ..Sent::default()
     };
     benchmark.builder.request(row).map_err(|fault| fault.or_at(begin))

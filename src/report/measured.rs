@@ -9,6 +9,9 @@ use crate::metrics::{Distribution, FluidityIndex};
 use crate::report::result::RunResult;
 use crate::report::units::{duration, percent};
 
+/// What is said of first-token deadlines that stand in the file.
+pub const AS_STATED: &str = "as the file states them";
+
 /// Where measured figures came from, and what they are worth.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MeasuredResult {
@@ -50,10 +53,22 @@ pub struct MeasuredDeadlines {
     pub ttft: Option<String>,
     /// The first token's deadline where it is the same for all requests.
     pub ttft_s: Option<f64>,
+    /// Where the deadline of later tokens came from: `given`, `stated in the file` or `default`.
+    #[serde(default)]
+    pub tbt: String,
     /// The deadline of each later token.
     pub tbt_s: f64,
+    /// Where the two below came from, likewise.
+    #[serde(default)]
+    pub fluidity: String,
     /// The fluidity-index from which on a request is fluid.
     pub fluid_index: f64,
+    /// The share of requests that must be fluid.
+    #[serde(default)]
+    pub fluid_share: f64,
+    /// The first token's deadline as the scenario put it, where a file of this program states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_ttft: Option<serde_json::Value>,
 }
 
 /// Lower and upper bounds of fluidity figures, over all ways in which tokens can have come between
@@ -114,6 +129,14 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
             measured.format,
             measured.granularity,
             measured.deadlines.ttft.as_deref().unwrap_or("none")
+        ),
+        format!(
+            "  later tokens: {} each ({}); fluid from index {} on, for {} of requests ({})",
+            duration(measured.deadlines.tbt_s),
+            measured.deadlines.tbt,
+            measured.deadlines.fluid_index,
+            percent(measured.deadlines.fluid_share),
+            measured.deadlines.fluidity
         ),
     ];
     let mut list = |name: &str, items: &[String]| {

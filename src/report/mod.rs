@@ -14,6 +14,7 @@ pub mod pair;
 pub mod requests;
 mod result;
 pub mod slo;
+pub mod stated;
 pub mod table;
 pub mod text;
 pub mod timeline;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::report::measured::AS_STATED;
 use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
@@ -286,7 +287,10 @@ fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
         match &side.run.measured {
             Some(measured) => {
                 let own = &measured.deadlines;
+                let as_stated = own.ttft.as_deref() == Some(AS_STATED);
+                let stated = own.stated_ttft.as_ref().filter(|v| as_stated && !v.is_null());
                 let ttft = match own.ttft_s {
+                    _ if stated.is_some() => stated.map(plain).map(|text| as_duration(&text)),
                     Some(seconds) => Some(duration(seconds)),
                     None => own.ttft.clone().or(Some("none".to_owned())),
                 };

@@ -12,6 +12,7 @@ mod what_if;
 use rayon::prelude::*;
 
 use deadlines::Promises;
+pub use summarise::{fairness, request_bounds};
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};

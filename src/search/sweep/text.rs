@@ -6,7 +6,7 @@ use super::{Point, SweepFile};
 use crate::report::csv::flatten;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
-use crate::search::goal::figure;
+use crate::report::assertion::figure;
 
 /// A column: its heading, the paths where its number may stand, and how it is shown.
 type Column = (&'static str, &'static [&'static str], fn(f64) -> String);
