@@ -339,9 +339,12 @@ pub struct JudgeFlags {
 pub struct ValidateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
-    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
     #[arg(long, value_name = "FILE")]
     pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
 }
 
 /// `metron-sim calibrate`.
@@ -349,9 +352,12 @@ pub struct ValidateArgs {
 pub struct CalibrateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
-    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
     #[arg(long, value_name = "FILE")]
     pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
     /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
@@ -402,6 +408,8 @@ pub enum Described {
     Result,
     /// The JSON of `explain`
     Explanation,
+    /// The JSON of `compare`
+    Comparison,
 }
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from

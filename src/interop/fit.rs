@@ -14,7 +14,9 @@ use crate::trace::{RequestRow, Status};
 /// Requests that must have been alone before others are looked at.
 const ALONE_MIN: usize = 8;
 /// Requests that a fit rests on at least.
-const REQUESTS_MIN: usize = 5;
+const REQUESTS_MIN: usize = 2;
+/// Requests below which a curve is called rough.
+const ROUGH_BELOW: usize = 8;
 /// Points that stand for the fitted curve.
 const POINTS: u32 = 64;
 /// Turns of weighting down; it settles much sooner.
@@ -48,13 +50,14 @@ impl FittedCurve {
         format!(
             "the prefill curve was fitted to this file's own {} requests that ran {how} (prompts of \
              {from} to {to} tokens): {:.3} ms + {:.3} us a token + {:.3} ns a token squared; off by \
-             {:.1} % in the median, {:.1} % at P90",
+             {:.1} % in the median, {:.1} % at P90{}",
             self.requests,
             a * 1e3,
             b * 1e6,
             c * 1e9,
             self.errors[0] * 100.0,
-            self.errors[1] * 100.0
+            self.errors[1] * 100.0,
+            if self.requests < ROUGH_BELOW { "; so few make a rough curve" } else { "" }
         )
     }
 }
@@ -64,7 +67,7 @@ impl FittedCurve {
 /// waiting for its first token.
 ///
 /// # Errors
-/// When the file does not tell when requests were sent or how long prompts are, or fewer than 5
+/// When the file does not tell when requests were sent or how long prompts are, or fewer than 2
 /// were unqueued.
 pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
     if !measured.knows.arrivals {
@@ -165,6 +168,10 @@ fn quadratic(samples: &[(u32, f64)]) -> [f64; 3] {
 fn non_negative(rows: &[[f64; 3]], weights: &[f64]) -> [f64; 3] {
     let mut best = ([0.0; 3], f64::INFINITY);
     for set in 1..8u8 {
+        // A few requests do not tell three coefficients.
+        if set.count_ones() as usize >= rows.len() {
+            continue;
+        }
         let free: Vec<usize> = (0..3).filter(|column| set & (1 << column) != 0).collect();
         let Some(solved) = solve(rows, weights, &free) else { continue };
         if solved.iter().any(|value| *value < 0.0) {

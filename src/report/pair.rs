@@ -1,6 +1,6 @@
 //! Two runs metric by metric, with ratios, and what cannot be compared.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -229,6 +229,13 @@ fn collect(path: &str, value: &Value, all: &mut Vec<(String, Option<f64>)>) {
         Value::Null => all.push((path.to_owned(), None)),
         _ => {}
     }
+}
+
+/// JSON Schema (2020-12) of [`Pair`].
+pub fn json_schema() -> Schema {
+    let mut schema = schema_for!(Pair);
+    schema.insert("title".into(), "metron-sim comparison".into());
+    schema
 }
 
 /// What stands against comparing.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::metrics::Summary;
 use crate::report::measured::MeasuredResult;
+use crate::report::validation::ValidationFile;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -225,9 +226,18 @@ impl ResultFile {
     }
 }
 
-/// JSON Schema (2020-12) of [`ResultFile`].
+/// JSON Schema (2020-12) of [`ResultFile`], with the members that `validate` adds, which a plain
+/// result has not.
 pub fn json_schema() -> Schema {
-    let mut schema = schema_for!(ResultFile);
+    let mut schema = schema_for!(ValidationFile);
+    let plain = schema_for!(ResultFile);
+    let copied = |key: &str| plain.get(key).cloned().unwrap_or_default();
+    schema.insert("description".into(), copied("description"));
+    schema.insert("required".into(), copied("required"));
+    let required = plain.pointer("/$defs/RunResult/required").cloned().unwrap_or_default();
+    if let Some(run) = schema.pointer_mut("/$defs/ValidatedRun").and_then(Value::as_object_mut) {
+        run.insert("required".into(), required);
+    }
     schema.insert("title".into(), "metron-sim result".into());
     schema
 }
