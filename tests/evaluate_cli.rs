@@ -64,8 +64,7 @@ measure: {skip_first: 1s, skip_last: 500ms}
 ";
 
 /// Classes with promises of their own; no request is drawn for the last.
-const CLASSES: &str = "\
-  classes:
+const CLASSES: &str = "  classes:
     - {name: chat, share: 0.6, slo: {ttft: 150ms, tbt: 40ms}}
     - {name: batch, share: 0.39}
     - {name: rare, share: 0.01, slo: {ttft: 1s, tbt: 20ms, fluidity: {index: 1.0, share: 1.0}}}
@@ -101,6 +100,12 @@ fn what_run_writes_evaluate_reads_to_the_digit() {
             }
             let slo = &read["scenario"]["slo"];
             assert!(slo["tbt"].is_null() && slo["fluidity"].is_null(), "nothing was retyped");
+            let plots = &runs(&read)[0]["measured"]["plots"];
+            for cdf in ["ttft_cdf_s", "tbt_cdf_s", "fluidity_cdf"] {
+                let last = plots[cdf].as_array().and_then(|points| points.last()).expect(cdf);
+                assert_eq!(last[1], 1.0, "{cdf}");
+            }
+            assert_eq!(plots["progress"].as_array().map(Vec::len), Some(3));
             let deadlines = &runs(&read)[0]["measured"]["deadlines"];
             assert_eq!(deadlines["tbt"], "stated in the file");
             if horizon.contains("4s") {

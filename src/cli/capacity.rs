@@ -5,9 +5,7 @@ use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::assertions;
-use crate::search::{
-    CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text,
-};
+use crate::search::{CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text};
 
 /// Runs the command.
 ///

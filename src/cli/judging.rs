@@ -55,7 +55,12 @@ impl Judging {
         let fluidity = flags.fluidity.as_deref().map(fluidity).transpose()?;
         let full =
             flags.metrics == Metrics::Full || assertions.iter().any(Assertion::needs_full_metrics);
-        Ok(Judging { from, promise: Promise { ttft, tbt, fluidity }, full, skip_bad: flags.skip_bad })
+        Ok(Judging {
+            from,
+            promise: Promise { ttft, tbt, fluidity },
+            full,
+            skip_bad: flags.skip_bad,
+        })
     }
 
     /// Reads a file and judges each of its runs.

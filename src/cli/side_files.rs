@@ -91,7 +91,13 @@ impl SideFiles {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
                     let metrics = per_request(&run.outcome.trace, &all);
-                    rows.run(&run.result.label, &run.outcome.trace, &metrics, classes, &facts(run))?;
+                    rows.run(
+                        &run.result.label,
+                        &run.outcome.trace,
+                        &metrics,
+                        classes,
+                        &facts(run),
+                    )?;
                 }
                 rows.finish().map(drop)
             })
@@ -104,7 +110,13 @@ impl SideFiles {
                     let deadline = |row: &RequestRow| {
                         run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
                     };
-                    rows.run(&run.result.label, &run.outcome.trace, classes, deadline, &facts(run))?;
+                    rows.run(
+                        &run.result.label,
+                        &run.outcome.trace,
+                        classes,
+                        deadline,
+                        &facts(run),
+                    )?;
                 }
                 rows.finish().map(drop)
             })

@@ -27,7 +27,9 @@ pub fn run(
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
     if !args.capacity && !goal.assertions.is_empty() {
-        return Err(Error::Usage("--assert is part of a capacity search: add --capacity".to_owned()));
+        return Err(Error::Usage(
+            "--assert is part of a capacity search: add --capacity".to_owned(),
+        ));
     }
     let sink = console.open_result(global.output.as_ref())?;
     let cache = match (&sink, &global.output) {

@@ -66,7 +66,9 @@ impl Counts {
     pub(super) fn into(self, measured: &mut Measured) {
         measured.knows.arrivals = !self.without_start;
         if self.cancelled > 0 {
-            measured.notes.push(format!("{} requests were cancelled by the client", self.cancelled));
+            measured
+                .notes
+                .push(format!("{} requests were cancelled by the client", self.cancelled));
         }
         if self.warmup > 0 {
             measured.notes.push(format!("{} warm-up requests are left out", self.warmup));

@@ -122,7 +122,8 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
     let quantile = |share: f64| errors[((errors.len() - 1) as f64 * share).round() as usize];
     let from = samples.iter().map(|sample| sample.0).min().unwrap_or(1);
     let to = samples.iter().map(|sample| sample.0).max().unwrap_or(1);
-    let points = (0..=POINTS).map(|i| from + ((u64::from(to - from) * u64::from(i)) / u64::from(POINTS)) as u32);
+    let points = (0..=POINTS)
+        .map(|i| from + ((u64::from(to - from) * u64::from(i)) / u64::from(POINTS)) as u32);
     let mut points: Vec<(u32, Span)> =
         points.map(|p| (p, Span::from_nanos((at(f64::from(p)) * 1e9).round() as u64))).collect();
     points.dedup_by_key(|point| point.0);
@@ -261,7 +262,8 @@ mod tests {
         let [a, b, c] = quadratic(&[(100, 0.05), (100, 0.05), (100, 0.05), (100, 0.05)]);
         let at = a + b * 100.0 + c * 1e4;
         assert!((at - 0.05).abs() < 1e-9, "{a} {b} {c}");
-        let falling: Vec<(u32, f64)> = (1..20).map(|i| (i * 100, 0.1 - f64::from(i) * 1e-3)).collect();
+        let falling: Vec<(u32, f64)> =
+            (1..20).map(|i| (i * 100, 0.1 - f64::from(i) * 1e-3)).collect();
         let [a, b, c] = quadratic(&falling);
         assert!(b == 0.0 && c == 0.0 && a > 0.08 && a < 0.1, "{a} {b} {c}");
     }

@@ -19,6 +19,9 @@ const TEXT_MAX: usize = 1 << 16;
 /// Deepest nesting of a skipped value.
 const DEPTH_MAX: usize = 4096;
 
+/// What some programs put before text in UTF-8.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Nanoseconds of a second as a power of ten.
 pub const SECONDS: i32 = 9;
 
@@ -62,7 +65,10 @@ impl<R: Read> Json<R> {
             }
         };
         self.buffer.truncate(read);
-        Ok(self.buffer.first().copied())
+        if self.base == 0 && self.buffer.starts_with(BOM) {
+            self.next = BOM.len();
+        }
+        Ok(self.buffer.get(self.next).copied())
     }
 
     /// Where the next byte is.

@@ -11,14 +11,14 @@ use super::fit::fit_prefill_curve;
 use super::measured::{Granularity, Measured};
 use super::plots;
 use crate::metrics::{
-    self, Deadlines, FirstToken, Options, PrefillCurve, RequestBounds, Summary,
-    TokenCounts, distribution_of_nanos,
-};
-use crate::report::{
-    ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, SloResult, SloTerm, slo,
+    self, Deadlines, FirstToken, Options, PrefillCurve, RequestBounds, Summary, TokenCounts,
+    distribution_of_nanos,
 };
 use crate::report::measured::AS_STATED;
 use crate::report::stated::StatedRun;
+use crate::report::{
+    ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, SloResult, SloTerm, slo,
+};
 use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::scenario::{Slo, TtftDeadline};
 use crate::time::{Span, Time};
@@ -450,7 +450,11 @@ fn verdict(
                 let known = bounds.filter(|_| term.class.is_none()).and_then(|bounds| {
                     let least = bounds.fluid_request_share_at_least.unwrap_or(0.0);
                     let most = bounds.fluid_request_share_at_most.unwrap_or(1.0);
-                    if least >= term.bound { Some(true) } else { (most < term.bound).then_some(false) }
+                    if least >= term.bound {
+                        Some(true)
+                    } else {
+                        (most < term.bound).then_some(false)
+                    }
                 });
                 known.ok_or("the share of fluid requests is not known")
             }

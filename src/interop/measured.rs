@@ -331,7 +331,8 @@ impl Builder {
         let completed = self.rows.iter().filter(|row| row.status == Status::Completed).count();
         let times: Vec<u64> = untimed.iter().filter_map(|request| request.1).collect();
         if completed == untimed.len() && times.len() == untimed.len() {
-            notes.push("no request has a token's time (it did not stream): total times only".into());
+            notes
+                .push("no request has a token's time (it did not stream): total times only".into());
             let sum = |of: fn(&(u32, Option<u64>, u32, u32)) -> u32| {
                 untimed.iter().map(|request| u64::from(of(request))).sum()
             };

@@ -37,7 +37,9 @@ pub use curve_file::read_curve;
 pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
 pub(crate) use judged::full_summary;
-pub use judged::{DEFAULT_FLUIDITY, DEFAULT_TBT, JudgeError, Promise, TtftPromise, judge, promise_json};
+pub use judged::{
+    DEFAULT_FLUIDITY, DEFAULT_TBT, JudgeError, Promise, TtftPromise, judge, promise_json,
+};
 pub use measured::{Granularity, Measured};
 pub use sniff::Format;
 

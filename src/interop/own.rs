@@ -253,7 +253,10 @@ fn close(run: &mut Run, done: Open) -> Result<(), Fault> {
     }
     let held = run.builder.later_tokens() + usize::from(done.sent.first.is_some());
     if let Some(tokens) = done.tokens.filter(|&tokens| tokens as usize != held) {
-        return Err(cut_off(&format!("it holds {held} of the {tokens} tokens of request {}", done.id)));
+        return Err(cut_off(&format!(
+            "it holds {held} of the {tokens} tokens of request {}",
+            done.id
+        )));
     }
     run.deadlines.extend(done.deadline);
     run.builder.request(done.sent)

@@ -171,6 +171,9 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
             .iter()
             .find(|(keys, _)| keys.iter().all(|key| seen.iter().any(|name| name == key)));
         let fault = match (looked, near) {
+            _ if encoded(&recorder.seen).is_some() => {
+                Fault::whole(encoded(&recorder.seen).unwrap_or_default())
+            }
             (Err(fault), None) => fault,
             (_, Some((_, words))) => Fault::whole(*words),
             (Ok(()), None) if recorder.seen.is_empty() => Fault::whole("the file is empty"),
@@ -180,6 +183,18 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
     };
     let Recorder { input, seen } = recorder;
     Ok((format, Box::new(Cursor::new(seen).chain(input))))
+}
+
+/// How a file is encoded that is no text in UTF-8, told from its first bytes.
+fn encoded(bytes: &[u8]) -> Option<&'static str> {
+    let known: [(&[u8], &str); 5] = [
+        (b"\xff\xfe", "the file is in UTF-16: save it in UTF-8"),
+        (b"\xfe\xff", "the file is in UTF-16: save it in UTF-8"),
+        (b"\x1f\x8b", "the file is compressed (gzip): unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "the file is compressed (zstd): unpack it first"),
+        (b"PK\x03\x04", "the file is a zip archive: unpack it first"),
+    ];
+    known.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, words)| *words)
 }
 
 /// Collects keys or columns until they tell the format.

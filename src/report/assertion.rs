@@ -139,7 +139,8 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
         let value = serde_json::to_value(run).expect("a run is plain data");
         for assertion in assertions {
             let Some(found) = assertion.broken(&value) else { continue };
-            let found = found.map_or("the figure is not known".to_owned(), |f| format!("it is {f}"));
+            let found =
+                found.map_or("the figure is not known".to_owned(), |f| format!("it is {f}"));
             told.push(format!("{}: {} does not hold: {found}", run.label, assertion.text));
         }
     }

@@ -99,7 +99,7 @@ pub struct Plots {
     pub tbt_cdf_s: Vec<(f64, f64)>,
     /// `[index, share of requests with at most that fluidity-index]`.
     pub fluidity_cdf: Vec<(f64, f64)>,
-    /// Tokens against time of the least fluid request and of one in the middle.
+    /// Tokens against time of the least fluid request, one in the middle and the most fluid one.
     pub progress: Vec<RequestProgress>,
 }
 

@@ -12,10 +12,10 @@ mod what_if;
 use rayon::prelude::*;
 
 use deadlines::Promises;
-pub use summarise::{fairness, request_bounds};
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
+pub use summarise::{fairness, request_bounds};
 pub use what_if::{Figures, Patient, WhatIf, what_if};
 
 use crate::metrics::{self, Options};

@@ -162,8 +162,14 @@ mod tests {
     fn a_row_a_token_and_an_end_row_for_the_unfinished() {
         let mut file = TokenFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
         let chat = ["chat".to_owned()];
-        file.run("v0", &trace(), &chat, |row| Span::from_millis(u64::from(row.prompt_tokens)), "{}")
-            .expect("in memory");
+        file.run(
+            "v0",
+            &trace(),
+            &chat,
+            |row| Span::from_millis(u64::from(row.prompt_tokens)),
+            "{}",
+        )
+        .expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let expected = "\
 scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s,output_tokens,run

@@ -322,9 +322,7 @@ fn whole(
 ) -> Result<Option<u32>, String> {
     let Some(text) = text(record, column) else { return Ok(None) };
     let value = text.parse::<u32>();
-    value
-        .map(Some)
-        .map_err(|_| format!("{name}: expected a whole number, found something else"))
+    value.map(Some).map_err(|_| format!("{name}: expected a whole number, found something else"))
 }
 
 #[cfg(test)]

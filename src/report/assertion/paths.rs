@@ -43,7 +43,10 @@ fn in_class(parts: &[&str]) -> bool {
 fn full_summary_members() -> Vec<&'static str> {
     static SUMMARY: LazyLock<Value> =
         LazyLock::new(|| serde_json::to_value(full_summary()).expect("plain data"));
-    SUMMARY.as_object().map(|members| members.keys().map(String::as_str).collect()).unwrap_or_default()
+    SUMMARY
+        .as_object()
+        .map(|members| members.keys().map(String::as_str).collect())
+        .unwrap_or_default()
 }
 
 /// Whether the path ends at a number; any item of a list may be meant.
