@@ -309,6 +309,29 @@ fn other_versions_and_options_of_the_clients_are_read() {
     let run = &read.runs[0];
     assert_eq!((run.trace.requests[0].tokens, run.trace.requests[0].prompt_tokens), (3, 7));
     assert_eq!((run.granularity, run.failed), (Granularity::Token, 1));
+    // GuideLLM's older names of the same times.
+    let request = |times: &str| {
+        format!(r#"{{"prompt": "SECRET", "prompt_tokens": 9, "output_tokens": 3, {times}}}"#)
+    };
+    let flat =
+        r#""start_time": 1.0, "first_token_time": 1.5, "last_token_time": 1.9, "end_time": 2.0"#;
+    let nested = r#""scheduler_info": {"request_timings": {"request_start": 1.0, "first_iteration": 1.5, "last_iteration": 1.9, "request_end": 2.0}}"#;
+    for (head, times) in [("", flat), (r#""metadata": {"version": 1}, "args": {},"#, nested)] {
+        let text = format!(
+            r#"{{{head} "benchmarks": [{{"requests": {{"successful": [{}], "errored": [], "incomplete": []}}}}]}}"#,
+            request(times)
+        );
+        let read = place.import(text.as_bytes(), None).expect("an older GuideLLM");
+        let run = &read.runs[0];
+        let times: Vec<u64> =
+            run.trace.token_times(&run.trace.requests[0]).map(|t| t.as_nanos()).collect();
+        assert_eq!(times, [500_000_000, 900_000_000]);
+        assert!(run.notes[0].contains("older GuideLLM"), "{:?}", run.notes);
+    }
+    assert!(
+        refused(Format::Guidellm, r#"{"metadata": {"version": 3}, "benchmarks": []}"#)
+            .contains("version is 3")
+    );
     // Texts that --metadata puts among the figures, a failed request, a list of runs.
     let vllm = r#"{"date": "x", "backend": "vllm", "model_id": "m", "tokenizer_id": "m", "num_prompts": 2,
         "failed": "SECRET", "mean_ttft_ms": "SECRET", "request_goodput": null, "request_rate": "inf",

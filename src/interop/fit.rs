@@ -178,7 +178,10 @@ fn non_negative(rows: &[[f64; 3]], weights: &[f64]) -> [f64; 3] {
         if solved.iter().any(|value| *value < 0.0) {
             continue;
         }
-        let off = |(row, weight): (&[f64; 3], &f64)| weight * (dot(row, &solved) - 1.0).powi(2);
+        let off = |(row, weight): (&[f64; 3], &f64)| {
+            let residual = dot(row, &solved) - 1.0;
+            weight * residual * residual
+        };
         let error: f64 = rows.iter().zip(weights).map(off).sum();
         if error < best.1 {
             best = (solved, error);
@@ -208,8 +211,9 @@ fn solve(rows: &[[f64; 3]], weights: &[f64], free: &[usize]) -> Option<[f64; 3]>
         matrix.swap(i, pivot);
         for below in i + 1..n {
             let factor = matrix[below][i] / matrix[i][i];
-            for column in i..=n {
-                matrix[below][column] -= factor * matrix[i][column];
+            let pivot_row = matrix[i];
+            for (value, above) in matrix[below].iter_mut().zip(&pivot_row).skip(i) {
+                *value -= factor * above;
             }
         }
     }

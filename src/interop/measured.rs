@@ -121,8 +121,7 @@ pub struct Builder {
     more: u64,
     end: Option<u64>,
     waits: Vec<u64>,
-    /// Of completed requests without a token's time: how long each took, and its token counts.
-    untimed: Vec<(u32, Option<u64>, u32, u32)>,
+    untimed: Vec<Untimed>,
     /// Whether requests whose times make no sense are left out, and how many were.
     skip_bad: bool,
     skipped: u64,
@@ -194,7 +193,8 @@ impl Builder {
         if sent.ended == Ended::Completed && sent.first.is_none() {
             let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
             let output = sent.output_tokens.unwrap_or(0);
-            self.untimed.push((row, sent.total, sent.prompt_tokens, output));
+            let (total, prompt) = (sent.total, sent.prompt_tokens);
+            self.untimed.push(Untimed { row, total, prompt, output });
         }
         let run = Run { column: 0, first: begin, len, next: NO_RUN };
         self.rows.push(RequestRow {
@@ -313,6 +313,16 @@ impl Builder {
     }
 }
 
+/// A completed request without a token's time.
+#[derive(Clone, Copy, Debug)]
+struct Untimed {
+    row: u32,
+    /// How long it took.
+    total: Option<u64>,
+    prompt: u32,
+    output: u32,
+}
+
 /// Total times alone.
 struct Totals {
     times: Vec<u64>,
@@ -329,14 +339,13 @@ impl Builder {
             return None;
         }
         let completed = self.rows.iter().filter(|row| row.status == Status::Completed).count();
-        let times: Vec<u64> = untimed.iter().filter_map(|request| request.1).collect();
+        let times: Vec<u64> = untimed.iter().filter_map(|request| request.total).collect();
         if completed == untimed.len() && times.len() == untimed.len() {
             notes
                 .push("no request has a token's time (it did not stream): total times only".into());
-            let sum = |of: fn(&(u32, Option<u64>, u32, u32)) -> u32| {
-                untimed.iter().map(|request| u64::from(of(request))).sum()
-            };
-            return Some(Totals { times, tokens: (sum(|r| r.2), sum(|r| r.3)) });
+            let prompts = untimed.iter().map(|request| u64::from(request.prompt)).sum();
+            let outputs = untimed.iter().map(|request| u64::from(request.output)).sum();
+            return Some(Totals { times, tokens: (prompts, outputs) });
         }
         notes.push(format!(
             "{} completed requests have no token's time (an empty answer, or one that was not \
@@ -344,8 +353,8 @@ impl Builder {
             untimed.len()
         ));
         self.failed += untimed.len() as u64;
-        for (row, ..) in untimed {
-            self.rows[row as usize].status = Status::Rejected;
+        for request in untimed {
+            self.rows[request.row as usize].status = Status::Rejected;
         }
         None
     }

@@ -16,7 +16,7 @@ pub enum Format {
     Aiperf,
     /// AIPerf's `profile_export_raw.jsonl`.
     AiperfRaw,
-    /// GuideLLM's JSON (0.8, metadata.version 2).
+    /// GuideLLM's JSON (0.8, metadata.version 2, and before).
     Guidellm,
     /// inference-perf's `per_request_lifecycle_metrics.json` (0.7).
     InferencePerf,
@@ -73,7 +73,7 @@ impl Format {
             Format::Sglang => "SGLang bench_serving JSONL",
             Format::Aiperf => "AIPerf profile_export.jsonl",
             Format::AiperfRaw => "AIPerf profile_export_raw.jsonl",
-            Format::Guidellm => "GuideLLM JSON, metadata.version 2",
+            Format::Guidellm => "GuideLLM JSON, metadata.version 2 and before",
             Format::InferencePerf => "inference-perf per-request JSON, a list",
             Format::Etalon => "Etalon request_level_metrics.json",
             Format::Blis => "BLIS TraceV2, YAML header or CSV",
@@ -96,7 +96,7 @@ impl Format {
             ],
             Format::Aiperf => &[&["metadata", "metrics"]],
             Format::AiperfRaw => &[&["metadata", "start_perf_ns"], &["metadata", "responses"]],
-            Format::Guidellm => &[&["metadata", "benchmarks"]],
+            Format::Guidellm => &[&["benchmarks"]],
             Format::InferencePerf => &[&["start_time", "end_time", "info"]],
             Format::Etalon => &[&["num_prompt_tokens", "ttft", "tbt"]],
             Format::Blis => &[
@@ -138,7 +138,6 @@ const NEAR: &[(&[&str], &str)] = &[
         "this is inference-perf's summary: give per_request_lifecycle_metrics.json \
          (report.request_lifecycle.per_request: true)",
     ),
-    (&["benchmarks"], "a GuideLLM file has `metadata` too: those of 0.3 to 0.5 are not read"),
 ];
 
 /// Bytes after which a file that is still not known is given up.
