@@ -6,7 +6,7 @@ use std::path::Path;
 use metron_sim::catalog::{self, Model, ModelOverrides};
 use metron_sim::cost::{
     BatchShape, CapacityError, Chunk, CostError, CostModel, Dtype, FixedCost, KvRequest,
-    Parallelism, Roofline, kv_capacity, prefill_time,
+    Parallelism, Roofline, kv_capacity, prefill_time, stage_layers,
 };
 use metron_sim::time::Span;
 use proptest::prelude::*;
@@ -144,6 +144,53 @@ fn parts_add_up_to_the_time() {
 }
 
 #[test]
+fn stages_and_hand_overs_add_up_to_the_whole() {
+    let model = catalog::model("llama-3.1-70b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let profile = catalog::profile("vllm-0.19").unwrap();
+    let build = |pipeline| {
+        let parallelism = Parallelism { tensor: 2, pipeline };
+        Roofline::new(&model, &gpu, &profile, parallelism, Dtype::Bf16).unwrap()
+    };
+    let chunks = [Chunk { context: 300, tokens: 509 }];
+    for shape in [
+        BatchShape { chunks: &chunks, decodes: 9, decode_kv_tokens: 12_345, sampled: 10 },
+        BatchShape { chunks: &[], decodes: 9, decode_kv_tokens: 12_345, sampled: 9 },
+    ] {
+        let (whole, four) = (build(1), build(4));
+        assert_eq!((whole.stages(), four.stages()), (1, 4));
+        assert_eq!(whole.hand_over(&shape), Span::ZERO);
+        let hand_overs_us = 3.0 * four.hand_over(&shape).as_nanos() as f64 / 1e3;
+        assert!(hand_overs_us > 0.0);
+        let stages: Vec<f64> =
+            (0..4).map(|s| four.stage_time(&shape, s).gpu.as_nanos() as f64 / 1e3).collect();
+        let sum = stages.iter().sum::<f64>() + hand_overs_us;
+        let [one_us, four_us] = [&whole, &four].map(|c| c.time(&shape).gpu.as_nanos() as f64 / 1e3);
+        assert!((sum - four_us).abs() < 0.01, "{sum} {four_us}");
+        assert!((one_us + hand_overs_us - four_us).abs() < 0.01 * one_us / 100.0);
+        // 20 layers each; the head on the last; the gap between steps on the first.
+        let parts: Vec<_> = (0..4).map(|s| four.stage_parts(&shape, s)).collect();
+        assert!(parts[..3].iter().all(|p| p.head_us == 0.0) && parts[3].head_us > 0.0);
+        assert!(parts[1..].iter().all(|p| p.host_us == 0.0) && parts[0].host_us > 0.0);
+        assert!((parts[0].layers_us - parts[3].layers_us).abs() < 1e-9);
+        let communication = four.parts(&shape).communication_us;
+        let of_ranks = whole.parts(&shape).communication_us;
+        assert!((communication - of_ranks - hand_overs_us).abs() < 0.01);
+        assert!(four.overheads(&shape).communication > whole.overheads(&shape).communication);
+    }
+}
+
+#[test]
+fn layers_are_dealt_out_as_vllm_does() {
+    assert_eq!(stage_layers(32, 4).unwrap(), [8, 8, 8, 8]);
+    assert_eq!(stage_layers(62, 4).unwrap(), [15, 16, 16, 15]);
+    assert_eq!(stage_layers(5, 3).unwrap(), [2, 2, 1]);
+    assert_eq!(stage_layers(3, 1).unwrap(), [3]);
+    assert!(matches!(stage_layers(3, 0), Err(CostError::NoRanks)));
+    assert!(matches!(stage_layers(3, 4), Err(CostError::TooManyStages { .. })));
+}
+
+#[test]
 fn fixed_time_is_fixed() {
     let cost = FixedCost { iteration: Span::from_millis(5) };
     assert_eq!(decode_ms(&cost, 100, 4000), 5.0);
@@ -161,9 +208,10 @@ fn what_cannot_be_priced_says_why() {
     let profile = catalog::profile(profile).unwrap();
     let fp8 = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Fp8).unwrap_err();
     assert_eq!(fp8.to_string(), "rtx-4090 has no measured constants for fp8");
-    let staged = Parallelism { tensor: 1, pipeline: 2 };
-    let error = Roofline::new(&model, &gpu, &profile, staged, Dtype::Bf16).unwrap_err();
-    assert_eq!(error.to_string(), "pipeline: 2 is not simulated yet; use pipeline: 1");
+    let staged = Parallelism { tensor: 1, pipeline: 33 };
+    let ada = catalog::gpu("rtx-4090").unwrap();
+    let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();
+    assert_eq!(error.to_string(), "32 layers cannot be dealt out to pipeline: 33");
     let none = Parallelism { tensor: 0, pipeline: 1 };
     let error = Roofline::new(&model, &gpu, &profile, none, Dtype::Bf16).unwrap_err();
     assert_eq!(error, CostError::NoRanks);
@@ -223,6 +271,27 @@ fn kv_capacity_is_what_the_weights_leave() {
     assert_eq!(kv_capacity(&wide).unwrap().bytes_per_block, kv.bytes_per_block / 8);
     let nonsense = KvRequest { gpu_memory_utilization: f64::NAN, ..wide };
     assert!(matches!(kv_capacity(&nonsense), Err(CapacityError::Cost(CostError::Figure(_)))));
+}
+
+#[test]
+fn stages_share_the_weights_and_the_fullest_decides() {
+    let model = catalog::model("llama-3.1-70b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let request = KvRequest {
+        model: &model,
+        gpu: &gpu,
+        parallelism: Parallelism { tensor: 1, pipeline: 3 },
+        dtype: Dtype::Bf16,
+        gpu_memory_utilization: 0.9,
+        block_tokens: 16,
+        overhead_bytes: 3_500_000_000,
+    };
+    let kv = kv_capacity(&request).unwrap();
+    // Layers 27, 27, 26: the first has the embedding besides.
+    let layer = (model.parameters() - 2 * 128_256 * 8192 - 8192) / 80;
+    assert_eq!(kv.weight_bytes, 2 * (27 * layer + 128_256 * 8192));
+    assert_eq!(kv.bytes_per_block, 27 * 2 * 8 * 128 * 2 * 16);
+    assert!(kv.arithmetic.contains("weights of stage 1 of 3"), "{}", kv.arithmetic);
 }
 
 #[test]

@@ -230,9 +230,13 @@ impl Model {
         attention + dense + experts
     }
 
-    /// Parameters, computed from the figures: matrices, embeddings, head, norms, biases of q, k
-    /// and v, routers.
-    pub fn parameters(&self) -> u64 {
+    /// Parameters of the embedding, and as many again of the head unless they are tied.
+    pub fn embedding_parameters(&self) -> u64 {
+        u64::from(self.vocab_size) * u64::from(self.hidden_size)
+    }
+
+    /// Parameters of the layers: matrices, norms, biases of q, k and v, routers.
+    pub fn layer_parameters(&self) -> u64 {
         let [h, d] = [self.hidden_size, self.head_dim].map(u64::from);
         let [q, kv] = [self.heads, self.kv_heads].map(u64::from);
         let layers = u64::from(self.layers);
@@ -241,8 +245,12 @@ impl Model {
         let routers = self
             .experts
             .map_or(0, |e| (layers - u64::from(self.dense_layers())) * u64::from(e.count) * h);
-        let embeddings = u64::from(self.vocab_size) * h;
-        let tables = if self.tied_embeddings { embeddings } else { 2 * embeddings };
-        self.matrix_parameters() + layers * (norms + biases) + routers + tables + h
+        self.matrix_parameters() + layers * (norms + biases) + routers
+    }
+
+    /// All parameters, computed from the figures: layers, embedding, head, the last norm.
+    pub fn parameters(&self) -> u64 {
+        let tables = if self.tied_embeddings { 1 } else { 2 };
+        self.layer_parameters() + tables * self.embedding_parameters() + u64::from(self.hidden_size)
     }
 }

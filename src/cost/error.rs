@@ -52,9 +52,14 @@ pub enum CostError {
         /// The most that figures are known for; 1 when there are none.
         known: u32,
     },
-    /// Pipeline parallelism.
-    #[error("pipeline: {0} is not simulated yet; use pipeline: 1")]
-    Pipeline(u32),
+    /// More pipeline stages than layers.
+    #[error("{layers} layers cannot be dealt out to pipeline: {pipeline}")]
+    TooManyStages {
+        /// The model's layers.
+        layers: u32,
+        /// Stages asked for.
+        pipeline: u32,
+    },
     /// A degree of parallelism of 0.
     #[error("tensor and pipeline must be at least 1")]
     NoRanks,

@@ -1,3 +1,4 @@
+use super::super::stage::padded;
 use super::*;
 use crate::catalog::{self, LayerTable};
 use crate::cost::Chunk;
@@ -78,11 +79,11 @@ fn tables_agree_with_what_they_tabulate() {
         let model = catalog::model(name).unwrap();
         let cost = build(&model, &gpu, &profile);
         for tokens in [1, 2, 63, 64, 65, DENSE, DENSE + 1, 1500, 2047, 8191, LAST - 1, LAST] {
-            let exact = cost.layers.all_layers_us(tokens as f64);
-            let tabled = cost.layers_us.get(tokens).unwrap_or(exact);
+            let exact = cost.stages[0].layers.all_layers_us(tokens as f64);
+            let tabled = cost.stages[0].layers_us.get(tokens).unwrap_or(exact);
             assert!((tabled / exact - 1.0).abs() < 1e-4, "{name} {tokens}: {tabled} {exact}");
         }
-        assert_eq!(cost.layers_us.get(LAST), None);
+        assert_eq!(cost.stages[0].layers_us.get(LAST), None);
     }
 }
 

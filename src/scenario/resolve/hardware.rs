@@ -236,7 +236,7 @@ pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
             (root.key("engine").key("dtype"), String::new())
         }
         CostError::AllReduceUnknown { .. } => (tensor, String::new()),
-        CostError::Pipeline(_) => (root.key("parallelism").key("pipeline"), String::new()),
+        CostError::TooManyStages { .. } => (root.key("parallelism").key("pipeline"), String::new()),
         CostError::NoRanks => (root.key("parallelism"), String::new()),
         CostError::ExpertsUnknown { .. } => (root.key("gpu"), String::new()),
         CostError::Figure(figure) => (root.key("gpu"), figure.path.clone()),
