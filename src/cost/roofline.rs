@@ -59,6 +59,14 @@ impl Roofline {
         Ok(Roofline { stages: stages?, hand_over: HandOver::new(model, gpu, shard.ranks, last)? })
     }
 
+    /// Time of one layer's attention over `decodes` decodes that read `kv_tokens` tokens together, as
+    /// a benchmark that repeats the kernel on the same K and V finds it: what fits the L2 cache is
+    /// read from there. Serving is priced without that. For checking constants against tables,
+    /// microseconds.
+    pub fn repeated_decode_attention_us(&self, decodes: u32, kv_tokens: u64) -> f64 {
+        self.stages[0].warm_decode_us(decodes, kv_tokens)
+    }
+
     fn hand_over_us(&self, shape: &BatchShape<'_>) -> f64 {
         self.hand_over.us(self.stages[0].computed_tokens(shape) as f64)
     }

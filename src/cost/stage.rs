@@ -114,6 +114,11 @@ impl Stage {
         chunks + u64::from(shape.decodes)
     }
 
+    /// Time of one layer's decode-only attention as a benchmark that repeats it finds it.
+    pub(super) fn warm_decode_us(&self, decodes: u32, kv: u64) -> f64 {
+        self.attention.warm_decode_us(decodes.into(), kv as f64)
+    }
+
     fn communication_us(&self, tokens: u64) -> f64 {
         match self.has_communication {
             true => self.kernel_factor * self.layers.communication_us(tokens as f64),
@@ -163,7 +168,9 @@ impl CostModel for Stage {
             if shape.sampled == shape.decodes
                 && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
             {
-                let reading = self.attention.decode_kv_us(shape.decode_kv_tokens as f64);
+                let reading = self
+                    .attention
+                    .decode_kv_us(shape.decodes.into(), shape.decode_kv_tokens as f64);
                 let gpu_us = fixed.gpu_us + self.attention_factor * reading;
                 return IterationTime {
                     gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
