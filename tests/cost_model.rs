@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use metron_sim::catalog::{self, Model, ModelOverrides};
+use metron_sim::catalog::{self, EngineProfile, Model, ModelOverrides};
 use metron_sim::cost::{
     BatchShape, CapacityError, Chunk, CostError, CostModel, Dtype, FixedCost, KvRequest,
     Parallelism, Roofline, kv_capacity, prefill_time, stage_layers,
@@ -188,6 +188,113 @@ fn layers_are_dealt_out_as_vllm_does() {
     assert_eq!(stage_layers(3, 1).unwrap(), [3]);
     assert!(matches!(stage_layers(3, 0), Err(CostError::NoRanks)));
     assert!(matches!(stage_layers(3, 4), Err(CostError::TooManyStages { .. })));
+}
+
+/// Latent attention keeps 512 + 64 numbers a token and layer, on every rank, where 16 heads of 192
+/// and 128 would be nine times as many.
+#[test]
+fn latent_attention_keeps_and_reads_little() {
+    let model = catalog::model("deepseek-v2-lite").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    for ranks in [1, 2, 4] {
+        let kv = capacity("deepseek-v2-lite", "h100-sxm", ranks).unwrap();
+        assert_eq!(kv.bytes_per_block, 27 * (512 + 64) * 2 * 16);
+        // All but the compressing matrices is split.
+        let unsplit = 2 * 27 * 2048 * (512 + 64);
+        let split = 2 * model.parameters() - unsplit;
+        assert_eq!(kv.weight_bytes, split.div_ceil(u64::from(ranks)) + unsplit);
+    }
+    let ideal = catalog::profile("ideal").unwrap();
+    let heads_apart = Model { latent_attention: None, head_dim: 160, ..model.clone() };
+    let [latent, apart] = [&model, &heads_apart].map(|model| {
+        let cost = Roofline::new(model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap();
+        let kv = 64 * 4096;
+        let shape = BatchShape { chunks: &[], decodes: 64, decode_kv_tokens: kv, sampled: 64 };
+        cost.parts(&shape).attention_us
+    });
+    assert!(latent < apart / 4.0, "{latent} {apart}");
+    // 64 x 4096 tokens of 1152 bytes in 27 layers at 3,050 GB/s, and the launches.
+    let reading_us = 27.0 * 64.0 * 4096.0 * 1152.0 / 3050e3;
+    assert!((reading_us..1.4 * reading_us + 27.0 * 20.0).contains(&latent), "{latent}");
+}
+
+/// 37 B of 671 B parameters work on a token: the published figure.
+#[test]
+fn deepseek_v3_in_fp8_fits_on_eight_h200_and_computes_its_active_parameters() {
+    let model = catalog::model("deepseek-v3").unwrap();
+    let gpu = catalog::gpu("h200-sxm").unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    let cost = Roofline::new(&model, &gpu, &ideal, tensor(8), Dtype::Fp8).unwrap();
+    let tokens = 8192.0;
+    let chunk = [Chunk { context: 0, tokens: 8192 }];
+    let shape = BatchShape { chunks: &chunk, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+    let us = cost.parts(&shape).layers_us;
+    let least_us = 2.0 * 37e9 * tokens / 8.0 / (gpu.gemm_fp8.unwrap().tflops * 1e6);
+    assert!((least_us..4.0 * least_us).contains(&us), "{us} {least_us}");
+    let fp8 = KvRequest {
+        model: &model,
+        gpu: &gpu,
+        parallelism: tensor(8),
+        dtype: Dtype::Fp8,
+        gpu_memory_utilization: 0.9,
+        block_tokens: 64,
+        overhead_bytes: 3_500_000_000,
+    };
+    assert!(kv_capacity(&fp8).unwrap().blocks > 1000);
+    assert!(kv_capacity(&KvRequest { dtype: Dtype::Bf16, ..fp8 }).is_err());
+}
+
+#[test]
+fn measured_attention_replaces_the_constants() {
+    let model = catalog::model("llama-3.1-8b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let text = include_str!("data/profile-with-tables.yaml");
+    let profile = EngineProfile::from_yaml(text).unwrap();
+    let cost = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap();
+    let attention = |chunks: &[Chunk], decodes: u32, each: u64| {
+        let decode_kv_tokens = u64::from(decodes) * each;
+        let shape = BatchShape { chunks, decodes, decode_kv_tokens, sampled: decodes };
+        cost.parts(&shape).attention_us / 32.0
+    };
+    for (decodes, each, us) in
+        [(1, 128, 12.0), (64, 4096, 400.0), (64, 2112, 210.0), (32, 128, 16.0)]
+    {
+        let priced = attention(&[], decodes, each);
+        assert!((priced - us).abs() < 0.6, "{decodes} x {each}: {priced}");
+    }
+    let chunk = |tokens, context| [Chunk { context, tokens }];
+    for (tokens, context, us) in [(128, 0, 15.0), (2048, 4096, 300.0), (2048, 2048, 220.0)] {
+        let priced = attention(&chunk(tokens, context), 0, 0);
+        assert!((priced - us).abs() < 1e-6, "{tokens} after {context}: {priced}");
+    }
+    // Beyond the edge it grows, and decodes in a batch with a chunk are not free.
+    assert!(attention(&chunk(4096, 4096), 0, 0) > 400.0);
+    assert!(attention(&[], 128, 4096) > 600.0);
+    assert!(attention(&chunk(2048, 4096), 64, 4096) > 400.0);
+    let time = |decodes: u32| decode_ms(&cost, decodes, 1000);
+    assert!((1..100).all(|n| time(n) <= time(n + 1)));
+    let falling = text.replace("[15, 60]", "[15, 14]");
+    assert_ne!(falling, text);
+    let error = EngineProfile::from_yaml(&falling).unwrap_err().to_string();
+    assert!(error.contains("attention_table.prefill.layer_us: must never fall"), "{error}");
+}
+
+#[test]
+fn a_gpu_given_by_its_peaks_is_near_the_fitted_one() {
+    let fitted = catalog::gpu("h100-sxm").unwrap();
+    let derived = catalog::Gpu::from_peak(fitted.memory_bytes, fitted.peak).unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    let model = catalog::model("llama-3.1-8b").unwrap();
+    let [fitted, derived] = [fitted, derived]
+        .map(|gpu| Roofline::new(&model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap());
+    for (decodes, kv) in [(1, 500), (32, 2000), (256, 1000)] {
+        let ratio = decode_ms(&derived, decodes, kv) / decode_ms(&fitted, decodes, kv);
+        assert!((0.9..1.15).contains(&ratio), "{decodes}: {ratio}");
+    }
+    for tokens in [128, 2048, 16_384] {
+        let ratio = prefill_ms(&derived, tokens) / prefill_ms(&fitted, tokens);
+        assert!((0.9..1.15).contains(&ratio), "{tokens}: {ratio}");
+    }
 }
 
 #[test]
@@ -449,5 +556,37 @@ proptest! {
         let shape =
             BatchShape { chunks: &chunks, decodes, decode_kv_tokens: kv, sampled: decodes };
         prop_assert_eq!(cost.time(&shape), cost.clone().time(&shape));
+    }
+}
+
+/// A scenario whose GPU is `gpu`, resolved: its warnings, or what is wrong with it.
+fn with_gpu(gpu: &str) -> Result<Vec<String>, String> {
+    let text = format!(
+        "model: llama-3.1-8b\ngpu: {gpu}\nschedulers: [vllm-v1: {{}}]\nworkload:\n  requests: 2\n  \
+         arrivals: {{closed_loop: {{users: 1, think_time: 0s}}}}\n  lengths: {{prompt: {{fixed: 8}}, \
+         output: {{fixed: 8}}}}\n"
+    );
+    let document = metron_sim::scenario::Document::from_text("gpu", &text, Path::new(""))
+        .map_err(|e| e.to_string())?;
+    match document.resolve(None) {
+        Ok(resolved) => Ok(resolved.warnings),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}
+
+#[test]
+fn a_gpu_may_be_given_in_the_scenario() {
+    let peaks = "{memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}";
+    let warnings = with_gpu(peaks).unwrap();
+    assert!(warnings.iter().any(|w| w.contains("derived from the peak figures")), "{warnings:?}");
+    for (gpu, wrong) in [
+        ("{memory: 80GiB, memory_bandwidth: 3350GB/s}", "needs `bf16_tflops` too"),
+        ("{bf16_tflops: 989}", "needs `memory` and `memory_bandwidth` too"),
+        ("{base: h100-sxm, bf16_tflops: 989}", "goes with neither"),
+        ("{memory: 80GiB}", "expected `base` or `file`"),
+        ("{memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 0}", "bf16_tflops"),
+    ] {
+        let error = with_gpu(gpu).unwrap_err();
+        assert!(error.contains(wrong), "{gpu}: {error}");
     }
 }

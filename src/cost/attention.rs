@@ -1,9 +1,10 @@
 //! Attention: decode-only batches and batches with prefill chunks are priced apart, because
 //! different kernels, or the same in another mode, compute them.
 
-use crate::catalog::{self, Gpu, Model, PrefillAttention};
+use crate::catalog::{self, AttentionTable, Gpu, Model, PrefillAttention};
 
-use super::gemm::{us_per_byte, us_per_flop};
+use super::attention_table::Measured;
+use super::gemm::{soft_max, us_per_byte, us_per_flop};
 use super::shard::Shard;
 use super::table::RealTable;
 use super::{BatchShape, Chunk};
@@ -19,6 +20,9 @@ const SPLIT_KEYS: f64 = 128.0;
 pub(super) struct Attention {
     decode: Decode,
     prefill: Prefill,
+    /// Decodes run in a kernel of their own beside chunks.
+    apart: bool,
+    measured: Measured,
 }
 
 #[derive(Clone, Debug)]
@@ -124,29 +128,55 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    fn of(model: &Model, shard: Shard, kv_bytes: u32) -> Heads {
-        let d = f64::from(model.head_dim);
+    /// Of a prefill. Latent attention expands K and V to every head for it.
+    fn of(model: &Model, shard: Shard) -> Heads {
+        let key = f64::from(model.head_dim);
+        let value = model.latent_attention.map_or(key, |latent| f64::from(latent.value_dim));
         Heads {
             query: f64::from(shard.heads),
             kv: f64::from(shard.kv_heads),
-            pair_flops: 4.0 * d,
-            kv_bytes: 2.0 * d * f64::from(kv_bytes),
-            query_bytes: 4.0 * d,
+            pair_flops: 2.0 * (key + value),
+            kv_bytes: 2.0 * (key + value),
+            query_bytes: 2.0 * (key + value),
+        }
+    }
+
+    /// Of decodes. Latent attention works on the compressed K, which is V as well, once for all
+    /// heads ("absorbed").
+    fn of_decodes(model: &Model, shard: Shard) -> Heads {
+        let Some(latent) = model.latent_attention else { return Heads::of(model, shard) };
+        let [rank, rope] = [latent.kv_rank, latent.rope_dim].map(f64::from);
+        Heads {
+            query: f64::from(shard.heads),
+            kv: 1.0,
+            pair_flops: 2.0 * (2.0 * rank + rope),
+            kv_bytes: 2.0 * (rank + rope),
+            query_bytes: 2.0 * (2.0 * rank + rope),
         }
     }
 }
 
 impl Attention {
-    pub(super) fn new(model: &Model, gpu: &Gpu, shard: Shard) -> Attention {
-        let heads = Heads::of(model, shard, 2);
-        let decode = Decode::new(&gpu.decode_attention, heads);
+    pub(super) fn new(
+        model: &Model,
+        gpu: &Gpu,
+        table: Option<&AttentionTable>,
+        shard: Shard,
+    ) -> Attention {
+        let heads = Heads::of(model, shard);
+        let tflops = match &gpu.prefill_attention {
+            PrefillAttention::FlashAttention2(fit) => fit.tflops,
+            PrefillAttention::FlashAttention3(fit) => fit.tflops,
+        };
+        let decode = Decode::new(&gpu.decode_attention, Heads::of_decodes(model, shard), tflops);
         let prefill = match &gpu.prefill_attention {
             PrefillAttention::FlashAttention2(fit) => Prefill::Two(Box::new(Two::new(fit, heads))),
             PrefillAttention::FlashAttention3(fit) => {
                 Prefill::Three(Box::new(Three::new(fit, heads, decode.launch_us)))
             }
         };
-        Attention { decode, prefill }
+        let measured = Measured::new(table);
+        Attention { decode, prefill, apart: model.latent_attention.is_some(), measured }
     }
 
     /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
@@ -164,36 +194,69 @@ impl Attention {
         self.decode_fixed_us(decodes) + self.decode.warm_kv_us(decodes, kv)
     }
 
+    /// Whether decode-only batches are looked up in a table.
+    pub(super) fn decodes_are_measured(&self) -> bool {
+        self.measured.decode.is_some()
+    }
+
     /// Time of one layer's attention, microseconds.
     pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
         let decodes = f64::from(shape.decodes);
         let kv = shape.decode_kv_tokens as f64;
         if shape.chunks.is_empty() {
-            return self.decode_fixed_us(decodes) + self.decode_kv_us(decodes, kv);
+            let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
+            return match &self.measured.decode {
+                Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
+                _ => self.decode_fixed_us(decodes) + self.decode_kv_us(decodes, kv),
+            };
         }
+        let mixed = self.mixed_us(shape.chunks, decodes, kv);
+        let Some(grid) = &self.measured.prefill else { return mixed };
+        // The chunks' own part is as many times the constants' price as the table has it for each
+        // of them alone; what the decodes add is priced by the constants.
+        let one = |tokens: f64, context: f64| {
+            let chunk = Chunk { context: context as u32, tokens: tokens as u32 };
+            self.mixed_us(&[chunk], 0.0, 0.0)
+        };
+        let (mut table, mut constants) = (0.0, 0.0);
+        for chunk in shape.chunks {
+            let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
+            table += grid.us(tokens, context, one);
+            constants += one(tokens, context);
+        }
+        let chunks = self.mixed_us(shape.chunks, 0.0, 0.0);
+        let added = (mixed - chunks).max(0.0);
+        if constants > 0.0 { chunks * (table / constants) + added } else { table + added }
+    }
+
+    /// Time of a batch with chunks, by the constants.
+    fn mixed_us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> f64 {
         match &self.prefill {
+            Prefill::Two(two) if self.apart => {
+                two.us(chunks, 0.0, 0.0) + self.decode.us(decodes, kv)
+            }
             Prefill::Two(two) => {
-                let mixed = two.us(shape.chunks, decodes, kv);
-                if shape.decodes == 0 {
+                let mixed = two.us(chunks, decodes, kv);
+                if decodes <= 0.0 {
                     return mixed;
                 }
                 // The fits of the two kernels cross for few tokens; more work is never cheaper.
                 mixed.max(self.decode.launch_us + self.decode.us(decodes, kv))
             }
-            Prefill::Three(three) => three.us(shape.chunks) + self.decode.us(decodes, kv),
+            Prefill::Three(three) => three.us(chunks) + self.decode.us(decodes, kv),
         }
     }
 }
 
 impl Decode {
-    fn new(fit: &catalog::DecodeAttention, heads: Heads) -> Decode {
+    fn new(fit: &catalog::DecodeAttention, heads: Heads, tflops: f64) -> Decode {
         // Keys and values of one token.
         let kv_bytes = heads.kv * heads.kv_bytes;
         Decode {
             launch_us: fit.launch_us,
             split_us: fit.split_us,
             sequence_us: fit.sequence_us * heads.query / 32.0,
-            kv_us: kv_bytes * us_per_byte(fit.memory_gb_per_s),
+            kv_us: reading_us(heads, fit.memory_gb_per_s, tflops),
             walk_us: fit.walk_ns * 1e-3,
             bend: Bend::new(3.0),
             ramps_per_kv: kv_bytes / (fit.ramp_mb * 1e6),
@@ -231,6 +294,17 @@ impl Decode {
         let stays = 1.0 / (1.0 + libm::pow(fills, 16.0));
         self.kv_in_us(decodes, kv, kv * (stays * warm.kv_us + (1.0 - stays) * self.kv_us))
     }
+}
+
+/// Time of a decode's KV token. Heads that share K and V in small groups are bound by memory, and
+/// their computing is within the fits; the many heads on one latent K compute as long as they read.
+fn reading_us(heads: Heads, gb_per_s: f64, tflops: f64) -> f64 {
+    const GROUP_MAX: f64 = 16.0;
+    let reading = heads.kv * heads.kv_bytes * us_per_byte(gb_per_s);
+    if heads.query / heads.kv <= GROUP_MAX {
+        return reading;
+    }
+    soft_max(reading, heads.query * heads.pair_flops * us_per_flop(tflops), 3.0)
 }
 
 impl Three {

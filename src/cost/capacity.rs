@@ -89,7 +89,10 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     let last = parts.len() - 1;
     let stages = parts.iter().enumerate().map(|(i, part)| {
         let weights = stage_weight_bytes(part, request.dtype, i == 0, i == last);
-        let weight_bytes = weights.div_ceil(u64::from(shard.ranks));
+        // Counted apart: every rank holds the whole of it.
+        let bytes = if request.dtype == Dtype::Fp8 { 1 } else { 2 };
+        let unsplit = bytes * part.unsplit_parameters();
+        let weight_bytes = (weights - unsplit).div_ceil(u64::from(shard.ranks)) + unsplit;
         let bytes_per_block = kv_bytes_per_block(part, shard, request.block_tokens);
         let taken = weight_bytes.saturating_add(request.overhead_bytes);
         let kv_bytes = usable_bytes.saturating_sub(taken);
@@ -134,8 +137,7 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
 
 /// Bytes of one block on one rank of a stage with the layers of `part`.
 fn kv_bytes_per_block(part: &Model, shard: Shard, block_tokens: u32) -> u64 {
-    let bytes_per_token =
-        4 * u64::from(part.layers) * u64::from(shard.kv_heads) * u64::from(part.head_dim);
+    let bytes_per_token = 2 * u64::from(part.layers) * part.kv_numbers(shard.kv_heads);
     bytes_per_token.saturating_mul(u64::from(block_tokens.max(1)))
 }
 

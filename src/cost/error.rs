@@ -33,12 +33,6 @@ pub enum CostError {
         /// The model.
         model: String,
     },
-    /// A mixture of experts in fp8.
-    #[error("{model}: mixtures of experts are priced in bf16 only")]
-    ExpertsDtype {
-        /// The model.
-        model: String,
-    },
     /// No all-reduce figures for as many GPUs.
     #[error(
         "{gpu} has no all-reduce figures for tensor: {tensor} (known up to {known}); \

@@ -1,6 +1,7 @@
 //! Cost models: from a batch's shape to the time that one iteration takes.
 
 mod attention;
+mod attention_table;
 mod capacity;
 mod error;
 mod experts;

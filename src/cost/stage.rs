@@ -81,7 +81,7 @@ impl Stage {
             has_head: place.last,
             layers,
             padded: padded(&profile.cuda_graph_sizes),
-            attention: Attention::new(model, gpu, shard),
+            attention: Attention::new(model, gpu, profile.attention_table.as_ref(), shard),
             decode_only: Vec::new(),
             kernel_factor: profile.kernel_factor,
             attention_factor: profile.kernel_factor * f64::from(model.layers),
@@ -166,6 +166,7 @@ impl CostModel for Stage {
                 return IterationTime::default();
             }
             if shape.sampled == shape.decodes
+                && !self.attention.decodes_are_measured()
                 && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
             {
                 let reading = self
