@@ -278,6 +278,28 @@ fn cost(
 fn warn_of_table(check: &mut Check<'_>, profile: &EngineProfile) {
     /// Few engines batch more tokens than this.
     const COMMON_BATCH_TOKENS: u32 = 8192;
+    /// Few batches decode more requests, and few requests are longer.
+    const COMMON: [(u32, u32); 4] = [(1, 256), (256, 8192), (128, 8192), (0, 8192)];
+    if let Some(table) = &profile.attention_table {
+        let decode = table.decode.as_ref();
+        let prefill = table.prefill.as_ref();
+        let axes = [
+            ("decode.decodes", decode.map(|t| &t.decodes)),
+            ("decode.kv_tokens", decode.map(|t| &t.kv_tokens)),
+            ("prefill.tokens", prefill.map(|t| &t.tokens)),
+            ("prefill.context", prefill.map(|t| &t.context)),
+        ];
+        for ((name, axis), (low, high)) in axes.into_iter().zip(COMMON) {
+            if let Some((&first, &last)) = axis.and_then(|a| Some((a.first()?, a.last()?)))
+                && (first > low || last < high)
+            {
+                check.warnings.push(format!(
+                    "engine.profile: its attention_table.{name} covers {first} to {last}: beyond, its \
+                     edge is scaled as the constants' price grows"
+                ));
+            }
+        }
+    }
     let Some(tokens) = profile.layer_table.as_ref().map(|table| &table.tokens) else { return };
     if let (Some(&first), Some(&last)) = (tokens.first(), tokens.last())
         && (first > 1 || last < COMMON_BATCH_TOKENS)
