@@ -25,7 +25,7 @@ use crate::time::Span;
 pub use capacity::*;
 pub use error::CostError;
 pub use experts::routed_experts_us;
-pub use fixed::FixedCost;
+pub use fixed::{FixedCost, FixedPipeline};
 pub use gemm::gemm_us;
 pub use pipeline::stage_layers;
 pub use pricing::Pricing;

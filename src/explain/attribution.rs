@@ -13,7 +13,7 @@ use crate::trace::{Iteration, Run, TokenTrace};
 pub struct Recording<'a> {
     /// Token times.
     pub trace: &'a TokenTrace,
-    /// Every iteration, one list a replica.
+    /// Every iteration, one list a lane.
     pub log: &'a [Vec<Iteration>],
     /// What priced them.
     pub cost: &'a dyn CostModel,
@@ -53,7 +53,7 @@ impl<'a> Attribution<'a> {
             .iter()
             .map(|log| LaneColumns::new(log, recording.cost, recording.planned_ahead))
             .collect();
-        let places = Places::new(recording.trace, &lanes);
+        let places = Places::new(recording.trace, &lanes, recording.cost.stages());
         Attribution { recording, lanes, places }
     }
 
@@ -83,8 +83,7 @@ impl<'a> Attribution<'a> {
 
     /// A request's time by cause: a few differences, however many tokens it has.
     pub fn totals_of(&self, request: RequestId) -> Totals {
-        let replica = self.trace().requests[request as usize].replica as usize;
-        let mut sum = Sum { lane: &self.lanes[replica], totals: Totals::default() };
+        let mut sum = Sum { lane: self.lane_of(request), totals: Totals::default() };
         self.walk(request, &mut sum);
         sum.totals
     }
@@ -115,10 +114,10 @@ impl<'a> Attribution<'a> {
     }
 
     pub(super) fn lane_of(&self, request: RequestId) -> &LaneColumns<'a> {
-        &self.lanes[self.trace().requests[request as usize].replica as usize]
+        &self.lanes[self.places.lane(request)]
     }
 
-    /// The gap that ends with entry `beat` of the beats of a request's replica, for a request that
+    /// The gap that ends with entry `beat` of the beats of a request's lane, for a request that
     /// was in the beat before too.
     pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
         let lane = self.lane_of(request);

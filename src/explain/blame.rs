@@ -83,19 +83,19 @@ impl Blame {
             lanes.iter().map(|lane| chunk_weights(attribution, lane)).collect();
         let mut covers: Vec<Cover> = lanes.iter().map(Cover::new).collect();
         for request in attribution.requests() {
-            let replica = attribution.trace().requests[request as usize].replica as usize;
+            let lane = attribution.places.lane(request);
             let mut collect = Collect {
-                lane: &lanes[replica],
-                weights: &weights[replica],
-                cover: &mut covers[replica],
+                lane: &lanes[lane],
+                weights: &weights[lane],
+                cover: &mut covers[lane],
                 given: &mut given,
             };
             attribution.walk(request, &mut collect);
         }
-        for (replica, cover) in covers.into_iter().enumerate() {
-            let lane = &lanes[replica];
-            share_prefill(lane, &weights[replica], &cover, &mut given);
-            let holdings = Holdings::new(attribution, replica as u32);
+        for (index, cover) in covers.into_iter().enumerate() {
+            let lane = &lanes[index];
+            share_prefill(lane, &weights[index], &cover, &mut given);
+            let holdings = Holdings::new(attribution, index);
             let pressure = pressure(lane, &cover);
             holdings.share_seats(&pressure, |request, ns| given[request as usize].seat_ns += ns);
             holdings.share_blocks(&pressure, |request, ns| given[request as usize].kv_ns += ns);

@@ -20,7 +20,7 @@ struct Piece {
     grows: bool,
 }
 
-/// Who held what on one replica.
+/// Who held what on one lane.
 pub(super) struct Holdings<'h> {
     lane: &'h LaneColumns<'h>,
     pieces: Vec<Piece>,
@@ -48,13 +48,13 @@ impl Pressure {
 }
 
 impl<'h> Holdings<'h> {
-    /// Of one replica.
-    pub fn new(attribution: &'h Attribution<'_>, replica: u32) -> Holdings<'h> {
-        let lane = &attribution.lanes[replica as usize];
+    /// Of one lane.
+    pub fn new(attribution: &'h Attribution<'_>, lane_index: usize) -> Holdings<'h> {
+        let lane = &attribution.lanes[lane_index];
         let mut holdings =
             Holdings { lane, pieces: Vec::new(), seats: Vec::new(), tokens: Vec::new() };
         for request in attribution.requests() {
-            if attribution.trace().requests[request as usize].replica == replica {
+            if attribution.places.lane(request) == lane_index {
                 holdings.add(attribution, request);
             }
         }
@@ -114,7 +114,7 @@ impl<'h> Holdings<'h> {
             }
         }
         // Seats of what was planned ahead are free one step later.
-        let lingers = u32::from(attribution.recording.planned_ahead);
+        let lingers = u32::from(attribution.recording.planned_ahead && !lane.staged);
         let to = if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
         push(admitted, to, held, false);
     }

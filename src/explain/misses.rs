@@ -20,7 +20,7 @@ use crate::trace::{Run, Status};
 pub struct Misses<'m, 'a> {
     attribution: &'m Attribution<'a>,
     options: &'m Options,
-    /// For each deadline that occurs, one chain a replica.
+    /// For each deadline that occurs, one chain a lane.
     chains: Vec<(u64, Vec<Option<Chain>>)>,
 }
 
@@ -88,9 +88,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         let trace = attribution.trace();
         let chains = |tbt| {
             let lanes = attribution.lanes.iter().enumerate();
-            lanes
-                .map(|(replica, lane)| Chain::new(lane, &trace.columns[2 * replica], tbt))
-                .collect()
+            lanes.map(|(index, lane)| Chain::new(lane, &trace.columns[2 * index], tbt)).collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
         Misses { attribution, options, chains }
@@ -110,7 +108,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         let mut charge = Charge {
             attribution: self.attribution,
             request,
-            chain: chains.1[row.replica as usize].as_ref(),
+            chain: chains.1[self.attribution.places.lane(request)].as_ref(),
             tbt,
             first,
             due: row.arrival.as_nanos().saturating_add(first.unwrap_or(0)),

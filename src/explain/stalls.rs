@@ -23,7 +23,7 @@ pub struct Stall {
     pub gap: Gap,
     /// How far it goes beyond its deadline's pace (`D_p` for the first token, `D_d` later).
     pub beyond: Span,
-    /// Requests of the same replica with a stall of the same kind at the same time, this one
+    /// Requests of the same lane with a stall of the same kind at the same time, this one
     /// included.
     pub hit: u32,
     /// Who caused it, most first.
@@ -36,7 +36,7 @@ struct Late {
     beyond: u64,
     request: RequestId,
     token: u32,
-    replica: u32,
+    lane: usize,
     from: Time,
     to: Time,
     hit: u32,
@@ -44,7 +44,7 @@ struct Late {
     single: bool,
 }
 
-/// The worst stalls, at most `top` of them, worst first. Gaps of one replica in the same stretch
+/// The worst stalls, at most `top` of them, worst first. Gaps of one lane in the same stretch
 /// of time are one stall, told by the request that it hit hardest.
 pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Vec<Stall> {
     let mut late = late_gaps(attribution, options);
@@ -52,7 +52,7 @@ pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Ve
     let mut chosen: Vec<Late> = Vec::new();
     for one in late {
         let same = |other: &Late| {
-            (other.replica, other.token == 0) == (one.replica, one.token == 0)
+            (other.lane, other.token == 0) == (one.lane, one.token == 0)
                 && overlap((other.from, other.to), (one.from, one.to))
         };
         match chosen.iter().position(same) {
@@ -96,7 +96,7 @@ fn tell(
     Some(Stall { request, gap, beyond: Span::from_nanos(beyond), hit, culprits })
 }
 
-/// Late gaps; of the beats of a replica each is there once for all who had it.
+/// Late gaps; of the beats of a lane each is there once for all who had it.
 fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
     let trace = attribution.trace();
     let mut late = Vec::new();
@@ -110,16 +110,15 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let spans = &mut spans[row.replica as usize];
-        attribution.walk(
-            request,
-            &mut Single { request, replica: row.replica, tbt, first, late: &mut late, spans },
-        );
+        let lane = attribution.places.lane(request);
+        let spans = &mut spans[lane];
+        attribution
+            .walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
-    for (replica, mut spans) in spans.into_iter().enumerate() {
+    for (index, mut spans) in spans.into_iter().enumerate() {
         spans.runs.sort_unstable_by_key(|run| run.0);
-        let lane = &attribution.lanes[replica];
-        let beats = &trace.columns[2 * replica];
+        let lane = &attribution.lanes[index];
+        let beats = &trace.columns[2 * index];
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
@@ -138,7 +137,7 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
                     beyond: gap - tbt,
                     request,
                     token: token + (beat as u32 - from),
-                    replica: replica as u32,
+                    lane: index,
                     from: beats[beat - 1],
                     to: beats[beat],
                     hit: count as u32,
@@ -165,7 +164,7 @@ impl Spans {
 
 struct Single<'s> {
     request: RequestId,
-    replica: u32,
+    lane: usize,
     tbt: u64,
     first: Option<u64>,
     late: &'s mut Vec<Late>,
@@ -185,7 +184,7 @@ impl Visit for Single<'_> {
                 beyond: took - pace,
                 request: self.request,
                 token: gap.token,
-                replica: self.replica,
+                lane: self.lane,
                 from: gap.from,
                 to: gap.to,
                 hit: 1,
@@ -253,7 +252,6 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
     }
-    let replica = attribution.trace().requests[request as usize].replica;
     for wait in part.waits.iter().filter(|wait| wait.from < wait.to) {
         let (first, len) = (wait.from as usize, (wait.to - wait.from) as usize);
         let mut pressure = Pressure::new(first, len);
@@ -266,7 +264,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
                 _ => {}
             }
         }
-        let holdings = Holdings::new(attribution, replica);
+        let holdings = Holdings::new(attribution, attribution.places.lane(request));
         holdings.share_seats(&pressure, |culprit, ns| {
             found.entry((culprit, Cause::NoSeat)).or_default().0 += ns;
         });

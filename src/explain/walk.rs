@@ -7,8 +7,10 @@ use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
-/// Where each request's chunks and preemptions stand in the log of its replica.
+/// Where each request's chunks and preemptions stand in the log of its lane.
 pub struct Places {
+    /// Row r: the lane of request r. Before it has one, the first of its replica.
+    lane: Vec<u32>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
     /// `(iteration, place in its batch)`.
@@ -19,7 +21,12 @@ pub struct Places {
 
 impl Places {
     /// Finds them in all logs.
-    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>]) -> Places {
+    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>], stages: u32) -> Places {
+        let mut lane: Vec<u32> = trace.requests.iter().map(|row| row.replica * stages).collect();
+        for (index, columns) in (0_u32..).zip(lanes).filter(|_| stages > 1) {
+            let chunks = columns.log.iter().flat_map(|iteration| &iteration.chunks);
+            chunks.for_each(|chunk| lane[chunk.request as usize] = index);
+        }
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let logs = || lanes.iter().flat_map(|lane| lane.log.iter().zip(0_u32..));
         for (iteration, _) in logs() {
@@ -42,7 +49,12 @@ impl Places {
             preempted.extend(iteration.preempted.iter().map(|&request| (request, index)));
         }
         preempted.sort_unstable();
-        Places { first, chunks, preempted }
+        Places { lane, first, chunks, preempted }
+    }
+
+    /// The lane of a request, among those of all replicas.
+    pub fn lane(&self, request: RequestId) -> usize {
+        self.lane[request as usize] as usize
     }
 
     /// A request's chunks in order.
@@ -129,7 +141,7 @@ impl<'w> Walk<'w> {
         let row = &trace.requests[request as usize];
         Walk {
             trace,
-            lane: &lanes[row.replica as usize],
+            lane: &lanes[places.lane(request)],
             places,
             request,
             row,
@@ -282,6 +294,7 @@ impl<'w> Walk<'w> {
         self.split.add(Cause::DecodesAlongside, chain.decodes);
         self.split.add(Cause::Communication, chain.communication);
         self.split.add(Cause::Host, chain.host);
+        self.split.add(Cause::PipelineBubble, chain.bubble);
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
@@ -308,7 +321,8 @@ impl<'w> Walk<'w> {
     fn tail(&mut self, index: u32, next: u32) {
         let (iteration, next) = (&self.lane.log[index as usize], &self.lane.log[next as usize]);
         self.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
-        self.split.add(Cause::Idle, next.start.since(iteration.free).as_nanos());
+        let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
+        self.split.add(until, next.start.since(iteration.free).as_nanos());
     }
 
     /// In the queue after a preemption.

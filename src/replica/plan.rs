@@ -110,15 +110,15 @@ impl Replica {
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
-        plan.repeats = self.batch.repeats;
-        for index in std::mem::take(&mut self.batch.dropped) {
+        plan.repeats = self.members.batch.repeats;
+        for index in std::mem::take(&mut self.members.batch.dropped) {
             plan.dropped.push(self.slots[index as usize].request);
             self.vacant.push(index);
         }
-        let preempted = self.batch.preempted.iter();
+        let preempted = self.members.batch.preempted.iter();
         plan.preempted.extend(preempted.map(|&s| self.slots[s as usize].request));
         self.commit_decodes(plan);
-        let entries = std::mem::take(&mut self.batch.entries);
+        let entries = std::mem::take(&mut self.members.batch.entries);
         plan.sampled = plan.decodes;
         for entry in &entries {
             self.slots[entry.slot as usize].scheduled = 0;
@@ -127,17 +127,19 @@ impl Replica {
                 self.commit_chunk(entry.slot, entry.tokens, plan);
             }
         }
-        self.batch.entries = entries;
+        self.members.batch.entries = entries;
         plan.admitted.append(&mut self.admitted);
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
-        plan.running = self.running.len() as u32;
-        plan.held = self.batch.held.filter(|_| plan.waiting > 0);
+        plan.running = self.seats() as u32;
+        let elsewhere = self.waiting.len() > self.visible();
+        let held = self.members.batch.held.or(elsewhere.then_some(Held::OtherLane));
+        plan.held = held.filter(|_| plan.waiting > 0);
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
     pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
-        let listed = self.batch.entries.iter().map(|entry| {
+        let listed = self.members.batch.entries.iter().map(|entry| {
             let slot = &self.slots[entry.slot as usize];
             Scheduled {
                 request: slot.request,
@@ -153,25 +155,25 @@ impl Replica {
 
     /// One more beat of the decode set as it stands; for a decision that repeats.
     pub(crate) fn commit_repeat(&mut self, plan: &mut Plan) {
-        debug_assert!(plan.chunks.is_empty() && self.decodes.none_ends_next());
+        debug_assert!(plan.chunks.is_empty() && self.members.decodes.none_ends_next());
         self.decode_blocks();
-        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
-        self.decodes.advance(&mut self.scratch);
+        plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
+        self.members.decodes.advance(&mut self.scratch);
         plan.kv_used = self.pool.total() - self.pool.free();
     }
 
     /// Whether a decision that repeats does so once more.
     pub(crate) fn can_repeat(&self, keep_free: u32) -> bool {
-        self.decodes.none_ends_next()
-            && self.decodes.growing().saturating_add(keep_free) <= self.pool.free()
+        self.members.decodes.none_ends_next()
+            && self.members.decodes.growing().saturating_add(keep_free) <= self.pool.free()
     }
 
     fn commit_decodes(&mut self, plan: &mut Plan) {
-        let members = self.decodes.len();
-        let all = self.batch.all_decodes;
+        let members = self.members.decodes.len();
+        let all = self.members.batch.all_decodes;
         plan.decodes = match all {
             true => members,
-            false => self.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
+            false => self.members.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
         };
         plan.decode_kv_tokens = 0;
         if plan.decodes == 0 {
@@ -181,21 +183,21 @@ impl Replica {
         let missing: Vec<u32> = if plan.decodes == members {
             Vec::new()
         } else {
-            let stamp = self.batch.stamp;
+            let stamp = self.members.batch.stamp;
             let idle = |s: &u32| {
                 let slot = &self.slots[*s as usize];
                 slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
             };
-            self.running.iter().copied().filter(idle).collect()
+            self.members.running.iter().copied().filter(idle).collect()
         };
         for &index in &missing {
             self.leave_decodes(index);
         }
-        assert_eq!(self.decodes.len(), plan.decodes, "a beat advances those scheduled");
-        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
+        assert_eq!(self.members.decodes.len(), plan.decodes, "a beat advances those scheduled");
+        plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
         let mut ended = std::mem::take(&mut self.scratch);
         ended.clear();
-        self.decodes.advance(&mut ended);
+        self.members.decodes.advance(&mut ended);
         ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
         for &index in &ended {
             plan.ending.push(Handle(index));
@@ -217,14 +219,14 @@ impl Replica {
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.
-            self.partial.retain(|&s| s != index);
+            self.members.partial.retain(|&s| s != index);
             self.join_decodes(index);
         } else if done == slot.target {
             plan.sampled += 1;
             plan.emissions
                 .push(Emission { request: slot.request, first: slot.target == slot.prompt });
             slot.left -= 1;
-            self.partial.retain(|&s| s != index);
+            self.members.partial.retain(|&s| s != index);
             let slot = &mut self.slots[index as usize];
             let last = slot.left == 0;
             if last {

@@ -63,6 +63,7 @@ pub fn outcome() -> Outcome {
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
         gpu_busy: Span::from_millis(40),
+        lanes_per_replica: 1,
         log: Some(vec![vec![
             iteration(0, 0, Some(0)),
             iteration(10, 1, Some(1)),

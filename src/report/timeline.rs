@@ -1,8 +1,9 @@
 //! The timeline: Chrome's trace event format, which Perfetto and `chrome://tracing` open.
 //!
-//! One process a scheduler, one thread a replica, one bar an iteration, named by its kind
+//! One process a scheduler, one thread a lane (a replica has one, or with pipeline parallelism one a
+//! stage), one bar an iteration, named by its kind
 //! (`prefill`, `mixed`, `decode`), with counters for requests and KV blocks beneath. Iterations of
-//! one replica that overlap in time (pipeline parallelism) get further threads. In small runs each
+//! one lane that overlap in time get further threads. In small runs each
 //! request has a track of its own: waiting, prefill, decode.
 //!
 //! Format: "Trace Event Format", Google, 2016; `ts` and `dur` in microseconds.
@@ -47,8 +48,9 @@ impl<W: Write> Timeline<W> {
         self.event(format_args!(
             r#"{{"ph":"M","pid":{pid},"tid":0,"name":"process_name","args":{{"name":{name}}}}}"#
         ))?;
-        for (replica, iterations) in outcome.log.iter().flatten().enumerate() {
-            self.replica(pid, replica, iterations)?;
+        let lanes = outcome.lanes_per_replica.max(1) as usize;
+        for (index, iterations) in outcome.log.iter().flatten().enumerate() {
+            self.lane(pid, index / lanes, (lanes > 1).then_some(index % lanes), iterations)?;
         }
         if outcome.trace.requests.len() <= REQUEST_TRACKS_MAX {
             self.requests(pid, outcome)?;
@@ -73,16 +75,28 @@ impl<W: Write> Timeline<W> {
         self.writer.write_fmt(json)
     }
 
-    fn replica(&mut self, pid: usize, replica: usize, iterations: &[Iteration]) -> io::Result<()> {
+    /// `lane` where a replica has several.
+    fn lane(
+        &mut self,
+        pid: usize,
+        replica: usize,
+        lane: Option<usize>,
+        iterations: &[Iteration],
+    ) -> io::Result<()> {
+        let first = lane.unwrap_or(0);
         // When the last bar of each thread ends: a bar goes to the first thread that is free.
         let mut threads: Vec<Time> = Vec::new();
         for iteration in iterations {
             let free = threads.iter().position(|&end| end <= iteration.start);
             let thread = free.unwrap_or(threads.len()).min(THREADS_PER_REPLICA - 1);
-            let tid = replica * THREADS_PER_REPLICA + thread + 1;
+            let tid = replica * THREADS_PER_REPLICA + (first + thread) % THREADS_PER_REPLICA + 1;
             if thread == threads.len() {
                 threads.push(iteration.end);
-                let more = if thread == 0 { String::new() } else { format!(" lane {thread}") };
+                let more = match (lane, thread) {
+                    (None, 0) => String::new(),
+                    (Some(lane), _) => format!(" lane {lane}"),
+                    (None, thread) => format!(" lane {thread}"),
+                };
                 self.event(format_args!(
                     r#"{{"ph":"M","pid":{pid},"tid":{tid},"name":"thread_name","args":{{"name":"replica {replica}{more}"}}}}"#
                 ))?;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use crate::catalog::{EngineProfile, Gpu, Model};
-use crate::cost::{CostModel, Dtype, FixedCost, Parallelism, Pricing, Roofline};
+use crate::cost::{CostModel, Dtype, FixedCost, FixedPipeline, Parallelism, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, Scenario, TextOr};
@@ -185,17 +185,8 @@ fn parallelism(check: &mut Check<'_>, given: &mut Option<raw::Parallelism>) -> P
     let tensor = *given.tensor.get_or_insert(1);
     let pipeline = *given.pipeline.get_or_insert(1);
     let checked = check.whole(&path.key("tensor"), tensor, 1, 1024);
-    check.whole(&path.key("pipeline"), pipeline, 1, 1024);
-    if (2..=1024).contains(&pipeline) {
-        let message =
-            format!("pipeline parallelism is not simulated yet: expected 1, found {pipeline}");
-        check.report(
-            &path.key("pipeline"),
-            message,
-            "use `pipeline: 1`, and `tensor` for more GPUs",
-        );
-    }
-    Parallelism { tensor: checked, pipeline: 1 }
+    let pipeline = check.whole(&path.key("pipeline"), pipeline, 1, 64);
+    Parallelism { tensor: checked, pipeline }
 }
 
 fn kv_blocks(
@@ -261,7 +252,10 @@ fn cost(
     memory: &Memory,
 ) -> Option<Arc<dyn CostModel>> {
     match profile {
-        Profile::Fixed(iteration) => Some(Arc::new(FixedCost { iteration: *iteration })),
+        Profile::Fixed(iteration) => Some(match parallelism.pipeline {
+            1 => Arc::new(FixedCost { iteration: *iteration }),
+            stages => Arc::new(FixedPipeline { iteration: *iteration, stages }),
+        }),
         Profile::Engine(profile) => {
             match Roofline::new(model?, gpu?, profile, parallelism, memory.dtype) {
                 Ok(cost) => Some(Arc::new(cost)),
