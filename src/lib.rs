@@ -2,6 +2,7 @@
 //! why a user's text stalled.
 
 pub mod catalog;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod cost;
 pub mod explain;
