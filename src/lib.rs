@@ -18,6 +18,7 @@ pub mod scenario;
 pub mod scheduler;
 pub mod search;
 pub mod sim;
+pub mod swarm;
 pub mod time;
 pub mod trace;
 pub mod units;
