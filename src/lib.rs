@@ -2,6 +2,7 @@
 //! why a user's text stalled.
 
 pub mod catalog;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod cost;
 pub mod explain;
@@ -17,6 +18,7 @@ pub mod scenario;
 pub mod scheduler;
 pub mod search;
 pub mod sim;
+pub mod swarm;
 pub mod time;
 pub mod trace;
 pub mod units;

@@ -1,7 +1,7 @@
 //! Degenerate scenarios against queueing theory: M/D/1, M/M/c, Little's law, and more replicas.
 
 use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_scheduler};
-use metron_sim::scenario::Document;
+use metron_sim::scenario::{Document, Files};
 use metron_sim::search::{Interval, interval, steadiness};
 use metron_sim::trace::Status;
 
@@ -15,7 +15,7 @@ struct Seen {
 }
 
 fn play(scenario: &str, seed: u64) -> Seen {
-    let document = Document::from_text("queue.yaml", scenario, std::path::Path::new(""));
+    let document = Document::from_text("queue.yaml", scenario, Files::any(""));
     let resolved = document.and_then(|d| d.resolve(Some(seed))).expect("a scenario");
     let experiment = resolved.experiment;
     let (requests, _) = Requests::of(&experiment).expect("requests");

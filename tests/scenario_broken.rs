@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use metron_sim::scenario::{Document, Report, ScenarioError, load};
+use metron_sim::scenario::{Document, Files, Report, ScenarioError, load};
 
 fn folder() -> PathBuf {
     Path::new("tests").join("data").join("broken")
@@ -162,7 +162,7 @@ fn files_that_are_not_there() {
 fn a_byte_order_mark_is_not_an_error() {
     let text = std::fs::read_to_string("tests/data/scenarios/chat.yaml").unwrap();
     let marked = format!("\u{feff}{text}");
-    let document = Document::from_text("chat.yaml", &marked, Path::new("")).unwrap();
+    let document = Document::from_text("chat.yaml", &marked, Files::any("")).unwrap();
     assert!(document.resolve(None).is_ok());
 }
 
@@ -192,7 +192,7 @@ fn documents_made_to_exhaust_are_refused_soon() {
         [deep_flow, deep_block, bomb, ladder, keys, doubled, entries, merged, loop_of_itself]
     {
         let start = std::time::Instant::now();
-        let document = Document::from_text("x.yaml", &text, Path::new(""));
+        let document = Document::from_text("x.yaml", &text, Files::any(""));
         let error = document.and_then(|d| d.resolve(None)).map(|_| ()).unwrap_err();
         assert!(!error.problems().is_empty());
         assert!(!error.render(false).is_empty());

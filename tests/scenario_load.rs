@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use metron_sim::scenario::{
-    BoundMetric, Document, Resolved, ScenarioError, Stat, TtftDeadline, json_schema, load,
+    BoundMetric, Document, Files, Resolved, ScenarioError, Stat, TtftDeadline, json_schema, load,
 };
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
@@ -63,7 +63,7 @@ fn the_example_of_the_documentation() {
 fn defaults_are_those_of_the_documentation() {
     let text = "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\n\
                 workload: {requests: 5, arrivals: all_at_once, lengths: {table: chat}}\n";
-    let document = Document::from_text("mine.yaml", text, Path::new("")).unwrap();
+    let document = Document::from_text("mine.yaml", text, Files::any("")).unwrap();
     let Resolved { experiment: e, scenario, .. } = document.resolve(None).unwrap();
     let chat = loaded(CHAT, &[]).experiment;
     assert_eq!(e.slo, chat.slo);
@@ -144,7 +144,7 @@ fn a_trace_that_is_not_there_has_a_stand_in() {
         "x.yaml",
         "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\n\
          workload: {trace: {file: nowhere.csv, download: https://example.org}}\n",
-        Path::new("tests/data"),
+        Files::any("tests/data"),
     );
     let error = missing.unwrap().resolve(None).map(|_| ()).unwrap_err().to_string();
     let looked_for = Path::new("tests").join("data").join("nowhere.csv");
@@ -164,7 +164,7 @@ fn paths_are_relative_to_the_scenario() {
 fn a_resolved_scenario_is_a_scenario_that_resolves_to_itself() {
     for file in files() {
         let first = loaded(&file, &[]);
-        let base = Path::new("tests/data/scenarios");
+        let base = Files::any("tests/data/scenarios");
         let text = serde_json::to_string(&first.scenario).unwrap();
         let again = Document::from_text(&file, &text, base)
             .and_then(|d| d.resolve(None))
@@ -272,7 +272,7 @@ fn anchors_and_merges_can_be_used() {
                 workload:\n  requests: 5\n  arrivals: all_at_once\n\
                 \x20 lengths:\n    prompt: &d {lognormal: {mean: 100, sigma: 0.5}, max: 200}\n\
                 \x20   output: {<<: *d, max: 50}\n";
-    let document = Document::from_text("x.yaml", text, Path::new("")).unwrap();
+    let document = Document::from_text("x.yaml", text, Files::any("")).unwrap();
     let e = document.resolve(None).unwrap().experiment;
     let Source::Synthetic { lengths: Lengths::Independent { prompt, output }, .. } =
         &e.workload.source
@@ -353,5 +353,33 @@ fn what_is_accepted_can_be_drawn() {
         };
         let drawn = metron_sim::workload::draw(&e.workload, e.seed, limits);
         assert!(drawn.is_ok(), "{sets:?}: {:?}", drawn.err());
+    }
+}
+
+#[test]
+fn a_scenario_from_elsewhere_names_no_file() {
+    let named = [
+        "model: {config: /etc/hostname}",
+        "gpu: {file: /etc/hostname}",
+        "engine: {profile: {file: /etc/hostname}}",
+        "workload: {trace: {file: /etc/hostname}}",
+        "workload: {lengths: {file: /etc/hostname}, requests: 1, arrivals: {all_at_once: {}}}",
+    ];
+    for part in named {
+        let key = part.split(':').next().expect("a key");
+        let rest = ["model: llama-3.1-8b", "gpu: h100-sxm", "schedulers: [sarathi]"];
+        let rest = rest.iter().filter(|line| !line.starts_with(key));
+        let workload =
+            "workload: {requests: 1, arrivals: {all_at_once: {}}, lengths: {table: chat}}";
+        let mut text: Vec<&str> = rest.copied().chain([part]).collect();
+        if key != "workload" {
+            text.push(workload);
+        }
+        let error = Document::from_text("x.yaml", &text.join("\n"), Files::none())
+            .and_then(|document| document.resolve(None).map(|_| ()))
+            .expect_err(part)
+            .to_string();
+        assert!(error.contains("`/etc/hostname` may not be read"), "{part}: {error}");
+        assert!(!error.contains("looked for"), "{error}");
     }
 }

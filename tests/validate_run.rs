@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::report::validation::to_text;
 use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
-use metron_sim::scenario::{Document, Resolved, load};
+use metron_sim::scenario::{Document, Files, Resolved, load};
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 use metron_sim::validation::{ObservedRun, Replay, Validation, compare};
@@ -105,7 +105,7 @@ fn decoding_on_two_h100() {
              lengths: {{prompt: {{fixed: {isl}}}, output: {{fixed: {osl}}}}}\n",
             6.0 * users
         );
-        let document = Document::from_text("closed loop", &text, Path::new("")).expect("YAML");
+        let document = Document::from_text("closed loop", &text, Files::any("")).expect("YAML");
         let resolved = document.resolve(None).expect("a scenario");
         let (requests, _) = Requests::of(&resolved.experiment).expect("users");
         let outcome = simulate(&resolved, &requests);

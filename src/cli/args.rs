@@ -108,6 +108,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
     Merge(MergeArgs),
+    /// Play random scenarios and check every invariant; --seed picks the first
+    Swarm(SwarmArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -226,6 +228,14 @@ pub struct MergeArgs {
     /// Mark what nothing beats in both of two figures (add :min or :max to a path)
     #[arg(long, value_name = "PATH,PATH")]
     pub pareto: Option<String>,
+}
+
+/// `metron-sim swarm`.
+#[derive(Clone, Debug, Args)]
+pub struct SwarmArgs {
+    /// How many scenarios; each has a seed of its own, one after another
+    #[arg(long, value_name = "K", default_value_t = 1000)]
+    pub runs: u64,
 }
 
 /// Which terms of an SLO count.

@@ -20,6 +20,8 @@ pub enum Exit {
     BadInput,
     /// The SLO, or an assertion, is not met.
     NotMet,
+    /// Ended by an interrupt; 130, as shells report one.
+    Interrupted,
 }
 
 impl Exit {
@@ -30,6 +32,7 @@ impl Exit {
             Exit::Failure => 1,
             Exit::BadInput => 2,
             Exit::NotMet => 3,
+            Exit::Interrupted => 130,
         }
     }
 }

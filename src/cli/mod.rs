@@ -21,6 +21,7 @@ mod progress;
 mod run;
 mod scheduler_details;
 mod side_files;
+mod swarm;
 mod sweep;
 mod validate;
 
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
+        (Some(args::Command::Swarm(args)), _) => swarm::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -9,7 +9,10 @@
 //! Everything is kept as one number, the next token's deadline. It saturates at the last instant
 //! that can be told: no token comes later than that, so every later deadline is met either way.
 
-use super::forest::Forest;
+use std::cell::{Cell, OnceCell};
+
+use super::forest::{Forest, Misses};
+use super::peaks::Peaks;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
@@ -69,22 +72,73 @@ impl Judgement {
         self.due = self.due.saturating_add(self.tbt);
     }
 
-    /// Judges a run of tokens, from one miss to the next with the help of the column's forest.
-    fn run(&mut self, run: Run, times: &[Time], forest: &Forest) {
-        let last = run.first + run.len - 1;
-        let at = |index: u32| times[(index - run.first) as usize].as_nanos();
+    /// Judges a run of tokens, from one miss to the next with the help of the column's index.
+    fn run(&mut self, run: Run, index: &Index) {
+        let (first, end) = (run.first as usize, (run.first + run.len) as usize);
+        let at = |entry: usize| index.column[entry].as_nanos();
         let due_at =
-            |due: u64, tokens: u32| due.saturating_add(self.tbt.saturating_mul(u64::from(tokens)));
-        let Some(first_miss) = forest.first_miss(run.first, last, self.due) else {
+            |due: u64, tokens: usize| due.saturating_add(self.tbt.saturating_mul(tokens as u64));
+        let Some(miss) = index.first_miss(first, end, self.due) else {
             self.tally.met += u64::from(run.len);
-            self.due = due_at(self.due, run.len);
+            self.due = due_at(self.due, end - first);
             return;
         };
-        let late = at(first_miss) - due_at(self.due, first_miss - run.first);
-        let more = forest.misses_after(first_miss, last);
+        let late = at(miss) - due_at(self.due, miss - first);
+        let more = index.misses_after(miss, end);
         self.tally.missed += 1 + late / self.tbt + more.deadlines;
         self.tally.met += u64::from(run.len - 1 - more.tokens);
-        self.due = due_at(at(more.last), last + 1 - more.last);
+        let last = more.last as usize;
+        self.due = due_at(at(last), end - last);
+    }
+}
+
+/// The misses of one column that many requests share.
+struct Index<'a> {
+    column: &'a [Time],
+    tbt: u64,
+    peaks: Peaks,
+    /// Misses walked so far.
+    walked: Cell<usize>,
+    /// Built once that many misses were walked that it is cheaper.
+    forest: OnceCell<Forest>,
+}
+
+impl<'a> Index<'a> {
+    fn new(column: &'a [Time], tbt: u64) -> Option<Index<'a>> {
+        let peaks = Peaks::new(column, tbt)?;
+        Some(Index { column, tbt, peaks, walked: Cell::new(0), forest: OnceCell::new() })
+    }
+
+    /// The first entry of `first..end` that comes late, when `first` itself is due at `due`.
+    fn first_miss(&self, first: usize, end: usize, due: u64) -> Option<usize> {
+        self.peaks.next_above(self.column, first, end, self.peaks.base(first, due))
+    }
+
+    /// The misses of the entries before `end` that follow a miss at `miss`.
+    fn misses_after(&self, miss: usize, end: usize) -> Misses {
+        if let Some(forest) = self.forest() {
+            return forest.misses_after(miss as u32, end as u32 - 1);
+        }
+        let mut misses = Misses { deadlines: 0, tokens: 0, last: miss as u32 };
+        let mut v = self.peaks.v(miss, self.column[miss]);
+        let mut from = miss + 1;
+        while let Some(next) = self.peaks.next_above(self.column, from, end, v) {
+            let above = self.peaks.v(next, self.column[next]);
+            misses.deadlines += 1 + (above - v) as u64 / self.tbt;
+            misses.tokens += 1;
+            misses.last = next as u32;
+            (v, from) = (above, next + 1);
+        }
+        self.walked.set(self.walked.get() + misses.tokens as usize);
+        misses
+    }
+
+    fn forest(&self) -> Option<&Forest> {
+        if self.walked.get() < self.column.len() / 4 {
+            return None;
+        }
+        let built = || Forest::new(self.column, self.tbt).expect("peaks have the same limits");
+        Some(self.forest.get_or_init(built))
     }
 }
 
@@ -92,7 +146,7 @@ impl Judgement {
 pub(super) struct Judge<'a> {
     trace: &'a TokenTrace,
     tbt: u64,
-    forests: Vec<Option<Forest>>,
+    indexes: Vec<Option<Index<'a>>>,
 }
 
 impl<'a> Judge<'a> {
@@ -100,10 +154,10 @@ impl<'a> Judge<'a> {
     /// many of them share are indexed; elsewhere token after token is cheaper.
     pub(super) fn new(trace: &'a TokenTrace, tbt: u64, demand: &[u64]) -> Judge<'a> {
         assert!(tbt > 0, "a TBT deadline is at least 1 ns");
-        let forests = trace.columns.iter().zip(demand).map(|(column, &entries)| {
-            (entries / 4 >= column.len() as u64).then(|| Forest::new(column, tbt)).flatten()
+        let indexes = trace.columns.iter().zip(demand).map(|(column, &entries)| {
+            (entries / 4 >= column.len() as u64).then(|| Index::new(column, tbt)).flatten()
         });
-        Judge { trace, tbt, forests: forests.collect() }
+        Judge { trace, tbt, indexes: indexes.collect() }
     }
 
     /// A judge that looks at each token.
@@ -127,10 +181,12 @@ impl<'a> Judge<'a> {
             None => Judgement::new(row.first_token.as_nanos().saturating_add(self.tbt), self.tbt),
         };
         for run in self.trace.runs(row) {
-            let times = self.trace.times(run);
-            match self.forests.get(run.column as usize) {
-                Some(Some(forest)) => judgement.run(run, times, forest),
-                _ => times.iter().for_each(|time| judgement.token(time.as_nanos())),
+            match self.indexes.get(run.column as usize) {
+                Some(Some(index)) => judgement.run(run, index),
+                _ => {
+                    let times = self.trace.times(run).iter();
+                    times.for_each(|time| judgement.token(time.as_nanos()));
+                }
             }
         }
         if row.status == Status::Unfinished {

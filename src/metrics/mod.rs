@@ -59,11 +59,13 @@ mod fluidity;
 pub(crate) mod forest;
 mod full;
 mod options;
+mod peaks;
 mod per_request;
 mod quantile;
 pub mod reference;
 mod summary;
 mod tbt;
+mod weighted;
 
 pub use curve::{CurveError, PrefillCurve};
 pub use deadline::{DeadlineError, Deadlines, FirstToken};

@@ -5,8 +5,8 @@
 //! entry belongs to the run alone.
 
 use super::fluidity::demand;
-use super::quantile::{Sample, distribution, mean_of_nanos, of_parts, rank};
 use super::summary::Distribution;
+use super::weighted::{self, Weighted};
 use crate::time::Time;
 use crate::trace::{RequestRow, TokenTrace};
 
@@ -22,8 +22,6 @@ pub(super) fn pooled_tbt<'r>(
         .zip(&demand)
         .map(|(column, &entries)| entries / 2 >= column.len().max(1) as u64)
         .collect();
-    // For each entry of a shared column, by how much more runs span the gap before it than the
-    // gap before the entry before it.
     let mut steps: Vec<Vec<i32>> = trace
         .columns
         .iter()
@@ -46,45 +44,35 @@ pub(super) fn pooled_tbt<'r>(
             }
         }
     }
-    let mut weighted = Vec::new();
-    for (column, steps) in trace.columns.iter().zip(&steps).filter(|(_, steps)| !steps.is_empty()) {
-        let mut spanned = 0i32;
-        for (pair, step) in column.windows(2).zip(&steps[1..]) {
-            spanned += step;
-            if spanned > 0 {
-                weighted.push((pair[1].since(pair[0]).as_nanos(), spanned as u64));
-            }
-        }
-    }
-    if weighted.is_empty() {
-        return distribution(&mut single);
-    }
-    weighted.extend(single.into_iter().map(|gap| (gap, 1)));
-    of_weighted(weighted)
+    weighted::distribution(&Gaps { trace, steps, single })
 }
 
 fn gaps(times: &[Time]) -> impl Iterator<Item = u64> + '_ {
     times.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos())
 }
 
-/// The distribution of at least one `(nanoseconds, weight)`.
-fn of_weighted(mut samples: Vec<(u64, u64)>) -> Distribution {
-    samples.sort_unstable();
-    let count = samples.iter().map(|&(_, weight)| weight).sum();
-    let sum = samples.iter().map(|&(gap, weight)| u128::from(gap) * u128::from(weight)).sum();
-    // `below` samples are smaller than those of the index: both only rise, as the ranks do.
-    let (mut index, mut below) = (0, 0);
-    let quantiles = [500, 900, 950, 990, 999].map(|thousandths| {
-        let (low, rest) = rank(count, thousandths);
-        while below + samples[index].1 <= low {
-            below += samples[index].1;
-            index += 1;
+/// All gaps between tokens.
+struct Gaps<'t> {
+    trace: &'t TokenTrace,
+    /// For each entry of a shared column, by how much more runs span the gap before it than the
+    /// gap before the entry before it.
+    steps: Vec<Vec<i32>>,
+    /// Those of one request alone.
+    single: Vec<u64>,
+}
+
+impl Weighted for Gaps<'_> {
+    fn each(&self, mut visit: impl FnMut(u64, u64)) {
+        for (column, steps) in self.trace.columns.iter().zip(&self.steps) {
+            let mut spanned = 0i32;
+            let Some(steps) = steps.get(1..) else { continue };
+            for (pair, step) in column.windows(2).zip(steps) {
+                spanned += step;
+                if spanned > 0 {
+                    visit(pair[1].since(pair[0]).as_nanos(), spanned as u64);
+                }
+            }
         }
-        let value = samples[index].0;
-        let ends_here = below + samples[index].1 == low + 1;
-        let above = if rest > 0 && ends_here { samples[index + 1].0 } else { value };
-        value.towards(above, rest)
-    });
-    let (min, max) = (samples[0].0, samples[samples.len() - 1].0);
-    of_parts(count, mean_of_nanos(sum, count), min.seconds(), quantiles, max.seconds())
+        self.single.iter().for_each(|&gap| visit(gap, 1));
+    }
 }

@@ -96,8 +96,7 @@ pub fn run_experiment(
     simulate: &dyn Simulate,
     progress: &Progress,
 ) -> Result<Vec<SchedulerOutput>, RunError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build()?;
-    pool.install(|| {
+    on_threads(options.jobs, || {
         let experiment = input.experiment;
         let played: Vec<Result<Outcome, PlayError>> = experiment
             .schedulers
@@ -133,7 +132,22 @@ pub fn run_experiment(
                 measured(input, scheduler, label, outcome, &promises, options)
             })
             .collect())
-    })
+    })?
+}
+
+/// Runs `work` with that many threads for what it does in parallel; where there are no threads, on
+/// the one there is.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn on_threads<T: Send>(
+    jobs: usize,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, rayon::ThreadPoolBuildError> {
+    if cfg!(target_arch = "wasm32") {
+        return Ok(work());
+    }
+    Ok(rayon::ThreadPoolBuilder::new().num_threads(jobs.max(1)).build()?.install(work))
 }
 
 /// Plays one scheduler of an experiment on the calling thread, for searches that run many

@@ -1,9 +1,10 @@
 //! From a path to a scenario that can be run.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::error::{Problem, ScenarioError};
+use super::files::Files;
 use super::node::{Node, Path as NodePath, Value};
 use super::overrides;
 use super::parse::parse;
@@ -18,7 +19,7 @@ const BYTES_MAX: u64 = 1 << 20;
 pub struct Document {
     root: Node,
     sources: Sources,
-    base: PathBuf,
+    files: Files,
     stem: String,
 }
 
@@ -44,7 +45,7 @@ impl Document {
         if input == "-" {
             let bytes = read_limited(std::io::stdin().lock())
                 .map_err(|error| unreadable("<stdin>", &error.to_string(), ""))?;
-            return Document::from_bytes("<stdin>", bytes, PathBuf::new());
+            return Document::from_bytes("<stdin>", bytes, Files::any(""));
         }
         let path = Path::new(input);
         let help = match std::fs::metadata(path) {
@@ -62,19 +63,19 @@ impl Document {
             };
             unreadable(input, &what, &help)
         })?;
-        let base = path.parent().map_or(PathBuf::new(), Path::to_owned);
-        Document::from_bytes(input, bytes, base)
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Document::from_bytes(input, bytes, Files::any(folder))
     }
 
-    /// Reads a text. Errors call it `name`; its paths are relative to `base`.
+    /// Reads a text. Errors call it `name`; it may name these files.
     ///
     /// # Errors
     /// When it is not YAML.
-    pub fn from_text(name: &str, text: &str, base: &Path) -> Result<Document, ScenarioError> {
-        Document::from_bytes(name, text.as_bytes().to_vec(), base.to_owned())
+    pub fn from_text(name: &str, text: &str, files: Files) -> Result<Document, ScenarioError> {
+        Document::from_bytes(name, text.as_bytes().to_vec(), files)
     }
 
-    fn from_bytes(name: &str, bytes: Vec<u8>, base: PathBuf) -> Result<Document, ScenarioError> {
+    fn from_bytes(name: &str, bytes: Vec<u8>, files: Files) -> Result<Document, ScenarioError> {
         if bytes.len() as u64 > BYTES_MAX {
             let message =
                 format!("is longer than {BYTES_MAX} bytes: a scenario takes a few thousand");
@@ -102,7 +103,7 @@ impl Document {
         let stem = Path::new(name).file_stem().and_then(|s| s.to_str()).unwrap_or("scenario");
         let stem = if name.starts_with('<') { "scenario" } else { stem };
         match parse(id, sources.get(id)) {
-            Ok(root) => Ok(Document { root, stem: stem.to_owned(), sources, base }),
+            Ok(root) => Ok(Document { root, stem: stem.to_owned(), sources, files }),
             Err(problems) => Err(ScenarioError::new(problems, sources)),
         }
     }
@@ -125,7 +126,7 @@ impl Document {
     /// # Errors
     /// Everything that is wrong.
     pub fn resolve(&self, seed: Option<u64>) -> Result<Resolved, ScenarioError> {
-        resolve(&self.root, &self.base, &self.stem, seed)
+        resolve(&self.root, &self.files, &self.stem, seed)
             .map_err(|problems| ScenarioError::new(problems, self.sources.clone()))
     }
 
@@ -156,7 +157,7 @@ impl Document {
         node.entries().iter().find_map(|entry| {
             let path = at.key(entry.key.as_str());
             let named = entry.key == "file"
-                && entry.value.as_text().is_some_and(|given| self.base.join(given) == file);
+                && entry.value.as_text().is_some_and(|given| self.files.path(given) == file);
             if named { Some(path) } else { self.naming(file, &entry.value, &path) }
         })
     }

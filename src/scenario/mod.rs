@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod experiment;
+mod files;
 mod load;
 mod node;
 mod overrides;
@@ -17,6 +18,7 @@ mod suggest;
 
 pub use error::{Problem, Report, ScenarioError};
 pub use experiment::*;
+pub use files::Files;
 pub use load::{Document, load};
 pub use resolve::Resolved;
 pub use schema::json_schema;

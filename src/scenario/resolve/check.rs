@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path as FilePath, PathBuf};
 
 use crate::scenario::error::Problem;
+use crate::scenario::files::Files;
 use crate::scenario::node::{Node, Path, Step};
 use crate::scenario::suggest::nearest;
 use crate::time::Span;
@@ -17,8 +18,8 @@ const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
 pub struct Check<'a> {
     root: &'a Node,
     cut: &'a HashSet<Path>,
-    /// Folder that paths are relative to.
-    base: &'a FilePath,
+    /// The files that the scenario may name.
+    files: &'a Files,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
     /// What a user should know.
@@ -27,8 +28,8 @@ pub struct Check<'a> {
 
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
-    pub fn new(root: &'a Node, cut: &'a HashSet<Path>, base: &'a FilePath) -> Check<'a> {
-        Check { root, cut, base, problems: Vec::new(), warnings: Vec::new() }
+    pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
+        Check { root, cut, files, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// The document's root.
@@ -193,13 +194,13 @@ impl<'a> Check<'a> {
 
     /// A path from the scenario, relative to its file.
     pub fn file_path(&self, given: &str) -> PathBuf {
-        self.base.join(given)
+        self.files.path(given)
     }
 
     /// A file that must be there: its path, or a reported problem.
     pub fn existing_file(&mut self, path: &Path, given: &str) -> PathBuf {
         let file = self.file_path(given);
-        if let Some(problem) = why_not_a_file(&file) {
+        if let Some(problem) = self.why_not_a_file(&file) {
             let message = format!("`{given}` {problem}");
             let help = self.looked_for(&file);
             self.report(path, message, &help);
@@ -207,8 +208,28 @@ impl<'a> Check<'a> {
         file
     }
 
+    /// Why `file` cannot be read as a file; `None` when nothing speaks against it.
+    pub fn why_not_a_file(&self, file: &FilePath) -> Option<String> {
+        if !self.files.allow(file) {
+            return Some(
+                "may not be read: no files are read for a scenario from a page".to_owned(),
+            );
+        }
+        match std::fs::metadata(file) {
+            Ok(metadata) if metadata.is_dir() => Some("is a folder, not a file".to_owned()),
+            Ok(_) => None,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Some("is not there".to_owned())
+            }
+            Err(error) => Some(format!("cannot be read: {error}")),
+        }
+    }
+
     /// Where a file was looked for, in words.
     pub fn looked_for(&self, file: &FilePath) -> String {
+        if !self.files.allow(file) {
+            return "run it from the command line, or give the figures in the scenario".to_owned();
+        }
         let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         format!("looked for {}; paths are relative to the scenario's file", absolute.display())
     }
@@ -234,17 +255,5 @@ impl<'a> Check<'a> {
                 None
             }
         }
-    }
-}
-
-/// Why `file` cannot be read as a file; `None` when nothing speaks against it.
-pub fn why_not_a_file(file: &FilePath) -> Option<String> {
-    match std::fs::metadata(file) {
-        Ok(metadata) if metadata.is_dir() => Some("is a folder, not a file".to_owned()),
-        Ok(_) => None,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Some("is not there".to_owned())
-        }
-        Err(error) => Some(format!("cannot be read: {error}")),
     }
 }

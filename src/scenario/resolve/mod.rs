@@ -10,7 +10,7 @@ mod schedulers;
 mod slo;
 mod workload;
 
-use std::path::Path as FilePath;
+use crate::scenario::files::Files;
 
 use serde_json::{Value as Json, json};
 
@@ -36,14 +36,14 @@ pub struct Resolved {
     pub warnings: Vec<String>,
 }
 
-/// Resolves a document. `base` is the folder that its paths are relative to, `stem` the name of a
+/// Resolves a document. `files` are those that it may name, `stem` the name of a
 /// scenario that has none.
 ///
 /// # Errors
 /// Everything that is wrong.
 pub fn resolve(
     root: &Node,
-    base: &FilePath,
+    files: &Files,
     stem: &str,
     seed: Option<u64>,
 ) -> Result<Resolved, Vec<Problem>> {
@@ -52,7 +52,7 @@ pub fn resolve(
     }
     let Decoded { value, mut problems, cut } = decode::<Scenario>(root);
     let Some(mut scenario) = value else { return Err(problems) };
-    let mut check = Check::new(root, &cut, base);
+    let mut check = Check::new(root, &cut, files);
     let experiment = experiment(&mut check, &mut scenario, stem, seed);
     let Check { problems: more, warnings, .. } = check;
     problems.extend(more);

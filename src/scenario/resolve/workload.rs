@@ -1,6 +1,6 @@
 //! The requests.
 
-use super::check::{Check, why_not_a_file};
+use super::check::Check;
 use super::lengths::lengths;
 use crate::scenario::node::Path;
 use crate::scenario::raw;
@@ -113,7 +113,7 @@ fn trace_source(
         (requests, arrivals, lengths, s)
     });
     let file = check.file_path(&trace.file);
-    if let Some(why) = why_not_a_file(&file) {
+    if let Some(why) = check.why_not_a_file(&file) {
         let download = trace
             .download
             .as_ref()
