@@ -101,13 +101,13 @@ fn explanations(
     pairs
         .into_par_iter()
         .map(|(output, scheduler)| {
-            let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
-            let attribution = Attribution::new(Recording {
-                trace: &output.outcome.trace,
-                log: output.outcome.log.as_deref().unwrap_or_default(),
-                cost: experiment.cost.as_ref(),
-                planned_ahead: plans_ahead && experiment.engine.async_scheduling,
-            });
+            let attribution = Attribution::new(Recording::of(
+                &output.outcome,
+                experiment.cost.as_ref(),
+                &info,
+                &scheduler.config.build(&info).needs(),
+                experiment.engine.async_scheduling,
+            ));
             let result = &output.result;
             explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question)
         })

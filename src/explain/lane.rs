@@ -129,6 +129,14 @@ impl<'a> LaneColumns<'a> {
         into.add(Cause::NoTokenBudget, rest);
     }
 
+    /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
+    /// prefill alone.
+    pub fn missed_beside_prefill(&self, index: u32) -> u64 {
+        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
+        let all = after.iter().sum::<u64>() - before.iter().sum::<u64>();
+        all - (after[3] - before[3])
+    }
+
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
         let (before, after) = (&self.held[from as usize], &self.held[to as usize]);

@@ -5,9 +5,9 @@
 //! iteration first, and what is left of it for the other causes in proportion. A request's
 //! charges are whole numbers that add up to its misses.
 
+use super::apportion::apportion;
 use super::attribution::Attribution;
 use super::cause::{CAUSES, Cause, Split};
-use super::hold::apportion;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
 use crate::metrics::Options;
