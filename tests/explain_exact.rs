@@ -6,7 +6,10 @@ mod limits;
 
 use limits::small;
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::explain::{Attribution, Blame, Cause, Recording, SHARED, Split, culprits, victims};
+use metron_sim::explain::{
+    Attribution, Blame, Cause, Misses, Recording, SHARED, Split, culprits, victims,
+};
+use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
@@ -162,6 +165,7 @@ impl Case {
         }
         self.check_blame(&attribution, &seen);
         self.check_memory(&attribution, &outcome, planned_ahead);
+        self.check_misses(&attribution, &outcome);
         seen
     }
 
@@ -176,7 +180,8 @@ impl Case {
             let received = if blamed(cause) { seen[cause] } else { 0 };
             assert_eq!(given[cause], received, "blame equals delay by {}", cause.name());
         }
-        for request in attribution.requests() {
+        // A third of them: each gap is a walk.
+        for request in attribution.requests().step_by(3) {
             for gap in attribution.gaps(request) {
                 let mut by = Split::ZERO;
                 let named = culprits(attribution, request, gap.token);
@@ -191,6 +196,28 @@ impl Case {
         let all: Vec<u32> = attribution.requests().collect();
         for (of, given) in victims(attribution, &blame, &all).iter().zip(&blame.given) {
             assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
+        }
+    }
+
+    /// Missed deadlines charged to causes are those that the metrics count.
+    fn check_misses(&self, attribution: &Attribution<'_>, outcome: &Outcome) {
+        let first = FirstToken::Fixed(Span::from_micros(400));
+        let deadlines = Deadlines::new(first, Span::from_micros(90), 0.9).expect("valid");
+        for judge_first_token in [true, false] {
+            let options = Options { judge_first_token, ..Options::new(deadlines.clone()) };
+            let misses = Misses::new(attribution, &options);
+            let judged = per_request(&outcome.trace, &options);
+            for one in &judged {
+                let (missed, by_cause) = misses.of(one.row);
+                assert_eq!(missed, one.tally.missed, "request {}", one.row);
+                assert_eq!(by_cause.total().as_nanos(), missed, "charges sum to the misses");
+            }
+            let summary = evaluate(&outcome.trace, &options);
+            let rate = summary.fluidity.and_then(|fluidity| fluidity.service_miss_rate);
+            if let Some(rate) = rate {
+                let all: u64 = judged.iter().map(|one| one.tally.total()).sum();
+                assert_eq!(misses.total().0 as f64 / all as f64, rate, "service miss rate");
+            }
         }
     }
 

@@ -113,6 +113,20 @@ impl<'a> Attribution<'a> {
         self.holders[replica as usize].get_or_init(|| Holders::new(self, replica))
     }
 
+    /// What an iteration of a replica was made of: see [`LaneColumns::parts`].
+    pub fn parts(&self, replica: usize, iteration: usize) -> [(Cause, u64); 5] {
+        self.lanes[replica].parts(iteration as u32)
+    }
+
+    /// The last of a request's chunks whose iteration started before `before`, as the place of
+    /// that iteration in the log of its replica.
+    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
+        let lane = self.lane_of(request);
+        let chunks = self.places.chunks(request);
+        let after = chunks.partition_point(|&(index, _)| lane.log[index as usize].start < before);
+        after.checked_sub(1).map(|place| chunks[place].0 as usize)
+    }
+
     /// KV blocks held at each iteration of a replica, summed over those who hold them; blocks that
     /// several share are counted for each.
     pub fn blocks_held(&self, replica: u32) -> &[u64] {

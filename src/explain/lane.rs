@@ -163,6 +163,35 @@ impl<'a> LaneColumns<'a> {
         after.iter().sum::<u64>() - before.iter().sum::<u64>()
     }
 
+    /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
+    /// decodes, prefill, communication, host work. They sum to its time.
+    pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
+        let place = index as usize;
+        let iteration = &self.log[place];
+        let time = iteration.end.since(iteration.start).as_nanos();
+        let (own, growth, communication, host) = if iteration.decodes > 0 {
+            let (before, after) = (&self.decoding[place], &self.decoding[place + 1]);
+            let part = |column: usize| after[column] - before[column];
+            // Host work after the tokens before lies in this row too.
+            let tail = place.checked_sub(1).map_or(0, |before| {
+                let before = &self.log[before];
+                before.free.since(before.end).as_nanos()
+            });
+            (part(0), part(1), part(4), part(5) - tail)
+        } else {
+            let chain = &self.prefills[self.chunks_before[place] as usize];
+            (0, 0, chain.communication, chain.host)
+        };
+        let prefill = time - own - growth - communication - host;
+        [
+            (Cause::Own, own),
+            (Cause::BatchGrowth, growth),
+            (Cause::PrefillInterference, prefill),
+            (Cause::Communication, communication),
+            (Cause::Host, host),
+        ]
+    }
+
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
         let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);

@@ -12,14 +12,15 @@ use super::misses::Misses;
 use super::stalls::{Stall, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::victims::{Victims, victims};
-use crate::metrics::Options;
+use crate::metrics::{Count, Options, per_request};
 use crate::request::RequestId;
+use crate::trace::Status;
 
 /// Nanoseconds, or counts, by cause; causes without any are left out.
 pub type ByCause = BTreeMap<Cause, u64>;
 
 /// Why one scheduler's tokens were late.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunExplanation {
     /// Its registered name.
     pub scheduler: String,
@@ -29,7 +30,9 @@ pub struct RunExplanation {
     pub first_token_ns: ByCause,
     /// Where all time between tokens went.
     pub between_tokens_ns: ByCause,
-    /// Missed deadlines.
+    /// The fluidity-index in the mean over the requests that count; null where none does.
+    pub fluidity_index: Option<f64>,
+    /// Missed deadlines of the requests that count.
     pub misses: MissReport,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallReport>,
@@ -80,9 +83,23 @@ pub struct StallReport {
     pub causes_ns: ByCause,
     /// Who caused it, most first.
     pub culprits: Vec<CulpritReport>,
+    /// Others who did, too many to name.
+    pub more_culprits: MoreCulprits,
     /// How it looked.
     pub timeline: Timeline,
 }
+
+/// Culprits of a stall beyond those who are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MoreCulprits {
+    /// How many parts they had in it.
+    pub count: u32,
+    /// How long, together.
+    pub ns: u64,
+}
+
+/// Culprits of a stall that are named.
+pub const CULPRITS_NAMED: usize = 20;
 
 /// A request's part in a stall.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -148,7 +165,7 @@ pub struct VictimReport {
 }
 
 /// One request from arrival to its last token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestReport {
     /// Which.
     pub request: RequestId,
@@ -162,6 +179,8 @@ pub struct RequestReport {
     pub first_token_ns: ByCause,
     /// Where the time between its tokens went.
     pub between_tokens_ns: ByCause,
+    /// Its fluidity-index; null where it was rejected.
+    pub fluidity_index: Option<f64>,
     /// Its missed deadlines.
     pub misses: MissReport,
     /// Delay that it caused others.
@@ -190,6 +209,9 @@ pub fn explain(
     question: Question,
 ) -> RunExplanation {
     let misses = Misses::new(attribution, judged_by);
+    let counted = per_request(attribution.trace(), judged_by);
+    let indices: f64 = counted.iter().map(|request| request.index).sum();
+    let fluidity_index = (!counted.is_empty()).then(|| indices / counted.len() as f64);
     let blame = Blame::new(attribution);
     let totals = attribution.totals();
     let stalls = worst(attribution, judged_by, question.top);
@@ -199,7 +221,8 @@ pub fn explain(
         label: label.to_owned(),
         first_token_ns: listed(&totals.first_token),
         between_tokens_ns: listed(&totals.between_tokens),
-        misses: MissReport::new(misses.total()),
+        fluidity_index,
+        misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
         stalls: stalls.iter().map(|stall| stall_report(attribution, stall)).collect(),
         culprits,
         more_culprits,
@@ -236,6 +259,10 @@ fn one_request(
         arrival_ns: row.arrival.as_nanos(),
         first_token_ns: listed(&first_token),
         between_tokens_ns: listed(&between_tokens),
+        fluidity_index: (row.status != Status::Rejected).then(|| {
+            let all = Options { count: Count::default(), ..judged_by.clone() };
+            per_request(attribution.trace(), &all)[request as usize].index
+        }),
         misses: MissReport::new(misses.of(request)),
         caused: {
             let mut found = victims(attribution, blame, &[request]);
@@ -265,8 +292,16 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
         culprits: stall
             .culprits
             .iter()
+            .take(CULPRITS_NAMED)
             .map(|culprit| culprit_report(attribution, culprit))
             .collect(),
+        more_culprits: {
+            let rest = stall.culprits.get(CULPRITS_NAMED..).unwrap_or_default();
+            MoreCulprits {
+                count: rest.len() as u32,
+                ns: rest.iter().map(|culprit| culprit.ns).sum(),
+            }
+        },
         timeline: timeline(attribution, stall),
     }
 }

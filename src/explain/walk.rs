@@ -222,11 +222,10 @@ impl<'w> Walk<'w> {
         let from = self.trace.token_times(row).last().unwrap_or(row.arrival);
         let to = self.trace.end.max(from);
         let mut split = Split::ZERO;
-        if row.first_token == Time::NEVER && row.scheduled == Time::NEVER {
-            if let Some((seen, last)) = self.seen_span() {
-                self.before_seen(first_after(self.lane, row.arrival), seen, &mut split);
-                self.waited(seen, last, &mut split);
-            }
+        let waits = row.first_token == Time::NEVER && row.scheduled == Time::NEVER;
+        if let Some((seen, last)) = self.seen_span().filter(|_| waits) {
+            self.before_seen(first_after(self.lane, row.arrival), seen, &mut split);
+            self.waited(seen, last, &mut split);
         }
         let known = split.total();
         split.add(Cause::CutOff, (to.since(from) - known).as_nanos());
