@@ -20,6 +20,12 @@ pub const MEDIANS: u64 = 5;
 /// A prompt is long, and so a suspect, from so many median prompts on.
 pub const LONG_PROMPT: u32 = 2;
 
+/// ... and from so many tokens on.
+pub const LONG_PROMPT_MIN: u32 = 512;
+
+/// From so many stalled requests on, one token number of most stalls is told.
+const PATTERN_MIN: u64 = 4;
+
 /// Groups that are listed, and stalls and suspects of each.
 const LISTED: usize = 10;
 const NAMED: usize = 3;
@@ -43,6 +49,9 @@ pub struct MeasuredStalls {
     pub groups: Vec<StallGroup>,
     /// How many more groups there are.
     pub more_groups: u64,
+    /// The number of the late token, where three stalls in four have the same: then the stall
+    /// belongs to the requests, or to how they are sent, more than to an instant of the server.
+    pub same_token: Option<u32>,
     /// How far this can be trusted.
     pub note: String,
 }
@@ -174,6 +183,7 @@ pub fn measured_stalls(trace: &TokenTrace, deadline: Span, one_clock: bool) -> M
         beyond_threshold_s: Span::from_nanos(beyond).as_secs_f64(),
         groups,
         more_groups,
+        same_token: same_token(&stalls).filter(|_| hit >= PATTERN_MIN),
         note: note.to_owned(),
     }
 }
@@ -185,6 +195,15 @@ fn each_gap(trace: &TokenTrace, row: &RequestRow, mut tell: impl FnMut(u32, Time
         tell(token, before, at);
         before = at;
     }
+}
+
+/// The token that three in four stalls come before.
+fn same_token(stalls: &[Stall]) -> Option<u32> {
+    let mut tokens: Vec<u64> = stalls.iter().map(|stall| u64::from(stall.token)).collect();
+    // Three in four hold the median.
+    let token = median(&mut tokens)?;
+    let same = tokens.iter().filter(|&&other| other == token).count();
+    (same * 4 >= tokens.len() * 3).then_some(token as u32)
 }
 
 /// The lower median.
@@ -216,7 +235,13 @@ impl<'g> Groups<'g> {
         let mut prompts: Vec<u64> =
             trace.requests.iter().map(|row| u64::from(row.prompt_tokens)).collect();
         let long = median(&mut prompts).unwrap_or(0) as u32;
-        Groups { trace, threshold, firsts, lasts, long: long.saturating_mul(LONG_PROMPT).max(1) }
+        Groups {
+            trace,
+            threshold,
+            firsts,
+            lasts,
+            long: long.saturating_mul(LONG_PROMPT).max(LONG_PROMPT_MIN),
+        }
     }
 
     fn of(&self, stalls: &mut [Stall]) -> (Vec<StallGroup>, u64) {

@@ -51,6 +51,12 @@ fn one(label: &str, found: &MeasuredStalls) -> String {
         units::duration(found.beyond_threshold_s),
         found.note
     ));
+    if let Some(token) = found.same_token {
+        say(format!(
+            "Most come before the same token, number {token}: a pattern of the requests or of how \
+             they are sent, whatever the instant."
+        ));
+    }
     for group in &found.groups {
         say(format!("  {}", told(group)));
     }
@@ -66,12 +72,15 @@ fn told(group: &StallGroup) -> String {
     let who = match group.requests {
         1 => {
             let gap = &group.worst[0];
+            let others = match group.answering.saturating_sub(1) {
+                0 => "no other was".to_owned(),
+                1 => "1 other was".to_owned(),
+                others => format!("{others} others were"),
+            };
             format!(
-                "request {} stood still before token {} for {longest}, while {} others were being \
+                "request {} stood still before token {} for {longest}, while {others} being \
                  answered",
-                gap.request,
-                gap.token,
-                group.answering.saturating_sub(1)
+                gap.request, gap.token
             )
         }
         hit => format!(
