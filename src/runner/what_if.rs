@@ -250,7 +250,7 @@ impl Patient<'_> {
                     return None;
                 }
                 let old = self.resolved["parallelism"]["tensor"].as_u64()?;
-                let change = format!("tensor parallelism {} instead of {old}", old * 2);
+                let change = format!("tensor {} instead of {old}", old * 2);
                 Some((change, vec![format!("parallelism.tensor={}", old * 2)]))
             }
             Kind::OneReplicaMore => {
