@@ -566,8 +566,12 @@ fn with_gpu(gpu: &str) -> Result<Vec<String>, String> {
          arrivals: {{closed_loop: {{users: 1, think_time: 0s}}}}\n  lengths: {{prompt: {{fixed: 8}}, \
          output: {{fixed: 8}}}}\n"
     );
-    let document = metron_sim::scenario::Document::from_text("gpu", &text, Path::new(""))
-        .map_err(|e| e.to_string())?;
+    let document = metron_sim::scenario::Document::from_text(
+        "gpu",
+        &text,
+        metron_sim::scenario::Files::any(""),
+    )
+    .map_err(|e| e.to_string())?;
     match document.resolve(None) {
         Ok(resolved) => Ok(resolved.warnings),
         Err(error) => Err(format!("{error:?}")),

@@ -261,6 +261,9 @@ pub struct RunFlags {
     /// Write every iteration as a Chrome trace, which Perfetto opens (.json)
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+    /// Say where the time went, by cause, however many tokens there are (JSON member `stalls`)
+    #[arg(long)]
+    pub stalls: bool,
     /// Exit with 3 when a scheduler does not meet the SLO
     #[arg(long)]
     pub check: bool,
@@ -287,6 +290,9 @@ pub struct EvaluateArgs {
     /// How to read and judge them.
     #[command(flatten)]
     pub judge: JudgeFlags,
+    /// Find stalls in the token times, and say what they look like
+    #[arg(long)]
+    pub explain: bool,
     /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
     #[arg(long, value_name = "PATH<NUMBER")]
     pub assert: Vec<String>,

@@ -11,7 +11,7 @@ use crate::cli::progress;
 use crate::cli::side_files::SideFiles;
 use crate::progress::Progress;
 use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
-use crate::runner::{RunInput, RunOptions, SchedulerOutput, run_experiment};
+use crate::runner::{RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment};
 
 /// Options of a run, checked.
 struct Options {
@@ -40,6 +40,7 @@ impl Options {
                 keep_log: false,
                 full_metrics: flags.metrics == Metrics::Full
                     || asserted.iter().any(Assertion::needs_full_metrics),
+                stalls_tokens_max: Some(if flags.stalls { u64::MAX } else { STALLS_TOKENS_MAX }),
             },
             format: global.format,
             check: flags.check,

@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::RunFlags;
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
+use crate::explain::{Attribution, worst};
 use crate::metrics::{Count, Options, per_request};
 use crate::report::requests::RequestFile;
 use crate::report::stated::StatedRun;
-use crate::report::timeline::Timeline;
+use crate::report::timeline::{Timeline, Why};
 use crate::report::{OutputError, OutputFile};
-use crate::runner::SchedulerOutput;
+use crate::runner::{SchedulerOutput, recording};
 use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
+
+/// Stalls of a run that its timeline shows.
+const STALLS_DRAWN: usize = 10;
 
 /// Files that were asked for, open.
 pub struct SideFiles {
@@ -125,8 +129,12 @@ impl SideFiles {
         let timeline = self.timeline.map(|file| {
             whole(file, |file| {
                 let mut timeline = Timeline::new(file)?;
-                for run in runs {
-                    timeline.run(&run.result.label, &run.outcome)?;
+                for (run, scheduler) in runs.iter().zip(&loaded.experiment.schedulers) {
+                    let recording = recording(&loaded.experiment, scheduler, &run.outcome);
+                    let attribution = Attribution::new(recording);
+                    let stalls = worst(&attribution, &run.judged_by, STALLS_DRAWN);
+                    let why = Why { attribution: &attribution, stalls: &stalls };
+                    timeline.run(&run.result.label, &run.outcome, Some(&why))?;
                 }
                 timeline.finish().map(drop)
             })

@@ -142,6 +142,14 @@ impl<'a> LaneColumns<'a> {
         into.add(Cause::NoTokenBudget, rest);
     }
 
+    /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
+    /// prefill alone.
+    pub fn missed_beside_prefill(&self, index: u32) -> u64 {
+        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
+        let all = after.iter().sum::<u64>() - before.iter().sum::<u64>();
+        all - (after[3] - before[3])
+    }
+
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
         let (before, after) = (&self.held[from as usize], &self.held[to as usize]);
@@ -166,6 +174,35 @@ impl<'a> LaneColumns<'a> {
     pub fn stood(&self, index: u32) -> u64 {
         let (before, after) = (&self.held[index as usize], &self.held[index as usize + 1]);
         after.iter().sum::<u64>() - before.iter().sum::<u64>()
+    }
+
+    /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
+    /// decodes, prefill, communication, host work. They sum to its time.
+    pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
+        let place = index as usize;
+        let iteration = &self.log[place];
+        let time = iteration.end.since(iteration.start).as_nanos();
+        let (own, growth, communication, host) = if iteration.decodes > 0 {
+            let (before, after) = (&self.decoding[place], &self.decoding[place + 1]);
+            let part = |column: usize| after[column] - before[column];
+            // Host work after the tokens before lies in this row too.
+            let tail = place.checked_sub(1).map_or(0, |before| {
+                let before = &self.log[before];
+                before.free.since(before.end).as_nanos()
+            });
+            (part(0), part(1), part(4), part(5) - tail)
+        } else {
+            let chain = &self.prefills[self.chunks_before[place] as usize];
+            (0, 0, chain.communication, chain.host)
+        };
+        let prefill = time - own - growth - communication - host;
+        [
+            (Cause::Own, own),
+            (Cause::BatchGrowth, growth),
+            (Cause::PrefillInterference, prefill),
+            (Cause::Communication, communication),
+            (Cause::Host, host),
+        ]
     }
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.

@@ -5,13 +5,13 @@
 //! iteration first, and what is left of it for the other causes in proportion. A request's
 //! charges are whole numbers that add up to its misses.
 
+use super::apportion::apportion;
 use super::attribution::Attribution;
 use super::cause::{CAUSES, Cause, Split};
-use super::hold::apportion;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
-use crate::metrics::Options;
 use crate::metrics::forest::Forest;
+use crate::metrics::{Options, per_request};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Run, Status};
@@ -129,8 +129,19 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of all requests, and their number by cause.
     pub fn total(&self) -> (u64, Split) {
+        self.sum(self.attribution.requests())
+    }
+
+    /// Those of the requests that the metrics count.
+    pub fn counted(&self) -> (u64, Split) {
+        let counted = per_request(self.attribution.trace(), self.options);
+        self.sum(counted.iter().map(|request| request.row))
+    }
+
+    /// Those of some requests.
+    pub fn sum(&self, requests: impl Iterator<Item = RequestId>) -> (u64, Split) {
         let mut all = (0, Split::ZERO);
-        for request in self.attribution.requests() {
+        for request in requests {
             let (missed, counts) = self.of(request);
             all.0 += missed;
             all.1 += counts;

@@ -3,11 +3,12 @@
 use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
-use super::blame::Culprit;
-use super::cause::Cause;
+use super::blame::{Culprit, share_waits};
+use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
-use super::hold::{Holdings, Pressure};
-use super::lane::reason;
+use super::hold::Means;
+use super::lane::LaneColumns;
+use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
 use crate::metrics::Options;
 use crate::request::RequestId;
@@ -252,27 +253,27 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
     }
-    for wait in part.waits.iter().filter(|wait| wait.from < wait.to) {
-        let (first, len) = (wait.from as usize, (wait.to - wait.from) as usize);
-        let mut pressure = Pressure::new(first, len);
-        for (place, iteration) in lane.log[first..first + len].iter().enumerate() {
-            let stood = lane.stood((first + place) as u32);
-            match reason(iteration) {
-                _ if wait.preempted => pressure.blocks[place] = stood,
-                Cause::NoSeat => pressure.seats[place] = stood,
-                Cause::NoKvBlocks => pressure.blocks[place] = stood,
-                _ => {}
-            }
+    let mut behind = Vec::new();
+    for &wait in &part.waits {
+        for (index, head, ns) in pressure::behind(attribution, request, wait) {
+            found.entry((head, Cause::HeadOfLine)).or_default().0 += ns;
+            behind.push((index, ns));
         }
-        let holdings = Holdings::new(attribution, attribution.places.lane(request));
-        holdings.share_seats(&pressure, |culprit, ns| {
-            found.entry((culprit, Cause::NoSeat)).or_default().0 += ns;
-        });
-        let cause = if wait.preempted { Cause::PreemptedWaiting } else { Cause::NoKvBlocks };
-        holdings.share_blocks(&pressure, |culprit, ns| {
-            found.entry((culprit, cause)).or_default().0 += ns;
-        });
     }
+    let replica = attribution.places.lane(request) as u32;
+    let pressure = part.pressure(lane, behind);
+    for (place, cause) in SHARED.into_iter().enumerate() {
+        if means_of(cause) != Means::Batch {
+            continue;
+        }
+        let waited = pressure.of(place).iter().zip(lane.log).filter(|(ns, _)| **ns > 0);
+        for chunk in waited.flat_map(|(_, iteration)| &iteration.chunks) {
+            found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
+        }
+    }
+    share_waits(attribution, replica, &pressure, |culprit, cause, ns| {
+        found.entry((culprit, cause)).or_default().0 += ns;
+    });
     let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
     let mut culprits: Vec<Culprit> =
         found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
@@ -281,11 +282,26 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
 }
 
 /// What a gap was made of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Part {
     decoding: Vec<(u32, u32, bool)>,
     chunks: Vec<(u32, u32)>,
     waits: Vec<Wait>,
+    unseen: Vec<(u32, u32, u64)>,
+    passed: Vec<(u32, u32)>,
+    recomputed: Vec<(u32, u64)>,
+}
+
+impl Part {
+    fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(u32, u64)>) -> Pressure {
+        let mut waits = Waits::new(lane);
+        self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
+        self.waits.iter().for_each(|&wait| waits.wait(wait));
+        self.unseen.iter().for_each(|&(first, seen, ns)| waits.unseen(first, seen, ns));
+        self.passed.iter().for_each(|&(from, to)| waits.passed_over(from, to));
+        self.recomputed.iter().for_each(|&(at, ns)| waits.recomputed(at, ns));
+        waits.pressure(lane, behind)
+    }
 }
 
 struct Parts<'p> {
@@ -323,5 +339,17 @@ impl Visit for Parts<'_> {
 
     fn wait(&mut self, wait: Wait) {
         self.current.waits.push(wait);
+    }
+
+    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+        self.current.unseen.push((first, seen, in_flight));
+    }
+
+    fn passed_over(&mut self, from: u32, to: u32) {
+        self.current.passed.push((from, to));
+    }
+
+    fn recomputed(&mut self, preempted: u32, ns: u64) {
+        self.current.recomputed.push((preempted, ns));
     }
 }

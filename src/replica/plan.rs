@@ -14,6 +14,8 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Whose chunks they are.
     pub chunk_requests: Vec<RequestId>,
+    /// KV blocks that each of them holds with its chunk.
+    pub chunk_blocks: Vec<u32>,
     /// Requests that decode one token.
     pub decodes: u32,
     /// KV entries that the decodes read, their own new ones included.
@@ -30,6 +32,8 @@ pub struct Plan {
     pub preempted: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
+    /// The request at the queue's head, where it was left waiting for a reason.
+    pub head: Option<RequestId>,
     /// First admissions, with their prefix hits in tokens.
     pub admitted: Vec<(RequestId, u32)>,
     /// Blocks in use.
@@ -90,6 +94,7 @@ impl Plan {
         self.decodes = other.decodes;
         self.sampled = other.sampled;
         self.held = other.held;
+        self.head = other.head;
         self.repeats = other.repeats;
         self.waiting = other.waiting;
         self.running = other.running;
@@ -98,6 +103,7 @@ impl Plan {
     fn clear(&mut self) {
         self.chunks.clear();
         self.chunk_requests.clear();
+        self.chunk_blocks.clear();
         self.emissions.clear();
         self.ending.clear();
         self.dropped.clear();
@@ -135,6 +141,8 @@ impl Replica {
         let elsewhere = self.waiting.len() > self.visible();
         let held = self.members.batch.held.or(elsewhere.then_some(Held::OtherLane));
         plan.held = held.filter(|_| plan.waiting > 0);
+        let head = plan.held.and_then(|_| self.waiting.get(0));
+        plan.head = head.map(|index| self.slots[index as usize].request);
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
@@ -216,6 +224,7 @@ impl Replica {
         let slot = &mut self.slots[index as usize];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
+        plan.chunk_blocks.push(slot.blocks);
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.

@@ -45,7 +45,13 @@ pub fn outcome() -> Outcome {
         decodes,
         decode_kv_tokens: 100 * u64::from(decodes),
         chunks: chunk
-            .map(|request| ChunkRecord { request, context: 0, tokens: 100, samples: true })
+            .map(|request| ChunkRecord {
+                request,
+                context: 0,
+                tokens: 100,
+                blocks: 7,
+                samples: true,
+            })
             .into_iter()
             .collect(),
         kv_used: 7,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::explain::MeasuredStalls;
 use crate::metrics::{Distribution, FluidityIndex};
 use crate::report::result::RunResult;
 use crate::report::units::{duration, percent};
@@ -41,6 +42,9 @@ pub struct MeasuredResult {
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
     pub notes: Vec<String>,
+    /// Stalls as token times show them; only with `--explain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalls: Option<MeasuredStalls>,
     /// Data of the usual plots; only up to a million token times unless asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plots: Option<Plots>,

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::explain::ByCause;
 use crate::metrics::Summary;
 use crate::report::measured::MeasuredResult;
 use crate::report::validation::ValidationFile;
@@ -62,8 +63,9 @@ pub struct RunResult {
     pub summary: Summary,
     /// Whether the promise was kept.
     pub slo: SloResult,
-    /// Why tokens were late; null unless it was asked for.
-    pub stalls: Option<Value>,
+    /// Where the time of all requests went. Up to 1 M output tokens, or with `--stalls`; null
+    /// otherwise, and for a measured system.
+    pub stalls: Option<StallsResult>,
     /// Batches that ran; null for a measured system.
     pub iterations: Option<IterationResult>,
     /// KV memory; null for a measured system.
@@ -85,6 +87,19 @@ pub struct RunResult {
     /// Where measured figures came from and what they are worth; absent for a simulation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuredResult>,
+}
+
+/// Where the time of all requests went, by cause; the causes are those of `explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StallsResult {
+    /// Time to first token, nanoseconds by cause, summed over requests.
+    pub first_token_ns: ByCause,
+    /// Time between tokens, nanoseconds by cause, summed over gaps.
+    pub between_tokens_ns: ByCause,
+    /// Missed deadlines of the requests that count.
+    pub missed: u64,
+    /// What they are charged to; the charges sum to `missed`.
+    pub misses: ByCause,
 }
 
 /// What the requests of one class got.

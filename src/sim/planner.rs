@@ -140,10 +140,12 @@ impl Planner {
         let Some(log) = &mut self.log else { return };
         // Emissions come in the order of their chunks.
         let mut emissions = plan.emissions.iter().peekable();
+        let mut blocks = plan.chunk_blocks.iter();
         let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
             request,
             context: chunk.context,
             tokens: chunk.tokens,
+            blocks: blocks.next().copied().unwrap_or(0),
             samples: emissions.next_if(|emission| emission.request == request).is_some(),
         };
         log.push(Iteration {
@@ -160,6 +162,7 @@ impl Planner {
             waiting: plan.waiting,
             running: plan.running,
             held: plan.held,
+            head: plan.head,
         });
     }
 

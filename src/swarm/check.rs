@@ -16,7 +16,8 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     let (requests, _) = Requests::of(experiment).expect("what resolves can be drawn");
     let input = RunInput { experiment, requests: &requests };
     let play = |reference| {
-        let options = RunOptions { jobs: 1, reference, keep_log: true, full_metrics: true };
+        let options =
+            RunOptions { reference, keep_log: true, full_metrics: true, ..RunOptions::default() };
         run_scheduler(input, scheduler, options, &Simulator).unwrap_or_else(|e| panic!("{e}"))
     };
     let fast = play(false);
@@ -36,7 +37,12 @@ fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
     let (mut left, mut right) = (fast.outcome.clone(), slow.outcome.clone());
     for outcome in [&mut left, &mut right] {
         // Some policies promise to repeat a batch although they would give another reason for it.
-        outcome.log.iter_mut().flatten().flatten().for_each(|iteration| iteration.held = None);
+        outcome
+            .log
+            .iter_mut()
+            .flatten()
+            .flatten()
+            .for_each(|iteration| (iteration.held, iteration.head) = (None, None));
     }
     assert!(left.trace.requests == right.trace.requests, "fast = reference: requests");
     assert!(left == right, "fast = reference: iterations, memory, counts");

@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::explain::{ByCause, Cause};
 use crate::interop::full_summary;
 use crate::metrics::Distribution;
 use crate::report::{
     Cost, Energy, Fairness, FluidityBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, RunResult, Sense, SloResult, SloTerm,
+    MeasuredResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
 };
 use crate::scenario::nearest;
 
@@ -92,6 +93,10 @@ fn fill(value: &mut Value) {
     }
 }
 
+fn every_cause() -> ByCause {
+    Cause::ALL.iter().map(|&cause| (cause, 0)).collect()
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -112,7 +117,12 @@ fn full_run() -> RunResult {
             }],
         },
         summary,
-        stalls: Some(Value::Object(serde_json::Map::new())),
+        stalls: Some(StallsResult {
+            first_token_ns: every_cause(),
+            between_tokens_ns: every_cause(),
+            missed: 0,
+            misses: every_cause(),
+        }),
         iterations: Some(IterationResult {
             count: 0,
             prefill_only: 0,
