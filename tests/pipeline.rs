@@ -117,7 +117,17 @@ fn token_times_ms(outcome: &Outcome, request: usize) -> Vec<f64> {
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
     let log = outcome.log.as_deref().expect("kept");
-    let recording = Recording { trace: &outcome.trace, log, cost, planned_ahead: false };
+    let recording = Recording {
+        trace: &outcome.trace,
+        log,
+        cost,
+        planned_ahead: false,
+        memory: metron_sim::explain::Memory {
+            block_tokens: 16,
+            blocks: outcome.kv.blocks,
+            watermark_blocks: 0,
+        },
+    };
     Attribution::new(recording).gap(request, token).expect("there is such a token").split
 }
 
