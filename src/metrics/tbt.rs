@@ -15,6 +15,35 @@ pub(super) fn pooled_tbt<'r>(
     trace: &TokenTrace,
     rows: impl Iterator<Item = &'r RequestRow> + Clone,
 ) -> Distribution {
+    let (weighted, mut single) = gaps_apart(trace, rows);
+    if weighted.is_empty() {
+        return distribution(&mut single);
+    }
+    of_weighted(together(weighted, single))
+}
+
+/// The gaps between consecutive tokens of these requests, sorted: nanoseconds, and how many there
+/// are of them. A length may stand there more than once.
+pub fn pooled_gaps<'r>(
+    trace: &TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow> + Clone,
+) -> Vec<(u64, u64)> {
+    let (weighted, single) = gaps_apart(trace, rows);
+    let mut gaps = together(weighted, single);
+    gaps.sort_unstable();
+    gaps
+}
+
+fn together(mut weighted: Vec<(u64, u64)>, single: Vec<u64>) -> Vec<(u64, u64)> {
+    weighted.extend(single.into_iter().map(|gap| (gap, 1)));
+    weighted
+}
+
+/// Gaps that requests share, with how many do, and those of one request each.
+fn gaps_apart<'r>(
+    trace: &TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow> + Clone,
+) -> (Vec<(u64, u64)>, Vec<u64>) {
     let demand = demand(trace, rows.clone());
     let shared: Vec<bool> = trace
         .columns
@@ -56,11 +85,7 @@ pub(super) fn pooled_tbt<'r>(
             }
         }
     }
-    if weighted.is_empty() {
-        return distribution(&mut single);
-    }
-    weighted.extend(single.into_iter().map(|gap| (gap, 1)));
-    of_weighted(weighted)
+    (weighted, single)
 }
 
 fn gaps(times: &[Time]) -> impl Iterator<Item = u64> + '_ {
