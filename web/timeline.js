@@ -49,7 +49,7 @@
   const after = (ends, t) => { let low = 0, high = ends.length; while (low < high) { const mid = (low + high) >> 1; if (ends[mid] > t) high = mid; else low = mid + 1; } return low; };
 
   /* ---- the view that all lanes share: they are aligned in time ---- */
-  const LEFT = 58, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
+  const LEFT = 72, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
   const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;
 
   M.timeline = (parent, runs, meaning, opened) => {
