@@ -57,7 +57,7 @@ var Metron = (() => {
     const power = Math.pow(10, Math.floor(Math.log10(raw)));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
     const at = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) at.push(k * step);
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) at.push(k * step + 0);
     return { step, at };
   };
 
