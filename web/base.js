@@ -71,6 +71,7 @@ var Metron = (() => {
   M.onRedraw = (listener) => listeners.push(listener);
   M.redrawAll = () => {
     document.documentElement.dataset.theme = M.isDark() ? "dark" : "light";
+    looked.clear();
     listeners.forEach((listener) => listener());
   };
   prefersDark.addEventListener("change", M.redrawAll);
@@ -86,7 +87,12 @@ var Metron = (() => {
     return button;
   };
   M.calm = () => query("(prefers-reduced-motion: reduce)").matches;
-  M.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // Colours of the style sheet, looked up once a theme.
+  const looked = new Map();
+  M.css = (name) => {
+    if (!looked.has(name)) looked.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return looked.get(name);
+  };
 
   /* ---- colours: schedulers by place, causes by name, kinds of iteration ---- */
   const RUNS_LIGHT = ["#0068a8", "#bf4a00", "#007a58", "#a23b7b", "#7d6000", "#4a55c4", "#9b2226", "#3d6b6b"];

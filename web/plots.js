@@ -161,7 +161,8 @@
     c.textAlign = "center";
     along.at.forEach((v) => {
       c.beginPath(); c.moveTo(at.x(v), box.top + box.height); c.lineTo(at.x(v), box.top + box.height + 4); c.stroke();
-      c.fillText(x.show ? x.show(v, along.step) : M.tick(v, along.step), at.x(v), box.top + box.height + 17);
+      const text = x.show ? x.show(v, along.step) : M.tick(v, along.step), half = c.measureText(text).width / 2;
+      c.fillText(text, Math.min(at.x(v), box.left + box.width + 8 - half), box.top + box.height + 17);
     });
     if (x.name) c.fillText(x.name, box.left + box.width / 2, box.top + box.height + 34);
     if (y.name) { c.textAlign = "left"; c.fillText(y.name, 2, box.top - 8); }
