@@ -8,6 +8,7 @@ use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::{Judging, assertions};
+use crate::cli::report_file::ReportFile;
 use crate::interop::promise_json;
 use crate::report::{ResultFile, RunResult, assertion, csv, text};
 
@@ -25,6 +26,7 @@ pub fn evaluate(
     }
     let asserted = assertions(&args.assert)?;
     let judging = Judging::new(&args.judge, &asserted)?;
+    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let mut runs: Vec<RunResult> = Vec::new();
     let mut files = Vec::new();
@@ -52,6 +54,9 @@ pub fn evaluate(
     let scenario = json!({"measured": files, "slo": promise_json(&judging.promise)});
     let result = ResultFile::new(scenario, runs, Vec::new());
     let broken = assertion::judge(&asserted, &result.runs);
+    if let Some(report) = report {
+        report.measured(&result)?;
+    }
     let bytes = match global.format {
         Format::Text => {
             let mut text = text::to_text(&result, console.colors_result(&sink));
