@@ -7,7 +7,7 @@ mod limits;
 use limits::small;
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Misses, Recording, SHARED, Split, culprits, victims,
+    Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::{BlockIds, Request};
@@ -203,8 +203,7 @@ impl Case {
         for &cause in Cause::ALL {
             let received = if blamed(cause) { seen[cause] } else { 0 };
             if self.cost.stages > 1 && SHARED.contains(&cause) {
-                // Who holds seats and memory in other lanes is not looked for.
-                assert!(given[cause] <= received, "blame is delay by {}", cause.name());
+                assert_eq!(given[cause], 0, "who was in the way in a pipeline is not told apart");
             } else {
                 assert_eq!(given[cause], received, "blame equals delay by {}", cause.name());
             }
@@ -220,7 +219,9 @@ impl Case {
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 let selfish = named.iter().find(|culprit| culprit.request == request);
-                assert!(selfish.is_none_or(|culprit| culprit.cause == Cause::Recompute));
+                // Its own earlier batch may still be in the pipeline while it waits.
+                let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
+                assert!(selfish.is_none_or(own) || self.cost.stages > 1, "{selfish:?}");
             }
         }
         let all: Vec<u32> = attribution.requests().collect();

@@ -127,6 +127,12 @@ impl<'a> Attribution<'a> {
         after.checked_sub(1).map(|place| chunks[place].0 as usize)
     }
 
+    /// Whether only prefills have culprits: lanes of a pipeline share seats and memory, and their
+    /// iterations overlap, so who else was in the way is not told apart there.
+    pub(super) fn blames_prefill_only(&self) -> bool {
+        self.recording.cost.stages() > 1
+    }
+
     /// The lane of a request, among those of all replicas: its place in the log.
     pub fn lane_index(&self, request: RequestId) -> usize {
         self.places.lane(request)

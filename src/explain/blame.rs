@@ -116,6 +116,9 @@ pub(super) fn share_waits(
     pressure: &Pressure,
     mut give: impl FnMut(RequestId, Cause, u64),
 ) {
+    if attribution.blames_prefill_only() {
+        return;
+    }
     let lane = &attribution.lanes[replica as usize];
     for (place, cause) in SHARED.into_iter().enumerate() {
         if pressure.of(place).is_empty() {

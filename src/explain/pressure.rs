@@ -32,7 +32,8 @@ impl Pressure {
     }
 
     fn add(&mut self, iterations: usize, cause: Cause, index: u32, ns: u64) {
-        if ns == 0 {
+        // Nobody is blamed for the turns that lanes of a pipeline take.
+        if ns == 0 || cause == Cause::PipelineBubble {
             return;
         }
         let place = SHARED.iter().position(|&shared| shared == cause).expect("a shared cause");

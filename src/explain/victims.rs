@@ -200,6 +200,9 @@ impl Suffer<'_, '_> {
     }
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
+        if self.attribution.blames_prefill_only() {
+            return 0.0;
+        }
         let holders = self.attribution.holders(self.replica.index);
         holders.share(self.attribution, self.replica.lane, sums, self.place, (from, to))
     }
