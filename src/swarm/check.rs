@@ -1,5 +1,6 @@
 //! What must hold of every run, looked at after every iteration.
 
+use super::attribution;
 use super::policies::{Promise, promise};
 use crate::request::RequestId;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
@@ -26,10 +27,12 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     equal(&fast, &slow);
     let run = Run::new(experiment, scheduler, &fast.outcome);
     run.requests();
-    for (replica, log) in fast.outcome.log.iter().flatten().enumerate() {
-        run.replica(replica as u32, log);
+    let logs = fast.outcome.log.as_deref().expect("it was kept");
+    for (replica, lanes) in logs.chunks(run.lanes() as usize).enumerate() {
+        run.replica(replica as u32, lanes);
     }
     run.tokens_are_conserved();
+    attribution::check(experiment, scheduler, &fast);
     fast.outcome.iterations.total()
 }
 
@@ -89,22 +92,24 @@ impl<'a> Run<'a> {
         assert_eq!(rejected, self.outcome.rejections.len(), "rejections have reasons");
     }
 
-    fn replica(&self, replica: u32, log: &[Iteration]) {
+    fn replica(&self, replica: u32, lanes: &[Vec<Iteration>]) {
         let rows = || {
             let rows = self.outcome.trace.requests.iter().zip(0u32..);
             rows.filter(|(row, _)| row.replica == replica)
         };
-        self.limits(log);
-        self.clock(log);
+        for log in lanes {
+            self.limits(log);
+            self.clock(log);
+            for pair in log.windows(2) {
+                self.works_while_there_is_work(pair, rows().map(|(row, _)| row));
+            }
+        }
         if self.promise.fcfs {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
         for (row, id) in rows() {
-            self.prefills(row, id, log);
-        }
-        for pair in log.windows(2) {
-            self.works_while_there_is_work(pair, rows().map(|(row, _)| row));
+            self.prefills(row, id, lanes);
         }
     }
 
@@ -118,8 +123,12 @@ impl<'a> Run<'a> {
                 assert!(tokens <= most, "{tokens} tokens, budget {most}: {iteration:?}");
             }
             if let Some(most) = self.promise.seats {
-                let seated = u64::from(iteration.running).div_ceil(self.lanes());
-                assert!(seated <= most, "{seated} seats of {most}: {iteration:?}");
+                let seated = u64::from(iteration.running);
+                assert!(seated <= most * self.lanes(), "{seated} seats of {most}: {iteration:?}");
+            }
+            if let Some(most) = self.promise.batch {
+                let batch = u64::from(iteration.decodes) + iteration.chunks.len() as u64;
+                assert!(batch <= most, "{batch} in a batch of {most}: {iteration:?}");
             }
             let kv = self.outcome.kv;
             assert!(iteration.kv_used <= kv.blocks, "KV blocks: {iteration:?}");
@@ -141,10 +150,11 @@ impl<'a> Run<'a> {
     }
 
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
-    fn prefills(&self, row: &RequestRow, id: RequestId, log: &[Iteration]) {
+    fn prefills(&self, row: &RequestRow, id: RequestId, lanes: &[Vec<Iteration>]) {
         let mut computed: Option<u32> = None;
         let mut first = None;
-        for iteration in log {
+        // A request stays in one lane.
+        for iteration in lanes.iter().flatten() {
             if iteration.preempted.contains(&id) {
                 computed = None;
             }
@@ -182,7 +192,8 @@ impl<'a> Run<'a> {
             let last = trace.token_times(row).last();
             let leaves = match row.status {
                 Status::Completed => last.unwrap_or(row.arrival),
-                Status::Rejected => row.arrival,
+                // The engine turns one away as it arrives; one that a policy drops has waited.
+                Status::Rejected => Time::ZERO,
                 Status::Unfinished => Time::NEVER,
             };
             row.arrival < to && leaves > from
@@ -205,7 +216,8 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Lanes of a replica: more than one with pipeline parallelism.
     fn lanes(&self) -> u64 {
-        1
+        u64::from(self.outcome.lanes_per_replica.max(1))
     }
 }

@@ -56,7 +56,8 @@ impl Draw {
         scenario.insert("seed".to_owned(), json!(self.rng.random_range(0..1_000_000)));
         let priced = self.hardware(&mut scenario);
         let whole = self.engine(&mut scenario, priced);
-        scenario.insert("schedulers".to_owned(), self.schedulers(whole));
+        let pipeline = self.features.contains(&"pipeline");
+        scenario.insert("schedulers".to_owned(), self.schedulers(whole, pipeline));
         scenario.insert("workload".to_owned(), self.workload());
         if self.on("horizon", 0.2) {
             let at = self.rng.random_range(1..2_000);
@@ -127,11 +128,14 @@ impl Draw {
         names[self.rng.random_range(0..names.len())].clone()
     }
 
-    fn schedulers(&mut self, whole: u32) -> Value {
-        let name = self.one_of(SchedulerConfig::NAMES);
+    fn schedulers(&mut self, whole: u32, pipeline: bool) -> Value {
+        // These two need every request of a replica at each decision.
+        let refused = |name: &str| pipeline && ["llama-cpp", "lightllm"].contains(&name);
+        let names: Vec<_> =
+            SchedulerConfig::NAMES.iter().copied().filter(|name| !refused(name)).collect();
+        let name = self.one_of(&names);
         self.features.push(name);
-        let tight = self.on("tight limits", 0.7);
-        let parameters = match tight {
+        let parameters = match self.on("tight limits", 0.7) {
             true => policies::tight(name, whole, &mut self.rng),
             false => json!({}),
         };
@@ -194,11 +198,13 @@ impl Draw {
     }
 
     fn lengths(&mut self) -> Value {
-        // Short prompts with long outputs are what exhausts memory; a few prompts are too long.
+        // Short prompts with long outputs are what exhausts memory; some prompts can never fit.
         let prompt_max = self.one_of(&[20, 100, PROMPT_MAX]);
-        let prompt_max =
-            if self.on("hopeless prompts", 0.05) { 4 * PROMPT_MAX } else { prompt_max };
-        json!({"prompt": self.lengths_up_to(prompt_max), "output": self.lengths_up_to(OUTPUT_MAX)})
+        let prompt = match self.on("hopeless prompts", 0.1) {
+            true => json!({"uniform": {"min": 1, "max": 4 * PROMPT_MAX}}),
+            false => self.lengths_up_to(prompt_max),
+        };
+        json!({"prompt": prompt, "output": self.lengths_up_to(OUTPUT_MAX)})
     }
 
     fn lengths_up_to(&mut self, max: u32) -> Value {

@@ -4,6 +4,7 @@
 //! path and by the slow one that specifies it; besides, a damaged copy of its text must give clear
 //! errors or a scenario, never a panic.
 
+mod attribution;
 mod check;
 mod draw;
 mod policies;

@@ -38,7 +38,7 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
             "router_max_wait_tokens": rng.random_range(1..=12),
         }),
         "sglang" => json!({
-            "max_running_requests": seats, "chunked_prefill_size": if flag { i64::from(chunk) } else { -1 },
+            "max_running_requests": seats, "chunked_prefill_size": if flag { i64::from(chunk.max(32)) } else { -1 },
             "max_prefill_tokens": whole, "enable_mixed_chunk": other,
             "schedule_policy": if rng.random_bool(0.3) { "lpm" } else { "fcfs" },
             "schedule_conservativeness": if rng.random_bool(0.3) { 1.0 } else { 0.0 },
@@ -76,6 +76,8 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
 pub struct Promise {
     /// Tokens in a batch: chunks, and a token for each decode.
     pub tokens: Option<u64>,
+    /// Requests in a batch.
+    pub batch: Option<u64>,
     /// Requests that hold a seat.
     pub seats: Option<u64>,
     /// Whether requests are first scheduled in order of arrival.
@@ -85,30 +87,38 @@ pub struct Promise {
 /// The promise of a policy with these parameters (every default filled in).
 pub fn promise(name: &str, parameters: &Value) -> Promise {
     let of = |key: &str| parameters[key].as_u64();
-    let fcfs = |value: &Value| value.as_str().is_none_or(|policy| policy == "fcfs");
+    let none = Promise::default();
     match name {
         "vllm-v1" => Promise {
             tokens: of("max_num_batched_tokens"),
             seats: of("max_num_seqs"),
-            fcfs: fcfs(&parameters["policy"]),
+            fcfs: parameters["policy"] == "fcfs",
+            ..none
         },
-        // Its budget holds for prefills; decodes are limited by seats.
-        "vllm-v0" => Promise { tokens: None, seats: of("max_num_seqs"), fcfs: true },
-        "vllm-v0-chunked" | "nano-vllm" => {
-            Promise { tokens: of("max_num_batched_tokens"), seats: of("max_num_seqs"), fcfs: true }
+        "vllm-v0-chunked" => Promise {
+            tokens: of("max_num_batched_tokens"),
+            seats: of("max_num_seqs"),
+            fcfs: true,
+            ..none
+        },
+        // vllm-v0's budget holds for prefills, and sarathi's chunk size cuts chunks alone.
+        "vllm-v0" | "sarathi" | "orca" | "faster-transformer" => {
+            Promise { seats: of("max_num_seqs"), fcfs: true, ..none }
         }
-        // Decodes come whatever the chunk size; only chunks are cut to it.
-        "sarathi" | "orca" | "faster-transformer" => {
-            Promise { tokens: None, seats: of("max_num_seqs"), fcfs: true }
-        }
-        "splitfuse" => Promise { tokens: of("max_ragged_batch_size"), seats: None, fcfs: true },
+        // Its limit holds for what a step runs, not for all who are running.
+        "nano-vllm" => Promise { batch: of("max_num_seqs"), fcfs: true, ..none },
+        "splitfuse" => Promise { tokens: of("max_ragged_batch_size"), fcfs: true, ..none },
         "tensorrt-llm" => {
-            Promise { tokens: of("max_num_tokens"), seats: of("max_batch_size"), fcfs: false }
+            Promise { tokens: of("max_num_tokens"), seats: of("max_batch_size"), ..none }
         }
-        "lightllm" => Promise { tokens: None, seats: of("running_max_req_size"), fcfs: false },
-        "sglang" => Promise { tokens: None, seats: of("max_running_requests"), fcfs: false },
-        "llama-cpp" => Promise { tokens: of("n_batch"), seats: of("n_parallel"), fcfs: false },
-        "tgi" => Promise { tokens: None, seats: of("max_batch_size"), fcfs: false },
-        _ => Promise::default(),
+        "lightllm" => Promise { seats: of("running_max_req_size"), ..none },
+        // Requests whose last token is on its way count no more.
+        "sglang" => Promise { batch: of("max_running_requests"), ..none },
+        "llama-cpp" => Promise { tokens: of("n_batch"), seats: of("n_parallel"), ..none },
+        // With chunking its size limit holds only for a batch formed from nothing.
+        "tgi" if parameters["prefill_chunking"] == false => {
+            Promise { seats: of("max_batch_size"), ..none }
+        }
+        _ => none,
     }
 }

@@ -1,0 +1,44 @@
+//! Every nanosecond of every gap has a cause, blame given is delay received, and every missed
+//! deadline is charged.
+
+use crate::explain::{Attribution, Blame, Cause, Misses, Split};
+use crate::runner::{SchedulerOutput, recording};
+use crate::scenario::{Experiment, SchedulerRun};
+use crate::time::Time;
+
+/// Checks a run that kept its log.
+///
+/// # Panics
+/// When something does not add up.
+pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &SchedulerOutput) {
+    let trace = &output.outcome.trace;
+    let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
+    let mut seen = Split::ZERO;
+    for request in attribution.requests() {
+        let row = &trace.requests[request as usize];
+        let times: Vec<Time> = trace.token_times(row).collect();
+        let gaps = attribution.gaps(request);
+        assert_eq!(gaps.len(), times.len(), "request {request}: a gap for each token");
+        let mut from = row.arrival;
+        for (gap, &to) in gaps.iter().zip(&times) {
+            assert_eq!((gap.from, gap.to), (from, to), "request {request}: {gap:?}");
+            assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
+            seen += gap.split;
+            from = to;
+        }
+    }
+    let blame = Blame::new(&attribution);
+    let mut given = Split::ZERO;
+    blame.given.iter().for_each(|&one| given += one);
+    for cause in [Cause::PrefillInterference, Cause::PrefillOnly] {
+        assert_eq!(given[cause], seen[cause], "blame is delay by {}", cause.name());
+    }
+    for &cause in Cause::ALL {
+        assert!(given[cause] <= seen[cause], "no more blame than delay by {}", cause.name());
+    }
+    let misses = Misses::new(&attribution, &output.judged_by);
+    for request in attribution.requests() {
+        let (missed, by_cause) = misses.of(request);
+        assert_eq!(by_cause.total().as_nanos(), missed, "request {request}: misses are charged");
+    }
+}
