@@ -77,7 +77,13 @@ impl Span {
     /// # Panics
     /// When `us` is negative, not finite or over 584 years.
     pub fn from_micros_f64(us: f64) -> Span {
-        let ns = libm::rint(us * 1e3);
+        // Adding 2^52 rounds to the nearest whole number, the even one of two, as `rint` does.
+        const WHOLE: f64 = (1u64 << 52) as f64;
+        let ns = us * 1e3;
+        if (0.0..WHOLE).contains(&ns) {
+            return Span(((ns + WHOLE) - WHOLE) as u64);
+        }
+        let ns = libm::rint(ns);
         assert!(ns >= 0.0 && ns < u64::MAX as f64, "not a length of time: {us} us");
         Span(ns as u64)
     }

@@ -134,7 +134,7 @@ impl Beats {
         let leaving = Leaving {
             done,
             left: member.left - emitted,
-            emitted: if emitted > 0 { vec![(member.joined, emitted)] } else { Vec::new() },
+            emitted: (emitted > 0).then_some((member.joined, emitted)),
         };
         let residue = member.residue;
         if residue != NO_RESIDUE {

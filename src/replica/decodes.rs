@@ -30,8 +30,8 @@ pub(crate) struct Leaving {
     pub done: u32,
     /// Tokens still to be emitted.
     pub left: u32,
-    /// Stretches of beats `(first, count)` at which it emitted since it joined.
-    pub emitted: Vec<(u32, u32)>,
+    /// The beats `(first, count)` at which it emitted since it joined; they are in a row.
+    pub emitted: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]

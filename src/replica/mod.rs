@@ -346,7 +346,7 @@ impl Replica {
         slot.done = leaving.done;
         slot.left = leaving.left;
         slot.blocks = held;
-        for (first, count) in leaving.emitted {
+        if let Some((first, count)) = leaving.emitted {
             self.closed_runs.push((slot.request, first, count));
         }
     }

@@ -61,13 +61,9 @@ impl Plain {
     pub fn leave(&mut self, slot: u32) -> Leaving {
         let place = self.members.iter().position(|member| member.joining.slot == slot);
         let member = self.members.remove(place.expect("only a member leaves"));
-        let mut emitted: Vec<(u32, u32)> = Vec::new();
-        for &beat in &member.tokens {
-            match emitted.last_mut() {
-                Some((first, count)) if *first + *count == beat => *count += 1,
-                _ => emitted.push((beat, 1)),
-            }
-        }
+        let in_a_row = member.tokens.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        assert!(in_a_row, "who misses a beat leaves the set for it");
+        let emitted = member.tokens.first().map(|&first| (first, member.tokens.len() as u32));
         let left = member.joining.left - member.tokens.len() as u32;
         Leaving { done: member.done, left, emitted }
     }

@@ -349,6 +349,9 @@ impl<'a> Step<'a> {
 
     /// Puts the batch in the system's own order: entries by rank, stable.
     pub fn arrange(&mut self, rank: impl Fn(RequestView) -> u32) {
+        if self.replica.members.batch.entries.len() < 2 {
+            return;
+        }
         let mut entries = std::mem::take(&mut self.replica.members.batch.entries);
         entries.sort_by_cached_key(|entry| rank(self.replica.view(entry.slot)));
         self.replica.members.batch.entries = entries;

@@ -79,10 +79,12 @@ pub(super) fn decode_by_arrival(step: &mut Step<'_>) -> Vec<Handle> {
     if step.may_decode_all() && step.free_blocks() > step.blocks_for_decodes() {
         step.decode_all();
         let mut aside: Vec<Handle> = step.prefilling().collect();
-        aside.sort_by_cached_key(|&r| {
-            let view = step.view(r);
-            (view.arrival, view.id)
-        });
+        if aside.len() > 1 {
+            aside.sort_by_cached_key(|&r| {
+                let view = step.view(r);
+                (view.arrival, view.id)
+            });
+        }
         return aside;
     }
     let mut aside = Vec::new();

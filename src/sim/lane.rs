@@ -21,13 +21,13 @@ pub(super) struct Lane<'a> {
     cost: &'a dyn CostModel,
     running: Option<InFlight>,
     /// Asynchronous only: the step after the one in flight.
-    planned: Option<Plan>,
+    planned: Option<Box<Plan>>,
     /// When that step was planned.
     planned_at: Time,
 }
 
 struct InFlight {
-    plan: Plan,
+    plan: Box<Plan>,
     /// When its tokens are there.
     tokens_at: Time,
     /// When the next step can start.
@@ -108,7 +108,7 @@ impl<'a> Lane<'a> {
         }
     }
 
-    fn start(&mut self, now: Time, decided: Time, plan: Plan, tally: &mut Tally) {
+    fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
         let (tokens_at, end) = self.times(now, &plan, tally);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
         self.planner.begin(&plan, at, tally);
@@ -136,12 +136,13 @@ impl<'a> Lane<'a> {
         let quiet = |plan: &Plan| plan.repeats.filter(|_| plan.ending.is_empty());
         let Some(mut keep_free) = quiet(&step.plan) else { return };
         if self.planned_ahead {
-            match self.planned.as_ref().and_then(quiet) {
+            match self.planned.as_deref().and_then(quiet) {
                 Some(keep) => keep_free = keep,
                 None => return,
             }
         }
         let mut step = self.running.take().expect("a step is in flight");
+        let mut beats = 0;
         while step.end < limit.before
             && step.end <= limit.horizon
             && self.replica.can_repeat(keep_free)
@@ -161,10 +162,11 @@ impl<'a> Lane<'a> {
             }
             (step.tokens_at, step.end) = self.times(now, &step.plan, tally);
             tally.beat(self.planner.lane, step.tokens_at);
-            tally.count(&step.plan);
+            beats += 1;
             let at = Instants { decided, start: now, end: step.tokens_at, free: step.end };
             self.planner.write_log(&step.plan, at);
         }
+        tally.count_repeats(&step.plan, beats);
         self.running = Some(step);
     }
 

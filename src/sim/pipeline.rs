@@ -37,7 +37,7 @@ pub(super) struct Pipeline<'a> {
 
 struct InFlight {
     lane: u32,
-    plan: Plan,
+    plan: Box<Plan>,
     end: Time,
 }
 
@@ -141,7 +141,7 @@ impl<'a> Pipeline<'a> {
         None
     }
 
-    fn begin(&mut self, now: Time, lane: u32, plan: Plan, tally: &mut Tally) -> Begun {
+    fn begin(&mut self, now: Time, lane: u32, plan: Box<Plan>, tally: &mut Tally) -> Begun {
         let end = self.pass(now, &plan, tally);
         let at = Instants { decided: now, start: now, end, free: end };
         self.planners[lane as usize].begin(&plan, at, tally);

@@ -15,7 +15,7 @@ pub(super) struct Planner {
     pub lane: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
     preempted: Vec<RequestId>,
-    spare: Vec<Plan>,
+    spare: Vec<Box<Plan>>,
     log: Option<Vec<Iteration>>,
 }
 
@@ -46,7 +46,7 @@ impl Planner {
         now: Time,
         tally: &mut Tally,
         dropped: &mut impl FnMut(RequestId, Time),
-    ) -> Option<Plan> {
+    ) -> Option<Box<Plan>> {
         let mut plan = self.spare.pop().unwrap_or_default();
         loop {
             self.scheduler.schedule(&mut replica.step(now));
@@ -112,7 +112,7 @@ impl Planner {
     /// Ends a batch: seats and blocks of requests that got their last token are free.
     pub fn end(
         &mut self,
-        mut plan: Plan,
+        mut plan: Box<Plan>,
         tokens_at: Time,
         replica: &mut Replica,
         tally: &mut Tally,

@@ -117,6 +117,12 @@ impl Tally {
         }
     }
 
+    /// Counts `beats` more iterations of decodes alone.
+    pub fn count_repeats(&mut self, plan: &Plan, beats: u64) {
+        self.counts.decode_only += beats;
+        self.counts.sequences += beats * u64::from(plan.decodes);
+    }
+
     pub fn count(&mut self, plan: &Plan) {
         match (plan.chunks.is_empty(), plan.decodes) {
             (false, 0) => self.counts.prefill_only += 1,
