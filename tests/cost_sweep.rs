@@ -58,13 +58,13 @@ fn least_us(model: &Model, gpu: &Gpu, ranks: u32, (prefill, decodes, kv): Batch)
     let routed = model.routed_parameters() as f64;
     let (used, woken) = model.experts.map_or((0.0, 0.0), |e| {
         let [count, each] = [e.count, e.per_token].map(f64::from);
-        (routed * each / count, routed * (1.0 - (1.0 - each / count).powf(tokens)))
+        (routed * each / count, routed * (1.0 - libm::pow(1.0 - each / count, tokens)))
     });
     let others = model.matrix_parameters() as f64 - routed;
     let head = model.embedding_parameters() as f64;
     let sampled = decodes_f + f64::from(u8::from(prefill > 0));
     let heads = f64::from(model.layers * model.heads);
-    let prefill_pairs = f64::from(prefill).powi(2) / 2.0;
+    let prefill_pairs = f64::from(prefill) * f64::from(prefill) / 2.0;
     let attention = 4.0 * heads * f64::from(model.head_dim) * prefill_pairs;
     // Latent attention has narrower values.
     let attention = if model.latent_attention.is_some() { 0.8 * attention } else { attention };

@@ -128,11 +128,8 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         warn_of_table(check, profile);
     }
     let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    if let Some(model) = model.as_ref().filter(|m| m.sliding_window.is_some()) {
-        check.warnings.push(format!(
-            "{}: layers with a sliding window are priced as full attention",
-            model.name
-        ));
+    if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
+        check.warnings.extend(model.approximations());
     }
     warn_of_groups(check, model.as_ref(), parallelism);
     Some(Engine {

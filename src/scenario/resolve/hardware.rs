@@ -277,7 +277,7 @@ pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
         }
         CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
         CostError::AllReduceUnknown { .. } => (
-            tensor,
+            root.key("parallelism"),
             "such as `gpu: {base: rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
                 .to_owned(),
         ),
