@@ -5,14 +5,14 @@ use std::path::Path;
 
 use metron_sim::catalog::{self, EngineProfile, Model, ModelOverrides};
 use metron_sim::cost::{
-    BatchShape, CapacityError, Chunk, CostError, CostModel, Dtype, FixedCost, KvRequest,
+    BatchShape, CapacityError, Chunk, CostError, CostModel, Dtype, FixedCost, KvDtype, KvRequest,
     Parallelism, Roofline, kv_capacity, prefill_time, stage_layers,
 };
 use metron_sim::time::Span;
 use proptest::prelude::*;
 
 fn tensor(ranks: u32) -> Parallelism {
-    Parallelism { tensor: ranks, pipeline: 1 }
+    Parallelism { tensor: ranks, ..Parallelism::default() }
 }
 
 fn build(model: &str, gpu: &str, profile: &str, ranks: u32) -> Result<Roofline, CostError> {
@@ -149,7 +149,7 @@ fn stages_and_hand_overs_add_up_to_the_whole() {
     let gpu = catalog::gpu("h100-sxm").unwrap();
     let profile = catalog::profile("vllm-0.19").unwrap();
     let build = |pipeline| {
-        let parallelism = Parallelism { tensor: 2, pipeline };
+        let parallelism = Parallelism { tensor: 2, pipeline, ..Parallelism::default() };
         Roofline::new(&model, &gpu, &profile, parallelism, Dtype::Bf16).unwrap()
     };
     let chunks = [Chunk { context: 300, tokens: 509 }];
@@ -236,6 +236,7 @@ fn deepseek_v3_in_fp8_fits_on_eight_h200_and_computes_its_active_parameters() {
         gpu: &gpu,
         parallelism: tensor(8),
         dtype: Dtype::Fp8,
+        kv_dtype: KvDtype::Auto,
         gpu_memory_utilization: 0.9,
         block_tokens: 64,
         overhead_bytes: 3_500_000_000,
@@ -315,11 +316,11 @@ fn what_cannot_be_priced_says_why() {
     let profile = catalog::profile(profile).unwrap();
     let fp8 = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Fp8).unwrap_err();
     assert_eq!(fp8.to_string(), "rtx-4090 has no measured constants for fp8");
-    let staged = Parallelism { tensor: 1, pipeline: 33 };
+    let staged = Parallelism { pipeline: 33, ..Parallelism::default() };
     let ada = catalog::gpu("rtx-4090").unwrap();
     let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();
     assert_eq!(error.to_string(), "32 layers cannot be dealt out to pipeline: 33");
-    let none = Parallelism { tensor: 0, pipeline: 1 };
+    let none = Parallelism { tensor: 0, ..Parallelism::default() };
     let error = Roofline::new(&model, &gpu, &profile, none, Dtype::Bf16).unwrap_err();
     assert_eq!(error, CostError::NoRanks);
 }
@@ -342,6 +343,7 @@ fn capacity(model: &str, gpu: &str, ranks: u32) -> Result<metron_sim::cost::KvCa
         gpu: &gpu,
         parallelism: tensor(ranks),
         dtype: Dtype::Bf16,
+        kv_dtype: KvDtype::Auto,
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: 3_500_000_000,
@@ -371,6 +373,7 @@ fn kv_capacity_is_what_the_weights_leave() {
         gpu: &catalog::gpu("h100-sxm").unwrap(),
         parallelism: tensor(16),
         dtype: Dtype::Bf16,
+        kv_dtype: KvDtype::Auto,
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: 0,
@@ -387,8 +390,9 @@ fn stages_share_the_weights_and_the_fullest_decides() {
     let request = KvRequest {
         model: &model,
         gpu: &gpu,
-        parallelism: Parallelism { tensor: 1, pipeline: 3 },
+        parallelism: Parallelism { pipeline: 3, ..Parallelism::default() },
         dtype: Dtype::Bf16,
+        kv_dtype: KvDtype::Auto,
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: 3_500_000_000,

@@ -95,7 +95,7 @@ fn one_layer(model: &Model, gpu: &str, tensor: u32) -> Roofline {
     let model = model.clone().with(&one).unwrap();
     let gpu = catalog::gpu(gpu).unwrap();
     let ideal = catalog::profile("ideal").unwrap();
-    let parallelism = Parallelism { tensor, pipeline: 1 };
+    let parallelism = Parallelism { tensor, ..Parallelism::default() };
     Roofline::new(&model, &gpu, &ideal, parallelism, Dtype::Bf16).unwrap()
 }
 

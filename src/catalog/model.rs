@@ -255,12 +255,19 @@ impl Model {
                 Some(latent) => self.latent_parameters(latent),
             };
         let dense = dense_layers * mlp * u64::from(self.intermediate_size);
-        let experts = self.experts.map_or(0, |e| {
-            let [count, width, shared] =
-                [e.count, e.intermediate_size, e.shared_intermediate_size].map(u64::from);
-            (layers - dense_layers) * mlp * (count * width + shared)
-        });
-        attention + dense + experts
+        let shared = self
+            .experts
+            .map_or(0, |e| (layers - dense_layers) * mlp * u64::from(e.shared_intermediate_size));
+        attention + dense + shared + self.routed_parameters()
+    }
+
+    /// Parameters of the routed experts of all layers; 0 for a dense model.
+    pub fn routed_parameters(&self) -> u64 {
+        self.experts.map_or(0, |e| {
+            let layers = u64::from(self.layers - self.dense_layers());
+            let width = u64::from(self.hidden_size) * u64::from(e.intermediate_size);
+            layers * u64::from(self.mlp_matrices()) * width * u64::from(e.count)
+        })
     }
 
     /// Parameters of a layer's latent attention.

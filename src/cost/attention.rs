@@ -7,7 +7,7 @@ use super::attention_table::Measured;
 use super::gemm::{soft_max, us_per_byte, us_per_flop};
 use super::shard::Shard;
 use super::table::RealTable;
-use super::{BatchShape, Chunk};
+use super::{BatchShape, Chunk, KvDtype};
 
 /// Query rows of a FlashAttention-2 thread block over a paged KV cache.
 const TILE_ROWS: u32 = 64;
@@ -129,28 +129,30 @@ pub(super) struct Heads {
 
 impl Heads {
     /// Of a prefill. Latent attention expands K and V to every head for it.
-    fn of(model: &Model, shard: Shard) -> Heads {
+    fn of(model: &Model, shard: Shard, kv_dtype: KvDtype) -> Heads {
         let key = f64::from(model.head_dim);
         let value = model.latent_attention.map_or(key, |latent| f64::from(latent.value_dim));
         Heads {
             query: f64::from(shard.heads),
             kv: f64::from(shard.kv_heads),
             pair_flops: 2.0 * (key + value),
-            kv_bytes: 2.0 * (key + value),
+            kv_bytes: f64::from(kv_dtype.bytes()) * (key + value),
             query_bytes: 2.0 * (key + value),
         }
     }
 
     /// Of decodes. Latent attention works on the compressed K, which is V as well, once for all
     /// heads ("absorbed").
-    fn of_decodes(model: &Model, shard: Shard) -> Heads {
-        let Some(latent) = model.latent_attention else { return Heads::of(model, shard) };
+    fn of_decodes(model: &Model, shard: Shard, kv_dtype: KvDtype) -> Heads {
+        let Some(latent) = model.latent_attention else {
+            return Heads::of(model, shard, kv_dtype);
+        };
         let [rank, rope] = [latent.kv_rank, latent.rope_dim].map(f64::from);
         Heads {
             query: f64::from(shard.heads),
             kv: 1.0,
             pair_flops: 2.0 * (2.0 * rank + rope),
-            kv_bytes: 2.0 * (rank + rope),
+            kv_bytes: f64::from(kv_dtype.bytes()) * (rank + rope),
             query_bytes: 2.0 * (2.0 * rank + rope),
         }
     }
@@ -162,13 +164,17 @@ impl Attention {
         gpu: &Gpu,
         table: Option<&AttentionTable>,
         shard: Shard,
+        kv_dtype: KvDtype,
     ) -> Attention {
-        let heads = Heads::of(model, shard);
+        // A prefill of latent attention reads the K and V that it has expanded, in 16 bits.
+        let expanded = model.latent_attention.map_or(kv_dtype, |_| KvDtype::Auto);
+        let heads = Heads::of(model, shard, expanded);
         let tflops = match &gpu.prefill_attention {
             PrefillAttention::FlashAttention2(fit) => fit.tflops,
             PrefillAttention::FlashAttention3(fit) => fit.tflops,
         };
-        let decode = Decode::new(&gpu.decode_attention, Heads::of_decodes(model, shard), tflops);
+        let decode_heads = Heads::of_decodes(model, shard, kv_dtype);
+        let decode = Decode::new(&gpu.decode_attention, decode_heads, tflops);
         let prefill = match &gpu.prefill_attention {
             PrefillAttention::FlashAttention2(fit) => Prefill::Two(Box::new(Two::new(fit, heads))),
             PrefillAttention::FlashAttention3(fit) => {

@@ -4,7 +4,7 @@ use crate::catalog::{Gpu, Model};
 
 use super::pipeline::split;
 use super::shard::Shard;
-use super::{CostError, Dtype, Parallelism};
+use super::{CostError, Dtype, KvDtype, Parallelism};
 
 /// What decides the number of KV blocks.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,10 @@ pub struct KvRequest<'a> {
     pub gpu: &'a Gpu,
     /// Ranks.
     pub parallelism: Parallelism,
-    /// Number type of the weights; KV is bf16.
+    /// Number type of the weights.
     pub dtype: Dtype,
+    /// Number type of K and V.
+    pub kv_dtype: KvDtype,
     /// Share of device memory that the engine may use, above 0 and at most 1.
     pub gpu_memory_utilization: f64,
     /// Tokens in a KV block, at least 1.
@@ -92,8 +94,12 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         // Counted apart: every rank holds the whole of it.
         let bytes = if request.dtype == Dtype::Fp8 { 1 } else { 2 };
         let unsplit = bytes * part.unsplit_parameters();
-        let weight_bytes = (weights - unsplit).div_ceil(u64::from(shard.ranks)) + unsplit;
-        let bytes_per_block = kv_bytes_per_block(part, shard, request.block_tokens);
+        let routed = bytes * part.routed_parameters();
+        let weight_bytes = (weights - unsplit - routed).div_ceil(u64::from(shard.ranks))
+            + unsplit
+            + expert_bytes(part, shard, routed);
+        let block_tokens = request.block_tokens;
+        let bytes_per_block = kv_bytes_per_block(part, shard, request.kv_dtype, block_tokens);
         let taken = weight_bytes.saturating_add(request.overhead_bytes);
         let kv_bytes = usable_bytes.saturating_sub(taken);
         (kv_bytes / bytes_per_block, i, weight_bytes, bytes_per_block, kv_bytes)
@@ -127,7 +133,7 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         return Err(CapacityError::DoesNotFit {
             model: model.name.clone(),
             gpu: gpu.name.clone(),
-            ranks: shard.ranks.saturating_mul(request.parallelism.pipeline),
+            ranks: shard.expert_ranks.saturating_mul(request.parallelism.pipeline),
             arithmetic,
         });
     }
@@ -135,9 +141,18 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     Ok(KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic })
 }
 
+/// One rank's share of the routed experts' bytes.
+fn expert_bytes(part: &Model, shard: Shard, all: u64) -> u64 {
+    match (shard.whole_experts, part.experts) {
+        (Some(whole), Some(experts)) => all / u64::from(experts.count) * u64::from(whole),
+        _ => all.div_ceil(u64::from(shard.expert_ranks)),
+    }
+}
+
 /// Bytes of one block on one rank of a stage with the layers of `part`.
-fn kv_bytes_per_block(part: &Model, shard: Shard, block_tokens: u32) -> u64 {
-    let bytes_per_token = 2 * u64::from(part.layers) * part.kv_numbers(shard.kv_heads);
+fn kv_bytes_per_block(part: &Model, shard: Shard, kv_dtype: KvDtype, block_tokens: u32) -> u64 {
+    let bytes = u64::from(kv_dtype.bytes());
+    let bytes_per_token = bytes * u64::from(part.layers) * part.kv_numbers(shard.kv_heads);
     bytes_per_token.saturating_mul(u64::from(block_tokens.max(1)))
 }
 

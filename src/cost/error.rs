@@ -35,7 +35,7 @@ pub enum CostError {
     },
     /// No all-reduce figures for as many GPUs.
     #[error(
-        "{gpu} has no all-reduce figures for tensor: {tensor} (known up to {known}); \
+        "{gpu} has no all-reduce figures for {tensor} GPUs (known up to {known}); \
          give interconnect: {{bandwidth, latency}}"
     )]
     AllReduceUnknown {
@@ -54,8 +54,26 @@ pub enum CostError {
         /// Stages asked for.
         pipeline: u32,
     },
+    /// Expert parallelism without experts.
+    #[error("{model} is dense: it has no experts to spread over GPUs")]
+    NoExperts {
+        /// The model.
+        model: String,
+    },
+    /// A rank would be left without an expert.
+    #[error(
+        "{model} has {experts} experts, fewer than the {ranks} ranks (tensor x data) to hold them"
+    )]
+    FewerExpertsThanRanks {
+        /// The model.
+        model: String,
+        /// Its experts.
+        experts: u32,
+        /// Ranks.
+        ranks: u32,
+    },
     /// A degree of parallelism of 0.
-    #[error("tensor and pipeline must be at least 1")]
+    #[error("tensor, pipeline and data must be at least 1")]
     NoRanks,
     /// A figure out of range.
     #[error(transparent)]

@@ -79,6 +79,11 @@ pub(super) struct ExpertLayer {
     pub(super) routed: RoutedExperts,
     /// One rank's part of the shared expert's width.
     pub(super) shared_width: u32,
+    /// Data-parallel ranks whose tokens come to these experts. The others' batches are taken to be
+    /// like this rank's own.
+    pub(super) data: f64,
+    /// This rank's part of the experts: 1 where it has a slice of each.
+    pub(super) held: f64,
 }
 
 impl ExpertLayer {
@@ -86,7 +91,10 @@ impl ExpertLayer {
     pub(super) fn us(&self, gemm: &Gemm, model: &Model, tokens: f64) -> f64 {
         let h = f64::from(model.hidden_size);
         let router = gemm.us(tokens, f64::from(self.experts.count), h);
-        let routed = self.routed.us(tokens, expected_experts(&self.experts, tokens));
+        // Spread evenly: of all ranks' tokens these experts get their part.
+        let all_tokens = tokens * self.data;
+        let activated = self.held * expected_experts(&self.experts, all_tokens);
+        let routed = self.routed.us(self.held * all_tokens, activated);
         if self.shared_width == 0 {
             return router + routed;
         }

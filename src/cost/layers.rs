@@ -1,8 +1,9 @@
 //! What depends on the number of tokens alone: matrix products, experts, elementwise kernels,
-//! all-reduces; and the output head, which depends on the sequences sampled.
+//! and the output head, which depends on the sequences sampled.
 
 use crate::catalog::{EngineProfile, Gpu, LayerTable, Model};
 
+use super::exchange::Exchange;
 use super::experts::{ExpertLayer, RoutedExperts};
 use super::gemm::{Gemm, us_per_byte};
 use super::shard::Shard;
@@ -20,8 +21,7 @@ pub(super) struct Layers {
     elementwise_us_per_byte: f64,
     sampler_us: f64,
     sampler_sequence_us: f64,
-    all_reduce_us: f64,
-    all_reduce_us_per_token: f64,
+    exchange: Exchange,
     table: Option<LayerTable>,
 }
 
@@ -41,9 +41,9 @@ impl Layers {
                 return Err(CostError::DtypeUnknown { gpu: gpu.name.clone(), dtype });
             }
         };
-        let (all_reduce_us, all_reduce_us_per_byte) = all_reduce(gpu, shard.ranks)?;
         Ok(Layers {
-            experts: expert_layer(model, gpu, shard.ranks, dtype)?,
+            experts: expert_layer(model, gpu, shard, dtype)?,
+            exchange: Exchange::new(model, gpu, shard, dtype)?,
             model: model.clone(),
             shard,
             gemm,
@@ -52,8 +52,6 @@ impl Layers {
             elementwise_us_per_byte: us_per_byte(gpu.elementwise.memory_gb_per_s),
             sampler_us: gpu.sampler.launch_us,
             sampler_sequence_us: gpu.sampler.sequence_us,
-            all_reduce_us,
-            all_reduce_us_per_token: all_reduce_us_per_byte * 2.0 * f64::from(model.hidden_size),
             table: profile.layer_table.clone(),
         })
     }
@@ -67,10 +65,9 @@ impl Layers {
         }
     }
 
-    /// All all-reduces for `tokens` tokens, microseconds: two a layer.
+    /// What the ranks exchange in all layers for `tokens` tokens, microseconds.
     pub(super) fn communication_us(&self, tokens: f64) -> f64 {
-        2.0 * f64::from(self.model.layers)
-            * (self.all_reduce_us + self.all_reduce_us_per_token * tokens)
+        self.exchange.us(tokens)
     }
 
     /// Output head and sampler for `sampled` sequences, microseconds; nothing for none.
@@ -162,22 +159,10 @@ impl Layers {
     }
 }
 
-fn all_reduce(gpu: &Gpu, ranks: u32) -> Result<(f64, f64), CostError> {
-    if ranks == 1 {
-        return Ok((0.0, 0.0));
-    }
-    let link = gpu.all_reduce_on(ranks).ok_or_else(|| CostError::AllReduceUnknown {
-        gpu: gpu.name.clone(),
-        tensor: ranks,
-        known: gpu.all_reduce.last().map_or(1, |a| a.gpus),
-    })?;
-    Ok((link.latency_us, us_per_byte(link.gb_per_s)))
-}
-
 fn expert_layer(
     model: &Model,
     gpu: &Gpu,
-    ranks: u32,
+    shard: Shard,
     dtype: Dtype,
 ) -> Result<Option<ExpertLayer>, CostError> {
     let Some(experts) = model.experts else { return Ok(None) };
@@ -190,7 +175,10 @@ fn expert_layer(
         fit.tflops *= fp8.tflops / gpu.gemm_bf16.tflops;
         input_bytes = 1.0;
     }
-    let width = experts.intermediate_size.div_ceil(ranks);
+    let (width, held) = match shard.whole_experts {
+        Some(whole) => (experts.intermediate_size, f64::from(whole) / f64::from(experts.count)),
+        None => (experts.intermediate_size.div_ceil(shard.expert_ranks), 1.0),
+    };
     Ok(Some(ExpertLayer {
         experts,
         routed: RoutedExperts::new(
@@ -201,6 +189,8 @@ fn expert_layer(
             width,
             input_bytes,
         ),
-        shared_width: experts.shared_intermediate_size.div_ceil(ranks),
+        shared_width: experts.shared_intermediate_size.div_ceil(shard.ranks),
+        data: shard.data.into(),
+        held,
     }))
 }

@@ -4,21 +4,19 @@ mod attention;
 mod attention_table;
 mod capacity;
 mod error;
+mod exchange;
 mod experts;
 mod fixed;
 mod gemm;
 mod layers;
+mod parallelism;
 mod pipeline;
+mod precision;
 mod pricing;
 mod roofline;
 mod shard;
 mod stage;
 mod table;
-
-use std::fmt;
-
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
 
@@ -27,7 +25,9 @@ pub use error::CostError;
 pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};
 pub use gemm::gemm_us;
+pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
+pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
 pub use roofline::Roofline;
 
@@ -69,7 +69,7 @@ pub struct Parts {
     pub layers_us: f64,
     /// Attention kernels.
     pub attention_us: f64,
-    /// All-reduces under tensor parallelism.
+    /// All-reduces under tensor parallelism, and what experts on several GPUs exchange.
     pub communication_us: f64,
     /// Output head and sampling.
     pub head_us: f64,
@@ -129,45 +129,6 @@ pub trait CostModel: Send + Sync {
     fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
         let _ = shape;
         Span::ZERO
-    }
-}
-
-/// Number type of weights and matrix products. KV, attention and the output head stay in 16 bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// bfloat16.
-    #[default]
-    Bf16,
-    /// float16; costs what bf16 costs.
-    Fp16,
-    /// 8-bit floating point weights and activations in the layers.
-    Fp8,
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::Bf16 => "bf16",
-            Dtype::Fp16 => "fp16",
-            Dtype::Fp8 => "fp8",
-        })
-    }
-}
-
-/// How one replica is spread over GPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Parallelism {
-    /// Tensor-parallel ranks.
-    pub tensor: u32,
-    /// Pipeline stages.
-    pub pipeline: u32,
-}
-
-impl Default for Parallelism {
-    fn default() -> Parallelism {
-        Parallelism { tensor: 1, pipeline: 1 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::catalog::{EngineProfile, Gpu, Model};
 
-use super::{CostError, Dtype, Parallelism, Roofline};
+use super::{CostError, Parallelism, Precision, Roofline};
 
 /// A model on a GPU under an engine profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +16,7 @@ pub struct Pricing {
     /// Spread how.
     pub parallelism: Parallelism,
     /// In which numbers.
-    pub dtype: Dtype,
+    pub precision: Precision,
 }
 
 impl Pricing {
@@ -25,6 +25,6 @@ impl Pricing {
     /// # Errors
     /// When they do not go together.
     pub fn roofline(&self) -> Result<Roofline, CostError> {
-        Roofline::new(&self.model, &self.gpu, &self.profile, self.parallelism, self.dtype)
+        Roofline::new(&self.model, &self.gpu, &self.profile, self.parallelism, self.precision)
     }
 }

@@ -11,7 +11,7 @@ use super::pipeline::{HandOver, split};
 use super::shard::Shard;
 use super::stage::{LONGEST_US, Place, Stage};
 use super::{
-    BatchShape, CostError, CostModel, Dtype, IterationTime, Overheads, Parallelism, Parts,
+    BatchShape, CostError, CostModel, IterationTime, Overheads, Parallelism, Parts, Precision,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.
@@ -30,7 +30,7 @@ pub struct Roofline {
 }
 
 impl Roofline {
-    /// Builds the tables.
+    /// Builds the tables. A [`Dtype`](super::Dtype) alone stands for KV in 16 bits.
     ///
     /// # Errors
     /// When the model cannot be split so, a figure is out of range, or constants are missing.
@@ -39,8 +39,9 @@ impl Roofline {
         gpu: &Gpu,
         profile: &EngineProfile,
         parallelism: Parallelism,
-        dtype: Dtype,
+        precision: impl Into<Precision>,
     ) -> Result<Roofline, CostError> {
+        let precision = precision.into();
         let with_constants = profile.gpu.as_ref().map(|constants| constants.on(gpu));
         let gpu = with_constants.as_ref().unwrap_or(gpu);
         gpu.validate()?;
@@ -53,7 +54,7 @@ impl Roofline {
             .enumerate()
             .map(|(i, part)| {
                 let place = Place { first: i == 0, last: i == last };
-                Stage::new(part, gpu, profile, shard, dtype, place)
+                Stage::new(part, gpu, profile, shard, precision, place)
             })
             .collect();
         Ok(Roofline { stages: stages?, hand_over: HandOver::new(model, gpu, shard.ranks, last)? })

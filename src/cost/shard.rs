@@ -8,6 +8,12 @@ use super::{CostError, Parallelism};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shard {
     pub(super) ranks: u32,
+    /// Data-parallel ranks that share the experts; 1 for a dense model, whose ranks share nothing.
+    pub(super) data: u32,
+    /// Ranks that the experts are spread over.
+    pub(super) expert_ranks: u32,
+    /// Whole experts on each rank; `None` where each rank has a slice of every expert.
+    pub(super) whole_experts: Option<u32>,
     /// Query heads.
     pub(super) heads: u32,
     /// KV heads: replicated when there are fewer than ranks.
@@ -22,9 +28,23 @@ impl Shard {
     pub(super) fn new(model: &Model, parallelism: Parallelism) -> Result<Shard, CostError> {
         model.validate()?;
         let ranks = parallelism.tensor;
-        if ranks == 0 || parallelism.pipeline == 0 {
+        if ranks == 0 || parallelism.pipeline == 0 || parallelism.data == 0 {
             return Err(CostError::NoRanks);
         }
+        let data = model.experts.map_or(1, |_| parallelism.data);
+        let expert_ranks = ranks.saturating_mul(data);
+        let whole_experts = match (parallelism.expert, model.experts) {
+            (false, _) => None,
+            (true, None) => return Err(CostError::NoExperts { model: model.name.clone() }),
+            (true, Some(experts)) if experts.count < expert_ranks => {
+                return Err(CostError::FewerExpertsThanRanks {
+                    model: model.name.clone(),
+                    experts: experts.count,
+                    ranks: expert_ranks,
+                });
+            }
+            (true, Some(experts)) => Some(experts.count.div_ceil(expert_ranks)),
+        };
         if !model.heads.is_multiple_of(ranks) {
             return Err(CostError::HeadsNotDivisible {
                 model: model.name.clone(),
@@ -34,6 +54,9 @@ impl Shard {
         }
         Ok(Shard {
             ranks,
+            data,
+            expert_ranks,
+            whole_experts,
             heads: model.heads / ranks,
             kv_heads: (model.kv_heads / ranks).max(1),
             intermediate: model.intermediate_size.div_ceil(ranks),

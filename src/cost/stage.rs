@@ -7,7 +7,7 @@ use super::attention::Attention;
 use super::layers::Layers;
 use super::shard::Shard;
 use super::table::CountTable;
-use super::{BatchShape, CostError, CostModel, Dtype, IterationTime, Overheads, Parts};
+use super::{BatchShape, CostError, CostModel, IterationTime, Overheads, Parts, Precision};
 
 /// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
 /// overflow the clock.
@@ -64,10 +64,10 @@ impl Stage {
         gpu: &Gpu,
         profile: &EngineProfile,
         shard: Shard,
-        dtype: Dtype,
+        precision: Precision,
         place: Place,
     ) -> Result<Stage, CostError> {
-        let layers = Layers::new(model, gpu, profile, shard, dtype)?;
+        let layers = Layers::new(model, gpu, profile, shard, precision.weights)?;
         let (step_gap, host) = match place.first {
             true => (profile.step_gap, profile.host),
             false => (Overhead::default(), Overhead::default()),
@@ -81,11 +81,17 @@ impl Stage {
             has_head: place.last,
             layers,
             padded: padded(&profile.cuda_graph_sizes),
-            attention: Attention::new(model, gpu, profile.attention_table.as_ref(), shard),
+            attention: Attention::new(
+                model,
+                gpu,
+                profile.attention_table.as_ref(),
+                shard,
+                precision.kv,
+            ),
             decode_only: Vec::new(),
             kernel_factor: profile.kernel_factor,
             attention_factor: profile.kernel_factor * f64::from(model.layers),
-            has_communication: shard.ranks > 1,
+            has_communication: shard.expert_ranks > 1,
             step_gap,
             host,
         };

@@ -28,7 +28,7 @@ fn labelled(label: &str, parts: &[String]) -> Option<String> {
 
 fn system(scenario: &Value) -> Vec<String> {
     let mut parts = Vec::new();
-    let gpus = ["/parallelism/tensor", "/parallelism/pipeline"]
+    let gpus = ["/parallelism/tensor", "/parallelism/pipeline", "/parallelism/data"]
         .iter()
         .filter_map(|path| scenario.pointer(path)?.as_u64())
         .product::<u64>();
@@ -49,10 +49,19 @@ fn system(scenario: &Value) -> Vec<String> {
     {
         parts.push(format!("{replicas} replicas"));
     }
+    if let Some(data) = scenario.pointer("/parallelism/data").and_then(Value::as_u64)
+        && data > 1
+    {
+        parts.push(format!("{data} data-parallel ranks"));
+    }
+    if scenario.pointer("/parallelism/expert").and_then(Value::as_bool) == Some(true) {
+        parts.push("expert parallelism".to_owned());
+    }
     if let Some(profile) = scenario.pointer("/engine/profile") {
         parts.push(format!("engine {}", plain(profile)));
     }
     parts.extend(text(scenario, "/engine/dtype"));
+    parts.extend(text(scenario, "/engine/kv_cache_dtype").map(|dtype| format!("KV in {dtype}")));
     parts
 }
 

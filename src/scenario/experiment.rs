@@ -15,7 +15,7 @@ pub struct Experiment {
     pub name: String,
     /// Seed of every random stream.
     pub seed: u64,
-    /// Identical replicas behind the router.
+    /// Identical replicas behind the router; each data-parallel rank is one.
     pub replicas: u32,
     /// How requests are spread over them.
     pub router: Router,

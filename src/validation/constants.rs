@@ -104,7 +104,7 @@ fn of_gpu(pricing: &Pricing) -> Vec<Free> {
     fn fp8(pricing: &mut Pricing) -> &mut Gemm {
         constants(pricing).gemm_fp8.as_mut().expect(CARRIED)
     }
-    let mut free = match pricing.dtype {
+    let mut free = match pricing.precision.weights {
         Dtype::Fp8 => vec![
             Free::rate("gpu.gemm_fp8.tflops", "TFLOP/s", pricing, |p| &mut fp8(p).tflops),
             Free::rate("gpu.gemm_fp8.memory_gb_per_s", "GB/s", pricing, |p| {

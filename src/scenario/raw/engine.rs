@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text_or_map::{InPlaceOfText, TextOr};
-use crate::cost::Dtype;
+use crate::cost::{Dtype, KvDtype};
 use crate::units::{Bytes, Duration};
 
 /// The engine of one replica.
@@ -18,6 +18,10 @@ pub struct Engine {
     /// Number type of weights and matrix products: `bf16`, `fp16` or `fp8`; `bf16` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
+    /// Number type of the KV cache: `auto` (16 bits), `bf16`, `fp16` or `fp8`, which needs half the
+    /// memory and half the reading; `auto` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_cache_dtype: Option<KvDtype>,
     /// Tokens in a KV block; the profile's unless given (16).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_block_tokens: Option<u32>,

@@ -92,6 +92,15 @@ pub struct Parallelism {
     /// Pipeline stages, at most one a layer; see docs/pipeline.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<u32>,
+    /// Data-parallel ranks; 1 unless given. Each is a replica with a batch, a queue and KV of its
+    /// own: `replicas` is multiplied by it. Those of a mixture of experts share the experts' weights;
+    /// see docs/profiles.md.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<u32>,
+    /// Expert parallelism: each of the `tensor` x `data` ranks holds whole experts, in place of a slice
+    /// of each; `false` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expert: Option<bool>,
 }
 
 /// Which requests the results are about, by arrival time.

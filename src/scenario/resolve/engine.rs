@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use crate::catalog::{EngineProfile, Gpu, Model};
-use crate::cost::{CostModel, Dtype, FixedCost, FixedPipeline, Parallelism, Pricing, Roofline};
+use crate::cost::{CostModel, FixedCost, FixedPipeline, Parallelism, Precision, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, Scenario, TextOr};
@@ -15,6 +15,8 @@ use crate::scheduler::EngineInfo;
 
 /// An engine that can be built.
 pub struct Engine {
+    /// Data-parallel ranks of each deployment; each is a replica.
+    pub data_ranks: u32,
     /// Limits shared by all schedulers.
     pub limits: EngineLimits,
     /// Prices iterations.
@@ -56,7 +58,10 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         _ => None,
     };
 
-    let dtype = *given.dtype.get_or_insert_default();
+    let precision = Precision {
+        weights: *given.dtype.get_or_insert_default(),
+        kv: given.kv_cache_dtype.unwrap_or_default(),
+    };
     let block_tokens =
         *given.kv_block_tokens.get_or_insert(engine_profile.map_or(16, |p| p.kv_block_tokens));
     check.whole(&path.key("kv_block_tokens"), block_tokens, 1, 65_536);
@@ -103,7 +108,7 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         return None;
     }
     let memory = Memory {
-        dtype,
+        precision,
         gpu_memory_utilization: utilization,
         block_tokens,
         overhead_bytes: reserved.0,
@@ -123,13 +128,12 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         warn_of_table(check, profile);
     }
     let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    if let Some(model) = model.as_ref().filter(|m| m.sliding_window.is_some()) {
-        check.warnings.push(format!(
-            "{}: layers with a sliding window are priced as full attention",
-            model.name
-        ));
+    if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
+        check.warnings.extend(model.approximations());
     }
+    warn_of_groups(check, model.as_ref(), parallelism);
     Some(Engine {
+        data_ranks: parallelism.data,
         limits: EngineLimits {
             kv_block_tokens: block_tokens,
             kv_blocks,
@@ -139,7 +143,7 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         },
         cost,
         hardware: Hardware {
-            pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, dtype),
+            pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, precision),
             ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
         },
         kv_blocks_from,
@@ -186,7 +190,8 @@ fn parallelism(check: &mut Check<'_>, given: &mut Option<raw::Parallelism>) -> P
     let pipeline = *given.pipeline.get_or_insert(1);
     let checked = check.whole(&path.key("tensor"), tensor, 1, 1024);
     let pipeline = check.whole(&path.key("pipeline"), pipeline, 1, 64);
-    Parallelism { tensor: checked, pipeline }
+    let data = check.whole(&path.key("data"), given.data.unwrap_or(1), 1, 1024);
+    Parallelism { tensor: checked, pipeline, data, expert: given.expert.unwrap_or(false) }
 }
 
 fn kv_blocks(
@@ -257,7 +262,7 @@ fn cost(
             stages => Arc::new(FixedPipeline { iteration: *iteration, stages }),
         }),
         Profile::Engine(profile) => {
-            match Roofline::new(model?, gpu?, profile, parallelism, memory.dtype) {
+            match Roofline::new(model?, gpu?, profile, parallelism, memory.precision) {
                 Ok(cost) => Some(Arc::new(cost)),
                 Err(error) => {
                     hardware::cost_problem(check, &error);
@@ -266,6 +271,16 @@ fn cost(
             }
         }
     }
+}
+
+/// What data-parallel ranks that share experts leave out.
+fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Parallelism) {
+    let Some(model) = model.filter(|m| m.experts.is_some() && parallelism.data > 1) else { return };
+    check.warnings.push(format!(
+        "parallelism.data: the {} ranks that share the experts of {} are priced as if each batch were \
+         like those of the others at that moment, and do not wait for each other",
+        parallelism.data, model.name
+    ));
 }
 
 /// A measured layer says nothing of batches outside of its table.
@@ -310,12 +325,12 @@ fn pricing(
     model: Option<&Model>,
     gpu: Option<&Gpu>,
     parallelism: Parallelism,
-    dtype: Dtype,
+    precision: Precision,
 ) -> Option<Box<Pricing>> {
     let Profile::Engine(profile) = profile else { return None };
     let (model, gpu) = (model?.clone(), gpu?.clone());
     let profile = EngineProfile::clone(profile);
-    Some(Box::new(Pricing { model, gpu, profile, parallelism, dtype }))
+    Some(Box::new(Pricing { model, gpu, profile, parallelism, precision }))
 }
 
 fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {

@@ -5,7 +5,7 @@ use crate::catalog::{
     self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, ModelOverrides, UnknownName,
 };
 use crate::cost::{
-    CapacityError, CostError, Dtype, KvCapacity, KvRequest, Parallelism, kv_capacity,
+    CapacityError, CostError, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, TextOr};
@@ -232,7 +232,8 @@ pub fn kv_blocks(
         model,
         gpu,
         parallelism,
-        dtype: memory.dtype,
+        dtype: memory.precision.weights,
+        kv_dtype: memory.precision.kv,
         gpu_memory_utilization: memory.gpu_memory_utilization,
         block_tokens: memory.block_tokens,
         overhead_bytes: memory.overhead_bytes,
@@ -254,8 +255,8 @@ pub fn kv_blocks(
 /// What decides how much memory is left for KV.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Number type of the weights.
-    pub dtype: Dtype,
+    /// Number types of weights and KV.
+    pub precision: Precision,
     /// Share of device memory that the engine may use.
     pub gpu_memory_utilization: f64,
     /// Tokens in a KV block.
@@ -275,7 +276,19 @@ pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
         CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
-        CostError::AllReduceUnknown { .. } => (tensor, String::new()),
+        CostError::AllReduceUnknown { .. } => (
+            root.key("parallelism"),
+            "such as `gpu: {base: rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
+                .to_owned(),
+        ),
+        CostError::NoExperts { .. } => (
+            root.key("parallelism").key("expert"),
+            "leave `expert` out, or serve a mixture of experts such as `mixtral-8x7b`".to_owned(),
+        ),
+        CostError::FewerExpertsThanRanks { experts, .. } => (
+            root.key("parallelism").key("expert"),
+            format!("at most {experts} GPUs can share them: lower `tensor` or `data`"),
+        ),
         CostError::TooManyStages { .. } => (root.key("parallelism").key("pipeline"), String::new()),
         CostError::NoRanks => (root.key("parallelism"), String::new()),
         CostError::ExpertsUnknown { .. } => (root.key("gpu"), String::new()),

@@ -77,6 +77,9 @@ fn not_a_map(root: &Node) -> Option<Problem> {
 }
 
 /// The experiment and what it derives; `None` when something is wrong, all of which is reported.
+/// The most replicas of a run, data-parallel ranks included.
+const REPLICAS_MAX: u32 = 10_000;
+
 fn experiment(
     check: &mut Check<'_>,
     scenario: &mut Scenario,
@@ -90,7 +93,7 @@ fn experiment(
     }
     scenario.seed = seed.or(scenario.seed).or(Some(0));
     let replicas = *scenario.replicas.get_or_insert(1);
-    check.whole(&root.key("replicas"), replicas, 1, 10_000);
+    check.whole(&root.key("replicas"), replicas, 1, REPLICAS_MAX);
     let router = router(check, &mut scenario.router);
 
     let names = schedulers::names(check, scenario.schedulers.as_deref());
@@ -132,6 +135,11 @@ fn experiment(
     }
 
     let (engine, workload) = (engine?, workload?);
+    let replicas = replicas.saturating_mul(engine.data_ranks);
+    if replicas > REPLICAS_MAX {
+        let message = format!("replicas x data is {replicas}, more than {REPLICAS_MAX}");
+        check.report(&root.key("parallelism").key("data"), message, "");
+    }
     if check.problems.is_empty() {
         feasible::check(check, &workload, &engine.limits, &runs, &info);
     }

@@ -1,0 +1,111 @@
+//! What ranks send one another within a layer: all-reduces under tensor parallelism, and tokens on
+//! their way to experts and back.
+
+use crate::catalog::{AllReduce, Gpu, Model};
+
+use super::gemm::us_per_byte;
+use super::shard::Shard;
+use super::{CostError, Dtype};
+
+/// Bytes of a number of the hidden state.
+const HIDDEN_BYTES: f64 = 2.0;
+
+/// The time that all layers' messages take: `fixed + token x tokens`.
+///
+/// - After attention, and after a dense network: an all-reduce over the tensor-parallel ranks.
+/// - After experts of one data-parallel rank: the same, since each rank has all tokens, and adds up
+///   what its experts, or its slices of them, make of them.
+/// - Slices of experts over several data-parallel ranks: the tokens of all are gathered, and the
+///   sums scattered back, which together is an all-reduce of all ranks' tokens.
+/// - Whole experts over several data-parallel ranks: two all-to-alls. Each GPU dispatches its part
+///   of the rank's tokens, a copy for each of a token's experts, and gets as many results back; of
+///   `R` ranks' experts `1 - 1/R` are elsewhere. Then the tensor-parallel ranks gather their parts,
+///   half an all-reduce.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange {
+    fixed_us: f64,
+    us_per_token: f64,
+}
+
+impl Exchange {
+    /// # Errors
+    /// When the GPU has no figures for as many ranks.
+    pub(super) fn new(
+        model: &Model,
+        gpu: &Gpu,
+        shard: Shard,
+        dtype: Dtype,
+    ) -> Result<Exchange, CostError> {
+        let hidden = f64::from(model.hidden_size);
+        let reduced = Message::all_reduce(gpu, shard.ranks, hidden * HIDDEN_BYTES)?;
+        let dense = f64::from(model.dense_layers());
+        let attention = f64::from(model.layers);
+        let mut sum = Message::default();
+        sum.add(attention + dense, reduced);
+        if let Some(experts) = model.experts {
+            let layers = attention - dense;
+            match shard.whole_experts {
+                Some(_) if shard.data > 1 => {
+                    let input_bytes = if dtype == Dtype::Fp8 { 1.0 } else { HIDDEN_BYTES };
+                    let numbers = f64::from(experts.per_token) * hidden / f64::from(shard.ranks);
+                    for bytes in [input_bytes, HIDDEN_BYTES] {
+                        let there = Message::all_to_all(gpu, shard.expert_ranks, bytes * numbers)?;
+                        sum.add(layers, there);
+                    }
+                    sum.add(0.5 * layers, reduced);
+                }
+                _ => {
+                    let bytes = HIDDEN_BYTES * hidden * f64::from(shard.data);
+                    sum.add(layers, Message::all_reduce(gpu, shard.expert_ranks, bytes)?);
+                }
+            }
+        }
+        Ok(Exchange { fixed_us: sum.fixed_us, us_per_token: sum.us_per_token })
+    }
+
+    /// Microseconds for a batch of `tokens` tokens on each data-parallel rank.
+    pub(super) fn us(&self, tokens: f64) -> f64 {
+        self.fixed_us + self.us_per_token * tokens
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Message {
+    fixed_us: f64,
+    us_per_token: f64,
+}
+
+impl Message {
+    /// Of `bytes` a token, over `ranks` GPUs.
+    fn all_reduce(gpu: &Gpu, ranks: u32, bytes: f64) -> Result<Message, CostError> {
+        if ranks == 1 {
+            return Ok(Message::default());
+        }
+        let link = link(gpu, ranks)?;
+        let us_per_token = bytes * us_per_byte(link.gb_per_s);
+        Ok(Message { fixed_us: link.latency_us, us_per_token })
+    }
+
+    /// `bytes` a token leave each of `ranks` GPUs, but for those that stay, at the rate of the wire:
+    /// an all-reduce of a message sends `2 (R - 1)/R` times its bytes.
+    fn all_to_all(gpu: &Gpu, ranks: u32, bytes: f64) -> Result<Message, CostError> {
+        let link = link(gpu, ranks)?;
+        let elsewhere = 1.0 - 1.0 / f64::from(ranks);
+        let wire_gb_per_s = link.gb_per_s * 2.0 * elsewhere;
+        let us_per_token = bytes * elsewhere * us_per_byte(wire_gb_per_s);
+        Ok(Message { fixed_us: link.latency_us, us_per_token })
+    }
+
+    fn add(&mut self, times: f64, other: Message) {
+        self.fixed_us += times * other.fixed_us;
+        self.us_per_token += times * other.us_per_token;
+    }
+}
+
+fn link(gpu: &Gpu, ranks: u32) -> Result<&AllReduce, CostError> {
+    gpu.all_reduce_on(ranks).ok_or_else(|| CostError::AllReduceUnknown {
+        gpu: gpu.name.clone(),
+        tensor: ranks,
+        known: gpu.all_reduce.last().map_or(1, |a| a.gpus),
+    })
+}
