@@ -22,4 +22,5 @@ pub mod time;
 pub mod trace;
 pub mod units;
 pub mod validation;
+pub mod view;
 pub mod workload;

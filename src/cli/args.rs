@@ -162,6 +162,9 @@ pub struct ExplainFlags {
     /// Explain the gap before this token of the request; 0 is the first
     #[arg(long, value_name = "N", requires = "request")]
     pub token: Option<u32>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `metron-sim capacity`.
@@ -172,6 +175,9 @@ pub struct CapacityArgs {
     /// How to search.
     #[command(flatten)]
     pub search: SearchFlags,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// Flags of a capacity search.
@@ -215,6 +221,9 @@ pub struct SweepArgs {
     /// Mark what nothing beats in both of two figures (add :min or :max to a path)
     #[arg(long, value_name = "PATH,PATH")]
     pub pareto: Option<String>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `metron-sim merge`.
@@ -251,6 +260,9 @@ pub struct RunFlags {
     /// Write every iteration as a Chrome trace, which Perfetto opens (.json)
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Exit with 3 when a scheduler does not meet the SLO
     #[arg(long)]
     pub check: bool,
@@ -280,6 +292,9 @@ pub struct EvaluateArgs {
     /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
     #[arg(long, value_name = "PATH<NUMBER")]
     pub assert: Vec<String>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `metron-sim compare`.

@@ -4,6 +4,7 @@ use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFl
 use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::report_file::ReportFile;
 use crate::search::{
     Assertion, CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text,
 };
@@ -19,6 +20,7 @@ pub fn run(
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     let (options, goal) = search_options(&args.search, global)?;
+    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let request =
         ScenarioRequest { path: args.scenario.clone(), set: global.set.clone(), seed: global.seed };
@@ -29,6 +31,9 @@ pub fn run(
     let study = Study { experiment: &loaded.experiment, simulate: backend, goal: &goal };
     let began = std::time::Instant::now();
     let file = find_capacity(study, loaded.resolved, &options)?;
+    if let Some(report) = report {
+        report.capacity(&file)?;
+    }
     let bytes = match global.format {
         Format::Text => to_text(&file).into_bytes(),
         Format::Json => {

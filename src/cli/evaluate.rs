@@ -6,6 +6,7 @@ use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::{Judging, assertions};
+use crate::cli::report_file::ReportFile;
 use crate::interop::promise_json;
 use crate::report::{ResultFile, RunResult, assertion, csv, text};
 
@@ -23,6 +24,7 @@ pub fn evaluate(
     }
     let asserted = assertions(&args.assert)?;
     let judging = Judging::new(&args.judge, &asserted)?;
+    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let mut runs: Vec<RunResult> = Vec::new();
     let mut files = Vec::new();
@@ -48,6 +50,9 @@ pub fn evaluate(
     let result = ResultFile::new(scenario, runs, Vec::new());
     // A misspelt path is told before anything is written.
     let broken = assertion::judge(&asserted, &result.runs)?;
+    if let Some(report) = report {
+        report.measured(&result)?;
+    }
     let bytes = match global.format {
         Format::Text => text::to_text(&result, console.colors_result(&sink)).into_bytes(),
         Format::Json => result.to_json().into_bytes(),

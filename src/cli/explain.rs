@@ -10,9 +10,10 @@ use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
+use crate::cli::report_file::ReportFile;
 use crate::explain::{Attribution, Question, Recording, RunExplanation, explain};
 use crate::progress::Progress;
-use crate::report::{SCHEMA_VERSION, Tool};
+use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
     Patient, RunInput, RunOptions, SchedulerOutput, WhatIf, run_experiment, what_if,
 };
@@ -33,6 +34,7 @@ pub fn run(
     if !matches!(global.format, Format::Text | Format::Json) {
         return Err(Error::Usage("explain writes --format text or json".to_owned()));
     }
+    let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let request = ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed };
     let loaded = backend.load(&request)?;
@@ -64,6 +66,11 @@ pub fn run(
             warnings: loaded.warnings.clone(),
         }
     });
+    if let Some(report) = report {
+        let runs = outputs.iter().map(|output| output.result.clone()).collect();
+        let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
+        report.runs(&loaded, &outputs, &result, Some(&file))?;
+    }
     let bytes = match global.format {
         Format::Json => file.to_json().into_bytes(),
         _ => text::to_text(&file).into_bytes(),

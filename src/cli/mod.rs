@@ -18,6 +18,7 @@ mod library;
 mod list;
 mod merge;
 mod progress;
+mod report_file;
 mod run;
 mod scheduler_details;
 mod side_files;

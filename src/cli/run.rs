@@ -8,6 +8,7 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::assertions;
 use crate::cli::progress;
+use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
 use crate::progress::Progress;
 use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
@@ -62,8 +63,9 @@ pub fn run(
 ) -> Result<Exit, Error> {
     let mut options = Options::new(scenario, flags, global)?;
     let side_files = SideFiles::open(flags, global.output.as_ref())?;
+    let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    options.run.keep_log = side_files.need_iterations();
+    options.run.keep_log = side_files.need_iterations() || report.is_some();
 
     let began = Instant::now();
     let loaded = backend.load(&options.request)?;
@@ -74,6 +76,9 @@ pub fn run(
     let simulated = began.elapsed();
     side_files.write(&outputs, loaded.requests.classes())?;
     let result = published(&loaded, &outputs);
+    if let Some(report) = report {
+        report.runs(&loaded, &outputs, &result, None)?;
+    }
     let broken = assertion::judge(&options.asserted, &result.runs)?;
     for run in &result.runs {
         for warning in &run.warnings {

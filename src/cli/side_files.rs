@@ -27,27 +27,13 @@ impl SideFiles {
     /// # Errors
     /// When two of them are the same file, an extension names no format, or one cannot be opened.
     pub fn open(flags: &RunFlags, result: Option<&PathBuf>) -> Result<SideFiles, Error> {
-        let mut asked: Vec<(&str, &Path)> = Vec::new();
-        let all = [
+        distinct(&[
             ("-o", result),
             ("--requests", flags.requests.as_ref()),
             ("--tokens", flags.tokens.as_ref()),
             ("--timeline", flags.timeline.as_ref()),
-        ];
-        for (flag, path) in all {
-            let Some(path) = path else { continue };
-            // Pipes and devices may be shared; a regular file would be overwritten.
-            if path.exists() && !path.is_file() || path == Path::new("-") {
-                continue;
-            }
-            if let Some((other, _)) = asked.iter().find(|(_, taken)| same_file(taken, path)) {
-                return Err(Error::Usage(format!(
-                    "{other} and {flag} name the same file, {}",
-                    path.display()
-                )));
-            }
-            asked.push((flag, path));
-        }
+            ("--report", flags.report.as_ref()),
+        ])?;
         let rows = |flag: &str, path: &Option<PathBuf>| -> Result<_, Error> {
             let Some(path) = path else { return Ok(None) };
             let format = RowFormat::from_path(path).ok_or_else(|| {
@@ -113,6 +99,29 @@ impl SideFiles {
         let timeline = timeline.transpose()?;
         [requests, tokens, timeline].into_iter().flatten().try_for_each(OutputFile::commit)
     }
+}
+
+/// Refuses two flags that name one file.
+///
+/// # Errors
+/// When two of them do.
+pub(super) fn distinct(all: &[(&str, Option<&PathBuf>)]) -> Result<(), Error> {
+    let mut asked: Vec<(&str, &Path)> = Vec::new();
+    for &(flag, path) in all {
+        let Some(path) = path else { continue };
+        // Pipes and devices may be shared; a regular file would be overwritten.
+        if path.exists() && !path.is_file() || path == Path::new("-") {
+            continue;
+        }
+        if let Some((other, _)) = asked.iter().find(|(_, taken)| same_file(taken, path)) {
+            return Err(Error::Usage(format!(
+                "{other} and {flag} name the same file, {}",
+                path.display()
+            )));
+        }
+        asked.push((flag, path));
+    }
+    Ok(())
 }
 
 /// Fills a file; it is dropped, and with it what was written, when that fails.

@@ -4,6 +4,7 @@ use crate::cli::args::{Format, GlobalFlags, SweepArgs};
 use crate::cli::backend::Backend;
 use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
+use crate::cli::report_file::ReportFile;
 use crate::cli::{capacity, progress};
 use crate::progress::Progress;
 use crate::scenario::Document;
@@ -26,6 +27,7 @@ pub fn run(
     let objectives = front(args.pareto.as_deref())?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
+    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let cache = match (&sink, &global.output) {
         (ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
@@ -49,6 +51,9 @@ pub fn run(
     let (mut file, reused) =
         progress::shown_counting("points", &progress, console.shows_progress(), || sweep.run())?;
     file.conclude(objectives);
+    if let Some(report) = report {
+        report.sweep(&file)?;
+    }
     write(&file, global.format, sink)?;
     if let Some(cache) = cache {
         cache.remove();

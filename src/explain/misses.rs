@@ -52,7 +52,7 @@ impl Chain {
 
 /// Each cause's share of what a gap takes beyond `pace`; they sum to 1, or all are 0 where it does
 /// not go beyond.
-fn beyond(split: &Split, pace: u64) -> [f64; CAUSES] {
+pub(super) fn beyond(split: &Split, pace: u64) -> [f64; CAUSES] {
     let mut over = [0.0; CAUSES];
     let mut left = pace;
     for (cause, ns) in split.iter().filter(|(cause, _)| cause.is_pace()) {

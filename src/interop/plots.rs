@@ -32,6 +32,7 @@ pub(super) fn plots(trace: &TokenTrace, options: &Options, requests: &[RequestMe
     }
     Plots {
         ttft_cdf_s: cdf(ttfts.map(|ttft| ttft.as_secs_f64()).collect()),
+        tpot_cdf_s: cdf(requests.iter().filter(completed).filter_map(|m| m.tpot_s()).collect()),
         tbt_cdf_s: cdf(gaps),
         fluidity_cdf: cdf(requests.iter().map(|m| m.index).collect()),
         progress: drawn.into_iter().map(|m| progress(trace, options, m)).collect(),

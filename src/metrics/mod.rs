@@ -83,3 +83,4 @@ pub use summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
     Throughput, TokenCounts,
 };
+pub use tbt::pooled_gaps;

@@ -15,6 +15,25 @@ pub(super) fn pooled_tbt<'r>(
     trace: &TokenTrace,
     rows: impl Iterator<Item = &'r RequestRow> + Clone,
 ) -> Distribution {
+    weighted::distribution(&gaps_of(trace, rows))
+}
+
+/// The gaps between consecutive tokens of these requests, sorted: nanoseconds, and how many there
+/// are of them. A length may stand there more than once.
+pub fn pooled_gaps<'r>(
+    trace: &TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow> + Clone,
+) -> Vec<(u64, u64)> {
+    let mut sorted = Vec::new();
+    gaps_of(trace, rows).each(|gap, weight| sorted.push((gap, weight)));
+    sorted.sort_unstable();
+    sorted
+}
+
+fn gaps_of<'t, 'r>(
+    trace: &'t TokenTrace,
+    rows: impl Iterator<Item = &'r RequestRow> + Clone,
+) -> Gaps<'t> {
     let demand = demand(trace, rows.clone());
     let shared: Vec<bool> = trace
         .columns
@@ -44,7 +63,7 @@ pub(super) fn pooled_tbt<'r>(
             }
         }
     }
-    weighted::distribution(&Gaps { trace, steps, single })
+    Gaps { trace, steps, single }
 }
 
 fn gaps(times: &[Time]) -> impl Iterator<Item = u64> + '_ {

@@ -152,6 +152,24 @@ fn text(row: &Row, value: Option<f64>) -> String {
     }
 }
 
+/// A row of the table for other layouts: its name, and each run's figure with whether it is the best.
+pub struct FigureRow {
+    /// What it is.
+    pub name: &'static str,
+    /// A cell a run.
+    pub cells: Vec<(String, bool)>,
+}
+
+/// The rows of the table.
+pub fn figures(runs: &[RunResult]) -> Vec<FigureRow> {
+    let of = |row: &Row| {
+        let shown: Vec<String> = row.values.iter().map(|value| text(row, *value)).collect();
+        let best: Vec<bool> = (0..runs.len()).map(|run| is_best(row, &shown, run)).collect();
+        FigureRow { name: row.name, cells: shown.into_iter().zip(best).collect() }
+    };
+    rows(runs).iter().map(of).collect()
+}
+
 struct Rows<'a> {
     runs: &'a [RunResult],
     rows: Vec<Row>,

@@ -80,6 +80,9 @@ pub struct FluidityBounds {
 pub struct Plots {
     /// `[seconds, share of completed requests with at most that TTFT]`.
     pub ttft_cdf_s: Vec<(f64, f64)>,
+    /// `[seconds, share of completed requests with at most that TPOT]`.
+    #[serde(default)]
+    pub tpot_cdf_s: Vec<(f64, f64)>,
     /// `[seconds, share of gaps of completed requests that are at most that long]`.
     pub tbt_cdf_s: Vec<(f64, f64)>,
     /// `[index, share of requests with at most that fluidity-index]`.

@@ -2,12 +2,13 @@
 
 pub mod assertion;
 pub mod calibration;
-mod comparison;
+pub mod comparison;
 pub mod csv;
 pub mod energy;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
+pub mod html;
 pub mod measured;
 pub mod output_file;
 pub mod pair;

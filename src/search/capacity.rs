@@ -111,6 +111,9 @@ pub struct SeedCapacity {
     pub growing: bool,
     /// Every rate tried, and whether it held.
     pub tried: Vec<(f64, bool)>,
+    /// Share of fluid requests at each of those rates.
+    #[serde(default)]
+    pub tried_fluid_request_share: Vec<Option<f64>>,
 }
 
 /// Figures of the run at the highest rate that held.
@@ -249,13 +252,15 @@ fn search_seed(
     base: f64,
     precision: f64,
 ) -> Result<SeedSearch, SearchError> {
-    let mut tried = Vec::new();
+    let (mut tried, mut shares) = (Vec::new(), Vec::new());
     let (mut best, mut worst) = (None::<(f64, Probe)>, None::<(f64, Probe)>);
     let bracket = bracket_and_bisect(precision, OCTAVES, |factor| {
         let load = Load { factor, replicas: study.experiment.replicas, seed };
         let probe = study.probe(scheduler, load)?;
         let held = probe.held();
         tried.push((factor * base, held));
+        let fluidity = probe.result.summary.fluidity.as_ref();
+        shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
         // The highest rate that held, the lowest that did not.
         let (kept, sign) = if held { (&mut best, 1.0) } else { (&mut worst, -1.0) };
         if kept.as_ref().is_none_or(|(other, _)| (factor - *other) * sign > 0.0) {
@@ -272,6 +277,7 @@ fn search_seed(
             broken: failing.map_or(Vec::new(), |probe| probe.broken.clone()),
             growing: failing.is_some_and(|probe| probe.steadiness.growing),
             tried,
+            tried_fluid_request_share: shares,
         },
         best: best.map(|(_, probe)| probe),
         worst: worst.map(|(_, probe)| probe),

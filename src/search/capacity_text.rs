@@ -8,8 +8,8 @@ use crate::report::units::{duration, percent, three_digits};
 /// Renders a result for 100 columns.
 pub fn to_text(file: &CapacityFile) -> String {
     let mut text = String::new();
-    for capacity in &file.schedulers {
-        text.push_str(&wrap(&answer(file, capacity), WIDTH, "  "));
+    for answer in capacity_answers(file) {
+        text.push_str(&wrap(&answer, WIDTH, "  "));
         text.push('\n');
     }
     text.push('\n');
@@ -30,6 +30,11 @@ pub fn to_text(file: &CapacityFile) -> String {
         text.push_str(&format!("{}\n", wrap(&note, WIDTH, "  ")));
     }
     text
+}
+
+/// The answer for each scheduler, in a sentence.
+pub fn capacity_answers(file: &CapacityFile) -> Vec<String> {
+    file.schedulers.iter().map(|capacity| answer(file, capacity)).collect()
 }
 
 fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
@@ -96,26 +101,38 @@ fn plus_minus(value: Interval) -> String {
 }
 
 fn table(file: &CapacityFile) -> String {
+    let mut rows: Vec<Vec<Cell>> = Vec::new();
+    for mut row in capacity_rows(file) {
+        let limited_by = row.pop().unwrap_or_default();
+        let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
+        cells.push(Cell::from(short(&limited_by, 40)));
+        rows.push(cells);
+    }
+    let right = Align::Right;
+    lay_out(&rows, &[Align::Left, right, right, right, right, right, Align::Left])
+}
+
+/// The table, its head first.
+pub fn capacity_rows(file: &CapacityFile) -> Vec<Vec<String>> {
     let mut rows = vec![
         ["scheduler", "requests/s", "per GPU", "fluid", "P99 TTFT", "P99 TBT", "limited by"]
-            .map(Cell::from)
+            .map(str::to_owned)
             .to_vec(),
     ];
-    let or_dash = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for capacity in &file.schedulers {
         let at = capacity.at_capacity.filter(|_| capacity.requests_per_s.is_some());
         rows.push(vec![
-            Cell::from(capacity.label.as_str()),
+            capacity.label.clone(),
             or_dash(capacity.requests_per_s.map(plus_minus)),
             or_dash(capacity.requests_per_s_per_gpu.map(plus_minus)),
             or_dash(at.and_then(|at| at.fluid_request_share).map(percent)),
             or_dash(at.and_then(|at| at.ttft_p99_s).map(duration)),
             or_dash(at.and_then(|at| at.tbt_p99_s).map(duration)),
-            Cell::from(short(&capacity.limited_by.join(", "), 40)),
+            capacity.limited_by.join(", "),
         ]);
     }
-    let right = Align::Right;
-    lay_out(&rows, &[Align::Left, right, right, right, right, right, Align::Left])
+    rows
 }
 
 fn short(text: &str, most: usize) -> String {

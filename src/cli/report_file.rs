@@ -1,0 +1,186 @@
+//! `--report`: the page that commands write beside their result.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::cli::backend::Loaded;
+use crate::cli::error::Error;
+use crate::cli::explain::ExplanationFile;
+use crate::cli::side_files::distinct;
+use crate::explain::Recording;
+use crate::report::comparison::figures;
+use crate::report::header::header;
+use crate::report::html::{Document, Table, document};
+use crate::report::measured::provenance;
+use crate::report::verdict::verdict;
+use crate::report::{OutputFile, ResultFile, RunResult, Tool};
+use crate::runner::SchedulerOutput;
+use crate::search::sweep::SweepFile;
+use crate::search::{CapacityFile, capacity_answers, capacity_rows};
+use crate::view::{CuresView, Drawn, Page};
+
+/// The page that was asked for, open.
+pub struct ReportFile(OutputFile);
+
+/// What a page says in words.
+struct Words {
+    header: Vec<String>,
+    verdict: Vec<String>,
+    table: Option<Table>,
+    notes: Vec<String>,
+}
+
+impl ReportFile {
+    /// Opens the page's file before the work; `output` is where the result goes.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is the result's own file.
+    pub fn open(
+        report: Option<&PathBuf>,
+        output: Option<&PathBuf>,
+    ) -> Result<Option<ReportFile>, Error> {
+        distinct(&[("-o", output), ("--report", report)])?;
+        Ok(report.map(|path| OutputFile::create(path)).transpose()?.map(ReportFile))
+    }
+
+    /// Simulated runs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn runs(
+        self,
+        loaded: &Loaded,
+        outputs: &[SchedulerOutput],
+        result: &ResultFile,
+        explanation: Option<&ExplanationFile>,
+    ) -> Result<(), Error> {
+        let experiment = &loaded.experiment;
+        let info = experiment.engine_info();
+        let drawn: Vec<Drawn<'_>> = outputs
+            .iter()
+            .zip(&experiment.schedulers)
+            .enumerate()
+            .map(|(place, (output, scheduler))| {
+                let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
+                Drawn {
+                    result: &output.result,
+                    judged_by: &output.judged_by,
+                    recording: Recording {
+                        trace: &output.outcome.trace,
+                        log: output.outcome.log.as_deref().unwrap_or_default(),
+                        cost: experiment.cost.as_ref(),
+                        planned_ahead: plans_ahead && experiment.engine.async_scheduling,
+                    },
+                    explanation: explanation.and_then(|file| file.runs.get(place)),
+                }
+            })
+            .collect();
+        let cures = explanation.and_then(|file| file.cures.as_ref()).map(|cures| CuresView {
+            label: cures.label.clone(),
+            request: cures.request,
+            token: cures.token,
+            main_cause: cures.main_cause,
+            tried: cures.tried.clone(),
+        });
+        let page = Page::of_runs(&result.scenario, &drawn, cures);
+        self.write(&page, &words(result))
+    }
+
+    /// Measured runs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn measured(self, result: &ResultFile) -> Result<(), Error> {
+        self.write(&Page::of_measured(result), &words(result))
+    }
+
+    /// Capacities.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn capacity(self, file: &CapacityFile) -> Result<(), Error> {
+        let mut rows = capacity_rows(file).into_iter();
+        let labelled = file
+            .schedulers
+            .iter()
+            .flat_map(|c| c.notes.iter().map(move |note| format!("{}: {note}", c.label)));
+        let words = Words {
+            header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
+            verdict: capacity_answers(file),
+            table: Some(Table {
+                head: rows.next().unwrap_or_default(),
+                rows: rows
+                    .map(|row| {
+                        let mut cells = row.into_iter();
+                        let name = cells.next().unwrap_or_default();
+                        (name, cells.map(|cell| (cell, false)).collect())
+                    })
+                    .collect(),
+            }),
+            notes: file.notes.iter().cloned().chain(labelled).collect(),
+        };
+        self.write(&Page::of_capacity(file), &words)
+    }
+
+    /// A sweep.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sweep(self, file: &SweepFile) -> Result<(), Error> {
+        let mut verdict = vec![format!(
+            "{} combinations of {} were tried.",
+            file.points.len(),
+            file.vary.iter().map(|vary| vary.path.as_str()).collect::<Vec<_>>().join(" and ")
+        )];
+        verdict.extend(file.sensitivities.iter().take(12).cloned());
+        let words = Words {
+            header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
+            verdict,
+            table: None,
+            notes: Vec::new(),
+        };
+        self.write(&Page::of_sweep(file), &words)
+    }
+
+    fn write(mut self, page: &Page, words: &Words) -> Result<(), Error> {
+        let tool = Tool::this();
+        let html = document(&Document {
+            title: &page.title,
+            header: &words.header,
+            verdict: &words.verdict,
+            table: words.table.as_ref(),
+            notes: &words.notes,
+            data: &page.to_json(),
+            made_by: &format!("{} {}", tool.name, tool.version),
+        });
+        if let Err(source) = self.0.write_all(html.as_bytes()) {
+            return Err(self.0.error(source).into());
+        }
+        Ok(self.0.commit()?)
+    }
+}
+
+fn words(result: &ResultFile) -> Words {
+    let known = result.runs.iter().all(RunResult::slo_known);
+    let rows = figures(&result.runs).into_iter();
+    let warnings = result.runs.iter().flat_map(|run| {
+        run.warnings.iter().map(move |warning| format!("{}: {warning}", run.label))
+    });
+    Words {
+        header: header(result),
+        verdict: if known { verdict(&result.runs) } else { Vec::new() },
+        table: Some(Table {
+            head: std::iter::once(String::new())
+                .chain(result.runs.iter().map(|run| run.label.clone()))
+                .collect(),
+            rows: rows.map(|row| (row.name.to_owned(), row.cells)).collect(),
+        }),
+        notes: result
+            .warnings
+            .iter()
+            .cloned()
+            .chain(warnings)
+            .chain(result.runs.iter().flat_map(provenance))
+            .collect(),
+    }
+}

@@ -1,0 +1,189 @@
+//! A page in one file: words and tables that any reader shows, data, and the scripts that draw it.
+//!
+//! Nothing is fetched. Names come from scenarios and files and may hold anything, so all text is
+//! escaped, and a content security policy allows this page's own scripts and styles alone.
+
+mod escape;
+mod sha256;
+
+use std::fmt::Write;
+
+pub use escape::{escape_json, escape_text};
+
+/// Styles of a page: the plotting library's, then ours.
+pub const STYLE: &str = concat!(
+    include_str!("../../../web/vendor/uplot/uPlot.min.css"),
+    "\n",
+    include_str!("../../../web/style.css")
+);
+
+/// Scripts that draw data, in the order in which they must run. A page's own script comes after.
+pub const SCRIPTS: &str = concat!(
+    "/* uPlot, MIT licence:\n",
+    include_str!("../../../web/vendor/uplot/LICENSE"),
+    "*/\n",
+    include_str!("../../../web/vendor/uplot/uPlot.iife.min.js"),
+    "\n",
+    include_str!("../../../web/base.js"),
+    include_str!("../../../web/tables.js"),
+    include_str!("../../../web/plots.js"),
+    include_str!("../../../web/tokens.js"),
+    include_str!("../../../web/timeline.js"),
+    include_str!("../../../web/stalls.js"),
+);
+
+/// The report's own script: it finds the data in the page and draws all of it.
+const REPORT: &str = include_str!("../../../web/report.js");
+
+/// A table of words and figures.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    /// What the columns are; the first is for the names of rows.
+    pub head: Vec<String>,
+    /// A row's name, and its cells with whether each is the best of its row.
+    pub rows: Vec<(String, Vec<(String, bool)>)>,
+}
+
+/// What a report says before anything is drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    /// Its title.
+    pub title: &'a str,
+    /// What was simulated or measured, line by line.
+    pub header: &'a [String],
+    /// The answer, sentence by sentence.
+    pub verdict: &'a [String],
+    /// The figures.
+    pub table: Option<&'a Table>,
+    /// What a reader should know.
+    pub notes: &'a [String],
+    /// What is drawn, as JSON.
+    pub data: &'a str,
+    /// What made it, such as `metron-sim 0.1.0`.
+    pub made_by: &'a str,
+}
+
+/// The whole page.
+pub fn document(page: &Document<'_>) -> String {
+    let script = format!("\n{SCRIPTS}{REPORT}");
+    let style = format!("\n{STYLE}");
+    let mut html = String::with_capacity(script.len() + style.len() + page.data.len() + 20_000);
+    let title = escape_text(page.title);
+    let _ = write!(
+        html,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
+         script-src 'sha256-{}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
+         form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
+         <style>{style}</style>\n</head>\n<body>\n\
+         <a class=\"skip\" href=\"#verdict\">Skip to the verdict</a>\n\
+         <header class=\"top\"><h1>{title}</h1><div id=\"tools\"></div></header>\n<main>\n",
+        sha256::base64(&sha256::digest(script.as_bytes())),
+    );
+    html.push_str("<section id=\"verdict\" aria-labelledby=\"verdict-h\">\n<h2 id=\"verdict-h\">Verdict</h2>\n");
+    if page.verdict.is_empty() {
+        html.push_str("<p>No verdict: the figures do not bear one.</p>\n");
+    }
+    for sentence in page.verdict {
+        let _ = writeln!(html, "<p>{}</p>", escape_text(sentence));
+    }
+    html.push_str("</section>\n");
+    if let Some(table) = page.table {
+        figures(&mut html, table);
+    }
+    html.push_str("<div id=\"plots\"></div>\n<noscript><p>The plots need JavaScript; the verdict and the table do not.</p></noscript>\n");
+    html.push_str("<section id=\"setup\" aria-labelledby=\"setup-h\">\n<h2 id=\"setup-h\">What was looked at</h2>\n<ul class=\"setup\">\n");
+    for line in page.header.iter().chain(page.notes).filter(|line| !line.trim().is_empty()) {
+        let _ = writeln!(html, "<li>{}</li>", escape_text(line.trim()));
+    }
+    html.push_str("</ul>\n<div id=\"scenario\"></div>\n</section>\n</main>\n");
+    let _ = write!(
+        html,
+        "<footer><p>Made by {}. Plots: uPlot, MIT licence.</p></footer>\n\
+         <script type=\"application/json\" id=\"data\">{}</script>\n<script>{script}</script>\n\
+         </body>\n</html>\n",
+        escape_text(page.made_by),
+        escape_json(page.data),
+    );
+    html
+}
+
+fn figures(html: &mut String, table: &Table) {
+    html.push_str("<section id=\"figures\" aria-labelledby=\"figures-h\">\n<h2 id=\"figures-h\">Figures</h2>\n");
+    html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Figures, side by side\">\n<table class=\"figures\">\n<thead><tr>");
+    for (place, head) in table.head.iter().enumerate() {
+        let series = if place == 0 { String::new() } else { format!(" data-run=\"{}\"", place - 1) };
+        let _ = write!(html, "<th scope=\"col\"{series}>{}</th>", escape_text(head));
+    }
+    html.push_str("</tr></thead>\n<tbody>\n");
+    for (name, cells) in &table.rows {
+        let inner = if name.starts_with(' ') { " class=\"inner\"" } else { "" };
+        let _ = write!(html, "<tr><th scope=\"row\"{inner}>{}</th>", escape_text(name.trim()));
+        for (text, best) in cells {
+            let text = escape_text(text);
+            let _ = match best {
+                true => write!(html, "<td class=\"best\">{text}<span aria-hidden=\"true\"> ★</span><span class=\"sr\"> best</span></td>"),
+                false => write!(html, "<td>{text}</td>"),
+            };
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</tbody>\n</table>\n</div>\n");
+    if table.rows.iter().any(|(_, cells)| cells.iter().any(|cell| cell.1)) {
+        html.push_str("<p class=\"hint\">★ best of its row</p>\n");
+    }
+    html.push_str("</section>\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{2028}<!--";
+
+    fn page(hostile: &str) -> String {
+        let table = Table {
+            head: vec![String::new(), hostile.to_owned()],
+            rows: vec![(hostile.to_owned(), vec![(hostile.to_owned(), true)])],
+        };
+        let text = [hostile.to_owned()];
+        let data = serde_json::to_string(&serde_json::json!({"title": hostile})).expect("plain");
+        document(&Document {
+            title: hostile,
+            header: &text,
+            verdict: &text,
+            table: Some(&table),
+            notes: &text,
+            data: &data,
+            made_by: hostile,
+        })
+    }
+
+    #[test]
+    fn hostile_names_stay_text() {
+        let (hostile, tame) = (page(HOSTILE), page("tame"));
+        for tag in ["<script", "</script", "<img", "<!--", "\u{2028}"] {
+            assert_eq!(hostile.matches(tag).count(), tame.matches(tag).count(), "{tag}");
+        }
+        let from = hostile.find("id=\"data\">").expect("data") + "id=\"data\">".len();
+        let data = &hostile[from..from + hostile[from..].find("</script").expect("its end")];
+        let value: serde_json::Value = serde_json::from_str(data).expect("still JSON");
+        assert_eq!(value["title"], HOSTILE);
+    }
+
+    #[test]
+    fn a_page_fetches_nothing_and_is_small() {
+        let page = page("tame");
+        // The plotting library's own notice names its home; nothing else names any place.
+        let addresses = page.matches("://").count();
+        assert_eq!(addresses, 1, "only the notice of uPlot");
+        assert!(page.contains("https://github.com/leeoniya/uPlot"));
+        for fetching in ["src=", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "<link"] {
+            assert!(!page.contains(fetching), "{fetching}");
+        }
+        assert!(page.contains("Permission is hereby granted"), "the licence stays");
+        assert!(page.len() < 200_000, "{} bytes", page.len());
+    }
+}

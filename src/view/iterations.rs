@@ -1,0 +1,232 @@
+//! A replica's iterations as columns of a timeline: one each, or several put together with their
+//! extremes.
+
+use serde::Serialize;
+
+use crate::trace::Iteration;
+
+/// Chunks listed of one iteration.
+const CHUNKS_LISTED: usize = 6;
+/// Chunks listed in all of one [`Columns`].
+const CHUNKS_MAX: usize = 40_000;
+
+/// One replica's iterations.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LaneView {
+    /// Which replica.
+    pub replica: u32,
+    /// Iterations that it ran.
+    pub iterations: u64,
+    /// Its KV blocks.
+    pub kv_blocks: u64,
+    /// All of its time.
+    pub all: Columns,
+    /// Stretches around the worst stalls, one column an iteration, where `all` has fewer columns.
+    pub details: Vec<Columns>,
+}
+
+/// A stretch of iterations, as columns of numbers.
+///
+/// Where a column stands for several iterations, its numbers are the largest among them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Columns {
+    /// Iterations a column; the last one may have fewer.
+    pub each: u64,
+    /// Number of the first iteration.
+    pub first: u64,
+    /// Start of the first iteration, microseconds rounded down; then from start to start.
+    pub start_us: Vec<u64>,
+    /// From the start of a column's first iteration to when its last one left the GPU free.
+    pub span_us: Vec<u64>,
+    /// Requests that decoded.
+    pub decodes: Vec<u32>,
+    /// Prompt tokens prefilled.
+    pub prefill_tokens: Vec<u32>,
+    /// Requests that prefilled.
+    pub chunks: Vec<u32>,
+    /// KV blocks in use.
+    pub kv: Vec<u32>,
+    /// Requests waiting.
+    pub waiting: Vec<u32>,
+    /// What else is known of several iterations put together; none where a column is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
+    /// Who prefilled; only where a column is one iteration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<ChunkLists>,
+}
+
+/// Iterations put together: time by kind, and the smaller extremes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Merged {
+    /// Time of iterations with prefills alone.
+    pub prefill_us: Vec<u64>,
+    /// Time of iterations with both.
+    pub mixed_us: Vec<u64>,
+    /// Time of iterations with decodes alone.
+    pub decode_us: Vec<u64>,
+    /// The longest iteration.
+    pub longest_us: Vec<u64>,
+    /// The shortest one.
+    pub shortest_us: Vec<u64>,
+    /// Fewest decodes.
+    pub decodes_min: Vec<u32>,
+    /// Fewest KV blocks.
+    pub kv_min: Vec<u32>,
+    /// Fewest waiting.
+    pub waiting_min: Vec<u32>,
+}
+
+/// Prefill chunks, one entry each.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ChunkLists {
+    /// The column, counted from the entry before.
+    pub column: Vec<u32>,
+    /// Whose prompt.
+    pub request: Vec<u32>,
+    /// Tokens.
+    pub tokens: Vec<u32>,
+    /// Whether some chunks are not listed.
+    pub more: bool,
+}
+
+/// `log[from..to]` in at most `columns_max` columns (at least one).
+pub fn columns(log: &[Iteration], from: usize, to: usize, columns_max: usize) -> Columns {
+    let part = &log[from..to];
+    let each = part.len().div_ceil(columns_max.max(1)).max(1);
+    let mut columns = Columns { each: each as u64, first: from as u64, ..Columns::default() };
+    let mut merged = Merged::default();
+    let us = |ns: u64| ns / 1000;
+    let mut before = 0;
+    for bucket in part.chunks(each) {
+        let (first, last) = (&bucket[0], &bucket[bucket.len() - 1]);
+        let start = us(first.start.as_nanos());
+        columns.start_us.push(start - before);
+        before = start;
+        columns.span_us.push(us(last.free.max(last.end).as_nanos()) - start);
+        let most = |of: fn(&Iteration) -> u32| bucket.iter().map(of).max().unwrap_or(0);
+        let least = |of: fn(&Iteration) -> u32| bucket.iter().map(of).min().unwrap_or(0);
+        columns.decodes.push(most(|i| i.decodes));
+        columns.prefill_tokens.push(most(prefill_tokens));
+        columns.chunks.push(most(|i| i.chunks.len() as u32));
+        columns.kv.push(most(|i| i.kv_used));
+        columns.waiting.push(most(|i| i.waiting));
+        if each == 1 {
+            continue;
+        }
+        let took = |i: &Iteration| i.end.since(i.start).as_nanos();
+        let of_kind = |prefills: bool, decodes: bool| {
+            let of = bucket
+                .iter()
+                .filter(|i| (!i.chunks.is_empty(), i.decodes > 0) == (prefills, decodes));
+            us(of.map(took).sum())
+        };
+        merged.prefill_us.push(of_kind(true, false));
+        merged.mixed_us.push(of_kind(true, true));
+        merged.decode_us.push(of_kind(false, true));
+        merged.longest_us.push(us(bucket.iter().map(took).max().unwrap_or(0)));
+        merged.shortest_us.push(us(bucket.iter().map(took).min().unwrap_or(0)));
+        merged.decodes_min.push(least(|i| i.decodes));
+        merged.kv_min.push(least(|i| i.kv_used));
+        merged.waiting_min.push(least(|i| i.waiting));
+    }
+    match each {
+        1 => columns.who = Some(chunk_lists(part)),
+        _ => columns.merged = Some(merged),
+    }
+    columns
+}
+
+fn prefill_tokens(iteration: &Iteration) -> u32 {
+    iteration.chunks.iter().map(|chunk| chunk.tokens).sum()
+}
+
+fn chunk_lists(part: &[Iteration]) -> ChunkLists {
+    let mut lists = ChunkLists::default();
+    let mut before = 0;
+    for (iteration, column) in part.iter().zip(0_u32..) {
+        lists.more |= iteration.chunks.len() > CHUNKS_LISTED;
+        for chunk in iteration.chunks.iter().take(CHUNKS_LISTED) {
+            if lists.column.len() == CHUNKS_MAX {
+                lists.more = true;
+                return lists;
+            }
+            lists.column.push(column - before);
+            before = column;
+            lists.request.push(chunk.request);
+            lists.tokens.push(chunk.tokens);
+        }
+    }
+    lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Time;
+    use crate::trace::ChunkRecord;
+    use proptest::prelude::*;
+
+    fn log() -> impl Strategy<Value = Vec<Iteration>> {
+        let one = (0u64..50_000_000, 1u64..400_000_000, 0u32..300, 0u32..9_000, 0u32..5_000, 0u32..90);
+        prop::collection::vec(one, 1..500).prop_map(|parts| {
+            let mut at = 0;
+            let mut log = Vec::new();
+            for (idle, took, decodes, tokens, kv_used, waiting) in parts {
+                let start = at + idle;
+                at = start + took;
+                let chunk = ChunkRecord { request: 7, context: 0, tokens, samples: false };
+                log.push(Iteration {
+                    start: Time::from_nanos(start),
+                    end: Time::from_nanos(at),
+                    free: Time::from_nanos(at),
+                    decodes,
+                    chunks: if tokens > 0 { vec![chunk] } else { Vec::new() },
+                    kv_used,
+                    waiting,
+                    ..Iteration::default()
+                });
+            }
+            log
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn thinning_keeps_extremes_and_time(log in log(), most in 1usize..80) {
+            let thin = columns(&log, 0, log.len(), most);
+            let each = thin.each as usize;
+            prop_assert!(thin.start_us.len() <= most);
+            prop_assert_eq!(thin.start_us.len(), log.len().div_ceil(each));
+            let mut start = 0;
+            for (at, bucket) in log.chunks(each).enumerate() {
+                start += thin.start_us[at];
+                prop_assert_eq!(start, bucket[0].start.as_nanos() / 1000);
+                let end = bucket[bucket.len() - 1].end.as_nanos() / 1000;
+                prop_assert_eq!(start + thin.span_us[at], end);
+                prop_assert_eq!(Some(thin.decodes[at]), bucket.iter().map(|i| i.decodes).max());
+                prop_assert_eq!(Some(thin.kv[at]), bucket.iter().map(|i| i.kv_used).max());
+                prop_assert_eq!(Some(thin.waiting[at]), bucket.iter().map(|i| i.waiting).max());
+                let Some(merged) = &thin.merged else { continue };
+                prop_assert_eq!(Some(merged.kv_min[at]), bucket.iter().map(|i| i.kv_used).min());
+                prop_assert_eq!(Some(merged.decodes_min[at]), bucket.iter().map(|i| i.decodes).min());
+                prop_assert_eq!(Some(merged.waiting_min[at]), bucket.iter().map(|i| i.waiting).min());
+                let took = |i: &Iteration| i.end.since(i.start).as_nanos();
+                let longest = bucket.iter().map(took).max().unwrap_or(0) / 1000;
+                prop_assert_eq!(merged.longest_us[at], longest);
+            }
+            prop_assert_eq!(thin.merged.is_none(), each == 1);
+        }
+    }
+
+    #[test]
+    fn single_iterations_tell_who_prefilled() {
+        let chunk = |request| ChunkRecord { request, context: 0, tokens: 5, samples: true };
+        let with = |chunks: Vec<ChunkRecord>| Iteration { chunks, ..Iteration::default() };
+        let log = [with(vec![chunk(1)]), with(Vec::new()), with((0..9).map(chunk).collect())];
+        let who = columns(&log, 0, 3, 10).who.expect("one column an iteration");
+        assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5]);
+        assert_eq!(who.column, [0, 2, 0, 0, 0, 0, 0]);
+        assert!(who.more);
+    }
+}

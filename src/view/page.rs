@@ -1,0 +1,169 @@
+//! All that one page draws.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::measured::measured_run;
+use super::run::{Drawn, RunView, draw};
+use super::search::{CapacityView, SweepView};
+use super::{ITERATIONS_MAX, Room};
+use crate::explain::Cause;
+use crate::report::{ResultFile, Tool};
+use crate::runner::WhatIf;
+use crate::search::CapacityFile;
+use crate::search::sweep::SweepFile;
+
+/// What a page is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageKind {
+    /// Simulated runs.
+    Run,
+    /// Simulated runs, with what would have helped.
+    Explain,
+    /// Measured runs.
+    Evaluate,
+    /// The highest load that keeps the promise.
+    Capacity,
+    /// A grid of what-ifs.
+    Sweep,
+}
+
+/// A part of a page that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// Which.
+    pub part: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+/// A cause in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CauseName {
+    /// Its name in files.
+    pub name: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Everything that a page draws.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// What it is about.
+    pub kind: PageKind,
+    /// What made it.
+    pub tool: Tool,
+    /// The scenario's name, or another title.
+    pub title: String,
+    /// The runs, in order; a run's place picks its colour everywhere.
+    pub runs: Vec<RunView>,
+    /// Every cause.
+    pub causes: Vec<CauseName>,
+    /// What would have helped: the scheduler, its stall, the changes that were simulated.
+    pub cures: Option<CuresView>,
+    /// Capacities.
+    pub capacity: Option<CapacityView>,
+    /// A grid.
+    pub sweep: Option<SweepView>,
+    /// Where something was thinned.
+    pub thinned: Vec<String>,
+    /// The scenario as resolved.
+    pub scenario: Value,
+}
+
+/// What would have helped one run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CuresView {
+    /// The scheduler.
+    pub label: String,
+    /// Whose stall.
+    pub request: u32,
+    /// The late token, from 0.
+    pub token: u32,
+    /// Its cause.
+    pub main_cause: Cause,
+    /// The run as it was, then each change.
+    pub tried: Vec<WhatIf>,
+}
+
+impl Page {
+    fn new(kind: PageKind, title: &str, scenario: &Value) -> Page {
+        let name = scenario.get("name").and_then(Value::as_str);
+        let names = Cause::ALL.iter();
+        Page {
+            kind,
+            tool: Tool::this(),
+            title: name.unwrap_or(title).to_owned(),
+            runs: Vec::new(),
+            causes: names.map(|c| CauseName { name: c.name(), meaning: c.meaning() }).collect(),
+            cures: None,
+            capacity: None,
+            sweep: None,
+            thinned: Vec::new(),
+            scenario: scenario.clone(),
+        }
+    }
+
+    /// Simulated runs; with cures it is an explanation.
+    pub fn of_runs(scenario: &Value, runs: &[Drawn<'_>], cures: Option<CuresView>) -> Page {
+        let kind = if cures.is_some() { PageKind::Explain } else { PageKind::Run };
+        let mut page = Page::new(kind, "metron-sim run", scenario);
+        let (views, thinned) = draw(runs);
+        page.runs = views;
+        page.cures = cures;
+        if thinned {
+            page.thinned.push(format!(
+                "More than {ITERATIONS_MAX} iterations ran, so a column of the timeline stands for \
+                 several: it shows the largest and the smallest of each number. Around the worst \
+                 stalls every iteration is there."
+            ));
+        }
+        for view in &page.runs {
+            if view.lanes.len() < view.replicas {
+                page.thinned.push(format!(
+                    "{}: {} of {} replicas are drawn, those with the worst stalls first.",
+                    view.label,
+                    view.lanes.len(),
+                    view.replicas
+                ));
+            }
+        }
+        page
+    }
+
+    /// Measured runs.
+    pub fn of_measured(result: &ResultFile) -> Page {
+        let mut page = Page::new(PageKind::Evaluate, "metron-sim evaluate", &result.scenario);
+        let room = Room::for_runs(result.runs.len(), 0);
+        page.runs = result.runs.iter().map(|run| measured_run(run, room)).collect();
+        page
+    }
+
+    /// A capacity search.
+    pub fn of_capacity(file: &CapacityFile) -> Page {
+        let mut page = Page::new(PageKind::Capacity, "metron-sim capacity", &file.scenario);
+        page.capacity = Some(CapacityView::of(file));
+        page
+    }
+
+    /// A sweep.
+    pub fn of_sweep(file: &SweepFile) -> Page {
+        let mut page = Page::new(PageKind::Sweep, "metron-sim sweep", &file.scenario);
+        let view = SweepView::of(file);
+        if view.left_out > 0 {
+            page.thinned.push(format!(
+                "{} of {} results are drawn; those of the Pareto front are all there.",
+                view.points.len(),
+                view.points.len() + view.left_out
+            ));
+        }
+        page.sweep = Some(view);
+        page
+    }
+
+    /// As JSON on one line.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a page is plain data")
+    }
+}

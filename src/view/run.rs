@@ -1,0 +1,277 @@
+//! One scheduler's run, ready to draw.
+
+use serde::Serialize;
+
+use super::cdf::Cdf;
+use super::curve::{CurveView, chosen, curve};
+use super::iterations::{LaneView, columns};
+use super::lateness::{LatenessView, lateness};
+use super::page::Absent;
+use super::stall::{StallView, stall_view};
+use super::{ITERATIONS_MAX, Room};
+use crate::explain::{
+    Attribution, CulpritTotal, MissReport, Question, Recording, RunExplanation, explain,
+};
+use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
+use crate::report::RunResult;
+use crate::report::units::duration;
+use crate::trace::{Iteration, Status};
+
+/// Iterations drawn one by one around a stall.
+const DETAIL_MAX: usize = 400;
+
+/// A value of a distribution that the promise names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Line {
+    /// Which distribution: `ttft`, `tbt`, `tpot`, `e2e` or `fluidity`.
+    pub of: &'static str,
+    /// Where.
+    pub value: f64,
+    /// What it means.
+    pub label: String,
+}
+
+/// What is drawn of one run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RunView {
+    /// The scheduler's registered name.
+    pub scheduler: String,
+    /// Name and parameters.
+    pub label: String,
+    /// Time to first token of completed requests, seconds.
+    pub ttft: Option<Cdf>,
+    /// Time between tokens of completed requests, seconds.
+    pub tbt: Option<Cdf>,
+    /// Time per output token of completed requests, seconds.
+    pub tpot: Option<Cdf>,
+    /// The fluidity-index of all requests.
+    pub fluidity: Option<Cdf>,
+    /// The promise.
+    pub lines: Vec<Line>,
+    /// P99 over requests of the miss rate, by TBT target in milliseconds.
+    pub miss_rate: Option<Vec<(u32, f64)>>,
+    /// The worst, the median and the best request.
+    pub curves: Vec<CurveView>,
+    /// The iterations, replica by replica.
+    pub lanes: Vec<LaneView>,
+    /// Replicas that ran; more than `lanes` where not all are drawn.
+    pub replicas: usize,
+    /// Lateness by cause over time; none where no token was late.
+    pub lateness: Option<LatenessView>,
+    /// Missed deadlines by cause.
+    pub misses: Option<MissReport>,
+    /// The worst stalls, worst first.
+    pub stalls: Vec<StallView>,
+    /// Who delayed others most.
+    pub culprits: Vec<CulpritTotal>,
+    /// Parts that are not there, and why.
+    pub absent: Vec<Absent>,
+}
+
+/// A simulated run, to be drawn.
+#[derive(Clone, Copy)]
+pub struct Drawn<'a> {
+    /// Its published figures.
+    pub result: &'a RunResult,
+    /// What it was judged by.
+    pub judged_by: &'a Options,
+    /// What it wrote down.
+    pub recording: Recording<'a>,
+    /// Why its tokens were late, where that is worked out already.
+    pub explanation: Option<&'a RunExplanation>,
+}
+
+impl RunView {
+    /// Draws a simulated run.
+    pub fn of(drawn: &Drawn<'_>, room: Room) -> RunView {
+        let Drawn { result, judged_by, recording, explanation } = *drawn;
+        let trace = recording.trace;
+        let attribution = Attribution::new(recording);
+        let question = Question { top: room.stalls, request: None, token: None };
+        let own = match explanation {
+            Some(known) if known.stalls.len() >= room.stalls => None,
+            _ => Some(explain(
+                &result.scheduler,
+                &result.label,
+                &attribution,
+                judged_by,
+                question,
+            )),
+        };
+        let told = own.as_ref().or(explanation).expect("one of both");
+        let requests = per_request(trace, judged_by);
+        let mut view = RunView::of_figures(result);
+        view.distributions(drawn, &requests, room.cdf_points);
+        view.lines = lines(result, judged_by, Some(&prompt_range(drawn)));
+        view.curves = chosen(trace, &requests)
+            .into_iter()
+            .map(|one| curve(trace, judged_by, Some(&attribution), one, room.curve_tokens))
+            .collect();
+        let stalls = told.stalls.iter().take(room.stalls);
+        view.stalls = stalls.map(|stall| stall_view(trace, recording.log, stall)).collect();
+        view.culprits = told.culprits.iter().take(room.stalls).cloned().collect();
+        view.misses = Some(told.misses.clone());
+        view.lateness = lateness(&attribution, judged_by, room.lateness_columns);
+        view.replicas = recording.log.len();
+        view.lanes = lanes(recording.log, result, &view.stalls, room);
+        if view.curves.is_empty() {
+            let why = "no request got two tokens".to_owned();
+            view.absent.push(Absent { part: "curves", why });
+        }
+        view
+    }
+
+    /// What the published figures alone tell.
+    pub(super) fn of_figures(result: &RunResult) -> RunView {
+        let fluidity = result.summary.fluidity.as_ref();
+        let miss_rate = fluidity.and_then(|f| f.p99_miss_rate_by_tbt_ms.clone());
+        let mut absent = Vec::new();
+        if miss_rate.is_none() {
+            let why = match fluidity {
+                Some(_) if result.summary.requests.completed > 0 => {
+                    "it is worked out up to 1,000,000 output tokens; --metrics full gives it here"
+                }
+                Some(_) => "no request completed",
+                None => "single tokens' times are not known",
+            };
+            absent.push(Absent { part: "miss_rate", why: why.to_owned() });
+        }
+        RunView {
+            scheduler: result.scheduler.clone(),
+            label: result.label.clone(),
+            miss_rate,
+            absent,
+            ..RunView::default()
+        }
+    }
+
+    fn distributions(&mut self, drawn: &Drawn<'_>, requests: &[RequestMetrics], points: usize) {
+        let trace = drawn.recording.trace;
+        let completed: Vec<&RequestMetrics> = requests
+            .iter()
+            .filter(|m| trace.requests[m.row as usize].status == Status::Completed)
+            .collect();
+        let ttft = completed.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
+        self.ttft = Cdf::of(ttft.collect(), points);
+        self.tpot = Cdf::of(completed.iter().filter_map(|m| m.tpot_s()).collect(), points);
+        self.fluidity = Cdf::of(requests.iter().map(|m| m.index).collect(), points);
+        let rows = completed.iter().map(|m| &trace.requests[m.row as usize]);
+        let gaps: Vec<(f64, u64)> = pooled_gaps(trace, rows)
+            .into_iter()
+            .map(|(ns, weight)| (ns as f64 / 1e9, weight))
+            .collect();
+        self.tbt = Cdf::of_weighted(&gaps, points);
+    }
+}
+
+/// Shortest and longest prompt.
+fn prompt_range(drawn: &Drawn<'_>) -> (u32, u32) {
+    let lengths = || drawn.recording.trace.requests.iter().map(|row| row.prompt_tokens);
+    (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0))
+}
+
+/// The promise as lines on the distributions.
+fn lines(result: &RunResult, options: &Options, prompts: Option<&(u32, u32)>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut add = |of, value: f64, label: String| lines.push(Line { of, value, label });
+    let tbt = options.deadlines.tbt().as_secs_f64();
+    add("tbt", tbt, format!("a token due every {}", duration(tbt)));
+    add("tpot", tbt, format!("a token due every {}", duration(tbt)));
+    if let Some(&(shortest, longest)) = prompts.filter(|_| options.judge_first_token) {
+        let due = |prompt| options.deadlines.ttft(prompt).as_secs_f64();
+        match (due(shortest), due(longest)) {
+            (all, same) if all == same => {
+                add("ttft", all, format!("first token due after {}", duration(all)));
+            }
+            (low, high) => {
+                add("ttft", low, format!("due after {}: shortest prompt", duration(low)));
+                add("ttft", high, format!("due after {}: longest prompt", duration(high)));
+            }
+        }
+    }
+    let index = options.deadlines.fluid_index();
+    add("fluidity", index, format!("fluid from {index} on"));
+    lines.extend(bound_lines(result));
+    lines
+}
+
+/// Bounds of the promise as lines on the distributions.
+pub(super) fn bound_lines(result: &RunResult) -> Vec<Line> {
+    let of = |metric: &str| {
+        [("ttft_s", "ttft"), ("tbt_s", "tbt"), ("tpot_s", "tpot"), ("e2e_s", "e2e")]
+            .into_iter()
+            .find(|(name, _)| *name == metric)
+            .map(|(_, of)| of)
+    };
+    let terms = result.slo.terms.iter().filter(|term| term.class.is_none());
+    terms
+        .filter_map(|term| {
+            let of = of(&term.metric)?;
+            let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
+            let label = format!("{stat} at most {}", duration(term.bound));
+            Some(Line { of, value: term.bound, label })
+        })
+        .collect()
+}
+
+/// The iterations of every replica that is drawn, those with the worst stalls first to be kept.
+fn lanes(
+    log: &[Vec<Iteration>],
+    result: &RunResult,
+    stalls: &[StallView],
+    room: Room,
+) -> Vec<LaneView> {
+    let mut shown: Vec<u32> = Vec::new();
+    for replica in stalls.iter().map(|stall| stall.replica).chain(0..log.len() as u32) {
+        if shown.len() < room.lanes && !shown.contains(&replica) {
+            shown.push(replica);
+        }
+    }
+    shown.sort_unstable();
+    let all: usize = shown.iter().map(|&replica| log[replica as usize].len()).sum();
+    let mut lanes: Vec<LaneView> = Vec::new();
+    for replica in shown {
+        let log = &log[replica as usize];
+        let most = match room.columns {
+            usize::MAX => usize::MAX,
+            columns => (columns as u128 * log.len() as u128 / all.max(1) as u128) as usize,
+        };
+        let thinned = columns(log, 0, log.len(), most);
+        let mut details = Vec::new();
+        if thinned.each > 1 {
+            for stall in stalls.iter().filter(|stall| stall.replica == replica) {
+                details.push(around(log, stall));
+            }
+        }
+        lanes.push(LaneView {
+            replica,
+            iterations: log.len() as u64,
+            kv_blocks: result.kv.map_or(0, |kv| kv.blocks),
+            all: thinned,
+            details,
+        });
+    }
+    lanes
+}
+
+/// The iterations of a stall and as many on both sides, those of its end where it is long.
+fn around(log: &[Iteration], stall: &StallView) -> super::Columns {
+    let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= stall.from_us);
+    let to = log.partition_point(|i| i.start.as_nanos() / 1000 < stall.to_us).max(from);
+    let margin = (to - from).clamp(20, DETAIL_MAX / 4);
+    let to = (to + margin).min(log.len());
+    let from = from.saturating_sub(margin).max(to.saturating_sub(DETAIL_MAX));
+    columns(log, from, to, usize::MAX)
+}
+
+/// Iterations of runs that keep their log.
+pub(super) fn iterations_of(runs: &[Drawn<'_>]) -> u64 {
+    runs.iter().flat_map(|run| run.recording.log).map(|log| log.len() as u64).sum()
+}
+
+/// Runs of one page, each with its room.
+pub(super) fn draw(runs: &[Drawn<'_>]) -> (Vec<RunView>, bool) {
+    let iterations = iterations_of(runs);
+    let room = Room::for_runs(runs.len(), iterations);
+    (runs.iter().map(|run| RunView::of(run, room)).collect(), iterations > ITERATIONS_MAX)
+}

@@ -1,0 +1,90 @@
+//! Stalls, with where their culprits stand in the timeline.
+
+use serde::Serialize;
+
+use crate::explain::{ByCause, Cause, CulpritReport, StallReport};
+use crate::trace::{Iteration, TokenTrace};
+
+/// Culprits told of one stall.
+const CULPRITS_TOLD: usize = 6;
+/// Iterations marked for one culprit.
+const MARKED: usize = 40;
+
+/// A stall.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StallView {
+    /// Whose text.
+    pub request: u32,
+    /// Its replica.
+    pub replica: u32,
+    /// The late token's number, from 0.
+    pub token: u32,
+    /// The token before, or the arrival.
+    pub from_us: u64,
+    /// The late token.
+    pub to_us: u64,
+    /// Its length.
+    pub length_ns: u64,
+    /// Beyond the deadline's pace.
+    pub beyond_ns: u64,
+    /// Requests that it hit, this one included.
+    pub requests_hit: u32,
+    /// The cause to look at.
+    pub main_cause: Cause,
+    /// Where the time went.
+    pub causes_ns: ByCause,
+    /// Who caused it, most first; the largest few.
+    pub culprits: Vec<CulpritPlaces>,
+    /// How many more there were.
+    pub culprits_more: usize,
+    /// Their part, all together.
+    pub culprits_more_ns: u64,
+}
+
+/// A request's part in a stall, and where it did it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CulpritPlaces {
+    /// Who, by what, for how long.
+    #[serde(flatten)]
+    pub part: CulpritReport,
+    /// Iterations within the stall that prefilled it: start and end, microseconds.
+    pub iterations_us: Vec<(u64, u64)>,
+}
+
+pub(super) fn stall_view(
+    trace: &TokenTrace,
+    log: &[Vec<Iteration>],
+    stall: &StallReport,
+) -> StallView {
+    let replica = trace.requests[stall.request as usize].replica;
+    let log = log.get(replica as usize).map_or(&[][..], Vec::as_slice);
+    let from = log.partition_point(|i| i.end.as_nanos() <= stall.from_ns);
+    let to = log.partition_point(|i| i.start.as_nanos() < stall.to_ns).max(from);
+    let within = &log[from..to];
+    let told = stall.culprits.len().min(CULPRITS_TOLD);
+    let (culprits, more) = stall.culprits.split_at(told);
+    let places = |culprit: &CulpritReport| CulpritPlaces {
+        part: culprit.clone(),
+        iterations_us: within
+            .iter()
+            .filter(|i| i.chunks.iter().any(|chunk| chunk.request == culprit.request))
+            .take(MARKED)
+            .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))
+            .collect(),
+    };
+    StallView {
+        request: stall.request,
+        replica,
+        token: stall.token,
+        from_us: stall.from_ns / 1000,
+        to_us: stall.to_ns / 1000,
+        length_ns: stall.length_ns,
+        beyond_ns: stall.beyond_ns,
+        requests_hit: stall.requests_hit,
+        main_cause: stall.main_cause,
+        causes_ns: stall.causes_ns.clone(),
+        culprits: culprits.iter().map(places).collect(),
+        culprits_more: more.len(),
+        culprits_more_ns: more.iter().map(|culprit| culprit.ns).sum(),
+    }
+}

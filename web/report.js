@@ -1,0 +1,150 @@
+// The report: finds its data in the page and draws all of it.
+(() => {
+  const M = Metron, h = M.h;
+  const page = JSON.parse(document.getElementById("data").textContent);
+  const meaning = Object.fromEntries(page.causes.map((cause) => [cause.name, cause.meaning]));
+  const plots = document.getElementById("plots");
+  M.redrawAll();
+  document.getElementById("tools").append(M.themeToggle());
+  document.querySelectorAll("#figures").forEach(M.figuresTable);
+  const runs = page.runs, head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
+  const key = () => h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.swatch(() => M.runColor(place)), run.label)));
+  const whyNot = (parent, part) => {
+    const told = [...new Set(runs.map((run) => M.absent(run, part)).filter(Boolean).map((one) => one.why))];
+    told.forEach((why) => parent.append(h("p", { class: "absent" }, "Not here: " + why + ".")));
+  };
+
+  if (runs.length) {
+    /* distributions */
+    const body = M.section(plots, "How requests fared", "Each curve says what share of requests (or of gaps between tokens) got at most the value below it: further left is faster, and the top end is the slowest few. Dashed lines are the promise. For fluidity further right is smoother.", "cdfs");
+    if (runs.some((run) => run.ttft || run.tbt || run.fluidity)) {
+      body.append(key());
+      const grid = h("div", { class: "grid" });
+      body.append(grid);
+      const of = [["ttft", "Time to first token (TTFT)", "s"], ["tbt", "Time between tokens (TBT)", "s"], ["tpot", "Time per output token (TPOT)", "s"], ["fluidity", "Fluidity-index", "index"]];
+      of.forEach(([name, title, unit]) => {
+        const curves = runs.map((run, place) => ({ label: run.label, place, ...(run[name] || {}) }));
+        const cell = h("div", { class: "cell" }, h("h3", {}, title));
+        grid.append(cell);
+        if (!curves.some((curve) => curve.value)) { cell.append(h("p", { class: "absent" }, "No samples.")); return; }
+        const lines = [];
+        runs.forEach((run) => run.lines.forEach((line) => { if (line.of === name && !lines.some((other) => other.label === line.label)) lines.push(line); }));
+        M.cdf(cell, { title: title + ", share of " + (name === "tbt" ? "gaps" : "requests") + " up to a value", unit, curves, lines: lines.slice(0, 4), log: unit === "s" });
+      });
+    } else whyNot(body, "distributions");
+
+    /* miss rate */
+    const miss = M.section(plots, "Misses against the promise", "What would be missed if tokens were promised at another pace: the share of deadlines that the worst hundredth of requests miss, by the pace. Lower is better; where a curve reaches the floor, that pace could be promised.", "miss-rate");
+    if (runs.some((run) => run.miss_rate)) {
+      miss.append(key());
+      const promise = (runs[0].lines.find((line) => line.of === "tbt") || {}).value;
+      M.missRate(miss, runs, promise ? [{ value: promise * 1e3, label: "promised" }] : []);
+    }
+    whyNot(miss, "miss_rate");
+
+    /* tokens */
+    const tokens = M.section(plots, "Tokens as a reader saw them", "A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the worst request's tokens were due.", "tokens");
+    if (runs.some((run) => run.curves.length)) {
+      const grid = h("div", { class: "grid" });
+      tokens.append(grid);
+      runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); grid.append(cell); M.tokens(cell, run, place, meaning); });
+    }
+    else whyNot(tokens, "curves");
+
+    /* timeline */
+    const stallLists = new Map();
+    const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
+    let timeline = null;
+    if (runs.some((run) => run.lanes.length)) {
+      page.thinned.forEach((text) => timelineBody.append(h("p", { class: "hint" }, text)));
+      timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
+        const item = (stallLists.get(run) || [])[at];
+        document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
+        if (item) item.classList.add("chosen");
+      });
+    } else whyNot(timelineBody, "timeline");
+    M.reportTimeline = timeline;
+
+    /* lateness */
+    const late = M.section(plots, "Why tokens were late, over time", "Each column adds up how far tokens came beyond their deadline's pace, over all requests, in that part of the run, by cause.", "lateness");
+    const most = Math.max(0, ...runs.filter((run) => run.lateness).map((run) => Math.max(...run.lateness.seconds[0].map((_, k) => run.lateness.seconds.reduce((sum, of) => sum + of[k], 0)))));
+    if (runs.some((run) => M.absent(run, "causes"))) whyNot(late, "causes");
+    else runs.forEach((run, place) => { late.append(head(run, place)); if (run.lateness) M.lateness(late, run, most, meaning); else late.append(h("p", { class: "good" }, "No token came late.")); });
+
+    /* stalls */
+    if (runs.some((run) => run.misses)) {
+      const stalls = M.section(plots, "The worst stalls, and who caused them", "One story for each stall, however many requests it hit; the bar splits its time by cause.", "stalls");
+      runs.forEach((run, place) => {
+        stalls.append(head(run, place));
+        if (run.misses && run.misses.missed) stalls.append(h("p", {}, M.count(run.misses.missed) + " deadlines missed: " + Object.entries(run.misses.by_cause).sort((a, b) => b[1] - a[1]).map(([cause, n]) => M.count(n) + " " + M.causeWords(cause)).join(", ") + "."));
+        const shown = { ...run, stalls: run.stalls };
+        stallLists.set(run, M.stallList(stalls, shown, meaning, timeline && ((at) => timeline.focusStall(run, at))));
+      });
+    }
+    if (page.cures) M.cures(M.section(plots, "What would have helped", "The same requests, simulated again with one thing changed, against the worst stall (" + M.causeWords(page.cures.main_cause) + " in " + page.cures.label + ").", "cures"), page.cures);
+  }
+
+  /* capacity */
+  if (page.capacity) {
+    const capacity = page.capacity;
+    const body = M.section(plots, "Load against the promise", "Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" + capacity.promise + "), crosses did not. Vertical lines are the highest rate that holds.", "capacity");
+    body.append(h("ul", { class: "legend" }, capacity.schedulers.map((one, place) => h("li", {}, M.swatch(() => M.runColor(place)), one.label))));
+    const points = capacity.schedulers.flatMap((one, place) => one.probed.filter((p) => p.fluid != null).map((p) => ({
+      x: p.rate, y: p.fluid, color: () => M.runColor(place), shape: p.held ? place % 4 : "cross",
+      label: one.label + ", " + M.digits(p.rate) + " requests/s, seed " + p.seed + ": " + M.percent(p.fluid) + " fluid, " + (p.held ? "held" : "not held"),
+    })));
+    // Rates far above the border say nothing more, and would squeeze the rest.
+    const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0));
+    const near = border ? points.filter((p) => p.x <= border * 2.5) : points;
+    if (near.length) {
+      const lines = capacity.schedulers.map((one, place) => ({ x: one.requests_per_s, color: () => M.runColor(place), label: one.requests_per_s == null ? "" : M.digits(one.requests_per_s), row: place })).filter((line) => line.x != null);
+      if (capacity.fluid_share) lines.push({ y: capacity.fluid_share, label: M.percent(capacity.fluid_share) + " asked" });
+      M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, x: { name: "requests/s" }, y: { high: 1.02, name: "fluid requests", show: (v) => (v > 1 ? "" : Math.round(v * 100) + " %") } });
+      if (near.length < points.length) body.append(h("p", { class: "hint" }, (points.length - near.length) + " rates above 2.5 times the highest capacity are in the table only."));
+    } else body.append(h("p", { class: "absent" }, "No rate has a share of fluid requests."));
+    body.append(M.details("Numbers", "Every rate that was tried", ["scheduler", "seed", "requests/s", "fluid", "held"],
+      () => capacity.schedulers.flatMap((one) => one.probed.map((p) => [one.label, p.seed, M.digits(p.rate), M.percent(p.fluid), p.held ? "yes" : "no"]))));
+  }
+
+  /* sweep */
+  if (page.sweep) {
+    const sweep = page.sweep;
+    const body = M.section(plots, "The combinations, and which are worth having", "Each mark is one combination. Filled ones are the Pareto front: no other is better in both figures. Choose the figures below; arrow keys walk along the marks.", "sweep");
+    page.thinned.forEach((text) => body.append(h("p", { class: "hint" }, text)));
+    if (!sweep.figures.length) body.append(h("p", { class: "absent" }, "No combination has a figure to draw."));
+    else {
+      body.append(h("ul", { class: "legend" }, sweep.schedulers.map((name, place) => h("li", {}, M.swatch(() => M.runColor(place)), name))));
+      const holder = h("div", {});
+      const axes = sweep.axes.slice();
+      const select = (which, text) => {
+        const menu = h("select", { onchange: () => { axes[which] = Number(menu.value); plot(); } }, sweep.figures.map((figure, place) => h("option", { value: place, selected: place === axes[which] }, figure.name + (figure.maximise ? " (more is better)" : " (less is better)"))));
+        return h("label", {}, text + " ", menu);
+      };
+      const plot = () => {
+        holder.replaceChildren();
+        const [a, b] = axes.map((place) => sweep.figures[place]);
+        const known = sweep.points.filter((p) => p.figures[axes[0]] != null && p.figures[axes[1]] != null).map((p) => ({ p, x: p.figures[axes[0]], y: p.figures[axes[1]] }));
+        const better = (v, w, most) => (most ? v - w : w - v);
+        const sorted = known.slice().sort((m, n) => better(n.x, m.x, a.maximise) || better(n.y, m.y, b.maximise));
+        let best = null;
+        const front = new Set();
+        sorted.forEach((one) => { if (best == null || better(one.y, best.y, b.maximise) > 0) { best = one; front.add(one); } else if (one.x === best.x && one.y === best.y) front.add(one); });
+        const words = ({ p, x, y }) => p.label + " with " + sweep.paths.map((path, k) => path + "=" + p.values[k]).join(", ") + ": " + a.name + " " + M.digits(x) + ", " + b.name + " " + M.digits(y);
+        const points = known.map((one) => ({ x: one.x, y: one.y, color: () => M.runColor(one.p.scheduler), shape: one.p.scheduler % 4, faint: !front.has(one), label: words(one) + (front.has(one) ? "; on the front" : "") }));
+        if (!points.length) { holder.append(h("p", { class: "absent" }, "No combination has both figures.")); return; }
+        const path = [...front].sort((m, n) => m.x - n.x);
+        M.scatter(holder, { title: b.name + " against " + a.name, points, path, x: { name: a.name }, y: { name: b.name } });
+        holder.append(M.table("The front", ["scheduler", ...sweep.paths, a.name, b.name], path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)])));
+      };
+      body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);
+      plot();
+      body.append(M.details("All combinations", "All combinations", ["scheduler", ...sweep.paths, ...sweep.figures.map((figure) => figure.name)],
+        () => sweep.points.slice(0, 1000).map((p) => [p.label, ...p.values, ...p.figures.map((v) => (v == null ? "-" : M.digits(v)))])));
+    }
+  }
+
+  const scenario = document.getElementById("scenario");
+  const details = h("details", {}, h("summary", {}, "The scenario with every default filled in"), h("pre", { tabindex: 0 }, JSON.stringify(page.scenario, null, 2)));
+  scenario.append(details);
+  document.documentElement.dataset.ready = "yes";
+})();

@@ -1,0 +1,34 @@
+// Tables: the figures of a plot for those who would rather read them, or must.
+(() => {
+  const M = Metron, h = M.h;
+
+  // rows: arrays of text, the first cell names the row.
+  M.table = (caption, head, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    h("table", {}, h("caption", {}, caption),
+      h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+      h("tbody", {}, rows.map((row) => h("tr", {}, row.map((text, place) =>
+        place === 0 ? h("th", { scope: "row" }, text) : h("td", {}, text)))))));
+
+  // The same, folded away, and filled only when it is opened.
+  M.details = (summary, caption, head, rows) => {
+    const details = h("details", { class: "numbers" }, h("summary", {}, summary));
+    details.addEventListener("toggle", () => {
+      if (details.open && details.children.length === 1) details.append(M.table(caption, head, rows()));
+    });
+    return details;
+  };
+
+  // The value of a distribution at a share.
+  M.quantile = (cdf, share) => {
+    if (!cdf) return null;
+    const place = cdf.share.findIndex((s) => s >= share - 1e-12);
+    return cdf.value[place < 0 ? cdf.value.length - 1 : place];
+  };
+
+  M.figuresTable = (element) => {
+    element.querySelectorAll("th[data-run]").forEach((head) => {
+      const place = Number(head.dataset.run);
+      head.prepend(M.swatch(() => M.runColor(place)));
+    });
+  };
+})();

@@ -1,0 +1,316 @@
+// The iteration timeline: a lane per replica, from the whole run down to one iteration.
+(() => {
+  const M = Metron, h = M.h;
+
+  /* ---- columns, and coarser ones made of them ---- */
+  // The arrays of one stretch, finest level first; each further level puts four columns together
+  // and keeps the largest and the smallest of every number.
+  M.levels = (columns) => {
+    const n = columns.start_us.length, merged = columns.merged;
+    const start = new Float64Array(n), end = new Float64Array(n);
+    let at = 0;
+    for (let k = 0; k < n; k++) { at += columns.start_us[k]; start[k] = at; end[k] = at + columns.span_us[k]; }
+    const f = (list) => Float64Array.from(list);
+    const kind = (name) => {
+      if (merged) return f(merged[name]);
+      return Float64Array.from(start, (_, k) => {
+        const of = columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? "mixed_us" : "prefill_us") : "decode_us";
+        return of === name ? columns.span_us[k] : 0;
+      });
+    };
+    const base = {
+      each: columns.each, start, end,
+      prefill: kind("prefill_us"), mixed: kind("mixed_us"), decode: kind("decode_us"),
+      tokens: f(columns.prefill_tokens), batch: Float64Array.from(columns.decodes, (d, k) => d + columns.chunks[k]),
+      batchMin: merged ? f(merged.decodes_min) : null, kv: f(columns.kv), kvMin: merged ? f(merged.kv_min) : null,
+      wait: f(columns.waiting), waitMin: merged ? f(merged.waiting_min) : null,
+      longest: merged ? f(merged.longest_us) : Float64Array.from(columns.span_us),
+    };
+    if (!base.batchMin) { base.batchMin = base.batch; base.kvMin = base.kv; base.waitMin = base.wait; }
+    const levels = [base];
+    while (levels[levels.length - 1].start.length > 64) {
+      const fine = levels[levels.length - 1], size = Math.ceil(fine.start.length / 4), next = { each: fine.each * 4 };
+      for (const name of Object.keys(fine)) if (name !== "each") next[name] = new Float64Array(size);
+      for (let k = 0; k < size; k++) {
+        const from = 4 * k, to = Math.min(from + 4, fine.start.length);
+        next.start[k] = fine.start[from]; next.end[k] = fine.end[to - 1];
+        for (const name of ["batchMin", "kvMin", "waitMin"]) next[name][k] = Infinity;
+        for (let j = from; j < to; j++) {
+          for (const name of ["prefill", "mixed", "decode"]) next[name][k] += fine[name][j];
+          for (const name of ["tokens", "batch", "kv", "wait", "longest"]) if (fine[name][j] > next[name][k]) next[name][k] = fine[name][j];
+          for (const name of ["batchMin", "kvMin", "waitMin"]) if (fine[name][j] < next[name][k]) next[name][k] = fine[name][j];
+        }
+      }
+      levels.push(next);
+    }
+    return levels;
+  };
+  // First place whose end is after t.
+  const after = (ends, t) => { let low = 0, high = ends.length; while (low < high) { const mid = (low + high) >> 1; if (ends[mid] > t) high = mid; else low = mid + 1; } return low; };
+
+  /* ---- the view that all lanes share: they are aligned in time ---- */
+  const LEFT = 58, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
+  const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;
+
+  M.timeline = (parent, runs, meaning, opened) => {
+    const drawn = runs.map((run, place) => ({ run, place })).filter((one) => one.run.lanes.length);
+    let from = Infinity, to = 0;
+    const lanes = [];
+    drawn.forEach(({ run, place }) => run.lanes.forEach((lane) => {
+      const levels = M.levels(lane.all), base = levels[0], n = base.start.length;
+      if (n) { from = Math.min(from, base.start[0]); to = Math.max(to, base.end[n - 1]); }
+      const details = lane.details.map((columns) => ({ columns, levels: M.levels(columns) }));
+      const stalls = run.stalls.map((stall, at) => ({ stall, at })).filter((one) => one.stall.replica === lane.replica);
+      const most = (name) => levels[levels.length - 1][name].reduce((a, b) => Math.max(a, b), 1);
+      lanes.push({ run, place, lane, levels, details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
+    }));
+    if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
+    const whole = { from, to }, view = { from, to };
+    let lit = null, pinned = null;
+
+    const draw = () => lanes.forEach((lane) => lane.surface && lane.surface.draw());
+    const set = (a, b) => {
+      const span = Math.min(Math.max(b - a, 200), whole.to - whole.from);
+      const start = Math.min(Math.max(a, whole.from), whole.to - span);
+      view.from = start; view.to = start + span;
+      note();
+      draw();
+    };
+    const zoom = (factor, at) => { const middle = at == null ? (view.from + view.to) / 2 : at; set(middle - (middle - view.from) * factor, middle + (view.to - middle) * factor); };
+    const pan = (share) => { const by = (view.to - view.from) * share; set(view.from + by, view.to + by); };
+    const show = (a, b) => { const room = Math.max((b - a) * 0.6, 1000); set(a - room, b + room); };
+
+    const where = h("p", { class: "readout", "aria-live": "polite" });
+    const note = () => {
+      const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => Math.max(most, one.each), 1);
+      where.textContent = M.us(view.from) + " to " + M.us(view.to) + " (" + M.us(view.to - view.from) + "): " + (detail > 1 ? "each column stands for up to " + M.count(detail) + " iterations" : "every iteration by itself");
+    };
+    const button = (text, label, act) => h("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
+    parent.append(h("div", { class: "controls", role: "group", "aria-label": "Timeline" },
+      button("+", "Zoom in", () => zoom(0.5)), button("\u2212", "Zoom out", () => zoom(2)),
+      button("\u2190", "Earlier", () => pan(-0.4)), button("\u2192", "Later", () => pan(0.4)),
+      button("Whole run", "Show the whole run", () => set(whole.from, whole.to)),
+      lanes.some((lane) => lane.stalls.length) && button("Worst stall", "Show the worst stall", () => {
+        const all = lanes.flatMap((lane) => lane.stalls.map((one) => ({ lane, ...one })));
+        all.sort((a, b) => b.stall.beyond_ns - a.stall.beyond_ns);
+        focus(all[0].lane, all[0].at);
+      })), where);
+    parent.append(M.legend([
+      { name: "prefill", color: () => M.kindColor("prefill"), pattern: "slash" },
+      { name: "decode", color: () => M.kindColor("decode") },
+      { name: "idle", color: () => M.css("--card") },
+    ]));
+
+    // The columns to draw a lane with: details around stalls where the view lies within one.
+    const pick = (lane) => {
+      const width = Math.max(1, (lane.surface && lane.surface.width) - LEFT || 600);
+      for (const detail of lane.details) {
+        const base = detail.levels[0], n = base.start.length;
+        if (n && base.start[0] <= view.from && base.end[n - 1] >= view.to) return best(detail.levels, width, detail.columns);
+      }
+      // A view that reaches beyond a stretch told in detail, but not by much, is drawn with it too.
+      for (const detail of lane.details) {
+        const base = detail.levels[0], n = base.start.length;
+        const shared = n ? Math.min(base.end[n - 1], view.to) - Math.max(base.start[0], view.from) : 0;
+        if (shared > (view.to - view.from) * 0.5 && lane.lane.all.each > 1 && view.to - view.from < 2 * (base.end[n - 1] - base.start[0])) return best(detail.levels, width, detail.columns, lane);
+      }
+      return best(lane.levels, width, lane.lane.all);
+    };
+    const best = (levels, width, columns) => {
+      for (let k = 0; k < levels.length; k++) {
+        const level = levels[k], first = after(level.end, view.from), last = after(level.end, view.to);
+        if (last - first <= width * 1.5 || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
+      }
+    };
+
+    const describe = (lane, picked, k) => {
+      const l = picked.level, kv = lane.most.kv ? " (" + M.percent(l.kv[k] / lane.most.kv) + ")" : "";
+      if (l.each > 1) {
+        const number = picked.columns.first + k * l.each;
+        return "Iterations " + M.count(number) + " to " + M.count(number + l.each - 1) + ", from " + M.us(l.start[k]) + ": batch " + l.batchMin[k] + " to " + l.batch[k] + ", up to " + M.count(l.tokens[k]) + " prefill tokens, KV " + M.count(l.kvMin[k]) + " to " + M.count(l.kv[k]) + kv + ", queue " + l.waitMin[k] + " to " + l.wait[k] + ", longest " + M.us(l.longest[k]);
+      }
+      const who = [];
+      if (picked.columns.who) {
+        if (!picked.columns.whoAt) picked.columns.whoAt = M.running(picked.columns.who.column);
+        picked.columns.whoAt.forEach((column, at) => { if (column === k) who.push("request " + picked.columns.who.request[at] + " " + M.count(picked.columns.who.tokens[at]) + " tokens"); });
+      }
+      return "Iteration " + M.count(picked.columns.first + k) + " at " + M.us(l.start[k]) + ", " + M.us(l.end[k] - l.start[k]) + ": " + picked.columns.decodes[k] + " decodes" +
+        (l.tokens[k] ? ", " + M.count(l.tokens[k]) + " prefill tokens" + (who.length ? " (" + who.join(", ") + ")" : "") : "") + ", KV " + M.count(l.kv[k]) + " blocks" + kv + ", " + l.wait[k] + " waiting";
+    };
+
+    const paint = (lane, c, width) => {
+      const plot = width - LEFT - 4, scale = plot / (view.to - view.from), x = (t) => LEFT + (t - view.from) * scale;
+      const picked = pick(lane), l = picked.level, ink = M.css("--ink"), grid = M.css("--grid");
+      let top = 0;
+      const tops = {};
+      TRACKS.forEach(([name, height]) => { tops[name] = { top, height }; top += height + GAP; });
+      lane.tops = tops;
+      c.fillStyle = ink; c.textAlign = "right";
+      TRACKS.forEach(([name, height]) => { c.fillText(name, LEFT - 6, tops[name].top + Math.min(height, 12)); });
+      c.fillStyle = M.css("--faint");
+      const peak = (name, text) => c.fillText(text, LEFT - 6, tops[name].top + 26);
+      peak("batch", M.count(lane.most.batch)); peak("KV", M.count(lane.most.kv)); peak("queue", M.count(lane.most.wait));
+      c.save();
+      c.beginPath(); c.rect(LEFT, 0, plot, HEIGHT); c.clip();
+      c.fillStyle = M.css("--track");
+      TRACKS.slice(1).forEach(([name]) => c.fillRect(LEFT, tops[name].top, plot, tops[name].height));
+      const pre = M.fill(c, M.kindColor("prefill"), "slash"), dec = M.kindColor("decode");
+      const it = tops.iterations;
+      const rows = [["batch", "batch", "batchMin", lane.most.batch], ["KV", "kv", "kvMin", lane.most.kv], ["queue", "wait", "waitMin", lane.most.wait]];
+      // Paths are built once a colour: many thousand small fills would not pan smoothly.
+      const prePath = new Path2D(), decPath = new Path2D(), high = rows.map(() => new Path2D()), low = rows.map(() => new Path2D());
+      for (let k = picked.first; k < picked.last; k++) {
+        const x0 = x(l.start[k]), span = l.end[k] - l.start[k], wide = Math.max(span * scale, 0.6);
+        if (x0 + wide < LEFT || x0 > width) continue;
+        const drawnWide = wide > 4 ? wide - 1 : wide;
+        // Prefill above, decodes below; of a mixed iteration by tokens.
+        let p = l.prefill[k], d = l.decode[k];
+        const mix = l.mixed[k];
+        if (mix) { const decodes = Math.max(1, l.batch[k]), share = picked.finest && l.each === 1 ? l.tokens[k] / (l.tokens[k] + decodes) : 0.5; p += mix * share; d += mix * (1 - share); }
+        const all = Math.max(span, 1), up = (it.height * p) / all, down = (it.height * d) / all;
+        if (up > 0) prePath.rect(x0, it.top + it.height - up - down, drawnWide, up);
+        if (down > 0) decPath.rect(x0, it.top + it.height - down, drawnWide, down);
+        rows.forEach(([track, most, least, top], r) => {
+          const t = tops[track], a = (t.height * l[most][k]) / top, b = (t.height * l[least][k]) / top;
+          if (a > 0) high[r].rect(x0, t.top + t.height - a, wide + 0.3, a);
+          if (b > 0) low[r].rect(x0, t.top + t.height - b, wide + 0.3, b);
+        });
+      }
+      c.fillStyle = dec; c.fill(decPath);
+      c.fillStyle = pre; c.fill(prePath);
+      rows.forEach((_, r) => { c.fillStyle = M.css("--area-faint"); c.fill(high[r]); c.fillStyle = M.css("--area"); c.fill(low[r]); });
+      // Stalls: the victim's wait above, its culprits' iterations framed below, linked.
+      lane.stalls.forEach(({ stall, at }) => {
+        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = lit && lit.run === lane.run && lit.at === at;
+        c.fillStyle = M.fill(c, M.causeColor(stall.main_cause), M.causePattern(stall.main_cause));
+        c.fillRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4);
+        if (on) {
+          c.strokeStyle = ink; c.lineWidth = 2; c.strokeRect(x0 - 1, tops.stalls.top + 1, wide + 2, tops.stalls.height - 2);
+          stall.culprits.slice(0, 4).forEach((culprit) => culprit.iterations_us.forEach(([a, b]) => {
+            const xa = x(a), xb = Math.max(xa + 3, x(b));
+            c.lineWidth = 1.5; c.strokeRect(xa, it.top - 1, xb - xa, it.height + 2);
+            c.beginPath(); c.moveTo((xa + xb) / 2, it.top - 1); c.lineTo(x0 + wide / 2, tops.stalls.top + tops.stalls.height - 2); c.stroke();
+          }));
+        }
+      });
+      c.restore();
+      // The clock.
+      const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(2, plot / 110));
+      c.strokeStyle = grid; c.fillStyle = ink; c.textAlign = "center"; c.lineWidth = 1;
+      clock.at.forEach((t) => { const at = x(t * 1e6); if (at < LEFT || at > width - 20) return; c.beginPath(); c.moveTo(at, it.top); c.lineTo(at, HEIGHT - FOOT); c.stroke(); c.fillText(M.tick(t, clock.step) + " s", Math.max(at, LEFT + 14), HEIGHT - 4); });
+    };
+
+    const stallAt = (lane, px, py) => {
+      const width = lane.surface.width, scale = (width - LEFT - 4) / (view.to - view.from);
+      const t = view.from + (px - LEFT) / scale, slack = 5 / scale;
+      const hit = lane.stalls.filter(({ stall }) => t >= stall.from_us - slack && t <= stall.to_us + slack);
+      if (py <= TRACKS[0][1] + 3) return hit.sort((a, b) => (a.stall.to_us - a.stall.from_us) - (b.stall.to_us - b.stall.from_us))[0];
+      // On a culprit's iteration: its victim.
+      return lane.stalls.find(({ stall }) => py < TRACKS[0][1] + GAP + 44 && stall.culprits.slice(0, 4).some((one) => one.iterations_us.some(([a, b]) => t >= a && t <= b)));
+    };
+    const columnAt = (lane, px) => {
+      const scale = (lane.surface.width - LEFT - 4) / (view.to - view.from), t = view.from + (px - LEFT) / scale, picked = pick(lane), k = after(picked.level.end, t);
+      return k < picked.level.start.length && picked.level.start[k] <= t ? describe(lane, picked, k) : px > LEFT ? "Idle at " + M.us(t) : "";
+    };
+    const focus = (lane, at) => {
+      const stall = lane.run.stalls[at];
+      lit = { run: lane.run, at };
+      pinned = M.story(stall, meaning);
+      lane.line.textContent = pinned;
+      show(stall.from_us, stall.to_us);
+      lane.surface.canvas.scrollIntoView({ block: "center", behavior: M.calm() ? "auto" : "smooth" });
+    };
+
+    let scrolled = 0;
+    window.addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true });
+    let lastRun = null;
+    lanes.forEach((lane) => {
+      if (lastRun !== lane.run) {
+        lastRun = lane.run;
+        parent.append(h("h3", {}, M.swatch(() => M.runColor(lane.place)), lane.run.label));
+      }
+      const many = lane.run.lanes.length > 1;
+      if (many) parent.append(h("p", { class: "lane" }, "Replica " + lane.lane.replica));
+      const label = "Iterations of " + lane.run.label + (many ? ", replica " + lane.lane.replica : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
+      const holder = h("div", { class: "lane-box" });
+      parent.append(holder);
+      lane.surface = M.surface(holder, HEIGHT, label, (c, width) => paint(lane, c, width));
+      lane.line = h("p", { class: "readout tall" }, "\u00a0");
+      parent.append(lane.line);
+      const canvas = lane.surface.canvas;
+      canvas.tabIndex = 0;
+      canvas.classList.add("timeline");
+      canvas.setAttribute("role", "application");
+      canvas.setAttribute("aria-roledescription", "timeline");
+      const time = (px) => view.from + ((px - LEFT) / (lane.surface.width - LEFT - 4)) * (view.to - view.from);
+      canvas.addEventListener("wheel", (event) => {
+        const out = event.deltaY > 0 && view.to - view.from >= whole.to - whole.from;
+        // A page that is being scrolled past, or a view that cannot grow, scrolls on.
+        if (!event.ctrlKey && (out || performance.now() - scrolled < 250)) return;
+        event.preventDefault();
+        if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan(event.deltaX / lane.surface.width);
+        else zoom(Math.exp(Math.max(-0.7, Math.min(0.7, event.deltaY * 0.0022))), time(event.offsetX));
+      }, { passive: false });
+      const pointers = new Map();
+      let moved = 0;
+      canvas.addEventListener("pointerdown", (event) => { pointers.set(event.pointerId, event.offsetX); moved = 0; canvas.setPointerCapture(event.pointerId); });
+      canvas.addEventListener("pointermove", (event) => {
+        if (pointers.has(event.pointerId)) {
+          const before = [...pointers.values()];
+          const was = pointers.get(event.pointerId);
+          pointers.set(event.pointerId, event.offsetX);
+          moved += Math.abs(event.offsetX - was);
+          if (pointers.size === 1) pan((was - event.offsetX) / (lane.surface.width - LEFT));
+          else if (pointers.size === 2) {
+            const now = [...pointers.values()], apart = Math.abs(before[0] - before[1]), apartNow = Math.max(4, Math.abs(now[0] - now[1]));
+            zoom(Math.min(2, Math.max(0.5, Math.max(4, apart) / apartNow)), time((now[0] + now[1]) / 2));
+          }
+          return;
+        }
+        const stall = stallAt(lane, event.offsetX, event.offsetY);
+        const next = stall ? { run: lane.run, at: stall.at } : null;
+        if ((next && next.at) !== (lit && lit.at) || (next && next.run) !== (lit && lit.run)) { lit = next; draw(); }
+        canvas.style.cursor = stall ? "pointer" : "grab";
+        lane.line.textContent = (stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX)) || "\u00a0";
+      });
+      const leave = (event) => { pointers.delete(event.pointerId); };
+      canvas.addEventListener("pointerup", (event) => {
+        leave(event);
+        if (moved > 4) return;
+        const stall = stallAt(lane, event.offsetX, event.offsetY);
+        if (stall) { focus(lane, stall.at); if (opened) opened(lane.run, stall.at); }
+        else { pinned = columnAt(lane, event.offsetX); lane.line.textContent = pinned || "\u00a0"; }
+      });
+      canvas.addEventListener("pointercancel", leave);
+      canvas.addEventListener("pointerleave", () => { lane.line.textContent = pinned || "\u00a0"; });
+      canvas.addEventListener("dblclick", (event) => zoom(0.4, time(event.offsetX)));
+      canvas.addEventListener("keydown", (event) => {
+        const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), _: () => zoom(2), ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), 0: () => set(whole.from, whole.to), Home: () => set(whole.from, whole.from + view.to - view.from), End: () => set(whole.to - view.to + view.from, whole.to) }[event.key];
+        if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+        event.preventDefault();
+        act();
+        lane.line.textContent = columnAt(lane, LEFT + (lane.surface.width - LEFT) / 2);
+      });
+      if (window.IntersectionObserver) {
+        lane.surface.visible = false;
+        new IntersectionObserver((entries) => { lane.surface.visible = entries[entries.length - 1].isIntersecting; if (lane.surface.visible) lane.surface.draw(); }, { rootMargin: "200px" }).observe(canvas);
+      }
+    });
+    note();
+    parent.append(M.details("Numbers", "Iterations in twenty equal parts of the run", ["part", "scheduler", "batch", "KV blocks", "waiting", "longest iteration"], () => lanes.flatMap((lane) => {
+      const l = lane.levels[0], rows = [];
+      for (let part = 0; part < 20; part++) {
+        const a = whole.from + ((whole.to - whole.from) * part) / 20, b = a + (whole.to - whole.from) / 20;
+        const first = after(l.end, a), last = after(l.end, b);
+        if (last <= first) continue;
+        const most = (name) => l[name].subarray(first, last).reduce((x, y) => Math.max(x, y), 0), least = (name) => l[name].subarray(first, last).reduce((x, y) => Math.min(x, y), Infinity);
+        rows.push([M.us(a), lane.run.label + (lane.run.lanes.length > 1 ? ", replica " + lane.lane.replica : ""), least("batchMin") + " to " + most("batch"), M.count(least("kvMin")) + " to " + M.count(most("kv")), least("waitMin") + " to " + most("wait"), M.us(most("longest"))]);
+      }
+      return rows;
+    })));
+    return {
+      view, whole, set, zoom, pan,
+      focusStall: (run, at) => { const lane = lanes.find((one) => one.run === run && one.stalls.some((stall) => stall.at === at)); if (lane) focus(lane, at); },
+    };
+  };
+})();
