@@ -20,7 +20,7 @@ mod merge;
 mod progress;
 mod report_file;
 mod run;
-mod scheduler_details;
+mod serve;
 mod side_files;
 mod sweep;
 mod validate;
@@ -32,7 +32,7 @@ pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
-pub use scheduler_details::{Parameter, SchedulerDetails};
+pub use crate::scenario::{Parameter, SchedulerDetails};
 
 use args::Cli;
 use console::Console;
@@ -77,6 +77,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
+        (Some(args::Command::Serve(args)), _) => serve::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -15,7 +15,7 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
-pub use what_if::{Figures, Patient, WhatIf, what_if};
+pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if};
 
 use crate::metrics::{self, Options};
 use crate::progress::Progress;

@@ -66,7 +66,7 @@ pub struct Patient<'p> {
 }
 
 /// Parameters that bound the prefill tokens of a step, for policies that prefill in chunks.
-const CHUNKS: [(&str, &str); 8] = [
+pub const CHUNKS: [(&str, &str); 8] = [
     ("sarathi", "chunk_size"),
     ("vllm-v1", "max_num_batched_tokens"),
     ("vllm-v0-chunked", "max_num_batched_tokens"),
@@ -78,7 +78,7 @@ const CHUNKS: [(&str, &str); 8] = [
 ];
 
 /// Parameters that bound the requests with a seat.
-const SEATS: [&str; 6] = [
+pub const SEATS: [&str; 6] = [
     "max_num_seqs",
     "running_max_req_size",
     "max_running_requests",
