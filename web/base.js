@@ -57,7 +57,7 @@ var Metron = (() => {
     const power = Math.pow(10, Math.floor(Math.log10(raw)));
     const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
     const at = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) at.push(k * step);
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) at.push(k * step + 0);
     return { step, at };
   };
 
@@ -74,6 +74,7 @@ var Metron = (() => {
   M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); };
   M.redrawAll = () => {
     document.documentElement.dataset.theme = M.isDark() ? "dark" : "light";
+    looked.clear();
     listeners.forEach((listener) => listener());
   };
   prefersDark.addEventListener("change", M.redrawAll);
@@ -89,7 +90,12 @@ var Metron = (() => {
     return button;
   };
   M.calm = () => query("(prefers-reduced-motion: reduce)").matches;
-  M.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // Colours of the style sheet, looked up once a theme.
+  const looked = new Map();
+  M.css = (name) => {
+    if (!looked.has(name)) looked.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+    return looked.get(name);
+  };
 
   /* ---- colours: schedulers by place, causes by name, kinds of iteration ---- */
   const RUNS_LIGHT = ["#0068a8", "#bf4a00", "#007a58", "#a23b7b", "#7d6000", "#4a55c4", "#9b2226", "#3d6b6b"];

@@ -59,7 +59,13 @@
     return u;
   };
 
-  const logTicks = (u, splits) => splits.map((v) => (/^[125]/.test(v.toExponential()) ? v : null));
+  // Of a logarithmic axis 1, 2, 5, 10, ..., or fewer where room is short.
+  const logTicks = (u, splits) => {
+    const [low, high] = [u.scales.x.min, u.scales.x.max], decades = Math.log10(high / low);
+    const wanted = u.bbox.width / uPlot.pxRatio / decades > 190 ? /^[125]/ : /^1/;
+    const some = splits.some((v) => v >= low && v <= high && wanted.test(v.toExponential()));
+    return splits.map((v) => ((some ? wanted : /^[25]/).test(v.toExponential()) ? v : null));
+  };
 
   // Distributions of several runs in one plot. curves: [{label, place, value, share}].
   M.cdf = (parent, { title, unit, curves, lines, log, across }) => {
@@ -76,11 +82,18 @@
       return merged;
     });
     const data = uPlot.join(tables);
+    // All of the data, and the promise where it is near.
+    const reach = (u, low, high) => {
+      if (low == null) return [log ? 1e-3 : 0, 1];
+      const near = (lines || []).map((line) => line.value).filter((v) => v > low / 3 && v < high * 3);
+      const [a, b] = [Math.min(low, ...near), Math.max(high, ...near)];
+      return log ? [a / 1.12, b * 1.12] : [a >= 0 && a < 0.3 ? 0 : a - (b - a || 0.1) * 0.03, b + (b - a || 0.1) * 0.01];
+    };
     const show = unit === "s" ? M.seconds : (v) => (v == null ? "-" : M.digits(v));
     M.uplot(parent, title, 230, {
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       legend: { show: false },
-      scales: { x: { time: false, distr: log ? 3 : 1 }, y: { range: [0, 1] } },
+      scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, 1] } },
       axes: [
         axis({ values: (u, splits, a, b, step) => splits.map((v) => (v == null ? "" : unit === "s" ? M.seconds(v).replace(/\.0+(?= )/, "").replace(/(\.\d*[1-9])0+(?= )/, "$1") : M.tick(v, step || 0.1))), filter: log ? logTicks : undefined, space: 46 }),
         axis({ values: (u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
@@ -148,7 +161,8 @@
     c.textAlign = "center";
     along.at.forEach((v) => {
       c.beginPath(); c.moveTo(at.x(v), box.top + box.height); c.lineTo(at.x(v), box.top + box.height + 4); c.stroke();
-      c.fillText(x.show ? x.show(v, along.step) : M.tick(v, along.step), at.x(v), box.top + box.height + 17);
+      const text = x.show ? x.show(v, along.step) : M.tick(v, along.step), half = c.measureText(text).width / 2;
+      c.fillText(text, Math.min(at.x(v), box.left + box.width + 8 - half), box.top + box.height + 17);
     });
     if (x.name) c.fillText(x.name, box.left + box.width / 2, box.top + box.height + 34);
     if (y.name) { c.textAlign = "left"; c.fillText(y.name, 2, box.top - 8); }

@@ -60,7 +60,7 @@
       timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
         const item = (stallLists.get(run) || [])[at];
         document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
-        if (item) item.classList.add("chosen");
+        if (item) { item.classList.add("chosen"); const folded = item.closest("details"); if (folded) folded.open = true; }
       });
     } else whyNot(timelineBody, "timeline");
     M.reportTimeline = timeline;
@@ -99,7 +99,8 @@
     if (near.length) {
       const lines = capacity.schedulers.map((one, place) => ({ x: one.requests_per_s, color: () => M.runColor(place), label: one.requests_per_s == null ? "" : M.digits(one.requests_per_s), row: place })).filter((line) => line.x != null);
       if (capacity.fluid_share) lines.push({ y: capacity.fluid_share, label: M.percent(capacity.fluid_share) + " asked" });
-      M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, x: { name: "requests/s" }, y: { high: 1.02, name: "fluid requests", show: (v) => (v > 1 ? "" : Math.round(v * 100) + " %") } });
+      const least = Math.min(capacity.fluid_share || 1, ...near.map((p) => p.y)), room = Math.max(0.002, (1 - least) * 0.08);
+      M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, x: { name: "requests/s" }, y: { low: Math.max(0, least - room), high: 1 + room, name: "fluid requests", show: (v, step) => (v > 1 + 1e-9 ? "" : M.tick(v * 100, step * 100) + " %") } });
       if (near.length < points.length) body.append(h("p", { class: "hint" }, (points.length - near.length) + " rates above 2.5 times the highest capacity are in the table only."));
     } else body.append(h("p", { class: "absent" }, "No rate has a share of fluid requests."));
     body.append(M.details("Numbers", "Every rate that was tried", ["scheduler", "seed", "requests/s", "fluid", "held"],
@@ -115,6 +116,7 @@
     else {
       body.append(h("ul", { class: "legend" }, sweep.schedulers.map((name, place) => h("li", {}, M.swatch(() => M.runColor(place)), name))));
       const holder = h("div", {});
+      const short = sweep.paths.map((path) => path.split(".").slice(-2).join("."));
       const axes = sweep.axes.slice();
       const select = (which, text) => {
         const menu = h("select", { onchange: () => { axes[which] = Number(menu.value); plot(); } }, sweep.figures.map((figure, place) => h("option", { value: place, selected: place === axes[which] }, figure.name + (figure.maximise ? " (more is better)" : " (less is better)"))));
@@ -134,11 +136,11 @@
         if (!points.length) { holder.append(h("p", { class: "absent" }, "No combination has both figures.")); return; }
         const path = [...front].sort((m, n) => m.x - n.x);
         M.scatter(holder, { title: b.name + " against " + a.name, points, path, x: { name: a.name }, y: { name: b.name } });
-        holder.append(M.table("The front", ["scheduler", ...sweep.paths, a.name, b.name], path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)])));
+        holder.append(M.table("The front", ["scheduler", ...short, a.name, b.name], path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)])));
       };
       body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);
       plot();
-      body.append(M.details("All combinations", "All combinations", ["scheduler", ...sweep.paths, ...sweep.figures.map((figure) => figure.name)],
+      body.append(M.details("All combinations", "All combinations", ["scheduler", ...short, ...sweep.figures.map((figure) => figure.name)],
         () => sweep.points.slice(0, 1000).map((p) => [p.label, ...p.values, ...p.figures.map((v) => (v == null ? "-" : M.digits(v)))])));
     }
   }

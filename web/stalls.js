@@ -38,7 +38,9 @@
         stall.culprits.slice(0, 4).map((culprit) => h("li", {}, "by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit) + ")")),
         (stall.culprits_more > 0 || stall.culprits.length > 4) && h("li", {}, "by " + (stall.culprits_more + Math.max(0, stall.culprits.length - 4)) + " more: " + M.ns(stall.culprits_more_ns + stall.culprits.slice(4).reduce((sum, one) => sum + one.ns, 0)))),
       show && h("button", { type: "button", onclick: () => show(place) }, "Show in the timeline")));
-    parent.append(h("ol", { class: "stalls" }, items));
+    const SHOWN = 4;
+    parent.append(h("ol", { class: "stalls" }, items.slice(0, SHOWN)));
+    if (items.length > SHOWN) parent.append(h("details", {}, h("summary", {}, items.length - SHOWN + " more stalls"), h("ol", { class: "stalls", start: SHOWN + 1 }, items.slice(SHOWN))));
     return items;
   };
 

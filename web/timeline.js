@@ -49,7 +49,7 @@
   const after = (ends, t) => { let low = 0, high = ends.length; while (low < high) { const mid = (low + high) >> 1; if (ends[mid] > t) high = mid; else low = mid + 1; } return low; };
 
   /* ---- the view that all lanes share: they are aligned in time ---- */
-  const LEFT = 58, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
+  const LEFT = 72, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
   const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;
 
   M.timeline = (parent, runs, meaning, opened) => {
@@ -103,7 +103,7 @@
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
-      const width = Math.max(1, (lane.surface && lane.surface.width) - LEFT || 600);
+      const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600;
       for (const detail of lane.details) {
         const base = detail.levels[0], n = base.start.length;
         if (n && base.start[0] <= view.from && base.end[n - 1] >= view.to) return best(detail.levels, width, detail.columns);
@@ -119,7 +119,7 @@
     const best = (levels, width, columns) => {
       for (let k = 0; k < levels.length; k++) {
         const level = levels[k], first = after(level.end, view.from), last = after(level.end, view.to);
-        if (last - first <= width * 1.5 || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
+        if (last - first <= width * 0.9 || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
       }
     };
 
@@ -157,28 +157,30 @@
       const pre = M.fill(c, M.kindColor("prefill"), "slash"), dec = M.kindColor("decode");
       const it = tops.iterations;
       const rows = [["batch", "batch", "batchMin", lane.most.batch], ["KV", "kv", "kvMin", lane.most.kv], ["queue", "wait", "waitMin", lane.most.wait]];
-      // Paths are built once a colour: many thousand small fills would not pan smoothly.
-      const prePath = new Path2D(), decPath = new Path2D(), high = rows.map(() => new Path2D()), low = rows.map(() => new Path2D());
-      for (let k = picked.first; k < picked.last; k++) {
-        const x0 = x(l.start[k]), span = l.end[k] - l.start[k], wide = Math.max(span * scale, 0.6);
-        if (x0 + wide < LEFT || x0 > width) continue;
-        const drawnWide = wide > 4 ? wide - 1 : wide;
+      // Whole pixels and one colour at a time: the cheapest that a canvas can do, so that panning
+      // stays smooth without a graphics card.
+      const first = picked.first, n = Math.max(0, picked.last - first);
+      const left = new Int32Array(n), wide = new Int32Array(n), prefills = new Float64Array(n), decodes = new Float64Array(n);
+      const apart = scale * (view.to - view.from) / Math.max(1, n) > 5 ? 1 : 0;
+      for (let k = 0; k < n; k++) {
+        const at = first + k, span = Math.max(l.end[at] - l.start[at], 1), x0 = x(l.start[at]), from = Math.max(LEFT - 2, Math.floor(x0));
+        left[k] = from;
+        wide[k] = Math.max(1, Math.min(width, Math.ceil(x0 + span * scale)) - from - apart);
         // Prefill above, decodes below; of a mixed iteration by tokens.
-        let p = l.prefill[k], d = l.decode[k];
-        const mix = l.mixed[k];
-        if (mix) { const decodes = Math.max(1, l.batch[k]), share = picked.finest && l.each === 1 ? l.tokens[k] / (l.tokens[k] + decodes) : 0.5; p += mix * share; d += mix * (1 - share); }
-        const all = Math.max(span, 1), up = (it.height * p) / all, down = (it.height * d) / all;
-        if (up > 0) prePath.rect(x0, it.top + it.height - up - down, drawnWide, up);
-        if (down > 0) decPath.rect(x0, it.top + it.height - down, drawnWide, down);
-        rows.forEach(([track, most, least, top], r) => {
-          const t = tops[track], a = (t.height * l[most][k]) / top, b = (t.height * l[least][k]) / top;
-          if (a > 0) high[r].rect(x0, t.top + t.height - a, wide + 0.3, a);
-          if (b > 0) low[r].rect(x0, t.top + t.height - b, wide + 0.3, b);
-        });
+        let p = l.prefill[at], d = l.decode[at];
+        const mix = l.mixed[at];
+        if (mix) { const share = picked.finest && l.each === 1 ? l.tokens[at] / (l.tokens[at] + Math.max(1, l.batch[at])) : 0.5; p += mix * share; d += mix * (1 - share); }
+        prefills[k] = Math.round((it.height * p) / span); decodes[k] = Math.round((it.height * d) / span);
       }
-      c.fillStyle = dec; c.fill(decPath);
-      c.fillStyle = pre; c.fill(prePath);
-      rows.forEach((_, r) => { c.fillStyle = M.css("--area-faint"); c.fill(high[r]); c.fillStyle = M.css("--area"); c.fill(low[r]); });
+      c.fillStyle = dec;
+      for (let k = 0; k < n; k++) if (decodes[k]) c.fillRect(left[k], it.top + it.height - decodes[k], wide[k], decodes[k]);
+      c.fillStyle = apart ? pre : M.kindColor("prefill");
+      for (let k = 0; k < n; k++) if (prefills[k]) c.fillRect(left[k], it.top + it.height - decodes[k] - prefills[k], wide[k], prefills[k]);
+      rows.forEach(([track, most, least, top]) => {
+        const t = tops[track], bars = (name) => { for (let k = 0; k < n; k++) { const a = Math.ceil((t.height * l[name][first + k]) / top); if (a > 0) c.fillRect(left[k], t.top + t.height - a, wide[k] + apart, a); } };
+        c.fillStyle = M.css("--area-faint"); if (l[most] !== l[least]) bars(most);
+        c.fillStyle = M.css("--area"); bars(least);
+      });
       // Stalls: the victim's wait above, its culprits' iterations framed below, linked.
       lane.stalls.forEach(({ stall, at }) => {
         const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = lit && lit.run === lane.run && lit.at === at;
@@ -297,6 +299,7 @@
       }
     });
     note();
+    requestAnimationFrame(() => requestAnimationFrame(note));
     parent.append(M.details("Numbers", "Iterations in twenty equal parts of the run", ["part", "scheduler", "batch", "KV blocks", "waiting", "longest iteration"], () => lanes.flatMap((lane) => {
       const l = lane.levels[0], rows = [];
       for (let part = 0; part < 20; part++) {

@@ -24,7 +24,7 @@
       const worst = curves[0];
       if (worst.rows.due.length) {
         c.strokeStyle = M.css("--mark"); c.lineWidth = 1; c.setLineDash([1, 3]); c.beginPath();
-        worst.rows.due.forEach((due, k) => { const x = at.x(Math.min(due, most * 1.02)), y = at.y(worst.rows.number[k]); k ? c.lineTo(x, y) : c.moveTo(x, y); });
+        worst.rows.due.forEach((due, k) => { if (due > most * 1.02) return; const x = at.x(due), y = at.y(worst.rows.number[k]); k ? c.lineTo(x, y) : c.moveTo(x, y); });
         c.stroke();
       }
       curves.forEach((curve) => {

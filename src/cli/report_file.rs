@@ -116,6 +116,7 @@ impl ReportFile {
                         (name, cells.map(|cell| (cell, false)).collect())
                     })
                     .collect(),
+                runs_are_rows: true,
             }),
             notes: file.notes.iter().cloned().chain(labelled).collect(),
         };
@@ -132,7 +133,8 @@ impl ReportFile {
             file.points.len(),
             file.vary.iter().map(|vary| vary.path.as_str()).collect::<Vec<_>>().join(" and ")
         )];
-        verdict.extend(file.sensitivities.iter().take(12).cloned());
+        let telling = file.sensitivities.iter().filter(|told| !told.contains(": no change"));
+        verdict.extend(telling.take(12).cloned());
         let words = Words {
             header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
             verdict,
@@ -174,6 +176,7 @@ fn words(result: &ResultFile) -> Words {
                 .chain(result.runs.iter().map(|run| run.label.clone()))
                 .collect(),
             rows: rows.map(|row| (row.name.to_owned(), row.cells)).collect(),
+            runs_are_rows: false,
         }),
         notes: result
             .warnings

@@ -87,17 +87,24 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
     // Of the least fluid ones that with the longest pause; of the most fluid ones the longest.
     let ties = rows.iter().take_while(|m| m.index == lowest).take(2_000);
     let worst = ties.max_by_key(|m| (longest(m.row), std::cmp::Reverse(m.row)));
-    let highest = rows[rows.len() - 1].index;
-    let ties = rows.iter().rev().take_while(|m| m.index == highest);
-    let best = ties.max_by_key(|m| (m.tokens, std::cmp::Reverse(m.row)));
-    let middle = rows.get(rows.len() / 2);
+    // The others are about as long as it, so that they can be compared.
+    let length = worst.map_or(0, |m| m.tokens);
+    let like = |index: f64| {
+        let from = rows.partition_point(|m| m.index < index);
+        let ties = rows[from..].iter().take_while(|m| m.index == index);
+        ties.filter(|m| worst.is_none_or(|worst| worst.row != m.row))
+            .min_by_key(|m| (m.tokens.abs_diff(length), m.row))
+    };
+    let middle = like(rows[rows.len() / 2].index);
+    let best = like(rows[rows.len() - 1].index);
     let mut chosen: Vec<(Place, u32, f64)> = Vec::new();
-    for (place, one) in [(Place::Worst, worst), (Place::Median, middle), (Place::Best, best)] {
+    for (place, one) in [(Place::Worst, worst), (Place::Best, best), (Place::Median, middle)] {
         let Some(one) = one else { continue };
         if chosen.iter().all(|other| other.1 != one.row) {
             chosen.push((place, one.row, one.index));
         }
     }
+    chosen.sort_by_key(|(place, ..)| *place as u8);
     chosen
 }
 

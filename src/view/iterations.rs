@@ -168,7 +168,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn log() -> impl Strategy<Value = Vec<Iteration>> {
-        let one = (0u64..50_000_000, 1u64..400_000_000, 0u32..300, 0u32..9_000, 0u32..5_000, 0u32..90);
+        let one =
+            (0u64..50_000_000, 1u64..400_000_000, 0u32..300, 0u32..9_000, 0u32..5_000, 0u32..90);
         prop::collection::vec(one, 1..500).prop_map(|parts| {
             let mut at = 0;
             let mut log = Vec::new();

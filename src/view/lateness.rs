@@ -25,9 +25,8 @@ pub(super) fn lateness(
     parts: usize,
 ) -> Option<LatenessView> {
     let over_time = lateness_over_time(attribution, options, parts);
-    let total = |cause: Cause| -> f64 {
-        over_time.parts.iter().map(|part| part[cause as usize]).sum()
-    };
+    let total =
+        |cause: Cause| -> f64 { over_time.parts.iter().map(|part| part[cause as usize]).sum() };
     let mut causes: Vec<(Cause, f64)> = Cause::ALL
         .iter()
         .map(|&cause| (cause, total(cause)))

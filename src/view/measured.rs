@@ -54,8 +54,12 @@ fn distributions(view: &mut RunView, result: &RunResult, plots: &Plots, room: Ro
 fn curve(progress: &RequestProgress, place: Place, most: usize) -> CurveView {
     let us: Vec<u64> =
         progress.token_times_s.iter().map(|s| (s.max(0.0) * 1e6).round() as u64).collect();
-    let mut by_gap: Vec<usize> =
-        progress.late_tokens.iter().map(|&token| token as usize).filter(|&t| t < us.len()).collect();
+    let mut by_gap: Vec<usize> = progress
+        .late_tokens
+        .iter()
+        .map(|&token| token as usize)
+        .filter(|&t| t < us.len())
+        .collect();
     let gap = |token: usize| us[token].saturating_sub(token.checked_sub(1).map_or(0, |b| us[b]));
     let late_count = by_gap.len() as u32;
     by_gap.sort_by_key(|&token| (std::cmp::Reverse(gap(token)), token));

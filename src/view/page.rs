@@ -8,6 +8,7 @@ use super::run::{Drawn, RunView, draw};
 use super::search::{CapacityView, SweepView};
 use super::{ITERATIONS_MAX, Room};
 use crate::explain::Cause;
+use crate::report::units::count;
 use crate::report::{ResultFile, Tool};
 use crate::runner::WhatIf;
 use crate::search::CapacityFile;
@@ -114,9 +115,10 @@ impl Page {
         page.cures = cures;
         if thinned {
             page.thinned.push(format!(
-                "More than {ITERATIONS_MAX} iterations ran, so a column of the timeline stands for \
+                "More than {} iterations ran, so a column of the timeline stands for \
                  several: it shows the largest and the smallest of each number. Around the worst \
-                 stalls every iteration is there."
+                 stalls every iteration is there.",
+                count(ITERATIONS_MAX)
             ));
         }
         for view in &page.runs {

@@ -90,13 +90,7 @@ impl RunView {
         let question = Question { top: room.stalls, request: None, token: None };
         let own = match explanation {
             Some(known) if known.stalls.len() >= room.stalls => None,
-            _ => Some(explain(
-                &result.scheduler,
-                &result.label,
-                &attribution,
-                judged_by,
-                question,
-            )),
+            _ => Some(explain(&result.scheduler, &result.label, &attribution, judged_by, question)),
         };
         let told = own.as_ref().or(explanation).expect("one of both");
         let requests = per_request(trace, judged_by);

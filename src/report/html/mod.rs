@@ -42,6 +42,8 @@ pub struct Table {
     pub head: Vec<String>,
     /// A row's name, and its cells with whether each is the best of its row.
     pub rows: Vec<(String, Vec<(String, bool)>)>,
+    /// Whether each row is a scheduler; otherwise each column is.
+    pub runs_are_rows: bool,
 }
 
 /// What a report says before anything is drawn.
@@ -121,20 +123,28 @@ pub fn document(page: &Document<'_>) -> String {
 }
 
 fn figures(html: &mut String, table: &Table) {
+    // A scheduler's place, for its colour.
+    let run =
+        |place: Option<usize>| place.map_or(String::new(), |at| format!(" data-run=\"{at}\""));
     html.push_str("<section id=\"figures\" aria-labelledby=\"figures-h\">\n<h2 id=\"figures-h\">Figures</h2>\n");
     html.push_str("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Figures, side by side\">\n<table class=\"figures\">\n<thead><tr>");
     for (place, head) in table.head.iter().enumerate() {
-        let series = if place == 0 { String::new() } else { format!(" data-run=\"{}\"", place - 1) };
+        let series = run(place.checked_sub(1).filter(|_| !table.runs_are_rows));
         let _ = write!(html, "<th scope=\"col\"{series}>{}</th>", escape_text(head));
     }
     html.push_str("</tr></thead>\n<tbody>\n");
-    for (name, cells) in &table.rows {
+    for (place, (name, cells)) in table.rows.iter().enumerate() {
+        let series = run(Some(place).filter(|_| table.runs_are_rows));
         let inner = if name.starts_with(' ') { " class=\"inner\"" } else { "" };
-        let _ = write!(html, "<tr><th scope=\"row\"{inner}>{}</th>", escape_text(name.trim()));
+        let _ =
+            write!(html, "<tr><th scope=\"row\"{inner}{series}>{}</th>", escape_text(name.trim()));
         for (text, best) in cells {
             let text = escape_text(text);
             let _ = match best {
-                true => write!(html, "<td class=\"best\">{text}<span aria-hidden=\"true\"> ★</span><span class=\"sr\"> best</span></td>"),
+                true => write!(
+                    html,
+                    "<td class=\"best\">{text}<span aria-hidden=\"true\"> ★</span><span class=\"sr\"> best</span></td>"
+                ),
                 false => write!(html, "<td>{text}</td>"),
             };
         }
@@ -151,12 +161,14 @@ fn figures(html: &mut String, table: &Table) {
 mod tests {
     use super::*;
 
-    const HOSTILE: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{2028}<!--";
+    const HOSTILE: &str =
+        "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&\u{2028}<!--";
 
     fn page(hostile: &str) -> String {
         let table = Table {
             head: vec![String::new(), hostile.to_owned()],
             rows: vec![(hostile.to_owned(), vec![(hostile.to_owned(), true)])],
+            runs_are_rows: false,
         };
         let text = [hostile.to_owned()];
         let data = serde_json::to_string(&serde_json::json!({"title": hostile})).expect("plain");
@@ -190,7 +202,9 @@ mod tests {
         let addresses = page.matches("://").count();
         assert_eq!(addresses, 1, "only the notice of uPlot");
         assert!(page.contains("https://github.com/leeoniya/uPlot"));
-        for fetching in ["src=", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "<link"] {
+        for fetching in
+            ["src=", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "<link"]
+        {
             assert!(!page.contains(fetching), "{fetching}");
         }
         assert!(page.contains("Permission is hereby granted"), "the licence stays");
