@@ -54,7 +54,7 @@ pub struct Choice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
-    /// A figure, such as `0.tbt_s.max`.
+    /// A figure, such as `0.tbt_s.max`; true is 1 and false 0.
     pub figure: String,
     /// It is at least this (times `of`).
     #[serde(default)]
@@ -74,7 +74,10 @@ impl Claim {
     /// When it does not, or a figure is not there: what was found.
     pub fn check(&self, results: &Value) -> Result<(), String> {
         let value = |path: &str| {
-            let found = member(results, path).and_then(Value::as_f64);
+            let found = match member(results, path) {
+                Some(Value::Bool(yes)) => Some(f64::from(u8::from(*yes))),
+                other => other.and_then(Value::as_f64),
+            };
             found.ok_or_else(|| format!("no figure {path}"))
         };
         let left = value(&self.figure)?;

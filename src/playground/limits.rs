@@ -94,20 +94,27 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
             return Err(over("workload.prefix_groups", message));
         }
     }
-    let own = workload.classes.iter().filter_map(|class| class.lengths.as_ref());
     let drawn = match &workload.source {
         Source::Synthetic { lengths, .. } => Some(lengths),
         Source::Trace(_) => None,
     };
-    for lengths in own.chain(drawn) {
-        // The mean alone tells most; the sum of what was drawn is looked at too.
+    let shares: f64 = workload.classes.iter().map(|class| class.share).sum();
+    let classes = workload.classes.iter().filter_map(|class| {
+        let lengths = class.lengths.as_ref().or(drawn)?;
+        Some((lengths, class.share / shares.max(f64::MIN_POSITIVE)))
+    });
+    let all = drawn.filter(|_| workload.classes.is_empty()).map(|lengths| (lengths, 1.0));
+    // Means tell most; the sum of what was drawn is looked at too.
+    let (mut prompts, mut outputs) = (0.0, 0.0);
+    for (lengths, share) in classes.chain(all) {
         if let Lengths::Independent { prompt, output } = lengths {
-            for (name, dist) in [("prompt", prompt), ("output", output)] {
-                if mean(dist) * most.max(1.0) > TOKENS_MAX as f64 {
-                    let path = format!("workload.lengths.{name}");
-                    return Err(over(&path, too_many_tokens()));
-                }
-            }
+            prompts += mean(prompt) * share * most;
+            outputs += mean(output) * share * most;
+        }
+    }
+    for (path, tokens) in [("workload.lengths.prompt", prompts), ("workload.lengths.output", outputs)] {
+        if tokens > 2.0 * TOKENS_MAX as f64 {
+            return Err(over(path, too_many_tokens()));
         }
     }
     Ok(())

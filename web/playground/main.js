@@ -2,7 +2,7 @@
 (() => {
   const P = Play, M = Metron, h = M.h;
   const by = (id) => document.getElementById(id);
-  const DEFAULT = "name: playground\nseed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: vllm-0.6}\nschedulers:\n  - vllm-v0: {}\n  - sarathi: {chunk_size: 512}\nworkload:\n  requests: 300\n  arrivals: {poisson: {rate: 4}}\n  lengths:\n    prompt: {lognormal: {mean: 2000, sigma: 0.6}}\n    output: {lognormal: {mean: 200, sigma: 0.6}}\nslo:\n  ttft: {prefill_curve_plus: 300ms}\n  tbt: 40ms\n  fluidity: {index: 0.9, share: 0.99}\n";
+  const DEFAULT = "name: playground\nseed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: vllm-0.6}\nschedulers:\n  - vllm-v0: {}\n  - sarathi: {chunk_size: 512}\nworkload:\n  requests: 300\n  arrivals: {poisson: {rate: 3}}\n  lengths:\n    prompt: {lognormal: {mean: 4000, sigma: 0.6}}\n    output: {lognormal: {mean: 200, sigma: 0.6}}\nslo:\n  ttft: {prefill_curve_plus: 300ms}\n  tbt: 20ms\n  fluidity: {index: 0.9, share: 0.99}\n";
   let text = DEFAULT, pending = [], shown = [], running = false, wanted = false, timer = null, settings = null, mark = null;
   P.text = () => text;
   P.say = (words) => { by("status").textContent = words; };
