@@ -160,7 +160,7 @@ fn what_would_take_long_is_refused_before_it_starts() {
     for set in too_much {
         let answer = simulate(SMALL, set);
         let problem = first_problem(&answer);
-        assert!(problem["help"].is_string(), "{set:?}: {problem}");
+        assert!(problem["message"].is_string(), "{set:?}: {problem}");
     }
     // Tens of millions of iterations would be: one prompt token each.
     let slow = simulate(
@@ -170,7 +170,7 @@ fn what_would_take_long_is_refused_before_it_starts() {
     assert!(first_problem(&slow)["message"].as_str().expect("words").contains("iterations"), "{slow}");
     let long = format!("# {}\n{SMALL}", "x".repeat(TEXT_BYTES_MAX));
     assert!(first_problem(&simulate(&long, &[]))["message"].as_str().expect("words").contains("longer"));
-    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
     let most = simulate(SMALL, &[&format!("workload.requests={}", REQUESTS_MAX + 1)]);
     assert!(first_problem(&most)["help"].as_str().expect("advice").contains("metron-sim run"));
 }

@@ -69,7 +69,7 @@
       if (!found.ok) { holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; "))); return; }
       const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", ""];
       const row = (tried) => {
-        const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
+        const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try it: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
         const cells = f ? [M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s)] : ["cannot be simulated", "-", "-", "-", "-", "-"];
         return h("tr", {}, h("th", { scope: "row" }, tried.change, !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)), h("td", { class: "act" }, act));
       };

@@ -103,7 +103,7 @@
   const clock = h("output", { class: "readout" }, "");
   const speed = h("select", { "aria-label": "Speed" }, SPEEDS.map(([factor, name]) => h("option", { value: factor, selected: factor === 0.05 }, name)));
   const play = h("button", { type: "button", "aria-pressed": "false" }, "Play");
-  const back = h("button", { type: "button", "aria-label": "One iteration back" }, "\u2039 Step"), on = h("button", { type: "button", "aria-label": "One iteration on" }, "Step \u203a");
+  const back = h("button", { type: "button" }, "Step back"), on = h("button", { type: "button" }, "Step on");
   const holder = h("div", { class: "batches" });
   body.append(h("div", { class: "player", role: "group", "aria-label": "Iterations" }, back, play, on, range, speed), clock, holder);
 
