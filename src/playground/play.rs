@@ -1,5 +1,6 @@
 //! A scenario, played: figures, verdict and everything that is drawn.
 
+use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -115,7 +116,8 @@ impl Loaded {
             }
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
-        let options = RunOptions { keep_log: true, ..RunOptions::default() };
+        let jobs = self.experiment.schedulers.len();
+        let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
         run_experiment(input, options, &Simulator, &progress)
             .map_err(|error| Problems::one("", error.to_string(), None))
@@ -194,7 +196,7 @@ fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
     let runs = outputs
-        .iter()
+        .par_iter()
         .enumerate()
         .map(|(place, output)| {
             let recording = loaded.recording(place, output);

@@ -111,7 +111,7 @@
     const entries = keeper(schedulers, "fieldset");
     const makeScheduler = (entry, holder) => {
       const title = h("span", {}), id = "dial-" + ++numbered;
-      const swatch = M.swatch(() => M.runColor(Number(holder.dataset.run || 0)));
+      const swatch = h("span", {});
       const select = h("select", { id }, entry.choices.map((name) => h("option", { value: name }, name)));
       const summary = h("p", { class: "summary" }), holders = h("div", {}), dials = keeper(holders, "div", { class: "dial" });
       const act = h("div", { class: "controls" });
@@ -120,7 +120,7 @@
       holder.append(h("legend", {}, swatch, title), h("div", { class: "dial" }, h("label", { for: id }, "Scheduler"), select), summary, holders, act);
       return ({ to, run, all, answer }) => {
         place = to.place;
-        holder.dataset.run = run;
+        swatch.replaceChildren(M.swatch(() => M.runColor(run)));
         title.textContent = all > 1 ? "Scheduler " + "AB"[run] : "Scheduler";
         select.value = to.name;
         summary.textContent = to.summary;

@@ -51,7 +51,8 @@
     mark = M.mark();
     P.draw(answer);
     const offered = answer.results[0] ? answer.results[0].requests.offered : 0;
-    P.say(M.count(offered) + " requests, " + answer.runs.map((run) => run.label).join(" against ") + (took == null ? "" : ": simulated in " + Math.round(took) + " ms") + ".");
+    const told = (name, show) => { const one = answer.figures.find((figure) => figure.name === name); return one ? one.values.map(show).join(" against ") : "-"; };
+    P.say(M.count(offered) + " requests" + (took == null ? "" : " in " + Math.round(took) + " ms") + ". Fluid: " + told("Fluid requests", M.percent) + ". Longest stall: " + told("Longest stall", M.seconds) + ".");
     document.title = answer.title + " - metron-sim playground";
     P.answer = answer;
     document.documentElement.dataset.ready = "yes";
@@ -75,6 +76,8 @@
 
   const begin = async () => {
     M.redrawAll();
+    // On a phone the results come first; the settings unfold above them.
+    if (window.matchMedia("(max-width: 900px)").matches) by("settings-fold").open = false;
     const catalog = await P.ask({ op: "catalog" });
     if (!catalog.ok) { problems(catalog); return; }
     settings = P.settings(by("settings"), catalog);
