@@ -61,8 +61,9 @@ fn benches(c: &mut Criterion) {
         let scheduler: SchedulerConfig = serde_json::from_str(json).expect("a scheduler");
         let name = scheduler.name();
         let outcome = simulate(&scheduler, true);
-        let log = outcome.log.as_deref().expect("kept");
-        let recording = Recording { trace: &outcome.trace, log, cost: &cost, planned_ahead: false };
+        assert!(outcome.log.is_some(), "kept");
+        let needs = scheduler.build(&ENGINE).needs();
+        let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
         group
             .bench_function(format!("{name}/simulate"), |b| b.iter(|| simulate(&scheduler, false)));
         group.bench_function(format!("{name}/simulate and keep the log"), |b| {

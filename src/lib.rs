@@ -21,6 +21,7 @@ pub mod search;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod server;
 pub mod sim;
+pub mod swarm;
 pub mod time;
 pub mod trace;
 pub mod units;

@@ -77,6 +77,7 @@ impl Simulate for Toy {
                     request: id as u32,
                     context: 0,
                     tokens: request.prompt_tokens,
+                    blocks: 1,
                     samples: true,
                 };
                 log.push(Iteration {

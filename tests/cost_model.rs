@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use metron_sim::catalog::{self, Model, ModelOverrides};
+use metron_sim::catalog::{self, EngineProfile, Model, ModelOverrides};
 use metron_sim::cost::{
     BatchShape, CapacityError, Chunk, CostError, CostModel, Dtype, FixedCost, KvRequest,
-    Parallelism, Roofline, kv_capacity, prefill_time,
+    Parallelism, Roofline, kv_capacity, prefill_time, stage_layers,
 };
 use metron_sim::time::Span;
 use proptest::prelude::*;
@@ -144,6 +144,160 @@ fn parts_add_up_to_the_time() {
 }
 
 #[test]
+fn stages_and_hand_overs_add_up_to_the_whole() {
+    let model = catalog::model("llama-3.1-70b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let profile = catalog::profile("vllm-0.19").unwrap();
+    let build = |pipeline| {
+        let parallelism = Parallelism { tensor: 2, pipeline };
+        Roofline::new(&model, &gpu, &profile, parallelism, Dtype::Bf16).unwrap()
+    };
+    let chunks = [Chunk { context: 300, tokens: 509 }];
+    for shape in [
+        BatchShape { chunks: &chunks, decodes: 9, decode_kv_tokens: 12_345, sampled: 10 },
+        BatchShape { chunks: &[], decodes: 9, decode_kv_tokens: 12_345, sampled: 9 },
+    ] {
+        let (whole, four) = (build(1), build(4));
+        assert_eq!((whole.stages(), four.stages()), (1, 4));
+        assert_eq!(whole.hand_over(&shape), Span::ZERO);
+        let hand_overs_us = 3.0 * four.hand_over(&shape).as_nanos() as f64 / 1e3;
+        assert!(hand_overs_us > 0.0);
+        let stages: Vec<f64> =
+            (0..4).map(|s| four.stage_time(&shape, s).gpu.as_nanos() as f64 / 1e3).collect();
+        let sum = stages.iter().sum::<f64>() + hand_overs_us;
+        let [one_us, four_us] = [&whole, &four].map(|c| c.time(&shape).gpu.as_nanos() as f64 / 1e3);
+        assert!((sum - four_us).abs() < 0.01, "{sum} {four_us}");
+        assert!((one_us + hand_overs_us - four_us).abs() < 0.01 * one_us / 100.0);
+        // 20 layers each; the head on the last; the gap between steps on the first.
+        let parts: Vec<_> = (0..4).map(|s| four.stage_parts(&shape, s)).collect();
+        assert!(parts[..3].iter().all(|p| p.head_us == 0.0) && parts[3].head_us > 0.0);
+        assert!(parts[1..].iter().all(|p| p.host_us == 0.0) && parts[0].host_us > 0.0);
+        assert!((parts[0].layers_us - parts[3].layers_us).abs() < 1e-9);
+        let communication = four.parts(&shape).communication_us;
+        let of_ranks = whole.parts(&shape).communication_us;
+        assert!((communication - of_ranks - hand_overs_us).abs() < 0.01);
+        assert!(four.overheads(&shape).communication > whole.overheads(&shape).communication);
+    }
+}
+
+#[test]
+fn layers_are_dealt_out_as_vllm_does() {
+    assert_eq!(stage_layers(32, 4).unwrap(), [8, 8, 8, 8]);
+    assert_eq!(stage_layers(62, 4).unwrap(), [15, 16, 16, 15]);
+    assert_eq!(stage_layers(5, 3).unwrap(), [2, 2, 1]);
+    assert_eq!(stage_layers(3, 1).unwrap(), [3]);
+    assert!(matches!(stage_layers(3, 0), Err(CostError::NoRanks)));
+    assert!(matches!(stage_layers(3, 4), Err(CostError::TooManyStages { .. })));
+}
+
+/// Latent attention keeps 512 + 64 numbers a token and layer, on every rank, where 16 heads of 192
+/// and 128 would be nine times as many.
+#[test]
+fn latent_attention_keeps_and_reads_little() {
+    let model = catalog::model("deepseek-v2-lite").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    for ranks in [1, 2, 4] {
+        let kv = capacity("deepseek-v2-lite", "h100-sxm", ranks).unwrap();
+        assert_eq!(kv.bytes_per_block, 27 * (512 + 64) * 2 * 16);
+        // All but the compressing matrices is split.
+        let unsplit = 2 * 27 * 2048 * (512 + 64);
+        let split = 2 * model.parameters() - unsplit;
+        assert_eq!(kv.weight_bytes, split.div_ceil(u64::from(ranks)) + unsplit);
+    }
+    let ideal = catalog::profile("ideal").unwrap();
+    let heads_apart = Model { latent_attention: None, head_dim: 160, ..model.clone() };
+    let [latent, apart] = [&model, &heads_apart].map(|model| {
+        let cost = Roofline::new(model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap();
+        let kv = 64 * 4096;
+        let shape = BatchShape { chunks: &[], decodes: 64, decode_kv_tokens: kv, sampled: 64 };
+        cost.parts(&shape).attention_us
+    });
+    assert!(latent < apart / 4.0, "{latent} {apart}");
+    // 64 x 4096 tokens of 1152 bytes in 27 layers at 3,050 GB/s, and the launches.
+    let reading_us = 27.0 * 64.0 * 4096.0 * 1152.0 / 3050e3;
+    assert!((reading_us..1.4 * reading_us + 27.0 * 20.0).contains(&latent), "{latent}");
+}
+
+/// 37 B of 671 B parameters work on a token: the published figure.
+#[test]
+fn deepseek_v3_in_fp8_fits_on_eight_h200_and_computes_its_active_parameters() {
+    let model = catalog::model("deepseek-v3").unwrap();
+    let gpu = catalog::gpu("h200-sxm").unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    let cost = Roofline::new(&model, &gpu, &ideal, tensor(8), Dtype::Fp8).unwrap();
+    let tokens = 8192.0;
+    let chunk = [Chunk { context: 0, tokens: 8192 }];
+    let shape = BatchShape { chunks: &chunk, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+    let us = cost.parts(&shape).layers_us;
+    let least_us = 2.0 * 37e9 * tokens / 8.0 / (gpu.gemm_fp8.unwrap().tflops * 1e6);
+    assert!((least_us..4.0 * least_us).contains(&us), "{us} {least_us}");
+    let fp8 = KvRequest {
+        model: &model,
+        gpu: &gpu,
+        parallelism: tensor(8),
+        dtype: Dtype::Fp8,
+        gpu_memory_utilization: 0.9,
+        block_tokens: 64,
+        overhead_bytes: 3_500_000_000,
+    };
+    assert!(kv_capacity(&fp8).unwrap().blocks > 1000);
+    assert!(kv_capacity(&KvRequest { dtype: Dtype::Bf16, ..fp8 }).is_err());
+}
+
+#[test]
+fn measured_attention_replaces_the_constants() {
+    let model = catalog::model("llama-3.1-8b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let text = include_str!("data/profile-with-tables.yaml");
+    let profile = EngineProfile::from_yaml(text).unwrap();
+    let cost = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap();
+    let attention = |chunks: &[Chunk], decodes: u32, each: u64| {
+        let decode_kv_tokens = u64::from(decodes) * each;
+        let shape = BatchShape { chunks, decodes, decode_kv_tokens, sampled: decodes };
+        cost.parts(&shape).attention_us / 32.0
+    };
+    for (decodes, each, us) in
+        [(1, 128, 12.0), (64, 4096, 400.0), (64, 2112, 210.0), (32, 128, 16.0)]
+    {
+        let priced = attention(&[], decodes, each);
+        assert!((priced - us).abs() < 0.6, "{decodes} x {each}: {priced}");
+    }
+    let chunk = |tokens, context| [Chunk { context, tokens }];
+    for (tokens, context, us) in [(128, 0, 15.0), (2048, 4096, 300.0), (2048, 2048, 220.0)] {
+        let priced = attention(&chunk(tokens, context), 0, 0);
+        assert!((priced - us).abs() < 1e-6, "{tokens} after {context}: {priced}");
+    }
+    // Beyond the edge it grows, and decodes in a batch with a chunk are not free.
+    assert!(attention(&chunk(4096, 4096), 0, 0) > 400.0);
+    assert!(attention(&[], 128, 4096) > 600.0);
+    assert!(attention(&chunk(2048, 4096), 64, 4096) > 400.0);
+    let time = |decodes: u32| decode_ms(&cost, decodes, 1000);
+    assert!((1..100).all(|n| time(n) <= time(n + 1)));
+    let falling = text.replace("[15, 60]", "[15, 14]");
+    assert_ne!(falling, text);
+    let error = EngineProfile::from_yaml(&falling).unwrap_err().to_string();
+    assert!(error.contains("attention_table.prefill.layer_us: must never fall"), "{error}");
+}
+
+#[test]
+fn a_gpu_given_by_its_peaks_is_near_the_fitted_one() {
+    let fitted = catalog::gpu("h100-sxm").unwrap();
+    let derived = catalog::Gpu::from_peak(fitted.memory_bytes, fitted.peak).unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    let model = catalog::model("llama-3.1-8b").unwrap();
+    let [fitted, derived] = [fitted, derived]
+        .map(|gpu| Roofline::new(&model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap());
+    for (decodes, kv) in [(1, 500), (32, 2000), (256, 1000)] {
+        let ratio = decode_ms(&derived, decodes, kv) / decode_ms(&fitted, decodes, kv);
+        assert!((0.9..1.15).contains(&ratio), "{decodes}: {ratio}");
+    }
+    for tokens in [128, 2048, 16_384] {
+        let ratio = prefill_ms(&derived, tokens) / prefill_ms(&fitted, tokens);
+        assert!((0.9..1.15).contains(&ratio), "{tokens}: {ratio}");
+    }
+}
+
+#[test]
 fn fixed_time_is_fixed() {
     let cost = FixedCost { iteration: Span::from_millis(5) };
     assert_eq!(decode_ms(&cost, 100, 4000), 5.0);
@@ -161,9 +315,10 @@ fn what_cannot_be_priced_says_why() {
     let profile = catalog::profile(profile).unwrap();
     let fp8 = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Fp8).unwrap_err();
     assert_eq!(fp8.to_string(), "rtx-4090 has no measured constants for fp8");
-    let staged = Parallelism { tensor: 1, pipeline: 2 };
-    let error = Roofline::new(&model, &gpu, &profile, staged, Dtype::Bf16).unwrap_err();
-    assert_eq!(error.to_string(), "pipeline: 2 is not simulated yet; use pipeline: 1");
+    let staged = Parallelism { tensor: 1, pipeline: 33 };
+    let ada = catalog::gpu("rtx-4090").unwrap();
+    let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();
+    assert_eq!(error.to_string(), "32 layers cannot be dealt out to pipeline: 33");
     let none = Parallelism { tensor: 0, pipeline: 1 };
     let error = Roofline::new(&model, &gpu, &profile, none, Dtype::Bf16).unwrap_err();
     assert_eq!(error, CostError::NoRanks);
@@ -223,6 +378,27 @@ fn kv_capacity_is_what_the_weights_leave() {
     assert_eq!(kv_capacity(&wide).unwrap().bytes_per_block, kv.bytes_per_block / 8);
     let nonsense = KvRequest { gpu_memory_utilization: f64::NAN, ..wide };
     assert!(matches!(kv_capacity(&nonsense), Err(CapacityError::Cost(CostError::Figure(_)))));
+}
+
+#[test]
+fn stages_share_the_weights_and_the_fullest_decides() {
+    let model = catalog::model("llama-3.1-70b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let request = KvRequest {
+        model: &model,
+        gpu: &gpu,
+        parallelism: Parallelism { tensor: 1, pipeline: 3 },
+        dtype: Dtype::Bf16,
+        gpu_memory_utilization: 0.9,
+        block_tokens: 16,
+        overhead_bytes: 3_500_000_000,
+    };
+    let kv = kv_capacity(&request).unwrap();
+    // Layers 27, 27, 26: the first has the embedding besides.
+    let layer = (model.parameters() - 2 * 128_256 * 8192 - 8192) / 80;
+    assert_eq!(kv.weight_bytes, 2 * (27 * layer + 128_256 * 8192));
+    assert_eq!(kv.bytes_per_block, 27 * 2 * 8 * 128 * 2 * 16);
+    assert!(kv.arithmetic.contains("weights of stage 1 of 3"), "{}", kv.arithmetic);
 }
 
 #[test]
@@ -380,5 +556,41 @@ proptest! {
         let shape =
             BatchShape { chunks: &chunks, decodes, decode_kv_tokens: kv, sampled: decodes };
         prop_assert_eq!(cost.time(&shape), cost.clone().time(&shape));
+    }
+}
+
+/// A scenario whose GPU is `gpu`, resolved: its warnings, or what is wrong with it.
+fn with_gpu(gpu: &str) -> Result<Vec<String>, String> {
+    let text = format!(
+        "model: llama-3.1-8b\ngpu: {gpu}\nschedulers: [vllm-v1: {{}}]\nworkload:\n  requests: 2\n  \
+         arrivals: {{closed_loop: {{users: 1, think_time: 0s}}}}\n  lengths: {{prompt: {{fixed: 8}}, \
+         output: {{fixed: 8}}}}\n"
+    );
+    let document = metron_sim::scenario::Document::from_text(
+        "gpu",
+        &text,
+        metron_sim::scenario::Files::any(""),
+    )
+    .map_err(|e| e.to_string())?;
+    match document.resolve(None) {
+        Ok(resolved) => Ok(resolved.warnings),
+        Err(error) => Err(format!("{error:?}")),
+    }
+}
+
+#[test]
+fn a_gpu_may_be_given_in_the_scenario() {
+    let peaks = "{memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}";
+    let warnings = with_gpu(peaks).unwrap();
+    assert!(warnings.iter().any(|w| w.contains("derived from the peak figures")), "{warnings:?}");
+    for (gpu, wrong) in [
+        ("{memory: 80GiB, memory_bandwidth: 3350GB/s}", "needs `bf16_tflops` too"),
+        ("{bf16_tflops: 989}", "needs `memory` and `memory_bandwidth` too"),
+        ("{base: h100-sxm, bf16_tflops: 989}", "goes with neither"),
+        ("{memory: 80GiB}", "expected `base` or `file`"),
+        ("{memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 0}", "bf16_tflops"),
+    ] {
+        let error = with_gpu(gpu).unwrap_err();
+        assert!(error.contains(wrong), "{gpu}: {error}");
     }
 }

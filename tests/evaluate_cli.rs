@@ -47,29 +47,45 @@ fn json(command: &mut Command) -> Value {
 fn shared(run: &Value) -> Value {
     let mut run = run.clone();
     let members = run.as_object_mut().expect("an object");
-    let measured = [
-        "stalls",
-        "iterations",
-        "kv",
-        "energy",
-        "cost",
-        "warnings",
-        "unknown",
-        "measured",
-        "fairness",
-    ];
+    let measured =
+        ["stalls", "iterations", "kv", "energy", "cost", "warnings", "unknown", "measured"];
     members.retain(|name, _| !measured.contains(&name.as_str()));
-    // What the workload asked for is in no trace.
-    run["arrival_rate_per_s"]["nominal"] = Value::Null;
     run
 }
+
+/// Promises of every kind, none of them the default one.
+const PROMISES: &str = "\
+slo:
+  ttft: {prefill_curve_plus: 100ms}
+  tbt: 21ms
+  fluidity: {index: 0.83, share: 0.7}
+  bounds: {ttft: {p99: 700ms, mean: 1s}, tbt: {p90: 30ms}, e2e: {p50: 2s}, tpot: {p99: 40ms}}
+measure: {skip_first: 1s, skip_last: 500ms}
+";
+
+/// Classes with promises of their own; no request is drawn for the last.
+const CLASSES: &str = "  classes:
+    - {name: chat, share: 0.6, slo: {ttft: 150ms, tbt: 40ms}}
+    - {name: batch, share: 0.39}
+    - {name: rare, share: 0.01, slo: {ttft: 1s, tbt: 20ms, fluidity: {index: 1.0, share: 1.0}}}
+";
 
 #[test]
 fn what_run_writes_evaluate_reads_to_the_digit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = |name: &str| folder.path().join(name);
-    for horizon in ["", "  horizon: 4s\n"] {
-        let scenario = SCENARIO.replace("workload:\n", &format!("workload:\n{horizon}"));
+    let promise = "slo: {ttft: {prefill_curve_plus: 300ms}, tbt: 25ms}\n";
+    assert!(SCENARIO.ends_with(promise));
+    for (horizon, promises) in [
+        ("", promise),
+        ("  horizon: 4s\n", promise),
+        ("", PROMISES),
+        (CLASSES, PROMISES),
+        (CLASSES, promise),
+    ] {
+        let scenario = SCENARIO
+            .replace("workload:\n", &format!("workload:\n{horizon}"))
+            .replace(promise, promises);
         fs::write(path("s.yaml"), scenario).expect("writable");
         for name in ["t.csv", "t.jsonl"] {
             let ran = json(
@@ -82,9 +98,75 @@ fn what_run_writes_evaluate_reads_to_the_digit() {
                 assert_eq!(shared(ran), shared(&read), "{name} {horizon}");
                 assert!(read["fluidity"]["fluid_tokens_per_s"].is_number());
             }
-            if !horizon.is_empty() {
+            let slo = &read["scenario"]["slo"];
+            assert!(slo["tbt"].is_null() && slo["fluidity"].is_null(), "nothing was retyped");
+            let plots = &runs(&read)[0]["measured"]["plots"];
+            for cdf in ["ttft_cdf_s", "tbt_cdf_s", "fluidity_cdf"] {
+                let last = plots[cdf].as_array().and_then(|points| points.last()).expect(cdf);
+                assert_eq!(last[1], 1.0, "{cdf}");
+            }
+            assert_eq!(plots["progress"].as_array().map(Vec::len), Some(3));
+            let deadlines = &runs(&read)[0]["measured"]["deadlines"];
+            assert_eq!(deadlines["tbt"], "stated in the file");
+            if horizon.contains("4s") {
                 assert!(runs(&ran)[0]["requests"]["unfinished"].as_u64() > Some(0));
             }
+        }
+    }
+}
+
+#[test]
+fn flags_come_before_what_the_file_states() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
+    let (code, ..) = out(program()
+        .current_dir(&folder)
+        .args(["run", "s.yaml", "-q", "--format", "json", "-o", "r.json", "--tokens", "t.csv"]));
+    assert_eq!(code, 0);
+    let read = json(program().current_dir(&folder).args(["evaluate", "t.csv", "--tbt", "10ms"]));
+    let deadlines = &read["runs"][0]["measured"]["deadlines"];
+    assert_eq!(deadlines["tbt"], "given");
+    assert_eq!(deadlines["tbt_s"], 0.01);
+    assert_eq!(deadlines["fluidity"], "stated in the file");
+    let (_, text, _) =
+        out(program().current_dir(&folder).args(["evaluate", "t.csv", "--fluidity", "0.5:0.6"]));
+    assert!(text.contains("later tokens: 25.0 ms each (stated in the file)"), "{text}");
+    assert!(text.contains("fluid from index 0.5 on, for 60.0 % of requests\n  (given)"), "{text}");
+    // A run and its own tokens were judged alike.
+    let pair = json(
+        program()
+            .current_dir(&folder)
+            .args(["compare", "r.json", "t.csv", "--run-a", "sarathi", "--run-b", "sarathi"]),
+    );
+    assert_eq!(pair["flags"], serde_json::json!([]), "{pair}");
+}
+
+#[test]
+fn files_cut_off_at_a_line_end_are_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scenario = SCENARIO.replace("requests: 60", "requests: 6").replace("max: 60", "max: 4");
+    fs::write(folder.path().join("s.yaml"), scenario).expect("writable");
+    for (flag, name) in [
+        ("--tokens", "t.csv"),
+        ("--tokens", "t.jsonl"),
+        ("--requests", "r.csv"),
+        ("--requests", "r.jsonl"),
+    ] {
+        let (code, ..) =
+            out(program().current_dir(&folder).args(["run", "s.yaml", "-q", flag, name]));
+        assert_eq!(code, 0);
+        let path = folder.path().join(name);
+        let text = fs::read_to_string(&path).expect("written");
+        let lines: Vec<&str> = text.split_inclusive('\n').collect();
+        assert!(lines.len() > 10);
+        for kept in 2..lines.len() {
+            fs::write(folder.path().join("cut"), lines[..kept].concat()).expect("writable");
+            let mut command = program();
+            command.current_dir(&folder).args(["evaluate", "cut", "--format", "quiet"]);
+            let (code, _, errors) = out(&mut command);
+            assert_eq!(code, 2, "{name} with {kept} of {} lines", lines.len());
+            assert!(errors.contains("cut off") || errors.contains("end row"), "{errors}");
+            assert!(errors.contains("line "), "{errors}");
         }
     }
 }
@@ -156,6 +238,19 @@ fn assertions_decide_the_exit_code() {
     assert_eq!(run("requests.completed == 60"), 0);
     assert_eq!(run("requests.completed < 60"), 3);
     assert_eq!(run("request.completed < 60"), 2);
+    // A misspelt path is told before anything is read.
+    for args in [
+        &["run", "none.yaml"][..],
+        &["evaluate", "none.json"],
+        &["capacity", "none.yaml"],
+        &["sweep", "none.yaml", "--capacity", "--vary", "replicas=1,2"],
+    ] {
+        let mut command = program();
+        let (code, text, errors) = out(command.args(args).args(["--assert", "ttft_s.p98 < 1"]));
+        assert_eq!(code, 2, "{args:?}");
+        assert!(text.is_empty());
+        assert!(errors.contains("did you mean `ttft_s.p9"), "{args:?}: {errors}");
+    }
 }
 
 #[test]

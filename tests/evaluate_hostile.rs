@@ -4,9 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use metron_sim::interop::{Format, Imported, InteropError, Promise, TtftPromise, import, judge};
+use metron_sim::interop::{
+    Format, Granularity, Imported, InteropError, Promise, TtftPromise, import, import_with, judge,
+};
 use metron_sim::report::MeasuredResult;
 use metron_sim::time::Span;
+use metron_sim::trace::Status;
 use proptest::prelude::*;
 
 fn data(name: &str) -> Vec<u8> {
@@ -30,9 +33,8 @@ impl Place {
             for run in &imported.runs {
                 let promise = Promise {
                     ttft: TtftPromise::Fixed(Span::from_millis(100)),
-                    tbt: Span::from_millis(25),
-                    fluid_index: 0.9,
-                    fluid_share: 0.99,
+                    tbt: Some(Span::from_millis(25)),
+                    fluidity: Some((0.9, 0.99)),
                 };
                 let label = run.name.clone();
                 judge(run, MeasuredResult::default(), label, &promise, true).expect("a fixed TTFT");
@@ -133,8 +135,7 @@ fn time_going_backwards_is_refused() {
         )
     };
     assert!(chunks("10.5, 10.4").contains("backwards"));
-    assert!(chunks("9.5").contains("before its request was sent"));
-    assert!(chunks("").contains("`chunk_times` is missing"));
+    assert!(chunks("9.5").contains("before it was sent"));
     let tokens = |second: &str| {
         refused(
             Format::Tokens,
@@ -229,4 +230,147 @@ proptest! {
         );
         let _read = Place::new().import(text.as_bytes(), None);
     }
+}
+
+#[test]
+fn a_request_with_times_that_go_backwards_is_left_out_when_asked() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("x.json");
+    let one = |start: &str, chunks: &str| {
+        format!(
+            r#"{{"start_time": {start}, "end_time": 20.0, "request": "SECRET", "info":
+            {{"response_metrics": {{"chunk_times": [{chunks}]}}}}, "error": null}}"#
+        )
+    };
+    let requests =
+        [one("10.0", "10.5, 10.6"), one("11.0", "11.5, 11.4"), one("12.0", "12.1, 12.2, 12.3")];
+    fs::write(&path, format!("[{}]", requests.join(","))).expect("writable");
+    let words = import(&path, None).expect_err("it goes back").to_string();
+    for part in ["request 1:", "11.4", "11.5", "--skip-bad", "line "] {
+        assert!(words.contains(part), "{words}");
+    }
+    let read = import_with(&path, None, true).expect("the others are sound");
+    let run = &read.runs[0];
+    assert_eq!(run.trace.requests.len(), 2);
+    assert!(run.notes[0].contains("1 requests were left out"), "{:?}", run.notes);
+    let tokens: Vec<u32> = run.trace.requests.iter().map(|row| row.tokens).collect();
+    assert_eq!(tokens, [2, 3]);
+    let last = run.trace.token_times(&run.trace.requests[1]).last().expect("a token");
+    assert_eq!(last.as_nanos(), 2_300_000_000);
+    fs::write(&path, format!("[{}]", requests[1])).expect("writable");
+    assert!(import_with(&path, None, true).is_err(), "nothing is left");
+}
+
+#[test]
+fn failed_empty_and_unstreamed_requests_are_told_apart() {
+    let place = Place::new();
+    let record = |metrics: &str, error: &str, cancelled: bool| {
+        format!(
+            r#"{{"metadata": {{"request_start_ns": 1000, "credit_issued_ns": 900, "was_cancelled": {cancelled},
+            "benchmark_phase": "profiling"}}, "metrics": {metrics}, "error": {error}}}"#
+        )
+        .replace('\n', " ")
+    };
+    let streamed = r#"{"time_to_first_token": {"value": 50, "unit": "ms"}, "request_latency": {"value": 0.07, "unit": "s"},
+        "inter_chunk_latency": {"value": [20000], "unit": "us"}, "usage_completion_tokens": {"value": 2, "unit": "tokens"}}"#;
+    let whole = r#"{"request_latency": {"value": 70, "unit": "ms"}, "output_sequence_length": {"value": 9, "unit": "tokens"}}"#;
+    let error = r#"{"code": 500, "type": "x", "message": "SECRET"}"#;
+    let lines = [
+        record(streamed, "null", false),
+        record("null", error, false),
+        record("{}", error, true),
+        record(whole, "null", false),
+        record(streamed, "null", true),
+    ];
+    let read = place.import(lines.join("\n").as_bytes(), None).expect("sound");
+    let run = &read.runs[0];
+    let statuses: Vec<Status> = run.trace.requests.iter().map(|row| row.status).collect();
+    use Status::{Completed, Rejected, Unfinished};
+    assert_eq!(statuses, [Completed, Rejected, Rejected, Rejected, Unfinished]);
+    assert_eq!(run.failed, 3);
+    let notes = run.notes.join("; ");
+    assert!(notes.contains("2 requests were cancelled by the client"), "{notes}");
+    assert!(notes.contains("1 completed requests have no token's time"), "{notes}");
+    assert_eq!(run.client_queue_ns.as_deref(), Some(&[100; 5][..]));
+    let unstreamed = [lines[3].clone(), lines[3].clone()].join("\n");
+    let read = place.import(unstreamed.as_bytes(), None).expect("total times");
+    assert_eq!(read.runs[0].granularity, Granularity::Total);
+    assert_eq!(read.runs[0].totals_ns.as_deref(), Some(&[70_000_000; 2][..]));
+    assert_eq!(read.runs[0].token_totals, Some((0, 18)));
+}
+
+#[test]
+fn other_versions_and_options_of_the_clients_are_read() {
+    let place = Place::new();
+    let older = r#"[{"start_time": 1.0, "end_time": 2.0, "request": "SECRET", "response": "SECRET",
+        "info": {"input_tokens": 7, "output_tokens": 3, "output_token_times": [1.5, 1.6, 1.8]}, "error": null},
+        {"start_time": 1.0, "end_time": 2.0, "info": null, "error": {"error_type": "SECRET"}}]"#;
+    let read = place.import(older.as_bytes(), None).expect("an older inference-perf");
+    let run = &read.runs[0];
+    assert_eq!((run.trace.requests[0].tokens, run.trace.requests[0].prompt_tokens), (3, 7));
+    assert_eq!((run.granularity, run.failed), (Granularity::Token, 1));
+    // GuideLLM's older names of the same times.
+    let request = |times: &str| {
+        format!(r#"{{"prompt": "SECRET", "prompt_tokens": 9, "output_tokens": 3, {times}}}"#)
+    };
+    let flat =
+        r#""start_time": 1.0, "first_token_time": 1.5, "last_token_time": 1.9, "end_time": 2.0"#;
+    let nested = r#""scheduler_info": {"request_timings": {"request_start": 1.0, "first_iteration": 1.5, "last_iteration": 1.9, "request_end": 2.0}}"#;
+    for (head, times) in [("", flat), (r#""metadata": {"version": 1}, "args": {},"#, nested)] {
+        let text = format!(
+            r#"{{{head} "benchmarks": [{{"requests": {{"successful": [{}], "errored": [], "incomplete": []}}}}]}}"#,
+            request(times)
+        );
+        let read = place.import(text.as_bytes(), None).expect("an older GuideLLM");
+        let run = &read.runs[0];
+        let times: Vec<u64> =
+            run.trace.token_times(&run.trace.requests[0]).map(|t| t.as_nanos()).collect();
+        assert_eq!(times, [500_000_000, 900_000_000]);
+        assert!(run.notes[0].contains("older GuideLLM"), "{:?}", run.notes);
+    }
+    assert!(
+        refused(Format::Guidellm, r#"{"metadata": {"version": 3}, "benchmarks": []}"#)
+            .contains("version is 3")
+    );
+    // Texts that --metadata puts among the figures, a failed request, a list of runs.
+    let vllm = r#"{"date": "x", "backend": "vllm", "model_id": "m", "tokenizer_id": "m", "num_prompts": 2,
+        "failed": "SECRET", "mean_ttft_ms": "SECRET", "request_goodput": null, "request_rate": "inf",
+        "p99_itl_ms": NaN, "input_lens": [3, 3], "output_lens": [2, 0], "ttfts": [0.1, 0.0],
+        "itls": [[0.02], []], "generated_texts": ["\"ttfts\": [9]}\n{", ""], "errors": ["", "SECRET"]}"#;
+    for text in [vllm.to_owned(), format!("[{vllm}, {vllm}]"), format!("{vllm}{vllm}\n{vllm}")] {
+        let read = place.import(text.as_bytes(), None).expect("vLLM");
+        assert_eq!(read.format, Format::Vllm);
+        for run in &read.runs {
+            assert_eq!((run.trace.requests.len(), run.failed), (2, 1));
+            assert!(!run.reported.contains_key("mean_ttft_ms"));
+            assert!(!format!("{:?} {:?}", run.notes, run.reported).contains("SECRET"));
+        }
+    }
+    let with_bom = [b"\xef\xbb\xbf", vllm.as_bytes()].concat();
+    assert_eq!(place.import(&with_bom, None).expect("a BOM").runs.len(), 1);
+    let tokens = "\u{feff}scheduler,request,index,time_s,arrival_s,status,prompt_tokens\na,0,0,2,1,completed,5\n";
+    assert_eq!(place.import(tokens.as_bytes(), None).expect("a BOM").runs.len(), 1);
+}
+
+#[test]
+fn what_is_no_text_is_told_and_long_lines_end() {
+    let place = Place::new();
+    let utf16: Vec<u8> =
+        "\u{feff}{\"backend\": 1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let words = |bytes: &[u8]| place.import(bytes, None).expect_err("no text").to_string();
+    assert!(words(&utf16).contains("UTF-16"));
+    assert!(words(b"\x1f\x8b\x08").contains("gzip"));
+    words(&[0; 5000]);
+    words(b"{\"backend\": \"a\0b\"}");
+    for long in ["x".repeat(20 << 20), "[".repeat(20 << 20), "1".repeat(20 << 20)] {
+        assert!(words(long.as_bytes()).len() < 4000);
+        for format in [Format::Tokens, Format::Vllm, Format::Blis] {
+            let error = place.import(long.as_bytes(), Some(format)).expect_err("rubbish");
+            assert!(error.to_string().len() < 1000, "{format:?}");
+        }
+    }
+    // A prompt that looks like another file.
+    let fake = r#"[{"request": "{\"backend\": \"vllm\", \"model_id\": 1, \"num_prompts\": 3}\n[{\"ttfts\": 1}]",
+        "start_time": 1.0, "end_time": 2.0, "info": {"response_metrics": {"chunk_times": [1.5]}}, "error": null}]"#;
+    assert_eq!(place.import(fake.as_bytes(), None).expect("sound").format, Format::InferencePerf);
 }

@@ -3,7 +3,9 @@
 //! An iteration takes 5 ms, 1 ms for each decode and 10 µs for each prefill token.
 
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::explain::{Attribution, Blame, Cause, Culprit, Misses, Recording, Split, culprits};
+use metron_sim::explain::{
+    Attribution, Blame, Cause, Culprit, Memory, Misses, Recording, Split, culprits, victims,
+};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
@@ -61,7 +63,10 @@ fn simulate(scheduler: &str, kv_blocks: u32, requests: Vec<Request>) -> Outcome 
 
 fn attribution(outcome: &Outcome) -> Attribution<'_> {
     let log = outcome.log.as_deref().unwrap();
-    Attribution::new(Recording { trace: &outcome.trace, log, cost: &Linear, planned_ahead: false })
+    let memory = Memory { block_tokens: 16, blocks: outcome.kv.blocks, watermark_blocks: 0 };
+    let planned_ahead = false;
+    let recording = Recording { trace: &outcome.trace, log, cost: &Linear, planned_ahead, memory };
+    Attribution::new(recording)
 }
 
 /// Microseconds by cause, causes without any left out.
@@ -94,8 +99,12 @@ fn a_long_prompt_in_chunks_beside_steady_decodes() {
         [(Cause::Own, 25_240), (Cause::DecodesAlongside, 6_000), (Cause::StepInFlight, 2_320)];
     assert_eq!(us(&first.split), parts);
     // 5.1 + 5.1 + 0.04 ms for each of two.
-    let given = Blame::new(&attribution).given[2];
-    assert_eq!((given.prefill_ns, given.delayed_at_once), (20_480_000, 2));
+    let blame = Blame::new(&attribution);
+    assert_eq!(blame.given[2][Cause::PrefillInterference], 20_480_000);
+    assert_eq!(blame.delayed_at_once[2], 2);
+    // Half of it for each.
+    let of = victims(&attribution, &blame, &[2]).remove(0);
+    assert_eq!(of.delayed, [(0, 10_240_000), (1, 10_240_000)]);
 }
 
 #[test]
@@ -108,7 +117,7 @@ fn a_long_prompt_computed_alone() {
     assert_eq!(us(&gap.split), parts);
     let culprit = Culprit { request: 2, cause: Cause::PrefillOnly, ns: 15_240_000, tokens: 1024 };
     assert_eq!(culprits(&attribution, 1, 2), [culprit]);
-    assert_eq!(Blame::new(&attribution).given[2].prefill_ns, 2 * 15_240_000);
+    assert_eq!(Blame::new(&attribution).given[2][Cause::PrefillOnly], 2 * 15_240_000);
 }
 
 #[test]
@@ -145,8 +154,9 @@ fn one_seat() {
     let parts = [(Cause::Own, 5_160), (Cause::StepInFlight, 4_160), (Cause::NoSeat, 12_000)];
     assert_eq!(us(&first.split), parts);
     let culprit = Culprit { request: 0, cause: Cause::NoSeat, ns: 12_000_000, tokens: 0 };
-    assert_eq!(culprits(&attribution, 1, 0), [culprit]);
-    assert_eq!(Blame::new(&attribution).given[0].seat_ns, 12_000_000);
+    let in_flight = Culprit { request: 0, cause: Cause::StepInFlight, ns: 4_160_000, tokens: 16 };
+    assert_eq!(culprits(&attribution, 1, 0), [culprit, in_flight]);
+    assert_eq!(Blame::new(&attribution).given[0][Cause::NoSeat], 12_000_000);
 }
 
 #[test]
@@ -162,8 +172,9 @@ fn memory_that_runs_out() {
     let parts = [(Cause::PreemptedWaiting, 78_000), (Cause::Recompute, 5_330)];
     assert_eq!(us(&gap.split), parts);
     let culprit = Culprit { request: 0, cause: Cause::PreemptedWaiting, ns: 78_000_000, tokens: 0 };
-    assert_eq!(culprits(&attribution, 1, 17), [culprit]);
-    assert_eq!(Blame::new(&attribution).given[0].kv_ns, 78_000_000);
+    let again = Culprit { request: 0, cause: Cause::Recompute, ns: 5_330_000, tokens: 0 };
+    assert_eq!(culprits(&attribution, 1, 17), [culprit, again]);
+    assert_eq!(Blame::new(&attribution).given[0][Cause::PreemptedWaiting], 78_000_000);
 }
 
 #[test]
@@ -178,4 +189,91 @@ fn a_burst_over_the_token_budget() {
         assert_eq!(split[Cause::Own], 10_120_000);
         assert_eq!(split.total().as_nanos(), u64::from(k + 1) * 10_120_000);
     }
+    // Each step's budget went to one prompt: the first kept three waiting, the third one.
+    let blame = Blame::new(&attribution);
+    let given = blame.given.iter().map(|by| by[Cause::NoTokenBudget] / 1_000).collect::<Vec<_>>();
+    assert_eq!(given, [30_360, 20_240, 10_120, 0]);
+    let named: Vec<_> =
+        culprits(&attribution, 3, 0).iter().map(|c| (c.request, c.ns, c.tokens)).collect();
+    assert_eq!(named, [(0, 10_120_000, 512), (1, 10_120_000, 512), (2, 10_120_000, 512)]);
+    let of = victims(&attribution, &blame, &[0]).remove(0);
+    assert_eq!(of.delayed, [(1, 10_120_000), (2, 10_120_000), (3, 10_120_000)]);
+}
+
+#[test]
+fn a_token_budget_shared_by_decodes_and_a_prompt() {
+    // Two answers run when, at 10 ms, a prompt of 1,024 tokens and one of 32 arrive. Steps of 512
+    // tokens from 12.32 ms on: 2 decodes and 510, 510 and 4 tokens of the first; the second gets
+    // no chunk in the first two and its 32 tokens in the third.
+    let mut requests = vec![request(0, 16, 100), request(0, 16, 100)];
+    requests.extend([request(10_000, 1024, 1), request(10_000, 32, 1)]);
+    let outcome = simulate(r#"{"sarathi": {"chunk_size": 512}}"#, 10_000, requests);
+    let attribution = attribution(&outcome);
+    let first = attribution.gap(3, 0).unwrap();
+    assert_eq!(first.split[Cause::StepInFlight], 2_320_000);
+    // Two steps of 5 + 2 + 5.1 ms.
+    assert_eq!(first.split[Cause::NoTokenBudget], 24_200_000);
+    // 510 of the 512 tokens, and one each: 24.2 / 512 = 0.047265625 ms.
+    let budget = |culprit: &&Culprit| culprit.cause == Cause::NoTokenBudget;
+    let named = culprits(&attribution, 3, 0);
+    let named: Vec<_> = named.iter().filter(budget).map(|c| (c.request, c.ns, c.tokens)).collect();
+    assert_eq!(named[0], (2, 24_105_469, 1020));
+    assert_eq!(named[1..], [(0, 47_266, 0), (1, 47_265, 0)]);
+}
+
+#[test]
+fn behind_a_head_that_lacks_memory() {
+    // Eight blocks of 16 tokens. Request 0 holds four (64 tokens) until it ends; request 1 needs
+    // five and finds four free; request 2 needs one and stands behind it.
+    let requests = vec![request(0, 49, 4), request(1_000, 80, 1), request(1_000, 16, 1)];
+    let outcome = simulate(r#"{"sarathi": {"watermark": 0.0, "chunk_size": 512}}"#, 8, requests);
+    let attribution = attribution(&outcome);
+    // 5.49 ms of prefill, then beats of 6 until 11.49, 17.49 and 23.49; in flight from 1.
+    let head = attribution.gap(1, 0).unwrap().split;
+    assert_eq!((head[Cause::StepInFlight], head[Cause::NoKvBlocks]), (4_490_000, 18_000_000));
+    let behind = attribution.gap(2, 0).unwrap().split;
+    assert_eq!(behind[Cause::StepInFlight], 4_490_000);
+    assert_eq!((behind[Cause::NoKvBlocks], behind[Cause::HeadOfLine]), (0, 18_000_000));
+    let culprit = Culprit { request: 1, cause: Cause::HeadOfLine, ns: 18_000_000, tokens: 0 };
+    assert_eq!(culprits(&attribution, 2, 0)[0], culprit);
+    let given = Blame::new(&attribution).given;
+    assert_eq!(given[1][Cause::HeadOfLine], 18_000_000);
+    assert_eq!(given[0][Cause::NoKvBlocks], 18_000_000);
+}
+
+#[test]
+fn memory_is_shared_by_blocks() {
+    // Ten blocks of 16: request 0 holds one block until its answer outgrows it, request 1 holds
+    // seven for its prompt of 100 tokens; request 2 needs five.
+    let requests = vec![request(0, 10, 5), request(0, 100, 5), request(1_000, 80, 1)];
+    let outcome = simulate(r#"{"sarathi": {"watermark": 0.0, "chunk_size": 512}}"#, 10, requests);
+    let attribution = attribution(&outcome);
+    assert_eq!(attribution.blocks_held(0)[..5], [8, 8, 8, 8, 8]);
+    // Four beats of 7 ms; one block of eight against seven of eight.
+    let wait = attribution.gap(2, 0).unwrap().split[Cause::NoKvBlocks];
+    assert_eq!(wait, 28_000_000);
+    let memory = |culprit: &&Culprit| culprit.cause == Cause::NoKvBlocks;
+    let named = culprits(&attribution, 2, 0);
+    let named: Vec<_> = named.iter().filter(memory).map(|c| (c.request, c.ns)).collect();
+    assert_eq!(named, [(1, 24_500_000), (0, 3_500_000)]);
+}
+
+#[test]
+fn a_batch_that_grows() {
+    // Eight answers decode together: 5 ms and 1 each, of which one alone would take 6.
+    let requests = (0..8).map(|_| request(0, 16, 4)).collect();
+    let outcome = simulate(r#"{"sarathi": {"chunk_size": 512}}"#, 10_000, requests);
+    let attribution = attribution(&outcome);
+    let gap = attribution.gap(3, 2).unwrap();
+    assert_eq!(us(&gap.split), [(Cause::Own, 6_000), (Cause::BatchGrowth, 7_000)]);
+    assert!(culprits(&attribution, 3, 2).is_empty(), "nobody's doing");
+}
+
+#[test]
+fn an_answer_of_one_token_has_no_gap_between() {
+    let outcome = simulate(r#"{"sarathi": {}}"#, 10_000, vec![request(0, 16, 1)]);
+    let attribution = attribution(&outcome);
+    assert_eq!(attribution.gaps(0).len(), 1);
+    assert_eq!(attribution.gap(0, 1), None);
+    assert_eq!(us(&attribution.totals_of(0).all()), [(Cause::Own, 5_160)]);
 }

@@ -49,7 +49,11 @@ fn a_scenario_is_played_as_on_the_command_line() {
         .arg(&path)
         .output()
         .expect("runs");
-    let file: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut file: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // The page draws where the time went instead of listing it.
+    for run in file["runs"].as_array_mut().expect("a list") {
+        run["stalls"] = Value::Null;
+    }
     assert_eq!(file["runs"], played["results"]);
     assert_eq!(file["scenario"], played["scenario"]);
     assert_eq!(played["figures"][0]["values"].as_array().map(Vec::len), Some(2));

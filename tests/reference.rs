@@ -33,8 +33,48 @@ impl CostModel for Uneven {
     }
 }
 
+/// The same in pipeline stages, each with times of its own.
+struct Stages(u32);
+
+impl Stages {
+    fn stage(shape: &BatchShape<'_>, stage: u32) -> IterationTime {
+        let IterationTime { gpu, host } = Uneven.time(shape);
+        let gpu = gpu.as_nanos() / 3 + u64::from(stage) * 300_007 + u64::from(shape.decodes) * 11;
+        IterationTime {
+            gpu: Span::from_nanos(gpu),
+            host: if stage == 0 { host } else { Span::ZERO },
+        }
+    }
+}
+
+impl CostModel for Stages {
+    fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
+        let stages = (0..self.0).map(|stage| Stages::stage(shape, stage).gpu.as_nanos());
+        let over = self.hand_over(shape).as_nanos() * u64::from(self.0 - 1);
+        let gpu = Span::from_nanos(stages.sum::<u64>() + over);
+        IterationTime { gpu, host: Uneven.time(shape).host }
+    }
+
+    fn parts(&self, _: &BatchShape<'_>) -> Parts {
+        Parts::default()
+    }
+
+    fn stages(&self) -> u32 {
+        self.0
+    }
+
+    fn stage_time(&self, shape: &BatchShape<'_>, stage: u32) -> IterationTime {
+        Stages::stage(shape, stage)
+    }
+
+    fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
+        Span::from_nanos(70_001 + 13 * u64::from(shape.decodes))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct System {
+    pipeline: u32,
     scheduler: SchedulerConfig,
     engine: EngineInfo,
     replicas: u32,
@@ -117,16 +157,18 @@ fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), 1..12u32, 400..900u32, 20..400u32);
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
-    let engine = (engine, prop_oneof![Just(600u32), 60..500u32]);
+    let pipeline = prop_oneof![1 => Just(1u32), 1 => 2..5u32];
+    let engine = (engine, prop_oneof![Just(600u32), 60..500u32], pipeline);
     (engine, limits, workload(), fleet(), any::<bool>(), horizon).prop_map(
         |(engine, limits, workload, (replicas, routing), async_scheduling, horizon)| {
-            let ((block, blocks, prefix_caching), max_model_len) = engine;
+            let ((block, blocks, prefix_caching), max_model_len, pipeline) = engine;
             let workload = cut(workload, max_model_len);
             let (which, tightened, seats, whole, chunk) = limits;
             let name = *which.get(SchedulerConfig::NAMES);
             let config = SchedulerConfig::by_name(name).unwrap();
             let tokens = if seats.is_multiple_of(3) { chunk } else { whole };
-            System {
+            let mut system = System {
+                pipeline,
                 scheduler: if tightened { tight(config, seats, tokens) } else { config },
                 engine: EngineInfo {
                     kv_block_tokens: block,
@@ -140,7 +182,11 @@ fn system() -> impl Strategy<Value = System> {
                 async_scheduling,
                 horizon: horizon.map(Span::from_millis),
                 workload,
+            };
+            if system.scheduler.build(&system.engine).needs().one_lane {
+                system.pipeline = 1;
             }
+            system
         },
     )
 }
@@ -171,8 +217,9 @@ fn run(system: &System, reference: bool) -> Outcome {
 }
 
 fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outcome {
+    let staged = Stages(system.pipeline);
     let setup = Setup {
-        cost: &Uneven,
+        cost: if system.pipeline == 1 { &Uneven } else { &staged },
         engine: system.engine,
         replicas: system.replicas,
         routing: system.routing,
@@ -214,7 +261,8 @@ fn check(system: &System, outcome: &Outcome) {
     }
     for lane in outcome.log.as_ref().unwrap() {
         for pair in lane.windows(2) {
-            assert!(pair[0].end <= pair[1].start || system.async_scheduling, "one step at a time");
+            let ahead = system.async_scheduling && system.pipeline == 1;
+            assert!(pair[0].end <= pair[1].start || ahead, "one step at a time");
             assert!(pair[0].start < pair[1].start);
         }
     }

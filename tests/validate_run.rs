@@ -38,7 +38,7 @@ fn simulate(resolved: &Resolved, requests: &Requests) -> Outcome {
 fn validate(scenario: &str, overrides: &[String], observed: &Path) -> Validation {
     let resolved = load(scenario, overrides, None).expect("the scenario loads");
     let (drawn, _) = Requests::of(&resolved.experiment).expect("the trace is there");
-    let run = ObservedRun::read(observed).expect("a run");
+    let run = ObservedRun::read(observed, None).expect("a run");
     let engine = resolved.experiment.engine;
     let limits =
         Limits { max_model_len: engine.max_model_len, kv_block_tokens: engine.kv_block_tokens };

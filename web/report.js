@@ -81,7 +81,13 @@
         stallLists.set(run, M.stallList(stalls, shown, meaning, timeline && ((at) => timeline.focusStall(run, at))));
       });
     }
-    if (page.cures) M.cures(M.section(plots, "What would have helped", "The same requests, simulated again with one thing changed, against the worst stall (" + M.causeWords(page.cures.main_cause) + " in " + page.cures.label + ").", "cures"), page.cures);
+    if (page.cures.length) {
+      const body = M.section(plots, "What would have helped", "The same requests, simulated again with one thing changed, against each scheduler's worst stall.", "cures");
+      page.cures.forEach((cures) => {
+        body.append(h("h3", {}, cures.label + ": request " + cures.request + " waited for token " + (cures.token + 1) + " (" + M.causeWords(cures.main_cause) + ")"));
+        M.cures(body, cures);
+      });
+    }
   }
 
   /* capacity */

@@ -104,21 +104,45 @@ pub struct Elementwise {
     pub memory_gb_per_s: f64,
 }
 
-/// Decode-only attention of a layer: `a0 + as n q/32 + U/BWa + tr (1 - exp(-U/b0))`, with `n`
-/// decodes, `q` query heads a rank and `U` bytes of K and V read.
+/// Decode-only attention of a layer:
+/// `a0 + split + as n q/32 + [(U/BWa)^3 + walk^3]^(1/3) + tr (1 - exp(-U/b0))`, with `n` decodes,
+/// `q` query heads a rank and `U` bytes of K and V read. `walk` is `walk_ns` for each token of a
+/// sequence: few sequences do not fill the GPU. `split` is paid in full where sequences are longer
+/// than two blocks of 128 keys, and are split, and not where they fit one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecodeAttention {
     /// Fixed time `a0`, microseconds.
     pub launch_us: f64,
+    /// Joining the parts of split sequences, microseconds.
+    #[serde(default)]
+    pub split_us: f64,
     /// Time per sequence with 32 query heads, `as`, microseconds.
     pub sequence_us: f64,
     /// Effective bandwidth `BWa`, GB/s.
     pub memory_gb_per_s: f64,
+    /// Time per KV token of a sequence, nanoseconds; the mean stands for the longest.
+    #[serde(default)]
+    pub walk_ns: f64,
     /// What is lost before the memory system is saturated, `tr`, microseconds.
     pub ramp_us: f64,
     /// How many megabytes saturate it, `b0`, 10^6 bytes.
     pub ramp_mb: f64,
+    /// The cache from which a benchmark that repeats one kernel on the same K and V reads them.
+    /// Serving does not: between two runs of a layer all the others have passed through the cache.
+    /// Only comparisons with such benchmarks use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm: Option<WarmCache>,
+}
+
+/// K and V that stay in the L2 cache from one repetition of a kernel to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WarmCache {
+    /// How much stays, 10^6 bytes.
+    pub mb: f64,
+    /// Bandwidth of what stays, GB/s.
+    pub gb_per_s: f64,
 }
 
 /// Attention of a batch with prefill chunks, by the kernel that computes it.
@@ -134,44 +158,47 @@ pub enum PrefillAttention {
     FlashAttention3(FlashAttention3),
 }
 
-/// `m0 + [W^pm + walk^pm]^(1/pm)` with `W = flops/Fa + tn n q/32 + max(r U/BWd, g U/BL2)` and
-/// `walk = max(cs longest chunk end, cd mean KV of the decodes)`: one thread block walks the keys
-/// of a sequence from first to last, whatever else runs beside it.
+/// Thread blocks of 64 query rows, `slots` at a time. Each block walks the keys of its sequence from
+/// first to last in `key` each, masked ones left out by whole blocks, and has a fixed time
+/// `tile_us`; a decode is a block of 64 rows too, of which one counts. With `W` the time of all
+/// blocks over the slots and `m` that of the longest:
+/// `m0 + [max(m, W + tail m)^pm + (r U/BWd)^pm]^(1/pm) + tokens`. The blocks of the query heads that
+/// share K and V run together as long as the slots allow; where the K and V of one head of all
+/// decodes pass L2, they are read `r = 1 to min(g, g n/slots)` times. `tokens` is `token_ns` for each
+/// token of a chunk, and the bytes of its q, k, v and output.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlashAttention2 {
     /// Fixed time `m0`, microseconds.
     pub launch_us: f64,
-    /// Effective compute `Fa`, TFLOP/s.
+    /// Effective compute of all slots, TFLOP/s: `key = slots 64 rows 4 d / tflops`.
     pub tflops: f64,
-    /// Time per token of the longest chunk's end, `cs`, nanoseconds.
-    pub chunk_walk_ns: f64,
-    /// Time per KV token of a decode, `cd`, nanoseconds. The mean of the decodes stands for the
-    /// longest of them.
-    pub decode_walk_ns: f64,
+    /// Blocks that run at a time: the multiprocessors.
+    pub slots: f64,
+    /// Fixed time of a block, microseconds.
+    pub tile_us: f64,
+    /// Part of the longest block's time for which other slots stand idle at the end.
+    pub tail: f64,
+    /// Time per token of a chunk, nanoseconds.
+    #[serde(default)]
+    pub token_ns: f64,
+    /// Bandwidth of a chunk's q, k, v and output, GB/s. Absent: they cost nothing of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_gb_per_s: Option<f64>,
+    /// Bandwidth of the decodes' K and V, `BWd`, GB/s.
+    pub memory_gb_per_s: f64,
     /// Sharpness of the knee `pm`.
     pub knee: f64,
-    /// Time per decode with 32 query heads, `tn`, microseconds.
-    pub decode_us: f64,
-    /// Effective bandwidth of the L2 cache, `BL2`, GB/s.
-    pub l2_gb_per_s: f64,
-    /// Reads that miss L2. Absent: every read is served at `l2_gb_per_s`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub l2_miss: Option<L2Miss>,
-}
-
-/// How decodes' reads in a FlashAttention-2 prefill batch fall out of L2.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct L2Miss {
     /// Effective size of L2, 10^6 bytes.
     pub l2_mb: f64,
-    /// Effective bandwidth of device memory, `BWd`, GB/s.
-    pub memory_gb_per_s: f64,
+    /// Sharpness of the change at that size.
+    pub l2_knee: f64,
 }
 
-/// `max(a0, p0) + decode part + 4 q d sum(len c + len (len + pad)/2) / F3 + bytes / BW3`, with
-/// the bytes of queries, outputs, and keys and values, each once.
+/// `max(a0, p0) + decode part + [W^p + walk^p]^(1/p)` with
+/// `W = 4 q d sum(len c + len (len + pad)/2) / F3 + bytes / BW3`, the bytes of queries, outputs, and
+/// keys and values, each once, and `walk` the time that one thread block takes for the keys of the
+/// longest chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlashAttention3 {
@@ -184,6 +211,16 @@ pub struct FlashAttention3 {
     /// Effective bandwidth `BW3`, GB/s. Absent: the bytes cost nothing of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_gb_per_s: Option<f64>,
+    /// Time per token of the longest chunk's end, nanoseconds.
+    #[serde(default)]
+    pub walk_ns: f64,
+    /// Sharpness of the knee `p`.
+    #[serde(default = "sharp")]
+    pub knee: f64,
+}
+
+fn sharp() -> f64 {
+    8.0
 }
 
 /// Sampling: `s0 + s1 sequences`.
@@ -334,19 +371,27 @@ impl Gpu {
         positive("decode_attention.memory_gb_per_s", decode.memory_gb_per_s)?;
         at_least_zero("decode_attention.ramp_us", decode.ramp_us)?;
         positive("decode_attention.ramp_mb", decode.ramp_mb)?;
+        at_least_zero("decode_attention.split_us", decode.split_us)?;
+        at_least_zero("decode_attention.walk_ns", decode.walk_ns)?;
+        if let Some(warm) = &decode.warm {
+            positive("decode_attention.warm.mb", warm.mb)?;
+            positive("decode_attention.warm.gb_per_s", warm.gb_per_s)?;
+        }
         match &self.prefill_attention {
             PrefillAttention::FlashAttention2(fa) => {
                 at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
                 positive("prefill_attention.tflops", fa.tflops)?;
-                at_least_zero("prefill_attention.chunk_walk_ns", fa.chunk_walk_ns)?;
-                at_least_zero("prefill_attention.decode_walk_ns", fa.decode_walk_ns)?;
-                positive("prefill_attention.knee", fa.knee)?;
-                at_least_zero("prefill_attention.decode_us", fa.decode_us)?;
-                positive("prefill_attention.l2_gb_per_s", fa.l2_gb_per_s)?;
-                if let Some(miss) = &fa.l2_miss {
-                    positive("prefill_attention.l2_miss.l2_mb", miss.l2_mb)?;
-                    positive("prefill_attention.l2_miss.memory_gb_per_s", miss.memory_gb_per_s)?;
+                positive("prefill_attention.slots", fa.slots)?;
+                at_least_zero("prefill_attention.tile_us", fa.tile_us)?;
+                at_least_zero("prefill_attention.tail", fa.tail)?;
+                at_least_zero("prefill_attention.token_ns", fa.token_ns)?;
+                if let Some(bandwidth) = fa.token_gb_per_s {
+                    positive("prefill_attention.token_gb_per_s", bandwidth)?;
                 }
+                positive("prefill_attention.memory_gb_per_s", fa.memory_gb_per_s)?;
+                positive("prefill_attention.knee", fa.knee)?;
+                positive("prefill_attention.l2_mb", fa.l2_mb)?;
+                positive("prefill_attention.l2_knee", fa.l2_knee)?;
             }
             PrefillAttention::FlashAttention3(fa) => {
                 at_least_zero("prefill_attention.launch_us", fa.launch_us)?;
@@ -355,6 +400,8 @@ impl Gpu {
                 if let Some(bandwidth) = fa.memory_gb_per_s {
                     positive("prefill_attention.memory_gb_per_s", bandwidth)?;
                 }
+                at_least_zero("prefill_attention.walk_ns", fa.walk_ns)?;
+                positive("prefill_attention.knee", fa.knee)?;
             }
         }
         at_least_zero("sampler.launch_us", self.sampler.launch_us)?;

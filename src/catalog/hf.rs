@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::check::InvalidFigure;
-use super::model::{Experts, Model};
+use super::model::{Experts, LatentAttention, Model};
 
 /// Why a `config.json` gives no model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,8 +42,7 @@ impl Model {
     ///
     /// # Errors
     /// When the text is not a JSON object, a needed key is missing or of the wrong type, or the
-    /// attention is of a kind that is not modelled (multi-head latent attention, state-space
-    /// layers, encoder-decoders).
+    /// attention is of a kind that is not modelled (state-space layers, encoder-decoders).
     pub fn from_hf_config(json: &str) -> Result<Model, HfConfigError> {
         let value: Value =
             serde_json::from_str(json).map_err(|e| HfConfigError::NotAnObject(e.to_string()))?;
@@ -109,7 +108,13 @@ fn read(config: &Config<'_>) -> Result<Model, HfConfigError> {
     refuse_unsupported(config, kind)?;
     let hidden_size = config.number(&["hidden_size", "n_embd", "d_model"])?;
     let heads = config.number(&["num_attention_heads", "n_head", "n_heads"])?;
+    let latent_attention = read_latent(config)?;
     let head_dim = match config.optional(&["head_dim"])? {
+        // DeepSeek V3's own key of this name is the size of the rotary part.
+        _ if latent_attention.is_some() => {
+            let rope = config.number(&["qk_rope_head_dim"])?;
+            config.number(&["qk_nope_head_dim"])?.saturating_add(rope)
+        }
         Some(d) => d,
         None if kind.starts_with("gemma") => return Err(HfConfigError::Missing("head_dim".into())),
         None if heads == 0 => {
@@ -162,10 +167,22 @@ fn read(config: &Config<'_>) -> Result<Model, HfConfigError> {
         gated_mlp: !matches!(kind, "phi" | "gpt_neox" | "gpt2" | "starcoder2" | "opt" | "nemotron"),
         norms_per_layer: if matches!(kind, "gemma2" | "gemma3" | "gemma3_text") { 4 } else { 2 },
         experts,
+        latent_attention,
         sliding_window: read_window(config)?,
         published_parameters: None,
         source: "config.json".into(),
     })
+}
+
+/// Multi-head latent attention, where the config has it.
+fn read_latent(config: &Config<'_>) -> Result<Option<LatentAttention>, HfConfigError> {
+    let Some(kv_rank) = config.optional(&["kv_lora_rank"])? else { return Ok(None) };
+    Ok(Some(LatentAttention {
+        kv_rank,
+        query_rank: config.optional(&["q_lora_rank"])?.unwrap_or(0),
+        rope_dim: config.number(&["qk_rope_head_dim"])?,
+        value_dim: config.number(&["v_head_dim"])?,
+    }))
 }
 
 /// The window, unless the config says that no layer uses it.
@@ -223,9 +240,6 @@ fn dense_layers(config: &Config<'_>) -> Result<u32, HfConfigError> {
 
 fn refuse_unsupported(config: &Config<'_>, kind: &str) -> Result<(), HfConfigError> {
     let refuse = |what: &str| Err(HfConfigError::Unsupported(what.to_owned()));
-    if config.find(&["kv_lora_rank"]).is_some() {
-        return refuse("multi-head latent attention (MLA, `kv_lora_rank`)");
-    }
     if config.flag("is_encoder_decoder")? == Some(true) {
         return refuse("encoder-decoder models");
     }

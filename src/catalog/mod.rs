@@ -3,7 +3,9 @@
 //! A built-in entry is a YAML file under `data/`; a user's own file has the same keys. To add a
 //! GPU, a model or a profile, add a file.
 
+mod attention_table;
 mod check;
+mod derived;
 mod gpu;
 mod gpu_constants;
 mod hf;
@@ -15,6 +17,7 @@ use std::fmt;
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
+pub use attention_table::*;
 pub use check::InvalidFigure;
 pub use gpu::*;
 pub use gpu_constants::GpuConstants;

@@ -47,6 +47,9 @@ pub struct Model {
     /// Mixture of experts, in place of the dense network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<Experts>,
+    /// Multi-head latent attention (DeepSeek V2 and V3), in place of K and V for each head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latent_attention: Option<LatentAttention>,
     /// Window of the layers that look back only so far, tokens. Priced as full attention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sliding_window: Option<u32>,
@@ -74,6 +77,22 @@ pub struct Experts {
     /// Layers that keep the dense network.
     #[serde(default)]
     pub dense_layers: u32,
+}
+
+/// Multi-head latent attention: the KV cache holds one compressed vector and one rotary key a token,
+/// for all heads together. [`Model::head_dim`] is the size of a query head, both parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LatentAttention {
+    /// Width of the compressed K and V (`kv_lora_rank`).
+    pub kv_rank: u32,
+    /// Width of the compressed queries (`q_lora_rank`); 0: not compressed.
+    #[serde(default)]
+    pub query_rank: u32,
+    /// Size of a head's part with rotary embedding (`qk_rope_head_dim`).
+    pub rope_dim: u32,
+    /// Size of a value head (`v_head_dim`).
+    pub value_dim: u32,
 }
 
 fn yes() -> bool {
@@ -145,6 +164,16 @@ impl Model {
         count("head_dim", self.head_dim, 1 << 12)?;
         count("vocab_size", self.vocab_size, 1 << 24)?;
         count("max_position_embeddings", self.max_position_embeddings, 1 << 30)?;
+        if let Some(latent) = self.latent_attention {
+            count("latent_attention.kv_rank", latent.kv_rank, 1 << 16)?;
+            count("latent_attention.value_dim", latent.value_dim, 1 << 12)?;
+            if latent.query_rank > 1 << 16 || latent.rope_dim >= self.head_dim {
+                return Err(InvalidFigure::new(
+                    "latent_attention",
+                    "query_rank must not pass 65536, and rope_dim must be below head_dim".into(),
+                ));
+            }
+        }
         if !self.heads.is_multiple_of(self.kv_heads) {
             return Err(InvalidFigure::new(
                 "kv_heads",
@@ -220,7 +249,11 @@ impl Model {
         let layers = u64::from(self.layers);
         let dense_layers = u64::from(self.dense_layers());
         let mlp = u64::from(self.mlp_matrices()) * h;
-        let attention = layers * 2 * (q + kv) * d * h;
+        let attention = layers
+            * match self.latent_attention {
+                None => 2 * (q + kv) * d * h,
+                Some(latent) => self.latent_parameters(latent),
+            };
         let dense = dense_layers * mlp * u64::from(self.intermediate_size);
         let experts = self.experts.map_or(0, |e| {
             let [count, width, shared] =
@@ -230,9 +263,44 @@ impl Model {
         attention + dense + experts
     }
 
-    /// Parameters, computed from the figures: matrices, embeddings, head, norms, biases of q, k
-    /// and v, routers.
-    pub fn parameters(&self) -> u64 {
+    /// Parameters of a layer's latent attention.
+    fn latent_parameters(&self, latent: LatentAttention) -> u64 {
+        let [h, d, q] = [self.hidden_size, self.head_dim, self.heads].map(u64::from);
+        let [kv_rank, query_rank, rope, value] =
+            [latent.kv_rank, latent.query_rank, latent.rope_dim, latent.value_dim].map(u64::from);
+        let queries = match query_rank {
+            0 => h * q * d,
+            _ => query_rank * (h + q * d),
+        };
+        let keys_and_values = h * (kv_rank + rope) + kv_rank * q * (d - rope + value);
+        queries + keys_and_values + q * value * h
+    }
+
+    /// Parameters of all layers that tensor parallelism does not split: the compressing matrices of
+    /// latent attention.
+    pub fn unsplit_parameters(&self) -> u64 {
+        self.latent_attention.map_or(0, |latent| {
+            let width = latent.kv_rank + latent.query_rank + latent.rope_dim;
+            u64::from(self.layers) * u64::from(self.hidden_size) * u64::from(width)
+        })
+    }
+
+    /// Numbers that the KV cache holds for a token in one layer on one rank with `kv_heads` heads.
+    pub fn kv_numbers(&self, kv_heads: u32) -> u64 {
+        match self.latent_attention {
+            // Every rank holds the whole.
+            Some(latent) => u64::from(latent.kv_rank) + u64::from(latent.rope_dim),
+            None => 2 * u64::from(kv_heads) * u64::from(self.head_dim),
+        }
+    }
+
+    /// Parameters of the embedding, and as many again of the head unless they are tied.
+    pub fn embedding_parameters(&self) -> u64 {
+        u64::from(self.vocab_size) * u64::from(self.hidden_size)
+    }
+
+    /// Parameters of the layers: matrices, norms, biases of q, k and v, routers.
+    pub fn layer_parameters(&self) -> u64 {
         let [h, d] = [self.hidden_size, self.head_dim].map(u64::from);
         let [q, kv] = [self.heads, self.kv_heads].map(u64::from);
         let layers = u64::from(self.layers);
@@ -241,8 +309,12 @@ impl Model {
         let routers = self
             .experts
             .map_or(0, |e| (layers - u64::from(self.dense_layers())) * u64::from(e.count) * h);
-        let embeddings = u64::from(self.vocab_size) * h;
-        let tables = if self.tied_embeddings { embeddings } else { 2 * embeddings };
-        self.matrix_parameters() + layers * (norms + biases) + routers + tables + h
+        self.matrix_parameters() + layers * (norms + biases) + routers
+    }
+
+    /// All parameters, computed from the figures: layers, embedding, head, the last norm.
+    pub fn parameters(&self) -> u64 {
+        let tables = if self.tied_embeddings { 1 } else { 2 };
+        self.layer_parameters() + tables * self.embedding_parameters() + u64::from(self.hidden_size)
     }
 }

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::GpuConstants;
 use super::check::{InvalidFigure, at_least_zero, positive};
+use super::{AttentionTable, GpuConstants};
 
 /// An engine's version, as far as time and memory go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +39,9 @@ pub struct EngineProfile {
     /// A measured time of one layer without attention, in place of the roofline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_table: Option<LayerTable>,
+    /// Measured times of attention, in place of the constants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention_table: Option<AttentionTable>,
     /// Constants in place of the GPU's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuConstants>,
@@ -102,6 +105,9 @@ impl EngineProfile {
         }
         if !(self.gpu_memory_utilization > 0.0 && self.gpu_memory_utilization <= 1.0) {
             return invalid("gpu_memory_utilization", "must lie in 0 to 1");
+        }
+        if let Some(table) = &self.attention_table {
+            table.validate()?;
         }
         if let Some(table) = &self.layer_table {
             if table.tokens.len() != table.layer_us.len() || table.tokens.len() < 2 {

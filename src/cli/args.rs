@@ -110,6 +110,8 @@ pub enum Command {
     Merge(MergeArgs),
     /// Serve the playground: a page on this machine where every setting can be turned
     Serve(ServeArgs),
+    /// Play random scenarios and check every invariant; --seed picks the first
+    Swarm(SwarmArgs),
     /// List what is known by name
     List {
         /// What to list
@@ -258,6 +260,14 @@ pub struct MergeArgs {
     pub pareto: Option<String>,
 }
 
+/// `metron-sim swarm`.
+#[derive(Clone, Debug, Args)]
+pub struct SwarmArgs {
+    /// How many scenarios; each has a seed of its own, one after another
+    #[arg(long, value_name = "K", default_value_t = 1000)]
+    pub runs: u64,
+}
+
 /// Which terms of an SLO count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CountedTerms {
@@ -281,6 +291,9 @@ pub struct RunFlags {
     /// Write every iteration as a Chrome trace, which Perfetto opens (.json)
     #[arg(long, value_name = "FILE")]
     pub timeline: Option<PathBuf>,
+    /// Say where the time went, by cause, however many tokens there are (JSON member `stalls`)
+    #[arg(long)]
+    pub stalls: bool,
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -310,6 +323,9 @@ pub struct EvaluateArgs {
     /// How to read and judge them.
     #[command(flatten)]
     pub judge: JudgeFlags,
+    /// Find stalls in the token times, and say what they look like
+    #[arg(long)]
+    pub explain: bool,
     /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
     #[arg(long, value_name = "PATH<NUMBER")]
     pub assert: Vec<String>,
@@ -355,12 +371,16 @@ pub struct JudgeFlags {
     /// What is added to a prefill curve [default: 300ms]
     #[arg(long, value_name = "TIME")]
     pub ttft_slack: Option<String>,
-    /// Deadline of each later token
-    #[arg(long, value_name = "TIME", default_value = "25ms")]
-    pub tbt: String,
-    /// Fluidity-index of a fluid request, and the share of requests that must be fluid
-    #[arg(long, value_name = "INDEX:SHARE", default_value = "0.9:0.99")]
-    pub fluidity: String,
+    /// Deadline of each later token [default: what the file states; else 25ms]
+    #[arg(long, value_name = "TIME")]
+    pub tbt: Option<String>,
+    /// Fluidity-index of a fluid request, and the share of requests that must be fluid [default:
+    /// what the file states; else 0.9:0.99]
+    #[arg(long, value_name = "INDEX:SHARE")]
+    pub fluidity: Option<String>,
+    /// Leave out requests whose times go backwards, with a note; they are an error otherwise
+    #[arg(long)]
+    pub skip_bad: bool,
     /// Which figures to work out
     #[arg(long, value_enum, default_value_t = Metrics::Auto)]
     pub metrics: Metrics,
@@ -371,9 +391,12 @@ pub struct JudgeFlags {
 pub struct ValidateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
-    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
     #[arg(long, value_name = "FILE")]
     pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
 }
 
 /// `metron-sim calibrate`.
@@ -381,9 +404,12 @@ pub struct ValidateArgs {
 pub struct CalibrateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
-    /// The real run: a row a request (CSV), or a result file of a benchmark client
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
     #[arg(long, value_name = "FILE")]
     pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
     /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
@@ -434,6 +460,8 @@ pub enum Described {
     Result,
     /// The JSON of `explain`
     Explanation,
+    /// The JSON of `compare`
+    Comparison,
 }
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from

@@ -43,8 +43,8 @@ pub fn run(
     };
     // With the profile on stdout, what was found goes to stderr.
     let profile_sink = console.open_result(Some(output))?;
-    let (loaded, replay) =
-        validate::load(&args.scenario, &args.observed, global, console, backend)?;
+    let observed = (args.observed.as_path(), args.run.as_deref());
+    let (loaded, replay) = validate::load(&args.scenario, observed, global, console, backend)?;
     let experiment = &loaded.experiment;
     let scheduler = experiment.schedulers.first().expect("a scenario has a scheduler");
     if experiment.schedulers.len() > 1 {

@@ -4,10 +4,9 @@ use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFl
 use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::judging::assertions;
 use crate::cli::report_file::ReportFile;
-use crate::search::{
-    Assertion, CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text,
-};
+use crate::search::{CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text};
 
 /// Runs the command.
 ///
@@ -101,11 +100,7 @@ fn goal(args: &SearchFlags) -> Result<Goal, Error> {
         CountedTerms::Fluidity => Terms::Fluidity,
         CountedTerms::Bounds => Terms::Bounds,
     };
-    let assertions = args.assert.iter().map(|text| Assertion::parse(text));
-    let assertions = assertions
-        .collect::<Result<_, _>>()
-        .map_err(|problem| Error::Usage(format!("--assert: {problem}")))?;
-    Ok(Goal { terms, assertions })
+    Ok(Goal { terms, assertions: assertions(&args.assert)? })
 }
 
 fn to_csv(file: &CapacityFile) -> String {

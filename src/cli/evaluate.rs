@@ -1,5 +1,7 @@
 //! `metron-sim evaluate`: the metrics of a simulation on measured files.
 
+mod stalls;
+
 use serde_json::json;
 
 use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
@@ -29,7 +31,10 @@ pub fn evaluate(
     let mut runs: Vec<RunResult> = Vec::new();
     let mut files = Vec::new();
     for path in &args.files {
-        let (imported, judged) = judging.runs(path)?;
+        let (imported, mut judged) = judging.runs(path)?;
+        if args.explain {
+            stalls::find(&imported, &mut judged);
+        }
         files.push(json!({
             "file": path.display().to_string(),
             "format": imported.format.name(),
@@ -48,13 +53,16 @@ pub fn evaluate(
     }
     let scenario = json!({"measured": files, "slo": promise_json(&judging.promise)});
     let result = ResultFile::new(scenario, runs, Vec::new());
-    // A misspelt path is told before anything is written.
-    let broken = assertion::judge(&asserted, &result.runs)?;
+    let broken = assertion::judge(&asserted, &result.runs);
     if let Some(report) = report {
         report.measured(&result)?;
     }
     let bytes = match global.format {
-        Format::Text => text::to_text(&result, console.colors_result(&sink)).into_bytes(),
+        Format::Text => {
+            let mut text = text::to_text(&result, console.colors_result(&sink));
+            text.push_str(&stalls::to_text(&result.runs));
+            text.into_bytes()
+        }
         Format::Json => result.to_json().into_bytes(),
         Format::Csv => csv::to_csv(&result).into_bytes(),
         Format::Quiet => Vec::new(),

@@ -11,11 +11,11 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Attribution, Question, Recording, RunExplanation, explain};
+use crate::explain::{Attribution, Question, RunExplanation, explain};
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
-    Patient, RunInput, RunOptions, SchedulerOutput, WhatIf, run_experiment, what_if,
+    Patient, RunInput, RunOptions, SchedulerOutput, recording, run_experiment, what_if, worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};
@@ -103,55 +103,49 @@ fn explanations(
     question: Question,
 ) -> Vec<RunExplanation> {
     let experiment = &loaded.experiment;
-    let info = experiment.engine_info();
     let pairs: Vec<_> = outputs.iter().zip(&experiment.schedulers).collect();
     pairs
         .into_par_iter()
         .map(|(output, scheduler)| {
-            let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
-            let attribution = Attribution::new(Recording {
-                trace: &output.outcome.trace,
-                log: output.outcome.log.as_deref().unwrap_or_default(),
-                cost: experiment.cost.as_ref(),
-                planned_ahead: plans_ahead && experiment.engine.async_scheduling,
-            });
+            let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
             let result = &output.result;
             explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question)
         })
         .collect()
 }
 
-/// What would have helped the run with the worst stall.
+/// What would have helped each run against its worst stall.
 fn cures(
     loaded: &Loaded,
     global: &GlobalFlags,
     outputs: &[SchedulerOutput],
     runs: &[RunExplanation],
     backend: &dyn Backend,
-) -> Option<Cures> {
-    let document = loaded.document.as_ref()?;
-    let worst = |run: &RunExplanation| match &run.request {
-        Some(request) => request.gaps.first().cloned(),
-        None => run.stalls.first().cloned(),
+) -> Vec<Cures> {
+    let Some(document) = loaded.document.as_ref() else { return Vec::new() };
+    let one = |(place, run): (usize, &RunExplanation)| {
+        let stall = match &run.request {
+            Some(request) => request.gaps.first(),
+            None => run.stalls.first(),
+        }?;
+        let patient = Patient {
+            document,
+            seed: global.seed,
+            resolved: &loaded.resolved,
+            requests: &loaded.requests,
+            scheduler: place,
+            judged_by: &outputs[place].judged_by,
+            stall: (stall.request, stall.token),
+        };
+        let causes = worth_a_cure(stall);
+        Some(Cures {
+            label: run.label.clone(),
+            request: stall.request,
+            token: stall.token,
+            main_cause: stall.main_cause,
+            tried: what_if(&patient, &causes, backend),
+            causes,
+        })
     };
-    let stalls = runs.iter().enumerate().filter_map(|(place, run)| Some((place, worst(run)?)));
-    let (place, stall) =
-        stalls.max_by_key(|(place, stall)| (stall.beyond_ns, std::cmp::Reverse(*place)))?;
-    let patient = Patient {
-        document,
-        seed: global.seed,
-        resolved: &loaded.resolved,
-        requests: &loaded.requests,
-        scheduler: place,
-        judged_by: &outputs[place].judged_by,
-        stall: (stall.request, stall.token),
-    };
-    let tried: Vec<WhatIf> = what_if(&patient, stall.main_cause, backend);
-    Some(Cures {
-        label: runs[place].label.clone(),
-        request: stall.request,
-        token: stall.token,
-        main_cause: stall.main_cause,
-        tried,
-    })
+    runs.par_iter().enumerate().filter_map(one).collect()
 }

@@ -20,6 +20,7 @@ pub struct Judging {
     /// The promise.
     pub promise: Promise,
     full: bool,
+    skip_bad: bool,
 }
 
 impl Judging {
@@ -47,14 +48,19 @@ impl Judging {
                 "--ttft-slack is added to a curve: give --ttft-curve or --ttft-fit too".to_owned(),
             ));
         }
-        let tbt = time("--tbt", &flags.tbt)?;
-        if tbt == Span::ZERO {
+        let tbt = flags.tbt.as_deref().map(|text| time("--tbt", text)).transpose()?;
+        if tbt == Some(Span::ZERO) {
             return Err(Error::Usage("--tbt must be at least 1ns".to_owned()));
         }
-        let (fluid_index, fluid_share) = fluidity(&flags.fluidity)?;
+        let fluidity = flags.fluidity.as_deref().map(fluidity).transpose()?;
         let full =
             flags.metrics == Metrics::Full || assertions.iter().any(Assertion::needs_full_metrics);
-        Ok(Judging { from, promise: Promise { ttft, tbt, fluid_index, fluid_share }, full })
+        Ok(Judging {
+            from,
+            promise: Promise { ttft, tbt, fluidity },
+            full,
+            skip_bad: flags.skip_bad,
+        })
     }
 
     /// Reads a file and judges each of its runs.
@@ -62,7 +68,7 @@ impl Judging {
     /// # Errors
     /// When it cannot be read or judged.
     pub fn runs(&self, path: &Path) -> Result<(Imported, Vec<RunResult>), Error> {
-        let imported = interop::import(path, self.from)?;
+        let imported = interop::import_with(path, self.from, self.skip_bad)?;
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let mut runs: Vec<RunResult> = Vec::new();
         for measured in &imported.runs {

@@ -22,6 +22,7 @@ mod report_file;
 mod run;
 mod serve;
 mod side_files;
+mod swarm;
 mod sweep;
 mod validate;
 
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
         (Some(args::Command::Serve(args)), _) => serve::run(&args, &global, console),
+        (Some(args::Command::Swarm(args)), _) => swarm::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)

@@ -5,16 +5,15 @@ use std::path::PathBuf;
 
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
-use crate::cli::explain::ExplanationFile;
+use crate::cli::explain::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
-use crate::explain::Recording;
 use crate::report::comparison::figures;
 use crate::report::header::header;
 use crate::report::html::{Document, Table, document};
 use crate::report::measured::provenance;
 use crate::report::verdict::verdict;
 use crate::report::{OutputFile, ResultFile, RunResult, Tool};
-use crate::runner::SchedulerOutput;
+use crate::runner::{SchedulerOutput, recording};
 use crate::search::sweep::SweepFile;
 use crate::search::{CapacityFile, capacity_answers, capacity_rows};
 use crate::view::{CuresView, Drawn, Page};
@@ -55,33 +54,18 @@ impl ReportFile {
         explanation: Option<&ExplanationFile>,
     ) -> Result<(), Error> {
         let experiment = &loaded.experiment;
-        let info = experiment.engine_info();
         let drawn: Vec<Drawn<'_>> = outputs
             .iter()
             .zip(&experiment.schedulers)
             .enumerate()
-            .map(|(place, (output, scheduler))| {
-                let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
-                Drawn {
-                    result: &output.result,
-                    judged_by: &output.judged_by,
-                    recording: Recording {
-                        trace: &output.outcome.trace,
-                        log: output.outcome.log.as_deref().unwrap_or_default(),
-                        cost: experiment.cost.as_ref(),
-                        planned_ahead: plans_ahead && experiment.engine.async_scheduling,
-                    },
-                    explanation: explanation.and_then(|file| file.runs.get(place)),
-                }
+            .map(|(place, (output, scheduler))| Drawn {
+                result: &output.result,
+                judged_by: &output.judged_by,
+                recording: recording(experiment, scheduler, &output.outcome),
+                explanation: explanation.and_then(|file| file.runs.get(place)),
             })
             .collect();
-        let cures = explanation.and_then(|file| file.cures.as_ref()).map(|cures| CuresView {
-            label: cures.label.clone(),
-            request: cures.request,
-            token: cures.token,
-            main_cause: cures.main_cause,
-            tried: cures.tried.clone(),
-        });
+        let cures = explanation.map(|file| file.cures.iter().map(cures_view).collect());
         let page = Page::of_runs(&result.scenario, &drawn, cures);
         self.write(&page, &words(result))
     }
@@ -185,5 +169,15 @@ fn words(result: &ResultFile) -> Words {
             .chain(warnings)
             .chain(result.runs.iter().flat_map(provenance))
             .collect(),
+    }
+}
+
+fn cures_view(cures: &Cures) -> CuresView {
+    CuresView {
+        label: cures.label.clone(),
+        request: cures.request,
+        token: cures.token,
+        main_cause: cures.main_cause,
+        tried: cures.tried.clone(),
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
 use crate::progress::Progress;
 use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
-use crate::runner::{RunInput, RunOptions, SchedulerOutput, run_experiment};
+use crate::runner::{RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment};
 
 /// Options of a run, checked.
 struct Options {
@@ -41,6 +41,7 @@ impl Options {
                 keep_log: false,
                 full_metrics: flags.metrics == Metrics::Full
                     || asserted.iter().any(Assertion::needs_full_metrics),
+                stalls_tokens_max: Some(if flags.stalls { u64::MAX } else { STALLS_TOKENS_MAX }),
             },
             format: global.format,
             check: flags.check,
@@ -74,12 +75,12 @@ pub fn run(
     }
     let outputs = simulate(&loaded, &options, console, backend)?;
     let simulated = began.elapsed();
-    side_files.write(&outputs, loaded.requests.classes())?;
+    side_files.write(&outputs, &loaded)?;
     let result = published(&loaded, &outputs);
     if let Some(report) = report {
         report.runs(&loaded, &outputs, &result, None)?;
     }
-    let broken = assertion::judge(&options.asserted, &result.runs)?;
+    let broken = assertion::judge(&options.asserted, &result.runs);
     for run in &result.runs {
         for warning in &run.warnings {
             console.warn(&format!("{}: {warning}", run.label));

@@ -4,15 +4,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::RunFlags;
+use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
+use crate::explain::{Attribution, worst};
 use crate::metrics::{Count, Options, per_request};
 use crate::report::requests::RequestFile;
-use crate::report::timeline::Timeline;
+use crate::report::stated::StatedRun;
+use crate::report::timeline::{Timeline, Why};
 use crate::report::{OutputError, OutputFile};
-use crate::runner::SchedulerOutput;
+use crate::runner::{SchedulerOutput, recording};
 use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
+
+/// Stalls of a run that its timeline shows.
+const STALLS_DRAWN: usize = 10;
 
 /// Files that were asked for, open.
 pub struct SideFiles {
@@ -60,7 +66,14 @@ impl SideFiles {
     ///
     /// # Errors
     /// When one cannot be written; none is put in place then.
-    pub fn write(self, runs: &[SchedulerOutput], classes: &[String]) -> Result<(), OutputError> {
+    pub fn write(self, runs: &[SchedulerOutput], loaded: &Loaded) -> Result<(), OutputError> {
+        let classes = loaded.requests.classes();
+        let facts = |run: &SchedulerOutput| {
+            let requests = run.outcome.trace.requests.len();
+            let (experiment, judged_by) = (&loaded.experiment, &run.judged_by);
+            StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), requests)
+                .to_json()
+        };
         let requests = self.requests.map(|(file, format)| {
             whole(file, |file| {
                 let mut rows = RequestFile::new(file, format)?;
@@ -68,7 +81,13 @@ impl SideFiles {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
                     let metrics = per_request(&run.outcome.trace, &all);
-                    rows.run(&run.result.label, &run.outcome.trace, &metrics, classes)?;
+                    rows.run(
+                        &run.result.label,
+                        &run.outcome.trace,
+                        &metrics,
+                        classes,
+                        &facts(run),
+                    )?;
                 }
                 rows.finish().map(drop)
             })
@@ -81,7 +100,13 @@ impl SideFiles {
                     let deadline = |row: &RequestRow| {
                         run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
                     };
-                    rows.run(&run.result.label, &run.outcome.trace, classes, deadline)?;
+                    rows.run(
+                        &run.result.label,
+                        &run.outcome.trace,
+                        classes,
+                        deadline,
+                        &facts(run),
+                    )?;
                 }
                 rows.finish().map(drop)
             })
@@ -90,8 +115,12 @@ impl SideFiles {
         let timeline = self.timeline.map(|file| {
             whole(file, |file| {
                 let mut timeline = Timeline::new(file)?;
-                for run in runs {
-                    timeline.run(&run.result.label, &run.outcome)?;
+                for (run, scheduler) in runs.iter().zip(&loaded.experiment.schedulers) {
+                    let recording = recording(&loaded.experiment, scheduler, &run.outcome);
+                    let attribution = Attribution::new(recording);
+                    let stalls = worst(&attribution, &run.judged_by, STALLS_DRAWN);
+                    let why = Why { attribution: &attribution, stalls: &stalls };
+                    timeline.run(&run.result.label, &run.outcome, Some(&why))?;
                 }
                 timeline.finish().map(drop)
             })

@@ -27,6 +27,11 @@ pub fn run(
     let objectives = front(args.pareto.as_deref())?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
+    if !args.capacity && !goal.assertions.is_empty() {
+        return Err(Error::Usage(
+            "--assert is part of a capacity search: add --capacity".to_owned(),
+        ));
+    }
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let cache = match (&sink, &global.output) {

@@ -2,48 +2,17 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::cli::args::{Format, GlobalFlags, ValidateArgs};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::progress::Progress;
-use crate::report::{ResultFile, RunResult, Tool, validation as report};
+use crate::report::validation::{Labelled, ValidatedRun, ValidationFile};
+use crate::report::{ResultFile, RunResult, validation as report};
 use crate::runner::{RunInput, RunOptions, run_experiment};
-use crate::validation::{Compared, ObservedRun, Replay, Validation, compare};
+use crate::validation::{ObservedRun, Replay, Validation, compare};
 use crate::workload::{Limits, Source};
-
-/// The result of `run`, and beside it the comparison.
-#[derive(Serialize)]
-struct ValidationFile {
-    schema_version: u32,
-    tool: Tool,
-    scenario: serde_json::Value,
-    runs: Vec<ValidatedRun>,
-    /// The comparisons of all runs, each row with its run's label.
-    validation: Vec<Labelled>,
-    /// Of a scenario with one scheduler.
-    per_request_e2e_mape: Option<f64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct ValidatedRun {
-    #[serde(flatten)]
-    run: RunResult,
-    #[serde(flatten)]
-    validation: Validation,
-}
-
-#[derive(Serialize)]
-struct Labelled {
-    label: String,
-    #[serde(flatten)]
-    row: Compared,
-}
 
 /// Runs the command.
 ///
@@ -56,7 +25,8 @@ pub fn run(
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     let sink = console.open_result(global.output.as_ref())?;
-    let (loaded, replay) = load(&args.scenario, &args.observed, global, console, backend)?;
+    let observed = (args.observed.as_path(), args.run.as_deref());
+    let (loaded, replay) = load(&args.scenario, observed, global, console, backend)?;
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options =
@@ -93,12 +63,12 @@ pub fn run(
 /// noteworthy.
 pub fn load(
     scenario: &str,
-    observed: &Path,
+    (observed, label): (&Path, Option<&str>),
     global: &GlobalFlags,
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<(Loaded, Replay), Error> {
-    let run = ObservedRun::read(observed)?;
+    let run = ObservedRun::read(observed, label)?;
     let request =
         ScenarioRequest { path: scenario.to_owned(), set: global.set.clone(), seed: global.seed };
     let loaded = backend.load(&request)?;

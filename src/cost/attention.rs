@@ -1,112 +1,182 @@
 //! Attention: decode-only batches and batches with prefill chunks are priced apart, because
 //! different kernels, or the same in another mode, compute them.
 
-use crate::catalog::{self, Gpu, Model, PrefillAttention};
+use crate::catalog::{self, AttentionTable, Gpu, Model, PrefillAttention};
 
-use super::BatchShape;
-use super::gemm::{us_per_byte, us_per_flop};
+use super::attention_table::Measured;
+use super::gemm::{soft_max, us_per_byte, us_per_flop};
 use super::shard::Shard;
 use super::table::RealTable;
+use super::{BatchShape, Chunk};
 
-/// Half of the last key block is computed for nothing, tokens (FlashAttention-2's block size).
-const FLASH_ATTENTION_2_PAD: f64 = 128.0;
+/// Query rows of a FlashAttention-2 thread block over a paged KV cache.
+const TILE_ROWS: u32 = 64;
+
+/// Keys of a block that decode attention splits sequences into.
+const SPLIT_KEYS: f64 = 128.0;
 
 /// Prices the attention of one layer on one rank.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     decode: Decode,
     prefill: Prefill,
-    /// Floating-point operations per query token and key.
-    flops_per_pair: f64,
+    /// Decodes run in a kernel of their own beside chunks.
+    apart: bool,
+    measured: Measured,
 }
 
 #[derive(Clone, Debug)]
 struct Decode {
     launch_us: f64,
+    split_us: f64,
     /// Per decode.
     sequence_us: f64,
     /// Per KV token.
     kv_us: f64,
+    /// Per KV token of the mean sequence.
+    walk_us: f64,
+    bend: Bend,
     /// `b0`, as KV tokens, inverted.
     ramps_per_kv: f64,
     /// `tr (1 - exp(-x))`.
     ramp: RealTable,
+    warm: Option<Warm>,
+}
+
+/// For comparisons with benchmarks.
+#[derive(Clone, Copy, Debug)]
+struct Warm {
+    /// What stays in cache, as KV tokens, inverted.
+    fills_per_kv: f64,
+    /// Per KV token.
+    kv_us: f64,
 }
 
 #[derive(Clone, Debug)]
 enum Prefill {
     Two(Box<Two>),
-    Three(Three),
+    Three(Box<Three>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Three {
     launch_us: f64,
-    us_per_flop: f64,
+    /// Per pair of query token and key.
+    pair_us: f64,
     pad_tokens: f64,
     /// Queries and outputs, per token of a chunk.
     token_us: f64,
     /// Keys and values, per token up to a chunk's end.
     kv_us: f64,
+    /// Per token up to the longest chunk's end.
+    walk_us: f64,
+    bend: Bend,
 }
 
 #[derive(Clone, Debug)]
 struct Two {
     launch_us: f64,
-    us_per_flop: f64,
-    decode_us: f64,
-    chunk_walk_us: f64,
-    decode_walk_us: f64,
-    /// `(1 + x^p)^(1/p)` for x in 0 to 1.
-    knee: RealTable,
-    /// `g U / BL2` per KV token.
-    l2_kv_us: f64,
-    miss: Option<Miss>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Miss {
+    /// A block's time for one key.
+    key_us: f64,
+    tile_us: f64,
+    tail: f64,
+    /// Waves of blocks that the query heads of one tile fill.
+    waves: f64,
+    /// Per token of a chunk.
+    token_us: f64,
+    bend: Bend,
     /// `U / BWd` per KV token.
     kv_us: f64,
-    /// KV heads' tokens that L2 holds, inverted.
+    /// One KV head's tokens that L2 holds, inverted.
     l2_fills_per_kv: f64,
-    /// Query heads that share a KV head, less one.
-    extra_reads: f64,
+    /// Share of the repeated reads that miss L2, by how often it is filled.
+    misses: RealTable,
+    /// Query heads that share a KV head.
+    group: f64,
+    /// Query heads of a group that do not run together, per decode.
+    apart_per_decode: f64,
+}
+
+/// `(a^p + b^p)^(1/p)`, tabulated by the ratio of both.
+#[derive(Clone, Debug)]
+struct Bend(RealTable);
+
+impl Bend {
+    fn new(knee: f64) -> Bend {
+        Bend(RealTable::new(1.0, 1024, |x| libm::pow(1.0 + libm::pow(x, knee), 1.0 / knee)))
+    }
+
+    fn of(&self, a: f64, b: f64) -> f64 {
+        let (large, small) = if a > b { (a, b) } else { (b, a) };
+        if small <= 0.0 { large } else { large * self.0.get(small / large) }
+    }
+}
+
+/// The heads that a kernel works with on one rank.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heads {
+    /// Query heads.
+    pub(super) query: f64,
+    /// Heads whose K and V are stored.
+    pub(super) kv: f64,
+    /// Operations per pair of query token and key and query head: `2 (d of K + d of V)`.
+    pub(super) pair_flops: f64,
+    /// Bytes of one token's K and V in one KV head.
+    pub(super) kv_bytes: f64,
+    /// Bytes of one token's query and output in one query head.
+    pub(super) query_bytes: f64,
+}
+
+impl Heads {
+    /// Of a prefill. Latent attention expands K and V to every head for it.
+    fn of(model: &Model, shard: Shard) -> Heads {
+        let key = f64::from(model.head_dim);
+        let value = model.latent_attention.map_or(key, |latent| f64::from(latent.value_dim));
+        Heads {
+            query: f64::from(shard.heads),
+            kv: f64::from(shard.kv_heads),
+            pair_flops: 2.0 * (key + value),
+            kv_bytes: 2.0 * (key + value),
+            query_bytes: 2.0 * (key + value),
+        }
+    }
+
+    /// Of decodes. Latent attention works on the compressed K, which is V as well, once for all
+    /// heads ("absorbed").
+    fn of_decodes(model: &Model, shard: Shard) -> Heads {
+        let Some(latent) = model.latent_attention else { return Heads::of(model, shard) };
+        let [rank, rope] = [latent.kv_rank, latent.rope_dim].map(f64::from);
+        Heads {
+            query: f64::from(shard.heads),
+            kv: 1.0,
+            pair_flops: 2.0 * (2.0 * rank + rope),
+            kv_bytes: 2.0 * (rank + rope),
+            query_bytes: 2.0 * (2.0 * rank + rope),
+        }
+    }
 }
 
 impl Attention {
-    pub(super) fn new(model: &Model, gpu: &Gpu, shard: Shard) -> Attention {
-        let [q, kv, d] = [shard.heads, shard.kv_heads, model.head_dim].map(f64::from);
-        let heads_32 = q / 32.0;
-        // Keys and values of one token, 2 bytes each.
-        let kv_bytes = kv * d * 4.0;
-        let head_bytes = d * 4.0;
-        let fit = &gpu.decode_attention;
-        let decode = Decode {
-            launch_us: fit.launch_us,
-            sequence_us: fit.sequence_us * heads_32,
-            kv_us: kv_bytes * us_per_byte(fit.memory_gb_per_s),
-            ramps_per_kv: kv_bytes / (fit.ramp_mb * 1e6),
-            // At 16 the ramp is over to 1 part in 10 million.
-            ramp: RealTable::new(16.0, 1024, |x| fit.ramp_us * (1.0 - libm::exp(-x))),
+    pub(super) fn new(
+        model: &Model,
+        gpu: &Gpu,
+        table: Option<&AttentionTable>,
+        shard: Shard,
+    ) -> Attention {
+        let heads = Heads::of(model, shard);
+        let tflops = match &gpu.prefill_attention {
+            PrefillAttention::FlashAttention2(fit) => fit.tflops,
+            PrefillAttention::FlashAttention3(fit) => fit.tflops,
         };
-        let group = q / kv;
+        let decode = Decode::new(&gpu.decode_attention, Heads::of_decodes(model, shard), tflops);
         let prefill = match &gpu.prefill_attention {
-            PrefillAttention::FlashAttention2(fit) => {
-                Prefill::Two(Box::new(Two::new(fit, group, heads_32, kv_bytes, head_bytes)))
-            }
+            PrefillAttention::FlashAttention2(fit) => Prefill::Two(Box::new(Two::new(fit, heads))),
             PrefillAttention::FlashAttention3(fit) => {
-                let us_per_byte = fit.memory_gb_per_s.map_or(0.0, us_per_byte);
-                Prefill::Three(Three {
-                    launch_us: fit.launch_us.max(decode.launch_us),
-                    us_per_flop: us_per_flop(fit.tflops),
-                    pad_tokens: fit.pad_tokens,
-                    token_us: 4.0 * q * d * us_per_byte,
-                    kv_us: kv_bytes * us_per_byte,
-                })
+                Prefill::Three(Box::new(Three::new(fit, heads, decode.launch_us)))
             }
         };
-        Attention { decode, prefill, flops_per_pair: 4.0 * q * d }
+        let measured = Measured::new(table);
+        Attention { decode, prefill, apart: model.latent_attention.is_some(), measured }
     }
 
     /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
@@ -115,8 +185,18 @@ impl Attention {
     }
 
     /// Of one layer's attention in a decode-only batch, what reading `kv` tokens takes.
-    pub(super) fn decode_kv_us(&self, kv: f64) -> f64 {
-        self.decode.kv_us(kv)
+    pub(super) fn decode_kv_us(&self, decodes: f64, kv: f64) -> f64 {
+        self.decode.kv_us(decodes, kv)
+    }
+
+    /// Time of a decode-only batch's attention when K and V are in cache from the run before.
+    pub(super) fn warm_decode_us(&self, decodes: f64, kv: f64) -> f64 {
+        self.decode_fixed_us(decodes) + self.decode.warm_kv_us(decodes, kv)
+    }
+
+    /// Whether decode-only batches are looked up in a table.
+    pub(super) fn decodes_are_measured(&self) -> bool {
+        self.measured.decode.is_some()
     }
 
     /// Time of one layer's attention, microseconds.
@@ -124,106 +204,182 @@ impl Attention {
         let decodes = f64::from(shape.decodes);
         let kv = shape.decode_kv_tokens as f64;
         if shape.chunks.is_empty() {
-            return self.decode_fixed_us(decodes) + self.decode_kv_us(kv);
+            let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
+            return match &self.measured.decode {
+                Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
+                _ => self.decode_fixed_us(decodes) + self.decode_kv_us(decodes, kv),
+            };
         }
+        let mixed = self.mixed_us(shape.chunks, decodes, kv);
+        let Some(grid) = &self.measured.prefill else { return mixed };
+        // The chunks' own part is as many times the constants' price as the table has it for each
+        // of them alone; what the decodes add is priced by the constants.
+        let one = |tokens: f64, context: f64| {
+            let chunk = Chunk { context: context as u32, tokens: tokens as u32 };
+            self.mixed_us(&[chunk], 0.0, 0.0)
+        };
+        let (mut table, mut constants) = (0.0, 0.0);
+        for chunk in shape.chunks {
+            let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
+            table += grid.us(tokens, context, one);
+            constants += one(tokens, context);
+        }
+        let chunks = self.mixed_us(shape.chunks, 0.0, 0.0);
+        let added = (mixed - chunks).max(0.0);
+        if constants > 0.0 { chunks * (table / constants) + added } else { table + added }
+    }
+
+    /// Time of a batch with chunks, by the constants.
+    fn mixed_us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> f64 {
         match &self.prefill {
+            Prefill::Two(two) if self.apart => {
+                two.us(chunks, 0.0, 0.0) + self.decode.us(decodes, kv)
+            }
             Prefill::Two(two) => {
-                let work = Work::of(shape, FLASH_ATTENTION_2_PAD);
-                let mixed = two.us(self.flops_per_pair * work.pairs, work.longest, decodes, kv);
-                if shape.decodes == 0 {
+                let mixed = two.us(chunks, decodes, kv);
+                if decodes <= 0.0 {
                     return mixed;
                 }
                 // The fits of the two kernels cross for few tokens; more work is never cheaper.
                 mixed.max(self.decode.launch_us + self.decode.us(decodes, kv))
             }
-            Prefill::Three(three) => {
-                let work = Work::of(shape, three.pad_tokens);
-                three.launch_us
-                    + self.decode.us(decodes, kv)
-                    + self.flops_per_pair * work.pairs * three.us_per_flop
-                    + three.token_us * work.tokens
-                    + three.kv_us * work.ends
-            }
+            Prefill::Three(three) => three.us(chunks) + self.decode.us(decodes, kv),
         }
     }
 }
 
 impl Decode {
-    /// Without the launch.
-    fn us(&self, decodes: f64, kv: f64) -> f64 {
-        self.sequence_us * decodes + self.kv_us(kv)
-    }
-
-    fn kv_us(&self, kv: f64) -> f64 {
-        self.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
-    }
-}
-
-impl Two {
-    fn new(
-        fit: &catalog::FlashAttention2,
-        group: f64,
-        heads_32: f64,
-        kv_bytes: f64,
-        head_bytes: f64,
-    ) -> Two {
-        let knee = fit.knee;
-        Two {
+    fn new(fit: &catalog::DecodeAttention, heads: Heads, tflops: f64) -> Decode {
+        // Keys and values of one token.
+        let kv_bytes = heads.kv * heads.kv_bytes;
+        Decode {
             launch_us: fit.launch_us,
-            us_per_flop: us_per_flop(fit.tflops),
-            decode_us: fit.decode_us * heads_32,
-            chunk_walk_us: fit.chunk_walk_ns * 1e-3,
-            decode_walk_us: fit.decode_walk_ns * 1e-3,
-            knee: RealTable::new(1.0, 1024, |x| libm::pow(1.0 + libm::pow(x, knee), 1.0 / knee)),
-            l2_kv_us: group * kv_bytes * us_per_byte(fit.l2_gb_per_s),
-            miss: fit.l2_miss.as_ref().map(|miss| Miss {
-                kv_us: kv_bytes * us_per_byte(miss.memory_gb_per_s),
-                l2_fills_per_kv: head_bytes / (miss.l2_mb * 1e6),
-                extra_reads: group - 1.0,
+            split_us: fit.split_us,
+            sequence_us: fit.sequence_us * heads.query / 32.0,
+            kv_us: reading_us(heads, fit.memory_gb_per_s, tflops),
+            walk_us: fit.walk_ns * 1e-3,
+            bend: Bend::new(3.0),
+            ramps_per_kv: kv_bytes / (fit.ramp_mb * 1e6),
+            // At 16 the ramp is over to 1 part in 10 million.
+            ramp: RealTable::new(16.0, 1024, |x| fit.ramp_us * (1.0 - libm::exp(-x))),
+            warm: fit.warm.as_ref().map(|warm| Warm {
+                fills_per_kv: kv_bytes / (warm.mb * 1e6),
+                kv_us: kv_bytes * us_per_byte(warm.gb_per_s),
             }),
         }
     }
 
-    fn us(&self, flops: f64, longest: f64, decodes: f64, kv: f64) -> f64 {
-        let mut reads = self.l2_kv_us * kv;
-        if let Some(miss) = &self.miss {
-            let fills = kv * miss.l2_fills_per_kv;
-            let fourth = (fills * fills) * (fills * fills);
-            // 1 / (1 + fills^-4), without dividing by zero.
-            let repeats = 1.0 + miss.extra_reads * (fourth / (1.0 + fourth));
-            reads = reads.max(repeats * miss.kv_us * kv);
+    /// Without the launch.
+    fn us(&self, decodes: f64, kv: f64) -> f64 {
+        self.sequence_us * decodes + self.kv_us(decodes, kv)
+    }
+
+    fn kv_us(&self, decodes: f64, kv: f64) -> f64 {
+        self.kv_in_us(decodes, kv, self.kv_us * kv)
+    }
+
+    fn kv_in_us(&self, decodes: f64, kv: f64, reading: f64) -> f64 {
+        if decodes <= 0.0 {
+            return 0.0;
         }
-        let work = flops * self.us_per_flop + self.decode_us * decodes + reads;
-        let mean_kv = if decodes > 0.0 { kv / decodes } else { 0.0 };
-        let walk = (self.chunk_walk_us * longest).max(self.decode_walk_us * mean_kv);
-        let (large, small) = if work > walk { (work, walk) } else { (walk, work) };
-        // A chunk has at least one token, so that neither is 0 unless the figures are.
-        let bend = if large > 0.0 { self.knee.get(small / large) } else { 0.0 };
-        self.launch_us + large * bend
+        let mean = kv / decodes;
+        let split = self.split_us * (mean / SPLIT_KEYS - 1.0).clamp(0.0, 1.0);
+        split + self.bend.of(reading, self.walk_us * mean) + self.ramp.get(kv * self.ramps_per_kv)
+    }
+
+    fn warm_kv_us(&self, decodes: f64, kv: f64) -> f64 {
+        let Some(warm) = &self.warm else { return self.kv_us(decodes, kv) };
+        // Nearly all or nothing: what is read in turn and does not fit is evicted before its turn.
+        let fills = kv * warm.fills_per_kv;
+        let stays = 1.0 / (1.0 + libm::pow(fills, 16.0));
+        self.kv_in_us(decodes, kv, kv * (stays * warm.kv_us + (1.0 - stays) * self.kv_us))
     }
 }
 
-/// Sums over a batch's chunks, tokens.
-struct Work {
-    /// Pairs of query token and key, masked keys that are computed anyway included.
-    pairs: f64,
-    tokens: f64,
-    /// Context and tokens.
-    ends: f64,
-    /// The largest of the ends.
-    longest: f64,
+/// Time of a decode's KV token. Heads that share K and V in small groups are bound by memory, and
+/// their computing is within the fits; the many heads on one latent K compute as long as they read.
+fn reading_us(heads: Heads, gb_per_s: f64, tflops: f64) -> f64 {
+    const GROUP_MAX: f64 = 16.0;
+    let reading = heads.kv * heads.kv_bytes * us_per_byte(gb_per_s);
+    if heads.query / heads.kv <= GROUP_MAX {
+        return reading;
+    }
+    soft_max(reading, heads.query * heads.pair_flops * us_per_flop(tflops), 3.0)
 }
 
-impl Work {
-    fn of(shape: &BatchShape<'_>, pad: f64) -> Work {
-        let mut work = Work { pairs: 0.0, tokens: 0.0, ends: 0.0, longest: 0.0 };
-        for chunk in shape.chunks {
-            let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
-            work.pairs += tokens * context + tokens * (tokens + pad) * 0.5;
-            work.tokens += tokens;
-            work.ends += context + tokens;
-            work.longest = work.longest.max(context + tokens);
+impl Three {
+    fn new(fit: &catalog::FlashAttention3, heads: Heads, launch_us: f64) -> Three {
+        let us_per_byte = fit.memory_gb_per_s.map_or(0.0, us_per_byte);
+        Three {
+            launch_us: fit.launch_us.max(launch_us),
+            pair_us: heads.query * heads.pair_flops * us_per_flop(fit.tflops),
+            pad_tokens: fit.pad_tokens,
+            token_us: heads.query * heads.query_bytes * us_per_byte,
+            kv_us: heads.kv * heads.kv_bytes * us_per_byte,
+            walk_us: fit.walk_ns * 1e-3,
+            bend: Bend::new(fit.knee),
         }
-        work
+    }
+
+    fn us(&self, chunks: &[Chunk]) -> f64 {
+        let (mut pairs, mut all_tokens, mut ends, mut longest) = (0.0, 0.0, 0.0, 0.0_f64);
+        for chunk in chunks {
+            let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
+            pairs += tokens * context + tokens * (tokens + self.pad_tokens) * 0.5;
+            all_tokens += tokens;
+            ends += context + tokens;
+            longest = longest.max(context + tokens);
+        }
+        let work = self.pair_us * pairs + self.token_us * all_tokens + self.kv_us * ends;
+        self.launch_us + self.bend.of(work, self.walk_us * longest)
+    }
+}
+
+impl Two {
+    fn new(fit: &catalog::FlashAttention2, heads: Heads) -> Two {
+        let us_per_byte_of_chunks = fit.token_gb_per_s.map_or(0.0, us_per_byte);
+        let chunk_bytes = heads.query * heads.query_bytes + heads.kv * heads.kv_bytes;
+        let knee = fit.l2_knee;
+        let rows = f64::from(TILE_ROWS);
+        Two {
+            launch_us: fit.launch_us,
+            key_us: fit.slots * rows * heads.pair_flops * us_per_flop(fit.tflops),
+            tile_us: fit.tile_us,
+            tail: fit.tail,
+            waves: heads.query / fit.slots,
+            token_us: fit.token_ns * 1e-3 + chunk_bytes * us_per_byte_of_chunks,
+            bend: Bend::new(fit.knee),
+            kv_us: heads.kv * heads.kv_bytes * us_per_byte(fit.memory_gb_per_s),
+            l2_fills_per_kv: heads.kv_bytes / (fit.l2_mb * 1e6),
+            misses: RealTable::new(16.0, 2048, |x| {
+                if x > 0.0 { 1.0 / (1.0 + libm::pow(x, -knee)) } else { 0.0 }
+            }),
+            group: heads.query / heads.kv,
+            apart_per_decode: heads.query / heads.kv / fit.slots,
+        }
+    }
+
+    fn us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> f64 {
+        let rows = f64::from(TILE_ROWS);
+        let (mut tiles, mut keys, mut all_tokens, mut longest) = (decodes, kv, 0.0, 0.0_f64);
+        for chunk in chunks {
+            let context = f64::from(chunk.context);
+            let blocks = f64::from(chunk.tokens.div_ceil(TILE_ROWS));
+            tiles += blocks;
+            keys += blocks * context + rows * blocks * (blocks + 1.0) * 0.5;
+            all_tokens += f64::from(chunk.tokens);
+            longest = longest.max(context + rows * blocks);
+        }
+        // Of the decodes the mean stands for the longest.
+        if decodes > 0.0 {
+            longest = longest.max(kv / decodes);
+        }
+        let work = self.waves * (self.tile_us * tiles + self.key_us * keys);
+        let block = self.tile_us + self.key_us * longest;
+        let compute = block.max(work + self.tail * block);
+        let apart = (self.apart_per_decode * decodes).clamp(1.0, self.group.max(1.0)) - 1.0;
+        let reads = 1.0 + apart * self.misses.get(kv * self.l2_fills_per_kv);
+        let memory = reads * self.kv_us * kv;
+        self.launch_us + self.bend.of(compute, memory) + self.token_us * all_tokens
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::{Gpu, Model};
 
+use super::pipeline::split;
 use super::shard::Shard;
 use super::{CostError, Dtype, Parallelism};
 
@@ -65,7 +66,8 @@ impl From<crate::catalog::InvalidFigure> for CapacityError {
     }
 }
 
-/// KV blocks that fit: `(memory x utilization - weights/ranks - overhead) / bytes a block`.
+/// KV blocks that fit: `(memory x utilization - weights/ranks - overhead) / bytes a block`, on the
+/// pipeline stage where the fewest do.
 ///
 /// # Errors
 /// When not one block fits, the parallelism cannot be, or a figure is out of range.
@@ -83,22 +85,38 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         .into());
     }
     let usable_bytes = (gpu.memory_bytes as f64 * utilization) as u64;
-    let weight_bytes = weight_bytes(model, request.dtype).div_ceil(u64::from(shard.ranks));
+    let parts = split(model, request.parallelism.pipeline)?;
+    let last = parts.len() - 1;
+    let stages = parts.iter().enumerate().map(|(i, part)| {
+        let weights = stage_weight_bytes(part, request.dtype, i == 0, i == last);
+        // Counted apart: every rank holds the whole of it.
+        let bytes = if request.dtype == Dtype::Fp8 { 1 } else { 2 };
+        let unsplit = bytes * part.unsplit_parameters();
+        let weight_bytes = (weights - unsplit).div_ceil(u64::from(shard.ranks)) + unsplit;
+        let bytes_per_block = kv_bytes_per_block(part, shard, request.block_tokens);
+        let taken = weight_bytes.saturating_add(request.overhead_bytes);
+        let kv_bytes = usable_bytes.saturating_sub(taken);
+        (kv_bytes / bytes_per_block, i, weight_bytes, bytes_per_block, kv_bytes)
+    });
+    // Blocks are the same on all stages: the fullest one decides.
+    let Some((blocks, stage, weight_bytes, bytes_per_block, kv_bytes)) = stages.min() else {
+        return Err(CostError::NoRanks.into());
+    };
+    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
     let taken = weight_bytes.saturating_add(request.overhead_bytes);
-    let bytes_per_token =
-        4 * u64::from(model.layers) * u64::from(shard.kv_heads) * u64::from(model.head_dim);
-    let block_tokens = request.block_tokens.max(1);
-    let bytes_per_block = bytes_per_token.saturating_mul(u64::from(block_tokens));
-    let kv_bytes = usable_bytes.saturating_sub(taken);
-    let blocks = u32::try_from(kv_bytes / bytes_per_block).unwrap_or(u32::MAX);
 
+    let of = match last {
+        0 => String::new(),
+        _ => format!(" of stage {} of {}", stage + 1, last + 1),
+    };
     let sum = format!(
-        "{} x {utilization:.2} = {}; weights {}; activations, graphs and context {}",
+        "{} x {utilization:.2} = {}; weights{of} {}; activations, graphs and context {}",
         Bytes(gpu.memory_bytes),
         Bytes(usable_bytes),
         Bytes(weight_bytes),
         Bytes(request.overhead_bytes),
     );
+    let block_tokens = request.block_tokens.max(1);
     let block = format!("blocks of {block_tokens} tokens ({} each)", Bytes(bytes_per_block));
     if blocks == 0 {
         let arithmetic = if taken > usable_bytes {
@@ -109,7 +127,7 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         return Err(CapacityError::DoesNotFit {
             model: model.name.clone(),
             gpu: gpu.name.clone(),
-            ranks: shard.ranks,
+            ranks: shard.ranks.saturating_mul(request.parallelism.pipeline),
             arithmetic,
         });
     }
@@ -117,12 +135,30 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     Ok(KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic })
 }
 
-/// Bytes of all weights. In fp8 the embedding, the head, the norms and the routers keep 16 bits.
-fn weight_bytes(model: &Model, dtype: Dtype) -> u64 {
-    let all = model.parameters();
+/// Bytes of one block on one rank of a stage with the layers of `part`.
+fn kv_bytes_per_block(part: &Model, shard: Shard, block_tokens: u32) -> u64 {
+    let bytes_per_token = 2 * u64::from(part.layers) * part.kv_numbers(shard.kv_heads);
+    bytes_per_token.saturating_mul(u64::from(block_tokens.max(1)))
+}
+
+/// Bytes of a stage's weights: the layers of `part`, the embedding on the first stage, the head on
+/// the last. In fp8 the embedding, the head, the norms and the routers keep 16 bits.
+fn stage_weight_bytes(part: &Model, dtype: Dtype, first: bool, last: bool) -> u64 {
+    let embedding = part.embedding_parameters();
+    let mut all = part.layer_parameters();
+    if first {
+        all += embedding;
+    }
+    if last {
+        all += u64::from(part.hidden_size);
+        // Tied, the last stage needs its own copy where it is not the first as well.
+        if !(first && part.tied_embeddings) {
+            all += embedding;
+        }
+    }
     match dtype {
         Dtype::Bf16 | Dtype::Fp16 => 2 * all,
-        Dtype::Fp8 => 2 * all - model.matrix_parameters(),
+        Dtype::Fp8 => 2 * all - part.matrix_parameters(),
     }
 }
 

@@ -33,12 +33,6 @@ pub enum CostError {
         /// The model.
         model: String,
     },
-    /// A mixture of experts in fp8.
-    #[error("{model}: mixtures of experts are priced in bf16 only")]
-    ExpertsDtype {
-        /// The model.
-        model: String,
-    },
     /// No all-reduce figures for as many GPUs.
     #[error(
         "{gpu} has no all-reduce figures for tensor: {tensor} (known up to {known}); \
@@ -52,9 +46,14 @@ pub enum CostError {
         /// The most that figures are known for; 1 when there are none.
         known: u32,
     },
-    /// Pipeline parallelism.
-    #[error("pipeline: {0} is not simulated yet; use pipeline: 1")]
-    Pipeline(u32),
+    /// More pipeline stages than layers.
+    #[error("{layers} layers cannot be dealt out to pipeline: {pipeline}")]
+    TooManyStages {
+        /// The model's layers.
+        layers: u32,
+        /// Stages asked for.
+        pipeline: u32,
+    },
     /// A degree of parallelism of 0.
     #[error("tensor and pipeline must be at least 1")]
     NoRanks,

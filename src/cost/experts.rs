@@ -22,7 +22,7 @@ pub fn routed_experts_us(
     tokens: u32,
     activated: f64,
 ) -> f64 {
-    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, experts.intermediate_size);
+    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, experts.intermediate_size, 2.0);
     routed.us(tokens.into(), activated)
 }
 
@@ -34,16 +34,19 @@ pub(super) struct RoutedExperts {
     hidden: f64,
     width: f64,
     matrices: f64,
+    /// Bytes of an element of the weights and activations.
+    input_bytes: f64,
 }
 
 impl RoutedExperts {
-    /// `width` is one rank's part of an expert's width.
+    /// `width` is one rank's part of an expert's width; `input_bytes` those of a number.
     pub(super) fn new(
         fit: &GroupedGemm,
         hidden_size: u32,
         matrices: u32,
         experts: &Experts,
         width: u32,
+        input_bytes: f64,
     ) -> Self {
         RoutedExperts {
             fit: *fit,
@@ -51,6 +54,7 @@ impl RoutedExperts {
             hidden: f64::from(hidden_size),
             width: f64::from(width),
             matrices: f64::from(matrices),
+            input_bytes,
         }
     }
 
@@ -61,8 +65,9 @@ impl RoutedExperts {
         let compute =
             2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
         let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
-        let memory =
-            2.0 * (activated * weights + activations) * us_per_byte(self.fit.memory_gb_per_s);
+        let memory = self.input_bytes
+            * (activated * weights + activations)
+            * us_per_byte(self.fit.memory_gb_per_s);
         self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
     }
 }

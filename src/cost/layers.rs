@@ -114,7 +114,23 @@ impl Layers {
     fn projections_us(&self, tokens: f64) -> f64 {
         let [h, d] = [self.model.hidden_size, self.model.head_dim].map(f64::from);
         let [q, kv] = [self.shard.heads, self.shard.kv_heads].map(f64::from);
-        self.gemm.us(tokens, (q + 2.0 * kv) * d, h) + self.gemm.us(tokens, h, q * d)
+        let Some(latent) = self.model.latent_attention else {
+            return self.gemm.us(tokens, (q + 2.0 * kv) * d, h) + self.gemm.us(tokens, h, q * d);
+        };
+        let [kv_rank, query_rank, rope, value] =
+            [latent.kv_rank, latent.query_rank, latent.rope_dim, latent.value_dim].map(f64::from);
+        // Compressing is done whole on every rank; a decode's query is taken to the compressed
+        // space and its output back by the same matrix that expands K and V of a prefill.
+        let queries = match latent.query_rank {
+            0 => self.gemm.us(tokens, q * d, h) + self.gemm.us(tokens, kv_rank + rope, h),
+            _ => {
+                self.gemm.us(tokens, query_rank + kv_rank + rope, h)
+                    + self.gemm.us(tokens, q * d, query_rank)
+            }
+        };
+        queries
+            + self.gemm.us(tokens, q * (d - rope + value), kv_rank)
+            + self.gemm.us(tokens, h, q * value)
     }
 
     fn elementwise_us(&self, tokens: f64, kernels: f64, width: f64) -> f64 {
@@ -165,16 +181,26 @@ fn expert_layer(
     dtype: Dtype,
 ) -> Result<Option<ExpertLayer>, CostError> {
     let Some(experts) = model.experts else { return Ok(None) };
-    if dtype == Dtype::Fp8 {
-        return Err(CostError::ExpertsDtype { model: model.name.clone() });
-    }
-    let Some(fit) = &gpu.experts else {
+    let Some(mut fit) = gpu.experts else {
         return Err(CostError::ExpertsUnknown { gpu: gpu.name.clone(), model: model.name.clone() });
     };
+    // In fp8 the grouped products gain what the plain ones gain: there is no fit of their own.
+    let mut input_bytes = 2.0;
+    if let (Dtype::Fp8, Some(fp8)) = (dtype, &gpu.gemm_fp8) {
+        fit.tflops *= fp8.tflops / gpu.gemm_bf16.tflops;
+        input_bytes = 1.0;
+    }
     let width = experts.intermediate_size.div_ceil(ranks);
     Ok(Some(ExpertLayer {
         experts,
-        routed: RoutedExperts::new(fit, model.hidden_size, model.mlp_matrices(), &experts, width),
+        routed: RoutedExperts::new(
+            &fit,
+            model.hidden_size,
+            model.mlp_matrices(),
+            &experts,
+            width,
+            input_bytes,
+        ),
         shared_width: experts.shared_intermediate_size.div_ceil(ranks),
     }))
 }

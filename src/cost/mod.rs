@@ -1,15 +1,18 @@
 //! Cost models: from a batch's shape to the time that one iteration takes.
 
 mod attention;
+mod attention_table;
 mod capacity;
 mod error;
 mod experts;
 mod fixed;
 mod gemm;
 mod layers;
+mod pipeline;
 mod pricing;
 mod roofline;
 mod shard;
+mod stage;
 mod table;
 
 use std::fmt;
@@ -22,8 +25,9 @@ use crate::time::Span;
 pub use capacity::*;
 pub use error::CostError;
 pub use experts::routed_experts_us;
-pub use fixed::FixedCost;
+pub use fixed::{FixedCost, FixedPipeline};
 pub use gemm::gemm_us;
+pub use pipeline::stage_layers;
 pub use pricing::Pricing;
 pub use roofline::Roofline;
 
@@ -101,6 +105,30 @@ pub trait CostModel: Send + Sync {
             communication: Span::from_micros_f64(parts.communication_us),
             gap: Span::from_nanos(all_host.saturating_sub(host)),
         }
+    }
+
+    /// Pipeline stages, at least 1.
+    fn stages(&self) -> u32 {
+        1
+    }
+
+    /// Time that stage `stage` (from 0) is busy with `shape`. Its `host` is the engine's, on stage
+    /// 0; the output head is in the last stage's `gpu`.
+    fn stage_time(&self, shape: &BatchShape<'_>, stage: u32) -> IterationTime {
+        if stage == 0 { self.time(shape) } else { IterationTime::default() }
+    }
+
+    /// The same time taken apart.
+    fn stage_parts(&self, shape: &BatchShape<'_>, stage: u32) -> Parts {
+        if stage == 0 { self.parts(shape) } else { Parts::default() }
+    }
+
+    /// Time from the end of a stage to the start of the next: what it sends over. With more than
+    /// one stage, [`time`](Self::time) is the sum of the stages' and of the hand-overs between
+    /// them: one batch alone in the pipeline.
+    fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
+        let _ = shape;
+        Span::ZERO
     }
 }
 

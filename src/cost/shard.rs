@@ -25,9 +25,6 @@ impl Shard {
         if ranks == 0 || parallelism.pipeline == 0 {
             return Err(CostError::NoRanks);
         }
-        if parallelism.pipeline > 1 {
-            return Err(CostError::Pipeline(parallelism.pipeline));
-        }
         if !model.heads.is_multiple_of(ranks) {
             return Err(CostError::HeadsNotDivisible {
                 model: model.name.clone(),

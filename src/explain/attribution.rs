@@ -1,10 +1,16 @@
 //! Every gap of a run, split; and sums over them.
 
+use std::sync::OnceLock;
+
 use super::cause::{Cause, Split};
+use super::hold::Holders;
 use super::lane::LaneColumns;
+use super::line::Line;
 use super::walk::{Gap, Places, Visit, Walk};
 use crate::cost::CostModel;
+use crate::replica::{EngineInfo, Needs};
 use crate::request::RequestId;
+use crate::sim::Outcome;
 use crate::time::Time;
 use crate::trace::{Iteration, Run, TokenTrace};
 
@@ -13,12 +19,48 @@ use crate::trace::{Iteration, Run, TokenTrace};
 pub struct Recording<'a> {
     /// Token times.
     pub trace: &'a TokenTrace,
-    /// Every iteration, one list a replica.
+    /// Every iteration, one list a lane.
     pub log: &'a [Vec<Iteration>],
     /// What priced them.
     pub cost: &'a dyn CostModel,
     /// Whether steps were planned ahead, so that host work beside the GPU's took no time.
     pub planned_ahead: bool,
+    /// KV memory of one replica.
+    pub memory: Memory,
+}
+
+/// KV memory of one replica, in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Tokens in a block.
+    pub block_tokens: u32,
+    /// Blocks that requests can use.
+    pub blocks: u32,
+    /// Of these, blocks that an admission leaves free.
+    pub watermark_blocks: u32,
+}
+
+impl<'a> Recording<'a> {
+    /// Of a run that kept its log; without one nothing can be explained.
+    pub fn of(
+        outcome: &'a Outcome,
+        cost: &'a dyn CostModel,
+        engine: &EngineInfo,
+        needs: &Needs,
+        async_scheduling: bool,
+    ) -> Recording<'a> {
+        Recording {
+            trace: &outcome.trace,
+            log: outcome.log.as_deref().unwrap_or_default(),
+            cost,
+            planned_ahead: needs.plans_ahead && async_scheduling,
+            memory: Memory {
+                block_tokens: engine.kv_block_tokens,
+                blocks: outcome.kv.blocks,
+                watermark_blocks: needs.watermark_blocks,
+            },
+        }
+    }
 }
 
 /// A run whose every nanosecond is accounted for.
@@ -27,6 +69,9 @@ pub struct Attribution<'a> {
     pub recording: Recording<'a>,
     pub(super) lanes: Vec<LaneColumns<'a>>,
     pub(super) places: Places,
+    /// Who stood behind the head of each replica's queue.
+    pub(super) lines: Vec<Line>,
+    holders: Vec<OnceLock<Holders>>,
 }
 
 /// A request's time, or a run's, by cause.
@@ -53,8 +98,44 @@ impl<'a> Attribution<'a> {
             .iter()
             .map(|log| LaneColumns::new(log, recording.cost, recording.planned_ahead))
             .collect();
-        let places = Places::new(recording.trace, &lanes);
-        Attribution { recording, lanes, places }
+        let mut places = Places::new(recording.trace, &lanes, recording.cost.stages());
+        let lines: Vec<Line> = lanes
+            .iter()
+            .zip(0..)
+            .map(|(lane, index)| Line::new(&recording, lane, &mut places, index))
+            .collect();
+        let holders = lanes.iter().map(|_| OnceLock::new()).collect();
+        Attribution { recording, lanes, places, lines, holders }
+    }
+
+    /// Who held and ran what on a replica; worked out when it is first asked for.
+    pub(super) fn holders(&self, replica: u32) -> &Holders {
+        self.holders[replica as usize].get_or_init(|| Holders::new(self, replica))
+    }
+
+    /// What an iteration of a replica was made of: see [`LaneColumns::parts`].
+    pub fn parts(&self, replica: usize, iteration: usize) -> [(Cause, u64); 5] {
+        self.lanes[replica].parts(iteration as u32)
+    }
+
+    /// The last of a request's chunks whose iteration started before `before`, as the place of
+    /// that iteration in the log of its replica.
+    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
+        let lane = self.lane_of(request);
+        let chunks = self.places.chunks(request);
+        let after = chunks.partition_point(|&(index, _)| lane.log[index as usize].start < before);
+        after.checked_sub(1).map(|place| chunks[place].0 as usize)
+    }
+
+    /// The lane of a request, among those of all replicas: its place in the log.
+    pub fn lane_index(&self, request: RequestId) -> usize {
+        self.places.lane(request)
+    }
+
+    /// KV blocks held at each iteration of a replica, summed over those who hold them; blocks that
+    /// several share are counted for each.
+    pub fn blocks_held(&self, replica: u32) -> &[u64] {
+        &self.holders(replica).blocks
     }
 
     /// The trace.
@@ -83,8 +164,7 @@ impl<'a> Attribution<'a> {
 
     /// A request's time by cause: a few differences, however many tokens it has.
     pub fn totals_of(&self, request: RequestId) -> Totals {
-        let replica = self.trace().requests[request as usize].replica as usize;
-        let mut sum = Sum { lane: &self.lanes[replica], totals: Totals::default() };
+        let mut sum = Sum { lane: self.lane_of(request), totals: Totals::default() };
         self.walk(request, &mut sum);
         sum.totals
     }
@@ -115,10 +195,10 @@ impl<'a> Attribution<'a> {
     }
 
     pub(super) fn lane_of(&self, request: RequestId) -> &LaneColumns<'a> {
-        &self.lanes[self.trace().requests[request as usize].replica as usize]
+        &self.lanes[self.places.lane(request)]
     }
 
-    /// The gap that ends with entry `beat` of the beats of a request's replica, for a request that
+    /// The gap that ends with entry `beat` of the beats of a request's lane, for a request that
     /// was in the beat before too.
     pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
         let lane = self.lane_of(request);

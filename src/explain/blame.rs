@@ -1,64 +1,31 @@
 //! Culprits: whose work or memory the others waited for.
 //!
 //! An iteration's delay by prefill is shared among its chunks; a wait for seats or memory among
-//! those who hold them. What a run's requests are blamed for equals what others suffered, to the
-//! nanosecond.
+//! those who hold them; a wait for a place in a batch among those who were in it. What a run's
+//! requests are blamed for equals what others suffered, cause by cause, to the nanosecond.
 
+use super::apportion::apportion;
 use super::attribution::Attribution;
-use super::cause::Cause;
+use super::cause::{Cause, SHARED, Split};
 use super::chain::{Pricer, shares};
-use super::hold::{Holdings, Pressure};
-use super::lane::{LaneColumns, reason};
+use super::lane::LaneColumns;
+use super::pressure::{Pressure, Waits, means_of};
 use super::walk::{Visit, Wait};
 use crate::request::RequestId;
 
-/// Delay that one request caused others, nanoseconds summed over them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Given {
-    /// By its prefill.
-    pub prefill_ns: u64,
-    /// By holding a seat that others waited for.
-    pub seat_ns: u64,
-    /// By holding KV blocks that others waited for.
-    pub kv_ns: u64,
-    /// The most requests that one of its chunks delayed at once.
-    pub delayed_at_once: u32,
-}
-
-impl Given {
-    /// All of it.
-    pub fn total_ns(&self) -> u64 {
-        self.prefill_ns + self.seat_ns + self.kv_ns
-    }
-}
-
 /// Who delayed whom, in sum.
 pub struct Blame {
-    /// By request.
-    pub given: Vec<Given>,
+    /// By request: delay that it caused others, summed over them, by cause.
+    pub given: Vec<Split>,
+    /// By request: the most requests that one of its chunks delayed at once.
+    pub delayed_at_once: Vec<u32>,
 }
 
-/// How many requests each iteration of a replica delayed.
-pub(super) struct Cover {
+/// How many requests each iteration of a replica delayed by its prefill.
+struct Cover {
     /// Row i: change in the number of requests that decode across iteration i.
     decoding: Vec<i64>,
-    /// The same for those who could decode and were in no batch.
-    missed: Vec<i64>,
-    /// The same for those in the queue who were never admitted, and for those preempted.
-    waiting: Vec<i64>,
-    preempted: Vec<i64>,
-}
-
-impl Cover {
-    fn new(lane: &LaneColumns<'_>) -> Cover {
-        let zeros = vec![0; lane.log.len() + 1];
-        Cover {
-            decoding: zeros.clone(),
-            missed: zeros.clone(),
-            waiting: zeros.clone(),
-            preempted: zeros,
-        }
-    }
+    waits: Waits,
 }
 
 /// Weights of all chunks of a replica, in order.
@@ -77,68 +44,93 @@ pub(super) fn chunk_weights(attribution: &Attribution<'_>, lane: &LaneColumns<'_
 impl Blame {
     /// Shares out all delay of a run.
     pub fn new(attribution: &Attribution<'_>) -> Blame {
-        let mut given = vec![Given::default(); attribution.trace().requests.len()];
+        let requests = attribution.trace().requests.len();
+        let mut blame =
+            Blame { given: vec![Split::ZERO; requests], delayed_at_once: vec![0; requests] };
         let lanes = &attribution.lanes;
         let weights: Vec<Vec<u64>> =
             lanes.iter().map(|lane| chunk_weights(attribution, lane)).collect();
-        let mut covers: Vec<Cover> = lanes.iter().map(Cover::new).collect();
+        let cover = |lane: &LaneColumns<'_>| Cover {
+            decoding: vec![0; lane.log.len() + 2],
+            waits: Waits::new(lane),
+        };
+        let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
         for request in attribution.requests() {
-            let replica = attribution.trace().requests[request as usize].replica as usize;
+            let lane = attribution.places.lane(request);
             let mut collect = Collect {
-                lane: &lanes[replica],
-                weights: &weights[replica],
-                cover: &mut covers[replica],
-                given: &mut given,
+                lane: &lanes[lane],
+                weights: &weights[lane],
+                cover: &mut covers[lane],
+                blame: &mut blame,
             };
             attribution.walk(request, &mut collect);
         }
         for (replica, cover) in covers.into_iter().enumerate() {
             let lane = &lanes[replica];
-            share_prefill(lane, &weights[replica], &cover, &mut given);
-            let holdings = Holdings::new(attribution, replica as u32);
-            let pressure = pressure(lane, &cover);
-            holdings.share_seats(&pressure, |request, ns| given[request as usize].seat_ns += ns);
-            holdings.share_blocks(&pressure, |request, ns| given[request as usize].kv_ns += ns);
+            blame.share_prefill(lane, &weights[replica], &cover);
+            let line = &attribution.lines[replica].behind;
+            for &(_, head, ns) in line {
+                blame.given[head as usize].add(Cause::HeadOfLine, ns);
+            }
+            let behind = line.iter().map(|&(index, _, ns)| (index, ns));
+            let pressure = cover.waits.pressure(lane, behind);
+            let given = &mut blame.given;
+            share_waits(attribution, replica as u32, &pressure, |culprit, cause, ns| {
+                given[culprit as usize].add(cause, ns);
+            });
         }
-        Blame { given }
+        blame
+    }
+
+    fn share_prefill(&mut self, lane: &LaneColumns<'_>, weights: &[u64], cover: &Cover) {
+        let (mut decoding, mut missed) = (0, 0);
+        for (index, iteration) in lane.log.iter().enumerate() {
+            decoding += cover.decoding[index];
+            missed += cover.waits.missed[index];
+            if iteration.chunks.is_empty() {
+                continue;
+            }
+            let alone = iteration.decodes == 0;
+            let victims = (decoding + if alone { missed } else { 0 }) as u64;
+            let cause = if alone { Cause::PrefillOnly } else { Cause::PrefillInterference };
+            let first = lane.chunks_before[index] as usize;
+            let weights = &weights[first..first + iteration.chunks.len()];
+            shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
+                self.add(iteration.chunks[place].request, cause, ns * victims, victims as u32);
+            });
+        }
+    }
+
+    fn add(&mut self, culprit: RequestId, cause: Cause, ns: u64, at_once: u32) {
+        self.given[culprit as usize].add(cause, ns);
+        let most = &mut self.delayed_at_once[culprit as usize];
+        *most = at_once.max(*most);
     }
 }
 
-/// Nanoseconds of waiting for seats and for memory at each iteration.
-fn pressure(lane: &LaneColumns<'_>, cover: &Cover) -> Pressure {
-    let (mut waiting, mut preempted) = (0, 0);
-    let mut pressure = Pressure::new(0, lane.log.len());
-    for (index, iteration) in lane.log.iter().enumerate() {
-        waiting += cover.waiting[index];
-        preempted += cover.preempted[index];
-        let stood = lane.stood(index as u32);
-        match reason(iteration) {
-            Cause::NoSeat => pressure.seats[index] += waiting as u64 * stood,
-            Cause::NoKvBlocks => pressure.blocks[index] += waiting as u64 * stood,
-            _ => {}
-        }
-        pressure.blocks[index] += preempted as u64 * stood;
-    }
-    pressure
-}
-
-fn share_prefill(lane: &LaneColumns<'_>, weights: &[u64], cover: &Cover, given: &mut [Given]) {
-    let (mut decoding, mut missed) = (0, 0);
-    for (index, iteration) in lane.log.iter().enumerate() {
-        decoding += cover.decoding[index];
-        missed += cover.missed[index];
-        if iteration.chunks.is_empty() {
+/// Shares waits among those who held what was waited for, or ran: whole nanoseconds by largest
+/// remainder, so that they add up to what was waited under each cause.
+pub(super) fn share_waits(
+    attribution: &Attribution<'_>,
+    replica: u32,
+    pressure: &Pressure,
+    mut give: impl FnMut(RequestId, Cause, u64),
+) {
+    let lane = &attribution.lanes[replica as usize];
+    for (place, cause) in SHARED.into_iter().enumerate() {
+        if pressure.of(place).is_empty() {
             continue;
         }
-        let victims = decoding + if iteration.decodes == 0 { missed } else { 0 };
-        let victims = victims as u64;
-        let first = lane.chunks_before[index] as usize;
-        let weights = &weights[first..first + iteration.chunks.len()];
-        shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
-            let culprit = &mut given[iteration.chunks[place].request as usize];
-            culprit.prefill_ns += ns * victims;
-            culprit.delayed_at_once = culprit.delayed_at_once.max(victims as u32);
-        });
+        let holders = attribution.holders(replica);
+        let sums = holders.sums(lane, means_of(cause), pressure.of(place));
+        let all = (0, lane.log.len() as u32);
+        let share = |k: usize| holders.share(attribution, lane, &sums, k, all);
+        let weights: Vec<f64> = (0..holders.requests.len()).map(share).collect();
+        for (&request, ns) in holders.requests.iter().zip(apportion(sums.total, &weights)) {
+            if ns > 0 {
+                give(request, cause, ns);
+            }
+        }
     }
 }
 
@@ -146,16 +138,15 @@ struct Collect<'c> {
     lane: &'c LaneColumns<'c>,
     weights: &'c [u64],
     cover: &'c mut Cover,
-    given: &'c mut [Given],
+    blame: &'c mut Blame,
 }
 
 impl Visit for Collect<'_> {
     fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
-        let column = if in_batch { &mut self.cover.decoding } else { &mut self.cover.missed };
-        column[from as usize + 1] += 1;
-        // A request is no victim of iterations after its last token.
-        if let Some(after) = column.get_mut(to as usize + 1) {
-            *after -= 1;
+        self.cover.waits.decoding(from, to, in_batch);
+        if in_batch {
+            self.cover.decoding[from as usize + 1] += 1;
+            self.cover.decoding[to as usize + 1] -= 1;
         }
     }
 
@@ -168,17 +159,24 @@ impl Visit for Collect<'_> {
         let others = self.lane.prefills[first + place as usize].others;
         let weights = &self.weights[first..first + iteration.chunks.len()];
         shares(others, weights, Some(place as usize), |place, ns| {
-            let culprit = &mut self.given[iteration.chunks[place].request as usize];
-            culprit.prefill_ns += ns;
-            culprit.delayed_at_once = culprit.delayed_at_once.max(1);
+            self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);
         });
     }
 
     fn wait(&mut self, wait: Wait) {
-        let column =
-            if wait.preempted { &mut self.cover.preempted } else { &mut self.cover.waiting };
-        column[wait.from as usize] += 1;
-        column[wait.to as usize] -= 1;
+        self.cover.waits.wait(wait);
+    }
+
+    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+        self.cover.waits.unseen(first, seen, in_flight);
+    }
+
+    fn passed_over(&mut self, from: u32, to: u32) {
+        self.cover.waits.passed_over(from, to);
+    }
+
+    fn recomputed(&mut self, preempted: u32, ns: u64) {
+        self.cover.waits.recomputed(preempted, ns);
     }
 }
 

@@ -43,12 +43,14 @@ causes! {
     PrefillOnly "prefill_only" "iterations that only prefilled others",
     DecodesAlongside "decodes_alongside" "its prefill slowed by decodes in the same iteration",
     Communication "communication" "communication between GPUs",
+    PipelineBubble "pipeline_bubble" "waiting for other micro-batches in the pipeline",
     Host "host" "host work that the GPU waited for",
     Idle "idle" "the GPU had nothing to run",
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
     NoSeat "no_seat" "all seats were taken",
     NoKvBlocks "no_kv_blocks" "too few free KV blocks",
+    HeadOfLine "head_of_line" "stood behind the head of the queue, which lacked KV blocks",
     NoTokenBudget "no_token_budget" "the iteration's token budget was used up",
     PolicyDeferred "policy_deferred" "the policy preferred other work",
     PreemptedWaiting "preempted_waiting" "preempted, waiting to be admitted again",
@@ -69,6 +71,7 @@ impl Cause {
                 | ScheduledAhead
                 | NoSeat
                 | NoKvBlocks
+                | HeadOfLine
                 | NoTokenBudget
                 | PolicyDeferred
                 | PreemptedWaiting
@@ -81,6 +84,18 @@ impl Cause {
         matches!(self, Own | BatchGrowth | DecodesAlongside | Communication | Host | Idle)
     }
 }
+
+/// Causes that are waits for what others hold or run, with culprits by what they hold or run.
+pub const SHARED: [Cause; 8] = [
+    Cause::NoSeat,
+    Cause::NoKvBlocks,
+    Cause::PreemptedWaiting,
+    Cause::Recompute,
+    Cause::NoTokenBudget,
+    Cause::StepInFlight,
+    Cause::ScheduledAhead,
+    Cause::PolicyDeferred,
+];
 
 /// A length of time by cause, nanoseconds each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,6 +21,8 @@ pub struct DecodeChain {
     pub communication: u64,
     /// Host work of the whole batch.
     pub host: u64,
+    /// Waiting for other micro-batches between pipeline stages.
+    pub bubble: u64,
 }
 
 /// An iteration's time as one of its prefilling requests sees it, nanoseconds.
@@ -36,12 +38,24 @@ pub struct PrefillChain {
     pub communication: u64,
     /// Host work of the whole batch.
     pub host: u64,
+    /// Waiting for other micro-batches between pipeline stages.
+    pub bubble: u64,
+}
+
+/// An iteration's time before its kernels are taken apart, nanoseconds.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    kernels: u64,
+    communication: u64,
+    host: u64,
+    bubble: u64,
 }
 
 /// Prices parts of one iteration's batch.
 pub struct Pricer<'a> {
     cost: &'a dyn CostModel,
-    /// Whether host work beyond the GPU's time is left out of an iteration's time.
+    /// Whether host work beyond the GPU's time (in a pipeline, beyond stage 0's) is left out of an
+    /// iteration's time.
     planned_ahead: bool,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
@@ -60,15 +74,29 @@ impl<'a> Pricer<'a> {
         gpu.saturating_sub(aside.communication.as_nanos()).saturating_sub(aside.gap.as_nanos())
     }
 
-    /// `(kernels, communication, host)` of the whole iteration; they sum to its time.
-    fn whole(&self, iteration: &Iteration) -> (u64, u64, u64) {
-        let time = iteration.end.since(iteration.start).as_nanos();
+    /// The whole iteration; its parts sum to its time.
+    fn whole(&self, iteration: &Iteration) -> Whole {
+        let lasted = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
         let aside = self.cost.overheads(&shape);
-        let exposed = if self.planned_ahead { 0 } else { self.cost.time(&shape).host.as_nanos() };
+        let staged = self.cost.stages() > 1;
+        let exposed = match (self.planned_ahead, staged) {
+            (false, _) => self.cost.time(&shape).host.as_nanos(),
+            (true, false) => 0,
+            (true, true) => {
+                let first = self.cost.stage_time(&shape, 0);
+                first.host.as_nanos().saturating_sub(first.gpu.as_nanos())
+            }
+        };
+        // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
+        let bubble = match staged {
+            true => lasted.saturating_sub(self.cost.time(&shape).gpu.as_nanos() + exposed),
+            false => 0,
+        };
+        let time = lasted - bubble;
         let communication = aside.communication.as_nanos().min(time);
         let host = (aside.gap.as_nanos() + exposed).min(time - communication);
-        (time - communication - host, communication, host)
+        Whole { kernels: time - communication - host, communication, host, bubble }
     }
 
     fn load(&mut self, iteration: &Iteration) {
@@ -88,24 +116,20 @@ impl<'a> Pricer<'a> {
         prefills: &mut Vec<PrefillChain>,
     ) -> DecodeChain {
         self.load(iteration);
-        let (kernels, communication, host) = self.whole(iteration);
-        let decodes = self.decode_chain(iteration, kernels, communication, host);
+        let whole = self.whole(iteration);
+        let decodes = self.decode_chain(iteration, whole);
         if !self.chunks.is_empty() {
-            self.prefill_chains(iteration, (kernels, communication, host), prefills);
+            self.prefill_chains(iteration, whole, prefills);
         }
         decodes
     }
 
-    fn decode_chain(
-        &self,
-        iteration: &Iteration,
-        kernels: u64,
-        communication: u64,
-        host: u64,
-    ) -> DecodeChain {
+    fn decode_chain(&self, iteration: &Iteration, whole: Whole) -> DecodeChain {
+        let Whole { kernels, communication, host, bubble } = whole;
         let n = iteration.decodes;
         if n == 0 {
-            return DecodeChain { prefill: kernels, communication, host, ..Default::default() };
+            let prefill = kernels;
+            return DecodeChain { prefill, communication, host, bubble, ..Default::default() };
         }
         let kv = iteration.decode_kv_tokens;
         let alone = self.chunks.is_empty();
@@ -118,13 +142,14 @@ impl<'a> Pricer<'a> {
             (1, _) => own,
             _ => self.kernels(&decodes(n, kv)).clamp(own, kernels),
         };
-        DecodeChain { own, batch_growth: all - own, prefill: kernels - all, communication, host }
+        let (batch_growth, prefill) = (all - own, kernels - all);
+        DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
 
     fn prefill_chains(
         &self,
         iteration: &Iteration,
-        (kernels, communication, host): (u64, u64, u64),
+        Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
         let alone = |chunks, sampled| {
@@ -142,7 +167,7 @@ impl<'a> Pricer<'a> {
                 false => chunks,
             };
             let (others, decodes) = (chunks - own, kernels - chunks);
-            prefills.push(PrefillChain { own, others, decodes, communication, host });
+            prefills.push(PrefillChain { own, others, decodes, communication, host, bubble });
         }
     }
 

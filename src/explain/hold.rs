@@ -1,8 +1,9 @@
-//! Who held seats and KV memory, and how a wait for them is shared among the holders.
+//! Who held seats and KV memory, and who was in the batches that ran; and sums by which a wait is
+//! shared among them.
 //!
-//! A holder's memory is its prompt, from admission on, and a token more at each beat: linear in
-//! beats, so that its share of any stretch is a difference of running sums. The shares of a
-//! replica are rounded so that they add up to what was waited.
+//! A request holds the blocks that it took with its last chunk until its answer outgrows them, and
+//! then a block more every so many beats. What it held over a stretch, weighed by how many waited
+//! for how long, is a difference of running sums: no token is visited.
 
 use super::attribution::Attribution;
 use super::lane::LaneColumns;
@@ -10,266 +11,383 @@ use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::Status;
 
-/// A stretch of iterations in which a request held `base + grows * (beats before)` tokens of KV.
+/// A stretch of iterations in which a request held a seat, and memory.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    request: RequestId,
     from: u32,
     to: u32,
-    base: i64,
-    grows: bool,
+    held: Held,
 }
 
-/// Who held what on one replica.
-pub(super) struct Holdings<'h> {
-    lane: &'h LaneColumns<'h>,
+/// Blocks of a piece.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// The same all along.
+    Blocks(u32),
+    /// Those of so many tokens more than there were beats, this iteration's included.
+    Grows(i64),
+}
+
+/// Who held what on one replica, and who ran.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    block_tokens: i64,
+    /// Those who were ever admitted here, in order, with where their pieces and runs begin.
+    pub requests: Vec<RequestId>,
+    first_piece: Vec<u32>,
     pieces: Vec<Piece>,
-    /// Row i: holders at iteration i.
-    seats: Vec<i64>,
-    /// Row i: tokens of KV that they held.
-    tokens: Vec<i64>,
-}
-
-/// Nanoseconds waited at each iteration of a stretch.
-pub(super) struct Pressure {
-    /// Index of the stretch's first iteration.
-    first: usize,
-    /// For seats.
-    pub seats: Vec<u64>,
-    /// For KV blocks.
+    first_run: Vec<u32>,
+    /// Decodes: from the iteration of a run's first beat to that of its last.
+    runs: Vec<(u32, u32)>,
+    /// The beat that a request ran in vain, where an answer ended after it was planned.
+    in_vain: Vec<Option<u32>>,
+    /// Row i: seats taken at iteration i.
+    pub seats: Vec<u32>,
+    /// Row i: blocks held, those that several share counted for each.
     pub blocks: Vec<u64>,
 }
 
-impl Pressure {
-    /// None, in the `len` iterations from `first` on.
-    pub fn new(first: usize, len: usize) -> Pressure {
-        Pressure { first, seats: vec![0; len], blocks: vec![0; len] }
-    }
+/// What is shared among those who hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    /// Seats, equally.
+    Seats,
+    /// KV memory, by blocks.
+    Blocks,
+    /// The batch of an iteration, by tokens.
+    Batch,
 }
 
-impl<'h> Holdings<'h> {
+impl Holders {
     /// Of one replica.
-    pub fn new(attribution: &'h Attribution<'_>, replica: u32) -> Holdings<'h> {
+    pub fn new(attribution: &Attribution<'_>, replica: u32) -> Holders {
         let lane = &attribution.lanes[replica as usize];
-        let mut holdings =
-            Holdings { lane, pieces: Vec::new(), seats: Vec::new(), tokens: Vec::new() };
+        let block_tokens = i64::from(attribution.recording.memory.block_tokens.max(1));
+        let mut holders = Holders { block_tokens, ..Holders::default() };
         for request in attribution.requests() {
-            if attribution.trace().requests[request as usize].replica == replica {
-                holdings.add(attribution, request);
+            let of = attribution.places.lane(request);
+            if of == replica as usize && !attribution.places.chunks(request).is_empty() {
+                holders.requests.push(request);
+                holders.first_piece.push(holders.pieces.len() as u32);
+                holders.first_run.push(holders.runs.len() as u32);
+                holders.add(attribution, lane, request);
             }
         }
-        holdings.sum();
-        holdings
+        holders.first_piece.push(holders.pieces.len() as u32);
+        holders.first_run.push(holders.runs.len() as u32);
+        if attribution.recording.planned_ahead {
+            holders.keep_vain(lane);
+        } else {
+            holders.in_vain.clear();
+        }
+        holders.sum(lane);
+        holders
     }
 
-    fn add(&mut self, attribution: &Attribution<'_>, request: RequestId) {
-        let (trace, lane) = (attribution.trace(), self.lane);
+    /// Keeps the beats in vain of iterations that decoded more than tokens came of.
+    fn keep_vain(&mut self, lane: &LaneColumns<'_>) {
+        let mut decodes = vec![0_i64; lane.log.len() + 1];
+        for &(first, last) in &self.runs {
+            decodes[first as usize] += 1;
+            decodes[last as usize + 1] -= 1;
+        }
+        let mut sum = 0;
+        for (decodes, iteration) in decodes.iter_mut().zip(lane.log) {
+            sum += *decodes;
+            *decodes = i64::from(iteration.decodes) - sum;
+        }
+        for vain in &mut self.in_vain {
+            *vain = vain.filter(|&index| {
+                let iteration = &lane.log[index as usize];
+                iteration.decodes > 0 && decodes[index as usize] > 0
+            });
+        }
+    }
+
+    fn push(&mut self, from: u32, to: u32, held: Held) {
+        if from < to {
+            self.pieces.push(Piece { from, to, held });
+        }
+    }
+
+    fn blocks_for(&self, tokens: i64) -> u32 {
+        (tokens.max(0) as u64).div_ceil(self.block_tokens as u64) as u32
+    }
+
+    /// From each admission to the preemption after it, or to the end.
+    fn add(&mut self, attribution: &Attribution<'_>, lane: &LaneColumns<'_>, request: RequestId) {
+        let trace = attribution.trace();
         let row = &trace.requests[request as usize];
-        let mut chunks = attribution.places.chunks(request).iter().map(|&(index, _)| index);
-        let Some(mut admitted) = chunks.next() else { return };
-        let mut preemptions = attribution.places.preemptions(request).peekable();
-        let mut held = i64::from(row.prompt_tokens);
-        if row.first_token != Time::NEVER {
-            held += 1;
-        }
         let end = lane.log.len() as u32;
-        let mut push = |from: u32, to: u32, base: i64, grows: bool| {
-            if from < to {
-                self.pieces.push(Piece { request, from, to, base, grows });
-            }
+        let mut runs = Vec::new();
+        let mut last = match row.first_token {
+            Time::NEVER => end,
+            first => lane.iteration_at(first),
         };
-        let mut last = lane_index(lane, row.first_token).unwrap_or(end);
+        // Tokens in memory at a run's first beat: the prompt and what was answered before.
+        let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
-            let beats = run.column % 2 == 0;
-            let (first, upto) = match beats {
-                true => {
-                    let beat = |k: u32| lane.beats[(run.first + k) as usize];
-                    (beat(0), beat(run.len - 1))
-                }
-                false => {
-                    let at = lane.iteration_at(trace.times(run)[0]);
-                    (at, at)
-                }
-            };
-            while let Some(out) = preemptions.next_if(|&out| out <= first) {
-                push(admitted, out, held, false);
-                match chunks.find(|&index| index >= out) {
-                    Some(again) => admitted = again,
-                    None => return,
-                }
+            if run.column % 2 == 0 {
+                let beat = |k: u32| lane.beats[k as usize];
+                last = beat(run.first + run.len - 1);
+                runs.push((run.first, run.first + run.len - 1, tokens));
+                self.runs.push((beat(run.first), last));
+            } else {
+                last = lane.iteration_at(trace.times(run)[0]);
             }
-            if beats {
-                push(admitted, first, held, false);
-                push(first, upto + 1, held - i64::from(run.first), true);
-                admitted = upto + 1;
-            }
-            held += i64::from(run.len);
-            last = upto;
+            tokens += i64::from(run.len);
         }
-        for out in preemptions {
-            push(admitted, out, held, false);
-            match chunks.find(|&index| index >= out) {
-                Some(again) => admitted = again,
-                None => return,
-            }
-        }
-        // Seats of what was planned ahead are free one step later.
+        // Seats and blocks of what was planned ahead are free one step later.
         let lingers = u32::from(attribution.recording.planned_ahead);
-        let to = if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
-        push(admitted, to, held, false);
+        let over =
+            if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
+        let vain = (row.status == Status::Completed).then_some(last + 1);
+        self.in_vain.push(vain.filter(|&index| index < end));
+        let outs = attribution.places.preemptions(request).chain([over]);
+        let mut chunks = attribution.places.chunks(request);
+        let mut runs = runs.as_slice();
+        for out in outs {
+            let (these, rest) = chunks.split_at(chunks.partition_point(|&(at, _)| at < out));
+            chunks = rest;
+            let mine = runs.partition_point(|&(first, ..)| lane.beats[first as usize] < out);
+            let (decoded, later) = runs.split_at(mine);
+            runs = later;
+            self.residence(lane, these, decoded, out);
+        }
     }
 
-    fn sum(&mut self) {
-        let rows = self.lane.log.len() + 1;
-        let (mut seats, mut base, mut growing) = (vec![0; rows], vec![0; rows], vec![0; rows]);
+    fn residence(
+        &mut self,
+        lane: &LaneColumns<'_>,
+        chunks: &[(u32, u32)],
+        runs: &[(u32, u32, i64)],
+        out: u32,
+    ) {
+        let Some(&(last_chunk, _)) = chunks.last() else { return };
+        let blocks_of =
+            |&(index, place): &(u32, u32)| lane.log[index as usize].chunks[place as usize].blocks;
+        for pair in chunks.windows(2) {
+            self.push(pair[0].0, pair[1].0, Held::Blocks(blocks_of(&pair[0])));
+        }
+        let mut held = blocks_of(&chunks[chunks.len() - 1]);
+        let mut at = last_chunk;
+        for &(first, last, tokens) in runs {
+            let beat = |k: u32| lane.beats[k as usize];
+            // The first beat whose tokens go beyond what is held already.
+            let room = i64::from(held) * self.block_tokens - tokens + 1;
+            let beyond = i64::from(first) + room.max(0);
+            let to = (beat(last) + 1).min(out);
+            let grows = if beyond > i64::from(last) { to } else { beat(beyond as u32).min(to) };
+            self.push(at, grows, Held::Blocks(held));
+            self.push(grows, to, Held::Grows(tokens - i64::from(first) - 1));
+            held = held.max(self.blocks_for(tokens + i64::from(last - first)));
+            at = to;
+        }
+        self.push(at, out, Held::Blocks(held));
+    }
+
+    fn sum(&mut self, lane: &LaneColumns<'_>) {
+        let rows = lane.log.len() + 1;
+        let (mut seats, mut blocks) = (vec![0_i64; rows], vec![0_i64; rows]);
+        let stride = self.block_tokens as usize;
+        let mut steps = vec![0_i64; lane.beats.len() + stride + 2];
         for piece in &self.pieces {
             let (from, to) = (piece.from as usize, piece.to as usize);
             seats[from] += 1;
             seats[to] -= 1;
-            base[from] += piece.base;
-            base[to] -= piece.base;
-            growing[from] += i64::from(piece.grows);
-            growing[to] -= i64::from(piece.grows);
+            let (first, last) =
+                (self.held_at(lane, piece, from), self.held_at(lane, piece, to - 1));
+            blocks[from] += i64::from(first);
+            blocks[to] -= i64::from(last);
+            if let Held::Grows(more) = piece.held {
+                let (first, after) = self.steps(lane, more, piece.from, piece.to);
+                steps[first] += 1;
+                steps[after] -= 1;
+            }
         }
-        let (mut seat, mut constant, mut grow) = (0_i64, 0_i64, 0_i64);
-        for index in 0..self.lane.log.len() {
+        for beats in stride..steps.len() {
+            steps[beats] += steps[beats - stride];
+        }
+        for (beats, &step) in steps.iter().enumerate().take(lane.beats.len() + 1).skip(1) {
+            blocks[lane.beats[beats - 1] as usize] += step;
+        }
+        let (mut seat, mut block) = (0, 0);
+        for index in 0..lane.log.len() {
             seat += seats[index];
-            constant += base[index];
-            grow += growing[index];
-            self.seats.push(seat);
-            self.tokens.push(constant + grow * self.beats_before(index));
+            block += blocks[index];
+            self.seats.push(seat as u32);
+            self.blocks.push(block as u64);
         }
     }
 
-    fn beats_before(&self, index: usize) -> i64 {
-        i64::from(self.lane.beats_within(0, index as u32))
+    /// Counts of beats at which a growing piece takes a block, beyond its first iteration's: the
+    /// first, and the first that lies behind its end; one every `block_tokens`.
+    fn steps(&self, lane: &LaneColumns<'_>, more: i64, from: u32, to: u32) -> (usize, usize) {
+        let block = self.block_tokens;
+        // The least count above `beats` that begins a block.
+        let next = |beats: i64| beats + 1 + (-(more + beats)).rem_euclid(block);
+        let beats = |index: u32| i64::from(lane.beats_within(0, index + 1));
+        (next(beats(from)) as usize, next(beats(to - 1)) as usize)
     }
 
-    /// Shares waits for seats: equally among those who hold one at the time.
-    pub fn share_seats(&self, pressure: &Pressure, give: impl FnMut(RequestId, u64)) {
-        let per_seat = |index: usize| 1.0 / self.seats[index].max(1) as f64;
-        let sums = Sums::new(pressure.first, &pressure.seats, |index| [per_seat(index), 0.0]);
-        self.share(&sums, |_| (1.0, 0.0), give);
-    }
-
-    /// Shares waits for KV blocks: by the tokens held at the time.
-    pub fn share_blocks(&self, pressure: &Pressure, give: impl FnMut(RequestId, u64)) {
-        let terms = |index: usize| {
-            let per_token = 1.0 / self.tokens[index].max(1) as f64;
-            [per_token, per_token * self.beats_before(index) as f64]
-        };
-        let sums = Sums::new(pressure.first, &pressure.blocks, terms);
-        let held = |piece: &Piece| (piece.base as f64, f64::from(u8::from(piece.grows)));
-        self.share(&sums, held, give);
-    }
-
-    fn share(
-        &self,
-        sums: &Sums,
-        held: impl Fn(&Piece) -> (f64, f64),
-        mut give: impl FnMut(RequestId, u64),
-    ) {
-        if sums.total == 0 {
-            return;
-        }
-        let mut shares: Vec<(RequestId, f64)> = Vec::new();
-        for piece in &self.pieces {
-            let [constant, growing] = sums.between(piece.from as usize, piece.to as usize);
-            let (base, grows) = held(piece);
-            let share = (base * constant + grows * growing).max(0.0);
-            match shares.last_mut() {
-                Some((request, sum)) if *request == piece.request => *sum += share,
-                _ => shares.push((piece.request, share)),
-            }
-        }
-        let weights: Vec<f64> = shares.iter().map(|&(_, share)| share).collect();
-        for ((request, _), ns) in shares.iter().zip(apportion(sums.total, &weights)) {
-            if ns > 0 {
-                give(*request, ns);
+    fn held_at(&self, lane: &LaneColumns<'_>, piece: &Piece, index: usize) -> u32 {
+        match piece.held {
+            Held::Blocks(blocks) => blocks,
+            Held::Grows(more) => {
+                self.blocks_for(more + i64::from(lane.beats_within(0, index as u32 + 1)))
             }
         }
     }
-}
 
-fn lane_index(lane: &LaneColumns<'_>, time: Time) -> Option<u32> {
-    (time != Time::NEVER).then(|| lane.iteration_at(time))
-}
-
-/// Running sums of waiting times, each times two terms.
-struct Sums {
-    first: usize,
-    rows: Vec<[f64; 2]>,
-    total: u64,
-}
-
-impl Sums {
-    fn new(first: usize, waited: &[u64], terms: impl Fn(usize) -> [f64; 2]) -> Sums {
-        let mut sums = Sums { first, rows: Vec::with_capacity(waited.len() + 1), total: 0 };
-        let mut row = [0.0; 2];
-        sums.rows.push(row);
-        for (place, &ns) in waited.iter().enumerate() {
+    /// Running sums for waits of `waited` nanoseconds at each iteration.
+    pub fn sums(&self, lane: &LaneColumns<'_>, means: Means, waited: &[u64]) -> Sums {
+        let rows = lane.log.len() + 1;
+        let mut sums = Sums { means, rows: Vec::with_capacity(rows), ..Sums::default() };
+        let (mut sum, mut decoded) = (0.0, 0.0);
+        sums.rows.push(sum);
+        if means == Means::Batch {
+            sums.decodes.push(decoded);
+        }
+        for (index, &ns) in waited.iter().enumerate() {
             if ns > 0 {
-                let [a, b] = terms(first + place);
-                row[0] += ns as f64 * a;
-                row[1] += ns as f64 * b;
+                let iteration = &lane.log[index];
+                let among = match means {
+                    Means::Seats => u64::from(self.seats[index]),
+                    Means::Blocks => self.blocks[index],
+                    Means::Batch => batch_tokens(iteration),
+                };
+                let each = ns as f64 / among.max(1) as f64;
+                sum += each;
+                if iteration.decodes > 0 {
+                    decoded += each;
+                }
                 sums.total += ns;
             }
-            sums.rows.push(row);
+            sums.rows.push(sum);
+            if means == Means::Batch {
+                sums.decodes.push(decoded);
+            }
+        }
+        if means == Means::Blocks && sums.total > 0 {
+            let stride = self.block_tokens as usize;
+            sums.strided = vec![0.0; lane.beats.len() + 1];
+            for beats in 1..sums.strided.len() {
+                let before = if beats > stride { sums.strided[beats - stride] } else { 0.0 };
+                sums.strided[beats] = before + sums.rows[lane.beats[beats - 1] as usize];
+            }
         }
         sums
     }
 
-    fn between(&self, from: usize, to: usize) -> [f64; 2] {
-        let row = |index: usize| {
-            self.rows[index.clamp(self.first, self.first + self.rows.len() - 1) - self.first]
-        };
-        let (before, after) = (row(from), row(to));
-        [after[0] - before[0], after[1] - before[1]]
+    /// What the request at this place of [`requests`](Holders::requests) has to do with the waits
+    /// in `sums` within the iterations `from..to`, in nanoseconds.
+    pub fn share(
+        &self,
+        attribution: &Attribution<'_>,
+        lane: &LaneColumns<'_>,
+        sums: &Sums,
+        place: usize,
+        (from, to): (u32, u32),
+    ) -> f64 {
+        if sums.total == 0 || from >= to {
+            return 0.0;
+        }
+        if sums.means == Means::Batch {
+            return self.ran(attribution, lane, sums, place, (from, to));
+        }
+        let pieces = self.first_piece[place] as usize..self.first_piece[place + 1] as usize;
+        let within = |piece: &Piece| (piece.from.max(from), piece.to.min(to));
+        let parts = self.pieces[pieces].iter().filter(|piece| {
+            let (from, to) = within(piece);
+            from < to
+        });
+        parts.map(|piece| self.part(lane, sums, piece, within(piece))).sum::<f64>().max(0.0)
+    }
+
+    fn part(&self, lane: &LaneColumns<'_>, sums: &Sums, piece: &Piece, at: (u32, u32)) -> f64 {
+        let (from, to) = at;
+        let whole = sums.rows[to as usize] - sums.rows[from as usize];
+        match (sums.means, piece.held) {
+            (Means::Seats | Means::Batch, _) => whole,
+            (Means::Blocks, Held::Blocks(blocks)) => f64::from(blocks) * whole,
+            (Means::Blocks, Held::Grows(more)) => {
+                let first = self.held_at(lane, piece, from as usize);
+                let (step, after) = self.steps(lane, more, from, to);
+                let stride = self.block_tokens as usize;
+                let taken = (after - step) / stride;
+                let strided = |beats: usize| if beats < 1 { 0.0 } else { sums.strided[beats] };
+                let later = match taken {
+                    0 => 0.0,
+                    _ => {
+                        let before = if step > stride { strided(step - stride) } else { 0.0 };
+                        taken as f64 * sums.rows[to as usize] - (strided(after - stride) - before)
+                    }
+                };
+                f64::from(first) * whole + later
+            }
+        }
+    }
+
+    /// Its tokens in the batches that ran.
+    fn ran(
+        &self,
+        attribution: &Attribution<'_>,
+        lane: &LaneColumns<'_>,
+        sums: &Sums,
+        place: usize,
+        (from, to): (u32, u32),
+    ) -> f64 {
+        let mut share = 0.0;
+        let chunks = attribution.places.chunks(self.requests[place]);
+        let first = chunks.partition_point(|&(index, _)| index < from);
+        for &(index, at) in chunks[first..].iter().take_while(|&&(index, _)| index < to) {
+            let each = sums.rows[index as usize + 1] - sums.rows[index as usize];
+            let tokens = lane.log[index as usize].chunks[at as usize].tokens;
+            share += f64::from(tokens) * each;
+        }
+        let runs = self.first_run[place] as usize..self.first_run[place + 1] as usize;
+        for &(first, last) in &self.runs[runs] {
+            let (from, to) = (first.max(from), (last + 1).min(to));
+            if from < to {
+                share += sums.decodes[to as usize] - sums.decodes[from as usize];
+            }
+        }
+        if let Some(&Some(index)) = self.in_vain.get(place)
+            && (from..to).contains(&index)
+        {
+            share += sums.rows[index as usize + 1] - sums.rows[index as usize];
+        }
+        share.max(0.0)
     }
 }
 
-/// Whole shares of `total` in proportion to `weights`, by largest remainder; they add up. All zero
-/// where no weight is positive.
-pub(super) fn apportion(total: u64, weights: &[f64]) -> Vec<u64> {
-    let sum: f64 = weights.iter().sum();
-    if sum <= 0.0 {
-        return vec![0; weights.len()];
-    }
-    let mut left = total;
-    let mut fractions = Vec::with_capacity(weights.len());
-    let mut shares: Vec<u64> = weights
-        .iter()
-        .enumerate()
-        .map(|(place, &weight)| {
-            let exact = total as f64 * (weight / sum);
-            let whole = (libm::floor(exact) as u64).min(left);
-            left -= whole;
-            fractions.push((exact - libm::floor(exact), place));
-            whole
-        })
-        .collect();
-    fractions.retain(|&(_, place)| weights[place] > 0.0);
-    fractions.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    // Less than one each, but for what doubles lose of very large totals.
-    let each = left / fractions.len() as u64;
-    let more = (left % fractions.len() as u64) as usize;
-    for (rank, &(_, place)) in fractions.iter().enumerate() {
-        shares[place] += each + u64::from(rank < more);
-    }
-    shares
+/// Tokens that an iteration computes.
+fn batch_tokens(iteration: &crate::trace::Iteration) -> u64 {
+    let chunks = iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum::<u64>();
+    chunks + u64::from(iteration.decodes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Running sums of waits, each divided by all that is shared at its iteration.
+#[derive(Debug)]
+pub(super) struct Sums {
+    means: Means,
+    rows: Vec<f64>,
+    /// For batches: iterations with decodes alone.
+    decodes: Vec<f64>,
+    /// For blocks. Row k: what stands in `rows` at beats k, k - block, k - 2 blocks, ..., summed.
+    strided: Vec<f64>,
+    /// Nanoseconds waited in all.
+    pub total: u64,
+}
 
-    #[test]
-    fn shares_add_up_and_the_largest_remainder_wins() {
-        assert_eq!(apportion(10, &[1.0, 1.0, 1.0]), [4, 3, 3]);
-        assert_eq!(apportion(1, &[0.4, 0.6]), [0, 1]);
-        assert_eq!(apportion(7, &[0.0, 2.0]), [0, 7]);
-        assert_eq!(apportion(7, &[0.0, 0.0]), [0, 0]);
-        let large = apportion(u64::MAX / 2, &[0.1, 0.2, 0.7]);
-        assert_eq!(large.iter().sum::<u64>(), u64::MAX / 2);
+impl Default for Sums {
+    fn default() -> Sums {
+        Sums {
+            means: Means::Seats,
+            rows: Vec::new(),
+            decodes: Vec::new(),
+            strided: Vec::new(),
+            total: 0,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Columns of running sums over one replica's iterations: any stretch of time, by cause, is the
+//! Columns of running sums over one lane's iterations (a replica has one, or one a pipeline stage): any stretch of time, by cause, is the
 //! difference of two rows, whatever lies between.
 
 use super::cause::{Cause, Split};
@@ -9,7 +9,7 @@ use crate::time::Time;
 use crate::trace::Iteration;
 
 /// Causes between two tokens of a request that decodes in every beat.
-pub const DECODING: [Cause; 7] = [
+pub const DECODING: [Cause; 8] = [
     Cause::Own,
     Cause::BatchGrowth,
     Cause::PrefillInterference,
@@ -17,21 +17,29 @@ pub const DECODING: [Cause; 7] = [
     Cause::Communication,
     Cause::Host,
     Cause::Idle,
+    Cause::PipelineBubble,
 ];
 
 /// Why requests wait, by what the policy said.
-pub const HELD: [Cause; 4] =
-    [Cause::NoSeat, Cause::NoKvBlocks, Cause::NoTokenBudget, Cause::PolicyDeferred];
+pub const HELD: [Cause; 5] = [
+    Cause::NoSeat,
+    Cause::NoKvBlocks,
+    Cause::NoTokenBudget,
+    Cause::PolicyDeferred,
+    Cause::PipelineBubble,
+];
 
 /// The iterations of one replica and their sums.
 pub struct LaneColumns<'a> {
     /// The iterations.
     pub log: &'a [Iteration],
+    /// Whether other lanes share the replica with it.
+    pub staged: bool,
     /// Row i: nanoseconds by [`DECODING`] up to the tokens of iteration i - 1.
-    decoding: Vec<[u64; 7]>,
+    decoding: Vec<[u64; 8]>,
     /// Row i: nanoseconds by [`HELD`] from the start of iteration 0 to that of iteration i, each
     /// iteration's under the reason that stood while it ran.
-    held: Vec<[u64; 4]>,
+    held: Vec<[u64; 5]>,
     /// Row i: the same for running requests that were passed over: for want of token budget
     /// where others' chunks ran, by the policy's choice where none did.
     passed: Vec<[u64; 2]>,
@@ -52,6 +60,7 @@ impl<'a> LaneColumns<'a> {
         let rows = log.len() + 1;
         let mut lane = LaneColumns {
             log,
+            staged: cost.stages() > 1,
             decoding: Vec::with_capacity(rows),
             held: Vec::with_capacity(rows),
             passed: Vec::with_capacity(rows),
@@ -60,13 +69,16 @@ impl<'a> LaneColumns<'a> {
             chunks_before: Vec::with_capacity(rows),
             prefills: Vec::new(),
         };
-        let (mut decoding, mut held, mut passed) = ([0; 7], [0; 4], [0; 2]);
+        let staged = lane.staged;
+        let (mut decoding, mut held, mut passed) = ([0; 8], [0; 5], [0; 2]);
         lane.decoding.push(decoding);
         let mut free = log.first().map_or(Time::ZERO, |first| first.start);
         for (index, iteration) in log.iter().enumerate() {
             let chain = pricer.chains(iteration, &mut lane.prefills);
             let idle = iteration.start.since(free).as_nanos();
-            decoding[6] += idle;
+            // In a pipeline stage 0 is another lane's meanwhile.
+            decoding[if staged { 7 } else { 6 }] += idle;
+            decoding[7] += chain.bubble;
             if iteration.decodes > 0 {
                 decoding[0] += chain.own;
                 decoding[1] += chain.batch_growth;
@@ -75,7 +87,7 @@ impl<'a> LaneColumns<'a> {
                 decoding[5] += chain.host;
                 lane.beats.push(index as u32);
             } else {
-                decoding[3] += iteration.end.since(iteration.start).as_nanos();
+                decoding[3] += iteration.end.since(iteration.start).as_nanos() - chain.bubble;
             }
             lane.decoding.push(decoding);
             // Host work after the tokens lies in the next gap.
@@ -115,7 +127,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
-    pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 7] {
+    pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
         let (before, after) = (&self.decoding[from as usize + 1], &self.decoding[to as usize + 1]);
         std::array::from_fn(|column| after[column] - before[column])
     }
@@ -125,8 +137,17 @@ impl<'a> LaneColumns<'a> {
     pub fn missed(&self, from: u32, to: u32, into: &mut Split) {
         let all = self.decoding_row(from, to);
         into.add(Cause::PrefillOnly, all[3]);
-        let rest = all.iter().sum::<u64>() - all[3];
+        into.add(Cause::PipelineBubble, all[7]);
+        let rest = all.iter().sum::<u64>() - all[3] - all[7];
         into.add(Cause::NoTokenBudget, rest);
+    }
+
+    /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
+    /// prefill alone.
+    pub fn missed_beside_prefill(&self, index: u32) -> u64 {
+        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
+        let all = after.iter().sum::<u64>() - before.iter().sum::<u64>();
+        all - (after[3] - before[3])
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
@@ -155,6 +176,35 @@ impl<'a> LaneColumns<'a> {
         after.iter().sum::<u64>() - before.iter().sum::<u64>()
     }
 
+    /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
+    /// decodes, prefill, communication, host work. They sum to its time.
+    pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
+        let place = index as usize;
+        let iteration = &self.log[place];
+        let time = iteration.end.since(iteration.start).as_nanos();
+        let (own, growth, communication, host) = if iteration.decodes > 0 {
+            let (before, after) = (&self.decoding[place], &self.decoding[place + 1]);
+            let part = |column: usize| after[column] - before[column];
+            // Host work after the tokens before lies in this row too.
+            let tail = place.checked_sub(1).map_or(0, |before| {
+                let before = &self.log[before];
+                before.free.since(before.end).as_nanos()
+            });
+            (part(0), part(1), part(4), part(5) - tail)
+        } else {
+            let chain = &self.prefills[self.chunks_before[place] as usize];
+            (0, 0, chain.communication, chain.host)
+        };
+        let prefill = time - own - growth - communication - host;
+        [
+            (Cause::Own, own),
+            (Cause::BatchGrowth, growth),
+            (Cause::PrefillInterference, prefill),
+            (Cause::Communication, communication),
+            (Cause::Host, host),
+        ]
+    }
+
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
         let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
@@ -170,6 +220,7 @@ pub fn reason(iteration: &Iteration) -> Cause {
         // Nothing is admitted in a step that preempted, and it preempts for want of memory.
         Some(Held::NoKvBlocks | Held::Preempting) => Cause::NoKvBlocks,
         Some(Held::NoTokenBudget) => Cause::NoTokenBudget,
+        Some(Held::OtherLane) => Cause::PipelineBubble,
         Some(Held::Deferred) | None => Cause::PolicyDeferred,
     }
 }

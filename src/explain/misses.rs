@@ -5,13 +5,13 @@
 //! iteration first, and what is left of it for the other causes in proportion. A request's
 //! charges are whole numbers that add up to its misses.
 
+use super::apportion::apportion;
 use super::attribution::Attribution;
 use super::cause::{CAUSES, Cause, Split};
-use super::hold::apportion;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
-use crate::metrics::Options;
 use crate::metrics::forest::Forest;
+use crate::metrics::{Options, per_request};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Run, Status};
@@ -20,7 +20,7 @@ use crate::trace::{Run, Status};
 pub struct Misses<'m, 'a> {
     attribution: &'m Attribution<'a>,
     options: &'m Options,
-    /// For each deadline that occurs, one chain a replica.
+    /// For each deadline that occurs, one chain a lane.
     chains: Vec<(u64, Vec<Option<Chain>>)>,
 }
 
@@ -88,9 +88,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         let trace = attribution.trace();
         let chains = |tbt| {
             let lanes = attribution.lanes.iter().enumerate();
-            lanes
-                .map(|(replica, lane)| Chain::new(lane, &trace.columns[2 * replica], tbt))
-                .collect()
+            lanes.map(|(index, lane)| Chain::new(lane, &trace.columns[2 * index], tbt)).collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
         Misses { attribution, options, chains }
@@ -110,7 +108,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         let mut charge = Charge {
             attribution: self.attribution,
             request,
-            chain: chains.1[row.replica as usize].as_ref(),
+            chain: chains.1[self.attribution.places.lane(request)].as_ref(),
             tbt,
             first,
             due: row.arrival.as_nanos().saturating_add(first.unwrap_or(0)),
@@ -131,8 +129,19 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of all requests, and their number by cause.
     pub fn total(&self) -> (u64, Split) {
+        self.sum(self.attribution.requests())
+    }
+
+    /// Those of the requests that the metrics count.
+    pub fn counted(&self) -> (u64, Split) {
+        let counted = per_request(self.attribution.trace(), self.options);
+        self.sum(counted.iter().map(|request| request.row))
+    }
+
+    /// Those of some requests.
+    pub fn sum(&self, requests: impl Iterator<Item = RequestId>) -> (u64, Split) {
         let mut all = (0, Split::ZERO);
-        for request in self.attribution.requests() {
+        for request in requests {
             let (missed, counts) = self.of(request);
             all.0 += missed;
             all.1 += counts;

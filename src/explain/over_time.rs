@@ -57,9 +57,9 @@ pub fn lateness_over_time(
         by_deadline.sort_unstable_by_key(|(tbt, _)| *tbt);
         for (tbt, steps) in by_deadline {
             let mut requests = 0;
-            for beat in 1..lane.beats.len() {
-                requests += steps[beat];
-                let (before, at) = (lane.beats[beat - 1], lane.beats[beat]);
+            for (pair, step) in lane.beats.windows(2).zip(&steps[1..]) {
+                requests += step;
+                let (before, at) = (pair[0], pair[1]);
                 let (from, to) = (lane.log[before as usize].end, lane.log[at as usize].end);
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;

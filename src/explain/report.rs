@@ -6,19 +6,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::attribution::{Attribution, Totals, main_cause};
-use super::blame::{Blame, Culprit, Given};
+use super::blame::{Blame, Culprit};
 use super::cause::{Cause, Split};
 use super::misses::Misses;
 use super::stalls::{Stall, one, worst};
 use super::timeline::{Timeline, timeline};
-use crate::metrics::Options;
+use super::victims::{Victims, victims};
+use crate::metrics::{Count, Options, per_request};
 use crate::request::RequestId;
+use crate::trace::Status;
 
 /// Nanoseconds, or counts, by cause; causes without any are left out.
 pub type ByCause = BTreeMap<Cause, u64>;
 
 /// Why one scheduler's tokens were late.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunExplanation {
     /// Its registered name.
     pub scheduler: String,
@@ -28,12 +30,16 @@ pub struct RunExplanation {
     pub first_token_ns: ByCause,
     /// Where all time between tokens went.
     pub between_tokens_ns: ByCause,
-    /// Missed deadlines.
+    /// The fluidity-index in the mean over the requests that count; null where none does.
+    pub fluidity_index: Option<f64>,
+    /// Missed deadlines of the requests that count.
     pub misses: MissReport,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallReport>,
     /// Requests that delayed others most, most first.
     pub culprits: Vec<CulpritTotal>,
+    /// How many more delayed others.
+    pub more_culprits: u32,
     /// The request that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestReport>,
@@ -77,9 +83,23 @@ pub struct StallReport {
     pub causes_ns: ByCause,
     /// Who caused it, most first.
     pub culprits: Vec<CulpritReport>,
+    /// Others who did, too many to name.
+    pub more_culprits: MoreCulprits,
     /// How it looked.
     pub timeline: Timeline,
 }
+
+/// Culprits of a stall beyond those who are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MoreCulprits {
+    /// How many parts they had in it.
+    pub count: u32,
+    /// How long, together.
+    pub ns: u64,
+}
+
+/// Culprits of a stall that are named.
+pub const CULPRITS_NAMED: usize = 20;
 
 /// A request's part in a stall.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -109,14 +129,43 @@ pub struct CulpritTotal {
     pub prefill_ns: u64,
     /// By holding a seat.
     pub seat_ns: u64,
-    /// By holding KV blocks.
+    /// By holding KV blocks: waits for them, also of preempted requests, and what these computed
+    /// anew.
     pub kv_ns: u64,
+    /// By every cause; they sum to `total_ns`.
+    pub by_cause_ns: ByCause,
     /// The most requests that one of its chunks delayed at once.
     pub delayed_at_once: u32,
+    /// Whom it delayed.
+    pub victims: VictimsReport,
+}
+
+/// Whom a request delayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VictimsReport {
+    /// How many requests.
+    pub count: u32,
+    /// The most that one of them was delayed.
+    pub worst_ns: u64,
+    /// What each was delayed in the mean, rounded down.
+    pub mean_ns: u64,
+    /// Those delayed most, most first.
+    pub most: Vec<VictimReport>,
+    /// How many more there are.
+    pub more: u32,
+}
+
+/// A request that another delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VictimReport {
+    /// Which.
+    pub request: RequestId,
+    /// By how much.
+    pub ns: u64,
 }
 
 /// One request from arrival to its last token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestReport {
     /// Which.
     pub request: RequestId,
@@ -130,6 +179,8 @@ pub struct RequestReport {
     pub first_token_ns: ByCause,
     /// Where the time between its tokens went.
     pub between_tokens_ns: ByCause,
+    /// Its fluidity-index; null where it was rejected.
+    pub fluidity_index: Option<f64>,
     /// Its missed deadlines.
     pub misses: MissReport,
     /// Delay that it caused others.
@@ -158,17 +209,23 @@ pub fn explain(
     question: Question,
 ) -> RunExplanation {
     let misses = Misses::new(attribution, judged_by);
+    let counted = per_request(attribution.trace(), judged_by);
+    let indices: f64 = counted.iter().map(|request| request.index).sum();
+    let fluidity_index = (!counted.is_empty()).then(|| indices / counted.len() as f64);
     let blame = Blame::new(attribution);
     let totals = attribution.totals();
     let stalls = worst(attribution, judged_by, question.top);
+    let (culprits, more_culprits) = top_culprits(attribution, &blame, question.top);
     RunExplanation {
         scheduler: scheduler.to_owned(),
         label: label.to_owned(),
         first_token_ns: listed(&totals.first_token),
         between_tokens_ns: listed(&totals.between_tokens),
-        misses: MissReport::new(misses.total()),
+        fluidity_index,
+        misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
         stalls: stalls.iter().map(|stall| stall_report(attribution, stall)).collect(),
-        culprits: top_culprits(attribution, &blame, question.top),
+        culprits,
+        more_culprits,
         request: question
             .request
             .filter(|&request| attribution.requests().contains(&request))
@@ -202,8 +259,15 @@ fn one_request(
         arrival_ns: row.arrival.as_nanos(),
         first_token_ns: listed(&first_token),
         between_tokens_ns: listed(&between_tokens),
+        fluidity_index: (row.status != Status::Rejected).then(|| {
+            let all = Options { count: Count::default(), ..judged_by.clone() };
+            per_request(attribution.trace(), &all)[request as usize].index
+        }),
         misses: MissReport::new(misses.of(request)),
-        caused: culprit_total(attribution, request, &blame.given[request as usize]),
+        caused: {
+            let mut found = victims(attribution, blame, &[request]);
+            culprit_total(attribution, blame, request, found.remove(0), question.top)
+        },
         gaps: gaps.map(|stall| stall_report(attribution, &stall)).collect(),
     }
 }
@@ -228,8 +292,16 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
         culprits: stall
             .culprits
             .iter()
+            .take(CULPRITS_NAMED)
             .map(|culprit| culprit_report(attribution, culprit))
             .collect(),
+        more_culprits: {
+            let rest = stall.culprits.get(CULPRITS_NAMED..).unwrap_or_default();
+            MoreCulprits {
+                count: rest.len() as u32,
+                ns: rest.iter().map(|culprit| culprit.ns).sum(),
+            }
+        },
         timeline: timeline(attribution, stall),
     }
 }
@@ -244,22 +316,59 @@ fn culprit_report(attribution: &Attribution<'_>, culprit: &Culprit) -> CulpritRe
     }
 }
 
-fn culprit_total(attribution: &Attribution<'_>, request: RequestId, given: &Given) -> CulpritTotal {
+fn culprit_total(
+    attribution: &Attribution<'_>,
+    blame: &Blame,
+    request: RequestId,
+    victims: Victims,
+    top: usize,
+) -> CulpritTotal {
+    let given = &blame.given[request as usize];
+    let by = |causes: &[Cause]| causes.iter().map(|&cause| given[cause]).sum();
     CulpritTotal {
         request,
         prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
-        total_ns: given.total_ns(),
-        prefill_ns: given.prefill_ns,
-        seat_ns: given.seat_ns,
-        kv_ns: given.kv_ns,
-        delayed_at_once: given.delayed_at_once,
+        total_ns: given.total().as_nanos(),
+        prefill_ns: by(&[Cause::PrefillInterference, Cause::PrefillOnly]),
+        seat_ns: by(&[Cause::NoSeat]),
+        kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),
+        by_cause_ns: listed(given),
+        delayed_at_once: blame.delayed_at_once[request as usize],
+        victims: victims_report(&victims, top),
     }
 }
 
-fn top_culprits(attribution: &Attribution<'_>, blame: &Blame, top: usize) -> Vec<CulpritTotal> {
-    let mut ranked: Vec<(RequestId, &Given)> =
-        (0..).zip(&blame.given).filter(|(_, given)| given.total_ns() > 0).collect();
-    ranked.sort_by_key(|&(request, given)| (std::cmp::Reverse(given.total_ns()), request));
-    let best = ranked.into_iter().take(top);
-    best.map(|(request, given)| culprit_total(attribution, request, given)).collect()
+fn victims_report(victims: &Victims, top: usize) -> VictimsReport {
+    let count = victims.delayed.len();
+    let victim = |&(request, ns): &(RequestId, u64)| VictimReport { request, ns };
+    let most: Vec<VictimReport> = victims.delayed.iter().take(top).map(victim).collect();
+    VictimsReport {
+        count: count as u32,
+        worst_ns: victims.delayed.first().map_or(0, |&(_, ns)| ns),
+        mean_ns: victims.total_ns().checked_div(count as u64).unwrap_or(0),
+        more: (count - most.len()) as u32,
+        most,
+    }
+}
+
+/// Those who delayed others most, and how many more did.
+fn top_culprits(
+    attribution: &Attribution<'_>,
+    blame: &Blame,
+    top: usize,
+) -> (Vec<CulpritTotal>, u32) {
+    let mut ranked: Vec<(u64, RequestId)> = blame
+        .given
+        .iter()
+        .zip(0..)
+        .map(|(given, request)| (given.total().as_nanos(), request))
+        .filter(|&(total, _)| total > 0)
+        .collect();
+    ranked.sort_by_key(|&(total, request)| (std::cmp::Reverse(total), request));
+    let best: Vec<RequestId> = ranked.iter().take(top).map(|&(_, request)| request).collect();
+    let found = victims(attribution, blame, &best);
+    let total = |(&request, victims)| culprit_total(attribution, blame, request, victims, top);
+    let totals: Vec<CulpritTotal> = best.iter().zip(found).map(total).collect();
+    let more = (ranked.len() - totals.len()) as u32;
+    (totals, more)
 }

@@ -3,11 +3,12 @@
 use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
-use super::blame::Culprit;
-use super::cause::Cause;
+use super::blame::{Culprit, share_waits};
+use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
-use super::hold::{Holdings, Pressure};
-use super::lane::reason;
+use super::hold::Means;
+use super::lane::LaneColumns;
+use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
 use crate::metrics::Options;
 use crate::request::RequestId;
@@ -23,7 +24,7 @@ pub struct Stall {
     pub gap: Gap,
     /// How far it goes beyond its deadline's pace (`D_p` for the first token, `D_d` later).
     pub beyond: Span,
-    /// Requests of the same replica with a stall of the same kind at the same time, this one
+    /// Requests of the same lane with a stall of the same kind at the same time, this one
     /// included.
     pub hit: u32,
     /// Who caused it, most first.
@@ -36,7 +37,7 @@ struct Late {
     beyond: u64,
     request: RequestId,
     token: u32,
-    replica: u32,
+    lane: usize,
     from: Time,
     to: Time,
     hit: u32,
@@ -44,7 +45,7 @@ struct Late {
     single: bool,
 }
 
-/// The worst stalls, at most `top` of them, worst first. Gaps of one replica in the same stretch
+/// The worst stalls, at most `top` of them, worst first. Gaps of one lane in the same stretch
 /// of time are one stall, told by the request that it hit hardest.
 pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Vec<Stall> {
     let mut late = late_gaps(attribution, options);
@@ -52,7 +53,7 @@ pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Ve
     let mut chosen: Vec<Late> = Vec::new();
     for one in late {
         let same = |other: &Late| {
-            (other.replica, other.token == 0) == (one.replica, one.token == 0)
+            (other.lane, other.token == 0) == (one.lane, one.token == 0)
                 && overlap((other.from, other.to), (one.from, one.to))
         };
         match chosen.iter().position(same) {
@@ -96,7 +97,7 @@ fn tell(
     Some(Stall { request, gap, beyond: Span::from_nanos(beyond), hit, culprits })
 }
 
-/// Late gaps; of the beats of a replica each is there once for all who had it.
+/// Late gaps; of the beats of a lane each is there once for all who had it.
 fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
     let trace = attribution.trace();
     let mut late = Vec::new();
@@ -110,16 +111,15 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let spans = &mut spans[row.replica as usize];
-        attribution.walk(
-            request,
-            &mut Single { request, replica: row.replica, tbt, first, late: &mut late, spans },
-        );
+        let lane = attribution.places.lane(request);
+        let spans = &mut spans[lane];
+        attribution
+            .walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
-    for (replica, mut spans) in spans.into_iter().enumerate() {
+    for (index, mut spans) in spans.into_iter().enumerate() {
         spans.runs.sort_unstable_by_key(|run| run.0);
-        let lane = &attribution.lanes[replica];
-        let beats = &trace.columns[2 * replica];
+        let lane = &attribution.lanes[index];
+        let beats = &trace.columns[2 * index];
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
@@ -138,7 +138,7 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
                     beyond: gap - tbt,
                     request,
                     token: token + (beat as u32 - from),
-                    replica: replica as u32,
+                    lane: index,
                     from: beats[beat - 1],
                     to: beats[beat],
                     hit: count as u32,
@@ -165,7 +165,7 @@ impl Spans {
 
 struct Single<'s> {
     request: RequestId,
-    replica: u32,
+    lane: usize,
     tbt: u64,
     first: Option<u64>,
     late: &'s mut Vec<Late>,
@@ -185,7 +185,7 @@ impl Visit for Single<'_> {
                 beyond: took - pace,
                 request: self.request,
                 token: gap.token,
-                replica: self.replica,
+                lane: self.lane,
                 from: gap.from,
                 to: gap.to,
                 hit: 1,
@@ -253,28 +253,27 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
     }
-    let replica = attribution.trace().requests[request as usize].replica;
-    for wait in part.waits.iter().filter(|wait| wait.from < wait.to) {
-        let (first, len) = (wait.from as usize, (wait.to - wait.from) as usize);
-        let mut pressure = Pressure::new(first, len);
-        for (place, iteration) in lane.log[first..first + len].iter().enumerate() {
-            let stood = lane.stood((first + place) as u32);
-            match reason(iteration) {
-                _ if wait.preempted => pressure.blocks[place] = stood,
-                Cause::NoSeat => pressure.seats[place] = stood,
-                Cause::NoKvBlocks => pressure.blocks[place] = stood,
-                _ => {}
-            }
+    let mut behind = Vec::new();
+    for &wait in &part.waits {
+        for (index, head, ns) in pressure::behind(attribution, request, wait) {
+            found.entry((head, Cause::HeadOfLine)).or_default().0 += ns;
+            behind.push((index, ns));
         }
-        let holdings = Holdings::new(attribution, replica);
-        holdings.share_seats(&pressure, |culprit, ns| {
-            found.entry((culprit, Cause::NoSeat)).or_default().0 += ns;
-        });
-        let cause = if wait.preempted { Cause::PreemptedWaiting } else { Cause::NoKvBlocks };
-        holdings.share_blocks(&pressure, |culprit, ns| {
-            found.entry((culprit, cause)).or_default().0 += ns;
-        });
     }
+    let replica = attribution.places.lane(request) as u32;
+    let pressure = part.pressure(lane, behind);
+    for (place, cause) in SHARED.into_iter().enumerate() {
+        if means_of(cause) != Means::Batch {
+            continue;
+        }
+        let waited = pressure.of(place).iter().zip(lane.log).filter(|(ns, _)| **ns > 0);
+        for chunk in waited.flat_map(|(_, iteration)| &iteration.chunks) {
+            found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
+        }
+    }
+    share_waits(attribution, replica, &pressure, |culprit, cause, ns| {
+        found.entry((culprit, cause)).or_default().0 += ns;
+    });
     let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
     let mut culprits: Vec<Culprit> =
         found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
@@ -283,11 +282,26 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
 }
 
 /// What a gap was made of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Part {
     decoding: Vec<(u32, u32, bool)>,
     chunks: Vec<(u32, u32)>,
     waits: Vec<Wait>,
+    unseen: Vec<(u32, u32, u64)>,
+    passed: Vec<(u32, u32)>,
+    recomputed: Vec<(u32, u64)>,
+}
+
+impl Part {
+    fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(u32, u64)>) -> Pressure {
+        let mut waits = Waits::new(lane);
+        self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
+        self.waits.iter().for_each(|&wait| waits.wait(wait));
+        self.unseen.iter().for_each(|&(first, seen, ns)| waits.unseen(first, seen, ns));
+        self.passed.iter().for_each(|&(from, to)| waits.passed_over(from, to));
+        self.recomputed.iter().for_each(|&(at, ns)| waits.recomputed(at, ns));
+        waits.pressure(lane, behind)
+    }
 }
 
 struct Parts<'p> {
@@ -325,5 +339,17 @@ impl Visit for Parts<'_> {
 
     fn wait(&mut self, wait: Wait) {
         self.current.waits.push(wait);
+    }
+
+    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+        self.current.unseen.push((first, seen, in_flight));
+    }
+
+    fn passed_over(&mut self, from: u32, to: u32) {
+        self.current.passed.push((from, to));
+    }
+
+    fn recomputed(&mut self, preempted: u32, ns: u64) {
+        self.current.recomputed.push((preempted, ns));
     }
 }

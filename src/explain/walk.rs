@@ -7,19 +7,29 @@ use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
-/// Where each request's chunks and preemptions stand in the log of its replica.
+/// Where each request's chunks and preemptions stand in the log of its lane.
 pub struct Places {
+    /// Row r: the lane of request r. Before it has one, the first of its replica.
+    lane: Vec<u32>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
     /// `(iteration, place in its batch)`.
     chunks: Vec<(u32, u32)>,
     /// `(request, iteration whose batch was formed without it)`, in order.
     preempted: Vec<(RequestId, u32)>,
+    /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
+    /// own was free.
+    pub behind: Vec<u64>,
 }
 
 impl Places {
     /// Finds them in all logs.
-    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>]) -> Places {
+    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>], stages: u32) -> Places {
+        let mut lane: Vec<u32> = trace.requests.iter().map(|row| row.replica * stages).collect();
+        for (index, columns) in (0_u32..).zip(lanes).filter(|_| stages > 1) {
+            let chunks = columns.log.iter().flat_map(|iteration| &iteration.chunks);
+            chunks.for_each(|chunk| lane[chunk.request as usize] = index);
+        }
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let logs = || lanes.iter().flat_map(|lane| lane.log.iter().zip(0_u32..));
         for (iteration, _) in logs() {
@@ -42,7 +52,13 @@ impl Places {
             preempted.extend(iteration.preempted.iter().map(|&request| (request, index)));
         }
         preempted.sort_unstable();
-        Places { first, chunks, preempted }
+        let behind = vec![0; trace.requests.len()];
+        Places { lane, first, chunks, preempted, behind }
+    }
+
+    /// The lane of a request, among those of all replicas.
+    pub fn lane(&self, request: RequestId) -> usize {
+        self.lane[request as usize] as usize
     }
 
     /// A request's chunks in order.
@@ -102,6 +118,41 @@ pub trait Visit {
     fn chunk(&mut self, _iteration: u32, _place: u32) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
+    /// It arrived while the iteration before `first` ran, `in_flight` before `first` started, and
+    /// the iterations from `first` up to `seen` were planned without it.
+    fn unseen(&mut self, _first: u32, _seen: u32, _in_flight: u64) {}
+    /// Its prefill was passed over in these iterations.
+    fn passed_over(&mut self, _from: u32, _to: u32) {}
+    /// It computed anew for so long what was lost in the preemption before iteration `preempted`.
+    fn recomputed(&mut self, _preempted: u32, _ns: u64) {}
+}
+
+/// The first iteration to start at or after this instant.
+fn first_after(lane: &LaneColumns<'_>, arrival: Time) -> u32 {
+    lane.log.partition_point(|iteration| iteration.start < arrival) as u32
+}
+
+/// From the first iteration that was planned with the request in the queue to the one that admits
+/// it, or to the last that is known to have left it there.
+pub(super) fn seen_span(
+    trace: &TokenTrace,
+    lane: &LaneColumns<'_>,
+    places: &Places,
+    request: RequestId,
+) -> Option<(u32, u32)> {
+    let row = &trace.requests[request as usize];
+    let first = first_after(lane, row.arrival);
+    let to = match places.chunks(request).first() {
+        Some(&(admitted, _)) => admitted,
+        None if row.status != Status::Unfinished => return None,
+        None => {
+            let end = trace.end.max(row.arrival);
+            let started = lane.log.partition_point(|iteration| iteration.start <= end) as u32;
+            started.checked_sub(1).filter(|&last| first < last)?
+        }
+    };
+    let log = &lane.log[first as usize..to as usize];
+    Some((first + log.partition_point(|i| i.decided < row.arrival) as u32, to))
 }
 
 /// Walks one request.
@@ -116,6 +167,8 @@ pub struct Walk<'w> {
     split: Split,
     /// Tokens computed before the last preemption: computing them anew is recomputation.
     had: u32,
+    /// The iteration of that preemption.
+    lost_at: u32,
 }
 
 impl<'w> Walk<'w> {
@@ -129,13 +182,14 @@ impl<'w> Walk<'w> {
         let row = &trace.requests[request as usize];
         Walk {
             trace,
-            lane: &lanes[row.replica as usize],
+            lane: &lanes[places.lane(request)],
             places,
             request,
             row,
             chunks: places.chunks(request),
             split: Split::ZERO,
             had: 0,
+            lost_at: 0,
         }
     }
 
@@ -181,14 +235,10 @@ impl<'w> Walk<'w> {
         let from = self.trace.token_times(row).last().unwrap_or(row.arrival);
         let to = self.trace.end.max(from);
         let mut split = Split::ZERO;
-        if row.first_token == Time::NEVER && row.scheduled == Time::NEVER {
-            let first = self.lane.log.partition_point(|i| i.start < row.arrival) as u32;
-            let last = self.lane.log.partition_point(|i| i.start <= to) as u32;
-            if first + 1 < last {
-                let seen = self.seen_from(first, last - 1);
-                self.before_seen(first, seen, &mut split);
-                self.lane.waited(seen, last - 1, &mut split);
-            }
+        let waits = row.first_token == Time::NEVER && row.scheduled == Time::NEVER;
+        if let Some((seen, last)) = self.seen_span().filter(|_| waits) {
+            self.before_seen(first_after(self.lane, row.arrival), seen, &mut split);
+            self.waited(seen, last, &mut split);
         }
         let known = split.total();
         split.add(Cause::CutOff, (to.since(from) - known).as_nanos());
@@ -201,13 +251,6 @@ impl<'w> Walk<'w> {
         visit.gap(&Gap { token, from, to, split });
     }
 
-    /// The first of the iterations from `from` on, and before `to`, that was planned with the
-    /// request in the queue.
-    fn seen_from(&self, from: u32, to: u32) -> u32 {
-        let log = &self.lane.log[from as usize..to as usize];
-        from + log.partition_point(|iteration| iteration.decided < self.row.arrival) as u32
-    }
-
     /// From the arrival to the start of iteration `seen`; `first` is the first to start after it.
     fn before_seen(&self, first: u32, seen: u32, split: &mut Split) {
         let start = |index: u32| self.lane.log[index as usize].start;
@@ -215,14 +258,27 @@ impl<'w> Walk<'w> {
         split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
     }
 
+    fn seen_span(&self) -> Option<(u32, u32)> {
+        seen_span(self.trace, self.lane, self.places, self.request)
+    }
+
+    /// In the queue from the start of iteration `seen` to that of iteration `admitted`.
+    fn waited(&self, seen: u32, admitted: u32, split: &mut Split) {
+        self.lane.waited(seen, admitted, split);
+        let behind = self.places.behind[self.request as usize];
+        split[Cause::NoKvBlocks] -= behind;
+        split[Cause::HeadOfLine] += behind;
+    }
+
     /// From the arrival to the tokens of iteration `to`.
     fn first_token(&mut self, to: u32, visit: &mut impl Visit) {
         let admitted = self.chunks.first().expect("a first token follows a prefill").0;
-        let first = self.lane.log.partition_point(|i| i.start < self.row.arrival) as u32;
-        let seen = self.seen_from(first, admitted);
+        let first = first_after(self.lane, self.row.arrival);
+        let (seen, _) = self.seen_span().expect("it was admitted");
         let mut split = self.split;
         self.before_seen(first, seen, &mut split);
-        self.lane.waited(seen, admitted, &mut split);
+        visit.unseen(first, seen, split[Cause::StepInFlight]);
+        self.waited(seen, admitted, &mut split);
         self.split = split;
         visit.wait(Wait { from: seen, to: admitted, preempted: false });
         self.prefill(to, visit);
@@ -247,7 +303,7 @@ impl<'w> Walk<'w> {
             visit.decoding(from, preempted - 1, false);
         }
         let admitted = self.chunks.first().expect("a preempted request is prefilled again").0;
-        self.had = u32::MAX;
+        (self.had, self.lost_at) = (u32::MAX, preempted);
         self.tail(preempted - 1, preempted);
         self.queue(preempted, admitted, visit);
         self.prefill(to, visit);
@@ -264,32 +320,39 @@ impl<'w> Walk<'w> {
             if let Some(before) = before {
                 self.between(before, index, visit);
             }
-            self.chunk(index, place);
+            self.chunk(index, place, visit);
             visit.chunk(index, place);
             before = Some(index);
         }
         assert_eq!(before, Some(to), "the last chunk brings the token");
     }
 
-    fn chunk(&mut self, index: u32, place: u32) {
+    fn chunk(&mut self, index: u32, place: u32, visit: &mut impl Visit) {
         let lane = self.lane;
         let iteration = &lane.log[index as usize];
         let chunk = &iteration.chunks[place as usize];
         let chain = &lane.prefills[(lane.chunks_before[index as usize] + place) as usize];
-        let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
-        self.split.add(own, chain.own);
+        if chunk.context < self.had {
+            self.split.add(Cause::Recompute, chain.own);
+            visit.recomputed(self.lost_at, chain.own);
+        } else {
+            self.split.add(Cause::Own, chain.own);
+        }
         self.split.add(Cause::PrefillInterference, chain.others);
         self.split.add(Cause::DecodesAlongside, chain.decodes);
         self.split.add(Cause::Communication, chain.communication);
         self.split.add(Cause::Host, chain.host);
+        self.split.add(Cause::PipelineBubble, chain.bubble);
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
     fn between(&mut self, before: u32, next: u32, visit: &mut impl Visit) {
         let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
             self.tail(before, before + 1);
+            visit.passed_over(before + 1, next);
             return self.lane.passed_over(before + 1, next, &mut self.split);
         };
+        self.lost_at = preempted;
         if self.had == 0 {
             let done = self.places.chunks(self.request).iter();
             let done = done.take_while(|&&(index, _)| index <= before);
@@ -300,6 +363,7 @@ impl<'w> Walk<'w> {
             self.had = done.map(tokens).max().unwrap_or(0);
         }
         self.tail(before, before + 1);
+        visit.passed_over(before + 1, preempted);
         self.lane.passed_over(before + 1, preempted, &mut self.split);
         self.queue(preempted, next, visit);
     }
@@ -308,7 +372,8 @@ impl<'w> Walk<'w> {
     fn tail(&mut self, index: u32, next: u32) {
         let (iteration, next) = (&self.lane.log[index as usize], &self.lane.log[next as usize]);
         self.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
-        self.split.add(Cause::Idle, next.start.since(iteration.free).as_nanos());
+        let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
+        self.split.add(until, next.start.since(iteration.free).as_nanos());
     }
 
     /// In the queue after a preemption.

@@ -21,6 +21,11 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
+    /// Time in the client before it was sent; the wall clock may step between the two.
+    pub(super) fn waited(&self) -> Option<u64> {
+        Some(self.start?.saturating_sub(self.issued?))
+    }
+
     pub(super) fn read<R: Read>(json: &mut Json<R>) -> Result<Metadata, Fault> {
         const KEYS: &[&str] =
             &["credit_issued_ns", "request_start_ns", "benchmark_phase", "was_cancelled"];
@@ -45,29 +50,25 @@ impl Metadata {
 pub(super) struct Counts {
     pub(super) warmup: u64,
     pub(super) own_counts: u64,
-    pub(super) queue: Vec<u64>,
+    pub(super) cancelled: u64,
     pub(super) without_start: bool,
 }
 
 impl Counts {
     /// Notes what is known of when a request was wanted and sent.
     pub(super) fn sent(&mut self, metadata: &Metadata) -> u64 {
-        let Some(start) = metadata.start else {
-            self.without_start = true;
-            return 0;
-        };
-        if let Some(issued) = metadata.issued {
-            // The wall clock may step between the two.
-            self.queue.push(start.saturating_sub(issued));
-        }
-        start
+        self.cancelled += u64::from(metadata.cancelled);
+        self.without_start |= metadata.start.is_none();
+        metadata.start.unwrap_or(0)
     }
 
     /// Puts what was counted into the run.
     pub(super) fn into(self, measured: &mut Measured) {
         measured.knows.arrivals = !self.without_start;
-        if self.queue.len() == measured.trace.requests.len() {
-            measured.client_queue_ns = Some(self.queue);
+        if self.cancelled > 0 {
+            measured
+                .notes
+                .push(format!("{} requests were cancelled by the client", self.cancelled));
         }
         if self.warmup > 0 {
             measured.notes.push(format!("{} warm-up requests are left out", self.warmup));
@@ -96,15 +97,15 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(progress.skip_bad);
     let mut counts = Counts::default();
-    let mut untimed = 0u64;
     while json.another()? {
         let begin = json.position();
         let (mut metadata, mut metrics, mut failed) = (None, Metrics::default(), false);
         json.object(&["metadata", "metrics", "error"], |json, key| {
             match key {
                 "metadata" => metadata = Some(Metadata::read(json)?),
+                "metrics" if json.null()? => {}
                 "metrics" => metrics = read_metrics(json)?,
                 _ => {
                     failed = !json.null()?;
@@ -132,6 +133,8 @@ pub(super) fn read<R: Read>(
                 (false, true) => Ended::Unfinished,
                 (false, false) => Ended::Completed,
             },
+            waited: metadata.waited(),
+            total: metrics.latency,
             ..Sent::default()
         };
         let timed = metrics.ttft.is_some() && !failed;
@@ -144,19 +147,12 @@ pub(super) fn read<R: Read>(
             }
             counts.own_counts +=
                 u64::from(metrics.output[0].is_none() && metrics.output[1].is_some());
-        } else if row.ended == Ended::Completed {
-            untimed += 1;
         }
         if let Some(latency) = metrics.latency {
             builder.observed_until(sum(sent, latency).map_err(|fault| fault.or_at(begin))?);
         }
         builder.request(row).map_err(|fault| fault.or_at(begin))?;
         progress.requests += 1;
-    }
-    if untimed > 0 {
-        return Err(Fault::whole(format!(
-            "{untimed} completed requests have no time_to_first_token: this run did not stream"
-        )));
     }
     let mut measured = builder.finish(Granularity::Token)?;
     counts.into(&mut measured);
@@ -194,12 +190,16 @@ fn times<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
     let mut texts: Vec<String> = Vec::new();
     let mut power = None;
     let begin = json.position();
+    if json.null()? {
+        return Ok(Vec::new());
+    }
     json.object(&["value", "unit"], |json, key| {
         if key == "unit" {
             let at = json.position();
             power = Some(unit(&json.string()?).ok_or_else(|| {
                 Fault::at(at, "`unit` is no unit of time that is known (ns, us, ms, s)")
             })?);
+        } else if json.null()? {
         } else if json.next_is(b'[')? {
             json.list(|json| {
                 texts.push(json.raw_number()?);
@@ -222,6 +222,9 @@ fn times<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
 
 fn count<R: Read>(json: &mut Json<R>) -> Result<Option<u32>, Fault> {
     let mut count = None;
+    if json.null()? {
+        return Ok(None);
+    }
     json.object(&["value"], |json, _| {
         count = json.count_or_null()?;
         Ok(())

@@ -26,7 +26,7 @@ pub(super) fn read<R: Read>(
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
     const KEYS: &[&str] = &["metadata", "start_perf_ns", "status", "responses", "error"];
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(progress.skip_bad);
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();
@@ -38,6 +38,7 @@ pub(super) fn read<R: Read>(
                 "metadata" => metadata = Some(Metadata::read(json)?),
                 "start_perf_ns" => start = json.nanos_or_null(0)?,
                 "status" => failed |= json.figure()?.is_some_and(|status| status >= 400.0),
+                "responses" if json.null()? => {}
                 "responses" => json.list(|json| response(json, &mut times, &mut usage))?,
                 _ => {
                     if !json.null()? {
@@ -57,11 +58,14 @@ pub(super) fn read<R: Read>(
         let start = start.ok_or_else(|| missing("start_perf_ns"))?;
         let sent = counts.sent(&metadata);
         let mut first = None;
+        if !failed && times.iter().any(|&at| at < start) {
+            let wrong = builder.refuse("a response came before its request was sent");
+            wrong.map_err(|fault| fault.or_at(begin))?;
+            continue;
+        }
         if !failed {
             for &at in &times {
-                let since = at.checked_sub(start).ok_or_else(|| {
-                    Fault::at(begin, "a response came before its request was sent")
-                })?;
+                let since = at - start;
                 let at = sum(sent, since).map_err(|fault| fault.or_at(begin))?;
                 if first.is_none() {
                     first = Some(at);
@@ -82,6 +86,7 @@ pub(super) fn read<R: Read>(
             prompt_tokens: usage.prompt_tokens.unwrap_or(0),
             output_tokens: usage.output_tokens,
             ended,
+            waited: metadata.waited(),
             ..Sent::default()
         };
         builder.request(row).map_err(|fault| fault.or_at(begin))?;

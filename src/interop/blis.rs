@@ -109,9 +109,8 @@ fn read_header(input: &mut dyn Read) -> Result<Header, Fault> {
 
 fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault> {
     rows.want(COLUMNS, 7)?;
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(progress.skip_bad);
     let mut classes: Vec<String> = Vec::new();
-    let mut queue = Vec::new();
     let mut unsent = 0u64;
     while rows.next(false)? {
         let recorded = |time: Option<u64>| time.filter(|&time| time > 0);
@@ -135,8 +134,6 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         if let (Some(_), Some(last), true) = (first, last, output != Some(1)) {
             builder.token(last);
         }
-        // Arrival at 0 is the trace's beginning, not a missing time.
-        queue.extend(arrival.map(|arrival| sent.saturating_sub(arrival)));
         let name = rows.text(8).unwrap_or("default");
         let class = classes.iter().position(|known| known == name).unwrap_or_else(|| {
             classes.push(name.to_owned());
@@ -152,14 +149,14 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
             output_tokens: output,
             class,
             ended,
+            // Arrival at 0 is the trace's beginning, not a missing time.
+            waited: arrival.map(|arrival| sent.saturating_sub(arrival)),
+            total: None,
         };
         builder.request(row).map_err(|fault| fault.or_at(rows.position()))?;
         progress.requests += 1;
     }
     let mut measured = builder.finish(Granularity::FirstLast)?;
-    if queue.len() == measured.trace.requests.len() {
-        measured.client_queue_ns = Some(queue);
-    }
     if unsent > 0 {
         measured.notes.push(format!("{unsent} requests that were never sent are left out"));
     }

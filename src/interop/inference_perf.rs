@@ -2,7 +2,8 @@
 //! clock with an arbitrary origin.
 //!
 //! `chunk_times` are used. Its `output_token_times` are not: it has more entries than tokens, with
-//! chunk times repeated. Counts are the server's where it gave any.
+//! chunk times repeated. Counts are the server's where it gave any. Files of older versions have no
+//! `chunk_times`: there `output_token_times`, right under `info`, has a time a chunk.
 
 use std::io::Read;
 
@@ -20,6 +21,8 @@ struct Request {
     output: [Option<u32>; 2],
     chunks: Option<usize>,
     first: Option<u64>,
+    /// `output_token_times` of an older version.
+    older: Vec<u64>,
 }
 
 /// Reads the requests of a file, which are one run.
@@ -27,14 +30,14 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    let mut builder = Builder::default();
+    let mut builder = Builder::new(progress.skip_bad);
     let mut own_counts = 0u64;
     json.list(|json| {
         let begin = json.position();
         let request = one(json, &mut builder)?;
         let missing = |what: &str| Fault::at(begin, format!("`{what}` is missing"));
         let sent = request.start.ok_or_else(|| missing("start_time"))?;
-        if !request.failed && request.first.is_none() {
+        if !request.failed && request.chunks.is_none() && request.end.is_none() {
             return Err(missing("chunk_times"));
         }
         own_counts += u64::from(request.output[0].is_none() && request.output[1].is_some());
@@ -44,6 +47,7 @@ pub(super) fn read<R: Read>(
             prompt_tokens: request.prompt[0].or(request.prompt[1]).unwrap_or(0),
             output_tokens: request.output[0].or(request.output[1]),
             ended: if request.failed { Ended::Failed } else { Ended::Completed },
+            total: request.end.and_then(|end| end.checked_sub(sent)),
             ..Sent::default()
         };
         builder.observed_until(request.end.unwrap_or(sent));
@@ -70,16 +74,8 @@ fn one<R: Read>(json: &mut Json<R>, builder: &mut Builder) -> Result<Request, Fa
         match key {
             "start_time" => request.start = Some(json.nanos(SECONDS)?),
             "end_time" => request.end = json.nanos_or_null(SECONDS)?,
-            "info" => json.object(&["response_metrics", "input_tokens"], |json, key| {
-                if key == "input_tokens" {
-                    request.prompt[1] = json.count_or_null()?;
-                    return Ok(());
-                }
-                if json.null()? {
-                    return Ok(());
-                }
-                response(json, builder, &mut request)
-            })?,
+            "info" if json.null()? => {}
+            "info" => info(json, builder, &mut request)?,
             _ => {
                 if !json.null()? {
                     request.failed = true;
@@ -90,6 +86,34 @@ fn one<R: Read>(json: &mut Json<R>, builder: &mut Builder) -> Result<Request, Fa
         Ok(())
     })?;
     Ok(request)
+}
+
+fn info<R: Read>(
+    json: &mut Json<R>,
+    builder: &mut Builder,
+    request: &mut Request,
+) -> Result<(), Fault> {
+    const KEYS: &[&str] =
+        &["response_metrics", "input_tokens", "output_tokens", "output_token_times"];
+    json.object(KEYS, |json, key| {
+        match key {
+            _ if json.null()? => {}
+            "input_tokens" => request.prompt[1] = Some(json.count()?),
+            "output_tokens" => request.output[1] = Some(json.count()?),
+            "output_token_times" => json.list(|json| {
+                request.older.push(json.nanos(SECONDS)?);
+                Ok(())
+            })?,
+            _ => response(json, builder, request)?,
+        }
+        Ok(())
+    })?;
+    if request.chunks.is_none() && !request.older.is_empty() {
+        request.chunks = Some(request.older.len());
+        request.first = request.older.first().copied();
+        request.older[1..].iter().for_each(|&at| builder.token(at));
+    }
+    Ok(())
 }
 
 fn response<R: Read>(

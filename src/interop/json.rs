@@ -19,6 +19,9 @@ const TEXT_MAX: usize = 1 << 16;
 /// Deepest nesting of a skipped value.
 const DEPTH_MAX: usize = 4096;
 
+/// What some programs put before text in UTF-8.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Nanoseconds of a second as a power of ten.
 pub const SECONDS: i32 = 9;
 
@@ -62,7 +65,10 @@ impl<R: Read> Json<R> {
             }
         };
         self.buffer.truncate(read);
-        Ok(self.buffer.first().copied())
+        if self.base == 0 && self.buffer.starts_with(BOM) {
+            self.next = BOM.len();
+        }
+        Ok(self.buffer.get(self.next).copied())
     }
 
     /// Where the next byte is.
@@ -409,8 +415,14 @@ impl<R: Read> Json<R> {
         self.number_text()?;
         // Numbers are ASCII by how they were collected.
         let text = std::str::from_utf8(&self.text).unwrap_or("");
-        read(text)
-            .map_err(|error| Fault::at(self.position_of(from), format!("expected {what}, {error}")))
+        read(text).map_err(|error| {
+            // What is no number may be anybody's text.
+            let found = match error {
+                NumberError::NotANumber(_) => "found something else".to_owned(),
+                error => error.to_string(),
+            };
+            Fault::at(self.position_of(from), format!("expected {what}, {found}"))
+        })
     }
 
     /// Takes a length of time or an instant, as nanoseconds rounded once. `unit_power` is the
@@ -432,6 +444,25 @@ impl<R: Read> Json<R> {
     /// Takes a time where there is one, and null where not.
     pub fn nanos_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
         if self.null()? { Ok(None) } else { self.nanos(unit_power).map(Some) }
+    }
+
+    /// Takes a delay where there is one; one below 0 (two clocks) is none.
+    pub fn delay_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
+        if self.null()? {
+            return Ok(None);
+        }
+        self.number("a time", |text| match text.strip_prefix('-') {
+            Some(positive) => numbers::nanos(positive, unit_power).map(|_| Some(0)),
+            None => numbers::nanos(text, unit_power).map(Some),
+        })
+    }
+
+    /// Takes a figure for information: anything else is read over.
+    pub fn figure_or_skip(&mut self) -> Result<Option<f64>, Fault> {
+        match self.token()? {
+            b'n' | b'N' | b'I' | b'-' | b'0'..=b'9' => self.figure(),
+            _ => self.skip().map(|()| None),
+        }
     }
 
     /// Takes a number of any kind; `None` when it is null or not finite.

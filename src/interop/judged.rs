@@ -11,13 +11,15 @@ use super::fit::fit_prefill_curve;
 use super::measured::{Granularity, Measured};
 use super::plots;
 use crate::metrics::{
-    self, Deadlines, FirstToken, Fluidity, Options, PrefillCurve, RequestBounds, Summary,
-    TokenCounts, distribution_of_nanos,
+    self, Deadlines, FirstToken, Options, PrefillCurve, RequestBounds, Summary, TokenCounts,
+    distribution_of_nanos,
 };
+use crate::report::measured::AS_STATED;
+use crate::report::stated::StatedRun;
 use crate::report::{
-    ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, Sense, SloResult, SloTerm, slo,
+    ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, SloResult, SloTerm, slo,
 };
-use crate::runner::FULL_METRICS_TOKENS_MAX;
+use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::scenario::{Slo, TtftDeadline};
 use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
@@ -28,13 +30,18 @@ use crate::units::Duration;
 pub struct Promise {
     /// The first token's deadline.
     pub ttft: TtftPromise,
-    /// Each later token's.
-    pub tbt: Span,
-    /// The fluidity-index from which on a request is fluid.
-    pub fluid_index: f64,
-    /// The share of requests that must be fluid.
-    pub fluid_share: f64,
+    /// Each later token's; `None` for what the file states, or [`DEFAULT_TBT`].
+    pub tbt: Option<Span>,
+    /// The fluidity-index from which on a request is fluid, and the share of requests that must be;
+    /// `None` for what the file states, or [`DEFAULT_FLUIDITY`].
+    pub fluidity: Option<(f64, f64)>,
 }
+
+/// Deadline of later tokens where neither the user nor the file states one.
+pub const DEFAULT_TBT: Span = Span::from_millis(25);
+
+/// Fluidity-index and share of requests where neither the user nor the file states them.
+pub const DEFAULT_FLUIDITY: (f64, f64) = (0.9, 0.99);
 
 /// Where the first token's deadline comes from.
 #[derive(Clone, Debug)]
@@ -70,7 +77,7 @@ pub enum JudgeError {
     Deadlines(#[from] metrics::DeadlineError),
 }
 
-/// The promise in the form of a scenario's `slo`.
+/// The promise in the form of a scenario's `slo`; null for what is left to each file.
 pub fn promise_json(promise: &Promise) -> Value {
     let time = |span: Span| serde_json::to_value(Duration(span)).unwrap_or(Value::Null);
     let ttft = match &promise.ttft {
@@ -83,8 +90,8 @@ pub fn promise_json(promise: &Promise) -> Value {
     };
     json!({
         "ttft": ttft,
-        "tbt": time(promise.tbt),
-        "fluidity": {"index": promise.fluid_index, "share": promise.fluid_share}
+        "tbt": promise.tbt.map_or(Value::Null, time),
+        "fluidity": promise.fluidity.map(|(index, share)| json!({"index": index, "share": share}))
     })
 }
 
@@ -100,17 +107,21 @@ pub fn judge(
     full: bool,
 ) -> Result<RunResult, JudgeError> {
     let mut notes = measured.notes.clone();
-    let (mut options, words) = options(measured, promise, &mut notes)?;
-    let times: u64 = measured.trace.columns.iter().map(|column| column.len() as u64).sum();
-    options.full = full || times <= FULL_METRICS_TOKENS_MAX;
+    let slos = Slos::of(measured, promise);
+    let (mut options, words) = options(measured, promise, &slos, &mut notes)?;
+    // The rule of a simulation.
+    let tokens: u64 = measured.trace.requests.iter().map(|row| u64::from(row.tokens)).sum();
+    options.full = full
+        || tokens <= FULL_METRICS_TOKENS_MAX
+        || measured.stated.as_ref().is_some_and(|stated| stated.full_metrics);
     let requests = metrics::per_request(&measured.trace, &options);
     let mut summary = metrics::summarise(&measured.trace, &options, &requests);
     adjust(measured, &mut summary);
     let mut said = Said::of(measured, &summary);
     let bounds = (measured.granularity == Granularity::FirstLast)
         .then(|| bounds::fluidity_bounds(&measured.trace, &options));
-    let slo = verdict(promise, &summary, bounds.as_ref(), &mut said);
-    let classes = classes(measured, &options, promise);
+    let classes = classes(measured, &options, &slos);
+    let slo = verdict(&slos, &summary, bounds.as_ref(), classes.as_ref(), &mut said);
     let fixed = match options.judge_first_token.then(|| options.deadlines_of(0)) {
         Some(deadlines) => Some(deadlines.ttft(0))
             .filter(|first| *first == deadlines.ttft(u32::MAX) && options.per_class.len() < 2),
@@ -125,7 +136,7 @@ pub fn judge(
         stalls: None,
         iterations: None,
         kv: None,
-        fairness: None,
+        fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(fairness),
         classes,
         energy: None,
         cost: None,
@@ -136,8 +147,12 @@ pub fn judge(
             deadlines: MeasuredDeadlines {
                 ttft: words,
                 ttft_s: fixed.map(Span::as_secs_f64),
-                tbt_s: promise.tbt.as_secs_f64(),
-                fluid_index: promise.fluid_index,
+                tbt: slos.tbt_from.to_owned(),
+                tbt_s: slos.common.tbt.as_secs_f64(),
+                fluidity: slos.fluidity_from.to_owned(),
+                fluid_index: slos.common.fluid_index,
+                fluid_share: slos.common.fluid_share,
+                stated_ttft: measured.stated.as_ref().map(|stated| stated.slo.ttft.clone()),
             },
             failed: measured.failed,
             cached_tokens: measured.cached_tokens,
@@ -165,49 +180,89 @@ fn scheduler(measured: &Measured, of: &MeasuredResult) -> String {
     of.format.clone()
 }
 
+/// The promise that a file's requests are judged by, and where it comes from.
+struct Slos {
+    common: Slo,
+    /// By class index.
+    per_class: Vec<Slo>,
+    /// Of the classes that have a promise of their own, in order.
+    own: Vec<String>,
+    tbt_from: &'static str,
+    fluidity_from: &'static str,
+}
+
+impl Slos {
+    fn of(measured: &Measured, promise: &Promise) -> Slos {
+        let stated = measured.stated.as_ref();
+        let from = |given: bool| match (given, stated) {
+            (true, _) => "given",
+            (false, Some(_)) => "stated in the file",
+            (false, None) => "default",
+        };
+        let settle = |slo: Option<Slo>| {
+            let mut slo = slo.unwrap_or_else(|| Slo {
+                // Not looked at: the summary holds the judged figures.
+                ttft: TtftDeadline::Fixed(Span::ZERO),
+                tbt: DEFAULT_TBT,
+                fluid_index: DEFAULT_FLUIDITY.0,
+                fluid_share: DEFAULT_FLUIDITY.1,
+                bounds: Vec::new(),
+            });
+            slo.tbt = promise.tbt.unwrap_or(slo.tbt);
+            (slo.fluid_index, slo.fluid_share) =
+                promise.fluidity.unwrap_or((slo.fluid_index, slo.fluid_share));
+            slo
+        };
+        let of = |class: &String| settle(stated.map(|stated| stated.slo_of(class).slo()));
+        Slos {
+            common: settle(stated.map(|stated| stated.slo.slo())),
+            per_class: measured.classes.iter().map(of).collect(),
+            own: stated.map_or_else(Vec::new, |stated| {
+                stated.class_slos.iter().map(|(name, _)| name.clone()).collect()
+            }),
+            tbt_from: from(promise.tbt.is_some()),
+            fluidity_from: from(promise.fluidity.is_some()),
+        }
+    }
+}
+
 /// The options of the metric engine, and where the first token's deadline came from, in words.
 fn options(
     measured: &Measured,
     promise: &Promise,
+    slos: &Slos,
     notes: &mut Vec<String>,
 ) -> Result<(Options, Option<String>), JudgeError> {
-    let with = |first: FirstToken| Deadlines::new(first, promise.tbt, promise.fluid_index);
-    let curve = |curve: Arc<PrefillCurve>, slack: Span| with(FirstToken::Curve { curve, slack });
-    let none = || with(FirstToken::Fixed(Span::ZERO));
-    let mut per_class = Vec::new();
+    let with = |first: FirstToken, slo: &Slo| Deadlines::new(first, slo.tbt, slo.fluid_index);
+    let curve = |curve: Arc<PrefillCurve>, slack: Span| FirstToken::Curve { curve, slack };
+    let none = FirstToken::Fixed(Span::ZERO);
+    // By class, where the file states them.
+    let mut firsts: Vec<FirstToken> = Vec::new();
     let (common, words) = match &promise.ttft {
         TtftPromise::Fixed(span) => {
             let text = crate::report::units::duration(span.as_secs_f64());
-            (with(FirstToken::Fixed(*span))?, Some(format!("{text} for every request")))
+            (FirstToken::Fixed(*span), Some(format!("{text} for every request")))
         }
         TtftPromise::Curve { curve: of, slack, from } => {
             outside(measured, of, notes);
             let slack_text = crate::report::units::duration(slack.as_secs_f64());
-            (curve(Arc::clone(of), *slack)?, Some(format!("curve of {from} + {slack_text}")))
+            (curve(Arc::clone(of), *slack), Some(format!("curve of {from} + {slack_text}")))
         }
         TtftPromise::Fit { slack } => {
             let fitted = fit_prefill_curve(measured).map_err(JudgeError::Fit)?;
-            let how =
-                if fitted.alone { "alone" } else { "while no other waited for its first token" };
-            let (from, to) = fitted.curve.range();
-            notes.push(format!(
-                "the prefill curve was fitted to this file's own {} requests that ran {how} \
-                 (prompts of {from} to {to} tokens, {} points)",
-                fitted.requests,
-                fitted.curve.points().len()
-            ));
+            notes.push(fitted.words());
             outside(measured, &fitted.curve, notes);
             let slack_text = crate::report::units::duration(slack.as_secs_f64());
             let words = format!("curve fitted to its own unqueued requests + {slack_text}");
-            (curve(Arc::new(fitted.curve), *slack)?, Some(words))
+            (curve(Arc::new(fitted.curve), *slack), Some(words))
         }
         TtftPromise::Own => match own_deadlines(measured) {
             Own::Stated(curves) => {
-                per_class = curves
-                    .into_iter()
-                    .map(|of| curve(Arc::new(of), Span::ZERO))
-                    .collect::<Result<_, _>>()?;
-                (none()?, Some("as the file states them".to_owned()))
+                let first = |of: Option<PrefillCurve>| {
+                    of.map_or(none.clone(), |of| curve(Arc::new(of), Span::ZERO))
+                };
+                firsts = curves.into_iter().map(first).collect();
+                (none.clone(), Some(AS_STATED.to_owned()))
             }
             Own::None => {
                 notes.push(
@@ -215,7 +270,7 @@ fn options(
                      (--ttft, --ttft-curve or --ttft-fit gives one)"
                         .to_owned(),
                 );
-                (none()?, None)
+                (none.clone(), None)
             }
             Own::Uneven => {
                 notes.push(
@@ -223,20 +278,29 @@ fn options(
                      only later tokens are judged for fluidity"
                         .to_owned(),
                 );
-                (none()?, None)
+                (none.clone(), None)
             }
         },
     };
-    let mut options = Options::new(common);
-    options.per_class = per_class;
+    let stated = measured.stated.as_ref();
+    let mut options = Options::new(with(common.clone(), &slos.common)?);
+    if !firsts.is_empty() || !slos.own.is_empty() {
+        for (class, slo) in slos.per_class.iter().enumerate() {
+            let first = firsts.get(class).unwrap_or(&common);
+            options.per_class.push(with(first.clone(), slo)?);
+        }
+    }
+    options.nominal_rate_per_s = stated.and_then(StatedRun::nominal_rate_per_s);
+    options.count.window = stated.map(StatedRun::window).unwrap_or_default();
     options.judge_first_token = words.is_some();
-    options.bounds = Some(RequestBounds { fluid: true, ..RequestBounds::default() });
+    options.bounds = Some(request_bounds(&slos.common));
     options.knows = measured.knows;
     Ok((options, words))
 }
 
 enum Own {
-    Stated(Vec<PrefillCurve>),
+    /// By class; `None` for one without requests.
+    Stated(Vec<Option<PrefillCurve>>),
     None,
     Uneven,
 }
@@ -255,11 +319,10 @@ fn own_deadlines(measured: &Measured) -> Own {
     if curves.iter().any(|points| !points.values().is_sorted()) {
         return Own::Uneven;
     }
-    let made: Result<Vec<_>, _> = curves
-        .into_iter()
-        .map(|points| PrefillCurve::new(points.into_iter().map(|(p, t)| (p, Span::from_nanos(t)))))
-        .collect();
-    made.map_or(Own::None, Own::Stated)
+    let made = |points: BTreeMap<u32, u64>| {
+        PrefillCurve::new(points.into_iter().map(|(p, t)| (p, Span::from_nanos(t)))).ok()
+    };
+    Own::Stated(curves.into_iter().map(made).collect())
 }
 
 fn outside(measured: &Measured, curve: &PrefillCurve, notes: &mut Vec<String>) {
@@ -365,70 +428,69 @@ impl Said {
 
 /// Whether the promise was kept, as far as that can be known.
 fn verdict(
-    promise: &Promise,
+    slos: &Slos,
     summary: &Summary,
     bounds: Option<&crate::report::FluidityBounds>,
+    classes: Option<&BTreeMap<String, ClassResult>>,
     said: &mut Said,
 ) -> SloResult {
-    let share = summary.fluidity.as_ref().and_then(|f: &Fluidity| f.fluid_request_share);
-    let met = match (share, bounds) {
-        (Some(_), _) => return slo::judge(&scenario_slo(promise), summary),
-        (None, Some(bounds)) => {
-            let at_least = bounds.fluid_request_share_at_least.unwrap_or(0.0);
-            let at_most = bounds.fluid_request_share_at_most.unwrap_or(1.0);
-            if at_least >= promise.fluid_share {
-                Some(true)
-            } else if at_most < promise.fluid_share {
-                Some(false)
-            } else {
-                None
+    let mut result = slo::judge(&slos.common, summary);
+    for name in &slos.own {
+        let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
+        let terms = class.slo.terms.iter();
+        result
+            .terms
+            .extend(terms.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
+    }
+    let mut unknown = None;
+    let mut broken = false;
+    for term in &mut result.terms {
+        let known = match term.metric.as_str() {
+            "fluid_request_share" if summary.fluidity.is_none() => {
+                let known = bounds.filter(|_| term.class.is_none()).and_then(|bounds| {
+                    let least = bounds.fluid_request_share_at_least.unwrap_or(0.0);
+                    let most = bounds.fluid_request_share_at_most.unwrap_or(1.0);
+                    if least >= term.bound {
+                        Some(true)
+                    } else {
+                        (most < term.bound).then_some(false)
+                    }
+                });
+                known.ok_or("the share of fluid requests is not known")
             }
-        }
-        (None, None) => None,
-    };
-    if met.is_none() {
-        said.unknown.push("slo.met: the share of fluid requests is not known".to_owned());
+            "tbt_s" if summary.tbt_s.is_none() => Err("times between tokens are not known"),
+            "ttft_s" | "tpot_s" if summary.ttft_s.count == 0 && summary.e2e_s.count > 0 => {
+                Err("the times of tokens are not known")
+            }
+            _ => Ok(term.met),
+        };
+        term.met = known == Ok(true);
+        broken |= known == Ok(false);
+        unknown = unknown.or(known.err());
     }
-    let met = met.unwrap_or(false);
-    SloResult {
-        met,
-        terms: vec![SloTerm {
-            class: None,
-            metric: "fluid_request_share".to_owned(),
-            stat: None,
-            sense: Sense::AtLeast,
-            bound: promise.fluid_share,
-            value: None,
-            met,
-        }],
+    result.met = result.terms.iter().all(|term| term.met);
+    if let (false, Some(why)) = (broken, unknown) {
+        said.unknown.push(format!("slo.met: {why}"));
     }
-}
-
-fn scenario_slo(promise: &Promise) -> Slo {
-    Slo {
-        // Not looked at: the summary holds the judged figures.
-        ttft: TtftDeadline::Fixed(Span::ZERO),
-        tbt: promise.tbt,
-        fluid_index: promise.fluid_index,
-        fluid_share: promise.fluid_share,
-        bounds: Vec::new(),
-    }
+    result
 }
 
 fn classes(
     measured: &Measured,
     options: &Options,
-    promise: &Promise,
+    slos: &Slos,
 ) -> Option<BTreeMap<String, ClassResult>> {
-    if measured.classes.len() < 2 {
+    if measured.classes.len() < 2 && slos.own.is_empty() {
         return None;
     }
     let mut results = BTreeMap::new();
-    for (class, name) in (0u16..).zip(&measured.classes) {
+    for ((class, name), slo) in (0u16..).zip(&measured.classes).zip(&slos.per_class) {
         let mut options = options.clone();
         options.count.class = Some(class);
+        // The workload's rate is that of all classes together.
+        options.nominal_rate_per_s = None;
         let summary = metrics::evaluate(&measured.trace, &options);
-        let slo = slo::judge(&scenario_slo(promise), &summary);
+        let slo = slo::judge(slo, &summary);
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)

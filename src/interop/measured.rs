@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::fault::Fault;
 use crate::metrics::Knowledge;
+use crate::report::stated::StatedRun;
 use crate::time::Time;
+use crate::trace::decimal::ExactSeconds;
 use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// How finely a file tells when text came.
@@ -63,6 +65,8 @@ pub struct Measured {
     pub cached_tokens: Option<u64>,
     /// Tokens of prompts and answers over the whole run where requests do not tell.
     pub token_totals: Option<(u64, u64)>,
+    /// What the file states of the run besides its requests, where it is one of this program's.
+    pub stated: Option<StatedRun>,
     /// Figures that the client itself worked out, by its own names.
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
@@ -86,6 +90,10 @@ pub struct Sent {
     pub class: u16,
     /// How it ended.
     pub ended: Ended,
+    /// Time that it spent in the client before it was sent.
+    pub waited: Option<u64>,
+    /// How long it took in all, where that is told apart from its tokens.
+    pub total: Option<u64>,
 }
 
 /// How a request ended.
@@ -112,9 +120,37 @@ pub struct Builder {
     fewer: u64,
     more: u64,
     end: Option<u64>,
+    waits: Vec<u64>,
+    untimed: Vec<Untimed>,
+    /// Whether requests whose times make no sense are left out, and how many were.
+    skip_bad: bool,
+    skipped: u64,
+    first_skipped: Option<String>,
 }
 
 impl Builder {
+    /// A builder that leaves out requests whose times make no sense, where that is asked for;
+    /// otherwise the first one is an error.
+    pub fn new(skip_bad: bool) -> Builder {
+        Builder { skip_bad, ..Builder::default() }
+    }
+
+    /// Leaves the request under way out, if that is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with it, otherwise.
+    pub fn refuse(&mut self, what: &str) -> Result<(), Fault> {
+        let number = self.rows.len() as u64 + self.skipped;
+        let what = format!("request {number}: {what}");
+        if !self.skip_bad {
+            return Err(Fault::whole(format!("{what}; --skip-bad leaves such requests out")));
+        }
+        self.column.truncate(self.begin);
+        self.skipped += 1;
+        self.first_skipped.get_or_insert(what);
+        Ok(())
+    }
+
     /// Adds a later token of the request under way.
     pub fn token(&mut self, at: u64) {
         self.column.push(Time::from_nanos(at));
@@ -142,29 +178,8 @@ impl Builder {
     pub fn request(&mut self, sent: Sent) -> Result<(), Fault> {
         let first = self.begin;
         let times = &self.column[first..];
-        let mut before = sent.sent;
-        for at in sent.first.iter().copied().chain(times.iter().map(|time| time.as_nanos())) {
-            if at < before {
-                let what = if sent.first == Some(at) && before == sent.sent {
-                    "the first token came before its request was sent"
-                } else {
-                    "time goes backwards from one token to the next"
-                };
-                return Err(Fault::whole(format!(
-                    "request {}: {what} (by {} ns)",
-                    self.rows.len(),
-                    before - at
-                )));
-            }
-            before = at;
-        }
-        if sent.scheduled.is_some_and(|at| at < sent.sent) {
-            let row = self.rows.len();
-            return Err(Fault::whole(format!("request {row}: scheduled before it arrived")));
-        }
-        if sent.first.is_none() && !times.is_empty() {
-            let row = self.rows.len();
-            return Err(Fault::whole(format!("request {row}: later tokens without a first one")));
+        if let Some(wrong) = disorder(&sent, times) {
+            return self.refuse(&wrong);
         }
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one run"));
@@ -174,6 +189,13 @@ impl Builder {
         self.fewer += u64::from(held < tokens);
         self.more += u64::from(held > tokens);
         self.failed += u64::from(sent.ended == Ended::Failed);
+        self.waits.extend(sent.waited);
+        if sent.ended == Ended::Completed && sent.first.is_none() {
+            let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            let output = sent.output_tokens.unwrap_or(0);
+            let (total, prompt) = (sent.total, sent.prompt_tokens);
+            self.untimed.push(Untimed { row, total, prompt, output });
+        }
         let run = Run { column: 0, first: begin, len, next: NO_RUN };
         self.rows.push(RequestRow {
             arrival: Time::from_nanos(sent.sent),
@@ -197,16 +219,35 @@ impl Builder {
     }
 
     /// The run, its earliest arrival moved to 0. `granularity` is what the file can tell at best:
-    /// where a request has not as many times as tokens, it is per chunk.
+    /// where a request has not as many times as tokens, it is per chunk; where no request has any,
+    /// it is how long each took.
     ///
     /// # Errors
     /// When there is no request.
     pub fn finish(mut self, granularity: Granularity) -> Result<Measured, Fault> {
+        let mut notes = Vec::new();
+        if self.skipped > 0 {
+            notes.push(format!(
+                "{} requests were left out because their times make no sense, the first one: {}",
+                self.skipped,
+                self.first_skipped.as_deref().unwrap_or("")
+            ));
+            if self.rows.is_empty() {
+                return Err(Fault::whole(format!("no request is left: {}", notes[0])));
+            }
+        }
+        let mut granularity = granularity;
+        let mut totals = None;
+        if granularity != Granularity::Total {
+            totals = self.without_tokens(&mut notes);
+            if totals.is_some() {
+                granularity = Granularity::Total;
+            }
+        }
         let earliest = self.rows.iter().map(|row| row.arrival.as_nanos()).min();
         let Some(base) = earliest else {
             return Err(Fault::whole("there is no request in it"));
         };
-        let mut notes = Vec::new();
         let moved = |time: Time| match time {
             Time::NEVER => Time::NEVER,
             time => Time::from_nanos(time.as_nanos() - base),
@@ -224,7 +265,6 @@ impl Builder {
                 last = last.max(time.as_nanos());
             }
         }
-        let mut granularity = granularity;
         if granularity == Granularity::Token && self.fewer + self.more > 0 {
             granularity = Granularity::Chunk;
             let all = self.rows.len();
@@ -242,6 +282,7 @@ impl Builder {
                 ));
             }
         }
+        let waits = Some(self.waits).filter(|waits| waits.len() == self.rows.len());
         let end = self.end.map_or(last, |end| last.max(end.saturating_sub(base)));
         Ok(Measured {
             name: String::new(),
@@ -260,15 +301,89 @@ impl Builder {
             extra_chunks: self.more > 0,
             classes: vec!["default".to_owned()],
             ttft_deadlines_ns: None,
-            client_queue_ns: None,
-            totals_ns: None,
+            client_queue_ns: waits,
+            token_totals: totals.as_ref().map(|totals| totals.tokens),
+            totals_ns: totals.map(|totals| totals.times),
             failed: self.failed,
             cached_tokens: None,
-            token_totals: None,
+            stated: None,
             reported: BTreeMap::new(),
             notes,
         })
     }
+}
+
+/// A completed request without a token's time.
+#[derive(Clone, Copy, Debug)]
+struct Untimed {
+    row: u32,
+    /// How long it took.
+    total: Option<u64>,
+    prompt: u32,
+    output: u32,
+}
+
+/// Total times alone.
+struct Totals {
+    times: Vec<u64>,
+    /// Prompt and output tokens.
+    tokens: (u64, u64),
+}
+
+impl Builder {
+    /// What to make of completed requests that have no token's time. Where all are like that, their
+    /// total times are what is known; where some are, these count as failed.
+    fn without_tokens(&mut self, notes: &mut Vec<String>) -> Option<Totals> {
+        let untimed = std::mem::take(&mut self.untimed);
+        if untimed.is_empty() {
+            return None;
+        }
+        let completed = self.rows.iter().filter(|row| row.status == Status::Completed).count();
+        let times: Vec<u64> = untimed.iter().filter_map(|request| request.total).collect();
+        if completed == untimed.len() && times.len() == untimed.len() {
+            notes
+                .push("no request has a token's time (it did not stream): total times only".into());
+            let prompts = untimed.iter().map(|request| u64::from(request.prompt)).sum();
+            let outputs = untimed.iter().map(|request| u64::from(request.output)).sum();
+            return Some(Totals { times, tokens: (prompts, outputs) });
+        }
+        notes.push(format!(
+            "{} completed requests have no token's time (an empty answer, or one that was not \
+             streamed): counted as failed",
+            untimed.len()
+        ));
+        self.failed += untimed.len() as u64;
+        for request in untimed {
+            self.rows[request.row as usize].status = Status::Rejected;
+        }
+        None
+    }
+}
+
+/// What is out of order in a request's times.
+fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
+    let mut before = sent.sent;
+    let seconds = |at: u64| ExactSeconds::from(Time::from_nanos(at));
+    let times = sent.first.iter().copied().chain(later.iter().map(|time| time.as_nanos()));
+    for (token, at) in times.enumerate() {
+        if at < before {
+            let (now, then) = (seconds(at), seconds(before));
+            return Some(match token {
+                0 => format!("its first token ({now} s) came before it was sent ({then} s)"),
+                _ => format!(
+                    "time goes backwards: token {token} came at {now} s, the one before at {then} s"
+                ),
+            });
+        }
+        before = at;
+    }
+    if sent.scheduled.is_some_and(|at| at < sent.sent) {
+        return Some("scheduled before it arrived".to_owned());
+    }
+    if sent.first.is_none() && !later.is_empty() {
+        return Some("later tokens without a first one".to_owned());
+    }
+    None
 }
 
 /// The sum of two times, checked.

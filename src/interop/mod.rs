@@ -37,7 +37,9 @@ pub use curve_file::read_curve;
 pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
 pub(crate) use judged::full_summary;
-pub use judged::{JudgeError, Promise, TtftPromise, judge, promise_json};
+pub use judged::{
+    DEFAULT_FLUIDITY, DEFAULT_TBT, JudgeError, Promise, TtftPromise, judge, promise_json,
+};
 pub use measured::{Granularity, Measured};
 pub use sniff::Format;
 
@@ -61,6 +63,8 @@ pub struct Imported {
 struct Progress {
     requests: u64,
     runs: u64,
+    /// Whether requests whose times make no sense are to be left out.
+    skip_bad: bool,
 }
 
 impl Progress {
@@ -82,6 +86,19 @@ impl Progress {
 /// # Errors
 /// When it cannot be opened, is none of the formats, or breaks its own.
 pub fn import(path: &Path, from: Option<Format>) -> Result<Imported, Box<InteropError>> {
+    import_with(path, from, false)
+}
+
+/// The same; with `skip_bad`, requests whose times go backwards (a wall clock that was set) are left
+/// out with a note, where they are an error otherwise.
+///
+/// # Errors
+/// As for [`import`].
+pub fn import_with(
+    path: &Path,
+    from: Option<Format>,
+    skip_bad: bool,
+) -> Result<Imported, Box<InteropError>> {
     let error = |format: Option<Format>, fault, progress: &Progress| {
         Box::new(InteropError {
             path: path.to_owned(),
@@ -91,7 +108,7 @@ pub fn import(path: &Path, from: Option<Format>) -> Result<Imported, Box<Interop
             help: None,
         })
     };
-    let mut progress = Progress::default();
+    let mut progress = Progress { skip_bad, ..Progress::default() };
     let file = File::open(path)
         .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
     let (format, input) = match from {

@@ -2,13 +2,16 @@
 //!
 //! Columns are those of [`token_file`](crate::trace::token_file) and
 //! [`requests`](crate::report::requests). A file may hold several schedulers, one after another;
-//! each is a run. In a token file a request's rows stand together, in order of the tokens.
+//! each is a run. In a token file a request's rows stand together, in order of the tokens. How many
+//! runs, requests and tokens there must be is stated in the files, so that one that was cut off is
+//! told; files without these columns are read as they are.
 
 use super::Progress;
 use super::fault::Fault;
 use super::json::SECONDS;
 use super::measured::{Builder, Ended, Granularity, Measured, Sent};
 use super::rows::Rows;
+use crate::report::stated::StatedRun;
 
 const TOKEN_COLUMNS: &[&str] = &[
     "scheduler",
@@ -21,6 +24,8 @@ const TOKEN_COLUMNS: &[&str] = &[
     "scheduled_s",
     "class",
     "ttft_deadline_s",
+    "output_tokens",
+    "run",
 ];
 
 const REQUEST_COLUMNS: &[&str] = &[
@@ -35,6 +40,7 @@ const REQUEST_COLUMNS: &[&str] = &[
     "scheduled_s",
     "class",
     "hit_tokens",
+    "run",
 ];
 
 /// One scheduler's rows under way.
@@ -46,6 +52,7 @@ struct Run {
     deadlines: Vec<u64>,
     scheduled: bool,
     hits: u64,
+    stated: Option<StatedRun>,
 }
 
 impl Run {
@@ -62,17 +69,54 @@ impl Run {
         u16::try_from(index).map_err(|_| Fault::whole("more than 65,536 classes"))
     }
 
+    /// Takes in what a run's first row states.
+    fn state(&mut self, rows: &Rows, column: usize) -> Result<(), Fault> {
+        let Some(text) = rows.text(column) else { return Ok(()) };
+        let stated = StatedRun::from_json(text);
+        let stated =
+            stated.ok_or_else(|| rows.fault("`run` holds something else than a run's facts"))?;
+        if self.builder.requests() == 0 {
+            self.classes.clone_from(&stated.classes);
+            self.stated = Some(stated);
+        }
+        Ok(())
+    }
+
     fn measured(self, granularity: Granularity) -> Result<Measured, Fault> {
         let requests = self.builder.requests();
+        if let Some(stated) = &self.stated
+            && stated.requests != requests as u64
+        {
+            return Err(cut_off(&format!(
+                "it holds {requests} of the {} requests of {}",
+                stated.requests, self.name
+            )));
+        }
         let mut measured = self.builder.finish(granularity)?;
         measured.name = self.name;
         measured.classes = self.classes;
         measured.knows.scheduling = self.scheduled;
         // Rejected requests are this program's own notion here; nothing failed.
         measured.failed = 0;
+        measured.stated = self.stated;
         measured.ttft_deadlines_ns =
             Some(self.deadlines).filter(|deadlines| deadlines.len() == requests);
         Ok(measured)
+    }
+}
+
+fn cut_off(what: &str) -> Fault {
+    Fault::whole(format!("the file is cut off: {what}"))
+}
+
+/// Whether all runs are there that the file states.
+fn all_runs(runs: Vec<Measured>) -> Result<Vec<Measured>, Fault> {
+    let stated = runs.iter().filter_map(|run| Some(run.stated.as_ref()?.runs)).max();
+    match stated {
+        Some(stated) if stated != runs.len() as u64 => {
+            Err(cut_off(&format!("it holds {} of its {stated} runs", runs.len())))
+        }
+        _ => Ok(runs),
     }
 }
 
@@ -105,6 +149,8 @@ struct Open {
     /// Whether its end row was there.
     closed: bool,
     deadline: Option<u64>,
+    /// Tokens that it must have.
+    tokens: Option<u32>,
 }
 
 /// Reads a token file.
@@ -126,14 +172,17 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
         }
         if !same_run {
             if let Some(done) = run.take() {
-                add(&mut runs, done, Granularity::Token, progress)?;
+                add(&mut runs, done, Granularity::Token, progress)
+                    .map_err(|fault| fault.or_at(last_at))?;
             }
             if more && runs.iter().any(|run| run.name == name) {
                 return Err(rows.fault("the rows of one scheduler do not stand together"));
             }
             run = more.then(|| Run::named(name));
         }
-        let (Some(run), Some(id)) = (run.as_mut(), id) else { return Ok(runs) };
+        let (Some(run), Some(id)) = (run.as_mut(), id) else {
+            return all_runs(runs).map_err(|fault| fault.or_at(last_at));
+        };
         token_row(&rows, run, &mut open, id)?;
     }
 }
@@ -151,6 +200,7 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
                 run.builder.requests()
             )));
         }
+        run.state(rows, 11)?;
         let scheduled = rows.nanos(7, SECONDS)?;
         run.scheduled |= scheduled.is_some();
         *open = Some(Open {
@@ -163,9 +213,11 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
                 output_tokens: None,
                 class: run.class(rows.text(8).unwrap_or(""))?,
                 ended,
+                ..Sent::default()
             },
             closed: false,
             deadline,
+            tokens: rows.count(10)?,
         });
     }
     let request = open.as_mut().expect("opened above");
@@ -199,6 +251,13 @@ fn close(run: &mut Run, done: Open) -> Result<(), Fault> {
     if done.sent.ended != Ended::Completed && !done.closed {
         return Err(Fault::whole(format!("the end row of request {} is missing", done.id)));
     }
+    let held = run.builder.later_tokens() + usize::from(done.sent.first.is_some());
+    if let Some(tokens) = done.tokens.filter(|&tokens| tokens as usize != held) {
+        return Err(cut_off(&format!(
+            "it holds {held} of the {tokens} tokens of request {}",
+            done.id
+        )));
+    }
     run.deadlines.extend(done.deadline);
     run.builder.request(done.sent)
 }
@@ -212,18 +271,20 @@ pub(super) fn read_requests(
     let mut runs: Vec<Measured> = Vec::new();
     let mut run: Option<Run> = None;
     loop {
+        let last_at = rows.position();
         let more = rows.next(true)?;
         let name = if more { rows.text(0).unwrap_or("") } else { "" };
         if !more || run.as_ref().is_none_or(|run| run.name != name) {
             if let Some(done) = run.take() {
                 let hits = done.hits;
-                add(&mut runs, done, Granularity::FirstLast, progress)?;
+                add(&mut runs, done, Granularity::FirstLast, progress)
+                    .map_err(|fault| fault.or_at(last_at))?;
                 if let Some(measured) = runs.last_mut() {
                     measured.cached_tokens = Some(hits);
                 }
             }
             if !more {
-                return Ok(runs);
+                return all_runs(runs).map_err(|fault| fault.or_at(last_at));
             }
             if runs.iter().any(|run| run.name == name) {
                 return Err(rows.fault("the rows of one scheduler do not stand together"));
@@ -238,6 +299,7 @@ pub(super) fn read_requests(
 }
 
 fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
+    run.state(rows, 11)?;
     let sent = rows.needed(2, rows.nanos(2, SECONDS)?)?;
     let first = rows.nanos(3, SECONDS)?;
     let last = rows.nanos(4, SECONDS)?;
@@ -256,6 +318,15 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let prompt_tokens = rows.count(5)?.unwrap_or(0);
     let output_tokens = Some(tokens);
     run.builder
-        .request(Sent { sent, scheduled, first, prompt_tokens, output_tokens, class, ended })
+        .request(Sent {
+            sent,
+            scheduled,
+            first,
+            prompt_tokens,
+            output_tokens,
+            class,
+            ended,
+            ..Sent::default()
+        })
         .map_err(|fault| fault.or_at(rows.position()))
 }

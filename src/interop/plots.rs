@@ -30,6 +30,9 @@ pub(super) fn plots(trace: &TokenTrace, options: &Options, requests: &[RequestMe
     if by_index.len() > 1 {
         drawn.push(by_index[by_index.len() / 2]);
     }
+    if by_index.len() > 2 {
+        drawn.extend(by_index.last());
+    }
     Plots {
         ttft_cdf_s: cdf(ttfts.map(|ttft| ttft.as_secs_f64()).collect()),
         tpot_cdf_s: cdf(requests.iter().filter(completed).filter_map(|m| m.tpot_s()).collect()),

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use std::rc::Rc;
 
 use super::fault::{Fault, Position};
-use super::json::Json;
+use super::json::{BOM, Json};
 use crate::trace::numbers::{self, NumberError};
 
 /// Longest row that is read; an open quote does not take in the rest of the file.
@@ -62,8 +62,8 @@ impl Rows {
     pub(super) fn new(mut input: Box<dyn Read>) -> Result<Rows, Fault> {
         let unreadable = |error: io::Error| Fault::whole(format!("cannot be read: {error}"));
         let mut first = Vec::new();
-        (&mut input).take(1).read_to_end(&mut first).map_err(unreadable)?;
-        let json = first == b"{";
+        (&mut input).take(BOM.len() as u64 + 1).read_to_end(&mut first).map_err(unreadable)?;
+        let json = first.strip_prefix(BOM).unwrap_or(&first).starts_with(b"{");
         let input: Box<dyn Read> = Box::new(Cursor::new(first).chain(input));
         let source = if json {
             Source::Jsonl(Box::new(Json::new(input)))

@@ -73,7 +73,7 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
             "itls" => arrays.gaps = Some(gaps(json)?),
             "errors" => arrays.failed = Some(errors(json)?),
             name => {
-                if let Some(value) = json.figure()? {
+                if let Some(value) = json.figure_or_skip()? {
                     reported.insert(name.to_owned(), value);
                 }
             }

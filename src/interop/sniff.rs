@@ -16,7 +16,7 @@ pub enum Format {
     Aiperf,
     /// AIPerf's `profile_export_raw.jsonl`.
     AiperfRaw,
-    /// GuideLLM's JSON (0.8, metadata.version 2).
+    /// GuideLLM's JSON (0.8, metadata.version 2, and before).
     Guidellm,
     /// inference-perf's `per_request_lifecycle_metrics.json` (0.7).
     InferencePerf,
@@ -73,7 +73,7 @@ impl Format {
             Format::Sglang => "SGLang bench_serving JSONL",
             Format::Aiperf => "AIPerf profile_export.jsonl",
             Format::AiperfRaw => "AIPerf profile_export_raw.jsonl",
-            Format::Guidellm => "GuideLLM JSON, metadata.version 2",
+            Format::Guidellm => "GuideLLM JSON, metadata.version 2 and before",
             Format::InferencePerf => "inference-perf per-request JSON, a list",
             Format::Etalon => "Etalon request_level_metrics.json",
             Format::Blis => "BLIS TraceV2, YAML header or CSV",
@@ -96,7 +96,7 @@ impl Format {
             ],
             Format::Aiperf => &[&["metadata", "metrics"]],
             Format::AiperfRaw => &[&["metadata", "start_perf_ns"], &["metadata", "responses"]],
-            Format::Guidellm => &[&["metadata", "benchmarks"]],
+            Format::Guidellm => &[&["benchmarks"]],
             Format::InferencePerf => &[&["start_time", "end_time", "info"]],
             Format::Etalon => &[&["num_prompt_tokens", "ttft", "tbt"]],
             Format::Blis => &[
@@ -138,7 +138,6 @@ const NEAR: &[(&[&str], &str)] = &[
         "this is inference-perf's summary: give per_request_lifecycle_metrics.json \
          (report.request_lifecycle.per_request: true)",
     ),
-    (&["benchmarks"], "a GuideLLM file has `metadata` too: those of 0.3 to 0.5 are not read"),
 ];
 
 /// Bytes after which a file that is still not known is given up.
@@ -171,6 +170,9 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
             .iter()
             .find(|(keys, _)| keys.iter().all(|key| seen.iter().any(|name| name == key)));
         let fault = match (looked, near) {
+            _ if encoded(&recorder.seen).is_some() => {
+                Fault::whole(encoded(&recorder.seen).unwrap_or_default())
+            }
             (Err(fault), None) => fault,
             (_, Some((_, words))) => Fault::whole(*words),
             (Ok(()), None) if recorder.seen.is_empty() => Fault::whole("the file is empty"),
@@ -180,6 +182,18 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
     };
     let Recorder { input, seen } = recorder;
     Ok((format, Box::new(Cursor::new(seen).chain(input))))
+}
+
+/// How a file is encoded that is no text in UTF-8, told from its first bytes.
+fn encoded(bytes: &[u8]) -> Option<&'static str> {
+    let known: [(&[u8], &str); 5] = [
+        (b"\xff\xfe", "the file is in UTF-16: save it in UTF-8"),
+        (b"\xfe\xff", "the file is in UTF-16: save it in UTF-8"),
+        (b"\x1f\x8b", "the file is compressed (gzip): unpack it first"),
+        (b"\x28\xb5\x2f\xfd", "the file is compressed (zstd): unpack it first"),
+        (b"PK\x03\x04", "the file is a zip archive: unpack it first"),
+    ];
+    known.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, words)| *words)
 }
 
 /// Collects keys or columns until they tell the format.

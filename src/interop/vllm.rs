@@ -65,11 +65,16 @@ pub(super) fn read<R: Read>(
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
     let mut runs = Vec::new();
-    while json.another()? {
+    let mut next = |json: &mut Json<R>| {
         let begin = json.position();
         let run = object(json)?;
         runs.push(run.measured().map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
+        Ok(())
+    };
+    while json.another()? {
+        // `vllm bench sweep` puts the objects of its runs into a list.
+        if json.next_is(b'[')? { json.list(&mut next)? } else { next(json)? }
     }
     Ok(runs)
 }
@@ -89,6 +94,10 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Run, Fault> {
                     json.figure()?.map(|rate| rate.to_string())
                 }
             }
+            // `--metadata` may put a text of that name into the object.
+            "failed" | "total_input_tokens" | "total_output_tokens" if json.next_is(b'"')? => {
+                json.skip()?;
+            }
             "failed" => run.failed = json.count_or_null()?.unwrap_or(0),
             "total_input_tokens" => run.tokens.0 = json.count_or_null()?,
             "total_output_tokens" => run.tokens.1 = json.count_or_null()?,
@@ -101,7 +110,7 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Run, Fault> {
             "latencies" => arrays.totals = Some(seconds(json)?),
             "errors" => arrays.failed = Some(errors(json)?),
             name => {
-                if let Some(value) = json.figure()? {
+                if let Some(value) = json.figure_or_skip()? {
                     run.reported.insert(name.to_owned(), value);
                 }
             }

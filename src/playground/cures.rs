@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::play::Loaded;
 use super::{Asked, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
-use crate::runner::{Patient, Simulator, WhatIf, what_if};
+use crate::runner::{Patient, Simulator, WhatIf, what_if, worth_a_cure};
 use crate::scenario::Files;
 
 /// The answer to `cures`.
@@ -46,6 +46,6 @@ pub(super) fn cures(
         judged_by: &output.judged_by,
         stall: (request, token),
     };
-    let tried = what_if(&patient, stall.main_cause, &Simulator);
+    let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
     Ok(Cured { label: result.label.clone(), stall, tried })
 }

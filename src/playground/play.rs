@@ -13,7 +13,7 @@ use crate::report::header::header;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
 use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
-use crate::runner::{PlayOptions, Requests, Simulate};
+use crate::runner::{PlayOptions, Requests, Simulate, recording};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
@@ -125,15 +125,7 @@ impl Loaded {
 
     /// What a run wrote down.
     pub fn recording<'a>(&'a self, place: usize, output: &'a SchedulerOutput) -> Recording<'a> {
-        let info = self.experiment.engine_info();
-        let config = &self.experiment.schedulers[place].config;
-        Recording {
-            trace: &output.outcome.trace,
-            log: output.outcome.log.as_deref().unwrap_or_default(),
-            cost: self.experiment.cost.as_ref(),
-            planned_ahead: config.build(&info).needs().plans_ahead
-                && self.experiment.engine.async_scheduling,
-        }
+        recording(&self.experiment, &self.experiment.schedulers[place], &output.outcome)
     }
 }
 

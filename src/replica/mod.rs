@@ -7,6 +7,7 @@
 
 mod beats;
 mod decodes;
+mod members;
 mod options;
 mod plain;
 mod plan;
@@ -24,9 +25,9 @@ pub use waiting::QueueOrder;
 use crate::kv::{BlockKey, Pool};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
-use decodes::{DecodeSet, Joining};
+use decodes::Joining;
+use members::Members;
 use slot::{Phase, Slot};
-use step::Batch;
 use waiting::{Rank, Waiting};
 
 /// Queue, running requests and memory of one replica.
@@ -37,15 +38,13 @@ pub struct Replica {
     slots: Vec<Slot>,
     vacant: Vec<u32>,
     waiting: Waiting,
-    /// In order of admission.
-    running: Vec<u32>,
-    /// Those of `running` whose prefill is unfinished, in the same order.
-    partial: Vec<u32>,
-    decodes: DecodeSet,
-    batch: Batch,
-    /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
-    /// that admit out of turn.
-    in_arrival_order: bool,
+    /// Those of the selected lane.
+    members: Members,
+    /// Those of each lane, the selected one's place empty; nothing where there is one lane.
+    parked: Vec<Members>,
+    selected: u32,
+    /// Counts steps of all lanes.
+    steps: u64,
     admissions: u64,
     preemptions: u64,
     hit_tokens: u64,
@@ -65,11 +64,10 @@ impl Replica {
             slots: Vec::new(),
             vacant: Vec::new(),
             waiting: Waiting::new(options.queue),
-            running: Vec::new(),
-            partial: Vec::new(),
-            decodes: DecodeSet::new(options.block_tokens, options.reference),
-            batch: Batch::default(),
-            in_arrival_order: true,
+            members: Members::new(options.block_tokens, options.reference),
+            parked: Vec::new(),
+            selected: 0,
+            steps: 0,
             admissions: 0,
             preemptions: 0,
             hit_tokens: 0,
@@ -110,7 +108,9 @@ impl Replica {
 
     /// Starts forming a batch at time `now`.
     pub fn step(&mut self, now: Time) -> Step<'_> {
-        self.batch.begin();
+        self.steps += 1;
+        self.members.batch.begin(self.steps);
+        self.look_at_queue();
         Step::new(self, now)
     }
 
@@ -126,12 +126,12 @@ impl Replica {
 
     /// Requests that hold a seat.
     pub fn running(&self) -> usize {
-        self.running.len()
+        self.seats()
     }
 
     /// Running requests whose prefill is unfinished.
     pub fn prefilling(&self) -> usize {
-        self.partial.len()
+        self.all_members().map(|members| members.partial.len()).sum()
     }
 
     /// Preemptions so far.
@@ -144,9 +144,9 @@ impl Replica {
         self.hit_tokens
     }
 
-    /// Beats so far.
+    /// Beats so far, of the selected lane.
     pub fn beats(&self) -> u32 {
-        self.decodes.beat()
+        self.members.decodes.beat()
     }
 
     /// Which request a handle stands for.
@@ -162,11 +162,12 @@ impl Replica {
     /// Frees the seats and blocks of requests whose last token has been emitted, in the order of
     /// the running list.
     pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
+        self.memory_came_free();
         ending.sort_by_key(|handle| self.slots[handle.0 as usize].order);
         for &mut Handle(index) in ending {
             match self.phase(index) {
                 Phase::Decode => self.leave_decodes(index),
-                Phase::Prefill => self.partial.retain(|&s| s != index),
+                Phase::Prefill => self.members.partial.retain(|&s| s != index),
                 Phase::Ending => {}
                 Phase::Waiting => {
                     // A step planned ahead preempted it before its EOS was known.
@@ -175,8 +176,8 @@ impl Replica {
                     continue;
                 }
             }
-            let place = self.running.iter().position(|&s| s == index).expect("it runs");
-            self.running.remove(place);
+            let place = self.members.running.iter().position(|&s| s == index).expect("it runs");
+            self.members.running.remove(place);
             self.free_blocks(index);
             self.vacant.push(index);
         }
@@ -184,7 +185,7 @@ impl Replica {
 
     /// Ends observation: closes the runs of requests that are still decoding.
     pub(crate) fn close_all(&mut self) {
-        for index in self.running.clone() {
+        for index in self.members.running.clone() {
             if self.slots[index as usize].phase == Phase::Decode {
                 self.leave_decodes(index);
             }
@@ -193,13 +194,14 @@ impl Replica {
 
     /// Why the queue's head was left waiting in the last step.
     pub(crate) fn held_back(&self) -> Option<Held> {
-        self.batch.held
+        self.members.batch.held
     }
 
     /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.
     pub(crate) fn present(&self) -> Vec<RequestId> {
         let waiting = self.waiting.iter();
-        let all = self.running.iter().copied().chain(waiting);
+        let running = self.all_members().flat_map(|members| members.running.iter().copied());
+        let all = running.chain(waiting);
         all.map(|index| self.slots[index as usize].request).collect()
     }
 
@@ -208,27 +210,32 @@ impl Replica {
     /// # Panics
     /// When an invariant is broken.
     pub fn check(&self) {
-        let held: u64 = self.running.iter().map(|&s| u64::from(self.held(s))).sum();
+        let mut held = 0;
+        for members in self.all_members() {
+            let phase = |s: &&u32, phase| self.phase(**s) == phase;
+            held +=
+                members.running.iter().map(|&s| u64::from(self.held_of(members, s))).sum::<u64>();
+            let partial = members.running.iter().filter(|s| phase(s, Phase::Prefill));
+            assert!(partial.eq(members.partial.iter()), "partial prefills in running order");
+            let decodes = members.running.iter().filter(|s| phase(s, Phase::Decode));
+            assert_eq!(decodes.count() as u32, members.decodes.len(), "the decode set is complete");
+            assert!(members.running.is_sorted_by_key(|&s| self.slots[s as usize].order));
+        }
         self.pool.check(held);
-        let partial = self.running.iter().filter(|&&s| self.phase(s) == Phase::Prefill);
-        assert!(partial.eq(self.partial.iter()), "partial prefills are listed in running order");
-        let decodes = self.running.iter().filter(|&&s| self.phase(s) == Phase::Decode);
-        assert_eq!(decodes.count() as u32, self.decodes.len(), "the decode set is complete");
         assert!(self.waiting.iter().all(|s| self.phase(s) == Phase::Waiting));
-        assert!(self.running.is_sorted_by_key(|&s| self.slots[s as usize].order));
-        let present = self.running.len() + self.waiting.len();
+        let present = self.seats() + self.waiting.len();
         assert_eq!(present + self.vacant.len(), self.slots.len(), "no request is lost");
     }
 
     fn admitted_by_arrival(&mut self) -> bool {
-        if !self.in_arrival_order {
+        if !self.members.in_arrival_order {
             let rank = |&s: &u32| {
                 let slot = &self.slots[s as usize];
                 (slot.arrival, slot.request)
             };
-            self.in_arrival_order = self.running.is_sorted_by_key(rank);
+            self.members.in_arrival_order = self.members.running.is_sorted_by_key(rank);
         }
-        self.in_arrival_order
+        self.members.in_arrival_order
     }
 
     fn phase(&self, index: u32) -> Phase {
@@ -237,15 +244,20 @@ impl Replica {
 
     fn done(&self, index: u32) -> u32 {
         match self.phase(index) {
-            Phase::Decode => self.decodes.done(index),
+            Phase::Decode => self.members.decodes.done(index),
             _ => self.slots[index as usize].done,
         }
     }
 
     fn held(&self, index: u32) -> u32 {
+        self.held_of(&self.members, index)
+    }
+
+    /// Blocks held by a request of `members`.
+    fn held_of(&self, members: &Members, index: u32) -> u32 {
         let slot = &self.slots[index as usize];
         match slot.phase {
-            Phase::Decode => slot.blocks.max(self.pool.blocks_for(self.decodes.done(index))),
+            Phase::Decode => slot.blocks.max(self.pool.blocks_for(members.decodes.done(index))),
             _ => slot.blocks,
         }
     }
@@ -253,7 +265,7 @@ impl Replica {
     fn view(&self, index: u32) -> RequestView {
         let slot = &self.slots[index as usize];
         let done = self.done(index);
-        let scheduled = if slot.stamp == self.batch.stamp { slot.scheduled } else { 0 };
+        let scheduled = if slot.stamp == self.members.batch.stamp { slot.scheduled } else { 0 };
         RequestView {
             id: slot.request,
             arrival: slot.arrival,
@@ -266,7 +278,7 @@ impl Replica {
             prefill_target: slot.target,
             blocks: self.held(index),
             scheduled,
-            admitted_now: slot.admitted_stamp == self.batch.stamp,
+            admitted_now: slot.admitted_stamp == self.members.batch.stamp,
         }
     }
 
@@ -288,7 +300,7 @@ impl Replica {
     fn free_blocks(&mut self, index: u32) {
         if self.pool.caching() {
             let slot = &self.slots[index as usize];
-            let in_batch = slot.stamp == self.batch.stamp && self.pool.hashes_at_schedule();
+            let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
             self.hash_blocks(index, tokens);
         }
@@ -301,14 +313,14 @@ impl Replica {
     fn decode_blocks(&mut self) {
         if self.pool.caching() {
             let mut slots = std::mem::take(&mut self.scratch);
-            self.decodes.growing_slots(&mut slots);
+            self.members.decodes.growing_slots(&mut slots);
             for &index in &slots {
                 self.pool.take(index, 1);
             }
             self.scratch = slots;
         } else {
             // Without identities only the count matters; members' shares follow from their tokens.
-            self.pool.take(0, self.decodes.growing());
+            self.pool.take(0, self.members.decodes.growing());
         }
     }
 
@@ -316,7 +328,7 @@ impl Replica {
         let slot = &mut self.slots[index as usize];
         slot.phase = Phase::Decode;
         let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
-        self.decodes.join(Joining {
+        self.members.decodes.join(Joining {
             slot: index,
             order: slot.order,
             done: slot.done,
@@ -329,7 +341,7 @@ impl Replica {
     /// Takes a request out of the decode set and settles its own counts. Its phase is the caller's.
     fn leave_decodes(&mut self, index: u32) {
         let held = self.held(index);
-        let leaving = self.decodes.leave(index);
+        let leaving = self.members.decodes.leave(index);
         let slot = &mut self.slots[index as usize];
         slot.done = leaving.done;
         slot.left = leaving.left;

@@ -20,6 +20,9 @@ pub struct Needs {
     pub prompt_tokens_max: Option<u32>,
     /// Whether it can plan a step while the one before runs.
     pub plans_ahead: bool,
+    /// Whether its rules need every request of the replica before them, so that it cannot be one of
+    /// several lanes of a pipeline.
+    pub one_lane: bool,
 }
 
 /// What a policy is built for.

@@ -14,6 +14,8 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Whose chunks they are.
     pub chunk_requests: Vec<RequestId>,
+    /// KV blocks that each of them holds with its chunk.
+    pub chunk_blocks: Vec<u32>,
     /// Requests that decode one token.
     pub decodes: u32,
     /// KV entries that the decodes read, their own new ones included.
@@ -30,6 +32,8 @@ pub struct Plan {
     pub preempted: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
+    /// The request at the queue's head, where it was left waiting for a reason.
+    pub head: Option<RequestId>,
     /// First admissions, with their prefix hits in tokens.
     pub admitted: Vec<(RequestId, u32)>,
     /// Blocks in use.
@@ -90,6 +94,7 @@ impl Plan {
         self.decodes = other.decodes;
         self.sampled = other.sampled;
         self.held = other.held;
+        self.head = other.head;
         self.repeats = other.repeats;
         self.waiting = other.waiting;
         self.running = other.running;
@@ -98,6 +103,7 @@ impl Plan {
     fn clear(&mut self) {
         self.chunks.clear();
         self.chunk_requests.clear();
+        self.chunk_blocks.clear();
         self.emissions.clear();
         self.ending.clear();
         self.dropped.clear();
@@ -110,15 +116,15 @@ impl Replica {
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
-        plan.repeats = self.batch.repeats;
-        for index in std::mem::take(&mut self.batch.dropped) {
+        plan.repeats = self.members.batch.repeats;
+        for index in std::mem::take(&mut self.members.batch.dropped) {
             plan.dropped.push(self.slots[index as usize].request);
             self.vacant.push(index);
         }
-        let preempted = self.batch.preempted.iter();
+        let preempted = self.members.batch.preempted.iter();
         plan.preempted.extend(preempted.map(|&s| self.slots[s as usize].request));
         self.commit_decodes(plan);
-        let entries = std::mem::take(&mut self.batch.entries);
+        let entries = std::mem::take(&mut self.members.batch.entries);
         plan.sampled = plan.decodes;
         for entry in &entries {
             self.slots[entry.slot as usize].scheduled = 0;
@@ -127,17 +133,21 @@ impl Replica {
                 self.commit_chunk(entry.slot, entry.tokens, plan);
             }
         }
-        self.batch.entries = entries;
+        self.members.batch.entries = entries;
         plan.admitted.append(&mut self.admitted);
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
-        plan.running = self.running.len() as u32;
-        plan.held = self.batch.held.filter(|_| plan.waiting > 0);
+        plan.running = self.seats() as u32;
+        let elsewhere = self.waiting.len() > self.visible();
+        let held = self.members.batch.held.or(elsewhere.then_some(Held::OtherLane));
+        plan.held = held.filter(|_| plan.waiting > 0);
+        let head = plan.held.and_then(|_| self.waiting.get(0));
+        plan.head = head.map(|index| self.slots[index as usize].request);
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
     pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
-        let listed = self.batch.entries.iter().map(|entry| {
+        let listed = self.members.batch.entries.iter().map(|entry| {
             let slot = &self.slots[entry.slot as usize];
             Scheduled {
                 request: slot.request,
@@ -153,25 +163,25 @@ impl Replica {
 
     /// One more beat of the decode set as it stands; for a decision that repeats.
     pub(crate) fn commit_repeat(&mut self, plan: &mut Plan) {
-        debug_assert!(plan.chunks.is_empty() && self.decodes.none_ends_next());
+        debug_assert!(plan.chunks.is_empty() && self.members.decodes.none_ends_next());
         self.decode_blocks();
-        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
-        self.decodes.advance(&mut self.scratch);
+        plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
+        self.members.decodes.advance(&mut self.scratch);
         plan.kv_used = self.pool.total() - self.pool.free();
     }
 
     /// Whether a decision that repeats does so once more.
     pub(crate) fn can_repeat(&self, keep_free: u32) -> bool {
-        self.decodes.none_ends_next()
-            && self.decodes.growing().saturating_add(keep_free) <= self.pool.free()
+        self.members.decodes.none_ends_next()
+            && self.members.decodes.growing().saturating_add(keep_free) <= self.pool.free()
     }
 
     fn commit_decodes(&mut self, plan: &mut Plan) {
-        let members = self.decodes.len();
-        let all = self.batch.all_decodes;
+        let members = self.members.decodes.len();
+        let all = self.members.batch.all_decodes;
         plan.decodes = match all {
             true => members,
-            false => self.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
+            false => self.members.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
         };
         plan.decode_kv_tokens = 0;
         if plan.decodes == 0 {
@@ -181,21 +191,21 @@ impl Replica {
         let missing: Vec<u32> = if plan.decodes == members {
             Vec::new()
         } else {
-            let stamp = self.batch.stamp;
+            let stamp = self.members.batch.stamp;
             let idle = |s: &u32| {
                 let slot = &self.slots[*s as usize];
                 slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
             };
-            self.running.iter().copied().filter(idle).collect()
+            self.members.running.iter().copied().filter(idle).collect()
         };
         for &index in &missing {
             self.leave_decodes(index);
         }
-        assert_eq!(self.decodes.len(), plan.decodes, "a beat advances those scheduled");
-        plan.decode_kv_tokens = self.decodes.kv_tokens() + u64::from(plan.decodes);
+        assert_eq!(self.members.decodes.len(), plan.decodes, "a beat advances those scheduled");
+        plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
         let mut ended = std::mem::take(&mut self.scratch);
         ended.clear();
-        self.decodes.advance(&mut ended);
+        self.members.decodes.advance(&mut ended);
         ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
         for &index in &ended {
             plan.ending.push(Handle(index));
@@ -214,17 +224,18 @@ impl Replica {
         let slot = &mut self.slots[index as usize];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
+        plan.chunk_blocks.push(slot.blocks);
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.
-            self.partial.retain(|&s| s != index);
+            self.members.partial.retain(|&s| s != index);
             self.join_decodes(index);
         } else if done == slot.target {
             plan.sampled += 1;
             plan.emissions
                 .push(Emission { request: slot.request, first: slot.target == slot.prompt });
             slot.left -= 1;
-            self.partial.retain(|&s| s != index);
+            self.members.partial.retain(|&s| s != index);
             let slot = &mut self.slots[index as usize];
             let last = slot.left == 0;
             if last {

@@ -21,6 +21,9 @@ pub(crate) enum Phase {
     Ending,
 }
 
+/// A request that no lane has admitted yet.
+pub(crate) const NO_LANE: u32 = u32::MAX;
+
 /// One request of a replica. The true output length is private to the engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
@@ -52,6 +55,8 @@ pub(crate) struct Slot {
     pub admitted_stamp: u64,
     pub admitted_once: bool,
     pub recomputing: bool,
+    /// The lane that it belongs to, or [`NO_LANE`]; unused where there is one lane.
+    pub lane: u32,
     pub content: Content,
 }
 
@@ -85,6 +90,7 @@ impl Slot {
             admitted_stamp: 0,
             admitted_once: false,
             recomputing: false,
+            lane: NO_LANE,
             content,
         }
     }

@@ -18,6 +18,8 @@ pub enum Held {
     Preempting,
     /// The policy's own rule: it prefers other work now.
     Deferred,
+    /// Pipeline parallelism: it is left to another lane. Said by the engine, not by policies.
+    OtherLane,
 }
 
 /// One request in the batch.
@@ -48,8 +50,8 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub fn begin(&mut self) {
-        self.stamp += 1;
+    pub fn begin(&mut self, stamp: u64) {
+        self.stamp = stamp;
         self.entries.clear();
         self.all_decodes = false;
         self.preempted.clear();
@@ -108,41 +110,44 @@ impl<'a> Step<'a> {
         self.replica.pool.total()
     }
 
-    /// Requests that hold a seat: running, or with their last token on its way.
+    /// Requests that hold a seat: running, or with their last token on its way. With pipeline
+    /// parallelism a lane's seats are its own.
     pub fn seats_used(&self) -> u32 {
-        self.replica.running.len() as u32
+        self.replica.members.running.len() as u32
     }
 
-    /// Number of waiting requests.
+    /// Number of waiting requests. With pipeline parallelism a lane sees only those at the queue's
+    /// head that it may admit.
     pub fn waiting_len(&self) -> usize {
-        self.replica.waiting.len()
+        self.replica.visible()
     }
 
     /// The waiting request at a place of the queue; 0 is its head.
     pub fn waiting_at(&self, place: usize) -> Option<Handle> {
-        self.replica.waiting.get(place).map(Handle)
+        let seen = place < self.replica.members.visible;
+        self.replica.waiting.get(place).filter(|_| seen).map(Handle)
     }
 
     /// All waiting requests in queue order.
     pub fn waiting(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.replica.waiting.iter().map(Handle)
+        self.replica.waiting.iter().take(self.replica.members.visible).map(Handle)
     }
 
     /// Number of running requests, decoding or prefilling.
     pub fn running_len(&self) -> usize {
-        self.replica.decodes.len() as usize + self.replica.partial.len()
+        self.replica.members.decodes.len() as usize + self.replica.members.partial.len()
     }
 
     /// Running requests in order of admission. Those whose last token is on its way are left out.
     pub fn running(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
         let replica = &*self.replica;
         let alive = |&&s: &&u32| replica.phase(s) != Phase::Ending;
-        replica.running.iter().filter(alive).map(|&s| Handle(s))
+        replica.members.running.iter().filter(alive).map(|&s| Handle(s))
     }
 
     /// Running requests whose prefill is unfinished, in order of admission.
     pub fn prefilling(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
-        self.replica.partial.iter().map(|&s| Handle(s))
+        self.replica.members.partial.iter().map(|&s| Handle(s))
     }
 
     /// Whether the running requests were admitted in order of their arrival, so that admission
@@ -153,12 +158,12 @@ impl<'a> Step<'a> {
 
     /// Whether every unfinished prefill was admitted after every decoding request.
     pub fn prefilling_last(&self) -> bool {
-        self.running().rev().take(self.replica.partial.len()).eq(self.prefilling().rev())
+        self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
     /// Number of requests that can decode.
     pub fn decoding_len(&self) -> u32 {
-        self.replica.decodes.len()
+        self.replica.members.decodes.len()
     }
 
     /// What is known of a request.
@@ -199,15 +204,16 @@ impl<'a> Step<'a> {
         replica.pool.take(index, hold - hit.blocks);
         let rank = rank_of(&replica.slots[index as usize]);
         replica.waiting.remove(index, rank);
+        replica.left_queue(index);
         let rank_by_arrival = |s: u32| {
             let slot = &replica.slots[s as usize];
             (slot.arrival, slot.request)
         };
-        let last = replica.running.last();
-        replica.in_arrival_order &=
+        let last = replica.members.running.last();
+        replica.members.in_arrival_order &=
             last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
-        replica.running.push(index);
-        replica.partial.push(index);
+        replica.members.running.push(index);
+        replica.members.partial.push(index);
         let order = replica.admissions;
         replica.admissions += 1;
         replica.hit_tokens += u64::from(hit_tokens);
@@ -216,7 +222,7 @@ impl<'a> Step<'a> {
         slot.done = hit_tokens;
         slot.blocks = hold;
         slot.order = order;
-        slot.admitted_stamp = replica.batch.stamp;
+        slot.admitted_stamp = replica.members.batch.stamp;
         if !slot.admitted_once {
             slot.admitted_once = true;
             replica.admitted.push((slot.request, hit_tokens));
@@ -236,7 +242,10 @@ impl<'a> Step<'a> {
         assert!(tokens > 0 && view.scheduled == 0, "a request is scheduled once a step");
         match phase {
             Phase::Decode => {
-                assert!(tokens == 1 && !self.replica.batch.all_decodes, "one token a decode");
+                assert!(
+                    tokens == 1 && !self.replica.members.batch.all_decodes,
+                    "one token a decode"
+                );
             }
             Phase::Prefill => assert!(tokens <= view.prefill_left(), "a chunk lies in the prompt"),
             _ => panic!("only a running request runs"),
@@ -253,7 +262,7 @@ impl<'a> Step<'a> {
 
     /// New blocks that one token for every decoding request takes.
     pub fn blocks_for_decodes(&self) -> u32 {
-        self.replica.decodes.growing()
+        self.replica.members.decodes.growing()
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
@@ -268,10 +277,10 @@ impl<'a> Step<'a> {
     /// # Panics
     /// When blocks are short, or some decode is in the batch already.
     pub fn decode_all(&mut self) {
-        assert!(self.may_decode_all() && !self.replica.batch.all_decodes);
-        assert!(self.replica.batch.entries.iter().all(|entry| !entry.decode));
+        assert!(self.may_decode_all() && !self.replica.members.batch.all_decodes);
+        assert!(self.replica.members.batch.entries.iter().all(|entry| !entry.decode));
         self.replica.decode_blocks();
-        self.replica.batch.all_decodes = true;
+        self.replica.members.batch.all_decodes = true;
     }
 
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
@@ -279,19 +288,19 @@ impl<'a> Step<'a> {
     /// many tokens of it were in the batch.
     pub fn preempt(&mut self, request: Handle) -> u32 {
         let index = request.0;
-        assert!(!self.replica.batch.all_decodes, "nothing is preempted after decode_all");
+        assert!(!self.replica.members.batch.all_decodes, "nothing is preempted after decode_all");
         let view = self.view(request);
         let replica = &mut *self.replica;
         match replica.phase(index) {
             Phase::Decode => replica.leave_decodes(index),
-            Phase::Prefill => replica.partial.retain(|&s| s != index),
+            Phase::Prefill => replica.members.partial.retain(|&s| s != index),
             _ => panic!("only a running request is preempted"),
         }
         if view.scheduled > 0 {
-            replica.batch.entries.retain(|entry| entry.slot != index);
+            replica.members.batch.entries.retain(|entry| entry.slot != index);
         }
         replica.free_blocks(index);
-        replica.running.retain(|&s| s != index);
+        replica.members.running.retain(|&s| s != index);
         let slot = &mut replica.slots[index as usize];
         slot.phase = Phase::Waiting;
         slot.target = view.tokens;
@@ -301,7 +310,8 @@ impl<'a> Step<'a> {
         let rank = rank_of(slot);
         replica.waiting.return_preempted(index, rank);
         replica.preemptions += 1;
-        replica.batch.preempted.push(index);
+        replica.members.batch.preempted.push(index);
+        replica.returned_to_queue();
         view.scheduled
     }
 
@@ -311,36 +321,37 @@ impl<'a> Step<'a> {
         assert_eq!(replica.phase(request.0), Phase::Waiting, "only a waiting request is dropped");
         let rank = rank_of(&replica.slots[request.0 as usize]);
         replica.waiting.remove(request.0, rank);
-        replica.batch.dropped.push(request.0);
+        replica.left_queue(request.0);
+        replica.members.batch.dropped.push(request.0);
     }
 
     /// Requests preempted in this step, in order.
     pub fn preempted_len(&self) -> usize {
-        self.replica.batch.preempted.len()
+        self.replica.members.batch.preempted.len()
     }
 
     /// Whether nothing is scheduled yet.
     pub fn is_empty(&self) -> bool {
-        self.replica.batch.entries.is_empty() && !self.replica.batch.all_decodes
+        self.replica.members.batch.entries.is_empty() && !self.replica.members.batch.all_decodes
     }
 
     /// Says why the queue's head was left waiting.
     pub fn hold(&mut self, reason: Held) {
-        self.replica.batch.held = Some(reason);
+        self.replica.members.batch.held = Some(reason);
     }
 
     /// The same for a reason that stands only while `free_blocks` are free: with fewer, the memory
     /// check before it would have been the reason.
     pub fn hold_while_free(&mut self, reason: Held, free_blocks: u32) {
-        self.replica.batch.held = Some(reason);
-        self.replica.batch.held_while_free = free_blocks;
+        self.replica.members.batch.held = Some(reason);
+        self.replica.members.batch.held_while_free = free_blocks;
     }
 
     /// Puts the batch in the system's own order: entries by rank, stable.
     pub fn arrange(&mut self, rank: impl Fn(RequestView) -> u32) {
-        let mut entries = std::mem::take(&mut self.replica.batch.entries);
+        let mut entries = std::mem::take(&mut self.replica.members.batch.entries);
         entries.sort_by_cached_key(|entry| rank(self.replica.view(entry.slot)));
-        self.replica.batch.entries = entries;
+        self.replica.members.batch.entries = entries;
     }
 
     /// Promises that this batch of decodes alone will be decided again, unchanged, until a request
@@ -350,7 +361,7 @@ impl<'a> Step<'a> {
     /// Call it only after [`decode_all`](Step::decode_all) with nothing else scheduled. The
     /// reference path ignores it, and so checks it.
     pub fn repeats(&mut self, keep_free: u32) {
-        let batch = &mut self.replica.batch;
+        let batch = &mut self.replica.members.batch;
         if batch.all_decodes && batch.entries.is_empty() {
             batch.repeats = Some(keep_free.max(batch.held_while_free));
         }
@@ -358,11 +369,11 @@ impl<'a> Step<'a> {
 
     fn enter(&mut self, index: u32, tokens: u32, decode: bool) {
         let context = self.replica.done(index);
-        let stamp = self.replica.batch.stamp;
+        let stamp = self.replica.members.batch.stamp;
         let slot = &mut self.replica.slots[index as usize];
         slot.stamp = stamp;
         slot.scheduled = tokens;
-        self.replica.batch.entries.push(Entry { slot: index, tokens, context, decode });
+        self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
         if !decode && self.replica.pool.hashes_at_schedule() {
             self.replica.hash_blocks(index, context + tokens);
         }

@@ -45,7 +45,13 @@ pub fn outcome() -> Outcome {
         decodes,
         decode_kv_tokens: 100 * u64::from(decodes),
         chunks: chunk
-            .map(|request| ChunkRecord { request, context: 0, tokens: 100, samples: true })
+            .map(|request| ChunkRecord {
+                request,
+                context: 0,
+                tokens: 100,
+                blocks: 7,
+                samples: true,
+            })
             .into_iter()
             .collect(),
         kv_used: 7,
@@ -63,6 +69,7 @@ pub fn outcome() -> Outcome {
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
         gpu_busy: Span::from_millis(40),
+        lanes_per_replica: 1,
         log: Some(vec![vec![
             iteration(0, 0, Some(0)),
             iteration(10, 1, Some(1)),

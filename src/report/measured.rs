@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::explain::MeasuredStalls;
 use crate::metrics::{Distribution, FluidityIndex};
 use crate::report::result::RunResult;
 use crate::report::units::{duration, percent};
+
+/// What is said of first-token deadlines that stand in the file.
+pub const AS_STATED: &str = "as the file states them";
 
 /// Where measured figures came from, and what they are worth.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +42,9 @@ pub struct MeasuredResult {
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
     pub notes: Vec<String>,
+    /// Stalls as token times show them; only with `--explain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalls: Option<MeasuredStalls>,
     /// Data of the usual plots; only up to a million token times unless asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plots: Option<Plots>,
@@ -50,10 +57,22 @@ pub struct MeasuredDeadlines {
     pub ttft: Option<String>,
     /// The first token's deadline where it is the same for all requests.
     pub ttft_s: Option<f64>,
+    /// Where the deadline of later tokens came from: `given`, `stated in the file` or `default`.
+    #[serde(default)]
+    pub tbt: String,
     /// The deadline of each later token.
     pub tbt_s: f64,
+    /// Where the two below came from, likewise.
+    #[serde(default)]
+    pub fluidity: String,
     /// The fluidity-index from which on a request is fluid.
     pub fluid_index: f64,
+    /// The share of requests that must be fluid.
+    #[serde(default)]
+    pub fluid_share: f64,
+    /// The first token's deadline as the scenario put it, where a file of this program states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated_ttft: Option<serde_json::Value>,
 }
 
 /// Lower and upper bounds of fluidity figures, over all ways in which tokens can have come between
@@ -87,7 +106,7 @@ pub struct Plots {
     pub tbt_cdf_s: Vec<(f64, f64)>,
     /// `[index, share of requests with at most that fluidity-index]`.
     pub fluidity_cdf: Vec<(f64, f64)>,
-    /// Tokens against time of the least fluid request and of one in the middle.
+    /// Tokens against time of the least fluid request, one in the middle and the most fluid one.
     pub progress: Vec<RequestProgress>,
 }
 
@@ -117,6 +136,14 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
             measured.format,
             measured.granularity,
             measured.deadlines.ttft.as_deref().unwrap_or("none")
+        ),
+        format!(
+            "  later tokens: {} each ({}); fluid from index {} on, for {} of requests ({})",
+            duration(measured.deadlines.tbt_s),
+            measured.deadlines.tbt,
+            measured.deadlines.fluid_index,
+            percent(measured.deadlines.fluid_share),
+            measured.deadlines.fluidity
         ),
     ];
     let mut list = |name: &str, items: &[String]| {

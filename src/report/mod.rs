@@ -15,6 +15,7 @@ pub mod pair;
 pub mod requests;
 mod result;
 pub mod slo;
+pub mod stated;
 pub mod table;
 pub mod text;
 pub mod timeline;
@@ -27,5 +28,5 @@ pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, Req
 pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{
     ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,
-    SCHEMA_VERSION, Sense, SloResult, SloTerm, Tool, json_schema,
+    SCHEMA_VERSION, Sense, SloResult, SloTerm, StallsResult, Tool, json_schema,
 };

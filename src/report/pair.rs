@@ -1,9 +1,10 @@
 //! Two runs metric by metric, with ratios, and what cannot be compared.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::report::measured::AS_STATED;
 use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
@@ -230,6 +231,13 @@ fn collect(path: &str, value: &Value, all: &mut Vec<(String, Option<f64>)>) {
     }
 }
 
+/// JSON Schema (2020-12) of [`Pair`].
+pub fn json_schema() -> Schema {
+    let mut schema = schema_for!(Pair);
+    schema.insert("title".into(), "metron-sim comparison".into());
+    schema
+}
+
 /// What stands against comparing.
 #[derive(Default)]
 struct Doubts {
@@ -286,7 +294,10 @@ fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
         match &side.run.measured {
             Some(measured) => {
                 let own = &measured.deadlines;
+                let as_stated = own.ttft.as_deref() == Some(AS_STATED);
+                let stated = own.stated_ttft.as_ref().filter(|v| as_stated && !v.is_null());
                 let ttft = match own.ttft_s {
+                    _ if stated.is_some() => stated.map(plain).map(|text| as_duration(&text)),
                     Some(seconds) => Some(duration(seconds)),
                     None => own.ttft.clone().or(Some("none".to_owned())),
                 };

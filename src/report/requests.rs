@@ -4,7 +4,8 @@
 //! `scheduled_s`, `first_token_s`, `last_token_s` (instants, nine decimals), `prompt_tokens`,
 //! `output_tokens` (emitted), `ttft_s`, `tpot_s` (empty below two tokens), `e2e_s`,
 //! `fluidity_index`, `met`, `missed` (deadlines), `preemptions`, `hit_tokens` (prompt tokens from
-//! the prefix cache), `status`. What a request never reached is empty; `e2e_s` is for completed
+//! the prefix cache), `status`, `run` (in a run's first row: facts of the run, as JSON, see
+//! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
 //! requests. Every request is there, those outside of the scenario's `measure` too.
 
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ pub const COLUMNS: &[&str] = &[
     "preemptions",
     "hit_tokens",
     "status",
+    "run",
 ];
 
 /// Writes the request rows of one run after another.
@@ -53,7 +55,7 @@ impl<W: Write> RequestFile<W> {
     }
 
     /// Writes a row for each of `metrics`, which were taken from `trace`; `classes` are the class
-    /// names by index.
+    /// names by index; `facts` go into the first row.
     ///
     /// # Errors
     /// When the writer underneath fails.
@@ -63,7 +65,9 @@ impl<W: Write> RequestFile<W> {
         trace: &TokenTrace,
         metrics: &[RequestMetrics],
         classes: &[String],
+        facts: &str,
     ) -> io::Result<()> {
+        let mut facts = Some(facts);
         for one in metrics {
             let row = &trace.requests[one.row as usize];
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
@@ -89,6 +93,7 @@ impl<W: Write> RequestFile<W> {
                 Cell::Count(u64::from(row.preemptions)),
                 Cell::Count(u64::from(row.hit_tokens)),
                 Cell::Text(status_name(row.status)),
+                facts.take().map_or(Cell::Absent, Cell::Text),
             ])?;
         }
         Ok(())
@@ -125,15 +130,15 @@ mod tests {
         let deadlines = Deadlines::new(first, Span::from_millis(25), 0.9).expect("deadlines");
         let metrics = per_request(&trace, &Options::new(deadlines));
         let mut file = RequestFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
-        file.run("v0", &trace, &metrics, &["chat".to_owned()]).expect("in memory");
+        file.run("v0", &trace, &metrics, &["chat".to_owned()], "facts").expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert_eq!(
             lines[1],
             "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
-             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed"
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,facts"
         );
-        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected");
+        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,");
     }
 }

@@ -8,8 +8,10 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::explain::ByCause;
 use crate::metrics::Summary;
 use crate::report::measured::MeasuredResult;
+use crate::report::validation::ValidationFile;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -61,8 +63,9 @@ pub struct RunResult {
     pub summary: Summary,
     /// Whether the promise was kept.
     pub slo: SloResult,
-    /// Why tokens were late; null unless it was asked for.
-    pub stalls: Option<Value>,
+    /// Where the time of all requests went. Up to 1 M output tokens, or with `--stalls`; null
+    /// otherwise, and for a measured system.
+    pub stalls: Option<StallsResult>,
     /// Batches that ran; null for a measured system.
     pub iterations: Option<IterationResult>,
     /// KV memory; null for a measured system.
@@ -84,6 +87,19 @@ pub struct RunResult {
     /// Where measured figures came from and what they are worth; absent for a simulation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<MeasuredResult>,
+}
+
+/// Where the time of all requests went, by cause; the causes are those of `explain`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StallsResult {
+    /// Time to first token, nanoseconds by cause, summed over requests.
+    pub first_token_ns: ByCause,
+    /// Time between tokens, nanoseconds by cause, summed over gaps.
+    pub between_tokens_ns: ByCause,
+    /// Missed deadlines of the requests that count.
+    pub missed: u64,
+    /// What they are charged to; the charges sum to `missed`.
+    pub misses: ByCause,
 }
 
 /// What the requests of one class got.
@@ -225,9 +241,18 @@ impl ResultFile {
     }
 }
 
-/// JSON Schema (2020-12) of [`ResultFile`].
+/// JSON Schema (2020-12) of [`ResultFile`], with the members that `validate` adds, which a plain
+/// result has not.
 pub fn json_schema() -> Schema {
-    let mut schema = schema_for!(ResultFile);
+    let mut schema = schema_for!(ValidationFile);
+    let plain = schema_for!(ResultFile);
+    let copied = |key: &str| plain.get(key).cloned().unwrap_or_default();
+    schema.insert("description".into(), copied("description"));
+    schema.insert("required".into(), copied("required"));
+    let required = plain.pointer("/$defs/RunResult/required").cloned().unwrap_or_default();
+    if let Some(run) = schema.pointer_mut("/$defs/ValidatedRun").and_then(Value::as_object_mut) {
+        run.insert("required".into(), required);
+    }
     schema.insert("title".into(), "metron-sim result".into());
     schema
 }

@@ -1,14 +1,18 @@
 //! The timeline: Chrome's trace event format, which Perfetto and `chrome://tracing` open.
 //!
-//! One process a scheduler, one thread a replica, one bar an iteration, named by its kind
+//! One process a scheduler, one thread a lane (a replica has one, or with pipeline parallelism one a
+//! stage), one bar an iteration, named by its kind
 //! (`prefill`, `mixed`, `decode`), with counters for requests and KV blocks beneath. Iterations of
-//! one replica that overlap in time (pipeline parallelism) get further threads. In small runs each
+//! one lane that overlap in time get further threads. Each bar carries what its time was made of
+//! (`parts_ns`) and the largest part (`cause`). The worst stalls are bars on threads of their own,
+//! and arrows lead to them from the last prefill of those who caused them. In small runs each
 //! request has a track of its own: waiting, prefill, decode.
 //!
 //! Format: "Trace Event Format", Google, 2016; `ts` and `dur` in microseconds.
 
 use std::io::{self, Write};
 
+use crate::explain::{Attribution, Stall, main_cause};
 use crate::sim::{Iteration, Outcome};
 use crate::time::Time;
 use crate::trace::decimal::ExactMicros;
@@ -19,11 +23,27 @@ pub const REQUEST_TRACKS_MAX: usize = 256;
 /// Threads set aside for one replica.
 const THREADS_PER_REPLICA: usize = 64;
 
+/// The first thread of stalls, beyond those of any replica.
+const STALL_THREADS: usize = 1_000_000;
+
+/// Culprits of one stall that an arrow leads from.
+const ARROWS: usize = 3;
+
+/// Why a run's tokens were late, for the causes and arrows of its timeline.
+pub struct Why<'w> {
+    /// The run, attributed.
+    pub attribution: &'w Attribution<'w>,
+    /// The stalls to be drawn.
+    pub stalls: &'w [Stall],
+}
+
 /// Writes the events of one run after another, streaming.
 pub struct Timeline<W: Write> {
     writer: W,
     runs: usize,
     first: bool,
+    /// Arrows so far.
+    arrows: usize,
 }
 
 impl<W: Write> Timeline<W> {
@@ -33,22 +53,35 @@ impl<W: Write> Timeline<W> {
     /// When `writer` fails.
     pub fn new(mut writer: W) -> io::Result<Timeline<W>> {
         writer.write_all(b"{\"displayTimeUnit\":\"ms\",\"traceEvents\":[")?;
-        Ok(Timeline { writer, runs: 0, first: true })
+        Ok(Timeline { writer, runs: 0, first: true, arrows: 0 })
     }
 
-    /// Writes one scheduler's run. Without an iteration log there are request tracks only.
+    /// Writes one scheduler's run. Without an iteration log there are request tracks only; without
+    /// `why` no causes and no arrows.
     ///
     /// # Errors
     /// When the writer underneath fails.
-    pub fn run(&mut self, scheduler: &str, outcome: &Outcome) -> io::Result<()> {
+    pub fn run(
+        &mut self,
+        scheduler: &str,
+        outcome: &Outcome,
+        why: Option<&Why<'_>>,
+    ) -> io::Result<()> {
         self.runs += 1;
         let pid = self.runs;
         let name = serde_json::to_string(scheduler)?;
         self.event(format_args!(
             r#"{{"ph":"M","pid":{pid},"tid":0,"name":"process_name","args":{{"name":{name}}}}}"#
         ))?;
-        for (replica, iterations) in outcome.log.iter().flatten().enumerate() {
-            self.replica(pid, replica, iterations)?;
+        let lanes = outcome.lanes_per_replica.max(1) as usize;
+        let mut threads = Vec::new();
+        for (index, iterations) in outcome.log.iter().flatten().enumerate() {
+            threads.push(self.lane(pid, (index, lanes), iterations, why)?);
+        }
+        if let Some(why) = why {
+            for (place, stall) in why.stalls.iter().enumerate() {
+                self.stall(pid, place, stall, outcome, (why.attribution, &threads))?;
+            }
         }
         if outcome.trace.requests.len() <= REQUEST_TRACKS_MAX {
             self.requests(pid, outcome)?;
@@ -73,23 +106,101 @@ impl<W: Write> Timeline<W> {
         self.writer.write_fmt(json)
     }
 
-    fn replica(&mut self, pid: usize, replica: usize, iterations: &[Iteration]) -> io::Result<()> {
+    /// Writes the bars of lane `index` of all, of which each replica has `lanes`, and tells on
+    /// which thread each of them is.
+    fn lane(
+        &mut self,
+        pid: usize,
+        (index, lanes): (usize, usize),
+        iterations: &[Iteration],
+        why: Option<&Why<'_>>,
+    ) -> io::Result<Vec<usize>> {
+        let (place, replica) = (index, index / lanes);
+        let lane = (lanes > 1).then_some(index % lanes);
+        let first = lane.unwrap_or(0);
+        let mut tids = Vec::with_capacity(iterations.len());
         // When the last bar of each thread ends: a bar goes to the first thread that is free.
         let mut threads: Vec<Time> = Vec::new();
-        for iteration in iterations {
+        for (index, iteration) in iterations.iter().enumerate() {
             let free = threads.iter().position(|&end| end <= iteration.start);
             let thread = free.unwrap_or(threads.len()).min(THREADS_PER_REPLICA - 1);
-            let tid = replica * THREADS_PER_REPLICA + thread + 1;
+            let tid = replica * THREADS_PER_REPLICA + (first + thread) % THREADS_PER_REPLICA + 1;
             if thread == threads.len() {
                 threads.push(iteration.end);
-                let more = if thread == 0 { String::new() } else { format!(" lane {thread}") };
+                let more = match (lane, thread) {
+                    (None, 0) => String::new(),
+                    (Some(lane), _) => format!(" lane {lane}"),
+                    (None, thread) => format!(" lane {thread}"),
+                };
                 self.event(format_args!(
                     r#"{{"ph":"M","pid":{pid},"tid":{tid},"name":"thread_name","args":{{"name":"replica {replica}{more}"}}}}"#
                 ))?;
             }
             threads[thread] = iteration.end;
             self.iteration(pid, tid, iteration)?;
+            if let Some(why) = why {
+                self.parts(&why.attribution.parts(place, index))?;
+            }
+            self.writer.write_all(b"}}")?;
             self.counters(pid, replica, iteration)?;
+            tids.push(tid);
+        }
+        Ok(tids)
+    }
+
+    /// What an iteration was made of, as arguments of its bar.
+    fn parts(&mut self, parts: &[(crate::explain::Cause, u64)]) -> io::Result<()> {
+        let largest = parts.iter().rev().max_by_key(|(_, ns)| ns);
+        let largest = largest.map_or("", |(cause, _)| cause.name());
+        write!(self.writer, r#","cause":"{largest}","parts_ns":{{"#)?;
+        for (place, (cause, ns)) in parts.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(self.writer, r#"{comma}"{}":{ns}"#, cause.name())?;
+        }
+        self.writer.write_all(b"}")
+    }
+
+    /// A stall's bar, and arrows to it.
+    fn stall(
+        &mut self,
+        pid: usize,
+        place: usize,
+        stall: &Stall,
+        outcome: &Outcome,
+        (attribution, threads): (&Attribution<'_>, &[Vec<usize>]),
+    ) -> io::Result<()> {
+        let (gap, tid, request) = (&stall.gap, STALL_THREADS + place, stall.request);
+        let number = place + 1;
+        self.event(format_args!(
+            r#"{{"ph":"M","pid":{pid},"tid":{tid},"name":"thread_name","args":{{"name":"stall {number}"}}}}"#
+        ))?;
+        let (start, length) =
+            (ExactMicros::from(gap.from), ExactMicros::from(gap.to.since(gap.from)));
+        let (token, cause) = (gap.token, main_cause(&gap.split).name());
+        self.event(format_args!(
+            r#"{{"ph":"X","pid":{pid},"tid":{tid},"ts":{start},"dur":{length},"name":"request {request} waits for token {token}: {cause}","args":{{"request":{request},"token":{token},"cause":"{cause}","causes_ns":{{"#
+        ))?;
+        for (place, (cause, ns)) in gap.split.iter().filter(|(_, ns)| *ns > 0).enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(self.writer, r#"{comma}"{}":{ns}"#, cause.name())?;
+        }
+        self.writer.write_all(b"}}}")?;
+        let log = outcome.log.as_deref().unwrap_or_default();
+        for culprit in stall.culprits.iter().take(ARROWS) {
+            let Some(index) = attribution.chunk_before(culprit.request, gap.to) else { continue };
+            let lane = attribution.lane_index(culprit.request);
+            let begun = log[lane][index].start;
+            let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
+            let thread = threads[lane][index];
+            let (id, by, cause) = (self.arrows, culprit.request, culprit.cause.name());
+            self.arrows += 1;
+            self.event(format_args!(
+                r#"{{"ph":"s","pid":{pid},"tid":{thread},"ts":{from},"id":{id},"cat":"culprit","name":"{cause}","args":{{"culprit":{by},"victim":{request},"ns":{}}}}}"#,
+                culprit.ns
+            ))?;
+            self.event(format_args!(
+                r#"{{"ph":"f","bp":"e","pid":{pid},"tid":{tid},"ts":{to},"id":{id},"cat":"culprit","name":"{cause}"}}"#
+            ))?;
         }
         Ok(())
     }
@@ -115,7 +226,7 @@ impl<W: Write> Timeline<W> {
                 chunk.request, chunk.context, chunk.tokens
             )?;
         }
-        self.writer.write_all(b"]}}")
+        self.writer.write_all(b"]")
     }
 
     fn counters(&mut self, pid: usize, replica: usize, iteration: &Iteration) -> io::Result<()> {
@@ -163,7 +274,7 @@ mod tests {
 
     fn events(outcome: &Outcome) -> Vec<serde_json::Value> {
         let mut timeline = Timeline::new(Vec::new()).expect("in memory");
-        timeline.run("sarathi(chunk_size=512)", outcome).expect("in memory");
+        timeline.run("sarathi(chunk_size=512)", outcome, None).expect("in memory");
         let bytes = timeline.finish().expect("in memory");
         let value: serde_json::Value = serde_json::from_slice(&bytes).expect("valid JSON");
         value["traceEvents"].as_array().expect("a list").clone()

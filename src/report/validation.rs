@@ -1,8 +1,53 @@
 //! A simulation against a real run, as text and as CSV.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::report::result::{RunResult, Tool};
 use crate::report::table::{Align, Cell, lay_out};
 use crate::report::units::TimeUnit;
 use crate::validation::{Compared, Validation};
+
+/// The result of `run`, and beside it the comparison with a real run.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ValidationFile {
+    /// Version of this layout.
+    pub schema_version: u32,
+    /// What made the result.
+    pub tool: Tool,
+    /// The scenario as resolved: defaults filled in, with the seed.
+    pub scenario: serde_json::Value,
+    /// One for each scheduler, in the scenario's order; all faced the same requests.
+    pub runs: Vec<ValidatedRun>,
+    /// Of `validate`: the comparisons of all runs, each row with its run's label.
+    pub validation: Vec<Labelled>,
+    /// Of `validate`, for a scenario with one scheduler: see the run's member of that name.
+    pub per_request_e2e_mape: Option<f64>,
+    /// What a reader should know of the scenario and its workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A run, and beside it the comparison.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ValidatedRun {
+    /// What the scheduler did with the requests.
+    #[serde(flatten)]
+    pub run: RunResult,
+    /// Of `validate`: against the real run.
+    #[serde(flatten)]
+    pub validation: Validation,
+}
+
+/// A row of a comparison.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Labelled {
+    /// The run's label.
+    pub label: String,
+    /// The figure.
+    #[serde(flatten)]
+    pub row: Compared,
+}
 
 /// The comparisons of a scenario's schedulers, for people.
 pub fn to_text<'a>(

@@ -6,6 +6,7 @@
 mod deadlines;
 mod requests;
 mod simulate;
+mod stalls;
 mod summarise;
 mod what_if;
 
@@ -15,7 +16,9 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
-pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if};
+pub use stalls::recording;
+pub use summarise::{fairness, request_bounds};
+pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if, worth_a_cure};
 
 use crate::metrics::{self, Options};
 use crate::progress::Progress;
@@ -25,6 +28,9 @@ use crate::sim::Outcome;
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
 pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
+
+/// Up to this many output tokens in a workload, a run says where the time went without being asked.
+pub const STALLS_TOKENS_MAX: u64 = 1_000_000;
 
 /// What to run.
 #[derive(Clone, Copy)]
@@ -46,11 +52,19 @@ pub struct RunOptions {
     pub keep_log: bool,
     /// Work out the full figures however many tokens there are.
     pub full_metrics: bool,
+    /// Say where the time went, for workloads of up to so many output tokens.
+    pub stalls_tokens_max: Option<u64>,
 }
 
 impl Default for RunOptions {
     fn default() -> RunOptions {
-        RunOptions { jobs: 1, reference: false, keep_log: false, full_metrics: false }
+        RunOptions {
+            jobs: 1,
+            reference: false,
+            keep_log: false,
+            full_metrics: false,
+            stalls_tokens_max: None,
+        }
     }
 }
 
@@ -97,6 +111,9 @@ pub fn run_experiment(
 ) -> Result<Vec<SchedulerOutput>, RunError> {
     on_threads(options.jobs, || {
         let experiment = input.experiment;
+        // A closed loop's answers are known only when it has been played.
+        let tokens = input.requests.output_tokens().unwrap_or(u64::MAX);
+        let explained = options.stalls_tokens_max.is_some_and(|most| tokens <= most);
         let played: Vec<Result<Outcome, PlayError>> = experiment
             .schedulers
             .par_iter()
@@ -104,7 +121,7 @@ pub fn run_experiment(
             .map(|(index, scheduler)| {
                 let options = PlayOptions {
                     reference: options.reference,
-                    keep_log: options.keep_log,
+                    keep_log: options.keep_log || explained,
                     progress: progress.run(index),
                 };
                 simulate.simulate(experiment, scheduler, input.requests, options)
@@ -128,7 +145,16 @@ pub fn run_experiment(
                 let full_metrics = options.full_metrics
                     || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
                 let options = RunOptions { full_metrics, ..options };
-                measured(input, scheduler, label, outcome, &promises, options)
+                let mut output = measured(input, scheduler, label, outcome, &promises, options);
+                if explained {
+                    let (outcome, judged_by) = (&output.outcome, &output.judged_by);
+                    output.result.stalls =
+                        stalls::stalls(experiment, scheduler, outcome, judged_by);
+                }
+                if !options.keep_log {
+                    (output.outcome.log, output.outcome.routes) = (None, None);
+                }
+                output
             })
             .collect())
     })?

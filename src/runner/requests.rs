@@ -57,6 +57,16 @@ impl Requests {
         }
     }
 
+    /// Output tokens of one run to the end, where they are known beforehand.
+    pub fn output_tokens(&self) -> Option<u64> {
+        match self {
+            Requests::Open(workload) => {
+                Some(workload.requests.iter().map(|r| u64::from(r.output_tokens)).sum())
+            }
+            Requests::Closed(_) => None,
+        }
+    }
+
     /// Arrivals a second as the scenario states them, where it does.
     pub fn nominal_rate_per_s(&self) -> Option<f64> {
         match self {

@@ -93,7 +93,7 @@ fn promise_kept(
 
 /// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
 /// what goodput counts. A bound on a mean or a median says nothing of one request.
-fn request_bounds(slo: &Slo) -> RequestBounds {
+pub fn request_bounds(slo: &Slo) -> RequestBounds {
     let mut bounds = RequestBounds { fluid: true, ..RequestBounds::default() };
     for bound in &slo.bounds {
         if !matches!(bound.stat, Stat::P90 | Stat::P95 | Stat::P99 | Stat::P999 | Stat::Max) {
@@ -147,7 +147,8 @@ fn classes(
     Some(results)
 }
 
-fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
+/// How evenly the classes were served.
+pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
     let shares =
         classes.values().filter_map(|class| class.summary.fluidity.as_ref()?.fluid_request_share);
     let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::explain::Cause;
+use crate::explain::{Cause, StallReport};
 use crate::metrics::{self, Options};
 use crate::runner::{PlayOptions, Requests, Simulate};
 use crate::scenario::Document;
@@ -21,6 +21,8 @@ pub struct WhatIf {
     pub set: Vec<String>,
     /// What came of it; null where the simulation could not be played.
     pub figures: Option<Figures>,
+    /// Whether the stall becomes at least a tenth shorter.
+    pub helps: bool,
     /// Why there are no figures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -87,41 +89,117 @@ pub const SEATS: [&str; 6] = [
     "n_parallel",
 ];
 
+/// Policies that prefill in chunks beside decodes.
+const CHUNKED: [&str; 8] = [
+    "sarathi",
+    "vllm-v1",
+    "vllm-v0-chunked",
+    "splitfuse",
+    "sglang",
+    "tensorrt-llm",
+    "llama-cpp",
+    "nano-vllm",
+];
+
 /// Changes that could bear on a cause.
 fn fitting(cause: Cause) -> &'static [Kind] {
     use Kind::*;
     match cause {
-        Cause::PrefillInterference | Cause::PrefillOnly | Cause::DecodesAlongside => {
-            &[ChunkHalved, ChunkDoubled, OtherScheduler, OneReplicaMore]
-        }
+        Cause::PrefillInterference | Cause::PrefillOnly | Cause::DecodesAlongside => &[
+            ChunkHalved,
+            ChunkDoubled,
+            OtherScheduler,
+            PrefillFirst,
+            PrefixCaching,
+            OneReplicaMore,
+            TensorDoubled,
+        ],
         Cause::NoSeat => &[SeatsDoubled, OtherScheduler, OneReplicaMore],
-        Cause::NoKvBlocks | Cause::PreemptedWaiting | Cause::Recompute => {
-            &[MoreBlocks, SeatsHalved, OtherScheduler, OneReplicaMore]
-        }
-        Cause::NoTokenBudget => &[ChunkDoubled, OtherScheduler, OneReplicaMore],
-        Cause::BatchGrowth => &[SeatsHalved, OneReplicaMore],
-        _ => &[ChunkHalved, ChunkDoubled, OtherScheduler, OneReplicaMore],
+        Cause::NoKvBlocks | Cause::HeadOfLine | Cause::PreemptedWaiting | Cause::Recompute => &[
+            MoreBlocks,
+            HigherUtilization,
+            SeatsHalved,
+            OtherScheduler,
+            PrefixCaching,
+            OneReplicaMore,
+            TensorDoubled,
+        ],
+        Cause::NoTokenBudget => &[
+            ChunkDoubled,
+            ChunkHalved,
+            OtherScheduler,
+            PrefillFirst,
+            PrefixCaching,
+            OneReplicaMore,
+        ],
+        Cause::BatchGrowth => &[SeatsHalved, OneReplicaMore, TensorDoubled],
+        Cause::Own => &[ChunkDoubled, PrefixCaching, TensorDoubled, OneReplicaMore],
+        Cause::PolicyDeferred => &[OtherScheduler, PrefillFirst, OneReplicaMore],
+        _ => &[ChunkHalved, ChunkDoubled, OtherScheduler, PrefillFirst, OneReplicaMore],
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     ChunkHalved,
     ChunkDoubled,
     SeatsDoubled,
     SeatsHalved,
     MoreBlocks,
+    HigherUtilization,
     OtherScheduler,
+    PrefillFirst,
+    PrefixCaching,
     OneReplicaMore,
+    TensorDoubled,
 }
 
-/// Plays the run again with each change that fits the cause, the unchanged run first.
-pub fn what_if(patient: &Patient<'_>, cause: Cause, simulate: &dyn Simulate) -> Vec<WhatIf> {
+/// A cause is worth a cure when it makes up this part of a stall, as one over it.
+const WORTH_A_CURE: u64 = 5;
+
+/// The main cause, and those that make up a fifth of the stall.
+pub fn worth_a_cure(stall: &StallReport) -> Vec<Cause> {
+    let mut others: Vec<(u64, Cause)> = stall
+        .causes_ns
+        .iter()
+        .filter(|&(&cause, &ns)| cause != stall.main_cause && ns * WORTH_A_CURE >= stall.length_ns)
+        .map(|(&cause, &ns)| (ns, cause))
+        .collect();
+    others.sort_by_key(|&(ns, cause)| (std::cmp::Reverse(ns), cause));
+    let others = others.into_iter().map(|(_, cause)| cause);
+    std::iter::once(stall.main_cause).chain(others).collect()
+}
+
+/// A stall is helped when it becomes a tenth shorter.
+const HELPS: f64 = 0.9;
+
+/// Plays the run again with each change that fits one of the causes, the unchanged run first.
+pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate) -> Vec<WhatIf> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for &kind in causes.iter().flat_map(|&cause| fitting(cause)) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
     let mut changes = vec![("as it was".to_owned(), Vec::new())];
-    changes.extend(fitting(cause).iter().filter_map(|&kind| patient.change(kind)));
-    let played: Vec<WhatIf> =
+    changes.extend(kinds.into_iter().filter_map(|kind| patient.change(kind)));
+    let mut played: Vec<WhatIf> =
         changes.into_par_iter().map(|(change, set)| patient.play(change, set, simulate)).collect();
+    let stall = |tried: &WhatIf| tried.figures.as_ref().and_then(|figures| figures.stall_s);
+    if let Some(before) = played.first().and_then(stall) {
+        for tried in &mut played[1..] {
+            tried.helps = stall(tried).is_some_and(|after| after <= HELPS * before);
+        }
+    }
     played
+}
+
+/// Share of the GPU's memory that engines commonly go up to.
+const UTILIZATION: f64 = 0.95;
+
+fn other(index: usize, name: &str, other: &str) -> (String, Vec<String>) {
+    let set = format!("schedulers.{index}={{{other}: {{}}}}");
+    (format!("{other} instead of {name}"), vec![set])
 }
 
 impl Patient<'_> {
@@ -159,12 +237,37 @@ impl Patient<'_> {
                 let change = format!("{new} KV blocks instead of {old}");
                 Some((change, vec![format!("engine.kv_blocks={new}")]))
             }
+            Kind::HigherUtilization => {
+                // Where the scenario gives the number of blocks, this would change nothing.
+                let derived = self.resolved["derived"]["kv_blocks"]["from"].as_str()?;
+                let old = self.resolved["engine"]["gpu_memory_utilization"].as_f64()?;
+                (derived != "given" && old < UTILIZATION).then(|| {
+                    (
+                        format!("{UTILIZATION} of the GPU's memory instead of {old}"),
+                        vec![format!("engine.gpu_memory_utilization={UTILIZATION}")],
+                    )
+                })
+            }
             Kind::OtherScheduler => {
-                let other = if name == "sarathi" { "vllm-v1" } else { "sarathi" };
-                Some((
-                    format!("{other} instead of {name}"),
-                    vec![format!("schedulers.{index}={{{other}: {{}}}}")],
-                ))
+                Some(other(index, name, if name == "sarathi" { "vllm-v1" } else { "sarathi" }))
+            }
+            Kind::PrefillFirst => {
+                CHUNKED.contains(&name.as_str()).then(|| other(index, name, "vllm-v0"))
+            }
+            Kind::PrefixCaching => {
+                let off = self.resolved["engine"]["prefix_caching"] == Value::Bool(false);
+                (off && self.prompts_share()).then(|| {
+                    ("prefix caching".to_owned(), vec!["engine.prefix_caching=true".to_owned()])
+                })
+            }
+            Kind::TensorDoubled => {
+                // A fixed iteration time knows no GPUs.
+                if self.resolved["gpu"].is_null() {
+                    return None;
+                }
+                let old = self.resolved["parallelism"]["tensor"].as_u64()?;
+                let change = format!("tensor {} instead of {old}", old * 2);
+                Some((change, vec![format!("parallelism.tensor={}", old * 2)]))
             }
             Kind::OneReplicaMore => {
                 let old = self.resolved["replicas"].as_u64().unwrap_or(1);
@@ -174,13 +277,21 @@ impl Patient<'_> {
         }
     }
 
+    /// Whether prompts are known to begin alike.
+    fn prompts_share(&self) -> bool {
+        match self.requests {
+            Requests::Open(workload) => !workload.block_ids.is_empty(),
+            Requests::Closed(_) => !self.resolved["workload"]["prefix_groups"].is_null(),
+        }
+    }
+
     fn play(&self, change: String, set: Vec<String>, simulate: &dyn Simulate) -> WhatIf {
         let figures = self.simulate(&set, simulate);
         let (figures, error) = match figures {
             Ok(figures) => (Some(figures), None),
             Err(error) => (None, Some(error)),
         };
-        WhatIf { change, set, figures, error }
+        WhatIf { change, set, figures, helps: false, error }
     }
 
     fn simulate(&self, set: &[String], simulate: &dyn Simulate) -> Result<Figures, String> {

@@ -80,7 +80,9 @@ struct LightLlm {
 
 impl Scheduler for LightLlm {
     fn needs(&self) -> Needs {
-        Needs { prompt_tokens_max: Some(self.budget), ..Needs::default() }
+        // The peak of memory is that of all running requests.
+        let prompt_tokens_max = Some(self.budget);
+        Needs { prompt_tokens_max, one_lane: true, ..Needs::default() }
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {

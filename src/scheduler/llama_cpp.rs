@@ -134,7 +134,8 @@ struct LlamaCpp {
 
 impl Scheduler for LlamaCpp {
     fn needs(&self) -> Needs {
-        Needs::default()
+        // A waiting request may have a slot already.
+        Needs { one_lane: true, ..Needs::default() }
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {

@@ -15,7 +15,7 @@ pub use capacity::{
     Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice, find_capacity,
 };
 pub use capacity_text::{capacity_answers, capacity_rows, to_text};
-pub use goal::{Assertion, Goal, Terms};
+pub use goal::{Goal, Terms};
 pub use interval::{Interval, interval};
 pub use probe::{Load, Probe, SearchError, Study};
 pub use steady::{Steadiness, steadiness};

@@ -2,7 +2,7 @@
 
 use super::goal::Goal;
 use super::steady::{Steadiness, steadiness};
-use crate::report::RunResult;
+use crate::report::{Assertion, RunResult};
 use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::workload::WorkloadError;
@@ -71,7 +71,9 @@ impl Study<'_> {
         let experiment = self.at(load)?;
         let (requests, _) = Requests::of(&experiment)?;
         let input = RunInput { experiment: &experiment, requests: &requests };
-        let output = run_scheduler(input, scheduler, RunOptions::default(), self.simulate)?;
+        let full_metrics = self.goal.assertions.iter().any(Assertion::needs_full_metrics);
+        let options = RunOptions { full_metrics, ..RunOptions::default() };
+        let output = run_scheduler(input, scheduler, options, self.simulate)?;
         Ok(Probe {
             broken: self.goal.broken(&output.result),
             steadiness: steadiness(&output.outcome, experiment.workload.is_stationary()),

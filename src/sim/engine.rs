@@ -6,7 +6,10 @@ use std::collections::BinaryHeap;
 use thiserror::Error;
 
 use super::lane::{Lane, Limit};
+use super::pipeline::{Begun, Pipeline};
+use super::planner::Planner;
 use super::router::{Fleet, RouteDecision, Routing};
+use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection};
 use crate::cost::CostModel;
@@ -82,8 +85,9 @@ pub fn play(
 }
 
 struct Engine<'a> {
-    lanes: Vec<Lane<'a>>,
-    /// `(end of the step in flight, lane)`.
+    servers: Vec<Server<'a>>,
+    lanes_per_replica: u32,
+    /// `(end of a step in flight, replica)`; with pipeline stages also when stage 0 is free.
     calendar: BinaryHeap<Reverse<(Time, u32)>>,
     tally: Tally,
     fleet: Fleet,
@@ -110,16 +114,29 @@ impl<'a> Engine<'a> {
     ) -> Engine<'a> {
         assert!(setup.replicas > 0, "at least one replica");
         let needs = make().needs();
-        let planned_ahead = setup.async_scheduling && needs.plans_ahead;
+        let stages = setup.cost.stages();
+        assert!(stages > 0, "at least one pipeline stage");
+        assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
+        let asynchronous = setup.async_scheduling && needs.plans_ahead;
+        // In a pipeline the micro-batches in flight are the steps ahead.
+        let planned_ahead = asynchronous && stages == 1;
         let replica = ReplicaOptions::of(&setup.engine, &needs, planned_ahead, options.reference);
-        let lane = |index| {
+        let server = |index: u32| {
             let replica = Replica::new(replica);
-            Lane::new(index, replica, make(), planned_ahead, setup.cost, &options)
+            let planner = |lane| Planner::new(index * stages + lane, make(), &options);
+            if stages == 1 {
+                let lane = Lane::new(replica, planner(0), planned_ahead, setup.cost);
+                return Server::Whole(Box::new(lane));
+            }
+            let planners = (0..stages).map(planner).collect();
+            let pipeline = Pipeline::new(replica, planners, asynchronous, setup.cost);
+            Server::Staged(Box::new(pipeline))
         };
         Engine {
-            lanes: (0..setup.replicas).map(lane).collect(),
+            servers: (0..setup.replicas).map(server).collect(),
+            lanes_per_replica: stages,
             calendar: BinaryHeap::new(),
-            tally: Tally::new(setup.replicas),
+            tally: Tally::new(setup.replicas * stages),
             fleet: Fleet::new(setup.routing, setup.replicas),
             routes: options.keep_log.then(Vec::new),
             needs,
@@ -153,8 +170,8 @@ impl<'a> Engine<'a> {
             awake.sort_unstable();
             awake.dedup();
             let last = awake.len();
-            for (place, lane) in awake.drain(..).enumerate() {
-                self.decide(lane, place + 1 < last, arriving);
+            for (place, replica) in awake.drain(..).enumerate() {
+                self.decide(replica, place + 1 < last, arriving);
             }
             self.report_progress();
         }
@@ -166,14 +183,14 @@ impl<'a> Engine<'a> {
                 break;
             }
             self.calendar.pop();
-            let lane = &mut self.lanes[index as usize];
+            let server = &mut self.servers[index as usize];
             let fleet = &mut self.fleet;
-            lane.end_step(&mut self.tally, |request, at| {
+            server.end_steps(self.now, &mut self.tally, |request, at| {
                 fleet.leave(request);
                 arriving.finished(request, at);
             });
             if self.options.reference {
-                lane.replica.check();
+                server.replica().check();
             }
             awake.push(index);
         }
@@ -194,31 +211,29 @@ impl<'a> Engine<'a> {
                 arriving.finished(id, request.arrival);
                 continue;
             }
-            let lane = &mut self.lanes[index as usize];
-            let content = if lane.replica.pool().caching() {
+            let server = &mut self.servers[index as usize];
+            let content = if server.replica().pool().caching() {
                 let ids = &arriving.block_ids()[request.blocks.start as usize..];
                 let ids = ids[..request.blocks.len as usize].into();
                 Content { ids, id_tokens: arriving.block_tokens() }
             } else {
                 Content::default()
             };
-            lane.replica.arrive(id, &request, content);
-            if lane.can_decide() {
+            server.replica_mut().arrive(id, &request, content);
+            if server.can_decide() {
                 awake.push(index);
             }
         }
     }
 
-    /// `others_follow` says that other lanes decide at this instant too, after this one.
+    /// `others_follow` says that other replicas decide at this instant too, after this one.
     fn decide(&mut self, index: u32, others_follow: bool, arriving: &mut dyn Arriving) {
-        let lane = &mut self.lanes[index as usize];
-        let before = lane.end();
         let mut limit =
             Limit { before: arriving.next_arrival().unwrap_or(Time::NEVER), horizon: self.horizon };
         if self.options.reference {
             limit.before = Time::ZERO;
         } else if arriving.answers_bring_arrivals() {
-            // Another lane's answers may bring arrivals here.
+            // Another replica's answers may bring arrivals here.
             let other = match self.calendar.peek() {
                 _ if others_follow => self.now,
                 Some(&Reverse((end, _))) => end,
@@ -227,19 +242,22 @@ impl<'a> Engine<'a> {
             limit.before = limit.before.min(other);
         }
         let fleet = &mut self.fleet;
-        lane.decide(self.now, limit, &mut self.tally, |request, at| {
+        let server = &mut self.servers[index as usize];
+        let begun = server.decide(self.now, limit, &mut self.tally, |request, at| {
             fleet.leave(request);
             arriving.finished(request, at);
         });
-        // A lane that was busy and only planned ahead is in the calendar already.
-        if let Some(end) = lane.end().filter(|_| before.is_none()) {
+        if let Some(Begun { free, end }) = begun {
             self.calendar.push(Reverse((end, index)));
+            if free < end {
+                self.calendar.push(Reverse((free, index)));
+            }
         }
     }
 
     /// Why no replica could ever serve a request, where that is so. The engine knows the true
     /// output; a real engine would hang on such a request, or its policy would.
-    fn rejects(&self, id: RequestId, request: &Request, lane: u32) -> Option<Rejection> {
+    fn rejects(&self, id: RequestId, request: &Request, replica: u32) -> Option<Rejection> {
         let block_tokens = self.info.kv_block_tokens;
         if request.prompt_tokens >= self.info.max_model_len {
             return Some(Rejection::PromptTooLong);
@@ -251,18 +269,18 @@ impl<'a> Engine<'a> {
         let tokens = tokens.min(u64::from(self.info.max_model_len));
         let room = self.usable_blocks.saturating_sub(self.needs.watermark_blocks);
         let view = RequestView::of_arrival(id, request);
-        let reserved = self.lanes[lane as usize].scheduler.reserves(&view, block_tokens);
+        let reserved = self.servers[replica as usize].policy().reserves(&view, block_tokens);
         let fits = tokens.div_ceil(u64::from(block_tokens)) <= u64::from(room)
             && reserved <= self.usable_blocks;
         (!fits).then_some(Rejection::NeverFits)
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
-        for (replica, lane) in self.lanes.iter().enumerate() {
-            let present = lane.replica.present();
+        for (replica, server) in self.servers.iter().enumerate() {
+            let present = server.replica().present();
             if let Some(&first) = present.first() {
                 let (replica, count) = (replica as u32, present.len());
-                let held = lane.replica.held_back();
+                let held = server.replica().held_back();
                 return Err(SimError::Stuck { at: self.now, replica, count, first, held });
             }
         }
@@ -280,17 +298,15 @@ impl<'a> Engine<'a> {
     fn finish(mut self) -> Outcome {
         let mut log = self.options.keep_log.then(Vec::new);
         let mut kv = KvUse { blocks: self.usable_blocks, ..KvUse::default() };
-        for lane in &mut self.lanes {
-            if lane.tokens_at().is_some_and(|at| at <= self.horizon) {
-                lane.end_step(&mut self.tally, |_, _| {});
+        for server in &mut self.servers {
+            let logs = server.close(self.horizon, &mut self.tally);
+            if let Some(log) = &mut log {
+                log.extend(logs.into_iter().flatten());
             }
-            let iterations = lane.close(&mut self.tally);
-            if let (Some(log), Some(iterations)) = (&mut log, iterations) {
-                log.push(iterations);
-            }
-            kv.peak_used = kv.peak_used.max(lane.replica.pool().peak_used());
-            kv.preemptions += lane.replica.preemptions();
-            kv.prefix_hit_tokens += lane.replica.hit_tokens();
+            let replica = server.replica();
+            kv.peak_used = kv.peak_used.max(replica.pool().peak_used());
+            kv.preemptions += replica.preemptions();
+            kv.prefix_hit_tokens += replica.hit_tokens();
         }
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
@@ -304,7 +320,10 @@ impl<'a> Engine<'a> {
             trace,
             iterations: self.tally.counts,
             kv,
-            gpu_busy: self.tally.gpu_busy,
+            gpu_busy: Span::from_nanos(
+                self.tally.gpu_busy.as_nanos() / u64::from(self.lanes_per_replica),
+            ),
+            lanes_per_replica: self.lanes_per_replica,
             log,
             routes: self.routes,
             rejections: self.tally.rejections,

@@ -5,19 +5,18 @@
 //! Asynchronous: a step lasts the longer of the two; step k + 1 is planned when step k starts, with
 //! the arrivals up to then, and tokens appear at the end of the GPU part.
 
+use super::Iteration;
+use super::planner::{Instants, Planner};
 use super::tally::Tally;
-use super::{ChunkRecord, Iteration, SimOptions};
 use crate::cost::CostModel;
 use crate::replica::{Plan, Replica};
 use crate::request::RequestId;
-use crate::scheduler::Scheduler;
 use crate::time::{Span, Time};
 
 /// A replica, its policy and the iteration in flight.
 pub(super) struct Lane<'a> {
     pub replica: Replica,
-    pub scheduler: Box<dyn Scheduler>,
-    index: u32,
+    pub planner: Planner,
     planned_ahead: bool,
     cost: &'a dyn CostModel,
     running: Option<InFlight>,
@@ -25,15 +24,10 @@ pub(super) struct Lane<'a> {
     planned: Option<Plan>,
     /// When that step was planned.
     planned_at: Time,
-    /// Preempted since the last batch began, by decisions that came to nothing too.
-    preempted: Vec<RequestId>,
-    spare: Vec<Plan>,
-    log: Option<Vec<Iteration>>,
 }
 
 struct InFlight {
     plan: Plan,
-    start: Time,
     /// When its tokens are there.
     tokens_at: Time,
     /// When the next step can start.
@@ -51,25 +45,19 @@ pub(super) struct Limit {
 
 impl<'a> Lane<'a> {
     pub fn new(
-        index: u32,
         replica: Replica,
-        scheduler: Box<dyn Scheduler>,
+        planner: Planner,
         planned_ahead: bool,
         cost: &'a dyn CostModel,
-        options: &SimOptions<'_>,
     ) -> Lane<'a> {
         Lane {
             replica,
-            scheduler,
-            index,
+            planner,
             planned_ahead,
             cost,
             running: None,
             planned: None,
             planned_at: Time::ZERO,
-            preempted: Vec::new(),
-            spare: Vec::new(),
-            log: options.keep_log.then(Vec::new),
         }
     }
 
@@ -89,19 +77,9 @@ impl<'a> Lane<'a> {
     }
 
     /// Ends the step in flight: seats and blocks of requests that got their last token are free.
-    pub fn end_step(&mut self, tally: &mut Tally, mut finished: impl FnMut(RequestId, Time)) {
+    pub fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };
-        let mut plan = step.plan;
-        if !plan.ending.is_empty() {
-            for &handle in &plan.ending {
-                let request = self.replica.request_of(handle);
-                tally.complete(request);
-                finished(request, step.tokens_at);
-            }
-            self.replica.finish(&mut plan.ending);
-            self.write_runs(tally);
-        }
-        self.spare.push(plan);
+        self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
     }
 
     /// Starts and plans what can be at `now`, and runs ahead while the decision repeats.
@@ -116,13 +94,13 @@ impl<'a> Lane<'a> {
         if starts {
             let (plan, decided) = match self.planned.take() {
                 Some(plan) => (Some(plan), self.planned_at),
-                None => (self.plan(now, tally, &mut dropped), now),
+                None => (self.planner.plan(&mut self.replica, now, tally, &mut dropped), now),
             };
             let Some(plan) = plan else { return };
             self.start(now, decided, plan, tally);
         }
         if self.planned_ahead && self.planned.is_none() {
-            self.planned = self.plan(now, tally, &mut dropped);
+            self.planned = self.planner.plan(&mut self.replica, now, tally, &mut dropped);
             self.planned_at = now;
         }
         if starts {
@@ -130,54 +108,11 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Asks the policy for a batch; `None` when it has nothing to run.
-    fn plan(
-        &mut self,
-        now: Time,
-        tally: &mut Tally,
-        dropped: &mut impl FnMut(RequestId, Time),
-    ) -> Option<Plan> {
-        let mut plan = self.spare.pop().unwrap_or_default();
-        loop {
-            self.scheduler.schedule(&mut self.replica.step(now));
-            self.replica.commit(&mut plan);
-            self.write_runs(tally);
-            for &request in &plan.preempted {
-                tally.preempt(request);
-            }
-            if self.log.is_some() {
-                self.preempted.extend_from_slice(&plan.preempted);
-            }
-            for &request in &plan.dropped {
-                tally.reject(request, super::Rejection::DroppedByPolicy);
-                dropped(request, now);
-            }
-            if !plan.is_empty() {
-                return Some(plan);
-            }
-            // A step that only preempted or dropped has changed the queue: ask again.
-            if plan.preempted.is_empty() && plan.dropped.is_empty() {
-                self.spare.push(plan);
-                return None;
-            }
-        }
-    }
-
     fn start(&mut self, now: Time, decided: Time, plan: Plan, tally: &mut Tally) {
         let (tokens_at, end) = self.times(now, &plan, tally);
-        if plan.decodes > 0 {
-            tally.beat(self.index, tokens_at);
-        }
-        for &(request, hit_tokens) in &plan.admitted {
-            tally.schedule(request, now, hit_tokens);
-        }
-        for emission in &plan.emissions {
-            tally.emit(self.index, *emission, tokens_at);
-        }
-        tally.count(&plan);
-        let step = InFlight { plan, start: now, tokens_at, end };
-        self.write_log(decided, &step);
-        self.running = Some(step);
+        let at = Instants { decided, start: now, end: tokens_at, free: end };
+        self.planner.begin(&plan, at, tally);
+        self.running = Some(InFlight { plan, tokens_at, end });
     }
 
     fn times(&self, now: Time, plan: &Plan, tally: &mut Tally) -> (Time, Time) {
@@ -225,52 +160,18 @@ impl<'a> Lane<'a> {
                 None => self.replica.commit_repeat(&mut step.plan),
             }
             (step.tokens_at, step.end) = self.times(now, &step.plan, tally);
-            step.start = now;
-            tally.beat(self.index, step.tokens_at);
+            tally.beat(self.planner.lane, step.tokens_at);
             tally.count(&step.plan);
-            self.write_log(decided, &step);
+            let at = Instants { decided, start: now, end: step.tokens_at, free: step.end };
+            self.planner.write_log(&step.plan, at);
         }
         self.running = Some(step);
-    }
-
-    fn write_runs(&mut self, tally: &mut Tally) {
-        for (request, first, count) in self.replica.drain_closed_runs() {
-            tally.run(self.index, request, first, count);
-        }
-    }
-
-    fn write_log(&mut self, decided: Time, step: &InFlight) {
-        let Some(log) = &mut self.log else { return };
-        let plan = &step.plan;
-        // Emissions come in the order of their chunks.
-        let mut emissions = plan.emissions.iter().peekable();
-        let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
-            request,
-            context: chunk.context,
-            tokens: chunk.tokens,
-            samples: emissions.next_if(|emission| emission.request == request).is_some(),
-        };
-        log.push(Iteration {
-            decided,
-            start: step.start,
-            end: step.tokens_at,
-            free: step.end,
-            decodes: plan.decodes,
-            decode_kv_tokens: plan.decode_kv_tokens,
-            sampled: plan.sampled,
-            chunks: plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect(),
-            preempted: std::mem::take(&mut self.preempted),
-            kv_used: plan.kv_used,
-            waiting: plan.waiting,
-            running: plan.running,
-            held: plan.held,
-        });
     }
 
     /// Closes what is still open when observation ends.
     pub fn close(&mut self, tally: &mut Tally) -> Option<Vec<Iteration>> {
         self.replica.close_all();
-        self.write_runs(tally);
-        self.log.take()
+        self.planner.write_runs(&mut self.replica, tally);
+        self.planner.take_log()
     }
 }

@@ -3,8 +3,11 @@
 mod engine;
 mod lane;
 mod outcome;
+mod pipeline;
+mod planner;
 mod replay;
 mod router;
+mod server;
 mod tally;
 
 pub use crate::replica::Scheduled;

@@ -15,9 +15,12 @@ pub struct Outcome {
     pub iterations: IterationCounts,
     /// KV memory over all replicas.
     pub kv: KvUse,
-    /// GPU time of all iterations, summed over replicas.
+    /// GPU time of all iterations, summed over replicas; the mean of its pipeline stages for each.
     pub gpu_busy: Span,
-    /// Every iteration, one list a replica, when the run was asked to keep them.
+    /// Lanes of a replica: as many as it has pipeline stages. Lane `i` of all is one of replica
+    /// `i / lanes_per_replica`.
+    pub lanes_per_replica: u32,
+    /// Every iteration, one list a lane, when the run was asked to keep them.
     pub log: Option<Vec<Vec<Iteration>>>,
     /// Where each request went and why, when the run was asked to keep its log.
     pub routes: Option<Vec<RouteDecision>>,

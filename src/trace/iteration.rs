@@ -33,6 +33,8 @@ pub struct Iteration {
     pub running: u32,
     /// Why the queue's head was left waiting, where it was.
     pub held: Option<Held>,
+    /// Who that head was.
+    pub head: Option<RequestId>,
 }
 
 /// A prefill chunk in the log.
@@ -44,6 +46,8 @@ pub struct ChunkRecord {
     pub context: u32,
     /// Tokens of the chunk.
     pub tokens: u32,
+    /// KV blocks that the request holds with it.
+    pub blocks: u32,
     /// Whether it completes the prompt, so that a token is sampled.
     pub samples: bool,
 }

@@ -31,6 +31,8 @@ impl RowFormat {
 pub enum Cell<'a> {
     /// Not known, or without meaning for this row.
     Empty,
+    /// Said once a run, in another row: an empty field, and no member at all in JSON Lines.
+    Absent,
     /// A count or an index.
     Count(u64),
     /// A time in seconds, nine decimals, exact.
@@ -99,7 +101,7 @@ impl<W: Write> RowWriter<W> {
                     self.text.clear();
                     let field = match *cell {
                         Cell::Text(text) => text,
-                        Cell::Empty => "",
+                        Cell::Empty | Cell::Absent => "",
                         other => plain(&mut self.text, other),
                     };
                     csv.write_field(field)?;
@@ -108,6 +110,9 @@ impl<W: Write> RowWriter<W> {
             }
             Sink::Jsonl(writer) => {
                 for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
+                    if matches!(cell, Cell::Absent) {
+                        continue;
+                    }
                     let before = if index == 0 { "{" } else { "," };
                     write!(writer, "{before}\"{column}\":")?;
                     self.text.clear();
@@ -143,7 +148,7 @@ fn plain<'a>(text: &'a mut String, cell: Cell<'_>) -> &'a str {
         Cell::Count(n) => write!(text, "{n}"),
         Cell::Seconds(s) => write!(text, "{s}"),
         Cell::Number(x) => write!(text, "{x:?}"),
-        Cell::Empty | Cell::Text(_) => Ok(()),
+        Cell::Empty | Cell::Absent | Cell::Text(_) => Ok(()),
     };
     written.expect("writing to a String cannot fail");
     text

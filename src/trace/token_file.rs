@@ -14,10 +14,15 @@
 //! | `class` | class name of its request |
 //! | `status` | how its request ended: `completed`, `unfinished` or `rejected` |
 //! | `ttft_deadline_s` | deadline of its request's first token, counted from arrival |
+//! | `output_tokens` | tokens that its request has in this file |
+//! | `run` | in a run's first row: facts of the run, as JSON (see [`StatedRun`]); empty in the others |
+//!
+//! [`StatedRun`]: crate::report::stated::StatedRun
 //!
 //! A request that is not `completed` has one more row, its *end row*: `index` is empty and `time_s`
 //! is when observation ended (an unfinished request is judged up to then). So every request has at
 //! least one row, and gaps, counts and denominators can all be formed from the file alone.
+//! `output_tokens` and the counts in `run` tell a file that was cut off, even at a line's end.
 //! Times are integers in the simulator, so text with nine decimals loses nothing.
 
 use std::io::{self, Write};
@@ -38,6 +43,8 @@ pub const COLUMNS: &[&str] = &[
     "class",
     "status",
     "ttft_deadline_s",
+    "output_tokens",
+    "run",
 ];
 
 /// Writes the token rows of one run after another.
@@ -55,21 +62,23 @@ impl<W: Write> TokenFile<W> {
     }
 
     /// Writes every token of `trace`. `ttft_deadline` gives each request's first-token
-    /// deadline; `classes` are the class names by index.
+    /// deadline; `classes` are the class names by index; `facts` go into the first row.
     ///
     /// # Errors
     /// When the writer underneath fails.
-    pub fn run(
+    pub fn run<'a>(
         &mut self,
-        scheduler: &str,
+        scheduler: &'a str,
         trace: &TokenTrace,
-        classes: &[String],
+        classes: &'a [String],
         ttft_deadline: impl Fn(&RequestRow) -> Span,
+        facts: &'a str,
     ) -> io::Result<()> {
+        let mut facts = Some(facts);
         for (id, row) in trace.requests.iter().enumerate() {
             let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
             let deadline = ttft_deadline(row);
-            let cells = |index: Option<u64>, time: Time| {
+            let cells = |index: Option<u64>, time: Time, facts: Option<&'a str>| {
                 [
                     Cell::Text(scheduler),
                     Cell::Count(id as u64),
@@ -81,13 +90,15 @@ impl<W: Write> TokenFile<W> {
                     Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
                     Cell::Text(status_name(row.status)),
                     Cell::seconds(Some(deadline)),
+                    Cell::Count(u64::from(row.tokens)),
+                    facts.map_or(Cell::Absent, Cell::Text),
                 ]
             };
             for (index, time) in trace.token_times(row).enumerate() {
-                self.rows.row(&cells(Some(index as u64), time))?;
+                self.rows.row(&cells(Some(index as u64), time, facts.take()))?;
             }
             if row.status != Status::Completed {
-                self.rows.row(&cells(None, trace.end))?;
+                self.rows.row(&cells(None, trace.end, facts.take()))?;
             }
         }
         Ok(())
@@ -151,15 +162,21 @@ mod tests {
     fn a_row_a_token_and_an_end_row_for_the_unfinished() {
         let mut file = TokenFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
         let chat = ["chat".to_owned()];
-        file.run("v0", &trace(), &chat, |row| Span::from_millis(u64::from(row.prompt_tokens)))
-            .expect("in memory");
+        file.run(
+            "v0",
+            &trace(),
+            &chat,
+            |row| Span::from_millis(u64::from(row.prompt_tokens)),
+            "{}",
+        )
+        .expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let expected = "\
-scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s
-v0,0,0,1.000000003,0.000000001,0.000000002,7,chat,completed,0.007000000
-v0,0,1,1.000000007,0.000000001,0.000000002,7,chat,completed,0.007000000
-v0,0,2,2.000000000,0.000000001,0.000000002,7,chat,completed,0.007000000
-v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000
+scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s,output_tokens,run
+v0,0,0,1.000000003,0.000000001,0.000000002,7,chat,completed,0.007000000,3,{}
+v0,0,1,1.000000007,0.000000001,0.000000002,7,chat,completed,0.007000000,3,
+v0,0,2,2.000000000,0.000000001,0.000000002,7,chat,completed,0.007000000,3,
+v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000,0,
 ";
         assert_eq!(text, expected);
     }
@@ -167,12 +184,14 @@ v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000
     #[test]
     fn jsonl_has_the_same_rows() {
         let mut file = TokenFile::new(Vec::new(), RowFormat::Jsonl).expect("in memory");
-        file.run("v0", &trace(), &[], |_| Span::ZERO).expect("in memory");
+        file.run("v0", &trace(), &[], |_| Span::ZERO, "{}").expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let lines: Vec<serde_json::Value> =
             text.lines().map(|l| serde_json::from_str(l).expect("an object")).collect();
         assert_eq!(lines.len(), 4);
         assert_eq!(lines[1]["index"], 1);
+        assert_eq!(lines[0]["run"], "{}");
+        assert!(lines[1].get("run").is_none());
         assert!(lines[3]["index"].is_null());
         assert_eq!(lines[3]["status"], "unfinished");
     }

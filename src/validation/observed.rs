@@ -1,9 +1,11 @@
 //! A real run: when each request arrived, queued, and got its first and last token.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::interop::{self, Format, Granularity, InteropError, Measured};
 use crate::time::Time;
-use crate::trace::{Status, TokenTrace};
+use crate::trace::{RequestRow, Status};
 
 /// One request of a real run, in seconds on one clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +38,8 @@ impl ObservedRequest {
 pub struct ObservedRun {
     /// Its requests; those of one instant in the file's order.
     pub requests: Vec<ObservedRequest>,
+    /// What a reader should know of how the file was read, and what it lacks.
+    pub notes: Vec<String>,
 }
 
 /// Why a file is not a real run.
@@ -49,6 +53,9 @@ pub enum ObservedError {
         /// Why not.
         source: std::io::Error,
     },
+    /// It is a result file of a benchmark client that cannot be read.
+    #[error(transparent)]
+    Import(#[from] Box<InteropError>),
     /// It says something else.
     #[error("{}: {problem}", .file.display())]
     Content {
@@ -63,17 +70,36 @@ pub enum ObservedError {
 const SECONDS_MAX: f64 = 1e8;
 
 impl ObservedRun {
-    /// Reads a table of requests: CSV with `first_token_s`, `last_token_s`, and `arrival_s` or
-    /// `queued_s` or both; `idx`, `scheduled_s`, `prompt_tokens` and `output_tokens` as they are
-    /// there. A row without token times is a request that failed.
+    /// Reads a run. Any format that `evaluate` reads, with `label` picking one of several runs; or a
+    /// table of requests: CSV with `first_token_s`, `last_token_s`, and `arrival_s` or `queued_s` or
+    /// both; `idx`, `scheduled_s`, `prompt_tokens` and `output_tokens` as they are there. A row
+    /// without token times is a request that failed.
     ///
     /// # Errors
-    /// When it cannot be read, a column is missing, or a value is not what it should be.
-    pub fn read(file: &Path) -> Result<ObservedRun, ObservedError> {
+    /// When it cannot be read, a column is missing, a value is not what it should be, or the format
+    /// does not tell what a replay needs.
+    pub fn read(file: &Path, label: Option<&str>) -> Result<ObservedRun, ObservedError> {
         let read = |source| ObservedError::Read { file: file.to_owned(), source };
-        let bytes = std::fs::read(file).map_err(read)?;
-        ObservedRun::from_csv(&bytes)
-            .map_err(|problem| ObservedError::Content { file: file.to_owned(), problem })
+        let content = |problem| ObservedError::Content { file: file.to_owned(), problem };
+        if is_table(file).map_err(read)? {
+            let bytes = std::fs::read(file).map_err(read)?;
+            return ObservedRun::from_csv(&bytes).map_err(content);
+        }
+        let imported = interop::import(file, None)?;
+        let mut runs = imported.runs;
+        let names: Vec<String> = runs.iter().map(|run| format!("`{}`", run.name)).collect();
+        let at = match label {
+            Some(label) => runs.iter().position(|run| run.name == label),
+            None => (runs.len() == 1).then_some(0),
+        };
+        let Some(at) = at else {
+            let count = runs.len();
+            return Err(content(format!(
+                "it holds {count} runs: pick one with --run of {}",
+                names.join(", ")
+            )));
+        };
+        ObservedRun::from_measured(&runs.swap_remove(at), imported.format).map_err(content)
     }
 
     /// The same from the text of a file.
@@ -94,14 +120,39 @@ impl ObservedRun {
         ObservedRun::of(requests)
     }
 
-    /// A run that an importer brought into the form of a trace; rows are indices. Requests without
-    /// tokens are ones that failed.
+    /// A run that an importer brought into the form of a trace. Requests without tokens are ones that
+    /// failed.
     ///
     /// # Errors
-    /// When it has no request with tokens.
-    pub fn from_trace(trace: &TokenTrace) -> Result<ObservedRun, String> {
+    /// When it does not tell when requests were sent or got their tokens, or none got any.
+    pub fn from_measured(run: &Measured, format: Format) -> Result<ObservedRun, String> {
+        let cannot = |what: &str| format!("read as {}: {what}", format.name());
+        if !run.knows.arrivals {
+            return Err(cannot(
+                "it does not tell when requests were sent, so they cannot be sent again",
+            ));
+        }
+        if run.granularity == Granularity::Total {
+            return Err(cannot("it does not tell when first and last tokens came"));
+        }
+        let trace = &run.trace;
+        let mut rows: Vec<&RequestRow> = trace.requests.iter().collect();
+        let mut notes = run.notes.clone();
+        // These clients write requests as they end; others write them as they were listed.
+        let as_they_ended = matches!(
+            format,
+            Format::Aiperf | Format::AiperfRaw | Format::Guidellm | Format::InferencePerf
+        );
+        if as_they_ended {
+            rows.sort_by_key(|row| row.arrival);
+            notes.push(
+                "the file lists requests as they ended: request i is the i-th that was sent"
+                    .to_owned(),
+            );
+        }
+        notes.extend(lacks(run, &rows));
         let seconds = |time: Time| (time != Time::NEVER).then_some(time.as_nanos() as f64 / 1e9);
-        let rows = trace.requests.iter().zip(0u32..).map(|(row, index)| {
+        let requests = rows.into_iter().zip(0u32..).map(|(row, index)| {
             let last = trace.token_times(row).last();
             let done = row.status == Status::Completed;
             ObservedRequest {
@@ -114,7 +165,10 @@ impl ObservedRun {
                 output_tokens: Some(row.tokens).filter(|_| done),
             }
         });
-        ObservedRun::of(rows.collect())
+        let mut observed =
+            ObservedRun::of(requests.collect()).map_err(|problem| cannot(&problem))?;
+        observed.notes = notes;
+        Ok(observed)
     }
 
     fn of(mut requests: Vec<ObservedRequest>) -> Result<ObservedRun, String> {
@@ -128,13 +182,48 @@ impl ObservedRun {
             return Err(format!("`idx` {twice} is there twice"));
         }
         requests.sort_by(|a, b| a.entered_s().total_cmp(&b.entered_s()));
-        Ok(ObservedRun { requests })
+        Ok(ObservedRun { requests, notes: Vec::new() })
     }
 
     /// Whether the times of entry into the engine's queue are known.
     pub fn has_queued(&self) -> bool {
         self.requests.iter().all(|r| r.queued_s.is_some())
     }
+}
+
+/// Whether a file is a table of requests of the simplest kind, and not one that `evaluate` reads.
+fn is_table(file: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    std::fs::File::open(file)?.take(1 << 16).read_to_end(&mut head)?;
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+    let line = String::from_utf8_lossy(line);
+    let has = |name: &str| line.split(',').any(|column| column.trim().trim_matches('"') == name);
+    let table = ["arrival_s", "queued_s", "first_token_s", "last_token_s"].into_iter().any(has);
+    Ok(table && !has("scheduler") || head.is_empty())
+}
+
+/// What the format does not tell of a run, in words.
+fn lacks(run: &Measured, rows: &[&RequestRow]) -> Vec<String> {
+    let mut lacks = Vec::new();
+    if !run.knows.scheduling {
+        lacks.push(
+            "the file does not tell when requests were queued and scheduled: TTFT counts from \
+             sending, and those that did not queue are not told apart"
+                .to_owned(),
+        );
+    }
+    let answered = rows.iter().filter(|row| row.status == Status::Completed);
+    let (mut prompts, mut outputs) = (0u64, 0u64);
+    for row in answered {
+        prompts += u64::from(row.prompt_tokens == 0);
+        outputs += u64::from(row.tokens == 0);
+    }
+    for (count, what) in [(prompts, "prompt"), (outputs, "output")] {
+        if count > 0 {
+            lacks.push(format!("the file does not tell the {what} length of {count} requests"));
+        }
+    }
+    lacks
 }
 
 fn first_twice(requests: &[ObservedRequest]) -> Option<u32> {
@@ -160,11 +249,10 @@ impl Columns {
         let column = |names: &[&str]| headers.iter().position(|header| names.contains(&header));
         let needed = |name: &str| {
             column(&[name]).ok_or_else(|| {
-                let found: Vec<&str> = headers.iter().take(12).collect();
                 format!(
                     "expected columns `first_token_s`, `last_token_s` and `arrival_s` or \
-                     `queued_s`, found no `{name}` among: {}",
-                    found.join(", ")
+                     `queued_s`; of {} columns none is `{name}`",
+                    headers.len()
                 )
             })
         };
@@ -223,7 +311,7 @@ fn seconds(
     let Some(text) = text(record, column) else { return Ok(None) };
     match text.parse::<f64>() {
         Ok(value) if value.abs() <= SECONDS_MAX => Ok(Some(value)),
-        _ => Err(format!("{name}: expected seconds, found `{}`", text.escape_debug())),
+        _ => Err(format!("{name}: expected seconds, found something else")),
     }
 }
 
@@ -234,9 +322,7 @@ fn whole(
 ) -> Result<Option<u32>, String> {
     let Some(text) = text(record, column) else { return Ok(None) };
     let value = text.parse::<u32>();
-    value
-        .map(Some)
-        .map_err(|_| format!("{name}: expected a whole number, found `{}`", text.escape_debug()))
+    value.map(Some).map_err(|_| format!("{name}: expected a whole number, found something else"))
 }
 
 #[cfg(test)]
@@ -258,8 +344,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (text, want) in [
-            ("arrival_s,first_token_s\n0,1\n", "no `last_token_s`"),
-            ("first_token_s,last_token_s\n0,1\n", "no `arrival_s`"),
+            ("arrival_s,first_token_s\n0,1\n", "none is `last_token_s`"),
+            ("first_token_s,last_token_s\n0,1\n", "none is `arrival_s`"),
             ("arrival_s,first_token_s,last_token_s\n0,1,2\n0,3,2\n", "line 3: expected arrival"),
             ("arrival_s,first_token_s,last_token_s\n0,x,2\n", "line 2: first_token_s"),
             ("arrival_s,first_token_s,last_token_s\nNaN,1,2\n", "line 2: arrival_s"),

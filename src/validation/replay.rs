@@ -72,7 +72,7 @@ impl Replay {
     ) -> Result<Replay, ReplayError> {
         let from_queue = run.has_queued();
         let observed = run.requests.clone();
-        let mut warnings = Vec::new();
+        let mut warnings = run.notes.clone();
         let trace = match drawn {
             Requests::Open(workload) if traced => Some(workload),
             _ => None,
@@ -169,10 +169,11 @@ fn of_trace(
 
 fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> {
     let request = |real: &ObservedRequest| {
-        // One that failed may have no output of its own: it is simulated with one token.
+        // One that failed may have no lengths of its own: one token stands for each.
         let output = real.output_tokens.filter(|&o| o > 0);
         let output = output.or(real.tokens_s.is_none().then_some(1))?;
-        let prompt_tokens = real.prompt_tokens.filter(|&p| p > 0)?;
+        let prompt = real.prompt_tokens.filter(|&p| p > 0);
+        let prompt_tokens = prompt.or(real.tokens_s.is_none().then_some(1))?;
         let room = limits.max_model_len.saturating_sub(prompt_tokens).max(1);
         let output_tokens = output.min(room);
         Some(Request {

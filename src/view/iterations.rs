@@ -176,7 +176,8 @@ mod tests {
             for (idle, took, decodes, tokens, kv_used, waiting) in parts {
                 let start = at + idle;
                 at = start + took;
-                let chunk = ChunkRecord { request: 7, context: 0, tokens, samples: false };
+                let chunk =
+                    ChunkRecord { request: 7, context: 0, tokens, blocks: 0, samples: false };
                 log.push(Iteration {
                     start: Time::from_nanos(start),
                     end: Time::from_nanos(at),
@@ -222,7 +223,8 @@ mod tests {
 
     #[test]
     fn single_iterations_tell_who_prefilled() {
-        let chunk = |request| ChunkRecord { request, context: 0, tokens: 5, samples: true };
+        let chunk =
+            |request| ChunkRecord { request, context: 0, tokens: 5, blocks: 0, samples: true };
         let with = |chunks: Vec<ChunkRecord>| Iteration { chunks, ..Iteration::default() };
         let log = [with(vec![chunk(1)]), with(Vec::new()), with((0..9).map(chunk).collect())];
         let who = columns(&log, 0, 3, 10).who.expect("one column an iteration");

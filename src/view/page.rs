@@ -61,8 +61,8 @@ pub struct Page {
     pub runs: Vec<RunView>,
     /// Every cause.
     pub causes: Vec<CauseName>,
-    /// What would have helped: the scheduler, its stall, the changes that were simulated.
-    pub cures: Option<CuresView>,
+    /// What would have helped, scheduler by scheduler: its stall, the changes that were simulated.
+    pub cures: Vec<CuresView>,
     /// Capacities.
     pub capacity: Option<CapacityView>,
     /// A grid.
@@ -98,7 +98,7 @@ impl Page {
             title: name.unwrap_or(title).to_owned(),
             runs: Vec::new(),
             causes: names.map(|c| CauseName { name: c.name(), meaning: c.meaning() }).collect(),
-            cures: None,
+            cures: Vec::new(),
             capacity: None,
             sweep: None,
             thinned: Vec::new(),
@@ -107,12 +107,12 @@ impl Page {
     }
 
     /// Simulated runs; with cures it is an explanation.
-    pub fn of_runs(scenario: &Value, runs: &[Drawn<'_>], cures: Option<CuresView>) -> Page {
+    pub fn of_runs(scenario: &Value, runs: &[Drawn<'_>], cures: Option<Vec<CuresView>>) -> Page {
         let kind = if cures.is_some() { PageKind::Explain } else { PageKind::Run };
         let mut page = Page::new(kind, "metron-sim run", scenario);
         let (views, thinned) = draw(runs);
         page.runs = views;
-        page.cures = cures;
+        page.cures = cures.unwrap_or_default();
         if thinned {
             page.thinned.push(format!(
                 "More than {} iterations ran, so a column of the timeline stands for \

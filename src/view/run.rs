@@ -102,7 +102,9 @@ impl RunView {
             .map(|one| curve(trace, judged_by, Some(&attribution), one, room.curve_tokens))
             .collect();
         let stalls = told.stalls.iter().take(room.stalls);
-        view.stalls = stalls.map(|stall| stall_view(trace, recording.log, stall)).collect();
+        view.stalls = stalls
+            .map(|stall| stall_view(attribution.lane_index(stall.request), recording.log, stall))
+            .collect();
         view.culprits = told.culprits.iter().take(room.stalls).cloned().collect();
         view.misses = Some(told.misses.clone());
         view.lateness = lateness(&attribution, judged_by, room.lateness_columns);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::explain::{ByCause, Cause, CulpritReport, StallReport};
-use crate::trace::{Iteration, TokenTrace};
+use crate::trace::Iteration;
 
 /// Culprits told of one stall.
 const CULPRITS_TOLD: usize = 6;
@@ -51,13 +51,9 @@ pub struct CulpritPlaces {
     pub iterations_us: Vec<(u64, u64)>,
 }
 
-pub(super) fn stall_view(
-    trace: &TokenTrace,
-    log: &[Vec<Iteration>],
-    stall: &StallReport,
-) -> StallView {
-    let replica = trace.requests[stall.request as usize].replica;
-    let log = log.get(replica as usize).map_or(&[][..], Vec::as_slice);
+pub(super) fn stall_view(lane: usize, log: &[Vec<Iteration>], stall: &StallReport) -> StallView {
+    let replica = lane as u32;
+    let log = log.get(lane).map_or(&[][..], Vec::as_slice);
     let from = log.partition_point(|i| i.end.as_nanos() <= stall.from_ns);
     let to = log.partition_point(|i| i.start.as_nanos() < stall.to_ns).max(from);
     let within = &log[from..to];

@@ -71,7 +71,7 @@
       const row = (tried) => {
         const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try it: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
         const cells = f ? [M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s)] : ["cannot be simulated", "-", "-", "-", "-", "-"];
-        return h("tr", {}, h("th", { scope: "row" }, tried.change, !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)), h("td", { class: "act" }, act));
+        return h("tr", {}, h("th", { scope: "row" }, tried.change, f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"), !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)), h("td", { class: "act" }, act));
       };
       holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
         h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text || h("span", { class: "sr" }, "Try"))))), h("tbody", {}, found.tried.map(row)))));

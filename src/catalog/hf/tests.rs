@@ -108,6 +108,36 @@ fn deepseek_16b_has_shared_experts_and_a_dense_layer() {
 }
 
 #[test]
+fn deepseek_v2_lite_and_v3_have_latent_attention() {
+    assert_reads_as(
+        r#"{"model_type": "deepseek_v2", "first_k_dense_replace": 1, "hidden_size": 2048,
+        "intermediate_size": 10944, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+        "moe_intermediate_size": 1408, "moe_layer_freq": 1, "n_routed_experts": 64,
+        "n_shared_experts": 2, "num_attention_heads": 16, "num_experts_per_tok": 6,
+        "num_hidden_layers": 27, "num_key_value_heads": 16, "q_lora_rank": null,
+        "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "tie_word_embeddings": false, "vocab_size": 102400}"#,
+        "deepseek-v2-lite",
+    );
+    assert_reads_as(
+        r#"{"model_type": "deepseek_v3", "first_k_dense_replace": 3, "hidden_size": 7168,
+        "intermediate_size": 18432, "kv_lora_rank": 512, "max_position_embeddings": 163840,
+        "moe_intermediate_size": 2048, "moe_layer_freq": 1, "n_routed_experts": 256,
+        "n_shared_experts": 1, "num_attention_heads": 128, "num_experts_per_tok": 8,
+        "num_hidden_layers": 61, "num_key_value_heads": 128, "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+        "tie_word_embeddings": false, "vocab_size": 129280}"#,
+        "deepseek-v3",
+    );
+    let error = Model::from_hf_config(
+        r#"{"model_type": "deepseek_v3", "hidden_size": 64, "num_attention_heads": 4,
+        "kv_lora_rank": 512}"#,
+    )
+    .unwrap_err();
+    assert_eq!(error, HfConfigError::Missing("qk_rope_head_dim".into()));
+}
+
+#[test]
 fn a_missing_key_is_named() {
     for key in ["hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size"] {
         let renamed = LLAMA.replace(&format!("\"{key}\""), "\"other\"");
@@ -131,7 +161,6 @@ fn wrong_values_are_named() {
 #[test]
 fn other_architectures_are_refused() {
     for (json, what) in [
-        (r#"{"model_type": "deepseek_v3", "kv_lora_rank": 512}"#, "MLA"),
         (r#"{"model_type": "mamba2", "state_size": 128}"#, "state-space"),
         (r#"{"model_type": "t5", "is_encoder_decoder": true}"#, "encoder-decoder"),
     ] {

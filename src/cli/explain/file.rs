@@ -20,8 +20,8 @@ pub struct ExplanationFile {
     pub scenario: Value,
     /// One explanation a scheduler.
     pub runs: Vec<RunExplanation>,
-    /// What would have helped; null where nothing stalled.
-    pub cures: Option<Cures>,
+    /// What would have helped, for each scheduler with a stall.
+    pub cures: Vec<Cures>,
     /// What a reader should know.
     pub warnings: Vec<String>,
 }
@@ -29,15 +29,17 @@ pub struct ExplanationFile {
 /// Changes that were simulated on the same requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cures {
-    /// The scheduler with the worst stall.
+    /// The scheduler.
     pub label: String,
     /// Whose stall it is.
     pub request: RequestId,
     /// The late token.
     pub token: u32,
-    /// The cause that the changes are meant for.
+    /// Its main cause.
     pub main_cause: Cause,
-    /// The run as it was, then each change.
+    /// The causes that the changes are meant for: the main one first.
+    pub causes: Vec<Cause>,
+    /// The run as it was, then each change. None `helps` where nothing that was tried does.
     pub tried: Vec<WhatIf>,
 }
 

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use super::file::{Cures, ExplanationFile};
-use crate::explain::{ByCause, Cause, CulpritTotal, MissReport, RunExplanation, StallReport};
+use crate::explain::{
+    ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
+};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units;
 use crate::runner::{Figures, WhatIf};
@@ -15,20 +17,20 @@ const NAMED: usize = 3;
 pub fn to_text(file: &ExplanationFile) -> String {
     let mut text = String::new();
     for run in &file.runs {
-        paragraph(&mut text, &format!("{}: {}", run.label, misses(&run.misses)));
+        let missed = misses(run.fluidity_index, &run.misses);
+        paragraph(&mut text, &format!("{}: {missed}", run.label));
         text.push('\n');
         let (heading, stalls) = match &run.request {
             Some(request) => {
                 paragraph(
                     &mut text,
                     &format!(
-                        "Request {}: {} prompt tokens, {} output tokens; {}. It delayed others by \
-                         {} in all.",
+                        "Request {}: {} prompt tokens, {} output tokens; {}. {}",
                         request.request,
                         units::count(request.prompt_tokens.into()),
                         units::count(request.output_tokens.into()),
-                        misses(&request.misses),
-                        ns(request.caused.total_ns),
+                        misses(request.fluidity_index, &request.misses),
+                        blamed(&request.caused),
                     ),
                 );
                 text.push('\n');
@@ -50,7 +52,7 @@ pub fn to_text(file: &ExplanationFile) -> String {
             whole_run(&mut text, run);
         }
     }
-    if let Some(cures) = &file.cures {
+    for cures in &file.cures {
         cured(&mut text, cures);
     }
     text
@@ -69,17 +71,27 @@ fn ms(ns: u64) -> String {
     format!("{:.3} ms", ns as f64 / 1e6)
 }
 
-/// `29 deadlines missed: 22 prefill_interference, 7 preempted_waiting`.
-fn misses(report: &MissReport) -> String {
-    if report.missed == 0 {
-        return "no deadline missed".to_owned();
-    }
+/// `fluidity 0.71: 22 of 29 missed deadlines from prefill interference, 7 from no seat`.
+fn misses(fluidity: Option<f64>, report: &MissReport) -> String {
+    let index = fluidity.map_or(String::new(), |index| format!("fluidity {index:.2}: "));
     let by_cause = ranked(&report.by_cause);
-    let parts: Vec<String> = by_cause
-        .iter()
-        .map(|(cause, n)| format!("{} {}", units::count(*n), cause.name()))
-        .collect();
-    format!("{} deadlines missed: {}", units::count(report.missed), parts.join(", "))
+    let Some((&(cause, most), rest)) = by_cause.split_first() else {
+        return format!("{index}no deadline missed");
+    };
+    let spaced = |cause: Cause| cause.name().replace('_', " ");
+    let mut text = match rest.is_empty() {
+        true => format!("{index}all {} missed deadlines from ", units::count(report.missed)),
+        false => format!(
+            "{index}{} of {} missed deadlines from ",
+            units::count(most),
+            units::count(report.missed)
+        ),
+    };
+    text.push_str(&spaced(cause));
+    for &(cause, n) in rest {
+        let _ = write!(text, ", {} from {}", units::count(n), spaced(cause));
+    }
+    text
 }
 
 fn ranked(by_cause: &ByCause) -> Vec<(Cause, u64)> {
@@ -130,26 +142,36 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         .collect();
     text.push_str(&lay_out(&rows, &[Align::Left, Align::Right, Align::Left, Align::Left]));
     for culprit in stall.culprits.iter().take(NAMED) {
-        let by = match culprit.prefill_tokens {
-            0 => match culprit.cause {
-                Cause::NoSeat => "held a seat".to_owned(),
-                _ => "held KV blocks".to_owned(),
-            },
-            tokens => format!(
-                "{} tokens of its {}-token prompt",
-                units::count(tokens),
-                units::count(culprit.prompt_tokens.into())
-            ),
-        };
-        let sentence = format!("     by request {}: {} ({by})", culprit.request, ms(culprit.ns));
+        let sentence =
+            format!("     by request {}: {} ({})", culprit.request, ms(culprit.ns), part(culprit));
         let _ = writeln!(text, "{sentence}");
     }
-    if stall.culprits.len() > NAMED {
-        let rest = &stall.culprits[NAMED..];
-        let sum: u64 = rest.iter().map(|culprit| culprit.ns).sum();
-        let _ = writeln!(text, "     by {} others: {}", rest.len(), ms(sum));
+    let unnamed = stall.culprits.get(NAMED..).unwrap_or_default();
+    let count = unnamed.len() + stall.more_culprits.count as usize;
+    if count > 0 {
+        let sum: u64 = unnamed.iter().map(|culprit| culprit.ns).sum();
+        let _ = writeln!(text, "     and {count} more: {}", ms(sum + stall.more_culprits.ns));
     }
     text.push('\n');
+}
+
+/// What a culprit did.
+fn part(culprit: &CulpritReport) -> String {
+    let tokens = format!(
+        "{} tokens of its {}-token prompt",
+        units::count(culprit.prefill_tokens),
+        units::count(culprit.prompt_tokens.into())
+    );
+    match culprit.cause {
+        Cause::PrefillInterference | Cause::PrefillOnly => tokens,
+        Cause::NoSeat => "held a seat".to_owned(),
+        Cause::NoKvBlocks => "held KV blocks".to_owned(),
+        Cause::PreemptedWaiting => "held KV blocks after the preemption".to_owned(),
+        Cause::Recompute => "held KV blocks at the preemption".to_owned(),
+        Cause::HeadOfLine => "stood ahead in the queue, short of KV blocks".to_owned(),
+        cause if culprit.prefill_tokens == 0 => format!("decoded meanwhile, {}", cause.name()),
+        cause => format!("{tokens}, {}", cause.name()),
+    }
 }
 
 fn totals(first: &ByCause, between: &ByCause) -> String {
@@ -183,38 +205,63 @@ fn whole_run(text: &mut String, run: &RunExplanation) {
     for culprit in &run.culprits {
         paragraph(text, &blamed(culprit));
     }
-    if !run.culprits.is_empty() {
+    if run.more_culprits > 0 {
+        let more = units::count(run.more_culprits.into());
+        paragraph(text, &format!("And {more} more requests delayed others."));
+    }
+    if !run.culprits.is_empty() || run.more_culprits > 0 {
         text.push('\n');
     }
 }
 
+/// `Request 42's 8,192-token prompt cost 31 requests 412 ms each: ...`.
 fn blamed(culprit: &CulpritTotal) -> String {
-    let mut ways = Vec::new();
-    if culprit.prefill_ns > 0 {
-        ways.push(format!(
-            "{} by its {}-token prompt (up to {} at once)",
-            ns(culprit.prefill_ns),
-            units::count(culprit.prompt_tokens.into()),
-            culprit.delayed_at_once
-        ));
-    }
-    if culprit.seat_ns > 0 {
-        ways.push(format!("{} by its seat", ns(culprit.seat_ns)));
-    }
-    if culprit.kv_ns > 0 {
-        ways.push(format!("{} by its KV blocks", ns(culprit.kv_ns)));
-    }
-    format!("Request {} delayed others by {}.", culprit.request, ways.join(", "))
+    let victims = &culprit.victims;
+    let each = match victims.count {
+        0 => return format!("Request {} delayed nobody.", culprit.request),
+        1 => format!("1 request {}", ns(victims.worst_ns)),
+        count => format!(
+            "{} requests {} each (the worst {}), {} in all",
+            units::count(count.into()),
+            ns(victims.mean_ns),
+            ns(victims.worst_ns),
+            ns(culprit.total_ns)
+        ),
+    };
+    let ways: Vec<String> = ranked(&culprit.by_cause_ns)
+        .into_iter()
+        .map(|(cause, by)| format!("{} {}", ns(by), cause.name()))
+        .collect();
+    let most: Vec<String> = victims
+        .most
+        .iter()
+        .take(NAMED)
+        .map(|victim| format!("{} ({})", victim.request, ns(victim.ns)))
+        .collect();
+    let more = victims.count as usize - most.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "Request {}, with its {}-token prompt, cost {each}: {}. Most: request {}{more}.",
+        culprit.request,
+        units::count(culprit.prompt_tokens.into()),
+        ways.join(", "),
+        most.join(", ")
+    )
 }
 
 fn cured(text: &mut String, cures: &Cures) {
+    let stall = match cures.token {
+        0 => format!("request {}'s wait for its first token", cures.request),
+        token => format!("the stall of request {} before token {token}", cures.request),
+    };
+    let causes: Vec<&str> = cures.causes.iter().map(|cause| cause.name()).collect();
     paragraph(
         text,
         &format!(
-            "What would have helped {} against {} (each line is the same requests, simulated \
-             again)",
+            "What would have helped {} against {stall} ({}): each line is the same requests, \
+             simulated again",
             cures.label,
-            cures.main_cause.name()
+            causes.join(", ")
         ),
     );
     text.push('\n');
@@ -225,15 +272,50 @@ fn cured(text: &mut String, cures: &Cures) {
     let mut align = vec![Align::Right; head.len()];
     align[0] = Align::Left;
     text.push_str(&lay_out(&rows, &align));
+    text.push('\n');
+    paragraph(text, &verdict(cures));
     let set: Vec<String> = cures
         .tried
         .iter()
-        .filter(|tried| !tried.set.is_empty())
+        .filter(|tried| !tried.set.is_empty() && tried.figures.is_some())
         .map(|tried| format!("  --set '{}'", tried.set.join("' --set '")))
         .collect();
     if !set.is_empty() {
         let _ = writeln!(text, "\nTo run one yourself:\n{}", set.join("\n"));
     }
+    text.push('\n');
+}
+
+/// What helped most, and at what price; or that nothing did.
+fn verdict(cures: &Cures) -> String {
+    let before = cures.tried.first().and_then(|was| was.figures.as_ref());
+    let helped = cures.tried.iter().filter(|tried| tried.helps);
+    let best = helped.filter_map(|tried| Some((tried, tried.figures.as_ref()?)));
+    let shortest = best.min_by(|(_, a), (_, b)| {
+        let stall = |figures: &Figures| figures.stall_s.unwrap_or(f64::INFINITY);
+        stall(a).total_cmp(&stall(b))
+    });
+    let (Some(before), Some((tried, after))) = (before, shortest) else {
+        return "Nothing tried helps: no change made that stall a tenth shorter.".to_owned();
+    };
+    let from_to = |name: &str, before: Option<f64>, after: Option<f64>, say: fn(f64) -> String| {
+        let (Some(before), Some(after)) = (before, after) else { return None };
+        Some(format!("{name} {} to {}", say(before), say(after)))
+    };
+    let changes = [
+        from_to("that stall", before.stall_s, after.stall_s, units::duration),
+        from_to("fluid", before.fluid_request_share, after.fluid_request_share, units::percent),
+        from_to("P99 TTFT", before.ttft_p99_s, after.ttft_p99_s, units::duration),
+        from_to("P99 TBT", before.tbt_p99_s, after.tbt_p99_s, units::duration),
+        from_to(
+            "tokens/s",
+            before.output_tokens_per_s,
+            after.output_tokens_per_s,
+            units::three_digits,
+        ),
+    ];
+    let changes: Vec<String> = changes.into_iter().flatten().collect();
+    format!("Against that stall {} helps most: {}.", tried.change, changes.join(", "))
 }
 
 fn row(tried: &WhatIf) -> Vec<Cell> {

@@ -1,3 +1,4 @@
+use super::super::stage::padded;
 use super::*;
 use crate::catalog::{self, LayerTable};
 use crate::cost::Chunk;
@@ -53,17 +54,18 @@ fn prices_follow_the_equations() {
     let catalog::PrefillAttention::FlashAttention2(fa) = gpu.prefill_attention else {
         panic!("the RTX 4090 runs FlashAttention-2");
     };
-    let miss = fa.l2_miss.unwrap();
-    let pairs = 512.0 * 1000.0 + 512.0 * (512.0 + 128.0) / 2.0;
-    let fills = miss.l2_mb * 1e6 / (50_000.0 * 128.0 * 4.0);
-    let repeats = 1.0 + 3.0 / (1.0 + libm::pow(fills, 4.0));
-    let reads = f64::max(
-        repeats * bytes / (miss.memory_gb_per_s * 1e3),
-        4.0 * bytes / (fa.l2_gb_per_s * 1e3),
-    );
-    let work = 4.0 * 32.0 * 128.0 * pairs / (fa.tflops * 1e6) + fa.decode_us * 20.0 + reads;
-    let walk = f64::max(fa.chunk_walk_ns * 1512.0, fa.decode_walk_ns * 2500.0) / 1e3;
-    let attention = fa.launch_us + norm(work, walk, fa.knee);
+    // 8 blocks of 64 rows that end at 1064 to 1512 keys, and 20 decodes.
+    let keys = (1..=8).map(|block| 1000.0 + 64.0 * f64::from(block)).sum::<f64>() + 50_000.0;
+    let key_us = fa.slots * 64.0 * 4.0 * 128.0 / (fa.tflops * 1e6);
+    let work = 32.0 / fa.slots * (28.0 * fa.tile_us + keys * key_us);
+    let longest = fa.tile_us + 2500.0 * key_us;
+    let compute = f64::max(longest, work + fa.tail * longest);
+    let fills = 50_000.0 * 512.0 / (fa.l2_mb * 1e6);
+    // 20 decodes of 32 heads on 128 multiprocessors: the 4 heads of a group run together.
+    let apart = (4.0 * 20.0 / fa.slots).max(1.0) - 1.0;
+    let reads = 1.0 + apart / (1.0 + libm::pow(fills, -fa.l2_knee));
+    let memory = reads * bytes / (fa.memory_gb_per_s * 1e3);
+    let attention = fa.launch_us + norm(compute, memory, fa.knee);
     let chunks = [Chunk { context: 1000, tokens: 512 }];
     let shape = BatchShape { chunks: &chunks, decodes: 20, decode_kv_tokens: 50_000, sampled: 21 };
     let expected_us = 32.0 * (layer(532.0) + attention) + head(21.0);
@@ -78,11 +80,11 @@ fn tables_agree_with_what_they_tabulate() {
         let model = catalog::model(name).unwrap();
         let cost = build(&model, &gpu, &profile);
         for tokens in [1, 2, 63, 64, 65, DENSE, DENSE + 1, 1500, 2047, 8191, LAST - 1, LAST] {
-            let exact = cost.layers.all_layers_us(tokens as f64);
-            let tabled = cost.layers_us.get(tokens).unwrap_or(exact);
+            let exact = cost.stages[0].layers.all_layers_us(tokens as f64);
+            let tabled = cost.stages[0].layers_us.get(tokens).unwrap_or(exact);
             assert!((tabled / exact - 1.0).abs() < 1e-4, "{name} {tokens}: {tabled} {exact}");
         }
-        assert_eq!(cost.layers_us.get(LAST), None);
+        assert_eq!(cost.stages[0].layers_us.get(LAST), None);
     }
 }
 

@@ -53,7 +53,7 @@ impl InPlaceOfText for ModelFigures {
         "a model's name such as `llama-3.1-8b`, or a map such as `{config: path/to/config.json}`";
 }
 
-/// A GPU from a file or from the catalog, some figures replaced.
+/// A GPU from a file or from the catalog, some figures replaced, or one given by its peak figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GpuFigures {
@@ -66,6 +66,16 @@ pub struct GpuFigures {
     /// Device memory, such as `80GiB`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Bytes>,
+    /// Bandwidth of that memory as the maker states it, such as `3350GB/s`: with `memory` and
+    /// `bf16_tflops`, in place of `base` and `file`, a GPU whose constants are derived from its peaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bandwidth: Option<Bandwidth>,
+    /// Peak of bf16 on tensor cores without sparsity, TFLOP/s; see `memory_bandwidth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bf16_tflops: Option<f64>,
+    /// Peak of fp8, TFLOP/s; unless given, fp8 is not priced. See `memory_bandwidth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fp8_tflops: Option<f64>,
     /// The link between GPUs, for tensor parallelism.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interconnect: Option<Interconnect>,

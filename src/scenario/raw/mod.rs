@@ -89,7 +89,7 @@ pub struct Parallelism {
     /// GPUs that share every layer; 1 unless given. The model's heads must divide by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<u32>,
-    /// Pipeline stages; only 1 is simulated yet.
+    /// Pipeline stages, at most one a layer; see docs/pipeline.md.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<u32>,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use crate::catalog::{EngineProfile, Gpu, Model};
-use crate::cost::{CostModel, Dtype, FixedCost, Parallelism, Pricing, Roofline};
+use crate::cost::{CostModel, Dtype, FixedCost, FixedPipeline, Parallelism, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, Scenario, TextOr};
@@ -185,17 +185,8 @@ fn parallelism(check: &mut Check<'_>, given: &mut Option<raw::Parallelism>) -> P
     let tensor = *given.tensor.get_or_insert(1);
     let pipeline = *given.pipeline.get_or_insert(1);
     let checked = check.whole(&path.key("tensor"), tensor, 1, 1024);
-    check.whole(&path.key("pipeline"), pipeline, 1, 1024);
-    if (2..=1024).contains(&pipeline) {
-        let message =
-            format!("pipeline parallelism is not simulated yet: expected 1, found {pipeline}");
-        check.report(
-            &path.key("pipeline"),
-            message,
-            "use `pipeline: 1`, and `tensor` for more GPUs",
-        );
-    }
-    Parallelism { tensor: checked, pipeline: 1 }
+    let pipeline = check.whole(&path.key("pipeline"), pipeline, 1, 64);
+    Parallelism { tensor: checked, pipeline }
 }
 
 fn kv_blocks(
@@ -261,7 +252,10 @@ fn cost(
     memory: &Memory,
 ) -> Option<Arc<dyn CostModel>> {
     match profile {
-        Profile::Fixed(iteration) => Some(Arc::new(FixedCost { iteration: *iteration })),
+        Profile::Fixed(iteration) => Some(match parallelism.pipeline {
+            1 => Arc::new(FixedCost { iteration: *iteration }),
+            stages => Arc::new(FixedPipeline { iteration: *iteration, stages }),
+        }),
         Profile::Engine(profile) => {
             match Roofline::new(model?, gpu?, profile, parallelism, memory.dtype) {
                 Ok(cost) => Some(Arc::new(cost)),
@@ -278,6 +272,28 @@ fn cost(
 fn warn_of_table(check: &mut Check<'_>, profile: &EngineProfile) {
     /// Few engines batch more tokens than this.
     const COMMON_BATCH_TOKENS: u32 = 8192;
+    /// Few batches decode more requests, and few requests are longer.
+    const COMMON: [(u32, u32); 4] = [(1, 256), (256, 8192), (128, 8192), (0, 8192)];
+    if let Some(table) = &profile.attention_table {
+        let decode = table.decode.as_ref();
+        let prefill = table.prefill.as_ref();
+        let axes = [
+            ("decode.decodes", decode.map(|t| &t.decodes)),
+            ("decode.kv_tokens", decode.map(|t| &t.kv_tokens)),
+            ("prefill.tokens", prefill.map(|t| &t.tokens)),
+            ("prefill.context", prefill.map(|t| &t.context)),
+        ];
+        for ((name, axis), (low, high)) in axes.into_iter().zip(COMMON) {
+            if let Some((&first, &last)) = axis.and_then(|a| Some((a.first()?, a.last()?)))
+                && (first > low || last < high)
+            {
+                check.warnings.push(format!(
+                    "engine.profile: its attention_table.{name} covers {first} to {last}: beyond, its \
+                     edge is scaled as the constants' price grows"
+                ));
+            }
+        }
+    }
     let Some(tokens) = profile.layer_table.as_ref().map(|table| &table.tokens) else { return };
     if let (Some(&first), Some(&last)) = (tokens.first(), tokens.last())
         && (first > 1 || last < COMMON_BATCH_TOKENS)

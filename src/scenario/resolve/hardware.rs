@@ -101,17 +101,22 @@ pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
             }
         }
         (None, Some(base)) => found(check, &path.key("base"), catalog::gpu(base))?,
-        (None, None) => {
-            let help = "such as `{base: h100-sxm, memory: 80GiB}` or `{file: my-gpu.yaml}`";
-            check.nothing_in(
-                &path,
-                &["base", "file"],
-                "expected `base` or `file`, found neither",
-                help,
-            );
+        (None, None) => peak_gpu(check, &path, figures)?,
+    };
+    if figures.base.is_some() || figures.file.is_some() {
+        let peaks = [
+            ("memory_bandwidth", figures.memory_bandwidth.is_some()),
+            ("bf16_tflops", figures.bf16_tflops.is_some()),
+            ("fp8_tflops", figures.fp8_tflops.is_some()),
+        ];
+        if let Some((name, _)) = peaks.into_iter().find(|(_, given)| *given) {
+            let message = format!("`{name}` goes with neither `base` nor `file`");
+            let help = "leave `base` and `file` out to derive a GPU from its peak figures, or put \
+                        measured constants in a file";
+            check.report(&path.key(name), message, help);
             return None;
         }
-    };
+    }
     let link = figures.interconnect.unwrap_or_default();
     let power = figures.power.unwrap_or_default();
     let overrides = GpuOverrides {
@@ -123,6 +128,43 @@ pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
         max_w: power.max_w,
     };
     figure(check, &path, gpu.with(&overrides))
+}
+
+/// A GPU from its peak figures alone.
+fn peak_gpu(check: &mut Check<'_>, path: &Path, figures: &raw::GpuFigures) -> Option<Gpu> {
+    let example = "`{memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}`";
+    let (Some(memory), Some(bandwidth), Some(bf16)) =
+        (figures.memory, figures.memory_bandwidth, figures.bf16_tflops)
+    else {
+        let wanted = [
+            ("memory", figures.memory.is_none()),
+            ("memory_bandwidth", figures.memory_bandwidth.is_none()),
+            ("bf16_tflops", figures.bf16_tflops.is_none()),
+        ];
+        let missing: Vec<&str> =
+            wanted.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+        if figures.memory_bandwidth.is_none() && figures.bf16_tflops.is_none() {
+            let help = format!(
+                "such as `{{base: h100-sxm, memory: 80GiB}}` or `{{file: my-gpu.yaml}}`, or peak \
+                 figures such as {example}"
+            );
+            let message = "expected `base` or `file`, found neither";
+            check.nothing_in(path, &["base", "file"], message, &help);
+            return None;
+        }
+        let message =
+            format!("a GPU given by its peak figures needs `{}` too", missing.join("` and `"));
+        check.missing(path, &missing, message, &format!("such as {example}"));
+        return None;
+    };
+    let peak = catalog::Peak {
+        bf16_tflops: bf16,
+        fp8_tflops: figures.fp8_tflops,
+        memory_gb_per_s: bandwidth.0 as f64 / 1e9,
+    };
+    let gpu = figure(check, path, Gpu::from_peak(memory.0, peak))?;
+    check.warnings.push(format!("gpu: its constants are {}", gpu.source.constants));
+    Some(gpu)
 }
 
 /// The engine's profile; `None` when it is wrong (and reported).
@@ -232,11 +274,9 @@ pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
                 [1, 2, 4, 8, 16].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
-        CostError::DtypeUnknown { .. } | CostError::ExpertsDtype { .. } => {
-            (root.key("engine").key("dtype"), String::new())
-        }
+        CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
         CostError::AllReduceUnknown { .. } => (tensor, String::new()),
-        CostError::Pipeline(_) => (root.key("parallelism").key("pipeline"), String::new()),
+        CostError::TooManyStages { .. } => (root.key("parallelism").key("pipeline"), String::new()),
         CostError::NoRanks => (root.key("parallelism"), String::new()),
         CostError::ExpertsUnknown { .. } => (root.key("gpu"), String::new()),
         CostError::Figure(figure) => (root.key("gpu"), figure.path.clone()),
@@ -275,6 +315,9 @@ fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>
             // The catalog's key and the scenario's are the same but for units.
             let (at, same) = match invalid.path.as_str() {
                 "memory_bytes" => (path.key("memory"), false),
+                "peak.memory_gb_per_s" => (path.key("memory_bandwidth"), false),
+                "peak.bf16_tflops" => (path.key("bf16_tflops"), false),
+                "peak.fp8_tflops" => (path.key("fp8_tflops"), false),
                 "power.idle_w" => (path.key("power").key("idle_w"), true),
                 "power.max_w" => (path.key("power").key("max_w"), true),
                 figure if figure.starts_with("all_reduce") => (path.key("interconnect"), false),

@@ -124,6 +124,7 @@ fn experiment(
         engine.as_ref().map_or(engine::any_engine(), |e| e.limits.info(e.hardware.large_gpu));
     let entries = scenario.schedulers.as_deref().unwrap_or_default();
     let runs = schedulers::runs(check, entries, names, &info);
+    schedulers::can_pipeline(check, &runs, scenario.parallelism.as_ref(), &info);
     // With every parameter written out, a label can no longer tell which were given.
     for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {
         entry.label = Some(run.label.clone());

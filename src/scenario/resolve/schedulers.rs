@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::check::Check;
 use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::node::{Node, Path};
-use crate::scenario::raw::SchedulerEntry;
+use crate::scenario::raw::{self, SchedulerEntry};
 use crate::scenario::suggest::advice;
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 
@@ -82,4 +82,27 @@ pub fn runs(
         runs.push(SchedulerRun { name, label, config: entry.config.resolved(engine) });
     }
     runs
+}
+
+/// Refuses schedulers that cannot be one of several lanes of a pipeline.
+pub fn can_pipeline(
+    check: &mut Check<'_>,
+    runs: &[SchedulerRun],
+    parallelism: Option<&raw::Parallelism>,
+    engine: &EngineInfo,
+) {
+    let pipeline = parallelism.and_then(|p| p.pipeline).unwrap_or(1);
+    let refuses = |run: &&SchedulerRun| run.config.build(engine).needs().one_lane;
+    if pipeline < 2 || !check.problems.is_empty() {
+        return;
+    }
+    for run in runs.iter().filter(refuses) {
+        let message = format!(
+            "{} does not run in a pipeline: expected 1, found {pipeline}: its rules need every \
+             request of the replica before them, and a pipeline's lanes see their own",
+            run.name
+        );
+        let path = Path::root().key("parallelism").key("pipeline");
+        check.report(&path, message, "use `pipeline: 1`, or leave the scheduler out");
+    }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Point;
-use crate::search::goal::figure;
+use crate::report::assertion::figure;
 
 /// A number to make large or small.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Point, Vary};
-use crate::search::goal::figure;
+use crate::report::assertion::figure;
 
 /// What is told of a change.
 const TOLD: [(&str, &str, Kind); 9] = [

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::{Point, SweepFile};
+use crate::report::assertion::figure;
 use crate::report::csv::flatten;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
-use crate::search::goal::figure;
 
 /// A column: its heading, the paths where its number may stand, and how it is shown.
 type Column = (&'static str, &'static [&'static str], fn(f64) -> String);

@@ -1,0 +1,224 @@
+//! One pipeline stage, which is the whole model without pipeline parallelism.
+
+use crate::catalog::{EngineProfile, Gpu, Model, Overhead};
+use crate::time::Span;
+
+use super::attention::Attention;
+use super::layers::Layers;
+use super::shard::Shard;
+use super::table::CountTable;
+use super::{BatchShape, CostError, CostModel, Dtype, IterationTime, Overheads, Parts};
+
+/// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
+/// overflow the clock.
+pub(super) const LONGEST_US: f64 = 3.6e9;
+
+/// Where a stage stands. The output head is on the last; the engine's own time between steps and
+/// beside them is counted once, on the first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) first: bool,
+    pub(super) last: bool,
+}
+
+/// Prices what one stage does of an iteration.
+///
+/// What depends on a count alone is tabulated when this is built (about 2,000 points), so that
+/// pricing a batch takes tens of nanoseconds. KV lengths enter by their sum: how they are spread
+/// over the decodes is ignored.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    pub(super) layers: Layers,
+    pub(super) layers_us: CountTable,
+    head_us: CountTable,
+    /// Tokens that a decode-only batch is padded to, by decodes.
+    padded: Vec<u32>,
+    attention: Attention,
+    /// Decode-only batches whose every request samples, by decodes.
+    decode_only: Vec<DecodeOnly>,
+    kernel_factor: f64,
+    /// The kernel factor times the number of layers.
+    attention_factor: f64,
+    has_communication: bool,
+    has_head: bool,
+    step_gap: Overhead,
+    host: Overhead,
+}
+
+/// What a decode-only batch takes whatever its KV: nearly every iteration is one, so that this is
+/// looked up whole.
+#[derive(Clone, Copy, Debug)]
+struct DecodeOnly {
+    gpu_us: f64,
+    host: Span,
+}
+
+/// Decode-only batches up to this size are tabulated.
+const DECODE_ONLY_MAX: u32 = 1024;
+
+impl Stage {
+    /// Builds the tables. `gpu` and `profile` are valid, and the profile's own constants of a GPU
+    /// are in place.
+    pub(super) fn new(
+        model: &Model,
+        gpu: &Gpu,
+        profile: &EngineProfile,
+        shard: Shard,
+        dtype: Dtype,
+        place: Place,
+    ) -> Result<Stage, CostError> {
+        let layers = Layers::new(model, gpu, profile, shard, dtype)?;
+        let (step_gap, host) = match place.first {
+            true => (profile.step_gap, profile.host),
+            false => (Overhead::default(), Overhead::default()),
+        };
+        let mut cost = Stage {
+            layers_us: CountTable::new(|tokens| layers.all_layers_us(tokens)),
+            head_us: CountTable::new(|sampled| match place.last {
+                true => layers.head_us(sampled),
+                false => 0.0,
+            }),
+            has_head: place.last,
+            layers,
+            padded: padded(&profile.cuda_graph_sizes),
+            attention: Attention::new(model, gpu, profile.attention_table.as_ref(), shard),
+            decode_only: Vec::new(),
+            kernel_factor: profile.kernel_factor,
+            attention_factor: profile.kernel_factor * f64::from(model.layers),
+            has_communication: shard.ranks > 1,
+            step_gap,
+            host,
+        };
+        cost.decode_only = (0..=DECODE_ONLY_MAX).map(|n| cost.decode_only(n)).collect();
+        Ok(cost)
+    }
+
+    fn decode_only(&self, decodes: u32) -> DecodeOnly {
+        let shape = BatchShape { chunks: &[], decodes, decode_kv_tokens: 0, sampled: decodes };
+        let price = self.price(&shape);
+        let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
+        DecodeOnly {
+            gpu_us: price.layers + attention + price.communication + price.head + price.gap,
+            host: Span::from_micros_f64(price.host.min(LONGEST_US)),
+        }
+    }
+
+    /// Tokens that the layers compute: those of the batch, and in a decode-only batch those that
+    /// pad it to a captured CUDA graph.
+    pub(super) fn computed_tokens(&self, shape: &BatchShape<'_>) -> u64 {
+        if shape.chunks.is_empty() {
+            let padded = self.padded.get(shape.decodes as usize);
+            return u64::from(*padded.unwrap_or(&shape.decodes));
+        }
+        let chunks: u64 = shape.chunks.iter().map(|c| u64::from(c.tokens)).sum();
+        chunks + u64::from(shape.decodes)
+    }
+
+    /// Time of one layer's decode-only attention as a benchmark that repeats it finds it.
+    pub(super) fn warm_decode_us(&self, decodes: u32, kv: u64) -> f64 {
+        self.attention.warm_decode_us(decodes.into(), kv as f64)
+    }
+
+    fn communication_us(&self, tokens: u64) -> f64 {
+        match self.has_communication {
+            true => self.kernel_factor * self.layers.communication_us(tokens as f64),
+            false => 0.0,
+        }
+    }
+
+    /// The parts of the GPU's time and the gap after it, microseconds.
+    fn price(&self, shape: &BatchShape<'_>) -> Price {
+        let tokens = self.computed_tokens(shape);
+        let factor = self.kernel_factor;
+        let layers = self.layers_us.get(tokens);
+        let head = self.head_us.get(u64::from(shape.sampled)).unwrap_or_else(|| {
+            if self.has_head { self.layers.head_us(shape.sampled.into()) } else { 0.0 }
+        });
+        let sequences = sequences(shape);
+        Price {
+            layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
+            attention: self.attention_factor * self.attention.us(shape),
+            communication: self.communication_us(tokens),
+            head: factor * head,
+            gap: self.step_gap.iteration_us + self.step_gap.sequence_us * sequences,
+            host: self.host.iteration_us + self.host.sequence_us * sequences,
+        }
+    }
+}
+
+fn sequences(shape: &BatchShape<'_>) -> f64 {
+    f64::from(shape.decodes) + shape.chunks.len() as f64
+}
+
+struct Price {
+    layers: f64,
+    attention: f64,
+    communication: f64,
+    head: f64,
+    gap: f64,
+    host: f64,
+}
+
+impl CostModel for Stage {
+    fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
+        if shape.chunks.is_empty() {
+            if shape.decodes == 0 {
+                return IterationTime::default();
+            }
+            if shape.sampled == shape.decodes
+                && !self.attention.decodes_are_measured()
+                && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
+            {
+                let reading = self
+                    .attention
+                    .decode_kv_us(shape.decodes.into(), shape.decode_kv_tokens as f64);
+                let gpu_us = fixed.gpu_us + self.attention_factor * reading;
+                return IterationTime {
+                    gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
+                    host: fixed.host,
+                };
+            }
+        }
+        let p = self.price(shape);
+        let gpu_us = p.layers + p.attention + p.communication + p.head + p.gap;
+        IterationTime {
+            gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
+            host: Span::from_micros_f64(p.host.min(LONGEST_US)),
+        }
+    }
+
+    fn parts(&self, shape: &BatchShape<'_>) -> Parts {
+        if shape.decodes == 0 && shape.chunks.is_empty() {
+            return Parts::default();
+        }
+        let p = self.price(shape);
+        Parts {
+            layers_us: p.layers,
+            attention_us: p.attention,
+            communication_us: p.communication,
+            head_us: p.head,
+            host_us: p.host + p.gap,
+        }
+    }
+
+    fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
+        if shape.decodes == 0 && shape.chunks.is_empty() {
+            return Overheads::default();
+        }
+        let communication = self.communication_us(self.computed_tokens(shape));
+        let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences(shape);
+        Overheads {
+            communication: Span::from_micros_f64(communication.min(LONGEST_US)),
+            gap: Span::from_micros_f64(gap.min(LONGEST_US)),
+        }
+    }
+}
+
+/// For each number of decodes up to the largest captured size, the size that it runs at.
+pub(super) fn padded(sizes: &[u32]) -> Vec<u32> {
+    let mut padded = vec![0];
+    for &size in sizes {
+        padded.resize(size as usize + 1, size);
+    }
+    padded
+}

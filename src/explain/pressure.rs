@@ -1,0 +1,164 @@
+//! How long requests waited at each iteration of a replica, by cause: what is shared among those
+//! who held seats or memory, or ran, at that iteration.
+
+use super::attribution::Attribution;
+use super::cause::{Cause, SHARED};
+use super::hold::Means;
+use super::lane::{LaneColumns, reason};
+use super::line::head_of;
+use super::walk::{Visit, Wait};
+use crate::request::RequestId;
+
+/// What a wait is for.
+pub(super) fn means_of(cause: Cause) -> Means {
+    match cause {
+        Cause::NoSeat => Means::Seats,
+        Cause::NoKvBlocks | Cause::PreemptedWaiting | Cause::Recompute => Means::Blocks,
+        _ => Means::Batch,
+    }
+}
+
+/// Nanoseconds waited at each iteration, by cause in the order of [`SHARED`]; empty where nobody
+/// waited.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pressure {
+    by_cause: [Vec<u64>; SHARED.len()],
+}
+
+impl Pressure {
+    /// Waits for one cause.
+    pub fn of(&self, place: usize) -> &[u64] {
+        &self.by_cause[place]
+    }
+
+    fn add(&mut self, iterations: usize, cause: Cause, index: u32, ns: u64) {
+        if ns == 0 {
+            return;
+        }
+        let place = SHARED.iter().position(|&shared| shared == cause).expect("a shared cause");
+        let column = &mut self.by_cause[place];
+        column.resize(iterations, 0);
+        column[index as usize] += ns;
+    }
+}
+
+/// Stretches of iterations in which requests waited, counted at each end.
+#[derive(Debug)]
+pub(super) struct Waits {
+    iterations: usize,
+    /// Change in the number of those in the queue who were never admitted, at each iteration.
+    waiting: Vec<i64>,
+    preempted: Vec<i64>,
+    /// Of those for whom the iteration was planned before they came.
+    unseen: Vec<i64>,
+    /// Of those whose prefill was passed over.
+    passed: Vec<i64>,
+    /// Of those who could decode and were in no batch.
+    pub missed: Vec<i64>,
+    pressure: Pressure,
+}
+
+impl Waits {
+    /// None yet.
+    pub fn new(lane: &LaneColumns<'_>) -> Waits {
+        let zeros = vec![0; lane.log.len() + 2];
+        Waits {
+            iterations: lane.log.len(),
+            waiting: zeros.clone(),
+            preempted: zeros.clone(),
+            unseen: zeros.clone(),
+            passed: zeros.clone(),
+            missed: zeros,
+            pressure: Pressure::default(),
+        }
+    }
+
+    /// All waits by iteration and cause. `behind` is what others stood behind the queue's head,
+    /// which the head is blamed for instead.
+    pub fn pressure(
+        mut self,
+        lane: &LaneColumns<'_>,
+        behind: impl IntoIterator<Item = (u32, u64)>,
+    ) -> Pressure {
+        let mut counts = [0_i64; 5];
+        let mut behind = behind.into_iter().peekable();
+        for index in 0..self.iterations {
+            let columns =
+                [&self.waiting, &self.preempted, &self.unseen, &self.passed, &self.missed];
+            for (count, column) in counts.iter_mut().zip(columns) {
+                *count += column[index];
+            }
+            let [waiting, preempted, unseen, passed, missed] = counts.map(|count| count as u64);
+            if waiting + preempted + unseen + passed + missed == 0 {
+                continue;
+            }
+            let (at, stood) = (index as u32, lane.stood(index as u32));
+            let iteration = &lane.log[index];
+            let mut add = |cause, ns| self.pressure.add(self.iterations, cause, at, ns);
+            let other = behind.next_if(|&(index, _)| index == at).map_or(0, |(_, ns)| ns);
+            add(reason(iteration), waiting * stood - other);
+            add(Cause::PreemptedWaiting, preempted * stood);
+            add(Cause::ScheduledAhead, unseen * stood);
+            add(passed_cause(iteration), passed * stood);
+            add(Cause::NoTokenBudget, missed * lane.missed_beside_prefill(at));
+        }
+        self.pressure
+    }
+}
+
+/// Why a running request's prefill was passed over in this iteration.
+fn passed_cause(iteration: &crate::trace::Iteration) -> Cause {
+    match iteration.chunks.is_empty() {
+        true => Cause::PolicyDeferred,
+        false => Cause::NoTokenBudget,
+    }
+}
+
+impl Visit for Waits {
+    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+        if !in_batch {
+            self.missed[from as usize + 1] += 1;
+            self.missed[to as usize + 1] -= 1;
+        }
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        let column = if wait.preempted { &mut self.preempted } else { &mut self.waiting };
+        column[wait.from as usize] += 1;
+        column[wait.to as usize] -= 1;
+    }
+
+    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+        self.pressure.add(self.iterations, Cause::StepInFlight, first.saturating_sub(1), in_flight);
+        self.unseen[first as usize] += 1;
+        self.unseen[seen as usize] -= 1;
+    }
+
+    fn passed_over(&mut self, from: u32, to: u32) {
+        self.passed[from as usize] += 1;
+        self.passed[to as usize] -= 1;
+    }
+
+    fn recomputed(&mut self, preempted: u32, ns: u64) {
+        self.pressure.add(self.iterations, Cause::Recompute, preempted, ns);
+    }
+}
+
+/// What one request stood behind each head of the queue, by iteration.
+pub(super) fn behind(
+    attribution: &Attribution<'_>,
+    request: RequestId,
+    wait: Wait,
+) -> Vec<(u32, RequestId, u64)> {
+    if wait.preempted || attribution.places.behind[request as usize] == 0 {
+        return Vec::new();
+    }
+    let lane = attribution.lane_of(request);
+    let places = &attribution.places;
+    let head = |index: u32| {
+        let iteration = &lane.log[index as usize];
+        let head = head_of(&attribution.recording, places, iteration, request)?;
+        Some((index, head, lane.stood(index)))
+    };
+    (wait.from..wait.to).filter_map(head).collect()
+}

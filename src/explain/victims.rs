@@ -1,0 +1,277 @@
+//! Whom one request delayed, and by how much each.
+//!
+//! Delay by its prefill is exact for each victim. A wait that is shared among many is weighed for
+//! each victim and rounded over them, so that the victims' delays add up to the request's blame
+//! under each cause.
+
+use std::sync::OnceLock;
+
+use super::apportion::apportion;
+use super::attribution::Attribution;
+use super::blame::{Blame, chunk_weights};
+use super::cause::{CAUSES, Cause};
+use super::chain::shares;
+use super::hold::{Means, Sums};
+use super::lane::{LaneColumns, reason};
+use super::pressure::behind;
+use super::walk::{Visit, Wait};
+use crate::request::RequestId;
+use crate::trace::Iteration;
+
+/// Whom a request delayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Victims {
+    /// `(request, nanoseconds)`, most first.
+    pub delayed: Vec<(RequestId, u64)>,
+}
+
+impl Victims {
+    /// All of their delay.
+    pub fn total_ns(&self) -> u64 {
+        self.delayed.iter().map(|&(_, ns)| ns).sum()
+    }
+}
+
+/// Whom each of `culprits` delayed, in their order.
+pub fn victims(
+    attribution: &Attribution<'_>,
+    blame: &Blame,
+    culprits: &[RequestId],
+) -> Vec<Victims> {
+    let replicas: Vec<OnceLock<Replica<'_>>> =
+        attribution.lanes.iter().map(|_| OnceLock::new()).collect();
+    let one = |&culprit: &RequestId| {
+        let of = attribution.places.lane(culprit);
+        let replica = replicas[of].get_or_init(|| Replica::new(attribution, of as u32));
+        replica.victims_of(attribution, blame, culprit)
+    };
+    culprits.iter().map(one).collect()
+}
+
+/// Sums for one waiting request at a time.
+struct Replica<'r> {
+    lane: &'r LaneColumns<'r>,
+    index: u32,
+    weights: Vec<u64>,
+    seat: Sums,
+    memory: Sums,
+    preempted: Sums,
+    budget: Sums,
+    deferred: Sums,
+    unseen: Sums,
+    passed_budget: Sums,
+    passed_deferred: Sums,
+    missed: Sums,
+}
+
+impl<'r> Replica<'r> {
+    fn new(attribution: &'r Attribution<'_>, index: u32) -> Replica<'r> {
+        let lane = &attribution.lanes[index as usize];
+        let holders = attribution.holders(index);
+        let sums = |means, counts: &dyn Fn(&Iteration) -> bool| {
+            let stood = |(iteration, index): (&Iteration, u32)| match counts(iteration) {
+                true => lane.stood(index),
+                false => 0,
+            };
+            let waited: Vec<u64> = lane.log.iter().zip(0..).map(stood).collect();
+            holders.sums(lane, means, &waited)
+        };
+        let missed: Vec<u64> =
+            (0..lane.log.len() as u32).map(|index| lane.missed_beside_prefill(index)).collect();
+        Replica {
+            lane,
+            index,
+            weights: chunk_weights(attribution, lane),
+            seat: sums(Means::Seats, &|i| reason(i) == Cause::NoSeat),
+            memory: sums(Means::Blocks, &|i| reason(i) == Cause::NoKvBlocks),
+            preempted: sums(Means::Blocks, &|_| true),
+            budget: sums(Means::Batch, &|i| reason(i) == Cause::NoTokenBudget),
+            deferred: sums(Means::Batch, &|i| reason(i) == Cause::PolicyDeferred),
+            unseen: sums(Means::Batch, &|_| true),
+            passed_budget: sums(Means::Batch, &|i| !i.chunks.is_empty()),
+            passed_deferred: sums(Means::Batch, &|i| i.chunks.is_empty()),
+            missed: holders.sums(lane, Means::Batch, &missed),
+        }
+    }
+
+    fn victims_of(
+        &self,
+        attribution: &Attribution<'_>,
+        blame: &Blame,
+        culprit: RequestId,
+    ) -> Victims {
+        let given = &blame.given[culprit as usize];
+        let Ok(place) = attribution.holders(self.index).requests.binary_search(&culprit) else {
+            return Victims::default();
+        };
+        let chunks = Chunks::new(self, attribution, culprit);
+        let mut suffered = Vec::new();
+        for victim in attribution.requests() {
+            if attribution.places.lane(victim) != self.index as usize {
+                continue;
+            }
+            let mut suffer = Suffer {
+                attribution,
+                replica: self,
+                chunks: &chunks,
+                culprit,
+                place,
+                victim,
+                exact: 0,
+                weights: [0.0; CAUSES],
+            };
+            attribution.walk(victim, &mut suffer);
+            if suffer.exact > 0 || suffer.weights.iter().any(|&weight| weight > 0.0) {
+                suffered.push((victim, suffer.exact, suffer.weights));
+            }
+        }
+        let mut delayed: Vec<(RequestId, u64)> =
+            suffered.iter().map(|&(victim, exact, _)| (victim, exact)).collect();
+        for (cause, ns) in given.iter().filter(|&(cause, ns)| ns > 0 && !is_prefill(cause)) {
+            let weights: Vec<f64> =
+                suffered.iter().map(|(.., weights)| weights[cause as usize]).collect();
+            for ((_, sum), share) in delayed.iter_mut().zip(apportion(ns, &weights)) {
+                *sum += share;
+            }
+        }
+        delayed.retain(|&(_, ns)| ns > 0);
+        delayed.sort_unstable_by_key(|&(victim, ns)| (std::cmp::Reverse(ns), victim));
+        Victims { delayed }
+    }
+}
+
+fn is_prefill(cause: Cause) -> bool {
+    matches!(cause, Cause::PrefillInterference | Cause::PrefillOnly)
+}
+
+/// The culprit's chunks, with running sums of what each meant for a request that decodes.
+struct Chunks {
+    iterations: Vec<u32>,
+    places: Vec<u32>,
+    /// Row k: before chunk k; all, and those of iterations that only prefilled.
+    sums: Vec<[u64; 2]>,
+}
+
+impl Chunks {
+    fn new(replica: &Replica<'_>, attribution: &Attribution<'_>, culprit: RequestId) -> Chunks {
+        let lane = replica.lane;
+        let chunks = attribution.places.chunks(culprit);
+        let (mut all, mut alone) = (0, 0);
+        let mut sums = vec![[0; 2]];
+        for &(index, place) in chunks {
+            let iteration = &lane.log[index as usize];
+            let first = lane.chunks_before[index as usize] as usize;
+            let weights = &replica.weights[first..first + iteration.chunks.len()];
+            shares(lane.others_prefill(index), weights, None, |of, ns| {
+                if of == place as usize {
+                    all += ns;
+                    alone += if iteration.decodes == 0 { ns } else { 0 };
+                }
+            });
+            sums.push([all, alone]);
+        }
+        let (iterations, places) = chunks.iter().copied().unzip();
+        Chunks { iterations, places, sums }
+    }
+
+    /// In the iterations after `from` and up to `to`.
+    fn between(&self, from: u32, to: u32, column: usize) -> u64 {
+        let row = |upto: u32| self.sums[self.iterations.partition_point(|&index| index <= upto)];
+        row(to)[column] - row(from)[column]
+    }
+}
+
+struct Suffer<'s, 'a> {
+    attribution: &'s Attribution<'a>,
+    replica: &'s Replica<'s>,
+    chunks: &'s Chunks,
+    culprit: RequestId,
+    /// Of the culprit, among the holders.
+    place: usize,
+    victim: RequestId,
+    exact: u64,
+    weights: [f64; CAUSES],
+}
+
+impl Suffer<'_, '_> {
+    fn add(&mut self, cause: Cause, sums: &Sums, from: u32, to: u32) {
+        let share = self.share(sums, from, to);
+        self.weights[cause as usize] += share;
+    }
+
+    fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
+        let holders = self.attribution.holders(self.replica.index);
+        holders.share(self.attribution, self.replica.lane, sums, self.place, (from, to))
+    }
+
+    /// The culprit's part of a wait of `ns` at one iteration.
+    fn at(&mut self, cause: Cause, sums: &Sums, index: u32, ns: u64) {
+        let stood = self.replica.lane.stood(index);
+        if stood > 0 && ns > 0 {
+            let share = self.share(sums, index, index + 1) / stood as f64;
+            self.weights[cause as usize] += share * ns as f64;
+        }
+    }
+}
+
+impl Visit for Suffer<'_, '_> {
+    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+        self.exact += self.chunks.between(from, to, usize::from(!in_batch));
+        if !in_batch {
+            self.add(Cause::NoTokenBudget, &self.replica.missed, from + 1, to + 1);
+        }
+    }
+
+    fn chunk(&mut self, index: u32, place: u32) {
+        let Ok(at) = self.chunks.iterations.binary_search(&index) else { return };
+        if self.culprit == self.victim {
+            return;
+        }
+        let lane = self.replica.lane;
+        let first = lane.chunks_before[index as usize] as usize;
+        let iteration = &lane.log[index as usize];
+        let weights = &self.replica.weights[first..first + iteration.chunks.len()];
+        let others = lane.prefills[first + place as usize].others;
+        shares(others, weights, Some(place as usize), |of, ns| {
+            if of == self.chunks.places[at] as usize {
+                self.exact += ns;
+            }
+        });
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        let (replica, from, to) = (self.replica, wait.from, wait.to);
+        if wait.preempted {
+            return self.add(Cause::PreemptedWaiting, &replica.preempted, from, to);
+        }
+        self.add(Cause::NoSeat, &replica.seat, from, to);
+        self.add(Cause::NoTokenBudget, &replica.budget, from, to);
+        self.add(Cause::PolicyDeferred, &replica.deferred, from, to);
+        self.add(Cause::NoKvBlocks, &replica.memory, from, to);
+        for (index, head, ns) in behind(self.attribution, self.victim, wait) {
+            let others = self.share(&replica.memory, index, index + 1);
+            self.weights[Cause::NoKvBlocks as usize] -= others;
+            if head == self.culprit {
+                self.weights[Cause::HeadOfLine as usize] += ns as f64;
+            }
+        }
+        // What a difference of sums leaves of nothing is nobody's delay.
+        let memory = &mut self.weights[Cause::NoKvBlocks as usize];
+        *memory = if *memory < 1e-3 { 0.0 } else { *memory };
+    }
+
+    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+        let replica = self.replica;
+        self.at(Cause::StepInFlight, &replica.unseen, first.saturating_sub(1), in_flight);
+        self.add(Cause::ScheduledAhead, &replica.unseen, first, seen);
+    }
+
+    fn passed_over(&mut self, from: u32, to: u32) {
+        self.add(Cause::NoTokenBudget, &self.replica.passed_budget, from, to);
+        self.add(Cause::PolicyDeferred, &self.replica.passed_deferred, from, to);
+    }
+
+    fn recomputed(&mut self, preempted: u32, ns: u64) {
+        self.at(Cause::Recompute, &self.replica.preempted, preempted, ns);
+    }
+}

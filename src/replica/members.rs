@@ -1,0 +1,165 @@
+//! The requests of one lane, and which waiting requests a lane may admit.
+//!
+//! With pipeline parallelism up to `p` micro-batches are in flight; each is a lane's. The waiting
+//! queue and the KV pool are the replica's; limits on a batch (seats, tokens) hold for each lane's.
+//! A request belongs to the lane that first
+//! admits it, after a preemption too. A lane may hold an even share of the requests that are
+//! there, `ceil(all / p)`, so that a burst is spread over the lanes and no lane stays empty while
+//! requests wait. After a preemption a lane admits nobody until a request ends in some lane, or the
+//! other lanes are empty: otherwise two lanes could take turns in robbing each other of memory and
+//! neither would get anywhere. Without pipeline parallelism there is one lane, and it sees the whole queue.
+
+use super::Replica;
+use super::decodes::DecodeSet;
+use super::slot::{Handle, NO_LANE, Phase};
+use super::step::Batch;
+
+/// The running requests of one lane and the batch being formed of them.
+#[derive(Debug)]
+pub(super) struct Members {
+    /// In order of admission.
+    pub running: Vec<u32>,
+    /// Those of `running` whose prefill is unfinished, in the same order.
+    pub partial: Vec<u32>,
+    pub decodes: DecodeSet,
+    pub batch: Batch,
+    /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
+    /// that admit out of turn.
+    pub in_arrival_order: bool,
+    /// How many of the waiting requests, from the queue's head, it may admit now.
+    pub visible: usize,
+    /// Preempted requests of it that wait.
+    pub preempted: usize,
+    /// Whether it has preempted since a request last ended.
+    pub short: bool,
+}
+
+impl Members {
+    pub fn new(block_tokens: u32, reference: bool) -> Members {
+        Members {
+            running: Vec::new(),
+            partial: Vec::new(),
+            decodes: DecodeSet::new(block_tokens, reference),
+            batch: Batch::default(),
+            in_arrival_order: true,
+            visible: usize::MAX,
+            preempted: 0,
+            short: false,
+        }
+    }
+}
+
+impl Replica {
+    /// Spreads the replica over `lanes` lanes; said while it is empty. Lane 0 is selected.
+    pub(crate) fn spread(&mut self, lanes: u32) {
+        assert!(self.slots.is_empty(), "said while it is empty");
+        let members = || Members::new(self.options.block_tokens, self.options.reference);
+        self.parked = if lanes > 1 { (0..lanes).map(|_| members()).collect() } else { Vec::new() };
+    }
+
+    /// Makes a lane the one that steps, commits and finishes are about.
+    pub(crate) fn select(&mut self, lane: u32) {
+        if lane == self.selected {
+            return;
+        }
+        // The place of the selected lane holds an empty stand-in meanwhile.
+        std::mem::swap(&mut self.members, &mut self.parked[self.selected as usize]);
+        std::mem::swap(&mut self.members, &mut self.parked[lane as usize]);
+        self.selected = lane;
+    }
+
+    /// Whether the selected lane has requests, or may have some of those that wait.
+    pub(crate) fn has_work(&mut self) -> bool {
+        self.look_at_queue();
+        !self.members.running.is_empty() || self.visible() > 0
+    }
+
+    pub(super) fn all_members(&self) -> impl Iterator<Item = &Members> {
+        std::iter::once(&self.members).chain(&self.parked)
+    }
+
+    /// Requests with a seat, in every lane.
+    pub(super) fn seats(&self) -> usize {
+        self.members.running.len() + self.parked.iter().map(|m| m.running.len()).sum::<usize>()
+    }
+
+    /// Counts anew what the selected lane may admit.
+    pub(super) fn look_at_queue(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let (seats, here) = (self.seats(), self.members.running.len());
+        if self.members.short && seats > here {
+            self.members.visible = 0;
+            return;
+        }
+        let there = seats + self.waiting.len();
+        let own = here + self.members.preempted;
+        let mut room = there.div_ceil(self.parked.len()).saturating_sub(own);
+        let preempted: usize = self.all_members().map(|members| members.preempted).sum();
+        self.members.visible = if preempted == 0 {
+            room.min(self.waiting.len())
+        } else {
+            // In turn: nobody is admitted before a preempted request of another lane.
+            let may = |&slot: &u32| match self.slots[slot as usize].lane {
+                NO_LANE => {
+                    let more = room > 0;
+                    room = room.saturating_sub(1);
+                    more
+                }
+                lane => lane == self.selected,
+            };
+            self.waiting.iter().take_while(may).count()
+        };
+    }
+
+    /// Waiting requests that the selected lane sees.
+    pub(super) fn visible(&self) -> usize {
+        self.waiting.len().min(self.members.visible)
+    }
+
+    /// A request of the selected lane is back in the queue.
+    pub(super) fn returned_to_queue(&mut self) {
+        if !self.parked.is_empty() {
+            self.members.preempted += 1;
+            self.members.short = true;
+            self.look_at_queue();
+        }
+    }
+
+    /// Where several lanes have running requests, the one that was admitted last and its lane.
+    pub(crate) fn last_admitted(&self) -> Option<(u32, Handle)> {
+        let order = |&slot: &u32| (self.slots[slot as usize].order, slot);
+        let alive = |slot: &&u32| self.slots[**slot as usize].phase != Phase::Ending;
+        let place =
+            |lane| if lane == self.selected { &self.members } else { &self.parked[lane as usize] };
+        let lanes = 0..self.parked.len() as u32;
+        let last = lanes.filter_map(|lane| {
+            let last = place(lane).running.iter().filter(alive).map(order).max()?;
+            Some((last, lane))
+        });
+        let last: Vec<_> = last.collect();
+        let &((_, slot), lane) = last.iter().max().filter(|_| last.len() > 1)?;
+        Some((lane, Handle(slot)))
+    }
+
+    /// A waiting request leaves the queue.
+    pub(super) fn left_queue(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        if !self.parked.is_empty() {
+            match slot.lane {
+                NO_LANE => slot.lane = self.selected,
+                _ => self.members.preempted -= 1,
+            }
+            self.members.visible = self.members.visible.saturating_sub(1);
+        }
+    }
+
+    /// A request has ended and left its memory.
+    pub(super) fn memory_came_free(&mut self) {
+        if !self.parked.is_empty() {
+            self.members.short = false;
+            self.parked.iter_mut().for_each(|members| members.short = false);
+        }
+    }
+}

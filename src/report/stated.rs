@@ -1,0 +1,186 @@
+//! What a token or request file states of a run besides its rows, so that `evaluate` needs nothing
+//! retyped: the promise, the rate that was asked for, which requests count, and how many there are
+//! (by which a file that was cut off is told).
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::metrics::Options;
+use crate::scenario::{Bound, BoundMetric, Experiment, Measure, Slo, Stat, TtftDeadline};
+use crate::time::Span;
+
+/// Facts of one run, as JSON in the `run` column of its first row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatedRun {
+    /// Runs in the file.
+    pub runs: u64,
+    /// Requests of this run.
+    pub requests: u64,
+    /// Arrivals a second that the workload asked for, as text so that no digit is lost.
+    pub nominal_rate_per_s: Option<String>,
+    /// Whether the full figures were worked out.
+    pub full_metrics: bool,
+    /// Requests that arrived this soon after the first do not count.
+    pub skip_first_ns: u64,
+    /// Nor do those this close to the last.
+    pub skip_last_ns: u64,
+    /// Class names by index.
+    pub classes: Vec<String>,
+    /// The promise to all.
+    pub slo: StatedSlo,
+    /// Promises to classes that have their own, in the scenario's order.
+    pub class_slos: Vec<(String, StatedSlo)>,
+}
+
+/// A promise. First tokens' deadlines stand in the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatedSlo {
+    /// The first token's deadline as the scenario puts it; null where that is not known.
+    pub ttft: Value,
+    /// Deadline of each later token.
+    pub tbt_ns: u64,
+    /// The fluidity-index of a fluid request, as text.
+    pub fluid_index: String,
+    /// The share of requests that must be fluid, as text.
+    pub fluid_share: String,
+    /// Bounds: metric, statistic, nanoseconds.
+    pub bounds: Vec<(String, String, u64)>,
+}
+
+const METRICS: &[(BoundMetric, &str)] = &[
+    (BoundMetric::Ttft, "ttft"),
+    (BoundMetric::Tbt, "tbt"),
+    (BoundMetric::Tpot, "tpot"),
+    (BoundMetric::E2e, "e2e"),
+];
+
+const STATS: &[(Stat, &str)] = &[
+    (Stat::Mean, "mean"),
+    (Stat::Min, "min"),
+    (Stat::P50, "p50"),
+    (Stat::P90, "p90"),
+    (Stat::P95, "p95"),
+    (Stat::P99, "p99"),
+    (Stat::P999, "p999"),
+    (Stat::Max, "max"),
+];
+
+fn name<T: PartialEq>(names: &[(T, &'static str)], of: &T) -> String {
+    names.iter().find(|(value, _)| value == of).map_or("", |(_, name)| *name).to_owned()
+}
+
+fn named<T: Copy>(names: &[(T, &'static str)], text: &str) -> Option<T> {
+    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value)
+}
+
+impl StatedRun {
+    /// What a run of this experiment states; `resolved` is the scenario as published, `runs` how
+    /// many runs the file holds.
+    pub fn of(
+        experiment: &Experiment,
+        resolved: &Value,
+        classes: &[String],
+        judged_by: &Options,
+        runs: usize,
+        requests: usize,
+    ) -> StatedRun {
+        let ttft = |pointer: &str| resolved.pointer(pointer).cloned().unwrap_or(Value::Null);
+        StatedRun {
+            runs: runs as u64,
+            requests: requests as u64,
+            nominal_rate_per_s: judged_by.nominal_rate_per_s.map(|rate| rate.to_string()),
+            full_metrics: judged_by.full,
+            skip_first_ns: experiment.measure.skip_first.as_nanos(),
+            skip_last_ns: experiment.measure.skip_last.as_nanos(),
+            classes: classes.to_vec(),
+            slo: StatedSlo::of(&experiment.slo, ttft("/slo/ttft")),
+            class_slos: experiment
+                .class_slos
+                .iter()
+                .map(|(class, slo)| (class.clone(), StatedSlo::of(slo, Value::Null)))
+                .collect(),
+        }
+    }
+
+    /// As one line of JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("plain data")
+    }
+
+    /// Reads what [`to_json`](StatedRun::to_json) wrote; `None` when it is something else.
+    pub fn from_json(text: &str) -> Option<StatedRun> {
+        let stated: StatedRun = serde_json::from_str(text).ok()?;
+        let sound = stated.slo.sound() && stated.class_slos.iter().all(|(_, slo)| slo.sound());
+        let rate = stated.nominal_rate_per_s.as_ref().is_none_or(|rate| finite(rate).is_some());
+        (sound && rate).then_some(stated)
+    }
+
+    /// The rate that the workload asked for.
+    pub fn nominal_rate_per_s(&self) -> Option<f64> {
+        self.nominal_rate_per_s.as_ref().and_then(|rate| finite(rate))
+    }
+
+    /// Which requests count.
+    pub fn window(&self) -> Measure {
+        Measure {
+            skip_first: Span::from_nanos(self.skip_first_ns),
+            skip_last: Span::from_nanos(self.skip_last_ns),
+        }
+    }
+
+    /// The promise to a class.
+    pub fn slo_of(&self, class: &str) -> &StatedSlo {
+        let own = self.class_slos.iter().find(|(name, _)| name == class);
+        own.map_or(&self.slo, |(_, slo)| slo)
+    }
+}
+
+impl StatedSlo {
+    fn of(slo: &Slo, ttft: Value) -> StatedSlo {
+        let bound = |bound: &Bound| {
+            let (metric, stat) = (name(METRICS, &bound.metric), name(STATS, &bound.stat));
+            (metric, stat, bound.at_most.as_nanos())
+        };
+        StatedSlo {
+            ttft,
+            tbt_ns: slo.tbt.as_nanos(),
+            fluid_index: slo.fluid_index.to_string(),
+            fluid_share: slo.fluid_share.to_string(),
+            bounds: slo.bounds.iter().map(bound).collect(),
+        }
+    }
+
+    fn sound(&self) -> bool {
+        let share = |text: &str| finite(text).is_some_and(|value| (0.0..=1.0).contains(&value));
+        self.tbt_ns > 0
+            && share(&self.fluid_index)
+            && share(&self.fluid_share)
+            && self.bounds.iter().all(|(metric, stat, _)| {
+                named(METRICS, metric).is_some() && named(STATS, stat).is_some()
+            })
+    }
+
+    /// In the form of a scenario's. Its first-token deadline is not looked at.
+    pub fn slo(&self) -> Slo {
+        let bound = |(metric, stat, at_most): &(String, String, u64)| {
+            Some(Bound {
+                metric: named(METRICS, metric)?,
+                stat: named(STATS, stat)?,
+                at_most: Span::from_nanos(*at_most),
+            })
+        };
+        Slo {
+            ttft: TtftDeadline::Fixed(Span::ZERO),
+            tbt: Span::from_nanos(self.tbt_ns),
+            fluid_index: finite(&self.fluid_index).unwrap_or(1.0),
+            fluid_share: finite(&self.fluid_share).unwrap_or(1.0),
+            bounds: self.bounds.iter().filter_map(bound).collect(),
+        }
+    }
+}
+
+fn finite(text: &str) -> Option<f64> {
+    f64::from_str(text).ok().filter(|value| value.is_finite())
+}

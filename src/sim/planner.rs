@@ -1,0 +1,173 @@
+//! One lane's policy and what it writes down: batches asked for, runs of beats closed, iterations
+//! logged.
+
+use super::tally::Tally;
+use super::{ChunkRecord, Iteration, SimOptions};
+use crate::replica::{Handle, Plan, Replica};
+use crate::request::RequestId;
+use crate::scheduler::Scheduler;
+use crate::time::Time;
+
+/// A policy at work for one lane.
+pub(super) struct Planner {
+    pub scheduler: Box<dyn Scheduler>,
+    /// The lane's place among those of all replicas.
+    pub lane: u32,
+    /// Preempted since the last batch began, by decisions that came to nothing too.
+    preempted: Vec<RequestId>,
+    spare: Vec<Plan>,
+    log: Option<Vec<Iteration>>,
+}
+
+/// When an iteration's batch was formed, began, brought its tokens, and let the next one begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Instants {
+    pub decided: Time,
+    pub start: Time,
+    pub end: Time,
+    pub free: Time,
+}
+
+impl Planner {
+    pub fn new(lane: u32, scheduler: Box<dyn Scheduler>, options: &SimOptions<'_>) -> Planner {
+        Planner {
+            scheduler,
+            lane,
+            preempted: Vec::new(),
+            spare: Vec::new(),
+            log: options.keep_log.then(Vec::new),
+        }
+    }
+
+    /// Asks the policy for a batch; `None` when it has nothing to run.
+    pub fn plan(
+        &mut self,
+        replica: &mut Replica,
+        now: Time,
+        tally: &mut Tally,
+        dropped: &mut impl FnMut(RequestId, Time),
+    ) -> Option<Plan> {
+        let mut plan = self.spare.pop().unwrap_or_default();
+        loop {
+            self.scheduler.schedule(&mut replica.step(now));
+            replica.commit(&mut plan);
+            self.write_runs(replica, tally);
+            for &request in &plan.preempted {
+                tally.preempt(request);
+            }
+            if self.log.is_some() {
+                self.preempted.extend_from_slice(&plan.preempted);
+            }
+            for &request in &plan.dropped {
+                tally.reject(request, super::Rejection::DroppedByPolicy);
+                dropped(request, now);
+            }
+            if !plan.is_empty() {
+                return Some(plan);
+            }
+            // A step that only preempted or dropped has changed the queue: ask again.
+            if plan.preempted.is_empty() && plan.dropped.is_empty() {
+                self.spare.push(plan);
+                return None;
+            }
+        }
+    }
+
+    /// Preempts a request of the lane in the policy's place.
+    pub fn preempt(
+        &mut self,
+        request: Handle,
+        replica: &mut Replica,
+        now: Time,
+        tally: &mut Tally,
+    ) {
+        let mut plan = self.spare.pop().unwrap_or_default();
+        replica.step(now).preempt(request);
+        replica.commit(&mut plan);
+        self.write_runs(replica, tally);
+        for &request in &plan.preempted {
+            tally.preempt(request);
+        }
+        if self.log.is_some() {
+            self.preempted.extend_from_slice(&plan.preempted);
+        }
+        self.spare.push(plan);
+    }
+
+    /// Writes down what a batch brings when it begins.
+    pub fn begin(&mut self, plan: &Plan, at: Instants, tally: &mut Tally) {
+        if plan.decodes > 0 {
+            tally.beat(self.lane, at.end);
+        }
+        for &(request, hit_tokens) in &plan.admitted {
+            tally.schedule(request, at.start, hit_tokens);
+        }
+        for emission in &plan.emissions {
+            tally.emit(self.lane, *emission, at.end);
+        }
+        tally.count(plan);
+        self.write_log(plan, at);
+    }
+
+    /// Ends a batch: seats and blocks of requests that got their last token are free.
+    pub fn end(
+        &mut self,
+        mut plan: Plan,
+        tokens_at: Time,
+        replica: &mut Replica,
+        tally: &mut Tally,
+        mut finished: impl FnMut(RequestId, Time),
+    ) {
+        if !plan.ending.is_empty() {
+            for &handle in &plan.ending {
+                let request = replica.request_of(handle);
+                tally.complete(request);
+                finished(request, tokens_at);
+            }
+            replica.finish(&mut plan.ending);
+            self.write_runs(replica, tally);
+        }
+        self.spare.push(plan);
+    }
+
+    pub fn write_runs(&self, replica: &mut Replica, tally: &mut Tally) {
+        for (request, first, count) in replica.drain_closed_runs() {
+            tally.run(self.lane, request, first, count);
+        }
+    }
+
+    pub fn write_log(&mut self, plan: &Plan, at: Instants) {
+        let Some(log) = &mut self.log else { return };
+        // Emissions come in the order of their chunks.
+        let mut emissions = plan.emissions.iter().peekable();
+        let mut blocks = plan.chunk_blocks.iter();
+        let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
+            request,
+            context: chunk.context,
+            tokens: chunk.tokens,
+            blocks: blocks.next().copied().unwrap_or(0),
+            samples: emissions.next_if(|emission| emission.request == request).is_some(),
+        };
+        log.push(Iteration {
+            decided: at.decided,
+            start: at.start,
+            end: at.end,
+            free: at.free,
+            decodes: plan.decodes,
+            decode_kv_tokens: plan.decode_kv_tokens,
+            sampled: plan.sampled,
+            chunks: plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect(),
+            preempted: std::mem::take(&mut self.preempted),
+            kv_used: plan.kv_used,
+            waiting: plan.waiting,
+            running: plan.running,
+            held: plan.held,
+            head: plan.head,
+        });
+    }
+
+    /// The iterations, where they were kept.
+    pub fn take_log(&mut self) -> Option<Vec<Iteration>> {
+        self.log.take()
+    }
+}

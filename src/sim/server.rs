@@ -1,0 +1,98 @@
+//! A replica in time, whole or cut into pipeline stages.
+
+use super::Iteration;
+use super::lane::{Lane, Limit};
+use super::pipeline::{Begun, Pipeline};
+use super::tally::Tally;
+use crate::replica::Replica;
+use crate::request::RequestId;
+use crate::scheduler::Scheduler;
+use crate::time::Time;
+
+/// What serves the requests that the router sends to one replica.
+pub(super) enum Server<'a> {
+    /// One micro-batch at a time.
+    Whole(Box<Lane<'a>>),
+    /// Several in flight.
+    Staged(Box<Pipeline<'a>>),
+}
+
+impl Server<'_> {
+    pub fn replica(&self) -> &Replica {
+        match self {
+            Server::Whole(lane) => &lane.replica,
+            Server::Staged(pipeline) => &pipeline.replica,
+        }
+    }
+
+    pub fn replica_mut(&mut self) -> &mut Replica {
+        match self {
+            Server::Whole(lane) => &mut lane.replica,
+            Server::Staged(pipeline) => &mut pipeline.replica,
+        }
+    }
+
+    /// A policy, to be asked what does not depend on its state.
+    pub fn policy(&self) -> &dyn Scheduler {
+        match self {
+            Server::Whole(lane) => &*lane.planner.scheduler,
+            Server::Staged(pipeline) => &*pipeline.planners[0].scheduler,
+        }
+    }
+
+    /// Whether a decision now could start or plan something.
+    pub fn can_decide(&self) -> bool {
+        match self {
+            Server::Whole(lane) => lane.can_decide(),
+            Server::Staged(_) => true,
+        }
+    }
+
+    /// Ends what ends at `now`.
+    pub fn end_steps(
+        &mut self,
+        now: Time,
+        tally: &mut Tally,
+        finished: impl FnMut(RequestId, Time),
+    ) {
+        match self {
+            Server::Whole(lane) => lane.end_step(tally, finished),
+            Server::Staged(pipeline) => pipeline.end_steps(now, tally, finished),
+        }
+    }
+
+    /// Starts and plans what can be at `now`; says when what has begun ends, and when stage 0 is
+    /// free where that is earlier.
+    pub fn decide(
+        &mut self,
+        now: Time,
+        limit: Limit,
+        tally: &mut Tally,
+        dropped: impl FnMut(RequestId, Time),
+    ) -> Option<Begun> {
+        match self {
+            Server::Whole(lane) => {
+                let before = lane.end();
+                lane.decide(now, limit, tally, dropped);
+                // What was busy and only planned ahead is in the calendar already.
+                let end = lane.end().filter(|_| before.is_none())?;
+                Some(Begun { free: end, end })
+            }
+            Server::Staged(pipeline) => pipeline.decide(now, tally, dropped),
+        }
+    }
+
+    /// Closes what is still open when observation ends at `horizon`: the iterations of each lane,
+    /// where they were kept.
+    pub fn close(&mut self, horizon: Time, tally: &mut Tally) -> Vec<Option<Vec<Iteration>>> {
+        match self {
+            Server::Whole(lane) => {
+                if lane.tokens_at().is_some_and(|at| at <= horizon) {
+                    lane.end_step(tally, |_, _| {});
+                }
+                vec![lane.close(tally)]
+            }
+            Server::Staged(pipeline) => pipeline.close(tally),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What must hold of every run, looked at after every iteration.
+
+use super::policies::{Promise, promise};
+use crate::request::RequestId;
+use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
+use crate::scenario::{Experiment, SchedulerRun};
+use crate::sim::Outcome;
+use crate::time::Time;
+use crate::trace::{Iteration, RequestRow, Status};
+
+/// Plays a scheduler by both paths and checks everything. Returns how many iterations it ran.
+///
+/// # Panics
+/// When something does not hold.
+pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
+    let (requests, _) = Requests::of(experiment).expect("what resolves can be drawn");
+    let input = RunInput { experiment, requests: &requests };
+    let play = |reference| {
+        let options =
+            RunOptions { reference, keep_log: true, full_metrics: true, ..RunOptions::default() };
+        run_scheduler(input, scheduler, options, &Simulator).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let fast = play(false);
+    // The slow path checks queues and memory for itself after every iteration.
+    let slow = play(true);
+    equal(&fast, &slow);
+    let run = Run::new(experiment, scheduler, &fast.outcome);
+    run.requests();
+    for (replica, log) in fast.outcome.log.iter().flatten().enumerate() {
+        run.replica(replica as u32, log);
+    }
+    run.tokens_are_conserved();
+    fast.outcome.iterations.total()
+}
+
+fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
+    let (mut left, mut right) = (fast.outcome.clone(), slow.outcome.clone());
+    for outcome in [&mut left, &mut right] {
+        // Some policies promise to repeat a batch although they would give another reason for it.
+        outcome
+            .log
+            .iter_mut()
+            .flatten()
+            .flatten()
+            .for_each(|iteration| (iteration.held, iteration.head) = (None, None));
+    }
+    assert!(left.trace.requests == right.trace.requests, "fast = reference: requests");
+    assert!(left == right, "fast = reference: iterations, memory, counts");
+    let json = |output: &SchedulerOutput| serde_json::to_value(&output.result).expect("plain");
+    assert_eq!(json(fast), json(slow), "fast = reference: figures");
+}
+
+struct Run<'a> {
+    experiment: &'a Experiment,
+    outcome: &'a Outcome,
+    promise: Promise,
+    planned_ahead: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(experiment: &'a Experiment, scheduler: &SchedulerRun, outcome: &'a Outcome) -> Run<'a> {
+        let info = experiment.engine_info();
+        let resolved = scheduler.config.resolved(&info);
+        let plans_ahead = resolved.build(&info).needs().plans_ahead;
+        Run {
+            experiment,
+            outcome,
+            promise: promise(resolved.name(), &resolved.parameters()),
+            planned_ahead: plans_ahead && experiment.engine.async_scheduling,
+        }
+    }
+
+    /// Every request ends as it should, its tokens in order.
+    fn requests(&self) {
+        let trace = &self.outcome.trace;
+        for (id, row) in trace.requests.iter().enumerate() {
+            let times: Vec<Time> = trace.token_times(row).collect();
+            assert_eq!(times.len() as u32, row.tokens, "request {id}: tokens are counted");
+            assert!(times.is_sorted(), "request {id}: time never goes backwards");
+            assert!(times.first().is_none_or(|&at| at > row.arrival), "request {id}: no foresight");
+            assert!(times.last().is_none_or(|&at| at <= trace.end), "request {id}: observed");
+            let ends = self.experiment.horizon.is_some();
+            assert!(row.status != Status::Unfinished || ends, "request {id} never ends");
+            if row.first_token != Time::NEVER {
+                assert!(row.scheduled >= row.arrival && row.scheduled < row.first_token);
+            }
+        }
+        let rejected = trace.requests.iter().filter(|row| row.status == Status::Rejected).count();
+        assert_eq!(rejected, self.outcome.rejections.len(), "rejections have reasons");
+    }
+
+    fn replica(&self, replica: u32, log: &[Iteration]) {
+        let rows = || {
+            let rows = self.outcome.trace.requests.iter().zip(0u32..);
+            rows.filter(|(row, _)| row.replica == replica)
+        };
+        self.limits(log);
+        self.clock(log);
+        if self.promise.fcfs {
+            let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
+            assert!(scheduled.is_sorted(), "first come, first served");
+        }
+        for (row, id) in rows() {
+            self.prefills(row, id, log);
+        }
+        for pair in log.windows(2) {
+            self.works_while_there_is_work(pair, rows().map(|(row, _)| row));
+        }
+    }
+
+    /// Budget, seats and memory are kept in every iteration.
+    fn limits(&self, log: &[Iteration]) {
+        for iteration in log {
+            let chunks: u64 = iteration.chunks.iter().map(|c| u64::from(c.tokens)).sum();
+            let tokens = chunks + u64::from(iteration.decodes);
+            assert!(tokens > 0, "an iteration computes something: {iteration:?}");
+            if let Some(most) = self.promise.tokens {
+                assert!(tokens <= most, "{tokens} tokens, budget {most}: {iteration:?}");
+            }
+            if let Some(most) = self.promise.seats {
+                let seated = u64::from(iteration.running).div_ceil(self.lanes());
+                assert!(seated <= most, "{seated} seats of {most}: {iteration:?}");
+            }
+            let kv = self.outcome.kv;
+            assert!(iteration.kv_used <= kv.blocks, "KV blocks: {iteration:?}");
+            assert!(iteration.kv_used <= kv.peak_used, "the peak is the peak");
+        }
+    }
+
+    /// Iterations come one after another (in a pipeline, stage by stage).
+    fn clock(&self, log: &[Iteration]) {
+        for iteration in log {
+            assert!(iteration.decided <= iteration.start, "planned before it starts");
+            assert!(iteration.start < iteration.end, "time moves");
+            assert!(iteration.end <= iteration.free || self.lanes() > 1);
+        }
+        for pair in log.windows(2) {
+            assert!(pair[0].start < pair[1].start, "starts move forward");
+            assert!(self.lanes() > 1 || pair[0].free <= pair[1].start, "one batch at a time");
+        }
+    }
+
+    /// A prompt is computed in order, without gaps, and its token comes when it is done.
+    fn prefills(&self, row: &RequestRow, id: RequestId, log: &[Iteration]) {
+        let mut computed: Option<u32> = None;
+        let mut first = None;
+        for iteration in log {
+            if iteration.preempted.contains(&id) {
+                computed = None;
+            }
+            for chunk in iteration.chunks.iter().filter(|chunk| chunk.request == id) {
+                match computed {
+                    Some(before) => assert_eq!(chunk.context, before, "request {id}: no gap"),
+                    None => assert!(
+                        chunk.context == 0 || self.outcome.kv.prefix_hit_tokens > 0,
+                        "request {id} begins at its beginning, or after a prefix hit"
+                    ),
+                }
+                computed = Some(chunk.context + chunk.tokens);
+                if chunk.samples {
+                    first = first.or(Some(iteration.end));
+                }
+            }
+        }
+        let seen = (row.first_token != Time::NEVER).then_some(row.first_token);
+        let observed = first.filter(|&at| at <= self.outcome.trace.end);
+        assert_eq!(seen, observed, "request {id}: the first token comes with the whole prompt");
+    }
+
+    /// Nobody who could be served waits while the replica stands still.
+    fn works_while_there_is_work<'r>(
+        &self,
+        pair: &[Iteration],
+        mut rows: impl Iterator<Item = &'r RequestRow>,
+    ) {
+        let (from, to) = (pair[0].free, pair[1].start);
+        if from >= to || self.planned_ahead || self.lanes() > 1 {
+            return;
+        }
+        let trace = &self.outcome.trace;
+        let present = rows.find(|row| {
+            let last = trace.token_times(row).last();
+            let leaves = match row.status {
+                Status::Completed => last.unwrap_or(row.arrival),
+                Status::Rejected => row.arrival,
+                Status::Unfinished => Time::NEVER,
+            };
+            row.arrival < to && leaves > from
+        });
+        assert!(present.is_none(), "idle from {from:?} to {to:?} although {present:?} is there");
+    }
+
+    /// Each sampled sequence is a token of some request, and no token comes from nowhere.
+    fn tokens_are_conserved(&self) {
+        if self.experiment.horizon.is_some() {
+            return;
+        }
+        let log = self.outcome.log.iter().flatten().flatten();
+        let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled)).sum();
+        let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
+        if self.planned_ahead {
+            assert!(sampled >= tokens, "{sampled} sampled, {tokens} tokens");
+        } else {
+            assert_eq!(sampled, tokens, "every sample is a token");
+        }
+    }
+
+    fn lanes(&self) -> u64 {
+        1
+    }
+}

@@ -1,0 +1,114 @@
+//! Each policy's limits, drawn so small that random loads reach them, and what they promise.
+
+use rand::RngExt;
+use rand::rngs::Xoshiro256PlusPlus;
+use serde_json::{Value, json};
+
+/// Parameters of this policy with small limits. `whole` tokens hold any prompt, recomputed ones
+/// included.
+///
+/// # Panics
+/// For a policy that has no small limits here yet.
+pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
+    let seats = rng.random_range(1..=12);
+    let chunk = rng.random_range(16..=200);
+    let whole = rng.random_range(whole..=2 * whole);
+    let flag = rng.random_bool(0.5);
+    let other = rng.random_bool(0.5);
+    let tokens = if flag { chunk.max(seats) } else { whole };
+    match name {
+        "vllm-v1" => json!({
+            "max_num_seqs": seats, "max_num_batched_tokens": tokens,
+            "enable_chunked_prefill": flag,
+            "long_prefill_token_threshold": if other { 29 } else { 0 },
+            "policy": if rng.random_bool(0.3) { "priority" } else { "fcfs" },
+        }),
+        "vllm-v0" => json!({
+            "max_num_seqs": seats, "max_num_batched_tokens": whole,
+            "delay_factor": if flag { 0.5 } else { 0.0 },
+        }),
+        "vllm-v0-chunked" => {
+            json!({"max_num_seqs": seats, "max_num_batched_tokens": chunk.max(seats)})
+        }
+        "sarathi" => json!({"max_num_seqs": seats, "chunk_size": chunk}),
+        "orca" | "faster-transformer" => json!({"max_num_seqs": seats}),
+        "nano-vllm" => json!({"max_num_seqs": seats, "max_num_batched_tokens": chunk}),
+        "lightllm" => json!({
+            "running_max_req_size": seats, "batch_max_tokens": whole,
+            "router_max_wait_tokens": rng.random_range(1..=12),
+        }),
+        "sglang" => json!({
+            "max_running_requests": seats, "chunked_prefill_size": if flag { i64::from(chunk) } else { -1 },
+            "max_prefill_tokens": whole, "enable_mixed_chunk": other,
+            "schedule_policy": if rng.random_bool(0.3) { "lpm" } else { "fcfs" },
+            "schedule_conservativeness": if rng.random_bool(0.3) { 1.0 } else { 0.0 },
+            "prefill_decode_interval": rng.random_range(0..=3),
+        }),
+        "tensorrt-llm" => {
+            let policies = ["GUARANTEED_NO_EVICT", "MAX_UTILIZATION", "STATIC_BATCH"];
+            json!({
+                "capacity_scheduler_policy": policies[rng.random_range(0..3)],
+                "max_batch_size": seats, "enable_chunked_prefill": flag,
+                "max_num_tokens": tokens,
+                "context_chunking_policy":
+                    if other { "EQUAL_PROGRESS" } else { "FIRST_COME_FIRST_SERVED" },
+            })
+        }
+        "llama-cpp" => json!({
+            "n_batch": chunk, "n_parallel": rng.random_range(1..=3), "kv_unified": flag,
+            "cont_batching": other,
+        }),
+        "tgi" => json!({
+            "prefill_chunking": flag, "max_batch_prefill_tokens": tokens,
+            "max_batch_size": if other { json!(seats) } else { Value::Null },
+            "waiting_served_ratio": f64::from(rng.random_range(0..=15)) / 10.0,
+            "max_waiting_tokens": rng.random_range(1..=20),
+        }),
+        "splitfuse" => json!({
+            "max_ragged_batch_size": chunk, "max_ragged_sequence_count": seats,
+        }),
+        unknown => panic!("give {unknown} small limits here"),
+    }
+}
+
+/// What a policy keeps to in every iteration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promise {
+    /// Tokens in a batch: chunks, and a token for each decode.
+    pub tokens: Option<u64>,
+    /// Requests that hold a seat.
+    pub seats: Option<u64>,
+    /// Whether requests are first scheduled in order of arrival.
+    pub fcfs: bool,
+}
+
+/// The promise of a policy with these parameters (every default filled in).
+pub fn promise(name: &str, parameters: &Value) -> Promise {
+    let of = |key: &str| parameters[key].as_u64();
+    let fcfs = |value: &Value| value.as_str().is_none_or(|policy| policy == "fcfs");
+    match name {
+        "vllm-v1" => Promise {
+            tokens: of("max_num_batched_tokens"),
+            seats: of("max_num_seqs"),
+            fcfs: fcfs(&parameters["policy"]),
+        },
+        // Its budget holds for prefills; decodes are limited by seats.
+        "vllm-v0" => Promise { tokens: None, seats: of("max_num_seqs"), fcfs: true },
+        "vllm-v0-chunked" | "nano-vllm" => {
+            Promise { tokens: of("max_num_batched_tokens"), seats: of("max_num_seqs"), fcfs: true }
+        }
+        // Decodes come whatever the chunk size; only chunks are cut to it.
+        "sarathi" | "orca" | "faster-transformer" => {
+            Promise { tokens: None, seats: of("max_num_seqs"), fcfs: true }
+        }
+        "splitfuse" => Promise { tokens: of("max_ragged_batch_size"), seats: None, fcfs: true },
+        "tensorrt-llm" => {
+            Promise { tokens: of("max_num_tokens"), seats: of("max_batch_size"), fcfs: false }
+        }
+        "lightllm" => Promise { tokens: None, seats: of("running_max_req_size"), fcfs: false },
+        "sglang" => Promise { tokens: None, seats: of("max_running_requests"), fcfs: false },
+        "llama-cpp" => Promise { tokens: of("n_batch"), seats: of("n_parallel"), fcfs: false },
+        "tgi" => Promise { tokens: None, seats: of("max_batch_size"), fcfs: false },
+        _ => Promise::default(),
+    }
+}
