@@ -69,7 +69,9 @@ fn every_dial_can_be_turned_and_changes_the_scenario() {
     for dial in own.chain(of_schedulers) {
         let path = dial["path"].as_str().expect("all of these can be turned");
         let (low, high) = match dial["choices"].as_array().expect("a list").first() {
-            Some(first) => (first.clone(), dial["choices"].as_array().unwrap().last().unwrap().clone()),
+            Some(first) => {
+                (first.clone(), dial["choices"].as_array().unwrap().last().unwrap().clone())
+            }
             None => {
                 let value = dial["value"].as_f64().expect("a number");
                 let range = &dial["range"];
@@ -112,7 +114,9 @@ fn problems_come_with_places_and_the_words_of_the_command_line() {
     assert_eq!(first_problem(&answer)["file"], json!("--set"));
     // YAML that is none, and questions that are none.
     assert!(first_problem(&simulate("a: [", &[]))["line"].is_u64());
-    for question in ["", "{", "[]", "null", "{\"op\": \"delete\"}", "{\"op\": \"simulate\"}", "\u{0}"] {
+    for question in
+        ["", "{", "[]", "null", "{\"op\": \"delete\"}", "{\"op\": \"simulate\"}", "\u{0}"]
+    {
         let value: Value = serde_json::from_str(&answer_text(question)).expect("JSON");
         assert_eq!(value["ok"], json!(false), "{question}");
     }
@@ -150,15 +154,28 @@ fn what_would_take_long_is_refused_before_it_starts() {
     let too_much: &[&[&str]] = &[
         &["workload.requests=4000000000"],
         &["workload.requests=20001"],
-        &["workload={duration: 1000000000s, arrivals: {poisson: {rate: 100000}}, lengths: {table: chat}}"],
-        &["workload={duration: 1000000h, arrivals: {piecewise: [{for: 10s, rate: 0}, {for: 10s, rate: 900000}]}, lengths: {table: chat}}"],
+        &[
+            "workload={duration: 1000000000s, arrivals: {poisson: {rate: 100000}}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload={duration: 1000000h, arrivals: {piecewise: [{for: 10s, rate: 0}, {for: 10s, rate: 900000}]}, lengths: {table: chat}}",
+        ],
         &["workload.lengths={prompt: {fixed: 100000000}, output: {fixed: 1}}"],
-        &["workload.lengths={prompt: {fixed: 1}, output: {fixed: 4000000000}}", "engine.max_model_len=4000000000"],
-        &["workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000000, 1: 100000000}}, output: {fixed: 1}}"],
+        &[
+            "workload.lengths={prompt: {fixed: 1}, output: {fixed: 4000000000}}",
+            "engine.max_model_len=4000000000",
+        ],
+        &[
+            "workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000000, 1: 100000000}}, output: {fixed: 1}}",
+        ],
         &["replicas=10000"],
         &["engine={profile: {fixed: {iteration: 1ns}}, kv_blocks: 4000000000}"],
-        &["workload={duration: 1000h, arrivals: {closed_loop: {users: 100, think_time: 0s}}, lengths: {table: chat}}"],
-        &["workload={requests: 100, arrivals: {closed_loop: {users: 4000000000, think_time: 0s}}, lengths: {table: chat}}"],
+        &[
+            "workload={duration: 1000h, arrivals: {closed_loop: {users: 100, think_time: 0s}}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload={requests: 100, arrivals: {closed_loop: {users: 4000000000, think_time: 0s}}, lengths: {table: chat}}",
+        ],
         &["workload.prefix_groups={count: 4000000000, tokens: 4000000000, share: 0.5}"],
     ];
     for set in too_much {
@@ -169,11 +186,20 @@ fn what_would_take_long_is_refused_before_it_starts() {
     // Tens of millions of iterations would be: one prompt token each.
     let slow = simulate(
         SMALL,
-        &["workload.requests=1000", "schedulers=[{sarathi: {chunk_size: 1}}]", "workload.lengths={prompt: {fixed: 3000}, output: {fixed: 900}}"],
+        &[
+            "workload.requests=1000",
+            "schedulers=[{sarathi: {chunk_size: 1}}]",
+            "workload.lengths={prompt: {fixed: 3000}, output: {fixed: 900}}",
+        ],
     );
-    assert!(first_problem(&slow)["message"].as_str().expect("words").contains("iterations"), "{slow}");
+    assert!(
+        first_problem(&slow)["message"].as_str().expect("words").contains("iterations"),
+        "{slow}"
+    );
     let long = format!("# {}\n{SMALL}", "x".repeat(TEXT_BYTES_MAX));
-    assert!(first_problem(&simulate(&long, &[]))["message"].as_str().expect("words").contains("longer"));
+    assert!(
+        first_problem(&simulate(&long, &[]))["message"].as_str().expect("words").contains("longer")
+    );
     assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
     let most = simulate(SMALL, &[&format!("workload.requests={}", REQUESTS_MAX + 1)]);
     assert!(first_problem(&most)["help"].as_str().expect("advice").contains("metron-sim run"));
@@ -181,7 +207,11 @@ fn what_would_take_long_is_refused_before_it_starts() {
 
 #[test]
 fn steps_hold_what_the_batches_held() {
-    let crowded = ["workload.arrivals={all_at_once: {}}", "engine.kv_blocks=700", "workload.lengths.prompt={lognormal: {mean: 600, sigma: 0.6}, max: 3000}"];
+    let crowded = [
+        "workload.arrivals={all_at_once: {}}",
+        "engine.kv_blocks=700",
+        "workload.lengths.prompt={lognormal: {mean: 600, sigma: 0.6}, max: 3000}",
+    ];
     for name in SchedulerConfig::NAMES {
         let mut set: Vec<String> = crowded.iter().map(|&one| one.to_owned()).collect();
         set.push(format!("schedulers=[{name}]"));
@@ -204,11 +234,21 @@ fn steps_hold_what_the_batches_held() {
                 assert!(waiting <= count, "{name}: {step}");
                 // Whoever waits is not in the batch.
                 for request in step["waiting"].as_array().expect("a list") {
-                    assert!(!step["decodes"].as_array().unwrap().contains(request), "{name}: {step}");
+                    assert!(
+                        !step["decodes"].as_array().unwrap().contains(request),
+                        "{name}: {step}"
+                    );
                 }
-                told += decodes + step["chunks"].as_array().unwrap().iter().filter(|chunk| {
-                    chunk[1].as_u64().unwrap() + chunk[2].as_u64().unwrap() >= chunk[3].as_u64().unwrap()
-                }).count() as u64;
+                told += decodes
+                    + step["chunks"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .filter(|chunk| {
+                            chunk[1].as_u64().unwrap() + chunk[2].as_u64().unwrap()
+                                >= chunk[3].as_u64().unwrap()
+                        })
+                        .count() as u64;
             }
             from += list.len();
             if from as u64 >= steps["iterations"].as_u64().expect("a count") {
@@ -235,7 +275,8 @@ fn a_stall_has_cures_that_can_be_tried() {
     let tried = cured["tried"].as_array().expect("a list");
     assert!(tried.len() > 1);
     for one in tried {
-        let set: Vec<&str> = one["set"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        let set: Vec<&str> =
+            one["set"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
         let again = simulate(SMALL, &set);
         assert_eq!(again["results"][0]["tbt_s"]["p99"], one["figures"]["tbt_p99_s"], "{set:?}");
     }
@@ -255,7 +296,9 @@ fn a_second_scheduler_is_added_and_taken_away() {
     assert_eq!(two["schedulers"], json!(["orca", "sarathi"]));
     let remove = two["remove"].as_str().expect("there are two");
     assert_eq!(simulate(SMALL, &[remove])["schedulers"], json!(["orca"]));
-    let many = ask(&json!({"op": "simulate", "scenario": {"text": SMALL, "set": ["schedulers=[orca, sarathi, vllm-v1]"], "show": [2, 0, 1, 9]}}));
+    let many = ask(
+        &json!({"op": "simulate", "scenario": {"text": SMALL, "set": ["schedulers=[orca, sarathi, vllm-v1]"], "show": [2, 0, 1, 9]}}),
+    );
     assert_eq!(many["shown"], json!([2, 0]));
     assert_eq!(many["results"][0]["scheduler"], json!("vllm-v1"));
 }

@@ -54,7 +54,8 @@ impl Server {
     }
 
     fn post(&self, headers: &str, body: &str) -> String {
-        let head = format!("POST /answer HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        let head =
+            format!("POST /answer HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
         self.send(format!("{head}{body}").as_bytes())
     }
 
@@ -95,7 +96,8 @@ fn the_page_and_its_answers() {
     assert_eq!(status(&answer), 200);
     assert!(answer.contains("{\"ok\":true"), "{answer:.300}");
     assert_eq!(status(&server.get("/?scenario=/etc/passwd")), 200);
-    let head = server.send(format!("HEAD / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", server.port).as_bytes());
+    let head = server
+        .send(format!("HEAD / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", server.port).as_bytes());
     assert!(status(&head) == 200 && head.ends_with("\r\n\r\n"), "{head}");
     // The empty body of a question is a question too.
     assert!(server.ask("").contains("\"ok\":false"));
@@ -105,7 +107,14 @@ fn the_page_and_its_answers() {
 fn foreign_hosts_and_origins_are_refused() {
     let server = Server::start(&[]);
     let port = server.port;
-    for host in ["evil.example", &format!("evil.example:{port}"), "localhost", "127.0.0.1:1", &format!("localhost.evil.example:{port}"), ""] {
+    for host in [
+        "evil.example",
+        &format!("evil.example:{port}"),
+        "localhost",
+        "127.0.0.1:1",
+        &format!("localhost.evil.example:{port}"),
+        "",
+    ] {
         let get = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
         assert_eq!(status(&server.send(get.as_bytes())), 403, "{host}");
     }
@@ -113,20 +122,39 @@ fn foreign_hosts_and_origins_are_refused() {
     let both = format!("GET / HTTP/1.1\r\nHost: evil.example\r\nHost: localhost:{port}\r\n\r\n");
     assert_eq!(status(&server.send(both.as_bytes())), 400);
     let json = "Content-Type: application/json\r\n";
-    for origin in ["http://evil.example", "null", "https://127.0.0.1", &format!("http://localhost:{}", port.wrapping_add(1)), &format!("http://localhost:{port}")] {
+    for origin in [
+        "http://evil.example",
+        "null",
+        "https://127.0.0.1",
+        &format!("http://localhost:{}", port.wrapping_add(1)),
+        &format!("http://localhost:{port}"),
+    ] {
         let headers = format!("Host: 127.0.0.1:{port}\r\nOrigin: {origin}\r\n{json}");
         assert_eq!(status(&server.post(&headers, QUESTION)), 403, "{origin}");
     }
     let headers = format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n{json}");
     assert_eq!(status(&server.post(&headers, QUESTION)), 403);
-    let headers = format!("Host: [::1]:{port}\r\nOrigin: http://[::1]:{port}\r\nSec-Fetch-Site: same-origin\r\n{json}");
+    let headers = format!(
+        "Host: [::1]:{port}\r\nOrigin: http://[::1]:{port}\r\nSec-Fetch-Site: same-origin\r\n{json}"
+    );
     assert_eq!(status(&server.post(&headers, QUESTION)), 200);
 }
 
 #[test]
 fn no_path_leads_to_a_file() {
     let server = Server::start(&[]);
-    for target in ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc/passwd", "//etc/passwd", "/etc/passwd", "/answer/../../etc/passwd", "/.git/config", "/web/base.js", "/%00", "/answer%00"] {
+    for target in [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "//etc/passwd",
+        "/etc/passwd",
+        "/answer/../../etc/passwd",
+        "/.git/config",
+        "/web/base.js",
+        "/%00",
+        "/answer%00",
+    ] {
         let answer = server.get(target);
         assert_eq!(status(&answer), 404, "{target}");
         assert!(!answer.contains("root:"));
@@ -151,12 +179,19 @@ fn wrong_methods_types_and_lengths() {
         assert!(answer.contains("Allow: GET, HEAD"));
     }
     assert_eq!(status(&server.get("/answer")), 405);
-    for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n", "Content-Type: application/json\r\nContent-Type: text/plain\r\n"] {
+    for kind in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+    ] {
         assert_eq!(status(&server.post(&format!("{host}{kind}"), QUESTION)), 415, "{kind}");
     }
     let charset = format!("{host}Content-Type: application/json; charset=utf-8\r\n");
     assert_eq!(status(&server.post(&charset, QUESTION)), 200);
-    let raw = |headers: &str| server.send(format!("POST /answer HTTP/1.1\r\n{host}{json}{headers}\r\n{{}}").as_bytes());
+    let raw = |headers: &str| {
+        server.send(format!("POST /answer HTTP/1.1\r\n{host}{json}{headers}\r\n{{}}").as_bytes())
+    };
     assert_eq!(status(&raw("")), 411);
     assert_eq!(status(&raw("Transfer-Encoding: chunked\r\n")), 411);
     assert_eq!(status(&raw("Content-Length: 2\r\nContent-Length: 2\r\n")), 400);
@@ -167,12 +202,34 @@ fn wrong_methods_types_and_lengths() {
     }
     let sent = server.ask(&"x".repeat(3 << 20));
     assert_eq!(status(&sent), 413);
-    assert_eq!(status(&server.post(&format!("{host}{json}X-Long: {}\r\n", "x".repeat(20_000)), "{}")), 431);
-    assert_eq!(status(&server.post(&format!("{host}{json}{}", "X-Many: 1\r\n".repeat(200)), "{}")), 400);
-    for garbage in [&b"\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1 extra\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n", b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", b"\xff\xfe\xfd\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n"] {
+    assert_eq!(
+        status(&server.post(&format!("{host}{json}X-Long: {}\r\n", "x".repeat(20_000)), "{}")),
+        431
+    );
+    assert_eq!(
+        status(&server.post(&format!("{host}{json}{}", "X-Many: 1\r\n".repeat(200)), "{}")),
+        400
+    );
+    for garbage in [
+        &b"\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1 extra\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n Host: x\r\n\r\n",
+        b"\xff\xfe\xfd\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    ] {
         assert_eq!(status(&server.send(garbage)), 400, "{garbage:?}");
     }
-    let not_text = [b"POST /answer HTTP/1.1\r\n", host.as_bytes(), json.as_bytes(), b"Content-Length: 3\r\n\r\n\xff\xfe\xfd"].concat();
+    let not_text = [
+        b"POST /answer HTTP/1.1\r\n",
+        host.as_bytes(),
+        json.as_bytes(),
+        b"Content-Length: 3\r\n\r\n\xff\xfe\xfd",
+    ]
+    .concat();
     assert_eq!(status(&server.send(&not_text)), 400);
     assert_eq!(status(&server.get("/")), 200, "still there");
 }
@@ -186,7 +243,10 @@ fn slow_clients_hold_nobody_up_and_are_cut_off() {
         let part = if n % 2 == 0 {
             "GET / HT".to_owned()
         } else {
-            format!("POST /answer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{", server.host())
+            format!(
+                "POST /answer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+                server.host()
+            )
         };
         stream.write_all(part.as_bytes()).expect("sent");
     }
@@ -211,7 +271,8 @@ fn slow_clients_hold_nobody_up_and_are_cut_off() {
 fn fifty_at_once_are_all_answered() {
     let server = Server::start(&[]);
     let answers: Vec<u16> = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..50).map(|_| scope.spawn(|| status(&server.ask(QUESTION)))).collect();
+        let asking: Vec<_> =
+            (0..50).map(|_| scope.spawn(|| status(&server.ask(QUESTION)))).collect();
         asking.into_iter().map(|one| one.join().expect("answered")).collect()
     });
     assert_eq!(answers, vec![200; 50]);
@@ -220,14 +281,17 @@ fn fifty_at_once_are_all_answered() {
 #[test]
 fn a_scenario_names_its_own_files_and_no_others() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("own.csv"), "prompt_tokens,output_tokens\n100,10\n").expect("written");
-    std::fs::write(folder.path().join("other.csv"), "prompt_tokens,output_tokens\n200,20\n").expect("written");
+    std::fs::write(folder.path().join("own.csv"), "prompt_tokens,output_tokens\n100,10\n")
+        .expect("written");
+    std::fs::write(folder.path().join("other.csv"), "prompt_tokens,output_tokens\n200,20\n")
+        .expect("written");
     let text = "seed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\nworkload:\n  requests: 5\n  arrivals: {all_at_once: {}}\n  lengths: {file: own.csv}\n";
     let path = folder.path().join("scenario.yaml");
     std::fs::write(&path, text).expect("written");
     let server = Server::start(&[path.to_str().expect("text")]);
     assert!(server.get("/").contains("own.csv"), "the page begins with it");
-    let question = |text: &str| serde_json::json!({"op": "simulate", "scenario": {"text": text}}).to_string();
+    let question =
+        |text: &str| serde_json::json!({"op": "simulate", "scenario": {"text": text}}).to_string();
     assert!(server.ask(&question(text)).contains("{\"ok\":true"));
     for other in ["other.csv", "./own.csv", "/etc/passwd"] {
         let answer = server.ask(&question(&text.replace("own.csv", other)));

@@ -28,7 +28,8 @@ WebAssembly.instantiate(bytes, {}).then(({ instance }) => {
 "#;
 
 fn skipped(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: the WebAssembly engine against the binary: {why}");
+    let _ =
+        writeln!(std::io::stderr(), "SKIPPED: the WebAssembly engine against the binary: {why}");
 }
 
 #[test]
@@ -61,7 +62,11 @@ fn webassembly_and_the_binary_answer_alike() {
         "{closed_loop: {users: 12, think_time: 700ms}}",
         "{piecewise: [{for: 9s, rate: 1}, {for: 9s, rate: 1, ramp_to: 9}]}",
     ] {
-        for prompt in ["{zipf: {min: 8, max: 4000, theta: 0.7}}", "{geometric: {mean: 300}}", "{quantiles: {0: 2, 0.5: 200, 1: 3000}}"] {
+        for prompt in [
+            "{zipf: {min: 8, max: 4000, theta: 0.7}}",
+            "{geometric: {mean: 300}}",
+            "{quantiles: {0: 2, 0.5: 200, 1: 3000}}",
+        ] {
             let set = [
                 format!("workload.arrivals={arrivals}"),
                 format!("workload.lengths.prompt={prompt}"),
@@ -72,7 +77,9 @@ fn webassembly_and_the_binary_answer_alike() {
         }
     }
     questions.push(json!({"op": "cures", "scenario": {"text": base}, "scheduler": 0, "request": 20, "token": 5}));
-    questions.push(json!({"op": "simulate", "scenario": {"text": base.replace("rate: 5", "rate: five")}}));
+    questions.push(
+        json!({"op": "simulate", "scenario": {"text": base.replace("rate: 5", "rate: five")}}),
+    );
 
     let texts: Vec<String> = questions.iter().map(ToString::to_string).collect();
     let mut node = Command::new("node")

@@ -15,7 +15,8 @@ use crate::explain::{Attribution, Question, RunExplanation, explain};
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
-    Patient, RunInput, RunOptions, SchedulerOutput, recording, run_experiment, what_if, worth_a_cure,
+    Patient, RunInput, RunOptions, SchedulerOutput, recording, run_experiment, what_if,
+    worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};

@@ -29,11 +29,11 @@ mod validate;
 use std::ffi::OsString;
 use std::io::Write;
 
+pub use crate::scenario::{Parameter, SchedulerDetails};
 pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
-pub use crate::scenario::{Parameter, SchedulerDetails};
 
 use args::Cli;
 use console::Console;

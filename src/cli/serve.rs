@@ -74,10 +74,7 @@ fn export(folder: &Path, wasm: Option<&Path>, scenario: Option<&str>) -> Result<
     let module = std::fs::read(wasm)
         .map_err(|error| Error::Usage(format!("--wasm {}: {error}", wasm.display())))?;
     if !module.starts_with(b"\0asm") {
-        return Err(Error::Usage(format!(
-            "--wasm {} is not a WebAssembly module",
-            wasm.display()
-        )));
+        return Err(Error::Usage(format!("--wasm {} is not a WebAssembly module", wasm.display())));
     }
     std::fs::create_dir_all(folder)
         .map_err(|error| Error::Usage(format!("--export {}: {error}", folder.display())))?;

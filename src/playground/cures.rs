@@ -31,8 +31,7 @@ pub(super) fn cures(
     let attribution = Attribution::new(loaded.recording(0, output));
     let question = Question { top: 1, request: Some(request), token: Some(token) };
     let result = &output.result;
-    let told =
-        explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
+    let told = explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
     let Some(stall) = told.request.and_then(|told| told.gaps.into_iter().next()) else {
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));

@@ -113,9 +113,8 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
             "the scenario gives a duration or a trace",
             Vec::new(),
         ),
-        value => {
-            Dial::slider("requests", "Requests", "workload.requests".to_owned(), value).range(20.0, 5000.0)
-        }
+        value => Dial::slider("requests", "Requests", "workload.requests".to_owned(), value)
+            .range(20.0, 5000.0),
     });
     dials.push(length(resolved, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
     dials.push(length(resolved, "output", "Output tokens, mean", (1.0, 4096.0)));
@@ -124,20 +123,24 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     let replicas = Dial::slider("replicas", "Replicas", "replicas".to_owned(), at("replicas"));
     dials.push(Dial { ratio: false, ..replicas.range(1.0, 8.0) }.group("hardware"));
     let blocks = json!(loaded.experiment.engine.kv_blocks);
-    let blocks = Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
+    let blocks =
+        Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
     dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
     let (path, label, value) = match &loaded.experiment.slo.ttft {
         TtftDeadline::Fixed(span) => ("slo.ttft", "First token due within", ms(*span)),
-        TtftDeadline::PrefillCurvePlus { slack, .. } => (
-            "slo.ttft.prefill_curve_plus",
-            "First token due: prefill time plus",
-            ms(*slack),
-        ),
+        TtftDeadline::PrefillCurvePlus { slack, .. } => {
+            ("slo.ttft.prefill_curve_plus", "First token due: prefill time plus", ms(*slack))
+        }
     };
     let promise = |dial: Dial| Dial { unit: "ms", ..dial }.group("promise");
     dials.push(promise(Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0)));
-    let tbt = Dial::slider("tbt", "Next token due within", "slo.tbt".to_owned(), ms(loaded.experiment.slo.tbt));
+    let tbt = Dial::slider(
+        "tbt",
+        "Next token due within",
+        "slo.tbt".to_owned(),
+        ms(loaded.experiment.slo.tbt),
+    );
     dials.push(promise(tbt.range(5.0, 500.0)));
     dials
 }
@@ -177,10 +180,16 @@ fn length(resolved: &Value, which: &'static str, label: &'static str, range: (f6
         None => ("lengths come from a trace".to_owned(), Vec::new()),
         Some(lengths) if lengths.contains_key(which) => (
             "drawn from another distribution".to_owned(),
-            vec![format!("workload.lengths.{which}={}", drawn(if which == "prompt" { 1024 } else { 256 }))],
+            vec![format!(
+                "workload.lengths.{which}={}",
+                drawn(if which == "prompt" { 1024 } else { 256 })
+            )],
         ),
         Some(lengths) => (
-            format!("lengths come from the table `{}`", lengths.get("table").and_then(Value::as_str).unwrap_or("file")),
+            format!(
+                "lengths come from the table `{}`",
+                lengths.get("table").and_then(Value::as_str).unwrap_or("file")
+            ),
             vec![format!("workload.lengths={{prompt: {}, output: {}}}", drawn(1024), drawn(256))],
         ),
     };

@@ -29,7 +29,8 @@ const KV_BLOCKS_MAX: u32 = 20_000_000;
 /// Most seats of a static batch, users and prefix groups.
 const CROWD_MAX: u32 = 100_000;
 
-const ELSEWHERE: &str = "the command line has no such limit: save the scenario and run `metron-sim run`";
+const ELSEWHERE: &str =
+    "the command line has no such limit: save the scenario and run `metron-sim run`";
 
 fn over(path: &str, message: String) -> Problems {
     Problems::one(path, message, Some(ELSEWHERE))
@@ -50,7 +51,8 @@ pub(super) fn asked(asked: &super::Asked) -> Result<(), Problems> {
 /// A resolved scenario, before its requests are drawn.
 pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
     if experiment.replicas > REPLICAS_MAX {
-        let message = format!("{} replicas: the page plays up to {REPLICAS_MAX}", experiment.replicas);
+        let message =
+            format!("{} replicas: the page plays up to {REPLICAS_MAX}", experiment.replicas);
         return Err(over("replicas", message));
     }
     if experiment.engine.kv_blocks > KV_BLOCKS_MAX {
@@ -67,7 +69,10 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
     let by_time = match (arrivals, within) {
         (Some(Arrivals::ClosedLoop { users, .. }), _) => {
             if *users > CROWD_MAX {
-                return Err(over("workload.arrivals.closed_loop.users", format!("more than {CROWD_MAX} users")));
+                return Err(over(
+                    "workload.arrivals.closed_loop.users",
+                    format!("more than {CROWD_MAX} users"),
+                ));
             }
             if asked.is_none() {
                 let message = "how many requests a closed loop makes is not known beforehand";
@@ -112,7 +117,9 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
             outputs += mean(output) * share * most;
         }
     }
-    for (path, tokens) in [("workload.lengths.prompt", prompts), ("workload.lengths.output", outputs)] {
+    for (path, tokens) in
+        [("workload.lengths.prompt", prompts), ("workload.lengths.output", outputs)]
+    {
         if tokens > 2.0 * TOKENS_MAX as f64 {
             return Err(over(path, too_many_tokens()));
         }
@@ -138,7 +145,11 @@ fn expected(arrivals: &Arrivals, within_s: f64) -> f64 {
                 .iter()
                 .map(|piece| piece.length.as_secs_f64() * (piece.rate + piece.ramp_to) / 2.0)
                 .sum();
-            if within_s > whole { f64::max(sum, peak * within_s.min(whole)) } else { peak * within_s }
+            if within_s > whole {
+                f64::max(sum, peak * within_s.min(whole))
+            } else {
+                peak * within_s
+            }
         }
         Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. } => 0.0,
     }

@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn a_hostile_scenario_is_text_and_nothing_is_fetched_from_outside() {
         let hostile = "</script><script>alert(1)</script><!-- \u{2028}";
-        let (tame, hostile) = (page(Some("x"), Engine::Server), page(Some(hostile), Engine::Server));
+        let (tame, hostile) =
+            (page(Some("x"), Engine::Server), page(Some(hostile), Engine::Server));
         for tag in ["<script", "</script", "<!--"] {
             assert_eq!(tame.html.matches(tag).count(), hostile.html.matches(tag).count(), "{tag}");
         }

@@ -12,8 +12,8 @@ use crate::progress::Progress;
 use crate::report::header::header;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
-use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
 use crate::runner::{PlayOptions, Requests, Simulate, recording};
+use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
@@ -48,9 +48,9 @@ impl Loaded {
         let within = |problems: Problems| problems.in_text(&text);
         limits::experiment(&experiment).map_err(within)?;
         let (requests, notes) = Requests::of(&experiment).map_err(|error| {
-            let located = error.path().and_then(|file| {
-                document.blame_file(file, &error.to_string(), error.help())
-            });
+            let located = error
+                .path()
+                .and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
             match located {
                 Some(error) => broken(Some(&text))(error),
                 None => within(Problems::one("workload", error.to_string(), error.help())),
@@ -133,10 +133,10 @@ impl Loaded {
 fn broken(text: Option<&str>) -> impl Fn(ScenarioError) -> Problems {
     move |error| {
         // The file has no name here; an override keeps its own.
-        let problems = error.reports().into_iter().map(|report| Report {
-            file: report.file.filter(|file| file != NAME),
-            ..report
-        });
+        let problems = error
+            .reports()
+            .into_iter()
+            .map(|report| Report { file: report.file.filter(|file| file != NAME), ..report });
         Problems { problems: problems.collect(), text: text.map(str::to_owned) }
     }
 }

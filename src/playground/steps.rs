@@ -103,13 +103,7 @@ pub(super) fn steps(
     })
 }
 
-fn told(
-    trace: &TokenTrace,
-    log: &[Iteration],
-    replica: u32,
-    from: usize,
-    to: usize,
-) -> Vec<Step> {
+fn told(trace: &TokenTrace, log: &[Iteration], replica: u32, from: usize, to: usize) -> Vec<Step> {
     let decoded = decoded(trace, log, replica, from, to);
     let away = away(log, to);
     log[from..to]
@@ -195,7 +189,8 @@ fn away(log: &[Iteration], to: usize) -> Vec<(u32, usize, usize)> {
             continue;
         }
         for chunk in &iteration.chunks {
-            let back = |one: &&mut (u32, usize, usize)| one.0 == chunk.request && one.2 == usize::MAX;
+            let back =
+                |one: &&mut (u32, usize, usize)| one.0 == chunk.request && one.2 == usize::MAX;
             if let Some(one) = away.iter_mut().rev().find(back) {
                 one.2 = number;
                 open -= 1;

@@ -319,6 +319,9 @@ workload:
         let long = format!("{{a: [{}], z: 1}}", "{b: some words}, ".repeat(12));
         let text = set(&format!("x: &l {long}\ny: *l\n"), &["y.z=2"]);
         assert!(text.contains("\n    - {b: some words}\n"), "{text}");
-        assert_eq!(document(&text).root.get("y").and_then(|y| y.get("z")).map(flow), Some("2".into()));
+        assert_eq!(
+            document(&text).root.get("y").and_then(|y| y.get("z")).map(flow),
+            Some("2".into())
+        );
     }
 }

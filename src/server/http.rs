@@ -115,7 +115,8 @@ impl Head {
         let mut first = lines.next()?.split(' ');
         let (method, target, version) = (first.next()?, first.next()?, first.next()?);
         let token = |text: &str| {
-            !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            !text.is_empty()
+                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
         let known = matches!(version, "HTTP/1.1" | "HTTP/1.0") && first.next().is_none();

@@ -195,8 +195,7 @@ fn respond(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::R
     match answered {
         Ok(None) => Ok(false),
         Ok(Some(text)) => {
-            let head =
-                http::response_head(Status::OK, "application/json", text.len(), &[]);
+            let head = http::response_head(Status::OK, "application/json", text.len(), &[]);
             stream.write_all(head.as_bytes())?;
             stream.write_all(text.as_bytes()).map(|()| false)
         }

@@ -67,14 +67,14 @@
       const found = await P.ask({ op: "cures", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[run], request: stall.request, token: stall.token });
       button.disabled = false;
       if (!found.ok) { holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; "))); return; }
-      const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", ""];
+      const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
       const row = (tried) => {
         const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try it: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
         const cells = f ? [M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s)] : ["cannot be simulated", "-", "-", "-", "-", "-"];
-        return h("tr", {}, h("th", { scope: "row" }, tried.change, f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"), !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)), h("td", { class: "act" }, act));
+        return h("tr", {}, h("th", { scope: "row" }, tried.change, " ", act, f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"), !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)));
       };
       holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
-        h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text || h("span", { class: "sr" }, "Try"))))), h("tbody", {}, found.tried.map(row)))));
+        h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, found.tried.map(row)))));
     });
     item.append(button, holder);
     return button;
@@ -95,7 +95,7 @@
       if (!item) return;
       item.classList.add("chosen");
       const stall = run.stalls[at];
-      P.batches.to(stall.from_us);
+      P.batches.to((stall.from_us + stall.to_us) / 2);
       item.scrollIntoView({ block: "nearest" });
       item.focus({ preventScroll: true });
       const button = item.querySelector("button.cure");
@@ -111,7 +111,7 @@
     answer.runs.forEach((run, place) => {
       stalls.append(head(run, place));
       const few = { ...run, stalls: run.stalls.slice(0, 6) };
-      lists[place] = M.stallList(stalls, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to(run.stalls[at].from_us); by("timeline").scrollIntoView({ block: "start" }); }));
+      lists[place] = M.stallList(stalls, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
       lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
     });
     by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;

@@ -62,7 +62,7 @@
       let x = LEFT;
       parts.forEach(([part, fill]) => { const wide = Math.min(plot * part, LEFT + plot - x); c.fillStyle = fill; c.fillRect(x, y, Math.max(0, wide), 18); x += wide; });
       c.strokeStyle = share > 1 ? M.css("--bad") : M.css("--line"); c.strokeRect(LEFT + 0.5, y + 0.5, plot - 1, 17);
-      c.fillStyle = ink; c.textAlign = "left"; c.fillText(label, LEFT, y + 33);
+      c.fillStyle = ink; c.textAlign = "left"; c.fillText(label.find((text) => c.measureText(text).width <= plot) || label[label.length - 1], LEFT, y + 33);
     };
     if (!step) { c.fillStyle = faint; c.textAlign = "left"; c.fillText(window ? "Nothing has run yet." : "Loading.", LEFT, 30); return; }
     // Queue.
@@ -88,11 +88,12 @@
     // Budget.
     row(120, "budget");
     const decodes = step.decodes.length, budget = window.budget;
-    if (budget) bar(120, (decodes + prefill) / budget[1], [[decodes / budget[1], M.kindColor("decode")], [prefill / budget[1], M.fill(c, M.kindColor("prefill"), "slash")]], M.count(decodes + prefill) + " tokens (" + M.count(decodes) + " decode, " + M.count(prefill) + " prefill); " + budget[0] + " " + M.count(budget[1]));
+    if (budget) bar(120, (decodes + prefill) / budget[1], [[decodes / budget[1], M.kindColor("decode")], [prefill / budget[1], M.fill(c, M.kindColor("prefill"), "slash")]], [M.count(decodes) + " decode + " + M.count(prefill) + " prefill tokens of " + M.count(budget[1]) + " (" + budget[0] + ")", M.count(decodes) + " decode + " + M.count(prefill) + " prefill of " + M.count(budget[1])]);
     else { c.fillStyle = faint; c.textAlign = "left"; c.fillText(M.count(decodes + prefill) + " tokens; this scheduler has no token budget", LEFT, 134); }
     row(168, "KV");
     const full = step.kv_used / Math.max(1, window.kv_blocks);
-    bar(168, full, [[full, full > 0.95 ? M.css("--bad") : M.css("--area")]], M.count(step.kv_used) + " of " + M.count(window.kv_blocks) + " blocks (" + M.percent(full) + ")" + (step.preempted ? "; preempted: " + step.preempted.join(", ") : ""));
+    const used = M.count(step.kv_used) + " of " + M.count(window.kv_blocks) + " blocks (" + M.percent(full) + ")";
+    bar(168, full, [[full, full > 0.95 ? M.css("--bad") : M.css("--area")]], step.preempted ? [used + "; preempted: " + step.preempted.join(", "), used + "; " + step.preempted.length + " preempted"] : [used]);
     c.fillStyle = t >= step.end_us ? faint : M.runColor(place); c.textAlign = "left";
     c.fillText((t >= step.end_us ? "idle since " : "running until ") + M.us(step.end_us) + (window.seats ? "; seats " + step.running + " of " + M.count(window.seats[1]) : ""), LEFT, 228);
   };
@@ -176,7 +177,8 @@
         cell.append(line);
         return box;
       });
-      go(first ? most * 0.3 : Math.min(t, most));
+      const worst = to.runs[0].stalls[0];
+      go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
     },
     to: (time) => { stop(); go(time); },
   };

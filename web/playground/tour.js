@@ -33,10 +33,12 @@
         h("div", { class: "seen" }, taught.seen.map((text) => h("p", {}, text))),
         h("p", {}, h("strong", {}, "Try next: "), about.try_next),
         h("div", { class: "controls" }, next && h("button", { type: "button", class: "primary", onclick: () => open(at + 1) }, "Next: " + catalog.lessons[at + 1].title)));
+      background.open = false;
       body.querySelector(".lessons").replaceWith(list());
     });
     const heading = h("h3", { tabindex: -1 }, (at + 1) + ". " + about.title);
-    body.replaceChildren(list(), heading, ...about.background.map((text) => h("p", {}, text)), form, after);
+    const background = h("details", { open: true }, h("summary", {}, "What one needs to know"), about.background.map((text) => h("p", {}, text)));
+    body.replaceChildren(list(), heading, background, form, after);
     heading.focus({ preventScroll: true });
     section.scrollIntoView({ block: "start" });
   };
