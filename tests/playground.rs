@@ -168,6 +168,19 @@ fn what_would_take_long_is_refused_before_it_starts() {
         &[
             "workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000000, 1: 100000000}}, output: {fixed: 1}}",
         ],
+        &[
+            "workload={arrivals: {piecewise: [{for: 1000000s, rate: 100000}]}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload.requests=20000",
+            "workload.lengths={prompt: {fixed: 900}, output: {fixed: 1}}",
+            "schedulers=[{sarathi: {chunk_size: 1}}]",
+        ],
+        &[
+            "workload.requests=20000",
+            "workload.arrivals={closed_loop: {users: 9, think_time: 0s}}",
+            "workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000, 1: 100000}}, output: {fixed: 1}}",
+        ],
         &["replicas=10000"],
         &["engine={profile: {fixed: {iteration: 1ns}}, kv_blocks: 4000000000}"],
         &[

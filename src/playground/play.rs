@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::dials::{Dial, SchedulerDials, dials, scheduler_dials};
+use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
 use super::figures::{KeyFigure, key_figures};
 use super::{Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
@@ -107,7 +107,13 @@ impl Loaded {
             Requests::Closed(_) => u64::MAX,
         };
         if most > limits::ITERATIONS_MAX {
+            let info = self.experiment.engine_info();
             for scheduler in &self.experiment.schedulers {
+                let parameters = scheduler.config.resolved(&info).parameters();
+                let budget =
+                    token_budget(&scheduler.config, &parameters).and_then(|b| b.1.as_u64());
+                let seats = seats(&parameters).and_then(|seats| seats.1.as_u64());
+                limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
                 let options = PlayOptions::default();
                 let outcome = Simulator
                     .simulate(&self.experiment, scheduler, &self.requests, options)
