@@ -37,7 +37,7 @@
     };
     by("figures-body").replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
       h("table", { class: "figures" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), run.label)), two && h("th", { scope: "col", class: "change" }, "B against A"))),
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), run.label.replace("(", " (").replaceAll(",", ", "))), two && h("th", { scope: "col", class: "change" }, "B against A"))),
         h("tbody", {}, rows.map((figure) => {
           const [text, good] = change(figure), winner = best(figure);
           return h("tr", {}, h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
