@@ -72,7 +72,9 @@ fn rewrite(text: &str, old: &Node, new: &Node) -> (String, Node) {
             return (candidate, root);
         }
     }
-    let mut whole = String::new();
+    // What stands above the scenario is a comment.
+    let above = text.get(..old.span.start).unwrap_or_default();
+    let mut whole = if above.ends_with('\n') { above.to_owned() } else { String::new() };
     block(new, 0, &mut whole);
     let root = read(&whole).unwrap_or_else(|| new.clone());
     (whole, root)
@@ -101,7 +103,7 @@ fn candidates(text: &str, old: &Node, new: &Node) -> Vec<String> {
         }
     }
     let mut texts = Vec::new();
-    for (old, new) in chain.into_iter().rev() {
+    for (depth, (old, new)) in chain.into_iter().enumerate().rev() {
         let (start, end) = (old.span.start, old.span.end);
         let Some(given) = text.get(start..end) else { continue };
         let replaced = |by: &str| {
@@ -117,7 +119,10 @@ fn candidates(text: &str, old: &Node, new: &Node) -> Vec<String> {
             }
             texts.extend(with_a_key(text, old, new));
         }
-        texts.push(replaced(&flow(new)));
+        // A whole scenario on one line would be no text to read.
+        if depth > 0 || given.starts_with('{') || !matches!(new.value, Value::Map(_)) {
+            texts.push(replaced(&flow(new)));
+        }
     }
     texts
 }
