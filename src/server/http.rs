@@ -194,6 +194,9 @@ impl Request {
                 return Err(None);
             }
         };
+        if end > HEAD_BYTES_MAX {
+            return Err(Some(Refused::new(Status::HEAD_TOO_LARGE, "headers too long")));
+        }
         let Some(head) = Head::parse(&bytes[..end]) else {
             return Err(Some(Refused::new(Status::BAD, "not an HTTP request")));
         };
