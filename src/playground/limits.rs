@@ -94,11 +94,11 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
         let path = if asked.is_some() { "workload.requests" } else { "workload.duration" };
         return Err(over(path, message));
     }
-    if let Some(groups) = workload.prefix_groups {
-        if groups.count > CROWD_MAX || groups.tokens > PROMPT_MAX {
-            let message = format!("more than {CROWD_MAX} groups, or more than {PROMPT_MAX} tokens");
-            return Err(over("workload.prefix_groups", message));
-        }
+    if let Some(groups) = workload.prefix_groups
+        && (groups.count > CROWD_MAX || groups.tokens > PROMPT_MAX)
+    {
+        let message = format!("more than {CROWD_MAX} groups, or more than {PROMPT_MAX} tokens");
+        return Err(over("workload.prefix_groups", message));
     }
     let drawn = match &workload.source {
         Source::Synthetic { lengths, .. } => Some(lengths),
