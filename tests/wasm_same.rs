@@ -19,7 +19,8 @@ WebAssembly.instantiate(bytes, {}).then(({ instance }) => {
   const e = instance.exports;
   const ask = (text) => {
     const question = new TextEncoder().encode(text);
-    new Uint8Array(e.memory.buffer, e.reserve(question.length), question.length).set(question);
+    const room = e.reserve(question.length);
+    new Uint8Array(e.memory.buffer, room, question.length).set(question);
     const length = e.answer(question.length);
     return new TextDecoder().decode(new Uint8Array(e.memory.buffer, e.output(), length));
   };

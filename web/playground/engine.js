@@ -10,7 +10,9 @@
     const e = instance.exports;
     return (text) => {
       const question = new TextEncoder().encode(text);
-      new Uint8Array(e.memory.buffer, e.reserve(question.length), question.length).set(question);
+      // Memory may grow in here, and then its buffer is another.
+      const room = e.reserve(question.length);
+      new Uint8Array(e.memory.buffer, room, question.length).set(question);
       const length = e.answer(question.length);
       return new TextDecoder().decode(new Uint8Array(e.memory.buffer, e.output(), length));
     };
