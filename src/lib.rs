@@ -9,6 +9,7 @@ pub mod explain;
 pub mod interop;
 pub mod kv;
 pub mod metrics;
+pub mod playground;
 pub mod progress;
 pub mod replica;
 pub mod report;
@@ -17,6 +18,8 @@ pub mod runner;
 pub mod scenario;
 pub mod scheduler;
 pub mod search;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod server;
 pub mod sim;
 pub mod swarm;
 pub mod time;

@@ -69,6 +69,9 @@ var Metron = (() => {
   const listeners = [];
   M.isDark = () => !printing.matches && !M.printNow && (chosen ? chosen === "dark" : prefersDark.matches);
   M.onRedraw = (listener) => listeners.push(listener);
+  // A page that draws again and again forgets who listened to what it drew before.
+  M.mark = () => listeners.length;
+  M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); };
   M.redrawAll = () => {
     document.documentElement.dataset.theme = M.isDark() ? "dark" : "light";
     looked.clear();

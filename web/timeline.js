@@ -66,7 +66,7 @@
     }));
     if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
     const whole = { from, to }, view = { from, to };
-    let lit = null, pinned = null;
+    let lit = null, pinned = null, head = null;
 
     const draw = () => lanes.forEach((lane) => lane.surface && lane.surface.draw());
     const set = (a, b) => {
@@ -195,6 +195,8 @@
           }));
         }
       });
+      // Where a player stands.
+      if (head != null && head >= view.from && head <= view.to) { c.strokeStyle = M.css("--accent"); c.lineWidth = 2; c.beginPath(); c.moveTo(x(head), 0); c.lineTo(x(head), HEIGHT - FOOT); c.stroke(); }
       c.restore();
       // The clock.
       const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(2, plot / 110));
@@ -313,6 +315,8 @@
     })));
     return {
       view, whole, set, zoom, pan,
+      // Marks a moment, microseconds, for a page that plays the run.
+      playhead: (t) => { head = t; draw(); },
       focusStall: (run, at) => { const lane = lanes.find((one) => one.run === run && one.stalls.some((stall) => stall.at === at)); if (lane) focus(lane, at); },
     };
   };

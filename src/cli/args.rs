@@ -108,6 +108,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
     Merge(MergeArgs),
+    /// Serve the playground: a page on this machine where every setting can be turned
+    Serve(ServeArgs),
     /// Play random scenarios and check every invariant; --seed picks the first
     Swarm(SwarmArgs),
     /// List what is known by name
@@ -130,6 +132,25 @@ pub enum Command {
     },
     /// Print the manual page (roff)
     Man,
+}
+
+/// `metron-sim serve`.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Scenario file to begin with (YAML)
+    pub scenario: Option<String>,
+    /// Port; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub port: u16,
+    /// Address to listen on; others than this machine's own can then use it
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1")]
+    pub listen: String,
+    /// Write the page into this folder instead, with the engine inside: it needs no server
+    #[arg(long, value_name = "DIR", requires = "wasm")]
+    pub export: Option<PathBuf>,
+    /// The engine as WebAssembly, for --export
+    #[arg(long, value_name = "FILE", requires = "export")]
+    pub wasm: Option<PathBuf>,
 }
 
 /// `metron-sim run`.

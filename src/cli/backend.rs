@@ -4,9 +4,8 @@ use serde_json::Value;
 
 use crate::cli::args::Listed;
 use crate::cli::error::Error;
-use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{Requests, Simulate};
-use crate::scenario::{Document, Experiment};
+use crate::scenario::{Document, Experiment, SchedulerDetails};
 
 /// A scenario as the command line names it.
 #[derive(Clone, Debug)]

@@ -11,11 +11,12 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Attribution, Cause, Question, RunExplanation, StallReport, explain};
+use crate::explain::{Attribution, Question, RunExplanation, explain};
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
     Patient, RunInput, RunOptions, SchedulerOutput, recording, run_experiment, what_if,
+    worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};
@@ -114,9 +115,6 @@ fn explanations(
         .collect()
 }
 
-/// A cause is worth a cure when it makes up this part of a stall, as one over it.
-const WORTH_A_CURE: u64 = 5;
-
 /// What would have helped each run against its worst stall.
 fn cures(
     loaded: &Loaded,
@@ -151,17 +149,4 @@ fn cures(
         })
     };
     runs.par_iter().enumerate().filter_map(one).collect()
-}
-
-/// The main cause, and those that make up a fifth of the stall.
-fn worth_a_cure(stall: &StallReport) -> Vec<Cause> {
-    let mut others: Vec<(u64, Cause)> = stall
-        .causes_ns
-        .iter()
-        .filter(|&(&cause, &ns)| cause != stall.main_cause && ns * WORTH_A_CURE >= stall.length_ns)
-        .map(|(&cause, &ns)| (ns, cause))
-        .collect();
-    others.sort_by_key(|&(ns, cause)| (std::cmp::Reverse(ns), cause));
-    let others = others.into_iter().map(|(_, cause)| cause);
-    std::iter::once(stall.main_cause).chain(others).collect()
 }

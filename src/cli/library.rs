@@ -1,21 +1,16 @@
 //! The real backend: scenario files, the catalog, the scheduler registry and the simulator.
 
-use include_dir::{Dir, include_dir};
 use serde_json::Value;
 
 use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
-use crate::cli::scheduler_details::SchedulerDetails;
 use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
-use crate::scenario::{self, Document, Experiment, SchedulerRun};
+use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 use crate::workload::WorkloadError;
-
-/// The scenarios that come with the program.
-static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
 /// This library, as the program uses it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,24 +87,10 @@ fn schedulers() -> Vec<ListEntry> {
         .collect()
 }
 
-/// File names without their ending, and what each scenario says of itself.
+/// What each scenario says of itself.
 fn scenarios() -> Vec<ListEntry> {
-    #[derive(serde::Deserialize)]
-    struct Described {
-        description: Option<String>,
-    }
-    let mut entries: Vec<ListEntry> = SCENARIOS
-        .files()
-        .filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"))
-        .filter_map(|file| {
-            let described: Described = serde_saphyr::from_str(file.contents_utf8()?).ok()?;
-            Some(ListEntry {
-                name: file.path().file_stem()?.to_str()?.to_owned(),
-                description: described.description.unwrap_or_default(),
-                scheduler: None,
-            })
-        })
-        .collect();
-    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let entries = scenario::bundled().into_iter();
     entries
+        .map(|one| ListEntry { name: one.name, description: one.description, scheduler: None })
+        .collect()
 }

@@ -6,8 +6,8 @@ use crate::cli::args::{Format, GlobalFlags, Listed};
 use crate::cli::backend::{Backend, ListEntry};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::scheduler_details::{Parameter, SchedulerDetails, evidence_meaning};
 use crate::report::table::{WIDTH, wrap};
+use crate::scenario::{Parameter, SchedulerDetails, evidence_meaning};
 
 /// Runs the command.
 ///

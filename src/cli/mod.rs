@@ -20,7 +20,7 @@ mod merge;
 mod progress;
 mod report_file;
 mod run;
-mod scheduler_details;
+mod serve;
 mod side_files;
 mod swarm;
 mod sweep;
@@ -29,11 +29,11 @@ mod validate;
 use std::ffi::OsString;
 use std::io::Write;
 
+pub use crate::scenario::{Parameter, SchedulerDetails};
 pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
-pub use scheduler_details::{Parameter, SchedulerDetails};
 
 use args::Cli;
 use console::Console;
@@ -78,6 +78,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
+        (Some(args::Command::Serve(args)), _) => serve::run(&args, &global, console),
         (Some(args::Command::Swarm(args)), _) => swarm::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
         (Some(args::Command::Schema { what }), _) => {

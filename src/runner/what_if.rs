@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::explain::Cause;
+use crate::explain::{Cause, StallReport};
 use crate::metrics::{self, Options};
 use crate::runner::{PlayOptions, Requests, Simulate};
 use crate::scenario::Document;
@@ -68,7 +68,7 @@ pub struct Patient<'p> {
 }
 
 /// Parameters that bound the prefill tokens of a step, for policies that prefill in chunks.
-const CHUNKS: [(&str, &str); 8] = [
+pub const CHUNKS: [(&str, &str); 8] = [
     ("sarathi", "chunk_size"),
     ("vllm-v1", "max_num_batched_tokens"),
     ("vllm-v0-chunked", "max_num_batched_tokens"),
@@ -80,7 +80,7 @@ const CHUNKS: [(&str, &str); 8] = [
 ];
 
 /// Parameters that bound the requests with a seat.
-const SEATS: [&str; 6] = [
+pub const SEATS: [&str; 6] = [
     "max_num_seqs",
     "running_max_req_size",
     "max_running_requests",
@@ -152,6 +152,22 @@ enum Kind {
     PrefixCaching,
     OneReplicaMore,
     TensorDoubled,
+}
+
+/// A cause is worth a cure when it makes up this part of a stall, as one over it.
+const WORTH_A_CURE: u64 = 5;
+
+/// The main cause, and those that make up a fifth of the stall.
+pub fn worth_a_cure(stall: &StallReport) -> Vec<Cause> {
+    let mut others: Vec<(u64, Cause)> = stall
+        .causes_ns
+        .iter()
+        .filter(|&(&cause, &ns)| cause != stall.main_cause && ns * WORTH_A_CURE >= stall.length_ns)
+        .map(|(&cause, &ns)| (ns, cause))
+        .collect();
+    others.sort_by_key(|&(ns, cause)| (std::cmp::Reverse(ns), cause));
+    let others = others.into_iter().map(|(_, cause)| cause);
+    std::iter::once(stall.main_cause).chain(others).collect()
 }
 
 /// A stall is helped when it becomes a tenth shorter.

@@ -17,8 +17,8 @@ const BYTES_MAX: u64 = 1 << 20;
 /// A scenario's file, read but not resolved: overrides may be tried on copies of it.
 #[derive(Clone, Debug)]
 pub struct Document {
-    root: Node,
-    sources: Sources,
+    pub(super) root: Node,
+    pub(super) sources: Sources,
     files: Files,
     stem: String,
 }

@@ -65,6 +65,16 @@ pub struct Document<'a> {
     pub made_by: &'a str,
 }
 
+/// Bytes as base64.
+pub fn base64(bytes: &[u8]) -> String {
+    sha256::base64(bytes)
+}
+
+/// A script's hash, as a content security policy names it.
+pub fn script_hash(script: &str) -> String {
+    sha256::base64(&sha256::digest(script.as_bytes()))
+}
+
 /// The whole page.
 pub fn document(page: &Document<'_>) -> String {
     let script = format!("\n{SCRIPTS}{REPORT}");

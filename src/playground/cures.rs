@@ -1,0 +1,50 @@
+//! A stall's story, and what would have helped.
+
+use serde::Serialize;
+
+use super::play::Loaded;
+use super::{Asked, Problems};
+use crate::explain::{Attribution, Question, StallReport, explain};
+use crate::runner::{Patient, Simulator, WhatIf, what_if, worth_a_cure};
+use crate::scenario::Files;
+
+/// The answer to `cures`.
+#[derive(Serialize)]
+pub(super) struct Cured {
+    /// The scheduler.
+    label: String,
+    /// The stall: where its time went, and who caused it.
+    stall: StallReport,
+    /// The run as it was, then each change.
+    tried: Vec<WhatIf>,
+}
+
+pub(super) fn cures(
+    asked: &Asked,
+    files: &Files,
+    scheduler: usize,
+    (request, token): (u32, u32),
+) -> Result<Cured, Problems> {
+    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
+    let outputs = loaded.play()?;
+    let output = &outputs[0];
+    let attribution = Attribution::new(loaded.recording(0, output));
+    let question = Question { top: 1, request: Some(request), token: Some(token) };
+    let result = &output.result;
+    let told = explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
+    let Some(stall) = told.request.and_then(|told| told.gaps.into_iter().next()) else {
+        let message = format!("request {request} has no token {token} under {}", result.label);
+        return Err(Problems::one("", message, None));
+    };
+    let patient = Patient {
+        document: &loaded.document,
+        seed: None,
+        resolved: &loaded.resolved,
+        requests: &loaded.requests,
+        scheduler,
+        judged_by: &output.judged_by,
+        stall: (request, token),
+    };
+    let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
+    Ok(Cured { label: result.label.clone(), stall, tried })
+}

@@ -1,0 +1,241 @@
+//! What can be turned: sliders and menus, each with the field of the scenario that it sets.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::member;
+use super::play::Loaded;
+use crate::catalog::{Kind, names};
+use crate::runner::{CHUNKS, SEATS};
+use crate::scenario::TtftDeadline;
+use crate::scheduler::SchedulerConfig;
+
+/// A slider or a menu.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Dial {
+    /// Its name among the dials.
+    pub id: &'static str,
+    /// For people.
+    pub label: &'static str,
+    /// Where it belongs: `load`, `hardware` or `promise`.
+    pub group: &'static str,
+    /// The field that it sets; none where the scenario does not let it.
+    pub path: Option<String>,
+    /// Written behind the number: `ms`, or nothing.
+    pub unit: &'static str,
+    /// What it is set to.
+    pub value: Value,
+    /// Least and most of a slider.
+    pub range: Option<(f64, f64)>,
+    /// Whether a slider moves by ratios.
+    pub ratio: bool,
+    /// Whether only whole numbers make sense.
+    pub whole: bool,
+    /// Names of a menu.
+    pub choices: Vec<String>,
+    /// Why it cannot be turned.
+    pub why: Option<String>,
+    /// Overrides after which it can be.
+    pub free: Vec<String>,
+}
+
+/// The dials of one scheduler.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SchedulerDials {
+    /// Place in the scenario.
+    pub place: usize,
+    /// The scheduler.
+    pub name: String,
+    /// Name and parameters.
+    pub label: String,
+    /// What it does.
+    pub summary: &'static str,
+    /// Every scheduler.
+    pub choices: &'static [&'static str],
+    /// What bounds the tokens of an iteration, and what bounds the requests with a seat.
+    pub dials: Vec<Dial>,
+}
+
+impl Dial {
+    fn slider(id: &'static str, label: &'static str, path: String, value: Value) -> Dial {
+        Dial {
+            id,
+            label,
+            group: "load",
+            path: Some(path),
+            unit: "",
+            value,
+            range: None,
+            ratio: true,
+            whole: true,
+            choices: Vec::new(),
+            why: None,
+            free: Vec::new(),
+        }
+    }
+
+    fn range(mut self, least: f64, most: f64) -> Dial {
+        // What the scenario says is always on the slider.
+        let value = self.value.as_f64().unwrap_or(least);
+        self.range = Some((least.min(value), most.max(value)));
+        self
+    }
+
+    fn group(self, group: &'static str) -> Dial {
+        Dial { group, ..self }
+    }
+
+    fn menu(id: &'static str, label: &'static str, value: &Value, choices: Vec<String>) -> Dial {
+        let why = (!value.is_string()).then(|| "given by figures in the scenario".to_owned());
+        let path = id.to_owned();
+        Dial { choices, why, ..Dial::slider(id, label, path, value.clone()).group("hardware") }
+    }
+
+    fn stuck(id: &'static str, label: &'static str, why: &str, free: Vec<String>) -> Dial {
+        Dial {
+            path: None,
+            why: Some(why.to_owned()),
+            free,
+            ..Dial::slider(id, label, String::new(), Value::Null)
+        }
+    }
+}
+
+/// The dials of the scenario.
+pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
+    let resolved = &loaded.resolved;
+    let at = |path: &str| member(resolved, path).cloned().unwrap_or(Value::Null);
+    let mut dials = vec![rate(resolved)];
+    dials.push(match at("workload.requests") {
+        Value::Null => Dial::stuck(
+            "requests",
+            "Requests",
+            "the scenario gives a duration or a trace",
+            Vec::new(),
+        ),
+        value => Dial::slider("requests", "Requests", "workload.requests".to_owned(), value)
+            .range(20.0, 5000.0),
+    });
+    dials.push(length(resolved, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
+    dials.push(length(resolved, "output", "Output tokens, mean", (1.0, 4096.0)));
+    dials.push(Dial::menu("model", "Model", &at("model"), names(Kind::Model)));
+    dials.push(Dial::menu("gpu", "GPU", &at("gpu"), names(Kind::Gpu)));
+    let replicas = Dial::slider("replicas", "Replicas", "replicas".to_owned(), at("replicas"));
+    dials.push(Dial { ratio: false, ..replicas.range(1.0, 8.0) }.group("hardware"));
+    let blocks = json!(loaded.experiment.engine.kv_blocks);
+    let blocks =
+        Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
+    dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
+    let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
+    let (path, label, value) = match &loaded.experiment.slo.ttft {
+        TtftDeadline::Fixed(span) => ("slo.ttft", "First token due within", ms(*span)),
+        TtftDeadline::PrefillCurvePlus { slack, .. } => {
+            ("slo.ttft.prefill_curve_plus", "First token due: prefill time plus", ms(*slack))
+        }
+    };
+    let promise = |dial: Dial| Dial { unit: "ms", ..dial }.group("promise");
+    dials.push(promise(Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0)));
+    let tbt = Dial::slider(
+        "tbt",
+        "Next token due within",
+        "slo.tbt".to_owned(),
+        ms(loaded.experiment.slo.tbt),
+    );
+    dials.push(promise(tbt.range(5.0, 500.0)));
+    dials
+}
+
+fn rate(resolved: &Value) -> Dial {
+    const LABEL: &str = "Requests per second";
+    let arrivals = member(resolved, "workload.arrivals");
+    for kind in ["poisson", "gamma", "weibull", "constant"] {
+        let path = format!("workload.arrivals.{kind}.rate");
+        if let Some(value) = member(resolved, &path) {
+            let dial = Dial::slider("rate", LABEL, path, value.clone());
+            return Dial { whole: false, ..dial.range(0.1, 100.0) };
+        }
+    }
+    let kind = arrivals.and_then(Value::as_object).and_then(|map| map.keys().next());
+    let why = match kind {
+        Some(kind) => format!("arrivals are `{kind}`"),
+        None => "arrivals come from a trace".to_owned(),
+    };
+    let free = match kind {
+        Some(_) => vec!["workload.arrivals={poisson: {rate: 2}}".to_owned()],
+        None => Vec::new(),
+    };
+    Dial::stuck("rate", LABEL, &why, free)
+}
+
+fn length(resolved: &Value, which: &'static str, label: &'static str, range: (f64, f64)) -> Dial {
+    for (shape, of) in [("lognormal", ".mean"), ("geometric", ".mean"), ("fixed", "")] {
+        let path = format!("workload.lengths.{which}.{shape}{of}");
+        if let Some(value) = member(resolved, &path) {
+            return Dial::slider(which, label, path, value.clone()).range(range.0, range.1);
+        }
+    }
+    let lengths = member(resolved, "workload.lengths").and_then(Value::as_object);
+    let drawn = |mean: u32| format!("{{lognormal: {{mean: {mean}, sigma: 0.6}}}}");
+    let (why, free) = match lengths {
+        None => ("lengths come from a trace".to_owned(), Vec::new()),
+        Some(lengths) if lengths.contains_key(which) => (
+            "drawn from another distribution".to_owned(),
+            vec![format!(
+                "workload.lengths.{which}={}",
+                drawn(if which == "prompt" { 1024 } else { 256 })
+            )],
+        ),
+        Some(lengths) => (
+            format!(
+                "lengths come from the table `{}`",
+                lengths.get("table").and_then(Value::as_str).unwrap_or("file")
+            ),
+            vec![format!("workload.lengths={{prompt: {}, output: {}}}", drawn(1024), drawn(256))],
+        ),
+    };
+    Dial::stuck(which, label, &why, free)
+}
+
+/// The dials of each scheduler that is shown.
+pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
+    let info = loaded.experiment.engine_info();
+    let runs = loaded.shown.iter().zip(&loaded.experiment.schedulers);
+    runs.map(|(&place, run)| {
+        let parameters = run.config.resolved(&info).parameters();
+        let path = |name: &str| format!("schedulers.{place}.{}.{name}", run.name);
+        let mut dials = Vec::new();
+        if let Some((name, value)) = token_budget(&run.config, &parameters) {
+            let dial = Dial::slider("budget", name, path(name), value);
+            dials.push(dial.range(16.0, 16_384.0).group("scheduler"));
+        }
+        if let Some((name, value)) = seats(&parameters) {
+            let dial = Dial::slider("seats", name, path(name), value);
+            dials.push(dial.range(1.0, 1024.0).group("scheduler"));
+        }
+        SchedulerDials {
+            place,
+            name: run.name.clone(),
+            label: run.label.clone(),
+            summary: run.config.summary(),
+            choices: SchedulerConfig::NAMES,
+            dials,
+        }
+    })
+    .collect()
+}
+
+/// The parameter that bounds an iteration's tokens.
+pub(super) fn token_budget(
+    config: &SchedulerConfig,
+    parameters: &Value,
+) -> Option<(&'static str, Value)> {
+    let own = CHUNKS.iter().find(|(of, _)| *of == config.name()).map(|(_, name)| *name);
+    let name = own.unwrap_or("max_num_batched_tokens");
+    parameters.get(name).filter(|value| value.is_u64()).map(|value| (name, value.clone()))
+}
+
+/// The parameter that bounds the requests with a seat.
+pub(super) fn seats(parameters: &Value) -> Option<(&'static str, Value)> {
+    let found = SEATS.into_iter().find(|name| parameters.get(name).is_some_and(Value::is_u64));
+    found.map(|name| (name, parameters[name].clone()))
+}

@@ -1,0 +1,218 @@
+//! Short lessons: a question, a prediction, then the simulation and what it shows.
+//!
+//! Figures in the words are taken from the run, and every lesson states its claims, which a test
+//! holds against the simulation.
+
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::play::{Played, simulate};
+use super::{Asked, Problems, member};
+use crate::report::units::{count, duration, percent, three_digits};
+use crate::scenario::Files;
+
+static LESSONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web/playground/lessons");
+
+/// A lesson.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lesson {
+    /// Its title.
+    pub title: String,
+    /// What one needs to know first, paragraph by paragraph.
+    pub background: Vec<String>,
+    /// What to predict.
+    pub question: String,
+    /// Answers to choose from.
+    pub choices: Vec<Choice>,
+    /// What is played.
+    pub scenario: String,
+    /// What one sees; `{0.tbt_s.max s}` stands for a figure of the first run.
+    pub seen: Vec<String>,
+    /// What to change next.
+    pub try_next: String,
+    /// What must hold for the words to be true.
+    #[serde(skip_serializing)]
+    pub claims: Vec<Claim>,
+}
+
+/// An answer to choose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The answer.
+    pub text: String,
+    /// Whether the simulation bears it out.
+    #[serde(default)]
+    pub right: bool,
+    /// What to say to one who chose it.
+    pub reply: String,
+}
+
+/// A relation between figures of a lesson's runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// A figure, such as `0.tbt_s.max`; true is 1 and false 0.
+    pub figure: String,
+    /// It is at least this (times `of`).
+    #[serde(default)]
+    pub at_least: Option<f64>,
+    /// It is at most this (times `of`).
+    #[serde(default)]
+    pub at_most: Option<f64>,
+    /// Another figure; without it the bounds are plain numbers.
+    #[serde(default)]
+    pub of: Option<String>,
+}
+
+impl Claim {
+    /// Whether it holds for these results.
+    ///
+    /// # Errors
+    /// When it does not, or a figure is not there: what was found.
+    pub fn check(&self, results: &Value) -> Result<(), String> {
+        let value = |path: &str| {
+            let found = match member(results, path) {
+                Some(Value::Bool(yes)) => Some(f64::from(u8::from(*yes))),
+                other => other.and_then(Value::as_f64),
+            };
+            found.ok_or_else(|| format!("no figure {path}"))
+        };
+        let left = value(&self.figure)?;
+        let scale = self.of.as_deref().map_or(Ok(1.0), value)?;
+        if self.at_least.is_none() && self.at_most.is_none() {
+            return Err(format!("{}: a claim without a bound", self.figure));
+        }
+        let low = self.at_least.is_none_or(|bound| left >= bound * scale);
+        let high = self.at_most.is_none_or(|bound| left <= bound * scale);
+        let scaled = self.of.as_ref().map_or(String::new(), |of| format!(" times {of} = {scale}"));
+        let bounds = (self.at_least, self.at_most);
+        let told = || format!("{} is {left}, claimed within {bounds:?}{scaled}", self.figure);
+        if low && high { Ok(()) } else { Err(told()) }
+    }
+}
+
+/// A lesson in a list.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Heading {
+    title: String,
+    question: String,
+}
+
+/// All lessons, in order.
+pub fn lessons() -> Vec<Lesson> {
+    let mut files: Vec<_> = LESSONS.files().collect();
+    files.sort_unstable_by_key(|file| file.path());
+    files
+        .into_iter()
+        .map(|file| {
+            let text = file.contents_utf8().expect("a lesson is text");
+            let read = serde_saphyr::from_str(text);
+            read.unwrap_or_else(|error| panic!("{}: {error}", file.path().display()))
+        })
+        .collect()
+}
+
+pub(super) fn headings() -> Vec<Heading> {
+    let all = lessons().into_iter();
+    all.map(|lesson| Heading { title: lesson.title, question: lesson.question }).collect()
+}
+
+/// The answer to `lesson`.
+#[derive(Serialize)]
+pub(super) struct Taught {
+    number: usize,
+    lesson: Lesson,
+    /// What one sees, figures filled in.
+    seen: Vec<String>,
+    /// Its scenario, played.
+    played: Played,
+}
+
+pub(super) fn taught(number: usize) -> Result<Taught, Problems> {
+    let mut lessons = lessons();
+    if number >= lessons.len() {
+        let message = format!("there are {} lessons, numbered from 0", lessons.len());
+        return Err(Problems::one("", message, None));
+    }
+    let lesson = lessons.swap_remove(number);
+    let asked = Asked { text: lesson.scenario.clone(), ..Asked::default() };
+    let played = simulate(&asked, &Files::none())?;
+    let results = Value::Array(played.results.clone());
+    let seen = lesson.seen.iter().map(|text| filled(text, &results)).collect();
+    Ok(Taught { number, lesson, seen, played })
+}
+
+/// Words with each `{figure unit}` or `{figure / figure}` replaced by what the run gave.
+pub(super) fn filled(text: &str, results: &Value) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((inside, tail)) = after.split_once('}') else { break };
+        out.push_str(before);
+        out.push_str(&figure(inside, results).unwrap_or_else(|| format!("{{{inside}}}")));
+        rest = tail;
+    }
+    out + rest
+}
+
+fn figure(inside: &str, results: &Value) -> Option<String> {
+    let value = |path: &str| member(results, path.trim()).and_then(Value::as_f64);
+    if let Some((a, b)) = inside.split_once('/') {
+        return Some(three_digits(value(a)? / value(b)?));
+    }
+    let (path, unit) = inside.trim().rsplit_once(' ')?;
+    let value = value(path)?;
+    Some(match unit {
+        "s" => duration(value),
+        "%" => percent(value),
+        "n" => count(value as u64),
+        "x" => three_digits(value),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lesson_is_true() {
+        let lessons = lessons();
+        assert_eq!(lessons.len(), 6);
+        for (number, lesson) in lessons.iter().enumerate() {
+            let taught = taught(number).unwrap_or_else(|e| panic!("{}: {e:?}", lesson.title));
+            let results = Value::Array(taught.played.results.clone());
+            assert!(!lesson.claims.is_empty(), "{}", lesson.title);
+            for claim in &lesson.claims {
+                claim.check(&results).unwrap_or_else(|e| panic!("{}: {e}", lesson.title));
+            }
+            for text in taught.seen.iter().chain(lesson.background.iter()) {
+                assert!(!text.contains(['{', '}']), "{}: {text}", lesson.title);
+            }
+            assert_eq!(lesson.choices.iter().filter(|c| c.right).count(), 1, "{}", lesson.title);
+            assert!(lesson.choices.len() >= 2 && !lesson.try_next.is_empty());
+            // Small enough to come at once.
+            let offered = results[0]["requests"]["offered"].as_u64().expect("counted");
+            assert!(offered <= 1000, "{}: {offered} requests", lesson.title);
+        }
+    }
+
+    #[test]
+    fn a_false_claim_is_found() {
+        let results = serde_json::json!([{"a": 2.0}, {"a": 1.0}]);
+        let claim = |at_least, of: Option<&str>| Claim {
+            figure: "0.a".to_owned(),
+            at_least: Some(at_least),
+            at_most: None,
+            of: of.map(str::to_owned),
+        };
+        assert_eq!(claim(2.0, Some("1.a")).check(&results), Ok(()));
+        assert!(claim(2.1, Some("1.a")).check(&results).is_err());
+        assert!(claim(2.1, None).check(&results).is_err());
+        assert!(claim(0.1, Some("1.b")).check(&results).is_err());
+        assert_eq!(filled("x {0.a s}, {0.a / 1.a} {0.b s}", &results), "x 2.00 s, 2.00 {0.b s}");
+    }
+}

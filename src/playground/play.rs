@@ -1,0 +1,254 @@
+//! A scenario, played: figures, verdict and everything that is drawn.
+
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
+use super::figures::{KeyFigure, key_figures};
+use super::{Asked, Problems, limits};
+use crate::explain::{Cause, Recording};
+use crate::progress::Progress;
+use crate::report::header::header;
+use crate::report::verdict::verdict;
+use crate::report::{ResultFile, Tool};
+use crate::runner::{PlayOptions, Requests, Simulate, recording};
+use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
+use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
+use crate::view::{CauseName, Drawn, Room, RunView};
+
+/// What errors call the scenario.
+const NAME: &str = "scenario.yaml";
+
+/// A scenario that is ready to play, schedulers not shown left out.
+pub(super) struct Loaded {
+    /// Its text, overrides written into it.
+    pub text: String,
+    pub document: Document,
+    pub experiment: Experiment,
+    pub requests: Requests,
+    pub resolved: Value,
+    pub warnings: Vec<String>,
+    /// Labels of all schedulers of the scenario.
+    pub schedulers: Vec<String>,
+    /// Which of those are played.
+    pub shown: Vec<usize>,
+}
+
+impl Loaded {
+    /// Reads, resolves, checks the limits and draws the requests.
+    pub fn of(asked: &Asked, files: &Files) -> Result<Loaded, Problems> {
+        limits::asked(asked)?;
+        let given = Document::from_text(NAME, &asked.text, files.clone()).map_err(broken(None))?;
+        let text = given.rewritten(&asked.set).map_err(broken(None))?;
+        let document =
+            Document::from_text(NAME, &text, files.clone()).map_err(broken(Some(&text)))?;
+        let resolved = document.resolve(None).map_err(broken(Some(&text)))?;
+        let mut experiment = resolved.experiment;
+        let within = |problems: Problems| problems.in_text(&text);
+        limits::experiment(&experiment).map_err(within)?;
+        let (requests, notes) = Requests::of(&experiment).map_err(|error| {
+            let located = error
+                .path()
+                .and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
+            match located {
+                Some(error) => broken(Some(&text))(error),
+                None => within(Problems::one("workload", error.to_string(), error.help())),
+            }
+        })?;
+        limits::requests(&requests).map_err(within)?;
+        let schedulers: Vec<String> =
+            experiment.schedulers.iter().map(|run| run.label.clone()).collect();
+        let mut shown: Vec<usize> = Vec::new();
+        for &place in asked.show.iter().filter(|&&place| place < schedulers.len()) {
+            if !shown.contains(&place) && shown.len() < limits::SCHEDULERS_SHOWN {
+                shown.push(place);
+            }
+        }
+        if shown.is_empty() {
+            shown = (0..schedulers.len().min(limits::SCHEDULERS_SHOWN)).collect();
+        }
+        let played = shown.iter().map(|&place| experiment.schedulers[place].clone());
+        experiment.schedulers = played.collect();
+        let mut warnings = resolved.warnings;
+        warnings.extend(notes.iter().map(ToString::to_string));
+        Ok(Loaded {
+            text,
+            document,
+            experiment,
+            requests,
+            resolved: resolved.scenario,
+            warnings,
+            schedulers,
+            shown,
+        })
+    }
+
+    /// Only the scheduler at this place of the scenario.
+    pub fn only(mut self, scheduler: usize) -> Result<Loaded, Problems> {
+        let Some(at) = self.shown.iter().position(|&place| place == scheduler) else {
+            let message = format!("scheduler {scheduler} is not one of those shown");
+            return Err(Problems::one("schedulers", message, None));
+        };
+        self.experiment.schedulers = vec![self.experiment.schedulers.swap_remove(at)];
+        self.shown = vec![scheduler];
+        Ok(self)
+    }
+
+    /// Plays what is shown, with every iteration kept.
+    pub fn play(&self) -> Result<Vec<SchedulerOutput>, Problems> {
+        // Iterations are counted before they are kept; that takes little and no memory.
+        let most: u64 = match &self.requests {
+            Requests::Open(workload) => workload
+                .requests
+                .iter()
+                .map(|r| u64::from(r.prompt_tokens) + u64::from(r.output_tokens))
+                .sum(),
+            Requests::Closed(_) => u64::MAX,
+        };
+        if most > limits::ITERATIONS_MAX {
+            let info = self.experiment.engine_info();
+            for scheduler in &self.experiment.schedulers {
+                let parameters = scheduler.config.resolved(&info).parameters();
+                let budget =
+                    token_budget(&scheduler.config, &parameters).and_then(|b| b.1.as_u64());
+                let seats = seats(&parameters).and_then(|seats| seats.1.as_u64());
+                limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
+                let options = PlayOptions::default();
+                let outcome = Simulator
+                    .simulate(&self.experiment, scheduler, &self.requests, options)
+                    .map_err(|error| Problems::one("", error.to_string(), None))?;
+                limits::iterations(&scheduler.label, outcome.iterations.total())?;
+            }
+        }
+        let input = RunInput { experiment: &self.experiment, requests: &self.requests };
+        let jobs = self.experiment.schedulers.len();
+        let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
+        let progress = Progress::new(self.experiment.schedulers.len());
+        run_experiment(input, options, &Simulator, &progress)
+            .map_err(|error| Problems::one("", error.to_string(), None))
+    }
+
+    /// What a run wrote down.
+    pub fn recording<'a>(&'a self, place: usize, output: &'a SchedulerOutput) -> Recording<'a> {
+        recording(&self.experiment, &self.experiment.schedulers[place], &output.outcome)
+    }
+}
+
+/// An error of the scenario, positions in `text`.
+fn broken(text: Option<&str>) -> impl Fn(ScenarioError) -> Problems {
+    move |error| {
+        // The file has no name here; an override keeps its own.
+        let problems = error
+            .reports()
+            .into_iter()
+            .map(|report| Report { file: report.file.filter(|file| file != NAME), ..report });
+        Problems { problems: problems.collect(), text: text.map(str::to_owned) }
+    }
+}
+
+/// The answer to `simulate`.
+#[derive(Serialize)]
+pub(super) struct Played {
+    /// What made it.
+    tool: Tool,
+    /// The scenario's name.
+    title: String,
+    /// Its text, overrides written into it.
+    pub text: String,
+    /// With every default filled in.
+    scenario: Value,
+    /// What was simulated.
+    header: Vec<String>,
+    /// The answer, sentence by sentence.
+    verdict: Vec<String>,
+    /// Figures side by side.
+    figures: Vec<KeyFigure>,
+    /// Each run's result, as `--format json` gives it.
+    pub results: Vec<Value>,
+    /// Each run, ready to draw.
+    runs: Vec<RunView>,
+    causes: Vec<CauseName>,
+    warnings: Vec<String>,
+    /// What can be turned.
+    dials: Vec<Dial>,
+    /// And for each scheduler that is shown.
+    scheduler_dials: Vec<SchedulerDials>,
+    /// All schedulers of the scenario.
+    schedulers: Vec<String>,
+    /// Places of those that are shown.
+    shown: Vec<usize>,
+    /// Override that adds a scheduler beside the first; none where there are two.
+    add: Option<String>,
+    /// Override that leaves the first alone; none where it is.
+    remove: Option<String>,
+}
+
+pub(super) fn simulate(asked: &Asked, files: &Files) -> Result<Played, Problems> {
+    let loaded = Loaded::of(asked, files)?;
+    let outputs = loaded.play().map_err(|problems| problems.in_text(&loaded.text))?;
+    Ok(played(loaded, &outputs))
+}
+
+fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
+    let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
+    let room = Room::for_runs(outputs.len(), iterations);
+    let runs = outputs
+        .par_iter()
+        .enumerate()
+        .map(|(place, output)| {
+            let recording = loaded.recording(place, output);
+            let drawn = Drawn {
+                result: &output.result,
+                judged_by: &output.judged_by,
+                recording,
+                explanation: None,
+            };
+            RunView::of(&drawn, room)
+        })
+        .collect();
+    let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
+    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
+    let mut warnings = loaded.warnings.clone();
+    for run in &file.runs {
+        let own = run.warnings.iter().map(|warning| format!("{}: {warning}", run.label));
+        warnings.extend(own);
+    }
+    if loaded.schedulers.len() > loaded.shown.len() {
+        warnings.push(format!(
+            "the scenario has {} schedulers; the page plays {} at a time",
+            loaded.schedulers.len(),
+            limits::SCHEDULERS_SHOWN
+        ));
+    }
+    let values: Vec<Value> = file
+        .runs
+        .iter()
+        .map(|run| serde_json::to_value(run).expect("a result is plain data"))
+        .collect();
+    let listed = loaded.document.elements("schedulers");
+    let names = loaded.experiment.schedulers.first().map(|run| run.name.as_str());
+    let other = if names == Some("sarathi") { "vllm-v0" } else { "sarathi" };
+    Played {
+        tool: Tool::this(),
+        title: loaded.experiment.name.clone(),
+        header: header(&file),
+        verdict: verdict(&file.runs),
+        figures: key_figures(&values),
+        results: values,
+        runs,
+        causes: Cause::ALL
+            .iter()
+            .map(|cause| CauseName { name: cause.name(), meaning: cause.meaning() })
+            .collect(),
+        warnings,
+        dials: dials(&loaded),
+        scheduler_dials: scheduler_dials(&loaded),
+        add: (listed.len() == 1).then(|| format!("schedulers=[{}, {other}: {{}}]", listed[0])),
+        remove: (listed.len() > 1).then(|| format!("schedulers=[{}]", listed[0])),
+        text: loaded.text,
+        scenario: loaded.resolved,
+        schedulers: loaded.schedulers,
+        shown: loaded.shown,
+    }
+}

@@ -1,0 +1,201 @@
+//! What the batch of each iteration held.
+
+use serde::Serialize;
+
+use super::dials::{seats, token_budget};
+use super::play::Loaded;
+use super::{Asked, Problems};
+use crate::scenario::Files;
+use crate::time::Time;
+use crate::trace::{Iteration, Status, TokenTrace};
+
+/// Most iterations of one answer.
+const COUNT_MAX: usize = 400;
+/// Waiting requests named.
+const WAITING_NAMED: usize = 48;
+
+/// Which iterations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub replica: u32,
+    pub from: usize,
+    /// In place of `from`: those around this time, microseconds.
+    pub at_us: Option<u64>,
+    pub count: usize,
+}
+
+/// The answer to `steps`.
+#[derive(Serialize)]
+pub(super) struct Steps {
+    /// Which replica.
+    replica: u32,
+    /// Iterations that it ran.
+    iterations: usize,
+    /// Number of the first one told.
+    from: usize,
+    /// What bounds an iteration's tokens: the parameter and its value.
+    budget: Option<(&'static str, u64)>,
+    /// What bounds the requests with a seat.
+    seats: Option<(&'static str, u64)>,
+    /// KV blocks of the replica.
+    kv_blocks: u64,
+    /// One after the other.
+    steps: Vec<Step>,
+}
+
+/// An iteration.
+#[derive(Serialize)]
+struct Step {
+    start_us: u64,
+    end_us: u64,
+    /// Requests that decoded one token each.
+    decodes: Vec<u32>,
+    /// Prefill: request, tokens computed before, tokens of this chunk, length of the prompt.
+    chunks: Vec<(u32, u32, u32, u32)>,
+    /// Requests in the queue, oldest first; the first few.
+    waiting: Vec<u32>,
+    /// How many there were.
+    waiting_count: u32,
+    /// Requests that held a seat.
+    running: u32,
+    /// Requests that lost their KV blocks before it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    preempted: Vec<u32>,
+    /// KV blocks in use.
+    kv_used: u32,
+}
+
+pub(super) fn steps(
+    asked: &Asked,
+    files: &Files,
+    scheduler: usize,
+    window: Window,
+) -> Result<Steps, Problems> {
+    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
+    let outputs = loaded.play()?;
+    let outcome = &outputs[0].outcome;
+    let logs = outcome.log.as_deref().unwrap_or_default();
+    let Some(log) = logs.get(window.replica as usize) else {
+        let message = format!("there are {} replicas, numbered from 0", logs.len());
+        return Err(Problems::one("", message, None));
+    };
+    let count = window.count.clamp(1, COUNT_MAX);
+    let from = match window.at_us {
+        None => window.from,
+        Some(at) => {
+            let at = log.partition_point(|i| i.end.as_nanos() / 1000 <= at);
+            at.saturating_sub(count / 2)
+        }
+    };
+    let from = from.min(log.len().saturating_sub(1));
+    let to = from.saturating_add(count).min(log.len());
+    let config = &loaded.experiment.schedulers[0].config;
+    let parameters = config.resolved(&loaded.experiment.engine_info()).parameters();
+    let bound = |(name, value): (&'static str, serde_json::Value)| Some((name, value.as_u64()?));
+    Ok(Steps {
+        replica: window.replica,
+        iterations: log.len(),
+        from,
+        budget: token_budget(config, &parameters).and_then(bound),
+        seats: seats(&parameters).and_then(bound),
+        kv_blocks: outputs[0].result.kv.map_or(0, |kv| kv.blocks),
+        steps: told(&outcome.trace, log, window.replica, from, to),
+    })
+}
+
+fn told(trace: &TokenTrace, log: &[Iteration], replica: u32, from: usize, to: usize) -> Vec<Step> {
+    let decoded = decoded(trace, log, replica, from, to);
+    let away = away(log, to);
+    log[from..to]
+        .iter()
+        .zip(decoded)
+        .zip(from..)
+        .map(|((iteration, decodes), number)| {
+            let queued = |(request, row): (u32, &crate::trace::RequestRow)| {
+                let fresh = row.replica == replica
+                    && row.status != Status::Rejected
+                    && row.arrival <= iteration.decided
+                    && row.scheduled > iteration.start;
+                fresh.then_some(request)
+            };
+            let thrown_out =
+                away.iter().filter(|(_, from, to)| (*from..*to).contains(&number)).map(|a| a.0);
+            let waiting = thrown_out.chain((0..).zip(&trace.requests).filter_map(queued));
+            let most = (iteration.waiting as usize).min(WAITING_NAMED);
+            Step {
+                start_us: iteration.start.as_nanos() / 1000,
+                end_us: iteration.end.as_nanos() / 1000,
+                decodes,
+                chunks: iteration
+                    .chunks
+                    .iter()
+                    .map(|c| {
+                        let prompt = trace.requests[c.request as usize].prompt_tokens;
+                        (c.request, c.context, c.tokens, prompt)
+                    })
+                    .collect(),
+                waiting: waiting.take(most).collect(),
+                waiting_count: iteration.waiting,
+                running: iteration.running,
+                preempted: iteration.preempted.clone(),
+                kv_used: iteration.kv_used,
+            }
+        })
+        .collect()
+}
+
+/// For each iteration of the window the requests that decoded a token in it: those with a token at
+/// its end that no prefill brought.
+fn decoded(
+    trace: &TokenTrace,
+    log: &[Iteration],
+    replica: u32,
+    from: usize,
+    to: usize,
+) -> Vec<Vec<u32>> {
+    let part = &log[from..to];
+    let mut lists = vec![Vec::new(); part.len()];
+    let (Some(first), Some(last)) = (part.first(), part.last()) else { return lists };
+    let (first, last): (Time, Time) = (first.end, last.end);
+    for (request, row) in (0..).zip(&trace.requests) {
+        if row.replica != replica || row.first_token > last {
+            continue;
+        }
+        for run in trace.runs(row) {
+            let times = trace.times(run);
+            let at = times.partition_point(|&time| time < first);
+            for &time in times[at..].iter().take_while(|&&time| time <= last) {
+                let place = part.partition_point(|i| i.end < time);
+                let Some(iteration) = part.get(place).filter(|i| i.end == time) else { continue };
+                if iteration.chunks.iter().all(|chunk| chunk.request != request) {
+                    lists[place].push(request);
+                }
+            }
+        }
+    }
+    lists
+}
+
+/// Requests that lost their blocks: from which iteration until the one that took them back.
+fn away(log: &[Iteration], to: usize) -> Vec<(u32, usize, usize)> {
+    let mut away: Vec<(u32, usize, usize)> = Vec::new();
+    let mut open = 0;
+    for (number, iteration) in log[..to].iter().enumerate() {
+        for &request in &iteration.preempted {
+            away.push((request, number, usize::MAX));
+            open += 1;
+        }
+        if open == 0 {
+            continue;
+        }
+        for chunk in &iteration.chunks {
+            let back =
+                |one: &&mut (u32, usize, usize)| one.0 == chunk.request && one.2 == usize::MAX;
+            if let Some(one) = away.iter_mut().rev().find(back) {
+                one.2 = number;
+                open -= 1;
+            }
+        }
+    }
+    away
+}

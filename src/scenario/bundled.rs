@@ -1,0 +1,39 @@
+//! The scenarios that come with the program.
+
+use include_dir::{Dir, include_dir};
+
+static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
+
+/// A scenario that comes with the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundled {
+    /// Its file's name without the ending.
+    pub name: String,
+    /// What it says of itself.
+    pub description: String,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// All of them, by name.
+pub fn bundled() -> Vec<Bundled> {
+    #[derive(serde::Deserialize)]
+    struct Described {
+        description: Option<String>,
+    }
+    let mut all: Vec<Bundled> = SCENARIOS
+        .files()
+        .filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"))
+        .filter_map(|file| {
+            let text = file.contents_utf8()?;
+            let described: Described = serde_saphyr::from_str(text).ok()?;
+            Some(Bundled {
+                name: file.path().file_stem()?.to_str()?.to_owned(),
+                description: described.description.unwrap_or_default(),
+                text,
+            })
+        })
+        .collect();
+    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    all
+}

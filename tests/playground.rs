@@ -1,0 +1,354 @@
+//! The playground's questions and answers.
+
+use metron_sim::playground::{REQUESTS_MAX, TEXT_BYTES_MAX, answer};
+use metron_sim::scenario::{Files, bundled};
+use metron_sim::scheduler::SchedulerConfig;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const SMALL: &str = "\
+seed: 3
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.6}
+schedulers:
+  - vllm-v0: {}
+  - sarathi: {chunk_size: 512}
+workload:
+  requests: 60
+  arrivals: {poisson: {rate: 4}}
+  lengths: {prompt: {lognormal: {mean: 1500, sigma: 0.6}}, output: {lognormal: {mean: 60, sigma: 0.6}}}
+";
+
+fn ask(question: &Value) -> Value {
+    let text = answer(&question.to_string(), &Files::none());
+    serde_json::from_str(&text).expect("an answer is JSON")
+}
+
+fn simulate(text: &str, set: &[&str]) -> Value {
+    ask(&json!({"op": "simulate", "scenario": {"text": text, "set": set}}))
+}
+
+fn first_problem(answer: &Value) -> &Value {
+    assert_eq!(answer["ok"], json!(false), "{answer}");
+    &answer["problems"][0]
+}
+
+#[test]
+fn a_scenario_is_played_as_on_the_command_line() {
+    let played = simulate(SMALL, &["workload.requests=40", "schedulers.sarathi.chunk_size=256"]);
+    assert_eq!(played["ok"], json!(true));
+    let text = played["text"].as_str().expect("a text");
+    assert!(text.contains("chunk_size: 256") && text.contains("requests: 40"), "{text}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scenario.yaml");
+    std::fs::write(&path, text).expect("written");
+    let output = assert_cmd::Command::cargo_bin("metron-sim")
+        .expect("built")
+        .args(["run", "--format", "json"])
+        .arg(&path)
+        .output()
+        .expect("runs");
+    let mut file: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    // The page draws where the time went instead of listing it.
+    for run in file["runs"].as_array_mut().expect("a list") {
+        run["stalls"] = Value::Null;
+    }
+    assert_eq!(file["runs"], played["results"]);
+    assert_eq!(file["scenario"], played["scenario"]);
+    assert_eq!(played["figures"][0]["values"].as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn every_dial_can_be_turned_and_changes_the_scenario() {
+    let played = simulate(SMALL, &[]);
+    let own = played["dials"].as_array().expect("dials").iter();
+    let schedulers = played["scheduler_dials"].as_array().expect("dials").iter();
+    let of_schedulers = schedulers.flat_map(|one| one["dials"].as_array().expect("a list"));
+    let mut turned = 0;
+    for dial in own.chain(of_schedulers) {
+        let path = dial["path"].as_str().expect("all of these can be turned");
+        let (low, high) = match dial["choices"].as_array().expect("a list").first() {
+            Some(first) => {
+                (first.clone(), dial["choices"].as_array().unwrap().last().unwrap().clone())
+            }
+            None => {
+                let value = dial["value"].as_f64().expect("a number");
+                let range = &dial["range"];
+                assert!(range[0].as_f64() <= Some(value) && Some(value) <= range[1].as_f64());
+                // Small enough to play, whole where it must be.
+                let other = if value >= 64.0 { value / 2.0 } else { value + 1.0 };
+                (json!(other.round()), json!(value))
+            }
+        };
+        for value in [low, high] {
+            let unit = dial["unit"].as_str().expect("a unit");
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let value = value.strip_suffix(".0").unwrap_or(&value);
+            let set = format!("{path}={value}{unit}");
+            let found = simulate(SMALL, &[&set, "workload.requests=20"]);
+            // A model may not fit a GPU, which is said; anything else plays.
+            if !dial["choices"].as_array().unwrap().is_empty() {
+                continue;
+            }
+            assert_eq!(found["ok"], json!(true), "{set}: {found}");
+            turned += 1;
+        }
+    }
+    assert!(turned >= 20, "{turned}");
+}
+
+#[test]
+fn problems_come_with_places_and_the_words_of_the_command_line() {
+    let wrong = SMALL.replace("rate: 4", "rate: fast").replace("h100-sxm", "h100-sxn");
+    let answer = simulate(&wrong, &[]);
+    let problem = first_problem(&answer);
+    assert_eq!((problem["line"].clone(), problem["path"].clone()), (json!(3), json!("gpu")));
+    assert!(problem["help"].as_str().expect("advice").contains("h100-sxm"), "{problem}");
+    assert_eq!(answer["problems"][1]["line"], json!(10));
+    // An override's mistake is found in the text that it makes.
+    let answer = simulate(SMALL, &["schedulers.1.sarathi.chunk_size=0"]);
+    assert!(answer["text"].as_str().expect("a text").contains("chunk_size: 0"));
+    assert_eq!(first_problem(&answer)["line"], json!(7));
+    let answer = simulate(SMALL, &["nonsense"]);
+    assert_eq!(first_problem(&answer)["file"], json!("--set"));
+    // YAML that is none, and questions that are none.
+    assert!(first_problem(&simulate("a: [", &[]))["line"].is_u64());
+    for question in
+        ["", "{", "[]", "null", "{\"op\": \"delete\"}", "{\"op\": \"simulate\"}", "\u{0}"]
+    {
+        let value: Value = serde_json::from_str(&answer_text(question)).expect("JSON");
+        assert_eq!(value["ok"], json!(false), "{question}");
+    }
+}
+
+fn answer_text(question: &str) -> String {
+    answer(question, &Files::none())
+}
+
+#[test]
+fn no_file_can_be_read() {
+    let named = [
+        "workload: {trace: {file: /etc/passwd}}",
+        "workload: {requests: 5, arrivals: {all_at_once: {}}, lengths: {file: ../../../etc/passwd}}",
+        "workload: {requests: 5, arrivals: {all_at_once: {}}, lengths: {table: chat}}\nmodel: {config: /etc/passwd}",
+        "workload: {requests: 5, arrivals: {all_at_once: {}}, lengths: {table: chat}}\nengine: {profile: {file: /etc/passwd}}",
+    ];
+    for part in named {
+        let mut text = "schedulers: [sarathi]\ngpu: h100-sxm\n".to_owned();
+        for (key, line) in [("model:", "model: llama-3.1-8b\n"), ("engine:", "")] {
+            if !part.contains(key) {
+                text.push_str(line);
+            }
+        }
+        text.push_str(part);
+        let told = simulate(&text, &[]).to_string();
+        assert!(told.contains("\"ok\":false"), "{part}");
+        assert!(!told.contains("root:") && !told.contains("/bin/"), "{told}");
+    }
+}
+
+#[test]
+fn what_would_take_long_is_refused_before_it_starts() {
+    let began = std::time::Instant::now();
+    let too_much: &[&[&str]] = &[
+        &["workload.requests=4000000000"],
+        &["workload.requests=20001"],
+        &[
+            "workload={duration: 1000000000s, arrivals: {poisson: {rate: 100000}}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload={duration: 1000000h, arrivals: {piecewise: [{for: 10s, rate: 0}, {for: 10s, rate: 900000}]}, lengths: {table: chat}}",
+        ],
+        &["workload.lengths={prompt: {fixed: 100000000}, output: {fixed: 1}}"],
+        &[
+            "workload.lengths={prompt: {fixed: 1}, output: {fixed: 4000000000}}",
+            "engine.max_model_len=4000000000",
+        ],
+        &[
+            "workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000000, 1: 100000000}}, output: {fixed: 1}}",
+        ],
+        &[
+            "workload={arrivals: {piecewise: [{for: 1000000s, rate: 100000}]}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload.requests=20000",
+            "workload.lengths={prompt: {fixed: 900}, output: {fixed: 1}}",
+            "schedulers=[{sarathi: {chunk_size: 1}}]",
+        ],
+        &[
+            "workload.requests=20000",
+            "workload.arrivals={closed_loop: {users: 9, think_time: 0s}}",
+            "workload.lengths={prompt: {quantiles: {0: 1, 0.01: 100000, 1: 100000}}, output: {fixed: 1}}",
+        ],
+        &["replicas=10000"],
+        &["engine={profile: {fixed: {iteration: 1ns}}, kv_blocks: 4000000000}"],
+        &[
+            "workload={duration: 1000h, arrivals: {closed_loop: {users: 100, think_time: 0s}}, lengths: {table: chat}}",
+        ],
+        &[
+            "workload={requests: 100, arrivals: {closed_loop: {users: 4000000000, think_time: 0s}}, lengths: {table: chat}}",
+        ],
+        &["workload.prefix_groups={count: 4000000000, tokens: 4000000000, share: 0.5}"],
+    ];
+    for set in too_much {
+        let answer = simulate(SMALL, set);
+        let problem = first_problem(&answer);
+        assert!(problem["message"].is_string(), "{set:?}: {problem}");
+    }
+    // Tens of millions of iterations would be: one prompt token each.
+    let slow = simulate(
+        SMALL,
+        &[
+            "workload.requests=1000",
+            "schedulers=[{sarathi: {chunk_size: 1}}]",
+            "workload.lengths={prompt: {fixed: 3000}, output: {fixed: 900}}",
+        ],
+    );
+    assert!(
+        first_problem(&slow)["message"].as_str().expect("words").contains("iterations"),
+        "{slow}"
+    );
+    let long = format!("# {}\n{SMALL}", "x".repeat(TEXT_BYTES_MAX));
+    assert!(
+        first_problem(&simulate(&long, &[]))["message"].as_str().expect("words").contains("longer")
+    );
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+    let most = simulate(SMALL, &[&format!("workload.requests={}", REQUESTS_MAX + 1)]);
+    assert!(first_problem(&most)["help"].as_str().expect("advice").contains("metron-sim run"));
+}
+
+#[test]
+fn steps_hold_what_the_batches_held() {
+    let crowded = [
+        "workload.arrivals={all_at_once: {}}",
+        "engine.kv_blocks=700",
+        "workload.lengths.prompt={lognormal: {mean: 600, sigma: 0.6}, max: 3000}",
+    ];
+    for name in SchedulerConfig::NAMES {
+        let mut set: Vec<String> = crowded.iter().map(|&one| one.to_owned()).collect();
+        set.push(format!("schedulers=[{name}]"));
+        let scenario = json!({"text": SMALL, "set": set});
+        let mut from = 0;
+        let mut told = 0;
+        loop {
+            let question = json!({"op": "steps", "scenario": scenario, "scheduler": 0, "from": from, "count": 400});
+            let steps = ask(&question);
+            assert_eq!(steps["ok"], json!(true), "{name}: {steps}");
+            let list = steps["steps"].as_array().expect("a list");
+            for step in list {
+                let running = step["running"].as_u64().expect("a count");
+                let decodes = step["decodes"].as_array().expect("a list").len() as u64;
+                let chunks = step["chunks"].as_array().expect("a list").len() as u64;
+                assert!(decodes + chunks > 0, "{name}: an iteration of nothing: {step}");
+                assert!(decodes <= running.max(decodes + chunks), "{name}");
+                let waiting = step["waiting"].as_array().expect("a list").len() as u64;
+                let count = step["waiting_count"].as_u64().expect("a count");
+                assert!(waiting <= count, "{name}: {step}");
+                // Whoever waits is not in the batch.
+                for request in step["waiting"].as_array().expect("a list") {
+                    assert!(
+                        !step["decodes"].as_array().unwrap().contains(request),
+                        "{name}: {step}"
+                    );
+                }
+                told += decodes
+                    + step["chunks"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .filter(|chunk| {
+                            chunk[1].as_u64().unwrap() + chunk[2].as_u64().unwrap()
+                                >= chunk[3].as_u64().unwrap()
+                        })
+                        .count() as u64;
+            }
+            from += list.len();
+            if from as u64 >= steps["iterations"].as_u64().expect("a count") {
+                break;
+            }
+        }
+        let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+        let tokens = played["results"][0]["tokens"]["output"].as_u64().expect("a count");
+        // Every token is a decode or ends a prompt; recomputed prompts bring one too.
+        assert!(told >= tokens && told <= tokens + tokens / 10, "{name}: {told} of {tokens}");
+    }
+}
+
+#[test]
+fn a_stall_has_cures_that_can_be_tried() {
+    let played = simulate(SMALL, &[]);
+    let stall = &played["runs"][0]["stalls"][0];
+    let question = json!({
+        "op": "cures", "scenario": {"text": SMALL}, "scheduler": 0,
+        "request": stall["request"], "token": stall["token"],
+    });
+    let cured = ask(&question);
+    assert_eq!(cured["stall"]["length_ns"], stall["length_ns"]);
+    let tried = cured["tried"].as_array().expect("a list");
+    assert!(tried.len() > 1);
+    for one in tried {
+        let set: Vec<&str> =
+            one["set"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        let again = simulate(SMALL, &set);
+        assert_eq!(again["results"][0]["tbt_s"]["p99"], one["figures"]["tbt_p99_s"], "{set:?}");
+    }
+    for (request, token) in [(0_u32, 4_000_000_000_u32), (4_000_000_000, 0)] {
+        let question = json!({"op": "cures", "scenario": {"text": SMALL}, "scheduler": 0, "request": request, "token": token});
+        first_problem(&ask(&question));
+    }
+    let question = json!({"op": "cures", "scenario": {"text": SMALL}, "scheduler": 7, "request": 0, "token": 0});
+    first_problem(&ask(&question));
+}
+
+#[test]
+fn a_second_scheduler_is_added_and_taken_away() {
+    let one = simulate(SMALL, &["schedulers=[orca]"]);
+    let add = one["add"].as_str().expect("there is one");
+    let two = simulate(SMALL, &["schedulers=[orca]", add]);
+    assert_eq!(two["schedulers"], json!(["orca", "sarathi"]));
+    let remove = two["remove"].as_str().expect("there are two");
+    assert_eq!(simulate(SMALL, &[remove])["schedulers"], json!(["orca"]));
+    let many = ask(
+        &json!({"op": "simulate", "scenario": {"text": SMALL, "set": ["schedulers=[orca, sarathi, vllm-v1]"], "show": [2, 0, 1, 9]}}),
+    );
+    assert_eq!(many["shown"], json!([2, 0]));
+    assert_eq!(many["results"][0]["scheduler"], json!("vllm-v1"));
+}
+
+#[test]
+fn every_bundled_scenario_plays_or_says_why_not() {
+    for scenario in bundled() {
+        let played = simulate(scenario.text, &[]);
+        let large = scenario.name == "azure-conv";
+        assert_eq!(played["ok"], json!(!large), "{}: {}", scenario.name, played["problems"]);
+    }
+    let catalog = ask(&json!({"op": "catalog"}));
+    assert_eq!(catalog["schedulers"].as_array().map(Vec::len), Some(SchedulerConfig::NAMES.len()));
+    assert_eq!(catalog["lessons"].as_array().map(Vec::len), Some(6));
+    assert_eq!(ask(&json!({"op": "lesson", "number": 6}))["ok"], json!(false));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_text_is_answered(text in "\\PC{0,60}", op in 0..3usize, n in any::<u32>()) {
+        let scenario = json!({"text": text, "set": [text.clone()], "show": [n]});
+        let question = match op {
+            0 => json!({"op": "simulate", "scenario": scenario}),
+            1 => json!({"op": "steps", "scenario": scenario, "scheduler": n, "replica": n, "from": n, "at_us": n, "count": n}),
+            _ => json!({"op": "cures", "scenario": scenario, "scheduler": n, "request": n, "token": n}),
+        };
+        prop_assert_eq!(&ask(&question)["ok"], &json!(false));
+        let raw: Value = serde_json::from_str(&answer_text(&text)).expect("JSON");
+        prop_assert_eq!(&raw["ok"], &json!(false));
+    }
+
+    #[test]
+    fn any_step_window_of_a_real_run_is_answered(from in any::<u64>(), at in any::<Option<u64>>(), count in any::<u32>()) {
+        let question = json!({"op": "steps", "scenario": {"text": SMALL, "set": ["workload.requests=5"]}, "scheduler": 0, "from": from, "at_us": at, "count": count});
+        let steps = ask(&question);
+        prop_assert_eq!(&steps["ok"], &json!(true));
+        prop_assert!(!steps["steps"].as_array().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,353 @@
+//! The playground's server, attacked as a hostile neighbour would.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const QUESTION: &str = r#"{"op":"simulate","scenario":{"text":"seed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\nworkload: {requests: 30, arrivals: {poisson: {rate: 3}}, lengths: {prompt: {fixed: 500}, output: {fixed: 20}}}\n"}}"#;
+
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(args: &[&str]) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_metron-sim"))
+            .arg("serve")
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("starts");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("says where it is");
+        let port = line.trim().trim_end_matches('/').rsplit(':').next().expect("a port");
+        let port = port.parse().unwrap_or_else(|_| panic!("no port in {line:?}"));
+        Server { child, port }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(40))).expect("set");
+        stream
+    }
+
+    /// What comes back for these bytes, read to the end.
+    fn send(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        // A server that refuses may close before all is sent.
+        let _ = stream.write_all(bytes);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    fn get(&self, target: &str) -> String {
+        self.send(format!("GET {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.host()).as_bytes())
+    }
+
+    fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn post(&self, headers: &str, body: &str) -> String {
+        let head =
+            format!("POST /answer HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+        self.send(format!("{head}{body}").as_bytes())
+    }
+
+    fn ask(&self, body: &str) -> String {
+        self.post(&format!("Host: {}\r\nContent-Type: application/json\r\n", self.host()), body)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status(answer: &str) -> u16 {
+    let code = answer.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    code.and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("no status: {answer:.200}"))
+}
+
+#[test]
+fn the_page_and_its_answers() {
+    let server = Server::start(&[]);
+    let page = server.get("/");
+    assert_eq!(status(&page), 200);
+    let head = page.split("\r\n\r\n").next().expect("a head").to_lowercase();
+    for header in [
+        "content-security-policy: default-src 'none'; script-src 'sha256-",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "connection: close",
+    ] {
+        assert!(head.contains(header), "{header} in {head}");
+    }
+    assert!(!head.contains("access-control"), "{head}");
+    let answer = server.ask(QUESTION);
+    assert_eq!(status(&answer), 200);
+    assert!(answer.contains("{\"ok\":true"), "{answer:.300}");
+    assert_eq!(status(&server.get("/?scenario=/etc/passwd")), 200);
+    let head = server
+        .send(format!("HEAD / HTTP/1.1\r\nHost: localhost:{}\r\n\r\n", server.port).as_bytes());
+    assert!(status(&head) == 200 && head.ends_with("\r\n\r\n"), "{head}");
+    // The empty body of a question is a question too.
+    assert!(server.ask("").contains("\"ok\":false"));
+}
+
+#[test]
+fn foreign_hosts_and_origins_are_refused() {
+    let server = Server::start(&[]);
+    let port = server.port;
+    for host in [
+        "evil.example",
+        &format!("evil.example:{port}"),
+        "localhost",
+        "127.0.0.1:1",
+        &format!("localhost.evil.example:{port}"),
+        "",
+    ] {
+        let get = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(status(&server.send(get.as_bytes())), 403, "{host}");
+    }
+    assert_eq!(status(&server.send(b"GET / HTTP/1.1\r\n\r\n")), 400, "no host");
+    let both = format!("GET / HTTP/1.1\r\nHost: evil.example\r\nHost: localhost:{port}\r\n\r\n");
+    assert_eq!(status(&server.send(both.as_bytes())), 400);
+    let json = "Content-Type: application/json\r\n";
+    for origin in [
+        "http://evil.example",
+        "null",
+        "https://127.0.0.1",
+        &format!("http://localhost:{}", port.wrapping_add(1)),
+        &format!("http://localhost:{port}"),
+    ] {
+        let headers = format!("Host: 127.0.0.1:{port}\r\nOrigin: {origin}\r\n{json}");
+        assert_eq!(status(&server.post(&headers, QUESTION)), 403, "{origin}");
+    }
+    let headers = format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n{json}");
+    assert_eq!(status(&server.post(&headers, QUESTION)), 403);
+    let headers = format!(
+        "Host: [::1]:{port}\r\nOrigin: http://[::1]:{port}\r\nSec-Fetch-Site: same-origin\r\n{json}"
+    );
+    assert_eq!(status(&server.post(&headers, QUESTION)), 200);
+}
+
+#[test]
+fn no_path_leads_to_a_file() {
+    let server = Server::start(&[]);
+    for target in [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "//etc/passwd",
+        "/etc/passwd",
+        "/answer/../../etc/passwd",
+        "/.git/config",
+        "/web/base.js",
+        "/%00",
+        "/answer%00",
+    ] {
+        let answer = server.get(target);
+        assert_eq!(status(&answer), 404, "{target}");
+        assert!(!answer.contains("root:"));
+    }
+    for target in ["http://127.0.0.1/", "*", "\\..\\etc", "etc/passwd"] {
+        assert_eq!(status(&server.get(target)), 400, "{target}");
+    }
+    let passwd = QUESTION.replace("requests: 30", "trace: {file: /etc/passwd}");
+    let answer = server.ask(&passwd);
+    assert!(answer.contains("\"ok\":false") && !answer.contains("root:"), "{answer}");
+}
+
+#[test]
+fn wrong_methods_types_and_lengths() {
+    let server = Server::start(&[]);
+    let host = format!("Host: {}\r\n", server.host());
+    let json = "Content-Type: application/json\r\n";
+    for method in ["PUT", "DELETE", "OPTIONS", "TRACE", "POST", "get"] {
+        let request = format!("{method} / HTTP/1.1\r\n{host}Content-Length: 0\r\n\r\n");
+        let answer = server.send(request.as_bytes());
+        assert_eq!(status(&answer), 405, "{method}");
+        assert!(answer.contains("Allow: GET, HEAD"));
+    }
+    assert_eq!(status(&server.get("/answer")), 405);
+    for kind in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: application/json\r\nContent-Type: text/plain\r\n",
+    ] {
+        assert_eq!(status(&server.post(&format!("{host}{kind}"), QUESTION)), 415, "{kind}");
+    }
+    let charset = format!("{host}Content-Type: application/json; charset=utf-8\r\n");
+    assert_eq!(status(&server.post(&charset, QUESTION)), 200);
+    let raw = |headers: &str| {
+        server.send(format!("POST /answer HTTP/1.1\r\n{host}{json}{headers}\r\n{{}}").as_bytes())
+    };
+    assert_eq!(status(&raw("")), 411);
+    assert_eq!(status(&raw("Transfer-Encoding: chunked\r\n")), 411);
+    assert_eq!(status(&raw("Content-Length: 2\r\nContent-Length: 2\r\n")), 400);
+    assert_eq!(status(&raw("Content-Length: -2\r\n")), 400);
+    assert_eq!(status(&raw("Content-Length: 0x2\r\n")), 400);
+    for large in ["99999999", "999999999999999999999999999"] {
+        assert_eq!(status(&raw(&format!("Content-Length: {large}\r\n"))), 413);
+    }
+    let sent = server.ask(&"x".repeat(3 << 20));
+    assert_eq!(status(&sent), 413);
+    assert_eq!(
+        status(&server.post(&format!("{host}{json}X-Long: {}\r\n", "x".repeat(20_000)), "{}")),
+        431
+    );
+    assert_eq!(
+        status(&server.post(&format!("{host}{json}{}", "X-Many: 1\r\n".repeat(200)), "{}")),
+        400
+    );
+    for garbage in [
+        &b"\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1 extra\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n Host: x\r\n\r\n",
+        b"\xff\xfe\xfd\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\0b\r\n\r\n",
+    ] {
+        assert_eq!(status(&server.send(garbage)), 400, "{garbage:?}");
+    }
+    let not_text = [
+        b"POST /answer HTTP/1.1\r\n",
+        host.as_bytes(),
+        json.as_bytes(),
+        b"Content-Length: 3\r\n\r\n\xff\xfe\xfd",
+    ]
+    .concat();
+    assert_eq!(status(&server.send(&not_text)), 400);
+    assert_eq!(status(&server.get("/")), 200, "still there");
+}
+
+#[test]
+fn slow_clients_hold_nobody_up_and_are_cut_off() {
+    let server = Server::start(&[]);
+    let began = Instant::now();
+    let mut slow: Vec<TcpStream> = (0..40).map(|_| server.connect()).collect();
+    for (n, stream) in slow.iter_mut().enumerate() {
+        let part = if n % 2 == 0 {
+            "GET / HT".to_owned()
+        } else {
+            format!(
+                "POST /answer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+                server.host()
+            )
+        };
+        stream.write_all(part.as_bytes()).expect("sent");
+    }
+    let asked = Instant::now();
+    assert_eq!(status(&server.ask(QUESTION)), 200);
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    // A byte a second does not keep a connection open.
+    let mut drip = slow.pop().expect("one");
+    let mut byte = [0; 512];
+    drip.set_read_timeout(Some(Duration::from_millis(500))).expect("set");
+    let answer = loop {
+        let _ = drip.write_all(b" ");
+        match drip.read(&mut byte) {
+            Ok(read) => break String::from_utf8_lossy(&byte[..read]).into_owned(),
+            Err(_) => assert!(began.elapsed() < Duration::from_secs(30), "never cut off"),
+        }
+    };
+    assert!(answer.is_empty() || status(&answer) == 408, "{answer}");
+}
+
+#[test]
+fn fifty_at_once_are_all_answered() {
+    let server = Server::start(&[]);
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let asking: Vec<_> =
+            (0..50).map(|_| scope.spawn(|| status(&server.ask(QUESTION)))).collect();
+        asking.into_iter().map(|one| one.join().expect("answered")).collect()
+    });
+    assert_eq!(answers, vec![200; 50]);
+}
+
+#[test]
+fn a_scenario_names_its_own_files_and_no_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("own.csv"), "prompt_tokens,output_tokens\n100,10\n")
+        .expect("written");
+    std::fs::write(folder.path().join("other.csv"), "prompt_tokens,output_tokens\n200,20\n")
+        .expect("written");
+    let text = "seed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\nworkload:\n  requests: 5\n  arrivals: {all_at_once: {}}\n  lengths: {file: own.csv}\n";
+    let path = folder.path().join("scenario.yaml");
+    std::fs::write(&path, text).expect("written");
+    let server = Server::start(&[path.to_str().expect("text")]);
+    assert!(server.get("/").contains("own.csv"), "the page begins with it");
+    let question =
+        |text: &str| serde_json::json!({"op": "simulate", "scenario": {"text": text}}).to_string();
+    assert!(server.ask(&question(text)).contains("{\"ok\":true"));
+    for other in ["other.csv", "./own.csv", "/etc/passwd"] {
+        let answer = server.ask(&question(&text.replace("own.csv", other)));
+        assert!(answer.contains("\"ok\":false"), "{other}");
+    }
+}
+
+#[test]
+fn other_addresses_only_when_asked_and_with_a_warning() {
+    let mut everywhere = Server::start(&["--listen", "0.0.0.0"]);
+    assert_eq!(status(&everywhere.get("/")), 200);
+    let evil = format!("GET / HTTP/1.1\r\nHost: evil.example:{}\r\n\r\n", everywhere.port);
+    assert_eq!(status(&everywhere.send(evil.as_bytes())), 403);
+    everywhere.child.kill().expect("ended");
+    let mut said = String::new();
+    everywhere.child.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
+    assert!(said.contains("everybody who can reach this address"), "{said}");
+    let taken = Server::start(&[]);
+    let again = Command::new(env!("CARGO_BIN_EXE_metron-sim"))
+        .args(["serve", "--port", &taken.port.to_string()])
+        .output()
+        .expect("runs");
+    assert_eq!(again.status.code(), Some(2), "the port is taken");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--port"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_it_with_130() {
+    let mut server = Server::start(&[]);
+    assert_eq!(status(&server.get("/")), 200);
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("sent").success());
+    assert_eq!(server.child.wait().expect("ends").code(), Some(130));
+}
+
+#[test]
+fn the_page_is_written_with_its_engine_inside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = folder.path().join("engine.wasm");
+    std::fs::write(&module, b"\0asm\x01\0\0\0").expect("written");
+    let site = folder.path().join("site/deep");
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+        command.arg("serve").args(args).output().expect("runs")
+    };
+    let (module, site_text) = (module.to_str().expect("text"), site.to_str().expect("text"));
+    let written = run(&["--export", site_text, "--wasm", module]);
+    assert_eq!(written.status.code(), Some(0), "{}", String::from_utf8_lossy(&written.stderr));
+    let page = std::fs::read_to_string(site.join("index.html")).expect("there");
+    assert!(page.contains(">AGFzbQEAAAA=</script>"));
+    assert!(page.contains("'wasm-unsafe-eval'") && page.contains("connect-src 'none'"));
+    assert_eq!(run(&["--export", site_text]).status.code(), Some(2));
+    let text = folder.path().join("no.wasm");
+    std::fs::write(&text, "hello").expect("written");
+    let refused = run(&["--export", site_text, "--wasm", text.to_str().expect("text")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("not a WebAssembly module"));
+}

@@ -1,0 +1,120 @@
+// What came of it: verdict, figures, timelines, tokens, stalls and their cures.
+(() => {
+  const P = Play, M = Metron, h = M.h;
+  const by = (id) => document.getElementById(id);
+
+  const show = (unit, value) => {
+    if (value == null) return "-";
+    if (unit === "s") return M.seconds(value);
+    if (unit === "share") return M.percent(value);
+    return unit === "count" && Number.isInteger(value) ? M.count(value) : M.digits(value);
+  };
+  // The second against the first, in words.
+  const change = (figure) => {
+    const [a, b] = figure.values, worth = figure.more_is_better;
+    if (a == null || b == null) return ["", ""];
+    if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
+    const more = b > a, good = worth == null ? "" : more === worth ? "better" : "worse";
+    let text;
+    if (figure.unit === "share") text = (more ? "+" : "\u2212") + (Math.abs(b - a) * 100).toFixed(1) + " points";
+    else if (a <= 0 || b <= 0) text = more ? "more" : "less";
+    else {
+      const times = more ? b / a : a / b;
+      text = times >= 2 ? M.digits(times) + " times " + (figure.unit === "s" ? (more ? "longer" : "shorter") : more ? "as much" : "less") : (more ? "+" : "\u2212") + (Math.abs(b / a - 1) * 100).toFixed(times > 1.1 ? 0 : 1) + " %";
+    }
+    return [text + (good ? ", " + good : ""), good];
+  };
+
+  const figures = (answer) => {
+    const runs = answer.runs, two = runs.length > 1;
+    const rows = answer.figures.filter((figure) => figure.values.some((value) => value != null) && !(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)));
+    const best = (figure) => {
+      if (!two || figure.more_is_better == null || figure.values.some((value) => value == null)) return -1;
+      const texts = figure.values.map((value) => show(figure.unit, value));
+      if (texts.every((text) => text === texts[0])) return -1;
+      const most = Math.max(...figure.values), least = Math.min(...figure.values);
+      return figure.values.indexOf(figure.more_is_better ? most : least);
+    };
+    by("figures-body").replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
+      h("table", { class: "figures" },
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), run.label.replace("(", " (").replaceAll(",", ", "))), two && h("th", { scope: "col", class: "change" }, "B against A"))),
+        h("tbody", {}, rows.map((figure) => {
+          const [text, good] = change(figure), winner = best(figure);
+          return h("tr", {}, h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
+            figure.values.map((value, place) => h("td", { class: place === winner ? "best" : null }, show(figure.unit, value), place === winner && h("span", { class: "sr" }, " best"))),
+            two && h("td", { class: "change " + good }, text));
+        })))));
+  };
+
+  let timeline = null, previous = null;
+  const drawTimeline = (answer, meaning, opened) => {
+    const body = by("timeline-body");
+    const old = timeline && { ...timeline.view, all: timeline.whole.to };
+    body.replaceChildren();
+    timeline = M.timeline(body, answer.runs, meaning, opened);
+    P.timeline = timeline;
+    // The same stretch of time as before, where someone had zoomed in.
+    if (timeline && old && previous === answer.title && old.to - old.from < old.all * 0.98 && old.to < timeline.whole.to) timeline.set(old.from, old.to);
+    previous = answer.title;
+  };
+
+  const cured = (item, answer, run, stall) => {
+    const holder = h("div", { class: "cures", "aria-live": "polite" });
+    const button = h("button", { type: "button" }, "What would have helped?");
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      holder.replaceChildren(h("p", { class: "hint" }, "Simulating changes on the same requests."));
+      const found = await P.ask({ op: "cures", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[run], request: stall.request, token: stall.token });
+      button.disabled = false;
+      if (!found.ok) { holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; "))); return; }
+      const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
+      const row = (tried) => {
+        const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try it: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
+        const cells = f ? [M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s)] : ["cannot be simulated", "-", "-", "-", "-", "-"];
+        return h("tr", {}, h("th", { scope: "row" }, tried.change, " ", act, f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"), !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)));
+      };
+      holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
+        h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, found.tried.map(row)))));
+    });
+    item.append(button, holder);
+    return button;
+  };
+
+  P.draw = (answer) => {
+    const meaning = Object.fromEntries(answer.causes.map((cause) => [cause.name, cause.meaning]));
+    const results = by("results"), height = results.offsetHeight;
+    results.style.minHeight = height + "px";
+    by("verdict-body").replaceChildren(
+      ...(answer.verdict.length ? answer.verdict : ["No verdict: the figures do not bear one."]).map((text) => h("p", {}, text)),
+      ...(answer.warnings.length ? [h("details", {}, h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"), h("ul", { class: "setup" }, answer.warnings.map((text) => h("li", {}, text))))] : []));
+    figures(answer);
+    const lists = [];
+    drawTimeline(answer, meaning, (run, at) => {
+      const item = (lists[answer.runs.indexOf(run)] || [])[at];
+      document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
+      if (!item) return;
+      item.classList.add("chosen");
+      const stall = run.stalls[at];
+      P.batches.to((stall.from_us + stall.to_us) / 2);
+      item.scrollIntoView({ block: "nearest" });
+      item.focus({ preventScroll: true });
+      const button = item.querySelector("button.cure");
+      if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
+    });
+    P.batches.draw(answer);
+    const tokens = by("tokens-body");
+    tokens.replaceChildren();
+    const head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
+    answer.runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); tokens.append(cell); M.tokens(cell, run, place, meaning); });
+    const stalls = by("stalls-body");
+    stalls.replaceChildren();
+    answer.runs.forEach((run, place) => {
+      stalls.append(head(run, place));
+      const few = { ...run, stalls: run.stalls.slice(0, 6) };
+      lists[place] = M.stallList(stalls, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
+      lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
+    });
+    by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;
+    results.style.minHeight = "";
+  };
+})();
