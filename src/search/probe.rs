@@ -5,6 +5,7 @@ use super::steady::{Steadiness, steadiness};
 use crate::report::{Assertion, RunResult};
 use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler};
 use crate::scenario::{Experiment, SchedulerRun};
+use crate::sim::Router;
 use crate::workload::WorkloadError;
 
 /// Why a search has no answer.
@@ -84,6 +85,15 @@ impl Study<'_> {
     /// The scenario under a load.
     fn at(&self, load: Load) -> Result<Experiment, SearchError> {
         let mut experiment = self.experiment.clone();
+        if load.replicas != experiment.replicas
+            && matches!(experiment.router, Router::ClassToPool(_))
+        {
+            return Err(SearchError::NoSense(
+                "the router names replicas for each class, so their number cannot be searched for: \
+                 leave out --for-rate, or vary `replicas` and `router` in a sweep"
+                    .to_owned(),
+            ));
+        }
         let scaled = experiment.workload.scaled(load.factor).ok_or_else(no_rate)?;
         let more = f64::from(load.replicas) / f64::from(experiment.replicas);
         experiment.workload = if more > 1.0 { scaled.lengthened(more) } else { scaled };
