@@ -6,9 +6,9 @@ use std::collections::BinaryHeap;
 use thiserror::Error;
 
 use super::lane::{Lane, Limit};
+use super::part::Part;
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
-use super::part::Part;
 use super::router::{Fleet, RouteDecision, Routing};
 use super::server::Server;
 use super::tally::Tally;

@@ -2,7 +2,7 @@
 
 use super::router::RouteDecision;
 use super::tally::Tally;
-use super::{IterationCounts, Iteration, KvUse, Outcome, Setup};
+use super::{Iteration, IterationCounts, KvUse, Outcome, Setup};
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::{NO_RUN, Run, TokenTrace};

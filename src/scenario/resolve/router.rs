@@ -50,9 +50,9 @@ fn class_to_pool(
     let within = by_name(check, &path.key("within"), &within);
     let path = path.key("class-to-pool");
     // A trace may bring classes that the scenario does not name.
-    let known: Option<Vec<&str>> = workload.filter(|given| given.trace.is_none()).map(|given| {
-        given.classes.iter().flatten().map(|class| class.name.as_str()).collect()
-    });
+    let known: Option<Vec<&str>> = workload
+        .filter(|given| given.trace.is_none())
+        .map(|given| given.classes.iter().flatten().map(|class| class.name.as_str()).collect());
     if map.class_to_pool.is_empty() {
         check.report(&path, "expected replicas for a class at least, found none", "");
     }

@@ -85,6 +85,7 @@ fn change((name, path, kind): (&str, &str, Kind), pairs: &[(&Value, &Value)]) ->
     }
     let mean = changes.iter().sum::<f64>() / changes.len() as f64;
     let rounded = if mean.abs() < 9.95 { format!("{mean:+.1}") } else { format!("{mean:+.0}") };
+    let rounded = rounded.trim_end_matches(".0");
     let unit = if kind == Kind::Points { "points" } else { "%" };
     (mean.abs() >= 0.05).then(|| format!("{name} {rounded} {unit}"))
 }
@@ -106,7 +107,7 @@ mod tests {
             [point(0, "512", vec![run(0.98, 1000.0)]), point(1, "1024", vec![run(0.80, 1090.0)])];
         assert_eq!(
             sensitivities(&vary, &points),
-            ["chunk_size 512 -> 1024: fluid share -18 points, throughput +9.0 %"]
+            ["chunk_size 512 -> 1024: fluid share -18 points, throughput +9 %"]
         );
     }
 }

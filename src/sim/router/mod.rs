@@ -97,9 +97,7 @@ impl Router {
             Router::LeastRequests => Box::new(least_requests::LeastRequests { members }),
             Router::LeastTokens => Box::new(least_tokens::LeastTokens { members }),
             Router::PowerOfTwo => Box::new(power_of_two::PowerOfTwo { members, draws }),
-            Router::SessionAffinity => {
-                Box::new(session_affinity::SessionAffinity::over(members))
-            }
+            Router::SessionAffinity => Box::new(session_affinity::SessionAffinity::over(members)),
             Router::ClassToPool(pools) => Box::new(pools.over(&members, draws, classes)),
         }
     }

@@ -108,7 +108,8 @@ fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
     {
         let router = Router::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
         let mut fleet = Fleet::new(&Routing { router, seed: 3 }, 4, &classes);
-        let mut send = |id: u32, class: u16| fleet.route(id, &Request { class, ..request(1) }, None);
+        let mut send =
+            |id: u32, class: u16| fleet.route(id, &Request { class, ..request(1) }, None);
         let got: Vec<u32> = (0..4).map(|id| send(id, 2).replica).collect();
         assert_eq!(got, chats);
         let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, 0)).collect();
