@@ -265,7 +265,7 @@ fn check(system: &System, outcome: &Outcome) {
     for (row, route) in trace.requests.iter().zip(routes) {
         assert_eq!(row.replica, route.replica);
         assert!(route.replica < system.replicas);
-        if let RouteReason::FewestRequests(outstanding) = route.why {
+        if let (RouteReason::FewestRequests(outstanding), false) = (route.why, route.within_pool) {
             let there = trace.requests.len() as u32;
             assert!(outstanding <= there / system.replicas, "the least is no more than the mean");
         }
