@@ -98,7 +98,7 @@ fn pools_that_make_no_sense_are_told() {
     let with = |router: &str| mistake(&format!("{SCENARIO}router: {router}\n"));
     let told = with("{class-to-pool: {chat: [0, 3]}}");
     assert!(
-        told.contains("there is no replica 3") && told.contains("router.class-to-pool.chat[1]"),
+        told.contains("there is no replica 3") && told.contains("router.class-to-pool.chat.1"),
         "{told}"
     );
     assert!(with("{class-to-pool: {chat: [0, 0]}}").contains("stands twice"));

@@ -39,13 +39,14 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
     if let Some(front) = &file.pareto {
         let [a, b] = &front.objectives;
         let sense = |large| if large { "large" } else { "small" };
-        text.push_str(&format!(
-            "\n* nothing else is better in both: {} ({}) and {} ({})\n",
+        let best = format!(
+            "* nothing else is better in both: {} ({}) and {} ({})",
             a.path,
             sense(a.maximise),
             b.path,
             sense(b.maximise)
-        ));
+        );
+        text.push_str(&format!("\n{}\n", wrap(&best, WIDTH, "  ")));
     }
     if let Some(shard) = file.shard {
         text.push_str(&format!(
