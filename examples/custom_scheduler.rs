@@ -115,7 +115,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let build_sarathi = || sarathi.build(&engine);
     let first_token = FirstToken::Fixed(Span::from_millis(500));
     let options = Options::new(Deadlines::new(first_token, Span::from_millis(25), 0.9)?);
-    let report = |name: &str, make: &dyn Fn() -> Box<dyn Scheduler>| {
+    let report = |name: &str, make: &(dyn Fn() -> Box<dyn Scheduler> + Sync)| {
         let outcome = play(&setup, make, &mut workload.arriving(), SimOptions::default())?;
         let ttft = evaluate(&outcome.trace, &options).ttft_s;
         let ms = |seconds: Option<f64>| seconds.unwrap_or_default() * 1e3;

@@ -121,3 +121,68 @@ fn a_workload_without_a_rate_is_refused() {
     assert_eq!(out.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&out.stderr).contains("no arrival rate to scale"));
 }
+
+#[test]
+fn a_search_that_is_killed_goes_on_and_leaves_nothing_half_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let scenario = ONE_SEAT.replace("4000", "30000").replace("constant", "poisson");
+    std::fs::write(at.join("s.yaml"), scenario).expect("writable");
+    let command = |flags: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+        command.current_dir(at).args(["capacity", "s.yaml", "--jobs", "1", "--format", "json"]);
+        command.args(flags).stderr(std::process::Stdio::piped());
+        command
+    };
+    let points = at.join("out.json.points");
+    let kept = |folder: &std::path::Path| {
+        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.starts_with('.')).count()
+    };
+    let mut child = command(&["-o", "out.json"]).spawn().expect("started");
+    while kept(&points) < 2 && child.try_wait().expect("known").is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let before = kept(&points);
+    assert!(before >= 2, "killed in the middle");
+    assert!(!at.join("out.json").exists(), "nothing half written");
+    assert!(command(&["-o", "out.json"]).output().expect("ran").status.success());
+    assert!(!points.exists(), "nothing is left beside a whole result");
+
+    let whole = command(&["--cache", "kept"]).output().expect("ran");
+    let simulations = kept(&at.join("kept"));
+    assert!(simulations > before, "{simulations} simulations, {before} before the kill");
+    assert_eq!(std::fs::read(at.join("out.json")).expect("there"), whole.stdout);
+    // A second time everything is found, and gives the same bytes; another scenario finds nothing.
+    assert_eq!(command(&["--cache", "kept"]).output().expect("ran").stdout, whole.stdout);
+    assert_eq!(kept(&at.join("kept")), simulations);
+    let other = ["--cache", "kept", "--set", "slo.ttft=900ms"];
+    assert!(command(&other).output().expect("ran").status.success());
+    assert!(kept(&at.join("kept")) > simulations);
+}
+
+#[test]
+fn results_validate_against_the_printed_schemas() {
+    let print = |what: &str| -> Value {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let out = command.args(["schema", what]).output().expect("ran");
+        serde_json::from_slice(&out.stdout).expect("JSON")
+    };
+    let (short, flags) = (ONE_SEAT.replace("4000", "300"), ["--seeds", "2", "--for-rate", "15"]);
+    let (result, _) = capacity(&short, &flags);
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let grid = ["--vary", "replicas=1,2", "--pareto", "ttft_s.p99,throughput.output_tokens_per_s"];
+    command.args(["sweep", "-", "-q", "--format", "json"]).args(grid).write_stdin(short);
+    let swept: Value =
+        serde_json::from_slice(&command.output().expect("ran").stdout).expect("JSON");
+    for (what, mut value) in [("capacity", result), ("sweep", swept)] {
+        let validator = jsonschema::validator_for(&print(what)).expect("a sound schema");
+        let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{what}: {wrong:?}");
+        value["kind"] = Value::from(3);
+        assert!(!validator.is_valid(&value), "{what}: the schema lets anything pass");
+    }
+}

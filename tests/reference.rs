@@ -4,7 +4,9 @@
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, RouteReason, Router, Routing, Setup, SimOptions, play};
+use std::sync::Arc;
+
+use metron_sim::sim::{ClassPools, Outcome, RouteReason, Router, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
 use metron_sim::workload::{
@@ -148,9 +150,18 @@ fn tight(config: SchedulerConfig, seats: u32, tokens: u32) -> SchedulerConfig {
 /// Replicas, and what spreads requests over them.
 fn fleet() -> impl Strategy<Value = (u32, Routing)> {
     let router = prop::sample::select(Router::NAMES.to_vec());
-    (prop_oneof![2 => 1..3u32, 1 => 3..6u32], router, 0..4u64).prop_map(|(replicas, name, seed)| {
-        (replicas, Routing { router: Router::by_name(name).unwrap(), seed })
-    })
+    let router = (router, prop::bool::weighted(0.2));
+    (prop_oneof![2 => 1..3u32, 1 => 3..6u32], router, 0..4u64).prop_map(
+        |(replicas, (name, pooled), seed)| {
+            let mut router = Router::by_name(name).unwrap();
+            if pooled {
+                // Every request has the class without a name: the first replica gets none.
+                let pools = vec![(String::new(), (replicas / 2..replicas).collect())];
+                router = Router::ClassToPool(Arc::new(ClassPools { pools, within: router }));
+            }
+            (replicas, Routing { router, seed })
+        },
+    )
 }
 
 fn system() -> impl Strategy<Value = System> {
@@ -222,7 +233,7 @@ fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outc
         cost: if system.pipeline == 1 { &Uneven } else { &staged },
         engine: system.engine,
         replicas: system.replicas,
-        routing: system.routing,
+        routing: system.routing.clone(),
         async_scheduling: system.async_scheduling,
         horizon: system.horizon,
     };
@@ -254,7 +265,7 @@ fn check(system: &System, outcome: &Outcome) {
     for (row, route) in trace.requests.iter().zip(routes) {
         assert_eq!(row.replica, route.replica);
         assert!(route.replica < system.replicas);
-        if let RouteReason::FewestRequests(outstanding) = route.why {
+        if let (RouteReason::FewestRequests(outstanding), false) = (route.why, route.within_pool) {
             let there = trace.requests.len() as u32;
             assert!(outstanding <= there / system.replicas, "the least is no more than the mean");
         }

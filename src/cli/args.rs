@@ -222,6 +222,9 @@ pub struct SearchFlags {
     /// A figure of the result that must hold too, such as tbt_s.p99<=0.05 (repeatable)
     #[arg(long, value_name = "PATH<=X")]
     pub assert: Vec<String>,
+    /// Keep finished simulations in this folder, and take those that are there
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
 }
 
 /// `metron-sim sweep`.
@@ -462,6 +465,10 @@ pub enum Described {
     Explanation,
     /// The JSON of `compare`
     Comparison,
+    /// The JSON of `capacity`
+    Capacity,
+    /// The JSON of `sweep` and `merge`
+    Sweep,
 }
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from

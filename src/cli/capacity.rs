@@ -1,12 +1,17 @@
 //! `metron-sim capacity`: the highest load that meets the SLO; replicas for a load.
 
+use serde_json::json;
+
 use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFlags};
 use crate::cli::backend::{Backend, ScenarioRequest};
-use crate::cli::console::Console;
+use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::assertions;
 use crate::cli::report_file::ReportFile;
-use crate::search::{CapacityFile, CapacityOptions, Goal, Study, Terms, find_capacity, to_text};
+use crate::search::{
+    Cache, CapacityFile, CapacityOptions, Goal, Kept, Study, Terms, find_capacity, input_files,
+    to_text,
+};
 
 /// Runs the command.
 ///
@@ -27,7 +32,16 @@ pub fn run(
     for warning in &loaded.warnings {
         console.warn(warning);
     }
-    let study = Study { experiment: &loaded.experiment, simulate: backend, goal: &goal };
+    let cache = match (&args.search.cache, &sink, &global.output) {
+        (Some(folder), ..) => Some(Cache::lasting(folder)?),
+        (None, ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
+        _ => None,
+    };
+    let depends_on = json!({
+        "scenario": loaded.resolved, "files": input_files(&loaded.experiment),
+    });
+    let kept = cache.as_ref().map(|cache| Kept { cache, scenario: &depends_on });
+    let study = Study { experiment: &loaded.experiment, simulate: backend, goal: &goal, kept };
     let began = std::time::Instant::now();
     let file = find_capacity(study, loaded.resolved, &options)?;
     if let Some(report) = report {
@@ -44,6 +58,9 @@ pub fn run(
         Format::Quiet => Vec::new(),
     };
     sink.finish(&bytes)?;
+    if let Some(cache) = cache {
+        cache.remove();
+    }
     let tried = file.schedulers.iter().flat_map(|c| &c.seeds).map(|s| s.tried.len()).sum::<usize>();
     console.note(&format!(
         "{tried} simulations in {}",

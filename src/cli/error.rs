@@ -94,6 +94,7 @@ impl From<SearchError> for Error {
         match error {
             SearchError::Workload(error) => error.into(),
             SearchError::Run(error) => error.into(),
+            SearchError::Keep(error) => error.into(),
             SearchError::NoSense(message) => Error::NoSense(message),
         }
     }

@@ -68,6 +68,7 @@ impl SideFiles {
     /// When one cannot be written; none is put in place then.
     pub fn write(self, runs: &[SchedulerOutput], loaded: &Loaded) -> Result<(), OutputError> {
         let classes = loaded.requests.classes();
+        let several = loaded.experiment.replicas > 1;
         let facts = |run: &SchedulerOutput| {
             let requests = run.outcome.trace.requests.len();
             let (experiment, judged_by) = (&loaded.experiment, &run.judged_by);
@@ -81,10 +82,12 @@ impl SideFiles {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
                     let metrics = per_request(&run.outcome.trace, &all);
+                    let routes = run.outcome.routes.as_deref().filter(|_| several);
                     rows.run(
                         &run.result.label,
                         &run.outcome.trace,
                         &metrics,
+                        routes,
                         classes,
                         &facts(run),
                     )?;

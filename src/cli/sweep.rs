@@ -8,9 +8,8 @@ use crate::cli::report_file::ReportFile;
 use crate::cli::{capacity, progress};
 use crate::progress::Progress;
 use crate::scenario::Document;
-use crate::search::sweep::{
-    Cache, Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text,
-};
+use crate::search::Cache;
+use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
 
 /// Runs the command.
 ///
@@ -34,8 +33,9 @@ pub fn run(
     }
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let cache = match (&sink, &global.output) {
-        (ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
+    let cache = match (&args.search.cache, &sink, &global.output) {
+        (Some(folder), ..) => Some(Cache::lasting(folder)?),
+        (None, ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
         _ => None,
     };
     let document = Document::read(&args.scenario).and_then(|d| d.with(&global.set));

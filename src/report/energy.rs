@@ -13,6 +13,7 @@ pub struct Usage {
     utilization: f64,
     gpus: f64,
     output_tokens: u64,
+    requests: u64,
 }
 
 impl Usage {
@@ -38,6 +39,7 @@ impl Usage {
             utilization,
             gpus: f64::from(replicas) * f64::from(gpus_per_replica),
             output_tokens: trace.requests.iter().map(|row| u64::from(row.tokens)).sum(),
+            requests: trace.requests.len() as u64,
         }
     }
 
@@ -54,8 +56,8 @@ impl Usage {
         }
     }
 
-    /// The price of the GPUs for the elapsed time.
-    pub fn cost(&self, usd_per_gpu_hour: f64) -> Cost {
+    /// The price of the GPUs for the elapsed time; `fluid_share` is the share of fluid requests.
+    pub fn cost(&self, usd_per_gpu_hour: f64, fluid_share: Option<f64>) -> Cost {
         let gpu_hours = self.gpus * self.elapsed_s / 3600.0;
         let usd = gpu_hours * usd_per_gpu_hour;
         Cost {
@@ -63,6 +65,10 @@ impl Usage {
             gpu_hours,
             usd,
             usd_per_million_output_tokens: self.per_token(usd * 1e6),
+            usd_per_fluid_request: fluid_share
+                .map(|share| share * self.requests as f64)
+                .filter(|fluid| *fluid > 0.0)
+                .map(|fluid| usd / fluid),
         }
     }
 
@@ -90,7 +96,10 @@ mod tests {
         let per_token = energy.joules_per_output_token.expect("tokens came");
         assert!((per_token * f64::from(tokens) - 128.0).abs() < 1e-9);
 
-        let cost = usage.cost(3600.0);
+        let cost = usage.cost(3600.0, Some(0.5));
+        let fluid = 0.5 * outcome.trace.requests.len() as f64;
+        let each = cost.usd_per_fluid_request.expect("some are fluid");
+        assert!((each * fluid - cost.usd).abs() < 1e-12, "{cost:?}");
         assert!((cost.usd - 8.0 * 0.04).abs() < 1e-12, "{cost:?}");
     }
 
@@ -100,6 +109,6 @@ mod tests {
         let energy = usage.energy(Power { idle_w: 100.0, max_w: 700.0 });
         assert_eq!(energy.joules.to_bits(), 0.0f64.to_bits());
         assert_eq!(energy.joules_per_output_token, None);
-        assert_eq!(usage.cost(2.0).usd_per_million_output_tokens, None);
+        assert_eq!(usage.cost(2.0, Some(0.0)).usd_per_million_output_tokens, None);
     }
 }

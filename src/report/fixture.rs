@@ -173,6 +173,7 @@ pub fn run(scheduler: &str) -> RunResult {
         gpu_hours: 512.0 / 3600.0,
         usd: 0.355_6,
         usd_per_million_output_tokens: Some(1.389),
+        usd_per_fluid_request: None,
     };
     let summary = summary();
     RunResult {

@@ -4,13 +4,14 @@
 //! `scheduled_s`, `first_token_s`, `last_token_s` (instants, nine decimals), `prompt_tokens`,
 //! `output_tokens` (emitted), `ttft_s`, `tpot_s` (empty below two tokens), `e2e_s`,
 //! `fluidity_index`, `met`, `missed` (deadlines), `preemptions`, `hit_tokens` (prompt tokens from
-//! the prefix cache), `status`, `run` (in a run's first row: facts of the run, as JSON, see
+//! the prefix cache), `status`, `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
 //! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
 //! requests. Every request is there, those outside of the scenario's `measure` too.
 
 use std::io::{self, Write};
 
 use crate::metrics::RequestMetrics;
+use crate::sim::RouteDecision;
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
 use crate::trace::token_file::status_name;
@@ -37,6 +38,7 @@ pub const COLUMNS: &[&str] = &[
     "preemptions",
     "hit_tokens",
     "status",
+    "route_reason",
     "run",
 ];
 
@@ -54,7 +56,8 @@ impl<W: Write> RequestFile<W> {
         Ok(RequestFile { rows: RowWriter::new(writer, format, COLUMNS)? })
     }
 
-    /// Writes a row for each of `metrics`, which were taken from `trace`; `classes` are the class
+    /// Writes a row for each of `metrics`, which were taken from `trace`; `routes` say where each
+    /// request went, where there was a choice; `classes` are the class
     /// names by index; `facts` go into the first row.
     ///
     /// # Errors
@@ -64,6 +67,7 @@ impl<W: Write> RequestFile<W> {
         scheduler: &str,
         trace: &TokenTrace,
         metrics: &[RequestMetrics],
+        routes: Option<&[RouteDecision]>,
         classes: &[String],
         facts: &str,
     ) -> io::Result<()> {
@@ -72,6 +76,8 @@ impl<W: Write> RequestFile<W> {
             let row = &trace.requests[one.row as usize];
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
+            let why = routes.and_then(|routes| routes.get(one.row as usize));
+            let why = why.map_or(String::new(), RouteDecision::to_string);
             let judged = (row.status != Status::Rejected).then_some(one.tally);
             self.rows.row(&[
                 Cell::Text(scheduler),
@@ -93,6 +99,7 @@ impl<W: Write> RequestFile<W> {
                 Cell::Count(u64::from(row.preemptions)),
                 Cell::Count(u64::from(row.hit_tokens)),
                 Cell::Text(status_name(row.status)),
+                Cell::Text(&why),
                 facts.take().map_or(Cell::Absent, Cell::Text),
             ])?;
         }
@@ -130,15 +137,15 @@ mod tests {
         let deadlines = Deadlines::new(first, Span::from_millis(25), 0.9).expect("deadlines");
         let metrics = per_request(&trace, &Options::new(deadlines));
         let mut file = RequestFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
-        file.run("v0", &trace, &metrics, &["chat".to_owned()], "facts").expect("in memory");
+        file.run("v0", &trace, &metrics, None, &["chat".to_owned()], "facts").expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert_eq!(
             lines[1],
             "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
-             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,facts"
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,,facts"
         );
-        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,");
+        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,,");
     }
 }

@@ -213,6 +213,10 @@ pub struct Cost {
     pub usd: f64,
     /// Price of a million output tokens; null without tokens.
     pub usd_per_million_output_tokens: Option<f64>,
+    /// Of the whole run, for each of its fluid requests: all requests times the share of fluid ones
+    /// among those that are measured.
+    #[serde(default)]
+    pub usd_per_fluid_request: Option<f64>,
 }
 
 impl RunResult {

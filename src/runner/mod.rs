@@ -152,7 +152,7 @@ pub fn run_experiment(
                         stalls::stalls(experiment, scheduler, outcome, judged_by);
                 }
                 if !options.keep_log {
-                    (output.outcome.log, output.outcome.routes) = (None, None);
+                    output.outcome.log = None;
                 }
                 output
             })

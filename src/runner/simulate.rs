@@ -54,7 +54,7 @@ impl Simulate for Simulator {
             cost: experiment.cost.as_ref(),
             engine: info,
             replicas: experiment.replicas,
-            routing: Routing { router: experiment.router, seed: experiment.seed },
+            routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
             async_scheduling: experiment.engine.async_scheduling,
             horizon: experiment.horizon,
         };

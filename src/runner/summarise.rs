@@ -47,6 +47,7 @@ pub fn summarise(
     let classes = classes(input, outcome, judged_by, evaluate);
     let hardware = &experiment.hardware;
     let usage = Usage::of(outcome, experiment.replicas, hardware.gpus_per_replica);
+    let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
@@ -66,7 +67,7 @@ pub fn summarise(
         fairness: classes.as_ref().map(fairness),
         classes,
         energy: hardware.power.map(|power| usage.energy(power)),
-        cost: hardware.price_usd_per_gpu_hour.map(|price| usage.cost(price)),
+        cost: hardware.price_usd_per_gpu_hour.map(|price| usage.cost(price, fluid_share)),
     }
 }
 

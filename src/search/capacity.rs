@@ -136,6 +136,9 @@ pub struct SizingPrice {
     pub usd_per_hour: f64,
     /// At the load in question.
     pub usd_per_million_output_tokens: Option<f64>,
+    /// At the load in question, for each request that is fluid.
+    #[serde(default)]
+    pub usd_per_fluid_request: Option<f64>,
 }
 
 /// The fewest replicas for a rate.
@@ -235,6 +238,13 @@ pub(super) fn search(
         schedulers: schedulers.into_iter().collect::<Result<_, _>>()?,
         notes,
     })
+}
+
+/// JSON Schema (2020-12) of [`CapacityFile`].
+pub fn capacity_schema() -> schemars::Schema {
+    let mut schema = schemars::schema_for!(CapacityFile);
+    schema.insert("title".into(), "metron-sim capacity".into());
+    schema
 }
 
 struct SeedSearch {
@@ -347,11 +357,16 @@ fn at_capacity(probe: &Probe) -> AtCapacity {
 fn price(usd_per_hour: f64, rate: Option<f64>, at: Option<AtCapacity>) -> SizingPrice {
     let tokens = at.and_then(|at| at.output_tokens_per_request);
     let per_hour = rate.zip(tokens).map(|(rate, tokens)| rate * tokens * 3600.0);
+    let share = at.and_then(|at| at.fluid_request_share);
+    let fluid_per_hour = rate.zip(share).map(|(rate, share)| rate * share * 3600.0);
     SizingPrice {
         usd_per_hour,
         usd_per_million_output_tokens: per_hour
             .filter(|tokens| *tokens > 0.0)
             .map(|tokens| usd_per_hour / tokens * 1e6),
+        usd_per_fluid_request: fluid_per_hour
+            .filter(|requests| *requests > 0.0)
+            .map(|requests| usd_per_hour / requests),
     }
 }
 

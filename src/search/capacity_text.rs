@@ -57,12 +57,13 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
     match &capacity.for_rate {
         Some(asked) => {
             let rate = three_digits(asked.requests_per_s);
+            let rate = rate.strip_suffix(".0").unwrap_or(&rate);
             match (asked.gpus, asked.share_of_capacity) {
                 (Some(gpus), Some(share)) => {
                     let plural = if gpus == 1 { "" } else { "s" };
                     text.push_str(&format!(
-                        "; for {rate} requests/s take {gpus} GPU{plural} ({} of their capacity)",
-                        percent(share)
+                        "; for {rate} requests/s take {gpus} GPU{plural} ({:.0} % of their capacity)",
+                        100.0 * share
                     ));
                 }
                 _ => text.push_str(&format!(

@@ -2,6 +2,7 @@
 //! load, grids of scenarios, and which of them are worth having.
 
 mod bisect;
+mod cache;
 mod capacity;
 mod capacity_text;
 mod goal;
@@ -11,11 +12,13 @@ mod steady;
 pub mod sweep;
 
 pub use bisect::{Bracket, bracket_and_bisect};
+pub use cache::{Cache, input_files};
 pub use capacity::{
-    Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice, find_capacity,
+    Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice, capacity_schema,
+    find_capacity,
 };
 pub use capacity_text::{capacity_answers, capacity_rows, to_text};
 pub use goal::{Goal, Terms};
 pub use interval::{Interval, interval};
-pub use probe::{Load, Probe, SearchError, Study};
+pub use probe::{Kept, Load, Probe, SearchError, Study};
 pub use steady::{Steadiness, steadiness};

@@ -1,10 +1,15 @@
 //! One point of a search: a scheduler, a load, a seed.
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::cache::Cache;
 use super::goal::Goal;
 use super::steady::{Steadiness, steadiness};
-use crate::report::{Assertion, RunResult};
+use crate::report::{Assertion, OutputError, RunResult, Tool};
 use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler};
 use crate::scenario::{Experiment, SchedulerRun};
+use crate::sim::Router;
 use crate::workload::WorkloadError;
 
 /// Why a search has no answer.
@@ -16,6 +21,9 @@ pub enum SearchError {
     /// A simulation could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A finished simulation could not be kept.
+    #[error(transparent)]
+    Keep(#[from] OutputError),
     /// What was asked makes no sense for this scenario.
     #[error("{0}")]
     NoSense(String),
@@ -30,6 +38,17 @@ pub struct Study<'a> {
     pub simulate: &'a dyn Simulate,
     /// What a run must achieve.
     pub goal: &'a Goal,
+    /// Simulations finished before, and where to keep new ones.
+    pub kept: Option<Kept<'a>>,
+}
+
+/// Simulations finished before, found by what they depend on.
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// Where they are.
+    pub cache: &'a Cache,
+    /// The resolved scenario and the contents of the files that it reads.
+    pub scenario: &'a Value,
 }
 
 /// A load to try.
@@ -44,7 +63,7 @@ pub struct Load {
 }
 
 /// What came of a load.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Probe {
     /// What of the goal was not kept.
     pub broken: Vec<String>,
@@ -68,6 +87,22 @@ impl Study<'_> {
     /// # Errors
     /// When the requests cannot be drawn or the run is stuck.
     pub fn probe(&self, scheduler: &SchedulerRun, load: Load) -> Result<Probe, SearchError> {
+        let Some(kept) = self.kept else { return self.play(scheduler, load) };
+        let key = json!({
+            "tool": Tool::this(), "scenario": kept.scenario, "scheduler": scheduler.label,
+            "goal": format!("{:?}", self.goal), "factor": load.factor.to_bits(),
+            "replicas": load.replicas, "seed": load.seed,
+        });
+        let found = kept.cache.find(&key).and_then(|mut found| found.pop());
+        if let Some(probe) = found.and_then(|value| serde_json::from_value(value).ok()) {
+            return Ok(probe);
+        }
+        let probe = self.play(scheduler, load)?;
+        kept.cache.keep(&key, &[serde_json::to_value(&probe).expect("a result is plain data")])?;
+        Ok(probe)
+    }
+
+    fn play(&self, scheduler: &SchedulerRun, load: Load) -> Result<Probe, SearchError> {
         let experiment = self.at(load)?;
         let (requests, _) = Requests::of(&experiment)?;
         let input = RunInput { experiment: &experiment, requests: &requests };
@@ -84,6 +119,15 @@ impl Study<'_> {
     /// The scenario under a load.
     fn at(&self, load: Load) -> Result<Experiment, SearchError> {
         let mut experiment = self.experiment.clone();
+        if load.replicas != experiment.replicas
+            && matches!(experiment.router, Router::ClassToPool(_))
+        {
+            return Err(SearchError::NoSense(
+                "the router names replicas for each class, so their number cannot be searched for: \
+                 leave out --for-rate, or vary `replicas` and `router` in a sweep"
+                    .to_owned(),
+            ));
+        }
         let scaled = experiment.workload.scaled(load.factor).ok_or_else(no_rate)?;
         let more = f64::from(load.replicas) / f64::from(experiment.replicas);
         experiment.workload = if more > 1.0 { scaled.lengthened(more) } else { scaled };

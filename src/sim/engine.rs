@@ -6,12 +6,13 @@ use std::collections::BinaryHeap;
 use thiserror::Error;
 
 use super::lane::{Lane, Limit};
+use super::part::Part;
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
 use super::router::{Fleet, RouteDecision, Routing};
 use super::server::Server;
 use super::tally::Tally;
-use super::{KvUse, Outcome, Rejection};
+use super::{KvUse, Outcome, Rejection, apart};
 use crate::cost::CostModel;
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
@@ -69,29 +70,59 @@ pub enum SimError {
     },
 }
 
-/// Plays `arriving` on replicas whose policies `make` makes.
+/// Makes a replica's policy.
+pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
+
+/// Plays `arriving` on replicas whose policies `make` makes. Where neither the router looks at the
+/// replicas nor an answer brings an arrival, replicas are played in parallel on the threads of
+/// whoever calls; the outcome is the same.
 ///
 /// # Errors
 /// When the policy gets stuck.
 pub fn play(
     setup: &Setup<'_>,
-    make: &dyn Fn() -> Box<dyn Scheduler>,
+    make: &MakeScheduler<'_>,
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
-    let mut engine = Engine::new(setup, make, options);
+    if apart::can_be(setup, arriving, &options) {
+        return apart::play(setup, make, arriving, options);
+    }
+    together(setup, make, arriving, options)
+}
+
+/// All replicas on one clock.
+pub(super) fn together(
+    setup: &Setup<'_>,
+    make: &MakeScheduler<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
+    let mut engine = Engine::new(setup, make, arriving.classes(), options);
     engine.run(arriving)?;
-    Ok(engine.finish())
+    let routes = engine.routes.take();
+    Ok(engine.close().into_outcome(setup, routes))
+}
+
+/// One part of a fleet on a clock of its own.
+pub(super) fn part(
+    setup: &Setup<'_>,
+    make: &MakeScheduler<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Part, SimError> {
+    let mut engine = Engine::new(setup, make, arriving.classes(), options);
+    engine.run(arriving)?;
+    Ok(engine.close())
 }
 
 struct Engine<'a> {
     servers: Vec<Server<'a>>,
-    lanes_per_replica: u32,
     /// `(end of a step in flight, replica)`; with pipeline stages also when stage 0 is free.
     calendar: BinaryHeap<Reverse<(Time, u32)>>,
     tally: Tally,
     fleet: Fleet,
-    /// Where each request went, when the log is kept.
+    /// Where each request went, when there is a choice or the log is kept.
     routes: Option<Vec<RouteDecision>>,
     needs: Needs,
     info: EngineInfo,
@@ -109,7 +140,8 @@ const REPORT_EVERY: u64 = 256;
 impl<'a> Engine<'a> {
     fn new(
         setup: &Setup<'a>,
-        make: &dyn Fn() -> Box<dyn Scheduler>,
+        make: &MakeScheduler<'_>,
+        classes: &[String],
         options: SimOptions<'a>,
     ) -> Engine<'a> {
         assert!(setup.replicas > 0, "at least one replica");
@@ -134,11 +166,10 @@ impl<'a> Engine<'a> {
         };
         Engine {
             servers: (0..setup.replicas).map(server).collect(),
-            lanes_per_replica: stages,
             calendar: BinaryHeap::new(),
             tally: Tally::new(setup.replicas * stages),
-            fleet: Fleet::new(setup.routing, setup.replicas),
-            routes: options.keep_log.then(Vec::new),
+            fleet: Fleet::new(&setup.routing, setup.replicas, classes),
+            routes: (options.keep_log || setup.replicas > 1).then(Vec::new),
             needs,
             info: setup.engine,
             usable_blocks: replica.usable_blocks,
@@ -199,7 +230,8 @@ impl<'a> Engine<'a> {
     fn let_in(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
         while arriving.next_arrival().is_some_and(|arrival| arrival <= self.now) {
             let request = arriving.take();
-            let route = self.fleet.route(self.tally.trace.requests.len() as RequestId, &request);
+            let id = self.tally.trace.requests.len() as RequestId;
+            let route = self.fleet.route(id, &request, arriving.session(id));
             let index = route.replica;
             let id = self.tally.arrive(&request, index);
             if let Some(routes) = &mut self.routes {
@@ -295,7 +327,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn finish(mut self) -> Outcome {
+    fn close(mut self) -> Part {
         let mut log = self.options.keep_log.then(Vec::new);
         let mut kv = KvUse { blocks: self.usable_blocks, ..KvUse::default() };
         for server in &mut self.servers {
@@ -311,22 +343,10 @@ impl<'a> Engine<'a> {
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
         }
-        let mut trace = self.tally.trace;
-        trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
+        self.tally.trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
         if let Some(progress) = self.options.progress {
             progress(self.tally.done);
         }
-        Outcome {
-            trace,
-            iterations: self.tally.counts,
-            kv,
-            gpu_busy: Span::from_nanos(
-                self.tally.gpu_busy.as_nanos() / u64::from(self.lanes_per_replica),
-            ),
-            lanes_per_replica: self.lanes_per_replica,
-            log,
-            routes: self.routes,
-            rejections: self.tally.rejections,
-        }
+        Part { tally: self.tally, kv, log }
     }
 }

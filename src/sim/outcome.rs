@@ -22,9 +22,10 @@ pub struct Outcome {
     pub lanes_per_replica: u32,
     /// Every iteration, one list a lane, when the run was asked to keep them.
     pub log: Option<Vec<Vec<Iteration>>>,
-    /// Where each request went and why, when the run was asked to keep its log.
+    /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
-    /// Requests that were rejected, with the reason, in order of rejection.
+    /// Requests that were rejected, with the reason: in order of rejection, with several replicas
+    /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,
 }
 

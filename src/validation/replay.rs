@@ -100,6 +100,7 @@ impl Replay {
             block_tokens: trace.map_or(limits.kv_block_tokens, |t| t.block_tokens),
             classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
             nominal_rate_per_s: None,
+            sessions: trace.map(|t| t.sessions.clone()).unwrap_or_default(),
         };
         let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
         if failed > 0 {

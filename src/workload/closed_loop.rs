@@ -179,6 +179,11 @@ impl Arriving for ClosedLoop {
         }
     }
 
+    /// A user is a session.
+    fn session(&self, request: RequestId) -> Option<u32> {
+        self.taken.get(request as usize).map(|&(user, _)| user)
+    }
+
     fn answers_bring_arrivals(&self) -> bool {
         true
     }

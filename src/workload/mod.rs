@@ -71,6 +71,8 @@ pub struct Workload {
     pub block_tokens: u32,
     /// Class names; at least one.
     pub classes: Vec<String>,
+    /// The session of each request, numbered as they appear; empty where none has one.
+    pub sessions: Vec<Option<u32>>,
     /// Arrivals a second as the scenario states them, where it does.
     pub nominal_rate_per_s: Option<f64>,
 }

@@ -26,6 +26,11 @@ pub trait Arriving {
     /// rejection. Call it once for each request, before asking for arrivals after `at`.
     fn finished(&mut self, request: RequestId, at: Time);
 
+    /// The session of a request that was taken: requests of one session belong to one conversation.
+    fn session(&self, _request: RequestId) -> Option<u32> {
+        None
+    }
+
     /// Whether an answer can bring an arrival, so that nobody may run ahead of the others.
     fn answers_bring_arrivals(&self) -> bool {
         false
@@ -70,6 +75,10 @@ impl Arriving for OpenArrivals<'_> {
 
     #[inline]
     fn finished(&mut self, _request: RequestId, _at: Time) {}
+
+    fn session(&self, request: RequestId) -> Option<u32> {
+        self.workload.sessions.get(request as usize).copied().flatten()
+    }
 
     fn block_ids(&self) -> &[u64] {
         &self.workload.block_ids

@@ -144,6 +144,7 @@ fn full_run() -> RunResult {
             gpu_hours: 0.0,
             usd: 0.0,
             usd_per_million_output_tokens: None,
+            usd_per_fluid_request: None,
         }),
         warnings: Vec::new(),
         unknown: Vec::new(),

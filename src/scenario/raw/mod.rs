@@ -5,6 +5,7 @@ mod arrivals;
 mod engine;
 mod hardware;
 mod lengths;
+mod router;
 mod schedulers;
 mod slo;
 mod text_or_map;
@@ -19,6 +20,7 @@ pub use arrivals::*;
 pub use engine::*;
 pub use hardware::*;
 pub use lengths::*;
+pub use router::*;
 pub use schedulers::*;
 pub use slo::*;
 pub use text_or_map::*;
@@ -54,9 +56,10 @@ pub struct Scenario {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
-    /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices.
+    /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
+    /// (a session stays with its replica), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub router: Option<String>,
+    pub router: Option<RouterRef>,
     /// The engine: version, memory, limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,

@@ -6,6 +6,7 @@ mod engine;
 mod feasible;
 mod hardware;
 mod lengths;
+mod router;
 mod schedulers;
 mod slo;
 mod workload;
@@ -17,10 +18,9 @@ use serde_json::{Value as Json, json};
 use self::check::Check;
 use super::decode::{Decoded, decode};
 use super::error::Problem;
-use super::experiment::{Experiment, Hardware, Measure, Router, Slo};
+use super::experiment::{Experiment, Hardware, Measure, Slo};
 use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
-use super::suggest::advice;
 use crate::time::Span;
 use crate::units::Duration;
 
@@ -94,7 +94,8 @@ fn experiment(
     scenario.seed = seed.or(scenario.seed).or(Some(0));
     let replicas = *scenario.replicas.get_or_insert(1);
     check.whole(&root.key("replicas"), replicas, 1, REPLICAS_MAX);
-    let router = router(check, &mut scenario.router);
+    let given = scenario.router.get_or_insert_with(|| raw::TextOr::Text("round-robin".to_owned()));
+    let router = router::router(check, given, replicas, scenario.workload.as_ref());
 
     let names = schedulers::names(check, scenario.schedulers.as_deref());
     let mut known: Vec<String> =
@@ -171,17 +172,6 @@ fn experiment(
         hardware: Hardware { ..engine.hardware },
     };
     Some((experiment, derived))
-}
-
-fn router(check: &mut Check<'_>, given: &mut Option<String>) -> Router {
-    let name = given.get_or_insert_with(|| "round-robin".to_owned());
-    Router::by_name(name).unwrap_or_else(|| {
-        let shown: String = name.chars().take(60).collect();
-        let message = format!("unknown router `{}`", shown.escape_debug());
-        let help = advice(name, Router::NAMES);
-        check.report(&Path::root().key("router"), message, &help);
-        Router::RoundRobin
-    })
 }
 
 fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {

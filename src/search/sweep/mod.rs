@@ -1,6 +1,5 @@
 //! A grid of what-ifs: every combination of some fields' values, in parallel.
 
-mod cache;
 mod grid;
 mod pareto;
 mod sensitivity;
@@ -14,11 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use cache::Cache;
 pub use grid::Vary;
 pub use pareto::{Choice, Objective, Pareto};
 pub use text::{sweep_to_csv, sweep_to_text};
 
+use super::cache::{self, Cache};
 use super::capacity::{CapacityOptions, search};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
@@ -212,7 +211,7 @@ impl Sweep<'_> {
         let plain = "a result is plain data";
         let experiment = &resolved.experiment;
         if let Some((options, goal)) = &self.capacity {
-            let study = Study { experiment, simulate: self.simulate, goal };
+            let study = Study { experiment, simulate: self.simulate, goal, kept: None };
             let file = search(study, Value::Null, options)?;
             let each = file.schedulers.iter();
             return Ok(each.map(|one| serde_json::to_value(one).expect(plain)).collect());
@@ -227,6 +226,13 @@ impl Sweep<'_> {
         let runs: Vec<Result<Value, SearchError>> = runs.collect();
         runs.into_iter().collect()
     }
+}
+
+/// JSON Schema (2020-12) of [`SweepFile`].
+pub fn sweep_schema() -> schemars::Schema {
+    let mut schema = schemars::schema_for!(SweepFile);
+    schema.insert("title".into(), "metron-sim sweep".into());
+    schema
 }
 
 impl SweepFile {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{Point, Vary};
 use crate::report::assertion::figure;
+use crate::scheduler::SchedulerConfig;
 
 /// What is told of a change.
 const TOLD: [(&str, &str, Kind); 9] = [
@@ -50,9 +51,25 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                     continue;
                 }
                 let scheduler = pairs[0].0["scheduler"].as_str().unwrap_or_default();
-                let who = if runs > 1 { format!("{scheduler}: ") } else { String::new() };
-                let changes: Vec<String> =
-                    TOLD.iter().filter_map(|&told| change(told, &pairs)).collect();
+                if !concerns(&one.path, scheduler) {
+                    continue;
+                }
+                let of = |run: &Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
+                let all = &points[0].runs;
+                let alike = all.iter().filter(|other| of(other, "scheduler") == scheduler).count();
+                let who = match (runs, alike) {
+                    (0 | 1, _) => String::new(),
+                    (_, 0 | 1) => format!("{scheduler}: "),
+                    _ => format!("{}: ", of(pairs[0].0, "label")),
+                };
+                let mut changes: Vec<String> = Vec::new();
+                for (name, amount) in TOLD.iter().filter_map(|&told| change(told, &pairs)) {
+                    // One GPU a replica: the capacity of all is that of each.
+                    let again = format!("capacity {amount}");
+                    if name != "capacity per GPU" || !changes.contains(&again) {
+                        changes.push(format!("{name} {amount}"));
+                    }
+                }
                 let what = match changes.is_empty() {
                     true => "no change".to_owned(),
                     false => changes.join(", "),
@@ -69,7 +86,17 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
     sentences
 }
 
-fn change((name, path, kind): (&str, &str, Kind), pairs: &[(&Value, &Value)]) -> Option<String> {
+/// Whether a field can matter to a scheduler: another's parameter cannot.
+fn concerns(path: &str, scheduler: &str) -> bool {
+    let of = path.strip_prefix("schedulers.").and_then(|rest| rest.split('.').next());
+    of.is_none_or(|of| SchedulerConfig::NAMES.iter().all(|name| *name != of) || of == scheduler)
+}
+
+/// A figure's name, and by how much it changes on average; `None` when it does not.
+fn change(
+    (name, path, kind): (&'static str, &str, Kind),
+    pairs: &[(&Value, &Value)],
+) -> Option<(&'static str, String)> {
     let changes: Vec<f64> = pairs
         .iter()
         .filter_map(|(a, b)| {
@@ -85,8 +112,9 @@ fn change((name, path, kind): (&str, &str, Kind), pairs: &[(&Value, &Value)]) ->
     }
     let mean = changes.iter().sum::<f64>() / changes.len() as f64;
     let rounded = if mean.abs() < 9.95 { format!("{mean:+.1}") } else { format!("{mean:+.0}") };
+    let rounded = rounded.trim_end_matches(".0");
     let unit = if kind == Kind::Points { "points" } else { "%" };
-    (mean.abs() >= 0.05).then(|| format!("{name} {rounded} {unit}"))
+    (mean.abs() >= 0.05).then(|| (name, format!("{rounded} {unit}")))
 }
 
 #[cfg(test)]
@@ -106,7 +134,7 @@ mod tests {
             [point(0, "512", vec![run(0.98, 1000.0)]), point(1, "1024", vec![run(0.80, 1090.0)])];
         assert_eq!(
             sensitivities(&vary, &points),
-            ["chunk_size 512 -> 1024: fluid share -18 points, throughput +9.0 %"]
+            ["chunk_size 512 -> 1024: fluid share -18 points, throughput +9 %"]
         );
     }
 }

@@ -28,27 +28,90 @@ const COLUMNS: [Column; 6] = [
 pub fn sweep_to_text(file: &SweepFile) -> String {
     let mut text = String::new();
     for sentence in &file.sensitivities {
-        text.push_str(&format!("{}\n", wrap(sentence, WIDTH, "  ")));
+        // A number and its sign stay on one line.
+        let glued = sentence.replace(" %", "\u{1}%");
+        text.push_str(&format!("{}\n", wrap(&glued, WIDTH, "  ").replace('\u{1}', " ")));
     }
     if !text.is_empty() {
         text.push('\n');
     }
+    text.push_str(&table(file));
+    if let Some(front) = &file.pareto {
+        let [a, b] = &front.objectives;
+        let sense = |large| if large { "large" } else { "small" };
+        let best = format!(
+            "* nothing else is better in both: {} ({}) and {} ({})",
+            a.path,
+            sense(a.maximise),
+            b.path,
+            sense(b.maximise)
+        );
+        text.push_str(&format!("\n{}\n", wrap(&best, WIDTH, "  ")));
+    }
+    if let Some(shard) = file.shard {
+        text.push_str(&format!(
+            "\nshard {} of {}: {} of {} points; `merge` needs the shards as JSON\n",
+            shard.index,
+            shard.of,
+            file.points.len(),
+            file.points_total
+        ));
+    }
+    text
+}
+
+/// How much of a table is shown, so that it fits.
+#[derive(Clone, Copy)]
+struct Fit {
+    /// Columns of figures.
+    figures: usize,
+    /// Characters of a scheduler's label.
+    label: usize,
+    /// Characters of a varied field's value and name.
+    value: usize,
+}
+
+/// The points, a row a run: figures are left out from the right, and labels and values cut, until
+/// it fits. The CSV and the JSON have all of it.
+fn table(file: &SweepFile) -> String {
+    let all = COLUMNS.len();
+    let whole = Fit { figures: all, label: usize::MAX, value: usize::MAX };
+    let narrower = [
+        Fit { label: 30, value: 24, ..whole },
+        Fit { label: 22, value: 14, ..whole },
+        Fit { label: 22, value: 14, figures: all - 1 },
+        Fit { label: 16, value: 10, figures: 4 },
+        Fit { label: 12, value: 6, figures: 3 },
+        Fit { label: 12, value: 4, figures: 1 },
+    ];
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+    let mut last = table_of(file, whole);
+    for fit in narrower {
+        if fits(&last) {
+            break;
+        }
+        last = table_of(file, fit);
+    }
+    last
+}
+
+fn table_of(file: &SweepFile, fit: Fit) -> String {
     let number = |run: &Value, column: &Column| {
         column.1.iter().find_map(|path| figure(run, path)).map(column.2)
     };
     let runs = || file.points.iter().flat_map(|point| &point.runs);
-    let shown: Vec<&Column> =
-        COLUMNS.iter().filter(|column| runs().any(|run| number(run, column).is_some())).collect();
-    let mut heading: Vec<Cell> = file.vary.iter().map(|one| Cell::from(one.name())).collect();
+    let there = |column: &&Column| runs().any(|run| number(run, column).is_some());
+    let shown: Vec<&Column> = COLUMNS.iter().filter(there).take(fit.figures).collect();
+    let value = |text: &str| Cell::from(cut(text, fit.value));
+    let mut heading: Vec<Cell> = file.vary.iter().map(|one| value(one.name())).collect();
     heading.push(Cell::from("scheduler"));
     heading.extend(shown.iter().map(|column| Cell::from(column.0)));
     heading.push(Cell::from("SLO"));
     let mut rows = vec![heading];
     for point in &file.points {
         for (place, run) in point.runs.iter().enumerate() {
-            let mut row: Vec<Cell> =
-                point.values.iter().map(|value| Cell::from(value.as_str())).collect();
-            row.push(Cell::from(run["label"].as_str().unwrap_or_default()));
+            let mut row: Vec<Cell> = point.values.iter().map(|text| value(text)).collect();
+            row.push(Cell::from(cut(run["label"].as_str().unwrap_or_default(), fit.label)));
             let cell = |column: &&Column| number(run, column).unwrap_or_else(|| "-".to_owned());
             row.extend(shown.iter().map(|column| Cell::from(cell(column))));
             let met = run.pointer("/slo/met").and_then(Value::as_bool);
@@ -61,28 +124,16 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
     let mut align = vec![Align::Left; file.vary.len() + 1];
     align.extend(vec![Align::Right; shown.len()]);
     align.push(Align::Left);
-    text.push_str(&lay_out(&rows, &align));
-    if let Some(front) = &file.pareto {
-        let [a, b] = &front.objectives;
-        let sense = |large| if large { "large" } else { "small" };
-        text.push_str(&format!(
-            "\n* nothing else is better in both: {} ({}) and {} ({})\n",
-            a.path,
-            sense(a.maximise),
-            b.path,
-            sense(b.maximise)
-        ));
+    lay_out(&rows, &align)
+}
+
+/// A text of `most` characters at most, its end cut off where it is longer.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
     }
-    if let Some(shard) = file.shard {
-        text.push_str(&format!(
-            "\nshard {} of {}: {} of {} points; `merge` needs the shards as JSON\n",
-            shard.index,
-            shard.of,
-            file.points.len(),
-            file.points_total
-        ));
-    }
-    text
+    let kept = most.saturating_sub(2);
+    format!("{}..", text.chars().take(kept).collect::<String>())
 }
 
 fn on_front(file: &SweepFile, point: &Point, run: usize) -> bool {

@@ -18,6 +18,8 @@ pub(super) struct Dialect {
     pub(super) clock: Clock,
     pub(super) prompt: &'static [&'static str],
     pub(super) output: &'static [&'static str],
+    /// Which conversation a request belongs to.
+    pub(super) session: &'static [&'static str],
     /// Columns that the format is known to have and that say nothing about a request's load.
     pub(super) other: &'static [&'static str],
     /// Whether an output of 0 tokens marks a request that failed, to be left out.
@@ -38,6 +40,7 @@ pub(super) const PLAIN: Dialect = Dialect {
     clock: Clock::Seconds,
     prompt: &["prompt_tokens", "input_tokens"],
     output: &["output_tokens"],
+    session: &["session"],
     other: &[],
     zero_output_failed: false,
 };
@@ -49,6 +52,7 @@ pub(super) const AZURE: Dialect = Dialect {
     clock: Clock::Calendar,
     prompt: &["ContextTokens"],
     output: &["GeneratedTokens"],
+    session: &[],
     other: &[],
     zero_output_failed: false,
 };
@@ -60,6 +64,7 @@ pub(super) const VIDUR: Dialect = Dialect {
     clock: Clock::Seconds,
     prompt: &["num_prefill_tokens", "prompt_size"],
     output: &["num_decode_tokens", "token_size"],
+    session: &[],
     other: &[
         "num_total_tokens",
         "pd_ratio",
@@ -78,7 +83,8 @@ pub(super) const BURSTGPT: Dialect = Dialect {
     clock: Clock::Seconds,
     prompt: &["Request tokens"],
     output: &["Response tokens"],
-    other: &["Session ID", "Elapsed time", "Model", "Total tokens", "Log Type"],
+    session: &["Session ID"],
+    other: &["Elapsed time", "Model", "Total tokens", "Log Type"],
     zero_output_failed: true,
 };
 
@@ -122,6 +128,7 @@ struct Columns {
     arrival: Option<Column>,
     prompt: Column,
     output: Column,
+    session: Option<Column>,
     count: usize,
 }
 
@@ -159,6 +166,10 @@ pub(super) fn read(
             None => 0,
             Some(column) => arrival_field(&line, &fields, column, dialect.clock)?,
         };
+        let session = columns.session.and_then(|column| {
+            let name = line.text[fields[column.index].clone()].trim();
+            (!name.is_empty()).then(|| table.session(name))
+        });
         let row = Row {
             arrival_ns,
             prompt_tokens,
@@ -166,6 +177,7 @@ pub(super) fn read(
             max_tokens: None,
             priority: None,
             class: None,
+            session,
             blocks: BlockIds::default(),
         };
         table.push(row, &line)?;
@@ -210,17 +222,17 @@ fn find_columns(
                 .with_help(format!("accepted columns are {}", dialect.accepted()))
         })
     };
-    let arrival = find(dialect.arrival)?;
+    let (arrival, session) = (find(dialect.arrival)?, find(dialect.session)?);
     let (prompt, output) = (needed(dialect.prompt)?, needed(dialect.output)?);
     let mut ignored = Ignored::default();
     for (index, name) in names.iter().enumerate() {
-        let read = [arrival, Some(prompt), Some(output)];
+        let read = [arrival, Some(prompt), Some(output), session];
         if !read.iter().flatten().any(|used| used.index == index) && !dialect.other.contains(name) {
             ignored.add(name);
         }
     }
     table.notes.extend(ignored.note("columns"));
-    Ok(Columns { arrival, prompt, output, count: names.len() })
+    Ok(Columns { arrival, prompt, output, session, count: names.len() })
 }
 
 /// The names of a header for an error, not more than fit.

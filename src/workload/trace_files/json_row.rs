@@ -16,7 +16,7 @@ pub(super) struct Keys {
     pub(super) prompt: &'static str,
     pub(super) output: &'static str,
     pub(super) block_ids: &'static str,
-    /// Whether rows can have `max_tokens`, `class` and `priority`, and the first line
+    /// Whether rows can have `max_tokens`, `class`, `priority` and `session`, and the first line
     /// `block_tokens`.
     pub(super) ours: bool,
     /// Keys that the format is known to have and that say nothing about a request's load.
@@ -32,6 +32,7 @@ pub(super) struct JsonRow {
     pub(super) max_tokens: Option<u32>,
     pub(super) priority: Option<i32>,
     pub(super) class: Option<String>,
+    pub(super) session: Option<String>,
     pub(super) block_tokens: Option<u32>,
 }
 
@@ -61,15 +62,17 @@ enum Key {
     MaxTokens,
     Class,
     Priority,
+    Session,
     BlockTokens,
     Other,
 }
 
 /// Their names, but for those that a format gives.
-const OURS: [(&str, Key); 4] = [
+const OURS: [(&str, Key); 5] = [
     ("max_tokens", Key::MaxTokens),
     ("class", Key::Class),
     ("priority", Key::Priority),
+    ("session", Key::Session),
     ("block_tokens", Key::BlockTokens),
 ];
 
@@ -148,6 +151,13 @@ impl RowReader<'_> {
             Key::Class => match value {
                 Scalar::Text(text) => self.row.class = Some(text),
                 other => return Err(format!("expected a name, found {}", other.shown())),
+            },
+            Key::Session => match value {
+                Scalar::Text(text) => self.row.session = Some(text),
+                Scalar::Unsigned(number) => self.row.session = Some(number.to_string()),
+                other => {
+                    return Err(format!("expected a name or a number, found {}", other.shown()));
+                }
             },
             Key::BlockIds | Key::Other => {}
         }

@@ -114,6 +114,7 @@ pub(super) fn read(
             max_tokens: row.max_tokens,
             priority: row.priority,
             class,
+            session: row.session.as_deref().map(|name| table.session(name)),
             blocks,
         };
         table.push(row, &line)?;

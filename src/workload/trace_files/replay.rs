@@ -179,6 +179,9 @@ fn make_requests(
             message: "lengths come from the trace: those of `classes` are not used".to_owned(),
         });
     }
+    if table.has_sessions() {
+        workload.sessions = rows.iter().map(|row| row.session).collect();
+    }
     workload.requests = rows
         .into_iter()
         .enumerate()

@@ -1,5 +1,7 @@
 //! The rows of a trace file as they are read, whatever its format.
 
+use std::collections::HashMap;
+
 use crate::request::BlockIds;
 use crate::workload::arrivals::too_many_requests;
 use crate::workload::classes::CLASSES_MAX;
@@ -18,6 +20,8 @@ pub(super) struct Row {
     pub(super) priority: Option<i32>,
     /// Index into [`Table::class_names`].
     pub(super) class: Option<u16>,
+    /// Number of its session, as they appear in the file.
+    pub(super) session: Option<u32>,
     pub(super) blocks: BlockIds,
 }
 
@@ -30,6 +34,8 @@ pub(super) struct Table {
     pub(super) block_tokens: Option<u32>,
     /// In the order in which they appear.
     pub(super) class_names: Vec<String>,
+    /// Numbers of the sessions that were named.
+    sessions: HashMap<String, u32>,
     pub(super) has_arrivals: bool,
     /// What the arrivals are called, for an error that misses them.
     pub(super) arrival_name: &'static str,
@@ -72,6 +78,21 @@ impl Table {
             return Ok(BlockIds::default());
         }
         Ok(BlockIds { start: start as u32, len: len as u32 })
+    }
+
+    /// The number of a session by name.
+    pub(super) fn session(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.sessions.get(name) {
+            return number;
+        }
+        let number = self.sessions.len() as u32;
+        self.sessions.insert(name.to_owned(), number);
+        number
+    }
+
+    /// Whether any row names a session.
+    pub(super) fn has_sessions(&self) -> bool {
+        !self.sessions.is_empty()
     }
 
     /// The index of a class by name; `None` when there are too many.

@@ -1,4 +1,5 @@
-//! Finished points on disk, found again by content: what an interrupted sweep goes on from.
+//! Finished points and simulations on disk, found again by content: what an interrupted sweep or
+//! capacity search goes on from.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use crate::workload::{Lengths, Source};
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
+    /// Whether it outlives the result that it was for.
+    stays: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -31,10 +34,21 @@ impl Cache {
     pub fn beside(output: &Path) -> Result<Cache, OutputError> {
         let mut name = output.as_os_str().to_owned();
         name.push(".points");
-        let folder = PathBuf::from(name);
+        Cache::make(PathBuf::from(name), false)
+    }
+
+    /// A folder that stays, for results to be found again by later commands.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn lasting(folder: &Path) -> Result<Cache, OutputError> {
+        Cache::make(folder.to_owned(), true)
+    }
+
+    fn make(folder: PathBuf, stays: bool) -> Result<Cache, OutputError> {
         std::fs::create_dir_all(&folder)
             .map_err(|source| OutputError { path: folder.clone(), source })?;
-        Ok(Cache { folder })
+        Ok(Cache { folder, stays })
     }
 
     /// The runs of a point that was finished before. What cannot be read is worked out again.
@@ -58,9 +72,12 @@ impl Cache {
         file.commit()
     }
 
-    /// Removes the folder, when the result that it was for is in place. What cannot be removed
-    /// does no harm.
+    /// Removes a folder that is not to last, when the result that it was for is in place. What
+    /// cannot be removed does no harm.
     pub fn remove(self) {
+        if self.stays {
+            return;
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
 

@@ -1,0 +1,161 @@
+//! Replicas that know nothing of each other, played in parallel: the router does not look at them,
+//! and no answer brings an arrival. Requests are routed first; each replica then has a clock of its
+//! own, and the parts are put together in the order of the replicas.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use super::engine::{MakeScheduler, Setup, SimError, SimOptions, part, together};
+use super::part::Part;
+use super::router::{Fleet, RouteDecision, Routing};
+use super::tally::Tally;
+use super::{KvUse, Outcome};
+use crate::request::{Request, RequestId};
+use crate::time::Time;
+use crate::trace::{RequestRow, Run, Status};
+use crate::workload::Arriving;
+
+/// Whether replicas can be played apart. The slow path keeps them together, to be compared with.
+pub(super) fn can_be(setup: &Setup<'_>, arriving: &dyn Arriving, options: &SimOptions<'_>) -> bool {
+    setup.replicas > 1
+        && !options.reference
+        && !arriving.answers_bring_arrivals()
+        && !setup.routing.router.sees_load()
+}
+
+/// Plays them.
+///
+/// # Errors
+/// When the policy gets stuck.
+pub(super) fn play(
+    setup: &Setup<'_>,
+    make: &MakeScheduler<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
+    let mut fleet = Fleet::new(&setup.routing, setup.replicas, arriving.classes());
+    let mut requests: Vec<Request> = Vec::new();
+    let mut sessions: Vec<Option<u32>> = Vec::new();
+    let mut routes: Vec<RouteDecision> = Vec::new();
+    let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); setup.replicas as usize];
+    let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
+    let mut seen = 0;
+    while seen == requests.len() && arriving.next_arrival().is_some() {
+        let id = requests.len() as RequestId;
+        let request = arriving.take();
+        let session = arriving.session(id);
+        requests.push(request);
+        sessions.push(session);
+        // The first one past the horizon is kept only to say that some arrive later.
+        if request.arrival <= horizon {
+            let route = fleet.route(id, &request, session);
+            ids_of[route.replica as usize].push(id);
+            routes.push(route);
+            seen = requests.len();
+        }
+    }
+    let all = Listed {
+        requests: &requests,
+        sessions: &sessions,
+        ids: None,
+        next: 0,
+        block_ids: arriving.block_ids(),
+        block_tokens: arriving.block_tokens(),
+        classes: arriving.classes(),
+    };
+    let done = AtomicU64::new(0);
+    let alone = |ids: &Vec<RequestId>| {
+        let before = AtomicU64::new(0);
+        let report = |of_this: u64| {
+            let more = of_this - before.swap(of_this, Ordering::Relaxed);
+            let sum = done.fetch_add(more, Ordering::Relaxed) + more;
+            if let Some(progress) = options.progress {
+                progress(sum);
+            }
+        };
+        let setup = Setup { replicas: 1, routing: Routing::default(), ..*setup };
+        let options = SimOptions { progress: Some(&report), ..options };
+        part(&setup, make, &mut Listed { ids: Some(ids), ..all }, options)
+    };
+    let parts: Vec<Result<Part, SimError>> = ids_of.par_iter().map(alone).collect();
+    let Ok(parts) = parts.into_iter().collect::<Result<Vec<Part>, SimError>>() else {
+        // Whether and when a fleet is stuck is a question to one clock.
+        return together(setup, make, &mut { all }, options);
+    };
+    let mut whole = Part { tally: Tally::new(0), kv: KvUse::default(), log: None };
+    whole.tally.trace.requests = requests[..seen].iter().map(unplayed).collect();
+    whole.log = options.keep_log.then(Vec::new);
+    for (replica, (part, ids)) in parts.into_iter().zip(&ids_of).enumerate() {
+        whole.add(replica as u32, ids, part);
+    }
+    Ok(whole.into_outcome(setup, Some(routes)))
+}
+
+/// A request's row before its replica was played.
+fn unplayed(request: &Request) -> RequestRow {
+    RequestRow {
+        arrival: request.arrival,
+        scheduled: Time::NEVER,
+        first_token: Time::NEVER,
+        run: Run::EMPTY,
+        prompt_tokens: request.prompt_tokens,
+        tokens: 0,
+        hit_tokens: 0,
+        preemptions: 0,
+        replica: 0,
+        class: request.class,
+        status: Status::Unfinished,
+    }
+}
+
+/// Requests in a list, all of them or some.
+#[derive(Clone, Copy)]
+struct Listed<'a> {
+    requests: &'a [Request],
+    sessions: &'a [Option<u32>],
+    ids: Option<&'a [RequestId]>,
+    next: usize,
+    block_ids: &'a [u64],
+    block_tokens: u32,
+    classes: &'a [String],
+}
+
+impl Listed<'_> {
+    fn id(&self, place: usize) -> Option<usize> {
+        match self.ids {
+            Some(ids) => ids.get(place).map(|&id| id as usize),
+            None => (place < self.requests.len()).then_some(place),
+        }
+    }
+}
+
+impl Arriving for Listed<'_> {
+    fn next_arrival(&self) -> Option<Time> {
+        Some(self.requests[self.id(self.next)?].arrival)
+    }
+
+    fn take(&mut self) -> Request {
+        let id = self.id(self.next).expect("no request is due");
+        self.next += 1;
+        self.requests[id]
+    }
+
+    fn finished(&mut self, _request: RequestId, _at: Time) {}
+
+    fn session(&self, request: RequestId) -> Option<u32> {
+        self.sessions[self.id(request as usize)?]
+    }
+
+    fn block_ids(&self) -> &[u64] {
+        self.block_ids
+    }
+
+    fn block_tokens(&self) -> u32 {
+        self.block_tokens
+    }
+
+    fn classes(&self) -> &[String] {
+        self.classes
+    }
+}

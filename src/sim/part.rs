@@ -1,0 +1,117 @@
+//! What some replicas of a fleet leave behind, and how the parts of a fleet are put together.
+
+use super::router::RouteDecision;
+use super::tally::Tally;
+use super::{Iteration, IterationCounts, KvUse, Outcome, Setup};
+use crate::request::RequestId;
+use crate::time::Span;
+use crate::trace::{NO_RUN, Run, TokenTrace};
+
+/// What some replicas leave behind.
+pub(super) struct Part {
+    pub tally: Tally,
+    pub kv: KvUse,
+    /// Lane by lane, when it was kept.
+    pub log: Option<Vec<Vec<Iteration>>>,
+}
+
+impl Part {
+    /// The outcome of a whole fleet.
+    pub fn into_outcome(self, setup: &Setup<'_>, routes: Option<Vec<RouteDecision>>) -> Outcome {
+        let stages = setup.cost.stages();
+        let Tally { mut trace, mut rejections, counts, gpu_busy, .. } = self.tally;
+        if setup.replicas > 1 {
+            // Neither order may tell in which order the replicas were played.
+            in_order_of_requests(&mut trace);
+            rejections.sort_by_key(|&(request, _)| request);
+        }
+        Outcome {
+            trace,
+            iterations: counts,
+            kv: self.kv,
+            gpu_busy: Span::from_nanos(gpu_busy.as_nanos() / u64::from(stages)),
+            lanes_per_replica: stages,
+            log: self.log,
+            routes,
+            rejections,
+        }
+    }
+
+    /// Adds replica `replica`, played alone: `ids` are the ids of its requests in the fleet.
+    pub fn add(&mut self, replica: u32, ids: &[RequestId], part: Part) {
+        let Part { tally, kv, log } = part;
+        let whole = &mut self.tally;
+        let columns = whole.trace.columns.len() as u32;
+        let runs = whole.trace.more_runs.len() as u32;
+        let moved = |mut run: Run| {
+            run.column += columns;
+            if run.next != NO_RUN {
+                run.next += runs;
+            }
+            run
+        };
+        for (row, &id) in tally.trace.requests.iter().zip(ids) {
+            let mut row = *row;
+            row.replica = replica;
+            row.run = moved(row.run);
+            whole.trace.requests[id as usize] = row;
+        }
+        whole.trace.columns.extend(tally.trace.columns);
+        whole.trace.more_runs.extend(tally.trace.more_runs.into_iter().map(moved));
+        whole.trace.end = whole.trace.end.max(tally.trace.end);
+        let of_fleet = |id: RequestId| ids[id as usize];
+        let rejections = tally.rejections.into_iter();
+        whole.rejections.extend(rejections.map(|(id, why)| (of_fleet(id), why)));
+        let IterationCounts { prefill_only, mixed, decode_only, sequences } = tally.counts;
+        whole.counts.prefill_only += prefill_only;
+        whole.counts.mixed += mixed;
+        whole.counts.decode_only += decode_only;
+        whole.counts.sequences += sequences;
+        whole.gpu_busy = Span::from_nanos(whole.gpu_busy.as_nanos() + tally.gpu_busy.as_nanos());
+        whole.done += tally.done;
+        self.kv.blocks = kv.blocks;
+        self.kv.peak_used = self.kv.peak_used.max(kv.peak_used);
+        self.kv.preemptions += kv.preemptions;
+        self.kv.prefix_hit_tokens += kv.prefix_hit_tokens;
+        if let (Some(whole), Some(log)) = (&mut self.log, log) {
+            whole.extend(log.into_iter().map(|mut lane| {
+                lane.iter_mut().for_each(|iteration| rename(iteration, &of_fleet));
+                lane
+            }));
+        }
+    }
+}
+
+/// Gives an iteration's requests their ids in the fleet.
+fn rename(iteration: &mut Iteration, of_fleet: &impl Fn(RequestId) -> RequestId) {
+    for chunk in &mut iteration.chunks {
+        chunk.request = of_fleet(chunk.request);
+    }
+    for request in &mut iteration.preempted {
+        *request = of_fleet(*request);
+    }
+    iteration.head = iteration.head.map(of_fleet);
+}
+
+/// Lays the further runs of requests out request by request.
+fn in_order_of_requests(trace: &mut TokenTrace) {
+    let before = std::mem::take(&mut trace.more_runs);
+    trace.more_runs.reserve(before.len());
+    for row in &mut trace.requests {
+        let mut next = row.run.next;
+        if row.run.len == 0 && next == NO_RUN {
+            row.run = Run::EMPTY;
+        }
+        if next != NO_RUN {
+            row.run.next = trace.more_runs.len() as u32;
+        }
+        while next != NO_RUN {
+            let mut run = before[next as usize];
+            next = run.next;
+            if next != NO_RUN {
+                run.next = trace.more_runs.len() as u32 + 1;
+            }
+            trace.more_runs.push(run);
+        }
+    }
+}
