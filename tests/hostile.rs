@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Address space that a refusal may take: threads' stacks and the program's own image included.
 const MEMORY_KB: u64 = 1_500_000;
+/// Longest refusal: it may quote a scenario's line, and one fills a scenario of at most 1 MiB.
+const STDERR_MAX: usize = 4 << 20;
 /// A refusal that takes longer hangs.
 const SECONDS_MAX: u64 = 60;
 
@@ -159,7 +161,7 @@ fn complain(complaints: &mut Vec<String>, what: &str, args: &[String], ended: &E
     let short = ended.stderr.chars().take(300).collect::<String>();
     if ended.code != Some(2) || ended.stderr.contains("panicked") {
         complaints.push(format!("{what}: {args:?}: {:?}: {short}", ended.code));
-    } else if ended.stderr.trim().is_empty() || ended.stderr.len() > 100_000 {
+    } else if ended.stderr.trim().is_empty() || ended.stderr.len() > STDERR_MAX {
         complaints.push(format!("{what}: {args:?}: says {} bytes", ended.stderr.len()));
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Case, assert_none, case, copy, covered, dead};
 
 const BURST: &str = "workload.arrivals=all_at_once";
+const UNIFORM: &str = "workload.lengths={prompt: {uniform: {min: 100, max: 1500}}, output: {uniform: {min: 5, max: 120}}}";
 const TENSOR: &str = "parallelism={tensor: 2}";
 const THREE: &str = "replicas=3";
 const CURVE: &str = "slo.ttft={prefill_curve_plus: 20ms}";
@@ -120,20 +121,20 @@ const CASES: &[Case] = &[
     case(
         "GpuFigures.memory_bandwidth",
         &[],
-        "gpu={base: h100-sxm}",
-        "gpu={base: h100-sxm, memory_bandwidth: 1000GB/s}",
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989, fp8_tflops: 1979}",
+        "gpu={memory: 80GiB, memory_bandwidth: 1000GB/s, bf16_tflops: 989, fp8_tflops: 1979}",
     ),
     case(
         "GpuFigures.bf16_tflops",
         &[],
-        "gpu={base: h100-sxm}",
-        "gpu={base: h100-sxm, bf16_tflops: 300}",
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989, fp8_tflops: 1979}",
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 300, fp8_tflops: 1979}",
     ),
     case(
         "GpuFigures.fp8_tflops",
         &["engine.dtype=fp8"],
-        "gpu={base: h100-sxm}",
-        "gpu={base: h100-sxm, fp8_tflops: 300}",
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989, fp8_tflops: 1979}",
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989, fp8_tflops: 300}",
     ),
     case(
         "GpuFigures.interconnect",
@@ -228,7 +229,13 @@ const CASES: &[Case] = &[
     case("Workload.trace", &[], "", NO_SYNTHETIC),
     case(
         "Workload.max_tokens",
-        &["schedulers=[orca]", BURST, "engine.kv_blocks=400"],
+        &[
+            "schedulers=[tensorrt-llm]",
+            BURST,
+            "engine.kv_blocks=400",
+            "engine.max_model_len=4096",
+            UNIFORM,
+        ],
         "workload.max_tokens=exact",
         "workload.max_tokens=model",
     ),
@@ -459,7 +466,13 @@ const CASES: &[Case] = &[
     ),
     case(
         "MaxTokens.factor",
-        &["schedulers=[orca]", BURST, "engine.kv_blocks=400"],
+        &[
+            "schedulers=[tensorrt-llm]",
+            BURST,
+            "engine.kv_blocks=400",
+            "engine.max_model_len=4096",
+            UNIFORM,
+        ],
         "workload.max_tokens={factor: 1}",
         "workload.max_tokens={factor: 4}",
     ),
@@ -497,8 +510,8 @@ const CASES: &[Case] = &[
     case("Slo.tbt", &[], "slo.tbt=8ms", "slo.tbt=15ms"),
     case(
         "Slo.fluidity",
-        &[],
-        "slo.fluidity={index: 0.9, share: 0.9}",
+        &[BURST],
+        "slo.fluidity={index: 0.2, share: 0.9}",
         "slo.fluidity={index: 0.99, share: 0.9}",
     ),
     case("Slo.bounds", &[], "", "slo.bounds={ttft: {p99: 200ms}}"),

@@ -30,7 +30,7 @@ macro_rules! parameter {
 }
 
 const CASES: &[Case] = &[
-    parameter!("vllm-v1"."version": "'0.33'", "'0.10'"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("vllm-v1"."version": "'0.33'", "'0.10'"; BURST, TIGHT, SHORT, SIZED; "max_num_batched_tokens: 128"),
     parameter!("vllm-v1"."policy": "fcfs", "priority"; BURST, PRIORITIES, SIZED; "max_num_seqs: 8"),
     parameter!("vllm-v1"."max_num_seqs": "4", "8"; BURST),
     parameter!("vllm-v1"."max_num_batched_tokens": "512", "1024"; BURST),
@@ -53,8 +53,8 @@ const CASES: &[Case] = &[
     parameter!("sarathi"."high_chunk_size": "1024", "2048"; BURST; "enable_dynamic_chunking_schedule: true"),
     parameter!("sarathi"."chunk_schedule_max_tokens": "1024", "8192"; BURST; "enable_dynamic_chunking_schedule: true"),
     parameter!("sarathi"."chunk_schedule_stages": "2", "16"; BURST; "enable_dynamic_chunking_schedule: true, chunk_schedule_max_tokens: 1024"),
-    parameter!("orca"."max_num_seqs": "4", "8"; BURST),
-    parameter!("faster-transformer"."max_num_seqs": "4", "8"; BURST),
+    parameter!("orca"."max_num_seqs": "4", "8"; BURST, SHORT),
+    parameter!("faster-transformer"."max_num_seqs": "4", "8"; BURST, SHORT),
     parameter!("nano-vllm"."max_num_seqs": "4", "8"; BURST),
     parameter!("nano-vllm"."max_num_batched_tokens": "4096", "16384"; BURST, SHORT, SIZED),
     parameter!("lightllm"."batch_max_tokens": "2048", "4096"; BURST, SIZED),
