@@ -270,7 +270,7 @@ fn a_death_in_the_middle_leaves_whole_files_or_none() {
         assert!(fine, "{name} at {place}: {status:?}");
     }
     assert!(ended_by.iter().filter(|(_, code)| *code == Some(130)).count() >= 5, "{ended_by:?}");
-    assert!(ended_by.iter().any(|end| *end == ("-KILL", None)), "{ended_by:?}");
+    assert!(ended_by.contains(&("-KILL", None)), "{ended_by:?}");
 }
 
 #[test]
