@@ -125,3 +125,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     report("shortest prompt first", &make)?;
     report("sarathi", &build_sarathi)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_runs() {
+        super::main().expect("the policy serves every request");
+    }
+}

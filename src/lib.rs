@@ -1,5 +1,73 @@
 //! metron-sim plays how GPUs serve large language models, iteration by iteration, and explains
 //! why a user's text stalled.
+//!
+//! # A scenario, run
+//!
+//! ```
+//! use metron_sim::progress::Progress;
+//! use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_experiment};
+//! use metron_sim::scenario::{Document, Files};
+//!
+//! let text = "
+//! model: llama-3.1-8b
+//! gpu: h100-sxm
+//! schedulers: [vllm-v0, sarathi: {chunk_size: 512}]
+//! workload:
+//!   requests: 200
+//!   arrivals: {poisson: {rate: 4}}
+//!   lengths: {table: chat}
+//! slo: {ttft: 500ms, tbt: 25ms, fluidity: {index: 0.9, share: 0.99}}
+//! ";
+//! let resolved = Document::from_text("chat", text, Files::none())?.resolve(Some(42))?;
+//! let experiment = &resolved.experiment;
+//! let (requests, _warnings) = Requests::of(experiment)?;
+//! let input = RunInput { experiment, requests: &requests };
+//! let progress = Progress::new(experiment.schedulers.len());
+//! let outputs = run_experiment(input, RunOptions::default(), &Simulator, &progress)?;
+//!
+//! let longest_gap_s = |run: usize| outputs[run].result.summary.tbt_s.as_ref().and_then(|d| d.max);
+//! // Prefills that run alone stall the other answers; in chunks they do not.
+//! assert!(longest_gap_s(0) > longest_gap_s(1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Metrics of token times
+//!
+//! ```
+//! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
+//! use metron_sim::time::{Span, Time};
+//! use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+//!
+//! // One answer of four tokens, sent at 0: the first after 50 ms, then gaps of 20, 60 and 20 ms.
+//! let at = |ms| Time::ZERO + Span::from_millis(ms);
+//! let trace = TokenTrace {
+//!     columns: vec![vec![at(70), at(130), at(150)]],
+//!     requests: vec![RequestRow {
+//!         arrival: at(0),
+//!         scheduled: at(10),
+//!         first_token: at(50),
+//!         run: Run { column: 0, first: 0, len: 3, next: NO_RUN },
+//!         prompt_tokens: 100,
+//!         tokens: 4,
+//!         hit_tokens: 0,
+//!         preemptions: 0,
+//!         replica: 0,
+//!         class: 0,
+//!         status: Status::Completed,
+//!     }],
+//!     more_runs: Vec::new(),
+//!     end: at(150),
+//! };
+//! let first_token = FirstToken::Fixed(Span::from_millis(50));
+//! let promise = Deadlines::new(first_token, Span::from_millis(25), 0.9)?;
+//! let summary = evaluate(&trace, &Options::new(promise));
+//! assert_eq!(summary.tbt_s.and_then(|gaps| gaps.max), Some(0.06));
+//! // The third token was due at 75 + 25 ms and came at 130 ms: the request is not fluid.
+//! assert_eq!(summary.fluidity.and_then(|f| f.fluid_request_share), Some(0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A scheduler of one's own: `examples/custom_scheduler.rs`.
 
 pub mod catalog;
 #[cfg(not(target_arch = "wasm32"))]

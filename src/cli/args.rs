@@ -130,8 +130,12 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print the manual page (roff)
-    Man,
+    /// Print the manual page of all commands, or of one (roff)
+    Man {
+        /// A command, such as `run`
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
 }
 
 /// `metron-sim serve`.
@@ -485,7 +489,11 @@ pub fn command() -> clap::Command {
 /// When it makes no sense, and for `--help` and `--version`.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
-    let matches = command.try_get_matches_from_mut(args)?;
+    let matches =
+        command.try_get_matches_from_mut(args).map_err(|error| match file_as_command(&error) {
+            Some(message) => command.error(clap::error::ErrorKind::InvalidSubcommand, message),
+            None => error,
+        })?;
     let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let conflict = |message: &str| {
         Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, message))
@@ -506,6 +514,25 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
         )),
         _ => Ok(cli),
     }
+}
+
+/// What to say when a file stands where a command was expected.
+fn file_as_command(error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let path = std::path::Path::new(word);
+    let scenario = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    let (is, command) = match scenario {
+        true => ("a scenario", "run"),
+        false if path.is_file() => ("a file", "evaluate"),
+        false => return None,
+    };
+    Some(format!("`{word}` is {is}, not a command: try `metron-sim {command} {word}`"))
 }
 
 fn run_flag_ids() -> Vec<String> {
@@ -540,6 +567,18 @@ mod tests {
         assert!(cli.run.check);
         assert_eq!(cli.run.requests, Some(PathBuf::from("r.csv")));
         assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn a_file_in_place_of_a_command_is_told_what_to_do() {
+        let error = parsed("m chat.yaml --check").expect_err("not a command");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("metron-sim run chat.yaml"), "{error}");
+        let error = parsed("m Cargo.toml").expect_err("not a command");
+        assert!(error.to_string().contains("metron-sim evaluate Cargo.toml"), "{error}");
+        let error = parsed("m rum").expect_err("not a command");
+        assert!(error.to_string().contains("run"), "{error}");
+        assert!(!error.to_string().contains("metron-sim run rum"), "{error}");
     }
 
     #[test]

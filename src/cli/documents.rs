@@ -42,15 +42,65 @@ pub fn completions(
     write(global, console, &script)
 }
 
-/// `metron-sim man`.
+/// `metron-sim man`: one page on all commands, or the page of one.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn man(global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command()).render(&mut page).expect("writing to memory cannot fail");
+/// When there is no such command, or the page cannot be written.
+pub fn man(of: Option<&str>, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+    let mut all = command();
+    all.build();
+    let page = match of {
+        Some(name) => page_of(&all, name)?,
+        None => whole_page(&all),
+    };
     write(global, console, &page)
 }
+
+fn page_of(all: &clap::Command, name: &str) -> Result<Vec<u8>, Error> {
+    let Some(one) = all.find_subcommand(name) else {
+        let names: Vec<&str> = commands(all).map(clap::Command::get_name).collect();
+        return Err(Error::Usage(format!(
+            "there is no command `{name}`; commands: {}",
+            names.join(", ")
+        )));
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(one.clone()).render(&mut page).expect(IN_MEMORY);
+    Ok(page)
+}
+
+/// The program's page, with a section a command. Flags of every command stand at its head only.
+fn whole_page(all: &clap::Command) -> Vec<u8> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(all.clone()).render(&mut page).expect(IN_MEMORY);
+    let everywhere: Vec<&str> = all
+        .get_arguments()
+        .filter(|arg| arg.is_global_set())
+        .map(|arg| arg.get_id().as_str())
+        .collect();
+    for one in commands(all) {
+        let own = everywhere
+            .iter()
+            .filter(|id| one.get_arguments().any(|arg| arg.get_id() == **id))
+            .fold(one.clone(), |one, id| one.mut_arg(id, |arg| arg.hide(true)));
+        let man = clap_mangen::Man::new(own);
+        let mut section = Vec::new();
+        man.render_description_section(&mut section).expect(IN_MEMORY);
+        man.render_synopsis_section(&mut section).expect(IN_MEMORY);
+        man.render_options_section(&mut section).expect(IN_MEMORY);
+        let section = String::from_utf8(section).expect("help is UTF-8");
+        let heading = format!(".SH \"METRON-SIM {}\"\n", one.get_name().to_uppercase());
+        page.extend(heading.bytes());
+        page.extend(section.replace("\n.SH ", "\n.SS ").bytes());
+    }
+    page
+}
+
+fn commands(all: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    all.get_subcommands().filter(|one| one.get_name() != "help" && !one.is_hide_set())
+}
+
+const IN_MEMORY: &str = "writing to memory cannot fail";
 
 fn write(global: &GlobalFlags, console: &Console, document: &[u8]) -> Result<Exit, Error> {
     console.open_result(global.output.as_ref())?.finish(document)?;

@@ -130,7 +130,7 @@ impl Error {
             | Error::Replay(_)
             | Error::Calibration(_)
             | Error::NoSense(_)
-            | Error::Run(RunError::Deadlines(_)) => Exit::BadInput,
+            | Error::Run(RunError::Deadlines(_) | RunError::TooLarge(_)) => Exit::BadInput,
             Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
                 Exit::Failure
             }

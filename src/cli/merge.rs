@@ -1,5 +1,6 @@
 //! `metron-sim merge`: a sweep's shards put together.
 
+use std::io::Read;
 use std::path::Path;
 
 use crate::cli::args::{GlobalFlags, MergeArgs};
@@ -22,9 +23,18 @@ pub fn run(args: &MergeArgs, global: &GlobalFlags, console: &Console) -> Result<
     Ok(Exit::Fine)
 }
 
+/// Longest shard; a point takes some kilobytes.
+const SHARD_BYTES_MAX: u64 = 256 << 20;
+
 fn read(path: &Path) -> Result<SweepFile, Error> {
     let wrong = |problem: String| Error::NoSense(format!("{}: {problem}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(SHARD_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() as u64 > SHARD_BYTES_MAX {
+        return Err(wrong(format!("is longer than {SHARD_BYTES_MAX} bytes")));
+    }
     let file: SweepFile = serde_json::from_slice(&bytes)
         .map_err(|error| wrong(format!("is not a sweep's JSON result: {error}")))?;
     match file.kind.as_str() {

@@ -87,7 +87,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Completions { shell }), _) => {
             documents::completions(shell, &global, console)
         }
-        (Some(args::Command::Man), _) => documents::man(&global, console),
+        (Some(args::Command::Man { of }), _) => documents::man(of.as_deref(), &global, console),
         (None, None) => Err(Error::Usage("a command or --scenario FILE is needed".to_owned())),
     }
 }

@@ -157,7 +157,7 @@ impl IndexMut<Cause> for Split {
 impl AddAssign for Split {
     fn add_assign(&mut self, rhs: Split) {
         for (a, b) in self.0.iter_mut().zip(rhs.0) {
-            *a += b;
+            *a = a.checked_add(b).expect("more time than 64 bits of nanoseconds hold");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! number of threads.
 
 mod deadlines;
+mod limits;
 mod requests;
 mod simulate;
 mod stalls;
@@ -14,6 +15,7 @@ use rayon::prelude::*;
 
 use deadlines::Promises;
 pub use deadlines::common_curve;
+pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
 pub use stalls::recording;
@@ -93,6 +95,9 @@ pub enum RunError {
     /// The promise makes no sense.
     #[error("slo: {0}")]
     Deadlines(String),
+    /// It would leave its number types, or take more memory than is spent on it.
+    #[error("{0}")]
+    TooLarge(String),
     /// The system gave no threads.
     #[error("cannot start threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
@@ -109,6 +114,7 @@ pub fn run_experiment(
     simulate: &dyn Simulate,
     progress: &Progress,
 ) -> Result<Vec<SchedulerOutput>, RunError> {
+    check_limits(input)?;
     on_threads(options.jobs, || {
         let experiment = input.experiment;
         // A closed loop's answers are known only when it has been played.
@@ -188,6 +194,7 @@ pub fn run_scheduler(
 ) -> Result<SchedulerOutput, RunError> {
     let play =
         PlayOptions { reference: options.reference, keep_log: options.keep_log, progress: None };
+    check_limits(input)?;
     let label = scheduler.label.clone();
     let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {
         Ok(outcome) => [outcome],

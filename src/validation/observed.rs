@@ -69,6 +69,9 @@ pub enum ObservedError {
 /// Longest time in a file, seconds: no run lasts three years, and every nanosecond fits.
 const SECONDS_MAX: f64 = 1e8;
 
+/// Longest table of requests, which is held whole: some million rows.
+const TABLE_BYTES_MAX: u64 = 256 << 20;
+
 impl ObservedRun {
     /// Reads a run. Any format that `evaluate` reads, with `label` picking one of several runs; or a
     /// table of requests: CSV with `first_token_s`, `last_token_s`, and `arrival_s` or `queued_s` or
@@ -82,7 +85,13 @@ impl ObservedRun {
         let read = |source| ObservedError::Read { file: file.to_owned(), source };
         let content = |problem| ObservedError::Content { file: file.to_owned(), problem };
         if is_table(file).map_err(read)? {
-            let bytes = std::fs::read(file).map_err(read)?;
+            let mut bytes = Vec::new();
+            std::fs::File::open(file)
+                .and_then(|file| file.take(TABLE_BYTES_MAX + 1).read_to_end(&mut bytes))
+                .map_err(read)?;
+            if bytes.len() as u64 > TABLE_BYTES_MAX {
+                return Err(content(format!("it is longer than {TABLE_BYTES_MAX} bytes")));
+            }
             return ObservedRun::from_csv(&bytes).map_err(content);
         }
         let imported = interop::import(file, None)?;

@@ -1,6 +1,7 @@
 //! Collects what is wrong with values, each at its place.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
 use crate::scenario::error::Problem;
@@ -241,10 +242,15 @@ impl<'a> Check<'a> {
         if self.problems.len() > before {
             return None;
         }
-        let too_long = std::fs::metadata(&file).is_ok_and(|m| m.len() > bytes_max);
-        let text = match std::fs::read(&file) {
-            _ if too_long => Err(format!("is longer than {bytes_max} bytes")),
-            Ok(bytes) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
+        // A device or a pipe has no length beforehand.
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(&file)
+            .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes));
+        let text = match read {
+            Ok(length) if length as u64 > bytes_max => {
+                Err(format!("is longer than {bytes_max} bytes"))
+            }
+            Ok(_) => String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()),
             Err(error) => Err(format!("cannot be read: {error}")),
         };
         match text {

@@ -110,7 +110,7 @@ fn dist(check: &mut Check<'_>, path: &Path, given: &raw::Dist) -> Option<Dist> {
     } else if let Some(z) = given.zipf {
         let path = path.key("zipf");
         let (min, max) = range(check, &path, z.min, z.max);
-        Shape::Zipf { min, max, theta: check.number(&path.key("theta"), z.theta, 0.0, 100.0) }
+        Shape::Zipf { min, max, theta: check.number(&path.key("theta"), z.theta, 0.0, 50.0) }
     } else if let Some(q) = &given.quantiles {
         Shape::Quantiles(quantiles(check, &path.key("quantiles"), q, &mut clamps))
     } else {

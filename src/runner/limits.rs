@@ -1,0 +1,97 @@
+//! Whether a run stays within its number types and within memory, asked before it starts.
+
+use crate::cost::BatchShape;
+use crate::scenario::{Experiment, SchedulerRun};
+use crate::time::Span;
+use crate::workload::Arrivals;
+
+use super::{Requests, RunError, RunInput};
+
+/// Most KV blocks of all replicas together that a prefix cache tracks one by one: 32 bytes each,
+/// 8 GiB.
+pub const CACHED_BLOCKS_MAX: u64 = 1 << 28;
+
+/// Longest simulated time: half of what 64 bits of nanoseconds hold, so that sums of two fit.
+const TIME_MAX_NS: u128 = 1 << 63;
+
+const YEAR_NS: u128 = 365 * 86_400 * 1_000_000_000;
+
+/// Refuses an experiment that could leave its number types, or whose bookkeeping takes more
+/// memory than a machine has to spare.
+///
+/// # Errors
+/// When even one token a step, every request after the other, may last over 292 years, or when the
+/// prefix caches of all replicas hold more than [`CACHED_BLOCKS_MAX`] blocks.
+pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
+    let experiment = input.experiment;
+    let cached = experiment.schedulers.iter().find(|run| caches(experiment, run));
+    let blocks = u64::from(experiment.replicas) * u64::from(experiment.engine.kv_blocks);
+    if let Some(run) = cached.filter(|_| blocks > CACHED_BLOCKS_MAX) {
+        return Err(RunError::TooLarge(format!(
+            "{}: its prefix caches would hold {blocks} KV blocks on {} replicas, and at most \
+             {CACHED_BLOCKS_MAX} are tracked (8 GiB): lower `replicas` or `engine.kv_blocks`, or \
+             turn prefix caching off",
+            run.label, experiment.replicas
+        )));
+    }
+    let longest = longest_ns(input);
+    // An observation that ends at a horizon cannot run away.
+    if experiment.horizon.is_none() && longest > TIME_MAX_NS {
+        return Err(RunError::TooLarge(format!(
+            "the requests may take {} years one after another, and times hold 292: ask for fewer \
+             or shorter ones, or set a `horizon`",
+            longest / YEAR_NS
+        )));
+    }
+    Ok(())
+}
+
+fn caches(experiment: &Experiment, run: &SchedulerRun) -> bool {
+    let needs = run.config.build(&experiment.engine_info()).needs();
+    needs.cache.is_some() && (experiment.engine.prefix_caching || needs.always_caches)
+}
+
+/// The last arrival, and after it every token in a step of its own at the longest context.
+fn longest_ns(input: RunInput<'_>) -> u128 {
+    let experiment = input.experiment;
+    let step = experiment.cost.time(&BatchShape {
+        chunks: &[],
+        decodes: 1,
+        decode_kv_tokens: u64::from(experiment.engine.max_model_len),
+        sampled: 1,
+    });
+    let ns = |span: Span| u128::from(span.as_nanos());
+    let step = ns(step.gpu) + ns(step.host);
+    match input.requests {
+        Requests::Open(workload) => {
+            let tokens = |r: &crate::request::Request| {
+                u128::from(r.prompt_tokens) + u128::from(r.output_tokens)
+            };
+            let all: u128 = workload.requests.iter().map(tokens).sum();
+            let last = workload.requests.last().map_or(0, |r| u128::from(r.arrival.as_nanos()));
+            last + all * step
+        }
+        // Without a number of requests a duration ends the arrivals.
+        Requests::Closed(_) => {
+            let think_time = match experiment.workload.source.arrivals() {
+                Some(&Arrivals::ClosedLoop { think_time, .. }) => ns(think_time),
+                _ => 0,
+            };
+            let requests = u128::from(experiment.workload.amount.requests.unwrap_or(0));
+            let most = u128::from(experiment.engine.max_model_len);
+            requests * most * step
+                + if experiment.workload.amount.duration.is_some() {
+                    0
+                } else {
+                    think_time * requests.div_ceil(u128::from(users(experiment)))
+                }
+        }
+    }
+}
+
+fn users(experiment: &Experiment) -> u32 {
+    match experiment.workload.source.arrivals() {
+        Some(&Arrivals::ClosedLoop { users, .. }) => users.max(1),
+        _ => 1,
+    }
+}

@@ -1,0 +1,314 @@
+//! Hostile files at every place that reads one, through the program: exit code 2, no panic, an end,
+//! and never more memory than [`MEMORY_KB`].
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Address space that a refusal may take: threads' stacks and the program's own image included.
+const MEMORY_KB: u64 = 1_500_000;
+/// Longest refusal: it may quote a scenario's line, and one fills a scenario of at most 1 MiB.
+const STDERR_MAX: usize = 4 << 20;
+/// A refusal that takes longer hangs.
+const SECONDS_MAX: u64 = 60;
+
+const SCENARIO: &str = "\
+engine: {profile: {fixed: {iteration: 5ms}}, kv_blocks: 1000, max_model_len: 4096}
+schedulers: [sarathi]
+workload:
+  requests: 5
+  arrivals: all_at_once
+  lengths: {prompt: {fixed: 100}, output: {fixed: 5}}
+slo: {ttft: 500ms, tbt: 25ms}
+";
+
+const MEASURED: &str =
+    r#"{"num_prompt_tokens": [7], "num_output_tokens": [2], "ttft": [0.1], "tbt": [[0.1]]}"#;
+
+struct Ended {
+    code: Option<i32>,
+    stderr: String,
+}
+
+/// Runs the program in `folder` within the limits.
+fn run(folder: &Path, args: &[String]) -> Ended {
+    let mut child = Command::new("sh")
+        .args(["-c", &format!("ulimit -v {MEMORY_KB}; exec \"$@\""), "sh"])
+        .arg(env!("CARGO_BIN_EXE_metron-sim"))
+        .args(args)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut pipe = child.stderr.take().expect("piped");
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("read");
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let began = Instant::now();
+    let code = loop {
+        if let Some(status) = child.try_wait().expect("known") {
+            break status.code();
+        }
+        if began.elapsed() > Duration::from_secs(SECONDS_MAX) {
+            child.kill().expect("killed");
+            child.wait().expect("ended");
+            break Some(-1);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    Ended { code, stderr: reader.join().expect("read") }
+}
+
+/// Every way to hand the program a file of this name.
+fn places(name: &str) -> Vec<Vec<String>> {
+    let set = |set: &str| {
+        let set = set.replace("FILE", name);
+        vec!["run".to_owned(), "good.yaml".to_owned(), "--set".to_owned(), set]
+    };
+    let words = |line: &str| line.replace("FILE", name).split(' ').map(str::to_owned).collect();
+    let mut places: Vec<Vec<String>> = vec![
+        words("run FILE"),
+        words("evaluate FILE"),
+        words("evaluate good.json --ttft-curve FILE"),
+        words("compare FILE good.json"),
+        words("merge FILE"),
+        words("validate good.yaml --observed FILE"),
+        words("calibrate good.yaml --observed FILE"),
+    ];
+    let modelled = "engine={profile: ideal}";
+    for mut more in [
+        set("engine.profile={file: FILE}"),
+        set("workload.lengths={file: FILE}"),
+        set("workload={trace: {file: FILE}}"),
+    ] {
+        if more[3].starts_with("engine.profile") {
+            more.extend(
+                ["--set", "model=llama-3.1-8b", "--set", "gpu=h100-sxm"].map(str::to_owned),
+            );
+        }
+        places.push(more);
+    }
+    for (key, other) in
+        [("model={config: FILE}", "gpu=h100-sxm"), ("gpu={file: FILE}", "model=llama-3.1-8b")]
+    {
+        let mut more = set(key);
+        more.extend(["--set", other, "--set", modelled].map(str::to_owned));
+        places.push(more);
+    }
+    places
+}
+
+fn prepare(folder: &Path) {
+    fs::write(folder.join("good.yaml"), SCENARIO).expect("writable");
+    fs::write(folder.join("good.json"), MEASURED).expect("writable");
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    [0xfffe_u16.swap_bytes()]
+        .into_iter()
+        .chain(text.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect()
+}
+
+/// Contents that are no sound file of any kind.
+fn corpus() -> Vec<(&'static str, Vec<u8>)> {
+    let bomb = (1..40).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, i| {
+        let list = vec![format!("*a{}", i - 1); 9].join(", ");
+        text + &format!("a{i}: &a{i} [{list}]\n")
+    });
+    vec![
+        ("empty", Vec::new()),
+        ("newline", b"\n".to_vec()),
+        ("nul", vec![0; 4096]),
+        ("utf16", utf16(SCENARIO)),
+        ("utf16-json", utf16(MEASURED)),
+        ("lone-surrogate", b"name: \xed\xa0\x80\n{\"a\": \"\\ud800\"}\n".to_vec()),
+        ("json-surrogate", b"{\"backend\": \"\\ud800\"}".to_vec()),
+        ("bad-utf8", vec![0xff; 1000]),
+        ("deep-lists", "[".repeat(100_000).into_bytes()),
+        ("deep-maps", "{\"a\":".repeat(100_000).into_bytes()),
+        ("deep-blocks", "- ".repeat(100_000).into_bytes()),
+        ("deep-closed", format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes()),
+        ("alias-bomb", bomb.into_bytes()),
+        ("alias-loop", b"a: &a [*a]\n".to_vec()),
+        ("merge-bomb", b"a: &a {b: 1}\nc: {<<: [*a, *a, *a], <<: *a}\n".to_vec()),
+        ("doubled-keys", b"{\"backend\": 1, \"backend\": 2}".to_vec()),
+        ("doubled-yaml", b"seed: 1\nseed: 2\n".to_vec()),
+        ("huge-number", b"{\"ttft\": [1e999], \"tbt\": [[18446744073709551616]]}".to_vec()),
+        ("huge-digits", format!("seed: {}\n", "9".repeat(100_000)).into_bytes()),
+        ("huge-csv", b"arrival_s,prompt_tokens,output_tokens\n1e999,18446744073709551616,-0\n".to_vec()),
+        ("negative-csv", b"arrival_s,prompt_tokens,output_tokens\n-1,-1,-1\n".to_vec()),
+        ("huge-jsonl", b"{\"timestamp\": 1e999, \"input_length\": 4294967296, \"output_length\": 1e30, \"hash_ids\": []}\n".to_vec()),
+        ("header-only", b"arrival_s,prompt_tokens,output_tokens\n".to_vec()),
+        ("open-quote", format!("a,b\n\"{}", "x".repeat(2_000_000)).into_bytes()),
+        ("many-columns", ",".repeat(1_000_000).into_bytes()),
+        ("carriage", b"\r\r\r\r".to_vec()),
+        ("script", b"#!/bin/sh\necho no\n".to_vec()),
+        ("gzip", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03".to_vec()),
+        ("bom-only", b"\xef\xbb\xbf".to_vec()),
+    ]
+}
+
+fn complain(complaints: &mut Vec<String>, what: &str, args: &[String], ended: &Ended) {
+    let short = ended.stderr.chars().take(300).collect::<String>();
+    if ended.code != Some(2) || ended.stderr.contains("panicked") {
+        complaints.push(format!("{what}: {args:?}: {:?}: {short}", ended.code));
+    } else if ended.stderr.trim().is_empty() || ended.stderr.len() > STDERR_MAX {
+        complaints.push(format!("{what}: {args:?}: says {} bytes", ended.stderr.len()));
+    }
+}
+
+#[test]
+fn hostile_content_is_refused_everywhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    let mut complaints = Vec::new();
+    for (what, bytes) in corpus() {
+        // The extension picks a reader in some places.
+        for extension in ["yaml", "json", "csv", "jsonl"] {
+            let name = format!("x.{extension}");
+            fs::write(folder.path().join(&name), &bytes).expect("writable");
+            let all = places(&name);
+            // Each extension at a place of its own, and one of them at all.
+            let some: Vec<_> = match extension {
+                "json" => all,
+                "csv" => all.into_iter().filter(|args| args[0] != "merge").collect(),
+                "yaml" => vec![all[0].clone(), all[7].clone(), all[11].clone()],
+                _ => vec![all[1].clone(), all[9].clone()],
+            };
+            for args in some {
+                let ended = run(folder.path(), &args);
+                complain(&mut complaints, what, &args, &ended);
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn folders_devices_and_missing_files_are_refused_everywhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    fs::create_dir(folder.path().join("d.csv")).expect("writable");
+    let mut complaints = Vec::new();
+    for name in ["d.csv", "/dev/zero", "missing.csv"] {
+        for args in places(name) {
+            let ended = run(folder.path(), &args);
+            complain(&mut complaints, name, &args, &ended);
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+#[test]
+fn a_line_of_200_megabytes_is_refused_everywhere() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    let mut complaints = Vec::new();
+    for (what, head) in [
+        ("letters", &b""[..]),
+        ("a text", b"{\"backend\": \""),
+        ("a row", b"arrival_s,prompt_tokens,output_tokens\n"),
+    ] {
+        let mut file = fs::File::create(folder.path().join("x.csv")).expect("writable");
+        file.write_all(head).expect("room");
+        let part = vec![b'7'; 1 << 20];
+        for _ in 0..200 {
+            file.write_all(&part).expect("room");
+        }
+        for args in places("x.csv") {
+            let ended = run(folder.path(), &args);
+            complain(&mut complaints, what, &args, &ended);
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// Figures at and past the ends of their types: refused before the run, or run to an end.
+#[test]
+fn figures_without_measure_are_refused_or_run() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    let refused = [
+        "workload.requests=10000000000",
+        "workload.requests=1e10",
+        "workload.requests=-0",
+        "workload.arrivals={poisson: {rate: 1e-9}}",
+        "workload.arrivals={poisson: {rate: 1e999}}",
+        "workload.duration=1000000000s",
+        "workload.lengths.output.fixed=4000000000",
+        "workload.lengths.output.fixed=-1",
+        "workload.lengths.prompt={zipf: {min: 1, max: 100000000, theta: 51}}",
+        "workload.arrivals={closed_loop: {users: 4000000000, think_time: 1s}}",
+        "workload.arrivals={closed_loop: {users: 1, think_time: 1000000000s}}",
+        "workload.classes=[{name: a, share: 0}]",
+        "workload.classes=[{name: a, share: .nan}]",
+        "workload.classes=[{name: a, share: .inf}]",
+        "workload.max_tokens={factor: 1e300}",
+        "workload.prefix_groups={count: 4000000000, tokens: 16, share: 1}",
+        "engine.kv_blocks=4000000000",
+        "engine.max_model_len=4000000000",
+        "engine.kv_block_tokens=4294967295",
+        "engine.profile.fixed.iteration=300000000s",
+        "replicas=1000000000",
+        "seed=18446744073709551616",
+        "horizon=1e999s",
+        "slo.tbt=99999999999999999999s",
+        "slo.fluidity.index=1e999",
+        "parallelism={tensor: 4294967295}",
+    ];
+    let mut complaints = Vec::new();
+    for set in refused {
+        let args = ["run", "good.yaml", "--set", set].map(str::to_owned);
+        complain(&mut complaints, "refused", &args, &run(folder.path(), &args));
+    }
+    // Each figure alone is fine; together they pass what times or memory hold.
+    let together: [&[&str]; 3] = [
+        &[
+            "engine.profile.fixed.iteration=3600s",
+            "workload.lengths.output.fixed=10000000",
+            "engine.max_model_len=1000000000",
+            "engine.kv_blocks=100000000",
+        ],
+        &["schedulers=[nano-vllm]", "engine.kv_blocks=1073741824"],
+        &[
+            "schedulers=[vllm-v1]",
+            "engine.prefix_caching=true",
+            "engine.kv_blocks=1000000",
+            "replicas=10000",
+        ],
+    ];
+    for sets in together {
+        let mut args = ["run", "good.yaml"].map(str::to_owned).to_vec();
+        args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+        complain(&mut complaints, "together", &args, &run(folder.path(), &args));
+    }
+    let fine = [
+        "seed=18446744073709551615",
+        "replicas=10000",
+        "engine.kv_blocks=1073741824",
+        "engine.max_model_len=1073741824",
+        "engine.profile.fixed.iteration=1ns",
+        "slo.tbt=1ns",
+        "slo.tbt=300000000s",
+        "horizon=300000000s",
+        "horizon=1ns",
+        "workload.lengths.output.fixed=100000000",
+    ];
+    for set in fine {
+        let args = ["run", "good.yaml", "-q", "--set", set].map(str::to_owned);
+        let ended = run(folder.path(), &args);
+        if ended.code != Some(0) || !ended.stderr.is_empty() {
+            complaints.push(format!("{set}: {:?}: {}", ended.code, ended.stderr));
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}

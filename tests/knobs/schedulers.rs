@@ -1,0 +1,114 @@
+//! Parameters of the schedulers.
+
+use std::collections::BTreeSet;
+
+use metron_sim::scheduler::SchedulerConfig;
+
+use super::{Case, assert_none, case, covered, dead};
+
+/// A burst, so that seats and budgets fill up.
+const BURST: &str = "workload.arrivals=all_at_once";
+/// Memory for a few requests at a time.
+const TIGHT: &str = "engine.kv_blocks=400";
+const SHORT: &str = "engine.max_model_len=4096";
+const SIZED: &str = "workload.lengths={prompt: {uniform: {min: 100, max: 1500}}, output: {uniform: {min: 5, max: 120}}}";
+const LOOSE: &str = "workload.max_tokens={fixed: 400}";
+const PRIORITIES: &str =
+    "workload.classes=[{name: a, share: 1, priority: 5}, {name: b, share: 1, priority: 0}]";
+const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
+
+/// `$knob` of scheduler `$name`: its two values, with shared overrides.
+macro_rules! parameter {
+    ($name:literal . $knob:literal : $one:literal, $other:literal; $($shared:expr),* $(; $more:literal)?) => {
+        case(
+            concat!($name, ".", $knob),
+            &[$($shared),*],
+            concat!("schedulers=[{", $name, ": {", $knob, ": ", $one, $(", ", $more,)? "}}]"),
+            concat!("schedulers=[{", $name, ": {", $knob, ": ", $other, $(", ", $more,)? "}}]"),
+        )
+    };
+}
+
+const CASES: &[Case] = &[
+    parameter!("vllm-v1"."version": "'0.33'", "'0.10'"; BURST, TIGHT, SHORT, SIZED; "max_num_batched_tokens: 128"),
+    parameter!("vllm-v1"."policy": "fcfs", "priority"; BURST, PRIORITIES, SIZED; "max_num_seqs: 8"),
+    parameter!("vllm-v1"."max_num_seqs": "4", "8"; BURST),
+    parameter!("vllm-v1"."max_num_batched_tokens": "512", "1024"; BURST),
+    parameter!("vllm-v1"."long_prefill_token_threshold": "0", "128"; BURST),
+    parameter!("vllm-v1"."enable_chunked_prefill": "true", "false"; BURST, SIZED),
+    parameter!("vllm-v1"."scheduler_reserve_full_isl": "true", "false"; BURST, TIGHT, SHORT, SIZED; "max_num_batched_tokens: 128"),
+    parameter!("vllm-v1"."watermark": "0", "0.3"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("vllm-v0"."max_num_seqs": "4", "8"; BURST),
+    parameter!("vllm-v0"."max_num_batched_tokens": "4096", "8192"; BURST, SHORT),
+    parameter!("vllm-v0"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("vllm-v0"."delay_factor": "0", "2"; SIZED),
+    parameter!("vllm-v0-chunked"."max_num_seqs": "4", "8"; BURST),
+    parameter!("vllm-v0-chunked"."max_num_batched_tokens": "512", "1024"; BURST),
+    parameter!("vllm-v0-chunked"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("sarathi"."chunk_size": "256", "512"; BURST),
+    parameter!("sarathi"."max_num_seqs": "4", "8"; BURST),
+    parameter!("sarathi"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("sarathi"."enable_dynamic_chunking_schedule": "false", "true"; BURST),
+    parameter!("sarathi"."low_chunk_size": "128", "512"; BURST; "enable_dynamic_chunking_schedule: true, chunk_schedule_max_tokens: 1024"),
+    parameter!("sarathi"."high_chunk_size": "1024", "2048"; BURST; "enable_dynamic_chunking_schedule: true"),
+    parameter!("sarathi"."chunk_schedule_max_tokens": "1024", "8192"; BURST; "enable_dynamic_chunking_schedule: true"),
+    parameter!("sarathi"."chunk_schedule_stages": "2", "16"; BURST; "enable_dynamic_chunking_schedule: true, chunk_schedule_max_tokens: 1024"),
+    parameter!("orca"."max_num_seqs": "4", "8"; BURST, SHORT),
+    parameter!("faster-transformer"."max_num_seqs": "4", "8"; BURST, SHORT),
+    parameter!("nano-vllm"."max_num_seqs": "4", "8"; BURST),
+    parameter!("nano-vllm"."max_num_batched_tokens": "4096", "16384"; BURST, SHORT, SIZED),
+    parameter!("lightllm"."batch_max_tokens": "2048", "4096"; BURST, SIZED),
+    parameter!("lightllm"."running_max_req_size": "4", "8"; BURST, SIZED),
+    parameter!("lightllm"."router_max_wait_tokens": "1", "20"; SIZED),
+    parameter!("sglang"."chunked_prefill_size": "512", "2048"; BURST),
+    parameter!("sglang"."max_prefill_tokens": "2048", "16384"; BURST, SIZED),
+    parameter!("sglang"."max_running_requests": "4", "8"; BURST),
+    parameter!("sglang"."schedule_policy": "fcfs", "lpm"; BURST, SIZED, PREFIXES, "engine.prefix_caching=true"; "max_running_requests: 4"),
+    parameter!("sglang"."enable_mixed_chunk": "false", "true"; SIZED; "chunked_prefill_size: 256"),
+    parameter!("sglang"."schedule_conservativeness": "0.1", "1.0"; BURST, TIGHT, SHORT, SIZED, LOOSE),
+    parameter!("sglang"."prefill_decode_interval": "0", "8"; BURST, SIZED; "chunked_prefill_size: 256"),
+    parameter!("tensorrt-llm"."capacity_scheduler_policy": "GUARANTEED_NO_EVICT", "MAX_UTILIZATION"; BURST, TIGHT, SHORT, SIZED, LOOSE),
+    parameter!("tensorrt-llm"."max_batch_size": "4", "8"; BURST, SIZED),
+    parameter!("tensorrt-llm"."max_num_tokens": "2048", "8192"; BURST, SIZED),
+    parameter!("tensorrt-llm"."enable_chunked_prefill": "false", "true"; BURST, SIZED; "max_num_tokens: 2048"),
+    parameter!("tensorrt-llm"."context_chunking_policy": "FIRST_COME_FIRST_SERVED", "EQUAL_PROGRESS"; BURST, SIZED; "enable_chunked_prefill: true, max_num_tokens: 2048"),
+    parameter!("llama-cpp"."n_batch": "256", "2048"; BURST, SIZED),
+    parameter!("llama-cpp"."n_parallel": "2", "8"; BURST, SIZED),
+    parameter!("llama-cpp"."kv_unified": "true", "false"; BURST, SIZED, "engine.kv_blocks=200", SHORT; "n_parallel: 8"),
+    parameter!("llama-cpp"."cont_batching": "true", "false"; SIZED),
+    parameter!("tgi"."prefill_chunking": "true", "false"; SIZED),
+    parameter!("tgi"."waiting_served_ratio": "0.1", "4"; SIZED; "prefill_chunking: false, max_waiting_tokens: 1000"),
+    parameter!("tgi"."max_waiting_tokens": "1", "100"; SIZED; "prefill_chunking: false, waiting_served_ratio: 8"),
+    parameter!("tgi"."max_batch_prefill_tokens": "1024", "4096"; BURST, SIZED),
+    parameter!("tgi"."max_batch_total_tokens": "5000", "20000"; BURST, SIZED),
+    parameter!("tgi"."max_batch_size": "4", "8"; BURST, SIZED; "prefill_chunking: false"),
+    parameter!("splitfuse"."max_ragged_batch_size": "256", "768"; BURST),
+    parameter!("splitfuse"."max_ragged_sequence_count": "4", "8"; BURST),
+];
+
+const EXEMPT: &[(&str, &str)] = &[(
+    "llama-cpp.n_ubatch",
+    "splits a batch's kernels, whose price does not depend on the split; taken so that real \
+     command lines can be copied",
+)];
+
+fn known() -> BTreeSet<String> {
+    let one = |name: &&str| {
+        let config = SchedulerConfig::by_name(name).expect("a registered name");
+        let parameters = config.parameters();
+        let keys: Vec<String> =
+            parameters.as_object().expect("an object").keys().cloned().collect();
+        keys.into_iter().map(|key| format!("{name}.{key}")).collect::<Vec<_>>()
+    };
+    SchedulerConfig::NAMES.iter().flat_map(one).collect()
+}
+
+#[test]
+fn every_parameter_of_every_scheduler_has_a_case() {
+    assert_none(&covered(&known(), CASES, EXEMPT));
+}
+
+#[test]
+fn every_parameter_changes_a_result() {
+    assert_none(&dead(CASES));
+}
