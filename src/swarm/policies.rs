@@ -49,7 +49,7 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
             json!({
                 "capacity_scheduler_policy": policies[rng.random_range(0..3)],
                 "max_batch_size": seats, "enable_chunked_prefill": flag,
-                "max_num_tokens": tokens,
+                "max_num_tokens": tokens.max(32),
                 "context_chunking_policy":
                     if other { "EQUAL_PROGRESS" } else { "FIRST_COME_FIRST_SERVED" },
             })

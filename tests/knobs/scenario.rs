@@ -12,6 +12,10 @@ const BURST: &str = "workload.arrivals=all_at_once";
 const UNIFORM: &str = "workload.lengths={prompt: {uniform: {min: 100, max: 1500}}, output: {uniform: {min: 5, max: 120}}}";
 const TENSOR: &str = "parallelism={tensor: 2}";
 const THREE: &str = "replicas=3";
+const MOE: &str = "model=mixtral-8x7b";
+const EIGHT: &str = "workload.requests=8";
+const CLASSES: &str =
+    "workload.classes=[{name: chat, share: 0.5}, {name: batch, share: 0.5, priority: 1}]";
 const CURVE: &str = "slo.ttft={prefill_curve_plus: 20ms}";
 const ONE_LENGTH: &str = "workload.lengths={prompt: {fixed: 500}, output: {fixed: 20}}";
 const PRIORITY: &str = "schedulers=[{vllm-v1: {policy: priority, max_num_seqs: 4}}]";
@@ -177,6 +181,31 @@ const CASES: &[Case] = &[
         &[],
         "gpu={base: h100-sxm, power: {idle_w: 60, max_w: 600}}",
         "gpu={base: h100-sxm, power: {idle_w: 60, max_w: 700}}",
+    ),
+    case(
+        "Parallelism.data",
+        &[MOE],
+        "parallelism={tensor: 2, data: 1}",
+        "parallelism={tensor: 2, data: 2}",
+    ),
+    case(
+        "Parallelism.expert",
+        &[MOE, EIGHT],
+        "parallelism={tensor: 2, data: 2, expert: false}",
+        "parallelism={tensor: 2, data: 2, expert: true}",
+    ),
+    case("Engine.kv_cache_dtype", &[], "engine.kv_cache_dtype=bf16", "engine.kv_cache_dtype=fp8"),
+    case(
+        "ClassRouter.class-to-pool",
+        &[THREE, CLASSES],
+        "router={class-to-pool: {chat: [0], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [2]}}",
+    ),
+    case(
+        "ClassRouter.within",
+        &[THREE, CLASSES, BURST],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: round-robin}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: least-tokens}",
     ),
     case("Parallelism.tensor", &[], "parallelism={tensor: 2}", "parallelism={tensor: 4}"),
     case("Parallelism.pipeline", &[], "parallelism={pipeline: 1}", "parallelism={pipeline: 2}"),
