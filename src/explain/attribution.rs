@@ -113,7 +113,7 @@ impl<'a> Attribution<'a> {
         self.holders[replica as usize].get_or_init(|| Holders::new(self, replica))
     }
 
-    /// What an iteration of a replica was made of: see [`LaneColumns::parts`].
+    /// What an iteration of a lane was made of, in nanoseconds by cause.
     pub fn parts(&self, replica: usize, iteration: usize) -> [(Cause, u64); 5] {
         self.lanes[replica].parts(iteration as u32)
     }

@@ -15,6 +15,8 @@ pub(super) struct Planner {
     pub lane: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
     preempted: Vec<RequestId>,
+    /// Boxed, since plans move between here and the steps in flight at every decision.
+    #[expect(clippy::vec_box)]
     spare: Vec<Box<Plan>>,
     log: Option<Vec<Iteration>>,
 }
