@@ -30,68 +30,61 @@ pub fn pooled_gaps<'r>(
     sorted
 }
 
-fn gaps_of<'t, 'r>(
-    trace: &'t TokenTrace,
-    rows: impl Iterator<Item = &'r RequestRow> + Clone,
-) -> Gaps<'t> {
+fn gaps_of<'t, 'r, R>(trace: &'t TokenTrace, rows: R) -> Gaps<'t, R>
+where
+    R: Iterator<Item = &'r RequestRow> + Clone,
+{
     let demand = demand(trace, rows.clone());
-    let shared: Vec<bool> = trace
-        .columns
-        .iter()
-        .zip(&demand)
-        .map(|(column, &entries)| entries / 2 >= column.len().max(1) as u64)
-        .collect();
-    let mut steps: Vec<Vec<i32>> = trace
-        .columns
-        .iter()
-        .zip(&shared)
-        .map(|(column, &shared)| vec![0; if shared { column.len() + 1 } else { 0 }])
-        .collect();
-    let mut single = Vec::new();
-    for row in rows {
-        let mut before = row.first_token;
-        for run in trace.runs(row) {
-            let times = trace.times(run);
-            single.push(times[0].since(before).as_nanos());
-            before = times[times.len() - 1];
-            let column = run.column as usize;
-            if shared[column] {
-                steps[column][run.first as usize + 1] += 1;
-                steps[column][(run.first + run.len) as usize] -= 1;
-            } else {
-                single.extend(gaps(times));
-            }
+    let steps = trace.columns.iter().zip(&demand).map(|(column, &entries)| {
+        let shared = entries / 2 >= column.len().max(1) as u64;
+        vec![0; if shared { column.len() + 1 } else { 0 }]
+    });
+    let mut steps: Vec<Vec<i32>> = steps.collect();
+    for run in rows.clone().flat_map(|row| trace.runs(row)) {
+        let steps = &mut steps[run.column as usize];
+        if !steps.is_empty() {
+            steps[run.first as usize + 1] += 1;
+            steps[(run.first + run.len) as usize] -= 1;
         }
     }
-    Gaps { trace, steps, single }
+    Gaps { trace, steps, rows }
 }
 
-fn gaps(times: &[Time]) -> impl Iterator<Item = u64> + '_ {
-    times.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos())
-}
-
-/// All gaps between tokens.
-struct Gaps<'t> {
+/// All gaps between tokens; none is stored.
+struct Gaps<'t, R> {
     trace: &'t TokenTrace,
-    /// For each entry of a shared column, by how much more runs span the gap before it than the
-    /// gap before the entry before it.
+    /// For each entry of a column that many runs share, by how much more of them span the gap
+    /// before it than the gap before the entry before it; nothing for other columns.
     steps: Vec<Vec<i32>>,
-    /// Those of one request alone.
-    single: Vec<u64>,
+    rows: R,
 }
 
-impl Weighted for Gaps<'_> {
+impl<'r, R> Weighted for Gaps<'_, R>
+where
+    R: Iterator<Item = &'r RequestRow> + Clone,
+{
     fn each(&self, mut visit: impl FnMut(u64, u64)) {
+        let gap = |pair: &[Time]| pair[1].since(pair[0]).as_nanos();
         for (column, steps) in self.trace.columns.iter().zip(&self.steps) {
             let mut spanned = 0i32;
             let Some(steps) = steps.get(1..) else { continue };
             for (pair, step) in column.windows(2).zip(steps) {
                 spanned += step;
                 if spanned > 0 {
-                    visit(pair[1].since(pair[0]).as_nanos(), spanned as u64);
+                    visit(gap(pair), spanned as u64);
                 }
             }
         }
-        self.single.iter().for_each(|&gap| visit(gap, 1));
+        for row in self.rows.clone() {
+            let mut before = row.first_token;
+            for run in self.trace.runs(row) {
+                let times = self.trace.times(run);
+                visit(times[0].since(before).as_nanos(), 1);
+                before = times[times.len() - 1];
+                if self.steps[run.column as usize].is_empty() {
+                    times.windows(2).for_each(|pair| visit(gap(pair), 1));
+                }
+            }
+        }
     }
 }
