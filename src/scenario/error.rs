@@ -199,7 +199,16 @@ impl Located {
     fn new(problem: &Problem, sources: &Sources) -> Located {
         let mut help: Vec<String> = problem.help.iter().cloned().collect();
         let mut labels = Vec::new();
-        let source = problem.span.map(|span| {
+        let shown = problem.span.filter(|&span| {
+            let readable = lines_around_fit(&sources.get(span.source).text, span.start);
+            if !readable {
+                let (line, column) = sources.line_column(span);
+                let name = &sources.get(span.source).name;
+                help.push(format!("at {name}:{line}:{column}, in lines too long to show"));
+            }
+            readable
+        });
+        let source = shown.map(|span| {
             let source = sources.get(span.source);
             let label = |span: Span, text: &str, primary: bool| {
                 let start = floor_char_boundary(&source.text, span.start);
@@ -227,6 +236,17 @@ impl Located {
         let help = (!help.is_empty()).then(|| help.join("\n"));
         Located { headline: problem.headline(), help, source, labels }
     }
+}
+
+/// Longest line that is quoted, bytes.
+const LINE_MAX: usize = 1000;
+
+/// Whether the line at `at` and its neighbours, which are quoted with it, are short enough.
+fn lines_around_fit(text: &str, at: usize) -> bool {
+    let at = floor_char_boundary(text, at);
+    let before = text[..at].rsplit('\n').take(2).map(str::len);
+    let after = text[at..].split('\n').take(2).map(str::len);
+    before.chain(after).all(|bytes| bytes <= LINE_MAX)
 }
 
 impl fmt::Display for Located {
