@@ -100,11 +100,7 @@ struct Late<'l> {
 
 impl Visit for Late<'_> {
     fn gap(&mut self, gap: &Gap) {
-        let pace = match (gap.token, self.first) {
-            (0, None) => return,
-            (0, Some(first)) => first,
-            _ => self.tbt,
-        };
+        let Some(pace) = gap.pace(self.first, self.tbt) else { return };
         let took = gap.to.since(gap.from);
         if took.as_nanos() > pace {
             self.sum.add(&gap.split, took, gap.to, pace, 1.0);

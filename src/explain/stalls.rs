@@ -174,11 +174,7 @@ struct Single<'s> {
 
 impl Visit for Single<'_> {
     fn gap(&mut self, gap: &Gap) {
-        let pace = match (gap.token, self.first) {
-            (0, None) => return,
-            (0, Some(first)) => first,
-            _ => self.tbt,
-        };
+        let Some(pace) = gap.pace(self.first, self.tbt) else { return };
         let took = gap.to.since(gap.from).as_nanos();
         if took > pace {
             self.late.push(Late {

@@ -94,6 +94,14 @@ pub struct Gap {
     pub split: Split,
 }
 
+impl Gap {
+    /// The nanoseconds that it may take: `first` for a first token (not judged for `None`), `tbt`
+    /// for later ones.
+    pub(super) fn pace(&self, first: Option<u64>, tbt: u64) -> Option<u64> {
+        if self.token == 0 { first } else { Some(tbt) }
+    }
+}
+
 /// A stretch of iterations that a request spent waiting for what others hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {

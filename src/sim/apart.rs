@@ -9,11 +9,10 @@ use rayon::prelude::*;
 use super::engine::{MakeScheduler, Setup, SimError, SimOptions, part, together};
 use super::part::Part;
 use super::router::{Fleet, RouteDecision, Routing};
-use super::tally::Tally;
+use super::tally::{Tally, arrived};
 use super::{KvUse, Outcome};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
-use crate::trace::{RequestRow, Run, Status};
 use crate::workload::Arriving;
 
 /// Whether replicas can be played apart. The slow path keeps them together, to be compared with.
@@ -84,29 +83,13 @@ pub(super) fn play(
         return together(setup, make, &mut { all }, options);
     };
     let mut whole = Part { tally: Tally::new(0), kv: KvUse::default(), log: None };
-    whole.tally.trace.requests = requests[..seen].iter().map(unplayed).collect();
+    whole.tally.trace.requests =
+        requests[..seen].iter().map(|request| arrived(request, 0)).collect();
     whole.log = options.keep_log.then(Vec::new);
     for (replica, (part, ids)) in parts.into_iter().zip(&ids_of).enumerate() {
         whole.add(replica as u32, ids, part);
     }
     Ok(whole.into_outcome(setup, Some(routes)))
-}
-
-/// A request's row before its replica was played.
-fn unplayed(request: &Request) -> RequestRow {
-    RequestRow {
-        arrival: request.arrival,
-        scheduled: Time::NEVER,
-        first_token: Time::NEVER,
-        run: Run::EMPTY,
-        prompt_tokens: request.prompt_tokens,
-        tokens: 0,
-        hit_tokens: 0,
-        preemptions: 0,
-        replica: 0,
-        class: request.class,
-        status: Status::Unfinished,
-    }
 }
 
 /// Requests in a list, all of them or some.

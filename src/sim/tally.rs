@@ -22,6 +22,23 @@ pub(super) struct Tally {
     pub done: u64,
 }
 
+/// The row of a request that has arrived at a replica, of which nothing else is known yet.
+pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
+    RequestRow {
+        arrival: request.arrival,
+        scheduled: Time::NEVER,
+        first_token: Time::NEVER,
+        run: Run::EMPTY,
+        prompt_tokens: request.prompt_tokens,
+        tokens: 0,
+        hit_tokens: 0,
+        preemptions: 0,
+        replica,
+        class: request.class,
+        status: Status::Unfinished,
+    }
+}
+
 impl Tally {
     pub fn new(lanes: u32) -> Tally {
         let columns = vec![Vec::new(); (lanes * COLUMNS_PER_LANE) as usize];
@@ -38,19 +55,7 @@ impl Tally {
     /// A request has arrived; its id is the number of those before it.
     pub fn arrive(&mut self, request: &Request, lane: u32) -> RequestId {
         let id = self.trace.requests.len() as RequestId;
-        self.trace.requests.push(RequestRow {
-            arrival: request.arrival,
-            scheduled: Time::NEVER,
-            first_token: Time::NEVER,
-            run: Run::EMPTY,
-            prompt_tokens: request.prompt_tokens,
-            tokens: 0,
-            hit_tokens: 0,
-            preemptions: 0,
-            replica: lane,
-            class: request.class,
-            status: Status::Unfinished,
-        });
+        self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
         id
     }
