@@ -106,6 +106,7 @@ impl Bend {
         Bend(RealTable::new(1.0, 1024, |x| libm::pow(1.0 + libm::pow(x, knee), 1.0 / knee)))
     }
 
+    #[inline]
     fn of(&self, a: f64, b: f64) -> f64 {
         let (large, small) = if a > b { (a, b) } else { (b, a) };
         if small <= 0.0 { large } else { large * self.0.get(small / large) }
@@ -191,6 +192,7 @@ impl Attention {
     }
 
     /// Of one layer's attention in a decode-only batch, what reading `kv` tokens takes.
+    #[inline]
     pub(super) fn decode_kv_us(&self, decodes: f64, kv: f64) -> f64 {
         self.decode.kv_us(decodes, kv)
     }
@@ -280,10 +282,12 @@ impl Decode {
         self.sequence_us * decodes + self.kv_us(decodes, kv)
     }
 
+    #[inline]
     fn kv_us(&self, decodes: f64, kv: f64) -> f64 {
         self.kv_in_us(decodes, kv, self.kv_us * kv)
     }
 
+    #[inline]
     fn kv_in_us(&self, decodes: f64, kv: f64, reading: f64) -> f64 {
         if decodes <= 0.0 {
             return 0.0;

@@ -132,6 +132,14 @@ impl Stage {
         }
     }
 
+    /// A decode-only batch whose every request samples.
+    #[inline]
+    fn decodes_alone(&self, fixed: &DecodeOnly, decodes: u32, kv: u64) -> IterationTime {
+        let reading = self.attention.decode_kv_us(decodes.into(), kv as f64);
+        let gpu_us = fixed.gpu_us + self.attention_factor * reading;
+        IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
+    }
+
     /// The parts of the GPU's time and the gap after it, microseconds.
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
@@ -175,14 +183,7 @@ impl CostModel for Stage {
                 && !self.attention.decodes_are_measured()
                 && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
             {
-                let reading = self
-                    .attention
-                    .decode_kv_us(shape.decodes.into(), shape.decode_kv_tokens as f64);
-                let gpu_us = fixed.gpu_us + self.attention_factor * reading;
-                return IterationTime {
-                    gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
-                    host: fixed.host,
-                };
+                return self.decodes_alone(fixed, shape.decodes, shape.decode_kv_tokens);
             }
         }
         let p = self.price(shape);
@@ -190,6 +191,19 @@ impl CostModel for Stage {
         IterationTime {
             gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
             host: Span::from_micros_f64(p.host.min(LONGEST_US)),
+        }
+    }
+
+    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
+        let fixed = self.decode_only.get(decodes as usize);
+        let fixed = fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured());
+        let mut kv = kv;
+        for time in times {
+            *time = match fixed {
+                Some(fixed) => self.decodes_alone(fixed, decodes, kv),
+                None => self.time(&BatchShape::decodes(decodes, kv)),
+            };
+            kv += u64::from(decodes);
         }
     }
 
