@@ -3,7 +3,7 @@
 use crate::catalog::{EngineProfile, Gpu, Model, Overhead};
 use crate::time::Span;
 
-use super::attention::Attention;
+use super::attention::{Attention, Reading};
 use super::layers::Layers;
 use super::shard::Shard;
 use super::table::CountTable;
@@ -50,6 +50,7 @@ pub(super) struct Stage {
 #[derive(Clone, Copy, Debug)]
 struct DecodeOnly {
     gpu_us: f64,
+    reading: Reading,
     host: Span,
 }
 
@@ -105,6 +106,7 @@ impl Stage {
         let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
         DecodeOnly {
             gpu_us: price.layers + attention + price.communication + price.head + price.gap,
+            reading: self.attention.decode_reading(decodes.into()),
             host: Span::from_micros_f64(price.host.min(LONGEST_US)),
         }
     }
@@ -134,8 +136,8 @@ impl Stage {
 
     /// A decode-only batch whose every request samples.
     #[inline]
-    fn decodes_alone(&self, fixed: &DecodeOnly, decodes: u32, kv: u64) -> IterationTime {
-        let reading = self.attention.decode_kv_us(decodes.into(), kv as f64);
+    fn decodes_alone(&self, fixed: &DecodeOnly, kv: u64) -> IterationTime {
+        let reading = self.attention.decode_kv_us(fixed.reading, kv as f64);
         let gpu_us = fixed.gpu_us + self.attention_factor * reading;
         IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
     }
@@ -183,7 +185,7 @@ impl CostModel for Stage {
                 && !self.attention.decodes_are_measured()
                 && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
             {
-                return self.decodes_alone(fixed, shape.decodes, shape.decode_kv_tokens);
+                return self.decodes_alone(fixed, shape.decode_kv_tokens);
             }
         }
         let p = self.price(shape);
@@ -200,7 +202,7 @@ impl CostModel for Stage {
         let mut kv = kv;
         for time in times {
             *time = match fixed {
-                Some(fixed) => self.decodes_alone(fixed, decodes, kv),
+                Some(fixed) => self.decodes_alone(fixed, kv),
                 None => self.time(&BatchShape::decodes(decodes, kv)),
             };
             kv += u64::from(decodes);
