@@ -87,6 +87,8 @@ pub struct Parts {
 /// Time of an iteration that is no kernel's: what attribution takes out of every difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overheads {
+    /// The engine's own work: [`IterationTime::host`].
+    pub host: Span,
     /// Communication between GPUs, within [`IterationTime::gpu`].
     pub communication: Span,
     /// Host work that no GPU work hides even when scheduling is asynchronous, within
@@ -112,16 +114,23 @@ pub trait CostModel: Send + Sync {
     /// The same time taken apart.
     fn parts(&self, shape: &BatchShape<'_>) -> Parts;
 
-    /// Communication and host work within its GPU time. Made from [`parts`](Self::parts) unless a
-    /// model knows a quicker way to the same.
+    /// Communication and host work. Made from [`parts`](Self::parts) unless a model knows a quicker
+    /// way to the same.
     fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
         let parts = self.parts(shape);
-        let host = self.time(shape).host.as_nanos();
+        let host = self.time(shape).host;
         let all_host = Span::from_micros_f64(parts.host_us).as_nanos();
         Overheads {
+            host,
             communication: Span::from_micros_f64(parts.communication_us),
-            gap: Span::from_nanos(all_host.saturating_sub(host)),
+            gap: Span::from_nanos(all_host.saturating_sub(host.as_nanos())),
         }
+    }
+
+    /// The same for decodes alone, where it depends on nothing but their number.
+    fn overheads_of_decodes(&self, decodes: u32) -> Option<Overheads> {
+        let _ = decodes;
+        None
     }
 
     /// Pipeline stages, at least 1.

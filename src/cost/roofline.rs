@@ -130,6 +130,10 @@ impl CostModel for Roofline {
         sum
     }
 
+    fn overheads_of_decodes(&self, decodes: u32) -> Option<Overheads> {
+        Some(self.overheads(&BatchShape::decodes(decodes, 0)))
+    }
+
     fn stages(&self) -> u32 {
         self.stages.len() as u32
     }

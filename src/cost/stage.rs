@@ -228,8 +228,11 @@ impl CostModel for Stage {
             return Overheads::default();
         }
         let communication = self.communication_us(self.computed_tokens(shape));
-        let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences(shape);
+        let sequences = sequences(shape);
+        let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences;
+        let host = self.host.iteration_us + self.host.sequence_us * sequences;
         Overheads {
+            host: Span::from_micros_f64(host.min(LONGEST_US)),
             communication: Span::from_micros_f64(communication.min(LONGEST_US)),
             gap: Span::from_micros_f64(gap.min(LONGEST_US)),
         }

@@ -93,7 +93,7 @@ impl Blame {
             let alone = iteration.decodes == 0;
             let victims = (decoding + if alone { missed } else { 0 }) as u64;
             let cause = if alone { Cause::PrefillOnly } else { Cause::PrefillInterference };
-            let first = lane.chunks_before[index] as usize;
+            let first = lane.chunks_before(index as u32);
             let weights = &weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
                 self.add(iteration.chunks[place].request, cause, ns * victims, victims as u32);
@@ -158,7 +158,7 @@ impl Visit for Collect<'_> {
         if iteration.chunks.len() < 2 {
             return;
         }
-        let first = self.lane.chunks_before[index as usize] as usize;
+        let first = self.lane.chunks_before(index);
         let others = self.lane.prefills[first + place as usize].others;
         let weights = &self.weights[first..first + iteration.chunks.len()];
         shares(others, weights, Some(place as usize), |place, ns| {

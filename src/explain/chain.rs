@@ -5,7 +5,9 @@
 //! given as they are. The running sums are rounded to nanoseconds and kept between zero and the
 //! iteration's time, so that their differences are never negative and add up.
 
-use crate::cost::{BatchShape, Chunk, CostModel};
+use std::cell::Cell;
+
+use crate::cost::{BatchShape, Chunk, CostModel, Overheads};
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -57,6 +59,11 @@ pub struct Pricer<'a> {
     /// Whether host work beyond the GPU's time (in a pipeline, beyond stage 0's) is left out of an
     /// iteration's time.
     planned_ahead: bool,
+    staged: bool,
+    /// What is no kernel's in a batch of so many decodes alone, where that is all it depends on;
+    /// of the last number asked for, and of one decode.
+    steady: Cell<(u32, Option<Overheads>)>,
+    single: Option<Overheads>,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
 }
@@ -64,12 +71,38 @@ pub struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     /// For iterations that `cost` priced.
     pub fn new(cost: &'a dyn CostModel, planned_ahead: bool) -> Pricer<'a> {
-        Pricer { cost, planned_ahead, chunks: Vec::new(), scratch: Vec::new() }
+        let single = cost.overheads_of_decodes(1);
+        Pricer {
+            cost,
+            planned_ahead,
+            staged: cost.stages() > 1,
+            steady: Cell::new((1, single)),
+            single,
+            chunks: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
+        let n = shape.decodes;
+        if !shape.chunks.is_empty() || shape.sampled != n {
+            return self.cost.overheads(shape);
+        }
+        let known = match (n, self.steady.get()) {
+            (1, _) => self.single,
+            (_, (of, known)) if of == n => known,
+            _ => {
+                let known = self.cost.overheads_of_decodes(n);
+                self.steady.set((n, known));
+                known
+            }
+        };
+        known.unwrap_or_else(|| self.cost.overheads(shape))
     }
 
     /// Kernel time alone, nanoseconds.
     fn kernels(&self, shape: &BatchShape<'_>) -> u64 {
-        let aside = self.cost.overheads(shape);
+        let aside = self.overheads(shape);
         let gpu = self.cost.time(shape).gpu.as_nanos();
         gpu.saturating_sub(aside.communication.as_nanos()).saturating_sub(aside.gap.as_nanos())
     }
@@ -78,10 +111,9 @@ impl<'a> Pricer<'a> {
     fn whole(&self, iteration: &Iteration) -> Whole {
         let lasted = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
-        let aside = self.cost.overheads(&shape);
-        let staged = self.cost.stages() > 1;
-        let exposed = match (self.planned_ahead, staged) {
-            (false, _) => self.cost.time(&shape).host.as_nanos(),
+        let aside = self.overheads(&shape);
+        let exposed = match (self.planned_ahead, self.staged) {
+            (false, _) => aside.host.as_nanos(),
             (true, false) => 0,
             (true, true) => {
                 let first = self.cost.stage_time(&shape, 0);
@@ -89,7 +121,7 @@ impl<'a> Pricer<'a> {
             }
         };
         // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
-        let bubble = match staged {
+        let bubble = match self.staged {
             true => lasted.saturating_sub(self.cost.time(&shape).gpu.as_nanos() + exposed),
             false => 0,
         };
@@ -135,12 +167,12 @@ impl<'a> Pricer<'a> {
         let alone = self.chunks.is_empty();
         let own = match (n, alone) {
             (1, true) => kernels,
-            _ => self.kernels(&decodes(1, kv / u64::from(n))).min(kernels),
+            _ => self.kernels(&BatchShape::decodes(1, kv / u64::from(n))).min(kernels),
         };
         let all = match (n, alone) {
             (_, true) => kernels,
             (1, _) => own,
-            _ => self.kernels(&decodes(n, kv)).clamp(own, kernels),
+            _ => self.kernels(&BatchShape::decodes(n, kv)).clamp(own, kernels),
         };
         let (batch_growth, prefill) = (all - own, kernels - all);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
@@ -211,10 +243,6 @@ fn shape<'c>(iteration: &Iteration, chunks: &'c [Chunk]) -> BatchShape<'c> {
         decode_kv_tokens: iteration.decode_kv_tokens,
         sampled: iteration.sampled,
     }
-}
-
-fn decodes(n: u32, kv: u64) -> BatchShape<'static> {
-    BatchShape { chunks: &[], decodes: n, decode_kv_tokens: kv, sampled: n }
 }
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add

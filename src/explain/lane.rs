@@ -35,22 +35,27 @@ pub struct LaneColumns<'a> {
     pub log: &'a [Iteration],
     /// Whether other lanes share the replica with it.
     pub staged: bool,
-    /// Row i: nanoseconds by [`DECODING`] up to the tokens of iteration i - 1.
-    decoding: Vec<[u64; 8]>,
-    /// Row i: nanoseconds by [`HELD`] from the start of iteration 0 to that of iteration i, each
-    /// iteration's under the reason that stood while it ran.
-    held: Vec<[u64; 5]>,
-    /// Row i: the same for running requests that were passed over: for want of token budget
-    /// where others' chunks ran, by the policy's choice where none did.
-    passed: Vec<[u64; 2]>,
+    /// What came before each iteration, and last what came in all.
+    rows: Vec<Row>,
     /// Iterations that are beats, in order.
     pub beats: Vec<u32>,
-    /// Row i: beats before iteration i.
-    beats_before: Vec<u32>,
-    /// Row i: chunks before iteration i.
-    pub chunks_before: Vec<u32>,
     /// Every chunk's own view of its iteration, in order.
     pub prefills: Vec<PrefillChain>,
+}
+
+/// Sums before one iteration.
+#[derive(Clone, Copy, Debug, Default)]
+struct Row {
+    /// Nanoseconds by [`DECODING`] up to the tokens of the iteration before.
+    decoding: [u64; 8],
+    /// Nanoseconds by [`HELD`] from the start of the first iteration to that of this one, each
+    /// iteration's under the reason that stood while it ran.
+    held: [u64; 5],
+    /// The same for running requests that were passed over: for want of token budget where others'
+    /// chunks ran, by the policy's choice where none did.
+    passed: [u64; 2],
+    beats: u32,
+    chunks: u32,
 }
 
 impl<'a> LaneColumns<'a> {
@@ -61,21 +66,19 @@ impl<'a> LaneColumns<'a> {
         let mut lane = LaneColumns {
             log,
             staged: cost.stages() > 1,
-            decoding: Vec::with_capacity(rows),
-            held: Vec::with_capacity(rows),
-            passed: Vec::with_capacity(rows),
+            rows: Vec::with_capacity(rows),
             beats: Vec::new(),
-            beats_before: Vec::with_capacity(rows),
-            chunks_before: Vec::with_capacity(rows),
             prefills: Vec::new(),
         };
         let staged = lane.staged;
-        let (mut decoding, mut held, mut passed) = ([0; 8], [0; 5], [0; 2]);
-        lane.decoding.push(decoding);
+        let mut row = Row::default();
         let mut free = log.first().map_or(Time::ZERO, |first| first.start);
+        let mut tail = 0;
         for (index, iteration) in log.iter().enumerate() {
+            lane.rows.push(row);
             let chain = pricer.chains(iteration, &mut lane.prefills);
             let idle = iteration.start.since(free).as_nanos();
+            let decoding = &mut row.decoding;
             // In a pipeline stage 0 is another lane's meanwhile.
             decoding[if staged { 7 } else { 6 }] += idle;
             decoding[7] += chain.bubble;
@@ -86,28 +89,34 @@ impl<'a> LaneColumns<'a> {
                 decoding[4] += chain.communication;
                 decoding[5] += chain.host;
                 lane.beats.push(index as u32);
+                row.beats += 1;
             } else {
                 decoding[3] += iteration.end.since(iteration.start).as_nanos() - chain.bubble;
             }
-            lane.decoding.push(decoding);
-            // Host work after the tokens lies in the next gap.
-            decoding[5] += iteration.free.since(iteration.end).as_nanos();
+            // Host work after the tokens before lies in this gap.
+            decoding[5] += tail;
+            tail = iteration.free.since(iteration.end).as_nanos();
             free = iteration.free;
 
-            lane.held.push(held);
-            lane.passed.push(passed);
-            lane.chunks_before.push((lane.prefills.len() - iteration.chunks.len()) as u32);
-            lane.beats_before.push(lane.beats.len() as u32 - u32::from(iteration.decodes > 0));
+            row.chunks = lane.prefills.len() as u32;
             let until = log.get(index + 1).map_or(iteration.free, |next| next.start);
             let lasted = until.since(iteration.start).as_nanos();
-            held[column(reason(iteration))] += lasted;
-            passed[usize::from(iteration.chunks.is_empty())] += lasted;
+            row.held[column(reason(iteration))] += lasted;
+            row.passed[usize::from(iteration.chunks.is_empty())] += lasted;
         }
-        lane.held.push(held);
-        lane.passed.push(passed);
-        lane.chunks_before.push(lane.prefills.len() as u32);
-        lane.beats_before.push(lane.beats.len() as u32);
+        lane.rows.push(row);
         lane
+    }
+
+    /// Chunks before iteration `index`.
+    pub fn chunks_before(&self, index: u32) -> usize {
+        self.rows[index as usize].chunks as usize
+    }
+
+    /// Nanoseconds by [`DECODING`] before and after iterations.
+    fn decoded(&self, before: usize, after: usize) -> [u64; 8] {
+        let (before, after) = (&self.rows[before].decoding, &self.rows[after].decoding);
+        std::array::from_fn(|column| after[column] - before[column])
     }
 
     /// The iteration that brought tokens at this instant.
@@ -119,17 +128,15 @@ impl<'a> LaneColumns<'a> {
     /// From the tokens of iteration `from` to those of iteration `to`, for a request that decodes
     /// in every beat between.
     pub fn decoding(&self, from: u32, to: u32, into: &mut Split) {
-        let (before, after) = (&self.decoding[from as usize + 1], &self.decoding[to as usize + 1]);
-        for (column, cause) in DECODING.into_iter().enumerate() {
-            into.add(cause, after[column] - before[column]);
+        for (cause, ns) in DECODING.into_iter().zip(self.decoding_row(from, to)) {
+            into.add(cause, ns);
         }
     }
 
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
     pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
-        let (before, after) = (&self.decoding[from as usize + 1], &self.decoding[to as usize + 1]);
-        std::array::from_fn(|column| after[column] - before[column])
+        self.decoded(from as usize + 1, to as usize + 1)
     }
 
     /// The same stretch for a request that could decode and was in no batch: iterations of
@@ -145,14 +152,13 @@ impl<'a> LaneColumns<'a> {
     /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
     /// prefill alone.
     pub fn missed_beside_prefill(&self, index: u32) -> u64 {
-        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
-        let all = after.iter().sum::<u64>() - before.iter().sum::<u64>();
-        all - (after[3] - before[3])
+        let all = self.decoded(index as usize, index as usize + 1);
+        all.iter().sum::<u64>() - all[3]
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
-        let (before, after) = (&self.held[from as usize], &self.held[to as usize]);
+        let (before, after) = (&self.rows[from as usize].held, &self.rows[to as usize].held);
         for (column, cause) in HELD.into_iter().enumerate() {
             into.add(cause, after[column] - before[column]);
         }
@@ -160,19 +166,20 @@ impl<'a> LaneColumns<'a> {
 
     /// The same stretch for a running request whose prefill was passed over.
     pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
-        let (before, after) = (&self.passed[from as usize], &self.passed[to as usize]);
+        let (before, after) = (&self.rows[from as usize].passed, &self.rows[to as usize].passed);
         into.add(Cause::NoTokenBudget, after[0] - before[0]);
         into.add(Cause::PolicyDeferred, after[1] - before[1]);
     }
 
     /// Beats among the iterations `from..to`.
     pub fn beats_within(&self, from: u32, to: u32) -> u32 {
-        self.beats_before[to as usize] - self.beats_before[from as usize]
+        self.rows[to as usize].beats - self.rows[from as usize].beats
     }
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
     pub fn stood(&self, index: u32) -> u64 {
-        let (before, after) = (&self.held[index as usize], &self.held[index as usize + 1]);
+        let row = |index: u32| &self.rows[index as usize].held;
+        let (before, after) = (row(index), row(index + 1));
         after.iter().sum::<u64>() - before.iter().sum::<u64>()
     }
 
@@ -183,16 +190,15 @@ impl<'a> LaneColumns<'a> {
         let iteration = &self.log[place];
         let time = iteration.end.since(iteration.start).as_nanos();
         let (own, growth, communication, host) = if iteration.decodes > 0 {
-            let (before, after) = (&self.decoding[place], &self.decoding[place + 1]);
-            let part = |column: usize| after[column] - before[column];
+            let part = self.decoded(place, place + 1);
             // Host work after the tokens before lies in this row too.
             let tail = place.checked_sub(1).map_or(0, |before| {
                 let before = &self.log[before];
                 before.free.since(before.end).as_nanos()
             });
-            (part(0), part(1), part(4), part(5) - tail)
+            (part[0], part[1], part[4], part[5] - tail)
         } else {
-            let chain = &self.prefills[self.chunks_before[place] as usize];
+            let chain = &self.prefills[self.chunks_before(index)];
             (0, 0, chain.communication, chain.host)
         };
         let prefill = time - own - growth - communication - host;
@@ -207,8 +213,8 @@ impl<'a> LaneColumns<'a> {
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
-        let (before, after) = (&self.decoding[index as usize], &self.decoding[index as usize + 1]);
-        after[2] - before[2] + after[3] - before[3]
+        let all = self.decoded(index as usize, index as usize + 1);
+        all[2] + all[3]
     }
 }
 

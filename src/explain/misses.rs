@@ -11,10 +11,10 @@ use super::cause::{CAUSES, Cause, Split};
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
 use crate::metrics::forest::Forest;
-use crate::metrics::{Options, per_request};
+use crate::metrics::{Options, counted};
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::{Run, Status};
+use crate::trace::{RequestRow, Run, Status};
 
 /// What misses of a run are charged to.
 pub struct Misses<'m, 'a> {
@@ -105,10 +105,16 @@ impl<'m, 'a> Misses<'m, 'a> {
         let chains = self.chains.iter().find(|(of, _)| *of == tbt).expect("one a deadline");
         let first =
             self.options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
+        let lane = self.attribution.places.lane(request);
+        let chain = chains.1[lane].as_ref();
+        let beats = 2 * lane as u32;
+        if chain.is_some_and(|chain| self.in_time(row, (chain, beats), tbt, first)) {
+            return (0, Split::ZERO);
+        }
         let mut charge = Charge {
             attribution: self.attribution,
             request,
-            chain: chains.1[self.attribution.places.lane(request)].as_ref(),
+            chain,
             tbt,
             first,
             due: row.arrival.as_nanos().saturating_add(first.unwrap_or(0)),
@@ -127,6 +133,33 @@ impl<'m, 'a> Misses<'m, 'a> {
         (charge.missed, counts)
     }
 
+    /// Whether each token is there by its deadline, as far as can be seen without splitting gaps.
+    fn in_time(
+        &self,
+        row: &RequestRow,
+        (chain, beats): (&Chain, u32),
+        tbt: u64,
+        first: Option<u64>,
+    ) -> bool {
+        if row.status != Status::Completed || row.first_token == Time::NEVER {
+            return false;
+        }
+        let came = row.first_token.as_nanos();
+        let due = first.map_or(came, |first| row.arrival.as_nanos().saturating_add(first));
+        if came > due {
+            return false;
+        }
+        let mut due = due.saturating_add(tbt);
+        for run in self.attribution.trace().runs(row) {
+            let last = run.first + run.len - 1;
+            if run.column != beats || chain.forest.first_miss(run.first, last, due).is_some() {
+                return false;
+            }
+            due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
+        }
+        true
+    }
+
     /// Missed deadlines of all requests, and their number by cause.
     pub fn total(&self) -> (u64, Split) {
         self.sum(self.attribution.requests())
@@ -134,8 +167,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Those of the requests that the metrics count.
     pub fn counted(&self) -> (u64, Split) {
-        let counted = per_request(self.attribution.trace(), self.options);
-        self.sum(counted.iter().map(|request| request.row))
+        self.sum(counted(self.attribution.trace(), self.options))
     }
 
     /// Those of some requests.

@@ -239,7 +239,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             continue;
         }
         pricer.weights(iteration, &mut weights);
-        let others = lane.prefills[(lane.chunks_before[index as usize] + place) as usize].others;
+        let others = lane.prefills[lane.chunks_before(index) + place as usize].others;
         let cause = Cause::PrefillInterference;
         for (_, chunk) in iteration.chunks.iter().enumerate().filter(|(k, _)| *k != place as usize)
         {

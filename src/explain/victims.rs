@@ -160,7 +160,7 @@ impl Chunks {
         let mut sums = vec![[0; 2]];
         for &(index, place) in chunks {
             let iteration = &lane.log[index as usize];
-            let first = lane.chunks_before[index as usize] as usize;
+            let first = lane.chunks_before(index);
             let weights = &replica.weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(index), weights, None, |of, ns| {
                 if of == place as usize {
@@ -231,7 +231,7 @@ impl Visit for Suffer<'_, '_> {
             return;
         }
         let lane = self.replica.lane;
-        let first = lane.chunks_before[index as usize] as usize;
+        let first = lane.chunks_before(index);
         let iteration = &lane.log[index as usize];
         let weights = &self.replica.weights[first..first + iteration.chunks.len()];
         let others = lane.prefills[first + place as usize].others;

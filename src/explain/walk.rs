@@ -339,7 +339,7 @@ impl<'w> Walk<'w> {
         let lane = self.lane;
         let iteration = &lane.log[index as usize];
         let chunk = &iteration.chunks[place as usize];
-        let chain = &lane.prefills[(lane.chunks_before[index as usize] + place) as usize];
+        let chain = &lane.prefills[lane.chunks_before(index) + place as usize];
         if chunk.context < self.had {
             self.split.add(Cause::Recompute, chain.own);
             visit.recomputed(self.lost_at, chain.own);

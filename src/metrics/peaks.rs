@@ -31,12 +31,17 @@ impl Peaks {
             return None;
         }
         let mut peaks = Peaks { tbt: tbt as i64, origin, blocks: Vec::new(), large: Vec::new() };
-        let block = |(place, times): (usize, &[Time])| {
-            let values = times.iter().enumerate();
-            let values = values.map(|(i, &time)| peaks.v(place * FAN + i, time));
-            values.max().expect("a chunk has an entry")
+        // As `v` has it, its product kept as a sum.
+        let mut passed = 0;
+        let block = |times: &[Time]| {
+            let mut peak = i64::MIN;
+            for time in times {
+                peak = peak.max((time.as_nanos() - origin) as i64 - passed);
+                passed += peaks.tbt;
+            }
+            peak
         };
-        let blocks: Vec<i64> = column.chunks(FAN).enumerate().map(block).collect();
+        let blocks: Vec<i64> = column.chunks(FAN).map(block).collect();
         peaks.large =
             blocks.chunks(FAN).map(|chunk| *chunk.iter().max().expect("not empty")).collect();
         peaks.blocks = blocks;

@@ -66,6 +66,13 @@ pub fn per_request(trace: &TokenTrace, options: &Options) -> Vec<RequestMetrics>
     .collect()
 }
 
+/// The requests that `options` count, in the trace's order.
+pub fn counted<'t>(trace: &'t TokenTrace, options: &Options) -> impl Iterator<Item = u32> + 't {
+    let window = Window::new(trace, options.count);
+    let rows = trace.requests.iter().zip(0u32..);
+    rows.filter(move |(row, _)| window.holds(row)).map(|(_, index)| index)
+}
+
 fn one(
     trace: &TokenTrace,
     options: &Options,

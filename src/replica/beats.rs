@@ -206,6 +206,12 @@ impl Beats {
         blocks
     }
 
+    /// Members that need a block at the beat after `beats` more.
+    pub fn growing_after(&self, beats: u32) -> u32 {
+        let phase = (self.phase + beats) % self.block_tokens;
+        self.growth[phase as usize].len() as u32
+    }
+
     fn ends_at(&self, slot: u32, beat: u32) -> bool {
         let member = &self.members[slot as usize];
         member.present && member.left > 0 && member.joined + member.left - 1 == beat

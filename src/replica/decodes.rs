@@ -111,6 +111,11 @@ impl DecodeSet {
         both!(self, set => set.growing_in(beats))
     }
 
+    /// Members that need a new block at the beat after `beats` quiet ones.
+    pub fn growing_after(&self, beats: u32) -> u32 {
+        both!(self, set => set.growing_after(beats))
+    }
+
     /// Quiet beats for every member.
     pub fn advance_by(&mut self, beats: u32) {
         both!(self, set => set.advance_by(beats));

@@ -100,6 +100,11 @@ impl Plain {
         self.members.iter().all(|member| member.tokens.len() as u32 + 1 != member.joining.left)
     }
 
+    pub fn growing_after(&self, beats: u32) -> u32 {
+        assert_eq!(beats, 0, "one beat at a time");
+        self.growing()
+    }
+
     fn grows_next(&self, member: &Member) -> bool {
         let room = u64::from(member.joining.blocks) * u64::from(self.block_tokens);
         member.joining.grows

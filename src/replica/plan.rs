@@ -117,24 +117,30 @@ impl Replica {
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
         plan.repeats = self.members.batch.repeats;
-        for index in std::mem::take(&mut self.members.batch.dropped) {
+        for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index as usize].request);
             self.vacant.push(index);
         }
-        let preempted = self.members.batch.preempted.iter();
-        plan.preempted.extend(preempted.map(|&s| self.slots[s as usize].request));
-        self.commit_decodes(plan);
-        let entries = std::mem::take(&mut self.members.batch.entries);
-        plan.sampled = plan.decodes;
-        for entry in &entries {
-            self.slots[entry.slot as usize].scheduled = 0;
-            if !entry.decode {
-                plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
-                self.commit_chunk(entry.slot, entry.tokens, plan);
-            }
+        self.members.batch.dropped.clear();
+        for &index in &self.members.batch.preempted {
+            plan.preempted.push(self.slots[index as usize].request);
         }
-        self.members.batch.entries = entries;
-        plan.admitted.append(&mut self.admitted);
+        self.commit_decodes(plan);
+        plan.sampled = plan.decodes;
+        if !self.members.batch.entries.is_empty() {
+            let entries = std::mem::take(&mut self.members.batch.entries);
+            for entry in &entries {
+                self.slots[entry.slot as usize].scheduled = 0;
+                if !entry.decode {
+                    plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
+                    self.commit_chunk(entry.slot, entry.tokens, plan);
+                }
+            }
+            self.members.batch.entries = entries;
+        }
+        if !self.admitted.is_empty() {
+            plan.admitted.append(&mut self.admitted);
+        }
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
         plan.running = self.seats() as u32;
@@ -169,13 +175,23 @@ impl Replica {
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
         let fits = |beats: u32| self.members.decodes.growing_in(beats) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
-        if fits(quiet) { quiet } else { (0..quiet).rev().find(|&beats| fits(beats)).unwrap_or(0) }
+        // Nobody takes more than a block a beat.
+        let plenty = u64::from(quiet) * u64::from(self.members.decodes.len()) <= u64::from(spare);
+        if plenty || fits(quiet) {
+            return quiet;
+        }
+        (0..quiet).rev().find(|&beats| fits(beats)).unwrap_or(0)
     }
 
     /// Blocks in use when the decode set as it stands has gone on for `beats` beats.
     pub(crate) fn used_after(&self, beats: u32) -> u32 {
         let growing = self.members.decodes.growing_in(beats) as u32;
         self.pool.total() - self.pool.free() + growing
+    }
+
+    /// Blocks that the decode set takes for the beat after `beats` quiet ones.
+    pub(crate) fn growing_after(&self, beats: u32) -> u32 {
+        self.members.decodes.growing_after(beats)
     }
 
     /// Further beats of the decode set as it stands, which are [quiet](Self::quiet_beats).
@@ -218,18 +234,22 @@ impl Replica {
         }
         assert_eq!(self.members.decodes.len(), plan.decodes, "a beat advances those scheduled");
         plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
-        let mut ended = std::mem::take(&mut self.scratch);
-        ended.clear();
-        self.members.decodes.advance(&mut ended);
-        ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
-        for &index in &ended {
-            plan.ending.push(Handle(index));
-            if !self.slots[index as usize].lingers {
-                self.leave_decodes(index);
-                self.slots[index as usize].phase = Phase::Ending;
+        if self.members.decodes.quiet(1) == 1 {
+            self.members.decodes.advance_by(1);
+        } else {
+            let mut ended = std::mem::take(&mut self.scratch);
+            ended.clear();
+            self.members.decodes.advance(&mut ended);
+            ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
+            for &index in &ended {
+                plan.ending.push(Handle(index));
+                if !self.slots[index as usize].lingers {
+                    self.leave_decodes(index);
+                    self.slots[index as usize].phase = Phase::Ending;
+                }
             }
+            self.scratch = ended;
         }
-        self.scratch = ended;
         for index in missing {
             self.join_decodes(index);
         }

@@ -198,12 +198,14 @@ impl<'a> Engine<'a> {
             self.now = now;
             self.end_steps(arriving, &mut awake);
             self.let_in(arriving, &mut awake);
-            awake.sort_unstable();
-            awake.dedup();
-            let last = awake.len();
-            for (place, replica) in awake.drain(..).enumerate() {
-                self.decide(replica, place + 1 < last, arriving);
+            if awake.len() > 1 {
+                awake.sort_unstable();
+                awake.dedup();
             }
+            for (place, &replica) in awake.iter().enumerate() {
+                self.decide(replica, place + 1 < awake.len(), arriving);
+            }
+            awake.clear();
             self.report_progress();
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Lane<'a> {
     planned: Option<Box<Plan>>,
     /// When that step was planned.
     planned_at: Time,
+    /// Kept for the beats of a stretch.
+    times: Box<[IterationTime]>,
 }
 
 struct InFlight {
@@ -62,6 +64,7 @@ impl<'a> Lane<'a> {
             running: None,
             planned: None,
             planned_at: Time::ZERO,
+            times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
         }
     }
 
@@ -167,16 +170,16 @@ impl<'a> Lane<'a> {
         let (decodes, behind) = (first.decodes, u32::from(self.planned_ahead));
         let more = |beats: u32| u64::from(decodes) * u64::from(beats);
         let kv = first.decode_kv_tokens + more(1 - behind);
-        let mut times = [IterationTime::default(); PRICED_TOGETHER];
-        let times = &mut times[..most as usize];
-        self.cost.times_in_a_row(decodes, kv, times);
+        let mut times = std::mem::take(&mut self.times);
+        self.cost.times_in_a_row(decodes, kv, &mut times[..most as usize]);
         if let Some(planned) = &mut self.planned {
             std::mem::swap(planned, &mut step.plan);
             planned.clone_decision(&step.plan);
         }
         let logs = self.planner.logs();
+        let mut used = self.replica.used_after(0);
         let mut beats = 0;
-        for &time in &*times {
+        for &time in &times[..most as usize] {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
             }
@@ -190,20 +193,21 @@ impl<'a> Lane<'a> {
                 std::mem::swap(&mut decided, &mut self.planned_at);
             }
             if logs {
-                step.plan.decode_kv_tokens = kv + more(beats - 1);
-                step.plan.kv_used = self.replica.used_after(beats - behind);
+                if beats > behind {
+                    used += self.replica.growing_after(beats - behind - 1);
+                }
                 let at =
                     Instants { decided, start: step.began, end: step.tokens_at, free: step.end };
-                self.planner.write_log(&step.plan, at);
+                self.planner.log_repeat(&step.plan, kv + more(beats - 1), used, at);
             }
         }
         step.plan.decode_kv_tokens = kv + more(beats - 1);
-        step.plan.kv_used = self.replica.used_after(beats - behind);
         self.replica.repeat(beats);
         if let Some(planned) = &mut self.planned {
             planned.decode_kv_tokens = kv + more(beats);
             planned.kv_used = self.replica.used_after(0);
         }
+        self.times = times;
         tally.count_repeats(&step.plan, beats.into());
     }
 

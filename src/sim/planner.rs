@@ -143,38 +143,56 @@ impl Planner {
         self.log.is_some()
     }
 
-    pub fn write_log(&mut self, plan: &Plan, at: Instants) {
+    fn write_log(&mut self, plan: &Plan, at: Instants) {
         let Some(log) = &mut self.log else { return };
-        // Emissions come in the order of their chunks.
-        let mut emissions = plan.emissions.iter().peekable();
-        let mut blocks = plan.chunk_blocks.iter();
-        let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
-            request,
-            context: chunk.context,
-            tokens: chunk.tokens,
-            blocks: blocks.next().copied().unwrap_or(0),
-            samples: emissions.next_if(|emission| emission.request == request).is_some(),
-        };
-        log.push(Iteration {
-            decided: at.decided,
-            start: at.start,
-            end: at.end,
-            free: at.free,
-            decodes: plan.decodes,
-            decode_kv_tokens: plan.decode_kv_tokens,
-            sampled: plan.sampled,
-            chunks: plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect(),
-            preempted: std::mem::take(&mut self.preempted),
-            kv_used: plan.kv_used,
-            waiting: plan.waiting,
-            running: plan.running,
-            held: plan.held,
-            head: plan.head,
-        });
+        let mut iteration = row(plan, plan.decode_kv_tokens, plan.kv_used, at);
+        if !plan.chunks.is_empty() {
+            // Emissions come in the order of their chunks.
+            let mut emissions = plan.emissions.iter().peekable();
+            let mut blocks = plan.chunk_blocks.iter();
+            let chunk = |(chunk, &request): (&crate::cost::Chunk, &RequestId)| ChunkRecord {
+                request,
+                context: chunk.context,
+                tokens: chunk.tokens,
+                blocks: blocks.next().copied().unwrap_or(0),
+                samples: emissions.next_if(|emission| emission.request == request).is_some(),
+            };
+            iteration.chunks = plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect();
+        }
+        iteration.preempted = std::mem::take(&mut self.preempted);
+        log.push(iteration);
+    }
+
+    /// Logs a beat that repeats a decision, with the KV entries it read and the blocks in use.
+    pub fn log_repeat(&mut self, plan: &Plan, kv_tokens: u64, kv_used: u32, at: Instants) {
+        if let Some(log) = &mut self.log {
+            let preempted = std::mem::take(&mut self.preempted);
+            log.push(Iteration { preempted, ..row(plan, kv_tokens, kv_used, at) });
+        }
     }
 
     /// The iterations, where they were kept.
     pub fn take_log(&mut self) -> Option<Vec<Iteration>> {
         self.log.take()
+    }
+}
+
+/// An iteration without chunks.
+fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iteration {
+    Iteration {
+        decided: at.decided,
+        start: at.start,
+        end: at.end,
+        free: at.free,
+        decodes: plan.decodes,
+        decode_kv_tokens,
+        sampled: plan.sampled,
+        chunks: Vec::new(),
+        preempted: Vec::new(),
+        kv_used,
+        waiting: plan.waiting,
+        running: plan.running,
+        held: plan.held,
+        head: plan.head,
     }
 }

@@ -109,7 +109,10 @@ impl Replay {
         let arrival = self.requests.get(self.arrived).map(|next| next.arrival_step);
         self.skips
             && arrival.is_none_or(|arrival| arrival > self.step)
-            && self.plan.repeats.is_some_and(|keep_free| self.replica.quiet_beats(keep_free, 1) == 1)
+            && self
+                .plan
+                .repeats
+                .is_some_and(|keep_free| self.replica.quiet_beats(keep_free, 1) == 1)
     }
 
     fn admit_arrivals(&mut self) {
