@@ -207,7 +207,7 @@ proptest! {
             match kind {
                 0 => { bytes.splice(at..at, text); }
                 1 => { bytes.splice(at..=at, text); }
-                2 => { bytes.remove(at); }
+                2 if bytes.len() > 1 => { bytes.remove(at); }
                 _ => bytes.truncate(at.max(1)),
             }
         }

@@ -11,6 +11,12 @@ const MANTISSA_BITS: u32 = 10;
 /// Classes of 64-bit numbers.
 const CLASSES: usize = (65 - MANTISSA_BITS as usize) << MANTISSA_BITS;
 
+/// Samples that are kept before equal ones are put together. Classes of gaps below a second hold
+/// half a million different ones at most, so this bounds the memory, not the number of samples.
+const KEPT_AT_FIRST: usize = 1 << 20;
+/// Ranks whose classes are kept at once.
+const RANKS_AT_ONCE: usize = 16;
+
 /// Samples in nanoseconds with weights above 0.
 pub(super) trait Weighted {
     /// Calls `visit` with every `(sample, weight)`, in the same order each time.
@@ -32,13 +38,38 @@ pub(super) fn distribution(samples: &impl Weighted) -> Distribution {
         return Distribution::default();
     }
     let ranks = [500, 900, 950, 990, 999].map(|thousandths| rank(count, thousandths));
-    let classes = Classes::that_hold(&ranks, &weights, samples);
+    let wanted: Vec<u64> = ranks.iter().flat_map(|&(low, _)| [low, low + 1]).collect();
+    let classes = Classes::that_hold(&wanted, &weights, samples);
     let quantiles = ranks.map(|(low, rest)| {
         let value = classes.sample(low);
         let above = if rest > 0 { classes.sample(low + 1) } else { value };
         value.towards(above, rest)
     });
     of_parts(count, mean_of_nanos(sum, count), min.seconds(), quantiles, max.seconds())
+}
+
+/// How many samples there are, each as often as its weight says, and those at the ranks that `ranks`
+/// makes of that number: from 0 on, rising, below it. Nothing where there is no sample.
+pub(super) fn at_ranks(
+    samples: &impl Weighted,
+    ranks: impl FnOnce(u64) -> Vec<u64>,
+) -> (u64, Vec<u64>) {
+    let mut weights = vec![0u64; CLASSES];
+    let mut count = 0;
+    samples.each(|sample, weight| {
+        weights[class(sample)] += weight;
+        count += weight;
+    });
+    if count == 0 {
+        return (0, Vec::new());
+    }
+    let ranks = ranks(count);
+    let mut found = Vec::with_capacity(ranks.len());
+    for some in ranks.chunks(RANKS_AT_ONCE) {
+        let classes = Classes::that_hold(some, &weights, samples);
+        found.extend(some.iter().map(|&rank| classes.sample(rank)));
+    }
+    (count, found)
 }
 
 /// The class of a sample; a greater sample is never in a smaller class.
@@ -57,11 +88,11 @@ struct Classes {
 }
 
 impl Classes {
-    /// Those of `ranks` (rising) and of the ranks after them.
-    fn that_hold(ranks: &[(u64, u64)], weights: &[u64], samples: &impl Weighted) -> Classes {
+    /// Those of `ranks`, which rise but for neighbours.
+    fn that_hold(ranks: &[u64], weights: &[u64], samples: &impl Weighted) -> Classes {
         let mut wanted = vec![false; weights.len()];
         let mut starts = Vec::new();
-        let mut ranks = ranks.iter().flat_map(|&(low, _)| [low, low + 1]).peekable();
+        let mut ranks = ranks.iter().copied().peekable();
         let mut before = 0;
         for (class, weight) in weights.iter().enumerate() {
             while ranks.next_if(|&rank| rank < before + weight).is_some() {
@@ -73,8 +104,13 @@ impl Classes {
             before += weight;
         }
         let mut kept = Vec::new();
+        let mut most = KEPT_AT_FIRST;
         samples.each(|sample, weight| {
             if wanted[class(sample)] {
+                if kept.len() == most {
+                    merge(&mut kept);
+                    most = most.max(kept.len() * 2);
+                }
                 kept.push((sample, weight));
             }
         });
@@ -95,6 +131,18 @@ impl Classes {
         }
         unreachable!("the rank lies in its class")
     }
+}
+
+/// Sorts samples and puts equal ones together.
+fn merge(samples: &mut Vec<(u64, u64)>) {
+    samples.sort_unstable();
+    samples.dedup_by(|next, before| {
+        let same = next.0 == before.0;
+        if same {
+            before.1 += next.1;
+        }
+        same
+    });
 }
 
 #[cfg(test)]
