@@ -171,7 +171,39 @@ mod tests {
         assert!(class(1_000_000) != class(1_002_000) && class(5) != class(6));
     }
 
+    #[test]
+    fn many_alike_are_put_together() {
+        // All of one magnitude, far more than are kept, and few that differ.
+        let samples: Vec<(u64, u64)> =
+            (0..3 * KEPT_AT_FIRST as u64).map(|i| (10_000_000 + i * 7 % 1000, 1 + i % 2)).collect();
+        let mut repeated: Vec<u64> =
+            samples.iter().flat_map(|&(s, weight)| (0..weight).map(move |_| s)).collect();
+        assert_eq!(distribution(&samples), quantile::distribution(&mut repeated));
+        let mut few = samples[..5000].to_vec();
+        merge(&mut few);
+        assert_eq!((few.len(), few.iter().map(|s| s.1).sum::<u64>()), (1000, 7500));
+        assert!(few.is_sorted());
+    }
+
     proptest! {
+        #[test]
+        fn ranks_are_those_of_the_sorted_samples(
+            samples in prop::collection::vec(
+                (prop_oneof![0u64..20, 1_000_000u64..1_010_000, 0..u64::MAX], 1u64..4),
+                0..200,
+            ),
+            step in 1usize..30,
+        ) {
+            let mut repeated: Vec<u64> = samples
+                .iter()
+                .flat_map(|&(sample, weight)| std::iter::repeat_n(sample, weight as usize))
+                .collect();
+            repeated.sort_unstable();
+            let (count, found) = at_ranks(&samples, |n| (0..n).step_by(step).collect());
+            prop_assert_eq!(count, repeated.len() as u64);
+            prop_assert!(found.into_iter().eq(repeated.into_iter().step_by(step)));
+        }
+
         #[test]
         fn as_if_each_sample_were_repeated(
             samples in prop::collection::vec(
