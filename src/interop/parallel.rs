@@ -7,6 +7,9 @@ use super::fault::Fault;
 use super::json::{Json, SECONDS};
 use super::spool::{Numbers, Spool};
 
+/// Tokens that can have come with the first one: those of one chunk.
+const FIRST_CHUNK_MAX: u64 = 1 << 16;
+
 /// The arrays of one run, as they come.
 #[derive(Debug, Default)]
 pub(super) struct Arrays {
@@ -76,7 +79,7 @@ impl Arrays {
         let gaps = self.gaps.take().unwrap_or_default();
         let Gaps { gaps, ends, spool } = gaps;
         let mut builder = Builder::with(spool.clone());
-        let (mut gaps, mut own) = (gaps.read(), Vec::new());
+        let (mut gaps, mut listed) = (gaps.read(), Vec::new());
         let mut begin = 0;
         for index in 0..requests {
             let output = self.output_lens.as_ref().map(|lens| lens[index]);
@@ -84,30 +87,37 @@ impl Arrays {
             let failed = told == Some(true) || output == Some(0);
             let sent = self.starts.as_ref().map_or(0, |starts| starts[index]);
             let end = ends.get(index).copied().unwrap_or(begin);
-            own.clear();
-            own.extend(gaps.by_ref().take(end - begin));
+            let mut own = gaps.by_ref().take(end - begin);
+            let count = (end - begin) as u64;
             begin = end;
             let mut first = None;
             if !failed {
                 let mut at = sum(sent, ttfts[index])?;
                 first = Some(at);
                 if rules.smoothed {
-                    let listed = own.len() as u64 + 1;
-                    for _ in listed..u64::from(output.unwrap_or(0)).max(listed) {
-                        builder.token(at);
+                    let unlisted = u64::from(output.unwrap_or(0)).saturating_sub(count + 1);
+                    if unlisted > FIRST_CHUNK_MAX {
+                        return Err(Fault::whole(format!(
+                            "request {index}: {unlisted} of its tokens have no gap: gaps are missing"
+                        )));
                     }
-                    for chunk in own.chunk_by(|a, b| a == b) {
+                    (0..unlisted).for_each(|_| builder.token(at));
+                    listed.clear();
+                    listed.extend(own.by_ref());
+                    for chunk in listed.chunk_by(|a, b| a == b) {
                         let whole = chunk[0].checked_mul(chunk.len() as u64);
                         at = sum(at, whole.unwrap_or(u64::MAX))?;
                         chunk.iter().for_each(|_| builder.token(at));
                     }
                 } else {
-                    for &gap in &own {
+                    for gap in own.by_ref() {
                         at = sum(at, gap)?;
                         builder.token(at);
                     }
                 }
             }
+            // Those of a failed request, if it has any.
+            own.for_each(drop);
             builder.request(Sent {
                 sent,
                 first,
