@@ -76,6 +76,7 @@ impl Span {
     ///
     /// # Panics
     /// When `us` is negative, not finite or over 584 years.
+    #[inline]
     pub fn from_micros_f64(us: f64) -> Span {
         // Adding 2^52 rounds to the nearest whole number, the even one of two, as `rint` does.
         const WHOLE: f64 = (1u64 << 52) as f64;

@@ -43,6 +43,15 @@ struct Decode {
     warm: Option<Warm>,
 }
 
+/// How the KV tokens of a decode-only batch are paid for, by its number of decodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reading {
+    /// Per KV token: all are read, and the mean sequence is walked.
+    kv_us: f64,
+    /// Blocks that the mean sequence is split into, per KV token of all.
+    splits_per_kv: f64,
+}
+
 /// For comparisons with benchmarks.
 #[derive(Clone, Copy, Debug)]
 struct Warm {
@@ -106,6 +115,7 @@ impl Bend {
         Bend(RealTable::new(1.0, 1024, |x| libm::pow(1.0 + libm::pow(x, knee), 1.0 / knee)))
     }
 
+    #[inline]
     fn of(&self, a: f64, b: f64) -> f64 {
         let (large, small) = if a > b { (a, b) } else { (b, a) };
         if small <= 0.0 { large } else { large * self.0.get(small / large) }
@@ -190,9 +200,15 @@ impl Attention {
         self.decode.launch_us + self.decode.sequence_us * decodes
     }
 
+    /// Of one layer's attention in a decode-only batch, how its KV tokens are paid for.
+    pub(super) fn decode_reading(&self, decodes: f64) -> Reading {
+        self.decode.reading(decodes, self.decode.kv_us)
+    }
+
     /// Of one layer's attention in a decode-only batch, what reading `kv` tokens takes.
-    pub(super) fn decode_kv_us(&self, decodes: f64, kv: f64) -> f64 {
-        self.decode.kv_us(decodes, kv)
+    #[inline]
+    pub(super) fn decode_kv_us(&self, reading: Reading, kv: f64) -> f64 {
+        self.decode.kv_in_us(reading, kv)
     }
 
     /// Time of a decode-only batch's attention when K and V are in cache from the run before.
@@ -213,7 +229,7 @@ impl Attention {
             let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
             return match &self.measured.decode {
                 Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
-                _ => self.decode_fixed_us(decodes) + self.decode_kv_us(decodes, kv),
+                _ => self.decode_fixed_us(decodes) + self.decode.kv_us(decodes, kv),
             };
         }
         let mixed = self.mixed_us(shape.chunks, decodes, kv);
@@ -280,17 +296,27 @@ impl Decode {
         self.sequence_us * decodes + self.kv_us(decodes, kv)
     }
 
-    fn kv_us(&self, decodes: f64, kv: f64) -> f64 {
-        self.kv_in_us(decodes, kv, self.kv_us * kv)
+    /// `kv_us` is for a KV token.
+    fn reading(&self, decodes: f64, kv_us: f64) -> Reading {
+        if decodes <= 0.0 {
+            return Reading::default();
+        }
+        // All sequences' K and V are read, and the mean one is walked: both grow alike.
+        let kv_us = self.bend.of(kv_us, self.walk_us / decodes);
+        Reading { kv_us, splits_per_kv: 1.0 / (decodes * SPLIT_KEYS) }
     }
 
-    fn kv_in_us(&self, decodes: f64, kv: f64, reading: f64) -> f64 {
+    fn kv_us(&self, decodes: f64, kv: f64) -> f64 {
         if decodes <= 0.0 {
             return 0.0;
         }
-        let mean = kv / decodes;
-        let split = self.split_us * (mean / SPLIT_KEYS - 1.0).clamp(0.0, 1.0);
-        split + self.bend.of(reading, self.walk_us * mean) + self.ramp.get(kv * self.ramps_per_kv)
+        self.kv_in_us(self.reading(decodes, self.kv_us), kv)
+    }
+
+    #[inline]
+    fn kv_in_us(&self, reading: Reading, kv: f64) -> f64 {
+        let split = self.split_us * (kv * reading.splits_per_kv - 1.0).clamp(0.0, 1.0);
+        split + reading.kv_us * kv + self.ramp.get(kv * self.ramps_per_kv)
     }
 
     fn warm_kv_us(&self, decodes: f64, kv: f64) -> f64 {
@@ -298,7 +324,8 @@ impl Decode {
         // Nearly all or nothing: what is read in turn and does not fit is evicted before its turn.
         let fills = kv * warm.fills_per_kv;
         let stays = 1.0 / (1.0 + libm::pow(fills, 16.0));
-        self.kv_in_us(decodes, kv, kv * (stays * warm.kv_us + (1.0 - stays) * self.kv_us))
+        let kv_us = stays * warm.kv_us + (1.0 - stays) * self.kv_us;
+        self.kv_in_us(self.reading(decodes, kv_us), kv)
     }
 }
 

@@ -53,6 +53,13 @@ pub struct BatchShape<'a> {
     pub sampled: u32,
 }
 
+impl BatchShape<'_> {
+    /// Decodes alone, which read `kv` tokens together.
+    pub fn decodes(decodes: u32, kv: u64) -> BatchShape<'static> {
+        BatchShape { chunks: &[], decodes, decode_kv_tokens: kv, sampled: decodes }
+    }
+}
+
 /// The time of one iteration, each part rounded to nanoseconds once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IterationTime {
@@ -91,6 +98,16 @@ pub struct Overheads {
 pub trait CostModel: Send + Sync {
     /// Time of one iteration over `shape`.
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime;
+
+    /// Times of iterations in a row that are decodes alone, of the same requests: the first reads
+    /// `kv` tokens, each later one `decodes` more. A model may know a quicker way to the same.
+    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
+        let mut kv = kv;
+        for time in times {
+            *time = self.time(&BatchShape::decodes(decodes, kv));
+            kv += u64::from(decodes);
+        }
+    }
 
     /// The same time taken apart.
     fn parts(&self, shape: &BatchShape<'_>) -> Parts;

@@ -91,6 +91,17 @@ impl CostModel for Roofline {
         IterationTime { gpu: gpu.min(longest), host: first.host }
     }
 
+    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
+        if let [stage] = self.stages.as_slice() {
+            return stage.times_in_a_row(decodes, kv, times);
+        }
+        let mut kv = kv;
+        for time in times {
+            *time = self.time(&BatchShape::decodes(decodes, kv));
+            kv += u64::from(decodes);
+        }
+    }
+
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {
         let mut sum = self.stages[0].parts(shape);
         if self.stages.len() == 1 || nothing(shape) {

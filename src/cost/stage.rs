@@ -3,7 +3,7 @@
 use crate::catalog::{EngineProfile, Gpu, Model, Overhead};
 use crate::time::Span;
 
-use super::attention::Attention;
+use super::attention::{Attention, Reading};
 use super::layers::Layers;
 use super::shard::Shard;
 use super::table::CountTable;
@@ -50,6 +50,7 @@ pub(super) struct Stage {
 #[derive(Clone, Copy, Debug)]
 struct DecodeOnly {
     gpu_us: f64,
+    reading: Reading,
     host: Span,
 }
 
@@ -105,6 +106,7 @@ impl Stage {
         let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
         DecodeOnly {
             gpu_us: price.layers + attention + price.communication + price.head + price.gap,
+            reading: self.attention.decode_reading(decodes.into()),
             host: Span::from_micros_f64(price.host.min(LONGEST_US)),
         }
     }
@@ -130,6 +132,14 @@ impl Stage {
             true => self.kernel_factor * self.layers.communication_us(tokens as f64),
             false => 0.0,
         }
+    }
+
+    /// A decode-only batch whose every request samples.
+    #[inline]
+    fn decodes_alone(&self, fixed: &DecodeOnly, kv: u64) -> IterationTime {
+        let reading = self.attention.decode_kv_us(fixed.reading, kv as f64);
+        let gpu_us = fixed.gpu_us + self.attention_factor * reading;
+        IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
     }
 
     /// The parts of the GPU's time and the gap after it, microseconds.
@@ -175,14 +185,7 @@ impl CostModel for Stage {
                 && !self.attention.decodes_are_measured()
                 && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
             {
-                let reading = self
-                    .attention
-                    .decode_kv_us(shape.decodes.into(), shape.decode_kv_tokens as f64);
-                let gpu_us = fixed.gpu_us + self.attention_factor * reading;
-                return IterationTime {
-                    gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
-                    host: fixed.host,
-                };
+                return self.decodes_alone(fixed, shape.decode_kv_tokens);
             }
         }
         let p = self.price(shape);
@@ -190,6 +193,19 @@ impl CostModel for Stage {
         IterationTime {
             gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
             host: Span::from_micros_f64(p.host.min(LONGEST_US)),
+        }
+    }
+
+    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
+        let fixed = self.decode_only.get(decodes as usize);
+        let fixed = fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured());
+        let mut kv = kv;
+        for time in times {
+            *time = match fixed {
+                Some(fixed) => self.decodes_alone(fixed, kv),
+                None => self.time(&BatchShape::decodes(decodes, kv)),
+            };
+            kv += u64::from(decodes);
         }
     }
 

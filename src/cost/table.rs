@@ -58,6 +58,7 @@ impl RealTable {
     }
 
     /// The value at `x`, which must be at least 0.
+    #[inline]
     pub(super) fn get(&self, x: f64) -> f64 {
         let position = x * self.knots_per_unit;
         if position >= self.last {

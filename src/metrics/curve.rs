@@ -70,10 +70,14 @@ impl PrefillCurve {
             return t1;
         }
         let (p0, t0) = self.points[right - 1];
-        let rise = u128::from((t1 - t0).as_nanos());
-        let (part, whole) = (u128::from(prompt_tokens - p0), u128::from(p1 - p0));
-        let above = (rise * part * 2 + whole) / (whole * 2);
-        t0 + Span::from_nanos(above as u64)
+        let (part, whole) = (u128::from(prompt_tokens - p0), u128::from(p1 - p0) * 2);
+        let above = u128::from((t1 - t0).as_nanos()) * part * 2 + whole / 2;
+        // Nearly always a short division will do.
+        let above = match u64::try_from(above) {
+            Ok(above) => above / whole as u64,
+            Err(_) => (above / whole) as u64,
+        };
+        t0 + Span::from_nanos(above)
     }
 
     /// Whether the prompt length lies within the curve's points.

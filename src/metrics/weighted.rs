@@ -8,8 +8,10 @@ use super::summary::Distribution;
 
 /// Bits below the leading one that tell magnitudes apart: classes are a thousandth wide.
 const MANTISSA_BITS: u32 = 10;
-/// Classes of 64-bit numbers.
-const CLASSES: usize = (65 - MANTISSA_BITS as usize) << MANTISSA_BITS;
+/// Classes of numbers up to 2^63.
+const CLASSES: usize = (64 << MANTISSA_BITS) + 1;
+/// The exponent of 1.0 and no mantissa: what class 0 starts with.
+const FIRST: usize = 1023 << MANTISSA_BITS;
 
 /// Samples that are kept before equal ones are put together. Classes of gaps below a second hold
 /// half a million different ones at most, so this bounds the memory, not the number of samples.
@@ -74,9 +76,10 @@ pub(super) fn at_ranks(
 
 /// The class of a sample; a greater sample is never in a smaller class.
 fn class(sample: u64) -> usize {
-    let shift = (63 - MANTISSA_BITS).saturating_sub((sample | 1).leading_zeros());
-    // Where the shift is not 0, the leading one counts up the exponent.
-    ((shift as usize) << MANTISSA_BITS) + (sample >> shift) as usize
+    // The bits of a positive float rise with it, and start with what is wanted. Half of the range is
+    // centuries of nanoseconds.
+    let float = sample.min(i64::MAX as u64) as i64 as f64;
+    ((float + 1.0).to_bits() >> (f64::MANTISSA_DIGITS - 1 - MANTISSA_BITS)) as usize - FIRST
 }
 
 /// The classes in which wanted ranks lie, with their samples in order.

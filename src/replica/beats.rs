@@ -34,6 +34,8 @@ pub(crate) struct Beats {
     members: Vec<Member>,
     /// Members by the residue of the beats at which they need a block.
     growth: Vec<Vec<u32>>,
+    /// Members in `growth`.
+    growing_all: u32,
     /// Members that hold more than a block ahead, by the beat at which they enter `growth`.
     ahead: BinaryHeap<Reverse<(u32, u32)>>,
     /// `(last beat, slot)`; entries of members that left meanwhile are skipped.
@@ -50,6 +52,7 @@ impl Beats {
             kv_tokens: 0,
             members: Vec::new(),
             growth: vec![Vec::new(); block_tokens as usize],
+            growing_all: 0,
             ahead: BinaryHeap::new(),
             endings: BinaryHeap::new(),
         }
@@ -141,6 +144,7 @@ impl Beats {
             let list = &mut self.growth[residue as usize];
             let place = list.iter().position(|&s| s == slot).expect("listed under its residue");
             list.swap_remove(place);
+            self.growing_all -= 1;
         }
         self.len -= 1;
         self.kv_tokens -= u64::from(done);
@@ -158,9 +162,17 @@ impl Beats {
                 ended.push(slot);
             }
         }
-        self.kv_tokens += u64::from(self.len);
-        self.beat += 1;
-        self.phase = if self.phase + 1 == self.block_tokens { 0 } else { self.phase + 1 };
+        self.advance_by(1);
+    }
+
+    /// `beats` beats at which no member ends: [`quiet`](Self::quiet) says for how many that holds.
+    pub fn advance_by(&mut self, beats: u32) {
+        self.kv_tokens += u64::from(self.len) * u64::from(beats);
+        self.beat += beats;
+        self.phase += beats;
+        if self.phase >= self.block_tokens {
+            self.phase %= self.block_tokens;
+        }
         while let Some(&Reverse((enters, slot))) = self.ahead.peek() {
             if enters > self.beat {
                 break;
@@ -175,8 +187,23 @@ impl Beats {
         }
     }
 
-    pub fn none_ends_next(&self) -> bool {
-        self.endings.peek().is_none_or(|&Reverse((beat, _))| beat > self.beat)
+    /// Beats in a row, `most` at most, at which no member ends and known members grow.
+    pub fn quiet(&self, most: u32) -> u32 {
+        let end = self.endings.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
+        let enter = self.ahead.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
+        most.min(end.saturating_sub(self.beat)).min(enter.saturating_sub(self.beat))
+    }
+
+    /// Blocks that `beats` beats in a row need; for at most as many as are [`quiet`](Self::quiet).
+    pub fn growing_in(&self, beats: u32) -> u64 {
+        let cycles = beats / self.block_tokens;
+        let mut blocks = u64::from(cycles) * u64::from(self.growing_all);
+        let mut phase = self.phase as usize;
+        for _ in 0..beats % self.block_tokens {
+            blocks += self.growth[phase].len() as u64;
+            phase = if phase + 1 == self.growth.len() { 0 } else { phase + 1 };
+        }
+        blocks
     }
 
     fn ends_at(&self, slot: u32, beat: u32) -> bool {
@@ -188,5 +215,6 @@ impl Beats {
         let residue = self.members[slot as usize].first_growth % self.block_tokens;
         self.members[slot as usize].residue = residue;
         self.growth[residue as usize].push(slot);
+        self.growing_all += 1;
     }
 }

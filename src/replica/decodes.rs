@@ -101,8 +101,18 @@ impl DecodeSet {
         both!(self, set => set.advance(ended))
     }
 
-    /// Whether no member emits its last token at the next beat.
-    pub fn none_ends_next(&self) -> bool {
-        both!(self, set => set.none_ends_next())
+    /// Beats in a row, `most` at most, at which nobody emits a last token.
+    pub fn quiet(&self, most: u32) -> u32 {
+        both!(self, set => set.quiet(most))
+    }
+
+    /// Blocks that the next `beats` beats need, which are [`quiet`](Self::quiet).
+    pub fn growing_in(&self, beats: u32) -> u64 {
+        both!(self, set => set.growing_in(beats))
+    }
+
+    /// Quiet beats for every member.
+    pub fn advance_by(&mut self, beats: u32) {
+        both!(self, set => set.advance_by(beats));
     }
 }

@@ -81,6 +81,21 @@ impl Plain {
         self.beat += 1;
     }
 
+    pub fn advance_by(&mut self, beats: u32) {
+        let mut ended = Vec::new();
+        (0..beats).for_each(|_| self.advance(&mut ended));
+        assert!(ended.is_empty(), "nobody ends at a quiet beat");
+    }
+
+    pub fn quiet(&self, most: u32) -> u32 {
+        most.min(u32::from(self.none_ends_next()))
+    }
+
+    pub fn growing_in(&self, beats: u32) -> u64 {
+        assert!(beats <= 1, "one beat at a time");
+        u64::from(beats) * u64::from(self.growing())
+    }
+
     pub fn none_ends_next(&self) -> bool {
         self.members.iter().all(|member| member.tokens.len() as u32 + 1 != member.joining.left)
     }

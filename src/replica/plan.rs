@@ -161,19 +161,34 @@ impl Replica {
         listed.collect()
     }
 
-    /// One more beat of the decode set as it stands; for a decision that repeats.
-    pub(crate) fn commit_repeat(&mut self, plan: &mut Plan) {
-        debug_assert!(plan.chunks.is_empty() && self.members.decodes.none_ends_next());
-        self.decode_blocks();
-        plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
-        self.members.decodes.advance(&mut self.scratch);
-        plan.kv_used = self.pool.total() - self.pool.free();
+    /// Beats in a row, `most` at most, at which a decision that repeats does so: nobody ends and
+    /// memory suffices.
+    pub(crate) fn quiet_beats(&self, keep_free: u32, most: u32) -> u32 {
+        // With identities blocks are taken by name at every beat.
+        let most = if self.pool.caching() { most.min(1) } else { most };
+        let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
+        let fits = |beats: u32| self.members.decodes.growing_in(beats) <= u64::from(spare);
+        let quiet = self.members.decodes.quiet(most);
+        if fits(quiet) { quiet } else { (0..quiet).rev().find(|&beats| fits(beats)).unwrap_or(0) }
     }
 
-    /// Whether a decision that repeats does so once more.
-    pub(crate) fn can_repeat(&self, keep_free: u32) -> bool {
-        self.members.decodes.none_ends_next()
-            && self.members.decodes.growing().saturating_add(keep_free) <= self.pool.free()
+    /// Blocks in use when the decode set as it stands has gone on for `beats` beats.
+    pub(crate) fn used_after(&self, beats: u32) -> u32 {
+        let growing = self.members.decodes.growing_in(beats) as u32;
+        self.pool.total() - self.pool.free() + growing
+    }
+
+    /// Further beats of the decode set as it stands, which are [quiet](Self::quiet_beats).
+    pub(crate) fn repeat(&mut self, beats: u32) {
+        if self.pool.caching() {
+            for _ in 0..beats {
+                self.decode_blocks();
+                self.members.decodes.advance_by(1);
+            }
+            return;
+        }
+        self.pool.take(0, self.members.decodes.growing_in(beats) as u32);
+        self.members.decodes.advance_by(beats);
     }
 
     fn commit_decodes(&mut self, plan: &mut Plan) {

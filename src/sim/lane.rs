@@ -8,10 +8,13 @@
 use super::Iteration;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
-use crate::cost::CostModel;
+use crate::cost::{CostModel, IterationTime};
 use crate::replica::{Plan, Replica};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
+
+/// Beats of a stretch that are priced in one call.
+const PRICED_TOGETHER: usize = 32;
 
 /// A replica, its policy and the iteration in flight.
 pub(super) struct Lane<'a> {
@@ -28,6 +31,7 @@ pub(super) struct Lane<'a> {
 
 struct InFlight {
     plan: Box<Plan>,
+    began: Time,
     /// When its tokens are there.
     tokens_at: Time,
     /// When the next step can start.
@@ -109,15 +113,16 @@ impl<'a> Lane<'a> {
     }
 
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
-        let (tokens_at, end) = self.times(now, &plan, tally);
-        let at = Instants { decided, start: now, end: tokens_at, free: end };
-        self.planner.begin(&plan, at, tally);
-        self.running = Some(InFlight { plan, tokens_at, end });
-    }
-
-    fn times(&self, now: Time, plan: &Plan, tally: &mut Tally) -> (Time, Time) {
         let time = self.cost.time(&plan.shape());
         tally.gpu_busy += time.gpu;
+        let (tokens_at, end) = self.ends(now, time);
+        let at = Instants { decided, start: now, end: tokens_at, free: end };
+        self.planner.begin(&plan, at, tally);
+        self.running = Some(InFlight { plan, began: now, tokens_at, end });
+    }
+
+    /// When the tokens of a step that starts `now` are there, and when the next can start.
+    fn ends(&self, now: Time, time: IterationTime) -> (Time, Time) {
         // At least a nanosecond, so that time moves whatever a profile says.
         let instant = Span::from_nanos(1);
         if self.planned_ahead {
@@ -132,7 +137,7 @@ impl<'a> Lane<'a> {
     /// Advances beat after beat while the policy's decision repeats, nothing ends, memory suffices
     /// and nobody arrives. The same as ending and deciding each step, without asking.
     fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
-        let Some(step) = &mut self.running else { return };
+        let Some(step) = &self.running else { return };
         let quiet = |plan: &Plan| plan.repeats.filter(|_| plan.ending.is_empty());
         let Some(mut keep_free) = quiet(&step.plan) else { return };
         if self.planned_ahead {
@@ -142,32 +147,64 @@ impl<'a> Lane<'a> {
             }
         }
         let mut step = self.running.take().expect("a step is in flight");
-        let mut beats = 0;
-        while step.end < limit.before
-            && step.end <= limit.horizon
-            && self.replica.can_repeat(keep_free)
-        {
-            let now = step.end;
-            let mut decided = now;
-            match &mut self.planned {
-                Some(next) => {
-                    decided = self.planned_at;
-                    self.planned_at = now;
-                    std::mem::swap(next, &mut step.plan);
-                    // What ended becomes the step after next, one beat further on.
-                    next.clone_decision(&step.plan);
-                    self.replica.commit_repeat(next);
-                }
-                None => self.replica.commit_repeat(&mut step.plan),
+        while step.end < limit.before && step.end <= limit.horizon {
+            // About as many as there is time for, so that few are priced in vain.
+            let pace = step.end.since(step.began).as_nanos().max(1);
+            let room = limit.before.since(step.end).as_nanos() / pace + 1;
+            let most = room.min(PRICED_TOGETHER as u64) as u32;
+            match self.replica.quiet_beats(keep_free, most) {
+                0 => break,
+                beats => self.repeat(&mut step, beats, limit, tally),
             }
-            (step.tokens_at, step.end) = self.times(now, &step.plan, tally);
+        }
+        self.running = Some(step);
+    }
+
+    /// `most` further beats, or as many as begin within the limit, at least one.
+    fn repeat(&mut self, step: &mut InFlight, most: u32, limit: Limit, tally: &mut Tally) {
+        // What was planned ahead is the first of them; the replica has it behind it.
+        let first = self.planned.as_deref().unwrap_or(&step.plan);
+        let (decodes, behind) = (first.decodes, u32::from(self.planned_ahead));
+        let more = |beats: u32| u64::from(decodes) * u64::from(beats);
+        let kv = first.decode_kv_tokens + more(1 - behind);
+        let mut times = [IterationTime::default(); PRICED_TOGETHER];
+        let times = &mut times[..most as usize];
+        self.cost.times_in_a_row(decodes, kv, times);
+        if let Some(planned) = &mut self.planned {
+            std::mem::swap(planned, &mut step.plan);
+            planned.clone_decision(&step.plan);
+        }
+        let logs = self.planner.logs();
+        let mut beats = 0;
+        for &time in &*times {
+            if step.end >= limit.before || step.end > limit.horizon {
+                break;
+            }
+            tally.gpu_busy += time.gpu;
+            step.began = step.end;
+            (step.tokens_at, step.end) = self.ends(step.began, time);
             tally.beat(self.planner.lane, step.tokens_at);
             beats += 1;
-            let at = Instants { decided, start: now, end: step.tokens_at, free: step.end };
-            self.planner.write_log(&step.plan, at);
+            let mut decided = step.began;
+            if self.planned_ahead {
+                std::mem::swap(&mut decided, &mut self.planned_at);
+            }
+            if logs {
+                step.plan.decode_kv_tokens = kv + more(beats - 1);
+                step.plan.kv_used = self.replica.used_after(beats - behind);
+                let at =
+                    Instants { decided, start: step.began, end: step.tokens_at, free: step.end };
+                self.planner.write_log(&step.plan, at);
+            }
         }
-        tally.count_repeats(&step.plan, beats);
-        self.running = Some(step);
+        step.plan.decode_kv_tokens = kv + more(beats - 1);
+        step.plan.kv_used = self.replica.used_after(beats - behind);
+        self.replica.repeat(beats);
+        if let Some(planned) = &mut self.planned {
+            planned.decode_kv_tokens = kv + more(beats);
+            planned.kv_used = self.replica.used_after(0);
+        }
+        tally.count_repeats(&step.plan, beats.into());
     }
 
     /// Closes what is still open when observation ends.

@@ -138,6 +138,11 @@ impl Planner {
         }
     }
 
+    /// Whether iterations are kept.
+    pub fn logs(&self) -> bool {
+        self.log.is_some()
+    }
+
     pub fn write_log(&mut self, plan: &Plan, at: Instants) {
         let Some(log) = &mut self.log else { return };
         // Emissions come in the order of their chunks.

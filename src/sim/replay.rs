@@ -109,7 +109,7 @@ impl Replay {
         let arrival = self.requests.get(self.arrived).map(|next| next.arrival_step);
         self.skips
             && arrival.is_none_or(|arrival| arrival > self.step)
-            && self.plan.repeats.is_some_and(|keep_free| self.replica.can_repeat(keep_free))
+            && self.plan.repeats.is_some_and(|keep_free| self.replica.quiet_beats(keep_free, 1) == 1)
     }
 
     fn admit_arrivals(&mut self) {
@@ -137,7 +137,7 @@ impl Replay {
 impl Replay {
     /// One more step of a decision that repeats.
     fn repeat(&mut self) -> StepRecord {
-        self.replica.commit_repeat(&mut self.plan);
+        self.replica.repeat(1);
         let free_blocks = self.replica.pool().free();
         self.plan.preempted.clear();
         self.plan.dropped.clear();
