@@ -115,6 +115,56 @@ fn what_run_writes_evaluate_reads_to_the_digit() {
     }
 }
 
+/// What a run states of very many classes is longer than other texts that are kept.
+#[test]
+fn runs_of_many_classes_come_back_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let class = |i: u32| {
+        format!("    - {{name: class {i:0>80}, share: {i}, slo: {{ttft: {i}ms, tbt: {i}ms}}}}\n")
+    };
+    let classes: String = (1..=400).map(class).collect();
+    let scenario = SCENARIO.replace("workload:\n", &format!("workload:\n  classes:\n{classes}"));
+    fs::write(folder.path().join("s.yaml"), scenario).expect("writable");
+    for flag in ["--tokens", "--requests"] {
+        for name in ["t.csv", "t.jsonl"] {
+            let ran =
+                json(program().current_dir(&folder).args(["run", "s.yaml", "-q", flag, name]));
+            let text = fs::read_to_string(folder.path().join(name)).expect("there");
+            assert!(text.lines().any(|line| line.len() > 100_000), "a long cell");
+            let read = json(program().current_dir(&folder).args(["evaluate", name]));
+            for (ran, read) in (0..2).map(|at| (&ran["runs"][at], &read["runs"][at])) {
+                for member in ["requests", "ttft_s", "e2e_s"] {
+                    assert_eq!(ran[member], read[member], "{flag} {name} {member}");
+                }
+                let classes = read["classes"].as_object().expect("classes");
+                assert!(classes.len() == 400, "{}", classes.len());
+                if flag == "--tokens" {
+                    assert_eq!(shared(ran), shared(read), "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// A text that is longer than a row may be is told, with its place, and not cut.
+#[test]
+fn texts_longer_than_a_row_are_told() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let long = "x".repeat(5 << 20);
+    let row = format!(
+        r#"{{"scheduler":"{long}","request":0,"index":0,"time_s":1,"arrival_s":0,"status":"completed"}}"#
+    );
+    fs::write(folder.path().join("t.jsonl"), row).expect("writable");
+    let command = ["evaluate", "t.jsonl", "--from", "tokens"];
+    let (code, _, errors) = out(program().current_dir(&folder).args(command));
+    assert_eq!(code, 2);
+    assert!(
+        errors.contains("a text of more than 4194304 bytes") && errors.len() < 1000,
+        "{errors}"
+    );
+    assert!(errors.contains("line 1, column"), "{errors}");
+}
+
 #[test]
 fn flags_come_before_what_the_file_states() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -307,3 +307,31 @@ fn real_files_with_one_stall_in_each_request() {
     assert_eq!((&stalls["stalls"], &stalls["requests_hit"]), (&Value::from(8), &Value::from(8)));
     assert_eq!(stalls["same_token"], 6, "{stalls}");
 }
+
+#[test]
+fn waits_beyond_584_years_in_all_end_there() {
+    // One request or two at a time, five hours each: 3,000 of them wait 2,500 years in all.
+    let folder = Folder::new();
+    let scenario = "\
+engine: {profile: {fixed: {iteration: 3600s}}, kv_blocks: 8, max_model_len: 120}
+schedulers: [sarathi, vllm-v0, vllm-v1, sglang]
+workload:
+  requests: 3000
+  arrivals: all_at_once
+  lengths: {prompt: {fixed: 100}, output: {fixed: 5}}
+slo: {ttft: 500ms, tbt: 25ms}
+";
+    std::fs::write(folder.0.path().join("long.yaml"), scenario).expect("writable");
+    for blocks in ["engine.kv_blocks=8", "engine.kv_blocks=20"] {
+        let explain = ["explain", "long.yaml", "-q", "--set", blocks];
+        let result = folder.json(&explain);
+        let waits = result["runs"][0]["first_token_ns"].as_object().expect("causes");
+        assert!(waits.values().any(|ns| ns.as_u64() == Some(u64::MAX)), "{waits:?}");
+        for more in [&["--top", "0"][..], &["--report", "r.html"]] {
+            let (code, _, errors) = folder.out(&[&explain[..], more].concat());
+            assert_eq!(code, 0, "{more:?}: {errors}");
+        }
+        let run = ["run", "long.yaml", "-q", "--stalls", "--set", blocks];
+        assert_eq!(folder.json(&run)["runs"].as_array().map(Vec::len), Some(4));
+    }
+}

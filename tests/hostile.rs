@@ -271,7 +271,22 @@ fn figures_without_measure_are_refused_or_run() {
         complain(&mut complaints, "refused", &args, &run(folder.path(), &args));
     }
     // Each figure alone is fine; together they pass what times or memory hold.
-    let together: [&[&str]; 3] = [
+    let together: [&[&str]; 5] = [
+        // No request arrives after the duration, but the last one takes its time.
+        &[
+            "engine.profile.fixed.iteration=3600s",
+            "workload={duration: 1h, arrivals: {closed_loop: {users: 2, think_time: 1s}}, \
+             lengths: {prompt: {fixed: 100}, output: {fixed: 90000000}}}",
+            "engine.max_model_len=100000000",
+            "engine.kv_blocks=10000000",
+        ],
+        &[
+            "engine.profile.fixed.iteration=3600s",
+            "workload={requests: 9, duration: 1h, arrivals: {closed_loop: {users: 2, think_time: \
+             1s}}, lengths: {prompt: {fixed: 100}, output: {fixed: 90000000}}}",
+            "engine.max_model_len=100000000",
+            "engine.kv_blocks=10000000",
+        ],
         &[
             "engine.profile.fixed.iteration=3600s",
             "workload.lengths.output.fixed=10000000",
@@ -302,6 +317,8 @@ fn figures_without_measure_are_refused_or_run() {
         "horizon=300000000s",
         "horizon=1ns",
         "workload.lengths.output.fixed=100000000",
+        "workload={duration: 1h, arrivals: {closed_loop: {users: 2, think_time: 1s}}, \
+         lengths: {prompt: {fixed: 100}, output: {fixed: 20}}}",
     ];
     for set in fine {
         let args = ["run", "good.yaml", "-q", "--set", set].map(str::to_owned);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use metron_sim::explain::measured_stalls;
 use metron_sim::metrics::{
     Count, Deadlines, FirstToken, Knowledge, Options, PrefillCurve, RequestBounds, class_fairness,
     evaluate, min_tbt_deadline, per_request, reference,
 };
 use metron_sim::scenario::Measure;
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{NO_RUN, Part, Parts, RequestRow, Run, Status, TokenTrace};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -202,7 +203,59 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
         })
 }
 
+/// A trace cut into parts of a few requests.
+struct Cut {
+    whole: TokenTrace,
+    parts: Vec<TokenTrace>,
+}
+
+impl Cut {
+    fn new(whole: &TokenTrace, every: usize) -> Cut {
+        let parts = whole.requests.chunks(every);
+        let parts = parts.map(|rows| TokenTrace { requests: rows.to_vec(), ..whole.clone() });
+        Cut { whole: whole.clone(), parts: parts.collect() }
+    }
+}
+
+impl Parts for Cut {
+    fn requests(&self) -> &[RequestRow] {
+        &self.whole.requests
+    }
+
+    fn end(&self) -> Time {
+        self.whole.end
+    }
+
+    fn whole(&self) -> Option<&TokenTrace> {
+        None
+    }
+
+    fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
+        let mut first = 0;
+        for trace in &self.parts {
+            visit(Part { trace, first });
+            first += trace.requests.len() as u32;
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn parts_make_the_whole(
+        (trace, options) in trace()
+            .prop_flat_map(|(trace, unit)| (Just(trace), options(unit))),
+        every in 1..40usize,
+    ) {
+        let cut = Cut::new(&trace, every);
+        prop_assert_eq!(per_request(&cut, &options), per_request(&trace, &options));
+        prop_assert_eq!(evaluate(&cut, &options), evaluate(&trace, &options));
+        let deadline = options.deadlines.tbt();
+        prop_assert_eq!(
+            measured_stalls(&cut, deadline, true),
+            measured_stalls(&trace, deadline, true)
+        );
+    }
+
     #[test]
     fn the_engine_equals_the_reference(
         (trace, options) in trace()

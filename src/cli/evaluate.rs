@@ -34,6 +34,8 @@ pub fn evaluate(
         let (imported, mut judged) = judging.runs(path)?;
         if args.explain {
             stalls::find(&imported, &mut judged);
+            let file = path.display().to_string();
+            imported.sound().map_err(|error| Error::Judge { file, error })?;
         }
         files.push(json!({
             "file": path.display().to_string(),

@@ -96,7 +96,12 @@ impl Blame {
             let first = lane.chunks_before(index as u32);
             let weights = &weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
-                self.add(iteration.chunks[place].request, cause, ns * victims, victims as u32);
+                self.add(
+                    iteration.chunks[place].request,
+                    cause,
+                    ns.saturating_mul(victims),
+                    victims as u32,
+                );
             });
         }
     }

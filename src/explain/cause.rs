@@ -110,9 +110,9 @@ impl Split {
         Span::from_nanos(self.0.iter().fold(0, |sum: u64, &ns| sum.saturating_add(ns)))
     }
 
-    /// Adds nanoseconds to a cause.
+    /// Adds nanoseconds to a cause, up to the most that they hold.
     pub fn add(&mut self, cause: Cause, ns: u64) {
-        self.0[cause as usize] += ns;
+        self[cause] = self[cause].saturating_add(ns);
     }
 
     /// Causes with any time, the largest first; ties in the order of [`Cause::ALL`].

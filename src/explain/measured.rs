@@ -10,9 +10,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::gaps_at;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::trace::{Parts, RequestRow, Status, TokenTrace, last_tokens};
 
 /// A stall is longer than so many median gaps.
 pub const MEDIANS: u64 = 5;
@@ -146,26 +147,28 @@ impl Stall {
 
 /// Finds the stalls of a measured trace. `one_clock` says whether its requests' times can be
 /// compared with each other; without that there are no groups.
-pub fn measured_stalls(trace: &TokenTrace, deadline: Span, one_clock: bool) -> MeasuredStalls {
-    let rows = || trace.requests.iter().zip(0..).filter(|(row, _)| row.first_token != Time::NEVER);
-    let mut gaps: Vec<u64> = Vec::new();
-    for (row, _) in rows() {
-        each_gap(trace, row, |_, from, to| gaps.push(to.since(from).as_nanos()));
-    }
-    let median = median(&mut gaps);
+pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> MeasuredStalls {
+    let has_token = |row: &RequestRow| row.first_token != Time::NEVER;
+    let rows = trace.requests().iter().zip(0..).filter(|(row, _)| has_token(row));
+    let rows: Vec<RequestId> = rows.map(|(_, request)| request).collect();
+    // The lower median.
+    let (_, middle) = gaps_at(trace, &rows, |gaps| vec![(gaps - 1) / 2]);
+    let median = middle.first().copied();
     let threshold = deadline.as_nanos().max(median.unwrap_or(0).saturating_mul(MEDIANS));
     let mut stalls: Vec<Stall> = Vec::new();
     let mut hit = 0;
-    for (row, request) in rows() {
-        let before = stalls.len();
-        each_gap(trace, row, |token, from, to| {
-            if to.since(from).as_nanos() > threshold {
-                stalls.push(Stall { request, token, from, to });
-            }
-        });
-        hit += u64::from(stalls.len() > before);
-    }
-    let beyond: u64 = stalls.iter().map(|stall| stall.length().as_nanos() - threshold).sum();
+    trace.each_part(|part| {
+        for (request, row) in part.rows().filter(|(_, row)| has_token(row)) {
+            let before = stalls.len();
+            each_gap(part.trace, row, |token, from, to| {
+                if to.since(from).as_nanos() > threshold {
+                    stalls.push(Stall { request, token, from, to });
+                }
+            });
+            hit += u64::from(stalls.len() > before);
+        }
+    });
+    let beyond = beyond(&stalls, threshold);
     let (groups, more_groups) = match one_clock {
         true => Groups::new(trace, threshold).of(&mut stalls),
         false => (Vec::new(), 0),
@@ -179,13 +182,19 @@ pub fn measured_stalls(trace: &TokenTrace, deadline: Span, one_clock: bool) -> M
         threshold_s: Span::from_nanos(threshold).as_secs_f64(),
         stalls: stalls.len() as u64,
         requests_hit: hit,
-        requests: rows().count() as u64,
+        requests: rows.len() as u64,
         beyond_threshold_s: Span::from_nanos(beyond).as_secs_f64(),
         groups,
         more_groups,
         same_token: same_token(&stalls).filter(|_| hit >= PATTERN_MIN),
         note: note.to_owned(),
     }
+}
+
+/// Time lost beyond the threshold; sums end at the most that nanoseconds hold.
+fn beyond(stalls: &[Stall], threshold: u64) -> u64 {
+    let each = stalls.iter().map(|stall| stall.length().as_nanos() - threshold);
+    each.fold(0, u64::saturating_add)
 }
 
 fn each_gap(trace: &TokenTrace, row: &RequestRow, mut tell: impl FnMut(u32, Time, Time)) {
@@ -213,7 +222,7 @@ fn median(values: &mut [u64]) -> Option<u64> {
 }
 
 struct Groups<'g> {
-    trace: &'g TokenTrace,
+    requests: &'g [RequestRow],
     threshold: u64,
     /// First tokens and last tokens, each in order: who is being answered at an instant.
     firsts: Vec<Time>,
@@ -222,21 +231,19 @@ struct Groups<'g> {
 }
 
 impl<'g> Groups<'g> {
-    fn new(trace: &'g TokenTrace, threshold: u64) -> Groups<'g> {
-        let (mut firsts, mut lasts) = (Vec::new(), Vec::new());
-        for row in &trace.requests {
-            if let Some(last) = trace.token_times(row).last() {
-                firsts.push(row.first_token);
-                lasts.push(last);
-            }
-        }
+    fn new(trace: &'g impl Parts, threshold: u64) -> Groups<'g> {
+        let requests = trace.requests();
+        let mut lasts = last_tokens(trace);
+        lasts.retain(|&last| last != Time::NEVER);
+        let firsts = requests.iter().map(|row| row.first_token);
+        let mut firsts: Vec<Time> = firsts.filter(|&first| first != Time::NEVER).collect();
         firsts.sort_unstable();
         lasts.sort_unstable();
         let mut prompts: Vec<u64> =
-            trace.requests.iter().map(|row| u64::from(row.prompt_tokens)).collect();
+            requests.iter().map(|row| u64::from(row.prompt_tokens)).collect();
         let long = median(&mut prompts).unwrap_or(0) as u32;
         Groups {
-            trace,
+            requests,
             threshold,
             firsts,
             lasts,
@@ -263,9 +270,7 @@ impl<'g> Groups<'g> {
             found.push(group);
             rest = later;
         }
-        let lost = |group: &&[Stall]| -> u64 {
-            group.iter().map(|stall| stall.length().as_nanos() - self.threshold).sum()
-        };
+        let lost = |group: &&[Stall]| beyond(group, self.threshold);
         found.sort_by_key(|group| (std::cmp::Reverse(lost(group)), group[0].from));
         let more = found.len().saturating_sub(LISTED) as u64;
         (found.into_iter().take(LISTED).map(|group| self.group(group)).collect(), more)
@@ -294,7 +299,6 @@ impl<'g> Groups<'g> {
             to_s: seconds(stall.to),
         };
         let mut suspects: Vec<Suspect> = self
-            .trace
             .requests
             .iter()
             .zip(0..)

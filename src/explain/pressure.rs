@@ -39,7 +39,8 @@ impl Pressure {
         let place = SHARED.iter().position(|&shared| shared == cause).expect("a shared cause");
         let column = &mut self.by_cause[place];
         column.resize(iterations, 0);
-        column[index as usize] += ns;
+        let waited = &mut column[index as usize];
+        *waited = waited.saturating_add(ns);
     }
 }
 
@@ -97,11 +98,12 @@ impl Waits {
             let iteration = &lane.log[index];
             let mut add = |cause, ns| self.pressure.add(self.iterations, cause, at, ns);
             let other = behind.next_if(|&(index, _)| index == at).map_or(0, |(_, ns)| ns);
-            add(reason(iteration), waiting * stood - other);
-            add(Cause::PreemptedWaiting, preempted * stood);
-            add(Cause::ScheduledAhead, unseen * stood);
-            add(passed_cause(iteration), passed * stood);
-            add(Cause::NoTokenBudget, missed * lane.missed_beside_prefill(at));
+            let times = |requests: u64, ns: u64| requests.saturating_mul(ns);
+            add(reason(iteration), times(waiting, stood).saturating_sub(other));
+            add(Cause::PreemptedWaiting, times(preempted, stood));
+            add(Cause::ScheduledAhead, times(unseen, stood));
+            add(passed_cause(iteration), times(passed, stood));
+            add(Cause::NoTokenBudget, times(missed, lane.missed_beside_prefill(at)));
         }
         self.pressure
     }

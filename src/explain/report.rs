@@ -299,7 +299,7 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
             let rest = stall.culprits.get(CULPRITS_NAMED..).unwrap_or_default();
             MoreCulprits {
                 count: rest.len() as u32,
-                ns: rest.iter().map(|culprit| culprit.ns).sum(),
+                ns: rest.iter().fold(0, |sum: u64, culprit| sum.saturating_add(culprit.ns)),
             }
         },
         timeline: timeline(attribution, stall),
@@ -324,7 +324,9 @@ fn culprit_total(
     top: usize,
 ) -> CulpritTotal {
     let given = &blame.given[request as usize];
-    let by = |causes: &[Cause]| causes.iter().map(|&cause| given[cause]).sum();
+    let by = |causes: &[Cause]| {
+        causes.iter().fold(0, |sum: u64, &cause| sum.saturating_add(given[cause]))
+    };
     CulpritTotal {
         request,
         prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,

@@ -26,9 +26,9 @@ pub struct Victims {
 }
 
 impl Victims {
-    /// All of their delay.
+    /// All of their delay, up to the most that nanoseconds hold.
     pub fn total_ns(&self) -> u64 {
-        self.delayed.iter().map(|&(_, ns)| ns).sum()
+        self.delayed.iter().fold(0, |sum: u64, &(_, ns)| sum.saturating_add(ns))
     }
 }
 

@@ -7,9 +7,10 @@
 use std::io::Read;
 
 use super::Progress;
+use super::builder::{Builder, Ended, Sent, sum};
 use super::fault::Fault;
 use super::json::Json;
-use super::measured::{Builder, Ended, Granularity, Measured, Sent, sum};
+use super::measured::{Granularity, Measured};
 
 /// What the metadata of a request says.
 #[derive(Debug, Default)]
@@ -97,7 +98,7 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    let mut builder = Builder::new(progress.skip_bad);
+    let mut builder = Builder::new(progress);
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();

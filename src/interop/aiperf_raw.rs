@@ -8,9 +8,10 @@ use std::io::Read;
 
 use super::Progress;
 use super::aiperf::{Counts, Metadata};
+use super::builder::{Builder, Ended, Sent, sum};
 use super::fault::Fault;
 use super::json::Json;
-use super::measured::{Builder, Ended, Granularity, Measured, Sent, sum};
+use super::measured::{Granularity, Measured};
 
 /// What one packet says.
 #[derive(Default)]
@@ -26,7 +27,7 @@ pub(super) fn read<R: Read>(
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
     const KEYS: &[&str] = &["metadata", "start_perf_ns", "status", "responses", "error"];
-    let mut builder = Builder::new(progress.skip_bad);
+    let mut builder = Builder::new(progress);
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();

@@ -10,8 +10,9 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Progress;
+use super::builder::{Builder, Ended, Sent};
 use super::fault::Fault;
-use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::measured::{Granularity, Measured};
 use super::rows::Rows;
 
 /// Microseconds as a power of ten of nanoseconds.
@@ -109,7 +110,7 @@ fn read_header(input: &mut dyn Read) -> Result<Header, Fault> {
 
 fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault> {
     rows.want(COLUMNS, 7)?;
-    let mut builder = Builder::new(progress.skip_bad);
+    let mut builder = Builder::new(progress);
     let mut classes: Vec<String> = Vec::new();
     let mut unsent = 0u64;
     while rows.next(false)? {

@@ -17,7 +17,7 @@
 use crate::metrics::{Options, Tally, index_over_requests};
 use crate::report::FluidityBounds;
 use crate::time::Time;
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::trace::{Parts, RequestRow, Status, last_tokens};
 
 /// Least and most that a request's tally can be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,18 +27,19 @@ struct Range {
 }
 
 /// Bounds over all requests.
-pub(super) fn fluidity_bounds(trace: &TokenTrace, options: &Options) -> FluidityBounds {
+pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> FluidityBounds {
+    let lasts = last_tokens(trace);
     let (mut low, mut high) = (Vec::new(), Vec::new());
     let (mut fluid_low, mut fluid_high) = (0u64, 0u64);
     let (mut worst, mut best) = (Tally::default(), Tally::default());
-    for row in &trace.requests {
+    for (row, &last) in trace.requests().iter().zip(&lasts) {
         let threshold = options.deadlines_of(row.class).fluid_index();
         if row.status == Status::Rejected {
             low.push(0.0);
             high.push(0.0);
             continue;
         }
-        let range = of_request(trace, options, row);
+        let range = of_request(trace.end(), options, row, last);
         fluid_low += u64::from(range.worst.index() >= threshold);
         fluid_high += u64::from(range.best.index() >= threshold);
         low.push(range.worst.index());
@@ -48,7 +49,7 @@ pub(super) fn fluidity_bounds(trace: &TokenTrace, options: &Options) -> Fluidity
             sum.missed = sum.missed.saturating_add(tally.missed);
         }
     }
-    let all = trace.requests.len() as u64;
+    let all = trace.requests().len() as u64;
     let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
     let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
     FluidityBounds {
@@ -61,7 +62,7 @@ pub(super) fn fluidity_bounds(trace: &TokenTrace, options: &Options) -> Fluidity
     }
 }
 
-fn of_request(trace: &TokenTrace, options: &Options, row: &RequestRow) -> Range {
+fn of_request(end: Time, options: &Options, row: &RequestRow, last: Time) -> Range {
     let deadlines = options.deadlines_of(row.class);
     let tbt = deadlines.tbt().as_nanos();
     // An unfinished request is judged as if a token came at the end of observation.
@@ -69,7 +70,7 @@ fn of_request(trace: &TokenTrace, options: &Options, row: &RequestRow) -> Range 
     let (mut first, mut slack) = (Tally::default(), 0);
     if row.first_token == Time::NEVER {
         if options.judge_first_token && unfinished {
-            let wait = trace.end.max(row.arrival).since(row.arrival).as_nanos();
+            let wait = end.max(row.arrival).since(row.arrival).as_nanos();
             first = judge_first(wait, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt).0;
         }
         return Range { worst: first, best: first };
@@ -78,8 +79,7 @@ fn of_request(trace: &TokenTrace, options: &Options, row: &RequestRow) -> Range 
         let ttft = row.first_token.since(row.arrival).as_nanos();
         (first, slack) = judge_first(ttft, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt);
     }
-    let last = trace.token_times(row).last().unwrap_or(row.first_token);
-    let until = if unfinished { trace.end.max(last) } else { last };
+    let until = if unfinished { end.max(last) } else { last };
     let gaps = u64::from(row.tokens.saturating_sub(1)) + u64::from(unfinished);
     let (worst, best) = later(until.since(row.first_token).as_nanos(), gaps, slack, tbt);
     let with = |tally: Tally| Tally {

@@ -10,6 +10,7 @@ use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
 use super::parallel::{Arrays, Rules, counts, gaps, seconds};
+use super::spool::Spool;
 
 const KEYS: &[&str] =
     &["num_prompt_tokens", "num_output_tokens", "ttft", "tbt", "deadline_miss_rate"];
@@ -22,13 +23,13 @@ pub(super) fn read<R: Read>(
     let mut runs = Vec::new();
     while json.another()? {
         let begin = json.position();
-        runs.push(object(json).map_err(|fault| fault.or_at(begin))?);
+        runs.push(object(json, &progress.spool).map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
     }
     Ok(runs)
 }
 
-fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
+fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
     let (mut miss_rates, mut judged) = (0.0, 0u32);
     json.object(KEYS, |json, key| {
@@ -36,7 +37,7 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
             "num_prompt_tokens" => arrays.input_lens = Some(counts(json)?),
             "num_output_tokens" => arrays.output_lens = Some(counts(json)?),
             "ttft" => arrays.ttfts = Some(seconds(json)?),
-            "tbt" => arrays.gaps = Some(gaps(json)?),
+            "tbt" => arrays.gaps = Some(gaps(json, spool)?),
             _ => json.list(|json| {
                 if let Some(rate) = json.figure()? {
                     miss_rates += rate;

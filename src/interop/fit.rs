@@ -9,7 +9,7 @@
 use super::measured::Measured;
 use crate::metrics::PrefillCurve;
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status};
+use crate::trace::{RequestRow, Status, last_tokens};
 
 /// Requests that must have been alone before others are looked at.
 const ALONE_MIN: usize = 8;
@@ -75,31 +75,31 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
                     them were unqueued"
             .to_owned());
     }
-    let trace = &measured.trace;
     let answered =
-        |row: &&RequestRow| row.first_token != Time::NEVER && row.status != Status::Rejected;
-    let mut rows: Vec<&RequestRow> = trace.requests.iter().filter(answered).collect();
-    if rows.iter().all(|row| row.prompt_tokens == 0) {
+        |row: &RequestRow| row.first_token != Time::NEVER && row.status != Status::Rejected;
+    // Each with when its last token came.
+    let with_last = measured.trace.requests.iter().zip(last_tokens(measured));
+    let mut rows: Vec<(&RequestRow, Time)> = with_last.filter(|(row, _)| answered(row)).collect();
+    if rows.iter().all(|(row, _)| row.prompt_tokens == 0) {
         return Err("the file does not tell how long prompts are".to_owned());
     }
-    rows.sort_by_key(|row| row.arrival);
-    let unqueued = |until: &dyn Fn(&RequestRow) -> Time| -> Vec<&RequestRow> {
+    rows.sort_by_key(|(row, _)| row.arrival);
+    let unqueued = |until: &dyn Fn(&RequestRow, Time) -> Time| -> Vec<&RequestRow> {
         let mut busy_until = Time::ZERO;
         let mut found = Vec::new();
-        for (index, row) in rows.iter().enumerate() {
-            let next = rows.get(index + 1).map_or(Time::NEVER, |next| next.arrival);
+        for (index, &(row, last)) in rows.iter().enumerate() {
+            let next = rows.get(index + 1).map_or(Time::NEVER, |(next, _)| next.arrival);
             if busy_until <= row.arrival && next >= row.first_token {
-                found.push(*row);
+                found.push(row);
             }
-            busy_until = busy_until.max(until(row));
+            busy_until = busy_until.max(until(row, last));
         }
         found
     };
-    let last_token = |row: &RequestRow| trace.token_times(row).last().unwrap_or(row.first_token);
-    let mut found = unqueued(&last_token);
+    let mut found = unqueued(&|_, last| last);
     let alone = found.len() >= ALONE_MIN;
     if !alone {
-        found = unqueued(&|row| row.first_token);
+        found = unqueued(&|row, _| row.first_token);
     }
     let samples: Vec<(u32, f64)> = found
         .iter()

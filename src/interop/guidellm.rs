@@ -9,9 +9,10 @@
 use std::io::Read;
 
 use super::Progress;
+use super::builder::{Builder, Ended, Sent};
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
-use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::measured::{Granularity, Measured};
 
 /// The latest version that is read.
 const VERSION: u32 = 2;
@@ -70,7 +71,7 @@ fn check(version: Option<u32>) -> Result<(), Fault> {
 
 fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Measured, Fault> {
     let begin = json.position();
-    let builder = Builder::new(progress.skip_bad);
+    let builder = Builder::new(progress);
     let mut benchmark = Benchmark { builder, ..Benchmark::default() };
     json.object(&["config", "requests"], |json, key| {
         if key == "config" {

@@ -8,9 +8,10 @@
 use std::io::Read;
 
 use super::Progress;
+use super::builder::{Builder, Ended, Sent};
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
-use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::measured::{Granularity, Measured};
 
 #[derive(Default)]
 struct Request {
@@ -30,7 +31,7 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    let mut builder = Builder::new(progress.skip_bad);
+    let mut builder = Builder::new(progress);
     let mut own_counts = 0u64;
     json.list(|json| {
         let begin = json.position();

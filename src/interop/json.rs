@@ -5,25 +5,23 @@
 //! the line, column and byte of every fault; it reads several documents one after another
 //! (JSON Lines, appended objects); and it takes the `NaN` and `Infinity` that Python writes for
 //! aggregates of nothing, where they are skipped. `serde_json` does none of the first, fourth and
-//! last of these. No recursion: a nested file cannot exhaust the stack.
+//! last of these. Objects, lists and places are here; texts and numbers in `values`. No recursion: a nested file cannot exhaust the stack.
+
+mod values;
 
 use std::io::{ErrorKind, Read};
 
 use super::fault::{Fault, Position};
-use crate::trace::numbers::{self, NumberError};
+pub use values::SECONDS;
+use values::TEXT_MAX;
 
 /// Bytes read at once.
 const BUFFER: usize = 1 << 16;
-/// Longest text or number that is kept; the rest of a longer one is read over.
-const TEXT_MAX: usize = 1 << 16;
 /// Deepest nesting of a skipped value.
 const DEPTH_MAX: usize = 4096;
 
 /// What some programs put before text in UTF-8.
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
-
-/// Nanoseconds of a second as a power of ten.
-pub const SECONDS: i32 = 9;
 
 /// Reads JSON from `R`.
 pub struct Json<R> {
@@ -35,13 +33,22 @@ pub struct Json<R> {
     line: u64,
     line_start: u64,
     text: Vec<u8>,
+    /// Longest text or number that is kept, and whether the last one was longer.
+    text_max: usize,
+    cut: bool,
 }
 
 impl<R: Read> Json<R> {
     /// A parser at the beginning of `input`.
     pub fn new(input: R) -> Json<R> {
         let (buffer, text) = (Vec::with_capacity(BUFFER), Vec::new());
-        Json { input, buffer, next: 0, base: 0, line: 1, line_start: 0, text }
+        let (text_max, cut) = (TEXT_MAX, false);
+        Json { input, buffer, next: 0, base: 0, line: 1, line_start: 0, text, text_max, cut }
+    }
+
+    /// The same parser, which keeps texts of up to so many bytes.
+    pub fn with_texts_up_to(self, text_max: usize) -> Json<R> {
+        Json { text_max, ..self }
     }
 
     /// The next byte, if any, without taking it.
@@ -226,81 +233,6 @@ impl<R: Read> Json<R> {
         self.take(b'[', "a list")
     }
 
-    /// Takes a text; into `text` when it is to be kept.
-    fn read_text(&mut self, keep: bool) -> Result<(), Fault> {
-        self.text.clear();
-        self.next += 1;
-        loop {
-            let Some(byte) = self.peek()? else {
-                return Err(self.fault("the file ends inside a text"));
-            };
-            match byte {
-                b'"' => {
-                    self.next += 1;
-                    return Ok(());
-                }
-                b'\\' => {
-                    self.next += 1;
-                    self.escape(keep)?;
-                }
-                0..0x20 => return Err(self.fault("a text holds a control character")),
-                _ if keep => {
-                    self.keep(&[byte]);
-                    self.next += 1;
-                }
-                _ => {
-                    // Prompts and answers are long: run over them.
-                    let rest = &self.buffer[self.next..];
-                    let plain = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
-                    self.next += plain.unwrap_or(rest.len());
-                }
-            }
-        }
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.text.len() + bytes.len() <= TEXT_MAX {
-            self.text.extend_from_slice(bytes);
-        }
-    }
-
-    fn escape(&mut self, keep: bool) -> Result<(), Fault> {
-        let Some(byte) = self.peek()? else {
-            return Err(self.fault("the file ends inside a text"));
-        };
-        self.next += 1;
-        let plain = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'u' => {
-                let mut unit = 0u32;
-                for _ in 0..4 {
-                    let digit = self.peek()?.and_then(|b| char::from(b).to_digit(16));
-                    let Some(digit) = digit else {
-                        return Err(self.fault("expected four hexadecimal digits after `\\u`"));
-                    };
-                    unit = unit * 16 + digit;
-                    self.next += 1;
-                }
-                // Halves of a pair become replacement characters: such text is never shown whole.
-                let shown = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
-                if keep {
-                    self.keep(shown.encode_utf8(&mut [0; 4]).as_bytes());
-                }
-                return Ok(());
-            }
-            _ => return Err(self.fault("a text holds an unknown escape")),
-        };
-        if keep {
-            self.keep(&[plain]);
-        }
-        Ok(())
-    }
-
     /// Reads over a value of any kind.
     pub fn skip(&mut self) -> Result<(), Fault> {
         let mut open: Vec<u8> = Vec::new();
@@ -338,161 +270,5 @@ impl<R: Read> Json<R> {
                 open.pop();
             }
         }
-    }
-
-    /// Takes a number or a word.
-    fn scalar(&mut self) -> Result<(), Fault> {
-        let at = self.position();
-        match self.token()? {
-            b'-' | b'0'..=b'9' => {
-                self.number_text()?;
-                let sound = matches!(self.text.as_slice(), b"-Infinity")
-                    || std::str::from_utf8(&self.text)
-                        .is_ok_and(|text| text.parse::<f64>().is_ok());
-                if sound { Ok(()) } else { Err(Fault::at(at, "not a number")) }
-            }
-            b'a'..=b'z' | b'A'..=b'Z' => {
-                self.word()?;
-                let words: [&[u8]; 5] = [b"null", b"true", b"false", b"NaN", b"Infinity"];
-                if words.contains(&self.text.as_slice()) {
-                    Ok(())
-                } else {
-                    Err(Fault::at(at, "expected a value, found a bare word"))
-                }
-            }
-            _ => Err(self.expected("a value")),
-        }
-    }
-
-    fn collect(&mut self, belongs: impl Fn(u8) -> bool) -> Result<(), Fault> {
-        self.text.clear();
-        while let Some(byte) = self.peek()?.filter(|&byte| belongs(byte)) {
-            self.keep(&[byte]);
-            self.next += 1;
-        }
-        Ok(())
-    }
-
-    fn number_text(&mut self) -> Result<(), Fault> {
-        self.collect(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-    }
-
-    fn word(&mut self) -> Result<(), Fault> {
-        self.collect(|b| b.is_ascii_alphanumeric())
-    }
-
-    /// Takes `null` if it is next.
-    pub fn null(&mut self) -> Result<bool, Fault> {
-        if self.token()? != b'n' {
-            return Ok(false);
-        }
-        self.scalar()?;
-        Ok(true)
-    }
-
-    /// Takes true or false.
-    pub fn truth(&mut self) -> Result<bool, Fault> {
-        match self.token()? {
-            b't' | b'f' => {
-                self.scalar()?;
-                Ok(self.text == b"true")
-            }
-            _ => Err(self.expected("true or false")),
-        }
-    }
-
-    /// Takes a number and hands its text to `read`. `what` names what is expected.
-    fn number<T>(
-        &mut self,
-        what: &str,
-        read: impl FnOnce(&str) -> Result<T, NumberError>,
-    ) -> Result<T, Fault> {
-        let byte = self.token()?;
-        if !matches!(byte, b'-' | b'0'..=b'9') {
-            return Err(self.expected(what));
-        }
-        let from = self.base + self.next as u64;
-        self.number_text()?;
-        // Numbers are ASCII by how they were collected.
-        let text = std::str::from_utf8(&self.text).unwrap_or("");
-        read(text).map_err(|error| {
-            // What is no number may be anybody's text.
-            let found = match error {
-                NumberError::NotANumber(_) => "found something else".to_owned(),
-                error => error.to_string(),
-            };
-            Fault::at(self.position_of(from), format!("expected {what}, {found}"))
-        })
-    }
-
-    /// Takes a length of time or an instant, as nanoseconds rounded once. `unit_power` is the
-    /// unit's power of ten in nanoseconds.
-    pub fn nanos(&mut self, unit_power: i32) -> Result<u64, Fault> {
-        self.number("a time", |text| numbers::nanos(text, unit_power))
-    }
-
-    /// Takes a count.
-    pub fn count(&mut self) -> Result<u32, Fault> {
-        self.number("a count", numbers::tokens)
-    }
-
-    /// Takes a count where there is one, and null where not.
-    pub fn count_or_null(&mut self) -> Result<Option<u32>, Fault> {
-        if self.null()? { Ok(None) } else { self.count().map(Some) }
-    }
-
-    /// Takes a time where there is one, and null where not.
-    pub fn nanos_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
-        if self.null()? { Ok(None) } else { self.nanos(unit_power).map(Some) }
-    }
-
-    /// Takes a delay where there is one; one below 0 (two clocks) is none.
-    pub fn delay_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
-        if self.null()? {
-            return Ok(None);
-        }
-        self.number("a time", |text| match text.strip_prefix('-') {
-            Some(positive) => numbers::nanos(positive, unit_power).map(|_| Some(0)),
-            None => numbers::nanos(text, unit_power).map(Some),
-        })
-    }
-
-    /// Takes a figure for information: anything else is read over.
-    pub fn figure_or_skip(&mut self) -> Result<Option<f64>, Fault> {
-        match self.token()? {
-            b'n' | b'N' | b'I' | b'-' | b'0'..=b'9' => self.figure(),
-            _ => self.skip().map(|()| None),
-        }
-    }
-
-    /// Takes a number of any kind; `None` when it is null or not finite.
-    pub fn figure(&mut self) -> Result<Option<f64>, Fault> {
-        match self.token()? {
-            b'n' | b'N' | b'I' | b'-' | b'0'..=b'9' => {
-                self.scalar()?;
-                let text = std::str::from_utf8(&self.text).unwrap_or("");
-                Ok(text.parse::<f64>().ok().filter(|value| value.is_finite()))
-            }
-            _ => Err(self.expected("a number")),
-        }
-    }
-
-    /// Takes a number as its text, unread.
-    pub fn raw_number(&mut self) -> Result<String, Fault> {
-        self.number("a number", |text| Ok(text.to_owned()))
-    }
-
-    /// Takes a text.
-    pub fn string(&mut self) -> Result<String, Fault> {
-        if self.token()? != b'"' {
-            return Err(self.expected("a text"));
-        }
-        self.read_text(true)?;
-        Ok(String::from_utf8_lossy(&self.text).into_owned())
-    }
-
-    /// Takes any value: a text as such, nothing of another.
-    pub fn string_or_skip(&mut self) -> Result<Option<String>, Fault> {
-        if self.token()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
     }
 }

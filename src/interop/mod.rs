@@ -1,7 +1,8 @@
 //! Result files of real benchmarks, read into the trace that the metric engine takes.
 //!
-//! One file a format. Each streams: what is kept grows with the number of token times, never with
-//! the length of prompts and answers, which are read over. Each time is parsed from its decimal
+//! One file a format. Each streams: what is kept in memory grows with the number of requests, never
+//! with that of their tokens, which go to a temporary file where they are many, and never with the
+//! length of prompts and answers, which are read over. Each time is parsed from its decimal
 //! text and rounded to nanoseconds on its own; sums are exact from there on. Latencies count from
 //! when the client sent the request; time that it waited inside the client before that is kept
 //! apart.
@@ -16,7 +17,9 @@ mod aiperf;
 mod aiperf_raw;
 mod blis;
 mod bounds;
+mod builder;
 mod curve_file;
+mod deadlines;
 mod etalon;
 mod fault;
 mod fit;
@@ -28,19 +31,21 @@ mod measured;
 mod own;
 mod parallel;
 mod plots;
+mod promise;
 mod rows;
+mod said;
 mod sglang;
 mod sniff;
+mod spool;
 mod vllm;
 
 pub use curve_file::read_curve;
 pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
 pub(crate) use judged::full_summary;
-pub use judged::{
-    DEFAULT_FLUIDITY, DEFAULT_TBT, JudgeError, Promise, TtftPromise, judge, promise_json,
-};
+pub use judged::{JudgeError, judge};
 pub use measured::{Granularity, Measured};
+pub use promise::{DEFAULT_FLUIDITY, DEFAULT_TBT, Promise, TtftPromise, promise_json};
 pub use sniff::Format;
 
 use std::fs::File;
@@ -58,6 +63,20 @@ pub struct Imported {
     pub runs: Vec<Measured>,
 }
 
+impl Imported {
+    /// An error where token times could not be read back from their temporary file: figures made
+    /// since are wrong.
+    ///
+    /// # Errors
+    /// In that case.
+    pub fn sound(&self) -> Result<(), JudgeError> {
+        match self.runs.iter().find_map(Measured::lost) {
+            Some(why) => Err(JudgeError::Lost(why)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What is told when reading stops: how far it had come.
 #[derive(Debug, Default)]
 struct Progress {
@@ -65,6 +84,8 @@ struct Progress {
     runs: u64,
     /// Whether requests whose times make no sense are to be left out.
     skip_bad: bool,
+    /// Where numbers go that are too many for memory.
+    spool: spool::Spool,
 }
 
 impl Progress {

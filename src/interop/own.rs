@@ -7,9 +7,10 @@
 //! told; files without these columns are read as they are.
 
 use super::Progress;
+use super::builder::{Builder, Ended, Sent};
 use super::fault::Fault;
 use super::json::SECONDS;
-use super::measured::{Builder, Ended, Granularity, Measured, Sent};
+use super::measured::{Granularity, Measured};
 use super::rows::Rows;
 use crate::report::stated::StatedRun;
 
@@ -56,8 +57,9 @@ struct Run {
 }
 
 impl Run {
-    fn named(name: &str) -> Run {
-        Run { name: name.to_owned(), ..Run::default() }
+    fn named(name: &str, progress: &Progress) -> Run {
+        let builder = Builder::with(progress.spool.clone());
+        Run { name: name.to_owned(), builder, ..Run::default() }
     }
 
     /// The index of a class name; classes are numbered as they appear.
@@ -178,7 +180,7 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
             if more && runs.iter().any(|run| run.name == name) {
                 return Err(rows.fault("the rows of one scheduler do not stand together"));
             }
-            run = more.then(|| Run::named(name));
+            run = more.then(|| Run::named(name, progress));
         }
         let (Some(run), Some(id)) = (run.as_mut(), id) else {
             return all_runs(runs).map_err(|fault| fault.or_at(last_at));
@@ -289,7 +291,7 @@ pub(super) fn read_requests(
             if runs.iter().any(|run| run.name == name) {
                 return Err(rows.fault("the rows of one scheduler do not stand together"));
             }
-            run = Some(Run::named(name));
+            run = Some(Run::named(name, progress));
         }
         if let Some(run) = run.as_mut() {
             request_row(&rows, run)?;

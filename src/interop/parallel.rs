@@ -2,10 +2,13 @@
 
 use std::io::Read;
 
+use super::builder::{Builder, Ended, Sent, sum};
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
-use super::measured::{Builder, Ended, Sent, sum};
-use crate::time::Time;
+use super::spool::{Numbers, Spool};
+
+/// Tokens that can have come with the first one: those of one chunk.
+const FIRST_CHUNK_MAX: u64 = 1 << 16;
 
 /// The arrays of one run, as they come.
 #[derive(Debug, Default)]
@@ -24,9 +27,10 @@ pub(super) struct Arrays {
 /// The gaps of all requests, one after another.
 #[derive(Debug, Default)]
 pub(super) struct Gaps {
-    pub(super) gaps: Vec<Time>,
+    gaps: Numbers,
     /// Where each request's gaps end.
-    pub(super) ends: Vec<usize>,
+    ends: Vec<usize>,
+    spool: Spool,
 }
 
 /// What is special about a file's requests.
@@ -66,41 +70,54 @@ impl Arrays {
     }
 
     /// Adds every request to a builder. There must be TTFTs.
+    ///
+    /// # Errors
+    /// When arrays do not fit each other, times are too large, or gaps cannot be read back.
     pub(super) fn build(&mut self, rules: Rules) -> Result<Builder, Fault> {
         let requests = self.requests()?.unwrap_or(0);
         let ttfts = self.ttfts.take().unwrap_or_default();
         let gaps = self.gaps.take().unwrap_or_default();
-        let mut builder = Builder::default();
+        let Gaps { gaps, ends, spool } = gaps;
+        let mut builder = Builder::with(spool.clone());
+        let (mut gaps, mut listed) = (gaps.read(), Vec::new());
         let mut begin = 0;
         for index in 0..requests {
             let output = self.output_lens.as_ref().map(|lens| lens[index]);
             let told = self.failed.as_ref().map(|failed| failed[index]);
             let failed = told == Some(true) || output == Some(0);
             let sent = self.starts.as_ref().map_or(0, |starts| starts[index]);
-            let end = gaps.ends.get(index).copied().unwrap_or(begin);
-            let own = &gaps.gaps[begin..end];
+            let end = ends.get(index).copied().unwrap_or(begin);
+            let mut own = gaps.by_ref().take(end - begin);
+            let count = (end - begin) as u64;
             begin = end;
             let mut first = None;
             if !failed {
                 let mut at = sum(sent, ttfts[index])?;
                 first = Some(at);
                 if rules.smoothed {
-                    let listed = own.len() as u64 + 1;
-                    for _ in listed..u64::from(output.unwrap_or(0)).max(listed) {
-                        builder.token(at);
+                    let unlisted = u64::from(output.unwrap_or(0)).saturating_sub(count + 1);
+                    if unlisted > FIRST_CHUNK_MAX {
+                        return Err(Fault::whole(format!(
+                            "request {index}: {unlisted} of its tokens have no gap: gaps are missing"
+                        )));
                     }
-                    for chunk in own.chunk_by(|a, b| a == b) {
-                        let whole = chunk[0].as_nanos().checked_mul(chunk.len() as u64);
+                    (0..unlisted).for_each(|_| builder.token(at));
+                    listed.clear();
+                    listed.extend(own.by_ref());
+                    for chunk in listed.chunk_by(|a, b| a == b) {
+                        let whole = chunk[0].checked_mul(chunk.len() as u64);
                         at = sum(at, whole.unwrap_or(u64::MAX))?;
                         chunk.iter().for_each(|_| builder.token(at));
                     }
                 } else {
-                    for gap in own {
-                        at = sum(at, gap.as_nanos())?;
+                    for gap in own.by_ref() {
+                        at = sum(at, gap)?;
                         builder.token(at);
                     }
                 }
             }
+            // Those of a failed request, if it has any.
+            own.for_each(drop);
             builder.request(Sent {
                 sent,
                 first,
@@ -110,7 +127,10 @@ impl Arrays {
                 ..Sent::default()
             })?;
         }
-        Ok(builder)
+        match spool.lost() {
+            Some(why) => Err(Fault::whole(format!("the temporary file cannot be read: {why}"))),
+            None => Ok(builder),
+        }
     }
 }
 
@@ -135,11 +155,12 @@ pub(super) fn counts<R: Read>(json: &mut Json<R>) -> Result<Vec<u32>, Fault> {
 }
 
 /// Reads a list of lists of gaps in seconds.
-pub(super) fn gaps<R: Read>(json: &mut Json<R>) -> Result<Gaps, Fault> {
-    let mut all = Gaps::default();
+pub(super) fn gaps<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Gaps, Fault> {
+    let gaps = Numbers::new(spool.clone());
+    let mut all = Gaps { gaps, ends: Vec::new(), spool: spool.clone() };
     json.list(|json| {
         json.list(|json| {
-            all.gaps.push(Time::from_nanos(json.nanos(SECONDS)?));
+            all.gaps.push(json.nanos(SECONDS)?);
             Ok(())
         })?;
         all.ends.push(all.gaps.len());

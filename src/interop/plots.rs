@@ -1,28 +1,20 @@
 //! Data of the plots that people expect of an evaluation.
 
-use crate::metrics::{Options, RequestMetrics};
+use crate::metrics::{Options, RequestMetrics, gaps_at};
 use crate::report::{Plots, RequestProgress};
-use crate::trace::{Status, TokenTrace};
+use crate::time::Span;
+use crate::trace::{Part, Parts, Status};
 
 /// Points of a curve at most.
-const POINTS_MAX: usize = 200;
+const POINTS_MAX: u64 = 200;
 /// Tokens of a request that are drawn at most.
 const TOKENS_MAX: usize = 2000;
 
 /// The plots of a trace that has token times.
-pub(super) fn plots(trace: &TokenTrace, options: &Options, requests: &[RequestMetrics]) -> Plots {
+pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
-        |m: &&RequestMetrics| trace.requests[m.row as usize].status == Status::Completed;
+        |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
     let ttfts = requests.iter().filter(completed).filter_map(|m| m.ttft);
-    let mut gaps = Vec::new();
-    for request in requests.iter().filter(completed) {
-        let row = &trace.requests[request.row as usize];
-        let mut before = row.first_token;
-        for at in trace.token_times(row).skip(1) {
-            gaps.push(at.since(before).as_secs_f64());
-            before = at;
-        }
-    }
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();
     by_index.sort_by(|a, b| a.index.total_cmp(&b.index).then(a.row.cmp(&b.row)));
     let mut drawn: Vec<&RequestMetrics> = Vec::new();
@@ -36,34 +28,62 @@ pub(super) fn plots(trace: &TokenTrace, options: &Options, requests: &[RequestMe
     Plots {
         ttft_cdf_s: cdf(ttfts.map(|ttft| ttft.as_secs_f64()).collect()),
         tpot_cdf_s: cdf(requests.iter().filter(completed).filter_map(|m| m.tpot_s()).collect()),
-        tbt_cdf_s: cdf(gaps),
+        tbt_cdf_s: cdf_of_gaps(trace, requests.iter().filter(completed)),
         fluidity_cdf: cdf(requests.iter().map(|m| m.index).collect()),
-        progress: drawn.into_iter().map(|m| progress(trace, options, m)).collect(),
+        progress: progress_of(trace, options, &drawn),
     }
+}
+
+/// The same of the gaps between tokens, which are not stored for it.
+fn cdf_of_gaps<'r>(
+    trace: &impl Parts,
+    requests: impl Iterator<Item = &'r RequestMetrics>,
+) -> Vec<(f64, f64)> {
+    let rows: Vec<u32> = requests.filter(|m| m.ttft.is_some()).map(|m| m.row).collect();
+    let (n, gaps) = gaps_at(trace, &rows, |n| samples_up_to(n).map(|upto| upto - 1).collect());
+    let shares = samples_up_to(n).map(|upto| upto as f64 / n as f64);
+    gaps.into_iter().map(|ns| Span::from_nanos(ns).as_secs_f64()).zip(shares).collect()
+}
+
+/// How many of `n` samples are up to each point of a curve.
+fn samples_up_to(n: u64) -> impl Iterator<Item = u64> {
+    let points = n.min(POINTS_MAX);
+    (1..=points).map(move |point| point * n / points)
 }
 
 /// `[value, share of samples up to it]`, rising.
 fn cdf(mut samples: Vec<f64>) -> Vec<(f64, f64)> {
     samples.sort_unstable_by(f64::total_cmp);
-    let n = samples.len();
-    let points = n.min(POINTS_MAX);
-    (1..=points)
-        .map(|point| {
-            let upto = point * n / points;
-            (samples[upto - 1], upto as f64 / n as f64)
-        })
-        .collect()
+    let n = samples.len() as u64;
+    samples_up_to(n).map(|upto| (samples[upto as usize - 1], upto as f64 / n as f64)).collect()
 }
 
-fn progress(trace: &TokenTrace, options: &Options, request: &RequestMetrics) -> RequestProgress {
-    let row = &trace.requests[request.row as usize];
+/// Tokens against time of these requests.
+fn progress_of(
+    trace: &impl Parts,
+    options: &Options,
+    drawn: &[&RequestMetrics],
+) -> Vec<RequestProgress> {
+    let mut found = vec![RequestProgress::default(); drawn.len()];
+    trace.each_part(|part| {
+        for (request, into) in drawn.iter().zip(&mut found) {
+            if !part.of(&[request.row]).is_empty() {
+                *into = progress(part, options, request);
+            }
+        }
+    });
+    found
+}
+
+fn progress(part: Part<'_>, options: &Options, request: &RequestMetrics) -> RequestProgress {
+    let row = part.row(request.row);
     let deadlines = options.deadlines_of(row.class);
     let tbt = deadlines.tbt().as_nanos();
     let mut due = options.judge_first_token.then(|| {
         row.arrival.as_nanos().saturating_add(deadlines.ttft(row.prompt_tokens).as_nanos())
     });
     let (mut times, mut late) = (Vec::new(), Vec::new());
-    for (token, at) in (0u32..).zip(trace.token_times(row).take(TOKENS_MAX)) {
+    for (token, at) in (0u32..).zip(part.trace.token_times(row).take(TOKENS_MAX)) {
         times.push(at.since(row.arrival).as_secs_f64());
         let at = at.as_nanos();
         let base = match due {

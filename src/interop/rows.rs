@@ -8,7 +8,8 @@ use super::fault::{Fault, Position};
 use super::json::{BOM, Json};
 use crate::trace::numbers::{self, NumberError};
 
-/// Longest row that is read; an open quote does not take in the rest of the file.
+/// Longest row that is read, and longest text of one; an open quote does not take in the rest of the
+/// file.
 const ROW_MAX: usize = 4 << 20;
 
 /// What the reader of a CSV file has seen, told to both sides.
@@ -66,7 +67,7 @@ impl Rows {
         let json = first.strip_prefix(BOM).unwrap_or(&first).starts_with(b"{");
         let input: Box<dyn Read> = Box::new(Cursor::new(first).chain(input));
         let source = if json {
-            Source::Jsonl(Box::new(Json::new(input)))
+            Source::Jsonl(Box::new(Json::new(input).with_texts_up_to(ROW_MAX)))
         } else {
             let watch = Rc::new(Watch::default());
             let watched = Watched { input, watch: Rc::clone(&watch) };
@@ -136,7 +137,7 @@ impl Rows {
                     *cell = if json.null()? {
                         None
                     } else if json.next_is(b'"')? {
-                        Some(json.string()?).filter(|text| !text.is_empty())
+                        Some(json.whole_string()?).filter(|text| !text.is_empty())
                     } else if json.next_is(b't')? || json.next_is(b'f')? {
                         Some(json.truth()?.to_string())
                     } else {

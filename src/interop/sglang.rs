@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
 use super::parallel::{Arrays, Rules, counts, errors, gaps, seconds};
+use super::spool::Spool;
 
 const KEYS: &[&str] = &[
     "tag",
@@ -46,13 +47,13 @@ pub(super) fn read<R: Read>(
     let mut runs = Vec::new();
     while json.another()? {
         let begin = json.position();
-        runs.push(object(json).map_err(|fault| fault.or_at(begin))?);
+        runs.push(object(json, &progress.spool).map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
     }
     Ok(runs)
 }
 
-fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
+fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
     let mut names: [Option<String>; 3] = [None, None, None];
     let mut reported = BTreeMap::new();
@@ -70,7 +71,7 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Measured, Fault> {
             "input_lens" => arrays.input_lens = Some(counts(json)?),
             "output_lens" => arrays.output_lens = Some(counts(json)?),
             "ttfts" => arrays.ttfts = Some(seconds(json)?),
-            "itls" => arrays.gaps = Some(gaps(json)?),
+            "itls" => arrays.gaps = Some(gaps(json, spool)?),
             "errors" => arrays.failed = Some(errors(json)?),
             name => {
                 if let Some(value) = json.figure_or_skip()? {

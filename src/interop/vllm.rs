@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
+use super::builder::{Builder, Sent, sum};
 use super::fault::Fault;
 use super::json::Json;
-use super::measured::{Builder, Granularity, Measured, Sent, sum};
+use super::measured::{Granularity, Measured};
 use super::parallel::{Arrays, Rules, counts, errors, gaps, seconds};
+use super::spool::Spool;
 
 const KEYS: &[&str] = &[
     "label",
@@ -67,7 +69,7 @@ pub(super) fn read<R: Read>(
     let mut runs = Vec::new();
     let mut next = |json: &mut Json<R>| {
         let begin = json.position();
-        let run = object(json)?;
+        let run = object(json, &progress.spool)?;
         runs.push(run.measured().map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
         Ok(())
@@ -79,7 +81,7 @@ pub(super) fn read<R: Read>(
     Ok(runs)
 }
 
-fn object<R: Read>(json: &mut Json<R>) -> Result<Run, Fault> {
+fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
     let mut run = Run::default();
     json.object(KEYS, |json, key| {
         let arrays = &mut run.arrays;
@@ -104,7 +106,7 @@ fn object<R: Read>(json: &mut Json<R>) -> Result<Run, Fault> {
             "input_lens" => arrays.input_lens = Some(counts(json)?),
             "output_lens" => arrays.output_lens = Some(counts(json)?),
             "ttfts" => arrays.ttfts = Some(seconds(json)?),
-            "itls" => arrays.gaps = Some(gaps(json)?),
+            "itls" => arrays.gaps = Some(gaps(json, spool)?),
             "start_times" => arrays.starts = Some(seconds(json)?),
             "queue_times" => arrays.queue = Some(seconds(json)?),
             "latencies" => arrays.totals = Some(seconds(json)?),

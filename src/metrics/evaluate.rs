@@ -11,7 +11,7 @@ use super::summary::{
 };
 use super::tbt::pooled_tbt;
 use crate::time::Span;
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::trace::{Parts, RequestRow, Status};
 
 /// A request that counts, with its metrics.
 type Counted<'a> = (&'a RequestRow, &'a RequestMetrics);
@@ -20,16 +20,16 @@ type Counted<'a> = (&'a RequestRow, &'a RequestMetrics);
 ///
 /// # Panics
 /// As [`per_request`] does, on a trace that breaks its rules.
-pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
+pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
     let metrics = per_request(trace, options);
     summarise(trace, options, &metrics)
 }
 
 /// The summary of requests whose metrics are known already: those that [`per_request`] gave for the
-/// same trace and options, or some of them, such as one class's.
-pub fn summarise(trace: &TokenTrace, options: &Options, metrics: &[RequestMetrics]) -> Summary {
+/// same trace and options, or some of them, such as one class's, in their order.
+pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let counted: Vec<Counted> =
-        metrics.iter().map(|m| (&trace.requests[m.row as usize], m)).collect();
+        metrics.iter().map(|m| (&trace.requests()[m.row as usize], m)).collect();
     let requests = count_requests(&counted);
     let makespan = makespan_s(&counted);
     // Only a makespan on the clock of the arrivals can be divided by.
@@ -53,7 +53,8 @@ pub fn summarise(trace: &TokenTrace, options: &Options, metrics: &[RequestMetric
     let tpot_s = ratios(RequestMetrics::tpot_s);
     let tbt_s = options.knows.token_times.then(|| {
         let with_tokens = completed().filter(|(_, m)| m.ttft.is_some());
-        pooled_tbt(trace, with_tokens.map(|(row, _)| *row))
+        let rows: Vec<u32> = with_tokens.map(|(_, m)| m.row).collect();
+        pooled_tbt(trace, &rows)
     });
     let fluidity = tbt_s.as_ref().map(|tbt_s| fluidity(trace, options, &counted, tbt_s, &tpot_s));
     let judges_what_is_unknown =
@@ -126,7 +127,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
 }
 
 fn fluidity(
-    trace: &TokenTrace,
+    trace: &impl Parts,
     options: &Options,
     counted: &[Counted],
     tbt_s: &Distribution,
@@ -137,7 +138,10 @@ fn fluidity(
         counted.iter().map(|(_, m)| u128::from(of(&m.tally))).sum()
     };
     let (met, missed) = (total(|tally| tally.met), total(|tally| tally.missed));
-    let full = options.full.then(|| full_figures(trace, counted.iter().map(|(row, _)| *row)));
+    let full = options.full.then(|| {
+        let rows: Vec<u32> = counted.iter().map(|(_, m)| m.row).collect();
+        full_figures(trace, &rows)
+    });
     let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
         full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
     let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);

@@ -10,10 +10,12 @@
 use super::fluidity::{Judge, Tally, demand};
 use super::quantile::{Ratio, Sample, rank};
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The largest deadline of the miss-rate curve, in milliseconds.
 const CURVE_MS: u32 = 100;
+/// Rates that are kept at least before the smaller ones are dropped.
+const LARGEST_MIN: usize = 1024;
 /// Requests few enough to work out the smallest deadline of each.
 const FEW: usize = 32;
 
@@ -25,12 +27,15 @@ pub(super) struct FullFigures {
     pub(super) p99_miss_rate_by_tbt_ms: Option<Vec<(u32, f64)>>,
 }
 
-/// The full figures of those of `rows` that have a deadline after the first token.
-pub(super) fn full_figures<'r>(
-    trace: &TokenTrace,
-    rows: impl Iterator<Item = &'r RequestRow>,
-) -> FullFigures {
-    let rows: Vec<&RequestRow> = rows.filter(|row| longest_gap(trace, row).is_some()).collect();
+/// The full figures of those of `rows`, indices that rise, that have a deadline after the first
+/// token.
+pub(super) fn full_figures(trace: &impl Parts, rows: &[u32]) -> FullFigures {
+    let mut judged = Vec::with_capacity(rows.len());
+    trace.each_part(|part| {
+        let has_gap = |&row: &u32| longest_gap(part.trace, part.row(row)).is_some();
+        judged.extend(part.of(rows).iter().copied().filter(has_gap));
+    });
+    let rows = judged;
     if rows.is_empty() {
         return FullFigures { fluid_tokens_per_s: None, p99_miss_rate_by_tbt_ms: None };
     }
@@ -42,7 +47,7 @@ pub(super) fn full_figures<'r>(
     };
     FullFigures {
         fluid_tokens_per_s: Some(1.0 / below.towards(above, rest)),
-        p99_miss_rate_by_tbt_ms: Some(miss_rate_curve(trace, rows)),
+        p99_miss_rate_by_tbt_ms: Some(miss_rate_curve(trace, &rows)),
     }
 }
 
@@ -83,19 +88,28 @@ fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
     longest
 }
 
+/// The smallest TBT deadline of each of these requests, which have one.
+fn min_tbt_deadlines(trace: &impl Parts, rows: &[u32]) -> Vec<u64> {
+    let mut deadlines = Vec::with_capacity(rows.len());
+    trace.each_part(|part| {
+        for row in part.of(rows).iter().map(|&row| part.row(row)) {
+            let longest = longest_gap(part.trace, row).expect("a row with a deadline");
+            deadlines.push(bisect(part.trace, row, longest));
+        }
+    });
+    deadlines
+}
+
 /// The `nth` smallest, from 0 on, of the smallest TBT deadlines of `rows`: quickselect, where
 /// which side of the pivot a request is on takes one judgement at the pivot.
-fn nth_min_tbt_deadline(trace: &TokenTrace, mut rows: Vec<&RequestRow>, mut nth: usize) -> u64 {
-    let exact = |row: &&RequestRow| {
-        bisect(trace, row, longest_gap(trace, row).expect("a row with a deadline"))
-    };
+fn nth_min_tbt_deadline(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize) -> u64 {
     while rows.len() > FEW {
         // The pivot is about as far up in a sample as the answer is among all.
-        let mut sample: Vec<u64> =
-            rows.iter().step_by(rows.len().div_ceil(FEW)).map(exact).collect();
+        let sampled: Vec<u32> = rows.iter().copied().step_by(rows.len().div_ceil(FEW)).collect();
+        let mut sample = min_tbt_deadlines(trace, &sampled);
         sample.sort_unstable();
         let pivot = sample[nth * sample.len() / rows.len()];
-        let (up_to_pivot, above) = split(trace, rows, pivot);
+        let (up_to_pivot, above) = split(trace, &rows, pivot);
         if nth >= up_to_pivot.len() {
             nth -= up_to_pivot.len();
             rows = above;
@@ -104,51 +118,89 @@ fn nth_min_tbt_deadline(trace: &TokenTrace, mut rows: Vec<&RequestRow>, mut nth:
         if pivot == 1 {
             return pivot;
         }
-        let (below, at_pivot) = split(trace, up_to_pivot, pivot - 1);
+        let (below, at_pivot) = split(trace, &up_to_pivot, pivot - 1);
         assert!(!at_pivot.is_empty(), "the pivot is one of them");
         if nth >= below.len() {
             return pivot;
         }
         rows = below;
     }
-    let mut few: Vec<u64> = rows.iter().map(exact).collect();
+    let mut few = min_tbt_deadlines(trace, &rows);
     few.sort_unstable();
     few[nth]
 }
 
 /// Splits requests into those that keep this TBT deadline and those that need a longer one.
-fn split<'r>(
-    trace: &TokenTrace,
-    rows: Vec<&'r RequestRow>,
-    tbt: u64,
-) -> (Vec<&'r RequestRow>, Vec<&'r RequestRow>) {
-    let judge = Judge::new(trace, tbt, &demand(trace, rows.iter().copied()));
-    rows.into_iter().partition(|row| judge.tally(row, None).at_most_a_tenth_missed())
+fn split(trace: &impl Parts, rows: &[u32], tbt: u64) -> (Vec<u32>, Vec<u32>) {
+    let (mut keep, mut need_longer) = (Vec::new(), Vec::new());
+    trace.each_part(|part| {
+        let rows = part.of(rows);
+        let judge = judge(part, rows, tbt);
+        for &row in rows {
+            let kept = judge.tally(part.row(row), None).at_most_a_tenth_missed();
+            if kept { &mut keep } else { &mut need_longer }.push(row);
+        }
+    });
+    (keep, need_longer)
 }
 
-fn miss_rate_curve(trace: &TokenTrace, mut rows: Vec<&RequestRow>) -> Vec<(u32, f64)> {
-    let count = rows.len();
-    let (low, rest) = rank(count as u64, 990);
-    let point = |ms: u32| {
-        let tbt = Span::from_millis(u64::from(ms)).as_nanos();
-        let judge = Judge::new(trace, tbt, &demand(trace, rows.iter().copied()));
-        let mut rates = Vec::with_capacity(rows.len());
-        rows.retain(|row| {
-            let tally: Tally = judge.tally(row, None);
-            if tally.missed > 0 {
-                rates.push(Ratio::from(tally.miss_rate()));
-            }
-            tally.missed > 0
-        });
-        // The rates that are left out are 0, the smallest.
-        let zeros = count - rates.len();
-        let mut at = |rank: usize| match rank.checked_sub(zeros) {
-            Some(rank) => *rates.select_nth_unstable(rank).1,
-            None => Ratio::from(0.0),
-        };
-        let below = at(low as usize);
-        let above = if rest == 0 { below } else { at(low as usize + 1) };
+fn judge<'t>(part: Part<'t>, rows: &[u32], tbt: u64) -> Judge<'t> {
+    Judge::new(part.trace, tbt, &demand(part.trace, rows.iter().map(|&row| part.row(row))))
+}
+
+fn miss_rate_curve(trace: &impl Parts, rows: &[u32]) -> Vec<(u32, f64)> {
+    let (low, rest) = rank(rows.len() as u64, 990);
+    let mut largest: Vec<Largest> = (1..=CURVE_MS).map(|_| Largest::of(rows.len(), low)).collect();
+    trace.each_part(|part| {
+        // A request without a miss has none under a longer deadline.
+        let mut rows = part.of(rows).to_vec();
+        for (ms, rates) in (1..).zip(&mut largest) {
+            let judge = judge(part, &rows, Span::from_millis(ms).as_nanos());
+            rows.retain(|&row| {
+                let tally: Tally = judge.tally(part.row(row), None);
+                if tally.missed > 0 {
+                    rates.push(Ratio::from(tally.miss_rate()));
+                }
+                tally.missed > 0
+            });
+        }
+    });
+    let point = |(ms, rates): (u32, &mut Largest)| {
+        let below = rates.at(low);
+        let above = if rest == 0 { below } else { rates.at(low + 1) };
         (ms, below.towards(above, rest))
     };
-    (1..=CURVE_MS).map(point).collect()
+    (1..=CURVE_MS).zip(&mut largest).map(point).collect()
+}
+
+/// The largest of some rates, those from a rank on; all that are not told are 0.
+struct Largest {
+    /// Rates in all.
+    count: usize,
+    /// How many are wanted.
+    wanted: usize,
+    rates: Vec<Ratio>,
+}
+
+impl Largest {
+    /// The rates from rank `from` of `count` on.
+    fn of(count: usize, from: u64) -> Largest {
+        Largest { count, wanted: count - from as usize, rates: Vec::new() }
+    }
+
+    fn push(&mut self, rate: Ratio) {
+        self.rates.push(rate);
+        // What is wanted is a hundredth; the others need not be kept.
+        if self.rates.len() >= self.wanted.saturating_mul(2).max(LARGEST_MIN) {
+            self.rates.select_nth_unstable_by(self.wanted - 1, |a, b| b.cmp(a));
+            self.rates.truncate(self.wanted);
+        }
+    }
+
+    fn at(&mut self, rank: u64) -> Ratio {
+        match (rank as usize).checked_sub(self.count - self.rates.len()) {
+            Some(place) => *self.rates.select_nth_unstable(place).1,
+            None => Ratio::from(0.0),
+        }
+    }
 }

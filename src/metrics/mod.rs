@@ -83,4 +83,5 @@ pub use summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
     Throughput, TokenCounts,
 };
+pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

@@ -3,7 +3,7 @@
 use super::Deadlines;
 use crate::scenario::Measure;
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, TokenTrace};
+use crate::trace::RequestRow;
 
 /// What [`evaluate`](super::evaluate) is to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,9 +95,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// The window of `count` on this trace. Empty when the two skips meet.
-    pub(super) fn new(trace: &TokenTrace, count: Count) -> Window {
-        let arrivals = || trace.requests.iter().map(|row| row.arrival.as_nanos());
+    /// The window of `count` on the requests of a trace. Empty when the two skips meet.
+    pub(super) fn new(requests: &[RequestRow], count: Count) -> Window {
+        let arrivals = || requests.iter().map(|row| row.arrival.as_nanos());
         let (first, last) = (arrivals().min().unwrap_or(0), arrivals().max().unwrap_or(0));
         // One past the last instant would not fit a Time; a window that ends before the trace
         // begins holds nothing, and neither does one from NEVER on.
@@ -122,7 +122,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{Run, Status};
+    use crate::trace::{Run, Status, TokenTrace};
 
     fn trace(arrivals: &[u64]) -> TokenTrace {
         let row = |(&arrival, class)| RequestRow {
@@ -148,7 +148,7 @@ mod tests {
             skip_first: Span::from_nanos(skip_first),
             skip_last: Span::from_nanos(skip_last),
         };
-        let window = Window::new(&trace, Count { window, class });
+        let window = Window::new(&trace.requests, Count { window, class });
         let rows = trace.requests.iter().filter(|row| window.holds(row));
         rows.map(|row| row.arrival.as_nanos()).collect()
     }

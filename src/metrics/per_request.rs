@@ -3,7 +3,7 @@
 use super::fluidity::{Judge, Tally, demand, last_token};
 use super::options::{Options, Window};
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The metrics of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,21 +49,26 @@ impl RequestMetrics {
 /// # Panics
 /// When the trace breaks its rules: a token before its request's arrival or before the token
 /// before it, or a run outside of its column.
-pub fn per_request(trace: &TokenTrace, options: &Options) -> Vec<RequestMetrics> {
-    let window = Window::new(trace, options.count);
-    let demand = demand(trace, trace.requests.iter().filter(|row| window.holds(row)));
+pub fn per_request(trace: &impl Parts, options: &Options) -> Vec<RequestMetrics> {
+    let window = Window::new(trace.requests(), options.count);
+    let mut metrics = Vec::new();
+    trace.each_part(|part| of_part(part, options, &window, &mut metrics));
+    metrics
+}
+
+fn of_part(part: Part<'_>, options: &Options, window: &Window, metrics: &mut Vec<RequestMetrics>) {
+    let rows = || part.rows().filter(|(_, row)| window.holds(row));
+    let demand = demand(part.trace, rows().map(|(_, row)| row));
     let mut judges: Vec<(Span, Judge)> = Vec::new();
-    let rows = trace.requests.iter().zip(0u32..).filter(|(row, _)| window.holds(row));
-    rows.map(|(row, index)| {
+    metrics.extend(rows().map(|(index, row)| {
         let tbt = options.deadlines_of(row.class).tbt();
         let known = judges.iter().position(|(of, _)| *of == tbt);
         let judge = known.unwrap_or_else(|| {
-            judges.push((tbt, Judge::new(trace, tbt.as_nanos(), &demand)));
+            judges.push((tbt, Judge::new(part.trace, tbt.as_nanos(), &demand)));
             judges.len() - 1
         });
-        one(trace, options, &judges[judge].1, row, index)
-    })
-    .collect()
+        one(part.trace, options, &judges[judge].1, row, index)
+    }));
 }
 
 /// The requests that `options` count, in the trace's order.

@@ -151,7 +151,7 @@ impl<'a> Request<'a> {
 /// # Panics
 /// As [`evaluate`](super::evaluate()) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
-    let window = Window::new(trace, options.count);
+    let window = Window::new(&trace.requests, options.count);
     let counted = trace.requests.iter().filter(|row| window.holds(row));
     let requests: Vec<Request> = counted.map(|row| Request::new(trace, options, row)).collect();
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));

@@ -8,14 +8,47 @@ use super::fluidity::demand;
 use super::summary::Distribution;
 use super::weighted::{self, Weighted};
 use crate::time::Time;
-use crate::trace::{RequestRow, TokenTrace};
+use crate::trace::{Parts, RequestRow, TokenTrace};
 
-/// The distribution of the gaps between consecutive tokens of these requests.
-pub(super) fn pooled_tbt<'r>(
-    trace: &TokenTrace,
-    rows: impl Iterator<Item = &'r RequestRow> + Clone,
-) -> Distribution {
-    weighted::distribution(&gaps_of(trace, rows))
+/// The distribution of the gaps between consecutive tokens of these requests: indices that rise.
+pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[u32]) -> Distribution {
+    match trace.whole() {
+        Some(whole) => weighted::distribution(&gaps_of(whole, among(whole, rows))),
+        None => weighted::distribution(&InParts { trace, rows }),
+    }
+}
+
+/// The gaps between consecutive tokens of these requests at wanted ranks: how many gaps there are,
+/// and for each rank that `ranks` makes of that number, from 0 on and rising, the gap there in
+/// nanoseconds. Nothing for no gap. Gaps are not stored, however many there are.
+pub(crate) fn gaps_at(
+    trace: &impl Parts,
+    rows: &[u32],
+    ranks: impl FnOnce(u64) -> Vec<u64>,
+) -> (u64, Vec<u64>) {
+    match trace.whole() {
+        Some(whole) => weighted::at_ranks(&gaps_of(whole, among(whole, rows)), ranks),
+        None => weighted::at_ranks(&InParts { trace, rows }, ranks),
+    }
+}
+
+fn among<'t>(trace: &'t TokenTrace, rows: &[u32]) -> impl Iterator<Item = &'t RequestRow> + Clone {
+    rows.iter().map(|&row| &trace.requests[row as usize])
+}
+
+/// The gaps of a trace of several parts; each walk loads each part anew.
+struct InParts<'t, P> {
+    trace: &'t P,
+    rows: &'t [u32],
+}
+
+impl<P: Parts> Weighted for InParts<'_, P> {
+    fn each(&self, mut visit: impl FnMut(u64, u64)) {
+        self.trace.each_part(|part| {
+            let rows = part.of(self.rows).iter().map(|&row| part.row(row));
+            gaps_of(part.trace, rows).each(&mut visit);
+        });
+    }
 }
 
 /// The gaps between consecutive tokens of these requests, sorted: nanoseconds, and how many there

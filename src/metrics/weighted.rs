@@ -13,6 +13,12 @@ const CLASSES: usize = (64 << MANTISSA_BITS) + 1;
 /// The exponent of 1.0 and no mantissa: what class 0 starts with.
 const FIRST: usize = 1023 << MANTISSA_BITS;
 
+/// Samples that are kept before equal ones are put together. Classes of gaps below a second hold
+/// half a million different ones at most, so this bounds the memory, not the number of samples.
+const KEPT_AT_FIRST: usize = 1 << 20;
+/// Ranks whose classes are kept at once.
+const RANKS_AT_ONCE: usize = 16;
+
 /// Samples in nanoseconds with weights above 0.
 pub(super) trait Weighted {
     /// Calls `visit` with every `(sample, weight)`, in the same order each time.
@@ -34,13 +40,38 @@ pub(super) fn distribution(samples: &impl Weighted) -> Distribution {
         return Distribution::default();
     }
     let ranks = [500, 900, 950, 990, 999].map(|thousandths| rank(count, thousandths));
-    let classes = Classes::that_hold(&ranks, &weights, samples);
+    let wanted: Vec<u64> = ranks.iter().flat_map(|&(low, _)| [low, low + 1]).collect();
+    let classes = Classes::that_hold(&wanted, &weights, samples);
     let quantiles = ranks.map(|(low, rest)| {
         let value = classes.sample(low);
         let above = if rest > 0 { classes.sample(low + 1) } else { value };
         value.towards(above, rest)
     });
     of_parts(count, mean_of_nanos(sum, count), min.seconds(), quantiles, max.seconds())
+}
+
+/// How many samples there are, each as often as its weight says, and those at the ranks that `ranks`
+/// makes of that number: from 0 on, rising, below it. Nothing where there is no sample.
+pub(super) fn at_ranks(
+    samples: &impl Weighted,
+    ranks: impl FnOnce(u64) -> Vec<u64>,
+) -> (u64, Vec<u64>) {
+    let mut weights = vec![0u64; CLASSES];
+    let mut count = 0;
+    samples.each(|sample, weight| {
+        weights[class(sample)] += weight;
+        count += weight;
+    });
+    if count == 0 {
+        return (0, Vec::new());
+    }
+    let ranks = ranks(count);
+    let mut found = Vec::with_capacity(ranks.len());
+    for some in ranks.chunks(RANKS_AT_ONCE) {
+        let classes = Classes::that_hold(some, &weights, samples);
+        found.extend(some.iter().map(|&rank| classes.sample(rank)));
+    }
+    (count, found)
 }
 
 /// The class of a sample; a greater sample is never in a smaller class.
@@ -60,11 +91,11 @@ struct Classes {
 }
 
 impl Classes {
-    /// Those of `ranks` (rising) and of the ranks after them.
-    fn that_hold(ranks: &[(u64, u64)], weights: &[u64], samples: &impl Weighted) -> Classes {
+    /// Those of `ranks`, which rise but for neighbours.
+    fn that_hold(ranks: &[u64], weights: &[u64], samples: &impl Weighted) -> Classes {
         let mut wanted = vec![false; weights.len()];
         let mut starts = Vec::new();
-        let mut ranks = ranks.iter().flat_map(|&(low, _)| [low, low + 1]).peekable();
+        let mut ranks = ranks.iter().copied().peekable();
         let mut before = 0;
         for (class, weight) in weights.iter().enumerate() {
             while ranks.next_if(|&rank| rank < before + weight).is_some() {
@@ -76,8 +107,13 @@ impl Classes {
             before += weight;
         }
         let mut kept = Vec::new();
+        let mut most = KEPT_AT_FIRST;
         samples.each(|sample, weight| {
             if wanted[class(sample)] {
+                if kept.len() == most {
+                    merge(&mut kept);
+                    most = most.max(kept.len() * 2);
+                }
                 kept.push((sample, weight));
             }
         });
@@ -98,6 +134,18 @@ impl Classes {
         }
         unreachable!("the rank lies in its class")
     }
+}
+
+/// Sorts samples and puts equal ones together.
+fn merge(samples: &mut Vec<(u64, u64)>) {
+    samples.sort_unstable();
+    samples.dedup_by(|next, before| {
+        let same = next.0 == before.0;
+        if same {
+            before.1 += next.1;
+        }
+        same
+    });
 }
 
 #[cfg(test)]
@@ -126,7 +174,39 @@ mod tests {
         assert!(class(1_000_000) != class(1_002_000) && class(5) != class(6));
     }
 
+    #[test]
+    fn many_alike_are_put_together() {
+        // All of one magnitude, far more than are kept, and few that differ.
+        let samples: Vec<(u64, u64)> =
+            (0..3 * KEPT_AT_FIRST as u64).map(|i| (10_000_000 + i * 7 % 1000, 1 + i % 2)).collect();
+        let mut repeated: Vec<u64> =
+            samples.iter().flat_map(|&(s, weight)| (0..weight).map(move |_| s)).collect();
+        assert_eq!(distribution(&samples), quantile::distribution(&mut repeated));
+        let mut few = samples[..5000].to_vec();
+        merge(&mut few);
+        assert_eq!((few.len(), few.iter().map(|s| s.1).sum::<u64>()), (1000, 7500));
+        assert!(few.is_sorted());
+    }
+
     proptest! {
+        #[test]
+        fn ranks_are_those_of_the_sorted_samples(
+            samples in prop::collection::vec(
+                (prop_oneof![0u64..20, 1_000_000u64..1_010_000, 0..u64::MAX], 1u64..4),
+                0..200,
+            ),
+            step in 1usize..30,
+        ) {
+            let mut repeated: Vec<u64> = samples
+                .iter()
+                .flat_map(|&(sample, weight)| std::iter::repeat_n(sample, weight as usize))
+                .collect();
+            repeated.sort_unstable();
+            let (count, found) = at_ranks(&samples, |n| (0..n).step_by(step).collect());
+            prop_assert_eq!(count, repeated.len() as u64);
+            prop_assert!(found.into_iter().eq(repeated.into_iter().step_by(step)));
+        }
+
         #[test]
         fn as_if_each_sample_were_repeated(
             samples in prop::collection::vec(

@@ -71,20 +71,19 @@ fn longest_ns(input: RunInput<'_>) -> u128 {
             let last = workload.requests.last().map_or(0, |r| u128::from(r.arrival.as_nanos()));
             last + all * step
         }
-        // Without a number of requests a duration ends the arrivals.
-        Requests::Closed(_) => {
+        Requests::Closed(source) => {
+            let most = u128::from(experiment.engine.max_model_len);
+            let (users, requests) =
+                (u128::from(users(experiment)), u128::from(source.requests_max()));
+            // No request arrives after the duration, and then each user waits for one at most.
+            if let Some(duration) = experiment.workload.amount.duration {
+                return ns(duration) + requests.min(users) * most * step;
+            }
             let think_time = match experiment.workload.source.arrivals() {
                 Some(&Arrivals::ClosedLoop { think_time, .. }) => ns(think_time),
                 _ => 0,
             };
-            let requests = u128::from(experiment.workload.amount.requests.unwrap_or(0));
-            let most = u128::from(experiment.engine.max_model_len);
-            requests * most * step
-                + if experiment.workload.amount.duration.is_some() {
-                    0
-                } else {
-                    think_time * requests.div_ceil(u128::from(users(experiment)))
-                }
+            requests * most * step + think_time * requests.div_ceil(users)
         }
     }
 }

@@ -10,12 +10,14 @@
 pub mod decimal;
 mod iteration;
 pub(crate) mod numbers;
+mod parts;
 pub mod row_file;
 pub mod token_file;
 
 use crate::time::Time;
 
 pub use iteration::{ChunkRecord, Iteration};
+pub use parts::{Part, Parts, last_tokens};
 
 /// Marks the end of a chain of runs.
 pub const NO_RUN: u32 = u32::MAX;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::interop::{self, Format, Granularity, InteropError, Measured};
 use crate::time::Time;
-use crate::trace::{RequestRow, Status};
+use crate::trace::{RequestRow, Status, last_tokens};
 
 /// One request of a real run, in seconds on one clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,8 +144,11 @@ impl ObservedRun {
         if run.granularity == Granularity::Total {
             return Err(cannot("it does not tell when first and last tokens came"));
         }
-        let trace = &run.trace;
-        let mut rows: Vec<&RequestRow> = trace.requests.iter().collect();
+        let lasts = last_tokens(run);
+        if let Some(why) = run.lost() {
+            return Err(cannot(&format!("the temporary file cannot be read: {why}")));
+        }
+        let mut rows: Vec<(&RequestRow, Time)> = run.trace.requests.iter().zip(lasts).collect();
         let mut notes = run.notes.clone();
         // These clients write requests as they end; others write them as they were listed.
         let as_they_ended = matches!(
@@ -153,7 +156,7 @@ impl ObservedRun {
             Format::Aiperf | Format::AiperfRaw | Format::Guidellm | Format::InferencePerf
         );
         if as_they_ended {
-            rows.sort_by_key(|row| row.arrival);
+            rows.sort_by_key(|(row, _)| row.arrival);
             notes.push(
                 "the file lists requests as they ended: request i is the i-th that was sent"
                     .to_owned(),
@@ -161,15 +164,14 @@ impl ObservedRun {
         }
         notes.extend(lacks(run, &rows));
         let seconds = |time: Time| (time != Time::NEVER).then_some(time.as_nanos() as f64 / 1e9);
-        let requests = rows.into_iter().zip(0u32..).map(|(row, index)| {
-            let last = trace.token_times(row).last();
+        let requests = rows.into_iter().zip(0u32..).map(|((row, last), index)| {
             let done = row.status == Status::Completed;
             ObservedRequest {
                 index,
                 arrival_s: row.arrival.as_nanos() as f64 / 1e9,
                 queued_s: None,
                 scheduled_s: seconds(row.scheduled),
-                tokens_s: seconds(row.first_token).zip(last.and_then(seconds)).filter(|_| done),
+                tokens_s: seconds(row.first_token).zip(seconds(last)).filter(|_| done),
                 prompt_tokens: (row.prompt_tokens > 0).then_some(row.prompt_tokens),
                 output_tokens: Some(row.tokens).filter(|_| done),
             }
@@ -212,7 +214,7 @@ fn is_table(file: &Path) -> std::io::Result<bool> {
 }
 
 /// What the format does not tell of a run, in words.
-fn lacks(run: &Measured, rows: &[&RequestRow]) -> Vec<String> {
+fn lacks(run: &Measured, rows: &[(&RequestRow, Time)]) -> Vec<String> {
     let mut lacks = Vec::new();
     if !run.knows.scheduling {
         lacks.push(
@@ -221,7 +223,7 @@ fn lacks(run: &Measured, rows: &[&RequestRow]) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let answered = rows.iter().filter(|row| row.status == Status::Completed);
+    let answered = rows.iter().map(|(row, _)| row).filter(|row| row.status == Status::Completed);
     let (mut prompts, mut outputs) = (0u64, 0u64);
     for row in answered {
         prompts += u64::from(row.prompt_tokens == 0);

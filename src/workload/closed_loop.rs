@@ -132,6 +132,11 @@ impl ClosedLoop {
         &self.warnings
     }
 
+    /// The most requests that it sends.
+    pub fn requests_max(&self) -> u32 {
+        self.requests
+    }
+
     /// The error to end a run with when arrivals stopped only because there were too many.
     ///
     /// # Errors

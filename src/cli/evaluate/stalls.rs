@@ -15,7 +15,7 @@ pub fn find(imported: &Imported, judged: &mut [RunResult]) {
         let Some(measured) = &mut run.measured else { continue };
         if of.knows.token_times && of.granularity <= Granularity::Chunk {
             let deadline = Span::from_micros_f64(measured.deadlines.tbt_s * 1e6);
-            measured.stalls = Some(measured_stalls(&of.trace, deadline, of.knows.arrivals));
+            measured.stalls = Some(measured_stalls(of, deadline, of.knows.arrivals));
         } else {
             measured.notes.push("--explain: the file has no token times to find stalls in".into());
         }

@@ -175,10 +175,12 @@ fn part(culprit: &CulpritReport) -> String {
 }
 
 fn totals(first: &ByCause, between: &ByCause) -> String {
-    let sums = [first, between].map(|by| by.values().sum::<u64>());
+    let sums =
+        [first, between].map(|by| by.values().fold(0, |sum: u64, &ns| sum.saturating_add(ns)));
     let mut all: ByCause = first.clone();
     for (&cause, &ns) in between {
-        *all.entry(cause).or_default() += ns;
+        let sum = all.entry(cause).or_default();
+        *sum = sum.saturating_add(ns);
     }
     let head = ["cause", "to first token", "", "between tokens", ""].map(Cell::from).to_vec();
     let mut rows = vec![head];

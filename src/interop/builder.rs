@@ -1,0 +1,366 @@
+//! Puts the trace of a measured run together, request after request.
+
+use std::collections::BTreeMap;
+
+use super::Progress;
+use super::fault::Fault;
+use super::measured::{Granularity, Measured, Spooled, SpooledPart};
+use super::spool::{BLOCK, Spool};
+use crate::metrics::Knowledge;
+use crate::time::Time;
+use crate::trace::decimal::ExactSeconds;
+use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+
+/// What a request counts for besides its tokens where parts are made: its row is as large as so
+/// many times.
+const ROW: usize = size_of::<RequestRow>().div_ceil(size_of::<Time>());
+
+/// One request, to be added to a [`Builder`] after its later tokens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// When it was sent, in the file's own clock.
+    pub sent: u64,
+    /// When it was first scheduled, where that is known.
+    pub scheduled: Option<u64>,
+    /// Its first token.
+    pub first: Option<u64>,
+    /// Prompt length.
+    pub prompt_tokens: u32,
+    /// Output tokens; `None` for as many as there are times.
+    pub output_tokens: Option<u32>,
+    /// Class index.
+    pub class: u16,
+    /// How it ended.
+    pub ended: Ended,
+    /// Time that it spent in the client before it was sent.
+    pub waited: Option<u64>,
+    /// How long it took in all, where that is told apart from its tokens.
+    pub total: Option<u64>,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ended {
+    /// Answered to the end.
+    #[default]
+    Completed,
+    /// Cut off by the end of the measurement.
+    Unfinished,
+    /// Failed, or turned away.
+    Failed,
+}
+
+/// Puts a trace together, request after request. Tokens of finished requests go to a temporary file,
+/// a part at a time, once there are enough of them.
+#[derive(Debug, Default)]
+pub struct Builder {
+    spool: Spool,
+    parts: Vec<SpooledPart>,
+    /// Later tokens of the requests since the last part.
+    column: Vec<Time>,
+    /// Where the tokens of the request under way begin.
+    begin: usize,
+    rows: Vec<RequestRow>,
+    /// The last instant of a request so far.
+    latest: u64,
+    failed: u64,
+    /// Requests that have fewer times than tokens, and ones that have more.
+    fewer: u64,
+    more: u64,
+    end: Option<u64>,
+    waits: Vec<u64>,
+    untimed: Vec<Untimed>,
+    /// Whether requests whose times make no sense are left out, and how many were.
+    skip_bad: bool,
+    skipped: u64,
+    first_skipped: Option<String>,
+}
+
+impl Builder {
+    /// A builder that leaves out requests whose times make no sense, where that is asked for;
+    /// otherwise the first one is an error.
+    pub(super) fn new(progress: &Progress) -> Builder {
+        Builder { skip_bad: progress.skip_bad, ..Builder::with(progress.spool.clone()) }
+    }
+
+    /// A builder for which every such request is an error.
+    pub(super) fn with(spool: Spool) -> Builder {
+        Builder { spool, ..Builder::default() }
+    }
+
+    /// Leaves the request under way out, if that is asked for.
+    ///
+    /// # Errors
+    /// What is wrong with it, otherwise.
+    pub fn refuse(&mut self, what: &str) -> Result<(), Fault> {
+        let number = self.rows.len() as u64 + self.skipped;
+        let what = format!("request {number}: {what}");
+        if !self.skip_bad {
+            return Err(Fault::whole(format!("{what}; --skip-bad leaves such requests out")));
+        }
+        self.column.truncate(self.begin);
+        self.skipped += 1;
+        self.first_skipped.get_or_insert(what);
+        Ok(())
+    }
+
+    /// Adds a later token of the request under way.
+    pub fn token(&mut self, at: u64) {
+        self.column.push(Time::from_nanos(at));
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Tokens of the request under way so far, the first one left out.
+    pub fn later_tokens(&self) -> usize {
+        self.column.len() - self.begin
+    }
+
+    /// Says when observation ended.
+    pub fn observed_until(&mut self, at: u64) {
+        self.end = self.end.max(Some(at));
+    }
+
+    /// Ends the request under way.
+    ///
+    /// # Errors
+    /// When its times go backwards, or there are too many.
+    pub fn request(&mut self, sent: Sent) -> Result<(), Fault> {
+        let first = self.begin;
+        let times = &self.column[first..];
+        if let Some(wrong) = disorder(&sent, times) {
+            return self.refuse(&wrong);
+        }
+        let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
+            return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
+        };
+        let last = times.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
+        self.latest = self.latest.max(last);
+        let held = len + u32::from(sent.first.is_some());
+        let tokens = sent.output_tokens.filter(|_| sent.first.is_some()).unwrap_or(held);
+        self.fewer += u64::from(held < tokens);
+        self.more += u64::from(held > tokens);
+        self.failed += u64::from(sent.ended == Ended::Failed);
+        self.waits.extend(sent.waited);
+        if sent.ended == Ended::Completed && sent.first.is_none() {
+            let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            let output = sent.output_tokens.unwrap_or(0);
+            let (total, prompt) = (sent.total, sent.prompt_tokens);
+            self.untimed.push(Untimed { row, total, prompt, output });
+        }
+        let run = Run { column: 0, first: begin, len, next: NO_RUN };
+        self.rows.push(RequestRow {
+            arrival: Time::from_nanos(sent.sent),
+            scheduled: sent.scheduled.map_or(Time::NEVER, Time::from_nanos),
+            first_token: sent.first.map_or(Time::NEVER, Time::from_nanos),
+            run: if len == 0 { Run::EMPTY } else { run },
+            prompt_tokens: sent.prompt_tokens,
+            tokens,
+            hit_tokens: 0,
+            preemptions: 0,
+            replica: 0,
+            class: sent.class,
+            status: match sent.ended {
+                Ended::Completed => Status::Completed,
+                Ended::Unfinished => Status::Unfinished,
+                Ended::Failed => Status::Rejected,
+            },
+        });
+        self.begin = self.column.len();
+        let since = self.rows.len() - self.parts.last().map_or(0, |part| part.end);
+        if self.begin + since * ROW >= BLOCK {
+            self.put_away();
+        }
+        Ok(())
+    }
+
+    /// Puts the tokens of all requests since the last part away.
+    fn put_away(&mut self) {
+        let times = self.column.drain(..).map(Time::as_nanos);
+        let column = self.spool.write(times);
+        self.parts.push(SpooledPart { end: self.rows.len(), column });
+        self.begin = 0;
+    }
+
+    /// The run, its earliest arrival moved to 0. `granularity` is what the file can tell at best:
+    /// where a request has not as many times as tokens, it is per chunk; where no request has any,
+    /// it is how long each took.
+    ///
+    /// # Errors
+    /// When there is no request.
+    pub fn finish(mut self, granularity: Granularity) -> Result<Measured, Fault> {
+        let mut notes = Vec::new();
+        if self.skipped > 0 {
+            notes.push(format!(
+                "{} requests were left out because their times make no sense, the first one: {}",
+                self.skipped,
+                self.first_skipped.as_deref().unwrap_or("")
+            ));
+            if self.rows.is_empty() {
+                return Err(Fault::whole(format!("no request is left: {}", notes[0])));
+            }
+        }
+        let mut granularity = granularity;
+        let mut totals = None;
+        if granularity != Granularity::Total {
+            totals = self.without_tokens(&mut notes);
+            if totals.is_some() {
+                granularity = Granularity::Total;
+            }
+        }
+        let earliest = self.rows.iter().map(|row| row.arrival.as_nanos()).min();
+        let Some(base) = earliest else {
+            return Err(Fault::whole("there is no request in it"));
+        };
+        let moved = |time: Time| match time {
+            Time::NEVER => Time::NEVER,
+            time => Time::from_nanos(time.as_nanos() - base),
+        };
+        for row in &mut self.rows {
+            row.arrival = moved(row.arrival);
+            row.scheduled = moved(row.scheduled);
+            row.first_token = moved(row.first_token);
+        }
+        let (columns, spooled) = if self.parts.is_empty() && self.spool.keeps(self.column.len()) {
+            self.column.iter_mut().for_each(|time| *time = moved(*time));
+            (vec![self.column], None)
+        } else {
+            self.put_away();
+            (Vec::new(), Some(Spooled { spool: self.spool, parts: self.parts, earliest: base }))
+        };
+        let last = self.latest.saturating_sub(base);
+        if granularity == Granularity::Token && self.fewer + self.more > 0 {
+            granularity = Granularity::Chunk;
+            let all = self.rows.len();
+            if self.fewer > 0 {
+                notes.push(format!(
+                    "{} of {all} requests have fewer times than tokens: their chunks hold several, \
+                     and times and gaps are those of chunks",
+                    self.fewer
+                ));
+            }
+            if self.more > 0 {
+                notes.push(format!(
+                    "{} of {all} requests have more chunks than tokens: some chunks are no token",
+                    self.more
+                ));
+            }
+        }
+        let waits = Some(self.waits).filter(|waits| waits.len() == self.rows.len());
+        let end = self.end.map_or(last, |end| last.max(end.saturating_sub(base)));
+        Ok(Measured {
+            name: String::new(),
+            trace: TokenTrace {
+                columns,
+                requests: self.rows,
+                more_runs: Vec::new(),
+                end: Time::from_nanos(end),
+            },
+            spooled,
+            knows: Knowledge {
+                token_times: matches!(granularity, Granularity::Token | Granularity::Chunk),
+                arrivals: true,
+                scheduling: false,
+            },
+            granularity,
+            extra_chunks: self.more > 0,
+            classes: vec!["default".to_owned()],
+            ttft_deadlines_ns: None,
+            client_queue_ns: waits,
+            token_totals: totals.as_ref().map(|totals| totals.tokens),
+            totals_ns: totals.map(|totals| totals.times),
+            failed: self.failed,
+            cached_tokens: None,
+            stated: None,
+            reported: BTreeMap::new(),
+            notes,
+        })
+    }
+}
+
+/// A completed request without a token's time.
+#[derive(Clone, Copy, Debug)]
+struct Untimed {
+    row: u32,
+    /// How long it took.
+    total: Option<u64>,
+    prompt: u32,
+    output: u32,
+}
+
+/// Total times alone.
+struct Totals {
+    times: Vec<u64>,
+    /// Prompt and output tokens.
+    tokens: (u64, u64),
+}
+
+impl Builder {
+    /// What to make of completed requests that have no token's time. Where all are like that, their
+    /// total times are what is known; where some are, these count as failed.
+    fn without_tokens(&mut self, notes: &mut Vec<String>) -> Option<Totals> {
+        let untimed = std::mem::take(&mut self.untimed);
+        if untimed.is_empty() {
+            return None;
+        }
+        let completed = self.rows.iter().filter(|row| row.status == Status::Completed).count();
+        let times: Vec<u64> = untimed.iter().filter_map(|request| request.total).collect();
+        if completed == untimed.len() && times.len() == untimed.len() {
+            notes
+                .push("no request has a token's time (it did not stream): total times only".into());
+            let prompts = untimed.iter().map(|request| u64::from(request.prompt)).sum();
+            let outputs = untimed.iter().map(|request| u64::from(request.output)).sum();
+            return Some(Totals { times, tokens: (prompts, outputs) });
+        }
+        notes.push(format!(
+            "{} completed requests have no token's time (an empty answer, or one that was not \
+             streamed): counted as failed",
+            untimed.len()
+        ));
+        self.failed += untimed.len() as u64;
+        for request in untimed {
+            self.rows[request.row as usize].status = Status::Rejected;
+        }
+        None
+    }
+}
+
+/// What is out of order in a request's times.
+fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
+    let mut before = sent.sent;
+    let seconds = |at: u64| ExactSeconds::from(Time::from_nanos(at));
+    let times = sent.first.iter().copied().chain(later.iter().map(|time| time.as_nanos()));
+    for (token, at) in times.enumerate() {
+        if at < before {
+            let (now, then) = (seconds(at), seconds(before));
+            return Some(match token {
+                0 => format!("its first token ({now} s) came before it was sent ({then} s)"),
+                _ => format!(
+                    "time goes backwards: token {token} came at {now} s, the one before at {then} s"
+                ),
+            });
+        }
+        before = at;
+    }
+    if sent.scheduled.is_some_and(|at| at < sent.sent) {
+        return Some("scheduled before it arrived".to_owned());
+    }
+    if sent.first.is_none() && !later.is_empty() {
+        return Some("later tokens without a first one".to_owned());
+    }
+    None
+}
+
+/// The sum of two times, checked.
+///
+/// # Errors
+/// When it is over 584 years.
+pub fn sum(a: u64, b: u64) -> Result<u64, Fault> {
+    // NEVER itself stands for something else.
+    a.checked_add(b)
+        .filter(|&sum| sum < u64::MAX)
+        .ok_or_else(|| Fault::whole("its times add up to more than 584 years"))
+}
