@@ -88,7 +88,7 @@ impl Simulate for Toy {
                     free: now,
                     decodes: u32::from(token > 0),
                     decode_kv_tokens: u64::from(request.prompt_tokens + token),
-                    chunks: if token == 0 { vec![chunk] } else { Vec::new() },
+                    chunks: if token == 0 { vec![chunk] } else { Vec::new() }.into(),
                     kv_used: 1,
                     waiting: 0,
                     running: 1,

@@ -251,7 +251,7 @@ fn ends_by_recursion(log: &[Vec<Iteration>], cost: &PerToken) -> Vec<(Time, Time
             chunks: &chunks,
             decodes: iteration.decodes,
             decode_kv_tokens: iteration.decode_kv_tokens,
-            sampled: iteration.sampled,
+            sampled: iteration.sampled(),
         };
         assert!(iteration.start >= before[0], "stage 0 holds one micro-batch");
         let mut at = iteration.start;

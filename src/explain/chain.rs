@@ -223,7 +223,7 @@ impl<'a> Pricer<'a> {
             others.extend_from_slice(&self.chunks[..place]);
             others.extend_from_slice(&self.chunks[place + 1..]);
             let without = BatchShape {
-                sampled: iteration.sampled - u32::from(record.samples),
+                sampled: iteration.sampled() - u32::from(record.samples),
                 ..shape(iteration, &others)
             };
             weights.push(whole.saturating_sub(total(&without)));
@@ -241,7 +241,7 @@ fn shape<'c>(iteration: &Iteration, chunks: &'c [Chunk]) -> BatchShape<'c> {
         chunks,
         decodes: iteration.decodes,
         decode_kv_tokens: iteration.decode_kv_tokens,
-        sampled: iteration.sampled,
+        sampled: iteration.sampled(),
     }
 }
 

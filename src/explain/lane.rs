@@ -2,11 +2,12 @@
 //! difference of two rows, whatever lies between.
 
 use super::cause::{Cause, Split};
-use super::chain::{PrefillChain, Pricer};
+use super::chain::{DecodeChain, PrefillChain, Pricer};
 use crate::cost::CostModel;
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::Iteration;
+use rustc_hash::FxHashMap;
 
 /// Causes between two tokens of a request that decodes in every beat.
 pub const DECODING: [Cause; 8] = [
@@ -35,21 +36,30 @@ pub struct LaneColumns<'a> {
     pub log: &'a [Iteration],
     /// Whether other lanes share the replica with it.
     pub staged: bool,
-    /// What came before each iteration, and last what came in all.
-    rows: Vec<Row>,
+    /// What came before every [`MARK`]th iteration.
+    marks: Vec<Row>,
+    /// What the log does not tell of each iteration.
+    parts: Vec<Parts>,
+    /// The same of those that are too long for it.
+    long: FxHashMap<u32, Long>,
+    /// Waiting between pipeline stages in each iteration; nothing without stages.
+    bubbles: Vec<u64>,
     /// Iterations that are beats, in order.
     pub beats: Vec<u32>,
     /// Every chunk's own view of its iteration, in order.
     pub prefills: Vec<PrefillChain>,
 }
 
-/// Sums before one iteration.
+/// Iterations between two marks: more take less memory, and longer to sum up.
+const MARK: usize = 8;
+
+/// Sums over iterations in a row.
 #[derive(Clone, Copy, Debug, Default)]
 struct Row {
-    /// Nanoseconds by [`DECODING`] up to the tokens of the iteration before.
+    /// Nanoseconds by [`DECODING`], from the tokens before the first iteration to those of the last.
     decoding: [u64; 8],
-    /// Nanoseconds by [`HELD`] from the start of the first iteration to that of this one, each
-    /// iteration's under the reason that stood while it ran.
+    /// Nanoseconds by [`HELD`], from the start of the first iteration to that of the one after the
+    /// last, each iteration's under the reason that stood while it ran.
     held: [u64; 5],
     /// The same for running requests that were passed over: for want of token budget where others'
     /// chunks ran, by the policy's choice where none did.
@@ -58,65 +68,144 @@ struct Row {
     chunks: u32,
 }
 
+/// Parts of one iteration in nanoseconds; the rest is a decode's own.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    batch_growth: u32,
+    prefill: u32,
+    communication: u32,
+    /// [`LONG`] where one of the parts is too long.
+    host: u32,
+}
+
+type Long = [u64; 4];
+
+const LONG: u32 = u32::MAX;
+
 impl<'a> LaneColumns<'a> {
     /// Sums up a replica's log.
     pub fn new(log: &'a [Iteration], cost: &dyn CostModel, planned_ahead: bool) -> LaneColumns<'a> {
         let mut pricer = Pricer::new(cost, planned_ahead);
-        let rows = log.len() + 1;
+        let staged = cost.stages() > 1;
         let mut lane = LaneColumns {
             log,
-            staged: cost.stages() > 1,
-            rows: Vec::with_capacity(rows),
+            staged,
+            marks: Vec::with_capacity(log.len() / MARK + 1),
+            parts: Vec::with_capacity(log.len()),
+            long: FxHashMap::default(),
+            bubbles: Vec::new(),
             beats: Vec::new(),
             prefills: Vec::new(),
         };
-        let staged = lane.staged;
         let mut row = Row::default();
-        let mut free = log.first().map_or(Time::ZERO, |first| first.start);
-        let mut tail = 0;
         for (index, iteration) in log.iter().enumerate() {
-            lane.rows.push(row);
-            let chain = pricer.chains(iteration, &mut lane.prefills);
-            let idle = iteration.start.since(free).as_nanos();
-            let decoding = &mut row.decoding;
-            // In a pipeline stage 0 is another lane's meanwhile.
-            decoding[if staged { 7 } else { 6 }] += idle;
-            decoding[7] += chain.bubble;
-            if iteration.decodes > 0 {
-                decoding[0] += chain.own;
-                decoding[1] += chain.batch_growth;
-                decoding[2] += chain.prefill;
-                decoding[4] += chain.communication;
-                decoding[5] += chain.host;
-                lane.beats.push(index as u32);
-                row.beats += 1;
-            } else {
-                decoding[3] += iteration.end.since(iteration.start).as_nanos() - chain.bubble;
+            if index % MARK == 0 {
+                lane.marks.push(row);
             }
-            // Host work after the tokens before lies in this gap.
-            decoding[5] += tail;
-            tail = iteration.free.since(iteration.end).as_nanos();
-            free = iteration.free;
-
-            row.chunks = lane.prefills.len() as u32;
-            let until = log.get(index + 1).map_or(iteration.free, |next| next.start);
-            let lasted = until.since(iteration.start).as_nanos();
-            row.held[column(reason(iteration))] += lasted;
-            row.passed[usize::from(iteration.chunks.is_empty())] += lasted;
+            let chain = pricer.chains(iteration, &mut lane.prefills);
+            lane.keep(index, &chain);
+            if iteration.decodes > 0 {
+                lane.beats.push(index as u32);
+            }
+            lane.add(index, &mut row);
         }
-        lane.rows.push(row);
+        if log.len() % MARK == 0 {
+            lane.marks.push(row);
+        }
         lane
+    }
+
+    fn keep(&mut self, index: usize, chain: &DecodeChain) {
+        let all = [chain.batch_growth, chain.prefill, chain.communication, chain.host];
+        let short = |ns: u64| u32::try_from(ns).ok().filter(|&ns| ns != LONG);
+        let parts = match all.map(short) {
+            [Some(batch_growth), Some(prefill), Some(communication), Some(host)] => {
+                Parts { batch_growth, prefill, communication, host }
+            }
+            _ => {
+                self.long.insert(index as u32, all);
+                Parts { batch_growth: 0, prefill: 0, communication: 0, host: LONG }
+            }
+        };
+        self.parts.push(parts);
+        if self.staged {
+            self.bubbles.push(chain.bubble);
+        }
+    }
+
+    /// Batch growth, prefill, communication and host work of an iteration.
+    fn parts_of(&self, index: usize) -> Long {
+        let Parts { batch_growth, prefill, communication, host } = self.parts[index];
+        match host {
+            LONG => self.long[&(index as u32)],
+            _ => [batch_growth, prefill, communication, host].map(u64::from),
+        }
+    }
+
+    /// Adds iteration `index` to a sum of those before it.
+    fn add(&self, index: usize, row: &mut Row) {
+        let iteration = &self.log[index];
+        let before = index.checked_sub(1).map(|before| &self.log[before]);
+        let idle = before.map_or(0, |before| iteration.start.since(before.free).as_nanos());
+        let tail = before.map_or(0, |before| before.free.since(before.end).as_nanos());
+        let lasted = iteration.end.since(iteration.start).as_nanos();
+        let bubble = self.bubbles.get(index).copied().unwrap_or(0);
+        let decoding = &mut row.decoding;
+        // In a pipeline stage 0 is another lane's meanwhile.
+        decoding[if self.staged { 7 } else { 6 }] += idle;
+        decoding[7] += bubble;
+        if iteration.decodes > 0 {
+            let [batch_growth, prefill, communication, host] = self.parts_of(index);
+            decoding[0] += lasted - bubble - batch_growth - prefill - communication - host;
+            decoding[1] += batch_growth;
+            decoding[2] += prefill;
+            decoding[4] += communication;
+            decoding[5] += host;
+            row.beats += 1;
+        } else {
+            decoding[3] += lasted - bubble;
+        }
+        // Host work after the tokens before lies in this gap.
+        decoding[5] += tail;
+        row.chunks += iteration.chunks.len() as u32;
+        let stood = self.stood(index as u32);
+        row.held[column(reason(iteration))] += stood;
+        row.passed[usize::from(iteration.chunks.is_empty())] += stood;
+    }
+
+    /// Sums over the iterations before `index`.
+    fn before(&self, index: usize) -> Row {
+        let mark = index / MARK;
+        let mut row = self.marks[mark];
+        (mark * MARK..index).for_each(|index| self.add(index, &mut row));
+        row
+    }
+
+    /// Sums over the iterations `from..to`.
+    fn within(&self, from: usize, to: usize) -> Row {
+        if to - from <= MARK {
+            let mut row = Row::default();
+            (from..to).for_each(|index| self.add(index, &mut row));
+            return row;
+        }
+        let (before, after) = (self.before(from), self.before(to));
+        Row {
+            decoding: std::array::from_fn(|column| {
+                after.decoding[column] - before.decoding[column]
+            }),
+            held: std::array::from_fn(|column| after.held[column] - before.held[column]),
+            passed: std::array::from_fn(|column| after.passed[column] - before.passed[column]),
+            beats: after.beats - before.beats,
+            chunks: after.chunks - before.chunks,
+        }
     }
 
     /// Chunks before iteration `index`.
     pub fn chunks_before(&self, index: u32) -> usize {
-        self.rows[index as usize].chunks as usize
-    }
-
-    /// Nanoseconds by [`DECODING`] before and after iterations.
-    fn decoded(&self, before: usize, after: usize) -> [u64; 8] {
-        let (before, after) = (&self.rows[before].decoding, &self.rows[after].decoding);
-        std::array::from_fn(|column| after[column] - before[column])
+        let mark = index as usize / MARK;
+        let since = &self.log[mark * MARK..index as usize];
+        let more: usize = since.iter().map(|iteration| iteration.chunks.len()).sum();
+        self.marks[mark].chunks as usize + more
     }
 
     /// The iteration that brought tokens at this instant.
@@ -136,7 +225,7 @@ impl<'a> LaneColumns<'a> {
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
     pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
-        self.decoded(from as usize + 1, to as usize + 1)
+        self.within(from as usize + 1, to as usize + 1).decoding
     }
 
     /// The same stretch for a request that could decode and was in no batch: iterations of
@@ -152,35 +241,42 @@ impl<'a> LaneColumns<'a> {
     /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
     /// prefill alone.
     pub fn missed_beside_prefill(&self, index: u32) -> u64 {
-        let all = self.decoded(index as usize, index as usize + 1);
+        let all = self.within(index as usize, index as usize + 1).decoding;
         all.iter().sum::<u64>() - all[3]
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
-        let (before, after) = (&self.rows[from as usize].held, &self.rows[to as usize].held);
-        for (column, cause) in HELD.into_iter().enumerate() {
-            into.add(cause, after[column] - before[column]);
+        let held = self.within(from as usize, to as usize).held;
+        for (cause, ns) in HELD.into_iter().zip(held) {
+            into.add(cause, ns);
         }
     }
 
     /// The same stretch for a running request whose prefill was passed over.
     pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
-        let (before, after) = (&self.rows[from as usize].passed, &self.rows[to as usize].passed);
-        into.add(Cause::NoTokenBudget, after[0] - before[0]);
-        into.add(Cause::PolicyDeferred, after[1] - before[1]);
+        let [beside_chunks, alone] = self.within(from as usize, to as usize).passed;
+        into.add(Cause::NoTokenBudget, beside_chunks);
+        into.add(Cause::PolicyDeferred, alone);
     }
 
     /// Beats among the iterations `from..to`.
     pub fn beats_within(&self, from: u32, to: u32) -> u32 {
-        self.rows[to as usize].beats - self.rows[from as usize].beats
+        self.beats_before(to as usize) - self.beats_before(from as usize)
+    }
+
+    fn beats_before(&self, index: usize) -> u32 {
+        let mark = index / MARK;
+        let since = &self.log[mark * MARK..index];
+        let more = since.iter().filter(|iteration| iteration.decodes > 0).count();
+        self.marks[mark].beats + more as u32
     }
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
     pub fn stood(&self, index: u32) -> u64 {
-        let row = |index: u32| &self.rows[index as usize].held;
-        let (before, after) = (row(index), row(index + 1));
-        after.iter().sum::<u64>() - before.iter().sum::<u64>()
+        let iteration = &self.log[index as usize];
+        let next = self.log.get(index as usize + 1);
+        next.map_or(iteration.free, |next| next.start).since(iteration.start).as_nanos()
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
@@ -190,13 +286,10 @@ impl<'a> LaneColumns<'a> {
         let iteration = &self.log[place];
         let time = iteration.end.since(iteration.start).as_nanos();
         let (own, growth, communication, host) = if iteration.decodes > 0 {
-            let part = self.decoded(place, place + 1);
-            // Host work after the tokens before lies in this row too.
-            let tail = place.checked_sub(1).map_or(0, |before| {
-                let before = &self.log[before];
-                before.free.since(before.end).as_nanos()
-            });
-            (part[0], part[1], part[4], part[5] - tail)
+            let [growth, prefill, communication, host] = self.parts_of(place);
+            let bubble = self.bubbles.get(place).copied().unwrap_or(0);
+            let own = time - bubble - growth - prefill - communication - host;
+            (own, growth, communication, host)
         } else {
             let chain = &self.prefills[self.chunks_before(index)];
             (0, 0, chain.communication, chain.host)
@@ -213,7 +306,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
-        let all = self.decoded(index as usize, index as usize + 1);
+        let all = self.within(index as usize, index as usize + 1).decoding;
         all[2] + all[3]
     }
 }

@@ -27,26 +27,37 @@ pub struct Misses<'m, 'a> {
 /// The miss-to-miss links of a replica's beats, with what lies on them charged up to their end.
 struct Chain {
     forest: Forest,
-    charged: Vec<[f64; DECODING.len()]>,
+    /// For each beat the place in `charged` of its own sum; 0, which holds nothing, where no miss
+    /// follows.
+    places: Vec<u32>,
+    charged: Vec<Charged>,
 }
+
+type Charged = [f64; DECODING.len()];
 
 impl Chain {
     fn new(lane: &LaneColumns<'_>, beats: &[Time], tbt: u64) -> Option<Chain> {
         let forest = Forest::new(beats, tbt)?;
-        let mut charged = vec![[0.0; DECODING.len()]; beats.len()];
+        let mut places = vec![0; beats.len()];
+        let mut charged = vec![Charged::default()];
         for at in (0..beats.len()).rev() {
             let Some((next, missed)) = forest.next_miss(at as u32) else { continue };
             let row = lane.decoding_row(lane.beats[next as usize - 1], lane.beats[next as usize]);
-            let mut sum = charged[next as usize];
+            let mut sum = charged[places[next as usize] as usize];
             let mut split = Split::ZERO;
             DECODING.into_iter().zip(row).for_each(|(cause, ns)| split.add(cause, ns));
             let shares = beyond(&split, tbt);
             for (sum, cause) in sum.iter_mut().zip(DECODING) {
                 *sum += missed as f64 * shares[cause as usize];
             }
-            charged[at] = sum;
+            places[at] = charged.len() as u32;
+            charged.push(sum);
         }
-        Some(Chain { forest, charged })
+        Some(Chain { forest, places, charged })
+    }
+
+    fn charged(&self, beat: u32) -> &Charged {
+        &self.charged[self.places[beat as usize] as usize]
     }
 }
 
@@ -243,7 +254,7 @@ impl Visit for Charge<'_, '_> {
         self.due = due_at(at(more.last), last + 1 - more.last);
         self.charge(1 + late / self.tbt, &gap.split, self.tbt);
         self.missed += more.deadlines;
-        let (from, to) = (chain.charged[miss as usize], chain.charged[more.last as usize]);
+        let (from, to) = (chain.charged(miss), chain.charged(more.last));
         for (column, cause) in DECODING.into_iter().enumerate() {
             // A difference of large sums may come out a hair below zero.
             self.charged[cause as usize] += (from[column] - to[column]).max(0.0);

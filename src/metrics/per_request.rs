@@ -73,7 +73,7 @@ fn of_part(part: Part<'_>, options: &Options, window: &Window, metrics: &mut Vec
 
 /// The requests that `options` count, in the trace's order.
 pub fn counted<'t>(trace: &'t TokenTrace, options: &Options) -> impl Iterator<Item = u32> + 't {
-    let window = Window::new(trace, options.count);
+    let window = Window::new(&trace.requests, options.count);
     let rows = trace.requests.iter().zip(0u32..);
     rows.filter(move |(row, _)| window.holds(row)).map(|(_, index)| index)
 }

@@ -137,7 +137,7 @@ fn told(trace: &TokenTrace, log: &[Iteration], replica: u32, from: usize, to: us
                 waiting: waiting.take(most).collect(),
                 waiting_count: iteration.waiting,
                 running: iteration.running,
-                preempted: iteration.preempted.clone(),
+                preempted: iteration.preempted.to_vec(),
                 kv_used: iteration.kv_used,
             }
         })

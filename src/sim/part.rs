@@ -84,10 +84,10 @@ impl Part {
 
 /// Gives an iteration's requests their ids in the fleet.
 fn rename(iteration: &mut Iteration, of_fleet: &impl Fn(RequestId) -> RequestId) {
-    for chunk in &mut iteration.chunks {
+    for chunk in iteration.chunks.iter_mut() {
         chunk.request = of_fleet(chunk.request);
     }
-    for request in &mut iteration.preempted {
+    for request in iteration.preempted.iter_mut() {
         *request = of_fleet(*request);
     }
     iteration.head = iteration.head.map(of_fleet);

@@ -7,6 +7,7 @@ use crate::replica::{Handle, Plan, Replica};
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
 use crate::time::Time;
+use crate::trace::Few;
 
 /// A policy at work for one lane.
 pub(super) struct Planner {
@@ -159,14 +160,14 @@ impl Planner {
             };
             iteration.chunks = plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect();
         }
-        iteration.preempted = std::mem::take(&mut self.preempted);
+        iteration.preempted = std::mem::take(&mut self.preempted).into();
         log.push(iteration);
     }
 
     /// Logs a beat that repeats a decision, with the KV entries it read and the blocks in use.
     pub fn log_repeat(&mut self, plan: &Plan, kv_tokens: u64, kv_used: u32, at: Instants) {
         if let Some(log) = &mut self.log {
-            let preempted = std::mem::take(&mut self.preempted);
+            let preempted = std::mem::take(&mut self.preempted).into();
             log.push(Iteration { preempted, ..row(plan, kv_tokens, kv_used, at) });
         }
     }
@@ -186,9 +187,8 @@ fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iterat
         free: at.free,
         decodes: plan.decodes,
         decode_kv_tokens,
-        sampled: plan.sampled,
-        chunks: Vec::new(),
-        preempted: Vec::new(),
+        chunks: Few::default(),
+        preempted: Few::default(),
         kv_used,
         waiting: plan.waiting,
         running: plan.running,

@@ -207,7 +207,7 @@ impl<'a> Run<'a> {
             return;
         }
         let log = self.outcome.log.iter().flatten().flatten();
-        let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled)).sum();
+        let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
         if self.planned_ahead {
             assert!(sampled >= tokens, "{sampled} sampled, {tokens} tokens");

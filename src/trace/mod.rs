@@ -16,7 +16,7 @@ pub mod token_file;
 
 use crate::time::Time;
 
-pub use iteration::{ChunkRecord, Iteration};
+pub use iteration::{ChunkRecord, Few, Iteration};
 pub use parts::{Part, Parts, last_tokens};
 
 /// Marks the end of a chain of runs.

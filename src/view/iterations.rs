@@ -164,7 +164,7 @@ fn chunk_lists(part: &[Iteration]) -> ChunkLists {
 mod tests {
     use super::*;
     use crate::time::Time;
-    use crate::trace::ChunkRecord;
+    use crate::trace::{ChunkRecord, Few};
     use proptest::prelude::*;
 
     fn log() -> impl Strategy<Value = Vec<Iteration>> {
@@ -183,7 +183,7 @@ mod tests {
                     end: Time::from_nanos(at),
                     free: Time::from_nanos(at),
                     decodes,
-                    chunks: if tokens > 0 { vec![chunk] } else { Vec::new() },
+                    chunks: if tokens > 0 { vec![chunk].into() } else { Few::default() },
                     kv_used,
                     waiting,
                     ..Iteration::default()
@@ -225,7 +225,8 @@ mod tests {
     fn single_iterations_tell_who_prefilled() {
         let chunk =
             |request| ChunkRecord { request, context: 0, tokens: 5, blocks: 0, samples: true };
-        let with = |chunks: Vec<ChunkRecord>| Iteration { chunks, ..Iteration::default() };
+        let with =
+            |chunks: Vec<ChunkRecord>| Iteration { chunks: chunks.into(), ..Iteration::default() };
         let log = [with(vec![chunk(1)]), with(Vec::new()), with((0..9).map(chunk).collect())];
         let who = columns(&log, 0, 3, 10).who.expect("one column an iteration");
         assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5]);
