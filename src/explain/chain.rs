@@ -5,6 +5,7 @@
 //! given as they are. The running sums are rounded to nanoseconds and kept between zero and the
 //! iteration's time, so that their differences are never negative and add up.
 
+use super::attribution::RecordedPool;
 use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::trace::Iteration;
 
@@ -62,8 +63,9 @@ pub struct Pricer<'a> {
 }
 
 impl<'a> Pricer<'a> {
-    /// For iterations that `cost` priced.
-    pub fn new(cost: &'a dyn CostModel, planned_ahead: bool) -> Pricer<'a> {
+    /// For iterations of such replicas.
+    pub fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
+        let &RecordedPool { cost, planned_ahead, .. } = pool;
         Pricer { cost, planned_ahead, chunks: Vec::new(), scratch: Vec::new() }
     }
 

@@ -1,9 +1,9 @@
 //! Columns of running sums over one lane's iterations (a replica has one, or one a pipeline stage): any stretch of time, by cause, is the
 //! difference of two rows, whatever lies between.
 
+use super::attribution::RecordedPool;
 use super::cause::{Cause, Split};
 use super::chain::{PrefillChain, Pricer};
-use crate::cost::CostModel;
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::Iteration;
@@ -33,7 +33,11 @@ pub const HELD: [Cause; 5] = [
 pub struct LaneColumns<'a> {
     /// The iterations.
     pub log: &'a [Iteration],
-    /// Whether other lanes share the replica with it.
+    /// What its replica is.
+    pub pool: RecordedPool<'a>,
+    /// Whether other lanes share the replica with it. Only prefills have culprits then: lanes of a
+    /// pipeline share seats and memory, and their iterations overlap, so who else was in the way is
+    /// not told apart.
     pub staged: bool,
     /// Row i: nanoseconds by [`DECODING`] up to the tokens of iteration i - 1.
     decoding: Vec<[u64; 8]>,
@@ -55,12 +59,13 @@ pub struct LaneColumns<'a> {
 
 impl<'a> LaneColumns<'a> {
     /// Sums up a replica's log.
-    pub fn new(log: &'a [Iteration], cost: &dyn CostModel, planned_ahead: bool) -> LaneColumns<'a> {
-        let mut pricer = Pricer::new(cost, planned_ahead);
+    pub fn new(log: &'a [Iteration], pool: RecordedPool<'a>) -> LaneColumns<'a> {
+        let mut pricer = Pricer::of(&pool);
         let rows = log.len() + 1;
         let mut lane = LaneColumns {
             log,
-            staged: cost.stages() > 1,
+            pool,
+            staged: pool.cost.stages() > 1,
             decoding: Vec::with_capacity(rows),
             held: Vec::with_capacity(rows),
             passed: Vec::with_capacity(rows),

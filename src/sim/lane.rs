@@ -24,6 +24,8 @@ pub(super) struct Lane<'a> {
     planned: Option<Box<Plan>>,
     /// When that step was planned.
     planned_at: Time,
+    /// GPU time of all steps so far.
+    pub gpu_busy: Span,
 }
 
 struct InFlight {
@@ -58,6 +60,7 @@ impl<'a> Lane<'a> {
             running: None,
             planned: None,
             planned_at: Time::ZERO,
+            gpu_busy: Span::ZERO,
         }
     }
 
@@ -109,15 +112,15 @@ impl<'a> Lane<'a> {
     }
 
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
-        let (tokens_at, end) = self.times(now, &plan, tally);
+        let (tokens_at, end) = self.times(now, &plan);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
         self.planner.begin(&plan, at, tally);
         self.running = Some(InFlight { plan, tokens_at, end });
     }
 
-    fn times(&self, now: Time, plan: &Plan, tally: &mut Tally) -> (Time, Time) {
+    fn times(&mut self, now: Time, plan: &Plan) -> (Time, Time) {
         let time = self.cost.time(&plan.shape());
-        tally.gpu_busy += time.gpu;
+        self.gpu_busy += time.gpu;
         // At least a nanosecond, so that time moves whatever a profile says.
         let instant = Span::from_nanos(1);
         if self.planned_ahead {
@@ -160,7 +163,7 @@ impl<'a> Lane<'a> {
                 }
                 None => self.replica.commit_repeat(&mut step.plan),
             }
-            (step.tokens_at, step.end) = self.times(now, &step.plan, tally);
+            (step.tokens_at, step.end) = self.times(now, &step.plan);
             tally.beat(self.planner.lane, step.tokens_at);
             beats += 1;
             let at = Instants { decided, start: now, end: step.tokens_at, free: step.end };
