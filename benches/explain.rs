@@ -70,7 +70,7 @@ fn benches(c: &mut Criterion) {
             b.iter(|| simulate(&scheduler, true));
         });
         group.bench_function(format!("{name}/split every request's time"), |b| {
-            b.iter(|| Attribution::new(recording).totals());
+            b.iter(|| Attribution::new(recording.clone()).totals());
         });
         let attribution = Attribution::new(recording);
         group.bench_function(format!("{name}/share the blame"), |b| {

@@ -95,6 +95,21 @@ fn the_fewest_replicas_for_a_rate() {
     assert!((share - 35.0 / 40.0).abs() < 0.03, "{asked}");
 }
 
+/// Ranks of a data-parallel deployment come together: for what three of them would carry there must
+/// be four.
+#[test]
+fn data_parallel_ranks_are_bought_by_the_deployment() {
+    for (rate, replicas) in [("15", 2), ("25", 4), ("35", 4), ("55", 6)] {
+        let set = ["--for-rate", rate, "--seeds", "1", "--set", "parallelism={data: 2}"];
+        let (result, code) = capacity(&ONE_SEAT.replace("4000", "1500"), &set);
+        assert_eq!(code, 0);
+        let asked = &result["schedulers"][0]["for_rate"];
+        assert_eq!(asked["replicas"], replicas, "{asked}");
+        let tried = asked["tried"].as_array().expect("a list");
+        assert!(tried.iter().all(|one| one[0].as_u64().expect("a number") % 2 == 0), "{asked}");
+    }
+}
+
 #[test]
 fn what_never_holds_is_said_and_ends_with_3() {
     let scenario = ONE_SEAT.replace("ttft: 1s", "ttft: 50ms");

@@ -95,6 +95,50 @@ fn an_interrupted_sweep_goes_on_from_its_finished_points() {
     );
 }
 
+/// A sweep of capacity searches that is killed, or interrupted by hand, goes on from the simulations
+/// and points that it had finished, to the bytes of one that was left alone.
+#[test]
+fn an_interrupted_sweep_of_capacities_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    fs::write(at.join("s.yaml"), SCENARIO.replace("60", "4000")).expect("writable");
+    let command = |output: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+        let flags = ["--capacity", "--seeds", "1", "--precision", "5%", "--jobs", "1"];
+        command.current_dir(at).args(["sweep", "s.yaml", "--format", "json"]).args(flags);
+        command.args(GRID).args(["-o", output]).stderr(std::process::Stdio::piped());
+        command
+    };
+    assert!(command("whole.json").output().expect("ran").status.success());
+    for (signal, output) in [("-KILL", "killed.json"), ("-INT", "interrupted.json")] {
+        let points = at.join(format!("{output}.points"));
+        let kept = || {
+            let names = fs::read_dir(&points).into_iter().flatten().flatten();
+            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+            names.filter(|name| !name.starts_with('.')).count()
+        };
+        let mut child = command(output).spawn().expect("started");
+        while kept() == 0 && child.try_wait().expect("known").is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let id = child.id().to_string();
+        let sent = std::process::Command::new("kill").args([signal, &id]).status().expect("sent");
+        assert!(sent.success(), "{signal}: it had ended already");
+        let status = child.wait().expect("ended");
+        assert_eq!(status.code(), if signal == "-INT" { Some(130) } else { None }, "{signal}");
+        let before = kept();
+        assert!(before >= 1, "{signal}: stopped in the middle");
+        assert!(!at.join(output).exists(), "{signal}: nothing half written");
+        let again = command(output).output().expect("ran");
+        let told = String::from_utf8_lossy(&again.stderr).into_owned();
+        assert!(again.status.success(), "{told}");
+        assert!(told.contains("from before") && !told.contains("(0 of"), "{signal}: {told}");
+        assert!(!points.exists(), "nothing is left beside a whole result");
+        let bytes = |name: &str| fs::read(at.join(name)).expect("there");
+        assert!(bytes(output) == bytes("whole.json"), "{signal}");
+    }
+}
+
 #[test]
 fn a_combination_that_is_no_scenario_is_told_before_anything_runs() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -159,6 +159,7 @@ impl Backend for Toy {
                 name: "toy".to_owned(),
                 seed: request.seed.unwrap_or(42),
                 replicas: 1,
+                pools: Vec::new(),
                 router: Router::RoundRobin,
                 cost: Arc::new(FixedCost { iteration: STEP }),
                 engine: EngineLimits {

@@ -4,7 +4,8 @@
 
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, Memory, Misses, Recording, Split, culprits, victims,
+    Attribution, Blame, Cause, Culprit, Memory, Misses, RecordedPool, Recording, Split, culprits,
+    victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
 use metron_sim::request::{BlockIds, Request};
@@ -65,7 +66,9 @@ fn attribution(outcome: &Outcome) -> Attribution<'_> {
     let log = outcome.log.as_deref().unwrap();
     let memory = Memory { block_tokens: 16, blocks: outcome.kv.blocks, watermark_blocks: 0 };
     let planned_ahead = false;
-    let recording = Recording { trace: &outcome.trace, log, cost: &Linear, planned_ahead, memory };
+    let pools =
+        vec![RecordedPool { name: None, replicas: 1, cost: &Linear, planned_ahead, memory }];
+    let recording = Recording { trace: &outcome.trace, log, pools };
     Attribution::new(recording)
 }
 

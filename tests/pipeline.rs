@@ -2,7 +2,7 @@
 //! recursion of the stages checked on the log of a busy one.
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTime, Parts};
-use metron_sim::explain::{Attribution, Cause, Recording, Split};
+use metron_sim::explain::{Attribution, Cause, RecordedPool, Recording, Split};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Iteration, Outcome, Routing, Setup, SimOptions, play};
@@ -117,17 +117,13 @@ fn token_times_ms(outcome: &Outcome, request: usize) -> Vec<f64> {
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
     let log = outcome.log.as_deref().expect("kept");
-    let recording = Recording {
-        trace: &outcome.trace,
-        log,
-        cost,
-        planned_ahead: false,
-        memory: metron_sim::explain::Memory {
-            block_tokens: 16,
-            blocks: outcome.kv.blocks,
-            watermark_blocks: 0,
-        },
+    let memory = metron_sim::explain::Memory {
+        block_tokens: 16,
+        blocks: outcome.kv.blocks,
+        watermark_blocks: 0,
     };
+    let pools = vec![RecordedPool { name: None, replicas: 1, cost, planned_ahead: false, memory }];
+    let recording = Recording { trace: &outcome.trace, log, pools };
     Attribution::new(recording).gap(request, token).expect("there is such a token").split
 }
 
@@ -152,7 +148,7 @@ fn alone_a_request_takes_the_sum_of_the_stages() {
 fn two_requests_share_the_pipeline_without_waiting_for_each_other() {
     let requests = vec![request(Span::ZERO, 16, 3), request(Span::ZERO, 16, 3)];
     let outcome = simulate(&TEN_MS, SARATHI, requests);
-    assert_eq!(outcome.lanes_per_replica, 2);
+    assert_eq!(outcome.pools[0].lanes_per_replica, 2);
     assert_eq!(token_times_ms(&outcome, 0), [10.0, 20.0, 30.0]);
     // Stage 0 is free for it after 5 ms.
     assert_eq!(token_times_ms(&outcome, 1), [15.0, 25.0, 35.0]);

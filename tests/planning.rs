@@ -68,7 +68,7 @@ fn every_example_prints_what_the_document_says() {
         assert!(update || found.trim_end() == said.trim_end(), "{command} prints\n{found}");
         anew += &format!("{BEGIN}{command}\n{}{END}{after}", found.trim_end());
     }
-    assert_eq!(examples, 4);
+    assert_eq!(examples, 6);
     if anew != text {
         std::fs::write(&file, anew).expect("writable");
     }

@@ -317,6 +317,28 @@ fn a_second_scheduler_is_added_and_taken_away() {
 }
 
 #[test]
+fn pools_are_played_and_their_dials_say_why_they_cannot_be_turned() {
+    let pools = "pools=[{name: fast, replicas: 1}, {name: cheap, replicas: 2, gpu: l40s, \
+                 engine: {kv_blocks: 3000}}]";
+    let played = simulate(SMALL, &[pools, "router=least-requests"]);
+    assert_eq!(played["ok"], json!(true), "{played}");
+    assert_eq!(played["results"][0]["pools"]["cheap"]["replicas"], json!(2));
+    let lanes = played["runs"][0]["lanes"].as_array().expect("a list");
+    let told: Vec<_> = lanes.iter().map(|lane| (&lane["pool"], &lane["kv_blocks"])).collect();
+    assert_eq!((told[1], told[2]), (told[2], (&json!("cheap"), &json!(3000))));
+    for dial in played["dials"].as_array().expect("a list") {
+        if ["gpu", "replicas", "kv_blocks"].contains(&dial["id"].as_str().expect("a name")) {
+            assert!(dial["why"].as_str().expect("a reason").contains("pools"), "{dial}");
+        }
+    }
+    let text = played["text"].as_str().expect("a text");
+    let steps =
+        ask(&json!({"op": "steps", "scenario": {"text": text}, "scheduler": 0, "replica": 2,
+                            "from": 0, "count": 3}));
+    assert_eq!(steps["kv_blocks"], json!(3000), "{steps}");
+}
+
+#[test]
 fn every_bundled_scenario_plays_or_says_why_not() {
     for scenario in bundled() {
         let played = simulate(scenario.text, &[]);

@@ -52,6 +52,8 @@
   const LEFT = 72, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
   const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;
 
+  const named = (lane) => lane.replica + (lane.pool ? " of " + lane.pool : "");
+
   M.timeline = (parent, runs, meaning, opened) => {
     const drawn = runs.map((run, place) => ({ run, place })).filter((one) => one.run.lanes.length);
     let from = Infinity, to = 0;
@@ -234,8 +236,8 @@
         parent.append(h("h3", {}, M.swatch(() => M.runColor(lane.place)), lane.run.label));
       }
       const many = lane.run.lanes.length > 1;
-      if (many) parent.append(h("p", { class: "lane" }, "Replica " + lane.lane.replica));
-      const label = "Iterations of " + lane.run.label + (many ? ", replica " + lane.lane.replica : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
+      if (many) parent.append(h("p", { class: "lane" }, "Replica " + named(lane.lane)));
+      const label = "Iterations of " + lane.run.label + (many ? ", replica " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
       lane.surface = M.surface(holder, HEIGHT, label, (c, width) => paint(lane, c, width));
@@ -309,7 +311,7 @@
         const first = after(l.end, a), last = after(l.end, b);
         if (last <= first) continue;
         const most = (name) => l[name].subarray(first, last).reduce((x, y) => Math.max(x, y), 0), least = (name) => l[name].subarray(first, last).reduce((x, y) => Math.min(x, y), Infinity);
-        rows.push([M.us(a), lane.run.label + (lane.run.lanes.length > 1 ? ", replica " + lane.lane.replica : ""), least("batchMin") + " to " + most("batch"), M.count(least("kvMin")) + " to " + M.count(most("kv")), least("waitMin") + " to " + most("wait"), M.us(most("longest"))]);
+        rows.push([M.us(a), lane.run.label + (lane.run.lanes.length > 1 ? ", replica " + named(lane.lane) : ""), least("batchMin") + " to " + most("batch"), M.count(least("kvMin")) + " to " + M.count(most("kv")), least("waitMin") + " to " + most("wait"), M.us(most("longest"))]);
       }
       return rows;
     })));

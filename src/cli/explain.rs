@@ -129,6 +129,7 @@ fn cures(
             Some(request) => request.gaps.first(),
             None => run.stalls.first(),
         }?;
+        let row = |request: u32| &outputs[place].outcome.trace.requests[request as usize];
         let patient = Patient {
             document,
             seed: global.seed,
@@ -137,6 +138,7 @@ fn cures(
             scheduler: place,
             judged_by: &outputs[place].judged_by,
             stall: (stall.request, stall.token),
+            pool: loaded.experiment.pool_of(row(stall.request).replica),
         };
         let causes = worth_a_cure(stall);
         Some(Cures {

@@ -159,7 +159,7 @@ fn words(result: &ResultFile) -> Words {
             head: std::iter::once(String::new())
                 .chain(result.runs.iter().map(|run| run.label.clone()))
                 .collect(),
-            rows: rows.map(|row| (row.name.to_owned(), row.cells)).collect(),
+            rows: rows.map(|row| (row.name.into_owned(), row.cells)).collect(),
             runs_are_rows: false,
         }),
         notes: result

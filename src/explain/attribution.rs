@@ -15,12 +15,23 @@ use crate::time::Time;
 use crate::trace::{Iteration, Run, TokenTrace};
 
 /// What a run wrote down, and how its iterations were priced.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Recording<'a> {
     /// Token times.
     pub trace: &'a TokenTrace,
     /// Every iteration, one list a lane.
     pub log: &'a [Vec<Iteration>],
+    /// Pools of identical replicas, one at least; replicas are numbered pool after pool.
+    pub pools: Vec<RecordedPool<'a>>,
+}
+
+/// How the iterations of identical replicas were priced.
+#[derive(Clone, Copy)]
+pub struct RecordedPool<'a> {
+    /// The pool's name, where replicas differ.
+    pub name: Option<&'a str>,
+    /// How many.
+    pub replicas: u32,
     /// What priced them.
     pub cost: &'a dyn CostModel,
     /// Whether steps were planned ahead, so that host work beside the GPU's took no time.
@@ -40,8 +51,33 @@ pub struct Memory {
     pub watermark_blocks: u32,
 }
 
+impl<'a> RecordedPool<'a> {
+    /// What pool `pool` of a run was priced by. `engine` is that of its replicas.
+    pub fn of(
+        outcome: &Outcome,
+        pool: usize,
+        cost: &'a dyn CostModel,
+        engine: &EngineInfo,
+        needs: &Needs,
+        async_scheduling: bool,
+    ) -> RecordedPool<'a> {
+        let used = outcome.pools.get(pool);
+        RecordedPool {
+            name: None,
+            replicas: used.map_or(1, |pool| pool.replicas),
+            cost,
+            planned_ahead: needs.plans_ahead && async_scheduling,
+            memory: Memory {
+                block_tokens: engine.kv_block_tokens,
+                blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),
+                watermark_blocks: needs.watermark_blocks,
+            },
+        }
+    }
+}
+
 impl<'a> Recording<'a> {
-    /// Of a run that kept its log; without one nothing can be explained.
+    /// Of a run on identical replicas that kept its log; without one nothing can be explained.
     pub fn of(
         outcome: &'a Outcome,
         cost: &'a dyn CostModel,
@@ -52,14 +88,32 @@ impl<'a> Recording<'a> {
         Recording {
             trace: &outcome.trace,
             log: outcome.log.as_deref().unwrap_or_default(),
-            cost,
-            planned_ahead: needs.plans_ahead && async_scheduling,
-            memory: Memory {
-                block_tokens: engine.kv_block_tokens,
-                blocks: outcome.kv.blocks,
-                watermark_blocks: needs.watermark_blocks,
-            },
+            pools: vec![RecordedPool::of(outcome, 0, cost, engine, needs, async_scheduling)],
         }
+    }
+
+    /// The first lane of a replica.
+    pub(super) fn first_lane(&self, replica: u32) -> usize {
+        let (mut replicas, mut lanes) = (replica, 0);
+        for (place, pool) in self.pools.iter().enumerate() {
+            let last = place + 1 == self.pools.len();
+            if last || replicas < pool.replicas {
+                return lanes + (replicas * pool.cost.stages()) as usize;
+            }
+            replicas -= pool.replicas;
+            lanes += (pool.replicas * pool.cost.stages()) as usize;
+        }
+        lanes
+    }
+
+    /// The pool of a lane.
+    pub fn pool(&self, lane: usize) -> &RecordedPool<'a> {
+        let mut before = 0;
+        let found = self.pools.iter().find(|pool| {
+            before += (pool.replicas * pool.cost.stages()) as usize;
+            lane < before
+        });
+        found.or(self.pools.last()).expect("a recording has a pool")
     }
 }
 
@@ -96,9 +150,10 @@ impl<'a> Attribution<'a> {
         let lanes: Vec<LaneColumns<'a>> = recording
             .log
             .iter()
-            .map(|log| LaneColumns::new(log, recording.cost, recording.planned_ahead))
+            .enumerate()
+            .map(|(lane, log)| LaneColumns::new(log, *recording.pool(lane)))
             .collect();
-        let mut places = Places::new(recording.trace, &lanes, recording.cost.stages());
+        let mut places = Places::new(&recording, &lanes);
         let lines: Vec<Line> = lanes
             .iter()
             .zip(0..)
@@ -125,12 +180,6 @@ impl<'a> Attribution<'a> {
         let chunks = self.places.chunks(request);
         let after = chunks.partition_point(|&(index, _)| lane.log[index as usize].start < before);
         after.checked_sub(1).map(|place| chunks[place].0 as usize)
-    }
-
-    /// Whether only prefills have culprits: lanes of a pipeline share seats and memory, and their
-    /// iterations overlap, so who else was in the way is not told apart there.
-    pub(super) fn blames_prefill_only(&self) -> bool {
-        self.recording.cost.stages() > 1
     }
 
     /// The lane of a request, among those of all replicas: its place in the log.

@@ -29,9 +29,8 @@ struct Cover {
 }
 
 /// Weights of all chunks of a replica, in order.
-pub(super) fn chunk_weights(attribution: &Attribution<'_>, lane: &LaneColumns<'_>) -> Vec<u64> {
-    let recording = &attribution.recording;
-    let mut pricer = Pricer::new(recording.cost, recording.planned_ahead);
+pub(super) fn chunk_weights(lane: &LaneColumns<'_>) -> Vec<u64> {
+    let mut pricer = Pricer::of(&lane.pool);
     let mut all = Vec::with_capacity(lane.prefills.len());
     let mut some = Vec::new();
     for iteration in lane.log.iter().filter(|iteration| !iteration.chunks.is_empty()) {
@@ -48,8 +47,7 @@ impl Blame {
         let mut blame =
             Blame { given: vec![Split::ZERO; requests], delayed_at_once: vec![0; requests] };
         let lanes = &attribution.lanes;
-        let weights: Vec<Vec<u64>> =
-            lanes.iter().map(|lane| chunk_weights(attribution, lane)).collect();
+        let weights: Vec<Vec<u64>> = lanes.iter().map(chunk_weights).collect();
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
             waits: Waits::new(lane),
@@ -121,10 +119,10 @@ pub(super) fn share_waits(
     pressure: &Pressure,
     mut give: impl FnMut(RequestId, Cause, u64),
 ) {
-    if attribution.blames_prefill_only() {
+    let lane = &attribution.lanes[replica as usize];
+    if lane.staged {
         return;
     }
-    let lane = &attribution.lanes[replica as usize];
     for (place, cause) in SHARED.into_iter().enumerate() {
         if pressure.of(place).is_empty() {
             continue;

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 
+use super::attribution::RecordedPool;
 use crate::cost::{BatchShape, Chunk, CostModel, Overheads};
 use crate::trace::Iteration;
 
@@ -69,8 +70,9 @@ pub struct Pricer<'a> {
 }
 
 impl<'a> Pricer<'a> {
-    /// For iterations that `cost` priced.
-    pub fn new(cost: &'a dyn CostModel, planned_ahead: bool) -> Pricer<'a> {
+    /// For iterations of such replicas.
+    pub fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
+        let &RecordedPool { cost, planned_ahead, .. } = pool;
         let single = cost.overheads_of_decodes(1);
         Pricer {
             cost,

@@ -62,7 +62,7 @@ impl Holders {
     /// Of one replica.
     pub fn new(attribution: &Attribution<'_>, replica: u32) -> Holders {
         let lane = &attribution.lanes[replica as usize];
-        let block_tokens = i64::from(attribution.recording.memory.block_tokens.max(1));
+        let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
         for request in attribution.requests() {
             let of = attribution.places.lane(request);
@@ -75,7 +75,7 @@ impl Holders {
         }
         holders.first_piece.push(holders.pieces.len() as u32);
         holders.first_run.push(holders.runs.len() as u32);
-        if attribution.recording.planned_ahead {
+        if lane.pool.planned_ahead {
             holders.keep_vain(lane);
         } else {
             holders.in_vain.clear();
@@ -138,7 +138,7 @@ impl Holders {
             tokens += i64::from(run.len);
         }
         // Seats and blocks of what was planned ahead are free one step later.
-        let lingers = u32::from(attribution.recording.planned_ahead);
+        let lingers = u32::from(lane.pool.planned_ahead);
         let over =
             if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
         let vain = (row.status == Status::Completed).then_some(last + 1);

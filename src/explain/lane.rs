@@ -1,9 +1,9 @@
 //! Columns of running sums over one lane's iterations (a replica has one, or one a pipeline stage): any stretch of time, by cause, is the
 //! difference of two rows, whatever lies between.
 
+use super::attribution::RecordedPool;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
-use crate::cost::CostModel;
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::Iteration;
@@ -34,7 +34,11 @@ pub const HELD: [Cause; 5] = [
 pub struct LaneColumns<'a> {
     /// The iterations.
     pub log: &'a [Iteration],
-    /// Whether other lanes share the replica with it.
+    /// What its replica is.
+    pub pool: RecordedPool<'a>,
+    /// Whether other lanes share the replica with it. Only prefills have culprits then: lanes of a
+    /// pipeline share seats and memory, and their iterations overlap, so who else was in the way is
+    /// not told apart.
     pub staged: bool,
     /// What came before every [`MARK`]th iteration.
     marks: Vec<Row>,
@@ -84,12 +88,12 @@ const LONG: u32 = u32::MAX;
 
 impl<'a> LaneColumns<'a> {
     /// Sums up a replica's log.
-    pub fn new(log: &'a [Iteration], cost: &dyn CostModel, planned_ahead: bool) -> LaneColumns<'a> {
-        let mut pricer = Pricer::new(cost, planned_ahead);
-        let staged = cost.stages() > 1;
+    pub fn new(log: &'a [Iteration], pool: RecordedPool<'a>) -> LaneColumns<'a> {
+        let mut pricer = Pricer::of(&pool);
         let mut lane = LaneColumns {
             log,
-            staged,
+            pool,
+            staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
             parts: Vec::with_capacity(log.len()),
             long: FxHashMap::default(),

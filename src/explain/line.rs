@@ -6,7 +6,7 @@
 //! needs fewer than the head, and no more than were free beyond the watermark, waits for the head
 //! and not for memory. Found for all requests in one sweep over the iterations, with sums by need.
 
-use super::attribution::Recording;
+use super::attribution::{RecordedPool, Recording};
 use super::lane::LaneColumns;
 use super::walk::{Places, seen_span};
 use crate::replica::Held;
@@ -113,7 +113,8 @@ fn need(recording: &Recording<'_>, places: &Places, log: &[Iteration], request: 
         Some(&(index, place)) => log[index as usize].chunks[place as usize].blocks,
         None => {
             let prompt = recording.trace.requests[request as usize].prompt_tokens;
-            prompt.div_ceil(recording.memory.block_tokens.max(1))
+            let memory = recording.pool(places.lane(request)).memory;
+            prompt.div_ceil(memory.block_tokens.max(1))
         }
     }
 }
@@ -125,12 +126,12 @@ fn room(
     places: &Places,
     iteration: &Iteration,
 ) -> Option<(RequestId, u32)> {
+    let head = iteration.head.filter(|_| iteration.held == Some(Held::NoKvBlocks))?;
+    let &RecordedPool { cost, memory, .. } = recording.pool(places.lane(head));
     // Lanes of a pipeline share queue and memory but decide apart: no line is told apart there.
-    if recording.cost.stages() > 1 {
+    if cost.stages() > 1 {
         return None;
     }
-    let head = iteration.head.filter(|_| iteration.held == Some(Held::NoKvBlocks))?;
-    let memory = recording.memory;
     let free = memory.blocks.saturating_sub(iteration.kv_used + memory.watermark_blocks);
     let log = &recording.log[places.lane(head)];
     let needed = need(recording, places, log, head);

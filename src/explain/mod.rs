@@ -18,7 +18,7 @@ mod timeline;
 mod victims;
 mod walk;
 
-pub use attribution::{Attribution, Memory, Recording, Totals, main_cause};
+pub use attribution::{Attribution, Memory, RecordedPool, Recording, Totals, main_cause};
 pub use blame::{Blame, Culprit};
 pub use cause::{CAUSES, Cause, SHARED, Split};
 pub use chain::{DecodeChain, PrefillChain};

@@ -46,7 +46,7 @@ pub fn lateness_over_time(
         }
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
-        let replica = row.replica as usize;
+        let replica = attribution.places.lane(request);
         let beats = attribution.lanes[replica].beats.len();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let steps = spanned[replica].entry(tbt).or_insert_with(|| vec![0; beats + 1]);

@@ -65,6 +65,9 @@ impl MissReport {
 pub struct StallReport {
     /// Whose text.
     pub request: RequestId,
+    /// The pool of replicas that served it, where replicas differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The late token's number; 0 is the first.
     pub token: u32,
     /// The token before, or the arrival.
@@ -279,8 +282,10 @@ pub fn listed(split: &Split) -> ByCause {
 
 fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
     let gap = &stall.gap;
+    let pool = attribution.recording.pool(attribution.lane_index(stall.request));
     StallReport {
         request: stall.request,
+        pool: pool.name.map(str::to_owned),
         token: gap.token,
         from_ns: gap.from.as_nanos(),
         to_ns: gap.to.as_nanos(),

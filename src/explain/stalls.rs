@@ -210,8 +210,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
     attribution.walk(request, &mut parts);
     let Some(part) = parts.found else { return Vec::new() };
     let lane = attribution.lane_of(request);
-    let recording = &attribution.recording;
-    let mut pricer = Pricer::new(recording.cost, recording.planned_ahead);
+    let mut pricer = Pricer::of(&lane.pool);
     let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
     let mut weights = Vec::new();
     for &(from, to, in_batch) in &part.decoding {

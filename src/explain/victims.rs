@@ -81,7 +81,7 @@ impl<'r> Replica<'r> {
         Replica {
             lane,
             index,
-            weights: chunk_weights(attribution, lane),
+            weights: chunk_weights(lane),
             seat: sums(Means::Seats, &|i| reason(i) == Cause::NoSeat),
             memory: sums(Means::Blocks, &|i| reason(i) == Cause::NoKvBlocks),
             preempted: sums(Means::Blocks, &|_| true),
@@ -200,7 +200,7 @@ impl Suffer<'_, '_> {
     }
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
-        if self.attribution.blames_prefill_only() {
+        if self.replica.lane.staged {
             return 0.0;
         }
         let holders = self.attribution.holders(self.replica.index);

@@ -1,6 +1,7 @@
 //! A request's way through its replica, gap by gap. Nothing is visited per token: a run of beats
 //! is one call.
 
+use super::attribution::Recording;
 use super::cause::{Cause, Split};
 use super::lane::LaneColumns;
 use crate::request::RequestId;
@@ -24,9 +25,11 @@ pub struct Places {
 
 impl Places {
     /// Finds them in all logs.
-    pub fn new(trace: &TokenTrace, lanes: &[LaneColumns<'_>], stages: u32) -> Places {
-        let mut lane: Vec<u32> = trace.requests.iter().map(|row| row.replica * stages).collect();
-        for (index, columns) in (0_u32..).zip(lanes).filter(|_| stages > 1) {
+    pub fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
+        let trace = recording.trace;
+        let first = |row: &RequestRow| recording.first_lane(row.replica) as u32;
+        let mut lane: Vec<u32> = trace.requests.iter().map(first).collect();
+        for (index, columns) in (0_u32..).zip(lanes).filter(|(_, lane)| lane.staged) {
             let chunks = columns.log.iter().flat_map(|iteration| &iteration.chunks);
             chunks.for_each(|chunk| lane[chunk.request as usize] = index);
         }

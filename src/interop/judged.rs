@@ -76,6 +76,7 @@ pub fn judge(
         slo,
         stalls: None,
         iterations: None,
+        pools: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(fairness),
         classes,

@@ -36,6 +36,7 @@ pub(super) fn cures(
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
     };
+    let replica = output.outcome.trace.requests[request as usize].replica;
     let patient = Patient {
         document: &loaded.document,
         seed: None,
@@ -44,6 +45,7 @@ pub(super) fn cures(
         scheduler,
         judged_by: &output.judged_by,
         stall: (request, token),
+        pool: loaded.experiment.pool_of(replica),
     };
     let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
     Ok(Cured { label: result.label.clone(), stall, tried })

@@ -119,6 +119,16 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     dials.push(length(resolved, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
     dials.push(length(resolved, "output", "Output tokens, mean", (1.0, 4096.0)));
     dials.push(Dial::menu("model", "Model", &at("model"), names(Kind::Model)));
+    if !loaded.experiment.pools.is_empty() {
+        for (id, label) in
+            [("gpu", "GPU"), ("replicas", "Replicas"), ("kv_blocks", "KV blocks a replica")]
+        {
+            let why = "the scenario has pools, each with its own";
+            dials.push(Dial::stuck(id, label, why, Vec::new()).group("hardware"));
+        }
+        dials.extend(promised(loaded));
+        return dials;
+    }
     dials.push(Dial::menu("gpu", "GPU", &at("gpu"), names(Kind::Gpu)));
     let replicas = Dial::slider("replicas", "Replicas", "replicas".to_owned(), at("replicas"));
     dials.push(Dial { ratio: false, ..replicas.range(1.0, 8.0) }.group("hardware"));
@@ -126,6 +136,11 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     let blocks =
         Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
     dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
+    dials.extend(promised(loaded));
+    dials
+}
+
+fn promised(loaded: &Loaded) -> [Dial; 2] {
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
     let (path, label, value) = match &loaded.experiment.slo.ttft {
         TtftDeadline::Fixed(span) => ("slo.ttft", "First token due within", ms(*span)),
@@ -134,15 +149,14 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
         }
     };
     let promise = |dial: Dial| Dial { unit: "ms", ..dial }.group("promise");
-    dials.push(promise(Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0)));
+    let ttft = Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0);
     let tbt = Dial::slider(
         "tbt",
         "Next token due within",
         "slo.tbt".to_owned(),
         ms(loaded.experiment.slo.tbt),
     );
-    dials.push(promise(tbt.range(5.0, 500.0)));
-    dials
+    [promise(ttft), promise(tbt.range(5.0, 500.0))]
 }
 
 fn rate(resolved: &Value) -> Dial {

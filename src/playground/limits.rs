@@ -56,7 +56,7 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
             format!("{} replicas: the page plays up to {REPLICAS_MAX}", experiment.replicas);
         return Err(over("replicas", message));
     }
-    if experiment.engine.kv_blocks > KV_BLOCKS_MAX {
+    if experiment.fleet().iter().any(|pool| pool.engine.kv_blocks > KV_BLOCKS_MAX) {
         let message = format!("more than {KV_BLOCKS_MAX} KV blocks");
         return Err(over("engine.kv_blocks", message));
     }

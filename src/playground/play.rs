@@ -107,12 +107,19 @@ impl Loaded {
             Requests::Closed(_) => u64::MAX,
         };
         if most > limits::ITERATIONS_MAX {
-            let info = self.experiment.engine_info();
+            let fleet = self.experiment.fleet();
             for scheduler in &self.experiment.schedulers {
-                let parameters = scheduler.config.resolved(&info).parameters();
+                // By the largest limits of any pool there are the fewest iterations.
+                let parameters: Vec<Value> = fleet
+                    .iter()
+                    .map(|pool| scheduler.config.resolved(&pool.engine_info()).parameters())
+                    .collect();
                 let budget =
-                    token_budget(&scheduler.config, &parameters).and_then(|b| b.1.as_u64());
-                let seats = seats(&parameters).and_then(|seats| seats.1.as_u64());
+                    |of: &Value| token_budget(&scheduler.config, of).and_then(|b| b.1.as_u64());
+                let seats = |of: &Value| seats(of).and_then(|seats| seats.1.as_u64());
+                let most = |limits: Option<Vec<u64>>| limits.and_then(|all| all.into_iter().max());
+                let budget = most(parameters.iter().map(budget).collect());
+                let seats = most(parameters.iter().map(seats).collect());
                 limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
                 let options = PlayOptions::default();
                 let outcome = Simulator

@@ -90,7 +90,10 @@ pub(super) fn steps(
     let from = from.min(log.len().saturating_sub(1));
     let to = from.saturating_add(count).min(log.len());
     let config = &loaded.experiment.schedulers[0].config;
-    let parameters = config.resolved(&loaded.experiment.engine_info()).parameters();
+    let fleet = loaded.experiment.fleet();
+    let place = outcome.lanes().get(window.replica as usize).map_or(0, |lane| lane.pool);
+    let pool = fleet.get(place).unwrap_or(&fleet[0]);
+    let parameters = config.resolved(&pool.engine_info()).parameters();
     let bound = |(name, value): (&'static str, serde_json::Value)| Some((name, value.as_u64()?));
     Ok(Steps {
         replica: window.replica,
@@ -98,7 +101,7 @@ pub(super) fn steps(
         from,
         budget: token_budget(config, &parameters).and_then(bound),
         seats: seats(&parameters).and_then(bound),
-        kv_blocks: outputs[0].result.kv.map_or(0, |kv| kv.blocks),
+        kv_blocks: outcome.pools.get(place).map_or(0, |pool| u64::from(pool.kv.blocks)),
         steps: told(&outcome.trace, log, window.replica, from, to),
     })
 }

@@ -1,5 +1,7 @@
 //! The comparison table: metrics as rows, schedulers side by side as columns.
 
+use std::borrow::Cow;
+
 use owo_colors::Style;
 
 use crate::metrics::Distribution;
@@ -13,12 +15,15 @@ const BEST: &str = "*";
 /// Widest that a scheduler's column grows for its label; longer labels break into lines.
 const LABEL_WIDTH: usize = 26;
 
+/// Most characters of a pool's name.
+const POOL_NAME_WIDTH: usize = 20;
+
 /// Stand for labels that are too long.
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// A row of figures.
 struct Row {
-    name: &'static str,
+    name: Cow<'static, str>,
     values: Vec<Option<f64>>,
     show: Show,
     better: Option<Better>,
@@ -100,7 +105,7 @@ fn block(
         cells.push(row);
     }
     for (index, row) in rows.iter().enumerate() {
-        let mut line = vec![Cell::from(row.name)];
+        let mut line = vec![Cell::from(row.name.as_ref())];
         line.extend(range.clone().map(|run| columns[run][index].clone()));
         cells.push(line);
     }
@@ -155,7 +160,7 @@ fn text(row: &Row, value: Option<f64>) -> String {
 /// A row of the table for other layouts: its name, and each run's figure with whether it is the best.
 pub struct FigureRow {
     /// What it is.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// A cell a run.
     pub cells: Vec<(String, bool)>,
 }
@@ -165,9 +170,21 @@ pub fn figures(runs: &[RunResult]) -> Vec<FigureRow> {
     let of = |row: &Row| {
         let shown: Vec<String> = row.values.iter().map(|value| text(row, *value)).collect();
         let best: Vec<bool> = (0..runs.len()).map(|run| is_best(row, &shown, run)).collect();
-        FigureRow { name: row.name, cells: shown.into_iter().zip(best).collect() }
+        FigureRow { name: row.name.clone(), cells: shown.into_iter().zip(best).collect() }
     };
     rows(runs).iter().map(of).collect()
+}
+
+/// Names of pools in the order of their replicas.
+fn pool_names(runs: &[RunResult]) -> Vec<String> {
+    let mut pools: Vec<(u32, &String)> = Vec::new();
+    for (name, pool) in runs.iter().filter_map(|run| run.pools.as_ref()).flatten() {
+        if !pools.iter().any(|(_, other)| *other == name) {
+            pools.push((pool.first_replica, name));
+        }
+    }
+    pools.sort_unstable();
+    pools.into_iter().map(|(_, name)| name.clone()).collect()
 }
 
 struct Rows<'a> {
@@ -178,19 +195,19 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn add(
         &mut self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
         value: impl Fn(&RunResult) -> Option<f64>,
     ) {
         let values = self.runs.iter().map(value).collect();
-        self.rows.push(Row { name, values, show, better });
+        self.rows.push(Row { name: name.into(), values, show, better });
     }
 
     /// A row that is left out where no run has anything to show.
     fn add_if_any(
         &mut self,
-        name: &'static str,
+        name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
         value: impl Fn(&RunResult) -> Option<f64>,
@@ -272,6 +289,18 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         let kv = run.kv?;
         (kv.blocks > 0).then_some(kv.peak_used as f64 / kv.blocks as f64)
     });
+    for pool in pool_names(runs) {
+        let shown: String = pool.chars().take(POOL_NAME_WIDTH).collect();
+        let of = |run: &RunResult| run.pools.as_ref()?.get(&pool).cloned();
+        all.add(format!("pool {shown}, requests"), Show::Count, None, |run| {
+            Some(of(run)?.requests as f64)
+        });
+        all.add("  GPUs busy", Show::Percent, None, |run| Some(of(run)?.gpu_utilization));
+        all.add("  KV blocks, peak", Show::Percent, None, |run| {
+            let kv = of(run)?.kv;
+            (kv.blocks > 0).then_some(kv.peak_used as f64 / kv.blocks as f64)
+        });
+    }
     all.add_if_any("preemptions", Show::Count, Some(Lower), |run| Some(run.kv?.preemptions as f64));
     all.add_if_any("prefix hits, tokens", Show::Count, Some(Higher), |run| {
         Some(run.kv?.prefix_hit_tokens as f64)

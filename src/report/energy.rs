@@ -7,18 +7,44 @@ use crate::time::{Span, Time};
 
 /// What energy and price are counted over: the whole run, first arrival to last token, whatever
 /// part of it the latencies are measured on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Usage {
     elapsed_s: f64,
-    utilization: f64,
-    gpus: f64,
+    used: Vec<UsedGpus>,
     output_tokens: u64,
     requests: u64,
 }
 
+/// What GPUs of one kind did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UsedGpus {
+    /// Replicas on them.
+    pub replicas: u32,
+    /// GPUs of each.
+    pub gpus_per_replica: u32,
+    /// GPU time of the iterations, summed over replicas.
+    pub busy: Span,
+    /// Electric power of one GPU.
+    pub power: Option<Power>,
+    /// US dollars for one GPU and hour.
+    pub usd_per_gpu_hour: Option<f64>,
+}
+
+impl UsedGpus {
+    fn gpus(&self) -> f64 {
+        f64::from(self.replicas) * f64::from(self.gpus_per_replica)
+    }
+
+    fn utilization(&self, elapsed_s: f64) -> f64 {
+        let capacity_s = elapsed_s * f64::from(self.replicas);
+        let busy_s = self.busy.as_secs_f64();
+        if capacity_s > 0.0 { (busy_s / capacity_s).min(1.0) } else { 0.0 }
+    }
+}
+
 impl Usage {
-    /// What a run used on `replicas` replicas of so many GPUs each.
-    pub fn of(outcome: &Outcome, replicas: u32, gpus_per_replica: u32) -> Usage {
+    /// What a run used on such GPUs.
+    pub fn of(outcome: &Outcome, used: Vec<UsedGpus>) -> Usage {
         let trace = &outcome.trace;
         let first = trace.requests.iter().map(|row| row.arrival).min();
         let last = trace.requests.iter().filter_map(|row| {
@@ -30,45 +56,65 @@ impl Usage {
             (Some(first), Some(last)) => last.since(first),
             _ => Span::ZERO,
         };
-        let elapsed_s = elapsed.as_secs_f64();
-        let capacity_s = elapsed_s * f64::from(replicas);
-        let busy_s = outcome.gpu_busy.as_secs_f64();
-        let utilization = if capacity_s > 0.0 { (busy_s / capacity_s).min(1.0) } else { 0.0 };
         Usage {
-            elapsed_s,
-            utilization,
-            gpus: f64::from(replicas) * f64::from(gpus_per_replica),
+            elapsed_s: elapsed.as_secs_f64(),
+            used,
             output_tokens: trace.requests.iter().map(|row| u64::from(row.tokens)).sum(),
             requests: trace.requests.len() as u64,
         }
     }
 
-    /// `P_idle + (P_max - P_idle) * utilisation` for each GPU, over the elapsed time.
-    pub fn energy(&self, power: Power) -> Energy {
-        let one = power.idle_w + (power.max_w - power.idle_w) * self.utilization;
-        let mean_power_w = one * self.gpus;
+    /// GPU time of the iterations of one kind over the elapsed time: 0 to 1.
+    pub fn utilization_of(&self, kind: usize) -> f64 {
+        self.used.get(kind).map_or(0.0, |used| used.utilization(self.elapsed_s))
+    }
+
+    /// `P_idle + (P_max - P_idle) * utilisation` for each GPU, over the elapsed time; `None` where
+    /// the power of one is not known.
+    pub fn energy(&self) -> Option<Energy> {
+        let mean_power = |used: &UsedGpus| {
+            let power = used.power?;
+            let one =
+                power.idle_w + (power.max_w - power.idle_w) * used.utilization(self.elapsed_s);
+            Some(one * used.gpus())
+        };
+        let mean_power_w = self.used.iter().map(mean_power).sum::<Option<f64>>()?;
         let joules = mean_power_w * self.elapsed_s;
-        Energy {
-            gpu_utilization: self.utilization,
+        Some(Energy {
+            gpu_utilization: self.over_gpus(|used| used.utilization(self.elapsed_s)),
             mean_power_w,
             joules,
             joules_per_output_token: self.per_token(joules),
-        }
+        })
     }
 
-    /// The price of the GPUs for the elapsed time; `fluid_share` is the share of fluid requests.
-    pub fn cost(&self, usd_per_gpu_hour: f64, fluid_share: Option<f64>) -> Cost {
-        let gpu_hours = self.gpus * self.elapsed_s / 3600.0;
-        let usd = gpu_hours * usd_per_gpu_hour;
-        Cost {
-            usd_per_gpu_hour,
-            gpu_hours,
+    /// The price of the GPUs for the elapsed time, `None` where that of one is not known;
+    /// `fluid_share` is the share of fluid requests.
+    pub fn cost(&self, fluid_share: Option<f64>) -> Option<Cost> {
+        let hours = |used: &UsedGpus| used.gpus() * self.elapsed_s / 3600.0;
+        let price = |used: &UsedGpus| used.usd_per_gpu_hour.map(|usd| hours(used) * usd);
+        let usd = self.used.iter().map(price).sum::<Option<f64>>()?;
+        Some(Cost {
+            usd_per_gpu_hour: self.over_gpus(|used| used.usd_per_gpu_hour.unwrap_or(0.0)),
+            gpu_hours: self.used.iter().map(hours).sum(),
             usd,
             usd_per_million_output_tokens: self.per_token(usd * 1e6),
             usd_per_fluid_request: fluid_share
                 .map(|share| share * self.requests as f64)
                 .filter(|fluid| *fluid > 0.0)
                 .map(|fluid| usd / fluid),
+        })
+    }
+
+    /// The mean over GPUs.
+    fn over_gpus(&self, of: impl Fn(&UsedGpus) -> f64) -> f64 {
+        match self.used.as_slice() {
+            [all] => of(all),
+            used => {
+                let gpus: f64 = used.iter().map(UsedGpus::gpus).sum();
+                let sum: f64 = used.iter().map(|used| of(used) * used.gpus()).sum();
+                if gpus > 0.0 { sum / gpus } else { 0.0 }
+            }
         }
     }
 
@@ -86,9 +132,16 @@ mod tests {
     fn half_busy_is_halfway_between_idle_and_full_power() {
         // First arrival at 0, last token at 40 ms.
         let mut outcome = fixture::outcome();
-        outcome.gpu_busy = Span::from_millis(40);
-        let usage = Usage::of(&outcome, 2, 4);
-        let energy = usage.energy(Power { idle_w: 100.0, max_w: 700.0 });
+        outcome.gpu_busy = Span::ZERO;
+        let used = UsedGpus {
+            replicas: 2,
+            gpus_per_replica: 4,
+            busy: Span::from_millis(40),
+            power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
+            usd_per_gpu_hour: Some(3600.0),
+        };
+        let usage = Usage::of(&outcome, vec![used]);
+        let energy = usage.energy().expect("its power is known");
         assert!((energy.gpu_utilization - 0.5).abs() < 1e-12, "{energy:?}");
         assert!((energy.mean_power_w - 8.0 * 400.0).abs() < 1e-9, "{energy:?}");
         assert!((energy.joules - 128.0).abs() < 1e-9, "{energy:?}");
@@ -96,7 +149,7 @@ mod tests {
         let per_token = energy.joules_per_output_token.expect("tokens came");
         assert!((per_token * f64::from(tokens) - 128.0).abs() < 1e-9);
 
-        let cost = usage.cost(3600.0, Some(0.5));
+        let cost = usage.cost(Some(0.5)).expect("its price is known");
         let fluid = 0.5 * outcome.trace.requests.len() as f64;
         let each = cost.usd_per_fluid_request.expect("some are fluid");
         assert!((each * fluid - cost.usd).abs() < 1e-12, "{cost:?}");
@@ -105,10 +158,49 @@ mod tests {
 
     #[test]
     fn an_empty_run_costs_nothing_and_divides_by_nothing() {
-        let usage = Usage::of(&Outcome::default(), 1, 1);
-        let energy = usage.energy(Power { idle_w: 100.0, max_w: 700.0 });
+        let used = UsedGpus {
+            replicas: 1,
+            gpus_per_replica: 1,
+            busy: Span::ZERO,
+            power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
+            usd_per_gpu_hour: Some(2.0),
+        };
+        let usage = Usage::of(&Outcome::default(), vec![used]);
+        let energy = usage.energy().expect("its power is known");
         assert_eq!(energy.joules.to_bits(), 0.0f64.to_bits());
         assert_eq!(energy.joules_per_output_token, None);
-        assert_eq!(usage.cost(2.0, Some(0.0)).usd_per_million_output_tokens, None);
+        let cost = usage.cost(Some(0.0)).expect("its price is known");
+        assert_eq!(cost.usd_per_million_output_tokens, None);
+    }
+
+    #[test]
+    fn gpus_of_two_kinds_are_added_up_and_one_unknown_price_leaves_none() {
+        let fast = UsedGpus {
+            replicas: 1,
+            gpus_per_replica: 2,
+            busy: Span::from_millis(40),
+            power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
+            usd_per_gpu_hour: Some(3.0),
+        };
+        let cheap = UsedGpus {
+            replicas: 4,
+            gpus_per_replica: 1,
+            busy: Span::from_millis(80),
+            power: Some(Power { idle_w: 50.0, max_w: 350.0 }),
+            usd_per_gpu_hour: Some(1.0),
+        };
+        // 40 ms: the first is busy all the time, the others half of it.
+        let usage = Usage::of(&fixture::outcome(), vec![fast, cheap]);
+        let energy = usage.energy().expect("known");
+        assert!((energy.mean_power_w - (2.0 * 700.0 + 4.0 * 200.0)).abs() < 1e-9, "{energy:?}");
+        assert!((energy.gpu_utilization - (2.0 + 4.0 * 0.5) / 6.0).abs() < 1e-12, "{energy:?}");
+        let cost = usage.cost(None).expect("known");
+        assert!((cost.usd - (2.0 * 3.0 + 4.0) * 0.04 / 3600.0).abs() < 1e-15, "{cost:?}");
+        assert!((cost.usd_per_gpu_hour - 10.0 / 6.0).abs() < 1e-12, "{cost:?}");
+
+        let unknown = UsedGpus { usd_per_gpu_hour: None, ..cheap };
+        assert_eq!(Usage::of(&fixture::outcome(), vec![fast, unknown]).cost(None), None);
+        let unknown = UsedGpus { power: None, ..cheap };
+        assert_eq!(Usage::of(&fixture::outcome(), vec![fast, unknown]).energy(), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::report::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
 };
 use crate::scenario::{Slo, TtftDeadline};
-use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Outcome};
+use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Outcome, PoolUse};
 use crate::time::{Span, Time};
 use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
@@ -69,7 +69,7 @@ pub fn outcome() -> Outcome {
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
         gpu_busy: Span::from_millis(40),
-        lanes_per_replica: 1,
+        pools: vec![PoolUse { replicas: 1, lanes_per_replica: 1, ..PoolUse::default() }],
         log: Some(vec![vec![
             iteration(0, 0, Some(0)),
             iteration(10, 1, Some(1)),
@@ -189,6 +189,7 @@ pub fn run(scheduler: &str) -> RunResult {
             decode_only: 37_000,
             mean_batch: Some(6.4),
         }),
+        pools: None,
         kv: Some(KvResult {
             blocks: 27_000,
             peak_used: 2_100,

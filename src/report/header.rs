@@ -16,7 +16,10 @@ pub fn header(result: &ResultFile) -> Vec<String> {
         lines.push(title.join(": "));
     }
     lines.extend(labelled("system", &system(scenario)));
-    lines.extend(labelled("KV memory", &memory(result)));
+    match pools(scenario) {
+        Some(pools) => lines.extend(pools),
+        None => lines.extend(labelled("KV memory", &memory(result))),
+    }
     lines.extend(labelled("workload", &workload(scenario)));
     lines.extend(labelled("SLO", &promise(scenario)));
     lines
@@ -24,6 +27,45 @@ pub fn header(result: &ResultFile) -> Vec<String> {
 
 fn labelled(label: &str, parts: &[String]) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{label}: {}", parts.join(", ")))
+}
+
+/// Fewest words for what the model runs on: `h100-sxm`, `2 x h100-sxm + 4 x l40s`.
+pub fn fleet(scenario: &Value) -> Option<String> {
+    let Some(pools) = scenario.pointer("/pools").and_then(Value::as_array) else {
+        return gpu(scenario.get("gpu")?);
+    };
+    let one = |pool: &Value| {
+        let product =
+            ["/replicas", "/parallelism/tensor", "/parallelism/pipeline", "/parallelism/data"]
+                .iter()
+                .filter_map(|path| pool.pointer(path)?.as_u64())
+                .product::<u64>();
+        Some(format!("{product} x {}", gpu(pool.get("gpu")?)?))
+    };
+    let pools: Option<Vec<String>> = pools.iter().map(one).collect();
+    Some(pools?.join(" + "))
+}
+
+fn gpu(value: &Value) -> Option<String> {
+    value.as_str().or_else(|| value.get("base")?.as_str()).map(str::to_owned)
+}
+
+/// A line for each pool: what its replicas are, and their KV memory.
+fn pools(scenario: &Value) -> Option<Vec<String>> {
+    let pools = scenario.pointer("/pools")?.as_array()?;
+    let lines = pools.iter().enumerate().map(|(place, pool)| {
+        // As a scenario of its own would have them.
+        let mut alone = pool.clone();
+        alone["derived"] = scenario.pointer(&format!("/derived/pools/{place}")).cloned().into();
+        let name = text(pool, "/name").unwrap_or_default();
+        let mut parts = system(&alone);
+        if pool.pointer("/replicas").and_then(Value::as_u64) == Some(1) {
+            parts.insert(1.min(parts.len()), "1 replica".to_owned());
+        }
+        parts.extend(memory_of(&alone, None));
+        format!("pool {name}: {}", parts.join(", "))
+    });
+    Some(lines.collect())
 }
 
 fn system(scenario: &Value) -> Vec<String> {
@@ -41,6 +83,7 @@ fn system(scenario: &Value) -> Vec<String> {
     match (named("/model"), named("/gpu")) {
         (Some(model), Some(gpu)) if gpus > 1 => parts.push(format!("{model} on {gpus} x {gpu}")),
         (Some(model), Some(gpu)) => parts.push(format!("{model} on {gpu}")),
+        (None, Some(gpu)) if gpus > 1 => parts.push(format!("{gpus} x {gpu}")),
         (Some(one), None) | (None, Some(one)) => parts.push(one),
         (None, None) => {}
     }
@@ -48,6 +91,17 @@ fn system(scenario: &Value) -> Vec<String> {
         && replicas > 1
     {
         parts.push(format!("{replicas} replicas"));
+    }
+    if let Some(pools) = scenario.pointer("/pools").and_then(Value::as_array) {
+        // What follows from the scenario counts data-parallel ranks.
+        let derived = scenario.pointer("/derived/pools").and_then(Value::as_array);
+        let of = derived.unwrap_or(pools);
+        let replicas: u64 = of.iter().filter_map(|pool| pool.pointer("/replicas")?.as_u64()).sum();
+        let router =
+            scenario.pointer("/router").map_or(String::new(), |r| format!(" behind {}", plain(r)));
+        parts = named("/model").into_iter().collect();
+        parts.push(format!("{} pools with {replicas} replicas{router}", pools.len()));
+        return parts;
     }
     if let Some(data) = scenario.pointer("/parallelism/data").and_then(Value::as_u64)
         && data > 1
@@ -67,8 +121,11 @@ fn system(scenario: &Value) -> Vec<String> {
 
 /// How many blocks, and where the number came from.
 fn memory(result: &ResultFile) -> Vec<String> {
-    let scenario = &result.scenario;
     let from_run = result.runs.iter().find_map(|run| run.kv).map(|kv| kv.blocks);
+    memory_of(&result.scenario, from_run)
+}
+
+fn memory_of(scenario: &Value, from_run: Option<u64>) -> Vec<String> {
     let given = scenario.pointer("/engine/kv_blocks").and_then(Value::as_u64);
     let Some(blocks) = given.or(from_run) else { return Vec::new() };
     let tokens = scenario.pointer("/engine/kv_block_tokens").and_then(Value::as_u64);
@@ -122,7 +179,10 @@ fn promise(scenario: &Value) -> Vec<String> {
         parts.push(format!("{share} of requests fluid (fluidity-index >= {})", plain(index)));
     }
     parts.extend(at("/ttft").map(|ttft| match ttft.get("prefill_curve_plus") {
-        Some(slack) => format!("first token within the prompt's prefill time + {}", plain(slack)),
+        Some(slack) => {
+            let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
+            format!("first token within the prompt's prefill time{of} + {}", plain(slack))
+        }
         None => format!("first token within {}", plain(ttft)),
     }));
     parts.extend(at("/tbt").map(|tbt| format!("then one every {}", plain(tbt))));

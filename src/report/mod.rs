@@ -27,6 +27,6 @@ pub use assertion::{Assertion, AssertionError};
 pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{
-    ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, ResultFile, RunResult,
-    SCHEMA_VERSION, Sense, SloResult, SloTerm, StallsResult, Tool, json_schema,
+    ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, PoolResult, ResultFile,
+    RunResult, SCHEMA_VERSION, Sense, SloResult, SloTerm, StallsResult, Tool, json_schema,
 };

@@ -68,8 +68,12 @@ pub struct RunResult {
     pub stalls: Option<StallsResult>,
     /// Batches that ran; null for a measured system.
     pub iterations: Option<IterationResult>,
-    /// KV memory; null for a measured system.
+    /// KV memory; null for a measured system. Where pools have different amounts, `blocks` and
+    /// `peak_used` are those of the pool with the fullest replica.
     pub kv: Option<KvResult>,
+    /// What each pool of replicas did, by its name; absent where all replicas are alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pools: Option<BTreeMap<String, PoolResult>>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.
@@ -189,10 +193,37 @@ pub struct Fairness {
     pub jain_index: Option<f64>,
 }
 
+/// What the replicas of one pool did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolResult {
+    /// The GPU; null where a fixed iteration time stands for it.
+    pub gpu: Option<String>,
+    /// Number of its first replica; the others follow.
+    pub first_replica: u32,
+    /// Its replicas.
+    pub replicas: u32,
+    /// Their GPUs.
+    pub gpus: u32,
+    /// Requests that the router sent to them, whole run.
+    pub requests: u64,
+    /// Of these, answered to the end.
+    pub completed: u64,
+    /// Of these, turned away.
+    pub rejected: u64,
+    /// Output tokens that they made, whole run.
+    pub output_tokens: u64,
+    /// GPU time of their iterations over elapsed time: 0 to 1.
+    pub gpu_utilization: f64,
+    /// KV memory of a replica of it.
+    pub kv: KvResult,
+    /// Price of one GPU for an hour; null where it is not known.
+    pub usd_per_gpu_hour: Option<f64>,
+}
+
 /// Energy of all GPUs from the first arrival to the last token, whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Energy {
-    /// GPU time of iterations over elapsed time: 0 to 1.
+    /// GPU time of iterations over elapsed time: 0 to 1; the mean over GPUs.
     pub gpu_utilization: f64,
     /// Mean power of all GPUs together.
     pub mean_power_w: f64,
@@ -205,7 +236,7 @@ pub struct Energy {
 /// Price of all GPUs from the first arrival to the last token, whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
-    /// Price of one GPU for an hour, as the scenario or the catalog gives it.
+    /// Price of one GPU for an hour, as the scenario or the catalog gives it; the mean over GPUs.
     pub usd_per_gpu_hour: f64,
     /// GPU time paid for.
     pub gpu_hours: f64,

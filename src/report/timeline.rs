@@ -13,7 +13,7 @@
 use std::io::{self, Write};
 
 use crate::explain::{Attribution, Stall, main_cause};
-use crate::sim::{Iteration, Outcome};
+use crate::sim::{Iteration, LaneOf, Outcome};
 use crate::time::Time;
 use crate::trace::decimal::ExactMicros;
 
@@ -73,10 +73,12 @@ impl<W: Write> Timeline<W> {
         self.event(format_args!(
             r#"{{"ph":"M","pid":{pid},"tid":0,"name":"process_name","args":{{"name":{name}}}}}"#
         ))?;
-        let lanes = outcome.lanes_per_replica.max(1) as usize;
+        let lanes = outcome.lanes();
         let mut threads = Vec::new();
         for (index, iterations) in outcome.log.iter().flatten().enumerate() {
-            threads.push(self.lane(pid, (index, lanes), iterations, why)?);
+            let alone = LaneOf { replica: index as u32, pool: 0, lane: None };
+            let lane = lanes.get(index).copied().unwrap_or(alone);
+            threads.push(self.lane(pid, (index, lane), iterations, why)?);
         }
         if let Some(why) = why {
             for (place, stall) in why.stalls.iter().enumerate() {
@@ -106,17 +108,21 @@ impl<W: Write> Timeline<W> {
         self.writer.write_fmt(json)
     }
 
-    /// Writes the bars of lane `index` of all, of which each replica has `lanes`, and tells on
-    /// which thread each of them is.
+    /// Writes the bars of a lane, and tells on which thread each of them is.
     fn lane(
         &mut self,
         pid: usize,
-        (index, lanes): (usize, usize),
+        (index, of): (usize, LaneOf),
         iterations: &[Iteration],
         why: Option<&Why<'_>>,
     ) -> io::Result<Vec<usize>> {
-        let (place, replica) = (index, index / lanes);
-        let lane = (lanes > 1).then_some(index % lanes);
+        let place = index;
+        let (replica, lane) = (of.replica as usize, of.lane.map(|lane| lane as usize));
+        let pool = why.and_then(|why| why.attribution.recording.pools.get(of.pool)?.name);
+        let pool = pool.map(|name| format!(" of {name}")).unwrap_or_default();
+        // Inside of a JSON text.
+        let pool = serde_json::to_string(&pool)?;
+        let pool = &pool[1..pool.len() - 1];
         let first = lane.unwrap_or(0);
         let mut tids = Vec::with_capacity(iterations.len());
         // When the last bar of each thread ends: a bar goes to the first thread that is free.
@@ -133,7 +139,7 @@ impl<W: Write> Timeline<W> {
                     (None, thread) => format!(" lane {thread}"),
                 };
                 self.event(format_args!(
-                    r#"{{"ph":"M","pid":{pid},"tid":{tid},"name":"thread_name","args":{{"name":"replica {replica}{more}"}}}}"#
+                    r#"{{"ph":"M","pid":{pid},"tid":{tid},"name":"thread_name","args":{{"name":"replica {replica}{pool}{more}"}}}}"#
                 ))?;
             }
             threads[thread] = iteration.end;

@@ -56,7 +56,7 @@ fn deadlines(
         TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
         TtftDeadline::PrefillCurvePlus { slack, of } => {
             let curve = match of {
-                None => common_curve(experiment.cost.as_ref(), longest_prompt(outcomes)),
+                None => fleet_curve(experiment, longest_prompt(outcomes)),
                 Some(name) => own_curve(experiment, find(experiment, name)?, outcomes, simulate)?,
             };
             FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
@@ -69,17 +69,30 @@ fn deadlines(
 /// every prompt length up to `longest`: one curve a scenario, so that schedulers are judged by the
 /// same promise.
 pub fn common_curve(cost: &dyn CostModel, longest: u32) -> PrefillCurve {
+    slowest_curve(&[cost], longest)
+}
+
+/// The same for a fleet. Users do not see the router, so where pools differ the promise is still one:
+/// the slowest pool's time for a prompt of each length, which a lone request gets wherever it goes.
+fn fleet_curve(experiment: &Experiment, longest: u32) -> PrefillCurve {
+    let fleet = experiment.fleet();
+    let costs: Vec<&dyn CostModel> = fleet.iter().map(|pool| pool.cost.as_ref()).collect();
+    slowest_curve(&costs, longest)
+}
+
+fn slowest_curve(costs: &[&dyn CostModel], longest: u32) -> PrefillCurve {
     let time = |tokens: u32| {
         let chunks = [Chunk { context: 0, tokens }];
         let shape = BatchShape { chunks: &chunks, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
-        let time = cost.time(&shape);
-        time.gpu + time.host
+        let times = costs.iter().map(|cost| cost.time(&shape));
+        times.map(|time| time.gpu + time.host).max().unwrap_or(Span::ZERO)
     };
     PrefillCurve::new((1..=longest.max(1)).map(|tokens| (tokens, time(tokens))))
         .expect("each length is there once")
 }
 
-/// The TTFT of `scheduler` for a lone request, for each prompt length that occurs.
+/// The TTFT of `scheduler` for a lone request, for each prompt length that occurs; where pools
+/// differ, that on the slowest.
 fn own_curve(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
@@ -89,6 +102,10 @@ fn own_curve(
     let rows = outcomes.iter().flat_map(|outcome| &outcome.trace.requests);
     let lengths: BTreeSet<u32> = rows.map(|row| row.prompt_tokens).collect();
     let mut points = Vec::with_capacity(lengths.len());
+    let each: Vec<Experiment> = match experiment.pools.is_empty() {
+        true => vec![experiment.clone()],
+        false => experiment.fleet().into_iter().map(|pool| experiment.alone_on(pool)).collect(),
+    };
     for prompt_tokens in lengths {
         let alone = Requests::Open(Workload {
             requests: vec![Request {
@@ -104,14 +121,19 @@ fn own_curve(
             classes: vec![String::new()],
             ..Workload::default()
         });
-        let outcome = simulate
-            .simulate(experiment, scheduler, &alone, PlayOptions::default())
-            .map_err(|source| RunError::Simulation { label: scheduler.label.clone(), source })?;
-        // A prompt that the engine rejects has no first token, and needs no deadline.
-        let first = outcome.trace.requests.first().map(|row| row.first_token);
-        if let Some(first) = first.filter(|&first| first != Time::NEVER) {
-            points.push((prompt_tokens, first.since(Time::ZERO)));
+        let mut slowest: Option<Span> = None;
+        for one in &each {
+            let outcome =
+                simulate.simulate(one, scheduler, &alone, PlayOptions::default()).map_err(
+                    |source| RunError::Simulation { label: scheduler.label.clone(), source },
+                )?;
+            // A prompt that the engine rejects has no first token, and needs no deadline.
+            let first = outcome.trace.requests.first().map(|row| row.first_token);
+            if let Some(first) = first.filter(|&first| first != Time::NEVER) {
+                slowest = slowest.max(Some(first.since(Time::ZERO)));
+            }
         }
+        points.extend(slowest.map(|time| (prompt_tokens, time)));
     }
     if points.is_empty() {
         points.push((1, Span::ZERO));

@@ -1,7 +1,7 @@
 //! Whether a run stays within its number types and within memory, asked before it starts.
 
 use crate::cost::BatchShape;
-use crate::scenario::{Experiment, SchedulerRun};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::time::Span;
 use crate::workload::Arrivals;
 
@@ -24,9 +24,13 @@ const YEAR_NS: u128 = 365 * 86_400 * 1_000_000_000;
 /// prefix caches of all replicas hold more than [`CACHED_BLOCKS_MAX`] blocks.
 pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
     let experiment = input.experiment;
-    let cached = experiment.schedulers.iter().find(|run| caches(experiment, run));
-    let blocks = u64::from(experiment.replicas) * u64::from(experiment.engine.kv_blocks);
-    if let Some(run) = cached.filter(|_| blocks > CACHED_BLOCKS_MAX) {
+    let of = |run: &SchedulerRun| -> u64 {
+        let caching = experiment.fleet().into_iter().filter(|pool| caches(pool, run));
+        caching.map(|pool| u64::from(pool.replicas) * u64::from(pool.engine.kv_blocks)).sum()
+    };
+    let cached = experiment.schedulers.iter().map(|run| (run, of(run)));
+    if let Some((run, blocks)) = cached.into_iter().find(|(_, blocks)| *blocks > CACHED_BLOCKS_MAX)
+    {
         return Err(RunError::TooLarge(format!(
             "{}: its prefix caches would hold {blocks} KV blocks on {} replicas, and at most \
              {CACHED_BLOCKS_MAX} are tracked (8 GiB): lower `replicas` or `engine.kv_blocks`, or \
@@ -46,22 +50,25 @@ pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-fn caches(experiment: &Experiment, run: &SchedulerRun) -> bool {
-    let needs = run.config.build(&experiment.engine_info()).needs();
-    needs.cache.is_some() && (experiment.engine.prefix_caching || needs.always_caches)
+fn caches(pool: &PoolView<'_>, run: &SchedulerRun) -> bool {
+    let needs = run.config.build(&pool.engine_info()).needs();
+    needs.cache.is_some() && (pool.engine.prefix_caching || needs.always_caches)
 }
 
 /// The last arrival, and after it every token in a step of its own at the longest context.
 fn longest_ns(input: RunInput<'_>) -> u128 {
     let experiment = input.experiment;
-    let step = experiment.cost.time(&BatchShape {
-        chunks: &[],
-        decodes: 1,
-        decode_kv_tokens: u64::from(experiment.engine.max_model_len),
-        sampled: 1,
-    });
     let ns = |span: Span| u128::from(span.as_nanos());
-    let step = ns(step.gpu) + ns(step.host);
+    let step = |pool: PoolView<'_>| {
+        let step = pool.cost.time(&BatchShape {
+            chunks: &[],
+            decodes: 1,
+            decode_kv_tokens: u64::from(pool.engine.max_model_len),
+            sampled: 1,
+        });
+        ns(step.gpu) + ns(step.host)
+    };
+    let step = experiment.fleet().into_iter().map(step).max().unwrap_or(0);
     match input.requests {
         Requests::Open(workload) => {
             let tokens = |r: &crate::request::Request| {

@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 
 use crate::progress::RunProgress;
 use crate::runner::Requests;
-use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::{self, Outcome, Routing, Setup};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
+use crate::sim::{self, FleetSetup, MakeScheduler, Outcome, PoolSetup, Routing};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,13 +49,28 @@ impl Simulate for Simulator {
         requests: &Requests,
         options: PlayOptions<'_>,
     ) -> Result<Outcome, PlayError> {
-        let info = experiment.engine_info();
-        let setup = Setup {
-            cost: experiment.cost.as_ref(),
-            engine: info,
-            replicas: experiment.replicas,
+        let fleet = experiment.fleet();
+        let build = |pool: &PoolView<'_>| {
+            let info = pool.engine_info();
+            move || scheduler.config.build(&info)
+        };
+        let makers: Vec<_> = fleet.iter().map(build).collect();
+        let mut pools = Vec::with_capacity(fleet.len());
+        for (pool, make) in fleet.iter().zip(&makers) {
+            let make: &MakeScheduler<'_> = make;
+            pools.push(PoolSetup {
+                cost: pool.cost.as_ref(),
+                engine: pool.engine_info(),
+                replicas: pool.replicas,
+                async_scheduling: pool.engine.async_scheduling,
+                answers_end_at: Some(pool.engine.max_model_len)
+                    .filter(|&longest| longest < experiment.engine.max_model_len),
+                make,
+            });
+        }
+        let setup = FleetSetup {
+            pools,
             routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
-            async_scheduling: experiment.engine.async_scheduling,
             horizon: experiment.horizon,
         };
         let total = requests.count(experiment);
@@ -69,7 +84,6 @@ impl Simulate for Simulator {
             keep_log: options.keep_log,
             progress: Some(&report),
         };
-        let make = || scheduler.config.build(&info);
-        Ok(sim::play(&setup, &make, requests.arriving().as_mut(), sim_options)?)
+        Ok(sim::play_fleet(&setup, requests.arriving().as_mut(), sim_options)?)
     }
 }

@@ -1,9 +1,9 @@
 //! A run's delay by cause, for its published result.
 
-use crate::explain::{Attribution, Misses, Recording, listed};
+use crate::explain::{Attribution, Misses, RecordedPool, Recording, listed};
 use crate::metrics::Options;
 use crate::report::StallsResult;
-use crate::scenario::{Experiment, SchedulerRun};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::Outcome;
 
 /// What a scheduler's run wrote down, to be explained.
@@ -12,10 +12,19 @@ pub fn recording<'a>(
     scheduler: &SchedulerRun,
     outcome: &'a Outcome,
 ) -> Recording<'a> {
-    let info = experiment.engine_info();
-    let needs = scheduler.config.build(&info).needs();
-    let planned = experiment.engine.async_scheduling;
-    Recording::of(outcome, experiment.cost.as_ref(), &info, &needs, planned)
+    let pool = |(index, pool): (usize, PoolView<'a>)| {
+        let info = pool.engine_info();
+        let needs = scheduler.config.build(&info).needs();
+        let planned = pool.engine.async_scheduling;
+        let cost = pool.cost.as_ref();
+        let recorded = RecordedPool::of(outcome, index, cost, &info, &needs, planned);
+        RecordedPool { name: pool.name, ..recorded }
+    };
+    Recording {
+        trace: &outcome.trace,
+        log: outcome.log.as_deref().unwrap_or_default(),
+        pools: experiment.fleet().into_iter().enumerate().map(pool).collect(),
+    }
 }
 
 /// Where the time of all requests went, and what their missed deadlines are charged to. `None`

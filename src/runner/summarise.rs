@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::{Count, Options, RequestBounds, Summary};
-use crate::report::energy::Usage;
+use crate::report::energy::{Usage, UsedGpus};
 use crate::report::{
-    ClassResult, Fairness, IterationResult, KvResult, RunResult, SloResult, SloTerm, slo,
+    ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
+    slo,
 };
 use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
-use crate::scenario::{BoundMetric, Experiment, Slo, Stat};
-use crate::sim::{Outcome, Rejection};
-use crate::trace::TokenTrace;
+use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat};
+use crate::sim::{KvUse, Outcome, Rejection};
+use crate::trace::{Status, TokenTrace};
 
 /// The metric engine, or the slow reference of it.
 pub type Evaluate = fn(&TokenTrace, &Options) -> Summary;
@@ -45,8 +46,7 @@ pub fn summarise(
     let experiment = input.experiment;
     let summary = evaluate(&outcome.trace, judged_by);
     let classes = classes(input, outcome, judged_by, evaluate);
-    let hardware = &experiment.hardware;
-    let usage = Usage::of(outcome, experiment.replicas, hardware.gpus_per_replica);
+    let usage = Usage::of(outcome, used(experiment, outcome));
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
     RunResult {
         scheduler: scheduler.to_owned(),
@@ -58,17 +58,70 @@ pub fn summarise(
         summary,
         stalls: None,
         iterations: Some(iterations(outcome)),
-        kv: Some(KvResult {
-            blocks: u64::from(outcome.kv.blocks),
-            peak_used: u64::from(outcome.kv.peak_used),
-            preemptions: outcome.kv.preemptions,
-            prefix_hit_tokens: outcome.kv.prefix_hit_tokens,
-        }),
+        kv: Some(kv_result(outcome.kv)),
+        pools: pools(experiment, outcome, &usage),
         fairness: classes.as_ref().map(fairness),
         classes,
-        energy: hardware.power.map(|power| usage.energy(power)),
-        cost: hardware.price_usd_per_gpu_hour.map(|price| usage.cost(price, fluid_share)),
+        energy: usage.energy(),
+        cost: usage.cost(fluid_share),
     }
+}
+
+/// What the GPUs of each pool did.
+fn used(experiment: &Experiment, outcome: &Outcome) -> Vec<UsedGpus> {
+    let pool = |(pool, index): (PoolView<'_>, usize)| UsedGpus {
+        replicas: pool.replicas,
+        gpus_per_replica: pool.hardware.gpus_per_replica,
+        // An outcome that was not simulated here may not tell pools apart.
+        busy: outcome.pools.get(index).map_or(outcome.gpu_busy, |pool| pool.gpu_busy),
+        power: pool.hardware.power,
+        usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+    };
+    experiment.fleet().into_iter().zip(0..).map(pool).collect()
+}
+
+fn kv_result(kv: KvUse) -> KvResult {
+    KvResult {
+        blocks: u64::from(kv.blocks),
+        peak_used: u64::from(kv.peak_used),
+        preemptions: kv.preemptions,
+        prefix_hit_tokens: kv.prefix_hit_tokens,
+    }
+}
+
+/// The pools, where the scenario has some.
+fn pools(
+    experiment: &Experiment,
+    outcome: &Outcome,
+    usage: &Usage,
+) -> Option<BTreeMap<String, PoolResult>> {
+    if experiment.pools.is_empty() {
+        return None;
+    }
+    let mut results = BTreeMap::new();
+    let mut first = 0;
+    for (place, pool) in experiment.pools.iter().enumerate() {
+        let used = outcome.pools.get(place).copied().unwrap_or_default();
+        let replicas = first..first + pool.replicas;
+        let rows = || outcome.trace.requests.iter().filter(|row| replicas.contains(&row.replica));
+        let ended = |status: Status| rows().filter(|row| row.status == status).count() as u64;
+        let result = PoolResult {
+            gpu: pool.hardware.gpu.clone(),
+            first_replica: first,
+            replicas: pool.replicas,
+            gpus: pool.replicas * pool.hardware.gpus_per_replica,
+            requests: rows().count() as u64,
+            completed: ended(Status::Completed),
+            rejected: ended(Status::Rejected),
+            output_tokens: rows().map(|row| u64::from(row.tokens)).sum(),
+            gpu_utilization: usage.utilization_of(place),
+            kv: kv_result(used.kv),
+            usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+        };
+        results.insert(pool.name.clone(), result);
+        first = replicas.end;
+    }
+    Some(results)
 }
 
 /// The scenario's promise over all requests, and those of classes that have one of their own.

@@ -65,6 +65,8 @@ pub struct Patient<'p> {
     pub judged_by: &'p Options,
     /// The stall: request and token.
     pub stall: (u32, u32),
+    /// The pool of replicas that it came about in, where there are pools.
+    pub pool: Option<usize>,
 }
 
 /// Parameters that bound the prefill tokens of a step, for policies that prefill in chunks.
@@ -214,6 +216,16 @@ impl Patient<'_> {
         };
         let chunk = || CHUNKS.iter().find(|(of, _)| of == name).map(|(_, parameter)| *parameter);
         let seat = || SEATS.into_iter().find(|of| parameter(of).is_some());
+        // What belongs to replicas is changed where the stall was.
+        let (pool, derived, at, of_pool) = match self.pool {
+            None => (self.resolved, &self.resolved["derived"], String::new(), String::new()),
+            Some(index) => {
+                let pool = &self.resolved["pools"][index];
+                let name = pool["name"].as_str().unwrap_or_default();
+                let derived = &self.resolved["derived"]["pools"][index];
+                (pool, derived, format!("pools.{index}."), format!(" in pool {name}"))
+            }
+        };
         match kind {
             Kind::ChunkHalved => {
                 let old = parameter(chunk()?).filter(|&old| old > 1)?;
@@ -232,19 +244,19 @@ impl Patient<'_> {
                 Some(scaled(seat()?, old, old / 2))
             }
             Kind::MoreBlocks => {
-                let old = self.resolved["engine"]["kv_blocks"].as_u64()?;
+                let old = pool["engine"]["kv_blocks"].as_u64()?;
                 let new = old + old / 2;
-                let change = format!("{new} KV blocks instead of {old}");
-                Some((change, vec![format!("engine.kv_blocks={new}")]))
+                let change = format!("{new} KV blocks instead of {old}{of_pool}");
+                Some((change, vec![format!("{at}engine.kv_blocks={new}")]))
             }
             Kind::HigherUtilization => {
                 // Where the scenario gives the number of blocks, this would change nothing.
-                let derived = self.resolved["derived"]["kv_blocks"]["from"].as_str()?;
-                let old = self.resolved["engine"]["gpu_memory_utilization"].as_f64()?;
+                let derived = derived["kv_blocks"]["from"].as_str()?;
+                let old = pool["engine"]["gpu_memory_utilization"].as_f64()?;
                 (derived != "given" && old < UTILIZATION).then(|| {
                     (
-                        format!("{UTILIZATION} of the GPU's memory instead of {old}"),
-                        vec![format!("engine.gpu_memory_utilization={UTILIZATION}")],
+                        format!("{UTILIZATION} of the GPU's memory instead of {old}{of_pool}"),
+                        vec![format!("{at}engine.gpu_memory_utilization={UTILIZATION}")],
                     )
                 })
             }
@@ -255,24 +267,25 @@ impl Patient<'_> {
                 CHUNKED.contains(&name.as_str()).then(|| other(index, name, "vllm-v0"))
             }
             Kind::PrefixCaching => {
-                let off = self.resolved["engine"]["prefix_caching"] == Value::Bool(false);
+                let off = pool["engine"]["prefix_caching"] == Value::Bool(false);
                 (off && self.prompts_share()).then(|| {
-                    ("prefix caching".to_owned(), vec!["engine.prefix_caching=true".to_owned()])
+                    let set = format!("{at}engine.prefix_caching=true");
+                    (format!("prefix caching{of_pool}"), vec![set])
                 })
             }
             Kind::TensorDoubled => {
                 // A fixed iteration time knows no GPUs.
-                if self.resolved["gpu"].is_null() {
+                if pool["gpu"].is_null() {
                     return None;
                 }
-                let old = self.resolved["parallelism"]["tensor"].as_u64()?;
-                let change = format!("tensor {} instead of {old}", old * 2);
-                Some((change, vec![format!("parallelism.tensor={}", old * 2)]))
+                let old = pool["parallelism"]["tensor"].as_u64()?;
+                let change = format!("tensor {} instead of {old}{of_pool}", old * 2);
+                Some((change, vec![format!("{at}parallelism.tensor={}", old * 2)]))
             }
             Kind::OneReplicaMore => {
-                let old = self.resolved["replicas"].as_u64().unwrap_or(1);
-                let change = format!("{} replicas instead of {old}", old + 1);
-                Some((change, vec![format!("replicas={}", old + 1)]))
+                let old = pool["replicas"].as_u64().unwrap_or(1);
+                let change = format!("{} replicas instead of {old}{of_pool}", old + 1);
+                Some((change, vec![format!("{at}replicas={}", old + 1)]))
             }
         }
     }

@@ -15,8 +15,12 @@ pub struct Experiment {
     pub name: String,
     /// Seed of every random stream.
     pub seed: u64,
-    /// Identical replicas behind the router; each data-parallel rank is one.
+    /// Replicas behind the router, of all pools; each data-parallel rank is one.
     pub replicas: u32,
+    /// Pools of replicas that differ. Empty where all replicas are alike: `cost`, `engine` and
+    /// `hardware` are theirs then, and otherwise those of the first pool, but for
+    /// `engine.max_model_len`, which is the longest of all pools. [`Experiment::fleet`] has both.
+    pub pools: Vec<Pool>,
     /// How requests are spread over them.
     pub router: Router,
     /// Prices iterations; shared by all schedulers.
@@ -48,6 +52,8 @@ pub struct Hardware {
     pub gpu: Option<String>,
     /// GPUs of one replica.
     pub gpus_per_replica: u32,
+    /// Data-parallel ranks of one deployment: replicas come in groups of so many.
+    pub data_ranks: u32,
     /// US dollars for one GPU and hour.
     pub price_usd_per_gpu_hour: Option<f64>,
     /// Electric power of one GPU.
@@ -58,10 +64,96 @@ pub struct Hardware {
     pub pricing: Option<Box<crate::cost::Pricing>>,
 }
 
-impl Experiment {
+/// Replicas of a kind, within a fleet of several kinds.
+#[derive(Clone)]
+pub struct Pool {
+    /// Its name, unlike that of any other pool.
+    pub name: String,
+    /// Replicas; each data-parallel rank is one.
+    pub replicas: u32,
+    /// Prices iterations.
+    pub cost: Arc<dyn CostModel>,
+    /// Engine limits of its replicas.
+    pub engine: EngineLimits,
+    /// What a replica runs on.
+    pub hardware: Hardware,
+}
+
+/// A pool, or all replicas of a fleet that are alike.
+#[derive(Clone, Copy)]
+pub struct PoolView<'a> {
+    /// The pool's name, where there are pools.
+    pub name: Option<&'a str>,
+    /// Its replicas.
+    pub replicas: u32,
+    /// Prices iterations.
+    pub cost: &'a Arc<dyn CostModel>,
+    /// Engine limits of its replicas.
+    pub engine: &'a EngineLimits,
+    /// What a replica runs on.
+    pub hardware: &'a Hardware,
+}
+
+impl PoolView<'_> {
     /// What a scheduler is built for.
     pub fn engine_info(&self) -> EngineInfo {
         self.engine.info(self.hardware.large_gpu)
+    }
+}
+
+impl Experiment {
+    /// What a scheduler is built for, on replicas of the first pool.
+    pub fn engine_info(&self) -> EngineInfo {
+        self.fleet()[0].engine_info()
+    }
+
+    /// The pools in the order of their replicas; one where all replicas are alike.
+    pub fn fleet(&self) -> Vec<PoolView<'_>> {
+        if self.pools.is_empty() {
+            let Experiment { replicas, cost, engine, hardware, .. } = self;
+            return vec![PoolView { name: None, replicas: *replicas, cost, engine, hardware }];
+        }
+        fn view(pool: &Pool) -> PoolView<'_> {
+            let Pool { name, replicas, cost, engine, hardware } = pool;
+            PoolView { name: Some(name.as_str()), replicas: *replicas, cost, engine, hardware }
+        }
+        self.pools.iter().map(view).collect()
+    }
+
+    /// The pool of a replica, where replicas differ.
+    pub fn pool_of(&self, replica: u32) -> Option<usize> {
+        let mut before = 0;
+        self.pools.iter().position(|pool| {
+            before += pool.replicas;
+            replica < before
+        })
+    }
+
+    /// GPUs of all replicas.
+    pub fn gpus(&self) -> u32 {
+        self.fleet().iter().map(|pool| pool.replicas * pool.hardware.gpus_per_replica).sum()
+    }
+
+    /// Dollars an hour of all GPUs; `None` where the price of one is not known.
+    pub fn usd_per_hour(&self) -> Option<f64> {
+        let of = |pool: &PoolView<'_>| {
+            let gpus = f64::from(pool.replicas * pool.hardware.gpus_per_replica);
+            pool.hardware.price_usd_per_gpu_hour.map(|usd| usd * gpus)
+        };
+        self.fleet().iter().map(of).sum()
+    }
+
+    /// The experiment on one replica of one of its pools.
+    pub fn alone_on(&self, pool: PoolView<'_>) -> Experiment {
+        Experiment {
+            replicas: 1,
+            router: Router::RoundRobin,
+            pools: Vec::new(),
+            cost: pool.cost.clone(),
+            engine: *pool.engine,
+            hardware: pool.hardware.clone(),
+            ..self.clone()
+        }
     }
 }
 

@@ -152,7 +152,8 @@ fn open<'n>(node: &'n mut Node, step: &Step<'_>, above: &[String]) -> &'n mut No
         if let Value::Text(name) = old {
             let field = above.last().map(String::as_str).unwrap_or_default();
             let scheduler = above.len() == 2 && above[0] == "schedulers";
-            if NAME_OR_MAP.contains(&field) && above.len() == 1 {
+            let of_pool = above.len() == 3 && above[0] == "pools" && field == "gpu";
+            if NAME_OR_MAP.contains(&field) && above.len() == 1 || of_pool {
                 let value = Node { span: node.span, value: Value::Text(name) };
                 entries.push(Entry { key: "base".to_owned(), key_span: node.span, value });
             } else if scheduler {

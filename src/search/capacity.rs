@@ -146,7 +146,8 @@ pub struct SizingPrice {
 pub struct ForRate {
     /// The rate.
     pub requests_per_s: f64,
-    /// The fewest replicas that hold it with every seed; null when none do.
+    /// The fewest replicas that hold it with every seed, a multiple of the data-parallel ranks of a
+    /// deployment; null when none do.
     pub replicas: Option<u32>,
     /// Their GPUs.
     pub gpus: Option<u32>,
@@ -188,6 +189,14 @@ pub(super) fn search(
             "the scenario has no bounds to hold: set some, such as --set slo.bounds.ttft.p99=500ms"
                 .to_owned(),
         ));
+    }
+    if options.for_rate.is_some() && !experiment.pools.is_empty() {
+        let name = &experiment.pools[0].name;
+        return Err(SearchError::NoSense(format!(
+            "--for-rate searches for one number of replicas, and the scenario has pools of different \
+             ones: leave it out for the highest rate of this fleet, and compare fleets with \
+             `sweep --capacity --vary pools.{name}.replicas=1,2,3`"
+        )));
     }
     let base = study.base_rate_per_s()?;
     let mut notes = Vec::new();
@@ -296,7 +305,7 @@ fn search_seed(
 
 fn put_together(study: Study<'_>, scheduler: &SchedulerRun, searches: Vec<SeedSearch>) -> Capacity {
     let experiment = study.experiment;
-    let gpus = experiment.replicas * experiment.hardware.gpus_per_replica;
+    let gpus = experiment.gpus();
     // A search with an open end gives no number; neither does a mean over some of the seeds.
     let closed = |search: &SeedSearch| match search.found.fails_requests_per_s {
         Some(_) => search.found.holds_requests_per_s,
@@ -322,9 +331,9 @@ fn put_together(study: Study<'_>, scheduler: &SchedulerRun, searches: Vec<SeedSe
     }
     let notes = notes(study, &searches);
     let at_capacity = searches[0].best.as_ref().map(at_capacity);
-    let price = experiment.hardware.price_usd_per_gpu_hour.map(|usd| {
+    let price = experiment.usd_per_hour().map(|usd_per_hour| {
         let rate = requests_per_s.map(|rate| rate.mean);
-        price(usd * f64::from(gpus), rate, at_capacity)
+        price(usd_per_hour, rate, at_capacity)
     });
     Capacity {
         scheduler: scheduler.name.clone(),
@@ -458,10 +467,15 @@ fn fewest_replicas(
 ) -> Result<ForRate, SearchError> {
     let experiment = study.experiment;
     let mut tried: Vec<(u32, u32)> = Vec::new();
-    let one = capacity.requests_per_s.map(|all| all.mean / f64::from(experiment.replicas));
+    // Data-parallel ranks of one deployment come together: one alone cannot be had, and where they
+    // share experts it would not even hold the model.
+    let ranks = experiment.hardware.data_ranks.max(1);
+    let deployments_max = REPLICAS_MAX / ranks;
+    let one = capacity.requests_per_s.map(|all| all.mean / f64::from(experiment.replicas / ranks));
     let mut replicas = None;
     if let Some(one) = one {
-        let mut holds = |replicas: u32| -> Result<bool, SearchError> {
+        let mut holds = |deployments: u32| -> Result<bool, SearchError> {
+            let replicas = deployments * ranks;
             let factor = rate / base;
             let probe = |&seed: &u64| {
                 study.probe(scheduler, Load { factor, replicas, seed }).map(|probe| probe.held())
@@ -471,22 +485,22 @@ fn fewest_replicas(
             tried.push((replicas, held.iter().filter(|held| **held).count() as u32));
             Ok(held.iter().all(|held| *held))
         };
-        let guess = (rate / one).ceil().clamp(1.0, f64::from(REPLICAS_MAX)) as u32;
+        let guess = (rate / one).ceil().clamp(1.0, f64::from(deployments_max)) as u32;
         let mut at = guess;
         if holds(at)? {
             while at > 1 && holds(at - 1)? {
                 at -= 1;
             }
-            replicas = Some(at);
+            replicas = Some(at * ranks);
         } else {
-            // More replicas come in steps that grow, then the gap is bisected.
+            // More deployments come in steps that grow, then the gap is bisected.
             let (mut low, mut step) = (at, 1);
             let high = loop {
-                at = at.saturating_add(step).min(REPLICAS_MAX);
+                at = at.saturating_add(step).min(deployments_max);
                 if holds(at)? {
                     break Some(at);
                 }
-                if at == REPLICAS_MAX || at > guess.saturating_mul(8).saturating_add(8) {
+                if at == deployments_max || at > guess.saturating_mul(8).saturating_add(8) {
                     break None;
                 }
                 (low, step) = (at, step * 2);
@@ -496,7 +510,7 @@ fn fewest_replicas(
                     let middle = low + (high - low) / 2;
                     if holds(middle)? { high = middle } else { low = middle }
                 }
-                replicas = Some(high);
+                replicas = Some(high * ranks);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::capacity::{Capacity, CapacityFile, SizingPrice};
 use super::interval::Interval;
+use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 
@@ -43,17 +44,22 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
         let name = value.as_str().or_else(|| value.get("base")?.as_str());
         name.map(str::to_owned)
     };
-    let system = match (name("model"), name("gpu")) {
+    let pools = file.scenario.get("pools").is_some();
+    let system = match (name("model"), header::fleet(&file.scenario)) {
         (Some(model), Some(gpu)) => format!("{model} on {gpu}, "),
         _ => String::new(),
     };
     let subject = format!("{system}{}", capacity.label);
-    let Some(per_gpu) = capacity.requests_per_s_per_gpu else {
+    // The GPUs of pools do not do the same.
+    let (rate, of) = match pools {
+        true => (capacity.requests_per_s, "in all"),
+        false => (capacity.requests_per_s_per_gpu, "per GPU"),
+    };
+    let Some(rate) = rate else {
         let why = capacity.notes.first().map_or("no number was found", String::as_str);
         return format!("{subject}: {} {why}", within(file));
     };
-    let mut text =
-        format!("{subject}: {} requests/s per GPU {}", plus_minus(per_gpu), within(file));
+    let mut text = format!("{subject}: {} requests/s {of} {}", plus_minus(rate), within(file));
     match &capacity.for_rate {
         Some(asked) => {
             let rate = three_digits(asked.requests_per_s);

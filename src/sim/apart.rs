@@ -6,18 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::engine::{MakeScheduler, Setup, SimError, SimOptions, part, together};
+use super::Outcome;
+use super::engine::{SimError, SimOptions, part, together};
+use super::fleet::{FleetSetup, PoolSetup};
 use super::part::Part;
 use super::router::{Fleet, RouteDecision, Routing};
 use super::tally::{Tally, arrived};
-use super::{KvUse, Outcome};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::Arriving;
 
 /// Whether replicas can be played apart. The slow path keeps them together, to be compared with.
-pub(super) fn can_be(setup: &Setup<'_>, arriving: &dyn Arriving, options: &SimOptions<'_>) -> bool {
-    setup.replicas > 1
+pub(super) fn can_be(
+    setup: &FleetSetup<'_>,
+    arriving: &dyn Arriving,
+    options: &SimOptions<'_>,
+) -> bool {
+    setup.replicas() > 1
         && !options.reference
         && !arriving.answers_bring_arrivals()
         && !setup.routing.router.sees_load()
@@ -28,16 +33,16 @@ pub(super) fn can_be(setup: &Setup<'_>, arriving: &dyn Arriving, options: &SimOp
 /// # Errors
 /// When the policy gets stuck.
 pub(super) fn play(
-    setup: &Setup<'_>,
-    make: &MakeScheduler<'_>,
+    setup: &FleetSetup<'_>,
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
-    let mut fleet = Fleet::new(&setup.routing, setup.replicas, arriving.classes());
+    let replicas = setup.replicas();
+    let mut fleet = Fleet::new(&setup.routing, replicas, arriving.classes());
     let mut requests: Vec<Request> = Vec::new();
     let mut sessions: Vec<Option<u32>> = Vec::new();
     let mut routes: Vec<RouteDecision> = Vec::new();
-    let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); setup.replicas as usize];
+    let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); replicas as usize];
     let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
     let mut seen = 0;
     while seen == requests.len() && arriving.next_arrival().is_some() {
@@ -64,7 +69,12 @@ pub(super) fn play(
         classes: arriving.classes(),
     };
     let done = AtomicU64::new(0);
-    let alone = |ids: &Vec<RequestId>| {
+    let pools: Vec<PoolSetup<'_>> = setup
+        .pools
+        .iter()
+        .flat_map(|pool| (0..pool.replicas).map(|_| PoolSetup { replicas: 1, ..*pool }))
+        .collect();
+    let alone = |(ids, pool): (&Vec<RequestId>, &PoolSetup<'_>)| {
         let before = AtomicU64::new(0);
         let report = |of_this: u64| {
             let more = of_this - before.swap(of_this, Ordering::Relaxed);
@@ -73,16 +83,17 @@ pub(super) fn play(
                 progress(sum);
             }
         };
-        let setup = Setup { replicas: 1, routing: Routing::default(), ..*setup };
+        let setup =
+            FleetSetup { pools: vec![*pool], routing: Routing::default(), horizon: setup.horizon };
         let options = SimOptions { progress: Some(&report), ..options };
-        part(&setup, make, &mut Listed { ids: Some(ids), ..all }, options)
+        part(&setup, &mut Listed { ids: Some(ids), ..all }, options)
     };
-    let parts: Vec<Result<Part, SimError>> = ids_of.par_iter().map(alone).collect();
+    let parts: Vec<Result<Part, SimError>> = ids_of.par_iter().zip(&pools).map(alone).collect();
     let Ok(parts) = parts.into_iter().collect::<Result<Vec<Part>, SimError>>() else {
         // Whether and when a fleet is stuck is a question to one clock.
-        return together(setup, make, &mut { all }, options);
+        return together(setup, &mut { all }, options);
     };
-    let mut whole = Part { tally: Tally::new(0), kv: KvUse::default(), log: None };
+    let mut whole = Part { tally: Tally::new(0), replicas: Vec::new(), log: None };
     whole.tally.trace.requests =
         requests[..seen].iter().map(|request| arrived(request, 0)).collect();
     whole.log = options.keep_log.then(Vec::new);

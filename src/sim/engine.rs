@@ -5,36 +5,20 @@ use std::collections::BinaryHeap;
 
 use thiserror::Error;
 
+use super::fleet::{FleetSetup, MakeScheduler, PoolSetup, Setup};
 use super::lane::{Lane, Limit};
-use super::part::Part;
+use super::part::{Part, ReplicaUse};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
-use super::router::{Fleet, RouteDecision, Routing};
+use super::router::{Fleet, RouteDecision};
 use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
-use crate::cost::CostModel;
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
-use crate::scheduler::{EngineInfo, Needs, RequestView, Scheduler};
-use crate::time::{Span, Time};
+use crate::scheduler::{EngineInfo, Needs, RequestView};
+use crate::time::Time;
 use crate::workload::Arriving;
-
-/// What a simulation plays on.
-pub struct Setup<'a> {
-    /// Prices iterations.
-    pub cost: &'a dyn CostModel,
-    /// Limits of each replica's engine.
-    pub engine: EngineInfo,
-    /// Identical replicas.
-    pub replicas: u32,
-    /// Which of them gets a request.
-    pub routing: Routing,
-    /// Whether the engine plans steps ahead, for policies that can.
-    pub async_scheduling: bool,
-    /// Observation ends this long after the beginning; otherwise the run drains.
-    pub horizon: Option<Span>,
-}
 
 /// How to play.
 #[derive(Clone, Copy, Default)]
@@ -70,12 +54,7 @@ pub enum SimError {
     },
 }
 
-/// Makes a replica's policy.
-pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
-
-/// Plays `arriving` on replicas whose policies `make` makes. Where neither the router looks at the
-/// replicas nor an answer brings an arrival, replicas are played in parallel on the threads of
-/// whoever calls; the outcome is the same.
+/// Plays `arriving` on identical replicas whose policies `make` makes; see [`play_fleet`].
 ///
 /// # Errors
 /// When the policy gets stuck.
@@ -85,20 +64,33 @@ pub fn play(
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
+    play_fleet(&setup.fleet(make), arriving, options)
+}
+
+/// Plays `arriving` on a fleet. Where neither the router looks at the replicas nor an answer brings
+/// an arrival, replicas are played in parallel on the threads of whoever calls; the outcome is the
+/// same.
+///
+/// # Errors
+/// When a policy gets stuck.
+pub fn play_fleet(
+    setup: &FleetSetup<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
     if apart::can_be(setup, arriving, &options) {
-        return apart::play(setup, make, arriving, options);
+        return apart::play(setup, arriving, options);
     }
-    together(setup, make, arriving, options)
+    together(setup, arriving, options)
 }
 
 /// All replicas on one clock.
 pub(super) fn together(
-    setup: &Setup<'_>,
-    make: &MakeScheduler<'_>,
+    setup: &FleetSetup<'_>,
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
-    let mut engine = Engine::new(setup, make, arriving.classes(), options);
+    let mut engine = Engine::new(setup, arriving.classes(), options);
     engine.run(arriving)?;
     let routes = engine.routes.take();
     Ok(engine.close().into_outcome(setup, routes))
@@ -106,12 +98,11 @@ pub(super) fn together(
 
 /// One part of a fleet on a clock of its own.
 pub(super) fn part(
-    setup: &Setup<'_>,
-    make: &MakeScheduler<'_>,
+    setup: &FleetSetup<'_>,
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Part, SimError> {
-    let mut engine = Engine::new(setup, make, arriving.classes(), options);
+    let mut engine = Engine::new(setup, arriving.classes(), options);
     engine.run(arriving)?;
     Ok(engine.close())
 }
@@ -124,9 +115,9 @@ struct Engine<'a> {
     fleet: Fleet,
     /// Where each request went, when there is a choice or the log is kept.
     routes: Option<Vec<RouteDecision>>,
-    needs: Needs,
-    info: EngineInfo,
-    usable_blocks: u32,
+    pools: Vec<PoolLimits>,
+    /// By replica: its pool.
+    pool_of: Vec<u32>,
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
@@ -137,42 +128,32 @@ struct Engine<'a> {
 /// How many endings lie between two reports of progress.
 const REPORT_EVERY: u64 = 256;
 
+/// What decides whether a replica of a pool can ever serve a request.
+struct PoolLimits {
+    info: EngineInfo,
+    needs: Needs,
+    usable_blocks: u32,
+    answers_end_at: Option<u32>,
+}
+
 impl<'a> Engine<'a> {
-    fn new(
-        setup: &Setup<'a>,
-        make: &MakeScheduler<'_>,
-        classes: &[String],
-        options: SimOptions<'a>,
-    ) -> Engine<'a> {
-        assert!(setup.replicas > 0, "at least one replica");
-        let needs = make().needs();
-        let stages = setup.cost.stages();
-        assert!(stages > 0, "at least one pipeline stage");
-        assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
-        let asynchronous = setup.async_scheduling && needs.plans_ahead;
-        // In a pipeline the micro-batches in flight are the steps ahead.
-        let planned_ahead = asynchronous && stages == 1;
-        let replica = ReplicaOptions::of(&setup.engine, &needs, planned_ahead, options.reference);
-        let server = |index: u32| {
-            let replica = Replica::new(replica);
-            let planner = |lane| Planner::new(index * stages + lane, make(), &options);
-            if stages == 1 {
-                let lane = Lane::new(replica, planner(0), planned_ahead, setup.cost);
-                return Server::Whole(Box::new(lane));
-            }
-            let planners = (0..stages).map(planner).collect();
-            let pipeline = Pipeline::new(replica, planners, asynchronous, setup.cost);
-            Server::Staged(Box::new(pipeline))
-        };
+    fn new(setup: &FleetSetup<'a>, classes: &[String], options: SimOptions<'a>) -> Engine<'a> {
+        let replicas = setup.replicas();
+        assert!(replicas > 0, "at least one replica");
+        let mut lanes = 0;
+        let (mut servers, mut pools, mut pool_of) = (Vec::new(), Vec::new(), Vec::new());
+        for (pool, index) in setup.pools.iter().zip(0..) {
+            pools.push(add_pool(pool, &mut servers, &mut lanes, &options));
+            pool_of.resize(servers.len(), index);
+        }
         Engine {
-            servers: (0..setup.replicas).map(server).collect(),
+            servers,
             calendar: BinaryHeap::new(),
-            tally: Tally::new(setup.replicas * stages),
-            fleet: Fleet::new(&setup.routing, setup.replicas, classes),
-            routes: (options.keep_log || setup.replicas > 1).then(Vec::new),
-            needs,
-            info: setup.engine,
-            usable_blocks: replica.usable_blocks,
+            tally: Tally::new(lanes),
+            fleet: Fleet::new(&setup.routing, replicas, classes),
+            routes: (options.keep_log || replicas > 1).then(Vec::new),
+            pools,
+            pool_of,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
@@ -231,10 +212,14 @@ impl<'a> Engine<'a> {
 
     fn let_in(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
         while arriving.next_arrival().is_some_and(|arrival| arrival <= self.now) {
-            let request = arriving.take();
+            let mut request = arriving.take();
             let id = self.tally.trace.requests.len() as RequestId;
             let route = self.fleet.route(id, &request, arriving.session(id));
             let index = route.replica;
+            if let Some(longest) = self.limits(index).answers_end_at {
+                let room = longest.saturating_sub(request.prompt_tokens).max(1);
+                request.output_tokens = request.output_tokens.min(room);
+            }
             let id = self.tally.arrive(&request, index);
             if let Some(routes) = &mut self.routes {
                 routes.push(route);
@@ -289,24 +274,29 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Why no replica could ever serve a request, where that is so. The engine knows the true
+    /// Why the replica that it was sent to could never serve a request, where that is so. The engine knows the true
     /// output; a real engine would hang on such a request, or its policy would.
     fn rejects(&self, id: RequestId, request: &Request, replica: u32) -> Option<Rejection> {
-        let block_tokens = self.info.kv_block_tokens;
-        if request.prompt_tokens >= self.info.max_model_len {
+        let PoolLimits { info, needs, usable_blocks, .. } = self.limits(replica);
+        let block_tokens = info.kv_block_tokens;
+        if request.prompt_tokens >= info.max_model_len {
             return Some(Rejection::PromptTooLong);
         }
-        if self.needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
+        if needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
             return Some(Rejection::PromptOverBudget);
         }
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
-        let tokens = tokens.min(u64::from(self.info.max_model_len));
-        let room = self.usable_blocks.saturating_sub(self.needs.watermark_blocks);
+        let tokens = tokens.min(u64::from(info.max_model_len));
+        let room = usable_blocks.saturating_sub(needs.watermark_blocks);
         let view = RequestView::of_arrival(id, request);
         let reserved = self.servers[replica as usize].policy().reserves(&view, block_tokens);
         let fits = tokens.div_ceil(u64::from(block_tokens)) <= u64::from(room)
-            && reserved <= self.usable_blocks;
+            && reserved <= *usable_blocks;
         (!fits).then_some(Rejection::NeverFits)
+    }
+
+    fn limits(&self, replica: u32) -> &PoolLimits {
+        &self.pools[self.pool_of[replica as usize] as usize]
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
@@ -331,16 +321,20 @@ impl<'a> Engine<'a> {
 
     fn close(mut self) -> Part {
         let mut log = self.options.keep_log.then(Vec::new);
-        let mut kv = KvUse { blocks: self.usable_blocks, ..KvUse::default() };
-        for server in &mut self.servers {
+        let mut replicas = Vec::with_capacity(self.servers.len());
+        for (server, &pool) in self.servers.iter_mut().zip(&self.pool_of) {
             let logs = server.close(self.horizon, &mut self.tally);
             if let Some(log) = &mut log {
                 log.extend(logs.into_iter().flatten());
             }
             let replica = server.replica();
-            kv.peak_used = kv.peak_used.max(replica.pool().peak_used());
-            kv.preemptions += replica.preemptions();
-            kv.prefix_hit_tokens += replica.hit_tokens();
+            let kv = KvUse {
+                blocks: self.pools[pool as usize].usable_blocks,
+                peak_used: replica.pool().peak_used(),
+                preemptions: replica.preemptions(),
+                prefix_hit_tokens: replica.hit_tokens(),
+            };
+            replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
@@ -349,6 +343,43 @@ impl<'a> Engine<'a> {
         if let Some(progress) = self.options.progress {
             progress(self.tally.done);
         }
-        Part { tally: self.tally, kv, log }
+        Part { tally: self.tally, replicas, log }
+    }
+}
+
+/// Adds the replicas of a pool to the servers, and their lanes to those there are.
+fn add_pool<'a>(
+    pool: &PoolSetup<'a>,
+    servers: &mut Vec<Server<'a>>,
+    lanes: &mut u32,
+    options: &SimOptions<'_>,
+) -> PoolLimits {
+    let needs = (pool.make)().needs();
+    let stages = pool.cost.stages();
+    assert!(stages > 0, "at least one pipeline stage");
+    assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
+    let asynchronous = pool.async_scheduling && needs.plans_ahead;
+    // In a pipeline the micro-batches in flight are the steps ahead.
+    let planned_ahead = asynchronous && stages == 1;
+    let replica = ReplicaOptions::of(&pool.engine, &needs, planned_ahead, options.reference);
+    for _ in 0..pool.replicas {
+        let first = *lanes;
+        *lanes += stages;
+        let planner = |lane| Planner::new(first + lane, (pool.make)(), options);
+        let replica = Replica::new(replica);
+        servers.push(if stages == 1 {
+            let lane = Lane::new(replica, planner(0), planned_ahead, pool.cost);
+            Server::Whole(Box::new(lane))
+        } else {
+            let planners = (0..stages).map(planner).collect();
+            let pipeline = Pipeline::new(replica, planners, asynchronous, pool.cost);
+            Server::Staged(Box::new(pipeline))
+        });
+    }
+    PoolLimits {
+        info: pool.engine,
+        needs,
+        usable_blocks: replica.usable_blocks,
+        answers_end_at: pool.answers_end_at,
     }
 }

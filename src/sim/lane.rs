@@ -29,6 +29,8 @@ pub(super) struct Lane<'a> {
     planned_at: Time,
     /// Kept for the beats of a stretch.
     times: Box<[IterationTime]>,
+    /// GPU time of all steps so far.
+    pub gpu_busy: Span,
 }
 
 struct InFlight {
@@ -65,6 +67,7 @@ impl<'a> Lane<'a> {
             planned: None,
             planned_at: Time::ZERO,
             times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
+            gpu_busy: Span::ZERO,
         }
     }
 
@@ -117,7 +120,7 @@ impl<'a> Lane<'a> {
 
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
         let time = self.cost.time(&plan.shape());
-        tally.gpu_busy += time.gpu;
+        self.gpu_busy += time.gpu;
         let (tokens_at, end) = self.ends(now, time);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
         self.planner.begin(&plan, at, tally);
@@ -183,7 +186,7 @@ impl<'a> Lane<'a> {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
             }
-            tally.gpu_busy += time.gpu;
+            self.gpu_busy += time.gpu;
             step.began = step.end;
             (step.tokens_at, step.end) = self.ends(step.began, time);
             tally.beat(self.planner.lane, step.tokens_at);

@@ -2,6 +2,7 @@
 
 mod apart;
 mod engine;
+mod fleet;
 mod lane;
 mod outcome;
 mod part;
@@ -13,7 +14,8 @@ mod server;
 mod tally;
 
 pub use crate::replica::Scheduled;
-pub use engine::{MakeScheduler, Setup, SimError, SimOptions, play};
+pub use engine::{SimError, SimOptions, play, play_fleet};
+pub use fleet::{FleetSetup, MakeScheduler, PoolSetup, Setup};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, StepRecord};
 pub use router::{ClassPools, RouteDecision, RouteReason, Router, Routing};

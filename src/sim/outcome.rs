@@ -13,13 +13,13 @@ pub struct Outcome {
     pub trace: TokenTrace,
     /// Counts of iterations over all replicas.
     pub iterations: IterationCounts,
-    /// KV memory over all replicas.
+    /// KV memory over all replicas. Where pools have different amounts, `blocks` and `peak_used` are
+    /// those of the pool with the fullest replica.
     pub kv: KvUse,
     /// GPU time of all iterations, summed over replicas; the mean of its pipeline stages for each.
     pub gpu_busy: Span,
-    /// Lanes of a replica: as many as it has pipeline stages. Lane `i` of all is one of replica
-    /// `i / lanes_per_replica`.
-    pub lanes_per_replica: u32,
+    /// The same pool by pool: one where all replicas are alike.
+    pub pools: Vec<PoolUse>,
     /// Every iteration, one list a lane, when the run was asked to keep them.
     pub log: Option<Vec<Vec<Iteration>>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
@@ -27,6 +27,70 @@ pub struct Outcome {
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
     /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,
+}
+
+/// What a pool of replicas used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolUse {
+    /// Its replicas.
+    pub replicas: u32,
+    /// Lanes of each: as many as it has pipeline stages.
+    pub lanes_per_replica: u32,
+    /// KV memory of its replicas.
+    pub kv: KvUse,
+    /// GPU time of its iterations, summed over replicas; the mean of the pipeline stages for each.
+    pub gpu_busy: Span,
+}
+
+/// Whose a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneOf {
+    /// The replica.
+    pub replica: u32,
+    /// Its pool.
+    pub pool: usize,
+    /// Its number within the replica, where that has several.
+    pub lane: Option<u32>,
+}
+
+impl PoolUse {
+    /// KV memory of all pools, as [`Outcome::kv`] has it.
+    pub(super) fn kv_of_all(pools: &[PoolUse]) -> KvUse {
+        let mut all = KvUse::default();
+        for KvUse { blocks, peak_used, preemptions, prefix_hit_tokens } in
+            pools.iter().filter(|pool| pool.replicas > 0).map(|pool| pool.kv)
+        {
+            // peak / blocks is compared without dividing.
+            let (new, old) = (
+                u64::from(peak_used) * u64::from(all.blocks),
+                u64::from(all.peak_used) * u64::from(blocks),
+            );
+            if all.blocks == 0 || new > old {
+                (all.blocks, all.peak_used) = (blocks, peak_used);
+            }
+            all.preemptions += preemptions;
+            all.prefix_hit_tokens += prefix_hit_tokens;
+        }
+        all
+    }
+}
+
+impl Outcome {
+    /// The pool of each replica, by the replica's number.
+    pub fn pool_of_replica(&self) -> Vec<usize> {
+        let pools = self.pools.iter().enumerate();
+        pools.flat_map(|(index, pool)| (0..pool.replicas).map(move |_| index)).collect()
+    }
+
+    /// Whose each lane of the log is, in order.
+    pub fn lanes(&self) -> Vec<LaneOf> {
+        let replicas = (0..).zip(self.pool_of_replica());
+        let lanes = |(replica, pool): (u32, usize)| {
+            let lanes = self.pools[pool].lanes_per_replica;
+            (0..lanes).map(move |lane| LaneOf { replica, pool, lane: (lanes > 1).then_some(lane) })
+        };
+        replicas.flat_map(lanes).collect()
+    }
 }
 
 /// How many iterations of each kind ran.

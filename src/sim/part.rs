@@ -1,8 +1,9 @@
 //! What some replicas of a fleet leave behind, and how the parts of a fleet are put together.
 
+use super::fleet::FleetSetup;
 use super::router::RouteDecision;
 use super::tally::Tally;
-use super::{Iteration, IterationCounts, KvUse, Outcome, Setup};
+use super::{Iteration, IterationCounts, KvUse, Outcome, PoolUse};
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::{NO_RUN, Run, TokenTrace};
@@ -10,17 +11,39 @@ use crate::trace::{NO_RUN, Run, TokenTrace};
 /// What some replicas leave behind.
 pub(super) struct Part {
     pub tally: Tally,
-    pub kv: KvUse,
+    /// What each replica used, in order.
+    pub replicas: Vec<ReplicaUse>,
     /// Lane by lane, when it was kept.
     pub log: Option<Vec<Vec<Iteration>>>,
 }
 
+/// What one replica used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReplicaUse {
+    pub kv: KvUse,
+    /// Of all its stages together.
+    pub gpu_busy: Span,
+}
+
 impl Part {
     /// The outcome of a whole fleet.
-    pub fn into_outcome(self, setup: &Setup<'_>, routes: Option<Vec<RouteDecision>>) -> Outcome {
-        let stages = setup.cost.stages();
-        let Tally { mut trace, mut rejections, counts, gpu_busy, .. } = self.tally;
-        if setup.replicas > 1 {
+    pub fn into_outcome(
+        self,
+        setup: &FleetSetup<'_>,
+        routes: Option<Vec<RouteDecision>>,
+    ) -> Outcome {
+        let mut rest = self.replicas.as_slice();
+        let pools: Vec<PoolUse> = setup
+            .pools
+            .iter()
+            .map(|pool| {
+                let (own, others) = rest.split_at(pool.replicas as usize);
+                rest = others;
+                pool_use(own, pool.cost.stages())
+            })
+            .collect();
+        let Tally { mut trace, mut rejections, counts, .. } = self.tally;
+        if setup.replicas() > 1 {
             // Neither order may tell in which order the replicas were played.
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
@@ -28,9 +51,9 @@ impl Part {
         Outcome {
             trace,
             iterations: counts,
-            kv: self.kv,
-            gpu_busy: Span::from_nanos(gpu_busy.as_nanos() / u64::from(stages)),
-            lanes_per_replica: stages,
+            kv: PoolUse::kv_of_all(&pools),
+            gpu_busy: pools.iter().fold(Span::ZERO, |sum, pool| sum + pool.gpu_busy),
+            pools,
             log: self.log,
             routes,
             rejections,
@@ -39,7 +62,7 @@ impl Part {
 
     /// Adds replica `replica`, played alone: `ids` are the ids of its requests in the fleet.
     pub fn add(&mut self, replica: u32, ids: &[RequestId], part: Part) {
-        let Part { tally, kv, log } = part;
+        let Part { tally, replicas, log } = part;
         let whole = &mut self.tally;
         let columns = whole.trace.columns.len() as u32;
         let runs = whole.trace.more_runs.len() as u32;
@@ -67,12 +90,8 @@ impl Part {
         whole.counts.mixed += mixed;
         whole.counts.decode_only += decode_only;
         whole.counts.sequences += sequences;
-        whole.gpu_busy = Span::from_nanos(whole.gpu_busy.as_nanos() + tally.gpu_busy.as_nanos());
         whole.done += tally.done;
-        self.kv.blocks = kv.blocks;
-        self.kv.peak_used = self.kv.peak_used.max(kv.peak_used);
-        self.kv.preemptions += kv.preemptions;
-        self.kv.prefix_hit_tokens += kv.prefix_hit_tokens;
+        self.replicas.extend(replicas);
         if let (Some(whole), Some(log)) = (&mut self.log, log) {
             whole.extend(log.into_iter().map(|mut lane| {
                 lane.iter_mut().for_each(|iteration| rename(iteration, &of_fleet));
@@ -80,6 +99,25 @@ impl Part {
             }));
         }
     }
+}
+
+/// What replicas of a pool used together.
+fn pool_use(replicas: &[ReplicaUse], stages: u32) -> PoolUse {
+    let mut whole = PoolUse {
+        replicas: replicas.len() as u32,
+        lanes_per_replica: stages,
+        ..PoolUse::default()
+    };
+    let mut busy = Span::ZERO;
+    for ReplicaUse { kv, gpu_busy } in replicas {
+        busy += *gpu_busy;
+        whole.kv.blocks = kv.blocks;
+        whole.kv.peak_used = whole.kv.peak_used.max(kv.peak_used);
+        whole.kv.preemptions += kv.preemptions;
+        whole.kv.prefix_hit_tokens += kv.prefix_hit_tokens;
+    }
+    whole.gpu_busy = Span::from_nanos(busy.as_nanos() / u64::from(stages));
+    whole
 }
 
 /// Gives an iteration's requests their ids in the fleet.

@@ -33,6 +33,8 @@ pub(super) struct Pipeline<'a> {
     free: Vec<Time>,
     /// The lane to be asked first.
     turn: u32,
+    /// GPU time of all stages so far.
+    pub gpu_busy: Span,
 }
 
 struct InFlight {
@@ -67,6 +69,7 @@ impl<'a> Pipeline<'a> {
             in_flight: VecDeque::new(),
             free: vec![Time::ZERO; lanes],
             turn: 0,
+            gpu_busy: Span::ZERO,
         }
     }
 
@@ -142,7 +145,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn begin(&mut self, now: Time, lane: u32, plan: Box<Plan>, tally: &mut Tally) -> Begun {
-        let end = self.pass(now, &plan, tally);
+        let end = self.pass(now, &plan);
         let at = Instants { decided: now, start: now, end, free: end };
         self.planners[lane as usize].begin(&plan, at, tally);
         self.in_flight.push_back(InFlight { lane, plan, end });
@@ -150,13 +153,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Sends a micro-batch through the stages; says when it leaves the last one.
-    fn pass(&mut self, now: Time, plan: &Plan, tally: &mut Tally) -> Time {
+    fn pass(&mut self, now: Time, plan: &Plan) -> Time {
         let shape = plan.shape();
         let hand_over = self.cost.hand_over(&shape);
         let mut there = now;
         for (stage, free) in self.free.iter_mut().enumerate() {
             let time = self.cost.stage_time(&shape, stage as u32);
-            tally.gpu_busy += time.gpu;
+            self.gpu_busy += time.gpu;
             // The host's work is stage 0's.
             let busy = match self.hides_host {
                 true => time.gpu.max(time.host),

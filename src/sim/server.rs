@@ -7,7 +7,7 @@ use super::tally::Tally;
 use crate::replica::Replica;
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// What serves the requests that the router sends to one replica.
 pub(super) enum Server<'a> {
@@ -29,6 +29,14 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => &mut lane.replica,
             Server::Staged(pipeline) => &mut pipeline.replica,
+        }
+    }
+
+    /// GPU time of its iterations, of all its stages together.
+    pub fn gpu_busy(&self) -> Span {
+        match self {
+            Server::Whole(lane) => lane.gpu_busy,
+            Server::Staged(pipeline) => pipeline.gpu_busy,
         }
     }
 

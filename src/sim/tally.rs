@@ -3,7 +3,7 @@
 use super::{IterationCounts, Rejection};
 use crate::replica::{Emission, Plan};
 use crate::request::{Request, RequestId};
-use crate::time::{Span, Time};
+use crate::time::Time;
 use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// Columns of the trace that belong to lane i: its beats, and the tokens that a recomputed prefill
@@ -16,7 +16,6 @@ pub(super) struct Tally {
     /// Index of each request's last further run, or `NO_RUN`.
     last_run: Vec<u32>,
     pub counts: IterationCounts,
-    pub gpu_busy: Span,
     pub rejections: Vec<(RequestId, Rejection)>,
     /// Requests that have come to their end.
     pub done: u64,
@@ -46,7 +45,6 @@ impl Tally {
             trace: TokenTrace { columns, ..TokenTrace::default() },
             last_run: Vec::new(),
             counts: IterationCounts::default(),
-            gpu_busy: Span::ZERO,
             rejections: Vec::new(),
             done: 0,
         }

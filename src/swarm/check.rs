@@ -4,8 +4,8 @@ use super::attribution;
 use super::policies::{Promise, promise};
 use crate::request::RequestId;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
-use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::Outcome;
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
+use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
 use crate::trace::{Iteration, RequestRow, Status};
 
@@ -28,9 +28,14 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     let run = Run::new(experiment, scheduler, &fast.outcome);
     run.requests();
     let logs = fast.outcome.log.as_deref().expect("it was kept");
-    for (replica, lanes) in logs.chunks(run.lanes() as usize).enumerate() {
-        run.replica(replica as u32, lanes);
+    let mut rest = logs;
+    for (replica, pool) in (0..).zip(fast.outcome.pool_of_replica()) {
+        let lanes = fast.outcome.pools[pool].lanes_per_replica as usize;
+        let (own, others) = rest.split_at(lanes);
+        rest = others;
+        run.replica(replica, pool, own);
     }
+    assert!(rest.is_empty(), "each lane is a replica's");
     run.tokens_are_conserved();
     attribution::check(experiment, scheduler, &fast);
     fast.outcome.iterations.total()
@@ -56,21 +61,32 @@ fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
 struct Run<'a> {
     experiment: &'a Experiment,
     outcome: &'a Outcome,
+    pools: Vec<Pool>,
+}
+
+/// What replicas of a pool are held to.
+struct Pool {
     promise: Promise,
     planned_ahead: bool,
+    used: PoolUse,
 }
 
 impl<'a> Run<'a> {
     fn new(experiment: &'a Experiment, scheduler: &SchedulerRun, outcome: &'a Outcome) -> Run<'a> {
-        let info = experiment.engine_info();
-        let resolved = scheduler.config.resolved(&info);
-        let plans_ahead = resolved.build(&info).needs().plans_ahead;
-        Run {
-            experiment,
-            outcome,
-            promise: promise(resolved.name(), &resolved.parameters()),
-            planned_ahead: plans_ahead && experiment.engine.async_scheduling,
-        }
+        let pool = |(pool, &used): (PoolView<'_>, &PoolUse)| {
+            let info = pool.engine_info();
+            let resolved = scheduler.config.resolved(&info);
+            let plans_ahead = resolved.build(&info).needs().plans_ahead;
+            Pool {
+                promise: promise(resolved.name(), &resolved.parameters()),
+                planned_ahead: plans_ahead && pool.engine.async_scheduling,
+                used,
+            }
+        };
+        let pools = experiment.fleet();
+        assert_eq!(pools.len(), outcome.pools.len());
+        let pools = pools.into_iter().zip(&outcome.pools).map(pool).collect();
+        Run { experiment, outcome, pools }
     }
 
     /// Every request ends as it should, its tokens in order.
@@ -92,19 +108,20 @@ impl<'a> Run<'a> {
         assert_eq!(rejected, self.outcome.rejections.len(), "rejections have reasons");
     }
 
-    fn replica(&self, replica: u32, lanes: &[Vec<Iteration>]) {
+    fn replica(&self, replica: u32, pool: usize, lanes: &[Vec<Iteration>]) {
+        let pool = &self.pools[pool];
         let rows = || {
             let rows = self.outcome.trace.requests.iter().zip(0u32..);
             rows.filter(|(row, _)| row.replica == replica)
         };
         for log in lanes {
-            self.limits(log);
-            self.clock(log);
+            pool.limits(log);
+            pool.clock(log);
             for pair in log.windows(2) {
-                self.works_while_there_is_work(pair, rows().map(|(row, _)| row));
+                self.works_while_there_is_work(pool, pair, rows().map(|(row, _)| row));
             }
         }
-        if self.promise.fcfs {
+        if pool.promise.fcfs {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -112,7 +129,9 @@ impl<'a> Run<'a> {
             self.prefills(row, id, lanes);
         }
     }
+}
 
+impl Pool {
     /// Budget, seats and memory are kept in every iteration.
     fn limits(&self, log: &[Iteration]) {
         for iteration in log {
@@ -130,7 +149,7 @@ impl<'a> Run<'a> {
                 let batch = u64::from(iteration.decodes) + iteration.chunks.len() as u64;
                 assert!(batch <= most, "{batch} in a batch of {most}: {iteration:?}");
             }
-            let kv = self.outcome.kv;
+            let kv = self.used.kv;
             assert!(iteration.kv_used <= kv.blocks, "KV blocks: {iteration:?}");
             assert!(iteration.kv_used <= kv.peak_used, "the peak is the peak");
         }
@@ -149,6 +168,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Lanes of a replica: more than one with pipeline parallelism.
+    fn lanes(&self) -> u64 {
+        u64::from(self.used.lanes_per_replica)
+    }
+}
+
+impl Run<'_> {
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
     fn prefills(&self, row: &RequestRow, id: RequestId, lanes: &[Vec<Iteration>]) {
         let mut computed: Option<u32> = None;
@@ -180,11 +206,12 @@ impl<'a> Run<'a> {
     /// Nobody who could be served waits while the replica stands still.
     fn works_while_there_is_work<'r>(
         &self,
+        pool: &Pool,
         pair: &[Iteration],
         mut rows: impl Iterator<Item = &'r RequestRow>,
     ) {
         let (from, to) = (pair[0].free, pair[1].start);
-        if from >= to || self.planned_ahead || self.lanes() > 1 {
+        if from >= to || pool.planned_ahead || pool.lanes() > 1 {
             return;
         }
         let trace = &self.outcome.trace;
@@ -209,15 +236,10 @@ impl<'a> Run<'a> {
         let log = self.outcome.log.iter().flatten().flatten();
         let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
-        if self.planned_ahead {
+        if self.pools.iter().any(|pool| pool.planned_ahead) {
             assert!(sampled >= tokens, "{sampled} sampled, {tokens} tokens");
         } else {
             assert_eq!(sampled, tokens, "every sample is a token");
         }
-    }
-
-    /// Lanes of a replica: more than one with pipeline parallelism.
-    fn lanes(&self) -> u64 {
-        u64::from(self.outcome.lanes_per_replica.max(1))
     }
 }

@@ -5,7 +5,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
-use super::policies;
+use super::{policies, pools};
 use crate::catalog;
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Router;
@@ -27,7 +27,12 @@ pub struct Case {
 /// The scenario of a seed.
 pub fn draw(seed: u64) -> Case {
     let mut draw = Draw { rng: Xoshiro256PlusPlus::seed_from_u64(seed), features: Vec::new() };
-    let scenario = draw.scenario(seed);
+    let mut scenario = draw.scenario(seed);
+    if let Value::Object(members) = &mut scenario
+        && pools::pools(seed, &draw.features, members)
+    {
+        draw.features.push("pools");
+    }
     Case { scenario, features: draw.features }
 }
 

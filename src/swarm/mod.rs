@@ -8,6 +8,7 @@ mod attribution;
 mod check;
 mod draw;
 mod policies;
+mod pools;
 mod text;
 
 use std::collections::BTreeMap;

@@ -104,6 +104,9 @@ pub enum CalibrationError {
     /// No constants.
     #[error("the scenario's iterations take a fixed time: there are no constants to fit")]
     FixedTime,
+    /// Several kinds of replica.
+    #[error("constants are fitted to one kind of replica: leave `pools` out, and give its `gpu`")]
+    Pools,
     /// Nothing asked for.
     #[error("no constants to fit: name some of host, kernels and gpu")]
     NoConstants,
@@ -140,6 +143,9 @@ pub fn calibrate(
     simulate: &dyn Simulate,
     progress: &dyn Fn(&str, usize, f64),
 ) -> Result<Calibration, CalibrationError> {
+    if !experiment.pools.is_empty() {
+        return Err(CalibrationError::Pools);
+    }
     let Some(pricing) = &experiment.hardware.pricing else {
         return Err(CalibrationError::FixedTime);
     };

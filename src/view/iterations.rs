@@ -15,6 +15,9 @@ const CHUNKS_MAX: usize = 40_000;
 pub struct LaneView {
     /// Which replica.
     pub replica: u32,
+    /// The pool that it belongs to, where replicas differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// Iterations that it ran.
     pub iterations: u64,
     /// Its KV blocks.

@@ -69,7 +69,7 @@ pub struct RunView {
 }
 
 /// A simulated run, to be drawn.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Drawn<'a> {
     /// Its published figures.
     pub result: &'a RunResult,
@@ -84,9 +84,9 @@ pub struct Drawn<'a> {
 impl RunView {
     /// Draws a simulated run.
     pub fn of(drawn: &Drawn<'_>, room: Room) -> RunView {
-        let Drawn { result, judged_by, recording, explanation } = *drawn;
+        let &Drawn { result, judged_by, ref recording, explanation } = drawn;
         let trace = recording.trace;
-        let attribution = Attribution::new(recording);
+        let attribution = Attribution::new(recording.clone());
         let question = Question { top: room.stalls, request: None, token: None };
         let own = match explanation {
             Some(known) if known.stalls.len() >= room.stalls => None,
@@ -109,7 +109,7 @@ impl RunView {
         view.misses = Some(told.misses.clone());
         view.lateness = lateness(&attribution, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
-        view.lanes = lanes(recording.log, result, &view.stalls, room);
+        view.lanes = lanes(recording, &view.stalls, room);
         if view.curves.is_empty() {
             let why = "no request got two tokens".to_owned();
             view.absent.push(Absent { part: "curves", why });
@@ -211,12 +211,8 @@ pub(super) fn bound_lines(result: &RunResult) -> Vec<Line> {
 }
 
 /// The iterations of every replica that is drawn, those with the worst stalls first to be kept.
-fn lanes(
-    log: &[Vec<Iteration>],
-    result: &RunResult,
-    stalls: &[StallView],
-    room: Room,
-) -> Vec<LaneView> {
+fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<LaneView> {
+    let log = recording.log;
     let mut shown: Vec<u32> = Vec::new();
     for replica in stalls.iter().map(|stall| stall.replica).chain(0..log.len() as u32) {
         if shown.len() < room.lanes && !shown.contains(&replica) {
@@ -239,10 +235,12 @@ fn lanes(
                 details.push(around(log, stall));
             }
         }
+        let pool = recording.pool(replica as usize);
         lanes.push(LaneView {
             replica,
+            pool: pool.name.map(str::to_owned),
             iterations: log.len() as u64,
-            kv_blocks: result.kv.map_or(0, |kv| kv.blocks),
+            kv_blocks: u64::from(pool.memory.blocks),
             all: thinned,
             details,
         });

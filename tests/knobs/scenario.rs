@@ -195,6 +195,37 @@ const CASES: &[Case] = &[
         "parallelism={tensor: 2, data: 2, expert: true}",
     ),
     case("Engine.kv_cache_dtype", &[], "engine.kv_cache_dtype=bf16", "engine.kv_cache_dtype=fp8"),
+    case("Scenario.pools", &[], "", "pools=[{replicas: 2}]"),
+    case(
+        "Pool.name",
+        &[CLASSES, "router={class-to-pool: {chat: a}}"],
+        "pools=[{name: a, replicas: 1}, {name: b, replicas: 2}]",
+        "pools=[{name: b, replicas: 1}, {name: a, replicas: 2}]",
+    ),
+    case(
+        "Pool.replicas",
+        &[],
+        "pools=[{replicas: 1}, {replicas: 1}]",
+        "pools=[{replicas: 1}, {replicas: 3}]",
+    ),
+    case(
+        "Pool.gpu",
+        &[],
+        "pools=[{replicas: 1}, {replicas: 1, gpu: a40}]",
+        "pools=[{replicas: 1}, {replicas: 1, gpu: l40s}]",
+    ),
+    case(
+        "Pool.parallelism",
+        &[],
+        "pools=[{replicas: 1}, {replicas: 1, parallelism: {tensor: 2}}]",
+        "pools=[{replicas: 1}, {replicas: 1, parallelism: {tensor: 4}}]",
+    ),
+    case(
+        "Pool.engine",
+        &[],
+        "pools=[{replicas: 1}, {replicas: 1, engine: {profile: vllm-0.4}}]",
+        "pools=[{replicas: 1}, {replicas: 1, engine: {profile: vllm-0.12}}]",
+    ),
     case(
         "ClassRouter.class-to-pool",
         &[THREE, CLASSES],

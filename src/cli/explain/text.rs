@@ -105,6 +105,7 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         0 => "waited for its first token".to_owned(),
         token => format!("stood still before token {token}"),
     };
+    let pool = stall.pool.as_ref().map_or(String::new(), |name| format!(" (pool {name})"));
     let others = match stall.requests_hit {
         0 | 1 => String::new(),
         2 => ", and 1 other with it".to_owned(),
@@ -117,7 +118,7 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
     paragraph(
         text,
         &format!(
-            "{number}. Request {} {what} for {}{beyond}{others}. Mostly {}: {}.",
+            "{number}. Request {}{pool} {what} for {}{beyond}{others}. Mostly {}: {}.",
             stall.request,
             ns(stall.length_ns),
             stall.main_cause.name(),

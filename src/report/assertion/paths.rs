@@ -10,7 +10,7 @@ use crate::interop::full_summary;
 use crate::metrics::Distribution;
 use crate::report::{
     Cost, Energy, Fairness, FluidityBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
+    MeasuredResult, PoolResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
 };
 use crate::scenario::nearest;
 
@@ -22,7 +22,7 @@ static FULL: LazyLock<Value> = LazyLock::new(|| {
     run
 });
 
-/// Whether a result can have a number there. Names of classes and of figures that a client
+/// Whether a result can have a number there. Names of classes, of pools and of figures that a client
 /// reported are anybody's.
 pub(super) fn known(path: &str) -> bool {
     let parts: Vec<&str> = path.split('.').collect();
@@ -30,6 +30,10 @@ pub(super) fn known(path: &str) -> bool {
         // A class's name may hold dots.
         ["classes", name, tail @ ..] if !name.is_empty() => {
             (0..tail.len()).any(|from| in_class(&tail[from..]))
+        }
+        ["pools", name, tail @ ..] if !name.is_empty() => {
+            let pool = &FULL["pools"][ANY_POOL];
+            (0..tail.len()).any(|from| leads(pool, &tail[from..]))
         }
         ["measured", "reported", _, ..] => true,
         parts => leads(&FULL, parts),
@@ -97,6 +101,25 @@ fn every_cause() -> ByCause {
     Cause::ALL.iter().map(|&cause| (cause, 0)).collect()
 }
 
+/// Stands for the name of a pool.
+const ANY_POOL: &str = "NAME";
+
+fn pool() -> PoolResult {
+    PoolResult {
+        gpu: None,
+        first_replica: 0,
+        replicas: 0,
+        gpus: 0,
+        requests: 0,
+        completed: 0,
+        rejected: 0,
+        output_tokens: 0,
+        gpu_utilization: 0.0,
+        kv: KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 },
+        usd_per_gpu_hour: None,
+    }
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -130,6 +153,7 @@ fn full_run() -> RunResult {
             decode_only: 0,
             mean_batch: None,
         }),
+        pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
         classes: Some(BTreeMap::new()),
         fairness: Some(Fairness { jain_index: None }),

@@ -5,6 +5,7 @@ mod arrivals;
 mod engine;
 mod hardware;
 mod lengths;
+mod pools;
 mod router;
 mod schedulers;
 mod slo;
@@ -20,6 +21,7 @@ pub use arrivals::*;
 pub use engine::*;
 pub use hardware::*;
 pub use lengths::*;
+pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
 pub use slo::*;
@@ -55,9 +57,14 @@ pub struct Scenario {
     /// Identical replicas behind the router; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
+    /// In place of `replicas`: pools of replicas that differ in GPU, parallelism or engine. What a
+    /// pool does not give is the scenario's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Vec<Pool>>,
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
     /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
-    /// (a session stays with its replica), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`.
+    /// (a session stays with its replica), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with
+    /// the name of a pool in place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
     /// The engine: version, memory, limits.

@@ -6,17 +6,20 @@ use serde_json::{Value as Json, json};
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
+use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{CostModel, FixedCost, FixedPipeline, Parallelism, Precision, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::node::Path;
-use crate::scenario::raw::{self, Scenario, TextOr};
+use crate::scenario::raw::{self, TextOr};
 use crate::scheduler::EngineInfo;
 
 /// An engine that can be built.
 pub struct Engine {
     /// Data-parallel ranks of each deployment; each is a replica.
     pub data_ranks: u32,
+    /// Pipeline stages.
+    pub stages: u32,
     /// Limits shared by all schedulers.
     pub limits: EngineLimits,
     /// Prices iterations.
@@ -35,6 +38,13 @@ pub struct Engine {
     pub profile: Json,
 }
 
+impl Engine {
+    /// What a scheduler is built for.
+    pub fn info(&self) -> EngineInfo {
+        self.limits.info(self.hardware.large_gpu)
+    }
+}
+
 /// An engine to check parameters against when the scenario's own is in doubt.
 pub fn any_engine() -> EngineInfo {
     EngineInfo {
@@ -46,12 +56,25 @@ pub fn any_engine() -> EngineInfo {
     }
 }
 
-/// The engine; `None` when something is wrong (and reported). Fills in the scenario's defaults.
-pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> {
-    let path = Path::root().key("engine");
-    let parallelism = parallelism(check, &mut scenario.parallelism);
-    let given = scenario.engine.get_or_insert_default();
-    let profile = hardware::profile(check, given.profile.as_ref());
+/// What a replica is built from, as given.
+pub struct Given<'g> {
+    /// The model.
+    pub model: Option<&'g raw::ModelRef>,
+    /// The GPU.
+    pub gpu: Option<&'g raw::GpuRef>,
+    /// How the model is spread.
+    pub parallelism: &'g mut raw::Parallelism,
+    /// The engine.
+    pub engine: &'g mut raw::Engine,
+}
+
+/// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
+/// Fills in the defaults.
+pub fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
+    let Given { model: given_model, gpu: given_gpu, parallelism, engine: given } = given;
+    let parallelism = self::parallelism(check, owner, parallelism);
+    let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
+    let profile = hardware::profile(check, owner, given.profile.as_ref());
     given.profile.get_or_insert_with(|| TextOr::Text(hardware::DEFAULT_PROFILE.to_owned()));
     let engine_profile = match &profile {
         Some(Profile::Engine(profile)) => Some(&**profile),
@@ -64,8 +87,8 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
     };
     let block_tokens =
         *given.kv_block_tokens.get_or_insert(engine_profile.map_or(16, |p| p.kv_block_tokens));
-    check.whole(&path.key("kv_block_tokens"), block_tokens, 1, 65_536);
-    let utilization_path = path.key("gpu_memory_utilization");
+    check.whole(&path(check, "kv_block_tokens"), block_tokens, 1, 65_536);
+    let utilization_path = path(check, "gpu_memory_utilization");
     let default_utilization = engine_profile.map_or(0.9, |p| p.gpu_memory_utilization);
     let utilization = *given.gpu_memory_utilization.get_or_insert(default_utilization);
     check.share_above_zero(&utilization_path, utilization);
@@ -73,10 +96,10 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         engine_profile.map_or(crate::catalog::DEFAULT_OVERHEAD_BYTES, |p| p.overhead_bytes);
     let reserved = *given.reserved_memory.get_or_insert(crate::units::Bytes(default_reserved));
     if let Some(blocks) = given.kv_blocks {
-        check.whole(&path.key("kv_blocks"), blocks, 1, 1 << 30);
+        check.whole(&path(check, "kv_blocks"), blocks, 1, 1 << 30);
     }
     if let Some(length) = given.max_model_len {
-        check.whole(&path.key("max_model_len"), length, 2, 1 << 30);
+        check.whole(&path(check, "max_model_len"), length, 2, 1 << 30);
     }
     let prefix_caching = *given.prefix_caching.get_or_insert(false);
     let profile_async = engine_profile.is_some_and(|p| p.async_scheduling);
@@ -84,26 +107,27 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
-    let model = hardware::model(check, scenario.model.as_ref());
-    let gpu = hardware::gpu(check, scenario.gpu.as_ref());
+    let model = hardware::model(check, given_model);
+    let gpu = hardware::gpu(check, owner, given_gpu);
     if let Some(why) = needed {
         let missing = [
             (
                 "model",
-                scenario.model.is_none(),
+                given_model.is_none(),
                 "which model is served?",
                 "such as `model: llama-3.1-8b`",
             ),
-            ("gpu", scenario.gpu.is_none(), "what does it run on?", "such as `gpu: h100-sxm`"),
+            ("gpu", given_gpu.is_none(), "what does it run on?", "such as `gpu: h100-sxm`"),
         ];
         for (name, missing, question, example) in missing {
             if missing {
                 let message = format!("`{name}` is missing: {question}{why}");
-                check.missing(&Path::root(), &[name], message, example);
+                let place = if name == "gpu" { owner.place() } else { Path::root() };
+                check.missing(&place, &[name], message, example);
             }
         }
     }
-    let (profile, trouble) = (profile?, in_trouble(check));
+    let (profile, trouble) = (profile?, in_trouble(check, owner));
     if trouble || needed.is_some() && (model.is_none() || gpu.is_none()) {
         return None;
     }
@@ -113,12 +137,11 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
         block_tokens,
         overhead_bytes: reserved.0,
     };
-    let given = scenario.engine.as_mut()?;
     let (kv_blocks, kv_blocks_from) =
-        kv_blocks(check, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+        kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
     given.kv_blocks = Some(kv_blocks);
     let (max_model_len, max_model_len_from) =
-        max_model_len(check, given, model.as_ref(), kv_blocks, block_tokens);
+        max_model_len(check, owner, given, model.as_ref(), kv_blocks, block_tokens);
     given.max_model_len = Some(max_model_len);
     let profile_json = match &profile {
         Profile::Engine(p) => json!({"name": p.name, "source": p.source}),
@@ -127,13 +150,14 @@ pub fn engine(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Engine> 
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
-    let cost = cost(check, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+    let cost = cost(check, owner, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
     if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
         check.warnings.extend(model.approximations());
     }
     warn_of_groups(check, model.as_ref(), parallelism);
     Some(Engine {
         data_ranks: parallelism.data,
+        stages: parallelism.pipeline,
         limits: EngineLimits {
             kv_block_tokens: block_tokens,
             kv_blocks,
@@ -176,26 +200,31 @@ fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
 }
 
 /// Whether one of the engine's own fields is wrong.
-fn in_trouble(check: &Check<'_>) -> bool {
+fn in_trouble(check: &Check<'_>, owner: &Owner) -> bool {
     let root = Path::root();
-    ["engine", "parallelism", "model", "gpu"].iter().any(|name| {
-        check.is_cut(&root.key(*name)) || check.problems.iter().any(|p| p.path.starts_with(name))
+    let mut parts: Vec<Path> =
+        ["engine", "parallelism", "model", "gpu"].map(|name| root.key(name)).to_vec();
+    parts.extend(owner.pool.clone());
+    parts.iter().any(|part| {
+        let within = part.to_string();
+        check.is_cut(part) || check.problems.iter().any(|p| p.path.starts_with(&within))
     })
 }
 
-fn parallelism(check: &mut Check<'_>, given: &mut Option<raw::Parallelism>) -> Parallelism {
-    let path = Path::root().key("parallelism");
-    let given = given.get_or_insert_default();
+fn parallelism(check: &mut Check<'_>, owner: &Owner, given: &mut raw::Parallelism) -> Parallelism {
+    let [tensor_path, pipeline_path, data_path] =
+        ["tensor", "pipeline", "data"].map(|key| owner.path(check, &["parallelism", key]));
     let tensor = *given.tensor.get_or_insert(1);
     let pipeline = *given.pipeline.get_or_insert(1);
-    let checked = check.whole(&path.key("tensor"), tensor, 1, 1024);
-    let pipeline = check.whole(&path.key("pipeline"), pipeline, 1, 64);
-    let data = check.whole(&path.key("data"), given.data.unwrap_or(1), 1, 1024);
+    let checked = check.whole(&tensor_path, tensor, 1, 1024);
+    let pipeline = check.whole(&pipeline_path, pipeline, 1, 64);
+    let data = check.whole(&data_path, given.data.unwrap_or(1), 1, 1024);
     Parallelism { tensor: checked, pipeline, data, expert: given.expert.unwrap_or(false) }
 }
 
 fn kv_blocks(
     check: &mut Check<'_>,
+    owner: &Owner,
     given: &raw::Engine,
     model: Option<&Model>,
     gpu: Option<&Gpu>,
@@ -205,7 +234,7 @@ fn kv_blocks(
     if let Some(blocks) = given.kv_blocks {
         return Some((blocks, json!({"value": blocks, "from": "given"})));
     }
-    let capacity = hardware::kv_blocks(check, model?, gpu?, parallelism, memory)?;
+    let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
     let from = json!({
         "value": capacity.blocks,
         "from": "memory",
@@ -219,6 +248,7 @@ fn kv_blocks(
 
 fn max_model_len(
     check: &mut Check<'_>,
+    owner: &Owner,
     given: &raw::Engine,
     model: Option<&Model>,
     kv_blocks: u32,
@@ -227,14 +257,15 @@ fn max_model_len(
     let kv_tokens = kv_blocks.saturating_mul(block_tokens);
     let longest = model.map(|m| m.max_position_embeddings);
     if let Some(length) = given.max_model_len {
+        let field = owner.field(check, &["engine", "max_model_len"]);
         if let Some(longest) = longest.filter(|&longest| longest < length) {
             check.warnings.push(format!(
-                "engine.max_model_len: {length} is more than the {longest} that the model was made for"
+                "{field}: {length} is more than the {longest} that the model was made for"
             ));
         }
         if length > kv_tokens {
             check.warnings.push(format!(
-                "engine.max_model_len: {length} is more than the KV cache holds ({kv_blocks} blocks \
+                "{field}: {length} is more than the KV cache holds ({kv_blocks} blocks \
                  of {block_tokens} tokens are {kv_tokens}); longer requests are rejected"
             ));
         }
@@ -250,6 +281,7 @@ fn max_model_len(
 
 fn cost(
     check: &mut Check<'_>,
+    owner: &Owner,
     profile: &Profile,
     model: Option<&Model>,
     gpu: Option<&Gpu>,
@@ -265,7 +297,7 @@ fn cost(
             match Roofline::new(model?, gpu?, profile, parallelism, memory.precision) {
                 Ok(cost) => Some(Arc::new(cost)),
                 Err(error) => {
-                    hardware::cost_problem(check, &error);
+                    hardware::cost_problem(check, owner, &error);
                     None
                 }
             }
@@ -339,6 +371,7 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         model: model.map(|m| m.name.clone()),
         gpu: gpu.map(|g| g.name.clone()),
         gpus_per_replica: parallelism.tensor * parallelism.pipeline,
+        data_ranks: parallelism.data,
         price_usd_per_gpu_hour: gpu.and_then(|g| g.price_usd_per_hour),
         power: gpu.and_then(|g| g.power),
         pricing: None,

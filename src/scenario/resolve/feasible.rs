@@ -1,21 +1,33 @@
 //! Whether any request can run at all, as far as the scenario alone proves it.
 
 use super::check::Check;
+use super::fleet::Built;
 use super::lengths::at_least;
-use crate::scenario::experiment::{EngineLimits, SchedulerRun};
+use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::node::Path;
-use crate::scheduler::EngineInfo;
 use crate::workload::{Lengths, Source, WorkloadSpec};
 
 /// Reports when every request must be rejected: the shortest prompt and output that the lengths
-/// can give are too long for the engine.
+/// can give are too long for the engine of every pool.
 pub fn check(
     check: &mut Check<'_>,
     workload: &WorkloadSpec,
-    engine: &EngineLimits,
+    fleet: &[Built],
     runs: &[SchedulerRun],
-    info: &EngineInfo,
 ) {
+    let before = check.problems.len();
+    for pool in fleet {
+        let reported = check.problems.len();
+        on_pool(check, workload, pool, runs);
+        if check.problems.len() == reported {
+            check.problems.truncate(before);
+            return;
+        }
+    }
+}
+
+fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &[SchedulerRun]) {
+    let (engine, info) = (&pool.engine.limits, &pool.engine.info());
     let Source::Synthetic { lengths, .. } = &workload.source else { return };
     let path = Path::root().key("workload");
     let mut used: Vec<(Path, &Lengths)> = Vec::new();
@@ -62,7 +74,7 @@ pub fn check(
                  {block_tokens} a block), and {usable} of {} are usable ({kept_back} kept back)",
                 run.name, engine.kv_blocks
             );
-            let path = Path::root().key("engine").key("kv_blocks");
+            let path = pool.owner.path(check, &["engine", "kv_blocks"]);
             check.report(&path, message, "raise `engine.kv_blocks`, or shorten the requests");
             return;
         }

@@ -1,6 +1,7 @@
 //! The model, the GPU and the engine's profile, looked up and put together.
 
 use super::check::Check;
+use super::owner::Owner;
 use crate::catalog::{
     self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, ModelOverrides, UnknownName,
 };
@@ -78,8 +79,8 @@ fn hf_model(check: &mut Check<'_>, path: &Path, config: &str) -> Option<Model> {
 }
 
 /// The GPU's figures; `None` when it is not given or wrong (and reported).
-pub fn gpu(check: &mut Check<'_>, given: Option<&raw::GpuRef>) -> Option<Gpu> {
-    let path = Path::root().key("gpu");
+pub fn gpu(check: &mut Check<'_>, owner: &Owner, given: Option<&raw::GpuRef>) -> Option<Gpu> {
+    let path = owner.path(check, &["gpu"]);
     let figures = match given? {
         TextOr::Text(name) => return found(check, &path, catalog::gpu(name)),
         TextOr::Map(figures) => figures,
@@ -163,13 +164,17 @@ fn peak_gpu(check: &mut Check<'_>, path: &Path, figures: &raw::GpuFigures) -> Op
         memory_gb_per_s: bandwidth.0 as f64 / 1e9,
     };
     let gpu = figure(check, path, Gpu::from_peak(memory.0, peak))?;
-    check.warnings.push(format!("gpu: its constants are {}", gpu.source.constants));
+    check.warnings.push(format!("{path}: its constants are {}", gpu.source.constants));
     Some(gpu)
 }
 
 /// The engine's profile; `None` when it is wrong (and reported).
-pub fn profile(check: &mut Check<'_>, given: Option<&raw::ProfileRef>) -> Option<Profile> {
-    let path = Path::root().key("engine").key("profile");
+pub fn profile(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: Option<&raw::ProfileRef>,
+) -> Option<Profile> {
+    let path = owner.path(check, &["engine", "profile"]);
     let source = match given {
         None => return found(check, &path, catalog::profile(DEFAULT_PROFILE)).map(engine),
         Some(TextOr::Text(name)) => return found(check, &path, catalog::profile(name)).map(engine),
@@ -223,6 +228,7 @@ fn engine(profile: EngineProfile) -> Profile {
 /// How many KV blocks fit; `None` when none does (and reported).
 pub fn kv_blocks(
     check: &mut Check<'_>,
+    owner: &Owner,
     model: &Model,
     gpu: &Gpu,
     parallelism: Parallelism,
@@ -241,12 +247,16 @@ pub fn kv_blocks(
     match kv_capacity(&request) {
         Ok(capacity) => Some(capacity),
         Err(CapacityError::Cost(error)) => {
-            cost_problem(check, &error);
+            cost_problem(check, owner, &error);
             None
         }
         Err(error @ CapacityError::DoesNotFit { .. }) => {
             let help = "use more GPUs (`parallelism: {tensor: 2}`), a GPU with more memory, `dtype: fp8`, or a smaller model";
-            check.report(&Path::root().key("model"), error.to_string(), help);
+            let path = match &owner.pool {
+                Some(_) => owner.path(check, &["gpu"]),
+                None => Path::root().key("model"),
+            };
+            check.report(&path, error.to_string(), help);
             None
         }
     }
@@ -266,33 +276,33 @@ pub struct Memory {
 }
 
 /// Reports why a model, a GPU and a parallelism do not go together.
-pub fn cost_problem(check: &mut Check<'_>, error: &CostError) {
-    let root = Path::root();
-    let tensor = root.key("parallelism").key("tensor");
+pub fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostError) {
+    let at = |keys: &[&str]| owner.path(check, keys);
+    let tensor = at(&["parallelism", "tensor"]);
     let (path, help) = match error {
         CostError::HeadsNotDivisible { heads, .. } => {
             let divisors: Vec<String> =
                 [1, 2, 4, 8, 16].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
-        CostError::DtypeUnknown { .. } => (root.key("engine").key("dtype"), String::new()),
+        CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
         CostError::AllReduceUnknown { .. } => (
-            root.key("parallelism"),
+            at(&["parallelism"]),
             "such as `gpu: {base: rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
                 .to_owned(),
         ),
         CostError::NoExperts { .. } => (
-            root.key("parallelism").key("expert"),
+            at(&["parallelism", "expert"]),
             "leave `expert` out, or serve a mixture of experts such as `mixtral-8x7b`".to_owned(),
         ),
         CostError::FewerExpertsThanRanks { experts, .. } => (
-            root.key("parallelism").key("expert"),
+            at(&["parallelism", "expert"]),
             format!("at most {experts} GPUs can share them: lower `tensor` or `data`"),
         ),
-        CostError::TooManyStages { .. } => (root.key("parallelism").key("pipeline"), String::new()),
-        CostError::NoRanks => (root.key("parallelism"), String::new()),
-        CostError::ExpertsUnknown { .. } => (root.key("gpu"), String::new()),
-        CostError::Figure(figure) => (root.key("gpu"), figure.path.clone()),
+        CostError::TooManyStages { .. } => (at(&["parallelism", "pipeline"]), String::new()),
+        CostError::NoRanks => (at(&["parallelism"]), String::new()),
+        CostError::ExpertsUnknown { .. } => (at(&["gpu"]), String::new()),
+        CostError::Figure(figure) => (at(&["gpu"]), figure.path.clone()),
     };
     check.report(&path, error.to_string(), &help);
 }

@@ -4,8 +4,10 @@
 mod check;
 mod engine;
 mod feasible;
+mod fleet;
 mod hardware;
 mod lengths;
+mod owner;
 mod router;
 mod schedulers;
 mod slo;
@@ -18,9 +20,10 @@ use serde_json::{Value as Json, json};
 use self::check::Check;
 use super::decode::{Decoded, decode};
 use super::error::Problem;
-use super::experiment::{Experiment, Hardware, Measure, Slo};
+use super::experiment::{EngineLimits, Experiment, Measure, SchedulerRun, Slo};
 use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
+use crate::scheduler::EngineInfo;
 use crate::time::Span;
 use crate::units::Duration;
 
@@ -55,7 +58,13 @@ pub fn resolve(
     let mut check = Check::new(root, &cut, files);
     let experiment = experiment(&mut check, &mut scenario, stem, seed);
     let Check { problems: more, warnings, .. } = check;
+    // Pools say of what they share the same.
+    let mut told = std::collections::HashSet::new();
     problems.extend(more);
+    problems.retain(|p| told.insert((p.path.clone(), p.message.clone())));
+    let mut told = std::collections::HashSet::new();
+    let warnings: Vec<String> =
+        warnings.into_iter().filter(|warning| told.insert(warning.clone())).collect();
     match experiment {
         Some((experiment, derived)) if problems.is_empty() => {
             scenario.derived = Some(derived);
@@ -77,9 +86,6 @@ fn not_a_map(root: &Node) -> Option<Problem> {
 }
 
 /// The experiment and what it derives; `None` when something is wrong, all of which is reported.
-/// The most replicas of a run, data-parallel ranks included.
-const REPLICAS_MAX: u32 = 10_000;
-
 fn experiment(
     check: &mut Check<'_>,
     scenario: &mut Scenario,
@@ -92,10 +98,6 @@ fn experiment(
         check.report(&root.key("name"), "expected a name, found an empty text", "");
     }
     scenario.seed = seed.or(scenario.seed).or(Some(0));
-    let replicas = *scenario.replicas.get_or_insert(1);
-    check.whole(&root.key("replicas"), replicas, 1, REPLICAS_MAX);
-    let given = scenario.router.get_or_insert_with(|| raw::TextOr::Text("round-robin".to_owned()));
-    let router = router::router(check, given, replicas, scenario.workload.as_ref());
 
     let names = schedulers::names(check, scenario.schedulers.as_deref());
     let mut known: Vec<String> =
@@ -105,7 +107,9 @@ fn experiment(
     let class_slos = class_slos(check, scenario, &slo, &known);
     let (horizon, measure) = observation(check, scenario);
 
-    let engine = engine::engine(check, scenario);
+    let fleet = fleet::fleet(check, scenario);
+    let given = scenario.router.get_or_insert_with(|| raw::TextOr::Text("round-robin".to_owned()));
+    let router = router::router(check, given, fleet.as_deref(), scenario.workload.as_ref());
     let workload = match &mut scenario.workload {
         Some(given) => {
             let workload = workload::workload(check, given);
@@ -124,54 +128,95 @@ fn experiment(
         }
     };
     // Parameters are checked even where the engine is in doubt.
-    let info =
-        engine.as_ref().map_or(engine::any_engine(), |e| e.limits.info(e.hardware.large_gpu));
+    let infos: Vec<EngineInfo> = match &fleet {
+        Some(fleet) => fleet.iter().map(|pool| pool.engine.info()).collect(),
+        None => vec![engine::any_engine()],
+    };
     let entries = scenario.schedulers.as_deref().unwrap_or_default();
-    let runs = schedulers::runs(check, entries, names, &info);
-    schedulers::can_pipeline(check, &runs, scenario.parallelism.as_ref(), &info);
+    let runs = schedulers::runs(check, entries, names, &infos);
+    if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
+        schedulers::can_pipeline(check, &runs, fleet);
+    }
     // With every parameter written out, a label can no longer tell which were given.
     for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {
         entry.label = Some(run.label.clone());
         entry.config = run.config.clone();
     }
 
-    let (engine, workload) = (engine?, workload?);
-    let replicas = replicas.saturating_mul(engine.data_ranks);
-    if replicas > REPLICAS_MAX {
-        let message = format!("replicas x data is {replicas}, more than {REPLICAS_MAX}");
-        check.report(&root.key("parallelism").key("data"), message, "");
-    }
+    let (fleet, workload) = (fleet?, workload?);
     if check.problems.is_empty() {
-        feasible::check(check, &workload, &engine.limits, &runs, &info);
+        feasible::check(check, &workload, &fleet, &runs);
     }
-    let derived = json!({
-        "kv_blocks": engine.kv_blocks_from,
-        "max_model_len": engine.max_model_len_from,
-        "model": engine.model,
-        "gpu": engine.gpu,
-        "profile": engine.profile,
-        "schedulers": runs.iter().map(|r| json!({
-            "label": r.label,
-            "system": r.config.system(),
-            "evidence": format!("{:?}", r.config.evidence()).to_lowercase(),
-        })).collect::<Vec<_>>(),
-    });
+    let derived = derived(&fleet, &runs);
+    let longest = fleet.iter().map(|pool| pool.engine.limits.max_model_len).max()?;
+    let replicas = fleet.iter().map(|pool| pool.replicas).sum();
+    let pools = fleet.iter().filter_map(fleet::Built::pool).collect();
+    let engine = fleet.into_iter().next()?.engine;
     let experiment = Experiment {
         name,
         seed: scenario.seed.unwrap_or(0),
         replicas,
+        pools,
         router,
         cost: engine.cost,
-        engine: engine.limits,
+        engine: EngineLimits { max_model_len: longest, ..engine.limits },
         schedulers: runs,
         workload,
         slo,
         horizon,
         measure,
         class_slos,
-        hardware: Hardware { ..engine.hardware },
+        hardware: engine.hardware,
     };
     Some((experiment, derived))
+}
+
+/// What follows from the scenario: for all replicas, or pool by pool.
+fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Json {
+    let schedulers = |info: Option<&EngineInfo>| {
+        let one = |run: &SchedulerRun| {
+            let mut one = json!({
+                "label": run.label,
+                "system": run.config.system(),
+                "evidence": format!("{:?}", run.config.evidence()).to_lowercase(),
+            });
+            if let Some(info) = info {
+                one = json!({
+                    "label": run.label,
+                    "parameters": run.config.resolved(info).parameters(),
+                });
+            }
+            one
+        };
+        runs.iter().map(one).collect::<Vec<_>>()
+    };
+    let of = |pool: &fleet::Built| {
+        let engine = &pool.engine;
+        json!({
+            "kv_blocks": engine.kv_blocks_from,
+            "max_model_len": engine.max_model_len_from,
+            "gpu": engine.gpu,
+            "profile": engine.profile,
+        })
+    };
+    let model = &fleet[0].engine.model;
+    if fleet[0].name.is_none() {
+        let mut all = of(&fleet[0]);
+        all["model"] = model.clone();
+        all["schedulers"] = json!(schedulers(None));
+        return all;
+    }
+    let pools: Vec<Json> = fleet
+        .iter()
+        .map(|pool| {
+            let mut one = of(pool);
+            one["name"] = json!(pool.name);
+            one["replicas"] = json!(pool.replicas);
+            one["schedulers"] = json!(schedulers(Some(&pool.engine.info())));
+            one
+        })
+        .collect();
+    json!({"model": model, "pools": pools, "schedulers": schedulers(None)})
 }
 
 fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::check::Check;
+use super::fleet::Built;
 use crate::scenario::experiment::Router;
 use crate::scenario::node::Path;
-use crate::scenario::raw::{ClassRouter, RouterRef, Workload};
+use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
 use crate::scenario::suggest::advice;
 use crate::sim::ClassPools;
 
@@ -13,13 +14,23 @@ use crate::sim::ClassPools;
 pub fn router(
     check: &mut Check<'_>,
     given: &mut RouterRef,
-    replicas: u32,
+    fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> Router {
     let path = Path::root().key("router");
     match given {
-        RouterRef::Text(name) => by_name(check, &path, name),
-        RouterRef::Map(map) => class_to_pool(check, &path, map, replicas, workload),
+        RouterRef::Text(name) => {
+            let router = by_name(check, &path, name);
+            let several = fleet.is_some_and(|fleet| fleet.len() > 1);
+            if several && matches!(router, Router::RoundRobin | Router::Random) {
+                check.warnings.push(format!(
+                    "router: {name} sends a replica of each pool as many requests, whatever its \
+                     pace: `least-requests` goes by what is outstanding, `class-to-pool` by class"
+                ));
+            }
+            router
+        }
+        RouterRef::Map(map) => class_to_pool(check, &path, map, fleet, workload),
     }
 }
 
@@ -43,7 +54,7 @@ fn class_to_pool(
     check: &mut Check<'_>,
     path: &Path,
     map: &mut ClassRouter,
-    replicas: u32,
+    fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> Router {
     let within = map.within.get_or_insert_with(|| "round-robin".to_owned()).clone();
@@ -56,7 +67,8 @@ fn class_to_pool(
     if map.class_to_pool.is_empty() {
         check.report(&path, "expected replicas for a class at least, found none", "");
     }
-    for (class, pool) in &map.class_to_pool {
+    let mut pools = Vec::new();
+    for (class, given) in &map.class_to_pool {
         let path = path.key(class.as_str());
         if let Some(known) = &known
             && !known.contains(&class.as_str())
@@ -67,19 +79,54 @@ fn class_to_pool(
             };
             check.report(&path, "no class of the workload has this name", &help);
         }
-        if pool.is_empty() {
-            check.report(&path, "expected a replica at least, found an empty list", "");
-        }
-        for (i, &replica) in pool.iter().enumerate() {
-            let path = check.element(&path, i);
-            if replica >= replicas {
-                let help = format!("replicas are numbered from 0; `replicas` is {replicas}");
-                check.report(&path, format!("there is no replica {replica}"), &help);
-            } else if pool[..i].contains(&replica) {
-                check.report(&path, format!("replica {replica} stands twice"), "");
+        // Where the replicas themselves are in doubt, nothing can be said of their numbers.
+        let Some(fleet) = fleet else { continue };
+        let replicas = match given {
+            ReplicasOfClass::Pool(name) => of_pool(check, &path, name, fleet),
+            ReplicasOfClass::Numbers(numbers) => {
+                check_numbers(check, &path, numbers, fleet);
+                numbers.clone()
             }
+        };
+        pools.push((class.clone(), replicas));
+    }
+    Router::ClassToPool(Arc::new(ClassPools { pools, within }))
+}
+
+fn check_numbers(check: &mut Check<'_>, path: &Path, numbers: &[u32], fleet: &[Built]) {
+    let replicas: u32 = fleet.iter().map(|pool| pool.replicas).sum();
+    if numbers.is_empty() {
+        check.report(path, "expected a replica at least, found an empty list", "");
+    }
+    for (i, &replica) in numbers.iter().enumerate() {
+        let path = check.element(path, i);
+        if replica >= replicas {
+            let help = format!("replicas are numbered from 0; there are {replicas}");
+            check.report(&path, format!("there is no replica {replica}"), &help);
+        } else if numbers[..i].contains(&replica) {
+            check.report(&path, format!("replica {replica} stands twice"), "");
         }
     }
-    let pools = map.class_to_pool.clone().into_iter().collect();
-    Router::ClassToPool(Arc::new(ClassPools { pools, within }))
+}
+
+/// The replicas of a pool, by its name.
+fn of_pool(check: &mut Check<'_>, path: &Path, name: &str, fleet: &[Built]) -> Vec<u32> {
+    let mut first = 0;
+    for pool in fleet {
+        if pool.name.as_deref() == Some(name) {
+            return (first..first + pool.replicas).collect();
+        }
+        first += pool.replicas;
+    }
+    let shown: String = name.chars().take(60).collect();
+    let message = format!("there is no pool `{}`", shown.escape_debug());
+    let names: Vec<&str> = fleet.iter().filter_map(|pool| pool.name.as_deref()).collect();
+    let help = match names.is_empty() {
+        true => {
+            "the scenario has no `pools`: give the replicas' numbers, such as `[0, 1]`".to_owned()
+        }
+        false => advice(name, names),
+    };
+    check.report(path, message, &help);
+    Vec::new()
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use super::check::Check;
+use super::fleet::Built;
 use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::node::{Node, Path};
-use crate::scenario::raw::{self, SchedulerEntry};
+use crate::scenario::raw::SchedulerEntry;
 use crate::scenario::suggest::advice;
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 
@@ -58,17 +59,18 @@ fn label(name: &str, parameters: Option<&Node>) -> String {
     if given.is_empty() { name.to_owned() } else { format!("{name}({})", given.join(", ")) }
 }
 
-/// The runs, their parameters checked against the engine.
+/// The runs, their parameters checked against the engines of all pools. Defaults that follow from
+/// the engine are filled in where all pools come to the same; elsewhere each pool has its own.
 pub fn runs(
     check: &mut Check<'_>,
     entries: &[SchedulerEntry],
     names: Vec<(String, String)>,
-    engine: &EngineInfo,
+    engines: &[EngineInfo],
 ) -> Vec<SchedulerRun> {
     let mut runs = Vec::new();
     for (i, (entry, (name, label))) in entries.iter().zip(names).enumerate() {
         let path = check.element(&Path::root().key("schedulers"), i).key(&name);
-        for problem in entry.config.problems(engine) {
+        for problem in engines.iter().flat_map(|engine| entry.config.problems(engine)) {
             let path = path.key(problem.parameter);
             let found = entry.config.parameters();
             let found =
@@ -79,30 +81,29 @@ pub fn runs(
             };
             check.expected(&path, &expected, found);
         }
-        runs.push(SchedulerRun { name, label, config: entry.config.resolved(engine) });
+        let mut resolved = engines.iter().map(|engine| entry.config.resolved(engine));
+        let config = resolved.next().filter(|first| resolved.all(|other| other == *first));
+        let config = config.unwrap_or_else(|| entry.config.clone());
+        runs.push(SchedulerRun { name, label, config });
     }
     runs
 }
 
 /// Refuses schedulers that cannot be one of several lanes of a pipeline.
-pub fn can_pipeline(
-    check: &mut Check<'_>,
-    runs: &[SchedulerRun],
-    parallelism: Option<&raw::Parallelism>,
-    engine: &EngineInfo,
-) {
-    let pipeline = parallelism.and_then(|p| p.pipeline).unwrap_or(1);
-    let refuses = |run: &&SchedulerRun| run.config.build(engine).needs().one_lane;
-    if pipeline < 2 || !check.problems.is_empty() {
-        return;
-    }
-    for run in runs.iter().filter(refuses) {
+pub fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    let refused = fleet.iter().filter(|pool| pool.engine.stages > 1).flat_map(|pool| {
+        let info = pool.engine.info();
+        let refuses = move |run: &&SchedulerRun| run.config.build(&info).needs().one_lane;
+        runs.iter().filter(refuses).map(move |run| (pool, run))
+    });
+    for (pool, run) in refused {
+        let pipeline = pool.engine.stages;
         let message = format!(
             "{} does not run in a pipeline: expected 1, found {pipeline}: its rules need every \
              request of the replica before them, and a pipeline's lanes see their own",
             run.name
         );
-        let path = Path::root().key("parallelism").key("pipeline");
+        let path = pool.owner.path(check, &["parallelism", "pipeline"]);
         check.report(&path, message, "use `pipeline: 1`, or leave the scheduler out");
     }
 }

@@ -28,10 +28,22 @@ impl Vary {
         Ok(Vary { path: path.trim().to_owned(), values })
     }
 
-    /// The last name of the path: what people call the field.
-    pub fn name(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
+    /// So many last names of the path.
+    fn last(&self, names: usize) -> &str {
+        let cut = self.path.rmatch_indices('.').nth(names - 1);
+        cut.map_or(&self.path, |(at, _)| &self.path[at + 1..])
     }
+}
+
+/// What people call the fields: the last name of each path, or as many as tell it from the others.
+pub fn names(vary: &[Vary]) -> Vec<&str> {
+    let name = |one: &Vary, names| {
+        let same = |other: &&Vary| other.last(names) == one.last(names);
+        vary.iter().filter(same).count() == 1
+    };
+    let most = |one: &Vary| one.path.matches('.').count() + 1;
+    let fewest = |one: &Vary| (1..most(one)).find(|&names| name(one, names)).unwrap_or(most(one));
+    vary.iter().map(|one| one.last(fewest(one))).collect()
 }
 
 fn split(text: &str) -> Vec<&str> {
@@ -82,6 +94,19 @@ mod tests {
         for text in ["x", "=1", "x=", "x=1,,2"] {
             assert!(Vary::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn fields_go_by_as_many_names_as_tell_them_apart() {
+        let vary = |paths: &[&str]| -> Vec<Vary> {
+            paths.iter().map(|path| Vary::parse(&format!("{path}=1,2")).unwrap()).collect()
+        };
+        let told = |paths: &[&str]| -> Vec<String> {
+            names(&vary(paths)).into_iter().map(str::to_owned).collect()
+        };
+        assert_eq!(told(&["seed", "a.b.rate"]), ["seed", "rate"]);
+        assert_eq!(told(&["pools.a.replicas", "pools.b.replicas"]), ["a.replicas", "b.replicas"]);
+        assert_eq!(told(&["x.a.n", "y.a.n", "n"]), ["x.a.n", "y.a.n", "n"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::grid::names;
 use super::{Point, Vary};
 use crate::report::assertion::figure;
 use crate::scheduler::SchedulerConfig;
@@ -33,6 +34,7 @@ enum Kind {
 pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
     let mut sentences = Vec::new();
     let runs = points.iter().map(|point| point.runs.len()).max().unwrap_or(0);
+    let names = names(vary);
     for (field, one) in vary.iter().enumerate() {
         for step in one.values.windows(2) {
             for run in 0..runs {
@@ -74,7 +76,7 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                     true => "no change".to_owned(),
                     false => changes.join(", "),
                 };
-                let (name, from, to) = (one.name(), &step[0], &step[1]);
+                let (name, from, to) = (names[field], &step[0], &step[1]);
                 let mean = match pairs.len() {
                     1 => String::new(),
                     n => format!(" (mean of {n} pairs)"),

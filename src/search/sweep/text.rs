@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::grid::names;
 use super::{Point, SweepFile};
 use crate::report::assertion::figure;
 use crate::report::csv::flatten;
@@ -103,7 +104,7 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
     let there = |column: &&Column| runs().any(|run| number(run, column).is_some());
     let shown: Vec<&Column> = COLUMNS.iter().filter(there).take(fit.figures).collect();
     let value = |text: &str| Cell::from(cut(text, fit.value));
-    let mut heading: Vec<Cell> = file.vary.iter().map(|one| value(one.name())).collect();
+    let mut heading: Vec<Cell> = names(&file.vary).into_iter().map(value).collect();
     heading.push(Cell::from("scheduler"));
     heading.extend(shown.iter().map(|column| Cell::from(column.0)));
     heading.push(Cell::from("SLO"));

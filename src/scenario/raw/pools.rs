@@ -1,0 +1,72 @@
+//! Pools of replicas that differ.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, GpuRef, Parallelism};
+
+/// Replicas of a kind. What it does not give is the scenario's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map such as `{name: fast, replicas: 2, gpu: h100-sxm}`"
+)]
+pub struct Pool {
+    /// Its name for the router, `--set` and results; the GPU's name unless given, or `pool-1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Identical replicas; replicas are numbered pool after pool.
+    pub replicas: u32,
+    /// Its GPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuRef>,
+    /// How the model is spread over GPUs in it, field by field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<Parallelism>,
+    /// Its engine, field by field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+}
+
+impl Parallelism {
+    /// This, and where it is silent, `otherwise`.
+    pub fn or(self, otherwise: Parallelism) -> Parallelism {
+        let Parallelism { tensor, pipeline, data, expert } = self;
+        Parallelism {
+            tensor: tensor.or(otherwise.tensor),
+            pipeline: pipeline.or(otherwise.pipeline),
+            data: data.or(otherwise.data),
+            expert: expert.or(otherwise.expert),
+        }
+    }
+}
+
+impl Engine {
+    /// This, and where it is silent, `otherwise`.
+    pub fn or(self, otherwise: Engine) -> Engine {
+        let Engine {
+            profile,
+            dtype,
+            kv_cache_dtype,
+            kv_block_tokens,
+            gpu_memory_utilization,
+            reserved_memory,
+            kv_blocks,
+            max_model_len,
+            prefix_caching,
+            async_scheduling,
+        } = self;
+        Engine {
+            profile: profile.or(otherwise.profile),
+            dtype: dtype.or(otherwise.dtype),
+            kv_cache_dtype: kv_cache_dtype.or(otherwise.kv_cache_dtype),
+            kv_block_tokens: kv_block_tokens.or(otherwise.kv_block_tokens),
+            gpu_memory_utilization: gpu_memory_utilization.or(otherwise.gpu_memory_utilization),
+            reserved_memory: reserved_memory.or(otherwise.reserved_memory),
+            kv_blocks: kv_blocks.or(otherwise.kv_blocks),
+            max_model_len: max_model_len.or(otherwise.max_model_len),
+            prefix_caching: prefix_caching.or(otherwise.prefix_caching),
+            async_scheduling: async_scheduling.or(otherwise.async_scheduling),
+        }
+    }
+}

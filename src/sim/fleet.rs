@@ -1,0 +1,78 @@
+//! What a simulation plays on: identical replicas, or pools of them.
+
+use super::router::Routing;
+use crate::cost::CostModel;
+use crate::scheduler::{EngineInfo, Scheduler};
+use crate::time::Span;
+
+/// Makes a replica's policy.
+pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
+
+/// A fleet of identical replicas.
+pub struct Setup<'a> {
+    /// Prices iterations.
+    pub cost: &'a dyn CostModel,
+    /// Limits of each replica's engine.
+    pub engine: EngineInfo,
+    /// Identical replicas.
+    pub replicas: u32,
+    /// Which of them gets a request.
+    pub routing: Routing,
+    /// Whether the engine plans steps ahead, for policies that can.
+    pub async_scheduling: bool,
+    /// Observation ends this long after the beginning; otherwise the run drains.
+    pub horizon: Option<Span>,
+}
+
+impl<'a> Setup<'a> {
+    /// The same as a fleet of one pool, whose policies `make` makes.
+    pub fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
+        FleetSetup {
+            pools: vec![PoolSetup {
+                cost: self.cost,
+                engine: self.engine,
+                replicas: self.replicas,
+                async_scheduling: self.async_scheduling,
+                answers_end_at: None,
+                make,
+            }],
+            routing: self.routing.clone(),
+            horizon: self.horizon,
+        }
+    }
+}
+
+/// A fleet of pools. Replicas are numbered pool after pool.
+pub struct FleetSetup<'a> {
+    /// Identical replicas each; at least one replica in all.
+    pub pools: Vec<PoolSetup<'a>>,
+    /// Which replica gets a request.
+    pub routing: Routing,
+    /// Observation ends this long after the beginning; otherwise the run drains.
+    pub horizon: Option<Span>,
+}
+
+impl FleetSetup<'_> {
+    /// Replicas of all pools.
+    pub fn replicas(&self) -> u32 {
+        self.pools.iter().map(|pool| pool.replicas).sum()
+    }
+}
+
+/// Identical replicas within a fleet.
+#[derive(Clone, Copy)]
+pub struct PoolSetup<'a> {
+    /// Prices iterations.
+    pub cost: &'a dyn CostModel,
+    /// Limits of each replica's engine.
+    pub engine: EngineInfo,
+    /// How many.
+    pub replicas: u32,
+    /// Whether the engine plans steps ahead, for policies that can.
+    pub async_scheduling: bool,
+    /// Answers end where prompt and answer are so long: for pools with a shorter context than
+    /// the requests were made for.
+    pub answers_end_at: Option<u32>,
+    /// Makes the policy of each.
+    pub make: &'a MakeScheduler<'a>,
+}
