@@ -7,7 +7,10 @@
 //! smallest deadline that a request keeps is found by bisection, on which side of a deadline
 //! requests are takes one judgement each, and a request without a miss needs no further look.
 
-use super::fluidity::{Judge, Tally, demand};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::fluidity::{Judge, demand};
 use super::quantile::{Ratio, Sample, rank};
 use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
@@ -126,29 +129,43 @@ fn split<'r>(
     rows.into_iter().partition(|row| judge.tally(row, None).at_most_a_tenth_missed())
 }
 
-fn miss_rate_curve(trace: &TokenTrace, mut rows: Vec<&RequestRow>) -> Vec<(u32, f64)> {
-    let count = rows.len();
-    let (low, rest) = rank(count as u64, 990);
-    let point = |ms: u32| {
+/// P99 over requests of the miss rate, for each deadline. Only the highest hundredth is asked for,
+/// and what a request missed under a shorter deadline is a bound for the next: requests are judged
+/// from the highest bound down until no other can be among the highest.
+fn miss_rate_curve(trace: &TokenTrace, rows: Vec<&RequestRow>) -> Vec<(u32, f64)> {
+    let (low, rest) = rank(rows.len() as u64, 990);
+    let wanted = rows.len() - low as usize;
+    // The bound, whether it is the rate itself, and whose.
+    let mut queue: BinaryHeap<(Ratio, bool, Reverse<usize>)> =
+        (0..rows.len()).map(|row| (Ratio::from(1.0), false, Reverse(row))).collect();
+    // Those judged at the deadline before tell how much of a column is worth an index.
+    let mut judged: Vec<usize> = (0..rows.len()).collect();
+    let mut highest = Vec::with_capacity(wanted);
+    let mut point = |ms: u32| {
         let tbt = Span::from_millis(u64::from(ms)).as_nanos();
-        let judge = Judge::new(trace, tbt, &demand(trace, rows.iter().copied()));
-        let mut rates = Vec::with_capacity(rows.len());
-        rows.retain(|row| {
-            let tally: Tally = judge.tally(row, None);
-            if tally.missed > 0 {
-                rates.push(Ratio::from(tally.miss_rate()));
+        let demanded = demand(trace, judged.drain(..).map(|row| rows[row]));
+        let judge = Judge::new(trace, tbt, &demanded);
+        while highest.len() < wanted {
+            let (bound, exact, Reverse(row)) = queue.pop().expect("as many as there are rows");
+            if exact {
+                highest.push((bound, row));
+            } else if bound == Ratio::from(0.0) {
+                // It and all that follow miss nothing, now and later.
+                highest.push((bound, row));
+            } else {
+                let rate = Ratio::from(judge.tally(rows[row], None).miss_rate());
+                judged.push(row);
+                queue.push((rate, true, Reverse(row)));
             }
-            tally.missed > 0
-        });
-        // The rates that are left out are 0, the smallest.
-        let zeros = count - rates.len();
-        let mut at = |rank: usize| match rank.checked_sub(zeros) {
-            Some(rank) => *rates.select_nth_unstable(rank).1,
-            None => Ratio::from(0.0),
-        };
-        let below = at(low as usize);
-        let above = if rest == 0 { below } else { at(low as usize + 1) };
+        }
+        let below = highest[wanted - 1].0;
+        let above = if rest == 0 { below } else { highest[wanted - 2].0 };
+        // What is exact at this deadline bounds the next.
+        let rest_of_queue = std::mem::take(&mut queue).into_vec();
+        let bounds =
+            highest.drain(..).chain(rest_of_queue.into_iter().map(|(b, _, Reverse(r))| (b, r)));
+        queue = bounds.map(|(bound, row)| (bound, false, Reverse(row))).collect();
         (ms, below.towards(above, rest))
     };
-    (1..=CURVE_MS).map(point).collect()
+    (1..=CURVE_MS).map(&mut point).collect()
 }

@@ -17,6 +17,8 @@ use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experi
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
+/// Columns of a run's timeline; a page asks for the iterations of a stretch when it shows one.
+const COLUMNS: usize = 3_000;
 /// What errors call the scenario.
 const NAME: &str = "scenario.yaml";
 
@@ -97,36 +99,44 @@ impl Loaded {
 
     /// Plays what is shown, with every iteration kept.
     pub fn play(&self) -> Result<Vec<SchedulerOutput>, Problems> {
-        // Iterations are counted before they are kept; that takes little and no memory.
-        let most: u64 = match &self.requests {
-            Requests::Open(workload) => workload
-                .requests
-                .iter()
-                .map(|r| u64::from(r.prompt_tokens) + u64::from(r.output_tokens))
-                .sum(),
-            Requests::Closed(_) => u64::MAX,
-        };
-        if most > limits::ITERATIONS_MAX {
-            let info = self.experiment.engine_info();
-            for scheduler in &self.experiment.schedulers {
+        // Where there may be many, iterations are counted before they are kept; that takes little
+        // memory, but simulates twice.
+        let info = self.experiment.engine_info();
+        let bounds: Vec<(Option<u64>, Option<u64>)> = self
+            .experiment
+            .schedulers
+            .iter()
+            .map(|scheduler| {
                 let parameters = scheduler.config.resolved(&info).parameters();
-                let budget =
-                    token_budget(&scheduler.config, &parameters).and_then(|b| b.1.as_u64());
-                let seats = seats(&parameters).and_then(|seats| seats.1.as_u64());
+                let budget = token_budget(&scheduler.config, &parameters);
+                let number = |bound: Option<(&str, Value)>| bound.and_then(|b| b.1.as_u64());
+                (number(budget), number(seats(&parameters)))
+            })
+            .collect();
+        let least_budget = bounds.iter().filter_map(|bound| bound.0).min();
+        if limits::may_be_many(&self.requests, least_budget) {
+            for (scheduler, &(budget, seats)) in self.experiment.schedulers.iter().zip(&bounds) {
                 limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
+            }
+            let counted = self.experiment.schedulers.par_iter().map(|scheduler| {
                 let options = PlayOptions::default();
                 let outcome = Simulator
                     .simulate(&self.experiment, scheduler, &self.requests, options)
                     .map_err(|error| Problems::one("", error.to_string(), None))?;
-                limits::iterations(&scheduler.label, outcome.iterations.total())?;
-            }
+                limits::iterations(&scheduler.label, outcome.iterations.total())
+            });
+            counted.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
         let jobs = self.experiment.schedulers.len();
         let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
-        run_experiment(input, options, &Simulator, &progress)
-            .map_err(|error| Problems::one("", error.to_string(), None))
+        let outputs = run_experiment(input, options, &Simulator, &progress)
+            .map_err(|error| Problems::one("", error.to_string(), None))?;
+        for (output, scheduler) in outputs.iter().zip(&self.experiment.schedulers) {
+            limits::iterations(&scheduler.label, output.outcome.iterations.total())?;
+        }
+        Ok(outputs)
     }
 
     /// What a run wrote down.
@@ -193,6 +203,7 @@ pub(super) fn simulate(asked: &Asked, files: &Files) -> Result<Played, Problems>
 fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
+    let room = Room { columns: room.columns.min(COLUMNS), ..room };
     let runs = outputs
         .par_iter()
         .enumerate()
