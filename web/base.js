@@ -171,6 +171,19 @@ var Metron = (() => {
     draw();
     return canvas;
   };
+  // A piece of a line, as a plot draws it.
+  M.stroke = (color, dash, width) => {
+    const canvas = M.h("canvas", { class: "stroke", width: 60, height: 20, "aria-hidden": "true" });
+    const draw = () => {
+      const context = canvas.getContext("2d");
+      context.clearRect(0, 0, 60, 20);
+      context.strokeStyle = color(); context.lineWidth = width * 2; context.setLineDash(dash.map((one) => one * 2));
+      context.beginPath(); context.moveTo(2, 10); context.lineTo(58, 10); context.stroke();
+    };
+    M.onRedraw(draw);
+    draw();
+    return canvas;
+  };
   M.legend = (entries) => M.h("ul", { class: "legend" },
     entries.map((entry) => M.h("li", { title: entry.meaning }, M.swatch(entry.color, entry.pattern, entry.half), entry.name)));
 
@@ -210,8 +223,10 @@ var Metron = (() => {
       asked = true;
       requestAnimationFrame(surface.drawNow);
     };
-    if (window.ResizeObserver) new ResizeObserver(surface.draw).observe(canvas);
-    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else { const was = surface.visible; surface.visible = true; surface.draw(); surface.visible = was; } });
+    if (window.ResizeObserver) new ResizeObserver(() => surface.anyway()).observe(canvas);
+    // Out of sight too, where it would otherwise be stretched or of another theme.
+    surface.anyway = () => { const was = surface.visible; surface.visible = true; surface.draw(); surface.visible = was; };
+    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else surface.anyway(); });
     surface.draw();
     return surface;
   };

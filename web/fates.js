@@ -4,7 +4,7 @@
   const OF = [["ttft", "Time to first token (TTFT)", "s", "requests"], ["tbt", "Time between tokens (TBT)", "s", "gaps between tokens"], ["tpot", "Time per output token (TPOT)", "s", "requests"], ["fluidity", "Fluidity-index", "index", "requests"]];
 
   // Which colour and dash is which run.
-  M.runKey = (runs) => h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.swatch(() => M.runColor(place)), run.label)));
+  M.runKey = (runs) => h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.stroke(() => M.runColor(place), M.runDash(place), 2), run.label)));
 
   M.distributions = (parent, runs) => {
     const grid = h("div", { class: "grid" });

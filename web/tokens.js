@@ -68,7 +68,7 @@
     parent.append(line);
     if (causes.length) parent.append(M.legend(causes.map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause), pattern: M.causePattern(cause) }))));
     parent.append(h("ul", { class: "plain" }, curves.map((curve) => h("li", {},
-      h("strong", {}, NAMES[curve.place]), ": request " + curve.request + ", fluidity-index " + M.digits(curve.index) + ", " +
+      M.stroke(() => M.runColor(place), DASH[curve.place], curve.place === "worst" ? 2 : 1.5), h("strong", {}, NAMES[curve.place]), ": request " + curve.request + ", fluidity-index " + M.digits(curve.index) + ", " +
       (curve.prompt_tokens ? M.count(curve.prompt_tokens) + " prompt tokens, " : "") + M.count(curve.tokens) + " output tokens, " +
       (curve.late_count ? M.count(curve.late_count) + " of them late" : "none late")))));
     parent.append(M.details("Late tokens", "Late tokens, " + run.label, ["request", "token", "gap", "came at", "causes"],
