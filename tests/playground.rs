@@ -276,6 +276,34 @@ fn steps_hold_what_the_batches_held() {
 }
 
 #[test]
+fn columns_are_the_iterations_of_a_stretch() {
+    let scenario = json!({"text": SMALL, "set": []});
+    let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+    let lane = &played["runs"][0]["lanes"][0];
+    let steps = ask(
+        &json!({"op": "steps", "scenario": scenario, "scheduler": 0, "from": 50, "count": 100}),
+    );
+    let list = steps["steps"].as_array().expect("a list");
+    let (from, to) = (&list[0]["start_us"], &list[99]["end_us"]);
+    let question = json!({"op": "columns", "scenario": scenario, "scheduler": 0, "replica": 0, "from_us": from, "to_us": to});
+    let answered = ask(&question);
+    let columns = &answered["columns"];
+    assert_eq!(columns["each"], 1, "{answered}");
+    let first = columns["first"].as_u64().expect("a count");
+    assert!(first == 50 || first == 49, "{first}");
+    let decodes = columns["decodes"].as_array().expect("a list");
+    for (step, at) in list.iter().zip(50 - first as usize..) {
+        assert_eq!(decodes[at], step["decodes"].as_array().expect("a list").len());
+    }
+    assert!(decodes.len() as u64 <= lane["iterations"].as_u64().expect("a count"));
+    // Beyond the run there is nothing; a replica that is not there is a problem.
+    let beyond = json!({"op": "columns", "scenario": scenario, "scheduler": 0, "replica": 0, "from_us": u64::MAX, "to_us": 0});
+    assert_eq!(ask(&beyond)["columns"]["start_us"], json!([]));
+    let nobody = json!({"op": "columns", "scenario": scenario, "scheduler": 0, "replica": 9, "from_us": 0, "to_us": 1});
+    assert_eq!(ask(&nobody)["ok"], json!(false));
+}
+
+#[test]
 fn a_stall_has_cures_that_can_be_tried() {
     let played = simulate(SMALL, &[]);
     let stall = &played["runs"][0]["stalls"][0];

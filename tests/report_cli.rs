@@ -83,6 +83,18 @@ fn every_command_has_its_page() {
     assert_eq!(Some(sum), stall["length_ns"].as_u64(), "a stall's causes add up to it");
     let (_, swept) = page(Path::new(&file("sweep.html")));
     assert_eq!(swept["sweep"]["points"].as_array().expect("points").len(), 4);
+    // The same sweep in two shards, merged: the same page.
+    for shard in ["1/2", "2/2"] {
+        let to = file(&format!("shard{}.json", &shard[..1]));
+        let part = ["--vary", vary, "--shard", shard, "--format", "json", "-o", &to];
+        let told = sim(&[&["sweep"], &small[..], &part].concat());
+        assert!(told.status.success(), "{told:?}");
+    }
+    let (one, two, to) = (file("shard1.json"), file("shard2.json"), file("merged.html"));
+    let told = sim(&["merge", &one, &two, "--report", &to]);
+    assert!(told.status.success(), "{told:?}");
+    let (_, merged) = page(Path::new(&to));
+    assert_eq!(merged["sweep"], swept["sweep"]);
     let (_, capacity) = page(Path::new(&file("capacity.html")));
     assert!(capacity["capacity"]["schedulers"][0]["probed"][0]["fluid"].is_number());
     let (_, measured) = page(Path::new(&file("evaluate.html")));

@@ -47,15 +47,17 @@ var Metron = (() => {
   };
   // A tick's label: as few digits as tell the step apart.
   M.tick = (value, step) => {
-    const decimals = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step) - 1e-9)));
+    let decimals = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step) - 1e-9)));
+    // A step of 0.025 needs one more than one of 0.02.
+    while (decimals < 9 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++;
     return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
   };
-  M.ticks = (low, high, wanted) => {
+  M.ticks = (low, high, wanted, whole) => {
     const span = high - low;
     if (!(span > 0)) return { step: 1, at: [low] };
     const raw = span / Math.max(1, wanted);
     const power = Math.pow(10, Math.floor(Math.log10(raw)));
-    const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.999);
+    const step = Math.max(whole ? 1 : 0, [1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.75));
     const at = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) at.push(k * step + 0);
     return { step, at };
@@ -71,7 +73,7 @@ var Metron = (() => {
   M.onRedraw = (listener) => listeners.push(listener);
   // A page that draws again and again forgets who listened to what it drew before.
   M.mark = () => listeners.length;
-  M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); };
+  M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); if (M.forgetPlots) M.forgetPlots(); };
   M.redrawAll = () => {
     document.documentElement.dataset.theme = M.isDark() ? "dark" : "light";
     looked.clear();
@@ -127,7 +129,9 @@ var Metron = (() => {
   };
   M.causeColor = (name) => { const of = CAUSES[name] || ["#444444", "#bbbbbb", "plain"]; return of[M.isDark() ? 1 : 0]; };
   M.causePattern = (name) => (CAUSES[name] || [])[2] || "plain";
-  M.causeWords = (name) => String(name || "late").replaceAll("_", " ");
+  // A number and its unit stay on one line.
+  M.unbroken = (text) => text.replace(/(\d) (?=(?:%|s|ms|\u00b5s)(?![\w]))/g, "$1\u00a0");
+  M.causeWords = (name) => String(name || "late").replaceAll("_", " ").replace(/\bkv\b/, "KV");
   const KINDS = { prefill: ["#c2410c", "#ff8a50"], decode: ["#2f6fb0", "#6aaef0"] };
   M.kindColor = (kind) => KINDS[kind][M.isDark() ? 1 : 0];
 
@@ -154,20 +158,41 @@ var Metron = (() => {
     return context.createPattern(patterns.get(key), "repeat");
   };
   // A small sample of a colour and its pattern, for legends.
-  M.swatch = (color, pattern) => {
+  M.swatch = (color, pattern, half) => {
     const canvas = M.h("canvas", { class: "swatch", width: 28, height: 28, "aria-hidden": "true" });
     const draw = () => {
       const context = canvas.getContext("2d");
       context.clearRect(0, 0, 28, 28);
       context.fillStyle = M.fill(context, color(), pattern || "plain");
       context.fillRect(0, 0, 28, 28);
+      if (half) { context.fillStyle = half(); context.fillRect(0, 0, 28, 14); }
+    };
+    M.onRedraw(draw);
+    draw();
+    return canvas;
+  };
+  // A piece of a line, as a plot draws it.
+  M.stroke = (color, dash, width) => {
+    const canvas = M.h("canvas", { class: "stroke", width: 60, height: 20, "aria-hidden": "true" });
+    const draw = () => {
+      const context = canvas.getContext("2d");
+      context.clearRect(0, 0, 60, 20);
+      context.strokeStyle = color(); context.lineWidth = width * 2; context.setLineDash(dash.map((one) => one * 2));
+      context.beginPath(); context.moveTo(2, 10); context.lineTo(58, 10); context.stroke();
     };
     M.onRedraw(draw);
     draw();
     return canvas;
   };
   M.legend = (entries) => M.h("ul", { class: "legend" },
-    entries.map((entry) => M.h("li", {}, M.swatch(entry.color, entry.pattern), entry.name)));
+    entries.map((entry) => M.h("li", { title: entry.meaning }, M.swatch(entry.color, entry.pattern, entry.half), entry.name)));
+
+  // A line below a plot that says what the pointer is on, and how to ask before it is on anything.
+  M.told = (how, tall) => {
+    const line = M.h("p", { class: tall ? "readout tall" : "readout" }, how);
+    line.tell = (text) => { line.textContent = text || how; };
+    return line;
+  };
 
   /* ---- a canvas that keeps its size and sharpness ---- */
   M.surface = (parent, height, label, draw) => {
@@ -198,8 +223,10 @@ var Metron = (() => {
       asked = true;
       requestAnimationFrame(surface.drawNow);
     };
-    if (window.ResizeObserver) new ResizeObserver(surface.draw).observe(canvas);
-    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else { const was = surface.visible; surface.visible = true; surface.draw(); surface.visible = was; } });
+    if (window.ResizeObserver) new ResizeObserver(() => surface.anyway()).observe(canvas);
+    // Out of sight too, where it would otherwise be stretched or of another theme.
+    surface.anyway = () => { const was = surface.visible; surface.visible = true; surface.draw(); surface.visible = was; };
+    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else surface.anyway(); });
     surface.draw();
     return surface;
   };

@@ -7,30 +7,35 @@
     grid: { stroke: () => M.css("--grid"), width: 1 }, ticks: { stroke: () => M.css("--grid"), width: 1 }, ...extra,
   });
 
-  // Vertical lines with what they mean, as a uPlot plugin.
+  // Vertical lines with what they mean, as a uPlot plugin. The words stand above the plot, a row each,
+  // so that they cover nothing; a line beyond the plot's ends leaves only its words, with an arrow.
+  const ROW = 15;
+  const headroom = (rows) => [8 + ROW * rows, 26, null, null];
   const marks = (lines, across) => ({ hooks: { draw: (u) => {
     const c = u.ctx, ratio = uPlot.pxRatio;
     c.save();
     c.font = 11 * ratio + "px system-ui, sans-serif";
+    c.textBaseline = "alphabetic"; c.textAlign = "left"; c.lineJoin = "round";
     c.strokeStyle = c.fillStyle = M.css("--mark");
     c.setLineDash([5 * ratio, 3 * ratio]);
     c.lineWidth = 1.5 * ratio;
     const { left, top, width, height } = u.bbox;
+    const drawn = [];
     lines.forEach((line, place) => {
-      const x = u.valToPos(line.value, "x", true);
-      if (!(x >= left && x <= left + width)) return;
-      c.beginPath(); c.moveTo(x, top); c.lineTo(x, top + height); c.stroke();
-      const room = c.measureText(line.label).width + 8 * ratio;
-      const right = x + room > left + width;
-      c.textAlign = right ? "right" : "left";
-      const y = top + height - (8 + 15 * (place % 4)) * ratio, at = x + (right ? -5 : 5) * ratio;
-      c.save();
-      c.setLineDash([]);
-      c.lineWidth = 4 * ratio; c.strokeStyle = M.css("--card"); c.lineJoin = "round";
-      c.strokeText(line.label, at, y);
-      c.restore();
-      c.fillText(line.label, at, y);
+      const x = Math.round(u.valToPos(line.value, "x", true)), y = top - (5 + ROW * (lines.length - 1 - place)) * ratio;
+      const before = x < left, beyond = !(x <= left + width);
+      if (!before && !beyond) { c.beginPath(); c.moveTo(x, y + 4 * ratio); c.lineTo(x, top + height); c.stroke(); }
+      const text = before ? "\u2190 " + line.label : beyond ? line.label + " \u2192" : line.label;
+      const wide = c.measureText(text).width;
+      const at = Math.max(left, Math.min(left + width - wide, (before ? left : beyond ? left + width : x) - wide / 2));
+      drawn.push({ text, at, y, left: at / ratio, right: (at + wide) / ratio, top: y / ratio - 11, bottom: y / ratio });
     });
+    c.save();
+    c.setLineDash([]); c.lineWidth = 4 * ratio; c.strokeStyle = M.css("--card");
+    drawn.forEach(({ text, at, y }) => { c.strokeText(text, at, y); c.fillText(text, at, y); });
+    c.restore();
+    // For tests: where the words are, and the plot.
+    u.root.parentElement.labels = { drawn, plot: { left: left / ratio, right: (left + width) / ratio, top: top / ratio } };
     if (across != null) {
       const y = u.valToPos(across, "y", true);
       if (y >= top && y <= top + height) { c.beginPath(); c.moveTo(left, y); c.lineTo(left + width, y); c.stroke(); }
@@ -38,7 +43,8 @@
     c.restore();
   } } });
 
-  const plots = [];
+  let plots = [];
+  M.forgetPlots = () => { plots = plots.filter((one) => one.box.isConnected || one.u.destroy()); };
   let resized = false;
   const refit = () => {
     resized = false;
@@ -62,19 +68,24 @@
   // Of a logarithmic axis 1, 2, 5, 10, ..., or fewer where room is short.
   const logTicks = (u, splits) => {
     const [low, high] = [u.scales.x.min, u.scales.x.max], decades = Math.log10(high / low);
-    const wanted = u.bbox.width / uPlot.pxRatio / decades > 190 ? /^[125]/ : /^1/;
-    const some = splits.some((v) => v >= low && v <= high && wanted.test(v.toExponential()));
-    return splits.map((v) => ((some ? wanted : /^[25]/).test(v.toExponential()) ? v : null));
+    const wanted = u.bbox.width / uPlot.pxRatio / decades > 190 ? /^[125](\.0*)?e/ : /^1(\.0*)?e/;
+    const written = (v) => v.toExponential(6), fits = (v, of) => v >= low && v <= high && of.test(written(v));
+    const of = splits.filter((v) => fits(v, wanted)).length > 1 ? wanted : /^[125](\.0*)?e/;
+    return splits.map((v) => (fits(v, of) ? v : null));
   };
 
   // Distributions of several runs in one plot. curves: [{label, place, value, share}].
-  M.cdf = (parent, { title, unit, curves, lines, log, across }) => {
+  M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across }) => {
     const shown = curves.filter((curve) => curve.value && curve.value.length);
+    lines = lines || [];
+    // Close values are told apart better on a plain axis, and one of powers would have no marks.
+    const positive = shown.flatMap((curve) => curve.value.filter((v) => v > 0));
+    const log = wide && Math.max(...positive) > 5 * Math.min(...positive);
     const floor = log ? Math.max(1e-6, Math.min(...shown.flatMap((curve) => curve.value.filter((v) => v > 0)))) : null;
     // A curve begins at the foot of its first step.
     const tables = shown.map((curve) => {
       const x = curve.value.map((v) => (log ? Math.max(v, floor) : v)), y = curve.share.slice();
-      const merged = [[], []];
+      const merged = [[x[0] - (Math.abs(x[0]) || 1) * 1e-9], [0]];
       x.forEach((v, k) => {
         if (merged[0][merged[0].length - 1] === v) merged[1][merged[1].length - 1] = y[k];
         else { merged[0].push(v); merged[1].push(y[k]); }
@@ -87,22 +98,25 @@
       if (low == null) return [log ? 1e-3 : 0, 1];
       const near = (lines || []).map((line) => line.value).filter((v) => v > low / 3 && v < high * 3);
       const [a, b] = [Math.min(low, ...near), Math.max(high, ...near)];
-      return log ? [a / 1.12, b * 1.12] : [a >= 0 && a < 0.3 ? 0 : a - (b - a || 0.1) * 0.03, b + (b - a || 0.1) * 0.01];
+      const room = (b - a || Math.abs(b) * 0.1 || 0.1) * 0.04;
+      if (unit === "index") return [Math.max(0, Math.min(0.9, a) - 0.02), Math.max(1, b) + 0.01];
+      return log ? [a / 1.12, b * 1.12] : [a >= 0 && a < 0.3 * b ? 0 : Math.max(a >= 0 ? 0 : -Infinity, a - room), b + room];
     };
     const show = unit === "s" ? M.seconds : (v) => (v == null ? "-" : M.digits(v));
-    M.uplot(parent, title, 230, {
+    M.uplot(parent, title, 215 + ROW * (rows || lines.length), {
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       legend: { show: false },
+      padding: headroom(rows || lines.length),
       scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, 1] } },
       axes: [
-        axis({ values: (u, splits, a, b, step) => splits.map((v) => (v == null ? "" : unit === "s" ? M.seconds(v).replace(/\.0+(?= )/, "").replace(/(\.\d*[1-9])0+(?= )/, "$1") : M.tick(v, step || 0.1))), filter: log ? logTicks : undefined, space: 46 }),
+        axis({ values: (u, splits, a, b, step) => splits.map((v) => (v == null ? "" : unit === "s" ? M.seconds(v).replace(/\.0+(?= )/, "").replace(/(\.\d*[1-9])0+(?= )/, "$1") : M.tick(v, step || 0.1))), filter: log ? logTicks : undefined, space: log ? 46 : 66 }),
         axis({ values: (u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
       ],
       series: [{}, ...shown.map((curve) => ({
         label: curve.label, stroke: () => M.runColor(curve.place), width: 2, dash: M.runDash(curve.place),
         paths: uPlot.paths.stepped({ align: 1 }), spanGaps: true, points: { show: false },
       }))],
-      plugins: [marks(lines || [], across), M.readout(parent, (u, at) => {
+      plugins: [marks(lines, across), M.readout(parent, (u, at) => {
         if (at == null) return "";
         const x = u.data[0][at];
         return "At " + show(x) + ": " + shown.map((curve) => {
@@ -119,10 +133,10 @@
 
   // A line below a plot that says what the cursor is on.
   M.readout = (parent, text) => {
-    const line = h("p", { class: "readout" }, "\u00a0");
+    const line = M.told("Point at the plot, or touch it, to read values.");
     return { hooks: {
       ready: (u) => u.root.parentElement.after(line),
-      setCursor: (u) => { line.textContent = text(u, u.cursor.idx) || "\u00a0"; },
+      setCursor: (u) => line.tell(text(u, u.cursor.idx)),
     } };
   };
 
@@ -130,13 +144,13 @@
     const shown = runs.map((run, place) => ({ ...run, place })).filter((run) => run.miss_rate);
     const data = uPlot.join(shown.map((run) => [run.miss_rate.map((p) => p[0]), run.miss_rate.map((p) => p[1])]));
     const title = "Miss rate of the worst hundredth of requests, by TBT target";
-    M.uplot(parent, title, 230, {
-      cursor: { drag: { x: false, y: false } }, legend: { show: false },
+    M.uplot(parent, title, 215 + ROW * promise.length, {
+      cursor: { drag: { x: false, y: false } }, legend: { show: false }, padding: headroom(promise.length),
       scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(0.1, Math.min(1, high * 1.05))] } },
       axes: [axis({ values: (u, splits) => splits.map((v) => v + " ms") }),
         axis({ values: (u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 })],
       series: [{}, ...shown.map((run) => ({ label: run.label, stroke: () => M.runColor(run.place), width: 2, dash: M.runDash(run.place), spanGaps: true, points: { show: false } }))],
-      plugins: [marks([...promise, { value: -1, label: "" }]), M.readout(parent, (u, at) => at == null ? "" :
+      plugins: [marks(promise), M.readout(parent, (u, at) => at == null ? "" :
         "Target " + u.data[0][at] + " ms: " + shown.map((run, k) => run.label + " " + M.percent(u.data[k + 1][at])).join(", "))],
     }, data);
     parent.append(M.details("Numbers", title, ["", ...[10, 25, 50, 75, 100].map((ms) => ms + " ms")],
@@ -151,13 +165,13 @@
       y: (v) => box.top + box.height - ((v - y.low) / (y.high - y.low) || 0) * box.height,
     };
     c.strokeStyle = M.css("--grid"); c.fillStyle = M.css("--ink"); c.lineWidth = 1;
-    const across = M.ticks(y.low, y.high, Math.max(2, box.height / 45));
+    const across = M.ticks(y.low, y.high, Math.max(2, box.height / 45), y.whole);
     c.textAlign = "right";
     across.at.forEach((v) => {
       c.beginPath(); c.moveTo(box.left, at.y(v)); c.lineTo(box.left + box.width, at.y(v)); c.stroke();
       c.fillText(y.show ? y.show(v, across.step) : M.tick(v, across.step), box.left - 6, at.y(v) + 4);
     });
-    const along = M.ticks(x.low, x.high, Math.max(2, box.width / 90));
+    const along = M.ticks(x.low, x.high, Math.max(3, box.width / 90), x.whole);
     c.textAlign = "center";
     along.at.forEach((v) => {
       c.beginPath(); c.moveTo(at.x(v), box.top + box.height); c.lineTo(at.x(v), box.top + box.height + 4); c.stroke();
@@ -173,7 +187,7 @@
   M.lateness = (parent, run, most, meaning) => {
     const late = run.lateness, parts = late.seconds[0].length;
     const title = "Lateness by cause over time, " + run.label;
-    const line = h("p", { class: "readout" }, "\u00a0");
+    const line = M.told("Point at a column to read it.");
     let box, at;
     const sums = Array.from({ length: parts }, (_, k) => late.seconds.reduce((sum, of) => sum + of[k], 0));
     const surface = M.surface(parent, 200, title, (c, width, height) => {
@@ -194,7 +208,7 @@
     });
     surface.canvas.addEventListener("pointermove", (event) => {
       const k = Math.floor(((event.offsetX - box.left) / box.width) * parts);
-      if (!(k >= 0 && k < parts)) { line.textContent = "\u00a0"; return; }
+      if (!(k >= 0 && k < parts)) { line.tell(""); return; }
       const told = late.causes.map((cause, n) => [late.seconds[n][k], cause]).filter((p) => p[0] > 0).sort((a, b) => b[0] - a[0]).slice(0, 4);
       line.textContent = "Around " + M.seconds(late.from_s + late.part_s * (k + 0.5)) + ": " + M.seconds(sums[k]) + " late" + (told.length ? ": " + told.map((p) => M.causeWords(p[1]) + " " + M.seconds(p[0])).join(", ") : "");
     });
@@ -207,7 +221,8 @@
   // A cloud of points: hover, or focus and walk with the arrow keys.
   // points: [{x, y, color(), shape, label}]
   M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
-    const line = h("p", { class: "readout", "aria-live": "polite" }, "\u00a0");
+    const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
+    line.setAttribute("aria-live", "polite");
     let at, box, lit = -1;
     const spread = (values) => {
       const low = Math.min(...values), high = Math.max(...values), room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
@@ -250,7 +265,7 @@
       points.forEach((p) => { c.fillStyle = c.strokeStyle = p.color(); mark(c, p, 4.5); });
       if (lit >= 0) { c.fillStyle = c.strokeStyle = M.css("--ink"); mark(c, { ...points[lit], faint: false }, 7); }
     });
-    const light = (place) => { if (place === lit) return; lit = place; line.textContent = place < 0 ? "\u00a0" : points[place].label; surface.draw(); };
+    const light = (place) => { if (place === lit) return; lit = place; line.tell(place < 0 ? "" : points[place].label); surface.draw(); };
     const canvas = surface.canvas;
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");

@@ -8,68 +8,51 @@
   document.getElementById("tools").append(M.themeToggle());
   document.querySelectorAll("#figures").forEach(M.figuresTable);
   const runs = page.runs, head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
-  const key = () => h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.swatch(() => M.runColor(place)), run.label)));
-  const whyNot = (parent, part) => {
+  // What the data cannot show is said once, at the end.
+  const missing = [];
+  const whyNot = (title, part) => {
     const told = [...new Set(runs.map((run) => M.absent(run, part)).filter(Boolean).map((one) => one.why))];
-    told.forEach((why) => parent.append(h("p", { class: "absent" }, "Not here: " + why + ".")));
+    told.forEach((why) => missing.push([title, why]));
+  };
+  const partly = (parent, part) => {
+    const told = [...new Set(runs.map((run) => M.absent(run, part)).filter(Boolean).map((one) => one.why))];
+    told.forEach((why) => parent.append(h("p", { class: "absent" }, "Not of every run: " + why + ".")));
   };
 
   if (runs.length) {
-    /* distributions */
-    const body = M.section(plots, "How requests fared", "Each curve says what share of requests (or of gaps between tokens) got at most the value below it: further left is faster, and the top end is the slowest few. Dashed lines are the promise. For fluidity further right is smoother.", "cdfs");
-    if (runs.some((run) => run.ttft || run.tbt || run.fluidity)) {
-      body.append(key());
-      const grid = h("div", { class: "grid" });
-      body.append(grid);
-      const of = [["ttft", "Time to first token (TTFT)", "s"], ["tbt", "Time between tokens (TBT)", "s"], ["tpot", "Time per output token (TPOT)", "s"], ["fluidity", "Fluidity-index", "index"]];
-      of.forEach(([name, title, unit]) => {
-        const curves = runs.map((run, place) => ({ label: run.label, place, ...(run[name] || {}) }));
-        const cell = h("div", { class: "cell" }, h("h3", {}, title));
-        grid.append(cell);
-        if (!curves.some((curve) => curve.value)) { cell.append(h("p", { class: "absent" }, "No samples.")); return; }
-        const lines = [];
-        runs.forEach((run) => run.lines.forEach((line) => { if (line.of === name && !lines.some((other) => other.label === line.label)) lines.push(line); }));
-        M.cdf(cell, { title: title + ", share of " + (name === "tbt" ? "gaps" : "requests") + " up to a value", unit, curves, lines: lines.slice(0, 4), log: unit === "s" });
-      });
-    } else whyNot(body, "distributions");
+    if (runs.some((run) => run.ttft || run.tbt || run.fluidity)) M.distributions(M.section(plots, "How requests fared", M.READING.cdfs, "cdfs"), runs);
+    else whyNot("How requests fared", "distributions");
 
-    /* miss rate */
-    const miss = M.section(plots, "Misses against the promise", "What would be missed if tokens were promised at another pace: the share of deadlines that the worst hundredth of requests miss, by the pace. Lower is better; where a curve reaches the floor, that pace could be promised.", "miss-rate");
     if (runs.some((run) => run.miss_rate)) {
-      miss.append(key());
-      const promise = (runs[0].lines.find((line) => line.of === "tbt") || {}).value;
-      M.missRate(miss, runs, promise ? [{ value: promise * 1e3, label: "promised" }] : []);
-    }
-    whyNot(miss, "miss_rate");
+      const miss = M.section(plots, "Misses against the promise", M.READING.misses, "miss-rate");
+      M.misses(miss, runs);
+      partly(miss, "miss_rate");
+    } else whyNot("Misses against the promise", "miss_rate");
 
     /* tokens */
-    const tokens = M.section(plots, "Tokens as a reader saw them", "A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the worst request's tokens were due.", "tokens");
     if (runs.some((run) => run.curves.length)) {
+      const tokens = M.section(plots, "Tokens as a reader saw them", "A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the worst request's tokens were due.", "tokens");
       const grid = h("div", { class: "grid" });
       tokens.append(grid);
       runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); grid.append(cell); M.tokens(cell, run, place, meaning); });
-    }
-    else whyNot(tokens, "curves");
+    } else whyNot("Tokens as a reader saw them", "curves");
 
     /* timeline */
     const stallLists = new Map();
-    const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
     let timeline = null;
     if (runs.some((run) => run.lanes.length)) {
+      const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
       page.thinned.forEach((text) => timelineBody.append(h("p", { class: "hint" }, text)));
       timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
         const item = (stallLists.get(run) || [])[at];
         document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
         if (item) { item.classList.add("chosen"); const folded = item.closest("details"); if (folded) folded.open = true; }
       });
-    } else whyNot(timelineBody, "timeline");
+    } else whyNot("What the GPU ran", "timeline");
     M.reportTimeline = timeline;
 
-    /* lateness */
-    const late = M.section(plots, "Why tokens were late, over time", "Each column adds up how far tokens came beyond their deadline's pace, over all requests, in that part of the run, by cause.", "lateness");
-    const most = Math.max(0, ...runs.filter((run) => run.lateness).map((run) => Math.max(...run.lateness.seconds[0].map((_, k) => run.lateness.seconds.reduce((sum, of) => sum + of[k], 0)))));
-    if (runs.some((run) => M.absent(run, "causes"))) whyNot(late, "causes");
-    else runs.forEach((run, place) => { late.append(head(run, place)); if (run.lateness) M.lateness(late, run, most, meaning); else late.append(h("p", { class: "good" }, "No token came late.")); });
+    if (runs.some((run) => M.absent(run, "causes"))) whyNot("Why tokens were late", "causes");
+    else M.latenesses(M.section(plots, "Why tokens were late, over time", M.READING.lateness, "lateness"), runs, meaning);
 
     /* stalls */
     if (runs.some((run) => run.misses)) {
@@ -151,7 +134,13 @@
     }
   }
 
+  if (missing.length) {
+    const body = M.section(plots, "What cannot be shown here", null, "missing");
+    body.append(h("ul", { class: "setup" }, missing.map(([title, why]) => h("li", {}, h("strong", {}, title), ": " + why + "."))));
+  }
+
   const scenario = document.getElementById("scenario");
+  M.words(runs.some((run) => run.stalls && run.stalls.length) ? page.causes : []).forEach((part) => scenario.append(part));
   const details = h("details", {}, h("summary", {}, "The scenario with every default filled in"), h("pre", { tabindex: 0 }, JSON.stringify(page.scenario, null, 2)));
   scenario.append(details);
   document.documentElement.dataset.ready = "yes";

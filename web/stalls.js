@@ -14,7 +14,7 @@
   };
 
   // One bar, split by cause.
-  const bar = (stall) => {
+  const bar = (stall, meaning) => {
     const parts = Object.entries(stall.causes_ns).sort((a, b) => b[1] - a[1]);
     const holder = h("div", { class: "bar" });
     M.surface(holder, 16, "Where the time went: " + parts.map(([cause, ns]) => M.causeWords(cause) + " " + M.ns(ns)).join(", "), (c, width, height) => {
@@ -26,14 +26,14 @@
         x += wide;
       });
     });
-    return [holder, M.legend(parts.slice(0, 5).map(([cause, ns]) => ({ name: M.causeWords(cause) + " " + M.ns(ns), color: () => M.causeColor(cause), pattern: M.causePattern(cause) })))];
+    return [holder, M.legend(parts.slice(0, 5).map(([cause, ns]) => ({ name: M.causeWords(cause) + " " + M.ns(ns), meaning: meaning[cause], color: () => M.causeColor(cause), pattern: M.causePattern(cause) })))];
   };
 
   // show(place): look at the stall in the timeline, where there is one.
   M.stallList = (parent, run, meaning, show) => {
     if (!run.stalls.length) { parent.append(h("p", { class: "good" }, "No token came late.")); return []; }
     const items = run.stalls.map((stall, place) => h("li", { class: "stall", tabindex: -1 },
-      h("p", { class: "story" }, M.story(stall, meaning)), bar(stall),
+      h("p", { class: "story" }, M.story(stall, meaning)), bar(stall, meaning),
       stall.culprits.length > 0 && h("ul", { class: "culprits" },
         stall.culprits.slice(0, 4).map((culprit) => h("li", {}, "by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit) + ")")),
         (stall.culprits_more > 0 || stall.culprits.length > 4) && h("li", {}, "by " + (stall.culprits_more + Math.max(0, stall.culprits.length - 4)) + " more: " + M.ns(stall.culprits_more_ns + stall.culprits.slice(4).reduce((sum, one) => sum + one.ns, 0)))),

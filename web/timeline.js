@@ -54,7 +54,9 @@
 
   const named = (lane) => lane.replica + (lane.pool ? " of " + lane.pool : "");
 
-  M.timeline = (parent, runs, meaning, opened) => {
+  // opened(run, at): a stall was chosen. more(run, lane, from_us, to_us): asks for the iterations of a
+  // stretch, where a page can.
+  M.timeline = (parent, runs, meaning, opened, more) => {
     const drawn = runs.map((run, place) => ({ run, place })).filter((one) => one.run.lanes.length);
     let from = Infinity, to = 0;
     const lanes = [];
@@ -85,7 +87,32 @@
     const where = h("p", { class: "readout", "aria-live": "polite" });
     const note = () => {
       const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => Math.max(most, one.each), 1);
-      where.textContent = M.us(view.from) + " to " + M.us(view.to) + " (" + M.us(view.to - view.from) + "): " + (detail > 1 ? "each column stands for up to " + M.count(detail) + " iterations" : "every iteration by itself");
+      const kept = lanes.some((lane) => lane.lane.all.each > 1);
+      where.textContent = M.us(view.from) + " to " + M.us(view.to) + " (" + M.us(view.to - view.from) + "): " +
+        (detail === 1 ? "every iteration by itself." : "each column stands for up to " + M.count(detail) + " iterations" + (kept && !more && detail === Math.max(...lanes.map((lane) => lane.lane.all.each)) ? "; single ones are kept around the worst stalls." : "."));
+      if (more && kept) wish();
+    };
+    // Single iterations of what is being looked at, once it stands still.
+    let wished = null;
+    const wish = () => {
+      clearTimeout(wished);
+      const { from, to } = view, room = to - from;
+      wished = setTimeout(async () => {
+        if (!lanes[0].surface.canvas.isConnected) return;
+        const [a, b] = [Math.max(whole.from, from - room / 2), Math.min(whole.to, to + room / 2)];
+        const lacking = lanes.filter((lane) => { const now = pick(lane); return (now.each > 1 || now.partly) && lane.lane.all.each > 1; });
+        const found = await Promise.all(lacking.map((lane) => {
+          const level = lane.levels[0], n = (after(level.end, b) - after(level.end, a) + 1) * level.each;
+          return n <= 5000 ? more(lane.run, lane.lane, Math.floor(a), Math.ceil(b)) : null;
+        }));
+        found.forEach((columns, k) => {
+          if (!columns || !columns.start_us.length) return;
+          const details = lacking[k].details;
+          if (details.length > 40) details.splice(20, 1);
+          details.unshift({ columns, levels: M.levels(columns) });
+        });
+        if (found.some(Boolean)) { note(); draw(); }
+      }, 150);
     };
     const button = (text, label, act) => h("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
     parent.append(h("div", { class: "controls", role: "group", "aria-label": "Timeline" },
@@ -100,8 +127,11 @@
     parent.append(M.legend([
       { name: "prefill", color: () => M.kindColor("prefill"), pattern: "slash" },
       { name: "decode", color: () => M.kindColor("decode") },
+      { name: "both at once: half and half", color: () => M.kindColor("decode"), half: () => M.kindColor("prefill") },
       { name: "idle", color: () => M.css("--card") },
+      ...(lanes.some((lane) => lane.levels.length > 1) ? [{ name: "most in a column", color: () => M.css("--area-faint") }, { name: "least in a column", color: () => M.css("--area") }] : []),
     ]));
+    parent.append(h("p", { class: "hint" }, "Under the name of a row stands what its full height means: requests in the batch, all KV blocks, requests in the queue."));
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
@@ -114,10 +144,11 @@
       for (const detail of lane.details) {
         const base = detail.levels[0], n = base.start.length;
         const shared = n ? Math.min(base.end[n - 1], view.to) - Math.max(base.start[0], view.from) : 0;
-        if (shared > (view.to - view.from) * 0.5 && lane.lane.all.each > 1 && view.to - view.from < 2 * (base.end[n - 1] - base.start[0])) return best(detail.levels, width, detail.columns, lane);
+        if (shared > (view.to - view.from) * 0.5 && lane.lane.all.each > 1 && view.to - view.from < 2 * (base.end[n - 1] - base.start[0])) return { ...best(detail.levels, width, detail.columns), partly: [base.start[0], base.end[n - 1]] };
       }
-      return best(lane.levels, width, lane.lane.all);
+      return coarse(lane, width);
     };
+    const coarse = (lane, width) => best(lane.levels, width, lane.lane.all);
     const best = (levels, width, columns) => {
       for (let k = 0; k < levels.length; k++) {
         const level = levels[k], first = after(level.end, view.from), last = after(level.end, view.to);
@@ -142,7 +173,7 @@
 
     const paint = (lane, c, width) => {
       const plot = width - LEFT - 4, scale = plot / (view.to - view.from), x = (t) => LEFT + (t - view.from) * scale;
-      const picked = pick(lane), l = picked.level, ink = M.css("--ink"), grid = M.css("--grid");
+      const picked = pick(lane), ink = M.css("--ink"), grid = M.css("--grid");
       let top = 0;
       const tops = {};
       TRACKS.forEach(([name, height]) => { tops[name] = { top, height }; top += height + GAP; });
@@ -159,33 +190,43 @@
       const pre = M.fill(c, M.kindColor("prefill"), "slash"), dec = M.kindColor("decode");
       const it = tops.iterations;
       const rows = [["batch", "batch", "batchMin", lane.most.batch], ["KV", "kv", "kvMin", lane.most.kv], ["queue", "wait", "waitMin", lane.most.wait]];
-      // Whole pixels and one colour at a time: the cheapest that a canvas can do, so that panning
-      // stays smooth without a graphics card.
-      const first = picked.first, n = Math.max(0, picked.last - first);
-      const left = new Int32Array(n), wide = new Int32Array(n), prefills = new Float64Array(n), decodes = new Float64Array(n);
-      const apart = scale * (view.to - view.from) / Math.max(1, n) > 5 ? 1 : 0;
-      for (let k = 0; k < n; k++) {
-        const at = first + k, span = Math.max(l.end[at] - l.start[at], 1), x0 = x(l.start[at]), from = Math.max(LEFT - 2, Math.floor(x0));
-        left[k] = from;
-        wide[k] = Math.max(1, Math.min(width, Math.ceil(x0 + span * scale)) - from - apart);
-        // Prefill above, decodes below; of a mixed iteration by tokens.
-        let p = l.prefill[at], d = l.decode[at];
-        const mix = l.mixed[at];
-        if (mix) { const share = picked.finest && l.each === 1 ? l.tokens[at] / (l.tokens[at] + Math.max(1, l.batch[at])) : 0.5; p += mix * share; d += mix * (1 - share); }
-        prefills[k] = Math.round((it.height * p) / span); decodes[k] = Math.round((it.height * d) / span);
-      }
-      c.fillStyle = dec;
-      for (let k = 0; k < n; k++) if (decodes[k]) c.fillRect(left[k], it.top + it.height - decodes[k], wide[k], decodes[k]);
-      c.fillStyle = apart ? pre : M.kindColor("prefill");
-      for (let k = 0; k < n; k++) if (prefills[k]) c.fillRect(left[k], it.top + it.height - decodes[k] - prefills[k], wide[k], prefills[k]);
-      rows.forEach(([track, most, least, top]) => {
-        const t = tops[track], bars = (name) => { for (let k = 0; k < n; k++) { const a = Math.ceil((t.height * l[name][first + k]) / top); if (a > 0) c.fillRect(left[k], t.top + t.height - a, wide[k] + apart, a); } };
-        c.fillStyle = M.css("--area-faint"); if (l[most] !== l[least]) bars(most);
-        c.fillStyle = M.css("--area"); bars(least);
-      });
+      const columns = ({ level: l, first, last }, clipFrom, clipTo) => {
+        c.save();
+        c.beginPath(); c.rect(x(clipFrom), 0, x(clipTo) - x(clipFrom), HEIGHT); c.clip();
+        // Whole pixels and one colour at a time: the cheapest that a canvas can do, so that panning
+        // stays smooth without a graphics card.
+        const n = Math.max(0, last - first);
+        const left = new Int32Array(n), wide = new Int32Array(n), prefills = new Float64Array(n), decodes = new Float64Array(n);
+        const apart = scale * (view.to - view.from) / Math.max(1, n) > 5 ? 1 : 0;
+        for (let k = 0; k < n; k++) {
+          const at = first + k, span = Math.max(l.end[at] - l.start[at], 1), x0 = x(l.start[at]), from = Math.max(LEFT - 2, Math.floor(x0));
+          left[k] = from;
+          wide[k] = Math.max(1, Math.min(width, Math.ceil(x0 + span * scale)) - from - apart);
+          // Prefill above, decodes below; an iteration with both is half and half.
+          const p = l.prefill[at] + l.mixed[at] / 2, d = l.decode[at] + l.mixed[at] / 2;
+          prefills[k] = Math.round((it.height * p) / span); decodes[k] = Math.round((it.height * d) / span);
+        }
+        c.fillStyle = dec;
+        for (let k = 0; k < n; k++) if (decodes[k]) c.fillRect(left[k], it.top + it.height - decodes[k], wide[k], decodes[k]);
+        c.fillStyle = apart ? pre : M.kindColor("prefill");
+        for (let k = 0; k < n; k++) if (prefills[k]) c.fillRect(left[k], it.top + it.height - decodes[k] - prefills[k], wide[k], prefills[k]);
+        rows.forEach(([track, most, least, top]) => {
+          const t = tops[track], bars = (name) => { for (let k = 0; k < n; k++) { const a = Math.ceil((t.height * l[name][first + k]) / top); if (a > 0) c.fillRect(left[k], t.top + t.height - a, wide[k] + apart, a); } };
+          c.fillStyle = M.css("--area-faint"); if (l[most] !== l[least]) bars(most);
+          c.fillStyle = M.css("--area"); bars(least);
+        });
+        c.restore();
+      };
+      if (picked.partly) {
+        const [a, b] = picked.partly, rest = coarse(lane, width);
+        if (a > view.from) columns(rest, view.from, a);
+        if (b < view.to) columns(rest, b, view.to);
+        columns(picked, Math.max(a, view.from), Math.min(b, view.to));
+      } else columns(picked, view.from, view.to);
       // Stalls: the victim's wait above, its culprits' iterations framed below, linked.
-      lane.stalls.forEach(({ stall, at }) => {
-        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = lit && lit.run === lane.run && lit.at === at;
+      const isLit = ({ at }) => lit !== null && lit.run === lane.run && lit.at === at;
+      [...lane.stalls.filter((one) => !isLit(one)), ...lane.stalls.filter(isLit)].forEach(({ stall, at }) => {
+        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = isLit({ at });
         c.fillStyle = M.fill(c, M.causeColor(stall.main_cause), M.causePattern(stall.main_cause));
         c.fillRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4);
         if (on) {
@@ -201,9 +242,10 @@
       if (head != null && head >= view.from && head <= view.to) { c.strokeStyle = M.css("--accent"); c.lineWidth = 2; c.beginPath(); c.moveTo(x(head), 0); c.lineTo(x(head), HEIGHT - FOOT); c.stroke(); }
       c.restore();
       // The clock.
-      const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(2, plot / 110));
+      const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(3, plot / 110));
       c.strokeStyle = grid; c.fillStyle = ink; c.textAlign = "center"; c.lineWidth = 1;
-      clock.at.forEach((t) => { const at = x(t * 1e6); if (at < LEFT || at > width - 20) return; c.beginPath(); c.moveTo(at, it.top); c.lineTo(at, HEIGHT - FOOT); c.stroke(); c.fillText(M.tick(t, clock.step) + " s", Math.max(at, LEFT + 14), HEIGHT - 4); });
+      let written = -Infinity;
+      clock.at.forEach((t) => { const at = x(t * 1e6), text = M.tick(t, clock.step) + " s", half = c.measureText(text).width / 2; if (at < LEFT || at + half > width || at - half < written + 8) return; written = at + half; c.beginPath(); c.moveTo(at, it.top); c.lineTo(at, HEIGHT - FOOT); c.stroke(); c.fillText(text, at, HEIGHT - 4); });
     };
 
     const stallAt = (lane, px, py) => {
@@ -215,7 +257,10 @@
       return lane.stalls.find(({ stall }) => py < TRACKS[0][1] + GAP + 44 && stall.culprits.slice(0, 4).some((one) => one.iterations_us.some(([a, b]) => t >= a && t <= b)));
     };
     const columnAt = (lane, px) => {
-      const scale = (lane.surface.width - LEFT - 4) / (view.to - view.from), t = view.from + (px - LEFT) / scale, picked = pick(lane), k = after(picked.level.end, t);
+      const scale = (lane.surface.width - LEFT - 4) / (view.to - view.from), t = view.from + (px - LEFT) / scale;
+      let picked = pick(lane);
+      if (picked.partly && (t < picked.partly[0] || t > picked.partly[1])) picked = coarse(lane, lane.surface.width - LEFT);
+      const k = after(picked.level.end, t);
       return k < picked.level.start.length && picked.level.start[k] <= t ? describe(lane, picked, k) : px > LEFT ? "Idle at " + M.us(t) : "";
     };
     const focus = (lane, at) => {
@@ -241,7 +286,7 @@
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
       lane.surface = M.surface(holder, HEIGHT, label, (c, width) => paint(lane, c, width));
-      lane.line = h("p", { class: "readout tall" }, "\u00a0");
+      lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
       parent.append(lane.line);
       const canvas = lane.surface.canvas;
       canvas.tabIndex = 0;
@@ -277,7 +322,7 @@
         const next = stall ? { run: lane.run, at: stall.at } : null;
         if ((next && next.at) !== (lit && lit.at) || (next && next.run) !== (lit && lit.run)) { lit = next; draw(); }
         canvas.style.cursor = stall ? "pointer" : "grab";
-        lane.line.textContent = (stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX)) || "\u00a0";
+        lane.line.tell(stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX));
       });
       const leave = (event) => { pointers.delete(event.pointerId); };
       canvas.addEventListener("pointerup", (event) => {
@@ -285,10 +330,10 @@
         if (moved > 4) return;
         const stall = stallAt(lane, event.offsetX, event.offsetY);
         if (stall) { focus(lane, stall.at); if (opened) opened(lane.run, stall.at); }
-        else { pinned = columnAt(lane, event.offsetX); lane.line.textContent = pinned || "\u00a0"; }
+        else { pinned = columnAt(lane, event.offsetX); lane.line.tell(pinned); }
       });
       canvas.addEventListener("pointercancel", leave);
-      canvas.addEventListener("pointerleave", () => { lane.line.textContent = pinned || "\u00a0"; });
+      canvas.addEventListener("pointerleave", () => { lane.line.tell(pinned); });
       canvas.addEventListener("dblclick", (event) => zoom(0.4, time(event.offsetX)));
       canvas.addEventListener("keydown", (event) => {
         const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), _: () => zoom(2), ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), 0: () => set(whole.from, whole.to), Home: () => set(whole.from, whole.from + view.to - view.from), End: () => set(whole.to - view.to + view.from, whole.to) }[event.key];

@@ -265,6 +265,9 @@ pub struct MergeArgs {
     /// Mark what nothing beats in both of two figures (add :min or :max to a path)
     #[arg(long, value_name = "PATH,PATH")]
     pub pareto: Option<String>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
 }
 
 /// `metron-sim swarm`.

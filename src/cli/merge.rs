@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::cli::args::{GlobalFlags, MergeArgs};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::report_file::ReportFile;
 use crate::cli::sweep;
 use crate::search::sweep::SweepFile;
 
@@ -16,9 +17,13 @@ use crate::search::sweep::SweepFile;
 pub fn run(args: &MergeArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
     let objectives = sweep::front(args.pareto.as_deref())?;
     let shards = args.shards.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let mut file = SweepFile::merge(shards)?;
     file.conclude(objectives);
+    if let Some(report) = report {
+        report.sweep(&file)?;
+    }
     sweep::write(&file, global.format, sink)?;
     Ok(Exit::Fine)
 }

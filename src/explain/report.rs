@@ -203,6 +203,25 @@ pub struct Question {
     pub token: Option<u32>,
 }
 
+/// The worst stalls of a run, worst first.
+pub fn stall_reports(
+    attribution: &Attribution<'_>,
+    judged_by: &Options,
+    top: usize,
+) -> Vec<StallReport> {
+    let stalls = worst(attribution, judged_by, top);
+    stalls.iter().map(|stall| stall_report(attribution, stall)).collect()
+}
+
+/// Missed deadlines of these requests, by cause.
+pub fn miss_report(
+    attribution: &Attribution<'_>,
+    judged_by: &Options,
+    requests: impl Iterator<Item = RequestId>,
+) -> MissReport {
+    MissReport::new(Misses::new(attribution, judged_by).sum(requests))
+}
+
 /// Explains one scheduler's run.
 pub fn explain(
     scheduler: &str,
@@ -217,7 +236,6 @@ pub fn explain(
     let fluidity_index = (!counted.is_empty()).then(|| indices / counted.len() as f64);
     let blame = Blame::new(attribution);
     let totals = attribution.totals();
-    let stalls = worst(attribution, judged_by, question.top);
     let (culprits, more_culprits) = top_culprits(attribution, &blame, question.top);
     RunExplanation {
         scheduler: scheduler.to_owned(),
@@ -226,7 +244,7 @@ pub fn explain(
         between_tokens_ns: listed(&totals.between_tokens),
         fluidity_index,
         misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
-        stalls: stalls.iter().map(|stall| stall_report(attribution, stall)).collect(),
+        stalls: stall_reports(attribution, judged_by, question.top),
         culprits,
         more_culprits,
         request: question

@@ -7,15 +7,16 @@
 //! smallest deadline that a request keeps is found by bisection, on which side of a deadline
 //! requests are takes one judgement each, and a request without a miss needs no further look.
 
-use super::fluidity::{Judge, Tally, demand};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::fluidity::{Judge, demand};
 use super::quantile::{Ratio, Sample, rank};
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The largest deadline of the miss-rate curve, in milliseconds.
 const CURVE_MS: u32 = 100;
-/// Rates that are kept at least before the smaller ones are dropped.
-const LARGEST_MIN: usize = 1024;
 /// Requests few enough to work out the smallest deadline of each.
 const FEW: usize = 32;
 
@@ -135,7 +136,7 @@ fn split(trace: &impl Parts, rows: &[u32], tbt: u64) -> (Vec<u32>, Vec<u32>) {
     let (mut keep, mut need_longer) = (Vec::new(), Vec::new());
     trace.each_part(|part| {
         let rows = part.of(rows);
-        let judge = judge(part, rows, tbt);
+        let judge = judge(part, rows.iter().copied(), tbt);
         for &row in rows {
             let kept = judge.tally(part.row(row), None).at_most_a_tenth_missed();
             if kept { &mut keep } else { &mut need_longer }.push(row);
@@ -144,63 +145,59 @@ fn split(trace: &impl Parts, rows: &[u32], tbt: u64) -> (Vec<u32>, Vec<u32>) {
     (keep, need_longer)
 }
 
-fn judge<'t>(part: Part<'t>, rows: &[u32], tbt: u64) -> Judge<'t> {
-    Judge::new(part.trace, tbt, &demand(part.trace, rows.iter().map(|&row| part.row(row))))
+fn judge<'t>(part: Part<'t>, rows: impl Iterator<Item = u32>, tbt: u64) -> Judge<'t> {
+    Judge::new(part.trace, tbt, &demand(part.trace, rows.map(|row| part.row(row))))
 }
 
+/// P99 over requests of the miss rate, for each deadline; only the highest hundredth is looked at.
 fn miss_rate_curve(trace: &impl Parts, rows: &[u32]) -> Vec<(u32, f64)> {
     let (low, rest) = rank(rows.len() as u64, 990);
-    let mut largest: Vec<Largest> = (1..=CURVE_MS).map(|_| Largest::of(rows.len(), low)).collect();
+    let wanted = rows.len() - low as usize;
+    let mut highest: Vec<Vec<Ratio>> = (1..=CURVE_MS).map(|_| Vec::new()).collect();
     trace.each_part(|part| {
-        // A request without a miss has none under a longer deadline.
-        let mut rows = part.of(rows).to_vec();
-        for (ms, rates) in (1..).zip(&mut largest) {
-            let judge = judge(part, &rows, Span::from_millis(ms).as_nanos());
-            rows.retain(|&row| {
-                let tally: Tally = judge.tally(part.row(row), None);
-                if tally.missed > 0 {
-                    rates.push(Ratio::from(tally.miss_rate()));
-                }
-                tally.missed > 0
-            });
+        let rows = part.of(rows);
+        highest_rates(part, rows, wanted.min(rows.len()), &mut highest);
+        for rates in highest.iter_mut().filter(|rates| rates.len() > wanted) {
+            rates.select_nth_unstable_by(wanted - 1, |a, b| b.cmp(a));
+            rates.truncate(wanted);
         }
     });
-    let point = |(ms, rates): (u32, &mut Largest)| {
-        let below = rates.at(low);
-        let above = if rest == 0 { below } else { rates.at(low + 1) };
+    let point = |(ms, mut rates): (u32, Vec<Ratio>)| {
+        rates.sort_unstable();
+        let (below, above) = (rates[0], rates[usize::from(rest > 0)]);
         (ms, below.towards(above, rest))
     };
-    (1..=CURVE_MS).zip(&mut largest).map(point).collect()
+    (1..=CURVE_MS).zip(highest).map(point).collect()
 }
 
-/// The largest of some rates, those from a rank on; all that are not told are 0.
-struct Largest {
-    /// Rates in all.
-    count: usize,
-    /// How many are wanted.
-    wanted: usize,
-    rates: Vec<Ratio>,
-}
-
-impl Largest {
-    /// The rates from rank `from` of `count` on.
-    fn of(count: usize, from: u64) -> Largest {
-        Largest { count, wanted: count - from as usize, rates: Vec::new() }
-    }
-
-    fn push(&mut self, rate: Ratio) {
-        self.rates.push(rate);
-        // What is wanted is a hundredth; the others need not be kept.
-        if self.rates.len() >= self.wanted.saturating_mul(2).max(LARGEST_MIN) {
-            self.rates.select_nth_unstable_by(self.wanted - 1, |a, b| b.cmp(a));
-            self.rates.truncate(self.wanted);
+/// Appends the `wanted` highest miss rates of these requests, for each deadline. What a request
+/// missed under a shorter deadline is a bound for the next: requests are judged from the highest
+/// bound down until no other can be among the highest.
+fn highest_rates(part: Part<'_>, rows: &[u32], wanted: usize, into: &mut [Vec<Ratio>]) {
+    // The bound, whether it is the rate itself, and whose.
+    let mut queue: BinaryHeap<(Ratio, bool, Reverse<u32>)> =
+        rows.iter().map(|&row| (Ratio::from(1.0), false, Reverse(row))).collect();
+    // Those judged at the deadline before tell how much of a column is worth an index.
+    let mut judged = rows.to_vec();
+    let mut highest = Vec::with_capacity(wanted);
+    for (ms, rates) in (1..).zip(into) {
+        let judge = judge(part, judged.drain(..), Span::from_millis(ms).as_nanos());
+        while highest.len() < wanted {
+            let (bound, exact, Reverse(row)) = queue.pop().expect("as many as there are rows");
+            // One without a miss has none later, and neither have all that follow.
+            if exact || bound == Ratio::from(0.0) {
+                highest.push((bound, row));
+            } else {
+                let rate = Ratio::from(judge.tally(part.row(row), None).miss_rate());
+                judged.push(row);
+                queue.push((rate, true, Reverse(row)));
+            }
         }
-    }
-
-    fn at(&mut self, rank: u64) -> Ratio {
-        match (rank as usize).checked_sub(self.count - self.rates.len()) {
-            Some(place) => *self.rates.select_nth_unstable(place).1,
-            None => Ratio::from(0.0),
-        }
+        rates.extend(highest.iter().map(|&(rate, _)| rate));
+        // What is exact at this deadline bounds the next.
+        let others = std::mem::take(&mut queue).into_vec();
+        let others = others.into_iter().map(|(bound, _, Reverse(row))| (bound, row));
+        let bounds = highest.drain(..).chain(others);
+        queue = bounds.map(|(bound, row)| (bound, false, Reverse(row))).collect();
     }
 }

@@ -24,7 +24,7 @@ pub struct KeyFigure {
 
 type Row = (&'static str, &'static str, &'static str, &'static str, Option<bool>);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 15] = [
     (
         "fluidity.fluid_request_share",
         "Fluid requests",
@@ -44,6 +44,8 @@ const ROWS: [Row; 12] = [
     ("tbt_s.p99", "TBT, P99", "the same, of the slowest hundredth of tokens", "s", Some(false)),
     ("tbt_s.max", "Longest stall", "the longest that any text stood still", "s", Some(false)),
     ("tpot_s.p50", "TPOT, median", "an answer's mean time per output token", "s", Some(false)),
+    ("tpot_s.mean", "TPOT, mean", "the same, the mean of all answers", "s", Some(false)),
+    ("e2e_s.p50", "Whole answer, median", "from sending to the last token", "s", Some(false)),
     (
         "throughput.output_tokens_per_s",
         "Output tokens/s",
@@ -52,6 +54,7 @@ const ROWS: [Row; 12] = [
         Some(true),
     ),
     ("duration_s", "Duration", "until the last answer ended", "s", Some(false)),
+    ("iterations.count", "Iterations", "passes of the GPU over the model", "count", None),
     ("iterations.mean_batch", "Mean batch", "requests served by one iteration", "count", None),
     ("kv.preemptions", "Preemptions", "requests thrown out of KV memory", "count", Some(false)),
     ("requests.rejected", "Rejected", "requests turned away", "count", Some(false)),

@@ -30,6 +30,8 @@ pub struct Lesson {
     pub scenario: String,
     /// What one sees; `{0.tbt_s.max s}` stands for a figure of the first run.
     pub seen: Vec<String>,
+    /// Where on the page to see it.
+    pub look: Vec<Look>,
     /// What to change next.
     pub try_next: String,
     /// What must hold for the words to be true.
@@ -48,6 +50,34 @@ pub struct Choice {
     pub right: bool,
     /// What to say to one who chose it.
     pub reply: String,
+}
+
+/// A place on the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// Which part.
+    pub at: Part,
+    /// What to look for, on a button.
+    pub text: String,
+}
+
+/// A part of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The figures side by side.
+    Figures,
+    /// The timeline, around the worst stall.
+    Stall,
+    /// The timeline, all of it.
+    Timeline,
+    /// The batch at the worst stall.
+    Batch,
+    /// Tokens against time.
+    Tokens,
+    /// The distributions.
+    Curves,
 }
 
 /// A relation between figures of a lesson's runs.

@@ -192,6 +192,20 @@ pub(super) fn requests(requests: &Requests) -> Result<(), Problems> {
     Ok(())
 }
 
+/// Whether there may be more iterations than the page draws: each decodes a token or prefills
+/// `PREFILL_USUAL` tokens at least, but for the last piece of a prompt and what is computed anew.
+pub(super) fn may_be_many(requests: &Requests, least_budget: Option<u64>) -> bool {
+    let Requests::Open(workload) = requests else { return true };
+    let iterations = |r: &Request| {
+        u64::from(r.output_tokens) + u64::from(r.prompt_tokens).div_ceil(PREFILL_USUAL)
+    };
+    least_budget.is_some_and(|budget| budget < PREFILL_USUAL)
+        || workload.requests.iter().map(iterations).sum::<u64>() > ITERATIONS_MAX
+}
+
+/// Prompt tokens that an iteration without decodes has, where a budget allows it.
+const PREFILL_USUAL: u64 = 64;
+
 /// Whether a scheduler could do with few enough iterations: each prefills at most its token budget
 /// and decodes a token for each of its seats.
 pub(super) fn least_iterations(

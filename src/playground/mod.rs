@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::scenario::{Files, Report};
 
-pub use lessons::{Claim, Lesson, lessons};
+pub use lessons::{Claim, Lesson, Look, Part, lessons};
 pub use limits::{
     ITERATIONS_MAX, REPLICAS_MAX, REQUESTS_MAX, SCHEDULERS_SHOWN, TEXT_BYTES_MAX, TOKENS_MAX,
 };
@@ -56,6 +56,8 @@ enum Question {
         at_us: Option<u64>,
         count: usize,
     },
+    /// A replica's iterations between two times, as columns of a timeline.
+    Columns { scenario: Asked, scheduler: usize, replica: u32, from_us: u64, to_us: u64 },
     /// Everything with a name.
     Catalog,
     /// A lesson, by number from 0.
@@ -114,7 +116,7 @@ fn read(request: &str) -> Result<Question, Problems> {
         let message = format!("a question of more than {} bytes", limits::REQUEST_BYTES_MAX);
         return Err(Problems::one("", message, Some("a scenario takes a few thousand")));
     }
-    let known = "`op` is one of simulate, cures, steps, catalog, lesson";
+    let known = "`op` is one of simulate, cures, steps, columns, catalog, lesson";
     serde_json::from_str(request)
         .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))
 }
@@ -128,6 +130,10 @@ fn reply(question: Question, files: &Files) -> Result<String, Problems> {
         Question::Steps { scenario, scheduler, replica, from, at_us, count } => {
             let window = steps::Window { replica, from, at_us, count };
             Ok(text(&steps::steps(&scenario, files, scheduler, window)?))
+        }
+        Question::Columns { scenario, scheduler, replica, from_us, to_us } => {
+            let (whose, when) = ((scheduler, replica), (from_us, to_us));
+            Ok(text(&steps::stretch(&scenario, files, whose, when)?))
         }
         Question::Catalog => Ok(text(&catalog::catalog())),
         Question::Lesson { number } => Ok(text(&lessons::taught(number)?)),

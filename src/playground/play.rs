@@ -17,6 +17,8 @@ use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experi
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
+/// Columns of a run's timeline; a page asks for the iterations of a stretch when it shows one.
+const COLUMNS: usize = 3_000;
 /// What errors call the scenario.
 const NAME: &str = "scenario.yaml";
 
@@ -97,18 +99,14 @@ impl Loaded {
 
     /// Plays what is shown, with every iteration kept.
     pub fn play(&self) -> Result<Vec<SchedulerOutput>, Problems> {
-        // Iterations are counted before they are kept; that takes little and no memory.
-        let most: u64 = match &self.requests {
-            Requests::Open(workload) => workload
-                .requests
-                .iter()
-                .map(|r| u64::from(r.prompt_tokens) + u64::from(r.output_tokens))
-                .sum(),
-            Requests::Closed(_) => u64::MAX,
-        };
-        if most > limits::ITERATIONS_MAX {
-            let fleet = self.experiment.fleet();
-            for scheduler in &self.experiment.schedulers {
+        // Where there may be many, iterations are counted before they are kept; that takes little
+        // memory, but simulates twice.
+        let fleet = self.experiment.fleet();
+        let bounds: Vec<(Option<u64>, Option<u64>)> = self
+            .experiment
+            .schedulers
+            .iter()
+            .map(|scheduler| {
                 // By the largest limits of any pool there are the fewest iterations.
                 let parameters: Vec<Value> = fleet
                     .iter()
@@ -118,22 +116,36 @@ impl Loaded {
                     |of: &Value| token_budget(&scheduler.config, of).and_then(|b| b.1.as_u64());
                 let seats = |of: &Value| seats(of).and_then(|seats| seats.1.as_u64());
                 let most = |limits: Option<Vec<u64>>| limits.and_then(|all| all.into_iter().max());
-                let budget = most(parameters.iter().map(budget).collect());
-                let seats = most(parameters.iter().map(seats).collect());
+                (
+                    most(parameters.iter().map(budget).collect()),
+                    most(parameters.iter().map(seats).collect()),
+                )
+            })
+            .collect();
+        let least_budget = bounds.iter().filter_map(|bound| bound.0).min();
+        if limits::may_be_many(&self.requests, least_budget) {
+            for (scheduler, &(budget, seats)) in self.experiment.schedulers.iter().zip(&bounds) {
                 limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
+            }
+            let counted = self.experiment.schedulers.par_iter().map(|scheduler| {
                 let options = PlayOptions::default();
                 let outcome = Simulator
                     .simulate(&self.experiment, scheduler, &self.requests, options)
                     .map_err(|error| Problems::one("", error.to_string(), None))?;
-                limits::iterations(&scheduler.label, outcome.iterations.total())?;
-            }
+                limits::iterations(&scheduler.label, outcome.iterations.total())
+            });
+            counted.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
         let jobs = self.experiment.schedulers.len();
         let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
-        run_experiment(input, options, &Simulator, &progress)
-            .map_err(|error| Problems::one("", error.to_string(), None))
+        let outputs = run_experiment(input, options, &Simulator, &progress)
+            .map_err(|error| Problems::one("", error.to_string(), None))?;
+        for (output, scheduler) in outputs.iter().zip(&self.experiment.schedulers) {
+            limits::iterations(&scheduler.label, output.outcome.iterations.total())?;
+        }
+        Ok(outputs)
     }
 
     /// What a run wrote down.
@@ -200,6 +212,7 @@ pub(super) fn simulate(asked: &Asked, files: &Files) -> Result<Played, Problems>
 fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
+    let room = Room { columns: room.columns.min(COLUMNS), ..room };
     let runs = outputs
         .par_iter()
         .enumerate()

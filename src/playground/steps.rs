@@ -5,12 +5,16 @@ use serde::Serialize;
 use super::dials::{seats, token_budget};
 use super::play::Loaded;
 use super::{Asked, Problems};
+use crate::runner::SchedulerOutput;
 use crate::scenario::Files;
 use crate::time::Time;
 use crate::trace::{Iteration, Status, TokenTrace};
+use crate::view::{Columns, columns};
 
 /// Most iterations of one answer.
 const COUNT_MAX: usize = 400;
+/// Most iterations of a stretch.
+const STRETCH_MAX: usize = 6_000;
 /// Waiting requests named.
 const WAITING_NAMED: usize = 48;
 
@@ -74,11 +78,7 @@ pub(super) fn steps(
     let loaded = Loaded::of(asked, files)?.only(scheduler)?;
     let outputs = loaded.play()?;
     let outcome = &outputs[0].outcome;
-    let logs = outcome.log.as_deref().unwrap_or_default();
-    let Some(log) = logs.get(window.replica as usize) else {
-        let message = format!("there are {} replicas, numbered from 0", logs.len());
-        return Err(Problems::one("", message, None));
-    };
+    let log = log_of(&outputs[0], window.replica)?;
     let count = window.count.clamp(1, COUNT_MAX);
     let from = match window.at_us {
         None => window.from,
@@ -103,6 +103,39 @@ pub(super) fn steps(
         seats: seats(&parameters).and_then(bound),
         kv_blocks: outcome.pools.get(place).map_or(0, |pool| u64::from(pool.kv.blocks)),
         steps: told(&outcome.trace, log, window.replica, from, to),
+    })
+}
+
+/// The iterations of a stretch as columns of a timeline.
+#[derive(Serialize)]
+pub(super) struct Stretch {
+    replica: u32,
+    columns: Columns,
+}
+
+/// The answer to `columns`: the iterations between two times, microseconds, one by one; of too
+/// long a stretch those in its middle.
+pub(super) fn stretch(
+    asked: &Asked,
+    files: &Files,
+    (scheduler, replica): (usize, u32),
+    (from_us, to_us): (u64, u64),
+) -> Result<Stretch, Problems> {
+    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
+    let outputs = loaded.play()?;
+    let log = log_of(&outputs[0], replica)?;
+    let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= from_us);
+    let to = log.partition_point(|i| i.start.as_nanos() / 1000 < to_us).max(from);
+    let cut = (to - from).saturating_sub(STRETCH_MAX);
+    let (from, to) = (from + cut / 2, to - cut.div_ceil(2));
+    Ok(Stretch { replica, columns: columns(log, from, to, usize::MAX) })
+}
+
+fn log_of(output: &SchedulerOutput, replica: u32) -> Result<&[Iteration], Problems> {
+    let logs = output.outcome.log.as_deref().unwrap_or_default();
+    logs.get(replica as usize).map(Vec::as_slice).ok_or_else(|| {
+        let message = format!("there are {} replicas, numbered from 0", logs.len());
+        Problems::one("", message, None)
     })
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::{BlockIds, Request};
@@ -87,8 +89,9 @@ fn slowest_curve(costs: &[&dyn CostModel], longest: u32) -> PrefillCurve {
         let times = costs.iter().map(|cost| cost.time(&shape));
         times.map(|time| time.gpu + time.host).max().unwrap_or(Span::ZERO)
     };
-    PrefillCurve::new((1..=longest.max(1)).map(|tokens| (tokens, time(tokens))))
-        .expect("each length is there once")
+    let points: Vec<_> =
+        (1..=longest.max(1)).into_par_iter().map(|tokens| (tokens, time(tokens))).collect();
+    PrefillCurve::new(points).expect("each length is there once")
 }
 
 /// The TTFT of `scheduler` for a lone request, for each prompt length that occurs; where pools

@@ -66,8 +66,11 @@ pub struct LateToken {
     pub causes_ns: Vec<(Cause, u64)>,
 }
 
-/// The requests to draw: of those with at least two tokens the least and the most fluid one, and
-/// one in the middle.
+/// Answers with fewer tokens are drawn only where there are no longer ones: they show no pace.
+const TOKENS_LEAST: u32 = 16;
+
+/// The requests to draw: of those with at least [`TOKENS_LEAST`] tokens, or at least two where
+/// none has so many, the least and the most fluid one, and one in the middle.
 pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Place, u32, f64)> {
     let longest = |row: u32| {
         let mut before = None;
@@ -82,6 +85,9 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
         .iter()
         .filter(|m| m.tokens > 1 && trace.requests[m.row as usize].status != Status::Rejected)
         .collect();
+    if rows.iter().any(|m| m.tokens >= TOKENS_LEAST) {
+        rows.retain(|m| m.tokens >= TOKENS_LEAST);
+    }
     rows.sort_by(|a, b| a.index.total_cmp(&b.index).then(a.row.cmp(&b.row)));
     let Some(lowest) = rows.first().map(|m| m.index) else { return Vec::new() };
     // Of the least fluid ones that with the longest pause; of the most fluid ones the longest.
@@ -89,21 +95,19 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
     let worst = ties.max_by_key(|m| (longest(m.row), std::cmp::Reverse(m.row)));
     // The others are about as long as it, so that they can be compared.
     let length = worst.map_or(0, |m| m.tokens);
-    let like = |index: f64| {
+    let mut chosen: Vec<(Place, u32, f64)> = Vec::new();
+    let mut take = |place, one: Option<&&RequestMetrics>| {
+        chosen.extend(one.map(|one| (place, one.row, one.index)));
+        chosen.iter().map(|one| one.1).collect::<Vec<u32>>()
+    };
+    let like = |index: f64, taken: &[u32]| {
         let from = rows.partition_point(|m| m.index < index);
         let ties = rows[from..].iter().take_while(|m| m.index == index);
-        ties.filter(|m| worst.is_none_or(|worst| worst.row != m.row))
-            .min_by_key(|m| (m.tokens.abs_diff(length), m.row))
+        ties.filter(|m| !taken.contains(&m.row)).min_by_key(|m| (m.tokens.abs_diff(length), m.row))
     };
-    let middle = like(rows[rows.len() / 2].index);
-    let best = like(rows[rows.len() - 1].index);
-    let mut chosen: Vec<(Place, u32, f64)> = Vec::new();
-    for (place, one) in [(Place::Worst, worst), (Place::Best, best), (Place::Median, middle)] {
-        let Some(one) = one else { continue };
-        if chosen.iter().all(|other| other.1 != one.row) {
-            chosen.push((place, one.row, one.index));
-        }
-    }
+    let taken = take(Place::Worst, worst);
+    let taken = take(Place::Best, like(rows[rows.len() - 1].index, &taken));
+    take(Place::Median, like(rows[rows.len() / 2].index, &taken));
     chosen.sort_by_key(|(place, ..)| *place as u8);
     chosen
 }

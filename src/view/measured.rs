@@ -42,7 +42,7 @@ fn distributions(view: &mut RunView, result: &RunResult, plots: &Plots, room: Ro
     let gaps = summary.tbt_s.as_ref().map_or(0, |tbt| tbt.count);
     view.tbt = Cdf::of_points(gaps, &plots.tbt_cdf_s);
     view.fluidity = Cdf::of_points(summary.requests.offered, &plots.fluidity_cdf);
-    let places = [Place::Worst, Place::Median];
+    let places = [Place::Worst, Place::Median, Place::Best];
     view.curves = plots
         .progress
         .iter()

@@ -10,7 +10,7 @@ use super::page::Absent;
 use super::stall::{StallView, stall_view};
 use super::{ITERATIONS_MAX, Room};
 use crate::explain::{
-    Attribution, CulpritTotal, MissReport, Question, Recording, RunExplanation, explain,
+    Attribution, MissReport, Recording, RunExplanation, miss_report, stall_reports,
 };
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::report::RunResult;
@@ -62,8 +62,6 @@ pub struct RunView {
     pub misses: Option<MissReport>,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallView>,
-    /// Who delayed others most.
-    pub culprits: Vec<CulpritTotal>,
     /// Parts that are not there, and why.
     pub absent: Vec<Absent>,
 }
@@ -87,13 +85,12 @@ impl RunView {
         let &Drawn { result, judged_by, ref recording, explanation } = drawn;
         let trace = recording.trace;
         let attribution = Attribution::new(recording.clone());
-        let question = Question { top: room.stalls, request: None, token: None };
+        let requests = per_request(trace, judged_by);
         let own = match explanation {
             Some(known) if known.stalls.len() >= room.stalls => None,
-            _ => Some(explain(&result.scheduler, &result.label, &attribution, judged_by, question)),
+            _ => Some(stall_reports(&attribution, judged_by, room.stalls)),
         };
-        let told = own.as_ref().or(explanation).expect("one of both");
-        let requests = per_request(trace, judged_by);
+        let told = own.as_deref().or(explanation.map(|known| &known.stalls[..]));
         let mut view = RunView::of_figures(result);
         view.distributions(drawn, &requests, room.cdf_points);
         view.lines = lines(result, judged_by, Some(&prompt_range(drawn)));
@@ -101,12 +98,14 @@ impl RunView {
             .into_iter()
             .map(|one| curve(trace, judged_by, Some(&attribution), one, room.curve_tokens))
             .collect();
-        let stalls = told.stalls.iter().take(room.stalls);
+        let stalls = told.unwrap_or_default().iter().take(room.stalls);
         view.stalls = stalls
             .map(|stall| stall_view(attribution.lane_index(stall.request), recording.log, stall))
             .collect();
-        view.culprits = told.culprits.iter().take(room.stalls).cloned().collect();
-        view.misses = Some(told.misses.clone());
+        view.misses = Some(match explanation {
+            Some(known) => known.misses.clone(),
+            None => miss_report(&attribution, judged_by, requests.iter().map(|m| m.row)),
+        });
         view.lateness = lateness(&attribution, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
         view.lanes = lanes(recording, &view.stalls, room);

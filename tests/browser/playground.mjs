@@ -6,10 +6,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { overlaps } from "./look.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -45,7 +47,7 @@ const open = async ({ url = address, ...options } = {}) => {
   page.on("console", (message) => { if (["error", "warning"].includes(message.type())) trouble.push(message.text()); });
   page.on("pageerror", (error) => trouble.push(String(error.stack)));
   page.on("request", (request) => {
-    const asked = request.url(), own = url.startsWith("file:") ? url.split("#")[0] : address;
+    const asked = request.url(), own = url.startsWith("file:") ? url.split("#")[0] : new URL(url).origin;
     if (!asked.startsWith(own) && !asked.startsWith("data:") && !asked.startsWith("blob:")) trouble.push("asked for " + asked.slice(0, 200));
   });
   await page.goto(url);
@@ -82,6 +84,46 @@ await check("three widths, light and dark", async () => {
     assert.deepEqual(trouble, []);
     await context.close();
   }
+});
+
+await check("every part is drawn, and its words lie apart", async () => {
+  for (const width of [360, 1400]) {
+    const { page, context, trouble } = await open({ viewport: { width, height: 900 } });
+    await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
+    assert.equal(await page.locator("#curves .plot").count(), 4);
+    assert.equal(await page.locator("#misses .plot").count(), 1);
+    assert.equal(await page.locator("#lateness canvas.surface").count(), 2);
+    assert((await page.locator("#words dt").count()) > 30, "words and causes are explained");
+    assert.deepEqual(await page.evaluate(overlaps), []);
+    await narrow(page, width);
+    // What was drawn before is let go.
+    await settled(page, () => page.getByRole("button", { name: "Share" }).evaluate(() => Play.change(["seed=9"])));
+    await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
+    assert.equal(await page.locator("#curves .plot").count(), 4);
+    assert.deepEqual(trouble, []);
+    await context.close();
+  }
+});
+
+await check("the timeline tells single iterations wherever one looks", async () => {
+  const { page, context, trouble } = await open();
+  await settled(page, () => page.evaluate(() => Play.change(["workload.requests=1000"])));
+  await page.locator("#timeline").scrollIntoViewIfNeeded();
+  const where = () => page.locator("#timeline .readout").first().textContent();
+  assert.match(await where(), /each column stands for up to/);
+  // Half a second at a third of the run, far from any stall that is kept in detail.
+  const quiet = await page.evaluate(() => {
+    const { whole } = Play.timeline, kept = Play.answer.runs.flatMap((run) => run.lanes.flatMap((lane) => lane.details.map((part) => [part.start_us[0], part.start_us.reduce((a, b) => a + b, 0)])));
+    for (let at = whole.from + 2e6; at < whole.to; at += 1e6) if (kept.every(([a, b]) => b < at - 1e6 || a > at + 2e6)) { Play.timeline.set(at, at + 5e5); return true; }
+    return false;
+  });
+  assert(quiet, "somewhere there is no stall");
+  await page.waitForFunction(() => /every iteration by itself/.test(document.querySelector("#timeline .readout").textContent), null, { timeout: 10000 });
+  const canvas = page.locator("canvas.timeline").first(), box = await canvas.boundingBox();
+  await page.mouse.move(box.x + box.width / 2, box.y + 60);
+  assert.match(await page.locator("#timeline .readout.tall").first().textContent(), /^(Iteration [\d,]+ at|Idle)/);
+  assert.deepEqual(trouble, []);
+  await context.close();
 });
 
 await check("a slider re-simulates and redraws", async () => {
@@ -167,7 +209,7 @@ await check("a stall tells its story and its cures", async () => {
   // In the upper lane, where the first stall of the first run is drawn.
   const place = await page.evaluate(() => {
     const canvas = document.querySelector("canvas.timeline"), view = Play.timeline.view, stall = Play.answer.runs[0].stalls[0];
-    return { x: 58 + ((stall.from_us + stall.to_us) / 2 - view.from) / (view.to - view.from) * (canvas.clientWidth - 62) };
+    return { x: 72 + ((stall.from_us + stall.to_us) / 2 - view.from) / (view.to - view.from) * (canvas.clientWidth - 76) };
   });
   await page.locator("canvas.timeline").first().click({ position: { x: place.x, y: 8 } });
   await page.waitForSelector(".stall.chosen .cures table");
@@ -219,6 +261,17 @@ await check("the tour asks, then shows", async () => {
     const seen = await page.locator("#tour .seen p").allTextContents();
     assert(seen.length >= 2 && seen.every((text) => !/[{}]/.test(text)), seen.join("\n"));
     await page.waitForTimeout(200);
+    // Each button leads to what the words tell of.
+    const looks = page.locator("#tour .looks button");
+    assert((await looks.count()) >= 2);
+    for (let k = 0; k < (await looks.count()); k++) {
+      await looks.nth(k).click();
+      const place = () => page.evaluate(() => ({ tag: document.activeElement.tagName, top: document.activeElement.getBoundingClientRect().top }));
+      let before = null, there = await place();
+      while (before !== there.top) { before = there.top; await page.waitForTimeout(400); there = await place(); }
+      assert.equal(there.tag, "H2");
+      assert(there.top >= 0 && there.top < 450, `lesson ${lesson + 1}, button ${k + 1}: the part is at ${there.top}`);
+    }
     await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
     await audit(page, `lesson ${lesson}, shown`);
     if (lesson < 5) await page.getByRole("button", { name: /^Next: / }).click();
@@ -252,7 +305,36 @@ await check("a stopped server is said", async () => {
   await context.close();
 });
 
+await check("a page saved from the server says that it has no engine", async () => {
+  const saved = join(work, "saved.html");
+  writeFileSync(saved, await (await fetch(address)).text());
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(pathToFileURL(saved).href);
+  await page.waitForSelector("#problems:not([hidden])");
+  assert.match(await page.textContent("#problem-list"), /holds no engine.*--export/s);
+  await context.close();
+});
+
 if (process.env.METRON_WASM) {
+  await check("the page from any web server", async () => {
+    const folder = join(work, "site");
+    execFileSync(binary, ["serve", "--export", folder, "--wasm", process.env.METRON_WASM]);
+    const asked = [];
+    const files = createServer((request, response) => {
+      asked.push(request.url);
+      if (request.url !== "/") { response.writeHead(404).end(); return; }
+      response.writeHead(200, { "Content-Type": "text/html" }).end(readFileSync(join(folder, "index.html")));
+    });
+    await new Promise((done) => files.listen(0, "127.0.0.1", done));
+    const { page, context, trouble } = await open({ url: `http://127.0.0.1:${files.address().port}/` });
+    await settled(page, async () => { await page.getByLabel("Requests per second, exactly").fill("5"); await page.keyboard.press("Enter"); });
+    assert.equal(await page.evaluate(() => Play.answer.runs.length), 2);
+    assert.deepEqual(asked, ["/"]);
+    assert.deepEqual(trouble, []);
+    await context.close();
+    files.close();
+  });
   await check("the page without a server", async () => {
     execFileSync(binary, ["serve", "--export", work, "--wasm", process.env.METRON_WASM]);
     const { page, context, trouble } = await open({ url: pathToFileURL(join(work, "index.html")).href });

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { overlaps } from "./look.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -37,6 +38,7 @@ sim("run", "scenarios/chat.yaml", "--set", "workload.requests=300", "--tokens", 
 make("evaluate", "evaluate", join(work, "tokens.jsonl"), "--ttft", "500ms");
 make("capacity", "capacity", "scenarios/chat.yaml", "--set", "workload.requests=200", "--seeds", "2", "--precision", "5%");
 make("sweep", "sweep", "scenarios/chat.yaml", "--set", "workload.requests=150", "--vary", "schedulers.sarathi.chunk_size=128,256,512,1024", "--vary", "workload.arrivals.poisson.rate=2,4,6", "--pareto", "throughput.output_tokens_per_s,fluidity.fluid_request_share");
+make("big", "run", "scenarios/chat.yaml", "--set", "workload.requests=6000");
 writeFileSync(join(work, "hostile.yaml"), readFileSync(join(root, "scenarios/chat.yaml"), "utf8").replace(/^name:.*$/m, `name: ${JSON.stringify(hostile)}`));
 make("hostile", "run", join(work, "hostile.yaml"), "--set", "workload.requests=50");
 make("replicas", "run", "scenarios/chat.yaml", "--set", "replicas=3", "--set", "workload.requests=200", "--set", `description=${JSON.stringify(hostile)}`);
@@ -91,6 +93,7 @@ for (const name of kinds) {
         await page.waitForTimeout(120);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         assert(wide <= 0, `${wide} px wider than ${width}`);
+        if (name !== "hostile") assert.deepEqual(await page.evaluate(overlaps), [], `${name} at ${width}`);
         if (name !== "hostile") await page.screenshot({ path: join(shots, `${name}-${scheme}-${width}.png`), fullPage: true });
       }
       await audit(page, `${name} ${scheme}`);
@@ -166,6 +169,36 @@ await check("the timeline zooms, moves and answers", async () => {
   await page.waitForTimeout(300);
   await page.screenshot({ path: join(shots, "run-print.png"), fullPage: true });
   assert.deepEqual(trouble, []);
+  await context.close();
+});
+
+await check("worst, median and best are three requests, and no axis counts half tokens", async () => {
+  for (const name of ["run", "explain", "evaluate"]) {
+    const { page, context } = await open(name);
+    const told = await page.evaluate(() => JSON.parse(document.getElementById("data").textContent).runs.map((run) => run.curves.map((curve) => [curve.place, curve.request, curve.tokens])));
+    told.forEach((curves) => {
+      assert.deepEqual(curves.map((one) => one[0]), ["worst", "median", "best"], name);
+      assert.equal(new Set(curves.map((one) => one[1])).size, 3);
+      assert(name === "evaluate" || curves.every((one) => one[2] >= 16));
+    });
+    assert.deepEqual(await page.evaluate(() => [Metron.ticks(0, 2, 6, true).at, Metron.ticks(0, 3, 30, true).at]), [[0, 1, 2], [0, 1, 2, 3]]);
+    assert.deepEqual(await page.evaluate(() => [[0.3, 0.1], [0.925, 0.025], [12, 5], [0.00012, 0.00002]].map(([v, step]) => Metron.tick(v, step))), ["0.3", "0.925", "12", "0.00012"]);
+    await context.close();
+  }
+});
+
+await check("a view wider than a stretch in detail has no empty ends", async () => {
+  const { page, context } = await open("big");
+  await page.getByRole("button", { name: "Show the worst stall" }).click();
+  await page.waitForTimeout(600);
+  const empty = await page.evaluate(() => [...document.querySelectorAll("canvas.timeline")].map((canvas) => {
+    // The row of iterations, at both ends: a busy GPU leaves no gap.
+    const ratio = canvas.width / canvas.clientWidth, context = canvas.getContext("2d");
+    const at = (x) => context.getImageData(Math.round(x * ratio), Math.round(42 * ratio), 1, 1).data.join();
+    const track = context.getImageData(Math.round(80 * ratio), Math.round(160 * ratio), 1, 1).data.join();
+    return [at(90), at(canvas.clientWidth - 20)].filter((color) => color === track).length;
+  }));
+  assert.deepEqual(empty, empty.map(() => 0));
   await context.close();
 });
 

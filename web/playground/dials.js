@@ -19,6 +19,9 @@
     return rounded(dial, dial.ratio ? low * Math.pow(high / low, share) : low + (high - low) * share);
   };
 
+  // What the schedulers' own names for the same two things mean.
+  const MEANING = { budget: "token budget: the most tokens of one iteration", seats: "seats: the most requests served at once" };
+
   // One control, kept across answers so that a drag goes on: its parts and how to set it.
   const slider = (holder) => {
     const id = "dial-" + ++numbered;
@@ -41,12 +44,15 @@
       number.value = value; range.value = place(dial, value); say(value); send(value);
     });
     number.addEventListener("change", () => { if (number.value.trim() !== "") { send(number.value.trim()); } });
-    holder.append(label, h("div", { class: "row" }, range, number, unit));
+    const meaning = h("p", { class: "why" });
+    holder.append(label, h("div", { class: "row" }, range, number, unit), meaning);
     return (to) => {
       dial = to;
       label.textContent = to.label;
       number.setAttribute("aria-label", to.label + ", exactly" + (to.unit ? ", " + to.unit : ""));
       unit.textContent = to.unit;
+      meaning.textContent = MEANING[to.id] || "";
+      meaning.hidden = !MEANING[to.id];
       const busy = document.activeElement === range && P.isBusy();
       if (!busy && document.activeElement !== number) number.value = to.value;
       if (!busy) { range.value = place(to, Number(to.value)); say(to.value); }
@@ -97,7 +103,7 @@
   P.settings = (form, catalog) => {
     form.addEventListener("submit", (event) => event.preventDefault());
     const start = h("fieldset", {}, h("legend", {}, "Scenario"));
-    const scenarios = h("select", { id: "scenario-menu", "aria-label": "Scenario to begin with" }, h("option", { value: "" }, "as below"), catalog.scenarios.filter((one) => one.name !== "azure-conv").map((one) => h("option", { value: one.name }, one.name)));
+    const scenarios = h("select", { id: "scenario-menu", "aria-label": "Scenario to begin with" }, h("option", { value: "" }, "your own (text below)"), catalog.scenarios.filter((one) => one.name !== "azure-conv").map((one) => h("option", { value: one.name }, one.name)));
     const about = h("p", { class: "summary" });
     scenarios.addEventListener("change", () => {
       const one = catalog.scenarios.find((other) => other.name === scenarios.value);

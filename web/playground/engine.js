@@ -43,7 +43,11 @@
 
   let engine = null;
   const find = async () => {
-    if (P.data.mode === "server") return byServer;
+    if (P.data.mode === "server") {
+      if (location.protocol === "file:") throw new Error("this page was saved from a server and holds no engine of its own");
+      return byServer;
+    }
+    if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, or forbids it");
     const bytes = P.fromBase64(document.getElementById("module").textContent);
     try { return await inWorker(bytes); } catch (_) {
       const answer = await engineOf(bytes);
@@ -54,7 +58,7 @@
   P.ask = async (question) => {
     engine = engine || find();
     try { return JSON.parse(await (await engine)(JSON.stringify(question))); } catch (error) {
-      return { ok: false, problems: [{ path: "", message: "no answer: " + error.message, help: P.data.mode === "server" ? "is `metron-sim serve` still running?" : undefined }], text: null };
+      return { ok: false, problems: [{ path: "", message: "no answer: " + error.message, help: P.data.mode !== "server" ? "another browser, or `metron-sim serve`, can run it" : location.protocol === "file:" ? "`metron-sim serve` starts the server; `metron-sim serve --export DIR --wasm FILE` writes a page that opens from disk" : "is `metron-sim serve` still running?" }], text: null };
     }
   };
 })();

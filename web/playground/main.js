@@ -14,7 +14,7 @@
     pending = pending.filter((one) => !sets.some((set) => field(set) === field(one)));
     pending.push(...sets);
     if (sets.some((set) => set.startsWith("schedulers="))) shown = [];
-    want(60);
+    want(0);
   };
   P.load = (to, typed) => { text = to; pending = []; shown = []; if (!typed) P.editor.show(to); want(typed ? 0 : 10); };
   P.show = (places) => { shown = places; want(10); };
@@ -34,12 +34,13 @@
     by("results").removeAttribute("aria-busy");
     if (text === from) {
       pending = pending.filter((one) => !sent.includes(one));
-      if (answer.ok) take(answer, performance.now() - began); else problems(answer);
+      if (answer.ok) take(answer, began); else problems(answer);
     } else wanted = true;
     if (wanted || pending.length) want(0);
   };
 
-  const take = (answer, took) => {
+  // began: when it was asked for; null for an answer that was there already.
+  const take = (answer, began) => {
     text = answer.text;
     shown = answer.shown;
     by("problems").hidden = true;
@@ -52,7 +53,7 @@
     P.draw(answer);
     const offered = answer.results[0] ? answer.results[0].requests.offered : 0;
     const told = (name, show) => { const one = answer.figures.find((figure) => figure.name === name); return one ? one.values.map(show).join(" against ") : "-"; };
-    P.say(M.count(offered) + " requests" + (took == null ? "" : " in " + Math.round(took) + " ms") + ". Fluid: " + told("Fluid requests", M.percent) + ". Longest stall: " + told("Longest stall", M.seconds) + ".");
+    P.say(M.unbroken(M.count(offered) + " requests" + (began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") + ". Fluid: " + told("Fluid requests", M.percent) + ". Longest stall: " + told("Longest stall", M.seconds) + "."));
     document.title = answer.title + " - metron-sim playground";
     P.answer = answer;
     document.documentElement.dataset.ready = "yes";

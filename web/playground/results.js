@@ -35,9 +35,10 @@
       const most = Math.max(...figure.values), least = Math.min(...figure.values);
       return figure.values.indexOf(figure.more_is_better ? most : least);
     };
-    by("figures-body").replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
+    const letters = h("div", { class: "narrow-only" }, h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.swatch(() => M.runColor(place)), (two ? "AB"[place] + ": " : "") + run.label))));
+    by("figures-body").replaceChildren(letters, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
       h("table", { class: "figures" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), run.label.replace("(", " (").replaceAll(",", ", "))), two && h("th", { scope: "col", class: "change" }, "B against A"))),
+        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), two && "AB"[place], two && h("span", { class: "name" }, ": "), h("span", { class: run.label.length < 16 ? "name short" : "name" }, run.label.replace("(", " (").replaceAll(",", ", ")))), two && h("th", { scope: "col", class: "change" }, "B against A"))),
         h("tbody", {}, rows.map((figure) => {
           const [text, good] = change(figure), winner = best(figure);
           return h("tr", {}, h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
@@ -51,7 +52,11 @@
     const body = by("timeline-body");
     const old = timeline && { ...timeline.view, all: timeline.whole.to };
     body.replaceChildren();
-    timeline = M.timeline(body, answer.runs, meaning, opened);
+    const more = async (run, lane, from, to) => {
+      const found = await P.ask({ op: "columns", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[answer.runs.indexOf(run)], replica: lane.replica, from_us: from, to_us: to });
+      return found.ok ? found.columns : null;
+    };
+    timeline = M.timeline(body, answer.runs, meaning, opened, more);
     P.timeline = timeline;
     // The same stretch of time as before, where someone had zoomed in.
     if (timeline && old && previous === answer.title && old.to - old.from < old.all * 0.98 && old.to < timeline.whole.to) timeline.set(old.from, old.to);
@@ -75,21 +80,60 @@
       };
       holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
         h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, found.tried.map(row)))));
+      if (item.classList.contains("chosen")) item.scrollIntoView({ block: "nearest" });
     });
     item.append(button, holder);
     return button;
   };
+
+  /* Parts far from what is looked at are drawn after the rest, when there is time. */
+  const stale = new Map();
+  const freshen = (id) => { const draw = stale.get(id); if (draw) { stale.delete(id); draw(); } };
+  const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 400 }) : (act) => setTimeout(act, 50);
+  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > -200 && box.top < window.innerHeight + 200; };
+  let rest = 0;
+  const later = () => {
+    const own = ++rest;
+    const next = () => {
+      if (own !== rest) return;
+      const id = stale.keys().next().value;
+      if (id) { freshen(id); idle(next); } else document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
+    };
+    idle(next);
+  };
+  // A part that comes into view is drawn at once.
+  if (window.IntersectionObserver) {
+    const seen = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting) freshen(entry.target.id); }), { rootMargin: "200px" });
+    document.querySelectorAll("#drawn > section").forEach((section) => seen.observe(section));
+  }
+  window.addEventListener("beforeprint", () => [...stale.keys()].forEach(freshen));
+  // Shows a part of the page, all of it drawn.
+  P.look = (at, answer) => {
+    const worst = answer.runs.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall }))).sort((a, b) => b.stall.beyond_ns - a.stall.beyond_ns || b.stall.length_ns - a.stall.length_ns)[0];
+    if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
+    if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
+    if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
+    const id = { stall: "timeline", timeline: "timeline", batch: "batch", tokens: "tokens", curves: "curves", figures: "figures" }[at];
+    // What is drawn later would move it.
+    [...stale.keys()].forEach(freshen);
+    by(id).scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
+    const heading = by(id + "-h");
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  };
+  Object.entries({ curves: "cdfs", misses: "misses", lateness: "lateness" }).forEach(([id, reading]) => { by(id + "-reading").textContent = M.READING[reading]; });
 
   P.draw = (answer) => {
     const meaning = Object.fromEntries(answer.causes.map((cause) => [cause.name, cause.meaning]));
     const results = by("results"), height = results.offsetHeight;
     results.style.minHeight = height + "px";
     by("verdict-body").replaceChildren(
-      ...(answer.verdict.length ? answer.verdict : ["No verdict: the figures do not bear one."]).map((text) => h("p", {}, text)),
+      ...(answer.verdict.length ? answer.verdict : ["No verdict: what is known of this run is not enough to judge it by the promise."]).map((text) => h("p", {}, M.unbroken(text))),
       ...(answer.warnings.length ? [h("details", {}, h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"), h("ul", { class: "setup" }, answer.warnings.map((text) => h("li", {}, text))))] : []));
     figures(answer);
     const lists = [];
     drawTimeline(answer, meaning, (run, at) => {
+      freshen("stalls");
       const item = (lists[answer.runs.indexOf(run)] || [])[at];
       document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
       if (!item) return;
@@ -102,18 +146,24 @@
       if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
     });
     P.batches.draw(answer);
-    const tokens = by("tokens-body");
-    tokens.replaceChildren();
     const head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
-    answer.runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); tokens.append(cell); M.tokens(cell, run, place, meaning); });
-    const stalls = by("stalls-body");
-    stalls.replaceChildren();
-    answer.runs.forEach((run, place) => {
-      stalls.append(head(run, place));
-      const few = { ...run, stalls: run.stalls.slice(0, 6) };
-      lists[place] = M.stallList(stalls, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
-      lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
+    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); body.replaceChildren(); draw(body); });
+    fresh("tokens", (body) => answer.runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); body.append(cell); M.tokens(cell, run, place, meaning); }));
+    fresh("curves", (body) => M.distributions(body, answer.runs));
+    fresh("misses", (body) => {
+      if (answer.runs.some((run) => run.miss_rate)) M.misses(body, answer.runs);
+      answer.runs.forEach((run) => { const why = M.absent(run, "miss_rate"); if (why) body.append(h("p", { class: "absent" }, run.label + ": " + why.why + ".")); });
     });
+    fresh("lateness", (body) => M.latenesses(body, answer.runs, meaning));
+    fresh("stalls", (body) => answer.runs.forEach((run, place) => {
+      body.append(head(run, place));
+      const few = { ...run, stalls: run.stalls.slice(0, 6) };
+      lists[place] = M.stallList(body, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
+      lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
+    }));
+    if (!by("words-body").children.length) by("words-body").append(...M.words(answer.causes));
+    ["tokens", "curves", "misses", "lateness", "stalls"].filter(near).forEach(freshen);
+    later();
     by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;
     results.style.minHeight = "";
   };

@@ -67,14 +67,15 @@
     if (!step) { c.fillStyle = faint; c.textAlign = "left"; c.fillText(window ? "Nothing has run yet." : "Loading.", LEFT, 30); return; }
     // Queue.
     row(2, "waiting");
-    const size = 20, fit = Math.max(1, Math.floor(plot / (size + 2)));
+    const size = 20, label = 13 + 7 * String(Math.max(0, ...step.waiting, ...step.decodes)).length;
+    const queued = step.waiting_count * (label + 2) <= plot ? label : size, fit = Math.max(1, Math.floor(plot / (queued + 2)));
     const named = step.waiting.slice(0, step.waiting_count > fit ? fit - 1 : fit);
     c.fillStyle = track; c.fillRect(LEFT, 2, plot, size);
-    named.forEach((request, k) => tile(LEFT + k * (size + 2), 2, size, size, request));
-    if (step.waiting_count > named.length) { c.fillStyle = ink; c.textAlign = "left"; c.fillText("+" + (step.waiting_count - named.length), LEFT + named.length * (size + 2) + 2, 16); }
+    named.forEach((request, k) => tile(LEFT + k * (queued + 2), 2, queued, size, request));
+    if (step.waiting_count > named.length) { c.fillStyle = ink; c.textAlign = "left"; c.fillText("+" + (step.waiting_count - named.length), LEFT + named.length * (queued + 2) + 2, 16); }
     // Decodes: one tile, one token.
     row(32, "decode");
-    const rows = 2, each = Math.max(4, Math.min(size, Math.floor((plot * rows) / Math.max(1, step.decodes.length)) - 1)), across = Math.max(1, Math.floor(plot / (each + 1)));
+    const rows = 2, each = Math.max(4, Math.min(label, Math.floor((plot - label) * rows / Math.max(1, step.decodes.length)) - 1)), across = Math.max(1, Math.floor(plot / (each + 1)));
     c.fillStyle = track; c.fillRect(LEFT, 32, plot, 2 * size + 2);
     step.decodes.slice(0, across * rows).forEach((request, k) => tile(LEFT + (k % across) * (each + 1), 32 + Math.floor(k / across) * (size + 2), each, size, request));
     // Prefill: as wide as its share of the budget, or of all prefill tokens.

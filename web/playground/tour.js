@@ -30,14 +30,15 @@
       P.taken(taught.played);
       const next = at + 1 < catalog.lessons.length;
       after.replaceChildren(h("h3", {}, chosen.right ? "That is what happens" : "Not quite"), h("p", {}, chosen.reply),
-        h("div", { class: "seen" }, taught.seen.map((text) => h("p", {}, text))),
+        h("div", { class: "seen" }, taught.seen.map((text) => h("p", {}, M.unbroken(text)))),
+        h("div", { class: "looks", role: "group", "aria-label": "Where to see it" }, about.look.map((one) => h("button", { type: "button", onclick: () => P.look(one.at, P.answer) }, one.text))),
         h("p", {}, h("strong", {}, "Try next: "), about.try_next),
         h("div", { class: "controls" }, next && h("button", { type: "button", class: "primary", onclick: () => open(at + 1) }, "Next: " + catalog.lessons[at + 1].title)));
       background.open = false;
       body.querySelector(".lessons").replaceWith(list());
     });
     const heading = h("h3", { tabindex: -1 }, (at + 1) + ". " + about.title);
-    const background = h("details", { open: true }, h("summary", {}, "What one needs to know"), about.background.map((text) => h("p", {}, text)));
+    const background = h("details", { open: true }, h("summary", {}, "What you need to know"), about.background.map((text) => h("p", {}, text)));
     body.replaceChildren(list(), heading, background, form, after);
     heading.focus({ preventScroll: true });
     section.scrollIntoView({ block: "start" });

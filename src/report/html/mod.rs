@@ -30,6 +30,8 @@ pub const SCRIPTS: &str = concat!(
     include_str!("../../../web/tokens.js"),
     include_str!("../../../web/timeline.js"),
     include_str!("../../../web/stalls.js"),
+    include_str!("../../../web/fates.js"),
+    include_str!("../../../web/words.js"),
 );
 
 /// The report's own script: it finds the data in the page and draws all of it.
@@ -96,10 +98,10 @@ pub fn document(page: &Document<'_>) -> String {
     );
     html.push_str("<section id=\"verdict\" aria-labelledby=\"verdict-h\">\n<h2 id=\"verdict-h\">Verdict</h2>\n");
     if page.verdict.is_empty() {
-        html.push_str("<p>No verdict: the figures do not bear one.</p>\n");
+        html.push_str("<p>No verdict: what is known of this run is not enough to judge it by the promise.</p>\n");
     }
     for sentence in page.verdict {
-        let _ = writeln!(html, "<p>{}</p>", escape_text(sentence));
+        let _ = writeln!(html, "<p>{}</p>", unbroken(&escape_text(sentence)));
     }
     html.push_str("</section>\n");
     if let Some(table) = page.table {
@@ -120,6 +122,23 @@ pub fn document(page: &Document<'_>) -> String {
         escape_json(page.data),
     );
     html
+}
+
+/// As type, not as a terminal writes it; a number and its unit stay on one line.
+fn unbroken(text: &str) -> String {
+    let text = text.replace(" +- ", " \u{b1} ").replace(" -&gt; ", " \u{2192} ");
+    [" %", " ms", " s"].into_iter().fold(text, |text, unit| {
+        let mut parts = text.split(unit);
+        let mut out = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let whole = !part.starts_with(|c: char| c.is_alphanumeric());
+            let number = out.ends_with(|c: char| c.is_ascii_digit());
+            out.push_str(if whole && number { "\u{a0}" } else { " " });
+            out.push_str(&unit[1..]);
+            out.push_str(part);
+        }
+        out
+    })
 }
 
 fn figures(html: &mut String, table: &Table) {
@@ -193,6 +212,13 @@ mod tests {
         let data = &hostile[from..from + hostile[from..].find("</script").expect("its end")];
         let value: serde_json::Value = serde_json::from_str(data).expect("still JSON");
         assert_eq!(value["title"], HOSTILE);
+    }
+
+    #[test]
+    fn numbers_keep_their_units() {
+        assert_eq!(unbroken("99.0 % in 3 s, 4 ms"), "99.0\u{a0}% in 3\u{a0}s, 4\u{a0}ms");
+        assert_eq!(unbroken("2 +- 1, 4 -&gt; 5"), "2 \u{b1} 1, 4 \u{2192} 5");
+        assert_eq!(unbroken("5 stalls, a % of 2 sorts"), "5 stalls, a % of 2 sorts");
     }
 
     #[test]
