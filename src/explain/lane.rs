@@ -103,7 +103,7 @@ impl<'a> LaneColumns<'a> {
         };
         let mut row = Row::default();
         for (index, iteration) in log.iter().enumerate() {
-            if index % MARK == 0 {
+            if index.is_multiple_of(MARK) {
                 lane.marks.push(row);
             }
             let chain = pricer.chains(iteration, &mut lane.prefills);
@@ -113,7 +113,7 @@ impl<'a> LaneColumns<'a> {
             }
             lane.add(index, &mut row);
         }
-        if log.len() % MARK == 0 {
+        if log.len().is_multiple_of(MARK) {
             lane.marks.push(row);
         }
         lane
@@ -149,12 +149,19 @@ impl<'a> LaneColumns<'a> {
     /// Adds iteration `index` to a sum of those before it.
     fn add(&self, index: usize, row: &mut Row) {
         let iteration = &self.log[index];
+        self.add_decoding(index, &mut row.decoding);
+        self.add_waits(index, row);
+        row.beats += u32::from(iteration.decodes > 0);
+        row.chunks += iteration.chunks.len() as u32;
+    }
+
+    fn add_decoding(&self, index: usize, decoding: &mut [u64; 8]) {
+        let iteration = &self.log[index];
         let before = index.checked_sub(1).map(|before| &self.log[before]);
         let idle = before.map_or(0, |before| iteration.start.since(before.free).as_nanos());
         let tail = before.map_or(0, |before| before.free.since(before.end).as_nanos());
         let lasted = iteration.end.since(iteration.start).as_nanos();
         let bubble = self.bubbles.get(index).copied().unwrap_or(0);
-        let decoding = &mut row.decoding;
         // In a pipeline stage 0 is another lane's meanwhile.
         decoding[if self.staged { 7 } else { 6 }] += idle;
         decoding[7] += bubble;
@@ -165,43 +172,56 @@ impl<'a> LaneColumns<'a> {
             decoding[2] += prefill;
             decoding[4] += communication;
             decoding[5] += host;
-            row.beats += 1;
         } else {
             decoding[3] += lasted - bubble;
         }
         // Host work after the tokens before lies in this gap.
         decoding[5] += tail;
-        row.chunks += iteration.chunks.len() as u32;
+    }
+
+    fn add_waits(&self, index: usize, row: &mut Row) {
+        let iteration = &self.log[index];
         let stood = self.stood(index as u32);
         row.held[column(reason(iteration))] += stood;
         row.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }
 
-    /// Sums over the iterations before `index`.
-    fn before(&self, index: usize) -> Row {
-        let mark = index / MARK;
-        let mut row = self.marks[mark];
-        (mark * MARK..index).for_each(|index| self.add(index, &mut row));
-        row
+    /// Nanoseconds by [`DECODING`] of the iterations `from..to`.
+    fn decoded(&self, from: usize, to: usize) -> [u64; 8] {
+        let sum = |mut row: [u64; 8], from: usize, to: usize| {
+            (from..to).for_each(|index| self.add_decoding(index, &mut row));
+            row
+        };
+        if to - from <= MARK {
+            return sum([0; 8], from, to);
+        }
+        let before = |index: usize| {
+            let mark = index / MARK;
+            sum(self.marks[mark].decoding, mark * MARK, index)
+        };
+        let (before, after) = (before(from), before(to));
+        std::array::from_fn(|column| after[column] - before[column])
     }
 
-    /// Sums over the iterations `from..to`.
-    fn within(&self, from: usize, to: usize) -> Row {
+    /// Nanoseconds by [`HELD`] of the iterations `from..to`, and those of requests passed over.
+    fn stretch(&self, from: usize, to: usize) -> ([u64; 5], [u64; 2]) {
+        let sum = |mut row: Row, from: usize, to: usize| {
+            (from..to).for_each(|index| self.add_waits(index, &mut row));
+            row
+        };
         if to - from <= MARK {
-            let mut row = Row::default();
-            (from..to).for_each(|index| self.add(index, &mut row));
-            return row;
+            let row = sum(Row::default(), from, to);
+            return (row.held, row.passed);
         }
-        let (before, after) = (self.before(from), self.before(to));
-        Row {
-            decoding: std::array::from_fn(|column| {
-                after.decoding[column] - before.decoding[column]
-            }),
-            held: std::array::from_fn(|column| after.held[column] - before.held[column]),
-            passed: std::array::from_fn(|column| after.passed[column] - before.passed[column]),
-            beats: after.beats - before.beats,
-            chunks: after.chunks - before.chunks,
-        }
+        let before = |index: usize| {
+            let mark = index / MARK;
+            sum(self.marks[mark], mark * MARK, index)
+        };
+        let (before, after) = (before(from), before(to));
+        (
+            std::array::from_fn(|column| after.held[column] - before.held[column]),
+            std::array::from_fn(|column| after.passed[column] - before.passed[column]),
+        )
     }
 
     /// Chunks before iteration `index`.
@@ -229,7 +249,7 @@ impl<'a> LaneColumns<'a> {
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
     pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
-        self.within(from as usize + 1, to as usize + 1).decoding
+        self.decoded(from as usize + 1, to as usize + 1)
     }
 
     /// The same stretch for a request that could decode and was in no batch: iterations of
@@ -245,13 +265,13 @@ impl<'a> LaneColumns<'a> {
     /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
     /// prefill alone.
     pub fn missed_beside_prefill(&self, index: u32) -> u64 {
-        let all = self.within(index as usize, index as usize + 1).decoding;
+        let all = self.decoded(index as usize, index as usize + 1);
         all.iter().sum::<u64>() - all[3]
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
-        let held = self.within(from as usize, to as usize).held;
+        let (held, _) = self.stretch(from as usize, to as usize);
         for (cause, ns) in HELD.into_iter().zip(held) {
             into.add(cause, ns);
         }
@@ -259,7 +279,7 @@ impl<'a> LaneColumns<'a> {
 
     /// The same stretch for a running request whose prefill was passed over.
     pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
-        let [beside_chunks, alone] = self.within(from as usize, to as usize).passed;
+        let (_, [beside_chunks, alone]) = self.stretch(from as usize, to as usize);
         into.add(Cause::NoTokenBudget, beside_chunks);
         into.add(Cause::PolicyDeferred, alone);
     }
@@ -310,7 +330,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
     pub fn others_prefill(&self, index: u32) -> u64 {
-        let all = self.within(index as usize, index as usize + 1).decoding;
+        let all = self.decoded(index as usize, index as usize + 1);
         all[2] + all[3]
     }
 }

@@ -10,7 +10,7 @@ use super::summary::{
     Throughput, TokenCounts,
 };
 use super::tbt::pooled_tbt;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::trace::{Parts, RequestRow, Status};
 
 /// A request that counts, with its metrics.
@@ -40,9 +40,9 @@ pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetric
     };
 
     let completed = || counted.iter().filter(|(row, _)| row.status == Status::Completed);
-    let spans = |of: fn(&RequestMetrics) -> Option<Span>| {
+    let spans = |of: fn(&RequestRow, &RequestMetrics) -> Option<Span>| {
         let mut nanos: Vec<u64> =
-            completed().filter_map(|(_, m)| of(m)).map(Span::as_nanos).collect();
+            completed().filter_map(|(row, m)| of(row, m)).map(Span::as_nanos).collect();
         distribution(&mut nanos)
     };
     let ratios = |of: fn(&RequestMetrics) -> Option<f64>| {
@@ -79,15 +79,20 @@ pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetric
             output_tokens_per_s: clock.map(|s| tokens.output as f64 / s),
             requests_per_s: clock.map(|s| requests.completed as f64 / s),
         }),
-        ttft_s: spans(|m| m.ttft),
+        ttft_s: spans(|_, m| m.ttft),
         tbt_s,
         tpot_s,
-        e2e_s: spans(|m| m.e2e),
+        e2e_s: spans(|_, m| m.e2e()),
         normalized_latency_s_per_token: ratios(RequestMetrics::normalized_latency_s),
-        scheduling_delay_s: options.knows.scheduling.then(|| spans(|m| m.scheduling_delay)),
+        scheduling_delay_s: options.knows.scheduling.then(|| spans(|row, _| waited(row))),
         fluidity,
         goodput,
     }
+}
+
+/// Arrival to the first batch that held any of a request's tokens; `None` if never or unknown.
+fn waited(row: &RequestRow) -> Option<Span> {
+    (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival))
 }
 
 fn count_requests(counted: &[Counted]) -> RequestCounts {
@@ -109,7 +114,7 @@ fn sum(counted: &[Counted], of: impl Fn(&Counted) -> u32) -> u64 {
 /// First arrival to last token; 0 without a token.
 fn makespan_s(counted: &[Counted]) -> f64 {
     let first = counted.iter().map(|(row, _)| row.arrival).min();
-    let last = counted.iter().filter_map(|(_, m)| m.last_token).max();
+    let last = counted.iter().filter_map(|(row, m)| Some(row.arrival + m.e2e()?)).max();
     match (first, last) {
         (Some(first), Some(last)) => last.since(first).as_secs_f64(),
         _ => 0.0,
@@ -174,10 +179,10 @@ fn keeps(bounds: RequestBounds, (row, m): &Counted) -> bool {
         (span, Some(bound)) => span.is_some_and(|span| span <= bound),
     };
     let gaps = u128::from(m.tokens.saturating_sub(1));
-    let decode = m.decode.map_or(0, |span| u128::from(span.as_nanos()));
+    let decode = u128::from(m.decode.as_nanos());
     row.status == Status::Completed
         && within(m.ttft, bounds.ttft)
-        && within(m.e2e, bounds.e2e)
+        && within(m.e2e(), bounds.e2e)
         && bounds.tpot.is_none_or(|tpot| decode <= u128::from(tpot.as_nanos()) * gaps)
         && (m.fluid || !bounds.fluid)
 }

@@ -2,7 +2,7 @@
 
 use super::fluidity::{Judge, Tally, demand, last_token};
 use super::options::{Options, Window};
-use crate::time::{Span, Time};
+use crate::time::Span;
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The metrics of one request.
@@ -12,14 +12,8 @@ pub struct RequestMetrics {
     pub row: u32,
     /// Arrival to first token; `None` while there is none.
     pub ttft: Option<Span>,
-    /// Arrival to last token so far; `None` while there is none.
-    pub e2e: Option<Span>,
-    /// First to last token so far; `None` while there is none.
-    pub decode: Option<Span>,
-    /// Arrival to the first batch that held any of its tokens; `None` if never or unknown.
-    pub scheduling_delay: Option<Span>,
-    /// When its last token so far came.
-    pub last_token: Option<Time>,
+    /// First to last token so far; 0 while there is none.
+    pub decode: Span,
     /// Output tokens so far.
     pub tokens: u32,
     /// Deadlines met and missed. A rejected request is not judged: its tally is empty.
@@ -31,16 +25,22 @@ pub struct RequestMetrics {
 }
 
 impl RequestMetrics {
+    /// Arrival to last token so far; `None` while there is none.
+    pub fn e2e(&self) -> Option<Span> {
+        self.ttft.map(|ttft| ttft + self.decode)
+    }
+
     /// Mean gap between its tokens in seconds; `None` for fewer than two.
     pub fn tpot_s(&self) -> Option<f64> {
         let gaps = self.tokens.checked_sub(1).filter(|&gaps| gaps > 0)?;
-        Some(self.decode?.as_nanos() as f64 / (f64::from(gaps) * 1e9))
+        self.ttft?;
+        Some(self.decode.as_nanos() as f64 / (f64::from(gaps) * 1e9))
     }
 
     /// End-to-end latency over output tokens, in seconds; `None` without a token.
     pub fn normalized_latency_s(&self) -> Option<f64> {
         let tokens = Some(self.tokens).filter(|&tokens| tokens > 0)?;
-        Some(self.e2e?.as_nanos() as f64 / (f64::from(tokens) * 1e9))
+        Some(self.e2e()?.as_nanos() as f64 / (f64::from(tokens) * 1e9))
     }
 }
 
@@ -91,15 +91,11 @@ fn one(
         options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
     let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
     let fluidity_index = if rejected { 0.0 } else { tally.index() };
-    let first_token = (row.first_token != Time::NEVER).then_some(row.first_token);
     let last_token = last_token(trace, row);
     RequestMetrics {
         row: index,
-        ttft: first_token.map(|time| time.since(row.arrival)),
-        e2e: last_token.map(|time| time.since(row.arrival)),
-        decode: last_token.map(|time| time.since(row.first_token)),
-        scheduling_delay: (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival)),
-        last_token,
+        ttft: last_token.map(|_| row.first_token.since(row.arrival)),
+        decode: last_token.map_or(Span::ZERO, |time| time.since(row.first_token)),
         tokens: row.tokens,
         tally,
         index: fluidity_index,
