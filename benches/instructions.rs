@@ -84,7 +84,7 @@ fn vllm_file(requests: u32) -> String {
         gaps + "]"
     };
     format!(
-        r#"{{"date": "20260101-000000", "backend": "vllm", "completed": {requests}, "input_lens": [{}],
+        r#"{{"date": "20260101-000000", "backend": "vllm", "model_id": "m", "tokenizer_id": "m", "num_prompts": {requests}, "completed": {requests}, "input_lens": [{}],
          "output_lens": [{}], "ttfts": [{}], "itls": [{}], "start_times": [{}], "errors": [{}]}}"#,
         list(&|_| "1024".into()),
         list(&|_| "250".into()),
