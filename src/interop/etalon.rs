@@ -34,10 +34,10 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
     let (mut miss_rates, mut judged) = (0.0, 0u32);
     json.object(KEYS, |json, key| {
         match key {
-            "num_prompt_tokens" => arrays.input_lens = Some(counts(json)?),
-            "num_output_tokens" => arrays.output_lens = Some(counts(json)?),
-            "ttft" => arrays.ttfts = Some(seconds(json)?),
-            "tbt" => arrays.gaps = Some(gaps(json, spool)?),
+            "num_prompt_tokens" => arrays.input_lens = Some(counts(json, key)?),
+            "num_output_tokens" => arrays.output_lens = Some(counts(json, key)?),
+            "ttft" => arrays.ttfts = Some(seconds(json, key)?),
+            "tbt" => arrays.gaps = Some(gaps(json, key, spool)?),
             _ => json.list(|json| {
                 if let Some(rate) = json.figure()? {
                     miss_rates += rate;

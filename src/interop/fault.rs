@@ -32,17 +32,25 @@ pub struct Fault {
     pub at: Option<Position>,
     /// What.
     pub message: String,
+    /// What was read of the run that it is in, in words.
+    pub read: Option<String>,
 }
 
 impl Fault {
     /// A fault of the file as a whole.
     pub fn whole(message: impl Into<String>) -> Fault {
-        Fault { at: None, message: message.into() }
+        Fault { at: None, message: message.into(), read: None }
     }
 
     /// A fault at a place.
     pub fn at(at: Position, message: impl Into<String>) -> Fault {
-        Fault { at: Some(at), message: message.into() }
+        Fault { at: Some(at), message: message.into(), read: None }
+    }
+
+    /// The same fault in a list, after so many entries of it.
+    pub fn after(self, entries: usize, list: &str) -> Fault {
+        let plural = if entries == 1 { "entry" } else { "entries" };
+        Fault { read: Some(format!("{entries} {plural} of `{list}`")), ..self }
     }
 
     /// The same fault at a place, unless it has one already.

@@ -89,16 +89,14 @@ struct Progress {
 }
 
 impl Progress {
-    fn words(&self) -> Option<String> {
+    fn words(&self, fault: &Fault) -> Option<String> {
         let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        match (self.runs, self.requests) {
-            (0, 0) => None,
-            (0, requests) => Some(plural(requests, "whole request")),
-            (runs, 0) => Some(plural(runs, "whole run")),
-            (runs, requests) => {
-                Some(format!("{}, {}", plural(runs, "whole run"), plural(requests, "request")))
-            }
-        }
+        let runs = (self.runs > 0).then(|| plural(self.runs, "whole run"));
+        let whole = if self.runs > 0 { "request" } else { "whole request" };
+        let requests = (self.requests > 0).then(|| plural(self.requests, whole));
+        let parts: Vec<String> =
+            runs.into_iter().chain(requests).chain(fault.read.clone()).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 }
 
@@ -120,12 +118,12 @@ pub fn import_with(
     from: Option<Format>,
     skip_bad: bool,
 ) -> Result<Imported, Box<InteropError>> {
-    let error = |format: Option<Format>, fault, progress: &Progress| {
+    let error = |format: Option<Format>, fault: Fault, progress: &Progress| {
         Box::new(InteropError {
             path: path.to_owned(),
             format: format.map(Format::name),
+            read_so_far: progress.words(&fault),
             fault,
-            read_so_far: progress.words(),
             help: None,
         })
     };

@@ -134,47 +134,47 @@ impl Arrays {
     }
 }
 
-/// Reads a list of times in seconds; null where the client has none.
-pub(super) fn seconds<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
-    let mut times = Vec::new();
-    json.list(|json| {
-        times.push(json.nanos(SECONDS)?);
-        Ok(())
-    })?;
-    Ok(times)
+/// Reads a list of times in seconds; null where the client has none. `key` names it in errors.
+pub(super) fn seconds<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<u64>, Fault> {
+    list(json, key, |json| json.nanos(SECONDS))
 }
 
 /// Reads a list of counts.
-pub(super) fn counts<R: Read>(json: &mut Json<R>) -> Result<Vec<u32>, Fault> {
-    let mut counts = Vec::new();
-    json.list(|json| {
-        counts.push(json.count()?);
+pub(super) fn counts<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<u32>, Fault> {
+    list(json, key, Json::count)
+}
+
+/// Reads a list of error texts: whether each is one. The texts are not kept.
+pub(super) fn errors<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<bool>, Fault> {
+    list(json, key, |json| Ok(json.string_or_skip()?.is_some_and(|text| !text.is_empty())))
+}
+
+fn list<R: Read, T>(
+    json: &mut Json<R>,
+    key: &str,
+    mut one: impl FnMut(&mut Json<R>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut all = Vec::new();
+    let read = json.list(|json| {
+        all.push(one(json)?);
         Ok(())
-    })?;
-    Ok(counts)
+    });
+    read.map_err(|fault| fault.after(all.len(), key))?;
+    Ok(all)
 }
 
 /// Reads a list of lists of gaps in seconds.
-pub(super) fn gaps<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Gaps, Fault> {
+pub(super) fn gaps<R: Read>(json: &mut Json<R>, key: &str, spool: &Spool) -> Result<Gaps, Fault> {
     let gaps = Numbers::new(spool.clone());
     let mut all = Gaps { gaps, ends: Vec::new(), spool: spool.clone() };
-    json.list(|json| {
+    let read = json.list(|json| {
         json.list(|json| {
             all.gaps.push(json.nanos(SECONDS)?);
             Ok(())
         })?;
         all.ends.push(all.gaps.len());
         Ok(())
-    })?;
+    });
+    read.map_err(|fault| fault.after(all.ends.len(), key))?;
     Ok(all)
-}
-
-/// Reads a list of error texts: whether each is one. The texts are not kept.
-pub(super) fn errors<R: Read>(json: &mut Json<R>) -> Result<Vec<bool>, Fault> {
-    let mut failed = Vec::new();
-    json.list(|json| {
-        failed.push(json.string_or_skip()?.is_some_and(|text| !text.is_empty()));
-        Ok(())
-    })?;
-    Ok(failed)
 }

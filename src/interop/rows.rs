@@ -223,5 +223,5 @@ fn csv_fault(error: csv::Error) -> Fault {
         csv::ErrorKind::Io(error) => format!("cannot be read: {error}"),
         _ => "not a row of a CSV file".to_owned(),
     };
-    Fault { at: place, message }
+    Fault { at: place, message, read: None }
 }

@@ -68,11 +68,11 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
                     Some(json.figure()?.map_or("inf".to_owned(), |rate| rate.to_string()))
                 }
             }
-            "input_lens" => arrays.input_lens = Some(counts(json)?),
-            "output_lens" => arrays.output_lens = Some(counts(json)?),
-            "ttfts" => arrays.ttfts = Some(seconds(json)?),
-            "itls" => arrays.gaps = Some(gaps(json, spool)?),
-            "errors" => arrays.failed = Some(errors(json)?),
+            "input_lens" => arrays.input_lens = Some(counts(json, key)?),
+            "output_lens" => arrays.output_lens = Some(counts(json, key)?),
+            "ttfts" => arrays.ttfts = Some(seconds(json, key)?),
+            "itls" => arrays.gaps = Some(gaps(json, key, spool)?),
+            "errors" => arrays.failed = Some(errors(json, key)?),
             name => {
                 if let Some(value) = json.figure_or_skip()? {
                     reported.insert(name.to_owned(), value);

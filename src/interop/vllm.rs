@@ -103,14 +103,14 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
             "failed" => run.failed = json.count_or_null()?.unwrap_or(0),
             "total_input_tokens" => run.tokens.0 = json.count_or_null()?,
             "total_output_tokens" => run.tokens.1 = json.count_or_null()?,
-            "input_lens" => arrays.input_lens = Some(counts(json)?),
-            "output_lens" => arrays.output_lens = Some(counts(json)?),
-            "ttfts" => arrays.ttfts = Some(seconds(json)?),
-            "itls" => arrays.gaps = Some(gaps(json, spool)?),
-            "start_times" => arrays.starts = Some(seconds(json)?),
-            "queue_times" => arrays.queue = Some(seconds(json)?),
-            "latencies" => arrays.totals = Some(seconds(json)?),
-            "errors" => arrays.failed = Some(errors(json)?),
+            "input_lens" => arrays.input_lens = Some(counts(json, key)?),
+            "output_lens" => arrays.output_lens = Some(counts(json, key)?),
+            "ttfts" => arrays.ttfts = Some(seconds(json, key)?),
+            "itls" => arrays.gaps = Some(gaps(json, key, spool)?),
+            "start_times" => arrays.starts = Some(seconds(json, key)?),
+            "queue_times" => arrays.queue = Some(seconds(json, key)?),
+            "latencies" => arrays.totals = Some(seconds(json, key)?),
+            "errors" => arrays.failed = Some(errors(json, key)?),
             name => {
                 if let Some(value) = json.figure_or_skip()? {
                     run.reported.insert(name.to_owned(), value);

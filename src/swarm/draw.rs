@@ -11,7 +11,7 @@ use crate::scheduler::SchedulerConfig;
 use crate::sim::Router;
 
 /// Longest prompt that is drawn, in tokens, but for those that can never fit.
-const PROMPT_MAX: u32 = 300;
+pub(super) const PROMPT_MAX: u32 = 300;
 /// Longest output.
 const OUTPUT_MAX: u32 = 60;
 

@@ -5,6 +5,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value, json};
 
+use super::draw::PROMPT_MAX;
 use crate::sim::Router;
 
 /// Keeps the stream apart from the one that draws all else.
@@ -64,8 +65,10 @@ fn engine(rng: &mut Xoshiro256PlusPlus, priced: bool, common: &Value) -> Value {
         engine.insert("kv_blocks".to_owned(), json!(blocks * rng.random_range(1..=4)));
     }
     if let Some(longest) = common["max_model_len"].as_u64().filter(|_| rng.random_bool(0.3)) {
-        engine
-            .insert("max_model_len".to_owned(), json!(longest * rng.random_range(50..=100) / 100));
+        let shorter = longest * rng.random_range(50..=100) / 100;
+        // Prompts of one length must still find room.
+        let shorter = shorter.max(u64::from(PROMPT_MAX) + 1);
+        engine.insert("max_model_len".to_owned(), json!(shorter));
     }
     if rng.random_bool(0.3) {
         engine.insert("prefix_caching".to_owned(), json!(rng.random_bool(0.5)));
