@@ -10,6 +10,7 @@ use super::bisect::bracket_and_bisect;
 use super::interval::{Interval, interval};
 use super::probe::{Load, Probe, SearchError, Study};
 use crate::report::Tool;
+use crate::report::units::three_digits;
 use crate::scenario::SchedulerRun;
 
 /// How to search.
@@ -33,6 +34,8 @@ impl Default for CapacityOptions {
 
 /// Searched from the scenario's rate times 2^-this to the rate times 2^this.
 const OCTAVES: u32 = 14;
+/// An interval this wide, as a share of its mean, says little.
+const WIDE: f64 = 0.25;
 /// A scenario may ask for as many replicas.
 const REPLICAS_MAX: u32 = 10_000;
 /// Precision of the capacity of a fleet that was found big enough.
@@ -303,6 +306,20 @@ fn search_seed(
     })
 }
 
+/// What to say where the seeds leave the rate open.
+fn wide(rate: &Interval) -> Option<String> {
+    let off = rate.half_width.filter(|off| *off > WIDE * rate.mean)?;
+    let least = (rate.mean - off).max(0.0);
+    Some(format!(
+        "{} seeds leave the rate open, between {} and {}: give more of them (--seeds {}), or more \
+         requests",
+        rate.count,
+        three_digits(least),
+        three_digits(rate.mean + off),
+        rate.count * 2 + 1
+    ))
+}
+
 fn put_together(study: Study<'_>, scheduler: &SchedulerRun, searches: Vec<SeedSearch>) -> Capacity {
     let experiment = study.experiment;
     let gpus = experiment.gpus();
@@ -329,7 +346,8 @@ fn put_together(study: Study<'_>, scheduler: &SchedulerRun, searches: Vec<SeedSe
             }
         }
     }
-    let notes = notes(study, &searches);
+    let mut notes = notes(study, &searches);
+    notes.extend(requests_per_s.and_then(|rate| wide(&rate)));
     let at_capacity = searches[0].best.as_ref().map(at_capacity);
     let price = experiment.usd_per_hour().map(|usd_per_hour| {
         let rate = requests_per_s.map(|rate| rate.mean);
