@@ -70,6 +70,19 @@ fn vllm_cut_at_every_byte() {
 }
 
 #[test]
+fn a_list_cut_off_says_how_much_of_it_was_read() {
+    let place = Place::new();
+    let head =
+        r#"{"backend": "vllm", "model_id": "m", "num_prompts": 3, "ttfts": [0.1, 0.2, 0.3], "#;
+    let text = format!(r#"{head}"itls": [[0.01, 0.02], [0.03], [0.0"#);
+    let error = place.import(text.as_bytes(), Some(Format::Vllm)).expect_err("it is cut off");
+    assert!(error.to_string().contains("after 2 entries of `itls`"), "{error}");
+    let twice = format!(r#"{head}"itls": [[], [], []]}} {head}"itls": [["#);
+    let error = place.import(twice.as_bytes(), Some(Format::Vllm)).expect_err("it is cut off");
+    assert!(error.to_string().contains("after 1 whole run, 0 entries of `itls`"), "{error}");
+}
+
+#[test]
 fn etalon_cut_at_every_byte() {
     cut("etalon/request_level_metrics.json", Format::Etalon, |part| {
         part.trim_ascii_end().ends_with(b"}")

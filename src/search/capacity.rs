@@ -576,3 +576,17 @@ fn fleet_capacity(
     let found: Option<Vec<f64>> = found.into_iter().collect();
     Ok(found.as_deref().and_then(interval))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_interval_is_said_and_never_reaches_below_nothing() {
+        let of = |half_width| Interval { mean: 2.0, half_width, count: 2 };
+        assert_eq!(wide(&of(None)), None);
+        assert_eq!(wide(&of(Some(0.5))), None);
+        let said = wide(&of(Some(14.0))).expect("wide");
+        assert!(said.contains("between 0 and 16.0") && said.contains("--seeds 5"), "{said}");
+    }
+}
