@@ -284,6 +284,8 @@ await check("the tour asks, then shows", async () => {
 
 await check("keys alone are enough", async () => {
   const { page, context } = await open();
+  // What is out of sight is drawn last, and cannot be reached before.
+  await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers, null, { timeout: 20000 });
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
   const reached = new Set();
