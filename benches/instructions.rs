@@ -6,70 +6,21 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 
-use metron_sim::catalog;
-use metron_sim::cost::{Dtype, Parallelism, Roofline};
+use metron_sim::cost::Roofline;
 use metron_sim::explain::{Attribution, Recording, Totals};
 use metron_sim::interop::{Imported, import};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, Summary, evaluate};
-use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 use metron_sim::trace::TokenTrace;
-use metron_sim::workload::{
-    Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
-};
+use metron_sim::workload::Workload;
+
+mod load;
+
+use load::{ENGINE, cost, scheduler, simulate, workload};
 
 const REQUESTS: u32 = 2_000;
-
-const ENGINE: EngineInfo = EngineInfo {
-    kv_block_tokens: 16,
-    kv_blocks: 27_000,
-    max_model_len: 8192,
-    prefix_caching: false,
-    large_gpu: true,
-};
-
-/// The load of the whole-process figures in `benches/README.md`, shorter.
-fn workload() -> Workload {
-    let length = |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
-    let lengths = Lengths::Independent { prompt: length(1024.0), output: length(256.0) };
-    let spec = WorkloadSpec {
-        source: Source::Synthetic { arrivals: Arrivals::Poisson { rate: 10.0 }, lengths },
-        amount: Amount { requests: Some(REQUESTS), duration: None },
-        max_tokens: MaxTokens::Exact,
-        classes: Vec::new(),
-        prefix_groups: None,
-    };
-    let limits = Limits { max_model_len: 8192, kv_block_tokens: 16 };
-    draw(&spec, 1, limits).expect("a valid workload").workload
-}
-
-fn scheduler() -> SchedulerConfig {
-    serde_json::from_str(r#"{"sarathi": {"chunk_size": 2048}}"#).expect("a scheduler")
-}
-
-fn cost() -> Roofline {
-    let model = catalog::model("llama-3-8b").expect("in the catalog");
-    let gpu = catalog::gpu("h100-sxm").expect("in the catalog");
-    let profile = catalog::profile("ideal").expect("in the catalog");
-    Roofline::new(&model, &gpu, &profile, Parallelism::default(), Dtype::Bf16).expect("it fits")
-}
-
-fn simulate(cost: &Roofline, workload: &Workload, keep_log: bool) -> Outcome {
-    let scheduler = scheduler();
-    let setup = Setup {
-        routing: Routing::default(),
-        cost,
-        engine: ENGINE,
-        replicas: 1,
-        async_scheduling: false,
-        horizon: None,
-    };
-    let options = SimOptions { keep_log, ..SimOptions::default() };
-    let make = || scheduler.build(&ENGINE);
-    play(&setup, &make, &mut workload.arriving(), options).expect("it drains")
-}
 
 /// A result file as vLLM's benchmark writes it, of this many requests with 250 tokens each.
 fn vllm_file(requests: u32) -> String {
@@ -96,8 +47,8 @@ fn vllm_file(requests: u32) -> String {
 }
 
 #[inline(never)]
-fn count_engine(cost: &Roofline, workload: &Workload) -> Outcome {
-    simulate(cost, workload, false)
+fn count_engine(cost: &Roofline, policy: &SchedulerConfig, workload: &Workload) -> Outcome {
+    simulate(cost, policy, workload, false)
 }
 
 #[inline(never)]
@@ -116,19 +67,20 @@ fn count_parsing(path: &std::path::Path) -> Imported {
 }
 
 fn main() {
-    let (cost, workload) = (cost(), workload());
+    let (cost, workload) = (cost("ideal"), workload(REQUESTS, 10.0));
+    let policy = scheduler(r#"{"sarathi": {"chunk_size": 2048}}"#);
     for piece in std::env::args().skip(1) {
         match piece.as_str() {
-            "engine" => drop(black_box(count_engine(&cost, &workload))),
+            "engine" => drop(black_box(count_engine(&cost, &policy, &workload))),
             "metrics" => {
-                let outcome = simulate(&cost, &workload, false);
+                let outcome = simulate(&cost, &policy, &workload, false);
                 let first = FirstToken::Fixed(Span::from_millis(500));
                 let promise = Deadlines::new(first, Span::from_millis(25), 0.9).expect("positive");
                 black_box(count_metrics(&outcome.trace, &Options::new(promise)));
             }
             "attribution" => {
-                let outcome = simulate(&cost, &workload, true);
-                let needs = scheduler().build(&ENGINE).needs();
+                let outcome = simulate(&cost, &policy, &workload, true);
+                let needs = policy.build(&ENGINE).needs();
                 let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
                 black_box(count_attribution(recording));
             }
