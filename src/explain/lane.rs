@@ -1,5 +1,8 @@
-//! Columns of running sums over one lane's iterations (a replica has one, or one a pipeline stage): any stretch of time, by cause, is the
-//! difference of two rows, whatever lies between.
+//! Sums over one lane's iterations (a replica has one lane, or one a pipeline stage), by cause. They are
+//! kept at every eighth iteration, and what each iteration added in a few bytes: any stretch of time is
+//! the difference of two sums, each a few additions away from a kept one.
+
+use rustc_hash::FxHashMap;
 
 use super::attribution::RecordedPool;
 use super::cause::{Cause, Split};
@@ -7,7 +10,6 @@ use super::chain::{DecodeChain, PrefillChain, Pricer};
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::Iteration;
-use rustc_hash::FxHashMap;
 
 /// Causes between two tokens of a request that decodes in every beat.
 pub const DECODING: [Cause; 8] = [
