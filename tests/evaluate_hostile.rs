@@ -76,10 +76,15 @@ fn a_list_cut_off_says_how_much_of_it_was_read() {
         r#"{"backend": "vllm", "model_id": "m", "num_prompts": 3, "ttfts": [0.1, 0.2, 0.3], "#;
     let text = format!(r#"{head}"itls": [[0.01, 0.02], [0.03], [0.0"#);
     let error = place.import(text.as_bytes(), Some(Format::Vllm)).expect_err("it is cut off");
-    assert!(error.to_string().contains("after 2 entries of `itls`"), "{error}");
+    assert!(error.to_string().contains("after 3 ttfts, 2 entries of `itls`"), "{error}");
     let twice = format!(r#"{head}"itls": [[], [], []]}} {head}"itls": [["#);
     let error = place.import(twice.as_bytes(), Some(Format::Vllm)).expect_err("it is cut off");
-    assert!(error.to_string().contains("after 1 whole run, 0 entries of `itls`"), "{error}");
+    let said = "after 1 whole run, 3 ttfts, 0 entries of `itls`";
+    assert!(error.to_string().contains(said), "{error}");
+    let texts = format!(r#"{head}"itls": [[], [], []], "generated_texts": ["a secr"#);
+    let error = place.import(texts.as_bytes(), Some(Format::Vllm)).expect_err("it is cut off");
+    assert!(error.to_string().contains("after 3 ttfts, 3 gaps)"), "{error}");
+    assert!(!error.to_string().contains("secr"), "{error}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(super) fn read<R: Read>(
 fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
     let (mut miss_rates, mut judged) = (0.0, 0u32);
-    json.object(KEYS, |json, key| {
+    let read = json.object(KEYS, |json, key| {
         match key {
             "num_prompt_tokens" => arrays.input_lens = Some(counts(json, key)?),
             "num_output_tokens" => arrays.output_lens = Some(counts(json, key)?),
@@ -47,7 +47,8 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
             })?,
         }
         Ok(())
-    })?;
+    });
+    read.map_err(|fault| arrays.told(fault))?;
     if arrays.ttfts.is_none() || arrays.gaps.is_none() {
         return Err(Fault::whole("`ttft` or `tbt` is missing"));
     }

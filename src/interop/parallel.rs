@@ -42,11 +42,8 @@ pub(super) struct Rules {
 }
 
 impl Arrays {
-    /// Requests in the arrays.
-    ///
-    /// # Errors
-    /// When two arrays are of different lengths.
-    pub(super) fn requests(&self) -> Result<Option<usize>, Fault> {
+    /// The arrays that are there, by name, with their lengths.
+    fn lengths(&self) -> impl Iterator<Item = (&'static str, usize)> {
         let lengths = [
             ("ttfts", self.ttfts.as_ref().map(Vec::len)),
             ("input_lens", self.input_lens.as_ref().map(Vec::len)),
@@ -57,7 +54,22 @@ impl Arrays {
             ("latencies", self.totals.as_ref().map(Vec::len)),
             ("errors", self.failed.as_ref().map(Vec::len)),
         ];
-        let mut known = lengths.iter().filter_map(|&(name, len)| Some((name, len?)));
+        lengths.into_iter().filter_map(|(name, len)| Some((name, len?)))
+    }
+
+    /// The same fault, which ended the reading of these arrays, with what was read of them.
+    pub(super) fn told(&self, fault: Fault) -> Fault {
+        let whole = self.lengths().map(|(name, len)| format!("{len} {name}"));
+        let read: Vec<String> = whole.chain(fault.read.clone()).collect();
+        Fault { read: (!read.is_empty()).then(|| read.join(", ")), ..fault }
+    }
+
+    /// Requests in the arrays.
+    ///
+    /// # Errors
+    /// When two arrays are of different lengths.
+    pub(super) fn requests(&self) -> Result<Option<usize>, Fault> {
+        let mut known = self.lengths();
         let Some((first, expected)) = known.next() else { return Ok(None) };
         for (name, len) in known {
             if len != expected {

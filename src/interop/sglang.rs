@@ -57,7 +57,7 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
     let mut arrays = Arrays::default();
     let mut names: [Option<String>; 3] = [None, None, None];
     let mut reported = BTreeMap::new();
-    json.object(KEYS, |json, key| {
+    let read = json.object(KEYS, |json, key| {
         match key {
             "tag" => names[0] = json.string_or_skip()?,
             "backend" => names[1] = json.string_or_skip()?,
@@ -80,7 +80,8 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
             }
         }
         Ok(())
-    })?;
+    });
+    read.map_err(|fault| arrays.told(fault))?;
     if arrays.ttfts.is_none() || arrays.gaps.is_none() {
         return Err(Fault::whole(
             "it holds no request: `ttfts` and `itls` are written with --output-details",

@@ -83,7 +83,7 @@ pub(super) fn read<R: Read>(
 
 fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
     let mut run = Run::default();
-    json.object(KEYS, |json, key| {
+    let read = json.object(KEYS, |json, key| {
         let arrays = &mut run.arrays;
         match key {
             "label" => run.label = json.string_or_skip()?,
@@ -118,7 +118,8 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
             }
         }
         Ok(())
-    })?;
+    });
+    read.map_err(|fault| run.arrays.told(fault))?;
     Ok(run)
 }
 
