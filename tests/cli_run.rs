@@ -14,7 +14,7 @@ use metron_sim::scenario::{
     EngineLimits, Experiment, Hardware, Measure, Router, SchedulerRun, Slo, TtftDeadline,
 };
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Outcome};
+use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 use metron_sim::workload::{
@@ -62,7 +62,7 @@ impl Simulate for Toy {
         let mut now = Time::ZERO;
         let mut column = Vec::new();
         let mut rows = Vec::new();
-        let mut log = Vec::new();
+        let mut log = Log::default();
         for (id, request) in workload.requests.iter().enumerate() {
             now = now.max(request.arrival);
             let scheduled = now;
@@ -81,14 +81,14 @@ impl Simulate for Toy {
                     blocks: 1,
                     samples: true,
                 };
-                log.push(Iteration {
+                log.push(&Iteration {
                     decided: start,
                     start,
                     end: now,
                     free: now,
                     decodes: u32::from(token > 0),
                     decode_kv_tokens: u64::from(request.prompt_tokens + token),
-                    chunks: if token == 0 { vec![chunk] } else { Vec::new() }.into(),
+                    chunks: &[chunk][..usize::from(token == 0)],
                     kv_used: 1,
                     waiting: 0,
                     running: 1,

@@ -12,7 +12,7 @@ use metron_sim::explain::{
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Iteration, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -279,8 +279,9 @@ const CULPABLE: [Cause; 3] = [Cause::PrefillInterference, Cause::PrefillOnly, Ca
 fn alike(fast: &Outcome, slow: &Outcome) -> bool {
     let (mut fast, mut slow) = (fast.clone(), slow.clone());
     for outcome in [&mut fast, &mut slow] {
-        let log = outcome.log.iter_mut().flatten().flatten();
-        log.for_each(|iteration| (iteration.held, iteration.head) = (None, None));
+        for log in outcome.log.iter_mut().flatten() {
+            *log = log.iter().map(|i| Iteration { held: None, head: None, ..i }).collect();
+        }
     }
     fast == slow
 }

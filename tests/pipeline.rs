@@ -5,7 +5,7 @@ use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTim
 use metron_sim::explain::{Attribution, Cause, RecordedPool, Recording, Split};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Iteration, Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Iteration, Log, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
 
@@ -167,7 +167,7 @@ fn a_burst_is_dealt_out_to_the_lanes_evenly() {
     let requests = vec![request(Span::ZERO, 16, 2); 7];
     let outcome = simulate(&FixedPipeline { stages: 3, ..TEN_MS }, SARATHI, requests);
     let log = outcome.log.as_deref().expect("kept");
-    let first: Vec<usize> = log.iter().map(|lane| lane[0].chunks.len()).collect();
+    let first: Vec<usize> = log.iter().map(|lane| lane.at(0).chunks.len()).collect();
     assert_eq!(first, [3, 3, 1], "at most a third each, rounded up");
     assert!(log.iter().all(|lane| lane.len() == 2));
 }
@@ -232,8 +232,8 @@ fn seats_are_a_lanes_and_memory_is_the_replicas() {
 
 /// When each micro-batch of a replica leaves the last stage, by the recursion of the stages over
 /// the batches of the log in order of their start.
-fn ends_by_recursion(log: &[Vec<Iteration>], cost: &PerToken) -> Vec<(Time, Time)> {
-    let mut all: Vec<&Iteration> = log.iter().flatten().collect();
+fn ends_by_recursion(log: &[Log], cost: &PerToken) -> Vec<(Time, Time)> {
+    let mut all: Vec<Iteration<'_>> = log.iter().flatten().collect();
     all.sort_by_key(|iteration| iteration.start);
     let mut before = vec![Time::ZERO; cost.stages as usize];
     let mut ends = Vec::new();

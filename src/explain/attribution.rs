@@ -12,15 +12,15 @@ use crate::replica::{EngineInfo, Needs};
 use crate::request::RequestId;
 use crate::sim::Outcome;
 use crate::time::Time;
-use crate::trace::{Iteration, Run, TokenTrace};
+use crate::trace::{Log, Run, TokenTrace};
 
 /// What a run wrote down, and how its iterations were priced.
 #[derive(Clone)]
 pub struct Recording<'a> {
     /// Token times.
     pub trace: &'a TokenTrace,
-    /// Every iteration, one list a lane.
-    pub log: &'a [Vec<Iteration>],
+    /// Every iteration, one log a lane.
+    pub log: &'a [Log],
     /// Pools of identical replicas, one at least; replicas are numbered pool after pool.
     pub pools: Vec<RecordedPool<'a>>,
 }
@@ -178,7 +178,8 @@ impl<'a> Attribution<'a> {
     pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
         let lane = self.lane_of(request);
         let chunks = self.places.chunks(request);
-        let after = chunks.partition_point(|&(index, _)| lane.log[index as usize].start < before);
+        let after =
+            chunks.partition_point(|&(index, _)| lane.log.at(index as usize).start < before);
         after.checked_sub(1).map(|place| chunks[place].0 as usize)
     }
 
@@ -260,7 +261,7 @@ impl<'a> Attribution<'a> {
         let (before, at) = (lane.beats[beat as usize - 1], lane.beats[beat as usize]);
         let mut split = Split::ZERO;
         lane.decoding(before, at, &mut split);
-        let time = |index: u32| lane.log[index as usize].end;
+        let time = |index: u32| lane.log.at(index as usize).end;
         Gap { token, from: time(before), to: time(at), split }
     }
 }

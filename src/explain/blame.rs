@@ -31,10 +31,10 @@ struct Cover {
 /// Weights of all chunks of a replica, in order.
 pub(super) fn chunk_weights(lane: &LaneColumns<'_>) -> Vec<u64> {
     let mut pricer = Pricer::of(&lane.pool);
-    let mut all = Vec::with_capacity(lane.prefills.len());
+    let mut all = Vec::with_capacity(lane.log.chunks());
     let mut some = Vec::new();
     for iteration in lane.log.iter().filter(|iteration| !iteration.chunks.is_empty()) {
-        pricer.weights(iteration, &mut some);
+        pricer.weights(&iteration, &mut some);
         all.extend_from_slice(&some);
     }
     all
@@ -91,7 +91,7 @@ impl Blame {
             let alone = iteration.decodes == 0;
             let victims = (decoding + if alone { missed } else { 0 }) as u64;
             let cause = if alone { Cause::PrefillOnly } else { Cause::PrefillInterference };
-            let first = lane.chunks_before(index as u32);
+            let first = lane.log.chunks_before(index);
             let weights = &weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
                 self.add(
@@ -157,12 +157,12 @@ impl Visit for Collect<'_> {
     }
 
     fn chunk(&mut self, index: u32, place: u32) {
-        let iteration = &self.lane.log[index as usize];
+        let iteration = self.lane.log.at(index as usize);
         if iteration.chunks.len() < 2 {
             return;
         }
-        let first = self.lane.chunks_before(index);
-        let others = self.lane.prefills[first + place as usize].others;
+        let first = self.lane.log.chunks_before(index as usize);
+        let others = self.lane.prefill(index, place).others;
         let weights = &self.weights[first..first + iteration.chunks.len()];
         shares(others, weights, Some(place as usize), |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 
 use super::attribution::RecordedPool;
-use crate::cost::{BatchShape, Chunk, CostModel, Overheads};
+use crate::cost::{BatchShape, Chunk, CostModel, IterationTime, Overheads};
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -67,6 +67,7 @@ pub struct Pricer<'a> {
     single: Option<Overheads>,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
+    times: Vec<IterationTime>,
 }
 
 impl<'a> Pricer<'a> {
@@ -82,6 +83,7 @@ impl<'a> Pricer<'a> {
             single,
             chunks: Vec::new(),
             scratch: Vec::new(),
+            times: Vec::new(),
         }
     }
 
@@ -110,7 +112,7 @@ impl<'a> Pricer<'a> {
     }
 
     /// The whole iteration; its parts sum to its time.
-    fn whole(&self, iteration: &Iteration) -> Whole {
+    fn whole(&self, iteration: &Iteration<'_>) -> Whole {
         let lasted = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
         let aside = self.overheads(&shape);
@@ -133,7 +135,7 @@ impl<'a> Pricer<'a> {
         Whole { kernels: time - communication - host, communication, host, bubble }
     }
 
-    fn load(&mut self, iteration: &Iteration) {
+    fn load(&mut self, iteration: &Iteration<'_>) {
         self.chunks.clear();
         let chunk = |chunk: &crate::trace::ChunkRecord| Chunk {
             context: chunk.context,
@@ -146,7 +148,7 @@ impl<'a> Pricer<'a> {
     /// order.
     pub fn chains(
         &mut self,
-        iteration: &Iteration,
+        iteration: &Iteration<'_>,
         prefills: &mut Vec<PrefillChain>,
     ) -> DecodeChain {
         self.load(iteration);
@@ -158,7 +160,32 @@ impl<'a> Pricer<'a> {
         decodes
     }
 
-    fn decode_chain(&self, iteration: &Iteration, whole: Whole) -> DecodeChain {
+    /// The kernel time of one decode alone in each of `count` iterations that are decodes alone and
+    /// repeat `first`, into `owns`; nothing where they are not.
+    pub fn steady(&mut self, first: &Iteration<'_>, count: usize, owns: &mut Vec<u64>) {
+        owns.clear();
+        let (Some(aside), true) = (self.single, first.chunks.is_empty() && first.decodes > 1)
+        else {
+            return;
+        };
+        let aside = aside.communication.as_nanos() + aside.gap.as_nanos();
+        let kv = first.decode_kv_tokens / u64::from(first.decodes);
+        self.times.resize(count, IterationTime::default());
+        // As many tokens more as there are decodes are one more for each.
+        self.cost.times_in_a_row(1, kv, &mut self.times);
+        owns.extend(self.times.iter().map(|time| time.gpu.as_nanos().saturating_sub(aside)));
+    }
+
+    /// An iteration of decodes alone, of which one alone would take `own`.
+    pub fn steady_chain(&mut self, iteration: &Iteration<'_>, own: u64) -> DecodeChain {
+        self.chunks.clear();
+        let Whole { kernels, communication, host, bubble } = self.whole(iteration);
+        let own = own.min(kernels);
+        let batch_growth = kernels - own;
+        DecodeChain { own, batch_growth, prefill: 0, communication, host, bubble }
+    }
+
+    fn decode_chain(&self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {
         let Whole { kernels, communication, host, bubble } = whole;
         let n = iteration.decodes;
         if n == 0 {
@@ -182,7 +209,7 @@ impl<'a> Pricer<'a> {
 
     fn prefill_chains(
         &self,
-        iteration: &Iteration,
+        iteration: &Iteration<'_>,
         Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
@@ -195,7 +222,7 @@ impl<'a> Pricer<'a> {
             0 => kernels,
             _ => alone(&self.chunks, completed).min(kernels),
         };
-        for (chunk, record) in self.chunks.iter().zip(&iteration.chunks) {
+        for (chunk, record) in self.chunks.iter().zip(iteration.chunks) {
             let own = match several {
                 true => alone(std::slice::from_ref(chunk), record.samples.into()).min(chunks),
                 false => chunks,
@@ -207,7 +234,7 @@ impl<'a> Pricer<'a> {
 
     /// What each chunk of an iteration weighs when others' delay is shared among them: the time
     /// that the batch would take less without it, or its tokens where no chunk would save any.
-    pub fn weights(&mut self, iteration: &Iteration, weights: &mut Vec<u64>) {
+    pub fn weights(&mut self, iteration: &Iteration<'_>, weights: &mut Vec<u64>) {
         weights.clear();
         if iteration.chunks.len() == 1 {
             weights.push(1);
@@ -238,7 +265,7 @@ impl<'a> Pricer<'a> {
     }
 }
 
-fn shape<'c>(iteration: &Iteration, chunks: &'c [Chunk]) -> BatchShape<'c> {
+fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {
     BatchShape {
         chunks,
         decodes: iteration.decodes,

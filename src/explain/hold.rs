@@ -98,7 +98,7 @@ impl Holders {
         }
         for vain in &mut self.in_vain {
             *vain = vain.filter(|&index| {
-                let iteration = &lane.log[index as usize];
+                let iteration = lane.log.at(index as usize);
                 iteration.decodes > 0 && decodes[index as usize] > 0
             });
         }
@@ -164,8 +164,9 @@ impl Holders {
         out: u32,
     ) {
         let Some(&(last_chunk, _)) = chunks.last() else { return };
-        let blocks_of =
-            |&(index, place): &(u32, u32)| lane.log[index as usize].chunks[place as usize].blocks;
+        let blocks_of = |&(index, place): &(u32, u32)| {
+            lane.log.at(index as usize).chunks[place as usize].blocks
+        };
         for pair in chunks.windows(2) {
             self.push(pair[0].0, pair[1].0, Held::Blocks(blocks_of(&pair[0])));
         }
@@ -250,11 +251,11 @@ impl Holders {
         }
         for (index, &ns) in waited.iter().enumerate() {
             if ns > 0 {
-                let iteration = &lane.log[index];
+                let iteration = lane.log.at(index);
                 let among = match means {
                     Means::Seats => u64::from(self.seats[index]),
                     Means::Blocks => self.blocks[index],
-                    Means::Batch => batch_tokens(iteration),
+                    Means::Batch => batch_tokens(&iteration),
                 };
                 let each = ns as f64 / among.max(1) as f64;
                 sum += each;
@@ -343,7 +344,7 @@ impl Holders {
         let first = chunks.partition_point(|&(index, _)| index < from);
         for &(index, at) in chunks[first..].iter().take_while(|&&(index, _)| index < to) {
             let each = sums.rows[index as usize + 1] - sums.rows[index as usize];
-            let tokens = lane.log[index as usize].chunks[at as usize].tokens;
+            let tokens = lane.log.at(index as usize).chunks[at as usize].tokens;
             share += f64::from(tokens) * each;
         }
         let runs = self.first_run[place] as usize..self.first_run[place + 1] as usize;
@@ -363,7 +364,7 @@ impl Holders {
 }
 
 /// Tokens that an iteration computes.
-fn batch_tokens(iteration: &crate::trace::Iteration) -> u64 {
+fn batch_tokens(iteration: &crate::trace::Iteration<'_>) -> u64 {
     let chunks = iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum::<u64>();
     chunks + u64::from(iteration.decodes)
 }

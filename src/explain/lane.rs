@@ -1,15 +1,14 @@
 //! Sums over one lane's iterations (a replica has one lane, or one a pipeline stage), by cause. They are
-//! kept at every eighth iteration, and what each iteration added in a few bytes: any stretch of time is
-//! the difference of two sums, each a few additions away from a kept one.
-
-use rustc_hash::FxHashMap;
+//! kept at every sixteenth iteration, and what each iteration added in a few bytes: any stretch of time
+//! is the difference of two sums, each a few additions away from a kept one.
 
 use super::attribution::RecordedPool;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
+use super::parts::PartsColumn;
 use crate::replica::Held;
 use crate::time::Time;
-use crate::trace::Iteration;
+use crate::trace::{Iteration, Log};
 
 /// Causes between two tokens of a request that decodes in every beat.
 pub const DECODING: [Cause; 8] = [
@@ -35,7 +34,7 @@ pub const HELD: [Cause; 5] = [
 /// The iterations of one replica and their sums.
 pub struct LaneColumns<'a> {
     /// The iterations.
-    pub log: &'a [Iteration],
+    pub log: &'a Log,
     /// What its replica is.
     pub pool: RecordedPool<'a>,
     /// Whether other lanes share the replica with it. Only prefills have culprits then: lanes of a
@@ -45,75 +44,79 @@ pub struct LaneColumns<'a> {
     /// What came before every [`MARK`]th iteration.
     marks: Vec<Row>,
     /// What the log does not tell of each iteration.
-    parts: Vec<Parts>,
-    /// The same of those that are too long for it.
-    long: FxHashMap<u32, Long>,
-    /// Waiting between pipeline stages in each iteration; nothing without stages.
-    bubbles: Vec<u64>,
+    parts: PartsColumn,
     /// Iterations that are beats, in order.
     pub beats: Vec<u32>,
-    /// Every chunk's own view of its iteration, in order.
-    pub prefills: Vec<PrefillChain>,
 }
 
 /// Iterations between two marks: more take less memory, and longer to sum up.
-const MARK: usize = 8;
+const MARK: usize = 16;
+
+/// Iterations of a stretch that are priced in one call.
+const PRICED_TOGETHER: usize = 256;
 
 /// Sums over iterations in a row.
 #[derive(Clone, Copy, Debug, Default)]
 struct Row {
     /// Nanoseconds by [`DECODING`], from the tokens before the first iteration to those of the last.
     decoding: [u64; 8],
+    waits: Waits,
+}
+
+/// Sums of what held requests back over iterations in a row.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
     /// Nanoseconds by [`HELD`], from the start of the first iteration to that of the one after the
     /// last, each iteration's under the reason that stood while it ran.
     held: [u64; 5],
     /// The same for running requests that were passed over: for want of token budget where others'
     /// chunks ran, by the policy's choice where none did.
     passed: [u64; 2],
-    beats: u32,
-    chunks: u32,
 }
-
-/// Parts of one iteration in nanoseconds; the rest is a decode's own.
-#[derive(Clone, Copy, Debug)]
-struct Parts {
-    batch_growth: u32,
-    prefill: u32,
-    communication: u32,
-    /// [`LONG`] where one of the parts is too long.
-    host: u32,
-}
-
-type Long = [u64; 4];
-
-const LONG: u32 = u32::MAX;
 
 impl<'a> LaneColumns<'a> {
     /// Sums up a replica's log.
-    pub fn new(log: &'a [Iteration], pool: RecordedPool<'a>) -> LaneColumns<'a> {
-        let mut pricer = Pricer::of(&pool);
+    pub fn new(log: &'a Log, pool: RecordedPool<'a>) -> LaneColumns<'a> {
         let mut lane = LaneColumns {
             log,
             pool,
             staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
-            parts: Vec::with_capacity(log.len()),
-            long: FxHashMap::default(),
-            bubbles: Vec::new(),
-            beats: Vec::new(),
-            prefills: Vec::new(),
+            parts: PartsColumn::with_capacity(log.len(), log.chunks()),
+            beats: Vec::with_capacity(log.len()),
         };
+        let mut pricer = Pricer::of(&pool);
+        let (mut chunks, mut owns) = (Vec::new(), Vec::new());
         let mut row = Row::default();
-        for (index, iteration) in log.iter().enumerate() {
-            if index.is_multiple_of(MARK) {
-                lane.marks.push(row);
+        let mut before: Option<Iteration<'_>> = None;
+        let few = |(from, to): (usize, usize)| {
+            (from..to).step_by(PRICED_TOGETHER).map(move |at| (at, to.min(at + PRICED_TOGETHER)))
+        };
+        for (from, to) in log.stretches().flat_map(few) {
+            pricer.steady(&log.at(from), to - from, &mut owns);
+            for (iteration, place) in log.range(from, to).zip(from..) {
+                if let Some(before) = &before {
+                    row.waits.add(before, iteration.start);
+                }
+                if place.is_multiple_of(MARK) {
+                    lane.marks.push(row);
+                }
+                let chain = match owns.get(place - from) {
+                    Some(&own) => pricer.steady_chain(&iteration, own),
+                    None => pricer.chains(&iteration, &mut chunks),
+                };
+                lane.parts.push(&chain, lane.staged);
+                lane.parts.push_chunks(&chunks);
+                chunks.clear();
+                if iteration.decodes > 0 {
+                    lane.beats.push(place as u32);
+                }
+                add_decoding(&mut row.decoding, &iteration, before.as_ref(), &chain, lane.staged);
+                before = Some(iteration);
             }
-            let chain = pricer.chains(iteration, &mut lane.prefills);
-            lane.keep(index, &chain);
-            if iteration.decodes > 0 {
-                lane.beats.push(index as u32);
-            }
-            lane.add(index, &mut row);
+        }
+        if let Some(before) = &before {
+            row.waits.add(before, before.free);
         }
         if log.len().is_multiple_of(MARK) {
             lane.marks.push(row);
@@ -121,122 +124,70 @@ impl<'a> LaneColumns<'a> {
         lane
     }
 
-    fn keep(&mut self, index: usize, chain: &DecodeChain) {
-        let all = [chain.batch_growth, chain.prefill, chain.communication, chain.host];
-        let short = |ns: u64| u32::try_from(ns).ok().filter(|&ns| ns != LONG);
-        let parts = match all.map(short) {
-            [Some(batch_growth), Some(prefill), Some(communication), Some(host)] => {
-                Parts { batch_growth, prefill, communication, host }
+    fn add_decoding(&self, from: usize, to: usize, decoding: &mut [u64; 8]) {
+        let mut before =
+            from.checked_sub(1).filter(|_| from < to).map(|before| self.log.at(before));
+        for (iteration, place) in self.log.range(from, to).zip(from..) {
+            let lasted = iteration.end.since(iteration.start).as_nanos();
+            let chain = self.parts.decodes(place, lasted);
+            add_decoding(decoding, &iteration, before.as_ref(), &chain, self.staged);
+            before = Some(iteration);
+        }
+    }
+
+    fn add_waits(&self, from: usize, to: usize, waits: &mut Waits) {
+        let mut before: Option<Iteration<'_>> = None;
+        for iteration in self.log.range(from, to) {
+            if let Some(before) = &before {
+                waits.add(before, iteration.start);
             }
-            _ => {
-                self.long.insert(index as u32, all);
-                Parts { batch_growth: 0, prefill: 0, communication: 0, host: LONG }
-            }
-        };
-        self.parts.push(parts);
-        if self.staged {
-            self.bubbles.push(chain.bubble);
+            before = Some(iteration);
         }
-    }
-
-    /// Batch growth, prefill, communication and host work of an iteration.
-    fn parts_of(&self, index: usize) -> Long {
-        let Parts { batch_growth, prefill, communication, host } = self.parts[index];
-        match host {
-            LONG => self.long[&(index as u32)],
-            _ => [batch_growth, prefill, communication, host].map(u64::from),
+        if let Some(last) = &before {
+            waits.add(last, self.over(to - 1, last));
         }
-    }
-
-    /// Adds iteration `index` to a sum of those before it.
-    fn add(&self, index: usize, row: &mut Row) {
-        let iteration = &self.log[index];
-        self.add_decoding(index, &mut row.decoding);
-        self.add_waits(index, row);
-        row.beats += u32::from(iteration.decodes > 0);
-        row.chunks += iteration.chunks.len() as u32;
-    }
-
-    fn add_decoding(&self, index: usize, decoding: &mut [u64; 8]) {
-        let iteration = &self.log[index];
-        let before = index.checked_sub(1).map(|before| &self.log[before]);
-        let idle = before.map_or(0, |before| iteration.start.since(before.free).as_nanos());
-        let tail = before.map_or(0, |before| before.free.since(before.end).as_nanos());
-        let lasted = iteration.end.since(iteration.start).as_nanos();
-        let bubble = self.bubbles.get(index).copied().unwrap_or(0);
-        // In a pipeline stage 0 is another lane's meanwhile.
-        decoding[if self.staged { 7 } else { 6 }] += idle;
-        decoding[7] += bubble;
-        if iteration.decodes > 0 {
-            let [batch_growth, prefill, communication, host] = self.parts_of(index);
-            decoding[0] += lasted - bubble - batch_growth - prefill - communication - host;
-            decoding[1] += batch_growth;
-            decoding[2] += prefill;
-            decoding[4] += communication;
-            decoding[5] += host;
-        } else {
-            decoding[3] += lasted - bubble;
-        }
-        // Host work after the tokens before lies in this gap.
-        decoding[5] += tail;
-    }
-
-    fn add_waits(&self, index: usize, row: &mut Row) {
-        let iteration = &self.log[index];
-        let stood = self.stood(index as u32);
-        row.held[column(reason(iteration))] += stood;
-        row.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }
 
     /// Nanoseconds by [`DECODING`] of the iterations `from..to`.
     fn decoded(&self, from: usize, to: usize) -> [u64; 8] {
-        let sum = |mut row: [u64; 8], from: usize, to: usize| {
-            (from..to).for_each(|index| self.add_decoding(index, &mut row));
-            row
-        };
         if to - from <= MARK {
-            return sum([0; 8], from, to);
+            let mut sum = [0; 8];
+            self.add_decoding(from, to, &mut sum);
+            return sum;
         }
-        let before = |index: usize| {
-            let mark = index / MARK;
-            sum(self.marks[mark].decoding, mark * MARK, index)
+        let before = |place: usize| {
+            let mark = place / MARK;
+            let mut sum = self.marks[mark].decoding;
+            self.add_decoding(mark * MARK, place, &mut sum);
+            sum
         };
         let (before, after) = (before(from), before(to));
         std::array::from_fn(|column| after[column] - before[column])
     }
 
-    /// Nanoseconds by [`HELD`] of the iterations `from..to`, and those of requests passed over.
-    fn stretch(&self, from: usize, to: usize) -> ([u64; 5], [u64; 2]) {
-        let sum = |mut row: Row, from: usize, to: usize| {
-            (from..to).for_each(|index| self.add_waits(index, &mut row));
-            row
-        };
+    /// What held requests back in the iterations `from..to`.
+    fn stretch(&self, from: usize, to: usize) -> Waits {
         if to - from <= MARK {
-            let row = sum(Row::default(), from, to);
-            return (row.held, row.passed);
+            let mut sum = Waits::default();
+            self.add_waits(from, to, &mut sum);
+            return sum;
         }
-        let before = |index: usize| {
-            let mark = index / MARK;
-            sum(self.marks[mark], mark * MARK, index)
+        let before = |place: usize| {
+            let mark = place / MARK;
+            let mut sum = self.marks[mark].waits;
+            self.add_waits(mark * MARK, place, &mut sum);
+            sum
         };
         let (before, after) = (before(from), before(to));
-        (
-            std::array::from_fn(|column| after.held[column] - before.held[column]),
-            std::array::from_fn(|column| after.passed[column] - before.passed[column]),
-        )
-    }
-
-    /// Chunks before iteration `index`.
-    pub fn chunks_before(&self, index: u32) -> usize {
-        let mark = index as usize / MARK;
-        let since = &self.log[mark * MARK..index as usize];
-        let more: usize = since.iter().map(|iteration| iteration.chunks.len()).sum();
-        self.marks[mark].chunks as usize + more
+        Waits {
+            held: std::array::from_fn(|column| after.held[column] - before.held[column]),
+            passed: std::array::from_fn(|column| after.passed[column] - before.passed[column]),
+        }
     }
 
     /// The iteration that brought tokens at this instant.
     pub fn iteration_at(&self, tokens: Time) -> u32 {
-        let at = self.log.binary_search_by_key(&tokens, |iteration| iteration.end);
+        let at = self.log.place_of_tokens(tokens);
         at.expect("tokens come at the end of an iteration") as u32
     }
 
@@ -273,57 +224,58 @@ impl<'a> LaneColumns<'a> {
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
-        let (held, _) = self.stretch(from as usize, to as usize);
-        for (cause, ns) in HELD.into_iter().zip(held) {
+        let waits = self.stretch(from as usize, to as usize);
+        for (cause, ns) in HELD.into_iter().zip(waits.held) {
             into.add(cause, ns);
         }
     }
 
     /// The same stretch for a running request whose prefill was passed over.
     pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
-        let (_, [beside_chunks, alone]) = self.stretch(from as usize, to as usize);
+        let [beside_chunks, alone] = self.stretch(from as usize, to as usize).passed;
         into.add(Cause::NoTokenBudget, beside_chunks);
         into.add(Cause::PolicyDeferred, alone);
     }
 
     /// Beats among the iterations `from..to`.
     pub fn beats_within(&self, from: u32, to: u32) -> u32 {
-        self.beats_before(to as usize) - self.beats_before(from as usize)
-    }
-
-    fn beats_before(&self, index: usize) -> u32 {
-        let mark = index / MARK;
-        let since = &self.log[mark * MARK..index];
-        let more = since.iter().filter(|iteration| iteration.decodes > 0).count();
-        self.marks[mark].beats + more as u32
+        let before = |index: u32| self.beats.partition_point(|&beat| beat < index);
+        (before(to) - before(from)) as u32
     }
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
     pub fn stood(&self, index: u32) -> u64 {
-        let iteration = &self.log[index as usize];
-        let next = self.log.get(index as usize + 1);
-        next.map_or(iteration.free, |next| next.start).since(iteration.start).as_nanos()
+        let iteration = self.log.at(index as usize);
+        self.over(index as usize, &iteration).since(iteration.start).as_nanos()
+    }
+
+    /// When the iteration after this one begins, or could.
+    fn over(&self, place: usize, iteration: &Iteration<'_>) -> Time {
+        if place + 1 < self.log.len() { self.log.start(place + 1) } else { iteration.free }
+    }
+
+    /// Iteration `index` as its chunk at this place sees it.
+    pub fn prefill(&self, index: u32, place: u32) -> PrefillChain {
+        let at = index as usize;
+        self.parts.prefill(at, self.lasted(index), self.log.chunks_before(at) + place as usize)
+    }
+
+    /// From the start of an iteration to its tokens, in nanoseconds.
+    fn lasted(&self, index: u32) -> u64 {
+        self.log.end(index as usize).since(self.log.start(index as usize)).as_nanos()
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
     /// decodes, prefill, communication, host work. They sum to its time.
     pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
-        let place = index as usize;
-        let iteration = &self.log[place];
-        let time = iteration.end.since(iteration.start).as_nanos();
-        let (own, growth, communication, host) = if iteration.decodes > 0 {
-            let [growth, prefill, communication, host] = self.parts_of(place);
-            let bubble = self.bubbles.get(place).copied().unwrap_or(0);
-            let own = time - bubble - growth - prefill - communication - host;
-            (own, growth, communication, host)
-        } else {
-            let chain = &self.prefills[self.chunks_before(index)];
-            (0, 0, chain.communication, chain.host)
-        };
-        let prefill = time - own - growth - communication - host;
+        let time = self.lasted(index);
+        let chain = self.parts.decodes(index as usize, time);
+        let DecodeChain { own, batch_growth, communication, host, .. } = chain;
+        let own = if self.log.at(index as usize).decodes > 0 { own } else { 0 };
+        let prefill = time - own - batch_growth - communication - host;
         [
             (Cause::Own, own),
-            (Cause::BatchGrowth, growth),
+            (Cause::BatchGrowth, batch_growth),
             (Cause::PrefillInterference, prefill),
             (Cause::Communication, communication),
             (Cause::Host, host),
@@ -337,19 +289,57 @@ impl<'a> LaneColumns<'a> {
     }
 }
 
-/// The reason that stood while an iteration ran. A policy that gives none has passed a waiting
-/// request over by its own choice.
-pub fn reason(iteration: &Iteration) -> Cause {
-    match iteration.held {
-        Some(Held::NoSeat) => Cause::NoSeat,
-        // Nothing is admitted in a step that preempted, and it preempts for want of memory.
-        Some(Held::NoKvBlocks | Held::Preempting) => Cause::NoKvBlocks,
-        Some(Held::NoTokenBudget) => Cause::NoTokenBudget,
-        Some(Held::OtherLane) => Cause::PipelineBubble,
-        Some(Held::Deferred) | None => Cause::PolicyDeferred,
+/// Adds an iteration to a sum of those before it. `before` is the last of them.
+#[inline]
+fn add_decoding(
+    decoding: &mut [u64; 8],
+    iteration: &Iteration<'_>,
+    before: Option<&Iteration<'_>>,
+    chain: &DecodeChain,
+    staged: bool,
+) {
+    let idle = before.map_or(0, |before| iteration.start.since(before.free).as_nanos());
+    let tail = before.map_or(0, |before| before.free.since(before.end).as_nanos());
+    // In a pipeline stage 0 is another lane's meanwhile.
+    decoding[if staged { 7 } else { 6 }] += idle;
+    decoding[7] += chain.bubble;
+    if iteration.decodes > 0 {
+        decoding[0] += chain.own;
+        decoding[1] += chain.batch_growth;
+        decoding[2] += chain.prefill;
+        decoding[4] += chain.communication;
+        decoding[5] += chain.host;
+    } else {
+        let lasted = iteration.end.since(iteration.start).as_nanos();
+        decoding[3] += lasted - chain.bubble;
+    }
+    // Host work after the tokens before lies in this gap.
+    decoding[5] += tail;
+}
+
+impl Waits {
+    /// Adds an iteration whose reason stood up to `until`.
+    fn add(&mut self, iteration: &Iteration<'_>, until: Time) {
+        let stood = until.since(iteration.start).as_nanos();
+        self.held[column(iteration.held)] += stood;
+        self.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }
 }
 
-fn column(cause: Cause) -> usize {
-    HELD.iter().position(|&held| held == cause).expect("a reason for waiting")
+/// The reason that stood while an iteration ran. A policy that gives none has passed a waiting
+/// request over by its own choice.
+pub fn reason(iteration: &Iteration<'_>) -> Cause {
+    HELD[column(iteration.held)]
+}
+
+/// The place in [`HELD`] of what the policy said.
+fn column(held: Option<Held>) -> usize {
+    match held {
+        Some(Held::NoSeat) => 0,
+        // Nothing is admitted in a step that preempted, and it preempts for want of memory.
+        Some(Held::NoKvBlocks | Held::Preempting) => 1,
+        Some(Held::NoTokenBudget) => 2,
+        Some(Held::Deferred) | None => 3,
+        Some(Held::OtherLane) => 4,
+    }
 }

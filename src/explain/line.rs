@@ -12,7 +12,7 @@ use super::walk::{Places, seen_span};
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::{Iteration, Status};
+use crate::trace::{Iteration, Log, Status};
 
 /// The line before one replica.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Line {
         lane_index: u32,
     ) -> Line {
         let mut line = Line::default();
-        if !lane.log.iter().any(|iteration| iteration.held == Some(Held::NoKvBlocks)) {
+        if !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }
         let mut waiters = waiters(recording, lane, places, lane_index as usize);
@@ -73,7 +73,7 @@ impl Line {
                 }
             }
             let Some(iteration) = lane.log.get(index as usize) else { break };
-            let Some((head, room)) = room(recording, places, iteration) else { continue };
+            let Some((head, room)) = room(recording, places, &iteration) else { continue };
             let room = (room as usize).min(most);
             let stood = lane.stood(index);
             time.add(room, stood);
@@ -108,9 +108,9 @@ fn waiters(
 }
 
 /// Blocks that a request took when it was admitted.
-fn need(recording: &Recording<'_>, places: &Places, log: &[Iteration], request: RequestId) -> u32 {
+fn need(recording: &Recording<'_>, places: &Places, log: &Log, request: RequestId) -> u32 {
     match places.chunks(request).first() {
-        Some(&(index, place)) => log[index as usize].chunks[place as usize].blocks,
+        Some(&(index, place)) => log.at(index as usize).chunks[place as usize].blocks,
         None => {
             let prompt = recording.trace.requests[request as usize].prompt_tokens;
             let memory = recording.pool(places.lane(request)).memory;
@@ -124,7 +124,7 @@ fn need(recording: &Recording<'_>, places: &Places, log: &[Iteration], request: 
 fn room(
     recording: &Recording<'_>,
     places: &Places,
-    iteration: &Iteration,
+    iteration: &Iteration<'_>,
 ) -> Option<(RequestId, u32)> {
     let head = iteration.head.filter(|_| iteration.held == Some(Held::NoKvBlocks))?;
     let &RecordedPool { cost, memory, .. } = recording.pool(places.lane(head));
@@ -142,7 +142,7 @@ fn room(
 pub(super) fn head_of(
     recording: &Recording<'_>,
     places: &Places,
-    iteration: &Iteration,
+    iteration: &Iteration<'_>,
     request: RequestId,
 ) -> Option<RequestId> {
     let (head, room) = room(recording, places, iteration)?;

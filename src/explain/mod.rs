@@ -11,6 +11,7 @@ mod line;
 mod measured;
 mod misses;
 mod over_time;
+mod parts;
 mod pressure;
 mod report;
 mod stalls;

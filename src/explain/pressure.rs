@@ -95,14 +95,14 @@ impl Waits {
                 continue;
             }
             let (at, stood) = (index as u32, lane.stood(index as u32));
-            let iteration = &lane.log[index];
+            let iteration = lane.log.at(index);
             let mut add = |cause, ns| self.pressure.add(self.iterations, cause, at, ns);
             let other = behind.next_if(|&(index, _)| index == at).map_or(0, |(_, ns)| ns);
             let times = |requests: u64, ns: u64| requests.saturating_mul(ns);
-            add(reason(iteration), times(waiting, stood).saturating_sub(other));
+            add(reason(&iteration), times(waiting, stood).saturating_sub(other));
             add(Cause::PreemptedWaiting, times(preempted, stood));
             add(Cause::ScheduledAhead, times(unseen, stood));
-            add(passed_cause(iteration), times(passed, stood));
+            add(passed_cause(&iteration), times(passed, stood));
             add(Cause::NoTokenBudget, times(missed, lane.missed_beside_prefill(at)));
         }
         self.pressure
@@ -110,7 +110,7 @@ impl Waits {
 }
 
 /// Why a running request's prefill was passed over in this iteration.
-fn passed_cause(iteration: &crate::trace::Iteration) -> Cause {
+fn passed_cause(iteration: &crate::trace::Iteration<'_>) -> Cause {
     match iteration.chunks.is_empty() {
         true => Cause::PolicyDeferred,
         false => Cause::NoTokenBudget,
@@ -159,8 +159,8 @@ pub(super) fn behind(
     let lane = attribution.lane_of(request);
     let places = &attribution.places;
     let head = |index: u32| {
-        let iteration = &lane.log[index as usize];
-        let head = head_of(&attribution.recording, places, iteration, request)?;
+        let iteration = lane.log.at(index as usize);
+        let head = head_of(&attribution.recording, places, &iteration, request)?;
         Some((index, head, lane.stood(index)))
     };
     (wait.from..wait.to).filter_map(head).collect()

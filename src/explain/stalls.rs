@@ -215,7 +215,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
     let mut weights = Vec::new();
     for &(from, to, in_batch) in &part.decoding {
         for index in from + 1..=to {
-            let iteration = &lane.log[index as usize];
+            let iteration = lane.log.at(index as usize);
             if iteration.chunks.is_empty() || (iteration.decodes > 0 && !in_batch) {
                 continue;
             }
@@ -223,8 +223,8 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
                 0 => Cause::PrefillOnly,
                 _ => Cause::PrefillInterference,
             };
-            pricer.weights(iteration, &mut weights);
-            for chunk in &iteration.chunks {
+            pricer.weights(&iteration, &mut weights);
+            for chunk in iteration.chunks {
                 found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
             }
             shares(lane.others_prefill(index), &weights, None, |place, ns| {
@@ -233,12 +233,12 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
         }
     }
     for &(index, place) in &part.chunks {
-        let iteration = &lane.log[index as usize];
+        let iteration = lane.log.at(index as usize);
         if iteration.chunks.len() < 2 {
             continue;
         }
-        pricer.weights(iteration, &mut weights);
-        let others = lane.prefills[lane.chunks_before(index) + place as usize].others;
+        pricer.weights(&iteration, &mut weights);
+        let others = lane.prefill(index, place).others;
         let cause = Cause::PrefillInterference;
         for (_, chunk) in iteration.chunks.iter().enumerate().filter(|(k, _)| *k != place as usize)
         {
@@ -262,7 +262,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             continue;
         }
         let waited = pressure.of(place).iter().zip(lane.log).filter(|(ns, _)| **ns > 0);
-        for chunk in waited.flat_map(|(_, iteration)| &iteration.chunks) {
+        for chunk in waited.flat_map(|(_, iteration)| iteration.chunks) {
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }

@@ -68,8 +68,8 @@ impl<'r> Replica<'r> {
     fn new(attribution: &'r Attribution<'_>, index: u32) -> Replica<'r> {
         let lane = &attribution.lanes[index as usize];
         let holders = attribution.holders(index);
-        let sums = |means, counts: &dyn Fn(&Iteration) -> bool| {
-            let stood = |(iteration, index): (&Iteration, u32)| match counts(iteration) {
+        let sums = |means, counts: &dyn Fn(&Iteration<'_>) -> bool| {
+            let stood = |(iteration, index): (Iteration<'_>, u32)| match counts(&iteration) {
                 true => lane.stood(index),
                 false => 0,
             };
@@ -159,8 +159,8 @@ impl Chunks {
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
         for &(index, place) in chunks {
-            let iteration = &lane.log[index as usize];
-            let first = lane.chunks_before(index);
+            let iteration = lane.log.at(index as usize);
+            let first = lane.log.chunks_before(index as usize);
             let weights = &replica.weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(index), weights, None, |of, ns| {
                 if of == place as usize {
@@ -231,10 +231,10 @@ impl Visit for Suffer<'_, '_> {
             return;
         }
         let lane = self.replica.lane;
-        let first = lane.chunks_before(index);
-        let iteration = &lane.log[index as usize];
+        let first = lane.log.chunks_before(index as usize);
+        let iteration = lane.log.at(index as usize);
         let weights = &self.replica.weights[first..first + iteration.chunks.len()];
-        let others = lane.prefills[first + place as usize].others;
+        let others = lane.prefill(index, place).others;
         shares(others, weights, Some(place as usize), |of, ns| {
             if of == self.chunks.places[at] as usize {
                 self.exact += ns;

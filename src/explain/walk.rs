@@ -30,30 +30,31 @@ impl Places {
         let first = |row: &RequestRow| recording.first_lane(row.replica) as u32;
         let mut lane: Vec<u32> = trace.requests.iter().map(first).collect();
         for (index, columns) in (0_u32..).zip(lanes).filter(|(_, lane)| lane.staged) {
-            let chunks = columns.log.iter().flat_map(|iteration| &iteration.chunks);
+            let chunks = columns.log.prefills().flat_map(|(_, chunks)| chunks);
             chunks.for_each(|chunk| lane[chunk.request as usize] = index);
         }
         let mut first = vec![0_u32; trace.requests.len() + 1];
-        let logs = || lanes.iter().flat_map(|lane| lane.log.iter().zip(0_u32..));
-        for (iteration, _) in logs() {
-            for chunk in &iteration.chunks {
-                first[chunk.request as usize + 1] += 1;
-            }
+        let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
+        for chunk in prefills().flat_map(|(_, chunks)| chunks) {
+            first[chunk.request as usize + 1] += 1;
         }
         for row in 1..first.len() {
             first[row] += first[row - 1];
         }
         let mut next = first.clone();
         let mut chunks = vec![(0, 0); *first.last().expect("at least one row") as usize];
-        let mut preempted = Vec::new();
-        for (iteration, index) in logs() {
-            for (chunk, place) in iteration.chunks.iter().zip(0_u32..) {
+        for (index, batch) in prefills() {
+            for (chunk, place) in batch.iter().zip(0_u32..) {
                 let slot = &mut next[chunk.request as usize];
-                chunks[*slot as usize] = (index, place);
+                chunks[*slot as usize] = (index as u32, place);
                 *slot += 1;
             }
-            preempted.extend(iteration.preempted.iter().map(|&request| (request, index)));
         }
+        let lost = lanes
+            .iter()
+            .flat_map(|lane| lane.log.preemptions())
+            .flat_map(|(index, lost)| lost.iter().map(move |&request| (request, index as u32)));
+        let mut preempted: Vec<(RequestId, u32)> = lost.collect();
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
         Places { lane, first, chunks, preempted, behind }
@@ -140,7 +141,7 @@ pub trait Visit {
 
 /// The first iteration to start at or after this instant.
 fn first_after(lane: &LaneColumns<'_>, arrival: Time) -> u32 {
-    lane.log.partition_point(|iteration| iteration.start < arrival) as u32
+    lane.log.begun_before(arrival) as u32
 }
 
 /// From the first iteration that was planned with the request in the queue to the one that admits
@@ -162,8 +163,9 @@ pub(super) fn seen_span(
             started.checked_sub(1).filter(|&last| first < last)?
         }
     };
-    let log = &lane.log[first as usize..to as usize];
-    Some((first + log.partition_point(|i| i.decided < row.arrival) as u32, to))
+    let ahead = lane.log.range(first as usize, to as usize);
+    let ahead = ahead.take_while(|iteration| iteration.decided < row.arrival).count();
+    Some((first + ahead as u32, to))
 }
 
 /// Walks one request.
@@ -264,7 +266,7 @@ impl<'w> Walk<'w> {
 
     /// From the arrival to the start of iteration `seen`; `first` is the first to start after it.
     fn before_seen(&self, first: u32, seen: u32, split: &mut Split) {
-        let start = |index: u32| self.lane.log[index as usize].start;
+        let start = |index: u32| self.lane.log.at(index as usize).start;
         split.add(Cause::StepInFlight, start(first).since(self.row.arrival).as_nanos());
         split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
     }
@@ -340,9 +342,9 @@ impl<'w> Walk<'w> {
 
     fn chunk(&mut self, index: u32, place: u32, visit: &mut impl Visit) {
         let lane = self.lane;
-        let iteration = &lane.log[index as usize];
+        let iteration = lane.log.at(index as usize);
         let chunk = &iteration.chunks[place as usize];
-        let chain = &lane.prefills[lane.chunks_before(index) + place as usize];
+        let chain = lane.prefill(index, place);
         if chunk.context < self.had {
             self.split.add(Cause::Recompute, chain.own);
             visit.recomputed(self.lost_at, chain.own);
@@ -368,7 +370,7 @@ impl<'w> Walk<'w> {
             let done = self.places.chunks(self.request).iter();
             let done = done.take_while(|&&(index, _)| index <= before);
             let tokens = |&(index, place): &(u32, u32)| {
-                let chunk = &self.lane.log[index as usize].chunks[place as usize];
+                let chunk = &self.lane.log.at(index as usize).chunks[place as usize];
                 chunk.context + chunk.tokens
             };
             self.had = done.map(tokens).max().unwrap_or(0);
@@ -381,7 +383,7 @@ impl<'w> Walk<'w> {
 
     /// From the tokens of iteration `index` to the start of the next one.
     fn tail(&mut self, index: u32, next: u32) {
-        let (iteration, next) = (&self.lane.log[index as usize], &self.lane.log[next as usize]);
+        let (iteration, next) = (self.lane.log.at(index as usize), self.lane.log.at(next as usize));
         self.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
         let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
         self.split.add(until, next.start.since(iteration.free).as_nanos());
@@ -389,7 +391,7 @@ impl<'w> Walk<'w> {
 
     /// In the queue after a preemption.
     fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
-        let start = |index: u32| self.lane.log[index as usize].start;
+        let start = |index: u32| self.lane.log.at(index as usize).start;
         let waited = start(admitted).since(start(preempted)).as_nanos();
         self.split.add(Cause::PreemptedWaiting, waited);
         visit.wait(Wait { from: preempted, to: admitted, preempted: true });

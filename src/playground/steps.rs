@@ -8,7 +8,7 @@ use super::{Asked, Problems};
 use crate::runner::SchedulerOutput;
 use crate::scenario::Files;
 use crate::time::Time;
-use crate::trace::{Iteration, Status, TokenTrace};
+use crate::trace::{Log, Status, TokenTrace};
 use crate::view::{Columns, columns};
 
 /// Most iterations of one answer.
@@ -131,19 +131,18 @@ pub(super) fn stretch(
     Ok(Stretch { replica, columns: columns(log, from, to, usize::MAX) })
 }
 
-fn log_of(output: &SchedulerOutput, replica: u32) -> Result<&[Iteration], Problems> {
+fn log_of(output: &SchedulerOutput, replica: u32) -> Result<&Log, Problems> {
     let logs = output.outcome.log.as_deref().unwrap_or_default();
-    logs.get(replica as usize).map(Vec::as_slice).ok_or_else(|| {
+    logs.get(replica as usize).ok_or_else(|| {
         let message = format!("there are {} replicas, numbered from 0", logs.len());
         Problems::one("", message, None)
     })
 }
 
-fn told(trace: &TokenTrace, log: &[Iteration], replica: u32, from: usize, to: usize) -> Vec<Step> {
+fn told(trace: &TokenTrace, log: &Log, replica: u32, from: usize, to: usize) -> Vec<Step> {
     let decoded = decoded(trace, log, replica, from, to);
     let away = away(log, to);
-    log[from..to]
-        .iter()
+    log.range(from, to)
         .zip(decoded)
         .zip(from..)
         .map(|((iteration, decodes), number)| {
@@ -182,17 +181,12 @@ fn told(trace: &TokenTrace, log: &[Iteration], replica: u32, from: usize, to: us
 
 /// For each iteration of the window the requests that decoded a token in it: those with a token at
 /// its end that no prefill brought.
-fn decoded(
-    trace: &TokenTrace,
-    log: &[Iteration],
-    replica: u32,
-    from: usize,
-    to: usize,
-) -> Vec<Vec<u32>> {
-    let part = &log[from..to];
-    let mut lists = vec![Vec::new(); part.len()];
-    let (Some(first), Some(last)) = (part.first(), part.last()) else { return lists };
-    let (first, last): (Time, Time) = (first.end, last.end);
+fn decoded(trace: &TokenTrace, log: &Log, replica: u32, from: usize, to: usize) -> Vec<Vec<u32>> {
+    let mut lists = vec![Vec::new(); to - from];
+    if lists.is_empty() {
+        return lists;
+    }
+    let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
     for (request, row) in (0..).zip(&trace.requests) {
         if row.replica != replica || row.first_token > last {
             continue;
@@ -201,10 +195,9 @@ fn decoded(
             let times = trace.times(run);
             let at = times.partition_point(|&time| time < first);
             for &time in times[at..].iter().take_while(|&&time| time <= last) {
-                let place = part.partition_point(|i| i.end < time);
-                let Some(iteration) = part.get(place).filter(|i| i.end == time) else { continue };
-                if iteration.chunks.iter().all(|chunk| chunk.request != request) {
-                    lists[place].push(request);
+                let Some(place) = log.place_of_tokens(time) else { continue };
+                if log.at(place).chunks.iter().all(|chunk| chunk.request != request) {
+                    lists[place - from].push(request);
                 }
             }
         }
@@ -213,18 +206,18 @@ fn decoded(
 }
 
 /// Requests that lost their blocks: from which iteration until the one that took them back.
-fn away(log: &[Iteration], to: usize) -> Vec<(u32, usize, usize)> {
+fn away(log: &Log, to: usize) -> Vec<(u32, usize, usize)> {
     let mut away: Vec<(u32, usize, usize)> = Vec::new();
     let mut open = 0;
-    for (number, iteration) in log[..to].iter().enumerate() {
-        for &request in &iteration.preempted {
+    for (number, iteration) in log.range(0, to).enumerate() {
+        for &request in iteration.preempted {
             away.push((request, number, usize::MAX));
             open += 1;
         }
         if open == 0 {
             continue;
         }
-        for chunk in &iteration.chunks {
+        for chunk in iteration.chunks {
             let back =
                 |one: &&mut (u32, usize, usize)| one.0 == chunk.request && one.2 == usize::MAX;
             if let Some(one) = away.iter_mut().rev().find(back) {

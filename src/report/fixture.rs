@@ -11,7 +11,7 @@ use crate::report::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
 };
 use crate::scenario::{Slo, TtftDeadline};
-use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Outcome, PoolUse};
+use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Log, Outcome, PoolUse};
 use crate::time::{Span, Time};
 use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
@@ -39,21 +39,16 @@ pub fn outcome() -> Outcome {
         tokens: 3,
         ..row
     };
-    let iteration = |start: u64, decodes: u32, chunk: Option<u32>| Iteration {
+    let chunk =
+        |request| ChunkRecord { request, context: 0, tokens: 100, blocks: 7, samples: true };
+    let (one, another) = ([chunk(0)], [chunk(1)]);
+    let iteration = |start: u64, decodes: u32, chunks| Iteration {
         start: ms(start),
         end: ms(start + 10),
+        free: ms(start + 10),
         decodes,
         decode_kv_tokens: 100 * u64::from(decodes),
-        chunks: chunk
-            .map(|request| ChunkRecord {
-                request,
-                context: 0,
-                tokens: 100,
-                blocks: 7,
-                samples: true,
-            })
-            .into_iter()
-            .collect(),
+        chunks,
         kv_used: 7,
         waiting: 0,
         running: 1,
@@ -70,12 +65,12 @@ pub fn outcome() -> Outcome {
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
         gpu_busy: Span::from_millis(40),
         pools: vec![PoolUse { replicas: 1, lanes_per_replica: 1, ..PoolUse::default() }],
-        log: Some(vec![vec![
-            iteration(0, 0, Some(0)),
-            iteration(10, 1, Some(1)),
-            iteration(20, 2, None),
-            iteration(30, 2, None),
-        ]]),
+        log: Some(vec![Log::from_iter([
+            iteration(0, 0, &one[..]),
+            iteration(10, 1, &another),
+            iteration(20, 2, &[]),
+            iteration(30, 2, &[]),
+        ])]),
         routes: None,
         rejections: Vec::new(),
     }

@@ -13,7 +13,7 @@
 use std::io::{self, Write};
 
 use crate::explain::{Attribution, Stall, main_cause};
-use crate::sim::{Iteration, LaneOf, Outcome};
+use crate::sim::{Iteration, LaneOf, Log, Outcome};
 use crate::time::Time;
 use crate::trace::decimal::ExactMicros;
 
@@ -113,7 +113,7 @@ impl<W: Write> Timeline<W> {
         &mut self,
         pid: usize,
         (index, of): (usize, LaneOf),
-        iterations: &[Iteration],
+        iterations: &Log,
         why: Option<&Why<'_>>,
     ) -> io::Result<Vec<usize>> {
         let place = index;
@@ -143,12 +143,12 @@ impl<W: Write> Timeline<W> {
                 ))?;
             }
             threads[thread] = iteration.end;
-            self.iteration(pid, tid, iteration)?;
+            self.iteration(pid, tid, &iteration)?;
             if let Some(why) = why {
                 self.parts(&why.attribution.parts(place, index))?;
             }
             self.writer.write_all(b"}}")?;
-            self.counters(pid, replica, iteration)?;
+            self.counters(pid, replica, &iteration)?;
             tids.push(tid);
         }
         Ok(tids)
@@ -195,7 +195,7 @@ impl<W: Write> Timeline<W> {
         for culprit in stall.culprits.iter().take(ARROWS) {
             let Some(index) = attribution.chunk_before(culprit.request, gap.to) else { continue };
             let lane = attribution.lane_index(culprit.request);
-            let begun = log[lane][index].start;
+            let begun = log[lane].start(index);
             let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
             let thread = threads[lane][index];
             let (id, by, cause) = (self.arrows, culprit.request, culprit.cause.name());
@@ -211,7 +211,7 @@ impl<W: Write> Timeline<W> {
         Ok(())
     }
 
-    fn iteration(&mut self, pid: usize, tid: usize, iteration: &Iteration) -> io::Result<()> {
+    fn iteration(&mut self, pid: usize, tid: usize, iteration: &Iteration<'_>) -> io::Result<()> {
         let kind = match (iteration.chunks.is_empty(), iteration.decodes) {
             (true, _) => "decode",
             (false, 0) => "prefill",
@@ -235,7 +235,12 @@ impl<W: Write> Timeline<W> {
         self.writer.write_all(b"]")
     }
 
-    fn counters(&mut self, pid: usize, replica: usize, iteration: &Iteration) -> io::Result<()> {
+    fn counters(
+        &mut self,
+        pid: usize,
+        replica: usize,
+        iteration: &Iteration<'_>,
+    ) -> io::Result<()> {
         let ts = ExactMicros::from(iteration.start);
         let Iteration { running, waiting, kv_used, .. } = iteration;
         self.event(format_args!(
@@ -307,7 +312,12 @@ mod tests {
     fn overlapping_iterations_get_threads_of_their_own() {
         let mut outcome = fixture::outcome();
         let log = outcome.log.as_mut().expect("kept");
-        log[0][1].start = Time::from_nanos(5_000_000);
+        let mut overlapping = Log::default();
+        for (place, iteration) in log[0].iter().enumerate() {
+            let start = if place == 1 { Time::from_nanos(5_000_000) } else { iteration.start };
+            overlapping.push(&Iteration { start, ..iteration });
+        }
+        log[0] = overlapping;
         let events = events(&outcome);
         let threads: std::collections::BTreeSet<u64> = events
             .iter()

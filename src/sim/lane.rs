@@ -5,13 +5,13 @@
 //! Asynchronous: a step lasts the longer of the two; step k + 1 is planned when step k starts, with
 //! the arrivals up to then, and tokens appear at the end of the GPU part.
 
-use super::Iteration;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::{CostModel, IterationTime};
 use crate::replica::{Plan, Replica};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
+use crate::trace::Log;
 
 /// Beats of a stretch that are priced in one call.
 const PRICED_TOGETHER: usize = 32;
@@ -215,7 +215,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Closes what is still open when observation ends.
-    pub fn close(&mut self, tally: &mut Tally) -> Option<Vec<Iteration>> {
+    pub fn close(&mut self, tally: &mut Tally) -> Option<Log> {
         self.replica.close_all();
         self.planner.write_runs(&mut self.replica, tally);
         self.planner.take_log()

@@ -4,7 +4,7 @@ use super::router::RouteDecision;
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::TokenTrace;
-pub use crate::trace::{ChunkRecord, Iteration};
+pub use crate::trace::{ChunkRecord, Iteration, Log};
 
 /// The result of playing one scheduler on one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct Outcome {
     pub gpu_busy: Span,
     /// The same pool by pool: one where all replicas are alike.
     pub pools: Vec<PoolUse>,
-    /// Every iteration, one list a lane, when the run was asked to keep them.
-    pub log: Option<Vec<Vec<Iteration>>>,
+    /// Every iteration, one log a lane, when the run was asked to keep them.
+    pub log: Option<Vec<Log>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas

@@ -3,10 +3,10 @@
 use super::fleet::FleetSetup;
 use super::router::RouteDecision;
 use super::tally::Tally;
-use super::{Iteration, IterationCounts, KvUse, Outcome, PoolUse};
+use super::{IterationCounts, KvUse, Outcome, PoolUse};
 use crate::request::RequestId;
 use crate::time::Span;
-use crate::trace::{NO_RUN, Run, TokenTrace};
+use crate::trace::{Log, NO_RUN, Run, TokenTrace};
 
 /// What some replicas leave behind.
 pub(super) struct Part {
@@ -14,7 +14,7 @@ pub(super) struct Part {
     /// What each replica used, in order.
     pub replicas: Vec<ReplicaUse>,
     /// Lane by lane, when it was kept.
-    pub log: Option<Vec<Vec<Iteration>>>,
+    pub log: Option<Vec<Log>>,
 }
 
 /// What one replica used.
@@ -94,7 +94,7 @@ impl Part {
         self.replicas.extend(replicas);
         if let (Some(whole), Some(log)) = (&mut self.log, log) {
             whole.extend(log.into_iter().map(|mut lane| {
-                lane.iter_mut().for_each(|iteration| rename(iteration, &of_fleet));
+                lane.rename(of_fleet);
                 lane
             }));
         }
@@ -118,17 +118,6 @@ fn pool_use(replicas: &[ReplicaUse], stages: u32) -> PoolUse {
     }
     whole.gpu_busy = Span::from_nanos(busy.as_nanos() / u64::from(stages));
     whole
-}
-
-/// Gives an iteration's requests their ids in the fleet.
-fn rename(iteration: &mut Iteration, of_fleet: &impl Fn(RequestId) -> RequestId) {
-    for chunk in iteration.chunks.iter_mut() {
-        chunk.request = of_fleet(chunk.request);
-    }
-    for request in iteration.preempted.iter_mut() {
-        *request = of_fleet(*request);
-    }
-    iteration.head = iteration.head.map(of_fleet);
 }
 
 /// Lays the further runs of requests out request by request.

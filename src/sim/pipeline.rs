@@ -11,13 +11,13 @@
 
 use std::collections::VecDeque;
 
-use super::Iteration;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::CostModel;
 use crate::replica::{Plan, Replica};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
+use crate::trace::Log;
 
 /// A replica, the policies of its lanes, and the micro-batches in flight.
 pub(super) struct Pipeline<'a> {
@@ -177,7 +177,7 @@ impl<'a> Pipeline<'a> {
 
     /// Closes what is still open when observation ends: the iterations of each lane, where they
     /// were kept.
-    pub fn close(&mut self, tally: &mut Tally) -> Vec<Option<Vec<Iteration>>> {
+    pub fn close(&mut self, tally: &mut Tally) -> Vec<Option<Log>> {
         let mut logs = Vec::new();
         for (lane, planner) in self.planners.iter_mut().enumerate() {
             self.replica.select(lane as u32);

@@ -7,7 +7,7 @@ use crate::replica::{Handle, Plan, Replica};
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
 use crate::time::Time;
-use crate::trace::Few;
+use crate::trace::Log;
 
 /// A policy at work for one lane.
 pub(super) struct Planner {
@@ -19,7 +19,9 @@ pub(super) struct Planner {
     /// Boxed, since plans move between here and the steps in flight at every decision.
     #[expect(clippy::vec_box)]
     spare: Vec<Box<Plan>>,
-    log: Option<Vec<Iteration>>,
+    log: Option<Log>,
+    /// Kept for the chunks of the batch to log.
+    chunks: Vec<ChunkRecord>,
 }
 
 /// When an iteration's batch was formed, began, brought its tokens, and let the next one begin.
@@ -38,7 +40,8 @@ impl Planner {
             lane,
             preempted: Vec::new(),
             spare: Vec::new(),
-            log: options.keep_log.then(Vec::new),
+            log: options.keep_log.then(Log::default),
+            chunks: Vec::new(),
         }
     }
 
@@ -146,7 +149,7 @@ impl Planner {
 
     fn write_log(&mut self, plan: &Plan, at: Instants) {
         let Some(log) = &mut self.log else { return };
-        let mut iteration = row(plan, plan.decode_kv_tokens, plan.kv_used, at);
+        self.chunks.clear();
         if !plan.chunks.is_empty() {
             // Emissions come in the order of their chunks.
             let mut emissions = plan.emissions.iter().peekable();
@@ -158,28 +161,30 @@ impl Planner {
                 blocks: blocks.next().copied().unwrap_or(0),
                 samples: emissions.next_if(|emission| emission.request == request).is_some(),
             };
-            iteration.chunks = plan.chunks.iter().zip(&plan.chunk_requests).map(chunk).collect();
+            self.chunks.extend(plan.chunks.iter().zip(&plan.chunk_requests).map(chunk));
         }
-        iteration.preempted = std::mem::take(&mut self.preempted).into();
-        log.push(iteration);
+        let iteration = row(plan, plan.decode_kv_tokens, plan.kv_used, at);
+        log.push(&Iteration { chunks: &self.chunks, preempted: &self.preempted, ..iteration });
+        self.preempted.clear();
     }
 
     /// Logs a beat that repeats a decision, with the KV entries it read and the blocks in use.
     pub fn log_repeat(&mut self, plan: &Plan, kv_tokens: u64, kv_used: u32, at: Instants) {
         if let Some(log) = &mut self.log {
-            let preempted = std::mem::take(&mut self.preempted).into();
-            log.push(Iteration { preempted, ..row(plan, kv_tokens, kv_used, at) });
+            let iteration = row(plan, kv_tokens, kv_used, at);
+            log.push(&Iteration { preempted: &self.preempted, ..iteration });
+            self.preempted.clear();
         }
     }
 
     /// The iterations, where they were kept.
-    pub fn take_log(&mut self) -> Option<Vec<Iteration>> {
+    pub fn take_log(&mut self) -> Option<Log> {
         self.log.take()
     }
 }
 
 /// An iteration without chunks.
-fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iteration {
+fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iteration<'static> {
     Iteration {
         decided: at.decided,
         start: at.start,
@@ -187,8 +192,8 @@ fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iterat
         free: at.free,
         decodes: plan.decodes,
         decode_kv_tokens,
-        chunks: Few::default(),
-        preempted: Few::default(),
+        chunks: &[],
+        preempted: &[],
         kv_used,
         waiting: plan.waiting,
         running: plan.running,

@@ -1,6 +1,5 @@
 //! A replica in time, whole or cut into pipeline stages.
 
-use super::Iteration;
 use super::lane::{Lane, Limit};
 use super::pipeline::{Begun, Pipeline};
 use super::tally::Tally;
@@ -8,6 +7,7 @@ use crate::replica::Replica;
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
 use crate::time::{Span, Time};
+use crate::trace::Log;
 
 /// What serves the requests that the router sends to one replica.
 pub(super) enum Server<'a> {
@@ -92,7 +92,7 @@ impl Server<'_> {
 
     /// Closes what is still open when observation ends at `horizon`: the iterations of each lane,
     /// where they were kept.
-    pub fn close(&mut self, horizon: Time, tally: &mut Tally) -> Vec<Option<Vec<Iteration>>> {
+    pub fn close(&mut self, horizon: Time, tally: &mut Tally) -> Vec<Option<Log>> {
         match self {
             Server::Whole(lane) => {
                 if lane.tokens_at().is_some_and(|at| at <= horizon) {

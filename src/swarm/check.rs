@@ -7,7 +7,7 @@ use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, 
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
-use crate::trace::{Iteration, RequestRow, Status};
+use crate::trace::{Iteration, Log, RequestRow, Status};
 
 /// Plays a scheduler by both paths and checks everything. Returns how many iterations it ran.
 ///
@@ -45,12 +45,9 @@ fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
     let (mut left, mut right) = (fast.outcome.clone(), slow.outcome.clone());
     for outcome in [&mut left, &mut right] {
         // Some policies promise to repeat a batch although they would give another reason for it.
-        outcome
-            .log
-            .iter_mut()
-            .flatten()
-            .flatten()
-            .for_each(|iteration| (iteration.held, iteration.head) = (None, None));
+        for log in outcome.log.iter_mut().flatten() {
+            *log = log.iter().map(|i| Iteration { held: None, head: None, ..i }).collect();
+        }
     }
     assert!(left.trace.requests == right.trace.requests, "fast = reference: requests");
     assert!(left == right, "fast = reference: iterations, memory, counts");
@@ -108,7 +105,7 @@ impl<'a> Run<'a> {
         assert_eq!(rejected, self.outcome.rejections.len(), "rejections have reasons");
     }
 
-    fn replica(&self, replica: u32, pool: usize, lanes: &[Vec<Iteration>]) {
+    fn replica(&self, replica: u32, pool: usize, lanes: &[Log]) {
         let pool = &self.pools[pool];
         let rows = || {
             let rows = self.outcome.trace.requests.iter().zip(0u32..);
@@ -117,8 +114,9 @@ impl<'a> Run<'a> {
         for log in lanes {
             pool.limits(log);
             pool.clock(log);
-            for pair in log.windows(2) {
-                self.works_while_there_is_work(pool, pair, rows().map(|(row, _)| row));
+            for pair in log.iter().zip(log.iter().skip(1)) {
+                let between = (pair.0.free, pair.1.start);
+                self.works_while_there_is_work(pool, between, rows().map(|(row, _)| row));
             }
         }
         if pool.promise.fcfs {
@@ -133,7 +131,7 @@ impl<'a> Run<'a> {
 
 impl Pool {
     /// Budget, seats and memory are kept in every iteration.
-    fn limits(&self, log: &[Iteration]) {
+    fn limits(&self, log: &Log) {
         for iteration in log {
             let chunks: u64 = iteration.chunks.iter().map(|c| u64::from(c.tokens)).sum();
             let tokens = chunks + u64::from(iteration.decodes);
@@ -156,15 +154,15 @@ impl Pool {
     }
 
     /// Iterations come one after another (in a pipeline, stage by stage).
-    fn clock(&self, log: &[Iteration]) {
+    fn clock(&self, log: &Log) {
         for iteration in log {
             assert!(iteration.decided <= iteration.start, "planned before it starts");
             assert!(iteration.start < iteration.end, "time moves");
             assert!(iteration.end <= iteration.free || self.lanes() > 1);
         }
-        for pair in log.windows(2) {
-            assert!(pair[0].start < pair[1].start, "starts move forward");
-            assert!(self.lanes() > 1 || pair[0].free <= pair[1].start, "one batch at a time");
+        for (one, next) in log.iter().zip(log.iter().skip(1)) {
+            assert!(one.start < next.start, "starts move forward");
+            assert!(self.lanes() > 1 || one.free <= next.start, "one batch at a time");
         }
     }
 
@@ -176,7 +174,7 @@ impl Pool {
 
 impl Run<'_> {
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
-    fn prefills(&self, row: &RequestRow, id: RequestId, lanes: &[Vec<Iteration>]) {
+    fn prefills(&self, row: &RequestRow, id: RequestId, lanes: &[Log]) {
         let mut computed: Option<u32> = None;
         let mut first = None;
         // A request stays in one lane.
@@ -207,10 +205,9 @@ impl Run<'_> {
     fn works_while_there_is_work<'r>(
         &self,
         pool: &Pool,
-        pair: &[Iteration],
+        (from, to): (Time, Time),
         mut rows: impl Iterator<Item = &'r RequestRow>,
     ) {
-        let (from, to) = (pair[0].free, pair[1].start);
         if from >= to || pool.planned_ahead || pool.lanes() > 1 {
             return;
         }

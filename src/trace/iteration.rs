@@ -1,14 +1,12 @@
 //! The iterations of a replica as a run writes them down: what there was to explain a gap with.
 
-use std::ops::{Deref, DerefMut};
-
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
 
-/// One iteration of a replica.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Iteration {
+/// One iteration of a replica, as a [`Log`](super::Log) tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Iteration<'l> {
     /// When the policy formed the batch: the start, or earlier where steps are planned ahead.
     pub decided: Time,
     /// When the batch began.
@@ -22,9 +20,9 @@ pub struct Iteration {
     /// KV entries that the decodes read.
     pub decode_kv_tokens: u64,
     /// Prefill chunks in batch order.
-    pub chunks: Few<ChunkRecord>,
+    pub chunks: &'l [ChunkRecord],
     /// Requests preempted since the batch before was formed, in order.
-    pub preempted: Few<RequestId>,
+    pub preempted: &'l [RequestId],
     /// Blocks in use while it ran.
     pub kv_used: u32,
     /// Requests waiting for admission after the batch was formed.
@@ -37,56 +35,10 @@ pub struct Iteration {
     pub head: Option<RequestId>,
 }
 
-impl Iteration {
+impl Iteration<'_> {
     /// Sequences that sampled a token: the decodes, and the prompts that were completed.
     pub fn sampled(&self) -> u32 {
         self.decodes + self.chunks.iter().filter(|chunk| chunk.samples).count() as u32
-    }
-}
-
-/// A list that is nearly always empty, and then takes one word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::box_collection, reason = "a boxed slice takes two words")]
-pub struct Few<T>(Option<Box<Vec<T>>>);
-
-impl<T> Default for Few<T> {
-    fn default() -> Few<T> {
-        Few(None)
-    }
-}
-
-impl<T> From<Vec<T>> for Few<T> {
-    fn from(list: Vec<T>) -> Few<T> {
-        Few((!list.is_empty()).then(|| Box::new(list)))
-    }
-}
-
-impl<T> FromIterator<T> for Few<T> {
-    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Few<T> {
-        Vec::from_iter(items).into()
-    }
-}
-
-impl<T> Deref for Few<T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
-    }
-}
-
-impl<T> DerefMut for Few<T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        self.0.as_deref_mut().map_or(&mut [], Vec::as_mut_slice)
-    }
-}
-
-impl<'f, T> IntoIterator for &'f Few<T> {
-    type Item = &'f T;
-    type IntoIter = std::slice::Iter<'f, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 

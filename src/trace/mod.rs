@@ -9,6 +9,7 @@
 
 pub mod decimal;
 mod iteration;
+mod log;
 pub(crate) mod numbers;
 mod parts;
 pub mod row_file;
@@ -16,7 +17,8 @@ pub mod token_file;
 
 use crate::time::Time;
 
-pub use iteration::{ChunkRecord, Few, Iteration};
+pub use iteration::{ChunkRecord, Iteration};
+pub use log::{Iterations, Log};
 pub use parts::{Part, Parts, last_tokens};
 
 /// Marks the end of a chain of runs.

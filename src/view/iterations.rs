@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::trace::Iteration;
+use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
 const CHUNKS_LISTED: usize = 6;
@@ -94,21 +94,27 @@ pub struct ChunkLists {
 }
 
 /// `log[from..to]` in at most `columns_max` columns (at least one).
-pub fn columns(log: &[Iteration], from: usize, to: usize, columns_max: usize) -> Columns {
-    let part = &log[from..to];
-    let each = part.len().div_ceil(columns_max.max(1)).max(1);
+pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns {
+    let each = (to - from).div_ceil(columns_max.max(1)).max(1);
     let mut columns = Columns { each: each as u64, first: from as u64, ..Columns::default() };
     let mut merged = Merged::default();
     let us = |ns: u64| ns / 1000;
     let mut before = 0;
-    for bucket in part.chunks(each) {
+    let mut bucket = Vec::with_capacity(each);
+    let mut rest = log.range(from, to);
+    loop {
+        bucket.clear();
+        bucket.extend(rest.by_ref().take(each));
+        if bucket.is_empty() {
+            break;
+        }
         let (first, last) = (&bucket[0], &bucket[bucket.len() - 1]);
         let start = us(first.start.as_nanos());
         columns.start_us.push(start - before);
         before = start;
         columns.span_us.push(us(last.free.max(last.end).as_nanos()) - start);
-        let most = |of: fn(&Iteration) -> u32| bucket.iter().map(of).max().unwrap_or(0);
-        let least = |of: fn(&Iteration) -> u32| bucket.iter().map(of).min().unwrap_or(0);
+        let most = |of: fn(&Iteration<'_>) -> u32| bucket.iter().map(of).max().unwrap_or(0);
+        let least = |of: fn(&Iteration<'_>) -> u32| bucket.iter().map(of).min().unwrap_or(0);
         columns.decodes.push(most(|i| i.decodes));
         columns.prefill_tokens.push(most(prefill_tokens));
         columns.chunks.push(most(|i| i.chunks.len() as u32));
@@ -117,7 +123,7 @@ pub fn columns(log: &[Iteration], from: usize, to: usize, columns_max: usize) ->
         if each == 1 {
             continue;
         }
-        let took = |i: &Iteration| i.end.since(i.start).as_nanos();
+        let took = |i: &Iteration<'_>| i.end.since(i.start).as_nanos();
         let of_kind = |prefills: bool, decodes: bool| {
             let of = bucket
                 .iter()
@@ -134,20 +140,20 @@ pub fn columns(log: &[Iteration], from: usize, to: usize, columns_max: usize) ->
         merged.waiting_min.push(least(|i| i.waiting));
     }
     match each {
-        1 => columns.who = Some(chunk_lists(part)),
+        1 => columns.who = Some(chunk_lists(log.range(from, to))),
         _ => columns.merged = Some(merged),
     }
     columns
 }
 
-fn prefill_tokens(iteration: &Iteration) -> u32 {
+fn prefill_tokens(iteration: &Iteration<'_>) -> u32 {
     iteration.chunks.iter().map(|chunk| chunk.tokens).sum()
 }
 
-fn chunk_lists(part: &[Iteration]) -> ChunkLists {
+fn chunk_lists(part: Iterations<'_>) -> ChunkLists {
     let mut lists = ChunkLists::default();
     let mut before = 0;
-    for (iteration, column) in part.iter().zip(0_u32..) {
+    for (iteration, column) in part.zip(0_u32..) {
         lists.more |= iteration.chunks.len() > CHUNKS_LISTED;
         for chunk in iteration.chunks.iter().take(CHUNKS_LISTED) {
             if lists.column.len() == CHUNKS_MAX {
@@ -167,26 +173,26 @@ fn chunk_lists(part: &[Iteration]) -> ChunkLists {
 mod tests {
     use super::*;
     use crate::time::Time;
-    use crate::trace::{ChunkRecord, Few};
+    use crate::trace::ChunkRecord;
     use proptest::prelude::*;
 
-    fn log() -> impl Strategy<Value = Vec<Iteration>> {
+    fn log() -> impl Strategy<Value = Log> {
         let one =
             (0u64..50_000_000, 1u64..400_000_000, 0u32..300, 0u32..9_000, 0u32..5_000, 0u32..90);
         prop::collection::vec(one, 1..500).prop_map(|parts| {
             let mut at = 0;
-            let mut log = Vec::new();
+            let mut log = Log::default();
             for (idle, took, decodes, tokens, kv_used, waiting) in parts {
                 let start = at + idle;
                 at = start + took;
                 let chunk =
                     ChunkRecord { request: 7, context: 0, tokens, blocks: 0, samples: false };
-                log.push(Iteration {
+                log.push(&Iteration {
                     start: Time::from_nanos(start),
                     end: Time::from_nanos(at),
                     free: Time::from_nanos(at),
                     decodes,
-                    chunks: if tokens > 0 { vec![chunk].into() } else { Few::default() },
+                    chunks: &[chunk][..usize::from(tokens > 0)],
                     kv_used,
                     waiting,
                     ..Iteration::default()
@@ -204,7 +210,8 @@ mod tests {
             prop_assert!(thin.start_us.len() <= most);
             prop_assert_eq!(thin.start_us.len(), log.len().div_ceil(each));
             let mut start = 0;
-            for (at, bucket) in log.chunks(each).enumerate() {
+            let all: Vec<Iteration<'_>> = log.iter().collect();
+            for (at, bucket) in all.chunks(each).enumerate() {
                 start += thin.start_us[at];
                 prop_assert_eq!(start, bucket[0].start.as_nanos() / 1000);
                 let end = bucket[bucket.len() - 1].end.as_nanos() / 1000;
@@ -216,7 +223,7 @@ mod tests {
                 prop_assert_eq!(Some(merged.kv_min[at]), bucket.iter().map(|i| i.kv_used).min());
                 prop_assert_eq!(Some(merged.decodes_min[at]), bucket.iter().map(|i| i.decodes).min());
                 prop_assert_eq!(Some(merged.waiting_min[at]), bucket.iter().map(|i| i.waiting).min());
-                let took = |i: &Iteration| i.end.since(i.start).as_nanos();
+                let took = |i: &Iteration<'_>| i.end.since(i.start).as_nanos();
                 let longest = bucket.iter().map(took).max().unwrap_or(0) / 1000;
                 prop_assert_eq!(merged.longest_us[at], longest);
             }
@@ -228,9 +235,9 @@ mod tests {
     fn single_iterations_tell_who_prefilled() {
         let chunk =
             |request| ChunkRecord { request, context: 0, tokens: 5, blocks: 0, samples: true };
-        let with =
-            |chunks: Vec<ChunkRecord>| Iteration { chunks: chunks.into(), ..Iteration::default() };
-        let log = [with(vec![chunk(1)]), with(Vec::new()), with((0..9).map(chunk).collect())];
+        let (one, many) = ([chunk(1)], Vec::from_iter((0..9).map(chunk)));
+        let with = |chunks| Iteration { chunks, ..Iteration::default() };
+        let log = Log::from_iter([with(&one[..]), with(&[]), with(&many)]);
         let who = columns(&log, 0, 3, 10).who.expect("one column an iteration");
         assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5]);
         assert_eq!(who.column, [0, 2, 0, 0, 0, 0, 0]);

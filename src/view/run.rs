@@ -15,7 +15,7 @@ use crate::explain::{
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::report::RunResult;
 use crate::report::units::duration;
-use crate::trace::{Iteration, Status};
+use crate::trace::{Log, Status};
 
 /// Iterations drawn one by one around a stall.
 const DETAIL_MAX: usize = 400;
@@ -248,7 +248,7 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
 }
 
 /// The iterations of a stall and as many on both sides, those of its end where it is long.
-fn around(log: &[Iteration], stall: &StallView) -> super::Columns {
+fn around(log: &Log, stall: &StallView) -> super::Columns {
     let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= stall.from_us);
     let to = log.partition_point(|i| i.start.as_nanos() / 1000 < stall.to_us).max(from);
     let margin = (to - from).clamp(20, DETAIL_MAX / 4);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::explain::{ByCause, Cause, CulpritReport, StallReport};
-use crate::trace::Iteration;
+use crate::trace::Log;
 
 /// Culprits told of one stall.
 const CULPRITS_TOLD: usize = 6;
@@ -51,18 +51,18 @@ pub struct CulpritPlaces {
     pub iterations_us: Vec<(u64, u64)>,
 }
 
-pub(super) fn stall_view(lane: usize, log: &[Vec<Iteration>], stall: &StallReport) -> StallView {
+pub(super) fn stall_view(lane: usize, log: &[Log], stall: &StallReport) -> StallView {
     let replica = lane as u32;
-    let log = log.get(lane).map_or(&[][..], Vec::as_slice);
+    let none = Log::default();
+    let log = log.get(lane).unwrap_or(&none);
     let from = log.partition_point(|i| i.end.as_nanos() <= stall.from_ns);
     let to = log.partition_point(|i| i.start.as_nanos() < stall.to_ns).max(from);
-    let within = &log[from..to];
     let told = stall.culprits.len().min(CULPRITS_TOLD);
     let (culprits, more) = stall.culprits.split_at(told);
     let places = |culprit: &CulpritReport| CulpritPlaces {
         part: culprit.clone(),
-        iterations_us: within
-            .iter()
+        iterations_us: log
+            .range(from, to)
             .filter(|i| i.chunks.iter().any(|chunk| chunk.request == culprit.request))
             .take(MARKED)
             .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))

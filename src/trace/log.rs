@@ -1,0 +1,509 @@
+//! A lane's iterations in little memory. Most iterations decode what the one before did, with a
+//! token more each and as soon as it is over. Such *stretches* are written down once; each of their
+//! iterations adds when its tokens came and how many blocks were in use, 12 bytes.
+
+use super::{ChunkRecord, Iteration};
+use crate::replica::Held;
+use crate::request::RequestId;
+use crate::time::{Span, Time};
+
+/// The iterations of one lane, in order: a replica has one lane, or one a pipeline stage.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// Row i: when the tokens of iteration i were there.
+    ends: Vec<Time>,
+    /// Row i: blocks in use while it ran.
+    kv_used: Vec<u32>,
+    /// Row i: how long after its tokens the next could begin. No rows where that is always at once.
+    tails: Vec<Span>,
+    stretches: Vec<Stretch>,
+    /// The stretches that iterations 0, [`MARK`], 2 [`MARK`] ... belong to.
+    marks: Vec<u32>,
+    /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
+    instants: Vec<Instants>,
+    chunks: Vec<ChunkRecord>,
+    preempted: Vec<RequestId>,
+    /// Iterations that found requests preempted, with the end of theirs in `preempted`, in order.
+    preempted_at: Vec<(u32, u32)>,
+}
+
+/// Iterations a mark: fewer find their stretch sooner.
+const MARK: usize = 8;
+
+/// Iterations in a row of which each begins when the one before is over, and repeats its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stretch {
+    /// KV entries that the first one's decodes read.
+    kv_tokens: u64,
+    /// The place of the first.
+    first: u32,
+    decodes: u32,
+    waiting: u32,
+    running: u32,
+    head: RequestId,
+    /// Where the first one's chunks end in the lane's; the others have none.
+    chunks_end: u32,
+    held: Option<Held>,
+    has_head: bool,
+    /// Whether each was decided on when the one before began, or when it began itself.
+    ahead: bool,
+    /// Whether the first one's instants are written down apart.
+    apart: bool,
+    has_preempted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instants {
+    iteration: u32,
+    decided: Time,
+    start: Time,
+}
+
+impl Log {
+    /// How many iterations there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The iteration at this place.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn at(&self, place: usize) -> Iteration<'_> {
+        self.told(self.stretch_of(place), place)
+    }
+
+    /// The iteration at this place, if there is one.
+    pub fn get(&self, place: usize) -> Option<Iteration<'_>> {
+        (place < self.len()).then(|| self.at(place))
+    }
+
+    /// When the tokens of the iteration at this place were there.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn end(&self, place: usize) -> Time {
+        self.ends[place]
+    }
+
+    /// When the iteration at this place began.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn start(&self, place: usize) -> Time {
+        self.start_in(self.stretch_of(place), place)
+    }
+
+    /// All iterations in order.
+    pub fn iter(&self) -> Iterations<'_> {
+        self.range(0, self.len())
+    }
+
+    /// The iterations `from..to`.
+    pub fn range(&self, from: usize, to: usize) -> Iterations<'_> {
+        let stretch = if from < to { self.stretch_of(from) } else { 0 };
+        Iterations { log: self, stretch, from, to }
+    }
+
+    /// Stretches of iterations that each repeat the batch of the one before, as `(from, to)`.
+    pub fn stretches(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let ends = self.stretches.iter().skip(1).map(|stretch| stretch.first as usize);
+        let ends = ends.chain([self.len()]);
+        self.stretches.iter().zip(ends).map(|(stretch, end)| (stretch.first as usize, end))
+    }
+
+    /// The iterations that prefilled, with their chunks.
+    pub fn prefills(&self) -> impl Iterator<Item = (usize, &[ChunkRecord])> {
+        let chunks = (0..self.stretches.len()).map(|stretch| self.chunks_of(stretch));
+        let firsts = self.stretches.iter().map(|stretch| stretch.first as usize);
+        firsts.zip(chunks).filter(|(_, chunks)| !chunks.is_empty())
+    }
+
+    /// The iterations that found requests preempted, with these.
+    pub fn preemptions(&self) -> impl Iterator<Item = (usize, &[RequestId])> {
+        self.preempted_at
+            .iter()
+            .map(|&(place, _)| (place as usize, self.preempted_of(place as usize)))
+    }
+
+    /// Whether some iteration left the head of the queue waiting for this reason.
+    pub fn ever_held(&self, held: Held) -> bool {
+        self.stretches.iter().any(|stretch| stretch.held == Some(held))
+    }
+
+    /// Chunks of all iterations.
+    pub fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Chunks of the iterations before this place.
+    ///
+    /// # Panics
+    /// When there is no iteration at this place.
+    pub fn chunks_before(&self, place: usize) -> usize {
+        let stretch = self.stretch_of(place);
+        if self.stretches[stretch].first as usize == place {
+            self.chunks_begin(stretch)
+        } else {
+            self.stretches[stretch].chunks_end as usize
+        }
+    }
+
+    /// How many iterations began before an instant.
+    pub fn begun_before(&self, instant: Time) -> usize {
+        // Each begins when the one before is free or later, so at most one more than were free.
+        let over = match self.tails.is_empty() {
+            true => self.ends.partition_point(|&end| end < instant),
+            false => self.first_where(|place| self.free(place) >= instant),
+        };
+        over + usize::from(over < self.len() && self.start(over) < instant)
+    }
+
+    /// How many iterations, from the first on, `holds` is true of; of those after them it is not.
+    pub fn partition_point(&self, holds: impl Fn(Iteration<'_>) -> bool) -> usize {
+        self.first_where(|place| !holds(self.at(place)))
+    }
+
+    fn first_where(&self, holds: impl Fn(usize) -> bool) -> usize {
+        let (mut from, mut to) = (0, self.len());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            if holds(middle) { to = middle } else { from = middle + 1 }
+        }
+        from
+    }
+
+    /// The place of the iteration whose tokens came at this instant.
+    pub fn place_of_tokens(&self, at: Time) -> Option<usize> {
+        self.ends.binary_search(&at).ok()
+    }
+
+    /// Writes down the next iteration.
+    pub fn push(&mut self, next: &Iteration<'_>) {
+        let place = self.len();
+        let free = self.free_before(place);
+        let on_time = next.start == free;
+        let before = self.stretches.last().copied();
+        let start_before = || self.start_in(self.stretches.len() - 1, place - 1);
+        let ahead = place > 0 && next.decided != next.start && next.decided == start_before();
+        let apart = !on_time || (next.decided != next.start && !ahead);
+        let repeats = !apart
+            && before.is_some_and(|before| {
+                let place_in = place as u32 - before.first;
+                let known = place_in > 1 || !before.apart;
+                before.is_repeated(next, place_in, self.chunks_of(self.stretches.len() - 1))
+                    && (!known || before.ahead == ahead)
+            });
+        if repeats {
+            let stretch = self.stretches.last_mut().expect("there is one to repeat");
+            stretch.ahead = ahead;
+        } else {
+            self.begin(next, ahead, apart);
+        }
+        if place.is_multiple_of(MARK) {
+            self.marks.push(self.stretches.len() as u32 - 1);
+        }
+        let tail = next.free.since(next.end);
+        if tail > Span::ZERO || !self.tails.is_empty() {
+            self.tails.resize(place, Span::ZERO);
+            self.tails.push(tail);
+        }
+        self.ends.push(next.end);
+        self.kv_used.push(next.kv_used);
+    }
+
+    fn begin(&mut self, next: &Iteration<'_>, ahead: bool, apart: bool) {
+        let first = self.len() as u32;
+        if apart {
+            let Iteration { decided, start, .. } = *next;
+            self.instants.push(Instants { iteration: first, decided, start });
+        }
+        self.chunks.extend_from_slice(next.chunks);
+        if !next.preempted.is_empty() {
+            self.preempted.extend_from_slice(next.preempted);
+            self.preempted_at.push((first, self.preempted.len() as u32));
+        }
+        self.stretches.push(Stretch {
+            kv_tokens: next.decode_kv_tokens,
+            first,
+            decodes: next.decodes,
+            waiting: next.waiting,
+            running: next.running,
+            head: next.head.unwrap_or(0),
+            chunks_end: self.chunks.len() as u32,
+            held: next.held,
+            has_head: next.head.is_some(),
+            ahead: ahead && !apart,
+            apart,
+            has_preempted: !next.preempted.is_empty(),
+        });
+    }
+
+    /// Gives every request that is named another name.
+    pub fn rename(&mut self, name: impl Fn(RequestId) -> RequestId) {
+        self.chunks.iter_mut().for_each(|chunk| chunk.request = name(chunk.request));
+        self.preempted.iter_mut().for_each(|request| *request = name(*request));
+        let heads = self.stretches.iter_mut().filter(|stretch| stretch.has_head);
+        heads.for_each(|stretch| stretch.head = name(stretch.head));
+    }
+
+    fn stretch_of(&self, place: usize) -> usize {
+        assert!(place < self.len(), "there are {} iterations, not {place}", self.len());
+        let from = self.marks[place / MARK] as usize;
+        let later = self.stretches[from + 1..].iter();
+        from + later.take_while(|stretch| stretch.first as usize <= place).count()
+    }
+
+    fn told(&self, stretch: usize, place: usize) -> Iteration<'_> {
+        let of = &self.stretches[stretch];
+        let place_in = place as u32 - of.first;
+        let is_first = place_in == 0;
+        let instants = self.instants_in(stretch, place);
+        let start = instants.map_or_else(|| self.free_before(place), |at| at.start);
+        let decided = match (instants, of.ahead) {
+            (Some(at), _) => at.decided,
+            (None, false) => start,
+            (None, true) => {
+                let before = if is_first { stretch - 1 } else { stretch };
+                self.start_in(before, place - 1)
+            }
+        };
+        Iteration {
+            decided,
+            start,
+            end: self.ends[place],
+            free: self.free(place),
+            decodes: of.decodes,
+            decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(place_in),
+            chunks: if is_first { self.chunks_of(stretch) } else { &[] },
+            preempted: if is_first && of.has_preempted { self.preempted_of(place) } else { &[] },
+            kv_used: self.kv_used[place],
+            waiting: of.waiting,
+            running: of.running,
+            held: of.held,
+            head: of.has_head.then_some(of.head),
+        }
+    }
+
+    fn instants_in(&self, stretch: usize, place: usize) -> Option<Instants> {
+        let of = &self.stretches[stretch];
+        if !of.apart || of.first as usize != place {
+            return None;
+        }
+        let found = self.instants.binary_search_by_key(&of.first, |at| at.iteration);
+        Some(self.instants[found.expect("instants are written down for it")])
+    }
+
+    fn start_in(&self, stretch: usize, place: usize) -> Time {
+        self.instants_in(stretch, place).map_or_else(|| self.free_before(place), |at| at.start)
+    }
+
+    fn free(&self, place: usize) -> Time {
+        self.ends[place] + self.tails.get(place).copied().unwrap_or(Span::ZERO)
+    }
+
+    /// When iteration `place` could begin.
+    fn free_before(&self, place: usize) -> Time {
+        place.checked_sub(1).map_or(Time::ZERO, |before| self.free(before))
+    }
+
+    fn chunks_of(&self, stretch: usize) -> &[ChunkRecord] {
+        &self.chunks[self.chunks_begin(stretch)..self.stretches[stretch].chunks_end as usize]
+    }
+
+    fn chunks_begin(&self, stretch: usize) -> usize {
+        stretch.checked_sub(1).map_or(0, |before| self.stretches[before].chunks_end as usize)
+    }
+
+    fn preempted_of(&self, place: usize) -> &[RequestId] {
+        let at = self.preempted_at.partition_point(|&(of, _)| (of as usize) < place);
+        let from = at.checked_sub(1).map_or(0, |before| self.preempted_at[before].1);
+        &self.preempted[from as usize..self.preempted_at[at].1 as usize]
+    }
+}
+
+impl Stretch {
+    /// Whether `next`, the iteration `place_in` after the first, goes on with it, but for instants.
+    fn is_repeated(&self, next: &Iteration<'_>, place_in: u32, chunks: &[ChunkRecord]) -> bool {
+        let kv_tokens = self.kv_tokens + u64::from(self.decodes) * u64::from(place_in);
+        self.decodes == next.decodes
+            && kv_tokens == next.decode_kv_tokens
+            && self.waiting == next.waiting
+            && self.running == next.running
+            && self.held == next.held
+            && self.has_head.then_some(self.head) == next.head
+            && chunks.is_empty()
+            && next.chunks.is_empty()
+            && next.preempted.is_empty()
+    }
+}
+
+/// Iterations of a [`Log`] in order.
+#[derive(Clone, Debug)]
+pub struct Iterations<'l> {
+    log: &'l Log,
+    /// The stretch of the next one.
+    stretch: usize,
+    from: usize,
+    to: usize,
+}
+
+impl<'l> Iterator for Iterations<'l> {
+    type Item = Iteration<'l>;
+
+    fn next(&mut self) -> Option<Iteration<'l>> {
+        if self.from >= self.to {
+            return None;
+        }
+        let place = self.from;
+        let stretches = &self.log.stretches;
+        if stretches.get(self.stretch + 1).is_some_and(|next| next.first as usize == place) {
+            self.stretch += 1;
+        }
+        self.from += 1;
+        Some(self.log.told(self.stretch, place))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.to - self.from.min(self.to);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Iterations<'_> {}
+
+impl<'l> IntoIterator for &'l Log {
+    type Item = Iteration<'l>;
+    type IntoIter = Iterations<'l>;
+
+    fn into_iter(self) -> Iterations<'l> {
+        self.iter()
+    }
+}
+
+impl<'i> FromIterator<Iteration<'i>> for Log {
+    fn from_iter<I: IntoIterator<Item = Iteration<'i>>>(iterations: I) -> Log {
+        let mut log = Log::default();
+        iterations.into_iter().for_each(|iteration| log.push(&iteration));
+        log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An iteration without borrowed lists: `(idle, ahead, lasted, tail, what it does)`.
+    type Step = (u64, u8, u64, u64, (u32, u8, u8, u8, u8));
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let what = (1_u32..3, 0_u8..12, 0_u8..12, 0_u8..6, 0_u8..20);
+        let idle = prop_oneof![6 => Just(0_u64), 1 => 1_u64..50];
+        let tail = prop_oneof![4 => Just(0_u64), 1 => 1_u64..9];
+        vec((idle, 0_u8..4, 1_u64..100, tail, what), 0..60)
+    }
+
+    /// Both the log and what was written into it, as text.
+    fn written(steps: &[Step]) -> (Log, Vec<String>) {
+        let (mut log, mut told) = (Log::default(), Vec::new());
+        let (mut free, mut started, mut kv) = (0, 0, 100);
+        for &(idle, ahead, lasted, tail, (decodes, chunk, lost, waiting, jump)) in steps {
+            let start = free + idle;
+            let decided = match ahead {
+                0 | 1 => start,
+                2 => started,
+                _ => start - (start - started) / 2,
+            };
+            let record = ChunkRecord {
+                request: 7,
+                context: 0,
+                tokens: lasted as u32,
+                blocks: 1,
+                samples: true,
+            };
+            let chunks = [record; 2];
+            kv = if jump == 0 { 5 } else { kv + u64::from(decodes) };
+            let iteration = Iteration {
+                decided: Time::from_nanos(decided),
+                start: Time::from_nanos(start),
+                end: Time::from_nanos(start + lasted),
+                free: Time::from_nanos(start + lasted + tail),
+                decodes,
+                decode_kv_tokens: kv,
+                chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
+                preempted: &[3, 4][..if lost == 0 { 2 } else { 0 }],
+                kv_used: lasted as u32,
+                waiting: u32::from(waiting == 0),
+                running: 9,
+                held: (waiting == 0).then_some(Held::NoSeat),
+                head: (waiting < 2).then_some(11),
+            };
+            log.push(&iteration);
+            told.push(format!("{iteration:?}"));
+            (free, started) = (start + lasted + tail, start);
+        }
+        (log, told)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_told(steps in steps()) {
+            let (log, told) = written(&steps);
+            prop_assert_eq!(log.len(), told.len());
+            let read: Vec<String> = log.iter().map(|iteration| format!("{iteration:?}")).collect();
+            prop_assert_eq!(&read, &told);
+            for (place, told) in told.iter().enumerate() {
+                prop_assert_eq!(&format!("{:?}", log.at(place)), told);
+                prop_assert_eq!(log.start(place), log.at(place).start);
+                prop_assert_eq!(log.end(place), log.at(place).end);
+                prop_assert_eq!(log.place_of_tokens(log.end(place)), Some(place));
+                let chunks: usize = log.range(0, place).map(|i| i.chunks.len()).sum();
+                prop_assert_eq!(log.chunks_before(place), chunks);
+            }
+            let again: Log = log.iter().collect();
+            prop_assert_eq!(&again, &log);
+            let stretches: Vec<usize> = log.stretches().flat_map(|(from, to)| from..to).collect();
+            prop_assert_eq!(stretches, Vec::from_iter(0..told.len()));
+            for (place, chunks) in log.prefills() {
+                prop_assert_eq!(log.at(place).chunks, chunks);
+            }
+            let prefilled = log.iter().filter(|iteration| !iteration.chunks.is_empty());
+            prop_assert_eq!(log.prefills().count(), prefilled.count());
+            for (place, preempted) in log.preemptions() {
+                prop_assert_eq!(log.at(place).preempted, preempted);
+            }
+            let lost = log.iter().filter(|iteration| !iteration.preempted.is_empty());
+            prop_assert_eq!(log.preemptions().count(), lost.count());
+            let half = told.len() / 2;
+            let part: Vec<String> =
+                log.range(half, told.len()).map(|iteration| format!("{iteration:?}")).collect();
+            prop_assert_eq!(&part[..], &told[half..]);
+        }
+
+        #[test]
+        fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000) {
+            let (log, _) = written(&steps);
+            let instant = Time::from_nanos(instant);
+            let counted = log.iter().filter(|iteration| iteration.start < instant).count();
+            prop_assert_eq!(log.begun_before(instant), counted);
+            prop_assert_eq!(log.partition_point(|i| i.start < instant), counted);
+        }
+    }
+
+    #[test]
+    fn a_repeated_iteration_takes_twelve_bytes() {
+        let steady: Vec<Step> = vec![(0, 0, 10, 0, (2, 9, 9, 5, 9)); 100];
+        let (log, _) = written(&steady);
+        assert_eq!(log.stretches.len(), 1);
+        assert_eq!((log.tails.len(), log.instants.len()), (0, 0));
+        assert_eq!(size_of::<Stretch>(), 40);
+    }
+}
