@@ -178,8 +178,7 @@ impl<'a> Attribution<'a> {
     pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
         let lane = self.lane_of(request);
         let chunks = self.places.chunks(request);
-        let after =
-            chunks.partition_point(|&(index, _)| lane.log.at(index as usize).start < before);
+        let after = chunks.partition_point(|&(index, _)| lane.log.start(index as usize) < before);
         after.checked_sub(1).map(|place| chunks[place].0 as usize)
     }
 
@@ -261,7 +260,7 @@ impl<'a> Attribution<'a> {
         let (before, at) = (lane.beats[beat as usize - 1], lane.beats[beat as usize]);
         let mut split = Split::ZERO;
         lane.decoding(before, at, &mut split);
-        let time = |index: u32| lane.log.at(index as usize).end;
+        let time = |index: u32| lane.log.end(index as usize);
         Gap { token, from: time(before), to: time(at), split }
     }
 }

@@ -8,7 +8,7 @@
 
 use super::attribution::{RecordedPool, Recording};
 use super::lane::LaneColumns;
-use super::walk::{Places, seen_span};
+use super::walk::{Places, queued};
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
@@ -97,7 +97,8 @@ fn waiters(
         if places.lane(request) != lane_index || row.status == Status::Rejected && row.tokens == 0 {
             continue;
         }
-        let Some((from, to)) = seen_span(recording.trace, lane, places, request) else { continue };
+        let Some(queued) = queued(recording.trace, lane, places, request) else { continue };
+        let (from, to) = (queued.seen, queued.to);
         let need = need(recording, places, lane.log, request);
         if from < to {
             let counts = row.first_token != Time::NEVER;

@@ -11,6 +11,7 @@ use super::cause::{CAUSES, Cause, Split};
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
 use crate::metrics::forest::Forest;
+use crate::metrics::lateness::Lateness;
 use crate::metrics::{Options, counted};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -21,44 +22,55 @@ pub struct Misses<'m, 'a> {
     attribution: &'m Attribution<'a>,
     options: &'m Options,
     /// For each deadline that occurs, one chain a lane.
-    chains: Vec<(u64, Vec<Option<Chain>>)>,
+    chains: Vec<(u64, Vec<Option<Chain<'a>>>)>,
+    /// Row r: whether all tokens of request r are there by their deadlines, as far as can be seen
+    /// without splitting gaps.
+    in_time: Vec<bool>,
 }
 
-/// The miss-to-miss links of a replica's beats, with what lies on them charged up to their end.
-struct Chain {
-    forest: Forest,
-    /// For each beat the place in `charged` of its own sum; 0, which holds nothing, where no miss
-    /// follows.
+/// Late beats of a replica.
+struct Chain<'a> {
+    lateness: Lateness<'a>,
+    charges: Option<Charges>,
+}
+
+/// For each beat, what is charged for the misses on the way from it to the last: worth their while
+/// where many beats are late.
+struct Charges {
+    /// The place in `charged` of each beat's sum; 0, which holds nothing, where no miss follows.
     places: Vec<u32>,
     charged: Vec<Charged>,
 }
 
 type Charged = [f64; DECODING.len()];
 
-impl Chain {
-    fn new(lane: &LaneColumns<'_>, beats: &[Time], tbt: u64) -> Option<Chain> {
-        let forest = Forest::new(beats, tbt)?;
-        let mut places = vec![0; beats.len()];
+impl Charges {
+    fn new(lane: &LaneColumns<'_>, forest: &Forest, tbt: u64) -> Charges {
+        let mut places = vec![0; lane.beats.len()];
         let mut charged = vec![Charged::default()];
-        for at in (0..beats.len()).rev() {
+        for at in (0..lane.beats.len()).rev() {
             let Some((next, missed)) = forest.next_miss(at as u32) else { continue };
-            let row = lane.decoding_row(lane.beats[next as usize - 1], lane.beats[next as usize]);
             let mut sum = charged[places[next as usize] as usize];
-            let mut split = Split::ZERO;
-            DECODING.into_iter().zip(row).for_each(|(cause, ns)| split.add(cause, ns));
-            let shares = beyond(&split, tbt);
-            for (sum, cause) in sum.iter_mut().zip(DECODING) {
-                *sum += missed as f64 * shares[cause as usize];
+            for (sum, share) in sum.iter_mut().zip(beat_beyond(lane, next as usize, tbt)) {
+                *sum += missed as f64 * share;
             }
             places[at] = charged.len() as u32;
             charged.push(sum);
         }
-        Some(Chain { forest, places, charged })
+        Charges { places, charged }
     }
 
-    fn charged(&self, beat: u32) -> &Charged {
-        &self.charged[self.places[beat as usize] as usize]
+    fn of(&self, beat: usize) -> &Charged {
+        &self.charged[self.places[beat] as usize]
     }
+}
+
+/// Each cause's share of what the gap up to a beat takes beyond `pace`.
+fn beat_beyond(lane: &LaneColumns<'_>, beat: usize, pace: u64) -> Charged {
+    let mut split = Split::ZERO;
+    lane.decoding(lane.beats[beat - 1], lane.beats[beat], &mut split);
+    let shares = beyond(&split, pace);
+    DECODING.map(|cause| shares[cause as usize])
 }
 
 /// Each cause's share of what a gap takes beyond `pace`; they sum to 1, or all are 0 where it does
@@ -88,40 +100,38 @@ pub(super) fn beyond(split: &Split, pace: u64) -> [f64; CAUSES] {
 impl<'m, 'a> Misses<'m, 'a> {
     /// Ready to charge the misses of each request.
     pub fn new(attribution: &'m Attribution<'a>, options: &'m Options) -> Misses<'m, 'a> {
-        let mut deadlines: Vec<u64> = attribution
-            .trace()
-            .requests
-            .iter()
-            .map(|row| options.deadlines_of(row.class).tbt().as_nanos())
-            .collect();
+        let trace = attribution.trace();
+        let tbt = |row: &RequestRow| options.deadlines_of(row.class).tbt().as_nanos();
+        let mut deadlines: Vec<u64> = trace.requests.iter().map(tbt).collect();
         deadlines.sort_unstable();
         deadlines.dedup();
-        let trace = attribution.trace();
         let chains = |tbt| {
-            let lanes = attribution.lanes.iter().enumerate();
-            lanes.map(|(index, lane)| Chain::new(lane, &trace.columns[2 * index], tbt)).collect()
+            let beats = trace.columns.iter().step_by(2);
+            let chain = |lateness| Chain { lateness, charges: None };
+            beats.map(|beats| Lateness::new(beats, tbt).map(chain)).collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
-        Misses { attribution, options, chains }
+        let mut misses = Misses { attribution, options, chains, in_time: Vec::new() };
+        misses.in_time = trace.requests.iter().map(|row| misses.is_in_time(row)).collect();
+        for (tbt, chains) in &mut misses.chains {
+            for (chain, lane) in chains.iter_mut().zip(&attribution.lanes) {
+                let Some(chain) = chain else { continue };
+                chain.charges =
+                    chain.lateness.forest().map(|forest| Charges::new(lane, forest, *tbt));
+            }
+        }
+        misses
     }
 
     /// Missed deadlines of a request, and their number by cause.
     pub fn of(&self, request: RequestId) -> (u64, Split) {
         let row = &self.attribution.trace().requests[request as usize];
-        if row.status == Status::Rejected {
+        if row.status == Status::Rejected || self.in_time[request as usize] {
             return (0, Split::ZERO);
         }
-        let deadlines = self.options.deadlines_of(row.class);
-        let tbt = deadlines.tbt().as_nanos();
-        let chains = self.chains.iter().find(|(of, _)| *of == tbt).expect("one a deadline");
-        let first =
-            self.options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let lane = self.attribution.places.lane(request);
-        let chain = chains.1[lane].as_ref();
-        let beats = 2 * lane as u32;
-        if chain.is_some_and(|chain| self.in_time(row, (chain, beats), tbt, first)) {
-            return (0, Split::ZERO);
-        }
+        let (tbt, first) = self.deadlines_of(row);
+        let chain = self.chain(lane, tbt);
         let mut charge = Charge {
             attribution: self.attribution,
             request,
@@ -144,31 +154,44 @@ impl<'m, 'a> Misses<'m, 'a> {
         (charge.missed, counts)
     }
 
-    /// Whether each token is there by its deadline, as far as can be seen without splitting gaps.
-    fn in_time(
-        &self,
-        row: &RequestRow,
-        (chain, beats): (&Chain, u32),
-        tbt: u64,
-        first: Option<u64>,
-    ) -> bool {
+    /// The deadline between tokens, and that of the first token where it has one.
+    fn deadlines_of(&self, row: &RequestRow) -> (u64, Option<u64>) {
+        let deadlines = self.options.deadlines_of(row.class);
+        let first = self.options.judge_first_token;
+        let first = first.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
+        (deadlines.tbt().as_nanos(), first)
+    }
+
+    fn chain(&self, lane: usize, tbt: u64) -> Option<&Chain<'a>> {
+        let chains = self.chains.iter().find(|(of, _)| *of == tbt).expect("one a deadline");
+        chains.1[lane].as_ref()
+    }
+
+    /// Whether each token is there by its deadline. Walks the late beats of runs that are not, to
+    /// learn how many there are.
+    fn is_in_time(&self, row: &RequestRow) -> bool {
         if row.status != Status::Completed || row.first_token == Time::NEVER {
             return false;
         }
+        let (tbt, first) = self.deadlines_of(row);
         let came = row.first_token.as_nanos();
         let due = first.map_or(came, |first| row.arrival.as_nanos().saturating_add(first));
-        if came > due {
-            return false;
-        }
+        let mut in_time = came <= due;
         let mut due = due.saturating_add(tbt);
         for run in self.attribution.trace().runs(row) {
-            let last = run.first + run.len - 1;
-            if run.column != beats || chain.forest.first_miss(run.first, last, due).is_some() {
-                return false;
+            let chain = self.chain(run.column as usize / 2, tbt);
+            let (Some(chain), true) = (chain, run.column % 2 == 0) else {
+                in_time = false;
+                continue;
+            };
+            let (from, end) = (run.first as usize, (run.first + run.len) as usize);
+            if let Some(miss) = chain.lateness.first_miss(from, end, due) {
+                in_time = false;
+                chain.lateness.misses_after(miss, end);
             }
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
         }
-        true
+        in_time
     }
 
     /// Missed deadlines of all requests, and their number by cause.
@@ -196,7 +219,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 struct Charge<'c, 'a> {
     attribution: &'c Attribution<'a>,
     request: RequestId,
-    chain: Option<&'c Chain>,
+    chain: Option<&'c Chain<'a>>,
     tbt: u64,
     /// The first token's deadline, where it has one.
     first: Option<u64>,
@@ -234,30 +257,51 @@ impl Visit for Charge<'_, '_> {
 
     fn beats(&mut self, token: u32, run: Run) {
         let times = &self.attribution.trace().columns[run.column as usize];
-        let (first, last) = (run.first + 1, run.first + run.len - 1);
-        let at = |index: u32| times[index as usize].as_nanos();
+        let (first, end) = (run.first + 1, run.first + run.len);
         let Some(chain) = self.chain else {
-            for index in first..=last {
+            for index in first..end {
                 let gap = self.attribution.beat_gap(self.request, token, index);
-                self.token(at(index), &gap.split, self.tbt);
+                self.token(times[index as usize].as_nanos(), &gap.split, self.tbt);
             }
             return;
         };
-        let due_at = |due: u64, beats: u32| due.saturating_add(self.tbt * u64::from(beats));
-        let Some(miss) = chain.forest.first_miss(first, last, self.due) else {
-            self.due = due_at(self.due, last + 1 - first);
+        let lateness = &chain.lateness;
+        let (first, end) = (first as usize, end as usize);
+        let due_at =
+            |due: u64, beats: usize| due.saturating_add(self.tbt.saturating_mul(beats as u64));
+        let Some(miss) = lateness.first_miss(first, end, self.due) else {
+            self.due = due_at(self.due, end - first);
             return;
         };
-        let late = at(miss) - due_at(self.due, miss - first);
-        let gap = self.attribution.beat_gap(self.request, token, miss);
-        let more = chain.forest.misses_after(miss, last);
-        self.due = due_at(at(more.last), last + 1 - more.last);
-        self.charge(1 + late / self.tbt, &gap.split, self.tbt);
-        self.missed += more.deadlines;
-        let (from, to) = (chain.charged(miss), chain.charged(more.last));
-        for (column, cause) in DECODING.into_iter().enumerate() {
-            // A difference of large sums may come out a hair below zero.
-            self.charged[cause as usize] += (from[column] - to[column]).max(0.0);
+        let late = lateness.at(miss) - due_at(self.due, miss - first);
+        let mut charged = Charged::default();
+        let lane = self.attribution.lane_of(self.request);
+        let mut last = miss;
+        let mut charge = |beat: usize, missed: u64| {
+            self.missed += missed;
+            for (sum, share) in charged.iter_mut().zip(beat_beyond(lane, beat, self.tbt)) {
+                *sum += missed as f64 * share;
+            }
+        };
+        charge(miss, 1 + late / self.tbt);
+        if let Some(charges) = &chain.charges {
+            let more = lateness.misses_after(miss, end);
+            last = more.last as usize;
+            self.missed += more.deadlines;
+            let (from, to) = (charges.of(miss), charges.of(last));
+            for ((sum, from), to) in charged.iter_mut().zip(from).zip(to) {
+                // A difference of large sums may come out a hair below zero.
+                *sum += (from - to).max(0.0);
+            }
+        } else {
+            while let Some((next, missed)) = lateness.next_miss(last, end) {
+                charge(next, missed);
+                last = next;
+            }
         }
+        for (cause, charged) in DECODING.into_iter().zip(charged) {
+            self.charged[cause as usize] += charged;
+        }
+        self.due = due_at(lateness.at(last), end - last);
     }
 }

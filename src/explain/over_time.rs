@@ -60,7 +60,7 @@ pub fn lateness_over_time(
             for (pair, step) in lane.beats.windows(2).zip(&steps[1..]) {
                 requests += step;
                 let (before, at) = (pair[0], pair[1]);
-                let (from, to) = (lane.log.at(before as usize).end, lane.log.at(at as usize).end);
+                let (from, to) = (lane.log.end(before as usize), lane.log.end(at as usize));
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;
                 }

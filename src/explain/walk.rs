@@ -139,21 +139,28 @@ pub trait Visit {
     fn recomputed(&mut self, _preempted: u32, _ns: u64) {}
 }
 
-/// The first iteration to start at or after this instant.
-fn first_after(lane: &LaneColumns<'_>, arrival: Time) -> u32 {
-    lane.log.begun_before(arrival) as u32
+/// When a request was in the queue, by iterations.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queued {
+    /// The first to start after it arrived.
+    pub first: u32,
+    /// The first that was planned with it in the queue.
+    pub seen: u32,
+    /// The one that admits it, or the last that is known to have left it there.
+    pub to: u32,
 }
 
-/// From the first iteration that was planned with the request in the queue to the one that admits
-/// it, or to the last that is known to have left it there.
-pub(super) fn seen_span(
+/// When a request was in the queue; `None` where it never was, as far as is known.
+pub(super) fn queued(
     trace: &TokenTrace,
     lane: &LaneColumns<'_>,
     places: &Places,
     request: RequestId,
-) -> Option<(u32, u32)> {
+) -> Option<Queued> {
     let row = &trace.requests[request as usize];
-    let first = first_after(lane, row.arrival);
+    // Most are admitted soon.
+    let admitted = places.chunks(request).first().map_or(lane.log.len(), |&(at, _)| at as usize);
+    let first = lane.log.begun_before(row.arrival, admitted) as u32;
     let to = match places.chunks(request).first() {
         Some(&(admitted, _)) => admitted,
         None if row.status != Status::Unfinished => return None,
@@ -165,7 +172,7 @@ pub(super) fn seen_span(
     };
     let ahead = lane.log.range(first as usize, to as usize);
     let ahead = ahead.take_while(|iteration| iteration.decided < row.arrival).count();
-    Some((first + ahead as u32, to))
+    Some(Queued { first, seen: first + ahead as u32, to })
 }
 
 /// Walks one request.
@@ -211,19 +218,21 @@ impl<'w> Walk<'w> {
         if self.row.first_token == Time::NEVER {
             return;
         }
-        let mut at = self.lane.iteration_at(self.row.first_token);
+        let end = |index: u32| self.lane.log.end(index as usize);
+        let prefilled = self.chunks.partition_point(|&(at, _)| end(at) < self.row.first_token);
+        let mut at = self.chunks[prefilled].0;
         self.first_token(at, visit);
         self.close(0, self.row.arrival, self.row.first_token, visit);
         let (mut token, mut time) = (1, self.row.first_token);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
-            let is_beats = run.column % 2 == 0;
+            let beat = (run.column % 2 == 0).then_some(run.first as usize);
             // Recomputed tokens come one by one.
-            let to = match is_beats {
-                true => self.lane.beats[run.first as usize],
-                false => self.lane.iteration_at(times[0]),
+            let to = match beat {
+                Some(beat) => self.lane.beats[beat],
+                None => self.lane.iteration_at(times[0]),
             };
-            self.next_token(at, to, is_beats, visit);
+            self.next_token(at, to, beat, visit);
             self.close(token, time, times[0], visit);
             at = to;
             if run.len > 1 {
@@ -249,9 +258,9 @@ impl<'w> Walk<'w> {
         let to = self.trace.end.max(from);
         let mut split = Split::ZERO;
         let waits = row.first_token == Time::NEVER && row.scheduled == Time::NEVER;
-        if let Some((seen, last)) = self.seen_span().filter(|_| waits) {
-            self.before_seen(first_after(self.lane, row.arrival), seen, &mut split);
-            self.waited(seen, last, &mut split);
+        if let Some(queued) = self.queued().filter(|_| waits) {
+            self.before_seen(queued, &mut split);
+            self.waited(queued, &mut split);
         }
         let known = split.total();
         split.add(Cause::CutOff, (to.since(from) - known).as_nanos());
@@ -264,20 +273,20 @@ impl<'w> Walk<'w> {
         visit.gap(&Gap { token, from, to, split });
     }
 
-    /// From the arrival to the start of iteration `seen`; `first` is the first to start after it.
-    fn before_seen(&self, first: u32, seen: u32, split: &mut Split) {
-        let start = |index: u32| self.lane.log.at(index as usize).start;
+    /// From the arrival to the start of the first iteration that was planned with it.
+    fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
+        let start = |index: u32| self.lane.log.start(index as usize);
         split.add(Cause::StepInFlight, start(first).since(self.row.arrival).as_nanos());
         split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
     }
 
-    fn seen_span(&self) -> Option<(u32, u32)> {
-        seen_span(self.trace, self.lane, self.places, self.request)
+    fn queued(&self) -> Option<Queued> {
+        queued(self.trace, self.lane, self.places, self.request)
     }
 
-    /// In the queue from the start of iteration `seen` to that of iteration `admitted`.
-    fn waited(&self, seen: u32, admitted: u32, split: &mut Split) {
-        self.lane.waited(seen, admitted, split);
+    /// In the queue, seen.
+    fn waited(&self, Queued { seen, to, .. }: Queued, split: &mut Split) {
+        self.lane.waited(seen, to, split);
         let behind = self.places.behind[self.request as usize];
         split[Cause::NoKvBlocks] -= behind;
         split[Cause::HeadOfLine] += behind;
@@ -285,24 +294,23 @@ impl<'w> Walk<'w> {
 
     /// From the arrival to the tokens of iteration `to`.
     fn first_token(&mut self, to: u32, visit: &mut impl Visit) {
-        let admitted = self.chunks.first().expect("a first token follows a prefill").0;
-        let first = first_after(self.lane, self.row.arrival);
-        let (seen, _) = self.seen_span().expect("it was admitted");
+        let queued = self.queued().expect("a first token follows an admission");
         let mut split = self.split;
-        self.before_seen(first, seen, &mut split);
-        visit.unseen(first, seen, split[Cause::StepInFlight]);
-        self.waited(seen, admitted, &mut split);
+        self.before_seen(queued, &mut split);
+        visit.unseen(queued.first, queued.seen, split[Cause::StepInFlight]);
+        self.waited(queued, &mut split);
         self.split = split;
-        visit.wait(Wait { from: seen, to: admitted, preempted: false });
+        visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
         self.prefill(to, visit);
     }
 
-    /// From the tokens of iteration `from` to those of iteration `to`, its next ones.
-    fn next_token(&mut self, from: u32, to: u32, is_beat: bool, visit: &mut impl Visit) {
+    /// From the tokens of iteration `from` to those of iteration `to`, its next ones: a `beat`,
+    /// where no prefill brought them.
+    fn next_token(&mut self, from: u32, to: u32, beat: Option<usize>, visit: &mut impl Visit) {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
-            assert!(is_beat, "only a preempted request computes its prompt anew");
+            let beat = beat.expect("only a preempted request computes its prompt anew");
             let mut at = from;
-            if self.lane.beats_within(from + 1, to) > 0 {
+            if beat > 0 && self.lane.beats[beat - 1] > from {
                 self.lane.missed(from, to - 1, &mut self.split);
                 visit.decoding(from, to - 1, false);
                 at = to - 1;
@@ -391,7 +399,7 @@ impl<'w> Walk<'w> {
 
     /// In the queue after a preemption.
     fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
-        let start = |index: u32| self.lane.log.at(index as usize).start;
+        let start = |index: u32| self.lane.log.start(index as usize);
         let waited = start(admitted).since(start(preempted)).as_nanos();
         self.split.add(Cause::PreemptedWaiting, waited);
         visit.wait(Wait { from: preempted, to: admitted, preempted: true });

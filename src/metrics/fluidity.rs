@@ -9,10 +9,7 @@
 //! Everything is kept as one number, the next token's deadline. It saturates at the last instant
 //! that can be told: no token comes later than that, so every later deadline is met either way.
 
-use std::cell::{Cell, OnceCell};
-
-use super::forest::{Forest, Misses};
-use super::peaks::Peaks;
+use super::lateness::Lateness;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
@@ -73,9 +70,9 @@ impl Judgement {
     }
 
     /// Judges a run of tokens, from one miss to the next with the help of the column's index.
-    fn run(&mut self, run: Run, index: &Index) {
+    fn run(&mut self, run: Run, index: &Lateness<'_>) {
         let (first, end) = (run.first as usize, (run.first + run.len) as usize);
-        let at = |entry: usize| index.column[entry].as_nanos();
+        let at = |entry: usize| index.at(entry);
         let due_at =
             |due: u64, tokens: usize| due.saturating_add(self.tbt.saturating_mul(tokens as u64));
         let Some(miss) = index.first_miss(first, end, self.due) else {
@@ -92,61 +89,11 @@ impl Judgement {
     }
 }
 
-/// The misses of one column that many requests share.
-struct Index<'a> {
-    column: &'a [Time],
-    tbt: u64,
-    peaks: Peaks,
-    /// Misses walked so far.
-    walked: Cell<usize>,
-    /// Built once that many misses were walked that it is cheaper.
-    forest: OnceCell<Forest>,
-}
-
-impl<'a> Index<'a> {
-    fn new(column: &'a [Time], tbt: u64) -> Option<Index<'a>> {
-        let peaks = Peaks::new(column, tbt)?;
-        Some(Index { column, tbt, peaks, walked: Cell::new(0), forest: OnceCell::new() })
-    }
-
-    /// The first entry of `first..end` that comes late, when `first` itself is due at `due`.
-    fn first_miss(&self, first: usize, end: usize, due: u64) -> Option<usize> {
-        self.peaks.next_above(self.column, first, end, self.peaks.base(first, due))
-    }
-
-    /// The misses of the entries before `end` that follow a miss at `miss`.
-    fn misses_after(&self, miss: usize, end: usize) -> Misses {
-        if let Some(forest) = self.forest() {
-            return forest.misses_after(miss as u32, end as u32 - 1);
-        }
-        let mut misses = Misses { deadlines: 0, tokens: 0, last: miss as u32 };
-        let mut v = self.peaks.v(miss, self.column[miss]);
-        let mut from = miss + 1;
-        while let Some(next) = self.peaks.next_above(self.column, from, end, v) {
-            let above = self.peaks.v(next, self.column[next]);
-            misses.deadlines += 1 + (above - v) as u64 / self.tbt;
-            misses.tokens += 1;
-            misses.last = next as u32;
-            (v, from) = (above, next + 1);
-        }
-        self.walked.set(self.walked.get() + misses.tokens as usize);
-        misses
-    }
-
-    fn forest(&self) -> Option<&Forest> {
-        if self.walked.get() < self.column.len() / 4 {
-            return None;
-        }
-        let built = || Forest::new(self.column, self.tbt).expect("peaks have the same limits");
-        Some(self.forest.get_or_init(built))
-    }
-}
-
 /// Judges requests against one `D_d`.
 pub(super) struct Judge<'a> {
     trace: &'a TokenTrace,
     tbt: u64,
-    indexes: Vec<Option<Index<'a>>>,
+    indexes: Vec<Option<Lateness<'a>>>,
 }
 
 impl<'a> Judge<'a> {
@@ -155,7 +102,7 @@ impl<'a> Judge<'a> {
     pub(super) fn new(trace: &'a TokenTrace, tbt: u64, demand: &[u64]) -> Judge<'a> {
         assert!(tbt > 0, "a TBT deadline is at least 1 ns");
         let indexes = trace.columns.iter().zip(demand).map(|(column, &entries)| {
-            (entries / 4 >= column.len() as u64).then(|| Index::new(column, tbt)).flatten()
+            (entries / 4 >= column.len() as u64).then(|| Lateness::new(column, tbt)).flatten()
         });
         Judge { trace, tbt, indexes: indexes.collect() }
     }

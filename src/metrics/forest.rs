@@ -12,9 +12,6 @@ use crate::time::Time;
 
 /// The miss-to-miss links of one column for one `D`.
 pub(crate) struct Forest {
-    tbt: u64,
-    /// Subtracted from times, so that differences stay small.
-    origin: u64,
     /// One node an entry, and a root behind the last that is greater than all.
     nodes: Vec<Node>,
 }
@@ -75,22 +72,7 @@ impl Forest {
                 depth: after.depth + 1,
             };
         }
-        Some(Forest { tbt, origin, nodes })
-    }
-
-    /// The first entry of `first..=last` that comes late, when `first` itself is due at `due`.
-    pub(crate) fn first_miss(&self, first: u32, last: u32, due: u64) -> Option<u32> {
-        let base =
-            i128::from(due) - i128::from(self.origin) - i128::from(first) * i128::from(self.tbt);
-        // Clamped to what compares alike with every node, and stays below the root.
-        let base = base.clamp(i128::from(i64::MIN), i128::from(i64::MAX - 1)) as i64;
-        // Entries that the walk leaves out are no greater than the one it goes to.
-        let mut at = first;
-        while at <= last && self.node(at).v <= base {
-            let node = self.node(at);
-            at = if self.node(node.jump).v <= base { node.jump } else { node.next };
-        }
-        (at <= last).then_some(at)
+        Some(Forest { nodes })
     }
 
     /// The misses of the entries up to `last` that follow a miss at `miss`.

@@ -58,6 +58,7 @@ mod fairness;
 mod fluidity;
 pub(crate) mod forest;
 mod full;
+pub(crate) mod lateness;
 mod options;
 mod peaks;
 mod per_request;

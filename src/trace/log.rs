@@ -154,28 +154,30 @@ impl Log {
         }
     }
 
-    /// How many iterations began before an instant.
-    pub fn begun_before(&self, instant: Time) -> usize {
+    /// How many iterations began before an instant. Found soonest where it is about `guess`.
+    pub fn begun_before(&self, instant: Time, guess: usize) -> usize {
+        let is_later = |place: usize| self.free(place) >= instant;
+        let (mut from, mut to) = (guess.min(self.len()), guess.min(self.len()));
+        let mut step = 1;
+        while from > 0 && is_later(from - 1) {
+            to = from - 1;
+            from = to.saturating_sub(step);
+            step *= 2;
+        }
+        step = 1;
+        while to < self.len() && !is_later(to) {
+            from = to + 1;
+            to = (from + step).min(self.len());
+            step *= 2;
+        }
         // Each begins when the one before is free or later, so at most one more than were free.
-        let over = match self.tails.is_empty() {
-            true => self.ends.partition_point(|&end| end < instant),
-            false => self.first_where(|place| self.free(place) >= instant),
-        };
+        let over = first_where(from, to, is_later);
         over + usize::from(over < self.len() && self.start(over) < instant)
     }
 
     /// How many iterations, from the first on, `holds` is true of; of those after them it is not.
     pub fn partition_point(&self, holds: impl Fn(Iteration<'_>) -> bool) -> usize {
-        self.first_where(|place| !holds(self.at(place)))
-    }
-
-    fn first_where(&self, holds: impl Fn(usize) -> bool) -> usize {
-        let (mut from, mut to) = (0, self.len());
-        while from < to {
-            let middle = from + (to - from) / 2;
-            if holds(middle) { to = middle } else { from = middle + 1 }
-        }
-        from
+        first_where(0, self.len(), |place| !holds(self.at(place)))
     }
 
     /// The place of the iteration whose tokens came at this instant.
@@ -325,6 +327,15 @@ impl Log {
         let from = at.checked_sub(1).map_or(0, |before| self.preempted_at[before].1);
         &self.preempted[from as usize..self.preempted_at[at].1 as usize]
     }
+}
+
+/// The first place of `from..to` at which `holds`, which goes on to hold, or `to`.
+fn first_where(mut from: usize, mut to: usize, holds: impl Fn(usize) -> bool) -> usize {
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if holds(middle) { to = middle } else { from = middle + 1 }
+    }
+    from
 }
 
 impl Stretch {
@@ -489,11 +500,11 @@ mod tests {
         }
 
         #[test]
-        fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000) {
+        fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_usize..70) {
             let (log, _) = written(&steps);
             let instant = Time::from_nanos(instant);
             let counted = log.iter().filter(|iteration| iteration.start < instant).count();
-            prop_assert_eq!(log.begun_before(instant), counted);
+            prop_assert_eq!(log.begun_before(instant, guess), counted);
             prop_assert_eq!(log.partition_point(|i| i.start < instant), counted);
         }
     }
