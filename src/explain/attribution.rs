@@ -219,20 +219,19 @@ impl<'a> Attribution<'a> {
 
     /// A request's time by cause: a few differences, however many tokens it has.
     pub fn totals_of(&self, request: RequestId) -> Totals {
-        let mut sum = Sum { lane: self.lane_of(request), totals: Totals::default() };
-        self.walk(request, &mut sum);
-        sum.totals
+        let mut totals = Totals::default();
+        self.walk(request, &mut Sum { lane: self.lane_of(request), totals: &mut totals });
+        totals
     }
 
     /// All requests' time by cause.
     pub fn totals(&self) -> Totals {
-        let mut all = Totals::default();
+        let mut totals = Totals::default();
         for request in self.requests() {
-            let one = self.totals_of(request);
-            all.first_token += one.first_token;
-            all.between_tokens += one.between_tokens;
+            let mut sum = Sum { lane: self.lane_of(request), totals: &mut totals };
+            self.walk(request, &mut sum);
         }
-        all
+        totals
     }
 
     /// The gap before one token (0 is the first), or `None` when there is no such token.
@@ -267,7 +266,7 @@ impl<'a> Attribution<'a> {
 
 struct Sum<'s> {
     lane: &'s LaneColumns<'s>,
-    totals: Totals,
+    totals: &'s mut Totals,
 }
 
 impl Visit for Sum<'_> {

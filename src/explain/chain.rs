@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 use super::attribution::RecordedPool;
 use crate::cost::{BatchShape, Chunk, CostModel, IterationTime, Overheads};
+use crate::time::Span;
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -54,6 +55,26 @@ struct Whole {
     bubble: u64,
 }
 
+/// What iterations of decodes alone have in common, nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady {
+    communication: u64,
+    host: u64,
+}
+
+impl Steady {
+    /// One of them that took so long, of which a decode alone would take `own`.
+    #[inline]
+    pub fn chain(self, lasted: u64, own: u64) -> DecodeChain {
+        let communication = self.communication.min(lasted);
+        let host = self.host.min(lasted - communication);
+        let kernels = lasted - communication - host;
+        let own = own.min(kernels);
+        let batch_growth = kernels - own;
+        DecodeChain { own, batch_growth, prefill: 0, communication, host, bubble: 0 }
+    }
+}
+
 /// Prices parts of one iteration's batch.
 pub struct Pricer<'a> {
     cost: &'a dyn CostModel,
@@ -92,7 +113,11 @@ impl<'a> Pricer<'a> {
         if !shape.chunks.is_empty() || shape.sampled != n {
             return self.cost.overheads(shape);
         }
-        let known = match (n, self.steady.get()) {
+        self.overheads_of_decodes(n).unwrap_or_else(|| self.cost.overheads(shape))
+    }
+
+    fn overheads_of_decodes(&self, n: u32) -> Option<Overheads> {
+        match (n, self.steady.get()) {
             (1, _) => self.single,
             (_, (of, known)) if of == n => known,
             _ => {
@@ -100,15 +125,11 @@ impl<'a> Pricer<'a> {
                 self.steady.set((n, known));
                 known
             }
-        };
-        known.unwrap_or_else(|| self.cost.overheads(shape))
+        }
     }
 
-    /// Kernel time alone, nanoseconds.
     fn kernels(&self, shape: &BatchShape<'_>) -> u64 {
-        let aside = self.overheads(shape);
-        let gpu = self.cost.time(shape).gpu.as_nanos();
-        gpu.saturating_sub(aside.communication.as_nanos()).saturating_sub(aside.gap.as_nanos())
+        kernels(self.cost.time(shape).gpu, self.overheads(shape))
     }
 
     /// The whole iteration; its parts sum to its time.
@@ -160,29 +181,34 @@ impl<'a> Pricer<'a> {
         decodes
     }
 
-    /// The kernel time of one decode alone in each of `count` iterations that are decodes alone and
-    /// repeat `first`, into `owns`; nothing where they are not.
-    pub fn steady(&mut self, first: &Iteration<'_>, count: usize, owns: &mut Vec<u64>) {
+    /// What `count` iterations from `first` on have in common, where they are decodes alone that
+    /// repeat it, and the kernel time of one decode alone in each, into `owns`. `None` where more
+    /// than that has to be known of each.
+    pub fn steady(
+        &mut self,
+        first: &Iteration<'_>,
+        count: usize,
+        owns: &mut Vec<u64>,
+    ) -> Option<Steady> {
+        let n = first.decodes;
+        if self.staged || n == 0 || !first.chunks.is_empty() {
+            return None;
+        }
+        let single = self.single?;
+        let aside = self.overheads_of_decodes(n)?;
         owns.clear();
-        let (Some(aside), true) = (self.single, first.chunks.is_empty() && first.decodes > 1)
-        else {
-            return;
-        };
-        let aside = aside.communication.as_nanos() + aside.gap.as_nanos();
-        let kv = first.decode_kv_tokens / u64::from(first.decodes);
-        self.times.resize(count, IterationTime::default());
-        // As many tokens more as there are decodes are one more for each.
-        self.cost.times_in_a_row(1, kv, &mut self.times);
-        owns.extend(self.times.iter().map(|time| time.gpu.as_nanos().saturating_sub(aside)));
-    }
-
-    /// An iteration of decodes alone, of which one alone would take `own`.
-    pub fn steady_chain(&mut self, iteration: &Iteration<'_>, own: u64) -> DecodeChain {
-        self.chunks.clear();
-        let Whole { kernels, communication, host, bubble } = self.whole(iteration);
-        let own = own.min(kernels);
-        let batch_growth = kernels - own;
-        DecodeChain { own, batch_growth, prefill: 0, communication, host, bubble }
+        if n > 1 {
+            let kv = first.decode_kv_tokens / u64::from(n);
+            self.times.resize(count, IterationTime::default());
+            // As many tokens more as there are decodes are one more for each.
+            self.cost.times_in_a_row(1, kv, &mut self.times);
+            owns.extend(self.times.iter().map(|time| kernels(time.gpu, single)));
+        } else {
+            owns.resize(count, u64::MAX);
+        }
+        let exposed = if self.planned_ahead { 0 } else { aside.host.as_nanos() };
+        let host = aside.gap.as_nanos() + exposed;
+        Some(Steady { communication: aside.communication.as_nanos(), host })
     }
 
     fn decode_chain(&self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {
@@ -263,6 +289,12 @@ impl<'a> Pricer<'a> {
             weights.extend(iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)));
         }
     }
+}
+
+/// Kernel time alone, nanoseconds.
+fn kernels(gpu: Span, aside: Overheads) -> u64 {
+    let gpu = gpu.as_nanos().saturating_sub(aside.communication.as_nanos());
+    gpu.saturating_sub(aside.gap.as_nanos())
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {

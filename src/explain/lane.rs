@@ -5,7 +5,7 @@
 use super::attribution::RecordedPool;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
-use super::parts::PartsColumn;
+use super::parts::{PartsColumn, Sums};
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::{Iteration, Log};
@@ -42,9 +42,12 @@ pub struct LaneColumns<'a> {
     /// not told apart.
     pub staged: bool,
     /// What came before every [`MARK`]th iteration.
-    marks: Vec<Row>,
+    marks: Vec<Mark>,
     /// What the log does not tell of each iteration.
     parts: PartsColumn,
+    /// Iterations before which the lane stood idle, with the nanoseconds that it was idle up to
+    /// there in all.
+    idle: Vec<(u32, u64)>,
     /// Iterations that are beats, in order.
     pub beats: Vec<u32>,
 }
@@ -55,19 +58,18 @@ const MARK: usize = 16;
 /// Iterations of a stretch that are priced in one call.
 const PRICED_TOGETHER: usize = 256;
 
-/// Sums over iterations in a row.
+/// Sums over all iterations before one.
 #[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    /// Nanoseconds by [`DECODING`], from the tokens before the first iteration to those of the last.
-    decoding: [u64; 8],
+struct Mark {
+    parts: Sums,
     waits: Waits,
 }
 
-/// Sums of what held requests back over iterations in a row.
+/// Sums of what held requests back over iterations in a row, nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waits {
-    /// Nanoseconds by [`HELD`], from the start of the first iteration to that of the one after the
-    /// last, each iteration's under the reason that stood while it ran.
+    /// By [`HELD`], from the start of the first iteration to that of the one after the last, each
+    /// iteration's under the reason that stood while it ran.
     held: [u64; 5],
     /// The same for running requests that were passed over: for want of token budget where others'
     /// chunks ran, by the policy's choice where none did.
@@ -83,90 +85,113 @@ impl<'a> LaneColumns<'a> {
             staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
+            idle: Vec::new(),
             beats: Vec::with_capacity(log.len()),
         };
         let mut pricer = Pricer::of(&pool);
-        let (mut chunks, mut owns) = (Vec::new(), Vec::new());
-        let mut row = Row::default();
-        let mut before: Option<Iteration<'_>> = None;
-        let few = |(from, to): (usize, usize)| {
-            (from..to).step_by(PRICED_TOGETHER).map(move |at| (at, to.min(at + PRICED_TOGETHER)))
-        };
-        for (from, to) in log.stretches().flat_map(few) {
-            pricer.steady(&log.at(from), to - from, &mut owns);
-            for (iteration, place) in log.range(from, to).zip(from..) {
-                if let Some(before) = &before {
-                    row.waits.add(before, iteration.start);
+        let (mut steady, mut owns, mut chunks) = (None, Vec::new(), Vec::new());
+        let mut mark = Mark::default();
+        // The iteration before, and when it began.
+        let mut before: Option<(Iteration<'_>, Time)> = None;
+        for (from, to) in log.stretches() {
+            let first = log.at(from);
+            lane.add_idle(from, first.start);
+            for place in from..to {
+                let start = if place == from { first.start } else { log.free(place - 1) };
+                if let Some((before, began)) = &before {
+                    mark.waits.add(before, *began, start);
                 }
                 if place.is_multiple_of(MARK) {
-                    lane.marks.push(row);
+                    lane.marks.push(mark);
                 }
-                let chain = match owns.get(place - from) {
-                    Some(&own) => pricer.steady_chain(&iteration, own),
-                    None => pricer.chains(&iteration, &mut chunks),
+                let within = (place - from) % PRICED_TOGETHER;
+                if within == 0 {
+                    let count = (to - place).min(PRICED_TOGETHER);
+                    steady = pricer.steady(&log.at(place), count, &mut owns);
+                }
+                let lasted = log.end(place).since(start).as_nanos();
+                let chain = match steady {
+                    Some(steady) => steady.chain(lasted, owns[within]),
+                    None => pricer.chains(&log.at(place), &mut chunks),
                 };
-                lane.parts.push(&chain, lane.staged);
+                lane.parts.push(&chain, first.decodes > 0, lane.staged);
                 lane.parts.push_chunks(&chunks);
                 chunks.clear();
-                if iteration.decodes > 0 {
-                    lane.beats.push(place as u32);
-                }
-                add_decoding(&mut row.decoding, &iteration, before.as_ref(), &chain, lane.staged);
-                before = Some(iteration);
+                lane.parts.add(place, place + 1, &mut mark.parts);
+                mark.parts.host += lane.tail_before(place);
+                before = Some((first, start));
+            }
+            if first.decodes > 0 {
+                lane.beats.extend(from as u32..to as u32);
             }
         }
-        if let Some(before) = &before {
-            row.waits.add(before, before.free);
+        if let Some((before, began)) = &before {
+            mark.waits.add(before, *began, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
-            lane.marks.push(row);
+            lane.marks.push(mark);
         }
         lane
     }
 
-    fn add_decoding(&self, from: usize, to: usize, decoding: &mut [u64; 8]) {
-        let mut before =
-            from.checked_sub(1).filter(|_| from < to).map(|before| self.log.at(before));
-        for (iteration, place) in self.log.range(from, to).zip(from..) {
-            let lasted = iteration.end.since(iteration.start).as_nanos();
-            let chain = self.parts.decodes(place, lasted);
-            add_decoding(decoding, &iteration, before.as_ref(), &chain, self.staged);
-            before = Some(iteration);
+    fn add_idle(&mut self, place: usize, start: Time) {
+        let Some(before) = place.checked_sub(1) else { return };
+        let idle = start.since(self.log.free(before)).as_nanos();
+        if idle > 0 {
+            let sum = self.idle.last().map_or(0, |&(_, sum)| sum);
+            self.idle.push((place as u32, sum + idle));
         }
     }
 
-    fn add_waits(&self, from: usize, to: usize, waits: &mut Waits) {
-        let mut before: Option<Iteration<'_>> = None;
-        for iteration in self.log.range(from, to) {
-            if let Some(before) = &before {
-                waits.add(before, iteration.start);
-            }
-            before = Some(iteration);
-        }
-        if let Some(last) = &before {
-            waits.add(last, self.over(to - 1, last));
+    /// Idle time before the iterations up to `place`, that one left out.
+    fn idle_before(&self, place: usize) -> u64 {
+        let after = self.idle.partition_point(|&(at, _)| (at as usize) < place);
+        after.checked_sub(1).map_or(0, |last| self.idle[last].1)
+    }
+
+    /// Host work that the iteration before this one left to be done after its tokens.
+    fn tail_before(&self, place: usize) -> u64 {
+        place.checked_sub(1).map_or(0, |before| self.log.tail(before).as_nanos())
+    }
+
+    fn add_parts(&self, from: usize, to: usize, sums: &mut Sums) {
+        self.parts.add(from, to, sums);
+        if self.log.has_tails() {
+            // Host work after the tokens before lies in this gap.
+            sums.host += (from..to).map(|place| self.tail_before(place)).sum::<u64>();
         }
     }
 
-    /// Nanoseconds by [`DECODING`] of the iterations `from..to`.
+    /// Nanoseconds by [`DECODING`] of the iterations `from..to`, from the tokens before the first
+    /// to those of the last.
     fn decoded(&self, from: usize, to: usize) -> [u64; 8] {
+        let mut sums = Sums::default();
         if to - from <= MARK {
-            let mut sum = [0; 8];
-            self.add_decoding(from, to, &mut sum);
-            return sum;
+            self.add_parts(from, to, &mut sums);
+        } else {
+            let before = |place: usize| {
+                let mark = place / MARK;
+                let mut sums = self.marks[mark].parts;
+                self.add_parts(mark * MARK, place, &mut sums);
+                sums
+            };
+            sums = before(to).since(before(from));
         }
-        let before = |place: usize| {
-            let mark = place / MARK;
-            let mut sum = self.marks[mark].decoding;
-            self.add_decoding(mark * MARK, place, &mut sum);
-            sum
-        };
-        let (before, after) = (before(from), before(to));
-        std::array::from_fn(|column| after[column] - before[column])
+        let idle = self.idle_before(to) - self.idle_before(from);
+        let begun = from.checked_sub(1).map(|before| self.log.end(before));
+        let over = to.checked_sub(1).filter(|_| from < to).map(|last| self.log.end(last));
+        let total = over
+            .map_or(0, |over| over.since(begun.unwrap_or_else(|| self.log.start(0))).as_nanos());
+        let Sums { batch_growth, prefill_interference, prefill_only, communication, host, bubble } =
+            sums;
+        // In a pipeline stage 0 is another lane's meanwhile.
+        let (idle, bubble) = if self.staged { (0, bubble + idle) } else { (idle, bubble) };
+        let own = total - idle - (sums.total() - sums.bubble) - bubble;
+        [own, batch_growth, prefill_interference, prefill_only, communication, host, idle, bubble]
     }
 
     /// What held requests back in the iterations `from..to`.
-    fn stretch(&self, from: usize, to: usize) -> Waits {
+    fn waits(&self, from: usize, to: usize) -> Waits {
         if to - from <= MARK {
             let mut sum = Waits::default();
             self.add_waits(from, to, &mut sum);
@@ -182,6 +207,19 @@ impl<'a> LaneColumns<'a> {
         Waits {
             held: std::array::from_fn(|column| after.held[column] - before.held[column]),
             passed: std::array::from_fn(|column| after.passed[column] - before.passed[column]),
+        }
+    }
+
+    fn add_waits(&self, from: usize, to: usize, waits: &mut Waits) {
+        let mut before: Option<Iteration<'_>> = None;
+        for iteration in self.log.range(from, to) {
+            if let Some(before) = &before {
+                waits.add(before, before.start, iteration.start);
+            }
+            before = Some(iteration);
+        }
+        if let Some(last) = &before {
+            waits.add(last, last.start, self.over(to - 1, last));
         }
     }
 
@@ -224,7 +262,7 @@ impl<'a> LaneColumns<'a> {
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
     pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
-        let waits = self.stretch(from as usize, to as usize);
+        let waits = self.waits(from as usize, to as usize);
         for (cause, ns) in HELD.into_iter().zip(waits.held) {
             into.add(cause, ns);
         }
@@ -232,7 +270,7 @@ impl<'a> LaneColumns<'a> {
 
     /// The same stretch for a running request whose prefill was passed over.
     pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
-        let [beside_chunks, alone] = self.stretch(from as usize, to as usize).passed;
+        let [beside_chunks, alone] = self.waits(from as usize, to as usize).passed;
         into.add(Cause::NoTokenBudget, beside_chunks);
         into.add(Cause::PolicyDeferred, alone);
     }
@@ -289,38 +327,10 @@ impl<'a> LaneColumns<'a> {
     }
 }
 
-/// Adds an iteration to a sum of those before it. `before` is the last of them.
-#[inline]
-fn add_decoding(
-    decoding: &mut [u64; 8],
-    iteration: &Iteration<'_>,
-    before: Option<&Iteration<'_>>,
-    chain: &DecodeChain,
-    staged: bool,
-) {
-    let idle = before.map_or(0, |before| iteration.start.since(before.free).as_nanos());
-    let tail = before.map_or(0, |before| before.free.since(before.end).as_nanos());
-    // In a pipeline stage 0 is another lane's meanwhile.
-    decoding[if staged { 7 } else { 6 }] += idle;
-    decoding[7] += chain.bubble;
-    if iteration.decodes > 0 {
-        decoding[0] += chain.own;
-        decoding[1] += chain.batch_growth;
-        decoding[2] += chain.prefill;
-        decoding[4] += chain.communication;
-        decoding[5] += chain.host;
-    } else {
-        let lasted = iteration.end.since(iteration.start).as_nanos();
-        decoding[3] += lasted - chain.bubble;
-    }
-    // Host work after the tokens before lies in this gap.
-    decoding[5] += tail;
-}
-
 impl Waits {
-    /// Adds an iteration whose reason stood up to `until`.
-    fn add(&mut self, iteration: &Iteration<'_>, until: Time) {
-        let stood = until.since(iteration.start).as_nanos();
+    /// Adds an iteration whose reason stood from one instant to another.
+    fn add(&mut self, iteration: &Iteration<'_>, from: Time, to: Time) {
+        let stood = to.since(from).as_nanos();
         self.held[column(iteration.held)] += stood;
         self.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }

@@ -9,7 +9,7 @@ use super::chain::{DecodeChain, PrefillChain};
 pub(super) struct PartsColumn {
     rows: Vec<Parts>,
     /// Those that are too long for a row.
-    long: FxHashMap<u32, Long>,
+    long: FxHashMap<u32, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
     /// Each chunk's own time, and that of the other chunks, in order.
@@ -18,6 +18,7 @@ pub(super) struct PartsColumn {
 
 #[derive(Clone, Copy, Debug)]
 struct Parts {
+    /// [`ALONE`] where nothing decoded.
     batch_growth: u32,
     prefill: u32,
     communication: u32,
@@ -25,10 +26,20 @@ struct Parts {
     host: u32,
 }
 
-/// Batch growth, prefill, communication and host work of an iteration, in nanoseconds.
-type Long = [u64; 4];
-
+const ALONE: u32 = u32::MAX;
 const LONG: u32 = u32::MAX;
+
+/// Sums of parts over iterations in a row. What is left of their time is decodes' own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sums {
+    pub batch_growth: u64,
+    pub prefill_interference: u64,
+    /// Iterations that decoded nothing, but for their bubbles.
+    pub prefill_only: u64,
+    pub communication: u64,
+    pub host: u64,
+    pub bubble: u64,
+}
 
 impl PartsColumn {
     /// Of so many iterations, and of so many chunks.
@@ -40,17 +51,20 @@ impl PartsColumn {
         }
     }
 
-    /// Keeps the next iteration. `staged` where it runs through pipeline stages.
+    /// Keeps the next iteration, which decoded something or not. `staged` where it ran through
+    /// pipeline stages.
     #[inline]
-    pub fn push(&mut self, chain: &DecodeChain, staged: bool) {
-        let all = [chain.batch_growth, chain.prefill, chain.communication, chain.host];
-        let is_short = |ns: &u64| *ns < u64::from(LONG);
-        self.rows.push(if all.iter().all(is_short) {
-            let [batch_growth, prefill, communication, host] = all.map(|ns| ns as u32);
+    pub fn push(&mut self, chain: &DecodeChain, decoded: bool, staged: bool) {
+        let &DecodeChain { batch_growth, prefill, communication, host, .. } = chain;
+        let is_short = (batch_growth | prefill | communication | host) < u64::from(LONG);
+        let batch_growth = if decoded { batch_growth as u32 } else { ALONE };
+        self.rows.push(if is_short {
+            let [prefill, communication, host] = [prefill, communication, host].map(|ns| ns as u32);
             Parts { batch_growth, prefill, communication, host }
         } else {
+            let all = [chain.batch_growth, prefill, communication, host];
             self.long.insert(self.rows.len() as u32, all);
-            Parts { batch_growth: 0, prefill: 0, communication: 0, host: LONG }
+            Parts { batch_growth, prefill: 0, communication: 0, host: LONG }
         });
         if staged {
             self.bubbles.push(chain.bubble);
@@ -62,14 +76,50 @@ impl PartsColumn {
         self.chunks.extend(chunks.iter().map(|chunk| (chunk.own, chunk.others)));
     }
 
-    /// Iteration `place`, which took `lasted` nanoseconds, as its decodes see it.
+    /// Adds the iterations `from..to`.
     #[inline]
+    pub fn add(&self, from: usize, to: usize, sums: &mut Sums) {
+        for (row, place) in self.rows[from..to].iter().zip(from..) {
+            if row.batch_growth == ALONE || row.host == LONG {
+                self.add_rare(place, sums);
+                continue;
+            }
+            sums.batch_growth += u64::from(row.batch_growth);
+            sums.prefill_interference += u64::from(row.prefill);
+            sums.communication += u64::from(row.communication);
+            sums.host += u64::from(row.host);
+        }
+        if let Some(bubbles) = self.bubbles.get(from..to) {
+            sums.bubble += bubbles.iter().sum::<u64>();
+        }
+    }
+
+    #[cold]
+    fn add_rare(&self, place: usize, sums: &mut Sums) {
+        let [batch_growth, prefill, communication, host] = self.of(place);
+        if self.rows[place].batch_growth == ALONE {
+            sums.prefill_only += prefill + communication + host;
+        } else {
+            sums.batch_growth += batch_growth;
+            sums.prefill_interference += prefill;
+            sums.communication += communication;
+            sums.host += host;
+        }
+    }
+
+    /// Batch growth, prefill, communication and host work of an iteration.
+    fn of(&self, place: usize) -> [u64; 4] {
+        let &Parts { batch_growth, prefill, communication, host } = &self.rows[place];
+        if host == LONG {
+            return self.long[&(place as u32)];
+        }
+        let batch_growth = if batch_growth == ALONE { 0 } else { batch_growth };
+        [batch_growth, prefill, communication, host].map(u64::from)
+    }
+
+    /// Iteration `place`, which took `lasted` nanoseconds, as its decodes see it.
     pub fn decodes(&self, place: usize, lasted: u64) -> DecodeChain {
-        let row = &self.rows[place];
-        let [batch_growth, prefill, communication, host] = match row.host {
-            LONG => self.long[&(place as u32)],
-            host => [row.batch_growth, row.prefill, row.communication, host].map(u64::from),
-        };
+        let [batch_growth, prefill, communication, host] = self.of(place);
         let bubble = self.bubbles.get(place).copied().unwrap_or(0);
         let own = lasted - bubble - batch_growth - prefill - communication - host;
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
@@ -81,5 +131,29 @@ impl PartsColumn {
         let (own, others) = self.chunks[chunk];
         let decodes = lasted - bubble - communication - host - own - others;
         PrefillChain { own, others, decodes, communication, host, bubble }
+    }
+}
+
+impl Sums {
+    /// These, less those up to an earlier iteration.
+    pub fn since(self, before: Sums) -> Sums {
+        Sums {
+            batch_growth: self.batch_growth - before.batch_growth,
+            prefill_interference: self.prefill_interference - before.prefill_interference,
+            prefill_only: self.prefill_only - before.prefill_only,
+            communication: self.communication - before.communication,
+            host: self.host - before.host,
+            bubble: self.bubble - before.bubble,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.batch_growth
+            + self.prefill_interference
+            + self.prefill_only
+            + self.communication
+            + self.host
+            + self.bubble
     }
 }

@@ -201,7 +201,7 @@ impl<'a> Lane<'a> {
                 }
                 let at =
                     Instants { decided, start: step.began, end: step.tokens_at, free: step.end };
-                self.planner.log_repeat(&step.plan, kv + more(beats - 1), used, at);
+                self.planner.log_repeat(beats, &step.plan, (kv + more(beats - 1), used), at);
             }
         }
         step.plan.decode_kv_tokens = kv + more(beats - 1);

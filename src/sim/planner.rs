@@ -168,9 +168,20 @@ impl Planner {
         self.preempted.clear();
     }
 
-    /// Logs a beat that repeats a decision, with the KV entries it read and the blocks in use.
-    pub fn log_repeat(&mut self, plan: &Plan, kv_tokens: u64, kv_used: u32, at: Instants) {
-        if let Some(log) = &mut self.log {
+    /// Logs the `nth` beat (from 1) in a row that repeats a decision, with the KV entries it read
+    /// and the blocks in use.
+    pub fn log_repeat(
+        &mut self,
+        nth: u32,
+        plan: &Plan,
+        (kv_tokens, kv_used): (u64, u32),
+        at: Instants,
+    ) {
+        let Some(log) = &mut self.log else { return };
+        // The first is decided on when the one before was, the second when the first began.
+        if nth > 2 {
+            log.repeat(at.end, at.free, kv_used);
+        } else {
             let iteration = row(plan, kv_tokens, kv_used, at);
             log.push(&Iteration { preempted: &self.preempted, ..iteration });
             self.preempted.clear();

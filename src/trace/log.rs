@@ -99,6 +99,24 @@ impl Log {
         self.start_in(self.stretch_of(place), place)
     }
 
+    /// When the iteration after the one at this place could begin.
+    ///
+    /// # Panics
+    /// When there is none at this place.
+    pub fn free(&self, place: usize) -> Time {
+        self.ends[place] + self.tail(place)
+    }
+
+    /// How long after the tokens of the iteration at this place that was.
+    pub fn tail(&self, place: usize) -> Span {
+        self.tails.get(place).copied().unwrap_or(Span::ZERO)
+    }
+
+    /// Whether some iteration left the next one waiting after its tokens were there.
+    pub fn has_tails(&self) -> bool {
+        !self.tails.is_empty()
+    }
+
     /// All iterations in order.
     pub fn iter(&self) -> Iterations<'_> {
         self.range(0, self.len())
@@ -207,16 +225,30 @@ impl Log {
         } else {
             self.begin(next, ahead, apart);
         }
+        self.go_on(next.end, next.free, next.kv_used);
+    }
+
+    /// Writes down an iteration that repeats the last one as that repeated the one before it: it
+    /// began when that was over, and was decided on at the same place in it.
+    pub fn repeat(&mut self, end: Time, free: Time, kv_used: u32) {
+        let known = |last: &Stretch| !last.apart || self.len() as u32 > last.first + 1;
+        debug_assert!(self.stretches.last().is_some_and(known), "there is nothing to repeat");
+        self.go_on(end, free, kv_used);
+    }
+
+    /// Adds an iteration to the last stretch.
+    fn go_on(&mut self, end: Time, free: Time, kv_used: u32) {
+        let place = self.len();
         if place.is_multiple_of(MARK) {
             self.marks.push(self.stretches.len() as u32 - 1);
         }
-        let tail = next.free.since(next.end);
+        let tail = free.since(end);
         if tail > Span::ZERO || !self.tails.is_empty() {
             self.tails.resize(place, Span::ZERO);
             self.tails.push(tail);
         }
-        self.ends.push(next.end);
-        self.kv_used.push(next.kv_used);
+        self.ends.push(end);
+        self.kv_used.push(kv_used);
     }
 
     fn begin(&mut self, next: &Iteration<'_>, ahead: bool, apart: bool) {
@@ -303,10 +335,6 @@ impl Log {
 
     fn start_in(&self, stretch: usize, place: usize) -> Time {
         self.instants_in(stretch, place).map_or_else(|| self.free_before(place), |at| at.start)
-    }
-
-    fn free(&self, place: usize) -> Time {
-        self.ends[place] + self.tails.get(place).copied().unwrap_or(Span::ZERO)
     }
 
     /// When iteration `place` could begin.
