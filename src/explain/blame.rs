@@ -162,7 +162,7 @@ impl Visit for Collect<'_> {
             return;
         }
         let first = self.lane.log.chunks_before(index as usize);
-        let others = self.lane.prefill(index, place).others;
+        let others = self.lane.prefill(index, place).1.others;
         let weights = &self.weights[first..first + iteration.chunks.len()];
         shares(others, weights, Some(place as usize), |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);

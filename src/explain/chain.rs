@@ -5,11 +5,9 @@
 //! given as they are. The running sums are rounded to nanoseconds and kept between zero and the
 //! iteration's time, so that their differences are never negative and add up.
 
-use std::cell::Cell;
-
 use super::attribution::RecordedPool;
-use crate::cost::{BatchShape, Chunk, CostModel, IterationTime, Overheads};
-use crate::time::Span;
+use super::prices::Prices;
+use crate::cost::{BatchShape, Chunk};
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -77,77 +75,44 @@ impl Steady {
 
 /// Prices parts of one iteration's batch.
 pub struct Pricer<'a> {
-    cost: &'a dyn CostModel,
+    prices: Prices<'a>,
     /// Whether host work beyond the GPU's time (in a pipeline, beyond stage 0's) is left out of an
     /// iteration's time.
     planned_ahead: bool,
     staged: bool,
-    /// What is no kernel's in a batch of so many decodes alone, where that is all it depends on;
-    /// of the last number asked for, and of one decode.
-    steady: Cell<(u32, Option<Overheads>)>,
-    single: Option<Overheads>,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
-    times: Vec<IterationTime>,
 }
 
 impl<'a> Pricer<'a> {
     /// For iterations of such replicas.
     pub fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
         let &RecordedPool { cost, planned_ahead, .. } = pool;
-        let single = cost.overheads_of_decodes(1);
         Pricer {
-            cost,
+            prices: Prices::of(cost),
             planned_ahead,
             staged: cost.stages() > 1,
-            steady: Cell::new((1, single)),
-            single,
             chunks: Vec::new(),
             scratch: Vec::new(),
-            times: Vec::new(),
         }
-    }
-
-    fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
-        let n = shape.decodes;
-        if !shape.chunks.is_empty() || shape.sampled != n {
-            return self.cost.overheads(shape);
-        }
-        self.overheads_of_decodes(n).unwrap_or_else(|| self.cost.overheads(shape))
-    }
-
-    fn overheads_of_decodes(&self, n: u32) -> Option<Overheads> {
-        match (n, self.steady.get()) {
-            (1, _) => self.single,
-            (_, (of, known)) if of == n => known,
-            _ => {
-                let known = self.cost.overheads_of_decodes(n);
-                self.steady.set((n, known));
-                known
-            }
-        }
-    }
-
-    fn kernels(&self, shape: &BatchShape<'_>) -> u64 {
-        kernels(self.cost.time(shape).gpu, self.overheads(shape))
     }
 
     /// The whole iteration; its parts sum to its time.
-    fn whole(&self, iteration: &Iteration<'_>) -> Whole {
+    fn whole(&mut self, iteration: &Iteration<'_>) -> Whole {
         let lasted = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
-        let aside = self.overheads(&shape);
+        let aside = self.prices.overheads(&shape);
         let exposed = match (self.planned_ahead, self.staged) {
             (false, _) => aside.host.as_nanos(),
             (true, false) => 0,
             (true, true) => {
-                let first = self.cost.stage_time(&shape, 0);
+                let first = self.prices.cost.stage_time(&shape, 0);
                 first.host.as_nanos().saturating_sub(first.gpu.as_nanos())
             }
         };
         // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
         let bubble = match self.staged {
-            true => lasted.saturating_sub(self.cost.time(&shape).gpu.as_nanos() + exposed),
+            true => lasted.saturating_sub(self.prices.cost.time(&shape).gpu.as_nanos() + exposed),
             false => 0,
         };
         let time = lasted - bubble;
@@ -181,37 +146,25 @@ impl<'a> Pricer<'a> {
         decodes
     }
 
-    /// What `count` iterations from `first` on have in common, where they are decodes alone that
-    /// repeat it, and the kernel time of one decode alone in each, into `owns`. `None` where more
-    /// than that has to be known of each.
-    pub fn steady(
-        &mut self,
-        first: &Iteration<'_>,
-        count: usize,
-        owns: &mut Vec<u64>,
-    ) -> Option<Steady> {
-        let n = first.decodes;
-        if self.staged || n == 0 || !first.chunks.is_empty() {
+    /// What iterations of decodes alone that repeat `first` have in common. `None` where more than
+    /// that has to be known of each.
+    pub fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
+        if self.staged || first.decodes == 0 || !first.chunks.is_empty() {
             return None;
         }
-        let single = self.single?;
-        let aside = self.overheads_of_decodes(n)?;
-        owns.clear();
-        if n > 1 {
-            let kv = first.decode_kv_tokens / u64::from(n);
-            self.times.resize(count, IterationTime::default());
-            // As many tokens more as there are decodes are one more for each.
-            self.cost.times_in_a_row(1, kv, &mut self.times);
-            owns.extend(self.times.iter().map(|time| kernels(time.gpu, single)));
-        } else {
-            owns.resize(count, u64::MAX);
-        }
+        let aside = self.prices.overheads_of_decodes(first.decodes)?;
         let exposed = if self.planned_ahead { 0 } else { aside.host.as_nanos() };
         let host = aside.gap.as_nanos() + exposed;
         Some(Steady { communication: aside.communication.as_nanos(), host })
     }
 
-    fn decode_chain(&self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {
+    /// Kernel time of one decode that reads so many KV entries, nanoseconds.
+    #[inline]
+    pub fn single(&mut self, kv: u64) -> u64 {
+        self.prices.single(kv)
+    }
+
+    fn decode_chain(&mut self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {
         let Whole { kernels, communication, host, bubble } = whole;
         let n = iteration.decodes;
         if n == 0 {
@@ -222,25 +175,25 @@ impl<'a> Pricer<'a> {
         let alone = self.chunks.is_empty();
         let own = match (n, alone) {
             (1, true) => kernels,
-            _ => self.kernels(&BatchShape::decodes(1, kv / u64::from(n))).min(kernels),
+            _ => self.prices.single(kv / u64::from(n)).min(kernels),
         };
         let all = match (n, alone) {
             (_, true) => kernels,
             (1, _) => own,
-            _ => self.kernels(&BatchShape::decodes(n, kv)).clamp(own, kernels),
+            _ => self.prices.kernels(&BatchShape::decodes(n, kv)).clamp(own, kernels),
         };
         let (batch_growth, prefill) = (all - own, kernels - all);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
 
     fn prefill_chains(
-        &self,
+        &mut self,
         iteration: &Iteration<'_>,
         Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
-        let alone = |chunks, sampled| {
-            self.kernels(&BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled })
+        let mut alone = |chunks, sampled| {
+            self.prices.kernels(&BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled })
         };
         let several = self.chunks.len() > 1;
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
@@ -268,7 +221,7 @@ impl<'a> Pricer<'a> {
         }
         self.load(iteration);
         let total = |shape: &BatchShape<'_>| {
-            let time = self.cost.time(shape);
+            let time = self.prices.cost.time(shape);
             (time.gpu + time.host).as_nanos()
         };
         let whole = total(&shape(iteration, &self.chunks));
@@ -289,12 +242,6 @@ impl<'a> Pricer<'a> {
             weights.extend(iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)));
         }
     }
-}
-
-/// Kernel time alone, nanoseconds.
-fn kernels(gpu: Span, aside: Overheads) -> u64 {
-    let gpu = gpu.as_nanos().saturating_sub(aside.communication.as_nanos());
-    gpu.saturating_sub(aside.gap.as_nanos())
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {

@@ -8,7 +8,7 @@ use super::chain::{DecodeChain, PrefillChain, Pricer};
 use super::parts::{PartsColumn, Sums};
 use crate::replica::Held;
 use crate::time::Time;
-use crate::trace::{Iteration, Log};
+use crate::trace::{ChunkRecord, Iteration, Log};
 
 /// Causes between two tokens of a request that decodes in every beat.
 pub const DECODING: [Cause; 8] = [
@@ -55,9 +55,6 @@ pub struct LaneColumns<'a> {
 /// Iterations between two marks: more take less memory, and longer to sum up.
 const MARK: usize = 16;
 
-/// Iterations of a stretch that are priced in one call.
-const PRICED_TOGETHER: usize = 256;
-
 /// Sums over all iterations before one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Mark {
@@ -89,49 +86,64 @@ impl<'a> LaneColumns<'a> {
             beats: Vec::with_capacity(log.len()),
         };
         let mut pricer = Pricer::of(&pool);
-        let (mut steady, mut owns, mut chunks) = (None, Vec::new(), Vec::new());
-        let mut mark = Mark::default();
-        // The iteration before, and when it began.
+        let mut sums = Mark::default();
+        // The stretch before, and when it began.
         let mut before: Option<(Iteration<'_>, Time)> = None;
         for (from, to) in log.stretches() {
             let first = log.at(from);
-            lane.add_idle(from, first.start);
-            for place in from..to {
-                let start = if place == from { first.start } else { log.free(place - 1) };
-                if let Some((before, began)) = &before {
-                    mark.waits.add(before, *began, start);
-                }
-                if place.is_multiple_of(MARK) {
-                    lane.marks.push(mark);
-                }
-                let within = (place - from) % PRICED_TOGETHER;
-                if within == 0 {
-                    let count = (to - place).min(PRICED_TOGETHER);
-                    steady = pricer.steady(&log.at(place), count, &mut owns);
-                }
-                let lasted = log.end(place).since(start).as_nanos();
-                let chain = match steady {
-                    Some(steady) => steady.chain(lasted, owns[within]),
-                    None => pricer.chains(&log.at(place), &mut chunks),
-                };
-                lane.parts.push(&chain, first.decodes > 0, lane.staged);
-                lane.parts.push_chunks(&chunks);
-                chunks.clear();
-                lane.parts.add(place, place + 1, &mut mark.parts);
-                mark.parts.host += lane.tail_before(place);
-                before = Some((first, start));
+            if let Some((before, began)) = &before {
+                sums.waits.add(before, *began, first.start);
             }
+            lane.add_idle(from, first.start);
+            lane.add_stretch((from, to), &first, &mut pricer, &mut sums);
             if first.decodes > 0 {
                 lane.beats.extend(from as u32..to as u32);
             }
+            before = Some((first, first.start));
         }
         if let Some((before, began)) = &before {
-            mark.waits.add(before, *began, log.free(log.len() - 1));
+            sums.waits.add(before, *began, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
-            lane.marks.push(mark);
+            lane.marks.push(sums);
         }
         lane
+    }
+
+    /// Adds the iterations `from..to`, which repeat `first`, to what is kept and to sums of all
+    /// before them.
+    fn add_stretch(
+        &mut self,
+        (from, to): (usize, usize),
+        first: &Iteration<'_>,
+        pricer: &mut Pricer<'_>,
+        sums: &mut Mark,
+    ) {
+        let steady = pricer.steady(first);
+        let single = first.decodes == 1;
+        let mut kv = first.decode_kv_tokens / u64::from(first.decodes.max(1));
+        let mut start = first.start;
+        let mut chunks = Vec::new();
+        for place in from..to {
+            if place.is_multiple_of(MARK) {
+                let mut mark = *sums;
+                mark.waits.add(first, first.start, start);
+                self.marks.push(mark);
+            }
+            let lasted = self.log.end(place).since(start).as_nanos();
+            let chain = match steady {
+                Some(steady) if single => steady.chain(lasted, lasted),
+                Some(steady) => steady.chain(lasted, pricer.single(kv)),
+                None => pricer.chains(&self.log.at(place), &mut chunks),
+            };
+            // As many tokens more as there are decodes are one more for each.
+            kv += 1;
+            self.parts.push(&chain, first.decodes > 0, self.staged);
+            sums.parts.add(&chain, first.decodes > 0);
+            sums.parts.host += self.tail_before(place);
+            start = self.log.free(place);
+        }
+        self.parts.push_chunks(&chunks);
     }
 
     fn add_idle(&mut self, place: usize, start: Time) {
@@ -219,7 +231,7 @@ impl<'a> LaneColumns<'a> {
             before = Some(iteration);
         }
         if let Some(last) = &before {
-            waits.add(last, last.start, self.over(to - 1, last));
+            waits.add(last, last.start, self.over(to - 1));
         }
     }
 
@@ -283,30 +295,25 @@ impl<'a> LaneColumns<'a> {
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
     pub fn stood(&self, index: u32) -> u64 {
-        let iteration = self.log.at(index as usize);
-        self.over(index as usize, &iteration).since(iteration.start).as_nanos()
+        self.over(index as usize).since(self.log.start(index as usize)).as_nanos()
     }
 
     /// When the iteration after this one begins, or could.
-    fn over(&self, place: usize, iteration: &Iteration<'_>) -> Time {
-        if place + 1 < self.log.len() { self.log.start(place + 1) } else { iteration.free }
+    fn over(&self, place: usize) -> Time {
+        if place + 1 < self.log.len() { self.log.start(place + 1) } else { self.log.free(place) }
     }
 
-    /// Iteration `index` as its chunk at this place sees it.
-    pub fn prefill(&self, index: u32, place: u32) -> PrefillChain {
-        let at = index as usize;
-        self.parts.prefill(at, self.lasted(index), self.log.chunks_before(at) + place as usize)
-    }
-
-    /// From the start of an iteration to its tokens, in nanoseconds.
-    fn lasted(&self, index: u32) -> u64 {
-        self.log.end(index as usize).since(self.log.start(index as usize)).as_nanos()
+    /// The chunk of iteration `index` at this place, and the iteration as it sees it.
+    pub fn prefill(&self, index: u32, place: u32) -> (&ChunkRecord, PrefillChain) {
+        let number = self.log.chunks_before(index as usize) + place as usize;
+        (self.log.chunk(number), self.parts.prefill(index as usize, number))
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
     /// decodes, prefill, communication, host work. They sum to its time.
     pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
-        let time = self.lasted(index);
+        let (start, end) = (self.log.start(index as usize), self.log.end(index as usize));
+        let time = end.since(start).as_nanos();
         let chain = self.parts.decodes(index as usize, time);
         let DecodeChain { own, batch_growth, communication, host, .. } = chain;
         let own = if self.log.at(index as usize).decodes > 0 { own } else { 0 };

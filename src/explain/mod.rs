@@ -13,6 +13,7 @@ mod misses;
 mod over_time;
 mod parts;
 mod pressure;
+mod prices;
 mod report;
 mod stalls;
 mod timeline;

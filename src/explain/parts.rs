@@ -12,8 +12,8 @@ pub(super) struct PartsColumn {
     long: FxHashMap<u32, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
-    /// Each chunk's own time, and that of the other chunks, in order.
-    chunks: Vec<(u64, u64)>,
+    /// Each chunk's own time, that of the other chunks, and that of decodes, in order.
+    chunks: Vec<[u64; 3]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl PartsColumn {
 
     /// Keeps the chunks of the iteration.
     pub fn push_chunks(&mut self, chunks: &[PrefillChain]) {
-        self.chunks.extend(chunks.iter().map(|chunk| (chunk.own, chunk.others)));
+        self.chunks.extend(chunks.iter().map(|chunk| [chunk.own, chunk.others, chunk.decodes]));
     }
 
     /// Adds the iterations `from..to`.
@@ -126,15 +126,30 @@ impl PartsColumn {
     }
 
     /// The same as the `chunk`th chunk of the lane sees it.
-    pub fn prefill(&self, place: usize, lasted: u64, chunk: usize) -> PrefillChain {
-        let DecodeChain { communication, host, bubble, .. } = self.decodes(place, lasted);
-        let (own, others) = self.chunks[chunk];
-        let decodes = lasted - bubble - communication - host - own - others;
+    pub fn prefill(&self, place: usize, chunk: usize) -> PrefillChain {
+        let [_, _, communication, host] = self.of(place);
+        let bubble = self.bubbles.get(place).copied().unwrap_or(0);
+        let [own, others, decodes] = self.chunks[chunk];
         PrefillChain { own, others, decodes, communication, host, bubble }
     }
 }
 
 impl Sums {
+    /// Adds an iteration, which decoded something or not.
+    #[inline]
+    pub fn add(&mut self, chain: &DecodeChain, decoded: bool) {
+        let &DecodeChain { batch_growth, prefill, communication, host, bubble, .. } = chain;
+        if decoded {
+            self.batch_growth += batch_growth;
+            self.prefill_interference += prefill;
+            self.communication += communication;
+            self.host += host;
+        } else {
+            self.prefill_only += prefill + communication + host;
+        }
+        self.bubble += bubble;
+    }
+
     /// These, less those up to an earlier iteration.
     pub fn since(self, before: Sums) -> Sums {
         Sums {

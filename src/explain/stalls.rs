@@ -238,7 +238,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             continue;
         }
         pricer.weights(&iteration, &mut weights);
-        let others = lane.prefill(index, place).others;
+        let others = lane.prefill(index, place).1.others;
         let cause = Cause::PrefillInterference;
         for (_, chunk) in iteration.chunks.iter().enumerate().filter(|(k, _)| *k != place as usize)
         {

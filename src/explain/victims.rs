@@ -234,7 +234,7 @@ impl Visit for Suffer<'_, '_> {
         let first = lane.log.chunks_before(index as usize);
         let iteration = lane.log.at(index as usize);
         let weights = &self.replica.weights[first..first + iteration.chunks.len()];
-        let others = lane.prefill(index, place).others;
+        let others = lane.prefill(index, place).1.others;
         shares(others, weights, Some(place as usize), |of, ns| {
             if of == self.chunks.places[at] as usize {
                 self.exact += ns;

@@ -349,10 +349,7 @@ impl<'w> Walk<'w> {
     }
 
     fn chunk(&mut self, index: u32, place: u32, visit: &mut impl Visit) {
-        let lane = self.lane;
-        let iteration = lane.log.at(index as usize);
-        let chunk = &iteration.chunks[place as usize];
-        let chain = lane.prefill(index, place);
+        let (chunk, chain) = self.lane.prefill(index, place);
         if chunk.context < self.had {
             self.split.add(Cause::Recompute, chain.own);
             visit.recomputed(self.lost_at, chain.own);
@@ -378,7 +375,7 @@ impl<'w> Walk<'w> {
             let done = self.places.chunks(self.request).iter();
             let done = done.take_while(|&&(index, _)| index <= before);
             let tokens = |&(index, place): &(u32, u32)| {
-                let chunk = &self.lane.log.at(index as usize).chunks[place as usize];
+                let (chunk, _) = self.lane.prefill(index, place);
                 chunk.context + chunk.tokens
             };
             self.had = done.map(tokens).max().unwrap_or(0);

@@ -159,6 +159,14 @@ impl Log {
         self.chunks.len()
     }
 
+    /// A chunk by its number among those of all iterations.
+    ///
+    /// # Panics
+    /// When there is no such chunk.
+    pub fn chunk(&self, number: usize) -> &ChunkRecord {
+        &self.chunks[number]
+    }
+
     /// Chunks of the iterations before this place.
     ///
     /// # Panics
