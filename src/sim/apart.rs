@@ -59,12 +59,18 @@ pub(super) fn play(
             seen = requests.len();
         }
     }
+    let arriving = &*arriving;
+    let contents = (0..requests.len() as RequestId).map(|id| arriving.content(id));
+    let contents: Vec<&[u64]> = match contents.clone().all(<[u64]>::is_empty) {
+        true => Vec::new(),
+        false => contents.collect(),
+    };
     let all = Listed {
         requests: &requests,
         sessions: &sessions,
         ids: None,
         next: 0,
-        block_ids: arriving.block_ids(),
+        contents: &contents,
         block_tokens: arriving.block_tokens(),
         classes: arriving.classes(),
     };
@@ -110,7 +116,8 @@ struct Listed<'a> {
     sessions: &'a [Option<u32>],
     ids: Option<&'a [RequestId]>,
     next: usize,
-    block_ids: &'a [u64],
+    /// Empty where no request has any.
+    contents: &'a [&'a [u64]],
     block_tokens: u32,
     classes: &'a [String],
 }
@@ -141,8 +148,8 @@ impl Arriving for Listed<'_> {
         self.sessions[self.id(request as usize)?]
     }
 
-    fn block_ids(&self) -> &[u64] {
-        self.block_ids
+    fn content(&self, request: RequestId) -> &[u64] {
+        self.id(request as usize).and_then(|id| self.contents.get(id)).copied().unwrap_or_default()
     }
 
     fn block_tokens(&self) -> u32 {

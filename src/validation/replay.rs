@@ -1,6 +1,6 @@
 //! A scenario's requests at the times at which a real run had them.
 
-use crate::request::{BlockIds, Request};
+use crate::request::Request;
 use crate::runner::Requests;
 use crate::time::Time;
 use crate::validation::{ObservedRequest, ObservedRun};
@@ -97,10 +97,11 @@ impl Replay {
         let workload = Workload {
             requests,
             block_ids: trace.map(|t| t.block_ids.clone()).unwrap_or_default(),
+            blocks: trace.map(|t| of_observed(&t.blocks, &observed)).unwrap_or_default(),
             block_tokens: trace.map_or(limits.kv_block_tokens, |t| t.block_tokens),
             classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
             nominal_rate_per_s: None,
-            sessions: trace.map(|t| t.sessions.clone()).unwrap_or_default(),
+            sessions: trace.map(|t| of_observed(&t.sessions, &observed)).unwrap_or_default(),
         };
         let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
         if failed > 0 {
@@ -168,6 +169,11 @@ fn of_trace(
     Ok(requests)
 }
 
+/// What a trace's table says of each observed request; nothing where it says nothing.
+fn of_observed<T: Copy>(table: &[T], observed: &[ObservedRequest]) -> Vec<T> {
+    observed.iter().filter_map(|real| table.get(real.index as usize).copied()).collect()
+}
+
 fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> {
     let request = |real: &ObservedRequest| {
         // One that failed may have no lengths of its own: one token stands for each.
@@ -184,7 +190,6 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
             max_tokens: output_tokens,
             priority: 0,
             class: 0,
-            blocks: BlockIds::default(),
         })
     };
     observed.iter().map(request).collect()
