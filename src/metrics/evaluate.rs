@@ -1,6 +1,6 @@
 //! From a trace to a summary.
 
-use super::full::full_figures;
+use super::full::{FullFigures, full_figures};
 use super::options::{Options, RequestBounds};
 use super::per_request::{Latencies, RequestMetrics, each_request};
 use super::quantile::{Ratio, Sample, distribution, quantiles};
@@ -17,7 +17,7 @@ use crate::trace::{Parts, RequestRow, Status};
 /// # Panics
 /// As [`per_request`](super::per_request) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
-    let mut counted = Counted::new(options);
+    let mut counted = Counted::new(options, trace.requests().len());
     each_request(trace, options, |row, metrics| counted.add(row, &metrics));
     counted.summary(trace)
 }
@@ -26,7 +26,7 @@ pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
 /// [`per_request`](super::per_request) gave for the same trace and options, or some of them, such
 /// as one class's, in their order.
 pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
-    let mut counted = Counted::new(options);
+    let mut counted = Counted::new(options, metrics.len());
     metrics.iter().for_each(|m| counted.add(&trace.requests()[m.row as usize], m));
     counted.summary(trace)
 }
@@ -54,12 +54,12 @@ struct Counted<'a> {
 }
 
 impl<'a> Counted<'a> {
-    fn new(options: &'a Options) -> Counted<'a> {
+    fn new(options: &'a Options, most: usize) -> Counted<'a> {
         Counted {
             options,
-            rows: Vec::new(),
-            decodes: Vec::new(),
-            indices: Vec::new(),
+            rows: Vec::with_capacity(most),
+            decodes: Vec::with_capacity(most),
+            indices: Vec::with_capacity(most),
             requests: RequestCounts::default(),
             tokens: TokenCounts::default(),
             arrivals: None,
@@ -93,23 +93,24 @@ impl<'a> Counted<'a> {
         self.good += u64::from(bounds.is_some_and(|bounds| keeps(bounds, row, metrics)));
     }
 
+    /// One figure after the other: what one needs is gone before the next collects its samples.
     fn summary(mut self, trace: &impl Parts) -> Summary {
-        // First, so that the indices are gone before the next samples are collected.
-        let index = index_over_requests(std::mem::take(&mut self.indices).into_iter());
         let knows = self.options.knows;
+        let index = index_over_requests(std::mem::take(&mut self.indices).into_iter());
+        let full = self.options.full && knows.token_times;
+        let full = full.then(|| full_figures(trace, &self.rows));
+        let ttft_s = self.spans(trace, |_, latencies| latencies.ttft);
+        let e2e_s = self.spans(trace, |_, latencies| latencies.e2e());
+        let scheduling_delay_s = knows.scheduling.then(|| self.spans(trace, |row, _| waited(row)));
+        let tpot_s = self.ratios(trace, Latencies::tpot_s);
+        let normalized_latency_s_per_token = self.ratios(trace, Latencies::normalized_s);
+        let tbt_s = knows.token_times.then(|| self.tbt_s(trace));
+        let fluidity = tbt_s.map(|tbt_s| self.fluidity(index, full, &tbt_s, &tpot_s));
         let makespan = self.makespan_s();
         // Only a makespan on the clock of the arrivals can be divided by.
         let clock = Some(makespan).filter(|&s| knows.arrivals && s > 0.0);
-        let tpot_s = self.ratios(trace, Latencies::tpot_s);
-        let tbt_s = knows.token_times.then(|| self.tbt_s(trace));
-        let fluidity = tbt_s.map(|tbt_s| self.fluidity(trace, index, &tbt_s, &tpot_s));
         let judges_what_is_unknown = |bounds: &RequestBounds| bounds.fluid && !knows.token_times;
         let bounds = self.options.bounds.filter(|bounds| !judges_what_is_unknown(bounds));
-        let goodput = bounds.map(|_| Goodput {
-            requests: self.good,
-            share: ratio(self.good, self.requests.offered),
-            requests_per_s: clock.map(|s| self.good as f64 / s),
-        });
         Summary {
             requests: self.requests,
             duration_s: knows.arrivals.then_some(makespan),
@@ -122,49 +123,57 @@ impl<'a> Counted<'a> {
                 output_tokens_per_s: clock.map(|s| self.tokens.output as f64 / s),
                 requests_per_s: clock.map(|s| self.requests.completed as f64 / s),
             }),
-            ttft_s: self.spans(trace, |_, latencies| latencies.ttft),
+            ttft_s,
             tbt_s,
             tpot_s,
-            e2e_s: self.spans(trace, |_, latencies| latencies.e2e()),
-            normalized_latency_s_per_token: self.ratios(trace, Latencies::normalized_s),
-            scheduling_delay_s: knows
-                .scheduling
-                .then(|| self.spans(trace, |row, _| waited(row))),
+            e2e_s,
+            normalized_latency_s_per_token,
+            scheduling_delay_s,
             fluidity,
-            goodput,
+            goodput: bounds.map(|_| Goodput {
+                requests: self.good,
+                share: ratio(self.good, self.requests.offered),
+                requests_per_s: clock.map(|s| self.good as f64 / s),
+            }),
         }
-    }
-
-    /// The rows of completed requests, with what their latencies follow from.
-    fn completed<'t>(
-        &'t self,
-        trace: &'t impl Parts,
-    ) -> impl Iterator<Item = (u32, &'t RequestRow, Latencies)> {
-        let requests = trace.requests();
-        let all = self.rows.iter().zip(&self.decodes).map(|(&index, &decode)| {
-            let row = &requests[index as usize];
-            (index, row, Latencies::of(row, decode))
-        });
-        all.filter(|(_, row, _)| row.status == Status::Completed)
     }
 
     fn spans(
         &self,
         trace: &impl Parts,
-        of: fn(&RequestRow, Latencies) -> Option<Span>,
+        of: impl Fn(&RequestRow, Latencies) -> Option<Span>,
     ) -> Distribution {
-        let spans = self.completed(trace).filter_map(|(_, row, latencies)| of(row, latencies));
-        distribution(&mut spans.map(Span::as_nanos).collect::<Vec<u64>>())
+        distribution(&mut self.completed(trace, |row, one| of(row, one).map(Span::as_nanos)))
     }
 
-    fn ratios(&self, trace: &impl Parts, of: fn(Latencies) -> Option<f64>) -> Distribution {
-        let ratios = self.completed(trace).filter_map(|(_, _, latencies)| of(latencies));
-        distribution(&mut ratios.map(Ratio::from).collect::<Vec<Ratio>>())
+    fn ratios(&self, trace: &impl Parts, of: impl Fn(Latencies) -> Option<f64>) -> Distribution {
+        distribution(&mut self.completed(trace, |_, one| of(one).map(Ratio::from)))
     }
 
-    fn tbt_s(&self, trace: &impl Parts) -> Distribution {
-        let with_tokens = self.completed(trace).filter(|(_, _, latencies)| latencies.ttft.is_some());
-        let rows: Vec<u32> = with_tokens.map(|(index, _, _)| index).collect();
+    /// One sample of each completed request that has one.
+    fn completed<T>(
+        &self,
+        trace: &impl Parts,
+        sample: impl Fn(&RequestRow, Latencies) -> Option<T>,
+    ) -> Vec<T> {
+        let requests = trace.requests();
+        let mut samples = Vec::with_capacity(self.requests.completed as usize);
+        samples.extend(self.rows.iter().zip(&self.decodes).filter_map(|(&index, &decode)| {
+            let row = &requests[index as usize];
+            let completed = row.status == Status::Completed;
+            completed.then(|| sample(row, Latencies::of(row, decode))).flatten()
+        }));
+        samples
+    }
+
+    /// The gaps of completed requests; nothing is left of the single requests.
+    fn tbt_s(&mut self, trace: &impl Parts) -> Distribution {
+        self.decodes = Vec::new();
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.retain(|&index| {
+            let row = &trace.requests()[index as usize];
+            row.status == Status::Completed && row.first_token != Time::NEVER
+        });
         pooled_tbt(trace, &rows)
     }
 
@@ -184,13 +193,12 @@ impl<'a> Counted<'a> {
 
     fn fluidity(
         &self,
-        trace: &impl Parts,
         index: FluidityIndex,
+        full: Option<FullFigures>,
         tbt_s: &Distribution,
         tpot_s: &Distribution,
     ) -> Fluidity {
         let (met, missed) = (self.deadlines_met, self.deadlines_missed);
-        let full = self.options.full.then(|| full_figures(trace, &self.rows));
         let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
             full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
         let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);

@@ -441,7 +441,8 @@ fn published_traces_with_block_ids() {
     if let Some(path) = published("traces/mooncake_conversation_trace.jsonl") {
         let (workload, _) = read(&trace(&path));
         assert_eq!(workload.block_ids.len(), 288_500);
-        let covered = |(r, blocks): (&Request, BlockIds)| blocks.len == r.prompt_tokens.div_ceil(512);
+        let covered =
+            |(r, blocks): (&Request, BlockIds)| blocks.len == r.prompt_tokens.div_ceil(512);
         assert_eq!(workload.blocks.len(), workload.requests.len());
         assert!(workload.requests.iter().zip(workload.blocks).all(covered));
     }
