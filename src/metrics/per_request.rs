@@ -89,8 +89,11 @@ pub fn per_request(trace: &impl Parts, options: &Options) -> Vec<RequestMetrics>
 }
 
 /// Calls `visit` with each request that `options` count, in the trace's order: its row, whose runs
-/// hold within its part only, and its metrics.
-pub(super) fn each_request(
+/// hold within its part only, and its metrics. For millions of requests, of which nothing is kept.
+///
+/// # Panics
+/// As [`per_request`].
+pub fn each_request(
     trace: &impl Parts,
     options: &Options,
     mut visit: impl FnMut(&RequestRow, RequestMetrics),

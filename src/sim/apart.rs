@@ -40,6 +40,7 @@ pub(super) fn play(
     let replicas = setup.replicas();
     let mut fleet = Fleet::new(&setup.routing, replicas, arriving.classes());
     let mut requests: Vec<Request> = Vec::new();
+    // Up to the last request that has one.
     let mut sessions: Vec<Option<u32>> = Vec::new();
     let mut routes: Vec<RouteDecision> = Vec::new();
     let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); replicas as usize];
@@ -50,7 +51,10 @@ pub(super) fn play(
         let request = arriving.take();
         let session = arriving.session(id);
         requests.push(request);
-        sessions.push(session);
+        if session.is_some() {
+            sessions.resize(id as usize, None);
+            sessions.push(session);
+        }
         // The first one past the horizon is kept only to say that some arrive later.
         if request.arrival <= horizon {
             let route = fleet.route(id, &request, session);
@@ -113,6 +117,7 @@ pub(super) fn play(
 #[derive(Clone, Copy)]
 struct Listed<'a> {
     requests: &'a [Request],
+    /// Those after the last have none.
     sessions: &'a [Option<u32>],
     ids: Option<&'a [RequestId]>,
     next: usize,
@@ -145,7 +150,7 @@ impl Arriving for Listed<'_> {
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.sessions[self.id(request as usize)?]
+        self.sessions.get(self.id(request as usize)?).copied().flatten()
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
