@@ -194,3 +194,42 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
     };
     observed.iter().map(request).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::BlockIds;
+
+    #[test]
+    fn what_a_trace_says_of_a_request_goes_by_its_index() {
+        let request = |prompt_tokens| Request {
+            arrival: Time::ZERO,
+            prompt_tokens,
+            output_tokens: 2,
+            max_tokens: 2,
+            priority: 0,
+            class: 0,
+        };
+        let trace = Requests::Open(Workload {
+            requests: [10, 20, 30].map(request).to_vec(),
+            block_ids: vec![7, 8, 9],
+            blocks: vec![
+                BlockIds { start: 2, len: 1 },
+                BlockIds::default(),
+                BlockIds { start: 0, len: 2 },
+            ],
+            block_tokens: 16,
+            classes: vec![String::new()],
+            sessions: vec![Some(5), None, Some(6)],
+            nominal_rate_per_s: None,
+        });
+        let text = "idx,arrival_s,first_token_s,last_token_s\n2,1.0,2.0,3.0\n0,1.5,2.0,3.0\n";
+        let run = ObservedRun::from_csv(text.as_bytes()).expect("a run");
+        let limits = Limits { max_model_len: 100, kv_block_tokens: 16 };
+        let replay = Replay::new(&trace, true, limits, &run).expect("they go together");
+        let mut arriving = replay.requests.arriving();
+        assert_eq!([arriving.take(), arriving.take()].map(|r| r.prompt_tokens), [30, 10]);
+        assert_eq!([arriving.content(0), arriving.content(1)], [&[7, 8][..], &[9]]);
+        assert_eq!([arriving.session(0), arriving.session(1)], [Some(6), Some(5)]);
+    }
+}
