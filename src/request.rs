@@ -23,11 +23,12 @@ pub struct Request {
     pub priority: i32,
     /// Index into the workload's class names.
     pub class: u16,
-    /// Where the prompt's content ids stand in [`Workload::block_ids`](crate::workload::Workload).
-    pub blocks: BlockIds,
 }
 
-/// A stretch of the workload's table of content ids: equal ids mean equal prompt prefixes.
+// Every request of a run is in memory at once.
+const _: () = assert!(size_of::<Request>() == 32);
+
+/// A stretch of a workload's table of content ids: equal ids mean equal prompt prefixes.
 /// Ids are chained, so an id stands for its block and everything before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BlockIds {
@@ -35,4 +36,14 @@ pub struct BlockIds {
     pub start: u32,
     /// How many ids.
     pub len: u32,
+}
+
+impl BlockIds {
+    /// The ids themselves, from the table that this is a stretch of.
+    ///
+    /// # Panics
+    /// When the table is shorter.
+    pub fn of(self, table: &[u64]) -> &[u64] {
+        &table[self.start as usize..][..self.len as usize]
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::Request;
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
     EngineLimits, Experiment, Hardware, Measure, Router, SchedulerRun, Slo, TtftDeadline,
@@ -151,7 +151,6 @@ impl Backend for Toy {
             max_tokens: 10,
             priority: 0,
             class: 0,
-            blocks: BlockIds::default(),
         };
         let fixed = |tokens| Dist { shape: Shape::Fixed(tokens), min: None, max: None };
         Ok(Loaded {

@@ -1,7 +1,7 @@
 //! When things happen: small systems whose every instant is worked out by hand.
 
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, Scheduler, SchedulerConfig, Step};
 use metron_sim::sim::{Outcome, Rejection, Routing, Setup, SimError, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -42,7 +42,6 @@ fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
         max_tokens: output_tokens,
         priority: 0,
         class: 0,
-        blocks: BlockIds::default(),
     }
 }
 

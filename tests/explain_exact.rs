@@ -10,7 +10,7 @@ use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Iteration, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -122,7 +122,6 @@ impl Case {
                 max_tokens,
                 priority: rng.random_range(0..=1),
                 class: 0,
-                blocks: BlockIds::default(),
             }
         };
         let requests: Vec<Request> = (0..30).map(request).collect();

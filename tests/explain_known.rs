@@ -8,7 +8,7 @@ use metron_sim::explain::{
     victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -36,7 +36,6 @@ fn request(arrival_us: u64, prompt_tokens: u32, output_tokens: u32) -> Request {
         max_tokens: output_tokens,
         priority: 0,
         class: 0,
-        blocks: BlockIds::default(),
     }
 }
 

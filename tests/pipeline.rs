@@ -3,7 +3,7 @@
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTime, Parts};
 use metron_sim::explain::{Attribution, Cause, RecordedPool, Recording, Split};
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Iteration, Log, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -73,7 +73,6 @@ fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
         max_tokens: output_tokens,
         priority: 0,
         class: 0,
-        blocks: BlockIds::default(),
     }
 }
 

@@ -114,8 +114,8 @@ fn workload() -> impl Strategy<Value = Workload> {
                 max_tokens: output + extra,
                 priority,
                 class: 0,
-                blocks: BlockIds { start, len },
             });
+            workload.blocks.push(BlockIds { start, len });
         }
         workload
     })

@@ -7,7 +7,7 @@ use crate::cli::args::RunFlags;
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::explain::{Attribution, worst};
-use crate::metrics::{Count, Options, per_request};
+use crate::metrics::{Count, Options};
 use crate::report::requests::RequestFile;
 use crate::report::stated::StatedRun;
 use crate::report::timeline::{Timeline, Why};
@@ -81,12 +81,11 @@ impl SideFiles {
                 for run in runs {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
-                    let metrics = per_request(&run.outcome.trace, &all);
                     let routes = run.outcome.routes.as_deref().filter(|_| several);
                     rows.run(
                         &run.result.label,
                         &run.outcome.trace,
-                        &metrics,
+                        &all,
                         routes,
                         classes,
                         &facts(run),

@@ -78,7 +78,7 @@ pub use full::min_tbt_deadline;
 pub use options::{Count, Knowledge, Options, RequestBounds};
 pub(crate) use quantile::distribution;
 
-pub use per_request::{RequestMetrics, counted, per_request};
+pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,

@@ -2,7 +2,7 @@
 
 use super::fluidity::{Judge, Tally, demand, last_token};
 use super::options::{Options, Window};
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The metrics of one request.
@@ -27,18 +27,51 @@ pub struct RequestMetrics {
 impl RequestMetrics {
     /// Arrival to last token so far; `None` while there is none.
     pub fn e2e(&self) -> Option<Span> {
-        self.ttft.map(|ttft| ttft + self.decode)
+        self.latencies().e2e()
     }
 
     /// Mean gap between its tokens in seconds; `None` for fewer than two.
     pub fn tpot_s(&self) -> Option<f64> {
+        self.latencies().tpot_s()
+    }
+
+    /// End-to-end latency over output tokens, in seconds; `None` without a token.
+    pub fn normalized_latency_s(&self) -> Option<f64> {
+        self.latencies().normalized_s()
+    }
+
+    fn latencies(&self) -> Latencies {
+        Latencies { ttft: self.ttft, decode: self.decode, tokens: self.tokens }
+    }
+}
+
+/// The three numbers that every latency of a request follows from, as [`RequestMetrics`] has them.
+#[derive(Clone, Copy)]
+pub(super) struct Latencies {
+    pub(super) ttft: Option<Span>,
+    pub(super) decode: Span,
+    pub(super) tokens: u32,
+}
+
+impl Latencies {
+    /// From a request's row and its time from first to last token.
+    pub(super) fn of(row: &RequestRow, decode: Span) -> Latencies {
+        let has_token = row.first_token != Time::NEVER;
+        let ttft = has_token.then(|| row.first_token.since(row.arrival));
+        Latencies { ttft, decode, tokens: row.tokens }
+    }
+
+    pub(super) fn e2e(self) -> Option<Span> {
+        self.ttft.map(|ttft| ttft + self.decode)
+    }
+
+    pub(super) fn tpot_s(self) -> Option<f64> {
         let gaps = self.tokens.checked_sub(1).filter(|&gaps| gaps > 0)?;
         self.ttft?;
         Some(self.decode.as_nanos() as f64 / (f64::from(gaps) * 1e9))
     }
 
-    /// End-to-end latency over output tokens, in seconds; `None` without a token.
-    pub fn normalized_latency_s(&self) -> Option<f64> {
+    pub(super) fn normalized_s(self) -> Option<f64> {
         let tokens = Some(self.tokens).filter(|&tokens| tokens > 0)?;
         Some(self.e2e()?.as_nanos() as f64 / (f64::from(tokens) * 1e9))
     }
@@ -50,25 +83,43 @@ impl RequestMetrics {
 /// When the trace breaks its rules: a token before its request's arrival or before the token
 /// before it, or a run outside of its column.
 pub fn per_request(trace: &impl Parts, options: &Options) -> Vec<RequestMetrics> {
-    let window = Window::new(trace.requests(), options.count);
     let mut metrics = Vec::new();
-    trace.each_part(|part| of_part(part, options, &window, &mut metrics));
+    each_request(trace, options, |_, request| metrics.push(request));
     metrics
 }
 
-fn of_part(part: Part<'_>, options: &Options, window: &Window, metrics: &mut Vec<RequestMetrics>) {
+/// Calls `visit` with each request that `options` count, in the trace's order: its row, whose runs
+/// hold within its part only, and its metrics. For millions of requests, of which nothing is kept.
+///
+/// # Panics
+/// As [`per_request`].
+pub fn each_request(
+    trace: &impl Parts,
+    options: &Options,
+    mut visit: impl FnMut(&RequestRow, RequestMetrics),
+) {
+    let window = Window::new(trace.requests(), options.count);
+    trace.each_part(|part| of_part(part, options, &window, &mut visit));
+}
+
+fn of_part(
+    part: Part<'_>,
+    options: &Options,
+    window: &Window,
+    visit: &mut impl FnMut(&RequestRow, RequestMetrics),
+) {
     let rows = || part.rows().filter(|(_, row)| window.holds(row));
     let demand = demand(part.trace, rows().map(|(_, row)| row));
     let mut judges: Vec<(Span, Judge)> = Vec::new();
-    metrics.extend(rows().map(|(index, row)| {
+    for (index, row) in rows() {
         let tbt = options.deadlines_of(row.class).tbt();
         let known = judges.iter().position(|(of, _)| *of == tbt);
         let judge = known.unwrap_or_else(|| {
             judges.push((tbt, Judge::new(part.trace, tbt.as_nanos(), &demand)));
             judges.len() - 1
         });
-        one(part.trace, options, &judges[judge].1, row, index)
-    }));
+        visit(row, one(part.trace, options, &judges[judge].1, row, index));
+    }
 }
 
 /// The requests that `options` count, in the trace's order.

@@ -13,9 +13,9 @@ const CLASSES: usize = (64 << MANTISSA_BITS) + 1;
 /// The exponent of 1.0 and no mantissa: what class 0 starts with.
 const FIRST: usize = 1023 << MANTISSA_BITS;
 
-/// Samples that are kept before equal ones are put together. Classes of gaps below a second hold
-/// half a million different ones at most, so this bounds the memory, not the number of samples.
-const KEPT_AT_FIRST: usize = 1 << 20;
+/// Samples that are kept before equal ones are put together. Beyond twice as many different ones as
+/// that, memory follows their number; that of all samples, never.
+const KEPT_AT_FIRST: usize = 1 << 16;
 /// Ranks whose classes are kept at once.
 const RANKS_AT_ONCE: usize = 16;
 

@@ -10,12 +10,12 @@
 
 use std::io::{self, Write};
 
-use crate::metrics::RequestMetrics;
+use crate::metrics::{Options, RequestMetrics, each_request};
 use crate::sim::RouteDecision;
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
 use crate::trace::token_file::status_name;
-use crate::trace::{Status, TokenTrace};
+use crate::trace::{RequestRow, Status, TokenTrace};
 
 /// Names of the columns, in order.
 pub const COLUMNS: &[&str] = &[
@@ -56,9 +56,9 @@ impl<W: Write> RequestFile<W> {
         Ok(RequestFile { rows: RowWriter::new(writer, format, COLUMNS)? })
     }
 
-    /// Writes a row for each of `metrics`, which were taken from `trace`; `routes` say where each
-    /// request went, where there was a choice; `classes` are the class
-    /// names by index; `facts` go into the first row.
+    /// Writes a row for each request of `trace` that `options` count, judged as they say; `routes`
+    /// say where each request went, where there was a choice; `classes` are the class names by
+    /// index; `facts` go into the first row.
     ///
     /// # Errors
     /// When the writer underneath fails.
@@ -66,14 +66,13 @@ impl<W: Write> RequestFile<W> {
         &mut self,
         scheduler: &str,
         trace: &TokenTrace,
-        metrics: &[RequestMetrics],
+        options: &Options,
         routes: Option<&[RouteDecision]>,
         classes: &[String],
         facts: &str,
     ) -> io::Result<()> {
         let mut facts = Some(facts);
-        for one in metrics {
-            let row = &trace.requests[one.row as usize];
+        let mut write = |row: &RequestRow, one: RequestMetrics| {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
             let why = routes.and_then(|routes| routes.get(one.row as usize));
@@ -101,9 +100,15 @@ impl<W: Write> RequestFile<W> {
                 Cell::Text(status_name(row.status)),
                 Cell::Text(&why),
                 facts.take().map_or(Cell::Absent, Cell::Text),
-            ])?;
-        }
-        Ok(())
+            ])
+        };
+        let mut written = Ok(());
+        each_request(trace, options, |row, one| {
+            if written.is_ok() {
+                written = write(row, one);
+            }
+        });
+        written
     }
 
     /// Flushes and hands the writer back.
@@ -118,7 +123,7 @@ impl<W: Write> RequestFile<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Deadlines, FirstToken, Options, per_request};
+    use crate::metrics::{Deadlines, FirstToken};
     use crate::report::fixture;
     use crate::time::Span;
 
@@ -135,9 +140,9 @@ mod tests {
         });
         let first = FirstToken::Fixed(Span::from_millis(500));
         let deadlines = Deadlines::new(first, Span::from_millis(25), 0.9).expect("deadlines");
-        let metrics = per_request(&trace, &Options::new(deadlines));
+        let options = Options::new(deadlines);
         let mut file = RequestFile::new(Vec::new(), RowFormat::Csv).expect("in memory");
-        file.run("v0", &trace, &metrics, None, &["chat".to_owned()], "facts").expect("in memory");
+        file.run("v0", &trace, &options, None, &["chat".to_owned()], "facts").expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);

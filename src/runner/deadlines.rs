@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::cost::{BatchShape, Chunk, CostModel};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
-use crate::request::{BlockIds, Request};
+use crate::request::Request;
 use crate::runner::{PlayOptions, Requests, RunError, Simulate};
 use crate::scenario::{Experiment, SchedulerRun, Slo, TtftDeadline};
 use crate::sim::Outcome;
@@ -118,7 +118,6 @@ fn own_curve(
                 max_tokens: 1,
                 priority: 0,
                 class: 0,
-                blocks: BlockIds::default(),
             }],
             block_tokens: experiment.engine.kv_block_tokens,
             classes: vec![String::new()],

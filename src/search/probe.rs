@@ -168,7 +168,7 @@ impl Study<'_> {
         let drawn = |experiment| -> Result<_, SearchError> { Ok(Requests::of(experiment)?.0) };
         match (drawn(&one)?, drawn(&other)?) {
             (Requests::Open(a), Requests::Open(b)) => {
-                Ok(a.requests != b.requests || a.block_ids != b.block_ids)
+                Ok(a.requests != b.requests || a.blocks != b.blocks || a.block_ids != b.block_ids)
             }
             _ => Ok(true),
         }

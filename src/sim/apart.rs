@@ -40,6 +40,7 @@ pub(super) fn play(
     let replicas = setup.replicas();
     let mut fleet = Fleet::new(&setup.routing, replicas, arriving.classes());
     let mut requests: Vec<Request> = Vec::new();
+    // Up to the last request that has one.
     let mut sessions: Vec<Option<u32>> = Vec::new();
     let mut routes: Vec<RouteDecision> = Vec::new();
     let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); replicas as usize];
@@ -50,7 +51,10 @@ pub(super) fn play(
         let request = arriving.take();
         let session = arriving.session(id);
         requests.push(request);
-        sessions.push(session);
+        if session.is_some() {
+            sessions.resize(id as usize, None);
+            sessions.push(session);
+        }
         // The first one past the horizon is kept only to say that some arrive later.
         if request.arrival <= horizon {
             let route = fleet.route(id, &request, session);
@@ -59,12 +63,18 @@ pub(super) fn play(
             seen = requests.len();
         }
     }
+    let arriving = &*arriving;
+    let contents = (0..requests.len() as RequestId).map(|id| arriving.content(id));
+    let contents: Vec<&[u64]> = match contents.clone().all(<[u64]>::is_empty) {
+        true => Vec::new(),
+        false => contents.collect(),
+    };
     let all = Listed {
         requests: &requests,
         sessions: &sessions,
         ids: None,
         next: 0,
-        block_ids: arriving.block_ids(),
+        contents: &contents,
         block_tokens: arriving.block_tokens(),
         classes: arriving.classes(),
     };
@@ -107,10 +117,12 @@ pub(super) fn play(
 #[derive(Clone, Copy)]
 struct Listed<'a> {
     requests: &'a [Request],
+    /// Those after the last have none.
     sessions: &'a [Option<u32>],
     ids: Option<&'a [RequestId]>,
     next: usize,
-    block_ids: &'a [u64],
+    /// Empty where no request has any.
+    contents: &'a [&'a [u64]],
     block_tokens: u32,
     classes: &'a [String],
 }
@@ -138,11 +150,11 @@ impl Arriving for Listed<'_> {
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.sessions[self.id(request as usize)?]
+        self.sessions.get(self.id(request as usize)?).copied().flatten()
     }
 
-    fn block_ids(&self) -> &[u64] {
-        self.block_ids
+    fn content(&self, request: RequestId) -> &[u64] {
+        self.id(request as usize).and_then(|id| self.contents.get(id)).copied().unwrap_or_default()
     }
 
     fn block_tokens(&self) -> u32 {

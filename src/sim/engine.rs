@@ -232,9 +232,7 @@ impl<'a> Engine<'a> {
             }
             let server = &mut self.servers[index as usize];
             let content = if server.replica().pool().caching() {
-                let ids = &arriving.block_ids()[request.blocks.start as usize..];
-                let ids = ids[..request.blocks.len as usize].into();
-                Content { ids, id_tokens: arriving.block_tokens() }
+                Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
             } else {
                 Content::default()
             };

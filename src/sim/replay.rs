@@ -3,7 +3,7 @@
 //! one's own: the replica's invariants are checked after every step.
 
 use crate::replica::{Content, Handle, Plan, Replica, ReplicaOptions, Scheduled};
-use crate::request::{BlockIds, Request, RequestId};
+use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
 
@@ -128,7 +128,6 @@ impl Replay {
                 max_tokens: next.max_tokens,
                 priority: next.priority,
                 class: 0,
-                blocks: BlockIds::default(),
             };
             let ids = next.block_ids.clone().into();
             self.replica.arrive(id, &request, Content { ids, id_tokens: self.block_tokens });

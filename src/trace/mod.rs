@@ -64,6 +64,9 @@ pub struct RequestRow {
     pub status: Status,
 }
 
+// Every request of a run is in memory at once.
+const _: () = assert!(size_of::<RequestRow>() == 64);
+
 /// Tokens emitted at `columns[column][first .. first + len]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {

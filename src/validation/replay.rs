@@ -1,6 +1,6 @@
 //! A scenario's requests at the times at which a real run had them.
 
-use crate::request::{BlockIds, Request};
+use crate::request::Request;
 use crate::runner::Requests;
 use crate::time::Time;
 use crate::validation::{ObservedRequest, ObservedRun};
@@ -97,10 +97,11 @@ impl Replay {
         let workload = Workload {
             requests,
             block_ids: trace.map(|t| t.block_ids.clone()).unwrap_or_default(),
+            blocks: trace.map(|t| of_observed(&t.blocks, &observed)).unwrap_or_default(),
             block_tokens: trace.map_or(limits.kv_block_tokens, |t| t.block_tokens),
             classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
             nominal_rate_per_s: None,
-            sessions: trace.map(|t| t.sessions.clone()).unwrap_or_default(),
+            sessions: trace.map(|t| of_observed(&t.sessions, &observed)).unwrap_or_default(),
         };
         let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
         if failed > 0 {
@@ -168,6 +169,11 @@ fn of_trace(
     Ok(requests)
 }
 
+/// What a trace's table says of each observed request; nothing where it says nothing.
+fn of_observed<T: Copy>(table: &[T], observed: &[ObservedRequest]) -> Vec<T> {
+    observed.iter().filter_map(|real| table.get(real.index as usize).copied()).collect()
+}
+
 fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> {
     let request = |real: &ObservedRequest| {
         // One that failed may have no lengths of its own: one token stands for each.
@@ -184,8 +190,46 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
             max_tokens: output_tokens,
             priority: 0,
             class: 0,
-            blocks: BlockIds::default(),
         })
     };
     observed.iter().map(request).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::BlockIds;
+
+    #[test]
+    fn what_a_trace_says_of_a_request_goes_by_its_index() {
+        let request = |prompt_tokens| Request {
+            arrival: Time::ZERO,
+            prompt_tokens,
+            output_tokens: 2,
+            max_tokens: 2,
+            priority: 0,
+            class: 0,
+        };
+        let trace = Requests::Open(Workload {
+            requests: [10, 20, 30].map(request).to_vec(),
+            block_ids: vec![7, 8, 9],
+            blocks: vec![
+                BlockIds { start: 2, len: 1 },
+                BlockIds::default(),
+                BlockIds { start: 0, len: 2 },
+            ],
+            block_tokens: 16,
+            classes: vec![String::new()],
+            sessions: vec![Some(5), None, Some(6)],
+            nominal_rate_per_s: None,
+        });
+        let text = "idx,arrival_s,first_token_s,last_token_s\n2,1.0,2.0,3.0\n0,1.5,2.0,3.0\n";
+        let run = ObservedRun::from_csv(text.as_bytes()).expect("a run");
+        let limits = Limits { max_model_len: 100, kv_block_tokens: 16 };
+        let replay = Replay::new(&trace, true, limits, &run).expect("they go together");
+        let mut arriving = replay.requests.arriving();
+        assert_eq!([arriving.take(), arriving.take()].map(|r| r.prompt_tokens), [30, 10]);
+        assert_eq!([arriving.content(0), arriving.content(1)], [&[7, 8][..], &[9]]);
+        assert_eq!([arriving.session(0), arriving.session(1)], [Some(6), Some(5)]);
+    }
 }

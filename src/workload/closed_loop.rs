@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use crate::request::{Request, RequestId};
+use crate::request::{BlockIds, Request, RequestId};
 use crate::time::{Span, Time};
 
 use super::arrivals::{end_of, too_many_requests};
@@ -29,8 +29,11 @@ const REJECTED_ROUND_TRIP: Span = Span::from_millis(1);
 /// A clone of a fresh source plays the same game again: one serves every scheduler of a scenario.
 #[derive(Clone, Debug)]
 pub struct ClosedLoop {
-    content: Content,
+    source: Rows,
     block_ids: Arc<[u64]>,
+    /// Where the content ids of each request taken stand, of a trace's those to come too; empty
+    /// where there are none.
+    blocks: Vec<BlockIds>,
     block_tokens: u32,
     classes: Arc<[String]>,
     warnings: Arc<[Warning]>,
@@ -50,9 +53,9 @@ pub struct ClosedLoop {
 
 /// Where the requests come from.
 #[derive(Clone, Debug)]
-enum Content {
+enum Rows {
     Drawn(Box<Recipe>),
-    Rows(Arc<[Request]>),
+    Read(Arc<[Request]>),
 }
 
 impl ClosedLoop {
@@ -79,7 +82,7 @@ impl ClosedLoop {
         let mut warnings = Vec::new();
         let mut requests = spec.amount.requests.unwrap_or(MAX_REQUESTS);
         let mut counted_by_us = spec.amount.requests.is_none();
-        let (content, block_ids, block_tokens, classes) = match &spec.source {
+        let (source, block_ids, blocks, block_tokens, classes) = match &spec.source {
             Source::Synthetic { lengths, .. } => {
                 if spec.amount.requests.is_none() && spec.amount.duration.is_none() {
                     return Err(WorkloadError::spec(
@@ -94,7 +97,7 @@ impl ClosedLoop {
                     None => Arc::default(),
                 };
                 let classes = recipe.classes.names.as_slice().into();
-                (Content::Drawn(Box::new(recipe)), ids, limits.kv_block_tokens, classes)
+                (Rows::Drawn(Box::new(recipe)), ids, Vec::new(), limits.kv_block_tokens, classes)
             }
             Source::Trace(trace) => {
                 let mut workload = Workload::default();
@@ -102,8 +105,9 @@ impl ClosedLoop {
                 requests = requests.min(workload.requests.len() as u32);
                 counted_by_us = false;
                 (
-                    Content::Rows(workload.requests.into()),
+                    Rows::Read(workload.requests.into()),
                     workload.block_ids.into(),
+                    workload.blocks,
                     workload.block_tokens,
                     workload.classes.into(),
                 )
@@ -112,8 +116,9 @@ impl ClosedLoop {
         let end = end_of(spec.amount.duration);
         let first = (0..users).map(|user| Reverse((Time::ZERO, user)));
         Ok(ClosedLoop {
-            content,
+            source,
             block_ids,
+            blocks,
             block_tokens,
             classes,
             warnings: warnings.into(),
@@ -164,9 +169,13 @@ impl Arriving for ClosedLoop {
         let turn = &mut self.turns[user as usize];
         let key = u64::from(user) << 32 | u64::from(*turn);
         *turn += 1;
-        let request = match &mut self.content {
-            Content::Drawn(recipe) => recipe.request(key, arrival),
-            Content::Rows(rows) => Request { arrival, ..rows[self.taken.len()] },
+        let request = match &mut self.source {
+            Rows::Drawn(recipe) => {
+                let request = recipe.request(key, arrival);
+                self.blocks.extend(recipe.blocks(key, &request));
+                request
+            }
+            Rows::Read(rows) => Request { arrival, ..rows[self.taken.len()] },
         };
         self.taken.push((user, arrival));
         request
@@ -193,8 +202,9 @@ impl Arriving for ClosedLoop {
         true
     }
 
-    fn block_ids(&self) -> &[u64] {
-        &self.block_ids
+    fn content(&self, request: RequestId) -> &[u64] {
+        let blocks = self.blocks.get(request as usize).copied().unwrap_or_default();
+        blocks.of(&self.block_ids)
     }
 
     fn block_tokens(&self) -> u32 {

@@ -51,9 +51,9 @@ pub use spec::*;
 use arrivals::ArrivalTimes;
 use recipe::Recipe;
 
-use crate::request::Request;
+use crate::request::{BlockIds, Request};
 
-/// Most requests of one run, about 2 GB of them: a mistyped rate is an error, not a full memory.
+/// Most requests of one run, 1.6 GB of them: a mistyped rate is an error, not a full memory.
 pub const MAX_REQUESTS: u32 = 50_000_000;
 
 /// Most content ids of one run, 2 GB of them.
@@ -65,8 +65,10 @@ pub const MAX_BLOCK_IDS: usize = 1 << 28;
 pub struct Workload {
     /// In order of arrival; the index is the request's id.
     pub requests: Vec<Request>,
-    /// Content ids of prompt blocks; requests point into it.
+    /// Content ids of prompt blocks.
     pub block_ids: Vec<u64>,
+    /// Where the ids of each request's prompt stand in `block_ids`; empty where none has any.
+    pub blocks: Vec<BlockIds>,
     /// Tokens that one content id stands for.
     pub block_tokens: u32,
     /// Class names; at least one.
@@ -116,7 +118,9 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
             workload.requests.reserve(expected as usize);
             while let Some(arrival) = times.next()? {
                 let key = workload.requests.len() as u64;
-                workload.requests.push(recipe.request(key, arrival));
+                let request = recipe.request(key, arrival);
+                workload.blocks.extend(recipe.blocks(key, &request));
+                workload.requests.push(request);
             }
             workload.nominal_rate_per_s = times.nominal_rate_per_s();
             workload.classes = recipe.classes.names;

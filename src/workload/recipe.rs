@@ -63,10 +63,6 @@ impl Recipe {
         let (prompt_tokens, output_tokens) = self.samplers[sampler].draw(key);
         let (output_tokens, max_tokens) =
             self.declaration.declare(prompt_tokens, output_tokens, None);
-        let blocks = match &self.prefixes {
-            Some(prefixes) => prefixes.draw(key, prompt_tokens),
-            None => BlockIds::default(),
-        };
         Request {
             arrival,
             prompt_tokens,
@@ -74,8 +70,13 @@ impl Recipe {
             max_tokens,
             priority: self.classes.priority(class),
             class,
-            blocks,
         }
+    }
+
+    /// The content ids of the request with this key, where the description has any.
+    #[inline]
+    pub(crate) fn blocks(&self, key: u64, request: &Request) -> Option<BlockIds> {
+        Some(self.prefixes.as_ref()?.draw(key, request.prompt_tokens))
     }
 }
 

@@ -36,8 +36,8 @@ pub trait Arriving {
         false
     }
 
-    /// The table of content ids that requests point into.
-    fn block_ids(&self) -> &[u64];
+    /// The chained content ids of the head of a taken request's prompt; empty where it has none.
+    fn content(&self, request: RequestId) -> &[u64];
 
     /// Tokens that one content id stands for.
     fn block_tokens(&self) -> u32;
@@ -80,8 +80,9 @@ impl Arriving for OpenArrivals<'_> {
         self.workload.sessions.get(request as usize).copied().flatten()
     }
 
-    fn block_ids(&self) -> &[u64] {
-        &self.workload.block_ids
+    fn content(&self, request: RequestId) -> &[u64] {
+        let blocks = self.workload.blocks.get(request as usize).copied().unwrap_or_default();
+        blocks.of(&self.workload.block_ids)
     }
 
     fn block_tokens(&self) -> u32 {

@@ -257,6 +257,7 @@ fn fewer_requests_are_a_prefix_of_more() {
             drawn(&varied(arrivals.clone(), Shape::Geometric { mean: 9.0 }, requests(500)), 7);
         let many = drawn(&varied(arrivals, Shape::Geometric { mean: 9.0 }, requests(1000)), 7);
         assert_eq!(few.requests, many.requests[..500]);
+        assert_eq!(few.blocks, many.blocks[..500]);
         assert_eq!(few.block_ids, many.block_ids);
     }
 }
@@ -271,10 +272,10 @@ fn changing_one_thing_moves_nothing_else() {
     let mut moved = 0;
     for (a, b) in base.requests.iter().zip(&other.requests) {
         assert_eq!((a.arrival, a.prompt_tokens, a.class), (b.arrival, b.prompt_tokens, b.class));
-        assert_eq!(a.blocks, b.blocks);
         moved += u32::from(a.output_tokens != b.output_tokens);
     }
     assert!(moved > 500);
+    assert_eq!((base.blocks.len(), &base.blocks), (1000, &other.blocks));
 
     let bursty = Arrivals::Gamma { rate: 3.0, cv: 4.0 };
     let other = drawn(&varied(bursty, Shape::Geometric { mean: 9.0 }, requests(1000)), 7);
@@ -358,8 +359,9 @@ proptest! {
                     for r in &drawn.workload.requests {
                         prop_assert!(r.prompt_tokens >= 1 && r.output_tokens >= 1);
                         prop_assert!(r.max_tokens >= r.output_tokens);
-                        let end = r.blocks.start + r.blocks.len;
-                        prop_assert!(end as usize <= drawn.workload.block_ids.len());
+                    }
+                    for BlockIds { start, len } in &drawn.workload.blocks {
+                        prop_assert!((start + len) as usize <= drawn.workload.block_ids.len());
                     }
                 }
             }
@@ -375,10 +377,12 @@ fn values_are_pinned() {
         Shape::Geometric { mean: 100.0 },
         requests(4),
     );
-    let rows: Vec<_> = drawn(&spec, 42)
+    let workload = drawn(&spec, 42);
+    let rows: Vec<_> = workload
         .requests
         .iter()
-        .map(|r| (r.arrival.as_nanos(), r.prompt_tokens, r.output_tokens, r.class, r.blocks.start))
+        .zip(&workload.blocks)
+        .map(|(r, b)| (r.arrival.as_nanos(), r.prompt_tokens, r.output_tokens, r.class, b.start))
         .collect();
     assert_eq!(rows, PINNED_GAMMA);
     let arrivals = |arrivals| -> Vec<u64> {
@@ -428,8 +432,7 @@ fn prefix_groups_share_the_ids_of_full_blocks() {
     assert_eq!(workload.block_tokens, 16);
     let mut heads = std::collections::BTreeMap::new();
     let mut members = 0;
-    for r in &workload.requests {
-        let BlockIds { start, len } = r.blocks;
+    for (r, &BlockIds { start, len }) in workload.requests.iter().zip(&workload.blocks) {
         if len == 0 {
             continue;
         }

@@ -60,7 +60,7 @@ fn mooncake() {
     assert_eq!(rows(&workload), [(0, 1100, 50), (27_000_000, 1536, 12), (3_000_000_000, 400, 7)]);
     assert_eq!(workload.block_ids, [0, 1, 2, 0, 1, 3, 4]);
     assert_eq!(workload.block_tokens, 512);
-    assert_eq!(workload.requests[1].blocks, BlockIds { start: 3, len: 3 });
+    assert_eq!(workload.blocks[1], BlockIds { start: 3, len: 3 });
     assert_eq!(
         warnings,
         ["`timestamp` is read as milliseconds, and `hash_ids` as blocks of 512 tokens"]
@@ -175,7 +175,7 @@ fn prefix_groups_fit_a_trace_without_ids_only() {
     let mut spec = trace(&data("plain.csv"));
     spec.prefix_groups = Some(PrefixGroups { count: 1, tokens: 64, share: 1.0 });
     let (workload, _) = read(&spec);
-    let lens: Vec<u32> = workload.requests.iter().map(|r| r.blocks.len).collect();
+    let lens: Vec<u32> = workload.blocks.iter().map(|blocks| blocks.len).collect();
     assert_eq!(lens, [4, 4, 0]);
     assert_eq!(workload.block_ids, [0, 1, 2, 3]);
     let mut spec = trace(&data("mooncake.jsonl"));
@@ -441,15 +441,19 @@ fn published_traces_with_block_ids() {
     if let Some(path) = published("traces/mooncake_conversation_trace.jsonl") {
         let (workload, _) = read(&trace(&path));
         assert_eq!(workload.block_ids.len(), 288_500);
-        let covered = |r: &Request| r.blocks.len == r.prompt_tokens.div_ceil(512);
-        assert!(workload.requests.iter().all(covered));
+        let covered =
+            |(r, blocks): (&Request, BlockIds)| blocks.len == r.prompt_tokens.div_ceil(512);
+        assert_eq!(workload.blocks.len(), workload.requests.len());
+        assert!(workload.requests.iter().zip(workload.blocks).all(covered));
     }
     if let Some(path) = published("workloads/sharegpt300_llama31.jsonl") {
         let (workload, _) = read(&trace(&path));
         assert_eq!(workload.requests.len(), 300);
         assert_eq!(workload.block_tokens, 16);
         assert_eq!(workload.requests[0].arrival, Time::ZERO);
-        assert!(workload.requests.iter().all(|r| r.blocks.len == r.prompt_tokens / 16));
+        let covered = |(r, blocks): (&Request, BlockIds)| blocks.len == r.prompt_tokens / 16;
+        assert_eq!(workload.blocks.len(), workload.requests.len());
+        assert!(workload.requests.iter().zip(workload.blocks).all(covered));
     }
 }
 
@@ -493,8 +497,11 @@ proptest! {
                 prop_assert!(requests.windows(2).all(|pair| pair[0].arrival <= pair[1].arrival));
                 for r in requests {
                     prop_assert!(r.prompt_tokens >= 1 && r.output_tokens >= 1);
-                    let end = (r.blocks.start + r.blocks.len) as usize;
-                    prop_assert!(end <= drawn.workload.block_ids.len());
+                }
+                let blocks = &drawn.workload.blocks;
+                prop_assert!(blocks.is_empty() || blocks.len() == requests.len());
+                for BlockIds { start, len } in blocks {
+                    prop_assert!((start + len) as usize <= drawn.workload.block_ids.len());
                 }
             }
         }

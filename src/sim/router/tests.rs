@@ -1,5 +1,4 @@
 use super::*;
-use crate::request::BlockIds;
 use crate::time::Time;
 
 fn request(tokens: u32) -> Request {
@@ -10,7 +9,6 @@ fn request(tokens: u32) -> Request {
         max_tokens: 1,
         priority: 0,
         class: 0,
-        blocks: BlockIds::default(),
     }
 }
 

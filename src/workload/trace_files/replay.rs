@@ -70,9 +70,8 @@ pub(crate) fn read(
             return Err(WorkloadError::spec("prefix_groups", "the trace has block ids of its own")
                 .with_help("leave out `prefix_groups`, or take the ids out of the trace"));
         }
-        for (key, request) in workload.requests.iter_mut().enumerate() {
-            request.blocks = prefixes.draw(key as u64, request.prompt_tokens);
-        }
+        let keyed = (0..).zip(&workload.requests);
+        workload.blocks = keyed.map(|(key, r)| prefixes.draw(key, r.prompt_tokens)).collect();
         workload.block_ids = prefixes.block_ids.to_vec();
     }
     warn(&trace.file, table.notes, warnings);
@@ -182,6 +181,9 @@ fn make_requests(
     if table.has_sessions() {
         workload.sessions = rows.iter().map(|row| row.session).collect();
     }
+    if !table.block_ids.is_empty() {
+        workload.blocks = rows.iter().map(|row| row.blocks).collect();
+    }
     workload.requests = rows
         .into_iter()
         .enumerate()
@@ -200,7 +202,6 @@ fn make_requests(
                 max_tokens,
                 priority: row.priority.unwrap_or_else(|| classes.priority(class)),
                 class,
-                blocks: row.blocks,
             }
         })
         .collect();
