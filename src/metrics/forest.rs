@@ -18,10 +18,8 @@ pub(crate) struct Forest {
 
 #[derive(Clone, Copy)]
 struct Node {
-    /// `time - origin - index * D`.
-    v: i64,
     /// Deadlines missed at all later nodes of the path to the root.
-    missed: u64,
+    missed: u32,
     /// The next entry with a greater `v`.
     next: u32,
     /// Some later entry on the path.
@@ -42,7 +40,7 @@ pub(crate) struct Misses {
 
 impl Forest {
     /// The forest of a column; `None` when its numbers are too large for it (times and deadlines
-    /// of decades) and tokens have to be judged one after another.
+    /// of decades, four thousand million misses) and tokens have to be judged one after another.
     pub(crate) fn new(column: &[Time], tbt: u64) -> Option<Forest> {
         const ROOM: u128 = 1 << 61;
         let root = u32::try_from(column.len()).ok().filter(|&len| len < u32::MAX)?;
@@ -51,21 +49,30 @@ impl Forest {
         if u128::from(reach) >= ROOM || u128::from(root) * u128::from(tbt) >= ROOM {
             return None;
         }
-        let end = Node { v: i64::MAX, missed: 0, next: root, jump: root, depth: 0 };
+        let end = Node { missed: 0, next: root, jump: root, depth: 0 };
         let mut nodes = vec![end; column.len() + 1];
-        for (p, time) in column.iter().enumerate().rev() {
-            let v = (time.as_nanos() - origin) as i64 - p as i64 * tbt as i64;
+        let v_at = |p: usize| match column.get(p) {
+            Some(time) => (time.as_nanos() - origin) as i64 - p as i64 * tbt as i64,
+            None => i64::MAX,
+        };
+        for p in (0..column.len()).rev() {
+            let v = v_at(p);
             let mut next = p + 1;
-            while nodes[next].v <= v {
+            while v_at(next) <= v {
                 next = nodes[next].next as usize;
             }
             let after = nodes[next];
             let jump = nodes[after.jump as usize];
             let is_root = next == column.len();
-            let missed = if is_root { 0 } else { after.missed + 1 + (after.v - v) as u64 / tbt };
+            let missed = match is_root {
+                true => 0,
+                false => {
+                    let more = 1 + (v_at(next) - v) as u64 / tbt;
+                    after.missed.checked_add(u32::try_from(more).ok()?)?
+                }
+            };
             let as_long = after.depth - jump.depth == jump.depth - nodes[jump.jump as usize].depth;
             nodes[p] = Node {
-                v,
                 missed,
                 next: next as u32,
                 jump: if as_long { jump.jump } else { next as u32 },
@@ -83,13 +90,17 @@ impl Forest {
             at = if node.jump <= last { node.jump } else { node.next };
         }
         let (from, to) = (self.node(miss), self.node(at));
-        Misses { deadlines: from.missed - to.missed, tokens: from.depth - to.depth, last: at }
+        Misses {
+            deadlines: u64::from(from.missed - to.missed),
+            tokens: from.depth - to.depth,
+            last: at,
+        }
     }
 
     /// The entry that misses next after a miss at `miss`, and how many deadlines it misses.
     pub(crate) fn next_miss(&self, miss: u32) -> Option<(u32, u64)> {
         let node = self.node(miss);
-        (node.depth > 1).then(|| (node.next, node.missed - self.node(node.next).missed))
+        (node.depth > 1).then(|| (node.next, u64::from(node.missed - self.node(node.next).missed)))
     }
 
     fn node(&self, index: u32) -> Node {

@@ -16,7 +16,7 @@ pub(crate) struct Lateness<'a> {
     peaks: Peaks,
     /// Misses walked so far.
     walked: Cell<usize>,
-    forest: OnceCell<Forest>,
+    forest: OnceCell<Option<Forest>>,
 }
 
 impl<'a> Lateness<'a> {
@@ -66,7 +66,6 @@ impl<'a> Lateness<'a> {
         if self.walked.get() < self.column.len() / 4 {
             return None;
         }
-        let built = || Forest::new(self.column, self.tbt).expect("peaks have the same limits");
-        Some(self.forest.get_or_init(built))
+        self.forest.get_or_init(|| Forest::new(self.column, self.tbt)).as_ref()
     }
 }
