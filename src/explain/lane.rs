@@ -119,29 +119,40 @@ impl<'a> LaneColumns<'a> {
         pricer: &mut Pricer<'_>,
         sums: &mut Mark,
     ) {
-        let steady = pricer.steady(first);
-        let single = first.decodes == 1;
-        let mut kv = first.decode_kv_tokens / u64::from(first.decodes.max(1));
-        let mut start = first.start;
-        let mut chunks = Vec::new();
-        for place in from..to {
+        let steady = pricer.steady(first).filter(|_| !self.log.has_tails());
+        let (mut place, mut start) = (from, first.start);
+        while place < to {
             if place.is_multiple_of(MARK) {
                 let mut mark = *sums;
                 mark.waits.add(first, first.start, start);
                 self.marks.push(mark);
             }
-            let lasted = self.log.end(place).since(start).as_nanos();
-            let chain = match steady {
-                Some(steady) if single => steady.chain(lasted, lasted),
-                Some(steady) => steady.chain(lasted, pricer.single(kv)),
-                None => pricer.chains(&self.log.at(place), &mut chunks),
-            };
-            // As many tokens more as there are decodes are one more for each.
-            kv += 1;
-            self.parts.push(&chain, first.decodes > 0, self.staged);
-            sums.parts.add(&chain, first.decodes > 0);
+            let until = to.min((place / MARK + 1) * MARK);
+            let ends = self.log.ends(place, until);
+            let priced = steady.is_some_and(|steady| {
+                let kv = steady.kv + (place - from) as u64;
+                self.parts.extend(&steady, start, ends, pricer.singles(kv), &mut sums.parts)
+            });
+            if !priced {
+                self.add_one_by_one((place, until), pricer, sums);
+            }
+            (place, start) = (until, self.log.free(until - 1));
+        }
+    }
+
+    fn add_one_by_one(
+        &mut self,
+        (from, to): (usize, usize),
+        pricer: &mut Pricer<'_>,
+        sums: &mut Mark,
+    ) {
+        let mut chunks = Vec::new();
+        for (iteration, place) in self.log.range(from, to).zip(from..) {
+            let decoded = iteration.decodes > 0;
+            let chain = pricer.chains(&iteration, &mut chunks);
+            self.parts.push(&chain, decoded, self.staged);
+            sums.parts.add(&chain, decoded);
             sums.parts.host += self.tail_before(place);
-            start = self.log.free(place);
         }
         self.parts.push_chunks(&chunks);
     }

@@ -276,8 +276,11 @@ impl<'w> Walk<'w> {
     /// From the arrival to the start of the first iteration that was planned with it.
     fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
         let start = |index: u32| self.lane.log.start(index as usize);
-        split.add(Cause::StepInFlight, start(first).since(self.row.arrival).as_nanos());
-        split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
+        let begun = start(first);
+        split.add(Cause::StepInFlight, begun.since(self.row.arrival).as_nanos());
+        if seen > first {
+            split.add(Cause::ScheduledAhead, start(seen).since(begun).as_nanos());
+        }
     }
 
     fn queued(&self) -> Option<Queued> {

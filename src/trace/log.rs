@@ -91,6 +91,14 @@ impl Log {
         self.ends[place]
     }
 
+    /// The same of the iterations `from..to`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn ends(&self, from: usize, to: usize) -> &[Time] {
+        &self.ends[from..to]
+    }
+
     /// When the iteration at this place began.
     ///
     /// # Panics
