@@ -87,22 +87,22 @@ impl<'a> LaneColumns<'a> {
         };
         let mut pricer = Pricer::of(&pool);
         let mut sums = Mark::default();
-        // The stretch before, and when it began.
-        let mut before: Option<(Iteration<'_>, Time)> = None;
+        let mut before: Option<Iteration<'_>> = None;
         for (from, to) in log.stretches() {
             let first = log.at(from);
-            if let Some((before, began)) = &before {
-                sums.waits.add(before, *began, first.start);
+            // A stretch stands under one reason.
+            if let Some(before) = &before {
+                sums.waits.add(before, first.start);
             }
             lane.add_idle(from, first.start);
             lane.add_stretch((from, to), &first, &mut pricer, &mut sums);
             if first.decodes > 0 {
                 lane.beats.extend(from as u32..to as u32);
             }
-            before = Some((first, first.start));
+            before = Some(first);
         }
-        if let Some((before, began)) = &before {
-            sums.waits.add(before, *began, log.free(log.len() - 1));
+        if let Some(before) = &before {
+            sums.waits.add(before, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
             lane.marks.push(sums);
@@ -124,7 +124,7 @@ impl<'a> LaneColumns<'a> {
         while place < to {
             if place.is_multiple_of(MARK) {
                 let mut mark = *sums;
-                mark.waits.add(first, first.start, start);
+                mark.waits.add(first, start);
                 self.marks.push(mark);
             }
             let until = to.min((place / MARK + 1) * MARK);
@@ -237,12 +237,12 @@ impl<'a> LaneColumns<'a> {
         let mut before: Option<Iteration<'_>> = None;
         for iteration in self.log.range(from, to) {
             if let Some(before) = &before {
-                waits.add(before, before.start, iteration.start);
+                waits.add(before, iteration.start);
             }
             before = Some(iteration);
         }
         if let Some(last) = &before {
-            waits.add(last, last.start, self.over(to - 1));
+            waits.add(last, self.over(to - 1));
         }
     }
 
@@ -346,9 +346,9 @@ impl<'a> LaneColumns<'a> {
 }
 
 impl Waits {
-    /// Adds an iteration whose reason stood from one instant to another.
-    fn add(&mut self, iteration: &Iteration<'_>, from: Time, to: Time) {
-        let stood = to.since(from).as_nanos();
+    /// Adds an iteration, and those that repeat it, whose reason stood until then.
+    fn add(&mut self, iteration: &Iteration<'_>, until: Time) {
+        let stood = until.since(iteration.start).as_nanos();
         self.held[column(iteration.held)] += stood;
         self.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }
