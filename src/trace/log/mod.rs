@@ -25,6 +25,10 @@ pub struct Log {
     /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
     instants: Vec<Instants>,
     chunks: Vec<ChunkRecord>,
+    /// Stretches that have chunks.
+    prefilling: Vec<u32>,
+    /// A bit for each reason that ever held the head of the queue back.
+    held: u8,
     preempted: Vec<RequestId>,
     /// Iterations that found requests preempted, with the end of theirs in `preempted`, in order.
     preempted_at: Vec<(u32, u32)>,
@@ -139,18 +143,23 @@ impl Log {
         Iterations { log: self, stretch, from, to }
     }
 
-    /// Stretches of iterations that each repeat the batch of the one before, as `(from, to)`.
-    pub fn stretches(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    /// Stretches of iterations that each repeat the batch of the one before: the first one, its
+    /// place, and the place behind the last.
+    pub fn stretches(&self) -> impl Iterator<Item = (Iteration<'_>, usize, usize)> {
         let ends = self.stretches.iter().skip(1).map(|stretch| stretch.first as usize);
         let ends = ends.chain([self.len()]);
-        self.stretches.iter().zip(ends).map(|(stretch, end)| (stretch.first as usize, end))
+        self.stretches.iter().zip(ends).enumerate().map(|(stretch, (of, end))| {
+            let place = of.first as usize;
+            (self.told(stretch, place), place, end)
+        })
     }
 
     /// The iterations that prefilled, with their chunks.
     pub fn prefills(&self) -> impl Iterator<Item = (usize, &[ChunkRecord])> {
-        let chunks = (0..self.stretches.len()).map(|stretch| self.chunks_of(stretch));
-        let firsts = self.stretches.iter().map(|stretch| stretch.first as usize);
-        firsts.zip(chunks).filter(|(_, chunks)| !chunks.is_empty())
+        self.prefilling.iter().map(|&stretch| {
+            let of = &self.stretches[stretch as usize];
+            (of.first as usize, self.chunks_of(stretch as usize))
+        })
     }
 
     /// The iterations that found requests preempted, with these.
@@ -162,7 +171,7 @@ impl Log {
 
     /// Whether some iteration left the head of the queue waiting for this reason.
     pub fn ever_held(&self, held: Held) -> bool {
-        self.stretches.iter().any(|stretch| stretch.held == Some(held))
+        self.held & 1 << held as u8 != 0
     }
 
     /// Chunks of all iterations.
@@ -276,7 +285,11 @@ impl Log {
             let Iteration { decided, start, .. } = *next;
             self.instants.push(Instants { iteration: first, decided, start });
         }
-        self.chunks.extend_from_slice(next.chunks);
+        if !next.chunks.is_empty() {
+            self.chunks.extend_from_slice(next.chunks);
+            self.prefilling.push(self.stretches.len() as u32);
+        }
+        self.held |= next.held.map_or(0, |held| 1 << held as u8);
         if !next.preempted.is_empty() {
             self.preempted.extend_from_slice(next.preempted);
             self.preempted_at.push((first, self.preempted.len() as u32));

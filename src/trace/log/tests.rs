@@ -67,7 +67,7 @@ proptest! {
         }
         let again: Log = log.iter().collect();
         prop_assert_eq!(&again, &log);
-        let stretches: Vec<usize> = log.stretches().flat_map(|(from, to)| from..to).collect();
+        let stretches: Vec<usize> = log.stretches().flat_map(|(_, from, to)| from..to).collect();
         prop_assert_eq!(stretches, Vec::from_iter(0..told.len()));
         for (place, chunks) in log.prefills() {
             prop_assert_eq!(log.at(place).chunks, chunks);
@@ -79,6 +79,14 @@ proptest! {
         }
         let lost = log.iter().filter(|iteration| !iteration.preempted.is_empty());
         prop_assert_eq!(log.preemptions().count(), lost.count());
+        for (first, from, _) in log.stretches() {
+            prop_assert_eq!(first, log.at(from));
+        }
+        let reasons = [Held::NoSeat, Held::NoKvBlocks, Held::OtherLane];
+        for reason in reasons {
+            let ever = log.iter().any(|iteration| iteration.held == Some(reason));
+            prop_assert_eq!(log.ever_held(reason), ever);
+        }
         let half = told.len() / 2;
         let part: Vec<String> =
             log.range(half, told.len()).map(|iteration| format!("{iteration:?}")).collect();
