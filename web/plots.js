@@ -57,10 +57,10 @@
   M.onRedraw(() => plots.forEach(({ u, box, height }) => { u.setSize({ width: box.clientWidth || u.width, height }); u.redraw(false, true); }));
 
   // Draws a uPlot into a box that names itself to screen readers.
-  M.uplot = (parent, label, height, options, data) => {
+  M.uplot = (parent, label, height, options, data, width) => {
     const box = h("div", { class: "plot", role: "img", "aria-label": label });
     parent.append(box);
-    const u = new uPlot({ width: box.clientWidth || 320, height, ...options }, data, box);
+    const u = new uPlot({ width: width || box.clientWidth || 320, height, ...options }, data, box);
     plots.push({ u, box, height });
     return u;
   };
@@ -75,7 +75,7 @@
   };
 
   // Distributions of several runs in one plot. curves: [{label, place, value, share}].
-  M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across }) => {
+  M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
     const shown = curves.filter((curve) => curve.value && curve.value.length);
     lines = lines || [];
     // Close values are told apart better on a plain axis, and one of powers would have no marks.
@@ -125,7 +125,7 @@
           return curve.label + " " + M.percent(share);
         }).join(", ");
       })],
-    }, data);
+    }, data, width);
     parent.append(M.details("Numbers", title, ["", "samples", "least", "P50", "P90", "P99", "P99.9", "most"],
       () => shown.map((curve) => [curve.label, M.count(curve.count),
         ...[0, 0.5, 0.9, 0.99, 0.999, 1].map((share) => show(M.quantile(curve, share)))])));

@@ -3,46 +3,35 @@
   const M = Metron, h = M.h;
 
   /* ---- columns, and coarser ones made of them ---- */
-  // The arrays of one stretch, finest level first; each further level puts four columns together
-  // and keeps the largest and the smallest of every number.
+  // Two columns put together; the largest and the smallest of every number are kept.
+  const SUMS = ["prefill", "mixed", "decode"], MOST = ["tokens", "batch", "kv", "wait", "longest"], LEAST = ["batchMin", "kvMin", "waitMin"];
+  const coarser = (fine) => {
+    const n = fine.start.length, size = Math.ceil(n / 2), next = { each: fine.each * 2, start: new Float64Array(size), end: new Float64Array(size) };
+    for (let k = 0; k < size; k++) { next.start[k] = fine.start[2 * k]; next.end[k] = fine.end[Math.min(2 * k + 1, n - 1)]; }
+    const put = (names, both) => names.forEach((name) => {
+      const from = fine[name], to = (next[name] = new Float64Array(size));
+      for (let k = 0; k < n >> 1; k++) to[k] = both(from[2 * k], from[2 * k + 1]);
+      if (n & 1) to[size - 1] = from[n - 1];
+    });
+    put(SUMS, (a, b) => a + b);
+    put(MOST, (a, b) => (a > b ? a : b));
+    put(LEAST, (a, b) => (a < b ? a : b));
+    return next;
+  };
+  // The arrays of one stretch, finest level first; each further level has half as many columns.
   M.levels = (columns) => {
-    const n = columns.start_us.length, merged = columns.merged;
-    const start = new Float64Array(n), end = new Float64Array(n);
-    let at = 0;
-    for (let k = 0; k < n; k++) { at += columns.start_us[k]; start[k] = at; end[k] = at + columns.span_us[k]; }
-    const f = (list) => Float64Array.from(list);
-    const kind = (name) => {
-      if (merged) return f(merged[name]);
-      return Float64Array.from(start, (_, k) => {
-        const of = columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? "mixed_us" : "prefill_us") : "decode_us";
-        return of === name ? columns.span_us[k] : 0;
-      });
-    };
-    const base = {
-      each: columns.each, start, end,
-      prefill: kind("prefill_us"), mixed: kind("mixed_us"), decode: kind("decode_us"),
-      tokens: f(columns.prefill_tokens), batch: Float64Array.from(columns.decodes, (d, k) => d + columns.chunks[k]),
-      batchMin: merged ? f(merged.decodes_min) : null, kv: f(columns.kv), kvMin: merged ? f(merged.kv_min) : null,
-      wait: f(columns.waiting), waitMin: merged ? f(merged.waiting_min) : null,
-      longest: merged ? f(merged.longest_us) : Float64Array.from(columns.span_us),
-    };
-    if (!base.batchMin) { base.batchMin = base.batch; base.kvMin = base.kv; base.waitMin = base.wait; }
-    const levels = [base];
-    while (levels[levels.length - 1].start.length > 64) {
-      const fine = levels[levels.length - 1], size = Math.ceil(fine.start.length / 4), next = { each: fine.each * 4 };
-      for (const name of Object.keys(fine)) if (name !== "each") next[name] = new Float64Array(size);
-      for (let k = 0; k < size; k++) {
-        const from = 4 * k, to = Math.min(from + 4, fine.start.length);
-        next.start[k] = fine.start[from]; next.end[k] = fine.end[to - 1];
-        for (const name of ["batchMin", "kvMin", "waitMin"]) next[name][k] = Infinity;
-        for (let j = from; j < to; j++) {
-          for (const name of ["prefill", "mixed", "decode"]) next[name][k] += fine[name][j];
-          for (const name of ["tokens", "batch", "kv", "wait", "longest"]) if (fine[name][j] > next[name][k]) next[name][k] = fine[name][j];
-          for (const name of ["batchMin", "kvMin", "waitMin"]) if (fine[name][j] < next[name][k]) next[name][k] = fine[name][j];
-        }
-      }
-      levels.push(next);
+    const n = columns.start_us.length, merged = columns.merged, zeros = () => new Float64Array(n);
+    const f = (list) => new Float64Array(list);
+    const base = { each: columns.each, start: zeros(), end: zeros(), tokens: f(columns.prefill_tokens), batch: f(columns.decodes), kv: f(columns.kv), wait: f(columns.waiting) };
+    for (let k = 0, at = 0; k < n; k++) { at += columns.start_us[k]; base.start[k] = at; base.end[k] = at + columns.span_us[k]; base.batch[k] += columns.chunks[k]; }
+    if (merged) {
+      Object.assign(base, { prefill: f(merged.prefill_us), mixed: f(merged.mixed_us), decode: f(merged.decode_us), batchMin: f(merged.decodes_min), kvMin: f(merged.kv_min), waitMin: f(merged.waiting_min), longest: f(merged.longest_us) });
+    } else {
+      Object.assign(base, { prefill: zeros(), mixed: zeros(), decode: zeros(), batchMin: base.batch, kvMin: base.kv, waitMin: base.wait, longest: f(columns.span_us) });
+      for (let k = 0; k < n; k++) (columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? base.mixed : base.prefill) : base.decode)[k] = columns.span_us[k];
     }
+    const levels = [base];
+    while (levels[levels.length - 1].start.length > 64) levels.push(coarser(levels[levels.length - 1]));
     return levels;
   };
   // First place whose end is after t.
@@ -342,10 +331,6 @@
         act();
         lane.line.textContent = columnAt(lane, LEFT + (lane.surface.width - LEFT) / 2);
       });
-      if (window.IntersectionObserver) {
-        lane.surface.visible = false;
-        new IntersectionObserver((entries) => { lane.surface.visible = entries[entries.length - 1].isIntersecting; if (lane.surface.visible) lane.surface.draw(); }, { rootMargin: "200px" }).observe(canvas);
-      }
     });
     note();
     requestAnimationFrame(() => requestAnimationFrame(note));

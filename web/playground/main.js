@@ -41,6 +41,7 @@
 
   // began: when it was asked for; null for an answer that was there already.
   const take = (answer, began) => {
+    P.hold();
     text = answer.text;
     shown = answer.shown;
     by("problems").hidden = true;

@@ -121,7 +121,7 @@
       if (playing) box.line.textContent = "\u00a0";
       box.surface.canvas.setAttribute("aria-label", "The batch of " + box.label + (text ? ". " + text : ""));
     });
-    if (P.timeline && P.timeline.playhead) P.timeline.playhead(t);
+    P.batches.mark();
   };
   const go = async (to) => {
     const own = ++version;
@@ -182,5 +182,7 @@
       go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
     },
     to: (time) => { stop(); go(time); },
+    // Where it stands, on the timeline.
+    mark: () => { if (answer !== null && P.timeline) P.timeline.playhead(t); },
   };
 })();
