@@ -219,8 +219,9 @@
   };
 
   // A cloud of points: hover, or focus and walk with the arrow keys.
-  // points: [{x, y, color(), shape, label}]
-  M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
+  // points: [{x, y, color(), shape, label}]; apart: marks that would hide one of another series stand
+  // beside it.
+  M.scatter = (parent, { title, points, x, y, lines, path, height, apart }) => {
     const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
     line.setAttribute("aria-live", "polite");
     let at, box, lit = -1;
@@ -229,8 +230,16 @@
       return { low: low >= 0 ? Math.max(0, low - room) : low - room, high: high + room };
     };
     const scaleX = { ...spread(points.map((p) => p.x)), ...x }, scaleY = { ...spread(points.map((p) => p.y)), ...y };
-    const mark = (c, p, size) => {
-      const px = at.x(p.x), py = at.y(p.y);
+    let placed = [];
+    const place = () => {
+      placed = points.map((p) => [at.x(p.x), at.y(p.y)]);
+      if (!apart) return;
+      placed.forEach((own, k) => {
+        const hides = () => placed.slice(0, k).some(([px, py], j) => points[j].series !== points[k].series && Math.abs(px - own[0]) < 8 && Math.abs(py - own[1]) < 8);
+        for (let tries = 0; tries < 3 && hides(); tries++) own[0] += 9;
+      });
+    };
+    const mark = (c, p, size, [px, py]) => {
       c.beginPath();
       if (p.shape === "cross") {
         c.moveTo(px - size, py - size); c.lineTo(px + size, py + size); c.moveTo(px + size, py - size); c.lineTo(px - size, py + size);
@@ -262,8 +271,10 @@
         path.forEach((p, k) => (k ? c.lineTo(at.x(p.x), at.y(p.y)) : c.moveTo(at.x(p.x), at.y(p.y))));
         c.stroke();
       }
-      points.forEach((p) => { c.fillStyle = c.strokeStyle = p.color(); mark(c, p, 4.5); });
-      if (lit >= 0) { c.fillStyle = c.strokeStyle = M.css("--ink"); mark(c, { ...points[lit], faint: false }, 7); }
+      place();
+      points.forEach((p, k) => { c.fillStyle = c.strokeStyle = p.color(); mark(c, p, 4.5, placed[k]); });
+      surface.canvas.placed = placed;
+      if (lit >= 0) { c.fillStyle = c.strokeStyle = M.css("--ink"); mark(c, { ...points[lit], faint: false }, 7, placed[lit]); }
     });
     const light = (place) => { if (place === lit) return; lit = place; line.tell(place < 0 ? "" : points[place].label); surface.draw(); };
     const canvas = surface.canvas;
@@ -273,7 +284,7 @@
     canvas.setAttribute("aria-label", title + ". Arrow keys walk from point to point.");
     const near = (event) => {
       let best = -1, least = 24 * 24;
-      points.forEach((p, k) => { const d = (at.x(p.x) - event.offsetX) ** 2 + (at.y(p.y) - event.offsetY) ** 2; if (d < least) { least = d; best = k; } });
+      placed.forEach(([px, py], k) => { const d = (px - event.offsetX) ** 2 + (py - event.offsetY) ** 2; if (d < least) { least = d; best = k; } });
       light(best);
     };
     canvas.addEventListener("pointermove", near);

@@ -55,7 +55,7 @@
       const details = lane.details.map((columns) => ({ columns, levels: M.levels(columns) }));
       const stalls = run.stalls.map((stall, at) => ({ stall, at })).filter((one) => one.stall.replica === lane.replica);
       const most = (name) => levels[levels.length - 1][name].reduce((a, b) => Math.max(a, b), 1);
-      lanes.push({ run, place, lane, levels, details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
+      lanes.push({ run, place, lane, levels, details, found: [], told: details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
     }));
     if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
     const whole = { from, to }, view = { from, to };
@@ -81,27 +81,35 @@
         (detail === 1 ? "every iteration by itself." : "each column stands for up to " + M.count(detail) + " iterations" + (kept && !more && detail === Math.max(...lanes.map((lane) => lane.lane.all.each)) ? "; single ones are kept around the worst stalls." : "."));
       if (more && kept) wish();
     };
-    // Single iterations of what is being looked at, once it stands still.
+    // Single iterations of what is being looked at: those that the page holds soon, others once it
+    // stands still.
     let wished = null;
     const wish = () => {
+      if (wished !== null && more.here) return;
       clearTimeout(wished);
+      wished = setTimeout(look, more.here ? 30 : 150);
+    };
+    const look = async () => {
+      wished = null;
+      if (!lanes[0].surface.canvas.isConnected) return;
       const { from, to } = view, room = to - from;
-      wished = setTimeout(async () => {
-        if (!lanes[0].surface.canvas.isConnected) return;
-        const [a, b] = [Math.max(whole.from, from - room / 2), Math.min(whole.to, to + room / 2)];
-        const lacking = lanes.filter((lane) => { const now = pick(lane); return (now.each > 1 || now.partly) && lane.lane.all.each > 1; });
-        const found = await Promise.all(lacking.map((lane) => {
-          const level = lane.levels[0], n = (after(level.end, b) - after(level.end, a) + 1) * level.each;
-          return n <= 5000 ? more(lane.run, lane.lane, Math.floor(a), Math.ceil(b)) : null;
-        }));
-        found.forEach((columns, k) => {
-          if (!columns || !columns.start_us.length) return;
-          const details = lacking[k].details;
-          if (details.length > 40) details.splice(20, 1);
-          details.unshift({ columns, levels: M.levels(columns) });
-        });
-        if (found.some(Boolean)) { note(); draw(); }
-      }, 150);
+      const [a, b] = [Math.max(whole.from, from - room / 2), Math.min(whole.to, to + room / 2)];
+      const lacking = lanes.filter((lane) => { const now = pick(lane); return lane.lane.all.each > 1 && (now.partly || (now.each > 1 && now.finest)); });
+      const found = await Promise.all(lacking.map((lane) => {
+        const level = lane.levels[0], places = [after(level.end, a) * level.each, (after(level.end, b) + 1) * level.each];
+        return places[1] - places[0] <= (more.most || 5000) ? more(lane.run, lane.lane, Math.floor(a), Math.ceil(b), places) : null;
+      }));
+      found.forEach((columns, k) => {
+        if (!columns || !columns.start_us.length) return;
+        const found = lacking[k].found;
+        found.unshift({ columns, levels: M.levels(columns) });
+        // What was looked at long ago is let go.
+        let kept = 0;
+        const cut = found.findIndex((one, at) => at > 0 && (at > 30 || (kept += one.columns.start_us.length) > 300000));
+        if (cut > 0) found.splice(cut);
+        lacking[k].told = [...found, ...lacking[k].details];
+      });
+      if (found.some(Boolean)) { note(); draw(); }
     };
     const button = (text, label, act) => h("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
     parent.append(h("div", { class: "controls", role: "group", "aria-label": "Timeline" },
@@ -125,12 +133,12 @@
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
       const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600;
-      for (const detail of lane.details) {
+      for (const detail of lane.told) {
         const base = detail.levels[0], n = base.start.length;
         if (n && base.start[0] <= view.from && base.end[n - 1] >= view.to) return best(detail.levels, width, detail.columns);
       }
       // A view that reaches beyond a stretch told in detail, but not by much, is drawn with it too.
-      for (const detail of lane.details) {
+      for (const detail of lane.told) {
         const base = detail.levels[0], n = base.start.length;
         const shared = n ? Math.min(base.end[n - 1], view.to) - Math.max(base.start[0], view.from) : 0;
         if (shared > (view.to - view.from) * 0.5 && lane.lane.all.each > 1 && view.to - view.from < 2 * (base.end[n - 1] - base.start[0])) return { ...best(detail.levels, width, detail.columns), partly: [base.start[0], base.end[n - 1]] };

@@ -17,8 +17,9 @@ use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experi
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
-/// Columns of a run's timeline; a page asks for the iterations of a stretch when it shows one.
-const COLUMNS: usize = 3_000;
+/// Columns of a run's timeline: two a pixel column or so, since they are sent with every change; a
+/// page asks for the iterations of a stretch when it shows one.
+const COLUMNS: usize = 1_800;
 /// What errors call the scenario.
 const NAME: &str = "scenario.yaml";
 
@@ -212,7 +213,7 @@ pub(super) fn simulate(asked: &Asked, files: &Files) -> Result<Played, Problems>
 fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
-    let room = Room { columns: room.columns.min(COLUMNS), ..room };
+    let room = Room { columns: room.columns.min(COLUMNS), packed: false, ..room };
     let runs = outputs
         .par_iter()
         .enumerate()

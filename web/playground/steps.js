@@ -127,6 +127,9 @@
     const own = ++version;
     t = Math.max(0, Math.min(most, to));
     const ready = tracks.map((one) => one.covers(t));
+    // What is asked for here is worked out beside the drawing of a frame: the frame goes first.
+    if (!ready.every(Boolean)) await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
+    if (own !== version) return;
     if (!ready.every(Boolean)) await Promise.all(tracks.map((one) => one.ensure(t)));
     if (own === version) draw();
   };
