@@ -214,7 +214,7 @@ var Metron = (() => {
     const boxes = now.map((one) => one.canvas.getBoundingClientRect());
     now.forEach((one, k) => {
       const away = boxes[k].bottom < -200 || boxes[k].top > window.innerHeight + 200;
-      if (away && !one.always) { if (!hidden.size) idle(rest); hidden.add(one); } else one.paint(boxes[k].width);
+      if (away && !one.always && !printing.matches) { if (!hidden.size) idle(rest); hidden.add(one); } else one.paint(boxes[k].width);
     });
   };
   const rest = () => {

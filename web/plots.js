@@ -219,7 +219,7 @@
   };
 
   // A cloud of points: hover, or focus and walk with the arrow keys.
-  // points: [{x, y, color(), shape, label}]; apart: marks that would hide one of another series stand
+  // points: [{x, y, color(), shape, label}]; apart: marks that would hide another stand
   // beside it.
   M.scatter = (parent, { title, points, x, y, lines, path, height, apart }) => {
     const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
@@ -235,8 +235,9 @@
       placed = points.map((p) => [at.x(p.x), at.y(p.y)]);
       if (!apart) return;
       placed.forEach((own, k) => {
-        const hides = () => placed.slice(0, k).some(([px, py], j) => points[j].series !== points[k].series && Math.abs(px - own[0]) < 8 && Math.abs(py - own[1]) < 8);
-        for (let tries = 0; tries < 3 && hides(); tries++) own[0] += 9;
+        const free = (x) => !placed.slice(0, k).some(([px, py]) => Math.abs(px - x) < 8 && Math.abs(py - own[1]) < 8);
+        const step = [0, 9, -9, 18, -18, 27, -27].find((by) => free(own[0] + by));
+        own[0] += step || 0;
       });
     };
     const mark = (c, p, size, [px, py]) => {

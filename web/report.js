@@ -79,10 +79,10 @@
   /* capacity */
   if (page.capacity) {
     const capacity = page.capacity;
-    const body = M.section(plots, "Load against the promise", "Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" + capacity.promise + "), crosses did not. Marks of two schedulers at one place stand side by side. Vertical lines are the highest rate that holds.", "capacity");
+    const body = M.section(plots, "Load against the promise", "Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" + capacity.promise + "), crosses did not. Marks at one place stand side by side. Vertical lines are the highest rate that holds.", "capacity");
     body.append(h("ul", { class: "legend" }, capacity.schedulers.map((one, place) => h("li", {}, M.swatch(() => M.runColor(place)), one.label))));
     const points = capacity.schedulers.flatMap((one, place) => one.probed.filter((p) => p.fluid != null).map((p) => ({
-      x: p.rate, y: p.fluid, series: place, color: () => M.runColor(place), shape: p.held ? place % 4 : "cross",
+      x: p.rate, y: p.fluid, color: () => M.runColor(place), shape: p.held ? place % 4 : "cross",
       label: one.label + ", " + M.digits(p.rate) + " requests/s, seed " + p.seed + ": " + M.percent(p.fluid) + " fluid, " + (p.held ? "held" : "not held"),
     })));
     // Rates far above the border say nothing more, and would squeeze the rest.
@@ -127,7 +127,7 @@
         const points = known.map((one) => ({ x: one.x, y: one.y, color: () => M.runColor(one.p.scheduler), shape: one.p.scheduler % 4, faint: !front.has(one), label: words(one) + (front.has(one) ? "; on the front" : "") }));
         if (!points.length) { holder.append(h("p", { class: "absent" }, "No combination has both figures.")); return; }
         const path = [...front].sort((m, n) => m.x - n.x);
-        M.scatter(holder, { title: b.name + " against " + a.name, points, path, x: { name: a.name }, y: { name: b.name } });
+        M.scatter(holder, { title: b.name + " against " + a.name, points, path, apart: points.length <= 400, x: { name: a.name }, y: { name: b.name } });
         holder.append(M.table("The front", ["scheduler", ...short, a.name, b.name], path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)])));
       };
       body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);

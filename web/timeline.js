@@ -149,7 +149,7 @@
     const best = (levels, width, columns) => {
       for (let k = 0; k < levels.length; k++) {
         const level = levels[k], first = after(level.end, view.from), last = after(level.end, view.to);
-        if (last - first <= width * 0.9 || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
+        if (last - first <= width || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
       }
     };
 

@@ -255,7 +255,7 @@ await check("marks of two schedulers do not hide each other", async () => {
     const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0)), near = border ? series.filter((p) => p.rate <= border * 2.5) : series;
     const placed = document.querySelector("#capacity canvas.surface").placed;
     let pairs = 0, hidden = 0;
-    placed.forEach(([x, y], k) => placed.slice(0, k).forEach(([a, b], j) => { if (near[j].place !== near[k].place) { pairs++; if (Math.hypot(x - a, y - b) < 5) hidden++; } }));
+    placed.forEach(([x, y], k) => placed.slice(0, k).forEach(([a, b], j) => { if (near[j].place !== near[k].place) { pairs++; if (Math.hypot(x - a, y - b) < 7) hidden++; } }));
     return { pairs, hidden };
   });
   assert(hidden.pairs > 0);

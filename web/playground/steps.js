@@ -171,16 +171,20 @@
       answer = to;
       most = Math.max(1, ...to.runs.flatMap((run) => run.lanes.slice(0, 1).map((lane) => { let at = 0; lane.all.start_us.forEach((delta) => { at += delta; }); return at + (lane.all.span_us[lane.all.span_us.length - 1] || 0); })));
       tracks = to.runs.map((run, place) => track(to, place));
-      holder.replaceChildren();
-      boxes = to.runs.map((run, place) => {
-        const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0");
-        const box = { track: tracks[place], label: run.label, line };
-        const cell = h("div", {}, h("h3", {}, M.swatch(() => M.runColor(place)), run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : "")));
-        holder.append(cell);
-        box.surface = M.surface(cell, HEIGHT, "The batch of " + run.label, (c, width) => { const window = box.track.window; paint(c, width, window, window ? box.track.at(t) : -1, t, place); });
-        cell.append(line);
-        return box;
-      });
+      const head = (run, place) => [M.swatch(() => M.runColor(place)), run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : "")];
+      // What is drawn stays until the new iterations are there.
+      if (boxes.length !== to.runs.length) {
+        holder.replaceChildren();
+        boxes = to.runs.map((run, place) => {
+          const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0"), title = h("h3", {}), cell = h("div", {}, title);
+          const box = { line, title };
+          holder.append(cell);
+          box.surface = M.surface(cell, HEIGHT, "The batch", (c, width) => { const window = box.track.window; paint(c, width, window, window ? box.track.at(t) : -1, t, place); });
+          cell.append(line);
+          return box;
+        });
+      } else boxes.forEach((box) => M.onRedraw(box.surface.draw));
+      boxes.forEach((box, place) => { box.track = tracks[place]; box.label = to.runs[place].label; box.title.replaceChildren(...head(to.runs[place], place)); });
       const worst = to.runs[0].stalls[0];
       go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
     },

@@ -166,7 +166,7 @@ fn figures(html: &mut String, table: &Table) {
         let _ =
             write!(html, "<tr><th scope=\"row\"{inner}{series}>{}</th>", escape_text(name.trim()));
         for (text, best) in cells {
-            let text = escape_text(text);
+            let text = unbroken(&escape_text(text));
             let _ = match best {
                 true => write!(
                     html,
