@@ -29,7 +29,7 @@
     wanted = false;
     const sent = pending.slice(), from = text, began = performance.now();
     by("results").setAttribute("aria-busy", "true");
-    const answer = await P.ask({ op: "simulate", scenario: { text: from, set: sent, show: shown } });
+    const answer = await P.ask({ op: "simulate", scenario: { text: from, set: sent, show: shown }, steps: P.batches.wanted() });
     running = false;
     by("results").removeAttribute("aria-busy");
     if (text === from) {

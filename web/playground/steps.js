@@ -9,7 +9,9 @@
   const track = (answer, place) => {
     const lane = answer.runs[place].lanes[0];
     const replica = lane ? lane.replica : 0;
-    let window = null, asked = null;
+    // What came with the answer, where this was in view.
+    const came = (answer.steps || [])[place];
+    let window = came && came.replica === replica ? came : null, asked = null;
     const fetch = (at) => P.ask({ op: "steps", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[place], replica, at_us: Math.max(0, Math.floor(at)), count: WINDOW });
     const covers = (t) => {
       if (!window || !window.steps.length) return false;
@@ -189,6 +191,8 @@
       go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
     },
     to: (time) => { stop(); go(time); },
+    // What a question for an answer should ask besides, so that what is in view comes with it.
+    wanted: () => (answer !== null && P.near("batch") ? { at_us: Math.floor(t), count: 60 } : undefined),
     // Where it stands, on the timeline.
     mark: () => { if (answer !== null && P.timeline) P.timeline.playhead(t); },
   };
