@@ -75,7 +75,7 @@
 
     const where = h("p", { class: "readout", "aria-live": "polite" });
     const note = () => {
-      const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => Math.max(most, one.each), 1);
+      const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => (one.last > one.first ? Math.max(most, one.each) : most), 1);
       const kept = lanes.some((lane) => lane.lane.all.each > 1);
       where.textContent = M.us(view.from) + " to " + M.us(view.to) + " (" + M.us(view.to - view.from) + "): " +
         (detail === 1 ? "every iteration by itself." : "each column stands for up to " + M.count(detail) + " iterations" + (kept && !more && detail === Math.max(...lanes.map((lane) => lane.lane.all.each)) ? "; single ones are kept around the worst stalls." : "."));
@@ -132,10 +132,10 @@
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
-      const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600;
+      const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600, all = lane.levels[0];
       for (const detail of lane.told) {
         const base = detail.levels[0], n = base.start.length;
-        if (n && base.start[0] <= view.from && base.end[n - 1] >= view.to) return best(detail.levels, width, detail.columns);
+        if (n && base.start[0] <= Math.max(view.from, all.start[0]) && base.end[n - 1] >= Math.min(view.to, all.end[all.end.length - 1])) return best(detail.levels, width, detail.columns);
       }
       // A view that reaches beyond a stretch told in detail, but not by much, is drawn with it too.
       for (const detail of lane.told) {
