@@ -213,7 +213,7 @@ var Metron = (() => {
     asked.clear();
     const boxes = now.map((one) => one.canvas.getBoundingClientRect());
     now.forEach((one, k) => {
-      const away = boxes[k].bottom < -200 || boxes[k].top > window.innerHeight + 200;
+      const away = boxes[k].bottom < 0 || boxes[k].top > window.innerHeight;
       if (away && !one.always && !printing.matches) { if (!hidden.size) idle(rest); hidden.add(one); } else one.paint(boxes[k].width);
     });
   };
@@ -226,7 +226,7 @@ var Metron = (() => {
   };
   const near = window.IntersectionObserver && new IntersectionObserver((entries) => entries.forEach((entry) => {
     const one = surfaces.get(entry.target);
-    if (entry.isIntersecting && one && hidden.has(one)) one.draw();
+    if (entry.isIntersecting && one && hidden.has(one)) one.drawNow();
   }), { rootMargin: "200px" });
   const sized = window.ResizeObserver && new ResizeObserver((entries) => entries.forEach((entry) => {
     const one = surfaces.get(entry.target);

@@ -203,12 +203,24 @@
           const p = l.prefill[at] + l.mixed[at] / 2, d = l.decode[at] + l.mixed[at] / 2;
           prefills[k] = Math.round((it.height * p) / span); decodes[k] = Math.round((it.height * d) / span);
         }
+        // Neighbours of one height are one rectangle.
+        const strips = (foot, tall, room) => {
+          let x0 = 0, x1 = -1, low = 0, high = 0;
+          const put = () => { if (high > 0) c.fillRect(x0, low - high, x1 - x0, high); };
+          for (let k = 0; k < n; k++) {
+            const f = foot(k), a = tall(k), end = left[k] + wide[k] + room;
+            if (a === high && f === low && left[k] <= x1) { if (end > x1) x1 = end; continue; }
+            put();
+            x0 = left[k]; x1 = end; low = f; high = a;
+          }
+          put();
+        };
         c.fillStyle = dec;
-        for (let k = 0; k < n; k++) if (decodes[k]) c.fillRect(left[k], it.top + it.height - decodes[k], wide[k], decodes[k]);
+        strips(() => it.top + it.height, (k) => decodes[k], 0);
         c.fillStyle = apart ? pre : M.kindColor("prefill");
-        for (let k = 0; k < n; k++) if (prefills[k]) c.fillRect(left[k], it.top + it.height - decodes[k] - prefills[k], wide[k], prefills[k]);
+        strips((k) => it.top + it.height - decodes[k], (k) => prefills[k], 0);
         rows.forEach(([track, most, least, top]) => {
-          const t = tops[track], bars = (name) => { for (let k = 0; k < n; k++) { const a = Math.ceil((t.height * l[name][first + k]) / top); if (a > 0) c.fillRect(left[k], t.top + t.height - a, wide[k] + apart, a); } };
+          const t = tops[track], bars = (name) => { const of = l[name]; strips(() => t.top + t.height, (k) => Math.ceil((t.height * of[first + k]) / top), apart); };
           c.fillStyle = M.css("--area-faint"); if (l[most] !== l[least]) bars(most);
           c.fillStyle = M.css("--area"); bars(least);
         });

@@ -91,7 +91,8 @@
   const stale = new Map();
   const freshen = (id) => { const draw = stale.get(id); if (draw) { stale.delete(id); draw(); } };
   const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 400 }) : (act) => setTimeout(act, 50);
-  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > 0 && box.top < window.innerHeight; };
+  // The line at the top covers what is under it.
+  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > by("status").offsetHeight && box.top < window.innerHeight; };
   P.near = near;
   let rest = 0;
   const later = () => {
