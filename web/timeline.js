@@ -294,7 +294,9 @@
       const label = "Iterations of " + lane.run.label + (many ? ", replica " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
-      lane.surface = M.surface(holder, HEIGHT, label, (c, width) => paint(lane, c, width));
+      let noted = 0;
+      // How many iterations a column holds depends on the room.
+      lane.surface = M.surface(holder, HEIGHT, label, (c, width) => { if (noted !== width) { noted = width; queueMicrotask(note); } paint(lane, c, width); });
       lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
       parent.append(lane.line);
       const canvas = lane.surface.canvas;
@@ -353,7 +355,6 @@
       });
     });
     note();
-    requestAnimationFrame(() => requestAnimationFrame(note));
     parent.append(M.details("Numbers", "Iterations in twenty equal parts of the run", ["part", "scheduler", "batch", "KV blocks", "waiting", "longest iteration"], () => lanes.flatMap((lane) => {
       const l = lane.levels[0], rows = [];
       for (let part = 0; part < 20; part++) {
