@@ -20,7 +20,10 @@ var Metron = (() => {
   };
 
   /* ---- numbers, as the terminal writes them ---- */
-  const grouped = (value) => Math.round(value).toLocaleString("en-US");
+  // Formats are kept: to make one takes longer than to draw a plot's axis.
+  const formats = [];
+  const fixed = (value, decimals) => (formats[decimals] || (formats[decimals] = new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }))).format(value);
+  const grouped = (value) => fixed(Math.round(value), 0);
   M.digits = (value) => {
     const size = Math.abs(value);
     if (size >= 99.95) return grouped(value);
@@ -50,7 +53,7 @@ var Metron = (() => {
     let decimals = Math.max(0, Math.min(9, Math.ceil(-Math.log10(step) - 1e-9)));
     // A step of 0.025 needs one more than one of 0.02.
     while (decimals < 9 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6) decimals++;
-    return value.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+    return fixed(value, decimals);
   };
   M.ticks = (low, high, wanted, whole) => {
     const span = high - low;
@@ -157,32 +160,38 @@ var Metron = (() => {
     }
     return context.createPattern(patterns.get(key), "repeat");
   };
-  // A small sample of a colour and its pattern, for legends.
+  // A small sample of a colour and its pattern, for legends: a background, since a page has a hundred
+  // of them and each canvas costs as much as a plot when a frame is put together.
+  const LINES = {
+    slash: (line) => "repeating-linear-gradient(135deg," + line + " 0 1.5px,transparent 1.5px 4px)",
+    back: (line) => "repeating-linear-gradient(45deg," + line + " 0 1.5px,transparent 1.5px 4px)",
+    level: (line) => "repeating-linear-gradient(0deg," + line + " 0 1.5px,transparent 1.5px 4px)",
+    dots: (line) => "conic-gradient(from 90deg at 50% 50%," + line + " 25%,transparent 0 50%," + line + " 50% 75%,transparent 0) 0 0/4px 4px",
+    cross: (line) => LINES.slash(line) + "," + LINES.back(line),
+  };
+  M.background = (color, pattern) => (LINES[pattern] ? LINES[pattern](paper()) + "," : "") + "linear-gradient(" + color + "," + color + ")";
+  const paper = () => (M.isDark() ? "rgba(0,0,0,.55)" : "rgba(255,255,255,.7)");
   M.swatch = (color, pattern, half) => {
-    const canvas = M.h("canvas", { class: "swatch", width: 28, height: 28, "aria-hidden": "true" });
+    const sample = M.h("span", { class: "swatch", "aria-hidden": "true" });
     const draw = () => {
-      const context = canvas.getContext("2d");
-      context.clearRect(0, 0, 28, 28);
-      context.fillStyle = M.fill(context, color(), pattern || "plain");
-      context.fillRect(0, 0, 28, 28);
-      if (half) { context.fillStyle = half(); context.fillRect(0, 0, 28, 14); }
+      sample.style.background = (half ? "linear-gradient(" + half() + " 50%,transparent 0)," : "") + M.background(color(), pattern);
     };
     M.onRedraw(draw);
     draw();
-    return canvas;
+    return sample;
   };
   // A piece of a line, as a plot draws it.
   M.stroke = (color, dash, width) => {
-    const canvas = M.h("canvas", { class: "stroke", width: 60, height: 20, "aria-hidden": "true" });
+    const sample = M.h("span", { class: "stroke", "aria-hidden": "true" });
+    sample.style.height = width + "px";
     const draw = () => {
-      const context = canvas.getContext("2d");
-      context.clearRect(0, 0, 60, 20);
-      context.strokeStyle = color(); context.lineWidth = width * 2; context.setLineDash(dash.map((one) => one * 2));
-      context.beginPath(); context.moveTo(2, 10); context.lineTo(58, 10); context.stroke();
+      let at = 0;
+      const parts = dash.map((one, k) => (k % 2 ? "transparent " : color() + " ") + at + "px " + (at += one) + "px");
+      sample.style.background = parts.length ? "repeating-linear-gradient(90deg," + parts.join(",") + ")" : color();
     };
     M.onRedraw(draw);
     draw();
-    return canvas;
+    return sample;
   };
   M.legend = (entries) => M.h("ul", { class: "legend" },
     entries.map((entry) => M.h("li", { title: entry.meaning }, M.swatch(entry.color, entry.pattern, entry.half), entry.name)));
@@ -195,15 +204,42 @@ var Metron = (() => {
   };
 
   /* ---- a canvas that keeps its size and sharpness ---- */
+  // Canvases to draw with the next frame: all are measured first, so that the page is laid out once.
+  // One that is out of sight waits until it comes near, or until nothing else is to be done.
+  const asked = new Set(), hidden = new Set(), surfaces = new WeakMap();
+  const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 2000 }) : (act) => setTimeout(act, 200);
+  const frame = () => {
+    const now = [...asked].filter((one) => one.canvas.isConnected);
+    asked.clear();
+    const boxes = now.map((one) => one.canvas.getBoundingClientRect());
+    now.forEach((one, k) => {
+      const away = boxes[k].bottom < 0 || boxes[k].top > window.innerHeight;
+      if (away && !one.always && !printing.matches) { if (!hidden.size) idle(rest); hidden.add(one); } else one.paint(boxes[k].width);
+    });
+  };
+  const rest = () => {
+    hidden.forEach((one) => { if (!one.canvas.isConnected) hidden.delete(one); });
+    const [one] = hidden;
+    if (!one) return;
+    one.drawNow();
+    if (hidden.size) idle(rest);
+  };
+  const near = window.IntersectionObserver && new IntersectionObserver((entries) => entries.forEach((entry) => {
+    const one = surfaces.get(entry.target);
+    if (entry.isIntersecting && one && hidden.has(one)) one.drawNow();
+  }), { rootMargin: "200px" });
+  const sized = window.ResizeObserver && new ResizeObserver((entries) => entries.forEach((entry) => {
+    const one = surfaces.get(entry.target);
+    if (one && Math.round(entry.contentRect.width) !== Math.round(one.width)) one.draw();
+  }));
   M.surface = (parent, height, label, draw) => {
     const canvas = M.h("canvas", { class: "surface", role: "img", "aria-label": label });
     canvas.style.height = height + "px";
     parent.append(canvas);
-    const surface = { canvas, width: 0, height, visible: true };
-    let asked = false;
-    surface.drawNow = () => {
-      asked = false;
-      const width = canvas.clientWidth;
+    const surface = { canvas, width: 0, height, always: !near };
+    surfaces.set(canvas, surface);
+    surface.paint = (width) => {
+      hidden.delete(surface);
       if (!width) return;
       const ratio = Math.min(window.devicePixelRatio || 1, 2);
       if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(surface.height * ratio)) {
@@ -218,15 +254,14 @@ var Metron = (() => {
       context.textBaseline = "alphabetic";
       draw(context, width, surface.height);
     };
+    surface.drawNow = () => { asked.delete(surface); surface.paint(canvas.clientWidth); };
     surface.draw = () => {
-      if (asked || !surface.visible) return;
-      asked = true;
-      requestAnimationFrame(surface.drawNow);
+      if (!asked.size) requestAnimationFrame(frame);
+      asked.add(surface);
     };
-    if (window.ResizeObserver) new ResizeObserver(() => surface.anyway()).observe(canvas);
-    // Out of sight too, where it would otherwise be stretched or of another theme.
-    surface.anyway = () => { const was = surface.visible; surface.visible = true; surface.draw(); surface.visible = was; };
-    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else surface.anyway(); });
+    if (sized) sized.observe(canvas);
+    if (near) near.observe(canvas);
+    M.onRedraw(() => { if (M.printNow) surface.drawNow(); else surface.draw(); });
     surface.draw();
     return surface;
   };

@@ -15,12 +15,14 @@
     };
     const rows = Math.max(...OF.map(([name]) => linesOf(name).length));
     parent.append(M.runKey(runs), grid);
-    OF.forEach(([name, title, unit, what]) => {
+    const cells = OF.map(([, title,, what]) => h("div", { class: "cell" }, h("h3", {}, title), h("p", { class: "axis" }, "share of " + what)));
+    grid.append(...cells);
+    // All are measured before any is filled: then the page is laid out once.
+    const widths = cells.map((cell) => cell.clientWidth);
+    OF.forEach(([name, title, unit, what], k) => {
       const curves = runs.map((run, place) => ({ label: run.label, place, ...(run[name] || {}) }));
-      const cell = h("div", { class: "cell" }, h("h3", {}, title), h("p", { class: "axis" }, "share of " + what));
-      grid.append(cell);
-      if (!curves.some((curve) => curve.value)) { cell.append(h("p", { class: "absent" }, "No samples.")); return; }
-      M.cdf(cell, { title: title + ", share of " + what + " up to a value", unit, curves, lines: linesOf(name), rows, log: unit === "s" });
+      if (!curves.some((curve) => curve.value)) { cells[k].append(h("p", { class: "absent" }, "No samples.")); return; }
+      M.cdf(cells[k], { title: title + ", share of " + what + " up to a value", unit, curves, lines: linesOf(name), rows, log: unit === "s", width: widths[k] });
     });
   };
 

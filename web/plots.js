@@ -57,10 +57,10 @@
   M.onRedraw(() => plots.forEach(({ u, box, height }) => { u.setSize({ width: box.clientWidth || u.width, height }); u.redraw(false, true); }));
 
   // Draws a uPlot into a box that names itself to screen readers.
-  M.uplot = (parent, label, height, options, data) => {
+  M.uplot = (parent, label, height, options, data, width) => {
     const box = h("div", { class: "plot", role: "img", "aria-label": label });
     parent.append(box);
-    const u = new uPlot({ width: box.clientWidth || 320, height, ...options }, data, box);
+    const u = new uPlot({ width: width || box.clientWidth || 320, height, ...options }, data, box);
     plots.push({ u, box, height });
     return u;
   };
@@ -75,7 +75,7 @@
   };
 
   // Distributions of several runs in one plot. curves: [{label, place, value, share}].
-  M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across }) => {
+  M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
     const shown = curves.filter((curve) => curve.value && curve.value.length);
     lines = lines || [];
     // Close values are told apart better on a plain axis, and one of powers would have no marks.
@@ -125,7 +125,7 @@
           return curve.label + " " + M.percent(share);
         }).join(", ");
       })],
-    }, data);
+    }, data, width);
     parent.append(M.details("Numbers", title, ["", "samples", "least", "P50", "P90", "P99", "P99.9", "most"],
       () => shown.map((curve) => [curve.label, M.count(curve.count),
         ...[0, 0.5, 0.9, 0.99, 0.999, 1].map((share) => show(M.quantile(curve, share)))])));
@@ -219,8 +219,9 @@
   };
 
   // A cloud of points: hover, or focus and walk with the arrow keys.
-  // points: [{x, y, color(), shape, label}]
-  M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
+  // points: [{x, y, color(), shape, label}]; apart: marks that would hide another stand
+  // beside it.
+  M.scatter = (parent, { title, points, x, y, lines, path, height, apart }) => {
     const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
     line.setAttribute("aria-live", "polite");
     let at, box, lit = -1;
@@ -229,8 +230,17 @@
       return { low: low >= 0 ? Math.max(0, low - room) : low - room, high: high + room };
     };
     const scaleX = { ...spread(points.map((p) => p.x)), ...x }, scaleY = { ...spread(points.map((p) => p.y)), ...y };
-    const mark = (c, p, size) => {
-      const px = at.x(p.x), py = at.y(p.y);
+    let placed = [];
+    const place = () => {
+      placed = points.map((p) => [at.x(p.x), at.y(p.y)]);
+      if (!apart) return;
+      placed.forEach((own, k) => {
+        const free = (x) => !placed.slice(0, k).some(([px, py]) => Math.abs(px - x) < 8 && Math.abs(py - own[1]) < 8);
+        const step = [0, 9, -9, 18, -18, 27, -27].find((by) => free(own[0] + by));
+        own[0] += step || 0;
+      });
+    };
+    const mark = (c, p, size, [px, py]) => {
       c.beginPath();
       if (p.shape === "cross") {
         c.moveTo(px - size, py - size); c.lineTo(px + size, py + size); c.moveTo(px + size, py - size); c.lineTo(px - size, py + size);
@@ -262,8 +272,10 @@
         path.forEach((p, k) => (k ? c.lineTo(at.x(p.x), at.y(p.y)) : c.moveTo(at.x(p.x), at.y(p.y))));
         c.stroke();
       }
-      points.forEach((p) => { c.fillStyle = c.strokeStyle = p.color(); mark(c, p, 4.5); });
-      if (lit >= 0) { c.fillStyle = c.strokeStyle = M.css("--ink"); mark(c, { ...points[lit], faint: false }, 7); }
+      place();
+      points.forEach((p, k) => { c.fillStyle = c.strokeStyle = p.color(); mark(c, p, 4.5, placed[k]); });
+      surface.canvas.placed = placed;
+      if (lit >= 0) { c.fillStyle = c.strokeStyle = M.css("--ink"); mark(c, { ...points[lit], faint: false }, 7, placed[lit]); }
     });
     const light = (place) => { if (place === lit) return; lit = place; line.tell(place < 0 ? "" : points[place].label); surface.draw(); };
     const canvas = surface.canvas;
@@ -273,7 +285,7 @@
     canvas.setAttribute("aria-label", title + ". Arrow keys walk from point to point.");
     const near = (event) => {
       let best = -1, least = 24 * 24;
-      points.forEach((p, k) => { const d = (at.x(p.x) - event.offsetX) ** 2 + (at.y(p.y) - event.offsetY) ** 2; if (d < least) { least = d; best = k; } });
+      placed.forEach(([px, py], k) => { const d = (px - event.offsetX) ** 2 + (py - event.offsetY) ** 2; if (d < least) { least = d; best = k; } });
       light(best);
     };
     canvas.addEventListener("pointermove", near);

@@ -43,11 +43,14 @@
     if (runs.some((run) => run.lanes.length)) {
       const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
       page.thinned.forEach((text) => timelineBody.append(h("p", { class: "hint" }, text)));
+      const packed = runs.some((run) => run.lanes.some((lane) => lane.packed));
+      if (packed && !M.canUnpack) timelineBody.append(h("p", { class: "hint" }, "This browser cannot unpack the single iterations; those around the worst stalls are there."));
+      const more = packed && M.canUnpack && Object.assign((run, lane, from, to, places) => M.unpacked(lane, from, to, places), { here: true, most: 250000 });
       timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
         const item = (stallLists.get(run) || [])[at];
         document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
         if (item) { item.classList.add("chosen"); const folded = item.closest("details"); if (folded) folded.open = true; }
-      });
+      }, more);
     } else whyNot("What the GPU ran", "timeline");
     M.reportTimeline = timeline;
 
@@ -76,7 +79,7 @@
   /* capacity */
   if (page.capacity) {
     const capacity = page.capacity;
-    const body = M.section(plots, "Load against the promise", "Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" + capacity.promise + "), crosses did not. Vertical lines are the highest rate that holds.", "capacity");
+    const body = M.section(plots, "Load against the promise", "Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" + capacity.promise + "), crosses did not. Marks at one place stand side by side. Vertical lines are the highest rate that holds.", "capacity");
     body.append(h("ul", { class: "legend" }, capacity.schedulers.map((one, place) => h("li", {}, M.swatch(() => M.runColor(place)), one.label))));
     const points = capacity.schedulers.flatMap((one, place) => one.probed.filter((p) => p.fluid != null).map((p) => ({
       x: p.rate, y: p.fluid, color: () => M.runColor(place), shape: p.held ? place % 4 : "cross",
@@ -89,7 +92,7 @@
       const lines = capacity.schedulers.map((one, place) => ({ x: one.requests_per_s, color: () => M.runColor(place), label: one.requests_per_s == null ? "" : M.digits(one.requests_per_s), row: place })).filter((line) => line.x != null);
       if (capacity.fluid_share) lines.push({ y: capacity.fluid_share, label: M.percent(capacity.fluid_share) + " asked" });
       const least = Math.min(capacity.fluid_share || 1, ...near.map((p) => p.y)), room = Math.max(0.002, (1 - least) * 0.08);
-      M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, x: { name: "requests/s" }, y: { low: Math.max(0, least - room), high: 1 + room, name: "fluid requests", show: (v, step) => (v > 1 + 1e-9 ? "" : M.tick(v * 100, step * 100) + " %") } });
+      M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, apart: true, x: { name: "requests/s" }, y: { low: Math.max(0, least - room), high: 1 + room, name: "fluid requests", show: (v, step) => (v > 1 + 1e-9 ? "" : M.tick(v * 100, step * 100) + " %") } });
       if (near.length < points.length) body.append(h("p", { class: "hint" }, (points.length - near.length) + " rates above 2.5 times the highest capacity are in the table only."));
     } else body.append(h("p", { class: "absent" }, "No rate has a share of fluid requests."));
     body.append(M.details("Numbers", "Every rate that was tried", ["scheduler", "seed", "requests/s", "fluid", "held"],
@@ -124,7 +127,7 @@
         const points = known.map((one) => ({ x: one.x, y: one.y, color: () => M.runColor(one.p.scheduler), shape: one.p.scheduler % 4, faint: !front.has(one), label: words(one) + (front.has(one) ? "; on the front" : "") }));
         if (!points.length) { holder.append(h("p", { class: "absent" }, "No combination has both figures.")); return; }
         const path = [...front].sort((m, n) => m.x - n.x);
-        M.scatter(holder, { title: b.name + " against " + a.name, points, path, x: { name: a.name }, y: { name: b.name } });
+        M.scatter(holder, { title: b.name + " against " + a.name, points, path, apart: points.length <= 400, x: { name: a.name }, y: { name: b.name } });
         holder.append(M.table("The front", ["scheduler", ...short, a.name, b.name], path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)])));
       };
       body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);

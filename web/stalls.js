@@ -16,16 +16,11 @@
   // One bar, split by cause.
   const bar = (stall, meaning) => {
     const parts = Object.entries(stall.causes_ns).sort((a, b) => b[1] - a[1]);
-    const holder = h("div", { class: "bar" });
-    M.surface(holder, 16, "Where the time went: " + parts.map(([cause, ns]) => M.causeWords(cause) + " " + M.ns(ns)).join(", "), (c, width, height) => {
-      let x = 0;
-      parts.forEach(([cause, ns]) => {
-        const wide = (width * ns) / stall.length_ns;
-        c.fillStyle = M.fill(c, M.causeColor(cause), M.causePattern(cause));
-        c.fillRect(x, 0, Math.max(0.5, wide - 1), height);
-        x += wide;
-      });
-    });
+    const holder = h("div", { class: "bar", role: "img", "aria-label": "Where the time went: " + parts.map(([cause, ns]) => M.causeWords(cause) + " " + M.ns(ns)).join(", ") });
+    const pieces = parts.map(([cause, ns]) => { const piece = h("span", {}); piece.style.flexGrow = ns; holder.append(piece); return [piece, cause]; });
+    const draw = () => pieces.forEach(([piece, cause]) => { piece.style.background = M.background(M.causeColor(cause), M.causePattern(cause)); });
+    M.onRedraw(draw);
+    draw();
     return [holder, M.legend(parts.slice(0, 5).map(([cause, ns]) => ({ name: M.causeWords(cause) + " " + M.ns(ns), meaning: meaning[cause], color: () => M.causeColor(cause), pattern: M.causePattern(cause) })))];
   };
 

@@ -3,46 +3,35 @@
   const M = Metron, h = M.h;
 
   /* ---- columns, and coarser ones made of them ---- */
-  // The arrays of one stretch, finest level first; each further level puts four columns together
-  // and keeps the largest and the smallest of every number.
+  // Two columns put together; the largest and the smallest of every number are kept.
+  const SUMS = ["prefill", "mixed", "decode"], MOST = ["tokens", "batch", "kv", "wait", "longest"], LEAST = ["batchMin", "kvMin", "waitMin"];
+  const coarser = (fine) => {
+    const n = fine.start.length, size = Math.ceil(n / 2), next = { each: fine.each * 2, start: new Float64Array(size), end: new Float64Array(size) };
+    for (let k = 0; k < size; k++) { next.start[k] = fine.start[2 * k]; next.end[k] = fine.end[Math.min(2 * k + 1, n - 1)]; }
+    const put = (names, both) => names.forEach((name) => {
+      const from = fine[name], to = (next[name] = new Float64Array(size));
+      for (let k = 0; k < n >> 1; k++) to[k] = both(from[2 * k], from[2 * k + 1]);
+      if (n & 1) to[size - 1] = from[n - 1];
+    });
+    put(SUMS, (a, b) => a + b);
+    put(MOST, (a, b) => (a > b ? a : b));
+    put(LEAST, (a, b) => (a < b ? a : b));
+    return next;
+  };
+  // The arrays of one stretch, finest level first; each further level has half as many columns.
   M.levels = (columns) => {
-    const n = columns.start_us.length, merged = columns.merged;
-    const start = new Float64Array(n), end = new Float64Array(n);
-    let at = 0;
-    for (let k = 0; k < n; k++) { at += columns.start_us[k]; start[k] = at; end[k] = at + columns.span_us[k]; }
-    const f = (list) => Float64Array.from(list);
-    const kind = (name) => {
-      if (merged) return f(merged[name]);
-      return Float64Array.from(start, (_, k) => {
-        const of = columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? "mixed_us" : "prefill_us") : "decode_us";
-        return of === name ? columns.span_us[k] : 0;
-      });
-    };
-    const base = {
-      each: columns.each, start, end,
-      prefill: kind("prefill_us"), mixed: kind("mixed_us"), decode: kind("decode_us"),
-      tokens: f(columns.prefill_tokens), batch: Float64Array.from(columns.decodes, (d, k) => d + columns.chunks[k]),
-      batchMin: merged ? f(merged.decodes_min) : null, kv: f(columns.kv), kvMin: merged ? f(merged.kv_min) : null,
-      wait: f(columns.waiting), waitMin: merged ? f(merged.waiting_min) : null,
-      longest: merged ? f(merged.longest_us) : Float64Array.from(columns.span_us),
-    };
-    if (!base.batchMin) { base.batchMin = base.batch; base.kvMin = base.kv; base.waitMin = base.wait; }
-    const levels = [base];
-    while (levels[levels.length - 1].start.length > 64) {
-      const fine = levels[levels.length - 1], size = Math.ceil(fine.start.length / 4), next = { each: fine.each * 4 };
-      for (const name of Object.keys(fine)) if (name !== "each") next[name] = new Float64Array(size);
-      for (let k = 0; k < size; k++) {
-        const from = 4 * k, to = Math.min(from + 4, fine.start.length);
-        next.start[k] = fine.start[from]; next.end[k] = fine.end[to - 1];
-        for (const name of ["batchMin", "kvMin", "waitMin"]) next[name][k] = Infinity;
-        for (let j = from; j < to; j++) {
-          for (const name of ["prefill", "mixed", "decode"]) next[name][k] += fine[name][j];
-          for (const name of ["tokens", "batch", "kv", "wait", "longest"]) if (fine[name][j] > next[name][k]) next[name][k] = fine[name][j];
-          for (const name of ["batchMin", "kvMin", "waitMin"]) if (fine[name][j] < next[name][k]) next[name][k] = fine[name][j];
-        }
-      }
-      levels.push(next);
+    const n = columns.start_us.length, merged = columns.merged, zeros = () => new Float64Array(n);
+    const f = (list) => new Float64Array(list);
+    const base = { each: columns.each, start: zeros(), end: zeros(), tokens: f(columns.prefill_tokens), batch: f(columns.decodes), kv: f(columns.kv), wait: f(columns.waiting) };
+    for (let k = 0, at = 0; k < n; k++) { at += columns.start_us[k]; base.start[k] = at; base.end[k] = at + columns.span_us[k]; base.batch[k] += columns.chunks[k]; }
+    if (merged) {
+      Object.assign(base, { prefill: f(merged.prefill_us), mixed: f(merged.mixed_us), decode: f(merged.decode_us), batchMin: f(merged.decodes_min), kvMin: f(merged.kv_min), waitMin: f(merged.waiting_min), longest: f(merged.longest_us) });
+    } else {
+      Object.assign(base, { prefill: zeros(), mixed: zeros(), decode: zeros(), batchMin: base.batch, kvMin: base.kv, waitMin: base.wait, longest: f(columns.span_us) });
+      for (let k = 0; k < n; k++) (columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? base.mixed : base.prefill) : base.decode)[k] = columns.span_us[k];
     }
+    const levels = [base];
+    while (levels[levels.length - 1].start.length > 64) levels.push(coarser(levels[levels.length - 1]));
     return levels;
   };
   // First place whose end is after t.
@@ -66,7 +55,7 @@
       const details = lane.details.map((columns) => ({ columns, levels: M.levels(columns) }));
       const stalls = run.stalls.map((stall, at) => ({ stall, at })).filter((one) => one.stall.replica === lane.replica);
       const most = (name) => levels[levels.length - 1][name].reduce((a, b) => Math.max(a, b), 1);
-      lanes.push({ run, place, lane, levels, details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
+      lanes.push({ run, place, lane, levels, details, found: [], told: details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
     }));
     if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
     const whole = { from, to }, view = { from, to };
@@ -86,33 +75,41 @@
 
     const where = h("p", { class: "readout", "aria-live": "polite" });
     const note = () => {
-      const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => Math.max(most, one.each), 1);
+      const detail = lanes.map((lane) => pick(lane)).reduce((most, one) => (one.last > one.first ? Math.max(most, one.each) : most), 1);
       const kept = lanes.some((lane) => lane.lane.all.each > 1);
       where.textContent = M.us(view.from) + " to " + M.us(view.to) + " (" + M.us(view.to - view.from) + "): " +
         (detail === 1 ? "every iteration by itself." : "each column stands for up to " + M.count(detail) + " iterations" + (kept && !more && detail === Math.max(...lanes.map((lane) => lane.lane.all.each)) ? "; single ones are kept around the worst stalls." : "."));
       if (more && kept) wish();
     };
-    // Single iterations of what is being looked at, once it stands still.
+    // Single iterations of what is being looked at: those that the page holds soon, others once it
+    // stands still.
     let wished = null;
     const wish = () => {
+      if (wished !== null && more.here) return;
       clearTimeout(wished);
+      wished = setTimeout(look, more.here ? 30 : 150);
+    };
+    const look = async () => {
+      wished = null;
+      if (!lanes[0].surface.canvas.isConnected) return;
       const { from, to } = view, room = to - from;
-      wished = setTimeout(async () => {
-        if (!lanes[0].surface.canvas.isConnected) return;
-        const [a, b] = [Math.max(whole.from, from - room / 2), Math.min(whole.to, to + room / 2)];
-        const lacking = lanes.filter((lane) => { const now = pick(lane); return (now.each > 1 || now.partly) && lane.lane.all.each > 1; });
-        const found = await Promise.all(lacking.map((lane) => {
-          const level = lane.levels[0], n = (after(level.end, b) - after(level.end, a) + 1) * level.each;
-          return n <= 5000 ? more(lane.run, lane.lane, Math.floor(a), Math.ceil(b)) : null;
-        }));
-        found.forEach((columns, k) => {
-          if (!columns || !columns.start_us.length) return;
-          const details = lacking[k].details;
-          if (details.length > 40) details.splice(20, 1);
-          details.unshift({ columns, levels: M.levels(columns) });
-        });
-        if (found.some(Boolean)) { note(); draw(); }
-      }, 150);
+      const [a, b] = [Math.max(whole.from, from - room / 2), Math.min(whole.to, to + room / 2)];
+      const lacking = lanes.filter((lane) => { const now = pick(lane); return lane.lane.all.each > 1 && (now.partly || (now.each > 1 && now.finest)); });
+      const found = await Promise.all(lacking.map((lane) => {
+        const level = lane.levels[0], places = [after(level.end, a) * level.each, (after(level.end, b) + 1) * level.each];
+        return places[1] - places[0] <= (more.most || 5000) ? more(lane.run, lane.lane, Math.floor(a), Math.ceil(b), places) : null;
+      }));
+      found.forEach((columns, k) => {
+        if (!columns || !columns.start_us.length) return;
+        const found = lacking[k].found;
+        found.unshift({ columns, levels: M.levels(columns) });
+        // What was looked at long ago is let go.
+        let kept = 0;
+        const cut = found.findIndex((one, at) => at > 0 && (at > 30 || (kept += one.columns.start_us.length) > 300000));
+        if (cut > 0) found.splice(cut);
+        lacking[k].told = [...found, ...lacking[k].details];
+      });
+      if (found.some(Boolean)) { note(); draw(); }
     };
     const button = (text, label, act) => h("button", { type: "button", "aria-label": label, title: label, onclick: act }, text);
     parent.append(h("div", { class: "controls", role: "group", "aria-label": "Timeline" },
@@ -135,13 +132,13 @@
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
-      const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600;
-      for (const detail of lane.details) {
+      const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600, all = lane.levels[0];
+      for (const detail of lane.told) {
         const base = detail.levels[0], n = base.start.length;
-        if (n && base.start[0] <= view.from && base.end[n - 1] >= view.to) return best(detail.levels, width, detail.columns);
+        if (n && base.start[0] <= Math.max(view.from, all.start[0]) && base.end[n - 1] >= Math.min(view.to, all.end[all.end.length - 1])) return best(detail.levels, width, detail.columns);
       }
       // A view that reaches beyond a stretch told in detail, but not by much, is drawn with it too.
-      for (const detail of lane.details) {
+      for (const detail of lane.told) {
         const base = detail.levels[0], n = base.start.length;
         const shared = n ? Math.min(base.end[n - 1], view.to) - Math.max(base.start[0], view.from) : 0;
         if (shared > (view.to - view.from) * 0.5 && lane.lane.all.each > 1 && view.to - view.from < 2 * (base.end[n - 1] - base.start[0])) return { ...best(detail.levels, width, detail.columns), partly: [base.start[0], base.end[n - 1]] };
@@ -152,7 +149,7 @@
     const best = (levels, width, columns) => {
       for (let k = 0; k < levels.length; k++) {
         const level = levels[k], first = after(level.end, view.from), last = after(level.end, view.to);
-        if (last - first <= width * 0.9 || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
+        if (last - first <= width || k === levels.length - 1) return { level, first, last: Math.min(last + 1, level.start.length), each: level.each, columns, finest: k === 0 };
       }
     };
 
@@ -206,12 +203,24 @@
           const p = l.prefill[at] + l.mixed[at] / 2, d = l.decode[at] + l.mixed[at] / 2;
           prefills[k] = Math.round((it.height * p) / span); decodes[k] = Math.round((it.height * d) / span);
         }
+        // Neighbours of one height are one rectangle.
+        const strips = (foot, tall, room) => {
+          let x0 = 0, x1 = -1, low = 0, high = 0;
+          const put = () => { if (high > 0) c.fillRect(x0, low - high, x1 - x0, high); };
+          for (let k = 0; k < n; k++) {
+            const f = foot(k), a = tall(k), end = left[k] + wide[k] + room;
+            if (a === high && f === low && left[k] <= x1) { if (end > x1) x1 = end; continue; }
+            put();
+            x0 = left[k]; x1 = end; low = f; high = a;
+          }
+          put();
+        };
         c.fillStyle = dec;
-        for (let k = 0; k < n; k++) if (decodes[k]) c.fillRect(left[k], it.top + it.height - decodes[k], wide[k], decodes[k]);
+        strips(() => it.top + it.height, (k) => decodes[k], 0);
         c.fillStyle = apart ? pre : M.kindColor("prefill");
-        for (let k = 0; k < n; k++) if (prefills[k]) c.fillRect(left[k], it.top + it.height - decodes[k] - prefills[k], wide[k], prefills[k]);
+        strips((k) => it.top + it.height - decodes[k], (k) => prefills[k], 0);
         rows.forEach(([track, most, least, top]) => {
-          const t = tops[track], bars = (name) => { for (let k = 0; k < n; k++) { const a = Math.ceil((t.height * l[name][first + k]) / top); if (a > 0) c.fillRect(left[k], t.top + t.height - a, wide[k] + apart, a); } };
+          const t = tops[track], bars = (name) => { const of = l[name]; strips(() => t.top + t.height, (k) => Math.ceil((t.height * of[first + k]) / top), apart); };
           c.fillStyle = M.css("--area-faint"); if (l[most] !== l[least]) bars(most);
           c.fillStyle = M.css("--area"); bars(least);
         });
@@ -285,7 +294,9 @@
       const label = "Iterations of " + lane.run.label + (many ? ", replica " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
-      lane.surface = M.surface(holder, HEIGHT, label, (c, width) => paint(lane, c, width));
+      let noted = 0;
+      // How many iterations a column holds depends on the room.
+      lane.surface = M.surface(holder, HEIGHT, label, (c, width) => { if (noted !== width) { noted = width; queueMicrotask(note); } paint(lane, c, width); });
       lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
       parent.append(lane.line);
       const canvas = lane.surface.canvas;
@@ -342,13 +353,8 @@
         act();
         lane.line.textContent = columnAt(lane, LEFT + (lane.surface.width - LEFT) / 2);
       });
-      if (window.IntersectionObserver) {
-        lane.surface.visible = false;
-        new IntersectionObserver((entries) => { lane.surface.visible = entries[entries.length - 1].isIntersecting; if (lane.surface.visible) lane.surface.draw(); }, { rootMargin: "200px" }).observe(canvas);
-      }
     });
     note();
-    requestAnimationFrame(() => requestAnimationFrame(note));
     parent.append(M.details("Numbers", "Iterations in twenty equal parts of the run", ["part", "scheduler", "batch", "KV blocks", "waiting", "longest iteration"], () => lanes.flatMap((lane) => {
       const l = lane.levels[0], rows = [];
       for (let part = 0; part < 20; part++) {

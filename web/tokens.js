@@ -24,14 +24,17 @@
       const worst = curves[0];
       if (worst.rows.due.length) {
         c.strokeStyle = M.css("--mark"); c.lineWidth = 1; c.setLineDash([1, 3]); c.beginPath();
-        worst.rows.due.forEach((due, k) => { if (due > most * 1.02) return; const x = at.x(due), y = at.y(worst.rows.number[k]); k ? c.lineTo(x, y) : c.moveTo(x, y); });
+        let lx = -9, ly = -9;
+        worst.rows.due.forEach((due, k) => { if (due > most * 1.02) return; const x = at.x(due), y = at.y(worst.rows.number[k]); if (k && x - lx < 1 && ly - y < 1) return; if (k) c.lineTo(x, y); else c.moveTo(x, y); lx = x; ly = y; });
         c.stroke();
       }
       curves.forEach((curve) => {
         const { number, at: times } = curve.rows;
         c.strokeStyle = M.runColor(place); c.lineWidth = curve.place === "worst" ? 2 : 1.5; c.setLineDash(DASH[curve.place]);
-        c.beginPath(); c.moveTo(at.x(0), at.y(0));
-        times.forEach((t, k) => { c.lineTo(at.x(t), at.y(k ? number[k - 1] : 0)); c.lineTo(at.x(t), at.y(number[k])); });
+        let lx = at.x(0), ly = at.y(0);
+        c.beginPath(); c.moveTo(lx, ly);
+        // Steps smaller than a pixel go into the next one.
+        times.forEach((t, k) => { const x = at.x(t), y = at.y(number[k]); if (k < times.length - 1 && x - lx < 1 && ly - y < 1) return; c.lineTo(x, ly); c.lineTo(x, y); lx = x; ly = y; });
         c.stroke(); c.setLineDash([]);
         curve.late.forEach((late) => {
           const x = at.x(late.from_us / 1e6), y = at.y(late.number - 1), wide = Math.max(2, at.x(late.to_us / 1e6) - x);

@@ -137,6 +137,7 @@ impl ReportFile {
             table: words.table.as_ref(),
             notes: &words.notes,
             data: &page.to_json(),
+            packed: &page.packed(),
             made_by: &format!("{} {}", tool.name, tool.version),
         });
         if let Err(source) = self.0.write_all(html.as_bytes()) {

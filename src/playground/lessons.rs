@@ -169,7 +169,7 @@ pub(super) fn taught(number: usize) -> Result<Taught, Problems> {
     }
     let lesson = lessons.swap_remove(number);
     let asked = Asked { text: lesson.scenario.clone(), ..Asked::default() };
-    let played = simulate(&asked, &Files::none())?;
+    let played = simulate(&asked, &Files::none(), None)?;
     let results = Value::Array(played.results.clone());
     let seen = lesson.seen.iter().map(|text| filled(text, &results)).collect();
     Ok(Taught { number, lesson, seen, played })

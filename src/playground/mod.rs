@@ -38,11 +38,19 @@ pub struct Asked {
     pub show: Vec<usize>,
 }
 
+/// Iterations around a time, of the first replica drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Around {
+    at_us: u64,
+    count: usize,
+}
+
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 enum Question {
-    /// Play a scenario.
-    Simulate { scenario: Asked },
+    /// Play a scenario; the iterations around a time too, where a page shows them.
+    Simulate { scenario: Asked, steps: Option<Around> },
     /// What would have helped a stall: place of the scheduler in the scenario, request, token.
     Cures { scenario: Asked, scheduler: usize, request: u32, token: u32 },
     /// Iterations of a replica, one by one: from a number, or around a time.
@@ -123,7 +131,9 @@ fn read(request: &str) -> Result<Question, Problems> {
 
 fn reply(question: Question, files: &Files) -> Result<String, Problems> {
     match question {
-        Question::Simulate { scenario } => Ok(text(&play::simulate(&scenario, files)?)),
+        Question::Simulate { scenario, steps } => {
+            Ok(text(&play::simulate(&scenario, files, steps)?))
+        }
         Question::Cures { scenario, scheduler, request, token } => {
             Ok(text(&cures::cures(&scenario, files, scheduler, (request, token))?))
         }

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
 use super::figures::{KeyFigure, key_figures};
-use super::{Asked, Problems, limits};
+use super::steps::{Steps, Window, around};
+use super::{Around, Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
 use crate::progress::Progress;
 use crate::report::header::header;
@@ -17,8 +18,9 @@ use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experi
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
-/// Columns of a run's timeline; a page asks for the iterations of a stretch when it shows one.
-const COLUMNS: usize = 3_000;
+/// Columns of a run's timeline: two a pixel column or so, since they are sent with every change; a
+/// page asks for the iterations of a stretch when it shows one.
+const COLUMNS: usize = 1_800;
 /// What errors call the scenario.
 const NAME: &str = "scenario.yaml";
 
@@ -187,6 +189,9 @@ pub(super) struct Played {
     pub results: Vec<Value>,
     /// Each run, ready to draw.
     runs: Vec<RunView>,
+    /// And its iterations around the time that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Steps>,
     causes: Vec<CauseName>,
     warnings: Vec<String>,
     /// What can be turned.
@@ -203,17 +208,25 @@ pub(super) struct Played {
     remove: Option<String>,
 }
 
-pub(super) fn simulate(asked: &Asked, files: &Files) -> Result<Played, Problems> {
+pub(super) fn simulate(
+    asked: &Asked,
+    files: &Files,
+    steps: Option<Around>,
+) -> Result<Played, Problems> {
     let loaded = Loaded::of(asked, files)?;
     let outputs = loaded.play().map_err(|problems| problems.in_text(&loaded.text))?;
-    Ok(played(loaded, &outputs))
+    played(loaded, &outputs, steps)
 }
 
-fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
+fn played(
+    loaded: Loaded,
+    outputs: &[SchedulerOutput],
+    steps: Option<Around>,
+) -> Result<Played, Problems> {
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
-    let room = Room { columns: room.columns.min(COLUMNS), ..room };
-    let runs = outputs
+    let room = Room { columns: room.columns.min(COLUMNS), packed: false, ..room };
+    let runs: Vec<RunView> = outputs
         .par_iter()
         .enumerate()
         .map(|(place, output)| {
@@ -227,6 +240,16 @@ fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
             RunView::of(&drawn, room)
         })
         .collect();
+    let told = |asked: Around| {
+        let runs = runs.iter().zip(outputs).enumerate();
+        runs.map(|(place, (view, output))| {
+            let replica = view.lanes.first().map_or(0, |lane| lane.replica);
+            let at_us = Some(asked.at_us);
+            around(&loaded, place, output, Window { replica, from: 0, at_us, count: asked.count })
+        })
+        .collect::<Result<Vec<Steps>, Problems>>()
+    };
+    let steps = steps.map(told).transpose()?.unwrap_or_default();
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
     let mut warnings = loaded.warnings.clone();
@@ -249,7 +272,7 @@ fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
     let listed = loaded.document.elements("schedulers");
     let names = loaded.experiment.schedulers.first().map(|run| run.name.as_str());
     let other = if names == Some("sarathi") { "vllm-v0" } else { "sarathi" };
-    Played {
+    Ok(Played {
         tool: Tool::this(),
         title: loaded.experiment.name.clone(),
         header: header(&file),
@@ -257,6 +280,7 @@ fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
         figures: key_figures(&values),
         results: values,
         runs,
+        steps,
         causes: Cause::ALL
             .iter()
             .map(|cause| CauseName { name: cause.name(), meaning: cause.meaning() })
@@ -270,5 +294,5 @@ fn played(loaded: Loaded, outputs: &[SchedulerOutput]) -> Played {
         scenario: loaded.resolved,
         schedulers: loaded.schedulers,
         shown: loaded.shown,
-    }
+    })
 }

@@ -77,8 +77,18 @@ pub(super) fn steps(
 ) -> Result<Steps, Problems> {
     let loaded = Loaded::of(asked, files)?.only(scheduler)?;
     let outputs = loaded.play()?;
-    let outcome = &outputs[0].outcome;
-    let log = log_of(&outputs[0], window.replica)?;
+    around(&loaded, 0, &outputs[0], window)
+}
+
+/// The iterations of a window, of the run at this place.
+pub(super) fn around(
+    loaded: &Loaded,
+    place: usize,
+    output: &SchedulerOutput,
+    window: Window,
+) -> Result<Steps, Problems> {
+    let outcome = &output.outcome;
+    let log = log_of(output, window.replica)?;
     let count = window.count.clamp(1, COUNT_MAX);
     let from = match window.at_us {
         None => window.from,
@@ -89,7 +99,7 @@ pub(super) fn steps(
     };
     let from = from.min(log.len().saturating_sub(1));
     let to = from.saturating_add(count).min(log.len());
-    let config = &loaded.experiment.schedulers[0].config;
+    let config = &loaded.experiment.schedulers[place].config;
     let fleet = loaded.experiment.fleet();
     let place = outcome.lanes().get(window.replica as usize).map_or(0, |lane| lane.pool);
     let pool = fleet.get(place).unwrap_or(&fleet[0]);

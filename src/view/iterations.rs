@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::packed::{Packed, Plain};
 use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
@@ -26,6 +27,9 @@ pub struct LaneView {
     pub all: Columns,
     /// Stretches around the worst stalls, one column an iteration, where `all` has fewer columns.
     pub details: Vec<Columns>,
+    /// Every iteration, where `all` has fewer columns and the page keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
 }
 
 /// A stretch of iterations, as columns of numbers.
@@ -144,6 +148,18 @@ pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns
         _ => columns.merged = Some(merged),
     }
     columns
+}
+
+/// Every iteration of `log`, packed.
+pub(super) fn packed(log: &Log) -> Packed {
+    Packed::of(log.iter().map(|i| Plain {
+        start_us: i.start.as_nanos() / 1000,
+        end_us: i.free.max(i.end).as_nanos() / 1000,
+        decodes: i.decodes,
+        kv: i.kv_used,
+        waiting: i.waiting,
+        chunks: i.chunks.iter().map(|chunk| (chunk.request, chunk.tokens)).collect(),
+    }))
 }
 
 fn prefill_tokens(iteration: &Iteration<'_>) -> u32 {

@@ -8,6 +8,7 @@ mod curve;
 mod iterations;
 mod lateness;
 mod measured;
+mod packed;
 mod page;
 mod run;
 mod search;
@@ -17,6 +18,7 @@ pub use cdf::Cdf;
 pub use curve::{CurveView, LateToken, Place};
 pub use iterations::{ChunkLists, Columns, LaneView, Merged, columns};
 pub use lateness::LatenessView;
+pub use packed::{Packed, Plain};
 pub use page::{Absent, CauseName, CuresView, Page, PageKind};
 pub use run::{Drawn, Line, RunView};
 pub use search::{CapacityView, Figure, Probed, ProbedScheduler, SweepPoint, SweepView};
@@ -38,10 +40,15 @@ pub struct Room {
     pub lateness_columns: usize,
     /// Replicas whose iterations are drawn.
     pub lanes: usize,
+    /// Whether iterations that are put together are also kept one by one, packed.
+    pub packed: bool,
 }
 
 /// Iterations that a page draws one by one; with more, each column stands for several.
 pub const ITERATIONS_MAX: u64 = 60_000;
+/// Iterations that a page keeps one by one beside the columns, packed into a few bytes each; with
+/// more, single ones are kept around the worst stalls alone.
+pub const PACKED_MAX: u64 = 3_000_000;
 /// Columns of all timelines of a page where iterations are put together.
 const COLUMNS: usize = 24_000;
 
@@ -61,6 +68,7 @@ impl Room {
             columns,
             lateness_columns: share(1_200, 24, 240),
             lanes: share(64, 1, 16),
+            packed: (ITERATIONS_MAX + 1..=PACKED_MAX).contains(&iterations),
         }
     }
 }

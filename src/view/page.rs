@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::measured::measured_run;
-use super::run::{Drawn, RunView, draw};
+use super::run::{Drawn, RunView, draw, iterations_of};
 use super::search::{CapacityView, SweepView};
-use super::{ITERATIONS_MAX, Room};
+use super::{ITERATIONS_MAX, PACKED_MAX, Room};
 use crate::explain::Cause;
 use crate::report::units::count;
 use crate::report::{ResultFile, Tool};
@@ -110,14 +110,21 @@ impl Page {
     pub fn of_runs(scenario: &Value, runs: &[Drawn<'_>], cures: Option<Vec<CuresView>>) -> Page {
         let kind = if cures.is_some() { PageKind::Explain } else { PageKind::Run };
         let mut page = Page::new(kind, "metron-sim run", scenario);
-        let (views, thinned) = draw(runs);
-        page.runs = views;
+        page.runs = draw(runs);
         page.cures = cures.unwrap_or_default();
-        if thinned {
+        let iterations = iterations_of(runs);
+        if iterations > ITERATIONS_MAX {
+            let single = match iterations {
+                0..=PACKED_MAX => "Zoom in, and every iteration is there.".to_owned(),
+                _ => format!(
+                    "Around the worst stalls every iteration is there; a page keeps all of them \
+                     up to {}.",
+                    count(PACKED_MAX)
+                ),
+            };
             page.thinned.push(format!(
                 "More than {} iterations ran, so a column of the timeline stands for \
-                 several: it shows the largest and the smallest of each number. Around the worst \
-                 stalls every iteration is there.",
+                 several: it shows the largest and the smallest of each number. {single}",
                 count(ITERATIONS_MAX)
             ));
         }
@@ -162,6 +169,12 @@ impl Page {
         }
         page.sweep = Some(view);
         page
+    }
+
+    /// The iterations of its lanes, packed; see [`super::Packed::id`].
+    pub fn packed(&self) -> Vec<&str> {
+        let lanes = self.runs.iter().flat_map(|run| &run.lanes);
+        lanes.filter_map(|lane| Some(lane.packed.as_ref()?.text.as_str())).collect()
     }
 
     /// As JSON on one line.

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
+use super::Room;
 use super::cdf::Cdf;
 use super::curve::{CurveView, chosen, curve};
-use super::iterations::{LaneView, columns};
+use super::iterations::{LaneView, columns, packed};
 use super::lateness::{LatenessView, lateness};
 use super::page::Absent;
 use super::stall::{StallView, stall_view};
-use super::{ITERATIONS_MAX, Room};
 use crate::explain::{
     Attribution, MissReport, Recording, RunExplanation, miss_report, stall_reports,
 };
@@ -234,6 +234,7 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
                 details.push(around(log, stall));
             }
         }
+        let single = (room.packed && thinned.each > 1).then(|| packed(log));
         let pool = recording.pool(replica as usize);
         lanes.push(LaneView {
             replica,
@@ -242,6 +243,7 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
             kv_blocks: u64::from(pool.memory.blocks),
             all: thinned,
             details,
+            packed: single,
         });
     }
     lanes
@@ -263,8 +265,12 @@ pub(super) fn iterations_of(runs: &[Drawn<'_>]) -> u64 {
 }
 
 /// Runs of one page, each with its room.
-pub(super) fn draw(runs: &[Drawn<'_>]) -> (Vec<RunView>, bool) {
-    let iterations = iterations_of(runs);
-    let room = Room::for_runs(runs.len(), iterations);
-    (runs.iter().map(|run| RunView::of(run, room)).collect(), iterations > ITERATIONS_MAX)
+pub(super) fn draw(runs: &[Drawn<'_>]) -> Vec<RunView> {
+    let room = Room::for_runs(runs.len(), iterations_of(runs));
+    let mut views: Vec<RunView> = runs.iter().map(|run| RunView::of(run, room)).collect();
+    let packed = views.iter_mut().flat_map(|view| &mut view.lanes);
+    for (id, packed) in packed.filter_map(|lane| lane.packed.as_mut()).enumerate() {
+        packed.id = id;
+    }
+    views
 }

@@ -180,7 +180,8 @@ await check("iterations are stepped and played", async () => {
   const { page, context, trouble } = await open();
   const clock = () => page.textContent("#batch output");
   const words = () => page.locator("#batch .readout.tall").allTextContents();
-  await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall").textContent));
+  // Out of sight it is drawn a second later.
+  await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
   const [at, said] = [await clock(), await words()];
   for (let k = 0; k < 5; k++) await page.getByRole("button", { name: "Step on" }).click();
   await page.waitForTimeout(200);
@@ -198,6 +199,23 @@ await check("iterations are stepped and played", async () => {
   await page.getByLabel("Simulated time").evaluate((slider) => { slider.value = 9990; slider.dispatchEvent(new Event("input", { bubbles: true })); });
   await page.waitForTimeout(400);
   assert.match((await words())[0], /Iteration/);
+  assert.deepEqual(trouble, []);
+  await context.close();
+});
+
+await check("the batch in view changes with the answer", async () => {
+  const { page, context, trouble } = await open();
+  await page.locator("#batch").scrollIntoViewIfNeeded();
+  await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
+  const asked = [];
+  page.on("request", (request) => { if (request.method() === "POST") asked.push(JSON.parse(request.postData()).op); });
+  const words = () => page.locator("#batch .readout.tall").allTextContents();
+  const before = await words();
+  const slider = page.getByLabel("Requests per second", { exact: true });
+  await slider.evaluate((one) => { one.value = Number(one.value) + 60; one.dispatchEvent(new Event("input", { bubbles: true })); });
+  await page.waitForFunction((text) => document.querySelector("#batch .readout.tall").textContent !== text, before[0]);
+  for (const text of await words()) assert.match(text, /Iteration [\d,]+, from /);
+  assert(asked.includes("simulate") && !asked.includes("steps"), `asked ${asked}: it came with the answer`);
   assert.deepEqual(trouble, []);
   await context.close();
 });

@@ -84,7 +84,8 @@ for (const name of kinds) {
   await check(`${name} loads`, async () => {
     const html = readFileSync(reports[name], "utf8");
     const data = html.match(/<script type="application\/json" id="data">([^<]*)<\/script>/)[1];
-    assert(html.length - data.length < 500_000, `${html.length - data.length} bytes beside the data`);
+    const packed = [...html.matchAll(/<script type="text\/plain" id="packed-\d+">([^<]*)<\/script>/g)].reduce((sum, one) => sum + one[1].length, 0);
+    assert(html.length - data.length - packed < 500_000, `${html.length - data.length - packed} bytes beside the data`);
     assert(data.length < 4_000_000, `${data.length} bytes of data`);
     for (const scheme of ["light", "dark"]) {
       const { page, context, trouble } = await open(name, { colorScheme: scheme });
@@ -199,6 +200,66 @@ await check("a view wider than a stretch in detail has no empty ends", async () 
     return [at(90), at(canvas.clientWidth - 20)].filter((color) => color === track).length;
   }));
   assert.deepEqual(empty, empty.map(() => 0));
+  await context.close();
+});
+
+await check("a long run zooms to a single iteration anywhere, for a few bytes each", async () => {
+  const { page, context, trouble } = await open("big");
+  const lanes = await page.evaluate(() => JSON.parse(document.getElementById("data").textContent).runs.flatMap((run) => run.lanes.map((lane) => ({ iterations: lane.iterations, each: lane.all.each, bytes: document.getElementById("packed-" + lane.packed.id).textContent.length }))));
+  lanes.forEach((lane) => {
+    assert(lane.each > 1, "long enough to be thinned");
+    assert(lane.bytes <= 5 * lane.iterations, `${lane.bytes / lane.iterations} bytes an iteration`);
+  });
+  await page.locator("canvas.timeline").first().scrollIntoViewIfNeeded();
+  for (const share of [0, 0.13, 0.37, 0.5, 0.71, 0.93, 1]) {
+    await page.evaluate((share) => { const { whole, set } = Metron.reportTimeline, at = whole.from + (whole.to - whole.from) * share; set(at - 5e5, at + 5e5); }, share);
+    await page.waitForFunction(() => /every iteration by itself/.test(document.querySelector("#timeline .readout").textContent), null, { timeout: 5000 });
+  }
+  // What is unpacked agrees with the columns that it was thinned to, all along both runs.
+  const told = await page.evaluate(async () => {
+    const wrong = [];
+    let chunks = 0, looked = 0;
+    for (const run of JSON.parse(document.getElementById("data").textContent).runs) for (const lane of run.lanes) {
+      const { all } = lane, n = all.start_us.length, starts = Metron.running(all.start_us);
+      for (let k = 0; k < n; k += Math.ceil(n / 60)) {
+        const count = Math.min(all.each, lane.iterations - k * all.each);
+        const from = starts[k], to = from + all.span_us[k], places = [k * all.each, (k + 1) * all.each];
+        const got = await Metron.unpacked(lane, from, to, places), begin = places[0] - got.first;
+        const most = (name) => Math.max(...got[name].slice(begin, begin + count)), least = (name) => Math.min(...got[name].slice(begin, begin + count));
+        const same = [[got.each, 1], [Metron.running([...got.start_us])[begin], from], [most("decodes"), all.decodes[k]], [most("kv"), all.kv[k]], [most("waiting"), all.waiting[k]], [most("prefill_tokens"), all.prefill_tokens[k]], [most("chunks"), all.chunks[k]], [least("kv"), all.merged.kv_min[k]], [least("decodes"), all.merged.decodes_min[k]], [least("waiting"), all.merged.waiting_min[k]]];
+        if (same.some(([a, b]) => a !== b)) wrong.push([run.label, k, same]);
+        looked++; chunks += got.who.request.length;
+      }
+      // Around a stall the page holds the same iterations another way: they say who prefilled.
+      for (const detail of lane.details) {
+        const from = detail.start_us[0], to = detail.start_us.reduce((a, b) => a + b, 0) + 1;
+        const got = await Metron.unpacked(lane, from, to, [detail.first, detail.first + detail.start_us.length]), skip = got.first - detail.first;
+        const who = (of, first) => Metron.running([...of.column]).map((column, k) => [column + first, of.request[k], of.tokens[k]].join()).filter((one) => Number(one.split(",")[0]) >= detail.first + Math.max(0, skip) && Number(one.split(",")[0]) < detail.first + detail.start_us.length - 1);
+        if (who(got.who, got.first).join(" ") !== who(detail.who, detail.first).join(" ")) wrong.push([run.label, "who", detail.first]);
+        looked++;
+      }
+    }
+    return { wrong, chunks, looked };
+  });
+  assert.deepEqual(told.wrong, []);
+  assert(told.looked > 100 && told.chunks > 100, `${told.looked} stretches, ${told.chunks} chunks`);
+  assert.deepEqual(trouble, []);
+  await context.close();
+});
+
+await check("marks of two schedulers do not hide each other", async () => {
+  const { page, context } = await open("capacity");
+  const hidden = await page.evaluate(() => {
+    const capacity = JSON.parse(document.getElementById("data").textContent).capacity;
+    const series = capacity.schedulers.flatMap((one, place) => one.probed.filter((p) => p.fluid != null).map((p) => ({ place, rate: p.rate })));
+    const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0)), near = border ? series.filter((p) => p.rate <= border * 2.5) : series;
+    const placed = document.querySelector("#capacity canvas.surface").placed;
+    let pairs = 0, hidden = 0;
+    placed.forEach(([x, y], k) => placed.slice(0, k).forEach(([a, b], j) => { if (near[j].place !== near[k].place) { pairs++; if (Math.hypot(x - a, y - b) < 7) hidden++; } }));
+    return { pairs, hidden };
+  });
+  assert(hidden.pairs > 0);
+  assert.equal(hidden.hidden, 0);
   await context.close();
 });
 

@@ -4,6 +4,8 @@
   const GROUPS = [["load", "Load"], ["hardware", "Hardware"], ["promise", "Promise (SLO)"]];
   const STEPS = 1000;
   let numbered = 0;
+  // Words that stay as they are need not be laid out again.
+  const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
   const rounded = (dial, value) => {
     if (dial.whole || value >= 100) return Math.round(value);
@@ -48,10 +50,10 @@
     holder.append(label, h("div", { class: "row" }, range, number, unit), meaning);
     return (to) => {
       dial = to;
-      label.textContent = to.label;
+      write(label, to.label);
       number.setAttribute("aria-label", to.label + ", exactly" + (to.unit ? ", " + to.unit : ""));
-      unit.textContent = to.unit;
-      meaning.textContent = MEANING[to.id] || "";
+      write(unit, to.unit);
+      write(meaning, MEANING[to.id] || "");
       meaning.hidden = !MEANING[to.id];
       const busy = document.activeElement === range && P.isBusy();
       if (!busy && document.activeElement !== number) number.value = to.value;
@@ -67,11 +69,11 @@
     holder.append(label, select, why);
     return (to) => {
       dial = to;
-      label.textContent = to.label;
+      write(label, to.label);
       const options = to.why ? ["", ...to.choices] : to.choices;
       if (select.options.length !== options.length) select.replaceChildren(...options.map((name) => h("option", { value: name, disabled: name === "" }, name || "(own figures)")));
       select.value = to.why ? "" : to.value;
-      why.textContent = to.why ? "Now " + to.why + "." : "";
+      write(why, to.why ? "Now " + to.why + "." : "");
     };
   };
   const stuck = (holder) => {
@@ -79,7 +81,7 @@
     let dial = null;
     button.addEventListener("click", () => P.change(dial.free));
     holder.append(h("label", {}, label), why, button);
-    return (to) => { dial = to; label.textContent = to.label; why.textContent = "Not a slider here: " + to.why + "."; button.hidden = !to.free.length; };
+    return (to) => { dial = to; write(label, to.label); write(why, "Not a slider here: " + to.why + "."); button.hidden = !to.free.length; };
   };
 
   // Keeps one element for each key, in order.
@@ -118,6 +120,7 @@
     const makeScheduler = (entry, holder) => {
       const title = h("span", {}), id = "dial-" + ++numbered;
       const swatch = h("span", {});
+      let sampled = null;
       const select = h("select", { id }, entry.choices.map((name) => h("option", { value: name }, name)));
       const summary = h("p", { class: "summary" }), holders = h("div", {}), dials = keeper(holders, "div", { class: "dial" });
       const act = h("div", { class: "controls" });
@@ -126,11 +129,14 @@
       holder.append(h("legend", {}, swatch, title), h("div", { class: "dial" }, h("label", { for: id }, "Scheduler"), select), summary, holders, act);
       return ({ to, run, all, answer }) => {
         place = to.place;
-        swatch.replaceChildren(M.swatch(() => M.runColor(run)));
-        title.textContent = all > 1 ? "Scheduler " + "AB"[run] : "Scheduler";
+        if (sampled !== run) { sampled = run; swatch.replaceChildren(M.swatch(() => M.runColor(run))); }
+        write(title, all > 1 ? "Scheduler " + "AB"[run] : "Scheduler");
         select.value = to.name;
-        summary.textContent = to.summary;
+        write(summary, to.summary);
         dials(to.dials, (dial) => kindOf(dial) + dial.label, makeDial);
+        const offered = JSON.stringify([run, all, answer.add, answer.remove, answer.schedulers, answer.shown]);
+        if (act.dataset.offered === offered) return;
+        act.dataset.offered = offered;
         act.replaceChildren();
         const last = run === all - 1;
         if (last && answer.add) act.append(h("button", { type: "button", onclick: () => P.change([answer.add]) }, "Compare with another"));

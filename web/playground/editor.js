@@ -23,7 +23,11 @@
   P.editor = {
     area,
     // Typing goes on while answers come: the text stays as typed.
-    show: (text) => { if (document.activeElement !== area && area.value !== text) area.value = text; P.editor.mark([]); },
+    show: (text) => {
+      const same = document.activeElement === area || area.value === text;
+      if (!same) area.value = text;
+      if (!same || wrong.size || !lines) P.editor.mark([]);
+    },
     mark: (places) => { wrong = new Set(places); number(); },
     goto: (line, column) => {
       const before = area.value.split("\n").slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);

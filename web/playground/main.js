@@ -29,7 +29,7 @@
     wanted = false;
     const sent = pending.slice(), from = text, began = performance.now();
     by("results").setAttribute("aria-busy", "true");
-    const answer = await P.ask({ op: "simulate", scenario: { text: from, set: sent, show: shown } });
+    const answer = await P.ask({ op: "simulate", scenario: { text: from, set: sent, show: shown }, steps: P.batches.wanted() });
     running = false;
     by("results").removeAttribute("aria-busy");
     if (text === from) {
@@ -41,6 +41,7 @@
 
   // began: when it was asked for; null for an answer that was there already.
   const take = (answer, began) => {
+    P.hold();
     text = answer.text;
     shown = answer.shown;
     by("problems").hidden = true;

@@ -58,6 +58,7 @@
     };
     timeline = M.timeline(body, answer.runs, meaning, opened, more);
     P.timeline = timeline;
+    if (timeline) P.batches.mark();
     // The same stretch of time as before, where someone had zoomed in.
     if (timeline && old && previous === answer.title && old.to - old.from < old.all * 0.98 && old.to < timeline.whole.to) timeline.set(old.from, old.to);
     previous = answer.title;
@@ -90,14 +91,19 @@
   const stale = new Map();
   const freshen = (id) => { const draw = stale.get(id); if (draw) { stale.delete(id); draw(); } };
   const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 400 }) : (act) => setTimeout(act, 50);
-  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > -200 && box.top < window.innerHeight + 200; };
+  // The line at the top covers what is under it.
+  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > by("status").offsetHeight && box.top < window.innerHeight; };
+  P.near = near;
   let rest = 0;
   const later = () => {
     const own = ++rest;
     const next = () => {
       if (own !== rest) return;
-      const id = stale.keys().next().value;
-      if (id) { freshen(id); idle(next); } else document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
+      // The batch asks for more, so it waits until someone comes to look, or nothing else happens.
+      const id = [...stale.keys()].find((one) => one !== "batch");
+      if (id) { freshen(id); idle(next); return; }
+      document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
+      setTimeout(() => { if (own === rest) freshen("batch"); }, 1000);
     };
     idle(next);
   };
@@ -109,13 +115,13 @@
   window.addEventListener("beforeprint", () => [...stale.keys()].forEach(freshen));
   // Shows a part of the page, all of it drawn.
   P.look = (at, answer) => {
+    // What is drawn later would move it.
+    [...stale.keys()].forEach(freshen);
     const worst = answer.runs.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall }))).sort((a, b) => b.stall.beyond_ns - a.stall.beyond_ns || b.stall.length_ns - a.stall.length_ns)[0];
     if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
     if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
     if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
     const id = { stall: "timeline", timeline: "timeline", batch: "batch", tokens: "tokens", curves: "curves", figures: "figures" }[at];
-    // What is drawn later would move it.
-    [...stale.keys()].forEach(freshen);
     by(id).scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
     const heading = by(id + "-h");
     heading.tabIndex = -1;
@@ -123,31 +129,33 @@
   };
   Object.entries({ curves: "cdfs", misses: "misses", lateness: "lateness" }).forEach(([id, reading]) => { by(id + "-reading").textContent = M.READING[reading]; });
 
+  // Before anything is changed: the page keeps its height, and with it its place, while parts are replaced.
+  P.hold = () => { by("results").style.minHeight = by("results").offsetHeight + "px"; };
   P.draw = (answer) => {
     const meaning = Object.fromEntries(answer.causes.map((cause) => [cause.name, cause.meaning]));
-    const results = by("results"), height = results.offsetHeight;
-    results.style.minHeight = height + "px";
     by("verdict-body").replaceChildren(
       ...(answer.verdict.length ? answer.verdict : ["No verdict: what is known of this run is not enough to judge it by the promise."]).map((text) => h("p", {}, M.unbroken(text))),
       ...(answer.warnings.length ? [h("details", {}, h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"), h("ul", { class: "setup" }, answer.warnings.map((text) => h("li", {}, text))))] : []));
     figures(answer);
     const lists = [];
-    drawTimeline(answer, meaning, (run, at) => {
+    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); body.replaceChildren(); draw(body); });
+    const opened = (run, at) => {
       freshen("stalls");
       const item = (lists[answer.runs.indexOf(run)] || [])[at];
       document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
       if (!item) return;
       item.classList.add("chosen");
       const stall = run.stalls[at];
+      freshen("batch");
       P.batches.to((stall.from_us + stall.to_us) / 2);
       item.scrollIntoView({ block: "nearest" });
       item.focus({ preventScroll: true });
       const button = item.querySelector("button.cure");
       if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
-    });
-    P.batches.draw(answer);
+    };
+    stale.set("timeline", () => drawTimeline(answer, meaning, opened));
+    stale.set("batch", () => P.batches.draw(answer));
     const head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
-    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); body.replaceChildren(); draw(body); });
     fresh("tokens", (body) => answer.runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); body.append(cell); M.tokens(cell, run, place, meaning); }));
     fresh("curves", (body) => M.distributions(body, answer.runs));
     fresh("misses", (body) => {
@@ -158,13 +166,13 @@
     fresh("stalls", (body) => answer.runs.forEach((run, place) => {
       body.append(head(run, place));
       const few = { ...run, stalls: run.stalls.slice(0, 6) };
-      lists[place] = M.stallList(body, few, meaning, timeline && ((at) => { timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
+      lists[place] = M.stallList(body, few, meaning, run.lanes.length && ((at) => { freshen("timeline"); freshen("batch"); timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
       lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
     }));
     if (!by("words-body").children.length) by("words-body").append(...M.words(answer.causes));
-    ["tokens", "curves", "misses", "lateness", "stalls"].filter(near).forEach(freshen);
+    [...stale.keys()].filter(near).forEach(freshen);
     later();
     by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;
-    results.style.minHeight = "";
+    by("results").style.minHeight = "";
   };
 })();

@@ -9,7 +9,9 @@
   const track = (answer, place) => {
     const lane = answer.runs[place].lanes[0];
     const replica = lane ? lane.replica : 0;
-    let window = null, asked = null;
+    // What came with the answer, where this was in view.
+    const came = (answer.steps || [])[place];
+    let window = came && came.replica === replica ? came : null, asked = null;
     const fetch = (at) => P.ask({ op: "steps", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[place], replica, at_us: Math.max(0, Math.floor(at)), count: WINDOW });
     const covers = (t) => {
       if (!window || !window.steps.length) return false;
@@ -121,12 +123,15 @@
       if (playing) box.line.textContent = "\u00a0";
       box.surface.canvas.setAttribute("aria-label", "The batch of " + box.label + (text ? ". " + text : ""));
     });
-    if (P.timeline && P.timeline.playhead) P.timeline.playhead(t);
+    P.batches.mark();
   };
   const go = async (to) => {
     const own = ++version;
     t = Math.max(0, Math.min(most, to));
     const ready = tracks.map((one) => one.covers(t));
+    // What is asked for here is worked out beside the drawing of a frame: the frame goes first.
+    if (!ready.every(Boolean)) await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
+    if (own !== version) return;
     if (!ready.every(Boolean)) await Promise.all(tracks.map((one) => one.ensure(t)));
     if (own === version) draw();
   };
@@ -168,19 +173,27 @@
       answer = to;
       most = Math.max(1, ...to.runs.flatMap((run) => run.lanes.slice(0, 1).map((lane) => { let at = 0; lane.all.start_us.forEach((delta) => { at += delta; }); return at + (lane.all.span_us[lane.all.span_us.length - 1] || 0); })));
       tracks = to.runs.map((run, place) => track(to, place));
-      holder.replaceChildren();
-      boxes = to.runs.map((run, place) => {
-        const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0");
-        const box = { track: tracks[place], label: run.label, line };
-        const cell = h("div", {}, h("h3", {}, M.swatch(() => M.runColor(place)), run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : "")));
-        holder.append(cell);
-        box.surface = M.surface(cell, HEIGHT, "The batch of " + run.label, (c, width) => { const window = box.track.window; paint(c, width, window, window ? box.track.at(t) : -1, t, place); });
-        cell.append(line);
-        return box;
-      });
+      const head = (run, place) => [M.swatch(() => M.runColor(place)), run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : "")];
+      // What is drawn stays until the new iterations are there.
+      if (boxes.length !== to.runs.length) {
+        holder.replaceChildren();
+        boxes = to.runs.map((run, place) => {
+          const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0"), title = h("h3", {}), cell = h("div", {}, title);
+          const box = { line, title };
+          holder.append(cell);
+          box.surface = M.surface(cell, HEIGHT, "The batch", (c, width) => { const window = box.track.window; paint(c, width, window, window ? box.track.at(t) : -1, t, place); });
+          cell.append(line);
+          return box;
+        });
+      } else boxes.forEach((box) => M.onRedraw(box.surface.draw));
+      boxes.forEach((box, place) => { box.track = tracks[place]; box.label = to.runs[place].label; box.title.replaceChildren(...head(to.runs[place], place)); });
       const worst = to.runs[0].stalls[0];
       go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
     },
     to: (time) => { stop(); go(time); },
+    // What a question for an answer should ask besides, so that what is in view comes with it.
+    wanted: () => (answer !== null && P.near("batch") ? { at_us: Math.floor(t), count: 60 } : undefined),
+    // Where it stands, on the timeline.
+    mark: () => { if (answer !== null && P.timeline) P.timeline.playhead(t); },
   };
 })();

@@ -29,6 +29,7 @@ pub const SCRIPTS: &str = concat!(
     include_str!("../../../web/plots.js"),
     include_str!("../../../web/tokens.js"),
     include_str!("../../../web/timeline.js"),
+    include_str!("../../../web/packed.js"),
     include_str!("../../../web/stalls.js"),
     include_str!("../../../web/fates.js"),
     include_str!("../../../web/words.js"),
@@ -63,6 +64,8 @@ pub struct Document<'a> {
     pub notes: &'a [String],
     /// What is drawn, as JSON.
     pub data: &'a str,
+    /// More of it, which scripts look up when they need it: lines of base64, and nothing else.
+    pub packed: &'a [&'a str],
     /// What made it, such as `metron-sim 0.1.0`.
     pub made_by: &'a str,
 }
@@ -116,11 +119,16 @@ pub fn document(page: &Document<'_>) -> String {
     let _ = write!(
         html,
         "<footer><p>Made by {}. Plots: uPlot, MIT licence.</p></footer>\n\
-         <script type=\"application/json\" id=\"data\">{}</script>\n<script>{script}</script>\n\
-         </body>\n</html>\n",
+         <script type=\"application/json\" id=\"data\">{}</script>\n<script>{script}</script>\n",
         escape_text(page.made_by),
         escape_json(page.data),
     );
+    // Behind the script, which need not wait for it.
+    for (id, text) in page.packed.iter().enumerate() {
+        let text = escape_text(text);
+        let _ = writeln!(html, "<script type=\"text/plain\" id=\"packed-{id}\">{text}</script>");
+    }
+    html.push_str("</body>\n</html>\n");
     html
 }
 
@@ -158,7 +166,7 @@ fn figures(html: &mut String, table: &Table) {
         let _ =
             write!(html, "<tr><th scope=\"row\"{inner}{series}>{}</th>", escape_text(name.trim()));
         for (text, best) in cells {
-            let text = escape_text(text);
+            let text = unbroken(&escape_text(text));
             let _ = match best {
                 true => write!(
                     html,
@@ -198,6 +206,7 @@ mod tests {
             table: Some(&table),
             notes: &text,
             data: &data,
+            packed: &[],
             made_by: hostile,
         })
     }
