@@ -37,9 +37,9 @@ pub struct LaneColumns<'a> {
     pub log: &'a Log,
     /// What its replica is.
     pub pool: RecordedPool<'a>,
-    /// Whether other lanes share the replica with it. Only prefills have culprits then: lanes of a
-    /// pipeline share seats and memory, and their iterations overlap, so who else was in the way is
-    /// not told apart.
+    /// Whether other lanes share the replica with it. Only prefills, those of the other lanes
+    /// included, have culprits then: lanes of a pipeline share seats and memory, and their iterations
+    /// overlap, so who else was in the way is not told apart.
     pub staged: bool,
     /// What came before every [`MARK`]th iteration.
     marks: Vec<Mark>,
@@ -325,6 +325,12 @@ impl<'a> LaneColumns<'a> {
             (Cause::Communication, communication),
             (Cause::Host, host),
         ]
+    }
+
+    /// Waits for stage 0 before iteration `place`, and between stages in it.
+    pub fn pipeline_waits(&self, place: usize) -> (u64, u64) {
+        let idle = self.idle_before(place + 1) - self.idle_before(place);
+        (idle, self.parts.bubble(place))
     }
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
