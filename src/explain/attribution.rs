@@ -194,7 +194,7 @@ impl<'a> Attribution<'a> {
     }
 
     /// What an iteration of a lane was made of, in nanoseconds by cause.
-    pub fn parts(&self, replica: usize, iteration: usize) -> [(Cause, u64); 5] {
+    pub fn parts(&self, replica: usize, iteration: usize) -> Vec<(Cause, u64)> {
         self.lanes[replica].parts(iteration as u32)
     }
 

@@ -305,12 +305,13 @@ impl Part {
             all.extend(bubbles.within(from, to).iter().map(both));
         }
         // Chunks of iterations in a row stood through both waits too.
+        let told = |index: u32| self.stage_0.binary_search(&index).is_ok();
         let between = |index: u32| self.chunks.binary_search_by_key(&index, |&(at, _)| at).is_ok();
         for &index in &self.stage_0 {
             let ns = |share: &Share| share.stage_0 + if between(index) { share.between } else { 0 };
             all.extend(bubbles.at(index).iter().map(|share| (share, ns(share))));
         }
-        for &(index, _) in self.chunks.iter().filter(|(index, _)| !self.stage_0.contains(index)) {
+        for &(index, _) in self.chunks.iter().filter(|&&(index, _)| !told(index)) {
             all.extend(bubbles.at(index).iter().map(|share| (share, share.between)));
         }
         all.retain(|&(_, ns)| ns > 0);
