@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel};
 use metron_sim::explain::{Attribution, Cause, Gap};
-use metron_sim::sim::{Iteration, Outcome};
+use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
 
 /// A chunk's part in the waits of one iteration, nanoseconds.
 struct Part {
@@ -29,7 +29,7 @@ struct Ahead {
 }
 
 fn chunks_of(iteration: &Iteration<'_>) -> Vec<Chunk> {
-    let chunk = |c: &metron_sim::sim::ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
+    let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
     iteration.chunks.iter().map(chunk).collect()
 }
 
@@ -66,7 +66,7 @@ fn weights(iteration: &Iteration<'_>, cost: &dyn CostModel) -> Vec<u64> {
         time.gpu.as_nanos() + time.host.as_nanos()
     };
     let whole = took(&all, iteration.sampled());
-    let saved = |(place, record): (usize, &metron_sim::sim::ChunkRecord)| {
+    let saved = |(place, record): (usize, &ChunkRecord)| {
         let mut others = all.clone();
         others.remove(place);
         whole.saturating_sub(took(&others, iteration.sampled() - u32::from(record.samples)))
@@ -111,39 +111,35 @@ impl Reference {
             };
             divide(prefill, &weights(&iteration, cost))
         };
+        let mut prefills = Vec::new();
+        for (lane, log) in logs.iter().enumerate() {
+            for (place, i) in log.iter().enumerate().filter(|(_, i)| !i.chunks.is_empty()) {
+                let part = |(chunk, took): (&ChunkRecord, u64)| {
+                    (chunk.request, u64::from(chunk.tokens), took)
+                };
+                let chunks: Vec<_> = i.chunks.iter().zip(took(lane, place)).map(part).collect();
+                prefills.push((i.start, i.end, lane, chunks));
+            }
+        }
+        prefills.sort();
         let mut lanes = Vec::new();
         for lane in 0..logs.len() {
-            let first = lane / stages * stages;
-            let all: Vec<Iteration<'_>> = logs[lane].iter().collect();
-            let mut parts = Vec::new();
-            for (place, iteration) in all.iter().enumerate() {
-                let free = place.checked_sub(1).map(|before| all[before].free);
+            let (mut parts, mut free) = (Vec::new(), None);
+            for iteration in &logs[lane] {
+                let beside = |other: usize| other != lane && other / stages == lane / stages;
                 let mut ahead = Vec::new();
-                let others = (first..first + stages).filter(|&other| other != lane);
-                for (other, at) in others.flat_map(|o| (0..logs[o].len()).map(move |at| (o, at))) {
-                    let of = logs[other].at(at);
-                    let overlaps = free.is_none_or(|free| of.end > free);
-                    if !of.chunks.is_empty() && of.start < iteration.start && overlaps {
-                        ahead.push((of.start, other, at));
+                for &(start, end, other, ref chunks) in &prefills {
+                    let overlaps = free.is_none_or(|free| end > free);
+                    if beside(other) && start < iteration.start && overlaps {
+                        let in_flight = end > iteration.start;
+                        let one =
+                            |&(request, tokens, took)| Ahead { in_flight, request, tokens, took };
+                        ahead.extend(chunks.iter().map(one));
                     }
                 }
-                ahead.sort_unstable();
-                let ahead: Vec<Ahead> = ahead
-                    .into_iter()
-                    .flat_map(|(_, other, at)| {
-                        let of = logs[other].at(at);
-                        let chunk =
-                            move |(chunk, took): (&metron_sim::sim::ChunkRecord, u64)| Ahead {
-                                in_flight: of.end > iteration.start,
-                                request: chunk.request,
-                                tokens: u64::from(chunk.tokens),
-                                took,
-                            };
-                        of.chunks.iter().zip(took(other, at)).map(chunk)
-                    })
-                    .collect();
                 let idle = free.map_or(0, |free| iteration.start.since(free).as_nanos());
-                parts.push(share(idle, between(iteration, cost, planned_ahead), &ahead));
+                parts.push(share(idle, between(&iteration, cost, planned_ahead), &ahead));
+                free = Some(iteration.free);
             }
             lanes.push(parts);
         }
@@ -161,10 +157,9 @@ impl Reference {
         let log = &outcome.log.as_deref().expect("kept")[lane];
         let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         let (mut decodes, mut prefilled) = (gap.token > 0, false);
-        for (place, iteration) in log.iter().enumerate() {
-            if iteration.end <= gap.from || iteration.end > gap.to {
-                continue;
-            }
+        let from = log.partition_point(|iteration| iteration.end <= gap.from);
+        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        for (place, iteration) in (from..).zip(log.range(from, to)) {
             let preempted = decodes && iteration.preempted.contains(&victim);
             let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
             decodes &= !preempted;
