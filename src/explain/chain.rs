@@ -53,24 +53,17 @@ struct Whole {
     bubble: u64,
 }
 
-/// What iterations of decodes alone have in common, nanoseconds.
+/// What iterations of decodes alone have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Steady {
-    communication: u64,
-    host: u64,
-}
-
-impl Steady {
-    /// One of them that took so long, of which a decode alone would take `own`.
-    #[inline]
-    pub fn chain(self, lasted: u64, own: u64) -> DecodeChain {
-        let communication = self.communication.min(lasted);
-        let host = self.host.min(lasted - communication);
-        let kernels = lasted - communication - host;
-        let own = own.min(kernels);
-        let batch_growth = kernels - own;
-        DecodeChain { own, batch_growth, prefill: 0, communication, host, bubble: 0 }
-    }
+    /// Nanoseconds of each.
+    pub communication: u64,
+    /// Nanoseconds of each.
+    pub host: u64,
+    /// Mean KV entries that a decode of the first reads; one more in each later one.
+    pub kv: u64,
+    /// Whether each is one decode.
+    pub single: bool,
 }
 
 /// Prices parts of one iteration's batch.
@@ -154,14 +147,22 @@ impl<'a> Pricer<'a> {
         }
         let aside = self.prices.overheads_of_decodes(first.decodes)?;
         let exposed = if self.planned_ahead { 0 } else { aside.host.as_nanos() };
-        let host = aside.gap.as_nanos() + exposed;
-        Some(Steady { communication: aside.communication.as_nanos(), host })
+        Some(Steady {
+            communication: aside.communication.as_nanos(),
+            host: aside.gap.as_nanos() + exposed,
+            // As many tokens more as there are decodes are one more for each.
+            kv: first.decode_kv_tokens / u64::from(first.decodes),
+            single: first.decodes == 1,
+        })
     }
 
-    /// Kernel time of one decode that reads so many KV entries, nanoseconds.
+    /// Kernel times of one decode that reads `kv` entries, one more, and so on, nanoseconds.
     #[inline]
-    pub fn single(&mut self, kv: u64) -> u64 {
-        self.prices.single(kv)
+    pub fn singles(&mut self, mut kv: u64) -> impl FnMut() -> u64 {
+        move || {
+            kv += 1;
+            self.prices.single(kv - 1)
+        }
     }
 
     fn decode_chain(&mut self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {

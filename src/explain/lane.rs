@@ -41,8 +41,9 @@ pub struct LaneColumns<'a> {
     /// included, have culprits then: lanes of a pipeline share seats and memory, and their iterations
     /// overlap, so who else was in the way is not told apart.
     pub staged: bool,
-    /// What came before every [`MARK`]th iteration.
-    marks: Vec<Mark>,
+    /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
+    marks: Vec<Sums>,
+    wait_marks: Vec<Waits>,
     /// What the log does not tell of each iteration.
     parts: PartsColumn,
     /// Iterations before which the lane stood idle, with the nanoseconds that it was idle up to
@@ -54,13 +55,6 @@ pub struct LaneColumns<'a> {
 
 /// Iterations between two marks: more take less memory, and longer to sum up.
 const MARK: usize = 16;
-
-/// Sums over all iterations before one.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    parts: Sums,
-    waits: Waits,
-}
 
 /// Sums of what held requests back over iterations in a row, nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,31 +75,32 @@ impl<'a> LaneColumns<'a> {
             pool,
             staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
+            wait_marks: Vec::with_capacity(log.len() / MARK + 1),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
             beats: Vec::with_capacity(log.len()),
         };
         let mut pricer = Pricer::of(&pool);
-        let mut sums = Mark::default();
-        // The stretch before, and when it began.
-        let mut before: Option<(Iteration<'_>, Time)> = None;
-        for (from, to) in log.stretches() {
-            let first = log.at(from);
-            if let Some((before, began)) = &before {
-                sums.waits.add(before, *began, first.start);
+        let (mut sums, mut waits) = (Sums::default(), Waits::default());
+        let mut before: Option<Iteration<'_>> = None;
+        for (first, from, to) in log.stretches() {
+            // A stretch stands under one reason.
+            if let Some(before) = &before {
+                waits.add(before, first.start);
             }
             lane.add_idle(from, first.start);
-            lane.add_stretch((from, to), &first, &mut pricer, &mut sums);
+            lane.add_stretch((from, to), &first, &mut pricer, (&mut sums, &waits));
             if first.decodes > 0 {
                 lane.beats.extend(from as u32..to as u32);
             }
-            before = Some((first, first.start));
+            before = Some(first);
         }
-        if let Some((before, began)) = &before {
-            sums.waits.add(before, *began, log.free(log.len() - 1));
+        if let Some(before) = &before {
+            waits.add(before, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
             lane.marks.push(sums);
+            lane.wait_marks.push(waits);
         }
         lane
     }
@@ -117,31 +112,43 @@ impl<'a> LaneColumns<'a> {
         (from, to): (usize, usize),
         first: &Iteration<'_>,
         pricer: &mut Pricer<'_>,
-        sums: &mut Mark,
+        (sums, waits): (&mut Sums, &Waits),
     ) {
-        let steady = pricer.steady(first);
-        let single = first.decodes == 1;
-        let mut kv = first.decode_kv_tokens / u64::from(first.decodes.max(1));
-        let mut start = first.start;
-        let mut chunks = Vec::new();
-        for place in from..to {
+        let steady = pricer.steady(first).filter(|_| !self.log.has_tails());
+        let (mut place, mut start) = (from, first.start);
+        while place < to {
             if place.is_multiple_of(MARK) {
-                let mut mark = *sums;
-                mark.waits.add(first, first.start, start);
-                self.marks.push(mark);
+                let mut waits = *waits;
+                waits.add(first, start);
+                self.marks.push(*sums);
+                self.wait_marks.push(waits);
             }
-            let lasted = self.log.end(place).since(start).as_nanos();
-            let chain = match steady {
-                Some(steady) if single => steady.chain(lasted, lasted),
-                Some(steady) => steady.chain(lasted, pricer.single(kv)),
-                None => pricer.chains(&self.log.at(place), &mut chunks),
-            };
-            // As many tokens more as there are decodes are one more for each.
-            kv += 1;
-            self.parts.push(&chain, first.decodes > 0, self.staged);
-            sums.parts.add(&chain, first.decodes > 0);
-            sums.parts.host += self.tail_before(place);
-            start = self.log.free(place);
+            let until = to.min((place / MARK + 1) * MARK);
+            let ends = self.log.ends(place, until);
+            let priced = steady.is_some_and(|steady| {
+                let kv = steady.kv + (place - from) as u64;
+                self.parts.extend(&steady, start, ends, pricer.singles(kv), sums)
+            });
+            if !priced {
+                self.add_one_by_one((place, until), pricer, sums);
+            }
+            (place, start) = (until, self.log.free(until - 1));
+        }
+    }
+
+    fn add_one_by_one(
+        &mut self,
+        (from, to): (usize, usize),
+        pricer: &mut Pricer<'_>,
+        sums: &mut Sums,
+    ) {
+        let mut chunks = Vec::new();
+        for (iteration, place) in self.log.range(from, to).zip(from..) {
+            let decoded = iteration.decodes > 0;
+            let chain = pricer.chains(&iteration, &mut chunks);
+            self.parts.push(&chain, decoded, self.staged);
+            sums.add(&chain, decoded);
+            sums.host += self.tail_before(place);
         }
         self.parts.push_chunks(&chunks);
     }
@@ -183,7 +190,7 @@ impl<'a> LaneColumns<'a> {
         } else {
             let before = |place: usize| {
                 let mark = place / MARK;
-                let mut sums = self.marks[mark].parts;
+                let mut sums = self.marks[mark];
                 self.add_parts(mark * MARK, place, &mut sums);
                 sums
             };
@@ -211,7 +218,7 @@ impl<'a> LaneColumns<'a> {
         }
         let before = |place: usize| {
             let mark = place / MARK;
-            let mut sum = self.marks[mark].waits;
+            let mut sum = self.wait_marks[mark];
             self.add_waits(mark * MARK, place, &mut sum);
             sum
         };
@@ -226,12 +233,12 @@ impl<'a> LaneColumns<'a> {
         let mut before: Option<Iteration<'_>> = None;
         for iteration in self.log.range(from, to) {
             if let Some(before) = &before {
-                waits.add(before, before.start, iteration.start);
+                waits.add(before, iteration.start);
             }
             before = Some(iteration);
         }
         if let Some(last) = &before {
-            waits.add(last, last.start, self.over(to - 1));
+            waits.add(last, self.over(to - 1));
         }
     }
 
@@ -344,9 +351,9 @@ impl<'a> LaneColumns<'a> {
 }
 
 impl Waits {
-    /// Adds an iteration whose reason stood from one instant to another.
-    fn add(&mut self, iteration: &Iteration<'_>, from: Time, to: Time) {
-        let stood = to.since(from).as_nanos();
+    /// Adds an iteration, and those that repeat it, whose reason stood until then.
+    fn add(&mut self, iteration: &Iteration<'_>, until: Time) {
+        let stood = until.since(iteration.start).as_nanos();
         self.held[column(iteration.held)] += stood;
         self.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }

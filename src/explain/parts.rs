@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::chain::{DecodeChain, PrefillChain};
+use super::chain::{DecodeChain, PrefillChain, Steady};
+use crate::time::Time;
 
 /// Parts of the iterations of a lane, in nanoseconds; what is left of an iteration is a decode's own.
 #[derive(Debug, Default)]
@@ -69,6 +70,47 @@ impl PartsColumn {
         if staged {
             self.bubbles.push(chain.bubble);
         }
+    }
+
+    /// Keeps iterations of decodes alone of which each began when the one before ended, and adds
+    /// them to `sums`: the first at `start`, their ends as given. `owns` tells how long a decode
+    /// alone would take in each. `false`, and nothing is done, where some are too short or too long.
+    pub fn extend(
+        &mut self,
+        steady: &Steady,
+        start: Time,
+        ends: &[Time],
+        mut owns: impl FnMut() -> u64,
+        sums: &mut Sums,
+    ) -> bool {
+        let &Steady { communication, host, single, .. } = steady;
+        let aside = communication.saturating_add(host);
+        let lasted = |before: &mut Time, end: Time| {
+            let lasted = end.since(*before).as_nanos();
+            *before = end;
+            lasted
+        };
+        let mut before = start;
+        let fits = |&end: &Time| {
+            let lasted = lasted(&mut before, end);
+            lasted >= aside && lasted < u64::from(LONG)
+        };
+        if !ends.iter().all(fits) {
+            return false;
+        }
+        let (mut before, mut growth) = (start, 0);
+        self.rows.extend(ends.iter().map(|&end| {
+            let kernels = lasted(&mut before, end) - aside;
+            let own = if single { kernels } else { owns() };
+            let batch_growth = kernels.saturating_sub(own);
+            growth += batch_growth;
+            let [communication, host] = [communication as u32, host as u32];
+            Parts { batch_growth: batch_growth as u32, prefill: 0, communication, host }
+        }));
+        sums.batch_growth += growth;
+        sums.communication += communication * ends.len() as u64;
+        sums.host += host * ends.len() as u64;
+        true
     }
 
     /// Keeps the chunks of the iteration.

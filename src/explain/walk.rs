@@ -187,7 +187,8 @@ pub struct Walk<'w> {
     row: &'w RequestRow,
     /// Chunks not yet walked.
     chunks: &'w [(u32, u32)],
-    split: Split,
+    /// The gap that is walked, as far as it is known.
+    gap: Gap,
     /// Tokens computed before the last preemption: computing them anew is recomputation.
     had: u32,
     /// The iteration of that preemption.
@@ -210,7 +211,7 @@ impl<'w> Walk<'w> {
             request,
             row,
             chunks: places.chunks(request),
-            split: Split::ZERO,
+            gap: Gap { token: 0, from: Time::ZERO, to: Time::ZERO, split: Split::ZERO },
             had: 0,
             lost_at: 0,
         }
@@ -271,16 +272,20 @@ impl<'w> Walk<'w> {
     }
 
     fn close(&mut self, token: u32, from: Time, to: Time, visit: &mut impl Visit) {
-        let split = std::mem::take(&mut self.split);
-        debug_assert_eq!(split.total(), to.since(from), "a gap's causes add up to it");
-        visit.gap(&Gap { token, from, to, split });
+        (self.gap.token, self.gap.from, self.gap.to) = (token, from, to);
+        debug_assert_eq!(self.gap.split.total(), to.since(from), "a gap's causes add up to it");
+        visit.gap(&self.gap);
+        self.gap.split = Split::ZERO;
     }
 
     /// From the arrival to the start of the first iteration that was planned with it.
     fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
         let start = |index: u32| self.lane.log.start(index as usize);
-        split.add(Cause::StepInFlight, start(first).since(self.row.arrival).as_nanos());
-        split.add(Cause::ScheduledAhead, start(seen).since(start(first)).as_nanos());
+        let begun = start(first);
+        split.add(Cause::StepInFlight, begun.since(self.row.arrival).as_nanos());
+        if seen > first {
+            split.add(Cause::ScheduledAhead, start(seen).since(begun).as_nanos());
+        }
     }
 
     fn queued(&self) -> Option<Queued> {
@@ -298,11 +303,11 @@ impl<'w> Walk<'w> {
     /// From the arrival to the tokens of iteration `to`.
     fn first_token(&mut self, to: u32, visit: &mut impl Visit) {
         let queued = self.queued().expect("a first token follows an admission");
-        let mut split = self.split;
+        let mut split = Split::ZERO;
         self.before_seen(queued, &mut split);
         visit.unseen(queued.first, queued.seen, split[Cause::StepInFlight]);
         self.waited(queued, &mut split);
-        self.split = split;
+        self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
         self.prefill(to, visit);
     }
@@ -314,16 +319,16 @@ impl<'w> Walk<'w> {
             let beat = beat.expect("only a preempted request computes its prompt anew");
             let mut at = from;
             if beat > 0 && self.lane.beats[beat - 1] > from {
-                self.lane.missed(from, to - 1, &mut self.split);
+                self.lane.missed(from, to - 1, &mut self.gap.split);
                 visit.decoding(from, to - 1, false);
                 at = to - 1;
             }
-            self.lane.decoding(at, to, &mut self.split);
+            self.lane.decoding(at, to, &mut self.gap.split);
             return visit.decoding(at, to, true);
         };
         // Until then it could decode.
         if preempted > from + 1 {
-            self.lane.missed(from, preempted - 1, &mut self.split);
+            self.lane.missed(from, preempted - 1, &mut self.gap.split);
             visit.decoding(from, preempted - 1, false);
         }
         let admitted = self.chunks.first().expect("a preempted request is prefilled again").0;
@@ -354,16 +359,16 @@ impl<'w> Walk<'w> {
     fn chunk(&mut self, index: u32, place: u32, visit: &mut impl Visit) {
         let (chunk, chain) = self.lane.prefill(index, place);
         if chunk.context < self.had {
-            self.split.add(Cause::Recompute, chain.own);
+            self.gap.split.add(Cause::Recompute, chain.own);
             visit.recomputed(self.lost_at, chain.own);
         } else {
-            self.split.add(Cause::Own, chain.own);
+            self.gap.split.add(Cause::Own, chain.own);
         }
-        self.split.add(Cause::PrefillInterference, chain.others);
-        self.split.add(Cause::DecodesAlongside, chain.decodes);
-        self.split.add(Cause::Communication, chain.communication);
-        self.split.add(Cause::Host, chain.host);
-        self.split.add(Cause::PipelineBubble, chain.bubble);
+        self.gap.split.add(Cause::PrefillInterference, chain.others);
+        self.gap.split.add(Cause::DecodesAlongside, chain.decodes);
+        self.gap.split.add(Cause::Communication, chain.communication);
+        self.gap.split.add(Cause::Host, chain.host);
+        self.gap.split.add(Cause::PipelineBubble, chain.bubble);
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
@@ -371,7 +376,7 @@ impl<'w> Walk<'w> {
         let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
             self.tail(before, before + 1, visit);
             visit.passed_over(before + 1, next);
-            return self.lane.passed_over(before + 1, next, &mut self.split);
+            return self.lane.passed_over(before + 1, next, &mut self.gap.split);
         };
         self.lost_at = preempted;
         if self.had == 0 {
@@ -385,7 +390,7 @@ impl<'w> Walk<'w> {
         }
         self.tail(before, before + 1, visit);
         visit.passed_over(before + 1, preempted);
-        self.lane.passed_over(before + 1, preempted, &mut self.split);
+        self.lane.passed_over(before + 1, preempted, &mut self.gap.split);
         self.queue(preempted, next, visit);
     }
 
@@ -395,16 +400,16 @@ impl<'w> Walk<'w> {
             visit.stage_0(next);
         }
         let (iteration, next) = (self.lane.log.at(index as usize), self.lane.log.at(next as usize));
-        self.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
+        self.gap.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
         let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
-        self.split.add(until, next.start.since(iteration.free).as_nanos());
+        self.gap.split.add(until, next.start.since(iteration.free).as_nanos());
     }
 
     /// In the queue after a preemption.
     fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
         let start = |index: u32| self.lane.log.start(index as usize);
         let waited = start(admitted).since(start(preempted)).as_nanos();
-        self.split.add(Cause::PreemptedWaiting, waited);
+        self.gap.split.add(Cause::PreemptedWaiting, waited);
         visit.wait(Wait { from: preempted, to: admitted, preempted: true });
     }
 }

@@ -2,6 +2,9 @@
 //! token more each and as soon as it is over. Such *stretches* are written down once; each of their
 //! iterations adds when its tokens came and how many blocks were in use, 12 bytes.
 
+#[cfg(test)]
+mod tests;
+
 use super::{ChunkRecord, Iteration};
 use crate::replica::Held;
 use crate::request::RequestId;
@@ -22,6 +25,10 @@ pub struct Log {
     /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
     instants: Vec<Instants>,
     chunks: Vec<ChunkRecord>,
+    /// Stretches that have chunks.
+    prefilling: Vec<u32>,
+    /// A bit for each reason that ever held the head of the queue back.
+    held: u8,
     preempted: Vec<RequestId>,
     /// Iterations that found requests preempted, with the end of theirs in `preempted`, in order.
     preempted_at: Vec<(u32, u32)>,
@@ -91,6 +98,14 @@ impl Log {
         self.ends[place]
     }
 
+    /// The same of the iterations `from..to`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn ends(&self, from: usize, to: usize) -> &[Time] {
+        &self.ends[from..to]
+    }
+
     /// When the iteration at this place began.
     ///
     /// # Panics
@@ -128,18 +143,23 @@ impl Log {
         Iterations { log: self, stretch, from, to }
     }
 
-    /// Stretches of iterations that each repeat the batch of the one before, as `(from, to)`.
-    pub fn stretches(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    /// Stretches of iterations that each repeat the batch of the one before: the first one, its
+    /// place, and the place behind the last.
+    pub fn stretches(&self) -> impl Iterator<Item = (Iteration<'_>, usize, usize)> {
         let ends = self.stretches.iter().skip(1).map(|stretch| stretch.first as usize);
         let ends = ends.chain([self.len()]);
-        self.stretches.iter().zip(ends).map(|(stretch, end)| (stretch.first as usize, end))
+        self.stretches.iter().zip(ends).enumerate().map(|(stretch, (of, end))| {
+            let place = of.first as usize;
+            (self.told(stretch, place), place, end)
+        })
     }
 
     /// The iterations that prefilled, with their chunks.
     pub fn prefills(&self) -> impl Iterator<Item = (usize, &[ChunkRecord])> {
-        let chunks = (0..self.stretches.len()).map(|stretch| self.chunks_of(stretch));
-        let firsts = self.stretches.iter().map(|stretch| stretch.first as usize);
-        firsts.zip(chunks).filter(|(_, chunks)| !chunks.is_empty())
+        self.prefilling.iter().map(|&stretch| {
+            let of = &self.stretches[stretch as usize];
+            (of.first as usize, self.chunks_of(stretch as usize))
+        })
     }
 
     /// The iterations that found requests preempted, with these.
@@ -151,7 +171,7 @@ impl Log {
 
     /// Whether some iteration left the head of the queue waiting for this reason.
     pub fn ever_held(&self, held: Held) -> bool {
-        self.stretches.iter().any(|stretch| stretch.held == Some(held))
+        self.held & 1 << held as u8 != 0
     }
 
     /// Chunks of all iterations.
@@ -265,7 +285,11 @@ impl Log {
             let Iteration { decided, start, .. } = *next;
             self.instants.push(Instants { iteration: first, decided, start });
         }
-        self.chunks.extend_from_slice(next.chunks);
+        if !next.chunks.is_empty() {
+            self.chunks.extend_from_slice(next.chunks);
+            self.prefilling.push(self.stretches.len() as u32);
+        }
+        self.held |= next.held.map_or(0, |held| 1 << held as u8);
         if !next.preempted.is_empty() {
             self.preempted.extend_from_slice(next.preempted);
             self.preempted_at.push((first, self.preempted.len() as u32));
@@ -438,119 +462,5 @@ impl<'i> FromIterator<Iteration<'i>> for Log {
         let mut log = Log::default();
         iterations.into_iter().for_each(|iteration| log.push(&iteration));
         log
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// An iteration without borrowed lists: `(idle, ahead, lasted, tail, what it does)`.
-    type Step = (u64, u8, u64, u64, (u32, u8, u8, u8, u8));
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let what = (1_u32..3, 0_u8..12, 0_u8..12, 0_u8..6, 0_u8..20);
-        let idle = prop_oneof![6 => Just(0_u64), 1 => 1_u64..50];
-        let tail = prop_oneof![4 => Just(0_u64), 1 => 1_u64..9];
-        vec((idle, 0_u8..4, 1_u64..100, tail, what), 0..60)
-    }
-
-    /// Both the log and what was written into it, as text.
-    fn written(steps: &[Step]) -> (Log, Vec<String>) {
-        let (mut log, mut told) = (Log::default(), Vec::new());
-        let (mut free, mut started, mut kv) = (0, 0, 100);
-        for &(idle, ahead, lasted, tail, (decodes, chunk, lost, waiting, jump)) in steps {
-            let start = free + idle;
-            let decided = match ahead {
-                0 | 1 => start,
-                2 => started,
-                _ => start - (start - started) / 2,
-            };
-            let record = ChunkRecord {
-                request: 7,
-                context: 0,
-                tokens: lasted as u32,
-                blocks: 1,
-                samples: true,
-            };
-            let chunks = [record; 2];
-            kv = if jump == 0 { 5 } else { kv + u64::from(decodes) };
-            let iteration = Iteration {
-                decided: Time::from_nanos(decided),
-                start: Time::from_nanos(start),
-                end: Time::from_nanos(start + lasted),
-                free: Time::from_nanos(start + lasted + tail),
-                decodes,
-                decode_kv_tokens: kv,
-                chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
-                preempted: &[3, 4][..if lost == 0 { 2 } else { 0 }],
-                kv_used: lasted as u32,
-                waiting: u32::from(waiting == 0),
-                running: 9,
-                held: (waiting == 0).then_some(Held::NoSeat),
-                head: (waiting < 2).then_some(11),
-            };
-            log.push(&iteration);
-            told.push(format!("{iteration:?}"));
-            (free, started) = (start + lasted + tail, start);
-        }
-        (log, told)
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_told(steps in steps()) {
-            let (log, told) = written(&steps);
-            prop_assert_eq!(log.len(), told.len());
-            let read: Vec<String> = log.iter().map(|iteration| format!("{iteration:?}")).collect();
-            prop_assert_eq!(&read, &told);
-            for (place, told) in told.iter().enumerate() {
-                prop_assert_eq!(&format!("{:?}", log.at(place)), told);
-                prop_assert_eq!(log.start(place), log.at(place).start);
-                prop_assert_eq!(log.end(place), log.at(place).end);
-                prop_assert_eq!(log.place_of_tokens(log.end(place)), Some(place));
-                let chunks: usize = log.range(0, place).map(|i| i.chunks.len()).sum();
-                prop_assert_eq!(log.chunks_before(place), chunks);
-            }
-            let again: Log = log.iter().collect();
-            prop_assert_eq!(&again, &log);
-            let stretches: Vec<usize> = log.stretches().flat_map(|(from, to)| from..to).collect();
-            prop_assert_eq!(stretches, Vec::from_iter(0..told.len()));
-            for (place, chunks) in log.prefills() {
-                prop_assert_eq!(log.at(place).chunks, chunks);
-            }
-            let prefilled = log.iter().filter(|iteration| !iteration.chunks.is_empty());
-            prop_assert_eq!(log.prefills().count(), prefilled.count());
-            for (place, preempted) in log.preemptions() {
-                prop_assert_eq!(log.at(place).preempted, preempted);
-            }
-            let lost = log.iter().filter(|iteration| !iteration.preempted.is_empty());
-            prop_assert_eq!(log.preemptions().count(), lost.count());
-            let half = told.len() / 2;
-            let part: Vec<String> =
-                log.range(half, told.len()).map(|iteration| format!("{iteration:?}")).collect();
-            prop_assert_eq!(&part[..], &told[half..]);
-        }
-
-        #[test]
-        fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_usize..70) {
-            let (log, _) = written(&steps);
-            let instant = Time::from_nanos(instant);
-            let counted = log.iter().filter(|iteration| iteration.start < instant).count();
-            prop_assert_eq!(log.begun_before(instant, guess), counted);
-            prop_assert_eq!(log.partition_point(|i| i.start < instant), counted);
-        }
-    }
-
-    #[test]
-    fn a_repeated_iteration_takes_twelve_bytes() {
-        let steady: Vec<Step> = vec![(0, 0, 10, 0, (2, 9, 9, 5, 9)); 100];
-        let (log, _) = written(&steady);
-        assert_eq!(log.stretches.len(), 1);
-        assert_eq!((log.tails.len(), log.instants.len()), (0, 0));
-        assert_eq!(size_of::<Stretch>(), 40);
     }
 }

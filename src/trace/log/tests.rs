@@ -1,0 +1,113 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// An iteration without borrowed lists: `(idle, ahead, lasted, tail, what it does)`.
+type Step = (u64, u8, u64, u64, (u32, u8, u8, u8, u8));
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let what = (1_u32..3, 0_u8..12, 0_u8..12, 0_u8..6, 0_u8..20);
+    let idle = prop_oneof![6 => Just(0_u64), 1 => 1_u64..50];
+    let tail = prop_oneof![4 => Just(0_u64), 1 => 1_u64..9];
+    vec((idle, 0_u8..4, 1_u64..100, tail, what), 0..60)
+}
+
+/// Both the log and what was written into it, as text.
+fn written(steps: &[Step]) -> (Log, Vec<String>) {
+    let (mut log, mut told) = (Log::default(), Vec::new());
+    let (mut free, mut started, mut kv) = (0, 0, 100);
+    for &(idle, ahead, lasted, tail, (decodes, chunk, lost, waiting, jump)) in steps {
+        let start = free + idle;
+        let decided = match ahead {
+            0 | 1 => start,
+            2 => started,
+            _ => start - (start - started) / 2,
+        };
+        let record =
+            ChunkRecord { request: 7, context: 0, tokens: lasted as u32, blocks: 1, samples: true };
+        let chunks = [record; 2];
+        kv = if jump == 0 { 5 } else { kv + u64::from(decodes) };
+        let iteration = Iteration {
+            decided: Time::from_nanos(decided),
+            start: Time::from_nanos(start),
+            end: Time::from_nanos(start + lasted),
+            free: Time::from_nanos(start + lasted + tail),
+            decodes,
+            decode_kv_tokens: kv,
+            chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
+            preempted: &[3, 4][..if lost == 0 { 2 } else { 0 }],
+            kv_used: lasted as u32,
+            waiting: u32::from(waiting == 0),
+            running: 9,
+            held: (waiting == 0).then_some(Held::NoSeat),
+            head: (waiting < 2).then_some(11),
+        };
+        log.push(&iteration);
+        told.push(format!("{iteration:?}"));
+        (free, started) = (start + lasted + tail, start);
+    }
+    (log, told)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_told(steps in steps()) {
+        let (log, told) = written(&steps);
+        prop_assert_eq!(log.len(), told.len());
+        let read: Vec<String> = log.iter().map(|iteration| format!("{iteration:?}")).collect();
+        prop_assert_eq!(&read, &told);
+        for (place, told) in told.iter().enumerate() {
+            prop_assert_eq!(&format!("{:?}", log.at(place)), told);
+            prop_assert_eq!(log.start(place), log.at(place).start);
+            prop_assert_eq!(log.end(place), log.at(place).end);
+            prop_assert_eq!(log.place_of_tokens(log.end(place)), Some(place));
+            let chunks: usize = log.range(0, place).map(|i| i.chunks.len()).sum();
+            prop_assert_eq!(log.chunks_before(place), chunks);
+        }
+        let again: Log = log.iter().collect();
+        prop_assert_eq!(&again, &log);
+        let stretches: Vec<usize> = log.stretches().flat_map(|(_, from, to)| from..to).collect();
+        prop_assert_eq!(stretches, Vec::from_iter(0..told.len()));
+        for (place, chunks) in log.prefills() {
+            prop_assert_eq!(log.at(place).chunks, chunks);
+        }
+        let prefilled = log.iter().filter(|iteration| !iteration.chunks.is_empty());
+        prop_assert_eq!(log.prefills().count(), prefilled.count());
+        for (place, preempted) in log.preemptions() {
+            prop_assert_eq!(log.at(place).preempted, preempted);
+        }
+        let lost = log.iter().filter(|iteration| !iteration.preempted.is_empty());
+        prop_assert_eq!(log.preemptions().count(), lost.count());
+        for (first, from, _) in log.stretches() {
+            prop_assert_eq!(first, log.at(from));
+        }
+        let reasons = [Held::NoSeat, Held::NoKvBlocks, Held::OtherLane];
+        for reason in reasons {
+            let ever = log.iter().any(|iteration| iteration.held == Some(reason));
+            prop_assert_eq!(log.ever_held(reason), ever);
+        }
+        let half = told.len() / 2;
+        let part: Vec<String> =
+            log.range(half, told.len()).map(|iteration| format!("{iteration:?}")).collect();
+        prop_assert_eq!(&part[..], &told[half..]);
+    }
+
+    #[test]
+    fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_usize..70) {
+        let (log, _) = written(&steps);
+        let instant = Time::from_nanos(instant);
+        let counted = log.iter().filter(|iteration| iteration.start < instant).count();
+        prop_assert_eq!(log.begun_before(instant, guess), counted);
+        prop_assert_eq!(log.partition_point(|i| i.start < instant), counted);
+    }
+}
+
+#[test]
+fn a_repeated_iteration_takes_twelve_bytes() {
+    let steady: Vec<Step> = vec![(0, 0, 10, 0, (2, 9, 9, 5, 9)); 100];
+    let (log, _) = written(&steady);
+    assert_eq!(log.stretches.len(), 1);
+    assert_eq!((log.tails.len(), log.instants.len()), (0, 0));
+    assert_eq!(size_of::<Stretch>(), 40);
+}
