@@ -123,9 +123,9 @@ impl Reference {
         }
         prefills.sort();
         let mut lanes = Vec::new();
-        for lane in 0..logs.len() {
+        for (lane, log) in logs.iter().enumerate() {
             let (mut parts, mut free) = (Vec::new(), None);
-            for iteration in &logs[lane] {
+            for iteration in log {
                 let beside = |other: usize| other != lane && other / stages == lane / stages;
                 let mut ahead = Vec::new();
                 for &(start, end, other, ref chunks) in &prefills {
