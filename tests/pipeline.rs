@@ -380,3 +380,40 @@ fn a_scenario_runs_in_stages_and_gives_the_same_bytes_slowly() {
         assert!(hours(&staged) > 1.9 * hours(&whole), "twice the GPUs for about as long");
     }
 }
+
+#[test]
+fn a_stall_names_prompts_of_the_other_lane() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pipeline.yaml");
+    let text = "model: llama-3.1-70b\ngpu: h100-sxm\nparallelism: {tensor: 4, pipeline: 2}\n\
+                schedulers: [{sarathi: {chunk_size: 4096}}]\nseed: 3\nworkload:\n  requests: 60\n  \
+                arrivals: {poisson: {rate: 3.0}}\n  lengths: {prompt: {uniform: {min: 20, max: \
+                6000}}, output: {uniform: {min: 50, max: 120}}}\n";
+    std::fs::write(&file, text).expect("written");
+    let explain = |format: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("metron-sim").expect("built");
+        command.arg("explain").arg(&file).args(["--format", format, "-q"]);
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let told = explain("text");
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("-token prompt, in another lane)"), "{told}");
+    let result: serde_json::Value = serde_json::from_str(&explain("json")).expect("JSON");
+    let stalls = result["runs"][0]["stalls"].as_array().expect("stalls");
+    let mut named = 0;
+    for stall in stalls {
+        let bubble = stall["causes_ns"]["pipeline_bubble"].as_u64().unwrap_or(0);
+        let all = stall["culprits"].as_array().expect("culprits");
+        let of_bubble = all.iter().filter(|culprit| culprit["cause"] == "pipeline_bubble");
+        let shares = of_bubble.map(|culprit| {
+            let tokens = culprit["prefill_tokens"].as_u64().expect("a number");
+            assert!(tokens > 0 && tokens <= culprit["prompt_tokens"].as_u64().expect("a number"));
+            named += 1;
+            culprit["ns"].as_u64().expect("a number")
+        });
+        assert!(shares.sum::<u64>() <= bubble, "{stall}");
+    }
+    assert!(named > 0, "no stall was a long prompt's of the other lane");
+}
