@@ -1,10 +1,15 @@
 //! Attribution is exact: on random loads under every policy, the causes of each gap add up to it,
 //! and the blame that requests are given adds up to the delay that others had.
 
+#[path = "common/bubbles.rs"]
+mod bubbles;
 #[path = "common/limits.rs"]
 mod limits;
 
+use bubbles::Reference;
 use limits::small;
+use std::collections::BTreeMap;
+
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
@@ -157,8 +162,9 @@ impl Case {
         play(&setup, &make, &mut self.workload.arriving(), options).expect("nobody is stuck")
     }
 
-    /// Returns what was seen, so that the test can tell whether it had anything to look at.
-    fn check(&self, planned_ahead: bool) -> Split {
+    /// Returns what was seen, and how much of pipeline bubbles had culprits, so that the test can tell
+    /// whether it had anything to look at.
+    fn check(&self, planned_ahead: bool) -> (Split, u64) {
         let outcome = self.play(planned_ahead, false);
         assert!(alike(&outcome, &self.play(planned_ahead, true)), "both paths log the same");
         let needs = self.config.build(&self.engine).needs();
@@ -187,9 +193,58 @@ impl Case {
             seen += sum;
         }
         self.check_blame(&attribution, &seen);
+        let shared = match self.cost.stages {
+            1 => 0,
+            _ => self.check_bubbles(&attribution, &outcome, planned_ahead && needs.plans_ahead),
+        };
         self.check_memory(&attribution, &outcome, planned_ahead);
         self.check_misses(&attribution, &outcome);
-        seen
+        (seen, shared)
+    }
+
+    /// Shares in pipeline bubbles are those of the reference: in each gap, in the blame of each
+    /// culprit, and for each victim in another lane. Returns what was shared.
+    fn check_bubbles(
+        &self,
+        attribution: &Attribution<'_>,
+        outcome: &Outcome,
+        planned_ahead: bool,
+    ) -> u64 {
+        let reference = Reference::new(outcome, &self.cost, planned_ahead, attribution);
+        let requests = attribution.requests();
+        let mut caused = vec![vec![0; requests.len()]; requests.len()];
+        for victim in requests.clone() {
+            for gap in attribution.gaps(victim) {
+                let expected =
+                    reference.culprits(outcome, attribution.lane_index(victim), victim, &gap);
+                for (&culprit, &(ns, _)) in &expected {
+                    caused[culprit as usize][victim as usize] += ns;
+                }
+                // A third of them, as above.
+                if victim % 3 > 0 {
+                    continue;
+                }
+                let found = culprits(attribution, victim, gap.token).into_iter();
+                let found = found.filter(|culprit| culprit.cause == Cause::PipelineBubble);
+                let found: BTreeMap<u32, (u64, u64)> =
+                    found.map(|one| (one.request, (one.ns, one.tokens))).collect();
+                assert_eq!(found, expected, "request {victim}, {gap:?}");
+            }
+        }
+        let blame = Blame::new(attribution);
+        let all: Vec<u32> = requests.clone().collect();
+        let victims = victims(attribution, &blame, &all);
+        for ((culprit, victims), caused) in requests.clone().zip(victims).zip(&caused) {
+            let given = blame.given[culprit as usize][Cause::PipelineBubble];
+            assert_eq!(given, caused.iter().sum::<u64>(), "blame of request {culprit}");
+            let delayed: BTreeMap<u32, u64> = victims.delayed.into_iter().collect();
+            let lane = |request| attribution.lane_index(request);
+            for victim in requests.clone().filter(|&victim| lane(victim) != lane(culprit)) {
+                let delayed = delayed.get(&victim).copied().unwrap_or(0);
+                assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
+            }
+        }
+        caused.iter().flatten().sum()
     }
 
     /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
@@ -201,7 +256,9 @@ impl Case {
         let blamed = |cause: Cause| SHARED.contains(&cause) || CULPABLE.contains(&cause);
         for &cause in Cause::ALL {
             let received = if blamed(cause) { seen[cause] } else { 0 };
-            if self.cost.stages > 1 && SHARED.contains(&cause) {
+            if cause == Cause::PipelineBubble {
+                assert!(given[cause] <= seen[cause], "what is nobody's is blamed on nobody");
+            } else if self.cost.stages > 1 && SHARED.contains(&cause) {
                 assert_eq!(given[cause], 0, "who was in the way in a pipeline is not told apart");
             } else {
                 assert_eq!(given[cause], received, "blame equals delay by {}", cause.name());
@@ -217,6 +274,7 @@ impl Case {
                     let whole = self.cost.stages == 1 || !SHARED.contains(&cause);
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
+                assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
                 let selfish = named.iter().find(|culprit| culprit.request == request);
                 // Its own earlier batch may still be in the pipeline while it waits.
                 let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
@@ -285,19 +343,23 @@ fn alike(fast: &Outcome, slow: &Outcome) -> bool {
     fast == slow
 }
 
-fn check(name: &str, seed: u64) -> Split {
+fn check(name: &str, seed: u64) -> (Split, u64) {
     let mut case = Case::draw(name, seed);
     let needs = case.config.build(&case.engine).needs();
-    let mut seen = Split::ZERO;
+    let (mut seen, mut shared) = (Split::ZERO, 0);
+    let mut add = |(more, of_it): (Split, u64)| {
+        seen += more;
+        shared += of_it;
+    };
     let staged = if needs.one_lane { 1 } else { 2 + (seed % 3) as u32 };
     for stages in [1, staged] {
         case.cost.stages = stages;
-        seen += case.check(false);
+        add(case.check(false));
         if needs.plans_ahead {
-            seen += case.check(true);
+            add(case.check(true));
         }
     }
-    seen
+    (seen, shared)
 }
 
 /// Set `METRON_SEED` to play one seed again.
@@ -310,17 +372,21 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
         }
         Err(_) => 0..300,
     };
-    let mut seen = Split::ZERO;
+    let (mut seen, mut shared) = (Split::ZERO, 0);
     for name in SchedulerConfig::NAMES {
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));
-            seen += checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
+            let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
+            seen += checked.0;
+            shared += checked.1;
         }
     }
     if seeds.end - seeds.start > 1 {
-        let never = [Cause::CutOff, Cause::Idle, Cause::PipelineBubble];
+        let never = [Cause::CutOff, Cause::Idle];
         for (cause, ns) in seen.iter().filter(|(cause, _)| !never.contains(cause)) {
             assert!(ns > 0, "the random loads never showed {}", cause.name());
         }
+        let bubbles = seen[Cause::PipelineBubble];
+        assert!(0 < shared && shared < bubbles, "{shared} ns of {bubbles} ns had culprits");
     }
 }

@@ -2,7 +2,9 @@
 //! recursion of the stages checked on the log of a busy one.
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTime, Parts};
-use metron_sim::explain::{Attribution, Cause, RecordedPool, Recording, Split};
+use metron_sim::explain::{
+    Attribution, Blame, Cause, Culprit, RecordedPool, Recording, Split, culprits, victims,
+};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Iteration, Log, Outcome, Routing, Setup, SimOptions, play};
@@ -114,7 +116,7 @@ fn token_times_ms(outcome: &Outcome, request: usize) -> Vec<f64> {
     outcome.trace.token_times(row).map(|at| at.as_nanos() as f64 / 1e6).collect()
 }
 
-fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
+fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o> {
     let log = outcome.log.as_deref().expect("kept");
     let memory = metron_sim::explain::Memory {
         block_tokens: 16,
@@ -122,8 +124,12 @@ fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Spl
         watermark_blocks: 0,
     };
     let pools = vec![RecordedPool { name: None, replicas: 1, cost, planned_ahead: false, memory }];
-    let recording = Recording { trace: &outcome.trace, log, pools };
-    Attribution::new(recording).gap(request, token).expect("there is such a token").split
+    Recording { trace: &outcome.trace, log, pools }
+}
+
+fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
+    let attribution = Attribution::new(recording(outcome, cost));
+    attribution.gap(request, token).expect("there is such a token").split
 }
 
 fn ms(split: &Split) -> Vec<(Cause, f64)> {
@@ -199,6 +205,58 @@ fn a_long_prompt_in_the_other_lane_makes_a_bubble() {
     assert_eq!(stall, [(Cause::PipelineBubble, 14.0), (Cause::Own, 2.0)]);
     let first = ms(&gap(&outcome, &cost, 1, 0));
     assert_eq!(first, [(Cause::Own, 16.0), (Cause::StepInFlight, 0.5)]);
+    // Its 16 ms of prefill bear all of the 14 ms: 7 before stage 0, and 7 before stage 1.
+    let attribution = Attribution::new(recording(&outcome, &cost));
+    let bubble = |request, ms: u64, tokens| Culprit {
+        request,
+        cause: Cause::PipelineBubble,
+        ns: ms * 1_000_000,
+        tokens,
+    };
+    assert_eq!(culprits(&attribution, 0, 1), [bubble(1, 14, 8)]);
+    assert_eq!(culprits(&attribution, 0, 2), []);
+    let blame = Blame::new(&attribution);
+    assert_eq!(ms(&blame.given[1]), [(Cause::PipelineBubble, 14.0)]);
+    assert_eq!(blame.delayed_at_once, [0, 1]);
+    let victims = victims(&attribution, &blame, &[0, 1]);
+    assert_eq!(victims[0].delayed, []);
+    assert_eq!(victims[1].delayed, [(0, 14_000_000)]);
+    // What each iteration was made of, as a timeline shows it.
+    let parts: Vec<(Cause, u64)> =
+        attribution.parts(0, 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
+    assert_eq!(parts, [(Cause::Own, 2_000_000), (Cause::PipelineBubble, 7_000_000)]);
+}
+
+#[test]
+fn a_chunk_bears_at_most_what_it_took_and_only_bubbles_behind_it() {
+    let cost = PerToken { stages: 3, ..PerToken::default() };
+    // Lane 0 has a prompt of 2 tokens with an answer; lane 1 one of 6 and lane 2 one of 3.
+    let requests = vec![
+        request(Span::ZERO, 2, 3),
+        request(Span::from_micros(500), 6, 1),
+        request(Span::from_micros(600), 3, 2),
+    ];
+    let outcome = simulate(&cost, SARATHI, requests);
+    // Lane 0: stages from 0, 2 and 4, done at 6. Lane 1: from 2, 8 and 14, done at 20. Lane 2: from
+    // 8, then behind lane 1 from 14 (3 ms late) and 20 (3 more), done at 23. Lane 0's decode, ready at
+    // 6, has stage 0 at 11, stage 1 at 17 behind lane 2, stage 2 at 23, and is done at 24.
+    assert_eq!(token_times_ms(&outcome, 0)[..2], [6.0, 24.0]);
+    assert_eq!(token_times_ms(&outcome, 1), [20.0]);
+    assert_eq!(token_times_ms(&outcome, 2)[0], 23.0);
+    let attribution = Attribution::new(recording(&outcome, &cost));
+    let named = |request, token| -> Vec<(u32, f64)> {
+        let of_bubble = |culprit: &Culprit| culprit.cause == Cause::PipelineBubble;
+        let all = culprits(&attribution, request, token);
+        all.into_iter().filter(of_bubble).map(|one| (one.request, one.ns as f64 / 1e6)).collect()
+    };
+    // 18 ms less 3 of its own: 5 before stage 0, 10 between stages. Prefill ahead of it took 18 ms
+    // in lane 1 and 9 in lane 2: both shares in proportion, so two thirds and a third of 15 ms.
+    assert_eq!(ms(&gap(&outcome, &cost, 0, 1))[0], (Cause::PipelineBubble, 15.0));
+    assert_eq!(named(0, 1), [(1, 10.0), (2, 5.0)]);
+    // Request 2's prompt waited 6 ms between stages, for lane 1 alone: what was ahead of it in
+    // lane 0 was over at 6, before it began.
+    assert_eq!(named(2, 0), [(1, 6.0)]);
+    assert_eq!(named(1, 0), [], "nothing waits for what comes behind it");
 }
 
 #[test]
@@ -321,4 +379,41 @@ fn a_scenario_runs_in_stages_and_gives_the_same_bytes_slowly() {
         let hours = |result| number(result, run, "/cost/gpu_hours");
         assert!(hours(&staged) > 1.9 * hours(&whole), "twice the GPUs for about as long");
     }
+}
+
+#[test]
+fn a_stall_names_prompts_of_the_other_lane() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("pipeline.yaml");
+    let text = "model: llama-3.1-70b\ngpu: h100-sxm\nparallelism: {tensor: 4, pipeline: 2}\n\
+                schedulers: [{sarathi: {chunk_size: 4096}}]\nseed: 3\nworkload:\n  requests: 60\n  \
+                arrivals: {poisson: {rate: 3.0}}\n  lengths: {prompt: {uniform: {min: 20, max: \
+                6000}}, output: {uniform: {min: 50, max: 120}}}\n";
+    std::fs::write(&file, text).expect("written");
+    let explain = |format: &str| {
+        let mut command = assert_cmd::Command::cargo_bin("metron-sim").expect("built");
+        command.arg("explain").arg(&file).args(["--format", format, "-q"]);
+        let output = command.output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let told = explain("text");
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("-token prompt, in another lane)"), "{told}");
+    let result: serde_json::Value = serde_json::from_str(&explain("json")).expect("JSON");
+    let stalls = result["runs"][0]["stalls"].as_array().expect("stalls");
+    let mut named = 0;
+    for stall in stalls {
+        let bubble = stall["causes_ns"]["pipeline_bubble"].as_u64().unwrap_or(0);
+        let all = stall["culprits"].as_array().expect("culprits");
+        let of_bubble = all.iter().filter(|culprit| culprit["cause"] == "pipeline_bubble");
+        let shares = of_bubble.map(|culprit| {
+            let tokens = culprit["prefill_tokens"].as_u64().expect("a number");
+            assert!(tokens > 0 && tokens <= culprit["prompt_tokens"].as_u64().expect("a number"));
+            named += 1;
+            culprit["ns"].as_u64().expect("a number")
+        });
+        assert!(shares.sum::<u64>() <= bubble, "{stall}");
+    }
+    assert!(named > 0, "no stall was a long prompt's of the other lane");
 }

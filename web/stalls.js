@@ -9,7 +9,8 @@
       ". Mostly " + M.causeWords(stall.main_cause) + ": " + (meaning[stall.main_cause] || "") + ".";
   };
   M.byWhom = (culprit) => {
-    if (culprit.prefill_tokens) return M.count(culprit.prefill_tokens) + " tokens of its " + M.count(culprit.prompt_tokens) + "-token prompt";
+    const where = culprit.cause === "pipeline_bubble" ? ", in another lane" : "";
+    if (culprit.prefill_tokens) return M.count(culprit.prefill_tokens) + " tokens of its " + M.count(culprit.prompt_tokens) + "-token prompt" + where;
     return culprit.cause === "no_seat" ? "held a seat" : "held KV blocks";
   };
 

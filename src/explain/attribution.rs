@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::bubble::Bubbles;
 use super::cause::{Cause, Split};
 use super::hold::Holders;
 use super::lane::LaneColumns;
@@ -106,6 +107,21 @@ impl<'a> Recording<'a> {
         lanes
     }
 
+    /// The lanes of a lane's replica.
+    pub(super) fn lanes_beside(&self, lane: usize) -> std::ops::Range<usize> {
+        let (mut first, mut stages) = (0, 1);
+        for pool in &self.pools {
+            stages = pool.cost.stages() as usize;
+            let lanes = pool.replicas as usize * stages;
+            if lane < first + lanes {
+                break;
+            }
+            first += lanes;
+        }
+        let from = first + (lane - first) / stages * stages;
+        from..(from + stages).min(self.log.len())
+    }
+
     /// The pool of a lane.
     pub fn pool(&self, lane: usize) -> &RecordedPool<'a> {
         let mut before = 0;
@@ -126,6 +142,7 @@ pub struct Attribution<'a> {
     /// Who stood behind the head of each replica's queue.
     pub(super) lines: Vec<Line>,
     holders: Vec<OnceLock<Holders>>,
+    bubbles: OnceLock<Vec<Bubbles>>,
 }
 
 /// A request's time, or a run's, by cause.
@@ -160,7 +177,8 @@ impl<'a> Attribution<'a> {
             .map(|(lane, index)| Line::new(&recording, lane, &mut places, index))
             .collect();
         let holders = lanes.iter().map(|_| OnceLock::new()).collect();
-        Attribution { recording, lanes, places, lines, holders }
+        let bubbles = OnceLock::new();
+        Attribution { recording, lanes, places, lines, holders, bubbles }
     }
 
     /// Who held and ran what on a replica; worked out when it is first asked for.
@@ -168,8 +186,15 @@ impl<'a> Attribution<'a> {
         self.holders[replica as usize].get_or_init(|| Holders::new(self, replica))
     }
 
+    /// Whose prefill made the bubbles of a lane; worked out for all lanes when it is first asked for.
+    /// `None` where no other lane shares the replica.
+    pub(super) fn bubbles(&self, lane: usize) -> Option<&Bubbles> {
+        let of_all = || Bubbles::of_all(self);
+        self.lanes[lane].staged.then(|| &self.bubbles.get_or_init(of_all)[lane])
+    }
+
     /// What an iteration of a lane was made of, in nanoseconds by cause.
-    pub fn parts(&self, replica: usize, iteration: usize) -> [(Cause, u64); 5] {
+    pub fn parts(&self, replica: usize, iteration: usize) -> Vec<(Cause, u64)> {
         self.lanes[replica].parts(iteration as u32)
     }
 

@@ -6,6 +6,7 @@
 
 use super::apportion::apportion;
 use super::attribution::Attribution;
+use super::bubble::Bubbles;
 use super::cause::{Cause, SHARED, Split};
 use super::chain::{Pricer, shares};
 use super::lane::LaneColumns;
@@ -17,7 +18,7 @@ use crate::request::RequestId;
 pub struct Blame {
     /// By request: delay that it caused others, summed over them, by cause.
     pub given: Vec<Split>,
-    /// By request: the most requests that one of its chunks delayed at once.
+    /// By request: the most requests of one lane that one of its chunks delayed at once.
     pub delayed_at_once: Vec<u32>,
 }
 
@@ -26,6 +27,9 @@ struct Cover {
     /// Row i: change in the number of requests that decode across iteration i.
     decoding: Vec<i64>,
     waits: Waits,
+    /// Row i, in a pipeline: how many waited for stage 0 before iteration i without decoding, and
+    /// how many prefilled in it.
+    prefilling: Vec<[u32; 2]>,
 }
 
 /// Weights of all chunks of a replica, in order.
@@ -51,6 +55,7 @@ impl Blame {
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
             waits: Waits::new(lane),
+            prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
         for request in attribution.requests() {
@@ -66,6 +71,9 @@ impl Blame {
         for (replica, cover) in covers.into_iter().enumerate() {
             let lane = &lanes[replica];
             blame.share_prefill(lane, &weights[replica], &cover);
+            if let Some(bubbles) = attribution.bubbles(replica) {
+                blame.share_bubbles(bubbles, &cover);
+            }
             let line = &attribution.lines[replica].behind;
             for &(_, head, ns) in line {
                 blame.given[head as usize].add(Cause::HeadOfLine, ns);
@@ -101,6 +109,25 @@ impl Blame {
                     victims as u32,
                 );
             });
+        }
+    }
+
+    /// Others see a wait as long as it is: who decodes both, who prefills what it stood through.
+    fn share_bubbles(&mut self, bubbles: &Bubbles, cover: &Cover) {
+        let (mut decoding, mut next) = (0, 0);
+        for share in bubbles.all() {
+            while next <= share.iteration as usize {
+                decoding += cover.decoding[next] + cover.waits.missed[next];
+                next += 1;
+            }
+            let prefilling = cover.prefilling[share.iteration as usize];
+            for (ns, prefilling) in [share.stage_0, share.between].into_iter().zip(prefilling) {
+                let victims = decoding as u64 + u64::from(prefilling);
+                if ns > 0 && victims > 0 {
+                    let all = ns.saturating_mul(victims);
+                    self.add(share.request, Cause::PipelineBubble, all, victims as u32);
+                }
+            }
         }
     }
 
@@ -157,6 +184,9 @@ impl Visit for Collect<'_> {
     }
 
     fn chunk(&mut self, index: u32, place: u32) {
+        if let Some(counts) = self.cover.prefilling.get_mut(index as usize) {
+            counts[1] += 1;
+        }
         let iteration = self.lane.log.at(index as usize);
         if iteration.chunks.len() < 2 {
             return;
@@ -167,6 +197,10 @@ impl Visit for Collect<'_> {
         shares(others, weights, Some(place as usize), |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);
         });
+    }
+
+    fn stage_0(&mut self, iteration: u32) {
+        self.cover.prefilling[iteration as usize][0] += 1;
     }
 
     fn wait(&mut self, wait: Wait) {

@@ -37,9 +37,9 @@ pub struct LaneColumns<'a> {
     pub log: &'a Log,
     /// What its replica is.
     pub pool: RecordedPool<'a>,
-    /// Whether other lanes share the replica with it. Only prefills have culprits then: lanes of a
-    /// pipeline share seats and memory, and their iterations overlap, so who else was in the way is
-    /// not told apart.
+    /// Whether other lanes share the replica with it. Only prefills, those of the other lanes
+    /// included, have culprits then: lanes of a pipeline share seats and memory, and their iterations
+    /// overlap, so who else was in the way is not told apart.
     pub staged: bool,
     /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
     marks: Vec<Sums>,
@@ -317,21 +317,30 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
-    /// decodes, prefill, communication, host work. They sum to its time.
-    pub fn parts(&self, index: u32) -> [(Cause, u64); 5] {
+    /// decodes, prefill, communication, host work, and in a pipeline waits between stages. They sum
+    /// to its time.
+    pub fn parts(&self, index: u32) -> Vec<(Cause, u64)> {
         let (start, end) = (self.log.start(index as usize), self.log.end(index as usize));
         let time = end.since(start).as_nanos();
         let chain = self.parts.decodes(index as usize, time);
-        let DecodeChain { own, batch_growth, communication, host, .. } = chain;
+        let DecodeChain { own, batch_growth, communication, host, bubble, .. } = chain;
         let own = if self.log.at(index as usize).decodes > 0 { own } else { 0 };
-        let prefill = time - own - batch_growth - communication - host;
-        [
+        let prefill = time - own - batch_growth - communication - host - bubble;
+        let mut parts = vec![
             (Cause::Own, own),
             (Cause::BatchGrowth, batch_growth),
             (Cause::PrefillInterference, prefill),
             (Cause::Communication, communication),
             (Cause::Host, host),
-        ]
+        ];
+        parts.extend(self.staged.then_some((Cause::PipelineBubble, bubble)));
+        parts
+    }
+
+    /// Waits for stage 0 before iteration `place`, and between stages in it.
+    pub fn pipeline_waits(&self, place: usize) -> (u64, u64) {
+        let idle = self.idle_before(place + 1) - self.idle_before(place);
+        (idle, self.parts.bubble(place))
     }
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.

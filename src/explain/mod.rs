@@ -3,6 +3,7 @@
 mod apportion;
 mod attribution;
 mod blame;
+mod bubble;
 mod cause;
 mod chain;
 mod hold;

@@ -159,10 +159,15 @@ impl PartsColumn {
         [batch_growth, prefill, communication, host].map(u64::from)
     }
 
+    /// Waiting between pipeline stages in iteration `place`.
+    pub fn bubble(&self, place: usize) -> u64 {
+        self.bubbles.get(place).copied().unwrap_or(0)
+    }
+
     /// Iteration `place`, which took `lasted` nanoseconds, as its decodes see it.
     pub fn decodes(&self, place: usize, lasted: u64) -> DecodeChain {
         let [batch_growth, prefill, communication, host] = self.of(place);
-        let bubble = self.bubbles.get(place).copied().unwrap_or(0);
+        let bubble = self.bubble(place);
         let own = lasted - bubble - batch_growth - prefill - communication - host;
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
@@ -170,7 +175,7 @@ impl PartsColumn {
     /// The same as the `chunk`th chunk of the lane sees it.
     pub fn prefill(&self, place: usize, chunk: usize) -> PrefillChain {
         let [_, _, communication, host] = self.of(place);
-        let bubble = self.bubbles.get(place).copied().unwrap_or(0);
+        let bubble = self.bubble(place);
         let [own, others, decodes] = self.chunks[chunk];
         PrefillChain { own, others, decodes, communication, host, bubble }
     }

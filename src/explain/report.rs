@@ -128,7 +128,7 @@ pub struct CulpritTotal {
     pub prompt_tokens: u32,
     /// All delay.
     pub total_ns: u64,
-    /// By its prefill.
+    /// By its prefill, in its own lane of a pipeline or in others.
     pub prefill_ns: u64,
     /// By holding a seat.
     pub seat_ns: u64,
@@ -137,7 +137,7 @@ pub struct CulpritTotal {
     pub kv_ns: u64,
     /// By every cause; they sum to `total_ns`.
     pub by_cause_ns: ByCause,
-    /// The most requests that one of its chunks delayed at once.
+    /// The most requests of one lane that one of its chunks delayed at once.
     pub delayed_at_once: u32,
     /// Whom it delayed.
     pub victims: VictimsReport,
@@ -354,7 +354,7 @@ fn culprit_total(
         request,
         prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
         total_ns: given.total().as_nanos(),
-        prefill_ns: by(&[Cause::PrefillInterference, Cause::PrefillOnly]),
+        prefill_ns: by(&[Cause::PrefillInterference, Cause::PrefillOnly, Cause::PipelineBubble]),
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),
         by_cause_ns: listed(given),

@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
 use super::blame::{Culprit, share_waits};
+use super::bubble::{Bubbles, Share};
 use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
 use super::hold::Means;
@@ -199,7 +200,7 @@ impl Visit for Single<'_> {
 }
 
 /// Who caused a gap: shares of others' prefill, of seats and of memory, most first. They add up to
-/// the gap's time under those causes.
+/// the gap's time under those causes; in a pipeline, to no more.
 pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
     let mut parts = Parts {
         token,
@@ -248,6 +249,13 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
     }
+    if let Some(bubbles) = attribution.bubbles(attribution.places.lane(request)) {
+        for (share, ns) in part.bubbles(bubbles) {
+            let (sum, tokens) = found.entry((share.request, Cause::PipelineBubble)).or_default();
+            *sum += ns;
+            *tokens += u64::from(share.tokens);
+        }
+    }
     let mut behind = Vec::new();
     for &wait in &part.waits {
         for (index, head, ns) in pressure::behind(attribution, request, wait) {
@@ -281,6 +289,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
 struct Part {
     decoding: Vec<(u32, u32, bool)>,
     chunks: Vec<(u32, u32)>,
+    stage_0: Vec<u32>,
     waits: Vec<Wait>,
     unseen: Vec<(u32, u32, u64)>,
     passed: Vec<(u32, u32)>,
@@ -288,6 +297,27 @@ struct Part {
 }
 
 impl Part {
+    /// Shares in its pipeline bubbles, each of them once.
+    fn bubbles<'b>(&self, bubbles: &'b Bubbles) -> Vec<(&'b Share, u64)> {
+        let mut all = Vec::new();
+        for &(from, to, _) in &self.decoding {
+            let both = |share: &'b Share| (share, share.stage_0 + share.between);
+            all.extend(bubbles.within(from, to).iter().map(both));
+        }
+        // Chunks of iterations in a row stood through both waits too.
+        let told = |index: u32| self.stage_0.binary_search(&index).is_ok();
+        let between = |index: u32| self.chunks.binary_search_by_key(&index, |&(at, _)| at).is_ok();
+        for &index in &self.stage_0 {
+            let ns = |share: &Share| share.stage_0 + if between(index) { share.between } else { 0 };
+            all.extend(bubbles.at(index).iter().map(|share| (share, ns(share))));
+        }
+        for &(index, _) in self.chunks.iter().filter(|&&(index, _)| !told(index)) {
+            all.extend(bubbles.at(index).iter().map(|share| (share, share.between)));
+        }
+        all.retain(|&(_, ns)| ns > 0);
+        all
+    }
+
     fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(u32, u64)>) -> Pressure {
         let mut waits = Waits::new(lane);
         self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
@@ -330,6 +360,10 @@ impl Visit for Parts<'_> {
 
     fn chunk(&mut self, iteration: u32, place: u32) {
         self.current.chunks.push((iteration, place));
+    }
+
+    fn stage_0(&mut self, iteration: u32) {
+        self.current.stage_0.push(iteration);
     }
 
     fn wait(&mut self, wait: Wait) {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use super::apportion::apportion;
 use super::attribution::Attribution;
 use super::blame::{Blame, chunk_weights};
+use super::bubble::Caused;
 use super::cause::{CAUSES, Cause};
 use super::chain::shares;
 use super::hold::{Means, Sums};
@@ -105,9 +106,17 @@ impl<'r> Replica<'r> {
             return Victims::default();
         };
         let chunks = Chunks::new(self, attribution, culprit);
+        let lanes = attribution.recording.lanes_beside(self.index as usize);
+        let caused = |lane| Some((lane, Caused::by(culprit, attribution.bubbles(lane)?)));
+        let others: Vec<(usize, Caused)> =
+            lanes.filter(|&lane| lane != self.index as usize).filter_map(caused).collect();
         let mut suffered = Vec::new();
         for victim in attribution.requests() {
-            if attribution.places.lane(victim) != self.index as usize {
+            let lane = attribution.places.lane(victim);
+            if lane != self.index as usize {
+                if let Some((_, caused)) = others.iter().find(|&&(other, _)| other == lane) {
+                    suffered.push((victim, caused.suffered(attribution, victim), [0.0; CAUSES]));
+                }
                 continue;
             }
             let mut suffer = Suffer {
@@ -141,7 +150,7 @@ impl<'r> Replica<'r> {
 }
 
 fn is_prefill(cause: Cause) -> bool {
-    matches!(cause, Cause::PrefillInterference | Cause::PrefillOnly)
+    matches!(cause, Cause::PrefillInterference | Cause::PrefillOnly | Cause::PipelineBubble)
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.

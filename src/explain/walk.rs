@@ -128,6 +128,9 @@ pub trait Visit {
     fn decoding(&mut self, _from: u32, _to: u32, _in_batch: bool) {}
     /// One of its chunks was in this iteration, at this place.
     fn chunk(&mut self, _iteration: u32, _place: u32) {}
+    /// It waited for stage 0 of a pipeline, from the end of the iteration before this one to its start,
+    /// and did not decode.
+    fn stage_0(&mut self, _iteration: u32) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
     /// It arrived while the iteration before `first` ran, `in_flight` before `first` started, and
@@ -330,7 +333,7 @@ impl<'w> Walk<'w> {
         }
         let admitted = self.chunks.first().expect("a preempted request is prefilled again").0;
         (self.had, self.lost_at) = (u32::MAX, preempted);
-        self.tail(preempted - 1, preempted);
+        self.tail(preempted - 1, preempted, visit);
         self.queue(preempted, admitted, visit);
         self.prefill(to, visit);
     }
@@ -371,7 +374,7 @@ impl<'w> Walk<'w> {
     /// From the tokens of one chunk's iteration to the start of the next one's.
     fn between(&mut self, before: u32, next: u32, visit: &mut impl Visit) {
         let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
-            self.tail(before, before + 1);
+            self.tail(before, before + 1, visit);
             visit.passed_over(before + 1, next);
             return self.lane.passed_over(before + 1, next, &mut self.gap.split);
         };
@@ -385,14 +388,17 @@ impl<'w> Walk<'w> {
             };
             self.had = done.map(tokens).max().unwrap_or(0);
         }
-        self.tail(before, before + 1);
+        self.tail(before, before + 1, visit);
         visit.passed_over(before + 1, preempted);
         self.lane.passed_over(before + 1, preempted, &mut self.gap.split);
         self.queue(preempted, next, visit);
     }
 
     /// From the tokens of iteration `index` to the start of the next one.
-    fn tail(&mut self, index: u32, next: u32) {
+    fn tail(&mut self, index: u32, next: u32, visit: &mut impl Visit) {
+        if self.lane.staged {
+            visit.stage_0(next);
+        }
         let (iteration, next) = (self.lane.log.at(index as usize), self.lane.log.at(next as usize));
         self.gap.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
         let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };

@@ -165,6 +165,7 @@ fn part(culprit: &CulpritReport) -> String {
     );
     match culprit.cause {
         Cause::PrefillInterference | Cause::PrefillOnly => tokens,
+        Cause::PipelineBubble => format!("{tokens}, in another lane"),
         Cause::NoSeat => "held a seat".to_owned(),
         Cause::NoKvBlocks => "held KV blocks".to_owned(),
         Cause::PreemptedWaiting => "held KV blocks after the preemption".to_owned(),

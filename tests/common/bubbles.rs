@@ -1,0 +1,194 @@
+//! Culprits of pipeline bubbles, found by looking at every pair of iterations: slow, plain, and
+//! without any of the sums that the program keeps.
+
+use std::collections::BTreeMap;
+
+use metron_sim::cost::{BatchShape, Chunk, CostModel};
+use metron_sim::explain::{Attribution, Cause, Gap};
+use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
+
+/// A chunk's part in the waits of one iteration, nanoseconds.
+struct Part {
+    request: u32,
+    tokens: u64,
+    stage_0: u64,
+    between: u64,
+}
+
+/// Parts by lane and iteration.
+pub struct Reference {
+    lanes: Vec<Vec<Vec<Part>>>,
+}
+
+/// A chunk that ran ahead, and what it took.
+struct Ahead {
+    in_flight: bool,
+    request: u32,
+    tokens: u64,
+    took: u64,
+}
+
+fn chunks_of(iteration: &Iteration<'_>) -> Vec<Chunk> {
+    let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
+    iteration.chunks.iter().map(chunk).collect()
+}
+
+fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk], sampled: u32) -> BatchShape<'c> {
+    BatchShape {
+        chunks,
+        decodes: iteration.decodes,
+        decode_kv_tokens: iteration.decode_kv_tokens,
+        sampled,
+    }
+}
+
+/// Waits between stages: what an iteration took beyond its own stages.
+fn between(iteration: &Iteration<'_>, cost: &dyn CostModel, planned_ahead: bool) -> u64 {
+    let chunks = chunks_of(iteration);
+    let shape = shape(iteration, &chunks, iteration.sampled());
+    let whole = cost.time(&shape);
+    let host = match planned_ahead {
+        true => {
+            let first = cost.stage_time(&shape, 0);
+            first.host.as_nanos().saturating_sub(first.gpu.as_nanos())
+        }
+        false => cost.time(&shape).host.as_nanos(),
+    };
+    let lasted = iteration.end.since(iteration.start).as_nanos();
+    lasted.saturating_sub(whole.gpu.as_nanos() + host)
+}
+
+/// What the batch would take less without each of its chunks.
+fn weights(iteration: &Iteration<'_>, cost: &dyn CostModel) -> Vec<u64> {
+    let all = chunks_of(iteration);
+    let took = |chunks: &[Chunk], sampled| {
+        let time = cost.time(&shape(iteration, chunks, sampled));
+        time.gpu.as_nanos() + time.host.as_nanos()
+    };
+    let whole = took(&all, iteration.sampled());
+    let saved = |(place, record): (usize, &ChunkRecord)| {
+        let mut others = all.clone();
+        others.remove(place);
+        whole.saturating_sub(took(&others, iteration.sampled() - u32::from(record.samples)))
+    };
+    let weights: Vec<u64> = iteration.chunks.iter().enumerate().map(saved).collect();
+    match weights.iter().any(|&weight| weight > 0) {
+        true => weights,
+        false => iteration.chunks.iter().map(|chunk| u64::from(chunk.tokens)).collect(),
+    }
+}
+
+/// Differences of running sums, rounded half up.
+fn divide(ns: u64, weights: &[u64]) -> Vec<u64> {
+    let total: u128 = weights.iter().map(|&weight| u128::from(weight)).sum();
+    let upto = |n: usize| {
+        let sum: u128 = weights[..n].iter().map(|&weight| u128::from(weight)).sum();
+        (2 * u128::from(ns) * sum + total).checked_div(2 * total).unwrap_or(0) as u64
+    };
+    (0..weights.len()).map(|place| upto(place + 1) - upto(place)).collect()
+}
+
+impl Reference {
+    /// Of a run in which every replica has as many stages as `cost`.
+    pub fn new(
+        outcome: &Outcome,
+        cost: &dyn CostModel,
+        planned_ahead: bool,
+        attribution: &Attribution<'_>,
+    ) -> Reference {
+        let logs = outcome.log.as_deref().expect("kept");
+        let stages = cost.stages() as usize;
+        let took = |lane: usize, place: usize| -> Vec<u64> {
+            let iteration = logs[lane].at(place);
+            let bubble = between(&iteration, cost, planned_ahead);
+            let parts = attribution.parts(lane, place);
+            let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
+            assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {place}");
+            let lasted = iteration.end.since(iteration.start).as_nanos();
+            let prefill = match iteration.decodes {
+                0 => lasted - bubble,
+                _ => part(Cause::PrefillInterference),
+            };
+            divide(prefill, &weights(&iteration, cost))
+        };
+        let mut prefills = Vec::new();
+        for (lane, log) in logs.iter().enumerate() {
+            for (place, i) in log.iter().enumerate().filter(|(_, i)| !i.chunks.is_empty()) {
+                let part = |(chunk, took): (&ChunkRecord, u64)| {
+                    (chunk.request, u64::from(chunk.tokens), took)
+                };
+                let chunks: Vec<_> = i.chunks.iter().zip(took(lane, place)).map(part).collect();
+                prefills.push((i.start, i.end, lane, chunks));
+            }
+        }
+        prefills.sort();
+        let mut lanes = Vec::new();
+        for (lane, log) in logs.iter().enumerate() {
+            let (mut parts, mut free) = (Vec::new(), None);
+            for iteration in log {
+                let beside = |other: usize| other != lane && other / stages == lane / stages;
+                let mut ahead = Vec::new();
+                for &(start, end, other, ref chunks) in &prefills {
+                    let overlaps = free.is_none_or(|free| end > free);
+                    if beside(other) && start < iteration.start && overlaps {
+                        let in_flight = end > iteration.start;
+                        let one =
+                            |&(request, tokens, took)| Ahead { in_flight, request, tokens, took };
+                        ahead.extend(chunks.iter().map(one));
+                    }
+                }
+                let idle = free.map_or(0, |free| iteration.start.since(free).as_nanos());
+                parts.push(share(idle, between(&iteration, cost, planned_ahead), &ahead));
+                free = Some(iteration.free);
+            }
+            lanes.push(parts);
+        }
+        Reference { lanes }
+    }
+
+    /// Culprits of a gap's bubbles: nanoseconds, and prefill tokens.
+    pub fn culprits(
+        &self,
+        outcome: &Outcome,
+        lane: usize,
+        victim: u32,
+        gap: &Gap,
+    ) -> BTreeMap<u32, (u64, u64)> {
+        let log = &outcome.log.as_deref().expect("kept")[lane];
+        let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let (mut decodes, mut prefilled) = (gap.token > 0, false);
+        let from = log.partition_point(|iteration| iteration.end <= gap.from);
+        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        for (place, iteration) in (from..).zip(log.range(from, to)) {
+            let preempted = decodes && iteration.preempted.contains(&victim);
+            let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
+            decodes &= !preempted;
+            // It sees the wait before an iteration if it ran in the one before, and the waits in
+            // it if it runs; who decodes and is left out of a batch waits all the same.
+            let before = decodes || preempted || prefilled;
+            let within = decodes || prefills;
+            prefilled = !decodes && prefills;
+            for part in &self.lanes[lane][place] {
+                let ns =
+                    if before { part.stage_0 } else { 0 } + if within { part.between } else { 0 };
+                if ns > 0 {
+                    let sum = found.entry(part.request).or_default();
+                    *sum = (sum.0 + ns, sum.1 + part.tokens);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn share(stage_0: u64, between: u64, ahead: &[Ahead]) -> Vec<Part> {
+    let held: Vec<u64> = ahead.iter().map(|a| if a.in_flight { a.took } else { 0 }).collect();
+    let of_between = divide(between.min(held.iter().sum()), &held);
+    let left: Vec<u64> = ahead.iter().zip(&of_between).map(|(a, ns)| a.took - ns).collect();
+    let of_stage_0 = divide(stage_0.min(left.iter().sum()), &left);
+    let part = |(ahead, (&between, &stage_0)): (&Ahead, (&u64, &u64))| {
+        assert!(stage_0 + between <= ahead.took, "at most what it took");
+        Part { request: ahead.request, tokens: ahead.tokens, stage_0, between }
+    };
+    ahead.iter().zip(of_between.iter().zip(&of_stage_0)).map(part).collect()
+}
