@@ -192,6 +192,7 @@ impl Case {
             }
             seen += sum;
         }
+        assert_eq!(attribution.totals().all(), seen, "all requests together");
         self.check_blame(&attribution, &seen);
         let shared = match self.cost.stages {
             1 => 0,

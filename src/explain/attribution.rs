@@ -252,9 +252,14 @@ impl<'a> Attribution<'a> {
     /// All requests' time by cause.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
+        let none = |lane: &LaneColumns<'_>| vec![0; lane.log.len() + 1];
+        let mut decoding: Vec<Vec<i32>> = self.lanes.iter().map(none).collect();
         for request in self.requests() {
-            let mut sum = Sum { lane: self.lane_of(request), totals: &mut totals };
-            self.walk(request, &mut sum);
+            let decoding = &mut decoding[self.places.lane(request)];
+            self.walk(request, &mut SumOfAll { decoding, totals: &mut totals });
+        }
+        for (lane, decoding) in self.lanes.iter().zip(&decoding) {
+            lane.decoding_of_all(decoding, &mut totals.between_tokens);
         }
         totals
     }
@@ -306,6 +311,31 @@ impl Visit for Sum<'_> {
         let beat = |place: u32| self.lane.beats[place as usize];
         let (first, last) = (beat(run.first), beat(run.first + run.len - 1));
         self.lane.decoding(first, last, &mut self.totals.between_tokens);
+    }
+}
+
+/// Beats are counted for all requests together and looked at once.
+struct SumOfAll<'s> {
+    /// Row i: how many more requests decode across iteration i than across the one before.
+    decoding: &'s mut [i32],
+    totals: &'s mut Totals,
+}
+
+impl Visit for SumOfAll<'_> {
+    const BEATS: bool = false;
+
+    fn gap(&mut self, gap: &Gap) {
+        match gap.token {
+            0 => self.totals.first_token += gap.split,
+            _ => self.totals.between_tokens += gap.split,
+        }
+    }
+
+    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+        if in_batch {
+            self.decoding[from as usize + 1] += 1;
+            self.decoding[to as usize + 1] -= 1;
+        }
     }
 }
 

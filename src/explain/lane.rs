@@ -256,6 +256,21 @@ impl<'a> LaneColumns<'a> {
         }
     }
 
+    /// The time between tokens of all requests that decode in every beat, where row i of `change`
+    /// says how many more of them decode across iteration i than across the one before.
+    pub fn decoding_of_all(&self, change: &[i32], into: &mut Split) {
+        let (mut from, mut requests) = (0, 0_u64);
+        for (place, &change) in change.iter().enumerate().filter(|(_, change)| **change != 0) {
+            if requests > 0 {
+                for (cause, ns) in DECODING.into_iter().zip(self.decoded(from, place)) {
+                    into.add(cause, ns.saturating_mul(requests));
+                }
+            }
+            from = place;
+            requests = requests.checked_add_signed(change.into()).expect("who ends has begun");
+        }
+    }
+
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
     pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {

@@ -258,6 +258,7 @@ impl Log {
 
     /// Writes down an iteration that repeats the last one as that repeated the one before it: it
     /// began when that was over, and was decided on at the same place in it.
+    #[inline]
     pub fn repeat(&mut self, end: Time, free: Time, kv_used: u32) {
         let known = |last: &Stretch| !last.apart || self.len() as u32 > last.first + 1;
         debug_assert!(self.stretches.last().is_some_and(known), "there is nothing to repeat");
@@ -265,6 +266,7 @@ impl Log {
     }
 
     /// Adds an iteration to the last stretch.
+    #[inline]
     fn go_on(&mut self, end: Time, free: Time, kv_used: u32) {
         let place = self.len();
         if place.is_multiple_of(MARK) {
