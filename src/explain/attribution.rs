@@ -286,7 +286,7 @@ impl<'a> Attribution<'a> {
     /// was in the beat before too.
     pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
         let lane = self.lane_of(request);
-        let (before, at) = (lane.beats[beat as usize - 1], lane.beats[beat as usize]);
+        let (before, at) = (lane.beats.at(beat as usize - 1), lane.beats.at(beat as usize));
         let mut split = Split::ZERO;
         lane.decoding(before, at, &mut split);
         let time = |index: u32| lane.log.end(index as usize);
@@ -308,7 +308,7 @@ impl Visit for Sum<'_> {
     }
 
     fn beats(&mut self, _: u32, run: Run) {
-        let beat = |place: u32| self.lane.beats[place as usize];
+        let beat = |place: u32| self.lane.beats.at(place as usize);
         let (first, last) = (beat(run.first), beat(run.first + run.len - 1));
         self.lane.decoding(first, last, &mut self.totals.between_tokens);
     }

@@ -128,7 +128,7 @@ impl Holders {
         let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
             if run.column % 2 == 0 {
-                let beat = |k: u32| lane.beats[k as usize];
+                let beat = |k: u32| lane.beats.at(k as usize);
                 last = beat(run.first + run.len - 1);
                 runs.push((run.first, run.first + run.len - 1, tokens));
                 self.runs.push((beat(run.first), last));
@@ -149,7 +149,7 @@ impl Holders {
         for out in outs {
             let (these, rest) = chunks.split_at(chunks.partition_point(|&(at, _)| at < out));
             chunks = rest;
-            let mine = runs.partition_point(|&(first, ..)| lane.beats[first as usize] < out);
+            let mine = runs.partition_point(|&(first, ..)| lane.beats.at(first as usize) < out);
             let (decoded, later) = runs.split_at(mine);
             runs = later;
             self.residence(lane, these, decoded, out);
@@ -173,7 +173,7 @@ impl Holders {
         let mut held = blocks_of(&chunks[chunks.len() - 1]);
         let mut at = last_chunk;
         for &(first, last, tokens) in runs {
-            let beat = |k: u32| lane.beats[k as usize];
+            let beat = |k: u32| lane.beats.at(k as usize);
             // The first beat whose tokens go beyond what is held already.
             let room = i64::from(held) * self.block_tokens - tokens + 1;
             let beyond = i64::from(first) + room.max(0);
@@ -210,7 +210,7 @@ impl Holders {
             steps[beats] += steps[beats - stride];
         }
         for (beats, &step) in steps.iter().enumerate().take(lane.beats.len() + 1).skip(1) {
-            blocks[lane.beats[beats - 1] as usize] += step;
+            blocks[lane.beats.at(beats - 1) as usize] += step;
         }
         let (mut seat, mut block) = (0, 0);
         for index in 0..lane.log.len() {
@@ -275,7 +275,7 @@ impl Holders {
             sums.strided = vec![0.0; lane.beats.len() + 1];
             for beats in 1..sums.strided.len() {
                 let before = if beats > stride { sums.strided[beats - stride] } else { 0.0 };
-                sums.strided[beats] = before + sums.rows[lane.beats[beats - 1] as usize];
+                sums.strided[beats] = before + sums.rows[lane.beats.at(beats - 1) as usize];
             }
         }
         sums

@@ -3,6 +3,7 @@
 //! is the difference of two sums, each a few additions away from a kept one.
 
 use super::attribution::RecordedPool;
+use super::beats::Beats;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
 use super::parts::{PartsColumn, Sums};
@@ -50,7 +51,7 @@ pub struct LaneColumns<'a> {
     /// there in all.
     idle: Vec<(u32, u64)>,
     /// Iterations that are beats, in order.
-    pub beats: Vec<u32>,
+    pub beats: Beats,
 }
 
 /// Iterations between two marks: more take less memory, and longer to sum up.
@@ -78,7 +79,7 @@ impl<'a> LaneColumns<'a> {
             wait_marks: Vec::with_capacity(log.len() / MARK + 1),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
-            beats: Vec::with_capacity(log.len()),
+            beats: Beats::default(),
         };
         let mut pricer = Pricer::of(&pool);
         let (mut sums, mut waits) = (Sums::default(), Waits::default());
@@ -90,9 +91,7 @@ impl<'a> LaneColumns<'a> {
             }
             lane.add_idle(from, first.start);
             lane.add_stretch((from, to), &first, &mut pricer, (&mut sums, &waits));
-            if first.decodes > 0 {
-                lane.beats.extend(from as u32..to as u32);
-            }
+            lane.beats.extend(from as u32, to as u32, first.decodes > 0);
             before = Some(first);
         }
         if let Some(before) = &before {
@@ -311,8 +310,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Beats among the iterations `from..to`.
     pub fn beats_within(&self, from: u32, to: u32) -> u32 {
-        let before = |index: u32| self.beats.partition_point(|&beat| beat < index);
-        (before(to) - before(from)) as u32
+        self.beats.before(to) - self.beats.before(from)
     }
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
@@ -328,7 +326,7 @@ impl<'a> LaneColumns<'a> {
     /// The chunk of iteration `index` at this place, and the iteration as it sees it.
     pub fn prefill(&self, index: u32, place: u32) -> (&ChunkRecord, PrefillChain) {
         let number = self.log.chunks_before(index as usize) + place as usize;
-        (self.log.chunk(number), self.parts.prefill(index as usize, number))
+        (self.log.chunk(number), self.parts.prefill(number))
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other

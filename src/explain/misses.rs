@@ -68,7 +68,7 @@ impl Charges {
 /// Each cause's share of what the gap up to a beat takes beyond `pace`.
 fn beat_beyond(lane: &LaneColumns<'_>, beat: usize, pace: u64) -> Charged {
     let mut split = Split::ZERO;
-    lane.decoding(lane.beats[beat - 1], lane.beats[beat], &mut split);
+    lane.decoding(lane.beats.at(beat - 1), lane.beats.at(beat), &mut split);
     let shares = beyond(&split, pace);
     DECODING.map(|cause| shares[cause as usize])
 }
@@ -173,6 +173,13 @@ impl<'m, 'a> Misses<'m, 'a> {
         if row.status != Status::Completed || row.first_token == Time::NEVER {
             return false;
         }
+        let deadlines = self.options.deadlines_of(row.class);
+        let soon = row.first_token.since(row.arrival) <= deadlines.ttft_least();
+        let tbt = deadlines.tbt().as_nanos();
+        // A clock that starts with a first token in time is ahead of the one that counts.
+        if soon && !self.is_late(row, tbt, row.first_token.as_nanos().saturating_add(tbt)) {
+            return true;
+        }
         let (tbt, first) = self.deadlines_of(row);
         let came = row.first_token.as_nanos();
         let due = first.map_or(came, |first| row.arrival.as_nanos().saturating_add(first));
@@ -192,6 +199,18 @@ impl<'m, 'a> Misses<'m, 'a> {
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
         }
         in_time
+    }
+
+    /// Whether a later token may come late, where the second is due at `due`.
+    fn is_late(&self, row: &RequestRow, tbt: u64, mut due: u64) -> bool {
+        self.attribution.trace().runs(row).any(|run| {
+            let chain = self.chain(run.column as usize / 2, tbt).filter(|_| run.column % 2 == 0);
+            let (from, end) = (run.first as usize, (run.first + run.len) as usize);
+            let late =
+                chain.is_none_or(|chain| chain.lateness.first_miss(from, end, due).is_some());
+            due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
+            late
+        })
     }
 
     /// Missed deadlines of all requests, and their number by cause.

@@ -2,6 +2,7 @@
 
 mod apportion;
 mod attribution;
+mod beats;
 mod blame;
 mod bubble;
 mod cause;

@@ -57,9 +57,9 @@ pub fn lateness_over_time(
         by_deadline.sort_unstable_by_key(|(tbt, _)| *tbt);
         for (tbt, steps) in by_deadline {
             let mut requests = 0;
-            for (pair, step) in lane.beats.windows(2).zip(&steps[1..]) {
+            for (beat, step) in (1..lane.beats.len()).zip(&steps[1..]) {
                 requests += step;
-                let (before, at) = (pair[0], pair[1]);
+                let (before, at) = (lane.beats.at(beat - 1), lane.beats.at(beat));
                 let (from, to) = (lane.log.end(before as usize), lane.log.end(at as usize));
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;

@@ -13,8 +13,8 @@ pub(super) struct PartsColumn {
     long: FxHashMap<u32, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
-    /// Each chunk's own time, that of the other chunks, and that of decodes, in order.
-    chunks: Vec<[u64; 3]>,
+    /// Iterations as their chunks see them, in order.
+    chunks: Vec<PrefillChain>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +115,7 @@ impl PartsColumn {
 
     /// Keeps the chunks of the iteration.
     pub fn push_chunks(&mut self, chunks: &[PrefillChain]) {
-        self.chunks.extend(chunks.iter().map(|chunk| [chunk.own, chunk.others, chunk.decodes]));
+        self.chunks.extend_from_slice(chunks);
     }
 
     /// Adds the iterations `from..to`.
@@ -172,12 +172,9 @@ impl PartsColumn {
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
 
-    /// The same as the `chunk`th chunk of the lane sees it.
-    pub fn prefill(&self, place: usize, chunk: usize) -> PrefillChain {
-        let [_, _, communication, host] = self.of(place);
-        let bubble = self.bubble(place);
-        let [own, others, decodes] = self.chunks[chunk];
-        PrefillChain { own, others, decodes, communication, host, bubble }
+    /// Its iteration as the `chunk`th chunk of the lane sees it.
+    pub fn prefill(&self, chunk: usize) -> PrefillChain {
+        self.chunks[chunk]
     }
 }
 

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
+use super::beats::Beats;
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share};
 use super::cause::{Cause, SHARED};
@@ -333,7 +334,7 @@ struct Parts<'p> {
     token: u32,
     current: Part,
     found: Option<Part>,
-    lane_beats: &'p [u32],
+    lane_beats: &'p Beats,
 }
 
 impl Visit for Parts<'_> {
@@ -349,7 +350,7 @@ impl Visit for Parts<'_> {
         self.current = Part::default();
         if (token..token + run.len - 1).contains(&self.token) {
             let beat = (run.first + 1 + (self.token - token)) as usize;
-            let decoding = vec![(self.lane_beats[beat - 1], self.lane_beats[beat], true)];
+            let decoding = vec![(self.lane_beats.at(beat - 1), self.lane_beats.at(beat), true)];
             self.found = Some(Part { decoding, ..Part::default() });
         }
     }

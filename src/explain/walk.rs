@@ -237,14 +237,14 @@ impl<'w> Walk<'w> {
             let beat = (run.column % 2 == 0).then_some(run.first as usize);
             // Recomputed tokens come one by one.
             let to = match beat {
-                Some(beat) => self.lane.beats[beat],
+                Some(beat) => self.lane.beats.at(beat),
                 None => self.lane.iteration_at(times[0]),
             };
             self.next_token(at, to, beat, visit);
             self.close(token, time, times[0], visit);
             at = to;
             if run.len > 1 {
-                let last = self.lane.beats[(run.first + run.len - 1) as usize];
+                let last = self.lane.beats.at((run.first + run.len - 1) as usize);
                 visit.decoding(at, last, true);
                 visit.beats(token + 1, run);
                 at = last;
@@ -323,7 +323,7 @@ impl<'w> Walk<'w> {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
             let beat = beat.expect("only a preempted request computes its prompt anew");
             let mut at = from;
-            if beat > 0 && self.lane.beats[beat - 1] > from {
+            if beat > 0 && self.lane.beats.at(beat - 1) > from {
                 self.lane.missed(from, to - 1, &mut self.gap.split);
                 visit.decoding(from, to - 1, false);
                 at = to - 1;

@@ -76,6 +76,14 @@ impl Deadlines {
         }
     }
 
+    /// No less than this is `D_p`, whatever the prompt: known sooner.
+    pub fn ttft_least(&self) -> Span {
+        match &self.ttft {
+            FirstToken::Fixed(span) => *span,
+            FirstToken::Curve { slack, .. } => *slack,
+        }
+    }
+
     /// `D_d`.
     pub fn tbt(&self) -> Span {
         self.tbt
