@@ -182,6 +182,10 @@ pub(super) fn queued(
     Some(Queued { first, seen: first + ahead as u32, to })
 }
 
+fn last_of(times: &[Time]) -> Time {
+    *times.last().expect("a run holds tokens")
+}
+
 /// Walks one request.
 pub struct Walk<'w> {
     trace: &'w TokenTrace,
@@ -231,7 +235,8 @@ impl<'w> Walk<'w> {
         let mut at = self.chunks[prefilled].0;
         self.first_token(at, visit);
         self.close(0, self.row.arrival, self.row.first_token, visit);
-        let (mut token, mut time) = (1, self.row.first_token);
+        // The last time of a run is far away in memory: it is read where another run follows.
+        let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
             let beat = (run.column % 2 == 0).then_some(run.first as usize);
@@ -241,7 +246,8 @@ impl<'w> Walk<'w> {
                 None => self.lane.iteration_at(times[0]),
             };
             self.next_token(at, to, beat, visit);
-            self.close(token, time, times[0], visit);
+            let from = before.map_or(self.row.first_token, last_of);
+            self.close(token, from, times[0], visit);
             at = to;
             if run.len > 1 {
                 let last = self.lane.beats.at((run.first + run.len - 1) as usize);
@@ -250,7 +256,7 @@ impl<'w> Walk<'w> {
                 at = last;
             }
             token += run.len;
-            time = *times.last().expect("a run holds tokens");
+            before = Some(times);
         }
         assert_eq!(token, self.row.tokens, "every token is walked");
     }
