@@ -37,8 +37,8 @@ pub(super) fn chunk_weights(lane: &LaneColumns<'_>) -> Vec<u64> {
     let mut pricer = Pricer::of(&lane.pool);
     let mut all = Vec::with_capacity(lane.log.chunks());
     let mut some = Vec::new();
-    for iteration in lane.log.iter().filter(|iteration| !iteration.chunks.is_empty()) {
-        pricer.weights(&iteration, &mut some);
+    for (index, _) in lane.log.prefills() {
+        pricer.weights(&lane.log.at(index), &mut some);
         all.extend_from_slice(&some);
     }
     all
@@ -89,25 +89,19 @@ impl Blame {
     }
 
     fn share_prefill(&mut self, lane: &LaneColumns<'_>, weights: &[u64], cover: &Cover) {
-        let (mut decoding, mut missed) = (0, 0);
-        for (index, iteration) in lane.log.iter().enumerate() {
-            decoding += cover.decoding[index];
-            missed += cover.waits.missed[index];
-            if iteration.chunks.is_empty() {
-                continue;
-            }
-            let alone = iteration.decodes == 0;
+        let (mut decoding, mut missed, mut next, mut first) = (0, 0, 0, 0);
+        for (index, chunks) in lane.log.prefills() {
+            decoding += cover.decoding[next..=index].iter().sum::<i64>();
+            missed += cover.waits.missed[next..=index].iter().sum::<i64>();
+            next = index + 1;
+            let alone = lane.log.at(index).decodes == 0;
             let victims = (decoding + if alone { missed } else { 0 }) as u64;
             let cause = if alone { Cause::PrefillOnly } else { Cause::PrefillInterference };
-            let first = lane.log.chunks_before(index);
-            let weights = &weights[first..first + iteration.chunks.len()];
+            let weights = &weights[first..first + chunks.len()];
+            first += chunks.len();
             shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
-                self.add(
-                    iteration.chunks[place].request,
-                    cause,
-                    ns.saturating_mul(victims),
-                    victims as u32,
-                );
+                let (culprit, all) = (chunks[place].request, ns.saturating_mul(victims));
+                self.add(culprit, cause, all, victims as u32);
             });
         }
     }

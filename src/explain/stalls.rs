@@ -270,8 +270,8 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
         if means_of(cause) != Means::Batch {
             continue;
         }
-        let waited = pressure.of(place).iter().zip(lane.log).filter(|(ns, _)| **ns > 0);
-        for chunk in waited.flat_map(|(_, iteration)| iteration.chunks) {
+        let waited = pressure.of(place).iter().enumerate().filter(|(_, ns)| **ns > 0);
+        for chunk in waited.flat_map(|(index, _)| lane.log.at(index).chunks) {
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
