@@ -287,8 +287,7 @@ impl<'a> Attribution<'a> {
     pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
         let lane = self.lane_of(request);
         let (before, at) = (lane.beats.at(beat as usize - 1), lane.beats.at(beat as usize));
-        let mut split = Split::ZERO;
-        lane.decoding(before, at, &mut split);
+        let split = lane.beat(beat as usize);
         let time = |index: u32| lane.log.end(index as usize);
         Gap { token, from: time(before), to: time(at), split }
     }

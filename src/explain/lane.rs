@@ -200,11 +200,11 @@ impl<'a> LaneColumns<'a> {
         let over = to.checked_sub(1).filter(|_| from < to).map(|last| self.log.end(last));
         let total = over
             .map_or(0, |over| over.since(begun.unwrap_or_else(|| self.log.start(0))).as_nanos());
+        let own = total - idle - sums.total();
         let Sums { batch_growth, prefill_interference, prefill_only, communication, host, bubble } =
             sums;
         // In a pipeline stage 0 is another lane's meanwhile.
         let (idle, bubble) = if self.staged { (0, bubble + idle) } else { (idle, bubble) };
-        let own = total - idle - (sums.total() - sums.bubble) - bubble;
         [own, batch_growth, prefill_interference, prefill_only, communication, host, idle, bubble]
     }
 
@@ -253,6 +253,13 @@ impl<'a> LaneColumns<'a> {
         for (cause, ns) in DECODING.into_iter().zip(self.decoding_row(from, to)) {
             into.add(cause, ns);
         }
+    }
+
+    /// The gap that ends with a beat, for a request that was in the beat before too.
+    pub fn beat(&self, beat: usize) -> Split {
+        let mut split = Split::ZERO;
+        self.decoding(self.beats.at(beat - 1), self.beats.at(beat), &mut split);
+        split
     }
 
     /// The time between tokens of all requests that decode in every beat, where row i of `change`

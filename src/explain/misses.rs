@@ -67,9 +67,7 @@ impl Charges {
 
 /// Each cause's share of what the gap up to a beat takes beyond `pace`.
 fn beat_beyond(lane: &LaneColumns<'_>, beat: usize, pace: u64) -> Charged {
-    let mut split = Split::ZERO;
-    lane.decoding(lane.beats.at(beat - 1), lane.beats.at(beat), &mut split);
-    let shares = beyond(&split, pace);
+    let shares = beyond(&lane.beat(beat), pace);
     DECODING.map(|cause| shares[cause as usize])
 }
 
@@ -176,40 +174,45 @@ impl<'m, 'a> Misses<'m, 'a> {
         let deadlines = self.options.deadlines_of(row.class);
         let soon = row.first_token.since(row.arrival) <= deadlines.ttft_least();
         let tbt = deadlines.tbt().as_nanos();
+        let came = row.first_token.as_nanos();
+        let is_late = |(chain, from, end, due): (Option<&Chain<'_>>, usize, usize, u64)| {
+            chain.is_none_or(|chain| chain.lateness.first_miss(from, end, due).is_some())
+        };
         // A clock that starts with a first token in time is ahead of the one that counts.
-        if soon && !self.is_late(row, tbt, row.first_token.as_nanos().saturating_add(tbt)) {
+        if soon && !self.runs_due(row, tbt, came.saturating_add(tbt)).any(is_late) {
             return true;
         }
         let (tbt, first) = self.deadlines_of(row);
-        let came = row.first_token.as_nanos();
         let due = first.map_or(came, |first| row.arrival.as_nanos().saturating_add(first));
         let mut in_time = came <= due;
-        let mut due = due.saturating_add(tbt);
-        for run in self.attribution.trace().runs(row) {
-            let chain = self.chain(run.column as usize / 2, tbt);
-            let (Some(chain), true) = (chain, run.column % 2 == 0) else {
+        for (chain, from, end, due) in self.runs_due(row, tbt, due.saturating_add(tbt)) {
+            let Some(Chain { lateness, .. }) = chain else {
                 in_time = false;
                 continue;
             };
-            let (from, end) = (run.first as usize, (run.first + run.len) as usize);
-            if let Some(miss) = chain.lateness.first_miss(from, end, due) {
+            if let Some(miss) = lateness.first_miss(from, end, due) {
                 in_time = false;
-                chain.lateness.misses_after(miss, end);
+                lateness.misses_after(miss, end);
             }
-            due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
         }
         in_time
     }
 
-    /// Whether a later token may come late, where the second is due at `due`.
-    fn is_late(&self, row: &RequestRow, tbt: u64, mut due: u64) -> bool {
-        self.attribution.trace().runs(row).any(|run| {
+    /// A request's runs: the late beats of their lane (none where they are not beats, or cannot be
+    /// judged together), their entries, and when the first is due if all before came in time. The
+    /// second token is due at `due`.
+    fn runs_due<'s>(
+        &'s self,
+        row: &'s RequestRow,
+        tbt: u64,
+        mut due: u64,
+    ) -> impl Iterator<Item = (Option<&'s Chain<'a>>, usize, usize, u64)> {
+        self.attribution.trace().runs(row).map(move |run| {
             let chain = self.chain(run.column as usize / 2, tbt).filter(|_| run.column % 2 == 0);
             let (from, end) = (run.first as usize, (run.first + run.len) as usize);
-            let late =
-                chain.is_none_or(|chain| chain.lateness.first_miss(from, end, due).is_some());
+            let first_due = due;
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
-            late
+            (chain, from, end, first_due)
         })
     }
 

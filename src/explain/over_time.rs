@@ -4,7 +4,6 @@ use rustc_hash::FxHashMap;
 
 use super::attribution::Attribution;
 use super::cause::{CAUSES, Split};
-use super::lane::DECODING;
 use super::misses::beyond;
 use super::walk::{Gap, Visit};
 use crate::metrics::Options;
@@ -64,9 +63,7 @@ pub fn lateness_over_time(
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;
                 }
-                let mut split = Split::ZERO;
-                let row = lane.decoding_row(before, at);
-                DECODING.into_iter().zip(row).for_each(|(cause, ns)| split.add(cause, ns));
+                let split = lane.beat(beat);
                 sum.add(&split, to.since(from), to, tbt, f64::from(requests));
             }
         }

@@ -139,14 +139,9 @@ impl PartsColumn {
     #[cold]
     fn add_rare(&self, place: usize, sums: &mut Sums) {
         let [batch_growth, prefill, communication, host] = self.of(place);
-        if self.rows[place].batch_growth == ALONE {
-            sums.prefill_only += prefill + communication + host;
-        } else {
-            sums.batch_growth += batch_growth;
-            sums.prefill_interference += prefill;
-            sums.communication += communication;
-            sums.host += host;
-        }
+        let chain =
+            DecodeChain { batch_growth, prefill, communication, host, ..DecodeChain::default() };
+        sums.add(&chain, self.rows[place].batch_growth != ALONE);
     }
 
     /// Batch growth, prefill, communication and host work of an iteration.

@@ -7,7 +7,7 @@ use super::packed::{Packed, Plain};
 use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
-const CHUNKS_LISTED: usize = 6;
+pub(super) const CHUNKS_LISTED: usize = 6;
 /// Chunks listed in all of one [`Columns`].
 const CHUNKS_MAX: usize = 40_000;
 

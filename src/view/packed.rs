@@ -24,12 +24,11 @@ use flate2::write::ZlibEncoder;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::iterations::CHUNKS_LISTED;
 use crate::report::html::base64;
 
 /// Iterations of a block: few enough to be unpacked between two frames.
 const BLOCK: usize = 32_768;
-/// Chunks listed of one iteration.
-const CHUNKS_LISTED: usize = 6;
 
 /// What is packed of an iteration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
