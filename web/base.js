@@ -232,17 +232,42 @@ var Metron = (() => {
     const one = surfaces.get(entry.target);
     if (one && Math.round(entry.contentRect.width) !== Math.round(one.width)) one.draw();
   }));
+  // Where there is no graphics card, the first frame of a canvas costs 2 to 4 ms more than any later one,
+  // so a page that draws again and again uses its canvases again.
+  const SPARE_MAX = 16;
+  let spare = [];
+  M.spareCanvas = () => spare.shift();
+  // Empties a part of the page, its canvases kept for what is drawn next.
+  M.empty = (body) => {
+    const used = [...body.querySelectorAll("canvas")];
+    used.forEach((canvas) => {
+      const one = surfaces.get(canvas);
+      if (!one) return;
+      [asked, hidden].forEach((set) => set.delete(one));
+      one.ended.abort();
+      surfaces.delete(canvas);
+      [...canvas.attributes].forEach(({ name }) => { if (name !== "width" && name !== "height") canvas.removeAttribute(name); });
+    });
+    body.replaceChildren();
+    if (M.forgetPlots) M.forgetPlots();
+    used.forEach((canvas) => canvas.remove());
+    spare = [...used, ...spare].slice(0, SPARE_MAX);
+  };
+  // on(type, act, options): listens to the canvas, for as long as it shows this.
   M.surface = (parent, height, label, draw) => {
-    const canvas = M.h("canvas", { class: "surface", role: "img", "aria-label": label });
+    const canvas = M.spareCanvas() || document.createElement("canvas"), ended = new AbortController();
+    Object.entries({ class: "surface", role: "img", "aria-label": label }).forEach(([name, value]) => canvas.setAttribute(name, value));
     canvas.style.height = height + "px";
     parent.append(canvas);
-    const surface = { canvas, width: 0, height, always: !near };
+    const surface = { canvas, ended, width: 0, height, always: !near };
+    surface.on = (type, act, options) => canvas.addEventListener(type, act, { ...options, signal: ended.signal });
     surfaces.set(canvas, surface);
     surface.paint = (width) => {
       hidden.delete(surface);
       if (!width) return;
       const ratio = Math.min(window.devicePixelRatio || 1, 2);
-      if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(surface.height * ratio)) {
+      // A canvas that has shown something else keeps that one's colours and dashes until it is sized.
+      if (!surface.width || canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(surface.height * ratio)) {
         canvas.width = Math.round(width * ratio);
         canvas.height = Math.round(surface.height * ratio);
       }

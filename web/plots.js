@@ -60,7 +60,11 @@
   M.uplot = (parent, label, height, options, data, width) => {
     const box = h("div", { class: "plot", role: "img", "aria-label": label });
     parent.append(box);
-    const u = new uPlot({ width: width || box.clientWidth || 320, height, ...options }, data, box);
+    // It makes its canvas itself, of one that is spare where there is one.
+    const make = document.createElement;
+    document.createElement = (tag) => (tag === "canvas" && M.spareCanvas()) || make.call(document, tag);
+    let u;
+    try { u = new uPlot({ width: width || box.clientWidth || 320, height, ...options }, data, box); } finally { delete document.createElement; }
     plots.push({ u, box, height });
     return u;
   };
@@ -206,7 +210,7 @@
         });
       }
     });
-    surface.canvas.addEventListener("pointermove", (event) => {
+    surface.on("pointermove", (event) => {
       const k = Math.floor(((event.offsetX - box.left) / box.width) * parts);
       if (!(k >= 0 && k < parts)) { line.tell(""); return; }
       const told = late.causes.map((cause, n) => [late.seconds[n][k], cause]).filter((p) => p[0] > 0).sort((a, b) => b[0] - a[0]).slice(0, 4);
@@ -288,10 +292,10 @@
       placed.forEach(([px, py], k) => { const d = (px - event.offsetX) ** 2 + (py - event.offsetY) ** 2; if (d < least) { least = d; best = k; } });
       light(best);
     };
-    canvas.addEventListener("pointermove", near);
-    canvas.addEventListener("pointerdown", near);
+    surface.on("pointermove", near);
+    surface.on("pointerdown", near);
     const order = points.map((_, k) => k).sort((a, b) => points[a].x - points[b].x || points[a].y - points[b].y);
-    canvas.addEventListener("keydown", (event) => {
+    surface.on("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
       if (!step || !points.length) return;
       event.preventDefault();

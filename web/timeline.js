@@ -305,7 +305,7 @@
       canvas.setAttribute("role", "application");
       canvas.setAttribute("aria-roledescription", "timeline");
       const time = (px) => view.from + ((px - LEFT) / (lane.surface.width - LEFT - 4)) * (view.to - view.from);
-      canvas.addEventListener("wheel", (event) => {
+      lane.surface.on("wheel", (event) => {
         const out = event.deltaY > 0 && view.to - view.from >= whole.to - whole.from;
         // A page that is being scrolled past, or a view that cannot grow, scrolls on.
         if (!event.ctrlKey && (out || performance.now() - scrolled < 250)) return;
@@ -315,8 +315,8 @@
       }, { passive: false });
       const pointers = new Map();
       let moved = 0;
-      canvas.addEventListener("pointerdown", (event) => { pointers.set(event.pointerId, event.offsetX); moved = 0; canvas.setPointerCapture(event.pointerId); });
-      canvas.addEventListener("pointermove", (event) => {
+      lane.surface.on("pointerdown", (event) => { pointers.set(event.pointerId, event.offsetX); moved = 0; canvas.setPointerCapture(event.pointerId); });
+      lane.surface.on("pointermove", (event) => {
         if (pointers.has(event.pointerId)) {
           const before = [...pointers.values()];
           const was = pointers.get(event.pointerId);
@@ -336,17 +336,17 @@
         lane.line.tell(stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX));
       });
       const leave = (event) => { pointers.delete(event.pointerId); };
-      canvas.addEventListener("pointerup", (event) => {
+      lane.surface.on("pointerup", (event) => {
         leave(event);
         if (moved > 4) return;
         const stall = stallAt(lane, event.offsetX, event.offsetY);
         if (stall) { focus(lane, stall.at); if (opened) opened(lane.run, stall.at); }
         else { pinned = columnAt(lane, event.offsetX); lane.line.tell(pinned); }
       });
-      canvas.addEventListener("pointercancel", leave);
-      canvas.addEventListener("pointerleave", () => { lane.line.tell(pinned); });
-      canvas.addEventListener("dblclick", (event) => zoom(0.4, time(event.offsetX)));
-      canvas.addEventListener("keydown", (event) => {
+      lane.surface.on("pointercancel", leave);
+      lane.surface.on("pointerleave", () => { lane.line.tell(pinned); });
+      lane.surface.on("dblclick", (event) => zoom(0.4, time(event.offsetX)));
+      lane.surface.on("keydown", (event) => {
         const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), _: () => zoom(2), ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), 0: () => set(whole.from, whole.to), Home: () => set(whole.from, whole.from + view.to - view.from), End: () => set(whole.to - view.to + view.from, whole.to) }[event.key];
         if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();

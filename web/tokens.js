@@ -56,7 +56,7 @@
       });
       surface.canvas.labels = taken;
     });
-    surface.canvas.addEventListener("pointermove", (event) => {
+    surface.on("pointermove", (event) => {
       let best = null, least = 20 * 20;
       curves.forEach((curve) => curve.late.forEach((late) => {
         const x0 = at.x(late.from_us / 1e6), x1 = at.x(late.to_us / 1e6), x = Math.min(Math.max(event.offsetX, x0), x1);

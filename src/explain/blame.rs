@@ -54,7 +54,7 @@ impl Blame {
         let weights: Vec<Vec<u64>> = lanes.iter().map(chunk_weights).collect();
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
-            waits: Waits::new(lane),
+            waits: Waits::within(0..lane.log.len() as u32),
             prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
@@ -144,13 +144,14 @@ pub(super) fn share_waits(
     if lane.staged {
         return;
     }
+    let within = &pressure.within;
     for (place, cause) in SHARED.into_iter().enumerate() {
         if pressure.of(place).is_empty() {
             continue;
         }
         let holders = attribution.holders(replica);
-        let sums = holders.sums(lane, means_of(cause), pressure.of(place));
-        let all = (0, lane.log.len() as u32);
+        let sums = holders.sums(lane, means_of(cause), within.start, pressure.of(place));
+        let all = (within.start, within.end);
         let share = |k: usize| holders.share(attribution, lane, &sums, k, all);
         let weights: Vec<f64> = (0..holders.requests.len()).map(share).collect();
         for (&request, ns) in holders.requests.iter().zip(apportion(sums.total, &weights)) {

@@ -240,16 +240,16 @@ impl Holders {
         }
     }
 
-    /// Running sums for waits of `waited` nanoseconds at each iteration.
-    pub fn sums(&self, lane: &LaneColumns<'_>, means: Means, waited: &[u64]) -> Sums {
-        let rows = lane.log.len() + 1;
-        let mut sums = Sums { means, rows: Vec::with_capacity(rows), ..Sums::default() };
+    /// Running sums for waits of `waited` nanoseconds at each iteration from `first` on.
+    pub fn sums(&self, lane: &LaneColumns<'_>, means: Means, first: u32, waited: &[u64]) -> Sums {
+        let mut sums = Sums { means, first, ..Sums::default() };
+        sums.rows.reserve(waited.len() + 1);
         let (mut sum, mut decoded) = (0.0, 0.0);
         sums.rows.push(sum);
         if means == Means::Batch {
             sums.decodes.push(decoded);
         }
-        for (index, &ns) in waited.iter().enumerate() {
+        for (index, &ns) in (first as usize..).zip(waited) {
             if ns > 0 {
                 let iteration = lane.log.at(index);
                 let among = match means {
@@ -272,10 +272,12 @@ impl Holders {
         }
         if means == Means::Blocks && sums.total > 0 {
             let stride = self.block_tokens as usize;
-            sums.strided = vec![0.0; lane.beats.len() + 1];
-            for beats in 1..sums.strided.len() {
-                let before = if beats > stride { sums.strided[beats - stride] } else { 0.0 };
-                sums.strided[beats] = before + sums.rows[lane.beats.at(beats - 1) as usize];
+            sums.beats = lane.beats_within(0, first) as usize;
+            let beats = lane.beats_within(first, first + waited.len() as u32) as usize;
+            sums.strided = vec![0.0; beats + 1];
+            for k in 1..=beats {
+                let before = if k > stride { sums.strided[k - stride] } else { 0.0 };
+                sums.strided[k] = before + sums.row(lane.beats.at(sums.beats + k - 1));
             }
         }
         sums
@@ -308,7 +310,7 @@ impl Holders {
 
     fn part(&self, lane: &LaneColumns<'_>, sums: &Sums, piece: &Piece, at: (u32, u32)) -> f64 {
         let (from, to) = at;
-        let whole = sums.rows[to as usize] - sums.rows[from as usize];
+        let whole = sums.row(to) - sums.row(from);
         match (sums.means, piece.held) {
             (Means::Seats | Means::Batch, _) => whole,
             (Means::Blocks, Held::Blocks(blocks)) => f64::from(blocks) * whole,
@@ -317,12 +319,16 @@ impl Holders {
                 let (step, after) = self.steps(lane, more, from, to);
                 let stride = self.block_tokens as usize;
                 let taken = (after - step) / stride;
-                let strided = |beats: usize| if beats < 1 { 0.0 } else { sums.strided[beats] };
+                // Nobody waited before the first row.
+                let strided = |beats: usize| match beats.checked_sub(sums.beats) {
+                    None => 0.0,
+                    Some(row) => sums.strided[row],
+                };
                 let later = match taken {
                     0 => 0.0,
                     _ => {
                         let before = if step > stride { strided(step - stride) } else { 0.0 };
-                        taken as f64 * sums.rows[to as usize] - (strided(after - stride) - before)
+                        taken as f64 * sums.row(to) - (strided(after - stride) - before)
                     }
                 };
                 f64::from(first) * whole + later
@@ -343,7 +349,7 @@ impl Holders {
         let chunks = attribution.places.chunks(self.requests[place]);
         let first = chunks.partition_point(|&(index, _)| index < from);
         for &(index, at) in chunks[first..].iter().take_while(|&&(index, _)| index < to) {
-            let each = sums.rows[index as usize + 1] - sums.rows[index as usize];
+            let each = sums.row(index + 1) - sums.row(index);
             let tokens = lane.log.at(index as usize).chunks[at as usize].tokens;
             share += f64::from(tokens) * each;
         }
@@ -351,13 +357,14 @@ impl Holders {
         for &(first, last) in &self.runs[runs] {
             let (from, to) = (first.max(from), (last + 1).min(to));
             if from < to {
-                share += sums.decodes[to as usize] - sums.decodes[from as usize];
+                let row = |index: u32| sums.decodes[(index - sums.first) as usize];
+                share += row(to) - row(from);
             }
         }
         if let Some(&Some(index)) = self.in_vain.get(place)
             && (from..to).contains(&index)
         {
-            share += sums.rows[index as usize + 1] - sums.rows[index as usize];
+            share += sums.row(index + 1) - sums.row(index);
         }
         share.max(0.0)
     }
@@ -373,10 +380,15 @@ fn batch_tokens(iteration: &crate::trace::Iteration<'_>) -> u64 {
 #[derive(Debug)]
 pub(super) struct Sums {
     means: Means,
+    /// The iteration of row 0.
+    first: u32,
     rows: Vec<f64>,
     /// For batches: iterations with decodes alone.
     decodes: Vec<f64>,
-    /// For blocks. Row k: what stands in `rows` at beats k, k - block, k - 2 blocks, ..., summed.
+    /// Beats before the first row.
+    beats: usize,
+    /// For blocks. Row k: what stands in `rows` at beats k, k - block, k - 2 blocks, ... of those
+    /// from the first row on, summed.
     strided: Vec<f64>,
     /// Nanoseconds waited in all.
     pub total: u64,
@@ -386,10 +398,19 @@ impl Default for Sums {
     fn default() -> Sums {
         Sums {
             means: Means::Seats,
+            first: 0,
             rows: Vec::new(),
             decodes: Vec::new(),
+            beats: 0,
             strided: Vec::new(),
             total: 0,
         }
+    }
+}
+
+impl Sums {
+    /// What was waited before this iteration.
+    fn row(&self, index: u32) -> f64 {
+        self.rows[(index - self.first) as usize]
     }
 }

@@ -1,6 +1,8 @@
 //! How long requests waited at each iteration of a replica, by cause: what is shared among those
 //! who held seats or memory, or ran, at that iteration.
 
+use std::ops::Range;
+
 use super::attribution::Attribution;
 use super::cause::{Cause, SHARED};
 use super::hold::Means;
@@ -18,10 +20,12 @@ pub(super) fn means_of(cause: Cause) -> Means {
     }
 }
 
-/// Nanoseconds waited at each iteration, by cause in the order of [`SHARED`]; empty where nobody
-/// waited.
+/// Nanoseconds waited at each iteration of a stretch, by cause in the order of [`SHARED`]; empty
+/// where nobody waited.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pressure {
+    /// The stretch.
+    pub within: Range<u32>,
     by_cause: [Vec<u64>; SHARED.len()],
 }
 
@@ -31,15 +35,15 @@ impl Pressure {
         &self.by_cause[place]
     }
 
-    fn add(&mut self, iterations: usize, cause: Cause, index: u32, ns: u64) {
+    fn add(&mut self, cause: Cause, index: u32, ns: u64) {
         // Nobody is blamed for the turns that lanes of a pipeline take.
         if ns == 0 || cause == Cause::PipelineBubble {
             return;
         }
         let place = SHARED.iter().position(|&shared| shared == cause).expect("a shared cause");
         let column = &mut self.by_cause[place];
-        column.resize(iterations, 0);
-        let waited = &mut column[index as usize];
+        column.resize(self.within.len(), 0);
+        let waited = &mut column[(index - self.within.start) as usize];
         *waited = waited.saturating_add(ns);
     }
 }
@@ -47,8 +51,9 @@ impl Pressure {
 /// Stretches of iterations in which requests waited, counted at each end.
 #[derive(Debug)]
 pub(super) struct Waits {
-    iterations: usize,
-    /// Change in the number of those in the queue who were never admitted, at each iteration.
+    first: u32,
+    /// Change in the number of those in the queue who were never admitted, at each iteration from
+    /// `first` on.
     waiting: Vec<i64>,
     preempted: Vec<i64>,
     /// Of those for whom the iteration was planned before they came.
@@ -61,17 +66,17 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    /// None yet.
-    pub fn new(lane: &LaneColumns<'_>) -> Waits {
-        let zeros = vec![0; lane.log.len() + 2];
+    /// None yet, all within these iterations.
+    pub fn within(iterations: Range<u32>) -> Waits {
+        let zeros = vec![0; iterations.len() + 2];
         Waits {
-            iterations: lane.log.len(),
+            first: iterations.start,
             waiting: zeros.clone(),
             preempted: zeros.clone(),
             unseen: zeros.clone(),
             passed: zeros.clone(),
             missed: zeros,
-            pressure: Pressure::default(),
+            pressure: Pressure { within: iterations, ..Pressure::default() },
         }
     }
 
@@ -84,19 +89,19 @@ impl Waits {
     ) -> Pressure {
         let mut counts = [0_i64; 5];
         let mut behind = behind.into_iter().peekable();
-        for index in 0..self.iterations {
+        for at in self.pressure.within.clone() {
             let columns =
                 [&self.waiting, &self.preempted, &self.unseen, &self.passed, &self.missed];
             for (count, column) in counts.iter_mut().zip(columns) {
-                *count += column[index];
+                *count += column[(at - self.first) as usize];
             }
             let [waiting, preempted, unseen, passed, missed] = counts.map(|count| count as u64);
             if waiting + preempted + unseen + passed + missed == 0 {
                 continue;
             }
-            let (at, stood) = (index as u32, lane.stood(index as u32));
-            let iteration = lane.log.at(index);
-            let mut add = |cause, ns| self.pressure.add(self.iterations, cause, at, ns);
+            let stood = lane.stood(at);
+            let iteration = lane.log.at(at as usize);
+            let mut add = |cause, ns| self.pressure.add(cause, at, ns);
             let other = behind.next_if(|&(index, _)| index == at).map_or(0, |(_, ns)| ns);
             let times = |requests: u64, ns: u64| requests.saturating_mul(ns);
             add(reason(&iteration), times(waiting, stood).saturating_sub(other));
@@ -117,33 +122,35 @@ fn passed_cause(iteration: &crate::trace::Iteration<'_>) -> Cause {
     }
 }
 
+/// One more between two iterations.
+fn one_more(column: &mut [i64], first: u32, (from, to): (u32, u32)) {
+    column[(from - first) as usize] += 1;
+    column[(to - first) as usize] -= 1;
+}
+
 impl Visit for Waits {
     fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
         if !in_batch {
-            self.missed[from as usize + 1] += 1;
-            self.missed[to as usize + 1] -= 1;
+            one_more(&mut self.missed, self.first, (from + 1, to + 1));
         }
     }
 
     fn wait(&mut self, wait: Wait) {
         let column = if wait.preempted { &mut self.preempted } else { &mut self.waiting };
-        column[wait.from as usize] += 1;
-        column[wait.to as usize] -= 1;
+        one_more(column, self.first, (wait.from, wait.to));
     }
 
     fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
-        self.pressure.add(self.iterations, Cause::StepInFlight, first.saturating_sub(1), in_flight);
-        self.unseen[first as usize] += 1;
-        self.unseen[seen as usize] -= 1;
+        self.pressure.add(Cause::StepInFlight, first.saturating_sub(1), in_flight);
+        one_more(&mut self.unseen, self.first, (first, seen));
     }
 
     fn passed_over(&mut self, from: u32, to: u32) {
-        self.passed[from as usize] += 1;
-        self.passed[to as usize] -= 1;
+        one_more(&mut self.passed, self.first, (from, to));
     }
 
     fn recomputed(&mut self, preempted: u32, ns: u64) {
-        self.pressure.add(self.iterations, Cause::Recompute, preempted, ns);
+        self.pressure.add(Cause::Recompute, preempted, ns);
     }
 }
 

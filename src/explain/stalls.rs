@@ -1,5 +1,8 @@
 //! The worst stalls of a run, each told once however many requests it hit, and who caused them.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
@@ -69,7 +72,7 @@ pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Ve
         }
     }
     let tell = |late: Late| tell(attribution, late.request, late.token, late.beyond, late.hit);
-    chosen.into_iter().filter_map(tell).collect()
+    chosen.into_par_iter().filter_map(tell).collect()
 }
 
 /// One gap as a stall, whether or not it was late.
@@ -270,8 +273,8 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
         if means_of(cause) != Means::Batch {
             continue;
         }
-        let waited = pressure.of(place).iter().enumerate().filter(|(_, ns)| **ns > 0);
-        for chunk in waited.flat_map(|(index, _)| lane.log.at(index).chunks) {
+        let waited = pressure.within.clone().zip(pressure.of(place)).filter(|(_, ns)| **ns > 0);
+        for chunk in waited.flat_map(|(index, _)| lane.log.at(index as usize).chunks) {
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
@@ -319,8 +322,24 @@ impl Part {
         all
     }
 
+    /// The iterations that it waited for.
+    fn waited(&self) -> Range<u32> {
+        let missed = self.decoding.iter().filter(|&&(.., within)| !within);
+        let stretches = (missed.map(|&(from, to, _)| (from + 1, to + 1)))
+            .chain(self.waits.iter().map(|wait| (wait.from, wait.to)))
+            .chain(self.unseen.iter().map(|&(first, seen, _)| {
+                let in_flight = first.saturating_sub(1);
+                (in_flight, seen.max(in_flight + 1))
+            }))
+            .chain(self.passed.iter().copied())
+            .chain(self.recomputed.iter().map(|&(at, _)| (at, at + 1)));
+        let both = |(a, b): (u32, u32), (from, to)| (a.min(from), b.max(to));
+        let (from, to) = stretches.reduce(both).unwrap_or_default();
+        from..to
+    }
+
     fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(u32, u64)>) -> Pressure {
-        let mut waits = Waits::new(lane);
+        let mut waits = Waits::within(self.waited());
         self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
         self.waits.iter().for_each(|&wait| waits.wait(wait));
         self.unseen.iter().for_each(|&(first, seen, ns)| waits.unseen(first, seen, ns));

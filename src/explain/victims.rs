@@ -75,7 +75,7 @@ impl<'r> Replica<'r> {
                 false => 0,
             };
             let waited: Vec<u64> = lane.log.iter().zip(0..).map(stood).collect();
-            holders.sums(lane, means, &waited)
+            holders.sums(lane, means, 0, &waited)
         };
         let missed: Vec<u64> =
             (0..lane.log.len() as u32).map(|index| lane.missed_beside_prefill(index)).collect();
@@ -91,7 +91,7 @@ impl<'r> Replica<'r> {
             unseen: sums(Means::Batch, &|_| true),
             passed_budget: sums(Means::Batch, &|i| !i.chunks.is_empty()),
             passed_deferred: sums(Means::Batch, &|i| i.chunks.is_empty()),
-            missed: holders.sums(lane, Means::Batch, &missed),
+            missed: holders.sums(lane, Means::Batch, 0, &missed),
         }
     }
 

@@ -41,15 +41,12 @@ pub(super) fn full_figures(trace: &impl Parts, rows: &[u32]) -> FullFigures {
         return FullFigures { fluid_tokens_per_s: None, p99_miss_rate_by_tbt_ms: None };
     }
     let (low, rest) = rank(rows.len() as u64, 990);
-    let below = nth_min_tbt_deadline(trace, rows.clone(), low as usize);
-    let above = match rest {
-        0 => below,
-        _ => nth_min_tbt_deadline(trace, rows.clone(), low as usize + 1),
+    let promised = || {
+        let (below, above) = nth_min_tbt_deadlines(trace, rows.clone(), low as usize);
+        below.towards(if rest == 0 { below } else { above }, rest)
     };
-    FullFigures {
-        fluid_tokens_per_s: Some(1.0 / below.towards(above, rest)),
-        p99_miss_rate_by_tbt_ms: Some(miss_rate_curve(trace, &rows)),
-    }
+    let (promised, curve) = rayon::join(promised, || miss_rate_curve(trace, &rows));
+    FullFigures { fluid_tokens_per_s: Some(1.0 / promised), p99_miss_rate_by_tbt_ms: Some(curve) }
 }
 
 /// The smallest TBT deadline, in whole nanoseconds from 1 on, at which at most a tenth of a
@@ -101,9 +98,12 @@ fn min_tbt_deadlines(trace: &impl Parts, rows: &[u32]) -> Vec<u64> {
     deadlines
 }
 
-/// The `nth` smallest, from 0 on, of the smallest TBT deadlines of `rows`: quickselect, where
-/// which side of the pivot a request is on takes one judgement at the pivot.
-fn nth_min_tbt_deadline(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize) -> u64 {
+/// The `nth` smallest, from 0 on, of the smallest TBT deadlines of `rows`, and the next (the same
+/// one where there is none): quickselect, where which side of the pivot a request is on takes one
+/// judgement at the pivot.
+fn nth_min_tbt_deadlines(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize) -> (u64, u64) {
+    // Requests that need longer deadlines than all of `rows`, and shorter ones than all others.
+    let mut next: Vec<u32> = Vec::new();
     while rows.len() > FEW {
         // The pivot is about as far up in a sample as the answer is among all.
         let sampled: Vec<u32> = rows.iter().copied().step_by(rows.len().div_ceil(FEW)).collect();
@@ -116,19 +116,31 @@ fn nth_min_tbt_deadline(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize) 
             rows = above;
             continue;
         }
-        if pivot == 1 {
-            return pivot;
+        next = if above.is_empty() { next } else { above };
+        if pivot > 1 {
+            let (below, at_pivot) = split(trace, &up_to_pivot, pivot - 1);
+            assert!(!at_pivot.is_empty(), "the pivot is one of them");
+            if nth < below.len() {
+                (rows, next) = (below, at_pivot);
+                continue;
+            }
         }
-        let (below, at_pivot) = split(trace, &up_to_pivot, pivot - 1);
-        assert!(!at_pivot.is_empty(), "the pivot is one of them");
-        if nth >= below.len() {
-            return pivot;
-        }
-        rows = below;
+        let more = nth + 1 < up_to_pivot.len() || next.is_empty();
+        return (pivot, if more { pivot } else { least_min_tbt_deadline(trace, next) });
     }
     let mut few = min_tbt_deadlines(trace, &rows);
     few.sort_unstable();
-    few[nth]
+    let above = match few.get(nth + 1) {
+        Some(&above) => above,
+        None if next.is_empty() => few[nth],
+        None => least_min_tbt_deadline(trace, next),
+    };
+    (few[nth], above)
+}
+
+/// The least of the smallest TBT deadlines of these requests.
+fn least_min_tbt_deadline(trace: &impl Parts, rows: Vec<u32>) -> u64 {
+    nth_min_tbt_deadlines(trace, rows, 0).0
 }
 
 /// Splits requests into those that keep this TBT deadline and those that need a longer one.

@@ -18,9 +18,9 @@ use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experi
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
-/// Columns of a run's timeline: two a pixel column or so, since they are sent with every change; a
+/// Columns of a run's timeline: one a pixel column or so, since they are sent with every change; a
 /// page asks for the iterations of a stretch when it shows one.
-const COLUMNS: usize = 1_800;
+const COLUMNS: usize = 1_000;
 /// What errors call the scenario.
 const NAME: &str = "scenario.yaml";
 

@@ -7,7 +7,7 @@ use crate::time::Time;
 ///
 /// A [`TokenTrace`] is one part. Whoever asks for a figure of all tokens walks over the parts, as
 /// often as it must; requests themselves are all at hand.
-pub trait Parts {
+pub trait Parts: Sync {
     /// All requests, in order. The runs of their tokens hold for [`whole`](Parts::whole) traces and
     /// within a [`Part`].
     fn requests(&self) -> &[RequestRow];

@@ -65,7 +65,10 @@ const redraw = async (scenario) => {
     await page.goto(address);
     await page.waitForSelector("html[data-ready]");
     const slider = page.getByLabel("Requests per second", { exact: true }), rate = Number(await slider.inputValue());
-    const change = (value) => slider.evaluate((slider, value) => new Promise((done) => {
+    const errors = [];
+    page.on("pageerror", (error) => errors.push(error));
+    const change = (value) => slider.evaluate((slider, value) => new Promise((done, failed) => {
+      setTimeout(() => failed(new Error("no answer on screen within 20 s")), 20000);
       const html = document.documentElement, answers = Number(html.dataset.answers), name = "answer-" + answers, word = document.createElement("p");
       const began = performance.now();
       let answered;
@@ -96,6 +99,7 @@ const redraw = async (scenario) => {
       console.log(`${scenario}, ${part} in view: script done after ${Math.round(quantile(of(0), 0.5))} ms, on screen after ${Math.round(median)} ms (median), ${Math.round(quantile(of(1), 0.95))} ms (P95)`);
       if (!(median < BOUND_MS)) throw new Error(`${scenario}: ${Math.round(median)} ms is more than ${BOUND_MS} ms`);
     }
+    if (errors.length) throw errors[0];
     await page.close();
   } finally { server.kill(); }
 };

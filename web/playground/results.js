@@ -51,7 +51,7 @@
   const drawTimeline = (answer, meaning, opened) => {
     const body = by("timeline-body");
     const old = timeline && { ...timeline.view, all: timeline.whole.to };
-    body.replaceChildren();
+    M.empty(body);
     const more = async (run, lane, from, to) => {
       const found = await P.ask({ op: "columns", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[answer.runs.indexOf(run)], replica: lane.replica, from_us: from, to_us: to });
       return found.ok ? found.columns : null;
@@ -138,7 +138,7 @@
       ...(answer.warnings.length ? [h("details", {}, h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"), h("ul", { class: "setup" }, answer.warnings.map((text) => h("li", {}, text))))] : []));
     figures(answer);
     const lists = [];
-    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); body.replaceChildren(); draw(body); });
+    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); M.empty(body); draw(body); });
     const opened = (run, at) => {
       freshen("stalls");
       const item = (lists[answer.runs.indexOf(run)] || [])[at];

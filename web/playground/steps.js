@@ -176,7 +176,7 @@
       const head = (run, place) => [M.swatch(() => M.runColor(place)), run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : "")];
       // What is drawn stays until the new iterations are there.
       if (boxes.length !== to.runs.length) {
-        holder.replaceChildren();
+        M.empty(holder);
         boxes = to.runs.map((run, place) => {
           const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0"), title = h("h3", {}), cell = h("div", {}, title);
           const box = { line, title };
