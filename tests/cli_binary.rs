@@ -1,5 +1,8 @@
 //! The program as a user meets it: streams, exit codes, documents, real scenarios.
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
@@ -53,12 +56,7 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("readable");
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
+        folder::names(self.0.path())
     }
 }
 

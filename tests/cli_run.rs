@@ -1,5 +1,8 @@
 //! `run` as a whole on a made-up simulator: flags, files, exit codes, determinism.
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -244,12 +247,7 @@ impl Folder {
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("readable");
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
+        folder::names(self.0.path())
     }
 }
 

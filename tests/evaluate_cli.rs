@@ -31,6 +31,17 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats").join(name)
 }
 
+/// A run of [`SCENARIO`]: its result, `r.json`, and its tokens, `t.csv`.
+fn played() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
+    let (code, ..) = out(program()
+        .current_dir(&folder)
+        .args(["run", "s.yaml", "-q", "--format", "json", "-o", "r.json", "--tokens", "t.csv"]));
+    assert_eq!(code, 0);
+    folder
+}
+
 fn out(command: &mut Command) -> (i32, String, String) {
     let output = command.output().expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -167,12 +178,7 @@ fn texts_longer_than_a_row_are_told() {
 
 #[test]
 fn flags_come_before_what_the_file_states() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
-    let (code, ..) = out(program()
-        .current_dir(&folder)
-        .args(["run", "s.yaml", "-q", "--format", "json", "-o", "r.json", "--tokens", "t.csv"]));
-    assert_eq!(code, 0);
+    let folder = played();
     let read = json(program().current_dir(&folder).args(["evaluate", "t.csv", "--tbt", "10ms"]));
     let deadlines = &read["runs"][0]["measured"]["deadlines"];
     assert_eq!(deadlines["tbt"], "given");
@@ -387,12 +393,7 @@ fn several_files_stand_side_by_side() {
 
 #[test]
 fn compare_gives_ratios_and_flags_what_differs() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("s.yaml"), SCENARIO).expect("writable");
-    let (code, ..) = out(program()
-        .current_dir(&folder)
-        .args(["run", "s.yaml", "-q", "--format", "json", "-o", "r.json", "--tokens", "t.csv"]));
-    assert_eq!(code, 0);
+    let folder = played();
     let (code, _, errors) =
         out(program().current_dir(&folder).args(["compare", "r.json", "t.csv"]));
     assert_eq!(code, 2);

@@ -1,14 +1,17 @@
 //! Real result files of every client, read and judged.
 
+#[path = "common/shared.rs"]
+mod shared;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use metron_sim::interop::{Format, Granularity, Imported, import};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::time::Span;
 use metron_sim::trace::Status;
+use shared::shared;
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats").join(name)
@@ -55,13 +58,7 @@ fn the_stall_of_every_request_is_found_again() {
 
 #[test]
 fn the_whole_files_hold_their_stalls_too() {
-    let shared = std::env::var_os("METRON_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let folder = shared.join("data/formats");
-    if !folder.is_dir() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: no result files in {}", folder.display());
-        return;
-    }
+    let Some(folder) = shared("data/formats") else { return };
     let of = |name: &str| folder.join(name);
     finds_the_stall(&of("vllm/vllm_bench_serve_openai_detailed.json"), Format::Vllm, 8);
     finds_the_stall(&of("sglang/sglang_bench_serving_detailed.jsonl"), Format::Sglang, 8);

@@ -1,9 +1,11 @@
 //! `explain` as a user meets it, the causes in the timeline and in the result, and measured files.
 
-use std::path::Path;
+#[path = "common/shared.rs"]
+mod shared;
 
 use assert_cmd::Command;
 use serde_json::Value;
+use shared::shared;
 
 /// Little memory, few seats, and prompts long and short: every kind of wait.
 const SCENARIO: &str = "\
@@ -293,14 +295,8 @@ fn measured_files_are_read_for_stalls() {
 
 #[test]
 fn real_files_with_one_stall_in_each_request() {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = std::env::var_os("METRON_SHARED").map_or_else(beside, Into::into);
-    let file = shared.join("data/formats/vllm/vllm_bench_serve_openai_detailed.json");
-    if !file.exists() {
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there", file.display());
-        return;
-    }
+    let name = "data/formats/vllm/vllm_bench_serve_openai_detailed.json";
+    let Some(file) = shared(name) else { return };
     let folder = Folder::new();
     let result = folder.json(&["evaluate", file.to_str().expect("text"), "--explain"]);
     let stalls = &result["runs"][0]["measured"]["stalls"];

@@ -2,6 +2,9 @@
 //!
 //! An iteration takes 5 ms, 1 ms for each decode and 10 µs for each prefill token.
 
+#[path = "common/small.rs"]
+mod small;
+
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, Memory, Misses, RecordedPool, Recording, Split, culprits,
@@ -9,10 +12,10 @@ use metron_sim::explain::{
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
 use metron_sim::request::Request;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
-use metron_sim::time::{Span, Time};
-use metron_sim::workload::Workload;
+use metron_sim::scheduler::EngineInfo;
+use metron_sim::sim::Outcome;
+use metron_sim::time::Span;
+use small::ENGINE;
 
 struct Linear;
 
@@ -29,36 +32,11 @@ impl CostModel for Linear {
 }
 
 fn request(arrival_us: u64, prompt_tokens: u32, output_tokens: u32) -> Request {
-    Request {
-        arrival: Time::ZERO + Span::from_micros(arrival_us),
-        prompt_tokens,
-        output_tokens,
-        max_tokens: output_tokens,
-        priority: 0,
-        class: 0,
-    }
+    small::request(Span::from_micros(arrival_us), prompt_tokens, output_tokens)
 }
 
 fn simulate(scheduler: &str, kv_blocks: u32, requests: Vec<Request>) -> Outcome {
-    let engine = EngineInfo {
-        kv_block_tokens: 16,
-        kv_blocks,
-        max_model_len: 8192,
-        prefix_caching: false,
-        large_gpu: false,
-    };
-    let config: SchedulerConfig = serde_json::from_str(scheduler).unwrap();
-    let setup = Setup {
-        cost: &Linear,
-        engine,
-        replicas: 1,
-        routing: Routing::default(),
-        async_scheduling: false,
-        horizon: None,
-    };
-    let workload = Workload { requests, classes: vec![String::new()], ..Workload::default() };
-    let options = SimOptions { keep_log: true, ..SimOptions::default() };
-    play(&setup, &|| config.build(&engine), &mut workload.arriving(), options).unwrap()
+    small::simulate(&Linear, EngineInfo { kv_blocks, ..ENGINE }, scheduler, false, requests)
 }
 
 fn attribution(outcome: &Outcome) -> Attribution<'_> {

@@ -2,11 +2,16 @@
 //! written stands under a final name, and the exit code says what happened.
 #![cfg(target_os = "linux")]
 
+#[path = "common/folder.rs"]
+mod folder;
+
 use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use folder::names;
 
 const SCENARIO: &str = "\
 seed: 1
@@ -72,15 +77,6 @@ fn prepared() -> tempfile::TempDir {
     fs::write(at.join("o.csv"), observed).expect("writable");
     fs::remove_file(at.join("r.csv")).expect("there");
     folder
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("readable");
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -3,8 +3,10 @@
 //! An extract always runs. All cases run where the golden folder is: `METRON_GOLDEN`, or `golden`
 //! in `METRON_SHARED`, or `../shared/golden` beside the checkout.
 
+#[path = "common/shared.rs"]
+mod shared;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use metron_sim::metrics::{
@@ -14,6 +16,7 @@ use metron_sim::metrics::{
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 use serde::Deserialize;
+use shared::{say, shared};
 
 #[derive(Deserialize)]
 struct GoldenFile {
@@ -184,11 +187,6 @@ fn check_file(text: &str) -> usize {
     file.requests.len() + file.services.len()
 }
 
-fn say(line: &str) {
-    // Past the test harness, which shows the output of failed tests only.
-    writeln!(std::io::stderr(), "{line}").expect("stderr");
-}
-
 fn names_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -211,10 +209,7 @@ fn golden_fluidity_extract() {
 #[test]
 fn golden_fluidity() {
     let asked_for = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
-    let folder = asked_for.clone().unwrap_or_else(|| {
-        let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-        std::env::var_os("METRON_SHARED").map_or_else(beside, PathBuf::from).join("golden")
-    });
+    let Some(folder) = asked_for.clone().or_else(|| shared("golden")) else { return };
     // The folder of the scheduler cases may be named itself; the fluidity cases lie above it.
     let mut folders = vec![folder.clone()];
     if folder.file_name().is_some_and(|name| name == "schedulers") {

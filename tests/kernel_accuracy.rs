@@ -4,30 +4,22 @@
 //! The tables are other projects' (LLMServingSim, MIT; aiconfigurator, Apache-2.0) and not part
 //! of this repository. They are looked for in `$METRON_SHARED` or `../shared`.
 
+#[path = "common/shared.rs"]
+mod shared;
+
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use metron_sim::catalog::{self, Experts, Model, ModelOverrides};
 use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Dtype, Parallelism, Parts, Roofline, gemm_us, routed_experts_us,
 };
+use shared::{say, shared};
 
 /// Where the tables are, or `None` after saying so.
 fn kernels() -> Option<PathBuf> {
-    let shared = std::env::var_os("METRON_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let kernels = shared.join("data/kernels");
-    if kernels.is_dir() {
-        return Some(kernels);
-    }
-    say(&format!("SKIPPED: no kernel tables at {}", kernels.display()));
-    None
-}
-
-/// Straight to stderr: `eprintln!` is captured by the test harness.
-fn say(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("stderr is open");
+    shared("data/kernels")
 }
 
 /// Rows of a CSV file, gzipped or not, as the named columns.

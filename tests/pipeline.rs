@@ -1,23 +1,18 @@
 //! Pipeline parallelism: small systems whose every instant is worked out by hand, and the
 //! recursion of the stages checked on the log of a busy one.
 
+#[path = "common/small.rs"]
+mod small;
+
 use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTime, Parts};
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, RecordedPool, Recording, Split, culprits, victims,
 };
 use metron_sim::request::Request;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Iteration, Log, Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::scheduler::EngineInfo;
+use metron_sim::sim::{Iteration, Log, Outcome};
 use metron_sim::time::{Span, Time};
-use metron_sim::workload::Workload;
-
-const ENGINE: EngineInfo = EngineInfo {
-    kv_block_tokens: 16,
-    kv_blocks: 10_000,
-    max_model_len: 8192,
-    prefix_caching: false,
-    large_gpu: false,
-};
+use small::{ENGINE, request};
 
 const TEN_MS: FixedPipeline = FixedPipeline { iteration: Span::from_millis(10), stages: 2 };
 
@@ -67,46 +62,8 @@ impl CostModel for PerToken {
     }
 }
 
-fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
-    Request {
-        arrival: Time::ZERO + arrival,
-        prompt_tokens,
-        output_tokens,
-        max_tokens: output_tokens,
-        priority: 0,
-        class: 0,
-    }
-}
-
-fn simulate_on(
-    cost: &dyn CostModel,
-    engine: EngineInfo,
-    scheduler: &str,
-    async_scheduling: bool,
-    requests: Vec<Request>,
-) -> Outcome {
-    let setup = Setup {
-        cost,
-        engine,
-        replicas: 1,
-        routing: Routing::default(),
-        async_scheduling,
-        horizon: None,
-    };
-    let config: SchedulerConfig = serde_json::from_str(scheduler).expect("a scheduler");
-    let workload = Workload { requests, classes: vec![String::new()], ..Workload::default() };
-    let make = || config.build(&engine);
-    let run = |reference| {
-        let options = SimOptions { reference, keep_log: true, progress: None };
-        play(&setup, &make, &mut workload.arriving(), options).expect("nobody is stuck")
-    };
-    let (fast, slow) = (run(false), run(true));
-    assert_eq!(fast, slow, "the fast path equals the reference");
-    fast
-}
-
 fn simulate(cost: &dyn CostModel, scheduler: &str, requests: Vec<Request>) -> Outcome {
-    simulate_on(cost, ENGINE, scheduler, false, requests)
+    small::simulate(cost, ENGINE, scheduler, false, requests)
 }
 
 const SARATHI: &str = r#"{"sarathi": {}}"#;
@@ -265,7 +222,7 @@ fn host_work_holds_stage_0_and_hides_behind_it_when_asynchronous() {
     let v1 = r#"{"vllm-v1": {}}"#;
     let run = |asynchronous| {
         let requests = vec![request(Span::ZERO, 5, 2)];
-        token_times_ms(&simulate_on(&cost, ENGINE, v1, asynchronous, requests), 0)
+        token_times_ms(&small::simulate(&cost, ENGINE, v1, asynchronous, requests), 0)
     };
     // 5 + 3 and 5; then 1 + 3 and 1.
     assert_eq!(run(false), [13.0, 18.0]);
@@ -281,7 +238,7 @@ fn seats_are_a_lanes_and_memory_is_the_replicas() {
     assert_eq!(token_times_ms(&outcome, 1), [15.0]);
     // Memory for one: Orca reserves 4 blocks for each.
     let engine = EngineInfo { kv_blocks: 7, max_model_len: 64, ..ENGINE };
-    let outcome = simulate_on(&TEN_MS, engine, r#"{"orca": {}}"#, false, requests);
+    let outcome = small::simulate(&TEN_MS, engine, r#"{"orca": {}}"#, false, requests);
     assert_eq!(token_times_ms(&outcome, 0), [10.0, 20.0]);
     assert_eq!(token_times_ms(&outcome, 1), [30.0]);
     assert_eq!(outcome.kv.peak_used, 4);

@@ -2,20 +2,17 @@
 //!
 //! `UPDATE_PLANNING=1 cargo test --test planning` writes them anew.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+#[path = "common/shared.rs"]
+mod shared;
+
+use std::path::Path;
 use std::process::Command;
+
+use shared::{say, shared};
 
 const BEGIN: &str = "```console\n$ ";
 const END: &str = "\n```\n";
-
-/// The folder of shared material, where it is there.
-fn mooncake() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = std::env::var_os("METRON_SHARED").map_or_else(beside, PathBuf::from);
-    let trace = shared.join("data/traces/mooncake_conversation_trace.jsonl");
-    trace.canonicalize().ok()
-}
+const MOONCAKE: &str = "data/traces/mooncake_conversation_trace.jsonl";
 
 /// What a reader's shell prints.
 fn printed(command: &str, more: &str) -> String {
@@ -51,16 +48,17 @@ fn every_example_prints_what_the_document_says() {
         let (command, said) = example.split_at(end.min(example.len()));
         let command = command.trim_end();
         examples += 1;
-        let more = match (command.contains("mooncake"), mooncake()) {
-            (false, _) => Some(String::new()),
-            (true, Some(trace)) => Some(format!("--set workload.trace.file={}", trace.display())),
-            (true, None) => None,
+        let more = match command.contains("mooncake") {
+            false => Some(String::new()),
+            true => shared(MOONCAKE).map(|trace| {
+                let trace = trace.canonicalize().expect("it is there");
+                format!("--set workload.trace.file={}", trace.display())
+            }),
         };
         let found = match more {
             Some(more) => printed(command, &more),
             None => {
-                let told = format!("SKIPPED: {command}: Mooncake's trace is not there\n");
-                std::io::stderr().write_all(told.as_bytes()).expect("stderr");
+                say(&format!("SKIPPED: {command}"));
                 said.to_owned()
             }
         };

@@ -1,15 +1,14 @@
 //! Every registered policy on random loads in scarce memory: the fast path, the reference path and
 //! the policy's promises must agree, everybody ends, and the replica's invariants hold.
 
-#[path = "common/limits.rs"]
-mod limits;
+#[path = "common/random.rs"]
+mod random;
 
-use limits::small;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use serde_json::json;
+use random::{engine, seeds, small};
 
 struct Case {
     config: SchedulerConfig,
@@ -23,17 +22,7 @@ impl Case {
     fn draw(name: &str, seed: u64) -> Case {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let config = small(name, &mut rng);
-        let kv_block_tokens = [1, 2, 4, 8][rng.random_range(0..4)];
-        let least = 64_u32.div_ceil(kv_block_tokens) + 2;
-        // Slots that own their memory must each hold a whole request.
-        let slots = if config[name]["kv_unified"] == json!(false) { 3 } else { 1 };
-        let engine = EngineInfo {
-            kv_block_tokens,
-            kv_blocks: slots * rng.random_range(least..=3 * least),
-            max_model_len: 64,
-            prefix_caching: rng.random_bool(0.4),
-            large_gpu: false,
-        };
+        let engine = engine(&config, &mut rng);
         let mut arrival_step = 0;
         let gap = rng.random_range(1..=12);
         // Short prompts with long outputs are what exhausts memory.
@@ -44,7 +33,7 @@ impl Case {
             let prompt_tokens = rng.random_range(1..=prompt_max);
             let max_tokens = rng.random_range(1..=63 - prompt_max);
             let group = rng.random_range(1..=2_u64);
-            let blocks = u64::from(prompt_tokens / kv_block_tokens);
+            let blocks = u64::from(prompt_tokens / engine.kv_block_tokens);
             ReplayRequest {
                 arrival_step,
                 prompt_tokens,
@@ -127,13 +116,7 @@ fn check(name: &str, seed: u64) -> u64 {
 /// Set `METRON_SEED` to play one seed again.
 #[test]
 fn all_policies_agree_with_their_reference_path_on_random_loads() {
-    let seeds = match std::env::var("METRON_SEED") {
-        Ok(seed) => {
-            let seed: u64 = seed.parse().expect("METRON_SEED is a number");
-            seed..seed + 1
-        }
-        Err(_) => 0..1000,
-    };
+    let seeds = seeds(1000);
     for name in SchedulerConfig::NAMES {
         let mut preemptions = 0;
         for seed in seeds.clone() {

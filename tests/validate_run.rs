@@ -1,7 +1,9 @@
 //! Accuracy against real servers, with tables. Needs the shared data; says so when it is not there.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+#[path = "common/shared.rs"]
+mod shared;
+
+use std::path::Path;
 
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::report::validation::to_text;
@@ -11,22 +13,7 @@ use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 use metron_sim::validation::{ObservedRun, Replay, Validation, compare};
 use metron_sim::workload::Limits;
-
-/// The folder of shared inputs; says so where it is not there.
-fn shared(test: &str) -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("METRON_SHARED").map_or(beside, PathBuf::from);
-    if !folder.is_dir() {
-        show(&format!("SKIPPED: {test}: no ../shared\n"));
-        return None;
-    }
-    Some(folder)
-}
-
-/// Past cargo's capture: the tables are what the test is for.
-fn show(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
-}
+use shared::{say, shared};
 
 fn simulate(resolved: &Resolved, requests: &Requests) -> Outcome {
     let experiment = &resolved.experiment;
@@ -49,14 +36,13 @@ fn validate(scenario: &str, overrides: &[String], observed: &Path) -> Validation
 
 #[test]
 fn a_real_run_on_rtx_pro_6000() {
-    let Some(shared) = shared("a real run on RTX PRO 6000") else { return };
-    let folder = shared.join("data/runs/RTXPRO6000_Llama-3.1-8B");
-    let trace = shared.join("data/workloads/sharegpt300_llama31.jsonl");
+    let Some(folder) = shared("data/runs/RTXPRO6000_Llama-3.1-8B") else { return };
+    let Some(trace) = shared("data/workloads/sharegpt300_llama31.jsonl") else { return };
     let scenario =
         concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/validation/rtxpro6000-llama-3.1-8b.yaml");
     let trace = format!("workload.trace.file={}", trace.display());
     let found = validate(scenario, &[trace], &folder.join("requests.csv"));
-    show(&to_text("the real run", 300, std::iter::once(("vllm-v1", &found))));
+    say(&to_text("the real run", 300, std::iter::once(("vllm-v1", &found))));
 
     // Percent. Beside it LLMServingSim 2.0's own error on this run, from its summary there.
     let bounds = [
@@ -67,11 +53,11 @@ fn a_real_run_on_rtx_pro_6000() {
         ("ttft_from_queued_s", "mean", 4.0, "-4.0"),
         ("ttft_from_queued_s", "p50", 4.0, "-8.6"),
     ];
-    show("\nmetric              stat   error  bound  LLMServingSim\n");
+    say("\nmetric              stat   error  bound  LLMServingSim");
     for (metric, stat, bound, theirs) in bounds {
         let row = found.find(metric, stat).expect("it is compared");
         let error = row.error.expect("both are there") * 100.0;
-        show(&format!("{metric:<18}  {stat:<4}  {error:>+6.2}  {bound:>5}  {theirs:>13}\n"));
+        say(&format!("{metric:<18}  {stat:<4}  {error:>+6.2}  {bound:>5}  {theirs:>13}"));
         assert!(error.abs() <= bound, "{metric} {stat}: {error:+.2} %");
     }
     let unqueued = found.unqueued.expect("the run knows");
@@ -86,14 +72,14 @@ fn a_real_run_on_rtx_pro_6000() {
 /// and left out of the mean, as its client's pacing decides it.
 #[test]
 fn decoding_on_two_h100() {
-    let Some(shared) = shared("decoding on two H100") else { return };
-    let file = shared.join("data/silicon/h100_qwen3-32b_bf16_vllm012_tp2_osl512.csv");
+    let name = "data/silicon/h100_qwen3-32b_bf16_vllm012_tp2_osl512.csv";
+    let Some(file) = shared(name) else { return };
     let mut reader = csv::Reader::from_path(file).expect("it is there");
     let headers = reader.headers().expect("a header").clone();
     let column = |name: &str| headers.iter().position(|h| h == name).expect("a column");
     let columns = ["isl", "osl", "batch_size", "silicon_ttft_ms", "silicon_tpot_ms"].map(column);
     let (mut sum, mut count) = (0.0, 0);
-    show("\nprompt  users   TPOT ms  simulated    error\n");
+    say("\nprompt  users   TPOT ms  simulated    error");
     for record in reader.records() {
         let record = record.expect("a row");
         let [isl, osl, users, ttft, tpot] =
@@ -116,8 +102,8 @@ fn decoding_on_two_h100() {
         let error = simulated / tpot - 1.0;
         let saturated = ttft > 10_000.0;
         let note = if saturated { "  saturated, left out" } else { "" };
-        show(&format!(
-            "{isl:>6}  {users:>5}  {tpot:>8.2}  {simulated:>9.2}  {:>+6.2} %{note}\n",
+        say(&format!(
+            "{isl:>6}  {users:>5}  {tpot:>8.2}  {simulated:>9.2}  {:>+6.2} %{note}",
             error * 100.0
         ));
         if !saturated {
@@ -126,7 +112,7 @@ fn decoding_on_two_h100() {
         }
     }
     let mape = sum / f64::from(count) * 100.0;
-    show(&format!("TPOT on two H100: {mape:.2} % MAPE over {count} loads\n"));
+    say(&format!("TPOT on two H100: {mape:.2} % MAPE over {count} loads"));
     assert_eq!(count, 9);
     assert!(mape <= 4.0, "{mape:.2} %");
 }

@@ -62,22 +62,6 @@ causes! {
 pub const CAUSES: usize = Cause::ALL.len();
 
 impl Cause {
-    /// Whether it is time spent in the waiting queue.
-    pub fn is_waiting(self) -> bool {
-        use Cause::*;
-        matches!(
-            self,
-            StepInFlight
-                | ScheduledAhead
-                | NoSeat
-                | NoKvBlocks
-                | HeadOfLine
-                | NoTokenBudget
-                | PolicyDeferred
-                | PreemptedWaiting
-        )
-    }
-
     /// Whether it is there in every undisturbed iteration: a deadline's pace covers it first.
     pub fn is_pace(self) -> bool {
         use Cause::*;

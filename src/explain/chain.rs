@@ -5,8 +5,8 @@
 //! given as they are. The running sums are rounded to nanoseconds and kept between zero and the
 //! iteration's time, so that their differences are never negative and add up.
 
-use super::attribution::RecordedPool;
 use super::prices::Prices;
+use super::recording::RecordedPool;
 use crate::cost::{BatchShape, Chunk};
 use crate::trace::Iteration;
 

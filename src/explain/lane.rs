@@ -2,11 +2,11 @@
 //! kept at every sixteenth iteration, and what each iteration added in a few bytes: any stretch of time
 //! is the difference of two sums, each a few additions away from a kept one.
 
-use super::attribution::RecordedPool;
 use super::beats::Beats;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
 use super::parts::{PartsColumn, Sums};
+use super::recording::RecordedPool;
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::{ChunkRecord, Iteration, Log};

@@ -6,8 +6,8 @@
 //! needs fewer than the head, and no more than were free beyond the watermark, waits for the head
 //! and not for memory. Found for all requests in one sweep over the iterations, with sums by need.
 
-use super::attribution::{RecordedPool, Recording};
 use super::lane::LaneColumns;
+use super::recording::{RecordedPool, Recording};
 use super::walk::{Places, queued};
 use crate::replica::Held;
 use crate::request::RequestId;

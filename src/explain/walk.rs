@@ -1,9 +1,9 @@
 //! A request's way through its replica, gap by gap. Nothing is visited per token: a run of beats
 //! is one call.
 
-use super::attribution::Recording;
 use super::cause::{Cause, Split};
 use super::lane::LaneColumns;
+use super::recording::Recording;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};

@@ -9,7 +9,7 @@ use super::Progress;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
-use super::parallel::{Arrays, Rules, counts, gaps, seconds};
+use super::parallel::{self, Arrays, Rules, counts, gaps, seconds};
 use super::spool::Spool;
 
 const KEYS: &[&str] =
@@ -20,13 +20,7 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    let mut runs = Vec::new();
-    while json.another()? {
-        let begin = json.position();
-        runs.push(object(json, &progress.spool).map_err(|fault| fault.or_at(begin))?);
-        progress.runs += 1;
-    }
-    Ok(runs)
+    parallel::objects(json, progress, object)
 }
 
 fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {

@@ -2,9 +2,11 @@
 
 use std::io::Read;
 
+use super::Progress;
 use super::builder::{Builder, Ended, Sent, sum};
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
+use super::measured::Measured;
 use super::spool::{Numbers, Spool};
 
 /// Tokens that can have come with the first one: those of one chunk.
@@ -39,6 +41,21 @@ pub(super) struct Rules {
     /// Equal gaps one after another are one chunk's, spread over its tokens by the client, and
     /// tokens without a gap came with the first one (SGLang's own backend).
     pub(super) smoothed: bool,
+}
+
+/// Reads the objects of a file, each of them a run.
+pub(super) fn objects<R: Read>(
+    json: &mut Json<R>,
+    progress: &mut Progress,
+    object: impl Fn(&mut Json<R>, &Spool) -> Result<Measured, Fault>,
+) -> Result<Vec<Measured>, Fault> {
+    let mut runs = Vec::new();
+    while json.another()? {
+        let begin = json.position();
+        runs.push(object(json, &progress.spool).map_err(|fault| fault.or_at(begin))?);
+        progress.runs += 1;
+    }
+    Ok(runs)
 }
 
 impl Arrays {

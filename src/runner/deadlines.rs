@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::cost::{BatchShape, Chunk, CostModel};
+use crate::cost::{CostModel, prefill_time};
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::Request;
 use crate::runner::{PlayOptions, Requests, RunError, Simulate};
@@ -84,10 +84,8 @@ fn fleet_curve(experiment: &Experiment, longest: u32) -> PrefillCurve {
 
 fn slowest_curve(costs: &[&dyn CostModel], longest: u32) -> PrefillCurve {
     let time = |tokens: u32| {
-        let chunks = [Chunk { context: 0, tokens }];
-        let shape = BatchShape { chunks: &chunks, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
-        let times = costs.iter().map(|cost| cost.time(&shape));
-        times.map(|time| time.gpu + time.host).max().unwrap_or(Span::ZERO)
+        let times = costs.iter().map(|&cost| prefill_time(cost, tokens));
+        times.max().unwrap_or(Span::ZERO)
     };
     let points: Vec<_> =
         (1..=longest.max(1)).into_par_iter().map(|tokens| (tokens, time(tokens))).collect();

@@ -50,7 +50,7 @@ pub struct RunOptions {
     pub jobs: usize,
     /// Take the slow, obvious path of the simulator and of the metric engine.
     pub reference: bool,
-    /// Keep every iteration, for a timeline.
+    /// Keep every iteration, for a timeline or an explanation.
     pub keep_log: bool,
     /// Work out the full figures however many tokens there are.
     pub full_metrics: bool,

@@ -84,6 +84,9 @@ impl Simulate for Simulator {
             keep_log: options.keep_log,
             progress: Some(&report),
         };
-        Ok(sim::play_fleet(&setup, requests.arriving().as_mut(), sim_options)?)
+        let mut arriving = requests.arriving();
+        let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options)?;
+        arriving.check_complete()?;
+        Ok(outcome)
     }
 }

@@ -4,7 +4,6 @@
 mod bisect;
 mod cache;
 mod capacity;
-mod capacity_text;
 mod goal;
 mod interval;
 mod probe;
@@ -14,10 +13,9 @@ pub mod sweep;
 pub use bisect::{Bracket, bracket_and_bisect};
 pub use cache::{Cache, input_files};
 pub use capacity::{
-    Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice, capacity_schema,
-    find_capacity,
+    AtCapacity, Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice,
+    capacity_answers, capacity_rows, capacity_schema, find_capacity, to_text,
 };
-pub use capacity_text::{capacity_answers, capacity_rows, to_text};
 pub use goal::{Goal, Terms};
 pub use interval::{Interval, interval};
 pub use probe::{Kept, Load, Probe, SearchError, Study};

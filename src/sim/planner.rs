@@ -58,12 +58,7 @@ impl Planner {
             self.scheduler.schedule(&mut replica.step(now));
             replica.commit(&mut plan);
             self.write_runs(replica, tally);
-            for &request in &plan.preempted {
-                tally.preempt(request);
-            }
-            if self.log.is_some() {
-                self.preempted.extend_from_slice(&plan.preempted);
-            }
+            self.note_preempted(&plan, tally);
             for &request in &plan.dropped {
                 tally.reject(request, super::Rejection::DroppedByPolicy);
                 dropped(request, now);
@@ -91,13 +86,17 @@ impl Planner {
         replica.step(now).preempt(request);
         replica.commit(&mut plan);
         self.write_runs(replica, tally);
+        self.note_preempted(&plan, tally);
+        self.spare.push(plan);
+    }
+
+    fn note_preempted(&mut self, plan: &Plan, tally: &mut Tally) {
         for &request in &plan.preempted {
             tally.preempt(request);
         }
         if self.log.is_some() {
             self.preempted.extend_from_slice(&plan.preempted);
         }
-        self.spare.push(plan);
     }
 
     /// Writes down what a batch brings when it begins.

@@ -141,7 +141,16 @@ impl Draw {
         let name = self.one_of(&names);
         self.features.push(name);
         let parameters = match self.on("tight limits", 0.7) {
-            true => policies::tight(name, whole, &mut self.rng),
+            true => {
+                let scale = policies::Scale {
+                    seats: 1..=12,
+                    chunk: 16..=200,
+                    whole: whole..=2 * whole,
+                    block_tokens_max: 32,
+                    long_prefill_tokens: 29,
+                };
+                policies::tight(name, scale, &mut self.rng)
+            }
             false => json!({}),
         };
         let mut entry = Map::new();

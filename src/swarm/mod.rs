@@ -7,7 +7,7 @@
 mod attribution;
 mod check;
 mod draw;
-mod policies;
+pub mod policies;
 mod pools;
 mod text;
 

@@ -1,18 +1,35 @@
 //! Each policy's limits, drawn so small that random loads reach them, and what they promise.
 
+use std::ops::RangeInclusive;
+
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
-/// Parameters of this policy with small limits. `whole` tokens hold any prompt, recomputed ones
-/// included.
+/// How small limits are drawn, in tokens but for the seats.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    /// Requests at once.
+    pub seats: RangeInclusive<u32>,
+    /// A budget that cuts prompts.
+    pub chunk: RangeInclusive<u32>,
+    /// A budget that holds any prompt, recomputed ones included.
+    pub whole: RangeInclusive<u32>,
+    /// The largest KV block: some policies cut prompts between blocks, and need one to fit.
+    pub block_tokens_max: u32,
+    /// Prompts from this on are long.
+    pub long_prefill_tokens: u32,
+}
+
+/// Parameters of this policy with small limits.
 ///
 /// # Panics
 /// For a policy that has no small limits here yet.
-pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
-    let seats = rng.random_range(1..=12);
-    let chunk = rng.random_range(16..=200);
-    let whole = rng.random_range(whole..=2 * whole);
+pub fn tight(name: &str, scale: Scale, rng: &mut Xoshiro256PlusPlus) -> Value {
+    let block = scale.block_tokens_max;
+    let seats = rng.random_range(scale.seats);
+    let chunk = rng.random_range(scale.chunk);
+    let whole = rng.random_range(scale.whole);
     let flag = rng.random_bool(0.5);
     let other = rng.random_bool(0.5);
     let tokens = if flag { chunk.max(seats) } else { whole };
@@ -20,7 +37,7 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
         "vllm-v1" => json!({
             "max_num_seqs": seats, "max_num_batched_tokens": tokens,
             "enable_chunked_prefill": flag,
-            "long_prefill_token_threshold": if other { 29 } else { 0 },
+            "long_prefill_token_threshold": if other { scale.long_prefill_tokens } else { 0 },
             "policy": if rng.random_bool(0.3) { "priority" } else { "fcfs" },
         }),
         "vllm-v0" => json!({
@@ -38,7 +55,7 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
             "router_max_wait_tokens": rng.random_range(1..=12),
         }),
         "sglang" => json!({
-            "max_running_requests": seats, "chunked_prefill_size": if flag { i64::from(chunk.max(32)) } else { -1 },
+            "max_running_requests": seats, "chunked_prefill_size": if flag { i64::from(chunk.max(block)) } else { -1 },
             "max_prefill_tokens": whole, "enable_mixed_chunk": other,
             "schedule_policy": if rng.random_bool(0.3) { "lpm" } else { "fcfs" },
             "schedule_conservativeness": if rng.random_bool(0.3) { 1.0 } else { 0.0 },
@@ -49,7 +66,7 @@ pub fn tight(name: &str, whole: u32, rng: &mut Xoshiro256PlusPlus) -> Value {
             json!({
                 "capacity_scheduler_policy": policies[rng.random_range(0..3)],
                 "max_batch_size": seats, "enable_chunked_prefill": flag,
-                "max_num_tokens": tokens.max(32),
+                "max_num_tokens": tokens.max(block),
                 "context_chunking_policy":
                     if other { "EQUAL_PROGRESS" } else { "FIRST_COME_FIRST_SERVED" },
             })

@@ -24,8 +24,8 @@ pub use run::{Drawn, Line, RunView};
 pub use search::{CapacityView, Figure, Probed, ProbedScheduler, SweepPoint, SweepView};
 pub use stall::{CulpritPlaces, StallView};
 
-/// How much detail each part of a page may hold: shared among its runs, so that a page stays
-/// within a few megabytes.
+/// How much detail each part of a page may hold, shared among its runs: single iterations take the
+/// most, up to some eight megabytes (see [`PACKED_MAX`]), the rest a few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Points of a distribution curve.

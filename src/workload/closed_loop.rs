@@ -141,17 +141,6 @@ impl ClosedLoop {
     pub fn requests_max(&self) -> u32 {
         self.requests
     }
-
-    /// The error to end a run with when arrivals stopped only because there were too many.
-    ///
-    /// # Errors
-    /// When a loop bounded by `duration` alone passed the most requests that a run can have.
-    pub fn check_complete(&self) -> Result<(), WorkloadError> {
-        let cut = self.counted_by_us
-            && self.taken.len() >= self.requests as usize
-            && !self.thinking.is_empty();
-        if cut { Err(too_many_requests()) } else { Ok(()) }
-    }
 }
 
 impl Arriving for ClosedLoop {
@@ -193,6 +182,13 @@ impl Arriving for ClosedLoop {
         }
     }
 
+    fn check_complete(&self) -> Result<(), WorkloadError> {
+        let cut = self.counted_by_us
+            && self.taken.len() >= self.requests as usize
+            && !self.thinking.is_empty();
+        if cut { Err(too_many_requests()) } else { Ok(()) }
+    }
+
     /// A user is a session.
     fn session(&self, request: RequestId) -> Option<u32> {
         self.taken.get(request as usize).map(|&(user, _)| user)
@@ -213,5 +209,38 @@ impl Arriving for ClosedLoop {
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Amount, Dist, Lengths, MaxTokens, Shape};
+
+    #[test]
+    fn a_duration_that_brings_too_many_requests_is_an_error() {
+        let one = || Dist { shape: Shape::Fixed(1), min: None, max: None };
+        let spec = WorkloadSpec {
+            source: Source::Synthetic {
+                arrivals: Arrivals::ClosedLoop { users: 1, think_time: Span::ZERO },
+                lengths: Lengths::Independent { prompt: one(), output: one() },
+            },
+            amount: Amount { requests: None, duration: Some(Span::from_millis(3)) },
+            max_tokens: MaxTokens::Exact,
+            classes: Vec::new(),
+            prefix_groups: None,
+        };
+        let limits = Limits { max_model_len: 8, kv_block_tokens: 16 };
+        for (most, complete) in [(2, false), (3, true), (4, true)] {
+            let mut source = ClosedLoop::new(&spec, 1, limits).expect("a closed loop");
+            source.requests = most;
+            // Arrivals at 0, 1 and 2 ms: each answer takes a millisecond.
+            while source.next_arrival().is_some() {
+                let request = source.take();
+                let end = request.arrival + Span::from_millis(1);
+                source.finished(source.taken.len() as u32 - 1, end);
+            }
+            assert_eq!(source.check_complete().is_ok(), complete, "{most}");
+        }
     }
 }

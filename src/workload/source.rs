@@ -3,7 +3,7 @@
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 
-use super::Workload;
+use super::{Workload, WorkloadError};
 
 /// Requests as the simulator takes them, one by one. The k-th request taken has id k.
 ///
@@ -25,6 +25,14 @@ pub trait Arriving {
     /// Tells that `request` came to its end at `at`, the instant of its last token or of its
     /// rejection. Call it once for each request, before asking for arrivals after `at`.
     fn finished(&mut self, request: RequestId, at: Time);
+
+    /// The error to end a run with when arrivals stopped only because there were too many.
+    ///
+    /// # Errors
+    /// When a loop bounded by `duration` alone passed the most requests that a run can have.
+    fn check_complete(&self) -> Result<(), WorkloadError> {
+        Ok(())
+    }
 
     /// The session of a request that was taken: requests of one session belong to one conversation.
     fn session(&self, _request: RequestId) -> Option<u32> {

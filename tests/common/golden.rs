@@ -10,7 +10,7 @@ use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{shared, skipped};
+use crate::shared::{say, shared};
 
 #[derive(Deserialize)]
 struct File_ {
@@ -223,17 +223,13 @@ pub fn cases() -> Option<Vec<Case>> {
         let folder = Path::new(&folder);
         let cases = read_folder(folder);
         if cases.is_empty() && folder.join("fluidity.json").is_file() {
-            skipped("golden scheduler steps: METRON_GOLDEN holds fluidity cases alone");
+            say("SKIPPED: golden scheduler steps: METRON_GOLDEN holds fluidity cases alone");
             return None;
         }
         assert!(!cases.is_empty(), "METRON_GOLDEN is set and holds no scheduler case");
         return Some(cases);
     }
-    let Some(shared) = shared() else {
-        skipped("golden scheduler steps: no ../shared beside the checkout");
-        return None;
-    };
-    let cases = read_folder(&shared.join("golden"));
+    let cases = read_folder(&shared("golden")?);
     assert!(!cases.is_empty(), "the golden folder holds no scheduler case");
     Some(cases)
 }

@@ -31,6 +31,7 @@ slo: {ttft: 200ms, tbt: 15ms, fluidity: {index: 0.9, share: 0.9}}
 ";
 
 /// Two settings of one knob.
+#[derive(Clone, Copy)]
 struct Case {
     knob: &'static str,
     /// Overrides that both runs share.

@@ -2,5 +2,7 @@
 
 mod closed_loop;
 mod draw;
+#[path = "../common/shared.rs"]
+mod shared;
 mod support;
 mod traces;

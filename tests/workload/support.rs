@@ -1,10 +1,11 @@
 //! What the workload tests share.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use metron_sim::time::Span;
 use metron_sim::workload::*;
+
+use crate::shared::shared;
 
 pub const LIMITS: Limits = Limits { max_model_len: 1_000_000, kv_block_tokens: 16 };
 
@@ -55,17 +56,9 @@ pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/traces").join(name)
 }
 
-/// A file of the published traces, which are not part of the repository; `None`, told on stderr,
-/// where they are not there.
+/// A file of the published traces.
 pub fn published(name: &str) -> Option<PathBuf> {
-    let shared = std::env::var_os("METRON_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = shared.join("data").join(name);
-    if path.is_file() {
-        return Some(path);
-    }
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is not there", path.display());
-    None
+    shared(&format!("data/{name}"))
 }
 
 pub struct Stats {

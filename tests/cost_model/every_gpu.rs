@@ -2,10 +2,9 @@
 //! between what the peaks allow and a few times that, and grow with the work?
 
 use metron_sim::catalog::{self, Gpu, Kind, Model};
-use metron_sim::cost::{
-    BatchShape, Chunk, CostError, CostModel, Dtype, KvDtype, KvRequest, Parallelism, Roofline,
-    kv_capacity,
-};
+use metron_sim::cost::{BatchShape, Chunk, CostError, CostModel, Dtype, Roofline, kv_capacity};
+
+use crate::support::{OVERHEAD_BYTES, memory, tensor};
 
 /// Models, and over how many GPUs.
 const MODELS: [(&str, u32); 8] = [
@@ -25,10 +24,6 @@ type Batch = (u32, u32, u64);
 const LARGE: [Batch; 5] =
     [(8192, 0, 0), (2048, 0, 0), (0, 256, 1024), (0, 64, 8192), (2048, 128, 1024)];
 const SMALL: [Batch; 3] = [(16, 0, 0), (0, 1, 500), (0, 8, 2000)];
-
-fn tensor(ranks: u32) -> Parallelism {
-    Parallelism { tensor: ranks, ..Parallelism::default() }
-}
 
 fn gpus() -> Vec<Gpu> {
     catalog::names(Kind::Gpu).iter().map(|name| catalog::gpu(name).unwrap()).collect()
@@ -204,21 +199,11 @@ fn more_ranks_are_faster_for_large_batches() {
 
 #[test]
 fn kv_fits_exactly_where_the_weights_leave_room() {
-    const OVERHEAD_BYTES: u64 = 3_500_000_000;
     let (mut fits, mut refused) = (0, 0);
     for gpu in gpus() {
         for (name, ranks) in MODELS {
             let model = catalog::model(name).unwrap();
-            let found = kv_capacity(&KvRequest {
-                model: &model,
-                gpu: &gpu,
-                parallelism: tensor(ranks),
-                dtype: Dtype::Bf16,
-                kv_dtype: KvDtype::Auto,
-                gpu_memory_utilization: 0.9,
-                block_tokens: 16,
-                overhead_bytes: OVERHEAD_BYTES,
-            });
+            let found = kv_capacity(&memory(&model, &gpu, ranks));
             let weights = 2.0 * model.parameters() as f64 / f64::from(ranks);
             let left = 0.9 * gpu.memory_bytes as f64 - OVERHEAD_BYTES as f64 - weights;
             match found {

@@ -1,10 +1,10 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
-use super::capacity::{Capacity, CapacityFile, SizingPrice};
-use super::interval::Interval;
+use super::file::{Capacity, CapacityFile, SizingPrice};
 use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
+use crate::search::interval::Interval;
 
 /// Renders a result for 100 columns.
 pub fn to_text(file: &CapacityFile) -> String {

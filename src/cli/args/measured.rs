@@ -1,0 +1,120 @@
+//! Commands that read what was measured.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Metrics;
+
+/// `metron-sim evaluate`.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// Result files of vLLM, SGLang, AIPerf, GuideLLM, inference-perf, Etalon, BLIS or metron-sim
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// How to read and judge them.
+    #[command(flatten)]
+    pub judge: JudgeFlags,
+    /// Find stalls in the token times, and say what they look like
+    #[arg(long)]
+    pub explain: bool,
+    /// Exit with 3 unless this holds for every run, such as 'ttft_s.p99 < 0.5' (repeatable)
+    #[arg(long, value_name = "PATH<NUMBER")]
+    pub assert: Vec<String>,
+    /// Write a page with plots, all in one file (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// `metron-sim compare`.
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// A JSON result of run or evaluate, or a measured file
+    pub a: PathBuf,
+    /// Another
+    pub b: PathBuf,
+    /// Which run of A, by its label, where it holds several
+    #[arg(long, value_name = "LABEL")]
+    pub run_a: Option<String>,
+    /// Which run of B
+    #[arg(long, value_name = "LABEL")]
+    pub run_b: Option<String>,
+    /// How to read and judge measured files.
+    #[command(flatten)]
+    pub judge: JudgeFlags,
+}
+
+/// How to read measured files, and the promise to judge them by.
+#[derive(Clone, Debug, Args)]
+pub struct JudgeFlags {
+    /// Format of the files, in place of telling it from their content
+    #[arg(long, value_name = "FORMAT")]
+    pub from: Option<String>,
+    /// Deadline of every first token, such as 500ms [default: what the file states; else first
+    /// tokens are left out of fluidity]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["ttft_curve", "ttft_fit"])]
+    pub ttft: Option<String>,
+    /// Deadlines of first tokens from a prefill curve (prompt_tokens, seconds; .csv or .json)
+    #[arg(long, value_name = "FILE", conflicts_with = "ttft_fit")]
+    pub ttft_curve: Option<PathBuf>,
+    /// Deadlines of first tokens from a curve fitted to each file's own unqueued requests
+    #[arg(long)]
+    pub ttft_fit: bool,
+    /// What is added to a prefill curve [default: 300ms]
+    #[arg(long, value_name = "TIME")]
+    pub ttft_slack: Option<String>,
+    /// Deadline of each later token [default: what the file states; else 25ms]
+    #[arg(long, value_name = "TIME")]
+    pub tbt: Option<String>,
+    /// Fluidity-index of a fluid request, and the share of requests that must be fluid [default:
+    /// what the file states; else 0.9:0.99]
+    #[arg(long, value_name = "INDEX:SHARE")]
+    pub fluidity: Option<String>,
+    /// Leave out requests whose times go backwards, with a note; they are an error otherwise
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Which figures to work out
+    #[arg(long, value_enum, default_value_t = Metrics::Auto)]
+    pub metrics: Metrics,
+}
+
+/// `metron-sim validate`.
+#[derive(Clone, Debug, Args)]
+pub struct ValidateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+}
+
+/// `metron-sim calibrate`.
+#[derive(Clone, Debug, Args)]
+pub struct CalibrateArgs {
+    /// Scenario file (YAML); `-` is stdin
+    pub scenario: String,
+    /// The real run: a row a request (CSV), or any file that `evaluate` reads
+    #[arg(long, value_name = "FILE")]
+    pub observed: PathBuf,
+    /// Which run of the file, where it holds several
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
+    /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
+    pub fit: Vec<Fit>,
+}
+
+/// Constants that can be fitted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fit {
+    /// What the engine adds to a step
+    Host,
+    /// A factor on all kernels
+    Kernels,
+    /// Effective FLOP/s and bandwidth
+    Gpu,
+}

@@ -1,0 +1,179 @@
+//! The command line as it is typed.
+
+mod measured;
+mod parse;
+mod search;
+mod simulate;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use measured::{CalibrateArgs, CompareArgs, EvaluateArgs, Fit, JudgeFlags, ValidateArgs};
+pub use parse::{command, parse};
+pub use search::{CapacityArgs, CountedTerms, MergeArgs, SearchFlags, SweepArgs};
+pub use simulate::{ExplainArgs, ExplainFlags, Metrics, RunArgs, RunFlags, ServeArgs, SwarmArgs};
+
+/// Simulates how GPUs serve large language models, and explains why a user's text stalled.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "metron-sim",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 fine, 1 I/O or internal error, 2 bad usage or input, \
+                  3 SLO (--check) or assertion (--assert) not met.\n`metron-sim --scenario FILE` is short for \
+                  `metron-sim run FILE`."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Simulate this scenario file, as `run` does; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<String>,
+    /// Flags of `run`, for `metron-sim --scenario FILE`.
+    #[command(flatten)]
+    pub run: RunFlags,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: GlobalFlags,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct GlobalFlags {
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    pub format: Format,
+    /// Write the result to a file; `-` is stdout
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub output: Option<PathBuf>,
+    /// Seed of every random stream, in place of the scenario's
+    #[arg(long, value_name = "N", global = true)]
+    pub seed: Option<u64>,
+    /// Set a field of the scenario, such as engine.kv_blocks=512 (repeatable)
+    #[arg(long, value_name = "PATH=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// Threads to use; the result does not depend on it [default: all cores]
+    #[arg(long, value_name = "N", global = true)]
+    pub jobs: Option<NonZeroUsize>,
+    /// When to use colour (NO_COLOR is respected)
+    #[arg(long, value_enum, default_value_t = ColorWhen::Auto, global = true)]
+    pub color: ColorWhen,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// Forms of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs; see `metron-sim schema result`
+    Json,
+    /// A row a scheduler
+    Csv,
+    /// Nothing; the exit code tells
+    Quiet,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// When writing to a terminal
+    Auto,
+    /// Even into files and pipes
+    Always,
+    /// Not at all
+    Never,
+}
+
+/// Commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Simulate a scenario; each scheduler listed faces the same requests
+    Run(RunArgs),
+    /// The same metrics on measured result files
+    Evaluate(EvaluateArgs),
+    /// Compare two results, simulated or measured, metric by metric
+    Compare(CompareArgs),
+    /// Set a simulation against a real run of the same requests
+    Validate(ValidateArgs),
+    /// Fit the cost model's constants to a real run, and write them as an engine profile (-o)
+    Calibrate(CalibrateArgs),
+    /// Say why tokens were late: causes, culprits, and what would have helped
+    Explain(ExplainArgs),
+    /// Find the highest load that meets the SLO, and the replicas for a load
+    Capacity(CapacityArgs),
+    /// Run every combination of some fields' values
+    Sweep(SweepArgs),
+    /// Put the shards of a sweep together
+    Merge(MergeArgs),
+    /// Serve the playground: a page on this machine where every setting can be turned
+    Serve(ServeArgs),
+    /// Play random scenarios and check every invariant; --seed picks the first
+    Swarm(SwarmArgs),
+    /// List what is known by name
+    List {
+        /// What to list
+        #[arg(value_enum)]
+        what: Listed,
+    },
+    /// Print a JSON Schema, for editors and checks
+    Schema {
+        /// Of what
+        #[arg(value_enum)]
+        what: Described,
+    },
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page of all commands, or of one (roff)
+    Man {
+        /// A command, such as `run`
+        #[arg(value_name = "COMMAND")]
+        of: Option<String>,
+    },
+}
+
+/// What has names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listed {
+    /// GPUs of the catalog
+    Gpus,
+    /// Models of the catalog
+    Models,
+    /// Schedulers
+    Schedulers,
+    /// Scenarios that come with the program
+    Scenarios,
+    /// Engine profiles of the catalog
+    Profiles,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Described {
+    /// A scenario file
+    Scenario,
+    /// The JSON result
+    Result,
+    /// The JSON of `explain`
+    Explanation,
+    /// The JSON of `compare`
+    Comparison,
+    /// The JSON of `capacity`
+    Capacity,
+    /// The JSON of `sweep` and `merge`
+    Sweep,
+}

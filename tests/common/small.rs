@@ -1,0 +1,60 @@
+//! Systems of one replica, small enough to be worked out by hand.
+
+use metron_sim::cost::CostModel;
+use metron_sim::request::Request;
+use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::time::{Span, Time};
+use metron_sim::workload::Workload;
+
+/// More memory than the small systems need.
+pub const ENGINE: EngineInfo = EngineInfo {
+    kv_block_tokens: 16,
+    kv_blocks: 10_000,
+    max_model_len: 8192,
+    prefix_caching: false,
+    large_gpu: false,
+};
+
+pub fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
+    Request {
+        arrival: Time::ZERO + arrival,
+        prompt_tokens,
+        output_tokens,
+        max_tokens: output_tokens,
+        priority: 0,
+        class: 0,
+    }
+}
+
+pub fn workload(requests: Vec<Request>) -> Workload {
+    Workload { requests, classes: vec![String::new()], ..Workload::default() }
+}
+
+/// Plays `scheduler`, given as JSON, by both paths, which must agree.
+pub fn simulate(
+    cost: &dyn CostModel,
+    engine: EngineInfo,
+    scheduler: &str,
+    async_scheduling: bool,
+    requests: Vec<Request>,
+) -> Outcome {
+    let setup = Setup {
+        cost,
+        engine,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling,
+        horizon: None,
+    };
+    let config: SchedulerConfig = serde_json::from_str(scheduler).expect("a scheduler");
+    let workload = workload(requests);
+    let make = || config.build(&engine);
+    let run = |reference| {
+        let options = SimOptions { reference, keep_log: true, progress: None };
+        play(&setup, &make, &mut workload.arriving(), options).expect("nobody is stuck")
+    };
+    let (fast, slow) = (run(false), run(true));
+    assert_eq!(fast.without_reasons(), slow.without_reasons(), "both paths give the same");
+    fast
+}

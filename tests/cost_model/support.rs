@@ -1,0 +1,54 @@
+//! What the cost model's tests share.
+
+use metron_sim::catalog::{self, Gpu, Model};
+use metron_sim::cost::{
+    BatchShape, CostError, CostModel, Dtype, KvCapacity, KvDtype, KvRequest, Parallelism, Roofline,
+    kv_capacity, prefill_time,
+};
+
+/// Memory that is neither weights nor KV: activations, graphs and context.
+pub const OVERHEAD_BYTES: u64 = 3_500_000_000;
+
+pub fn tensor(ranks: u32) -> Parallelism {
+    Parallelism { tensor: ranks, ..Parallelism::default() }
+}
+
+pub fn build(model: &str, gpu: &str, profile: &str, ranks: u32) -> Result<Roofline, CostError> {
+    let model = catalog::model(model).unwrap();
+    let gpu = catalog::gpu(gpu).unwrap();
+    let profile = catalog::profile(profile).unwrap();
+    Roofline::new(&model, &gpu, &profile, tensor(ranks), Dtype::Bf16)
+}
+
+pub fn decode_ms(cost: &dyn CostModel, decodes: u32, kv_each: u32) -> f64 {
+    let time = cost.time(&BatchShape {
+        chunks: &[],
+        decodes,
+        decode_kv_tokens: u64::from(decodes) * u64::from(kv_each),
+        sampled: decodes,
+    });
+    (time.gpu + time.host).as_millis_f64()
+}
+
+pub fn prefill_ms(cost: &dyn CostModel, tokens: u32) -> f64 {
+    prefill_time(cost, tokens).as_millis_f64()
+}
+
+/// Memory of these ranks with 16-token blocks, as vLLM divides it.
+pub fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvRequest<'a> {
+    KvRequest {
+        model,
+        gpu,
+        parallelism: tensor(ranks),
+        dtype: Dtype::Bf16,
+        kv_dtype: KvDtype::Auto,
+        gpu_memory_utilization: 0.9,
+        block_tokens: 16,
+        overhead_bytes: OVERHEAD_BYTES,
+    }
+}
+
+pub fn capacity(model: &str, gpu: &str, ranks: u32) -> Result<KvCapacity, String> {
+    let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
+    kv_capacity(&memory(&model, &gpu, ranks)).map_err(|e| e.to_string())
+}

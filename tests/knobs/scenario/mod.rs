@@ -1,0 +1,90 @@
+//! Keys of a scenario, named by the schema's type and key: `Rate.rate`, `Engine.kv_blocks`.
+
+mod judging;
+mod system;
+mod workload;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{assert_none, copy, covered, dead};
+
+const BURST: &str = "workload.arrivals=all_at_once";
+const PREFIXES: &str = "workload.prefix_groups={count: 3, tokens: 320, share: 0.5}";
+const CACHING: &str = "engine.prefix_caching=true";
+const VLLM_V1: &str = "schedulers=[vllm-v1]";
+
+/// Files that cases name.
+pub fn write_files(folder: &Path) {
+    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("writable");
+    let config = |layers: u32| {
+        format!(
+            "{{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": 4096, \
+             \"intermediate_size\": 14336, \"num_hidden_layers\": {layers}, \"num_attention_heads\": 32, \
+             \"num_key_value_heads\": 8, \"vocab_size\": 128256, \"max_position_embeddings\": 8192, \
+             \"torch_dtype\": \"bfloat16\", \"tie_word_embeddings\": false}}"
+        )
+    };
+    write("deep.json", &config(32));
+    write("shallow.json", &config(16));
+    write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
+    write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
+    write("plain.csv", "arrival_s,input_tokens,output_tokens\n0,500,50\n0.02,800,60\n0.5,600,70\n");
+    write("other.csv", "arrival_s,input_tokens,output_tokens\n0,900,50\n0.02,800,60\n0.5,600,70\n");
+    copy("src/catalog/data/gpus/h100-sxm.yaml", &folder.join("h100.yaml"));
+    copy("src/catalog/data/gpus/a40.yaml", &folder.join("a40.yaml"));
+    copy("src/catalog/data/profiles/vllm-0.12.yaml", &folder.join("p12.yaml"));
+    copy("src/catalog/data/profiles/vllm-0.4.yaml", &folder.join("p4.yaml"));
+}
+
+const EXEMPT: &[(&str, &str)] = &[
+    ("Scenario.name", "words for people"),
+    ("Scenario.description", "words for people"),
+    ("Scenario.derived", "written into results, so that a result's scenario runs again; not read"),
+    ("SchedulerEntry.label", "words for people"),
+    ("Arrivals.all_at_once", "a word that stands alone; Workload.arrivals turns it on"),
+    ("Trace.format", "says what a file is; a wrong one is refused, and telling it changes nothing"),
+    ("Trace.download", "words for people, said when the file is not there"),
+];
+
+/// Every key of the schema as `Type.key`. Schedulers and their parameters have their own table.
+fn known() -> BTreeSet<String> {
+    fn walk(name: &str, schema: &Value, out: &mut BTreeSet<String>) {
+        for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
+            out.insert(format!("{name}.{key}"));
+            walk(name, inner, out);
+        }
+        for word in ["anyOf", "oneOf", "allOf"] {
+            for inner in schema[word].as_array().into_iter().flatten() {
+                walk(name, inner, out);
+            }
+        }
+    }
+    let schema = metron_sim::scenario::json_schema();
+    let mut out = BTreeSet::new();
+    walk("Scenario", &schema, &mut out);
+    for (name, inner) in schema["$defs"].as_object().expect("types") {
+        walk(name, inner, &mut out);
+    }
+    out.retain(|key| {
+        let (name, key) = key.split_once('.').expect("Type.key");
+        !name.ends_with("Params") && (name != "SchedulerEntry" || key == "label")
+    });
+    out
+}
+
+#[test]
+fn every_key_has_a_case() {
+    let cases = [system::CASES, workload::CASES, judging::CASES].concat();
+    assert_none(&covered(&known(), &cases, EXEMPT));
+}
+
+#[test]
+fn every_key_changes_a_result() {
+    for cases in [system::CASES, workload::CASES, judging::CASES] {
+        assert_none(&dead(cases));
+    }
+}

@@ -1,0 +1,8 @@
+//! Pools of replicas that differ: exact times, each replica's own price and memory, one promise, and
+//! what a scenario may say of them.
+
+mod commands;
+mod resources;
+mod scenario;
+mod support;
+mod times;
