@@ -44,7 +44,9 @@ pub struct LaneColumns<'a> {
     pub staged: bool,
     /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
     marks: Vec<Sums>,
-    wait_marks: Vec<Waits>,
+    /// Which of `waited` it is: mostly nobody waits, and it stays the same.
+    wait_marks: Vec<u32>,
+    waited: Vec<Waits>,
     /// What the log does not tell of each iteration.
     parts: PartsColumn,
     /// Iterations before which the lane stood idle, with the nanoseconds that it was idle up to
@@ -58,7 +60,7 @@ pub struct LaneColumns<'a> {
 const MARK: usize = 16;
 
 /// Sums of what held requests back over iterations in a row, nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Waits {
     /// By [`HELD`], from the start of the first iteration to that of the one after the last, each
     /// iteration's under the reason that stood while it ran.
@@ -77,6 +79,7 @@ impl<'a> LaneColumns<'a> {
             staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
             wait_marks: Vec::with_capacity(log.len() / MARK + 1),
+            waited: Vec::new(),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
             beats: Beats::default(),
@@ -98,8 +101,7 @@ impl<'a> LaneColumns<'a> {
             waits.add(before, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
-            lane.marks.push(sums);
-            lane.wait_marks.push(waits);
+            lane.mark(sums, waits);
         }
         lane
     }
@@ -119,8 +121,7 @@ impl<'a> LaneColumns<'a> {
             if place.is_multiple_of(MARK) {
                 let mut waits = *waits;
                 waits.add(first, start);
-                self.marks.push(*sums);
-                self.wait_marks.push(waits);
+                self.mark(*sums, waits);
             }
             let until = to.min((place / MARK + 1) * MARK);
             let ends = self.log.ends(place, until);
@@ -133,6 +134,14 @@ impl<'a> LaneColumns<'a> {
             }
             (place, start) = (until, self.log.free(until - 1));
         }
+    }
+
+    fn mark(&mut self, sums: Sums, waits: Waits) {
+        self.marks.push(sums);
+        if self.waited.last() != Some(&waits) {
+            self.waited.push(waits);
+        }
+        self.wait_marks.push(self.waited.len() as u32 - 1);
     }
 
     fn add_one_by_one(
@@ -217,7 +226,7 @@ impl<'a> LaneColumns<'a> {
         }
         let before = |place: usize| {
             let mark = place / MARK;
-            let mut sum = self.wait_marks[mark];
+            let mut sum = self.waited[self.wait_marks[mark] as usize];
             self.add_waits(mark * MARK, place, &mut sum);
             sum
         };
@@ -330,18 +339,23 @@ impl<'a> LaneColumns<'a> {
         if place + 1 < self.log.len() { self.log.start(place + 1) } else { self.log.free(place) }
     }
 
+    /// From the start of iteration `index` to its tokens.
+    fn lasted(&self, index: u32) -> u64 {
+        self.log.end(index as usize).since(self.log.start(index as usize)).as_nanos()
+    }
+
     /// The chunk of iteration `index` at this place, and the iteration as it sees it.
     pub fn prefill(&self, index: u32, place: u32) -> (&ChunkRecord, PrefillChain) {
         let number = self.log.chunks_before(index as usize) + place as usize;
-        (self.log.chunk(number), self.parts.prefill(number))
+        let chain = self.parts.prefill(number, index as usize, self.lasted(index));
+        (self.log.chunk(number), chain)
     }
 
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
     /// decodes, prefill, communication, host work, and in a pipeline waits between stages. They sum
     /// to its time.
     pub fn parts(&self, index: u32) -> Vec<(Cause, u64)> {
-        let (start, end) = (self.log.start(index as usize), self.log.end(index as usize));
-        let time = end.since(start).as_nanos();
+        let time = self.lasted(index);
         let chain = self.parts.decodes(index as usize, time);
         let DecodeChain { own, batch_growth, communication, host, bubble, .. } = chain;
         let own = if self.log.at(index as usize).decodes > 0 { own } else { 0 };

@@ -9,18 +9,26 @@ use crate::time::Time;
 #[derive(Debug, Default)]
 pub(super) struct PartsColumn {
     rows: Vec<Parts>,
+    /// What rows have beside their batch growth, mostly the same in many of them.
+    rests: Vec<Rest>,
     /// Those that are too long for a row.
     long: FxHashMap<u32, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
-    /// Iterations as their chunks see them, in order.
-    chunks: Vec<PrefillChain>,
+    /// How long each chunk of the lane took alone, and the others of its iteration.
+    chunks: Vec<[u64; 2]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     /// [`ALONE`] where nothing decoded.
     batch_growth: u32,
+    /// The place of the rest.
+    rest: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rest {
     prefill: u32,
     communication: u32,
     /// [`LONG`] where one of the parts is too long.
@@ -59,17 +67,31 @@ impl PartsColumn {
         let &DecodeChain { batch_growth, prefill, communication, host, .. } = chain;
         let is_short = (batch_growth | prefill | communication | host) < u64::from(LONG);
         let batch_growth = if decoded { batch_growth as u32 } else { ALONE };
-        self.rows.push(if is_short {
+        let rest = if is_short {
             let [prefill, communication, host] = [prefill, communication, host].map(|ns| ns as u32);
-            Parts { batch_growth, prefill, communication, host }
+            Rest { prefill, communication, host }
         } else {
             let all = [chain.batch_growth, prefill, communication, host];
             self.long.insert(self.rows.len() as u32, all);
-            Parts { batch_growth, prefill: 0, communication: 0, host: LONG }
-        });
+            Rest { prefill: 0, communication: 0, host: LONG }
+        };
+        let rest = self.rest(rest);
+        self.rows.push(Parts { batch_growth, rest });
         if staged {
             self.bubbles.push(chain.bubble);
         }
+    }
+
+    /// Where a rest stands. Most are that of the iteration before, or of the one before that, which a
+    /// prefill has come between.
+    fn rest(&mut self, rest: Rest) -> u32 {
+        let last = self.rests.len();
+        let known = (last.saturating_sub(2)..last).rev().find(|&place| self.rests[place] == rest);
+        let place = known.unwrap_or(last);
+        if known.is_none() {
+            self.rests.push(rest);
+        }
+        place as u32
     }
 
     /// Keeps iterations of decodes alone of which each began when the one before ended, and adds
@@ -98,14 +120,15 @@ impl PartsColumn {
         if !ends.iter().all(fits) {
             return false;
         }
+        let rest =
+            self.rest(Rest { prefill: 0, communication: communication as u32, host: host as u32 });
         let (mut before, mut growth) = (start, 0);
         self.rows.extend(ends.iter().map(|&end| {
             let kernels = lasted(&mut before, end) - aside;
             let own = if single { kernels } else { owns() };
             let batch_growth = kernels.saturating_sub(own);
             growth += batch_growth;
-            let [communication, host] = [communication as u32, host as u32];
-            Parts { batch_growth: batch_growth as u32, prefill: 0, communication, host }
+            Parts { batch_growth: batch_growth as u32, rest }
         }));
         sums.batch_growth += growth;
         sums.communication += communication * ends.len() as u64;
@@ -115,21 +138,22 @@ impl PartsColumn {
 
     /// Keeps the chunks of the iteration.
     pub fn push_chunks(&mut self, chunks: &[PrefillChain]) {
-        self.chunks.extend_from_slice(chunks);
+        self.chunks.extend(chunks.iter().map(|chunk| [chunk.own, chunk.others]));
     }
 
     /// Adds the iterations `from..to`.
     #[inline]
     pub fn add(&self, from: usize, to: usize, sums: &mut Sums) {
         for (row, place) in self.rows[from..to].iter().zip(from..) {
-            if row.batch_growth == ALONE || row.host == LONG {
+            let rest = &self.rests[row.rest as usize];
+            if row.batch_growth == ALONE || rest.host == LONG {
                 self.add_rare(place, sums);
                 continue;
             }
             sums.batch_growth += u64::from(row.batch_growth);
-            sums.prefill_interference += u64::from(row.prefill);
-            sums.communication += u64::from(row.communication);
-            sums.host += u64::from(row.host);
+            sums.prefill_interference += u64::from(rest.prefill);
+            sums.communication += u64::from(rest.communication);
+            sums.host += u64::from(rest.host);
         }
         if let Some(bubbles) = self.bubbles.get(from..to) {
             sums.bubble += bubbles.iter().sum::<u64>();
@@ -146,7 +170,8 @@ impl PartsColumn {
 
     /// Batch growth, prefill, communication and host work of an iteration.
     fn of(&self, place: usize) -> [u64; 4] {
-        let &Parts { batch_growth, prefill, communication, host } = &self.rows[place];
+        let Parts { batch_growth, rest } = self.rows[place];
+        let Rest { prefill, communication, host } = self.rests[rest as usize];
         if host == LONG {
             return self.long[&(place as u32)];
         }
@@ -167,9 +192,13 @@ impl PartsColumn {
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
 
-    /// Its iteration as the `chunk`th chunk of the lane sees it.
-    pub fn prefill(&self, chunk: usize) -> PrefillChain {
-        self.chunks[chunk]
+    /// Iteration `place`, which took `lasted` nanoseconds, as the `chunk`th chunk of the lane sees it.
+    pub fn prefill(&self, chunk: usize, place: usize, lasted: u64) -> PrefillChain {
+        let [own, others] = self.chunks[chunk];
+        let [.., communication, host] = self.of(place);
+        let bubble = self.bubble(place);
+        let decodes = lasted - own - others - communication - host - bubble;
+        PrefillChain { own, others, decodes, communication, host, bubble }
     }
 }
 
