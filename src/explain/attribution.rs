@@ -122,6 +122,22 @@ impl<'a> Recording<'a> {
         from..(from + stages).min(self.log.len())
     }
 
+    /// The replica of a lane and the lane's number within it; none where a replica is one lane.
+    pub fn part_of_replica(&self, lane: usize) -> Option<(u32, u32)> {
+        let (mut first, mut replicas) = (0, 0);
+        for pool in &self.pools {
+            let stages = pool.cost.stages() as usize;
+            let lanes = pool.replicas as usize * stages;
+            if lane < first + lanes {
+                let (replica, part) = ((lane - first) / stages, (lane - first) % stages);
+                return (stages > 1).then_some((replicas + replica as u32, part as u32));
+            }
+            first += lanes;
+            replicas += pool.replicas;
+        }
+        None
+    }
+
     /// The pool of a lane.
     pub fn pool(&self, lane: usize) -> &RecordedPool<'a> {
         let mut before = 0;

@@ -225,8 +225,8 @@ await check("a long run zooms to a single iteration anywhere, for a few bytes ea
         const count = Math.min(all.each, lane.iterations - k * all.each);
         const from = starts[k], to = from + all.span_us[k], places = [k * all.each, (k + 1) * all.each];
         const got = await Metron.unpacked(lane, from, to, places), begin = places[0] - got.first;
-        const most = (name) => Math.max(...got[name].slice(begin, begin + count)), least = (name) => Math.min(...got[name].slice(begin, begin + count));
-        const same = [[got.each, 1], [Metron.running([...got.start_us])[begin], from], [most("decodes"), all.decodes[k]], [most("kv"), all.kv[k]], [most("waiting"), all.waiting[k]], [most("prefill_tokens"), all.prefill_tokens[k]], [most("chunks"), all.chunks[k]], [least("kv"), all.merged.kv_min[k]], [least("decodes"), all.merged.decodes_min[k]], [least("waiting"), all.merged.waiting_min[k]]];
+        const most = (name) => Math.max(...got[name].slice(begin, begin + count)), least = (name) => Math.min(...got[name].slice(begin, begin + count)), sizes = Array.from({ length: count }, (_, at) => got.decodes[begin + at] + got.chunks[begin + at]);
+        const same = [[got.each, 1], [Metron.running([...got.start_us])[begin], from], [most("decodes"), all.decodes[k]], [most("kv"), all.kv[k]], [most("waiting"), all.waiting[k]], [most("prefill_tokens"), all.prefill_tokens[k]], [most("chunks"), all.chunks[k]], [least("kv"), all.merged.kv_min[k]], [Math.max(...sizes), all.merged.batch[k]], [Math.min(...sizes), all.merged.batch_min[k]], [least("waiting"), all.merged.waiting_min[k]]];
         if (same.some(([a, b]) => a !== b)) wrong.push([run.label, k, same]);
         looked++; chunks += got.who.request.length;
       }
