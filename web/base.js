@@ -84,8 +84,10 @@ var Metron = (() => {
   };
   prefersDark.addEventListener("change", M.redrawAll);
   printing.addEventListener("change", M.redrawAll);
-  window.addEventListener("beforeprint", () => { M.printNow = true; M.redrawAll(); });
-  window.addEventListener("afterprint", () => { M.printNow = false; M.redrawAll(); });
+  // Drawn for the width of a sheet, not of the window.
+  const forPrint = (on) => () => { M.printNow = on; document.body.style.width = on ? "700px" : ""; M.redrawAll(); };
+  window.addEventListener("beforeprint", forPrint(true));
+  window.addEventListener("afterprint", forPrint(false));
   M.themeToggle = () => {
     const button = M.h("button", { type: "button", class: "theme" });
     const name = () => { button.textContent = M.isDark() ? "Light colours" : "Dark colours"; };

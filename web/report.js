@@ -46,7 +46,7 @@
     const stallLists = new Map();
     let timeline = null;
     if (runs.some((run) => run.lanes.length)) {
-      const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
+      const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story (or N and Enter on the keyboard).", "timeline");
       page.thinned.forEach((text) => timelineBody.append(h("p", { class: "hint" }, text)));
       const packed = runs.some((run) => run.lanes.some((lane) => lane.packed));
       if (packed && !M.canUnpack) timelineBody.append(h("p", { class: "hint" }, "This browser cannot unpack the single iterations; those around the worst stalls are there."));
@@ -54,7 +54,13 @@
       timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
         const item = (stallLists.get(run) || [])[at];
         document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
-        if (item) { item.classList.add("chosen"); const folded = item.closest("details"); if (folded) folded.open = true; }
+        if (item) {
+          item.classList.add("chosen");
+          const folded = item.closest("details");
+          if (folded) folded.open = true;
+          M.reveal(item);
+          item.focus({ preventScroll: true });
+        }
       }, more);
     } else whyNot("What the GPU ran", "timeline");
     M.reportTimeline = timeline;

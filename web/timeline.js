@@ -307,13 +307,14 @@
       }
       const many = lane.run.lanes.length > 1;
       if (many) parent.append(h("p", { class: "lane" }, named(lane.lane).replace(/^r/, "R")));
-      const label = "Iterations of " + lane.run.label + (many ? ", " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
+      const label = "Iterations of " + lane.run.label + (many ? ", " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run, N and P go to the next and the previous stall, Enter opens its story.";
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
       let noted = 0;
       // How many iterations a column holds depends on the room.
       lane.surface = M.surface(holder, HEIGHT, label, (c, width) => { if (noted !== width) { noted = width; queueMicrotask(note); } paint(lane, c, width); });
       lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
+      lane.line.setAttribute("aria-live", "polite");
       parent.append(lane.line);
       const canvas = lane.surface.canvas;
       canvas.tabIndex = 0;
@@ -362,7 +363,18 @@
       canvas.addEventListener("pointercancel", leave);
       canvas.addEventListener("pointerleave", () => { lane.line.tell(pinned); });
       canvas.addEventListener("dblclick", (event) => zoom(0.4, time(event.offsetX)));
+      // Its stalls from left to right, by keys: to the one after what is lit, or after the middle.
+      const inTime = lane.stalls.slice().sort((a, b) => a.stall.from_us - b.stall.from_us);
+      const walk = (by) => {
+        const now = inTime.findIndex((one) => lit !== null && lit.run === lane.run && lit.at === one.at), middle = (view.from + view.to) / 2;
+        const first = inTime.filter((one) => one.stall.from_us < middle).length - (by > 0 ? 0 : 1);
+        const next = inTime[now >= 0 ? now + by : first];
+        if (next) focus(lane, next.at);
+      };
+      const story = () => { const one = inTime.find((one) => lit !== null && lit.run === lane.run && lit.at === one.at); if (one && opened) opened(lane.run, one.at); };
       canvas.addEventListener("keydown", (event) => {
+        const stalls = { n: () => walk(1), p: () => walk(-1), Enter: story }[event.key];
+        if (stalls && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); stalls(); return; }
         const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), _: () => zoom(2), ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), 0: () => set(whole.from, whole.to), Home: () => set(whole.from, whole.from + view.to - view.from), End: () => set(whole.to - view.to + view.from, whole.to) }[event.key];
         if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();

@@ -107,7 +107,8 @@
   const body = document.getElementById("batch-body");
   let answer = null, tracks = [], t = 0, most = 1, playing = false, version = 0, boxes = [];
   const range = h("input", { type: "range", min: 0, max: 10000, value: 0, "aria-label": "Simulated time" });
-  const clock = h("output", { class: "readout" }, "");
+  // Spoken when asked for: while the run plays it would never end.
+  const clock = h("output", { class: "readout", "aria-live": "off" }, "");
   const speed = h("select", { "aria-label": "Speed" }, SPEEDS.map(([factor, name]) => h("option", { value: factor, selected: factor === 0.05 }, name)));
   const play = h("button", { type: "button", "aria-pressed": "false" }, "Play");
   const back = h("button", { type: "button" }, "Step back"), on = h("button", { type: "button" }, "Step on");

@@ -3,11 +3,11 @@
   const P = Play, M = Metron, h = M.h;
   const section = document.getElementById("tour"), body = document.getElementById("tour-body");
   const done = new Set();
-  let catalog = null, lesson = null;
+  let catalog = null, lesson = null, start = null;
   const hush = (on) => document.body.classList.toggle("hushed", on);
 
   const list = () => h("ol", { class: "lessons" }, catalog.lessons.map((one, at) => h("li", {}, h("button", { type: "button", class: done.has(at) ? "done" : null, "aria-current": at === lesson ? "step" : null, onclick: () => open(at) }, (at + 1) + ".", h("span", { class: "lesson-title" }, " " + one.title)))));
-  const leave = () => h("button", { type: "button", onclick: () => { section.hidden = true; lesson = null; hush(false); P.say("The tour is over; every setting is yours."); } }, "Leave the tour");
+  const leave = () => h("button", { type: "button", onclick: () => { section.hidden = true; lesson = null; hush(false); P.say("The tour is over; every setting is yours."); start.focus({ preventScroll: true }); window.scrollTo({ top: 0 }); } }, "Leave the tour");
 
   const open = async (at) => {
     lesson = at;
@@ -49,6 +49,7 @@
   };
   P.tour = (known) => {
     catalog = known;
-    return h("button", { type: "button", class: "primary", onclick: () => open(lesson === null ? [...catalog.lessons.keys()].find((at) => !done.has(at)) || 0 : lesson) }, "Guided tour");
+    start = h("button", { type: "button", class: "primary", onclick: () => open(lesson === null ? [...catalog.lessons.keys()].find((at) => !done.has(at)) || 0 : lesson) }, "Guided tour");
+    return start;
   };
 })();
