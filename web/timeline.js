@@ -135,7 +135,7 @@
       { name: "idle", color: () => M.css("--card") },
       ...(lanes.some((lane) => lane.levels.length > 1) ? [{ name: "most in a column", color: () => M.css("--area-faint") }, { name: "least in a column", color: () => M.css("--area") }] : []),
     ]));
-    parent.append(h("p", { class: "hint" }, "Under the name of a row stands what its full height means: requests in the batch, all KV blocks, requests in the queue."));
+    parent.append(h("p", { class: "hint" }, "Under the name of a row stands what its full height means: requests in the batch, all KV blocks, requests in the queue." + (lanes.some((lane) => lane.lane.part) ? " The lanes of a replica take turns in its pipeline, and wait for each other: a dashed box is a stall of the other lane, above the iterations that had a part in it." : "")));
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
