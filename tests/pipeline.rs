@@ -463,7 +463,7 @@ fn a_page_frames_the_iterations_of_the_lane_that_was_in_the_way() {
             let own = lane == number(&stall["replica"]);
             assert_eq!(lane / 2, number(&stall["replica"]) / 2, "of the same replica");
             let bubble = culprit["cause"] == "pipeline_bubble";
-            assert_eq!(bubble && own, false, "{culprit}");
+            assert!(!(bubble && own), "{culprit}");
             let mut frames = culprit["iterations_us"].as_array().expect("a list").iter();
             let expected = prefills(lane, number(&culprit["request"]));
             let within = expected.iter().filter(|(start, span)| *start < to && start + span > from);
