@@ -374,3 +374,66 @@ fn a_stall_names_prompts_of_the_other_lane() {
     }
     assert!(named > 0, "no stall was a long prompt's of the other lane");
 }
+
+#[test]
+fn a_page_frames_the_iterations_of_the_lane_that_was_in_the_way() {
+    let text = "model: llama-3.1-70b\ngpu: h100-sxm\nreplicas: 2\nparallelism: {tensor: 4, pipeline: 2}\n\
+                schedulers: [{sarathi: {chunk_size: 4096}}]\nseed: 3\nworkload:\n  requests: 40\n  \
+                arrivals: {poisson: {rate: 6.0}}\n  lengths: {prompt: {uniform: {min: 20, max: \
+                6000}}, output: {uniform: {min: 50, max: 120}}}\n";
+    let question = serde_json::json!({"op": "simulate", "scenario": {"text": text}, "steps": null});
+    let files = metron_sim::scenario::Files::none();
+    let answer = metron_sim::playground::answer(&question.to_string(), &files);
+    let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    let number = |value: &serde_json::Value| value.as_u64().expect("a number");
+    let run = &answer["runs"][0];
+    let lanes = run["lanes"].as_array().expect("lanes");
+    let parts: Vec<_> = lanes.iter().map(|lane| lane["part"].clone()).collect();
+    assert_eq!(serde_json::json!(parts), serde_json::json!([[0, 0], [0, 1], [1, 0], [1, 1]]));
+    // Start and end of the iterations of a lane that prefilled a request, by what is drawn of it.
+    let prefills = |lane: u64, request: u64| {
+        let all = &lanes[lane as usize]["all"];
+        assert_eq!(all["each"], 1);
+        let list = |value: &serde_json::Value| -> Vec<u64> {
+            value.as_array().expect("a list").iter().map(number).collect()
+        };
+        let (deltas, spans) = (list(&all["start_us"]), list(&all["span_us"]));
+        let (columns, whose) = (list(&all["who"]["column"]), list(&all["who"]["request"]));
+        let sums = |deltas: Vec<u64>| -> Vec<u64> {
+            deltas
+                .iter()
+                .scan(0, |at, delta| {
+                    *at += delta;
+                    Some(*at)
+                })
+                .collect()
+        };
+        let (starts, columns) = (sums(deltas), sums(columns));
+        let of_it = columns.iter().zip(&whose).filter(move |(_, who)| **who == request);
+        of_it.map(|(&at, _)| (starts[at as usize], spans[at as usize])).collect::<Vec<_>>()
+    };
+    let (mut elsewhere, mut framed) = (0, 0);
+    for stall in run["stalls"].as_array().expect("stalls") {
+        let (from, to) = (number(&stall["from_us"]), number(&stall["to_us"]));
+        for culprit in stall["culprits"].as_array().expect("culprits") {
+            let lane = number(&culprit["lane"]);
+            let own = lane == number(&stall["replica"]);
+            assert_eq!(lane / 2, number(&stall["replica"]) / 2, "of the same replica");
+            let bubble = culprit["cause"] == "pipeline_bubble";
+            assert!(!(bubble && own), "{culprit}");
+            let mut frames = culprit["iterations_us"].as_array().expect("a list").iter();
+            let expected = prefills(lane, number(&culprit["request"]));
+            let within = expected.iter().filter(|(start, span)| *start < to && start + span > from);
+            for (start, _) in within {
+                let frame = frames.next().expect("every iteration in the way has a frame");
+                assert_eq!(number(&frame[0]), *start);
+                framed += 1;
+                elsewhere += u32::from(!own);
+            }
+            assert!(frames.next().is_none(), "a frame around nothing: {culprit}");
+            let any = !culprit["iterations_us"].as_array().expect("a list").is_empty();
+            assert!(any || culprit["prefill_tokens"] == 0, "no frame: {culprit}");
+        }
+    }
+    assert!(elsewhere > 0 && framed > elsewhere, "{elsewhere} of {framed} in another lane");
+}

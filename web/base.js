@@ -84,8 +84,10 @@ var Metron = (() => {
   };
   prefersDark.addEventListener("change", M.redrawAll);
   printing.addEventListener("change", M.redrawAll);
-  window.addEventListener("beforeprint", () => { M.printNow = true; M.redrawAll(); });
-  window.addEventListener("afterprint", () => { M.printNow = false; M.redrawAll(); });
+  // Drawn for the width of a sheet, not of the window.
+  const forPrint = (on) => () => { M.printNow = on; document.body.style.width = on ? "700px" : ""; M.redrawAll(); };
+  window.addEventListener("beforeprint", forPrint(true));
+  window.addEventListener("afterprint", forPrint(false));
   M.themeToggle = () => {
     const button = M.h("button", { type: "button", class: "theme" });
     const name = () => { button.textContent = M.isDark() ? "Light colours" : "Dark colours"; };
@@ -118,12 +120,14 @@ var Metron = (() => {
     prefill_only: ["#c2410c", "#ff8a50", "plain"],
     decodes_alongside: ["#0f766e", "#3fc7b8", "back"],
     communication: ["#6d28d9", "#b69cff", "dots"],
+    pipeline_bubble: ["#1e5b6e", "#6fc3dd", "level"],
     host: ["#8a6f5c", "#c9ab94", "level"],
     idle: ["#a3a3a3", "#70757d", "level"],
     step_in_flight: ["#3f8f3f", "#86d186", "dots"],
     scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],
     no_seat: ["#0072b2", "#56b4e9", "plain"],
     no_kv_blocks: ["#a8327a", "#f08ac3", "cross"],
+    head_of_line: ["#7a3e9d", "#d0a3ee", "dots"],
     no_token_budget: ["#3730a3", "#a5b0ff", "back"],
     policy_deferred: ["#827a00", "#d6cf45", "cross"],
     preempted_waiting: ["#b3122f", "#ff7d93", "slash"],

@@ -210,12 +210,13 @@
         });
       }
     });
-    surface.on("pointermove", (event) => {
+    const tell = (event) => {
       const k = Math.floor(((event.offsetX - box.left) / box.width) * parts);
       if (!(k >= 0 && k < parts)) { line.tell(""); return; }
       const told = late.causes.map((cause, n) => [late.seconds[n][k], cause]).filter((p) => p[0] > 0).sort((a, b) => b[0] - a[0]).slice(0, 4);
       line.textContent = "Around " + M.seconds(late.from_s + late.part_s * (k + 0.5)) + ": " + M.seconds(sums[k]) + " late" + (told.length ? ": " + told.map((p) => M.causeWords(p[1]) + " " + M.seconds(p[0])).join(", ") : "");
-    });
+    };
+    ["pointermove", "pointerdown"].forEach((kind) => surface.on(kind, tell));
     parent.append(line, M.legend(late.causes.slice(0, 8).map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause), pattern: M.causePattern(cause) }))));
     const total = sums.reduce((a, b) => a + b, 0);
     parent.append(M.details("Numbers", title, ["cause", "late in all", "share", "what it means"],
@@ -240,7 +241,8 @@
       if (!apart) return;
       placed.forEach((own, k) => {
         const free = (x) => !placed.slice(0, k).some(([px, py]) => Math.abs(px - x) < 8 && Math.abs(py - own[1]) < 8);
-        const step = [0, 9, -9, 18, -18, 27, -27].find((by) => free(own[0] + by));
+        const inside = (x) => x > box.left + 3 && x < box.left + box.width + 9;
+        const step = [0, 9, -9, 18, -18, 27, -27, 36, -36, 45].find((by) => inside(own[0] + by) && free(own[0] + by));
         own[0] += step || 0;
       });
     };
@@ -257,18 +259,27 @@
         if (p.faint) { c.lineWidth = 1.5; c.stroke(); } else c.fill();
       }
     };
-    const surface = M.surface(parent, height || 300, title, (c, width, tall) => {
-      box = { left: 62, top: 26, width: width - 76, height: tall - 70 };
+    // Words of vertical lines stand above the plot, a row each.
+    const named = (lines || []).filter((one) => one.label && one.x != null), over = 15 * named.length;
+    const foot = (one) => box.top - 22 - 15 * (named.length - 1 - named.indexOf(one));
+    const surface = M.surface(parent, (height || 300) + over, title, (c, width, tall) => {
+      box = { left: 62, top: 26 + over, width: width - 76, height: tall - 70 - over };
       at = M.axes(c, box, scaleX, scaleY);
       c.save();
       c.strokeStyle = c.fillStyle = M.css("--mark"); c.setLineDash([5, 3]); c.textAlign = "left";
       (lines || []).forEach((one) => {
         c.beginPath();
         if (one.y != null) { c.moveTo(box.left, at.y(one.y)); c.lineTo(box.left + box.width, at.y(one.y)); }
-        else { c.moveTo(at.x(one.x), box.top); c.lineTo(at.x(one.x), box.top + box.height); }
+        else { c.moveTo(at.x(one.x), one.label ? foot(one) + 3 : box.top); c.lineTo(at.x(one.x), box.top + box.height); }
         c.strokeStyle = one.color ? one.color() : M.css("--mark");
         c.stroke();
-        if (one.label) { c.fillStyle = c.strokeStyle; if (one.y != null) c.fillText(one.label, box.left + 6, at.y(one.y) - 5); else c.fillText(one.label, at.x(one.x) + 4, box.top + 12 + 15 * (one.row || 0)); }
+      });
+      // Words after all lines, on a ground that keeps them readable.
+      c.setLineDash([]); c.lineWidth = 4; c.lineJoin = "round";
+      (lines || []).filter((one) => one.label).forEach((one) => {
+        const [left, y] = one.y != null ? [box.left + 6, at.y(one.y) - 5] : [Math.min(at.x(one.x) - 4, width - c.measureText(one.label).width), foot(one)];
+        c.strokeStyle = M.css("--card"); c.strokeText(one.label, left, y);
+        c.fillStyle = one.color ? one.color() : M.css("--mark"); c.fillText(one.label, left, y);
       });
       c.restore();
       if (path && path.length > 1) {

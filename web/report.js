@@ -5,7 +5,12 @@
   const meaning = Object.fromEntries(page.causes.map((cause) => [cause.name, cause.meaning]));
   const plots = document.getElementById("plots");
   M.redrawAll();
-  document.getElementById("tools").append(M.themeToggle());
+  document.getElementById("tools").append(h("button", { type: "button", onclick: () => {
+    const words = document.querySelector("#scenario details.numbers");
+    words.open = true;
+    words.scrollIntoView({ block: "start" });
+    words.querySelector("summary").focus({ preventScroll: true });
+  } }, "What the words mean"), M.themeToggle());
   document.querySelectorAll("#figures").forEach(M.figuresTable);
   const runs = page.runs, head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
   // What the data cannot show is said once, at the end.
@@ -41,7 +46,7 @@
     const stallLists = new Map();
     let timeline = null;
     if (runs.some((run) => run.lanes.length)) {
-      const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story.", "timeline");
+      const timelineBody = M.section(plots, "What the GPU ran", "Time goes right; all lanes are aligned. Zoom with the wheel, two fingers or + and −, move by dragging or with the arrow keys. Bars in the top row are the worst stalls: point at one to see whose prefill caused it, click for its story (or N and Enter on the keyboard).", "timeline");
       page.thinned.forEach((text) => timelineBody.append(h("p", { class: "hint" }, text)));
       const packed = runs.some((run) => run.lanes.some((lane) => lane.packed));
       if (packed && !M.canUnpack) timelineBody.append(h("p", { class: "hint" }, "This browser cannot unpack the single iterations; those around the worst stalls are there."));
@@ -49,7 +54,13 @@
       timeline = M.timeline(timelineBody, runs, meaning, (run, at) => {
         const item = (stallLists.get(run) || [])[at];
         document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
-        if (item) { item.classList.add("chosen"); const folded = item.closest("details"); if (folded) folded.open = true; }
+        if (item) {
+          item.classList.add("chosen");
+          const folded = item.closest("details");
+          if (folded) folded.open = true;
+          M.reveal(item);
+          item.focus({ preventScroll: true });
+        }
       }, more);
     } else whyNot("What the GPU ran", "timeline");
     M.reportTimeline = timeline;
@@ -89,7 +100,7 @@
     const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0));
     const near = border ? points.filter((p) => p.x <= border * 2.5) : points;
     if (near.length) {
-      const lines = capacity.schedulers.map((one, place) => ({ x: one.requests_per_s, color: () => M.runColor(place), label: one.requests_per_s == null ? "" : M.digits(one.requests_per_s), row: place })).filter((line) => line.x != null);
+      const lines = capacity.schedulers.map((one, place) => ({ x: one.requests_per_s, color: () => M.runColor(place), label: one.requests_per_s == null ? "" : one.label + ": " + M.digits(one.requests_per_s) })).filter((line) => line.x != null);
       if (capacity.fluid_share) lines.push({ y: capacity.fluid_share, label: M.percent(capacity.fluid_share) + " asked" });
       const least = Math.min(capacity.fluid_share || 1, ...near.map((p) => p.y)), room = Math.max(0.002, (1 - least) * 0.08);
       M.scatter(body, { title: "Share of fluid requests by rate", points: near, lines, apart: true, x: { name: "requests/s" }, y: { low: Math.max(0, least - room), high: 1 + room, name: "fluid requests", show: (v, step) => (v > 1 + 1e-9 ? "" : M.tick(v * 100, step * 100) + " %") } });

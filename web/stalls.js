@@ -8,10 +8,12 @@
     return "Request " + stall.request + " " + what + " for " + M.ns(stall.length_ns) + (stall.beyond_ns ? ", " + M.ns(stall.beyond_ns) + " beyond its deadline" : ", within its deadline") + others +
       ". Mostly " + M.causeWords(stall.main_cause) + ": " + (meaning[stall.main_cause] || "") + ".";
   };
-  M.byWhom = (culprit) => {
-    const where = culprit.cause === "pipeline_bubble" ? ", in another lane" : "";
+  const DID = { no_seat: "held a seat", no_kv_blocks: "held KV blocks", preempted_waiting: "held KV blocks after the preemption", recompute: "held KV blocks at the preemption", head_of_line: "stood ahead in the queue, short of KV blocks" };
+  M.byWhom = (culprit, stall) => {
+    if (DID[culprit.cause]) return DID[culprit.cause];
+    const where = culprit.lane !== stall.replica ? ", in another lane" : "";
     if (culprit.prefill_tokens) return M.count(culprit.prefill_tokens) + " tokens of its " + M.count(culprit.prompt_tokens) + "-token prompt" + where;
-    return culprit.cause === "no_seat" ? "held a seat" : "held KV blocks";
+    return "decoded meanwhile, " + M.causeWords(culprit.cause) + where;
   };
 
   // One bar, split by cause.
@@ -31,7 +33,7 @@
     const items = run.stalls.map((stall, place) => h("li", { class: "stall", tabindex: -1 },
       h("p", { class: "story" }, M.story(stall, meaning)), bar(stall, meaning),
       stall.culprits.length > 0 && h("ul", { class: "culprits" },
-        stall.culprits.slice(0, 4).map((culprit) => h("li", {}, "by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit) + ")")),
+        stall.culprits.slice(0, 4).map((culprit) => h("li", {}, "by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit, stall) + ")")),
         (stall.culprits_more > 0 || stall.culprits.length > 4) && h("li", {}, "by " + (stall.culprits_more + Math.max(0, stall.culprits.length - 4)) + " more: " + M.ns(stall.culprits_more_ns + stall.culprits.slice(4).reduce((sum, one) => sum + one.ns, 0)))),
       show && h("button", { type: "button", onclick: () => show(place) }, "Show in the timeline")));
     const SHOWN = 4;
@@ -39,6 +41,9 @@
     if (items.length > SHOWN) parent.append(h("details", {}, h("summary", {}, items.length - SHOWN + " more stalls"), h("ol", { class: "stalls", start: SHOWN + 1 }, items.slice(SHOWN))));
     return items;
   };
+
+  // Brings a stall into view: all of it, or its beginning where it is taller than that.
+  M.reveal = (item) => item.scrollIntoView({ block: item.offsetHeight > window.innerHeight - 64 ? "start" : "nearest" });
 
   M.cures = (parent, cures) => {
     const head = ["change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", "rejected"];

@@ -5,13 +5,13 @@
   // rows: arrays of text, the first cell names the row.
   M.table = (caption, head, rows) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
     h("table", {}, h("caption", {}, caption),
-      h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+      h("thead", {}, h("tr", {}, head.map((text) => M.breakable(h("th", { scope: "col" }, text), true)))),
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((text, place) =>
-        place === 0 ? h("th", { scope: "row" }, text) : h("td", {}, text)))))));
+        place === 0 ? M.breakable(h("th", { scope: "row" }, text)) : h("td", {}, text)))))));
 
   // The same, folded away, and filled only when it is opened.
   M.details = (summary, caption, head, rows) => {
-    const details = h("details", { class: "numbers" }, h("summary", {}, summary));
+    const details = h("details", { class: "numbers" }, h("summary", {}, summary, h("span", { class: "sr" }, ": " + caption)));
     details.addEventListener("toggle", () => {
       if (details.open && details.children.length === 1) details.append(M.table(caption, head, rows()));
     });
@@ -25,9 +25,16 @@
     return cdf.value[place < 0 ? cdf.value.length - 1 : place];
   };
 
+  // A name with parameters may be broken between its parts, where a column is narrow.
+  M.breakable = (element, tight) => {
+    [...element.childNodes].filter((node) => node.nodeType === 3).forEach((node) => node.replaceWith(...node.data.split(tight ? /(?=\()|(?<=[_,.])/ : /(?=\()|(?<=,)/).flatMap((part, k) => (k ? [document.createElement("wbr"), part] : [part]))));
+    return element;
+  };
+
   M.figuresTable = (element) => {
     element.querySelectorAll("th[data-run]").forEach((head) => {
       const place = Number(head.dataset.run);
+      M.breakable(head, head.scope === "col");
       head.prepend(M.swatch(() => M.runColor(place)));
     });
   };

@@ -1,4 +1,5 @@
-// The iteration timeline: a lane per replica, from the whole run down to one iteration.
+// The iteration timeline: a lane per replica (in a pipeline several), from the whole run down to one
+// iteration.
 (() => {
   const M = Metron, h = M.h;
 
@@ -23,9 +24,9 @@
     const n = columns.start_us.length, merged = columns.merged, zeros = () => new Float64Array(n);
     const f = (list) => new Float64Array(list);
     const base = { each: columns.each, start: zeros(), end: zeros(), tokens: f(columns.prefill_tokens), batch: f(columns.decodes), kv: f(columns.kv), wait: f(columns.waiting) };
-    for (let k = 0, at = 0; k < n; k++) { at += columns.start_us[k]; base.start[k] = at; base.end[k] = at + columns.span_us[k]; base.batch[k] += columns.chunks[k]; }
+    for (let k = 0, at = 0; k < n; k++) { at += columns.start_us[k]; base.start[k] = at; base.end[k] = at + columns.span_us[k]; if (!merged) base.batch[k] += columns.chunks[k]; }
     if (merged) {
-      Object.assign(base, { prefill: f(merged.prefill_us), mixed: f(merged.mixed_us), decode: f(merged.decode_us), batchMin: f(merged.decodes_min), kvMin: f(merged.kv_min), waitMin: f(merged.waiting_min), longest: f(merged.longest_us) });
+      Object.assign(base, { prefill: f(merged.prefill_us), mixed: f(merged.mixed_us), decode: f(merged.decode_us), batch: f(merged.batch), batchMin: f(merged.batch_min), kvMin: f(merged.kv_min), waitMin: f(merged.waiting_min), longest: f(merged.longest_us) });
     } else {
       Object.assign(base, { prefill: zeros(), mixed: zeros(), decode: zeros(), batchMin: base.batch, kvMin: base.kv, waitMin: base.wait, longest: f(columns.span_us) });
       for (let k = 0; k < n; k++) (columns.chunks[k] > 0 ? (columns.decodes[k] > 0 ? base.mixed : base.prefill) : base.decode)[k] = columns.span_us[k];
@@ -41,7 +42,11 @@
   const LEFT = 72, TRACKS = [["stalls", 16], ["iterations", 40], ["batch", 34], ["KV", 34], ["queue", 34]], GAP = 6, FOOT = 18;
   const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;
 
-  const named = (lane) => lane.replica + (lane.pool ? " of " + lane.pool : "");
+  const named = (lane) => (lane.part ? "replica " + lane.part[0] + (lane.pool ? " of " + lane.pool : "") + ", lane " + lane.part[1] : "replica " + lane.replica + (lane.pool ? " of " + lane.pool : ""));
+  M.laneName = named;
+
+  // Culprits of a stall whose iterations get a frame.
+  const told = (stall) => stall.culprits.slice(0, 4);
 
   // opened(run, at): a stall was chosen. more(run, lane, from_us, to_us): asks for the iterations of a
   // stretch, where a page can.
@@ -54,8 +59,10 @@
       if (n) { from = Math.min(from, base.start[0]); to = Math.max(to, base.end[n - 1]); }
       const details = lane.details.map((columns) => ({ columns, levels: M.levels(columns) }));
       const stalls = run.stalls.map((stall, at) => ({ stall, at })).filter((one) => one.stall.replica === lane.replica);
+      // Stalls of other lanes that this one caused: lanes of a pipeline wait for each other.
+      const caused = run.stalls.map((stall, at) => ({ stall, at })).filter((one) => one.stall.replica !== lane.replica && told(one.stall).some((culprit) => culprit.lane === lane.replica));
       const most = (name) => levels[levels.length - 1][name].reduce((a, b) => Math.max(a, b), 1);
-      lanes.push({ run, place, lane, levels, details, found: [], told: details, stalls, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
+      lanes.push({ run, place, lane, levels, details, found: [], told: details, stalls, caused, most: { batch: most("batch"), kv: Math.max(lane.kv_blocks, most("kv")), wait: most("wait") } });
     }));
     if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
     const whole = { from, to }, view = { from, to };
@@ -128,7 +135,7 @@
       { name: "idle", color: () => M.css("--card") },
       ...(lanes.some((lane) => lane.levels.length > 1) ? [{ name: "most in a column", color: () => M.css("--area-faint") }, { name: "least in a column", color: () => M.css("--area") }] : []),
     ]));
-    parent.append(h("p", { class: "hint" }, "Under the name of a row stands what its full height means: requests in the batch, all KV blocks, requests in the queue."));
+    parent.append(h("p", { class: "hint" }, "Under the name of a row stands what its full height means: requests in the batch, all KV blocks, requests in the queue." + (lanes.some((lane) => lane.lane.part) ? " The lanes of a replica take turns in its pipeline, and wait for each other: a dashed box is a stall of the other lane, above the iterations that had a part in it." : "")));
 
     // The columns to draw a lane with: details around stalls where the view lies within one.
     const pick = (lane) => {
@@ -179,7 +186,7 @@
       TRACKS.forEach(([name, height]) => { c.fillText(name, LEFT - 6, tops[name].top + Math.min(height, 12)); });
       c.fillStyle = M.css("--faint");
       const peak = (name, text) => c.fillText(text, LEFT - 6, tops[name].top + 26);
-      peak("batch", M.count(lane.most.batch)); peak("KV", M.count(lane.most.kv)); peak("queue", M.count(lane.most.wait));
+      peak("batch", M.count(lane.most.batch)); peak("KV", M.count(lane.most.kv)); peak("queue", M.count(lane.levels[lane.levels.length - 1].wait.some((n) => n > 0) ? lane.most.wait : 0));
       c.save();
       c.beginPath(); c.rect(LEFT, 0, plot, HEIGHT); c.clip();
       c.fillStyle = M.css("--track");
@@ -233,6 +240,11 @@
         columns(picked, Math.max(a, view.from), Math.min(b, view.to));
       } else columns(picked, view.from, view.to);
       // Stalls: the victim's wait above, its culprits' iterations framed below, linked.
+      const frames = (stall, to) => told(stall).filter((culprit) => culprit.lane === lane.lane.replica).forEach((culprit) => culprit.iterations_us.forEach(([a, b]) => {
+        const xa = x(a), xb = Math.max(xa + 3, x(b));
+        c.lineWidth = 1.5; c.strokeRect(xa, it.top - 1, xb - xa, it.height + 2);
+        c.beginPath(); c.moveTo((xa + xb) / 2, it.top - 1); c.lineTo(to, tops.stalls.top + tops.stalls.height - 2); c.stroke();
+      }));
       const isLit = ({ at }) => lit !== null && lit.run === lane.run && lit.at === at;
       [...lane.stalls.filter((one) => !isLit(one)), ...lane.stalls.filter(isLit)].forEach(({ stall, at }) => {
         const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = isLit({ at });
@@ -240,12 +252,14 @@
         c.fillRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4);
         if (on) {
           c.strokeStyle = ink; c.lineWidth = 2; c.strokeRect(x0 - 1, tops.stalls.top + 1, wide + 2, tops.stalls.height - 2);
-          stall.culprits.slice(0, 4).forEach((culprit) => culprit.iterations_us.forEach(([a, b]) => {
-            const xa = x(a), xb = Math.max(xa + 3, x(b));
-            c.lineWidth = 1.5; c.strokeRect(xa, it.top - 1, xb - xa, it.height + 2);
-            c.beginPath(); c.moveTo((xa + xb) / 2, it.top - 1); c.lineTo(x0 + wide / 2, tops.stalls.top + tops.stalls.height - 2); c.stroke();
-          }));
+          frames(stall, x0 + wide / 2);
         }
+      });
+      // In a pipeline: a stall of another lane, hollow here, and what this lane had to do with it.
+      lane.caused.filter(isLit).forEach(({ stall }) => {
+        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0);
+        c.strokeStyle = ink; c.lineWidth = 1.5; c.setLineDash([4, 3]); c.strokeRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4); c.setLineDash([]);
+        frames(stall, x0 + wide / 2);
       });
       // Where a player stands.
       if (head != null && head >= view.from && head <= view.to) { c.strokeStyle = M.css("--accent"); c.lineWidth = 2; c.beginPath(); c.moveTo(x(head), 0); c.lineTo(x(head), HEIGHT - FOOT); c.stroke(); }
@@ -254,7 +268,7 @@
       const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(3, plot / 110));
       c.strokeStyle = grid; c.fillStyle = ink; c.textAlign = "center"; c.lineWidth = 1;
       let written = -Infinity;
-      clock.at.forEach((t) => { const at = x(t * 1e6), text = M.tick(t, clock.step) + " s", half = c.measureText(text).width / 2; if (at < LEFT || at + half > width || at - half < written + 8) return; written = at + half; c.beginPath(); c.moveTo(at, it.top); c.lineTo(at, HEIGHT - FOOT); c.stroke(); c.fillText(text, at, HEIGHT - 4); });
+      clock.at.forEach((t) => { const at = x(t * 1e6), text = M.tick(t, clock.step) + " s", half = c.measureText(text).width / 2; if (at < LEFT || at + half > width || at - half < written + 8) return; written = at + half; c.beginPath(); c.moveTo(at, it.top + it.height + GAP); c.lineTo(at, HEIGHT - FOOT); c.stroke(); c.fillText(text, at, HEIGHT - 4); });
     };
 
     const stallAt = (lane, px, py) => {
@@ -263,7 +277,7 @@
       const hit = lane.stalls.filter(({ stall }) => t >= stall.from_us - slack && t <= stall.to_us + slack);
       if (py <= TRACKS[0][1] + 3) return hit.sort((a, b) => (a.stall.to_us - a.stall.from_us) - (b.stall.to_us - b.stall.from_us))[0];
       // On a culprit's iteration: its victim.
-      return lane.stalls.find(({ stall }) => py < TRACKS[0][1] + GAP + 44 && stall.culprits.slice(0, 4).some((one) => one.iterations_us.some(([a, b]) => t >= a && t <= b)));
+      return [...lane.stalls, ...lane.caused].find(({ stall }) => py < TRACKS[0][1] + GAP + 44 && told(stall).some((one) => one.lane === lane.lane.replica && one.iterations_us.some(([a, b]) => t >= a && t <= b)));
     };
     const columnAt = (lane, px) => {
       const scale = (lane.surface.width - LEFT - 4) / (view.to - view.from), t = view.from + (px - LEFT) / scale;
@@ -272,6 +286,8 @@
       const k = after(picked.level.end, t);
       return k < picked.level.start.length && picked.level.start[k] <= t ? describe(lane, picked, k) : px > LEFT ? "Idle at " + M.us(t) : "";
     };
+    // The lane that a stall stands in.
+    const owner = (run, at) => lanes.find((one) => one.run === run && one.stalls.some((stall) => stall.at === at));
     const focus = (lane, at) => {
       const stall = lane.run.stalls[at];
       lit = { run: lane.run, at };
@@ -282,7 +298,6 @@
     };
 
     let scrolled = 0;
-    window.addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true });
     let lastRun = null;
     lanes.forEach((lane) => {
       if (lastRun !== lane.run) {
@@ -290,14 +305,15 @@
         parent.append(h("h3", {}, M.swatch(() => M.runColor(lane.place)), lane.run.label));
       }
       const many = lane.run.lanes.length > 1;
-      if (many) parent.append(h("p", { class: "lane" }, "Replica " + named(lane.lane)));
-      const label = "Iterations of " + lane.run.label + (many ? ", replica " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run.";
+      if (many) parent.append(h("p", { class: "lane" }, named(lane.lane).replace(/^r/, "R")));
+      const label = "Iterations of " + lane.run.label + (many ? ", " + named(lane.lane) : "") + ". " + M.count(lane.lane.iterations) + " iterations. Plus and minus zoom, arrow keys move, 0 shows the whole run, N and P go to the next and the previous stall, Enter opens its story.";
       const holder = h("div", { class: "lane-box" });
       parent.append(holder);
       let noted = 0;
       // How many iterations a column holds depends on the room.
       lane.surface = M.surface(holder, HEIGHT, label, (c, width) => { if (noted !== width) { noted = width; queueMicrotask(note); } paint(lane, c, width); });
       lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
+      lane.line.setAttribute("aria-live", "polite");
       parent.append(lane.line);
       const canvas = lane.surface.canvas;
       canvas.tabIndex = 0;
@@ -340,13 +356,24 @@
         leave(event);
         if (moved > 4) return;
         const stall = stallAt(lane, event.offsetX, event.offsetY);
-        if (stall) { focus(lane, stall.at); if (opened) opened(lane.run, stall.at); }
+        if (stall) { focus(owner(lane.run, stall.at) || lane, stall.at); if (opened) opened(lane.run, stall.at); }
         else { pinned = columnAt(lane, event.offsetX); lane.line.tell(pinned); }
       });
       lane.surface.on("pointercancel", leave);
       lane.surface.on("pointerleave", () => { lane.line.tell(pinned); });
       lane.surface.on("dblclick", (event) => zoom(0.4, time(event.offsetX)));
+      // Its stalls from left to right, by keys: to the one after what is lit, or after the middle.
+      const inTime = lane.stalls.slice().sort((a, b) => a.stall.from_us - b.stall.from_us);
+      const walk = (by) => {
+        const now = inTime.findIndex((one) => lit !== null && lit.run === lane.run && lit.at === one.at), middle = (view.from + view.to) / 2;
+        const first = inTime.filter((one) => one.stall.from_us < middle).length - (by > 0 ? 0 : 1);
+        const next = inTime[now >= 0 ? now + by : first];
+        if (next) focus(lane, next.at);
+      };
+      const story = () => { const one = inTime.find((one) => lit !== null && lit.run === lane.run && lit.at === one.at); if (one && opened) opened(lane.run, one.at); };
       lane.surface.on("keydown", (event) => {
+        const stalls = { n: () => walk(1), p: () => walk(-1), Enter: story }[event.key];
+        if (stalls && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); stalls(); return; }
         const act = { "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), _: () => zoom(2), ArrowLeft: () => pan(-0.2), ArrowRight: () => pan(0.2), 0: () => set(whole.from, whole.to), Home: () => set(whole.from, whole.from + view.to - view.from), End: () => set(whole.to - view.to + view.from, whole.to) }[event.key];
         if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();
@@ -354,6 +381,7 @@
         lane.line.textContent = columnAt(lane, LEFT + (lane.surface.width - LEFT) / 2);
       });
     });
+    window.addEventListener("scroll", () => { scrolled = performance.now(); }, { passive: true, signal: lanes[0].surface.ended.signal });
     note();
     parent.append(M.details("Numbers", "Iterations in twenty equal parts of the run", ["part", "scheduler", "batch", "KV blocks", "waiting", "longest iteration"], () => lanes.flatMap((lane) => {
       const l = lane.levels[0], rows = [];
@@ -362,7 +390,7 @@
         const first = after(l.end, a), last = after(l.end, b);
         if (last <= first) continue;
         const most = (name) => l[name].subarray(first, last).reduce((x, y) => Math.max(x, y), 0), least = (name) => l[name].subarray(first, last).reduce((x, y) => Math.min(x, y), Infinity);
-        rows.push([M.us(a), lane.run.label + (lane.run.lanes.length > 1 ? ", replica " + named(lane.lane) : ""), least("batchMin") + " to " + most("batch"), M.count(least("kvMin")) + " to " + M.count(most("kv")), least("waitMin") + " to " + most("wait"), M.us(most("longest"))]);
+        rows.push([M.us(a), lane.run.label + (lane.run.lanes.length > 1 ? ", " + named(lane.lane) : ""), least("batchMin") + " to " + most("batch"), M.count(least("kvMin")) + " to " + M.count(most("kv")), least("waitMin") + " to " + most("wait"), M.us(most("longest"))]);
       }
       return rows;
     })));
@@ -370,7 +398,7 @@
       view, whole, set, zoom, pan,
       // Marks a moment, microseconds, for a page that plays the run.
       playhead: (t) => { head = t; draw(); },
-      focusStall: (run, at) => { const lane = lanes.find((one) => one.run === run && one.stalls.some((stall) => stall.at === at)); if (lane) focus(lane, at); },
+      focusStall: (run, at) => { const lane = owner(run, at); if (lane) focus(lane, at); },
     };
   };
 })();

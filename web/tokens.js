@@ -23,7 +23,7 @@
       at = M.axes(c, box, { low: 0, high: most * 1.02 || 1, name: "seconds since the request was sent" }, { low: 0, high: tall * 1.04 || 1, name: "tokens", whole: true });
       const worst = curves[0];
       if (worst.rows.due.length) {
-        c.strokeStyle = M.css("--mark"); c.lineWidth = 1; c.setLineDash([1, 3]); c.beginPath();
+        c.strokeStyle = M.css("--mark"); c.lineWidth = 1.5; c.setLineDash([1.5, 3]); c.beginPath();
         let lx = -9, ly = -9;
         worst.rows.due.forEach((due, k) => { if (due > most * 1.02) return; const x = at.x(due), y = at.y(worst.rows.number[k]); if (k && x - lx < 1 && ly - y < 1) return; if (k) c.lineTo(x, y); else c.moveTo(x, y); lx = x; ly = y; });
         c.stroke();
@@ -56,7 +56,7 @@
       });
       surface.canvas.labels = taken;
     });
-    surface.on("pointermove", (event) => {
+    const tell = (event) => {
       let best = null, least = 20 * 20;
       curves.forEach((curve) => curve.late.forEach((late) => {
         const x0 = at.x(late.from_us / 1e6), x1 = at.x(late.to_us / 1e6), x = Math.min(Math.max(event.offsetX, x0), x1);
@@ -66,7 +66,8 @@
       if (!best) { line.tell(""); return; }
       const [curve, late] = best;
       line.tell("Request " + curve.request + ", token " + late.number + " came " + M.us(late.to_us - late.from_us) + " after the one before" + (late.cause ? ": " + M.causeWords(late.cause) + " (" + (meaning[late.cause] || "") + ")" : "") + ".");
-    });
+    };
+    ["pointermove", "pointerdown"].forEach((kind) => surface.on(kind, tell));
     const causes = [...new Set(curves.flatMap((curve) => curve.late.map((late) => late.cause)).filter(Boolean))];
     parent.append(line);
     if (causes.length) parent.append(M.legend(causes.map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause), pattern: M.causePattern(cause) }))));

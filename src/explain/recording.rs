@@ -99,6 +99,14 @@ impl<'a> Recording<'a> {
         from..(from + stages).min(self.log.len())
     }
 
+    /// The replica of a lane and the lane's number within it; none where a replica is one lane.
+    pub fn part_of_replica(&self, lane: usize) -> Option<(u32, u32)> {
+        let pool = self.pool_that(|pool| pool.has_lane(lane));
+        let stages = pool.stages();
+        let (replica, part) = ((lane - pool.lane) / stages, (lane - pool.lane) % stages);
+        (stages > 1).then_some((pool.replica + replica as u32, part as u32))
+    }
+
     /// The pool of a lane.
     pub fn pool(&self, lane: usize) -> &RecordedPool<'a> {
         self.pool_that(|pool| pool.has_lane(lane)).of

@@ -11,11 +11,14 @@ pub(super) const CHUNKS_LISTED: usize = 6;
 /// Chunks listed in all of one [`Columns`].
 const CHUNKS_MAX: usize = 40_000;
 
-/// One replica's iterations.
+/// One lane's iterations: a replica's, or in a pipeline those of one of its lanes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LaneView {
-    /// Which replica.
+    /// Its place among all lanes, which is the replica's number where each has one lane.
     pub replica: u32,
+    /// In a pipeline: the replica's number, and the lane's number within the replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<(u32, u32)>,
     /// The pool that it belongs to, where replicas differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
@@ -76,8 +79,10 @@ pub struct Merged {
     pub longest_us: Vec<u64>,
     /// The shortest one.
     pub shortest_us: Vec<u64>,
-    /// Fewest decodes.
-    pub decodes_min: Vec<u32>,
+    /// Most requests of one iteration, decoding or prefilling.
+    pub batch: Vec<u32>,
+    /// Fewest of them.
+    pub batch_min: Vec<u32>,
     /// Fewest KV blocks.
     pub kv_min: Vec<u32>,
     /// Fewest waiting.
@@ -139,7 +144,8 @@ pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns
         merged.decode_us.push(of_kind(false, true));
         merged.longest_us.push(us(bucket.iter().map(took).max().unwrap_or(0)));
         merged.shortest_us.push(us(bucket.iter().map(took).min().unwrap_or(0)));
-        merged.decodes_min.push(least(|i| i.decodes));
+        merged.batch.push(most(batch));
+        merged.batch_min.push(least(batch));
         merged.kv_min.push(least(|i| i.kv_used));
         merged.waiting_min.push(least(|i| i.waiting));
     }
@@ -160,6 +166,10 @@ pub(super) fn packed(log: &Log) -> Packed {
         waiting: i.waiting,
         chunks: i.chunks.iter().map(|chunk| (chunk.request, chunk.tokens)).collect(),
     }))
+}
+
+fn batch(iteration: &Iteration<'_>) -> u32 {
+    iteration.decodes + iteration.chunks.len() as u32
 }
 
 fn prefill_tokens(iteration: &Iteration<'_>) -> u32 {
@@ -237,7 +247,8 @@ mod tests {
                 prop_assert_eq!(Some(thin.waiting[at]), bucket.iter().map(|i| i.waiting).max());
                 let Some(merged) = &thin.merged else { continue };
                 prop_assert_eq!(Some(merged.kv_min[at]), bucket.iter().map(|i| i.kv_used).min());
-                prop_assert_eq!(Some(merged.decodes_min[at]), bucket.iter().map(|i| i.decodes).min());
+                prop_assert_eq!(Some(merged.batch[at]), bucket.iter().map(batch).max());
+                prop_assert_eq!(Some(merged.batch_min[at]), bucket.iter().map(batch).min());
                 prop_assert_eq!(Some(merged.waiting_min[at]), bucket.iter().map(|i| i.waiting).min());
                 let took = |i: &Iteration<'_>| i.end.since(i.start).as_nanos();
                 let longest = bucket.iter().map(took).max().unwrap_or(0) / 1000;

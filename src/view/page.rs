@@ -131,10 +131,15 @@ impl Page {
         for view in &page.runs {
             if view.lanes.len() < view.replicas {
                 page.thinned.push(format!(
-                    "{}: {} of {} replicas are drawn, those with the worst stalls first.",
+                    "{}: {} of {} {} are drawn, those with the worst stalls first.",
                     view.label,
                     view.lanes.len(),
-                    view.replicas
+                    view.replicas,
+                    if view.lanes.iter().any(|lane| lane.part.is_some()) {
+                        "lanes"
+                    } else {
+                        "replicas"
+                    }
                 ));
             }
         }

@@ -52,9 +52,9 @@ pub struct RunView {
     pub miss_rate: Option<Vec<(u32, f64)>>,
     /// The worst, the median and the best request.
     pub curves: Vec<CurveView>,
-    /// The iterations, replica by replica.
+    /// The iterations, lane by lane: a replica has one, or in a pipeline one a stage.
     pub lanes: Vec<LaneView>,
-    /// Replicas that ran; more than `lanes` where not all are drawn.
+    /// Lanes that ran; more than `lanes` where not all are drawn.
     pub replicas: usize,
     /// Lateness by cause over time; none where no token was late.
     pub lateness: Option<LatenessView>,
@@ -99,9 +99,7 @@ impl RunView {
             .map(|one| curve(trace, judged_by, Some(&attribution), one, room.curve_tokens))
             .collect();
         let stalls = told.unwrap_or_default().iter().take(room.stalls);
-        view.stalls = stalls
-            .map(|stall| stall_view(attribution.lane_index(stall.request), recording.log, stall))
-            .collect();
+        view.stalls = stalls.map(|stall| stall_view(&attribution, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
             None => miss_report(&attribution, judged_by, requests.iter().map(|m| m.row)),
@@ -238,6 +236,7 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
         let pool = recording.pool(replica as usize);
         lanes.push(LaneView {
             replica,
+            part: recording.part_of_replica(replica as usize),
             pool: pool.name.map(str::to_owned),
             iterations: log.len() as u64,
             kv_blocks: u64::from(pool.memory.blocks),

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use crate::explain::{ByCause, Cause, CulpritReport, StallReport};
-use crate::trace::Log;
+use crate::explain::{Attribution, ByCause, Cause, CulpritReport, StallReport};
+use crate::request::RequestId;
+use crate::time::Time;
 
 /// Culprits told of one stall.
 const CULPRITS_TOLD: usize = 6;
@@ -15,7 +16,7 @@ const MARKED: usize = 40;
 pub struct StallView {
     /// Whose text.
     pub request: u32,
-    /// Its replica.
+    /// Its lane; see [`super::LaneView::replica`].
     pub replica: u32,
     /// The late token's number, from 0.
     pub token: u32,
@@ -47,26 +48,21 @@ pub struct CulpritPlaces {
     /// Who, by what, for how long.
     #[serde(flatten)]
     pub part: CulpritReport,
-    /// Iterations within the stall that prefilled it: start and end, microseconds.
+    /// Its lane, another one than the victim's where lanes of a pipeline stand in each other's way.
+    pub lane: u32,
+    /// That lane's iterations within the stall that prefilled it: start and end, microseconds.
     pub iterations_us: Vec<(u64, u64)>,
 }
 
-pub(super) fn stall_view(lane: usize, log: &[Log], stall: &StallReport) -> StallView {
-    let replica = lane as u32;
-    let none = Log::default();
-    let log = log.get(lane).unwrap_or(&none);
-    let from = log.partition_point(|i| i.end.as_nanos() <= stall.from_ns);
-    let to = log.partition_point(|i| i.start.as_nanos() < stall.to_ns).max(from);
+pub(super) fn stall_view(attribution: &Attribution<'_>, stall: &StallReport) -> StallView {
+    let replica = attribution.lane_index(stall.request) as u32;
     let told = stall.culprits.len().min(CULPRITS_TOLD);
     let (culprits, more) = stall.culprits.split_at(told);
+    let within = (Time::from_nanos(stall.from_ns), Time::from_nanos(stall.to_ns));
     let places = |culprit: &CulpritReport| CulpritPlaces {
         part: culprit.clone(),
-        iterations_us: log
-            .range(from, to)
-            .filter(|i| i.chunks.iter().any(|chunk| chunk.request == culprit.request))
-            .take(MARKED)
-            .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))
-            .collect(),
+        lane: attribution.lane_index(culprit.request) as u32,
+        iterations_us: prefills(attribution, culprit.request, within),
     };
     StallView {
         request: stall.request,
@@ -83,4 +79,22 @@ pub(super) fn stall_view(lane: usize, log: &[Log], stall: &StallReport) -> Stall
         culprits_more: more.len(),
         culprits_more_ns: more.iter().map(|culprit| culprit.ns).sum(),
     }
+}
+
+/// The iterations of a request's own lane that prefilled it between two times.
+fn prefills(
+    attribution: &Attribution<'_>,
+    request: RequestId,
+    (from, to): (Time, Time),
+) -> Vec<(u64, u64)> {
+    let Some(log) = attribution.recording.log.get(attribution.lane_index(request)) else {
+        return Vec::new();
+    };
+    let first = log.partition_point(|i| i.end <= from);
+    let last = log.partition_point(|i| i.start < to).max(first);
+    log.range(first, last)
+        .filter(|i| i.chunks.iter().any(|chunk| chunk.request == request))
+        .take(MARKED)
+        .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))
+        .collect()
 }

@@ -59,6 +59,20 @@ const settled = async (page, act) => {
   await act();
   await page.waitForFunction((n) => Number(document.documentElement.dataset.answers || 0) > n && !Play.isBusy(), before, { timeout: 20000 });
 };
+// Waits until the heading that has the focus stands in the upper half of the window and stays there for
+// some frames in a row, however long the scrolling takes.
+const arrived = (page) => page.evaluate(() => new Promise((done) => {
+  const began = performance.now();
+  let still = 0, before = null;
+  const look = () => {
+    const focused = document.activeElement, top = focused.getBoundingClientRect().top, there = focused.tagName === "H2" && top >= 0 && top < 450;
+    still = there && top === before ? still + 1 : 0;
+    before = top;
+    if (still >= 8 || performance.now() - began > 20000) done({ arrived: still >= 8, tag: focused.tagName, top });
+    else requestAnimationFrame(look);
+  };
+  look();
+}));
 const audit = async (page, name) => {
   await page.evaluate(axe);
   const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
@@ -284,11 +298,8 @@ await check("the tour asks, then shows", async () => {
     assert((await looks.count()) >= 2);
     for (let k = 0; k < (await looks.count()); k++) {
       await looks.nth(k).click();
-      const place = () => page.evaluate(() => ({ tag: document.activeElement.tagName, top: document.activeElement.getBoundingClientRect().top }));
-      let before = null, there = await place();
-      while (before !== there.top) { before = there.top; await page.waitForTimeout(400); there = await place(); }
-      assert.equal(there.tag, "H2");
-      assert(there.top >= 0 && there.top < 450, `lesson ${lesson + 1}, button ${k + 1}: the part is at ${there.top}`);
+      const there = await arrived(page);
+      assert(there.arrived, `lesson ${lesson + 1}, button ${k + 1}: ${there.tag} at ${there.top}`);
     }
     await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
     await audit(page, `lesson ${lesson}, shown`);

@@ -39,6 +39,7 @@ make("evaluate", "evaluate", join(work, "tokens.jsonl"), "--ttft", "500ms");
 make("capacity", "capacity", "scenarios/chat.yaml", "--set", "workload.requests=200", "--seeds", "2", "--precision", "5%");
 make("sweep", "sweep", "scenarios/chat.yaml", "--set", "workload.requests=150", "--vary", "schedulers.sarathi.chunk_size=128,256,512,1024", "--vary", "workload.arrivals.poisson.rate=2,4,6", "--pareto", "throughput.output_tokens_per_s,fluidity.fluid_request_share");
 make("big", "run", "scenarios/chat.yaml", "--set", "workload.requests=6000");
+make("pipe", "run", "scenarios/chat.yaml", "--set", "parallelism.pipeline=2", "--set", "workload.requests=400");
 writeFileSync(join(work, "hostile.yaml"), readFileSync(join(root, "scenarios/chat.yaml"), "utf8").replace(/^name:.*$/m, `name: ${JSON.stringify(hostile)}`));
 make("hostile", "run", join(work, "hostile.yaml"), "--set", "workload.requests=50");
 make("replicas", "run", "scenarios/chat.yaml", "--set", "replicas=3", "--set", "workload.requests=200", "--set", `description=${JSON.stringify(hostile)}`);
@@ -140,6 +141,15 @@ await check("the timeline zooms, moves and answers", async () => {
   await page.keyboard.press("0");
   assert.equal((await view()).from, begin.from);
   assert.equal((await view()).to, begin.to);
+  // Keys alone open a stall's story.
+  await page.keyboard.press("n");
+  assert.match(await page.locator("#timeline .readout.tall").first().textContent(), /^Request \d+ (stood still|waited)/);
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator(".stall.chosen").count(), 1, "Enter chooses the story");
+  assert.equal(await page.evaluate(() => document.activeElement.classList.contains("chosen")), true);
+  await page.evaluate(() => document.querySelector(".stall.chosen").classList.remove("chosen"));
+  await canvas.focus();
+  await page.keyboard.press("0");
   await page.screenshot({ path: join(shots, "timeline-whole.png") });
   // The worst stall: its story, its culprit framed, and its place in the list below.
   await page.getByRole("button", { name: "Show the worst stall" }).click();
@@ -169,6 +179,29 @@ await check("the timeline zooms, moves and answers", async () => {
   await page.setViewportSize({ width: 720, height: 1000 });
   await page.waitForTimeout(300);
   await page.screenshot({ path: join(shots, "run-print.png"), fullPage: true });
+  assert.deepEqual(trouble, []);
+  await context.close();
+});
+
+await check("lanes of a pipeline frame what they did to each other", async () => {
+  const { page, context, trouble } = await open("pipe");
+  assert.deepEqual((await page.locator("#timeline .lane").allTextContents()).slice(0, 2), ["Replica 0, lane 0", "Replica 0, lane 1"]);
+  const found = await page.evaluate(() => {
+    const runs = JSON.parse(document.getElementById("data").textContent).runs;
+    const at = runs[0].stalls.findIndex((stall) => stall.culprits.slice(0, 4).some((one) => one.lane !== stall.replica && one.iterations_us.length));
+    const stall = runs[0].stalls[at], own = stall.replica, other = stall.culprits.find((one) => one.lane !== own && one.iterations_us.length).lane;
+    return { at, own, other };
+  });
+  assert(found.at >= 0, "a stall of another lane's making");
+  await page.locator("#stalls").getByRole("button", { name: "Show in the timeline" }).nth(found.at).click();
+  await page.waitForTimeout(800);
+  await page.locator("#timeline").screenshot({ path: join(shots, "timeline-pipeline.png") });
+  const lanes = page.locator("canvas.timeline");
+  const other = () => lanes.nth(found.other).evaluate((canvas) => canvas.toDataURL());
+  const framed = await other();
+  await lanes.nth(found.own).hover({ position: { x: 80, y: 110 } });
+  await page.waitForTimeout(200);
+  assert.notEqual(await other(), framed, "its frame goes with the stall");
   assert.deepEqual(trouble, []);
   await context.close();
 });
@@ -225,8 +258,8 @@ await check("a long run zooms to a single iteration anywhere, for a few bytes ea
         const count = Math.min(all.each, lane.iterations - k * all.each);
         const from = starts[k], to = from + all.span_us[k], places = [k * all.each, (k + 1) * all.each];
         const got = await Metron.unpacked(lane, from, to, places), begin = places[0] - got.first;
-        const most = (name) => Math.max(...got[name].slice(begin, begin + count)), least = (name) => Math.min(...got[name].slice(begin, begin + count));
-        const same = [[got.each, 1], [Metron.running([...got.start_us])[begin], from], [most("decodes"), all.decodes[k]], [most("kv"), all.kv[k]], [most("waiting"), all.waiting[k]], [most("prefill_tokens"), all.prefill_tokens[k]], [most("chunks"), all.chunks[k]], [least("kv"), all.merged.kv_min[k]], [least("decodes"), all.merged.decodes_min[k]], [least("waiting"), all.merged.waiting_min[k]]];
+        const most = (name) => Math.max(...got[name].slice(begin, begin + count)), least = (name) => Math.min(...got[name].slice(begin, begin + count)), sizes = Array.from({ length: count }, (_, at) => got.decodes[begin + at] + got.chunks[begin + at]);
+        const same = [[got.each, 1], [Metron.running([...got.start_us])[begin], from], [most("decodes"), all.decodes[k]], [most("kv"), all.kv[k]], [most("waiting"), all.waiting[k]], [most("prefill_tokens"), all.prefill_tokens[k]], [most("chunks"), all.chunks[k]], [least("kv"), all.merged.kv_min[k]], [Math.max(...sizes), all.merged.batch[k]], [Math.min(...sizes), all.merged.batch_min[k]], [least("waiting"), all.merged.waiting_min[k]]];
         if (same.some(([a, b]) => a !== b)) wrong.push([run.label, k, same]);
         looked++; chunks += got.who.request.length;
       }

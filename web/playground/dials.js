@@ -77,7 +77,7 @@
     };
   };
   const stuck = (holder) => {
-    const label = h("span", {}), why = h("p", { class: "why" }), button = h("button", { type: "button" }, "Draw them, and set it");
+    const label = h("span", {}), why = h("p", { class: "why" }), button = h("button", { type: "button" }, "Draw from a distribution instead");
     let dial = null;
     button.addEventListener("click", () => P.change(dial.free));
     holder.append(h("label", {}, label), why, button);

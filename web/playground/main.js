@@ -72,7 +72,7 @@
     }));
     by("problems").hidden = false;
     by("results").classList.add("old");
-    P.say(answer.problems.length === 1 ? "1 problem: " + answer.problems[0].message : answer.problems.length + " problems.");
+    P.say((answer.problems.length === 1 ? "1 problem: " : answer.problems.length + " problems, the first: ") + (answer.problems[0].line && !answer.problems[0].file ? "line " + answer.problems[0].line + ": " : "") + answer.problems[0].message);
     document.documentElement.dataset.ready = "problems";
   };
 
@@ -83,6 +83,7 @@
     const catalog = await P.ask({ op: "catalog" });
     if (!catalog.ok) { problems(catalog); return; }
     settings = P.settings(by("settings"), catalog);
+    by("to-words").addEventListener("click", () => { const words = by("words"); words.querySelectorAll("details").forEach((one) => { one.open = true; }); words.scrollIntoView({ block: "start" }); const first = words.querySelector("summary"); if (first) first.focus({ preventScroll: true }); });
     by("tools").append(P.tour(catalog), h("button", { type: "button", onclick: () => { by("yaml").scrollIntoView({ block: "start" }); P.share(); } }, "Share"), M.themeToggle());
     const given = async () => {
       try { return await P.decode(location.hash); } catch (error) { P.say("The link holds no scenario: " + error.message + "."); return null; }

@@ -81,7 +81,7 @@
       };
       holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
         h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, found.tried.map(row)))));
-      if (item.classList.contains("chosen")) item.scrollIntoView({ block: "nearest" });
+      if (item.classList.contains("chosen")) M.reveal(item);
     });
     item.append(button, holder);
     return button;
@@ -97,6 +97,7 @@
   let rest = 0;
   const later = () => {
     const own = ++rest;
+    // What is in view is on screen first.
     const next = () => {
       if (own !== rest) return;
       // The batch asks for more, so it waits until someone comes to look, or nothing else happens.
@@ -105,7 +106,7 @@
       document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
       setTimeout(() => { if (own === rest) freshen("batch"); }, 1000);
     };
-    idle(next);
+    requestAnimationFrame(() => requestAnimationFrame(() => idle(next)));
   };
   // A part that comes into view is drawn at once.
   if (window.IntersectionObserver) {
@@ -117,7 +118,8 @@
   P.look = (at, answer) => {
     // What is drawn later would move it.
     [...stale.keys()].forEach(freshen);
-    const worst = answer.runs.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall }))).sort((a, b) => b.stall.beyond_ns - a.stall.beyond_ns || b.stall.length_ns - a.stall.length_ns)[0];
+    // A pause within a text goes before a wait for its beginning.
+    const worst = answer.runs.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall }))).sort((a, b) => (b.stall.token > 0) - (a.stall.token > 0) || b.stall.beyond_ns - a.stall.beyond_ns || b.stall.length_ns - a.stall.length_ns)[0];
     if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
     if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
     if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
@@ -148,7 +150,7 @@
       const stall = run.stalls[at];
       freshen("batch");
       P.batches.to((stall.from_us + stall.to_us) / 2);
-      item.scrollIntoView({ block: "nearest" });
+      M.reveal(item);
       item.focus({ preventScroll: true });
       const button = item.querySelector("button.cure");
       if (button && !button.disabled && !item.querySelector(".cures table")) button.click();

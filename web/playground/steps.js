@@ -5,6 +5,9 @@
   const SPEEDS = [[0.01, "100 times slower"], [0.05, "20 times slower"], [0.2, "5 times slower"], [1, "as fast as it was"], [5, "5 times faster"]];
   const color = (request) => "hsl(" + ((request * 67) % 360) + " " + (M.isDark() ? "45% 45%" : "60% 72%") + ")";
 
+  // A moment of the run, told finely enough that single iterations differ.
+  const moment = (us) => (us / 1e6).toFixed(3) + " s";
+
   // One run's iterations, fetched a window at a time.
   const track = (answer, place) => {
     const lane = answer.runs[place].lanes[0];
@@ -42,7 +45,7 @@
     if (!step) return "Nothing has run yet.";
     const prefill = step.chunks.reduce((sum, chunk) => sum + chunk[2], 0);
     const idle = t >= step.end_us;
-    return "Iteration " + M.count(window.from + at) + ", from " + M.us(step.start_us) + ", " + M.us(step.end_us - step.start_us) + (idle ? ", is over; the GPU is idle" : "") + ": " + step.decodes.length + " decode" + (step.decodes.length === 1 ? "" : "s") +
+    return "Iteration " + M.count(window.from + at) + ", from " + moment(step.start_us) + ", took " + M.us(step.end_us - step.start_us) + (idle ? ", is over; the GPU is idle" : "") + ": " + step.decodes.length + " decode" + (step.decodes.length === 1 ? "" : "s") +
       (step.chunks.length ? ", " + M.count(prefill) + " prefill tokens of " + step.chunks.slice(0, 3).map((chunk) => "request " + chunk[0] + (chunk[1] + chunk[2] < chunk[3] ? " (" + M.count(chunk[1] + chunk[2]) + " of " + M.count(chunk[3]) + " done)" : " (whole prompt done)")).join(", ") + (step.chunks.length > 3 ? " and " + (step.chunks.length - 3) + " more" : "") : "") +
       ", " + step.waiting_count + " waiting, " + M.count(step.kv_used) + " of " + M.count(window.kv_blocks) + " KV blocks" + (step.preempted ? ", " + step.preempted.length + " preempted" : "") + ".";
   };
@@ -98,13 +101,14 @@
     const used = M.count(step.kv_used) + " of " + M.count(window.kv_blocks) + " blocks (" + M.percent(full) + ")";
     bar(168, full, [[full, full > 0.95 ? M.css("--bad") : M.css("--area")]], step.preempted ? [used + "; preempted: " + step.preempted.join(", "), used + "; " + step.preempted.length + " preempted"] : [used]);
     c.fillStyle = t >= step.end_us ? faint : M.runColor(place); c.textAlign = "left";
-    c.fillText((t >= step.end_us ? "idle since " : "running until ") + M.us(step.end_us) + (window.seats ? "; seats " + step.running + " of " + M.count(window.seats[1]) : ""), LEFT, 228);
+    c.fillText((t >= step.end_us ? "idle since " : "running until ") + moment(step.end_us) + (window.seats ? "; seats " + step.running + " of " + M.count(window.seats[1]) : ""), LEFT, 228);
   };
 
   const body = document.getElementById("batch-body");
   let answer = null, tracks = [], t = 0, most = 1, playing = false, version = 0, boxes = [];
   const range = h("input", { type: "range", min: 0, max: 10000, value: 0, "aria-label": "Simulated time" });
-  const clock = h("output", { class: "readout" }, "");
+  // Spoken when asked for: while the run plays it would never end.
+  const clock = h("output", { class: "readout", "aria-live": "off" }, "");
   const speed = h("select", { "aria-label": "Speed" }, SPEEDS.map(([factor, name]) => h("option", { value: factor, selected: factor === 0.05 }, name)));
   const play = h("button", { type: "button", "aria-pressed": "false" }, "Play");
   const back = h("button", { type: "button" }, "Step back"), on = h("button", { type: "button" }, "Step on");
@@ -112,9 +116,9 @@
   body.append(h("div", { class: "player", role: "group", "aria-label": "Iterations" }, back, play, on, range, speed), clock, holder);
 
   const draw = () => {
-    clock.textContent = "At " + M.us(t) + " of " + M.us(most);
+    clock.textContent = "At " + moment(t) + " of " + M.us(most);
     if (document.activeElement !== range || playing) range.value = Math.round((10000 * t) / most);
-    range.setAttribute("aria-valuetext", M.us(t));
+    range.setAttribute("aria-valuetext", moment(t));
     boxes.forEach((box) => {
       box.surface.draw();
       const ready = box.track.window && box.track.covers(t);
