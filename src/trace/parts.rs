@@ -7,7 +7,7 @@ use crate::time::Time;
 ///
 /// A [`TokenTrace`] is one part. Whoever asks for a figure of all tokens walks over the parts, as
 /// often as it must; requests themselves are all at hand.
-pub trait Parts {
+pub trait Parts: Sync {
     /// All requests, in order. The runs of their tokens hold for [`whole`](Parts::whole) traces and
     /// within a [`Part`].
     fn requests(&self) -> &[RequestRow];
@@ -29,6 +29,12 @@ pub struct Part<'t> {
     pub trace: &'t TokenTrace,
     /// The index of the first of them among all.
     pub first: u32,
+}
+
+impl<'t> From<&'t TokenTrace> for Part<'t> {
+    fn from(trace: &'t TokenTrace) -> Part<'t> {
+        Part { trace, first: 0 }
+    }
 }
 
 impl<'t> Part<'t> {
@@ -65,7 +71,7 @@ impl Parts for TokenTrace {
     }
 
     fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
-        visit(Part { trace: self, first: 0 });
+        visit(self.into());
     }
 }
 
