@@ -90,6 +90,7 @@ pub mod search;
 pub mod server;
 pub mod sim;
 pub mod swarm;
+mod threads;
 pub mod time;
 pub mod trace;
 pub mod units;

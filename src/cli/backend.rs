@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::args::Listed;
+use crate::cli::args::{GlobalFlags, Listed};
 use crate::cli::error::Error;
 use crate::runner::{Requests, Simulate};
 use crate::scenario::{Document, Experiment, SchedulerDetails};
@@ -16,6 +16,21 @@ pub struct ScenarioRequest {
     pub set: Vec<String>,
     /// In place of the scenario's seed.
     pub seed: Option<u64>,
+    /// Threads to draw its requests on; at least 1.
+    pub jobs: usize,
+}
+
+impl ScenarioRequest {
+    /// A scenario under the options of every command.
+    pub fn new(path: String, global: &GlobalFlags) -> ScenarioRequest {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        ScenarioRequest {
+            path,
+            set: global.set.clone(),
+            seed: global.seed,
+            jobs: global.jobs.map_or(cores, usize::from),
+        }
+    }
 }
 
 /// A scenario that is ready to run.

@@ -26,9 +26,7 @@ pub fn run(
     let (options, goal) = search_options(&args.search, global)?;
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let request =
-        ScenarioRequest { path: args.scenario.clone(), set: global.set.clone(), seed: global.seed };
-    let loaded = backend.load(&request)?;
+    let loaded = backend.load(&ScenarioRequest::new(args.scenario.clone(), global))?;
     for warning in &loaded.warnings {
         console.warn(warning);
     }

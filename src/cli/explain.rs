@@ -37,7 +37,7 @@ pub fn run(
     }
     let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let request = ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed };
+    let request = ScenarioRequest::new(scenario, global);
     let loaded = backend.load(&request)?;
     for warning in &loaded.warnings {
         console.warn(warning);

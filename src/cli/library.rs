@@ -6,7 +6,7 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
-use crate::runner::{PlayError, PlayOptions, Requests, Simulate, Simulator};
+use crate::runner::{PlayError, PlayOptions, Requests, RunError, Simulate, Simulator, on_threads};
 use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
@@ -23,8 +23,12 @@ impl Backend for Library {
             .and_then(|document| document.with(&request.set))
             .map_err(broken)?;
         let resolved = document.resolve(request.seed).map_err(broken)?;
-        let (requests, notes) =
-            Requests::of(&resolved.experiment).map_err(|error| located(&document, error))?;
+        let draw = || Requests::of(&resolved.experiment);
+        let drawn = match request.jobs {
+            1 => draw(),
+            jobs => on_threads(jobs, draw).map_err(RunError::from)?,
+        };
+        let (requests, notes) = drawn.map_err(|error| located(&document, error))?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {

@@ -34,7 +34,7 @@ impl Options {
         let asserted = assertions(&flags.assert)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Options {
-            request: ScenarioRequest { path: scenario, set: global.set.clone(), seed: global.seed },
+            request: ScenarioRequest::new(scenario, global),
             run: RunOptions {
                 jobs: global.jobs.map_or(cores, usize::from),
                 reference: flags.reference,

@@ -69,9 +69,7 @@ pub fn load(
     backend: &dyn Backend,
 ) -> Result<(Loaded, Replay), Error> {
     let run = ObservedRun::read(observed, label)?;
-    let request =
-        ScenarioRequest { path: scenario.to_owned(), set: global.set.clone(), seed: global.seed };
-    let loaded = backend.load(&request)?;
+    let loaded = backend.load(&ScenarioRequest::new(scenario.to_owned(), global))?;
     let experiment = &loaded.experiment;
     let traced = matches!(experiment.workload.source, Source::Trace(_));
     let limits = Limits {

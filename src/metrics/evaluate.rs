@@ -1,24 +1,32 @@
 //! From a trace to a summary.
 
+use super::fluidity::demand_of;
 use super::full::{FullFigures, full_figures};
-use super::options::{Options, RequestBounds};
-use super::per_request::{Latencies, RequestMetrics, each_request};
+use super::options::{Options, RequestBounds, Window};
+use super::per_request::{Judges, Latencies, RequestMetrics};
 use super::quantile::{Ratio, Sample, distribution, quantiles};
 use super::summary::{
-    ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
-    Throughput, TokenCounts,
+    ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, Summary, Throughput,
 };
+use super::sums::Sums;
 use super::tbt::pooled_tbt;
+use crate::threads;
 use crate::time::{Span, Time};
-use crate::trace::{Parts, RequestRow, Status};
+use crate::trace::{Part, Parts, RequestRow, Status};
 
-/// Every metric of the requests that `options` count.
+/// Requests that one thread judges at once.
+const CHUNK: usize = 1 << 13;
+
+/// Every metric of the requests that `options` count, worked out on the threads of whoever calls.
 ///
 /// # Panics
 /// As [`per_request`](super::per_request) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
-    let mut counted = Counted::new(options, trace.requests().len());
-    each_request(trace, options, |row, metrics| counted.add(row, &metrics));
+    let window = Window::new(trace.requests(), options.count);
+    let rows = trace.requests().iter().zip(0u32..);
+    let rows = rows.filter(|(row, _)| window.holds(row)).map(|(_, index)| index);
+    let mut counted = Counted::new(options, rows.collect());
+    trace.each_part(|part| counted.judge(part));
     counted.summary(trace)
 }
 
@@ -26,8 +34,12 @@ pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
 /// [`per_request`](super::per_request) gave for the same trace and options, or some of them, such
 /// as one class's, in their order.
 pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
-    let mut counted = Counted::new(options, metrics.len());
-    metrics.iter().for_each(|m| counted.add(&trace.requests()[m.row as usize], m));
+    let mut counted = Counted::new(options, metrics.iter().map(|m| m.row).collect());
+    for (place, m) in metrics.iter().enumerate() {
+        counted.sums.add(&trace.requests()[m.row as usize], m, options.bounds.as_ref());
+        counted.decodes[place] = m.decode.as_nanos();
+        counted.indices[place] = m.index;
+    }
     counted.summary(trace)
 }
 
@@ -37,180 +49,187 @@ struct Counted<'a> {
     options: &'a Options,
     /// Index of the row of each.
     rows: Vec<u32>,
-    /// First to last token of each, as [`RequestMetrics::decode`].
-    decodes: Vec<Span>,
+    /// First to last token of each in nanoseconds, as [`RequestMetrics::decode`].
+    decodes: Vec<u64>,
     /// Fluidity-index of each.
     indices: Vec<f64>,
-    requests: RequestCounts,
-    tokens: TokenCounts,
-    /// First and last arrival.
-    arrivals: Option<(Time, Time)>,
-    last_token: Option<Time>,
-    deadlines_met: u128,
-    deadlines_missed: u128,
-    fluid: u64,
-    /// Within every bound for single requests.
-    good: u64,
+    /// How many are judged.
+    judged: usize,
+    sums: Sums,
 }
 
 impl<'a> Counted<'a> {
-    fn new(options: &'a Options, most: usize) -> Counted<'a> {
-        Counted {
-            options,
-            rows: Vec::with_capacity(most),
-            decodes: Vec::with_capacity(most),
-            indices: Vec::with_capacity(most),
-            requests: RequestCounts::default(),
-            tokens: TokenCounts::default(),
-            arrivals: None,
-            last_token: None,
-            deadlines_met: 0,
-            deadlines_missed: 0,
-            fluid: 0,
-            good: 0,
-        }
+    fn new(options: &'a Options, rows: Vec<u32>) -> Counted<'a> {
+        let (decodes, indices) = (vec![0; rows.len()], vec![0.0; rows.len()]);
+        Counted { options, rows, decodes, indices, judged: 0, sums: Sums::default() }
     }
 
-    fn add(&mut self, row: &RequestRow, metrics: &RequestMetrics) {
-        self.rows.push(metrics.row);
-        self.decodes.push(metrics.decode);
-        self.indices.push(metrics.index);
-        self.requests.offered += 1;
-        *match row.status {
-            Status::Completed => &mut self.requests.completed,
-            Status::Unfinished => &mut self.requests.unfinished,
-            Status::Rejected => &mut self.requests.rejected,
-        } += 1;
-        self.tokens.prompt += metrics.ttft.map_or(0, |_| u64::from(row.prompt_tokens));
-        self.tokens.output += u64::from(metrics.tokens);
-        let (first, last) = self.arrivals.unwrap_or((row.arrival, row.arrival));
-        self.arrivals = Some((first.min(row.arrival), last.max(row.arrival)));
-        self.last_token = self.last_token.max(metrics.e2e().map(|e2e| row.arrival + e2e));
-        self.deadlines_met += u128::from(metrics.tally.met);
-        self.deadlines_missed += u128::from(metrics.tally.missed);
-        self.fluid += u64::from(metrics.fluid);
-        let bounds = self.options.bounds.as_ref();
-        self.good += u64::from(bounds.is_some_and(|bounds| keeps(bounds, row, metrics)));
+    /// Judges those of the next part.
+    fn judge(&mut self, part: Part<'_>) {
+        let options = self.options;
+        let rows = part.of(&self.rows);
+        let of_part = self.judged..self.judged + rows.len();
+        self.judged = of_part.end;
+        let demand = demand_of(part, rows);
+        let judges = Judges::new(part, options, &demand, rows.iter().map(|&row| part.row(row)));
+        let decodes = self.decodes[of_part.clone()].chunks_mut(CHUNK);
+        let indices = self.indices[of_part].chunks_mut(CHUNK);
+        let chunks = rows.chunks(CHUNK).zip(decodes.zip(indices)).collect();
+        let sums = threads::map(chunks, |(rows, (decodes, indices))| {
+            let mut sums = Sums::default();
+            for ((&index, decode), fluidity) in rows.iter().zip(decodes).zip(indices) {
+                let row = part.row(index);
+                let metrics = judges.judge(row, index);
+                sums.add(row, &metrics, options.bounds.as_ref());
+                *decode = metrics.decode.as_nanos();
+                *fluidity = metrics.index;
+            }
+            sums
+        });
+        sums.into_iter().for_each(|some| self.sums.merge(some));
     }
 
-    /// One figure after the other: what one needs is gone before the next collects its samples.
-    fn summary(mut self, trace: &impl Parts) -> Summary {
-        let knows = self.options.knows;
-        let index = index_over_requests(std::mem::take(&mut self.indices).into_iter());
-        let full = self.options.full && knows.token_times;
-        let full = full.then(|| full_figures(trace, &self.rows));
-        let ttft_s = self.spans(trace, |_, latencies| latencies.ttft);
-        let e2e_s = self.spans(trace, |_, latencies| latencies.e2e());
-        let scheduling_delay_s = knows.scheduling.then(|| self.spans(trace, |row, _| waited(row)));
-        let tpot_s = self.ratios(trace, Latencies::tpot_s);
-        let normalized_latency_s_per_token = self.ratios(trace, Latencies::normalized_s);
-        let tbt_s = knows.token_times.then(|| self.tbt_s(trace));
-        let fluidity = tbt_s.map(|tbt_s| self.fluidity(index, full, &tbt_s, &tpot_s));
-        let makespan = self.makespan_s();
+    fn summary(self, trace: &impl Parts) -> Summary {
+        let Counted { options, rows, decodes, indices, sums, .. } = self;
+        let knows = options.knows;
+        let full = options.full && knows.token_times;
+        let completed = sums.requests.completed;
+        let (latencies, (full, tbt_s)) = threads::both(
+            || LatencyFigures::of(trace, options, &rows, completed, decodes, indices),
+            || {
+                threads::both(
+                    || full.then(|| full_figures(trace, &rows)),
+                    || knows.token_times.then(|| tbt_s(trace, &rows, completed)),
+                )
+            },
+        );
+        let fluidity = tbt_s.map(|tbt_s| fluidity(&sums, &latencies, full, &tbt_s));
+        let makespan = sums.makespan_s();
         // Only a makespan on the clock of the arrivals can be divided by.
         let clock = Some(makespan).filter(|&s| knows.arrivals && s > 0.0);
         let judges_what_is_unknown = |bounds: &RequestBounds| bounds.fluid && !knows.token_times;
-        let bounds = self.options.bounds.filter(|bounds| !judges_what_is_unknown(bounds));
+        let bounds = options.bounds.filter(|bounds| !judges_what_is_unknown(bounds));
         Summary {
-            requests: self.requests,
+            requests: sums.requests,
             duration_s: knows.arrivals.then_some(makespan),
             arrival_rate_per_s: knows.arrivals.then(|| ArrivalRate {
-                nominal: self.options.nominal_rate_per_s,
-                realised: self.realised_rate(),
+                nominal: options.nominal_rate_per_s,
+                realised: sums.realised_rate(),
             }),
-            tokens: self.tokens,
+            tokens: sums.tokens,
             throughput: knows.arrivals.then(|| Throughput {
-                output_tokens_per_s: clock.map(|s| self.tokens.output as f64 / s),
-                requests_per_s: clock.map(|s| self.requests.completed as f64 / s),
+                output_tokens_per_s: clock.map(|s| sums.tokens.output as f64 / s),
+                requests_per_s: clock.map(|s| sums.requests.completed as f64 / s),
             }),
-            ttft_s,
+            ttft_s: latencies.ttft_s,
             tbt_s,
-            tpot_s,
-            e2e_s,
-            normalized_latency_s_per_token,
-            scheduling_delay_s,
+            tpot_s: latencies.tpot_s,
+            e2e_s: latencies.e2e_s,
+            normalized_latency_s_per_token: latencies.normalized_s,
+            scheduling_delay_s: latencies.scheduling_delay_s,
             fluidity,
             goodput: bounds.map(|_| Goodput {
-                requests: self.good,
-                share: ratio(self.good, self.requests.offered),
-                requests_per_s: clock.map(|s| self.good as f64 / s),
+                requests: sums.good,
+                share: ratio(sums.good, sums.requests.offered),
+                requests_per_s: clock.map(|s| sums.good as f64 / s),
             }),
         }
     }
+}
 
-    fn spans(
-        &self,
+/// The figures with one sample a request.
+struct LatencyFigures {
+    index: FluidityIndex,
+    ttft_s: Distribution,
+    e2e_s: Distribution,
+    scheduling_delay_s: Option<Distribution>,
+    tpot_s: Distribution,
+    normalized_s: Distribution,
+}
+
+impl LatencyFigures {
+    /// One after the other: what one needs is gone before the next collects its samples.
+    fn of(
         trace: &impl Parts,
-        of: impl Fn(&RequestRow, Latencies) -> Option<Span>,
-    ) -> Distribution {
-        distribution(&mut self.completed(trace, |row, one| of(row, one).map(Span::as_nanos)))
+        options: &Options,
+        rows: &[u32],
+        completed: u64,
+        decodes: Vec<u64>,
+        indices: Vec<f64>,
+    ) -> LatencyFigures {
+        let index = index_over_requests(indices.into_iter());
+        let samples = Samples { requests: trace.requests(), rows, completed, decodes };
+        LatencyFigures {
+            index,
+            ttft_s: samples.spans(|_, latencies| latencies.ttft),
+            e2e_s: samples.spans(|_, latencies| latencies.e2e()),
+            scheduling_delay_s: options
+                .knows
+                .scheduling
+                .then(|| samples.spans(|row, _| waited(row))),
+            tpot_s: samples.ratios(Latencies::tpot_s),
+            normalized_s: samples.ratios(Latencies::normalized_s),
+        }
+    }
+}
+
+/// Of each completed request, one sample at a time.
+struct Samples<'t> {
+    requests: &'t [RequestRow],
+    rows: &'t [u32],
+    completed: u64,
+    decodes: Vec<u64>,
+}
+
+impl Samples<'_> {
+    fn spans(&self, of: impl Fn(&RequestRow, Latencies) -> Option<Span>) -> Distribution {
+        distribution(&mut self.of_completed(|row, one| of(row, one).map(Span::as_nanos)))
     }
 
-    fn ratios(&self, trace: &impl Parts, of: impl Fn(Latencies) -> Option<f64>) -> Distribution {
-        distribution(&mut self.completed(trace, |_, one| of(one).map(Ratio::from)))
+    fn ratios(&self, of: impl Fn(Latencies) -> Option<f64>) -> Distribution {
+        distribution(&mut self.of_completed(|_, one| of(one).map(Ratio::from)))
     }
 
-    /// One sample of each completed request that has one.
-    fn completed<T>(
-        &self,
-        trace: &impl Parts,
-        sample: impl Fn(&RequestRow, Latencies) -> Option<T>,
-    ) -> Vec<T> {
-        let requests = trace.requests();
-        let mut samples = Vec::with_capacity(self.requests.completed as usize);
+    /// The sample of each that has one.
+    fn of_completed<T>(&self, sample: impl Fn(&RequestRow, Latencies) -> Option<T>) -> Vec<T> {
+        let mut samples = Vec::with_capacity(self.completed as usize);
         samples.extend(self.rows.iter().zip(&self.decodes).filter_map(|(&index, &decode)| {
-            let row = &requests[index as usize];
-            let completed = row.status == Status::Completed;
-            completed.then(|| sample(row, Latencies::of(row, decode))).flatten()
+            let row = &self.requests[index as usize];
+            let latencies = Latencies::of(row, Span::from_nanos(decode));
+            (row.status == Status::Completed).then(|| sample(row, latencies)).flatten()
         }));
         samples
     }
+}
 
-    /// The gaps of completed requests; nothing is left of the single requests.
-    fn tbt_s(&mut self, trace: &impl Parts) -> Distribution {
-        self.decodes = Vec::new();
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.retain(|&index| {
-            let row = &trace.requests()[index as usize];
-            row.status == Status::Completed && row.first_token != Time::NEVER
-        });
-        pooled_tbt(trace, &rows)
+/// The gaps of completed requests, of which there are so many.
+fn tbt_s(trace: &impl Parts, rows: &[u32], completed: u64) -> Distribution {
+    if completed as usize == rows.len() {
+        return pooled_tbt(trace, rows);
     }
+    let status = |row: u32| trace.requests()[row as usize].status;
+    let rows = rows.iter().copied().filter(|&row| status(row) == Status::Completed);
+    pooled_tbt(trace, &rows.collect::<Vec<u32>>())
+}
 
-    /// First arrival to last token; 0 without a token.
-    fn makespan_s(&self) -> f64 {
-        match (self.arrivals, self.last_token) {
-            (Some((first, _)), Some(last)) => last.since(first).as_secs_f64(),
-            _ => 0.0,
-        }
-    }
-
-    fn realised_rate(&self) -> Option<f64> {
-        let (first, last) = self.arrivals?;
-        let span = last.since(first);
-        (span > Span::ZERO).then(|| (self.requests.offered - 1) as f64 / span.as_secs_f64())
-    }
-
-    fn fluidity(
-        &self,
-        index: FluidityIndex,
-        full: Option<FullFigures>,
-        tbt_s: &Distribution,
-        tpot_s: &Distribution,
-    ) -> Fluidity {
-        let (met, missed) = (self.deadlines_met, self.deadlines_missed);
-        let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
-            full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
-        let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
-        Fluidity {
-            index,
-            fluid_request_share: ratio(self.fluid, self.requests.offered),
-            service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
-            fluid_tokens_per_s,
-            tpot_tokens_per_s: per_second(tpot_s.mean),
-            tbt_tokens_per_s: per_second(tbt_s.p99),
-            p99_miss_rate_by_tbt_ms,
-        }
+fn fluidity(
+    sums: &Sums,
+    latencies: &LatencyFigures,
+    full: Option<FullFigures>,
+    tbt_s: &Distribution,
+) -> Fluidity {
+    let (met, missed) = (sums.deadlines_met, sums.deadlines_missed);
+    let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
+        full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
+    let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
+    Fluidity {
+        index: latencies.index,
+        fluid_request_share: ratio(sums.fluid, sums.requests.offered),
+        service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
+        fluid_tokens_per_s,
+        tpot_tokens_per_s: per_second(latencies.tpot_s.mean),
+        tbt_tokens_per_s: per_second(tbt_s.p99),
+        p99_miss_rate_by_tbt_ms,
     }
 }
 
@@ -232,19 +251,4 @@ pub(crate) fn index_over_requests(indices: impl Iterator<Item = f64>) -> Fluidit
     let mean = Ratio::mean(&indices);
     let [p1, p5, p50] = quantiles(&mut indices, [10, 50, 500]).map(Some);
     FluidityIndex { mean: Some(mean), p1, p5, p50 }
-}
-
-/// Whether a request was answered to the end within every bound.
-fn keeps(bounds: &RequestBounds, row: &RequestRow, m: &RequestMetrics) -> bool {
-    let within = |span: Option<Span>, bound: Option<Span>| match (span, bound) {
-        (_, None) => true,
-        (span, Some(bound)) => span.is_some_and(|span| span <= bound),
-    };
-    let gaps = u128::from(m.tokens.saturating_sub(1));
-    let decode = u128::from(m.decode.as_nanos());
-    row.status == Status::Completed
-        && within(m.ttft, bounds.ttft)
-        && within(m.e2e(), bounds.e2e)
-        && bounds.tpot.is_none_or(|tpot| decode <= u128::from(tpot.as_nanos()) * gaps)
-        && (m.fluid || !bounds.fluid)
 }

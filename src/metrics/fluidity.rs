@@ -10,8 +10,9 @@
 //! that can be told: no token comes later than that, so every later deadline is met either way.
 
 use super::lateness::Lateness;
+use crate::threads;
 use crate::time::Time;
-use crate::trace::{RequestRow, Run, Status, TokenTrace};
+use crate::trace::{Part, RequestRow, Run, Status, TokenTrace};
 
 /// Deadlines met and missed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,10 +102,12 @@ impl<'a> Judge<'a> {
     /// many of them share are indexed; elsewhere token after token is cheaper.
     pub(super) fn new(trace: &'a TokenTrace, tbt: u64, demand: &[u64]) -> Judge<'a> {
         assert!(tbt > 0, "a TBT deadline is at least 1 ns");
-        let indexes = trace.columns.iter().zip(demand).map(|(column, &entries)| {
-            (entries / 4 >= column.len() as u64).then(|| Lateness::new(column, tbt)).flatten()
+        let columns = trace.columns.len().min(demand.len());
+        let indexes = threads::up_to(columns, |index| {
+            let column = &trace.columns[index];
+            (demand[index] / 4 >= column.len() as u64).then(|| Lateness::new(column, tbt)).flatten()
         });
-        Judge { trace, tbt, indexes: indexes.collect() }
+        Judge { trace, tbt, indexes }
     }
 
     /// A judge that looks at each token.
@@ -148,6 +151,20 @@ impl<'a> Judge<'a> {
 pub(super) fn last_token(trace: &TokenTrace, row: &RequestRow) -> Option<Time> {
     let of_runs = trace.runs(row).last().and_then(|run| trace.times(run).last().copied());
     of_runs.or((row.first_token != Time::NEVER).then_some(row.first_token))
+}
+
+/// As [`demand`], of those requests of a part that have these indices among all.
+pub(super) fn demand_of(part: Part<'_>, rows: &[u32]) -> Vec<u64> {
+    let each = rows.len().div_ceil(threads::count()).max(1);
+    let sums = threads::map(rows.chunks(each).collect(), |rows| {
+        demand(part.trace, rows.iter().map(|&row| part.row(row)))
+    });
+    let mut sums = sums.into_iter();
+    let mut whole = sums.next().unwrap_or_else(|| vec![0; part.trace.columns.len()]);
+    for sum in sums {
+        whole.iter_mut().zip(sum).for_each(|(all, more)| *all += more);
+    }
+    whole
 }
 
 /// How many entries of each column these requests run over.

@@ -3,7 +3,8 @@
 //! Few late tokens are found one after another; where there are many, the forest goes from the
 //! first to the last at once. It is built when so many were found that it is cheaper.
 
-use std::cell::{Cell, OnceCell};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::forest::{Forest, Misses};
 use super::peaks::Peaks;
@@ -14,9 +15,9 @@ pub(crate) struct Lateness<'a> {
     column: &'a [Time],
     tbt: u64,
     peaks: Peaks,
-    /// Misses walked so far.
-    walked: Cell<usize>,
-    forest: OnceCell<Option<Forest>>,
+    /// Misses walked so far; of two threads that count at once, one may be forgotten.
+    walked: AtomicUsize,
+    forest: OnceLock<Option<Forest>>,
 }
 
 impl<'a> Lateness<'a> {
@@ -24,7 +25,7 @@ impl<'a> Lateness<'a> {
     /// and tokens have to be judged one after another.
     pub(crate) fn new(column: &'a [Time], tbt: u64) -> Option<Lateness<'a>> {
         let peaks = Peaks::new(column, tbt)?;
-        Some(Lateness { column, tbt, peaks, walked: Cell::new(0), forest: OnceCell::new() })
+        Some(Lateness { column, tbt, peaks, walked: AtomicUsize::new(0), forest: OnceLock::new() })
     }
 
     /// The time of an entry in nanoseconds.
@@ -57,13 +58,14 @@ impl<'a> Lateness<'a> {
             misses.tokens += 1;
             misses.last = next as u32;
         }
-        self.walked.set(self.walked.get() + misses.tokens as usize);
+        let walked = self.walked.load(Ordering::Relaxed) + misses.tokens as usize;
+        self.walked.store(walked, Ordering::Relaxed);
         misses
     }
 
     /// The forest, where so much was walked that it is worth its while.
     pub(crate) fn forest(&self) -> Option<&Forest> {
-        if self.walked.get() < self.column.len() / 4 {
+        if self.walked.load(Ordering::Relaxed) < self.column.len() / 4 {
             return None;
         }
         self.forest.get_or_init(|| Forest::new(self.column, self.tbt)).as_ref()

@@ -65,6 +65,7 @@ mod per_request;
 mod quantile;
 pub mod reference;
 mod summary;
+mod sums;
 mod tbt;
 mod weighted;
 

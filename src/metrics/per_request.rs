@@ -99,26 +99,63 @@ pub fn each_request(
     mut visit: impl FnMut(&RequestRow, RequestMetrics),
 ) {
     let window = Window::new(trace.requests(), options.count);
-    trace.each_part(|part| of_part(part, options, &window, &mut visit));
+    trace.each_part(|part| {
+        let rows = || part.rows().filter(|(_, row)| window.holds(row));
+        let demand = demand(part.trace, rows().map(|(_, row)| row));
+        let judges = Judges::new(part, options, &demand, rows().map(|(_, row)| row));
+        rows().for_each(|(index, row)| visit(row, judges.judge(row, index)));
+    });
 }
 
-fn of_part(
-    part: Part<'_>,
-    options: &Options,
-    window: &Window,
-    visit: &mut impl FnMut(&RequestRow, RequestMetrics),
-) {
-    let rows = || part.rows().filter(|(_, row)| window.holds(row));
-    let demand = demand(part.trace, rows().map(|(_, row)| row));
-    let mut judges: Vec<(Span, Judge)> = Vec::new();
-    for (index, row) in rows() {
-        let tbt = options.deadlines_of(row.class).tbt();
-        let known = judges.iter().position(|(of, _)| *of == tbt);
-        let judge = known.unwrap_or_else(|| {
-            judges.push((tbt, Judge::new(part.trace, tbt.as_nanos(), &demand)));
-            judges.len() - 1
-        });
-        visit(row, one(part.trace, options, &judges[judge].1, row, index));
+/// Judges some requests of a part, each by its class's promise.
+pub(super) struct Judges<'t> {
+    trace: &'t TokenTrace,
+    options: &'t Options,
+    /// One for each TBT deadline.
+    judges: Vec<(Span, Judge<'t>)>,
+}
+
+impl<'t> Judges<'t> {
+    /// For these rows, which run over `demand[c]` entries of column `c` in all.
+    pub(super) fn new<'r>(
+        part: Part<'t>,
+        options: &'t Options,
+        demand: &[u64],
+        rows: impl Iterator<Item = &'r RequestRow>,
+    ) -> Judges<'t> {
+        let mut deadlines: Vec<Span> = Vec::new();
+        let alike = options.per_class.is_empty();
+        for row in rows.take(if alike { 1 } else { usize::MAX }) {
+            let tbt = options.deadlines_of(row.class).tbt();
+            if !deadlines.contains(&tbt) {
+                deadlines.push(tbt);
+            }
+        }
+        let judge = |tbt: Span| (tbt, Judge::new(part.trace, tbt.as_nanos(), demand));
+        Judges { trace: part.trace, options, judges: deadlines.into_iter().map(judge).collect() }
+    }
+
+    /// The metrics of one of them; `index` is its index among all requests.
+    pub(super) fn judge(&self, row: &RequestRow, index: u32) -> RequestMetrics {
+        let Judges { trace, options, judges } = self;
+        let deadlines = options.deadlines_of(row.class);
+        let tbt = deadlines.tbt();
+        let (_, judge) = judges.iter().find(|(of, _)| *of == tbt).expect("one for each deadline");
+        let rejected = row.status == Status::Rejected;
+        let ttft_deadline =
+            options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
+        let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
+        let fluidity_index = if rejected { 0.0 } else { tally.index() };
+        let last_token = last_token(trace, row);
+        RequestMetrics {
+            row: index,
+            ttft: last_token.map(|_| row.first_token.since(row.arrival)),
+            decode: last_token.map_or(Span::ZERO, |time| time.since(row.first_token)),
+            tokens: row.tokens,
+            tally,
+            index: fluidity_index,
+            fluid: !rejected && fluidity_index >= deadlines.fluid_index(),
+        }
     }
 }
 
@@ -127,29 +164,4 @@ pub fn counted<'t>(trace: &'t TokenTrace, options: &Options) -> impl Iterator<It
     let window = Window::new(&trace.requests, options.count);
     let rows = trace.requests.iter().zip(0u32..);
     rows.filter(move |(row, _)| window.holds(row)).map(|(_, index)| index)
-}
-
-fn one(
-    trace: &TokenTrace,
-    options: &Options,
-    judge: &Judge,
-    row: &RequestRow,
-    index: u32,
-) -> RequestMetrics {
-    let deadlines = options.deadlines_of(row.class);
-    let rejected = row.status == Status::Rejected;
-    let ttft_deadline =
-        options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-    let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
-    let fluidity_index = if rejected { 0.0 } else { tally.index() };
-    let last_token = last_token(trace, row);
-    RequestMetrics {
-        row: index,
-        ttft: last_token.map(|_| row.first_token.since(row.arrival)),
-        decode: last_token.map_or(Span::ZERO, |time| time.since(row.first_token)),
-        tokens: row.tokens,
-        tally,
-        index: fluidity_index,
-        fluid: !rejected && fluidity_index >= deadlines.fluid_index(),
-    }
 }

@@ -4,16 +4,21 @@
 //! it is taken once, with that weight. The gap from the token before a run to the run's first
 //! entry belongs to the run alone.
 
-use super::fluidity::demand;
+use std::ops::Range;
+
+use super::fluidity::demand_of;
 use super::summary::Distribution;
 use super::weighted::{self, Weighted};
 use crate::time::Time;
-use crate::trace::{Parts, RequestRow, TokenTrace};
+use crate::trace::{Part, Parts, TokenTrace};
+
+/// Entries of a column, and requests, that are visited at once.
+const PIECE: usize = 1 << 14;
 
 /// The distribution of the gaps between consecutive tokens of these requests: indices that rise.
 pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[u32]) -> Distribution {
     match trace.whole() {
-        Some(whole) => weighted::distribution(&gaps_of(whole, among(whole, rows))),
+        Some(whole) => weighted::distribution(&Gaps::of(whole.into(), rows)),
         None => weighted::distribution(&InParts { trace, rows }),
     }
 }
@@ -27,13 +32,9 @@ pub(crate) fn gaps_at(
     ranks: impl FnOnce(u64) -> Vec<u64>,
 ) -> (u64, Vec<u64>) {
     match trace.whole() {
-        Some(whole) => weighted::at_ranks(&gaps_of(whole, among(whole, rows)), ranks),
+        Some(whole) => weighted::at_ranks(&Gaps::of(whole.into(), rows), ranks),
         None => weighted::at_ranks(&InParts { trace, rows }, ranks),
     }
-}
-
-fn among<'t>(trace: &'t TokenTrace, rows: &[u32]) -> impl Iterator<Item = &'t RequestRow> + Clone {
-    rows.iter().map(|&row| &trace.requests[row as usize])
 }
 
 /// The gaps of a trace of several parts; each walk loads each part anew.
@@ -43,79 +44,109 @@ struct InParts<'t, P> {
 }
 
 impl<P: Parts> Weighted for InParts<'_, P> {
-    fn each(&self, mut visit: impl FnMut(u64, u64)) {
+    fn pieces(&self) -> usize {
+        1
+    }
+
+    fn each(&self, _piece: usize, mut visit: impl FnMut(u64, u64)) {
         self.trace.each_part(|part| {
-            let rows = part.of(self.rows).iter().map(|&row| part.row(row));
-            gaps_of(part.trace, rows).each(&mut visit);
+            let gaps = Gaps::of(part, part.of(self.rows));
+            (0..gaps.pieces()).for_each(|piece| gaps.each(piece, &mut visit));
         });
     }
 }
 
 /// The gaps between consecutive tokens of these requests, sorted: nanoseconds, and how many there
 /// are of them. A length may stand there more than once.
-pub fn pooled_gaps<'r>(
-    trace: &TokenTrace,
-    rows: impl Iterator<Item = &'r RequestRow> + Clone,
-) -> Vec<(u64, u64)> {
+pub fn pooled_gaps(trace: &TokenTrace, rows: &[u32]) -> Vec<(u64, u64)> {
     let mut sorted = Vec::new();
-    gaps_of(trace, rows).each(|gap, weight| sorted.push((gap, weight)));
+    let gaps = Gaps::of(trace.into(), rows);
+    (0..gaps.pieces()).for_each(|piece| gaps.each(piece, |gap, weight| sorted.push((gap, weight))));
     sorted.sort_unstable();
     sorted
 }
 
-fn gaps_of<'t, 'r, R>(trace: &'t TokenTrace, rows: R) -> Gaps<'t, R>
-where
-    R: Iterator<Item = &'r RequestRow> + Clone,
-{
-    let demand = demand(trace, rows.clone());
-    let steps = trace.columns.iter().zip(&demand).map(|(column, &entries)| {
-        let shared = entries / 2 >= column.len().max(1) as u64;
-        vec![0; if shared { column.len() + 1 } else { 0 }]
-    });
-    let mut steps: Vec<Vec<i32>> = steps.collect();
-    for run in rows.clone().flat_map(|row| trace.runs(row)) {
-        let steps = &mut steps[run.column as usize];
-        if !steps.is_empty() {
-            steps[run.first as usize + 1] += 1;
-            steps[(run.first + run.len) as usize] -= 1;
-        }
-    }
-    Gaps { trace, steps, rows }
-}
-
 /// All gaps between tokens; none is stored.
-struct Gaps<'t, R> {
-    trace: &'t TokenTrace,
+struct Gaps<'t> {
+    part: Part<'t>,
+    rows: &'t [u32],
     /// For each entry of a column that many runs share, by how much more of them span the gap
     /// before it than the gap before the entry before it; nothing for other columns.
     steps: Vec<Vec<i32>>,
-    rows: R,
+    pieces: Vec<Piece>,
 }
 
-impl<'r, R> Weighted for Gaps<'_, R>
-where
-    R: Iterator<Item = &'r RequestRow> + Clone,
-{
-    fn each(&self, mut visit: impl FnMut(u64, u64)) {
-        let gap = |pair: &[Time]| pair[1].since(pair[0]).as_nanos();
-        for (column, steps) in self.trace.columns.iter().zip(&self.steps) {
-            let mut spanned = 0i32;
-            let Some(steps) = steps.get(1..) else { continue };
-            for (pair, step) in column.windows(2).zip(steps) {
-                spanned += step;
-                if spanned > 0 {
-                    visit(gap(pair), spanned as u64);
-                }
+/// Some of the gaps.
+enum Piece {
+    /// Those that end at these entries of a shared column; `spanned` is how many runs span the gap
+    /// before the first of them.
+    Column { column: usize, entries: Range<usize>, spanned: i32 },
+    /// Those that single runs have for themselves, of these places in `rows`.
+    Rows(Range<usize>),
+}
+
+impl<'t> Gaps<'t> {
+    fn of(part: Part<'t>, rows: &'t [u32]) -> Gaps<'t> {
+        let trace = part.trace;
+        let steps = trace.columns.iter().zip(demand_of(part, rows)).map(|(column, entries)| {
+            let shared = entries / 2 >= column.len().max(1) as u64;
+            vec![0; if shared { column.len() + 1 } else { 0 }]
+        });
+        let mut steps: Vec<Vec<i32>> = steps.collect();
+        for run in rows.iter().flat_map(|&row| trace.runs(part.row(row))) {
+            let steps = &mut steps[run.column as usize];
+            if !steps.is_empty() {
+                steps[run.first as usize + 1] += 1;
+                steps[(run.first + run.len) as usize] -= 1;
             }
         }
-        for row in self.rows.clone() {
-            let mut before = row.first_token;
-            for run in self.trace.runs(row) {
-                let times = self.trace.times(run);
-                visit(times[0].since(before).as_nanos(), 1);
-                before = times[times.len() - 1];
-                if self.steps[run.column as usize].is_empty() {
-                    times.windows(2).for_each(|pair| visit(gap(pair), 1));
+        let mut pieces = Vec::new();
+        for (column, steps) in steps.iter().enumerate().filter(|(_, steps)| !steps.is_empty()) {
+            let (mut spanned, end) = (0, trace.columns[column].len());
+            for from in (1..end).step_by(PIECE) {
+                let entries = from..end.min(from + PIECE);
+                let after = spanned + steps[entries.clone()].iter().sum::<i32>();
+                pieces.push(Piece::Column { column, entries, spanned });
+                spanned = after;
+            }
+        }
+        let starts = (0..rows.len()).step_by(PIECE);
+        pieces.extend(starts.map(|from| Piece::Rows(from..rows.len().min(from + PIECE))));
+        Gaps { part, rows, steps, pieces }
+    }
+}
+
+impl Weighted for Gaps<'_> {
+    fn pieces(&self) -> usize {
+        self.pieces.len()
+    }
+
+    fn each(&self, piece: usize, mut visit: impl FnMut(u64, u64)) {
+        let gap = |pair: &[Time]| pair[1].since(pair[0]).as_nanos();
+        let trace = self.part.trace;
+        match &self.pieces[piece] {
+            &Piece::Column { column, ref entries, mut spanned } => {
+                let times = &trace.columns[column][entries.start - 1..entries.end];
+                let steps = &self.steps[column][entries.clone()];
+                for (pair, step) in times.windows(2).zip(steps) {
+                    spanned += step;
+                    if spanned > 0 {
+                        visit(gap(pair), spanned as u64);
+                    }
+                }
+            }
+            Piece::Rows(places) => {
+                for &row in &self.rows[places.clone()] {
+                    let row = self.part.row(row);
+                    let mut before = row.first_token;
+                    for run in trace.runs(row) {
+                        let times = trace.times(run);
+                        visit(times[0].since(before).as_nanos(), 1);
+                        before = times[times.len() - 1];
+                        if self.steps[run.column as usize].is_empty() {
+                            times.windows(2).for_each(|pair| visit(gap(pair), 1));
+                        }
+                    }
                 }
             }
         }

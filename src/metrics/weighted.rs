@@ -5,6 +5,7 @@
 
 use super::quantile::{Sample, mean_of_nanos, of_parts, rank};
 use super::summary::Distribution;
+use crate::threads;
 
 /// Bits below the leading one that tell magnitudes apart: classes are a thousandth wide.
 const MANTISSA_BITS: u32 = 10;
@@ -19,29 +20,81 @@ const KEPT_AT_FIRST: usize = 1 << 16;
 /// Ranks whose classes are kept at once.
 const RANKS_AT_ONCE: usize = 16;
 
-/// Samples in nanoseconds with weights above 0.
-pub(super) trait Weighted {
-    /// Calls `visit` with every `(sample, weight)`, in the same order each time.
-    fn each(&self, visit: impl FnMut(u64, u64));
+/// Shares of the samples for each thread, so that one that comes late finds some left.
+const SHARES_PER_THREAD: usize = 2;
+/// Pieces that are worth a share.
+const PIECES_MIN: usize = 4;
+
+/// Samples in nanoseconds with weights above 0, in pieces that threads can share.
+pub(super) trait Weighted: Sync {
+    /// How many pieces.
+    fn pieces(&self) -> usize;
+
+    /// Calls `visit` with every `(sample, weight)` of a piece.
+    fn each(&self, piece: usize, visit: impl FnMut(u64, u64));
+}
+
+/// What `add` makes of all samples, begun anew by each thread that takes a share of them.
+fn gathered<T: Send>(
+    samples: &impl Weighted,
+    start: impl Fn() -> T + Sync + Send,
+    add: impl Fn(&mut T, u64, u64) + Sync + Send,
+) -> Vec<T> {
+    let pieces = samples.pieces();
+    let shares = match threads::count() {
+        1 => 1,
+        threads => (pieces / PIECES_MIN).clamp(1, SHARES_PER_THREAD * threads),
+    };
+    threads::up_to(shares, |share| {
+        let mut gathered = start();
+        for piece in (share..pieces).step_by(shares) {
+            samples.each(piece, |sample, weight| add(&mut gathered, sample, weight));
+        }
+        gathered
+    })
+}
+
+/// Samples by class.
+struct Weights {
+    of_class: Vec<u64>,
+    count: u64,
+    sum: u128,
+    min: u64,
+    max: u64,
+}
+
+impl Weights {
+    fn of(samples: &impl Weighted) -> Weights {
+        let none =
+            || Weights { of_class: vec![0; CLASSES], count: 0, sum: 0, min: u64::MAX, max: 0 };
+        let shares = gathered(samples, none, |weights, sample, weight| {
+            weights.of_class[class(sample)] += weight;
+            weights.count += weight;
+            weights.sum += u128::from(sample) * u128::from(weight);
+            weights.min = weights.min.min(sample);
+            weights.max = weights.max.max(sample);
+        });
+        let whole = shares.into_iter().reduce(|mut whole, share| {
+            whole.of_class.iter_mut().zip(share.of_class).for_each(|(all, more)| *all += more);
+            whole.count += share.count;
+            whole.sum += share.sum;
+            whole.min = whole.min.min(share.min);
+            whole.max = whole.max.max(share.max);
+            whole
+        });
+        whole.unwrap_or_else(none)
+    }
 }
 
 /// The distribution of a sample repeated as often as its weight says.
 pub(super) fn distribution(samples: &impl Weighted) -> Distribution {
-    let mut weights = vec![0u64; CLASSES];
-    let (mut count, mut sum, mut min, mut max) = (0u64, 0u128, u64::MAX, 0);
-    samples.each(|sample, weight| {
-        weights[class(sample)] += weight;
-        count += weight;
-        sum += u128::from(sample) * u128::from(weight);
-        min = min.min(sample);
-        max = max.max(sample);
-    });
+    let Weights { of_class, count, sum, min, max } = Weights::of(samples);
     if count == 0 {
         return Distribution::default();
     }
     let ranks = [500, 900, 950, 990, 999].map(|thousandths| rank(count, thousandths));
     let wanted: Vec<u64> = ranks.iter().flat_map(|&(low, _)| [low, low + 1]).collect();
-    let classes = Classes::that_hold(&wanted, &weights, samples);
+    let classes = Classes::that_hold(&wanted, &of_class, samples);
     let quantiles = ranks.map(|(low, rest)| {
         let value = classes.sample(low);
         let above = if rest > 0 { classes.sample(low + 1) } else { value };
@@ -56,19 +109,14 @@ pub(super) fn at_ranks(
     samples: &impl Weighted,
     ranks: impl FnOnce(u64) -> Vec<u64>,
 ) -> (u64, Vec<u64>) {
-    let mut weights = vec![0u64; CLASSES];
-    let mut count = 0;
-    samples.each(|sample, weight| {
-        weights[class(sample)] += weight;
-        count += weight;
-    });
+    let Weights { of_class, count, .. } = Weights::of(samples);
     if count == 0 {
         return (0, Vec::new());
     }
     let ranks = ranks(count);
     let mut found = Vec::with_capacity(ranks.len());
     for some in ranks.chunks(RANKS_AT_ONCE) {
-        let classes = Classes::that_hold(some, &weights, samples);
+        let classes = Classes::that_hold(some, &of_class, samples);
         found.extend(some.iter().map(|&rank| classes.sample(rank)));
     }
     (count, found)
@@ -106,19 +154,21 @@ impl Classes {
             }
             before += weight;
         }
-        let mut kept = Vec::new();
-        let mut most = KEPT_AT_FIRST;
-        samples.each(|sample, weight| {
+        let none = || (Vec::new(), KEPT_AT_FIRST);
+        let shares = gathered(samples, none, |(kept, most), sample, weight| {
             if wanted[class(sample)] {
-                if kept.len() == most {
-                    merge(&mut kept);
-                    most = most.max(kept.len() * 2);
+                if kept.len() == *most {
+                    merge(kept);
+                    *most = (*most).max(kept.len() * 2);
                 }
                 kept.push((sample, weight));
             }
         });
-        kept.sort_unstable();
-        Classes { starts, samples: kept }
+        let shares = shares.into_iter().map(|(kept, _)| kept);
+        let mut samples: Vec<(u64, u64)> =
+            shares.reduce(|a, b| [a, b].concat()).unwrap_or_default();
+        samples.sort_unstable();
+        Classes { starts, samples }
     }
 
     /// The sample at a wanted rank.
@@ -155,9 +205,17 @@ mod tests {
     use super::*;
     use crate::metrics::quantile;
 
+    /// Pieces of a few samples.
+    const PIECE: usize = 3;
+
     impl Weighted for Vec<(u64, u64)> {
-        fn each(&self, mut visit: impl FnMut(u64, u64)) {
-            self.iter().for_each(|&(sample, weight)| visit(sample, weight));
+        fn pieces(&self) -> usize {
+            self.len().div_ceil(PIECE)
+        }
+
+        fn each(&self, piece: usize, mut visit: impl FnMut(u64, u64)) {
+            let samples = self.iter().skip(piece * PIECE).take(PIECE);
+            samples.for_each(|&(sample, weight)| visit(sample, weight));
         }
     }
 

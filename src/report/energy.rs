@@ -3,7 +3,12 @@
 use crate::catalog::Power;
 use crate::report::result::{Cost, Energy};
 use crate::sim::Outcome;
+use crate::threads;
 use crate::time::{Span, Time};
+use crate::trace::RequestRow;
+
+/// Requests that one thread looks at at once.
+const CHUNK: usize = 1 << 13;
 
 /// What energy and price are counted over: the whole run, first arrival to last token, whatever
 /// part of it the latencies are measured on.
@@ -47,12 +52,15 @@ impl Usage {
     pub fn of(outcome: &Outcome, used: Vec<UsedGpus>) -> Usage {
         let trace = &outcome.trace;
         let first = trace.requests.iter().map(|row| row.arrival).min();
-        let last = trace.requests.iter().filter_map(|row| {
+        let last_of = |row: &RequestRow| {
             let last_run = trace.runs(row).last();
             let last = last_run.and_then(|run| trace.times(run).last().copied());
             last.or((row.first_token != Time::NEVER).then_some(row.first_token))
-        });
-        let elapsed = match (first, last.max()) {
+        };
+        let chunks = trace.requests.chunks(CHUNK).collect();
+        let lasts = threads::map(chunks, |rows: &[_]| rows.iter().filter_map(last_of).max());
+        let last = lasts.into_iter().max().flatten();
+        let elapsed = match (first, last) {
             (Some(first), Some(last)) => last.since(first),
             _ => Span::ZERO,
         };

@@ -11,7 +11,6 @@ use super::engine::{SimError, SimOptions, part, together};
 use super::fleet::{FleetSetup, PoolSetup};
 use super::part::Part;
 use super::router::{Fleet, RouteDecision, Routing};
-use super::tally::{Tally, arrived};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::Arriving;
@@ -24,6 +23,7 @@ pub(super) fn can_be(
 ) -> bool {
     setup.replicas() > 1
         && !options.reference
+        && arriving.known().is_some()
         && !arriving.answers_bring_arrivals()
         && !setup.routing.router.sees_load()
 }
@@ -37,47 +37,9 @@ pub(super) fn play(
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
-    let replicas = setup.replicas();
-    let mut fleet = Fleet::new(&setup.routing, replicas, arriving.classes());
-    let mut requests: Vec<Request> = Vec::new();
-    // Up to the last request that has one.
-    let mut sessions: Vec<Option<u32>> = Vec::new();
-    let mut routes: Vec<RouteDecision> = Vec::new();
-    let mut ids_of: Vec<Vec<RequestId>> = vec![Vec::new(); replicas as usize];
-    let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
-    let mut seen = 0;
-    while seen == requests.len() && arriving.next_arrival().is_some() {
-        let id = requests.len() as RequestId;
-        let request = arriving.take();
-        let session = arriving.session(id);
-        requests.push(request);
-        if session.is_some() {
-            sessions.resize(id as usize, None);
-            sessions.push(session);
-        }
-        // The first one past the horizon is kept only to say that some arrive later.
-        if request.arrival <= horizon {
-            let route = fleet.route(id, &request, session);
-            ids_of[route.replica as usize].push(id);
-            routes.push(route);
-            seen = requests.len();
-        }
-    }
-    let arriving = &*arriving;
-    let contents = (0..requests.len() as RequestId).map(|id| arriving.content(id));
-    let contents: Vec<&[u64]> = match contents.clone().all(<[u64]>::is_empty) {
-        true => Vec::new(),
-        false => contents.collect(),
-    };
-    let all = Listed {
-        requests: &requests,
-        sessions: &sessions,
-        ids: None,
-        next: 0,
-        contents: &contents,
-        block_tokens: arriving.block_tokens(),
-        classes: arriving.classes(),
-    };
+    let all = &*arriving;
+    let requests = all.known().unwrap_or_default();
+    let routed = Routed::of(requests, all, setup);
     let done = AtomicU64::new(0);
     let pools: Vec<PoolSetup<'_>> = setup
         .pools
@@ -96,72 +58,85 @@ pub(super) fn play(
         let setup =
             FleetSetup { pools: vec![*pool], routing: Routing::default(), horizon: setup.horizon };
         let options = SimOptions { progress: Some(&report), ..options };
-        part(&setup, &mut Listed { ids: Some(ids), ..all }, options)
+        let mut part = part(&setup, &mut Listed { all, requests, ids, next: 0 }, options)?;
+        part.rename(ids);
+        Ok(part)
     };
-    let parts: Vec<Result<Part, SimError>> = ids_of.par_iter().zip(&pools).map(alone).collect();
+    let parts: Vec<Result<Part, SimError>> =
+        routed.ids_of.par_iter().zip(&pools).map(alone).collect();
     let Ok(parts) = parts.into_iter().collect::<Result<Vec<Part>, SimError>>() else {
         // Whether and when a fleet is stuck is a question to one clock.
-        return together(setup, &mut { all }, options);
+        return together(setup, arriving, options);
     };
-    let mut whole = Part { tally: Tally::new(0), replicas: Vec::new(), log: None };
-    whole.tally.trace.requests =
-        requests[..seen].iter().map(|request| arrived(request, 0)).collect();
-    whole.log = options.keep_log.then(Vec::new);
-    for (replica, (part, ids)) in parts.into_iter().zip(&ids_of).enumerate() {
-        whole.add(replica as u32, ids, part);
-    }
+    let Routed { routes, places, .. } = routed;
+    let whole = Part::put_together(parts, |id| (routes[id].replica, places[id]), places.len());
     Ok(whole.into_outcome(setup, Some(routes)))
 }
 
-/// Requests in a list, all of them or some.
-#[derive(Clone, Copy)]
-struct Listed<'a> {
-    requests: &'a [Request],
-    /// Those after the last have none.
-    sessions: &'a [Option<u32>],
-    ids: Option<&'a [RequestId]>,
-    next: usize,
-    /// Empty where no request has any.
-    contents: &'a [&'a [u64]],
-    block_tokens: u32,
-    classes: &'a [String],
+/// Where requests go that arrive up to the horizon.
+struct Routed {
+    /// By request.
+    routes: Vec<RouteDecision>,
+    /// By request: how many went to the same replica before it.
+    places: Vec<u32>,
+    /// By replica.
+    ids_of: Vec<Vec<RequestId>>,
 }
 
-impl Listed<'_> {
-    fn id(&self, place: usize) -> Option<usize> {
-        match self.ids {
-            Some(ids) => ids.get(place).map(|&id| id as usize),
-            None => (place < self.requests.len()).then_some(place),
+impl Routed {
+    fn of(requests: &[Request], all: &dyn Arriving, setup: &FleetSetup<'_>) -> Routed {
+        let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
+        let count = requests.partition_point(|request| request.arrival <= horizon);
+        let mut fleet = Fleet::new(&setup.routing, setup.replicas(), all.classes());
+        let mut ids_of = vec![Vec::new(); setup.replicas() as usize];
+        let mut routes = Vec::with_capacity(count);
+        let mut places = Vec::with_capacity(count);
+        for (request, id) in requests[..count].iter().zip(0..) {
+            let route = fleet.route(id, request, all.session(id));
+            let ids: &mut Vec<RequestId> = &mut ids_of[route.replica as usize];
+            places.push(ids.len() as u32);
+            ids.push(id);
+            routes.push(route);
         }
+        Routed { routes, places, ids_of }
     }
+}
+
+/// The requests of one replica, which count anew from 0.
+struct Listed<'a> {
+    all: &'a dyn Arriving,
+    requests: &'a [Request],
+    ids: &'a [RequestId],
+    next: usize,
 }
 
 impl Arriving for Listed<'_> {
     fn next_arrival(&self) -> Option<Time> {
-        Some(self.requests[self.id(self.next)?].arrival)
+        let &id = self.ids.get(self.next)?;
+        Some(self.requests[id as usize].arrival)
     }
 
     fn take(&mut self) -> Request {
-        let id = self.id(self.next).expect("no request is due");
+        let id = self.ids[self.next];
         self.next += 1;
-        self.requests[id]
+        self.requests[id as usize]
     }
 
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.sessions.get(self.id(request as usize)?).copied().flatten()
+        self.all.session(self.ids[request as usize])
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
-        self.id(request as usize).and_then(|id| self.contents.get(id)).copied().unwrap_or_default()
+        self.all.content(self.ids[request as usize])
     }
 
     fn block_tokens(&self) -> u32 {
-        self.block_tokens
+        self.all.block_tokens()
     }
 
     fn classes(&self) -> &[String] {
-        self.classes
+        self.all.classes()
     }
 }

@@ -5,6 +5,7 @@ use super::router::RouteDecision;
 use super::tally::Tally;
 use super::{IterationCounts, KvUse, Outcome, PoolUse};
 use crate::request::RequestId;
+use crate::threads;
 use crate::time::Span;
 use crate::trace::{Log, NO_RUN, Run, TokenTrace};
 
@@ -60,31 +61,53 @@ impl Part {
         }
     }
 
-    /// Adds replica `replica`, played alone: `ids` are the ids of its requests in the fleet.
-    pub fn add(&mut self, replica: u32, ids: &[RequestId], part: Part) {
+    /// Gives the requests of a replica that was played alone the ids that they have in the fleet,
+    /// except for their rows.
+    pub fn rename(&mut self, ids: &[RequestId]) {
+        let of_fleet = |id: RequestId| ids[id as usize];
+        self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
+        self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
+    }
+
+    /// The parts of a fleet of `requests` requests, each a replica that was played alone and
+    /// [renamed](Part::rename). `origin` tells a request's replica and its place among the
+    /// requests of that.
+    pub fn put_together(
+        parts: Vec<Part>,
+        origin: impl Fn(usize) -> (u32, u32) + Sync,
+        requests: usize,
+    ) -> Part {
+        let (mut columns, mut runs) = (0, 0);
+        let mut offsets = Vec::with_capacity(parts.len());
+        for Part { tally: Tally { trace, .. }, .. } in &parts {
+            offsets.push(Offset { columns, runs });
+            columns += trace.columns.len() as u32;
+            runs += trace.more_runs.len() as u32;
+        }
+        let mut whole = Part { tally: Tally::new(0), replicas: Vec::new(), log: None };
+        whole.tally.trace.requests = threads::up_to(requests, |id| {
+            let (replica, place) = origin(id);
+            let mut row = parts[replica as usize].tally.trace.requests[place as usize];
+            row.replica = replica;
+            row.run = offsets[replica as usize].moved(row.run);
+            row
+        });
+        for (mut part, offset) in parts.into_iter().zip(offsets) {
+            part.tally.trace.requests = Vec::new();
+            whole.add(part, offset);
+        }
+        whole
+    }
+
+    /// Adds a part but for its rows.
+    fn add(&mut self, part: Part, offset: Offset) {
         let Part { tally, replicas, log } = part;
         let whole = &mut self.tally;
-        let columns = whole.trace.columns.len() as u32;
-        let runs = whole.trace.more_runs.len() as u32;
-        let moved = |mut run: Run| {
-            run.column += columns;
-            if run.next != NO_RUN {
-                run.next += runs;
-            }
-            run
-        };
-        for (row, &id) in tally.trace.requests.iter().zip(ids) {
-            let mut row = *row;
-            row.replica = replica;
-            row.run = moved(row.run);
-            whole.trace.requests[id as usize] = row;
-        }
         whole.trace.columns.extend(tally.trace.columns);
-        whole.trace.more_runs.extend(tally.trace.more_runs.into_iter().map(moved));
+        let runs = tally.trace.more_runs.into_iter();
+        whole.trace.more_runs.extend(runs.map(|run| offset.moved(run)));
         whole.trace.end = whole.trace.end.max(tally.trace.end);
-        let of_fleet = |id: RequestId| ids[id as usize];
-        let rejections = tally.rejections.into_iter();
-        whole.rejections.extend(rejections.map(|(id, why)| (of_fleet(id), why)));
+        whole.rejections.extend(tally.rejections);
         let IterationCounts { prefill_only, mixed, decode_only, sequences } = tally.counts;
         whole.counts.prefill_only += prefill_only;
         whole.counts.mixed += mixed;
@@ -92,12 +115,26 @@ impl Part {
         whole.counts.sequences += sequences;
         whole.done += tally.done;
         self.replicas.extend(replicas);
-        if let (Some(whole), Some(log)) = (&mut self.log, log) {
-            whole.extend(log.into_iter().map(|mut lane| {
-                lane.rename(of_fleet);
-                lane
-            }));
+        if let Some(lanes) = log {
+            self.log.get_or_insert_default().extend(lanes);
         }
+    }
+}
+
+/// How many columns and further runs come before those of a part.
+#[derive(Clone, Copy)]
+struct Offset {
+    columns: u32,
+    runs: u32,
+}
+
+impl Offset {
+    fn moved(self, mut run: Run) -> Run {
+        run.column += self.columns;
+        if run.next != NO_RUN {
+            run.next += self.runs;
+        }
+        run
     }
 }
 

@@ -31,6 +31,12 @@ pub struct Part<'t> {
     pub first: u32,
 }
 
+impl<'t> From<&'t TokenTrace> for Part<'t> {
+    fn from(trace: &'t TokenTrace) -> Part<'t> {
+        Part { trace, first: 0 }
+    }
+}
+
 impl<'t> Part<'t> {
     /// Those of `rows`, which are indices among all requests and rise, that are in this part.
     pub fn of<'r>(&self, rows: &'r [u32]) -> &'r [u32] {
@@ -65,7 +71,7 @@ impl Parts for TokenTrace {
     }
 
     fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
-        visit(Part { trace: self, first: 0 });
+        visit(self.into());
     }
 }
 

@@ -148,8 +148,8 @@ impl RunView {
         self.ttft = Cdf::of(ttft.collect(), points);
         self.tpot = Cdf::of(completed.iter().filter_map(|m| m.tpot_s()).collect(), points);
         self.fluidity = Cdf::of(requests.iter().map(|m| m.index).collect(), points);
-        let rows = completed.iter().map(|m| &trace.requests[m.row as usize]);
-        let gaps: Vec<(f64, u64)> = pooled_gaps(trace, rows)
+        let rows: Vec<u32> = completed.iter().map(|m| m.row).collect();
+        let gaps: Vec<(f64, u64)> = pooled_gaps(trace, &rows)
             .into_iter()
             .map(|(ns, weight)| (ns as f64 / 1e9, weight))
             .collect();

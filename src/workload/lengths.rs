@@ -63,6 +63,11 @@ impl LengthSampler {
         })
     }
 
+    /// Whether a pair of lengths depends on how many were drawn before it.
+    pub(crate) fn takes_turns(&self) -> bool {
+        matches!(self.kind, Kind::Pairs { .. })
+    }
+
     /// Prompt and output tokens of the request with this key, both at least 1.
     #[inline]
     pub(crate) fn draw(&mut self, key: u64) -> (u32, u32) {

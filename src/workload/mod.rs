@@ -113,15 +113,15 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
     match &spec.source {
         Source::Synthetic { arrivals, lengths } => {
             let mut times = ArrivalTimes::new(arrivals, spec.amount, seed, None)?;
-            let mut recipe = Recipe::new(spec, lengths, seed, limits, &mut warnings)?;
+            let recipe = Recipe::new(spec, lengths, seed, limits, &mut warnings)?;
             let expected = spec.amount.requests.unwrap_or(0).min(1 << 20);
             workload.requests.reserve(expected as usize);
             while let Some(arrival) = times.next()? {
-                let key = workload.requests.len() as u64;
-                let request = recipe.request(key, arrival);
-                workload.blocks.extend(recipe.blocks(key, &request));
-                workload.requests.push(request);
+                workload.requests.push(Recipe::not_yet_drawn(arrival));
             }
+            recipe.fill(&mut workload.requests);
+            let keyed = (0..).zip(&workload.requests);
+            workload.blocks.extend(keyed.map_while(|(key, request)| recipe.blocks(key, request)));
             workload.nominal_rate_per_s = times.nominal_rate_per_s();
             workload.classes = recipe.classes.names;
             workload.block_tokens = limits.kv_block_tokens;

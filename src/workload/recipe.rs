@@ -1,12 +1,16 @@
 //! One request, put together from its draws.
 
 use crate::request::{BlockIds, Request};
+use crate::threads;
 use crate::time::Time;
 
 use super::classes::Classes;
 use super::lengths::LengthSampler;
 use super::prefixes::Prefixes;
 use super::{Lengths, Limits, MaxTokens, Warning, WorkloadError, WorkloadSpec};
+
+/// Requests that one thread draws at once.
+const CHUNK: usize = 1 << 14;
 
 /// All that a synthetic request is made of, save its arrival.
 #[derive(Clone, Debug)]
@@ -71,6 +75,32 @@ impl Recipe {
             priority: self.classes.priority(class),
             class,
         }
+    }
+
+    /// A request of which only the arrival is known.
+    pub(crate) fn not_yet_drawn(arrival: Time) -> Request {
+        Request {
+            arrival,
+            prompt_tokens: 1,
+            output_tokens: 1,
+            max_tokens: 1,
+            priority: 0,
+            class: 0,
+        }
+    }
+
+    /// Draws these requests, whose arrivals are known; the first one has key 0.
+    pub(crate) fn fill(&self, requests: &mut [Request]) {
+        // Pairs of a file are taken in turn.
+        let in_turn = self.samplers.iter().any(LengthSampler::takes_turns);
+        let most = if in_turn { requests.len().max(1) } else { CHUNK };
+        let chunks = requests.chunks_mut(most).enumerate().collect();
+        threads::map(chunks, |(index, requests): (usize, &mut [Request])| {
+            let mut recipe = self.clone();
+            for (key, request) in ((index * most) as u64..).zip(requests) {
+                *request = recipe.request(key, request.arrival);
+            }
+        });
     }
 
     /// The content ids of the request with this key, where the description has any.

@@ -10,7 +10,12 @@ use super::{Workload, WorkloadError};
 /// An open workload knows them all beforehand ([`Workload::arriving`]); a closed loop makes the
 /// next ones out of the answers ([`ClosedLoop`](super::ClosedLoop)). Nothing here allocates per
 /// request beyond the amortised growth of one table.
-pub trait Arriving {
+pub trait Arriving: Sync {
+    /// All requests in order of arrival, where they are known beforehand; the index is the id.
+    fn known(&self) -> Option<&[Request]> {
+        None
+    }
+
     /// When the next request arrives; `None` when no more will, unless a
     /// [`finished`](Self::finished) brings some.
     fn next_arrival(&self) -> Option<Time>;
@@ -69,6 +74,10 @@ impl Workload {
 }
 
 impl Arriving for OpenArrivals<'_> {
+    fn known(&self) -> Option<&[Request]> {
+        Some(&self.workload.requests)
+    }
+
     #[inline]
     fn next_arrival(&self) -> Option<Time> {
         self.workload.requests.get(self.next).map(|request| request.arrival)

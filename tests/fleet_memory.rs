@@ -1,0 +1,58 @@
+//! What a run of replicas that are played apart keeps of each request, counted by the operating system.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Short answers, so that it is requests that take memory, and many in an iteration.
+const SCENARIO: &str = "
+model: llama-3-8b
+gpu: h100-sxm
+engine: {profile: ideal, max_model_len: 8192}
+schedulers: [{sarathi: {chunk_size: 8192}}]
+replicas: 4
+workload:
+  requests: 1
+  arrivals: {poisson: {rate: 8000}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 2}}
+slo: {ttft: {prefill_curve_plus: 300ms}, tbt: 25ms, fluidity: {index: 0.9, share: 0.99}}
+";
+
+/// The most memory that a run of so many requests has at once. It is over long before the run is,
+/// while the parts of the fleet are put together, so that asking now and then is enough.
+fn bytes_with(requests: u64) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("s.yaml");
+    fs::write(&file, SCENARIO.replace("requests: 1\n", &format!("requests: {requests}\n")))
+        .expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+    command.arg("run").arg(&file).args(["-q", "--jobs", "2", "--format", "quiet"]);
+    let mut run = command.stdin(Stdio::null()).spawn().expect("the program");
+    let status = format!("/proc/{}/status", run.id());
+    let mut most = 0;
+    loop {
+        // A process that has ended has no such line any more.
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(kb) = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()) {
+            most = most.max(kb);
+        }
+        if let Some(ended) = run.try_wait().expect("a process of ours") {
+            assert!(ended.success(), "{ended}");
+            return most * 1024;
+        }
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// 32 bytes for the drawn request, twice 64 for its row while rows are put together, 24 for its
+/// route, 12 for where it stands, and a little for the iterations.
+#[test]
+fn a_request_of_a_fleet_takes_200_bytes() {
+    const N: u64 = 600_000;
+    let (few, many) = (bytes_with(N), bytes_with(3 * N));
+    let each = (many - few) as f64 / (2 * N) as f64;
+    assert!((100.0..=200.0).contains(&each), "{each} bytes a request");
+}
