@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::attribution::{Attribution, overlap};
@@ -17,6 +16,7 @@ use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
 use crate::metrics::Options;
 use crate::request::RequestId;
+use crate::threads;
 use crate::time::{Span, Time};
 use crate::trace::{Run, Status};
 
@@ -72,7 +72,7 @@ pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Ve
         }
     }
     let tell = |late: Late| tell(attribution, late.request, late.token, late.beyond, late.hit);
-    chosen.into_par_iter().filter_map(tell).collect()
+    threads::map(chosen, tell).into_iter().flatten().collect()
 }
 
 /// One gap as a stall, whether or not it was late.

@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::fluidity::{Judge, demand};
 use super::quantile::{Ratio, Sample, rank};
+use crate::threads;
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
@@ -45,7 +46,7 @@ pub(super) fn full_figures(trace: &impl Parts, rows: &[u32]) -> FullFigures {
         let (below, above) = nth_min_tbt_deadlines(trace, rows.clone(), low as usize);
         below.towards(if rest == 0 { below } else { above }, rest)
     };
-    let (promised, curve) = rayon::join(promised, || miss_rate_curve(trace, &rows));
+    let (promised, curve) = threads::both(promised, || miss_rate_curve(trace, &rows));
     FullFigures { fluid_tokens_per_s: Some(1.0 / promised), p99_miss_rate_by_tbt_ms: Some(curve) }
 }
 

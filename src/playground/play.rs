@@ -139,7 +139,8 @@ impl Loaded {
             counted.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
-        let jobs = self.experiment.schedulers.len();
+        // One scheduler's figures are worked out on two.
+        let jobs = self.experiment.schedulers.len().max(2);
         let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
         let outputs = run_experiment(input, options, &Simulator, &progress)
