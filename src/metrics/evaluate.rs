@@ -2,7 +2,7 @@
 
 use super::fluidity::demand_of;
 use super::full::{FullFigures, full_figures};
-use super::options::{Options, RequestBounds, Window};
+use super::options::{Count, Options, RequestBounds, Window};
 use super::per_request::{Judges, Latencies, RequestMetrics};
 use super::quantile::{Ratio, Sample, distribution, quantiles};
 use super::summary::{
@@ -22,12 +22,19 @@ const CHUNK: usize = 1 << 13;
 /// # Panics
 /// As [`per_request`](super::per_request) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
-    let window = Window::new(trace.requests(), options.count);
-    let rows = trace.requests().iter().zip(0u32..);
-    let rows = rows.filter(|(row, _)| window.holds(row)).map(|(_, index)| index);
-    let mut counted = Counted::new(options, rows.collect());
+    let mut counted = Counted::new(options, rows(trace.requests(), options.count));
     trace.each_part(|part| counted.judge(part));
     counted.summary(trace)
+}
+
+/// The indices of the requests that `count` counts.
+fn rows(requests: &[RequestRow], count: Count) -> Vec<u32> {
+    let all = 0..requests.len() as u32;
+    if count == Count::default() {
+        return all.collect();
+    }
+    let window = Window::new(requests, count);
+    all.filter(|&row| window.holds(&requests[row as usize])).collect()
 }
 
 /// The summary of requests whose metrics are known already: those that

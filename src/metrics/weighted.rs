@@ -3,6 +3,8 @@
 //! A first pass adds up weights by magnitude (exponent and ten bits of mantissa), which tells in
 //! which few classes the wanted ranks lie; a second one collects and sorts the samples of those.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::quantile::{Sample, mean_of_nanos, of_parts, rank};
 use super::summary::Distribution;
 use crate::threads;
@@ -20,9 +22,7 @@ const KEPT_AT_FIRST: usize = 1 << 16;
 /// Ranks whose classes are kept at once.
 const RANKS_AT_ONCE: usize = 16;
 
-/// Shares of the samples for each thread, so that one that comes late finds some left.
-const SHARES_PER_THREAD: usize = 2;
-/// Pieces that are worth a share.
+/// Pieces that are worth another thread.
 const PIECES_MIN: usize = 4;
 
 /// Samples in nanoseconds with weights above 0, in pieces that threads can share.
@@ -43,14 +43,19 @@ fn gathered<T: Send>(
     let pieces = samples.pieces();
     let shares = match threads::count() {
         1 => 1,
-        threads => (pieces / PIECES_MIN).clamp(1, SHARES_PER_THREAD * threads),
+        threads => (pieces / PIECES_MIN).clamp(1, threads),
     };
-    threads::up_to(shares, |share| {
+    // Whoever is free takes the next piece: what is gathered does not depend on their order.
+    let next = AtomicUsize::new(0);
+    threads::up_to(shares, |_| {
         let mut gathered = start();
-        for piece in (share..pieces).step_by(shares) {
+        loop {
+            let piece = next.fetch_add(1, Ordering::Relaxed);
+            if piece >= pieces {
+                return gathered;
+            }
             samples.each(piece, |sample, weight| add(&mut gathered, sample, weight));
         }
-        gathered
     })
 }
 

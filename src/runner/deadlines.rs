@@ -149,6 +149,6 @@ fn find<'a>(experiment: &'a Experiment, name: &str) -> Result<&'a SchedulerRun, 
 }
 
 fn longest_prompt(outcomes: &[Outcome]) -> u32 {
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.trace.requests);
+    let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
     rows.map(|row| row.prompt_tokens).max().unwrap_or(1)
 }
