@@ -32,7 +32,7 @@ pub fn run(
     }
     let cache = match (&args.search.cache, &sink, &global.output) {
         (Some(folder), ..) => Some(Cache::lasting(folder)?),
-        (None, ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
+        (None, ResultSink::File(_), Some(path)) => Cache::beside(path)?,
         _ => None,
     };
     let depends_on = json!({

@@ -6,7 +6,9 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
-use crate::runner::{PlayError, PlayOptions, Requests, RunError, Simulate, Simulator, on_threads};
+use crate::runner::{
+    PlayError, PlayOptions, Requests, RunError, Simulate, Simulator, measures_many, on_threads,
+};
 use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
@@ -26,6 +28,7 @@ impl Backend for Library {
         let draw = || Requests::of(&resolved.experiment);
         let drawn = match request.jobs {
             1 => draw(),
+            _ if !measures_many(&resolved.experiment) => draw(),
             jobs => on_threads(jobs, draw).map_err(RunError::from)?,
         };
         let (requests, notes) = drawn.map_err(|error| located(&document, error))?;

@@ -12,7 +12,9 @@ use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
 use crate::progress::Progress;
 use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
-use crate::runner::{RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment};
+use crate::runner::{
+    RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment, worth_threads,
+};
 
 /// Options of a run, checked.
 struct Options {
@@ -70,6 +72,9 @@ pub fn run(
 
     let began = Instant::now();
     let loaded = backend.load(&options.request)?;
+    if global.jobs.is_none() {
+        options.run.jobs = worth_threads(&loaded.experiment, options.run.jobs);
+    }
     for warning in &loaded.warnings {
         console.warn(warning);
     }

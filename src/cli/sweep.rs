@@ -35,7 +35,7 @@ pub fn run(
     let sink = console.open_result(global.output.as_ref())?;
     let cache = match (&args.search.cache, &sink, &global.output) {
         (Some(folder), ..) => Some(Cache::lasting(folder)?),
-        (None, ResultSink::File(_), Some(path)) => Some(Cache::beside(path)?),
+        (None, ResultSink::File(_), Some(path)) => Cache::beside(path)?,
         _ => None,
     };
     let document = Document::read(&args.scenario).and_then(|d| d.with(&global.set));

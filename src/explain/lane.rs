@@ -44,9 +44,7 @@ pub struct LaneColumns<'a> {
     pub staged: bool,
     /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
     marks: Vec<Sums>,
-    /// Which of `waited` it is: mostly nobody waits, and it stays the same.
-    wait_marks: Vec<u32>,
-    waited: Vec<Waits>,
+    wait_marks: Vec<Waits>,
     /// What the log does not tell of each iteration.
     parts: PartsColumn,
     /// Iterations before which the lane stood idle, with the nanoseconds that it was idle up to
@@ -60,7 +58,7 @@ pub struct LaneColumns<'a> {
 const MARK: usize = 16;
 
 /// Sums of what held requests back over iterations in a row, nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Waits {
     /// By [`HELD`], from the start of the first iteration to that of the one after the last, each
     /// iteration's under the reason that stood while it ran.
@@ -79,7 +77,6 @@ impl<'a> LaneColumns<'a> {
             staged: pool.cost.stages() > 1,
             marks: Vec::with_capacity(log.len() / MARK + 1),
             wait_marks: Vec::with_capacity(log.len() / MARK + 1),
-            waited: Vec::new(),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
             beats: Beats::default(),
@@ -101,7 +98,8 @@ impl<'a> LaneColumns<'a> {
             waits.add(before, log.free(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
-            lane.mark(sums, waits);
+            lane.marks.push(sums);
+            lane.wait_marks.push(waits);
         }
         lane
     }
@@ -121,7 +119,8 @@ impl<'a> LaneColumns<'a> {
             if place.is_multiple_of(MARK) {
                 let mut waits = *waits;
                 waits.add(first, start);
-                self.mark(*sums, waits);
+                self.marks.push(*sums);
+                self.wait_marks.push(waits);
             }
             let until = to.min((place / MARK + 1) * MARK);
             let ends = self.log.ends(place, until);
@@ -134,14 +133,6 @@ impl<'a> LaneColumns<'a> {
             }
             (place, start) = (until, self.log.free(until - 1));
         }
-    }
-
-    fn mark(&mut self, sums: Sums, waits: Waits) {
-        self.marks.push(sums);
-        if self.waited.last() != Some(&waits) {
-            self.waited.push(waits);
-        }
-        self.wait_marks.push(self.waited.len() as u32 - 1);
     }
 
     fn add_one_by_one(
@@ -226,7 +217,7 @@ impl<'a> LaneColumns<'a> {
         }
         let before = |place: usize| {
             let mark = place / MARK;
-            let mut sum = self.waited[self.wait_marks[mark] as usize];
+            let mut sum = self.wait_marks[mark];
             self.add_waits(mark * MARK, place, &mut sum);
             sum
         };

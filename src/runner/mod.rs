@@ -166,6 +166,25 @@ pub fn run_experiment(
     })?
 }
 
+/// Below so many requests, what threads do beside playing replicas takes a tenth less time and a
+/// twentieth more work.
+const SHARED_REQUESTS_MIN: u32 = 1_000_000;
+
+/// How many of these threads are worth taking for a run: as many as there are replicas to play, all
+/// of them where there are many requests to measure.
+pub fn worth_threads(experiment: &Experiment, threads: usize) -> usize {
+    if measures_many(experiment) {
+        return threads;
+    }
+    let replicas: u32 = experiment.fleet().iter().map(|pool| pool.replicas).sum();
+    threads.min(experiment.schedulers.len() * replicas as usize).max(1)
+}
+
+/// Whether there are so many requests that they are drawn and measured by all threads.
+pub fn measures_many(experiment: &Experiment) -> bool {
+    experiment.workload.amount.requests.is_none_or(|requests| requests >= SHARED_REQUESTS_MIN)
+}
+
 /// Runs `work` with that many threads for what it does in parallel; where there are no threads, on
 /// the one there is.
 ///

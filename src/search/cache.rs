@@ -27,14 +27,18 @@ struct Entry {
 }
 
 impl Cache {
-    /// The folder beside an output file: its name with `.points` behind.
+    /// The folder beside an output file: its name with `.points` behind; none beside a device or
+    /// a pipe.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn beside(output: &Path) -> Result<Cache, OutputError> {
+    pub fn beside(output: &Path) -> Result<Option<Cache>, OutputError> {
+        if std::fs::metadata(output).is_ok_and(|found| !found.is_file()) {
+            return Ok(None);
+        }
         let mut name = output.as_os_str().to_owned();
         name.push(".points");
-        Cache::make(PathBuf::from(name), false)
+        Cache::make(PathBuf::from(name), false).map(Some)
     }
 
     /// A folder that stays, for results to be found again by later commands.
@@ -114,4 +118,14 @@ fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_no_folder_beside_it() {
+        assert!(Cache::beside(Path::new("/dev/null")).expect("nothing to make").is_none());
+    }
 }
