@@ -78,6 +78,10 @@
     return splits.map((v) => (fits(v, of) ? v : null));
   };
 
+  // Where a logarithmic axis may begin: uPlot 1.6 looks for marks without end where it begins just below
+  // a power of ten, at 9.5 of the one before or more.
+  const footOf = (low) => Math.min(low, 9.4 * 10 ** Math.floor(Math.log10(low)));
+
   // Distributions of several runs in one plot. curves: [{label, place, value, share}].
   M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
     const shown = curves.filter((curve) => curve.value && curve.value.length);
@@ -104,7 +108,7 @@
       const [a, b] = [Math.min(low, ...near), Math.max(high, ...near)];
       const room = (b - a || Math.abs(b) * 0.1 || 0.1) * 0.04;
       if (unit === "index") return [Math.max(0, Math.min(0.9, a) - 0.02), Math.max(1, b) + 0.01];
-      return log ? [a / 1.12, b * 1.12] : [a >= 0 && a < 0.3 * b ? 0 : Math.max(a >= 0 ? 0 : -Infinity, a - room), b + room];
+      return log ? [footOf(a / 1.12), b * 1.12] : [a >= 0 && a < 0.3 * b ? 0 : Math.max(a >= 0 ? 0 : -Infinity, a - room), b + room];
     };
     const show = unit === "s" ? M.seconds : (v) => (v == null ? "-" : M.digits(v));
     M.uplot(parent, title, 215 + ROW * (rows || lines.length), {

@@ -113,6 +113,17 @@ await check("hostile names are text", async () => {
   await context.close();
 });
 
+await check("a logarithmic axis begins anywhere", async () => {
+  const { page, context, trouble } = await open("run");
+  await page.evaluate(() => {
+    const box = document.body.appendChild(document.createElement("div"));
+    for (let k = 0; k < 50; k++) Metron.cdf(box, { title: "plot " + k, unit: "s", log: true, curves: [{ label: "run", place: 0, count: 2, value: [1.12 * 10 ** (k / 50 - 3), 9], share: [0.5, 1] }] });
+  });
+  await page.waitForTimeout(300);
+  assert.deepEqual(trouble, []);
+  await context.close();
+});
+
 await check("the timeline zooms, moves and answers", async () => {
   const { page, context, trouble } = await open("run");
   const canvas = page.locator("canvas.timeline").first();
