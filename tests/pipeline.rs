@@ -380,7 +380,7 @@ fn a_page_frames_the_iterations_of_the_lane_that_was_in_the_way() {
     let text = "model: llama-3.1-70b\ngpu: h100-sxm\nreplicas: 2\nparallelism: {tensor: 4, pipeline: 2}\n\
                 schedulers: [{sarathi: {chunk_size: 4096}}]\nseed: 3\nworkload:\n  requests: 40\n  \
                 arrivals: {poisson: {rate: 6.0}}\n  lengths: {prompt: {uniform: {min: 20, max: \
-                6000}}, output: {uniform: {min: 50, max: 120}}}\n";
+                6000}}, output: {uniform: {min: 20, max: 50}}}\n";
     let question = serde_json::json!({"op": "simulate", "scenario": {"text": text}, "steps": null});
     let files = metron_sim::scenario::Files::none();
     let answer = metron_sim::playground::answer(&question.to_string(), &files);
