@@ -268,7 +268,8 @@ var Metron = (() => {
     surfaces.set(canvas, surface);
     surface.paint = (width) => {
       hidden.delete(surface);
-      if (!width) return;
+      // Once it has ended, the canvas shows something else.
+      if (!width || ended.signal.aborted) return;
       const ratio = Math.min(window.devicePixelRatio || 1, 2);
       // A canvas that has shown something else keeps that one's colours and dashes until it is sized.
       if (!surface.width || canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(surface.height * ratio)) {

@@ -57,7 +57,7 @@ pub struct GlobalFlags {
     /// Set a field of the scenario, such as engine.kv_blocks=512 (repeatable)
     #[arg(long, value_name = "PATH=VALUE", global = true)]
     pub set: Vec<String>,
-    /// Threads to use; the result does not depend on it [default: all cores]
+    /// Threads to use; the result does not depend on it [default: as many cores as help]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
     /// When to use colour (NO_COLOR is respected)
