@@ -76,7 +76,7 @@ var Metron = (() => {
   M.onRedraw = (listener) => listeners.push(listener);
   // A page that draws again and again forgets who listened to what it drew before.
   M.mark = () => listeners.length;
-  M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); if (M.forgetPlots) M.forgetPlots(); };
+  M.release = (mark) => { listeners.length = Math.min(mark, listeners.length); };
   M.redrawAll = () => {
     document.documentElement.dataset.theme = M.isDark() ? "dark" : "light";
     looked.clear();

@@ -67,6 +67,7 @@
     if (!lanes.length || !(to > from)) { parent.append(h("p", { class: "absent" }, "No iteration ran.")); return null; }
     const whole = { from, to }, view = { from, to };
     let lit = null, pinned = null, head = null;
+    const isLit = (lane, { at }) => lit !== null && lit.run === lane.run && lit.at === at;
 
     const draw = () => lanes.forEach((lane) => lane.surface && lane.surface.draw());
     const set = (a, b) => {
@@ -245,9 +246,8 @@
         c.lineWidth = 1.5; c.strokeRect(xa, it.top - 1, xb - xa, it.height + 2);
         c.beginPath(); c.moveTo((xa + xb) / 2, it.top - 1); c.lineTo(to, tops.stalls.top + tops.stalls.height - 2); c.stroke();
       }));
-      const isLit = ({ at }) => lit !== null && lit.run === lane.run && lit.at === at;
-      [...lane.stalls.filter((one) => !isLit(one)), ...lane.stalls.filter(isLit)].forEach(({ stall, at }) => {
-        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = isLit({ at });
+      [...lane.stalls.filter((one) => !isLit(lane, one)), ...lane.stalls.filter((one) => isLit(lane, one))].forEach(({ stall, at }) => {
+        const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0), on = isLit(lane, { at });
         c.fillStyle = M.fill(c, M.causeColor(stall.main_cause), M.causePattern(stall.main_cause));
         c.fillRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4);
         if (on) {
@@ -256,7 +256,7 @@
         }
       });
       // In a pipeline: a stall of another lane, hollow here, and what this lane had to do with it.
-      lane.caused.filter(isLit).forEach(({ stall }) => {
+      lane.caused.filter((one) => isLit(lane, one)).forEach(({ stall }) => {
         const x0 = x(stall.from_us), wide = Math.max(3, x(stall.to_us) - x0);
         c.strokeStyle = ink; c.lineWidth = 1.5; c.setLineDash([4, 3]); c.strokeRect(x0, tops.stalls.top + 2, wide, tops.stalls.height - 4); c.setLineDash([]);
         frames(stall, x0 + wide / 2);
@@ -365,12 +365,12 @@
       // Its stalls from left to right, by keys: to the one after what is lit, or after the middle.
       const inTime = lane.stalls.slice().sort((a, b) => a.stall.from_us - b.stall.from_us);
       const walk = (by) => {
-        const now = inTime.findIndex((one) => lit !== null && lit.run === lane.run && lit.at === one.at), middle = (view.from + view.to) / 2;
+        const now = inTime.findIndex((one) => isLit(lane, one)), middle = (view.from + view.to) / 2;
         const first = inTime.filter((one) => one.stall.from_us < middle).length - (by > 0 ? 0 : 1);
         const next = inTime[now >= 0 ? now + by : first];
         if (next) focus(lane, next.at);
       };
-      const story = () => { const one = inTime.find((one) => lit !== null && lit.run === lane.run && lit.at === one.at); if (one && opened) opened(lane.run, one.at); };
+      const story = () => { const one = inTime.find((one) => isLit(lane, one)); if (one && opened) opened(lane.run, one.at); };
       lane.surface.on("keydown", (event) => {
         const stalls = { n: () => walk(1), p: () => walk(-1), Enter: story }[event.key];
         if (stalls && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); stalls(); return; }

@@ -23,13 +23,7 @@ pub struct ScenarioRequest {
 impl ScenarioRequest {
     /// A scenario under the options of every command.
     pub fn new(path: String, global: &GlobalFlags) -> ScenarioRequest {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        ScenarioRequest {
-            path,
-            set: global.set.clone(),
-            seed: global.seed,
-            jobs: global.jobs.map_or(cores, usize::from),
-        }
+        ScenarioRequest { path, set: global.set.clone(), seed: global.seed, jobs: global.threads() }
     }
 }
 

@@ -91,12 +91,11 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
     {
         return Err(Error::Usage(format!("--for-rate: expected requests/s above 0, found {rate}")));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(CapacityOptions {
         precision,
         seeds: args.seeds.get(),
         for_rate: args.for_rate,
-        jobs: global.jobs.map_or(cores, usize::from),
+        jobs: global.threads(),
     })
 }
 

@@ -42,8 +42,7 @@ pub fn run(
     for warning in &loaded.warnings {
         console.warn(warning);
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = global.jobs.map_or(cores, usize::from);
+    let jobs = global.threads();
     let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
     let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
     let progress = Progress::new(loaded.experiment.schedulers.len());

@@ -34,11 +34,10 @@ impl Options {
             ));
         }
         let asserted = assertions(&flags.assert)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Options {
             request: ScenarioRequest::new(scenario, global),
             run: RunOptions {
-                jobs: global.jobs.map_or(cores, usize::from),
+                jobs: global.threads(),
                 reference: flags.reference,
                 keep_log: false,
                 full_metrics: flags.metrics == Metrics::Full

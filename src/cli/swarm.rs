@@ -22,8 +22,7 @@ pub fn run(args: &SwarmArgs, global: &GlobalFlags, console: &Console) -> Result<
         return Err(Error::Usage("swarm writes --format text, json or quiet".to_owned()));
     }
     let sink = console.open_result(global.output.as_ref())?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = global.jobs.map_or(cores, usize::from);
+    let jobs = global.threads();
     let progress = Progress::new(1);
     let report = progress::shown_counting("cases", &progress, console.shows_progress(), || {
         on_threads(jobs, || swarm(global.seed.unwrap_or(1), args.runs, progress.run(0)))

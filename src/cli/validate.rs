@@ -28,9 +28,7 @@ pub fn run(
     let observed = (args.observed.as_path(), args.run.as_deref());
     let (loaded, replay) = load(&args.scenario, observed, global, console, backend)?;
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let options =
-        RunOptions { jobs: global.jobs.map_or(cores, usize::from), ..RunOptions::default() };
+    let options = RunOptions { jobs: global.threads(), ..RunOptions::default() };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options, backend, &progress)

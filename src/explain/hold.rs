@@ -48,9 +48,10 @@ pub(super) struct Holders {
 }
 
 /// What is shared among those who hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Means {
     /// Seats, equally.
+    #[default]
     Seats,
     /// KV memory, by blocks.
     Blocks,
@@ -377,7 +378,7 @@ fn batch_tokens(iteration: &crate::trace::Iteration<'_>) -> u64 {
 }
 
 /// Running sums of waits, each divided by all that is shared at its iteration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sums {
     means: Means,
     /// The iteration of row 0.
@@ -392,20 +393,6 @@ pub(super) struct Sums {
     strided: Vec<f64>,
     /// Nanoseconds waited in all.
     pub total: u64,
-}
-
-impl Default for Sums {
-    fn default() -> Sums {
-        Sums {
-            means: Means::Seats,
-            first: 0,
-            rows: Vec::new(),
-            decodes: Vec::new(),
-            beats: 0,
-            strided: Vec::new(),
-            total: 0,
-        }
-    }
 }
 
 impl Sums {

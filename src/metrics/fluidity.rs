@@ -140,17 +140,11 @@ impl<'a> Judge<'a> {
             }
         }
         if row.status == Status::Unfinished {
-            let last = last_token(self.trace, row).unwrap_or(row.arrival);
+            let last = self.trace.last_token(row).unwrap_or(row.arrival);
             judgement.token(self.trace.end.max(last).as_nanos());
         }
         judgement.tally
     }
-}
-
-/// When a request's last token came.
-pub(super) fn last_token(trace: &TokenTrace, row: &RequestRow) -> Option<Time> {
-    let of_runs = trace.runs(row).last().and_then(|run| trace.times(run).last().copied());
-    of_runs.or((row.first_token != Time::NEVER).then_some(row.first_token))
 }
 
 /// As [`demand`], of those requests of a part that have these indices among all.

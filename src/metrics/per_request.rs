@@ -1,6 +1,6 @@
 //! The metrics of single requests: the rows of a request table, and what summaries are made of.
 
-use super::fluidity::{Judge, Tally, demand, last_token};
+use super::fluidity::{Judge, Tally, demand};
 use super::options::{Options, Window};
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
@@ -146,7 +146,7 @@ impl<'t> Judges<'t> {
             options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
         let fluidity_index = if rejected { 0.0 } else { tally.index() };
-        let last_token = last_token(trace, row);
+        let last_token = trace.last_token(row);
         RequestMetrics {
             row: index,
             ttft: last_token.map(|_| row.first_token.since(row.arrival)),

@@ -50,8 +50,7 @@ impl<P: Parts> Weighted for InParts<'_, P> {
 
     fn each(&self, _piece: usize, mut visit: impl FnMut(u64, u64)) {
         self.trace.each_part(|part| {
-            let gaps = Gaps::of(part, part.of(self.rows));
-            (0..gaps.pieces()).for_each(|piece| gaps.each(piece, &mut visit));
+            Gaps::of(part, part.of(self.rows)).each_of_all(&mut visit);
         });
     }
 }
@@ -60,8 +59,7 @@ impl<P: Parts> Weighted for InParts<'_, P> {
 /// are of them. A length may stand there more than once.
 pub fn pooled_gaps(trace: &TokenTrace, rows: &[u32]) -> Vec<(u64, u64)> {
     let mut sorted = Vec::new();
-    let gaps = Gaps::of(trace.into(), rows);
-    (0..gaps.pieces()).for_each(|piece| gaps.each(piece, |gap, weight| sorted.push((gap, weight))));
+    Gaps::of(trace.into(), rows).each_of_all(|gap, weight| sorted.push((gap, weight)));
     sorted.sort_unstable();
     sorted
 }
@@ -113,6 +111,10 @@ impl<'t> Gaps<'t> {
         let starts = (0..rows.len()).step_by(PIECE);
         pieces.extend(starts.map(|from| Piece::Rows(from..rows.len().min(from + PIECE))));
         Gaps { part, rows, steps, pieces }
+    }
+
+    fn each_of_all(&self, mut visit: impl FnMut(u64, u64)) {
+        (0..self.pieces()).for_each(|piece| self.each(piece, &mut visit));
     }
 }
 

@@ -4,7 +4,7 @@ use crate::catalog::Power;
 use crate::report::result::{Cost, Energy};
 use crate::sim::Outcome;
 use crate::threads;
-use crate::time::{Span, Time};
+use crate::time::Span;
 use crate::trace::RequestRow;
 
 /// Requests that one thread looks at at once.
@@ -52,11 +52,7 @@ impl Usage {
     pub fn of(outcome: &Outcome, used: Vec<UsedGpus>) -> Usage {
         let trace = &outcome.trace;
         let first = trace.requests.iter().map(|row| row.arrival).min();
-        let last_of = |row: &RequestRow| {
-            let last_run = trace.runs(row).last();
-            let last = last_run.and_then(|run| trace.times(run).last().copied());
-            last.or((row.first_token != Time::NEVER).then_some(row.first_token))
-        };
+        let last_of = |row: &RequestRow| trace.last_token(row);
         let chunks = trace.requests.chunks(CHUNK).collect();
         let lasts = threads::map(chunks, |rows: &[_]| rows.iter().filter_map(last_of).max());
         let last = lasts.into_iter().max().flatten();

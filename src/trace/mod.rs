@@ -113,6 +113,12 @@ impl TokenTrace {
         &self.columns[run.column as usize][run.first as usize..(run.first + run.len) as usize]
     }
 
+    /// When a request's last token came.
+    pub fn last_token(&self, row: &RequestRow) -> Option<Time> {
+        let of_runs = self.runs(row).last().and_then(|run| self.times(run).last().copied());
+        of_runs.or((row.first_token != Time::NEVER).then_some(row.first_token))
+    }
+
     /// Every token's emission time, expanded; for writers and for the slow reference.
     pub fn token_times<'a>(&'a self, row: &RequestRow) -> impl Iterator<Item = Time> + 'a {
         let first = (row.first_token != Time::NEVER).then_some(row.first_token);

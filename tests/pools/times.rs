@@ -2,6 +2,7 @@
 
 use metron_sim::explain::{Attribution, Blame, Cause, Split};
 use metron_sim::runner::recording;
+use metron_sim::sim::Router;
 use metron_sim::time::{Span, Time};
 use serde_json::json;
 
@@ -61,17 +62,11 @@ fn the_promise_is_one_for_all_and_by_the_slowest_pool() {
 /// Fast and slow path, replicas played apart and together, to the last iteration.
 #[test]
 fn every_router_gives_the_same_by_both_paths() {
-    let routers = [
-        "round-robin",
-        "random",
-        "least-requests",
-        "least-tokens",
-        "power-of-two",
-        "session-affinity",
+    let by_class = [
         "{class-to-pool: {chat: fast, batch: cheap}, within: least-requests}",
         "{class-to-pool: {chat: fast, batch: [1, 2, 3]}}",
     ];
-    for router in routers {
+    for router in Router::NAMES.into_iter().chain(by_class) {
         for more in ["horizon=20s", "horizon=3s", "engine.prefix_caching=true"] {
             let router = format!("router={router}");
             let set = [router.as_str(), more, "workload.prefix_groups={count: 3, tokens: 300}"];

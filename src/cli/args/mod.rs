@@ -71,6 +71,14 @@ pub struct GlobalFlags {
     pub verbose: bool,
 }
 
+impl GlobalFlags {
+    /// Threads to use: those asked for, or one a core.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.jobs.map_or_else(cores, usize::from)
+    }
+}
+
 /// Forms of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
