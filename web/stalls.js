@@ -1,58 +1,174 @@
 // Stalls: their stories in words, and what would have helped.
 (() => {
-  const M = Metron, h = M.h;
+	const M = Metron,
+		h = M.h;
 
-  M.story = (stall, meaning) => {
-    const what = stall.token === 0 ? "waited for its first token" : "stood still before token " + (stall.token + 1);
-    const others = stall.requests_hit > 2 ? ", and " + (stall.requests_hit - 1) + " others with it" : stall.requests_hit === 2 ? ", and 1 other with it" : "";
-    return "Request " + stall.request + " " + what + " for " + M.ns(stall.length_ns) + (stall.beyond_ns ? ", " + M.ns(stall.beyond_ns) + " beyond its deadline" : ", within its deadline") + others +
-      ". Mostly " + M.causeWords(stall.main_cause) + ": " + (meaning[stall.main_cause] || "") + ".";
-  };
-  const DID = { no_seat: "held a seat", no_kv_blocks: "held KV blocks", preempted_waiting: "held KV blocks after the preemption", recompute: "held KV blocks at the preemption", head_of_line: "stood ahead in the queue, short of KV blocks" };
-  M.byWhom = (culprit, stall) => {
-    if (DID[culprit.cause]) return DID[culprit.cause];
-    const where = culprit.lane !== stall.replica ? ", in another lane" : "";
-    if (culprit.prefill_tokens) return M.count(culprit.prefill_tokens) + " tokens of its " + M.count(culprit.prompt_tokens) + "-token prompt" + where;
-    return "decoded meanwhile, " + M.causeWords(culprit.cause) + where;
-  };
+	M.story = (stall, meaning) => {
+		const what = stall.token === 0 ? "waited for its first token" : "stood still before token " + (stall.token + 1);
+		const others =
+			stall.requests_hit > 2
+				? ", and " + (stall.requests_hit - 1) + " others with it"
+				: stall.requests_hit === 2
+					? ", and 1 other with it"
+					: "";
+		return (
+			"Request " +
+			stall.request +
+			" " +
+			what +
+			" for " +
+			M.ns(stall.length_ns) +
+			(stall.beyond_ns ? ", " + M.ns(stall.beyond_ns) + " beyond its deadline" : ", within its deadline") +
+			others +
+			". Mostly " +
+			M.causeWords(stall.main_cause) +
+			": " +
+			(meaning[stall.main_cause] || "") +
+			"."
+		);
+	};
+	const DID = {
+		no_seat: "held a seat",
+		no_kv_blocks: "held KV blocks",
+		preempted_waiting: "held KV blocks after the preemption",
+		recompute: "held KV blocks at the preemption",
+		head_of_line: "stood ahead in the queue, short of KV blocks",
+	};
+	M.byWhom = (culprit, stall) => {
+		if (DID[culprit.cause]) return DID[culprit.cause];
+		const where = culprit.lane !== stall.replica ? ", in another lane" : "";
+		if (culprit.prefill_tokens)
+			return (
+				M.count(culprit.prefill_tokens) + " tokens of its " + M.count(culprit.prompt_tokens) + "-token prompt" + where
+			);
+		return "decoded meanwhile, " + M.causeWords(culprit.cause) + where;
+	};
 
-  // One bar, split by cause.
-  const bar = (stall, meaning) => {
-    const parts = Object.entries(stall.causes_ns).sort((a, b) => b[1] - a[1]);
-    const holder = h("div", { class: "bar", role: "img", "aria-label": "Where the time went: " + parts.map(([cause, ns]) => M.causeWords(cause) + " " + M.ns(ns)).join(", ") });
-    const pieces = parts.map(([cause, ns]) => { const piece = h("span", {}); piece.style.flexGrow = ns; holder.append(piece); return [piece, cause]; });
-    const draw = () => pieces.forEach(([piece, cause]) => { piece.style.background = M.background(M.causeColor(cause), M.causePattern(cause)); });
-    M.onRedraw(draw);
-    draw();
-    return [holder, M.legend(parts.slice(0, 5).map(([cause, ns]) => ({ name: M.causeWords(cause) + " " + M.ns(ns), meaning: meaning[cause], color: () => M.causeColor(cause), pattern: M.causePattern(cause) })))];
-  };
+	// One bar, split by cause.
+	const bar = (stall, meaning) => {
+		const parts = Object.entries(stall.causes_ns).sort((a, b) => b[1] - a[1]);
+		const holder = h("div", {
+			class: "bar",
+			role: "img",
+			"aria-label":
+				"Where the time went: " + parts.map(([cause, ns]) => M.causeWords(cause) + " " + M.ns(ns)).join(", "),
+		});
+		const pieces = parts.map(([cause, ns]) => {
+			const piece = h("span", {});
+			piece.style.flexGrow = ns;
+			holder.append(piece);
+			return [piece, cause];
+		});
+		const draw = () =>
+			pieces.forEach(([piece, cause]) => {
+				piece.style.background = M.background(M.causeColor(cause), M.causePattern(cause));
+			});
+		M.onRedraw(draw);
+		draw();
+		return [
+			holder,
+			M.legend(
+				parts.slice(0, 5).map(([cause, ns]) => ({
+					name: M.causeWords(cause) + " " + M.ns(ns),
+					meaning: meaning[cause],
+					color: () => M.causeColor(cause),
+					pattern: M.causePattern(cause),
+				})),
+			),
+		];
+	};
 
-  // show(place): look at the stall in the timeline, where there is one.
-  M.stallList = (parent, run, meaning, show) => {
-    if (!run.stalls.length) { parent.append(h("p", { class: "good" }, "No token came late.")); return []; }
-    const items = run.stalls.map((stall, place) => h("li", { class: "stall", tabindex: -1 },
-      h("p", { class: "story" }, M.story(stall, meaning)), bar(stall, meaning),
-      stall.culprits.length > 0 && h("ul", { class: "culprits" },
-        stall.culprits.slice(0, 4).map((culprit) => h("li", {}, "by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit, stall) + ")")),
-        (stall.culprits_more > 0 || stall.culprits.length > 4) && h("li", {}, "by " + (stall.culprits_more + Math.max(0, stall.culprits.length - 4)) + " more: " + M.ns(stall.culprits_more_ns + stall.culprits.slice(4).reduce((sum, one) => sum + one.ns, 0)))),
-      show && h("button", { type: "button", onclick: () => show(place) }, "Show in the timeline")));
-    const SHOWN = 4;
-    parent.append(h("ol", { class: "stalls" }, items.slice(0, SHOWN)));
-    if (items.length > SHOWN) parent.append(h("details", {}, h("summary", {}, items.length - SHOWN + " more stalls"), h("ol", { class: "stalls", start: SHOWN + 1 }, items.slice(SHOWN))));
-    return items;
-  };
+	// show(place): look at the stall in the timeline, where there is one.
+	M.stallList = (parent, run, meaning, show) => {
+		if (!run.stalls.length) {
+			parent.append(h("p", { class: "good" }, "No token came late."));
+			return [];
+		}
+		const items = run.stalls.map((stall, place) =>
+			h(
+				"li",
+				{ class: "stall", tabindex: -1 },
+				h("p", { class: "story" }, M.story(stall, meaning)),
+				bar(stall, meaning),
+				stall.culprits.length > 0 &&
+					h(
+						"ul",
+						{ class: "culprits" },
+						stall.culprits
+							.slice(0, 4)
+							.map((culprit) =>
+								h(
+									"li",
+									{},
+									"by request " + culprit.request + ": " + M.ns(culprit.ns) + " (" + M.byWhom(culprit, stall) + ")",
+								),
+							),
+						(stall.culprits_more > 0 || stall.culprits.length > 4) &&
+							h(
+								"li",
+								{},
+								"by " +
+									(stall.culprits_more + Math.max(0, stall.culprits.length - 4)) +
+									" more: " +
+									M.ns(stall.culprits_more_ns + stall.culprits.slice(4).reduce((sum, one) => sum + one.ns, 0)),
+							),
+					),
+				show && h("button", { type: "button", onclick: () => show(place) }, "Show in the timeline"),
+			),
+		);
+		const SHOWN = 4;
+		parent.append(h("ol", { class: "stalls" }, items.slice(0, SHOWN)));
+		if (items.length > SHOWN)
+			parent.append(
+				h(
+					"details",
+					{},
+					h("summary", {}, items.length - SHOWN + " more stalls"),
+					h("ol", { class: "stalls", start: SHOWN + 1 }, items.slice(SHOWN)),
+				),
+			);
+		return items;
+	};
 
-  // Brings a stall into view: all of it, or its beginning where it is taller than that.
-  M.reveal = (item) => item.scrollIntoView({ block: item.offsetHeight > window.innerHeight - 64 ? "start" : "nearest" });
+	// Brings a stall into view: all of it, or its beginning where it is taller than that.
+	M.reveal = (item) =>
+		item.scrollIntoView({ block: item.offsetHeight > window.innerHeight - 64 ? "start" : "nearest" });
 
-  M.cures = (parent, cures) => {
-    const head = ["change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", "rejected"];
-    parent.append(M.table("What would have helped " + cures.label, head, cures.tried.map((tried) => {
-      const f = tried.figures;
-      if (!f) return [tried.change + ": " + String(tried.error || "cannot be simulated").split("\n")[0], ...head.slice(1).map(() => "-")];
-      return [tried.change, M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s), M.count(f.rejected)];
-    })));
-    const sets = cures.tried.filter((tried) => tried.set.length);
-    if (sets.length) parent.append(h("p", { class: "hint" }, "To run one yourself:"), h("pre", { tabindex: 0 }, sets.map((tried) => tried.set.map((one) => "--set '" + one + "'").join(" ")).join("\n")));
-  };
+	M.cures = (parent, cures) => {
+		const head = ["change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", "rejected"];
+		parent.append(
+			M.table(
+				"What would have helped " + cures.label,
+				head,
+				cures.tried.map((tried) => {
+					const f = tried.figures;
+					if (!f)
+						return [
+							tried.change + ": " + String(tried.error || "cannot be simulated").split("\n")[0],
+							...head.slice(1).map(() => "-"),
+						];
+					return [
+						tried.change,
+						M.seconds(f.stall_s),
+						M.seconds(f.worst_s),
+						M.seconds(f.tbt_p99_s),
+						M.seconds(f.ttft_p99_s),
+						M.percent(f.fluid_request_share),
+						f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
+						M.count(f.rejected),
+					];
+				}),
+			),
+		);
+		const sets = cures.tried.filter((tried) => tried.set.length);
+		if (sets.length)
+			parent.append(
+				h("p", { class: "hint" }, "To run one yourself:"),
+				h(
+					"pre",
+					{ tabindex: 0 },
+					sets.map((tried) => tried.set.map((one) => "--set '" + one + "'").join(" ")).join("\n"),
+				),
+			);
+	};
 })();

@@ -18,372 +18,519 @@ const root = resolve(here, "../..");
 const target = resolve(process.env.CARGO_TARGET_DIR || join(root, "target"));
 const binary = process.env.METRON_SIM || join(target, "debug/metron-sim");
 const shots = join(target, "screenshots");
-const axe = readFileSync(join(here, "node_modules/axe-core/axe.min.js"), "utf8");
+const axe = readFileSync(join(here, "../../node_modules/axe-core/axe.min.js"), "utf8");
 const work = mkdtempSync(join(tmpdir(), "metron-playground-"));
 mkdirSync(shots, { recursive: true });
 
 const server = spawn(binary, ["serve"], { stdio: ["ignore", "pipe", "inherit"] });
 const address = await new Promise((done, failed) => {
-  let said = "";
-  server.stdout.on("data", (data) => { said += data; if (said.includes("\n")) done(said.trim()); });
-  server.on("exit", (code) => failed(new Error("the server ended with " + code)));
+	let said = "";
+	server.stdout.on("data", (data) => {
+		said += data;
+		if (said.includes("\n")) done(said.trim());
+	});
+	server.on("exit", (code) => failed(new Error("the server ended with " + code)));
 });
 const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
-  args: ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+	executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+	args: [
+		"--no-sandbox",
+		"--headless",
+		"--disable-gpu",
+		"--disable-quic",
+		"--no-first-run",
+		"--disable-background-networking",
+		"--disable-component-update",
+		"--disable-sync",
+	],
 });
 const failures = [];
 const only = process.argv[2];
 const check = async (name, act) => {
-  if (only && !name.includes(only)) return;
-  const began = Date.now();
-  try { await act(); console.log(`ok ${name} (${Date.now() - began} ms)`); } catch (error) { failures.push(name); console.error(`FAILED ${name}: ${error.stack}`); }
+	if (only && !name.includes(only)) return;
+	const began = Date.now();
+	try {
+		await act();
+		console.log(`ok ${name} (${Date.now() - began} ms)`);
+	} catch (error) {
+		failures.push(name);
+		console.error(`FAILED ${name}: ${error.stack}`);
+	}
 };
 
 const open = async ({ url = address, ...options } = {}) => {
-  const context = await browser.newContext({ viewport: { width: 1400, height: 950 }, acceptDownloads: true, ...options });
-  const page = await context.newPage();
-  const trouble = [];
-  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) trouble.push(message.text()); });
-  page.on("pageerror", (error) => trouble.push(String(error.stack)));
-  page.on("request", (request) => {
-    const asked = request.url(), own = url.startsWith("file:") ? url.split("#")[0] : new URL(url).origin;
-    if (!asked.startsWith(own) && !asked.startsWith("data:") && !asked.startsWith("blob:")) trouble.push("asked for " + asked.slice(0, 200));
-  });
-  await page.goto(url);
-  await page.waitForSelector("html[data-ready]", { timeout: 30000 });
-  return { page, context, trouble };
+	const context = await browser.newContext({
+		viewport: { width: 1400, height: 950 },
+		acceptDownloads: true,
+		...options,
+	});
+	const page = await context.newPage();
+	const trouble = [];
+	page.on("console", (message) => {
+		if (["error", "warning"].includes(message.type())) trouble.push(message.text());
+	});
+	page.on("pageerror", (error) => trouble.push(String(error.stack)));
+	page.on("request", (request) => {
+		const asked = request.url(),
+			own = url.startsWith("file:") ? url.split("#")[0] : new URL(url).origin;
+		if (!asked.startsWith(own) && !asked.startsWith("data:") && !asked.startsWith("blob:"))
+			trouble.push("asked for " + asked.slice(0, 200));
+	});
+	await page.goto(url);
+	await page.waitForSelector("html[data-ready]", { timeout: 30000 });
+	return { page, context, trouble };
 };
 const settled = async (page, act) => {
-  const before = await page.evaluate(() => Number(document.documentElement.dataset.answers || 0));
-  await act();
-  await page.waitForFunction((n) => Number(document.documentElement.dataset.answers || 0) > n && !Play.isBusy(), before, { timeout: 20000 });
+	const before = await page.evaluate(() => Number(document.documentElement.dataset.answers || 0));
+	await act();
+	await page.waitForFunction(
+		(n) => Number(document.documentElement.dataset.answers || 0) > n && !Play.isBusy(),
+		before,
+		{ timeout: 20000 },
+	);
 };
 // Waits until the heading that has the focus stands in the upper half of the window and stays there for
 // some frames in a row, however long the scrolling takes.
-const arrived = (page) => page.evaluate(() => new Promise((done) => {
-  const began = performance.now();
-  let still = 0, before = null;
-  const look = () => {
-    const focused = document.activeElement, top = focused.getBoundingClientRect().top, there = focused.tagName === "H2" && top >= 0 && top < 450;
-    still = there && top === before ? still + 1 : 0;
-    before = top;
-    if (still >= 8 || performance.now() - began > 20000) done({ arrived: still >= 8, tag: focused.tagName, top });
-    else requestAnimationFrame(look);
-  };
-  look();
-}));
+const arrived = (page) =>
+	page.evaluate(
+		() =>
+			new Promise((done) => {
+				const began = performance.now();
+				let still = 0,
+					before = null;
+				const look = () => {
+					const focused = document.activeElement,
+						top = focused.getBoundingClientRect().top,
+						there = focused.tagName === "H2" && top >= 0 && top < 450;
+					still = there && top === before ? still + 1 : 0;
+					before = top;
+					if (still >= 8 || performance.now() - began > 20000) done({ arrived: still >= 8, tag: focused.tagName, top });
+					else requestAnimationFrame(look);
+				};
+				look();
+			}),
+	);
 const audit = async (page, name) => {
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
-  const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
-  assert.deepEqual(bad.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`), [], name);
+	await page.evaluate(axe);
+	const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
+	const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
+	assert.deepEqual(
+		bad.map(
+			(one) =>
+				`${one.id}: ${one.nodes
+					.slice(0, 3)
+					.map((node) => node.html.slice(0, 160))
+					.join(" | ")}`,
+		),
+		[],
+		name,
+	);
 };
 const narrow = async (page, width) => {
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert(wide <= 0, `${wide} px wider than ${width}`);
+	const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+	assert(wide <= 0, `${wide} px wider than ${width}`);
 };
-const figure = (page, name) => page.evaluate((name) => Play.answer.figures.find((one) => one.name === name).values, name);
+const figure = (page, name) =>
+	page.evaluate((name) => Play.answer.figures.find((one) => one.name === name).values, name);
 
 await check("three widths, light and dark", async () => {
-  for (const colorScheme of ["light", "dark"]) {
-    const { page, context, trouble } = await open({ colorScheme });
-    for (const width of [360, 800, 1400]) {
-      await page.setViewportSize({ width, height: 950 });
-      await page.waitForTimeout(250);
-      await narrow(page, width);
-      await page.screenshot({ path: join(shots, `playground-${colorScheme}-${width}.png`), fullPage: true });
-    }
-    await audit(page, colorScheme);
-    assert.deepEqual(trouble, []);
-    await context.close();
-  }
+	for (const colorScheme of ["light", "dark"]) {
+		const { page, context, trouble } = await open({ colorScheme });
+		for (const width of [360, 800, 1400]) {
+			await page.setViewportSize({ width, height: 950 });
+			await page.waitForTimeout(250);
+			await narrow(page, width);
+			await page.screenshot({ path: join(shots, `playground-${colorScheme}-${width}.png`), fullPage: true });
+		}
+		await audit(page, colorScheme);
+		assert.deepEqual(trouble, []);
+		await context.close();
+	}
 });
 
 await check("every part is drawn, and its words lie apart", async () => {
-  for (const width of [360, 1400]) {
-    const { page, context, trouble } = await open({ viewport: { width, height: 900 } });
-    await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
-    assert.equal(await page.locator("#curves .plot").count(), 4);
-    assert.equal(await page.locator("#misses .plot").count(), 1);
-    assert.equal(await page.locator("#lateness canvas.surface").count(), 2);
-    assert((await page.locator("#words dt").count()) > 30, "words and causes are explained");
-    assert.deepEqual(await page.evaluate(overlaps), []);
-    await narrow(page, width);
-    // What was drawn before is let go.
-    await settled(page, () => page.getByRole("button", { name: "Share" }).evaluate(() => Play.change(["seed=9"])));
-    await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
-    assert.equal(await page.locator("#curves .plot").count(), 4);
-    assert.deepEqual(trouble, []);
-    await context.close();
-  }
+	for (const width of [360, 1400]) {
+		const { page, context, trouble } = await open({ viewport: { width, height: 900 } });
+		await page.waitForFunction(
+			() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers,
+		);
+		assert.equal(await page.locator("#curves .plot").count(), 4);
+		assert.equal(await page.locator("#misses .plot").count(), 1);
+		assert.equal(await page.locator("#lateness canvas.surface").count(), 2);
+		assert((await page.locator("#words dt").count()) > 30, "words and causes are explained");
+		assert.deepEqual(await page.evaluate(overlaps), []);
+		await narrow(page, width);
+		// What was drawn before is let go.
+		await settled(page, () => page.getByRole("button", { name: "Share" }).evaluate(() => Play.change(["seed=9"])));
+		await page.waitForFunction(
+			() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers,
+		);
+		assert.equal(await page.locator("#curves .plot").count(), 4);
+		assert.deepEqual(trouble, []);
+		await context.close();
+	}
 });
 
 await check("the timeline tells single iterations wherever one looks", async () => {
-  const { page, context, trouble } = await open();
-  await settled(page, () => page.evaluate(() => Play.change(["workload.requests=1000"])));
-  await page.locator("#timeline").scrollIntoViewIfNeeded();
-  const where = () => page.locator("#timeline .readout").first().textContent();
-  assert.match(await where(), /each column stands for up to/);
-  // Half a second at a third of the run, far from any stall that is kept in detail.
-  const quiet = await page.evaluate(() => {
-    const { whole } = Play.timeline, kept = Play.answer.runs.flatMap((run) => run.lanes.flatMap((lane) => lane.details.map((part) => [part.start_us[0], part.start_us.reduce((a, b) => a + b, 0)])));
-    for (let at = whole.from + 2e6; at < whole.to; at += 1e6) if (kept.every(([a, b]) => b < at - 1e6 || a > at + 2e6)) { Play.timeline.set(at, at + 5e5); return true; }
-    return false;
-  });
-  assert(quiet, "somewhere there is no stall");
-  await page.waitForFunction(() => /every iteration by itself/.test(document.querySelector("#timeline .readout").textContent), null, { timeout: 10000 });
-  const canvas = page.locator("canvas.timeline").first(), box = await canvas.boundingBox();
-  await page.mouse.move(box.x + box.width / 2, box.y + 60);
-  assert.match(await page.locator("#timeline .readout.tall").first().textContent(), /^(Iteration [\d,]+ at|Idle)/);
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	await settled(page, () => page.evaluate(() => Play.change(["workload.requests=1000"])));
+	await page.locator("#timeline").scrollIntoViewIfNeeded();
+	const where = () => page.locator("#timeline .readout").first().textContent();
+	assert.match(await where(), /each column stands for up to/);
+	// Half a second at a third of the run, far from any stall that is kept in detail.
+	const quiet = await page.evaluate(() => {
+		const { whole } = Play.timeline,
+			kept = Play.answer.runs.flatMap((run) =>
+				run.lanes.flatMap((lane) =>
+					lane.details.map((part) => [part.start_us[0], part.start_us.reduce((a, b) => a + b, 0)]),
+				),
+			);
+		for (let at = whole.from + 2e6; at < whole.to; at += 1e6)
+			if (kept.every(([a, b]) => b < at - 1e6 || a > at + 2e6)) {
+				Play.timeline.set(at, at + 5e5);
+				return true;
+			}
+		return false;
+	});
+	assert(quiet, "somewhere there is no stall");
+	await page.waitForFunction(
+		() => /every iteration by itself/.test(document.querySelector("#timeline .readout").textContent),
+		null,
+		{ timeout: 10000 },
+	);
+	const canvas = page.locator("canvas.timeline").first(),
+		box = await canvas.boundingBox();
+	await page.mouse.move(box.x + box.width / 2, box.y + 60);
+	assert.match(await page.locator("#timeline .readout.tall").first().textContent(), /^(Iteration [\d,]+ at|Idle)/);
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("a slider re-simulates and redraws", async () => {
-  const { page, context, trouble } = await open();
-  const before = await figure(page, "Longest stall");
-  const rate = page.getByLabel("Requests per second", { exact: true });
-  await settled(page, () => rate.evaluate((slider) => { slider.value = 760; slider.dispatchEvent(new Event("input", { bubbles: true })); }));
-  const after = await figure(page, "Longest stall");
-  assert.notDeepEqual(after, before);
-  assert.match(await page.inputValue("#editor textarea"), /rate: (?!3\b)/);
-  // Keys move it too, and the newest of many changes wins.
-  await rate.focus();
-  await settled(page, async () => { for (let k = 0; k < 12; k++) await page.keyboard.press("ArrowLeft"); });
-  await page.waitForFunction(() => !Play.isBusy());
-  const shown = await page.evaluate(() => Play.answer.dials.find((dial) => dial.id === "rate").value);
-  assert.equal(Number(await page.getByLabel("Requests per second, exactly").inputValue()), shown);
-  // A menu.
-  await settled(page, () => page.getByLabel("Scheduler", { exact: true }).first().selectOption("orca"));
-  assert.deepEqual(await page.evaluate(() => Play.answer.runs.map((run) => run.scheduler)), ["orca", "sarathi"]);
-  await settled(page, () => page.getByRole("button", { name: "Play the first alone" }).click());
-  assert.equal(await page.evaluate(() => Play.answer.runs.length), 1);
-  await settled(page, () => page.getByRole("button", { name: "Compare with another" }).click());
-  assert.equal(await page.evaluate(() => Play.answer.runs.length), 2);
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	const before = await figure(page, "Longest stall");
+	const rate = page.getByLabel("Requests per second", { exact: true });
+	await settled(page, () =>
+		rate.evaluate((slider) => {
+			slider.value = 760;
+			slider.dispatchEvent(new Event("input", { bubbles: true }));
+		}),
+	);
+	const after = await figure(page, "Longest stall");
+	assert.notDeepEqual(after, before);
+	assert.match(await page.inputValue("#editor textarea"), /rate: (?!3\b)/);
+	// Keys move it too, and the newest of many changes wins.
+	await rate.focus();
+	await settled(page, async () => {
+		for (let k = 0; k < 12; k++) await page.keyboard.press("ArrowLeft");
+	});
+	await page.waitForFunction(() => !Play.isBusy());
+	const shown = await page.evaluate(() => Play.answer.dials.find((dial) => dial.id === "rate").value);
+	assert.equal(Number(await page.getByLabel("Requests per second, exactly").inputValue()), shown);
+	// A menu.
+	await settled(page, () => page.getByLabel("Scheduler", { exact: true }).first().selectOption("orca"));
+	assert.deepEqual(await page.evaluate(() => Play.answer.runs.map((run) => run.scheduler)), ["orca", "sarathi"]);
+	await settled(page, () => page.getByRole("button", { name: "Play the first alone" }).click());
+	assert.equal(await page.evaluate(() => Play.answer.runs.length), 1);
+	await settled(page, () => page.getByRole("button", { name: "Compare with another" }).click());
+	assert.equal(await page.evaluate(() => Play.answer.runs.length), 2);
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("broken settings say what is wrong, where", async () => {
-  const { page, context, trouble } = await open();
-  const text = await page.inputValue("#editor textarea");
-  await page.fill("#editor textarea", text.replace("gpu: h100-sxm", "gpu: h100-sxn"));
-  await page.waitForSelector("#problems:not([hidden])");
-  assert.match(await page.textContent("#problem-list"), /h100-sxm/);
-  assert.match(await page.textContent(".gutter .wrong"), /4/);
-  await page.screenshot({ path: join(shots, "playground-problem.png"), fullPage: true });
-  await audit(page, "a problem");
-  await page.getByRole("button", { name: "Line 4" }).click();
-  assert.equal(await page.evaluate(() => document.activeElement.tagName), "TEXTAREA");
-  await settled(page, () => page.fill("#editor textarea", text));
-  assert(await page.isHidden("#problems"));
-  // A dial can break it as well.
-  const exact = page.getByLabel("Requests, exactly");
-  await exact.fill("900000");
-  await exact.press("Enter");
-  await page.waitForSelector("#problems:not([hidden])");
-  assert.match(await page.textContent("#problem-list"), /20000.*metron-sim run/s);
-  await settled(page, async () => { await exact.fill("200"); await exact.press("Enter"); });
-  assert(await page.isHidden("#problems"));
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	const text = await page.inputValue("#editor textarea");
+	await page.fill("#editor textarea", text.replace("gpu: h100-sxm", "gpu: h100-sxn"));
+	await page.waitForSelector("#problems:not([hidden])");
+	assert.match(await page.textContent("#problem-list"), /h100-sxm/);
+	assert.match(await page.textContent(".gutter .wrong"), /4/);
+	await page.screenshot({ path: join(shots, "playground-problem.png"), fullPage: true });
+	await audit(page, "a problem");
+	await page.getByRole("button", { name: "Line 4" }).click();
+	assert.equal(await page.evaluate(() => document.activeElement.tagName), "TEXTAREA");
+	await settled(page, () => page.fill("#editor textarea", text));
+	assert(await page.isHidden("#problems"));
+	// A dial can break it as well.
+	const exact = page.getByLabel("Requests, exactly");
+	await exact.fill("900000");
+	await exact.press("Enter");
+	await page.waitForSelector("#problems:not([hidden])");
+	assert.match(await page.textContent("#problem-list"), /20000.*metron-sim run/s);
+	await settled(page, async () => {
+		await exact.fill("200");
+		await exact.press("Enter");
+	});
+	assert(await page.isHidden("#problems"));
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("iterations are stepped and played", async () => {
-  const { page, context, trouble } = await open();
-  const clock = () => page.textContent("#batch output");
-  const words = () => page.locator("#batch .readout.tall").allTextContents();
-  // Out of sight it is drawn a second later.
-  await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
-  const [at, said] = [await clock(), await words()];
-  for (let k = 0; k < 5; k++) await page.getByRole("button", { name: "Step on" }).click();
-  await page.waitForTimeout(200);
-  assert.notEqual(await clock(), at);
-  assert.notDeepEqual(await words(), said);
-  for (const text of await words()) assert.match(text, /Iteration [\d,]+, from .*decode.*KV blocks/);
-  for (let k = 0; k < 5; k++) await page.getByRole("button", { name: "Step back" }).click();
-  await page.waitForTimeout(200);
-  assert.deepEqual(await words(), said, "back where it was");
-  await page.getByRole("button", { name: "Play", exact: true }).click();
-  await page.waitForTimeout(1200);
-  await page.getByRole("button", { name: "Pause" }).click();
-  assert.notEqual(await clock(), at);
-  await page.locator("#batch").screenshot({ path: join(shots, "playground-batch.png") });
-  await page.getByLabel("Simulated time").evaluate((slider) => { slider.value = 9990; slider.dispatchEvent(new Event("input", { bubbles: true })); });
-  await page.waitForTimeout(400);
-  assert.match((await words())[0], /Iteration/);
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	const clock = () => page.textContent("#batch output");
+	const words = () => page.locator("#batch .readout.tall").allTextContents();
+	// Out of sight it is drawn a second later.
+	await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
+	const [at, said] = [await clock(), await words()];
+	for (let k = 0; k < 5; k++) await page.getByRole("button", { name: "Step on" }).click();
+	await page.waitForTimeout(200);
+	assert.notEqual(await clock(), at);
+	assert.notDeepEqual(await words(), said);
+	for (const text of await words()) assert.match(text, /Iteration [\d,]+, from .*decode.*KV blocks/);
+	for (let k = 0; k < 5; k++) await page.getByRole("button", { name: "Step back" }).click();
+	await page.waitForTimeout(200);
+	assert.deepEqual(await words(), said, "back where it was");
+	await page.getByRole("button", { name: "Play", exact: true }).click();
+	await page.waitForTimeout(1200);
+	await page.getByRole("button", { name: "Pause" }).click();
+	assert.notEqual(await clock(), at);
+	await page.locator("#batch").screenshot({ path: join(shots, "playground-batch.png") });
+	await page.getByLabel("Simulated time").evaluate((slider) => {
+		slider.value = 9990;
+		slider.dispatchEvent(new Event("input", { bubbles: true }));
+	});
+	await page.waitForTimeout(400);
+	assert.match((await words())[0], /Iteration/);
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("the batch in view changes with the answer", async () => {
-  const { page, context, trouble } = await open();
-  await page.locator("#batch").scrollIntoViewIfNeeded();
-  await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
-  const asked = [];
-  page.on("request", (request) => { if (request.method() === "POST") asked.push(JSON.parse(request.postData()).op); });
-  const words = () => page.locator("#batch .readout.tall").allTextContents();
-  const before = await words();
-  const slider = page.getByLabel("Requests per second", { exact: true });
-  await slider.evaluate((one) => { one.value = Number(one.value) + 60; one.dispatchEvent(new Event("input", { bubbles: true })); });
-  await page.waitForFunction((text) => document.querySelector("#batch .readout.tall").textContent !== text, before[0]);
-  for (const text of await words()) assert.match(text, /Iteration [\d,]+, from /);
-  assert(asked.includes("simulate") && !asked.includes("steps"), `asked ${asked}: it came with the answer`);
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	await page.locator("#batch").scrollIntoViewIfNeeded();
+	await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
+	const asked = [];
+	page.on("request", (request) => {
+		if (request.method() === "POST") asked.push(JSON.parse(request.postData()).op);
+	});
+	const words = () => page.locator("#batch .readout.tall").allTextContents();
+	const before = await words();
+	const slider = page.getByLabel("Requests per second", { exact: true });
+	await slider.evaluate((one) => {
+		one.value = Number(one.value) + 60;
+		one.dispatchEvent(new Event("input", { bubbles: true }));
+	});
+	await page.waitForFunction((text) => document.querySelector("#batch .readout.tall").textContent !== text, before[0]);
+	for (const text of await words()) assert.match(text, /Iteration [\d,]+, from /);
+	assert(asked.includes("simulate") && !asked.includes("steps"), `asked ${asked}: it came with the answer`);
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("a stall tells its story and its cures", async () => {
-  const { page, context, trouble } = await open();
-  await page.locator("#timeline").scrollIntoViewIfNeeded();
-  await page.waitForTimeout(300);
-  // In the upper lane, where the first stall of the first run is drawn.
-  const place = await page.evaluate(() => {
-    const canvas = document.querySelector("canvas.timeline"), view = Play.timeline.view, stall = Play.answer.runs[0].stalls[0];
-    return { x: 72 + ((stall.from_us + stall.to_us) / 2 - view.from) / (view.to - view.from) * (canvas.clientWidth - 76) };
-  });
-  await page.locator("canvas.timeline").first().click({ position: { x: place.x, y: 8 } });
-  await page.waitForSelector(".stall.chosen .cures table");
-  assert.match(await page.textContent(".stall.chosen .story"), /^Request \d+ (stood still|waited)/);
-  await page.locator(".stall.chosen").screenshot({ path: join(shots, "playground-stall.png") });
-  await audit(page, "cures");
-  await settled(page, () => page.locator(".stall.chosen .cures button").first().click());
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	await page.locator("#timeline").scrollIntoViewIfNeeded();
+	await page.waitForTimeout(300);
+	// In the upper lane, where the first stall of the first run is drawn.
+	const place = await page.evaluate(() => {
+		const canvas = document.querySelector("canvas.timeline"),
+			view = Play.timeline.view,
+			stall = Play.answer.runs[0].stalls[0];
+		return {
+			x: 72 + (((stall.from_us + stall.to_us) / 2 - view.from) / (view.to - view.from)) * (canvas.clientWidth - 76),
+		};
+	});
+	await page
+		.locator("canvas.timeline")
+		.first()
+		.click({ position: { x: place.x, y: 8 } });
+	await page.waitForSelector(".stall.chosen .cures table");
+	assert.match(await page.textContent(".stall.chosen .story"), /^Request \d+ (stood still|waited)/);
+	await page.locator(".stall.chosen").screenshot({ path: join(shots, "playground-stall.png") });
+	await audit(page, "cures");
+	await settled(page, () => page.locator(".stall.chosen .cures button").first().click());
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("links and files hold the whole scenario", async () => {
-  const { page, context, trouble } = await open();
-  const text = (await page.inputValue("#editor textarea")).replace("name: playground", 'name: "<img src=x onerror=document.title=1>"').replace("requests: 300", "requests: 77");
-  await settled(page, () => page.fill("#editor textarea", text));
-  await page.getByRole("button", { name: "Copy a link to this" }).click();
-  await page.waitForFunction(() => document.querySelector(".link").value.includes("#z="));
-  const link = await page.inputValue(".link");
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download" }).click()]);
-  assert.equal(readFileSync(await download.path(), "utf8"), text);
-  const linked = await open({ url: link });
-  assert.equal(await linked.page.inputValue("#editor textarea"), text);
-  assert.equal(await linked.page.locator("img").count(), 0);
-  assert.deepEqual(linked.trouble, []);
-  await linked.context.close();
-  assert.deepEqual(trouble, []);
-  await context.close();
-  // Whatever a link holds, the page lives.
-  const bomb = execFileSync("node", ["-e", 'process.stdout.write(require("zlib").deflateRawSync(Buffer.alloc(50_000_000, 97)).toString("base64url"))']).toString();
-  for (const hash of ["#z=", "#z=AAAA", "#t=%00%ff", "#z=" + bomb, "#t=" + Buffer.from("<script>document.title='owned'</script>").toString("base64url"), "#t=_____w", "#x=1", "#" + "z".repeat(100_000)]) {
-    const { page, context, trouble } = await open({ url: address + hash });
-    assert.notEqual(await page.title(), "owned", hash.slice(0, 50));
-    assert.deepEqual(trouble, [], hash.slice(0, 50));
-    await context.close();
-  }
+	const { page, context, trouble } = await open();
+	const text = (await page.inputValue("#editor textarea"))
+		.replace("name: playground", 'name: "<img src=x onerror=document.title=1>"')
+		.replace("requests: 300", "requests: 77");
+	await settled(page, () => page.fill("#editor textarea", text));
+	await page.getByRole("button", { name: "Copy a link to this" }).click();
+	await page.waitForFunction(() => document.querySelector(".link").value.includes("#z="));
+	const link = await page.inputValue(".link");
+	const [download] = await Promise.all([
+		page.waitForEvent("download"),
+		page.getByRole("button", { name: "Download" }).click(),
+	]);
+	assert.equal(readFileSync(await download.path(), "utf8"), text);
+	const linked = await open({ url: link });
+	assert.equal(await linked.page.inputValue("#editor textarea"), text);
+	assert.equal(await linked.page.locator("img").count(), 0);
+	assert.deepEqual(linked.trouble, []);
+	await linked.context.close();
+	assert.deepEqual(trouble, []);
+	await context.close();
+	// Whatever a link holds, the page lives.
+	const bomb = execFileSync("node", [
+		"-e",
+		'process.stdout.write(require("zlib").deflateRawSync(Buffer.alloc(50_000_000, 97)).toString("base64url"))',
+	]).toString();
+	for (const hash of [
+		"#z=",
+		"#z=AAAA",
+		"#t=%00%ff",
+		"#z=" + bomb,
+		"#t=" + Buffer.from("<script>document.title='owned'</script>").toString("base64url"),
+		"#t=_____w",
+		"#x=1",
+		"#" + "z".repeat(100_000),
+	]) {
+		const { page, context, trouble } = await open({ url: address + hash });
+		assert.notEqual(await page.title(), "owned", hash.slice(0, 50));
+		assert.deepEqual(trouble, [], hash.slice(0, 50));
+		await context.close();
+	}
 });
 
 await check("the tour asks, then shows", async () => {
-  const { page, context, trouble } = await open();
-  await page.getByRole("button", { name: "Guided tour" }).click();
-  for (let lesson = 0; lesson < 6; lesson++) {
-    await page.waitForSelector("#tour form");
-    assert(await page.isHidden("#drawn"), "nothing is given away");
-    assert(await page.getByRole("button", { name: "Simulate" }).isDisabled());
-    await audit(page, `lesson ${lesson}, asked`);
-    if (lesson === 0) await page.screenshot({ path: join(shots, "playground-lesson-asked.png"), fullPage: true });
-    await page.locator("#tour input[type=radio]").nth(lesson % 3).check();
-    await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
-    const seen = await page.locator("#tour .seen p").allTextContents();
-    assert(seen.length >= 2 && seen.every((text) => !/[{}]/.test(text)), seen.join("\n"));
-    await page.waitForTimeout(200);
-    // Each button leads to what the words tell of.
-    const looks = page.locator("#tour .looks button");
-    assert((await looks.count()) >= 2);
-    for (let k = 0; k < (await looks.count()); k++) {
-      await looks.nth(k).click();
-      const there = await arrived(page);
-      assert(there.arrived, `lesson ${lesson + 1}, button ${k + 1}: ${there.tag} at ${there.top}`);
-    }
-    await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
-    await audit(page, `lesson ${lesson}, shown`);
-    if (lesson < 5) await page.getByRole("button", { name: /^Next: / }).click();
-  }
-  await page.getByRole("button", { name: "Leave the tour" }).click();
-  assert(await page.isVisible("#drawn"));
-  assert.deepEqual(trouble, []);
-  await context.close();
+	const { page, context, trouble } = await open();
+	await page.getByRole("button", { name: "Guided tour" }).click();
+	for (let lesson = 0; lesson < 6; lesson++) {
+		await page.waitForSelector("#tour form");
+		assert(await page.isHidden("#drawn"), "nothing is given away");
+		assert(await page.getByRole("button", { name: "Simulate" }).isDisabled());
+		await audit(page, `lesson ${lesson}, asked`);
+		if (lesson === 0) await page.screenshot({ path: join(shots, "playground-lesson-asked.png"), fullPage: true });
+		await page
+			.locator("#tour input[type=radio]")
+			.nth(lesson % 3)
+			.check();
+		await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
+		const seen = await page.locator("#tour .seen p").allTextContents();
+		assert(seen.length >= 2 && seen.every((text) => !/[{}]/.test(text)), seen.join("\n"));
+		await page.waitForTimeout(200);
+		// Each button leads to what the words tell of.
+		const looks = page.locator("#tour .looks button");
+		assert((await looks.count()) >= 2);
+		for (let k = 0; k < (await looks.count()); k++) {
+			await looks.nth(k).click();
+			const there = await arrived(page);
+			assert(there.arrived, `lesson ${lesson + 1}, button ${k + 1}: ${there.tag} at ${there.top}`);
+		}
+		await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
+		await audit(page, `lesson ${lesson}, shown`);
+		if (lesson < 5) await page.getByRole("button", { name: /^Next: / }).click();
+	}
+	await page.getByRole("button", { name: "Leave the tour" }).click();
+	assert(await page.isVisible("#drawn"));
+	assert.deepEqual(trouble, []);
+	await context.close();
 });
 
 await check("keys alone are enough", async () => {
-  const { page, context } = await open();
-  // What is out of sight is drawn last, and cannot be reached before.
-  await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers, null, { timeout: 20000 });
-  await page.keyboard.press("Tab");
-  assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
-  const reached = new Set();
-  for (let k = 0; k < 140; k++) {
-    await page.keyboard.press("Tab");
-    reached.add(await page.evaluate(() => document.activeElement.getAttribute("aria-label") || document.activeElement.textContent.slice(0, 30) || document.activeElement.id));
-  }
-  for (const name of ["Guided tour", "Scenario to begin with", "Step on", "The scenario, YAML", "What would have helped?"]) assert(reached.has(name), `${name} not among ${[...reached].join("; ")}`);
-  await context.close();
+	const { page, context } = await open();
+	// What is out of sight is drawn last, and cannot be reached before.
+	await page.waitForFunction(
+		() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers,
+		null,
+		{ timeout: 20000 },
+	);
+	await page.keyboard.press("Tab");
+	assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
+	const reached = new Set();
+	for (let k = 0; k < 140; k++) {
+		await page.keyboard.press("Tab");
+		reached.add(
+			await page.evaluate(
+				() =>
+					document.activeElement.getAttribute("aria-label") ||
+					document.activeElement.textContent.slice(0, 30) ||
+					document.activeElement.id,
+			),
+		);
+	}
+	for (const name of [
+		"Guided tour",
+		"Scenario to begin with",
+		"Step on",
+		"The scenario, YAML",
+		"What would have helped?",
+	])
+		assert(reached.has(name), `${name} not among ${[...reached].join("; ")}`);
+	await context.close();
 });
 
 await check("a stopped server is said", async () => {
-  const { page, context } = await open();
-  await page.route("**/answer", (route) => route.abort());
-  await page.getByLabel("Replicas, exactly").fill("2");
-  await page.getByLabel("Replicas, exactly").press("Enter");
-  await page.waitForSelector("#problems:not([hidden])");
-  assert.match(await page.textContent("#problem-list"), /still running/);
-  await context.close();
+	const { page, context } = await open();
+	await page.route("**/answer", (route) => route.abort());
+	await page.getByLabel("Replicas, exactly").fill("2");
+	await page.getByLabel("Replicas, exactly").press("Enter");
+	await page.waitForSelector("#problems:not([hidden])");
+	assert.match(await page.textContent("#problem-list"), /still running/);
+	await context.close();
 });
 
 await check("a page saved from the server says that it has no engine", async () => {
-  const saved = join(work, "saved.html");
-  writeFileSync(saved, await (await fetch(address)).text());
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  await page.goto(pathToFileURL(saved).href);
-  await page.waitForSelector("#problems:not([hidden])");
-  assert.match(await page.textContent("#problem-list"), /holds no engine.*--export/s);
-  await context.close();
+	const saved = join(work, "saved.html");
+	writeFileSync(saved, await (await fetch(address)).text());
+	const context = await browser.newContext();
+	const page = await context.newPage();
+	await page.goto(pathToFileURL(saved).href);
+	await page.waitForSelector("#problems:not([hidden])");
+	assert.match(await page.textContent("#problem-list"), /holds no engine.*--export/s);
+	await context.close();
 });
 
 if (process.env.METRON_WASM) {
-  await check("the page from any web server", async () => {
-    const folder = join(work, "site");
-    execFileSync(binary, ["serve", "--export", folder, "--wasm", process.env.METRON_WASM]);
-    const asked = [];
-    const files = createServer((request, response) => {
-      asked.push(request.url);
-      if (request.url !== "/") { response.writeHead(404).end(); return; }
-      response.writeHead(200, { "Content-Type": "text/html" }).end(readFileSync(join(folder, "index.html")));
-    });
-    await new Promise((done) => files.listen(0, "127.0.0.1", done));
-    const { page, context, trouble } = await open({ url: `http://127.0.0.1:${files.address().port}/` });
-    await settled(page, async () => { await page.getByLabel("Requests per second, exactly").fill("5"); await page.keyboard.press("Enter"); });
-    assert.equal(await page.evaluate(() => Play.answer.runs.length), 2);
-    assert.deepEqual(asked, ["/"]);
-    assert.deepEqual(trouble, []);
-    await context.close();
-    files.close();
-  });
-  await check("the page without a server", async () => {
-    execFileSync(binary, ["serve", "--export", work, "--wasm", process.env.METRON_WASM]);
-    const { page, context, trouble } = await open({ url: pathToFileURL(join(work, "index.html")).href });
-    const before = await figure(page, "Longest stall");
-    const own = await page.evaluate(() => Play.answer.text);
-    const answered = await (await fetch(address + "answer", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ op: "simulate", scenario: { text: own } }) })).json();
-    assert.deepEqual(answered.figures.find((one) => one.name === "Longest stall").values, before, "as the server says");
-    await settled(page, async () => { await page.getByLabel("Requests per second, exactly").fill("5"); await page.keyboard.press("Enter"); });
-    assert.notDeepEqual(await figure(page, "Longest stall"), before);
-    await page.getByRole("button", { name: "Guided tour" }).click();
-    await page.waitForSelector("#tour form");
-    await audit(page, "without a server");
-    assert.deepEqual(trouble, []);
-    await context.close();
-  });
+	await check("the page from any web server", async () => {
+		const folder = join(work, "site");
+		execFileSync(binary, ["serve", "--export", folder, "--wasm", process.env.METRON_WASM]);
+		const asked = [];
+		const files = createServer((request, response) => {
+			asked.push(request.url);
+			if (request.url !== "/") {
+				response.writeHead(404).end();
+				return;
+			}
+			response.writeHead(200, { "Content-Type": "text/html" }).end(readFileSync(join(folder, "index.html")));
+		});
+		await new Promise((done) => files.listen(0, "127.0.0.1", done));
+		const { page, context, trouble } = await open({ url: `http://127.0.0.1:${files.address().port}/` });
+		await settled(page, async () => {
+			await page.getByLabel("Requests per second, exactly").fill("5");
+			await page.keyboard.press("Enter");
+		});
+		assert.equal(await page.evaluate(() => Play.answer.runs.length), 2);
+		assert.deepEqual(asked, ["/"]);
+		assert.deepEqual(trouble, []);
+		await context.close();
+		files.close();
+	});
+	await check("the page without a server", async () => {
+		execFileSync(binary, ["serve", "--export", work, "--wasm", process.env.METRON_WASM]);
+		const { page, context, trouble } = await open({ url: pathToFileURL(join(work, "index.html")).href });
+		const before = await figure(page, "Longest stall");
+		const own = await page.evaluate(() => Play.answer.text);
+		const answered = await (
+			await fetch(address + "answer", {
+				method: "POST",
+				headers: { "Content-Type": "application/json" },
+				body: JSON.stringify({ op: "simulate", scenario: { text: own } }),
+			})
+		).json();
+		assert.deepEqual(answered.figures.find((one) => one.name === "Longest stall").values, before, "as the server says");
+		await settled(page, async () => {
+			await page.getByLabel("Requests per second, exactly").fill("5");
+			await page.keyboard.press("Enter");
+		});
+		assert.notDeepEqual(await figure(page, "Longest stall"), before);
+		await page.getByRole("button", { name: "Guided tour" }).click();
+		await page.waitForSelector("#tour form");
+		await audit(page, "without a server");
+		assert.deepEqual(trouble, []);
+		await context.close();
+	});
 } else console.error("SKIPPED: the page without a server: METRON_WASM names no module");
 
 await browser.close();
 server.kill();
 rmSync(work, { recursive: true });
-if (failures.length) { console.error(failures.length + " failed: " + failures.join(", ")); process.exit(1); }
+if (failures.length) {
+	console.error(failures.length + " failed: " + failures.join(", "));
+	process.exit(1);
+}

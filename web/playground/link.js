@@ -1,44 +1,52 @@
 // A scenario in a link's fragment: `#z=` deflated, `#t=` as it is, both base64url.
 var Play = (() => {
-  const P = {};
-  const MOST = 1 << 20;
-  const toBase64 = (bytes) => {
-    let text = "";
-    for (let k = 0; k < bytes.length; k += 8192) text += String.fromCharCode(...bytes.subarray(k, k + 8192));
-    return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
-  };
-  P.fromBase64 = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-  const through = async (bytes, stream, most) => {
-    const writer = stream.writable.getWriter(), parts = [];
-    // What goes wrong shows on the reading side.
-    writer.write(bytes).catch(() => {});
-    writer.close().catch(() => {});
-    let size = 0;
-    for (const reader = stream.readable.getReader(); ;) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      size += value.length;
-      if (size > most) { reader.cancel().catch(() => {}); throw new Error("longer than a scenario may be"); }
-      parts.push(value);
-    }
-    const all = new Uint8Array(size);
-    let at = 0;
-    for (const part of parts) { all.set(part, at); at += part.length; }
-    return all;
-  };
-  P.encode = async (text) => {
-    const bytes = new TextEncoder().encode(text);
-    if (typeof CompressionStream === "undefined") return "#t=" + toBase64(bytes);
-    return "#z=" + toBase64(await through(bytes, new CompressionStream("deflate-raw"), Infinity));
-  };
-  // The text of a fragment; null where there is none. Whatever it holds is text and nothing else.
-  P.decode = async (fragment) => {
-    const form = fragment.slice(0, 3);
-    if (form !== "#z=" && form !== "#t=") return null;
-    if (fragment.length > 2 * MOST) throw new Error("longer than a scenario may be");
-    let bytes = P.fromBase64(fragment.slice(3));
-    if (form === "#z=") bytes = await through(bytes, new DecompressionStream("deflate-raw"), MOST);
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  };
-  return P;
+	const P = {};
+	const MOST = 1 << 20;
+	const toBase64 = (bytes) => {
+		let text = "";
+		for (let k = 0; k < bytes.length; k += 8192) text += String.fromCharCode(...bytes.subarray(k, k + 8192));
+		return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+	};
+	P.fromBase64 = (text) =>
+		Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+	const through = async (bytes, stream, most) => {
+		const writer = stream.writable.getWriter(),
+			parts = [];
+		// What goes wrong shows on the reading side.
+		writer.write(bytes).catch(() => {});
+		writer.close().catch(() => {});
+		let size = 0;
+		for (const reader = stream.readable.getReader(); ; ) {
+			const { value, done } = await reader.read();
+			if (done) break;
+			size += value.length;
+			if (size > most) {
+				reader.cancel().catch(() => {});
+				throw new Error("longer than a scenario may be");
+			}
+			parts.push(value);
+		}
+		const all = new Uint8Array(size);
+		let at = 0;
+		for (const part of parts) {
+			all.set(part, at);
+			at += part.length;
+		}
+		return all;
+	};
+	P.encode = async (text) => {
+		const bytes = new TextEncoder().encode(text);
+		if (typeof CompressionStream === "undefined") return "#t=" + toBase64(bytes);
+		return "#z=" + toBase64(await through(bytes, new CompressionStream("deflate-raw"), Infinity));
+	};
+	// The text of a fragment; null where there is none. Whatever it holds is text and nothing else.
+	P.decode = async (fragment) => {
+		const form = fragment.slice(0, 3);
+		if (form !== "#z=" && form !== "#t=") return null;
+		if (fragment.length > 2 * MOST) throw new Error("longer than a scenario may be");
+		let bytes = P.fromBase64(fragment.slice(3));
+		if (form === "#z=") bytes = await through(bytes, new DecompressionStream("deflate-raw"), MOST);
+		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+	};
+	return P;
 })();

@@ -1,96 +1,194 @@
 // Puts the parts together: what is asked for, the newest question first, and what came back.
 (() => {
-  const P = Play, M = Metron, h = M.h;
-  const by = (id) => document.getElementById(id);
-  const DEFAULT = "name: playground\nseed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: vllm-0.6}\nschedulers:\n  - vllm-v0: {}\n  - sarathi: {chunk_size: 512}\nworkload:\n  requests: 300\n  arrivals: {poisson: {rate: 3}}\n  lengths:\n    prompt: {lognormal: {mean: 4000, sigma: 0.6}}\n    output: {lognormal: {mean: 200, sigma: 0.6}}\nslo:\n  ttft: {prefill_curve_plus: 300ms}\n  tbt: 20ms\n  fluidity: {index: 0.9, share: 0.99}\n";
-  let text = DEFAULT, pending = [], shown = [], running = false, wanted = false, timer = null, settings = null, mark = null;
-  P.text = () => text;
-  P.say = (words) => { by("status").textContent = words; };
-  P.isBusy = () => running || wanted;
+	const P = Play,
+		M = Metron,
+		h = M.h;
+	const by = (id) => document.getElementById(id);
+	const DEFAULT =
+		"name: playground\nseed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: vllm-0.6}\nschedulers:\n  - vllm-v0: {}\n  - sarathi: {chunk_size: 512}\nworkload:\n  requests: 300\n  arrivals: {poisson: {rate: 3}}\n  lengths:\n    prompt: {lognormal: {mean: 4000, sigma: 0.6}}\n    output: {lognormal: {mean: 200, sigma: 0.6}}\nslo:\n  ttft: {prefill_curve_plus: 300ms}\n  tbt: 20ms\n  fluidity: {index: 0.9, share: 0.99}\n";
+	let text = DEFAULT,
+		pending = [],
+		shown = [],
+		running = false,
+		wanted = false,
+		timer = null,
+		settings = null,
+		mark = null;
+	P.text = () => text;
+	P.say = (words) => {
+		by("status").textContent = words;
+	};
+	P.isBusy = () => running || wanted;
 
-  const field = (set) => set.slice(0, set.indexOf("="));
-  // Sets fields: the newest value of each wins.
-  P.change = (sets) => {
-    pending = pending.filter((one) => !sets.some((set) => field(set) === field(one)));
-    pending.push(...sets);
-    if (sets.some((set) => set.startsWith("schedulers="))) shown = [];
-    want(0);
-  };
-  P.load = (to, typed) => { text = to; pending = []; shown = []; if (!typed) P.editor.show(to); want(typed ? 0 : 10); };
-  P.show = (places) => { shown = places; want(10); };
-  const want = (delay) => {
-    wanted = true;
-    clearTimeout(timer);
-    timer = setTimeout(run, delay);
-  };
-  const run = async () => {
-    if (running) return;
-    running = true;
-    wanted = false;
-    const sent = pending.slice(), from = text, began = performance.now();
-    by("results").setAttribute("aria-busy", "true");
-    const answer = await P.ask({ op: "simulate", scenario: { text: from, set: sent, show: shown }, steps: P.batches.wanted() });
-    running = false;
-    by("results").removeAttribute("aria-busy");
-    if (text === from) {
-      pending = pending.filter((one) => !sent.includes(one));
-      if (answer.ok) take(answer, began); else problems(answer);
-    } else wanted = true;
-    if (wanted || pending.length) want(0);
-  };
+	const field = (set) => set.slice(0, set.indexOf("="));
+	// Sets fields: the newest value of each wins.
+	P.change = (sets) => {
+		pending = pending.filter((one) => !sets.some((set) => field(set) === field(one)));
+		pending.push(...sets);
+		if (sets.some((set) => set.startsWith("schedulers="))) shown = [];
+		want(0);
+	};
+	P.load = (to, typed) => {
+		text = to;
+		pending = [];
+		shown = [];
+		if (!typed) P.editor.show(to);
+		want(typed ? 0 : 10);
+	};
+	P.show = (places) => {
+		shown = places;
+		want(10);
+	};
+	const want = (delay) => {
+		wanted = true;
+		clearTimeout(timer);
+		timer = setTimeout(run, delay);
+	};
+	const run = async () => {
+		if (running) return;
+		running = true;
+		wanted = false;
+		const sent = pending.slice(),
+			from = text,
+			began = performance.now();
+		by("results").setAttribute("aria-busy", "true");
+		const answer = await P.ask({
+			op: "simulate",
+			scenario: { text: from, set: sent, show: shown },
+			steps: P.batches.wanted(),
+		});
+		running = false;
+		by("results").removeAttribute("aria-busy");
+		if (text === from) {
+			pending = pending.filter((one) => !sent.includes(one));
+			if (answer.ok) take(answer, began);
+			else problems(answer);
+		} else wanted = true;
+		if (wanted || pending.length) want(0);
+	};
 
-  // began: when it was asked for; null for an answer that was there already.
-  const take = (answer, began) => {
-    P.hold();
-    text = answer.text;
-    shown = answer.shown;
-    by("problems").hidden = true;
-    by("results").classList.remove("old");
-    P.editor.show(text);
-    // What the answer before drew listens to nothing any more.
-    if (mark !== null) M.release(mark);
-    settings.draw(answer);
-    mark = M.mark();
-    P.draw(answer);
-    const offered = answer.results[0] ? answer.results[0].requests.offered : 0;
-    const told = (name, show) => { const one = answer.figures.find((figure) => figure.name === name); return one ? one.values.map(show).join(" against ") : "-"; };
-    P.say(M.unbroken(M.count(offered) + " requests" + (began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") + ". Fluid: " + told("Fluid requests", M.percent) + ". Longest stall: " + told("Longest stall", M.seconds) + "."));
-    document.title = answer.title + " - metron-sim playground";
-    P.answer = answer;
-    document.documentElement.dataset.ready = "yes";
-    document.documentElement.dataset.answers = Number(document.documentElement.dataset.answers || 0) + 1;
-  };
-  P.taken = (answer) => { text = answer.text; pending = []; wanted = false; clearTimeout(timer); take(answer, null); };
+	// began: when it was asked for; null for an answer that was there already.
+	const take = (answer, began) => {
+		P.hold();
+		text = answer.text;
+		shown = answer.shown;
+		by("problems").hidden = true;
+		by("results").classList.remove("old");
+		P.editor.show(text);
+		// What the answer before drew listens to nothing any more.
+		if (mark !== null) M.release(mark);
+		settings.draw(answer);
+		mark = M.mark();
+		P.draw(answer);
+		const offered = answer.results[0] ? answer.results[0].requests.offered : 0;
+		const told = (name, show) => {
+			const one = answer.figures.find((figure) => figure.name === name);
+			return one ? one.values.map(show).join(" against ") : "-";
+		};
+		P.say(
+			M.unbroken(
+				M.count(offered) +
+					" requests" +
+					(began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") +
+					". Fluid: " +
+					told("Fluid requests", M.percent) +
+					". Longest stall: " +
+					told("Longest stall", M.seconds) +
+					".",
+			),
+		);
+		document.title = answer.title + " - metron-sim playground";
+		P.answer = answer;
+		document.documentElement.dataset.ready = "yes";
+		document.documentElement.dataset.answers = Number(document.documentElement.dataset.answers || 0) + 1;
+	};
+	P.taken = (answer) => {
+		text = answer.text;
+		pending = [];
+		wanted = false;
+		clearTimeout(timer);
+		take(answer, null);
+	};
 
-  const problems = (answer) => {
-    if (answer.text != null) { text = answer.text; }
-    P.editor.show(text);
-    P.editor.mark(answer.problems.filter((one) => one.line && !one.file).map((one) => one.line));
-    by("problem-list").replaceChildren(...answer.problems.map((one) => {
-      const here = one.line && !one.file;
-      return h("li", {}, here && h("button", { type: "button", onclick: () => P.editor.goto(one.line, one.column) }, "Line " + one.line), here && " ", one.path && h("code", {}, one.path + ": "), one.message, one.help && h("span", { class: "help" }, one.help));
-    }));
-    by("problems").hidden = false;
-    by("results").classList.add("old");
-    P.say((answer.problems.length === 1 ? "1 problem: " : answer.problems.length + " problems, the first: ") + (answer.problems[0].line && !answer.problems[0].file ? "line " + answer.problems[0].line + ": " : "") + answer.problems[0].message);
-    document.documentElement.dataset.ready = "problems";
-  };
+	const problems = (answer) => {
+		if (answer.text != null) {
+			text = answer.text;
+		}
+		P.editor.show(text);
+		P.editor.mark(answer.problems.filter((one) => one.line && !one.file).map((one) => one.line));
+		by("problem-list").replaceChildren(
+			...answer.problems.map((one) => {
+				const here = one.line && !one.file;
+				return h(
+					"li",
+					{},
+					here &&
+						h("button", { type: "button", onclick: () => P.editor.goto(one.line, one.column) }, "Line " + one.line),
+					here && " ",
+					one.path && h("code", {}, one.path + ": "),
+					one.message,
+					one.help && h("span", { class: "help" }, one.help),
+				);
+			}),
+		);
+		by("problems").hidden = false;
+		by("results").classList.add("old");
+		P.say(
+			(answer.problems.length === 1 ? "1 problem: " : answer.problems.length + " problems, the first: ") +
+				(answer.problems[0].line && !answer.problems[0].file ? "line " + answer.problems[0].line + ": " : "") +
+				answer.problems[0].message,
+		);
+		document.documentElement.dataset.ready = "problems";
+	};
 
-  const begin = async () => {
-    M.redrawAll();
-    // On a phone the results come first; the settings unfold above them.
-    if (window.matchMedia("(max-width: 900px)").matches) by("settings-fold").open = false;
-    const catalog = await P.ask({ op: "catalog" });
-    if (!catalog.ok) { problems(catalog); return; }
-    settings = P.settings(by("settings"), catalog);
-    by("to-words").addEventListener("click", () => { const words = by("words"); words.querySelectorAll("details").forEach((one) => { one.open = true; }); words.scrollIntoView({ block: "start" }); const first = words.querySelector("summary"); if (first) first.focus({ preventScroll: true }); });
-    by("tools").append(P.tour(catalog), h("button", { type: "button", onclick: () => { by("yaml").scrollIntoView({ block: "start" }); P.share(); } }, "Share"), M.themeToggle());
-    const given = async () => {
-      try { return await P.decode(location.hash); } catch (error) { P.say("The link holds no scenario: " + error.message + "."); return null; }
-    };
-    window.addEventListener("hashchange", async () => { const linked = await given(); if (linked != null) P.load(linked); });
-    const linked = await given();
-    P.load(linked != null ? linked : P.data.scenario || DEFAULT);
-  };
-  begin();
+	const begin = async () => {
+		M.redrawAll();
+		// On a phone the results come first; the settings unfold above them.
+		if (window.matchMedia("(max-width: 900px)").matches) by("settings-fold").open = false;
+		const catalog = await P.ask({ op: "catalog" });
+		if (!catalog.ok) {
+			problems(catalog);
+			return;
+		}
+		settings = P.settings(by("settings"), catalog);
+		by("to-words").addEventListener("click", () => {
+			const words = by("words");
+			words.querySelectorAll("details").forEach((one) => {
+				one.open = true;
+			});
+			words.scrollIntoView({ block: "start" });
+			const first = words.querySelector("summary");
+			if (first) first.focus({ preventScroll: true });
+		});
+		by("tools").append(
+			P.tour(catalog),
+			h(
+				"button",
+				{
+					type: "button",
+					onclick: () => {
+						by("yaml").scrollIntoView({ block: "start" });
+						P.share();
+					},
+				},
+				"Share",
+			),
+			M.themeToggle(),
+		);
+		const given = async () => {
+			try {
+				return await P.decode(location.hash);
+			} catch (error) {
+				P.say("The link holds no scenario: " + error.message + ".");
+				return null;
+			}
+		};
+		window.addEventListener("hashchange", async () => {
+			const linked = await given();
+			if (linked != null) P.load(linked);
+		});
+		const linked = await given();
+		P.load(linked != null ? linked : P.data.scenario || DEFAULT);
+	};
+	begin();
 })();

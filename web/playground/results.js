@@ -1,180 +1,429 @@
 // What came of it: verdict, figures, timelines, tokens, stalls and their cures.
 (() => {
-  const P = Play, M = Metron, h = M.h;
-  const by = (id) => document.getElementById(id);
+	const P = Play,
+		M = Metron,
+		h = M.h;
+	const by = (id) => document.getElementById(id);
 
-  const show = (unit, value) => {
-    if (value == null) return "-";
-    if (unit === "s") return M.seconds(value);
-    if (unit === "share") return M.percent(value);
-    return unit === "count" && Number.isInteger(value) ? M.count(value) : M.digits(value);
-  };
-  // The second against the first, in words.
-  const change = (figure) => {
-    const [a, b] = figure.values, worth = figure.more_is_better;
-    if (a == null || b == null) return ["", ""];
-    if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
-    const more = b > a, good = worth == null ? "" : more === worth ? "better" : "worse";
-    let text;
-    if (figure.unit === "share") text = (more ? "+" : "\u2212") + (Math.abs(b - a) * 100).toFixed(1) + " points";
-    else if (a <= 0 || b <= 0) text = more ? "more" : "less";
-    else {
-      const times = more ? b / a : a / b;
-      text = times >= 2 ? M.digits(times) + " times " + (figure.unit === "s" ? (more ? "longer" : "shorter") : more ? "as much" : "less") : (more ? "+" : "\u2212") + (Math.abs(b / a - 1) * 100).toFixed(times > 1.1 ? 0 : 1) + " %";
-    }
-    return [text + (good ? ", " + good : ""), good];
-  };
+	const show = (unit, value) => {
+		if (value == null) return "-";
+		if (unit === "s") return M.seconds(value);
+		if (unit === "share") return M.percent(value);
+		return unit === "count" && Number.isInteger(value) ? M.count(value) : M.digits(value);
+	};
+	// The second against the first, in words.
+	const change = (figure) => {
+		const [a, b] = figure.values,
+			worth = figure.more_is_better;
+		if (a == null || b == null) return ["", ""];
+		if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
+		const more = b > a,
+			good = worth == null ? "" : more === worth ? "better" : "worse";
+		let text;
+		if (figure.unit === "share") text = (more ? "+" : "\u2212") + (Math.abs(b - a) * 100).toFixed(1) + " points";
+		else if (a <= 0 || b <= 0) text = more ? "more" : "less";
+		else {
+			const times = more ? b / a : a / b;
+			text =
+				times >= 2
+					? M.digits(times) +
+						" times " +
+						(figure.unit === "s" ? (more ? "longer" : "shorter") : more ? "as much" : "less")
+					: (more ? "+" : "\u2212") + (Math.abs(b / a - 1) * 100).toFixed(times > 1.1 ? 0 : 1) + " %";
+		}
+		return [text + (good ? ", " + good : ""), good];
+	};
 
-  const figures = (answer) => {
-    const runs = answer.runs, two = runs.length > 1;
-    const rows = answer.figures.filter((figure) => figure.values.some((value) => value != null) && !(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)));
-    const best = (figure) => {
-      if (!two || figure.more_is_better == null || figure.values.some((value) => value == null)) return -1;
-      const texts = figure.values.map((value) => show(figure.unit, value));
-      if (texts.every((text) => text === texts[0])) return -1;
-      const most = Math.max(...figure.values), least = Math.min(...figure.values);
-      return figure.values.indexOf(figure.more_is_better ? most : least);
-    };
-    const letters = h("div", { class: "narrow-only" }, h("ul", { class: "legend" }, runs.map((run, place) => h("li", {}, M.swatch(() => M.runColor(place)), (two ? "AB"[place] + ": " : "") + run.label))));
-    by("figures-body").replaceChildren(letters, h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
-      h("table", { class: "figures" },
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")), runs.map((run, place) => h("th", { scope: "col" }, M.swatch(() => M.runColor(place)), two && "AB"[place], two && h("span", { class: "name" }, ": "), h("span", { class: run.label.length < 16 ? "name short" : "name" }, run.label.replace("(", " (").replaceAll(",", ", ")))), two && h("th", { scope: "col", class: "change" }, "B against A"))),
-        h("tbody", {}, rows.map((figure) => {
-          const [text, good] = change(figure), winner = best(figure);
-          return h("tr", {}, h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
-            figure.values.map((value, place) => h("td", { class: place === winner ? "best" : null }, show(figure.unit, value), place === winner && h("span", { class: "sr" }, " best"))),
-            two && h("td", { class: "change " + good }, text));
-        })))));
-  };
+	const figures = (answer) => {
+		const runs = answer.runs,
+			two = runs.length > 1;
+		const rows = answer.figures.filter(
+			(figure) =>
+				figure.values.some((value) => value != null) &&
+				!(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)),
+		);
+		const best = (figure) => {
+			if (!two || figure.more_is_better == null || figure.values.some((value) => value == null)) return -1;
+			const texts = figure.values.map((value) => show(figure.unit, value));
+			if (texts.every((text) => text === texts[0])) return -1;
+			const most = Math.max(...figure.values),
+				least = Math.min(...figure.values);
+			return figure.values.indexOf(figure.more_is_better ? most : least);
+		};
+		const letters = h(
+			"div",
+			{ class: "narrow-only" },
+			h(
+				"ul",
+				{ class: "legend" },
+				runs.map((run, place) =>
+					h(
+						"li",
+						{},
+						M.swatch(() => M.runColor(place)),
+						(two ? "AB"[place] + ": " : "") + run.label,
+					),
+				),
+			),
+		);
+		by("figures-body").replaceChildren(
+			letters,
+			h(
+				"div",
+				{ class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
+				h(
+					"table",
+					{ class: "figures" },
+					h(
+						"thead",
+						{},
+						h(
+							"tr",
+							{},
+							h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
+							runs.map((run, place) =>
+								h(
+									"th",
+									{ scope: "col" },
+									M.swatch(() => M.runColor(place)),
+									two && "AB"[place],
+									two && h("span", { class: "name" }, ": "),
+									h(
+										"span",
+										{ class: run.label.length < 16 ? "name short" : "name" },
+										run.label.replace("(", " (").replaceAll(",", ", "),
+									),
+								),
+							),
+							two && h("th", { scope: "col", class: "change" }, "B against A"),
+						),
+					),
+					h(
+						"tbody",
+						{},
+						rows.map((figure) => {
+							const [text, good] = change(figure),
+								winner = best(figure);
+							return h(
+								"tr",
+								{},
+								h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
+								figure.values.map((value, place) =>
+									h(
+										"td",
+										{ class: place === winner ? "best" : null },
+										show(figure.unit, value),
+										place === winner && h("span", { class: "sr" }, " best"),
+									),
+								),
+								two && h("td", { class: "change " + good }, text),
+							);
+						}),
+					),
+				),
+			),
+		);
+	};
 
-  let timeline = null, previous = null;
-  const drawTimeline = (answer, meaning, opened) => {
-    const body = by("timeline-body");
-    const old = timeline && { ...timeline.view, all: timeline.whole.to };
-    M.empty(body);
-    const more = async (run, lane, from, to) => {
-      const found = await P.ask({ op: "columns", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[answer.runs.indexOf(run)], replica: lane.replica, from_us: from, to_us: to });
-      return found.ok ? found.columns : null;
-    };
-    timeline = M.timeline(body, answer.runs, meaning, opened, more);
-    P.timeline = timeline;
-    if (timeline) P.batches.mark();
-    // The same stretch of time as before, where someone had zoomed in.
-    if (timeline && old && previous === answer.title && old.to - old.from < old.all * 0.98 && old.to < timeline.whole.to) timeline.set(old.from, old.to);
-    previous = answer.title;
-  };
+	let timeline = null,
+		previous = null;
+	const drawTimeline = (answer, meaning, opened) => {
+		const body = by("timeline-body");
+		const old = timeline && { ...timeline.view, all: timeline.whole.to };
+		M.empty(body);
+		const more = async (run, lane, from, to) => {
+			const found = await P.ask({
+				op: "columns",
+				scenario: { text: answer.text, show: answer.shown },
+				scheduler: answer.shown[answer.runs.indexOf(run)],
+				replica: lane.replica,
+				from_us: from,
+				to_us: to,
+			});
+			return found.ok ? found.columns : null;
+		};
+		timeline = M.timeline(body, answer.runs, meaning, opened, more);
+		P.timeline = timeline;
+		if (timeline) P.batches.mark();
+		// The same stretch of time as before, where someone had zoomed in.
+		if (
+			timeline &&
+			old &&
+			previous === answer.title &&
+			old.to - old.from < old.all * 0.98 &&
+			old.to < timeline.whole.to
+		)
+			timeline.set(old.from, old.to);
+		previous = answer.title;
+	};
 
-  const cured = (item, answer, run, stall) => {
-    const holder = h("div", { class: "cures", "aria-live": "polite" });
-    const button = h("button", { type: "button" }, "What would have helped?");
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      holder.replaceChildren(h("p", { class: "hint" }, "Simulating changes on the same requests."));
-      const found = await P.ask({ op: "cures", scenario: { text: answer.text, show: answer.shown }, scheduler: answer.shown[run], request: stall.request, token: stall.token });
-      button.disabled = false;
-      if (!found.ok) { holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; "))); return; }
-      const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
-      const row = (tried) => {
-        const f = tried.figures, act = tried.set.length > 0 && h("button", { type: "button", "aria-label": "Try it: " + tried.change, onclick: () => { P.change(tried.set); by("verdict").scrollIntoView({ block: "start" }); } }, "Try it");
-        const cells = f ? [M.seconds(f.stall_s), M.seconds(f.worst_s), M.seconds(f.tbt_p99_s), M.seconds(f.ttft_p99_s), M.percent(f.fluid_request_share), f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s)] : ["cannot be simulated", "-", "-", "-", "-", "-"];
-        return h("tr", {}, h("th", { scope: "row" }, tried.change, " ", act, f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"), !f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0])), cells.map((cell) => h("td", {}, cell)));
-      };
-      holder.replaceChildren(h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
-        h("table", {}, h("caption", {}, "The same requests, simulated again with one thing changed"), h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))), h("tbody", {}, found.tried.map(row)))));
-      if (item.classList.contains("chosen")) M.reveal(item);
-    });
-    item.append(button, holder);
-    return button;
-  };
+	const cured = (item, answer, run, stall) => {
+		const holder = h("div", { class: "cures", "aria-live": "polite" });
+		const button = h("button", { type: "button" }, "What would have helped?");
+		button.addEventListener("click", async () => {
+			button.disabled = true;
+			holder.replaceChildren(h("p", { class: "hint" }, "Simulating changes on the same requests."));
+			const found = await P.ask({
+				op: "cures",
+				scenario: { text: answer.text, show: answer.shown },
+				scheduler: answer.shown[run],
+				request: stall.request,
+				token: stall.token,
+			});
+			button.disabled = false;
+			if (!found.ok) {
+				holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; ")));
+				return;
+			}
+			const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
+			const row = (tried) => {
+				const f = tried.figures,
+					act =
+						tried.set.length > 0 &&
+						h(
+							"button",
+							{
+								type: "button",
+								"aria-label": "Try it: " + tried.change,
+								onclick: () => {
+									P.change(tried.set);
+									by("verdict").scrollIntoView({ block: "start" });
+								},
+							},
+							"Try it",
+						);
+				const cells = f
+					? [
+							M.seconds(f.stall_s),
+							M.seconds(f.worst_s),
+							M.seconds(f.tbt_p99_s),
+							M.seconds(f.ttft_p99_s),
+							M.percent(f.fluid_request_share),
+							f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
+						]
+					: ["cannot be simulated", "-", "-", "-", "-", "-"];
+				return h(
+					"tr",
+					{},
+					h(
+						"th",
+						{ scope: "row" },
+						tried.change,
+						" ",
+						act,
+						f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"),
+						!f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0]),
+					),
+					cells.map((cell) => h("td", {}, cell)),
+				);
+			};
+			holder.replaceChildren(
+				h(
+					"div",
+					{ class: "scroll", tabindex: 0, role: "region", "aria-label": "What would have helped" },
+					h(
+						"table",
+						{},
+						h("caption", {}, "The same requests, simulated again with one thing changed"),
+						h(
+							"thead",
+							{},
+							h(
+								"tr",
+								{},
+								head.map((text) => h("th", { scope: "col" }, text)),
+							),
+						),
+						h("tbody", {}, found.tried.map(row)),
+					),
+				),
+			);
+			if (item.classList.contains("chosen")) M.reveal(item);
+		});
+		item.append(button, holder);
+		return button;
+	};
 
-  /* Parts far from what is looked at are drawn after the rest, when there is time. */
-  const stale = new Map();
-  const freshen = (id) => { const draw = stale.get(id); if (draw) { stale.delete(id); draw(); } };
-  const idle = window.requestIdleCallback ? (act) => requestIdleCallback(act, { timeout: 400 }) : (act) => setTimeout(act, 50);
-  // The line at the top covers what is under it.
-  const near = (id) => { const box = by(id).getBoundingClientRect(); return box.bottom > by("status").offsetHeight && box.top < window.innerHeight; };
-  P.near = near;
-  let rest = 0;
-  const later = () => {
-    const own = ++rest;
-    // What is in view is on screen first.
-    const next = () => {
-      if (own !== rest) return;
-      // The batch asks for more, so it waits until someone comes to look, or nothing else happens.
-      const id = [...stale.keys()].find((one) => one !== "batch");
-      if (id) { freshen(id); idle(next); return; }
-      document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
-      setTimeout(() => { if (own === rest) freshen("batch"); }, 1000);
-    };
-    requestAnimationFrame(() => requestAnimationFrame(() => idle(next)));
-  };
-  // A part that comes into view is drawn at once.
-  if (window.IntersectionObserver) {
-    const seen = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting) freshen(entry.target.id); }), { rootMargin: "200px" });
-    document.querySelectorAll("#drawn > section").forEach((section) => seen.observe(section));
-  }
-  window.addEventListener("beforeprint", () => [...stale.keys()].forEach(freshen));
-  // Shows a part of the page, all of it drawn.
-  P.look = (at, answer) => {
-    // What is drawn later would move it.
-    [...stale.keys()].forEach(freshen);
-    // A pause within a text goes before a wait for its beginning.
-    const worst = answer.runs.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall }))).sort((a, b) => (b.stall.token > 0) - (a.stall.token > 0) || b.stall.beyond_ns - a.stall.beyond_ns || b.stall.length_ns - a.stall.length_ns)[0];
-    if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
-    if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
-    if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
-    const id = { stall: "timeline", timeline: "timeline", batch: "batch", tokens: "tokens", curves: "curves", figures: "figures" }[at];
-    by(id).scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
-    const heading = by(id + "-h");
-    heading.tabIndex = -1;
-    heading.focus({ preventScroll: true });
-  };
-  Object.entries({ curves: "cdfs", misses: "misses", lateness: "lateness" }).forEach(([id, reading]) => { by(id + "-reading").textContent = M.READING[reading]; });
+	/* Parts far from what is looked at are drawn after the rest, when there is time. */
+	const stale = new Map();
+	const freshen = (id) => {
+		const draw = stale.get(id);
+		if (draw) {
+			stale.delete(id);
+			draw();
+		}
+	};
+	const idle = window.requestIdleCallback
+		? (act) => requestIdleCallback(act, { timeout: 400 })
+		: (act) => setTimeout(act, 50);
+	// The line at the top covers what is under it.
+	const near = (id) => {
+		const box = by(id).getBoundingClientRect();
+		return box.bottom > by("status").offsetHeight && box.top < window.innerHeight;
+	};
+	P.near = near;
+	let rest = 0;
+	const later = () => {
+		const own = ++rest;
+		// What is in view is on screen first.
+		const next = () => {
+			if (own !== rest) return;
+			// The batch asks for more, so it waits until someone comes to look, or nothing else happens.
+			const id = [...stale.keys()].find((one) => one !== "batch");
+			if (id) {
+				freshen(id);
+				idle(next);
+				return;
+			}
+			document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
+			setTimeout(() => {
+				if (own === rest) freshen("batch");
+			}, 1000);
+		};
+		requestAnimationFrame(() => requestAnimationFrame(() => idle(next)));
+	};
+	// A part that comes into view is drawn at once.
+	if (window.IntersectionObserver) {
+		const seen = new IntersectionObserver(
+			(entries) =>
+				entries.forEach((entry) => {
+					if (entry.isIntersecting) freshen(entry.target.id);
+				}),
+			{ rootMargin: "200px" },
+		);
+		document.querySelectorAll("#drawn > section").forEach((section) => seen.observe(section));
+	}
+	window.addEventListener("beforeprint", () => [...stale.keys()].forEach(freshen));
+	// Shows a part of the page, all of it drawn.
+	P.look = (at, answer) => {
+		// What is drawn later would move it.
+		[...stale.keys()].forEach(freshen);
+		// A pause within a text goes before a wait for its beginning.
+		const worst = answer.runs
+			.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall })))
+			.sort(
+				(a, b) =>
+					(b.stall.token > 0) - (a.stall.token > 0) ||
+					b.stall.beyond_ns - a.stall.beyond_ns ||
+					b.stall.length_ns - a.stall.length_ns,
+			)[0];
+		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
+		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
+		if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
+		const id = {
+			stall: "timeline",
+			timeline: "timeline",
+			batch: "batch",
+			tokens: "tokens",
+			curves: "curves",
+			figures: "figures",
+		}[at];
+		by(id).scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
+		const heading = by(id + "-h");
+		heading.tabIndex = -1;
+		heading.focus({ preventScroll: true });
+	};
+	Object.entries({ curves: "cdfs", misses: "misses", lateness: "lateness" }).forEach(([id, reading]) => {
+		by(id + "-reading").textContent = M.READING[reading];
+	});
 
-  // Before anything is changed: the page keeps its height, and with it its place, while parts are replaced.
-  P.hold = () => { by("results").style.minHeight = by("results").offsetHeight + "px"; };
-  P.draw = (answer) => {
-    const meaning = Object.fromEntries(answer.causes.map((cause) => [cause.name, cause.meaning]));
-    by("verdict-body").replaceChildren(
-      ...(answer.verdict.length ? answer.verdict : ["No verdict: what is known of this run is not enough to judge it by the promise."]).map((text) => h("p", {}, M.unbroken(text))),
-      ...(answer.warnings.length ? [h("details", {}, h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"), h("ul", { class: "setup" }, answer.warnings.map((text) => h("li", {}, text))))] : []));
-    figures(answer);
-    const lists = [];
-    const fresh = (id, draw) => stale.set(id, () => { const body = by(id + "-body"); M.empty(body); draw(body); });
-    const opened = (run, at) => {
-      freshen("stalls");
-      const item = (lists[answer.runs.indexOf(run)] || [])[at];
-      document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
-      if (!item) return;
-      item.classList.add("chosen");
-      const stall = run.stalls[at];
-      freshen("batch");
-      P.batches.to((stall.from_us + stall.to_us) / 2);
-      M.reveal(item);
-      item.focus({ preventScroll: true });
-      const button = item.querySelector("button.cure");
-      if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
-    };
-    stale.set("timeline", () => drawTimeline(answer, meaning, opened));
-    stale.set("batch", () => P.batches.draw(answer));
-    const head = (run, place) => h("h3", {}, M.swatch(() => M.runColor(place)), run.label);
-    fresh("tokens", (body) => answer.runs.forEach((run, place) => { const cell = h("div", { class: "cell" }, head(run, place)); body.append(cell); M.tokens(cell, run, place, meaning); }));
-    fresh("curves", (body) => M.distributions(body, answer.runs));
-    fresh("misses", (body) => {
-      if (answer.runs.some((run) => run.miss_rate)) M.misses(body, answer.runs);
-      answer.runs.forEach((run) => { const why = M.absent(run, "miss_rate"); if (why) body.append(h("p", { class: "absent" }, run.label + ": " + why.why + ".")); });
-    });
-    fresh("lateness", (body) => M.latenesses(body, answer.runs, meaning));
-    fresh("stalls", (body) => answer.runs.forEach((run, place) => {
-      body.append(head(run, place));
-      const few = { ...run, stalls: run.stalls.slice(0, 6) };
-      lists[place] = M.stallList(body, few, meaning, run.lanes.length && ((at) => { freshen("timeline"); freshen("batch"); timeline.focusStall(run, at); P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2); by("timeline").scrollIntoView({ block: "start" }); }));
-      lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
-    }));
-    if (!by("words-body").children.length) by("words-body").append(...M.words(answer.causes));
-    [...stale.keys()].filter(near).forEach(freshen);
-    later();
-    by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;
-    by("results").style.minHeight = "";
-  };
+	// Before anything is changed: the page keeps its height, and with it its place, while parts are replaced.
+	P.hold = () => {
+		by("results").style.minHeight = by("results").offsetHeight + "px";
+	};
+	P.draw = (answer) => {
+		const meaning = Object.fromEntries(answer.causes.map((cause) => [cause.name, cause.meaning]));
+		by("verdict-body").replaceChildren(
+			...(answer.verdict.length
+				? answer.verdict
+				: ["No verdict: what is known of this run is not enough to judge it by the promise."]
+			).map((text) => h("p", {}, M.unbroken(text))),
+			...(answer.warnings.length
+				? [
+						h(
+							"details",
+							{},
+							h("summary", {}, answer.warnings.length === 1 ? "1 remark" : answer.warnings.length + " remarks"),
+							h(
+								"ul",
+								{ class: "setup" },
+								answer.warnings.map((text) => h("li", {}, text)),
+							),
+						),
+					]
+				: []),
+		);
+		figures(answer);
+		const lists = [];
+		const fresh = (id, draw) =>
+			stale.set(id, () => {
+				const body = by(id + "-body");
+				M.empty(body);
+				draw(body);
+			});
+		const opened = (run, at) => {
+			freshen("stalls");
+			const item = (lists[answer.runs.indexOf(run)] || [])[at];
+			document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
+			if (!item) return;
+			item.classList.add("chosen");
+			const stall = run.stalls[at];
+			freshen("batch");
+			P.batches.to((stall.from_us + stall.to_us) / 2);
+			M.reveal(item);
+			item.focus({ preventScroll: true });
+			const button = item.querySelector("button.cure");
+			if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
+		};
+		stale.set("timeline", () => drawTimeline(answer, meaning, opened));
+		stale.set("batch", () => P.batches.draw(answer));
+		const head = (run, place) =>
+			h(
+				"h3",
+				{},
+				M.swatch(() => M.runColor(place)),
+				run.label,
+			);
+		fresh("tokens", (body) =>
+			answer.runs.forEach((run, place) => {
+				const cell = h("div", { class: "cell" }, head(run, place));
+				body.append(cell);
+				M.tokens(cell, run, place, meaning);
+			}),
+		);
+		fresh("curves", (body) => M.distributions(body, answer.runs));
+		fresh("misses", (body) => {
+			if (answer.runs.some((run) => run.miss_rate)) M.misses(body, answer.runs);
+			answer.runs.forEach((run) => {
+				const why = M.absent(run, "miss_rate");
+				if (why) body.append(h("p", { class: "absent" }, run.label + ": " + why.why + "."));
+			});
+		});
+		fresh("lateness", (body) => M.latenesses(body, answer.runs, meaning));
+		fresh("stalls", (body) =>
+			answer.runs.forEach((run, place) => {
+				body.append(head(run, place));
+				const few = { ...run, stalls: run.stalls.slice(0, 6) };
+				lists[place] = M.stallList(
+					body,
+					few,
+					meaning,
+					run.lanes.length &&
+						((at) => {
+							freshen("timeline");
+							freshen("batch");
+							timeline.focusStall(run, at);
+							P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2);
+							by("timeline").scrollIntoView({ block: "start" });
+						}),
+				);
+				lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));
+			}),
+		);
+		if (!by("words-body").children.length) by("words-body").append(...M.words(answer.causes));
+		[...stale.keys()].filter(near).forEach(freshen);
+		later();
+		by("made-by").textContent = "Made by " + answer.tool.name + " " + answer.tool.version;
+		by("results").style.minHeight = "";
+	};
 })();
