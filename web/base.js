@@ -1,6 +1,7 @@
 "use strict";
 // What all parts of a page share: elements, numbers, colours, patterns, drawing surfaces.
 // Text from scenarios is only ever set as text, never as markup.
+// biome-ignore lint/correctness/noUnusedVariables: every script after this one uses it.
 var Metron = (() => {
 	const M = {};
 
@@ -22,14 +23,13 @@ var Metron = (() => {
 	/* ---- numbers, as the terminal writes them ---- */
 	// Formats are kept: to make one takes longer than to draw a plot's axis.
 	const formats = [];
-	const fixed = (value, decimals) =>
-		(
-			formats[decimals] ||
-			(formats[decimals] = new Intl.NumberFormat("en-US", {
-				minimumFractionDigits: decimals,
-				maximumFractionDigits: decimals,
-			}))
-		).format(value);
+	const fixed = (value, decimals) => {
+		formats[decimals] ??= new Intl.NumberFormat("en-US", {
+			minimumFractionDigits: decimals,
+			maximumFractionDigits: decimals,
+		});
+		return formats[decimals].format(value);
+	};
 	const grouped = (value) => fixed(Math.round(value), 0);
 	M.digits = (value) => {
 		const size = Math.abs(value);
@@ -40,7 +40,7 @@ var Metron = (() => {
 	};
 	M.count = grouped;
 	M.seconds = (s) => {
-		if (s == null || !isFinite(s)) return "-";
+		if (s == null || !Number.isFinite(s)) return "-";
 		const size = Math.abs(s);
 		if (size >= 0.9995) return M.digits(s) + " s";
 		if (size >= 0.0009995 || s === 0) return M.digits(s * 1e3) + " ms";
@@ -66,7 +66,7 @@ var Metron = (() => {
 		const span = high - low;
 		if (!(span > 0)) return { step: 1, at: [low] };
 		const raw = span / Math.max(1, wanted);
-		const power = Math.pow(10, Math.floor(Math.log10(raw)));
+		const power = 10 ** Math.floor(Math.log10(raw));
 		const step = Math.max(
 			whole ? 1 : 0,
 			[1, 2, 5, 10].map((n) => n * power).find((n) => n >= raw * 0.75),
@@ -246,7 +246,11 @@ var Metron = (() => {
 		sample.style.height = width + "px";
 		const draw = () => {
 			let at = 0;
-			const parts = dash.map((one, k) => (k % 2 ? "transparent " : color() + " ") + at + "px " + (at += one) + "px");
+			const parts = dash.map((one, k) => {
+				const from = at;
+				at += one;
+				return (k % 2 ? "transparent " : color() + " ") + from + "px " + at + "px";
+			});
 			sample.style.background = parts.length ? "repeating-linear-gradient(90deg," + parts.join(",") + ")" : color();
 		};
 		M.onRedraw(draw);

@@ -66,7 +66,7 @@
 			M.runKey(runs),
 			h("p", { class: "axis" }, "share of deadlines missed, by the time promised between tokens"),
 		);
-		const promise = (runs[0].lines.find((line) => line.of === "tbt") || {}).value;
+		const promise = runs[0].lines.find((line) => line.of === "tbt")?.value;
 		M.missRate(parent, runs, promise ? [{ value: promise * 1e3, label: "promised: " + M.seconds(promise) }] : []);
 	};
 

@@ -69,7 +69,8 @@
 			part = [];
 		for (let k = 0, last = 0; k < n; k++) {
 			for (let c = Math.min(chunks[k], LISTED); c > 0; c--) {
-				request.push((last += signed()));
+				last += signed();
+				request.push(last);
 				const of = next();
 				part.push(of);
 				tokens[k] += of;

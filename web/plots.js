@@ -146,7 +146,7 @@
 
 	// Distributions of several runs in one plot. curves: [{label, place, value, share}].
 	M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
-		const shown = curves.filter((curve) => curve.value && curve.value.length);
+		const shown = curves.filter((curve) => curve.value?.length);
 		lines = lines || [];
 		// Close values are told apart better on a plain axis, and one of powers would have no marks.
 		const positive = shown.flatMap((curve) => curve.value.filter((v) => v > 0));
@@ -168,7 +168,7 @@
 		});
 		const data = uPlot.join(tables);
 		// All of the data, and the promise where it is near.
-		const reach = (u, low, high) => {
+		const reach = (_u, low, high) => {
 			if (low == null) return [log ? 1e-3 : 0, 1];
 			const near = (lines || []).map((line) => line.value).filter((v) => v > low / 3 && v < high * 3);
 			const [a, b] = [Math.min(low, ...near), Math.max(high, ...near)];
@@ -190,7 +190,7 @@
 				scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, 1] } },
 				axes: [
 					axis({
-						values: (u, splits, a, b, step) =>
+						values: (_u, splits, _a, _b, step) =>
 							splits.map((v) =>
 								v == null
 									? ""
@@ -203,7 +203,7 @@
 						filter: log ? logTicks : undefined,
 						space: log ? 46 : 66,
 					}),
-					axis({ values: (u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
+					axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
 				],
 				series: [
 					{},
@@ -219,7 +219,7 @@
 				],
 				plugins: [
 					marks(lines, across),
-					M.readout(parent, (u, at) => {
+					M.readout((u, at) => {
 						if (at == null) return "";
 						const x = u.data[0][at];
 						return (
@@ -253,7 +253,7 @@
 	};
 
 	// A line below a plot that says what the cursor is on.
-	M.readout = (parent, text) => {
+	M.readout = (text) => {
 		const line = M.told("Point at the plot, or touch it, to read values.");
 		return {
 			hooks: {
@@ -275,10 +275,10 @@
 				cursor: { drag: { x: false, y: false } },
 				legend: { show: false },
 				padding: headroom(promise.length),
-				scales: { x: { time: false }, y: { range: (u, low, high) => [0, Math.max(0.1, Math.min(1, high * 1.05))] } },
+				scales: { x: { time: false }, y: { range: (_u, _low, high) => [0, Math.max(0.1, Math.min(1, high * 1.05))] } },
 				axes: [
-					axis({ values: (u, splits) => splits.map((v) => v + " ms") }),
-					axis({ values: (u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
+					axis({ values: (_u, splits) => splits.map((v) => v + " ms") }),
+					axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
 				],
 				series: [
 					{},
@@ -293,7 +293,7 @@
 				],
 				plugins: [
 					marks(promise),
-					M.readout(parent, (u, at) =>
+					M.readout((u, at) =>
 						at == null
 							? ""
 							: "Target " +

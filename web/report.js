@@ -107,7 +107,7 @@
 			const more =
 				packed &&
 				M.canUnpack &&
-				Object.assign((run, lane, from, to, places) => M.unpacked(lane, from, to, places), {
+				Object.assign((_run, lane, from, to, places) => M.unpacked(lane, from, to, places), {
 					here: true,
 					most: 250000,
 				});
@@ -145,7 +145,7 @@
 			);
 			runs.forEach((run, place) => {
 				stalls.append(head(run, place));
-				if (run.misses && run.misses.missed)
+				if (run.misses?.missed)
 					stalls.append(
 						h(
 							"p",
@@ -414,9 +414,7 @@
 	}
 
 	const scenario = document.getElementById("scenario");
-	M.words(runs.some((run) => run.stalls && run.stalls.length) ? page.causes : []).forEach((part) =>
-		scenario.append(part),
-	);
+	M.words(runs.some((run) => run.stalls?.length) ? page.causes : []).forEach((part) => scenario.append(part));
 	const details = h(
 		"details",
 		{},

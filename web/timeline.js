@@ -20,13 +20,14 @@
 		const put = (names, both) =>
 			names.forEach((name) => {
 				const from = fine[name],
-					to = (next[name] = new Float64Array(size));
+					to = new Float64Array(size);
+				next[name] = to;
 				for (let k = 0; k < n >> 1; k++) to[k] = both(from[2 * k], from[2 * k + 1]);
 				if (n & 1) to[size - 1] = from[n - 1];
 			});
 		put(SUMS, (a, b) => a + b);
-		put(MOST, (a, b) => (a > b ? a : b));
-		put(LEAST, (a, b) => (a < b ? a : b));
+		put(MOST, (a, b) => Math.max(a, b));
+		put(LEAST, (a, b) => Math.min(a, b));
 		return next;
 	};
 	// The arrays of one stretch, finest level first; each further level has half as many columns.
@@ -166,7 +167,7 @@
 			head = null;
 		const isLit = (lane, { at }) => lit !== null && lit.run === lane.run && lit.at === at;
 
-		const draw = () => lanes.forEach((lane) => lane.surface && lane.surface.draw());
+		const draw = () => lanes.forEach((lane) => lane.surface?.draw());
 		const set = (a, b) => {
 			const span = Math.min(Math.max(b - a, 200), whole.to - whole.from);
 			const start = Math.min(Math.max(a, whole.from), whole.to - span);
@@ -239,12 +240,16 @@
 				}),
 			);
 			found.forEach((columns, k) => {
-				if (!columns || !columns.start_us.length) return;
+				if (!columns?.start_us.length) return;
 				const found = lacking[k].found;
 				found.unshift({ columns, levels: M.levels(columns) });
 				// What was looked at long ago is let go.
 				let kept = 0;
-				const cut = found.findIndex((one, at) => at > 0 && (at > 30 || (kept += one.columns.start_us.length) > 300000));
+				const cut = found.findIndex((one, at) => {
+					if (at === 0) return false;
+					kept += one.columns.start_us.length;
+					return at > 30 || kept > 300000;
+				});
 				if (cut > 0) found.splice(cut);
 				lacking[k].told = [...found, ...lacking[k].details];
 			});
@@ -300,7 +305,7 @@
 
 		// The columns to draw a lane with: details around stalls where the view lies within one.
 		const pick = (lane) => {
-			const width = lane.surface && lane.surface.width ? Math.max(1, lane.surface.width - LEFT) : 600,
+			const width = lane.surface?.width ? Math.max(1, lane.surface.width - LEFT) : 600,
 				all = lane.levels[0];
 			for (const detail of lane.told) {
 				const base = detail.levels[0],
@@ -728,7 +733,7 @@
 				}
 				const stall = stallAt(lane, event.offsetX, event.offsetY);
 				const next = stall ? { run: lane.run, at: stall.at } : null;
-				if ((next && next.at) !== (lit && lit.at) || (next && next.run) !== (lit && lit.run)) {
+				if (next?.at !== lit?.at || next?.run !== lit?.run) {
 					lit = next;
 					draw();
 				}

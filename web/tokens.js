@@ -14,7 +14,7 @@
 	// onLate(curve, late): a late token was clicked.
 	M.tokens = (parent, run, place, meaning) => {
 		if (!run.curves.length) {
-			parent.append(h("p", { class: "absent" }, (M.absent(run, "curves") || {}).why || "No request got two tokens."));
+			parent.append(h("p", { class: "absent" }, M.absent(run, "curves")?.why || "No request got two tokens."));
 			return;
 		}
 		const curves = run.curves.map((curve) => ({ ...curve, rows: rowsOf(curve) }));

@@ -2,7 +2,7 @@
 // stalls answer, and axe-core finds no serious problem. Screenshots stay in target/screenshots.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -154,7 +154,7 @@ const ink = (page, selector) =>
 				sum++;
 				colors.add((data[k] << 16) | (data[k + 1] << 8) | data[k + 2]);
 			}
-		return { sum, colors: colors.size, hash: data.reduce((h, v, k) => (Math.imul(h, 31) + v) | 0, 7) };
+		return { sum, colors: colors.size, hash: data.reduce((h, v) => (Math.imul(h, 31) + v) | 0, 7) };
 	}, selector);
 
 const kinds = Object.keys(reports);

@@ -78,7 +78,7 @@ const report = async (path) => {
 		console.log(
 			`two seconds anywhere, every iteration by itself: median ${Math.round(quantile(waits, 0.5))} ms, longest ${Math.round(Math.max(...waits))} ms`,
 		);
-		if (!waits.every(isFinite)) throw new Error("no single iterations");
+		if (!waits.every(Number.isFinite)) throw new Error("no single iterations");
 	}
 };
 

@@ -27,7 +27,7 @@
 	const valueAt = (dial, at) => {
 		const [low, high] = dial.range,
 			share = at / STEPS;
-		return rounded(dial, dial.ratio ? low * Math.pow(high / low, share) : low + (high - low) * share);
+		return rounded(dial, dial.ratio ? low * (high / low) ** share : low + (high - low) * share);
 	};
 
 	// What the schedulers' own names for the same two things mean.

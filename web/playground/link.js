@@ -1,4 +1,5 @@
 // A scenario in a link's fragment: `#z=` deflated, `#t=` as it is, both base64url.
+// biome-ignore lint/correctness/noUnusedVariables: every script after this one uses it.
 var Play = (() => {
 	const P = {};
 	const MOST = 1 << 20;

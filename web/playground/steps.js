@@ -34,7 +34,7 @@
 				count: WINDOW,
 			});
 		const covers = (t) => {
-			if (!window || !window.steps.length) return false;
+			if (!window?.steps.length) return false;
 			const last = window.steps.length - 1,
 				all = window.from + window.steps.length >= window.iterations;
 			return (
@@ -136,7 +136,7 @@
 	const HEIGHT = 236,
 		LEFT = 66;
 	const paint = (c, width, window, at, t, place) => {
-		const step = window && window.steps[at],
+		const step = window?.steps[at],
 			ink = M.css("--ink"),
 			faint = M.css("--faint"),
 			track = M.css("--track");
@@ -337,10 +337,10 @@
 		stop();
 		await Promise.all(tracks.map((one) => one.ensure(t)));
 		const times = tracks
-			.filter((one) => one.window && one.window.steps.length)
+			.filter((one) => one.window?.steps.length)
 			.map((one) => (forward ? one.next(t) : one.before(t)));
 		const to = forward ? Math.min(...times) : Math.max(...times);
-		if (isFinite(to) && to >= 0) await go(to);
+		if (Number.isFinite(to) && to >= 0) await go(to);
 	};
 	const stop = () => {
 		if (!playing) return;
@@ -411,7 +411,7 @@
 					}),
 				),
 			);
-			tracks = to.runs.map((run, place) => track(to, place));
+			tracks = to.runs.map((_run, place) => track(to, place));
 			const head = (run, place) => [
 				M.swatch(() => M.runColor(place)),
 				run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : ""),
@@ -419,7 +419,7 @@
 			// What is drawn stays until the new iterations are there.
 			if (boxes.length !== to.runs.length) {
 				M.empty(holder);
-				boxes = to.runs.map((run, place) => {
+				boxes = to.runs.map((_run, place) => {
 					const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0"),
 						title = h("h3", {}),
 						cell = h("div", {}, title);
