@@ -3,7 +3,7 @@
 // Text from scenarios is only ever set as text, never as markup.
 // biome-ignore lint/correctness/noUnusedVariables: every script after this one uses it.
 var Metron = (() => {
-	const M = {};
+	const M = /** @type {MetronParts} */ ({});
 
 	/* ---- elements ---- */
 	M.h = (tag, attributes, ...children) => {

@@ -12,6 +12,7 @@
 			{
 				type: "button",
 				onclick: () => {
+					/** @type {HTMLDetailsElement} */
 					const words = document.querySelector("#scenario details.numbers");
 					words.open = true;
 					words.scrollIntoView({ block: "start" });

@@ -63,7 +63,7 @@
 			.filter((node) => node.nodeType === 3)
 			.forEach((node) =>
 				node.replaceWith(
-					...node.data
+					...node.nodeValue
 						.split(tight ? /(?=\()|(?<=[_,.])/ : /(?=\()|(?<=,)/)
 						.flatMap((part, k) => (k ? [document.createElement("wbr"), part] : [part])),
 				),
@@ -72,7 +72,7 @@
 	};
 
 	M.figuresTable = (element) => {
-		element.querySelectorAll("th[data-run]").forEach((head) => {
+		element.querySelectorAll("th[data-run]").forEach((/** @type {HTMLTableCellElement} */ head) => {
 			const place = Number(head.dataset.run);
 			M.breakable(head, head.scope === "col");
 			head.prepend(M.swatch(() => M.runColor(place)));

@@ -36,6 +36,7 @@
 			merged = columns.merged,
 			zeros = () => new Float64Array(n);
 		const f = (list) => new Float64Array(list);
+		/** @type {Record<string, any>} */
 		const base = {
 			each: columns.each,
 			start: zeros(),
@@ -93,14 +94,15 @@
 	};
 
 	/* ---- the view that all lanes share: they are aligned in time ---- */
+	/** Name and height. @type {[string, number][]} */
+	const TRACKS = [
+		["stalls", 16],
+		["iterations", 40],
+		["batch", 34],
+		["KV", 34],
+		["queue", 34],
+	];
 	const LEFT = 72,
-		TRACKS = [
-			["stalls", 16],
-			["iterations", 40],
-			["batch", 34],
-			["KV", 34],
-			["queue", 34],
-		],
 		GAP = 6,
 		FOOT = 18;
 	const HEIGHT = TRACKS.reduce((sum, track) => sum + track[1] + GAP, 0) + FOOT;

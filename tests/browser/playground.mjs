@@ -18,7 +18,7 @@ const root = resolve(here, "../..");
 const target = resolve(process.env.CARGO_TARGET_DIR || join(root, "target"));
 const binary = process.env.METRON_SIM || join(target, "debug/metron-sim");
 const shots = join(target, "screenshots");
-const axe = readFileSync(join(here, "../../node_modules/axe-core/axe.min.js"), "utf8");
+const axeSource = readFileSync(join(here, "../../node_modules/axe-core/axe.min.js"), "utf8");
 const work = mkdtempSync(join(tmpdir(), "metron-playground-"));
 mkdirSync(shots, { recursive: true });
 
@@ -58,6 +58,7 @@ const check = async (name, act) => {
 	}
 };
 
+/** @param {import("playwright-core").BrowserContextOptions & { url?: string }} options */
 const open = async ({ url = address, ...options } = {}) => {
 	const context = await browser.newContext({
 		viewport: { width: 1400, height: 950 },
@@ -111,7 +112,7 @@ const arrived = (page) =>
 			}),
 	);
 const audit = async (page, name) => {
-	await page.evaluate(axe);
+	await page.evaluate(axeSource);
 	const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
 	const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
 	assert.deepEqual(
@@ -134,7 +135,7 @@ const figure = (page, name) =>
 	page.evaluate((name) => Play.answer.figures.find((one) => one.name === name).values, name);
 
 await check("three widths, light and dark", async () => {
-	for (const colorScheme of ["light", "dark"]) {
+	for (const colorScheme of /** @type {const} */ (["light", "dark"])) {
 		const { page, context, trouble } = await open({ colorScheme });
 		for (const width of [360, 800, 1400]) {
 			await page.setViewportSize({ width, height: 950 });
@@ -489,8 +490,9 @@ if (process.env.METRON_WASM) {
 			}
 			response.writeHead(200, { "Content-Type": "text/html" }).end(readFileSync(join(folder, "index.html")));
 		});
-		await new Promise((done) => files.listen(0, "127.0.0.1", done));
-		const { page, context, trouble } = await open({ url: `http://127.0.0.1:${files.address().port}/` });
+		await new Promise((done) => files.listen(0, "127.0.0.1", () => done(null)));
+		const { port } = /** @type {import("node:net").AddressInfo} */ (files.address());
+		const { page, context, trouble } = await open({ url: `http://127.0.0.1:${port}/` });
 		await settled(page, async () => {
 			await page.getByLabel("Requests per second, exactly").fill("5");
 			await page.keyboard.press("Enter");

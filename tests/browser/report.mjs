@@ -14,7 +14,7 @@ const root = resolve(here, "../..");
 const target = resolve(process.env.CARGO_TARGET_DIR || join(root, "target"));
 const binary = process.env.METRON_SIM || join(target, "debug/metron-sim");
 const shots = join(target, "screenshots");
-const axe = readFileSync(join(here, "../../node_modules/axe-core/axe.min.js"), "utf8");
+const axeSource = readFileSync(join(here, "../../node_modules/axe-core/axe.min.js"), "utf8");
 const quick = process.argv.includes("--quick");
 
 const work = mkdtempSync(join(tmpdir(), "metron-report-"));
@@ -125,7 +125,7 @@ const open = async (name, options) => {
 };
 const audit = async (page, name) => {
 	// The policy of the page forbids foreign scripts: axe runs from the outside.
-	await page.evaluate(axe);
+	await page.evaluate(axeSource);
 	const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
 	const bad = found.violations.filter((one) => ["serious", "critical"].includes(one.impact));
 	assert.deepEqual(
@@ -372,7 +372,7 @@ await check("a view wider than a stretch in detail has no empty ends", async () 
 	await page.getByRole("button", { name: "Show the worst stall" }).click();
 	await page.waitForTimeout(600);
 	const empty = await page.evaluate(() =>
-		[...document.querySelectorAll("canvas.timeline")].map((canvas) => {
+		[...document.querySelectorAll("canvas.timeline")].map((/** @type {HTMLCanvasElement} */ canvas) => {
 			// The row of iterations, at both ends: a busy GPU leaves no gap.
 			const ratio = canvas.width / canvas.clientWidth,
 				context = canvas.getContext("2d");
@@ -528,9 +528,9 @@ await check("two fingers zoom", async () => {
 });
 
 await check("points answer to pointer and keys", async () => {
-	for (const [name, words] of [
-		["sweep", /chunk_size=/],
-		["capacity", /requests\/s, seed/],
+	for (const { name, words } of [
+		{ name: "sweep", words: /chunk_size=/ },
+		{ name: "capacity", words: /requests\/s, seed/ },
 	]) {
 		const { page, context } = await open(name);
 		const canvas = page.locator(`#${name} canvas.surface`).first();

@@ -7,7 +7,7 @@
 	// `output()` tells where.
 	const engineOf = async (bytes) => {
 		const { instance } = await WebAssembly.instantiate(bytes, {});
-		const e = instance.exports;
+		const e = /** @type {Record<string, any>} */ (instance.exports);
 		return (text) => {
 			const question = new TextEncoder().encode(text);
 			// Memory may grow in here, and then its buffer is another.

@@ -1,7 +1,7 @@
 // A scenario in a link's fragment: `#z=` deflated, `#t=` as it is, both base64url.
 // biome-ignore lint/correctness/noUnusedVariables: every script after this one uses it.
 var Play = (() => {
-	const P = {};
+	const P = /** @type {PlayParts} */ ({});
 	const MOST = 1 << 20;
 	const toBase64 = (bytes) => {
 		let text = "";

@@ -100,7 +100,7 @@
 		document.title = answer.title + " - metron-sim playground";
 		P.answer = answer;
 		document.documentElement.dataset.ready = "yes";
-		document.documentElement.dataset.answers = Number(document.documentElement.dataset.answers || 0) + 1;
+		document.documentElement.dataset.answers = String(Number(document.documentElement.dataset.answers || 0) + 1);
 	};
 	P.taken = (answer) => {
 		text = answer.text;
@@ -144,7 +144,8 @@
 	const begin = async () => {
 		M.redrawAll();
 		// On a phone the results come first; the settings unfold above them.
-		if (window.matchMedia("(max-width: 900px)").matches) by("settings-fold").open = false;
+		if (window.matchMedia("(max-width: 900px)").matches)
+			/** @type {HTMLDetailsElement} */ (by("settings-fold")).open = false;
 		const catalog = await P.ask({ op: "catalog" });
 		if (!catalog.ok) {
 			problems(catalog);

@@ -303,7 +303,7 @@
 			.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall })))
 			.sort(
 				(a, b) =>
-					(b.stall.token > 0) - (a.stall.token > 0) ||
+					Number(b.stall.token > 0) - Number(a.stall.token > 0) ||
 					b.stall.beyond_ns - a.stall.beyond_ns ||
 					b.stall.length_ns - a.stall.length_ns,
 			)[0];

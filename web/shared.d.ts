@@ -1,0 +1,144 @@
+// For the type checker alone: what the scripts of a page hand to each other. Every script adds its
+// parts to `Metron` (drawing) or to `Play` (the playground); a part that is not listed here, or is
+// called otherwise than here, fails the check. Data of a page (runs, stalls, answers) is not typed yet.
+
+declare const uPlot: typeof import("uplot");
+
+/** Text or an element, or what leaves nothing. */
+type Child = string | number | Node | false | null | undefined | Child[];
+
+/** A canvas that is drawn anew whenever the page's width or colours change. */
+interface Surface {
+	canvas: HTMLCanvasElement & Record<string, any>;
+	ended: AbortController;
+	width: number;
+	height: number;
+	/** Whether it is drawn while out of sight too. */
+	always: boolean;
+	paint?: () => void;
+	draw?: () => void;
+	drawNow?: () => void;
+	on?: (kind: string, listener: (event: any) => void, options?: AddEventListenerOptions) => void;
+	[more: string]: any;
+}
+
+interface MetronParts {
+	// base.js
+	h(tag: string, attributes?: Record<string, any> | null, ...children: Child[]): any;
+	digits(value: number): string;
+	count(value: number): string;
+	seconds(s: number | null | undefined): string;
+	us(us: number): string;
+	ns(ns: number): string;
+	percent(share: number | null | undefined): string;
+	tick(value: number, step: number): string;
+	ticks(low: number, high: number, wanted: number, whole?: boolean): { step: number; at: number[] };
+	isDark(): boolean;
+	onRedraw(listener: () => void): number;
+	mark(): number;
+	release(mark: number): void;
+	redrawAll(): void;
+	themeToggle(): HTMLElement;
+	calm(): boolean;
+	css(name: string): string;
+	runColor(place: number): string;
+	runDash(place: number): number[];
+	causeColor(name: string): string;
+	causePattern(name: string): string;
+	unbroken(text: string): string;
+	causeWords(name: string): string;
+	kindColor(kind: string): string;
+	fill(context: CanvasRenderingContext2D, color: string, pattern: string): string | CanvasPattern;
+	background(color: string, pattern: string): string;
+	swatch(color: () => string, pattern?: string, half?: () => string): HTMLElement;
+	stroke(color: () => string, dash: number[], width: number): HTMLElement;
+	legend(entries: any[]): HTMLElement;
+	told(how: string, tall?: boolean): any;
+	spareCanvas(): HTMLCanvasElement;
+	empty(body: HTMLElement): void;
+	surface(parent: HTMLElement, height: number, label: string, draw: (...args: any[]) => void): Surface;
+	section(parent: HTMLElement, title: string, reading?: any, id?: string): any;
+	running(deltas: any): any;
+	absent(run: any, part: string): any;
+	printNow?: () => void;
+	// tables.js
+	table(caption: string, head: any[], rows: any[]): any;
+	details(summary: string, caption: string, head: any[], rows: any): any;
+	quantile(cdf: any, share: number): any;
+	breakable(element: HTMLElement, tight?: any): any;
+	figuresTable(element: Element): void;
+	// plots.js
+	forgetPlots(): void;
+	uplot(parent: HTMLElement, label: string, height: number, options: any, data: any, width?: any): any;
+	cdf(parent: HTMLElement, plot: any): void;
+	readout(text: (plot: any, at: any) => any): { hooks: any };
+	missRate(parent: HTMLElement, runs: any[], promise: any): void;
+	axes(c: CanvasRenderingContext2D, box: any, x: any, y: any): { x(v: number): number; y(v: number): number };
+	lateness(parent: HTMLElement, run: any, most: any, meaning: any): void;
+	scatter(parent: HTMLElement, plot: any): any;
+	// tokens.js
+	tokens(parent: HTMLElement, run: any, place: number, meaning: any): void;
+	// timeline.js
+	levels(columns: any): any[];
+	laneName(lane: any): string;
+	timeline(parent: HTMLElement, runs: any[], meaning: any, opened?: any, more?: any): any;
+	// packed.js
+	unpacked(lane: any, from_us: number, to_us: number, places: any): Promise<any>;
+	canUnpack: boolean;
+	// stalls.js
+	story(stall: any, meaning: any): string;
+	byWhom(culprit: any, stall: any): any;
+	stallList(parent: HTMLElement, run: any, meaning: any, show?: any): any;
+	reveal(item: any): any;
+	cures(parent: HTMLElement, cures: any): void;
+	// fates.js
+	runKey(runs: any[]): any;
+	distributions(parent: HTMLElement, runs: any[]): void;
+	misses(parent: HTMLElement, runs: any[]): void;
+	latenesses(parent: HTMLElement, runs: any[], meaning: any): void;
+	READING: { cdfs: string; misses: string; lateness: string };
+	// words.js
+	words(causes: any[]): any[];
+	// report.js
+	reportTimeline: any;
+}
+
+interface PlayParts {
+	// link.js
+	fromBase64(text: string): Uint8Array<ArrayBuffer>;
+	encode(text: string): Promise<string>;
+	decode(fragment: string): Promise<string>;
+	// engine.js
+	data: any;
+	ask(question: any): Promise<any>;
+	// dials.js
+	settings(form: HTMLElement, catalog: any): { draw(answer: any): void };
+	// steps.js
+	batches: {
+		draw(to: any): void;
+		to(time: number): void;
+		wanted(): { at_us: number; count: number } | null;
+		mark(): void;
+	};
+	// results.js
+	timeline: any;
+	near(id: string): boolean;
+	look(at: any, answer: any): void;
+	hold(): void;
+	draw(answer: any): void;
+	// editor.js
+	editor: { area: any; show(text: string): void; mark(places: any): void; goto(line: number, column: number): void };
+	share(): Promise<void>;
+	download(): void;
+	// tour.js
+	tour(known: any): any;
+	// main.js
+	text(): string;
+	say(words: string): void;
+	isBusy(): boolean;
+	change(sets: string[]): void;
+	load(to: string, typed?: boolean): void;
+	show(places: any): void;
+	taken(answer: any): void;
+	answer?: any;
+}
