@@ -1,0 +1,314 @@
+//! Full disks, bad paths, closed pipes and deaths in the middle, through the program: nothing half
+//! written stands under a final name, and the exit code says what happened.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::folder::names;
+
+const SCENARIO: &str = "\
+seed: 1
+engine: {profile: {fixed: {iteration: 5ms}}, kv_blocks: 4096, max_model_len: 4096}
+schedulers: [vllm-v0, sarathi]
+workload:
+  requests: 40
+  arrivals: {poisson: {rate: 10}}
+  lengths: {prompt: {fixed: 700}, output: {fixed: 40}}
+slo: {ttft: 500ms, tbt: 25ms}
+";
+
+const MEASURED: &str = r#"{"num_prompt_tokens": [7, 9], "num_output_tokens": [2, 2], "ttft": [0.1, 0.2], "tbt": [[0.1], [0.05]]}"#;
+
+/// Every command that makes a result, with the formats that it has.
+const COMMANDS: &[(&str, &[&str])] = &[
+    ("run s.yaml", &["text", "json", "csv"]),
+    ("explain s.yaml", &["text", "json"]),
+    ("evaluate m.json --ttft 500ms", &["text", "json", "csv"]),
+    ("compare m.json m.json --ttft 500ms", &["text", "json"]),
+    ("validate s.yaml --observed o.csv", &["text", "json"]),
+    ("capacity s.yaml --precision 50% --seeds 1", &["text", "json", "csv"]),
+    ("sweep s.yaml --vary seed=1,2", &["text", "json", "csv"]),
+    ("merge shard.json", &["text", "json", "csv"]),
+    ("list schedulers", &["text", "json"]),
+    ("schema scenario", &["text"]),
+    ("completions bash", &["text"]),
+    ("man", &["text"]),
+    ("man run", &["text"]),
+];
+
+fn program(folder: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+    command.current_dir(folder).args(line.split(' ')).arg("-q").stdin(Stdio::null());
+    command
+}
+
+fn prepared() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    fs::write(at.join("s.yaml"), SCENARIO).expect("writable");
+    fs::write(at.join("m.json"), MEASURED).expect("writable");
+    let shard = "sweep s.yaml --vary seed=1,2 --format json -o shard.json";
+    assert!(program(at, shard).status().expect("ran").success());
+    // The simulator's own requests, as if they had been observed.
+    let rows = "run s.yaml --set schedulers=[sarathi] --format quiet --requests r.csv";
+    assert!(program(at, rows).status().expect("ran").success());
+    let mut reader = csv::Reader::from_path(at.join("r.csv")).expect("rows");
+    let header = reader.headers().expect("a header").clone();
+    let column = |name: &str| header.iter().position(|h| h == name).expect(name);
+    let (arrival, prompt, output) =
+        (column("arrival_s"), column("prompt_tokens"), column("output_tokens"));
+    let (ttft, e2e) = (column("ttft_s"), column("e2e_s"));
+    let mut observed =
+        "arrival_s,first_token_s,last_token_s,prompt_tokens,output_tokens\n".to_owned();
+    for row in reader.records() {
+        let row = row.expect("a row");
+        let seconds = |at: usize| row[at].parse::<f64>().expect("seconds");
+        let (at, first, last) = (seconds(arrival), seconds(ttft), seconds(e2e));
+        observed +=
+            &format!("{at},{},{},{},{}\n", at + first, at + last, &row[prompt], &row[output]);
+    }
+    fs::write(at.join("o.csv"), observed).expect("writable");
+    fs::remove_file(at.join("r.csv")).expect("there");
+    folder
+}
+
+#[test]
+fn a_full_disk_is_told_at_every_output() {
+    let folder = prepared();
+    let at = folder.path();
+    for name in ["full.csv", "full.jsonl", "full.json", "full.html"] {
+        std::os::unix::fs::symlink("/dev/full", at.join(name)).expect("linked");
+    }
+    let before = names(at);
+    let mut lines: Vec<String> = Vec::new();
+    for (command, formats) in COMMANDS {
+        lines.extend(formats.iter().map(|f| format!("{command} --format {f} -o full.json")));
+    }
+    for flag in [
+        "--requests full.csv",
+        "--requests full.jsonl",
+        "--tokens full.csv",
+        "--tokens full.jsonl",
+        "--timeline full.json",
+    ] {
+        lines.push(format!("run s.yaml -o good.json {flag}"));
+    }
+    for command in [
+        "run s.yaml",
+        "explain s.yaml",
+        "evaluate m.json --ttft 500ms",
+        "capacity s.yaml --precision 50% --seeds 1",
+        "sweep s.yaml --vary seed=1,2",
+    ] {
+        lines.push(format!("{command} -o good.json --report full.html"));
+    }
+    let mut complaints = Vec::new();
+    for line in &lines {
+        let output = program(at, line).output().expect("ran");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.code() != Some(1) || !told.contains("No space left") {
+            complaints.push(format!("{line}: {:?}: {told}", output.status.code()));
+        }
+        let left: Vec<String> =
+            names(at).into_iter().filter(|name| !before.contains(name)).collect();
+        // A sweep keeps its finished points to go on from.
+        if left.iter().any(|name| !name.ends_with(".points")) {
+            complaints.push(format!("{line}: leaves {left:?}"));
+        }
+    }
+    for (command, formats) in COMMANDS {
+        for format in *formats {
+            let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("there");
+            let line = format!("{command} --format {format}");
+            let output = program(at, &line).stdout(full).output().expect("ran");
+            if output.status.code() != Some(1) {
+                complaints.push(format!("{line} > /dev/full: {:?}", output.status.code()));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// A disk that fills up in the middle of a file: a limit on the size of files stands for it.
+#[test]
+fn a_disk_that_fills_up_leaves_nothing_half_written() {
+    let folder = prepared();
+    let at = folder.path();
+    let before = names(at);
+    for flags in [
+        "--tokens t.csv",
+        "--tokens t.jsonl",
+        "--requests r.jsonl",
+        "--timeline l.json",
+        "--format json -o o.json",
+        "--report p.html",
+    ] {
+        let line = format!("run s.yaml -q --set workload.requests=400 {flags}");
+        let output = Command::new("bash")
+            .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "bash"])
+            .arg(env!("CARGO_BIN_EXE_metron-sim"))
+            .args(line.split(' '))
+            .current_dir(at)
+            .stdout(Stdio::null())
+            .output()
+            .expect("ran");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{flags}: {told}");
+        assert!(told.contains("File too large"), "{flags}: {told}");
+        assert_eq!(names(at), before, "{flags}");
+    }
+}
+
+#[test]
+fn paths_that_cannot_be_written_are_told_before_the_work() {
+    let folder = prepared();
+    let at = folder.path();
+    let before = names(at);
+    for path in ["missing/x.csv", "s.yaml/x.csv", "."] {
+        for flag in ["-o", "--requests", "--tokens", "--timeline", "--report"] {
+            // So much work that a test which waits for it does not end.
+            let line = format!("run s.yaml --set workload.requests=40000000 {flag} {path}");
+            let output = program(at, &line).output().expect("ran");
+            let code = output.status.code();
+            assert!(matches!(code, Some(1 | 2)), "{line}: {code:?}");
+            assert_eq!(names(at), before, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_no_error_anywhere() {
+    let folder = prepared();
+    let at = folder.path();
+    let mut complaints = Vec::new();
+    for (command, formats) in COMMANDS {
+        for format in *formats {
+            let line = format!("{command} --format {format}");
+            let mut child = program(at, &line)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("started");
+            drop(child.stdout.take());
+            let mut told = String::new();
+            child.stderr.take().expect("piped").read_to_string(&mut told).expect("text");
+            let code = child.wait().expect("ended").code();
+            if code != Some(0) || !told.is_empty() {
+                complaints.push(format!("{line}: {code:?}: {told}"));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+const WHOLE: [&str; 5] = ["l.json", "o.json", "p.html", "r.csv", "t.jsonl"];
+const LONG: &str = "run s.yaml --set workload.requests=600 --format json -o o.json --requests r.csv \
+                    --tokens t.jsonl --timeline l.json --report p.html";
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    // It may have ended by itself.
+    let _ =
+        Command::new("kill").args([name, &id]).stderr(Stdio::null()).status().expect("kill runs");
+}
+
+#[test]
+fn a_death_in_the_middle_leaves_whole_files_or_none() {
+    let folder = prepared();
+    let at = folder.path();
+    let inputs = names(at);
+    let began = std::time::Instant::now();
+    assert!(program(at, LONG).status().expect("ran").success());
+    let took = began.elapsed();
+    let whole = WHOLE.map(|name| fs::read(at.join(name)).expect(name));
+    let mut ended_by = Vec::new();
+    for (place, name) in ["-INT", "-TERM", "-KILL"].iter().cycle().take(30).enumerate() {
+        for file in WHOLE {
+            let _ = fs::remove_file(at.join(file));
+        }
+        let mut child = program(at, LONG).stderr(Stdio::null()).spawn().expect("started");
+        // From the start of the program to after its end.
+        std::thread::sleep(took.mul_f64(place as f64 / 28.0).max(Duration::from_millis(3)));
+        signal(&child, name);
+        let status = child.wait().expect("ended");
+        for (file, bytes) in WHOLE.iter().zip(&whole) {
+            if let Ok(found) = fs::read(at.join(file)) {
+                assert!(&found == bytes, "{name} at {place}: {file} is not whole");
+            }
+        }
+        let left: Vec<String> = names(at)
+            .into_iter()
+            .filter(|left| !inputs.contains(left) && !WHOLE.contains(&left.as_str()))
+            .collect();
+        match *name {
+            // Nothing can be done about it; the names tell what they are.
+            "-KILL" => {
+                for name in left {
+                    assert!(name.starts_with('.') && name.ends_with(".tmp"), "{name}");
+                    fs::remove_file(at.join(name)).expect("there");
+                }
+            }
+            _ => assert!(left.is_empty(), "{name} at {place}: {left:?}"),
+        }
+        ended_by.push((*name, status.code()));
+        // Before the handler is set, the signal itself ends the program.
+        let fine = match *name {
+            "-KILL" => matches!(status.code(), None | Some(0)),
+            _ => matches!(status.code(), Some(130 | 0)) || status.code().is_none() && place < 3,
+        };
+        assert!(fine, "{name} at {place}: {status:?}");
+    }
+    assert!(ended_by.iter().filter(|(_, code)| *code == Some(130)).count() >= 5, "{ended_by:?}");
+    assert!(ended_by.contains(&("-KILL", None)), "{ended_by:?}");
+}
+
+#[test]
+fn a_sweep_killed_again_and_again_comes_to_the_same_end() {
+    let folder = prepared();
+    let at = folder.path();
+    let line = |to: &str| {
+        format!(
+            "sweep s.yaml --jobs 1 --set workload.requests=3000 --vary seed=1,2,3,4,5,6 --format json -o {to}"
+        )
+    };
+    assert!(program(at, &line("whole.json")).status().expect("ran").success());
+    for (round, name) in ["-KILL", "-INT", "-TERM"].iter().enumerate() {
+        let mut child =
+            program(at, &line("out.json")).stderr(Stdio::null()).spawn().expect("started");
+        std::thread::sleep(Duration::from_millis(150 + 150 * round as u64));
+        signal(&child, name);
+        child.wait().expect("ended");
+    }
+    assert!(program(at, &line("out.json")).status().expect("ran").success());
+    let read = |name: &str| fs::read(at.join(name)).expect(name);
+    assert!(read("out.json") == read("whole.json"));
+    assert!(!at.join("out.json.points").exists());
+}
+
+#[test]
+fn a_named_pipe_can_be_read_and_waiting_for_one_can_be_interrupted() {
+    let folder = prepared();
+    let at = folder.path();
+    let pipe = at.join("pipe.yaml");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let reader = program(at, "run pipe.yaml --format csv").stdout(Stdio::piped()).spawn();
+    let reader = reader.expect("started");
+    fs::write(&pipe, SCENARIO).expect("someone reads");
+    let output = reader.wait_with_output().expect("ended");
+    assert_eq!(output.status.code(), Some(0));
+    let direct = program(at, "run s.yaml --format csv").output().expect("ran");
+    let rows = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().count();
+    assert_eq!(rows(&output.stdout), rows(&direct.stdout));
+
+    // With nobody to write, it waits, as any reader does, until it is told to stop.
+    let mut waiting = program(at, "run pipe.yaml -o o.json").spawn().expect("started");
+    std::thread::sleep(Duration::from_millis(400));
+    assert!(waiting.try_wait().expect("known").is_none(), "it waits");
+    signal(&waiting, "-TERM");
+    assert_eq!(waiting.wait().expect("ended").code(), Some(130));
+    assert!(!names(at).iter().any(|name| name.contains("o.json")), "{:?}", names(at));
+}

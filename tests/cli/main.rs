@@ -1,0 +1,19 @@
+//! Commands and their answers: exit codes, files, limits, and the examples of the documents.
+
+mod binary;
+mod capacity_search;
+mod capacity_sweep;
+mod explain;
+mod faults;
+mod fleet;
+#[path = "../common/folder.rs"]
+mod folder;
+mod hostile;
+mod planning;
+mod readme;
+mod report;
+mod run;
+mod run_memory;
+mod scenarios;
+#[path = "../common/shared.rs"]
+mod shared;

@@ -1,0 +1,21 @@
+//! Who runs when: schedulers beside the systems that they are named after, the fast path beside the
+//! slow one, pipelines and pools.
+
+#[path = "../common/golden.rs"]
+mod golden;
+mod golden_schedulers;
+mod modelled_schedulers;
+mod pipeline;
+mod pools;
+mod queueing;
+#[path = "../common/random.rs"]
+mod random;
+mod random_schedulers;
+mod reference;
+#[path = "../common/shared.rs"]
+mod shared;
+#[path = "../common/small.rs"]
+mod small;
+mod swarm;
+mod threads;
+mod timing;

@@ -1,0 +1,125 @@
+//! Every registered policy on random loads in scarce memory: the fast path, the reference path and
+//! the policy's promises must agree, everybody ends, and the replica's invariants hold.
+
+use crate::random::{engine, seeds, small};
+use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+struct Case {
+    config: SchedulerConfig,
+    engine: EngineInfo,
+    load: Vec<ReplayRequest>,
+}
+
+impl Case {
+    /// Prompts and outputs of at most 64 tokens together, in memory for one such request and little
+    /// more.
+    fn draw(name: &str, seed: u64) -> Case {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let config = small(name, &mut rng);
+        let engine = engine(&config, &mut rng);
+        let mut arrival_step = 0;
+        let gap = rng.random_range(1..=12);
+        // Short prompts with long outputs are what exhausts memory.
+        let prompt_max = if rng.random_bool(0.5) { 8 } else { 40 };
+        let exact = rng.random_bool(0.5);
+        let load = (0..rng.random_range(1..=25)).map(|_| {
+            arrival_step += rng.random_range(0..=gap);
+            let prompt_tokens = rng.random_range(1..=prompt_max);
+            let max_tokens = rng.random_range(1..=63 - prompt_max);
+            let group = rng.random_range(1..=2_u64);
+            let blocks = u64::from(prompt_tokens / engine.kv_block_tokens);
+            ReplayRequest {
+                arrival_step,
+                prompt_tokens,
+                output_tokens: if exact { max_tokens } else { rng.random_range(1..=max_tokens) },
+                max_tokens,
+                priority: rng.random_range(0..=1),
+                block_ids: (0..rng.random_range(0..=blocks)).map(|k| 100 * group + k).collect(),
+            }
+        });
+        let load = load.collect();
+        let config: SchedulerConfig = serde_json::from_value(config).expect("a valid config");
+        let problems = config.problems(&engine);
+        assert!(problems.is_empty(), "{config:?}: {problems:?}");
+        Case { config, engine, load }
+    }
+
+    fn play(&self, ahead: bool, reference: bool, skipping: bool) -> Vec<StepRecord> {
+        let replay = Replay::new(
+            self.config.build(&self.engine),
+            &self.engine,
+            self.load.clone(),
+            reference,
+        );
+        let replay = if skipping { replay.skipping() } else { replay };
+        let replay = if ahead { replay.planned_ahead() } else { replay };
+        let played: Vec<StepRecord> = replay.take(20_000).collect();
+        assert!(played.len() < 20_000, "it does not end");
+        played
+    }
+
+    /// Everybody ends, and all paths agree. Returns the number of preemptions.
+    fn check(&self, name: &str, ahead: bool) -> u64 {
+        let reference = self.play(ahead, true, false);
+        let mut ended: Vec<u32> = reference.iter().flat_map(|r| r.finished.clone()).collect();
+        let dropped: Vec<u32> = reference.iter().flat_map(|r| r.dropped.clone()).collect();
+        // Only llama-server gives requests up in this memory.
+        assert!(dropped.is_empty() || name == "llama-cpp", "dropped {dropped:?}");
+        ended.extend(dropped);
+        ended.sort_unstable();
+        assert!(ended.iter().copied().eq(0..self.load.len() as u32), "ended: {ended:?}");
+        // A step with nothing in it, nobody's last token on its way, is what the engine calls stuck.
+        let stuck = |r: &StepRecord| r.scheduled.is_empty() && r.dropped.is_empty();
+        assert!(ahead || !reference.iter().any(stuck), "stuck");
+        for skipping in [false, true] {
+            let fast = self.play(ahead, false, skipping);
+            for (fast, reference) in fast.iter().zip(&reference) {
+                assert_eq!(
+                    essence(fast),
+                    essence(reference),
+                    "ahead: {ahead}, skipping: {skipping}"
+                );
+            }
+            assert_eq!(fast.len(), reference.len());
+        }
+        reference.iter().map(|record| record.preempted.len() as u64).sum()
+    }
+}
+
+/// What both paths must agree on: the fast one does not list decodes one by one.
+fn essence(record: &StepRecord) -> impl PartialEq + std::fmt::Debug {
+    let chunks: Vec<_> = record.scheduled.iter().filter(|s| s.prefill).copied().collect();
+    let mut finished = record.finished.clone();
+    finished.sort_unstable();
+    (
+        (record.step, chunks, record.decodes),
+        (record.preempted.clone(), record.dropped.clone(), finished),
+        (record.free_blocks, record.waiting, record.running, record.prefilling),
+    )
+}
+
+fn check(name: &str, seed: u64) -> u64 {
+    let case = Case::draw(name, seed);
+    let mut preemptions = case.check(name, false);
+    if case.config.build(&case.engine).needs().plans_ahead {
+        preemptions += case.check(name, true);
+    }
+    preemptions
+}
+
+/// Set `METRON_SEED` to play one seed again.
+#[test]
+fn all_policies_agree_with_their_reference_path_on_random_loads() {
+    let seeds = seeds(1000);
+    for name in SchedulerConfig::NAMES {
+        let mut preemptions = 0;
+        for seed in seeds.clone() {
+            let checked = std::panic::catch_unwind(|| check(name, seed));
+            preemptions += checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
+        }
+        println!("{name}: {} cases, {preemptions} preemptions", seeds.end - seeds.start);
+    }
+}

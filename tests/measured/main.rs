@@ -1,0 +1,12 @@
+//! Files that were measured elsewhere: read, judged, and compared with what is simulated.
+
+mod evaluate_cli;
+mod evaluate_formats;
+mod evaluate_hostile;
+mod evaluate_memory;
+mod evaluate_reference;
+#[path = "../common/shared.rs"]
+mod shared;
+mod validate_cli;
+mod validate_formats;
+mod validate_run;

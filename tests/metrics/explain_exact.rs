@@ -1,0 +1,362 @@
+//! Attribution is exact: on random loads under every policy, the causes of each gap add up to it,
+//! and the blame that requests are given adds up to the delay that others had.
+
+use crate::bubbles::Reference;
+use crate::random::{engine, seeds, small};
+use std::collections::BTreeMap;
+
+use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
+use metron_sim::explain::{
+    Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
+};
+use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
+use metron_sim::request::Request;
+use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::time::{Span, Time};
+use metron_sim::trace::Status;
+use metron_sim::workload::Workload;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+/// A roofline with a knee, communication, host work and a gap between steps, in odd nanoseconds.
+struct Odd {
+    host_us: f64,
+    stages: u32,
+}
+
+impl Odd {
+    fn kernels_us(&self, shape: &BatchShape<'_>) -> f64 {
+        let tokens = shape.chunks.iter().map(|c| f64::from(c.tokens)).sum::<f64>();
+        let context = shape.chunks.iter().map(|c| f64::from(c.context)).sum::<f64>();
+        let compute = 3.317 * (tokens + f64::from(shape.decodes));
+        let memory = 41.7713 + 0.2137 * shape.decode_kv_tokens as f64;
+        libm::sqrt(compute * compute + memory * memory)
+            + 0.0713 * context
+            + 0.31 * f64::from(shape.sampled)
+    }
+
+    fn sequences(shape: &BatchShape<'_>) -> f64 {
+        f64::from(shape.decodes) + shape.chunks.len() as f64
+    }
+}
+
+impl CostModel for Odd {
+    fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
+        let parts = self.parts(shape);
+        let gap = 0.0371 * Odd::sequences(shape);
+        IterationTime {
+            gpu: Span::from_micros_f64(parts.layers_us + parts.communication_us + gap),
+            host: Span::from_micros_f64(parts.host_us - gap),
+        }
+    }
+
+    fn stages(&self) -> u32 {
+        self.stages
+    }
+
+    /// Stage s takes s + 1 parts of the kernels; the gap is in the first.
+    fn stage_time(&self, shape: &BatchShape<'_>, stage: u32) -> IterationTime {
+        if self.stages == 1 {
+            return self.time(shape);
+        }
+        let IterationTime { gpu, host } = self.time(shape);
+        let over = self.hand_over(shape).as_nanos() * u64::from(self.stages - 1);
+        let (all, parts) = (gpu.as_nanos() - over, u64::from(self.stages * (self.stages + 1) / 2));
+        let upto = |stage: u32| all * u64::from(stage * (stage + 1) / 2) / parts;
+        IterationTime {
+            gpu: Span::from_nanos(upto(stage + 1) - upto(stage)),
+            host: if stage == 0 { host } else { Span::ZERO },
+        }
+    }
+
+    fn hand_over(&self, _: &BatchShape<'_>) -> Span {
+        Span::from_nanos(if self.stages > 1 { 1_101 } else { 0 })
+    }
+
+    fn parts(&self, shape: &BatchShape<'_>) -> Parts {
+        let sequences = Odd::sequences(shape);
+        Parts {
+            layers_us: self.kernels_us(shape),
+            communication_us: 5.5 + 0.113 * sequences,
+            host_us: self.host_us + 0.731 * sequences + 0.0371 * sequences,
+            ..Parts::default()
+        }
+    }
+}
+
+struct Case {
+    config: SchedulerConfig,
+    engine: EngineInfo,
+    cost: Odd,
+    replicas: u32,
+    horizon: Option<Span>,
+    workload: Workload,
+}
+
+impl Case {
+    fn draw(name: &str, seed: u64) -> Case {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let config = small(name, &mut rng);
+        let engine = engine(&config, &mut rng);
+        let gap_ns = rng.random_range(1_000..400_000_u64);
+        let prompt_max = if rng.random_bool(0.5) { 8 } else { 40 };
+        let exact = rng.random_bool(0.5);
+        let mut at = 0;
+        let request = |_| {
+            at += rng.random_range(0..=gap_ns);
+            let max_tokens = rng.random_range(1..=63 - prompt_max);
+            Request {
+                arrival: Time::from_nanos(at),
+                prompt_tokens: rng.random_range(1..=prompt_max),
+                output_tokens: if exact { max_tokens } else { rng.random_range(1..=max_tokens) },
+                max_tokens,
+                priority: rng.random_range(0..=1),
+                class: 0,
+            }
+        };
+        let requests: Vec<Request> = (0..30).map(request).collect();
+        let workload = Workload {
+            requests,
+            block_tokens: engine.kv_block_tokens,
+            classes: vec![String::new()],
+            ..Workload::default()
+        };
+        let horizon =
+            rng.random_bool(0.2).then(|| Span::from_nanos(rng.random_range(1..=at + 1_000)));
+        Case {
+            config: serde_json::from_value(config).expect("a valid config"),
+            engine,
+            cost: Odd { host_us: if rng.random_bool(0.3) { 150.0 } else { 7.3 }, stages: 1 },
+            replicas: rng.random_range(1..=2),
+            horizon,
+            workload,
+        }
+    }
+
+    fn play(&self, planned_ahead: bool, reference: bool) -> Outcome {
+        let setup = Setup {
+            routing: Routing::default(),
+            cost: &self.cost,
+            engine: self.engine,
+            replicas: self.replicas,
+            async_scheduling: planned_ahead,
+            horizon: self.horizon,
+        };
+        let options = SimOptions { reference, keep_log: true, progress: None };
+        let make = || self.config.build(&self.engine);
+        play(&setup, &make, &mut self.workload.arriving(), options).expect("nobody is stuck")
+    }
+
+    /// Returns what was seen, and how much of pipeline bubbles had culprits, so that the test can tell
+    /// whether it had anything to look at.
+    fn check(&self, planned_ahead: bool) -> (Split, u64) {
+        let outcome = self.play(planned_ahead, false);
+        let slow = self.play(planned_ahead, true);
+        assert!(outcome.without_reasons() == slow.without_reasons(), "both paths log the same");
+        let needs = self.config.build(&self.engine).needs();
+        let recording = Recording::of(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
+        let attribution = Attribution::new(recording);
+        let mut seen = Split::ZERO;
+        for request in attribution.requests() {
+            let row = &outcome.trace.requests[request as usize];
+            let times: Vec<Time> = outcome.trace.token_times(row).collect();
+            let gaps = attribution.gaps(request);
+            assert_eq!(gaps.len(), times.len(), "a gap for each token");
+            let mut from = row.arrival;
+            let mut sum = Split::ZERO;
+            for (token, (gap, &to)) in gaps.iter().zip(&times).enumerate() {
+                assert_eq!((gap.token, gap.from, gap.to), (token as u32, from, to));
+                assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
+                assert_eq!(attribution.gap(request, gap.token), Some(*gap));
+                sum += gap.split;
+                from = to;
+            }
+            assert_eq!(attribution.totals_of(request).all(), sum, "differences of running sums");
+            if let Some(open) = attribution.open_gap(request) {
+                assert_eq!((open.from, open.to), (from, outcome.trace.end.max(from)));
+                assert_eq!(open.split.total(), open.to.since(open.from));
+            }
+            seen += sum;
+        }
+        assert_eq!(attribution.totals().all(), seen, "all requests together");
+        self.check_blame(&attribution, &seen);
+        let shared = match self.cost.stages {
+            1 => 0,
+            _ => self.check_bubbles(&attribution, &outcome, planned_ahead && needs.plans_ahead),
+        };
+        self.check_memory(&attribution, &outcome, planned_ahead);
+        self.check_misses(&attribution, &outcome);
+        (seen, shared)
+    }
+
+    /// Shares in pipeline bubbles are those of the reference: in each gap, in the blame of each
+    /// culprit, and for each victim in another lane. Returns what was shared.
+    fn check_bubbles(
+        &self,
+        attribution: &Attribution<'_>,
+        outcome: &Outcome,
+        planned_ahead: bool,
+    ) -> u64 {
+        let reference = Reference::new(outcome, &self.cost, planned_ahead, attribution);
+        let requests = attribution.requests();
+        let mut caused = vec![vec![0; requests.len()]; requests.len()];
+        for victim in requests.clone() {
+            for gap in attribution.gaps(victim) {
+                let expected =
+                    reference.culprits(outcome, attribution.lane_index(victim), victim, &gap);
+                for (&culprit, &(ns, _)) in &expected {
+                    caused[culprit as usize][victim as usize] += ns;
+                }
+                // A third of them, as above.
+                if victim % 3 > 0 {
+                    continue;
+                }
+                let found = culprits(attribution, victim, gap.token).into_iter();
+                let found = found.filter(|culprit| culprit.cause == Cause::PipelineBubble);
+                let found: BTreeMap<u32, (u64, u64)> =
+                    found.map(|one| (one.request, (one.ns, one.tokens))).collect();
+                assert_eq!(found, expected, "request {victim}, {gap:?}");
+            }
+        }
+        let blame = Blame::new(attribution);
+        let all: Vec<u32> = requests.clone().collect();
+        let victims = victims(attribution, &blame, &all);
+        for ((culprit, victims), caused) in requests.clone().zip(victims).zip(&caused) {
+            let given = blame.given[culprit as usize][Cause::PipelineBubble];
+            assert_eq!(given, caused.iter().sum::<u64>(), "blame of request {culprit}");
+            let delayed: BTreeMap<u32, u64> = victims.delayed.into_iter().collect();
+            let lane = |request| attribution.lane_index(request);
+            for victim in requests.clone().filter(|&victim| lane(victim) != lane(culprit)) {
+                let delayed = delayed.get(&victim).copied().unwrap_or(0);
+                assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
+            }
+        }
+        caused.iter().flatten().sum()
+    }
+
+    /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
+    /// by the culprits' victims.
+    fn check_blame(&self, attribution: &Attribution<'_>, seen: &Split) {
+        let blame = Blame::new(attribution);
+        let mut given = Split::ZERO;
+        blame.given.iter().for_each(|&one| given += one);
+        let blamed = |cause: Cause| SHARED.contains(&cause) || CULPABLE.contains(&cause);
+        for &cause in Cause::ALL {
+            let received = if blamed(cause) { seen[cause] } else { 0 };
+            if cause == Cause::PipelineBubble {
+                assert!(given[cause] <= seen[cause], "what is nobody's is blamed on nobody");
+            } else if self.cost.stages > 1 && SHARED.contains(&cause) {
+                assert_eq!(given[cause], 0, "who was in the way in a pipeline is not told apart");
+            } else {
+                assert_eq!(given[cause], received, "blame equals delay by {}", cause.name());
+            }
+        }
+        // A third of them: each gap is a walk.
+        for request in attribution.requests().step_by(3) {
+            for gap in attribution.gaps(request) {
+                let mut by = Split::ZERO;
+                let named = culprits(attribution, request, gap.token);
+                named.iter().for_each(|culprit| by.add(culprit.cause, culprit.ns));
+                for (cause, ns) in gap.split.iter().filter(|&(cause, _)| blamed(cause)) {
+                    let whole = self.cost.stages == 1 || !SHARED.contains(&cause);
+                    assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
+                }
+                assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
+                let selfish = named.iter().find(|culprit| culprit.request == request);
+                // Its own earlier batch may still be in the pipeline while it waits.
+                let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
+                assert!(selfish.is_none_or(own) || self.cost.stages > 1, "{selfish:?}");
+            }
+        }
+        let all: Vec<u32> = attribution.requests().collect();
+        for (of, given) in victims(attribution, &blame, &all).iter().zip(&blame.given) {
+            assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
+        }
+    }
+
+    /// Missed deadlines charged to causes are those that the metrics count.
+    fn check_misses(&self, attribution: &Attribution<'_>, outcome: &Outcome) {
+        let first = FirstToken::Fixed(Span::from_micros(400));
+        let deadlines = Deadlines::new(first, Span::from_micros(90), 0.9).expect("valid");
+        for judge_first_token in [true, false] {
+            let options = Options { judge_first_token, ..Options::new(deadlines.clone()) };
+            let misses = Misses::new(attribution, &options);
+            let judged = per_request(&outcome.trace, &options);
+            for one in &judged {
+                let (missed, by_cause) = misses.of(one.row);
+                assert_eq!(missed, one.tally.missed, "request {}", one.row);
+                assert_eq!(by_cause.total().as_nanos(), missed, "charges sum to the misses");
+            }
+            let summary = evaluate(&outcome.trace, &options);
+            let rate = summary.fluidity.and_then(|fluidity| fluidity.service_miss_rate);
+            if let Some(rate) = rate {
+                let all: u64 = judged.iter().map(|one| one.tally.total()).sum();
+                assert_eq!(misses.total().0 as f64 / all as f64, rate, "service miss rate");
+            }
+        }
+    }
+
+    /// What requests hold adds up to the blocks in use, where none are shared or kept for reuse.
+    fn check_memory(&self, attribution: &Attribution<'_>, outcome: &Outcome, planned_ahead: bool) {
+        if planned_ahead
+            || self.cost.stages > 1
+            || self.engine.prefix_caching
+            || self.config.build(&self.engine).needs().always_caches
+            || outcome.trace.requests.iter().any(|row| row.status == Status::Rejected)
+        {
+            return;
+        }
+        for (replica, log) in outcome.log.iter().flatten().enumerate() {
+            // A step in flight at the horizon has brought nobody a token yet.
+            let seen = log.iter().take_while(|i| i.end <= outcome.trace.end);
+            let used: Vec<u64> = seen.map(|i| u64::from(i.kv_used)).collect();
+            assert_eq!(attribution.blocks_held(replica as u32)[..used.len()], used, "in use");
+        }
+    }
+}
+
+/// Causes besides [`SHARED`] that have culprits.
+const CULPABLE: [Cause; 3] = [Cause::PrefillInterference, Cause::PrefillOnly, Cause::HeadOfLine];
+
+fn check(name: &str, seed: u64) -> (Split, u64) {
+    let mut case = Case::draw(name, seed);
+    let needs = case.config.build(&case.engine).needs();
+    let (mut seen, mut shared) = (Split::ZERO, 0);
+    let mut add = |(more, of_it): (Split, u64)| {
+        seen += more;
+        shared += of_it;
+    };
+    let staged = if needs.one_lane { 1 } else { 2 + (seed % 3) as u32 };
+    for stages in [1, staged] {
+        case.cost.stages = stages;
+        add(case.check(false));
+        if needs.plans_ahead {
+            add(case.check(true));
+        }
+    }
+    (seen, shared)
+}
+
+/// Set `METRON_SEED` to play one seed again.
+#[test]
+fn causes_add_up_and_blame_equals_delay_under_every_policy() {
+    let seeds = seeds(300);
+    let (mut seen, mut shared) = (Split::ZERO, 0);
+    for name in SchedulerConfig::NAMES {
+        for seed in seeds.clone() {
+            let checked = std::panic::catch_unwind(|| check(name, seed));
+            let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
+            seen += checked.0;
+            shared += checked.1;
+        }
+    }
+    if seeds.end - seeds.start > 1 {
+        let never = [Cause::CutOff, Cause::Idle];
+        for (cause, ns) in seen.iter().filter(|(cause, _)| !never.contains(cause)) {
+            assert!(ns > 0, "the random loads never showed {}", cause.name());
+        }
+        let bubbles = seen[Cause::PipelineBubble];
+        assert!(0 < shared && shared < bubbles, "{shared} ns of {bubbles} ns had culprits");
+    }
+}

@@ -1,0 +1,8 @@
+//! What a scenario says: read, refused with its place, and drawn as requests.
+
+mod broken;
+mod fuzz;
+mod load;
+#[path = "../common/shared.rs"]
+mod shared;
+mod workload;

@@ -1,8 +1,0 @@
-//! Workloads, drawn and read.
-
-mod closed_loop;
-mod draw;
-#[path = "../common/shared.rs"]
-mod shared;
-mod support;
-mod traces;
