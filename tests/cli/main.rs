@@ -3,6 +3,7 @@
 mod binary;
 mod capacity_search;
 mod capacity_sweep;
+mod documents;
 mod explain;
 mod faults;
 mod fleet;
