@@ -12,7 +12,7 @@ use crate::report::header::header;
 use crate::report::html::{Document, Table, document};
 use crate::report::measured::provenance;
 use crate::report::verdict::verdict;
-use crate::report::{OutputFile, ResultFile, RunResult, Tool};
+use crate::report::{OutputFile, ResultFile, Tool};
 use crate::runner::{SchedulerOutput, recording};
 use crate::search::sweep::SweepFile;
 use crate::search::{CapacityFile, capacity_answers, capacity_rows};
@@ -148,14 +148,13 @@ impl ReportFile {
 }
 
 fn words(result: &ResultFile) -> Words {
-    let known = result.runs.iter().all(RunResult::slo_known);
     let rows = figures(&result.runs).into_iter();
     let warnings = result.runs.iter().flat_map(|run| {
         run.warnings.iter().map(move |warning| format!("{}: {warning}", run.label))
     });
     Words {
         header: header(result),
-        verdict: if known { verdict(&result.runs) } else { Vec::new() },
+        verdict: verdict(&result.runs),
         table: Some(Table {
             head: std::iter::once(String::new())
                 .chain(result.runs.iter().map(|run| run.label.clone()))

@@ -101,13 +101,24 @@ pub fn run(
     for line in &broken {
         console.note(line);
     }
-    if options.check && !result.slo_met() {
-        let failing = result.runs.iter().filter(|run| !run.slo.met);
-        let labels: Vec<&str> = failing.map(|run| run.label.as_str()).collect();
-        console.note(&format!("SLO not met by {}", labels.join(", ")));
+    if options.check && result.slo_met() != Some(true) {
+        tell_failing(&result, console);
         return Ok(Exit::NotMet);
     }
     Ok(if broken.is_empty() { Exit::Fine } else { Exit::NotMet })
+}
+
+/// Says which runs do not keep the promise, and of which that is not known.
+fn tell_failing(result: &ResultFile, console: &Console) {
+    let failing = result.runs.iter().filter(|run| run.slo.met == Some(false));
+    let labels: Vec<&str> = failing.map(|run| run.label.as_str()).collect();
+    if !labels.is_empty() {
+        console.note(&format!("SLO not met by {}", labels.join(", ")));
+    }
+    for run in result.runs.iter().filter(|run| run.slo.met.is_none()) {
+        let why = run.slo.why.as_deref().unwrap_or("the figures do not decide it");
+        console.note(&format!("no verdict on the SLO for {}: {why}", run.label));
+    }
 }
 
 fn simulate(

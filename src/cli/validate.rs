@@ -97,7 +97,7 @@ fn to_json(
         [one] => one.per_request_e2e_mape,
         _ => None,
     };
-    let ResultFile { schema_version, tool, scenario, runs, warnings } =
+    let ResultFile { schema_version, tool, scenario, runs, warnings, inert } =
         ResultFile::new(scenario, runs, warnings);
     let runs = runs.into_iter().zip(validations);
     let runs = runs.map(|(run, validation)| ValidatedRun { run, validation }).collect();
@@ -109,6 +109,7 @@ fn to_json(
         validation,
         per_request_e2e_mape,
         warnings,
+        inert,
     };
     let mut text = serde_json::to_string_pretty(&file).expect("a result is plain data");
     text.push('\n');

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::gaps_at;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
-use crate::trace::{Parts, RequestRow, Status, TokenTrace, last_tokens};
+use crate::trace::{Parts, RequestRow, TokenTrace, last_tokens};
 
 /// A stall is longer than so many median gaps.
 pub const MEDIANS: u64 = 5;
@@ -328,7 +328,7 @@ impl<'g> Groups<'g> {
     /// Whether a long prompt had been sent by the end of the stall and had no token at its start.
     fn is_suspect(&self, row: &RequestRow, from: Time, to: Time) -> bool {
         row.prompt_tokens >= self.long
-            && row.status != Status::Rejected
+            && !row.status.is_lost()
             && row.arrival < to
             && row.first_token > from
     }
@@ -341,7 +341,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NO_RUN, Run};
+    use crate::trace::{NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
         Time::ZERO + Span::from_millis(ms)

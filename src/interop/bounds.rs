@@ -15,7 +15,7 @@
 //! tokens are hits. This may be lower than any real course of tokens, never higher.
 
 use crate::metrics::{Options, Tally, index_over_requests};
-use crate::report::FluidityBounds;
+use crate::report::GapBounds;
 use crate::time::Time;
 use crate::trace::{Parts, RequestRow, Status, last_tokens};
 
@@ -27,14 +27,14 @@ struct Range {
 }
 
 /// Bounds over all requests.
-pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> FluidityBounds {
+pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> GapBounds {
     let lasts = last_tokens(trace);
     let (mut low, mut high) = (Vec::new(), Vec::new());
     let (mut fluid_low, mut fluid_high) = (0u64, 0u64);
     let (mut worst, mut best) = (Tally::default(), Tally::default());
     for (row, &last) in trace.requests().iter().zip(&lasts) {
         let threshold = options.deadlines_of(row.class).fluid_index();
-        if row.status == Status::Rejected {
+        if row.status.is_lost() {
             low.push(0.0);
             high.push(0.0);
             continue;
@@ -52,7 +52,7 @@ pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> Fluidity
     let all = trace.requests().len() as u64;
     let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
     let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
-    FluidityBounds {
+    GapBounds {
         index_at_least: index_over_requests(low.into_iter()),
         index_at_most: index_over_requests(high.into_iter()),
         fluid_request_share_at_least: share(fluid_low),

@@ -9,7 +9,7 @@
 use super::measured::Measured;
 use crate::metrics::PrefillCurve;
 use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status, last_tokens};
+use crate::trace::{RequestRow, last_tokens};
 
 /// Requests that must have been alone before others are looked at.
 const ALONE_MIN: usize = 8;
@@ -76,7 +76,7 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
             .to_owned());
     }
     let answered =
-        |row: &RequestRow| row.first_token != Time::NEVER && row.status != Status::Rejected;
+        |row: &RequestRow| row.first_token != Time::NEVER && !row.status.is_lost();
     // Each with when its last token came.
     let with_last = measured.trace.requests.iter().zip(last_tokens(measured));
     let mut rows: Vec<(&RequestRow, Time)> = with_last.filter(|(row, _)| answered(row)).collect();

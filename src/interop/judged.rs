@@ -54,11 +54,11 @@ pub fn judge(
     let requests = metrics::per_request(measured, &options);
     let mut summary = metrics::summarise(measured, &options, &requests);
     adjust(measured, &mut summary);
-    let mut said = Said::of(measured, &summary);
+    let said = Said::of(measured, &summary);
     let bounds = (measured.granularity == Granularity::FirstLast)
         .then(|| bounds::fluidity_bounds(measured, &options));
     let classes = classes(measured, &options, &slos);
-    let slo = verdict(&slos, &summary, bounds.as_ref(), classes.as_ref(), &mut said);
+    let slo = verdict(&slos, &summary, bounds.as_ref(), classes.as_ref());
     let fixed = match options.judge_first_token.then(|| options.deadlines_of(0)) {
         Some(deadlines) => Some(deadlines.ttft(0))
             .filter(|first| *first == deadlines.ttft(u32::MAX) && options.per_class.len() < 2),
@@ -83,6 +83,7 @@ pub fn judge(
         energy: None,
         cost: None,
         warnings: Vec::new(),
+        inert: Vec::new(),
         unknown: said.unknown,
         measured: Some(MeasuredResult {
             granularity: measured.granularity.name().to_owned(),
@@ -182,5 +183,14 @@ pub(crate) fn full_summary() -> Summary {
     options.full = true;
     options.bounds = Some(RequestBounds::default());
     options.nominal_rate_per_s = Some(1.0);
-    metrics::evaluate(&trace, &options)
+    let mut summary = metrics::evaluate(&trace, &options);
+    if let Some(fluidity) = &mut summary.fluidity {
+        let any = Some(metrics::Bounds::default());
+        fluidity.bounds = Some(metrics::FluidityBounds {
+            fluid_request_share: any,
+            index_mean: any,
+            service_miss_rate: any,
+        });
+    }
+    summary
 }

@@ -89,21 +89,17 @@ impl Said {
 pub(super) fn verdict(
     slos: &Slos,
     summary: &Summary,
-    bounds: Option<&crate::report::FluidityBounds>,
+    bounds: Option<&crate::report::GapBounds>,
     classes: Option<&BTreeMap<String, ClassResult>>,
-    said: &mut Said,
 ) -> SloResult {
-    let mut result = slo::judge(&slos.common, summary);
+    let mut terms = slo::judge(&slos.common, summary).terms;
     for name in &slos.own {
         let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
-        let terms = class.slo.terms.iter();
-        result
-            .terms
-            .extend(terms.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
+        let of_class = class.slo.terms.iter();
+        terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
     }
-    let mut unknown = None;
-    let mut broken = false;
-    for term in &mut result.terms {
+    let mut unknown: Option<String> = None;
+    for term in &mut terms {
         let known = match term.metric.as_str() {
             "fluid_request_share" if summary.fluidity.is_none() => {
                 let known = bounds.filter(|_| term.class.is_none()).and_then(|bounds| {
@@ -115,21 +111,18 @@ pub(super) fn verdict(
                         (most < term.bound).then_some(false)
                     }
                 });
-                known.ok_or("the share of fluid requests is not known")
+                known.ok_or_else(|| "the share of fluid requests is not known".to_owned())
             }
-            "tbt_s" if summary.tbt_s.is_none() => Err("times between tokens are not known"),
+            "tbt_s" if summary.tbt_s.is_none() => {
+                Err("times between tokens are not known".to_owned())
+            }
             "ttft_s" | "tpot_s" if summary.ttft_s.count == 0 && summary.e2e_s.count > 0 => {
-                Err("the times of tokens are not known")
+                Err("the times of tokens are not known".to_owned())
             }
-            _ => Ok(term.met),
+            _ => term.met.ok_or_else(|| slo::no_verdict(summary)),
         };
-        term.met = known == Ok(true);
-        broken |= known == Ok(false);
-        unknown = unknown.or(known.err());
+        unknown = unknown.or(known.as_ref().err().cloned());
+        term.met = known.ok();
     }
-    result.met = result.terms.iter().all(|term| term.met);
-    if let (false, Some(why)) = (broken, unknown) {
-        said.unknown.push(format!("slo.met: {why}"));
-    }
-    result
+    SloResult::of(terms, || unknown.unwrap_or_default())
 }

@@ -129,6 +129,7 @@ impl<'a> Counted<'a> {
                 requests_per_s: clock.map(|s| sums.requests.completed as f64 / s),
             }),
             ttft_s: latencies.ttft_s,
+        ttft_in_time_share: None,
             tbt_s,
             tpot_s: latencies.tpot_s,
             e2e_s: latencies.e2e_s,
@@ -237,6 +238,7 @@ fn fluidity(
         tpot_tokens_per_s: per_second(latencies.tpot_s.mean),
         tbt_tokens_per_s: per_second(tbt_s.p99),
         p99_miss_rate_by_tbt_ms,
+        bounds: None,
     }
 }
 

@@ -70,7 +70,7 @@ fn bisect(trace: &TokenTrace, row: &RequestRow, longest: u64) -> u64 {
 
 /// The longest gap that has the deadline of a later token, in nanoseconds.
 fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
-    if row.first_token == Time::NEVER || row.status == Status::Rejected {
+    if row.first_token == Time::NEVER || row.status.is_lost() {
         return None;
     }
     let mut before = row.first_token;

@@ -3,7 +3,7 @@
 use super::fluidity::{Judge, Tally, demand};
 use super::options::{Options, Window};
 use crate::time::{Span, Time};
-use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
+use crate::trace::{Part, Parts, RequestRow, TokenTrace};
 
 /// The metrics of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -141,7 +141,7 @@ impl<'t> Judges<'t> {
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt();
         let (_, judge) = judges.iter().find(|(of, _)| *of == tbt).expect("one for each deadline");
-        let rejected = row.status == Status::Rejected;
+        let rejected = row.status.is_lost();
         let ttft_deadline =
             options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };

@@ -76,7 +76,7 @@ impl<'a> Request<'a> {
     fn new(trace: &TokenTrace, options: &Options, row: &'a RequestRow) -> Request<'a> {
         let deadlines: &Deadlines = options.deadlines_of(row.class);
         let tokens: Vec<Time> = trace.token_times(row).collect();
-        let rejected = row.status == Status::Rejected;
+        let rejected = row.status.is_lost();
         let mut judged = if rejected { Vec::new() } else { tokens.clone() };
         if row.status == Status::Unfinished {
             judged.push(trace.end.max(tokens.last().copied().unwrap_or(row.arrival)));
@@ -191,6 +191,10 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             completed: count(Status::Completed),
             unfinished: count(Status::Unfinished),
             rejected: count(Status::Rejected),
+            failed: count(Status::Failed),
+            timed_out: count(Status::TimedOut),
+            cancelled: count(Status::Cancelled),
+            censored: 0,
         },
         duration_s: options.knows.arrivals.then_some(makespan_s),
         arrival_rate_per_s: options.knows.arrivals.then(|| ArrivalRate {
@@ -204,6 +208,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             requests_per_s: per_second(count(Status::Completed)),
         }),
         ttft_s: distribution(completed().filter_map(Request::ttft).collect::<Vec<_>>()),
+        ttft_in_time_share: None,
         fluidity: tbt_s.map(|tbt_s| fluidity(&requests, &tbt_s, &tpot_s, options.full)),
         tbt_s,
         tpot_s,
@@ -265,6 +270,7 @@ fn fluidity(
             let point = |ms| (ms, quantile(&miss_rates(ms), 990).expect("there are requests"));
             (1..=100).map(point).collect()
         }),
+        bounds: None,
     }
 }
 

@@ -24,8 +24,12 @@ pub struct Summary {
     /// Work done per second of the makespan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
-    /// Time to first token of completed requests: queueing and prefill included.
+    /// Time to first token: queueing and prefill included.
     pub ttft_s: Distribution,
+    /// First tokens that came by their deadline `D_p`, over the requests that should have got one;
+    /// null where none was due, or where observation ended too soon to tell.
+    #[serde(default)]
+    pub ttft_in_time_share: Option<f64>,
     /// Time between tokens, pooled over completed requests: one sample a token after the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tbt_s: Option<Distribution>,
@@ -49,7 +53,8 @@ pub struct Summary {
 /// How many requests, by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {
-    /// All that were sent.
+    /// All that were sent: the sum of `completed`, `unfinished`, `rejected`, `failed`, `timed_out` and
+    /// `cancelled`.
     pub offered: u64,
     /// Answered to the end.
     pub completed: u64,
@@ -57,6 +62,27 @@ pub struct RequestCounts {
     pub unfinished: u64,
     /// Turned away, or dropped by a policy.
     pub rejected: u64,
+    /// Failed for another reason of the server's.
+    #[serde(default)]
+    pub failed: u64,
+    /// Given up because the answer took too long.
+    #[serde(default)]
+    pub timed_out: u64,
+    /// Cancelled by the client.
+    #[serde(default)]
+    pub cancelled: u64,
+    /// Of the unfinished, those that a continuation could have made fluid.
+    #[serde(default)]
+    pub censored: u64,
+}
+
+/// Least and most that a figure can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Bounds {
+    /// No less than this.
+    pub lower: f64,
+    /// No more than this.
+    pub upper: f64,
 }
 
 /// Arrivals per second.
@@ -128,6 +154,21 @@ pub struct Fluidity {
     pub tbt_tokens_per_s: Option<f64>,
     /// Full figure: P99 over requests of the miss rate for TBT deadlines of 1 to 100 ms.
     pub p99_miss_rate_by_tbt_ms: Option<Vec<(u32, f64)>>,
+    /// Bounds of the figures above that are null because they are not known: observation ended
+    /// before some answers did, or a file does not tell when each token came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<FluidityBounds>,
+}
+
+/// Bounds of fluidity figures; a figure that is known stands there as well, with both bounds equal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FluidityBounds {
+    /// Of `fluid_request_share`.
+    pub fluid_request_share: Option<Bounds>,
+    /// Of the mean fluidity-index.
+    pub index_mean: Option<Bounds>,
+    /// Of `service_miss_rate`.
+    pub service_miss_rate: Option<Bounds>,
 }
 
 /// The fluidity-index over requests: the low quantiles are the worst-served users.
@@ -195,6 +236,7 @@ mod tests {
                 "tokens",
                 "throughput",
                 "ttft_s",
+                "ttft_in_time_share",
                 "tbt_s",
                 "tpot_s",
                 "e2e_s",
@@ -204,7 +246,19 @@ mod tests {
                 "goodput"
             ]
         );
-        assert_eq!(keys(&json["requests"]), ["offered", "completed", "unfinished", "rejected"]);
+        assert_eq!(
+            keys(&json["requests"]),
+            [
+                "offered",
+                "completed",
+                "unfinished",
+                "rejected",
+                "failed",
+                "timed_out",
+                "cancelled",
+                "censored"
+            ]
+        );
         assert_eq!(keys(&json["arrival_rate_per_s"]), ["nominal", "realised"]);
         assert_eq!(keys(&json["tokens"]), ["prompt", "output"]);
         assert_eq!(keys(&json["throughput"]), ["output_tokens_per_s", "requests_per_s"]);
@@ -242,6 +296,7 @@ mod tests {
                 "requests",
                 "tokens",
                 "ttft_s",
+                "ttft_in_time_share",
                 "tpot_s",
                 "e2e_s",
                 "normalized_latency_s_per_token",

@@ -34,6 +34,9 @@ impl Sums {
             Status::Completed => &mut self.requests.completed,
             Status::Unfinished => &mut self.requests.unfinished,
             Status::Rejected => &mut self.requests.rejected,
+            Status::Failed => &mut self.requests.failed,
+            Status::TimedOut => &mut self.requests.timed_out,
+            Status::Cancelled => &mut self.requests.cancelled,
         } += 1;
         self.tokens.prompt += metrics.ttft.map_or(0, |_| u64::from(row.prompt_tokens));
         self.tokens.output += u64::from(metrics.tokens);
@@ -47,11 +50,15 @@ impl Sums {
 
     /// Adds the sums over other requests.
     pub(super) fn merge(&mut self, other: Sums) {
-        let RequestCounts { offered, completed, unfinished, rejected } = other.requests;
-        self.requests.offered += offered;
-        self.requests.completed += completed;
-        self.requests.unfinished += unfinished;
-        self.requests.rejected += rejected;
+        let of = other.requests;
+        self.requests.offered += of.offered;
+        self.requests.completed += of.completed;
+        self.requests.unfinished += of.unfinished;
+        self.requests.rejected += of.rejected;
+        self.requests.failed += of.failed;
+        self.requests.timed_out += of.timed_out;
+        self.requests.cancelled += of.cancelled;
+        self.requests.censored += of.censored;
         self.tokens.prompt += other.tokens.prompt;
         self.tokens.output += other.tokens.output;
         if let Some((first, last)) = other.arrivals {

@@ -232,7 +232,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
     let mut all = Rows { runs, rows: Vec::new() };
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
-        run.slo_known().then(|| f64::from(u8::from(run.slo.met)))
+        run.slo.met.map(|met| f64::from(u8::from(met)))
     });
     all.add("fluid requests", Show::Percent, Some(Higher), |run| {
         run.summary.fluidity.as_ref()?.fluid_request_share

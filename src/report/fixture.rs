@@ -105,7 +105,7 @@ pub fn around(p50: f64, p99: f64) -> Distribution {
 /// A run in which all went well: 1,000 requests at 2 a second.
 pub fn summary() -> Summary {
     Summary {
-        requests: RequestCounts { offered: 1000, completed: 1000, unfinished: 0, rejected: 0 },
+        requests: RequestCounts { offered: 1000, completed: 1000, ..RequestCounts::default() },
         duration_s: Some(512.0),
         arrival_rate_per_s: Some(ArrivalRate { nominal: Some(2.0), realised: Some(1.98) }),
         tokens: TokenCounts { prompt: 1_024_000, output: 256_000 },
@@ -114,6 +114,7 @@ pub fn summary() -> Summary {
             requests_per_s: Some(1.953_125),
         }),
         ttft_s: around(0.08, 0.45),
+        ttft_in_time_share: Some(0.994),
         tbt_s: Some(around(0.0112, 0.0235)),
         tpot_s: around(0.0115, 0.0141),
         e2e_s: around(3.1, 8.4),
@@ -132,6 +133,7 @@ pub fn summary() -> Summary {
             tpot_tokens_per_s: Some(86.9),
             tbt_tokens_per_s: Some(42.5),
             p99_miss_rate_by_tbt_ms: Some(vec![(1, 1.0), (100, 0.0)]),
+            bounds: None,
         }),
         goodput: None,
     }
@@ -140,9 +142,10 @@ pub fn summary() -> Summary {
 /// The promise, judged on the summary's fluid share.
 pub fn judged(summary: &Summary) -> SloResult {
     let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
-    let met = value.is_some_and(|share| share >= 0.99);
+    let met = value.map(|share| share >= 0.99);
     SloResult {
         met,
+        why: None,
         terms: vec![SloTerm {
             class: None,
             metric: "fluid_request_share".to_owned(),
@@ -150,6 +153,8 @@ pub fn judged(summary: &Summary) -> SloResult {
             sense: Sense::AtLeast,
             bound: 0.99,
             value,
+            lower: None,
+            upper: None,
             met,
         }],
     }
@@ -196,6 +201,7 @@ pub fn run(scheduler: &str) -> RunResult {
         energy: Some(energy),
         cost: Some(cost),
         warnings: Vec::new(),
+        inert: Vec::new(),
         unknown: Vec::new(),
         measured: None,
     }

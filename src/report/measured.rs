@@ -37,7 +37,7 @@ pub struct MeasuredResult {
     pub bounds: Vec<String>,
     /// Bounds of the fluidity figures where token times are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fluidity_bounds: Option<FluidityBounds>,
+    pub fluidity_bounds: Option<GapBounds>,
     /// Figures that the client itself worked out, by its own names.
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
@@ -76,9 +76,10 @@ pub struct MeasuredDeadlines {
 }
 
 /// Lower and upper bounds of fluidity figures, over all ways in which tokens can have come between
-/// the first and the last one.
+/// the first and the last one. `fluidity.bounds` of a run says the same as every result does; these
+/// members stay for one version beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct FluidityBounds {
+pub struct GapBounds {
     /// The fluidity-index over requests, at least.
     pub index_at_least: FluidityIndex,
     /// The fluidity-index over requests, at most.

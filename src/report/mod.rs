@@ -24,9 +24,9 @@ pub mod validation;
 pub mod verdict;
 
 pub use assertion::{Assertion, AssertionError};
-pub use measured::{FluidityBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
+pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{
-    ClassResult, Cost, Energy, Fairness, IterationResult, KvResult, PoolResult, ResultFile,
-    RunResult, SCHEMA_VERSION, Sense, SloResult, SloTerm, StallsResult, Tool, json_schema,
+    ClassResult, Cost, Energy, Fairness, Inert, IterationResult, KvResult, PoolResult, ResultFile,
+    RunResult, SCHEMA_VERSION, Sense, SloResult, SloTerm, StallsResult, Tool, all_met, json_schema,
 };

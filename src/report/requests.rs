@@ -77,7 +77,7 @@ impl<W: Write> RequestFile<W> {
             let completed = row.status == Status::Completed;
             let why = routes.and_then(|routes| routes.get(one.row as usize));
             let why = why.map_or(String::new(), RouteDecision::to_string);
-            let judged = (row.status != Status::Rejected).then_some(one.tally);
+            let judged = (!row.status.is_lost()).then_some(one.tally);
             self.rows.row(&[
                 Cell::Text(scheduler),
                 Cell::Count(u64::from(one.row)),

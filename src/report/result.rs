@@ -30,6 +30,20 @@ pub struct ResultFile {
     /// What a reader should know of the scenario and its workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
+}
+
+/// A setting that was given and has no effect here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Inert {
+    /// Where it stands in the scenario, as `--set` takes it.
+    pub path: String,
+    /// What was given.
+    pub value: Value,
+    /// Why it changes nothing.
+    pub why: String,
 }
 
 /// The program that made a result.
@@ -85,6 +99,9 @@ pub struct RunResult {
     /// What a reader should know of this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Settings of the scenario that change nothing in this run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
     /// Figures that a measured file cannot give, with the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown: Vec<String>,
@@ -119,8 +136,11 @@ pub struct ClassResult {
 /// The promise, term by term.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SloResult {
-    /// Whether every term is met.
-    pub met: bool,
+    /// Whether every term is met; null where that is not known.
+    pub met: Option<bool>,
+    /// Why it is not known; absent where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
     /// Fluidity first, then the bounds in the scenario's order, then those of classes with a
     /// promise of their own.
     pub terms: Vec<SloTerm>,
@@ -140,11 +160,17 @@ pub struct SloTerm {
     pub sense: Sense,
     /// The bound, in the metric's unit.
     pub bound: f64,
-    /// The value; null when there is no sample.
+    /// The value; null when there is no sample, or only bounds are known.
     pub value: Option<f64>,
-    /// Whether the term is met. Without a sample it is met only when requests completed (a bound
-    /// on gaps, and answers of one token).
-    pub met: bool,
+    /// The least that the value can be, where only bounds are known; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower: Option<f64>,
+    /// The most that the value can be, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<f64>,
+    /// Whether the term is met; null where that is not known. Without a sample it is met when
+    /// requests completed (a bound on gaps, and answers of one token).
+    pub met: Option<bool>,
 }
 
 /// Which side of a bound is good.
@@ -250,22 +276,41 @@ pub struct Cost {
     pub usd_per_fluid_request: Option<f64>,
 }
 
-impl RunResult {
-    /// Whether it is known that the promise was kept or broken: a measured file may not tell.
-    pub fn slo_known(&self) -> bool {
-        !self.unknown.iter().any(|figure| figure.starts_with("slo.met"))
+impl SloResult {
+    /// The promise of these terms: broken by one that is, kept when all are, else not known, for the
+    /// reason `why`.
+    pub fn of(terms: Vec<SloTerm>, why: impl FnOnce() -> String) -> SloResult {
+        let met = all_met(terms.iter().map(|term| term.met));
+        SloResult { met, why: met.is_none().then(why), terms }
     }
+}
+
+/// Whether all are met: not when one is not, and not known when one is not known.
+pub fn all_met(met: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    met.reduce(|all, one| match (all, one) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    })
+    .unwrap_or(Some(true))
 }
 
 impl ResultFile {
     /// A result of this program.
     pub fn new(scenario: Value, runs: Vec<RunResult>, warnings: Vec<String>) -> ResultFile {
-        ResultFile { schema_version: SCHEMA_VERSION, tool: Tool::this(), scenario, runs, warnings }
+        ResultFile {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool::this(),
+            scenario,
+            runs,
+            warnings,
+            inert: Vec::new(),
+        }
     }
 
-    /// Whether every scheduler keeps the promise.
-    pub fn slo_met(&self) -> bool {
-        self.runs.iter().all(|run| run.slo.met)
+    /// Whether every scheduler keeps the promise; `None` where that is not known.
+    pub fn slo_met(&self) -> Option<bool> {
+        all_met(self.runs.iter().map(|run| run.slo.met))
     }
 
     /// The result as indented JSON with a line end.

@@ -1,26 +1,85 @@
 //! Whether a run kept the scenario's promise, term by term.
 
-use crate::metrics::{Distribution, Summary};
+use crate::metrics::{Bounds, Distribution, Summary};
 use crate::report::result::{Sense, SloResult, SloTerm};
+use crate::report::units::count;
 use crate::scenario::{Bound, BoundMetric, Slo, Stat};
 
 /// Judges `summary` by `slo`: the share of fluid requests, then each bound.
 pub fn judge(slo: &Slo, summary: &Summary) -> SloResult {
     let mut terms = vec![fluidity_term(slo, summary)];
     terms.extend(slo.bounds.iter().map(|bound| bound_term(bound, summary)));
-    SloResult { met: terms.iter().all(|term| term.met), terms }
+    SloResult::of(terms, || no_verdict(summary))
+}
+
+/// Why a promise that was not broken cannot be said to be kept.
+pub fn no_verdict(summary: &Summary) -> String {
+    let counts = summary.requests;
+    if counts.offered == 0 {
+        return "no request was offered".to_owned();
+    }
+    if counts.completed == 0 {
+        return format!("none of {} requests was answered to the end", count(counts.offered));
+    }
+    if counts.unfinished > 0 {
+        return format!(
+            "{} of {} requests were cut off by the end of observation, and what becomes of them \
+             decides",
+            count(counts.unfinished),
+            count(counts.offered)
+        );
+    }
+    "the figures are known within bounds only".to_owned()
+}
+
+/// What is known of a value: itself, or bounds of it.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    value: Option<f64>,
+    lower: Option<f64>,
+    upper: Option<f64>,
+}
+
+impl Known {
+    fn value_or(value: Option<f64>, bounds: Option<Bounds>) -> Known {
+        match (value, bounds) {
+            (None, Some(Bounds { lower, upper })) => {
+                Known { value, lower: Some(lower), upper: Some(upper) }
+            }
+            _ => Known { value, lower: None, upper: None },
+        }
+    }
+
+    /// Whether the value keeps the bound, where all that it can be agree.
+    fn keeps(self, sense: Sense, bound: f64) -> Option<bool> {
+        let good = |value: f64| match sense {
+            Sense::AtLeast => value >= bound,
+            Sense::AtMost => value <= bound,
+        };
+        match (self.value, self.lower, self.upper) {
+            (Some(value), _, _) => Some(good(value)),
+            (None, Some(lower), Some(upper)) if good(lower) == good(upper) => Some(good(lower)),
+            (None, Some(lower), None) if sense == Sense::AtMost && !good(lower) => Some(false),
+            _ => None,
+        }
+    }
 }
 
 fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
-    let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
+    let fluidity = summary.fluidity.as_ref();
+    let bounds = fluidity.and_then(|f| f.bounds?.fluid_request_share);
+    let known = Known::value_or(fluidity.and_then(|f| f.fluid_request_share), bounds);
+    let met = known.keeps(Sense::AtLeast, slo.fluid_share);
     SloTerm {
         class: None,
         metric: "fluid_request_share".to_owned(),
         stat: None,
         sense: Sense::AtLeast,
         bound: slo.fluid_share,
-        value,
-        met: value.is_some_and(|share| share >= slo.fluid_share),
+        value: known.value,
+        lower: known.lower,
+        upper: known.upper,
+        met: met.filter(|met| !met || summary.requests.completed > 0),
     }
 }
 
@@ -40,7 +99,12 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
         sense: Sense::AtMost,
         bound: at_most,
         value,
-        met: value.map_or(summary.requests.completed > 0, |value| value <= at_most),
+        lower: None,
+        upper: None,
+        // Without a sample there was no gap to bound, if anything was answered at all.
+        met: value
+            .map_or(Some(true), |value| Some(value <= at_most))
+            .filter(|met| !met || summary.requests.completed > 0),
     }
 }
 
@@ -75,12 +139,12 @@ mod tests {
         let mut slo = fixture::slo();
         slo.bounds = vec![bound(BoundMetric::Ttft, Stat::P99, 500)];
         let kept = judge(&slo, &summary);
-        assert!(kept.met, "{kept:?}");
+        assert!(kept.met == Some(true), "{kept:?}");
         assert_eq!(kept.terms.len(), 2);
         slo.bounds.push(bound(BoundMetric::Ttft, Stat::P99, 499));
         let broken = judge(&slo, &summary);
-        assert!(!broken.met);
-        assert_eq!(broken.terms.iter().map(|t| t.met).collect::<Vec<_>>(), [true, true, false]);
+        assert_eq!(broken.met, Some(false));
+        assert_eq!(broken.terms.iter().map(|t| t.met).collect::<Vec<_>>(), [true, true, false].map(Some));
     }
 
     #[test]
@@ -91,9 +155,9 @@ mod tests {
             summary.fluidity.as_mut().expect("there").fluid_request_share = share;
             judge(&slo, &summary).met
         };
-        assert!(met_at(Some(0.99)));
-        assert!(!met_at(Some(0.9899)));
-        assert!(!met_at(None));
+        assert_eq!(met_at(Some(0.99)), Some(true));
+        assert_eq!(met_at(Some(0.9899)), Some(false));
+        assert_eq!(met_at(None), None);
     }
 
     #[test]
@@ -102,8 +166,10 @@ mod tests {
         summary.tpot_s = Distribution::default();
         let mut slo = fixture::slo();
         slo.bounds = vec![bound(BoundMetric::Tpot, Stat::P99, 50)];
-        assert!(judge(&slo, &summary).terms[1].met);
+        assert_eq!(judge(&slo, &summary).terms[1].met, Some(true));
         summary.requests.completed = 0;
-        assert!(!judge(&slo, &summary).terms[1].met);
+        let nothing = judge(&slo, &summary);
+        assert_eq!((nothing.terms[1].met, nothing.met), (None, None));
+        assert!(nothing.why.expect("a reason").contains("none of 1,000 requests"));
     }
 }

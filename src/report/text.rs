@@ -5,7 +5,7 @@ use owo_colors::OwoColorize;
 use crate::report::comparison;
 use crate::report::header::header;
 use crate::report::measured::provenance;
-use crate::report::result::{ResultFile, RunResult};
+use crate::report::result::ResultFile;
 use crate::report::table::{WIDTH, wrap};
 use crate::report::verdict::verdict;
 
@@ -26,9 +26,7 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     if result.runs.len() > 1 {
         text.push_str("\n* best of its row\n");
     }
-    // What is not known has no verdict.
-    let known = result.runs.iter().all(RunResult::slo_known);
-    let sentences = if known { verdict(&result.runs) } else { Vec::new() };
+    let sentences = verdict(&result.runs);
     if !sentences.is_empty() {
         text.push('\n');
         for sentence in sentences {

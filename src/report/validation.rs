@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::report::result::{RunResult, Tool};
+use crate::report::result::{Inert, RunResult, Tool};
 use crate::report::table::{Align, Cell, lay_out};
 use crate::report::units::TimeUnit;
 use crate::validation::{Compared, Validation};
@@ -26,6 +26,9 @@ pub struct ValidationFile {
     /// What a reader should know of the scenario and its workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// A run, and beside it the comparison.

@@ -26,7 +26,10 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         sentences.extend(smoothness::tail_of_one(run));
     } else {
         sentences.push(promise(runs, &names));
-        sentences.extend(smoothness::compare(runs, &names));
+        // Figures that are not known are not ranked.
+        if runs.iter().all(|run| run.slo.met.is_some()) {
+            sentences.extend(smoothness::compare(runs, &names));
+        }
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
@@ -74,13 +77,22 @@ fn nothing_completed(runs: &[RunResult]) -> String {
 
 fn alone(run: &RunResult, names: &Names<'_>) -> String {
     let name = names.name(run);
-    let terms: Vec<String> = run.slo.terms.iter().map(term).collect();
-    let broken: Vec<String> = run.slo.terms.iter().filter(|t| !t.met).map(term).collect();
-    if run.slo.met {
-        format!("{name} keeps the SLO: {}.", join(&terms))
-    } else {
-        format!("{name} misses the SLO: {}.", join(&broken))
+    match run.slo.met {
+        Some(true) => {
+            let terms: Vec<String> = run.slo.terms.iter().map(term).collect();
+            format!("{name} keeps the SLO: {}.", join(&terms))
+        }
+        Some(false) => format!("{name} misses the SLO: {}.", lacks(run)),
+        None => format!("No verdict on {name}: {}.", open(run)),
     }
+}
+
+/// Why there is no verdict on a run, and what is known.
+fn open(run: &RunResult) -> String {
+    let open = run.slo.terms.iter().filter(|t| t.met.is_none() && t.lower.is_some());
+    let known: Vec<String> = open.map(term).collect();
+    let why = run.slo.why.as_deref().unwrap_or("its figures do not decide it");
+    if known.is_empty() { why.to_owned() } else { format!("{why}; {}", join(&known)) }
 }
 
 /// A term with its value, in words.
@@ -90,7 +102,12 @@ fn term(term: &SloTerm) -> String {
         Sense::AtMost => duration(value),
     };
     let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
-    let value = term.value.map_or_else(|| "unknown (no sample)".to_owned(), show);
+    let value = match (term.value, term.lower, term.upper) {
+        (Some(value), _, _) => show(value),
+        (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
+        (None, Some(lower), None) => format!("at least {}", show(lower)),
+        _ => "unknown (no sample)".to_owned(),
+    };
     let bound = show(term.bound);
     match term.sense {
         Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
@@ -105,7 +122,12 @@ fn term(term: &SloTerm) -> String {
 
 /// Who keeps the SLO; where nobody does, who comes closest and what it lacks.
 fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
-    let (keep, miss): (Vec<&RunResult>, Vec<&RunResult>) = runs.iter().partition(|r| r.slo.met);
+    let that = |met: Option<bool>| runs.iter().filter(move |run| run.slo.met == met);
+    let (keep, miss) = (that(Some(true)).collect::<Vec<_>>(), that(Some(false)).collect::<Vec<_>>());
+    let unknown: Vec<&RunResult> = that(None).collect();
+    if !unknown.is_empty() {
+        return promise_as_far_as_known(&keep, &miss, &unknown, names);
+    }
     let noun = if runs.iter().all(|run| run.measured.is_some()) { "file" } else { "scheduler" };
     if miss.is_empty() {
         let all = if runs.len() == 2 { "Both" } else { "All" };
@@ -128,8 +150,33 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
     format!("{none} {noun} keeps the SLO{closest}.")
 }
 
+/// The same where there is no verdict on some.
+fn promise_as_far_as_known<'a>(
+    keep: &[&'a RunResult],
+    miss: &[&'a RunResult],
+    unknown: &[&'a RunResult],
+    names: &Names<'a>,
+) -> String {
+    let mut parts = Vec::new();
+    if !keep.is_empty() {
+        let verb = if keep.len() == 1 { "keeps" } else { "keep" };
+        parts.push(format!("{} {verb} the SLO", names.list(keep)));
+    }
+    parts.extend(miss.iter().map(|run| format!("{} does not: {}", names.name(run), lacks(run))));
+    let open = |run: &&'a RunResult| format!("no verdict on {}: {}", names.name(run), open(run));
+    parts.extend(unknown.iter().map(open));
+    let mut text = parts.join("; ");
+    // A list of runs may begin the sentence, and so may this.
+    if let Some(rest) = text.strip_prefix("no verdict") {
+        text = format!("No verdict{rest}");
+    }
+    text.push('.');
+    text
+}
+
 fn lacks(run: &RunResult) -> String {
-    join(&run.slo.terms.iter().filter(|t| !t.met).map(term).collect::<Vec<_>>())
+    let broken = run.slo.terms.iter().filter(|t| t.met == Some(false));
+    join(&broken.map(term).collect::<Vec<_>>())
 }
 
 /// Whether two figures differ by less than [`ALIKE`].

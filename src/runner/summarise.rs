@@ -53,6 +53,7 @@ pub fn summarise(
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref()),
         warnings: rejection_warning(outcome).into_iter().collect(),
+        inert: Vec::new(),
         unknown: Vec::new(),
         measured: None,
         summary,
@@ -130,19 +131,13 @@ fn promise_kept(
     summary: &Summary,
     classes: Option<&BTreeMap<String, ClassResult>>,
 ) -> SloResult {
-    let mut promise = slo::judge(&experiment.slo, summary);
+    let mut terms = slo::judge(&experiment.slo, summary).terms;
     for (name, _) in &experiment.class_slos {
         let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
-        promise.met &= class.slo.met;
-        promise.terms.extend(
-            class
-                .slo
-                .terms
-                .iter()
-                .map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }),
-        );
+        let of_class = class.slo.terms.iter();
+        terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
     }
-    promise
+    SloResult::of(terms, || slo::no_verdict(summary))
 }
 
 /// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
@@ -203,10 +198,11 @@ fn classes(
 
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    let shares =
-        classes.values().filter_map(|class| class.summary.fluidity.as_ref()?.fluid_request_share);
     let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for share in shares {
+    for class in classes.values().filter(|class| class.summary.requests.offered > 0) {
+        let share = class.summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
+        // What is not known of one class is not known of their ratio.
+        let Some(share) = share else { return Fairness { jain_index: None } };
         n += 1.0;
         sum += share;
         squares += share * share;

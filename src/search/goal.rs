@@ -30,7 +30,7 @@ impl Goal {
     /// What of it the run does not keep; empty when all is kept.
     pub fn broken(&self, run: &RunResult) -> Vec<String> {
         let mut broken: Vec<String> =
-            self.counted(&run.slo).filter(|term| !term.met).map(told).collect();
+            self.counted(&run.slo).filter(|term| term.met != Some(true)).map(told).collect();
         if !self.assertions.is_empty() {
             let value = serde_json::to_value(run).expect("a run is plain data");
             broken.extend(self.assertions.iter().filter_map(|assertion| {
@@ -82,7 +82,12 @@ impl Goal {
 fn told(term: &SloTerm) -> String {
     let class = term.class.as_ref().map_or(String::new(), |class| format!("{class}: "));
     let stat = term.stat.as_ref().map_or(String::new(), |stat| format!(".{stat}"));
-    let value = term.value.map_or("no value".to_owned(), |value| format!("{value:.4}"));
+    let value = match (term.value, term.lower, term.upper) {
+        (Some(value), _, _) => format!("{value:.4}"),
+        (None, Some(lower), Some(upper)) => format!("{lower:.4} to {upper:.4}"),
+        (None, Some(lower), None) => format!("at least {lower:.4}"),
+        _ => "no value".to_owned(),
+    };
     format!("{class}{}{stat} = {value}", term.metric)
 }
 

@@ -211,8 +211,8 @@ impl Run<'_> {
             let leaves = match row.status {
                 Status::Completed => last.unwrap_or(row.arrival),
                 // The engine turns one away as it arrives; one that a policy drops has waited.
-                Status::Rejected => Time::ZERO,
                 Status::Unfinished => Time::NEVER,
+                _ => Time::ZERO,
             };
             row.arrival < to && leaves > from
         });

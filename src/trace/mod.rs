@@ -94,6 +94,20 @@ pub enum Status {
     Unfinished,
     /// No replica could ever hold it, or a policy dropped it; tokens already sent stay sent.
     Rejected,
+    /// The server failed it (measured traces only).
+    Failed,
+    /// It was given up because it took too long (measured traces only).
+    TimedOut,
+    /// The client ended it (measured traces only).
+    Cancelled,
+}
+
+impl Status {
+    /// Whether the answer was given up on one side or the other: turned away, failed, timed out,
+    /// cancelled. Such a request has no deadlines and is not fluid.
+    pub fn is_lost(self) -> bool {
+        !matches!(self, Status::Completed | Status::Unfinished)
+    }
 }
 
 impl TokenTrace {

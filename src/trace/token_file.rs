@@ -119,6 +119,9 @@ pub fn status_name(status: Status) -> &'static str {
         Status::Completed => "completed",
         Status::Unfinished => "unfinished",
         Status::Rejected => "rejected",
+        Status::Failed => "failed",
+        Status::TimedOut => "timed_out",
+        Status::Cancelled => "cancelled",
     }
 }
 

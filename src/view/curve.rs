@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::explain::{Attribution, Cause};
 use crate::metrics::{Options, RequestMetrics};
 use crate::time::{Span, Time};
-use crate::trace::{Status, TokenTrace};
+use crate::trace::TokenTrace;
 
 /// Late tokens told of one request.
 const LATE_MAX: usize = 60;
@@ -83,7 +83,7 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
     };
     let mut rows: Vec<&RequestMetrics> = requests
         .iter()
-        .filter(|m| m.tokens > 1 && trace.requests[m.row as usize].status != Status::Rejected)
+        .filter(|m| m.tokens > 1 && !trace.requests[m.row as usize].status.is_lost())
         .collect();
     if rows.iter().any(|m| m.tokens >= TOKENS_LEAST) {
         rows.retain(|m| m.tokens >= TOKENS_LEAST);

@@ -9,7 +9,7 @@ use crate::explain::{ByCause, Cause};
 use crate::interop::full_summary;
 use crate::metrics::Distribution;
 use crate::report::{
-    Cost, Energy, Fairness, FluidityBounds, IterationResult, KvResult, MeasuredDeadlines,
+    Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
     MeasuredResult, PoolResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
 };
 use crate::scenario::nearest;
@@ -128,7 +128,8 @@ fn full_run() -> RunResult {
         scheduler: String::new(),
         label: String::new(),
         slo: SloResult {
-            met: true,
+            met: Some(true),
+            why: None,
             terms: vec![SloTerm {
                 class: Some(String::new()),
                 metric: String::new(),
@@ -136,7 +137,9 @@ fn full_run() -> RunResult {
                 sense: Sense::AtMost,
                 bound: 0.0,
                 value: None,
-                met: true,
+                lower: Some(0.0),
+                upper: Some(0.0),
+                met: Some(true),
             }],
         },
         summary,
@@ -171,14 +174,15 @@ fn full_run() -> RunResult {
             usd_per_fluid_request: None,
         }),
         warnings: Vec::new(),
+        inert: Vec::new(),
         unknown: Vec::new(),
         measured: Some(MeasuredResult {
             deadlines: MeasuredDeadlines { ttft: Some(String::new()), ..Default::default() },
             client_queue_s: Some(distribution),
-            fluidity_bounds: Some(FluidityBounds {
+            fluidity_bounds: Some(GapBounds {
                 index_at_least: index,
                 index_at_most: index,
-                ..FluidityBounds::default()
+                ..GapBounds::default()
             }),
             ..MeasuredResult::default()
         }),

@@ -87,9 +87,11 @@ fn a_broken_bound_is_named() {
         sense: Sense::AtMost,
         bound: 0.4,
         value: Some(0.45),
-        met: false,
+        lower: None,
+        upper: None,
+        met: Some(false),
     });
-    run.slo.met = false;
+    run.slo.met = Some(false);
     let said = said(&[run]);
     assert!(
         said.contains("sarathi misses the SLO: P99 TTFT is 450 ms (400 ms allowed)."),
