@@ -75,8 +75,7 @@ pub fn fit_prefill_curve(measured: &Measured) -> Result<FittedCurve, String> {
                     them were unqueued"
             .to_owned());
     }
-    let answered =
-        |row: &RequestRow| row.first_token != Time::NEVER && !row.status.is_lost();
+    let answered = |row: &RequestRow| row.first_token != Time::NEVER && !row.status.is_lost();
     // Each with when its last token came.
     let with_last = measured.trace.requests.iter().zip(last_tokens(measured));
     let mut rows: Vec<(&RequestRow, Time)> = with_last.filter(|(row, _)| answered(row)).collect();

@@ -129,7 +129,7 @@ impl<'a> Counted<'a> {
                 requests_per_s: clock.map(|s| sums.requests.completed as f64 / s),
             }),
             ttft_s: latencies.ttft_s,
-        ttft_in_time_share: None,
+            ttft_in_time_share: None,
             tbt_s,
             tpot_s: latencies.tpot_s,
             e2e_s: latencies.e2e_s,

@@ -82,8 +82,8 @@ pub(crate) use quantile::distribution;
 pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
-    ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput, RequestCounts, Summary,
-    Throughput, TokenCounts,
+    ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
+    RequestCounts, Summary, Throughput, TokenCounts,
 };
 pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

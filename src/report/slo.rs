@@ -144,7 +144,10 @@ mod tests {
         slo.bounds.push(bound(BoundMetric::Ttft, Stat::P99, 499));
         let broken = judge(&slo, &summary);
         assert_eq!(broken.met, Some(false));
-        assert_eq!(broken.terms.iter().map(|t| t.met).collect::<Vec<_>>(), [true, true, false].map(Some));
+        assert_eq!(
+            broken.terms.iter().map(|t| t.met).collect::<Vec<_>>(),
+            [true, true, false].map(Some)
+        );
     }
 
     #[test]

@@ -123,7 +123,8 @@ fn term(term: &SloTerm) -> String {
 /// Who keeps the SLO; where nobody does, who comes closest and what it lacks.
 fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
     let that = |met: Option<bool>| runs.iter().filter(move |run| run.slo.met == met);
-    let (keep, miss) = (that(Some(true)).collect::<Vec<_>>(), that(Some(false)).collect::<Vec<_>>());
+    let (keep, miss) =
+        (that(Some(true)).collect::<Vec<_>>(), that(Some(false)).collect::<Vec<_>>());
     let unknown: Vec<&RunResult> = that(None).collect();
     if !unknown.is_empty() {
         return promise_as_far_as_known(&keep, &miss, &unknown, names);
