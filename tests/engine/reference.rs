@@ -258,6 +258,7 @@ fn check(system: &System, outcome: &Outcome) {
             Status::Completed => assert_eq!(row.tokens, request.output_tokens),
             Status::Unfinished => assert!(system.horizon.is_some(), "without a horizon all end"),
             Status::Rejected => {}
+            other => panic!("a simulated request is never {other:?}"),
         }
     }
     let routes = outcome.routes.as_ref().unwrap();

@@ -302,7 +302,10 @@ fn golden_fluidity_summary_by_hand() {
     };
     expect(
         "/requests",
-        serde_json::json!({"offered": 4, "completed": 2, "unfinished": 1, "rejected": 1}),
+        serde_json::json!({
+            "offered": 4, "completed": 2, "unfinished": 1, "rejected": 1, "failed": 0,
+            "timed_out": 0, "cancelled": 0, "censored": 0
+        }),
     );
     expect("/duration_s", 0.12.into());
     expect("/tokens", serde_json::json!({"prompt": 4, "output": 8}));
