@@ -109,29 +109,22 @@ impl Head {
         types.next().is_none() && first.is_some_and(|t| t.eq_ignore_ascii_case("application/json"))
     }
 
+    /// The head that these bytes are, its empty line included; `None` where they are anything else.
     fn parse(bytes: &[u8]) -> Option<Head> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let mut lines = text.split("\r\n");
-        let mut first = lines.next()?.split(' ');
-        let (method, target, version) = (first.next()?, first.next()?, first.next()?);
-        let token = |text: &str| {
-            !text.is_empty()
-                && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-        };
-        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-        let known = matches!(version, "HTTP/1.1" | "HTTP/1.0") && first.next().is_none();
-        if !known || !token(method) || !target.starts_with('/') || !plain(target) {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut request = httparse::Request::new(&mut headers);
+        if request.parse(bytes) != Ok(httparse::Status::Complete(bytes.len())) {
             return None;
         }
-        let mut headers = Vec::new();
-        for line in lines.filter(|line| !line.is_empty()) {
-            let (name, value) = line.split_once(':')?;
-            let clean = |c: char| c == '\t' || !c.is_control();
-            if !token(name) || !value.chars().all(clean) || headers.len() == HEADERS_MAX {
-                return None;
-            }
-            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        let (method, target) = (request.method?, request.path?);
+        if !target.starts_with('/') || !target.is_ascii() {
+            return None;
         }
+        let own = |header: &httparse::Header<'_>| {
+            let value = std::str::from_utf8(header.value).ok()?;
+            Some((header.name.to_ascii_lowercase(), value.trim().to_owned()))
+        };
+        let headers = request.headers.iter().map(own).collect::<Option<Vec<_>>>()?;
         Some(Head { method: method.to_owned(), target: target.to_owned(), headers })
     }
 
@@ -197,7 +190,7 @@ impl Request {
         if end > HEAD_BYTES_MAX {
             return Err(Some(Refused::new(Status::HEAD_TOO_LARGE, "headers too long")));
         }
-        let Some(head) = Head::parse(&bytes[..end]) else {
+        let Some(head) = Head::parse(&bytes[..end + 4]) else {
             return Err(Some(Refused::new(Status::BAD, "not an HTTP request")));
         };
         check(&head)?;
