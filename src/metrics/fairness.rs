@@ -11,10 +11,15 @@ pub fn jain_index(values: &[f64]) -> Option<f64> {
 }
 
 /// Jain's index over classes of fluid requests over offered ones, from a summary of each class.
-/// A class without requests has no share and is left out.
+/// A class without requests has no share and is left out; what is not known of one class is not known
+/// of all.
 pub fn class_fairness<'a>(classes: impl IntoIterator<Item = &'a Summary>) -> Option<f64> {
-    let share = |class: &Summary| class.fluidity.as_ref()?.fluid_request_share;
-    jain_index(&classes.into_iter().filter_map(share).collect::<Vec<_>>())
+    let shares: Option<Vec<f64>> = classes
+        .into_iter()
+        .filter(|class| class.requests.offered > 0)
+        .map(|class| class.fluidity.as_ref()?.fluid_request_share)
+        .collect();
+    jain_index(&shares?)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{Count, Options, RequestBounds, Summary};
+use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
 use crate::report::energy::{Usage, UsedGpus};
 use crate::report::{
     ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
@@ -198,16 +198,8 @@ fn classes(
 
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
-    for class in classes.values().filter(|class| class.summary.requests.offered > 0) {
-        let share = class.summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
-        // What is not known of one class is not known of their ratio.
-        let Some(share) = share else { return Fairness { jain_index: None } };
-        n += 1.0;
-        sum += share;
-        squares += share * share;
-    }
-    Fairness { jain_index: (squares > 0.0).then(|| sum * sum / (n * squares)) }
+    let summaries = classes.values().map(|class| &class.summary);
+    Fairness { jain_index: class_fairness(summaries) }
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.
