@@ -3,6 +3,8 @@
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::stopped::{kept, stop};
+
 /// One request after another, 100 ms each: at most 10 requests/s.
 const ONE_SEAT: &str = "
 seed: 7
@@ -141,8 +143,6 @@ fn a_workload_without_a_rate_is_refused() {
 fn a_search_that_is_killed_goes_on_and_leaves_nothing_half_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    let scenario = ONE_SEAT.replace("4000", "30000").replace("constant", "poisson");
-    std::fs::write(at.join("s.yaml"), scenario).expect("writable");
     let command = |flags: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_metron-sim"));
         command.current_dir(at).args(["capacity", "s.yaml", "--jobs", "1", "--format", "json"]);
@@ -150,17 +150,16 @@ fn a_search_that_is_killed_goes_on_and_leaves_nothing_half_written() {
         command
     };
     let points = at.join("out.json.points");
-    let kept = |folder: &std::path::Path| {
-        let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| !name.starts_with('.')).count()
-    };
-    let mut child = command(&["-o", "out.json"]).spawn().expect("started");
-    while kept(&points) < 2 && child.try_wait().expect("known").is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
+    // One that is through before anybody looks is too short.
+    let killed = [30_000, 60_000, 120_000, 240_000].iter().any(|requests| {
+        let scenario = ONE_SEAT.replace("4000", &requests.to_string());
+        std::fs::write(at.join("s.yaml"), scenario.replace("constant", "poisson"))
+            .expect("writable");
+        let _ = std::fs::remove_file(at.join("out.json"));
+        let search = command(&["-o", "out.json"]).spawn().expect("started");
+        stop(search, "-KILL", |_| kept(&points) >= 2).is_some()
+    });
+    assert!(killed, "every search was through before it was looked at");
     let before = kept(&points);
     assert!(before >= 2, "killed in the middle");
     assert!(!at.join("out.json").exists(), "nothing half written");

@@ -6,6 +6,8 @@ use std::path::Path;
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::stopped::{kept, stop};
+
 const SCENARIO: &str = "
 seed: 7
 schedulers:
@@ -59,7 +61,6 @@ fn shards_merge_to_the_bytes_of_the_whole_and_threads_change_nothing() {
 fn an_interrupted_sweep_goes_on_from_its_finished_points() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();
-    fs::write(at.join("s.yaml"), SCENARIO.replace("60", "30000")).expect("writable");
     let command = |output: &str| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_metron-sim"));
         command.current_dir(at).args(["sweep", "s.yaml", "--jobs", "1", "--format", "json"]);
@@ -67,18 +68,15 @@ fn an_interrupted_sweep_goes_on_from_its_finished_points() {
         command
     };
     let points = at.join("out.json.points");
-    let kept = || {
-        let names = fs::read_dir(&points).into_iter().flatten().flatten();
-        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| !name.starts_with('.')).count()
-    };
-    let mut child = command("out.json").spawn().expect("started");
-    while kept() == 0 && child.try_wait().expect("known").is_none() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    assert!((1..6).contains(&kept()), "killed in the middle");
+    // One that is through before anybody looks is too short.
+    let killed = [30_000, 60_000, 120_000, 240_000].iter().any(|requests| {
+        fs::write(at.join("s.yaml"), SCENARIO.replace("60", &requests.to_string()))
+            .expect("writable");
+        let _ = fs::remove_file(at.join("out.json"));
+        let sweep = command("out.json").spawn().expect("started");
+        stop(sweep, "-KILL", |_| kept(&points) > 0).is_some()
+    });
+    assert!(killed && kept(&points) > 0, "killed in the middle");
     assert!(!at.join("out.json").exists(), "nothing half written");
     // What is no point is worked out again.
     fs::write(points.join("0000000000000000.json"), "{half").expect("writable");
@@ -112,21 +110,14 @@ fn an_interrupted_sweep_of_capacities_goes_on() {
     assert!(command("whole.json").output().expect("ran").status.success());
     for (signal, output) in [("-KILL", "killed.json"), ("-INT", "interrupted.json")] {
         let points = at.join(format!("{output}.points"));
-        let kept = || {
-            let names = fs::read_dir(&points).into_iter().flatten().flatten();
-            let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-            names.filter(|name| !name.starts_with('.')).count()
-        };
-        let mut child = command(output).spawn().expect("started");
-        while kept() == 0 && child.try_wait().expect("known").is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        let id = child.id().to_string();
-        let sent = std::process::Command::new("kill").args([signal, &id]).status().expect("sent");
-        assert!(sent.success(), "{signal}: it had ended already");
-        let status = child.wait().expect("ended");
+        let stopped = (0..20).find_map(|_| {
+            let _ = fs::remove_file(at.join(output));
+            let sweep = command(output).spawn().expect("started");
+            stop(sweep, signal, |_| kept(&points) > 0)
+        });
+        let status = stopped.expect("every sweep was through before it was looked at");
         assert_eq!(status.code(), if signal == "-INT" { Some(130) } else { None }, "{signal}");
-        let before = kept();
+        let before = kept(&points);
         assert!(before >= 1, "{signal}: stopped in the middle");
         assert!(!at.join(output).exists(), "{signal}: nothing half written");
         let again = command(output).output().expect("ran");

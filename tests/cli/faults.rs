@@ -5,10 +5,10 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use crate::folder::names;
+use crate::stopped::{handles_termination, kept, stop};
 
 const SCENARIO: &str = "\
 seed: 1
@@ -209,61 +209,67 @@ const WHOLE: [&str; 5] = ["l.json", "o.json", "p.html", "r.csv", "t.jsonl"];
 const LONG: &str = "run s.yaml --set workload.requests=600 --format json -o o.json --requests r.csv \
                     --tokens t.jsonl --timeline l.json --report p.html";
 
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    // It may have ended by itself.
-    let _ =
-        Command::new("kill").args([name, &id]).stderr(Stdio::null()).status().expect("kill runs");
-}
-
 #[test]
 fn a_death_in_the_middle_leaves_whole_files_or_none() {
     let folder = prepared();
     let at = folder.path();
     let inputs = names(at);
-    let began = std::time::Instant::now();
     assert!(program(at, LONG).status().expect("ran").success());
-    let took = began.elapsed();
     let whole = WHOLE.map(|name| fs::read(at.join(name)).expect(name));
+    let others = || {
+        let mut left = names(at);
+        left.retain(|name| !inputs.contains(name));
+        left
+    };
+    let finished = || WHOLE.iter().filter(|name| at.join(name).exists()).count();
     let mut ended_by = Vec::new();
-    for (place, name) in ["-INT", "-TERM", "-KILL"].iter().cycle().take(30).enumerate() {
-        for file in WHOLE {
-            let _ = fs::remove_file(at.join(file));
-        }
-        let mut child = program(at, LONG).stderr(Stdio::null()).spawn().expect("started");
-        // From the start of the program to after its end.
-        std::thread::sleep(took.mul_f64(place as f64 / 28.0).max(Duration::from_millis(3)));
-        signal(&child, name);
-        let status = child.wait().expect("ended");
-        for (file, bytes) in WHOLE.iter().zip(&whole) {
-            if let Ok(found) = fs::read(at.join(file)) {
-                assert!(&found == bytes, "{name} at {place}: {file} is not whole");
+    // From the start of the program to its last file: as soon as the handler is set, files are
+    // opened, and so many of them are finished.
+    for round in 0..20 {
+        for (stage, name) in (0..8).flat_map(|stage| ["-INT", "-TERM", "-KILL"].map(|n| (stage, n)))
+        {
+            for file in WHOLE {
+                let _ = fs::remove_file(at.join(file));
             }
-        }
-        let left: Vec<String> = names(at)
-            .into_iter()
-            .filter(|left| !inputs.contains(left) && !WHOLE.contains(&left.as_str()))
-            .collect();
-        match *name {
-            // Nothing can be done about it; the names tell what they are.
-            "-KILL" => {
-                for name in left {
-                    assert!(name.starts_with('.') && name.ends_with(".tmp"), "{name}");
-                    fs::remove_file(at.join(name)).expect("there");
+            let run = program(at, LONG).stderr(Stdio::null()).spawn().expect("started");
+            let status = stop(run, name, |run| match stage {
+                0 => true,
+                1 => handles_termination(run),
+                2 => !others().is_empty(),
+                files => finished() > files - 3,
+            });
+            for (file, bytes) in WHOLE.iter().zip(&whole) {
+                if let Ok(found) = fs::read(at.join(file)) {
+                    assert!(&found == bytes, "{name} at {stage}: {file} is not whole");
                 }
             }
-            _ => assert!(left.is_empty(), "{name} at {place}: {left:?}"),
+            let mut left = others();
+            left.retain(|left| !WHOLE.contains(&left.as_str()));
+            match name {
+                // Nothing can be done about it; the names tell what they are.
+                "-KILL" => {
+                    for name in left {
+                        assert!(name.starts_with('.') && name.ends_with(".tmp"), "{name}");
+                        fs::remove_file(at.join(name)).expect("there");
+                    }
+                }
+                _ => assert!(left.is_empty(), "{name} at {stage}: {left:?}"),
+            }
+            // Before the handler is set, the signal itself ends the program.
+            let fine = match (name, status.map(|status| status.code())) {
+                (_, None) | ("-KILL", Some(None)) => true,
+                (_, Some(None)) => stage == 0,
+                (_, Some(code)) => code == Some(130),
+            };
+            assert!(fine, "{name} at {stage}: {status:?}");
+            ended_by.push((name, status.and_then(|status| status.code()), status.is_some()));
         }
-        ended_by.push((*name, status.code()));
-        // Before the handler is set, the signal itself ends the program.
-        let fine = match *name {
-            "-KILL" => matches!(status.code(), None | Some(0)),
-            _ => matches!(status.code(), Some(130 | 0)) || status.code().is_none() && place < 3,
-        };
-        assert!(fine, "{name} at {place}: {status:?}");
+        let interrupted = ended_by.iter().filter(|(_, code, _)| *code == Some(130)).count();
+        if interrupted >= 5 && ended_by.contains(&("-KILL", None, true)) {
+            return;
+        }
+        assert!(round < 19, "the program is always through before a signal comes: {ended_by:?}");
     }
-    assert!(ended_by.iter().filter(|(_, code)| *code == Some(130)).count() >= 5, "{ended_by:?}");
-    assert!(ended_by.contains(&("-KILL", None)), "{ended_by:?}");
 }
 
 #[test]
@@ -277,11 +283,9 @@ fn a_sweep_killed_again_and_again_comes_to_the_same_end() {
     };
     assert!(program(at, &line("whole.json")).status().expect("ran").success());
     for (round, name) in ["-KILL", "-INT", "-TERM"].iter().enumerate() {
-        let mut child =
-            program(at, &line("out.json")).stderr(Stdio::null()).spawn().expect("started");
-        std::thread::sleep(Duration::from_millis(150 + 150 * round as u64));
-        signal(&child, name);
-        child.wait().expect("ended");
+        let sweep = program(at, &line("out.json")).stderr(Stdio::null()).spawn().expect("started");
+        // Where it is through before, the next one starts from its end.
+        let _ = stop(sweep, name, |_| kept(&at.join("out.json.points")) > round);
     }
     assert!(program(at, &line("out.json")).status().expect("ran").success());
     let read = |name: &str| fs::read(at.join(name)).expect(name);
@@ -305,10 +309,8 @@ fn a_named_pipe_can_be_read_and_waiting_for_one_can_be_interrupted() {
     assert_eq!(rows(&output.stdout), rows(&direct.stdout));
 
     // With nobody to write, it waits, as any reader does, until it is told to stop.
-    let mut waiting = program(at, "run pipe.yaml -o o.json").spawn().expect("started");
-    std::thread::sleep(Duration::from_millis(400));
-    assert!(waiting.try_wait().expect("known").is_none(), "it waits");
-    signal(&waiting, "-TERM");
-    assert_eq!(waiting.wait().expect("ended").code(), Some(130));
+    let waiting = program(at, "run pipe.yaml -o o.json").spawn().expect("started");
+    let status = stop(waiting, "-TERM", handles_termination).expect("it waits");
+    assert_eq!(status.code(), Some(130));
     assert!(!names(at).iter().any(|name| name.contains("o.json")), "{:?}", names(at));
 }

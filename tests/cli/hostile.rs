@@ -6,14 +6,13 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Address space that a refusal may take: threads' stacks and the program's own image included.
 const MEMORY_KB: u64 = 1_500_000;
 /// Longest refusal, bytes: long lines are not quoted.
 const STDERR_MAX: usize = 64 << 10;
-/// A refusal that takes longer hangs.
-const SECONDS_MAX: u64 = 60;
+/// CPU time that a refusal may take, seconds.
+const CPU_SECONDS_MAX: u64 = 60;
 
 const SCENARIO: &str = "\
 engine: {profile: {fixed: {iteration: 5ms}}, kv_blocks: 1000, max_model_len: 4096}
@@ -36,7 +35,11 @@ struct Ended {
 /// Runs the program in `folder` within the limits.
 fn run(folder: &Path, args: &[String]) -> Ended {
     let mut child = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {MEMORY_KB}; exec \"$@\""), "sh"])
+        .args([
+            "-c",
+            &format!("ulimit -v {MEMORY_KB}; ulimit -t {CPU_SECONDS_MAX}; exec \"$@\""),
+            "sh",
+        ])
         .arg(env!("CARGO_BIN_EXE_metron-sim"))
         .args(args)
         .current_dir(folder)
@@ -51,18 +54,7 @@ fn run(folder: &Path, args: &[String]) -> Ended {
         pipe.read_to_end(&mut bytes).expect("read");
         String::from_utf8_lossy(&bytes).into_owned()
     });
-    let began = Instant::now();
-    let code = loop {
-        if let Some(status) = child.try_wait().expect("known") {
-            break status.code();
-        }
-        if began.elapsed() > Duration::from_secs(SECONDS_MAX) {
-            child.kill().expect("killed");
-            child.wait().expect("ended");
-            break Some(-1);
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
+    let code = child.wait().expect("ended").code();
     Ended { code, stderr: reader.join().expect("read") }
 }
 

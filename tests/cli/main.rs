@@ -14,7 +14,8 @@ mod planning;
 mod readme;
 mod report;
 mod run;
-mod run_memory;
 mod scenarios;
 #[path = "../common/shared.rs"]
 mod shared;
+#[path = "../common/stopped.rs"]
+mod stopped;

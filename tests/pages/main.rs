@@ -1,5 +1,7 @@
 //! The playground: its answers, its server, and the same engine as WebAssembly.
 
+#[path = "../common/cpu.rs"]
+mod cpu;
 mod playground;
 mod serve;
 mod wasm_same;

@@ -1,6 +1,8 @@
 //! What a scenario says: read, refused with its place, and drawn as requests.
 
 mod broken;
+#[path = "../common/cpu.rs"]
+mod cpu;
 mod fuzz;
 mod load;
 #[path = "../common/shared.rs"]

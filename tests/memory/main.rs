@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+
+use wait4::Wait4;
 
 /// Short answers, so that it is requests that take memory, and many in an iteration.
 const SCENARIO: &str = "
@@ -20,8 +20,10 @@ workload:
 slo: {ttft: {prefill_curve_plus: 300ms}, tbt: 25ms, fluidity: {index: 0.9, share: 0.99}}
 ";
 
-/// The most memory that a run of so many requests has at once. It lasts for milliseconds, so that
-/// asking now and then is enough.
+/// The most memory that a run of so many requests has at once.
+///
+/// The kernel's figure begins with what the starting process held, which is why these tests have a
+/// binary of their own.
 fn bytes_with(requests: u64, replicas: u32, jobs: &str) -> u64 {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("s.yaml");
@@ -33,21 +35,20 @@ fn bytes_with(requests: u64, replicas: u32, jobs: &str) -> u64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
     command.arg("run").arg(&file).args(["-q", "--jobs", jobs, "--format", "quiet"]);
     let mut run = command.stdin(Stdio::null()).spawn().expect("the program");
-    let status = format!("/proc/{}/status", run.id());
-    let mut most = 0;
-    loop {
-        // A process that has ended has no such line any more.
-        let status = fs::read_to_string(&status).unwrap_or_default();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(kb) = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse().ok()) {
-            most = most.max(kb);
-        }
-        if let Some(ended) = run.try_wait().expect("a process of ours") {
-            assert!(ended.success(), "{ended}");
-            return most * 1024;
-        }
-        sleep(Duration::from_millis(1));
-    }
+    let ended = run.wait4().expect("a process of ours");
+    assert!(ended.status.success(), "{}", ended.status);
+    let peak = ended.rusage.maxrss;
+    let own = own_peak();
+    assert!(peak > 2 * own, "{peak} bytes say nothing beside {own} of the test itself");
+    peak
+}
+
+/// The most memory that this process has had at once.
+fn own_peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("every process has one");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux has it");
+    let kb: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    kb * 1024
 }
 
 /// Bytes that a further request takes.
