@@ -7,7 +7,7 @@
 
 use super::prices::Prices;
 use super::recording::RecordedPool;
-use crate::cost::{BatchShape, Chunk};
+use crate::cost::{BatchShape, Chunk, Decodes};
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -181,7 +181,7 @@ impl<'a> Pricer<'a> {
         let all = match (n, alone) {
             (_, true) => kernels,
             (1, _) => own,
-            _ => self.prices.kernels(&BatchShape::decodes(n, kv)).clamp(own, kernels),
+            _ => self.prices.kernels(&BatchShape::decodes_alone(n, kv)).clamp(own, kernels),
         };
         let (batch_growth, prefill) = (all - own, kernels - all);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
@@ -193,9 +193,8 @@ impl<'a> Pricer<'a> {
         Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
-        let mut alone = |chunks, sampled| {
-            self.prices.kernels(&BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled })
-        };
+        let mut alone =
+            |chunks, sampled| self.prices.kernels(&BatchShape::new(chunks, Decodes::NONE, sampled));
         let several = self.chunks.len() > 1;
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
         let chunks = match iteration.decodes {
@@ -231,10 +230,8 @@ impl<'a> Pricer<'a> {
             others.clear();
             others.extend_from_slice(&self.chunks[..place]);
             others.extend_from_slice(&self.chunks[place + 1..]);
-            let without = BatchShape {
-                sampled: iteration.sampled() - u32::from(record.samples),
-                ..shape(iteration, &others)
-            };
+            let sampled = iteration.sampled() - u32::from(record.samples);
+            let without = BatchShape::new(&others, decodes(iteration), sampled);
             weights.push(whole.saturating_sub(total(&without)));
         }
         self.scratch = others;
@@ -246,12 +243,11 @@ impl<'a> Pricer<'a> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {
-    BatchShape {
-        chunks,
-        decodes: iteration.decodes,
-        decode_kv_tokens: iteration.decode_kv_tokens,
-        sampled: iteration.sampled(),
-    }
+    BatchShape::new(chunks, decodes(iteration), iteration.sampled())
+}
+
+fn decodes(iteration: &Iteration<'_>) -> Decodes {
+    Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens)
 }
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add

@@ -60,12 +60,8 @@ fn longest_ns(input: RunInput<'_>) -> u128 {
     let experiment = input.experiment;
     let ns = |span: Span| u128::from(span.as_nanos());
     let step = |pool: PoolView<'_>| {
-        let step = pool.cost.time(&BatchShape {
-            chunks: &[],
-            decodes: 1,
-            decode_kv_tokens: u64::from(pool.engine.max_model_len),
-            sampled: 1,
-        });
+        let step =
+            pool.cost.time(&BatchShape::decodes_alone(1, u64::from(pool.engine.max_model_len)));
         ns(step.gpu) + ns(step.host)
     };
     let step = experiment.fleet().into_iter().map(step).max().unwrap_or(0);

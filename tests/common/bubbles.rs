@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use metron_sim::cost::{BatchShape, Chunk, CostModel};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
 use metron_sim::explain::{Attribution, Cause, Gap};
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
 
@@ -34,12 +34,11 @@ fn chunks_of(iteration: &Iteration<'_>) -> Vec<Chunk> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk], sampled: u32) -> BatchShape<'c> {
-    BatchShape {
+    BatchShape::new(
         chunks,
-        decodes: iteration.decodes,
-        decode_kv_tokens: iteration.decode_kv_tokens,
+        Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens),
         sampled,
-    }
+    )
 }
 
 /// Waits between stages: what an iteration took beyond its own stages.

@@ -23,10 +23,11 @@ impl CostModel for Uneven {
         let chunk = |c: &metron_sim::cost::Chunk| {
             u64::from(c.tokens) * 31_013 + u64::from(c.tokens) * u64::from(c.context) * 7
         };
-        let prefill: u64 = shape.chunks.iter().map(chunk).sum();
-        let decode = u64::from(shape.decodes) * 50_021 + shape.decode_kv_tokens * 101;
-        let gpu = 2_000_003 + prefill + decode + u64::from(shape.sampled) * 977;
-        let host = 600_011 + 20_011 * u64::from(shape.decodes);
+        let prefill: u64 = shape.chunks().iter().map(chunk).sum();
+        let decode =
+            u64::from(shape.decodes().requests()) * 50_021 + shape.decodes().kv_tokens() * 101;
+        let gpu = 2_000_003 + prefill + decode + u64::from(shape.sampled()) * 977;
+        let host = 600_011 + 20_011 * u64::from(shape.decodes().requests());
         IterationTime { gpu: Span::from_nanos(gpu), host: Span::from_nanos(host) }
     }
 
@@ -41,7 +42,9 @@ struct Stages(u32);
 impl Stages {
     fn stage(shape: &BatchShape<'_>, stage: u32) -> IterationTime {
         let IterationTime { gpu, host } = Uneven.time(shape);
-        let gpu = gpu.as_nanos() / 3 + u64::from(stage) * 300_007 + u64::from(shape.decodes) * 11;
+        let gpu = gpu.as_nanos() / 3
+            + u64::from(stage) * 300_007
+            + u64::from(shape.decodes().requests()) * 11;
         IterationTime {
             gpu: Span::from_nanos(gpu),
             host: if stage == 0 { host } else { Span::ZERO },
@@ -70,7 +73,7 @@ impl CostModel for Stages {
     }
 
     fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
-        Span::from_nanos(70_001 + 13 * u64::from(shape.decodes))
+        Span::from_nanos(70_001 + 13 * u64::from(shape.decodes().requests()))
     }
 }
 

@@ -27,17 +27,17 @@ struct Odd {
 
 impl Odd {
     fn kernels_us(&self, shape: &BatchShape<'_>) -> f64 {
-        let tokens = shape.chunks.iter().map(|c| f64::from(c.tokens)).sum::<f64>();
-        let context = shape.chunks.iter().map(|c| f64::from(c.context)).sum::<f64>();
-        let compute = 3.317 * (tokens + f64::from(shape.decodes));
-        let memory = 41.7713 + 0.2137 * shape.decode_kv_tokens as f64;
+        let tokens = shape.chunks().iter().map(|c| f64::from(c.tokens)).sum::<f64>();
+        let context = shape.chunks().iter().map(|c| f64::from(c.context)).sum::<f64>();
+        let compute = 3.317 * (tokens + f64::from(shape.decodes().requests()));
+        let memory = 41.7713 + 0.2137 * shape.decodes().kv_tokens() as f64;
         libm::sqrt(compute * compute + memory * memory)
             + 0.0713 * context
-            + 0.31 * f64::from(shape.sampled)
+            + 0.31 * f64::from(shape.sampled())
     }
 
     fn sequences(shape: &BatchShape<'_>) -> f64 {
-        f64::from(shape.decodes) + shape.chunks.len() as f64
+        f64::from(shape.decodes().requests()) + shape.chunks().len() as f64
     }
 }
 

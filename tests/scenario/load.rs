@@ -122,8 +122,7 @@ fn every_key_arrives() {
 #[test]
 fn a_constant_time_needs_no_model() {
     let Resolved { experiment: e, .. } = loaded("tests/data/scenarios/constant-time.yaml", &[]);
-    let shape =
-        metron_sim::cost::BatchShape { chunks: &[], decodes: 3, decode_kv_tokens: 10, sampled: 3 };
+    let shape = metron_sim::cost::BatchShape::decodes_alone(3, 10);
     assert_eq!(e.cost.time(&shape).gpu, Span::from_millis(5));
     assert_eq!(e.hardware.model, None);
     assert_eq!(e.horizon, Some(Span::from_millis(10_000)));
