@@ -176,6 +176,7 @@ pub(crate) fn full_summary() -> Summary {
         requests: vec![row, later],
         more_runs: Vec::new(),
         end: at(3),
+        to_come: Vec::new(),
     };
     let second = Span::from_nanos(1);
     let deadlines = Deadlines::new(FirstToken::Fixed(second), second, 0.9);

@@ -59,6 +59,7 @@ mod fluidity;
 pub(crate) mod forest;
 mod full;
 pub(crate) mod lateness;
+mod open;
 mod options;
 mod peaks;
 mod per_request;
@@ -83,6 +84,7 @@ pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
+    GoodputBounds, LatencyBounds, LatencyRange,
     RequestCounts, Summary, Throughput, TokenCounts,
 };
 pub(crate) use tbt::gaps_at;

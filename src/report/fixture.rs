@@ -60,6 +60,7 @@ pub fn outcome() -> Outcome {
             requests: vec![row, second],
             more_runs: Vec::new(),
             end: ms(40),
+            to_come: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
@@ -83,6 +84,7 @@ pub fn slo() -> Slo {
         tbt: Span::from_millis(25),
         fluid_index: 0.9,
         fluid_share: 0.99,
+        first_tokens_promised: false,
         bounds: Vec::new(),
     }
 }
