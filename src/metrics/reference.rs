@@ -367,10 +367,10 @@ fn fluidity(
     let known = |bounds: Option<Bounds>| {
         bounds.filter(|bounds| bounds.lower == bounds.upper).map(|bounds| bounds.lower)
     };
+    let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let smallest: Vec<u64> =
-        requests.iter().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
-    let decoded: Vec<&Request> =
-        requests.iter().filter(|request| request.judged.len() >= 2).collect();
+        completed().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
+    let decoded: Vec<&Request> = completed().filter(|one| one.judged.len() >= 2).collect();
     let miss_rates = |ms: u32| {
         let rate = |request: &&Request| {
             tally(&request.judged, None, u64::from(ms) * 1_000_000).miss_rate()

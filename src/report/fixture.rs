@@ -117,6 +117,7 @@ pub fn summary() -> Summary {
         }),
         ttft_s: around(0.08, 0.45),
         ttft_in_time_share: Some(0.994),
+        ttft_in_time_bounds: None,
         tbt_s: Some(around(0.0112, 0.0235)),
         tpot_s: around(0.0115, 0.0141),
         e2e_s: around(3.1, 8.4),
@@ -138,6 +139,7 @@ pub fn summary() -> Summary {
             bounds: None,
         }),
         goodput: None,
+        latency_bounds: None,
     }
 }
 

@@ -1,257 +1,257 @@
-//!Fromasimulation'soutcometoitspartofthepublishedresult.
+//! From a simulation's outcome to its part of the published result.
 
-usestd::collections::BTreeMap;
+use std::collections::BTreeMap;
 
-usecrate::metrics::{Count,Options,RequestBounds,Summary,class_fairness};
-usecrate::report::energy::{Usage,UsedGpus};
-usecrate::report::{
-ClassResult,Fairness,IterationResult,KvResult,PoolResult,RunResult,SloResult,SloTerm,
-slo,
+use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
+use crate::report::energy::{Usage, UsedGpus};
+use crate::report::{
+    ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
+    slo,
 };
-usecrate::report::units::{duration,percent};
-usecrate::runner::RunInput;
-usecrate::runner::deadlines::Promises;
-usecrate::scenario::{BoundMetric,Experiment,PoolView,Slo,Stat,TtftDeadline};
-usecrate::sim::{KvUse,Outcome,Rejection};
-usecrate::trace::{Status,TokenTrace};
+use crate::report::units::{duration, percent};
+use crate::runner::RunInput;
+use crate::runner::deadlines::Promises;
+use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat, TtftDeadline};
+use crate::sim::{KvUse, Outcome, Rejection};
+use crate::trace::{Status, TokenTrace};
 
-///Themetricengine,ortheslowreferenceofit.
-pubtypeEvaluate=fn(&TokenTrace,&Options)->Summary;
+/// The metric engine, or the slow reference of it.
+pub type Evaluate = fn(&TokenTrace, &Options) -> Summary;
 
-///Outputtokensofallrequests.
-pubfnoutput_tokens(outcome:&Outcome)->u64{
-outcome.trace.requests.iter().map(|row|u64::from(row.tokens)).sum()
-}
-
-///Whatarunofthisinputisjudgedby.
-pubfnmetric_options(input:RunInput<'_>,promises:&Promises,full:bool)->Options{
-letexperiment=input.experiment;
-letmutoptions=Options::new(promises.common.clone());
-options.per_class=promises.per_class.clone();
-options.count=Count{window:experiment.measure,class:None};
-options.full=full;
-options.bounds=Some(request_bounds(&experiment.slo));
-options.nominal_rate_per_s=input.requests.nominal_rate_per_s();
-options
+/// Output tokens of all requests.
+pub fn output_tokens(outcome: &Outcome) -> u64 {
+    outcome.trace.requests.iter().map(|row| u64::from(row.tokens)).sum()
 }
 
-///Measuresonescheduler'soutcome.
-pubfnsummarise(
-input:RunInput<'_>,
-scheduler:&str,
-label:String,
-outcome:&Outcome,
-judged_by:&Options,
-evaluate:Evaluate,
-)->RunResult{
-letexperiment=input.experiment;
-letsummary=evaluate(&outcome.trace,judged_by);
-letclasses=classes(input,outcome,judged_by,evaluate);
-letusage=Usage::of(outcome,used(experiment,outcome));
-letfluid_share=summary.fluidity.as_ref().and_then(|one|one.fluid_request_share);
-letwarnings=rejection_warning(outcome).into_iter();
-RunResult{
-scheduler:scheduler.to_owned(),
-label,
-slo:promise_kept(experiment,&summary,classes.as_ref()),
-warnings:warnings.chain(late_first_tokens(&experiment.slo,&summary)).collect(),
-inert:Vec::new(),
-unknown:Vec::new(),
-measured:None,
-summary,
-stalls:None,
-iterations:Some(iterations(outcome)),
-kv:Some(kv_result(outcome.kv)),
-pools:pools(experiment,outcome,&usage),
-fairness:classes.as_ref().map(fairness),
-classes,
-energy:usage.energy(),
-cost:usage.cost(fluid_share),
-}
+/// What a run of this input is judged by.
+pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> Options {
+    let experiment = input.experiment;
+    let mut options = Options::new(promises.common.clone());
+    options.per_class = promises.per_class.clone();
+    options.count = Count { window: experiment.measure, class: None };
+    options.full = full;
+    options.bounds = Some(request_bounds(&experiment.slo));
+    options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
+    options
 }
 
-///WhattheGPUsofeachpooldid.
-fnused(experiment:&Experiment,outcome:&Outcome)->Vec<UsedGpus>{
-letpool=|(pool,index):(PoolView<'_>,usize)|UsedGpus{
-replicas:pool.replicas,
-gpus_per_replica:pool.hardware.gpus_per_replica,
-//Anoutcomethatwasnotsimulatedheremaynottellpoolsapart.
-busy:outcome.pools.get(index).map_or(outcome.gpu_busy,|pool|pool.gpu_busy),
-power:pool.hardware.power,
-usd_per_gpu_hour:pool.hardware.price_usd_per_gpu_hour,
-};
-experiment.fleet().into_iter().zip(0..).map(pool).collect()
+/// Measures one scheduler's outcome.
+pub fn summarise(
+    input: RunInput<'_>,
+    scheduler: &str,
+    label: String,
+    outcome: &Outcome,
+    judged_by: &Options,
+    evaluate: Evaluate,
+) -> RunResult {
+    let experiment = input.experiment;
+    let summary = evaluate(&outcome.trace, judged_by);
+    let classes = classes(input, outcome, judged_by, evaluate);
+    let usage = Usage::of(outcome, used(experiment, outcome));
+    let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
+    let warnings = rejection_warning(outcome).into_iter();
+    RunResult {
+        scheduler: scheduler.to_owned(),
+        label,
+        slo: promise_kept(experiment, &summary, classes.as_ref()),
+        warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
+        inert: Vec::new(),
+        unknown: Vec::new(),
+        measured: None,
+        summary,
+        stalls: None,
+        iterations: Some(iterations(outcome)),
+        kv: Some(kv_result(outcome.kv)),
+        pools: pools(experiment, outcome, &usage),
+        fairness: classes.as_ref().map(fairness),
+        classes,
+        energy: usage.energy(),
+        cost: usage.cost(fluid_share),
+    }
 }
 
-fnkv_result(kv:KvUse)->KvResult{
-KvResult{
-blocks:u64::from(kv.blocks),
-peak_used:u64::from(kv.peak_used),
-preemptions:kv.preemptions,
-prefix_hit_tokens:kv.prefix_hit_tokens,
-}
-}
-
-///Thepools,wherethescenariohassome.
-fnpools(
-experiment:&Experiment,
-outcome:&Outcome,
-usage:&Usage,
-)->Option<BTreeMap<String,PoolResult>>{
-ifexperiment.pools.is_empty(){
-returnNone;
-}
-letmutresults=BTreeMap::new();
-letmutfirst=0;
-for(place,pool)inexperiment.pools.iter().enumerate(){
-letused=outcome.pools.get(place).copied().unwrap_or_default();
-letreplicas=first..first+pool.replicas;
-letrows=||outcome.trace.requests.iter().filter(|row|replicas.contains(&row.replica));
-letended=|status:Status|rows().filter(|row|row.status==status).count()asu64;
-letresult=PoolResult{
-gpu:pool.hardware.gpu.clone(),
-first_replica:first,
-replicas:pool.replicas,
-gpus:pool.replicas*pool.hardware.gpus_per_replica,
-requests:rows().count()asu64,
-completed:ended(Status::Completed),
-rejected:ended(Status::Rejected),
-output_tokens:rows().map(|row|u64::from(row.tokens)).sum(),
-gpu_utilization:usage.utilization_of(place),
-kv:kv_result(used.kv),
-usd_per_gpu_hour:pool.hardware.price_usd_per_gpu_hour,
-};
-results.insert(pool.name.clone(),result);
-first=replicas.end;
-}
-Some(results)
+/// What the GPUs of each pool did.
+fn used(experiment: &Experiment, outcome: &Outcome) -> Vec<UsedGpus> {
+    let pool = |(pool, index): (PoolView<'_>, usize)| UsedGpus {
+        replicas: pool.replicas,
+        gpus_per_replica: pool.hardware.gpus_per_replica,
+        // An outcome that was not simulated here may not tell pools apart.
+        busy: outcome.pools.get(index).map_or(outcome.gpu_busy, |pool| pool.gpu_busy),
+        power: pool.hardware.power,
+        usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+    };
+    experiment.fleet().into_iter().zip(0..).map(pool).collect()
 }
 
-///Thescenario'spromiseoverallrequests,andthoseofclassesthathaveoneoftheirown.
-fnpromise_kept(
-experiment:&Experiment,
-summary:&Summary,
-classes:Option<&BTreeMap<String,ClassResult>>,
-)->SloResult{
-letmutterms=slo::judge(&experiment.slo,summary).terms;
-for(name,_)in&experiment.class_slos{
-letSome(class)=classes.and_then(|classes|classes.get(name))else{continue};
-letof_class=class.slo.terms.iter();
-terms.extend(of_class.map(|term|SloTerm{class:Some(name.clone()),..term.clone()}));
-}
-SloResult::of(terms,||slo::no_verdict(summary))
+fn kv_result(kv: KvUse) -> KvResult {
+    KvResult {
+        blocks: u64::from(kv.blocks),
+        peak_used: u64::from(kv.peak_used),
+        preemptions: kv.preemptions,
+        prefix_hit_tokens: kv.prefix_hit_tokens,
+    }
 }
 
-///BoundsonhighquantilesofTTFT,TPOTandE2E,eachaskedofsinglerequests,plusfluidity:
-///whatgoodputcounts.Aboundonameanoramediansaysnothingofonerequest.
-pubfnrequest_bounds(slo:&Slo)->RequestBounds{
-letmutbounds=RequestBounds{
-fluid:true,
-first_in_time:slo.first_tokens_promised,
-..RequestBounds::default()
-};
-forboundin&slo.bounds{
-if!matches!(bound.stat,Stat::P90|Stat::P95|Stat::P99|Stat::P999|Stat::Max){
-continue;
-}
-letone=matchbound.metric{
-BoundMetric::Ttft=>&mutbounds.ttft,
-BoundMetric::Tpot=>&mutbounds.tpot,
-BoundMetric::E2e=>&mutbounds.e2e,
-BoundMetric::Tbt=>continue,
-};
-*one=Some(one.map_or(bound.at_most,|other|other.min(bound.at_most)));
-}
-bounds
-}
-
-fniterations(outcome:&Outcome)->IterationResult{
-letcounts=outcome.iterations;
-letcount=counts.total();
-IterationResult{
-count,
-prefill_only:counts.prefill_only,
-mixed:counts.mixed,
-decode_only:counts.decode_only,
-mean_batch:(count>0).then(||counts.sequencesasf64/countasf64),
-}
-}
-
-fnclasses(
-input:RunInput<'_>,
-outcome:&Outcome,
-judged_by:&Options,
-evaluate:Evaluate,
-)->Option<BTreeMap<String,ClassResult>>{
-letexperiment=input.experiment;
-letnames=input.requests.classes();
-ifnames.len()<2&&experiment.class_slos.is_empty(){
-returnNone;
-}
-letmutresults=BTreeMap::new();
-for(class,name)in(0u16..).zip(names){
-letmutoptions=judged_by.clone();
-options.count.class=Some(class);
-//Theworkload'srateisthatofallclassestogether.
-options.nominal_rate_per_s=None;
-letown=experiment.class_slos.iter().find(|(of,_)|of==name);
-letslo=own.map_or(&experiment.slo,|(_,slo)|slo);
-options.bounds=Some(request_bounds(slo));
-letsummary=evaluate(&outcome.trace,&options);
-letslo=slo::judge(slo,&summary);
-results.insert(name.clone(),ClassResult{summary,slo});
-}
-Some(results)
+/// The pools, where the scenario has some.
+fn pools(
+    experiment: &Experiment,
+    outcome: &Outcome,
+    usage: &Usage,
+) -> Option<BTreeMap<String, PoolResult>> {
+    if experiment.pools.is_empty() {
+        return None;
+    }
+    let mut results = BTreeMap::new();
+    let mut first = 0;
+    for (place, pool) in experiment.pools.iter().enumerate() {
+        let used = outcome.pools.get(place).copied().unwrap_or_default();
+        let replicas = first..first + pool.replicas;
+        let rows = || outcome.trace.requests.iter().filter(|row| replicas.contains(&row.replica));
+        let ended = |status: Status| rows().filter(|row| row.status == status).count() as u64;
+        let result = PoolResult {
+            gpu: pool.hardware.gpu.clone(),
+            first_replica: first,
+            replicas: pool.replicas,
+            gpus: pool.replicas * pool.hardware.gpus_per_replica,
+            requests: rows().count() as u64,
+            completed: ended(Status::Completed),
+            rejected: ended(Status::Rejected),
+            output_tokens: rows().map(|row| u64::from(row.tokens)).sum(),
+            gpu_utilization: usage.utilization_of(place),
+            kv: kv_result(used.kv),
+            usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+        };
+        results.insert(pool.name.clone(), result);
+        first = replicas.end;
+    }
+    Some(results)
 }
 
-///Howevenlytheclasseswereserved.
-pubfnfairness(classes:&BTreeMap<String,ClassResult>)->Fairness{
-Fairness{jain_index:class_fairness(classes.values().map(|class|&class.summary))}
+/// The scenario's promise over all requests, and those of classes that have one of their own.
+fn promise_kept(
+    experiment: &Experiment,
+    summary: &Summary,
+    classes: Option<&BTreeMap<String, ClassResult>>,
+) -> SloResult {
+    let mut terms = slo::judge(&experiment.slo, summary).terms;
+    for (name, _) in &experiment.class_slos {
+        let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
+        let of_class = class.slo.terms.iter();
+        terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
+    }
+    SloResult::of(terms, || slo::no_verdict(summary))
 }
 
-///Firsttokenslaterthanthedeadlinethatthepromiseseemstogivethem.
-fnlate_first_tokens(slo:&Slo,summary:&Summary)->Option<String>{
-letbounded=slo.bounds.iter().any(|bound|bound.metric==BoundMetric::Ttft);
-ifslo.first_tokens_promised||bounded{
-returnNone;
-}
-letmost=summary.ttft_in_time_bounds.map(|bounds|bounds.upper);
-letshare=summary.ttft_in_time_share.or(most).filter(|&share|share<0.99)?;
-letp99=summary.ttft_s.p99.map_or(String::new(),|p99|matchslo.ttft{
-TtftDeadline::Fixed(due)ifp99>due.as_secs_f64()=>format!(
-"P99TTFTis{},beyondslo.ttftof{}:",
-duration(p99),
-duration(due.as_secs_f64())
-),
-_=>format!("P99TTFTis{}:",duration(p99)),
-});
-letat_most=ifsummary.ttft_in_time_share.is_some(){""}else{"atmost"};
-Some(format!(
-"{p99}{at_most}{}offirsttokenscameintime.slo.ttftisonlythefirstdeadlineofthe\
-fluidity-index;slo.bounds.ttft.p99boundsTTFTitself",
-percent(share)
-))
+/// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
+/// what goodput counts. A bound on a mean or a median says nothing of one request.
+pub fn request_bounds(slo: &Slo) -> RequestBounds {
+    let mut bounds = RequestBounds {
+        fluid: true,
+        first_in_time: slo.first_tokens_promised,
+        ..RequestBounds::default()
+    };
+    for bound in &slo.bounds {
+        if !matches!(bound.stat, Stat::P90 | Stat::P95 | Stat::P99 | Stat::P999 | Stat::Max) {
+            continue;
+        }
+        let one = match bound.metric {
+            BoundMetric::Ttft => &mut bounds.ttft,
+            BoundMetric::Tpot => &mut bounds.tpot,
+            BoundMetric::E2e => &mut bounds.e2e,
+            BoundMetric::Tbt => continue,
+        };
+        *one = Some(one.map_or(bound.at_most, |other| other.min(bound.at_most)));
+    }
+    bounds
 }
 
-///Morethan1%oftherequestsrejectedisworthawarning,withthereasons.
-fnrejection_warning(outcome:&Outcome)->Option<String>{
-letrejected=outcome.rejections.len();
-letoffered=outcome.trace.requests.len();
-ifrejected*100<=offered{
-returnNone;
+fn iterations(outcome: &Outcome) -> IterationResult {
+    let counts = outcome.iterations;
+    let count = counts.total();
+    IterationResult {
+        count,
+        prefill_only: counts.prefill_only,
+        mixed: counts.mixed,
+        decode_only: counts.decode_only,
+        mean_batch: (count > 0).then(|| counts.sequences as f64 / count as f64),
+    }
 }
-letreasons=[
-(Rejection::PromptTooLong,"prompttoolongformax_model_len"),
-(Rejection::PromptOverBudget,"promptoverthetokenbudget,chunkingoff"),
-(Rejection::NeverFits,"moreKVblocksneededthanareplicahas"),
-(Rejection::DroppedByPolicy,"droppedbythepolicy"),
-];
-letcounted:Vec<String>=reasons
-.iter()
-.filter_map(|(reason,words)|{
-letn=outcome.rejections.iter().filter(|(_,why)|why==reason).count();
-(n>0).then(||format!("{n}{words}"))
-})
-.collect();
-Some(format!("{rejected}of{offered}requestswererejected:{}",counted.join(",")))
+
+fn classes(
+    input: RunInput<'_>,
+    outcome: &Outcome,
+    judged_by: &Options,
+    evaluate: Evaluate,
+) -> Option<BTreeMap<String, ClassResult>> {
+    let experiment = input.experiment;
+    let names = input.requests.classes();
+    if names.len() < 2 && experiment.class_slos.is_empty() {
+        return None;
+    }
+    let mut results = BTreeMap::new();
+    for (class, name) in (0u16..).zip(names) {
+        let mut options = judged_by.clone();
+        options.count.class = Some(class);
+        // The workload's rate is that of all classes together.
+        options.nominal_rate_per_s = None;
+        let own = experiment.class_slos.iter().find(|(of, _)| of == name);
+        let slo = own.map_or(&experiment.slo, |(_, slo)| slo);
+        options.bounds = Some(request_bounds(slo));
+        let summary = evaluate(&outcome.trace, &options);
+        let slo = slo::judge(slo, &summary);
+        results.insert(name.clone(), ClassResult { summary, slo });
+    }
+    Some(results)
+}
+
+/// How evenly the classes were served.
+pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
+    Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
+}
+
+/// First tokens later than the deadline that the promise seems to give them.
+fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
+    let bounded = slo.bounds.iter().any(|bound| bound.metric == BoundMetric::Ttft);
+    if slo.first_tokens_promised || bounded {
+        return None;
+    }
+    let most = summary.ttft_in_time_bounds.map(|bounds| bounds.upper);
+    let share = summary.ttft_in_time_share.or(most).filter(|&share| share < 0.99)?;
+    let p99 = summary.ttft_s.p99.map_or(String::new(), |p99| match slo.ttft {
+        TtftDeadline::Fixed(due) if p99 > due.as_secs_f64() => format!(
+            "P99 TTFT is {}, beyond slo.ttft of {}: ",
+            duration(p99),
+            duration(due.as_secs_f64())
+        ),
+        _ => format!("P99 TTFT is {}: ", duration(p99)),
+    });
+    let at_most = if summary.ttft_in_time_share.is_some() { "" } else { "at most " };
+    Some(format!(
+        "{p99}{at_most}{} of first tokens came in time. slo.ttft is only the first deadline of the \
+         fluidity-index; slo.bounds.ttft.p99 bounds TTFT itself",
+        percent(share)
+    ))
+}
+
+/// More than 1 % of the requests rejected is worth a warning, with the reasons.
+fn rejection_warning(outcome: &Outcome) -> Option<String> {
+    let rejected = outcome.rejections.len();
+    let offered = outcome.trace.requests.len();
+    if rejected * 100 <= offered {
+        return None;
+    }
+    let reasons = [
+        (Rejection::PromptTooLong, "prompt too long for max_model_len"),
+        (Rejection::PromptOverBudget, "prompt over the token budget, chunking off"),
+        (Rejection::NeverFits, "more KV blocks needed than a replica has"),
+        (Rejection::DroppedByPolicy, "dropped by the policy"),
+    ];
+    let counted: Vec<String> = reasons
+        .iter()
+        .filter_map(|(reason, words)| {
+            let n = outcome.rejections.iter().filter(|(_, why)| why == reason).count();
+            (n > 0).then(|| format!("{n} {words}"))
+        })
+        .collect();
+    Some(format!("{rejected} of {offered} requests were rejected: {}", counted.join(", ")))
 }
