@@ -278,7 +278,9 @@ impl<'w> Walk<'w> {
             Some(at) => self.not_gone_on(at, visit),
         }
         let known = self.gap.split.total();
-        self.gap.split.add(Cause::CutOff, to.since(from).as_nanos().saturating_sub(known.as_nanos()));
+        self.gap
+            .split
+            .add(Cause::CutOff, to.since(from).as_nanos().saturating_sub(known.as_nanos()));
         self.close(self.row.tokens, from, to, visit);
     }
 

@@ -203,7 +203,8 @@ impl LatencyFigures {
             open::index_range(indices, open)
         };
         let samples = Samples { requests: trace.requests(), rows, decodes };
-        let (all, ended) = (|_: &RequestRow| true, |row: &RequestRow| row.status == Status::Completed);
+        let (all, ended) =
+            (|_: &RequestRow| true, |row: &RequestRow| row.status == Status::Completed);
         let ttft = || samples.of(all, |_, one| one.ttft.map(Span::as_nanos));
         let e2e = || samples.of(ended, |_, one| one.e2e().map(Span::as_nanos));
         let tpot = || samples.of(ended, |_, one| one.tpot_s().map(Ratio::from));

@@ -52,7 +52,9 @@ pub(super) fn miss_rate(met: u128, missed: u128, open: &[Open]) -> Option<Bounds
     let unbounded = open.iter().any(|one| one.met.is_none());
     let mut best: Vec<(u128, u128)> = open
         .iter()
-        .filter_map(|one| Some((u128::from(one.missed), u128::from(one.missed) + u128::from(one.met?))))
+        .filter_map(|one| {
+            Some((u128::from(one.missed), u128::from(one.missed) + u128::from(one.met?)))
+        })
         .filter(|&(_, all)| all > 0)
         .collect();
     // A request that is dropped has no deadlines: the best have them, as long as that lowers the rate.
@@ -216,7 +218,8 @@ fn unbounded_beside<T: Sample>(
     };
     let (known, samples) = at(&wanted);
     let ranks = wanted(known);
-    let sample = |rank: u64| samples[ranks.binary_search(&rank).expect("a rank that was asked for")];
+    let sample =
+        |rank: u64| samples[ranks.binary_search(&rank).expect("a rank that was asked for")];
     let quantile = |thousandths| {
         let (low, high, rest) = ranks_of(known, thousandths)?;
         Some(sample(low).towards(sample(high), rest))

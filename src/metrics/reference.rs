@@ -352,9 +352,8 @@ fn fluidity(
     };
     let index = |of: fn(&Request) -> f64| ratios(requests.iter().map(of));
     let (least, most) = (index(|request| request.index.0), index(|request| request.index.1));
-    let mean = |index: &[Ratio]| {
-        any.then(|| index.iter().map(|index| index.0).sum::<f64>() / offered)
-    };
+    let mean =
+        |index: &[Ratio]| any.then(|| index.iter().map(|index| index.0).sum::<f64>() / offered);
     let at = |p| both(quantile(&least, p), quantile(&most, p));
     let bounds = FluidityBounds {
         fluid_request_share: both(share(|one| one.fluid.0), share(|one| one.fluid.1)),
@@ -417,7 +416,9 @@ fn miss_rate(requests: &[Request]) -> Option<Bounds> {
     let (missed, all) = sum(&ended);
     let rate = |(missed, all): (u128, u128)| missed as f64 / all as f64;
     if requests.iter().all(ended) {
-        return (all > 0).then(|| rate((missed, all))).map(|rate| Bounds { lower: rate, upper: rate });
+        return (all > 0)
+            .then(|| rate((missed, all)))
+            .map(|rate| Bounds { lower: rate, upper: rate });
     }
     if requests.iter().any(|request| request.best.is_none()) {
         return Some(Bounds { lower: 0.0, upper: 1.0 });
@@ -426,7 +427,8 @@ fn miss_rate(requests: &[Request]) -> Option<Bounds> {
         let tally = request.best.expect("bounded");
         (u128::from(tally.missed), u128::from(tally.missed) + u128::from(tally.met))
     };
-    let with_deadlines = requests.iter().filter(|request| request.is_open() && ratio(request).1 > 0);
+    let with_deadlines =
+        requests.iter().filter(|request| request.is_open() && ratio(request).1 > 0);
     // Where no other request has deadlines, the best one sets out alone.
     let mut start = (missed, all);
     if all == 0 {

@@ -146,7 +146,9 @@ fn can_keep(bounds: &RequestBounds, row: &RequestRow, m: &RequestMetrics, end: T
     let decode = m.ttft.map_or(Span::ZERO, |_| m.decode.max(so_far(row.first_token)));
     let within = |span: Span, bound: Option<Span>| bound.is_none_or(|bound| span <= bound);
     let tpot = bounds.tpot.is_none_or(|tpot| match m.gaps_in_all() {
-        Some(gaps) => u128::from(decode.as_nanos()) <= u128::from(tpot.as_nanos()) * u128::from(gaps),
+        Some(gaps) => {
+            u128::from(decode.as_nanos()) <= u128::from(tpot.as_nanos()) * u128::from(gaps)
+        }
         None => tpot > Span::ZERO || decode == Span::ZERO,
     });
     let e2e = so_far(row.arrival).max(m.e2e().unwrap_or(Span::ZERO));

@@ -82,8 +82,7 @@ const OF_CLASS: [&str; 4] =
 
 /// The figures of these results, then those of their classes.
 pub(super) fn key_figures(runs: &[Value]) -> Vec<KeyFigure> {
-    let mut figures: Vec<KeyFigure> =
-        ROWS.into_iter().map(|row| figure(row, runs, None)).collect();
+    let mut figures: Vec<KeyFigure> = ROWS.into_iter().map(|row| figure(row, runs, None)).collect();
     let classes = runs.iter().filter_map(|run| run.get("classes")?.as_object());
     let mut names: Vec<&String> = classes.flat_map(|classes| classes.keys()).collect();
     names.sort_unstable();
@@ -101,10 +100,8 @@ fn figure(row: Row, runs: &[Value], class: Option<&str>) -> KeyFigure {
         None => Some(run.clone()),
         Some(class) => run.get("classes")?.get(class).cloned(),
     };
-    let known: Vec<Known> = runs
-        .iter()
-        .map(|run| of(run).map_or(Known::default(), |of| known(&of, path)))
-        .collect();
+    let known: Vec<Known> =
+        runs.iter().map(|run| of(run).map_or(Known::default(), |of| known(&of, path))).collect();
     let bounded = known.iter().any(|one| one.lower.is_some() || one.upper.is_some());
     let all = |of: fn(&Known) -> Option<f64>| known.iter().map(of).collect::<Vec<_>>();
     KeyFigure {

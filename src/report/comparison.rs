@@ -448,14 +448,24 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         all.add("  requests", Show::Count, None, |run| Some(summary(run)?.requests.offered as f64));
         all.add_known("  fluid requests", Show::Percent, Some(Higher), known(fluid));
         all.add_known("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
-        all.add_known("  TTFT P99", Show::Time, Some(Lower), known(|of| {
-            let range = of.latency_bounds.as_ref().map(|bounds| Some(bounds.ttft_s));
-            Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
-        }));
-        all.add_known("  TBT P99", Show::Time, Some(Lower), known(|of| {
-            let range = of.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
-            Known::in_range(|of| of.p99, of.tbt_s.as_ref(), range)
-        }));
+        all.add_known(
+            "  TTFT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| Some(bounds.ttft_s));
+                Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
+            }),
+        );
+        all.add_known(
+            "  TBT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
+                Known::in_range(|of| of.p99, of.tbt_s.as_ref(), range)
+            }),
+        );
     }
     if more > 0 {
         all.add("more classes: see --format json", Show::Count, None, |_| Some(more as f64));

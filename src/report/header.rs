@@ -177,7 +177,11 @@ fn promise(scenario: &Value) -> Vec<String> {
         let of = |key: &str| promise.get(key).filter(|value| !value.is_null());
         if let (Some(share), Some(ttft)) = (of("share").and_then(percent), of("ttft").map(plain)) {
             let pace = of("tokens_per_s").map_or(String::new(), |rate| {
-                format!(", then {} tokens/s (fluidity-index >= {})", plain(rate), of("index").map_or("0.9".to_owned(), plain))
+                format!(
+                    ", then {} tokens/s (fluidity-index >= {})",
+                    plain(rate),
+                    of("index").map_or("0.9".to_owned(), plain)
+                )
             });
             parts.push(format!("{share} of requests get the first token within {ttft}{pace}"));
             return parts;
@@ -194,7 +198,8 @@ fn promise(scenario: &Value) -> Vec<String> {
             }
             None => format!(" {}", plain(ttft)),
         });
-        let then = at("/tbt").map_or(String::new(), |tbt| format!(", then one every {}", plain(tbt)));
+        let then =
+            at("/tbt").map_or(String::new(), |tbt| format!(", then one every {}", plain(tbt)));
         parts.push(format!(
             "{share} of requests fluid: fluidity-index >= {} with the first token due after{due}{then}",
             plain(index)

@@ -53,9 +53,7 @@ impl Known {
     /// Between these two; the value where they are one.
     fn within(lower: Option<f64>, upper: Option<f64>) -> Known {
         match (lower, upper) {
-            (Some(low), Some(high)) if low == high => {
-                Known { value: lower, ..Known::default() }
-            }
+            (Some(low), Some(high)) if low == high => Known { value: lower, ..Known::default() },
             _ => Known { value: None, lower, upper },
         }
     }

@@ -118,7 +118,8 @@ fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
         .iter()
         .filter(|run| !asked(run))
         .filter_map(|run| {
-            let of = if runs.len() == 1 { String::new() } else { format!(" ({})", names.name(run)) };
+            let of =
+                if runs.len() == 1 { String::new() } else { format!(" ({})", names.name(run)) };
             Some(format!("{}{of}", share(run)?))
         })
         .collect();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
 use crate::report::energy::{Usage, UsedGpus};
+use crate::report::units::{duration, percent};
 use crate::report::{
     ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
     slo,
 };
-use crate::report::units::{duration, percent};
 use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
 use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat, TtftDeadline};

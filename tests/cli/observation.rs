@@ -108,7 +108,10 @@ fn nothing_delivered_is_no_verdict() {
     assert_eq!(run["requests"]["completed"], 0);
     assert_eq!(run["requests"]["censored"], 50);
     assert_eq!(run["slo"]["met"], Value::Null);
-    assert_eq!(run["fluidity"]["bounds"]["fluid_request_share"], json!({"lower": 0.0, "upper": 1.0}));
+    assert_eq!(
+        run["fluidity"]["bounds"]["fluid_request_share"],
+        json!({"lower": 0.0, "upper": 1.0})
+    );
     let output = command(VACUOUS, &["run", "--check"]);
     assert_eq!(output.status.code(), Some(3));
     let (told, why) = text(&output);
@@ -151,7 +154,9 @@ fn a_file_of_tokens_tells_what_was_still_to_come() {
         .expect("ran");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    for member in ["requests", "fluidity", "ttft_s", "tbt_s", "ttft_in_time_share", "latency_bounds"] {
+    for member in
+        ["requests", "fluidity", "ttft_s", "tbt_s", "ttft_in_time_share", "latency_bounds"]
+    {
         assert_eq!(read["runs"][0][member], run["runs"][0][member], "{member}");
     }
 }

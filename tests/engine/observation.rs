@@ -20,9 +20,8 @@ const METRICS: [BoundMetric; 4] =
 const STATS: [Stat; 6] = [Stat::Mean, Stat::Min, Stat::P50, Stat::P90, Stat::P99, Stat::Max];
 
 fn bound() -> impl Strategy<Value = Bound> {
-    (select(METRICS.to_vec()), select(STATS.to_vec()), 1..400u64).prop_map(
-        |(metric, stat, ms)| Bound { metric, stat, at_most: Span::from_millis(ms) },
-    )
+    (select(METRICS.to_vec()), select(STATS.to_vec()), 1..400u64)
+        .prop_map(|(metric, stat, ms)| Bound { metric, stat, at_most: Span::from_millis(ms) })
 }
 
 fn slo() -> impl Strategy<Value = Slo> {
@@ -77,9 +76,8 @@ fn distribution_within(
     range: LatencyRange,
     truth: &Distribution,
 ) -> Result<(), TestCaseError> {
-    let figures = |of: &Distribution| {
-        [of.mean, of.min, of.p50, of.p90, of.p95, of.p99, of.p999, of.max]
-    };
+    let figures =
+        |of: &Distribution| [of.mean, of.min, of.p50, of.p90, of.p95, of.p99, of.p999, of.max];
     let (lower, upper) = (figures(&range.lower), figures(&range.upper));
     for ((lower, upper), truth) in lower.into_iter().zip(upper).zip(figures(truth)) {
         let Some(truth) = truth else { continue };

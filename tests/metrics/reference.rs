@@ -48,8 +48,8 @@ fn draft() -> impl Strategy<Value = Draft> {
     let prefill = prop::option::weighted(0.9, gap());
     let left = prop::option::weighted(0.9, select(vec![1, 1, 2, 5, 30, 200]));
     let ends = (status, left);
-    (0..200u64, gap(), prefill, prop::collection::vec(run, 0..5), 1..50u32, 0..3u16, ends)
-        .prop_map(|(arrival, wait, prefill, runs, prompt_tokens, class, (status, left))| Draft {
+    (0..200u64, gap(), prefill, prop::collection::vec(run, 0..5), 1..50u32, 0..3u16, ends).prop_map(
+        |(arrival, wait, prefill, runs, prompt_tokens, class, (status, left))| Draft {
             arrival,
             wait,
             prefill,
@@ -58,7 +58,8 @@ fn draft() -> impl Strategy<Value = Draft> {
             class,
             status,
             left,
-        })
+        },
+    )
 }
 
 fn build(
@@ -177,14 +178,15 @@ fn deadlines(unit: u64) -> impl Strategy<Value = Deadlines> {
 
 fn options(unit: u64) -> impl Strategy<Value = Options> {
     let bound = || prop::option::of(gap().prop_map(move |units| Span::from_nanos(units * unit)));
-    let bounds = (bound(), bound(), bound(), any::<(bool, bool)>())
-        .prop_map(|(ttft, tpot, e2e, (fluid, first_in_time))| RequestBounds {
+    let bounds = (bound(), bound(), bound(), any::<(bool, bool)>()).prop_map(
+        |(ttft, tpot, e2e, (fluid, first_in_time))| RequestBounds {
             ttft,
             tpot,
             e2e,
             fluid,
             first_in_time,
-        });
+        },
+    );
     let skip = || {
         prop_oneof![3 => Just(0u64), 1 => 0..120u64]
             .prop_map(move |units| Span::from_nanos(units * unit))
