@@ -146,8 +146,14 @@ fn term(term: &SloTerm) -> String {
         Sense::AtMost => duration(value),
     };
     let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    let at_least = term.sense == Sense::AtLeast;
     let value = match (term.value, term.lower, term.upper) {
         (Some(value), _, _) => show(value),
+        // The bound that decides.
+        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
+            format!("at least {}", show(lower))
+        }
+        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
         (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
         (None, Some(lower), None) => format!("at least {}", show(lower)),
         _ => "unknown (no sample)".to_owned(),
