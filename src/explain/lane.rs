@@ -351,6 +351,12 @@ impl<'a> LaneColumns<'a> {
         self.log.partition_point(|iteration| iteration.end <= self.end) as u32
     }
 
+    /// The iteration that still ran when observation ended.
+    pub fn unobserved(&self) -> Option<u32> {
+        let last = self.begun().checked_sub(1)?;
+        (last >= self.observed()).then_some(last)
+    }
+
     /// How many iterations began before observation ended.
     pub fn begun(&self) -> u32 {
         self.log.partition_point(|iteration| iteration.start <= self.end) as u32

@@ -120,6 +120,7 @@ impl<'a> Counted<'a> {
         let fluidity = tbt_s.map(|tbt_s| fluidity(&sums, &latencies, full, &tbt_s));
         let in_time = |part: u64| ratio(part, sums.in_time_of);
         let in_time = Bounds::of(in_time(sums.in_time), in_time(sums.in_time + sums.in_time_yet));
+        let in_time = in_time.filter(|_| options.judge_first_token);
         let good = (sums.good, sums.good + sums.good_yet);
         let makespan = sums.makespan_s();
         // Only a makespan on the clock of the arrivals can be divided by.
