@@ -55,8 +55,8 @@
 //!         class: 0,
 //!         status: Status::Completed,
 //!     }],
-//!     more_runs: Vec::new(),
 //!     end: at(150),
+//!     ..TokenTrace::default()
 //! };
 //! let first_token = FirstToken::Fixed(Span::from_millis(50));
 //! let promise = Deadlines::new(first_token, Span::from_millis(25), 0.9)?;

@@ -143,6 +143,7 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         let class = u16::try_from(class).map_err(|_| rows.fault("more than 65,536 classes"))?;
         let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
         let row = Sent {
+            left: None,
             sent,
             scheduled: None,
             first,

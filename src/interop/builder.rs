@@ -9,7 +9,7 @@ use super::spool::{BLOCK, Spool};
 use crate::metrics::Knowledge;
 use crate::time::Time;
 use crate::trace::decimal::ExactSeconds;
-use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
 /// many times.
@@ -28,6 +28,8 @@ pub struct Sent {
     pub prompt_tokens: u32,
     /// Output tokens; `None` for as many as there are times.
     pub output_tokens: Option<u32>,
+    /// Output tokens that it was still to get when the measurement ended, where that is known.
+    pub left: Option<u32>,
     /// Class index.
     pub class: u16,
     /// How it ended.
@@ -61,6 +63,7 @@ pub struct Builder {
     /// Where the tokens of the request under way begin.
     begin: usize,
     rows: Vec<RequestRow>,
+    to_come: Vec<ToCome>,
     /// The last instant of a request so far.
     latest: u64,
     failed: u64,
@@ -151,6 +154,9 @@ impl Builder {
             let (total, prompt) = (sent.total, sent.prompt_tokens);
             self.untimed.push(Untimed { row, total, prompt, output });
         }
+        let left = sent.left.filter(|&tokens| tokens > 0 && sent.ended == Ended::Unfinished);
+        let row = self.rows.len() as u32;
+        self.to_come.extend(left.map(|tokens| ToCome { row, tokens }));
         let run = Run { column: 0, first: begin, len, next: NO_RUN };
         self.rows.push(RequestRow {
             arrival: Time::from_nanos(sent.sent),
@@ -258,6 +264,7 @@ impl Builder {
                 requests: self.rows,
                 more_runs: Vec::new(),
                 end: Time::from_nanos(end),
+                to_come: self.to_come,
             },
             spooled,
             knows: Knowledge {

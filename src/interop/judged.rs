@@ -10,7 +10,7 @@ use super::plots;
 use super::promise::{Promise, Slos};
 use super::said::{Said, verdict};
 use crate::metrics::{
-    self, Deadlines, FirstToken, Options, RequestBounds, Summary, TokenCounts,
+    self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary, TokenCounts,
     distribution_of_nanos,
 };
 use crate::report::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
@@ -176,6 +176,7 @@ pub(crate) fn full_summary() -> Summary {
         requests: vec![row, later],
         more_runs: Vec::new(),
         end: at(3),
+        to_come: Vec::new(),
     };
     let second = Span::from_nanos(1);
     let deadlines = Deadlines::new(FirstToken::Fixed(second), second, 0.9);
@@ -190,7 +191,22 @@ pub(crate) fn full_summary() -> Summary {
             fluid_request_share: any,
             index_mean: any,
             service_miss_rate: any,
+            index_p1: any,
+            index_p5: any,
+            index_p50: any,
         });
     }
+    let bounds = Some(metrics::Bounds::default());
+    summary.ttft_in_time_bounds = bounds;
+    if let Some(goodput) = &mut summary.goodput {
+        goodput.bounds = Some(metrics::GoodputBounds { share: bounds, requests_per_s: bounds });
+    }
+    let of = |one: Distribution| metrics::LatencyRange { lower: one, upper: one };
+    summary.latency_bounds = Some(metrics::LatencyBounds {
+        ttft_s: of(summary.ttft_s),
+        tbt_s: summary.tbt_s.map(of),
+        tpot_s: of(summary.tpot_s),
+        e2e_s: of(summary.e2e_s),
+    });
     summary
 }

@@ -143,6 +143,7 @@ impl Parts for Measured {
                 requests: std::mem::take(&mut requests),
                 more_runs: Vec::new(),
                 end: self.trace.end,
+                to_come: self.trace.to_come.clone(),
             };
             visit(Part { trace: &trace, first: first as u32 });
             column = std::mem::take(&mut trace.columns[0]);

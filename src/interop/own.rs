@@ -27,6 +27,7 @@ const TOKEN_COLUMNS: &[&str] = &[
     "ttft_deadline_s",
     "output_tokens",
     "run",
+    "left_tokens",
 ];
 
 const REQUEST_COLUMNS: &[&str] = &[
@@ -42,6 +43,7 @@ const REQUEST_COLUMNS: &[&str] = &[
     "class",
     "hit_tokens",
     "run",
+    "left_tokens",
 ];
 
 /// One scheduler's rows under way.
@@ -78,6 +80,9 @@ impl Run {
         let stated =
             stated.ok_or_else(|| rows.fault("`run` holds something else than a run's facts"))?;
         if self.builder.requests() == 0 {
+            if let Some(end) = stated.end_ns {
+                self.builder.observed_until(end);
+            }
             self.classes.clone_from(&stated.classes);
             self.stated = Some(stated);
         }
@@ -231,6 +236,7 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
         None if ended == Ended::Completed => Err(rows.fault("`index` is empty")),
         None => {
             request.closed = true;
+            request.sent.left = rows.count(12)?;
             run.builder.observed_until(time);
             Ok(())
         }
@@ -319,8 +325,10 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let class = run.class(rows.text(9).unwrap_or(""))?;
     let prompt_tokens = rows.count(5)?.unwrap_or(0);
     let output_tokens = Some(tokens);
+    let left = rows.count(12)?;
     run.builder
         .request(Sent {
+            left,
             sent,
             scheduled,
             first,

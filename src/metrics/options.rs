@@ -68,6 +68,8 @@ pub struct RequestBounds {
     pub e2e: Option<Span>,
     /// Whether the request must be fluid.
     pub fluid: bool,
+    /// Whether its first token must come by its deadline.
+    pub first_in_time: bool,
 }
 
 /// What the source of a trace knew; the rest is left out of the summary. A simulation knows all.

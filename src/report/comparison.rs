@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use owo_colors::Style;
 
-use crate::metrics::Distribution;
+use crate::metrics::{
+    Bounds, Distribution, Fluidity, LatencyBounds, LatencyRange, RequestCounts, Summary,
+};
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
@@ -18,15 +20,79 @@ const LABEL_WIDTH: usize = 26;
 /// Most characters of a pool's name.
 const POOL_NAME_WIDTH: usize = 20;
 
+/// Most characters of a class's name.
+const CLASS_NAME_WIDTH: usize = 20;
+
 /// Stand for labels that are too long.
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// A row of figures.
 struct Row {
     name: Cow<'static, str>,
-    values: Vec<Option<f64>>,
+    values: Vec<Known>,
     show: Show,
     better: Option<Better>,
+}
+
+/// What is known of a figure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Known {
+    /// Nothing.
+    No,
+    /// All.
+    Value(f64),
+    /// What it lies between; without a bound where there is none.
+    Within(Option<f64>, Option<f64>),
+}
+
+impl Known {
+    fn of(value: Option<f64>) -> Known {
+        value.map_or(Known::No, Known::Value)
+    }
+
+    /// The value, or its bounds where there is none.
+    fn or_within(value: Option<f64>, bounds: Option<Bounds>) -> Known {
+        let bounds = bounds.map(|bounds| Known::Within(Some(bounds.lower), Some(bounds.upper)));
+        value.map(Known::Value).or(bounds).unwrap_or(Known::No)
+    }
+
+    /// One figure of a distribution, between those of the range where there is one.
+    fn in_range(
+        of: impl Fn(&Distribution) -> Option<f64>,
+        distribution: Option<&Distribution>,
+        range: Option<Option<LatencyRange>>,
+    ) -> Known {
+        match range {
+            None => Known::of(distribution.and_then(of)),
+            Some(None) => Known::No,
+            Some(Some(range)) => match (of(&range.lower), of(&range.upper)) {
+                (None, None) => Known::No,
+                (Some(low), Some(high)) if low == high => Known::Value(low),
+                (low, high) => Known::Within(low, high),
+            },
+        }
+    }
+
+    /// Least and most; `None` where nothing is known.
+    fn range(self) -> Option<(f64, f64)> {
+        match self {
+            Known::No => None,
+            Known::Value(value) => Some((value, value)),
+            Known::Within(low, high) => {
+                Some((low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY)))
+            }
+        }
+    }
+
+    /// Every number in it.
+    fn numbers(self) -> impl Iterator<Item = f64> {
+        let pair = match self {
+            Known::No => [None, None],
+            Known::Value(value) => [Some(value), None],
+            Known::Within(low, high) => [low, high],
+        };
+        pair.into_iter().flatten()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,24 +194,43 @@ fn cell(row: &Row, run: usize) -> Cell {
     Cell { text: format!("{}{mark}", shown[run]), style }
 }
 
-/// The best of a row, unless all read the same.
+/// The best of a row, unless all read the same: no other can be better by more than what is shown.
 fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
-    let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
-    let known = row.values.iter().flatten().copied();
-    let best = known.fold(own, |a, b| if better == Better::Higher { a.max(b) } else { a.min(b) });
-    let same_text = shown
-        .iter()
-        .zip(&row.values)
-        .any(|(text, value)| value.is_some_and(|value| value == best) && *text == shown[run]);
+    let (Some(better), Some((low, high))) = (row.better, row.values[run].range()) else {
+        return false;
+    };
+    let no_worse = |(text, value): (&String, &Known)| {
+        let Some((other_low, other_high)) = value.range() else { return true };
+        let exact = matches!((row.values[run], value), (Known::Value(_), Known::Value(_)));
+        (exact && *text == shown[run])
+            || match better {
+                Better::Higher => low >= other_high,
+                Better::Lower => high <= other_low,
+            }
+    };
+    let others = shown.iter().zip(&row.values).enumerate().filter(|(other, _)| *other != run);
     let tells_apart = shown.iter().any(|text| *text != shown[run]);
-    same_text && tells_apart
+    others.map(|(_, other)| other).all(no_worse) && tells_apart
 }
 
-fn text(row: &Row, value: Option<f64>) -> String {
-    let Some(value) = value else { return "-".to_owned() };
+fn text(row: &Row, value: Known) -> String {
+    match value {
+        Known::No if row.show == Show::YesNo => "no verdict".to_owned(),
+        Known::No | Known::Within(None, None) => "-".to_owned(),
+        Known::Value(value) => number(row, value),
+        Known::Within(Some(low), None) => format!(">= {}", number(row, low)),
+        Known::Within(None, Some(high)) => format!("<= {}", number(row, high)),
+        Known::Within(Some(low), Some(high)) => {
+            let (low, high) = (number(row, low), number(row, high));
+            if low == high { low } else { format!("{low} to {high}") }
+        }
+    }
+}
+
+fn number(row: &Row, value: f64) -> String {
     match row.show {
         Show::Time => {
-            let largest = row.values.iter().flatten().fold(0.0f64, |a, b| a.max(*b));
+            let largest = row.values.iter().flat_map(|value| value.numbers()).fold(0.0, f64::max);
             let unit = TimeUnit::for_value(largest);
             format!("{} {}", unit.number(value), unit.name())
         }
@@ -200,6 +285,16 @@ impl Rows<'_> {
         better: Option<Better>,
         value: impl Fn(&RunResult) -> Option<f64>,
     ) {
+        self.add_known(name, show, better, |run| Known::of(value(run)));
+    }
+
+    fn add_known(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        show: Show,
+        better: Option<Better>,
+        value: impl Fn(&RunResult) -> Known,
+    ) {
         let values = self.runs.iter().map(value).collect();
         self.rows.push(Row { name: name.into(), values, show, better });
     }
@@ -220,12 +315,45 @@ impl Rows<'_> {
     fn times(
         &mut self,
         names: [&'static str; 2],
-        of: impl Fn(&RunResult) -> Option<&Distribution>,
+        of: impl Fn(&Summary) -> Option<&Distribution>,
+        range: impl Fn(&LatencyBounds) -> Option<LatencyRange>,
     ) {
         let lower = Some(Better::Lower);
-        self.add(names[0], Show::Time, lower, |run| of(run)?.p50);
-        self.add(names[1], Show::Time, lower, |run| of(run)?.p99);
+        type Figure = fn(&Distribution) -> Option<f64>;
+        let figures: [Figure; 2] = [|of| of.p50, |of| of.p99];
+        for (name, figure) in names.into_iter().zip(figures) {
+            self.add_known(name, Show::Time, lower, |run| {
+                let bounds = run.summary.latency_bounds.as_ref();
+                Known::in_range(figure, of(&run.summary), bounds.map(&range))
+            });
+        }
     }
+}
+
+/// Classes with rows of their own.
+const CLASSES_SHOWN: usize = 12;
+
+/// Names of the first classes, and how many more there are.
+fn class_names(runs: &[RunResult]) -> (Vec<String>, usize) {
+    let classes = runs.iter().filter_map(|run| run.classes.as_ref()).flat_map(|of| of.keys());
+    let mut names: Vec<String> = classes.cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = names.len().saturating_sub(CLASSES_SHOWN);
+    names.truncate(CLASSES_SHOWN);
+    (names, more)
+}
+
+/// What is known of the share of fluid requests.
+fn fluid(summary: &Summary) -> Known {
+    let fluidity = summary.fluidity.as_ref();
+    let bounds = fluidity.and_then(|fluidity| fluidity.bounds?.fluid_request_share);
+    Known::or_within(fluidity.and_then(|fluidity| fluidity.fluid_request_share), bounds)
+}
+
+/// What is known of the share of first tokens in time.
+fn in_time(summary: &Summary) -> Known {
+    Known::or_within(summary.ttft_in_time_share, summary.ttft_in_time_bounds)
 }
 
 fn rows(runs: &[RunResult]) -> Vec<Row> {
@@ -234,43 +362,114 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
-    all.add("fluid requests", Show::Percent, Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_request_share
-    });
-    all.add("fluidity-index, worst 1 %", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.index.p1
-    });
-    all.add("fluidity-index, median", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.index.p50
-    });
-    all.add("deadlines missed", Show::Percent, Some(Lower), |run| {
-        run.summary.fluidity.as_ref()?.service_miss_rate
-    });
+    all.add_known("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
+    if runs.iter().any(|run| in_time(&run.summary) != Known::No) {
+        let name = "first tokens in time";
+        all.add_known(name, Show::Percent, Some(Higher), |run| in_time(&run.summary));
+    }
+    type Bounded = fn(&Fluidity) -> (Option<f64>, Option<Bounds>);
+    let of_fluidity = |figure: Bounded| {
+        move |run: &RunResult| match run.summary.fluidity.as_ref().map(figure) {
+            Some((value, bounds)) => Known::or_within(value, bounds),
+            None => Known::No,
+        }
+    };
+    let index = Show::Number("");
+    let p1: Bounded = |of| (of.index.p1, of.bounds.and_then(|bounds| bounds.index_p1));
+    all.add_known("fluidity-index, worst 1 %", index, Some(Higher), of_fluidity(p1));
+    let p50: Bounded = |of| (of.index.p50, of.bounds.and_then(|bounds| bounds.index_p50));
+    all.add_known("fluidity-index, median", index, Some(Higher), of_fluidity(p50));
+    let missed: Bounded =
+        |of| (of.service_miss_rate, of.bounds.and_then(|bounds| bounds.service_miss_rate));
+    all.add_known("deadlines missed", Show::Percent, Some(Lower), of_fluidity(missed));
     all.add_if_any("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
         run.summary.fluidity.as_ref()?.fluid_tokens_per_s
     });
-    all.times(["TTFT P50", "TTFT P99"], |run| Some(&run.summary.ttft_s));
-    all.times(["TBT P50", "TBT P99"], |run| run.summary.tbt_s.as_ref());
-    all.add("TBT max", Show::Time, Some(Lower), |run| run.summary.tbt_s.as_ref()?.max);
-    all.times(["TPOT P50", "TPOT P99"], |run| Some(&run.summary.tpot_s));
-    all.times(["end to end P50", "end to end P99"], |run| Some(&run.summary.e2e_s));
-    all.times(["scheduling delay P50", "scheduling delay P99"], |run| {
-        run.summary.scheduling_delay_s.as_ref()
+    all.times(["TTFT P50", "TTFT P99"], |of| Some(&of.ttft_s), |bounds| Some(bounds.ttft_s));
+    all.times(["TBT P50", "TBT P99"], |of| of.tbt_s.as_ref(), |bounds| bounds.tbt_s);
+    all.add_known("TBT max", Show::Time, Some(Lower), |run| {
+        let range = run.summary.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
+        Known::in_range(|of| of.max, run.summary.tbt_s.as_ref(), range)
     });
+    all.times(["TPOT P50", "TPOT P99"], |of| Some(&of.tpot_s), |bounds| Some(bounds.tpot_s));
+    all.times(
+        ["end to end P50", "end to end P99"],
+        |of| Some(&of.e2e_s),
+        |bounds| Some(bounds.e2e_s),
+    );
+    // Of those that were scheduled: not the best where others still wait.
+    let all_ended = runs.iter().all(|run| run.summary.requests.unfinished == 0);
+    let lower = Some(Lower).filter(|_| all_ended);
+    type Figure = fn(&Distribution) -> Option<f64>;
+    let delays: [(&str, Figure); 2] =
+        [("scheduling delay P50", |of| of.p50), ("scheduling delay P99", |of| of.p99)];
+    for (name, figure) in delays {
+        all.add(name, Show::Time, lower, |run| figure(run.summary.scheduling_delay_s.as_ref()?));
+    }
     all.add("output tokens/s", Show::Number(""), Some(Higher), |run| {
         run.summary.throughput.as_ref()?.output_tokens_per_s
     });
-    all.add_if_any("goodput, requests/s", Show::Number(""), Some(Higher), |run| {
-        run.summary.goodput.as_ref()?.requests_per_s
-    });
+    let goodput = |run: &RunResult| {
+        let goodput = run.summary.goodput.as_ref();
+        let bounds = goodput.and_then(|good| good.bounds?.requests_per_s);
+        Known::or_within(goodput.and_then(|good| good.requests_per_s), bounds)
+    };
+    if runs.iter().any(|run| goodput(run).numbers().any(|good| good != 0.0)) {
+        all.add_known("goodput, requests/s", Show::Number(""), Some(Higher), goodput);
+    }
     all.add("completed", Show::Count, None, |run| Some(run.summary.requests.completed as f64));
     all.add_if_any("rejected", Show::Count, Some(Lower), |run| {
         Some(run.summary.requests.rejected as f64)
     });
-    all.add_if_any("unfinished", Show::Count, Some(Lower), |run| {
-        Some(run.summary.requests.unfinished as f64)
-    });
-    all.add("makespan", Show::Time, Some(Lower), |run| run.summary.duration_s);
+    type Count = fn(&RequestCounts) -> u64;
+    let ends: [(&str, Count); 5] = [
+        ("failed", |of| of.failed),
+        ("timed out", |of| of.timed_out),
+        ("cancelled", |of| of.cancelled),
+        ("unfinished", |of| of.unfinished),
+        ("  fluid or not is open", |of| of.censored),
+    ];
+    for (name, count) in ends {
+        let better = Some(Lower).filter(|_| name != "cancelled" && !name.starts_with(' '));
+        all.add_if_any(name, Show::Count, better, |run| Some(count(&run.summary.requests) as f64));
+    }
+    all.add("makespan", Show::Time, lower, |run| run.summary.duration_s);
+    let (classes, more) = class_names(runs);
+    for class in classes {
+        let shown: String = class.chars().take(CLASS_NAME_WIDTH).collect();
+        let of = |run: &RunResult| run.classes.as_ref()?.get(&class).cloned();
+        let summary = |run: &RunResult| of(run).map(|class| class.summary);
+        let known = |known: fn(&Summary) -> Known| {
+            move |run: &RunResult| summary(run).as_ref().map_or(Known::No, known)
+        };
+        all.add(format!("class {shown}, SLO met"), Show::YesNo, Some(Higher), |run| {
+            of(run)?.slo.met.map(|met| f64::from(u8::from(met)))
+        });
+        all.add("  requests", Show::Count, None, |run| Some(summary(run)?.requests.offered as f64));
+        all.add_known("  fluid requests", Show::Percent, Some(Higher), known(fluid));
+        all.add_known("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
+        all.add_known(
+            "  TTFT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| Some(bounds.ttft_s));
+                Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
+            }),
+        );
+        all.add_known(
+            "  TBT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
+                Known::in_range(|of| of.p99, of.tbt_s.as_ref(), range)
+            }),
+        );
+    }
+    if more > 0 {
+        all.add("more classes: see --format json", Show::Count, None, |_| Some(more as f64));
+    }
     let share = |part: fn(&RunResult) -> Option<u64>| {
         move |run: &RunResult| {
             let all = run.iterations?.count;

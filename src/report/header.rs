@@ -173,19 +173,38 @@ fn promise(scenario: &Value) -> Vec<String> {
     let at = |path: &str| scenario.pointer(&format!("/slo{path}")).filter(|v| !v.is_null());
     let mut parts = Vec::new();
     let percent = |share: &Value| share.as_f64().map(|share| format!("{} %", share * 100.0));
+    if let Some(promise) = scenario.get("promise").filter(|promise| promise.is_object()) {
+        let of = |key: &str| promise.get(key).filter(|value| !value.is_null());
+        if let (Some(share), Some(ttft)) = (of("share").and_then(percent), of("ttft").map(plain)) {
+            let pace = of("tokens_per_s").map_or(String::new(), |rate| {
+                format!(
+                    ", then {} tokens/s (fluidity-index >= {})",
+                    plain(rate),
+                    of("index").map_or("0.9".to_owned(), plain)
+                )
+            });
+            parts.push(format!("{share} of requests get the first token within {ttft}{pace}"));
+            return parts;
+        }
+    }
     if let (Some(share), Some(index)) =
         (at("/fluidity/share").and_then(percent), at("/fluidity/index"))
     {
-        parts.push(format!("{share} of requests fluid (fluidity-index >= {})", plain(index)));
+        // What is due is not promised of each token: it is what the index counts.
+        let due = at("/ttft").map_or(String::new(), |ttft| match ttft.get("prefill_curve_plus") {
+            Some(slack) => {
+                let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
+                format!(" the prompt's prefill time{of} + {}", plain(slack))
+            }
+            None => format!(" {}", plain(ttft)),
+        });
+        let then =
+            at("/tbt").map_or(String::new(), |tbt| format!(", then one every {}", plain(tbt)));
+        parts.push(format!(
+            "{share} of requests fluid: fluidity-index >= {} with the first token due after{due}{then}",
+            plain(index)
+        ));
     }
-    parts.extend(at("/ttft").map(|ttft| match ttft.get("prefill_curve_plus") {
-        Some(slack) => {
-            let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
-            format!("first token within the prompt's prefill time{of} + {}", plain(slack))
-        }
-        None => format!("first token within {}", plain(ttft)),
-    }));
-    parts.extend(at("/tbt").map(|tbt| format!("then one every {}", plain(tbt))));
     if let Some(bounds) = scenario.pointer("/slo/bounds").or(scenario.pointer("/bounds"))
         && bounds.as_object().is_some_and(|bounds| !bounds.is_empty())
     {
@@ -253,7 +272,7 @@ mod tests {
              KV memory: 27,000 blocks of 16 tokens = 432,000 tokens a replica\n\
              workload: 1,000 requests, poisson(rate=2), prompts lognormal(mean=1024, sigma=0.6), \
              outputs lognormal(mean=256, sigma=0.6), seed 42\n\
-             SLO: 99 % of requests fluid (fluidity-index >= 0.9), first token within the prompt's \
+             SLO: 99 % of requests fluid: fluidity-index >= 0.9 with the first token due after the prompt's \
              prefill time + 300ms, then one every 25ms"
         );
     }

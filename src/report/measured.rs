@@ -98,14 +98,14 @@ pub struct GapBounds {
 /// among the fluidity figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plots {
-    /// `[seconds, share of completed requests with at most that TTFT]`.
+    /// `[seconds, share of requests that got a first token with at most that TTFT]`.
     pub ttft_cdf_s: Vec<(f64, f64)>,
     /// `[seconds, share of completed requests with at most that TPOT]`.
     #[serde(default)]
     pub tpot_cdf_s: Vec<(f64, f64)>,
-    /// `[seconds, share of gaps of completed requests that are at most that long]`.
+    /// `[seconds, share of gaps that are at most that long]`.
     pub tbt_cdf_s: Vec<(f64, f64)>,
-    /// `[index, share of requests with at most that fluidity-index]`.
+    /// `[index, share of requests that ended with at most that fluidity-index]`.
     pub fluidity_cdf: Vec<(f64, f64)>,
     /// Tokens against time of the least fluid request, one in the middle and the most fluid one.
     pub progress: Vec<RequestProgress>,

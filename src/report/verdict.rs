@@ -6,11 +6,16 @@
 mod conditions;
 mod smoothness;
 
+use crate::metrics::Bounds;
 use crate::report::result::{RunResult, Sense, SloTerm};
+use crate::report::slo;
 use crate::report::units::{duration, percent};
 
 /// Below this relative difference two figures count as equal.
 const ALIKE: f64 = 0.05;
+
+/// From this share on nearly all first tokens came in time.
+const NEARLY_ALL: f64 = 0.99;
 
 /// The sentences for these runs of one scenario; none for no runs.
 pub fn verdict(runs: &[RunResult]) -> Vec<String> {
@@ -23,12 +28,16 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         sentences.push(nothing_completed(runs));
     } else if let [run] = runs {
         sentences.push(alone(run, &names));
+        sentences.extend(first_tokens(runs, &names));
         sentences.extend(smoothness::tail_of_one(run));
     } else {
         sentences.push(promise(runs, &names));
+        sentences.extend(first_tokens(runs, &names));
         // Figures that are not known are not ranked.
-        if runs.iter().all(|run| run.slo.met.is_some()) {
-            sentences.extend(smoothness::compare(runs, &names));
+        let known = runs.iter().filter(|run| smoothness::is_known(run));
+        let known: Vec<RunResult> = known.cloned().collect();
+        if known.len() > 1 {
+            sentences.extend(smoothness::compare(&known, &Names::of(&known)));
         }
     }
     sentences.extend(conditions::conditions(runs, &names));
@@ -87,6 +96,41 @@ fn alone(run: &RunResult, names: &Names<'_>) -> String {
     }
 }
 
+/// Where first tokens came after their deadline and the promise does not ask for that: how many did
+/// not.
+fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
+    let asked = |run: &RunResult| {
+        let terms = || run.slo.terms.iter();
+        terms().any(|term| term.metric == slo::PROMISE || term.metric == "ttft_s")
+    };
+    let share = |run: &RunResult| {
+        let summary = &run.summary;
+        let bounds = summary.ttft_in_time_bounds;
+        match (summary.ttft_in_time_share, bounds) {
+            (Some(share), _) => (share < NEARLY_ALL).then(|| percent(share)),
+            (None, Some(Bounds { upper, .. })) => {
+                (upper < NEARLY_ALL).then(|| format!("at most {}", percent(upper)))
+            }
+            (None, None) => None,
+        }
+    };
+    let late: Vec<String> = runs
+        .iter()
+        .filter(|run| !asked(run))
+        .filter_map(|run| {
+            let of =
+                if runs.len() == 1 { String::new() } else { format!(" ({})", names.name(run)) };
+            Some(format!("{}{of}", share(run)?))
+        })
+        .collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "First tokens in time: {}; the SLO judges when text flows, and does not bound TTFT.",
+            join(&late)
+        )
+    })
+}
+
 /// Why there is no verdict on a run, and what is known.
 fn open(run: &RunResult) -> String {
     let open = run.slo.terms.iter().filter(|t| t.met.is_none() && t.lower.is_some());
@@ -102,14 +146,24 @@ fn term(term: &SloTerm) -> String {
         Sense::AtMost => duration(value),
     };
     let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    let at_least = term.sense == Sense::AtLeast;
     let value = match (term.value, term.lower, term.upper) {
         (Some(value), _, _) => show(value),
+        // The bound that decides.
+        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
+            format!("at least {}", show(lower))
+        }
+        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
         (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
         (None, Some(lower), None) => format!("at least {}", show(lower)),
         _ => "unknown (no sample)".to_owned(),
     };
     let bound = show(term.bound);
     match term.sense {
+        Sense::AtLeast if term.metric == slo::PROMISE => format!(
+            "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
+             asked)"
+        ),
         Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
         Sense::AtMost => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
 use crate::report::energy::{Usage, UsedGpus};
+use crate::report::units::{duration, percent};
 use crate::report::{
     ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
     slo,
 };
 use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
-use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat};
+use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat, TtftDeadline};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
 
@@ -48,11 +49,12 @@ pub fn summarise(
     let classes = classes(input, outcome, judged_by, evaluate);
     let usage = Usage::of(outcome, used(experiment, outcome));
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
+    let warnings = rejection_warning(outcome).into_iter();
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref()),
-        warnings: rejection_warning(outcome).into_iter().collect(),
+        warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
         inert: Vec::new(),
         unknown: Vec::new(),
         measured: None,
@@ -143,7 +145,11 @@ fn promise_kept(
 /// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
 /// what goodput counts. A bound on a mean or a median says nothing of one request.
 pub fn request_bounds(slo: &Slo) -> RequestBounds {
-    let mut bounds = RequestBounds { fluid: true, ..RequestBounds::default() };
+    let mut bounds = RequestBounds {
+        fluid: true,
+        first_in_time: slo.first_tokens_promised,
+        ..RequestBounds::default()
+    };
     for bound in &slo.bounds {
         if !matches!(bound.stat, Stat::P90 | Stat::P95 | Stat::P99 | Stat::P999 | Stat::Max) {
             continue;
@@ -188,9 +194,11 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        let summary = evaluate(&outcome.trace, &options);
         let own = experiment.class_slos.iter().find(|(of, _)| of == name);
-        let slo = slo::judge(own.map_or(&experiment.slo, |(_, slo)| slo), &summary);
+        let slo = own.map_or(&experiment.slo, |(_, slo)| slo);
+        options.bounds = Some(request_bounds(slo));
+        let summary = evaluate(&outcome.trace, &options);
+        let slo = slo::judge(slo, &summary);
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
@@ -198,8 +206,31 @@ fn classes(
 
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    let summaries = classes.values().map(|class| &class.summary);
-    Fairness { jain_index: class_fairness(summaries) }
+    Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
+}
+
+/// First tokens later than the deadline that the promise seems to give them.
+fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
+    let bounded = slo.bounds.iter().any(|bound| bound.metric == BoundMetric::Ttft);
+    if slo.first_tokens_promised || bounded {
+        return None;
+    }
+    let most = summary.ttft_in_time_bounds.map(|bounds| bounds.upper);
+    let share = summary.ttft_in_time_share.or(most).filter(|&share| share < 0.99)?;
+    let p99 = summary.ttft_s.p99.map_or(String::new(), |p99| match slo.ttft {
+        TtftDeadline::Fixed(due) if p99 > due.as_secs_f64() => format!(
+            "P99 TTFT is {}, beyond slo.ttft of {}: ",
+            duration(p99),
+            duration(due.as_secs_f64())
+        ),
+        _ => format!("P99 TTFT is {}: ", duration(p99)),
+    });
+    let at_most = if summary.ttft_in_time_share.is_some() { "" } else { "at most " };
+    Some(format!(
+        "{p99}{at_most}{} of first tokens came in time. slo.ttft is only the first deadline of the \
+         fluidity-index; slo.bounds.ttft.p99 bounds TTFT itself",
+        percent(share)
+    ))
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.

@@ -11,6 +11,7 @@ use crate::runner::{PlayOptions, Requests, Simulate};
 use crate::scenario::Document;
 use crate::sim::Outcome;
 use crate::time::Time;
+use crate::trace::Status;
 
 /// A change, and what the simulation made of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,7 +32,8 @@ pub struct WhatIf {
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
-    /// The gap that was the worst stall; null where the token never came.
+    /// The gap that was the worst stall, as far as observation saw it; null where the request never
+    /// came so far.
     pub stall_s: Option<f64>,
     /// The longest gap of that kind (to the first token, or between tokens) of any request.
     pub worst_s: Option<f64>,
@@ -327,13 +329,19 @@ impl Patient<'_> {
                 0 => Some(row.arrival),
                 _ => times.nth(token as usize - 1),
             }?;
-            times.next().map(|at: Time| at.since(before).as_secs_f64())
+            // One that observation cut off lasted until then at least.
+            let open = (row.status == Status::Unfinished).then(|| outcome.trace.end.max(before));
+            times.next().or(open).map(|at: Time| at.since(before).as_secs_f64())
         });
+        let so_far = summary.latency_bounds.as_ref();
         Figures {
             stall_s: stall,
             worst_s: match token {
-                0 => summary.ttft_s.max,
-                _ => summary.tbt_s.as_ref().and_then(|tbt| tbt.max),
+                0 => so_far.map_or(summary.ttft_s.max, |bounds| bounds.ttft_s.lower.max),
+                _ => match so_far.and_then(|bounds| bounds.tbt_s) {
+                    Some(range) => range.lower.max,
+                    None => summary.tbt_s.as_ref().and_then(|tbt| tbt.max),
+                },
             },
             tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
             ttft_p99_s: summary.ttft_s.p99,

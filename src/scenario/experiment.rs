@@ -207,6 +207,9 @@ pub struct Slo {
     pub fluid_index: f64,
     /// The share of requests that must be fluid.
     pub fluid_share: f64,
+    /// Whether a request must also get its first token by its deadline to count in that share: a
+    /// promise about single requests. Otherwise that deadline is the fluidity-index's alone.
+    pub first_tokens_promised: bool,
     /// Terms besides fluidity.
     pub bounds: Vec<Bound>,
 }

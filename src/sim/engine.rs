@@ -149,7 +149,7 @@ impl<'a> Engine<'a> {
         Engine {
             servers,
             calendar: BinaryHeap::new(),
-            tally: Tally::new(lanes),
+            tally: Tally::new(lanes, setup.horizon.is_some()),
             fleet: Fleet::new(&setup.routing, replicas, classes),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,

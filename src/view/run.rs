@@ -140,15 +140,14 @@ impl RunView {
 
     fn distributions(&mut self, drawn: &Drawn<'_>, requests: &[RequestMetrics], points: usize) {
         let trace = drawn.recording.trace;
-        let completed: Vec<&RequestMetrics> = requests
-            .iter()
-            .filter(|m| trace.requests[m.row as usize].status == Status::Completed)
-            .collect();
-        let ttft = completed.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
+        let ended = || requests.iter().filter(|m| !m.is_open());
+        let completed =
+            ended().filter(|m| trace.requests[m.row as usize].status == Status::Completed);
+        let ttft = requests.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
         self.ttft = Cdf::of(ttft.collect(), points);
-        self.tpot = Cdf::of(completed.iter().filter_map(|m| m.tpot_s()).collect(), points);
-        self.fluidity = Cdf::of(requests.iter().map(|m| m.index).collect(), points);
-        let rows: Vec<u32> = completed.iter().map(|m| m.row).collect();
+        self.tpot = Cdf::of(completed.filter_map(RequestMetrics::tpot_s).collect(), points);
+        self.fluidity = Cdf::of(ended().map(|m| m.index).collect(), points);
+        let rows: Vec<u32> = requests.iter().map(|m| m.row).collect();
         let gaps: Vec<(f64, u64)> = pooled_gaps(trace, &rows)
             .into_iter()
             .map(|(ns, weight)| (ns as f64 / 1e9, weight))

@@ -10,6 +10,7 @@ mod fleet;
 #[path = "../common/folder.rs"]
 mod folder;
 mod hostile;
+mod observation;
 mod planning;
 mod readme;
 mod report;

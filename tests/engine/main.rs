@@ -5,6 +5,7 @@
 mod golden;
 mod golden_schedulers;
 mod modelled_schedulers;
+mod observation;
 mod pipeline;
 mod pools;
 mod queueing;

@@ -78,7 +78,7 @@ impl CostModel for Stages {
 }
 
 #[derive(Clone, Debug)]
-struct System {
+pub struct System {
     pipeline: u32,
     scheduler: SchedulerConfig,
     engine: EngineInfo,
@@ -87,6 +87,13 @@ struct System {
     async_scheduling: bool,
     horizon: Option<Span>,
     workload: Workload,
+}
+
+impl System {
+    /// The same, observed up to `horizon`.
+    pub fn until(&self, horizon: Option<Span>) -> System {
+        System { horizon, ..self.clone() }
+    }
 }
 
 fn request() -> impl Strategy<Value = (u64, u32, u32, u32, i32, Option<u64>, u32)> {
@@ -167,7 +174,7 @@ fn fleet() -> impl Strategy<Value = (u32, Routing)> {
     )
 }
 
-fn system() -> impl Strategy<Value = System> {
+pub fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), 1..12u32, 400..900u32, 20..400u32);
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
@@ -226,7 +233,7 @@ fn closed_loop() -> impl Strategy<Value = (WorkloadSpec, u64)> {
     )
 }
 
-fn run(system: &System, reference: bool) -> Outcome {
+pub fn run(system: &System, reference: bool) -> Outcome {
     run_on(system, &mut system.workload.arriving(), reference)
 }
 
@@ -259,7 +266,10 @@ fn check(system: &System, outcome: &Outcome) {
         assert!(times.last().is_none_or(|&last| last <= trace.end));
         match row.status {
             Status::Completed => assert_eq!(row.tokens, request.output_tokens),
-            Status::Unfinished => assert!(system.horizon.is_some(), "without a horizon all end"),
+            Status::Unfinished => {
+                assert!(system.horizon.is_some(), "without a horizon all end");
+                assert!(row.tokens < request.output_tokens, "a whole answer is complete");
+            }
             Status::Rejected => {}
             other => panic!("a simulated request is never {other:?}"),
         }

@@ -103,7 +103,7 @@ fn trace(requests: &[Request], starts: bool) -> TokenTrace {
             status: if request.failed { Status::Rejected } else { Status::Completed },
         });
     }
-    TokenTrace { columns: vec![column], requests: rows, more_runs: Vec::new(), end }
+    TokenTrace { columns: vec![column], requests: rows, end, ..TokenTrace::default() }
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

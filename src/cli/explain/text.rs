@@ -115,10 +115,11 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         0 => ", within its deadline".to_owned(),
         beyond => format!(", {} beyond its deadline", ns(beyond)),
     };
+    let open = if stall.open { ", up to the end of observation" } else { "" };
     paragraph(
         text,
         &format!(
-            "{number}. Request {}{pool} {what} for {}{beyond}{others}. Mostly {}: {}.",
+            "{number}. Request {}{pool} {what} for {}{open}{beyond}{others}. Mostly {}: {}.",
             stall.request,
             ns(stall.length_ns),
             stall.main_cause.name(),

@@ -45,10 +45,17 @@ fn rejections<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
 fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let each = of_each(runs, names, |run| {
         let counts = run.summary.requests;
-        (counts.unfinished > 0 && counts.completed > 0)
-            .then(|| format!("{} of {}", count(counts.unfinished), count(counts.offered)))
+        (counts.unfinished > 0 && counts.completed > 0).then(|| {
+            let open = match counts.censored {
+                0 => String::new(),
+                open => format!(", {} of them still to be decided", count(open)),
+            };
+            format!("{} of {} requests{open}", count(counts.unfinished), count(counts.offered))
+        })
     })?;
-    Some(format!("Unfinished when observation ended: {each} requests."))
+    Some(format!(
+        "Unfinished when observation ended: {each}. What becomes of them is within the bounds shown."
+    ))
 }
 
 /// Runs that could not keep up.

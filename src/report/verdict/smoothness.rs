@@ -24,6 +24,11 @@ fn worst_percent(run: &RunResult) -> Option<f64> {
     run.summary.fluidity.as_ref()?.index.p1
 }
 
+/// Whether it is known how smooth a run is.
+pub(super) fn is_known(run: &RunResult) -> bool {
+    fluid_share(run).is_some() && worst_percent(run).is_some()
+}
+
 fn p99_tbt(run: &RunResult) -> Option<f64> {
     run.summary.tbt_s.as_ref()?.p99
 }
@@ -36,6 +41,9 @@ fn prefill_only_share(run: &RunResult) -> Option<f64> {
 /// The smoothest run: by fluid share, then by its worst-served percent, then by P99 TBT. `None`
 /// when the first two do not tell one from all the others.
 pub(super) fn best(runs: &[RunResult]) -> Option<&RunResult> {
+    if !runs.iter().all(is_known) {
+        return None;
+    }
     let best = runs.iter().reduce(|best, run| if smoother(run, best) { run } else { best })?;
     let alone = runs.iter().all(|run| std::ptr::eq(run, best) || !same(run, best));
     (alone && fluid_share(best).is_some()).then_some(best)

@@ -14,6 +14,7 @@ pub fn default_slo() -> Slo {
         tbt: Span::from_millis(25),
         fluid_index: 0.9,
         fluid_share: 0.99,
+        first_tokens_promised: false,
         bounds: Vec::new(),
     }
 }

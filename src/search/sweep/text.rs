@@ -115,8 +115,12 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
             row.push(Cell::from(cut(run["label"].as_str().unwrap_or_default(), fit.label)));
             let cell = |column: &&Column| number(run, column).unwrap_or_else(|| "-".to_owned());
             row.extend(shown.iter().map(|column| Cell::from(cell(column))));
-            let met = run.pointer("/slo/met").and_then(Value::as_bool);
-            let met = met.map_or("", |met| if met { "met" } else { "not met" });
+            let met = match run.pointer("/slo/met") {
+                Some(Value::Bool(true)) => "met",
+                Some(Value::Bool(false)) => "not met",
+                Some(_) => "no verdict",
+                None => "",
+            };
             let star = if on_front(file, point, place) { " *" } else { "" };
             row.push(Cell::from(format!("{met}{star}")));
             rows.push(row);
