@@ -15,8 +15,8 @@ use crate::explain::{Attribution, Question, RunExplanation, explain};
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
-    Patient, RunInput, RunOptions, SchedulerOutput, recording, run_experiment, what_if,
-    worth_a_cure,
+    Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording, run_experiment,
+    what_if, worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};
@@ -43,7 +43,8 @@ pub fn run(
         console.warn(warning);
     }
     let jobs = global.threads();
-    let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
+    let options =
+        RunOptions { jobs, keep_log: true, reference: flags.reference, ..RunOptions::default() };
     let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
@@ -56,7 +57,9 @@ pub fn run(
     let pool = pool.map_err(crate::runner::RunError::Threads)?;
     let file = pool.install(|| {
         let runs = explanations(&loaded, &outputs, question);
-        let cures = cures(&loaded, global, &outputs, &runs, backend);
+        let slow = SlowPath(backend);
+        let trials: &dyn Simulate = if flags.reference { &slow } else { backend };
+        let cures = cures(&loaded, global, &outputs, &runs, trials);
         ExplanationFile {
             schema_version: SCHEMA_VERSION,
             tool: Tool::this(),
@@ -120,7 +123,7 @@ fn cures(
     global: &GlobalFlags,
     outputs: &[SchedulerOutput],
     runs: &[RunExplanation],
-    backend: &dyn Backend,
+    simulate: &dyn Simulate,
 ) -> Vec<Cures> {
     let Some(document) = loaded.document.as_ref() else { return Vec::new() };
     let one = |(place, run): (usize, &RunExplanation)| {
@@ -145,7 +148,7 @@ fn cures(
             request: stall.request,
             token: stall.token,
             main_cause: stall.main_cause,
-            tried: what_if(&patient, &causes, backend),
+            tried: what_if(&patient, &causes, simulate),
             causes,
         })
     };

@@ -197,6 +197,11 @@ impl Replica {
         self.members.batch.held
     }
 
+    /// Whether no request is here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.seats() == 0 && self.waiting.len() == 0
+    }
+
     /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.
     pub(crate) fn present(&self) -> Vec<RequestId> {
         let waiting = self.waiting.iter();
@@ -265,7 +270,16 @@ impl Replica {
     fn view(&self, index: u32) -> RequestView {
         let slot = &self.slots[index as usize];
         let done = self.done(index);
-        let scheduled = if slot.stamp == self.members.batch.stamp { slot.scheduled } else { 0 };
+        // Decodes scheduled all at once are not written into their slots.
+        let in_bulk = self.members.batch.all_decodes && slot.phase == Phase::Decode;
+        let scheduled = match slot.stamp == self.members.batch.stamp {
+            _ if in_bulk => 1,
+            true => slot.scheduled,
+            false => 0,
+        };
+        let blocks = self.held(index);
+        let blocks =
+            if in_bulk { blocks.max(self.pool.blocks_for(done + 1)) } else { blocks };
         RequestView {
             id: slot.request,
             arrival: slot.arrival,
@@ -276,7 +290,7 @@ impl Replica {
             tokens: if slot.phase == Phase::Decode { done + 1 } else { slot.target },
             computed: done,
             prefill_target: slot.target,
-            blocks: self.held(index),
+            blocks,
             scheduled,
             admitted_now: slot.admitted_stamp == self.members.batch.stamp,
         }

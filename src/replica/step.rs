@@ -5,7 +5,8 @@ use super::{Replica, rank_of};
 use crate::kv::Hit;
 use crate::time::Time;
 
-/// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading.
+/// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading; the
+/// fast path gives the same reasons as the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// All seats (`max_num_seqs`) are taken.
@@ -20,6 +21,25 @@ pub enum Held {
     Deferred,
     /// Pipeline parallelism: it is left to another lane. Said by the engine, not by policies.
     OtherLane,
+}
+
+impl Held {
+    /// What to do where this reason never goes away.
+    pub(crate) fn advice(self) -> &'static str {
+        match self {
+            Held::NoSeat => "it last held back for want of a seat: allow more requests at once",
+            Held::NoKvBlocks => {
+                "it last held back for want of KV blocks: give it more memory, or a lower watermark"
+            }
+            Held::NoTokenBudget => {
+                "it last held back because the queue's head does not fit the token budget: raise \
+                 the budget, or allow prompts to be cut into chunks"
+            }
+            Held::Preempting => "it preempts what it runs: give it more KV memory",
+            Held::Deferred => "it last held back by a rule of its own",
+            Held::OtherLane => "it last left the queue to another micro-batch",
+        }
+    }
 }
 
 /// One request in the batch.
@@ -272,7 +292,8 @@ impl<'a> Step<'a> {
     }
 
     /// Schedules one token for every decoding request at once, without visiting them. A policy may
-    /// use it where naming each in turn would come to the same.
+    /// use it where naming each in turn would come to the same. Where nobody decodes it does nothing,
+    /// and an empty batch stays empty.
     ///
     /// # Panics
     /// When blocks are short, or some decode is in the batch already.
@@ -280,7 +301,7 @@ impl<'a> Step<'a> {
         assert!(self.may_decode_all() && !self.replica.members.batch.all_decodes);
         assert!(self.replica.members.batch.entries.iter().all(|entry| !entry.decode));
         self.replica.decode_blocks();
-        self.replica.members.batch.all_decodes = true;
+        self.replica.members.batch.all_decodes = self.decoding_len() > 0;
     }
 
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the

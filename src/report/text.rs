@@ -40,6 +40,11 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
             text.push('\n');
         }
     }
+    for warning in &result.warnings {
+        text.push('\n');
+        text.push_str(&wrap(&format!("warning: {warning}"), WIDTH, "  "));
+        text.push('\n');
+    }
     for note in notes(result) {
         text.push('\n');
         text.push_str(&wrap(&note, WIDTH, "  "));
@@ -96,6 +101,13 @@ mod tests {
         let plain = to_text(&result, false);
         assert!(!plain.contains('\u{1b}'));
         assert_eq!(anstream::adapter::strip_str(&colored).to_string(), plain);
+    }
+
+    #[test]
+    fn a_page_that_is_passed_on_keeps_its_warnings() {
+        let mut result = fixture::result(vec![fixture::run("sarathi")]);
+        result.warnings = vec!["it is simplified".to_owned()];
+        assert!(to_text(&result, false).contains("\nwarning: it is simplified\n"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
 pub use requests::Requests;
-pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
+pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
 pub use summarise::{fairness, request_bounds};
 pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if, worth_a_cure};

@@ -90,3 +90,19 @@ impl Simulate for Simulator {
         Ok(outcome)
     }
 }
+
+/// Another simulator's slow, obvious path, whatever path is asked for.
+pub struct SlowPath<'a, S: Simulate + ?Sized>(pub &'a S);
+
+impl<S: Simulate + ?Sized> Simulate for SlowPath<'_, S> {
+    fn simulate(
+        &self,
+        experiment: &Experiment,
+        scheduler: &SchedulerRun,
+        requests: &Requests,
+        options: PlayOptions<'_>,
+    ) -> Result<Outcome, PlayError> {
+        let options = PlayOptions { reference: true, ..options };
+        self.0.simulate(experiment, scheduler, requests, options)
+    }
+}

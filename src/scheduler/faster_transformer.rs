@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::{admit_whole, decode_reserved};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, RequestView, Scheduler, Step};
 
 /// Parameters of `faster-transformer`.
@@ -31,6 +31,14 @@ impl Parameters for FasterTransformerParams {
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1").into_iter().collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        BatchLimits { seats: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        FasterTransformerParams { max_num_seqs: draws.seats() }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

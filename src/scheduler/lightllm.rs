@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `lightllm`.
@@ -58,6 +58,19 @@ impl Parameters for LightLlmParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        BatchLimits { seats: Some(self.running_max_req_size), ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let short = draws.one_of(&[true, false, false, false]);
+        LightLlmParams {
+            batch_max_tokens: draws.budget(short),
+            running_max_req_size: draws.seats(),
+            router_max_wait_tokens: draws.count(12).max(1),
+        }
     }
 
     fn build(&self, _engine: &EngineInfo) -> Box<dyn Scheduler> {

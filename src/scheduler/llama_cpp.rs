@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -29,6 +29,8 @@ use crate::request::RequestId;
 const AUTO: i32 = -1;
 /// Slots that it then has.
 const AUTO_SLOTS: u32 = 4;
+/// More slots than any server has.
+const SLOTS_MAX: u32 = 1 << 16;
 
 /// Parameters of `llama-cpp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +73,11 @@ impl Parameters for LlamaCppParams {
         [
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
-            Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
+            Problem::when(
+                slots == 0 || slots > SLOTS_MAX,
+                "n_parallel",
+                "from 1 to 65536, or -1 for auto",
+            ),
             Problem::when(
                 !self.unified() && slots > engine.kv_blocks,
                 "n_parallel",
@@ -81,6 +87,25 @@ impl Parameters for LlamaCppParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        BatchLimits {
+            tokens: Some(self.n_batch),
+            seats: Some(self.slots()),
+            drops: self.unified(),
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        LlamaCppParams {
+            n_batch: draws.chunk(),
+            n_ubatch: draws.chunk(),
+            n_parallel: draws.one_of(&[AUTO, 1, 2, 3, 8]),
+            kv_unified: draws.perhaps(Draws::flag),
+            cont_batching: draws.flag(),
+        }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -5,6 +5,7 @@
 //! for a request's true output length.
 
 mod by_arrival;
+mod draws;
 mod faster_transformer;
 mod lightllm;
 mod llama_cpp;
@@ -25,7 +26,9 @@ pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{Evidence, Parameters, Problem, SchedulerConfig};
+pub use registry::{
+    BatchLimits, Draws, Evidence, Parameters, Problem, Scale, SchedulerConfig,
+};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see
@@ -39,6 +39,15 @@ impl Parameters for NanoVllmParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        // It holds for what a step runs, not for all who are running.
+        BatchLimits { batch: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        NanoVllmParams { max_num_seqs: draws.seats(), max_num_batched_tokens: draws.chunk() }
     }
 
     fn build(&self, _engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -80,12 +80,34 @@ impl Parameters for SarathiParams {
         .collect()
     }
 
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        // The chunk size cuts chunks alone.
+        BatchLimits { seats: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let (one, other) = (draws.chunk(), draws.chunk());
+        let stages = draws.one_of(&[1, 2, 3, 7, 1_000_000]);
+        SarathiParams {
+            chunk_size: draws.chunk(),
+            max_num_seqs: draws.seats(),
+            watermark: draws.share(),
+            enable_dynamic_chunking_schedule: draws.flag(),
+            low_chunk_size: one.min(other),
+            high_chunk_size: one.max(other),
+            chunk_schedule_max_tokens: draws.whole().max(stages),
+            chunk_schedule_stages: stages,
+        }
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let chunks = if self.enable_dynamic_chunking_schedule {
-            Chunks::Staged {
-                sizes: self.stage_sizes(),
+            Chunks::Staged(Stages {
+                low: self.low_chunk_size,
+                high: self.high_chunk_size,
+                last: self.chunk_schedule_stages - 1,
                 tokens: self.chunk_schedule_max_tokens.div_ceil(self.chunk_schedule_stages),
-            }
+            })
         } else {
             Chunks::Fixed(self.chunk_size)
         };
@@ -98,21 +120,6 @@ impl Parameters for SarathiParams {
     }
 }
 
-impl SarathiParams {
-    /// Equal steps from high to low, each rounded to a multiple of min(32, low).
-    fn stage_sizes(&self) -> Vec<u32> {
-        let (low, high) = (f64::from(self.low_chunk_size), f64::from(self.high_chunk_size));
-        let multiple = f64::from(self.low_chunk_size.min(32));
-        let last = self.chunk_schedule_stages - 1;
-        let size = |stage: u32| {
-            let share = if last == 0 { 0.0 } else { f64::from(stage) / f64::from(last) };
-            let size = libm::floor(low + (high - low) * share);
-            (libm::rint(size / multiple) * multiple) as u32
-        };
-        (0..=last).rev().map(size).collect()
-    }
-}
-
 struct Sarathi {
     chunks: Chunks,
     seats: u32,
@@ -122,7 +129,29 @@ struct Sarathi {
 
 enum Chunks {
     Fixed(u32),
-    Staged { sizes: Vec<u32>, tokens: u32 },
+    Staged(Stages),
+}
+
+/// Chunks that shrink as a prompt proceeds.
+struct Stages {
+    low: u32,
+    high: u32,
+    /// Stages are counted from 0.
+    last: u32,
+    /// Tokens of a prompt in each stage but the last, which has the rest.
+    tokens: u32,
+}
+
+impl Stages {
+    /// The chunk where so many tokens are computed: equal steps from high to low, each rounded to a
+    /// multiple of min(32, low).
+    fn chunk(&self, computed: u32) -> u32 {
+        let (low, high) = (f64::from(self.low), f64::from(self.high));
+        let left = self.last - (computed / self.tokens).min(self.last);
+        let share = if self.last == 0 { 0.0 } else { f64::from(left) / f64::from(self.last) };
+        let multiple = f64::from(self.low.min(32));
+        (libm::rint(libm::floor(low + (high - low) * share) / multiple) * multiple) as u32
+    }
 }
 
 impl Scheduler for Sarathi {
@@ -178,10 +207,7 @@ impl Sarathi {
     fn chunk(&self, view: &RequestView, scheduled: u32) -> u32 {
         let size = match &self.chunks {
             Chunks::Fixed(size) => *size,
-            Chunks::Staged { sizes, tokens } => {
-                let stage = (view.computed / tokens) as usize;
-                sizes[stage.min(sizes.len() - 1)]
-            }
+            Chunks::Staged(stages) => stages.chunk(view.computed),
         };
         view.prefill_left().min(size.saturating_sub(scheduled))
     }
@@ -193,13 +219,10 @@ mod tests {
 
     #[test]
     fn stages_fall_from_high_to_low_in_multiples_of_32() {
-        let params = SarathiParams {
-            low_chunk_size: 100,
-            high_chunk_size: 500,
-            chunk_schedule_stages: 4,
-            ..SarathiParams::default()
-        };
+        // 100 tokens a stage.
+        let stages = Stages { low: 100, high: 500, last: 3, tokens: 100 };
         // linspace(100, 500, 4) = 100, 233, 366, 500; /32 rounds to 3, 7, 11, 16.
-        assert_eq!(params.stage_sizes(), [512, 352, 224, 96]);
+        let chunks = [0, 99, 100, 200, 300, 400, u32::MAX].map(|done| stages.chunk(done));
+        assert_eq!(chunks, [512, 512, 352, 224, 96, 96, 96]);
     }
 }

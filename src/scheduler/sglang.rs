@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::budget::{Budget, Stop, admit, go_on, to_come};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Output tokens that the ratio leaves each survivor of a retraction (`RETRACT_DECODE_STEPS`).
@@ -115,6 +115,29 @@ impl Parameters for SgLangParams {
             chunked_prefill_size: Some(self.chunk(engine)),
             max_running_requests: Some(self.seats(engine)),
             ..self.clone()
+        }
+    }
+
+    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
+        // Requests whose last token is on its way count no more.
+        BatchLimits { batch: Some(self.seats(engine)), ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let block = draws.block_tokens_max();
+        let chunk = |draws: &mut Draws<'_>| match draws.flag() {
+            true => draws.chunk().max(block).try_into().unwrap_or(i32::MAX),
+            false => -1,
+        };
+        let short = draws.flag();
+        SgLangParams {
+            chunked_prefill_size: draws.perhaps(chunk),
+            max_prefill_tokens: draws.budget(short),
+            max_running_requests: draws.perhaps(Draws::seats),
+            schedule_policy: draws.one_of(&[SgLangPolicy::Fcfs, SgLangPolicy::Lpm]),
+            enable_mixed_chunk: draws.flag(),
+            schedule_conservativeness: draws.one_of(&[0.0, 0.3, 1.0, 2.0, 1e9]),
+            prefill_decode_interval: draws.count(3),
         }
     }
 
@@ -261,7 +284,8 @@ impl SgLang {
             return false;
         }
         if chunked.is_none() && seats == 0 {
-            self.full = Some(Held::NoSeat);
+            // What filled the batch first stays the reason.
+            self.full.get_or_insert(Held::NoSeat);
         }
         if let (None, Some(reason)) = (chunked, self.full) {
             step.hold(reason);

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -47,6 +47,22 @@ impl Parameters for SplitFuseParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        BatchLimits {
+            tokens: Some(self.max_ragged_batch_size),
+            batch: Some(self.max_ragged_sequence_count),
+            fcfs: true,
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        SplitFuseParams {
+            max_ragged_batch_size: draws.chunk(),
+            max_ragged_sequence_count: draws.seats(),
+        }
     }
 
     fn build(&self, _engine: &EngineInfo) -> Box<dyn Scheduler> {
@@ -131,11 +147,13 @@ impl SplitFuse {
             if free == 0 || blocks > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
+            // As decodes take the free blocks, memory becomes the reason.
+            let wanted = blocks.max(1);
             if requests >= self.requests {
-                return step.hold(Held::NoSeat);
+                return step.hold_while_free(Held::NoSeat, wanted);
             }
             if tokens >= self.tokens {
-                return step.hold(Held::NoTokenBudget);
+                return step.hold_while_free(Held::NoTokenBudget, wanted);
             }
             let chunk = view.prefill_left().min(self.tokens - tokens);
             let runs = match view.blocks {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -90,6 +90,32 @@ impl Parameters for TensorRtLlmParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
+        let pauses = self.capacity_scheduler_policy == CapacitySchedulerPolicy::MaxUtilization;
+        let whole = self.enable_chunked_prefill || self.max_num_tokens >= engine.max_model_len;
+        BatchLimits {
+            tokens: Some(self.max_num_tokens),
+            seats: Some(self.max_batch_size),
+            drops: pauses && !whole,
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        use {CapacitySchedulerPolicy as Capacity, ContextChunkingPolicy as Chunking};
+        let policies = [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
+        let chunked = draws.flag();
+        let short = chunked || draws.one_of(&[true, false, false, false]);
+        TensorRtLlmParams {
+            capacity_scheduler_policy: draws.one_of(&policies),
+            max_batch_size: draws.seats(),
+            max_num_tokens: draws.budget(short).max(draws.block_tokens_max()),
+            enable_chunked_prefill: chunked,
+            context_chunking_policy: draws
+                .one_of(&[Chunking::FirstComeFirstServed, Chunking::EqualProgress]),
+        }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
@@ -293,14 +319,16 @@ impl TensorRtLlm {
     fn micro_batch(&self, step: &mut Step<'_>, fitting: &[Fitting], mut n: u32) {
         let mut contexts: Vec<&Fitting> = Vec::new();
         let mut whole = 0;
-        for next in fitting {
+        // Those who wait, fit the memory and get no tokens; the first of them is held for that.
+        let mut unserved = None;
+        for (place, next) in fitting.iter().enumerate() {
             let tokens = match (next.left, self.chunking) {
                 (0, _) => 1,
                 (_, Some(_)) => 0,
                 (left, None) => left,
             };
             if n + whole + tokens > self.budget {
-                step.hold(Held::NoTokenBudget);
+                unserved = fitting[place..].iter().find_map(|next| next.admits);
                 break;
             }
             if next.left > 0 {
@@ -317,9 +345,10 @@ impl TensorRtLlm {
             None => lefts,
             Some(policy) => chunks(policy, &lefts, self.budget - n, step.block_tokens()),
         };
+        let mut first = None;
         for (next, chunk) in contexts.into_iter().zip(chunks) {
             if chunk == 0 {
-                step.hold(Held::NoTokenBudget);
+                first = first.or(next.admits);
                 continue;
             }
             let runs = match next.admits {
@@ -327,6 +356,10 @@ impl TensorRtLlm {
                 None => step.run(next.request, chunk),
             };
             assert!(runs, "its blocks were counted");
+        }
+        if let Some(hold) = first.or(unserved) {
+            // With fewer free blocks memory would be the reason.
+            step.hold_while_free(Held::NoTokenBudget, step.blocks_for(hold));
         }
     }
 }

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.
@@ -78,6 +78,24 @@ impl Parameters for TgiParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        // With chunking its size limit holds only for a batch formed from nothing.
+        let seats = self.max_batch_size.filter(|_| !self.prefill_chunking);
+        BatchLimits { seats, ..BatchLimits::default() }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let chunked = draws.flag();
+        TgiParams {
+            prefill_chunking: chunked,
+            waiting_served_ratio: draws.one_of(&[0.0, 0.3, 0.7, 1.5, 1e9]),
+            max_waiting_tokens: draws.count(20),
+            max_batch_prefill_tokens: draws.budget(chunked),
+            max_batch_total_tokens: draws.perhaps(Draws::whole),
+            max_batch_size: draws.perhaps(Draws::seats),
+        }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -63,6 +63,27 @@ impl Parameters for VllmV0Params {
 
     fn resolved(&self, engine: &EngineInfo) -> Self {
         VllmV0Params { max_num_batched_tokens: Some(self.budget(engine)), ..self.clone() }
+    }
+
+    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
+        // The budget holds for prefills.
+        BatchLimits {
+            seats: Some(self.max_num_seqs),
+            seats_over_pipeline: Some(false),
+            fcfs: true,
+            drops: self.budget(engine) < engine.max_model_len,
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let short = draws.one_of(&[true, false, false, false]);
+        VllmV0Params {
+            max_num_seqs: draws.seats(),
+            max_num_batched_tokens: draws.perhaps(|draws| draws.budget(short)),
+            watermark: draws.share(),
+            delay_factor: draws.one_of(&[0.0, 0.0, 0.5, 3.0, 1e9]),
+        }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 
@@ -46,6 +46,24 @@ impl Parameters for VllmV0ChunkedParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+        BatchLimits {
+            tokens: Some(self.max_num_batched_tokens),
+            seats: Some(self.max_num_seqs),
+            seats_over_pipeline: Some(false),
+            fcfs: true,
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        VllmV0ChunkedParams {
+            max_num_seqs: draws.seats(),
+            max_num_batched_tokens: draws.chunk(),
+            watermark: draws.share(),
+        }
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -97,6 +97,31 @@ impl Parameters for VllmV1Params {
             max_num_seqs: Some(self.seats(engine)),
             max_num_batched_tokens: Some(self.budget(engine)),
             ..self.clone()
+        }
+    }
+
+    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
+        BatchLimits {
+            tokens: Some(self.budget(engine)),
+            seats: Some(self.seats(engine)),
+            seats_over_pipeline: Some(true),
+            fcfs: self.policy == SchedulingPolicy::Fcfs,
+            hangs: !self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len,
+            ..BatchLimits::default()
+        }
+    }
+
+    fn draw(draws: &mut Draws<'_>) -> Self {
+        let chunked = draws.flag();
+        VllmV1Params {
+            version: draws.one_of(&[VllmVersion::V0_33, VllmVersion::V0_33, VllmVersion::V0_10]),
+            policy: draws.one_of(&[SchedulingPolicy::Fcfs, SchedulingPolicy::Priority]),
+            max_num_seqs: draws.perhaps(Draws::seats),
+            max_num_batched_tokens: draws.perhaps(|draws| draws.budget_or_hang(chunked)),
+            long_prefill_token_threshold: draws.threshold(),
+            enable_chunked_prefill: chunked,
+            scheduler_reserve_full_isl: draws.flag(),
+            watermark: draws.share(),
         }
     }
 

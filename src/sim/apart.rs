@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::Outcome;
-use super::engine::{SimError, SimOptions, part, together};
+use super::engine::{SimError, SimOptions, part};
 use super::fleet::{FleetSetup, PoolSetup};
 use super::part::Part;
 use super::router::{Fleet, RouteDecision, Routing};
@@ -62,12 +62,19 @@ pub(super) fn play(
         part.rename(ids);
         Ok(part)
     };
-    let parts: Vec<Result<Part, SimError>> =
+    let played: Vec<Result<Part, SimError>> =
         routed.ids_of.par_iter().zip(&pools).map(alone).collect();
-    let Ok(parts) = parts.into_iter().collect::<Result<Vec<Part>, SimError>>() else {
-        // Whether and when a fleet is stuck is a question to one clock.
-        return together(setup, arriving, options);
-    };
+    let mut parts = Vec::with_capacity(played.len());
+    let mut stuck = None;
+    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip(0..) {
+        match played {
+            Ok(part) => parts.push(part),
+            Err(error) => stuck = SimError::first(stuck, error.on(replica, ids)),
+        }
+    }
+    if let Some(stuck) = stuck {
+        return Err(stuck);
+    }
     let Routed { routes, places, .. } = routed;
     let whole = Part::put_together(parts, |id| (routes[id].replica, places[id]), places.len());
     Ok(whole.into_outcome(setup, Some(routes)))

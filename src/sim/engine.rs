@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use thiserror::Error;
 
+use super::capacity::Capacity;
 use super::fleet::{FleetSetup, MakeScheduler, PoolSetup, Setup};
 use super::lane::{Lane, Limit};
 use super::part::{Part, ReplicaUse};
@@ -16,7 +17,6 @@ use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
-use crate::scheduler::{EngineInfo, Needs, RequestView};
 use crate::time::Time;
 use crate::workload::Arriving;
 
@@ -34,24 +34,44 @@ pub struct SimOptions<'a> {
 /// Why a simulation cannot go on. Nothing of the run is kept.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SimError {
-    /// A policy scheduled nothing although requests are there, nothing runs and nobody arrives.
+    /// A policy schedules nothing although requests are there and nothing is in flight, and no
+    /// arrival changed that before the run, or its observation, ended. Of several replicas the one
+    /// that stood still first; of equals the first.
     #[error(
-        "stuck at {at:?} on replica {replica}: the scheduler runs nothing although {count} \
-         requests are there (the first is request {first}), none is in flight and no arrival is \
-         due{}", .held.map_or(String::new(), |held| format!("; it last held back for {held:?}"))
+        "stuck at {at:?} on replica {replica}: from then on the scheduler runs nothing although \
+         {count} requests are there (the first is request {first}), none is in flight and no \
+         arrival changes that{}", .held.map_or(String::new(), |held| format!("; {}", held.advice()))
     )]
     Stuck {
-        /// When.
+        /// Since when it stands still.
         at: Time,
         /// Which replica.
         replica: u32,
-        /// Requests that it holds.
+        /// Requests that it holds in the end.
         count: usize,
         /// The first of them.
         first: RequestId,
         /// The reason that the policy gave.
         held: Option<crate::scheduler::Held>,
     },
+}
+
+impl SimError {
+    /// The error of a replica that was played alone, as its fleet has it: `ids` are those of its
+    /// requests.
+    pub(super) fn on(self, replica: u32, ids: &[RequestId]) -> SimError {
+        let SimError::Stuck { at, count, first, held, .. } = self;
+        SimError::Stuck { at, replica, count, first: ids[first as usize], held }
+    }
+
+    /// Of the errors of two replicas the one that a fleet ends with.
+    pub(super) fn first(one: Option<SimError>, other: SimError) -> Option<SimError> {
+        let key = |SimError::Stuck { at, replica, .. }: &SimError| (*at, *replica);
+        match one {
+            Some(one) if key(&one) <= key(&other) => Some(one),
+            _ => Some(other),
+        }
+    }
 }
 
 /// Plays `arriving` on identical replicas whose policies `make` makes; see [`play_fleet`].
@@ -85,7 +105,7 @@ pub fn play_fleet(
 }
 
 /// All replicas on one clock.
-pub(super) fn together(
+fn together(
     setup: &FleetSetup<'_>,
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
@@ -109,6 +129,8 @@ pub(super) fn part(
 
 struct Engine<'a> {
     servers: Vec<Server<'a>>,
+    /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
+    stands_since: Vec<Time>,
     /// `(end of a step in flight, replica)`; with pipeline stages also when stage 0 is free.
     calendar: BinaryHeap<Reverse<(Time, u32)>>,
     tally: Tally,
@@ -128,11 +150,9 @@ struct Engine<'a> {
 /// How many endings lie between two reports of progress.
 const REPORT_EVERY: u64 = 256;
 
-/// What decides whether a replica of a pool can ever serve a request.
+/// What replicas of a pool can serve.
 struct PoolLimits {
-    info: EngineInfo,
-    needs: Needs,
-    usable_blocks: u32,
+    capacity: Capacity,
     answers_end_at: Option<u32>,
 }
 
@@ -147,6 +167,7 @@ impl<'a> Engine<'a> {
             pool_of.resize(servers.len(), index);
         }
         Engine {
+            stands_since: vec![Time::NEVER; servers.len()],
             servers,
             calendar: BinaryHeap::new(),
             tally: Tally::new(lanes, setup.horizon.is_some()),
@@ -174,7 +195,7 @@ impl<'a> Engine<'a> {
             // end: it is seen by the first decision after.
             let now = now.max(self.now);
             if now > self.horizon {
-                return Ok(());
+                return self.nobody_is_stuck();
             }
             self.now = now;
             self.end_steps(arriving, &mut awake);
@@ -264,33 +285,22 @@ impl<'a> Engine<'a> {
             fleet.leave(request);
             arriving.finished(request, at);
         });
+        let since = &mut self.stands_since[index as usize];
         if let Some(Begun { free, end }) = begun {
+            *since = Time::NEVER;
             self.calendar.push(Reverse((end, index)));
             if free < end {
                 self.calendar.push(Reverse((free, index)));
             }
+        } else if server.runs_nothing() {
+            *since = if server.replica().is_empty() { Time::NEVER } else { self.now.min(*since) };
         }
     }
 
-    /// Why the replica that it was sent to could never serve a request, where that is so. The engine knows the true
-    /// output; a real engine would hang on such a request, or its policy would.
+    /// Why the replica that it was sent to could never serve a request, where that is so.
     fn rejects(&self, id: RequestId, request: &Request, replica: u32) -> Option<Rejection> {
-        let PoolLimits { info, needs, usable_blocks, .. } = self.limits(replica);
-        let block_tokens = info.kv_block_tokens;
-        if request.prompt_tokens >= info.max_model_len {
-            return Some(Rejection::PromptTooLong);
-        }
-        if needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
-            return Some(Rejection::PromptOverBudget);
-        }
-        let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
-        let tokens = tokens.min(u64::from(info.max_model_len));
-        let room = usable_blocks.saturating_sub(needs.watermark_blocks);
-        let view = RequestView::of_arrival(id, request);
-        let reserved = self.servers[replica as usize].policy().reserves(&view, block_tokens);
-        let fits = tokens.div_ceil(u64::from(block_tokens)) <= u64::from(room)
-            && reserved <= *usable_blocks;
-        (!fits).then_some(Rejection::NeverFits)
+        let policy = self.servers[replica as usize].policy();
+        self.limits(replica).capacity.rejects(id, request, policy)
     }
 
     fn limits(&self, replica: u32) -> &PoolLimits {
@@ -298,15 +308,14 @@ impl<'a> Engine<'a> {
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
-        for (replica, server) in self.servers.iter().enumerate() {
-            let present = server.replica().present();
-            if let Some(&first) = present.first() {
-                let (replica, count) = (replica as u32, present.len());
-                let held = server.replica().held_back();
-                return Err(SimError::Stuck { at: self.now, replica, count, first, held });
-            }
-        }
-        Ok(())
+        let since = self.stands_since.iter().zip(0..);
+        let Some((&at, replica)) = since.min().filter(|(since, _)| **since != Time::NEVER) else {
+            return Ok(());
+        };
+        let stuck = self.servers[replica as usize].replica();
+        let present = stuck.present();
+        let (count, first) = (present.len(), present[0]);
+        Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })
     }
 
     fn report_progress(&mut self) {
@@ -327,7 +336,7 @@ impl<'a> Engine<'a> {
             }
             let replica = server.replica();
             let kv = KvUse {
-                blocks: self.pools[pool as usize].usable_blocks,
+                blocks: self.pools[pool as usize].capacity.usable_blocks,
                 peak_used: replica.pool().peak_used(),
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
@@ -374,10 +383,9 @@ fn add_pool<'a>(
             Server::Staged(Box::new(pipeline))
         });
     }
+    let usable_blocks = replica.usable_blocks;
     PoolLimits {
-        info: pool.engine,
-        needs,
-        usable_blocks: replica.usable_blocks,
+        capacity: Capacity { info: pool.engine, needs, usable_blocks },
         answers_end_at: pool.answers_end_at,
     }
 }

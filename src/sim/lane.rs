@@ -86,6 +86,11 @@ impl<'a> Lane<'a> {
         self.running.is_none() || (self.planned_ahead && self.planned.is_none())
     }
 
+    /// Whether no step is in flight and none planned.
+    pub fn runs_nothing(&self) -> bool {
+        self.running.is_none() && self.planned.is_none()
+    }
+
     /// Ends the step in flight: seats and blocks of requests that got their last token are free.
     pub fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };

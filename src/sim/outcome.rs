@@ -82,17 +82,6 @@ impl Outcome {
         pools.flat_map(|(index, pool)| (0..pool.replicas).map(move |_| index)).collect()
     }
 
-    /// The same without the reasons that a policy gave for holding the head of its queue back: what
-    /// the fast path and the reference have in common, since some policies promise to repeat a batch
-    /// although they would give another reason for it.
-    pub fn without_reasons(&self) -> Outcome {
-        let mut outcome = self.clone();
-        for log in outcome.log.iter_mut().flatten() {
-            *log = log.iter().map(|i| Iteration { held: None, head: None, ..i }).collect();
-        }
-        outcome
-    }
-
     /// Whose each lane of the log is, in order.
     pub fn lanes(&self) -> Vec<LaneOf> {
         let replicas = (0..).zip(self.pool_of_replica());

@@ -88,6 +88,11 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Whether no micro-batch is in flight.
+    pub fn runs_nothing(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
     /// Begins a micro-batch where stage 0 is free and a lane has one.
     pub fn decide(
         &mut self,

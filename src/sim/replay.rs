@@ -2,7 +2,8 @@
 //! tells what each step did. For proving policies against other systems' steps, and for writing
 //! one's own: the replica's invariants are checked after every step.
 
-use crate::replica::{Content, Handle, Plan, Replica, ReplicaOptions, Scheduled};
+use super::capacity::Capacity;
+use crate::replica::{Content, Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -39,6 +40,8 @@ pub struct StepRecord {
     pub finished: Vec<RequestId>,
     /// Requests that the policy dropped.
     pub dropped: Vec<RequestId>,
+    /// Requests turned away on arrival.
+    pub rejected: Vec<RequestId>,
     /// Free blocks after the decision, before finished requests give theirs back.
     pub free_blocks: u32,
     /// Waiting requests at the end of the step.
@@ -47,6 +50,10 @@ pub struct StepRecord {
     pub running: usize,
     /// Those of them whose prefill is unfinished.
     pub prefilling: usize,
+    /// Why the queue's head was left waiting, where it was.
+    pub held: Option<Held>,
+    /// Who that head was.
+    pub head: Option<RequestId>,
 }
 
 /// A policy playing step by step; iterate to get the steps.
@@ -60,6 +67,9 @@ pub struct Replay {
     plan: Plan,
     skips: bool,
     ahead: bool,
+    /// What decides who is turned away, where somebody is.
+    capacity: Option<Capacity>,
+    rejected: Vec<RequestId>,
     /// Requests whose last token the step before emits; they are there while this one is planned.
     ending: Vec<Handle>,
 }
@@ -84,6 +94,8 @@ impl Replay {
             plan: Plan::default(),
             skips: false,
             ahead: false,
+            capacity: None,
+            rejected: Vec::new(),
             ending: Vec::new(),
         }
     }
@@ -101,6 +113,15 @@ impl Replay {
     /// asking it.
     pub fn skipping(mut self) -> Replay {
         self.skips = true;
+        self
+    }
+
+    /// Turns away on arrival who could never be served, as a simulation does; otherwise the policy
+    /// has to cope.
+    pub fn turning_away(mut self, engine: &EngineInfo) -> Replay {
+        let usable_blocks = self.replica.pool().total();
+        let needs = self.scheduler.needs();
+        self.capacity = Some(Capacity { info: *engine, needs, usable_blocks });
         self
     }
 
@@ -129,6 +150,13 @@ impl Replay {
                 priority: next.priority,
                 class: 0,
             };
+            let policy = &*self.scheduler;
+            let never = |capacity: &Capacity| capacity.rejects(id, &request, policy).is_some();
+            if self.capacity.as_ref().is_some_and(never) {
+                self.rejected.push(id);
+                self.arrived += 1;
+                continue;
+            }
             let ids = next.block_ids.clone().into();
             self.replica.arrive(id, &request, Content { ids, id_tokens: self.block_tokens });
             self.arrived += 1;
@@ -182,10 +210,13 @@ impl Replay {
             preempted: self.plan.preempted.clone(),
             finished,
             dropped: self.plan.dropped.clone(),
+            rejected: std::mem::take(&mut self.rejected),
             free_blocks,
             waiting: self.replica.waiting(),
             running: self.replica.running(),
             prefilling: self.replica.prefilling(),
+            held: self.plan.held,
+            head: self.plan.head,
         };
         self.step += 1;
         record

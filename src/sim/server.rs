@@ -56,6 +56,14 @@ impl Server<'_> {
         }
     }
 
+    /// Whether nothing is in flight, and nothing planned.
+    pub fn runs_nothing(&self) -> bool {
+        match self {
+            Server::Whole(lane) => lane.runs_nothing(),
+            Server::Staged(pipeline) => pipeline.runs_nothing(),
+        }
+    }
+
     /// Ends what ends at `now`.
     pub fn end_steps(
         &mut self,

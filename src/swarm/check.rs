@@ -1,10 +1,10 @@
 //! What must hold of every run, looked at after every iteration.
 
 use super::attribution;
-use super::policies::{Promise, promise};
 use crate::request::RequestId;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
+use crate::scheduler::BatchLimits;
 use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
 use crate::trace::{Log, RequestRow, Status};
@@ -19,11 +19,21 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     let play = |reference| {
         let options =
             RunOptions { reference, keep_log: true, full_metrics: true, ..RunOptions::default() };
-        run_scheduler(input, scheduler, options, &Simulator).unwrap_or_else(|e| panic!("{e}"))
+        run_scheduler(input, scheduler, options, &Simulator)
     };
-    let fast = play(false);
     // The slow path checks queues and memory for itself after every iteration.
-    let slow = play(true);
+    let (fast, slow) = match (play(false), play(true)) {
+        (Ok(fast), Ok(slow)) => (fast, slow),
+        (Err(fast), Err(slow)) => {
+            assert_eq!(fast.to_string(), slow.to_string(), "fast = reference: why there is no run");
+            assert!(may_hang(experiment, scheduler), "{fast}");
+            return 0;
+        }
+        (fast, slow) => {
+            let [fast, slow] = [fast.err(), slow.err()].map(|e| e.map(|e| e.to_string()));
+            panic!("fast = reference: one has no run: {fast:?}, {slow:?}");
+        }
+    };
     equal(&fast, &slow);
     let run = Run::new(experiment, scheduler, &fast.outcome);
     run.requests();
@@ -38,13 +48,24 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     assert!(rest.is_empty(), "each lane is a replica's");
     run.tokens_are_conserved();
     attribution::check(experiment, scheduler, &fast);
+    attribution::check(experiment, scheduler, &slow);
     fast.outcome.iterations.total()
 }
 
+/// Whether the real system would wait for ever too.
+fn may_hang(experiment: &Experiment, scheduler: &SchedulerRun) -> bool {
+    let hangs = |pool: &PoolView<'_>| scheduler.config.limits(&pool.engine_info()).hangs;
+    experiment.fleet().iter().any(hangs)
+}
+
 fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
-    let (left, right) = (fast.outcome.without_reasons(), slow.outcome.without_reasons());
+    let (left, right) = (&fast.outcome, &slow.outcome);
     assert!(left.trace.requests == right.trace.requests, "fast = reference: requests");
-    assert!(left == right, "fast = reference: iterations, memory, counts");
+    let logs = left.log.iter().flatten().zip(right.log.iter().flatten());
+    for (place, (left, right)) in logs.flat_map(|(l, r)| l.iter().zip(r)).enumerate() {
+        assert!(left == right, "fast = reference: iteration {place}:\n{left:?}\n{right:?}");
+    }
+    assert!(left == right, "fast = reference: memory, counts, routes");
     let json = |output: &SchedulerOutput| serde_json::to_value(&output.result).expect("plain");
     assert_eq!(json(fast), json(slow), "fast = reference: figures");
 }
@@ -57,7 +78,7 @@ struct Run<'a> {
 
 /// What replicas of a pool are held to.
 struct Pool {
-    promise: Promise,
+    limits: BatchLimits,
     planned_ahead: bool,
     used: PoolUse,
 }
@@ -66,10 +87,9 @@ impl<'a> Run<'a> {
     fn new(experiment: &'a Experiment, scheduler: &SchedulerRun, outcome: &'a Outcome) -> Run<'a> {
         let pool = |(pool, &used): (PoolView<'_>, &PoolUse)| {
             let info = pool.engine_info();
-            let resolved = scheduler.config.resolved(&info);
-            let plans_ahead = resolved.build(&info).needs().plans_ahead;
+            let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
             Pool {
-                promise: promise(resolved.name(), &resolved.parameters()),
+                limits: scheduler.config.limits(&info),
                 planned_ahead: plans_ahead && pool.engine.async_scheduling,
                 used,
             }
@@ -113,7 +133,7 @@ impl<'a> Run<'a> {
                 self.works_while_there_is_work(pool, between, rows().map(|(row, _)| row));
             }
         }
-        if pool.promise.fcfs {
+        if pool.limits.fcfs {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -130,14 +150,14 @@ impl Pool {
             let chunks: u64 = iteration.chunks.iter().map(|c| u64::from(c.tokens)).sum();
             let tokens = chunks + u64::from(iteration.decodes);
             assert!(tokens > 0, "an iteration computes something: {iteration:?}");
-            if let Some(most) = self.promise.tokens {
+            if let Some(most) = self.limits.tokens.map(u64::from) {
                 assert!(tokens <= most, "{tokens} tokens, budget {most}: {iteration:?}");
             }
-            if let Some(most) = self.promise.seats {
+            if let Some(most) = self.limits.seats.map(u64::from) {
                 let seated = u64::from(iteration.running);
                 assert!(seated <= most * self.lanes(), "{seated} seats of {most}: {iteration:?}");
             }
-            if let Some(most) = self.promise.batch {
+            if let Some(most) = self.limits.batch.map(u64::from) {
                 let batch = u64::from(iteration.decodes) + iteration.chunks.len() as u64;
                 assert!(batch <= most, "{batch} in a batch of {most}: {iteration:?}");
             }

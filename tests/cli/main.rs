@@ -1,6 +1,7 @@
 //! Commands and their answers: exit codes, files, limits, and the examples of the documents.
 
 mod binary;
+mod both_paths;
 mod capacity_search;
 mod capacity_sweep;
 mod documents;

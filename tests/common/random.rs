@@ -2,39 +2,44 @@
 
 use std::ops::Range;
 
-use metron_sim::scheduler::EngineInfo;
-use metron_sim::swarm::policies::{Scale, tight};
+use metron_sim::scheduler::{Draws, EngineInfo, Scale, SchedulerConfig};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
-use serde_json::{Value, json};
 
 /// Prompt and output of a request together, in tokens, at most.
 const REQUEST_TOKENS_MAX: u32 = 64;
 
-/// A config of this policy with small limits.
-pub fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> Value {
+/// A policy with small limits, on an engine with memory for one request and little more.
+pub fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> (SchedulerConfig, EngineInfo) {
     let scale = Scale {
         seats: 1..=10,
         chunk: 8..=40,
         whole: REQUEST_TOKENS_MAX..=100,
         block_tokens_max: 8,
         long_prefill_tokens: 7,
+        hangs: false,
     };
-    json!({name: tight(name, scale, rng)})
+    loop {
+        let mut draws = Draws::new(rng, scale.clone());
+        let config = SchedulerConfig::draw(name, &mut draws).expect("a registered name");
+        let engine = engine(rng);
+        if config.problems(&engine).is_empty() {
+            return (config, engine);
+        }
+    }
 }
 
-/// An engine with memory for one request and little more.
-pub fn engine(config: &Value, rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
+fn engine(rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
     let kv_block_tokens = [1, 2, 4, 8][rng.random_range(0..4)];
     let least = REQUEST_TOKENS_MAX.div_ceil(kv_block_tokens) + 2;
-    // Slots that own their memory must each hold a whole request.
-    let slots = if config["llama-cpp"]["kv_unified"] == json!(false) { 3 } else { 1 };
+    // Watermarks, and slots that own their memory, need more to have room for anyone.
+    let times = [1, 1, 1, 3][rng.random_range(0..4)];
     EngineInfo {
         kv_block_tokens,
-        kv_blocks: slots * rng.random_range(least..=3 * least),
+        kv_blocks: times * rng.random_range(least..=3 * least),
         max_model_len: REQUEST_TOKENS_MAX,
         prefix_caching: rng.random_bool(0.4),
-        large_gpu: false,
+        large_gpu: rng.random_bool(0.5),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who runs when: schedulers beside the systems that they are named after, the fast path beside the
 //! slow one, pipelines and pools.
 
+mod bulk_verbs;
 #[path = "../common/golden.rs"]
 mod golden;
 mod golden_schedulers;

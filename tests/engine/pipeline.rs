@@ -336,6 +336,43 @@ fn a_scenario_runs_in_stages_and_gives_the_same_bytes_slowly() {
     }
 }
 
+/// Seats are counted here for each batch; vLLM V1 counts them over all.
+#[test]
+fn a_pipeline_says_that_its_batches_are_simplified() {
+    let run = |set: &[&str]| {
+        let mut command = assert_cmd::Command::cargo_bin("metron-sim").expect("built");
+        let scenario = "tests/data/cases/pipeline-seats.yaml";
+        command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["run", scenario]);
+        let output = command.args(set).output().expect("it runs");
+        assert!(output.status.success());
+        (
+            String::from_utf8(output.stdout).expect("text"),
+            String::from_utf8(output.stderr).expect("text"),
+        )
+    };
+    let says = "vllm-v1(max_num_seqs=16): batches in a pipeline are simplified";
+    let (json, told) = run(&["--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let warnings = json["warnings"].as_array().expect("a list");
+    let warning = warnings.iter().filter_map(|w| w.as_str()).find(|w| w.starts_with(says));
+    let warning = warning.expect("a warning");
+    for part in ["16 requests at once", "up to 64 run", "Throughput is likely too high"] {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
+    assert!(told.contains(says), "{told}");
+    let (text, _) = run(&[]);
+    assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(says), "{text}");
+    let (json, told) = run(&["--format", "json", "--set", "parallelism.pipeline=1"]);
+    assert!(!json.contains("are simplified") && !told.contains("are simplified"));
+    // Every other policy says so too, those whose seats hold for each batch without a number.
+    for (policy, number) in [("vllm-v0", false), ("vllm-v0-chunked", false), ("sarathi", true)] {
+        let set = format!("schedulers=[{policy}]");
+        let (json, _) = run(&["--format", "json", "--set", &set]);
+        assert!(json.contains(&format!("{policy}: batches in a pipeline are simplified")), "{json}");
+        assert_eq!(json.contains("so that up to 512 run"), number, "{policy}");
+    }
+}
+
 #[test]
 fn a_stall_names_prompts_of_the_other_lane() {
     let folder = tempfile::tempdir().expect("a folder");

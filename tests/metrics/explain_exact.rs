@@ -2,7 +2,7 @@
 //! and the blame that requests are given adds up to the delay that others had.
 
 use crate::bubbles::Reference;
-use crate::random::{engine, seeds, small};
+use crate::random::{seeds, small};
 use std::collections::BTreeMap;
 
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
@@ -97,8 +97,7 @@ struct Case {
 impl Case {
     fn draw(name: &str, seed: u64) -> Case {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let config = small(name, &mut rng);
-        let engine = engine(&config, &mut rng);
+        let (config, engine) = small(name, &mut rng);
         let gap_ns = rng.random_range(1_000..400_000_u64);
         let prompt_max = if rng.random_bool(0.5) { 8 } else { 40 };
         let exact = rng.random_bool(0.5);
@@ -125,7 +124,7 @@ impl Case {
         let horizon =
             rng.random_bool(0.2).then(|| Span::from_nanos(rng.random_range(1..=at + 1_000)));
         Case {
-            config: serde_json::from_value(config).expect("a valid config"),
+            config,
             engine,
             cost: Odd { host_us: if rng.random_bool(0.3) { 150.0 } else { 7.3 }, stages: 1 },
             replicas: rng.random_range(1..=2),
@@ -153,7 +152,7 @@ impl Case {
     fn check(&self, planned_ahead: bool) -> (Split, u64) {
         let outcome = self.play(planned_ahead, false);
         let slow = self.play(planned_ahead, true);
-        assert!(outcome.without_reasons() == slow.without_reasons(), "both paths log the same");
+        assert!(outcome == slow, "both paths log the same");
         let needs = self.config.build(&self.engine).needs();
         let recording = Recording::of(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
         let attribution = Attribution::new(recording);

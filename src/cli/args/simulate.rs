@@ -83,6 +83,9 @@ pub struct ExplainFlags {
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Take the simulator's slow, obvious path, for the cures that are tried too
+    #[arg(long)]
+    pub reference: bool,
 }
 
 /// `metron-sim swarm`.

@@ -136,6 +136,7 @@ fn experiment(
     let runs = schedulers::runs(check, entries, names, &infos);
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
+        schedulers::simplified_pipelines(check, &runs, fleet);
     }
     // With every parameter written out, a label can no longer tell which were given.
     for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {

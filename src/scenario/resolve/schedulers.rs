@@ -107,3 +107,34 @@ pub fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built
         check.report(&path, message, "use `pipeline: 1`, or leave the scheduler out");
     }
 }
+
+/// Warns of every run whose batches a pipeline forms by simpler rules than the system's own, and says
+/// which way its figures are off.
+pub fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
+        for run in runs {
+            let stages = pool.engine.stages;
+            let limits = run.config.limits(&pool.engine.info());
+            let most = limits.seats.or(limits.batch).filter(|&most| most < u32::MAX);
+            let all = most.map(|most| u64::from(most) * u64::from(stages));
+            let how = match (limits.seats_over_pipeline, most.zip(all)) {
+                (Some(true), Some((most, all))) => format!(
+                    "its limit of {most} requests at once, which the system counts over all batches, \
+                     holds here for each of {stages}, so that up to {all} run, and requests are spread \
+                     evenly over the batches"
+                ),
+                (None, Some((most, all))) => format!(
+                    "its limit of {most} requests at once holds here for each of {stages} batches, so \
+                     that up to {all} run, and requests are spread evenly over them"
+                ),
+                _ => "requests are spread evenly over them, with one memory for all".to_owned(),
+            };
+            let whose = pool.name.as_ref().map_or(String::new(), |name| format!(" in pool {name}"));
+            check.warnings.push(format!(
+                "{}{whose}: batches in a pipeline are simplified: {how}. Throughput is likely too high \
+                 here, and waits too short: take them as bounds (docs/pipeline.md)",
+                run.label
+            ));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Whether a replica can ever serve a request. The engine asks, not the policy: it knows the true
+//! output, and a real engine would hang on such a request.
+
+use super::Rejection;
+use crate::request::{Request, RequestId};
+use crate::scheduler::{EngineInfo, Needs, RequestView, Scheduler};
+
+/// What a replica can hold at most.
+pub(super) struct Capacity {
+    pub info: EngineInfo,
+    pub needs: Needs,
+    pub usable_blocks: u32,
+}
+
+impl Capacity {
+    /// Why the replica could never serve a request, where that is so.
+    pub fn rejects(
+        &self,
+        id: RequestId,
+        request: &Request,
+        policy: &dyn Scheduler,
+    ) -> Option<Rejection> {
+        let Capacity { info, needs, usable_blocks } = self;
+        let block_tokens = info.kv_block_tokens;
+        if request.prompt_tokens >= info.max_model_len {
+            return Some(Rejection::PromptTooLong);
+        }
+        if needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
+            return Some(Rejection::PromptOverBudget);
+        }
+        let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
+        let tokens = tokens.min(u64::from(info.max_model_len));
+        let room = usable_blocks.saturating_sub(needs.watermark_blocks);
+        let view = RequestView::of_arrival(id, request);
+        let reserved = policy.reserves(&view, block_tokens);
+        let fits = tokens.div_ceil(u64::from(block_tokens)) <= u64::from(room)
+            && reserved <= *usable_blocks;
+        (!fits).then_some(Rejection::NeverFits)
+    }
+}

@@ -1,0 +1,193 @@
+//! What serves: model, GPU, parallelism, engine, replicas, pools and router.
+
+use rand::RngExt;
+use serde_json::{Map, Value, json};
+
+use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
+use crate::catalog;
+use crate::scheduler::EngineInfo;
+use crate::sim::Router;
+
+/// Longest prompt plus output where requests are long.
+const LONG: u32 = 8192;
+
+/// What parameters of schedulers are drawn for.
+pub(super) struct Limits {
+    /// The engine, as far as the draw knows it; memory and context are less than a run's where they
+    /// are left to follow from the hardware.
+    pub info: EngineInfo,
+    /// Tokens that any prompt is within, recomputed ones included.
+    pub whole_prompt: u32,
+}
+
+impl Draw {
+    /// Hardware and engine.
+    pub(super) fn system(&mut self, scenario: &mut Map<String, Value>) -> Limits {
+        let priced = self.on("priced", 0.6);
+        if priced {
+            self.hardware(scenario);
+        }
+        let block = self.one_of(&[1, 2, 4, 8, 16, 32, 128]);
+        self.block_tokens = block;
+        let mut engine = Map::new();
+        engine.insert("kv_block_tokens".to_owned(), json!(block));
+        let profile = match priced {
+            true => self.profile(),
+            false => self.fixed(),
+        };
+        engine.insert("profile".to_owned(), profile);
+        let long = self.has("long requests");
+        let mut longest = self.rng.random_range(PROMPT_MAX + OUTPUT_MAX..=2 * PROMPT_MAX);
+        if long {
+            longest = LONG;
+        }
+        engine.insert("max_model_len".to_owned(), json!(longest));
+        let one = longest.div_ceil(block) + 3;
+        let mut times: f64 = match self.rng.random_range(0..10) {
+            // Some requests, or all, will never fit.
+            0 => self.rng.random_range(0.05..1.0),
+            1..=3 => self.rng.random_range(1.0..2.0),
+            4..=6 => self.rng.random_range(2.0..9.0),
+            _ => 120.0,
+        };
+        if long {
+            times = times.min(20.0);
+        }
+        let blocks = ((f64::from(one) * times) as u32).max(2);
+        let caching = self.on("prefix caching", 0.3);
+        self.perhaps(&mut engine, "prefix_caching", if caching { 1.0 } else { 0.5 }, json!(caching));
+        // Where memory decides, there is so much that caches would be slow to check.
+        if priced && !caching && block >= 16 && self.on("memory decides", 0.15) {
+            self.memory(&mut engine);
+        } else {
+            engine.insert("kv_blocks".to_owned(), json!(blocks));
+        }
+        if priced {
+            let kv = self.one_of(&["auto", "bf16", "fp16", "fp8"]);
+            self.perhaps(&mut engine, "kv_cache_dtype", 0.4, json!(kv));
+        }
+        let ahead = self.rng.random_bool(0.5);
+        self.perhaps(&mut engine, "async_scheduling", 0.6, json!(ahead));
+        scenario.insert("engine".to_owned(), Value::Object(engine));
+        let info = EngineInfo {
+            kv_block_tokens: block,
+            kv_blocks: blocks,
+            max_model_len: longest,
+            prefix_caching: caching,
+            large_gpu: false,
+        };
+        Limits { info, whole_prompt: longest }
+    }
+
+    /// What memory is left for KV.
+    fn memory(&mut self, engine: &mut Map<String, Value>) {
+        let share = self.rng.random_range(0.85..0.95);
+        self.perhaps(engine, "gpu_memory_utilization", 0.6, json!(share));
+        let gb = self.rng.random_range(2..5);
+        self.perhaps(engine, "reserved_memory", 0.6, json!(format!("{gb}GB")));
+    }
+
+    fn fixed(&mut self) -> Value {
+        let us = match self.rng.random_range(0..10) {
+            0 => 1,
+            _ => self.rng.random_range(200..20_000),
+        };
+        json!({"fixed": {"iteration": format!("{us}us")}})
+    }
+
+    fn profile(&mut self) -> Value {
+        if self.on("profile file", 0.25) {
+            let text = self.profile_text();
+            return json!({"file": self.file("profile.yaml", text)});
+        }
+        let names = catalog::names(catalog::Kind::Profile);
+        json!(names[self.rng.random_range(0..names.len())])
+    }
+
+    /// Replicas and a router, or pools. Said after the workload, whose classes a router may name.
+    pub(super) fn spread(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
+        if self.on("pools", 0.25) {
+            self.pools(scenario, limits);
+        } else if self.on("replicas", 0.35) {
+            let replicas = self.rng.random_range(2..=4);
+            scenario.insert("replicas".to_owned(), json!(replicas));
+            let numbers: Vec<u32> = (0..replicas).collect();
+            self.router(scenario, &[json!([0]), json!(numbers), json!([replicas - 1])]);
+        }
+    }
+
+    /// A router; classes may have these replicas.
+    fn router(&mut self, scenario: &mut Map<String, Value>, replicas: &[Value]) {
+        let name = self.one_of(&Router::NAMES);
+        let mut router = json!(name);
+        if self.has("classes") && self.on("class to pool", 0.5) {
+            let mut by_class = json!({"chat": replicas[self.rng.random_range(0..replicas.len())]});
+            if self.rng.random_bool(0.5) {
+                by_class["batch"] = replicas[self.rng.random_range(0..replicas.len())].clone();
+            }
+            router = json!({"class-to-pool": by_class});
+            if self.rng.random_bool(0.7) {
+                router["within"] = json!(name);
+            }
+        }
+        let given = self.rng.random_bool(0.95);
+        self.perhaps(scenario, "router", if given { 1.0 } else { 0.0 }, router);
+    }
+
+    /// Pools of replicas that differ. Limits only grow, but for `max_model_len`, so that what a
+    /// policy's parameters were drawn for still holds.
+    fn pools(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
+        let mut numbers = vec![json!([0])];
+        let mut pools = Vec::new();
+        for place in 0..self.rng.random_range(1..=3) {
+            let mut pool = Map::new();
+            pool.insert("replicas".to_owned(), json!(self.rng.random_range(1..=2)));
+            // Others go by their GPU, or by their place.
+            if place == 0 || self.rng.random_bool(0.5) {
+                let name = format!("p{place}");
+                numbers.push(json!(name));
+                pool.insert("name".to_owned(), json!(name));
+            }
+            if self.has("priced") {
+                let gpu = self.gpu();
+                self.perhaps(&mut pool, "gpu", 0.6, gpu);
+            }
+            if self.has("pipeline") && self.rng.random_bool(0.5) {
+                let stages = self.rng.random_range(1..=3);
+                pool.insert("parallelism".to_owned(), json!({"pipeline": stages}));
+            }
+            let engine = self.pool_engine(&scenario["engine"], limits);
+            self.perhaps(&mut pool, "engine", 0.9, engine);
+            pools.push(Value::Object(pool));
+        }
+        scenario.insert("pools".to_owned(), Value::Array(pools));
+        self.router(scenario, &numbers);
+    }
+
+    fn pool_engine(&mut self, common: &Value, limits: &Limits) -> Value {
+        let mut engine = Map::new();
+        if self.has("priced") {
+            let names = catalog::names(catalog::Kind::Profile);
+            let name = &names[self.rng.random_range(0..names.len())];
+            self.perhaps(&mut engine, "profile", 0.5, json!(name));
+        } else {
+            engine.insert("profile".to_owned(), self.fixed());
+        }
+        if let Some(blocks) = common["kv_blocks"].as_u64().filter(|_| self.rng.random_bool(0.5)) {
+            let more = blocks * self.rng.random_range(1..=4);
+            engine.insert("kv_blocks".to_owned(), json!(more));
+        }
+        if self.rng.random_bool(0.3) {
+            let longest = limits.info.max_model_len;
+            let shorter = longest * self.rng.random_range(50..=100) / 100;
+            // Prompts of one length must still find room.
+            engine.insert("max_model_len".to_owned(), json!(shorter.max(PROMPT_MAX + 1)));
+        }
+        let (caching, ahead) = (self.rng.random_bool(0.5), self.rng.random_bool(0.5));
+        if common["kv_blocks"].is_u64() {
+            self.perhaps(&mut engine, "prefix_caching", 0.3, json!(caching));
+        }
+        self.perhaps(&mut engine, "async_scheduling", 0.3, json!(ahead));
+        Value::Object(engine)
+    }
+}
