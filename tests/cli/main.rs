@@ -16,5 +16,6 @@ mod report;
 mod run;
 mod run_memory;
 mod scenarios;
+mod settings;
 #[path = "../common/shared.rs"]
 mod shared;
