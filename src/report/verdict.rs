@@ -7,6 +7,7 @@ mod conditions;
 mod smoothness;
 
 use crate::metrics::Bounds;
+use crate::report::features::{all_comparable, comparable_runs, why_not_comparable};
 use crate::report::result::{RunResult, Sense, SloTerm};
 use crate::report::slo;
 use crate::report::units::{duration, percent};
@@ -37,11 +38,32 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         let known = runs.iter().filter(|run| smoothness::is_known(run));
         let known: Vec<RunResult> = known.cloned().collect();
         if known.len() > 1 {
-            sentences.extend(smoothness::compare(&known, &Names::of(&known)));
+            sentences.extend(ranking(&known, &Names::of(&known)));
         }
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
+}
+
+/// Who is smoothest, among those that can be compared.
+fn ranking<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
+    let why_not = why_not_comparable(runs);
+    if why_not.is_empty() {
+        return smoothness::compare(runs, names);
+    }
+    let mut sentences: Vec<String> = why_not.iter().map(|why| as_sentence(why)).collect();
+    for group in comparable_runs(runs).iter().filter(|group| group.len() > 1) {
+        let own = Names::of(group);
+        sentences.push(format!("Among {}:", own.list(&group.iter().collect::<Vec<_>>())));
+        sentences.extend(smoothness::compare(group, &own));
+    }
+    sentences
+}
+
+fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// How runs are called: by scheduler where that is enough, by label otherwise.
@@ -63,7 +85,7 @@ impl<'a> Names<'a> {
     }
 }
 
-fn join(items: &[String]) -> String {
+pub(super) fn join(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -197,7 +219,7 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(runs);
+    let best = smoothness::best(runs).filter(|_| all_comparable(runs));
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),

@@ -54,6 +54,7 @@ pub fn summarise(
         scheduler: scheduler.to_owned(),
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref()),
+        features: BTreeMap::new(),
         warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
         inert: Vec::new(),
         unknown: Vec::new(),

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::budget::{Budget, Stop, admit, go_on, to_come};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Output tokens that the ratio leaves each survivor of a retraction (`RETRACT_DECODE_STEPS`).
@@ -83,6 +83,8 @@ impl Parameters for SgLangParams {
     const SYSTEM: &'static str = "SGLang 0003215";
     const SUMMARY: &'static str = "prefill batches always before decode batches, in chunks";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] =
+        &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let chunk = self.chunked_prefill_size.map_or(i64::from(i32::MAX), i64::from);
@@ -139,6 +141,22 @@ impl Parameters for SgLangParams {
             schedule_conservativeness: draws.one_of(&[0.0, 0.3, 1.0, 2.0, 1e9]),
             prefill_decode_interval: draws.count(3),
         }
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let lpm = self.schedule_policy == SgLangPolicy::Lpm;
+        let whole = self.chunk(&setting.engine) < 0;
+        let found = match (setting.engine.prefix_caching, setting.shares_prefixes) {
+            (false, _) => Some("`engine.prefix_caching` is false: no prefix is found"),
+            (true, false) => Some("no two prompts begin with the same KV block"),
+            (true, true) => None,
+        };
+        let lpm = found
+            .filter(|_| lpm)
+            .map(|why| Idle { parameter: "schedule_policy", why: why.to_owned() });
+        let mixed = self.enable_mixed_chunk && whole;
+        let without = "`chunked_prefill_size` is -1: prompts are not cut";
+        lpm.into_iter().chain(Idle::when(mixed, "enable_mixed_chunk", without)).collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

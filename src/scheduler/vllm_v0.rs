@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -84,6 +84,10 @@ impl Parameters for VllmV0Params {
             watermark: draws.share(),
             delay_factor: draws.one_of(&[0.0, 0.0, 0.5, 3.0, 1e9]),
         }
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

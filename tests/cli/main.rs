@@ -17,6 +17,7 @@ mod readme;
 mod report;
 mod run;
 mod scenarios;
+mod settings;
 #[path = "../common/shared.rs"]
 mod shared;
 #[path = "../common/stopped.rs"]
