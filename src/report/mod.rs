@@ -4,6 +4,7 @@ pub mod assertion;
 pub mod calibration;
 pub mod comparison;
 pub mod csv;
+pub(crate) mod csv_text;
 pub mod energy;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::report::csv_text::CsvText;
 use crate::report::measured::AS_STATED;
 use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
@@ -136,12 +137,19 @@ impl Pair {
 
     /// As CSV, a row a figure.
     pub fn to_csv(&self) -> String {
-        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut csv = CsvText::new(["metric", "a", "b", "ratio", "comparable", "why"]);
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:?}"));
         for row in &self.metrics {
-            writer.serialize(row).expect("plain data, in memory");
+            csv.row([
+                row.metric.clone(),
+                number(row.a),
+                number(row.b),
+                number(row.ratio),
+                row.comparable.to_string(),
+                row.why.clone().unwrap_or_default(),
+            ]);
         }
-        let bytes = writer.into_inner().expect("writing to memory cannot fail");
-        String::from_utf8(bytes).expect("text in, text out")
+        csv.into_string()
     }
 
     /// For people, in 100 columns.
