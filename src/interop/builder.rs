@@ -146,13 +146,14 @@ impl Builder {
         if let Some(wrong) = impossible(&sent, times, self.own) {
             return self.refuse(&wrong);
         }
-        if let Some(how) = self.total_is_longer(&sent) {
-            self.odd("took longer than their tokens tell", || how);
-        }
+        let longer = self.total_is_longer(&sent);
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
         };
         let last = times.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
+        if let Some(how) = longer {
+            self.odd("took longer than their tokens tell", || how);
+        }
         self.latest = self.latest.max(last);
         let held = len + u32::from(sent.first.is_some());
         let tokens = sent.output_tokens.filter(|_| sent.first.is_some()).unwrap_or(held);
@@ -374,7 +375,7 @@ impl Builder {
         ));
         self.failed += untimed.len() as u64;
         for request in untimed {
-            self.rows[request.row as usize].status = Status::Rejected;
+            self.rows[request.row as usize].status = Status::Failed;
         }
         None
     }

@@ -138,7 +138,7 @@ impl<'a> Counted<'a> {
             fluidity,
             goodput: bounds.map(|_| Goodput {
                 requests: sums.good,
-                share: ratio(sums.good, sums.requests.offered),
+                share: ratio(sums.good, sums.requests.judged()),
                 requests_per_s: clock.map(|s| sums.good as f64 / s),
             }),
         }
@@ -165,7 +165,9 @@ impl LatencyFigures {
         decodes: Vec<u64>,
         indices: Vec<f64>,
     ) -> LatencyFigures {
-        let index = index_over_requests(indices.into_iter());
+        let status = |row: u32| trace.requests()[row as usize].status;
+        let judged = rows.iter().zip(indices).filter(|&(&row, _)| status(row) != Status::Cancelled);
+        let index = index_over_requests(judged.map(|(_, index)| index));
         let samples = Samples { requests: trace.requests(), rows, completed, decodes };
         LatencyFigures {
             index,
@@ -232,7 +234,7 @@ fn fluidity(
     let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
     Fluidity {
         index: latencies.index,
-        fluid_request_share: ratio(sums.fluid, sums.requests.offered),
+        fluid_request_share: ratio(sums.fluid, sums.requests.judged()),
         service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
         fluid_tokens_per_s,
         tpot_tokens_per_s: per_second(latencies.tpot_s.mean),

@@ -157,6 +157,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let count = |status| requests.iter().filter(|request| request.is(status)).count() as u64;
     let offered = requests.len() as u64;
+    let judged = offered - count(Status::Cancelled);
 
     let arrivals = || requests.iter().map(|request| request.row.arrival);
     let first_arrival = arrivals().min();
@@ -223,7 +224,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             let good = requests.iter().filter(|request| request.keeps(bounds)).count() as u64;
             Goodput {
                 requests: good,
-                share: (offered > 0).then(|| good as f64 / offered as f64),
+                share: (judged > 0).then(|| good as f64 / judged as f64),
                 requests_per_s: per_second(good),
             }
         }),
@@ -236,12 +237,13 @@ fn fluidity(
     tpot_s: &Distribution,
     full: bool,
 ) -> Fluidity {
-    let offered = requests.len() as f64;
-    let any = !requests.is_empty();
+    let judged = || requests.iter().filter(|request| !request.is(Status::Cancelled));
+    let offered = judged().count() as f64;
+    let any = offered > 0.0;
     let fluid = requests.iter().filter(|request| request.fluid).count() as f64;
     let missed: u128 = requests.iter().map(|request| u128::from(request.tally.missed)).sum();
     let met: u128 = requests.iter().map(|request| u128::from(request.tally.met)).sum();
-    let index = ratios(requests.iter().map(|request| request.index));
+    let index = ratios(judged().map(|request| request.index));
     let smallest: Vec<u64> =
         requests.iter().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
     // An unfinished request without a token has its one gap before the first token.

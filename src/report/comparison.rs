@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use owo_colors::Style;
 
-use crate::metrics::Distribution;
+use crate::metrics::{Bounds, Distribution, Fluidity, FluidityBounds};
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
@@ -24,9 +24,41 @@ const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /// A row of figures.
 struct Row {
     name: Cow<'static, str>,
-    values: Vec<Option<f64>>,
+    values: Vec<Option<Known>>,
     show: Show,
     better: Option<Better>,
+}
+
+/// What is known of a figure: the least and the most that it can be.
+#[derive(Clone, Copy, PartialEq)]
+struct Known {
+    least: Option<f64>,
+    most: Option<f64>,
+    /// Whether it may be ranked: not where its own file contradicts it.
+    sound: bool,
+}
+
+impl From<f64> for Known {
+    fn from(value: f64) -> Known {
+        Known { least: Some(value), most: Some(value), sound: true }
+    }
+}
+
+impl From<Bounds> for Known {
+    fn from(of: Bounds) -> Known {
+        Known { least: Some(of.lower), most: Some(of.upper), sound: true }
+    }
+}
+
+impl Known {
+    /// A figure of chunks that is no less, or no more, for the tokens in them.
+    fn at_most(value: f64) -> Known {
+        Known { least: None, ..Known::from(value) }
+    }
+
+    fn at_least(value: f64) -> Known {
+        Known { most: None, ..Known::from(value) }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -128,32 +160,50 @@ fn cell(row: &Row, run: usize) -> Cell {
     Cell { text: format!("{}{mark}", shown[run]), style }
 }
 
-/// The best of a row, unless all read the same.
+/// The best of a row, unless all that are known read the same. What is not known, is known within
+/// bounds that leave it open, or is contradicted by its own file is neither best nor worse.
 fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
     let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
-    let known = row.values.iter().flatten().copied();
-    let best = known.fold(own, |a, b| if better == Better::Higher { a.max(b) } else { a.min(b) });
-    let same_text = shown
-        .iter()
-        .zip(&row.values)
-        .any(|(text, value)| value.is_some_and(|value| value == best) && *text == shown[run]);
-    let tells_apart = shown.iter().any(|text| *text != shown[run]);
-    same_text && tells_apart
+    let others = || {
+        let all = row.values.iter().zip(shown).enumerate();
+        let known = all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
+        known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
+    };
+    let no_worse = |(other, text): (Known, &String)| {
+        let certain = match better {
+            Better::Higher => own.least.zip(other.most).is_some_and(|(own, most)| own >= most),
+            Better::Lower => own.most.zip(other.least).is_some_and(|(own, least)| own <= least),
+        };
+        certain || (*text == shown[run] && own == other)
+    };
+    let tells_apart = others().any(|(_, text)| *text != shown[run]);
+    own.sound && tells_apart && others().all(no_worse)
 }
 
-fn text(row: &Row, value: Option<f64>) -> String {
+fn text(row: &Row, value: Option<Known>) -> String {
     let Some(value) = value else { return "-".to_owned() };
-    match row.show {
+    let both = || row.values.iter().flatten().flat_map(|known| [known.least, known.most]);
+    let one = |value: f64| match row.show {
         Show::Time => {
-            let largest = row.values.iter().flatten().fold(0.0f64, |a, b| a.max(*b));
+            let largest = both().flatten().fold(0.0f64, f64::max);
             let unit = TimeUnit::for_value(largest);
-            format!("{} {}", unit.number(value), unit.name())
+            (unit.number(value), unit.name())
         }
-        Show::Percent => percent(value),
-        Show::Number("") => three_digits(value),
-        Show::Number(unit) => format!("{} {unit}", three_digits(value)),
-        Show::Count => count(value as u64),
-        Show::YesNo => (if value > 0.5 { "yes" } else { "no" }).to_owned(),
+        Show::Percent => (percent(value), ""),
+        Show::Number(unit) => (three_digits(value), unit),
+        Show::Count => (count(value as u64), ""),
+        Show::YesNo => ((if value > 0.5 { "yes" } else { "no" }).to_owned(), ""),
+    };
+    let with_unit = |(number, unit): (String, &str)| match unit {
+        "" => number,
+        unit => format!("{number} {unit}"),
+    };
+    match (value.least, value.most) {
+        (Some(least), Some(most)) if least == most => with_unit(one(least)),
+        (Some(least), Some(most)) => format!("{} to {}", one(least).0, with_unit(one(most))),
+        (Some(least), None) => format!(">= {}", with_unit(one(least))),
+        (None, Some(most)) => format!("<= {}", with_unit(one(most))),
+        (None, None) => "-".to_owned(),
     }
 }
 
@@ -193,14 +243,20 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn add(
+    fn add<K: Into<Known>>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
-        value: impl Fn(&RunResult) -> Option<f64>,
+        value: impl Fn(&RunResult) -> Option<K>,
     ) {
-        let values = self.runs.iter().map(value).collect();
+        let known = |run: &RunResult| {
+            let known: Known = value(run)?.into();
+            let measured = run.measured.as_ref();
+            let sound = measured.is_none_or(|measured| measured.contradictions.is_empty());
+            Some(Known { sound: known.sound && sound, ..known })
+        };
+        let values = self.runs.iter().map(known).collect();
         self.rows.push(Row { name: name.into(), values, show, better });
     }
 
@@ -228,6 +284,33 @@ impl Rows<'_> {
     }
 }
 
+/// A figure of fluidity, or its bounds.
+fn known(
+    run: &RunResult,
+    value: fn(&Fluidity) -> Option<f64>,
+    bounds: fn(&FluidityBounds) -> Option<Bounds>,
+) -> Option<Known> {
+    let fluidity = run.summary.fluidity.as_ref()?;
+    let within = || fluidity.bounds.as_ref().and_then(bounds).map(Known::from);
+    value(fluidity).map(Known::from).or_else(within)
+}
+
+fn fluid_tokens_per_s(run: &RunResult) -> Option<f64> {
+    run.summary.fluidity.as_ref()?.fluid_tokens_per_s.filter(|rate| *rate != 0.0)
+}
+
+/// A figure as it stands, or as the bound that it is where a file tells of chunks. Where some chunks
+/// are no token it is neither.
+fn by_chunks(run: &RunResult, value: f64, bound: fn(f64) -> Known) -> Known {
+    match &run.measured {
+        Some(measured) if measured.granularity == "chunk" => match measured.extra_chunks {
+            true => Known { sound: false, ..Known::from(value) },
+            false => bound(value),
+        },
+        _ => Known::from(value),
+    }
+}
+
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
     let mut all = Rows { runs, rows: Vec::new() };
@@ -235,7 +318,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
     all.add("fluid requests", Show::Percent, Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_request_share
+        known(run, |f| f.fluid_request_share, |bounds| bounds.fluid_request_share)
     });
     all.add("fluidity-index, worst 1 %", Show::Number(""), Some(Higher), |run| {
         run.summary.fluidity.as_ref()?.index.p1
@@ -244,13 +327,22 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         run.summary.fluidity.as_ref()?.index.p50
     });
     all.add("deadlines missed", Show::Percent, Some(Lower), |run| {
-        run.summary.fluidity.as_ref()?.service_miss_rate
+        known(run, |f| f.service_miss_rate, |bounds| bounds.service_miss_rate)
     });
-    all.add_if_any("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_tokens_per_s
-    });
+    if runs.iter().any(|run| fluid_tokens_per_s(run).is_some()) {
+        all.add("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
+            Some(by_chunks(run, fluid_tokens_per_s(run)?, Known::at_least))
+        });
+    }
     all.times(["TTFT P50", "TTFT P99"], |run| Some(&run.summary.ttft_s));
-    all.times(["TBT P50", "TBT P99"], |run| run.summary.tbt_s.as_ref());
+    for (name, stat) in [
+        ("TBT P50", (|of| of.p50) as fn(&Distribution) -> Option<f64>),
+        ("TBT P99", |of| of.p99),
+    ] {
+        all.add(name, Show::Time, Some(Lower), |run| {
+            Some(by_chunks(run, stat(run.summary.tbt_s.as_ref()?)?, Known::at_most))
+        });
+    }
     all.add("TBT max", Show::Time, Some(Lower), |run| run.summary.tbt_s.as_ref()?.max);
     all.times(["TPOT P50", "TPOT P99"], |run| Some(&run.summary.tpot_s));
     all.times(["end to end P50", "end to end P99"], |run| Some(&run.summary.e2e_s));
@@ -266,6 +358,15 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add("completed", Show::Count, None, |run| Some(run.summary.requests.completed as f64));
     all.add_if_any("rejected", Show::Count, Some(Lower), |run| {
         Some(run.summary.requests.rejected as f64)
+    });
+    all.add_if_any("failed", Show::Count, Some(Lower), |run| {
+        Some(run.summary.requests.failed as f64)
+    });
+    all.add_if_any("timed out", Show::Count, Some(Lower), |run| {
+        Some(run.summary.requests.timed_out as f64)
+    });
+    all.add_if_any("cancelled by the client", Show::Count, None, |run| {
+        Some(run.summary.requests.cancelled as f64)
     });
     all.add_if_any("unfinished", Show::Count, Some(Lower), |run| {
         Some(run.summary.requests.unfinished as f64)

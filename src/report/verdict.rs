@@ -26,10 +26,7 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         sentences.extend(smoothness::tail_of_one(run));
     } else {
         sentences.push(promise(runs, &names));
-        // Figures that are not known are not ranked.
-        if runs.iter().all(|run| run.slo.met.is_some()) {
-            sentences.extend(smoothness::compare(runs, &names));
-        }
+        sentences.extend(smoothness::compare(runs, &names));
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
@@ -102,14 +99,27 @@ fn term(term: &SloTerm) -> String {
         Sense::AtMost => duration(value),
     };
     let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    // Of two bounds the one that decides is enough.
     let value = match (term.value, term.lower, term.upper) {
         (Some(value), _, _) => show(value),
-        (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
+        (None, Some(lower), Some(upper)) => match (term.sense, term.met) {
+            (Sense::AtLeast, Some(true)) | (Sense::AtMost, Some(false)) => {
+                format!("at least {}", show(lower))
+            }
+            (Sense::AtLeast, Some(false)) | (Sense::AtMost, Some(true)) => {
+                format!("at most {}", show(upper))
+            }
+            (Sense::AtMost, None) if lower == 0.0 => format!("at most {}", show(upper)),
+            _ => format!("{} to {}", show(lower), show(upper)),
+        },
         (None, Some(lower), None) => format!("at least {}", show(lower)),
         _ => "unknown (no sample)".to_owned(),
     };
     let bound = show(term.bound);
     match term.sense {
+        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
+            format!("{of_class}{value} fluid, {bound} asked")
+        }
         Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
         Sense::AtMost => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();
@@ -143,7 +153,7 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(runs);
+    let best = smoothness::best(&runs.iter().collect::<Vec<_>>());
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),
