@@ -71,7 +71,11 @@ pub fn judge(
         None => None,
     };
     let drawn = options.full && measured.granularity <= Granularity::Chunk;
-    let plots = drawn.then(|| plots::plots(measured, &options, &requests));
+    let mut plots = drawn.then(|| plots::plots(measured, &options, &requests));
+    // What is known within bounds has no one curve.
+    if let (Some(plots), true) = (&mut plots, ranges.is_some()) {
+        plots.fluidity_cdf.clear();
+    }
     if let Some(why) = measured.lost() {
         return Err(JudgeError::Lost(why));
     }

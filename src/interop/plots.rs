@@ -14,6 +14,8 @@ const TOKENS_MAX: usize = 2000;
 pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
         |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
+    let judged =
+        |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
     let ttfts = requests.iter().filter(completed).filter_map(|m| m.ttft);
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();
     by_index.sort_by(|a, b| a.index.total_cmp(&b.index).then(a.row.cmp(&b.row)));
@@ -29,7 +31,7 @@ pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMe
         ttft_cdf_s: cdf(ttfts.map(|ttft| ttft.as_secs_f64()).collect()),
         tpot_cdf_s: cdf(requests.iter().filter(completed).filter_map(|m| m.tpot_s()).collect()),
         tbt_cdf_s: cdf_of_gaps(trace, requests.iter().filter(completed)),
-        fluidity_cdf: cdf(requests.iter().map(|m| m.index).collect()),
+        fluidity_cdf: cdf(requests.iter().filter(judged).map(|m| m.index).collect()),
         progress: progress_of(trace, options, &drawn),
     }
 }

@@ -79,7 +79,7 @@ pub struct RequestCounts {
 impl RequestCounts {
     /// Those that shares are over: what the client itself cancelled says nothing of the server.
     pub fn judged(&self) -> u64 {
-        self.offered - self.cancelled
+        self.offered.saturating_sub(self.cancelled)
     }
 }
 

@@ -22,8 +22,9 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&comparison::table(&result.runs));
-    if result.runs.len() > 1 {
+    let table = comparison::table(&result.runs);
+    text.push_str(&table);
+    if result.runs.len() > 1 && table.contains(comparison::BEST) {
         text.push_str("\n* best of its row\n");
     }
     let sentences = verdict(&result.runs);
@@ -53,7 +54,9 @@ fn notes(result: &ResultFile) -> Vec<String> {
     let mut notes = Vec::new();
     let lacks_full = result.runs.iter().any(|run| {
         let fluidity = run.summary.fluidity.as_ref();
-        run.summary.requests.completed > 0
+        let tells = |granularity: &str| matches!(granularity, "token" | "chunk");
+        run.measured.as_ref().is_none_or(|measured| tells(&measured.granularity))
+            && run.summary.requests.completed > 0
             && fluidity.is_some_and(|f| f.p99_miss_rate_by_tbt_ms.is_none())
     });
     if lacks_full {

@@ -64,12 +64,30 @@ fn nothing_completed(runs: &[RunResult]) -> String {
     if counts.offered == 0 {
         return "No request was offered, so there is nothing to compare.".to_owned();
     }
-    let who = if runs.len() == 1 { "" } else { " under any scheduler" };
-    format!(
-        "No request completed{who}: of {} offered, {} were rejected and {} were unfinished when \
-         observation ended.",
-        counts.offered, counts.rejected, counts.unfinished
-    )
+    let measured = runs.iter().all(|run| run.measured.is_some());
+    let who = match (runs.len(), measured) {
+        (1, _) => "",
+        (_, true) => " in any file",
+        (_, false) => " under any scheduler",
+    };
+    let ends = |run: &RunResult| {
+        let counts = run.summary.requests;
+        let mut ends = vec![format!("{} were rejected", counts.rejected)];
+        let others =
+            [(counts.failed, "failed"), (counts.timed_out, "timed out"), (counts.cancelled, "were cancelled by the client")];
+        ends.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        ends.push(format!("{} were unfinished when observation ended", counts.unfinished));
+        format!("of {} offered, {}", counts.offered, join(&ends))
+    };
+    let alike = runs.iter().all(|run| run.summary.requests == counts);
+    let told = match alike {
+        true => ends(&runs[0]),
+        false => {
+            let each = runs.iter().map(|run| format!("{} ({})", ends(run), run.label));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    };
+    format!("No request completed{who}: {told}.")
 }
 
 fn alone(run: &RunResult, names: &Names<'_>) -> String {

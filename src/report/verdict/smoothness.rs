@@ -31,11 +31,17 @@ fn fluid_share(run: &RunResult) -> Option<(f64, f64)> {
 /// measurement is a sample, and another would give another share (Wilson's interval, 95 %).
 fn evidence(run: &RunResult) -> Option<(f64, f64)> {
     let (lower, upper) = fluid_share(run)?;
-    if run.measured.is_none() {
+    if !is_sample(run) {
         return Some((lower, upper));
     }
     let n = run.summary.requests.judged() as f64;
     Some((wilson(lower, n, -1.0), wilson(upper, n, 1.0)))
+}
+
+/// Whether the run was measured: what a simulation wrote and `evaluate` read is not.
+pub(super) fn is_sample(run: &RunResult) -> bool {
+    let own = |format: &str| matches!(format, "tokens" | "requests");
+    run.measured.as_ref().is_some_and(|measured| !own(&measured.format))
 }
 
 /// One end of Wilson's interval of a share seen in `n` samples.
@@ -48,7 +54,7 @@ fn wilson(share: f64, n: f64, side: f64) -> f64 {
 
 /// The index of the worst-served percent; a measurement of few requests has no such percent.
 fn worst_percent(run: &RunResult) -> Option<f64> {
-    let few = run.measured.is_some() && run.summary.requests.judged() < 100;
+    let few = is_sample(run) && run.summary.requests.judged() < 100;
     run.summary.fluidity.as_ref()?.index.p1.filter(|_| !few)
 }
 
@@ -65,19 +71,29 @@ fn longest_tbt(run: &RunResult) -> Option<f64> {
     run.summary.tbt_s.as_ref()?.max
 }
 
-/// Why a run is left out of the ranking, if it is.
-fn unranked(run: &RunResult) -> Option<String> {
-    let measured = run.measured.as_ref();
-    if measured.is_some_and(|measured| !measured.contradictions.is_empty()) {
+fn is_contradicted(run: &RunResult) -> bool {
+    run.measured.as_ref().is_some_and(|measured| !measured.contradictions.is_empty())
+}
+
+/// Why a run is left out of the ranking among these, if it is.
+fn unranked(run: &RunResult, runs: &[RunResult]) -> Option<String> {
+    if is_contradicted(run) {
         return Some("its file contradicts itself".to_owned());
     }
-    if measured.is_some() && run.summary.requests.judged() == 0 {
+    if run.measured.is_some() && run.summary.requests.judged() == 0 {
         return Some("no request of it can be judged".to_owned());
     }
-    if fluid_share(run).is_none() {
+    let Some((lower, upper)) = fluid_share(run) else {
         return Some("its share of fluid requests is not known".to_owned());
-    }
-    None
+    };
+    // Bounds that leave the order open would leave it open for all.
+    let overlaps = |other: &RunResult| {
+        let of = fluid_share(other).filter(|_| !std::ptr::eq(other, run));
+        of.is_some_and(|(least, most)| least <= upper && lower <= most)
+    };
+    (lower < upper && runs.iter().any(overlaps)).then(|| {
+        format!("its share of fluid requests is known as {} only", share_words(run))
+    })
 }
 
 fn prefill_only_share(run: &RunResult) -> Option<f64> {
@@ -107,9 +123,14 @@ fn smoother(a: &RunResult, b: &RunResult) -> bool {
 /// For several runs: who is smoothest, why the others are not, and what that costs. A run of which
 /// too little is known takes nothing from the others.
 pub(super) fn compare<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let known: Vec<&RunResult> = runs.iter().filter(|run| unranked(run).is_none()).collect();
+    let known: Vec<&RunResult> = runs.iter().filter(|run| unranked(run, runs).is_none()).collect();
     let mut sentences = match best(&known) {
-        _ if known.len() < 2 => Vec::new(),
+        _ if known.len() < 2 => {
+            let sound: Vec<&RunResult> = runs.iter().filter(|run| !is_contradicted(run)).collect();
+            let leads = leads(&sound, names);
+            let told = (!leads.is_empty()).then(|| leads.join("; "));
+            told.map(|leads| format!("What tells them apart: {leads}.")).into_iter().collect()
+        }
         Some(best) => {
             let others: Vec<&RunResult> =
                 known.iter().copied().filter(|run| !std::ptr::eq(*run, best)).collect();
@@ -121,7 +142,7 @@ pub(super) fn compare<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<Strin
         None => tie(&known, names),
     };
     for run in runs {
-        if let Some(why) = unranked(run) {
+        if let Some(why) = unranked(run, runs) {
             sentences.push(format!("{} is not ranked: {why}.", names.name(run)));
         }
     }
@@ -440,7 +461,7 @@ fn leads<'a>(equals: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
 /// For a single run: whether the text flows evenly, and if not what fits the gaps. Nothing of one
 /// whose file contradicts itself.
 pub(super) fn tail_of_one(run: &RunResult) -> Option<String> {
-    if run.measured.as_ref().is_some_and(|measured| !measured.contradictions.is_empty()) {
+    if is_contradicted(run) {
         return None;
     }
     let tbt = run.summary.tbt_s.as_ref()?;
