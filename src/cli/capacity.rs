@@ -10,6 +10,7 @@ use crate::cli::judging::assertions;
 use crate::cli::report_file::ReportFile;
 use crate::inert::sentence;
 use crate::runner::uneven;
+use crate::report::csv_text::CsvText;
 use crate::search::{
     Cache, CapacityFile, CapacityOptions, Goal, Kept, Study, Terms, find_capacity, input_files,
     to_text,
@@ -128,30 +129,23 @@ fn goal(args: &SearchFlags) -> Result<Goal, Error> {
 }
 
 fn to_csv(file: &CapacityFile) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |record: [String; 10]| {
-        writer.write_record(record).expect("records of one length, in memory");
-    };
-    write(
-        [
-            "scheduler",
-            "label",
-            "replicas",
-            "gpus",
-            "requests_per_s",
-            "requests_per_s_half_width",
-            "requests_per_s_per_gpu",
-            "limited_by",
-            "usd_per_million_output_tokens",
-            "replicas_for_rate",
-        ]
-        .map(str::to_owned),
-    );
+    let mut csv = CsvText::new([
+        "scheduler",
+        "label",
+        "replicas",
+        "gpus",
+        "requests_per_s",
+        "requests_per_s_half_width",
+        "requests_per_s_per_gpu",
+        "limited_by",
+        "usd_per_million_output_tokens",
+        "replicas_for_rate",
+    ]);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for capacity in &file.schedulers {
         let all = capacity.requests_per_s;
         let replicas = capacity.for_rate.as_ref().and_then(|asked| asked.replicas);
-        write([
+        csv.row([
             capacity.scheduler.clone(),
             capacity.label.clone(),
             capacity.replicas.to_string(),
@@ -164,6 +158,5 @@ fn to_csv(file: &CapacityFile) -> String {
             replicas.map_or(String::new(), |n| n.to_string()),
         ]);
     }
-    let bytes = writer.into_inner().expect("writing to memory cannot fail");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }

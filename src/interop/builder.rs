@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Progress;
+use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
 use super::spool::{BLOCK, Spool};
@@ -36,20 +37,9 @@ pub struct Sent {
     pub ended: Ended,
     /// Time that it spent in the client before it was sent.
     pub waited: Option<u64>,
-    /// How long it took in all, where that is told apart from its tokens.
+    /// How long it took in all, where that is told apart from its tokens. An answer's last token
+    /// cannot come later.
     pub total: Option<u64>,
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ended {
-    /// Answered to the end.
-    #[default]
-    Completed,
-    /// Cut off by the end of the measurement.
-    Unfinished,
-    /// Failed, or turned away.
-    Failed,
 }
 
 /// Puts a trace together, request after request. Tokens of finished requests go to a temporary file,
@@ -77,18 +67,37 @@ pub struct Builder {
     skip_bad: bool,
     skipped: u64,
     first_skipped: Option<String>,
+    /// Whether this program wrote the file: a run may have no request then, and one may take years.
+    own: bool,
+    /// Whether an answer's last token ends its total time; other clients wait for what follows.
+    ends_with_last_token: bool,
+    /// What contradicts itself, of how many requests, with the first of each.
+    odd: BTreeMap<&'static str, (u64, String)>,
 }
 
 impl Builder {
     /// A builder that leaves out requests whose times make no sense, where that is asked for;
     /// otherwise the first one is an error.
     pub(super) fn new(progress: &Progress) -> Builder {
-        Builder { skip_bad: progress.skip_bad, ..Builder::with(progress.spool.clone()) }
+        let spool = progress.spool.clone();
+        Builder { skip_bad: progress.skip_bad, spool, ..Builder::default() }
     }
 
-    /// A builder for which every such request is an error.
-    pub(super) fn with(spool: Spool) -> Builder {
-        Builder { spool, ..Builder::default() }
+    /// A builder for a file of this program, in which every such request is an error.
+    pub(super) fn own(progress: &Progress) -> Builder {
+        Builder { own: true, spool: progress.spool.clone(), ..Builder::default() }
+    }
+
+    /// The same builder, for a client whose total times end with the last token.
+    pub(super) fn ends_with_last_token(self) -> Builder {
+        Builder { ends_with_last_token: true, ..self }
+    }
+
+    /// Notes that the request under way contradicts itself: in what, and how.
+    pub(super) fn odd(&mut self, what: &'static str, how: impl FnOnce() -> String) {
+        let number = self.rows.len() as u64 + self.skipped;
+        let first = self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
+        first.0 += 1;
     }
 
     /// Leaves the request under way out, if that is asked for.
@@ -137,10 +146,17 @@ impl Builder {
         if let Some(wrong) = disorder(&sent, times) {
             return self.refuse(&wrong);
         }
+        if let Some(wrong) = impossible(&sent, times, self.own) {
+            return self.refuse(&wrong);
+        }
+        let longer = self.total_is_longer(&sent);
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
         };
         let last = times.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
+        if let Some(how) = longer {
+            self.odd("took longer than their tokens tell", || how);
+        }
         self.latest = self.latest.max(last);
         let held = len + u32::from(sent.first.is_some());
         let tokens = sent.output_tokens.filter(|_| sent.first.is_some()).unwrap_or(held);
@@ -172,7 +188,10 @@ impl Builder {
             status: match sent.ended {
                 Ended::Completed => Status::Completed,
                 Ended::Unfinished => Status::Unfinished,
-                Ended::Failed => Status::Rejected,
+                Ended::Rejected => Status::Rejected,
+                Ended::Failed => Status::Failed,
+                Ended::TimedOut => Status::TimedOut,
+                Ended::Cancelled => Status::Cancelled,
             },
         });
         self.begin = self.column.len();
@@ -181,6 +200,20 @@ impl Builder {
             self.put_away();
         }
         Ok(())
+    }
+
+    /// How the request under way took much longer in all than its tokens tell.
+    fn total_is_longer(&self, sent: &Sent) -> Option<String> {
+        let (total, first) = (sent.total?, sent.first?);
+        let last = self.column[self.begin..].last().map_or(first, |time| time.as_nanos());
+        let tokens = last - sent.sent;
+        let most = match self.ends_with_last_token {
+            true => tokens.saturating_add(tokens / 50).saturating_add(2_000_000),
+            // A usage report may follow, or a call of a tool.
+            false => tokens.saturating_add(tokens / 2).saturating_add(100_000_000),
+        };
+        let long = sent.ended == Ended::Completed && total > most;
+        long.then(|| format!("its last token came after {} s, and it took {} s", seconds(tokens), seconds(total)))
     }
 
     /// Puts the tokens of all requests since the last part away.
@@ -209,6 +242,12 @@ impl Builder {
                 return Err(Fault::whole(format!("no request is left: {}", notes[0])));
             }
         }
+        let cancelled = self.rows.iter().filter(|row| row.status == Status::Cancelled).count();
+        if cancelled > 0 {
+            notes.push(format!(
+                "{cancelled} requests were cancelled by the client: they are left out of every share"
+            ));
+        }
         let mut granularity = granularity;
         let mut totals = None;
         if granularity != Granularity::Total {
@@ -218,8 +257,10 @@ impl Builder {
             }
         }
         let earliest = self.rows.iter().map(|row| row.arrival.as_nanos()).min();
-        let Some(base) = earliest else {
-            return Err(Fault::whole("there is no request in it"));
+        let base = match earliest {
+            Some(base) => base,
+            None if self.own => 0,
+            None => return Err(Fault::whole("there is no request in it")),
         };
         let moved = |time: Time| match time {
             Time::NEVER => Time::NEVER,
@@ -237,6 +278,7 @@ impl Builder {
             self.put_away();
             (Vec::new(), Some(Spooled { spool: self.spool, parts: self.parts, earliest: base }))
         };
+        let requests = self.rows.len();
         let last = self.latest.saturating_sub(base);
         if granularity == Granularity::Token && self.fewer + self.more > 0 {
             granularity = Granularity::Chunk;
@@ -284,8 +326,19 @@ impl Builder {
             stated: None,
             reported: BTreeMap::new(),
             notes,
+            smoothed: false,
+            contradictions: told(self.odd, requests),
         })
     }
+}
+
+/// What contradicts itself, in words; of a hundred requests one may, by a fault of the client's.
+fn told(odd: BTreeMap<&'static str, (u64, String)>, requests: usize) -> Vec<String> {
+    let many = odd.into_iter().filter(|(_, (count, _))| count * 100 > requests as u64);
+    let words = |(what, (count, first)): (&str, (u64, String))| {
+        format!("{count} of {requests} requests {what}, the first one: {first}")
+    };
+    many.map(words).collect()
 }
 
 /// A completed request without a token's time.
@@ -329,16 +382,51 @@ impl Builder {
         ));
         self.failed += untimed.len() as u64;
         for request in untimed {
-            self.rows[request.row as usize].status = Status::Rejected;
+            self.rows[request.row as usize].status = Status::Failed;
         }
         None
     }
 }
 
+/// Longest time that a request can take, and most tokens that it can have: ten days and ten million.
+/// What is beyond is in another unit, or damaged.
+const LONGEST: u64 = 864_000_000_000_000;
+const MOST_TOKENS: u32 = 10_000_000;
+
+fn seconds(at: u64) -> ExactSeconds {
+    ExactSeconds::from(Time::from_nanos(at))
+}
+
+/// What of a request cannot be.
+fn impossible(sent: &Sent, later: &[Time], own: bool) -> Option<String> {
+    let last = later.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
+    let took = last.saturating_sub(sent.sent);
+    for tokens in [Some(sent.prompt_tokens), sent.output_tokens].into_iter().flatten() {
+        if tokens > MOST_TOKENS && !own {
+            return Some(format!("it has {tokens} tokens"));
+        }
+    }
+    let longest = took.max(sent.total.unwrap_or(0));
+    if longest > LONGEST && !own {
+        let took = seconds(longest);
+        return Some(format!("it took {took} s: is the file in another unit?"));
+    }
+    let total = sent.total.filter(|_| sent.ended == Ended::Completed)?;
+    if took <= total.saturating_add(total / 50).saturating_add(1_000_000) {
+        return None;
+    }
+    let thousand = (500..2000).contains(&(took / total.max(1)));
+    let unit = if thousand { ": are some of its times in milliseconds, others in seconds?" } else { "" };
+    Some(format!(
+        "its last token came {} s after it was sent, and it took {} s in all{unit}",
+        seconds(took),
+        seconds(total)
+    ))
+}
+
 /// What is out of order in a request's times.
 fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
     let mut before = sent.sent;
-    let seconds = |at: u64| ExactSeconds::from(Time::from_nanos(at));
     let times = sent.first.iter().copied().chain(later.iter().map(|time| time.as_nanos()));
     for (token, at) in times.enumerate() {
         if at < before {

@@ -72,6 +72,10 @@ pub struct Measured {
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
     pub notes: Vec<String>,
+    /// Whether the client spread each chunk's gap over its tokens.
+    pub smoothed: bool,
+    /// What the file says that cannot all be true.
+    pub contradictions: Vec<String>,
 }
 
 /// The later tokens of a run that has too many of them for memory.

@@ -148,7 +148,7 @@ impl<'a> Counted<'a> {
             normalized_latency_s_per_token: latencies.normalized_s,
             scheduling_delay_s: latencies.scheduling_delay_s,
             fluidity,
-            goodput: bounds.map(|_| goodput(good, sums.requests.offered, clock)),
+            goodput: bounds.map(|_| goodput(good, sums.requests.judged(), clock)),
             latency_bounds: latencies.bounds.filter(|_| !sums.open.is_empty()),
         }
     }
@@ -197,11 +197,15 @@ impl LatencyFigures {
         decodes: Vec<u64>,
         indices: Vec<f64>,
     ) -> LatencyFigures {
+        let judged = |place: usize| {
+            trace.requests()[rows[place] as usize].status != Status::Cancelled
+        };
         let index = if open.is_empty() {
-            let exact = index_over_requests(indices.into_iter());
+            let those = indices.into_iter().enumerate().filter(|&(place, _)| judged(place));
+            let exact = index_over_requests(those.map(|(_, index)| index));
             (exact, exact)
         } else {
-            open::index_range(indices, open)
+            open::index_range(indices, open, judged)
         };
         let samples = Samples { requests: trace.requests(), rows, decodes };
         let (all, ended) =
@@ -267,8 +271,8 @@ fn fluidity(
         true => Bounds::of(rate, rate),
         false => open::miss_rate(met, missed, &sums.open),
     };
-    let RequestCounts { offered, censored, .. } = sums.requests;
-    let share = Bounds::of(ratio(sums.fluid, offered), ratio(sums.fluid + censored, offered));
+    let (judged, censored) = (sums.requests.judged(), sums.requests.censored);
+    let share = Bounds::of(ratio(sums.fluid, judged), ratio(sums.fluid + censored, judged));
     let (least, most) = latencies.index;
     let index = |of: fn(&FluidityIndex) -> Option<f64>| Bounds::of(of(&least), of(&most));
     let value = |bounds: Option<Bounds>| bounds.and_then(Bounds::value);

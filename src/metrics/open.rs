@@ -90,12 +90,20 @@ pub(super) fn by_ratio(one: (u128, u128), other: (u128, u128)) -> Ordering {
 }
 
 /// The fluidity-index over requests, least and most; `indices` hold 0 for those that are open.
-pub(super) fn index_range(mut indices: Vec<f64>, open: &[Open]) -> (FluidityIndex, FluidityIndex) {
-    let least = index_over_requests(indices.iter().copied());
+pub(super) fn index_range(
+    mut indices: Vec<f64>,
+    open: &[Open],
+    counts: impl Fn(usize) -> bool,
+) -> (FluidityIndex, FluidityIndex) {
+    let over = |indices: &[f64]| {
+        let those = indices.iter().enumerate().filter(|&(place, _)| counts(place));
+        index_over_requests(those.map(|(_, &index)| index))
+    };
+    let least = over(&indices);
     for one in open {
         indices[one.place as usize] = one.index();
     }
-    (least, index_over_requests(indices.into_iter()))
+    (least, over(&indices))
 }
 
 /// Latencies of all requests that count, those of open ones as long as they are so far or without

@@ -244,6 +244,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let count = |status| requests.iter().filter(|request| request.is(status)).count() as u64;
     let offered = requests.len() as u64;
+    let judged = offered - count(Status::Cancelled);
 
     let arrivals = || requests.iter().map(|request| request.row.arrival);
     let first_arrival = arrivals().min();
@@ -319,7 +320,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             let good = requests.iter().filter(|request| request.keeps(bounds)).count() as u64;
             let most = requests.iter().filter(|r| r.keeps(bounds) || r.can_keep(bounds)).count();
             let most = most as u64;
-            let share = |good: u64| (offered > 0).then(|| good as f64 / offered as f64);
+            let share = |good: u64| (judged > 0).then(|| good as f64 / judged as f64);
             Goodput {
                 requests: good,
                 share: share(good).filter(|_| good == most),
@@ -343,17 +344,18 @@ fn fluidity(
     tpot_s: &Distribution,
     full: bool,
 ) -> Fluidity {
-    let offered = requests.len() as f64;
-    let any = !requests.is_empty();
+    let judged: Vec<&Request> =
+        requests.iter().filter(|request| !request.is(Status::Cancelled)).collect();
+    let of = judged.len() as f64;
+    let any = !judged.is_empty();
     let open = requests.iter().any(Request::is_open);
     let full = full && !open;
     let share = |fluid: fn(&Request) -> bool| {
-        any.then(|| requests.iter().filter(|request| fluid(request)).count() as f64 / offered)
+        any.then(|| judged.iter().filter(|request| fluid(request)).count() as f64 / of)
     };
-    let index = |of: fn(&Request) -> f64| ratios(requests.iter().map(of));
+    let index = |index: fn(&Request) -> f64| ratios(judged.iter().map(|request| index(request)));
     let (least, most) = (index(|request| request.index.0), index(|request| request.index.1));
-    let mean =
-        |index: &[Ratio]| any.then(|| index.iter().map(|index| index.0).sum::<f64>() / offered);
+    let mean = |index: &[Ratio]| any.then(|| index.iter().map(|index| index.0).sum::<f64>() / of);
     let at = |p| both(quantile(&least, p), quantile(&most, p));
     let bounds = FluidityBounds {
         fluid_request_share: both(share(|one| one.fluid.0), share(|one| one.fluid.1)),

@@ -97,12 +97,19 @@ pub struct RequestCounts {
     /// Given up because the answer took too long.
     #[serde(default)]
     pub timed_out: u64,
-    /// Cancelled by the client.
+    /// Cancelled by the client; left out of every share.
     #[serde(default)]
     pub cancelled: u64,
     /// Of the unfinished, those that a continuation could have made fluid.
     #[serde(default)]
     pub censored: u64,
+}
+
+impl RequestCounts {
+    /// Those that shares are over: what the client itself cancelled says nothing of the server.
+    pub fn judged(&self) -> u64 {
+        self.offered.saturating_sub(self.cancelled)
+    }
 }
 
 /// Least and most that a figure can be.
@@ -183,7 +190,8 @@ pub struct Distribution {
 pub struct Fluidity {
     /// The fluidity-index over requests.
     pub index: FluidityIndex,
-    /// Requests whose index reaches the threshold, over all that were offered.
+    /// Requests whose index reaches the threshold, over all that were offered and that the client did
+    /// not cancel.
     pub fluid_request_share: Option<f64>,
     /// Missed deadlines over all deadlines, of all requests together; null without deadlines.
     pub service_miss_rate: Option<f64>,
@@ -240,7 +248,7 @@ pub struct FluidityIndex {
 pub struct Goodput {
     /// How many, of those that were answered.
     pub requests: u64,
-    /// Over all that were offered.
+    /// Over all that were offered and that the client did not cancel.
     pub share: Option<f64>,
     /// Per second of the makespan.
     pub requests_per_s: Option<f64>,

@@ -8,6 +8,7 @@ use crate::metrics::{
     Bounds, Distribution, Fluidity, LatencyBounds, LatencyRange, RequestCounts, Summary,
 };
 use crate::report::features::all_comparable;
+use crate::report::known::Known;
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
@@ -30,70 +31,9 @@ const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 /// A row of figures.
 struct Row {
     name: Cow<'static, str>,
-    values: Vec<Known>,
+    values: Vec<Option<Known>>,
     show: Show,
     better: Option<Better>,
-}
-
-/// What is known of a figure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Known {
-    /// Nothing.
-    No,
-    /// All.
-    Value(f64),
-    /// What it lies between; without a bound where there is none.
-    Within(Option<f64>, Option<f64>),
-}
-
-impl Known {
-    fn of(value: Option<f64>) -> Known {
-        value.map_or(Known::No, Known::Value)
-    }
-
-    /// The value, or its bounds where there is none.
-    fn or_within(value: Option<f64>, bounds: Option<Bounds>) -> Known {
-        let bounds = bounds.map(|bounds| Known::Within(Some(bounds.lower), Some(bounds.upper)));
-        value.map(Known::Value).or(bounds).unwrap_or(Known::No)
-    }
-
-    /// One figure of a distribution, between those of the range where there is one.
-    fn in_range(
-        of: impl Fn(&Distribution) -> Option<f64>,
-        distribution: Option<&Distribution>,
-        range: Option<Option<LatencyRange>>,
-    ) -> Known {
-        match range {
-            None => Known::of(distribution.and_then(of)),
-            Some(None) => Known::No,
-            Some(Some(range)) => match (of(&range.lower), of(&range.upper)) {
-                (None, None) => Known::No,
-                (Some(low), Some(high)) if low == high => Known::Value(low),
-                (low, high) => Known::Within(low, high),
-            },
-        }
-    }
-
-    /// Least and most; `None` where nothing is known.
-    fn range(self) -> Option<(f64, f64)> {
-        match self {
-            Known::No => None,
-            Known::Value(value) => Some((value, value)),
-            Known::Within(low, high) => {
-                Some((low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY)))
-            }
-        }
-    }
-
-    /// Every number in it.
-    fn numbers(self) -> impl Iterator<Item = f64> {
-        let pair = match self {
-            Known::No => [None, None],
-            Known::Value(value) => [Some(value), None],
-            Known::Within(low, high) => [low, high],
-        };
-        pair.into_iter().flatten()
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -195,51 +135,57 @@ fn cell(row: &Row, run: usize) -> Cell {
     Cell { text: format!("{}{mark}", shown[run]), style }
 }
 
-/// The best of a row, unless all read the same: no other can be better by more than what is shown.
+/// The best of a row, unless all that are known read the same. What is not known, is known within
+/// bounds that leave it open, or is contradicted by its own file is neither best nor worse.
 fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
-    let (Some(better), Some((low, high))) = (row.better, row.values[run].range()) else {
-        return false;
+    let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
+    let others = || {
+        let all = row.values.iter().zip(shown).enumerate();
+        let known = all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
+        known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
     };
-    let no_worse = |(text, value): (&String, &Known)| {
-        let Some((other_low, other_high)) = value.range() else { return true };
-        let exact = matches!((row.values[run], value), (Known::Value(_), Known::Value(_)));
-        (exact && *text == shown[run])
-            || match better {
-                Better::Higher => low >= other_high,
-                Better::Lower => high <= other_low,
-            }
+    let no_worse = |(other, text): (Known, &String)| {
+        let certain = match better {
+            Better::Higher => own.least.zip(other.most).is_some_and(|(own, most)| own >= most),
+            Better::Lower => own.most.zip(other.least).is_some_and(|(own, least)| own <= least),
+        };
+        certain || (own.is_exact() && other.is_exact() && *text == shown[run])
     };
-    let others = shown.iter().zip(&row.values).enumerate().filter(|(other, _)| *other != run);
-    let tells_apart = shown.iter().any(|text| *text != shown[run]);
-    others.map(|(_, other)| other).all(no_worse) && tells_apart
+    let tells_apart = others().any(|(_, text)| *text != shown[run]);
+    own.sound && tells_apart && others().all(no_worse)
 }
 
-fn text(row: &Row, value: Known) -> String {
-    match value {
-        Known::No if row.show == Show::YesNo => "no verdict".to_owned(),
-        Known::No | Known::Within(None, None) => "-".to_owned(),
-        Known::Value(value) => number(row, value),
-        Known::Within(Some(low), None) => format!(">= {}", number(row, low)),
-        Known::Within(None, Some(high)) => format!("<= {}", number(row, high)),
-        Known::Within(Some(low), Some(high)) => {
-            let (low, high) = (number(row, low), number(row, high));
-            if low == high { low } else { format!("{low} to {high}") }
+fn text(row: &Row, value: Option<Known>) -> String {
+    let Some(value) = value else {
+        return if row.show == Show::YesNo { "no verdict" } else { "-" }.to_owned();
+    };
+    let with_unit = |(number, unit): (String, &str)| match unit {
+        "" => number,
+        unit => format!("{number} {unit}"),
+    };
+    match (value.least, value.most) {
+        (Some(least), Some(most)) => {
+            let [low, high] = [number(row, least), number(row, most)];
+            if low == high { with_unit(low) } else { format!("{} to {}", low.0, with_unit(high)) }
         }
+        (Some(least), None) => format!(">= {}", with_unit(number(row, least))),
+        (None, Some(most)) => format!("<= {}", with_unit(number(row, most))),
+        (None, None) => "-".to_owned(),
     }
 }
 
-fn number(row: &Row, value: f64) -> String {
+/// A number and its unit.
+fn number(row: &Row, value: f64) -> (String, &'static str) {
     match row.show {
         Show::Time => {
-            let largest = row.values.iter().flat_map(|value| value.numbers()).fold(0.0, f64::max);
-            let unit = TimeUnit::for_value(largest);
-            format!("{} {}", unit.number(value), unit.name())
+            let all = row.values.iter().flatten().flat_map(|known| [known.least, known.most]);
+            let unit = TimeUnit::for_value(all.flatten().fold(0.0, f64::max));
+            (unit.number(value), unit.name())
         }
-        Show::Percent => percent(value),
-        Show::Number("") => three_digits(value),
-        Show::Number(unit) => format!("{} {unit}", three_digits(value)),
-        Show::Count => count(value as u64),
-        Show::YesNo => (if value > 0.5 { "yes" } else { "no" }).to_owned(),
+        Show::Percent => (percent(value), ""),
+        Show::Number(unit) => (three_digits(value), unit),
+        Show::Count => (count(value as u64), ""),
+        Show::YesNo => ((if value > 0.5 { "yes" } else { "no" }).to_owned(), ""),
     }
 }
 
@@ -281,37 +227,33 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn add(
+    fn add<K: Into<Known>>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
-        value: impl Fn(&RunResult) -> Option<f64>,
+        value: impl Fn(&RunResult) -> Option<K>,
     ) {
-        self.add_known(name, show, better, |run| Known::of(value(run)));
-    }
-
-    fn add_known(
-        &mut self,
-        name: impl Into<Cow<'static, str>>,
-        show: Show,
-        better: Option<Better>,
-        value: impl Fn(&RunResult) -> Known,
-    ) {
-        let values = self.runs.iter().map(value).collect();
+        let known = |run: &RunResult| {
+            let known: Known = value(run)?.into();
+            let measured = run.measured.as_ref();
+            let sound = measured.is_none_or(|measured| measured.contradictions.is_empty());
+            Some(Known { sound: known.sound && sound, ..known })
+        };
+        let values = self.runs.iter().map(known).collect();
         let better = better.filter(|_| self.ranked);
         self.rows.push(Row { name: name.into(), values, show, better });
     }
 
     /// A row that is left out where no run has anything to show.
-    fn add_if_any(
+    fn add_if_any<K: Into<Known>>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
-        value: impl Fn(&RunResult) -> Option<f64>,
+        value: impl Fn(&RunResult) -> Option<K>,
     ) {
-        if self.runs.iter().any(|run| value(run).is_some_and(|v| v != 0.0)) {
+        if self.runs.iter().any(|run| value(run).is_some_and(|value| !value.into().is_zero())) {
             self.add(name, show, better, value);
         }
     }
@@ -326,7 +268,7 @@ impl Rows<'_> {
         type Figure = fn(&Distribution) -> Option<f64>;
         let figures: [Figure; 2] = [|of| of.p50, |of| of.p99];
         for (name, figure) in names.into_iter().zip(figures) {
-            self.add_known(name, Show::Time, lower, |run| {
+            self.add(name, Show::Time, lower, |run| {
                 let bounds = run.summary.latency_bounds.as_ref();
                 Known::in_range(figure, of(&run.summary), bounds.map(&range))
             });
@@ -349,15 +291,31 @@ fn class_names(runs: &[RunResult]) -> (Vec<String>, usize) {
 }
 
 /// What is known of the share of fluid requests.
-fn fluid(summary: &Summary) -> Known {
-    let fluidity = summary.fluidity.as_ref();
-    let bounds = fluidity.and_then(|fluidity| fluidity.bounds?.fluid_request_share);
-    Known::or_within(fluidity.and_then(|fluidity| fluidity.fluid_request_share), bounds)
+fn fluid(summary: &Summary) -> Option<Known> {
+    let fluidity = summary.fluidity.as_ref()?;
+    let bounds = fluidity.bounds.and_then(|bounds| bounds.fluid_request_share);
+    Known::or_within(fluidity.fluid_request_share, bounds)
 }
 
 /// What is known of the share of first tokens in time.
-fn in_time(summary: &Summary) -> Known {
+fn in_time(summary: &Summary) -> Option<Known> {
     Known::or_within(summary.ttft_in_time_share, summary.ttft_in_time_bounds)
+}
+
+fn fluid_tokens_per_s(run: &RunResult) -> Option<f64> {
+    run.summary.fluidity.as_ref()?.fluid_tokens_per_s.filter(|rate| *rate != 0.0)
+}
+
+/// A figure as it stands, or as the bound that it is where a file tells of chunks. Where some chunks
+/// are no token it is neither.
+fn by_chunks(run: &RunResult, known: Known, bound: fn(Known) -> Known) -> Known {
+    match &run.measured {
+        Some(measured) if measured.granularity == "chunk" => match measured.extra_chunks {
+            true => Known { sound: false, ..known },
+            false => bound(known),
+        },
+        _ => known,
+    }
 }
 
 fn rows(runs: &[RunResult]) -> Vec<Row> {
@@ -366,35 +324,44 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
-    all.add_known("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
-    if runs.iter().any(|run| in_time(&run.summary) != Known::No) {
+    all.add("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
+    if runs.iter().any(|run| in_time(&run.summary).is_some()) {
         let name = "first tokens in time";
-        all.add_known(name, Show::Percent, Some(Higher), |run| in_time(&run.summary));
+        all.add(name, Show::Percent, Some(Higher), |run| in_time(&run.summary));
     }
     type Bounded = fn(&Fluidity) -> (Option<f64>, Option<Bounds>);
     let of_fluidity = |figure: Bounded| {
-        move |run: &RunResult| match run.summary.fluidity.as_ref().map(figure) {
-            Some((value, bounds)) => Known::or_within(value, bounds),
-            None => Known::No,
+        move |run: &RunResult| {
+            let (value, bounds) = run.summary.fluidity.as_ref().map(figure)?;
+            Known::or_within(value, bounds)
         }
     };
     let index = Show::Number("");
     let p1: Bounded = |of| (of.index.p1, of.bounds.and_then(|bounds| bounds.index_p1));
-    all.add_known("fluidity-index, worst 1 %", index, Some(Higher), of_fluidity(p1));
+    all.add("fluidity-index, worst 1 %", index, Some(Higher), of_fluidity(p1));
     let p50: Bounded = |of| (of.index.p50, of.bounds.and_then(|bounds| bounds.index_p50));
-    all.add_known("fluidity-index, median", index, Some(Higher), of_fluidity(p50));
+    all.add("fluidity-index, median", index, Some(Higher), of_fluidity(p50));
     let missed: Bounded =
         |of| (of.service_miss_rate, of.bounds.and_then(|bounds| bounds.service_miss_rate));
-    all.add_known("deadlines missed", Show::Percent, Some(Lower), of_fluidity(missed));
-    all.add_if_any("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_tokens_per_s
-    });
+    all.add("deadlines missed", Show::Percent, Some(Lower), of_fluidity(missed));
+    if runs.iter().any(|run| fluid_tokens_per_s(run).is_some()) {
+        all.add("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
+            Some(by_chunks(run, fluid_tokens_per_s(run)?.into(), Known::no_less))
+        });
+    }
     all.times(["TTFT P50", "TTFT P99"], |of| Some(&of.ttft_s), |bounds| Some(bounds.ttft_s));
-    all.times(["TBT P50", "TBT P99"], |of| of.tbt_s.as_ref(), |bounds| bounds.tbt_s);
-    all.add_known("TBT max", Show::Time, Some(Lower), |run| {
+    type Figure = fn(&Distribution) -> Option<f64>;
+    let gaps = |run: &RunResult, figure: Figure| {
         let range = run.summary.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
-        Known::in_range(|of| of.max, run.summary.tbt_s.as_ref(), range)
-    });
+        Known::in_range(figure, run.summary.tbt_s.as_ref(), range)
+    };
+    let quantiles: [(&str, Figure); 2] = [("TBT P50", |of| of.p50), ("TBT P99", |of| of.p99)];
+    for (name, figure) in quantiles {
+        all.add(name, Show::Time, Some(Lower), |run| {
+            Some(by_chunks(run, gaps(run, figure)?, Known::no_more))
+        });
+    }
+    all.add("TBT max", Show::Time, Some(Lower), |run| gaps(run, |of| of.max));
     all.times(["TPOT P50", "TPOT P99"], |of| Some(&of.tpot_s), |bounds| Some(bounds.tpot_s));
     all.times(
         ["end to end P50", "end to end P99"],
@@ -404,7 +371,6 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     // Of those that were scheduled: not the best where others still wait.
     let all_ended = runs.iter().all(|run| run.summary.requests.unfinished == 0);
     let lower = Some(Lower).filter(|_| all_ended);
-    type Figure = fn(&Distribution) -> Option<f64>;
     let delays: [(&str, Figure); 2] =
         [("scheduling delay P50", |of| of.p50), ("scheduling delay P99", |of| of.p99)];
     for (name, figure) in delays {
@@ -418,9 +384,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         let bounds = goodput.and_then(|good| good.bounds?.requests_per_s);
         Known::or_within(goodput.and_then(|good| good.requests_per_s), bounds)
     };
-    if runs.iter().any(|run| goodput(run).numbers().any(|good| good != 0.0)) {
-        all.add_known("goodput, requests/s", Show::Number(""), Some(Higher), goodput);
-    }
+    all.add_if_any("goodput, requests/s", Show::Number(""), Some(Higher), goodput);
     all.add("completed", Show::Count, None, |run| Some(run.summary.requests.completed as f64));
     all.add_if_any("rejected", Show::Count, Some(Lower), |run| {
         Some(run.summary.requests.rejected as f64)
@@ -429,12 +393,12 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     let ends: [(&str, Count); 5] = [
         ("failed", |of| of.failed),
         ("timed out", |of| of.timed_out),
-        ("cancelled", |of| of.cancelled),
+        ("cancelled by the client", |of| of.cancelled),
         ("unfinished", |of| of.unfinished),
         ("  fluid or not is open", |of| of.censored),
     ];
     for (name, count) in ends {
-        let better = Some(Lower).filter(|_| name != "cancelled" && !name.starts_with(' '));
+        let better = Some(Lower).filter(|_| name != "cancelled by the client" && !name.starts_with(' '));
         all.add_if_any(name, Show::Count, better, |run| Some(count(&run.summary.requests) as f64));
     }
     all.add("makespan", Show::Time, lower, |run| run.summary.duration_s);
@@ -443,16 +407,16 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         let shown: String = class.chars().take(CLASS_NAME_WIDTH).collect();
         let of = |run: &RunResult| run.classes.as_ref()?.get(&class).cloned();
         let summary = |run: &RunResult| of(run).map(|class| class.summary);
-        let known = |known: fn(&Summary) -> Known| {
-            move |run: &RunResult| summary(run).as_ref().map_or(Known::No, known)
+        let known = |known: fn(&Summary) -> Option<Known>| {
+            move |run: &RunResult| summary(run).as_ref().and_then(known)
         };
         all.add(format!("class {shown}, SLO met"), Show::YesNo, Some(Higher), |run| {
             of(run)?.slo.met.map(|met| f64::from(u8::from(met)))
         });
         all.add("  requests", Show::Count, None, |run| Some(summary(run)?.requests.offered as f64));
-        all.add_known("  fluid requests", Show::Percent, Some(Higher), known(fluid));
-        all.add_known("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
-        all.add_known(
+        all.add("  fluid requests", Show::Percent, Some(Higher), known(fluid));
+        all.add("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
+        all.add(
             "  TTFT P99",
             Show::Time,
             Some(Lower),
@@ -461,7 +425,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
                 Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
             }),
         );
-        all.add_known(
+        all.add(
             "  TBT P99",
             Show::Time,
             Some(Lower),

@@ -4,12 +4,14 @@ pub mod assertion;
 pub mod calibration;
 pub mod comparison;
 pub mod csv;
+pub(crate) mod csv_text;
 pub mod energy;
 pub mod features;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
 pub mod html;
+mod known;
 pub mod measured;
 pub mod output_file;
 pub mod pair;

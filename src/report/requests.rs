@@ -8,7 +8,8 @@
 //! the prefix cache), `status`, `left_tokens` (output tokens that an unfinished request was still to
 //! get), `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
 //! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
-//! requests. Every request is there, those outside of the scenario's `measure` too.
+//! requests. Every request is there, those outside of the scenario's `measure` too. A run without a
+//! request has one row, of `scheduler` and `run` alone.
 
 use std::io::{self, Write};
 
@@ -74,6 +75,9 @@ impl<W: Write> RequestFile<W> {
         classes: &[String],
         facts: &str,
     ) -> io::Result<()> {
+        if trace.requests.is_empty() {
+            return self.rows.only(Cell::Text(scheduler), Cell::Text(facts));
+        }
         let mut facts = Some(facts);
         let mut write = |row: &RequestRow, one: RequestMetrics| {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);

@@ -24,8 +24,9 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&comparison::table(&result.runs));
-    if result.runs.len() > 1 && all_comparable(&result.runs) {
+    let table = comparison::table(&result.runs);
+    text.push_str(&table);
+    if result.runs.len() > 1 && table.contains(comparison::BEST) {
         text.push_str("\n* best of its row\n");
     }
     let sentences = verdict(&result.runs);
@@ -65,8 +66,10 @@ fn notes(result: &ResultFile) -> Vec<String> {
     }
     let lacks_full = result.runs.iter().any(|run| {
         let fluidity = run.summary.fluidity.as_ref();
-        // What an unfinished answer needs is not known.
-        run.summary.requests.completed > 0
+        // What an unfinished answer needs is not known, nor what chunks of several tokens hide.
+        let tells = |granularity: &str| matches!(granularity, "token" | "chunk");
+        run.measured.as_ref().is_none_or(|measured| tells(&measured.granularity))
+            && run.summary.requests.completed > 0
             && run.summary.requests.unfinished == 0
             && fluidity.is_some_and(|f| f.p99_miss_rate_by_tbt_ms.is_none())
     });

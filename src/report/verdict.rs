@@ -34,12 +34,7 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
     } else {
         sentences.push(promise(runs, &names));
         sentences.extend(first_tokens(runs, &names));
-        // Figures that are not known are not ranked.
-        let known = runs.iter().filter(|run| smoothness::is_known(run));
-        let known: Vec<RunResult> = known.cloned().collect();
-        if known.len() > 1 {
-            sentences.extend(ranking(&known, &Names::of(&known)));
-        }
+        sentences.extend(ranking(runs, &names));
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
@@ -98,12 +93,30 @@ fn nothing_completed(runs: &[RunResult]) -> String {
     if counts.offered == 0 {
         return "No request was offered, so there is nothing to compare.".to_owned();
     }
-    let who = if runs.len() == 1 { "" } else { " under any scheduler" };
-    format!(
-        "No request completed{who}: of {} offered, {} were rejected and {} were unfinished when \
-         observation ended.",
-        counts.offered, counts.rejected, counts.unfinished
-    )
+    let measured = runs.iter().all(|run| run.measured.is_some());
+    let who = match (runs.len(), measured) {
+        (1, _) => "",
+        (_, true) => " in any file",
+        (_, false) => " under any scheduler",
+    };
+    let ends = |run: &RunResult| {
+        let counts = run.summary.requests;
+        let mut ends = vec![format!("{} were rejected", counts.rejected)];
+        let others =
+            [(counts.failed, "failed"), (counts.timed_out, "timed out"), (counts.cancelled, "were cancelled by the client")];
+        ends.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        ends.push(format!("{} were unfinished when observation ended", counts.unfinished));
+        format!("of {} offered, {}", counts.offered, join(&ends))
+    };
+    let alike = runs.iter().all(|run| run.summary.requests == counts);
+    let told = match alike {
+        true => ends(&runs[0]),
+        false => {
+            let each = runs.iter().map(|run| format!("{} ({})", ends(run), run.label));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    };
+    format!("No request completed{who}: {told}.")
 }
 
 fn alone(run: &RunResult, names: &Names<'_>) -> String {
@@ -169,13 +182,16 @@ fn term(term: &SloTerm) -> String {
     };
     let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
     let at_least = term.sense == Sense::AtLeast;
+    // Of two bounds the one that decides is enough.
     let value = match (term.value, term.lower, term.upper) {
         (Some(value), _, _) => show(value),
-        // The bound that decides.
         (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
             format!("at least {}", show(lower))
         }
         (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
+        (None, Some(lower), Some(upper)) if !at_least && lower == 0.0 => {
+            format!("at most {}", show(upper))
+        }
         (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
         (None, Some(lower), None) => format!("at least {}", show(lower)),
         _ => "unknown (no sample)".to_owned(),
@@ -186,6 +202,9 @@ fn term(term: &SloTerm) -> String {
             "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
              asked)"
         ),
+        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
+            format!("{of_class}{value} fluid, {bound} asked")
+        }
         Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
         Sense::AtMost => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();
@@ -219,7 +238,8 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(runs).filter(|_| all_comparable(runs));
+    let best = smoothness::best(&runs.iter().collect::<Vec<_>>());
+    let best = best.filter(|_| all_comparable(runs));
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),

@@ -8,6 +8,7 @@
 //! engine sees no difference.
 
 pub mod decimal;
+pub mod formula;
 mod iteration;
 mod log;
 pub(crate) mod numbers;

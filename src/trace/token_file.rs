@@ -21,8 +21,9 @@
 //! [`StatedRun`]: crate::report::stated::StatedRun
 //!
 //! A request that is not `completed` has one more row, its *end row*: `index` is empty and `time_s`
-//! is when observation ended (an unfinished request is judged by what can still become of it). So every request has at
-//! least one row, and gaps, counts and denominators can all be formed from the file alone.
+//! is when observation ended (an unfinished request is judged by what can still become of it). So
+//! every request has at least one row, and gaps, counts and denominators can all be formed from the
+//! file alone. A run without a request has one row, of `scheduler` and `run` alone.
 //! `output_tokens` and the counts in `run` tell a file that was cut off, even at a line's end.
 //! Times are integers in the simulator, so text with nine decimals loses nothing.
 
@@ -76,6 +77,9 @@ impl<W: Write> TokenFile<W> {
         ttft_deadline: impl Fn(&RequestRow) -> Span,
         facts: &'a str,
     ) -> io::Result<()> {
+        if trace.requests.is_empty() {
+            return self.rows.only(Cell::Text(scheduler), Cell::Text(facts));
+        }
         let mut facts = Some(facts);
         for (id, row) in trace.requests.iter().enumerate() {
             let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);

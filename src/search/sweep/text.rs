@@ -6,6 +6,7 @@ use super::grid::names;
 use super::{Point, SweepFile};
 use crate::report::assertion::figure;
 use crate::report::csv::flatten;
+use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 
@@ -185,17 +186,13 @@ pub fn sweep_to_csv(file: &SweepFile) -> String {
         place += 1;
         place <= fixed || !has_parts(column)
     });
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let expected = "records of one length, in memory";
-    writer.write_record(&columns).expect(expected);
+    let mut csv = CsvText::new(&columns);
     for (start, figures) in &rows {
         let cell = |column: &String| {
             figures.iter().find(|(name, _)| name == column).map_or("", |(_, text)| text.as_str())
         };
         let start = start.iter().map(String::as_str);
-        let record: Vec<&str> = start.chain(columns[fixed..].iter().map(cell)).collect();
-        writer.write_record(&record).expect(expected);
+        csv.row(start.chain(columns[fixed..].iter().map(cell)));
     }
-    let bytes = writer.into_inner().expect("writing to memory cannot fail");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }

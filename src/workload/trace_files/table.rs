@@ -38,7 +38,7 @@ pub(super) struct Table {
     sessions: HashMap<String, u32>,
     pub(super) has_arrivals: bool,
     /// What the arrivals are called, for an error that misses them.
-    pub(super) arrival_name: &'static str,
+    pub(super) arrival_names: &'static [&'static str],
     /// What a user should know.
     pub(super) notes: Vec<String>,
 }
