@@ -5,6 +5,7 @@
 //! for a request's true output length.
 
 mod by_arrival;
+mod facts;
 mod faster_transformer;
 mod lightllm;
 mod llama_cpp;
@@ -20,6 +21,7 @@ mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
+pub use facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 pub use faster_transformer::FasterTransformerParams;
 pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;

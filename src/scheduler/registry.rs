@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::Facts;
 use super::{EngineInfo, Scheduler};
 
 /// A policy's parameters, under the real system's names and with its real defaults.
@@ -24,6 +25,9 @@ pub trait Parameters: Default + Clone {
 
     /// The policy for one replica. Call it only when there are no [`problems`](Self::problems).
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler>;
+
+    /// What these parameters bound, and how the policy goes about prompts and memory.
+    fn facts(&self, engine: &EngineInfo) -> Facts;
 }
 
 /// What a policy's likeness to the real system rests on.
@@ -123,6 +127,13 @@ macro_rules! schedulers {
             pub fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
                 match self {
                     $(SchedulerConfig::$variant(p) => p.build(engine),)+
+                }
+            }
+
+            /// What its parameters bound, and how it goes about prompts and memory.
+            pub fn facts(&self, engine: &EngineInfo) -> Facts {
+                match self {
+                    $(SchedulerConfig::$variant(p) => p.facts(engine),)+
                 }
             }
 

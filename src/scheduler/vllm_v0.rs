@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
+use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
 use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
@@ -76,6 +77,17 @@ impl Parameters for VllmV0Params {
             prefill_started: None,
             last_prefill: Span::ZERO,
         })
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            watermark: Some("watermark"),
+            prefills: Prefills::First,
+            ..Facts::plain()
+        }
     }
 }
 
