@@ -326,7 +326,7 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// When the iteration after this one begins, or could.
-    fn over(&self, place: usize) -> Time {
+    pub(super) fn over(&self, place: usize) -> Time {
         if place + 1 < self.log.len() { self.log.start(place + 1) } else { self.log.free(place) }
     }
 

@@ -5,14 +5,14 @@ use crate::bubbles::Reference;
 use crate::random::{engine, seeds, small};
 use std::collections::BTreeMap;
 
-use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
+    Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{ChunkRecord, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -244,7 +244,7 @@ impl Case {
         let blamed = |cause: Cause| SHARED.contains(&cause) || CULPABLE.contains(&cause);
         for &cause in Cause::ALL {
             let received = if blamed(cause) { seen[cause] } else { 0 };
-            if cause == Cause::PipelineBubble {
+            if matches!(cause, Cause::PipelineBubble | Cause::Communication) {
                 assert!(given[cause] <= seen[cause], "what is nobody's is blamed on nobody");
             } else if self.cost.stages > 1 && SHARED.contains(&cause) {
                 assert_eq!(given[cause], 0, "who was in the way in a pipeline is not told apart");
@@ -263,6 +263,8 @@ impl Case {
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
+                let communication = self.communication(attribution, request, &gap);
+                assert_eq!(by[Cause::Communication], communication, "{request}: {gap:?}");
                 let selfish = named.iter().find(|culprit| culprit.request == request);
                 // Its own earlier batch may still be in the pipeline while it waits.
                 let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
@@ -273,6 +275,33 @@ impl Case {
         for (of, given) in victims(attribution, &blame, &all).iter().zip(&blame.given) {
             assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
         }
+    }
+
+    /// Communication that others' prefill adds to a gap: to the step that brought the token, beyond
+    /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
+    fn communication(&self, attribution: &Attribution<'_>, request: u32, gap: &Gap) -> u64 {
+        let log = &attribution.recording.log[attribution.lane_index(request)];
+        let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
+            let shape = BatchShape { chunks, decodes, decode_kv_tokens, sampled };
+            self.cost.overheads(&shape).communication.as_nanos()
+        };
+        let mut sum = 0;
+        let from = log.partition_point(|iteration| iteration.end <= gap.from);
+        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        for i in log.range(from, to).filter(|i| !i.chunks.is_empty()) {
+            let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
+            let chunks: Vec<Chunk> = i.chunks.iter().map(chunk).collect();
+            let whole = of(&chunks, i.decodes, i.decode_kv_tokens, i.sampled());
+            if let Some(own) = i.chunks.iter().position(|chunk| chunk.request == request) {
+                let completed = i.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
+                let all = of(&chunks, 0, 0, completed).min(whole);
+                let alone = of(&chunks[own..=own], 0, 0, i.chunks[own].samples.into());
+                sum += if chunks.len() > 1 { all.saturating_sub(alone) } else { 0 };
+            } else if i.end == gap.to && i.decodes > 0 {
+                sum += whole.saturating_sub(of(&[], i.decodes, i.decode_kv_tokens, i.decodes));
+            }
+        }
+        sum
     }
 
     /// Missed deadlines charged to causes are those that the metrics count.
