@@ -140,7 +140,7 @@
 		const fluid = f.fluid_request_share == null ? "" : " " + M.percent(f.fluid_request_share);
 		const cutOff = f.stall_s == null && f.stall_at_least_s != null;
 		return [
-			(f.promise.kept ? "kept" : "broken") + fluid,
+			f.promise.kept == null ? "not known" : (f.promise.kept ? "kept" : "broken") + fluid,
 			cutOff ? "> " + M.seconds(f.stall_at_least_s) : M.seconds(f.stall_s),
 			f.worst_stall ? M.seconds(f.worst_stall.length_s) : "none",
 			M.seconds(f.ttft_p99_s),
@@ -154,6 +154,7 @@
 		keeps_promise: "keeps the promise",
 		nearer_to_promise: "nearer to the promise",
 		shorter_stall: "a shorter stall",
+		more_tokens: "more tokens a second",
 		moved_stall: "the stall only moved",
 		none: "no help",
 		further_from_promise: "further from the promise",

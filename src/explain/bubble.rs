@@ -200,9 +200,8 @@ fn turns(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Vec<Tur
                 passed += 1;
             }
             let meanwhile = prefills[passed..].iter().take_while(|prefill| prefill.start < over);
-            let others: Vec<&Prefill> = meanwhile
-                .filter(|prefill| prefill.lane != number && prefill.end > start)
-                .collect();
+            let others: Vec<&Prefill> =
+                meanwhile.filter(|prefill| prefill.lane != number && prefill.end > start).collect();
             let within = |prefill: &Prefill, ns: u64| {
                 let lasted = prefill.end.since(prefill.start).as_nanos();
                 let both = prefill.end.min(over).since(prefill.start.max(start)).as_nanos();

@@ -15,8 +15,9 @@ pub(super) struct Cured {
     label: String,
     /// The stall: where its time went, and who caused it.
     stall: StallReport,
-    /// Whether the run kept its promise as it was: then nothing has to change.
-    keeps_promise: bool,
+    /// Whether the run kept its promise as it was: then nothing has to change. Null where that is not
+    /// known.
+    keeps_promise: Option<bool>,
     /// The run as it was, then each change, the best first.
     tried: Vec<WhatIf>,
     /// What helps most, as its place in `tried`.

@@ -84,8 +84,8 @@ pub struct CuresView {
     pub token: u32,
     /// Its cause.
     pub main_cause: Cause,
-    /// Whether the run kept its promise as it was.
-    pub keeps_promise: bool,
+    /// Whether the run kept its promise as it was; null where that is not known.
+    pub keeps_promise: Option<bool>,
     /// The run as it was, then each change, the best first.
     pub tried: Vec<WhatIf>,
     /// What helps most, as its place in `tried`.

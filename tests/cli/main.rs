@@ -3,6 +3,7 @@
 mod binary;
 mod capacity_search;
 mod capacity_sweep;
+mod cures;
 mod documents;
 mod explain;
 mod faults;

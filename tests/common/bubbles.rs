@@ -193,6 +193,11 @@ impl Reference {
         Reference { lanes, turns }
     }
 
+    /// What there was to share of waits for another lane's turn, each iteration once.
+    pub fn turns(&self) -> u64 {
+        self.turns.iter().flatten().flatten().map(|turn| turn.ns).sum()
+    }
+
     /// Culprits of a gap's bubbles: nanoseconds, and prefill tokens.
     pub fn culprits(
         &self,

@@ -148,9 +148,9 @@ impl Case {
         play(&setup, &make, &mut self.workload.arriving(), options).expect("nobody is stuck")
     }
 
-    /// Returns what was seen, and how much of pipeline bubbles had culprits, so that the test can tell
-    /// whether it had anything to look at.
-    fn check(&self, planned_ahead: bool) -> (Split, u64) {
+    /// Returns what was seen, and how much of pipeline bubbles had culprits, and of waits for another
+    /// lane's turn, so that the test can tell whether it had anything to look at.
+    fn check(&self, planned_ahead: bool) -> (Split, [u64; 2]) {
         let outcome = self.play(planned_ahead, false);
         let slow = self.play(planned_ahead, true);
         assert!(outcome.without_reasons() == slow.without_reasons(), "both paths log the same");
@@ -182,7 +182,7 @@ impl Case {
         assert_eq!(attribution.totals().all(), seen, "all requests together");
         self.check_blame(&attribution, &seen);
         let shared = match self.cost.stages {
-            1 => 0,
+            1 => [0; 2],
             _ => self.check_bubbles(&attribution, &outcome, planned_ahead && needs.plans_ahead),
         };
         self.check_memory(&attribution, &outcome, planned_ahead);
@@ -191,13 +191,14 @@ impl Case {
     }
 
     /// Shares in pipeline bubbles are those of the reference: in each gap, in the blame of each
-    /// culprit, and for each victim in another lane. Returns what was shared.
+    /// culprit, and for each victim in another lane. Returns what was shared, and what there was to
+    /// share of waits for another lane's turn.
     fn check_bubbles(
         &self,
         attribution: &Attribution<'_>,
         outcome: &Outcome,
         planned_ahead: bool,
-    ) -> u64 {
+    ) -> [u64; 2] {
         let reference = Reference::new(outcome, &self.cost, planned_ahead, attribution);
         let requests = attribution.requests();
         let mut caused = vec![vec![0; requests.len()]; requests.len()];
@@ -232,7 +233,7 @@ impl Case {
                 assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
             }
         }
-        caused.iter().flatten().sum()
+        [caused.iter().flatten().sum(), reference.turns()]
     }
 
     /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
@@ -348,13 +349,13 @@ impl Case {
 /// Causes besides [`SHARED`] that have culprits.
 const CULPABLE: [Cause; 3] = [Cause::PrefillInterference, Cause::PrefillOnly, Cause::HeadOfLine];
 
-fn check(name: &str, seed: u64) -> (Split, u64) {
+fn check(name: &str, seed: u64) -> (Split, [u64; 2]) {
     let mut case = Case::draw(name, seed);
     let needs = case.config.build(&case.engine).needs();
-    let (mut seen, mut shared) = (Split::ZERO, 0);
-    let mut add = |(more, of_it): (Split, u64)| {
+    let (mut seen, mut shared) = (Split::ZERO, [0; 2]);
+    let mut add = |(more, of_it): (Split, [u64; 2])| {
         seen += more;
-        shared += of_it;
+        shared = [shared[0] + of_it[0], shared[1] + of_it[1]];
     };
     let staged = if needs.one_lane { 1 } else { 2 + (seed % 3) as u32 };
     for stages in [1, staged] {
@@ -371,13 +372,14 @@ fn check(name: &str, seed: u64) -> (Split, u64) {
 #[test]
 fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     let seeds = seeds(300);
-    let (mut seen, mut shared) = (Split::ZERO, 0);
+    let (mut seen, mut shared, mut turns) = (Split::ZERO, 0, 0);
     for name in SchedulerConfig::NAMES {
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));
             let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
             seen += checked.0;
-            shared += checked.1;
+            shared += checked.1[0];
+            turns += checked.1[1];
         }
     }
     if seeds.end - seeds.start > 1 {
@@ -387,5 +389,6 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
         }
         let bubbles = seen[Cause::PipelineBubble];
         assert!(0 < shared && shared < bubbles, "{shared} ns of {bubbles} ns had culprits");
+        assert!(turns > 0, "nobody waited for another lane's turn");
     }
 }

@@ -71,15 +71,19 @@ fn heading(cures: &Cures, was: &WhatIf) -> String {
     let causes = causes.join(", ");
     let term = figures(was).map_or("", |figures| figures.promise.term.as_str());
     let label = &cures.label;
-    if cures.keeps_promise {
+    if cures.keeps_promise == Some(true) {
         return format!(
             "{label} keeps its promise ({term}): nothing has to change. Against {stall} ({causes}) \
              there are these options, with their price; each line is the same requests, simulated \
              again"
         );
     }
+    let promise = match cures.keeps_promise {
+        None => "whose promise has no verdict",
+        _ => "which breaks its promise",
+    };
     format!(
-        "What would have helped {label}, which breaks its promise ({term}), tried against {stall} \
+        "What would have helped {label}, {promise} ({term}), tried against {stall} \
          ({causes}): each line is the same requests, simulated again; the best stands first, by the \
          promise, then by cost, then by that stall"
     )
@@ -99,8 +103,9 @@ fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
     let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), units::duration);
     let share = figures.fluid_request_share.map_or(String::new(), units::percent);
     let promise = match figures.promise.kept {
-        true => format!("kept {share}"),
-        false => format!("broken {share}"),
+        Some(true) => format!("kept {share}"),
+        Some(false) => format!("broken {share}"),
+        None => "not known".to_owned(),
     };
     let stall = match (figures.stall_s, figures.stall_at_least_s) {
         (None, Some(least)) => format!("> {}", units::duration(least)),
@@ -123,7 +128,7 @@ fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
 
 /// What helped most, why, and at what price; or that nothing did.
 fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
-    if cures.keeps_promise {
+    if cures.keeps_promise == Some(true) {
         return match helps {
             [] => {
                 "Nothing tried makes that stall a tenth shorter and keeps the promise.".to_owned()
@@ -143,6 +148,7 @@ fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
         Effect::NearerToPromise => {
             format!("the promise is nearer, though not kept ({})", after.promise.term)
         }
+        Effect::MoreTokens => "the promise is no nearer, but more is served".to_owned(),
         _ => "the promise is no nearer, but that stall is shorter".to_owned(),
     };
     let price = match (after.gpus.cmp(&before.gpus), after.usd_per_hour) {

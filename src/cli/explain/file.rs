@@ -40,8 +40,8 @@ pub struct Cures {
     /// The causes that the changes are meant for: the main one first.
     pub causes: Vec<Cause>,
     /// Whether the run kept its promise as it was: then nothing has to change, and the changes are
-    /// options.
-    pub keeps_promise: bool,
+    /// options. Null where that is not known.
+    pub keeps_promise: Option<bool>,
     /// The run as it was, then each change, the best first: by the promise, then by cost, then by
     /// the stall. None `helps` where nothing that was tried does.
     pub tried: Vec<WhatIf>,

@@ -23,6 +23,8 @@ pub(super) struct Change {
     pub not_held: Vec<String>,
     /// What is given up.
     pub gives_up: &'static str,
+    /// Whether it is another scheduler.
+    pub other_scheduler: bool,
     /// Whose requests it faces.
     pub load: Load,
 }
@@ -39,7 +41,8 @@ pub(super) enum Load {
 impl Change {
     fn new(words: String, set: Vec<String>) -> Change {
         let not_held = Vec::new();
-        Change { words, set, why: "", not_held, gives_up: "", load: Load::Same }
+        let (why, gives_up, other_scheduler, load) = ("", "", false, Load::Same);
+        Change { words, set, why, not_held, gives_up, other_scheduler, load }
     }
 
     fn gives_up(self, gives_up: &'static str) -> Change {
@@ -62,8 +65,12 @@ impl Patient<'_> {
         let maker = Maker::new(self);
         let mut kinds: Vec<Kind> = Vec::new();
         let mut changes: Vec<Change> = Vec::new();
-        for &(kind, why) in causes.iter().flat_map(|&cause| fitting(cause)) {
-            if kinds.contains(&kind) {
+        let fits =
+            |&cause: &Cause| fitting(cause).iter().map(move |&(kind, why)| (cause, kind, why));
+        for (cause, kind, why) in causes.iter().flat_map(fits) {
+            let waits = matches!(cause, Cause::NoKvBlocks | Cause::HeadOfLine);
+            if kinds.contains(&kind) || waits && kind.is_against_preemption() && !maker.preempted()
+            {
                 continue;
             }
             kinds.push(kind);
@@ -126,7 +133,7 @@ impl<'m> Maker<'m> {
             Kind::SmallerSteps => self.smaller_steps(),
             Kind::LargerSteps => self.larger_steps(),
             Kind::ShorterChunks => self.shorter_chunks(),
-            Kind::CutPrompts => self.switch(scheduler::Effect::CutsPrompts),
+            Kind::CutPrompts => self.cut_prompts(),
             Kind::DecodeBeside => self.switch(scheduler::Effect::DecodesBeside),
             Kind::ShareSteps => self.switch(scheduler::Effect::SharesSteps),
             Kind::AdmitLess => self.switch(scheduler::Effect::AdmitsLess),
@@ -195,6 +202,28 @@ impl<'m> Maker<'m> {
             change
         };
         fitting.map(change).collect()
+    }
+
+    /// Cut prompts, as they are and with a budget that cuts them short.
+    fn cut_prompts(&self) -> Vec<Change> {
+        let plain = self.switch(scheduler::Effect::CutsPrompts);
+        let Some(budget) = self.facts.budget.map(|budget| budget.limit) else { return plain };
+        let mut changes = Vec::new();
+        for cut in plain {
+            // Where cutting is the budget itself there is nothing to add.
+            let path = format!(".{}=", budget.parameter);
+            let is_budget = cut.set.iter().any(|set| set.contains(&path));
+            let smaller = [BUSY_STEP, 4 * BUSY_STEP]
+                .into_iter()
+                .filter(|&smaller| !is_budget && budget.most.is_some_and(|old| smaller < old));
+            for smaller in smaller {
+                let also = self.parameter(budget.parameter, budget.most, smaller.into());
+                let words = format!("{}, {}", cut.words, also.words);
+                changes.push(Change::new(words, [cut.set.clone(), also.set].concat()));
+            }
+            changes.push(cut);
+        }
+        changes
     }
 
     /// Tokens of a step that count for the budget: the most that any had, where that is less than
@@ -271,6 +300,10 @@ impl<'m> Maker<'m> {
             ..self.parameter(parameter, None, new.into())
         })
         .collect()
+    }
+
+    fn preempted(&self) -> bool {
+        self.patient.output.outcome.kv.preemptions > 0
     }
 
     fn blocks_are_given(&self) -> bool {
@@ -351,7 +384,8 @@ impl<'m> Maker<'m> {
                 [(swap.name.to_owned(), parameters)].into_iter().collect();
             let set = format!("schedulers.{}={}", self.patient.scheduler, Value::Object(entry));
             let words = format!("scheduler {old} -> {}", swap.name);
-            Change { not_held: swap.not_held, ..Change::new(words, vec![set]) }
+            let not_held = swap.not_held;
+            Change { not_held, other_scheduler: true, ..Change::new(words, vec![set]) }
         };
         swaps(self.config, &self.info, wanted).into_iter().map(change).collect()
     }

@@ -56,10 +56,11 @@ pub struct Figures {
 /// What became of a promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Promise {
-    /// Whether every term of it was kept.
-    pub kept: bool,
+    /// Whether every term of it was kept; null where that is not known.
+    pub kept: Option<bool>,
     /// How far it was from being kept: the term that was missed by most, as the part that was
-    /// missing of a share, or the part of a latency that was too much. 0 when kept, at most 1.
+    /// missing of a share, or the part of a latency that was too much. 0 when kept, at most 1; where
+    /// it is not known, the most that it may be.
     pub shortfall: f64,
     /// That term, and what came of it, in words; where it was kept, the term of the fluid share.
     pub term: String,
@@ -78,20 +79,24 @@ pub struct WorstStall {
 
 impl Promise {
     fn of(slo: &SloResult) -> Promise {
-        let missed = slo.terms.iter().filter(|term| !term.met);
+        let missed = slo.terms.iter().filter(|term| term.met != Some(true));
         let worst = missed.max_by(|a, b| shortfall(a).total_cmp(&shortfall(b)));
         let term = worst.or(slo.terms.first());
         Promise {
             kept: slo.met,
-            shortfall: if slo.met { 0.0 } else { worst.map_or(1.0, shortfall) },
+            shortfall: if slo.met == Some(true) { 0.0 } else { worst.map_or(1.0, shortfall) },
             term: term.map_or(String::new(), crate::report::verdict::term),
         }
     }
 }
 
-/// How far a term that is not met is from being met, from 0 to 1.
+/// How far a term that is not known to be met is from being met, at most, from 0 to 1.
 fn shortfall(term: &SloTerm) -> f64 {
-    let Some(value) = term.value else { return 1.0 };
+    let worst = match term.sense {
+        Sense::AtLeast => term.lower,
+        Sense::AtMost => term.upper,
+    };
+    let Some(value) = term.value.or(worst) else { return 1.0 };
     let missing = match term.sense {
         Sense::AtLeast => (term.bound - value) / term.bound,
         Sense::AtMost => (value - term.bound) / value,

@@ -69,6 +69,13 @@ pub(super) enum Kind {
 
 use Kind::*;
 
+impl Kind {
+    /// Whether it helps those who wait for memory only where others are preempted.
+    pub fn is_against_preemption(self) -> bool {
+        matches!(self, FewerSeats | AdmitLess | HigherWatermark)
+    }
+}
+
 type Fits = &'static [(Kind, &'static str)];
 
 const FEWER_A_REPLICA: &str = "each replica serves fewer requests";
@@ -146,6 +153,8 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (PagedPolicy, "memory is taken as tokens need it, not reserved"),
             (FewerSeats, "those who run are not preempted, and end sooner"),
+            (AdmitLess, "those who run are not preempted, and end sooner"),
+            (HigherWatermark, "those who run are not preempted, and end sooner"),
             (MoreBlocks, "more requests fit"),
             (PrefixCaching, "what prompts share is held once"),
             (Router, SPREAD),

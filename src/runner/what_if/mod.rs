@@ -41,6 +41,9 @@ pub struct WhatIf {
     /// What it gives up for what it gains: nothing that the figures do not show, where empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub gives_up: String,
+    /// Whether it is another scheduler, with everything else held as far as it can be.
+    #[serde(default)]
+    pub other_scheduler: bool,
     /// What came of it.
     pub figures: Option<Figures>,
     /// What it did to the promise and to the stall.
@@ -53,8 +56,9 @@ pub struct WhatIf {
 /// What to do about a stall.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// Whether the run kept its promise as it was: then nothing has to change.
-    pub keeps_promise: bool,
+    /// Whether the run kept its promise as it was: then nothing has to change. `None` where that is
+    /// not known.
+    pub keeps_promise: Option<bool>,
     /// The run as it was, then each change, the best first.
     pub tried: Vec<WhatIf>,
     /// What helps most, as its place in `tried`; `None` where nothing helps or nothing has to
@@ -143,6 +147,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
         why: String::new(),
         not_held: Vec::new(),
         gives_up: String::new(),
+        other_scheduler: false,
         figures: Some(patient.figures(patient.experiment, &output.result, &output.outcome)),
         effect: Effect::None,
         helps: false,
@@ -158,7 +163,6 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
     for (change, played) in played {
         match played {
             Err(why) => {
-                let why = why.lines().next().unwrap_or("it cannot be simulated").to_owned();
                 notes.push(format!("{} was not tried: {why}", change.words));
             }
             Ok(Trial::Same) => notes
@@ -169,6 +173,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
                 why: change.why.to_owned(),
                 not_held: change.not_held,
                 gives_up: change.gives_up.to_owned(),
+                other_scheduler: change.other_scheduler,
                 figures: Some(*figures),
                 effect: Effect::None,
                 helps: false,
@@ -188,7 +193,12 @@ enum Trial {
 
 impl Patient<'_> {
     fn play(&self, change: &Change, simulate: &dyn Simulate) -> Result<Trial, String> {
-        let text = |error: crate::scenario::ScenarioError| error.to_string();
+        // Where it stands in a `--set` that the reader did not write says nothing.
+        let text = |error: crate::scenario::ScenarioError| {
+            let said: Vec<&str> =
+                error.problems().iter().map(|problem| problem.message.as_str()).collect();
+            said.join("; ")
+        };
         let document = self.document.clone().with(&change.set).map_err(text)?;
         let experiment = document.resolve(self.seed).map_err(text)?.experiment;
         let drawn;
@@ -204,7 +214,7 @@ impl Patient<'_> {
         let scheduler = &experiment.schedulers[self.scheduler];
         let outcome = simulate
             .simulate(&experiment, scheduler, requests, PlayOptions::default())
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| first_line(&error.to_string()))?;
         if self.is_same(&outcome) {
             return Ok(Trial::Same);
         }
@@ -218,4 +228,8 @@ impl Patient<'_> {
         let before = &self.output.outcome;
         outcome.trace == before.trace && outcome.rejections == before.rejections
     }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or("it cannot be simulated").to_owned()
 }

@@ -19,7 +19,11 @@ pub enum Effect {
     /// As near to the promise as before, or kept as before, and the stall at least a tenth shorter;
     /// so is the worst stall of any kind.
     ShorterStall,
-    /// The stall is at least a tenth shorter, but the worst stall of any kind is not: it only moved.
+    /// As near to the promise as before, the stall no longer, and at least a twentieth more tokens a
+    /// second.
+    MoreTokens,
+    /// The stall is at least a tenth shorter, but the worst stall of any kind is not, or the promise
+    /// is nearer for some at the cost of all (the mean fluidity-index falls): it only moved.
     MovedStall,
     /// None of that.
     #[default]
@@ -32,25 +36,28 @@ pub enum Effect {
 
 impl Effect {
     fn helps(self) -> bool {
-        matches!(self, Effect::KeepsPromise | Effect::NearerToPromise | Effect::ShorterStall)
+        use Effect::*;
+        matches!(self, KeepsPromise | NearerToPromise | ShorterStall | MoreTokens)
     }
 }
 
 /// A stall counts as shorter when it takes a tenth less.
 const SHORTER: f64 = 0.9;
+/// Text is choppier when the mean fluidity-index falls by more than this.
+const CHOPPIER: f64 = 0.05;
+/// A run serves less when it is a twentieth less, and more when it is a twentieth more.
+const SERVES_LESS: f64 = 0.95;
+const MORE_TOKENS: f64 = 1.05;
 
-/// How far from the promise, in whole percent, and then the mean fluidity-index in whole percent:
-/// less is one and the same. `None` where the promise is kept.
-type Distance = (u32, u32);
-
-fn distance(figures: &Figures) -> Distance {
-    let percent = |share: f64| libm::round(share.clamp(0.0, 1.0) * 100.0) as u32;
-    if figures.promise.kept {
-        return (0, 0);
+/// How far from the promise: kept, not known, broken; then in whole percent, since less is one and
+/// the same.
+fn distance(figures: &Figures) -> (u32, u32) {
+    let short = libm::round(figures.promise.shortfall * 100.0) as u32;
+    match figures.promise.kept {
+        Some(true) => (0, 0),
+        None => (1, short),
+        Some(false) => (2, short),
     }
-    // A promise that is broken by a hair is broken all the same.
-    let short = percent(figures.promise.shortfall).max(1);
-    (short, 100 - percent(figures.fluidity_index.unwrap_or(0.0)))
 }
 
 /// Puts changes in order and says what they are worth.
@@ -60,30 +67,48 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
         let after = one.figures.as_ref().expect("it was simulated");
         one.effect = effect(&before, after);
         one.helps = one.effect.helps();
+        if one.gives_up.is_empty() && tokens(after) < SERVES_LESS * tokens(&before) {
+            one.gives_up = "load: fewer tokens a second".to_owned();
+        }
     }
     tried.sort_by(compare);
     let keeps_promise = before.promise.kept;
     tried.insert(0, was);
-    let best = tried.get(1).filter(|first| first.helps && !keeps_promise).map(|_| 1);
+    let needed = keeps_promise != Some(true);
+    let best = tried.get(1).filter(|first| first.helps && needed).map(|_| 1);
     Advice { keeps_promise, tried, best, notes }
 }
 
 fn effect(before: &Figures, after: &Figures) -> Effect {
     let (was, is) = (distance(before), distance(after));
     match is.cmp(&was) {
-        Ordering::Less if after.promise.kept => return Effect::KeepsPromise,
+        Ordering::Less if after.promise.kept == Some(true) => return Effect::KeepsPromise,
+        Ordering::Less if choppier(before, after) => return Effect::MovedStall,
         Ordering::Less => return Effect::NearerToPromise,
-        Ordering::Greater if before.promise.kept => return Effect::BreaksPromise,
+        Ordering::Greater if before.promise.kept == Some(true) => {
+            return Effect::BreaksPromise;
+        }
         Ordering::Greater => return Effect::FurtherFromPromise,
         Ordering::Equal => {}
     }
     if stall(after) > SHORTER * stall(before) {
-        return Effect::None;
+        let more = tokens(after) >= MORE_TOKENS * tokens(before) && tokens(before) > 0.0;
+        let as_short = stall(after) <= stall(before);
+        return if more && as_short { Effect::MoreTokens } else { Effect::None };
     }
-    let worst = |figures: &Figures| figures.worst_stall.map_or(0.0, |stall| stall.beyond_s);
     // Where nothing was late before, nothing can have moved.
     let moved = worst(after) > SHORTER * worst(before) && worst(after) > 0.0;
     if moved { Effect::MovedStall } else { Effect::ShorterStall }
+}
+
+/// Whether the mean fluidity-index falls noticeably: some are better off at the cost of all.
+fn choppier(before: &Figures, after: &Figures) -> bool {
+    let index = |figures: &Figures| figures.fluidity_index.unwrap_or(0.0);
+    index(after) < index(before) - CHOPPIER
+}
+
+fn tokens(figures: &Figures) -> f64 {
+    figures.output_tokens_per_s.unwrap_or(0.0)
 }
 
 /// How long the stall was, at least.
@@ -91,7 +116,13 @@ fn stall(figures: &Figures) -> f64 {
     figures.stall_s.or(figures.stall_at_least_s).unwrap_or(f64::INFINITY)
 }
 
-/// The promise, then what is given up for it, GPUs and dollars, then the stall.
+/// How far the worst stall of any kind went beyond its deadline.
+fn worst(figures: &Figures) -> f64 {
+    figures.worst_stall.map_or(0.0, |stall| stall.beyond_s)
+}
+
+/// Whether it helps at all, then the promise, what is given up for it, GPUs and dollars, whether it
+/// takes another scheduler; then the worst stall of any kind, and the one looked at.
 fn compare(a: &WhatIf, b: &WhatIf) -> Ordering {
     let figures = |one: &WhatIf| one.figures.clone().expect("it was simulated");
     let (one, other) = (figures(a), figures(b));
@@ -99,12 +130,14 @@ fn compare(a: &WhatIf, b: &WhatIf) -> Ordering {
         figures.usd_per_hour.map(|usd| libm::round(usd * 100.0) as u64).unwrap_or(0)
     };
     let does_nothing = |one: &WhatIf| !one.helps;
-    distance(&one)
-        .cmp(&distance(&other))
-        .then(does_nothing(a).cmp(&does_nothing(b)))
+    does_nothing(a)
+        .cmp(&does_nothing(b))
+        .then(distance(&one).cmp(&distance(&other)))
         .then(a.gives_up.is_empty().cmp(&b.gives_up.is_empty()).reverse())
         .then(one.gpus.cmp(&other.gpus))
         .then(cents(&one).cmp(&cents(&other)))
+        .then(a.other_scheduler.cmp(&b.other_scheduler))
+        .then(worst(&one).total_cmp(&worst(&other)))
         .then(stall(&one).total_cmp(&stall(&other)))
 }
 
@@ -115,7 +148,7 @@ mod tests {
 
     fn figures(kept: bool, shortfall: f64, stall_s: f64) -> Figures {
         Figures {
-            promise: Promise { kept, shortfall, term: String::new() },
+            promise: Promise { kept: Some(kept), shortfall, term: String::new() },
             stall_s: Some(stall_s),
             stall_at_least_s: None,
             worst_s: None,
@@ -146,6 +179,7 @@ mod tests {
             why: String::new(),
             not_held: Vec::new(),
             gives_up: String::new(),
+            other_scheduler: false,
             figures: Some(figures),
             effect: Effect::None,
             helps: false,
@@ -188,7 +222,7 @@ mod tests {
             figures(true, 0.0, 1.0),
             vec![one("breaks", figures(false, 0.02, 0.1)), one("option", figures(true, 0.0, 0.5))],
         );
-        assert!(advice.keeps_promise);
+        assert_eq!(advice.keeps_promise, Some(true));
         assert_eq!(advice.best, None);
         assert_eq!(names(&advice), ["as it was", "option", "breaks"]);
         assert!(advice.tried[1].helps && !advice.tried[2].helps);
@@ -202,6 +236,63 @@ mod tests {
         let advice = ranked(figures(false, 0.4, 10.0), vec![one("moves", moved)]);
         assert_eq!(advice.tried[1].effect, Effect::MovedStall);
         assert_eq!((advice.tried[1].helps, advice.best), (false, None));
+    }
+
+    #[test]
+    fn what_is_not_known_lies_between_kept_and_broken() {
+        let mut unknown = figures(true, 0.9, 1.0);
+        unknown.promise.kept = None;
+        let advice = ranked(
+            figures(false, 0.1, 10.0),
+            vec![one("unknown", unknown.clone()), one("kept", figures(true, 0.0, 9.0))],
+        );
+        assert_eq!(names(&advice), ["as it was", "kept", "unknown"]);
+        assert_eq!(advice.tried[2].effect, Effect::NearerToPromise);
+        let advice = ranked(unknown, vec![one("kept", figures(true, 0.0, 9.0))]);
+        assert_eq!((advice.keeps_promise, advice.best), (None, Some(1)));
+    }
+
+    #[test]
+    fn a_setting_comes_before_another_scheduler_at_the_same_price() {
+        let mut swap = one("swap", figures(true, 0.0, 0.1));
+        swap.other_scheduler = true;
+        let setting = one("setting", figures(true, 0.0, 0.5));
+        let advice = ranked(figures(false, 0.4, 10.0), vec![swap, setting]);
+        assert_eq!(names(&advice), ["as it was", "setting", "swap"]);
+    }
+
+    #[test]
+    fn more_tokens_help_where_neither_promise_nor_stall_changes() {
+        let with =
+            |tokens| Figures { output_tokens_per_s: Some(tokens), ..figures(false, 1.0, 10.0) };
+        let advice = ranked(with(100.0), vec![one("less", with(104.0)), one("more", with(105.0))]);
+        assert_eq!(names(&advice), ["as it was", "more", "less"]);
+        assert_eq!(advice.tried[1].effect, Effect::MoreTokens);
+        assert!(!advice.tried[2].helps);
+    }
+
+    #[test]
+    fn a_promise_nearer_for_some_at_the_cost_of_all_is_no_help() {
+        let smooth =
+            |share, index| Figures { fluidity_index: Some(index), ..figures(false, share, 1.0) };
+        let advice = ranked(
+            smooth(0.8, 0.6),
+            vec![one("some", smooth(0.7, 0.3)), one("all", smooth(0.75, 0.58))],
+        );
+        assert_eq!(names(&advice), ["as it was", "all", "some"]);
+        assert_eq!(advice.tried[2].effect, Effect::MovedStall);
+    }
+
+    #[test]
+    fn fewer_tokens_a_second_are_a_price_too() {
+        let with = |tokens, stall| Figures {
+            output_tokens_per_s: Some(tokens),
+            ..figures(true, 0.0, stall)
+        };
+        let was = Figures { output_tokens_per_s: Some(100.0), ..figures(false, 0.5, 10.0) };
+        let advice = ranked(was, vec![one("slow", with(90.0, 0.1)), one("fast", with(99.0, 1.0))]);
+        assert_eq!(names(&advice), ["as it was", "fast", "slow"]);
+        assert!(advice.tried[1].gives_up.is_empty() && !advice.tried[2].gives_up.is_empty());
     }
 
     #[test]
