@@ -1,7 +1,7 @@
 //! What would have helped: the same requests again, with one thing changed.
 //!
-//! [`menu`] says which changes fit which cause, [`bound`] what limited the run, [`change`] makes the
-//! changes from that, [`figures`] tells what came of each, and [`rank`] puts them in order.
+//! [`menu`] says which changes fit which cause, [`bound`] what limited the run, [`change`] and [`system`]
+//! make the changes from that, [`figures`] tells what came of each, and [`rank`] puts them in order.
 
 mod bound;
 mod change;
@@ -9,6 +9,7 @@ mod figures;
 mod menu;
 mod rank;
 mod swap;
+mod system;
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
