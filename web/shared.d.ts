@@ -91,6 +91,10 @@ interface MetronParts {
 	stallList(parent: HTMLElement, run: any, meaning: any, show?: any): any;
 	reveal(item: any): any;
 	cures(parent: HTMLElement, cures: any): void;
+	cureHead: string[];
+	cureCells(figures: any): string[];
+	cureEffect(tried: any): string;
+	cureVerdict(cures: any): string;
 	// fates.js
 	runKey(runs: any[]): any;
 	distributions(parent: HTMLElement, runs: any[]): void;

@@ -1,5 +1,6 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
+mod cured;
 mod file;
 mod text;
 
@@ -16,8 +17,8 @@ use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
-    Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording, run_experiment,
-    what_if, worth_a_cure,
+    Advice, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording,
+    run_experiment, what_if, worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};
@@ -143,20 +144,26 @@ fn cures(
             document,
             seed: global.seed,
             resolved: &loaded.resolved,
+            experiment: &loaded.experiment,
             requests: &loaded.requests,
             scheduler: place,
-            judged_by: &outputs[place].judged_by,
+            config: &loaded.experiment.schedulers[place].config,
+            output: &outputs[place],
             stall: (stall.request, stall.token),
             pool: loaded.experiment.pool_of(row(stall.request).replica),
         };
-        let causes = worth_a_cure(stall);
+        let causes = worth_a_cure(stall, &run.misses.by_cause);
+        let Advice { keeps_promise, tried, best, notes } = what_if(&patient, &causes, simulate);
         Some(Cures {
             label: run.label.clone(),
             request: stall.request,
             token: stall.token,
             main_cause: stall.main_cause,
-            tried: what_if(&patient, &causes, simulate),
             causes,
+            keeps_promise,
+            tried,
+            best,
+            notes,
         })
     };
     runs.par_iter().enumerate().filter_map(one).collect()

@@ -181,6 +181,9 @@ fn cures_view(cures: &Cures) -> CuresView {
         request: cures.request,
         token: cures.token,
         main_cause: cures.main_cause,
+        keeps_promise: cures.keeps_promise,
         tried: cures.tried.clone(),
+        best: cures.best,
+        notes: cures.notes.clone(),
     }
 }

@@ -211,6 +211,35 @@ impl<'a> Pricer<'a> {
         }
     }
 
+    /// Communication of an iteration beyond what its decodes alone would have: its prefill's.
+    pub fn communication_of_prefill(&mut self, iteration: &Iteration<'_>) -> u64 {
+        self.load(iteration);
+        let whole = self.whole(iteration).communication;
+        if whole == 0 || iteration.decodes == 0 {
+            return 0;
+        }
+        let decodes = BatchShape::decodes(iteration.decodes, iteration.decode_kv_tokens);
+        whole.saturating_sub(self.prices.overheads(&decodes).communication.as_nanos())
+    }
+
+    /// Communication of an iteration's chunks together beyond what the chunk at this place alone would
+    /// have: the other chunks'.
+    pub fn communication_of_others(&mut self, iteration: &Iteration<'_>, place: usize) -> u64 {
+        self.load(iteration);
+        let whole = self.whole(iteration).communication;
+        if whole == 0 || iteration.chunks.len() < 2 {
+            return 0;
+        }
+        let mut communication = |chunks, sampled| {
+            let shape = BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled };
+            self.prices.overheads(&shape).communication.as_nanos()
+        };
+        let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
+        let all = communication(&self.chunks, completed).min(whole);
+        let alone = std::slice::from_ref(&self.chunks[place]);
+        all.saturating_sub(communication(alone, iteration.chunks[place].samples.into()))
+    }
+
     /// What each chunk of an iteration weighs when others' delay is shared among them: the time
     /// that the batch would take less without it, or its tokens where no chunk would save any.
     pub fn weights(&mut self, iteration: &Iteration<'_>, weights: &mut Vec<u64>) {

@@ -329,7 +329,7 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// When the iteration after this one begins, or observation ends.
-    fn over(&self, place: usize) -> Time {
+    pub(super) fn over(&self, place: usize) -> Time {
         let next = match place + 1 < self.log.len() {
             true => self.log.start(place + 1).min(self.end),
             false => self.end,

@@ -132,7 +132,7 @@ pub struct CulpritTotal {
     pub prompt_tokens: u32,
     /// All delay.
     pub total_ns: u64,
-    /// By its prefill, in its own lane of a pipeline or in others.
+    /// By its prefill, its communication included, in its own lane of a pipeline or in others.
     pub prefill_ns: u64,
     /// By holding a seat.
     pub seat_ns: u64,
@@ -360,7 +360,12 @@ fn culprit_total(
         request,
         prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
         total_ns: given.total().as_nanos(),
-        prefill_ns: by(&[Cause::PrefillInterference, Cause::PrefillOnly, Cause::PipelineBubble]),
+        prefill_ns: by(&[
+            Cause::PrefillInterference,
+            Cause::PrefillOnly,
+            Cause::Communication,
+            Cause::PipelineBubble,
+        ]),
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),
         by_cause_ns: listed(given),

@@ -11,7 +11,7 @@ use super::attribution::Attribution;
 use super::blame::{Blame, chunk_weights};
 use super::bubble::Caused;
 use super::cause::{CAUSES, Cause};
-use super::chain::shares;
+use super::chain::{Pricer, shares};
 use super::hold::{Means, Sums};
 use super::lane::{LaneColumns, reason};
 use super::pressure::behind;
@@ -150,7 +150,8 @@ impl<'r> Replica<'r> {
 }
 
 fn is_prefill(cause: Cause) -> bool {
-    matches!(cause, Cause::PrefillInterference | Cause::PrefillOnly | Cause::PipelineBubble)
+    use Cause::*;
+    matches!(cause, PrefillInterference | PrefillOnly | PipelineBubble | Communication)
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.
@@ -165,6 +166,7 @@ impl Chunks {
     fn new(replica: &Replica<'_>, attribution: &Attribution<'_>, culprit: RequestId) -> Chunks {
         let lane = replica.lane;
         let chunks = attribution.places.chunks(culprit);
+        let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
         for &(index, place) in chunks {
@@ -176,6 +178,9 @@ impl Chunks {
                     all += ns;
                     alone += if iteration.decodes == 0 { ns } else { 0 };
                 }
+            });
+            shares(pricer.communication_of_prefill(&iteration), weights, None, |of, ns| {
+                all += if of == place as usize { ns } else { 0 };
             });
             sums.push([all, alone]);
         }
@@ -244,6 +249,12 @@ impl Visit for Suffer<'_, '_> {
         let iteration = lane.log.at(index as usize);
         let weights = &self.replica.weights[first..first + iteration.chunks.len()];
         let others = lane.prefill(index, place).1.others;
+        shares(others, weights, Some(place as usize), |of, ns| {
+            if of == self.chunks.places[at] as usize {
+                self.exact += ns;
+            }
+        });
+        let others = Pricer::of(&lane.pool).communication_of_others(&iteration, place as usize);
         shares(others, weights, Some(place as usize), |of, ns| {
             if of == self.chunks.places[at] as usize {
                 self.exact += ns;

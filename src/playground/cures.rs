@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::play::Loaded;
 use super::{Asked, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
-use crate::runner::{Patient, Simulator, WhatIf, what_if, worth_a_cure};
+use crate::runner::{Advice, Patient, Simulator, WhatIf, what_if, worth_a_cure};
 use crate::scenario::Files;
 
 /// The answer to `cures`.
@@ -15,8 +15,15 @@ pub(super) struct Cured {
     label: String,
     /// The stall: where its time went, and who caused it.
     stall: StallReport,
-    /// The run as it was, then each change.
+    /// Whether the run kept its promise as it was: then nothing has to change. Null where that is not
+    /// known.
+    keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first.
     tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`.
+    best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing.
+    notes: Vec<String>,
 }
 
 pub(super) fn cures(
@@ -32,6 +39,7 @@ pub(super) fn cures(
     let question = Question { top: 1, request: Some(request), token: Some(token) };
     let result = &output.result;
     let told = explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
+    let misses = told.misses.by_cause;
     let Some(stall) = told.request.and_then(|told| told.gaps.into_iter().next()) else {
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
@@ -41,12 +49,15 @@ pub(super) fn cures(
         document: &loaded.document,
         seed: None,
         resolved: &loaded.resolved,
+        experiment: &loaded.experiment,
         requests: &loaded.requests,
         scheduler,
-        judged_by: &output.judged_by,
+        config: &loaded.experiment.schedulers[0].config,
+        output,
         stall: (request, token),
         pool: loaded.experiment.pool_of(replica),
     };
-    let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
-    Ok(Cured { label: result.label.clone(), stall, tried })
+    let Advice { keeps_promise, tried, best, notes } =
+        what_if(&patient, &worth_a_cure(&stall, &misses), &Simulator);
+    Ok(Cured { label: result.label.clone(), stall, keeps_promise, tried, best, notes })
 }

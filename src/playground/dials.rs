@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use super::member;
 use super::play::Loaded;
 use crate::catalog::{Kind, names};
-use crate::runner::{CHUNKS, SEATS};
 use crate::scenario::TtftDeadline;
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -215,15 +214,14 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
     let info = loaded.experiment.engine_info();
     let runs = loaded.shown.iter().zip(&loaded.experiment.schedulers);
     runs.map(|(&place, run)| {
-        let parameters = run.config.resolved(&info).parameters();
         let path = |name: &str| format!("schedulers.{place}.{}.{name}", run.name);
         let mut dials = Vec::new();
-        if let Some((name, value)) = token_budget(&run.config, &parameters) {
-            let dial = Dial::slider("budget", name, path(name), value);
+        if let Some((name, value)) = token_budget(&run.config, &info) {
+            let dial = Dial::slider("budget", name, path(name), value.into());
             dials.push(dial.range(16.0, 16_384.0).group("scheduler"));
         }
-        if let Some((name, value)) = seats(&parameters) {
-            let dial = Dial::slider("seats", name, path(name), value);
+        if let Some((name, value)) = seats(&run.config, &info) {
+            let dial = Dial::slider("seats", name, path(name), value.into());
             dials.push(dial.range(1.0, 1024.0).group("scheduler"));
         }
         SchedulerDials {
@@ -241,15 +239,14 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
 /// The parameter that bounds an iteration's tokens.
 pub(super) fn token_budget(
     config: &SchedulerConfig,
-    parameters: &Value,
-) -> Option<(&'static str, Value)> {
-    let own = CHUNKS.iter().find(|(of, _)| *of == config.name()).map(|(_, name)| *name);
-    let name = own.unwrap_or("max_num_batched_tokens");
-    parameters.get(name).filter(|value| value.is_u64()).map(|value| (name, value.clone()))
+    engine: &EngineInfo,
+) -> Option<(&'static str, u64)> {
+    let limit = config.facts(engine).budget?.limit;
+    limit.most.map(|most| (limit.parameter, most.into()))
 }
 
 /// The parameter that bounds the requests with a seat.
-pub(super) fn seats(parameters: &Value) -> Option<(&'static str, Value)> {
-    let found = SEATS.into_iter().find(|name| parameters.get(name).is_some_and(Value::is_u64));
-    found.map(|name| (name, parameters[name].clone()))
+pub(super) fn seats(config: &SchedulerConfig, engine: &EngineInfo) -> Option<(&'static str, u64)> {
+    let limit = config.facts(engine).seats?;
+    limit.most.map(|most| (limit.parameter, most.into()))
 }

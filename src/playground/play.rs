@@ -17,6 +17,7 @@ use crate::report::{ResultFile, Tool};
 use crate::runner::{PlayOptions, Requests, Simulate, recording};
 use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
 /// Columns of a run's timeline: one a pixel column or so, since they are sent with every change; a
@@ -137,18 +138,15 @@ impl Loaded {
             .iter()
             .map(|scheduler| {
                 // By the largest limits of any pool there are the fewest iterations.
-                let parameters: Vec<Value> = fleet
-                    .iter()
-                    .map(|pool| scheduler.config.resolved(&pool.engine_info()).parameters())
-                    .collect();
-                let budget =
-                    |of: &Value| token_budget(&scheduler.config, of).and_then(|b| b.1.as_u64());
-                let seats = |of: &Value| seats(of).and_then(|seats| seats.1.as_u64());
-                let most = |limits: Option<Vec<u64>>| limits.and_then(|all| all.into_iter().max());
-                (
-                    most(parameters.iter().map(budget).collect()),
-                    most(parameters.iter().map(seats).collect()),
-                )
+                let most =
+                    |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
+                        let limits: Option<Vec<u64>> = fleet
+                            .iter()
+                            .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
+                            .collect();
+                        limits.and_then(|all| all.into_iter().max())
+                    };
+                (most(token_budget), most(seats))
             })
             .collect();
         let least_budget = bounds.iter().filter_map(|bound| bound.0).min();

@@ -103,14 +103,13 @@ pub(super) fn around(
     let fleet = loaded.experiment.fleet();
     let place = outcome.lanes().get(window.replica as usize).map_or(0, |lane| lane.pool);
     let pool = fleet.get(place).unwrap_or(&fleet[0]);
-    let parameters = config.resolved(&pool.engine_info()).parameters();
-    let bound = |(name, value): (&'static str, serde_json::Value)| Some((name, value.as_u64()?));
+    let info = pool.engine_info();
     Ok(Steps {
         replica: window.replica,
         iterations: log.len(),
         from,
-        budget: token_budget(config, &parameters).and_then(bound),
-        seats: seats(&parameters).and_then(bound),
+        budget: token_budget(config, &info),
+        seats: seats(config, &info),
         kv_blocks: outcome.pools.get(place).map_or(0, |pool| u64::from(pool.kv.blocks)),
         steps: told(&outcome.trace, log, window.replica, from, to),
     })

@@ -175,7 +175,7 @@ fn open(run: &RunResult) -> String {
 }
 
 /// A term with its value, in words.
-fn term(term: &SloTerm) -> String {
+pub fn term(term: &SloTerm) -> String {
     let show = |value: f64| match term.sense {
         Sense::AtLeast => percent(value),
         Sense::AtMost => duration(value),

@@ -23,7 +23,9 @@ pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
 pub use summarise::{fairness, request_bounds};
-pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if, worth_a_cure};
+pub use what_if::{
+    Advice, Effect, Figures, Patient, Promise, WhatIf, WorstStall, what_if, worth_a_cure,
+};
 
 use crate::metrics::{self, Options};
 use crate::progress::Progress;

@@ -14,6 +14,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget, Takes};
 use super::orca::decode_reserved;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
@@ -81,6 +82,18 @@ impl Parameters for LightLlmParams {
             wait: self.router_max_wait_tokens,
             counted_from: 0,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "batch_max_tokens", most: Some(self.batch_max_tokens) };
+        Facts {
+            seats: Limit::of("running_max_req_size", self.running_max_req_size),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            decodes_between: Limit::of("router_max_wait_tokens", self.router_max_wait_tokens),
+            prefills: Prefills::Between,
+            takes: Takes::MaxTokens,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch};
 use super::orca::decode_reserved;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
@@ -124,6 +125,26 @@ impl Parameters for LlamaCppParams {
             slots: vec![ServerSlot::default(); slots as usize],
             uses: 0,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "n_batch", most: Some(self.n_batch) };
+        Facts {
+            seats: Limit::of("n_parallel", self.slots()),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            prefills: if self.cont_batching { Prefills::Beside } else { Prefills::WhenIdle },
+            cuts_prompts: true,
+            switches: Switch::unless(
+                self.cont_batching,
+                Effect::DecodesBeside,
+                "cont_batching",
+                true,
+            )
+            .into_iter()
+            .collect(),
+            follows: vec![("kv_unified", self.unified().into())],
+            ..Facts::plain()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod by_arrival;
 mod draws;
+mod facts;
 mod faster_transformer;
 mod lightllm;
 mod llama_cpp;
@@ -21,6 +22,7 @@ mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
+pub use facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 pub use faster_transformer::FasterTransformerParams;
 pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;

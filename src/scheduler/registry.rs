@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::draws::{Draws, Scale};
+use super::facts::Facts;
 use super::{EngineInfo, Scheduler};
 
 /// A policy's parameters, under the real system's names and with its real defaults.
@@ -40,6 +41,9 @@ pub trait Parameters: Default + Clone {
 
     /// The policy for one replica. Call it only when there are no [`problems`](Self::problems).
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler>;
+
+    /// What these parameters bound, and how the policy goes about prompts and memory.
+    fn facts(&self, engine: &EngineInfo) -> Facts;
 }
 
 /// What a policy keeps to in every iteration.
@@ -244,6 +248,13 @@ macro_rules! schedulers {
             pub fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
                 match self {
                     $(SchedulerConfig::$variant(p) => p.build(engine),)+
+                }
+            }
+
+            /// What its parameters bound, and how it goes about prompts and memory.
+            pub fn facts(&self, engine: &EngineInfo) -> Facts {
+                match self {
+                    $(SchedulerConfig::$variant(p) => p.facts(engine),)+
                 }
             }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
 use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::facts::{Bounds, Facts, Limit, StepBudget};
+use super::registry::{Evidence, Parameters, Problem};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -135,6 +137,20 @@ impl Parameters for SarathiParams {
             max_model_len: engine.max_model_len,
             watermark_blocks: watermark_blocks(self.watermark, engine.kv_blocks),
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let chunk = match self.enable_dynamic_chunking_schedule {
+            true => Limit { parameter: "high_chunk_size", most: Some(self.high_chunk_size) },
+            false => Limit { parameter: "chunk_size", most: Some(self.chunk_size) },
+        };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: chunk, bounds: Bounds::Step }),
+            watermark: Some("watermark"),
+            cuts_prompts: true,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -133,6 +135,53 @@ impl Parameters for TensorRtLlmParams {
             chunking: self.enable_chunked_prefill.then_some(self.context_chunking_policy),
             max_model_len: engine.max_model_len,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        use CapacitySchedulerPolicy::{GuaranteedNoEvict, MaxUtilization, StaticBatch};
+        let chunked = self.enable_chunked_prefill;
+        let capacity = "capacity_scheduler_policy";
+        let budget = Limit { parameter: "max_num_tokens", most: Some(self.max_num_tokens) };
+        let pauses = self.capacity_scheduler_policy == MaxUtilization;
+        let in_turn = self.context_chunking_policy == ContextChunkingPolicy::EqualProgress;
+        let named = |policy: CapacitySchedulerPolicy| {
+            serde_json::to_value(policy).expect("a name is plain data")
+        };
+        Facts {
+            seats: Limit::of("max_batch_size", self.max_batch_size),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            }),
+            prefills: match self.capacity_scheduler_policy {
+                StaticBatch => Prefills::WhenIdle,
+                _ => Prefills::Beside,
+            },
+            cuts_prompts: chunked,
+            takes: if pauses { Takes::AsNeeded } else { Takes::MaxTokens },
+            switches: [
+                Switch::unless(chunked, Effect::CutsPrompts, "enable_chunked_prefill", true),
+                Switch::unless(
+                    self.capacity_scheduler_policy != StaticBatch,
+                    Effect::DecodesBeside,
+                    capacity,
+                    named(GuaranteedNoEvict),
+                ),
+                Switch::unless(!pauses, Effect::AdmitsLess, capacity, named(GuaranteedNoEvict)),
+                Switch::unless(pauses, Effect::AdmitsMore, capacity, named(MaxUtilization)),
+                Switch::unless(
+                    in_turn || !chunked,
+                    Effect::SharesSteps,
+                    "context_chunking_policy",
+                    serde_json::to_value(ContextChunkingPolicy::EqualProgress)
+                        .expect("a name is plain data"),
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

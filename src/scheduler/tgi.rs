@@ -12,6 +12,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 use super::orca::decode_reserved;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
@@ -129,6 +130,28 @@ impl Parameters for TgiParams {
             prefilled_at: 0,
             joined: false,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit {
+            parameter: "max_batch_prefill_tokens",
+            most: Some(self.max_batch_prefill_tokens),
+        };
+        let chunked = self.prefill_chunking;
+        Facts {
+            seats: Some(Limit { parameter: "max_batch_size", most: self.max_batch_size }),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            }),
+            prefills: if chunked { Prefills::Beside } else { Prefills::First },
+            cuts_prompts: chunked,
+            takes: Takes::MaxTokens,
+            switches: Switch::unless(chunked, Effect::CutsPrompts, "prefill_chunking", true)
+                .into_iter()
+                .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::facts::{Bounds, Effect, Facts, Limit, StepBudget, Switch};
+use super::registry::{Evidence, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -167,6 +169,55 @@ impl Parameters for VllmV1Params {
             watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
             max_model_len: engine.max_model_len,
         })
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        let newer = self.version == VllmVersion::V0_33;
+        let threshold = self.long_prefill_token_threshold;
+        let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
+        let reserve = "scheduler_reserve_full_isl";
+        Facts {
+            seats: Limit::of("max_num_seqs", self.seats(engine)),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if self.enable_chunked_prefill {
+                    Bounds::Step
+                } else {
+                    Bounds::WholePrompts
+                },
+            }),
+            longest_chunk: self.enable_chunked_prefill.then_some(Limit {
+                parameter: "long_prefill_token_threshold",
+                most: (threshold > 0).then_some(threshold),
+            }),
+            watermark: newer.then_some("watermark"),
+            cuts_prompts: self.enable_chunked_prefill,
+            by_priority: self.policy == SchedulingPolicy::Priority,
+            switches: [
+                Switch::unless(
+                    self.enable_chunked_prefill,
+                    Effect::CutsPrompts,
+                    "enable_chunked_prefill",
+                    true,
+                ),
+                Switch::unless(
+                    !newer || self.scheduler_reserve_full_isl,
+                    Effect::AdmitsLess,
+                    reserve,
+                    true,
+                ),
+                Switch::unless(
+                    !newer || !self.scheduler_reserve_full_isl,
+                    Effect::AdmitsMore,
+                    reserve,
+                    false,
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

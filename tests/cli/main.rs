@@ -4,6 +4,7 @@ mod binary;
 mod both_paths;
 mod capacity_search;
 mod capacity_sweep;
+mod cures;
 mod documents;
 mod explain;
 mod faults;

@@ -175,33 +175,22 @@
 				holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; ")));
 				return;
 			}
-			const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
+			const head = ["Change", ...M.cureHead];
 			const row = (tried) => {
-				const f = tried.figures,
-					act =
-						tried.set.length > 0 &&
-						h(
-							"button",
-							{
-								type: "button",
-								"aria-label": "Try it: " + tried.change,
-								onclick: () => {
-									P.change(tried.set);
-									by("verdict").scrollIntoView({ block: "start" });
-								},
+				const act =
+					tried.set.length > 0 &&
+					h(
+						"button",
+						{
+							type: "button",
+							"aria-label": "Try it: " + tried.change,
+							onclick: () => {
+								P.change(tried.set);
+								by("verdict").scrollIntoView({ block: "start" });
 							},
-							"Try it",
-						);
-				const cells = f
-					? [
-							M.seconds(f.stall_s),
-							M.seconds(f.worst_s),
-							M.seconds(f.tbt_p99_s),
-							M.seconds(f.ttft_p99_s),
-							M.percent(f.fluid_request_share),
-							f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
-						]
-					: ["cannot be simulated", "-", "-", "-", "-", "-"];
+						},
+						"Try it",
+					);
 				return h(
 					"tr",
 					{},
@@ -211,10 +200,9 @@
 						tried.change,
 						" ",
 						act,
-						f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"),
-						!f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0]),
+						tried.set.length > 0 && h("span", { class: "meaning" }, M.cureEffect(tried)),
 					),
-					cells.map((cell) => h("td", {}, cell)),
+					M.cureCells(tried.figures).map((cell) => h("td", {}, cell)),
 				);
 			};
 			holder.replaceChildren(
@@ -224,7 +212,7 @@
 					h(
 						"table",
 						{},
-						h("caption", {}, "The same requests, simulated again with one thing changed"),
+						h("caption", {}, "The same requests, simulated again with one thing changed. " + M.cureVerdict(found)),
 						h(
 							"thead",
 							{},
@@ -236,6 +224,11 @@
 						),
 						h("tbody", {}, found.tried.map(row)),
 					),
+				),
+				h(
+					"ul",
+					{ class: "hint", hidden: found.notes.length === 0 },
+					found.notes.map((note) => h("li", {}, note + ".")),
 				),
 			);
 			if (item.classList.contains("chosen")) M.reveal(item);

@@ -42,8 +42,16 @@ pub struct Cures {
     pub main_cause: Cause,
     /// The causes that the changes are meant for: the main one first.
     pub causes: Vec<Cause>,
-    /// The run as it was, then each change. None `helps` where nothing that was tried does.
+    /// Whether the run kept its promise as it was: then nothing has to change, and the changes are
+    /// options. Null where that is not known.
+    pub keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first: by the promise, then by cost, then by
+    /// the stall. None `helps` where nothing that was tried does.
     pub tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`; null where nothing helps, or nothing has to change.
+    pub best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing, with the reason.
+    pub notes: Vec<String>,
 }
 
 impl ExplanationFile {
