@@ -39,6 +39,7 @@ impl Backend for Library {
             requests,
             resolved: resolved.scenario,
             warnings,
+            files: resolved.files,
             document: Some(document),
         })
     }
