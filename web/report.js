@@ -197,9 +197,9 @@
 		const body = M.section(
 			plots,
 			"Load against the promise",
-			"Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" +
+			"Each mark is one simulation: how many requests were fluid at that load. Filled marks kept the whole promise (" +
 				capacity.promise +
-				"), crosses did not. Marks at one place stand side by side. Vertical lines are the highest rate that holds.",
+				"), crosses did not. Marks at one place stand side by side. Vertical lines are the highest load that held, or its mean over seeds.",
 			"capacity",
 		);
 		body.append(
@@ -228,7 +228,9 @@
 						one.label +
 						", " +
 						M.digits(p.rate) +
-						" requests/s, seed " +
+						" " +
+						capacity.unit +
+						", seed " +
 						p.seed +
 						": " +
 						M.percent(p.fluid) +
@@ -237,14 +239,14 @@
 				})),
 		);
 		// Rates far above the border say nothing more, and would squeeze the rest.
-		const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0));
+		const border = Math.max(0, ...capacity.schedulers.map((one) => one.load || 0));
 		const near = border ? points.filter((p) => p.x <= border * 2.5) : points;
 		if (near.length) {
 			const lines = capacity.schedulers
 				.map((one, place) => ({
-					x: one.requests_per_s,
+					x: one.load,
 					color: () => M.runColor(place),
-					label: one.requests_per_s == null ? "" : one.label + ": " + M.digits(one.requests_per_s),
+					label: one.load == null ? "" : one.label + ": " + M.digits(one.load) + ", " + one.is,
 				}))
 				.filter((line) => line.x != null);
 			if (capacity.fluid_share)
@@ -252,11 +254,11 @@
 			const least = Math.min(capacity.fluid_share || 1, ...near.map((p) => p.y)),
 				room = Math.max(0.002, (1 - least) * 0.08);
 			M.scatter(body, {
-				title: "Share of fluid requests by rate",
+				title: "Share of fluid requests by load",
 				points: near,
 				lines,
 				apart: true,
-				x: { name: "requests/s" },
+				x: { name: capacity.unit },
 				y: {
 					low: Math.max(0, least - room),
 					high: 1 + room,
@@ -269,12 +271,12 @@
 					h(
 						"p",
 						{ class: "hint" },
-						points.length - near.length + " rates above 2.5 times the highest capacity are in the table only.",
+						points.length - near.length + " loads above 2.5 times the highest capacity are in the table only.",
 					),
 				);
-		} else body.append(h("p", { class: "absent" }, "No rate has a share of fluid requests."));
+		} else body.append(h("p", { class: "absent" }, "No load has a share of fluid requests."));
 		body.append(
-			M.details("Numbers", "Every rate that was tried", ["scheduler", "seed", "requests/s", "fluid", "held"], () =>
+			M.details("Numbers", "Every load that was tried", ["scheduler", "seed", capacity.unit, "fluid", "held"], () =>
 				capacity.schedulers.flatMap((one) =>
 					one.probed.map((p) => [one.label, p.seed, M.digits(p.rate), M.percent(p.fluid), p.held ? "yes" : "no"]),
 				),

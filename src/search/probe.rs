@@ -225,33 +225,6 @@ impl Study<'_> {
         self.at(&Load { offered, size, seed: self.experiment.seed })
     }
 
-    /// By how much to multiply the scenario's rate, so that a fleet of this size is offered `rate`
-    /// requests a second as they come about with this seed. Where the rate changes by design, as
-    /// stated.
-    ///
-    /// # Errors
-    /// When the requests cannot be drawn.
-    pub(super) fn times_for(
-        &self,
-        rate: f64,
-        base: f64,
-        size: &FleetSize,
-        seed: u64,
-    ) -> Result<f64, SearchError> {
-        let stated = rate / base;
-        let load = Load { offered: Offered::Times(stated), size: size.clone(), seed };
-        let experiment = self.at(&load)?;
-        if !experiment.workload.is_stationary() {
-            return Ok(stated);
-        }
-        let (requests, _) = Requests::of(&experiment)?;
-        let Requests::Open(workload) = &requests else { return Err(no_rate()) };
-        let ends = workload.requests.first().zip(workload.requests.last());
-        let span = ends.map_or(0.0, |(a, b)| b.arrival.since(a.arrival).as_secs_f64());
-        let came = (workload.requests.len().saturating_sub(1)) as f64 / span;
-        Ok(if came.is_finite() && came > 0.0 { stated * rate / came } else { stated })
-    }
-
     /// Whether another seed gives other requests: those of a trace are the same.
     ///
     /// # Errors

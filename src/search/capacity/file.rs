@@ -88,8 +88,9 @@ pub struct Capacity {
     pub replicas: u32,
     /// Their GPUs.
     pub gpus: u32,
-    /// Highest rate that holds on all of them, in arrivals as they came about; null when none does,
-    /// or none fails, or users were searched.
+    /// Highest rate that holds on all of them, as a scenario states it; as the arrivals came about
+    /// where nothing but growth of the backlog limits it. Null when none does, or none fails, or
+    /// users were searched.
     pub requests_per_s: Option<Border>,
     /// The same for one GPU.
     pub requests_per_s_per_gpu: Option<Border>,
@@ -145,6 +146,12 @@ pub struct SeedCapacity {
     pub holds_requests_per_s: Option<f64>,
     /// Lowest rate above it that did not; null when none failed, or users were searched.
     pub fails_requests_per_s: Option<f64>,
+    /// Arrivals a second as they came about in the run at the highest rate that held.
+    #[serde(default)]
+    pub holds_realised_requests_per_s: Option<f64>,
+    /// The same at the lowest above that did not.
+    #[serde(default)]
+    pub fails_realised_requests_per_s: Option<f64>,
     /// Most users that held; null when none did, or the rate was searched.
     pub holds_users: Option<u32>,
     /// Fewest users above that did not; null when none failed, or the rate was searched.
@@ -176,9 +183,19 @@ impl SeedCapacity {
         self.fails_requests_per_s.or(self.fails_users.map(f64::from))
     }
 
-    /// Both, where there are both.
+    /// Whether nothing but growth of the backlog limits.
+    pub fn only_grows(&self) -> bool {
+        self.growing && self.broken.is_empty() && self.open.is_empty()
+    }
+
+    /// Both, where there are both: as stated, or, where nothing but growth limits, as the arrivals
+    /// came about. Whether a backlog grows depends on those.
     pub fn ends(&self) -> Option<(f64, f64)> {
-        self.holds().zip(self.fails())
+        let stated = self.holds().zip(self.fails())?;
+        let (held, failed) =
+            (self.holds_realised_requests_per_s, self.fails_realised_requests_per_s);
+        let came = held.zip(failed).filter(|_| self.only_grows());
+        Some(came.unwrap_or(stated))
     }
 }
 
@@ -282,7 +299,7 @@ impl AtCapacity {
             ttft_in_time_share: summary.ttft_in_time_share,
             ttft_p99_s: summary.ttft_s.p99,
             tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
-            requests_per_s: summary.throughput.requests_per_s,
+            requests_per_s: summary.throughput.and_then(|all| all.requests_per_s),
             output_tokens_per_request: (offered > 0)
                 .then(|| summary.tokens.output as f64 / offered as f64),
         }

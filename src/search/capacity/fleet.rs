@@ -88,7 +88,7 @@ impl Asked<'_> {
         let found = fewest(guess, most, |steps| -> Result<Option<bool>, SearchError> {
             let size = self.steps.at(steps);
             let probe = |&seed: &u64| -> Result<Option<bool>, SearchError> {
-                let load = Load { offered: self.offered(study, &size, seed)?, size: size.clone(), seed };
+                let load = Load { offered: self.offered(), size: size.clone(), seed };
                 Ok(study.probe(scheduler, &load)?.map(|probe| probe.held()))
             };
             let held: Vec<Result<Option<bool>, SearchError>> =
@@ -134,16 +134,11 @@ impl Asked<'_> {
         Ok(sized)
     }
 
-    fn offered(
-        &self,
-        study: Study<'_>,
-        size: &FleetSize,
-        seed: u64,
-    ) -> Result<Offered, SearchError> {
-        Ok(match self.knob {
-            Knob::Rate { base } => Offered::Times(study.times_for(self.load, base, size, seed)?),
+    fn offered(&self) -> Offered {
+        match self.knob {
+            Knob::Rate { base } => Offered::Times(self.load / base),
             Knob::Users { .. } => Offered::Users(self.load as u32),
-        })
+        }
     }
 
     /// What that many replicas carry together, searched upwards from a load that holds: not so many
@@ -155,7 +150,7 @@ impl Asked<'_> {
         size: &FleetSize,
     ) -> Result<Carried, SearchError> {
         let search = |&seed: &u64| {
-            let from = self.offered(study, size, seed)?;
+            let from = self.offered();
             let whole = self.knob.whole();
             let start = if whole { self.load } else { 1.0 };
             let range = Range { from: start, least: start, most: start * TIMES_MAX, whole };

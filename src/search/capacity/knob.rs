@@ -3,7 +3,7 @@
 use super::Study;
 use super::file::Searched;
 use crate::search::bisect::Range;
-use crate::search::probe::{Offered, Probe, SearchError};
+use crate::search::probe::{Offered, SearchError};
 
 /// Rates are searched from the scenario's times 2^-this to that times 2^this.
 const OCTAVES: i32 = 14;
@@ -61,10 +61,10 @@ impl Knob {
         }
     }
 
-    /// What a run at `value` was offered: users, or requests a second as they came about.
-    pub fn amount(self, value: f64, probe: &Probe) -> f64 {
+    /// What is offered at `value`: users, or requests a second as stated.
+    pub fn amount(self, value: f64) -> f64 {
         match self {
-            Knob::Rate { base } => probe.requests_per_s.unwrap_or(value * base),
+            Knob::Rate { base } => value * base,
             Knob::Users { .. } => value,
         }
     }

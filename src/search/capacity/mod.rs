@@ -228,22 +228,22 @@ fn search_seed(
     task: Task<'_>,
 ) -> Result<SeedSearch, SearchError> {
     let (mut tried, mut shares) = (Vec::new(), Vec::new());
-    let (mut best, mut worst) = (None::<(f64, f64, Probe)>, None::<(f64, f64, Probe)>);
+    let (mut best, mut worst) = (None::<(f64, Probe)>, None::<(f64, Probe)>);
     let size = FleetSize::of(study.experiment);
     let bracket = bracket_and_bisect(precision, knob.range(), |value| {
         let load = Load { offered: knob.offered(value), size: size.clone(), seed };
         let Some(probe) = study.probe(scheduler, &load)? else { return Ok(None) };
-        let (held, amount, requests) = (probe.held(), knob.amount(value, &probe), probe.requests());
-        tried.push((amount, held));
+        let (held, requests) = (probe.held(), probe.requests());
+        tried.push((knob.amount(value), held));
         let fluidity = probe.result.summary.fluidity.as_ref();
         shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
         // The highest load that held, the lowest that did not.
         let (kept, sign) = if held { (&mut best, 1.0) } else { (&mut worst, -1.0) };
-        if kept.as_ref().is_none_or(|(other, ..)| (value - *other) * sign > 0.0) {
-            *kept = Some((value, amount, probe));
+        if kept.as_ref().is_none_or(|(other, _)| (value - *other) * sign > 0.0) {
+            *kept = Some((value, probe));
         }
         let left = match (&best, &worst) {
-            (Some((low, ..)), Some((high, ..))) => {
+            (Some((low, _)), Some((high, _))) => {
                 let halvings = ((high - low) / (low * precision)).max(1.0).log2().ceil();
                 halvings.min(60.0) as u64
             }
@@ -253,19 +253,21 @@ fn search_seed(
         Ok::<Option<bool>, SearchError>(Some(held))
     })?;
     task.expects(0);
-    let amount = |found: &Option<(f64, f64, Probe)>, end: Option<f64>| {
-        end.and_then(|_| found.as_ref()).map(|(_, amount, _)| *amount)
-    };
     let Bracket { holds, fails, complete } = bracket;
-    let (holds, fails) = (amount(&best, holds), amount(&worst, fails));
-    let failing = worst.as_ref().map(|(.., probe)| probe);
-    let rate = |end: Option<f64>| end.filter(|_| !knob.whole());
+    let (best, worst) = (best.map(|(_, probe)| probe), worst.map(|(_, probe)| probe));
+    let rate = |end: Option<f64>| end.filter(|_| !knob.whole()).map(|value| knob.amount(value));
+    let came = |end: Option<f64>, probe: &Option<Probe>| {
+        end.filter(|_| !knob.whole()).and_then(|_| probe.as_ref()?.requests_per_s)
+    };
     let users = |end: Option<f64>| end.filter(|_| knob.whole()).map(|users| users as u32);
+    let failing = worst.as_ref();
     Ok(SeedSearch {
         found: SeedCapacity {
             seed,
             holds_requests_per_s: rate(holds),
             fails_requests_per_s: rate(fails),
+            holds_realised_requests_per_s: came(holds, &best),
+            fails_realised_requests_per_s: came(fails, &worst),
             holds_users: users(holds),
             fails_users: users(fails),
             complete,
@@ -275,8 +277,8 @@ fn search_seed(
             tried,
             tried_fluid_request_share: shares,
         },
-        best: best.map(|(.., probe)| probe),
-        worst: worst.map(|(.., probe)| probe),
+        best,
+        worst,
     })
 }
 

@@ -65,13 +65,11 @@ pub(super) fn notes(
         notes.push(format!("held at every {amount} up to {highest:.0} {unit}: no limit found"));
         return notes;
     }
-    let only_growth = |s: &SeedSearch| {
-        s.found.growing && s.found.broken.is_empty() && s.found.open.is_empty()
-    };
-    if searches.iter().any(only_growth) {
+    if searches.iter().any(|search| search.found.only_grows()) {
         notes.push(
             "not stable above: the queue grows as long as requests keep coming, and the promise \
-             still holds there only because the run ends; the number is where growth begins"
+             still holds there only because the run ends; the number is where growth begins, in \
+             arrivals as they came about"
                 .to_owned(),
         );
     }
