@@ -348,6 +348,20 @@
 						front.add(one);
 					} else if (one.x === best.x && one.y === best.y) front.add(one);
 				});
+				// Where intervals overlap, none is shown to be better: those are ties.
+				const level = (m, n, place) => {
+					const [u, v] = [m.p, n.p].map((p) => (p.ranges || [])[place]);
+					if (m.p.figures[place] === n.p.figures[place]) return "same";
+					return u && v && u[0] <= v[1] && v[0] <= u[1] ? "tied" : "apart";
+				};
+				const tied = new Set();
+				front.forEach((m) =>
+					known.forEach((n) => {
+						const levels = axes.map((place) => level(m, n, place));
+						if (m !== n && levels.includes("tied") && !levels.includes("apart")) tied.add(m).add(n);
+					}),
+				);
+				const place = (one) => (tied.has(one) ? "a tie" : front.has(one) ? "on the front" : "");
 				const words = ({ p, x, y }) =>
 					p.label +
 					" with " +
@@ -365,14 +379,15 @@
 					y: one.y,
 					color: () => M.runColor(one.p.scheduler),
 					shape: one.p.scheduler % 4,
-					faint: !front.has(one),
-					label: words(one) + (front.has(one) ? "; on the front" : ""),
+					faint: !place(one),
+					label: words(one) + (place(one) ? "; " + place(one) : ""),
 				}));
 				if (!points.length) {
 					holder.append(h("p", { class: "absent" }, "No combination has both figures."));
 					return;
 				}
 				const path = [...front].sort((m, n) => m.x - n.x);
+				const shown = [...new Set([...front, ...tied])].sort((m, n) => m.x - n.x);
 				M.scatter(holder, {
 					title: b.name + " against " + a.name,
 					points,
@@ -384,10 +399,22 @@
 				holder.append(
 					M.table(
 						"The front",
-						["scheduler", ...short, a.name, b.name],
-						path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)]),
+						["scheduler", ...short, a.name, b.name, ...(tied.size ? ["ties"] : [])],
+						shown
+							.slice(0, 60)
+							.map((one) => [
+								one.p.label,
+								...one.p.values,
+								M.digits(one.x),
+								M.digits(one.y),
+								...(tied.size ? [tied.has(one) ? "a tie" : ""] : []),
+							]),
 					),
 				);
+				if (tied.size)
+					holder.append(
+						h("p", { class: "hint" }, "A tie: the intervals of these overlap, so none of them is shown to be better."),
+					);
 			};
 			body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);
 			plot();

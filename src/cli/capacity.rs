@@ -72,8 +72,7 @@ pub fn run(
         crate::report::units::duration(began.elapsed().as_secs_f64())
     ));
     let found = file.schedulers.iter().all(|capacity| {
-        capacity.border().is_some()
-            && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
+        capacity.border().is_some() && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
     });
     if !file.complete {
         console.note("time ran out (--max-time): the result is what was known by then");

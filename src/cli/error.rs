@@ -4,8 +4,8 @@ use crate::interop::{InteropError, JudgeError};
 use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
-use crate::search::{CacheError, SearchError};
 use crate::search::sweep::SweepError;
+use crate::search::{CacheError, SearchError};
 use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
@@ -132,9 +132,11 @@ impl Error {
             | Error::Calibration(_)
             | Error::NoSense(_)
             | Error::Run(RunError::Deadlines(_) | RunError::TooLarge(_)) => Exit::BadInput,
-            Error::Write(_) | Error::Keep(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
-                Exit::Failure
-            }
+            Error::Write(_)
+            | Error::Keep(_)
+            | Error::Stdout(_)
+            | Error::Run(_)
+            | Error::NotDeterministic(_) => Exit::Failure,
         }
     }
 

@@ -130,9 +130,8 @@ pub fn needs_full_metrics(path: &str) -> bool {
 /// What is wrong with a path that a user gave for a figure of a run, in words with what was probably
 /// meant; `None` when a result can have a number there.
 pub fn unknown_path(path: &str) -> Option<String> {
-    (!paths::known(path)).then(|| {
-        format!("a result has no number `{path}`{}", did_you_mean(&paths::near(path)))
-    })
+    (!paths::known(path))
+        .then(|| format!("a result has no number `{path}`{}", did_you_mean(&paths::near(path))))
 }
 
 /// A number of a run's JSON by its dotted path; yes is 1 and no is 0.

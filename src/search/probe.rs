@@ -10,9 +10,7 @@ use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
 use super::watch::Watch;
 use crate::report::{Assertion, RunResult};
-use crate::runner::{
-    Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched,
-};
+use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
 use crate::workload::WorkloadError;

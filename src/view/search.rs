@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::search::sweep::{Objective, SweepFile, range};
 use crate::search::{CapacityFile, Estimate};
-use crate::search::sweep::{Objective, SweepFile};
 
 /// Results of a grid that are drawn.
 const POINTS_MAX: usize = 4_000;
@@ -145,6 +145,10 @@ pub struct SweepPoint {
     pub label: String,
     /// Its figures, in the order of `figures`.
     pub figures: Vec<Option<f64>>,
+    /// Between what each of them may be, where that is known: a capacity, or what follows from one.
+    /// Empty where none of them has such an interval.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<Option<[f64; 2]>>,
 }
 
 /// Figures to choose from: path, words, whether more is better.
@@ -214,7 +218,17 @@ impl SweepView {
                     schedulers.push(name);
                     schedulers.len() - 1
                 });
+                let mut ranges: Vec<Option<[f64; 2]>> = figures
+                    .iter()
+                    .map(|f| range(value, &f.path))
+                    // JSON has no infinity: a price of what may carry nothing.
+                    .map(|range| range.map(|(low, high)| [low, high.min(f64::MAX)]))
+                    .collect();
+                if ranges.iter().all(Option::is_none) {
+                    ranges.clear();
+                }
                 points.push(SweepPoint {
+                    ranges,
                     index: point.index,
                     values: point.values.clone(),
                     scheduler,

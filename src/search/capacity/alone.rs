@@ -55,10 +55,7 @@ pub(super) fn alone(
     }))
 }
 
-fn one_at_a_time(
-    study: Study<'_>,
-    scheduler: &SchedulerRun,
-) -> Result<Option<Probe>, SearchError> {
+fn one_at_a_time(study: Study<'_>, scheduler: &SchedulerRun) -> Result<Option<Probe>, SearchError> {
     let size = FleetSize::of(study.experiment);
     let seed = study.experiment.seed;
     if study.experiment.workload.users().is_some() {

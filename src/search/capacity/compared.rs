@@ -19,13 +19,14 @@ pub(super) fn comparison(all: &[Capacity]) -> Option<String> {
         1 => format!("; {} carries less", names(&less)),
         _ => format!("; {} {verb} less", names(&less)),
     };
+    // One seed is one sample of the workload, whatever its bracket.
+    let alone = match best.1.count {
+        1 => ", for the requests of this one seed",
+        _ => "",
+    };
     Some(match tied.len() {
-        1 => format!("{} carries more than {}", best.0, names(&less)),
-        _ => format!(
-            "a tie between {}: their intervals overlap{}",
-            names(&tied),
-            rest("carry")
-        ),
+        1 => format!("{} carries more than {}{alone}", best.0, names(&less)),
+        _ => format!("a tie between {}: their intervals overlap{}", names(&tied), rest("carry")),
     })
 }
 

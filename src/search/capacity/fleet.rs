@@ -64,7 +64,8 @@ impl Asked<'_> {
         };
         let suggested = (self.load / own.mean * f64::from(self.steps.own)).ceil().max(1.0);
         let most = self.steps.most(max_replicas);
-        let of_step = f64::from(self.steps.at(1).replicas()) - f64::from(self.steps.at(0).replicas());
+        let of_step =
+            f64::from(self.steps.at(1).replicas()) - f64::from(self.steps.at(0).replicas());
         let estimate = f64::from(self.steps.at(0).replicas()) + suggested * of_step;
         sized.estimate = Some(estimate as u64);
         if suggested > f64::from(most) {
@@ -123,7 +124,8 @@ impl Asked<'_> {
             }
             Fewest::NoneUpTo(steps) => {
                 let most = self.steps.at(steps).replicas();
-                sized.why = Some(format!("no number of replicas was found that holds, up to {most}"));
+                sized.why =
+                    Some(format!("no number of replicas was found that holds, up to {most}"));
             }
             Fewest::TimeRanOut => {
                 sized.complete = false;

@@ -100,11 +100,8 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
-    let lone: Vec<Result<Option<Alone>, SearchError>> = experiment
-        .schedulers
-        .par_iter()
-        .map(|scheduler| alone(study, scheduler, knob))
-        .collect();
+    let lone: Vec<Result<Option<Alone>, SearchError>> =
+        experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
     // By seed first, so that where time runs out each scheduler has been looked at.
@@ -311,7 +308,8 @@ fn put_together(
         }
     }
     if let Some(alone) = alone.as_ref().filter(|alone| alone.decides) {
-        limited_by = alone.broken.clone();
+        let figure = |told: &String| told.split(" is ").next().unwrap_or_default().to_owned();
+        limited_by = alone.broken.iter().map(figure).collect();
     }
     let mut notes = notes::notes(study, &searches, alone.as_ref(), knob);
     notes.extend(border.and_then(|border| notes::wide(&border)));
@@ -320,7 +318,9 @@ fn put_together(
     let at_capacity = best.map(AtCapacity::of);
     let rate = match knob {
         Knob::Rate { .. } => border.map(|border| border.mean),
-        Knob::Users { .. } => at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some()),
+        Knob::Users { .. } => {
+            at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some())
+        }
     };
     let price = experiment
         .usd_per_hour()

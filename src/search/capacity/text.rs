@@ -15,7 +15,11 @@ pub fn to_text(file: &CapacityFile) -> String {
     }
     text.push('\n');
     text.push_str(&table(file));
-    text.push_str(&format!("\n{}\n", wrap(&method(file), WIDTH, "  ")));
+    if file.schedulers.iter().any(|capacity| capacity.border().is_some()) {
+        text.push_str(&format!("\n{}\n", wrap(&method(file), WIDTH, "  ")));
+    } else {
+        text.push('\n');
+    }
     let labelled = file
         .schedulers
         .iter()
@@ -66,7 +70,7 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
     let per_gpu = if users { capacity.users_per_gpu } else { capacity.requests_per_s_per_gpu };
     let Some(border) = capacity.border() else {
         let why = capacity.notes.first().map_or("no number was found", String::as_str);
-        return format!("{subject}: {} {why}", within(file));
+        return format!("{subject}, {}: {why}", file.promise);
     };
     let unit = file.searched.unit();
     // The GPUs of pools do not do the same, and users are those of the whole fleet.
@@ -193,18 +197,25 @@ fn cell(border: Border) -> String {
     format!("{} ({lower} to {upper})", figure(border))
 }
 
+/// Labels, and what limits, are cut where the table would be too wide.
 fn table(file: &CapacityFile) -> String {
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+    let widths = [usize::MAX, 34, 24, 16];
+    let mut tables = widths.into_iter().map(|label| table_of(file, label));
+    tables.find(fits).unwrap_or_else(|| table_of(file, 10))
+}
+
+fn table_of(file: &CapacityFile, label: usize) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for mut row in capacity_rows(file) {
-        let limited_by = row.pop().unwrap_or_default();
+        let limited_by = row.pop().unwrap_or_default().replace("fluid_request_share", "fluidity");
+        row[0] = short(&row[0], label);
         let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
-        let limited_by = limited_by.replace("fluid_request_share", "fluidity");
-        cells.push(Cell::from(short(&limited_by, 24)));
+        cells.push(Cell::from(short(&limited_by, 24.min(label))));
         rows.push(cells);
     }
-    let right = Align::Right;
     let columns = rows.first().map_or(0, Vec::len);
-    let mut align = vec![right; columns];
+    let mut align = vec![Align::Right; columns];
     for end in [0, columns.saturating_sub(1)] {
         align[end] = Align::Left;
     }
@@ -247,7 +258,7 @@ pub fn capacity_rows(file: &CapacityFile) -> Vec<Vec<String>> {
 
 fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}...", &text[..at]),
+        Some(_) => format!("{}..", text.chars().take(most - 2).collect::<String>()),
         None => text.to_owned(),
     }
 }

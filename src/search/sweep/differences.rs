@@ -57,13 +57,15 @@ fn first(path: &str, a: &Value, b: &Value) -> Option<String> {
     if a == b {
         return None;
     }
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let below =
+        |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match (a, b) {
         (Value::Object(ours), Value::Object(theirs)) => {
             let names = ours.keys().chain(theirs.keys().filter(|name| !ours.contains_key(*name)));
             let null = &Value::Null;
             names.into_iter().find_map(|name| {
-                let of = |all: &serde_json::Map<String, Value>| all.get(name).unwrap_or(null).clone();
+                let of =
+                    |all: &serde_json::Map<String, Value>| all.get(name).unwrap_or(null).clone();
                 first(&below(name), &of(ours), &of(theirs))
             })
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use grid::Vary;
-pub use pareto::{Choice, Objective, Pareto};
+pub use pareto::{Choice, Objective, Pareto, range};
 pub use text::{sweep_to_csv, sweep_to_text};
 
 use super::cache::Cache;
@@ -315,7 +315,8 @@ impl SweepFile {
             self.sensitivities = sensitivity::sensitivities(&self.vary, &self.points);
             self.pareto = objectives.map(|two| pareto::pareto(&self.points, two));
             self.warnings = said::warnings(&self.points);
-            self.warnings.extend(self.pareto.iter().flat_map(|front| said::unknown(front, &self.points)));
+            self.warnings
+                .extend(self.pareto.iter().flat_map(|front| said::unknown(front, &self.points)));
         }
     }
 

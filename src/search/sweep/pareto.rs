@@ -106,7 +106,7 @@ impl Objective {
 
 /// Between what a figure of a capacity may be: that of a border, or a price that follows from it.
 /// `None` for figures that are known without one.
-pub(super) fn range(run: &Value, path: &str) -> Option<(f64, f64)> {
+pub fn range(run: &Value, path: &str) -> Option<(f64, f64)> {
     let ends = |border: &str| {
         let end = |name: &str| figure(run, &format!("{border}.{name}"));
         Some((end("mean")?, end("lower")?, end("upper")?))

@@ -172,8 +172,11 @@ mod tests {
                    "throughput": {"output_tokens_per_s": rate}})
         };
         let vary = [Vary::parse("schedulers.sarathi.chunk_size=512,1024").unwrap()];
-        let point = |index, value: &str, runs| {
-            Point { index, values: vec![value.into()], runs, warnings: Vec::new() }
+        let point = |index, value: &str, runs| Point {
+            index,
+            values: vec![value.into()],
+            runs,
+            warnings: Vec::new(),
         };
         let points =
             [point(0, "512", vec![run(0.98, 1000.0)]), point(1, "1024", vec![run(0.80, 1090.0)])];
