@@ -14,10 +14,10 @@ pub(super) fn comparison(all: &[Capacity]) -> Option<String> {
     let (tied, less): (Vec<_>, Vec<_>) =
         known.iter().partition(|(_, border)| border.overlaps(&best.1));
     let names = |of: &[&(&str, Border)]| listed(of.iter().map(|(label, _)| *label));
-    let rest = |verb: &str| match less.len() {
+    let rest = match less.len() {
         0 => String::new(),
         1 => format!("; {} carries less", names(&less)),
-        _ => format!("; {} {verb} less", names(&less)),
+        _ => format!("; {} carry less", names(&less)),
     };
     // One seed is one sample of the workload, whatever its bracket.
     let alone = match best.1.count {
@@ -26,7 +26,7 @@ pub(super) fn comparison(all: &[Capacity]) -> Option<String> {
     };
     Some(match tied.len() {
         1 => format!("{} carries more than {}{alone}", best.0, names(&less)),
-        _ => format!("a tie between {}: their intervals overlap{}", names(&tied), rest("carry")),
+        _ => format!("a tie between {}: their intervals overlap{rest}", names(&tied)),
     })
 }
 
@@ -58,7 +58,7 @@ mod tests {
     fn more_is_said_only_of_intervals_that_are_apart() {
         assert_eq!(said(&[("a", 1.0, 1.1)]), None);
         let two = said(&[("a", 1.0, 1.1), ("b", 2.0, 2.1)]).expect("two");
-        assert_eq!(two, "b carries more than a");
+        assert_eq!(two, "b carries more than a, for the requests of this one seed");
         let tie = said(&[("a", 1.0, 1.1), ("b", 1.05, 1.2), ("c", 0.1, 0.2)]).expect("three");
         assert_eq!(tie, "a tie between a and b: their intervals overlap; c carries less");
     }
