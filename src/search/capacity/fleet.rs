@@ -9,6 +9,7 @@ use crate::search::bisect::{Range, bracket_and_bisect};
 use crate::search::interval::interval;
 use crate::search::probe::{Load, Offered, SearchError, Study};
 use crate::search::size::{FleetSize, Steps};
+use crate::search::watch::Task;
 
 /// Precision of the capacity of a fleet that was found big enough.
 const FLEET_PRECISION: f64 = 0.02;
@@ -25,6 +26,7 @@ pub(super) struct Asked<'a> {
     /// How the fleet grows.
     pub steps: &'a Steps,
     pub seeds: &'a [u64],
+    pub task: Task<'a>,
 }
 
 impl Asked<'_> {
@@ -55,6 +57,7 @@ impl Asked<'_> {
             tried: Vec::new(),
         };
         let Some(own) = capacity.border().filter(|border| border.mean > 0.0) else {
+            self.task.expects(0);
             sized.complete = capacity.seeds.iter().all(|seed| seed.complete);
             sized.why = Some(match sized.complete {
                 true => "the scenario's own fleet has no capacity to start from".to_owned(),
@@ -69,6 +72,7 @@ impl Asked<'_> {
         let estimate = f64::from(self.steps.at(0).replicas()) + suggested * of_step;
         sized.estimate = Some(estimate as u64);
         if suggested > f64::from(most) {
+            self.task.expects(0);
             sized.why = Some(format!(
                 "it would take some {estimate:.0} replicas by what {} carr{}, more than are \
                  simulated (--max-replicas {max_replicas})",
@@ -78,7 +82,7 @@ impl Asked<'_> {
             return Ok(sized);
         }
         let guess = suggested as u32;
-        let task = study.watch.task(0);
+        let task = self.task;
         let of_run = u64::from(experiment.workload.amount.requests.unwrap_or(1_000));
         let run = |size: &FleetSize| {
             of_run * u64::from(size.replicas()) / u64::from(experiment.replicas.max(1))
@@ -129,7 +133,10 @@ impl Asked<'_> {
             }
             Fewest::TimeRanOut => {
                 sized.complete = false;
-                sized.why = Some("time ran out before a number of replicas was found".to_owned());
+                sized.why = Some(format!(
+                    "time ran out before a number of replicas was found; what the scenario's own \
+                     fleet carries suggests some {estimate:.0}"
+                ));
             }
         }
         task.expects(0);

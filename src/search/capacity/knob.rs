@@ -74,6 +74,14 @@ impl Knob {
         matches!(self, Knob::Users { .. })
     }
 
+    /// What the scenario offers.
+    pub fn own(self) -> f64 {
+        match self {
+            Knob::Rate { base } => base,
+            Knob::Users { base } => f64::from(base),
+        }
+    }
+
     /// The scenario's own rate, where it has one.
     pub fn own_rate(self) -> Option<f64> {
         match self {

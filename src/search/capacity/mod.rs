@@ -112,6 +112,15 @@ pub(super) fn search(
     let guess = u64::from(experiment.workload.amount.requests.unwrap_or(1_000)) * TRIES;
     let tasks: Vec<_> =
         tasks.into_iter().map(|(seed, of)| (seed, of, study.watch.task(guess))).collect();
+    // Until more is known, as if each replica carried the scenario's own load.
+    let asked = options.for_rate.or(options.for_users.map(f64::from));
+    let fleets: Vec<Task<'_>> = lone
+        .iter()
+        .map(|_| {
+            let times = asked.map_or(0.0, |load| (load / knob.own()).max(1.0));
+            study.watch.task((guess as f64 * times) as u64 * seeds.len() as u64)
+        })
+        .collect();
     // In order, as threads come free.
     let mut found: Vec<(usize, Result<SeedSearch, SearchError>)> = tasks
         .into_iter()
@@ -132,11 +141,11 @@ pub(super) fn search(
         .into_par_iter()
         .zip(lone)
         .zip(&experiment.schedulers)
-        .map(|((searches, alone), scheduler)| {
+        .zip(fleets)
+        .map(|(((searches, alone), scheduler), task)| {
             let mut capacity = put_together(study, scheduler, searches, alone, knob);
-            let asked = options.for_rate.or(options.for_users.map(f64::from));
             if let Some(load) = asked {
-                let sized = fleet::Asked { load, knob, steps: &steps, seeds: &seeds };
+                let sized = fleet::Asked { load, knob, steps: &steps, seeds: &seeds, task };
                 let sized = sized.fewest(study, scheduler, &capacity, options.max_replicas)?;
                 match knob {
                     Knob::Rate { .. } => capacity.for_rate = Some(sized),

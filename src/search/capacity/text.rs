@@ -101,7 +101,7 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
         }
         None => text.push_str(&money(capacity.price)),
     }
-    if !capacity.complete() {
+    if capacity.seeds.iter().any(|seed| !seed.complete) {
         text.push_str("; time ran out, so this is what was known by then");
     }
     text
