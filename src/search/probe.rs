@@ -73,6 +73,9 @@ pub struct Load {
     pub seed: u64,
 }
 
+/// Makes a seed another one, far from those of a search.
+const OTHER_REQUESTS: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What came of a load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Probe {
@@ -93,6 +96,11 @@ impl Probe {
     /// that leaves open whether the goal is kept shows nothing.
     pub fn held(&self) -> bool {
         self.broken.is_empty() && self.open.is_empty() && !self.steadiness.growing
+    }
+
+    /// Whether nothing but growth of the backlog speaks against the load.
+    fn only_grows(&self) -> bool {
+        self.steadiness.growing && self.broken.is_empty() && self.open.is_empty()
     }
 
     /// Requests that were played.
@@ -121,8 +129,34 @@ impl Study<'_> {
         self.found_or_played(scheduler, &what, || {
             let experiment = self.at(load)?;
             let (requests, _) = Requests::of(&experiment)?;
-            self.play(&experiment, &requests, scheduler)
+            let Some(mut probe) = self.play(&experiment, &requests, scheduler)? else {
+                return Ok(None);
+            };
+            if probe.only_grows() {
+                let Some(grows) = self.grows_above(scheduler, load)? else { return Ok(None) };
+                probe.steadiness.growing = grows;
+            }
+            Ok(Some(probe))
         })
+    }
+
+    /// Whether the backlog grows on other requests, too, and a load a quarter higher, as it must
+    /// where it grows not by chance.
+    fn grows_above(
+        &self,
+        scheduler: &SchedulerRun,
+        load: &Load,
+    ) -> Result<Option<bool>, SearchError> {
+        let Offered::Times(factor) = load.offered else { return Ok(Some(false)) };
+        let above = Load {
+            offered: Offered::Times(1.25 * factor),
+            seed: load.seed ^ OTHER_REQUESTS,
+            ..load.clone()
+        };
+        let experiment = self.at(&above)?;
+        let (requests, _) = Requests::of(&experiment)?;
+        let probe = self.play(&experiment, &requests, scheduler)?;
+        Ok(probe.map(|probe| probe.steadiness.growing))
     }
 
     /// A simulation that was finished before, or that is played and kept now.

@@ -34,9 +34,9 @@ pub struct Steadiness {
 }
 
 /// Growth that chance does not explain, in standard deviations of a difference of two numbers
-/// present. Where nothing queues they are Poisson, so that the deviation is the root of twice the
-/// number.
-const BEYOND_CHANCE: f64 = 1.5;
+/// present. Where nothing queues, such a number has a variance of half its mean times one plus the
+/// squared coefficient of variation of the gaps between arrivals (Poisson: its mean).
+const BEYOND_CHANCE: f64 = 2.0;
 /// With a rate that changes, the backlog may grow at the end by design; then the drain must be this
 /// share of the arrivals' time, too.
 const DRAIN: f64 = 0.25;
@@ -56,7 +56,7 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
     let (halfway, at_end) = (present.at(half), present.at(last));
     let third = mean_present(&stays, half, three_quarters);
     let fourth = mean_present(&stays, three_quarters, last);
-    let chance = BEYOND_CHANCE * (2.0 * halfway.max(1) as f64).sqrt();
+    let chance = BEYOND_CHANCE * (halfway.max(1) as f64 * (1.0 + present.gaps_cv2)).sqrt();
     let grows = at_end as f64 - halfway as f64 > chance
         && fourth > third
         && present.least(three_quarters, last) > present.least(half, three_quarters);
@@ -75,7 +75,11 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
 }
 
 /// The number of requests present, after each change of it.
-struct Present(Vec<(f64, u64)>);
+struct Present {
+    steps: Vec<(f64, u64)>,
+    /// Squared coefficient of variation of the gaps between arrivals.
+    gaps_cv2: f64,
+}
 
 impl Present {
     fn of(stays: &[(f64, f64)]) -> Present {
@@ -94,18 +98,23 @@ impl Present {
             present += 1;
             steps.push((arrival, present));
         }
-        Present(steps)
+        let n = from.len().saturating_sub(1).max(1) as f64;
+        let mean = (from[from.len() - 1] - from[0]) / n;
+        let square = |pair: &[f64]| (pair[1] - pair[0] - mean).powi(2);
+        let variance = from.windows(2).map(square).sum::<f64>() / n;
+        let gaps_cv2 = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
+        Present { steps, gaps_cv2 }
     }
 
     /// How many are there at an instant up to the last arrival.
     fn at(&self, instant: f64) -> u64 {
-        let after = self.0.partition_point(|step| step.0 <= instant);
-        after.checked_sub(1).map_or(0, |step| self.0[step].1)
+        let after = self.steps.partition_point(|step| step.0 <= instant);
+        after.checked_sub(1).map_or(0, |step| self.steps[step].1)
     }
 
     /// The fewest from one instant to another.
     fn least(&self, from: f64, to: f64) -> u64 {
-        let steps = self.0.iter().skip_while(|step| step.0 <= from);
+        let steps = self.steps.iter().skip_while(|step| step.0 <= from);
         let within = steps.take_while(|step| step.0 <= to).map(|step| step.1);
         within.min().map_or(self.at(from), |least| least.min(self.at(from)))
     }
