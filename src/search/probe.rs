@@ -73,6 +73,9 @@ pub struct Load {
     pub seed: u64,
 }
 
+/// A load a quarter above what can be served leaves a fifth of its requests behind; half of that
+/// is no chance.
+const LEFT_BEHIND: f64 = 0.1;
 /// Makes a seed another one, far from those of a search.
 const OTHER_REQUESTS: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -132,7 +135,7 @@ impl Study<'_> {
             let Some(mut probe) = self.play(&experiment, &requests, scheduler)? else {
                 return Ok(None);
             };
-            if probe.only_grows() {
+            if probe.only_grows() && experiment.workload.is_stationary() {
                 let Some(grows) = self.grows_above(scheduler, load)? else { return Ok(None) };
                 probe.steadiness.growing = grows;
             }
@@ -140,8 +143,8 @@ impl Study<'_> {
         })
     }
 
-    /// Whether the backlog grows on other requests, too, and a load a quarter higher, as it must
-    /// where it grows not by chance.
+    /// Whether other requests, at a load a quarter higher, are more than can be served: as they must
+    /// be where the backlog grows not by chance.
     fn grows_above(
         &self,
         scheduler: &SchedulerRun,
@@ -156,7 +159,8 @@ impl Study<'_> {
         let experiment = self.at(&above)?;
         let (requests, _) = Requests::of(&experiment)?;
         let probe = self.play(&experiment, &requests, scheduler)?;
-        Ok(probe.map(|probe| probe.steadiness.growing))
+        let overloaded = |seen: Steadiness| seen.growing && seen.left_behind > LEFT_BEHIND;
+        Ok(probe.map(|probe| overloaded(probe.steadiness)))
     }
 
     /// A simulation that was finished before, or that is played and kept now.

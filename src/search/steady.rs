@@ -21,6 +21,8 @@ pub struct Steadiness {
     pub present_halfway: u64,
     /// Requests present at the last arrival.
     pub present_at_end: u64,
+    /// Of the arrivals of the last half, the share by which the requests present grew.
+    pub left_behind: f64,
     /// Mean number of requests present in the third quarter of the arrivals.
     pub present_third_quarter: f64,
     /// The same in their last quarter.
@@ -60,12 +62,14 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
     let grows = at_end as f64 - halfway as f64 > chance
         && fourth > third
         && present.least(three_quarters, last) > present.least(half, three_quarters);
+    let arrived = arrivals().filter(|arrival| *arrival > half).count();
     let left = stays.iter().map(|stay| stay.1 - last).fold(0.0, f64::max);
     let total: f64 = stays.iter().map(|stay| stay.1 - stay.0).sum();
     Steadiness {
         growing: grows && (stationary || left > DRAIN * span),
         present_halfway: halfway,
         present_at_end: at_end,
+        left_behind: (at_end as f64 - halfway as f64) / arrived.max(1) as f64,
         present_third_quarter: third,
         present_last_quarter: fourth,
         arrivals_s: span,
