@@ -1,7 +1,7 @@
 //! A mean of few independent runs, with Student's interval; and the border that searches bracket.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A mean and how far it may be off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -116,6 +116,33 @@ impl Border {
     pub fn overlaps(&self, other: &Border) -> bool {
         overlap((self.lower, self.upper), (other.lower, other.upper))
     }
+}
+
+/// A border of whole numbers, as results have it.
+#[derive(Serialize)]
+struct WholeBorder {
+    mean: u64,
+    half_width: Option<u64>,
+    count: u32,
+    is: Estimate,
+    lower: u64,
+    upper: u64,
+}
+
+/// Writes a border of whole numbers as such.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn whole<S: Serializer>(border: &Option<Border>, to: S) -> Result<S::Ok, S::Error> {
+    let whole = |border: &Border| WholeBorder {
+        mean: border.mean as u64,
+        half_width: border.half_width.map(|off| off as u64),
+        count: border.count,
+        is: border.is,
+        lower: border.lower as u64,
+        upper: border.upper as u64,
+    };
+    border.as_ref().map(whole).serialize(to)
 }
 
 /// Whether two intervals have something in common.

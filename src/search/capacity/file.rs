@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::report::Tool;
-use crate::search::interval::{Border, Estimate};
+use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
 
 /// What a search is over.
@@ -96,8 +96,10 @@ pub struct Capacity {
     pub requests_per_s_per_gpu: Option<Border>,
     /// Most users of a closed loop that hold; null when not even one does, or no number fails, or
     /// the rate was searched.
+    #[serde(serialize_with = "whole")]
     pub users: Option<Border>,
     /// The same for one GPU.
+    #[serde(serialize_with = "whole")]
     pub users_per_gpu: Option<Border>,
     /// What gives way just above: figures of the promise, or `the queue keeps growing`.
     pub limited_by: Vec<String>,
