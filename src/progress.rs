@@ -1,6 +1,9 @@
 //! How far a run has come: counters that simulations set and a terminal reads.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Progress of several simulations that run at the same time, one counter pair each.
 ///
@@ -17,7 +20,12 @@ pub struct Progress {
 pub struct RunProgress {
     done: AtomicU64,
     total: AtomicU64,
+    /// The simulation is left when it comes to report after this.
+    until: Option<Instant>,
 }
+
+/// What a simulation that is left is unwound with. It carries nothing: all of the run is dropped.
+struct Stopped;
 
 impl Progress {
     /// For this many simulations.
@@ -39,10 +47,36 @@ impl Progress {
 }
 
 impl RunProgress {
+    /// For a simulation that is left at its first report after `until`. It must be played within
+    /// [`RunProgress::unless_stopped`].
+    pub fn until(until: Option<Instant>) -> RunProgress {
+        RunProgress { until, ..RunProgress::default() }
+    }
+
     /// Says that `done` of `total` requests have left the system.
     pub fn set(&self, done: u64, total: u64) {
         self.total.store(total, Ordering::Relaxed);
         self.done.store(done, Ordering::Relaxed);
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            // Unwinding leaves a simulation from any depth, on any thread, at no cost to those that
+            // are not left.
+            resume_unwind(Box::new(Stopped));
+        }
+    }
+
+    /// Requests that have left the system.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// What `simulate` gives, or `None` when its time was up before it ended.
+    pub fn unless_stopped<T>(simulate: impl FnOnce() -> T) -> Option<T> {
+        let stopped = |cause: &Box<dyn Any + Send>| cause.is::<Stopped>();
+        match catch_unwind(AssertUnwindSafe(simulate)) {
+            Ok(done) => Some(done),
+            Err(cause) if stopped(&cause) => None,
+            Err(cause) => resume_unwind(cause),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What commands need of the rest of the library.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::cli::args::{GlobalFlags, Listed};
@@ -40,6 +43,8 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The keys that stand in it, overrides included.
     pub written: Vec<Written>,
+    /// Every file that the scenario names, by its name there.
+    pub files: BTreeMap<String, PathBuf>,
     /// The scenario as it was read, overrides applied, so that changes of it can be tried; `None`
     /// where it did not come from a file.
     pub document: Option<Document>,

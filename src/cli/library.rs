@@ -41,6 +41,7 @@ impl Backend for Library {
             resolved: resolved.scenario,
             warnings,
             written: inert::written(&document),
+            files: resolved.files,
             document: Some(document),
         })
     }

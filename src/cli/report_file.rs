@@ -103,7 +103,7 @@ impl ReportFile {
                     .collect(),
                 runs_are_rows: true,
             }),
-            notes: file.notes.iter().cloned().chain(labelled).collect(),
+            notes: file.warnings.iter().chain(&file.notes).cloned().chain(labelled).collect(),
         };
         self.write(&Page::of_capacity(file), &words)
     }
@@ -124,7 +124,7 @@ impl ReportFile {
             header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
             verdict,
             table: None,
-            notes: Vec::new(),
+            notes: file.warned(),
         };
         self.write(&Page::of_sweep(file), &words)
     }

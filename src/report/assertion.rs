@@ -6,6 +6,8 @@ use crate::report::RunResult;
 
 mod paths;
 
+pub(crate) use paths::{fill, known_in, near_in};
+
 /// An assertion, read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
@@ -85,9 +87,7 @@ impl Assertion {
 
     /// Whether it asks for a figure that is only worked out when asked for.
     pub fn needs_full_metrics(&self) -> bool {
-        ["fluid_tokens_per_s", "p99_miss_rate_by_tbt_ms"]
-            .iter()
-            .any(|name| self.path.split('.').any(|part| part == *name))
+        needs_full_metrics(&self.path)
     }
 
     /// The assertion in words: `ttft_s.p99 <= 0.5`.
@@ -127,6 +127,20 @@ impl Assertion {
         let value = figure(run, &self.path);
         (!value.is_some_and(|value| self.holds(value))).then_some(value)
     }
+}
+
+/// Whether a figure is only worked out when it is asked for.
+pub fn needs_full_metrics(path: &str) -> bool {
+    ["fluid_tokens_per_s", "p99_miss_rate_by_tbt_ms"]
+        .iter()
+        .any(|name| path.split('.').any(|part| part == *name))
+}
+
+/// What is wrong with a path that a user gave for a figure of a run, in words with what was probably
+/// meant; `None` when a result can have a number there.
+pub fn unknown_path(path: &str) -> Option<String> {
+    (!paths::known(path))
+        .then(|| format!("a result has no number `{path}`{}", did_you_mean(&paths::near(path))))
 }
 
 /// A number of a run's JSON by its dotted path; yes is 1 and no is 0.

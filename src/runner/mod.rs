@@ -28,7 +28,7 @@ pub use what_if::{
 };
 
 use crate::metrics::{self, Options};
-use crate::progress::Progress;
+use crate::progress::{Progress, RunProgress};
 use crate::report::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
@@ -216,8 +216,22 @@ pub fn run_scheduler(
     options: RunOptions,
     simulate: &dyn Simulate,
 ) -> Result<SchedulerOutput, RunError> {
-    let play =
-        PlayOptions { reference: options.reference, keep_log: options.keep_log, progress: None };
+    run_scheduler_watched(input, scheduler, options, simulate, None)
+}
+
+/// The same, saying how far it has come.
+///
+/// # Errors
+/// As for [`run_experiment`].
+pub fn run_scheduler_watched(
+    input: RunInput<'_>,
+    scheduler: &SchedulerRun,
+    options: RunOptions,
+    simulate: &dyn Simulate,
+    progress: Option<&RunProgress>,
+) -> Result<SchedulerOutput, RunError> {
+    let RunOptions { reference, keep_log, .. } = options;
+    let play = PlayOptions { reference, keep_log, progress };
     check_limits(input)?;
     let label = scheduler.label.clone();
     let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {

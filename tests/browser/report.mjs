@@ -487,7 +487,7 @@ await check("marks of two schedulers do not hide each other", async () => {
 		const series = capacity.schedulers.flatMap((one, place) =>
 			one.probed.filter((p) => p.fluid != null).map((p) => ({ place, rate: p.rate })),
 		);
-		const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0)),
+		const border = Math.max(0, ...capacity.schedulers.map((one) => one.load || 0)),
 			near = border ? series.filter((p) => p.rate <= border * 2.5) : series;
 		const placed = document.querySelector("#capacity canvas.surface").placed;
 		let pairs = 0,

@@ -35,7 +35,7 @@ fn refused(overrides: &[&str]) -> String {
 
 #[test]
 fn the_example_of_the_documentation() {
-    let Resolved { experiment: e, scenario, warnings } = loaded(CHAT, &[]);
+    let Resolved { experiment: e, scenario, warnings, .. } = loaded(CHAT, &[]);
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!((e.name.as_str(), e.seed, e.replicas), ("chat", 42, 1));
     assert_eq!(e.engine.max_model_len, 8192);
@@ -131,7 +131,7 @@ fn a_constant_time_needs_no_model() {
 
 #[test]
 fn a_trace_that_is_not_there_has_a_stand_in() {
-    let Resolved { experiment: e, scenario, warnings } =
+    let Resolved { experiment: e, scenario, warnings, .. } =
         loaded("tests/data/scenarios/trace-or-stand-in.yaml", &[]);
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("download it from https://github.com/Azure"), "{}", warnings[0]);

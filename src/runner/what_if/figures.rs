@@ -127,7 +127,10 @@ impl Patient<'_> {
         let summary = &result.summary;
         let (_, token) = self.stall;
         let (stall_s, stall_at_least_s) = self.stall_in(&outcome.trace);
-        let worst_gap_s = summary.tbt_s.as_ref().and_then(|tbt| tbt.max);
+        // Gaps that observation cut off count as far as it saw them.
+        let seen = summary.latency_bounds.and_then(|bounds| bounds.tbt_s);
+        let gaps = seen.map(|range| range.lower).or(summary.tbt_s);
+        let worst_gap_s = gaps.and_then(|tbt| tbt.max);
         let judged_by = &self.output.judged_by;
         let waits = Waits::of(&outcome.trace, judged_by);
         let worst_first_token_s = waits.map(|waits| waits.longest_s);

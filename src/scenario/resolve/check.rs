@@ -1,6 +1,6 @@
 //! Collects what is wrong with values, each at its place.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -21,6 +21,8 @@ pub struct Check<'a> {
     cut: &'a HashSet<Path>,
     /// The files that the scenario may name.
     files: &'a Files,
+    /// The files that it does name, by their names as it spells them.
+    pub named: BTreeMap<String, PathBuf>,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
     /// What a user should know.
@@ -30,7 +32,8 @@ pub struct Check<'a> {
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
     pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
-        Check { root, cut, files, problems: Vec::new(), warnings: Vec::new() }
+        let (problems, warnings, named) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Check { root, cut, files, named, problems, warnings }
     }
 
     /// The document's root.
@@ -194,8 +197,10 @@ impl<'a> Check<'a> {
     }
 
     /// A path from the scenario, relative to its file.
-    pub fn file_path(&self, given: &str) -> PathBuf {
-        self.files.path(given)
+    pub fn file_path(&mut self, given: &str) -> PathBuf {
+        let path = self.files.path(given);
+        self.named.insert(given.to_owned(), path.clone());
+        path
     }
 
     /// A file that must be there: its path, or a reported problem.

@@ -15,6 +15,9 @@ mod workload;
 
 use crate::scenario::files::Files;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde_json::{Value as Json, json};
 
 use self::check::Check;
@@ -38,6 +41,8 @@ pub struct Resolved {
     pub scenario: Json,
     /// What a user should know.
     pub warnings: Vec<String>,
+    /// Every file that the scenario names, by its name there: a result depends on their contents.
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 /// Resolves a document. `files` are those that it may name, `stem` the name of a
@@ -58,7 +63,7 @@ pub fn resolve(
     let Some(mut scenario) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
     let experiment = experiment(&mut check, &mut scenario, stem, seed);
-    let Check { problems: more, warnings, .. } = check;
+    let Check { problems: more, warnings, named: files, .. } = check;
     // Pools say of what they share the same.
     let mut told = std::collections::HashSet::new();
     problems.extend(more);
@@ -70,7 +75,7 @@ pub fn resolve(
         Some((experiment, derived)) if problems.is_empty() => {
             scenario.derived = Some(derived);
             let scenario = serde_json::to_value(&scenario).expect("a scenario is plain data");
-            Ok(Resolved { experiment, scenario, warnings })
+            Ok(Resolved { experiment, scenario, warnings, files })
         }
         _ => Err(problems),
     }

@@ -3,20 +3,28 @@
 use serde_json::Value;
 
 use super::grid::names;
+use super::pareto::range;
 use super::{Point, Vary};
 use crate::report::assertion::figure;
 use crate::scheduler::SchedulerConfig;
+use crate::search::interval::overlap;
+
+const CAPACITY: &str = "capacity";
+const PER_GPU: &str = "capacity per GPU";
+const USERS: &str = "users";
 
 /// What is told of a change.
-const TOLD: [(&str, &str, Kind); 9] = [
+const TOLD: [(&str, &str, Kind); 11] = [
     ("fluid share", "fluidity.fluid_request_share", Kind::Points),
     ("throughput", "throughput.output_tokens_per_s", Kind::Percent),
     ("P99 TTFT", "ttft_s.p99", Kind::Percent),
     ("P99 TBT", "tbt_s.p99", Kind::Percent),
     ("cost per output token", "cost.usd_per_million_output_tokens", Kind::Percent),
     // A sweep of capacities has these instead.
-    ("capacity", "requests_per_s.mean", Kind::Percent),
-    ("capacity per GPU", "requests_per_s_per_gpu.mean", Kind::Percent),
+    (CAPACITY, "requests_per_s.mean", Kind::Percent),
+    (PER_GPU, "requests_per_s_per_gpu.mean", Kind::Percent),
+    (USERS, "users.mean", Kind::Percent),
+    ("users per GPU", "users_per_gpu.mean", Kind::Percent),
     ("cost per output token", "price.usd_per_million_output_tokens", Kind::Percent),
     ("P99 TTFT", "at_capacity.ttft_p99_s", Kind::Percent),
 ];
@@ -65,10 +73,17 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                     _ => format!("{}: ", of(pairs[0].0, "label")),
                 };
                 let mut changes: Vec<String> = Vec::new();
-                for (name, amount) in TOLD.iter().filter_map(|&told| change(told, &pairs)) {
+                for (name, path, amount) in TOLD.iter().filter_map(|&told| change(told, &pairs)) {
+                    let tie = if tied(&pairs, path) { " (a tie)" } else { "" };
+                    let amount = format!("{amount}{tie}");
                     // One GPU a replica: the capacity of all is that of each.
-                    let again = format!("capacity {amount}");
-                    if name != "capacity per GPU" || !changes.contains(&again) {
+                    let again = |of: &str| changes.contains(&format!("{of} {amount}"));
+                    let said = match name {
+                        PER_GPU => again(CAPACITY),
+                        "users per GPU" => again(USERS),
+                        _ => false,
+                    };
+                    if !said {
                         changes.push(format!("{name} {amount}"));
                     }
                 }
@@ -88,17 +103,25 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
     sentences
 }
 
+/// Whether a capacity is no more than another as far as is known: in every pair the intervals
+/// overlap.
+fn tied(pairs: &[(&Value, &Value)], path: &str) -> bool {
+    let both = |(a, b): &(&Value, &Value)| Some((range(a, path)?, range(b, path)?));
+    let known: Vec<_> = pairs.iter().filter_map(both).collect();
+    !known.is_empty() && known.iter().all(|(a, b)| overlap(*a, *b))
+}
+
 /// Whether a field can matter to a scheduler: another's parameter cannot.
 fn concerns(path: &str, scheduler: &str) -> bool {
     let of = path.strip_prefix("schedulers.").and_then(|rest| rest.split('.').next());
     of.is_none_or(|of| SchedulerConfig::NAMES.iter().all(|name| *name != of) || of == scheduler)
 }
 
-/// A figure's name, and by how much it changes on average; `None` when it does not.
+/// A figure's name and path, and by how much it changes on average; `None` when it does not.
 fn change(
-    (name, path, kind): (&'static str, &str, Kind),
+    (name, path, kind): (&'static str, &'static str, Kind),
     pairs: &[(&Value, &Value)],
-) -> Option<(&'static str, String)> {
+) -> Option<(&'static str, &'static str, String)> {
     let changes: Vec<f64> = pairs
         .iter()
         .filter_map(|(a, b)| {
@@ -116,7 +139,7 @@ fn change(
     let rounded = if mean.abs() < 9.95 { format!("{mean:+.1}") } else { format!("{mean:+.0}") };
     let rounded = rounded.trim_end_matches(".0");
     let unit = if kind == Kind::Points { "points" } else { "%" };
-    (mean.abs() >= 0.05).then(|| (name, format!("{rounded} {unit}")))
+    (mean.abs() >= 0.05).then(|| (name, path, format!("{rounded} {unit}")))
 }
 
 #[cfg(test)]
@@ -125,13 +148,36 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn a_change_within_the_intervals_is_a_tie() {
+        let run = |rate: f64, off: f64| {
+            let of = json!({"mean": rate, "lower": rate - off, "upper": rate + off});
+            json!({"scheduler": "sarathi", "requests_per_s": of, "requests_per_s_per_gpu": of})
+        };
+        let vary = [Vary::parse("replicas=1,2").unwrap()];
+        let said = |off| {
+            let point = |index, value: &str, rate| {
+                let (values, runs) = (vec![value.to_owned()], vec![run(rate, off)]);
+                Point { index, values, runs, warnings: Vec::new() }
+            };
+            sensitivities(&vary, &[point(0, "1", 4.0), point(1, "2", 4.2)])
+        };
+        assert_eq!(said(0.5), ["replicas 1 -> 2: capacity +5 % (a tie)"]);
+        assert_eq!(said(0.05), ["replicas 1 -> 2: capacity +5 %"]);
+    }
+
+    #[test]
     fn a_step_is_told_in_points_and_percent() {
         let run = |share: f64, rate: f64| {
             json!({"scheduler": "sarathi", "fluidity": {"fluid_request_share": share},
                    "throughput": {"output_tokens_per_s": rate}})
         };
         let vary = [Vary::parse("schedulers.sarathi.chunk_size=512,1024").unwrap()];
-        let point = |index, value: &str, runs| Point { index, values: vec![value.into()], runs };
+        let point = |index, value: &str, runs| Point {
+            index,
+            values: vec![value.into()],
+            runs,
+            warnings: Vec::new(),
+        };
         let points =
             [point(0, "512", vec![run(0.98, 1000.0)]), point(1, "1024", vec![run(0.80, 1090.0)])];
         assert_eq!(
