@@ -1,22 +1,32 @@
 //! How far a run has come: counters that simulations set and a terminal reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Progress of several simulations that run at the same time, one counter pair each.
 ///
 /// Setting costs one relaxed store on a cache line of its own, so a simulator may call it for
-/// every request. Nothing reads it but a display: results cannot depend on it.
+/// every request. Nothing reads it but a display: results cannot depend on it. A
+/// [bounded](RunProgress::bounded) run ends with an error in place of a result.
 #[derive(Debug)]
 pub struct Progress {
     runs: Vec<RunProgress>,
 }
 
 /// Progress of one simulation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct RunProgress {
     done: AtomicU64,
     total: AtomicU64,
+    iterations_max: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Default for RunProgress {
+    fn default() -> RunProgress {
+        RunProgress::bounded(u64::MAX, Arc::default())
+    }
 }
 
 impl Progress {
@@ -39,6 +49,17 @@ impl Progress {
 }
 
 impl RunProgress {
+    /// Of a simulation that ends with an error after about so many iterations, or soon after `stop`
+    /// is set.
+    pub fn bounded(iterations_max: u64, stop: Arc<AtomicBool>) -> RunProgress {
+        RunProgress { done: AtomicU64::new(0), total: AtomicU64::new(0), iterations_max, stop }
+    }
+
+    /// Whether a simulation that has run so many iterations may go on.
+    pub fn may_go_on(&self, iterations: u64) -> bool {
+        iterations <= self.iterations_max && !self.stop.load(Ordering::Relaxed)
+    }
+
     /// Says that `done` of `total` requests have left the system.
     pub fn set(&self, done: u64, total: u64) {
         self.total.store(total, Ordering::Relaxed);

@@ -29,6 +29,7 @@ interface MetronParts {
 	count(value: number): string;
 	seconds(s: number | null | undefined): string;
 	us(us: number): string;
+	between(from_us: number, to_us: number): string;
 	ns(ns: number): string;
 	percent(share: number | null | undefined): string;
 	tick(value: number, step: number): string;
@@ -116,7 +117,7 @@ interface PlayParts {
 	// steps.js
 	batches: {
 		draw(to: any): void;
-		to(time: number): void;
+		to(time: number, place?: number, lane?: number): void;
 		wanted(): { at_us: number; count: number } | null;
 		mark(): void;
 	};

@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::play::Loaded;
-use super::{Asked, Problems};
+use super::{Allowance, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
-use crate::runner::{Patient, Simulator, WhatIf, what_if, worth_a_cure};
-use crate::scenario::Files;
+use crate::runner::{Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
 #[derive(Serialize)]
@@ -19,14 +18,16 @@ pub(super) struct Cured {
     tried: Vec<WhatIf>,
 }
 
+/// About how many simulations it takes to answer.
+pub(super) const TRIALS: u64 = 10;
+
 pub(super) fn cures(
-    asked: &Asked,
-    files: &Files,
+    loaded: &Loaded,
     scheduler: usize,
     (request, token): (u32, u32),
+    allowance: &Allowance<'_>,
 ) -> Result<Cured, Problems> {
-    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
-    let outputs = loaded.play()?;
+    let outputs = loaded.play(allowance)?;
     let output = &outputs[0];
     let attribution = Attribution::new(loaded.recording(0, output));
     let question = Question { top: 1, request: Some(request), token: Some(token) };
@@ -47,6 +48,7 @@ pub(super) fn cures(
         stall: (request, token),
         pool: loaded.experiment.pool_of(replica),
     };
-    let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
+    let tried = what_if(&patient, &worth_a_cure(&stall), &allowance.simulator());
+    allowance.go_on()?;
     Ok(Cured { label: result.label.clone(), stall, tried })
 }

@@ -5,6 +5,7 @@
 
 mod deadlines;
 mod limits;
+mod memory;
 mod requests;
 mod simulate;
 mod stalls;
@@ -15,7 +16,7 @@ use rayon::prelude::*;
 
 use deadlines::Promises;
 pub use deadlines::common_curve;
-pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
+pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
 pub use stalls::recording;

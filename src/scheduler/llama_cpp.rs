@@ -61,6 +61,9 @@ impl Default for LlamaCppParams {
     }
 }
 
+/// Most slots: each takes memory and a look at every step.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Parameters for LlamaCppParams {
     const SYSTEM: &'static str = "llama.cpp llama-server (2026)";
     const SUMMARY: &'static str = "slots; the rest of each batch to the lowest slot with a prompt";
@@ -72,6 +75,7 @@ impl Parameters for LlamaCppParams {
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
             Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
+            Problem::when(slots > SLOTS_MAX, "n_parallel", "at most 65536"),
             Problem::when(
                 !self.unified() && slots > engine.kv_blocks,
                 "n_parallel",

@@ -40,20 +40,21 @@ pub(super) fn play(
     let all = &*arriving;
     let requests = all.known().unwrap_or_default();
     let routed = Routed::of(requests, all, setup);
-    let done = AtomicU64::new(0);
+    let (done, run) = (AtomicU64::new(0), AtomicU64::new(0));
     let pools: Vec<PoolSetup<'_>> = setup
         .pools
         .iter()
         .flat_map(|pool| (0..pool.replicas).map(|_| PoolSetup { replicas: 1, ..*pool }))
         .collect();
     let alone = |(ids, pool): (&Vec<RequestId>, &PoolSetup<'_>)| {
-        let before = AtomicU64::new(0);
-        let report = |of_this: u64| {
-            let more = of_this - before.swap(of_this, Ordering::Relaxed);
-            let sum = done.fetch_add(more, Ordering::Relaxed) + more;
-            if let Some(progress) = options.progress {
-                progress(sum);
-            }
+        let (done_here, run_here) = (AtomicU64::new(0), AtomicU64::new(0));
+        let sum = |of_all: &AtomicU64, before: &AtomicU64, here: u64| {
+            let more = here - before.swap(here, Ordering::Relaxed);
+            of_all.fetch_add(more, Ordering::Relaxed) + more
+        };
+        let report = |done_now: u64, run_now: u64| {
+            let all = (sum(&done, &done_here, done_now), sum(&run, &run_here, run_now));
+            options.progress.is_none_or(|progress| progress(all.0, all.1))
         };
         let setup =
             FleetSetup { pools: vec![*pool], routing: Routing::default(), horizon: setup.horizon };
@@ -64,9 +65,11 @@ pub(super) fn play(
     };
     let parts: Vec<Result<Part, SimError>> =
         routed.ids_of.par_iter().zip(&pools).map(alone).collect();
-    let Ok(parts) = parts.into_iter().collect::<Result<Vec<Part>, SimError>>() else {
+    let parts = match parts.into_iter().collect::<Result<Vec<Part>, SimError>>() {
+        Ok(parts) => parts,
+        Err(SimError::Stopped) => return Err(SimError::Stopped),
         // Whether and when a fleet is stuck is a question to one clock.
-        return together(setup, arriving, options);
+        Err(SimError::Stuck { .. }) => return together(setup, arriving, options),
     };
     let Routed { routes, places, .. } = routed;
     let whole = Part::put_together(parts, |id| (routes[id].replica, places[id]), places.len());

@@ -27,8 +27,9 @@ pub struct SimOptions<'a> {
     pub reference: bool,
     /// Keep every iteration.
     pub keep_log: bool,
-    /// Called now and then with the number of requests that have come to their end.
-    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Called now and then with the number of requests that have come to their end and that of the
+    /// iterations so far. The run ends with [`SimError::Stopped`] where it says no.
+    pub progress: Option<&'a (dyn Fn(u64, u64) -> bool + Sync)>,
 }
 
 /// Why a simulation cannot go on. Nothing of the run is kept.
@@ -52,6 +53,9 @@ pub enum SimError {
         /// The reason that the policy gave.
         held: Option<crate::scheduler::Held>,
     },
+    /// Whoever watched the run's progress ended it.
+    #[error("stopped before its end")]
+    Stopped,
 }
 
 /// Plays `arriving` on identical replicas whose policies `make` makes; see [`play_fleet`].
@@ -121,12 +125,12 @@ struct Engine<'a> {
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
-    reported: u64,
+    reported: (u64, u64),
     now: Time,
 }
 
-/// How many endings lie between two reports of progress.
-const REPORT_EVERY: u64 = 256;
+/// How many endings, or iterations, lie between two reports of progress.
+const REPORT_EVERY: (u64, u64) = (256, 1024);
 
 /// What decides whether a replica of a pool can ever serve a request.
 struct PoolLimits {
@@ -157,7 +161,7 @@ impl<'a> Engine<'a> {
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
-            reported: 0,
+            reported: (0, 0),
             now: Time::ZERO,
         }
     }
@@ -187,7 +191,7 @@ impl<'a> Engine<'a> {
                 self.decide(replica, place + 1 < awake.len(), arriving);
             }
             awake.clear();
-            self.report_progress();
+            self.report_progress()?;
         }
     }
 
@@ -309,12 +313,15 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    fn report_progress(&mut self) {
-        let Some(progress) = self.options.progress else { return };
-        if self.tally.done >= self.reported + REPORT_EVERY {
-            self.reported = self.tally.done;
-            progress(self.tally.done);
+    fn report_progress(&mut self) -> Result<(), SimError> {
+        let Some(progress) = self.options.progress else { return Ok(()) };
+        let (done, iterations) = (self.tally.done, self.tally.counts.total());
+        if done < self.reported.0 + REPORT_EVERY.0 && iterations < self.reported.1 + REPORT_EVERY.1
+        {
+            return Ok(());
         }
+        self.reported = (done, iterations);
+        if progress(done, iterations) { Ok(()) } else { Err(SimError::Stopped) }
     }
 
     fn close(mut self) -> Part {
@@ -339,7 +346,7 @@ impl<'a> Engine<'a> {
         }
         self.tally.trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
         if let Some(progress) = self.options.progress {
-            progress(self.tally.done);
+            progress(self.tally.done, self.tally.counts.total());
         }
         Part { tally: self.tally, replicas, log }
     }

@@ -192,6 +192,18 @@ fn what_would_take_long_is_refused_before_it_starts() {
             "workload={requests: 100, arrivals: {closed_loop: {users: 4000000000, think_time: 0s}}, lengths: {table: chat}}",
         ],
         &["workload.prefix_groups={count: 4000000000, tokens: 4000000000, share: 0.5}"],
+        &["workload.prefix_groups={count: 100000, tokens: 1000000, share: 0.5}"],
+        // Each figure is fine alone; prefix caches track blocks x replicas x schedulers.
+        &[
+            "schedulers=[vllm-v1, nano-vllm]",
+            "engine={profile: {fixed: {iteration: 10ms}}, kv_blocks: 3000000, max_model_len: 9000, prefix_caching: true}",
+        ],
+        &["engine.kv_block_tokens=65536", "engine.kv_blocks=1000", "replicas=64"],
+        &["schedulers=[{llama-cpp: {n_parallel: 1000000000, kv_unified: true}}]"],
+        &[
+            "workload={requests: 9, arrivals: {closed_loop: {users: 2, think_time: 0s}}, lengths: {prompt: {fixed: 1}, output: {lognormal: {mean: 1000, sigma: 9}}}}",
+            "engine={profile: {fixed: {iteration: 1ns}}, kv_blocks: 20000000, max_model_len: 300000000}",
+        ],
     ];
     for set in too_much {
         let answer = simulate(SMALL, set);
@@ -275,6 +287,118 @@ fn steps_hold_what_the_batches_held() {
         let tokens = played["results"][0]["tokens"]["output"].as_u64().expect("a count");
         // Every token is a decode or ends a prompt; recomputed prompts bring one too.
         assert!(told >= tokens && told <= tokens + tokens / 10, "{name}: {told} of {tokens}");
+    }
+}
+
+/// Every iteration of a lane, in order.
+fn all_steps(scenario: &Value, lane: usize) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let question = json!({"op": "steps", "scenario": scenario, "scheduler": 0, "replica": lane,
+                              "from": all.len(), "count": 400});
+        let steps = ask(&question);
+        assert_eq!(steps["ok"], json!(true), "{steps}");
+        assert_eq!(steps["replica"], json!(lane));
+        all.extend(steps["steps"].as_array().expect("a list").iter().cloned());
+        if all.len() as u64 >= steps["iterations"].as_u64().expect("a count") {
+            return all;
+        }
+    }
+}
+
+fn numbers(list: &Value) -> Vec<u64> {
+    list.as_array().expect("a list").iter().map(|n| n.as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn lanes_of_a_pipeline_tell_their_own_requests() {
+    // Two replicas of two lanes each: a lane's number is no replica's.
+    let scenario = json!({"text": SMALL, "set": [
+        "schedulers=[sarathi]", "parallelism={pipeline: 2}", "replicas=2", "workload.requests=40",
+        "workload.arrivals={poisson: {rate: 20}}",
+    ]});
+    let played =
+        ask(&json!({"op": "simulate", "scenario": scenario, "steps": {"at_us": 0, "count": 400}}));
+    let lanes = played["runs"][0]["lanes"].as_array().expect("a list");
+    assert_eq!(lanes.len(), 4, "{played}");
+    let mut lane_of = std::collections::BTreeMap::new();
+    let mut decoded = 0;
+    for (lane, view) in lanes.iter().enumerate() {
+        assert_eq!(view["replica"], json!(lane));
+        assert_eq!(view["part"], json!([lane / 2, lane % 2]));
+        let steps = all_steps(&scenario, lane);
+        let counts: Vec<usize> = steps.iter().map(|step| numbers(&step["decodes"]).len()).collect();
+        let drawn: Vec<usize> =
+            numbers(&view["all"]["decodes"]).into_iter().map(|n| n as usize).collect();
+        assert_eq!(counts, drawn, "lane {lane}");
+        decoded += counts.iter().sum::<usize>();
+        for step in &steps {
+            let chunks = step["chunks"].as_array().expect("a list").iter().map(|chunk| &chunk[0]);
+            let there = numbers(&step["decodes"]).into_iter();
+            for request in there.chain(chunks.map(|request| request.as_u64().expect("a number"))) {
+                assert_eq!(*lane_of.entry(request).or_insert(lane), lane, "request {request}");
+            }
+        }
+    }
+    let result = &played["results"][0];
+    let tokens = result["tokens"]["output"].as_u64().expect("a count");
+    let requests = result["requests"]["completed"].as_u64().expect("a count");
+    // The first token of each comes with its prompt.
+    assert_eq!(decoded as u64, tokens - requests);
+    assert_eq!(lane_of.len() as u64, requests);
+    let first = &played["steps"][0];
+    assert_eq!(first["replica"], lanes[0]["replica"]);
+    let decodes = first["steps"].as_array().expect("a list").iter();
+    assert!(decodes.map(|step| numbers(&step["decodes"]).len()).sum::<usize>() > 0);
+}
+
+#[test]
+fn who_waits_and_who_stands_still_is_told_at_every_instant() {
+    let scenario = json!({"text": SMALL, "set": ["schedulers=[vllm-v0]"]});
+    let steps = all_steps(&scenario, 0);
+    // A prefill alone freezes all who decoded before it.
+    let frozen = steps.windows(2).filter(|two| {
+        !two[0]["decodes"].as_array().unwrap().is_empty()
+            && two[1]["decodes"].as_array().unwrap().is_empty()
+    });
+    let mut seen = 0;
+    for two in frozen {
+        let (before, now) = (numbers(&two[0]["decodes"]), numbers(&two[1]["frozen"]));
+        let stay: Vec<u64> = before.iter().copied().filter(|one| now.contains(one)).collect();
+        assert_eq!(now, stay, "nobody else holds a seat");
+        assert_eq!(two[1]["frozen_count"], json!(now.len()));
+        seen += now.len();
+    }
+    assert!(seen > 100, "{seen}");
+    for step in &steps {
+        let busy = numbers(&step["decodes"]).len() + step["chunks"].as_array().unwrap().len();
+        let seated = busy as u64 + step["frozen_count"].as_u64().expect("a count");
+        assert_eq!(step["running"], json!(seated), "{step}");
+    }
+    // As long as all requests waited together, somebody stands in the queue.
+    let (mut waited, mut at) = (0.0, 0.0);
+    let mut length = 0i64;
+    for step in &steps {
+        let start = step["start_us"].as_f64().expect("a time");
+        waited += (start - at) * length as f64;
+        (at, length) = (start, step["waiting_count"].as_i64().expect("a count"));
+        for change in step["queue"].as_array().into_iter().flatten() {
+            let when = change[0].as_f64().expect("a time");
+            waited += (when - at) * length as f64;
+            at = when;
+            length += if change[2] == json!(true) { 1 } else { -1 };
+        }
+    }
+    let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+    let delays = &played["results"][0]["scheduling_delay_s"];
+    let all = delays["mean"].as_f64().expect("a mean") * delays["count"].as_f64().expect("a count");
+    assert!((waited / 1e6 - all).abs() < 1e-3 * all, "{} s against {all} s", waited / 1e6);
+    // The timeline's queue is the same.
+    let drawn = numbers(&played["runs"][0]["lanes"][0]["all"]["waiting"]);
+    assert_eq!(drawn.len(), steps.len());
+    assert!(drawn.iter().any(|&waiting| waiting > 0));
+    for (step, &most) in steps.iter().zip(&drawn) {
+        assert!(step["waiting_count"].as_u64().expect("a count") <= most, "{step}");
     }
 }
 

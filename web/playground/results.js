@@ -309,7 +309,12 @@
 			)[0];
 		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
 		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
-		if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
+		if (at === "batch" && worst)
+			P.batches.to(
+				(worst.stall.from_us + worst.stall.to_us) / 2,
+				answer.runs.indexOf(worst.run),
+				worst.stall.replica,
+			);
 		const id = {
 			stall: "timeline",
 			timeline: "timeline",
@@ -369,7 +374,7 @@
 			item.classList.add("chosen");
 			const stall = run.stalls[at];
 			freshen("batch");
-			P.batches.to((stall.from_us + stall.to_us) / 2);
+			P.batches.to((stall.from_us + stall.to_us) / 2, answer.runs.indexOf(run), stall.replica);
 			M.reveal(item);
 			item.focus({ preventScroll: true });
 			const button = item.querySelector("button.cure");
@@ -413,7 +418,8 @@
 							freshen("timeline");
 							freshen("batch");
 							timeline.focusStall(run, at);
-							P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2);
+							const stall = run.stalls[at];
+							P.batches.to((stall.from_us + stall.to_us) / 2, place, stall.replica);
 							by("timeline").scrollIntoView({ block: "start" });
 						}),
 				);

@@ -1,6 +1,6 @@
 //! Collects what is wrong with values, each at its place.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -19,6 +19,8 @@ const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
 pub struct Check<'a> {
     root: &'a Node,
     cut: &'a HashSet<Path>,
+    /// Elements of lists that could not be read: for each list their places, rising.
+    cut_elements: HashMap<Path, Vec<usize>>,
     /// The files that the scenario may name.
     files: &'a Files,
     /// What is wrong so far.
@@ -30,7 +32,14 @@ pub struct Check<'a> {
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
     pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
-        Check { root, cut, files, problems: Vec::new(), warnings: Vec::new() }
+        let mut cut_elements: HashMap<Path, Vec<usize>> = HashMap::new();
+        for path in cut {
+            if let Some((list, index)) = path.element_of() {
+                cut_elements.entry(list).or_default().push(index);
+            }
+        }
+        cut_elements.values_mut().for_each(|places| places.sort_unstable());
+        Check { root, cut, cut_elements, files, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// The document's root.
@@ -107,8 +116,8 @@ impl<'a> Check<'a> {
 
     /// The path of the `i`th element that could be read of the list at `path`.
     pub fn element(&self, path: &Path, i: usize) -> Path {
-        let readable = (0..).map(|i| path.index(i)).filter(|p| !self.cut.contains(p));
-        readable.take(i + 1).last().unwrap_or_else(|| path.index(i))
+        let cut = self.cut_elements.get(path).map_or(&[][..], Vec::as_slice);
+        path.index(cut.iter().fold(i, |place, &cut| place + usize::from(cut <= place)))
     }
 
     /// Whether the value at `path`, or part of it, could not be read.
