@@ -140,6 +140,8 @@ interface PlayParts {
 	change(sets: string[]): void;
 	load(to: string, typed?: boolean): void;
 	show(places: any): void;
+	undo(): void;
+	redo(): void;
 	taken(answer: any): void;
 	answer?: any;
 }

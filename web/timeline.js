@@ -408,7 +408,8 @@
 				" blocks" +
 				kv +
 				", " +
-				"up to " + M.count(l.wait[k]) +
+				"up to " +
+				M.count(l.wait[k]) +
 				" waiting"
 			);
 		};

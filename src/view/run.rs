@@ -171,6 +171,15 @@ fn lines(result: &RunResult, options: &Options, prompts: Option<&(u32, u32)>) ->
     let tbt = options.deadlines.tbt().as_secs_f64();
     add("tbt", tbt, format!("a token due every {}", duration(tbt)));
     add("tpot", tbt, format!("a token due every {}", duration(tbt)));
+    // Classes that are promised another pace are judged by that.
+    let mut others: Vec<f64> = options.per_class.iter().map(|of| of.tbt().as_secs_f64()).collect();
+    others.sort_by(f64::total_cmp);
+    others.dedup();
+    for own in others.into_iter().filter(|&own| own != tbt).take(2) {
+        for of in ["tbt", "tpot"] {
+            add(of, own, format!("a token due every {}, for some", duration(own)));
+        }
+    }
     if let Some(&(shortest, longest)) = prompts.filter(|_| options.judge_first_token) {
         let due = |prompt| options.deadlines.ttft(prompt).as_secs_f64();
         match (due(shortest), due(longest)) {
@@ -197,12 +206,13 @@ pub(super) fn bound_lines(result: &RunResult) -> Vec<Line> {
             .find(|(name, _)| *name == metric)
             .map(|(_, of)| of)
     };
-    let terms = result.slo.terms.iter().filter(|term| term.class.is_none());
+    let terms = result.slo.terms.iter();
     terms
         .filter_map(|term| {
             let of = of(&term.metric)?;
             let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
-            let label = format!("{stat} at most {}", duration(term.bound));
+            let class = term.class.as_ref().map_or(String::new(), |class| format!("{class}: "));
+            let label = format!("{class}{stat} at most {}", duration(term.bound));
             Some(Line { of, value: term.bound, label })
         })
         .collect()

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::search::CapacityFile;
-use crate::search::sweep::{Objective, SweepFile};
+use crate::search::sweep::{Objective, SweepFile, telling};
 
 /// Results of a grid that are drawn.
 const POINTS_MAX: usize = 4_000;
@@ -31,8 +31,11 @@ pub struct CapacityView {
 pub struct ProbedScheduler {
     /// Name and parameters.
     pub label: String,
-    /// Highest rate that holds, over seeds; none where there is no number.
+    /// The highest rate that held, the mean over [`seeds`](Self::seeds); none where there is no
+    /// number.
     pub requests_per_s: Option<f64>,
+    /// Seeds that were searched.
+    pub seeds: usize,
     /// Half of its 95 % interval.
     pub half_width: Option<f64>,
     /// What gives way above it.
@@ -77,6 +80,7 @@ impl CapacityView {
                 label: capacity.label.clone(),
                 requests_per_s: capacity.requests_per_s.map(|rate| rate.mean),
                 half_width: capacity.requests_per_s.and_then(|rate| rate.half_width),
+                seeds: capacity.seeds.len(),
                 limited_by: capacity.limited_by.clone(),
                 probed,
             }
@@ -125,7 +129,7 @@ pub struct Figure {
 pub struct SweepPoint {
     /// Place in the grid.
     pub index: usize,
-    /// Values of the varied fields.
+    /// Values of the varied fields; `-` for a parameter of another scheduler.
     pub values: Vec<String>,
     /// Place of its scheduler.
     pub scheduler: usize,
@@ -181,11 +185,17 @@ impl SweepView {
             .flat_map(|pareto| &pareto.front)
             .map(|choice| (choice.point, choice.run))
             .collect();
-        let total = runs().count();
-        let every = total.div_ceil(POINTS_MAX).max(1);
+        let every = runs().count().div_ceil(POINTS_MAX).max(1);
         let (mut schedulers, mut points, mut number) = (Vec::new(), Vec::new(), 0);
+        let mut told = BTreeSet::new();
         for point in &file.points {
             for (run, value) in point.runs.iter().enumerate() {
+                // What another scheduler's parameter does not change is one result, told once.
+                let name = value["scheduler"].as_str().unwrap_or_default();
+                let values = telling(&file.vary, point, name, run);
+                if !told.insert((run, values.clone())) {
+                    continue;
+                }
                 number += 1;
                 if (number - 1) % every != 0 && !front.contains(&(point.index, run)) {
                     continue;
@@ -199,7 +209,7 @@ impl SweepView {
                 });
                 points.push(SweepPoint {
                     index: point.index,
-                    values: point.values.clone(),
+                    values,
                     scheduler,
                     label: text("label"),
                     figures: figures.iter().map(|f| figure(value, &f.path)).collect(),
@@ -208,7 +218,7 @@ impl SweepView {
         }
         SweepView {
             paths: file.vary.iter().map(|vary| vary.path.clone()).collect(),
-            left_out: total - points.len(),
+            left_out: number - points.len(),
             figures,
             axes,
             schedulers,

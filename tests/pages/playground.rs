@@ -100,6 +100,107 @@ fn every_dial_can_be_turned_and_changes_the_scenario() {
     assert!(turned >= 20, "{turned}");
 }
 
+/// A trace that is not there, with a stand-in: the resolved scenario draws, the text names a file.
+const STAND_IN: &str = "\
+seed: 3
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.6}
+schedulers: [sarathi]
+workload:
+  trace:
+    file: nowhere.csv
+    stand_in:
+      requests: 40
+      arrivals: {gamma: {rate: 4, cv: 1.1}}
+      lengths:
+        prompt: {quantiles: {0: 3, 0.5: 900, 1: 4000}}
+        output: {lognormal: {mean: 60, sigma: 0.6}}
+";
+
+#[test]
+fn no_dial_writes_a_broken_scenario() {
+    let classes = SMALL.replace(
+        "workload:",
+        "workload:\n  classes: [{name: a, share: 1}, {name: b, slo: {tbt: 50ms}}]",
+    );
+    let all_at_once = SMALL.replace("{poisson: {rate: 4}}", "all_at_once");
+    let fixed = SMALL
+        .replace(
+            "engine: {profile: vllm-0.6}",
+            "engine: {profile: {fixed: {iteration: 9ms}}, kv_blocks: 9000, max_model_len: 8000}",
+        )
+        .replace("model: llama-3.1-8b\n", "")
+        .replace("gpu: h100-sxm\n", "");
+    for text in [STAND_IN, &classes, &all_at_once, &fixed, SMALL] {
+        let played = simulate(text, &[]);
+        assert_eq!(played["ok"], json!(true), "{played}");
+        let own = played["dials"].as_array().expect("dials").iter();
+        let schedulers = played["scheduler_dials"].as_array().expect("dials").iter();
+        for dial in own.chain(schedulers.flat_map(|one| one["dials"].as_array().expect("a list"))) {
+            let mut tried: Vec<Vec<String>> = Vec::new();
+            let free = dial["free"].as_array().expect("a list");
+            if !free.is_empty() {
+                tried.push(free.iter().map(|set| set.as_str().expect("text").to_owned()).collect());
+            }
+            let sliders = dial["path"].as_str().zip(dial["range"].as_array());
+            if let Some((path, range)) = sliders {
+                let unit = dial["unit"].as_str().expect("a unit");
+                tried.extend(range.iter().map(|end| {
+                    let end = end.as_f64().expect("a number");
+                    vec![format!("{path}={end}{unit}")]
+                }));
+            }
+            for set in tried {
+                let set: Vec<&str> = set.iter().map(String::as_str).collect();
+                let found = simulate(text, &set);
+                if found["ok"] == json!(true) {
+                    continue;
+                }
+                // Too little memory, or too much to play, is said; a field in the wrong place is not.
+                let problem = first_problem(&found);
+                let told = problem["message"].as_str().expect("words");
+                let sound =
+                    ["no request can run", "the page plays", "the page draws", "page tracks"];
+                assert!(sound.iter().any(|known| told.contains(known)), "{set:?}: {problem}");
+            }
+        }
+    }
+    // The stand-in's own figures are what is turned.
+    let turned = simulate(STAND_IN, &["workload.trace.stand_in.arrivals.gamma.rate=8"]);
+    let dial = &turned["dials"][0];
+    assert_eq!(dial["path"], json!("workload.trace.stand_in.arrivals.gamma.rate"));
+    assert_eq!(dial["value"], json!(8.0));
+    assert_eq!(turned["dials"][1]["path"], json!("workload.trace.stand_in.requests"));
+}
+
+#[test]
+fn each_class_is_judged_by_its_own_promise() {
+    let text = SMALL.replace(
+        "workload:",
+        "workload:\n  classes: [{name: fast, slo: {tbt: 1ms}}, {name: slow, slo: {tbt: 10s, ttft: 1h}}]",
+    );
+    let played = simulate(&text, &[]);
+    assert_eq!(played["ok"], json!(true), "{played}");
+    let figures = played["figures"].as_array().expect("a list");
+    let values = |name: &str| {
+        let found = figures.iter().find(|figure| figure["name"] == json!(name));
+        found.unwrap_or_else(|| panic!("no row {name}"))["values"].clone()
+    };
+    assert_eq!(values("slow: fluid requests"), json!([1.0, 1.0]));
+    assert_eq!(values("slow: promise"), json!([1.0, 1.0]));
+    assert_eq!(values("fast: promise"), json!([0.0, 0.0]));
+    let of = |class: &str| {
+        played["results"][0]["classes"][class]["fluidity"]["fluid_request_share"].clone()
+    };
+    assert_eq!(values("fast: fluid requests")[0], of("fast"));
+    // The distributions show both promises.
+    let lines = played["runs"][0]["lines"].as_array().expect("a list");
+    let paces: Vec<&Value> =
+        lines.iter().filter(|line| line["of"] == "tbt").map(|line| &line["value"]).collect();
+    assert!(paces.contains(&&json!(0.001)) && paces.contains(&&json!(10.0)), "{paces:?}");
+}
+
 #[test]
 fn problems_come_with_places_and_the_words_of_the_command_line() {
     let wrong = SMALL.replace("rate: 4", "rate: fast").replace("h100-sxm", "h100-sxn");

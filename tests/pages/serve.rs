@@ -382,8 +382,10 @@ fn the_page_is_written_with_its_engine_inside() {
 
 /// Questions that once took all memory, or kept everybody else out.
 #[cfg(target_os = "linux")]
-const GREEDY: [&str; 2] =
-    [include_str!("data/server/server-kill.json"), include_str!("data/server/server-heavy.json")];
+const GREEDY: [&str; 2] = [
+    include_str!("../data/server/server-kill.json"),
+    include_str!("../data/server/server-heavy.json"),
+];
 
 /// Address space of a server that is not to need more.
 #[cfg(target_os = "linux")]

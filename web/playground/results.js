@@ -6,6 +6,7 @@
 	const by = (id) => document.getElementById(id);
 
 	const show = (unit, value) => {
+		if (unit === "kept") return value == null ? "not known" : value ? "kept" : "broken";
 		if (value == null) return "-";
 		if (unit === "s") return M.seconds(value);
 		if (unit === "share") return M.percent(value);
@@ -15,7 +16,7 @@
 	const change = (figure) => {
 		const [a, b] = figure.values,
 			worth = figure.more_is_better;
-		if (a == null || b == null) return ["", ""];
+		if (a == null || b == null || figure.unit === "kept") return ["", ""];
 		if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
 		const more = b > a,
 			good = worth == null ? "" : more === worth ? "better" : "worse";
@@ -39,7 +40,7 @@
 			two = runs.length > 1;
 		const rows = answer.figures.filter(
 			(figure) =>
-				figure.values.some((value) => value != null) &&
+				(figure.unit === "kept" || figure.values.some((value) => value != null)) &&
 				!(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)),
 		);
 		const best = (figure) => {
@@ -310,11 +311,7 @@
 		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
 		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
 		if (at === "batch" && worst)
-			P.batches.to(
-				(worst.stall.from_us + worst.stall.to_us) / 2,
-				answer.runs.indexOf(worst.run),
-				worst.stall.replica,
-			);
+			P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2, answer.runs.indexOf(worst.run), worst.stall.replica);
 		const id = {
 			stall: "timeline",
 			timeline: "timeline",

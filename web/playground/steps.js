@@ -468,29 +468,30 @@
 			);
 			const laneOf = (run, place) => run.lanes.find((lane) => lane.replica === chosen[place]) || run.lanes[0];
 			tracks = to.runs.map((run, place) => track(to, place, laneOf(run, place)));
-			const head = (run, place) => [
-				M.swatch(() => M.runColor(place)),
-				run.label + " ",
-				run.lanes.length > 1 &&
-					h(
-						"select",
-						{
-							"aria-label": "Which lane of " + run.label,
-							onchange: (event) => {
-								chosen[place] = Number(event.target.value);
-								pickLane(place, laneOf(run, place));
-								go(t);
+			const head = (run, place) =>
+				[
+					M.swatch(() => M.runColor(place)),
+					run.label + " ",
+					run.lanes.length > 1 &&
+						h(
+							"select",
+							{
+								"aria-label": "Which lane of " + run.label,
+								onchange: (event) => {
+									chosen[place] = Number(event.target.value);
+									pickLane(place, laneOf(run, place));
+									go(t);
+								},
 							},
-						},
-						run.lanes.map((lane) =>
-							h(
-								"option",
-								{ value: lane.replica, selected: lane.replica === tracks[place].replica },
-								M.laneName(lane),
+							run.lanes.map((lane) =>
+								h(
+									"option",
+									{ value: lane.replica, selected: lane.replica === tracks[place].replica },
+									M.laneName(lane),
+								),
 							),
 						),
-					),
-			].filter(Boolean);
+				].filter(Boolean);
 			// What is drawn stays until the new iterations are there.
 			if (boxes.length !== to.runs.length) {
 				M.empty(holder);

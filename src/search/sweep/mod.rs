@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 pub use grid::Vary;
 pub use pareto::{Choice, Objective, Pareto};
+pub(crate) use sensitivity::telling;
 pub use text::{sweep_to_csv, sweep_to_text};
 
 use super::cache::{self, Cache};
