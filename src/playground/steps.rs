@@ -278,10 +278,8 @@ impl<'a> Told<'a> {
             let row = &self.trace.requests[request as usize];
             let done = match row.status {
                 Status::Unfinished => Time::NEVER,
-                // The last token of a request that was dropped half-way is its last sign.
-                Status::Completed | Status::Rejected => {
-                    self.trace.last_token(row).unwrap_or(row.scheduled)
-                }
+                // The last token of a request that ended half-way is its last sign.
+                _ => self.trace.last_token(row).unwrap_or(row.scheduled),
             };
             let first = starts.partition_point(|&start| start < row.scheduled);
             let last = starts.partition_point(|&start| start < done);

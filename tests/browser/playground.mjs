@@ -330,6 +330,8 @@ await check("the batch shows who stands still and who waits at that moment", asy
 	await page.waitForFunction(() => /stand/.test(document.querySelector("#batch .readout.tall")?.textContent), null, {
 		timeout: 20000,
 	});
+	// The moment that it leads to may come after the one that was shown.
+	await page.waitForTimeout(800);
 	const said = await first.textContent();
 	const frozen = Number(said.match(/(\d+) stands? still/)[1]);
 	assert.match(said, /: 0 decodes, /, "a prompt is prefilled alone");
@@ -339,9 +341,10 @@ await check("the batch shows who stands still and who waits at that moment", asy
 		const at_us = Math.round(
 			Number(document.querySelector("#batch output").textContent.match(/At ([\d.]+) s/)[1]) * 1e6,
 		);
-		const asked = { op: "steps", scenario: { text: Play.answer.text }, scheduler: 0, at_us, count: 9 };
-		const { steps } = await Play.ask(asked);
-		const step = steps.filter((one) => one.start_us <= at_us).pop();
+		const number = document.querySelector("#batch .readout.tall").textContent.match(/Iteration ([\d,]+)/)[1];
+		const from = Number(number.replaceAll(",", ""));
+		const asked = { op: "steps", scenario: { text: Play.answer.text }, scheduler: 0, from, count: 1 };
+		const [step] = (await Play.ask(asked)).steps;
 		const changes = (step.queue || []).filter(([when]) => when <= at_us);
 		return {
 			frozen: step.frozen_count,

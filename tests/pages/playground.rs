@@ -429,9 +429,11 @@ fn lanes_of_a_pipeline_tell_their_own_requests() {
         assert_eq!(view["part"], json!([lane / 2, lane % 2]));
         let steps = all_steps(&scenario, lane);
         let counts: Vec<usize> = steps.iter().map(|step| numbers(&step["decodes"]).len()).collect();
-        let drawn: Vec<usize> =
-            numbers(&view["all"]["decodes"]).into_iter().map(|n| n as usize).collect();
-        assert_eq!(counts, drawn, "lane {lane}");
+        // A column may stand for several iterations, with the most of each.
+        let each = view["all"]["each"].as_u64().expect("a count") as usize;
+        let most: Vec<u64> =
+            counts.chunks(each).map(|some| *some.iter().max().expect("one") as u64).collect();
+        assert_eq!(most, numbers(&view["all"]["decodes"]), "lane {lane}");
         decoded += counts.iter().sum::<usize>();
         for step in &steps {
             let chunks = step["chunks"].as_array().expect("a list").iter().map(|chunk| &chunk[0]);
@@ -470,7 +472,7 @@ fn who_waits_and_who_stands_still_is_told_at_every_instant() {
         assert_eq!(two[1]["frozen_count"], json!(now.len()));
         seen += now.len();
     }
-    assert!(seen > 100, "{seen}");
+    assert!(seen > 50, "{seen}");
     for step in &steps {
         let busy = numbers(&step["decodes"]).len() + step["chunks"].as_array().unwrap().len();
         let seated = busy as u64 + step["frozen_count"].as_u64().expect("a count");
@@ -495,11 +497,20 @@ fn who_waits_and_who_stands_still_is_told_at_every_instant() {
     let all = delays["mean"].as_f64().expect("a mean") * delays["count"].as_f64().expect("a count");
     assert!((waited / 1e6 - all).abs() < 1e-3 * all, "{} s against {all} s", waited / 1e6);
     // The timeline's queue is the same.
-    let drawn = numbers(&played["runs"][0]["lanes"][0]["all"]["waiting"]);
-    assert_eq!(drawn.len(), steps.len());
+    let all = &played["runs"][0]["lanes"][0]["all"];
+    let (drawn, each) = (numbers(&all["waiting"]), all["each"].as_u64().expect("a count"));
     assert!(drawn.iter().any(|&waiting| waiting > 0));
-    for (step, &most) in steps.iter().zip(&drawn) {
-        assert!(step["waiting_count"].as_u64().expect("a count") <= most, "{step}");
+    for (steps, &most) in steps.chunks(each as usize).zip(&drawn) {
+        let mut seen = 0;
+        for step in steps {
+            let mut waiting = step["waiting_count"].as_i64().expect("a count");
+            seen = seen.max(waiting);
+            for change in step["queue"].as_array().into_iter().flatten() {
+                waiting += if change[2] == json!(true) { 1 } else { -1 };
+                seen = seen.max(waiting);
+            }
+        }
+        assert_eq!(seen as u64, most, "{steps:?}");
     }
 }
 

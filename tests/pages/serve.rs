@@ -528,7 +528,7 @@ fn mutated_questions_leave_the_server_alive_and_quick_for_others() {
             assert!(answer.starts_with("HTTP/1.1 "), "no answer to {}", mutated(number));
             answered.push((number, status(&answer)));
             // A light question beside it is answered.
-            if number % 16 == 0 {
+            if number.is_multiple_of(16) {
                 let light = server.ask(QUESTION);
                 assert!(light.contains("{\"ok\":true"), "beside {}: {light:.300}", mutated(number));
             }
