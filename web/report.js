@@ -73,7 +73,7 @@
 			const tokens = M.section(
 				plots,
 				"Tokens as a reader saw them",
-				"A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the worst request's tokens were due.",
+				"A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the tokens of the least fluid request were due. Answers of fewer than 16 tokens are drawn only where there are no longer ones.",
 				"tokens",
 			);
 			const grid = h("div", { class: "grid" });
@@ -199,7 +199,10 @@
 			"Load against the promise",
 			"Each mark is one simulation: how many requests were fluid at that load. Filled marks kept the whole promise (" +
 				capacity.promise +
-				"), crosses did not. Marks at one place stand side by side. Vertical lines are the highest load that held, or its mean over seeds.",
+				"), crosses did not. Of marks at one place the lower ones are drawn larger. Vertical lines are " +
+				(capacity.schedulers.some((one) => one.is != null && one.is.startsWith("mean"))
+					? "the mean, over the seeds, of the highest load that held with each."
+					: "the highest load that held."),
 			"capacity",
 		);
 		body.append(
@@ -257,7 +260,6 @@
 				title: "Share of fluid requests by load",
 				points: near,
 				lines,
-				apart: true,
 				x: { name: capacity.unit },
 				y: {
 					low: Math.max(0, least - room),
@@ -392,7 +394,6 @@
 					title: b.name + " against " + a.name,
 					points,
 					path,
-					apart: points.length <= 400,
 					x: { name: a.name },
 					y: { name: b.name },
 				});

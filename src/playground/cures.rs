@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use super::play::Loaded;
-use super::{Asked, Problems};
+use super::{Allowance, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
 use crate::runner::{Advice, Patient, Simulator, WhatIf, what_if, worth_a_cure};
 use crate::scenario::Files;
+use crate::runner::{Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
 #[derive(Serialize)]
@@ -26,14 +27,16 @@ pub(super) struct Cured {
     notes: Vec<String>,
 }
 
+/// About how many simulations it takes to answer.
+pub(super) const TRIALS: u64 = 10;
+
 pub(super) fn cures(
-    asked: &Asked,
-    files: &Files,
+    loaded: &Loaded,
     scheduler: usize,
     (request, token): (u32, u32),
+    allowance: &Allowance<'_>,
 ) -> Result<Cured, Problems> {
-    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
-    let outputs = loaded.play()?;
+    let outputs = loaded.play(allowance)?;
     let output = &outputs[0];
     let attribution = Attribution::new(loaded.recording(0, output));
     let question = Question { top: 1, request: Some(request), token: Some(token) };
@@ -58,6 +61,7 @@ pub(super) fn cures(
         pool: loaded.experiment.pool_of(replica),
     };
     let Advice { keeps_promise, tried, best, notes } =
-        what_if(&patient, &worth_a_cure(&stall, &misses), &Simulator);
+        what_if(&patient, &worth_a_cure(&stall, &misses), &allowance.simulator());
+    allowance.go_on()?;
     Ok(Cured { label: result.label.clone(), stall, keeps_promise, tried, best, notes })
 }

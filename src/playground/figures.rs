@@ -14,7 +14,8 @@ pub struct KeyFigure {
     pub name: String,
     /// What it means.
     pub meaning: &'static str,
-    /// `s`, `share`, `per_s` or `count`.
+    /// `s`, `share`, `per_s`, `count`, or `kept`: 1 for a promise that was kept, 0 for one that was
+    /// broken.
     pub unit: &'static str,
     /// Whether more is better; none where neither is.
     pub more_is_better: Option<bool>,
@@ -55,7 +56,13 @@ const ROWS: [Row; 16] = [
     ),
     ("tbt_s.p50", "TBT, median", "time from one token to the next", "s", Some(false)),
     ("tbt_s.p99", "TBT, P99", "the same, of the slowest hundredth of tokens", "s", Some(false)),
-    ("tbt_s.max", "Longest stall", "the longest that any text stood still", "s", Some(false)),
+    (
+        "tbt_s.max",
+        "Longest pause",
+        "the longest time from one token of a text to the next",
+        "s",
+        Some(false),
+    ),
     ("tpot_s.p50", "TPOT, median", "an answer's mean time per output token", "s", Some(false)),
     ("tpot_s.mean", "TPOT, mean", "the same, the mean of all answers", "s", Some(false)),
     ("e2e_s.p50", "Whole answer, median", "from sending to the last token", "s", Some(false)),
@@ -74,11 +81,28 @@ const ROWS: [Row; 16] = [
 ];
 
 /// Classes with figures of their own.
-const CLASSES_SHOWN: usize = 8;
+const CLASSES_SHOWN: usize = 12;
 
-/// The figures of a class.
-const OF_CLASS: [&str; 4] =
-    ["fluidity.fluid_request_share", "ttft_in_time_share", "ttft_s.p99", "tbt_s.p99"];
+/// The figures of a class, judged by its own promise where it has one.
+const OF_CLASS: [Row; 5] = [
+    ("slo.met", "promise", "whether what these requests are promised was kept", "kept", Some(true)),
+    (
+        "fluidity.fluid_request_share",
+        "fluid requests",
+        "answers whose text kept the pace that this class is promised",
+        "share",
+        Some(true),
+    ),
+    (
+        "ttft_in_time_share",
+        "first tokens in time",
+        "first tokens that came when they were due",
+        "share",
+        Some(true),
+    ),
+    ("ttft_s.p99", "TTFT, P99", "time until the first token", "s", Some(false)),
+    ("tbt_s.p99", "TBT, P99", "time from one token to the next", "s", Some(false)),
+];
 
 /// The figures of these results, then those of their classes.
 pub(super) fn key_figures(runs: &[Value]) -> Vec<KeyFigure> {
@@ -88,8 +112,7 @@ pub(super) fn key_figures(runs: &[Value]) -> Vec<KeyFigure> {
     names.sort_unstable();
     names.dedup();
     for class in names.into_iter().take(CLASSES_SHOWN) {
-        let rows = ROWS.into_iter().filter(|row| OF_CLASS.contains(&row.0));
-        figures.extend(rows.map(|row| figure(row, runs, Some(class))));
+        figures.extend(OF_CLASS.into_iter().map(|row| figure(row, runs, Some(class))));
     }
     figures
 }
@@ -126,7 +149,10 @@ struct Known {
 
 /// What is known of the figure at this path of a result.
 fn known(run: &Value, path: &str) -> Known {
-    let number = |path: &str| member(run, path).and_then(Value::as_f64);
+    let number = |path: &str| match member(run, path)? {
+        Value::Bool(kept) => Some(f64::from(u8::from(*kept))),
+        value => value.as_f64(),
+    };
     let within = |lower: &str, upper: &str| (number(lower), number(upper));
     let (lower, upper) = match path.split_once('.') {
         Some(("fluidity", figure)) => {

@@ -7,15 +7,14 @@ use serde_json::Value;
 use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
 use super::figures::{KeyFigure, key_figures};
 use super::steps::{Steps, Window, around};
-use super::{Around, Asked, Problems, limits};
+use super::{Allowance, Around, Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
 use crate::inert::{self, Ended, Written};
 use crate::progress::Progress;
 use crate::report::header::header;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
-use crate::runner::{PlayOptions, Requests, Simulate, recording};
-use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
+use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::view::{CauseName, Drawn, Room, RunView};
@@ -78,6 +77,7 @@ impl Loaded {
         }
         let played = shown.iter().map(|&place| experiment.schedulers[place].clone());
         experiment.schedulers = played.collect();
+        limits::memory(&experiment).map_err(within)?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
@@ -128,51 +128,31 @@ impl Loaded {
     }
 
     /// Plays what is shown, with every iteration kept.
-    pub fn play(&self) -> Result<Vec<SchedulerOutput>, Problems> {
-        // Where there may be many, iterations are counted before they are kept; that takes little
-        // memory, but simulates twice.
+    pub fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
         let fleet = self.experiment.fleet();
-        let bounds: Vec<(Option<u64>, Option<u64>)> = self
-            .experiment
-            .schedulers
-            .iter()
-            .map(|scheduler| {
-                // By the largest limits of any pool there are the fewest iterations.
-                let most =
-                    |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
-                        let limits: Option<Vec<u64>> = fleet
-                            .iter()
-                            .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
-                            .collect();
-                        limits.and_then(|all| all.into_iter().max())
-                    };
-                (most(token_budget), most(seats))
-            })
-            .collect();
-        let least_budget = bounds.iter().filter_map(|bound| bound.0).min();
-        if limits::may_be_many(&self.requests, least_budget) {
-            for (scheduler, &(budget, seats)) in self.experiment.schedulers.iter().zip(&bounds) {
-                limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
-            }
-            let counted = self.experiment.schedulers.par_iter().map(|scheduler| {
-                let options = PlayOptions::default();
-                let outcome = Simulator
-                    .simulate(&self.experiment, scheduler, &self.requests, options)
-                    .map_err(|error| Problems::one("", error.to_string(), None))?;
-                limits::iterations(&scheduler.label, outcome.iterations.total())
-            });
-            counted.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
+        for scheduler in &self.experiment.schedulers {
+            // By the largest limits of any pool there are the fewest iterations.
+            let most = |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
+                let limits: Option<Vec<u64>> = fleet
+                    .iter()
+                    .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
+                    .collect();
+                limits.and_then(|all| all.into_iter().max())
+            };
+            let (budget, seats) = (most(token_budget), most(seats));
+            limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
         // One scheduler's figures are worked out on two.
         let jobs = self.experiment.schedulers.len().max(2);
         let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
-        let outputs = run_experiment(input, options, &Simulator, &progress)
-            .map_err(|error| Problems::one("", error.to_string(), None))?;
+        let outputs = run_experiment(input, options, &allowance.simulator(), &progress)
+            .map_err(|error| allowance.problem(&error))?;
         for (output, scheduler) in outputs.iter().zip(&self.experiment.schedulers) {
             limits::iterations(&scheduler.label, output.outcome.iterations.total())?;
         }
+        allowance.go_on()?;
         Ok(outputs)
     }
 
@@ -235,12 +215,11 @@ pub(super) struct Played {
 }
 
 pub(super) fn simulate(
-    asked: &Asked,
-    files: &Files,
+    loaded: Loaded,
     steps: Option<Around>,
+    allowance: &Allowance<'_>,
 ) -> Result<Played, Problems> {
-    let loaded = Loaded::of(asked, files)?;
-    let outputs = loaded.play().map_err(|problems| problems.in_text(&loaded.text))?;
+    let outputs = loaded.play(allowance).map_err(|problems| problems.in_text(&loaded.text))?;
     played(loaded, &outputs, steps)
 }
 
@@ -269,9 +248,9 @@ fn played(
     let told = |asked: Around| {
         let runs = runs.iter().zip(outputs).enumerate();
         runs.map(|(place, (view, output))| {
-            let replica = view.lanes.first().map_or(0, |lane| lane.replica);
+            let lane = view.lanes.first().map_or(0, |lane| lane.replica);
             let at_us = Some(asked.at_us);
-            around(&loaded, place, output, Window { replica, from: 0, at_us, count: asked.count })
+            around(&loaded, place, output, Window { lane, from: 0, at_us, count: asked.count })
         })
         .collect::<Result<Vec<Steps>, Problems>>()
     };

@@ -7,6 +7,7 @@ mod asked;
 mod deadlines;
 mod features;
 mod limits;
+mod memory;
 mod requests;
 mod simulate;
 mod stalls;
@@ -19,6 +20,7 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{features, uneven};
 pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
+pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
@@ -106,6 +108,14 @@ pub enum RunError {
     /// The system gave no threads.
     #[error("cannot start threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl RunError {
+    /// Whether a simulation was stopped before its end, by whoever watched its progress.
+    pub fn is_stopped(&self) -> bool {
+        let RunError::Simulation { source, .. } = self else { return false };
+        matches!(source.downcast_ref(), Some(SimError::Stopped))
+    }
 }
 
 /// Plays every scheduler of an experiment on the same requests and measures what came of it.

@@ -71,6 +71,15 @@ impl Node {
         }
     }
 
+    /// How many values it is made of, itself included.
+    pub fn size(&self) -> usize {
+        match &self.value {
+            Value::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|e| e.value.size()).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
     /// As an error names what it found.
     pub fn describe(&self) -> String {
         match &self.value {
@@ -175,6 +184,14 @@ impl Path {
     /// The path of this element.
     pub fn index(&self, index: usize) -> Path {
         self.step(Step::Index(index))
+    }
+
+    /// The list that this is the path of an element of, and its place in that.
+    pub fn element_of(&self) -> Option<(Path, usize)> {
+        match self.0.split_last()? {
+            (Step::Index(index), list) => Some((Path(list.to_vec()), *index)),
+            (Step::Key(_), _) => None,
+        }
     }
 
     /// The steps from the root.

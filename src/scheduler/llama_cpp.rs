@@ -64,6 +64,9 @@ impl Default for LlamaCppParams {
     }
 }
 
+/// Most slots: each takes memory and a look at every step.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Parameters for LlamaCppParams {
     const SYSTEM: &'static str = "llama.cpp llama-server (2026)";
     const SUMMARY: &'static str = "slots; the rest of each batch to the lowest slot with a prompt";
@@ -75,11 +78,8 @@ impl Parameters for LlamaCppParams {
         [
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
-            Problem::when(
-                slots == 0 || slots > SLOTS_MAX,
-                "n_parallel",
-                "from 1 to 65536, or -1 for auto",
-            ),
+            Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
+            Problem::when(slots > SLOTS_MAX, "n_parallel", "at most 65536"),
             Problem::when(
                 !self.unified() && slots > engine.kv_blocks,
                 "n_parallel",

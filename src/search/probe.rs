@@ -199,8 +199,8 @@ impl Study<'_> {
         let options = RunOptions { full_metrics, ..RunOptions::default() };
         let played = self.watch.play(|progress| {
             run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
-        });
-        let Some(output) = played.transpose()? else { return Ok(None) };
+        })?;
+        let Some(output) = played else { return Ok(None) };
         let judged = self.goal.judge(&output.result);
         let mut steadiness = steadiness(&output.outcome, experiment.workload.is_stationary());
         // Users who wait for an answer bring no more requests than are answered.

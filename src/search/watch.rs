@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::progress::RunProgress;
+use crate::runner::RunError;
 
 /// Watches a search: counts the requests that its simulations have played, guesses how many are to
 /// come, and ends it when its time is up. A result depends on it only where time ran out.
@@ -57,17 +58,23 @@ impl Watch {
     }
 
     /// Plays one simulation, unless the time is up before it ends.
-    pub(super) fn play<T>(&self, simulate: impl FnOnce(&RunProgress) -> T) -> Option<T> {
+    pub(super) fn play<T>(
+        &self,
+        simulate: impl FnOnce(&RunProgress) -> Result<T, RunError>,
+    ) -> Result<Option<T>, RunError> {
         if self.is_over() {
-            return None;
+            return Ok(None);
         }
         let progress = Arc::new(RunProgress::until(self.until));
         let all = || self.playing.lock().unwrap_or_else(PoisonError::into_inner);
         all().push(progress.clone());
-        let played = RunProgress::unless_stopped(|| simulate(&progress));
+        let played = simulate(&progress);
         all().retain(|one| !Arc::ptr_eq(one, &progress));
         self.done.fetch_add(progress.done(), Ordering::Relaxed);
-        played
+        match played {
+            Err(error) if error.is_stopped() => Ok(None),
+            played => played.map(Some),
+        }
     }
 }
 
@@ -89,6 +96,7 @@ impl Task<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::SimError;
 
     #[test]
     fn what_is_played_and_what_is_to_come_add_up() {
@@ -97,9 +105,9 @@ mod tests {
         assert_eq!(watch.totals(), (0, 100));
         let seen = watch.play(|progress| {
             progress.set(30, 40);
-            watch.totals()
+            Ok(watch.totals())
         });
-        assert_eq!(seen, Some((30, 100)));
+        assert_eq!(seen.unwrap(), Some((30, 100)));
         task.expects(70);
         assert_eq!(watch.totals(), (30, 100));
     }
@@ -107,12 +115,12 @@ mod tests {
     #[test]
     fn a_simulation_is_left_when_the_time_is_up() {
         let watch = Watch::new(Some(Duration::from_millis(5)));
-        let played: Option<()> = watch.play(|progress| {
-            for done in 0.. {
-                progress.set(done, u64::MAX);
-            }
+        let played: Result<Option<()>, RunError> = watch.play(|progress| {
+            while progress.may_go_on(1) {}
+            let label = "sarathi".to_owned();
+            Err(RunError::Simulation { label, source: SimError::Stopped.into() })
         });
-        assert!(played.is_none() && watch.is_over());
-        assert!(watch.play(|_| ()).is_none(), "nothing begins after it");
+        assert!(played.unwrap().is_none() && watch.is_over());
+        assert!(watch.play(|_| Ok(())).unwrap().is_none(), "nothing begins after it");
     }
 }

@@ -27,8 +27,9 @@ pub struct SimOptions<'a> {
     pub reference: bool,
     /// Keep every iteration.
     pub keep_log: bool,
-    /// Called now and then with the number of requests that have come to their end.
-    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Called now and then with the number of requests that have come to their end and that of the
+    /// iterations so far. The run ends with [`SimError::Stopped`] where it says no.
+    pub progress: Option<&'a (dyn Fn(u64, u64) -> bool + Sync)>,
 }
 
 /// Why a simulation cannot go on. Nothing of the run is kept.
@@ -54,19 +55,29 @@ pub enum SimError {
         /// The reason that the policy gave.
         held: Option<crate::scheduler::Held>,
     },
+    /// Whoever watched the run's progress ended it.
+    #[error("stopped before its end")]
+    Stopped,
 }
 
 impl SimError {
     /// The error of a replica that was played alone, as its fleet has it: `ids` are those of its
     /// requests.
     pub(super) fn on(self, replica: u32, ids: &[RequestId]) -> SimError {
-        let SimError::Stuck { at, count, first, held, .. } = self;
-        SimError::Stuck { at, replica, count, first: ids[first as usize], held }
+        match self {
+            SimError::Stuck { at, count, first, held, .. } => {
+                SimError::Stuck { at, replica, count, first: ids[first as usize], held }
+            }
+            SimError::Stopped => SimError::Stopped,
+        }
     }
 
     /// Of the errors of two replicas the one that a fleet ends with.
     pub(super) fn first(one: Option<SimError>, other: SimError) -> Option<SimError> {
-        let key = |SimError::Stuck { at, replica, .. }: &SimError| (*at, *replica);
+        let key = |error: &SimError| match error {
+            SimError::Stopped => (Time::ZERO, 0),
+            SimError::Stuck { at, replica, .. } => (*at, *replica),
+        };
         match one {
             Some(one) if key(&one) <= key(&other) => Some(one),
             _ => Some(other),
@@ -143,12 +154,12 @@ struct Engine<'a> {
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
-    reported: u64,
+    reported: (u64, u64),
     now: Time,
 }
 
-/// How many endings lie between two reports of progress.
-const REPORT_EVERY: u64 = 256;
+/// How many endings, or iterations, lie between two reports of progress.
+const REPORT_EVERY: (u64, u64) = (256, 1024);
 
 /// What replicas of a pool can serve.
 struct PoolLimits {
@@ -178,7 +189,7 @@ impl<'a> Engine<'a> {
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
-            reported: 0,
+            reported: (0, 0),
             now: Time::ZERO,
         }
     }
@@ -208,7 +219,7 @@ impl<'a> Engine<'a> {
                 self.decide(replica, place + 1 < awake.len(), arriving);
             }
             awake.clear();
-            self.report_progress();
+            self.report_progress()?;
         }
     }
 
@@ -318,12 +329,15 @@ impl<'a> Engine<'a> {
         Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })
     }
 
-    fn report_progress(&mut self) {
-        let Some(progress) = self.options.progress else { return };
-        if self.tally.done >= self.reported + REPORT_EVERY {
-            self.reported = self.tally.done;
-            progress(self.tally.done);
+    fn report_progress(&mut self) -> Result<(), SimError> {
+        let Some(progress) = self.options.progress else { return Ok(()) };
+        let (done, iterations) = (self.tally.done, self.tally.counts.total());
+        if done < self.reported.0 + REPORT_EVERY.0 && iterations < self.reported.1 + REPORT_EVERY.1
+        {
+            return Ok(());
         }
+        self.reported = (done, iterations);
+        if progress(done, iterations) { Ok(()) } else { Err(SimError::Stopped) }
     }
 
     fn close(mut self) -> Part {
@@ -348,7 +362,7 @@ impl<'a> Engine<'a> {
         }
         self.tally.trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
         if let Some(progress) = self.options.progress {
-            progress(self.tally.done);
+            progress(self.tally.done, self.tally.counts.total());
         }
         Part { tally: self.tally, replicas, log }
     }

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::search::sweep::{Objective, SweepFile, range};
 use crate::search::{CapacityFile, Estimate};
+use crate::search::CapacityFile;
+use crate::search::sweep::{Objective, SweepFile, telling};
 
 /// Results of a grid that are drawn.
 const POINTS_MAX: usize = 4_000;
@@ -137,7 +139,7 @@ pub struct Figure {
 pub struct SweepPoint {
     /// Place in the grid.
     pub index: usize,
-    /// Values of the varied fields.
+    /// Values of the varied fields; `-` for a parameter of another scheduler.
     pub values: Vec<String>,
     /// Place of its scheduler.
     pub scheduler: usize,
@@ -202,11 +204,17 @@ impl SweepView {
             .flat_map(|pareto| &pareto.front)
             .map(|choice| (choice.point, choice.run))
             .collect();
-        let total = runs().count();
-        let every = total.div_ceil(POINTS_MAX).max(1);
+        let every = runs().count().div_ceil(POINTS_MAX).max(1);
         let (mut schedulers, mut points, mut number) = (Vec::new(), Vec::new(), 0);
+        let mut told = BTreeSet::new();
         for point in &file.points {
             for (run, value) in point.runs.iter().enumerate() {
+                // What another scheduler's parameter does not change is one result, told once.
+                let name = value["scheduler"].as_str().unwrap_or_default();
+                let values = telling(&file.vary, point, name, run);
+                if !told.insert((run, values.clone())) {
+                    continue;
+                }
                 number += 1;
                 if (number - 1) % every != 0 && !front.contains(&(point.index, run)) {
                     continue;
@@ -230,7 +238,7 @@ impl SweepView {
                 points.push(SweepPoint {
                     ranges,
                     index: point.index,
-                    values: point.values.clone(),
+                    values,
                     scheduler,
                     label: text("label"),
                     figures: figures.iter().map(|f| figure(value, &f.path)).collect(),
@@ -239,7 +247,7 @@ impl SweepView {
         }
         SweepView {
             paths: file.vary.iter().map(|vary| vary.path.clone()).collect(),
-            left_out: total - points.len(),
+            left_out: number - points.len(),
             figures,
             axes,
             schedulers,

@@ -195,7 +195,7 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
     let workload = workload(vec![request(Span::from_millis(3), 16, 1)]);
     let make = || -> Box<dyn Scheduler> { Box::new(Idle) };
     let error = play(&setup, &make, &mut workload.arriving(), SimOptions::default()).unwrap_err();
-    let SimError::Stuck { at, count, first, .. } = &error;
+    let SimError::Stuck { at, count, first, .. } = &error else { panic!("{error}") };
     assert_eq!((*at, *count, *first), (Time::ZERO + Span::from_millis(3), 1, 0));
     assert!(error.to_string().contains("stuck"), "{error}");
 }

@@ -6,6 +6,7 @@
 	const by = (id) => document.getElementById(id);
 
 	const show = (unit, value) => {
+		if (unit === "kept") return value == null ? "not known" : value ? "kept" : "broken";
 		if (value == null) return "-";
 		if (unit === "s") return M.seconds(value);
 		if (unit === "share") return M.percent(value);
@@ -15,7 +16,7 @@
 	const change = (figure) => {
 		const [a, b] = figure.values,
 			worth = figure.more_is_better;
-		if (a == null || b == null) return ["", ""];
+		if (a == null || b == null || figure.unit === "kept") return ["", ""];
 		if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
 		const more = b > a,
 			good = worth == null ? "" : more === worth ? "better" : "worse";
@@ -39,7 +40,7 @@
 			two = runs.length > 1;
 		const rows = answer.figures.filter(
 			(figure) =>
-				figure.values.some((value) => value != null) &&
+				(figure.unit === "kept" || figure.values.some((value) => value != null)) &&
 				!(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)),
 		);
 		const best = (figure) => {
@@ -302,7 +303,8 @@
 			)[0];
 		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
 		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
-		if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
+		if (at === "batch" && worst)
+			P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2, answer.runs.indexOf(worst.run), worst.stall.replica);
 		const id = {
 			stall: "timeline",
 			timeline: "timeline",
@@ -362,7 +364,7 @@
 			item.classList.add("chosen");
 			const stall = run.stalls[at];
 			freshen("batch");
-			P.batches.to((stall.from_us + stall.to_us) / 2);
+			P.batches.to((stall.from_us + stall.to_us) / 2, answer.runs.indexOf(run), stall.replica);
 			M.reveal(item);
 			item.focus({ preventScroll: true });
 			const button = item.querySelector("button.cure");
@@ -406,7 +408,8 @@
 							freshen("timeline");
 							freshen("batch");
 							timeline.focusStall(run, at);
-							P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2);
+							const stall = run.stalls[at];
+							P.batches.to((stall.from_us + stall.to_us) / 2, place, stall.replica);
 							by("timeline").scrollIntoView({ block: "start" });
 						}),
 				);

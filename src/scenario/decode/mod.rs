@@ -20,8 +20,10 @@ use super::places::belongs;
 use super::suggest::advice;
 use crate::excerpt::quoted;
 
-/// Most mistakes looked for; each costs another pass.
+/// Most mistakes looked for.
 const MISTAKES_MAX: usize = 100;
+/// Most values looked at in all: each mistake costs another pass over the document.
+const LOOKED_AT_MAX: usize = 2_000_000;
 
 /// What decoding gave: the value, as far as it could be read, and what had to be left out.
 pub struct Decoded<T> {
@@ -36,6 +38,8 @@ pub struct Decoded<T> {
 /// Reads a `T` from a tree.
 pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
     let state = State::default();
+    let passes = LOOKED_AT_MAX / root.size().max(1);
+    let most = MISTAKES_MAX.min(passes.max(1));
     let value = loop {
         let decoder = Decoder { node: root, path: Path::root(), state: &state };
         match T::deserialize(decoder) {
@@ -45,7 +49,7 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
                 let mut problems = state.problems.borrow_mut();
                 problems.extend(problem);
                 let new = state.cut.borrow_mut().insert(path.clone());
-                if path == Path::root() || !new || problems.len() >= MISTAKES_MAX {
+                if path == Path::root() || !new || problems.len() >= most {
                     break None;
                 }
             }

@@ -1,6 +1,6 @@
 //! Collects what is wrong with values, each at its place.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -19,6 +19,8 @@ const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
 pub struct Check<'a> {
     root: &'a Node,
     cut: &'a HashSet<Path>,
+    /// Elements of lists that could not be read: for each list their places, rising.
+    cut_elements: HashMap<Path, Vec<usize>>,
     /// The files that the scenario may name.
     files: &'a Files,
     /// The files that it does name, by their names as it spells them.
@@ -32,8 +34,15 @@ pub struct Check<'a> {
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
     pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
+        let mut cut_elements: HashMap<Path, Vec<usize>> = HashMap::new();
+        for path in cut {
+            if let Some((list, index)) = path.element_of() {
+                cut_elements.entry(list).or_default().push(index);
+            }
+        }
+        cut_elements.values_mut().for_each(|places| places.sort_unstable());
         let (problems, warnings, named) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Check { root, cut, files, named, problems, warnings }
+        Check { root, cut, cut_elements, files, named, problems, warnings }
     }
 
     /// The document's root.
@@ -110,8 +119,8 @@ impl<'a> Check<'a> {
 
     /// The path of the `i`th element that could be read of the list at `path`.
     pub fn element(&self, path: &Path, i: usize) -> Path {
-        let readable = (0..).map(|i| path.index(i)).filter(|p| !self.cut.contains(p));
-        readable.take(i + 1).last().unwrap_or_else(|| path.index(i))
+        let cut = self.cut_elements.get(path).map_or(&[][..], Vec::as_slice);
+        path.index(cut.iter().fold(i, |place, &cut| place + usize::from(cut <= place)))
     }
 
     /// Whether the value at `path`, or part of it, could not be read.

@@ -7,6 +7,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod lengths;
+mod lists;
 mod owner;
 mod router;
 mod schedulers;
@@ -58,6 +59,10 @@ pub fn resolve(
 ) -> Result<Resolved, Vec<Problem>> {
     if let Some(problem) = not_a_map(root) {
         return Err(vec![problem]);
+    }
+    let long = lists::too_long(root);
+    if !long.is_empty() {
+        return Err(long);
     }
     let Decoded { value, mut problems, cut } = decode::<Scenario>(root);
     let Some(mut scenario) = value else { return Err(problems) };

@@ -10,9 +10,6 @@ use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
     Source, TraceFormat, TraceSpec, WorkloadSpec,
 };
-
-/// Most classes.
-const CLASSES_MAX: usize = 1000;
 /// Slowest and fastest rate, requests a second.
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
@@ -380,9 +377,6 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
     if !classes.is_empty() && given.iter().all(|c| c.share == Some(0.0)) && !check.is_cut(&path) {
         let help = "shares need not sum to 1, but one must be above 0";
         check.report(&path, "no class would get a request: every share is 0", help);
-    }
-    if classes.len() > CLASSES_MAX {
-        check.report(&path, format!("expected at most {CLASSES_MAX} classes"), "");
     }
     classes
 }

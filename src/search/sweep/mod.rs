@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 pub use grid::Vary;
 pub use pareto::{Choice, Objective, Pareto, range};
+pub(crate) use sensitivity::telling;
 pub use text::{sweep_to_csv, sweep_to_text};
 
 use super::cache::Cache;
@@ -293,8 +294,7 @@ impl Sweep<'_> {
             let options = RunOptions { full_metrics, ..RunOptions::default() };
             let output = self.watch.play(|progress| {
                 run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
-            });
-            let output = output.transpose()?;
+            })?;
             Ok(output.map(|output| serde_json::to_value(output.result).expect(plain)))
         });
         let runs: Vec<Result<Option<Value>, SearchError>> = runs.collect();

@@ -1,5 +1,7 @@
 //! What a change of one field does, all else equal, in words.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::grid::names;
@@ -46,6 +48,8 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
     for (field, one) in vary.iter().enumerate() {
         for step in one.values.windows(2) {
             for run in 0..runs {
+                // Points that differ in what does not concern this scheduler are one.
+                let mut told = BTreeSet::new();
                 let pairs: Vec<(&Value, &Value)> = points
                     .iter()
                     .filter(|point| point.values[field] == step[0])
@@ -54,14 +58,17 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                         values[field].clone_from(&step[1]);
                         let to = points.iter().find(|point| point.values == values)?;
                         let (a, b) = (from.runs.get(run)?, to.runs.get(run)?);
-                        (a["scheduler"] == b["scheduler"]).then_some((a, b))
+                        let scheduler = a["scheduler"].as_str().unwrap_or_default();
+                        (a["scheduler"] == b["scheduler"]
+                            && told.insert(telling(vary, from, scheduler, run)))
+                        .then_some((a, b))
                     })
                     .collect();
                 if pairs.is_empty() {
                     continue;
                 }
                 let scheduler = pairs[0].0["scheduler"].as_str().unwrap_or_default();
-                if !concerns(&one.path, scheduler) {
+                if !concerns(&one.path, scheduler, run) {
                     continue;
                 }
                 let of = |run: &Value, key: &str| run[key].as_str().unwrap_or_default().to_owned();
@@ -111,10 +118,31 @@ fn tied(pairs: &[(&Value, &Value)], path: &str) -> bool {
     !known.is_empty() && known.iter().all(|(a, b)| overlap(*a, *b))
 }
 
-/// Whether a field can matter to a scheduler: another's parameter cannot.
-fn concerns(path: &str, scheduler: &str) -> bool {
-    let of = path.strip_prefix("schedulers.").and_then(|rest| rest.split('.').next());
-    of.is_none_or(|of| SchedulerConfig::NAMES.iter().all(|name| *name != of) || of == scheduler)
+/// Whether a field can matter to a scheduler, the one at `place` of the list: another's parameter
+/// cannot. Such a field is `schedulers.NAME.parameter` or `schedulers.PLACE.NAME.parameter`.
+fn concerns(path: &str, scheduler: &str, place: usize) -> bool {
+    let Some(rest) = path.strip_prefix("schedulers.") else { return true };
+    let mut names = rest.split('.');
+    let mut first = names.next().unwrap_or_default();
+    if let Ok(of) = first.parse::<usize>() {
+        match names.next() {
+            // All of the entry is replaced, its name too.
+            None => return of == place,
+            Some(_) if of != place => return false,
+            Some(name) => first = name,
+        }
+    }
+    SchedulerConfig::NAMES.iter().all(|name| *name != first) || first == scheduler
+}
+
+/// The values of a point that can matter to a scheduler; `-` for the others.
+pub(crate) fn telling(vary: &[Vary], point: &Point, scheduler: &str, place: usize) -> Vec<String> {
+    let fields = vary.iter().zip(&point.values);
+    let told = |(vary, value): (&Vary, &String)| match concerns(&vary.path, scheduler, place) {
+        true => value.clone(),
+        false => "-".to_owned(),
+    };
+    fields.map(told).collect()
 }
 
 /// A figure's name and path, and by how much it changes on average; `None` when it does not.
@@ -163,6 +191,45 @@ mod tests {
         };
         assert_eq!(said(0.5), ["replicas 1 -> 2: capacity +5 % (a tie)"]);
         assert_eq!(said(0.05), ["replicas 1 -> 2: capacity +5 %"]);
+    }
+
+    #[test]
+    fn a_scheduler_that_lacks_a_field_is_one_pair() {
+        let run = |name: &str, rate: f64| json!({"scheduler": name, "throughput": {"output_tokens_per_s": rate}});
+        let vary = [
+            Vary::parse("workload.arrivals.poisson.rate=2,4").unwrap(),
+            Vary::parse("schedulers.sarathi.chunk_size=128,256").unwrap(),
+        ];
+        let mut points = Vec::new();
+        for (rate, orca) in [("2", 100.0), ("4", 150.0)] {
+            for (chunk, sarathi) in [("128", 100.0), ("256", 120.0)] {
+                points.push(Point {
+                    index: points.len(),
+                    values: vec![rate.into(), chunk.into()],
+                    runs: vec![run("orca", orca), run("sarathi", sarathi)],
+                    warnings: Vec::new(),
+                });
+            }
+        }
+        assert_eq!(
+            sensitivities(&vary, &points),
+            [
+                "orca: rate 2 -> 4: throughput +50 %",
+                "sarathi: rate 2 -> 4: no change (mean of 2 pairs)",
+                "sarathi: chunk_size 128 -> 256: throughput +20 % (mean of 2 pairs)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_parameter_concerns_its_own_scheduler_alone() {
+        for path in ["schedulers.sarathi.chunk_size", "schedulers.1.sarathi.chunk_size"] {
+            assert!(concerns(path, "sarathi", 1) && !concerns(path, "orca", 0), "{path}");
+        }
+        assert!(!concerns("schedulers.1.sarathi.chunk_size", "sarathi", 0));
+        assert!(concerns("schedulers.0", "orca", 0) && !concerns("schedulers.0", "orca", 1));
+        assert!(concerns("workload.arrivals.poisson.rate", "orca", 0));
+        assert!(concerns("schedulers", "orca", 3));
     }
 
     #[test]

@@ -48,6 +48,9 @@ impl Table {
         if self.rows.len() >= MAX_REQUESTS as usize {
             return Err(line.error(too_many_requests().message()));
         }
+        self.rows
+            .try_reserve(1)
+            .map_err(|_| line.error("out of memory: too many requests for this machine"))?;
         self.rows.push(row);
         Ok(())
     }
