@@ -218,7 +218,7 @@ impl<'a> Pricer<'a> {
         if whole == 0 || iteration.decodes == 0 {
             return 0;
         }
-        let decodes = BatchShape::decodes(iteration.decodes, iteration.decode_kv_tokens);
+        let decodes = BatchShape::decodes_alone(iteration.decodes, iteration.decode_kv_tokens);
         whole.saturating_sub(self.prices.overheads(&decodes).communication.as_nanos())
     }
 
@@ -231,7 +231,7 @@ impl<'a> Pricer<'a> {
             return 0;
         }
         let mut communication = |chunks, sampled| {
-            let shape = BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled };
+            let shape = BatchShape::new(chunks, Decodes::NONE, sampled);
             self.prices.overheads(&shape).communication.as_nanos()
         };
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;

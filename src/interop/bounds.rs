@@ -138,6 +138,9 @@ pub(super) fn bound(summary: &mut Summary, bounds: &GapBounds) {
         fluid_request_share: share,
         index_mean: range(least.mean, most.mean),
         service_miss_rate: missed,
+        index_p1: range(least.p1, most.p1),
+        index_p5: range(least.p5, most.p5),
+        index_p50: range(least.p50, most.p50),
     });
     // It counts fluid requests, one by one.
     if fluidity.fluid_request_share.is_none() {

@@ -8,7 +8,7 @@ use super::per_request::{Judges, Latencies, RequestMetrics};
 use super::quantile::{Ratio, Sample, distribution, quantiles};
 use super::summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
-    GoodputBounds, LatencyBounds, RequestCounts, Summary, Throughput,
+    GoodputBounds, LatencyBounds, Summary, Throughput,
 };
 use super::sums::Sums;
 use super::tbt::pooled_tbt;

@@ -5,9 +5,7 @@ use serde::Serialize;
 use super::play::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
-use crate::runner::{Advice, Patient, Simulator, WhatIf, what_if, worth_a_cure};
-use crate::scenario::Files;
-use crate::runner::{Patient, WhatIf, what_if, worth_a_cure};
+use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
 #[derive(Serialize)]

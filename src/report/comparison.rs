@@ -14,7 +14,7 @@ use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
-const BEST: &str = "*";
+pub const BEST: &str = "*";
 
 /// Widest that a scheduler's column grows for its label; longer labels break into lines.
 const LABEL_WIDTH: usize = 26;

@@ -4,7 +4,6 @@ use owo_colors::OwoColorize;
 
 use crate::inert::sentence;
 use crate::report::comparison;
-use crate::report::features::all_comparable;
 use crate::report::header::header;
 use crate::report::measured::provenance;
 use crate::report::result::ResultFile;

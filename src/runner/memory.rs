@@ -1,7 +1,7 @@
 //! Memory: what a run takes at least, and what there is, asked before it starts. A machine that runs
 //! out of memory ends the program without a word.
 
-use super::{Requests, RunInput, SEATS};
+use super::{Requests, RunInput};
 use crate::request::Request;
 use crate::scenario::SchedulerRun;
 use crate::trace::RequestRow;
@@ -36,9 +36,8 @@ pub fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks: u64) 
 /// The most requests that one replica serves at once, where the scheduler bounds them.
 fn seats(input: RunInput<'_>, scheduler: &SchedulerRun) -> Option<u64> {
     let of_pool = |pool: crate::scenario::PoolView<'_>| {
-        let parameters = scheduler.config.resolved(&pool.engine_info()).parameters();
-        let seats = SEATS.iter().find_map(|name| parameters.get(name)?.as_u64())?;
-        seats.checked_mul(u64::from(pool.cost.stages()))
+        let seats = scheduler.config.facts(&pool.engine_info()).seats?.most?;
+        u64::from(seats).checked_mul(u64::from(pool.cost.stages()))
     };
     let each: Option<Vec<u64>> = input.experiment.fleet().into_iter().map(of_pool).collect();
     each?.into_iter().max()

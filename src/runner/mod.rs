@@ -19,8 +19,7 @@ use rayon::prelude::*;
 use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{features, uneven};
-pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
-pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
+pub use limits::{CACHED_BLOCKS_MAX, check as check_limits, OUTPUT_TOKENS_MAX, cached_blocks};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
@@ -33,7 +32,7 @@ use crate::metrics::{self, Options};
 use crate::progress::{Progress, RunProgress};
 use crate::report::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::Outcome;
+use crate::sim::{Outcome, SimError};
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
 pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;

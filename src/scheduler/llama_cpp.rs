@@ -30,8 +30,6 @@ use crate::request::RequestId;
 const AUTO: i32 = -1;
 /// Slots that it then has.
 const AUTO_SLOTS: u32 = 4;
-/// More slots than any server has.
-const SLOTS_MAX: u32 = 1 << 16;
 
 /// Parameters of `llama-cpp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::facts::{Facts, Limit, Takes};
-use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `orca`.

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::facts::{Bounds, Facts, Limit, StepBudget};
-use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
 

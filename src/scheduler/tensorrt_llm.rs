@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::by_arrival::by_arrival;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
-use super::registry::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;

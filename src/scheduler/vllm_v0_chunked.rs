@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
 use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::facts::{Bounds, Facts, Limit, StepBudget};
-use super::registry::{Evidence, Parameters, Problem};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 

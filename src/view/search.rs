@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::search::sweep::{Objective, SweepFile, range};
+use crate::search::sweep::{Objective, SweepFile, range, telling};
 use crate::search::{CapacityFile, Estimate};
-use crate::search::CapacityFile;
-use crate::search::sweep::{Objective, SweepFile, telling};
 
 /// Results of a grid that are drawn.
 const POINTS_MAX: usize = 4_000;

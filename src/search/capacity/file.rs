@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::report::{Inert, Tool};
-use crate::search::interval::Interval;
-use crate::report::Tool;
 use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
 
