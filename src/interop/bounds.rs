@@ -32,6 +32,7 @@ pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> GapBound
     let (mut low, mut high) = (Vec::new(), Vec::new());
     let (mut fluid_low, mut fluid_high) = (0u64, 0u64);
     let (mut worst, mut best) = (Tally::default(), Tally::default());
+    let mut open = false;
     for (row, &last) in trace.requests().iter().zip(&lasts) {
         let threshold = options.deadlines_of(row.class).fluid_index();
         if row.status.is_lost() {
@@ -39,7 +40,15 @@ pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> GapBound
             high.push(0.0);
             continue;
         }
-        let range = of_request(trace.end(), options, row, last);
+        if row.status == Status::Unfinished {
+            // Whatever it got, anything can still become of it.
+            low.push(0.0);
+            high.push(1.0);
+            fluid_high += 1;
+            open = true;
+            continue;
+        }
+        let range = of_request(options, row, last);
         fluid_low += u64::from(range.worst.index() >= threshold);
         fluid_high += u64::from(range.best.index() >= threshold);
         low.push(range.worst.index());
@@ -57,31 +66,24 @@ pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> GapBound
         index_at_most: index_over_requests(high.into_iter()),
         fluid_request_share_at_least: share(fluid_low),
         fluid_request_share_at_most: share(fluid_high),
-        service_miss_rate_at_least: rate(best),
-        service_miss_rate_at_most: rate(worst),
+        service_miss_rate_at_least: if open { Some(0.0) } else { rate(best) },
+        service_miss_rate_at_most: if open { Some(1.0) } else { rate(worst) },
     }
 }
 
-fn of_request(end: Time, options: &Options, row: &RequestRow, last: Time) -> Range {
+fn of_request(options: &Options, row: &RequestRow, last: Time) -> Range {
     let deadlines = options.deadlines_of(row.class);
     let tbt = deadlines.tbt().as_nanos();
-    // An unfinished request is judged as if a token came at the end of observation.
-    let unfinished = row.status == Status::Unfinished;
     let (mut first, mut slack) = (Tally::default(), 0);
     if row.first_token == Time::NEVER {
-        if options.judge_first_token && unfinished {
-            let wait = end.max(row.arrival).since(row.arrival).as_nanos();
-            first = judge_first(wait, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt).0;
-        }
         return Range { worst: first, best: first };
     }
     if options.judge_first_token {
         let ttft = row.first_token.since(row.arrival).as_nanos();
         (first, slack) = judge_first(ttft, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt);
     }
-    let until = if unfinished { end.max(last) } else { last };
-    let gaps = u64::from(row.tokens.saturating_sub(1)) + u64::from(unfinished);
-    let (worst, best) = later(until.since(row.first_token).as_nanos(), gaps, slack, tbt);
+    let gaps = u64::from(row.tokens.saturating_sub(1));
+    let (worst, best) = later(last.since(row.first_token).as_nanos(), gaps, slack, tbt);
     let with = |tally: Tally| Tally {
         met: first.met + tally.met,
         missed: first.missed.saturating_add(tally.missed),
