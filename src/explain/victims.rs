@@ -102,9 +102,8 @@ impl<'r> Replica<'r> {
         culprit: RequestId,
     ) -> Victims {
         let given = &blame.given[culprit as usize];
-        let Ok(place) = attribution.holders(self.index).requests.binary_search(&culprit) else {
-            return Victims::default();
-        };
+        // Who was never admitted can still have stood at the head of the queue.
+        let place = attribution.holders(self.index).requests.binary_search(&culprit).ok();
         let chunks = Chunks::new(self, attribution, culprit);
         let lanes = attribution.recording.lanes_beside(self.index as usize);
         let caused = |lane| Some((lane, Caused::by(culprit, attribution.bubbles(lane)?)));
@@ -200,8 +199,8 @@ struct Suffer<'s, 'a> {
     replica: &'s Replica<'s>,
     chunks: &'s Chunks,
     culprit: RequestId,
-    /// Of the culprit, among the holders.
-    place: usize,
+    /// Of the culprit, among the holders, where it is one.
+    place: Option<usize>,
     victim: RequestId,
     exact: u64,
     weights: [f64; CAUSES],
@@ -214,11 +213,9 @@ impl Suffer<'_, '_> {
     }
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
-        if self.replica.lane.staged {
-            return 0.0;
-        }
+        let Some(place) = self.place.filter(|_| !self.replica.lane.staged) else { return 0.0 };
         let holders = self.attribution.holders(self.replica.index);
-        holders.share(self.attribution, self.replica.lane, sums, self.place, (from, to))
+        holders.share(self.attribution, self.replica.lane, sums, place, (from, to))
     }
 
     /// The culprit's part of a wait of `ns` at one iteration.

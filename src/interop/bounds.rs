@@ -73,12 +73,14 @@ impl Ranges {
         let (mut low, mut high, mut all) = (Vec::new(), Vec::new(), 0u64);
         let (mut fluid_low, mut fluid_high, mut fluid_even) = (0u64, 0u64, Some(0u64));
         let (mut worst, mut best) = (Tally::default(), Tally::default());
+        let mut open = false;
         for index in metrics::counted(&measured.trace, options) {
             let (row, range) = (&measured.trace.requests[index as usize], self.0[index as usize]);
             if row.status == Status::Cancelled {
                 continue;
             }
             all += 1;
+            open |= row.status == Status::Unfinished;
             (worst, best) = (both(worst, range.worst), both(best, range.best));
             let threshold = options.deadlines_of(row.class).fluid_index();
             // What the rest of an answer would have been is not known at all.
@@ -109,8 +111,9 @@ impl Ranges {
             fluid_request_share_at_least: share(fluid_low),
             fluid_request_share_at_most: share(fluid_high),
             fluid_request_share_estimate: fluid_even.and_then(share),
-            service_miss_rate_at_least: rate(best),
-            service_miss_rate_at_most: rate(worst),
+            // Whatever a request got, anything can still become of it.
+            service_miss_rate_at_least: if open { Some(0.0) } else { rate(best) },
+            service_miss_rate_at_most: if open { Some(1.0) } else { rate(worst) },
         }
     }
 }

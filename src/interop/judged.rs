@@ -15,7 +15,7 @@ use crate::metrics::{
     distribution_of_nanos,
 };
 use crate::report::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
-use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness};
+use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -169,6 +169,7 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
+        options.bounds = Some(request_bounds(slo));
         let mut summary = metrics::evaluate(measured, &options);
         if let Some(ranges) = ranges {
             bounds::bound(&mut summary, &ranges.over(measured, &options));

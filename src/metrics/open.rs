@@ -196,13 +196,14 @@ fn range<T: Sample>(mut known: Vec<T>, least: Vec<T>) -> LatencyRange {
         let exact = distribution(&mut known);
         return LatencyRange { lower: exact, upper: exact };
     }
+    // Means are summed in the order of requests.
+    let lower = distribution(&mut [known.as_slice(), &least].concat());
     known.sort_unstable();
     let upper = unbounded_beside(least.len() as u64, |ranks| {
         let count = known.len() as u64;
         (count, ranks(count).into_iter().map(|rank| known[rank as usize]).collect())
     });
-    known.extend(least);
-    LatencyRange { lower: distribution(&mut known), upper }
+    LatencyRange { lower, upper }
 }
 
 /// The distribution of known samples and `more` without bound. `at` gives the number of known ones,
