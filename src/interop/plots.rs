@@ -14,8 +14,7 @@ const TOKENS_MAX: usize = 2000;
 pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
         |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
-    let judged =
-        |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
+    let judged = |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
     let ttfts = requests.iter().filter(completed).filter_map(|m| m.ttft);
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();
     by_index.sort_by(|a, b| a.index.total_cmp(&b.index).then(a.row.cmp(&b.row)));

@@ -1,10 +1,14 @@
 //! The comparison table: metrics as rows, schedulers side by side as columns.
 
+mod known;
+
 use std::borrow::Cow;
 
 use owo_colors::Style;
 
-use crate::metrics::{Bounds, Distribution, Fluidity, FluidityBounds};
+use known::{Known, by_chunks, fluid_tokens_per_s, known};
+
+use crate::metrics::Distribution;
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
@@ -27,38 +31,6 @@ struct Row {
     values: Vec<Option<Known>>,
     show: Show,
     better: Option<Better>,
-}
-
-/// What is known of a figure: the least and the most that it can be.
-#[derive(Clone, Copy, PartialEq)]
-struct Known {
-    least: Option<f64>,
-    most: Option<f64>,
-    /// Whether it may be ranked: not where its own file contradicts it.
-    sound: bool,
-}
-
-impl From<f64> for Known {
-    fn from(value: f64) -> Known {
-        Known { least: Some(value), most: Some(value), sound: true }
-    }
-}
-
-impl From<Bounds> for Known {
-    fn from(of: Bounds) -> Known {
-        Known { least: Some(of.lower), most: Some(of.upper), sound: true }
-    }
-}
-
-impl Known {
-    /// A figure of chunks that is no less, or no more, for the tokens in them.
-    fn at_most(value: f64) -> Known {
-        Known { least: None, ..Known::from(value) }
-    }
-
-    fn at_least(value: f64) -> Known {
-        Known { most: None, ..Known::from(value) }
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -166,7 +138,8 @@ fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
     let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
     let others = || {
         let all = row.values.iter().zip(shown).enumerate();
-        let known = all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
+        let known =
+            all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
         known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
     };
     let no_worse = |(other, text): (Known, &String)| {
@@ -174,7 +147,8 @@ fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
             Better::Higher => own.least.zip(other.most).is_some_and(|(own, most)| own >= most),
             Better::Lower => own.most.zip(other.least).is_some_and(|(own, least)| own <= least),
         };
-        certain || (*text == shown[run] && own == other)
+        // What reads the same is as good.
+        certain || (*text == shown[run] && own.is_value() && other.is_value())
     };
     let tells_apart = others().any(|(_, text)| *text != shown[run]);
     own.sound && tells_apart && others().all(no_worse)
@@ -284,33 +258,6 @@ impl Rows<'_> {
     }
 }
 
-/// A figure of fluidity, or its bounds.
-fn known(
-    run: &RunResult,
-    value: fn(&Fluidity) -> Option<f64>,
-    bounds: fn(&FluidityBounds) -> Option<Bounds>,
-) -> Option<Known> {
-    let fluidity = run.summary.fluidity.as_ref()?;
-    let within = || fluidity.bounds.as_ref().and_then(bounds).map(Known::from);
-    value(fluidity).map(Known::from).or_else(within)
-}
-
-fn fluid_tokens_per_s(run: &RunResult) -> Option<f64> {
-    run.summary.fluidity.as_ref()?.fluid_tokens_per_s.filter(|rate| *rate != 0.0)
-}
-
-/// A figure as it stands, or as the bound that it is where a file tells of chunks. Where some chunks
-/// are no token it is neither.
-fn by_chunks(run: &RunResult, value: f64, bound: fn(f64) -> Known) -> Known {
-    match &run.measured {
-        Some(measured) if measured.granularity == "chunk" => match measured.extra_chunks {
-            true => Known { sound: false, ..Known::from(value) },
-            false => bound(value),
-        },
-        _ => Known::from(value),
-    }
-}
-
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
     let mut all = Rows { runs, rows: Vec::new() };
@@ -335,10 +282,9 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         });
     }
     all.times(["TTFT P50", "TTFT P99"], |run| Some(&run.summary.ttft_s));
-    for (name, stat) in [
-        ("TBT P50", (|of| of.p50) as fn(&Distribution) -> Option<f64>),
-        ("TBT P99", |of| of.p99),
-    ] {
+    for (name, stat) in
+        [("TBT P50", (|of| of.p50) as fn(&Distribution) -> Option<f64>), ("TBT P99", |of| of.p99)]
+    {
         all.add(name, Show::Time, Some(Lower), |run| {
             Some(by_chunks(run, stat(run.summary.tbt_s.as_ref()?)?, Known::at_most))
         });
