@@ -89,9 +89,7 @@ impl Ranges {
                 Status::Unfinished => (0.0, 1.0),
                 _ => (0.0, 0.0),
             };
-            let is_fluid = |index: f64| {
-                u64::from(index >= threshold && !row.status.is_lost())
-            };
+            let is_fluid = |index: f64| u64::from(index >= threshold && !row.status.is_lost());
             fluid_low += is_fluid(least);
             fluid_high += is_fluid(most);
             let even = range.estimate.map(|tally| is_fluid(tally.index()));
@@ -206,7 +204,10 @@ fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range
         let mut course = Course { tally, slack };
         let mut before = first_token;
         for at in times {
-            course.token(at.since(before).as_nanos(), options.deadlines_of(row.class).tbt().as_nanos());
+            course.token(
+                at.since(before).as_nanos(),
+                options.deadlines_of(row.class).tbt().as_nanos(),
+            );
             before = at;
         }
         course.tally.missed
@@ -217,11 +218,7 @@ fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range
     let deadlines = tokens as u64 - u64::from(!options.judge_first_token);
     let most = before_first.max(after_first);
     let tally = |missed: u64, late: u64| Tally { met: deadlines.saturating_sub(late), missed };
-    Range {
-        worst: tally(most, most),
-        best: tally(ends_late, ends_late.min(1)),
-        estimate: None,
-    }
+    Range { worst: tally(most, most), best: tally(ends_late, ends_late.min(1)), estimate: None }
 }
 
 /// A course of tokens, judged as it goes.

@@ -6,11 +6,13 @@ use super::Progress;
 use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
+use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::metrics::Knowledge;
 use crate::time::Time;
 use crate::trace::decimal::ExactSeconds;
 use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
+use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
 /// many times.
@@ -96,7 +98,8 @@ impl Builder {
     /// Notes that the request under way contradicts itself: in what, and how.
     pub(super) fn odd(&mut self, what: &'static str, how: impl FnOnce() -> String) {
         let number = self.rows.len() as u64 + self.skipped;
-        let first = self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
+        let first =
+            self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
         first.0 += 1;
     }
 
@@ -149,7 +152,7 @@ impl Builder {
         if let Some(wrong) = impossible(&sent, times, self.own) {
             return self.refuse(&wrong);
         }
-        let longer = self.total_is_longer(&sent);
+        let longer = longer(&sent, times, self.ends_with_last_token);
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
         };
@@ -200,20 +203,6 @@ impl Builder {
             self.put_away();
         }
         Ok(())
-    }
-
-    /// How the request under way took much longer in all than its tokens tell.
-    fn total_is_longer(&self, sent: &Sent) -> Option<String> {
-        let (total, first) = (sent.total?, sent.first?);
-        let last = self.column[self.begin..].last().map_or(first, |time| time.as_nanos());
-        let tokens = last - sent.sent;
-        let most = match self.ends_with_last_token {
-            true => tokens.saturating_add(tokens / 50).saturating_add(2_000_000),
-            // A usage report may follow, or a call of a tool.
-            false => tokens.saturating_add(tokens / 2).saturating_add(100_000_000),
-        };
-        let long = sent.ended == Ended::Completed && total > most;
-        long.then(|| format!("its last token came after {} s, and it took {} s", seconds(tokens), seconds(total)))
     }
 
     /// Puts the tokens of all requests since the last part away.
@@ -386,67 +375,6 @@ impl Builder {
         }
         None
     }
-}
-
-/// Longest time that a request can take, and most tokens that it can have: ten days and ten million.
-/// What is beyond is in another unit, or damaged.
-const LONGEST: u64 = 864_000_000_000_000;
-const MOST_TOKENS: u32 = 10_000_000;
-
-fn seconds(at: u64) -> ExactSeconds {
-    ExactSeconds::from(Time::from_nanos(at))
-}
-
-/// What of a request cannot be.
-fn impossible(sent: &Sent, later: &[Time], own: bool) -> Option<String> {
-    let last = later.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
-    let took = last.saturating_sub(sent.sent);
-    for tokens in [Some(sent.prompt_tokens), sent.output_tokens].into_iter().flatten() {
-        if tokens > MOST_TOKENS && !own {
-            return Some(format!("it has {tokens} tokens"));
-        }
-    }
-    let longest = took.max(sent.total.unwrap_or(0));
-    if longest > LONGEST && !own {
-        let took = seconds(longest);
-        return Some(format!("it took {took} s: is the file in another unit?"));
-    }
-    let total = sent.total.filter(|_| sent.ended == Ended::Completed)?;
-    if took <= total.saturating_add(total / 50).saturating_add(1_000_000) {
-        return None;
-    }
-    let thousand = (500..2000).contains(&(took / total.max(1)));
-    let unit = if thousand { ": are some of its times in milliseconds, others in seconds?" } else { "" };
-    Some(format!(
-        "its last token came {} s after it was sent, and it took {} s in all{unit}",
-        seconds(took),
-        seconds(total)
-    ))
-}
-
-/// What is out of order in a request's times.
-fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
-    let mut before = sent.sent;
-    let times = sent.first.iter().copied().chain(later.iter().map(|time| time.as_nanos()));
-    for (token, at) in times.enumerate() {
-        if at < before {
-            let (now, then) = (seconds(at), seconds(before));
-            return Some(match token {
-                0 => format!("its first token ({now} s) came before it was sent ({then} s)"),
-                _ => format!(
-                    "time goes backwards: token {token} came at {now} s, the one before at {then} s"
-                ),
-            });
-        }
-        before = at;
-    }
-    if sent.scheduled.is_some_and(|at| at < sent.sent) {
-        return Some("scheduled before it arrived".to_owned());
-    }
-    if sent.first.is_none() && !later.is_empty() {
-        return Some("later tokens without a first one".to_owned());
-    }
-    None
 }
 
 /// The sum of two times, checked.

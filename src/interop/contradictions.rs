@@ -86,7 +86,8 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         for (name, sum) in [("total_input_tokens", prompt), ("total_output_tokens", output)] {
             let wrong = said(name).filter(|&said| !close(said, sum as f64, CLOSE));
             if let Some(said) = wrong.filter(|_| sum > 0) {
-                found.push(format!("`{name}` is {said}, and its requests add up to {}", count(sum)));
+                found
+                    .push(format!("`{name}` is {said}, and its requests add up to {}", count(sum)));
             }
         }
     }
@@ -96,12 +97,14 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
             let (took, longest) = (duration(took), duration(longest));
             found.push(format!("`duration` is {took}, and its requests take {longest}"));
         }
-        for (rate, name) in [("request_throughput", "completed"), ("output_throughput", "total_output_tokens")]
+        for (rate, name) in
+            [("request_throughput", "completed"), ("output_throughput", "total_output_tokens")]
         {
             if let (Some(per_s), Some(all)) = (said(rate), said(name))
                 && !close(per_s * took, all, CLOSE)
             {
-                found.push(format!("`{rate}` is {per_s}, and `{name}` {all} in {}", duration(took)));
+                found
+                    .push(format!("`{rate}` is {per_s}, and `{name}` {all} in {}", duration(took)));
             }
         }
     }

@@ -94,7 +94,10 @@ mod tests {
             ("Error 502", Ended::Failed),
             ("Gateway Timeout", Ended::TimedOut),
             ("ServerDisconnectedError", Ended::Failed),
-            ("Traceback (most recent call last):\n  async with timeout(9):\nValueError: x\n", Ended::Failed),
+            (
+                "Traceback (most recent call last):\n  async with timeout(9):\nValueError: x\n",
+                Ended::Failed,
+            ),
             ("Traceback (most recent call last):\n  await x\nTimeoutError\n", Ended::TimedOut),
             ("asyncio.exceptions.CancelledError", Ended::Cancelled),
             ("the prompt has 4290 tokens", Ended::Failed),

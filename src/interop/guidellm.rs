@@ -16,8 +16,8 @@ use super::contradictions::of_counts;
 use super::ended::Ended;
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
-use super::parallel::reported;
 use super::measured::{Granularity, Measured};
+use super::parallel::reported;
 
 /// Milliseconds as a power of ten of nanoseconds.
 const MILLIS: i32 = 6;

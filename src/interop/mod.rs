@@ -36,6 +36,7 @@ mod plots;
 mod promise;
 mod rows;
 mod said;
+mod sense;
 mod sglang;
 mod sniff;
 mod spool;

@@ -1,5 +1,6 @@
 //! The comparison table: metrics as rows, schedulers side by side as columns.
 
+
 use std::borrow::Cow;
 
 use owo_colors::Style;
@@ -141,7 +142,8 @@ fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
     let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
     let others = || {
         let all = row.values.iter().zip(shown).enumerate();
-        let known = all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
+        let known =
+            all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
         known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
     };
     let no_worse = |(other, text): (Known, &String)| {

@@ -4,6 +4,8 @@
 //! and carries them.
 
 mod conditions;
+mod figures;
+mod share;
 mod smoothness;
 
 use crate::metrics::Bounds;
@@ -102,8 +104,11 @@ fn nothing_completed(runs: &[RunResult]) -> String {
     let ends = |run: &RunResult| {
         let counts = run.summary.requests;
         let mut ends = vec![format!("{} were rejected", counts.rejected)];
-        let others =
-            [(counts.failed, "failed"), (counts.timed_out, "timed out"), (counts.cancelled, "were cancelled by the client")];
+        let others = [
+            (counts.failed, "failed"),
+            (counts.timed_out, "timed out"),
+            (counts.cancelled, "were cancelled by the client"),
+        ];
         ends.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
         ends.push(format!("{} were unfinished when observation ended", counts.unfinished));
         format!("of {} offered, {}", counts.offered, join(&ends))
@@ -238,7 +243,7 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(&runs.iter().collect::<Vec<_>>());
+    let best = share::best(&runs.iter().collect::<Vec<_>>());
     let best = best.filter(|_| all_comparable(runs));
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),

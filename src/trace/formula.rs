@@ -42,7 +42,8 @@ mod tests {
 
     #[test]
     fn formulas_become_text_and_numbers_stay() {
-        for formula in ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]
+        for formula in
+            ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"]
         {
             assert_eq!(defused(formula), format!("'{formula}"));
         }

@@ -28,8 +28,7 @@ fn out(command: &mut Command) -> (i32, String, String) {
 }
 
 fn evaluated(path: &Path) -> Value {
-    let (code, text, errors) =
-        out(program().arg("evaluate").arg(path).args(["--format", "json"]));
+    let (code, text, errors) = out(program().arg("evaluate").arg(path).args(["--format", "json"]));
     assert_eq!(code, 0, "{errors}");
     serde_json::from_str(&text).expect("JSON")
 }
@@ -101,9 +100,12 @@ fn a_bound_that_decides_is_said_as_a_bound() {
         assert_eq!(run["slo"]["terms"][0]["upper"], 0.85);
         assert!(run["slo"]["terms"][0]["value"].is_null());
     }
-    assert!(text.contains("is not ranked: its share of fluid requests is known as 0.0 % to 85.0 %"));
+    assert!(
+        text.contains("is not ranked: its share of fluid requests is known as 0.0 % to 85.0 %")
+    );
     // Alone it is said in full.
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(&path).expect("there")).expect("JSON");
+    let mut json: Value =
+        serde_json::from_str(&fs::read_to_string(&path).expect("there")).expect("JSON");
     json["benchmarks"].as_array_mut().expect("two").truncate(1);
     let place = Place::new();
     let text = told(&[&place.file("one.json", json.to_string())]);
@@ -130,9 +132,8 @@ slo: {ttft: 2s, tbt: 25ms}
     let tokens = folder.join("t.csv");
     let sound = told(&[&tokens]);
     let with_poor = told(&[&tokens, &case("vllm_spec_chunks.json")]);
-    let sentence = |text: &str, of: &str| {
-        text.split(". ").find(|part| part.contains(of)).map(str::to_owned)
-    };
+    let sentence =
+        |text: &str, of: &str| text.split(". ").find(|part| part.contains(of)).map(str::to_owned);
     for word in ["gives smoother text", "P99 TBT is", "pays"] {
         let alone = sentence(&sound, word);
         assert_eq!(alone.is_some(), sentence(&with_poor, word).is_some(), "{word}: {with_poor}");
@@ -154,17 +155,17 @@ fn units_that_contradict_each_other_are_refused() {
         ("vllm/detailed.json", "/mean_ttft_ms", (-53.0).into()),
         ("vllm/detailed.json", "/itls/2/4", 1e7.into()),
         ("vllm/detailed.json", "/output_lens/2", 4_000_000_000u32.into()),
-        ("guidellm/guidellm.json", "/benchmarks/0/requests/successful/0/request_latency", 221.0.into()),
+        (
+            "guidellm/guidellm.json",
+            "/benchmarks/0/requests/successful/0/request_latency",
+            221.0.into(),
+        ),
         (
             "guidellm/guidellm.json",
             "/benchmarks/0/requests/successful/0/time_to_first_token_ms",
             0.053.into(),
         ),
-        (
-            "inference-perf/per_request_lifecycle_metrics.json",
-            "/0/end_time",
-            0.0.into(),
-        ),
+        ("inference-perf/per_request_lifecycle_metrics.json", "/0/end_time", 0.0.into()),
         ("etalon/request_level_metrics.json", "/end_to_end_latency/0", 0.1.into()),
         ("etalon/request_level_metrics.json", "/deadline_miss_rate/0", 1.5.into()),
     ] {
@@ -181,7 +182,12 @@ fn figures_that_contradict_each_other_get_no_verdict() {
         ("vllm/detailed.json", "/completed", Value::from(999), "`completed` is 999"),
         ("vllm/detailed.json", "/failed", 5.into(), "`failed` is 5"),
         ("vllm/detailed.json", "/num_prompts", 2.into(), "`num_prompts` is 2"),
-        ("vllm/detailed.json", "/total_output_tokens", 9600.into(), "`total_output_tokens` is 9600"),
+        (
+            "vllm/detailed.json",
+            "/total_output_tokens",
+            9600.into(),
+            "`total_output_tokens` is 9600",
+        ),
         ("vllm/detailed.json", "/total_input_tokens", 1.into(), "`total_input_tokens` is 1"),
         ("vllm/detailed.json", "/duration", 0.1.into(), "`duration` is 100 ms"),
         ("vllm/detailed.json", "/p99_ttft_ms", 540.0.into(), "`p99_ttft_ms` is 540 ms"),
@@ -335,8 +341,14 @@ fn traces_and_results_say_where_they_belong() {
         ("b.csv", "arrival_s,prompt_tokens,output_tokens\n0.1,100,10\n"),
         ("c.csv", "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6,100,10\n"),
         ("d.csv", "arrived_at,num_prefill_tokens,num_decode_tokens\n0,1,1\n"),
-        ("e.csv", "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n1,a,1,1,2,x\n"),
-        ("f.jsonl", "{\"timestamp\": 0, \"input_length\": 5, \"output_length\": 5, \"hash_ids\": [1]}\n"),
+        (
+            "e.csv",
+            "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n1,a,1,1,2,x\n",
+        ),
+        (
+            "f.jsonl",
+            "{\"timestamp\": 0, \"input_length\": 5, \"output_length\": 5, \"hash_ids\": [1]}\n",
+        ),
         ("g.jsonl", "{\"arrival_s\": 0, \"prompt_tokens\": 5, \"output_tokens\": 5}\n"),
     ] {
         let path = place.file(name, text);
@@ -360,7 +372,8 @@ fn traces_and_results_say_where_they_belong() {
     let result: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(result["runs"][0]["requests"]["completed"], 2);
     assert!(errors.contains("`timestamp` is read as seconds"), "{errors}");
-    let dated = "timestamp,input_tokens,output_tokens\n2023-11-16 18:15:46,1,1\n2023-11-16 18:15:48,1,1\n";
+    let dated =
+        "timestamp,input_tokens,output_tokens\n2023-11-16 18:15:46,1,1\n2023-11-16 18:15:48,1,1\n";
     let (code, text, errors) = run(&place.file("dated.csv", dated));
     assert_eq!(code, 0, "{errors}");
     let result: Value = serde_json::from_str(&text).expect("JSON");
@@ -402,14 +415,19 @@ slo: {ttft: 1s, tbt: 25ms}
     for flag in ["--tokens", "--requests"] {
         for name in ["x.csv", "x.jsonl"] {
             let mut command = program();
-            command.current_dir(folder).args(["run", "s.yaml", "-q", "--format", "json", flag, name]);
+            command
+                .current_dir(folder)
+                .args(["run", "s.yaml", "-q", "--format", "json", flag, name]);
             let (code, ran, errors) = out(&mut command);
             assert_eq!(code, 0, "{errors}");
             let ran: Value = serde_json::from_str(&ran).expect("JSON");
             let read = evaluated(&folder.join(name));
             for at in 0..2 {
                 assert_eq!(ran["runs"][at]["requests"]["offered"], 0);
-                assert_eq!(ran["runs"][at]["requests"], read["runs"][at]["requests"], "{flag} {name}");
+                assert_eq!(
+                    ran["runs"][at]["requests"], read["runs"][at]["requests"],
+                    "{flag} {name}"
+                );
                 assert_eq!(ran["runs"][at]["label"], read["runs"][at]["label"]);
             }
             assert!(!told(&[&folder.join(name)]).contains("keeps the SLO"));
@@ -435,7 +453,9 @@ slo: {ttft: 1s, tbt: 25ms}
     for flag in ["--tokens", "--requests"] {
         for name in ["x.csv", "x.jsonl"] {
             let mut command = program();
-            command.current_dir(folder).args(["run", "s.yaml", "-q", "--format", "json", flag, name]);
+            command
+                .current_dir(folder)
+                .args(["run", "s.yaml", "-q", "--format", "json", flag, name]);
             let (code, ran, errors) = out(&mut command);
             assert_eq!(code, 0, "{errors}");
             let ran: Value = serde_json::from_str(&ran).expect("JSON");

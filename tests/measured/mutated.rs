@@ -99,7 +99,8 @@ fn mutate(text: &str, rng: &mut Xoshiro256PlusPlus) -> String {
             (3, Some(number)) => (-number).into(),
             (4, Some(_)) => [1e300, 4e9, 1e18, 9e15][rng.random_range(0..4)].into(),
             (5, _) => {
-                hole = ["NaN", "Infinity", "-Infinity", "1e999", "-", "nul"][rng.random_range(0..6)];
+                hole =
+                    ["NaN", "Infinity", "-Infinity", "1e999", "-", "nul"][rng.random_range(0..6)];
                 HOLE.into()
             }
             (6, _) => "SECRET".into(),
@@ -116,8 +117,7 @@ fn mutate(text: &str, rng: &mut Xoshiro256PlusPlus) -> String {
 fn outcome(folder: &Path, text: &str, from: Format, skip_bad: bool) -> Result<bool, String> {
     let path = folder.join("x");
     fs::write(&path, text).expect("writable");
-    let imported =
-        import_with(&path, Some(from), skip_bad).map_err(|error| error.to_string())?;
+    let imported = import_with(&path, Some(from), skip_bad).map_err(|error| error.to_string())?;
     let promise = Promise {
         ttft: TtftPromise::Fixed(Span::from_millis(100)),
         tbt: Some(Span::from_millis(25)),

@@ -35,10 +35,13 @@ fn few<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     const ENOUGH: u64 = 100;
     let each = of_each(runs, names, |run| {
         let judged = run.summary.requests.judged();
-        let few = super::smoothness::is_sample(run) && judged > 0 && judged < ENOUGH;
+        let few = super::share::is_sample(run) && judged > 0 && judged < ENOUGH;
         few.then(|| match judged {
             1 => "1 request".to_owned(),
-            _ => format!("{judged} requests, one request is {} of them", percent(1.0 / judged as f64)),
+            _ => format!(
+                "{judged} requests, one request is {} of them",
+                percent(1.0 / judged as f64)
+            ),
         })
     })?;
     Some(format!("Few requests: {each}. A P99 of so few is hardly more than the worst one."))
@@ -73,7 +76,9 @@ fn failures<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
             )
         })
     })?;
-    Some(format!("Requests were lost: {each}. The share of fluid requests counts them as not fluid."))
+    Some(format!(
+        "Requests were lost: {each}. The share of fluid requests counts them as not fluid."
+    ))
 }
 
 fn cancelled<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {

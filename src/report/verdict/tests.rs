@@ -218,7 +218,10 @@ fn a_p99_is_not_praised_beside_a_long_stop() {
     let mut slower = run("vllm-v1");
     slower.summary.tbt_s = Some(around(0.0112, 0.047));
     let said = super::verdict(&[stopped, slower]).join(" ");
-    assert!(said.contains("the lowest P99 TBT (23.5 ms, next 47.0 ms), but a longest gap of"), "{said}");
+    assert!(
+        said.contains("the lowest P99 TBT (23.5 ms, next 47.0 ms), but a longest gap of"),
+        "{said}"
+    );
 }
 
 /// A run of which the share of fluid requests is known within bounds.
