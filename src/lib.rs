@@ -73,7 +73,9 @@ pub mod catalog;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod cost;
+mod excerpt;
 pub mod explain;
+pub mod inert;
 pub mod interop;
 pub mod kv;
 pub mod metrics;

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::cli::args::{GlobalFlags, Listed};
 use crate::cli::error::Error;
-use crate::runner::{Requests, Simulate};
+use crate::inert::{self, Ended, Written};
+use crate::runner::{Requests, SchedulerOutput, Simulate};
 use crate::scenario::{Document, Experiment, SchedulerDetails};
 
 /// A scenario as the command line names it.
@@ -37,9 +38,25 @@ pub struct Loaded {
     pub resolved: Value,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// The keys that stand in it, overrides included.
+    pub written: Vec<Written>,
     /// The scenario as it was read, overrides applied, so that changes of it can be tried; `None`
     /// where it did not come from a file.
     pub document: Option<Document>,
+}
+
+impl Loaded {
+    /// The keys that have no effect; `ended` tells how each run ended, where that is known.
+    pub fn inert(&self, ended: Option<&[Ended]>) -> inert::Found {
+        inert::inert(&self.written, &self.resolved, &self.experiment, &self.requests, ended)
+    }
+
+    /// The same once the runs are known.
+    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+        let count = self.requests.count(&self.experiment);
+        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        self.inert(Some(&ended))
+    }
 }
 
 /// A line of `metron-sim list`.

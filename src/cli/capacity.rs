@@ -8,6 +8,8 @@ use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::assertions;
 use crate::cli::report_file::ReportFile;
+use crate::inert::sentence;
+use crate::runner::uneven;
 use crate::search::{
     Cache, CapacityFile, CapacityOptions, Goal, Kept, Study, Terms, find_capacity, input_files,
     to_text,
@@ -39,9 +41,17 @@ pub fn run(
         "scenario": loaded.resolved, "files": input_files(&loaded.experiment),
     });
     let kept = cache.as_ref().map(|cache| Kept { cache, scenario: &depends_on });
+    let uneven = uneven(&loaded.experiment, &loaded.requests);
     let study = Study { experiment: &loaded.experiment, simulate: backend, goal: &goal, kept };
     let began = std::time::Instant::now();
-    let file = find_capacity(study, loaded.resolved, &options)?;
+    let inert = loaded.inert(None).everywhere;
+    for one in &inert {
+        console.warn(&sentence(one));
+    }
+    let mut file = find_capacity(study, loaded.resolved, &options)?;
+    file.notes.extend(inert.iter().map(sentence));
+    file.notes.extend(uneven);
+    file.inert = inert;
     if let Some(report) = report {
         report.capacity(&file)?;
     }

@@ -12,6 +12,7 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
 use crate::explain::{Attribution, Question, RunExplanation, explain};
+use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
@@ -52,6 +53,10 @@ pub fn run(
     let question =
         Question { top: usize::from(flags.top), request: flags.request, token: flags.token };
     check(question, &outputs)?;
+    let inert = loaded.inert_in(&outputs);
+    for one in &inert.everywhere {
+        console.warn(&sentence(one));
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(crate::runner::RunError::Threads)?;
     let file = pool.install(|| {
@@ -64,11 +69,13 @@ pub fn run(
             runs,
             cures,
             warnings: loaded.warnings.clone(),
+            inert: inert.everywhere.clone(),
         }
     });
     if let Some(report) = report {
         let runs = outputs.iter().map(|output| output.result.clone()).collect();
         let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
+        let result = result.with_inert(inert);
         report.runs(&loaded, &outputs, &result, Some(&file))?;
     }
     let bytes = match global.format {

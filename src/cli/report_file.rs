@@ -7,6 +7,7 @@ use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::cli::explain::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
+use crate::inert::sentence;
 use crate::report::comparison::figures;
 use crate::report::header::header;
 use crate::report::html::{Document, Table, document};
@@ -150,7 +151,8 @@ impl ReportFile {
 fn words(result: &ResultFile) -> Words {
     let rows = figures(&result.runs).into_iter();
     let warnings = result.runs.iter().flat_map(|run| {
-        run.warnings.iter().map(move |warning| format!("{}: {warning}", run.label))
+        let inert = run.inert.iter().map(sentence);
+        run.warnings.iter().cloned().chain(inert).map(move |text| format!("{}: {text}", run.label))
     });
     Words {
         header: header(result),
@@ -166,6 +168,7 @@ fn words(result: &ResultFile) -> Words {
             .warnings
             .iter()
             .cloned()
+            .chain(result.inert.iter().map(sentence))
             .chain(warnings)
             .chain(result.runs.iter().flat_map(provenance))
             .collect(),

@@ -6,6 +6,7 @@ use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
 use crate::cli::report_file::ReportFile;
 use crate::cli::{capacity, progress};
+use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::scenario::Document;
 use crate::search::Cache;
@@ -56,6 +57,10 @@ pub fn run(
     let (mut file, reused) =
         progress::shown_counting("points", &progress, console.shows_progress(), || sweep.run())?;
     file.conclude(objectives);
+    file.inert = sweep.inert()?;
+    for inert in &file.inert {
+        console.warn(&sentence(inert));
+    }
     if let Some(report) = report {
         report.sweep(&file)?;
     }

@@ -82,6 +82,7 @@ pub fn judge(
         classes,
         energy: None,
         cost: None,
+        features: BTreeMap::new(),
         warnings: Vec::new(),
         inert: Vec::new(),
         unknown: said.unknown,

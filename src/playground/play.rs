@@ -9,6 +9,7 @@ use super::figures::{KeyFigure, key_figures};
 use super::steps::{Steps, Window, around};
 use super::{Around, Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
+use crate::inert::{self, Ended, Written};
 use crate::progress::Progress;
 use crate::report::header::header;
 use crate::report::verdict::verdict;
@@ -33,6 +34,8 @@ pub(super) struct Loaded {
     pub requests: Requests,
     pub resolved: Value,
     pub warnings: Vec<String>,
+    /// The keys that stand in it.
+    written: Vec<Written>,
     /// Labels of all schedulers of the scenario.
     pub schedulers: Vec<String>,
     /// Which of those are played.
@@ -78,14 +81,38 @@ impl Loaded {
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
             text,
-            document,
             experiment,
             requests,
             resolved: resolved.scenario,
             warnings,
+            written: inert::written(&document),
+            document,
             schedulers,
             shown,
         })
+    }
+
+    /// The keys that have no effect in what was played. Keys of schedulers that are not shown are not
+    /// judged.
+    fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+        let count = self.requests.count(&self.experiment);
+        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        let of_played = |key: &Written| match key.index_in("schedulers") {
+            None => Some(key.clone()),
+            // What is played is numbered anew.
+            Some(place) => {
+                let shown = self.shown.iter().position(|&shown| shown == place)?;
+                let path = key.path.replacen(
+                    &format!("schedulers.{place}"),
+                    &format!("schedulers.{shown}"),
+                    1,
+                );
+                Some(Written { path, ..key.clone() })
+            }
+        };
+        let written: Vec<Written> = self.written.iter().filter_map(of_played).collect();
+        let Loaded { resolved, experiment, requests, .. } = self;
+        inert::inert(&written, resolved, experiment, requests, Some(&ended))
     }
 
     /// Only the scheduler at this place of the scenario.
@@ -252,11 +279,14 @@ fn played(
     };
     let steps = steps.map(told).transpose()?.unwrap_or_default();
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
-    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
-    let mut warnings = loaded.warnings.clone();
+    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
+        .with_inert(loaded.inert_in(outputs));
+    let mut warnings = file.warnings.clone();
+    warnings.extend(file.inert.iter().map(inert::sentence));
     for run in &file.runs {
-        let own = run.warnings.iter().map(|warning| format!("{}: {warning}", run.label));
-        warnings.extend(own);
+        let of_run = run.inert.iter().map(inert::sentence);
+        let own = run.warnings.iter().cloned().chain(of_run);
+        warnings.extend(own.map(|text| format!("{}: {text}", run.label)));
     }
     if loaded.schedulers.len() > loaded.shown.len() {
         warnings.push(format!(

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use owo_colors::Style;
 
 use crate::metrics::Distribution;
+use crate::report::features::all_comparable;
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
@@ -189,6 +190,8 @@ fn pool_names(runs: &[RunResult]) -> Vec<String> {
 
 struct Rows<'a> {
     runs: &'a [RunResult],
+    /// Whether the best of a row is marked.
+    ranked: bool,
     rows: Vec<Row>,
 }
 
@@ -201,6 +204,7 @@ impl Rows<'_> {
         value: impl Fn(&RunResult) -> Option<f64>,
     ) {
         let values = self.runs.iter().map(value).collect();
+        let better = better.filter(|_| self.ranked);
         self.rows.push(Row { name: name.into(), values, show, better });
     }
 
@@ -230,7 +234,7 @@ impl Rows<'_> {
 
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
-    let mut all = Rows { runs, rows: Vec::new() };
+    let mut all = Rows { runs, ranked: all_comparable(runs), rows: Vec::new() };
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });

@@ -200,6 +200,7 @@ pub fn run(scheduler: &str) -> RunResult {
         fairness: None,
         energy: Some(energy),
         cost: Some(cost),
+        features: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
         inert: Vec::new(),
         unknown: Vec::new(),

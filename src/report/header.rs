@@ -50,6 +50,21 @@ fn gpu(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("base")?.as_str()).map(str::to_owned)
 }
 
+/// What a model or a GPU is called.
+fn named(value: &Value) -> Option<String> {
+    let name = ["", "/base", "/name"].iter().find_map(|at| value.pointer(at)?.as_str());
+    Some(name.map_or_else(|| "own figures".to_owned(), str::to_owned))
+}
+
+/// The model's name; of one from a file, the name that was found for it.
+fn model(scenario: &Value) -> Option<String> {
+    let value = scenario.get("model").filter(|value| !value.is_null())?;
+    match value.get("config") {
+        Some(config) => text(scenario, "/derived/model/name").or_else(|| Some(plain(config))),
+        None => named(value),
+    }
+}
+
 /// A line for each pool: what its replicas are, and their KV memory.
 fn pools(scenario: &Value) -> Option<Vec<String>> {
     let pools = scenario.pointer("/pools")?.as_array()?;
@@ -74,13 +89,8 @@ fn system(scenario: &Value) -> Vec<String> {
         .iter()
         .filter_map(|path| scenario.pointer(path)?.as_u64())
         .product::<u64>();
-    let named = |path: &str| {
-        let value = scenario.pointer(path)?;
-        let name =
-            ["", "/base", "/name", "/config"].iter().find_map(|at| value.pointer(at)?.as_str());
-        Some(name.map_or_else(|| "own figures".to_owned(), str::to_owned))
-    };
-    match (named("/model"), named("/gpu")) {
+    let named = |path: &str| named(scenario.pointer(path)?);
+    match (model(scenario), named("/gpu")) {
         (Some(model), Some(gpu)) if gpus > 1 => parts.push(format!("{model} on {gpus} x {gpu}")),
         (Some(model), Some(gpu)) => parts.push(format!("{model} on {gpu}")),
         (None, Some(gpu)) if gpus > 1 => parts.push(format!("{gpus} x {gpu}")),
@@ -99,7 +109,7 @@ fn system(scenario: &Value) -> Vec<String> {
         let replicas: u64 = of.iter().filter_map(|pool| pool.pointer("/replicas")?.as_u64()).sum();
         let router =
             scenario.pointer("/router").map_or(String::new(), |r| format!(" behind {}", plain(r)));
-        parts = named("/model").into_iter().collect();
+        parts = model(scenario).into_iter().collect();
         parts.push(format!("{} pools with {replicas} replicas{router}", pools.len()));
         return parts;
     }

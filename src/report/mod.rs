@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod comparison;
 pub mod csv;
 pub mod energy;
+pub mod features;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
@@ -24,6 +25,7 @@ pub mod validation;
 pub mod verdict;
 
 pub use assertion::{Assertion, AssertionError};
+pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{

@@ -2,7 +2,9 @@
 
 use owo_colors::OwoColorize;
 
+use crate::inert::sentence;
 use crate::report::comparison;
+use crate::report::features::all_comparable;
 use crate::report::header::header;
 use crate::report::measured::provenance;
 use crate::report::result::ResultFile;
@@ -23,7 +25,7 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     }
     text.push('\n');
     text.push_str(&comparison::table(&result.runs));
-    if result.runs.len() > 1 {
+    if result.runs.len() > 1 && all_comparable(&result.runs) {
         text.push_str("\n* best of its row\n");
     }
     let sentences = verdict(&result.runs);
@@ -48,9 +50,14 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     if color { text } else { anstream::adapter::strip_str(&text).to_string() }
 }
 
-/// How to get what is not shown.
+/// What was set and changes nothing, and how to get what is not shown.
 fn notes(result: &ResultFile) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        result.inert.iter().map(|one| format!("note: {}.", sentence(one))).collect();
+    for run in &result.runs {
+        let of_run = |one| format!("note: {}: {}.", run.label, sentence(one));
+        notes.extend(run.inert.iter().map(of_run));
+    }
     let lacks_full = result.runs.iter().any(|run| {
         let fluidity = run.summary.fluidity.as_ref();
         run.summary.requests.completed > 0

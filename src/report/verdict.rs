@@ -6,6 +6,7 @@
 mod conditions;
 mod smoothness;
 
+use crate::report::features::{all_comparable, comparable_runs, why_not_comparable};
 use crate::report::result::{RunResult, Sense, SloTerm};
 use crate::report::units::{duration, percent};
 
@@ -28,11 +29,32 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         sentences.push(promise(runs, &names));
         // Figures that are not known are not ranked.
         if runs.iter().all(|run| run.slo.met.is_some()) {
-            sentences.extend(smoothness::compare(runs, &names));
+            sentences.extend(ranking(runs, &names));
         }
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
+}
+
+/// Who is smoothest, among those that can be compared.
+fn ranking<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
+    let why_not = why_not_comparable(runs);
+    if why_not.is_empty() {
+        return smoothness::compare(runs, names);
+    }
+    let mut sentences: Vec<String> = why_not.iter().map(|why| as_sentence(why)).collect();
+    for group in comparable_runs(runs).iter().filter(|group| group.len() > 1) {
+        let own = Names::of(group);
+        sentences.push(format!("Among {}:", own.list(&group.iter().collect::<Vec<_>>())));
+        sentences.extend(smoothness::compare(group, &own));
+    }
+    sentences
+}
+
+fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// How runs are called: by scheduler where that is enough, by label otherwise.
@@ -54,7 +76,7 @@ impl<'a> Names<'a> {
     }
 }
 
-fn join(items: &[String]) -> String {
+pub(super) fn join(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -143,7 +165,7 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(runs);
+    let best = smoothness::best(runs).filter(|_| all_comparable(runs));
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),

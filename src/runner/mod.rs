@@ -3,7 +3,9 @@
 //! Schedulers run in parallel; their results come in the scenario's order and do not depend on the
 //! number of threads.
 
+mod asked;
 mod deadlines;
+mod features;
 mod limits;
 mod requests;
 mod simulate;
@@ -15,6 +17,7 @@ use rayon::prelude::*;
 
 use deadlines::Promises;
 pub use deadlines::common_curve;
+pub use features::{features, uneven};
 pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator};
@@ -239,7 +242,8 @@ fn measured(
         false => metrics::evaluate,
     };
     let name = &scheduler.name;
-    let result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);
+    let mut result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);
+    result.features = features(input.experiment, input.requests, scheduler);
     SchedulerOutput { result, outcome, judged_by }
 }
 

@@ -52,6 +52,7 @@ pub fn summarise(
         scheduler: scheduler.to_owned(),
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref()),
+        features: BTreeMap::new(),
         warnings: rejection_warning(outcome).into_iter().collect(),
         inert: Vec::new(),
         unknown: Vec::new(),

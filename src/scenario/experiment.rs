@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cost::CostModel;
-use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
 pub use crate::sim::Router;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
@@ -98,6 +98,19 @@ impl PoolView<'_> {
     /// What a scheduler is built for.
     pub fn engine_info(&self) -> EngineInfo {
         self.engine.info(self.hardware.large_gpu)
+    }
+
+    /// Whether a scheduler makes use of a feature on these replicas.
+    pub fn uses(&self, run: &SchedulerRun, feature: Feature) -> bool {
+        let needs = run.config.build(&self.engine_info()).needs();
+        match feature {
+            Feature::PrefixCaching => {
+                needs.cache.is_some() && (self.engine.prefix_caching || needs.always_caches)
+            }
+            Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
+            Feature::Priorities => needs.queue == QueueOrder::Priority,
+            Feature::DeclaredLengths => run.config.has(feature),
+        }
     }
 }
 

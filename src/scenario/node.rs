@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::source::Span;
+use crate::excerpt::quoted;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -72,24 +73,19 @@ impl Node {
 
     /// As an error names what it found.
     pub fn describe(&self) -> String {
-        const LONGEST: usize = 60;
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Int(n) => format!("the number {n}"),
             Value::Float(_, raw) => {
-                if raw.len() > LONGEST {
+                if raw.len() > 60 {
                     "a very long number".to_owned()
                 } else {
                     format!("the number {raw}")
                 }
             }
             Value::Text(t) if t.is_empty() => "an empty text".to_owned(),
-            Value::Text(t) => {
-                let shown: String = t.chars().take(LONGEST).collect();
-                let more = if shown.len() < t.len() { "..." } else { "" };
-                format!("the text `{}{more}`", shown.escape_debug())
-            }
+            Value::Text(t) => format!("the text `{}`", quoted(t)),
             Value::List(items) if items.is_empty() => "an empty list".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(entries) if entries.is_empty() => "an empty map".to_owned(),
@@ -205,8 +201,10 @@ impl fmt::Display for Path {
                 f.write_str(".")?;
             }
             match step {
-                Step::Key(key) if key.contains('.') || key.is_empty() => write!(f, "\"{key}\"")?,
-                Step::Key(key) => f.write_str(key)?,
+                Step::Key(key) if key.contains('.') || key.is_empty() => {
+                    write!(f, "\"{}\"", quoted(key))?;
+                }
+                Step::Key(key) => f.write_str(&quoted(key))?,
                 Step::Index(index) => write!(f, "{index}")?,
             }
         }

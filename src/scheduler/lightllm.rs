@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `lightllm`.
@@ -48,6 +48,7 @@ impl Parameters for LightLlmParams {
     const SYSTEM: &'static str = "LightLLM (2023), as in Vidur";
     const SUMMARY: &'static str = "prefills alone every few decodes, admitted by predicted peak";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         [

@@ -21,7 +21,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -65,6 +65,7 @@ impl Parameters for LlamaCppParams {
     const SYSTEM: &'static str = "llama.cpp llama-server (2026)";
     const SUMMARY: &'static str = "slots; the rest of each batch to the lowest slot with a prompt";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let slots = self.slots();
@@ -81,6 +82,11 @@ impl Parameters for LlamaCppParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+        let why = "a batch is priced as one forward, not as its micro-batches";
+        Idle::when(true, "n_ubatch", why).into_iter().collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -25,7 +25,7 @@ pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{Evidence, Parameters, Problem, SchedulerConfig};
+pub use registry::{Evidence, Feature, Idle, Parameters, Problem, SchedulerConfig, Setting};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see
@@ -30,6 +30,7 @@ impl Parameters for NanoVllmParams {
     const SYSTEM: &'static str = "nano-vllm bb823b3";
     const SUMMARY: &'static str = "prefill steps first, the first prompt of a step may be cut";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const FEATURES: &'static [Feature] = &[Feature::PrefixCaching];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         [

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -74,6 +74,24 @@ impl Parameters for SarathiParams {
                 "chunk_schedule_stages",
                 "from 1 to chunk_schedule_max_tokens",
             ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let staged = self.enable_dynamic_chunking_schedule;
+        let fixed = "`enable_dynamic_chunking_schedule` is false";
+        let one = self.chunk_schedule_stages == 1;
+        [
+            Idle::when(staged, "chunk_size", "`enable_dynamic_chunking_schedule` is true"),
+            Idle::when(!staged, "low_chunk_size", fixed),
+            Idle::when(!staged, "high_chunk_size", fixed),
+            Idle::when(!staged, "chunk_schedule_max_tokens", fixed),
+            Idle::when(!staged, "chunk_schedule_stages", fixed),
+            Idle::when(staged && one, "high_chunk_size", "there is one stage, with the low size"),
+            Idle::watermark(self.watermark, &setting.engine),
         ]
         .into_iter()
         .flatten()

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::budget::{Budget, Stop, admit, go_on, to_come};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Output tokens that the ratio leaves each survivor of a retraction (`RETRACT_DECODE_STEPS`).
@@ -83,6 +83,8 @@ impl Parameters for SgLangParams {
     const SYSTEM: &'static str = "SGLang 0003215";
     const SUMMARY: &'static str = "prefill batches always before decode batches, in chunks";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] =
+        &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let chunk = self.chunked_prefill_size.map_or(i64::from(i32::MAX), i64::from);
@@ -116,6 +118,22 @@ impl Parameters for SgLangParams {
             max_running_requests: Some(self.seats(engine)),
             ..self.clone()
         }
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let lpm = self.schedule_policy == SgLangPolicy::Lpm;
+        let whole = self.chunk(&setting.engine) < 0;
+        let found = match (setting.engine.prefix_caching, setting.shares_prefixes) {
+            (false, _) => Some("`engine.prefix_caching` is false: no prefix is found"),
+            (true, false) => Some("no two prompts begin with the same KV block"),
+            (true, true) => None,
+        };
+        let lpm = found
+            .filter(|_| lpm)
+            .map(|why| Idle { parameter: "schedule_policy", why: why.to_owned() });
+        let mixed = self.enable_mixed_chunk && whole;
+        let without = "`chunked_prefill_size` is -1: prompts are not cut";
+        lpm.into_iter().chain(Idle::when(mixed, "enable_mixed_chunk", without)).collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -76,6 +76,7 @@ impl Parameters for TensorRtLlmParams {
     const SYSTEM: &'static str = "TensorRT-LLM 02a10fe";
     const SUMMARY: &'static str = "decodes and prompts in one batch, memory reserved to the end";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let unit = if self.enable_chunked_prefill { engine.kv_block_tokens } else { 1 };
@@ -90,6 +91,12 @@ impl Parameters for TensorRtLlmParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+        let whole = !self.enable_chunked_prefill;
+        let why = "`enable_chunked_prefill` is false: prompts are not cut";
+        Idle::when(whole, "context_chunking_policy", why).into_iter().collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

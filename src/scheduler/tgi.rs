@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::orca::decode_reserved;
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.
@@ -56,6 +56,7 @@ impl Parameters for TgiParams {
     const SUMMARY: &'static str =
         "prompts join the batch within reserved memory, nobody is preempted";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let ratio = self.waiting_served_ratio;
@@ -74,6 +75,23 @@ impl Parameters for TgiParams {
                 "at least a KV block's tokens",
             ),
             Problem::when(self.max_batch_size == Some(0), "max_batch_size", "at least 1"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let chunking = "`prefill_chunking` is true: a prefill pauses nobody";
+        let all = setting.engine.kv_blocks.saturating_mul(setting.engine.kv_block_tokens);
+        let more = self.max_batch_total_tokens.filter(|&tokens| tokens >= all).map(|_| Idle {
+            parameter: "max_batch_total_tokens",
+            why: format!("the KV memory holds {all} tokens"),
+        });
+        [
+            Idle::when(self.prefill_chunking, "waiting_served_ratio", chunking),
+            Idle::when(self.prefill_chunking, "max_waiting_tokens", chunking),
+            more,
         ]
         .into_iter()
         .flatten()

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -63,6 +63,10 @@ impl Parameters for VllmV0Params {
 
     fn resolved(&self, engine: &EngineInfo) -> Self {
         VllmV0Params { max_num_batched_tokens: Some(self.budget(engine)), ..self.clone() }
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

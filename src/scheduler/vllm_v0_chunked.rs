@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 
@@ -46,6 +46,10 @@ impl Parameters for VllmV0ChunkedParams {
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{Evidence, Parameters, Problem};
+use super::registry::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -79,6 +79,8 @@ impl Parameters for VllmV1Params {
     const SYSTEM: &'static str = "vLLM 0.33.0 (V1); 0.10.2 with version: 0.10";
     const SUMMARY: &'static str = "one token budget for running requests, then new ones";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const FEATURES: &'static [Feature] =
+        &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::Priorities];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let budget = self.budget(engine);
@@ -98,6 +100,32 @@ impl Parameters for VllmV1Params {
             max_num_batched_tokens: Some(self.budget(engine)),
             ..self.clone()
         }
+    }
+
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let older = self.version == VllmVersion::V0_10;
+        let threshold = self.long_prefill_token_threshold;
+        let longest = setting.longest_request.filter(|&longest| threshold >= longest);
+        let above = longest.map(|longest| Idle {
+            parameter: "long_prefill_token_threshold",
+            why: format!("no request is longer than {longest} tokens"),
+        });
+        let by_priority = self.policy == SchedulingPolicy::Priority;
+        let watermark = Idle::watermark(self.watermark, &setting.engine);
+        let lacks = "version 0.10 has none";
+        [
+            Idle::when(
+                by_priority && !setting.priorities_differ,
+                "policy",
+                "all requests have the same priority",
+            ),
+            above.filter(|_| threshold > 0),
+            Idle::when(older, "scheduler_reserve_full_isl", lacks),
+            if older { Idle::when(true, "watermark", lacks) } else { watermark },
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {

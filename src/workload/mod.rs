@@ -73,6 +73,8 @@ pub struct Workload {
     pub block_tokens: u32,
     /// Class names; at least one.
     pub classes: Vec<String>,
+    /// Whether a trace says the class of its requests.
+    pub names_classes: bool,
     /// The session of each request, numbered as they appear; empty where none has one.
     pub sessions: Vec<Option<u32>>,
     /// Arrivals a second as the scenario states them, where it does.

@@ -15,6 +15,7 @@ mod readme;
 mod report;
 mod run;
 mod scenarios;
+mod settings;
 #[path = "../common/shared.rs"]
 mod shared;
 #[path = "../common/stopped.rs"]

@@ -203,6 +203,7 @@ impl Backend for Toy {
             }),
             resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
             warnings: Vec::new(),
+            written: Vec::new(),
             document: None,
         })
     }

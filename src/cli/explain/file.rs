@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::{Cause, RunExplanation};
-use crate::report::Tool;
+use crate::report::{Inert, Tool};
 use crate::request::RequestId;
 use crate::runner::WhatIf;
 
@@ -24,6 +24,9 @@ pub struct ExplanationFile {
     pub cures: Vec<Cures>,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// Changes that were simulated on the same requests.

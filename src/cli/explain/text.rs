@@ -6,6 +6,7 @@ use super::file::{Cures, ExplanationFile};
 use crate::explain::{
     ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
 };
+use crate::inert::sentence;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units;
 use crate::runner::{Figures, WhatIf};
@@ -54,6 +55,9 @@ pub fn to_text(file: &ExplanationFile) -> String {
     }
     for cures in &file.cures {
         cured(&mut text, cures);
+    }
+    for inert in &file.inert {
+        paragraph(&mut text, &format!("note: {}.", sentence(inert)));
     }
     text
 }

@@ -173,6 +173,7 @@ fn full_run() -> RunResult {
             usd_per_million_output_tokens: None,
             usd_per_fluid_request: None,
         }),
+        features: BTreeMap::new(),
         warnings: Vec::new(),
         inert: Vec::new(),
         unknown: Vec::new(),

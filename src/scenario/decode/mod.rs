@@ -18,6 +18,7 @@ use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
 use super::places::belongs;
 use super::suggest::advice;
+use crate::excerpt::quoted;
 
 /// Most mistakes looked for; each costs another pass.
 const MISTAKES_MAX: usize = 100;
@@ -156,7 +157,7 @@ impl<'de, 's> Decoder<'de, 's> {
                 let problem = Problem::new(
                     path.to_string(),
                     Some(entry.key_span),
-                    format!("unknown {kind} `{}`", entry.key.escape_debug()),
+                    format!("unknown {kind} `{}`", quoted(&entry.key)),
                 )
                 .label(format!("unknown {kind}"))
                 .help(self.key_advice(&entry.key, fields, kind));
@@ -258,10 +259,10 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
                         visitor.visit_enum(Variant::new(&self, &entry.key, Some(&entry.value)))
                     }
                     (Some(first), Some(second)) => {
-                        let help = format!("keep one of `{}` and `{}`", first.key, second.key);
+                        let (first, second) = (quoted(&first.key), quoted(&second.key));
+                        let help = format!("keep one of `{first}` and `{second}`");
                         Err(Mistake::of(What::Said(format!(
-                            "expected one {kind}, found both `{}` and `{}`\nhelp: {help}",
-                            first.key, second.key
+                            "expected one {kind}, found both `{first}` and `{second}`\nhelp: {help}"
                         ))))
                     }
                     (None, _) if entries.is_empty() => Err(self.no_choice(kind, variants)),

@@ -87,7 +87,8 @@ pub struct Trace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map with `arrivals` and `lengths`")]
 pub struct StandIn {
-    /// How many requests; the workload's `requests` or `duration` unless given.
+    /// How many requests, as the file has rows; the workload's own `requests` comes first, and its
+    /// `duration` ends them sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// When requests arrive.

@@ -3,6 +3,7 @@
 use super::check::Check;
 use super::engine::{self, Engine, Given};
 use super::owner::Owner;
+use crate::excerpt::quoted;
 use crate::scenario::experiment::Pool;
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, GpuRef, Scenario};
@@ -187,8 +188,7 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &mut [raw::Pool]) {
                 let help = "a number means the place in the list: use a word such as `fast`";
                 check.report(&place, format!("expected a name, found the number {name}"), help);
             } else if taken[..i].contains(&pool.name) {
-                let shown: String = name.chars().take(60).collect();
-                let message = format!("two pools are named `{}`", shown.escape_debug());
+                let message = format!("two pools are named `{}`", quoted(name));
                 check.report(&place, message, "give each a name of its own");
             }
             continue;

@@ -23,6 +23,7 @@ use super::error::Problem;
 use super::experiment::{EngineLimits, Experiment, Measure, SchedulerRun, Slo};
 use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
+use crate::excerpt::bounded;
 use crate::scheduler::EngineInfo;
 use crate::time::Span;
 use crate::units::Duration;
@@ -64,7 +65,7 @@ pub fn resolve(
     problems.retain(|p| told.insert((p.path.clone(), p.message.clone())));
     let mut told = std::collections::HashSet::new();
     let warnings: Vec<String> =
-        warnings.into_iter().filter(|warning| told.insert(warning.clone())).collect();
+        warnings.into_iter().filter(|warning| told.insert(warning.clone())).map(readable).collect();
     match experiment {
         Some((experiment, derived)) if problems.is_empty() => {
             scenario.derived = Some(derived);
@@ -73,6 +74,11 @@ pub fn resolve(
         }
         _ => Err(problems),
     }
+}
+
+/// A warning, whatever it quotes, short enough to be read.
+fn readable(warning: String) -> String {
+    bounded(warning, 1000)
 }
 
 fn not_a_map(root: &Node) -> Option<Problem> {

@@ -1,6 +1,7 @@
 //! The promise to users.
 
 use super::check::Check;
+use crate::excerpt::quoted;
 use crate::scenario::experiment::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
 use crate::scenario::node::Path;
 use crate::scenario::raw;
@@ -41,7 +42,7 @@ pub fn slo(
                 let help = advice(of, schedulers.iter().map(String::as_str));
                 check.report(
                     &path.key("of"),
-                    format!("`{of}` is no scheduler of this scenario"),
+                    format!("`{}` is no scheduler of this scenario", quoted(of)),
                     &help,
                 );
             }

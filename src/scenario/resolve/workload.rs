@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::lengths::lengths;
+use crate::excerpt::quoted;
 use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::time::Span;
@@ -129,10 +130,16 @@ fn trace_source(
             trace.file
         ));
         // From here on the scenario says what is run.
-        given.requests = requests.or(given.requests);
-        given.arrivals = Some(raw.arrivals.clone());
+        given.requests = given.requests.or(requests);
         given.lengths = Some(raw.lengths.clone());
         given.trace = None;
+        // A trace's times divided are a stand-in's rates multiplied.
+        let raw_arrivals = scaled(&raw.arrivals, time_scale);
+        let arrivals = match time_scale {
+            1.0 => arrivals,
+            _ => self::arrivals(check, &path.key("stand_in").key("arrivals"), &raw_arrivals),
+        };
+        given.arrivals = Some(raw_arrivals);
         return Some(Source::Synthetic { arrivals, lengths: lengths? });
     }
     let format = match trace.format {
@@ -145,6 +152,23 @@ fn trace_source(
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
     Some(Source::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+}
+
+/// The same arrivals at `factor` times the rate, where there is one.
+fn scaled(given: &raw::Arrivals, factor: f64) -> raw::Arrivals {
+    let mut arrivals = given.clone();
+    match &mut arrivals {
+        raw::Arrivals::Poisson(p) | raw::Arrivals::Constant(p) => p.rate *= factor,
+        raw::Arrivals::Gamma(p) | raw::Arrivals::Weibull(p) => p.rate *= factor,
+        raw::Arrivals::Piecewise(pieces) => {
+            for piece in pieces {
+                piece.rate *= factor;
+                piece.ramp_to = piece.ramp_to.map(|rate| rate * factor);
+            }
+        }
+        raw::Arrivals::AllAtOnce(_) | raw::Arrivals::ClosedLoop(_) => {}
+    }
+    arrivals
 }
 
 fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arrivals {
@@ -337,7 +361,7 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
             let named = check.element(&workload.key("classes"), first).key("name");
             let other = check.root().locate(&named).span();
             let problem = check
-                .at(&path.key("name"), format!("two classes are named `{}`", class.name))
+                .at(&path.key("name"), format!("two classes are named `{}`", quoted(&class.name)))
                 .label("again here")
                 .other(other, "first here")
                 .help("give each class a name of its own");

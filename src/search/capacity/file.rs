@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::Tool;
+use crate::report::{Inert, Tool};
 use crate::search::interval::Interval;
 use crate::search::probe::Probe;
 
@@ -31,6 +31,9 @@ pub struct CapacityFile {
     pub schedulers: Vec<Capacity>,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// What one scheduler can carry.

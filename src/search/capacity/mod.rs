@@ -130,6 +130,7 @@ pub(super) fn search(
         scenario_requests_per_s: base,
         schedulers: schedulers.into_iter().collect::<Result<_, _>>()?,
         notes,
+        inert: Vec::new(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! A grid of what-ifs: every combination of some fields' values, in parallel.
 
 mod grid;
+mod inert;
 mod pareto;
 mod sensitivity;
 mod text;
@@ -22,7 +23,7 @@ use super::capacity::{CapacityOptions, search};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use crate::progress::RunProgress;
-use crate::report::{OutputError, Tool};
+use crate::report::{Inert, OutputError, Tool};
 use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
@@ -63,6 +64,9 @@ pub struct SweepFile {
     pub pareto: Option<Pareto>,
     /// What each step of each field changes, all else equal; empty for a shard.
     pub sensitivities: Vec<String>,
+    /// Settings of the scenario that change nothing at any point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// One combination.
@@ -167,16 +171,20 @@ impl Sweep<'_> {
             points,
             pareto: None,
             sensitivities: Vec::new(),
+            inert: Vec::new(),
         };
         Ok((file, reused.into_inner() as usize))
     }
 
-    fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
+    fn document_at(&self, index: usize) -> Result<Document, SweepError> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        let document = self.document.clone().with(&overrides).map_err(Box::new)?;
-        Ok(document.resolve(self.seed).map_err(Box::new)?)
+        Ok(self.document.clone().with(&overrides).map_err(Box::new)?)
+    }
+
+    fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
+        Ok(self.document_at(index)?.resolve(self.seed).map_err(Box::new)?)
     }
 
     fn how(&self) -> Option<Value> {

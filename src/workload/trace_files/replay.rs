@@ -205,6 +205,7 @@ fn make_requests(
             }
         })
         .collect();
+    workload.names_classes = named;
     workload.classes = classes.names;
     Ok(())
 }
