@@ -31,7 +31,7 @@ pub const TABLE: &[Entry] = &[
     ("ModelFigures.intermediate_size", Unless(intermediate_size)),
     ("ModelFigures.layers", Always("part of every price")),
     ("ModelFigures.heads", Always("part of every price")),
-    ("ModelFigures.kv_heads", Unless(kv_heads)),
+    ("ModelFigures.kv_heads", Always("part of every price")),
     ("ModelFigures.head_dim", Always("part of every price")),
     ("ModelFigures.vocab_size", Always("part of every price")),
     ("ModelFigures.max_position_embeddings", Unless(max_position_embeddings)),
@@ -176,16 +176,6 @@ fn intermediate_size(facts: &Facts<'_>, key: &Written) -> Option<String> {
         let model = &one.pool.hardware.pricing.as_ref()?.model;
         let dense = model.experts.is_none_or(|experts| experts.dense_layers > 0);
         (!dense).then_some("every layer of the model has experts, which have a width of their own")
-    })
-}
-
-fn kv_heads(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    for_all(facts, key, |one| {
-        let model = &one.pool.hardware.pricing.as_ref()?.model;
-        model
-            .latent_attention
-            .is_some()
-            .then_some("latent attention keeps one KV vector a token, whatever the heads")
     })
 }
 

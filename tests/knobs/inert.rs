@@ -10,6 +10,9 @@ const BURST: &str = "workload.arrivals=all_at_once";
 /// Iterations take a fixed time, and nothing is asked of a model or a GPU.
 const FIXED: &str =
     "engine={profile: {fixed: {iteration: 10ms}}, kv_blocks: 4000, max_model_len: 4096}";
+/// One with a price, and so not without effect as a whole.
+const PEAKS: &str =
+    "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989, price_usd_per_hour: 2}";
 /// A GPU without a price or a power.
 const BARE: &str = "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}";
 const BLOCKS: &str = "engine.kv_blocks=4000";
@@ -64,12 +67,6 @@ const CASES: &[Case] = &[
         "model.intermediate_size=8192",
     ),
     case(
-        "ModelFigures.kv_heads",
-        &["model={base: deepseek-v3, layers: 4}"],
-        "model.kv_heads=16",
-        "model.kv_heads=32",
-    ),
-    case(
         "ModelFigures.max_position_embeddings",
         &[SHORT],
         "model={base: llama-3.1-8b, max_position_embeddings: 8192}",
@@ -84,14 +81,14 @@ const CASES: &[Case] = &[
     case(
         "GpuFigures.memory_bandwidth",
         &[FIXED],
-        BARE,
-        "gpu={memory: 80GiB, memory_bandwidth: 1000GB/s, bf16_tflops: 989}",
+        PEAKS,
+        "gpu={memory: 80GiB, memory_bandwidth: 1000GB/s, bf16_tflops: 989, price_usd_per_hour: 2}",
     ),
     case(
         "GpuFigures.bf16_tflops",
         &[FIXED],
-        BARE,
-        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 300}",
+        PEAKS,
+        "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 300, price_usd_per_hour: 2}",
     ),
     case(
         "GpuFigures.fp8_tflops",

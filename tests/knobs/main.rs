@@ -90,7 +90,10 @@ fn play(folder: &Path, sets: &[String]) -> Result<Played, String> {
         let members = published.as_object_mut().expect("an object");
         members.remove("label").expect("runs have labels");
         members.remove("scheduler").expect("runs have schedulers");
-        format!("{published} {:?}", output.outcome.trace)
+        // What could make a difference is no figure.
+        members.remove("features").expect("runs have features");
+        let trace = &output.outcome.trace;
+        format!("{published} {:?} {:?} {:?}", trace.columns, trace.requests, trace.more_runs)
     };
     Ok(Played {
         results: outputs.iter().map(one).collect(),
@@ -100,6 +103,11 @@ fn play(folder: &Path, sets: &[String]) -> Result<Played, String> {
             .collect(),
         inert: told.everywhere.iter().map(knob).collect(),
     })
+}
+
+/// Every run's published figures and every token's time, without labels.
+fn result(folder: &Path, sets: &[String]) -> Result<Vec<String>, String> {
+    play(folder, sets).map(|played| played.results)
 }
 
 /// Runs all cases and tells every one whose two results are equal, or that cannot be run.
