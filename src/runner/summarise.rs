@@ -207,7 +207,6 @@ fn classes(
 
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-<<<<<<< HEAD
     Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
 }
 
@@ -233,10 +232,6 @@ fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
          fluidity-index; slo.bounds.ttft.p99 bounds TTFT itself",
         percent(share)
     ))
-=======
-    let summaries = classes.values().map(|class| &class.summary);
-    Fairness { jain_index: class_fairness(summaries) }
->>>>>>> scenario
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.
