@@ -10,9 +10,7 @@ use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::metrics::Knowledge;
 use crate::time::Time;
-use crate::trace::decimal::ExactSeconds;
 use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
-use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
 /// many times.
