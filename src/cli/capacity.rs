@@ -11,8 +11,8 @@ use crate::cli::kept::{cache_of, put_away};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
 use crate::inert::sentence;
-use crate::runner::uneven;
 use crate::report::csv_text::CsvText;
+use crate::runner::uneven;
 use crate::search::{
     CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
     find_capacity, to_text,

@@ -14,8 +14,7 @@ const TOKENS_MAX: usize = 2000;
 pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
         |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
-    let judged =
-        |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
+    let judged = |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
     let ttfts = requests.iter().filter_map(|m| m.ttft);
     let ended = requests.iter().filter(|m| !m.is_open()).filter(judged);
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();

@@ -197,9 +197,8 @@ impl LatencyFigures {
         decodes: Vec<u64>,
         indices: Vec<f64>,
     ) -> LatencyFigures {
-        let judged = |place: usize| {
-            trace.requests()[rows[place] as usize].status != Status::Cancelled
-        };
+        let judged =
+            |place: usize| trace.requests()[rows[place] as usize].status != Status::Cancelled;
         let index = if open.is_empty() {
             let those = indices.into_iter().enumerate().filter(|&(place, _)| judged(place));
             let exact = index_over_requests(those.map(|(_, index)| index));

@@ -1,6 +1,5 @@
 //! The comparison table: metrics as rows, schedulers side by side as columns.
 
-
 use std::borrow::Cow;
 
 use owo_colors::Style;
@@ -400,7 +399,8 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         ("  fluid or not is open", |of| of.censored),
     ];
     for (name, count) in ends {
-        let better = Some(Lower).filter(|_| name != "cancelled by the client" && !name.starts_with(' '));
+        let better =
+            Some(Lower).filter(|_| name != "cancelled by the client" && !name.starts_with(' '));
         all.add_if_any(name, Show::Count, better, |run| Some(count(&run.summary.requests) as f64));
     }
     all.add("makespan", Show::Time, lower, |run| run.summary.duration_s);

@@ -28,7 +28,10 @@ pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig, Setting};
+pub use registry::{
+    BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig,
+    Setting,
+};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

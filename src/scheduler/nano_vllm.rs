@@ -6,8 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
 use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see

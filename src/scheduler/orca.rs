@@ -6,8 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::facts::{Facts, Limit, Takes};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `orca`.

@@ -11,8 +11,8 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::facts::{Bounds, Facts, Limit, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
 

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -107,7 +107,8 @@ impl Parameters for TensorRtLlmParams {
 
     fn draw(draws: &mut Draws<'_>) -> Self {
         use {CapacitySchedulerPolicy as Capacity, ContextChunkingPolicy as Chunking};
-        let policies = [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
+        let policies =
+            [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
         let chunked = draws.flag();
         let short = chunked || draws.one_of(&[true, false, false, false]);
         TensorRtLlmParams {

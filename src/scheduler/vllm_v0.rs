@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 

@@ -5,7 +5,7 @@ use crate::bubbles::Reference;
 use crate::random::{seeds, small};
 use std::collections::BTreeMap;
 
-use metron_sim::cost::{BatchShape, Chunk, CostModel, IterationTime, Parts};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Parts};
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
 };
@@ -282,7 +282,11 @@ impl Case {
     fn communication(&self, attribution: &Attribution<'_>, request: u32, gap: &Gap) -> u64 {
         let log = &attribution.recording.log[attribution.lane_index(request)];
         let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
-            let shape = BatchShape { chunks, decodes, decode_kv_tokens, sampled };
+            let shape = BatchShape::new(
+                chunks,
+                Decodes::one_token_each(decodes, decode_kv_tokens),
+                sampled,
+            );
             self.cost.overheads(&shape).communication.as_nanos()
         };
         let mut sum = 0;

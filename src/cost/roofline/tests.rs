@@ -1,9 +1,9 @@
 use super::super::stage::padded;
 use super::*;
 use crate::catalog::{self, LayerTable};
-use crate::cost::{Decodes, Chunk, Dtype};
 use crate::cost::gemm::soft_max;
 use crate::cost::table::{DENSE, LAST};
+use crate::cost::{Chunk, Decodes, Dtype};
 
 fn inputs() -> (Model, Gpu, EngineProfile) {
     (

@@ -29,7 +29,7 @@ use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use super::watch::Watch;
 use crate::progress::RunProgress;
-use crate::report::{Inert, Tool, Assertion};
+use crate::report::{Assertion, Inert, Tool};
 use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
