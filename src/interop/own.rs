@@ -329,10 +329,11 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
         return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));
     }
-    for (column, to) in [(12, first), (13, last)] {
+    for (name, to) in [("ttft_s", first), ("e2e_s", last)] {
+        let column = REQUEST_COLUMNS.iter().position(|column| *column == name);
+        let column = column.expect("one of the columns");
         let (Some(told), Some(to)) = (rows.nanos(column, SECONDS)?, to) else { continue };
         if to.checked_sub(sent) != Some(told) {
-            let name = REQUEST_COLUMNS[column];
             return Err(rows.fault(format!("`{name}` contradicts the instants of its row")));
         }
     }

@@ -146,7 +146,7 @@ fn doubt(measured: &Measured, summary: &Summary, term: &mut SloTerm) -> Option<&
         // Tokens that share a chunk have gaps of 0, so that quantiles are no larger; the longest gap
         // is that of chunks.
         "tbt_s" if chunks && term.stat.as_deref() != Some("max") => {
-            (term.lower, term.upper, term.value) = (Some(0.0), term.value, None);
+            (term.lower, term.upper, term.value) = (Some(0.0), term.value.or(term.upper), None);
             (term.met != Some(true)).then_some("times between tokens are known by chunks only")
         }
         "ttft_s" | "tpot_s" if summary.ttft_s.count == 0 && summary.e2e_s.count > 0 => {
