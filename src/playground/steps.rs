@@ -163,7 +163,7 @@ fn log_of(output: &SchedulerOutput, lane: u32) -> Result<&Log, Problems> {
     })
 }
 
-/// What is told of one lane.
+/// One lane, with what its steps say of it.
 struct Told<'a> {
     trace: &'a TokenTrace,
     /// The requests that it served, in order.

@@ -199,7 +199,7 @@ await check("marks stand at their figures", async () => {
 			const canvas = document.querySelector(`#${name} canvas`);
 			let xs;
 			if (name === "capacity") {
-				const border = Math.max(...data.capacity.schedulers.map((one) => one.requests_per_s || 0));
+				const border = Math.max(...data.capacity.schedulers.map((one) => one.load || 0));
 				const all = data.capacity.schedulers.flatMap((one) =>
 					one.probed.filter((p) => p.fluid != null).map((p) => p.rate),
 				);
@@ -221,7 +221,7 @@ await check("marks stand at their figures", async () => {
 		await context.close();
 	}
 	const { page, context } = await open("capacity");
-	assert.match(await page.textContent("#capacity .reading"), /the mean, over the seeds, of the highest rate/);
+	assert.match(await page.textContent("#capacity .reading"), /the mean, over the seeds, of the highest load/);
 	await context.close();
 });
 
