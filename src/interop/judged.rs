@@ -229,11 +229,11 @@ pub(crate) fn full_summary() -> Summary {
         goodput.bounds = Some(metrics::GoodputBounds { share: bounds, requests_per_s: bounds });
     }
     let of = |one: Distribution| metrics::LatencyRange { lower: one, upper: one };
-    summary.latency_bounds = Some(metrics::LatencyBounds {
+    summary.latency_bounds = Some(Box::new(metrics::LatencyBounds {
         ttft_s: of(summary.ttft_s),
         tbt_s: summary.tbt_s.map(of),
         tpot_s: of(summary.tpot_s),
         e2e_s: of(summary.e2e_s),
-    });
+    }));
     summary
 }

@@ -149,7 +149,7 @@ impl<'a> Counted<'a> {
             scheduling_delay_s: latencies.scheduling_delay_s,
             fluidity,
             goodput: bounds.map(|_| goodput(good, sums.requests.judged(), clock)),
-            latency_bounds: latencies.bounds.filter(|_| !sums.open.is_empty()),
+            latency_bounds: latencies.bounds.map(Box::new),
         }
     }
 }

@@ -53,7 +53,7 @@ pub struct Summary {
     pub goodput: Option<Goodput>,
     /// What the latencies above can become once all requests are answered; absent where all ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency_bounds: Option<LatencyBounds>,
+    pub latency_bounds: Option<Box<LatencyBounds>>,
 }
 
 /// Latencies over all requests that were still to be answered when observation ended as well:

@@ -270,7 +270,7 @@ impl Rows<'_> {
         let figures: [Figure; 2] = [|of| of.p50, |of| of.p99];
         for (name, figure) in names.into_iter().zip(figures) {
             self.add(name, Show::Time, lower, |run| {
-                let bounds = run.summary.latency_bounds.as_ref();
+                let bounds = run.summary.latency_bounds.as_deref();
                 Known::in_range(figure, of(&run.summary), bounds.map(&range))
             });
         }

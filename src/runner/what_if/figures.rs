@@ -128,7 +128,7 @@ impl Patient<'_> {
         let (_, token) = self.stall;
         let (stall_s, stall_at_least_s) = self.stall_in(&outcome.trace);
         // Gaps that observation cut off count as far as it saw them.
-        let seen = summary.latency_bounds.and_then(|bounds| bounds.tbt_s);
+        let seen = summary.latency_bounds.as_ref().and_then(|bounds| bounds.tbt_s);
         let gaps = seen.map(|range| range.lower).or(summary.tbt_s);
         let worst_gap_s = gaps.and_then(|tbt| tbt.max);
         let judged_by = &self.output.judged_by;
