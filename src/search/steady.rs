@@ -104,7 +104,8 @@ impl Present {
         }
         let n = from.len().saturating_sub(1).max(1) as f64;
         let mean = (from[from.len() - 1] - from[0]) / n;
-        let square = |pair: &[f64]| (pair[1] - pair[0] - mean).powi(2);
+        let off = |pair: &[f64]| pair[1] - pair[0] - mean;
+        let square = |pair: &[f64]| off(pair) * off(pair);
         let variance = from.windows(2).map(square).sum::<f64>() / n;
         let gaps_cv2 = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
         Present { steps, gaps_cv2 }

@@ -68,7 +68,7 @@ fn one_at_a_time(study: Study<'_>, scheduler: &SchedulerRun) -> Result<Option<Pr
     workload.requests.truncate(REQUESTS_MAX);
     workload.blocks.truncate(REQUESTS_MAX);
     workload.sessions.truncate(REQUESTS_MAX);
-    let found = study.found_or_played(scheduler, &json!("one at a time"), || {
+    study.found_or_played(scheduler, &json!("one at a time"), || {
         for gap in GAPS_S {
             space_out(&mut workload, gap);
             let requests = Requests::Open(workload.clone());
@@ -81,8 +81,7 @@ fn one_at_a_time(study: Study<'_>, scheduler: &SchedulerRun) -> Result<Option<Pr
             }
         }
         Ok(None)
-    });
-    found
+    })
 }
 
 fn space_out(workload: &mut Workload, gap_s: u64) {

@@ -6,7 +6,7 @@ use crate::search::bisect::Range;
 use crate::search::probe::{Offered, SearchError};
 
 /// Rates are searched from the scenario's times 2^-this to that times 2^this.
-const OCTAVES: i32 = 14;
+const OCTAVES: u32 = 14;
 /// More users than these are a mistake, or a question for a rate.
 const USERS_MAX: f64 = 1e6;
 
@@ -42,8 +42,8 @@ impl Knob {
         match self {
             Knob::Rate { .. } => Range {
                 from: 1.0,
-                least: 0.5f64.powi(OCTAVES),
-                most: 2f64.powi(OCTAVES),
+                least: 1.0 / f64::from(1 << OCTAVES),
+                most: f64::from(1 << OCTAVES),
                 whole: false,
             },
             Knob::Users { base } => {

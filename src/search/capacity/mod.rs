@@ -251,8 +251,8 @@ fn search_seed(
         }
         let left = match (&best, &worst) {
             (Some((low, _)), Some((high, _))) => {
-                let halvings = ((high - low) / (low * precision)).max(1.0).log2().ceil();
-                halvings.min(60.0) as u64
+                let parts = ((high - low) / (low * precision)).max(1.0);
+                libm::ceil(libm::log2(parts)).min(60.0) as u64
             }
             _ => TRIES - 2,
         };
