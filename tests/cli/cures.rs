@@ -166,6 +166,17 @@ fn a_change_without_effect_is_a_note() {
     assert!(said.expect("a note").contains("changes nothing"), "{notes:?}");
 }
 
+#[test]
+fn a_bound_that_is_broken_without_a_late_token_has_cures_too() {
+    let late = ["--set", "slo={ttft: 60s, tbt: 1s, bounds: {ttft: {p99: 1s}}}"];
+    let file = explain("tests/data/cures/few-seats.yaml", &late[..2]);
+    let cures = &file["cures"][0];
+    assert_eq!((&cures["token"], &cures["keeps_promise"]), (&Value::from(0), &Value::Bool(false)));
+    let none = explain("tests/data/cures/fine.yaml", &["--set", "slo.tbt=1s"]);
+    assert_eq!(none["runs"][0]["stalls"], Value::Array(Vec::new()));
+    assert_eq!(none["cures"], Value::Array(Vec::new()), "nothing was late, no bound was broken");
+}
+
 /// `UPDATE_CURES=1 cargo test --test cli cures` writes the example anew.
 #[test]
 fn the_example_is_what_the_program_prints() {
