@@ -18,6 +18,9 @@ pub struct Needs {
     pub watermark_blocks: u32,
     /// The longest prompt that it can ever schedule (whole prompts within a token budget).
     pub prompt_tokens_max: Option<u32>,
+    /// A request of more tokens than this is computed in several steps, each of which asks for a free
+    /// block, needed or not: where it holds all there are, it preempts itself for ever.
+    pub spare_block_over: Option<u32>,
     /// Whether it can plan a step while the one before runs.
     pub plans_ahead: bool,
     /// Whether its rules need every request of the replica before them, so that it cannot be one of

@@ -102,7 +102,11 @@ struct VllmV0Chunked {
 
 impl Scheduler for VllmV0Chunked {
     fn needs(&self) -> Needs {
-        Needs { watermark_blocks: self.watermark_blocks, ..Needs::default() }
+        Needs {
+            watermark_blocks: self.watermark_blocks,
+            spare_block_over: Some(self.budget),
+            ..Needs::default()
+        }
     }
 
     fn schedule(&mut self, step: &mut Step<'_>) {

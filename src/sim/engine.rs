@@ -18,6 +18,7 @@ use super::{KvUse, Outcome, Rejection, apart};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
+use crate::units::Duration;
 use crate::workload::Arriving;
 
 /// How to play.
@@ -39,9 +40,11 @@ pub enum SimError {
     /// arrival changed that before the run, or its observation, ended. Of several replicas the one
     /// that stood still first; of equals the first.
     #[error(
-        "stuck at {at:?} on replica {replica}: from then on the scheduler runs nothing although \
-         {count} requests are there (the first is request {first}), none is in flight and no \
-         arrival changes that{}", .held.map_or(String::new(), |held| format!("; {}", held.advice()))
+        "stuck at {} on replica {replica}: from then on the scheduler runs nothing although \
+         requests are there ({count}; the first is request {first}), none is in flight and no \
+         arrival changes that{}",
+        Duration(.at.since(Time::ZERO)),
+        .held.map_or(String::new(), |held| format!("; {}", held.advice()))
     )]
     Stuck {
         /// Since when it stands still.
@@ -58,6 +61,23 @@ pub enum SimError {
     /// Whoever watched the run's progress ended it.
     #[error("stopped before its end")]
     Stopped,
+    /// A policy preempts and computes anew without end, and nobody gets a token.
+    #[error(
+        "stuck at {} on replica {replica}: the scheduler preempts requests again and again and none of \
+         the {count} that are there (the first is request {first}) gets a token; give it more KV \
+         memory, or a token budget that holds its prompts",
+        Duration(.at.since(Time::ZERO))
+    )]
+    Thrashing {
+        /// When that was noticed.
+        at: Time,
+        /// Which replica.
+        replica: u32,
+        /// Requests that it holds.
+        count: usize,
+        /// The first of them.
+        first: RequestId,
+    },
 }
 
 impl SimError {
@@ -69,14 +89,19 @@ impl SimError {
                 SimError::Stuck { at, replica, count, first: ids[first as usize], held }
             }
             SimError::Stopped => SimError::Stopped,
+            SimError::Thrashing { at, count, first, .. } => {
+                SimError::Thrashing { at, replica, count, first: ids[first as usize] }
+            }
         }
     }
 
-    /// Of the errors of two replicas the one that a fleet ends with.
+    /// Of the errors of two replicas the one that a fleet ends with: thrashing ends it at once,
+    /// standing still only when all else is done.
     pub(super) fn first(one: Option<SimError>, other: SimError) -> Option<SimError> {
-        let key = |error: &SimError| match error {
-            SimError::Stopped => (Time::ZERO, 0),
-            SimError::Stuck { at, replica, .. } => (*at, *replica),
+        let key = |error: &SimError| match *error {
+            SimError::Stopped => (0, Time::ZERO, 0),
+            SimError::Thrashing { at, replica, .. } => (1, at, replica),
+            SimError::Stuck { at, replica, .. } => (2, at, replica),
         };
         match one {
             Some(one) if key(&one) <= key(&other) => Some(one),
@@ -217,6 +242,9 @@ impl<'a> Engine<'a> {
             }
             for (place, &replica) in awake.iter().enumerate() {
                 self.decide(replica, place + 1 < awake.len(), arriving);
+                if self.servers[replica as usize].thrashes() {
+                    return Err(self.thrashing(replica));
+                }
             }
             awake.clear();
             self.report_progress()?;
@@ -316,6 +344,12 @@ impl<'a> Engine<'a> {
 
     fn limits(&self, replica: u32) -> &PoolLimits {
         &self.pools[self.pool_of[replica as usize] as usize]
+    }
+
+    fn thrashing(&self, replica: u32) -> SimError {
+        let present = self.servers[replica as usize].replica().present();
+        let first = present.first().copied().unwrap_or_default();
+        SimError::Thrashing { at: self.now, replica, count: present.len(), first }
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {

@@ -9,11 +9,17 @@ use crate::scheduler::Scheduler;
 use crate::time::Time;
 use crate::trace::Log;
 
+/// So many preemptions without a token in between will go on for ever: no replica runs so many
+/// requests that all of them could be preempted in one go.
+const THRASHES_AFTER: u32 = 100_000;
+
 /// A policy at work for one lane.
 pub(super) struct Planner {
     pub scheduler: Box<dyn Scheduler>,
     /// The lane's place among those of all replicas.
     pub lane: u32,
+    /// Preemptions since a batch last brought a token.
+    without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
     preempted: Vec<RequestId>,
     /// Boxed, since plans move between here and the steps in flight at every decision.
@@ -38,6 +44,7 @@ impl Planner {
         Planner {
             scheduler,
             lane,
+            without_token: 0,
             preempted: Vec::new(),
             spare: Vec::new(),
             log: options.keep_log.then(Log::default),
@@ -90,7 +97,16 @@ impl Planner {
         self.spare.push(plan);
     }
 
+    /// Whether the policy keeps preempting and nobody gets a token any more.
+    pub fn thrashes(&self) -> bool {
+        self.without_token > THRASHES_AFTER
+    }
+
     fn note_preempted(&mut self, plan: &Plan, tally: &mut Tally) {
+        if plan.sampled > 0 {
+            self.without_token = 0;
+        }
+        self.without_token = self.without_token.saturating_add(plan.preempted.len() as u32);
         for &request in &plan.preempted {
             tally.preempt(request);
         }

@@ -2,6 +2,7 @@
 
 use super::lane::{Lane, Limit};
 use super::pipeline::{Begun, Pipeline};
+use super::planner::Planner;
 use super::tally::Tally;
 use crate::replica::Replica;
 use crate::request::RequestId;
@@ -61,6 +62,14 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.runs_nothing(),
             Server::Staged(pipeline) => pipeline.runs_nothing(),
+        }
+    }
+
+    /// Whether a policy of it keeps preempting and nobody gets a token any more.
+    pub fn thrashes(&self) -> bool {
+        match self {
+            Server::Whole(lane) => lane.planner.thrashes(),
+            Server::Staged(pipeline) => pipeline.planners.iter().any(Planner::thrashes),
         }
     }
 

@@ -123,7 +123,7 @@ fn every_key_of_a_scenario_and_a_profile_is_drawn_away_from_its_default() {
     for seed in 0..6000 {
         let case = draw(seed);
         seen.walk(&scenario, &scenario, "Scenario", &case.scenario);
-        for (_, text) in case.files.iter().filter(|(name, _)| name == "profile.yaml") {
+        for (_, text) in case.files.iter().filter(|(name, _)| name.starts_with("profile")) {
             let drawn: Value = serde_json::from_str(text).expect("JSON");
             of_profile.walk(&profile, &profile, "EngineProfile", &drawn);
         }

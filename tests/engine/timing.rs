@@ -3,7 +3,7 @@
 use crate::small::{ENGINE, request, simulate, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::Request;
-use metron_sim::scheduler::{EngineInfo, Scheduler, SchedulerConfig, Step};
+use metron_sim::scheduler::{EngineInfo, Hit, Scheduler, SchedulerConfig, Step};
 use metron_sim::sim::{Outcome, Rejection, Routing, Setup, SimError, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
@@ -195,7 +195,44 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
     let workload = workload(vec![request(Span::from_millis(3), 16, 1)]);
     let make = || -> Box<dyn Scheduler> { Box::new(Idle) };
     let error = play(&setup, &make, &mut workload.arriving(), SimOptions::default()).unwrap_err();
-    let SimError::Stuck { at, count, first, .. } = &error else { panic!("{error}") };
-    assert_eq!((*at, *count, *first), (Time::ZERO + Span::from_millis(3), 1, 0));
+    assert!(matches!(error, SimError::Stuck { at, count: 1, first: 0, .. }
+        if at == Time::ZERO + Span::from_millis(3)));
     assert!(error.to_string().contains("stuck"), "{error}");
+}
+
+/// A policy that takes back what it has admitted, for ever.
+#[test]
+fn a_policy_that_preempts_without_end_is_an_error_and_not_a_hang() {
+    struct Fickle;
+    impl Scheduler for Fickle {
+        fn schedule(&mut self, step: &mut Step<'_>) {
+            let running: Vec<_> = step.running().collect();
+            for request in running {
+                step.preempt(request);
+            }
+            if let Some(request) = step.waiting_at(0) {
+                assert!(step.admit(request, 1, 0, Hit::default()), "there is memory");
+            }
+        }
+    }
+    for replicas in [1, 3] {
+        let setup = Setup {
+            cost: &FIVE_MS,
+            engine: ENGINE,
+            replicas,
+            routing: Routing::default(),
+            async_scheduling: false,
+            horizon: None,
+        };
+        let requests = (0..7).map(|k| request(Span::from_millis(k), 16, 1)).collect();
+        let workload = workload(requests);
+        let make = || -> Box<dyn Scheduler> { Box::new(Fickle) };
+        let end = |reference| {
+            let options = SimOptions { reference, ..SimOptions::default() };
+            play(&setup, &make, &mut workload.arriving(), options).unwrap_err()
+        };
+        let error = end(false);
+        assert!(matches!(error, SimError::Thrashing { replica: 0, first: 0, .. }), "{error}");
+        assert_eq!(error, end(true));
+    }
 }

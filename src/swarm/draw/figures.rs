@@ -18,7 +18,8 @@ impl Draw {
             0 => self.model_figures(),
             1 if self.rng.random_bool(0.3) => {
                 let text = model_config(self.one_of(&[16, 32]));
-                json!({"config": self.file("model.json", text)})
+                let name = self.one_of(&["model.json", "config.json"]);
+                json!({"config": self.file(name, text)})
             }
             _ => json!(self.one_of(&["llama-3.1-8b", "qwen3-32b", "gemma-2-9b"])),
         };
@@ -30,7 +31,7 @@ impl Draw {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
         }
         if self.on("data parallel", 0.15) {
-            parallelism["data"] = json!(2);
+            parallelism["data"] = json!(self.one_of(&[1, 2, 4]));
         }
         if experts && self.rng.random_bool(0.5) {
             parallelism["expert"] = json!(self.rng.random_bool(0.7));
@@ -83,12 +84,8 @@ impl Draw {
             2 => {
                 let (wide, fast) = (self.one_of(&["3350GB/s", "2TB/s"]), self.one_of(&[989, 400]));
                 let link = json!({"bandwidth": "450GB/s", "latency": "10us"});
-                let mut gpu = json!({"memory": "96GiB", "memory_bandwidth": wide,
-                                     "bf16_tflops": fast, "interconnect": link});
-                if self.rng.random_bool(0.5) {
-                    gpu["fp8_tflops"] = json!(2 * self.one_of(&[989, 400]));
-                }
-                gpu
+                json!({"memory": "96GiB", "memory_bandwidth": wide, "bf16_tflops": fast,
+                       "fp8_tflops": 2 * self.one_of(&[989, 400]), "interconnect": link})
             }
             3 => {
                 let name = self.one_of(&GPUS);
@@ -148,8 +145,11 @@ impl Draw {
         self.perhaps(&mut attention, "prefill", 0.7, prefill);
         self.perhaps(profile, "attention_table", 0.4, Value::Object(attention));
         if self.rng.random_bool(0.4) {
-            let gpu = catalog::gpu(self.one_of(&GPUS)).expect("in the catalog");
-            let all = serde_json::to_value(&gpu).expect("plain data");
+            let names = catalog::names(catalog::Kind::Gpu);
+            let name = &names[self.rng.random_range(0..names.len())];
+            let gpu = catalog::gpu(name).expect("in the catalog");
+            let mut all = serde_json::to_value(&gpu).expect("plain data");
+            slow_down(&mut all, self.one_of(&[1.0, 1.5]));
             let mut constants = Map::new();
             for name in [
                 "gemm_bf16",
@@ -179,4 +179,20 @@ fn model_config(layers: u32) -> String {
         "torch_dtype": "bfloat16", "tie_word_embeddings": false,
     })
     .to_string()
+}
+
+/// Multiplies every time among these figures.
+fn slow_down(figures: &mut Value, factor: f64) {
+    match figures {
+        Value::Object(map) => {
+            for (key, figure) in map {
+                match figure.as_f64().filter(|_| key.ends_with("_us")) {
+                    Some(us) => *figure = json!(us * factor),
+                    None => slow_down(figure, factor),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|figure| slow_down(figure, factor)),
+        _ => {}
+    }
 }

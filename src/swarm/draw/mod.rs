@@ -136,6 +136,10 @@ impl Draw {
             };
             parameters = config.parameters();
         }
+        if !self.has("drawn parameters") && self.rng.random_bool(0.5) {
+            scenario.insert("schedulers".to_owned(), json!([name]));
+            return name.to_owned();
+        }
         let mut entry = Map::new();
         entry.insert(name.to_owned(), parameters);
         let mut label = name.to_owned();
@@ -149,6 +153,7 @@ impl Draw {
 
     /// Horizon and measure, at the top or under the workload.
     fn observation(&mut self, scenario: &mut Map<String, Value>) {
+        let duration = scenario["workload"].get("duration").is_some();
         let mut put = |key: &str, value: Value, inner: bool| match inner {
             true => scenario["workload"][key] = value,
             false => {
@@ -163,7 +168,8 @@ impl Draw {
             };
             put("horizon", json!(format!("{us}us")), self.rng.random_bool(0.3));
         }
-        if self.on("measure", 0.1) {
+        // What is skipped may not cover all of a duration.
+        if !duration && self.on("measure", 0.1) {
             let skip = |ms: u32| json!(format!("{ms}ms"));
             let (first, last) = (self.rng.random_range(0..50), self.rng.random_range(0..50));
             let measure = match self.rng.random_range(0..3) {

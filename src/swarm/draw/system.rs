@@ -67,6 +67,10 @@ impl Draw {
         } else {
             engine.insert("kv_blocks".to_owned(), json!(blocks));
         }
+        if priced && !self.has("experts") {
+            let dtype = self.one_of(&["bf16", "fp16", "fp8"]);
+            self.perhaps(&mut engine, "dtype", 0.4, json!(dtype));
+        }
         if priced {
             let kv = self.one_of(&["auto", "bf16", "fp16", "fp8"]);
             self.perhaps(&mut engine, "kv_cache_dtype", 0.4, json!(kv));
@@ -103,7 +107,8 @@ impl Draw {
     fn profile(&mut self) -> Value {
         if self.on("profile file", 0.25) {
             let text = self.profile_text();
-            return json!({"file": self.file("profile.yaml", text)});
+            let name = self.one_of(&["profile.yaml", "profile-2.yaml"]);
+            return json!({"file": self.file(name, text)});
         }
         let names = catalog::names(catalog::Kind::Profile);
         json!(names[self.rng.random_range(0..names.len())])
