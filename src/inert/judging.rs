@@ -11,6 +11,11 @@ const BOUND: Entry = ("", Always("a term of the SLO"));
 pub const TABLE: &[Entry] = &[
     ("Scenario.seed", Unless(seed)),
     ("Scenario.slo", Always("its keys are judged one by one")),
+    ("Scenario.promise", Always("its share is asked of all requests")),
+    ("Promise.ttft", Always("part of the promise")),
+    ("Promise.tokens_per_s", Always("part of the promise")),
+    ("Promise.share", Always("part of the promise")),
+    ("Promise.index", Always("part of the promise")),
     ("Scenario.horizon", Unless(horizon)),
     ("Workload.horizon", Unless(horizon)),
     ("Scenario.measure", Unless(measure)),

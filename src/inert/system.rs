@@ -57,6 +57,7 @@ pub const TABLE: &[Entry] = &[
     ("Pool.gpu", Unless(gpu)),
     ("Pool.parallelism", Always("its keys are judged one by one")),
     ("Pool.engine", Always("its keys are judged one by one")),
+    ("Pool.promise", Always("a term of the SLO")),
     ("Engine.profile", Unless(each_own)),
     ("Engine.dtype", Unless(dtype)),
     ("Engine.kv_cache_dtype", Unless(dtype)),

@@ -76,6 +76,7 @@ pub const TABLE: &[Entry] = &[
     ("Class.priority", Unless(class_priority)),
     ("Class.lengths", Unless(class_lengths)),
     ("Class.slo", Unless(class_without_requests)),
+    ("Class.promise", Unless(class_without_requests)),
     ("PrefixGroups.count", Always("judged with the whole of it")),
     ("PrefixGroups.tokens", Always("judged with the whole of it")),
     ("PrefixGroups.share", Always("judged with the whole of it")),

@@ -132,21 +132,32 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
 
 fn promised(loaded: &Loaded) -> [Dial; 2] {
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
-    let (path, label, value) = match &loaded.experiment.slo.ttft {
+    let slo = &loaded.experiment.slo;
+    let in_one_line = member(&loaded.resolved, "promise.tokens_per_s");
+    let (path, label, value) = match &slo.ttft {
+        TtftDeadline::Fixed(span) if in_one_line.is_some() => {
+            ("promise.ttft", "First token promised within", ms(*span))
+        }
         TtftDeadline::Fixed(span) => ("slo.ttft", "First token due within", ms(*span)),
         TtftDeadline::PrefillCurvePlus { slack, .. } => {
             ("slo.ttft.prefill_curve_plus", "First token due: prefill time plus", ms(*slack))
         }
     };
-    let promise = |dial: Dial| Dial { unit: "ms", ..dial }.group("promise");
+    let promise = |dial: Dial| dial.group("promise");
     let ttft = Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0);
-    let tbt = Dial::slider(
-        "tbt",
-        "Next token due within",
-        "slo.tbt".to_owned(),
-        ms(loaded.experiment.slo.tbt),
-    );
-    [promise(ttft), promise(tbt.range(5.0, 500.0))]
+    let pace = match in_one_line {
+        Some(rate) => {
+            let path = "promise.tokens_per_s".to_owned();
+            let dial = Dial::slider("pace", "Tokens per second promised", path, rate.clone());
+            Dial { whole: false, ..dial.range(2.0, 200.0) }
+        }
+        None => {
+            let tbt = ms(slo.tbt);
+            let dial = Dial::slider("tbt", "Next token due within", "slo.tbt".to_owned(), tbt);
+            Dial { unit: "ms", ..dial.range(5.0, 500.0) }
+        }
+    };
+    [promise(Dial { unit: "ms", ..ttft }), promise(pace)]
 }
 
 /// Where a scenario says which requests arrive.

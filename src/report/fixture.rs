@@ -152,6 +152,7 @@ pub fn judged(summary: &Summary) -> SloResult {
         why: None,
         terms: vec![SloTerm {
             class: None,
+            pool: None,
             metric: "fluid_request_share".to_owned(),
             stat: None,
             sense: Sense::AtLeast,

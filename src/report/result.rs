@@ -157,6 +157,9 @@ pub struct SloResult {
 pub struct SloTerm {
     /// The class that the term is about; null for all requests.
     pub class: Option<String>,
+    /// The pool that the term is about; absent for the requests of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The member of the run that is bounded: `fluid_request_share`, `ttft_s`, `tbt_s`, `tpot_s`
     /// or `e2e_s`.
     pub metric: String,
@@ -250,6 +253,9 @@ pub struct PoolResult {
     pub kv: KvResult,
     /// Price of one GPU for an hour; null where it is not known.
     pub usd_per_gpu_hour: Option<f64>,
+    /// Whether the promise to its requests was kept; absent where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloResult>,
 }
 
 /// Energy of all GPUs from the first arrival to the last token, whole run.

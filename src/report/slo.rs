@@ -90,6 +90,7 @@ fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
     let met = known.keeps(Sense::AtLeast, slo.fluid_share);
     SloTerm {
         class: None,
+        pool: None,
         metric: if slo.first_tokens_promised { PROMISE } else { "fluid_request_share" }.to_owned(),
         stat: None,
         sense: Sense::AtLeast,
@@ -133,6 +134,7 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
     let met = if no_sample { Some(true) } else { known.keeps(Sense::AtMost, at_most) };
     SloTerm {
         class: None,
+        pool: None,
         metric: metric.to_owned(),
         stat: Some(stat.to_owned()),
         sense: Sense::AtMost,

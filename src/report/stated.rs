@@ -93,7 +93,7 @@ impl StatedRun {
         runs: usize,
         trace: &TokenTrace,
     ) -> StatedRun {
-        let ttft = |pointer: &str| resolved.pointer(pointer).cloned().unwrap_or(Value::Null);
+        let ttft = ["/promise/ttft", "/slo/ttft"].iter().find_map(|path| resolved.pointer(path));
         StatedRun {
             runs: runs as u64,
             requests: trace.requests.len() as u64,
@@ -103,7 +103,7 @@ impl StatedRun {
             skip_last_ns: experiment.measure.skip_last.as_nanos(),
             end_ns: Some(trace.end.as_nanos()),
             classes: classes.to_vec(),
-            slo: StatedSlo::of(&experiment.slo, ttft("/slo/ttft")),
+            slo: StatedSlo::of(&experiment.slo, ttft.cloned().unwrap_or(Value::Null)),
             class_slos: experiment
                 .class_slos
                 .iter()

@@ -185,7 +185,8 @@ pub fn term(term: &SloTerm) -> String {
         Sense::AtLeast => percent(value),
         Sense::AtMost => duration(value),
     };
-    let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    let whose = term.class.as_deref().or(term.pool.as_deref());
+    let of_class = whose.map_or(String::new(), |name| format!("{name}: "));
     let at_least = term.sense == Sense::AtLeast;
     // Of two bounds the one that decides is enough.
     let value = match (term.value, term.lower, term.upper) {

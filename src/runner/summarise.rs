@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
+use crate::metrics::{
+    Count, Deadlines, FirstToken, Options, RequestBounds, Summary, class_fairness,
+};
 use crate::report::energy::{Usage, UsedGpus};
 use crate::report::units::{duration, percent};
 use crate::report::{
@@ -28,7 +30,7 @@ pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> O
     let experiment = input.experiment;
     let mut options = Options::new(promises.common.clone());
     options.per_class = promises.per_class.clone();
-    options.count = Count { window: experiment.measure, class: None };
+    options.count = Count { window: experiment.measure, ..Count::default() };
     options.full = full;
     options.bounds = Some(request_bounds(&experiment.slo));
     options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
@@ -48,12 +50,16 @@ pub fn summarise(
     let summary = evaluate(&outcome.trace, judged_by);
     let classes = classes(input, outcome, judged_by, evaluate);
     let usage = Usage::of(outcome, used(experiment, outcome));
+    let mut pools = pools(experiment, outcome, &usage);
+    if let Some(pools) = &mut pools {
+        judge_pools(experiment, outcome, judged_by, evaluate, pools);
+    }
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
     let warnings = rejection_warning(outcome).into_iter();
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
-        slo: promise_kept(experiment, &summary, classes.as_ref()),
+        slo: promise_kept(experiment, &summary, classes.as_ref(), pools.as_ref()),
         features: BTreeMap::new(),
         warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
         inert: Vec::new(),
@@ -63,7 +69,7 @@ pub fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
-        pools: pools(experiment, outcome, &usage),
+        pools,
         fairness: classes.as_ref().map(fairness),
         classes,
         energy: usage.energy(),
@@ -121,6 +127,7 @@ fn pools(
             gpu_utilization: usage.utilization_of(place),
             kv: kv_result(used.kv),
             usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+            slo: None,
         };
         results.insert(pool.name.clone(), result);
         first = replicas.end;
@@ -128,17 +135,48 @@ fn pools(
     Some(results)
 }
 
-/// The scenario's promise over all requests, and those of classes that have one of their own.
+/// Judges the requests of each pool that has a promise of its own by it, whatever their class.
+fn judge_pools(
+    experiment: &Experiment,
+    outcome: &Outcome,
+    judged_by: &Options,
+    evaluate: Evaluate,
+    results: &mut BTreeMap<String, PoolResult>,
+) {
+    for pool in &experiment.pools {
+        let (Some(slo), Some(result)) = (&pool.promise, results.get_mut(&pool.name)) else {
+            continue;
+        };
+        // A pool's promise has a time for the first token; see `scenario::raw::Promise`.
+        let TtftDeadline::Fixed(ttft) = slo.ttft else { continue };
+        let deadlines = Deadlines::new(FirstToken::Fixed(ttft), slo.tbt, slo.fluid_index);
+        let mut options = Options::new(deadlines.expect("its figures were checked when read"));
+        let first = result.first_replica;
+        options.count =
+            Count { replicas: Some((first, first + result.replicas)), ..judged_by.count };
+        options.bounds = Some(request_bounds(slo));
+        options.knows = judged_by.knows;
+        result.slo = Some(slo::judge(slo, &evaluate(&outcome.trace, &options)));
+    }
+}
+
+/// The scenario's promise over all requests, and those of classes and pools that have one of their
+/// own.
 fn promise_kept(
     experiment: &Experiment,
     summary: &Summary,
     classes: Option<&BTreeMap<String, ClassResult>>,
+    pools: Option<&BTreeMap<String, PoolResult>>,
 ) -> SloResult {
     let mut terms = slo::judge(&experiment.slo, summary).terms;
     for (name, _) in &experiment.class_slos {
         let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
         let of_class = class.slo.terms.iter();
         terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
+    }
+    for (name, pool) in pools.into_iter().flatten() {
+        let of_pool = pool.slo.iter().flat_map(|slo| &slo.terms);
+        terms.extend(of_pool.map(|term| SloTerm { pool: Some(name.clone()), ..term.clone() }));
     }
     SloResult::of(terms, || slo::no_verdict(summary))
 }

@@ -77,6 +77,8 @@ pub struct Pool {
     pub engine: EngineLimits,
     /// What a replica runs on.
     pub hardware: Hardware,
+    /// What the requests that it serves are promised, besides the promises to all and to classes.
+    pub promise: Option<Slo>,
 }
 
 /// A pool, or all replicas of a fleet that are alike.
@@ -127,7 +129,7 @@ impl Experiment {
             return vec![PoolView { name: None, replicas: *replicas, cost, engine, hardware }];
         }
         fn view(pool: &Pool) -> PoolView<'_> {
-            let Pool { name, replicas, cost, engine, hardware } = pool;
+            let Pool { name, replicas, cost, engine, hardware, promise: _ } = pool;
             PoolView { name: Some(name.as_str()), replicas: *replicas, cost, engine, hardware }
         }
         self.pools.iter().map(view).collect()

@@ -1,8 +1,9 @@
 //! What a run must achieve for its load to count as held.
 
-use crate::report::units::{duration, percent};
+use crate::report::units::{duration, percent, three_digits};
 use crate::report::{Assertion, RunResult, SloResult, SloTerm};
-use crate::scenario::Slo;
+use crate::report::slo::PROMISE;
+use crate::scenario::{Slo, TtftDeadline};
 
 /// Which terms of the scenario's SLO count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub struct Judged {
     pub open: Vec<String>,
 }
 
-const FLUID: &str = "fluid_request_share";
+/// Terms on the share of requests that get fluid text, in time where that is promised.
+const SHARES: [&str; 2] = ["fluid_request_share", PROMISE];
 
 impl Goal {
     /// Judges a run. A figure that an assertion asks for and the run does not have holds no assertion.
@@ -63,8 +65,8 @@ impl Goal {
         let terms = self.terms;
         slo.terms.iter().filter(move |term| match terms {
             Terms::All => true,
-            Terms::Fluidity => term.metric == FLUID,
-            Terms::Bounds => term.metric != FLUID,
+            Terms::Fluidity => SHARES.contains(&term.metric.as_str()),
+            Terms::Bounds => !SHARES.contains(&term.metric.as_str()),
         })
     }
 
@@ -72,7 +74,14 @@ impl Goal {
     pub fn words(&self, slo: &Slo) -> String {
         let mut parts = Vec::new();
         if self.terms != Terms::Bounds && slo.fluid_share > 0.0 {
-            parts.push(format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()));
+            parts.push(match (&slo.ttft, slo.first_tokens_promised) {
+                (TtftDeadline::Fixed(ttft), true) => format!(
+                    "first token within {} and then {} tokens/s",
+                    duration(ttft.as_secs_f64()),
+                    three_digits(1.0 / slo.tbt.as_secs_f64())
+                ),
+                _ => format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()),
+            });
         }
         if self.terms != Terms::Fluidity {
             parts.extend(slo.bounds.iter().map(|bound| {
@@ -105,18 +114,24 @@ fn told(term: &SloTerm) -> String {
 
 /// The figure that a term bounds, by its path.
 fn name(term: &SloTerm) -> String {
-    let class = term.class.as_ref().map_or(String::new(), |class| format!("{class}: "));
+    let whose = term.class.as_ref().or(term.pool.as_ref());
+    let class = whose.map_or(String::new(), |name| format!("{name}: "));
     let stat = term.stat.as_ref().map_or(String::new(), |stat| format!(".{stat}"));
     format!("{class}{}{stat}", term.metric)
 }
 
 /// A term with its figure, for a sentence: `P99 TTFT is 2.3 s (1 s asked)`.
 pub(super) fn sentence(term: &SloTerm) -> String {
-    let class = term.class.as_ref().map_or(String::new(), |class| format!("of {class}, "));
+    let whose = term.class.as_ref().or(term.pool.as_ref());
+    let class = whose.map_or(String::new(), |name| format!("of {name}, "));
     match term.stat.as_deref() {
         None => {
             let share = term.value.map_or("an unknown share".to_owned(), percent);
-            format!("{class}{share} of requests are fluid ({} asked)", percent(term.bound))
+            let what = match term.metric == PROMISE {
+                true => "get their first token in time and fluid text",
+                false => "are fluid",
+            };
+            format!("{class}{share} of requests {what} ({} asked)", percent(term.bound))
         }
         Some(stat) => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();

@@ -60,7 +60,9 @@ pub struct Probed {
 
 impl CapacityView {
     pub(super) fn of(file: &CapacityFile) -> CapacityView {
-        let share = file.scenario.pointer("/slo/fluidity/share").and_then(Value::as_f64);
+        let share = ["/promise/share", "/slo/fluidity/share"]
+            .iter()
+            .find_map(|path| file.scenario.pointer(path)?.as_f64());
         let schedulers = file.schedulers.iter().map(|capacity| {
             let mut probed = Vec::new();
             for seed in &capacity.seeds {

@@ -303,6 +303,12 @@ const CASES: &[Case] = &[
         "workload.classes.1.slo={tbt: 10ms}",
         "workload.classes.1.slo={tbt: 10ms, ttft: 1s}",
     ),
+    case(
+        "Class.promise",
+        &["workload.classes=[{name: a}, {name: b, share: 0}]"],
+        "workload.classes.1.promise={ttft: 1s, tokens_per_s: 9}",
+        "workload.classes.1.promise={ttft: 1s, tokens_per_s: 30}",
+    ),
     case("Scenario.horizon", &[], "horizon=1h", "horizon=2h"),
     case("Workload.horizon", &[], "workload.horizon=1h", "workload.horizon=2h"),
     case("Scenario.measure", &[], "measure={skip_first: 0s}", "measure=null"),

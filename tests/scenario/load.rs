@@ -100,7 +100,12 @@ fn every_key_arrives() {
     assert_eq!(e.workload.classes.len(), 2);
     assert_eq!(e.workload.classes[1].priority, 10);
     assert!(e.workload.classes[1].lengths.is_some());
-    assert_eq!(e.class_slos.len(), 1);
+    assert_eq!(e.class_slos.len(), 2);
+    let (_, promise) = &e.class_slos[1];
+    assert_eq!(promise.ttft, TtftDeadline::Fixed(Span::from_millis(5000)));
+    assert_eq!(promise.tbt, Span::from_millis(100));
+    assert_eq!((promise.fluid_index, promise.fluid_share), (0.8, 0.9));
+    assert!(promise.first_tokens_promised && !e.slo.first_tokens_promised);
     let (name, slo) = &e.class_slos[0];
     assert_eq!(name, "chat");
     assert_eq!(slo.ttft, TtftDeadline::Fixed(Span::from_millis(500)));

@@ -128,6 +128,7 @@ fn pool() -> PoolResult {
         gpu_utilization: 0.0,
         kv: KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 },
         usd_per_gpu_hour: None,
+        slo: None,
     }
 }
 
@@ -143,6 +144,7 @@ fn full_run() -> RunResult {
             why: None,
             terms: vec![SloTerm {
                 class: Some(String::new()),
+                pool: None,
                 metric: String::new(),
                 stat: Some(String::new()),
                 sense: Sense::AtMost,

@@ -82,6 +82,7 @@ fn a_broken_bound_is_named() {
     let mut run = run("sarathi");
     run.slo.terms.push(SloTerm {
         class: None,
+        pool: None,
         metric: "ttft_s".to_owned(),
         stat: Some("p99".to_owned()),
         sense: Sense::AtMost,

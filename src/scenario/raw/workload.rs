@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arrivals, Lengths, Measure, Slo};
+use super::{Arrivals, Lengths, Measure, Promise, Slo};
 use crate::units::Duration;
 
 /// The requests: `arrivals` and `lengths`, or a `trace`.
@@ -137,6 +137,9 @@ pub struct Class {
     /// Its own promise; where it is silent, the scenario's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<Slo>,
+    /// Its own promise in one line, in place of `slo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
 }
 
 /// Requests that share prompt prefixes.

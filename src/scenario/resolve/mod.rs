@@ -119,7 +119,13 @@ fn experiment(
     let mut known: Vec<String> =
         names.iter().flat_map(|(name, label)| [name.clone(), label.clone()]).collect();
     known.dedup();
-    let slo = slo(check, &mut scenario.slo, &known);
+    let slo = match &mut scenario.promise {
+        Some(given) => {
+            let beside = scenario.slo.is_some().then(|| root.key("slo"));
+            slo::promise(check, &root.key("promise"), given, beside.as_ref())
+        }
+        None => slo(check, &mut scenario.slo, &known),
+    };
     let class_slos = class_slos(check, scenario, &slo, &known);
     let (horizon, measure) = observation(check, scenario);
 
@@ -253,18 +259,22 @@ fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String
 
 fn class_slos(
     check: &mut Check<'_>,
-    scenario: &Scenario,
+    scenario: &mut Scenario,
     otherwise: &Slo,
     schedulers: &[String],
 ) -> Vec<(String, Slo)> {
-    let classes = scenario.workload.as_ref().and_then(|w| w.classes.as_deref()).unwrap_or_default();
+    let classes = scenario.workload.as_mut().and_then(|w| w.classes.as_deref_mut());
     let path = Path::root().key("workload").key("classes");
     let mut slos = Vec::new();
-    for (i, class) in classes.iter().enumerate() {
-        if let Some(given) = &class.slo {
-            let path = check.element(&path, i).key("slo");
-            let slo = slo::slo(check, &path, given, otherwise, schedulers);
+    for (i, class) in classes.unwrap_or_default().iter_mut().enumerate() {
+        let path = check.element(&path, i);
+        let own = path.key("slo");
+        if let Some(given) = &mut class.promise {
+            let beside = class.slo.is_some().then_some(&own);
+            let slo = slo::promise(check, &path.key("promise"), given, beside);
             slos.push((class.name.clone(), slo));
+        } else if let Some(given) = &class.slo {
+            slos.push((class.name.clone(), slo::slo(check, &own, given, otherwise, schedulers)));
         }
     }
     slos

@@ -4,6 +4,7 @@ use super::SeedSearch;
 use super::compared::listed;
 use super::file::{Alone, Capacity, SeedCapacity};
 use super::knob::Knob;
+use crate::report::slo::PROMISE;
 use crate::report::units::{percent, three_digits};
 use crate::report::{RunResult, SloTerm};
 use crate::search::interval::Border;
@@ -178,6 +179,11 @@ fn weak_term(term: &SloTerm, run: &RunResult) -> Option<String> {
         ("fluid_request_share", _) => {
             (1.0 - term.bound, summary.requests.offered, "the share of fluid requests".to_owned())
         }
+        (PROMISE, _) => (
+            1.0 - term.bound,
+            summary.requests.offered,
+            "the share of requests that keep the promise".to_owned(),
+        ),
         (metric, Some(stat)) => {
             let beyond = match stat {
                 "p90" => 0.1,

@@ -1,6 +1,7 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
+use crate::report::slo::PROMISE;
 use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, grouped, percent, three_digits};
@@ -208,7 +209,9 @@ fn table(file: &CapacityFile) -> String {
 fn table_of(file: &CapacityFile, label: usize) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for mut row in capacity_rows(file) {
-        let limited_by = row.pop().unwrap_or_default().replace("fluid_request_share", "fluidity");
+        let limited_by = row.pop().unwrap_or_default();
+        let limited_by = limited_by.replace("fluid_request_share", "fluidity");
+        let limited_by = limited_by.replace(PROMISE, "the promise");
         row[0] = short(&row[0], label);
         let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
         cells.push(Cell::from(short(&limited_by, 24.min(label))));
