@@ -1,8 +1,8 @@
 //! What a run must achieve for its load to count as held.
 
+use crate::report::slo::PROMISE;
 use crate::report::units::{duration, percent, three_digits};
 use crate::report::{Assertion, RunResult, SloResult, SloTerm};
-use crate::report::slo::PROMISE;
 use crate::scenario::{Slo, TtftDeadline};
 
 /// Which terms of the scenario's SLO count.

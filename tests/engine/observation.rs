@@ -149,7 +149,7 @@ proptest! {
         let dropped = cut.trace.requests.iter().zip(&after.requests).any(|(then, now)| {
             then.status == Status::Unfinished && now.status == Status::Rejected
         });
-        if let Some(bounds) = seen.latency_bounds.filter(|_| !dropped) {
+        if let Some(bounds) = seen.latency_bounds.as_ref().filter(|_| !dropped) {
             distribution_within("ttft", bounds.ttft_s, &truth.ttft_s)?;
             let tbt = bounds.tbt_s.expect("lengths are known");
             distribution_within("tbt", tbt, truth.tbt_s.as_ref().unwrap())?;

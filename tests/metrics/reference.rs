@@ -192,7 +192,11 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
             .prop_map(move |units| Span::from_nanos(units * unit))
     };
     let count = (skip(), skip(), prop::option::weighted(0.2, 0..3u16)).prop_map(
-        |(skip_first, skip_last, class)| Count { window: Measure { skip_first, skip_last }, class, replicas: None },
+        |(skip_first, skip_last, class)| Count {
+            window: Measure { skip_first, skip_last },
+            class,
+            replicas: None,
+        },
     );
     let knows =
         (prop::bool::weighted(0.9), prop::bool::weighted(0.9), prop::bool::weighted(0.9)).prop_map(

@@ -91,8 +91,12 @@ pub fn promise(
     let default = default_slo();
     let share = *given.share.get_or_insert(default.fluid_share);
     let index = *given.index.get_or_insert(default.fluid_index);
-    let rate =
-        check.positive(&path.key("tokens_per_s"), given.tokens_per_s, TOKENS_PER_S.0, TOKENS_PER_S.1);
+    let rate = check.positive(
+        &path.key("tokens_per_s"),
+        given.tokens_per_s,
+        TOKENS_PER_S.0,
+        TOKENS_PER_S.1,
+    );
     Slo {
         ttft: TtftDeadline::Fixed(check.time_above_zero(&path.key("ttft"), given.ttft)),
         // To the nearest nanosecond, as a server's own clock would round it.

@@ -1,8 +1,8 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
-use crate::report::slo::PROMISE;
 use crate::report::header;
+use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, grouped, percent, three_digits};
 use crate::search::interval::{Border, Estimate};
