@@ -221,11 +221,6 @@ impl Attention {
         self.measured.decode.is_some()
     }
 
-    /// Whether one kernel takes the chunks and the decodes of a batch, at a price of its own.
-    pub(super) fn takes_decodes_along(&self) -> bool {
-        matches!(self.prefill, Prefill::Two(_)) && !self.apart
-    }
-
     /// Time of one layer's attention, microseconds.
     pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
         let decodes = f64::from(shape.decodes().requests());

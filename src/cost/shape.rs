@@ -95,7 +95,7 @@ impl<'a> BatchShape<'a> {
 
     /// Sequences in the batch: decodes and chunks.
     #[inline]
-    pub const fn sequences(&self) -> u32 {
-        self.decodes.requests + self.chunks.len() as u32
+    pub const fn sequences(&self) -> u64 {
+        self.decodes.requests as u64 + self.chunks.len() as u64
     }
 }

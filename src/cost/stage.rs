@@ -7,9 +7,7 @@ use super::attention::{Attention, Reading};
 use super::layers::Layers;
 use super::shard::Shard;
 use super::table::CountTable;
-use super::{
-    BatchShape, CostError, CostModel, Decodes, IterationTime, Overheads, Parts, Precision,
-};
+use super::{BatchShape, CostError, CostModel, IterationTime, Overheads, Parts, Precision};
 
 /// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
 /// overflow the clock.
@@ -156,43 +154,15 @@ impl Stage {
         fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured())
     }
 
-    /// The parts of the GPU's time and the gap after it, microseconds. A batch never takes longer
-    /// than its prefills and then its decodes: one kernel for both was measured on two cards and
-    /// for moderate batches, and carried further it would be several times as dear (Sarathi-Serve
-    /// measured 217.7 ms for 1,021 prefill tokens and 3 decodes, 217.2 ms for 1,024 on A100).
+    /// The parts of the GPU's time and the gap after it, microseconds.
     fn price(&self, shape: &BatchShape<'_>) -> Price {
-        let mut price = self.price_in_one(shape);
-        let mixed = !shape.chunks().is_empty() && shape.decodes().requests() > 0;
-        if mixed && self.attention.takes_decodes_along() {
-            let others = price.gpu_us() - price.attention;
-            price.attention =
-                price.attention.min((self.one_after_the_other_us(shape) - others).max(0.0));
-        }
-        price
-    }
-
-    /// GPU time of the chunks alone and of the decodes alone, together.
-    fn one_after_the_other_us(&self, shape: &BatchShape<'_>) -> f64 {
-        let decodes = shape.decodes();
-        let completing = shape.sampled().saturating_sub(decodes.requests());
-        let chunks = self.price_in_one(&BatchShape::new(shape.chunks(), Decodes::NONE, completing));
-        let alone = BatchShape::decodes_alone(decodes.requests(), decodes.kv_tokens());
-        let decodes_us = match self.fixed_of(decodes.requests()) {
-            Some(fixed) => self.decodes_alone_us(fixed, decodes.kv_tokens()),
-            None => self.price_in_one(&alone).gpu_us(),
-        };
-        chunks.gpu_us() + decodes_us
-    }
-
-    /// As [`price`](Self::price), with attention in one kernel whatever that costs.
-    fn price_in_one(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
         let factor = self.kernel_factor;
         let layers = self.layers_us.get(tokens);
         let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
             if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
-        let sequences = f64::from(shape.sequences());
+        let sequences = shape.sequences() as f64;
         Price {
             layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
             attention: self.attention_factor * self.attention.us(shape),
@@ -270,7 +240,7 @@ impl CostModel for Stage {
             return Overheads::default();
         }
         let communication = self.communication_us(self.computed_tokens(shape));
-        let sequences = f64::from(shape.sequences());
+        let sequences = shape.sequences() as f64;
         let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences;
         let host = self.host.iteration_us + self.host.sequence_us * sequences;
         Overheads {

@@ -178,13 +178,20 @@ fn by_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
     let mut worst = Course { tally: start, slack };
     let mut best = worst;
     best.shared(more, tbt);
+    let refill = more.saturating_mul(tbt);
     let mut even = if gaps > 0 { worst } else { best };
     let mut before = row.first_token;
     for (gap, at) in (0..).zip(part.trace.token_times(row).skip(1)) {
         let time = at.since(before).as_nanos();
         before = at;
         worst.token(time, tbt);
+        let missed = best.tally.missed;
         best.token(time, tbt);
+        // A late token ends the slack. Which chunks hold several tokens is not known, so at best those
+        // of the next stretch do.
+        if best.tally.missed > missed {
+            best.slack = refill;
+        }
         even.token(time, tbt);
         let upto = |gap: u64| (u128::from(gap) * u128::from(tokens - 1) / u128::from(gaps)) as u64;
         even.shared((upto(gap + 1) - upto(gap)).saturating_sub(1), tbt);

@@ -7,7 +7,6 @@ mod gpu;
 mod kernel_accuracy;
 mod memory;
 mod model;
-mod parts;
 mod published;
 mod random;
 mod ranks;

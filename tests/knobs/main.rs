@@ -20,7 +20,6 @@ use metron_sim::progress::Progress;
 use metron_sim::report::Inert;
 use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_experiment};
 use metron_sim::scenario::{Document, Files};
-use serde_json::Value;
 
 /// Every case starts from this scenario.
 const BASE: &str = "\
@@ -60,7 +59,7 @@ struct Played {
     /// Every run's published figures and every token's time, without labels.
     results: Vec<String>,
     /// Whether each run kept the promise, term by term.
-    slos: Vec<Value>,
+    slos: Vec<(Option<bool>, Vec<Option<bool>>)>,
     /// The keys that the program says have no effect, by their names in the tables.
     inert: Vec<String>,
 }
@@ -99,7 +98,10 @@ fn play(folder: &Path, sets: &[String]) -> Result<Played, String> {
         results: outputs.iter().map(one).collect(),
         slos: outputs
             .iter()
-            .map(|output| serde_json::to_value(&output.result.slo).expect("plain data"))
+            .map(|output| {
+                let slo = &output.result.slo;
+                (slo.met, slo.terms.iter().map(|term| term.met).collect())
+            })
             .collect(),
         inert: told.everywhere.iter().map(knob).collect(),
     })

@@ -18,8 +18,8 @@ pub const CASES: &[Case] = &[
     case(
         "Promise.tokens_per_s",
         &[NO_SLO, BURST],
-        "promise={ttft: 2s, tokens_per_s: 40}",
-        "promise={ttft: 2s, tokens_per_s: 90}",
+        "promise={ttft: 30ms, tokens_per_s: 5}",
+        "promise={ttft: 30ms, tokens_per_s: 90}",
     ),
     case(
         "Promise.share",
@@ -30,8 +30,8 @@ pub const CASES: &[Case] = &[
     case(
         "Promise.index",
         &[NO_SLO, BURST],
-        "promise={ttft: 2s, tokens_per_s: 90, index: 0.2}",
-        "promise={ttft: 2s, tokens_per_s: 90, index: 1}",
+        "promise={ttft: 30ms, tokens_per_s: 90, index: 0.01}",
+        "promise={ttft: 30ms, tokens_per_s: 90, index: 1}",
     ),
     case(
         "Pool.promise",
