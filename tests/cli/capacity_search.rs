@@ -354,3 +354,14 @@ fn two_schedulers_that_are_alike_are_tied() {
     assert!(text.contains("a tie between") && !text.contains("carries more"), "{text}");
     assert!(text.contains("mean of 3 seeds") && !text.contains("+- 0.00"), "{text}");
 }
+
+/// A watermark that was charged to a request that is alone once made 0.64 requests/s a GPU of this.
+#[test]
+fn a_fleet_with_a_watermark_carries_what_its_reference_does() {
+    let scenario = include_str!("../data/cases/watermark-fleet.yaml");
+    let (result, code) = capacity(scenario, &["--seeds", "1"]);
+    assert_eq!(code, 0);
+    let one = &result["schedulers"][0];
+    let per_gpu = one["requests_per_s_per_gpu"]["mean"].as_f64().expect("a rate");
+    assert!((10.0..=11.0).contains(&per_gpu), "{one}");
+}

@@ -198,23 +198,24 @@ fn cell(border: Border) -> String {
     format!("{} ({lower} to {upper})", figure(border))
 }
 
-/// Labels, and what limits, are cut where the table would be too wide.
+/// What limits, and labels, are cut where the table would be too wide.
 fn table(file: &CapacityFile) -> String {
     let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
-    let widths = [usize::MAX, 34, 24, 16];
-    let mut tables = widths.into_iter().map(|label| table_of(file, label));
-    tables.find(fits).unwrap_or_else(|| table_of(file, 10))
+    let widths = [(usize::MAX, 30), (usize::MAX, 16), (34, 16), (24, 16), (16, 16)];
+    let mut tables = widths.into_iter().map(|(label, limit)| table_of(file, label, limit));
+    tables.find(fits).unwrap_or_else(|| table_of(file, 10, 10))
 }
 
-fn table_of(file: &CapacityFile, label: usize) -> String {
+fn table_of(file: &CapacityFile, label: usize, limit: usize) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for mut row in capacity_rows(file) {
         let limited_by = row.pop().unwrap_or_default();
         let limited_by = limited_by.replace("fluid_request_share", "fluidity");
+        let limited_by = limited_by.replace("the queue keeps growing", "a growing queue");
         let limited_by = limited_by.replace(PROMISE, "the promise");
         row[0] = short(&row[0], label);
         let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
-        cells.push(Cell::from(short(&limited_by, 24.min(label))));
+        cells.push(Cell::from(short(&limited_by, limit)));
         rows.push(cells);
     }
     let columns = rows.first().map_or(0, Vec::len);
