@@ -278,8 +278,7 @@ impl Replica {
             false => 0,
         };
         let blocks = self.held(index);
-        let blocks =
-            if in_bulk { blocks.max(self.pool.blocks_for(done + 1)) } else { blocks };
+        let blocks = if in_bulk { blocks.max(self.pool.blocks_for(done + 1)) } else { blocks };
         RequestView {
             id: slot.request,
             arrival: slot.arrival,

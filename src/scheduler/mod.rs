@@ -26,9 +26,7 @@ pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{
-    BatchLimits, Draws, Evidence, Parameters, Problem, Scale, SchedulerConfig,
-};
+pub use registry::{BatchLimits, Draws, Evidence, Parameters, Problem, Scale, SchedulerConfig};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

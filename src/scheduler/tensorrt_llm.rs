@@ -105,7 +105,8 @@ impl Parameters for TensorRtLlmParams {
 
     fn draw(draws: &mut Draws<'_>) -> Self {
         use {CapacitySchedulerPolicy as Capacity, ContextChunkingPolicy as Chunking};
-        let policies = [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
+        let policies =
+            [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
         let chunked = draws.flag();
         let short = chunked || draws.one_of(&[true, false, false, false]);
         TensorRtLlmParams {

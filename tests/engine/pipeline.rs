@@ -367,7 +367,10 @@ fn a_pipeline_says_that_its_batches_are_simplified() {
     for (policy, number) in [("vllm-v0", false), ("vllm-v0-chunked", false), ("sarathi", true)] {
         let set = format!("schedulers=[{policy}]");
         let (json, _) = run(&["--format", "json", "--set", &set]);
-        assert!(json.contains(&format!("{policy}: batches in a pipeline are simplified")), "{json}");
+        assert!(
+            json.contains(&format!("{policy}: batches in a pipeline are simplified")),
+            "{json}"
+        );
         assert_eq!(json.contains("so that up to 512 run"), number, "{policy}");
     }
 }

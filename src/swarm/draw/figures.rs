@@ -31,7 +31,7 @@ impl Draw {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
         }
         if self.on("data parallel", 0.15) {
-            parallelism["data"] = json!(self.one_of(&[1, 2, 4]));
+            parallelism["data"] = json!(self.one_of(&[1, 2]));
         }
         if experts && self.rng.random_bool(0.5) {
             parallelism["expert"] = json!(self.rng.random_bool(0.7));
@@ -181,14 +181,16 @@ fn model_config(layers: u32) -> String {
     .to_string()
 }
 
-/// Multiplies every time among these figures.
+/// Makes every time among these figures longer, and every bandwidth smaller.
 fn slow_down(figures: &mut Value, factor: f64) {
     match figures {
         Value::Object(map) => {
             for (key, figure) in map {
-                match figure.as_f64().filter(|_| key.ends_with("_us")) {
-                    Some(us) => *figure = json!(us * factor),
-                    None => slow_down(figure, factor),
+                let time = key.ends_with("_us") || key.ends_with("_ns");
+                match figure.as_f64() {
+                    Some(value) if time => *figure = json!(value * factor),
+                    Some(value) if key.ends_with("gb_per_s") => *figure = json!(value / factor),
+                    _ => slow_down(figure, factor),
                 }
             }
         }

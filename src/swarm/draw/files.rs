@@ -19,8 +19,17 @@ impl Draw {
     pub(super) fn trace(&mut self) -> Value {
         let mut trace = Map::new();
         let kinds = [
-            "azure", "vidur", "splitwise", "mooncake", "bailian", "burstgpt", "jsonl", "csv",
-            "lengths", "lengths in jsonl", "not there",
+            "azure",
+            "vidur",
+            "splitwise",
+            "mooncake",
+            "bailian",
+            "burstgpt",
+            "jsonl",
+            "csv",
+            "lengths",
+            "lengths in jsonl",
+            "not there",
         ];
         let kind = match self.one_of(&kinds) {
             // Content ids stand for whole KV blocks.
@@ -133,8 +142,7 @@ impl Draw {
         for Row { at_ms, prompt, output } in rows {
             let session = self.one_of(&["", "1", "2", "3"]);
             let (at, all) = (seconds(*at_ms), prompt + output);
-            let _ =
-                writeln!(text, "{at},{session},1.5,ChatGPT,{prompt},{output},{all},API log");
+            let _ = writeln!(text, "{at},{session},1.5,ChatGPT,{prompt},{output},{all},API log");
         }
         text
     }

@@ -55,7 +55,12 @@ impl Draw {
         }
         let blocks = ((f64::from(one) * times) as u32).max(2);
         let caching = self.on("prefix caching", 0.3);
-        self.perhaps(&mut engine, "prefix_caching", if caching { 1.0 } else { 0.5 }, json!(caching));
+        self.perhaps(
+            &mut engine,
+            "prefix_caching",
+            if caching { 1.0 } else { 0.5 },
+            json!(caching),
+        );
         // Where memory decides, there is so much that caches would be slow to check.
         if priced && !caching && block >= 16 && self.on("memory decides", 0.15) {
             self.memory(&mut engine);

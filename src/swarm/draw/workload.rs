@@ -168,7 +168,9 @@ impl Draw {
                 clamped(self, "lognormal", json!({"mean": mean, "sigma": sigma}))
             }
             3 => clamped(self, "geometric", json!({"mean": f64::from(max) / 4.0 + 1.0})),
-            4 => json!({"zipf": {"min": least, "max": max, "theta": self.one_of(&[0.3, 0.9, 2.0])}}),
+            4 => {
+                json!({"zipf": {"min": least, "max": max, "theta": self.one_of(&[0.3, 0.9, 2.0])}})
+            }
             _ => json!({"quantiles": {"0.1": 1, "0.5": least, "0.99": max}}),
         }
     }
