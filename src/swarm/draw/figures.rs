@@ -66,7 +66,7 @@ impl Draw {
     }
 
     pub(super) fn gpu(&mut self) -> Value {
-        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS };
+        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS[..] };
         let name = self.one_of(gpus);
         match self.rng.random_range(0..10) {
             0 | 1 => {
