@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use metron_sim::catalog;
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Dtype, Parallelism, Roofline};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, Dtype, Parallelism, Roofline};
 
 fn build(gpu: &str) -> Roofline {
     let model = catalog::model("llama-3.1-8b").expect("in the catalog");
@@ -22,12 +22,7 @@ fn price(c: &mut Criterion) {
             b.iter(|| {
                 kv = (kv + 64) & 0xf_ffff;
                 let decodes = black_box(64);
-                cost.time(&BatchShape {
-                    chunks: &[],
-                    decodes,
-                    decode_kv_tokens: 40_000 + kv,
-                    sampled: decodes,
-                })
+                cost.time(&BatchShape::decodes_alone(decodes, 40_000 + kv))
             });
         });
         let chunks = [Chunk { context: 1024, tokens: 512 }];
@@ -35,12 +30,11 @@ fn price(c: &mut Criterion) {
             b.iter(|| {
                 kv = (kv + 64) & 0xf_ffff;
                 let decodes = black_box(64);
-                cost.time(&BatchShape {
-                    chunks: black_box(&chunks),
+                cost.time(&BatchShape::new(
+                    black_box(&chunks),
+                    Decodes::one_token_each(decodes, 40_000 + kv),
                     decodes,
-                    decode_kv_tokens: 40_000 + kv,
-                    sampled: decodes,
-                })
+                ))
             });
         });
     }

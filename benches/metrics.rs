@@ -42,7 +42,7 @@ fn shared(requests: u32) -> TokenTrace {
         }
     };
     let rows = (0..requests).map(row).collect();
-    TokenTrace { columns: vec![column.clone()], requests: rows, more_runs: Vec::new(), end: at }
+    TokenTrace { columns: vec![column.clone()], requests: rows, end: at, ..TokenTrace::default() }
 }
 
 /// The same token times as a measured trace holds them: each request's own stretch of a column.

@@ -55,8 +55,8 @@
 //!         class: 0,
 //!         status: Status::Completed,
 //!     }],
-//!     more_runs: Vec::new(),
 //!     end: at(150),
+//!     ..TokenTrace::default()
 //! };
 //! let first_token = FirstToken::Fixed(Span::from_millis(50));
 //! let promise = Deadlines::new(first_token, Span::from_millis(25), 0.9)?;
@@ -73,7 +73,9 @@ pub mod catalog;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
 pub mod cost;
+mod excerpt;
 pub mod explain;
+pub mod inert;
 pub mod interop;
 pub mod kv;
 pub mod metrics;

@@ -1,22 +1,34 @@
 //! How far a run has come: counters that simulations set and a terminal reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Progress of several simulations that run at the same time, one counter pair each.
 ///
 /// Setting costs one relaxed store on a cache line of its own, so a simulator may call it for
-/// every request. Nothing reads it but a display: results cannot depend on it.
+/// every request. Nothing reads it but a display: results cannot depend on it. A
+/// [bounded](RunProgress::bounded) run ends with an error in place of a result.
 #[derive(Debug)]
 pub struct Progress {
     runs: Vec<RunProgress>,
 }
 
 /// Progress of one simulation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct RunProgress {
     done: AtomicU64,
     total: AtomicU64,
+    iterations_max: u64,
+    stop: Arc<AtomicBool>,
+    until: Option<Instant>,
+}
+
+impl Default for RunProgress {
+    fn default() -> RunProgress {
+        RunProgress::bounded(u64::MAX, Arc::default())
+    }
 }
 
 impl Progress {
@@ -39,10 +51,34 @@ impl Progress {
 }
 
 impl RunProgress {
+    /// Of a simulation that ends with an error after about so many iterations, or soon after `stop`
+    /// is set.
+    pub fn bounded(iterations_max: u64, stop: Arc<AtomicBool>) -> RunProgress {
+        let [done, total] = [(); 2].map(|()| AtomicU64::new(0));
+        RunProgress { done, total, iterations_max, stop, until: None }
+    }
+
+    /// Of a simulation that ends with an error soon after `until`.
+    pub fn until(until: Option<Instant>) -> RunProgress {
+        RunProgress { until, ..RunProgress::default() }
+    }
+
+    /// Whether a simulation that has run so many iterations may go on.
+    pub fn may_go_on(&self, iterations: u64) -> bool {
+        iterations <= self.iterations_max
+            && !self.stop.load(Ordering::Relaxed)
+            && self.until.is_none_or(|until| Instant::now() < until)
+    }
+
     /// Says that `done` of `total` requests have left the system.
     pub fn set(&self, done: u64, total: u64) {
         self.total.store(total, Ordering::Relaxed);
         self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Requests that have left the system.
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 }
 

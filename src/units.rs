@@ -9,6 +9,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::excerpt::quoted;
 use crate::time::Span;
 
 /// A length of time, such as `25ms`, `2s` or `10min`.
@@ -155,8 +156,10 @@ impl Dimension {
         if number.is_empty() || !digits(whole) || !digits(fraction) || number == "." {
             return Err(UnitError {
                 message: format!(
-                    "expected {} such as `{}`, found `{text}`",
-                    self.what, self.example
+                    "expected {} such as `{}`, found `{}`",
+                    self.what,
+                    self.example,
+                    quoted(text)
                 ),
                 help: Some(format!("a number and one of the units {}", self.list())),
             });
@@ -169,8 +172,10 @@ impl Dimension {
         };
         let fail = |problem: &str| UnitError {
             message: format!(
-                "expected {} such as `{}`, found `{text}`, {problem}",
-                self.what, self.example
+                "expected {} such as `{}`, found `{}`, {problem}",
+                self.what,
+                self.example,
+                quoted(text)
             ),
             help: None,
         };
@@ -223,7 +228,7 @@ impl Dimension {
                 self.meant.iter().find(|(wrong, _)| wrong.to_lowercase() == lower).map(|&(_, r)| r)
             });
         UnitError {
-            message: format!("unknown unit `{unit}` in {}", self.what),
+            message: format!("unknown unit `{}` in {}", quoted(unit), self.what),
             help: Some(match meant {
                 Some(name) => format!("did you mean `{name}`? units are {}", self.list()),
                 None => format!("units are {}", self.list()),

@@ -47,6 +47,14 @@ var Metron = (() => {
 		return M.digits(s * 1e6) + " µs";
 	};
 	M.us = (us) => M.seconds(us / 1e6);
+	// Both ends of a stretch, microseconds, told finely enough to differ.
+	M.between = (from, to) => {
+		const a = M.us(from),
+			b = M.us(to);
+		if (a !== b || !(to > from)) return a + " to " + b;
+		const decimals = Math.max(0, Math.min(6, Math.ceil(-Math.log10((to - from) / 1e6)) + 1));
+		return (from / 1e6).toFixed(decimals) + " s to " + (to / 1e6).toFixed(decimals) + " s";
+	};
 	M.ns = (ns) => M.seconds(ns / 1e9);
 	M.percent = (share) => {
 		if (share == null) return "-";

@@ -429,9 +429,8 @@
 	};
 
 	// A cloud of points: hover, or focus and walk with the arrow keys.
-	// points: [{x, y, color(), shape, label}]; apart: marks that would hide another stand
-	// beside it.
-	M.scatter = (parent, { title, points, x, y, lines, path, height, apart }) => {
+	// points: [{x, y, color(), shape, label}].
+	M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
 		const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
 		line.setAttribute("aria-live", "polite");
 		let at,
@@ -445,15 +444,19 @@
 		};
 		const scaleX = { ...spread(points.map((p) => p.x)), ...x },
 			scaleY = { ...spread(points.map((p) => p.y)), ...y };
-		let placed = [];
+		// Where the marks stand: at their figures, whatever else is there. Of several at one place, sizes
+		// tell how many there are: the first is the largest, and the last lies on top.
+		let placed = [],
+			sizes = [];
 		const place = () => {
 			placed = points.map((p) => [at.x(p.x), at.y(p.y)]);
-			if (!apart) return;
-			placed.forEach((own, k) => {
-				const free = (x) => !placed.slice(0, k).some(([px, py]) => Math.abs(px - x) < 8 && Math.abs(py - own[1]) < 8);
-				const inside = (x) => x > box.left + 3 && x < box.left + box.width + 9;
-				const step = [0, 9, -9, 18, -18, 27, -27, 36, -36, 45].find((by) => inside(own[0] + by) && free(own[0] + by));
-				own[0] += step || 0;
+			const many = new Map(),
+				key = ([px, py]) => Math.round(px / 2) + "," + Math.round(py / 2);
+			placed.forEach((own) => many.set(key(own), (many.get(key(own)) || 0) + 1));
+			sizes = placed.map((own) => {
+				const left = many.get(key(own)) - 1;
+				many.set(key(own), left);
+				return 4.5 + 3 * Math.min(left, 4);
 			});
 		};
 		const mark = (c, p, size, [px, py]) => {
@@ -535,7 +538,12 @@
 			place();
 			points.forEach((p, k) => {
 				c.fillStyle = c.strokeStyle = p.color();
-				mark(c, p, 4.5, placed[k]);
+				mark(c, p, sizes[k], placed[k]);
+				// A rim shows where one lies on another.
+				if (p.shape === "cross" || p.faint) return;
+				c.strokeStyle = M.css("--card");
+				c.lineWidth = 1;
+				c.stroke();
 			});
 			surface.canvas.placed = placed;
 			if (lit >= 0) {
@@ -546,7 +554,14 @@
 		const light = (place) => {
 			if (place === lit) return;
 			lit = place;
-			line.tell(place < 0 ? "" : points[place].label);
+			const here = place < 0 ? [] : points.filter((p) => p.x === points[place].x && p.y === points[place].y);
+			const more = here.length - 1;
+			line.tell(
+				place < 0
+					? ""
+					: points[place].label +
+							(more ? "; " + more + (more === 1 ? " more mark" : " more marks") + " at this place" : ""),
+			);
 			surface.draw();
 		};
 		const canvas = surface.canvas;

@@ -73,7 +73,7 @@
 			const tokens = M.section(
 				plots,
 				"Tokens as a reader saw them",
-				"A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the worst request's tokens were due.",
+				"A line climbs by one with each token. Where it is flat the text stood still; bars on flat parts mark late tokens, coloured by cause. The dotted line is when the tokens of the least fluid request were due. Answers of fewer than 16 tokens are drawn only where there are no longer ones.",
 				"tokens",
 			);
 			const grid = h("div", { class: "grid" });
@@ -197,9 +197,12 @@
 		const body = M.section(
 			plots,
 			"Load against the promise",
-			"Each mark is one simulation: how many requests were fluid at that rate. Filled marks kept the whole promise (" +
+			"Each mark is one simulation: how many requests were fluid at that load. Filled marks kept the whole promise (" +
 				capacity.promise +
-				"), crosses did not. Marks at one place stand side by side. Vertical lines are the highest rate that holds.",
+				"), crosses did not. Of marks at one place the lower ones are drawn larger. Vertical lines are " +
+				(capacity.schedulers.some((one) => one.is != null && one.is.startsWith("mean"))
+					? "the mean, over the seeds, of the highest load that held with each."
+					: "the highest load that held."),
 			"capacity",
 		);
 		body.append(
@@ -228,7 +231,9 @@
 						one.label +
 						", " +
 						M.digits(p.rate) +
-						" requests/s, seed " +
+						" " +
+						capacity.unit +
+						", seed " +
 						p.seed +
 						": " +
 						M.percent(p.fluid) +
@@ -237,14 +242,14 @@
 				})),
 		);
 		// Rates far above the border say nothing more, and would squeeze the rest.
-		const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0));
+		const border = Math.max(0, ...capacity.schedulers.map((one) => one.load || 0));
 		const near = border ? points.filter((p) => p.x <= border * 2.5) : points;
 		if (near.length) {
 			const lines = capacity.schedulers
 				.map((one, place) => ({
-					x: one.requests_per_s,
+					x: one.load,
 					color: () => M.runColor(place),
-					label: one.requests_per_s == null ? "" : one.label + ": " + M.digits(one.requests_per_s),
+					label: one.load == null ? "" : one.label + ": " + M.digits(one.load) + ", " + one.is,
 				}))
 				.filter((line) => line.x != null);
 			if (capacity.fluid_share)
@@ -252,11 +257,10 @@
 			const least = Math.min(capacity.fluid_share || 1, ...near.map((p) => p.y)),
 				room = Math.max(0.002, (1 - least) * 0.08);
 			M.scatter(body, {
-				title: "Share of fluid requests by rate",
+				title: "Share of fluid requests by load",
 				points: near,
 				lines,
-				apart: true,
-				x: { name: "requests/s" },
+				x: { name: capacity.unit },
 				y: {
 					low: Math.max(0, least - room),
 					high: 1 + room,
@@ -269,12 +273,12 @@
 					h(
 						"p",
 						{ class: "hint" },
-						points.length - near.length + " rates above 2.5 times the highest capacity are in the table only.",
+						points.length - near.length + " loads above 2.5 times the highest capacity are in the table only.",
 					),
 				);
-		} else body.append(h("p", { class: "absent" }, "No rate has a share of fluid requests."));
+		} else body.append(h("p", { class: "absent" }, "No load has a share of fluid requests."));
 		body.append(
-			M.details("Numbers", "Every rate that was tried", ["scheduler", "seed", "requests/s", "fluid", "held"], () =>
+			M.details("Numbers", "Every load that was tried", ["scheduler", "seed", capacity.unit, "fluid", "held"], () =>
 				capacity.schedulers.flatMap((one) =>
 					one.probed.map((p) => [one.label, p.seed, M.digits(p.rate), M.percent(p.fluid), p.held ? "yes" : "no"]),
 				),
@@ -346,6 +350,20 @@
 						front.add(one);
 					} else if (one.x === best.x && one.y === best.y) front.add(one);
 				});
+				// Where intervals overlap, none is shown to be better: those are ties.
+				const level = (m, n, place) => {
+					const [u, v] = [m.p, n.p].map((p) => (p.ranges || [])[place]);
+					if (m.p.figures[place] === n.p.figures[place]) return "same";
+					return u && v && u[0] <= v[1] && v[0] <= u[1] ? "tied" : "apart";
+				};
+				const tied = new Set();
+				front.forEach((m) =>
+					known.forEach((n) => {
+						const levels = axes.map((place) => level(m, n, place));
+						if (m !== n && levels.includes("tied") && !levels.includes("apart")) tied.add(m).add(n);
+					}),
+				);
+				const place = (one) => (tied.has(one) ? "a tie" : front.has(one) ? "on the front" : "");
 				const words = ({ p, x, y }) =>
 					p.label +
 					" with " +
@@ -363,29 +381,41 @@
 					y: one.y,
 					color: () => M.runColor(one.p.scheduler),
 					shape: one.p.scheduler % 4,
-					faint: !front.has(one),
-					label: words(one) + (front.has(one) ? "; on the front" : ""),
+					faint: !place(one),
+					label: words(one) + (place(one) ? "; " + place(one) : ""),
 				}));
 				if (!points.length) {
 					holder.append(h("p", { class: "absent" }, "No combination has both figures."));
 					return;
 				}
 				const path = [...front].sort((m, n) => m.x - n.x);
+				const shown = [...new Set([...front, ...tied])].sort((m, n) => m.x - n.x);
 				M.scatter(holder, {
 					title: b.name + " against " + a.name,
 					points,
 					path,
-					apart: points.length <= 400,
 					x: { name: a.name },
 					y: { name: b.name },
 				});
 				holder.append(
 					M.table(
 						"The front",
-						["scheduler", ...short, a.name, b.name],
-						path.slice(0, 60).map(({ p, x, y }) => [p.label, ...p.values, M.digits(x), M.digits(y)]),
+						["scheduler", ...short, a.name, b.name, ...(tied.size ? ["ties"] : [])],
+						shown
+							.slice(0, 60)
+							.map((one) => [
+								one.p.label,
+								...one.p.values,
+								M.digits(one.x),
+								M.digits(one.y),
+								...(tied.size ? [tied.has(one) ? "a tie" : ""] : []),
+							]),
 					),
 				);
+				if (tied.size)
+					holder.append(
+						h("p", { class: "hint" }, "A tie: the intervals of these overlap, so none of them is shown to be better."),
+					);
 			};
 			body.append(h("div", { class: "controls" }, select(0, "Across:"), select(1, "Up:")), holder);
 			plot();

@@ -29,6 +29,7 @@ interface MetronParts {
 	count(value: number): string;
 	seconds(s: number | null | undefined): string;
 	us(us: number): string;
+	between(from_us: number, to_us: number): string;
 	ns(ns: number): string;
 	percent(share: number | null | undefined): string;
 	tick(value: number, step: number): string;
@@ -91,6 +92,10 @@ interface MetronParts {
 	stallList(parent: HTMLElement, run: any, meaning: any, show?: any): any;
 	reveal(item: any): any;
 	cures(parent: HTMLElement, cures: any): void;
+	cureHead: string[];
+	cureCells(figures: any): string[];
+	cureEffect(tried: any): string;
+	cureVerdict(cures: any): string;
 	// fates.js
 	runKey(runs: any[]): any;
 	distributions(parent: HTMLElement, runs: any[]): void;
@@ -116,7 +121,7 @@ interface PlayParts {
 	// steps.js
 	batches: {
 		draw(to: any): void;
-		to(time: number): void;
+		to(time: number, place?: number, lane?: number): void;
 		wanted(): { at_us: number; count: number } | null;
 		mark(): void;
 	};
@@ -139,6 +144,8 @@ interface PlayParts {
 	change(sets: string[]): void;
 	load(to: string, typed?: boolean): void;
 	show(places: any): void;
+	undo(): void;
+	redo(): void;
 	taken(answer: any): void;
 	answer?: any;
 }

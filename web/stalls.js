@@ -134,32 +134,66 @@
 	M.reveal = (item) =>
 		item.scrollIntoView({ block: item.offsetHeight > window.innerHeight - 64 ? "start" : "nearest" });
 
+	// Columns of a change's figures, beside its name.
+	M.cureHead = ["promise", "that stall", "worst stall", "P99 TTFT", "P99 TBT", "tokens/s", "GPUs", "$/h"];
+	M.cureCells = (f) => {
+		const fluid = f.fluid_request_share == null ? "" : " " + M.percent(f.fluid_request_share);
+		const cutOff = f.stall_s == null && f.stall_at_least_s != null;
+		return [
+			f.promise.kept == null ? "not known" : (f.promise.kept ? "kept" : "broken") + fluid,
+			cutOff ? "> " + M.seconds(f.stall_at_least_s) : M.seconds(f.stall_s),
+			f.worst_stall ? M.seconds(f.worst_stall.length_s) : "none",
+			M.seconds(f.ttft_p99_s),
+			M.seconds(f.tbt_p99_s),
+			f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
+			M.count(f.gpus),
+			f.usd_per_hour == null ? "-" : f.usd_per_hour.toFixed(2),
+		];
+	};
+	const EFFECT = {
+		keeps_promise: "keeps the promise",
+		nearer_to_promise: "nearer to the promise",
+		shorter_stall: "a shorter stall",
+		more_tokens: "more tokens a second",
+		moved_stall: "the stall only moved",
+		none: "no help",
+		further_from_promise: "further from the promise",
+		breaks_promise: "breaks the promise",
+	};
+	// What a change does, what it gives up, and what could not be held fixed beside it.
+	M.cureEffect = (tried) =>
+		[EFFECT[tried.effect], tried.gives_up && "gives up " + tried.gives_up, ...(tried.not_held || [])]
+			.filter(Boolean)
+			.join("; ");
+	M.cureVerdict = (cures) => {
+		const best = cures.best == null ? null : cures.tried[cures.best];
+		if (cures.keeps_promise) return "The promise is kept: nothing has to change. These are options, with their price.";
+		return best
+			? best.change + " helps most (" + EFFECT[best.effect] + "): " + best.why + "."
+			: "Nothing tried helps: no change brings the promise nearer, or makes that stall a tenth shorter.";
+	};
+
 	M.cures = (parent, cures) => {
-		const head = ["change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", "rejected"];
 		parent.append(
+			h("p", {}, M.cureVerdict(cures)),
 			M.table(
 				"What would have helped " + cures.label,
-				head,
-				cures.tried.map((tried) => {
-					const f = tried.figures;
-					if (!f)
-						return [
-							tried.change + ": " + String(tried.error || "cannot be simulated").split("\n")[0],
-							...head.slice(1).map(() => "-"),
-						];
-					return [
-						tried.change,
-						M.seconds(f.stall_s),
-						M.seconds(f.worst_s),
-						M.seconds(f.tbt_p99_s),
-						M.seconds(f.ttft_p99_s),
-						M.percent(f.fluid_request_share),
-						f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
-						M.count(f.rejected),
-					];
-				}),
+				["change", ...M.cureHead, "effect"],
+				cures.tried.map((tried) => [
+					tried.change,
+					...M.cureCells(tried.figures),
+					tried.set.length ? M.cureEffect(tried) : "",
+				]),
 			),
 		);
+		if (cures.notes.length)
+			parent.append(
+				h(
+					"ul",
+					{ class: "hint" },
+					cures.notes.map((note) => h("li", {}, note + ".")),
+				),
+			);
 		const sets = cures.tried.filter((tried) => tried.set.length);
 		if (sets.length)
 			parent.append(

@@ -198,9 +198,7 @@
 				.reduce((most, one) => (one.last > one.first ? Math.max(most, one.each) : most), 1);
 			const kept = lanes.some((lane) => lane.lane.all.each > 1);
 			where.textContent =
-				M.us(view.from) +
-				" to " +
-				M.us(view.to) +
+				M.between(view.from, view.to) +
 				" (" +
 				M.us(view.to - view.from) +
 				"): " +
@@ -410,7 +408,8 @@
 				" blocks" +
 				kv +
 				", " +
-				l.wait[k] +
+				"up to " +
+				M.count(l.wait[k]) +
 				" waiting"
 			);
 		};
@@ -699,6 +698,17 @@
 			canvas.setAttribute("role", "application");
 			canvas.setAttribute("aria-roledescription", "timeline");
 			const time = (px) => view.from + ((px - LEFT) / (lane.surface.width - LEFT - 4)) * (view.to - view.from);
+			// Tells what the pointer is on.
+			const point = (event) => {
+				const stall = stallAt(lane, event.offsetX, event.offsetY);
+				const next = stall ? { run: lane.run, at: stall.at } : null;
+				if (next?.at !== lit?.at || next?.run !== lit?.run) {
+					lit = next;
+					draw();
+				}
+				canvas.style.cursor = stall ? "pointer" : "grab";
+				lane.line.tell(stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX));
+			};
 			lane.surface.on(
 				"wheel",
 				(event) => {
@@ -708,6 +718,8 @@
 					event.preventDefault();
 					if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) pan(event.deltaX / lane.surface.width);
 					else zoom(Math.exp(Math.max(-0.7, Math.min(0.7, event.deltaY * 0.0022))), time(event.offsetX));
+					// Another column, or another stall, is under the pointer now.
+					point(event);
 				},
 				{ passive: false },
 			);
@@ -733,14 +745,7 @@
 					}
 					return;
 				}
-				const stall = stallAt(lane, event.offsetX, event.offsetY);
-				const next = stall ? { run: lane.run, at: stall.at } : null;
-				if (next?.at !== lit?.at || next?.run !== lit?.run) {
-					lit = next;
-					draw();
-				}
-				canvas.style.cursor = stall ? "pointer" : "grab";
-				lane.line.tell(stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX));
+				point(event);
 			});
 			const leave = (event) => {
 				pointers.delete(event.pointerId);

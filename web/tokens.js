@@ -1,8 +1,8 @@
-// Tokens against time: the worst, the median and the best request of a run.
+// Tokens against time: the least fluid request of a run, one in the middle, and the most fluid one.
 (() => {
 	const M = Metron,
 		h = M.h;
-	const NAMES = { worst: "worst", median: "median", best: "best" };
+	const NAMES = { worst: "least fluid", median: "in the middle", best: "most fluid" };
 	const DASH = { worst: [], median: [7, 4], best: [2, 3] };
 
 	const rowsOf = (curve) => {

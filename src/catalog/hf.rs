@@ -44,6 +44,15 @@ impl Model {
     /// When the text is not a JSON object, a needed key is missing or of the wrong type, or the
     /// attention is of a kind that is not modelled (state-space layers, encoder-decoders).
     pub fn from_hf_config(json: &str) -> Result<Model, HfConfigError> {
+        Model::from_hf_config_at(json, "")
+    }
+
+    /// The same for a file at `place`, whose name, or whose folder's, stands for that of a model that
+    /// does not say its own.
+    ///
+    /// # Errors
+    /// As [`from_hf_config`](Model::from_hf_config).
+    pub fn from_hf_config_at(json: &str, place: &str) -> Result<Model, HfConfigError> {
         let value: Value =
             serde_json::from_str(json).map_err(|e| HfConfigError::NotAnObject(e.to_string()))?;
         let Value::Object(outer) = value else {
@@ -52,7 +61,7 @@ impl Model {
         let inner = ["text_config", "llm_config", "language_config"]
             .iter()
             .find_map(|key| outer.get(*key).and_then(Value::as_object));
-        let model = read(&Config { inner: inner.unwrap_or(&outer), outer: &outer })?;
+        let model = read(&Config { inner: inner.unwrap_or(&outer), outer: &outer }, place)?;
         model.validate()?;
         Ok(model)
     }
@@ -103,7 +112,21 @@ impl Config<'_> {
     }
 }
 
-fn read(config: &Config<'_>) -> Result<Model, HfConfigError> {
+/// The model's name in a path: of `Qwen/Qwen2.5-7B`, of `qwen/config.json`, of `qwen-awq.json`, of a
+/// file in Hugging Face's cache. `None` where nothing in it is a name.
+fn name_in(path: &str) -> Option<&str> {
+    let hash = |part: &str| part.len() >= 40 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let nameless = |part: &str| {
+        matches!(part, "" | "." | ".." | "config" | "snapshots" | "main") || hash(part)
+    };
+    path.rsplit(['/', '\\'])
+        .map(|part| part.strip_suffix(".json").unwrap_or(part))
+        .find(|part| !nameless(part))
+        // The cache's folder of `org/name` is `models--org--name`.
+        .and_then(|part| part.rsplit("--").next())
+}
+
+fn read(config: &Config<'_>, place: &str) -> Result<Model, HfConfigError> {
     let kind = config.model_type();
     refuse_unsupported(config, kind)?;
     let hidden_size = config.number(&["hidden_size", "n_embd", "d_model"])?;
@@ -138,12 +161,13 @@ fn read(config: &Config<'_>) -> Result<Model, HfConfigError> {
         .flag("attention_bias")?
         .unwrap_or(kind.starts_with("qwen2") || kind == "phi" || kind == "gpt_oss");
     let tied = kind.starts_with("gemma") || kind.starts_with("cohere");
-    let model_name = [config.outer, config.inner]
+    let own = [config.outer, config.inner]
         .iter()
-        .find_map(|m| m.get("_name_or_path").and_then(Value::as_str).filter(|s| !s.is_empty()))
-        .unwrap_or(if kind.is_empty() { "model" } else { kind });
+        .find_map(|m| m.get("_name_or_path").and_then(Value::as_str).and_then(name_in));
+    let kind_or = if kind.is_empty() { "model" } else { kind };
+    let model_name = own.or_else(|| name_in(place)).unwrap_or(kind_or);
     Ok(Model {
-        name: model_name.rsplit('/').next().unwrap_or(model_name).to_lowercase(),
+        name: model_name.to_lowercase(),
         description: format!("{model_name}, from its config.json"),
         hidden_size,
         intermediate_size,

@@ -1,10 +1,14 @@
 //! What commands need of the rest of the library.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use crate::cli::args::{GlobalFlags, Listed};
 use crate::cli::error::Error;
-use crate::runner::{Requests, Simulate};
+use crate::inert::{self, Ended, Written};
+use crate::runner::{Requests, SchedulerOutput, Simulate};
 use crate::scenario::{Document, Experiment, SchedulerDetails};
 
 /// A scenario as the command line names it.
@@ -37,9 +41,27 @@ pub struct Loaded {
     pub resolved: Value,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// The keys that stand in it, overrides included.
+    pub written: Vec<Written>,
+    /// Every file that the scenario names, by its name there.
+    pub files: BTreeMap<String, PathBuf>,
     /// The scenario as it was read, overrides applied, so that changes of it can be tried; `None`
     /// where it did not come from a file.
     pub document: Option<Document>,
+}
+
+impl Loaded {
+    /// The keys that have no effect; `ended` tells how each run ended, where that is known.
+    pub fn inert(&self, ended: Option<&[Ended]>) -> inert::Found {
+        inert::inert(&self.written, &self.resolved, &self.experiment, &self.requests, ended)
+    }
+
+    /// The same once the runs are known.
+    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+        let count = self.requests.count(&self.experiment);
+        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        self.inert(Some(&ended))
+    }
 }
 
 /// A line of `metron-sim list`.

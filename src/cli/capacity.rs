@@ -4,19 +4,25 @@ use serde_json::json;
 
 use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFlags};
 use crate::cli::backend::{Backend, ScenarioRequest};
-use crate::cli::console::{Console, ResultSink};
+use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::judging::assertions;
+use crate::cli::judging::{assertions, time};
+use crate::cli::kept::{cache_of, put_away};
+use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
+use crate::inert::sentence;
+use crate::report::csv_text::CsvText;
+use crate::runner::uneven;
 use crate::search::{
-    Cache, CapacityFile, CapacityOptions, Goal, Kept, Study, Terms, find_capacity, input_files,
-    to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
+    find_capacity, to_text,
 };
+use crate::time::Span;
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the scenario cannot be run or has no rate to scale.
+/// When the scenario cannot be run or has no rate to scale and no users to count.
 pub fn run(
     args: &CapacityArgs,
     global: &GlobalFlags,
@@ -24,24 +30,38 @@ pub fn run(
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     let (options, goal) = search_options(&args.search, global)?;
+    let watch = Watch::new(max_time(&args.search)?);
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let loaded = backend.load(&ScenarioRequest::new(args.scenario.clone(), global))?;
     for warning in &loaded.warnings {
         console.warn(warning);
     }
-    let cache = match (&args.search.cache, &sink, &global.output) {
-        (Some(folder), ..) => Some(Cache::lasting(folder)?),
-        (None, ResultSink::File(_), Some(path)) => Cache::beside(path)?,
-        _ => None,
-    };
+    let cache = cache_of(args.search.cache.as_deref(), &sink, global)?;
     let depends_on = json!({
-        "scenario": loaded.resolved, "files": input_files(&loaded.experiment),
+        "scenario": loaded.resolved, "files": FileDigests::default().of(&loaded.files),
     });
     let kept = cache.as_ref().map(|cache| Kept { cache, scenario: &depends_on });
-    let study = Study { experiment: &loaded.experiment, simulate: backend, goal: &goal, kept };
+    let inert = loaded.inert(None).everywhere;
+    for one in &inert {
+        console.warn(&sentence(one));
+    }
+    let uneven = uneven(&loaded.experiment, &loaded.requests);
+    let experiment = &loaded.experiment;
+    let study = Study { experiment, simulate: backend, goal: &goal, kept, watch: &watch };
     let began = std::time::Instant::now();
-    let file = find_capacity(study, loaded.resolved, &options)?;
+    let shows = console.shows(args.search.progress);
+    let file = progress::shown_of("requests", &|| watch.totals(), shows, || {
+        find_capacity(study, loaded.resolved, &options)
+    });
+    let mut file = file?;
+    for warning in &file.warnings {
+        console.warn(warning);
+    }
+    file.warnings.splice(0..0, loaded.warnings.iter().cloned());
+    file.notes.extend(inert.iter().map(sentence));
+    file.notes.extend(uneven);
+    file.inert = inert;
     if let Some(report) = report {
         report.capacity(&file)?;
     }
@@ -56,18 +76,32 @@ pub fn run(
         Format::Quiet => Vec::new(),
     };
     sink.finish(&bytes)?;
-    if let Some(cache) = cache {
-        cache.remove();
-    }
+    put_away(cache, console);
     let tried = file.schedulers.iter().flat_map(|c| &c.seeds).map(|s| s.tried.len()).sum::<usize>();
     console.note(&format!(
         "{tried} simulations in {}",
         crate::report::units::duration(began.elapsed().as_secs_f64())
     ));
-    let all = file.schedulers.iter().all(|c| {
-        c.requests_per_s.is_some() && c.for_rate.as_ref().is_none_or(|r| r.replicas.is_some())
+    let found = file.schedulers.iter().all(|capacity| {
+        capacity.border().is_some() && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
     });
-    Ok(if all { Exit::Fine } else { Exit::NotMet })
+    if !file.complete {
+        console.note("time ran out (--max-time): the result is what was known by then");
+    }
+    Ok(if found && file.complete { Exit::Fine } else { Exit::NotMet })
+}
+
+/// When to end, if at all.
+///
+/// # Errors
+/// When it is no time above 0.
+pub(super) fn max_time(args: &SearchFlags) -> Result<Option<std::time::Duration>, Error> {
+    let Some(text) = &args.max_time else { return Ok(None) };
+    let time = time("--max-time", text)?;
+    if time == Span::ZERO {
+        return Err(Error::Usage("--max-time: expected a time above 0, such as 10min".to_owned()));
+    }
+    Ok(Some(std::time::Duration::from_nanos(time.as_nanos())))
 }
 
 /// How to search, checked.
@@ -95,6 +129,9 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
         precision,
         seeds: args.seeds.get(),
         for_rate: args.for_rate,
+        for_users: args.for_users.map(std::num::NonZeroU32::get),
+        pool: args.pool.clone(),
+        max_replicas: args.max_replicas,
         jobs: global.threads(),
     })
 }
@@ -117,43 +154,55 @@ fn goal(args: &SearchFlags) -> Result<Goal, Error> {
     Ok(Goal { terms, assertions: assertions(&args.assert)? })
 }
 
+/// Columns of a capacity.
+const COLUMNS: [&str; 17] = [
+    "scheduler",
+    "label",
+    "replicas",
+    "gpus",
+    "requests_per_s",
+    "requests_per_s_half_width",
+    "requests_per_s_per_gpu",
+    "limited_by",
+    "usd_per_million_output_tokens",
+    "replicas_for_rate",
+    "requests_per_s_lower",
+    "requests_per_s_upper",
+    "users",
+    "users_lower",
+    "users_upper",
+    "replicas_for_users",
+    "ttft_in_time_share",
+];
+
 fn to_csv(file: &CapacityFile) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |record: [String; 10]| {
-        writer.write_record(record).expect("records of one length, in memory");
-    };
-    write(
-        [
-            "scheduler",
-            "label",
-            "replicas",
-            "gpus",
-            "requests_per_s",
-            "requests_per_s_half_width",
-            "requests_per_s_per_gpu",
-            "limited_by",
-            "usd_per_million_output_tokens",
-            "replicas_for_rate",
-        ]
-        .map(str::to_owned),
-    );
+    let mut csv = CsvText::new(COLUMNS);
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for capacity in &file.schedulers {
-        let all = capacity.requests_per_s;
-        let replicas = capacity.for_rate.as_ref().and_then(|asked| asked.replicas);
-        write([
+        let (rate, users) = (capacity.requests_per_s, capacity.users);
+        let replicas = |asked: &Option<ForLoad>| {
+            number(asked.as_ref().and_then(|asked| asked.replicas).map(f64::from))
+        };
+        let record: [String; COLUMNS.len()] = [
             capacity.scheduler.clone(),
             capacity.label.clone(),
             capacity.replicas.to_string(),
             capacity.gpus.to_string(),
-            number(all.map(|all| all.mean)),
-            number(all.and_then(|all| all.half_width)),
+            number(rate.map(|all| all.mean)),
+            number(rate.and_then(|all| all.half_width)),
             number(capacity.requests_per_s_per_gpu.map(|one| one.mean)),
             capacity.limited_by.join("; "),
             number(capacity.price.and_then(|price| price.usd_per_million_output_tokens)),
-            replicas.map_or(String::new(), |n| n.to_string()),
-        ]);
+            replicas(&capacity.for_rate),
+            number(rate.map(|all| all.lower)),
+            number(rate.map(|all| all.upper)),
+            number(users.map(|all| all.mean)),
+            number(users.map(|all| all.lower)),
+            number(users.map(|all| all.upper)),
+            replicas(&capacity.for_users),
+            number(capacity.at_capacity.and_then(|at| at.ttft_in_time_share)),
+        ];
+        csv.row(record);
     }
-    let bytes = writer.into_inner().expect("writing to memory cannot fail");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }

@@ -25,6 +25,17 @@ pub enum ResultSink {
     File(Box<OutputFile>),
 }
 
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// As a bar that moves.
+    Bar,
+    /// As a line now and then.
+    Lines,
+    /// Not at all.
+    Nothing,
+}
+
 impl Console {
     /// The console that the flags ask for.
     pub fn new(flags: &GlobalFlags) -> Console {
@@ -66,6 +77,16 @@ impl Console {
     /// Whether a person watches stderr and has not asked for silence.
     pub fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// How a long search shows how far it is: a bar while a person watches, lines where that was
+    /// `asked` for without one.
+    pub fn shows(&self, asked: bool) -> Shows {
+        match (self.shows_progress(), asked) {
+            (true, _) => Shows::Bar,
+            (false, true) => Shows::Lines,
+            (false, false) => Shows::Nothing,
+        }
     }
 
     /// Something worth knowing; silent under `-q`.

@@ -4,8 +4,8 @@ use crate::interop::{InteropError, JudgeError};
 use crate::report::{AssertionError, OutputError};
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
-use crate::search::SearchError;
 use crate::search::sweep::SweepError;
+use crate::search::{CacheError, SearchError};
 use crate::validation::{CalibrationError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
@@ -52,6 +52,9 @@ pub enum Error {
     /// An output file that cannot be written.
     #[error(transparent)]
     Write(#[from] OutputError),
+    /// Finished points that cannot be kept where they should.
+    #[error(transparent)]
+    Keep(#[from] CacheError),
     /// Stdout that cannot be written (a closed pipe is none).
     #[error("cannot write to stdout: {0}")]
     Stdout(std::io::Error),
@@ -94,7 +97,6 @@ impl From<SearchError> for Error {
         match error {
             SearchError::Workload(error) => error.into(),
             SearchError::Run(error) => error.into(),
-            SearchError::Keep(error) => error.into(),
             SearchError::NoSense(message) => Error::NoSense(message),
         }
     }
@@ -104,7 +106,6 @@ impl From<SweepError> for Error {
     fn from(error: SweepError) -> Error {
         match error {
             SweepError::Scenario(error) => error.into(),
-            SweepError::Keep(error) => error.into(),
             SweepError::Point { at, source: SearchError::NoSense(message) } => {
                 Error::NoSense(format!("{at}: {message}"))
             }
@@ -131,9 +132,11 @@ impl Error {
             | Error::Calibration(_)
             | Error::NoSense(_)
             | Error::Run(RunError::Deadlines(_) | RunError::TooLarge(_)) => Exit::BadInput,
-            Error::Write(_) | Error::Stdout(_) | Error::Run(_) | Error::NotDeterministic(_) => {
-                Exit::Failure
-            }
+            Error::Write(_)
+            | Error::Keep(_)
+            | Error::Stdout(_)
+            | Error::Run(_)
+            | Error::NotDeterministic(_) => Exit::Failure,
         }
     }
 

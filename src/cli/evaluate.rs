@@ -70,6 +70,11 @@ pub fn evaluate(
         Format::Quiet => Vec::new(),
     };
     sink.finish(&bytes)?;
+    for run in &result.runs {
+        for warning in &run.warnings {
+            console.warn(&format!("{}: {warning}", run.label));
+        }
+    }
     for line in &broken {
         console.note(line);
     }

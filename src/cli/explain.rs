@@ -1,5 +1,6 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
+mod cured;
 mod file;
 mod text;
 
@@ -11,12 +12,14 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Attribution, Question, RunExplanation, explain};
+use crate::explain::{Attribution, Question, RunExplanation, StallReport, explain};
+use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
+use crate::request::RequestId;
 use crate::runner::{
-    Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording, run_experiment,
-    what_if, worth_a_cure,
+    Advice, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording,
+    run_experiment, what_if, worth_a_cure,
 };
 
 pub use file::{Cures, ExplanationFile, json_schema};
@@ -53,13 +56,18 @@ pub fn run(
     let question =
         Question { top: usize::from(flags.top), request: flags.request, token: flags.token };
     check(question, &outputs)?;
+    let inert = loaded.inert_in(&outputs);
+    for one in &inert.everywhere {
+        console.warn(&sentence(one));
+    }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(crate::runner::RunError::Threads)?;
     let file = pool.install(|| {
-        let runs = explanations(&loaded, &outputs, question);
+        let told = explanations(&loaded, &outputs, question);
+        let (runs, stalls): (Vec<_>, Vec<_>) = told.into_iter().unzip();
         let slow = SlowPath(backend);
         let trials: &dyn Simulate = if flags.reference { &slow } else { backend };
-        let cures = cures(&loaded, global, &outputs, &runs, trials);
+        let cures = cures(&loaded, global, &outputs, (&runs, &stalls), trials);
         ExplanationFile {
             schema_version: SCHEMA_VERSION,
             tool: Tool::this(),
@@ -67,11 +75,13 @@ pub fn run(
             runs,
             cures,
             warnings: loaded.warnings.clone(),
+            inert: inert.everywhere.clone(),
         }
     });
     if let Some(report) = report {
         let runs = outputs.iter().map(|output| output.result.clone()).collect();
         let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
+        let result = result.with_inert(inert);
         report.runs(&loaded, &outputs, &result, Some(&file))?;
     }
     let bytes = match global.format {
@@ -104,7 +114,7 @@ fn explanations(
     loaded: &Loaded,
     outputs: &[SchedulerOutput],
     question: Question,
-) -> Vec<RunExplanation> {
+) -> Vec<(RunExplanation, Option<StallReport>)> {
     let experiment = &loaded.experiment;
     let pairs: Vec<_> = outputs.iter().zip(&experiment.schedulers).collect();
     pairs
@@ -112,9 +122,47 @@ fn explanations(
         .map(|(output, scheduler)| {
             let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
             let result = &output.result;
-            explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question)
+            let told = |question| {
+                let judged_by = &output.judged_by;
+                explain(&result.scheduler, &result.label, &attribution, judged_by, question)
+            };
+            let run = told(question);
+            let stall = to_cure(&run).cloned().or_else(|| {
+                // No token came late, and yet a bound is broken: the longest of that kind is looked at.
+                let asked = question.top > 0 && question.request.is_none();
+                let (request, token) = longest(output).filter(|_| asked)?;
+                let one = Question { top: 1, request: Some(request), token: Some(token) };
+                told(one).request?.gaps.into_iter().next()
+            });
+            (run, stall)
         })
         .collect()
+}
+
+/// The stall that is to be cured.
+fn to_cure(run: &RunExplanation) -> Option<&StallReport> {
+    match &run.request {
+        Some(request) => request.gaps.first(),
+        None => run.stalls.first(),
+    }
+}
+
+/// The longest gap of the kind that a broken promise bounds, as request and token.
+fn longest(output: &SchedulerOutput) -> Option<(RequestId, u32)> {
+    let slo = &output.result.slo;
+    let broken = slo.terms.iter().find(|term| term.met == Some(false))?;
+    let between = matches!(broken.metric.as_str(), "tbt_s" | "tpot_s");
+    let trace = &output.outcome.trace;
+    let gaps = trace.requests.iter().zip(0..).flat_map(|(row, request)| {
+        let mut before = row.arrival;
+        trace.token_times(row).zip(0_u32..).map(move |(at, token)| {
+            let gap = at.since(before);
+            before = at;
+            (gap, request, token)
+        })
+    });
+    let of_kind = gaps.filter(|&(.., token)| (token > 0) == between);
+    of_kind.max_by_key(|&(gap, ..)| gap).map(|(_, request, token)| (request, token))
 }
 
 /// What would have helped each run against its worst stall.
@@ -122,34 +170,37 @@ fn cures(
     loaded: &Loaded,
     global: &GlobalFlags,
     outputs: &[SchedulerOutput],
-    runs: &[RunExplanation],
+    (runs, stalls): (&[RunExplanation], &[Option<StallReport>]),
     simulate: &dyn Simulate,
 ) -> Vec<Cures> {
     let Some(document) = loaded.document.as_ref() else { return Vec::new() };
     let one = |(place, run): (usize, &RunExplanation)| {
-        let stall = match &run.request {
-            Some(request) => request.gaps.first(),
-            None => run.stalls.first(),
-        }?;
+        let stall = stalls[place].as_ref()?;
         let row = |request: u32| &outputs[place].outcome.trace.requests[request as usize];
         let patient = Patient {
             document,
             seed: global.seed,
             resolved: &loaded.resolved,
+            experiment: &loaded.experiment,
             requests: &loaded.requests,
             scheduler: place,
-            judged_by: &outputs[place].judged_by,
+            config: &loaded.experiment.schedulers[place].config,
+            output: &outputs[place],
             stall: (stall.request, stall.token),
             pool: loaded.experiment.pool_of(row(stall.request).replica),
         };
-        let causes = worth_a_cure(stall);
+        let causes = worth_a_cure(stall, &run.misses.by_cause);
+        let Advice { keeps_promise, tried, best, notes } = what_if(&patient, &causes, simulate);
         Some(Cures {
             label: run.label.clone(),
             request: stall.request,
             token: stall.token,
             main_cause: stall.main_cause,
-            tried: what_if(&patient, &causes, simulate),
             causes,
+            keeps_promise,
+            tried,
+            best,
+            notes,
         })
     };
     runs.par_iter().enumerate().filter_map(one).collect()

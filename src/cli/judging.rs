@@ -103,7 +103,11 @@ fn format(name: &str) -> Result<Format, Error> {
     })
 }
 
-fn time(flag: &str, text: &str) -> Result<Span, Error> {
+/// A time that a flag states.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn time(flag: &str, text: &str) -> Result<Span, Error> {
     let parsed: Result<Duration, _> = text.parse();
     parsed.map(|duration| duration.0).map_err(|error| {
         let help = error.help.map_or(String::new(), |help| format!("; {help}"));

@@ -6,6 +6,7 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
+use crate::inert;
 use crate::runner::{
     PlayError, PlayOptions, Requests, RunError, Simulate, Simulator, measures_many, on_threads,
 };
@@ -39,6 +40,8 @@ impl Backend for Library {
             requests,
             resolved: resolved.scenario,
             warnings,
+            written: inert::written(&document),
+            files: resolved.files,
             document: Some(document),
         })
     }

@@ -6,6 +6,7 @@ use crate::cli::args::{Format, GlobalFlags, Listed};
 use crate::cli::backend::{Backend, ListEntry};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::report::csv_text::CsvText;
 use crate::report::table::{WIDTH, wrap};
 use crate::scenario::{Parameter, SchedulerDetails, evidence_meaning};
 
@@ -99,26 +100,20 @@ fn beside(head: &str, words: &str) -> String {
 fn rows(entries: &[ListEntry]) -> String {
     let schedulers = entries.iter().any(|entry| entry.scheduler.is_some());
     let more: &[&str] = if schedulers { &["system", "evidence", "parameters"] } else { &[] };
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = writer
-        .write_record(["name", "description"].iter().chain(more))
-        .and_then(|()| {
-            entries.iter().try_for_each(|entry| {
-                let mut record = vec![entry.name.clone(), entry.description.clone()];
-                if let Some(scheduler) = &entry.scheduler {
-                    let parameters = scheduler.parameters.iter();
-                    let defaults: Map<String, Value> =
-                        parameters.map(|p| (p.name.clone(), p.default.clone())).collect();
-                    record.push(scheduler.system.to_owned());
-                    record.push(scheduler.evidence.to_owned());
-                    record.push(Value::Object(defaults).to_string());
-                }
-                writer.write_record(record)
-            })
-        })
-        .map_err(|error| error.to_string())
-        .and_then(|()| writer.into_inner().map_err(|error| error.to_string()));
-    String::from_utf8(written.expect("writing to memory cannot fail")).expect("text in, text out")
+    let mut csv = CsvText::new(["name", "description"].iter().chain(more));
+    for entry in entries {
+        let mut record = vec![entry.name.clone(), entry.description.clone()];
+        if let Some(scheduler) = &entry.scheduler {
+            let parameters = scheduler.parameters.iter();
+            let defaults: Map<String, Value> =
+                parameters.map(|p| (p.name.clone(), p.default.clone())).collect();
+            record.push(scheduler.system.to_owned());
+            record.push(scheduler.evidence.to_owned());
+            record.push(Value::Object(defaults).to_string());
+        }
+        csv.row(record);
+    }
+    csv.into_string()
 }
 
 #[cfg(test)]

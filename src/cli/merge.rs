@@ -15,14 +15,18 @@ use crate::search::sweep::SweepFile;
 /// # Errors
 /// When a file is no shard, or they are not all of one sweep.
 pub fn run(args: &MergeArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
-    let objectives = sweep::front(args.pareto.as_deref())?;
     let shards = args.shards.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
+    let of_capacities = shards.first().is_some_and(|shard| shard.capacity.is_some());
+    let objectives = sweep::front(args.pareto.as_deref(), of_capacities)?;
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let mut file = SweepFile::merge(shards)?;
     file.conclude(objectives);
     if let Some(report) = report {
         report.sweep(&file)?;
+    }
+    for warning in file.warned() {
+        console.warn(&warning);
     }
     sweep::write(&file, global.format, sink)?;
     Ok(Exit::Fine)

@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod judging;
+mod kept;
 mod library;
 mod list;
 mod merge;

@@ -7,6 +7,7 @@ use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::cli::explain::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
+use crate::inert::sentence;
 use crate::report::comparison::figures;
 use crate::report::header::header;
 use crate::report::html::{Document, Table, document};
@@ -102,7 +103,7 @@ impl ReportFile {
                     .collect(),
                 runs_are_rows: true,
             }),
-            notes: file.notes.iter().cloned().chain(labelled).collect(),
+            notes: file.warnings.iter().chain(&file.notes).cloned().chain(labelled).collect(),
         };
         self.write(&Page::of_capacity(file), &words)
     }
@@ -123,7 +124,7 @@ impl ReportFile {
             header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
             verdict,
             table: None,
-            notes: Vec::new(),
+            notes: file.warned(),
         };
         self.write(&Page::of_sweep(file), &words)
     }
@@ -150,7 +151,8 @@ impl ReportFile {
 fn words(result: &ResultFile) -> Words {
     let rows = figures(&result.runs).into_iter();
     let warnings = result.runs.iter().flat_map(|run| {
-        run.warnings.iter().map(move |warning| format!("{}: {warning}", run.label))
+        let inert = run.inert.iter().map(sentence);
+        run.warnings.iter().cloned().chain(inert).map(move |text| format!("{}: {text}", run.label))
     });
     Words {
         header: header(result),
@@ -166,6 +168,7 @@ fn words(result: &ResultFile) -> Words {
             .warnings
             .iter()
             .cloned()
+            .chain(result.inert.iter().map(sentence))
             .chain(warnings)
             .chain(result.runs.iter().flat_map(provenance))
             .collect(),
@@ -178,6 +181,9 @@ fn cures_view(cures: &Cures) -> CuresView {
         request: cures.request,
         token: cures.token,
         main_cause: cures.main_cause,
+        keeps_promise: cures.keeps_promise,
         tried: cures.tried.clone(),
+        best: cures.best,
+        notes: cures.notes.clone(),
     }
 }

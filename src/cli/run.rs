@@ -10,7 +10,9 @@ use crate::cli::judging::assertions;
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
+use crate::inert::sentence;
 use crate::progress::Progress;
+use crate::report::features::why_not_comparable;
 use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
 use crate::runner::{
     RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment, worth_threads,
@@ -85,6 +87,12 @@ pub fn run(
         report.runs(&loaded, &outputs, &result, None)?;
     }
     let broken = assertion::judge(&options.asserted, &result.runs);
+    for inert in &result.inert {
+        console.warn(&sentence(inert));
+    }
+    for uneven in why_not_comparable(&result.runs) {
+        console.warn(&uneven);
+    }
     for run in &result.runs {
         for warning in &run.warnings {
             console.warn(&format!("{}: {warning}", run.label));
@@ -170,7 +178,8 @@ fn same(first: &[SchedulerOutput], second: &[SchedulerOutput]) -> Result<(), Err
 
 fn published(loaded: &Loaded, outputs: &[SchedulerOutput]) -> ResultFile {
     let runs = outputs.iter().map(|output| output.result.clone()).collect();
-    ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone())
+    let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
+    result.with_inert(loaded.inert_in(outputs))
 }
 
 /// Wall time, on stderr because it differs from run to run.

@@ -70,9 +70,9 @@ impl SideFiles {
         let classes = loaded.requests.classes();
         let several = loaded.experiment.replicas > 1;
         let facts = |run: &SchedulerOutput| {
-            let requests = run.outcome.trace.requests.len();
+            let trace = &run.outcome.trace;
             let (experiment, judged_by) = (&loaded.experiment, &run.judged_by);
-            StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), requests)
+            StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), trace)
                 .to_json()
         };
         let requests = self.requests.map(|(file, format)| {

@@ -24,7 +24,7 @@ pub fn run(args: &SwarmArgs, global: &GlobalFlags, console: &Console) -> Result<
     let sink = console.open_result(global.output.as_ref())?;
     let jobs = global.threads();
     let progress = Progress::new(1);
-    let report = progress::shown_counting("cases", &progress, console.shows_progress(), || {
+    let report = progress::shown_of("cases", &|| progress.totals(), console.shows(false), || {
         on_threads(jobs, || swarm(global.seed.unwrap_or(1), args.runs, progress.run(0)))
     });
     let report = report.map_err(RunError::Threads)?;

@@ -1,14 +1,17 @@
 //! `metron-sim sweep`: a grid of what-ifs, in parallel.
 
-use crate::cli::args::{Format, GlobalFlags, SweepArgs};
+use crate::cli::args::{Format, GlobalFlags, Metrics, SweepArgs};
 use crate::cli::backend::Backend;
 use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
+use crate::cli::kept::{cache_of, put_away};
 use crate::cli::report_file::ReportFile;
 use crate::cli::{capacity, progress};
+use crate::inert::sentence;
 use crate::progress::Progress;
+use crate::report::Assertion;
 use crate::scenario::Document;
-use crate::search::Cache;
+use crate::search::Watch;
 use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
 
 /// Runs the command.
@@ -23,21 +26,17 @@ pub fn run(
 ) -> Result<Exit, Error> {
     let vary = args.vary.iter().map(|text| Vary::parse(text)).collect::<Result<Vec<_>, _>>();
     let vary = vary.map_err(|problem| Error::Usage(format!("--vary: {problem}")))?;
-    let objectives = front(args.pareto.as_deref())?;
+    let objectives = front(args.pareto.as_deref(), args.capacity)?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
-    if !args.capacity && !goal.assertions.is_empty() {
-        return Err(Error::Usage(
-            "--assert is part of a capacity search: add --capacity".to_owned(),
-        ));
-    }
+    let watch = Watch::new(capacity::max_time(&args.search)?);
+    let asserted = if args.capacity { Vec::new() } else { goal.assertions.clone() };
+    let full_metrics = args.metrics == Metrics::Full
+        || asserted.iter().any(Assertion::needs_full_metrics)
+        || objectives.iter().flatten().any(Objective::needs_full_metrics);
     let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let cache = match (&args.search.cache, &sink, &global.output) {
-        (Some(folder), ..) => Some(Cache::lasting(folder)?),
-        (None, ResultSink::File(_), Some(path)) => Cache::beside(path)?,
-        _ => None,
-    };
+    let cache = cache_of(args.search.cache.as_deref(), &sink, global)?;
     let document = Document::read(&args.scenario).and_then(|d| d.with(&global.set));
     let document = document.map_err(Box::new)?;
     let progress = Progress::new(1);
@@ -48,32 +47,52 @@ pub fn run(
         vary,
         jobs: options.jobs,
         capacity: args.capacity.then_some((options, goal)),
+        full_metrics,
         shard,
         cache: cache.as_ref(),
         simulate: backend,
         progress: progress.run(0),
+        watch: &watch,
     };
+    let shows = console.shows(args.search.progress);
     let (mut file, reused) =
-        progress::shown_counting("points", &progress, console.shows_progress(), || sweep.run())?;
+        progress::shown_of("points", &|| progress.totals(), shows, || sweep.run())?;
     file.conclude(objectives);
+    file.inert = sweep.inert()?;
+    for inert in &file.inert {
+        console.warn(&sentence(inert));
+    }
     if let Some(report) = report {
         report.sweep(&file)?;
     }
+    for warning in file.warned() {
+        console.warn(&warning);
+    }
     write(&file, global.format, sink)?;
-    if let Some(cache) = cache {
-        cache.remove();
+    if file.complete {
+        put_away(cache, console);
     }
     console.note(&format!(
         "{} points ({reused} of them from before) in {}",
         file.points.len(),
         crate::report::units::duration(began.elapsed().as_secs_f64())
     ));
-    Ok(Exit::Fine)
+    let broken = file.judge(&asserted);
+    for line in &broken {
+        console.note(line);
+    }
+    if !file.complete {
+        console.note("time ran out (--max-time): the result has the points finished by then");
+    }
+    Ok(if broken.is_empty() && file.complete { Exit::Fine } else { Exit::NotMet })
 }
 
-/// The two numbers of a front.
-pub(super) fn front(text: Option<&str>) -> Result<Option<[Objective; 2]>, Error> {
-    let two = text.map(Objective::parse_two).transpose();
+/// The two numbers of a front, of runs or of capacities.
+pub(super) fn front(
+    text: Option<&str>,
+    of_capacities: bool,
+) -> Result<Option<[Objective; 2]>, Error> {
+    let two = text.map(|text| Objective::parse_two(text, of_capacities)).transpose();
     two.map_err(|problem| Error::Usage(format!("--pareto: {problem}")))
 }
 

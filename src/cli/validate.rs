@@ -7,6 +7,7 @@ use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
+use crate::inert::{Found, sentence};
 use crate::progress::Progress;
 use crate::report::validation::{Labelled, ValidatedRun, ValidationFile};
 use crate::report::{ResultFile, RunResult, validation as report};
@@ -35,6 +36,10 @@ pub fn run(
     })?;
     let validations: Vec<Validation> =
         outputs.iter().map(|output| compare(&replay, &output.outcome.trace)).collect();
+    let inert = loaded.inert(None);
+    for one in &inert.everywhere {
+        console.warn(&sentence(one));
+    }
     let mut warnings = loaded.warnings.clone();
     warnings.extend(replay.warnings.iter().cloned());
     let runs: Vec<RunResult> = outputs.into_iter().map(|output| output.result).collect();
@@ -50,7 +55,7 @@ pub fn run(
             runs.iter().map(|run| run.label.as_str()).zip(&validations),
         ),
         Format::Csv => report::to_csv(runs.iter().map(|run| run.label.as_str()).zip(&validations)),
-        Format::Json => to_json(loaded.resolved, runs, validations, warnings),
+        Format::Json => to_json(loaded.resolved, runs, validations, warnings, inert),
         Format::Quiet => String::new(),
     };
     sink.finish(bytes.as_bytes())?;
@@ -86,6 +91,7 @@ fn to_json(
     runs: Vec<RunResult>,
     validations: Vec<Validation>,
     warnings: Vec<String>,
+    found: Found,
 ) -> String {
     let rows = |(run, validation): (&RunResult, &Validation)| {
         let label = run.label.clone();
@@ -98,7 +104,7 @@ fn to_json(
         _ => None,
     };
     let ResultFile { schema_version, tool, scenario, runs, warnings, inert } =
-        ResultFile::new(scenario, runs, warnings);
+        ResultFile::new(scenario, runs, warnings).with_inert(found);
     let runs = runs.into_iter().zip(validations);
     let runs = runs.map(|(run, validation)| ValidatedRun { run, validation }).collect();
     let file = ValidationFile {

@@ -223,16 +223,16 @@ impl Attention {
 
     /// Time of one layer's attention, microseconds.
     pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
-        let decodes = f64::from(shape.decodes);
-        let kv = shape.decode_kv_tokens as f64;
-        if shape.chunks.is_empty() {
+        let decodes = f64::from(shape.decodes().requests());
+        let kv = shape.decodes().kv_tokens() as f64;
+        if shape.chunks().is_empty() {
             let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
             return match &self.measured.decode {
                 Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
                 _ => self.decode_fixed_us(decodes) + self.decode.kv_us(decodes, kv),
             };
         }
-        let mixed = self.mixed_us(shape.chunks, decodes, kv);
+        let mixed = self.mixed_us(shape.chunks(), decodes, kv);
         let Some(grid) = &self.measured.prefill else { return mixed };
         // The chunks' own part is as many times the constants' price as the table has it for each
         // of them alone; what the decodes add is priced by the constants.
@@ -241,12 +241,12 @@ impl Attention {
             self.mixed_us(&[chunk], 0.0, 0.0)
         };
         let (mut table, mut constants) = (0.0, 0.0);
-        for chunk in shape.chunks {
+        for chunk in shape.chunks() {
             let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
             table += grid.us(tokens, context, one);
             constants += one(tokens, context);
         }
-        let chunks = self.mixed_us(shape.chunks, 0.0, 0.0);
+        let chunks = self.mixed_us(shape.chunks(), 0.0, 0.0);
         let added = (mixed - chunks).max(0.0);
         if constants > 0.0 { chunks * (table / constants) + added } else { table + added }
     }

@@ -14,6 +14,7 @@ mod pipeline;
 mod precision;
 mod pricing;
 mod roofline;
+mod shape;
 mod shard;
 mod stage;
 mod table;
@@ -30,35 +31,7 @@ pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
 pub use roofline::Roofline;
-
-/// One prefill chunk of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Chunk {
-    /// Tokens of this request whose KV is already computed (prefix hits included).
-    pub context: u32,
-    /// Tokens computed in this iteration, at least 1.
-    pub tokens: u32,
-}
-
-/// All that a cost model may know of a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchShape<'a> {
-    /// Prefill chunks in batch order.
-    pub chunks: &'a [Chunk],
-    /// Requests that decode one token.
-    pub decodes: u32,
-    /// KV entries that the decodes read, summed over them, their new tokens' own included.
-    pub decode_kv_tokens: u64,
-    /// Sequences that sample a token: the decodes and the chunks that complete a prompt.
-    pub sampled: u32,
-}
-
-impl BatchShape<'_> {
-    /// Decodes alone, which read `kv` tokens together.
-    pub fn decodes(decodes: u32, kv: u64) -> BatchShape<'static> {
-        BatchShape { chunks: &[], decodes, decode_kv_tokens: kv, sampled: decodes }
-    }
-}
+pub use shape::{BatchShape, Chunk, Decodes};
 
 /// The time of one iteration, each part rounded to nanoseconds once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,7 +79,7 @@ pub trait CostModel: Send + Sync {
     fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
         let mut kv = kv;
         for time in times {
-            *time = self.time(&BatchShape::decodes(decodes, kv));
+            *time = self.time(&BatchShape::decodes_alone(decodes, kv));
             kv += u64::from(decodes);
         }
     }
@@ -161,8 +134,7 @@ pub trait CostModel: Send + Sync {
 /// Time of an unchunked, uncached prefill of `prompt_tokens` alone on an idle replica, with
 /// nothing of it overlapped: a point of the TTFT prefill curve.
 pub fn prefill_time(cost: &dyn CostModel, prompt_tokens: u32) -> Span {
-    let chunk = Chunk { context: 0, tokens: prompt_tokens.max(1) };
-    let alone = BatchShape { chunks: &[chunk], decodes: 0, decode_kv_tokens: 0, sampled: 1 };
-    let time = cost.time(&alone);
+    let chunk = [Chunk { context: 0, tokens: prompt_tokens.max(1) }];
+    let time = cost.time(&BatchShape::new(&chunk, Decodes::NONE, 1));
     time.gpu + time.host
 }

@@ -73,14 +73,10 @@ impl Roofline {
     }
 }
 
-fn nothing(shape: &BatchShape<'_>) -> bool {
-    shape.decodes == 0 && shape.chunks.is_empty()
-}
-
 impl CostModel for Roofline {
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
         let first = self.stages[0].time(shape);
-        if self.stages.len() == 1 || nothing(shape) {
+        if self.stages.len() == 1 || shape.is_empty() {
             return first;
         }
         let mut gpu = first.gpu;
@@ -97,14 +93,14 @@ impl CostModel for Roofline {
         }
         let mut kv = kv;
         for time in times {
-            *time = self.time(&BatchShape::decodes(decodes, kv));
+            *time = self.time(&BatchShape::decodes_alone(decodes, kv));
             kv += u64::from(decodes);
         }
     }
 
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {
         let mut sum = self.stages[0].parts(shape);
-        if self.stages.len() == 1 || nothing(shape) {
+        if self.stages.len() == 1 || shape.is_empty() {
             return sum;
         }
         for stage in &self.stages[1..] {
@@ -120,7 +116,7 @@ impl CostModel for Roofline {
 
     fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
         let mut sum = self.stages[0].overheads(shape);
-        if self.stages.len() == 1 || nothing(shape) {
+        if self.stages.len() == 1 || shape.is_empty() {
             return sum;
         }
         for stage in &self.stages[1..] {
@@ -131,7 +127,7 @@ impl CostModel for Roofline {
     }
 
     fn overheads_of_decodes(&self, decodes: u32) -> Option<Overheads> {
-        Some(self.overheads(&BatchShape::decodes(decodes, 0)))
+        Some(self.overheads(&BatchShape::decodes_alone(decodes, 0)))
     }
 
     fn stages(&self) -> u32 {
@@ -147,7 +143,7 @@ impl CostModel for Roofline {
     }
 
     fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
-        if self.stages.len() == 1 || nothing(shape) {
+        if self.stages.len() == 1 || shape.is_empty() {
             return Span::ZERO;
         }
         Span::from_micros_f64(self.hand_over_us(shape).min(LONGEST_US))

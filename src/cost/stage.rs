@@ -101,7 +101,7 @@ impl Stage {
     }
 
     fn decode_only(&self, decodes: u32) -> DecodeOnly {
-        let shape = BatchShape { chunks: &[], decodes, decode_kv_tokens: 0, sampled: decodes };
+        let shape = BatchShape::decodes_alone(decodes, 0);
         let price = self.price(&shape);
         let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
         DecodeOnly {
@@ -114,12 +114,12 @@ impl Stage {
     /// Tokens that the layers compute: those of the batch, and in a decode-only batch those that
     /// pad it to a captured CUDA graph.
     pub(super) fn computed_tokens(&self, shape: &BatchShape<'_>) -> u64 {
-        if shape.chunks.is_empty() {
-            let padded = self.padded.get(shape.decodes as usize);
-            return u64::from(*padded.unwrap_or(&shape.decodes));
+        if shape.chunks().is_empty() {
+            let padded = self.padded.get(shape.decodes().requests() as usize);
+            return u64::from(*padded.unwrap_or(&shape.decodes().requests()));
         }
-        let chunks: u64 = shape.chunks.iter().map(|c| u64::from(c.tokens)).sum();
-        chunks + u64::from(shape.decodes)
+        let chunks: u64 = shape.chunks().iter().map(|c| u64::from(c.tokens)).sum();
+        chunks + u64::from(shape.decodes().requests())
     }
 
     /// Time of one layer's decode-only attention as a benchmark that repeats it finds it.
@@ -137,9 +137,21 @@ impl Stage {
     /// A decode-only batch whose every request samples.
     #[inline]
     fn decodes_alone(&self, fixed: &DecodeOnly, kv: u64) -> IterationTime {
-        let reading = self.attention.decode_kv_us(fixed.reading, kv as f64);
-        let gpu_us = fixed.gpu_us + self.attention_factor * reading;
+        let gpu_us = self.decodes_alone_us(fixed, kv);
         IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
+    }
+
+    #[inline]
+    fn decodes_alone_us(&self, fixed: &DecodeOnly, kv: u64) -> f64 {
+        let reading = self.attention.decode_kv_us(fixed.reading, kv as f64);
+        fixed.gpu_us + self.attention_factor * reading
+    }
+
+    /// What is tabulated of so many decodes alone.
+    #[inline]
+    fn fixed_of(&self, decodes: u32) -> Option<&DecodeOnly> {
+        let fixed = self.decode_only.get(decodes as usize);
+        fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured())
     }
 
     /// The parts of the GPU's time and the gap after it, microseconds.
@@ -147,10 +159,10 @@ impl Stage {
         let tokens = self.computed_tokens(shape);
         let factor = self.kernel_factor;
         let layers = self.layers_us.get(tokens);
-        let head = self.head_us.get(u64::from(shape.sampled)).unwrap_or_else(|| {
-            if self.has_head { self.layers.head_us(shape.sampled.into()) } else { 0.0 }
+        let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
+            if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
-        let sequences = sequences(shape);
+        let sequences = shape.sequences() as f64;
         Price {
             layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
             attention: self.attention_factor * self.attention.us(shape),
@@ -162,10 +174,6 @@ impl Stage {
     }
 }
 
-fn sequences(shape: &BatchShape<'_>) -> f64 {
-    f64::from(shape.decodes) + shape.chunks.len() as f64
-}
-
 struct Price {
     layers: f64,
     attention: f64,
@@ -175,42 +183,46 @@ struct Price {
     host: f64,
 }
 
+impl Price {
+    /// All but the host's time.
+    fn gpu_us(&self) -> f64 {
+        self.layers + self.attention + self.communication + self.head + self.gap
+    }
+}
+
 impl CostModel for Stage {
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
-        if shape.chunks.is_empty() {
-            if shape.decodes == 0 {
+        if shape.chunks().is_empty() {
+            if shape.decodes().requests() == 0 {
                 return IterationTime::default();
             }
-            if shape.sampled == shape.decodes
-                && !self.attention.decodes_are_measured()
-                && let Some(fixed) = self.decode_only.get(shape.decodes as usize)
+            if shape.sampled() == shape.decodes().requests()
+                && let Some(fixed) = self.fixed_of(shape.decodes().requests())
             {
-                return self.decodes_alone(fixed, shape.decode_kv_tokens);
+                return self.decodes_alone(fixed, shape.decodes().kv_tokens());
             }
         }
         let p = self.price(shape);
-        let gpu_us = p.layers + p.attention + p.communication + p.head + p.gap;
         IterationTime {
-            gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)),
+            gpu: Span::from_micros_f64(p.gpu_us().min(LONGEST_US)),
             host: Span::from_micros_f64(p.host.min(LONGEST_US)),
         }
     }
 
     fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
-        let fixed = self.decode_only.get(decodes as usize);
-        let fixed = fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured());
+        let fixed = self.fixed_of(decodes);
         let mut kv = kv;
         for time in times {
             *time = match fixed {
                 Some(fixed) => self.decodes_alone(fixed, kv),
-                None => self.time(&BatchShape::decodes(decodes, kv)),
+                None => self.time(&BatchShape::decodes_alone(decodes, kv)),
             };
             kv += u64::from(decodes);
         }
     }
 
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {
-        if shape.decodes == 0 && shape.chunks.is_empty() {
+        if shape.is_empty() {
             return Parts::default();
         }
         let p = self.price(shape);
@@ -224,11 +236,11 @@ impl CostModel for Stage {
     }
 
     fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {
-        if shape.decodes == 0 && shape.chunks.is_empty() {
+        if shape.is_empty() {
             return Overheads::default();
         }
         let communication = self.communication_us(self.computed_tokens(shape));
-        let sequences = sequences(shape);
+        let sequences = shape.sequences() as f64;
         let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences;
         let host = self.host.iteration_us + self.host.sequence_us * sequences;
         Overheads {

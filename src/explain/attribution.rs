@@ -48,7 +48,7 @@ impl<'a> Attribution<'a> {
             .log
             .iter()
             .enumerate()
-            .map(|(lane, log)| LaneColumns::new(log, *recording.pool(lane)))
+            .map(|(lane, log)| LaneColumns::new(log, *recording.pool(lane), recording.trace.end))
             .collect();
         let mut places = Places::new(&recording, &lanes);
         let lines: Vec<Line> = lanes
@@ -113,11 +113,6 @@ impl<'a> Attribution<'a> {
         self.walker(request).go(visit);
     }
 
-    /// The gap up to the end of observation of a request that was cut off.
-    pub fn open_gap(&self, request: RequestId) -> Option<Gap> {
-        self.walker(request).open_gap()
-    }
-
     fn walker(&self, request: RequestId) -> Walk<'_> {
         Walk::new(self.trace(), &self.lanes, &self.places, request)
     }
@@ -144,14 +139,15 @@ impl<'a> Attribution<'a> {
         totals
     }
 
-    /// The gap before one token (0 is the first), or `None` when there is no such token.
+    /// The gap before one token (0 is the first), or `None` when there is no such token. The gap that
+    /// was open when observation ended is that before the next token.
     pub fn gap(&self, request: RequestId, token: u32) -> Option<Gap> {
         let mut found = Found { attribution: self, request, token, gap: None };
         self.walk(request, &mut found);
         found.gap
     }
 
-    /// Every gap of a request, expanded: for tests and for a single request's story.
+    /// Every gap of a request, expanded, the open one too: for tests and for a single request's story.
     pub fn gaps(&self, request: RequestId) -> Vec<Gap> {
         let mut all = All { attribution: self, request, gaps: Vec::new() };
         self.walk(request, &mut all);

@@ -61,6 +61,7 @@ impl Blame {
         for request in attribution.requests() {
             let lane = attribution.places.lane(request);
             let mut collect = Collect {
+                pricer: Pricer::of(&lanes[lane].pool),
                 lane: &lanes[lane],
                 weights: &weights[lane],
                 cover: &mut covers[lane],
@@ -73,6 +74,7 @@ impl Blame {
             blame.share_prefill(lane, &weights[replica], &cover);
             if let Some(bubbles) = attribution.bubbles(replica) {
                 blame.share_bubbles(bubbles, &cover);
+                blame.share_turns(bubbles, &cover);
             }
             let line = &attribution.lines[replica].behind;
             for &(_, head, ns) in line {
@@ -89,6 +91,7 @@ impl Blame {
     }
 
     fn share_prefill(&mut self, lane: &LaneColumns<'_>, weights: &[u64], cover: &Cover) {
+        let mut pricer = Pricer::of(&lane.pool);
         let (mut decoding, mut missed, mut next, mut first) = (0, 0, 0, 0);
         for (index, chunks) in lane.log.prefills() {
             decoding += cover.decoding[next..=index].iter().sum::<i64>();
@@ -102,6 +105,14 @@ impl Blame {
             shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
                 let (culprit, all) = (chunks[place].request, ns.saturating_mul(victims));
                 self.add(culprit, cause, all, victims as u32);
+            });
+            if alone || decoding == 0 {
+                continue;
+            }
+            let communication = pricer.communication_of_prefill(&lane.log.at(index));
+            shares(communication, weights, None, |place, ns| {
+                let all = ns.saturating_mul(decoding as u64);
+                self.add(chunks[place].request, Cause::Communication, all, decoding as u32);
             });
         }
     }
@@ -121,6 +132,21 @@ impl Blame {
                     let all = ns.saturating_mul(victims);
                     self.add(share.request, Cause::PipelineBubble, all, victims as u32);
                 }
+            }
+        }
+    }
+
+    /// Those in the queue see a wait for another lane's turn as long as it is.
+    fn share_turns(&mut self, bubbles: &Bubbles, cover: &Cover) {
+        let (mut waiting, mut next) = (0, 0);
+        for turn in bubbles.turns() {
+            while next <= turn.iteration as usize {
+                waiting += cover.waits.waiting[next];
+                next += 1;
+            }
+            if waiting > 0 {
+                let all = turn.ns.saturating_mul(waiting as u64);
+                self.add(turn.request, Cause::PipelineBubble, all, waiting as u32);
             }
         }
     }
@@ -163,6 +189,7 @@ pub(super) fn share_waits(
 }
 
 struct Collect<'c> {
+    pricer: Pricer<'c>,
     lane: &'c LaneColumns<'c>,
     weights: &'c [u64],
     cover: &'c mut Cover,
@@ -191,6 +218,10 @@ impl Visit for Collect<'_> {
         let weights = &self.weights[first..first + iteration.chunks.len()];
         shares(others, weights, Some(place as usize), |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);
+        });
+        let others = self.pricer.communication_of_others(&iteration, place as usize);
+        shares(others, weights, Some(place as usize), |place, ns| {
+            self.blame.add(iteration.chunks[place].request, Cause::Communication, ns, 1);
         });
     }
 

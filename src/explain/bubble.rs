@@ -6,12 +6,17 @@
 //! of them is so ahead of one iteration of every other lane at most. Their chunks share the
 //! iteration's waits in proportion to what each took, and at most that; the rest is nobody's. It
 //! depends on the iteration alone: every request that sees a wait is delayed by the same shares.
+//!
+//! A request in the queue whose lane admits nobody because it is another lane's turn waits for what
+//! runs in the other lanes meanwhile: the prefill chunks in it share that wait in proportion to the
+//! part of each that lies within it, and at most that.
 
 use super::attribution::Attribution;
 use super::blame::chunk_weights;
+use super::cause::Cause;
 use super::chain::shares;
-use super::lane::LaneColumns;
-use super::walk::Visit;
+use super::lane::{LaneColumns, reason};
+use super::walk::{Visit, Wait};
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -19,6 +24,7 @@ use crate::time::Time;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bubbles {
     all: Vec<Share>,
+    turns: Vec<Turn>,
 }
 
 /// One chunk's share in the waits of an iteration of another lane, nanoseconds.
@@ -30,10 +36,27 @@ pub(super) struct Share {
     pub request: RequestId,
     /// Tokens of the chunk.
     pub tokens: u32,
+    /// When the chunk's iteration began: with the request it tells chunks apart.
+    pub began: Time,
     /// Of the wait for stage 0 before the iteration.
     pub stage_0: u64,
     /// Of its waits between stages.
     pub between: u64,
+}
+
+/// One chunk's share in the wait of those in the queue, while it was another lane's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// The iteration of the waiting request's lane that ran meanwhile.
+    pub iteration: u32,
+    /// The chunk's request.
+    pub request: RequestId,
+    /// Tokens of the chunk.
+    pub tokens: u32,
+    /// When the chunk's iteration began.
+    pub began: Time,
+    /// Nanoseconds.
+    pub ns: u64,
 }
 
 /// An iteration that prefilled.
@@ -71,7 +94,8 @@ impl Bubbles {
 
     /// `prefills` are those of the replica in order of their start.
     fn new(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Bubbles {
-        let mut bubbles = Bubbles::default();
+        let turns = turns(lane, number, prefills);
+        let mut bubbles = Bubbles { all: Vec::new(), turns };
         let mut ahead: Vec<&Prefill> = Vec::new();
         let mut next = 0;
         for prefill in prefills.iter().filter(|prefill| prefill.lane != number) {
@@ -103,6 +127,7 @@ impl Bubbles {
         let (stage_0, between) = lane.pipeline_waits(iteration);
         let start = lane.log.start(iteration);
         let pieces = || ahead.iter().flat_map(|prefill| &prefill.chunks);
+        let began = ahead.iter().flat_map(|prefill| prefill.chunks.iter().map(|_| prefill.start));
         let in_flight = |prefill: &&&Prefill| prefill.end > start;
         let mut left: Vec<u64> = pieces().map(|piece| piece.ns).collect();
         let held: Vec<u64> = ahead
@@ -117,13 +142,14 @@ impl Bubbles {
             left[place] -= ns;
         });
         shares(stage_0.min(sum(&left)), &left, None, |place, ns| both[place][0] = ns);
-        for (piece, [stage_0, between]) in pieces().zip(both) {
+        for ((piece, began), [stage_0, between]) in pieces().zip(began).zip(both) {
             if stage_0 + between > 0 {
                 let &Piece { request, tokens, .. } = piece;
                 self.all.push(Share {
                     iteration: iteration as u32,
                     request,
                     tokens,
+                    began,
                     stage_0,
                     between,
                 });
@@ -134,6 +160,17 @@ impl Bubbles {
     /// Every share.
     pub fn all(&self) -> &[Share] {
         &self.all
+    }
+
+    /// Every share in waits for another lane's turn.
+    pub fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// Shares in waits for another lane's turn from iteration `from` to before `to`.
+    pub fn turns_within(&self, from: u32, to: u32) -> &[Turn] {
+        let before = |index: u32| self.turns.partition_point(|turn| turn.iteration < index);
+        &self.turns[before(from)..before(to)]
     }
 
     /// Shares in the waits of the iterations after `from` and up to `to`.
@@ -148,6 +185,44 @@ impl Bubbles {
         let of = self.all[before..].iter().take_while(|share| share.iteration == iteration);
         &self.all[before..before + of.count()]
     }
+}
+
+/// Shares in the waits of those in the queue of lane `number` for another lane's turn.
+fn turns(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Vec<Turn> {
+    let (mut turns, mut passed) = (Vec::new(), 0);
+    for (first, from, to) in lane.log.stretches() {
+        if first.waiting == 0 || reason(&first) != Cause::PipelineBubble {
+            continue;
+        }
+        for iteration in from..to {
+            let (start, over) = (lane.log.start(iteration), lane.free(iteration));
+            while prefills.get(passed).is_some_and(|prefill| prefill.end <= start) {
+                passed += 1;
+            }
+            let meanwhile = prefills[passed..].iter().take_while(|prefill| prefill.start < over);
+            let others: Vec<&Prefill> =
+                meanwhile.filter(|prefill| prefill.lane != number && prefill.end > start).collect();
+            let within = |prefill: &Prefill, ns: u64| {
+                let lasted = prefill.end.since(prefill.start).as_nanos();
+                let both = prefill.end.min(over).since(prefill.start.max(start)).as_nanos();
+                (u128::from(ns) * u128::from(both) / u128::from(lasted.max(1))) as u64
+            };
+            let pieces: Vec<(&Prefill, Piece)> = others
+                .iter()
+                .flat_map(|prefill| prefill.chunks.iter().map(|&piece| (*prefill, piece)))
+                .collect();
+            let took: Vec<u64> =
+                pieces.iter().map(|&(prefill, piece)| within(prefill, piece.ns)).collect();
+            let all = took.iter().fold(0, |sum: u64, &ns| sum.saturating_add(ns));
+            let stood = over.since(start).as_nanos();
+            shares(stood.min(all), &took, None, |place, ns| {
+                let (prefill, Piece { request, tokens, .. }) = pieces[place];
+                let iteration = iteration as u32;
+                turns.push(Turn { iteration, request, tokens, began: prefill.start, ns });
+            });
+        }
+    }
+    turns
 }
 
 /// Iterations of these lanes that prefilled, in order of their start.
@@ -181,24 +256,38 @@ pub(super) struct Caused {
     iterations: Vec<u32>,
     /// Row k: before the k-th; for stage 0, and between stages.
     sums: Vec<[u64; 2]>,
+    /// The same of waits for the culprit's lane's turn.
+    turns: Vec<u32>,
+    turn_sums: Vec<u64>,
 }
 
 impl Caused {
     /// Of a culprit.
     pub fn by(culprit: RequestId, bubbles: &Bubbles) -> Caused {
-        let mut caused = Caused { iterations: Vec::new(), sums: vec![[0; 2]] };
+        let mut caused = Caused {
+            iterations: Vec::new(),
+            sums: vec![[0; 2]],
+            turns: Vec::new(),
+            turn_sums: vec![0],
+        };
         let mut sum = [0; 2];
         for share in bubbles.all.iter().filter(|share| share.request == culprit) {
             sum = [sum[0] + share.stage_0, sum[1] + share.between];
             caused.iterations.push(share.iteration);
             caused.sums.push(sum);
         }
+        let mut sum = 0;
+        for turn in bubbles.turns.iter().filter(|turn| turn.request == culprit) {
+            sum += turn.ns;
+            caused.turns.push(turn.iteration);
+            caused.turn_sums.push(sum);
+        }
         caused
     }
 
     /// What of it a request saw.
     pub fn suffered(&self, attribution: &Attribution<'_>, victim: RequestId) -> u64 {
-        if self.iterations.is_empty() {
+        if self.iterations.is_empty() && self.turns.is_empty() {
             return 0;
         }
         let mut suffer = Suffer { caused: self, ns: 0 };
@@ -209,6 +298,10 @@ impl Caused {
     /// Before the iterations from this one on.
     fn before(&self, iteration: u32) -> [u64; 2] {
         self.sums[self.iterations.partition_point(|&index| index < iteration)]
+    }
+
+    fn turns_before(&self, iteration: u32) -> u64 {
+        self.turn_sums[self.turns.partition_point(|&index| index < iteration)]
     }
 }
 
@@ -236,5 +329,11 @@ impl Visit for Suffer<'_> {
 
     fn stage_0(&mut self, iteration: u32) {
         self.ns += self.between(iteration, iteration + 1)[0];
+    }
+
+    fn wait(&mut self, wait: Wait) {
+        if !wait.preempted {
+            self.ns += self.caused.turns_before(wait.to) - self.caused.turns_before(wait.from);
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::prices::Prices;
 use super::recording::RecordedPool;
-use crate::cost::{BatchShape, Chunk};
+use crate::cost::{BatchShape, Chunk, Decodes};
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -181,7 +181,7 @@ impl<'a> Pricer<'a> {
         let all = match (n, alone) {
             (_, true) => kernels,
             (1, _) => own,
-            _ => self.prices.kernels(&BatchShape::decodes(n, kv)).clamp(own, kernels),
+            _ => self.prices.kernels(&BatchShape::decodes_alone(n, kv)).clamp(own, kernels),
         };
         let (batch_growth, prefill) = (all - own, kernels - all);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
@@ -193,9 +193,8 @@ impl<'a> Pricer<'a> {
         Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
-        let mut alone = |chunks, sampled| {
-            self.prices.kernels(&BatchShape { chunks, decodes: 0, decode_kv_tokens: 0, sampled })
-        };
+        let mut alone =
+            |chunks, sampled| self.prices.kernels(&BatchShape::new(chunks, Decodes::NONE, sampled));
         let several = self.chunks.len() > 1;
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
         let chunks = match iteration.decodes {
@@ -210,6 +209,35 @@ impl<'a> Pricer<'a> {
             let (others, decodes) = (chunks - own, kernels - chunks);
             prefills.push(PrefillChain { own, others, decodes, communication, host, bubble });
         }
+    }
+
+    /// Communication of an iteration beyond what its decodes alone would have: its prefill's.
+    pub fn communication_of_prefill(&mut self, iteration: &Iteration<'_>) -> u64 {
+        self.load(iteration);
+        let whole = self.whole(iteration).communication;
+        if whole == 0 || iteration.decodes == 0 {
+            return 0;
+        }
+        let decodes = BatchShape::decodes_alone(iteration.decodes, iteration.decode_kv_tokens);
+        whole.saturating_sub(self.prices.overheads(&decodes).communication.as_nanos())
+    }
+
+    /// Communication of an iteration's chunks together beyond what the chunk at this place alone would
+    /// have: the other chunks'.
+    pub fn communication_of_others(&mut self, iteration: &Iteration<'_>, place: usize) -> u64 {
+        self.load(iteration);
+        let whole = self.whole(iteration).communication;
+        if whole == 0 || iteration.chunks.len() < 2 {
+            return 0;
+        }
+        let mut communication = |chunks, sampled| {
+            let shape = BatchShape::new(chunks, Decodes::NONE, sampled);
+            self.prices.overheads(&shape).communication.as_nanos()
+        };
+        let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
+        let all = communication(&self.chunks, completed).min(whole);
+        let alone = std::slice::from_ref(&self.chunks[place]);
+        all.saturating_sub(communication(alone, iteration.chunks[place].samples.into()))
     }
 
     /// What each chunk of an iteration weighs when others' delay is shared among them: the time
@@ -231,10 +259,8 @@ impl<'a> Pricer<'a> {
             others.clear();
             others.extend_from_slice(&self.chunks[..place]);
             others.extend_from_slice(&self.chunks[place + 1..]);
-            let without = BatchShape {
-                sampled: iteration.sampled() - u32::from(record.samples),
-                ..shape(iteration, &others)
-            };
+            let sampled = iteration.sampled() - u32::from(record.samples);
+            let without = BatchShape::new(&others, decodes(iteration), sampled);
             weights.push(whole.saturating_sub(total(&without)));
         }
         self.scratch = others;
@@ -246,12 +272,11 @@ impl<'a> Pricer<'a> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {
-    BatchShape {
-        chunks,
-        decodes: iteration.decodes,
-        decode_kv_tokens: iteration.decode_kv_tokens,
-        sampled: iteration.sampled(),
-    }
+    BatchShape::new(chunks, decodes(iteration), iteration.sampled())
+}
+
+fn decodes(iteration: &Iteration<'_>) -> Decodes {
+    Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens)
 }
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add

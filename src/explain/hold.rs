@@ -39,7 +39,8 @@ pub(super) struct Holders {
     first_run: Vec<u32>,
     /// Decodes: from the iteration of a run's first beat to that of its last.
     runs: Vec<(u32, u32)>,
-    /// The beat that a request ran in vain, where an answer ended after it was planned.
+    /// The beat that a request ran in vain, where an answer ended after it was planned; or that still ran
+    /// when observation ended.
     in_vain: Vec<Option<u32>>,
     /// Row i: seats taken at iteration i.
     pub seats: Vec<u32>,
@@ -79,7 +80,12 @@ impl Holders {
         if lane.pool.planned_ahead {
             holders.keep_vain(lane);
         } else {
-            holders.in_vain.clear();
+            // A step in vain takes planning ahead; one that was cut off does not.
+            let trace = attribution.trace();
+            for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
+                let row = &trace.requests[request as usize];
+                *vain = vain.filter(|_| row.status == Status::Unfinished);
+            }
         }
         holders.sum(lane);
         holders
@@ -142,7 +148,15 @@ impl Holders {
         let lingers = u32::from(lane.pool.planned_ahead);
         let over =
             if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
-        let vain = (row.status == Status::Completed).then_some(last + 1);
+        let vain = match row.status {
+            Status::Completed => Some(last + 1),
+            // In the batch that still ran when observation ended.
+            Status::Unfinished => lane.unobserved().filter(|&index| {
+                let lost = attribution.places.preemptions(request).any(|at| at > last);
+                index > last && !lost && lane.log.at(index as usize).decodes > 0
+            }),
+            _ => None,
+        };
         self.in_vain.push(vain.filter(|&index| index < end));
         let outs = attribution.places.preemptions(request).chain([over]);
         let mut chunks = attribution.places.chunks(request);

@@ -52,6 +52,8 @@ pub struct LaneColumns<'a> {
     idle: Vec<(u32, u64)>,
     /// Iterations that are beats, in order.
     pub beats: Beats,
+    /// When observation ended: the reason that the last iteration gave stood until then.
+    end: Time,
 }
 
 /// Iterations between two marks: more take less memory, and longer to sum up.
@@ -69,8 +71,8 @@ struct Waits {
 }
 
 impl<'a> LaneColumns<'a> {
-    /// Sums up a replica's log.
-    pub fn new(log: &'a Log, pool: RecordedPool<'a>) -> LaneColumns<'a> {
+    /// Sums up a replica's log; observation ended at `end`.
+    pub fn new(log: &'a Log, pool: RecordedPool<'a>, end: Time) -> LaneColumns<'a> {
         let mut lane = LaneColumns {
             log,
             pool,
@@ -80,6 +82,7 @@ impl<'a> LaneColumns<'a> {
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
             beats: Beats::default(),
+            end,
         };
         let mut pricer = Pricer::of(&pool);
         let (mut sums, mut waits) = (Sums::default(), Waits::default());
@@ -95,7 +98,7 @@ impl<'a> LaneColumns<'a> {
             before = Some(first);
         }
         if let Some(before) = &before {
-            waits.add(before, log.free(log.len() - 1));
+            waits.add(before, lane.over(log.len() - 1));
         }
         if log.len().is_multiple_of(MARK) {
             lane.marks.push(sums);
@@ -326,8 +329,42 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// When the iteration after this one begins, or could.
-    fn over(&self, place: usize) -> Time {
+    pub(super) fn free(&self, place: usize) -> Time {
         if place + 1 < self.log.len() { self.log.start(place + 1) } else { self.log.free(place) }
+    }
+
+    /// When the iteration after this one begins, or observation ends.
+    fn over(&self, place: usize) -> Time {
+        let next = match place + 1 < self.log.len() {
+            true => self.log.start(place + 1).min(self.end),
+            false => self.end,
+        };
+        next.max(self.log.start(place))
+    }
+
+    /// When an iteration begins; the one after the last never did before observation ended.
+    pub fn begins(&self, index: u32) -> Time {
+        match index as usize {
+            0 => self.log.get(0).map_or(self.end, |first| first.start),
+            index => self.over(index - 1),
+        }
+    }
+
+    /// How many iterations brought their tokens before observation ended: the others were still
+    /// running, or never began.
+    pub fn observed(&self) -> u32 {
+        self.log.partition_point(|iteration| iteration.end <= self.end) as u32
+    }
+
+    /// The iteration that still ran when observation ended.
+    pub fn unobserved(&self) -> Option<u32> {
+        let last = self.begun().checked_sub(1)?;
+        (last >= self.observed()).then_some(last)
+    }
+
+    /// How many iterations began before observation ended.
+    pub fn begun(&self) -> u32 {
+        self.log.partition_point(|iteration| iteration.start <= self.end) as u32
     }
 
     /// From the start of iteration `index` to its tokens.

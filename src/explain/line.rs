@@ -101,7 +101,8 @@ fn waiters(
         let (from, to) = (queued.seen, queued.to);
         let need = need(recording, places, lane.log, request);
         if from < to {
-            let counts = row.first_token != Time::NEVER;
+            // Waits of those that were dropped unserved are nobody's blame.
+            let counts = row.first_token != Time::NEVER || row.status == Status::Unfinished;
             waiters.push(Waiter { request, from, to, need, counts });
         }
     }

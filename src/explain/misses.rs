@@ -141,11 +141,6 @@ impl<'m, 'a> Misses<'m, 'a> {
             charged: [0.0; CAUSES],
         };
         self.attribution.walk(request, &mut charge);
-        if let Some(open) = self.attribution.open_gap(request)
-            && (open.token > 0 || first.is_some())
-        {
-            charge.gap(&open);
-        }
         let mut counts = Split::ZERO;
         let shares = apportion(charge.missed, &charge.charged);
         Cause::ALL.iter().zip(shares).for_each(|(&cause, n)| counts.add(cause, n));

@@ -36,7 +36,7 @@ impl Pressure {
     }
 
     fn add(&mut self, cause: Cause, index: u32, ns: u64) {
-        // Nobody is blamed for the turns that lanes of a pipeline take.
+        // The turns that lanes of a pipeline take are shared with its bubbles.
         if ns == 0 || cause == Cause::PipelineBubble {
             return;
         }
@@ -54,7 +54,7 @@ pub(super) struct Waits {
     first: u32,
     /// Change in the number of those in the queue who were never admitted, at each iteration from
     /// `first` on.
-    waiting: Vec<i64>,
+    pub waiting: Vec<i64>,
     preempted: Vec<i64>,
     /// Of those for whom the iteration was planned before they came.
     unseen: Vec<i64>,

@@ -27,8 +27,8 @@ impl<'a> Prices<'a> {
 
     /// What is no kernel's in a batch.
     pub fn overheads(&mut self, shape: &BatchShape<'_>) -> Overheads {
-        let n = shape.decodes;
-        if !shape.chunks.is_empty() || shape.sampled != n {
+        let n = shape.decodes().requests();
+        if !shape.chunks().is_empty() || shape.sampled() != n {
             return self.cost.overheads(shape);
         }
         self.overheads_of_decodes(n).unwrap_or_else(|| self.cost.overheads(shape))
@@ -63,7 +63,7 @@ impl<'a> Prices<'a> {
     }
 
     fn price_single(&mut self, kv: u64) -> u64 {
-        let ns = self.kernels(&BatchShape::decodes(1, kv));
+        let ns = self.kernels(&BatchShape::decodes_alone(1, kv));
         if kv < KV_MAX {
             if self.singles.len() <= kv as usize {
                 self.singles.resize((kv as usize + 1).next_power_of_two(), UNKNOWN);

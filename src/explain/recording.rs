@@ -107,6 +107,12 @@ impl<'a> Recording<'a> {
         (stages > 1).then_some((pool.replica + replica as u32, part as u32))
     }
 
+    /// The replica of a lane.
+    pub fn replica_of_lane(&self, lane: usize) -> u32 {
+        let pool = self.pool_that(|pool| pool.has_lane(lane));
+        pool.replica + ((lane - pool.lane) / pool.stages()) as u32
+    }
+
     /// The pool of a lane.
     pub fn pool(&self, lane: usize) -> &RecordedPool<'a> {
         self.pool_that(|pool| pool.has_lane(lane)).of

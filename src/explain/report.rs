@@ -12,7 +12,7 @@ use super::misses::Misses;
 use super::stalls::{Stall, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::victims::{Victims, victims};
-use crate::metrics::{Count, Options, per_request};
+use crate::metrics::{Count, Options, RequestMetrics, per_request};
 use crate::request::RequestId;
 use crate::trace::Status;
 
@@ -30,7 +30,8 @@ pub struct RunExplanation {
     pub first_token_ns: ByCause,
     /// Where all time between tokens went.
     pub between_tokens_ns: ByCause,
-    /// The fluidity-index in the mean over the requests that count; null where none does.
+    /// The fluidity-index in the mean over the requests that count; null where none does, or some were
+    /// still to be answered when observation ended.
     pub fluidity_index: Option<f64>,
     /// Missed deadlines of the requests that count.
     pub misses: MissReport,
@@ -70,9 +71,12 @@ pub struct StallReport {
     pub pool: Option<String>,
     /// The late token's number; 0 is the first.
     pub token: u32,
+    /// Whether it had still not come when observation ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
     /// The token before, or the arrival.
     pub from_ns: u64,
-    /// The late token.
+    /// The late token, or the end of observation.
     pub to_ns: u64,
     /// From one to the other; the causes sum to it.
     pub length_ns: u64,
@@ -128,7 +132,7 @@ pub struct CulpritTotal {
     pub prompt_tokens: u32,
     /// All delay.
     pub total_ns: u64,
-    /// By its prefill, in its own lane of a pipeline or in others.
+    /// By its prefill, its communication included, in its own lane of a pipeline or in others.
     pub prefill_ns: u64,
     /// By holding a seat.
     pub seat_ns: u64,
@@ -182,7 +186,7 @@ pub struct RequestReport {
     pub first_token_ns: ByCause,
     /// Where the time between its tokens went.
     pub between_tokens_ns: ByCause,
-    /// Its fluidity-index; null where it was rejected.
+    /// Its fluidity-index; null where it was rejected, or still to be answered.
     pub fluidity_index: Option<f64>,
     /// Its missed deadlines.
     pub misses: MissReport,
@@ -233,7 +237,8 @@ pub fn explain(
     let misses = Misses::new(attribution, judged_by);
     let counted = per_request(attribution.trace(), judged_by);
     let indices: f64 = counted.iter().map(|request| request.index).sum();
-    let fluidity_index = (!counted.is_empty()).then(|| indices / counted.len() as f64);
+    let known = !counted.is_empty() && !counted.iter().any(RequestMetrics::is_open);
+    let fluidity_index = known.then(|| indices / counted.len() as f64);
     let blame = Blame::new(attribution);
     let totals = attribution.totals();
     let (culprits, more_culprits) = top_culprits(attribution, &blame, question.top);
@@ -280,7 +285,7 @@ fn one_request(
         arrival_ns: row.arrival.as_nanos(),
         first_token_ns: listed(&first_token),
         between_tokens_ns: listed(&between_tokens),
-        fluidity_index: (row.status != Status::Rejected).then(|| {
+        fluidity_index: (row.status == Status::Completed).then(|| {
             let all = Options { count: Count::default(), ..judged_by.clone() };
             per_request(attribution.trace(), &all)[request as usize].index
         }),
@@ -305,6 +310,7 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
         request: stall.request,
         pool: pool.name.map(str::to_owned),
         token: gap.token,
+        open: gap.token >= attribution.trace().requests[stall.request as usize].tokens,
         from_ns: gap.from.as_nanos(),
         to_ns: gap.to.as_nanos(),
         length_ns: gap.to.since(gap.from).as_nanos(),
@@ -354,7 +360,12 @@ fn culprit_total(
         request,
         prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
         total_ns: given.total().as_nanos(),
-        prefill_ns: by(&[Cause::PrefillInterference, Cause::PrefillOnly, Cause::PipelineBubble]),
+        prefill_ns: by(&[
+            Cause::PrefillInterference,
+            Cause::PrefillOnly,
+            Cause::Communication,
+            Cause::PipelineBubble,
+        ]),
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),
         by_cause_ns: listed(given),

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::attribution::{Attribution, overlap};
 use super::beats::Beats;
 use super::blame::{Culprit, share_waits};
-use super::bubble::{Bubbles, Share};
+use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
 use super::hold::Means;
@@ -18,7 +18,7 @@ use crate::metrics::Options;
 use crate::request::RequestId;
 use crate::threads;
 use crate::time::{Span, Time};
-use crate::trace::{Run, Status};
+use crate::trace::{ChunkRecord, Run, Status};
 
 /// A token that came late.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,6 +235,12 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             shares(lane.others_prefill(index), &weights, None, |place, ns| {
                 found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
             });
+            if in_batch {
+                let communication = pricer.communication_of_prefill(&iteration);
+                shares(communication, &weights, None, |place, ns| {
+                    add_communication(&mut found, &iteration.chunks[place], ns);
+                });
+            }
         }
     }
     for &(index, place) in &part.chunks {
@@ -252,12 +258,20 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
         shares(others, &weights, Some(place as usize), |place, ns| {
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
+        let others = pricer.communication_of_others(&iteration, place as usize);
+        shares(others, &weights, Some(place as usize), |place, ns| {
+            add_communication(&mut found, &iteration.chunks[place], ns);
+        });
     }
     if let Some(bubbles) = attribution.bubbles(attribution.places.lane(request)) {
-        for (share, ns) in part.bubbles(bubbles) {
-            let (sum, tokens) = found.entry((share.request, Cause::PipelineBubble)).or_default();
-            *sum += ns;
-            *tokens += u64::from(share.tokens);
+        // A chunk's tokens count once, however many waits it stood behind.
+        let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
+        for piece in part.bubbles(bubbles) {
+            let (sum, tokens) = found.entry((piece.request, Cause::PipelineBubble)).or_default();
+            *sum += piece.ns;
+            if known.insert((piece.request, piece.began)) {
+                *tokens += u64::from(piece.tokens);
+            }
         }
     }
     let mut behind = Vec::new();
@@ -288,6 +302,16 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
     culprits
 }
 
+fn add_communication(
+    found: &mut FxHashMap<(RequestId, Cause), (u64, u64)>,
+    chunk: &ChunkRecord,
+    ns: u64,
+) {
+    let (sum, tokens) = found.entry((chunk.request, Cause::Communication)).or_default();
+    *sum += ns;
+    *tokens += u64::from(chunk.tokens);
+}
+
 /// What a gap was made of.
 #[derive(Clone, Default)]
 struct Part {
@@ -301,8 +325,22 @@ struct Part {
 }
 
 impl Part {
-    /// Shares in its pipeline bubbles, each of them once.
-    fn bubbles<'b>(&self, bubbles: &'b Bubbles) -> Vec<(&'b Share, u64)> {
+    /// Shares in its waits for other lanes of a pipeline, each of them once.
+    fn bubbles(&self, bubbles: &Bubbles) -> Vec<Turn> {
+        let waits = self.waits.iter().filter(|wait| !wait.preempted);
+        let turns = waits.flat_map(|wait| bubbles.turns_within(wait.from, wait.to).iter().copied());
+        let told = |(&Share { iteration, request, tokens, began, .. }, ns)| Turn {
+            iteration,
+            request,
+            tokens,
+            began,
+            ns,
+        };
+        turns.chain(self.shares(bubbles).into_iter().map(told)).collect()
+    }
+
+    /// Shares in its pipeline bubbles.
+    fn shares<'b>(&self, bubbles: &'b Bubbles) -> Vec<(&'b Share, u64)> {
         let mut all = Vec::new();
         for &(from, to, _) in &self.decoding {
             let both = |share: &'b Share| (share, share.stage_0 + share.between);

@@ -11,7 +11,7 @@ use super::attribution::Attribution;
 use super::blame::{Blame, chunk_weights};
 use super::bubble::Caused;
 use super::cause::{CAUSES, Cause};
-use super::chain::shares;
+use super::chain::{Pricer, shares};
 use super::hold::{Means, Sums};
 use super::lane::{LaneColumns, reason};
 use super::pressure::behind;
@@ -102,9 +102,8 @@ impl<'r> Replica<'r> {
         culprit: RequestId,
     ) -> Victims {
         let given = &blame.given[culprit as usize];
-        let Ok(place) = attribution.holders(self.index).requests.binary_search(&culprit) else {
-            return Victims::default();
-        };
+        // Who was never admitted can still have stood at the head of the queue.
+        let place = attribution.holders(self.index).requests.binary_search(&culprit).ok();
         let chunks = Chunks::new(self, attribution, culprit);
         let lanes = attribution.recording.lanes_beside(self.index as usize);
         let caused = |lane| Some((lane, Caused::by(culprit, attribution.bubbles(lane)?)));
@@ -150,7 +149,8 @@ impl<'r> Replica<'r> {
 }
 
 fn is_prefill(cause: Cause) -> bool {
-    matches!(cause, Cause::PrefillInterference | Cause::PrefillOnly | Cause::PipelineBubble)
+    use Cause::*;
+    matches!(cause, PrefillInterference | PrefillOnly | PipelineBubble | Communication)
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.
@@ -165,6 +165,7 @@ impl Chunks {
     fn new(replica: &Replica<'_>, attribution: &Attribution<'_>, culprit: RequestId) -> Chunks {
         let lane = replica.lane;
         let chunks = attribution.places.chunks(culprit);
+        let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
         for &(index, place) in chunks {
@@ -176,6 +177,9 @@ impl Chunks {
                     all += ns;
                     alone += if iteration.decodes == 0 { ns } else { 0 };
                 }
+            });
+            shares(pricer.communication_of_prefill(&iteration), weights, None, |of, ns| {
+                all += if of == place as usize { ns } else { 0 };
             });
             sums.push([all, alone]);
         }
@@ -195,8 +199,8 @@ struct Suffer<'s, 'a> {
     replica: &'s Replica<'s>,
     chunks: &'s Chunks,
     culprit: RequestId,
-    /// Of the culprit, among the holders.
-    place: usize,
+    /// Of the culprit, among the holders, where it is one.
+    place: Option<usize>,
     victim: RequestId,
     exact: u64,
     weights: [f64; CAUSES],
@@ -209,11 +213,9 @@ impl Suffer<'_, '_> {
     }
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
-        if self.replica.lane.staged {
-            return 0.0;
-        }
+        let Some(place) = self.place.filter(|_| !self.replica.lane.staged) else { return 0.0 };
         let holders = self.attribution.holders(self.replica.index);
-        holders.share(self.attribution, self.replica.lane, sums, self.place, (from, to))
+        holders.share(self.attribution, self.replica.lane, sums, place, (from, to))
     }
 
     /// The culprit's part of a wait of `ns` at one iteration.
@@ -244,6 +246,12 @@ impl Visit for Suffer<'_, '_> {
         let iteration = lane.log.at(index as usize);
         let weights = &self.replica.weights[first..first + iteration.chunks.len()];
         let others = lane.prefill(index, place).1.others;
+        shares(others, weights, Some(place as usize), |of, ns| {
+            if of == self.chunks.places[at] as usize {
+                self.exact += ns;
+            }
+        });
+        let others = Pricer::of(&lane.pool).communication_of_others(&iteration, place as usize);
         shares(others, weights, Some(place as usize), |of, ns| {
             if of == self.chunks.places[at] as usize {
                 self.exact += ns;

@@ -153,7 +153,7 @@ pub(super) struct Queued {
     pub first: u32,
     /// The first that was planned with it in the queue.
     pub seen: u32,
-    /// The one that admits it, or the last that is known to have left it there.
+    /// The one that admits it, or the one after all that began before observation ended.
     pub to: u32,
 }
 
@@ -171,11 +171,8 @@ pub(super) fn queued(
     let to = match places.chunks(request).first() {
         Some(&(admitted, _)) => admitted,
         None if row.status != Status::Unfinished => return None,
-        None => {
-            let end = trace.end.max(row.arrival);
-            let started = lane.log.partition_point(|iteration| iteration.start <= end) as u32;
-            started.checked_sub(1).filter(|&last| first < last)?
-        }
+        // It waits for one that will never begin.
+        None => lane.begun().max(first),
     };
     let ahead = lane.log.range(first as usize, to as usize);
     let ahead = ahead.take_while(|iteration| iteration.decided < row.arrival).count();
@@ -225,11 +222,19 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Walks to the last token.
+    /// Walks to the last token, and of an unfinished request on to the end of observation.
     pub fn go(mut self, visit: &mut impl Visit) {
-        if self.row.first_token == Time::NEVER {
-            return;
+        let at = match self.row.first_token {
+            Time::NEVER => None,
+            _ => Some(self.delivered(visit)),
+        };
+        if self.row.status == Status::Unfinished {
+            self.open_gap(at, visit);
         }
+    }
+
+    /// All tokens; says which iteration brought the last.
+    fn delivered(&mut self, visit: &mut impl Visit) -> u32 {
         let end = |index: u32| self.lane.log.end(index as usize);
         let prefilled = self.chunks.partition_point(|&(at, _)| end(at) < self.row.first_token);
         let mut at = self.chunks[prefilled].0;
@@ -259,26 +264,111 @@ impl<'w> Walk<'w> {
             before = Some(times);
         }
         assert_eq!(token, self.row.tokens, "every token is walked");
+        at
     }
 
-    /// Waiting and prefill up to the end of observation, for a request without a token or with
-    /// its next one still to come: what is known of that last gap, and the rest as cut off.
-    pub fn open_gap(&self) -> Option<Gap> {
-        let row = self.row;
-        if row.status != Status::Unfinished {
-            return None;
-        }
-        let from = self.trace.token_times(row).last().unwrap_or(row.arrival);
+    /// From the last token, which iteration `at` brought, or from the arrival to the end of
+    /// observation: waits up to then, and iterations up to the last that was over. What it did in one
+    /// that still ran is cut off.
+    fn open_gap<V: Visit>(&mut self, at: Option<u32>, visit: &mut V) {
+        let from = self.trace.last_token(self.row).unwrap_or(self.row.arrival);
         let to = self.trace.end.max(from);
-        let mut split = Split::ZERO;
-        let waits = row.first_token == Time::NEVER && row.scheduled == Time::NEVER;
-        if let Some(queued) = self.queued().filter(|_| waits) {
-            self.before_seen(queued, &mut split);
-            self.waited(queued, &mut split);
+        match at {
+            None => self.not_begun(visit),
+            Some(at) => self.not_gone_on(at, visit),
         }
-        let known = split.total();
-        split.add(Cause::CutOff, (to.since(from) - known).as_nanos());
-        Some(Gap { token: row.tokens, from, to, split })
+        let known = self.gap.split.total();
+        self.gap
+            .split
+            .add(Cause::CutOff, to.since(from).as_nanos().saturating_sub(known.as_nanos()));
+        self.close(self.row.tokens, from, to, visit);
+    }
+
+    /// Of a request without a token.
+    fn not_begun(&mut self, visit: &mut impl Visit) {
+        let Some(queued) = self.queued() else {
+            // It came while the last iteration ran: nothing was decided with it.
+            return;
+        };
+        let mut split = Split::ZERO;
+        let admitted = self.chunks.first().map(|&(index, _)| index);
+        if queued.first == self.lane.begun() {
+            return self.came_last(queued.first, visit);
+        }
+        self.before_seen(queued, &mut split);
+        visit.unseen(queued.first, queued.seen, split[Cause::StepInFlight]);
+        self.waited(queued, &mut split);
+        self.gap.split = split;
+        visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
+        if admitted.is_some() {
+            self.prefill_so_far(visit);
+        }
+    }
+
+    /// It came when the last iteration had begun.
+    fn came_last(&mut self, next: u32, visit: &mut impl Visit) {
+        let Some(last) = next.checked_sub(1) else { return };
+        let free = self.lane.log.free(last as usize).min(self.trace.end);
+        if free > self.row.arrival {
+            let in_flight = free.since(self.row.arrival).as_nanos();
+            self.gap.split.add(Cause::StepInFlight, in_flight);
+            visit.unseen(next, next, in_flight);
+        }
+    }
+
+    /// Of a request whose last token iteration `at` brought.
+    fn not_gone_on(&mut self, at: u32, visit: &mut impl Visit) {
+        let (observed, begun) = (self.lane.observed(), self.lane.begun());
+        let last = begun.saturating_sub(1);
+        let Some(preempted) = self.places.preempted_within(self.request, at, last) else {
+            if observed > at + 1 {
+                self.lane.missed(at, observed - 1, &mut self.gap.split);
+                visit.decoding(at, observed - 1, false);
+            }
+            return;
+        };
+        if preempted > at + 1 {
+            self.lane.missed(at, preempted - 1, &mut self.gap.split);
+            visit.decoding(at, preempted - 1, false);
+        }
+        (self.had, self.lost_at) = (u32::MAX, preempted);
+        self.tail(preempted - 1, preempted, visit);
+        let admitted = self.chunks.first().map(|&(index, _)| index);
+        self.queue(preempted, admitted.filter(|&index| index < begun).unwrap_or(begun), visit);
+        if admitted.is_some() {
+            self.prefill_so_far(visit);
+        }
+    }
+
+    /// Its chunks in iterations that were over, and what came between them and after.
+    fn prefill_so_far(&mut self, visit: &mut impl Visit) {
+        let (observed, begun) = (self.lane.observed(), self.lane.begun());
+        let mut before: Option<u32> = None;
+        while let Some((&(index, place), rest)) = self.chunks.split_first() {
+            if index >= begun {
+                break;
+            }
+            self.chunks = rest;
+            if let Some(before) = before {
+                self.between(before, index, visit);
+            }
+            if index >= observed {
+                return;
+            }
+            self.chunk(index, place, visit);
+            visit.chunk(index, place);
+            before = Some(index);
+        }
+        let Some(before) = before.filter(|&before| before + 1 < begun) else { return };
+        let last = begun - 1;
+        match self.places.preempted_within(self.request, before, last) {
+            Some(_) => self.between(before, begun, visit),
+            None => {
+                self.tail(before, before + 1, visit);
+                visit.passed_over(before + 1, begun);
+                self.lane.passed_over(before + 1, begun, &mut self.gap.split);
+            }
+        }
     }
 
     fn close<V: Visit>(&mut self, token: u32, from: Time, to: Time, visit: &mut V) {
@@ -291,11 +381,10 @@ impl<'w> Walk<'w> {
 
     /// From the arrival to the start of the first iteration that was planned with it.
     fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
-        let start = |index: u32| self.lane.log.start(index as usize);
-        let begun = start(first);
+        let begun = self.lane.begins(first);
         split.add(Cause::StepInFlight, begun.since(self.row.arrival).as_nanos());
         if seen > first {
-            split.add(Cause::ScheduledAhead, start(seen).since(begun).as_nanos());
+            split.add(Cause::ScheduledAhead, self.lane.begins(seen).since(begun).as_nanos());
         }
     }
 
@@ -420,8 +509,8 @@ impl<'w> Walk<'w> {
 
     /// In the queue after a preemption.
     fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
-        let start = |index: u32| self.lane.log.start(index as usize);
-        let waited = start(admitted).since(start(preempted)).as_nanos();
+        let from = self.lane.log.start(preempted as usize);
+        let waited = self.lane.begins(admitted).since(from).as_nanos();
         self.gap.split.add(Cause::PreemptedWaiting, waited);
         visit.wait(Wait { from: preempted, to: admitted, preempted: true });
     }

@@ -7,7 +7,8 @@
 use std::io::Read;
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent, sum};
+use super::builder::{Builder, Sent, sum};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
@@ -17,24 +18,55 @@ use super::measured::{Granularity, Measured};
 pub(super) struct Metadata {
     pub(super) issued: Option<u64>,
     pub(super) start: Option<u64>,
+    pub(super) end: Option<u64>,
     pub(super) warmup: bool,
     pub(super) cancelled: bool,
 }
 
 impl Metadata {
+    /// How the request ended: the client's own doing comes before what the server said of it.
+    pub(super) fn ended(&self, failed: Option<Ended>) -> Ended {
+        if self.cancelled { Ended::Cancelled } else { failed.unwrap_or(Ended::Completed) }
+    }
+
+    /// Whether it ended before it was sent.
+    pub(super) fn ends_first(&self) -> bool {
+        self.end.zip(self.start).is_some_and(|(end, start)| end < start)
+    }
+
+    /// What the wall clock says of a request against what another clock measured.
+    pub(super) fn check(&self, measured: Option<u64>, builder: &mut Builder) {
+        let wall = self.end.zip(self.start).and_then(|(end, start)| end.checked_sub(start));
+        let (Some(wall), Some(measured)) = (wall, measured) else { return };
+        let most = wall.max(measured);
+        // The wall clock may be set forward or back a little.
+        if wall.abs_diff(measured) > most / 10 + 100_000_000 {
+            builder.odd("took another time by the wall clock", || {
+                let ms = |ns: u64| ns / 1_000_000;
+                format!("{} ms from its start to its end, and {} ms in all", ms(wall), ms(measured))
+            });
+        }
+    }
+
     /// Time in the client before it was sent; the wall clock may step between the two.
     pub(super) fn waited(&self) -> Option<u64> {
         Some(self.start?.saturating_sub(self.issued?))
     }
 
     pub(super) fn read<R: Read>(json: &mut Json<R>) -> Result<Metadata, Fault> {
-        const KEYS: &[&str] =
-            &["credit_issued_ns", "request_start_ns", "benchmark_phase", "was_cancelled"];
+        const KEYS: &[&str] = &[
+            "credit_issued_ns",
+            "request_start_ns",
+            "request_end_ns",
+            "benchmark_phase",
+            "was_cancelled",
+        ];
         let mut metadata = Metadata::default();
         json.object(KEYS, |json, key| {
             match key {
                 "credit_issued_ns" => metadata.issued = json.nanos_or_null(0)?,
                 "request_start_ns" => metadata.start = json.nanos_or_null(0)?,
+                "request_end_ns" => metadata.end = json.nanos_or_null(0)?,
                 "benchmark_phase" => {
                     metadata.warmup = json.string_or_skip()?.as_deref() == Some("warmup");
                 }
@@ -51,14 +83,12 @@ impl Metadata {
 pub(super) struct Counts {
     pub(super) warmup: u64,
     pub(super) own_counts: u64,
-    pub(super) cancelled: u64,
     pub(super) without_start: bool,
 }
 
 impl Counts {
     /// Notes what is known of when a request was wanted and sent.
     pub(super) fn sent(&mut self, metadata: &Metadata) -> u64 {
-        self.cancelled += u64::from(metadata.cancelled);
         self.without_start |= metadata.start.is_none();
         metadata.start.unwrap_or(0)
     }
@@ -66,11 +96,6 @@ impl Counts {
     /// Puts what was counted into the run.
     pub(super) fn into(self, measured: &mut Measured) {
         measured.knows.arrivals = !self.without_start;
-        if self.cancelled > 0 {
-            measured
-                .notes
-                .push(format!("{} requests were cancelled by the client", self.cancelled));
-        }
         if self.warmup > 0 {
             measured.notes.push(format!("{} warm-up requests are left out", self.warmup));
         }
@@ -102,18 +127,13 @@ pub(super) fn read<R: Read>(
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();
-        let (mut metadata, mut metrics, mut failed) = (None, Metrics::default(), false);
+        let (mut metadata, mut metrics, mut failed) = (None, Metrics::default(), None);
         json.object(&["metadata", "metrics", "error"], |json, key| {
             match key {
                 "metadata" => metadata = Some(Metadata::read(json)?),
                 "metrics" if json.null()? => {}
                 "metrics" => metrics = read_metrics(json)?,
-                _ => {
-                    failed = !json.null()?;
-                    if failed {
-                        json.skip()?;
-                    }
-                }
+                _ => failed = error(json)?,
             }
             Ok(())
         })?;
@@ -129,16 +149,18 @@ pub(super) fn read<R: Read>(
             sent,
             prompt_tokens: metrics.prompt[0].or(metrics.prompt[1]).unwrap_or(0),
             output_tokens: metrics.output[0].or(metrics.output[1]),
-            ended: match (failed, metadata.cancelled) {
-                (true, _) => Ended::Failed,
-                (false, true) => Ended::Unfinished,
-                (false, false) => Ended::Completed,
-            },
+            ended: metadata.ended(failed),
             waited: metadata.waited(),
             total: metrics.latency,
             ..Sent::default()
         };
-        let timed = metrics.ttft.is_some() && !failed;
+        if metadata.ends_first() {
+            let wrong = builder.refuse("it ended before it was sent");
+            wrong.map_err(|fault| fault.or_at(begin))?;
+            continue;
+        }
+        let timed = metrics.ttft.is_some() && failed.is_none();
+        metadata.check(metrics.latency, &mut builder);
         if let Some(ttft) = metrics.ttft.filter(|_| timed) {
             let mut at = sum(sent, ttft).map_err(|fault| fault.or_at(begin))?;
             row.first = Some(at);
@@ -158,6 +180,35 @@ pub(super) fn read<R: Read>(
     let mut measured = builder.finish(Granularity::Token)?;
     counts.into(&mut measured);
     Ok(vec![measured])
+}
+
+/// Reads an error: `{"code": HTTP status or null, "type": name, "message": text}`, or a text. Its
+/// words are not kept.
+pub(super) fn error<R: Read>(json: &mut Json<R>) -> Result<Option<Ended>, Fault> {
+    if json.null()? {
+        return Ok(None);
+    }
+    if !json.next_is(b'{')? {
+        let text = json.string_or_skip()?.unwrap_or_default();
+        return Ok(Some(Ended::by_text(&text)));
+    }
+    let (mut code, mut kind, mut message) = (None, None, None);
+    json.object(&["code", "type", "error_type", "message", "error_msg"], |json, key| {
+        match key {
+            "code" if json.next_is(b'"')? => kind = json.string_or_skip()?.or(kind.take()),
+            "code" => code = json.figure_or_skip()?,
+            "type" | "error_type" => kind = json.string_or_skip()?,
+            _ => message = json.string_or_skip()?,
+        }
+        Ok(())
+    })?;
+    let by_code = code.and_then(|code| Ended::by_http_status(code as u32));
+    let by_text = || {
+        let of = |text: Option<String>| text.map(|text| Ended::by_text(&text));
+        let known = |ended: &Ended| *ended != Ended::Failed;
+        of(kind).filter(known).or(of(message)).unwrap_or(Ended::Failed)
+    };
+    Ok(Some(by_code.unwrap_or_else(by_text)))
 }
 
 fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {

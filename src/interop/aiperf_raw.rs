@@ -7,8 +7,9 @@
 use std::io::Read;
 
 use super::Progress;
-use super::aiperf::{Counts, Metadata};
-use super::builder::{Builder, Ended, Sent, sum};
+use super::aiperf::{Counts, Metadata, error};
+use super::builder::{Builder, Sent, sum};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
@@ -31,22 +32,21 @@ pub(super) fn read<R: Read>(
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();
-        let (mut metadata, mut start, mut failed) = (None, None, false);
+        let (mut metadata, mut start, mut failed) = (None, None, None);
         let mut times: Vec<u64> = Vec::new();
         let mut usage = Packet::default();
         json.object(KEYS, |json, key| {
             match key {
                 "metadata" => metadata = Some(Metadata::read(json)?),
                 "start_perf_ns" => start = json.nanos_or_null(0)?,
-                "status" => failed |= json.figure()?.is_some_and(|status| status >= 400.0),
+                "status" => {
+                    let status = json.figure()?;
+                    let by_status = status.and_then(|status| Ended::by_http_status(status as u32));
+                    failed = by_status.or(failed);
+                }
                 "responses" if json.null()? => {}
                 "responses" => json.list(|json| response(json, &mut times, &mut usage))?,
-                _ => {
-                    if !json.null()? {
-                        failed = true;
-                        json.skip()?;
-                    }
-                }
+                _ => failed = failed.or(error(json)?),
             }
             Ok(())
         })?;
@@ -59,12 +59,17 @@ pub(super) fn read<R: Read>(
         let start = start.ok_or_else(|| missing("start_perf_ns"))?;
         let sent = counts.sent(&metadata);
         let mut first = None;
-        if !failed && times.iter().any(|&at| at < start) {
+        if metadata.ends_first() {
+            let wrong = builder.refuse("it ended before it was sent");
+            wrong.map_err(|fault| fault.or_at(begin))?;
+            continue;
+        }
+        if failed.is_none() && times.iter().any(|&at| at < start) {
             let wrong = builder.refuse("a response came before its request was sent");
             wrong.map_err(|fault| fault.or_at(begin))?;
             continue;
         }
-        if !failed {
+        if failed.is_none() {
             for &at in &times {
                 let since = at - start;
                 let at = sum(sent, since).map_err(|fault| fault.or_at(begin))?;
@@ -75,12 +80,10 @@ pub(super) fn read<R: Read>(
                 }
             }
         }
-        let ended = match (failed || (times.is_empty() && !metadata.cancelled), metadata.cancelled)
-        {
-            (true, _) => Ended::Failed,
-            (false, true) => Ended::Unfinished,
-            (false, false) => Ended::Completed,
-        };
+        let silent = times.is_empty().then_some(Ended::Failed);
+        let ended = metadata.ended(failed.or(silent));
+        let last = times.last().map(|last| last.saturating_sub(start));
+        metadata.check(last, &mut builder);
         let row = Sent {
             sent,
             first,

@@ -10,7 +10,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent};
+use super::builder::{Builder, Sent};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
@@ -31,6 +32,8 @@ const COLUMNS: &[&str] = &[
     "arrival_time_us",
     "slo_class",
     "server_input_tokens",
+    "error_message",
+    "finish_reason",
 ];
 
 #[derive(Deserialize)]
@@ -122,7 +125,11 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         let output = rows.count(6)?;
         let ended = match rows.text(4) {
             Some("ok") => Ended::Completed,
-            Some("error" | "timeout") => Ended::Failed,
+            Some("timeout") => Ended::TimedOut,
+            Some("error") => {
+                let why = rows.text(10).or(rows.text(11)).unwrap_or("");
+                Ended::by_text(why)
+            }
             _ => return Err(rows.fault("`status` is none of ok, error, timeout")),
         };
         let Some(sent) = sent.or(arrival) else {
@@ -132,8 +139,16 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         if ended == Ended::Completed && (first.is_none() || last.is_none()) {
             return Err(rows.fault("an answered request without the times of its chunks"));
         }
-        if let (Some(_), Some(last), true) = (first, last, output != Some(1)) {
-            builder.token(last);
+        if arrival.is_some_and(|arrival| arrival > sent) {
+            builder.odd("were sent before they arrived", || "its times contradict".to_owned());
+        }
+        if let (Some(first), Some(last), true) = (first, last, output != Some(1)) {
+            builder.token(last.max(first));
+            if last < first {
+                let wrong = builder.refuse("its last chunk came before its first one");
+                wrong.map_err(|fault| fault.or_at(rows.position()))?;
+                continue;
+            }
         }
         let name = rows.text(8).unwrap_or("default");
         let class = classes.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -143,6 +158,7 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         let class = u16::try_from(class).map_err(|_| rows.fault("more than 65,536 classes"))?;
         let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
         let row = Sent {
+            left: None,
             sent,
             scheduled: None,
             first,

@@ -1,4 +1,6 @@
-//! Bounds of the fluidity-index where only the first and the last token's times are known.
+//! Bounds of the fluidity-index where a file does not tell when each token came.
+//!
+//! # First and last token
 //!
 //! Let `k` gaps of deadline `D` take `T` in all, with slack `s` left by the first token (0 when it
 //! was late or is not judged).
@@ -13,80 +15,258 @@
 //! tokens likewise, but more than `D` apart. So there are at most `1 + floor((T - s - D) / D)`
 //! misses, none when `T <= s + D`, and `floor((T - s) / (D + 1 ns))` late tokens; the other
 //! tokens are hits. This may be lower than any real course of tokens, never higher.
+//!
+//! # Chunks of several tokens
+//!
+//! `c` chunks carry `n` tokens, one at least each; which carries how many is not told. Tokens that
+//! share a chunk's time are hits, and each adds `D` of slack. More slack never costs a hit, so that the
+//! `n - c` tokens beyond one a chunk help most in the first chunk and least in the last one, where
+//! nothing comes after them: these two are the bounds over all splits. Between them stands an
+//! estimate, no bound: every chunk after the first carries as many tokens as the others.
+//!
+//! # Chunks that are no token
+//!
+//! `n` tokens came in `n + m` chunks, of which `m` hold a role, an end, a report of usage; which is not
+//! told. A chunk that is none merges two gaps and gives no slack, so that misses are fewest where
+//! the `m` stand at the end, and most where they stand at the beginning, before or after the first
+//! token. Late tokens are no more than misses, and one at least where there is a miss.
 
-use crate::metrics::{Options, Tally, index_over_requests};
+use super::measured::{Granularity, Measured};
+use crate::metrics::{self, Bounds, FluidityBounds, Options, Summary, Tally, index_over_requests};
 use crate::report::GapBounds;
 use crate::time::Time;
-use crate::trace::{Parts, RequestRow, Status, last_tokens};
+use crate::trace::{Part, Parts, RequestRow, Status, last_tokens};
 
-/// Least and most that a request's tally can be.
+/// Least and most that a request's tally can be, and an estimate in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Range {
     worst: Tally,
     best: Tally,
+    estimate: Option<Tally>,
 }
 
-/// Bounds over all requests.
-pub(super) fn fluidity_bounds(trace: &impl Parts, options: &Options) -> GapBounds {
-    let lasts = last_tokens(trace);
-    let (mut low, mut high) = (Vec::new(), Vec::new());
-    let (mut fluid_low, mut fluid_high) = (0u64, 0u64);
-    let (mut worst, mut best) = (Tally::default(), Tally::default());
-    for (row, &last) in trace.requests().iter().zip(&lasts) {
-        let threshold = options.deadlines_of(row.class).fluid_index();
-        if row.status.is_lost() {
-            low.push(0.0);
-            high.push(0.0);
-            continue;
-        }
-        let range = of_request(trace.end(), options, row, last);
-        fluid_low += u64::from(range.worst.index() >= threshold);
-        fluid_high += u64::from(range.best.index() >= threshold);
-        low.push(range.worst.index());
-        high.push(range.best.index());
-        for (sum, tally) in [(&mut worst, range.worst), (&mut best, range.best)] {
-            sum.met = sum.met.saturating_add(tally.met);
-            sum.missed = sum.missed.saturating_add(tally.missed);
+/// Bounds for a run, one range a request.
+pub(super) struct Ranges(Vec<Range>);
+
+impl Ranges {
+    /// Those of a run whose tokens are known by their first and last, or by chunks; `None` for a run
+    /// that tells more, or less.
+    pub(super) fn of(measured: &Measured, options: &Options) -> Option<Ranges> {
+        match measured.granularity {
+            Granularity::FirstLast => {
+                let rows = measured.requests().iter().zip(last_tokens(measured));
+                Some(Ranges(rows.map(|(row, last)| by_ends(options, row, last)).collect()))
+            }
+            Granularity::Chunk => {
+                let mut ranges = Vec::with_capacity(measured.requests().len());
+                measured.each_part(|part| {
+                    ranges.extend(part.rows().map(|(_, row)| by_chunks(part, options, row)));
+                });
+                Some(Ranges(ranges))
+            }
+            _ => None,
         }
     }
-    let all = trace.requests().len() as u64;
-    let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
-    let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
-    GapBounds {
-        index_at_least: index_over_requests(low.into_iter()),
-        index_at_most: index_over_requests(high.into_iter()),
-        fluid_request_share_at_least: share(fluid_low),
-        fluid_request_share_at_most: share(fluid_high),
-        service_miss_rate_at_least: rate(best),
-        service_miss_rate_at_most: rate(worst),
+
+    /// Bounds over the requests that `options` count. What the client cancelled is left out.
+    pub(super) fn over(&self, measured: &Measured, options: &Options) -> GapBounds {
+        let (mut low, mut high, mut all) = (Vec::new(), Vec::new(), 0u64);
+        let (mut fluid_low, mut fluid_high, mut fluid_even) = (0u64, 0u64, Some(0u64));
+        let (mut worst, mut best) = (Tally::default(), Tally::default());
+        let mut open = false;
+        for index in metrics::counted(&measured.trace, options) {
+            let (row, range) = (&measured.trace.requests[index as usize], self.0[index as usize]);
+            if row.status == Status::Cancelled {
+                continue;
+            }
+            all += 1;
+            open |= row.status == Status::Unfinished;
+            (worst, best) = (both(worst, range.worst), both(best, range.best));
+            let threshold = options.deadlines_of(row.class).fluid_index();
+            // What the rest of an answer would have been is not known at all.
+            let (least, most) = match row.status {
+                Status::Completed => (range.worst.index(), range.best.index()),
+                Status::Unfinished => (0.0, 1.0),
+                _ => (0.0, 0.0),
+            };
+            let is_fluid = |index: f64| u64::from(index >= threshold && !row.status.is_lost());
+            fluid_low += is_fluid(least);
+            fluid_high += is_fluid(most);
+            let even = range.estimate.map(|tally| is_fluid(tally.index()));
+            fluid_even = match row.status {
+                Status::Completed => fluid_even.zip(even).map(|(sum, one)| sum + one),
+                Status::Unfinished => None,
+                _ => fluid_even,
+            };
+            low.push(least);
+            high.push(most);
+        }
+        let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
+        let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
+        GapBounds {
+            index_at_least: index_over_requests(low.into_iter()),
+            index_at_most: index_over_requests(high.into_iter()),
+            fluid_request_share_at_least: share(fluid_low),
+            fluid_request_share_at_most: share(fluid_high),
+            fluid_request_share_estimate: fluid_even.and_then(share),
+            // Whatever a request got, anything can still become of it.
+            service_miss_rate_at_least: if open { Some(0.0) } else { rate(best) },
+            service_miss_rate_at_most: if open { Some(1.0) } else { rate(worst) },
+        }
     }
 }
 
-fn of_request(end: Time, options: &Options, row: &RequestRow, last: Time) -> Range {
+/// Puts bounds in the place of the figures that they are bounds of; a figure whose bounds are equal is
+/// known.
+pub(super) fn bound(summary: &mut Summary, bounds: &GapBounds) {
+    let fluidity = summary.fluidity.get_or_insert_default();
+    let range = |lower: Option<f64>, upper: Option<f64>| {
+        lower.zip(upper).map(|(lower, upper)| Bounds { lower, upper })
+    };
+    let known = |of: Option<Bounds>| of.filter(|of| of.lower == of.upper).map(|of| of.lower);
+    let of = |low: Option<f64>, high: Option<f64>| known(range(low, high));
+    let (least, most) = (bounds.index_at_least, bounds.index_at_most);
+    fluidity.index.mean = of(least.mean, most.mean);
+    fluidity.index.p1 = of(least.p1, most.p1);
+    fluidity.index.p5 = of(least.p5, most.p5);
+    fluidity.index.p50 = of(least.p50, most.p50);
+    let share = range(bounds.fluid_request_share_at_least, bounds.fluid_request_share_at_most);
+    let missed = range(bounds.service_miss_rate_at_least, bounds.service_miss_rate_at_most);
+    fluidity.fluid_request_share = known(share);
+    fluidity.service_miss_rate = known(missed);
+    fluidity.tpot_tokens_per_s = summary.tpot_s.mean.filter(|&s| s > 0.0).map(|s| 1.0 / s);
+    fluidity.bounds = Some(FluidityBounds {
+        fluid_request_share: share,
+        index_mean: range(least.mean, most.mean),
+        service_miss_rate: missed,
+        index_p1: range(least.p1, most.p1),
+        index_p5: range(least.p5, most.p5),
+        index_p50: range(least.p50, most.p50),
+    });
+    // It counts fluid requests, one by one.
+    if fluidity.fluid_request_share.is_none() {
+        summary.goodput = None;
+    }
+}
+
+/// From the first and the last token. Of an unfinished request, what it got.
+fn by_ends(options: &Options, row: &RequestRow, last: Time) -> Range {
     let deadlines = options.deadlines_of(row.class);
     let tbt = deadlines.tbt().as_nanos();
-    // An unfinished request is judged as if a token came at the end of observation.
-    let unfinished = row.status == Status::Unfinished;
-    let (mut first, mut slack) = (Tally::default(), 0);
-    if row.first_token == Time::NEVER {
-        if options.judge_first_token && unfinished {
-            let wait = end.max(row.arrival).since(row.arrival).as_nanos();
-            first = judge_first(wait, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt).0;
+    if row.status.is_lost() || row.first_token == Time::NEVER {
+        return Range::default();
+    }
+    let (first, slack) = first(options, row);
+    let gaps = u64::from(row.tokens.saturating_sub(1));
+    let (worst, best) = later(last.since(row.first_token).as_nanos(), gaps, slack, tbt);
+    Range { worst: both(first, worst), best: both(first, best), estimate: None }
+}
+
+/// From the times of chunks.
+fn by_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
+    if row.status.is_lost() || row.first_token == Time::NEVER {
+        return Range::default();
+    }
+    let (start, slack) = first(options, row);
+    let tbt = options.deadlines_of(row.class).tbt().as_nanos();
+    let gaps = u64::from(row.run.len);
+    let tokens = u64::from(row.tokens).max(1);
+    if tokens < gaps + 1 {
+        return by_extra_chunks(part, options, row);
+    }
+    let more = tokens - gaps - 1;
+    let mut worst = Course { tally: start, slack };
+    let mut best = worst;
+    best.shared(more, tbt);
+    let refill = more.saturating_mul(tbt);
+    let mut even = if gaps > 0 { worst } else { best };
+    let mut before = row.first_token;
+    for (gap, at) in (0..).zip(part.trace.token_times(row).skip(1)) {
+        let time = at.since(before).as_nanos();
+        before = at;
+        worst.token(time, tbt);
+        let missed = best.tally.missed;
+        best.token(time, tbt);
+        // A late token ends the slack. Which chunks hold several tokens is not known, so at best those
+        // of the next stretch do.
+        if best.tally.missed > missed {
+            best.slack = refill;
         }
-        return Range { worst: first, best: first };
+        even.token(time, tbt);
+        let upto = |gap: u64| (u128::from(gap) * u128::from(tokens - 1) / u128::from(gaps)) as u64;
+        even.shared((upto(gap + 1) - upto(gap)).saturating_sub(1), tbt);
     }
-    if options.judge_first_token {
-        let ttft = row.first_token.since(row.arrival).as_nanos();
-        (first, slack) = judge_first(ttft, deadlines.ttft(row.prompt_tokens).as_nanos(), tbt);
-    }
-    let until = if unfinished { end.max(last) } else { last };
-    let gaps = u64::from(row.tokens.saturating_sub(1)) + u64::from(unfinished);
-    let (worst, best) = later(until.since(row.first_token).as_nanos(), gaps, slack, tbt);
-    let with = |tally: Tally| Tally {
-        met: first.met + tally.met,
-        missed: first.missed.saturating_add(tally.missed),
+    worst.shared(more, tbt);
+    Range { worst: worst.tally, best: best.tally, estimate: Some(even.tally) }
+}
+
+/// From the times of chunks of which some are no token.
+fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
+    let times: Vec<Time> = part.trace.token_times(row).collect();
+    let tokens = row.tokens.max(1) as usize;
+    let extra = times.len() - tokens;
+    let missed = |times: &mut dyn Iterator<Item = Time>| {
+        let first_token = times.next().unwrap_or(row.first_token);
+        let (tally, slack) = first(options, &RequestRow { first_token, ..*row });
+        let mut course = Course { tally, slack };
+        let mut before = first_token;
+        for at in times {
+            course.token(
+                at.since(before).as_nanos(),
+                options.deadlines_of(row.class).tbt().as_nanos(),
+            );
+            before = at;
+        }
+        course.tally.missed
     };
-    Range { worst: with(worst), best: with(best) }
+    let ends_late = missed(&mut times[..tokens].iter().copied());
+    let before_first = missed(&mut times[extra..].iter().copied());
+    let after_first = missed(&mut times[..1].iter().chain(&times[extra + 1..]).copied());
+    let deadlines = tokens as u64 - u64::from(!options.judge_first_token);
+    let most = before_first.max(after_first);
+    let tally = |missed: u64, late: u64| Tally { met: deadlines.saturating_sub(late), missed };
+    Range { worst: tally(most, most), best: tally(ends_late, ends_late.min(1)), estimate: None }
+}
+
+/// A course of tokens, judged as it goes.
+#[derive(Clone, Copy)]
+struct Course {
+    tally: Tally,
+    slack: u64,
+}
+
+impl Course {
+    /// The next token, after a gap.
+    fn token(&mut self, gap: u64, tbt: u64) {
+        let due = self.slack.saturating_add(tbt);
+        if gap <= due {
+            self.slack = due - gap;
+            self.tally.met += 1;
+        } else {
+            self.tally.missed = self.tally.missed.saturating_add((gap - self.slack) / tbt);
+            self.slack = 0;
+        }
+    }
+
+    /// Tokens that come with the one before.
+    fn shared(&mut self, count: u64, tbt: u64) {
+        self.tally.met = self.tally.met.saturating_add(count);
+        self.slack = self.slack.saturating_add(count.saturating_mul(tbt));
+    }
+}
+
+fn both(a: Tally, b: Tally) -> Tally {
+    Tally { met: a.met.saturating_add(b.met), missed: a.missed.saturating_add(b.missed) }
+}
+
+/// The first token's tally, where it is judged, and the slack that it leaves.
+fn first(options: &Options, row: &RequestRow) -> (Tally, u64) {
+    if !options.judge_first_token {
+        return (Tally::default(), 0);
+    }
+    let deadlines = options.deadlines_of(row.class);
+    let ttft = row.first_token.since(row.arrival).as_nanos();
+    judge_first(ttft, deadlines.ttft(row.prompt_tokens).as_nanos(), deadlines.tbt().as_nanos())
 }
 
 /// The first token's tally, and the slack that it leaves.
@@ -119,7 +299,9 @@ fn later(time: u64, gaps: u64, slack: u64, tbt: u64) -> (Tally, Tally) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::reference;
+    use crate::metrics::{Deadlines, FirstToken, reference};
+    use crate::time::Span;
+    use crate::trace::TokenTrace;
     use proptest::prelude::*;
 
     proptest! {
@@ -148,6 +330,61 @@ mod tests {
             prop_assert!(tally.index() <= index(best) + 1e-12, "{best:?} {tally:?}");
             prop_assert!(tally.missed >= first.missed + best.missed);
             prop_assert!(tally.missed <= first.missed + worst.missed);
+        }
+
+        /// Wherever tokens stand among chunks, alone or several in one, the bounds hold.
+        #[test]
+        fn bounds_hold_for_any_tokens_in_chunks(
+            ttft in 0u64..60,
+            deadline in 0u64..60,
+            tbt in 1u64..30,
+            gaps in proptest::collection::vec(prop_oneof![0u64..40, 0u64..4, 0u64..200], 0..9),
+            tokens in proptest::collection::vec(0u32..4, 9),
+            judge_first_token: bool,
+        ) {
+            let mut times = vec![Time::from_nanos(ttft)];
+            for gap in &gaps {
+                times.push(Time::from_nanos(times[times.len() - 1].as_nanos() + gap));
+            }
+            // Chunk k holds tokens[k] tokens, or at least one each where any holds more than one.
+            let several = tokens[..times.len()].iter().any(|&held| held > 1);
+            let held = |chunk: usize| if several { tokens[chunk].max(1) } else { tokens[chunk] };
+            let all: Vec<u64> = (0..times.len())
+                .flat_map(|chunk| std::iter::repeat_n(times[chunk].as_nanos(), held(chunk) as usize))
+                .collect();
+            prop_assume!(!all.is_empty());
+            let course: Vec<u64> = std::iter::once(all[0])
+                .chain(all.windows(2).map(|pair| pair[1] - pair[0]))
+                .collect();
+            let tally = reference::tally(&course, judge_first_token.then_some(deadline), tbt);
+            let first_token = times[0];
+            let len = times.len() as u32 - 1;
+            let row = RequestRow {
+                arrival: Time::ZERO,
+                scheduled: Time::NEVER,
+                first_token,
+                run: crate::trace::Run { column: 0, first: 1, len, next: crate::trace::NO_RUN },
+                prompt_tokens: 1,
+                tokens: all.len() as u32,
+                hit_tokens: 0,
+                preemptions: 0,
+                replica: 0,
+                class: 0,
+                status: Status::Completed,
+            };
+            let trace = TokenTrace { columns: vec![times], requests: vec![row], ..TokenTrace::default() };
+            let deadlines = Deadlines::new(
+                FirstToken::Fixed(Span::from_nanos(deadline)), Span::from_nanos(tbt), 0.9,
+            );
+            let mut options = Options::new(deadlines.expect("sound"));
+            options.judge_first_token = judge_first_token;
+            let range = by_chunks(Part::from(&trace), &options, &trace.requests[0]);
+            prop_assert!(range.worst.index() <= tally.index() + 1e-12, "{range:?} {tally:?}");
+            prop_assert!(tally.index() <= range.best.index() + 1e-12, "{range:?} {tally:?}");
+            if let Some(even) = range.estimate {
+                prop_assert!(range.worst.index() <= even.index() + 1e-12, "{range:?}");
+                prop_assert!(even.index() <= range.best.index() + 1e-12, "{range:?}");
+            }
         }
     }
 }

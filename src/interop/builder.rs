@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Progress;
+use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
+use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::metrics::Knowledge;
 use crate::time::Time;
-use crate::trace::decimal::ExactSeconds;
-use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
 /// many times.
@@ -28,26 +29,17 @@ pub struct Sent {
     pub prompt_tokens: u32,
     /// Output tokens; `None` for as many as there are times.
     pub output_tokens: Option<u32>,
+    /// Output tokens that it was still to get when the measurement ended, where that is known.
+    pub left: Option<u32>,
     /// Class index.
     pub class: u16,
     /// How it ended.
     pub ended: Ended,
     /// Time that it spent in the client before it was sent.
     pub waited: Option<u64>,
-    /// How long it took in all, where that is told apart from its tokens.
+    /// How long it took in all, where that is told apart from its tokens. An answer's last token
+    /// cannot come later.
     pub total: Option<u64>,
-}
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ended {
-    /// Answered to the end.
-    #[default]
-    Completed,
-    /// Cut off by the end of the measurement.
-    Unfinished,
-    /// Failed, or turned away.
-    Failed,
 }
 
 /// Puts a trace together, request after request. Tokens of finished requests go to a temporary file,
@@ -61,6 +53,7 @@ pub struct Builder {
     /// Where the tokens of the request under way begin.
     begin: usize,
     rows: Vec<RequestRow>,
+    to_come: Vec<ToCome>,
     /// The last instant of a request so far.
     latest: u64,
     failed: u64,
@@ -74,18 +67,38 @@ pub struct Builder {
     skip_bad: bool,
     skipped: u64,
     first_skipped: Option<String>,
+    /// Whether this program wrote the file: a run may have no request then, and one may take years.
+    own: bool,
+    /// Whether an answer's last token ends its total time; other clients wait for what follows.
+    ends_with_last_token: bool,
+    /// What contradicts itself, of how many requests, with the first of each.
+    odd: BTreeMap<&'static str, (u64, String)>,
 }
 
 impl Builder {
     /// A builder that leaves out requests whose times make no sense, where that is asked for;
     /// otherwise the first one is an error.
     pub(super) fn new(progress: &Progress) -> Builder {
-        Builder { skip_bad: progress.skip_bad, ..Builder::with(progress.spool.clone()) }
+        let spool = progress.spool.clone();
+        Builder { skip_bad: progress.skip_bad, spool, ..Builder::default() }
     }
 
-    /// A builder for which every such request is an error.
-    pub(super) fn with(spool: Spool) -> Builder {
-        Builder { spool, ..Builder::default() }
+    /// A builder for a file of this program, in which every such request is an error.
+    pub(super) fn own(progress: &Progress) -> Builder {
+        Builder { own: true, spool: progress.spool.clone(), ..Builder::default() }
+    }
+
+    /// The same builder, for a client whose total times end with the last token.
+    pub(super) fn ends_with_last_token(self) -> Builder {
+        Builder { ends_with_last_token: true, ..self }
+    }
+
+    /// Notes that the request under way contradicts itself: in what, and how.
+    pub(super) fn odd(&mut self, what: &'static str, how: impl FnOnce() -> String) {
+        let number = self.rows.len() as u64 + self.skipped;
+        let first =
+            self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
+        first.0 += 1;
     }
 
     /// Leaves the request under way out, if that is asked for.
@@ -134,10 +147,17 @@ impl Builder {
         if let Some(wrong) = disorder(&sent, times) {
             return self.refuse(&wrong);
         }
+        if let Some(wrong) = impossible(&sent, times, self.own) {
+            return self.refuse(&wrong);
+        }
+        let longer = longer(&sent, times, self.ends_with_last_token);
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
         };
         let last = times.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
+        if let Some(how) = longer {
+            self.odd("took longer than their tokens tell", || how);
+        }
         self.latest = self.latest.max(last);
         let held = len + u32::from(sent.first.is_some());
         let tokens = sent.output_tokens.filter(|_| sent.first.is_some()).unwrap_or(held);
@@ -151,6 +171,9 @@ impl Builder {
             let (total, prompt) = (sent.total, sent.prompt_tokens);
             self.untimed.push(Untimed { row, total, prompt, output });
         }
+        let left = sent.left.filter(|&tokens| tokens > 0 && sent.ended == Ended::Unfinished);
+        let row = self.rows.len() as u32;
+        self.to_come.extend(left.map(|tokens| ToCome { row, tokens }));
         let run = Run { column: 0, first: begin, len, next: NO_RUN };
         self.rows.push(RequestRow {
             arrival: Time::from_nanos(sent.sent),
@@ -166,7 +189,10 @@ impl Builder {
             status: match sent.ended {
                 Ended::Completed => Status::Completed,
                 Ended::Unfinished => Status::Unfinished,
-                Ended::Failed => Status::Rejected,
+                Ended::Rejected => Status::Rejected,
+                Ended::Failed => Status::Failed,
+                Ended::TimedOut => Status::TimedOut,
+                Ended::Cancelled => Status::Cancelled,
             },
         });
         self.begin = self.column.len();
@@ -203,6 +229,12 @@ impl Builder {
                 return Err(Fault::whole(format!("no request is left: {}", notes[0])));
             }
         }
+        let cancelled = self.rows.iter().filter(|row| row.status == Status::Cancelled).count();
+        if cancelled > 0 {
+            notes.push(format!(
+                "{cancelled} requests were cancelled by the client: they are left out of every share"
+            ));
+        }
         let mut granularity = granularity;
         let mut totals = None;
         if granularity != Granularity::Total {
@@ -212,8 +244,10 @@ impl Builder {
             }
         }
         let earliest = self.rows.iter().map(|row| row.arrival.as_nanos()).min();
-        let Some(base) = earliest else {
-            return Err(Fault::whole("there is no request in it"));
+        let base = match earliest {
+            Some(base) => base,
+            None if self.own => 0,
+            None => return Err(Fault::whole("there is no request in it")),
         };
         let moved = |time: Time| match time {
             Time::NEVER => Time::NEVER,
@@ -231,6 +265,7 @@ impl Builder {
             self.put_away();
             (Vec::new(), Some(Spooled { spool: self.spool, parts: self.parts, earliest: base }))
         };
+        let requests = self.rows.len();
         let last = self.latest.saturating_sub(base);
         if granularity == Granularity::Token && self.fewer + self.more > 0 {
             granularity = Granularity::Chunk;
@@ -258,6 +293,7 @@ impl Builder {
                 requests: self.rows,
                 more_runs: Vec::new(),
                 end: Time::from_nanos(end),
+                to_come: self.to_come,
             },
             spooled,
             knows: Knowledge {
@@ -277,8 +313,19 @@ impl Builder {
             stated: None,
             reported: BTreeMap::new(),
             notes,
+            smoothed: false,
+            contradictions: told(self.odd, requests),
         })
     }
+}
+
+/// What contradicts itself, in words; of a hundred requests one may, by a fault of the client's.
+fn told(odd: BTreeMap<&'static str, (u64, String)>, requests: usize) -> Vec<String> {
+    let many = odd.into_iter().filter(|(_, (count, _))| count * 100 > requests as u64);
+    let words = |(what, (count, first)): (&str, (u64, String))| {
+        format!("{count} of {requests} requests {what}, the first one: {first}")
+    };
+    many.map(words).collect()
 }
 
 /// A completed request without a token's time.
@@ -322,36 +369,10 @@ impl Builder {
         ));
         self.failed += untimed.len() as u64;
         for request in untimed {
-            self.rows[request.row as usize].status = Status::Rejected;
+            self.rows[request.row as usize].status = Status::Failed;
         }
         None
     }
-}
-
-/// What is out of order in a request's times.
-fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
-    let mut before = sent.sent;
-    let seconds = |at: u64| ExactSeconds::from(Time::from_nanos(at));
-    let times = sent.first.iter().copied().chain(later.iter().map(|time| time.as_nanos()));
-    for (token, at) in times.enumerate() {
-        if at < before {
-            let (now, then) = (seconds(at), seconds(before));
-            return Some(match token {
-                0 => format!("its first token ({now} s) came before it was sent ({then} s)"),
-                _ => format!(
-                    "time goes backwards: token {token} came at {now} s, the one before at {then} s"
-                ),
-            });
-        }
-        before = at;
-    }
-    if sent.scheduled.is_some_and(|at| at < sent.sent) {
-        return Some("scheduled before it arrived".to_owned());
-    }
-    if sent.first.is_none() && !later.is_empty() {
-        return Some("later tokens without a first one".to_owned());
-    }
-    None
 }
 
 /// The sum of two times, checked.

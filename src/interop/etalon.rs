@@ -10,10 +10,16 @@ use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
 use super::parallel::{self, Arrays, Rules, counts, gaps, seconds};
-use super::spool::Spool;
 
-const KEYS: &[&str] =
-    &["num_prompt_tokens", "num_output_tokens", "ttft", "tbt", "deadline_miss_rate"];
+const KEYS: &[&str] = &[
+    "num_prompt_tokens",
+    "num_output_tokens",
+    "num_total_tokens",
+    "ttft",
+    "tbt",
+    "end_to_end_latency",
+    "deadline_miss_rate",
+];
 
 /// Reads every run of a file.
 pub(super) fn read<R: Read>(
@@ -23,17 +29,24 @@ pub(super) fn read<R: Read>(
     parallel::objects(json, progress, object)
 }
 
-fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {
+fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
+    let mut token_sums: Option<Vec<u32>> = None;
     let (mut miss_rates, mut judged) = (0.0, 0u32);
     let read = json.object(KEYS, |json, key| {
         match key {
             "num_prompt_tokens" => arrays.input_lens = Some(counts(json, key)?),
             "num_output_tokens" => arrays.output_lens = Some(counts(json, key)?),
             "ttft" => arrays.ttfts = Some(seconds(json, key)?),
-            "tbt" => arrays.gaps = Some(gaps(json, key, spool)?),
+            "end_to_end_latency" => arrays.totals = Some(seconds(json, key)?),
+            "num_total_tokens" => token_sums = Some(counts(json, key)?),
+            "tbt" => arrays.gaps = Some(gaps(json, key, &progress.spool)?),
             _ => json.list(|json| {
+                let at = json.position();
                 if let Some(rate) = json.figure()? {
+                    if !(0.0..=1.0).contains(&rate) {
+                        return Err(Fault::at(at, format!("`{key}` is {rate}: no share")));
+                    }
                     miss_rates += rate;
                     judged += 1;
                 }
@@ -46,11 +59,17 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
     if arrays.ttfts.is_none() || arrays.gaps.is_none() {
         return Err(Fault::whole("`ttft` or `tbt` is missing"));
     }
-    let mut measured = arrays.build(Rules::default())?.finish(Granularity::Token)?;
+    let wrong_sums = token_sums.map_or(0, |sums| differing(&arrays, &sums));
+    let mut measured = arrays.build(Rules::default(), progress)?.finish(Granularity::Token)?;
     measured.knows.arrivals = false;
     measured
         .notes
         .push("failed requests are not in such a file: shares are over the others".into());
+    if wrong_sums > 0 {
+        measured.contradictions.push(format!(
+            "`num_total_tokens` is not the sum of prompt and output tokens of {wrong_sums} requests"
+        ));
+    }
     if judged > 0 {
         let mean = miss_rates / f64::from(judged);
         measured.reported.insert("mean_deadline_miss_rate".to_owned(), mean);
@@ -60,4 +79,12 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
         );
     }
     Ok(measured)
+}
+
+/// Requests whose prompt and output tokens do not add up to what the file says of both.
+fn differing(arrays: &Arrays, sums: &[u32]) -> usize {
+    let (Some(inputs), Some(outputs)) = (&arrays.input_lens, &arrays.output_lens) else { return 0 };
+    let added = inputs.iter().zip(outputs).map(|(a, b)| a.saturating_add(*b));
+    let all = inputs.len().max(sums.len());
+    all - added.zip(sums).filter(|(added, sum)| added == *sum).count().min(all)
 }

@@ -6,13 +6,21 @@
 //! a version). Later versions than 2 are refused. `token_iterations` counts chunks with text;
 //! `request_iterations` also those without.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent};
+use super::aiperf::error;
+use super::builder::{Builder, Sent};
+use super::contradictions::of_counts;
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
 use super::measured::{Granularity, Measured};
+use super::parallel::reported;
+
+/// Milliseconds as a power of ten of nanoseconds.
+const MILLIS: i32 = 6;
 
 /// The latest version that is read.
 const VERSION: u32 = 2;
@@ -23,6 +31,8 @@ struct Benchmark {
     strategy: Option<String>,
     rate: Option<f64>,
     cached: Option<u64>,
+    /// Figures of the whole benchmark, by the names that other clients give them.
+    reported: BTreeMap<String, f64>,
 }
 
 /// Reads every benchmark of a file.
@@ -73,7 +83,21 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
     let begin = json.position();
     let builder = Builder::new(progress);
     let mut benchmark = Benchmark { builder, ..Benchmark::default() };
-    json.object(&["config", "requests"], |json, key| {
+    const KEYS: &[&str] =
+        &["config", "requests", "metrics", "duration", "warmup_duration", "cooldown_duration"];
+    // Figures of a part of the run are not those of its requests.
+    let mut whole = true;
+    json.object(KEYS, |json, key| {
+        match key {
+            "requests" => {}
+            "duration" => return reported(json, key, &mut benchmark.reported).map(drop),
+            "metrics" => return metrics(json, &mut benchmark.reported),
+            "warmup_duration" | "cooldown_duration" => {
+                whole &= json.figure_or_skip()?.is_none_or(|left_out| left_out == 0.0);
+                return Ok(());
+            }
+            _ => {}
+        }
         if key == "config" {
             return json.object(&["strategy"], |json, _| {
                 if json.null()? {
@@ -107,12 +131,39 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
     let mut measured =
         benchmark.builder.finish(Granularity::FirstLast).map_err(|fault| fault.or_at(begin))?;
     measured.cached_tokens = benchmark.cached;
+    measured.reported = benchmark.reported;
+    if whole {
+        measured.contradictions.extend(of_counts(&measured, 0));
+    }
     let strategy = benchmark.strategy.unwrap_or_default();
     measured.name = match benchmark.rate {
         Some(rate) => format!("{strategy} rate={rate}"),
         None => strategy,
     };
     Ok(measured)
+}
+
+/// Reads figures that the client worked out over the whole benchmark.
+fn metrics<R: Read>(json: &mut Json<R>, all: &mut BTreeMap<String, f64>) -> Result<(), Fault> {
+    if json.null()? {
+        return Ok(());
+    }
+    json.object(&["request_totals", "request_latency", "time_to_first_token_ms"], |json, key| {
+        if !json.next_is(b'{')? {
+            return json.skip();
+        }
+        json.object(&["successful"], |json, _| match key {
+            "request_totals" => reported(json, "metrics.request_totals.successful", all).map(drop),
+            _ if !json.next_is(b'{')? => json.skip(),
+            _ => json.object(&["mean"], |json, _| {
+                let name = match key {
+                    "request_latency" => "metrics.request_latency.mean",
+                    _ => "metrics.time_to_first_token_ms.mean",
+                };
+                reported(json, name, all).map(drop)
+            }),
+        })
+    })
 }
 
 #[derive(Default)]
@@ -135,6 +186,9 @@ fn request<R: Read>(
         "cached_tokens",
         "request_dispatch_delay",
         "request_start_time",
+        "request_end_time",
+        "request_latency",
+        "time_to_first_token_ms",
         "scheduler_info",
         "start_time",
         "first_token_time",
@@ -144,12 +198,17 @@ fn request<R: Read>(
     let begin = json.position();
     let (mut timings, mut older) = (Timings::default(), Timings::default());
     let (mut prompt, mut output, mut started, mut waited) = (None, None, None, None);
+    let (mut finished, mut latency, mut ttft) = (None, None, None);
+    let mut why = None;
     json.object(KEYS, |json, key| {
         match key {
             "info" | "scheduler_info" if json.null()? => {}
             "info" | "scheduler_info" => {
-                json.object(&["timings", "request_timings"], |json, _| {
-                    timings = read_timings(json)?;
+                json.object(&["timings", "request_timings", "error"], |json, key| {
+                    match key {
+                        "error" => why = error(json)?,
+                        _ => timings = read_timings(json)?,
+                    }
                     Ok(())
                 })?;
             }
@@ -166,6 +225,9 @@ fn request<R: Read>(
                 }
             }
             "request_start_time" => started = json.nanos_or_null(SECONDS)?,
+            "request_end_time" => finished = json.nanos_or_null(SECONDS)?,
+            "request_latency" => latency = json.nanos_or_null(SECONDS)?,
+            "time_to_first_token_ms" => ttft = json.nanos_or_null(MILLIS)?,
             _ => waited = json.delay_or_null(SECONDS)?,
         }
         Ok(())
@@ -174,7 +236,12 @@ fn request<R: Read>(
         start: timings.start.or(older.start),
         first: timings.first.or(older.first),
         last: timings.last.or(older.last),
-        end: timings.end.or(older.end),
+        end: timings.end.or(older.end).or(finished),
+    };
+    // What ended a request tells more than the list that it stands in.
+    let ended = match (ended, why) {
+        (Ended::Failed, Some(why)) => why,
+        (ended, _) => ended,
     };
     let Some(sent) = timings.start.or(started) else {
         if ended == Ended::Completed {
@@ -183,7 +250,22 @@ fn request<R: Read>(
         // Never sent: it belongs to no request rate and has no place on the clock.
         return Ok(());
     };
-    let first = timings.first.filter(|_| ended != Ended::Failed);
+    let kept = matches!(ended, Ended::Completed | Ended::Unfinished | Ended::Cancelled);
+    let first = timings.first.filter(|_| kept);
+    if ended == Ended::Completed {
+        let since = |at: Option<u64>| at.map(|at| at.saturating_sub(sent));
+        for (name, told, from_instants) in [
+            ("request_latency", latency, since(timings.end)),
+            ("time_to_first_token_ms", ttft, since(timings.first)),
+        ] {
+            if let (Some(told), Some(own)) = (told, from_instants)
+                && told.abs_diff(own) > told.max(own) / 50 + 2_000_000
+            {
+                let what = format!("`{name}` contradicts its instants");
+                return benchmark.builder.refuse(&what).map_err(|fault| fault.or_at(begin));
+            }
+        }
+    }
     if let (Some(_), Some(last), true) = (first, timings.last, output != Some(1)) {
         benchmark.builder.token(last);
     }
@@ -195,7 +277,7 @@ fn request<R: Read>(
         output_tokens: output,
         ended,
         waited,
-        total: timings.end.and_then(|end| end.checked_sub(sent)),
+        total: timings.end.map(|end| end.saturating_sub(sent)),
         ..Sent::default()
     };
     benchmark.builder.request(row).map_err(|fault| fault.or_at(begin))

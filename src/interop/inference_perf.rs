@@ -8,7 +8,9 @@
 use std::io::Read;
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent};
+use super::aiperf::error;
+use super::builder::{Builder, Sent};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
 use super::measured::{Granularity, Measured};
@@ -17,7 +19,7 @@ use super::measured::{Granularity, Measured};
 struct Request {
     start: Option<u64>,
     end: Option<u64>,
-    failed: bool,
+    failed: Option<Ended>,
     prompt: [Option<u32>; 2],
     output: [Option<u32>; 2],
     chunks: Option<usize>,
@@ -38,7 +40,7 @@ pub(super) fn read<R: Read>(
         let request = one(json, &mut builder)?;
         let missing = |what: &str| Fault::at(begin, format!("`{what}` is missing"));
         let sent = request.start.ok_or_else(|| missing("start_time"))?;
-        if !request.failed && request.chunks.is_none() && request.end.is_none() {
+        if request.failed.is_none() && request.chunks.is_none() && request.end.is_none() {
             return Err(missing("chunk_times"));
         }
         own_counts += u64::from(request.output[0].is_none() && request.output[1].is_some());
@@ -47,8 +49,8 @@ pub(super) fn read<R: Read>(
             first: request.first,
             prompt_tokens: request.prompt[0].or(request.prompt[1]).unwrap_or(0),
             output_tokens: request.output[0].or(request.output[1]),
-            ended: if request.failed { Ended::Failed } else { Ended::Completed },
-            total: request.end.and_then(|end| end.checked_sub(sent)),
+            ended: request.failed.unwrap_or(Ended::Completed),
+            total: request.end.map(|end| end.saturating_sub(sent)),
             ..Sent::default()
         };
         builder.observed_until(request.end.unwrap_or(sent));
@@ -77,12 +79,7 @@ fn one<R: Read>(json: &mut Json<R>, builder: &mut Builder) -> Result<Request, Fa
             "end_time" => request.end = json.nanos_or_null(SECONDS)?,
             "info" if json.null()? => {}
             "info" => info(json, builder, &mut request)?,
-            _ => {
-                if !json.null()? {
-                    request.failed = true;
-                    json.skip()?;
-                }
-            }
+            _ => request.failed = error(json)?,
         }
         Ok(())
     })?;

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use super::bounds;
+use super::bounds::{self, Ranges};
+use super::contradictions::of_latencies;
 use super::deadlines::options;
 use super::measured::{Granularity, Measured};
 use super::plots;
 use super::promise::{Promise, Slos};
-use super::said::{Said, verdict};
+use super::said::{Said, settled, verdict};
 use crate::metrics::{
-    self, Deadlines, FirstToken, Options, RequestBounds, Summary, TokenCounts,
+    self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary, TokenCounts,
     distribution_of_nanos,
 };
 use crate::report::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
-use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness};
+use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -55,17 +56,26 @@ pub fn judge(
     let mut summary = metrics::summarise(measured, &options, &requests);
     adjust(measured, &mut summary);
     let said = Said::of(measured, &summary);
-    let bounds = (measured.granularity == Granularity::FirstLast)
-        .then(|| bounds::fluidity_bounds(measured, &options));
-    let classes = classes(measured, &options, &slos);
-    let slo = verdict(&slos, &summary, bounds.as_ref(), classes.as_ref());
+    let mut contradictions = measured.contradictions.clone();
+    contradictions.extend(of_latencies(measured, &summary));
+    let ranges = Ranges::of(measured, &options);
+    let bounds = ranges.as_ref().map(|ranges| ranges.over(measured, &options));
+    if let Some(bounds) = &bounds {
+        bounds::bound(&mut summary, bounds);
+    }
+    let classes = classes(measured, &options, &slos, ranges.as_ref(), &contradictions);
+    let slo = verdict(measured, &slos, &summary, classes.as_ref(), &contradictions);
     let fixed = match options.judge_first_token.then(|| options.deadlines_of(0)) {
         Some(deadlines) => Some(deadlines.ttft(0))
             .filter(|first| *first == deadlines.ttft(u32::MAX) && options.per_class.len() < 2),
         None => None,
     };
     let drawn = options.full && measured.granularity <= Granularity::Chunk;
-    let plots = drawn.then(|| plots::plots(measured, &options, &requests));
+    let mut plots = drawn.then(|| plots::plots(measured, &options, &requests));
+    // What is known within bounds has no one curve.
+    if let (Some(plots), true) = (&mut plots, ranges.is_some()) {
+        plots.fluidity_cdf.clear();
+    }
     if let Some(why) = measured.lost() {
         return Err(JudgeError::Lost(why));
     }
@@ -82,7 +92,11 @@ pub fn judge(
         classes,
         energy: None,
         cost: None,
-        warnings: Vec::new(),
+        features: BTreeMap::new(),
+        warnings: contradictions
+            .iter()
+            .map(|what| format!("the file contradicts itself: {what}"))
+            .collect(),
         inert: Vec::new(),
         unknown: said.unknown,
         measured: Some(MeasuredResult {
@@ -108,6 +122,8 @@ pub fn judge(
             fluidity_bounds: bounds,
             reported: measured.reported.clone(),
             notes,
+            extra_chunks: measured.extra_chunks && measured.granularity == Granularity::Chunk,
+            contradictions,
             plots,
             ..result_of
         }),
@@ -127,6 +143,10 @@ fn scheduler(measured: &Measured, of: &MeasuredResult) -> String {
 fn adjust(measured: &Measured, summary: &mut Summary) {
     if let Some(totals) = &measured.totals_ns {
         summary.e2e_s = distribution_of_nanos(&mut totals.clone());
+        // Which of them failed is not told.
+        let failed = measured.failed.min(summary.requests.completed);
+        summary.requests.completed -= failed;
+        summary.requests.failed += failed;
         if let Some((prompt, output)) = measured.token_totals {
             summary.tokens = TokenCounts { prompt, output };
         }
@@ -137,6 +157,8 @@ fn classes(
     measured: &Measured,
     options: &Options,
     slos: &Slos,
+    ranges: Option<&Ranges>,
+    contradictions: &[String],
 ) -> Option<BTreeMap<String, ClassResult>> {
     if measured.classes.len() < 2 && slos.own.is_empty() {
         return None;
@@ -147,8 +169,13 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        let summary = metrics::evaluate(measured, &options);
-        let slo = slo::judge(slo, &summary);
+        options.bounds = Some(request_bounds(slo));
+        let mut summary = metrics::evaluate(measured, &options);
+        if let Some(ranges) = ranges {
+            bounds::bound(&mut summary, &ranges.over(measured, &options));
+        }
+        let terms = slo::judge(slo, &summary).terms;
+        let slo = settled(measured, &summary, terms, contradictions);
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
@@ -176,6 +203,7 @@ pub(crate) fn full_summary() -> Summary {
         requests: vec![row, later],
         more_runs: Vec::new(),
         end: at(3),
+        to_come: Vec::new(),
     };
     let second = Span::from_nanos(1);
     let deadlines = Deadlines::new(FirstToken::Fixed(second), second, 0.9);
@@ -190,7 +218,22 @@ pub(crate) fn full_summary() -> Summary {
             fluid_request_share: any,
             index_mean: any,
             service_miss_rate: any,
+            index_p1: any,
+            index_p5: any,
+            index_p50: any,
         });
     }
+    let bounds = Some(metrics::Bounds::default());
+    summary.ttft_in_time_bounds = bounds;
+    if let Some(goodput) = &mut summary.goodput {
+        goodput.bounds = Some(metrics::GoodputBounds { share: bounds, requests_per_s: bounds });
+    }
+    let of = |one: Distribution| metrics::LatencyRange { lower: one, upper: one };
+    summary.latency_bounds = Some(Box::new(metrics::LatencyBounds {
+        ttft_s: of(summary.ttft_s),
+        tbt_s: summary.tbt_s.map(of),
+        tpot_s: of(summary.tpot_s),
+        e2e_s: of(summary.e2e_s),
+    }));
     summary
 }

@@ -72,6 +72,10 @@ pub struct Measured {
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
     pub notes: Vec<String>,
+    /// Whether the client spread each chunk's gap over its tokens.
+    pub smoothed: bool,
+    /// What the file says that cannot all be true.
+    pub contradictions: Vec<String>,
 }
 
 /// The later tokens of a run that has too many of them for memory.
@@ -143,6 +147,7 @@ impl Parts for Measured {
                 requests: std::mem::take(&mut requests),
                 more_runs: Vec::new(),
                 end: self.trace.end,
+                to_come: self.trace.to_come.clone(),
             };
             visit(Part { trace: &trace, first: first as u32 });
             column = std::mem::take(&mut trace.columns[0]);

@@ -18,8 +18,10 @@ mod aiperf_raw;
 mod blis;
 mod bounds;
 mod builder;
+mod contradictions;
 mod curve_file;
 mod deadlines;
+mod ended;
 mod etalon;
 mod fault;
 mod fit;
@@ -34,6 +36,7 @@ mod plots;
 mod promise;
 mod rows;
 mod said;
+mod sense;
 mod sglang;
 mod sniff;
 mod spool;
@@ -47,6 +50,7 @@ pub use judged::{JudgeError, judge};
 pub use measured::{Granularity, Measured};
 pub use promise::{DEFAULT_FLUIDITY, DEFAULT_TBT, Promise, TtftPromise, promise_json};
 pub use sniff::Format;
+pub(crate) use sniff::{measured_columns, measured_file};
 
 use std::fs::File;
 use std::io::Read;
@@ -161,7 +165,7 @@ fn read(
         Format::InferencePerf => inference_perf::read(&mut Json::new(input), progress),
         Format::Guidellm => guidellm::read(&mut Json::new(input), progress),
         Format::Blis => blis::read(input, path, progress),
-        Format::Tokens => own::read_tokens(rows::Rows::new(input)?, progress),
-        Format::Requests => own::read_requests(rows::Rows::new(input)?, progress),
+        Format::Tokens => own::read_tokens(rows::Rows::own(input)?, progress),
+        Format::Requests => own::read_requests(rows::Rows::own(input)?, progress),
     }
 }

@@ -7,7 +7,8 @@
 //! told; files without these columns are read as they are.
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent};
+use super::builder::{Builder, Sent};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::SECONDS;
 use super::measured::{Granularity, Measured};
@@ -27,6 +28,7 @@ const TOKEN_COLUMNS: &[&str] = &[
     "ttft_deadline_s",
     "output_tokens",
     "run",
+    "left_tokens",
 ];
 
 const REQUEST_COLUMNS: &[&str] = &[
@@ -42,6 +44,9 @@ const REQUEST_COLUMNS: &[&str] = &[
     "class",
     "hit_tokens",
     "run",
+    "left_tokens",
+    "ttft_s",
+    "e2e_s",
 ];
 
 /// One scheduler's rows under way.
@@ -58,7 +63,7 @@ struct Run {
 
 impl Run {
     fn named(name: &str, progress: &Progress) -> Run {
-        let builder = Builder::with(progress.spool.clone());
+        let builder = Builder::own(progress);
         Run { name: name.to_owned(), builder, ..Run::default() }
     }
 
@@ -78,6 +83,9 @@ impl Run {
         let stated =
             stated.ok_or_else(|| rows.fault("`run` holds something else than a run's facts"))?;
         if self.builder.requests() == 0 {
+            if let Some(end) = stated.end_ns {
+                self.builder.observed_until(end);
+            }
             self.classes.clone_from(&stated.classes);
             self.stated = Some(stated);
         }
@@ -98,8 +106,6 @@ impl Run {
         measured.name = self.name;
         measured.classes = self.classes;
         measured.knows.scheduling = self.scheduled;
-        // Rejected requests are this program's own notion here; nothing failed.
-        measured.failed = 0;
         measured.stated = self.stated;
         measured.ttft_deadlines_ns =
             Some(self.deadlines).filter(|deadlines| deadlines.len() == requests);
@@ -109,6 +115,12 @@ impl Run {
 
 fn cut_off(what: &str) -> Fault {
     Fault::whole(format!("the file is cut off: {what}"))
+}
+
+/// Whether the row stands for a run without a request: it has nothing but the run's facts.
+fn is_empty_run(rows: &Rows, request: usize, run: usize) -> bool {
+    rows.text(request).is_none()
+        && rows.text(run).and_then(StatedRun::from_json).is_some_and(|run| run.requests == 0)
 }
 
 /// Whether all runs are there that the file states.
@@ -139,7 +151,7 @@ fn ended(text: Option<&str>) -> Option<Ended> {
     match text {
         Some("completed") => Some(Ended::Completed),
         Some("unfinished") => Some(Ended::Unfinished),
-        Some("rejected") => Some(Ended::Failed),
+        Some("rejected") => Some(Ended::Rejected),
         _ => None,
     }
 }
@@ -165,7 +177,8 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
         let last_at = rows.position();
         let more = rows.next(true)?;
         let name = if more { rows.text(0).unwrap_or("") } else { "" };
-        let id = if more { Some(rows.needed(1, rows.count(1)?)?) } else { None };
+        let empty = more && is_empty_run(&rows, 1, 11);
+        let id = if more && !empty { Some(rows.needed(1, rows.count(1)?)?) } else { None };
         let same_run = more && run.as_ref().is_some_and(|run| run.name == name);
         let same = same_run && open.as_ref().map(|open| open.id) == id;
         if !same && let (Some(run), Some(done)) = (run.as_mut(), open.take()) {
@@ -182,10 +195,11 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
             }
             run = more.then(|| Run::named(name, progress));
         }
-        let (Some(run), Some(id)) = (run.as_mut(), id) else {
-            return all_runs(runs).map_err(|fault| fault.or_at(last_at));
-        };
-        token_row(&rows, run, &mut open, id)?;
+        match (run.as_mut(), id) {
+            (Some(run), Some(id)) => token_row(&rows, run, &mut open, id)?,
+            (Some(run), None) => run.state(&rows, 11)?,
+            (None, _) => return all_runs(runs).map_err(|fault| fault.or_at(last_at)),
+        }
     }
 }
 
@@ -231,6 +245,7 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
         None if ended == Ended::Completed => Err(rows.fault("`index` is empty")),
         None => {
             request.closed = true;
+            request.sent.left = rows.count(12)?;
             run.builder.observed_until(time);
             Ok(())
         }
@@ -293,7 +308,10 @@ pub(super) fn read_requests(
             }
             run = Some(Run::named(name, progress));
         }
-        if let Some(run) = run.as_mut() {
+        let Some(run) = run.as_mut() else { continue };
+        if is_empty_run(&rows, 1, 11) {
+            run.state(&rows, 11)?;
+        } else {
             request_row(&rows, run)?;
             progress.requests += 1;
         }
@@ -311,6 +329,14 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
         return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));
     }
+    for (name, to) in [("ttft_s", first), ("e2e_s", last)] {
+        let column = REQUEST_COLUMNS.iter().position(|column| *column == name);
+        let column = column.expect("one of the columns");
+        let (Some(told), Some(to)) = (rows.nanos(column, SECONDS)?, to) else { continue };
+        if to.checked_sub(sent) != Some(told) {
+            return Err(rows.fault(format!("`{name}` contradicts the instants of its row")));
+        }
+    }
     if let (Some(last), true) = (last, tokens > 1) {
         run.builder.token(last);
     }
@@ -319,8 +345,10 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let class = run.class(rows.text(9).unwrap_or(""))?;
     let prompt_tokens = rows.count(5)?.unwrap_or(0);
     let output_tokens = Some(tokens);
+    let left = rows.count(12)?;
     run.builder
         .request(Sent {
+            left,
             sent,
             scheduled,
             first,

@@ -1,9 +1,11 @@
 //! Files of parallel arrays, one entry a request: vLLM, SGLang and Etalon.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
-use super::builder::{Builder, Ended, Sent, sum};
+use super::builder::{Builder, Sent, sum};
+use super::ended::Ended;
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
 use super::measured::Measured;
@@ -22,8 +24,10 @@ pub(super) struct Arrays {
     pub(super) starts: Option<Vec<u64>>,
     pub(super) queue: Option<Vec<u64>>,
     pub(super) totals: Option<Vec<u64>>,
-    /// Which requests failed.
-    pub(super) failed: Option<Vec<bool>>,
+    /// How each request ended that did not complete.
+    pub(super) failed: Option<Vec<Option<Ended>>>,
+    /// Requests of no error and no token.
+    pub(super) empty: u64,
 }
 
 /// The gaps of all requests, one after another.
@@ -47,12 +51,12 @@ pub(super) struct Rules {
 pub(super) fn objects<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
-    object: impl Fn(&mut Json<R>, &Spool) -> Result<Measured, Fault>,
+    object: impl Fn(&mut Json<R>, &Progress) -> Result<Measured, Fault>,
 ) -> Result<Vec<Measured>, Fault> {
     let mut runs = Vec::new();
     while json.another()? {
         let begin = json.position();
-        runs.push(object(json, &progress.spool).map_err(|fault| fault.or_at(begin))?);
+        runs.push(object(json, progress).map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
     }
     Ok(runs)
@@ -102,18 +106,19 @@ impl Arrays {
     ///
     /// # Errors
     /// When arrays do not fit each other, times are too large, or gaps cannot be read back.
-    pub(super) fn build(&mut self, rules: Rules) -> Result<Builder, Fault> {
+    pub(super) fn build(&mut self, rules: Rules, progress: &Progress) -> Result<Builder, Fault> {
         let requests = self.requests()?.unwrap_or(0);
         let ttfts = self.ttfts.take().unwrap_or_default();
         let gaps = self.gaps.take().unwrap_or_default();
         let Gaps { gaps, ends, spool } = gaps;
-        let mut builder = Builder::with(spool.clone());
+        let mut builder = Builder::new(progress).ends_with_last_token();
         let (mut gaps, mut listed) = (gaps.read(), Vec::new());
         let mut begin = 0;
         for index in 0..requests {
             let output = self.output_lens.as_ref().map(|lens| lens[index]);
-            let told = self.failed.as_ref().map(|failed| failed[index]);
-            let failed = told == Some(true) || output == Some(0);
+            let told = self.failed.as_ref().and_then(|failed| failed[index]);
+            let failed = told.is_some() || output == Some(0);
+            self.empty += u64::from(failed && told.is_none());
             let sent = self.starts.as_ref().map_or(0, |starts| starts[index]);
             let end = ends.get(index).copied().unwrap_or(begin);
             let mut own = gaps.by_ref().take(end - begin);
@@ -152,7 +157,12 @@ impl Arrays {
                 first,
                 prompt_tokens: self.input_lens.as_ref().map_or(0, |lens| lens[index]),
                 output_tokens: output,
-                ended: if failed { Ended::Failed } else { Ended::Completed },
+                ended: match failed {
+                    true => told.unwrap_or(Ended::Failed),
+                    false => Ended::Completed,
+                },
+                waited: self.queue.as_ref().map(|queue| queue[index]),
+                total: self.totals.as_ref().map(|totals| totals[index]),
                 ..Sent::default()
             })?;
         }
@@ -173,9 +183,29 @@ pub(super) fn counts<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<u32>,
     list(json, key, Json::count)
 }
 
-/// Reads a list of error texts: whether each is one. The texts are not kept.
-pub(super) fn errors<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<bool>, Fault> {
-    list(json, key, |json| Ok(json.string_or_skip()?.is_some_and(|text| !text.is_empty())))
+/// Reads a list of error texts: what each that is one says. The texts are not kept.
+pub(super) fn errors<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<Option<Ended>>, Fault> {
+    list(json, key, |json| {
+        let text = json.string_or_skip()?.filter(|text| !text.is_empty());
+        Ok(text.map(|text| Ended::by_text(&text)))
+    })
+}
+
+/// Reads a figure that the client worked out; what is none is read over.
+pub(super) fn reported<R: Read>(
+    json: &mut Json<R>,
+    name: &str,
+    all: &mut BTreeMap<String, f64>,
+) -> Result<Option<f64>, Fault> {
+    let at = json.position();
+    let value = json.figure_or_skip()?;
+    if let Some(value) = value {
+        if value < 0.0 {
+            return Err(Fault::at(at, format!("`{name}` is {value}, which is negative")));
+        }
+        all.insert(name.to_owned(), value);
+    }
+    Ok(value)
 }
 
 fn list<R: Read, T>(

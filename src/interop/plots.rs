@@ -14,7 +14,9 @@ const TOKENS_MAX: usize = 2000;
 pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
         |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
-    let ttfts = requests.iter().filter(completed).filter_map(|m| m.ttft);
+    let judged = |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
+    let ttfts = requests.iter().filter_map(|m| m.ttft);
+    let ended = requests.iter().filter(|m| !m.is_open()).filter(judged);
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();
     by_index.sort_by(|a, b| a.index.total_cmp(&b.index).then(a.row.cmp(&b.row)));
     let mut drawn: Vec<&RequestMetrics> = Vec::new();
@@ -28,8 +30,8 @@ pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMe
     Plots {
         ttft_cdf_s: cdf(ttfts.map(|ttft| ttft.as_secs_f64()).collect()),
         tpot_cdf_s: cdf(requests.iter().filter(completed).filter_map(|m| m.tpot_s()).collect()),
-        tbt_cdf_s: cdf_of_gaps(trace, requests.iter().filter(completed)),
-        fluidity_cdf: cdf(requests.iter().map(|m| m.index).collect()),
+        tbt_cdf_s: cdf_of_gaps(trace, requests.iter()),
+        fluidity_cdf: cdf(ended.map(|m| m.index).collect()),
         progress: progress_of(trace, options, &drawn),
     }
 }

@@ -95,6 +95,7 @@ impl Slos {
                 tbt: DEFAULT_TBT,
                 fluid_index: DEFAULT_FLUIDITY.0,
                 fluid_share: DEFAULT_FLUIDITY.1,
+                first_tokens_promised: false,
                 bounds: Vec::new(),
             });
             slo.tbt = promise.tbt.unwrap_or(slo.tbt);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::fault::{Fault, Position};
 use super::json::{BOM, Json};
+use crate::trace::formula::restored;
 use crate::trace::numbers::{self, NumberError};
 
 /// Longest row that is read, and longest text of one; an open quote does not take in the rest of the
@@ -56,6 +57,9 @@ pub(super) struct Rows {
     columns: &'static [&'static str],
     cells: Vec<Option<String>>,
     at: Position,
+    /// Whether this program wrote them: texts are as they stand, but for what keeps spreadsheets
+    /// from taking them for formulas.
+    own: bool,
 }
 
 impl Rows {
@@ -76,7 +80,13 @@ impl Rows {
             let record = csv::ByteRecord::new();
             Source::Csv { reader, record, watch, places: Vec::new(), headers }
         };
-        Ok(Rows { source, columns: &[], cells: Vec::new(), at: Position::default() })
+        let at = Position::default();
+        Ok(Rows { source, columns: &[], cells: Vec::new(), at, own: false })
+    }
+
+    /// The same, written by this program.
+    pub(super) fn own(input: Box<dyn Read>) -> Result<Rows, Fault> {
+        Ok(Rows { own: true, ..Rows::new(input)? })
     }
 
     /// Says which columns are wanted, and of these the first `needed` must be there.
@@ -120,7 +130,13 @@ impl Rows {
                 }
                 for (cell, place) in self.cells.iter_mut().zip(places) {
                     let bytes = place.and_then(|place| record.get(place)).unwrap_or(b"");
-                    fill(cell, bytes.trim_ascii());
+                    fill(cell, if self.own { bytes } else { bytes.trim_ascii() });
+                    if self.own
+                        && let Some(text) = cell
+                        && restored(text) != text
+                    {
+                        text.remove(0);
+                    }
                 }
                 Ok(true)
             }

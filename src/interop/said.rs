@@ -66,19 +66,28 @@ impl Said {
     /// Every chunk holds a token at least, so tokens that share its time only add hits and slack.
     fn of_chunks(&mut self, measured: &Measured) {
         if measured.extra_chunks {
-            self.unknown.push(
-                "tbt_s and fluidity of tokens: those given are of chunks, some of which are no \
-                 token"
+            for name in [
+                "tbt_s",
+                "fluidity.fluid_tokens_per_s, fluidity.tbt_tokens_per_s, \
+                 fluidity.p99_miss_rate_by_tbt_ms",
+            ] {
+                let why = "those given are of chunks, some of which are no token";
+                self.unknown.push(format!("{name} of tokens: {why}"));
+            }
+            self.bounds.push(
+                "fluidity.index, fluidity.fluid_request_share, fluidity.service_miss_rate: over all \
+                 ways in which chunks can be tokens"
                     .to_owned(),
             );
             return;
         }
         for text in [
             "tbt_s: of chunks; no quantile of the tokens' is larger",
-            "fluidity.index, fluidity.fluid_request_share, fluidity.fluid_tokens_per_s, \
-             fluidity.tbt_tokens_per_s: of chunks; the tokens' are no smaller",
-            "fluidity.service_miss_rate, fluidity.p99_miss_rate_by_tbt_ms: of chunks; the tokens' \
-             are no larger",
+            "fluidity.fluid_tokens_per_s, fluidity.tbt_tokens_per_s: of chunks; the tokens' are no \
+             smaller",
+            "fluidity.p99_miss_rate_by_tbt_ms: of chunks; the tokens' are no larger",
+            "fluidity.index, fluidity.fluid_request_share, fluidity.service_miss_rate: over all \
+             ways in which the chunks can hold the tokens",
         ] {
             self.bounds.push(text.to_owned());
         }
@@ -87,10 +96,11 @@ impl Said {
 
 /// Whether the promise was kept, as far as that can be known.
 pub(super) fn verdict(
+    measured: &Measured,
     slos: &Slos,
     summary: &Summary,
-    bounds: Option<&crate::report::GapBounds>,
     classes: Option<&BTreeMap<String, ClassResult>>,
+    contradictions: &[String],
 ) -> SloResult {
     let mut terms = slo::judge(&slos.common, summary).terms;
     for name in &slos.own {
@@ -98,31 +108,50 @@ pub(super) fn verdict(
         let of_class = class.slo.terms.iter();
         terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
     }
+    settled(measured, summary, terms, contradictions)
+}
+
+/// The verdict on these terms, with what stands against one.
+pub(super) fn settled(
+    measured: &Measured,
+    summary: &Summary,
+    mut terms: Vec<SloTerm>,
+    contradictions: &[String],
+) -> SloResult {
     let mut unknown: Option<String> = None;
     for term in &mut terms {
-        let known = match term.metric.as_str() {
-            "fluid_request_share" if summary.fluidity.is_none() => {
-                let known = bounds.filter(|_| term.class.is_none()).and_then(|bounds| {
-                    let least = bounds.fluid_request_share_at_least.unwrap_or(0.0);
-                    let most = bounds.fluid_request_share_at_most.unwrap_or(1.0);
-                    if least >= term.bound {
-                        Some(true)
-                    } else {
-                        (most < term.bound).then_some(false)
-                    }
-                });
-                known.ok_or_else(|| "the share of fluid requests is not known".to_owned())
-            }
-            "tbt_s" if summary.tbt_s.is_none() => {
-                Err("times between tokens are not known".to_owned())
-            }
-            "ttft_s" | "tpot_s" if summary.ttft_s.count == 0 && summary.e2e_s.count > 0 => {
-                Err("the times of tokens are not known".to_owned())
-            }
-            _ => term.met.ok_or_else(|| slo::no_verdict(summary)),
-        };
-        unknown = unknown.or(known.as_ref().err().cloned());
-        term.met = known.ok();
+        if let Some(why) = doubt(measured, summary, term) {
+            term.met = None;
+            unknown.get_or_insert(why.to_owned());
+        }
     }
-    SloResult::of(terms, || unknown.unwrap_or_default())
+    if let Some(first) = contradictions.first() {
+        terms.iter_mut().for_each(|term| term.met = None);
+        unknown = Some(format!("the file contradicts itself ({first})"));
+    }
+    SloResult::of(terms, || unknown.unwrap_or_else(|| slo::no_verdict(summary)))
+}
+
+/// Why a term's value does not decide it.
+fn doubt(measured: &Measured, summary: &Summary, term: &mut SloTerm) -> Option<&'static str> {
+    let chunks = measured.granularity == Granularity::Chunk;
+    match term.metric.as_str() {
+        "fluid_request_share" if measured.granularity == Granularity::Total => {
+            Some("the times of tokens are not known")
+        }
+        "tbt_s" if summary.tbt_s.is_none() => Some("times between tokens are not known"),
+        "tbt_s" if chunks && measured.extra_chunks => {
+            Some("some chunks are no token, so that times between tokens are not known")
+        }
+        // Tokens that share a chunk have gaps of 0, so that quantiles are no larger; the longest gap
+        // is that of chunks.
+        "tbt_s" if chunks && term.stat.as_deref() != Some("max") => {
+            (term.lower, term.upper, term.value) = (Some(0.0), term.value.or(term.upper), None);
+            (term.met != Some(true)).then_some("times between tokens are known by chunks only")
+        }
+        "ttft_s" | "tpot_s" if summary.ttft_s.count == 0 && summary.e2e_s.count > 0 => {
+            Some("the times of tokens are not known")
+        }
+        _ => None,
+    }
 }

@@ -7,17 +7,20 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
+use super::contradictions::of_counts;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
-use super::parallel::{self, Arrays, Rules, counts, errors, gaps, seconds};
-use super::spool::Spool;
+use super::parallel::{self, Arrays, Rules, counts, errors, gaps, reported, seconds};
 
 const KEYS: &[&str] = &[
     "tag",
     "backend",
     "request_rate",
     "duration",
+    "completed",
+    "total_input_tokens",
+    "total_output_tokens",
     "input_lens",
     "output_lens",
     "ttfts",
@@ -47,10 +50,10 @@ pub(super) fn read<R: Read>(
     parallel::objects(json, progress, object)
 }
 
-fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault> {
+fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
     let mut names: [Option<String>; 3] = [None, None, None];
-    let mut reported = BTreeMap::new();
+    let mut figures = BTreeMap::new();
     let read = json.object(KEYS, |json, key| {
         match key {
             "tag" => names[0] = json.string_or_skip()?,
@@ -65,13 +68,9 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
             "input_lens" => arrays.input_lens = Some(counts(json, key)?),
             "output_lens" => arrays.output_lens = Some(counts(json, key)?),
             "ttfts" => arrays.ttfts = Some(seconds(json, key)?),
-            "itls" => arrays.gaps = Some(gaps(json, key, spool)?),
+            "itls" => arrays.gaps = Some(gaps(json, key, &progress.spool)?),
             "errors" => arrays.failed = Some(errors(json, key)?),
-            name => {
-                if let Some(value) = json.figure_or_skip()? {
-                    reported.insert(name.to_owned(), value);
-                }
-            }
+            name => drop(reported(json, name, &mut figures)?),
         }
         Ok(())
     });
@@ -83,7 +82,7 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
     }
     let [tag, backend, rate] = names;
     let smoothed = matches!(backend.as_deref(), Some("sglang" | "sglang-native"));
-    let mut measured = arrays.build(Rules { smoothed })?.finish(Granularity::Token)?;
+    let mut measured = arrays.build(Rules { smoothed }, progress)?.finish(Granularity::Token)?;
     if smoothed {
         measured.notes.push(
             "this backend spreads a chunk's gap evenly over its tokens; equal gaps in a row were \
@@ -92,7 +91,9 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Measured, Fault>
         );
     }
     measured.knows.arrivals = false;
-    measured.reported = reported;
+    measured.smoothed = smoothed;
+    measured.reported = figures;
+    measured.contradictions.extend(of_counts(&measured, arrays.empty));
     let name = tag.or(backend).unwrap_or_default();
     measured.name = rate.map_or(name.clone(), |rate| format!("{name} rate={rate}"));
     Ok(measured)

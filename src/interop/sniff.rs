@@ -1,6 +1,8 @@
 //! Which format a file is in, told from its keys.
 
+use std::fs::File;
 use std::io::{Cursor, Read};
+use std::path::Path;
 
 use super::fault::Fault;
 use super::json::Json;
@@ -108,8 +110,8 @@ impl Format {
         }
     }
 
-    fn of(seen: &[String]) -> Option<Format> {
-        let has = |key: &&str| seen.iter().any(|name| name == key);
+    fn of<T: AsRef<str>>(seen: &[T]) -> Option<Format> {
+        let has = |key: &&str| seen.iter().any(|name| name.as_ref() == *key);
         Format::ALL
             .iter()
             .copied()
@@ -123,21 +125,92 @@ pub(super) struct Unknown {
     pub(super) help: Option<String>,
 }
 
-/// Files that people try, which hold no request.
-const NEAR: &[(&[&str], &str)] = &[
-    (
-        &["schema_version", "runs"],
-        "this is a result of metron-sim itself: `metron-sim compare` takes it",
-    ),
-    (
-        &["aiperf_version", "input_config"],
-        "this is AIPerf's summary: give its profile_export.jsonl, which has a row a request",
-    ),
-    (
-        &["load_summary", "successes"],
-        "this is inference-perf's summary: give per_request_lifecycle_metrics.json \
-         (report.request_lifecycle.per_request: true)",
-    ),
+/// What a file with these columns is, where it is in one of the formats.
+pub(crate) fn measured_columns(names: &[&str]) -> Option<&'static str> {
+    Format::of(names).map(Format::what)
+}
+
+/// What a file is, where it is in one of the formats or near to one.
+pub(crate) fn measured_file(path: &Path) -> Option<String> {
+    let mut seen = Vec::new();
+    let mut recorder = Recorder { input: File::open(path).ok()?, seen: Vec::new() };
+    // A file that ends too soon may have shown enough.
+    let _ = look(&mut recorder, &mut seen);
+    let near = || near(&seen).filter(|near| near.measured).map(|near| near.what.to_owned());
+    Format::of(&seen).map(|format| format.what().to_owned()).or_else(near)
+}
+
+/// A kind of file that people try, which has no measured request.
+struct Near {
+    keys: &'static [&'static str],
+    what: &'static str,
+    /// Where it belongs.
+    then: &'static str,
+    /// Whether it comes from a measurement all the same.
+    measured: bool,
+}
+
+fn near<T: AsRef<str>>(seen: &[T]) -> Option<&'static Near> {
+    let has = |key: &&str| seen.iter().any(|name| name.as_ref() == *key);
+    NEAR.iter().find(|near| near.keys.iter().all(has))
+}
+
+const TRACE: &str = "a trace";
+const USE_TRACE: &str = "use workload.trace (in a scenario, `workload: {trace: {file: FILE}}`)";
+const TEXTS: &str = "a data set of texts";
+const USE_TEXTS: &str = "count its tokens, and use the lengths in workload.trace";
+
+const fn trace(keys: &'static [&'static str]) -> Near {
+    Near { keys, what: TRACE, then: USE_TRACE, measured: false }
+}
+
+const fn texts(keys: &'static [&'static str]) -> Near {
+    Near { keys, what: TEXTS, then: USE_TEXTS, measured: false }
+}
+
+const NEAR: &[Near] = &[
+    Near {
+        keys: &["schema_version", "runs"],
+        what: "a result of metron-sim itself",
+        then: "`metron-sim compare` takes it",
+        measured: true,
+    },
+    Near {
+        keys: &["aiperf_version", "input_config"],
+        what: "AIPerf's summary",
+        then: "give its profile_export.jsonl, which has a row a request",
+        measured: true,
+    },
+    Near {
+        keys: &["load_summary", "successes"],
+        what: "inference-perf's summary",
+        then: "give per_request_lifecycle_metrics.json (report.request_lifecycle.per_request: \
+               true)",
+        measured: true,
+    },
+    Near {
+        keys: &["schedulers", "workload"],
+        what: "a scenario",
+        then: "`metron-sim run` takes it",
+        measured: false,
+    },
+    Near {
+        keys: &["first_token_s", "last_token_s", "output_tokens"],
+        what: "a table of a real run's requests",
+        then: "`metron-sim validate` and `calibrate` take it, as --observed",
+        measured: true,
+    },
+    trace(&["prompt_tokens", "output_tokens"]),
+    trace(&["input_tokens", "output_tokens"]),
+    trace(&["input_length", "output_length"]),
+    trace(&["ContextTokens", "GeneratedTokens"]),
+    trace(&["num_prefill_tokens", "num_decode_tokens"]),
+    trace(&["prompt_size", "token_size"]),
+    trace(&["Request tokens", "Response tokens"]),
+    trace(&["block_tokens"]),
+    texts(&["conversations"]),
+    texts(&["messages"]),
+    texts(&["prompt"]),
 ];
 
 /// Bytes after which a file that is still not known is given up.
@@ -166,19 +239,18 @@ pub(super) fn sniff<R: Read + 'static>(input: R) -> Result<(Format, Box<dyn Read
     let mut seen = Vec::new();
     let looked = look(&mut recorder, &mut seen);
     let Some(format) = Format::of(&seen) else {
-        let near = NEAR
-            .iter()
-            .find(|(keys, _)| keys.iter().all(|key| seen.iter().any(|name| name == key)));
-        let fault = match (looked, near) {
+        let fault = match (looked, near(&seen)) {
             _ if encoded(&recorder.seen).is_some() => {
                 Fault::whole(encoded(&recorder.seen).unwrap_or_default())
             }
             (Err(fault), None) => fault,
-            (_, Some((_, words))) => Fault::whole(*words),
+            (_, Some(near)) => Fault::whole(format!("this is {}: {}", near.what, near.then)),
             (Ok(()), None) if recorder.seen.is_empty() => Fault::whole("the file is empty"),
             (Ok(()), None) => Fault::whole("not in a format that is known"),
         };
-        return Err(Unknown { fault, help: Some(accepted()) });
+        // Where a file belongs is help enough.
+        let help = near(&seen).is_none().then(accepted);
+        return Err(Unknown { fault, help });
     };
     let Recorder { input, seen } = recorder;
     Ok((format, Box::new(Cursor::new(seen).chain(input))))

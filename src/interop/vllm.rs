@@ -11,11 +11,11 @@ use std::io::Read;
 
 use super::Progress;
 use super::builder::{Builder, Sent, sum};
+use super::contradictions::of_counts;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
-use super::parallel::{Arrays, Rules, counts, errors, gaps, seconds};
-use super::spool::Spool;
+use super::parallel::{Arrays, Rules, counts, errors, gaps, reported, seconds};
 
 const KEYS: &[&str] = &[
     "label",
@@ -23,6 +23,8 @@ const KEYS: &[&str] = &[
     "request_rate",
     "duration",
     "failed",
+    "completed",
+    "num_prompts",
     "total_input_tokens",
     "total_output_tokens",
     "input_lens",
@@ -56,8 +58,6 @@ struct Run {
     label: Option<String>,
     backend: Option<String>,
     rate: Option<String>,
-    failed: u32,
-    tokens: (Option<u32>, Option<u32>),
     reported: BTreeMap<String, f64>,
 }
 
@@ -69,8 +69,8 @@ pub(super) fn read<R: Read>(
     let mut runs = Vec::new();
     let mut next = |json: &mut Json<R>| {
         let begin = json.position();
-        let run = object(json, &progress.spool)?;
-        runs.push(run.measured().map_err(|fault| fault.or_at(begin))?);
+        let run = object(json, progress)?;
+        runs.push(run.measured(progress).map_err(|fault| fault.or_at(begin))?);
         progress.runs += 1;
         Ok(())
     };
@@ -81,7 +81,7 @@ pub(super) fn read<R: Read>(
     Ok(runs)
 }
 
-fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
+fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Run, Fault> {
     let mut run = Run::default();
     let read = json.object(KEYS, |json, key| {
         let arrays = &mut run.arrays;
@@ -96,26 +96,16 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
                     json.figure()?.map(|rate| rate.to_string())
                 }
             }
-            // `--metadata` may put a text of that name into the object.
-            "failed" | "total_input_tokens" | "total_output_tokens" if json.next_is(b'"')? => {
-                json.skip()?;
-            }
-            "failed" => run.failed = json.count_or_null()?.unwrap_or(0),
-            "total_input_tokens" => run.tokens.0 = json.count_or_null()?,
-            "total_output_tokens" => run.tokens.1 = json.count_or_null()?,
             "input_lens" => arrays.input_lens = Some(counts(json, key)?),
             "output_lens" => arrays.output_lens = Some(counts(json, key)?),
             "ttfts" => arrays.ttfts = Some(seconds(json, key)?),
-            "itls" => arrays.gaps = Some(gaps(json, key, spool)?),
+            "itls" => arrays.gaps = Some(gaps(json, key, &progress.spool)?),
             "start_times" => arrays.starts = Some(seconds(json, key)?),
             "queue_times" => arrays.queue = Some(seconds(json, key)?),
             "latencies" => arrays.totals = Some(seconds(json, key)?),
             "errors" => arrays.failed = Some(errors(json, key)?),
-            name => {
-                if let Some(value) = json.figure_or_skip()? {
-                    run.reported.insert(name.to_owned(), value);
-                }
-            }
+            // `--metadata` may put a text of such a name into the object.
+            name => drop(reported(json, name, &mut run.reported)?),
         }
         Ok(())
     });
@@ -124,9 +114,8 @@ fn object<R: Read>(json: &mut Json<R>, spool: &Spool) -> Result<Run, Fault> {
 }
 
 impl Run {
-    fn measured(mut self) -> Result<Measured, Fault> {
+    fn measured(mut self, progress: &Progress) -> Result<Measured, Fault> {
         let requests = self.arrays.requests()?;
-        let queue = self.arrays.queue.take();
         let starts = self.arrays.starts.is_some();
         let mut measured = if self.arrays.ttfts.is_some() {
             let finest =
@@ -134,14 +123,14 @@ impl Run {
             if finest == Granularity::Total {
                 return Err(Fault::whole("it has `ttfts` but no `itls`"));
             }
-            let mut measured = self.arrays.build(Rules::default())?.finish(finest)?;
+            let mut measured = self.arrays.build(Rules::default(), progress)?.finish(finest)?;
             if self.arrays.output_lens.is_none() {
                 measured.granularity = Granularity::Chunk;
                 measured.notes.push("it has no `output_lens`: chunks count as tokens".to_owned());
             }
             measured
         } else if requests.is_some_and(|requests| requests > 0) {
-            self.without_details()?
+            self.without_details(progress)?
         } else {
             return Err(Fault::whole(
                 "it holds no request: neither `ttfts` and `itls` (written with --save-detailed) \
@@ -149,8 +138,8 @@ impl Run {
             ));
         };
         measured.knows.arrivals = starts;
-        measured.client_queue_ns = queue;
         measured.reported = self.reported;
+        measured.contradictions.extend(of_counts(&measured, self.arrays.empty));
         let name = self.label.or(self.backend).unwrap_or_default();
         measured.name = match self.rate {
             Some(rate) => format!("{name} rate={rate}"),
@@ -160,26 +149,28 @@ impl Run {
     }
 
     /// Total times alone.
-    fn without_details(&mut self) -> Result<Measured, Fault> {
+    fn without_details(&mut self, progress: &Progress) -> Result<Measured, Fault> {
         let totals = self.arrays.totals.take().unwrap_or_default();
-        let mut builder = Builder::default();
-        for &total in &totals {
+        let mut builder = Builder::new(progress);
+        for (index, &total) in totals.iter().enumerate() {
             sum(total, 0)?;
-            builder.request(Sent::default())?;
+            let waited = self.arrays.queue.as_ref().map(|queue| queue[index]);
+            builder.request(Sent { waited, total: Some(total), ..Sent::default() })?;
         }
+        let whole = |name: &str| {
+            let said = self.reported.get(name).copied();
+            said.filter(|said| said.fract() == 0.0 && *said < 1e15).map(|said| said as u64)
+        };
+        let failed = whole("failed").unwrap_or(0);
         let mut measured = builder.finish(Granularity::Total)?;
-        if self.failed > 0 {
+        if failed > 0 {
             measured.notes.push(format!(
-                "{} requests failed, and the file does not tell which: their total times are \
-                 among the others",
-                self.failed
+                "{failed} requests failed, and the file does not tell which: their total times are \
+                 among the others"
             ));
         }
-        measured.failed = u64::from(self.failed);
-        measured.token_totals = match self.tokens {
-            (Some(prompt), Some(output)) => Some((u64::from(prompt), u64::from(output))),
-            _ => None,
-        };
+        measured.failed = failed;
+        measured.token_totals = whole("total_input_tokens").zip(whole("total_output_tokens"));
         measured.totals_ns = Some(totals);
         Ok(measured)
     }

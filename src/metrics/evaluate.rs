@@ -2,11 +2,13 @@
 
 use super::fluidity::demand_of;
 use super::full::{FullFigures, full_figures};
+use super::open::{self, Latest, Open};
 use super::options::{Count, Options, RequestBounds, Window};
 use super::per_request::{Judges, Latencies, RequestMetrics};
 use super::quantile::{Ratio, Sample, distribution, quantiles};
 use super::summary::{
-    ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, Summary, Throughput,
+    ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
+    GoodputBounds, LatencyBounds, Summary, Throughput,
 };
 use super::sums::Sums;
 use super::tbt::pooled_tbt;
@@ -43,9 +45,10 @@ fn rows(requests: &[RequestRow], count: Count) -> Vec<u32> {
 pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let mut counted = Counted::new(options, metrics.iter().map(|m| m.row).collect());
     for (place, m) in metrics.iter().enumerate() {
-        counted.sums.add(&trace.requests()[m.row as usize], m, options.bounds.as_ref());
+        let row = &trace.requests()[m.row as usize];
+        counted.sums.add(row, m, place, (options.bounds.as_ref(), trace.end()));
         counted.decodes[place] = m.decode.as_nanos();
-        counted.indices[place] = m.index;
+        counted.indices[place] = index_at_least(m);
     }
     counted.summary(trace)
 }
@@ -58,7 +61,7 @@ struct Counted<'a> {
     rows: Vec<u32>,
     /// First to last token of each in nanoseconds, as [`RequestMetrics::decode`].
     decodes: Vec<u64>,
-    /// Fluidity-index of each.
+    /// The least that the fluidity-index of each can be.
     indices: Vec<f64>,
     /// How many are judged.
     judged: usize,
@@ -75,21 +78,25 @@ impl<'a> Counted<'a> {
     fn judge(&mut self, part: Part<'_>) {
         let options = self.options;
         let rows = part.of(&self.rows);
-        let of_part = self.judged..self.judged + rows.len();
+        let before = self.judged;
+        let of_part = before..before + rows.len();
         self.judged = of_part.end;
         let demand = demand_of(part, rows);
         let judges = Judges::new(part, options, &demand, rows.iter().map(|&row| part.row(row)));
         let decodes = self.decodes[of_part.clone()].chunks_mut(CHUNK);
         let indices = self.indices[of_part].chunks_mut(CHUNK);
-        let chunks = rows.chunks(CHUNK).zip(decodes.zip(indices)).collect();
-        let sums = threads::map(chunks, |(rows, (decodes, indices))| {
+        let places = (before..).step_by(CHUNK);
+        let chunks = rows.chunks(CHUNK).zip(decodes.zip(indices)).zip(places).collect();
+        let judged_by = (options.bounds.as_ref(), part.trace.end);
+        let sums = threads::map(chunks, |((rows, (decodes, indices)), first)| {
             let mut sums = Sums::default();
-            for ((&index, decode), fluidity) in rows.iter().zip(decodes).zip(indices) {
+            let places = rows.iter().zip(decodes).zip(indices).zip(first..);
+            for (((&index, decode), fluidity), place) in places {
                 let row = part.row(index);
                 let metrics = judges.judge(row, index);
-                sums.add(row, &metrics, options.bounds.as_ref());
+                sums.add(row, &metrics, place, judged_by);
                 *decode = metrics.decode.as_nanos();
-                *fluidity = metrics.index;
+                *fluidity = index_at_least(&metrics);
             }
             sums
         });
@@ -99,18 +106,22 @@ impl<'a> Counted<'a> {
     fn summary(self, trace: &impl Parts) -> Summary {
         let Counted { options, rows, decodes, indices, sums, .. } = self;
         let knows = options.knows;
-        let full = options.full && knows.token_times;
-        let completed = sums.requests.completed;
+        // What deadline an open request would keep is not known.
+        let full = options.full && knows.token_times && sums.open.is_empty();
         let (latencies, (full, tbt_s)) = threads::both(
-            || LatencyFigures::of(trace, options, &rows, completed, decodes, indices),
+            || LatencyFigures::of(trace, options, &rows, &sums.open, decodes, indices),
             || {
                 threads::both(
                     || full.then(|| full_figures(trace, &rows)),
-                    || knows.token_times.then(|| tbt_s(trace, &rows, completed)),
+                    || knows.token_times.then(|| pooled_tbt(trace, &rows)),
                 )
             },
         );
         let fluidity = tbt_s.map(|tbt_s| fluidity(&sums, &latencies, full, &tbt_s));
+        let in_time = |part: u64| ratio(part, sums.in_time_of);
+        let in_time = Bounds::of(in_time(sums.in_time), in_time(sums.in_time + sums.in_time_yet));
+        let in_time = in_time.filter(|_| options.judge_first_token);
+        let good = (sums.good, sums.good + sums.good_yet);
         let makespan = sums.makespan_s();
         // Only a makespan on the clock of the arrivals can be divided by.
         let clock = Some(makespan).filter(|&s| knows.arrivals && s > 0.0);
@@ -129,25 +140,46 @@ impl<'a> Counted<'a> {
                 requests_per_s: clock.map(|s| sums.requests.completed as f64 / s),
             }),
             ttft_s: latencies.ttft_s,
-            ttft_in_time_share: None,
+            ttft_in_time_share: in_time.and_then(Bounds::value),
+            ttft_in_time_bounds: in_time.filter(|bounds| bounds.value().is_none()),
             tbt_s,
             tpot_s: latencies.tpot_s,
             e2e_s: latencies.e2e_s,
             normalized_latency_s_per_token: latencies.normalized_s,
             scheduling_delay_s: latencies.scheduling_delay_s,
             fluidity,
-            goodput: bounds.map(|_| Goodput {
-                requests: sums.good,
-                share: ratio(sums.good, sums.requests.offered),
-                requests_per_s: clock.map(|s| sums.good as f64 / s),
-            }),
+            goodput: bounds.map(|_| goodput(good, sums.requests.judged(), clock)),
+            latency_bounds: latencies.bounds.map(Box::new),
         }
+    }
+}
+
+/// The least that the fluidity-index of a request can be, with all that may still come.
+fn index_at_least(metrics: &RequestMetrics) -> f64 {
+    if metrics.is_open() { 0.0 } else { metrics.index }
+}
+
+/// Goodput of so many requests at the least and at the most.
+fn goodput((least, most): (u64, u64), offered: u64, clock: Option<f64>) -> Goodput {
+    let known = least == most;
+    let per_s = |good: u64| clock.map(|s| good as f64 / s);
+    let bounds = || GoodputBounds {
+        share: Bounds::of(ratio(least, offered), ratio(most, offered)),
+        requests_per_s: Bounds::of(per_s(least), per_s(most)),
+    };
+    Goodput {
+        requests: least,
+        share: ratio(least, offered).filter(|_| known),
+        requests_per_s: per_s(least).filter(|_| known),
+        bounds: (!known).then(bounds),
     }
 }
 
 /// The figures with one sample a request.
 struct LatencyFigures {
-    index: FluidityIndex,
+    /// The fluidity-index, at the least and at the most.
+    index: (FluidityIndex, FluidityIndex),
+    bounds: Option<LatencyBounds>,
     ttft_s: Distribution,
     e2e_s: Distribution,
     scheduling_delay_s: Option<Distribution>,
@@ -161,63 +193,69 @@ impl LatencyFigures {
         trace: &impl Parts,
         options: &Options,
         rows: &[u32],
-        completed: u64,
+        open: &[Open],
         decodes: Vec<u64>,
         indices: Vec<f64>,
     ) -> LatencyFigures {
-        let index = index_over_requests(indices.into_iter());
-        let samples = Samples { requests: trace.requests(), rows, completed, decodes };
+        let judged =
+            |place: usize| trace.requests()[rows[place] as usize].status != Status::Cancelled;
+        let index = if open.is_empty() {
+            let those = indices.into_iter().enumerate().filter(|&(place, _)| judged(place));
+            let exact = index_over_requests(those.map(|(_, index)| index));
+            (exact, exact)
+        } else {
+            open::index_range(indices, open, judged)
+        };
+        let samples = Samples { requests: trace.requests(), rows, decodes };
+        let (all, ended) =
+            (|_: &RequestRow| true, |row: &RequestRow| row.status == Status::Completed);
+        let ttft = || samples.of(all, |_, one| one.ttft.map(Span::as_nanos));
+        let e2e = || samples.of(ended, |_, one| one.e2e().map(Span::as_nanos));
+        let tpot = || samples.of(ended, |_, one| one.tpot_s().map(Ratio::from));
+        let normalized = || samples.of(ended, |_, one| one.normalized_s().map(Ratio::from));
+        let delay = || samples.of(all, |row, _| waited(row).map(Span::as_nanos));
+        let latest = Latest { trace, rows, decodes: &samples.decodes, open };
+        let knows = options.knows;
+        let bounds = || LatencyBounds {
+            ttft_s: latest.ttft(ttft()),
+            tbt_s: latest.tbt().filter(|_| knows.token_times),
+            tpot_s: latest.tpot(tpot()),
+            e2e_s: latest.e2e(e2e()),
+        };
         LatencyFigures {
             index,
-            ttft_s: samples.spans(|_, latencies| latencies.ttft),
-            e2e_s: samples.spans(|_, latencies| latencies.e2e()),
-            scheduling_delay_s: options
-                .knows
-                .scheduling
-                .then(|| samples.spans(|row, _| waited(row))),
-            tpot_s: samples.ratios(Latencies::tpot_s),
-            normalized_s: samples.ratios(Latencies::normalized_s),
+            bounds: (!open.is_empty()).then(bounds),
+            ttft_s: distribution(&mut ttft()),
+            e2e_s: distribution(&mut e2e()),
+            scheduling_delay_s: knows.scheduling.then(|| distribution(&mut delay())),
+            tpot_s: distribution(&mut tpot()),
+            normalized_s: distribution(&mut normalized()),
         }
     }
 }
 
-/// Of each completed request, one sample at a time.
+/// Of each request, one sample at a time.
 struct Samples<'t> {
     requests: &'t [RequestRow],
     rows: &'t [u32],
-    completed: u64,
     decodes: Vec<u64>,
 }
 
 impl Samples<'_> {
-    fn spans(&self, of: impl Fn(&RequestRow, Latencies) -> Option<Span>) -> Distribution {
-        distribution(&mut self.of_completed(|row, one| of(row, one).map(Span::as_nanos)))
-    }
-
-    fn ratios(&self, of: impl Fn(Latencies) -> Option<f64>) -> Distribution {
-        distribution(&mut self.of_completed(|_, one| of(one).map(Ratio::from)))
-    }
-
-    /// The sample of each that has one.
-    fn of_completed<T>(&self, sample: impl Fn(&RequestRow, Latencies) -> Option<T>) -> Vec<T> {
-        let mut samples = Vec::with_capacity(self.completed as usize);
+    /// The sample of each of those that has one.
+    fn of<T>(
+        &self,
+        those: impl Fn(&RequestRow) -> bool,
+        sample: impl Fn(&RequestRow, Latencies) -> Option<T>,
+    ) -> Vec<T> {
+        let mut samples = Vec::with_capacity(self.rows.len());
         samples.extend(self.rows.iter().zip(&self.decodes).filter_map(|(&index, &decode)| {
             let row = &self.requests[index as usize];
             let latencies = Latencies::of(row, Span::from_nanos(decode));
-            (row.status == Status::Completed).then(|| sample(row, latencies)).flatten()
+            those(row).then(|| sample(row, latencies)).flatten()
         }));
         samples
     }
-}
-
-/// The gaps of completed requests, of which there are so many.
-fn tbt_s(trace: &impl Parts, rows: &[u32], completed: u64) -> Distribution {
-    if completed as usize == rows.len() {
-        return pooled_tbt(trace, rows);
-    }
-    let status = |row: u32| trace.requests()[row as usize].status;
-    let rows = rows.iter().copied().filter(|&row| status(row) == Status::Completed);
-    pooled_tbt(trace, &rows.collect::<Vec<u32>>())
 }
 
 fn fluidity(
@@ -227,18 +265,41 @@ fn fluidity(
     tbt_s: &Distribution,
 ) -> Fluidity {
     let (met, missed) = (sums.deadlines_met, sums.deadlines_missed);
+    let rate = (met + missed > 0).then(|| missed as f64 / (met + missed) as f64);
+    let rates = match sums.open.is_empty() {
+        true => Bounds::of(rate, rate),
+        false => open::miss_rate(met, missed, &sums.open),
+    };
+    let (judged, censored) = (sums.requests.judged(), sums.requests.censored);
+    let share = Bounds::of(ratio(sums.fluid, judged), ratio(sums.fluid + censored, judged));
+    let (least, most) = latencies.index;
+    let index = |of: fn(&FluidityIndex) -> Option<f64>| Bounds::of(of(&least), of(&most));
+    let value = |bounds: Option<Bounds>| bounds.and_then(Bounds::value);
+    let bounds = FluidityBounds {
+        fluid_request_share: share,
+        index_mean: index(|of| of.mean),
+        service_miss_rate: rates,
+        index_p1: index(|of| of.p1),
+        index_p5: index(|of| of.p5),
+        index_p50: index(|of| of.p50),
+    };
     let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
         full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
     let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
     Fluidity {
-        index: latencies.index,
-        fluid_request_share: ratio(sums.fluid, sums.requests.offered),
-        service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
+        index: FluidityIndex {
+            mean: value(bounds.index_mean),
+            p1: value(bounds.index_p1),
+            p5: value(bounds.index_p5),
+            p50: value(bounds.index_p50),
+        },
+        fluid_request_share: value(share),
+        service_miss_rate: value(rates),
         fluid_tokens_per_s,
         tpot_tokens_per_s: per_second(latencies.tpot_s.mean),
         tbt_tokens_per_s: per_second(tbt_s.p99),
         p99_miss_rate_by_tbt_ms,
-        bounds: None,
+        bounds: (!sums.open.is_empty()).then_some(bounds),
     }
 }
 

@@ -45,6 +45,14 @@ impl Tally {
     }
 }
 
+/// A request's tally, and whether its next token was due already when observation ended: then that
+/// one will be late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) tally: Tally,
+    pub(super) overdue: bool,
+}
+
 /// The state of judging one request: its tally so far and when the next token is due.
 pub(super) struct Judgement {
     tbt: u64,
@@ -116,8 +124,13 @@ impl<'a> Judge<'a> {
     }
 
     /// The tally of a request; `ttft` is `D_p`, `None` to leave the first token out. An unfinished
-    /// request gets a further gap up to the end of observation.
+    /// request has missed each deadline that passed before observation ended; it is owed the hits.
     pub(super) fn tally(&self, row: &RequestRow, ttft: Option<u64>) -> Tally {
+        self.judge(row, ttft).tally
+    }
+
+    /// The same, and how the request stood when observation ended.
+    pub(super) fn judge(&self, row: &RequestRow, ttft: Option<u64>) -> Judged {
         let mut judgement = match ttft {
             Some(ttft) => {
                 let due = row.arrival.as_nanos().saturating_add(ttft);
@@ -127,7 +140,7 @@ impl<'a> Judge<'a> {
                 }
                 judgement
             }
-            None if row.first_token == Time::NEVER => return Tally::default(),
+            None if row.first_token == Time::NEVER => return Judged::default(),
             None => Judgement::new(row.first_token.as_nanos().saturating_add(self.tbt), self.tbt),
         };
         for run in self.trace.runs(row) {
@@ -139,11 +152,16 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+        let mut overdue = false;
         if row.status == Status::Unfinished {
             let last = self.trace.last_token(row).unwrap_or(row.arrival);
-            judgement.token(self.trace.end.max(last).as_nanos());
+            let end = self.trace.end.max(last).as_nanos();
+            overdue = end > judgement.due;
+            if overdue {
+                judgement.token(end);
+            }
         }
-        judgement.tally
+        Judged { tally: judgement.tally, overdue }
     }
 }
 

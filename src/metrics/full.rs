@@ -51,8 +51,8 @@ pub(super) fn full_figures(trace: &impl Parts, rows: &[u32]) -> FullFigures {
 }
 
 /// The smallest TBT deadline, in whole nanoseconds from 1 on, at which at most a tenth of a
-/// request's deadlines are missed, first token left out. `None` for a rejected request and for
-/// one without a second token (an unfinished one has a further gap up to the end of observation).
+/// request's deadlines are missed, first token left out. `None` for a request that was not answered to
+/// the end, whose deadline is not known, and for one without a second token.
 pub fn min_tbt_deadline(trace: &TokenTrace, row: &RequestRow) -> Option<Span> {
     longest_gap(trace, row).map(|longest| Span::from_nanos(bisect(trace, row, longest)))
 }
@@ -70,7 +70,7 @@ fn bisect(trace: &TokenTrace, row: &RequestRow, longest: u64) -> u64 {
 
 /// The longest gap that has the deadline of a later token, in nanoseconds.
 fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
-    if row.first_token == Time::NEVER || row.status.is_lost() {
+    if row.first_token == Time::NEVER || row.status != Status::Completed {
         return None;
     }
     let mut before = row.first_token;
@@ -80,9 +80,6 @@ fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
             longest = longest.max(Some(time.since(before).as_nanos()));
             before = time;
         }
-    }
-    if row.status == Status::Unfinished {
-        longest = longest.max(Some(trace.end.max(before).since(before).as_nanos()));
     }
     longest
 }

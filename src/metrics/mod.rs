@@ -5,18 +5,18 @@
 //! makes no difference. Inside the engine time is integer nanoseconds; seconds appear in the
 //! [`Summary`] alone.
 //!
+//! `docs/metrics.md` defines every figure for users; this is the same for who reads the code.
+//!
 //! # Latencies
 //!
-//! Over *completed* requests, with their count:
-//!
-//! | name | definition |
-//! |---|---|
-//! | TTFT | `e_0 - arrival` |
-//! | TBT | `e_i - e_(i-1)` for `i >= 1`, pooled over all requests: one sample a token |
-//! | TPOT | the mean of one request's TBTs; a request of one token has none |
-//! | E2E | `e_(n-1) - arrival` |
-//! | normalised latency | E2E / n |
-//! | scheduling delay | first batch with any of its tokens - arrival |
+//! | name | definition | of whom |
+//! |---|---|---|
+//! | TTFT | `e_0 - arrival` | all that got a first token |
+//! | TBT | `e_i - e_(i-1)` for `i >= 1`, one sample a token | all, pooled |
+//! | TPOT | the mean of one request's TBTs; a request of one token has none | completed |
+//! | E2E | `e_(n-1) - arrival` | completed |
+//! | normalised latency | E2E / n | completed |
+//! | scheduling delay | first batch with any of its tokens - arrival | all that were in one |
 //!
 //! Quantiles are exact and of Hyndman-Fan type 7. Means of times are exact integer sums, divided
 //! once; means of ratios are summed in the order of requests.
@@ -38,10 +38,11 @@
 //!
 //! - The share of fluid requests and goodput are over *offered* requests. A rejected one is not
 //!   fluid, its index is 0, and it has no deadlines.
-//! - An unfinished request is judged with a further gap up to the end of observation, by the same
-//!   rule as any gap: as if a token came then.
+//! - An unfinished request is *open*: it counts as what its best and its worst continuation make of
+//!   it (see `open.rs`), and what depends on that is known within bounds. Deadlines that passed before
+//!   observation ended are missed.
 //! - The full figures are over requests with a deadline after the first token: rejected ones and
-//!   ones of a single token have none.
+//!   ones of a single token have none. They are not given where requests are open.
 //! - The makespan is the first arrival to the last token, and throughput is over it. Prompt tokens
 //!   are those of requests that got a first token; output tokens are all that were emitted.
 //!
@@ -59,6 +60,7 @@ mod fluidity;
 pub(crate) mod forest;
 mod full;
 pub(crate) mod lateness;
+mod open;
 mod options;
 mod peaks;
 mod per_request;
@@ -83,7 +85,7 @@ pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
-    RequestCounts, Summary, Throughput, TokenCounts,
+    GoodputBounds, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput, TokenCounts,
 };
 pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

@@ -55,6 +55,8 @@ pub struct Count {
     pub window: Measure,
     /// Only requests of this class.
     pub class: Option<u16>,
+    /// Only requests of the replicas from the first number up to before the second.
+    pub replicas: Option<(u32, u32)>,
 }
 
 /// Bounds that a single request can keep or break. What is `None` is not asked for.
@@ -68,6 +70,8 @@ pub struct RequestBounds {
     pub e2e: Option<Span>,
     /// Whether the request must be fluid.
     pub fluid: bool,
+    /// Whether its first token must come by its deadline.
+    pub first_in_time: bool,
 }
 
 /// What the source of a trace knew; the rest is left out of the summary. A simulation knows all.
@@ -92,6 +96,7 @@ pub(super) struct Window {
     from: Time,
     to: Time,
     class: Option<u16>,
+    replicas: Option<(u32, u32)>,
 }
 
 impl Window {
@@ -107,8 +112,14 @@ impl Window {
                 from: Time::from_nanos(from),
                 to: Time::from_nanos(to),
                 class: count.class,
+                replicas: count.replicas,
             },
-            None => Window { from: Time::NEVER, to: Time::ZERO, class: count.class },
+            None => Window {
+                from: Time::NEVER,
+                to: Time::ZERO,
+                class: count.class,
+                replicas: count.replicas,
+            },
         }
     }
 
@@ -116,6 +127,7 @@ impl Window {
     pub(super) fn holds(&self, row: &RequestRow) -> bool {
         (self.from..=self.to).contains(&row.arrival)
             && self.class.is_none_or(|class| class == row.class)
+            && self.replicas.is_none_or(|(from, to)| (from..to).contains(&row.replica))
     }
 }
 
@@ -148,7 +160,7 @@ mod tests {
             skip_first: Span::from_nanos(skip_first),
             skip_last: Span::from_nanos(skip_last),
         };
-        let window = Window::new(&trace.requests, Count { window, class });
+        let window = Window::new(&trace.requests, Count { window, class, replicas: None });
         let rows = trace.requests.iter().filter(|row| window.holds(row));
         rows.map(|row| row.arrival.as_nanos()).collect()
     }

@@ -1,9 +1,9 @@
 //! The metrics of single requests: the rows of a request table, and what summaries are made of.
 
-use super::fluidity::{Judge, Tally, demand};
+use super::fluidity::{Judge, Judged, Tally, demand};
 use super::options::{Options, Window};
 use crate::time::{Span, Time};
-use crate::trace::{Part, Parts, RequestRow, TokenTrace};
+use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The metrics of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,13 +16,26 @@ pub struct RequestMetrics {
     pub decode: Span,
     /// Output tokens so far.
     pub tokens: u32,
-    /// Deadlines met and missed. A rejected request is not judged: its tally is empty.
+    /// Deadlines met, and those that passed without their token up to the end of observation. A lost
+    /// request (rejected, failed, ...) is not judged: its tally is empty.
     pub tally: Tally,
-    /// The fluidity-index; 0 for a rejected request, which got no service at all.
+    /// The fluidity-index, of an unfinished request as it stood at the end of observation; 0 for a
+    /// lost request.
     pub index: f64,
-    /// Whether the index reaches the threshold; a rejected request is never fluid.
-    pub fluid: bool,
+    /// Whether the index reaches the threshold; never for a lost request, `None` for an unfinished
+    /// one that a continuation can make fluid.
+    pub fluid: Option<bool>,
+    /// Whether the first token came by its deadline; `None` where it has none, or it is not known.
+    pub first_in_time: Option<bool>,
+    /// Output tokens that observation did not see: 0 for a request that ended, [`UNKNOWN`] where there
+    /// are some and their number is not known.
+    pub(super) to_come: u32,
+    /// Whether the next token cannot meet a deadline: it is late already, or has none.
+    pub(super) next_is_no_hit: bool,
 }
+
+/// Stands for a number of tokens to come that is not known.
+pub(super) const UNKNOWN: u32 = u32::MAX;
 
 impl RequestMetrics {
     /// Arrival to last token so far; `None` while there is none.
@@ -38,6 +51,29 @@ impl RequestMetrics {
     /// End-to-end latency over output tokens, in seconds; `None` without a token.
     pub fn normalized_latency_s(&self) -> Option<f64> {
         self.latencies().normalized_s()
+    }
+
+    /// Whether observation ended before the request did.
+    pub fn is_open(&self) -> bool {
+        self.to_come > 0
+    }
+
+    /// The most that the fluidity-index can become: all that is to come comes at once, or in time.
+    pub fn index_most(&self) -> f64 {
+        if self.is_open() { self.best().map_or(1.0, Tally::index) } else { self.index }
+    }
+
+    /// The best that an open request's tally can become; `None` where hits without number can follow.
+    pub(super) fn best(&self) -> Option<Tally> {
+        let hits = self.to_come.saturating_sub(u32::from(self.next_is_no_hit));
+        let met = self.tally.met.saturating_add(u64::from(hits));
+        (self.to_come < UNKNOWN).then_some(Tally { met, ..self.tally })
+    }
+
+    /// Gaps between the tokens of the whole answer, where their number is known.
+    pub(super) fn gaps_in_all(&self) -> Option<u64> {
+        let tokens = u64::from(self.tokens) + u64::from(self.to_come);
+        (self.to_come < UNKNOWN).then(|| tokens.saturating_sub(1))
     }
 
     fn latencies(&self) -> Latencies {
@@ -109,7 +145,7 @@ pub fn each_request(
 
 /// Judges some requests of a part, each by its class's promise.
 pub(super) struct Judges<'t> {
-    trace: &'t TokenTrace,
+    part: Part<'t>,
     options: &'t Options,
     /// One for each TBT deadline.
     judges: Vec<(Span, Judge<'t>)>,
@@ -132,30 +168,59 @@ impl<'t> Judges<'t> {
             }
         }
         let judge = |tbt: Span| (tbt, Judge::new(part.trace, tbt.as_nanos(), demand));
-        Judges { trace: part.trace, options, judges: deadlines.into_iter().map(judge).collect() }
+        Judges { part, options, judges: deadlines.into_iter().map(judge).collect() }
     }
 
     /// The metrics of one of them; `index` is its index among all requests.
     pub(super) fn judge(&self, row: &RequestRow, index: u32) -> RequestMetrics {
-        let Judges { trace, options, judges } = self;
+        let Judges { part, options, judges } = self;
+        let trace = part.trace;
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt();
         let (_, judge) = judges.iter().find(|(of, _)| *of == tbt).expect("one for each deadline");
-        let rejected = row.status.is_lost();
-        let ttft_deadline =
-            options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let tally = if rejected { Tally::default() } else { judge.tally(row, ttft_deadline) };
-        let fluidity_index = if rejected { 0.0 } else { tally.index() };
+        let lost = row.status.is_lost();
+        let due = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens));
+        let ttft_deadline = due.map(Span::as_nanos);
+        let Judged { tally, overdue } =
+            if lost { Judged::default() } else { judge.judge(row, ttft_deadline) };
         let last_token = trace.last_token(row);
-        RequestMetrics {
+        let ttft = last_token.map(|_| row.first_token.since(row.arrival));
+        let mut metrics = RequestMetrics {
             row: index,
-            ttft: last_token.map(|_| row.first_token.since(row.arrival)),
+            ttft,
             decode: last_token.map_or(Span::ZERO, |time| time.since(row.first_token)),
             tokens: row.tokens,
             tally,
-            index: fluidity_index,
-            fluid: !rejected && fluidity_index >= deadlines.fluid_index(),
-        }
+            index: if lost { 0.0 } else { tally.index() },
+            fluid: Some(false),
+            first_in_time: due.and_then(|due| match (ttft, row.status) {
+                (Some(ttft), _) => Some(ttft <= due),
+                // A time that the source did not tell.
+                (None, Status::Completed) => None,
+                (None, Status::Unfinished) => {
+                    let waited = trace.end.max(row.arrival).since(row.arrival);
+                    (waited > due).then_some(false)
+                }
+                (None, _) => Some(false),
+            }),
+            to_come: 0,
+            // A first token that is not judged is no hit either.
+            next_is_no_hit: overdue || (due.is_none() && ttft.is_none()),
+        };
+        let threshold = deadlines.fluid_index();
+        metrics.fluid = match row.status {
+            Status::Completed => Some(metrics.index >= threshold),
+            Status::Unfinished => {
+                metrics.to_come = trace.to_come(index).map_or(UNKNOWN, |tokens| tokens.max(1));
+                let can_be_fluid = match metrics.best() {
+                    Some(best) => best.index() >= threshold,
+                    None => tally.missed == 0 || threshold < 1.0,
+                };
+                (!can_be_fluid).then_some(false)
+            }
+            _ => Some(false),
+        };
+        metrics
     }
 }
 

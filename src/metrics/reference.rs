@@ -4,11 +4,12 @@
 //! the last bit. It shares no shortcut with it: gaps are listed, samples sorted, deadlines tried
 //! one by one.
 
+use super::open::by_ratio;
 use super::options::{Options, RequestBounds, Window};
 use super::quantile::{Ratio, Sample, of_parts, rank};
 use super::summary::{
-    ArrivalRate, Distribution, Fluidity, FluidityIndex, Goodput, RequestCounts, Summary,
-    Throughput, TokenCounts,
+    ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
+    GoodputBounds, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput, TokenCounts,
 };
 use super::{Deadlines, Tally};
 use crate::time::Time;
@@ -65,29 +66,83 @@ pub fn min_tbt_deadline(gaps: &[u64]) -> Option<u64> {
 struct Request<'a> {
     row: &'a RequestRow,
     tokens: Vec<Time>,
-    /// Gaps that have a deadline: none of a rejected request, one more of an unfinished one.
+    /// Gaps that have a deadline: none of a lost request.
     judged: Vec<u64>,
-    tally: Tally,
-    index: f64,
-    fluid: bool,
+    /// Its tally at the best; `None` where an open request's has no best.
+    best: Option<Tally>,
+    /// The least and the most that the index can become.
+    index: (f64, f64),
+    /// Whether it is fluid at the worst and at the best.
+    fluid: (bool, bool),
+    /// Whether its first token came in time at the worst and at the best; `None` where it has no
+    /// deadline, or its time is not known.
+    in_time: Option<(bool, bool)>,
+    /// When observation of it ended.
+    end: Time,
+    /// Tokens to come.
+    to_come: Option<u64>,
 }
 
 impl<'a> Request<'a> {
-    fn new(trace: &TokenTrace, options: &Options, row: &'a RequestRow) -> Request<'a> {
+    fn new(
+        trace: &TokenTrace,
+        options: &Options,
+        (row, number): (&'a RequestRow, u32),
+    ) -> Request<'a> {
         let deadlines: &Deadlines = options.deadlines_of(row.class);
         let tokens: Vec<Time> = trace.token_times(row).collect();
-        let rejected = row.status.is_lost();
-        let mut judged = if rejected { Vec::new() } else { tokens.clone() };
-        if row.status == Status::Unfinished {
-            judged.push(trace.end.max(tokens.last().copied().unwrap_or(row.arrival)));
+        let lost = row.status.is_lost();
+        let open = row.status == Status::Unfinished;
+        let judged = if lost { Vec::new() } else { gaps(row.arrival, &tokens) };
+        let due = deadlines.ttft(row.prompt_tokens);
+        let ttft = options.judge_first_token.then_some(due.as_nanos());
+        let tbt = deadlines.tbt().as_nanos();
+        let end = trace.end.max(tokens.last().copied().unwrap_or(row.arrival));
+        let known = trace.to_come(number);
+        let to_come = known.map(|tokens| u64::from(tokens.max(1))).filter(|_| open);
+        let mut tally_so_far = tally(&judged, ttft, tbt);
+        let mut best = Some(tally_so_far);
+        if open {
+            // As if all the rest came at the end, and all but the first of it in time.
+            let last = [judged.as_slice(), &[end.since(before(row, &tokens)).as_nanos()]].concat();
+            let with_next = tally(&last, ttft, tbt);
+            tally_so_far.missed = with_next.missed;
+            best = to_come.map(|more| Tally {
+                met: with_next.met.saturating_add(more - 1),
+                missed: with_next.missed,
+            });
         }
-        let judged = gaps(row.arrival, &judged);
-        let ttft = deadlines.ttft(row.prompt_tokens).as_nanos();
-        let tally =
-            tally(&judged, options.judge_first_token.then_some(ttft), deadlines.tbt().as_nanos());
-        let index = if rejected { 0.0 } else { tally.index() };
-        let fluid = !rejected && index >= deadlines.fluid_index();
-        Request { row, tokens, judged, tally, index, fluid }
+        let threshold = deadlines.fluid_index();
+        let fluid = |index: f64| index >= threshold;
+        let (index, fluid) = match (lost, open, best) {
+            (true, ..) => ((0.0, 0.0), (false, false)),
+            (false, false, _) => {
+                let index = tally_so_far.index();
+                ((index, index), (fluid(index), fluid(index)))
+            }
+            (false, true, Some(best)) => ((0.0, best.index()), (false, fluid(best.index()))),
+            // Any index below 1 is within reach, and 1 itself where nothing was missed.
+            (false, true, None) => {
+                ((0.0, 1.0), (false, threshold < 1.0 || tally_so_far.missed == 0))
+            }
+        };
+        let in_time = match tokens.first() {
+            _ if !options.judge_first_token => None,
+            Some(first) => Some(first.since(row.arrival) <= due).map(|yes| (yes, yes)),
+            None if row.status == Status::Completed => None,
+            None if open => Some((false, end.since(row.arrival) <= due)),
+            None => Some((false, false)),
+        };
+        Request { row, tokens, judged, best, index, fluid, in_time, end, to_come }
+    }
+
+    fn is_open(&self) -> bool {
+        self.is(Status::Unfinished)
+    }
+
+    /// From the last token, or the arrival, to the end of observation.
+    fn open_gap(&self) -> u64 {
+        self.end.since(before(self.row, &self.tokens)).as_nanos()
     }
 
     fn is(&self, status: Status) -> bool {
@@ -132,7 +187,8 @@ impl<'a> Request<'a> {
             return self.is(Status::Completed)
                 && bounds.ttft.is_none()
                 && bounds.e2e.is_none()
-                && (self.fluid || !bounds.fluid);
+                && (self.fluid.0 || !bounds.fluid)
+                && !bounds.first_in_time;
         };
         let gaps = u128::from(self.row.tokens.saturating_sub(1));
         let tpot_over = bounds
@@ -142,8 +198,39 @@ impl<'a> Request<'a> {
             && !over(ttft, bounds.ttft)
             && !over(e2e, bounds.e2e)
             && !tpot_over
-            && (self.fluid || !bounds.fluid)
+            && (self.fluid.0 || !bounds.fluid)
+            && (self.in_time.is_some_and(|one| one.0) || !bounds.first_in_time)
     }
+
+    /// Whether an open request can still keep all of them.
+    fn can_keep(&self, bounds: RequestBounds) -> bool {
+        let within = |least: u64, bound: Option<crate::time::Span>| {
+            bound.is_none_or(|bound| least <= bound.as_nanos())
+        };
+        let so_far = self.end.since(self.row.arrival).as_nanos();
+        let decode = match self.tokens.first() {
+            Some(&first) => u128::from(self.end.since(first).as_nanos()),
+            None => 0,
+        };
+        let tpot = bounds.tpot.is_none_or(|tpot| match self.to_come {
+            Some(more) => {
+                let gaps = u128::from(self.row.tokens) + u128::from(more) - 1;
+                decode <= gaps * u128::from(tpot.as_nanos())
+            }
+            None => decode == 0 || tpot.as_nanos() > 0,
+        });
+        self.is_open()
+            && within(self.ttft().unwrap_or(so_far), bounds.ttft)
+            && within(so_far, bounds.e2e)
+            && tpot
+            && (self.fluid.1 || !bounds.fluid)
+            && (self.in_time.is_none_or(|one| one.1) || !bounds.first_in_time)
+    }
+}
+
+/// The last token, or the arrival.
+fn before(row: &RequestRow, tokens: &[Time]) -> Time {
+    tokens.last().copied().unwrap_or(row.arrival)
 }
 
 /// Every metric of the requests that `options` count, the slow way.
@@ -152,11 +239,12 @@ impl<'a> Request<'a> {
 /// As [`evaluate`](super::evaluate()) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     let window = Window::new(&trace.requests, options.count);
-    let counted = trace.requests.iter().filter(|row| window.holds(row));
+    let counted = trace.requests.iter().zip(0..).filter(|(row, _)| window.holds(row));
     let requests: Vec<Request> = counted.map(|row| Request::new(trace, options, row)).collect();
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let count = |status| requests.iter().filter(|request| request.is(status)).count() as u64;
     let offered = requests.len() as u64;
+    let judged = offered - count(Status::Cancelled);
 
     let arrivals = || requests.iter().map(|request| request.row.arrival);
     let first_arrival = arrivals().min();
@@ -171,7 +259,8 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     let per_second =
         |what: u64| (options.knows.arrivals && makespan_s > 0.0).then(|| what as f64 / makespan_s);
 
-    let tbt: Vec<u64> = completed()
+    let tbt: Vec<u64> = requests
+        .iter()
         .flat_map(|r| r.tokens.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos()))
         .collect();
     let tbt_s = options.knows.token_times.then(|| distribution(tbt));
@@ -184,6 +273,12 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             .sum(),
         output: requests.iter().map(|request| u64::from(request.row.tokens)).sum(),
     };
+    let due: Vec<(bool, bool)> = requests.iter().filter_map(|request| request.in_time).collect();
+    let part = |those: usize| those as f64 / due.len() as f64;
+    let in_time = (!due.is_empty()).then(|| Bounds {
+        lower: part(due.iter().filter(|one| one.0).count()),
+        upper: part(due.iter().filter(|one| one.1).count()),
+    });
     let knows_bounds = |bounds: &RequestBounds| options.knows.token_times || !bounds.fluid;
     Summary {
         requests: RequestCounts {
@@ -194,7 +289,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             failed: count(Status::Failed),
             timed_out: count(Status::TimedOut),
             cancelled: count(Status::Cancelled),
-            censored: 0,
+            censored: requests.iter().filter(|r| r.is_open() && r.fluid.1).count() as u64,
         },
         duration_s: options.knows.arrivals.then_some(makespan_s),
         arrival_rate_per_s: options.knows.arrivals.then(|| ArrivalRate {
@@ -207,8 +302,9 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             output_tokens_per_s: per_second(tokens.output),
             requests_per_s: per_second(count(Status::Completed)),
         }),
-        ttft_s: distribution(completed().filter_map(Request::ttft).collect::<Vec<_>>()),
-        ttft_in_time_share: None,
+        ttft_s: distribution(requests.iter().filter_map(Request::ttft).collect::<Vec<_>>()),
+        ttft_in_time_share: in_time.filter(|b| b.lower == b.upper).map(|b| b.lower),
+        ttft_in_time_bounds: in_time.filter(|b| b.lower != b.upper),
         fluidity: tbt_s.map(|tbt_s| fluidity(&requests, &tbt_s, &tpot_s, options.full)),
         tbt_s,
         tpot_s,
@@ -217,16 +313,28 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             completed().filter_map(Request::normalized),
         )),
         scheduling_delay_s: options.knows.scheduling.then(|| {
-            distribution(completed().filter_map(Request::scheduling_delay).collect::<Vec<_>>())
+            let delays = requests.iter().filter_map(Request::scheduling_delay);
+            distribution(delays.collect::<Vec<_>>())
         }),
         goodput: options.bounds.filter(knows_bounds).map(|bounds| {
             let good = requests.iter().filter(|request| request.keeps(bounds)).count() as u64;
+            let most = requests.iter().filter(|r| r.keeps(bounds) || r.can_keep(bounds)).count();
+            let most = most as u64;
+            let share = |good: u64| (judged > 0).then(|| good as f64 / judged as f64);
             Goodput {
                 requests: good,
-                share: (offered > 0).then(|| good as f64 / offered as f64),
-                requests_per_s: per_second(good),
+                share: share(good).filter(|_| good == most),
+                requests_per_s: per_second(good).filter(|_| good == most),
+                bounds: (good < most).then(|| GoodputBounds {
+                    share: both(share(good), share(most)),
+                    requests_per_s: both(per_second(good), per_second(most)),
+                }),
             }
         }),
+        latency_bounds: requests
+            .iter()
+            .any(Request::is_open)
+            .then(|| Box::new(latency_bounds(&requests, options.knows.token_times))),
     }
 }
 
@@ -236,17 +344,34 @@ fn fluidity(
     tpot_s: &Distribution,
     full: bool,
 ) -> Fluidity {
-    let offered = requests.len() as f64;
-    let any = !requests.is_empty();
-    let fluid = requests.iter().filter(|request| request.fluid).count() as f64;
-    let missed: u128 = requests.iter().map(|request| u128::from(request.tally.missed)).sum();
-    let met: u128 = requests.iter().map(|request| u128::from(request.tally.met)).sum();
-    let index = ratios(requests.iter().map(|request| request.index));
+    let judged: Vec<&Request> =
+        requests.iter().filter(|request| !request.is(Status::Cancelled)).collect();
+    let of = judged.len() as f64;
+    let any = !judged.is_empty();
+    let open = requests.iter().any(Request::is_open);
+    let full = full && !open;
+    let share = |fluid: fn(&Request) -> bool| {
+        any.then(|| judged.iter().filter(|request| fluid(request)).count() as f64 / of)
+    };
+    let index = |index: fn(&Request) -> f64| ratios(judged.iter().map(|request| index(request)));
+    let (least, most) = (index(|request| request.index.0), index(|request| request.index.1));
+    let mean = |index: &[Ratio]| any.then(|| index.iter().map(|index| index.0).sum::<f64>() / of);
+    let at = |p| both(quantile(&least, p), quantile(&most, p));
+    let bounds = FluidityBounds {
+        fluid_request_share: both(share(|one| one.fluid.0), share(|one| one.fluid.1)),
+        index_mean: both(mean(&least), mean(&most)),
+        service_miss_rate: miss_rate(requests),
+        index_p1: at(10),
+        index_p5: at(50),
+        index_p50: at(500),
+    };
+    let known = |bounds: Option<Bounds>| {
+        bounds.filter(|bounds| bounds.lower == bounds.upper).map(|bounds| bounds.lower)
+    };
+    let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let smallest: Vec<u64> =
-        requests.iter().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
-    // An unfinished request without a token has its one gap before the first token.
-    let decoded: Vec<&Request> =
-        requests.iter().filter(|request| request.judged.len() >= 2).collect();
+        completed().filter_map(|request| min_tbt_deadline(&request.judged)).collect();
+    let decoded: Vec<&Request> = completed().filter(|one| one.judged.len() >= 2).collect();
     let miss_rates = |ms: u32| {
         let rate = |request: &&Request| {
             tally(&request.judged, None, u64::from(ms) * 1_000_000).miss_rate()
@@ -256,13 +381,13 @@ fn fluidity(
     let rate = |seconds: f64| (seconds > 0.0).then(|| 1.0 / seconds);
     Fluidity {
         index: FluidityIndex {
-            mean: any.then(|| index.iter().map(|index| index.0).sum::<f64>() / offered),
-            p1: quantile(&index, 10),
-            p5: quantile(&index, 50),
-            p50: quantile(&index, 500),
+            mean: known(bounds.index_mean),
+            p1: known(bounds.index_p1),
+            p5: known(bounds.index_p5),
+            p50: known(bounds.index_p50),
         },
-        fluid_request_share: any.then(|| fluid / offered),
-        service_miss_rate: (met + missed > 0).then(|| missed as f64 / (met + missed) as f64),
+        fluid_request_share: known(bounds.fluid_request_share),
+        service_miss_rate: known(bounds.service_miss_rate),
         fluid_tokens_per_s: quantile(&smallest, 990).filter(|_| full).map(|p99| 1.0 / p99),
         tpot_tokens_per_s: tpot_s.mean.and_then(rate),
         tbt_tokens_per_s: tbt_s.p99.and_then(rate),
@@ -270,8 +395,130 @@ fn fluidity(
             let point = |ms| (ms, quantile(&miss_rates(ms), 990).expect("there are requests"));
             (1..=100).map(point).collect()
         }),
-        bounds: None,
+        bounds: open.then_some(bounds),
     }
+}
+
+fn both(lower: Option<f64>, upper: Option<f64>) -> Option<Bounds> {
+    Some(Bounds { lower: lower?, upper: upper? })
+}
+
+/// Missed deadlines over all: of an open request those that it has missed, and all hits that it can
+/// still get, where the rate is lower with it than without.
+fn miss_rate(requests: &[Request]) -> Option<Bounds> {
+    let sum = |those: &dyn Fn(&Request) -> bool| {
+        let those = requests.iter().filter(|request| those(request));
+        let pairs = those.filter_map(|request| {
+            let tally = request.best?;
+            Some((u128::from(tally.missed), u128::from(tally.missed) + u128::from(tally.met)))
+        });
+        pairs.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    };
+    let ended = |request: &Request| !request.is_open();
+    let (missed, all) = sum(&ended);
+    let rate = |(missed, all): (u128, u128)| missed as f64 / all as f64;
+    if requests.iter().all(ended) {
+        return (all > 0)
+            .then(|| rate((missed, all)))
+            .map(|rate| Bounds { lower: rate, upper: rate });
+    }
+    if requests.iter().any(|request| request.best.is_none()) {
+        return Some(Bounds { lower: 0.0, upper: 1.0 });
+    }
+    let ratio = |request: &Request| {
+        let tally = request.best.expect("bounded");
+        (u128::from(tally.missed), u128::from(tally.missed) + u128::from(tally.met))
+    };
+    let with_deadlines =
+        requests.iter().filter(|request| request.is_open() && ratio(request).1 > 0);
+    // Where no other request has deadlines, the best one sets out alone.
+    let mut start = (missed, all);
+    if all == 0 {
+        let best = with_deadlines.clone().min_by(|a, b| by_ratio(ratio(a), ratio(b)))?;
+        start = ratio(best);
+    }
+    // Put all in that lower the rate, until no other does.
+    let mut lowest = start;
+    loop {
+        let better = |request: &Request| {
+            request.is_open() && ratio(request).1 > 0 && by_ratio(ratio(request), lowest).is_lt()
+        };
+        let more = sum(&better);
+        let next = match all {
+            0 if more.1 == 0 => start,
+            _ => (missed + more.0, all + more.1),
+        };
+        if next == lowest {
+            return Some(Bounds { lower: rate(lowest), upper: 1.0 });
+        }
+        lowest = next;
+    }
+}
+
+/// What latencies can become: open requests wait as long as they have, or without end.
+fn latency_bounds(requests: &[Request], token_times: bool) -> LatencyBounds {
+    let open = || requests.iter().filter(|request| request.is_open());
+    let so_far = |request: &Request| request.end.since(request.row.arrival).as_nanos();
+    let completed = || requests.iter().filter(|request| request.is(Status::Completed));
+    let tpot = |request: &Request| {
+        let Some(more) = request.to_come else { return Some(0.0) };
+        let gaps = (u64::from(request.row.tokens) + more - 1) as f64;
+        let decode = request.tokens.first().map_or(0, |&first| request.end.since(first).as_nanos());
+        (gaps > 0.0).then(|| decode as f64 / (gaps * 1e9))
+    };
+    let gaps = |request: &Request| -> Option<Vec<u64>> {
+        // Of later gaps nothing is known.
+        let mut gaps = vec![0; request.to_come? as usize];
+        gaps[0] = request.open_gap();
+        Some(if request.tokens.is_empty() { gaps.split_off(1) } else { gaps })
+    };
+    let delivered = requests
+        .iter()
+        .flat_map(|r| r.tokens.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos()));
+    let later: Option<Vec<Vec<u64>>> = open().map(gaps).collect();
+    LatencyBounds {
+        ttft_s: range(
+            requests.iter().filter_map(Request::ttft).collect(),
+            open().filter(|request| request.tokens.is_empty()).map(so_far).collect(),
+        ),
+        tbt_s: later
+            .filter(|_| token_times)
+            .map(|later| range(delivered.collect(), later.concat())),
+        tpot_s: range(
+            ratios(completed().filter_map(Request::tpot)),
+            ratios(open().filter_map(tpot)),
+        ),
+        e2e_s: range(completed().filter_map(Request::e2e).collect(), open().map(so_far).collect()),
+    }
+}
+
+fn range<T: Sample>(known: Vec<T>, least: Vec<T>) -> LatencyRange {
+    let lower = distribution([known.as_slice(), &least].concat());
+    if least.is_empty() {
+        return LatencyRange { lower, upper: lower };
+    }
+    // The others stand behind all that are known, however long they take.
+    let count = (known.len() + least.len()) as u64;
+    let at = |thousandths: u64| {
+        let (low, rest) = rank(count, thousandths);
+        let mut sorted = known.clone();
+        sorted.sort();
+        let below = *sorted.get(low as usize)?;
+        let above = if rest == 0 { below } else { *sorted.get(low as usize + 1)? };
+        Some(below.towards(above, rest))
+    };
+    let upper = Distribution {
+        count,
+        mean: None,
+        min: at(0),
+        p50: at(500),
+        p90: at(900),
+        p95: at(950),
+        p99: at(990),
+        p999: at(999),
+        max: at(1000),
+    };
+    LatencyRange { lower, upper }
 }
 
 /// From the arrival to the first of these times, and between each of them and the next.

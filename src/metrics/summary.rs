@@ -24,13 +24,16 @@ pub struct Summary {
     /// Work done per second of the makespan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
-    /// Time to first token: queueing and prefill included.
+    /// Time to first token of all that got one: queueing and prefill included.
     pub ttft_s: Distribution,
     /// First tokens that came by their deadline `D_p`, over the requests that should have got one;
     /// null where none was due, or where observation ended too soon to tell.
     #[serde(default)]
     pub ttft_in_time_share: Option<f64>,
-    /// Time between tokens, pooled over completed requests: one sample a token after the first.
+    /// Bounds of that share where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_in_time_bounds: Option<Bounds>,
+    /// Time between tokens, pooled over all that were delivered: one sample a token after a first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tbt_s: Option<Distribution>,
     /// Time per output token: the mean gap of one completed request of at least two tokens.
@@ -39,7 +42,7 @@ pub struct Summary {
     pub e2e_s: Distribution,
     /// End-to-end latency over output tokens, of completed requests.
     pub normalized_latency_s_per_token: Distribution,
-    /// Arrival to the first batch that held any of the request's tokens, of completed requests.
+    /// Arrival to the first batch that held any of the request's tokens, of all that were in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduling_delay_s: Option<Distribution>,
     /// How steadily tokens came.
@@ -48,6 +51,32 @@ pub struct Summary {
     /// Requests that kept every bound; only there when bounds for single requests were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goodput: Option<Goodput>,
+    /// What the latencies above can become once all requests are answered; absent where all ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_bounds: Option<Box<LatencyBounds>>,
+}
+
+/// Latencies over all requests that were still to be answered when observation ended as well:
+/// those have waited for as long as they have, and may wait for any length of time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyBounds {
+    /// Of `ttft_s`.
+    pub ttft_s: LatencyRange,
+    /// Of `tbt_s`; null where token times or the lengths of answers are not known.
+    pub tbt_s: Option<LatencyRange>,
+    /// Of `tpot_s`.
+    pub tpot_s: LatencyRange,
+    /// Of `e2e_s`.
+    pub e2e_s: LatencyRange,
+}
+
+/// Bounds of each figure of a distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LatencyRange {
+    /// No less than this.
+    pub lower: Distribution,
+    /// No more than this; null where there is no upper bound.
+    pub upper: Distribution,
 }
 
 /// How many requests, by how they ended.
@@ -68,12 +97,19 @@ pub struct RequestCounts {
     /// Given up because the answer took too long.
     #[serde(default)]
     pub timed_out: u64,
-    /// Cancelled by the client.
+    /// Cancelled by the client; left out of every share.
     #[serde(default)]
     pub cancelled: u64,
     /// Of the unfinished, those that a continuation could have made fluid.
     #[serde(default)]
     pub censored: u64,
+}
+
+impl RequestCounts {
+    /// Those that shares are over: what the client itself cancelled says nothing of the server.
+    pub fn judged(&self) -> u64 {
+        self.offered.saturating_sub(self.cancelled)
+    }
 }
 
 /// Least and most that a figure can be.
@@ -83,6 +119,18 @@ pub struct Bounds {
     pub lower: f64,
     /// No more than this.
     pub upper: f64,
+}
+
+impl Bounds {
+    /// Both, where both are known.
+    pub fn of(lower: Option<f64>, upper: Option<f64>) -> Option<Bounds> {
+        Some(Bounds { lower: lower?, upper: upper? })
+    }
+
+    /// The value, where the bounds leave but one.
+    pub fn value(self) -> Option<f64> {
+        (self.lower == self.upper).then_some(self.lower)
+    }
 }
 
 /// Arrivals per second.
@@ -142,7 +190,8 @@ pub struct Distribution {
 pub struct Fluidity {
     /// The fluidity-index over requests.
     pub index: FluidityIndex,
-    /// Requests whose index reaches the threshold, over all that were offered.
+    /// Requests whose index reaches the threshold, over all that were offered and that the client did
+    /// not cancel.
     pub fluid_request_share: Option<f64>,
     /// Missed deadlines over all deadlines, of all requests together; null without deadlines.
     pub service_miss_rate: Option<f64>,
@@ -169,6 +218,15 @@ pub struct FluidityBounds {
     pub index_mean: Option<Bounds>,
     /// Of `service_miss_rate`.
     pub service_miss_rate: Option<Bounds>,
+    /// Of the 1st percentile of the fluidity-index.
+    #[serde(default)]
+    pub index_p1: Option<Bounds>,
+    /// Of its 5th percentile.
+    #[serde(default)]
+    pub index_p5: Option<Bounds>,
+    /// Of its median.
+    #[serde(default)]
+    pub index_p50: Option<Bounds>,
 }
 
 /// The fluidity-index over requests: the low quantiles are the worst-served users.
@@ -184,15 +242,28 @@ pub struct FluidityIndex {
     pub p50: Option<f64>,
 }
 
-/// Requests that kept every bound given for a single request.
+/// Requests that kept every bound given for a single request. Shares and rates are null where
+/// requests that were not answered yet decide; then there are bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodput {
-    /// How many.
+    /// How many, of those that were answered.
     pub requests: u64,
-    /// Over all that were offered.
+    /// Over all that were offered and that the client did not cancel.
     pub share: Option<f64>,
     /// Per second of the makespan.
     pub requests_per_s: Option<f64>,
+    /// Bounds of the share and the rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounds: Option<GoodputBounds>,
+}
+
+/// Bounds of goodput.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GoodputBounds {
+    /// Of the share.
+    pub share: Option<Bounds>,
+    /// Of the rate.
+    pub requests_per_s: Option<Bounds>,
 }
 
 #[cfg(test)]

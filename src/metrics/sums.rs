@@ -1,6 +1,8 @@
 //! What a summary counts and adds up over requests. Integers all of it, so that sums over some
-//! requests and over others can be put together in any order.
+//! requests and over others can be put together in any order. Open requests, of which observation
+//! did not see the end, are kept apart: what they come to is known within bounds only.
 
+use super::open::Open;
 use super::options::RequestBounds;
 use super::per_request::RequestMetrics;
 use super::summary::{RequestCounts, TokenCounts};
@@ -15,11 +17,19 @@ pub(super) struct Sums {
     /// First and last arrival.
     arrivals: Option<(Time, Time)>,
     last_token: Option<Time>,
+    /// Deadlines of requests that ended.
     pub(super) deadlines_met: u128,
     pub(super) deadlines_missed: u128,
     pub(super) fluid: u64,
     /// Within every bound for single requests.
     pub(super) good: u64,
+    /// Open requests that can still be.
+    pub(super) good_yet: u64,
+    /// First tokens that came by their deadline, those that still can, and all that had one.
+    pub(super) in_time: u64,
+    pub(super) in_time_yet: u64,
+    pub(super) in_time_of: u64,
+    pub(super) open: Vec<Open>,
 }
 
 impl Sums {
@@ -27,7 +37,8 @@ impl Sums {
         &mut self,
         row: &RequestRow,
         metrics: &RequestMetrics,
-        bounds: Option<&RequestBounds>,
+        place: usize,
+        (bounds, end): (Option<&RequestBounds>, Time),
     ) {
         self.requests.offered += 1;
         *match row.status {
@@ -42,9 +53,25 @@ impl Sums {
         self.tokens.output += u64::from(metrics.tokens);
         self.arrived(row.arrival, row.arrival);
         self.last_token = self.last_token.max(metrics.e2e().map(|e2e| row.arrival + e2e));
+        match metrics.first_in_time {
+            // The time of a first token that came is not known.
+            None if !metrics.is_open() => {}
+            first => {
+                self.in_time_of += 1;
+                self.in_time += u64::from(first == Some(true));
+                self.in_time_yet += u64::from(first.is_none());
+            }
+        }
+        if metrics.is_open() {
+            self.requests.censored += u64::from(metrics.fluid.is_none());
+            let keeps = bounds.is_some_and(|bounds| can_keep(bounds, row, metrics, end));
+            self.good_yet += u64::from(keeps);
+            self.open.push(Open::new(place, metrics));
+            return;
+        }
         self.deadlines_met += u128::from(metrics.tally.met);
         self.deadlines_missed += u128::from(metrics.tally.missed);
-        self.fluid += u64::from(metrics.fluid);
+        self.fluid += u64::from(metrics.fluid == Some(true));
         self.good += u64::from(bounds.is_some_and(|bounds| keeps(bounds, row, metrics)));
     }
 
@@ -69,6 +96,11 @@ impl Sums {
         self.deadlines_missed += other.deadlines_missed;
         self.fluid += other.fluid;
         self.good += other.good;
+        self.good_yet += other.good_yet;
+        self.in_time += other.in_time;
+        self.in_time_yet += other.in_time_yet;
+        self.in_time_of += other.in_time_of;
+        self.open.extend(other.open);
     }
 
     fn arrived(&mut self, from: Time, to: Time) {
@@ -103,5 +135,26 @@ fn keeps(bounds: &RequestBounds, row: &RequestRow, m: &RequestMetrics) -> bool {
         && within(m.ttft, bounds.ttft)
         && within(m.e2e(), bounds.e2e)
         && bounds.tpot.is_none_or(|tpot| decode <= u128::from(tpot.as_nanos()) * gaps)
-        && (m.fluid || !bounds.fluid)
+        && (m.fluid == Some(true) || !bounds.fluid)
+        && (m.first_in_time == Some(true) || !bounds.first_in_time)
+}
+
+/// Whether an open request can still be answered within every bound: what it has taken so far is
+/// the least that it will take.
+fn can_keep(bounds: &RequestBounds, row: &RequestRow, m: &RequestMetrics, end: Time) -> bool {
+    let so_far = |since: Time| end.max(since).since(since);
+    let decode = m.ttft.map_or(Span::ZERO, |_| m.decode.max(so_far(row.first_token)));
+    let within = |span: Span, bound: Option<Span>| bound.is_none_or(|bound| span <= bound);
+    let tpot = bounds.tpot.is_none_or(|tpot| match m.gaps_in_all() {
+        Some(gaps) => {
+            u128::from(decode.as_nanos()) <= u128::from(tpot.as_nanos()) * u128::from(gaps)
+        }
+        None => tpot > Span::ZERO || decode == Span::ZERO,
+    });
+    let e2e = so_far(row.arrival).max(m.e2e().unwrap_or(Span::ZERO));
+    within(m.ttft.unwrap_or(e2e), bounds.ttft)
+        && within(e2e, bounds.e2e)
+        && tpot
+        && (m.fluid.is_none() || !bounds.fluid)
+        && (m.first_in_time != Some(false) || !bounds.first_in_time)
 }

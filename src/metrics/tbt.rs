@@ -23,6 +23,37 @@ pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[u32]) -> Distribution {
     }
 }
 
+/// The same with further gaps beside them: nanoseconds, and how many there are of each.
+pub(super) fn pooled_tbt_and(
+    trace: &impl Parts,
+    rows: &[u32],
+    more: &[(u64, u64)],
+) -> Distribution {
+    match trace.whole() {
+        Some(whole) => weighted::distribution(&Beside { of: Gaps::of(whole.into(), rows), more }),
+        None => weighted::distribution(&Beside { of: InParts { trace, rows }, more }),
+    }
+}
+
+/// Samples, and some more.
+struct Beside<'m, W> {
+    of: W,
+    more: &'m [(u64, u64)],
+}
+
+impl<W: Weighted> Weighted for Beside<'_, W> {
+    fn pieces(&self) -> usize {
+        self.of.pieces() + 1
+    }
+
+    fn each(&self, piece: usize, mut visit: impl FnMut(u64, u64)) {
+        if piece < self.of.pieces() {
+            return self.of.each(piece, visit);
+        }
+        self.more.iter().for_each(|&(gap, weight)| visit(gap, weight));
+    }
+}
+
 /// The gaps between consecutive tokens of these requests at wanted ranks: how many gaps there are,
 /// and for each rank that `ranks` makes of that number, from 0 on and rising, the gap there in
 /// nanoseconds. Nothing for no gap. Gaps are not stored, however many there are.

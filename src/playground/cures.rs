@@ -3,10 +3,9 @@
 use serde::Serialize;
 
 use super::play::Loaded;
-use super::{Asked, Problems};
+use super::{Allowance, Problems};
 use crate::explain::{Attribution, Question, StallReport, explain};
-use crate::runner::{Patient, Simulator, WhatIf, what_if, worth_a_cure};
-use crate::scenario::Files;
+use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
 #[derive(Serialize)]
@@ -15,23 +14,33 @@ pub(super) struct Cured {
     label: String,
     /// The stall: where its time went, and who caused it.
     stall: StallReport,
-    /// The run as it was, then each change.
+    /// Whether the run kept its promise as it was: then nothing has to change. Null where that is not
+    /// known.
+    keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first.
     tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`.
+    best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing.
+    notes: Vec<String>,
 }
 
+/// About how many simulations it takes to answer.
+pub(super) const TRIALS: u64 = 10;
+
 pub(super) fn cures(
-    asked: &Asked,
-    files: &Files,
+    loaded: &Loaded,
     scheduler: usize,
     (request, token): (u32, u32),
+    allowance: &Allowance<'_>,
 ) -> Result<Cured, Problems> {
-    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
-    let outputs = loaded.play()?;
+    let outputs = loaded.play(allowance)?;
     let output = &outputs[0];
     let attribution = Attribution::new(loaded.recording(0, output));
     let question = Question { top: 1, request: Some(request), token: Some(token) };
     let result = &output.result;
     let told = explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
+    let misses = told.misses.by_cause;
     let Some(stall) = told.request.and_then(|told| told.gaps.into_iter().next()) else {
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
@@ -41,12 +50,16 @@ pub(super) fn cures(
         document: &loaded.document,
         seed: None,
         resolved: &loaded.resolved,
+        experiment: &loaded.experiment,
         requests: &loaded.requests,
         scheduler,
-        judged_by: &output.judged_by,
+        config: &loaded.experiment.schedulers[0].config,
+        output,
         stall: (request, token),
         pool: loaded.experiment.pool_of(replica),
     };
-    let tried = what_if(&patient, &worth_a_cure(&stall), &Simulator);
-    Ok(Cured { label: result.label.clone(), stall, tried })
+    let Advice { keeps_promise, tried, best, notes } =
+        what_if(&patient, &worth_a_cure(&stall, &misses), &allowance.simulator());
+    allowance.go_on()?;
+    Ok(Cured { label: result.label.clone(), stall, keeps_promise, tried, best, notes })
 }

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use super::member;
 use super::play::Loaded;
 use crate::catalog::{Kind, names};
-use crate::runner::{CHUNKS, SEATS};
 use crate::scenario::TtftDeadline;
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -105,19 +104,10 @@ impl Dial {
 pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     let resolved = &loaded.resolved;
     let at = |path: &str| member(resolved, path).cloned().unwrap_or(Value::Null);
-    let mut dials = vec![rate(resolved)];
-    dials.push(match at("workload.requests") {
-        Value::Null => Dial::stuck(
-            "requests",
-            "Requests",
-            "the scenario gives a duration or a trace",
-            Vec::new(),
-        ),
-        value => Dial::slider("requests", "Requests", "workload.requests".to_owned(), value)
-            .range(20.0, 5000.0),
-    });
-    dials.push(length(resolved, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
-    dials.push(length(resolved, "output", "Output tokens, mean", (1.0, 4096.0)));
+    let from = Source::of(loaded);
+    let mut dials = vec![rate(resolved, from), requests(loaded, from)];
+    dials.push(length(resolved, from, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
+    dials.push(length(resolved, from, "output", "Output tokens, mean", (1.0, 4096.0)));
     dials.push(Dial::menu("model", "Model", &at("model"), names(Kind::Model)));
     if !loaded.experiment.pools.is_empty() {
         for (id, label) in
@@ -142,69 +132,141 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
 
 fn promised(loaded: &Loaded) -> [Dial; 2] {
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
-    let (path, label, value) = match &loaded.experiment.slo.ttft {
+    let slo = &loaded.experiment.slo;
+    let in_one_line = member(&loaded.resolved, "promise.tokens_per_s");
+    let (path, label, value) = match &slo.ttft {
+        TtftDeadline::Fixed(span) if in_one_line.is_some() => {
+            ("promise.ttft", "First token promised within", ms(*span))
+        }
         TtftDeadline::Fixed(span) => ("slo.ttft", "First token due within", ms(*span)),
         TtftDeadline::PrefillCurvePlus { slack, .. } => {
             ("slo.ttft.prefill_curve_plus", "First token due: prefill time plus", ms(*slack))
         }
     };
-    let promise = |dial: Dial| Dial { unit: "ms", ..dial }.group("promise");
+    let promise = |dial: Dial| dial.group("promise");
     let ttft = Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0);
-    let tbt = Dial::slider(
-        "tbt",
-        "Next token due within",
-        "slo.tbt".to_owned(),
-        ms(loaded.experiment.slo.tbt),
-    );
-    [promise(ttft), promise(tbt.range(5.0, 500.0))]
+    let pace = match in_one_line {
+        Some(rate) => {
+            let path = "promise.tokens_per_s".to_owned();
+            let dial = Dial::slider("pace", "Tokens per second promised", path, rate.clone());
+            Dial { whole: false, ..dial.range(2.0, 200.0) }
+        }
+        None => {
+            let tbt = ms(slo.tbt);
+            let dial = Dial::slider("tbt", "Next token due within", "slo.tbt".to_owned(), tbt);
+            Dial { unit: "ms", ..dial.range(5.0, 500.0) }
+        }
+    };
+    [promise(Dial { unit: "ms", ..ttft }), promise(pace)]
 }
 
-fn rate(resolved: &Value) -> Dial {
+/// Where a scenario says which requests arrive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// `workload`.
+    Drawn,
+    /// A trace, read.
+    Trace,
+    /// What stands in for a trace that is not there: the resolved scenario has it in `workload`.
+    StandIn,
+}
+
+impl Source {
+    fn of(loaded: &Loaded) -> Source {
+        match (loaded.document.gives("workload.trace"), member(&loaded.resolved, "workload.trace"))
+        {
+            (true, None | Some(Value::Null)) => Source::StandIn,
+            (_, Some(Value::Object(_))) => Source::Trace,
+            _ => Source::Drawn,
+        }
+    }
+
+    /// Where overrides of arrivals and lengths go.
+    fn prefix(self) -> &'static str {
+        match self {
+            Source::Drawn => "workload",
+            Source::Trace => "workload.trace",
+            Source::StandIn => "workload.trace.stand_in",
+        }
+    }
+}
+
+fn requests(loaded: &Loaded, from: Source) -> Dial {
+    let value = member(&loaded.resolved, "workload.requests").cloned().unwrap_or(Value::Null);
+    let within = match from {
+        Source::StandIn if loaded.document.gives("workload.trace.stand_in.requests") => {
+            "workload.trace.stand_in.requests"
+        }
+        _ => "workload.requests",
+    };
+    match value {
+        Value::Null => {
+            let why = "the scenario gives a duration or a trace";
+            Dial::stuck("requests", "Requests", why, Vec::new())
+        }
+        value => Dial::slider("requests", "Requests", within.to_owned(), value).range(20.0, 5000.0),
+    }
+}
+
+fn rate(resolved: &Value, from: Source) -> Dial {
     const LABEL: &str = "Requests per second";
-    let arrivals = member(resolved, "workload.arrivals");
+    let read = if from == Source::Trace { "workload.trace" } else { "workload" };
+    let (read, write) = (format!("{read}.arrivals"), format!("{}.arrivals", from.prefix()));
     for kind in ["poisson", "gamma", "weibull", "constant"] {
-        let path = format!("workload.arrivals.{kind}.rate");
-        if let Some(value) = member(resolved, &path) {
-            let dial = Dial::slider("rate", LABEL, path, value.clone());
+        if let Some(value) = member(resolved, &format!("{read}.{kind}.rate")) {
+            let dial = Dial::slider("rate", LABEL, format!("{write}.{kind}.rate"), value.clone());
             return Dial { whole: false, ..dial.range(0.1, 100.0) };
         }
     }
-    let kind = arrivals.and_then(Value::as_object).and_then(|map| map.keys().next());
-    let why = match kind {
-        Some(kind) => format!("arrivals are `{kind}`"),
-        None => "arrivals come from a trace".to_owned(),
-    };
-    let free = match kind {
-        Some(_) => vec!["workload.arrivals={poisson: {rate: 2}}".to_owned()],
-        None => Vec::new(),
-    };
-    Dial::stuck("rate", LABEL, &why, free)
+    let kind = member(resolved, &read).and_then(|arrivals| match arrivals {
+        Value::Object(map) => map.keys().next().cloned(),
+        Value::String(name) => Some(name.clone()),
+        _ => None,
+    });
+    match kind {
+        Some(kind) => {
+            let free = vec![format!("{write}={{poisson: {{rate: 2}}}}")];
+            Dial::stuck("rate", LABEL, &format!("arrivals are `{kind}`"), free)
+        }
+        None => {
+            let scale = member(resolved, "workload.trace.time_scale").cloned();
+            let scale = scale.filter(Value::is_number).unwrap_or(json!(1.0));
+            let path = "workload.trace.time_scale".to_owned();
+            let dial = Dial::slider("rate", "Rate, times the trace's", path, scale);
+            Dial { whole: false, ..dial.range(0.1, 10.0) }
+        }
+    }
 }
 
-fn length(resolved: &Value, which: &'static str, label: &'static str, range: (f64, f64)) -> Dial {
+fn length(
+    resolved: &Value,
+    from: Source,
+    which: &'static str,
+    label: &'static str,
+    range: (f64, f64),
+) -> Dial {
+    let write = format!("{}.lengths", from.prefix());
     for (shape, of) in [("lognormal", ".mean"), ("geometric", ".mean"), ("fixed", "")] {
-        let path = format!("workload.lengths.{which}.{shape}{of}");
-        if let Some(value) = member(resolved, &path) {
+        if let Some(value) = member(resolved, &format!("workload.lengths.{which}.{shape}{of}")) {
+            let path = format!("{write}.{which}.{shape}{of}");
             return Dial::slider(which, label, path, value.clone()).range(range.0, range.1);
         }
     }
     let lengths = member(resolved, "workload.lengths").and_then(Value::as_object);
     let drawn = |mean: u32| format!("{{lognormal: {{mean: {mean}, sigma: 0.6}}}}");
     let (why, free) = match lengths {
-        None => ("lengths come from a trace".to_owned(), Vec::new()),
+        None if from == Source::Trace => ("lengths come from a trace".to_owned(), Vec::new()),
+        None => ("each class of requests has its own".to_owned(), Vec::new()),
         Some(lengths) if lengths.contains_key(which) => (
             "drawn from another distribution".to_owned(),
-            vec![format!(
-                "workload.lengths.{which}={}",
-                drawn(if which == "prompt" { 1024 } else { 256 })
-            )],
+            vec![format!("{write}.{which}={}", drawn(if which == "prompt" { 1024 } else { 256 }))],
         ),
         Some(lengths) => (
             format!(
                 "lengths come from the table `{}`",
                 lengths.get("table").and_then(Value::as_str).unwrap_or("file")
             ),
-            vec![format!("workload.lengths={{prompt: {}, output: {}}}", drawn(1024), drawn(256))],
+            vec![format!("{write}={{prompt: {}, output: {}}}", drawn(1024), drawn(256))],
         ),
     };
     Dial::stuck(which, label, &why, free)
@@ -215,15 +277,14 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
     let info = loaded.experiment.engine_info();
     let runs = loaded.shown.iter().zip(&loaded.experiment.schedulers);
     runs.map(|(&place, run)| {
-        let parameters = run.config.resolved(&info).parameters();
         let path = |name: &str| format!("schedulers.{place}.{}.{name}", run.name);
         let mut dials = Vec::new();
-        if let Some((name, value)) = token_budget(&run.config, &parameters) {
-            let dial = Dial::slider("budget", name, path(name), value);
+        if let Some((name, value)) = token_budget(&run.config, &info) {
+            let dial = Dial::slider("budget", name, path(name), value.into());
             dials.push(dial.range(16.0, 16_384.0).group("scheduler"));
         }
-        if let Some((name, value)) = seats(&parameters) {
-            let dial = Dial::slider("seats", name, path(name), value);
+        if let Some((name, value)) = seats(&run.config, &info) {
+            let dial = Dial::slider("seats", name, path(name), value.into());
             dials.push(dial.range(1.0, 1024.0).group("scheduler"));
         }
         SchedulerDials {
@@ -241,15 +302,14 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
 /// The parameter that bounds an iteration's tokens.
 pub(super) fn token_budget(
     config: &SchedulerConfig,
-    parameters: &Value,
-) -> Option<(&'static str, Value)> {
-    let own = CHUNKS.iter().find(|(of, _)| *of == config.name()).map(|(_, name)| *name);
-    let name = own.unwrap_or("max_num_batched_tokens");
-    parameters.get(name).filter(|value| value.is_u64()).map(|value| (name, value.clone()))
+    engine: &EngineInfo,
+) -> Option<(&'static str, u64)> {
+    let limit = config.facts(engine).budget?.limit;
+    limit.most.map(|most| (limit.parameter, most.into()))
 }
 
 /// The parameter that bounds the requests with a seat.
-pub(super) fn seats(parameters: &Value) -> Option<(&'static str, Value)> {
-    let found = SEATS.into_iter().find(|name| parameters.get(name).is_some_and(Value::is_u64));
-    found.map(|name| (name, parameters[name].clone()))
+pub(super) fn seats(config: &SchedulerConfig, engine: &EngineInfo) -> Option<(&'static str, u64)> {
+    let limit = config.facts(engine).seats?;
+    limit.most.map(|most| (limit.parameter, most.into()))
 }

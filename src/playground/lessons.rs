@@ -7,8 +7,8 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::play::{Played, simulate};
-use super::{Asked, Problems, member};
+use super::play::{Loaded, Played, simulate};
+use super::{Allowance, Asked, Problems, member};
 use crate::report::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
 
@@ -161,7 +161,7 @@ pub(super) struct Taught {
     played: Played,
 }
 
-pub(super) fn taught(number: usize) -> Result<Taught, Problems> {
+pub(super) fn taught(number: usize, allowance: &Allowance<'_>) -> Result<Taught, Problems> {
     let mut lessons = lessons();
     if number >= lessons.len() {
         let message = format!("there are {} lessons, numbered from 0", lessons.len());
@@ -169,7 +169,7 @@ pub(super) fn taught(number: usize) -> Result<Taught, Problems> {
     }
     let lesson = lessons.swap_remove(number);
     let asked = Asked { text: lesson.scenario.clone(), ..Asked::default() };
-    let played = simulate(&asked, &Files::none(), None)?;
+    let played = simulate(Loaded::of(&asked, &Files::none())?, None, allowance)?;
     let results = Value::Array(played.results.clone());
     let seen = lesson.seen.iter().map(|text| filled(text, &results)).collect();
     Ok(Taught { number, lesson, seen, played })
@@ -213,7 +213,8 @@ mod tests {
         let lessons = lessons();
         assert_eq!(lessons.len(), 6);
         for (number, lesson) in lessons.iter().enumerate() {
-            let taught = taught(number).unwrap_or_else(|e| panic!("{}: {e:?}", lesson.title));
+            let taught = taught(number, &Allowance::all())
+                .unwrap_or_else(|e| panic!("{}: {e:?}", lesson.title));
             let results = Value::Array(taught.played.results.clone());
             assert!(!lesson.claims.is_empty(), "{}", lesson.title);
             for claim in &lesson.claims {

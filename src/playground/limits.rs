@@ -1,9 +1,10 @@
 //! What the playground will play: checked before anything is drawn or simulated, so that no
 //! question can keep it busy.
 
-use super::Problems;
+use super::play::Loaded;
+use super::{Problems, Weight};
 use crate::request::Request;
-use crate::runner::Requests;
+use crate::runner::{Requests, cached_blocks};
 use crate::scenario::Experiment;
 use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
 
@@ -27,10 +28,23 @@ const SET_MAX: usize = 100;
 const PROMPT_MAX: u32 = 1_000_000;
 /// Most KV blocks of a replica.
 const KV_BLOCKS_MAX: u32 = 20_000_000;
+/// Most KV blocks that prefix caches track, of all replicas and of the schedulers that are shown:
+/// each takes [`CACHED_BLOCK_BYTES`].
+pub const CACHED_BLOCKS_SHOWN: u64 = 4_000_000;
+/// Most blocks in all prefixes of `prefix_groups`.
+const PREFIX_BLOCKS_MAX: u64 = 4_000_000;
+/// Most tokens of a KV block, summed over all lanes of all replicas: each has a list a token.
+const BLOCK_TOKENS_MAX: u64 = 2_000_000;
+/// Longest context of a closed loop, whose lengths are drawn as it goes.
+const CLOSED_LOOP_CONTEXT_MAX: u32 = 16_000_000;
+/// Longest trace file.
+const TRACE_BYTES_MAX: u64 = 32 << 20;
+/// Most characters that overrides are written into, one after the other.
+const REWRITTEN_BYTES_MAX: usize = 16 << 20;
 /// Most seats of a static batch, users and prefix groups.
 const CROWD_MAX: u32 = 100_000;
 
-const ELSEWHERE: &str =
+pub(super) const ELSEWHERE: &str =
     "the command line has no such limit: save the scenario and run `metron-sim run`";
 
 fn over(path: &str, message: String) -> Problems {
@@ -46,7 +60,68 @@ pub(super) fn asked(asked: &super::Asked) -> Result<(), Problems> {
     if asked.set.len() > SET_MAX {
         return Err(over("", format!("more than {SET_MAX} overrides at once")));
     }
+    if asked.text.len().saturating_mul(asked.set.len()) > REWRITTEN_BYTES_MAX {
+        return Err(over("", "too many overrides of so long a scenario".to_owned()));
+    }
     Ok(())
+}
+
+/// What prefix caches and lanes take before anything runs, of the schedulers that are shown.
+pub(super) fn memory(experiment: &Experiment) -> Result<(), Problems> {
+    let cached: u64 = experiment.schedulers.iter().map(|run| cached_blocks(experiment, run)).sum();
+    if cached > CACHED_BLOCKS_SHOWN {
+        let message = format!(
+            "prefix caches of {cached} KV blocks, over all replicas and schedulers shown: the page \
+             tracks up to {CACHED_BLOCKS_SHOWN}"
+        );
+        return Err(over("engine.kv_blocks", message));
+    }
+    if lists_of_lanes(experiment) > BLOCK_TOKENS_MAX {
+        let message = "KV blocks of so many tokens on so many replicas take too much memory";
+        return Err(over("engine.kv_block_tokens", message.to_owned()));
+    }
+    Ok(())
+}
+
+fn lists_of_lanes(experiment: &Experiment) -> u64 {
+    let fleet = experiment.fleet().into_iter();
+    let lists = fleet.map(|pool| {
+        let lanes = u64::from(pool.replicas) * u64::from(pool.cost.stages());
+        lanes * u64::from(pool.engine.kv_block_tokens)
+    });
+    lists.sum::<u64>() * experiment.schedulers.len() as u64
+}
+
+/// Memory of a tracked KV block, of a request, of an iteration with what explains it, and of a list
+/// that a lane has, bytes: rounded up from what runs took.
+const CACHED_BLOCK_BYTES: u64 = 72;
+const REQUEST_BYTES: u64 = 2_000;
+const ITERATION_BYTES: u64 = 400;
+const LANE_LIST_BYTES: u64 = 24;
+
+/// What it takes to play what was loaded `times` times.
+pub(super) fn weight(loaded: &Loaded, times: u64) -> Weight {
+    let experiment = &loaded.experiment;
+    let runs = experiment.schedulers.len() as u64;
+    let (requests, prompts, outputs) = match &loaded.requests {
+        Requests::Open(workload) => {
+            let sum = |of: fn(&Request) -> u32| -> u64 {
+                workload.requests.iter().map(|r| u64::from(of(r))).sum()
+            };
+            (workload.requests.len() as u64, sum(|r| r.prompt_tokens), sum(|r| r.output_tokens))
+        }
+        Requests::Closed(source) => {
+            (u64::from(source.requests_max()), TOKENS_MAX / 10, ITERATIONS_MAX)
+        }
+    };
+    let iterations = (outputs + prompts / PREFILL_USUAL + requests).min(ITERATIONS_MAX);
+    let cached: u64 = experiment.schedulers.iter().map(|run| cached_blocks(experiment, run)).sum();
+    let bytes = runs * (requests * REQUEST_BYTES + iterations * ITERATION_BYTES)
+        + cached * CACHED_BLOCK_BYTES
+        + lists_of_lanes(experiment) * LANE_LIST_BYTES;
+    let work = times * runs * (10 * requests + iterations + prompts / PREFILL_USUAL);
+    // Of several trials two or so run at once.
+    Weight { bytes: bytes * times.min(3), work }
 }
 
 /// A resolved scenario, before its requests are drawn.
@@ -80,6 +155,10 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
                 let help = "give `workload.requests`, at most 20000";
                 return Err(Problems::one("workload", message, Some(help)));
             }
+            if experiment.engine.max_model_len > CLOSED_LOOP_CONTEXT_MAX {
+                let message = format!("a context of more than {CLOSED_LOOP_CONTEXT_MAX} tokens");
+                return Err(over("engine.max_model_len", message));
+            }
             None
         }
         (Some(arrivals), within) => Some(expected(arrivals, within.unwrap_or(f64::INFINITY))),
@@ -94,11 +173,22 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
         let path = if asked.is_some() { "workload.requests" } else { "workload.duration" };
         return Err(over(path, message));
     }
-    if let Some(groups) = workload.prefix_groups
-        && (groups.count > CROWD_MAX || groups.tokens > PROMPT_MAX)
+    if let Some(groups) = workload.prefix_groups {
+        if groups.count > CROWD_MAX || groups.tokens > PROMPT_MAX {
+            let message = format!("more than {CROWD_MAX} groups, or more than {PROMPT_MAX} tokens");
+            return Err(over("workload.prefix_groups", message));
+        }
+        let each = u64::from(groups.tokens / experiment.engine.kv_block_tokens.max(1));
+        if u64::from(groups.count) * each > PREFIX_BLOCKS_MAX {
+            let message = format!("more than {PREFIX_BLOCKS_MAX} KV blocks in all prefixes");
+            return Err(over("workload.prefix_groups", message));
+        }
+    }
+    if let Source::Trace(trace) = &workload.source
+        && std::fs::metadata(&trace.file).is_ok_and(|file| file.len() > TRACE_BYTES_MAX)
     {
-        let message = format!("more than {CROWD_MAX} groups, or more than {PROMPT_MAX} tokens");
-        return Err(over("workload.prefix_groups", message));
+        let message = format!("a file of more than {TRACE_BYTES_MAX} bytes");
+        return Err(over("workload.trace.file", message));
     }
     let drawn = match &workload.source {
         Source::Synthetic { lengths, .. } => Some(lengths),
@@ -192,17 +282,6 @@ pub(super) fn requests(requests: &Requests) -> Result<(), Problems> {
     Ok(())
 }
 
-/// Whether there may be more iterations than the page draws: each decodes a token or prefills
-/// `PREFILL_USUAL` tokens at least, but for the last piece of a prompt and what is computed anew.
-pub(super) fn may_be_many(requests: &Requests, least_budget: Option<u64>) -> bool {
-    let Requests::Open(workload) = requests else { return true };
-    let iterations = |r: &Request| {
-        u64::from(r.output_tokens) + u64::from(r.prompt_tokens).div_ceil(PREFILL_USUAL)
-    };
-    least_budget.is_some_and(|budget| budget < PREFILL_USUAL)
-        || workload.requests.iter().map(iterations).sum::<u64>() > ITERATIONS_MAX
-}
-
 /// Prompt tokens that an iteration without decodes has, where a budget allows it.
 const PREFILL_USUAL: u64 = 64;
 
@@ -224,10 +303,11 @@ pub(super) fn least_iterations(
 
 /// How often a scheduler iterated.
 pub(super) fn iterations(label: &str, count: u64) -> Result<(), Problems> {
-    if count <= ITERATIONS_MAX {
-        return Ok(());
-    }
+    if count <= ITERATIONS_MAX { Ok(()) } else { Err(too_many_iterations(label)) }
+}
+
+pub(super) fn too_many_iterations(label: &str) -> Problems {
     let message =
-        format!("{label} takes {count} iterations or more: the page draws up to {ITERATIONS_MAX}");
-    Err(over("", message))
+        format!("{label} takes more than {ITERATIONS_MAX} iterations: the page draws fewer");
+    over("", message)
 }

@@ -3,6 +3,7 @@
 //! A server hands over what a browser posted; a page without a server calls the same function as
 //! WebAssembly. Both get the same bytes for the same question.
 
+mod allowance;
 mod catalog;
 mod cures;
 mod dials;
@@ -19,9 +20,11 @@ use serde_json::{Value, json};
 
 use crate::scenario::{Files, Report};
 
+pub use allowance::{Allowance, Weight};
 pub use lessons::{Claim, Lesson, Look, Part, lessons};
 pub use limits::{
-    ITERATIONS_MAX, REPLICAS_MAX, REQUESTS_MAX, SCHEDULERS_SHOWN, TEXT_BYTES_MAX, TOKENS_MAX,
+    CACHED_BLOCKS_SHOWN, ITERATIONS_MAX, REPLICAS_MAX, REQUESTS_MAX, SCHEDULERS_SHOWN,
+    TEXT_BYTES_MAX, TOKENS_MAX,
 };
 
 /// A scenario as a page asks for it.
@@ -38,7 +41,7 @@ pub struct Asked {
     pub show: Vec<usize>,
 }
 
-/// Iterations around a time, of the first replica drawn.
+/// Iterations around a time, of the first lane drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Around {
@@ -53,7 +56,8 @@ enum Question {
     Simulate { scenario: Asked, steps: Option<Around> },
     /// What would have helped a stall: place of the scheduler in the scenario, request, token.
     Cures { scenario: Asked, scheduler: usize, request: u32, token: u32 },
-    /// Iterations of a replica, one by one: from a number, or around a time.
+    /// Iterations of a lane, one by one: from a number, or around a time. `replica` is its place
+    /// among all lanes, as [`crate::view::LaneView::replica`] tells.
     Steps {
         scenario: Asked,
         scheduler: usize,
@@ -64,7 +68,7 @@ enum Question {
         at_us: Option<u64>,
         count: usize,
     },
-    /// A replica's iterations between two times, as columns of a timeline.
+    /// A lane's iterations between two times, as columns of a timeline; `replica` as for `steps`.
     Columns { scenario: Asked, scheduler: usize, replica: u32, from_us: u64, to_us: u64 },
     /// Everything with a name.
     Catalog,
@@ -108,8 +112,13 @@ impl Problems {
 /// the command line. Nothing that is asked can make it panic or run without end; see
 /// [`REQUESTS_MAX`] and its neighbours.
 pub fn answer(request: &str, files: &Files) -> String {
+    answer_within(request, files, &Allowance::all())
+}
+
+/// The same, as far as it is allowed.
+pub fn answer_within(request: &str, files: &Files, allowance: &Allowance<'_>) -> String {
     let answered = match read(request) {
-        Ok(question) => reply(question, files),
+        Ok(question) => reply(question, files, allowance),
         Err(problems) => Err(problems),
     };
     let value = match answered {
@@ -129,24 +138,32 @@ fn read(request: &str) -> Result<Question, Problems> {
         .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))
 }
 
-fn reply(question: Question, files: &Files) -> Result<String, Problems> {
+fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result<String, Problems> {
+    let load = |scenario: &Asked| play::Loaded::of(scenario, files);
     match question {
         Question::Simulate { scenario, steps } => {
-            Ok(text(&play::simulate(&scenario, files, steps)?))
+            let loaded = load(&scenario)?;
+            allowance.enter(limits::weight(&loaded, 1))?;
+            Ok(text(&play::simulate(loaded, steps, allowance)?))
         }
         Question::Cures { scenario, scheduler, request, token } => {
-            Ok(text(&cures::cures(&scenario, files, scheduler, (request, token))?))
+            let loaded = load(&scenario)?.only(scheduler)?;
+            allowance.enter(limits::weight(&loaded, cures::TRIALS))?;
+            Ok(text(&cures::cures(&loaded, scheduler, (request, token), allowance)?))
         }
         Question::Steps { scenario, scheduler, replica, from, at_us, count } => {
-            let window = steps::Window { replica, from, at_us, count };
-            Ok(text(&steps::steps(&scenario, files, scheduler, window)?))
+            let loaded = load(&scenario)?.only(scheduler)?;
+            allowance.enter(limits::weight(&loaded, 1))?;
+            let window = steps::Window { lane: replica, from, at_us, count };
+            Ok(text(&steps::steps(&loaded, window, allowance)?))
         }
         Question::Columns { scenario, scheduler, replica, from_us, to_us } => {
-            let (whose, when) = ((scheduler, replica), (from_us, to_us));
-            Ok(text(&steps::stretch(&scenario, files, whose, when)?))
+            let loaded = load(&scenario)?.only(scheduler)?;
+            allowance.enter(limits::weight(&loaded, 1))?;
+            Ok(text(&steps::stretch(&loaded, replica, (from_us, to_us), allowance)?))
         }
         Question::Catalog => Ok(text(&catalog::catalog())),
-        Question::Lesson { number } => Ok(text(&lessons::taught(number)?)),
+        Question::Lesson { number } => Ok(text(&lessons::taught(number, allowance)?)),
     }
 }
 

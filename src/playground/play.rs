@@ -7,15 +7,16 @@ use serde_json::Value;
 use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
 use super::figures::{KeyFigure, key_figures};
 use super::steps::{Steps, Window, around};
-use super::{Around, Asked, Problems, limits};
+use super::{Allowance, Around, Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
+use crate::inert::{self, Ended, Written};
 use crate::progress::Progress;
 use crate::report::header::header;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
-use crate::runner::{PlayOptions, Requests, Simulate, recording};
-use crate::runner::{RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment};
+use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::view::{CauseName, Drawn, Room, RunView};
 
 /// Columns of a run's timeline: one a pixel column or so, since they are sent with every change; a
@@ -33,6 +34,8 @@ pub(super) struct Loaded {
     pub requests: Requests,
     pub resolved: Value,
     pub warnings: Vec<String>,
+    /// The keys that stand in it.
+    written: Vec<Written>,
     /// Labels of all schedulers of the scenario.
     pub schedulers: Vec<String>,
     /// Which of those are played.
@@ -74,18 +77,43 @@ impl Loaded {
         }
         let played = shown.iter().map(|&place| experiment.schedulers[place].clone());
         experiment.schedulers = played.collect();
+        limits::memory(&experiment).map_err(within)?;
         let mut warnings = resolved.warnings;
         warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
             text,
-            document,
             experiment,
             requests,
             resolved: resolved.scenario,
             warnings,
+            written: inert::written(&document),
+            document,
             schedulers,
             shown,
         })
+    }
+
+    /// The keys that have no effect in what was played. Keys of schedulers that are not shown are not
+    /// judged.
+    fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+        let count = self.requests.count(&self.experiment);
+        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        let of_played = |key: &Written| match key.index_in("schedulers") {
+            None => Some(key.clone()),
+            // What is played is numbered anew.
+            Some(place) => {
+                let shown = self.shown.iter().position(|&shown| shown == place)?;
+                let path = key.path.replacen(
+                    &format!("schedulers.{place}"),
+                    &format!("schedulers.{shown}"),
+                    1,
+                );
+                Some(Written { path, ..key.clone() })
+            }
+        };
+        let written: Vec<Written> = self.written.iter().filter_map(of_played).collect();
+        let Loaded { resolved, experiment, requests, .. } = self;
+        inert::inert(&written, resolved, experiment, requests, Some(&ended))
     }
 
     /// Only the scheduler at this place of the scenario.
@@ -100,54 +128,31 @@ impl Loaded {
     }
 
     /// Plays what is shown, with every iteration kept.
-    pub fn play(&self) -> Result<Vec<SchedulerOutput>, Problems> {
-        // Where there may be many, iterations are counted before they are kept; that takes little
-        // memory, but simulates twice.
+    pub fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
         let fleet = self.experiment.fleet();
-        let bounds: Vec<(Option<u64>, Option<u64>)> = self
-            .experiment
-            .schedulers
-            .iter()
-            .map(|scheduler| {
-                // By the largest limits of any pool there are the fewest iterations.
-                let parameters: Vec<Value> = fleet
+        for scheduler in &self.experiment.schedulers {
+            // By the largest limits of any pool there are the fewest iterations.
+            let most = |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
+                let limits: Option<Vec<u64>> = fleet
                     .iter()
-                    .map(|pool| scheduler.config.resolved(&pool.engine_info()).parameters())
+                    .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
                     .collect();
-                let budget =
-                    |of: &Value| token_budget(&scheduler.config, of).and_then(|b| b.1.as_u64());
-                let seats = |of: &Value| seats(of).and_then(|seats| seats.1.as_u64());
-                let most = |limits: Option<Vec<u64>>| limits.and_then(|all| all.into_iter().max());
-                (
-                    most(parameters.iter().map(budget).collect()),
-                    most(parameters.iter().map(seats).collect()),
-                )
-            })
-            .collect();
-        let least_budget = bounds.iter().filter_map(|bound| bound.0).min();
-        if limits::may_be_many(&self.requests, least_budget) {
-            for (scheduler, &(budget, seats)) in self.experiment.schedulers.iter().zip(&bounds) {
-                limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
-            }
-            let counted = self.experiment.schedulers.par_iter().map(|scheduler| {
-                let options = PlayOptions::default();
-                let outcome = Simulator
-                    .simulate(&self.experiment, scheduler, &self.requests, options)
-                    .map_err(|error| Problems::one("", error.to_string(), None))?;
-                limits::iterations(&scheduler.label, outcome.iterations.total())
-            });
-            counted.collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
+                limits.and_then(|all| all.into_iter().max())
+            };
+            let (budget, seats) = (most(token_budget), most(seats));
+            limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
         }
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
         // One scheduler's figures are worked out on two.
         let jobs = self.experiment.schedulers.len().max(2);
         let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
-        let outputs = run_experiment(input, options, &Simulator, &progress)
-            .map_err(|error| Problems::one("", error.to_string(), None))?;
+        let outputs = run_experiment(input, options, &allowance.simulator(), &progress)
+            .map_err(|error| allowance.problem(&error))?;
         for (output, scheduler) in outputs.iter().zip(&self.experiment.schedulers) {
             limits::iterations(&scheduler.label, output.outcome.iterations.total())?;
         }
+        allowance.go_on()?;
         Ok(outputs)
     }
 
@@ -210,12 +215,11 @@ pub(super) struct Played {
 }
 
 pub(super) fn simulate(
-    asked: &Asked,
-    files: &Files,
+    loaded: Loaded,
     steps: Option<Around>,
+    allowance: &Allowance<'_>,
 ) -> Result<Played, Problems> {
-    let loaded = Loaded::of(asked, files)?;
-    let outputs = loaded.play().map_err(|problems| problems.in_text(&loaded.text))?;
+    let outputs = loaded.play(allowance).map_err(|problems| problems.in_text(&loaded.text))?;
     played(loaded, &outputs, steps)
 }
 
@@ -244,19 +248,22 @@ fn played(
     let told = |asked: Around| {
         let runs = runs.iter().zip(outputs).enumerate();
         runs.map(|(place, (view, output))| {
-            let replica = view.lanes.first().map_or(0, |lane| lane.replica);
+            let lane = view.lanes.first().map_or(0, |lane| lane.replica);
             let at_us = Some(asked.at_us);
-            around(&loaded, place, output, Window { replica, from: 0, at_us, count: asked.count })
+            around(&loaded, place, output, Window { lane, from: 0, at_us, count: asked.count })
         })
         .collect::<Result<Vec<Steps>, Problems>>()
     };
     let steps = steps.map(told).transpose()?.unwrap_or_default();
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
-    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
-    let mut warnings = loaded.warnings.clone();
+    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
+        .with_inert(loaded.inert_in(outputs));
+    let mut warnings = file.warnings.clone();
+    warnings.extend(file.inert.iter().map(inert::sentence));
     for run in &file.runs {
-        let own = run.warnings.iter().map(|warning| format!("{}: {warning}", run.label));
-        warnings.extend(own);
+        let of_run = run.inert.iter().map(inert::sentence);
+        let own = run.warnings.iter().cloned().chain(of_run);
+        warnings.extend(own.map(|text| format!("{}: {text}", run.label)));
     }
     if loaded.schedulers.len() > loaded.shown.len() {
         warnings.push(format!(

@@ -1,27 +1,31 @@
-//! What the batch of each iteration held.
+//! What the batch of each iteration held, and who did without.
 
 use serde::Serialize;
 
 use super::dials::{seats, token_budget};
 use super::play::Loaded;
-use super::{Asked, Problems};
+use super::{Allowance, Problems};
+use crate::explain::Recording;
+use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
-use crate::scenario::Files;
 use crate::time::Time;
 use crate::trace::{Log, Status, TokenTrace};
-use crate::view::{Columns, columns};
+use crate::view::{Columns, Queue, Wait, columns};
 
 /// Most iterations of one answer.
 const COUNT_MAX: usize = 400;
 /// Most iterations of a stretch.
 const STRETCH_MAX: usize = 6_000;
-/// Waiting requests named.
-const WAITING_NAMED: usize = 48;
+/// Waiting requests named, and requests that stand still.
+const NAMED: usize = 96;
+/// Most requests named in one answer; of more the first iterations are told.
+const NAMES_MAX: usize = 400_000;
 
 /// Which iterations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    pub replica: u32,
+    /// Place of the lane among those of all replicas.
+    pub lane: u32,
     pub from: usize,
     /// In place of `from`: those around this time, microseconds.
     pub at_us: Option<u64>,
@@ -31,7 +35,7 @@ pub(super) struct Window {
 /// The answer to `steps`.
 #[derive(Serialize)]
 pub(super) struct Steps {
-    /// Which replica.
+    /// Which lane, by its place among those of all replicas.
     replica: u32,
     /// Iterations that it ran.
     iterations: usize,
@@ -56,10 +60,17 @@ struct Step {
     decodes: Vec<u32>,
     /// Prefill: request, tokens computed before, tokens of this chunk, length of the prompt.
     chunks: Vec<(u32, u32, u32, u32)>,
-    /// Requests in the queue, oldest first; the first few.
+    /// Requests that hold a seat and get nothing from this iteration; the first few.
+    frozen: Vec<u32>,
+    /// How many there are.
+    frozen_count: u32,
+    /// Requests in the queue of the replica when it began, oldest first; the first few.
     waiting: Vec<u32>,
     /// How many there were.
     waiting_count: u32,
+    /// Who joins the queue (true) or leaves it before the next iteration begins: when, who.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    queue: Vec<(u64, u32, bool)>,
     /// Requests that held a seat.
     running: u32,
     /// Requests that lost their KV blocks before it.
@@ -70,14 +81,12 @@ struct Step {
 }
 
 pub(super) fn steps(
-    asked: &Asked,
-    files: &Files,
-    scheduler: usize,
+    loaded: &Loaded,
     window: Window,
+    allowance: &Allowance<'_>,
 ) -> Result<Steps, Problems> {
-    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
-    let outputs = loaded.play()?;
-    around(&loaded, 0, &outputs[0], window)
+    let outputs = loaded.play(allowance)?;
+    around(loaded, 0, &outputs[0], window)
 }
 
 /// The iterations of a window, of the run at this place.
@@ -88,7 +97,7 @@ pub(super) fn around(
     window: Window,
 ) -> Result<Steps, Problems> {
     let outcome = &output.outcome;
-    let log = log_of(output, window.replica)?;
+    let log = log_of(output, window.lane)?;
     let count = window.count.clamp(1, COUNT_MAX);
     let from = match window.at_us {
         None => window.from,
@@ -101,18 +110,18 @@ pub(super) fn around(
     let to = from.saturating_add(count).min(log.len());
     let config = &loaded.experiment.schedulers[place].config;
     let fleet = loaded.experiment.fleet();
-    let place = outcome.lanes().get(window.replica as usize).map_or(0, |lane| lane.pool);
-    let pool = fleet.get(place).unwrap_or(&fleet[0]);
-    let parameters = config.resolved(&pool.engine_info()).parameters();
-    let bound = |(name, value): (&'static str, serde_json::Value)| Some((name, value.as_u64()?));
+    let pool_place = outcome.lanes().get(window.lane as usize).map_or(0, |lane| lane.pool);
+    let pool = fleet.get(pool_place).unwrap_or(&fleet[0]);
+    let info = pool.engine_info();
+    let told = Told::new(&loaded.recording(place, output), window.lane);
     Ok(Steps {
-        replica: window.replica,
+        replica: window.lane,
         iterations: log.len(),
         from,
-        budget: token_budget(config, &parameters).and_then(bound),
-        seats: seats(&parameters).and_then(bound),
-        kv_blocks: outcome.pools.get(place).map_or(0, |pool| u64::from(pool.kv.blocks)),
-        steps: told(&outcome.trace, log, window.replica, from, to),
+        budget: token_budget(config, &info),
+        seats: seats(config, &info),
+        kv_blocks: outcome.pools.get(pool_place).map_or(0, |pool| u64::from(pool.kv.blocks)),
+        steps: told.steps(log, from, to),
     })
 }
 
@@ -126,115 +135,161 @@ pub(super) struct Stretch {
 /// The answer to `columns`: the iterations between two times, microseconds, one by one; of too
 /// long a stretch those in its middle.
 pub(super) fn stretch(
-    asked: &Asked,
-    files: &Files,
-    (scheduler, replica): (usize, u32),
+    loaded: &Loaded,
+    lane: u32,
     (from_us, to_us): (u64, u64),
+    allowance: &Allowance<'_>,
 ) -> Result<Stretch, Problems> {
-    let loaded = Loaded::of(asked, files)?.only(scheduler)?;
-    let outputs = loaded.play()?;
-    let log = log_of(&outputs[0], replica)?;
+    let outputs = loaded.play(allowance)?;
+    let log = log_of(&outputs[0], lane)?;
     let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= from_us);
     let to = log.partition_point(|i| i.start.as_nanos() / 1000 < to_us).max(from);
     let cut = (to - from).saturating_sub(STRETCH_MAX);
     let (from, to) = (from + cut / 2, to - cut.div_ceil(2));
-    Ok(Stretch { replica, columns: columns(log, from, to, usize::MAX) })
+    let recording = loaded.recording(0, &outputs[0]);
+    let replica = recording.replica_of_lane(lane as usize);
+    let queues = Queue::of_replicas(&recording);
+    let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
+    Ok(Stretch { replica: lane, columns: columns(log, &queue, from, to, usize::MAX) })
 }
 
-fn log_of(output: &SchedulerOutput, replica: u32) -> Result<&Log, Problems> {
+fn log_of(output: &SchedulerOutput, lane: u32) -> Result<&Log, Problems> {
     let logs = output.outcome.log.as_deref().unwrap_or_default();
-    logs.get(replica as usize).ok_or_else(|| {
-        let message = format!("there are {} replicas, numbered from 0", logs.len());
+    logs.get(lane as usize).ok_or_else(|| {
+        let lanes = output.outcome.lanes();
+        let what = if lanes.iter().any(|of| of.lane.is_some()) { "lanes" } else { "replicas" };
+        let message = format!("there are {} {what}, numbered from 0", logs.len());
         Problems::one("", message, None)
     })
 }
 
-fn told(trace: &TokenTrace, log: &Log, replica: u32, from: usize, to: usize) -> Vec<Step> {
-    let decoded = decoded(trace, log, replica, from, to);
-    let away = away(log, to);
-    log.range(from, to)
-        .zip(decoded)
-        .zip(from..)
-        .map(|((iteration, decodes), number)| {
-            let queued = |(request, row): (u32, &crate::trace::RequestRow)| {
-                let fresh = row.replica == replica
-                    && row.status != Status::Rejected
-                    && row.arrival <= iteration.decided
-                    && row.scheduled > iteration.start;
-                fresh.then_some(request)
+/// One lane, with what its steps say of it.
+struct Told<'a> {
+    trace: &'a TokenTrace,
+    /// The requests that it served, in order.
+    own: Vec<RequestId>,
+    queue: Queue,
+    /// When its own requests were without their blocks.
+    away: Vec<Wait>,
+}
+
+impl<'a> Told<'a> {
+    fn new(recording: &Recording<'a>, lane: u32) -> Told<'a> {
+        let trace = recording.trace;
+        let replica = recording.replica_of_lane(lane as usize);
+        let queues = Queue::of_replicas(recording);
+        let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
+        // A request stays with the lane that first prefilled it.
+        let own: std::collections::BTreeSet<RequestId> = recording.log[lane as usize]
+            .prefills()
+            .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.request))
+            .collect();
+        let away = queue.preempted().filter(|wait| own.contains(&wait.request)).collect();
+        Told { trace, own: own.into_iter().collect(), queue, away }
+    }
+
+    fn steps(&self, log: &Log, from: usize, to: usize) -> Vec<Step> {
+        let decoded = self.decoded(log, from, to);
+        let seated = self.seated(log, from, to);
+        let mut named = 0;
+        let mut steps = Vec::new();
+        for ((iteration, decodes), (seated, number)) in
+            log.range(from, to).zip(decoded).zip(seated.into_iter().zip(from..))
+        {
+            let next = if number + 1 < log.len() { log.start(number + 1) } else { Time::NEVER };
+            let mut waiting = self.queue.names(iteration.start);
+            let waiting_count = waiting.len() as u32;
+            waiting.truncate(NAMED);
+            let busy = |request: &RequestId| {
+                decodes.binary_search(request).is_ok()
+                    || iteration.chunks.iter().any(|chunk| chunk.request == *request)
             };
-            let thrown_out =
-                away.iter().filter(|(_, from, to)| (*from..*to).contains(&number)).map(|a| a.0);
-            let waiting = thrown_out.chain((0..).zip(&trace.requests).filter_map(queued));
-            let most = (iteration.waiting as usize).min(WAITING_NAMED);
-            Step {
-                start_us: iteration.start.as_nanos() / 1000,
-                end_us: iteration.end.as_nanos() / 1000,
+            let mut frozen = seated;
+            frozen.retain(|request| !busy(request));
+            let frozen_count = frozen.len() as u32;
+            frozen.truncate(NAMED);
+            let us = |at: Time| at.as_nanos() / 1000;
+            let changes = self.queue.changes(iteration.start, next);
+            named += decodes.len() + frozen.len() + waiting.len() + changes.len();
+            let prompt = |request: u32| self.trace.requests[request as usize].prompt_tokens;
+            steps.push(Step {
+                start_us: us(iteration.start),
+                end_us: us(iteration.end),
                 decodes,
                 chunks: iteration
                     .chunks
                     .iter()
-                    .map(|c| {
-                        let prompt = trace.requests[c.request as usize].prompt_tokens;
-                        (c.request, c.context, c.tokens, prompt)
-                    })
+                    .map(|c| (c.request, c.context, c.tokens, prompt(c.request)))
                     .collect(),
-                waiting: waiting.take(most).collect(),
-                waiting_count: iteration.waiting,
+                frozen,
+                frozen_count,
+                waiting,
+                waiting_count,
+                queue: changes.into_iter().map(|(at, who, came)| (us(at), who, came)).collect(),
                 running: iteration.running,
                 preempted: iteration.preempted.to_vec(),
                 kv_used: iteration.kv_used,
+            });
+            if named > NAMES_MAX {
+                break;
             }
-        })
-        .collect()
-}
-
-/// For each iteration of the window the requests that decoded a token in it: those with a token at
-/// its end that no prefill brought.
-fn decoded(trace: &TokenTrace, log: &Log, replica: u32, from: usize, to: usize) -> Vec<Vec<u32>> {
-    let mut lists = vec![Vec::new(); to - from];
-    if lists.is_empty() {
-        return lists;
-    }
-    let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
-    for (request, row) in (0..).zip(&trace.requests) {
-        if row.replica != replica || row.first_token > last {
-            continue;
         }
-        for run in trace.runs(row) {
-            let times = trace.times(run);
-            let at = times.partition_point(|&time| time < first);
-            for &time in times[at..].iter().take_while(|&&time| time <= last) {
-                let Some(place) = log.place_of_tokens(time) else { continue };
-                if log.at(place).chunks.iter().all(|chunk| chunk.request != request) {
-                    lists[place - from].push(request);
+        steps
+    }
+
+    /// For each iteration of the window the requests that decoded a token in it: those with a token
+    /// at its end that no prefill brought. In order.
+    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+        let mut lists = vec![Vec::new(); to - from];
+        if lists.is_empty() {
+            return lists;
+        }
+        let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
+        for &request in &self.own {
+            let row = &self.trace.requests[request as usize];
+            if row.first_token > last {
+                continue;
+            }
+            for run in self.trace.runs(row) {
+                let times = self.trace.times(run);
+                let at = times.partition_point(|&time| time < first);
+                for &time in times[at..].iter().take_while(|&&time| time <= last) {
+                    let Some(place) = log.place_of_tokens(time) else { continue };
+                    if log.at(place).chunks.iter().all(|chunk| chunk.request != request) {
+                        lists[place - from].push(request);
+                    }
                 }
             }
         }
+        lists
     }
-    lists
-}
 
-/// Requests that lost their blocks: from which iteration until the one that took them back.
-fn away(log: &Log, to: usize) -> Vec<(u32, usize, usize)> {
-    let mut away: Vec<(u32, usize, usize)> = Vec::new();
-    let mut open = 0;
-    for (number, iteration) in log.range(0, to).enumerate() {
-        for &request in iteration.preempted {
-            away.push((request, number, usize::MAX));
-            open += 1;
+    /// For each iteration of the window the requests of this lane that hold a seat and await a
+    /// token, in order.
+    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+        let mut lists = vec![Vec::new(); to - from];
+        let starts: Vec<Time> = (from..to).map(|place| log.start(place)).collect();
+        let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
+        for wait in &self.away {
+            away.entry(wait.request).or_default().push(wait);
         }
-        if open == 0 {
-            continue;
-        }
-        for chunk in iteration.chunks {
-            let back =
-                |one: &&mut (u32, usize, usize)| one.0 == chunk.request && one.2 == usize::MAX;
-            if let Some(one) = away.iter_mut().rev().find(back) {
-                one.2 = number;
-                open -= 1;
+        for &request in &self.own {
+            let row = &self.trace.requests[request as usize];
+            let done = match row.status {
+                Status::Unfinished => Time::NEVER,
+                // The last token of a request that ended half-way is its last sign.
+                _ => self.trace.last_token(row).unwrap_or(row.scheduled),
+            };
+            let first = starts.partition_point(|&start| start < row.scheduled);
+            let last = starts.partition_point(|&start| start < done);
+            let lost = away.get(&request).map_or(&[][..], Vec::as_slice);
+            for place in first..last.max(first) {
+                let at = starts[place];
+                if lost.iter().all(|wait| at < wait.from || wait.to <= at) {
+                    lists[place].push(request);
+                }
             }
         }
+        lists
     }
-    away
 }

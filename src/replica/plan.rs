@@ -4,7 +4,7 @@
 use super::Replica;
 use super::slot::{Handle, Phase};
 use super::step::Held;
-use crate::cost::{BatchShape, Chunk};
+use crate::cost::{BatchShape, Chunk, Decodes};
 use crate::request::RequestId;
 
 /// A committed iteration. Kept and reused from step to step.
@@ -80,12 +80,11 @@ impl Plan {
 
     /// What a cost model may know of it.
     pub fn shape(&self) -> BatchShape<'_> {
-        BatchShape {
-            chunks: &self.chunks,
-            decodes: self.decodes,
-            decode_kv_tokens: self.decode_kv_tokens,
-            sampled: self.sampled,
-        }
+        BatchShape::new(
+            &self.chunks,
+            Decodes::one_token_each(self.decodes, self.decode_kv_tokens),
+            self.sampled,
+        )
     }
 
     /// Makes this the same decision as `other`: decodes alone, of the same requests.

@@ -6,6 +6,8 @@ use crate::report::RunResult;
 
 mod paths;
 
+pub(crate) use paths::{fill, known_in, near_in};
+
 /// An assertion, read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assertion {
@@ -85,9 +87,7 @@ impl Assertion {
 
     /// Whether it asks for a figure that is only worked out when asked for.
     pub fn needs_full_metrics(&self) -> bool {
-        ["fluid_tokens_per_s", "p99_miss_rate_by_tbt_ms"]
-            .iter()
-            .any(|name| self.path.split('.').any(|part| part == *name))
+        needs_full_metrics(&self.path)
     }
 
     /// The assertion in words: `ttft_s.p99 <= 0.5`.
@@ -99,6 +99,15 @@ impl Assertion {
     /// The figure that it is about.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Whether it bounds gaps from below, of which a file of chunks tells upper bounds.
+    fn asks_more_than_chunks_tell(&self, run: &RunResult) -> bool {
+        let chunks = run.measured.as_ref().is_some_and(|of| of.granularity == "chunk");
+        let gaps = self.path.starts_with("tbt_s.")
+            && !self.path.ends_with(".max")
+            && !self.path.ends_with(".count");
+        chunks && gaps && !matches!(self.sign, Sign::Below | Sign::AtMost)
     }
 
     fn holds(&self, value: f64) -> bool {
@@ -120,6 +129,20 @@ impl Assertion {
     }
 }
 
+/// Whether a figure is only worked out when it is asked for.
+pub fn needs_full_metrics(path: &str) -> bool {
+    ["fluid_tokens_per_s", "p99_miss_rate_by_tbt_ms"]
+        .iter()
+        .any(|name| path.split('.').any(|part| part == *name))
+}
+
+/// What is wrong with a path that a user gave for a figure of a run, in words with what was probably
+/// meant; `None` when a result can have a number there.
+pub fn unknown_path(path: &str) -> Option<String> {
+    (!paths::known(path))
+        .then(|| format!("a result has no number `{path}`{}", did_you_mean(&paths::near(path))))
+}
+
 /// A number of a run's JSON by its dotted path; yes is 1 and no is 0.
 pub fn figure(run: &Value, path: &str) -> Option<f64> {
     let found = path.split('.').try_fold(run, |value, part| match value {
@@ -136,8 +159,19 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
         return told;
     }
     for run in runs {
+        // Nothing tells which of its figures are true.
+        let measured = run.measured.as_ref();
+        if let Some(what) = measured.and_then(|measured| measured.contradictions.first()) {
+            told.push(format!("{}: nothing holds, the file contradicts itself: {what}", run.label));
+            continue;
+        }
         let value = serde_json::to_value(run).expect("a run is plain data");
         for assertion in assertions {
+            if assertion.asks_more_than_chunks_tell(run) {
+                let why = "gaps between tokens are known by upper bounds only";
+                told.push(format!("{}: {} does not hold: {why}", run.label, assertion.text));
+                continue;
+            }
             let Some(found) = assertion.broken(&value) else { continue };
             let found =
                 found.map_or("the figure is not known".to_owned(), |f| format!("it is {f}"));

@@ -4,13 +4,17 @@ use std::borrow::Cow;
 
 use owo_colors::Style;
 
-use crate::metrics::Distribution;
+use crate::metrics::{
+    Bounds, Distribution, Fluidity, LatencyBounds, LatencyRange, RequestCounts, Summary,
+};
+use crate::report::features::all_comparable;
+use crate::report::known::Known;
 use crate::report::result::RunResult;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
-const BEST: &str = "*";
+pub const BEST: &str = "*";
 
 /// Widest that a scheduler's column grows for its label; longer labels break into lines.
 const LABEL_WIDTH: usize = 26;
@@ -18,13 +22,16 @@ const LABEL_WIDTH: usize = 26;
 /// Most characters of a pool's name.
 const POOL_NAME_WIDTH: usize = 20;
 
+/// Most characters of a class's name.
+const CLASS_NAME_WIDTH: usize = 20;
+
 /// Stand for labels that are too long.
 const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
 /// A row of figures.
 struct Row {
     name: Cow<'static, str>,
-    values: Vec<Option<f64>>,
+    values: Vec<Option<Known>>,
     show: Show,
     better: Option<Better>,
 }
@@ -128,32 +135,58 @@ fn cell(row: &Row, run: usize) -> Cell {
     Cell { text: format!("{}{mark}", shown[run]), style }
 }
 
-/// The best of a row, unless all read the same.
+/// The best of a row, unless all that are known read the same. What is not known, is known within
+/// bounds that leave it open, or is contradicted by its own file is neither best nor worse.
 fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
     let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
-    let known = row.values.iter().flatten().copied();
-    let best = known.fold(own, |a, b| if better == Better::Higher { a.max(b) } else { a.min(b) });
-    let same_text = shown
-        .iter()
-        .zip(&row.values)
-        .any(|(text, value)| value.is_some_and(|value| value == best) && *text == shown[run]);
-    let tells_apart = shown.iter().any(|text| *text != shown[run]);
-    same_text && tells_apart
+    let others = || {
+        let all = row.values.iter().zip(shown).enumerate();
+        let known =
+            all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
+        known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
+    };
+    let no_worse = |(other, text): (Known, &String)| {
+        let certain = match better {
+            Better::Higher => own.least.zip(other.most).is_some_and(|(own, most)| own >= most),
+            Better::Lower => own.most.zip(other.least).is_some_and(|(own, least)| own <= least),
+        };
+        certain || (own.is_exact() && other.is_exact() && *text == shown[run])
+    };
+    let tells_apart = others().any(|(_, text)| *text != shown[run]);
+    own.sound && tells_apart && others().all(no_worse)
 }
 
-fn text(row: &Row, value: Option<f64>) -> String {
-    let Some(value) = value else { return "-".to_owned() };
+fn text(row: &Row, value: Option<Known>) -> String {
+    let Some(value) = value else {
+        return if row.show == Show::YesNo { "no verdict" } else { "-" }.to_owned();
+    };
+    let with_unit = |(number, unit): (String, &str)| match unit {
+        "" => number,
+        unit => format!("{number} {unit}"),
+    };
+    match (value.least, value.most) {
+        (Some(least), Some(most)) => {
+            let [low, high] = [number(row, least), number(row, most)];
+            if low == high { with_unit(low) } else { format!("{} to {}", low.0, with_unit(high)) }
+        }
+        (Some(least), None) => format!(">= {}", with_unit(number(row, least))),
+        (None, Some(most)) => format!("<= {}", with_unit(number(row, most))),
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// A number and its unit.
+fn number(row: &Row, value: f64) -> (String, &'static str) {
     match row.show {
         Show::Time => {
-            let largest = row.values.iter().flatten().fold(0.0f64, |a, b| a.max(*b));
-            let unit = TimeUnit::for_value(largest);
-            format!("{} {}", unit.number(value), unit.name())
+            let all = row.values.iter().flatten().flat_map(|known| [known.least, known.most]);
+            let unit = TimeUnit::for_value(all.flatten().fold(0.0, f64::max));
+            (unit.number(value), unit.name())
         }
-        Show::Percent => percent(value),
-        Show::Number("") => three_digits(value),
-        Show::Number(unit) => format!("{} {unit}", three_digits(value)),
-        Show::Count => count(value as u64),
-        Show::YesNo => (if value > 0.5 { "yes" } else { "no" }).to_owned(),
+        Show::Percent => (percent(value), ""),
+        Show::Number(unit) => (three_digits(value), unit),
+        Show::Count => (count(value as u64), ""),
+        Show::YesNo => ((if value > 0.5 { "yes" } else { "no" }).to_owned(), ""),
     }
 }
 
@@ -189,30 +222,39 @@ fn pool_names(runs: &[RunResult]) -> Vec<String> {
 
 struct Rows<'a> {
     runs: &'a [RunResult],
+    /// Whether the best of a row is marked.
+    ranked: bool,
     rows: Vec<Row>,
 }
 
 impl Rows<'_> {
-    fn add(
+    fn add<K: Into<Known>>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
-        value: impl Fn(&RunResult) -> Option<f64>,
+        value: impl Fn(&RunResult) -> Option<K>,
     ) {
-        let values = self.runs.iter().map(value).collect();
+        let known = |run: &RunResult| {
+            let known: Known = value(run)?.into();
+            let measured = run.measured.as_ref();
+            let sound = measured.is_none_or(|measured| measured.contradictions.is_empty());
+            Some(Known { sound: known.sound && sound, ..known })
+        };
+        let values = self.runs.iter().map(known).collect();
+        let better = better.filter(|_| self.ranked);
         self.rows.push(Row { name: name.into(), values, show, better });
     }
 
     /// A row that is left out where no run has anything to show.
-    fn add_if_any(
+    fn add_if_any<K: Into<Known>>(
         &mut self,
         name: impl Into<Cow<'static, str>>,
         show: Show,
         better: Option<Better>,
-        value: impl Fn(&RunResult) -> Option<f64>,
+        value: impl Fn(&RunResult) -> Option<K>,
     ) {
-        if self.runs.iter().any(|run| value(run).is_some_and(|v| v != 0.0)) {
+        if self.runs.iter().any(|run| value(run).is_some_and(|value| !value.into().is_zero())) {
             self.add(name, show, better, value);
         }
     }
@@ -220,57 +262,184 @@ impl Rows<'_> {
     fn times(
         &mut self,
         names: [&'static str; 2],
-        of: impl Fn(&RunResult) -> Option<&Distribution>,
+        of: impl Fn(&Summary) -> Option<&Distribution>,
+        range: impl Fn(&LatencyBounds) -> Option<LatencyRange>,
     ) {
         let lower = Some(Better::Lower);
-        self.add(names[0], Show::Time, lower, |run| of(run)?.p50);
-        self.add(names[1], Show::Time, lower, |run| of(run)?.p99);
+        type Figure = fn(&Distribution) -> Option<f64>;
+        let figures: [Figure; 2] = [|of| of.p50, |of| of.p99];
+        for (name, figure) in names.into_iter().zip(figures) {
+            self.add(name, Show::Time, lower, |run| {
+                let bounds = run.summary.latency_bounds.as_deref();
+                Known::in_range(figure, of(&run.summary), bounds.map(&range))
+            });
+        }
+    }
+}
+
+/// Classes with rows of their own.
+const CLASSES_SHOWN: usize = 12;
+
+/// Names of the first classes, and how many more there are.
+fn class_names(runs: &[RunResult]) -> (Vec<String>, usize) {
+    let classes = runs.iter().filter_map(|run| run.classes.as_ref()).flat_map(|of| of.keys());
+    let mut names: Vec<String> = classes.cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    let more = names.len().saturating_sub(CLASSES_SHOWN);
+    names.truncate(CLASSES_SHOWN);
+    (names, more)
+}
+
+/// What is known of the share of fluid requests.
+fn fluid(summary: &Summary) -> Option<Known> {
+    let fluidity = summary.fluidity.as_ref()?;
+    let bounds = fluidity.bounds.and_then(|bounds| bounds.fluid_request_share);
+    Known::or_within(fluidity.fluid_request_share, bounds)
+}
+
+/// What is known of the share of first tokens in time.
+fn in_time(summary: &Summary) -> Option<Known> {
+    Known::or_within(summary.ttft_in_time_share, summary.ttft_in_time_bounds)
+}
+
+fn fluid_tokens_per_s(run: &RunResult) -> Option<f64> {
+    run.summary.fluidity.as_ref()?.fluid_tokens_per_s.filter(|rate| *rate != 0.0)
+}
+
+/// A figure as it stands, or as the bound that it is where a file tells of chunks. Where some chunks
+/// are no token it is neither.
+fn by_chunks(run: &RunResult, known: Known, bound: fn(Known) -> Known) -> Known {
+    match &run.measured {
+        Some(measured) if measured.granularity == "chunk" => match measured.extra_chunks {
+            true => Known { sound: false, ..known },
+            false => bound(known),
+        },
+        _ => known,
     }
 }
 
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
-    let mut all = Rows { runs, rows: Vec::new() };
+    let mut all = Rows { runs, ranked: all_comparable(runs), rows: Vec::new() };
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
-    all.add("fluid requests", Show::Percent, Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_request_share
-    });
-    all.add("fluidity-index, worst 1 %", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.index.p1
-    });
-    all.add("fluidity-index, median", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.index.p50
-    });
-    all.add("deadlines missed", Show::Percent, Some(Lower), |run| {
-        run.summary.fluidity.as_ref()?.service_miss_rate
-    });
-    all.add_if_any("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
-        run.summary.fluidity.as_ref()?.fluid_tokens_per_s
-    });
-    all.times(["TTFT P50", "TTFT P99"], |run| Some(&run.summary.ttft_s));
-    all.times(["TBT P50", "TBT P99"], |run| run.summary.tbt_s.as_ref());
-    all.add("TBT max", Show::Time, Some(Lower), |run| run.summary.tbt_s.as_ref()?.max);
-    all.times(["TPOT P50", "TPOT P99"], |run| Some(&run.summary.tpot_s));
-    all.times(["end to end P50", "end to end P99"], |run| Some(&run.summary.e2e_s));
-    all.times(["scheduling delay P50", "scheduling delay P99"], |run| {
-        run.summary.scheduling_delay_s.as_ref()
-    });
+    all.add("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
+    if runs.iter().any(|run| in_time(&run.summary).is_some()) {
+        let name = "first tokens in time";
+        all.add(name, Show::Percent, Some(Higher), |run| in_time(&run.summary));
+    }
+    type Bounded = fn(&Fluidity) -> (Option<f64>, Option<Bounds>);
+    let of_fluidity = |figure: Bounded| {
+        move |run: &RunResult| {
+            let (value, bounds) = run.summary.fluidity.as_ref().map(figure)?;
+            Known::or_within(value, bounds)
+        }
+    };
+    let index = Show::Number("");
+    let p1: Bounded = |of| (of.index.p1, of.bounds.and_then(|bounds| bounds.index_p1));
+    all.add("fluidity-index, worst 1 %", index, Some(Higher), of_fluidity(p1));
+    let p50: Bounded = |of| (of.index.p50, of.bounds.and_then(|bounds| bounds.index_p50));
+    all.add("fluidity-index, median", index, Some(Higher), of_fluidity(p50));
+    let missed: Bounded =
+        |of| (of.service_miss_rate, of.bounds.and_then(|bounds| bounds.service_miss_rate));
+    all.add("deadlines missed", Show::Percent, Some(Lower), of_fluidity(missed));
+    if runs.iter().any(|run| fluid_tokens_per_s(run).is_some()) {
+        all.add("fluid tokens/s a user", Show::Number(""), Some(Higher), |run| {
+            Some(by_chunks(run, fluid_tokens_per_s(run)?.into(), Known::no_less))
+        });
+    }
+    all.times(["TTFT P50", "TTFT P99"], |of| Some(&of.ttft_s), |bounds| Some(bounds.ttft_s));
+    type Figure = fn(&Distribution) -> Option<f64>;
+    let gaps = |run: &RunResult, figure: Figure| {
+        let range = run.summary.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
+        Known::in_range(figure, run.summary.tbt_s.as_ref(), range)
+    };
+    let quantiles: [(&str, Figure); 2] = [("TBT P50", |of| of.p50), ("TBT P99", |of| of.p99)];
+    for (name, figure) in quantiles {
+        all.add(name, Show::Time, Some(Lower), |run| {
+            Some(by_chunks(run, gaps(run, figure)?, Known::no_more))
+        });
+    }
+    all.add("TBT max", Show::Time, Some(Lower), |run| gaps(run, |of| of.max));
+    all.times(["TPOT P50", "TPOT P99"], |of| Some(&of.tpot_s), |bounds| Some(bounds.tpot_s));
+    all.times(
+        ["end to end P50", "end to end P99"],
+        |of| Some(&of.e2e_s),
+        |bounds| Some(bounds.e2e_s),
+    );
+    // Of those that were scheduled: not the best where others still wait.
+    let all_ended = runs.iter().all(|run| run.summary.requests.unfinished == 0);
+    let lower = Some(Lower).filter(|_| all_ended);
+    let delays: [(&str, Figure); 2] =
+        [("scheduling delay P50", |of| of.p50), ("scheduling delay P99", |of| of.p99)];
+    for (name, figure) in delays {
+        all.add(name, Show::Time, lower, |run| figure(run.summary.scheduling_delay_s.as_ref()?));
+    }
     all.add("output tokens/s", Show::Number(""), Some(Higher), |run| {
         run.summary.throughput.as_ref()?.output_tokens_per_s
     });
-    all.add_if_any("goodput, requests/s", Show::Number(""), Some(Higher), |run| {
-        run.summary.goodput.as_ref()?.requests_per_s
-    });
+    let goodput = |run: &RunResult| {
+        let goodput = run.summary.goodput.as_ref();
+        let bounds = goodput.and_then(|good| good.bounds?.requests_per_s);
+        Known::or_within(goodput.and_then(|good| good.requests_per_s), bounds)
+    };
+    all.add_if_any("goodput, requests/s", Show::Number(""), Some(Higher), goodput);
     all.add("completed", Show::Count, None, |run| Some(run.summary.requests.completed as f64));
     all.add_if_any("rejected", Show::Count, Some(Lower), |run| {
         Some(run.summary.requests.rejected as f64)
     });
-    all.add_if_any("unfinished", Show::Count, Some(Lower), |run| {
-        Some(run.summary.requests.unfinished as f64)
-    });
-    all.add("makespan", Show::Time, Some(Lower), |run| run.summary.duration_s);
+    type Count = fn(&RequestCounts) -> u64;
+    let ends: [(&str, Count); 5] = [
+        ("failed", |of| of.failed),
+        ("timed out", |of| of.timed_out),
+        ("cancelled by the client", |of| of.cancelled),
+        ("unfinished", |of| of.unfinished),
+        ("  fluid or not is open", |of| of.censored),
+    ];
+    for (name, count) in ends {
+        let better =
+            Some(Lower).filter(|_| name != "cancelled by the client" && !name.starts_with(' '));
+        all.add_if_any(name, Show::Count, better, |run| Some(count(&run.summary.requests) as f64));
+    }
+    all.add("makespan", Show::Time, lower, |run| run.summary.duration_s);
+    let (classes, more) = class_names(runs);
+    for class in classes {
+        let shown: String = class.chars().take(CLASS_NAME_WIDTH).collect();
+        let of = |run: &RunResult| run.classes.as_ref()?.get(&class).cloned();
+        let summary = |run: &RunResult| of(run).map(|class| class.summary);
+        let known = |known: fn(&Summary) -> Option<Known>| {
+            move |run: &RunResult| summary(run).as_ref().and_then(known)
+        };
+        all.add(format!("class {shown}, SLO met"), Show::YesNo, Some(Higher), |run| {
+            of(run)?.slo.met.map(|met| f64::from(u8::from(met)))
+        });
+        all.add("  requests", Show::Count, None, |run| Some(summary(run)?.requests.offered as f64));
+        all.add("  fluid requests", Show::Percent, Some(Higher), known(fluid));
+        all.add("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
+        all.add(
+            "  TTFT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| Some(bounds.ttft_s));
+                Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
+            }),
+        );
+        all.add(
+            "  TBT P99",
+            Show::Time,
+            Some(Lower),
+            known(|of| {
+                let range = of.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
+                Known::in_range(|of| of.p99, of.tbt_s.as_ref(), range)
+            }),
+        );
+    }
+    if more > 0 {
+        all.add("more classes: see --format json", Show::Count, None, |_| Some(more as f64));
+    }
     let share = |part: fn(&RunResult) -> Option<u64>| {
         move |run: &RunResult| {
             let all = run.iterations?.count;

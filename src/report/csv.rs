@@ -5,6 +5,7 @@
 
 use serde_json::Value;
 
+use crate::report::csv_text::CsvText;
 use crate::report::result::ResultFile;
 
 /// Members of a run that have no flat form.
@@ -31,17 +32,12 @@ pub fn to_csv(result: &ResultFile) -> String {
         let prefix = format!("{column}.");
         !parents.iter().any(|other| other.starts_with(&prefix))
     });
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |record: Vec<&str>| {
-        writer.write_record(record).expect("records of one length, in memory");
-    };
-    write(columns.iter().map(String::as_str).collect());
+    let mut csv = CsvText::new(&columns);
     for row in &rows {
         let cell = |column: &String| row.iter().find(|(name, _)| name == column);
-        write(columns.iter().map(|c| cell(c).map_or("", |(_, text)| text.as_str())).collect());
+        csv.row(columns.iter().map(|c| cell(c).map_or("", |(_, text)| text.as_str())));
     }
-    let bytes = writer.into_inner().expect("writing to memory cannot fail");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }
 
 /// Appends every number, truth and text of a run, by its dotted path.

@@ -60,6 +60,7 @@ pub fn outcome() -> Outcome {
             requests: vec![row, second],
             more_runs: Vec::new(),
             end: ms(40),
+            to_come: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
@@ -83,6 +84,7 @@ pub fn slo() -> Slo {
         tbt: Span::from_millis(25),
         fluid_index: 0.9,
         fluid_share: 0.99,
+        first_tokens_promised: false,
         bounds: Vec::new(),
     }
 }
@@ -115,6 +117,7 @@ pub fn summary() -> Summary {
         }),
         ttft_s: around(0.08, 0.45),
         ttft_in_time_share: Some(0.994),
+        ttft_in_time_bounds: None,
         tbt_s: Some(around(0.0112, 0.0235)),
         tpot_s: around(0.0115, 0.0141),
         e2e_s: around(3.1, 8.4),
@@ -136,6 +139,7 @@ pub fn summary() -> Summary {
             bounds: None,
         }),
         goodput: None,
+        latency_bounds: None,
     }
 }
 
@@ -148,6 +152,7 @@ pub fn judged(summary: &Summary) -> SloResult {
         why: None,
         terms: vec![SloTerm {
             class: None,
+            pool: None,
             metric: "fluid_request_share".to_owned(),
             stat: None,
             sense: Sense::AtLeast,
@@ -200,6 +205,7 @@ pub fn run(scheduler: &str) -> RunResult {
         fairness: None,
         energy: Some(energy),
         cost: Some(cost),
+        features: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
         inert: Vec::new(),
         unknown: Vec::new(),

@@ -50,6 +50,21 @@ fn gpu(value: &Value) -> Option<String> {
     value.as_str().or_else(|| value.get("base")?.as_str()).map(str::to_owned)
 }
 
+/// What a model or a GPU is called.
+fn named(value: &Value) -> Option<String> {
+    let name = ["", "/base", "/name"].iter().find_map(|at| value.pointer(at)?.as_str());
+    Some(name.map_or_else(|| "own figures".to_owned(), str::to_owned))
+}
+
+/// The model's name; of one from a file, the name that was found for it.
+fn model(scenario: &Value) -> Option<String> {
+    let value = scenario.get("model").filter(|value| !value.is_null())?;
+    match value.get("config") {
+        Some(config) => text(scenario, "/derived/model/name").or_else(|| Some(plain(config))),
+        None => named(value),
+    }
+}
+
 /// A line for each pool: what its replicas are, and their KV memory.
 fn pools(scenario: &Value) -> Option<Vec<String>> {
     let pools = scenario.pointer("/pools")?.as_array()?;
@@ -74,13 +89,8 @@ fn system(scenario: &Value) -> Vec<String> {
         .iter()
         .filter_map(|path| scenario.pointer(path)?.as_u64())
         .product::<u64>();
-    let named = |path: &str| {
-        let value = scenario.pointer(path)?;
-        let name =
-            ["", "/base", "/name", "/config"].iter().find_map(|at| value.pointer(at)?.as_str());
-        Some(name.map_or_else(|| "own figures".to_owned(), str::to_owned))
-    };
-    match (named("/model"), named("/gpu")) {
+    let named = |path: &str| named(scenario.pointer(path)?);
+    match (model(scenario), named("/gpu")) {
         (Some(model), Some(gpu)) if gpus > 1 => parts.push(format!("{model} on {gpus} x {gpu}")),
         (Some(model), Some(gpu)) => parts.push(format!("{model} on {gpu}")),
         (None, Some(gpu)) if gpus > 1 => parts.push(format!("{gpus} x {gpu}")),
@@ -99,7 +109,7 @@ fn system(scenario: &Value) -> Vec<String> {
         let replicas: u64 = of.iter().filter_map(|pool| pool.pointer("/replicas")?.as_u64()).sum();
         let router =
             scenario.pointer("/router").map_or(String::new(), |r| format!(" behind {}", plain(r)));
-        parts = named("/model").into_iter().collect();
+        parts = model(scenario).into_iter().collect();
         parts.push(format!("{} pools with {replicas} replicas{router}", pools.len()));
         return parts;
     }
@@ -173,19 +183,38 @@ fn promise(scenario: &Value) -> Vec<String> {
     let at = |path: &str| scenario.pointer(&format!("/slo{path}")).filter(|v| !v.is_null());
     let mut parts = Vec::new();
     let percent = |share: &Value| share.as_f64().map(|share| format!("{} %", share * 100.0));
+    if let Some(promise) = scenario.get("promise").filter(|promise| promise.is_object()) {
+        let of = |key: &str| promise.get(key).filter(|value| !value.is_null());
+        if let (Some(share), Some(ttft)) = (of("share").and_then(percent), of("ttft").map(plain)) {
+            let pace = of("tokens_per_s").map_or(String::new(), |rate| {
+                format!(
+                    ", then {} tokens/s (fluidity-index >= {})",
+                    plain(rate),
+                    of("index").map_or("0.9".to_owned(), plain)
+                )
+            });
+            parts.push(format!("{share} of requests get the first token within {ttft}{pace}"));
+            return parts;
+        }
+    }
     if let (Some(share), Some(index)) =
         (at("/fluidity/share").and_then(percent), at("/fluidity/index"))
     {
-        parts.push(format!("{share} of requests fluid (fluidity-index >= {})", plain(index)));
+        // What is due is not promised of each token: it is what the index counts.
+        let due = at("/ttft").map_or(String::new(), |ttft| match ttft.get("prefill_curve_plus") {
+            Some(slack) => {
+                let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
+                format!(" the prompt's prefill time{of} + {}", plain(slack))
+            }
+            None => format!(" {}", plain(ttft)),
+        });
+        let then =
+            at("/tbt").map_or(String::new(), |tbt| format!(", then one every {}", plain(tbt)));
+        parts.push(format!(
+            "{share} of requests fluid: fluidity-index >= {} with the first token due after{due}{then}",
+            plain(index)
+        ));
     }
-    parts.extend(at("/ttft").map(|ttft| match ttft.get("prefill_curve_plus") {
-        Some(slack) => {
-            let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
-            format!("first token within the prompt's prefill time{of} + {}", plain(slack))
-        }
-        None => format!("first token within {}", plain(ttft)),
-    }));
-    parts.extend(at("/tbt").map(|tbt| format!("then one every {}", plain(tbt))));
     if let Some(bounds) = scenario.pointer("/slo/bounds").or(scenario.pointer("/bounds"))
         && bounds.as_object().is_some_and(|bounds| !bounds.is_empty())
     {
@@ -253,7 +282,7 @@ mod tests {
              KV memory: 27,000 blocks of 16 tokens = 432,000 tokens a replica\n\
              workload: 1,000 requests, poisson(rate=2), prompts lognormal(mean=1024, sigma=0.6), \
              outputs lognormal(mean=256, sigma=0.6), seed 42\n\
-             SLO: 99 % of requests fluid (fluidity-index >= 0.9), first token within the prompt's \
+             SLO: 99 % of requests fluid: fluidity-index >= 0.9 with the first token due after the prompt's \
              prefill time + 300ms, then one every 25ms"
         );
     }

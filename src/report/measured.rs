@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::explain::MeasuredStalls;
 use crate::metrics::{Distribution, FluidityIndex};
 use crate::report::result::RunResult;
-use crate::report::units::{duration, percent};
+use crate::report::units::{count, duration, percent};
 
 /// What is said of first-token deadlines that stand in the file.
 pub const AS_STATED: &str = "as the file states them";
@@ -24,7 +24,7 @@ pub struct MeasuredResult {
     pub granularity: String,
     /// What its requests were judged by.
     pub deadlines: MeasuredDeadlines,
-    /// Requests that failed; they count as rejected.
+    /// Requests that failed on the server's side.
     pub failed: u64,
     /// Prompt tokens that the server said were cached; null where the file does not tell.
     pub cached_tokens: Option<u64>,
@@ -42,6 +42,12 @@ pub struct MeasuredResult {
     pub reported: BTreeMap<String, f64>,
     /// What a reader should know of how the file was read.
     pub notes: Vec<String>,
+    /// Whether some chunks hold no token, so that gaps between chunks tell nothing sure of tokens.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra_chunks: bool,
+    /// What the file says that cannot all be true: there is no verdict then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<String>,
     /// Stalls as token times show them; only with `--explain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stalls: Option<MeasuredStalls>,
@@ -76,7 +82,7 @@ pub struct MeasuredDeadlines {
 }
 
 /// Lower and upper bounds of fluidity figures, over all ways in which tokens can have come between
-/// the first and the last one. `fluidity.bounds` of a run says the same as every result does; these
+/// the first and the last one, or been split over chunks. `fluidity.bounds` of a run says the same as every result does; these
 /// members stay for one version beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GapBounds {
@@ -88,6 +94,10 @@ pub struct GapBounds {
     pub fluid_request_share_at_least: Option<f64>,
     /// The share of fluid requests, at most.
     pub fluid_request_share_at_most: Option<f64>,
+    /// The share of fluid requests if every chunk after the first carried as many tokens as the
+    /// others: an estimate, no bound. Null where there are no chunks.
+    #[serde(default)]
+    pub fluid_request_share_estimate: Option<f64>,
     /// Missed deadlines over all deadlines, at least.
     pub service_miss_rate_at_least: Option<f64>,
     /// Missed deadlines over all deadlines, at most.
@@ -98,14 +108,14 @@ pub struct GapBounds {
 /// among the fluidity figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plots {
-    /// `[seconds, share of completed requests with at most that TTFT]`.
+    /// `[seconds, share of requests that got a first token with at most that TTFT]`.
     pub ttft_cdf_s: Vec<(f64, f64)>,
     /// `[seconds, share of completed requests with at most that TPOT]`.
     #[serde(default)]
     pub tpot_cdf_s: Vec<(f64, f64)>,
-    /// `[seconds, share of gaps of completed requests that are at most that long]`.
+    /// `[seconds, share of gaps that are at most that long]`.
     pub tbt_cdf_s: Vec<(f64, f64)>,
-    /// `[index, share of requests with at most that fluidity-index]`.
+    /// `[index, share of requests that ended with at most that fluidity-index]`.
     pub fluidity_cdf: Vec<(f64, f64)>,
     /// Tokens against time of the least fluid request, one in the middle and the most fluid one.
     pub progress: Vec<RequestProgress>,
@@ -159,11 +169,17 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
             (Some(low), Some(high)) => format!("{} to {}", percent(low), percent(high)),
             _ => "not known".to_owned(),
         };
-        let text = format!(
+        let mut text = format!(
             "fluid requests {}, deadlines missed {}",
             range(bounds.fluid_request_share_at_least, bounds.fluid_request_share_at_most),
             range(bounds.service_miss_rate_at_least, bounds.service_miss_rate_at_most)
         );
+        if let Some(even) = bounds.fluid_request_share_estimate {
+            text += &format!(
+                "; {} fluid if the chunks of a request carry as many tokens each (an estimate)",
+                percent(even)
+            );
+        }
         list("fluidity within", &[text]);
     }
     list("unknown", &run.unknown);
@@ -175,9 +191,21 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
         );
         list("waited in the client", &[text]);
     }
-    if measured.failed > 0 {
-        list("failed", &[format!("{} requests, counted as rejected", measured.failed)]);
-    }
+    list("ended otherwise", &ends(run));
+    list("contradicts itself", &measured.contradictions);
     list("notes", &measured.notes);
     lines
+}
+
+/// Requests that were not answered to the end, by who ended them.
+fn ends(run: &RunResult) -> Vec<String> {
+    let counts = run.summary.requests;
+    let each = [
+        (counts.rejected, "turned away by the server"),
+        (counts.failed, "failed"),
+        (counts.timed_out, "timed out"),
+        (counts.unfinished, "cut off by the end of the measurement"),
+        (counts.cancelled, "cancelled by the client (left out of every share)"),
+    ];
+    each.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))).collect()
 }

@@ -4,11 +4,14 @@ pub mod assertion;
 pub mod calibration;
 pub mod comparison;
 pub mod csv;
+pub(crate) mod csv_text;
 pub mod energy;
+pub mod features;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod header;
 pub mod html;
+mod known;
 pub mod measured;
 pub mod output_file;
 pub mod pair;
@@ -24,6 +27,7 @@ pub mod validation;
 pub mod verdict;
 
 pub use assertion::{Assertion, AssertionError};
+pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use output_file::{OutputError, OutputFile, remove_unfinished};
 pub use result::{

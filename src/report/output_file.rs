@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Temporary files under way, so that an interrupt can remove them.
@@ -13,6 +14,14 @@ pub fn remove_unfinished() {
     for temporary in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let _ = fs::remove_file(temporary);
     }
+}
+
+/// A name that no other file of this process has. It does not hold the final one, which may be as
+/// long as names can be.
+fn temporary_name() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    format!(".metron-sim-{}-{number}.tmp", std::process::id())
 }
 
 fn forget(temporary: &Path) {
@@ -68,13 +77,10 @@ impl OutputFile {
                 return Ok(OutputFile { path: asked, writer, rename: None });
             }
         }
-        let name = target
-            .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
-        let mut temporary_name = std::ffi::OsString::from(".");
-        temporary_name.push(name);
-        temporary_name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = target.with_file_name(temporary_name);
+        if target.file_name().is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
+        }
+        let temporary = target.with_file_name(temporary_name());
         let file = {
             // Locked across both, so that an interrupt sees neither or both.
             let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,6 +164,22 @@ mod tests {
         file.commit().expect("renamed");
         assert_eq!(fs::read(&path).expect("there"), b"abc");
         assert_eq!(names(folder.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn a_name_may_be_as_long_as_names_can_be() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let long = |letter: &str| folder.path().join(letter.repeat(255));
+        let (mut a, mut b) = (
+            OutputFile::create(&long("a")).expect("writable"),
+            OutputFile::create(&long("b")).expect("writable beside the other"),
+        );
+        a.write_all(b"a").expect("room");
+        b.write_all(b"b").expect("room");
+        a.commit().expect("renamed");
+        b.commit().expect("renamed");
+        assert_eq!(fs::read(long("a")).expect("there"), b"a");
+        assert_eq!(names(folder.path()).len(), 2);
     }
 
     #[test]

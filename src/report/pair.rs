@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::report::csv_text::CsvText;
 use crate::report::measured::AS_STATED;
 use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
@@ -136,12 +137,19 @@ impl Pair {
 
     /// As CSV, a row a figure.
     pub fn to_csv(&self) -> String {
-        let mut writer = csv::Writer::from_writer(Vec::new());
+        let mut csv = CsvText::new(["metric", "a", "b", "ratio", "comparable", "why"]);
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:?}"));
         for row in &self.metrics {
-            writer.serialize(row).expect("plain data, in memory");
+            csv.row([
+                row.metric.clone(),
+                number(row.a),
+                number(row.b),
+                number(row.ratio),
+                row.comparable.to_string(),
+                row.why.clone().unwrap_or_default(),
+            ]);
         }
-        let bytes = writer.into_inner().expect("writing to memory cannot fail");
-        String::from_utf8(bytes).expect("text in, text out")
+        csv.into_string()
     }
 
     /// For people, in 100 columns.
@@ -197,7 +205,10 @@ fn shown(metric: &str, value: f64) -> String {
         || metric.ends_with(".count");
     if counted {
         crate::report::units::grouped(value)
-    } else if metric.ends_with("_share") || metric.ends_with("_rate") || metric.ends_with(".share")
+    } else if metric.ends_with("_share")
+        || metric.ends_with("_rate")
+        || metric.ends_with(".share")
+        || (metric.starts_with("fluidity.bounds.") && !metric.contains("index"))
     {
         percent(value)
     } else if metric.split('.').any(|part| part.ends_with("_s") && !part.ends_with("per_s")) {
@@ -244,6 +255,7 @@ struct Doubts {
     deadlines: Option<String>,
     granularity: Option<String>,
     bounds: bool,
+    contradictions: Option<String>,
 }
 
 impl Doubts {
@@ -258,6 +270,7 @@ impl Doubts {
             granularity: (of_a != of_b && chunks)
                 .then(|| format!("A has a time for each {of_a}, B for each {of_b}")),
             bounds: of_a == "chunk" && of_b == "chunk",
+            contradictions: contradicted(a, b),
         }
     }
 
@@ -268,11 +281,17 @@ impl Doubts {
         let of_gaps = metric.starts_with("tbt_s") || metric.starts_with("fluidity");
         let granularity = self.granularity.as_ref().filter(|_| of_gaps || judged);
         let deadlines = self.deadlines.as_ref().filter(|_| judged);
-        deadlines.or(granularity).cloned()
+        // Of chunks, how many and the longest gap are what they are.
+        let exact = metric.ends_with(".max") || metric.ends_with(".count");
+        let of_chunks = self.bounds && (of_gaps || judged) && !exact;
+        let is_bound = metric.starts_with("fluidity.bounds.");
+        let bound = (of_chunks || is_bound).then(|| "a bound on either side".to_owned());
+        self.contradictions.clone().or(deadlines.or(granularity).cloned()).or(bound)
     }
 
     fn flags(&self) -> Vec<String> {
         let mut flags = Vec::new();
+        flags.extend(self.contradictions.clone());
         if let Some(why) = &self.deadlines {
             flags.push(format!("fluidity and goodput: {why}"));
         }
@@ -284,6 +303,18 @@ impl Doubts {
         }
         flags
     }
+}
+
+/// Which of the two files says what cannot all be true.
+fn contradicted(a: &Side, b: &Side) -> Option<String> {
+    let told: Vec<String> = [("A", a), ("B", b)]
+        .iter()
+        .filter_map(|(name, side)| {
+            let first = side.run.measured.as_ref()?.contradictions.first()?;
+            Some(format!("{name} contradicts itself: {first}"))
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// Why the two were not judged by the same deadlines, as far as that is known.

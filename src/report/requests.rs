@@ -3,10 +3,13 @@
 //! Columns: `scheduler`, `id` (index in order of arrival), `class`, `replica`, `arrival_s`,
 //! `scheduled_s`, `first_token_s`, `last_token_s` (instants, nine decimals), `prompt_tokens`,
 //! `output_tokens` (emitted), `ttft_s`, `tpot_s` (empty below two tokens), `e2e_s`,
-//! `fluidity_index`, `met`, `missed` (deadlines), `preemptions`, `hit_tokens` (prompt tokens from
-//! the prefix cache), `status`, `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
+//! `fluidity_index` (empty for an unfinished request: it is not known), `met`, `missed` (deadlines, up
+//! to the end of observation), `preemptions`, `hit_tokens` (prompt tokens from
+//! the prefix cache), `status`, `left_tokens` (output tokens that an unfinished request was still to
+//! get), `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
 //! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
-//! requests. Every request is there, those outside of the scenario's `measure` too.
+//! requests. Every request is there, those outside of the scenario's `measure` too. A run without a
+//! request has one row, of `scheduler` and `run` alone.
 
 use std::io::{self, Write};
 
@@ -38,6 +41,7 @@ pub const COLUMNS: &[&str] = &[
     "preemptions",
     "hit_tokens",
     "status",
+    "left_tokens",
     "route_reason",
     "run",
 ];
@@ -71,12 +75,16 @@ impl<W: Write> RequestFile<W> {
         classes: &[String],
         facts: &str,
     ) -> io::Result<()> {
+        if trace.requests.is_empty() {
+            return self.rows.only(Cell::Text(scheduler), Cell::Text(facts));
+        }
         let mut facts = Some(facts);
         let mut write = |row: &RequestRow, one: RequestMetrics| {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
             let why = routes.and_then(|routes| routes.get(one.row as usize));
             let why = why.map_or(String::new(), RouteDecision::to_string);
+            let left = trace.to_come(one.row).filter(|_| one.is_open());
             let judged = (!row.status.is_lost()).then_some(one.tally);
             self.rows.row(&[
                 Cell::Text(scheduler),
@@ -92,12 +100,13 @@ impl<W: Write> RequestFile<W> {
                 Cell::seconds(one.ttft),
                 Cell::number(one.tpot_s()),
                 Cell::seconds(one.e2e().filter(|_| completed)),
-                Cell::Number(one.index),
+                if one.is_open() { Cell::Empty } else { Cell::Number(one.index) },
                 judged.map_or(Cell::Empty, |tally| Cell::Count(tally.met)),
                 judged.map_or(Cell::Empty, |tally| Cell::Count(tally.missed)),
                 Cell::Count(u64::from(row.preemptions)),
                 Cell::Count(u64::from(row.hit_tokens)),
                 Cell::Text(status_name(row.status)),
+                left.map_or(Cell::Empty, |tokens| Cell::Count(u64::from(tokens))),
                 Cell::Text(&why),
                 facts.take().map_or(Cell::Absent, Cell::Text),
             ])
@@ -149,8 +158,8 @@ mod tests {
         assert_eq!(
             lines[1],
             "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
-             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,,facts"
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,,,facts"
         );
-        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,,");
+        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,,,");
     }
 }

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::ByCause;
+use crate::inert::Found;
 use crate::metrics::Summary;
+use crate::report::features::{Features, why_not_comparable};
 use crate::report::measured::MeasuredResult;
 use crate::report::validation::ValidationFile;
 
@@ -96,6 +98,10 @@ pub struct RunResult {
     pub energy: Option<Energy>,
     /// Price of the GPUs' time; null where no price is known.
     pub cost: Option<Cost>,
+    /// How the scheduler stands to the features that can make a difference to these requests; runs
+    /// are not ranked across one that is on and that some of them lack. Empty for a measured system.
+    #[serde(default, skip_serializing_if = "Features::is_empty")]
+    pub features: Features,
     /// What a reader should know of this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -151,6 +157,9 @@ pub struct SloResult {
 pub struct SloTerm {
     /// The class that the term is about; null for all requests.
     pub class: Option<String>,
+    /// The pool that the term is about; absent for the requests of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// The member of the run that is bounded: `fluid_request_share`, `ttft_s`, `tbt_s`, `tpot_s`
     /// or `e2e_s`.
     pub metric: String,
@@ -244,6 +253,9 @@ pub struct PoolResult {
     pub kv: KvResult,
     /// Price of one GPU for an hour; null where it is not known.
     pub usd_per_gpu_hour: Option<f64>,
+    /// Whether the promise to its requests was kept; absent where it has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<SloResult>,
 }
 
 /// Energy of all GPUs from the first arrival to the last token, whole run.
@@ -311,6 +323,18 @@ impl ResultFile {
     /// Whether every scheduler keeps the promise; `None` where that is not known.
     pub fn slo_met(&self) -> Option<bool> {
         all_met(self.runs.iter().map(|run| run.slo.met))
+    }
+
+    /// The same with what has no effect, in all runs and in each; and a warning where some runs have a
+    /// feature on that others lack.
+    #[must_use]
+    pub fn with_inert(mut self, found: Found) -> ResultFile {
+        self.inert = found.everywhere;
+        for (run, of_run) in self.runs.iter_mut().zip(found.of_run) {
+            run.inert = of_run;
+        }
+        self.warnings.extend(why_not_comparable(&self.runs));
+        self
     }
 
     /// The result as indented JSON with a line end.

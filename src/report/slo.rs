@@ -50,6 +50,14 @@ impl Known {
         }
     }
 
+    /// Between these two; the value where they are one.
+    fn within(lower: Option<f64>, upper: Option<f64>) -> Known {
+        match (lower, upper) {
+            (Some(low), Some(high)) if low == high => Known { value: lower, ..Known::default() },
+            _ => Known { value: None, lower, upper },
+        }
+    }
+
     /// Whether the value keeps the bound, where all that it can be agree.
     fn keeps(self, sense: Sense, bound: f64) -> Option<bool> {
         let good = |value: f64| match sense {
@@ -65,14 +73,25 @@ impl Known {
     }
 }
 
+/// What the share of requests that keep a promise for single requests is called.
+pub const PROMISE: &str = "goodput.share";
+
+/// The share of requests that are fluid, and where first tokens are promised as well, in time.
 fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
     let fluidity = summary.fluidity.as_ref();
-    let bounds = fluidity.and_then(|f| f.bounds?.fluid_request_share);
-    let known = Known::value_or(fluidity.and_then(|f| f.fluid_request_share), bounds);
+    let known = if slo.first_tokens_promised {
+        let goodput = summary.goodput.as_ref();
+        let bounds = goodput.and_then(|good| good.bounds?.share);
+        Known::value_or(goodput.and_then(|good| good.share), bounds)
+    } else {
+        let bounds = fluidity.and_then(|f| f.bounds?.fluid_request_share);
+        Known::value_or(fluidity.and_then(|f| f.fluid_request_share), bounds)
+    };
     let met = known.keeps(Sense::AtLeast, slo.fluid_share);
     SloTerm {
         class: None,
-        metric: "fluid_request_share".to_owned(),
+        pool: None,
+        metric: if slo.first_tokens_promised { PROMISE } else { "fluid_request_share" }.to_owned(),
         stat: None,
         sense: Sense::AtLeast,
         bound: slo.fluid_share,
@@ -92,19 +111,38 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
     };
     let (stat, value) = statistic(bound.stat, distribution);
     let at_most = bound.at_most.as_secs_f64();
+    let range = summary.latency_bounds.as_ref().map(|bounds| match bound.metric {
+        BoundMetric::Ttft => Some(bounds.ttft_s),
+        BoundMetric::Tbt => bounds.tbt_s,
+        BoundMetric::Tpot => Some(bounds.tpot_s),
+        BoundMetric::E2e => Some(bounds.e2e_s),
+    });
+    let known = match range {
+        None => Known { value, ..Known::default() },
+        // Nothing but what came is known.
+        Some(None) => Known::default(),
+        Some(Some(range)) => {
+            let of = |of: &Distribution| statistic(bound.stat, Some(of)).1;
+            Known::within(of(&range.lower), of(&range.upper))
+        }
+    };
+    // Without a sample there is no gap to bound, if anything was answered at all.
+    let no_sample = match range {
+        None => distribution.is_some_and(|of| of.count == 0),
+        Some(range) => range.is_some_and(|range| range.lower.count == 0),
+    };
+    let met = if no_sample { Some(true) } else { known.keeps(Sense::AtMost, at_most) };
     SloTerm {
         class: None,
+        pool: None,
         metric: metric.to_owned(),
         stat: Some(stat.to_owned()),
         sense: Sense::AtMost,
         bound: at_most,
-        value,
-        lower: None,
-        upper: None,
-        // Without a sample there was no gap to bound, if anything was answered at all.
-        met: value
-            .map_or(Some(true), |value| Some(value <= at_most))
-            .filter(|met| !met || summary.requests.completed > 0),
+        value: known.value,
+        lower: known.lower,
+        upper: known.upper,
+        met: met.filter(|met| !met || summary.requests.completed > 0),
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::metrics::Options;
 use crate::scenario::{Bound, BoundMetric, Experiment, Measure, Slo, Stat, TtftDeadline};
 use crate::time::Span;
+use crate::trace::TokenTrace;
 
 /// Facts of one run, as JSON in the `run` column of its first row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct StatedRun {
     pub skip_first_ns: u64,
     /// Nor do those this close to the last.
     pub skip_last_ns: u64,
+    /// When observation ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_ns: Option<u64>,
     /// Class names by index.
     pub classes: Vec<String>,
     /// The promise to all.
@@ -45,6 +49,9 @@ pub struct StatedSlo {
     pub fluid_index: String,
     /// The share of requests that must be fluid, as text.
     pub fluid_share: String,
+    /// Whether first tokens must come in time for a request to count in it.
+    #[serde(default)]
+    pub first_tokens_promised: bool,
     /// Bounds: metric, statistic, nanoseconds.
     pub bounds: Vec<(String, String, u64)>,
 }
@@ -84,18 +91,19 @@ impl StatedRun {
         classes: &[String],
         judged_by: &Options,
         runs: usize,
-        requests: usize,
+        trace: &TokenTrace,
     ) -> StatedRun {
-        let ttft = |pointer: &str| resolved.pointer(pointer).cloned().unwrap_or(Value::Null);
+        let ttft = ["/promise/ttft", "/slo/ttft"].iter().find_map(|path| resolved.pointer(path));
         StatedRun {
             runs: runs as u64,
-            requests: requests as u64,
+            requests: trace.requests.len() as u64,
             nominal_rate_per_s: judged_by.nominal_rate_per_s.map(|rate| rate.to_string()),
             full_metrics: judged_by.full,
             skip_first_ns: experiment.measure.skip_first.as_nanos(),
             skip_last_ns: experiment.measure.skip_last.as_nanos(),
+            end_ns: Some(trace.end.as_nanos()),
             classes: classes.to_vec(),
-            slo: StatedSlo::of(&experiment.slo, ttft("/slo/ttft")),
+            slo: StatedSlo::of(&experiment.slo, ttft.cloned().unwrap_or(Value::Null)),
             class_slos: experiment
                 .class_slos
                 .iter()
@@ -148,6 +156,7 @@ impl StatedSlo {
             tbt_ns: slo.tbt.as_nanos(),
             fluid_index: slo.fluid_index.to_string(),
             fluid_share: slo.fluid_share.to_string(),
+            first_tokens_promised: slo.first_tokens_promised,
             bounds: slo.bounds.iter().map(bound).collect(),
         }
     }
@@ -176,6 +185,7 @@ impl StatedSlo {
             tbt: Span::from_nanos(self.tbt_ns),
             fluid_index: finite(&self.fluid_index).unwrap_or(1.0),
             fluid_share: finite(&self.fluid_share).unwrap_or(1.0),
+            first_tokens_promised: self.first_tokens_promised,
             bounds: self.bounds.iter().filter_map(bound).collect(),
         }
     }

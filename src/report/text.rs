@@ -2,6 +2,7 @@
 
 use owo_colors::OwoColorize;
 
+use crate::inert::sentence;
 use crate::report::comparison;
 use crate::report::header::header;
 use crate::report::measured::provenance;
@@ -22,8 +23,9 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
         text.push('\n');
     }
     text.push('\n');
-    text.push_str(&comparison::table(&result.runs));
-    if result.runs.len() > 1 {
+    let table = comparison::table(&result.runs);
+    text.push_str(&table);
+    if result.runs.len() > 1 && table.contains(comparison::BEST) {
         text.push_str("\n* best of its row\n");
     }
     let sentences = verdict(&result.runs);
@@ -53,12 +55,21 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     if color { text } else { anstream::adapter::strip_str(&text).to_string() }
 }
 
-/// How to get what is not shown.
+/// What was set and changes nothing, and how to get what is not shown.
 fn notes(result: &ResultFile) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> =
+        result.inert.iter().map(|one| format!("note: {}.", sentence(one))).collect();
+    for run in &result.runs {
+        let of_run = |one| format!("note: {}: {}.", run.label, sentence(one));
+        notes.extend(run.inert.iter().map(of_run));
+    }
     let lacks_full = result.runs.iter().any(|run| {
         let fluidity = run.summary.fluidity.as_ref();
-        run.summary.requests.completed > 0
+        // What an unfinished answer needs is not known, nor what chunks of several tokens hide.
+        let tells = |granularity: &str| matches!(granularity, "token" | "chunk");
+        run.measured.as_ref().is_none_or(|measured| tells(&measured.granularity))
+            && run.summary.requests.completed > 0
+            && run.summary.requests.unfinished == 0
             && fluidity.is_some_and(|f| f.p99_miss_rate_by_tbt_ms.is_none())
     });
     if lacks_full {

@@ -148,7 +148,7 @@ impl<W: Write> Timeline<W> {
                 self.parts(&why.attribution.parts(place, index))?;
             }
             self.writer.write_all(b"}}")?;
-            self.counters(pid, replica, &iteration)?;
+            self.counters(pid, (replica, lane), &iteration)?;
             tids.push(tid);
         }
         Ok(tids)
@@ -238,13 +238,15 @@ impl<W: Write> Timeline<W> {
     fn counters(
         &mut self,
         pid: usize,
-        replica: usize,
+        (replica, lane): (usize, Option<usize>),
         iteration: &Iteration<'_>,
     ) -> io::Result<()> {
         let ts = ExactMicros::from(iteration.start);
         let Iteration { running, waiting, kv_used, .. } = iteration;
+        // Seats are a lane's, memory is the replica's.
+        let lane = lane.map_or(String::new(), |lane| format!(" lane {lane}"));
         self.event(format_args!(
-            r#"{{"ph":"C","pid":{pid},"ts":{ts},"name":"replica {replica} requests","args":{{"running":{running},"waiting":{waiting}}}}}"#
+            r#"{{"ph":"C","pid":{pid},"ts":{ts},"name":"replica {replica}{lane} requests","args":{{"running":{running},"waiting":{waiting}}}}}"#
         ))?;
         self.event(format_args!(
             r#"{{"ph":"C","pid":{pid},"ts":{ts},"name":"replica {replica} KV blocks","args":{{"used":{kv_used}}}}}"#

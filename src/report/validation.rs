@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::report::csv_text::CsvText;
 use crate::report::result::{Inert, RunResult, Tool};
 use crate::report::table::{Align, Cell, lay_out};
 use crate::report::units::TimeUnit;
@@ -84,23 +85,21 @@ pub fn to_text<'a>(
 
 /// A row a figure: `label,requests,metric,stat,observed,simulated,error`.
 pub fn to_csv<'a>(runs: impl Iterator<Item = (&'a str, &'a Validation)>) -> String {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write = |cells: [&str; 7]| writer.write_record(cells).expect("memory takes all");
-    write(["label", "requests", "metric", "stat", "observed", "simulated", "error"]);
+    let head = ["label", "requests", "metric", "stat", "observed", "simulated", "error"];
+    let mut csv = CsvText::new(head);
     for (label, validation) in runs {
         let unqueued = validation.unqueued.iter().flat_map(|u| &u.validation);
         let all = validation.validation.iter().map(|row| ("all", row));
         for (requests, row) in all.chain(unqueued.map(|row| ("unqueued", row))) {
             let [observed, simulated, error] = [row.observed, row.simulated, row.error]
                 .map(|figure| figure.map(|f| f.to_string()).unwrap_or_default());
-            write([label, requests, &row.metric, &row.stat, &observed, &simulated, &error]);
+            csv.row([label, requests, &row.metric, &row.stat, &observed, &simulated, &error]);
         }
         if let Some(mape) = validation.per_request_e2e_mape {
-            write([label, "all", "per_request_e2e_mape", "mean", "", "", &mape.to_string()]);
+            csv.row([label, "all", "per_request_e2e_mape", "mean", "", "", &mape.to_string()]);
         }
     }
-    let bytes = writer.into_inner().expect("memory takes all");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }
 
 fn table(rows: &[Compared]) -> String {

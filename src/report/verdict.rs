@@ -4,13 +4,21 @@
 //! and carries them.
 
 mod conditions;
+mod figures;
+mod share;
 mod smoothness;
 
+use crate::metrics::Bounds;
+use crate::report::features::{all_comparable, comparable_runs, why_not_comparable};
 use crate::report::result::{RunResult, Sense, SloTerm};
+use crate::report::slo;
 use crate::report::units::{duration, percent};
 
 /// Below this relative difference two figures count as equal.
 const ALIKE: f64 = 0.05;
+
+/// From this share on nearly all first tokens came in time.
+const NEARLY_ALL: f64 = 0.99;
 
 /// The sentences for these runs of one scenario; none for no runs.
 pub fn verdict(runs: &[RunResult]) -> Vec<String> {
@@ -23,16 +31,36 @@ pub fn verdict(runs: &[RunResult]) -> Vec<String> {
         sentences.push(nothing_completed(runs));
     } else if let [run] = runs {
         sentences.push(alone(run, &names));
+        sentences.extend(first_tokens(runs, &names));
         sentences.extend(smoothness::tail_of_one(run));
     } else {
         sentences.push(promise(runs, &names));
-        // Figures that are not known are not ranked.
-        if runs.iter().all(|run| run.slo.met.is_some()) {
-            sentences.extend(smoothness::compare(runs, &names));
-        }
+        sentences.extend(first_tokens(runs, &names));
+        sentences.extend(ranking(runs, &names));
     }
     sentences.extend(conditions::conditions(runs, &names));
     sentences
+}
+
+/// Who is smoothest, among those that can be compared.
+fn ranking<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
+    let why_not = why_not_comparable(runs);
+    if why_not.is_empty() {
+        return smoothness::compare(runs, names);
+    }
+    let mut sentences: Vec<String> = why_not.iter().map(|why| as_sentence(why)).collect();
+    for group in comparable_runs(runs).iter().filter(|group| group.len() > 1) {
+        let own = Names::of(group);
+        sentences.push(format!("Among {}:", own.list(&group.iter().collect::<Vec<_>>())));
+        sentences.extend(smoothness::compare(group, &own));
+    }
+    sentences
+}
+
+fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// How runs are called: by scheduler where that is enough, by label otherwise.
@@ -54,7 +82,7 @@ impl<'a> Names<'a> {
     }
 }
 
-fn join(items: &[String]) -> String {
+pub(super) fn join(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
@@ -67,12 +95,33 @@ fn nothing_completed(runs: &[RunResult]) -> String {
     if counts.offered == 0 {
         return "No request was offered, so there is nothing to compare.".to_owned();
     }
-    let who = if runs.len() == 1 { "" } else { " under any scheduler" };
-    format!(
-        "No request completed{who}: of {} offered, {} were rejected and {} were unfinished when \
-         observation ended.",
-        counts.offered, counts.rejected, counts.unfinished
-    )
+    let measured = runs.iter().all(|run| run.measured.is_some());
+    let who = match (runs.len(), measured) {
+        (1, _) => "",
+        (_, true) => " in any file",
+        (_, false) => " under any scheduler",
+    };
+    let ends = |run: &RunResult| {
+        let counts = run.summary.requests;
+        let mut ends = vec![format!("{} were rejected", counts.rejected)];
+        let others = [
+            (counts.failed, "failed"),
+            (counts.timed_out, "timed out"),
+            (counts.cancelled, "were cancelled by the client"),
+        ];
+        ends.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        ends.push(format!("{} were unfinished when observation ended", counts.unfinished));
+        format!("of {} offered, {}", counts.offered, join(&ends))
+    };
+    let alike = runs.iter().all(|run| run.summary.requests == counts);
+    let told = match alike {
+        true => ends(&runs[0]),
+        false => {
+            let each = runs.iter().map(|run| format!("{} ({})", ends(run), run.label));
+            each.collect::<Vec<_>>().join("; ")
+        }
+    };
+    format!("No request completed{who}: {told}.")
 }
 
 fn alone(run: &RunResult, names: &Names<'_>) -> String {
@@ -87,6 +136,41 @@ fn alone(run: &RunResult, names: &Names<'_>) -> String {
     }
 }
 
+/// Where first tokens came after their deadline and the promise does not ask for that: how many did
+/// not.
+fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
+    let asked = |run: &RunResult| {
+        let terms = || run.slo.terms.iter();
+        terms().any(|term| term.metric == slo::PROMISE || term.metric == "ttft_s")
+    };
+    let share = |run: &RunResult| {
+        let summary = &run.summary;
+        let bounds = summary.ttft_in_time_bounds;
+        match (summary.ttft_in_time_share, bounds) {
+            (Some(share), _) => (share < NEARLY_ALL).then(|| percent(share)),
+            (None, Some(Bounds { upper, .. })) => {
+                (upper < NEARLY_ALL).then(|| format!("at most {}", percent(upper)))
+            }
+            (None, None) => None,
+        }
+    };
+    let late: Vec<String> = runs
+        .iter()
+        .filter(|run| !asked(run))
+        .filter_map(|run| {
+            let of =
+                if runs.len() == 1 { String::new() } else { format!(" ({})", names.name(run)) };
+            Some(format!("{}{of}", share(run)?))
+        })
+        .collect();
+    (!late.is_empty()).then(|| {
+        format!(
+            "First tokens in time: {}; the SLO judges when text flows, and does not bound TTFT.",
+            join(&late)
+        )
+    })
+}
+
 /// Why there is no verdict on a run, and what is known.
 fn open(run: &RunResult) -> String {
     let open = run.slo.terms.iter().filter(|t| t.met.is_none() && t.lower.is_some());
@@ -96,20 +180,37 @@ fn open(run: &RunResult) -> String {
 }
 
 /// A term with its value, in words.
-fn term(term: &SloTerm) -> String {
+pub fn term(term: &SloTerm) -> String {
     let show = |value: f64| match term.sense {
         Sense::AtLeast => percent(value),
         Sense::AtMost => duration(value),
     };
-    let of_class = term.class.as_deref().map_or(String::new(), |class| format!("{class}: "));
+    let whose = term.class.as_deref().or(term.pool.as_deref());
+    let of_class = whose.map_or(String::new(), |name| format!("{name}: "));
+    let at_least = term.sense == Sense::AtLeast;
+    // Of two bounds the one that decides is enough.
     let value = match (term.value, term.lower, term.upper) {
         (Some(value), _, _) => show(value),
+        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
+            format!("at least {}", show(lower))
+        }
+        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
+        (None, Some(lower), Some(upper)) if !at_least && lower == 0.0 => {
+            format!("at most {}", show(upper))
+        }
         (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
         (None, Some(lower), None) => format!("at least {}", show(lower)),
         _ => "unknown (no sample)".to_owned(),
     };
     let bound = show(term.bound);
     match term.sense {
+        Sense::AtLeast if term.metric == slo::PROMISE => format!(
+            "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
+             asked)"
+        ),
+        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
+            format!("{of_class}{value} fluid, {bound} asked")
+        }
         Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
         Sense::AtMost => {
             let metric = term.metric.trim_end_matches("_s").to_uppercase();
@@ -143,7 +244,8 @@ fn promise(runs: &[RunResult], names: &Names<'_>) -> String {
         return format!("{} {verb} the SLO; {}.", names.list(&keep), lack.join("; "));
     }
     let none = if runs.len() == 2 { "Neither" } else { "No" };
-    let best = smoothness::best(runs);
+    let best = share::best(&runs.iter().collect::<Vec<_>>());
+    let best = best.filter(|_| all_comparable(runs));
     let closest = match best {
         Some(best) => format!("; {} comes closest: {}", names.name(best), lacks(best)),
         None => format!("; {}, for one: {}", names.name(&runs[0]), lacks(&runs[0])),

@@ -58,7 +58,7 @@ fn deadlines(
         TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
         TtftDeadline::PrefillCurvePlus { slack, of } => {
             let curve = match of {
-                None => fleet_curve(experiment, longest_prompt(outcomes)),
+                None => fleet_curve(experiment, &prompts(experiment, outcomes)),
                 Some(name) => own_curve(experiment, find(experiment, name)?, outcomes, simulate)?,
             };
             FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
@@ -67,28 +67,52 @@ fn deadlines(
     Deadlines::new(ttft, slo.tbt, slo.fluid_index).map_err(|e| RunError::Deadlines(e.to_string()))
 }
 
+/// Up to here a curve has a point for every length, and beyond for those that occur: a file can name
+/// prompts of billions of tokens.
+const EACH_LENGTH_MAX: u32 = 1 << 20;
+
 /// The time of one unchunked, uncached prefill on an idle replica, host overhead included, for
 /// every prompt length up to `longest`: one curve a scenario, so that schedulers are judged by the
-/// same promise.
+/// same promise. Beyond 2^20 tokens, of `longest` alone.
 pub fn common_curve(cost: &dyn CostModel, longest: u32) -> PrefillCurve {
-    slowest_curve(&[cost], longest)
+    slowest_curve(&[cost], &Prompts { longest, long: vec![longest] })
+}
+
+/// The lengths of prompts that the model has room for.
+struct Prompts {
+    longest: u32,
+    /// Those above [`EACH_LENGTH_MAX`], rising.
+    long: Vec<u32>,
+}
+
+fn prompts(experiment: &Experiment, outcomes: &[Outcome]) -> Prompts {
+    let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
+    // Longer ones are turned away, and need no deadline.
+    let room = experiment.engine.max_model_len;
+    let lengths = rows.map(|row| row.prompt_tokens).filter(|&tokens| tokens <= room);
+    let mut long: Vec<u32> = lengths.clone().filter(|&tokens| tokens > EACH_LENGTH_MAX).collect();
+    long.par_sort_unstable();
+    long.dedup();
+    Prompts { longest: lengths.max().unwrap_or(1), long }
 }
 
 /// The same for a fleet. Users do not see the router, so where pools differ the promise is still one:
 /// the slowest pool's time for a prompt of each length, which a lone request gets wherever it goes.
-fn fleet_curve(experiment: &Experiment, longest: u32) -> PrefillCurve {
+fn fleet_curve(experiment: &Experiment, prompts: &Prompts) -> PrefillCurve {
     let fleet = experiment.fleet();
     let costs: Vec<&dyn CostModel> = fleet.iter().map(|pool| pool.cost.as_ref()).collect();
-    slowest_curve(&costs, longest)
+    slowest_curve(&costs, prompts)
 }
 
-fn slowest_curve(costs: &[&dyn CostModel], longest: u32) -> PrefillCurve {
+fn slowest_curve(costs: &[&dyn CostModel], prompts: &Prompts) -> PrefillCurve {
     let time = |tokens: u32| {
         let times = costs.iter().map(|&cost| prefill_time(cost, tokens));
         times.max().unwrap_or(Span::ZERO)
     };
+    let each = 1..=prompts.longest.clamp(1, EACH_LENGTH_MAX);
+    let long = prompts.long.par_iter().copied().filter(|&tokens| tokens > EACH_LENGTH_MAX);
     let points: Vec<_> =
-        (1..=longest.max(1)).into_par_iter().map(|tokens| (tokens, time(tokens))).collect();
+        each.into_par_iter().chain(long).map(|tokens| (tokens, time(tokens))).collect();
     PrefillCurve::new(points).expect("each length is there once")
 }
 
@@ -146,9 +170,4 @@ fn find<'a>(experiment: &'a Experiment, name: &str) -> Result<&'a SchedulerRun, 
     by_label
         .or_else(|| experiment.schedulers.iter().find(|run| run.name == name))
         .ok_or_else(|| RunError::Deadlines(format!("no scheduler `{name}` to take a curve of")))
-}
-
-fn longest_prompt(outcomes: &[Outcome]) -> u32 {
-    let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
-    rows.map(|row| row.prompt_tokens).max().unwrap_or(1)
 }

@@ -1,5 +1,6 @@
 //! Whether a run stays within its number types and within memory, asked before it starts.
 
+use super::memory::{self, gib};
 use crate::cost::BatchShape;
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::time::Span;
@@ -14,28 +15,50 @@ pub const CACHED_BLOCKS_MAX: u64 = 1 << 28;
 /// Longest simulated time: half of what 64 bits of nanoseconds hold, so that sums of two fit.
 const TIME_MAX_NS: u128 = 1 << 63;
 
+/// Most output tokens of all requests together: a replica that serves one at a time takes half an
+/// hour for so many.
+pub const OUTPUT_TOKENS_MAX: u64 = 100_000_000_000;
+
 const YEAR_NS: u128 = 365 * 86_400 * 1_000_000_000;
 
 /// Refuses an experiment that could leave its number types, or whose bookkeeping takes more
 /// memory than a machine has to spare.
 ///
 /// # Errors
-/// When even one token a step, every request after the other, may last over 292 years, or when the
-/// prefix caches of all replicas hold more than [`CACHED_BLOCKS_MAX`] blocks.
+/// When even one token a step, every request after the other, may last over 292 years, when there are
+/// more than [`OUTPUT_TOKENS_MAX`] output tokens, when the prefix caches of all replicas hold more
+/// than [`CACHED_BLOCKS_MAX`] blocks, or when a run takes more memory than there is.
 pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
     let experiment = input.experiment;
-    let of = |run: &SchedulerRun| -> u64 {
-        let caching = experiment.fleet().into_iter().filter(|pool| caches(pool, run));
-        caching.map(|pool| u64::from(pool.replicas) * u64::from(pool.engine.kv_blocks)).sum()
-    };
-    let cached = experiment.schedulers.iter().map(|run| (run, of(run)));
-    if let Some((run, blocks)) = cached.into_iter().find(|(_, blocks)| *blocks > CACHED_BLOCKS_MAX)
-    {
+    let cached: Vec<(&SchedulerRun, u64)> =
+        experiment.schedulers.iter().map(|run| (run, cached_blocks(experiment, run))).collect();
+    let outputs = input.requests.output_tokens().unwrap_or(0);
+    if experiment.horizon.is_none() && outputs > OUTPUT_TOKENS_MAX {
+        return Err(RunError::TooLarge(format!(
+            "the requests have {outputs} output tokens together, and a run may have \
+             {OUTPUT_TOKENS_MAX}: ask for fewer or shorter answers, or set a `horizon`"
+        )));
+    }
+    let too_many = cached.iter().find(|(_, blocks)| *blocks > CACHED_BLOCKS_MAX);
+    if let Some((run, blocks)) = too_many {
         return Err(RunError::TooLarge(format!(
             "{}: its prefix caches would hold {blocks} KV blocks on {} replicas, and at most \
              {CACHED_BLOCKS_MAX} are tracked (8 GiB): lower `replicas` or `engine.kv_blocks`, or \
              turn prefix caching off",
             run.label, experiment.replicas
+        )));
+    }
+    let least = cached.iter().map(|&(run, blocks)| (memory::least(input, run, blocks), run));
+    let heaviest = least.max_by_key(|(bytes, _)| *bytes);
+    if let (Some((bytes, run)), Some(there)) = (heaviest, memory::available())
+        && bytes > there
+    {
+        return Err(RunError::TooLarge(format!(
+            "{}: out of memory: the run takes {} at least, and {} are left: ask for fewer requests \
+             or shorter answers, lower `replicas` or `engine.kv_blocks`, or turn prefix caching off",
+            run.label,
+            gib(bytes),
+            gib(there)
         )));
     }
     let longest = longest_ns(input);
@@ -50,6 +73,12 @@ pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
+/// KV blocks that the prefix caches of all replicas track under a scheduler.
+pub fn cached_blocks(experiment: &Experiment, run: &SchedulerRun) -> u64 {
+    let caching = experiment.fleet().into_iter().filter(|pool| caches(pool, run));
+    caching.map(|pool| u64::from(pool.replicas) * u64::from(pool.engine.kv_blocks)).sum()
+}
+
 fn caches(pool: &PoolView<'_>, run: &SchedulerRun) -> bool {
     let needs = run.config.build(&pool.engine_info()).needs();
     needs.cache.is_some() && (pool.engine.prefix_caching || needs.always_caches)
@@ -60,12 +89,8 @@ fn longest_ns(input: RunInput<'_>) -> u128 {
     let experiment = input.experiment;
     let ns = |span: Span| u128::from(span.as_nanos());
     let step = |pool: PoolView<'_>| {
-        let step = pool.cost.time(&BatchShape {
-            chunks: &[],
-            decodes: 1,
-            decode_kv_tokens: u64::from(pool.engine.max_model_len),
-            sampled: 1,
-        });
+        let step =
+            pool.cost.time(&BatchShape::decodes_alone(1, u64::from(pool.engine.max_model_len)));
         ns(step.gpu) + ns(step.host)
     };
     let step = experiment.fleet().into_iter().map(step).max().unwrap_or(0);

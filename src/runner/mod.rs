@@ -3,8 +3,11 @@
 //! Schedulers run in parallel; their results come in the scenario's order and do not depend on the
 //! number of threads.
 
+mod asked;
 mod deadlines;
+mod features;
 mod limits;
+mod memory;
 mod requests;
 mod simulate;
 mod stalls;
@@ -15,18 +18,21 @@ use rayon::prelude::*;
 
 use deadlines::Promises;
 pub use deadlines::common_curve;
-pub use limits::{CACHED_BLOCKS_MAX, check as check_limits};
+pub use features::{features, uneven};
+pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
 pub use summarise::{fairness, request_bounds};
-pub use what_if::{CHUNKS, Figures, Patient, SEATS, WhatIf, what_if, worth_a_cure};
+pub use what_if::{
+    Advice, Effect, Figures, Patient, Promise, WhatIf, WorstStall, what_if, worth_a_cure,
+};
 
 use crate::metrics::{self, Options};
-use crate::progress::Progress;
+use crate::progress::{Progress, RunProgress};
 use crate::report::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::Outcome;
+use crate::sim::{Outcome, SimError};
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
 pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
@@ -101,6 +107,14 @@ pub enum RunError {
     /// The system gave no threads.
     #[error("cannot start threads: {0}")]
     Threads(#[from] rayon::ThreadPoolBuildError),
+}
+
+impl RunError {
+    /// Whether a simulation was stopped before its end, by whoever watched its progress.
+    pub fn is_stopped(&self) -> bool {
+        let RunError::Simulation { source, .. } = self else { return false };
+        matches!(source.downcast_ref(), Some(SimError::Stopped))
+    }
 }
 
 /// Plays every scheduler of an experiment on the same requests and measures what came of it.
@@ -211,8 +225,22 @@ pub fn run_scheduler(
     options: RunOptions,
     simulate: &dyn Simulate,
 ) -> Result<SchedulerOutput, RunError> {
-    let play =
-        PlayOptions { reference: options.reference, keep_log: options.keep_log, progress: None };
+    run_scheduler_watched(input, scheduler, options, simulate, None)
+}
+
+/// The same, saying how far it has come.
+///
+/// # Errors
+/// As for [`run_experiment`].
+pub fn run_scheduler_watched(
+    input: RunInput<'_>,
+    scheduler: &SchedulerRun,
+    options: RunOptions,
+    simulate: &dyn Simulate,
+    progress: Option<&RunProgress>,
+) -> Result<SchedulerOutput, RunError> {
+    let RunOptions { reference, keep_log, .. } = options;
+    let play = PlayOptions { reference, keep_log, progress };
     check_limits(input)?;
     let label = scheduler.label.clone();
     let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {
@@ -239,7 +267,8 @@ fn measured(
         false => metrics::evaluate,
     };
     let name = &scheduler.name;
-    let result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);
+    let mut result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);
+    result.features = features(input.experiment, input.requests, scheduler);
     SchedulerOutput { result, outcome, judged_by }
 }
 

@@ -14,7 +14,7 @@ pub struct PlayOptions<'a> {
     pub reference: bool,
     /// Keep every iteration.
     pub keep_log: bool,
-    /// Where to say how far it has come.
+    /// Where to say how far it has come, and whether it may go on.
     pub progress: Option<&'a RunProgress>,
 }
 
@@ -74,10 +74,11 @@ impl Simulate for Simulator {
             horizon: experiment.horizon,
         };
         let total = requests.count(experiment);
-        let report = |done: u64| {
-            if let Some(progress) = options.progress {
+        let report = |done: u64, iterations: u64| {
+            options.progress.is_none_or(|progress| {
                 progress.set(done, total.unwrap_or(done));
-            }
+                progress.may_go_on(iterations)
+            })
         };
         let sim_options = sim::SimOptions {
             reference: options.reference,

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::{Count, Options, RequestBounds, Summary, class_fairness};
+use crate::metrics::{
+    Count, Deadlines, FirstToken, Options, RequestBounds, Summary, class_fairness,
+};
 use crate::report::energy::{Usage, UsedGpus};
+use crate::report::units::{duration, percent};
 use crate::report::{
     ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
     slo,
 };
 use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
-use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat};
+use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat, TtftDeadline};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
 
@@ -27,7 +30,7 @@ pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> O
     let experiment = input.experiment;
     let mut options = Options::new(promises.common.clone());
     options.per_class = promises.per_class.clone();
-    options.count = Count { window: experiment.measure, class: None };
+    options.count = Count { window: experiment.measure, ..Count::default() };
     options.full = full;
     options.bounds = Some(request_bounds(&experiment.slo));
     options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
@@ -47,12 +50,18 @@ pub fn summarise(
     let summary = evaluate(&outcome.trace, judged_by);
     let classes = classes(input, outcome, judged_by, evaluate);
     let usage = Usage::of(outcome, used(experiment, outcome));
+    let mut pools = pools(experiment, outcome, &usage);
+    if let Some(pools) = &mut pools {
+        judge_pools(experiment, outcome, judged_by, evaluate, pools);
+    }
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
+    let warnings = rejection_warning(outcome).into_iter();
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
-        slo: promise_kept(experiment, &summary, classes.as_ref()),
-        warnings: rejection_warning(outcome).into_iter().collect(),
+        slo: promise_kept(experiment, &summary, classes.as_ref(), pools.as_ref()),
+        features: BTreeMap::new(),
+        warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
         inert: Vec::new(),
         unknown: Vec::new(),
         measured: None,
@@ -60,7 +69,7 @@ pub fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
-        pools: pools(experiment, outcome, &usage),
+        pools,
         fairness: classes.as_ref().map(fairness),
         classes,
         energy: usage.energy(),
@@ -118,6 +127,7 @@ fn pools(
             gpu_utilization: usage.utilization_of(place),
             kv: kv_result(used.kv),
             usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+            slo: None,
         };
         results.insert(pool.name.clone(), result);
         first = replicas.end;
@@ -125,11 +135,38 @@ fn pools(
     Some(results)
 }
 
-/// The scenario's promise over all requests, and those of classes that have one of their own.
+/// Judges the requests of each pool that has a promise of its own by it, whatever their class.
+fn judge_pools(
+    experiment: &Experiment,
+    outcome: &Outcome,
+    judged_by: &Options,
+    evaluate: Evaluate,
+    results: &mut BTreeMap<String, PoolResult>,
+) {
+    for pool in &experiment.pools {
+        let (Some(slo), Some(result)) = (&pool.promise, results.get_mut(&pool.name)) else {
+            continue;
+        };
+        // A pool's promise has a time for the first token; see `scenario::raw::Promise`.
+        let TtftDeadline::Fixed(ttft) = slo.ttft else { continue };
+        let deadlines = Deadlines::new(FirstToken::Fixed(ttft), slo.tbt, slo.fluid_index);
+        let mut options = Options::new(deadlines.expect("its figures were checked when read"));
+        let first = result.first_replica;
+        options.count =
+            Count { replicas: Some((first, first + result.replicas)), ..judged_by.count };
+        options.bounds = Some(request_bounds(slo));
+        options.knows = judged_by.knows;
+        result.slo = Some(slo::judge(slo, &evaluate(&outcome.trace, &options)));
+    }
+}
+
+/// The scenario's promise over all requests, and those of classes and pools that have one of their
+/// own.
 fn promise_kept(
     experiment: &Experiment,
     summary: &Summary,
     classes: Option<&BTreeMap<String, ClassResult>>,
+    pools: Option<&BTreeMap<String, PoolResult>>,
 ) -> SloResult {
     let mut terms = slo::judge(&experiment.slo, summary).terms;
     for (name, _) in &experiment.class_slos {
@@ -137,13 +174,21 @@ fn promise_kept(
         let of_class = class.slo.terms.iter();
         terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
     }
+    for (name, pool) in pools.into_iter().flatten() {
+        let of_pool = pool.slo.iter().flat_map(|slo| &slo.terms);
+        terms.extend(of_pool.map(|term| SloTerm { pool: Some(name.clone()), ..term.clone() }));
+    }
     SloResult::of(terms, || slo::no_verdict(summary))
 }
 
 /// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
 /// what goodput counts. A bound on a mean or a median says nothing of one request.
 pub fn request_bounds(slo: &Slo) -> RequestBounds {
-    let mut bounds = RequestBounds { fluid: true, ..RequestBounds::default() };
+    let mut bounds = RequestBounds {
+        fluid: true,
+        first_in_time: slo.first_tokens_promised,
+        ..RequestBounds::default()
+    };
     for bound in &slo.bounds {
         if !matches!(bound.stat, Stat::P90 | Stat::P95 | Stat::P99 | Stat::P999 | Stat::Max) {
             continue;
@@ -188,9 +233,11 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        let summary = evaluate(&outcome.trace, &options);
         let own = experiment.class_slos.iter().find(|(of, _)| of == name);
-        let slo = slo::judge(own.map_or(&experiment.slo, |(_, slo)| slo), &summary);
+        let slo = own.map_or(&experiment.slo, |(_, slo)| slo);
+        options.bounds = Some(request_bounds(slo));
+        let summary = evaluate(&outcome.trace, &options);
+        let slo = slo::judge(slo, &summary);
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
@@ -198,8 +245,31 @@ fn classes(
 
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    let summaries = classes.values().map(|class| &class.summary);
-    Fairness { jain_index: class_fairness(summaries) }
+    Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
+}
+
+/// First tokens later than the deadline that the promise seems to give them.
+fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
+    let bounded = slo.bounds.iter().any(|bound| bound.metric == BoundMetric::Ttft);
+    if slo.first_tokens_promised || bounded {
+        return None;
+    }
+    let most = summary.ttft_in_time_bounds.map(|bounds| bounds.upper);
+    let share = summary.ttft_in_time_share.or(most).filter(|&share| share < 0.99)?;
+    let p99 = summary.ttft_s.p99.map_or(String::new(), |p99| match slo.ttft {
+        TtftDeadline::Fixed(due) if p99 > due.as_secs_f64() => format!(
+            "P99 TTFT is {}, beyond slo.ttft of {}: ",
+            duration(p99),
+            duration(due.as_secs_f64())
+        ),
+        _ => format!("P99 TTFT is {}: ", duration(p99)),
+    });
+    let at_most = if summary.ttft_in_time_share.is_some() { "" } else { "at most " };
+    Some(format!(
+        "{p99}{at_most}{} of first tokens came in time. slo.ttft is only the first deadline of the \
+         fluidity-index; slo.bounds.ttft.p99 bounds TTFT itself",
+        percent(share)
+    ))
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.

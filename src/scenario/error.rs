@@ -8,9 +8,15 @@ use miette::{
 use serde::Serialize;
 
 use super::source::{Sources, Span, floor_char_boundary};
+use crate::excerpt::bounded;
 
 /// Most problems shown at once.
 const PROBLEMS_MAX: usize = 100;
+
+/// Longest message, label and help of a problem, in bytes, whatever they quote.
+const TEXT_MAX: usize = 1000;
+/// Longest path of a problem, in bytes.
+const PATH_MAX: usize = 200;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +64,21 @@ impl Problem {
     pub fn other(mut self, span: Span, label: impl Into<String>) -> Problem {
         self.others.push((span, label.into()));
         self
+    }
+
+    /// The same with every text short enough to be read.
+    fn bounded(self) -> Problem {
+        let Problem { path, message, help, span, label, others } = self;
+        let text = |text: String| bounded(text, TEXT_MAX);
+        let others = others.into_iter().map(|(span, label)| (span, text(label))).collect();
+        Problem {
+            path: bounded(path, PATH_MAX),
+            message: text(message),
+            help: help.map(text),
+            span,
+            label: text(label),
+            others,
+        }
     }
 
     fn headline(&self) -> String {
@@ -110,6 +131,7 @@ impl ScenarioError {
             }
             new
         });
+        let mut problems: Vec<Problem> = problems.into_iter().map(Problem::bounded).collect();
         problems.sort_by_key(|p| p.span.map_or((0, 0), |s| (s.source, s.start)));
         let more = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
@@ -223,7 +245,8 @@ impl Located {
             };
             labels.push(label(span, &problem.label, true));
             for (other, text) in &problem.others {
-                if other.source == span.source {
+                let quotable = lines_around_fit(&source.text, other.start);
+                if other.source == span.source && quotable {
                     labels.push(label(*other, text, false));
                 } else {
                     let (line, column) = sources.line_column(*other);

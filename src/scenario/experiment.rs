@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cost::CostModel;
-use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
 pub use crate::sim::Router;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
@@ -77,6 +77,8 @@ pub struct Pool {
     pub engine: EngineLimits,
     /// What a replica runs on.
     pub hardware: Hardware,
+    /// What the requests that it serves are promised, besides the promises to all and to classes.
+    pub promise: Option<Slo>,
 }
 
 /// A pool, or all replicas of a fleet that are alike.
@@ -99,6 +101,19 @@ impl PoolView<'_> {
     pub fn engine_info(&self) -> EngineInfo {
         self.engine.info(self.hardware.large_gpu)
     }
+
+    /// Whether a scheduler makes use of a feature on these replicas.
+    pub fn uses(&self, run: &SchedulerRun, feature: Feature) -> bool {
+        let needs = run.config.build(&self.engine_info()).needs();
+        match feature {
+            Feature::PrefixCaching => {
+                needs.cache.is_some() && (self.engine.prefix_caching || needs.always_caches)
+            }
+            Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
+            Feature::Priorities => needs.queue == QueueOrder::Priority,
+            Feature::DeclaredLengths => run.config.has(feature),
+        }
+    }
 }
 
 impl Experiment {
@@ -114,7 +129,7 @@ impl Experiment {
             return vec![PoolView { name: None, replicas: *replicas, cost, engine, hardware }];
         }
         fn view(pool: &Pool) -> PoolView<'_> {
-            let Pool { name, replicas, cost, engine, hardware } = pool;
+            let Pool { name, replicas, cost, engine, hardware, promise: _ } = pool;
             PoolView { name: Some(name.as_str()), replicas: *replicas, cost, engine, hardware }
         }
         self.pools.iter().map(view).collect()
@@ -207,6 +222,9 @@ pub struct Slo {
     pub fluid_index: f64,
     /// The share of requests that must be fluid.
     pub fluid_share: f64,
+    /// Whether a request must also get its first token by its deadline to count in that share: a
+    /// promise about single requests. Otherwise that deadline is the fluidity-index's alone.
+    pub first_tokens_promised: bool,
     /// Terms besides fluidity.
     pub bounds: Vec<Bound>,
 }

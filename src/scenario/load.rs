@@ -121,6 +121,11 @@ impl Document {
         Ok(self)
     }
 
+    /// The tree that was read, overrides applied.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// Looks up names, fills in defaults, checks everything.
     ///
     /// # Errors

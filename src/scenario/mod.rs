@@ -24,6 +24,7 @@ pub use error::{Problem, Report, ScenarioError};
 pub use experiment::*;
 pub use files::Files;
 pub use load::{Document, load};
+pub(crate) use node::{Node as DocumentNode, Value as DocumentValue};
 pub use resolve::Resolved;
 pub use scheduler_details::{Parameter, SchedulerDetails, evidence_meaning};
 pub use schema::json_schema;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::source::Span;
+use crate::excerpt::quoted;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
@@ -70,26 +71,30 @@ impl Node {
         }
     }
 
+    /// How many values it is made of, itself included.
+    pub fn size(&self) -> usize {
+        match &self.value {
+            Value::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
+            Value::Map(entries) => 1 + entries.iter().map(|e| e.value.size()).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
     /// As an error names what it found.
     pub fn describe(&self) -> String {
-        const LONGEST: usize = 60;
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
             Value::Int(n) => format!("the number {n}"),
             Value::Float(_, raw) => {
-                if raw.len() > LONGEST {
+                if raw.len() > 60 {
                     "a very long number".to_owned()
                 } else {
                     format!("the number {raw}")
                 }
             }
             Value::Text(t) if t.is_empty() => "an empty text".to_owned(),
-            Value::Text(t) => {
-                let shown: String = t.chars().take(LONGEST).collect();
-                let more = if shown.len() < t.len() { "..." } else { "" };
-                format!("the text `{}{more}`", shown.escape_debug())
-            }
+            Value::Text(t) => format!("the text `{}`", quoted(t)),
             Value::List(items) if items.is_empty() => "an empty list".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Map(entries) if entries.is_empty() => "an empty map".to_owned(),
@@ -181,6 +186,14 @@ impl Path {
         self.step(Step::Index(index))
     }
 
+    /// The list that this is the path of an element of, and its place in that.
+    pub fn element_of(&self) -> Option<(Path, usize)> {
+        match self.0.split_last()? {
+            (Step::Index(index), list) => Some((Path(list.to_vec()), *index)),
+            (Step::Key(_), _) => None,
+        }
+    }
+
     /// The steps from the root.
     pub fn steps(&self) -> &[Step] {
         &self.0
@@ -205,8 +218,10 @@ impl fmt::Display for Path {
                 f.write_str(".")?;
             }
             match step {
-                Step::Key(key) if key.contains('.') || key.is_empty() => write!(f, "\"{key}\"")?,
-                Step::Key(key) => f.write_str(key)?,
+                Step::Key(key) if key.contains('.') || key.is_empty() => {
+                    write!(f, "\"{}\"", quoted(key))?;
+                }
+                Step::Key(key) => f.write_str(&quoted(key))?,
                 Step::Index(index) => write!(f, "{index}")?,
             }
         }

@@ -5,6 +5,7 @@ use super::node::{Entry, Node, Value};
 use super::parse::parse;
 use super::source::{Source, Sources, Span};
 use super::suggest::advice;
+use crate::excerpt::quoted;
 
 /// Fields that take a name or a map: setting a part of the map keeps the name as its `base`.
 const NAME_OR_MAP: [&str; 2] = ["model", "gpu"];
@@ -212,7 +213,7 @@ fn element(
             let problem = Problem::new(
                 path(),
                 Some(step.span),
-                format!("no element of this list is named `{}`", step.name),
+                format!("no element of this list is named `{}`", quoted(step.name)),
             )
             .help(advice(step.name, names.iter().map(String::as_str)));
             Err(Box::new(problem))
@@ -225,7 +226,11 @@ fn element(
             let problem = Problem::new(
                 path(),
                 Some(step.span),
-                format!("{} elements of this list are named `{}`", several.len(), step.name),
+                format!(
+                    "{} elements of this list are named `{}`",
+                    several.len(),
+                    quoted(step.name)
+                ),
             )
             .help(format!("say which by number: {}", indices.join(" or ")));
             Err(Box::new(problem))

@@ -9,6 +9,7 @@ use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
 use super::scalar::resolve_plain;
 use super::source::{Source, Span};
+use crate::excerpt::quoted;
 
 /// Deepest nesting of a document; scenarios need about ten.
 const DEPTH_MAX: usize = 64;
@@ -140,7 +141,7 @@ impl<'a> Builder<'a> {
                         return Err(Problem::new(
                             path.to_string(),
                             Some(span),
-                            format!("the tag `{}` means nothing here", tag.escape_debug()),
+                            format!("the tag `{}` means nothing here", quoted(&tag)),
                         )
                         .help("remove it; a text that begins with `!` needs quotes")
                         .into());
@@ -203,7 +204,7 @@ impl<'a> Builder<'a> {
                 let problem = Problem::new(
                     path.key(&key).to_string(),
                     Some(key_span),
-                    format!("the key `{key}` is given twice"),
+                    format!("the key `{}` is given twice", quoted(&key)),
                 )
                 .label("again here")
                 .other(entries[first].key_span, "first here")

@@ -42,6 +42,11 @@ impl Document {
         named
     }
 
+    /// Whether the text itself has a value at this dotted path of keys.
+    pub fn gives(&self, path: &str) -> bool {
+        path.split('.').try_fold(&self.root, |node, key| node.get(key)).is_some()
+    }
+
     /// The elements of a list at the top, each as YAML on one line.
     pub fn elements(&self, list: &str) -> Vec<String> {
         match self.root.get(list).map(|node| &node.value) {

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Facts, Limit, Prefills, Takes};
 use super::orca::{admit_whole, decode_reserved};
 use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, RequestView, Scheduler, Step};
@@ -46,6 +47,15 @@ impl Parameters for FasterTransformerParams {
             seats: self.max_num_seqs,
             max_model_len: engine.max_model_len,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            prefills: Prefills::WhenIdle,
+            takes: Takes::MaxModelLen,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -14,8 +14,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget, Takes};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `lightllm`.
@@ -48,6 +49,7 @@ impl Parameters for LightLlmParams {
     const SYSTEM: &'static str = "LightLLM (2023), as in Vidur";
     const SUMMARY: &'static str = "prefills alone every few decodes, admitted by predicted peak";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         [
@@ -80,6 +82,18 @@ impl Parameters for LightLlmParams {
             wait: self.router_max_wait_tokens,
             counted_from: 0,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "batch_max_tokens", most: Some(self.batch_max_tokens) };
+        Facts {
+            seats: Limit::of("running_max_req_size", self.running_max_req_size),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            decodes_between: Limit::of("router_max_wait_tokens", self.router_max_wait_tokens),
+            prefills: Prefills::Between,
+            takes: Takes::MaxTokens,
+            ..Facts::plain()
+        }
     }
 }
 

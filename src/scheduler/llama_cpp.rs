@@ -20,8 +20,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -29,8 +30,6 @@ use crate::request::RequestId;
 const AUTO: i32 = -1;
 /// Slots that it then has.
 const AUTO_SLOTS: u32 = 4;
-/// More slots than any server has.
-const SLOTS_MAX: u32 = 1 << 16;
 
 /// Parameters of `llama-cpp`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,21 +62,22 @@ impl Default for LlamaCppParams {
     }
 }
 
+/// Most slots: each takes memory and a look at every step.
+const SLOTS_MAX: u32 = 1 << 16;
+
 impl Parameters for LlamaCppParams {
     const SYSTEM: &'static str = "llama.cpp llama-server (2026)";
     const SUMMARY: &'static str = "slots; the rest of each batch to the lowest slot with a prompt";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let slots = self.slots();
         [
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
-            Problem::when(
-                slots == 0 || slots > SLOTS_MAX,
-                "n_parallel",
-                "from 1 to 65536, or -1 for auto",
-            ),
+            Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
+            Problem::when(slots > SLOTS_MAX, "n_parallel", "at most 65536"),
             Problem::when(
                 !self.unified() && slots > engine.kv_blocks,
                 "n_parallel",
@@ -108,6 +108,11 @@ impl Parameters for LlamaCppParams {
         }
     }
 
+    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+        let why = "a batch is priced as one forward, not as its micro-batches";
+        Idle::when(true, "n_ubatch", why).into_iter().collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let slots = self.slots();
         let own = (!self.unified()).then(|| engine.kv_blocks / slots);
@@ -118,6 +123,26 @@ impl Parameters for LlamaCppParams {
             slots: vec![ServerSlot::default(); slots as usize],
             uses: 0,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "n_batch", most: Some(self.n_batch) };
+        Facts {
+            seats: Limit::of("n_parallel", self.slots()),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            prefills: if self.cont_batching { Prefills::Beside } else { Prefills::WhenIdle },
+            cuts_prompts: true,
+            switches: Switch::unless(
+                self.cont_batching,
+                Effect::DecodesBeside,
+                "cont_batching",
+                true,
+            )
+            .into_iter()
+            .collect(),
+            follows: vec![("kv_unified", self.unified().into())],
+            ..Facts::plain()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod by_arrival;
 mod draws;
+mod facts;
 mod faster_transformer;
 mod lightllm;
 mod llama_cpp;
@@ -21,12 +22,16 @@ mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
+pub use facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 pub use faster_transformer::FasterTransformerParams;
 pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{BatchLimits, Draws, Evidence, Parameters, Problem, Scale, SchedulerConfig};
+pub use registry::{
+    BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig,
+    Setting,
+};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

@@ -6,7 +6,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see
@@ -30,6 +31,7 @@ impl Parameters for NanoVllmParams {
     const SYSTEM: &'static str = "nano-vllm bb823b3";
     const SUMMARY: &'static str = "prefill steps first, the first prompt of a step may be cut";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const FEATURES: &'static [Feature] = &[Feature::PrefixCaching];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         [
@@ -52,6 +54,18 @@ impl Parameters for NanoVllmParams {
 
     fn build(&self, _engine: &EngineInfo) -> Box<dyn Scheduler> {
         Box::new(NanoVllm { seats: self.max_num_seqs, budget: self.max_num_batched_tokens })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget =
+            Limit { parameter: "max_num_batched_tokens", most: Some(self.max_num_batched_tokens) };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::Chunks }),
+            prefills: Prefills::First,
+            cuts_prompts: true,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Facts, Limit, Takes};
 use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -42,6 +43,14 @@ impl Parameters for OrcaParams {
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         Box::new(Orca { seats: self.max_num_seqs, max_model_len: engine.max_model_len })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            takes: Takes::MaxModelLen,
+            ..Facts::plain()
+        }
     }
 }
 

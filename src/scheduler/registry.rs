@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::draws::{Draws, Scale};
+use super::facts::Facts;
 use super::{EngineInfo, Scheduler};
 
 /// A policy's parameters, under the real system's names and with its real defaults.
@@ -15,8 +16,17 @@ pub trait Parameters: Default + Clone {
     /// What the likeness to the real system rests on.
     const EVIDENCE: Evidence;
 
+    /// What it has of what not every system has.
+    const FEATURES: &'static [Feature] = &[];
+
     /// What is wrong with these values; empty when nothing is.
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem>;
+
+    /// The parameters that cannot have an effect beside the others in this setting, whatever their
+    /// value, so that nobody who gives one waits for its effect.
+    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+        Vec::new()
+    }
 
     /// The same parameters with defaults that depend on the engine filled in.
     fn resolved(&self, _engine: &EngineInfo) -> Self {
@@ -31,6 +41,9 @@ pub trait Parameters: Default + Clone {
 
     /// The policy for one replica. Call it only when there are no [`problems`](Self::problems).
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler>;
+
+    /// What these parameters bound, and how the policy goes about prompts and memory.
+    fn facts(&self, engine: &EngineInfo) -> Facts;
 }
 
 /// What a policy keeps to in every iteration.
@@ -61,6 +74,61 @@ pub enum Evidence {
     Proven,
     /// Written from a description of the system.
     Modelled,
+}
+
+/// What a system has and another may lack: two of them are not compared across it without a word.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Feature {
+    /// KV blocks are kept and found again by content.
+    PrefixCaching,
+    /// A step is planned while the one before runs.
+    AsyncScheduling,
+    /// Requests have priorities.
+    Priorities,
+    /// The declared `max_tokens` of a request is looked at.
+    DeclaredLengths,
+}
+
+/// What a policy's parameters may depend on besides each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The engine.
+    pub engine: EngineInfo,
+    /// Whether two prompts begin with the same whole KV block.
+    pub shares_prefixes: bool,
+    /// Whether requests differ in priority.
+    pub priorities_differ: bool,
+    /// Tokens of the longest prompt with its answer, where they are known.
+    pub longest_request: Option<u32>,
+}
+
+/// A parameter that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// Its name.
+    pub parameter: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+impl Idle {
+    /// Collects a parameter that is idle `when`, with the reason.
+    pub fn when(idle: bool, parameter: &'static str, why: &str) -> Option<Idle> {
+        idle.then(|| Idle { parameter, why: why.to_owned() })
+    }
+
+    /// The watermark, where its share of the KV blocks is less than one of them.
+    pub fn watermark(watermark: f64, engine: &EngineInfo) -> Option<Idle> {
+        let blocks = engine.kv_blocks;
+        let none = watermark > 0.0 && ((watermark * f64::from(blocks)) as u32) == 0;
+        none.then(|| Idle {
+            parameter: "watermark",
+            why: format!("it is less than one of {blocks} KV blocks"),
+        })
+    }
 }
 
 /// A parameter that cannot be used.
@@ -138,6 +206,20 @@ macro_rules! schedulers {
                 }
             }
 
+            /// Whether it has a feature, used or not.
+            pub fn has(&self, feature: Feature) -> bool {
+                match self {
+                    $(SchedulerConfig::$variant(p) => features_of(p).contains(&feature),)+
+                }
+            }
+
+            /// Parameters that have no effect; see [`Parameters::idle`].
+            pub fn idle(&self, setting: &Setting) -> Vec<Idle> {
+                match self {
+                    $(SchedulerConfig::$variant(p) => p.idle(setting),)+
+                }
+            }
+
             /// The same with defaults that depend on the engine filled in.
             pub fn resolved(&self, engine: &EngineInfo) -> SchedulerConfig {
                 match self {
@@ -169,6 +251,13 @@ macro_rules! schedulers {
                 }
             }
 
+            /// What its parameters bound, and how it goes about prompts and memory.
+            pub fn facts(&self, engine: &EngineInfo) -> Facts {
+                match self {
+                    $(SchedulerConfig::$variant(p) => p.facts(engine),)+
+                }
+            }
+
             /// Its parameters as a JSON object.
             pub fn parameters(&self) -> serde_json::Value {
                 match self {
@@ -189,6 +278,10 @@ fn summary_of<P: Parameters>(_: &P) -> &'static str {
     P::SUMMARY
 }
 
+fn features_of<P: Parameters>(_: &P) -> &'static [Feature] {
+    P::FEATURES
+}
+
 fn evidence_of<P: Parameters>(_: &P) -> Evidence {
     P::EVIDENCE
 }
@@ -207,4 +300,33 @@ schedulers! {
     "llama-cpp" => LlamaCpp(super::llama_cpp::LlamaCppParams),
     "tgi" => Tgi(super::tgi::TgiParams),
     "splitfuse" => SplitFuse(super::splitfuse::SplitFuseParams),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::QueueOrder;
+
+    /// What a policy says of itself is what the engine is told.
+    #[test]
+    fn features_are_those_of_the_policy() {
+        let engine = EngineInfo {
+            kv_block_tokens: 16,
+            kv_blocks: 1000,
+            max_model_len: 4096,
+            prefix_caching: true,
+            large_gpu: false,
+        };
+        for name in SchedulerConfig::NAMES {
+            let config = SchedulerConfig::by_name(name).expect("registered");
+            let needs = config.build(&engine).needs();
+            assert_eq!(config.has(Feature::PrefixCaching), needs.cache.is_some(), "{name}");
+            assert_eq!(config.has(Feature::AsyncScheduling), needs.plans_ahead, "{name}");
+            let given = serde_json::json!({ *name: {"policy": "priority"} });
+            let by_priority = serde_json::from_value::<SchedulerConfig>(given).ok();
+            let sorts =
+                by_priority.is_some_and(|c| c.build(&engine).needs().queue == QueueOrder::Priority);
+            assert_eq!(config.has(Feature::Priorities), sorts, "{name}");
+        }
+    }
 }

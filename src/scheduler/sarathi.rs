@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Facts, Limit, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -100,6 +101,24 @@ impl Parameters for SarathiParams {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let staged = self.enable_dynamic_chunking_schedule;
+        let fixed = "`enable_dynamic_chunking_schedule` is false";
+        let one = self.chunk_schedule_stages == 1;
+        [
+            Idle::when(staged, "chunk_size", "`enable_dynamic_chunking_schedule` is true"),
+            Idle::when(!staged, "low_chunk_size", fixed),
+            Idle::when(!staged, "high_chunk_size", fixed),
+            Idle::when(!staged, "chunk_schedule_max_tokens", fixed),
+            Idle::when(!staged, "chunk_schedule_stages", fixed),
+            Idle::when(staged && one, "high_chunk_size", "there is one stage, with the low size"),
+            Idle::watermark(self.watermark, &setting.engine),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let chunks = if self.enable_dynamic_chunking_schedule {
             Chunks::Staged(Stages {
@@ -117,6 +136,20 @@ impl Parameters for SarathiParams {
             max_model_len: engine.max_model_len,
             watermark_blocks: watermark_blocks(self.watermark, engine.kv_blocks),
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let chunk = match self.enable_dynamic_chunking_schedule {
+            true => Limit { parameter: "high_chunk_size", most: Some(self.high_chunk_size) },
+            false => Limit { parameter: "chunk_size", most: Some(self.chunk_size) },
+        };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: chunk, bounds: Bounds::Step }),
+            watermark: Some("watermark"),
+            cuts_prompts: true,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -23,7 +23,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::budget::{Budget, Stop, admit, go_on, to_come};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Output tokens that the ratio leaves each survivor of a retraction (`RETRACT_DECODE_STEPS`).
@@ -83,6 +84,8 @@ impl Parameters for SgLangParams {
     const SYSTEM: &'static str = "SGLang 0003215";
     const SUMMARY: &'static str = "prefill batches always before decode batches, in chunks";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] =
+        &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let chunk = self.chunked_prefill_size.map_or(i64::from(i32::MAX), i64::from);
@@ -141,6 +144,22 @@ impl Parameters for SgLangParams {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let lpm = self.schedule_policy == SgLangPolicy::Lpm;
+        let whole = self.chunk(&setting.engine) < 0;
+        let found = match (setting.engine.prefix_caching, setting.shares_prefixes) {
+            (false, _) => Some("`engine.prefix_caching` is false: no prefix is found"),
+            (true, false) => Some("no two prompts begin with the same KV block"),
+            (true, true) => None,
+        };
+        let lpm = found
+            .filter(|_| lpm)
+            .map(|why| Idle { parameter: "schedule_policy", why: why.to_owned() });
+        let mixed = self.enable_mixed_chunk && whole;
+        let without = "`chunked_prefill_size` is -1: prompts are not cut";
+        lpm.into_iter().chain(Idle::when(mixed, "enable_mixed_chunk", without)).collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         // Only -1 is negative here.
         let chunk = u32::try_from(self.chunk(engine)).ok();
@@ -157,6 +176,61 @@ impl Parameters for SgLangParams {
             beats: 0,
             running: 0,
         })
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        let chunk = u32::try_from(self.chunk(engine)).ok();
+        let mixed = self.enable_mixed_chunk && chunk.is_some();
+        let budget = match chunk {
+            Some(_) => StepBudget {
+                limit: Limit { parameter: "chunked_prefill_size", most: chunk },
+                bounds: if mixed { Bounds::Step } else { Bounds::Chunks },
+            },
+            // The first prompt of a batch may be longer.
+            None => StepBudget {
+                limit: Limit {
+                    parameter: "max_prefill_tokens",
+                    most: Some(self.max_prefill_tokens),
+                },
+                bounds: Bounds::Chunks,
+            },
+        };
+        let caution = self.schedule_conservativeness;
+        let large = if engine.large_gpu { 8192 } else { 2048 };
+        Facts {
+            seats: Limit::of("max_running_requests", self.seats(engine)),
+            budget: Some(budget),
+            decodes_between: Limit::of("prefill_decode_interval", self.prefill_decode_interval),
+            prefills: if mixed { Prefills::Beside } else { Prefills::First },
+            cuts_prompts: chunk.is_some(),
+            switches: [
+                Switch::unless(chunk.is_some(), Effect::CutsPrompts, "chunked_prefill_size", large),
+                Switch::unless(
+                    mixed || chunk.is_none(),
+                    Effect::DecodesBeside,
+                    "enable_mixed_chunk",
+                    true,
+                ),
+                // SGLang's own advice: 1.3 where requests are retracted often, .3 where the memory
+                // is not filled.
+                Switch::unless(
+                    caution >= 1.3,
+                    Effect::AdmitsLess,
+                    "schedule_conservativeness",
+                    1.3,
+                ),
+                Switch::unless(
+                    caution <= 0.3,
+                    Effect::AdmitsMore,
+                    "schedule_conservativeness",
+                    0.3,
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

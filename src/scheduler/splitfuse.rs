@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Facts, Limit, StepBudget};
 use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
@@ -71,6 +72,17 @@ impl Parameters for SplitFuseParams {
             requests: self.max_ragged_sequence_count,
             order: Vec::new(),
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget =
+            Limit { parameter: "max_ragged_batch_size", most: Some(self.max_ragged_batch_size) };
+        Facts {
+            seats: Limit::of("max_ragged_sequence_count", self.max_ragged_sequence_count),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            cuts_prompts: true,
+            ..Facts::plain()
+        }
     }
 }
 

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -76,6 +77,7 @@ impl Parameters for TensorRtLlmParams {
     const SYSTEM: &'static str = "TensorRT-LLM 02a10fe";
     const SUMMARY: &'static str = "decodes and prompts in one batch, memory reserved to the end";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let unit = if self.enable_chunked_prefill { engine.kv_block_tokens } else { 1 };
@@ -119,6 +121,12 @@ impl Parameters for TensorRtLlmParams {
         }
     }
 
+    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+        let whole = !self.enable_chunked_prefill;
+        let why = "`enable_chunked_prefill` is false: prompts are not cut";
+        Idle::when(whole, "context_chunking_policy", why).into_iter().collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         Box::new(TensorRtLlm {
             capacity: self.capacity_scheduler_policy,
@@ -127,6 +135,53 @@ impl Parameters for TensorRtLlmParams {
             chunking: self.enable_chunked_prefill.then_some(self.context_chunking_policy),
             max_model_len: engine.max_model_len,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        use CapacitySchedulerPolicy::{GuaranteedNoEvict, MaxUtilization, StaticBatch};
+        let chunked = self.enable_chunked_prefill;
+        let capacity = "capacity_scheduler_policy";
+        let budget = Limit { parameter: "max_num_tokens", most: Some(self.max_num_tokens) };
+        let pauses = self.capacity_scheduler_policy == MaxUtilization;
+        let in_turn = self.context_chunking_policy == ContextChunkingPolicy::EqualProgress;
+        let named = |policy: CapacitySchedulerPolicy| {
+            serde_json::to_value(policy).expect("a name is plain data")
+        };
+        Facts {
+            seats: Limit::of("max_batch_size", self.max_batch_size),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            }),
+            prefills: match self.capacity_scheduler_policy {
+                StaticBatch => Prefills::WhenIdle,
+                _ => Prefills::Beside,
+            },
+            cuts_prompts: chunked,
+            takes: if pauses { Takes::AsNeeded } else { Takes::MaxTokens },
+            switches: [
+                Switch::unless(chunked, Effect::CutsPrompts, "enable_chunked_prefill", true),
+                Switch::unless(
+                    self.capacity_scheduler_policy != StaticBatch,
+                    Effect::DecodesBeside,
+                    capacity,
+                    named(GuaranteedNoEvict),
+                ),
+                Switch::unless(!pauses, Effect::AdmitsLess, capacity, named(GuaranteedNoEvict)),
+                Switch::unless(pauses, Effect::AdmitsMore, capacity, named(MaxUtilization)),
+                Switch::unless(
+                    in_turn || !chunked,
+                    Effect::SharesSteps,
+                    "context_chunking_policy",
+                    serde_json::to_value(ContextChunkingPolicy::EqualProgress)
+                        .expect("a name is plain data"),
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

@@ -12,8 +12,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.
@@ -56,6 +57,7 @@ impl Parameters for TgiParams {
     const SUMMARY: &'static str =
         "prompts join the batch within reserved memory, nobody is preempted";
     const EVIDENCE: Evidence = Evidence::Modelled;
+    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let ratio = self.waiting_served_ratio;
@@ -98,6 +100,23 @@ impl Parameters for TgiParams {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let chunking = "`prefill_chunking` is true: a prefill pauses nobody";
+        let all = setting.engine.kv_blocks.saturating_mul(setting.engine.kv_block_tokens);
+        let more = self.max_batch_total_tokens.filter(|&tokens| tokens >= all).map(|_| Idle {
+            parameter: "max_batch_total_tokens",
+            why: format!("the KV memory holds {all} tokens"),
+        });
+        [
+            Idle::when(self.prefill_chunking, "waiting_served_ratio", chunking),
+            Idle::when(self.prefill_chunking, "max_waiting_tokens", chunking),
+            more,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let total = self.max_batch_total_tokens.map(|tokens| tokens / engine.kv_block_tokens);
         Box::new(Tgi {
@@ -111,6 +130,28 @@ impl Parameters for TgiParams {
             prefilled_at: 0,
             joined: false,
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget = Limit {
+            parameter: "max_batch_prefill_tokens",
+            most: Some(self.max_batch_prefill_tokens),
+        };
+        let chunked = self.prefill_chunking;
+        Facts {
+            seats: Some(Limit { parameter: "max_batch_size", most: self.max_batch_size }),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            }),
+            prefills: if chunked { Prefills::Beside } else { Prefills::First },
+            cuts_prompts: chunked,
+            takes: Takes::MaxTokens,
+            switches: Switch::unless(chunked, Effect::CutsPrompts, "prefill_chunking", true)
+                .into_iter()
+                .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

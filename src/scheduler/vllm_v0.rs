@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -86,6 +87,10 @@ impl Parameters for VllmV0Params {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let budget = self.budget(engine);
         Box::new(VllmV0 {
@@ -97,6 +102,17 @@ impl Parameters for VllmV0Params {
             prefill_started: None,
             last_prefill: Span::ZERO,
         })
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            watermark: Some("watermark"),
+            prefills: Prefills::First,
+            ..Facts::plain()
+        }
     }
 }
 

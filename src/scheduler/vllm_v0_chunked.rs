@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Facts, Limit, StepBudget};
+use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 
@@ -66,6 +67,10 @@ impl Parameters for VllmV0ChunkedParams {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         Box::new(VllmV0Chunked {
             seats: self.max_num_seqs,
@@ -73,6 +78,18 @@ impl Parameters for VllmV0ChunkedParams {
             max_model_len: engine.max_model_len,
             watermark_blocks: watermark_blocks(self.watermark, engine.kv_blocks),
         })
+    }
+
+    fn facts(&self, _engine: &EngineInfo) -> Facts {
+        let budget =
+            Limit { parameter: "max_num_batched_tokens", most: Some(self.max_num_batched_tokens) };
+        Facts {
+            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            watermark: Some("watermark"),
+            cuts_prompts: true,
+            ..Facts::plain()
+        }
     }
 }
 

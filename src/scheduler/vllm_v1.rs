@@ -9,7 +9,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::facts::{Bounds, Effect, Facts, Limit, StepBudget, Switch};
+use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -79,6 +80,8 @@ impl Parameters for VllmV1Params {
     const SYSTEM: &'static str = "vLLM 0.33.0 (V1); 0.10.2 with version: 0.10";
     const SUMMARY: &'static str = "one token budget for running requests, then new ones";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const FEATURES: &'static [Feature] =
+        &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::Priorities];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let budget = self.budget(engine);
@@ -125,6 +128,32 @@ impl Parameters for VllmV1Params {
         }
     }
 
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let older = self.version == VllmVersion::V0_10;
+        let threshold = self.long_prefill_token_threshold;
+        let longest = setting.longest_request.filter(|&longest| threshold >= longest);
+        let above = longest.map(|longest| Idle {
+            parameter: "long_prefill_token_threshold",
+            why: format!("no request is longer than {longest} tokens"),
+        });
+        let by_priority = self.policy == SchedulingPolicy::Priority;
+        let watermark = Idle::watermark(self.watermark, &setting.engine);
+        let lacks = "version 0.10 has none";
+        [
+            Idle::when(
+                by_priority && !setting.priorities_differ,
+                "policy",
+                "all requests have the same priority",
+            ),
+            above.filter(|_| threshold > 0),
+            Idle::when(older, "scheduler_reserve_full_isl", lacks),
+            if older { Idle::when(true, "watermark", lacks) } else { watermark },
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let newer = self.version == VllmVersion::V0_33;
         let watermark = if newer { self.watermark } else { 0.0 };
@@ -139,6 +168,55 @@ impl Parameters for VllmV1Params {
             watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
             max_model_len: engine.max_model_len,
         })
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        let newer = self.version == VllmVersion::V0_33;
+        let threshold = self.long_prefill_token_threshold;
+        let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
+        let reserve = "scheduler_reserve_full_isl";
+        Facts {
+            seats: Limit::of("max_num_seqs", self.seats(engine)),
+            budget: Some(StepBudget {
+                limit: budget,
+                bounds: if self.enable_chunked_prefill {
+                    Bounds::Step
+                } else {
+                    Bounds::WholePrompts
+                },
+            }),
+            longest_chunk: self.enable_chunked_prefill.then_some(Limit {
+                parameter: "long_prefill_token_threshold",
+                most: (threshold > 0).then_some(threshold),
+            }),
+            watermark: newer.then_some("watermark"),
+            cuts_prompts: self.enable_chunked_prefill,
+            by_priority: self.policy == SchedulingPolicy::Priority,
+            switches: [
+                Switch::unless(
+                    self.enable_chunked_prefill,
+                    Effect::CutsPrompts,
+                    "enable_chunked_prefill",
+                    true,
+                ),
+                Switch::unless(
+                    !newer || self.scheduler_reserve_full_isl,
+                    Effect::AdmitsLess,
+                    reserve,
+                    true,
+                ),
+                Switch::unless(
+                    !newer || !self.scheduler_reserve_full_isl,
+                    Effect::AdmitsMore,
+                    reserve,
+                    false,
+                ),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            ..Facts::plain()
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a run must achieve for its load to count as held.
 
+use crate::report::slo::PROMISE;
+use crate::report::units::{duration, percent, three_digits};
 use crate::report::{Assertion, RunResult, SloResult, SloTerm};
-use crate::scenario::Slo;
+use crate::scenario::{Slo, TtftDeadline};
 
 /// Which terms of the scenario's SLO count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,22 +26,38 @@ pub struct Goal {
     pub assertions: Vec<Assertion>,
 }
 
-const FLUID: &str = "fluid_request_share";
+/// What of a goal a run does not keep, and what of it the run leaves open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// What is broken.
+    pub broken: Vec<String>,
+    /// What is not known: observation ended too soon to tell.
+    pub open: Vec<String>,
+}
+
+/// Terms on the share of requests that get fluid text, in time where that is promised.
+const SHARES: [&str; 2] = ["fluid_request_share", PROMISE];
 
 impl Goal {
-    /// What of it the run does not keep; empty when all is kept.
-    pub fn broken(&self, run: &RunResult) -> Vec<String> {
-        let mut broken: Vec<String> =
-            self.counted(&run.slo).filter(|term| term.met != Some(true)).map(told).collect();
+    /// Judges a run. A figure that an assertion asks for and the run does not have holds no assertion.
+    pub fn judge(&self, run: &RunResult) -> Judged {
+        let mut judged = Judged::default();
+        for term in self.counted(&run.slo) {
+            match term.met {
+                Some(true) => {}
+                Some(false) => judged.broken.push(told(term)),
+                None => judged.open.push(told(term)),
+            }
+        }
         if !self.assertions.is_empty() {
             let value = serde_json::to_value(run).expect("a run is plain data");
-            broken.extend(self.assertions.iter().filter_map(|assertion| {
+            judged.broken.extend(self.assertions.iter().filter_map(|assertion| {
                 let found = assertion.broken(&value)?;
                 let found = found.map_or("no value".to_owned(), |value| format!("{value:.4}"));
                 Some(format!("{} = {found}", assertion.path()))
             }));
         }
-        broken
+        judged
     }
 
     /// The terms of a promise that count.
@@ -47,17 +65,23 @@ impl Goal {
         let terms = self.terms;
         slo.terms.iter().filter(move |term| match terms {
             Terms::All => true,
-            Terms::Fluidity => term.metric == FLUID,
-            Terms::Bounds => term.metric != FLUID,
+            Terms::Fluidity => SHARES.contains(&term.metric.as_str()),
+            Terms::Bounds => !SHARES.contains(&term.metric.as_str()),
         })
     }
 
     /// The goal in words, such as `25 ms TBT fluidity and P99 TTFT of 500 ms`.
     pub fn words(&self, slo: &Slo) -> String {
-        use crate::report::units::duration;
         let mut parts = Vec::new();
         if self.terms != Terms::Bounds && slo.fluid_share > 0.0 {
-            parts.push(format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()));
+            parts.push(match (&slo.ttft, slo.first_tokens_promised) {
+                (TtftDeadline::Fixed(ttft), true) => format!(
+                    "first token within {} and then {} tokens/s",
+                    duration(ttft.as_secs_f64()),
+                    three_digits(1.0 / slo.tbt.as_secs_f64())
+                ),
+                _ => format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()),
+            });
         }
         if self.terms != Terms::Fluidity {
             parts.extend(slo.bounds.iter().map(|bound| {
@@ -80,15 +104,42 @@ impl Goal {
 }
 
 fn told(term: &SloTerm) -> String {
-    let class = term.class.as_ref().map_or(String::new(), |class| format!("{class}: "));
-    let stat = term.stat.as_ref().map_or(String::new(), |stat| format!(".{stat}"));
     let value = match (term.value, term.lower, term.upper) {
-        (Some(value), _, _) => format!("{value:.4}"),
+        (Some(value), ..) => format!("{value:.4}"),
         (None, Some(lower), Some(upper)) => format!("{lower:.4} to {upper:.4}"),
-        (None, Some(lower), None) => format!("at least {lower:.4}"),
         _ => "no value".to_owned(),
     };
-    format!("{class}{}{stat} = {value}", term.metric)
+    format!("{} = {value}", name(term))
+}
+
+/// The figure that a term bounds, by its path.
+fn name(term: &SloTerm) -> String {
+    let whose = term.class.as_ref().or(term.pool.as_ref());
+    let class = whose.map_or(String::new(), |name| format!("{name}: "));
+    let stat = term.stat.as_ref().map_or(String::new(), |stat| format!(".{stat}"));
+    format!("{class}{}{stat}", term.metric)
+}
+
+/// A term with its figure, for a sentence: `P99 TTFT is 2.3 s (1 s asked)`.
+pub(super) fn sentence(term: &SloTerm) -> String {
+    let whose = term.class.as_ref().or(term.pool.as_ref());
+    let class = whose.map_or(String::new(), |name| format!("of {name}, "));
+    match term.stat.as_deref() {
+        None => {
+            let share = term.value.map_or("an unknown share".to_owned(), percent);
+            let what = match term.metric == PROMISE {
+                true => "get their first token in time and fluid text",
+                false => "are fluid",
+            };
+            format!("{class}{share} of requests {what} ({} asked)", percent(term.bound))
+        }
+        Some(stat) => {
+            let metric = term.metric.trim_end_matches("_s").to_uppercase();
+            let stat = stat.replace("p999", "p99.9").replace('p', "P");
+            let value = term.value.map_or("not known".to_owned(), duration);
+            format!("{class}{stat} {metric} is {value} ({} asked)", duration(term.bound))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,10 +155,22 @@ mod tests {
             terms: Terms::Fluidity,
             assertions: vec![Assertion::parse(text).expect(text)],
         };
-        assert!(goal(&format!("ttft_s.p99 <= {p99}")).broken(&run).is_empty());
-        assert_eq!(goal(&format!("ttft_s.p99<={}", p99 * 0.5)).broken(&run).len(), 1);
+        let broken = |text: &str, run: &RunResult| goal(text).judge(run).broken;
+        assert!(broken(&format!("ttft_s.p99 <= {p99}"), &run).is_empty());
+        assert_eq!(broken(&format!("ttft_s.p99<={}", p99 * 0.5), &run).len(), 1);
         let mut untold = run.clone();
         untold.energy = None;
-        assert_eq!(goal("energy.joules>=0").broken(&untold), ["energy.joules = no value"]);
+        assert_eq!(broken("energy.joules>=0", &untold), ["energy.joules = no value"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_neither_kept_nor_broken() {
+        let mut run = fixture::run("sarathi");
+        run.slo.terms[0].met = None;
+        run.slo.terms[0].value = None;
+        (run.slo.terms[0].lower, run.slo.terms[0].upper) = (Some(0.5), Some(1.0));
+        let judged = Goal::default().judge(&run);
+        assert_eq!(judged.broken, Vec::<String>::new());
+        assert_eq!(judged.open, ["fluid_request_share = 0.5000 to 1.0000"]);
     }
 }

@@ -1,7 +1,7 @@
-//! A mean of few independent runs, with Student's interval.
+//! A mean of few independent runs, with Student's interval; and the border that searches bracket.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A mean and how far it may be off.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,119 @@ pub fn interval(samples: &[f64]) -> Option<Interval> {
     Some(Interval { mean, half_width, count: n as u32 })
 }
 
+/// What the figure of a border is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimate {
+    /// The highest value that was seen to hold, in one search.
+    HighestThatHeld,
+    /// The mean over seeds of the highest values that were seen to hold.
+    MeanOverSeeds,
+}
+
+/// The border between what holds and what does not, as one search or several bracket it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Border {
+    /// The figure: the mean, over the searches, of the highest value that held. Of users, whole
+    /// ones.
+    pub mean: f64,
+    /// How far `lower` and `upper` are from it at most; null for a single search.
+    pub half_width: Option<f64>,
+    /// Searches.
+    pub count: u32,
+    /// What the figure is.
+    pub is: Estimate,
+    /// Lower end of the interval: for one search the highest value that held, for several the lower
+    /// end of the 95 % confidence interval of their mean; not below 0.
+    pub lower: f64,
+    /// Its upper end: for one search the lowest value that did not hold, for several the upper end
+    /// of the 95 % confidence interval of the mean of those.
+    pub upper: f64,
+}
+
+impl Border {
+    /// The border that searches found: the highest value that held in each, and the lowest that did
+    /// not. `None` without any.
+    pub fn of(brackets: &[(f64, f64)], whole: bool) -> Option<Border> {
+        let held = interval(&brackets.iter().map(|ends| ends.0).collect::<Vec<_>>())?;
+        let failed = interval(&brackets.iter().map(|ends| ends.1).collect::<Vec<_>>())?;
+        let mut border = Border {
+            mean: held.mean,
+            half_width: None,
+            count: held.count,
+            is: match held.count {
+                1 => Estimate::HighestThatHeld,
+                _ => Estimate::MeanOverSeeds,
+            },
+            lower: (held.mean - held.half_width.unwrap_or(0.0)).max(0.0),
+            upper: (failed.mean + failed.half_width.unwrap_or(0.0)).max(held.mean),
+        };
+        if whole {
+            border.mean = border.mean.floor();
+            (border.lower, border.upper) = (border.lower.floor(), border.upper.ceil());
+        }
+        let off = (border.upper - border.mean).max(border.mean - border.lower);
+        border.half_width = held.half_width.map(|_| off);
+        Some(border)
+    }
+
+    /// The border of one of so many equal parts.
+    pub fn per(&self, parts: u32, whole: bool) -> Border {
+        let of = |value: f64| value / f64::from(parts.max(1));
+        let mut border = Border {
+            mean: of(self.mean),
+            half_width: self.half_width.map(of),
+            lower: of(self.lower),
+            upper: of(self.upper),
+            ..*self
+        };
+        if whole {
+            border.mean = border.mean.floor();
+            (border.lower, border.upper) = (border.lower.floor(), border.upper.ceil());
+            let off = (border.upper - border.mean).max(border.mean - border.lower);
+            border.half_width = border.half_width.map(|_| off);
+        }
+        border
+    }
+
+    /// Whether the intervals of two have something in common: then neither is shown to be more.
+    pub fn overlaps(&self, other: &Border) -> bool {
+        overlap((self.lower, self.upper), (other.lower, other.upper))
+    }
+}
+
+/// A border of whole numbers, as results have it.
+#[derive(Serialize)]
+struct WholeBorder {
+    mean: u64,
+    half_width: Option<u64>,
+    count: u32,
+    is: Estimate,
+    lower: u64,
+    upper: u64,
+}
+
+/// Writes a border of whole numbers as such.
+///
+/// # Errors
+/// When it cannot be written.
+pub(super) fn whole<S: Serializer>(border: &Option<Border>, to: S) -> Result<S::Ok, S::Error> {
+    let whole = |border: &Border| WholeBorder {
+        mean: border.mean as u64,
+        half_width: border.half_width.map(|off| off as u64),
+        count: border.count,
+        is: border.is,
+        lower: border.lower as u64,
+        upper: border.upper as u64,
+    };
+    border.as_ref().map(whole).serialize(to)
+}
+
+/// Whether two intervals have something in common.
+pub fn overlap(a: (f64, f64), b: (f64, f64)) -> bool {
+    a.0 <= b.1 && b.0 <= a.1
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +161,36 @@ mod tests {
         assert!((found.half_width.expect("three") - 4.303 / 3f64.sqrt()).abs() < 1e-12);
         assert_eq!(interval(&[5.0]).expect("one").half_width, None);
         assert_eq!(interval(&[]), None);
+    }
+
+    #[test]
+    fn a_border_is_never_known_better_than_its_bracket() {
+        let same = Border::of(&[(2.0, 2.02), (2.0, 2.02), (2.0, 2.02)], false).expect("three");
+        assert_eq!((same.mean, same.lower, same.upper), (2.0, 2.0, 2.02));
+        assert!(same.half_width.expect("three") > 0.0199);
+        assert_eq!(same.is, Estimate::MeanOverSeeds);
+        let one = Border::of(&[(2.0, 2.02)], false).expect("one");
+        assert_eq!((one.half_width, one.lower, one.upper), (None, 2.0, 2.02));
+        assert_eq!(one.is, Estimate::HighestThatHeld);
+        assert_eq!(Border::of(&[], false), None);
+    }
+
+    #[test]
+    fn an_interval_does_not_go_below_nothing_and_users_are_whole() {
+        let wide = Border::of(&[(1.0, 1.1), (9.0, 9.1)], false).expect("two");
+        assert_eq!((wide.mean, wide.lower), (5.0, 0.0));
+        assert!(wide.upper > 50.0);
+        let users = Border::of(&[(10.0, 11.0), (13.0, 14.0)], true).expect("two");
+        assert_eq!(users.mean, 11.0);
+        assert_eq!((users.lower.fract(), users.upper.fract()), (0.0, 0.0));
+        let half = users.per(2, true);
+        assert_eq!((half.mean, half.lower), (5.0, 0.0));
+    }
+
+    #[test]
+    fn what_overlaps_is_a_tie() {
+        let of = |low, high| Border::of(&[(low, high)], false).expect("one");
+        assert!(of(1.0, 1.1).overlaps(&of(1.05, 1.2)) && of(1.05, 1.2).overlaps(&of(1.0, 1.1)));
+        assert!(!of(1.0, 1.1).overlaps(&of(1.2, 1.3)));
     }
 }

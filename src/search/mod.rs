@@ -4,19 +4,27 @@
 mod bisect;
 mod cache;
 mod capacity;
+mod depends;
+mod digest;
 mod goal;
 mod interval;
 mod probe;
+mod size;
 mod steady;
 pub mod sweep;
+mod watch;
 
-pub use bisect::{Bracket, bracket_and_bisect};
-pub use cache::{Cache, input_files};
+pub use bisect::{Bracket, Range, bracket_and_bisect};
+pub use cache::{Cache, CacheError};
 pub use capacity::{
-    AtCapacity, Capacity, CapacityFile, CapacityOptions, ForRate, SeedCapacity, SizingPrice,
-    capacity_answers, capacity_rows, capacity_schema, find_capacity, to_text,
+    Alone, AtCapacity, Capacity, CapacityFile, CapacityOptions, ForLoad, MAX_REPLICAS, Searched,
+    SeedCapacity, SizingPrice, capacity_answers, capacity_rows, capacity_schema, find_capacity,
+    to_text,
 };
-pub use goal::{Goal, Terms};
-pub use interval::{Interval, interval};
-pub use probe::{Kept, Load, Probe, SearchError, Study};
+pub use depends::{BUILD, Contents, FileDigests};
+pub use goal::{Goal, Judged, Terms};
+pub use interval::{Border, Estimate, Interval, interval};
+pub use probe::{Kept, Load, Offered, Probe, SearchError, Study};
+pub use size::{FleetSize, Steps};
 pub use steady::{Steadiness, steadiness};
+pub use watch::Watch;

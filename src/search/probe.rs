@@ -4,12 +4,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cache::Cache;
+use super::depends::BUILD;
 use super::goal::Goal;
+use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
-use crate::report::{Assertion, OutputError, RunResult, Tool};
-use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler};
+use super::watch::Watch;
+use crate::report::{Assertion, RunResult};
+use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::Router;
+use crate::sim::Outcome;
 use crate::workload::WorkloadError;
 
 /// Why a search has no answer.
@@ -21,9 +24,6 @@ pub enum SearchError {
     /// A simulation could not go on.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A finished simulation could not be kept.
-    #[error(transparent)]
-    Keep(#[from] OutputError),
     /// What was asked makes no sense for this scenario.
     #[error("{0}")]
     NoSense(String),
@@ -40,6 +40,8 @@ pub struct Study<'a> {
     pub goal: &'a Goal,
     /// Simulations finished before, and where to keep new ones.
     pub kept: Option<Kept<'a>>,
+    /// Watches how far it has come, and ends it when its time is up.
+    pub watch: &'a Watch,
 }
 
 /// Simulations finished before, found by what they depend on.
@@ -51,87 +53,181 @@ pub struct Kept<'a> {
     pub scenario: &'a Value,
 }
 
-/// A load to try.
+/// What is offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Offered {
+    /// This many times the scenario's arrivals a second.
+    Times(f64),
+    /// This many users of a closed loop.
+    Users(u32),
+}
+
+/// A load to try.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Load {
-    /// Of the scenario's rate.
-    pub factor: f64,
-    /// Replicas to spread it over.
-    pub replicas: u32,
+    /// What is offered.
+    pub offered: Offered,
+    /// To how large a fleet.
+    pub size: FleetSize,
     /// Of every random stream.
     pub seed: u64,
 }
+
+/// A load a quarter above what can be served leaves a fifth of its requests behind; half of that
+/// is no chance.
+const LEFT_BEHIND: f64 = 0.1;
+/// Makes a seed another one, far from those of a search.
+const OTHER_REQUESTS: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What came of a load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Probe {
     /// What of the goal was not kept.
     pub broken: Vec<String>,
-    /// Whether the queue grew to the end.
+    /// What of it is not known to be kept or broken.
+    pub open: Vec<String>,
+    /// Whether the backlog grew to the end.
     pub steadiness: Steadiness,
+    /// Arrivals a second as they came about; `None` of fewer than two.
+    pub requests_per_s: Option<f64>,
     /// The run's figures.
     pub result: RunResult,
 }
 
 impl Probe {
-    /// Whether the load is held: the goal is kept, by a system that keeps up.
+    /// Whether the load is shown to be held: the goal is kept, by a system that keeps up. A run
+    /// that leaves open whether the goal is kept shows nothing.
     pub fn held(&self) -> bool {
-        self.broken.is_empty() && !self.steadiness.growing
+        self.broken.is_empty() && self.open.is_empty() && !self.steadiness.growing
+    }
+
+    /// Whether nothing but growth of the backlog speaks against the load.
+    fn only_grows(&self) -> bool {
+        self.steadiness.growing && self.broken.is_empty() && self.open.is_empty()
+    }
+
+    /// Requests that were played.
+    pub fn requests(&self) -> u64 {
+        self.result.summary.requests.offered
     }
 }
 
 impl Study<'_> {
-    /// Plays one scheduler on one load. The requests of a replica stay as many as in the scenario:
-    /// with more replicas the run has more requests, and lasts as long.
+    /// Plays one scheduler on one load; `None` when the time was up before it ended. The requests of
+    /// a replica stay as many as in the scenario: with more replicas the run has more requests, and
+    /// lasts as long.
     ///
     /// # Errors
     /// When the requests cannot be drawn or the run is stuck.
-    pub fn probe(&self, scheduler: &SchedulerRun, load: Load) -> Result<Probe, SearchError> {
-        let Some(kept) = self.kept else { return self.play(scheduler, load) };
-        let key = json!({
-            "tool": Tool::this(), "scenario": kept.scenario, "scheduler": scheduler.label,
-            "goal": format!("{:?}", self.goal), "factor": load.factor.to_bits(),
-            "replicas": load.replicas, "seed": load.seed,
-        });
-        let found = kept.cache.find(&key).and_then(|mut found| found.pop());
-        if let Some(probe) = found.and_then(|value| serde_json::from_value(value).ok()) {
-            return Ok(probe);
-        }
-        let probe = self.play(scheduler, load)?;
-        kept.cache.keep(&key, &[serde_json::to_value(&probe).expect("a result is plain data")])?;
-        Ok(probe)
-    }
-
-    fn play(&self, scheduler: &SchedulerRun, load: Load) -> Result<Probe, SearchError> {
-        let experiment = self.at(load)?;
-        let (requests, _) = Requests::of(&experiment)?;
-        let input = RunInput { experiment: &experiment, requests: &requests };
-        let full_metrics = self.goal.assertions.iter().any(Assertion::needs_full_metrics);
-        let options = RunOptions { full_metrics, ..RunOptions::default() };
-        let output = run_scheduler(input, scheduler, options, self.simulate)?;
-        Ok(Probe {
-            broken: self.goal.broken(&output.result),
-            steadiness: steadiness(&output.outcome, experiment.workload.is_stationary()),
-            result: output.result,
+    pub fn probe(
+        &self,
+        scheduler: &SchedulerRun,
+        load: &Load,
+    ) -> Result<Option<Probe>, SearchError> {
+        let offered = match load.offered {
+            Offered::Times(factor) => json!({"times": factor.to_bits()}),
+            Offered::Users(users) => json!({"users": users}),
+        };
+        let what = json!({"offered": offered, "replicas": load.size.of_pools(), "seed": load.seed});
+        self.found_or_played(scheduler, &what, || {
+            let experiment = self.at(load)?;
+            let (requests, _) = Requests::of(&experiment)?;
+            let Some(mut probe) = self.play(&experiment, &requests, scheduler)? else {
+                return Ok(None);
+            };
+            if probe.only_grows() && experiment.workload.is_stationary() {
+                let Some(grows) = self.grows_above(scheduler, load)? else { return Ok(None) };
+                probe.steadiness.growing = grows;
+            }
+            Ok(Some(probe))
         })
     }
 
-    /// The scenario under a load.
-    fn at(&self, load: Load) -> Result<Experiment, SearchError> {
-        let mut experiment = self.experiment.clone();
-        if load.replicas != experiment.replicas
-            && matches!(experiment.router, Router::ClassToPool(_))
-        {
-            return Err(SearchError::NoSense(
-                "the router names replicas for each class, so their number cannot be searched for: \
-                 leave out --for-rate, or vary `replicas` and `router` in a sweep"
-                    .to_owned(),
-            ));
+    /// Whether other requests, at a load a quarter higher, are more than can be served: as they must
+    /// be where the backlog grows not by chance.
+    fn grows_above(
+        &self,
+        scheduler: &SchedulerRun,
+        load: &Load,
+    ) -> Result<Option<bool>, SearchError> {
+        let Offered::Times(factor) = load.offered else { return Ok(Some(false)) };
+        let above = Load {
+            offered: Offered::Times(1.25 * factor),
+            seed: load.seed ^ OTHER_REQUESTS,
+            ..load.clone()
+        };
+        let experiment = self.at(&above)?;
+        let (requests, _) = Requests::of(&experiment)?;
+        let probe = self.play(&experiment, &requests, scheduler)?;
+        let overloaded = |seen: Steadiness| seen.growing && seen.left_behind > LEFT_BEHIND;
+        Ok(probe.map(|probe| overloaded(probe.steadiness)))
+    }
+
+    /// A simulation that was finished before, or that is played and kept now.
+    pub(super) fn found_or_played(
+        &self,
+        scheduler: &SchedulerRun,
+        what: &Value,
+        play: impl FnOnce() -> Result<Option<Probe>, SearchError>,
+    ) -> Result<Option<Probe>, SearchError> {
+        let Some(kept) = self.kept else { return play() };
+        let key = json!({
+            "build": BUILD, "scenario": kept.scenario, "scheduler": scheduler.label,
+            "goal": format!("{:?}", self.goal), "load": what,
+        });
+        let found = kept.cache.find(&key).and_then(|mut found| found.pop());
+        if let Some(probe) = found.and_then(|value| serde_json::from_value(value).ok()) {
+            return Ok(Some(probe));
         }
-        let scaled = experiment.workload.scaled(load.factor).ok_or_else(no_rate)?;
-        let more = f64::from(load.replicas) / f64::from(experiment.replicas);
-        experiment.workload = if more > 1.0 { scaled.lengthened(more) } else { scaled };
-        experiment.replicas = load.replicas;
+        let probe = play()?;
+        if let Some(probe) = &probe {
+            let value = serde_json::to_value(probe).expect("a result is plain data");
+            kept.cache.keep(&key, &[value]);
+        }
+        Ok(probe)
+    }
+
+    /// Plays these requests, unless the time is up before they end.
+    pub(super) fn play(
+        &self,
+        experiment: &Experiment,
+        requests: &Requests,
+        scheduler: &SchedulerRun,
+    ) -> Result<Option<Probe>, SearchError> {
+        let input = RunInput { experiment, requests };
+        let full_metrics = self.goal.assertions.iter().any(Assertion::needs_full_metrics);
+        let options = RunOptions { full_metrics, ..RunOptions::default() };
+        let played = self.watch.play(|progress| {
+            run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
+        })?;
+        let Some(output) = played else { return Ok(None) };
+        let judged = self.goal.judge(&output.result);
+        let mut steadiness = steadiness(&output.outcome, experiment.workload.is_stationary());
+        // Users who wait for an answer bring no more requests than are answered.
+        steadiness.growing &= matches!(requests, Requests::Open(_));
+        Ok(Some(Probe {
+            broken: judged.broken,
+            open: judged.open,
+            steadiness,
+            requests_per_s: realised(&output.outcome),
+            result: output.result,
+        }))
+    }
+
+    /// The scenario under a load.
+    pub(super) fn at(&self, load: &Load) -> Result<Experiment, SearchError> {
+        let mut experiment = self.experiment.clone();
+        let more = load.size.apply(&mut experiment)?;
+        let workload = &experiment.workload;
+        let scaled = match load.offered {
+            Offered::Times(factor) => {
+                let scaled = workload.scaled(factor).ok_or_else(no_rate)?;
+                if more > 1.0 { scaled.lengthened(more) } else { scaled }
+            }
+            // More users bring more requests by themselves.
+            Offered::Users(users) => workload.with_users(users).ok_or_else(no_rate)?,
+        };
+        experiment.workload = scaled;
         experiment.seed = load.seed;
         Ok(experiment)
     }
@@ -141,7 +237,7 @@ impl Study<'_> {
     /// # Errors
     /// When the requests cannot be drawn or have no rate.
     pub fn base_rate_per_s(&self) -> Result<f64, SearchError> {
-        let (requests, _) = Requests::of(&self.experiment_with_rate()?)?;
+        let (requests, _) = Requests::of(&self.as_it_is()?)?;
         let Requests::Open(workload) = &requests else { return Err(no_rate()) };
         let realised = || {
             let (first, last) = (workload.requests.first()?, workload.requests.last()?);
@@ -152,10 +248,17 @@ impl Study<'_> {
         rate.filter(|rate| *rate > 0.0).ok_or_else(no_rate)
     }
 
-    fn experiment_with_rate(&self) -> Result<Experiment, SearchError> {
-        let load =
-            Load { factor: 1.0, replicas: self.experiment.replicas, seed: self.experiment.seed };
-        self.at(load)
+    /// The scenario's own load.
+    ///
+    /// # Errors
+    /// When it has no rate to scale.
+    pub(super) fn as_it_is(&self) -> Result<Experiment, SearchError> {
+        let offered = match self.experiment.workload.users() {
+            Some(users) => Offered::Users(users),
+            None => Offered::Times(1.0),
+        };
+        let size = FleetSize::of(self.experiment);
+        self.at(&Load { offered, size, seed: self.experiment.seed })
     }
 
     /// Whether another seed gives other requests: those of a trace are the same.
@@ -163,7 +266,7 @@ impl Study<'_> {
     /// # Errors
     /// When the requests cannot be drawn.
     pub fn seed_matters(&self) -> Result<bool, SearchError> {
-        let one = self.experiment_with_rate()?;
+        let one = self.as_it_is()?;
         let other = Experiment { seed: one.seed.wrapping_add(1), ..one.clone() };
         let drawn = |experiment| -> Result<_, SearchError> { Ok(Requests::of(experiment)?.0) };
         match (drawn(&one)?, drawn(&other)?) {
@@ -175,11 +278,18 @@ impl Study<'_> {
     }
 }
 
+/// Arrivals a second as they came about.
+fn realised(outcome: &Outcome) -> Option<f64> {
+    let arrivals = || outcome.trace.requests.iter().map(|row| row.arrival);
+    let span = arrivals().max()?.since(arrivals().min()?).as_secs_f64();
+    let gaps = outcome.trace.requests.len() as f64 - 1.0;
+    (span > 0.0 && gaps > 0.0).then_some(gaps / span)
+}
+
 fn no_rate() -> SearchError {
     SearchError::NoSense(
-        "the workload has no arrival rate to scale: a capacity search needs poisson, gamma, \
-         weibull, constant or piecewise arrivals, or a trace; for closed-loop users, `sweep --vary \
-         workload.arrivals.closed_loop.users=...`"
+        "the workload has no arrival rate to scale and no users to count: a capacity search needs \
+         poisson, gamma, weibull, constant or piecewise arrivals, a trace, or closed_loop users"
             .to_owned(),
     )
 }

@@ -1,9 +1,9 @@
-//! Whether a run came to a steady state, or its queue was still growing when the arrivals ended.
+//! Whether a run came to a steady state, or its backlog was still growing when the arrivals ended.
 //!
 //! A system that is offered more than it can serve answers well for a while: what a short run of
-//! it says depends on its length. Two signs are looked for in the number of requests present,
-//! L(t): it grows from the middle third of the arrivals to the last, and a part of the arrivals
-//! stays behind.
+//! it says depends on its length. So the requests present, L(t), are looked at over the last half of
+//! the arrivals: the backlog grows when there are more of them at its end than at its beginning, by
+//! more than chance brings about, and it never came back to where it was.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,20 @@ use crate::time::Time;
 use crate::trace::{Status, TokenTrace};
 
 /// What was seen of the number of requests present.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Steadiness {
-    /// Whether the queue was still growing at the end of the arrivals.
+    /// Whether the backlog was still growing at the end of the arrivals.
     pub growing: bool,
-    /// Mean number of requests present in the middle third of the arrivals.
-    pub present_middle: f64,
-    /// The same in their last third.
-    pub present_last: f64,
+    /// Requests present halfway through the arrivals.
+    pub present_halfway: u64,
+    /// Requests present at the last arrival.
+    pub present_at_end: u64,
+    /// Of the arrivals of the last half, the share by which the requests present grew.
+    pub left_behind: f64,
+    /// Mean number of requests present in the third quarter of the arrivals.
+    pub present_third_quarter: f64,
+    /// The same in their last quarter.
+    pub present_last_quarter: f64,
     /// From the first arrival to the last, in seconds.
     pub arrivals_s: f64,
     /// From the last arrival to the last token, in seconds.
@@ -29,12 +35,11 @@ pub struct Steadiness {
     pub mean_stay_s: f64,
 }
 
-/// Growth over a third of the arrivals that chance does not explain. In a linearly growing queue
-/// the last third holds 5/3 of the middle third.
-const GROWTH: f64 = 1.25;
-/// Of the arrivals of a third, this share must have stayed behind.
-const LEFT_BEHIND: f64 = 0.02;
-/// With a rate that changes, the queue may grow at the end by design; then the drain must be this
+/// Growth that chance does not explain, in standard deviations of a difference of two numbers
+/// present. Where nothing queues, such a number has a variance of half its mean times one plus the
+/// squared coefficient of variation of the gaps between arrivals (Poisson: its mean).
+const BEYOND_CHANCE: f64 = 2.0;
+/// With a rate that changes, the backlog may grow at the end by design; then the drain must be this
 /// share of the arrivals' time, too.
 const DRAIN: f64 = 0.25;
 
@@ -45,31 +50,78 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
     let arrivals = || stays.iter().map(|stay| stay.0);
     let (Some(first), Some(last)) = (arrivals().reduce(f64::min), arrivals().reduce(f64::max))
     else {
-        return Steadiness {
-            growing: false,
-            present_middle: 0.0,
-            present_last: 0.0,
-            arrivals_s: 0.0,
-            drain_s: 0.0,
-            mean_stay_s: 0.0,
-        };
+        return Steadiness::default();
     };
     let span = last - first;
-    let (middle, end) = (first + span / 3.0, first + span * 2.0 / 3.0);
-    let present_middle = mean_present(&stays, middle, end);
-    let present_last = mean_present(&stays, end, last);
+    let (half, three_quarters) = (first + span / 2.0, first + span * 0.75);
+    let present = Present::of(&stays);
+    let (halfway, at_end) = (present.at(half), present.at(last));
+    let third = mean_present(&stays, half, three_quarters);
+    let fourth = mean_present(&stays, three_quarters, last);
+    let chance = BEYOND_CHANCE * (halfway.max(1) as f64 * (1.0 + present.gaps_cv2)).sqrt();
+    let grows = at_end as f64 - halfway as f64 > chance
+        && fourth > third
+        && present.least(three_quarters, last) > present.least(half, three_quarters);
+    let arrived = arrivals().filter(|arrival| *arrival > half).count();
     let left = stays.iter().map(|stay| stay.1 - last).fold(0.0, f64::max);
-    let behind = (present_last - present_middle) / (stays.len() as f64 / 3.0);
-    let grows = present_last > GROWTH * present_middle && behind > LEFT_BEHIND;
-    let growing = grows && (stationary || left > DRAIN * span);
     let total: f64 = stays.iter().map(|stay| stay.1 - stay.0).sum();
     Steadiness {
-        growing,
-        present_middle,
-        present_last,
+        growing: grows && (stationary || left > DRAIN * span),
+        present_halfway: halfway,
+        present_at_end: at_end,
+        left_behind: (at_end as f64 - halfway as f64) / arrived.max(1) as f64,
+        present_third_quarter: third,
+        present_last_quarter: fourth,
         arrivals_s: span,
         drain_s: left,
         mean_stay_s: total / stays.len() as f64,
+    }
+}
+
+/// The number of requests present, after each change of it.
+struct Present {
+    steps: Vec<(f64, u64)>,
+    /// Squared coefficient of variation of the gaps between arrivals.
+    gaps_cv2: f64,
+}
+
+impl Present {
+    fn of(stays: &[(f64, f64)]) -> Present {
+        let mut from: Vec<f64> = stays.iter().map(|stay| stay.0).collect();
+        let mut to: Vec<f64> = stays.iter().map(|stay| stay.1).collect();
+        from.sort_unstable_by(f64::total_cmp);
+        to.sort_unstable_by(f64::total_cmp);
+        let mut steps = Vec::with_capacity(from.len() + to.len());
+        let (mut left, mut present) = (0, 0u64);
+        for &arrival in &from {
+            while to[left] <= arrival && present > 0 {
+                present -= 1;
+                steps.push((to[left], present));
+                left += 1;
+            }
+            present += 1;
+            steps.push((arrival, present));
+        }
+        let n = from.len().saturating_sub(1).max(1) as f64;
+        let mean = (from[from.len() - 1] - from[0]) / n;
+        let off = |pair: &[f64]| pair[1] - pair[0] - mean;
+        let square = |pair: &[f64]| off(pair) * off(pair);
+        let variance = from.windows(2).map(square).sum::<f64>() / n;
+        let gaps_cv2 = if mean > 0.0 { variance / (mean * mean) } else { 0.0 };
+        Present { steps, gaps_cv2 }
+    }
+
+    /// How many are there at an instant up to the last arrival.
+    fn at(&self, instant: f64) -> u64 {
+        let after = self.steps.partition_point(|step| step.0 <= instant);
+        after.checked_sub(1).map_or(0, |step| self.steps[step].1)
+    }
+
+    /// The fewest from one instant to another.
+    fn least(&self, from: f64, to: f64) -> u64 {
+        let steps = self.steps.iter().skip_while(|step| step.0 <= from);
+        let within = steps.take_while(|step| step.0 <= to).map(|step| step.1);
+        within.min().map_or(self.at(from), |least| least.min(self.at(from)))
     }
 }
 
@@ -131,7 +183,7 @@ mod tests {
     fn the_same_stay_for_all_is_steady_and_littles_law_holds() {
         let seen = steadiness(&run(|_| 20), true);
         assert!(!seen.growing, "{seen:?}");
-        assert!((seen.present_last - 20.0).abs() < 0.5, "{seen:?}");
+        assert!((seen.present_last_quarter - 20.0).abs() < 0.5, "{seen:?}");
         assert!((seen.drain_s - 20.0).abs() < 1e-9, "{seen:?}");
         assert!((seen.mean_stay_s - 20.0).abs() < 1e-9, "{seen:?}");
     }
@@ -139,10 +191,16 @@ mod tests {
     #[test]
     fn stays_that_lengthen_with_time_are_a_growing_queue() {
         assert!(steadiness(&run(|second| 5 + second / 4), true).growing);
-        // A burst at the end that is gone soon is no growth where the rate changes.
-        let burst = run(|second| if second > 250 { 20 } else { 5 });
+        // A backlog at the end that is gone soon is no growth where the rate changes.
+        let burst = run(|second| if second > 150 { 5 + (second - 150) / 4 } else { 5 });
         assert!(steadiness(&burst, true).growing);
         assert!(!steadiness(&burst, false).growing);
+    }
+
+    #[test]
+    fn a_burst_that_is_gone_by_the_end_is_no_growth() {
+        let burst = run(|second| if (200..240).contains(&second) { 60 } else { 5 });
+        assert!(!steadiness(&burst, true).growing);
     }
 
     #[test]

@@ -228,6 +228,8 @@ fn more(
     match stream.read(&mut buffer) {
         Ok(0) => Ok(false),
         Ok(read) => {
+            let busy = || Some(Refused::new(Status::BUSY, "out of memory"));
+            bytes.try_reserve(read).map_err(|_| busy())?;
             bytes.extend_from_slice(&buffer[..read]);
             Ok(true)
         }

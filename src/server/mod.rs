@@ -7,25 +7,31 @@
 
 mod guard;
 mod http;
+mod room;
 
 use std::io::Write;
 use std::net::{IpAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::playground::answer;
 use crate::playground::page::{Engine, page};
+use crate::playground::{Allowance, Weight, answer_within};
 use crate::scenario::Files;
 use guard::Guard;
 use http::{Refused, Request, Status};
+use room::{Room, Turn};
 
 /// Connections at once; more are told to come again.
-pub const CONNECTIONS_MAX: usize = 256;
+pub const CONNECTIONS_MAX: usize = 128;
 /// How long a request may take to arrive, and an answer to leave.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a question waits for its turn.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(30);
+const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
+/// How long the work on one question may take.
+const WORK_MAX: Duration = Duration::from_secs(20);
+/// How often a question that is worked on is looked after.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -44,29 +50,7 @@ struct Shared {
     files: Files,
     guard: Guard,
     open: AtomicUsize,
-    turns: Turns,
-}
-
-/// Simulations at once: as many as there are cores.
-struct Turns {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Turns {
-    fn take(&self) -> bool {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.freed.wait_timeout_while(free, QUEUE_PATIENCE, |free| *free == 0);
-        let (mut free, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let taken = *free > 0;
-        *free = free.saturating_sub(1);
-        taken
-    }
-
-    fn give_back(&self) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.freed.notify_one();
-    }
+    room: Room,
 }
 
 /// Serves until the program ends.
@@ -83,7 +67,7 @@ pub fn serve(listener: &TcpListener, served: Served) -> std::io::Result<()> {
         files: served.files,
         guard: Guard::new(&served.listen, address),
         open: AtomicUsize::new(0),
-        turns: Turns { free: Mutex::new(cores), freed: Condvar::new() },
+        room: Room::new(cores),
     });
     let mut failed = 0;
     loop {
@@ -103,7 +87,7 @@ pub fn serve(listener: &TcpListener, served: Served) -> std::io::Result<()> {
         if shared.open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
             shared.open.fetch_sub(1, Ordering::SeqCst);
             let _ = stream.set_nonblocking(true);
-            let busy = Refused::new(Status::BUSY, "too many connections");
+            let busy = busy("too many connections");
             let _ = write!(&stream, "{}", busy.response());
             continue;
         }
@@ -180,20 +164,19 @@ fn respond(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::R
         let refused = Refused::new(Status::BAD, "the question is not UTF-8");
         return stream.write_all(refused.response().as_bytes()).map(|()| false);
     };
-    if !shared.turns.take() {
-        let busy = Refused::new(Status::BUSY, "too many questions at once");
+    let Some(turn) = shared.room.enter(QUEUE_PATIENCE) else {
+        let busy = busy("too many questions at once");
         return stream.write_all(busy.response().as_bytes()).map(|()| false);
-    }
-    // A page that has moved on does not wait for its answer any more.
-    let answered = if http::gone(stream) {
-        Ok(None)
-    } else {
-        let work = std::panic::AssertUnwindSafe(|| answer(question, &shared.files));
-        std::panic::catch_unwind(work).map(Some)
     };
-    shared.turns.give_back();
+    let answered = answered(stream, shared, question, &turn);
+    let refused = turn.refused.get();
+    drop(turn);
     match answered {
         Ok(None) => Ok(false),
+        Ok(Some(_)) if refused => {
+            let busy = busy("other questions take all of the room");
+            stream.write_all(busy.response().as_bytes()).map(|()| false)
+        }
         Ok(Some(text)) => {
             let head = http::response_head(Status::OK, "application/json", text.len(), &[]);
             stream.write_all(head.as_bytes())?;
@@ -204,4 +187,56 @@ fn respond(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::R
             stream.write_all(refused.response().as_bytes()).map(|()| false)
         }
     }
+}
+
+/// Everything is taken; seconds after which to ask again.
+fn busy(why: &str) -> Refused {
+    Refused::new(Status::BUSY, why).header("Retry-After", "2")
+}
+
+/// Works on a question, until it is answered, takes too long, or its page has moved on: then there is
+/// no answer.
+fn answered(
+    stream: &TcpStream,
+    shared: &Shared,
+    question: &str,
+    turn: &Turn<'_>,
+) -> std::thread::Result<Option<String>> {
+    if http::gone(stream) {
+        return Ok(None);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let (done, gone) = (AtomicBool::new(false), AtomicBool::new(false));
+    let began: Mutex<Option<Instant>> = Mutex::default();
+    let began = || began.lock().unwrap_or_else(PoisonError::into_inner);
+    let admit = |weight: Weight| {
+        let admitted = turn.weigh(weight, QUEUE_PATIENCE, &stop);
+        *began() = Some(Instant::now());
+        admitted
+    };
+    let look_after = || {
+        while !done.load(Ordering::Relaxed) {
+            std::thread::park_timeout(LOOK);
+            let late = began().is_some_and(|began| began.elapsed() > WORK_MAX);
+            if !done.load(Ordering::Relaxed) && http::gone(stream) {
+                gone.store(true, Ordering::Relaxed);
+            }
+            if late || gone.load(Ordering::Relaxed) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        }
+    };
+    let answered = std::thread::scope(|scope| {
+        let watch = std::thread::Builder::new().name("watch".to_owned());
+        let watching = watch.spawn_scoped(scope, look_after);
+        let allowance = Allowance { stop: Arc::clone(&stop), admit: &admit };
+        let work = || answer_within(question, &shared.files, &allowance);
+        let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        done.store(true, Ordering::Relaxed);
+        if let Ok(watching) = watching {
+            watching.thread().unpark();
+        }
+        answered
+    });
+    if gone.load(Ordering::Relaxed) { Ok(None) } else { answered.map(Some) }
 }

@@ -40,20 +40,21 @@ pub(super) fn play(
     let all = &*arriving;
     let requests = all.known().unwrap_or_default();
     let routed = Routed::of(requests, all, setup);
-    let done = AtomicU64::new(0);
+    let (done, run) = (AtomicU64::new(0), AtomicU64::new(0));
     let pools: Vec<PoolSetup<'_>> = setup
         .pools
         .iter()
         .flat_map(|pool| (0..pool.replicas).map(|_| PoolSetup { replicas: 1, ..*pool }))
         .collect();
     let alone = |(ids, pool): (&Vec<RequestId>, &PoolSetup<'_>)| {
-        let before = AtomicU64::new(0);
-        let report = |of_this: u64| {
-            let more = of_this - before.swap(of_this, Ordering::Relaxed);
-            let sum = done.fetch_add(more, Ordering::Relaxed) + more;
-            if let Some(progress) = options.progress {
-                progress(sum);
-            }
+        let (done_here, run_here) = (AtomicU64::new(0), AtomicU64::new(0));
+        let sum = |of_all: &AtomicU64, before: &AtomicU64, here: u64| {
+            let more = here - before.swap(here, Ordering::Relaxed);
+            of_all.fetch_add(more, Ordering::Relaxed) + more
+        };
+        let report = |done_now: u64, run_now: u64| {
+            let all = (sum(&done, &done_here, done_now), sum(&run, &run_here, run_now));
+            options.progress.is_none_or(|progress| progress(all.0, all.1))
         };
         let setup =
             FleetSetup { pools: vec![*pool], routing: Routing::default(), horizon: setup.horizon };
@@ -69,6 +70,7 @@ pub(super) fn play(
     for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip(0..) {
         match played {
             Ok(part) => parts.push(part),
+            Err(SimError::Stopped) => return Err(SimError::Stopped),
             Err(error) => stuck = SimError::first(stuck, error.on(replica, ids)),
         }
     }

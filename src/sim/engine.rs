@@ -28,8 +28,9 @@ pub struct SimOptions<'a> {
     pub reference: bool,
     /// Keep every iteration.
     pub keep_log: bool,
-    /// Called now and then with the number of requests that have come to their end.
-    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Called now and then with the number of requests that have come to their end and that of the
+    /// iterations so far. The run ends with [`SimError::Stopped`] where it says no.
+    pub progress: Option<&'a (dyn Fn(u64, u64) -> bool + Sync)>,
 }
 
 /// Why a simulation cannot go on. Nothing of the run is kept.
@@ -57,6 +58,9 @@ pub enum SimError {
         /// The reason that the policy gave.
         held: Option<crate::scheduler::Held>,
     },
+    /// Whoever watched the run's progress ended it.
+    #[error("stopped before its end")]
+    Stopped,
     /// A policy preempts and computes anew without end, and nobody gets a token.
     #[error(
         "stuck at {} on replica {replica}: the scheduler preempts requests again and again and none of \
@@ -84,6 +88,7 @@ impl SimError {
             SimError::Stuck { at, count, first, held, .. } => {
                 SimError::Stuck { at, replica, count, first: ids[first as usize], held }
             }
+            SimError::Stopped => SimError::Stopped,
             SimError::Thrashing { at, count, first, .. } => {
                 SimError::Thrashing { at, replica, count, first: ids[first as usize] }
             }
@@ -94,8 +99,9 @@ impl SimError {
     /// standing still only when all else is done.
     pub(super) fn first(one: Option<SimError>, other: SimError) -> Option<SimError> {
         let key = |error: &SimError| match *error {
-            SimError::Thrashing { at, replica, .. } => (0, at, replica),
-            SimError::Stuck { at, replica, .. } => (1, at, replica),
+            SimError::Stopped => (0, Time::ZERO, 0),
+            SimError::Thrashing { at, replica, .. } => (1, at, replica),
+            SimError::Stuck { at, replica, .. } => (2, at, replica),
         };
         match one {
             Some(one) if key(&one) <= key(&other) => Some(one),
@@ -173,12 +179,12 @@ struct Engine<'a> {
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
-    reported: u64,
+    reported: (u64, u64),
     now: Time,
 }
 
-/// How many endings lie between two reports of progress.
-const REPORT_EVERY: u64 = 256;
+/// How many endings, or iterations, lie between two reports of progress.
+const REPORT_EVERY: (u64, u64) = (256, 1024);
 
 /// What replicas of a pool can serve.
 struct PoolLimits {
@@ -200,7 +206,7 @@ impl<'a> Engine<'a> {
             stands_since: vec![Time::NEVER; servers.len()],
             servers,
             calendar: BinaryHeap::new(),
-            tally: Tally::new(lanes),
+            tally: Tally::new(lanes, setup.horizon.is_some()),
             fleet: Fleet::new(&setup.routing, replicas, classes),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
@@ -208,7 +214,7 @@ impl<'a> Engine<'a> {
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
-            reported: 0,
+            reported: (0, 0),
             now: Time::ZERO,
         }
     }
@@ -241,7 +247,7 @@ impl<'a> Engine<'a> {
                 }
             }
             awake.clear();
-            self.report_progress();
+            self.report_progress()?;
         }
     }
 
@@ -357,12 +363,15 @@ impl<'a> Engine<'a> {
         Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })
     }
 
-    fn report_progress(&mut self) {
-        let Some(progress) = self.options.progress else { return };
-        if self.tally.done >= self.reported + REPORT_EVERY {
-            self.reported = self.tally.done;
-            progress(self.tally.done);
+    fn report_progress(&mut self) -> Result<(), SimError> {
+        let Some(progress) = self.options.progress else { return Ok(()) };
+        let (done, iterations) = (self.tally.done, self.tally.counts.total());
+        if done < self.reported.0 + REPORT_EVERY.0 && iterations < self.reported.1 + REPORT_EVERY.1
+        {
+            return Ok(());
         }
+        self.reported = (done, iterations);
+        if progress(done, iterations) { Ok(()) } else { Err(SimError::Stopped) }
     }
 
     fn close(mut self) -> Part {
@@ -387,7 +396,7 @@ impl<'a> Engine<'a> {
         }
         self.tally.trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
         if let Some(progress) = self.options.progress {
-            progress(self.tally.done);
+            progress(self.tally.done, self.tally.counts.total());
         }
         Part { tally: self.tally, replicas, log }
     }

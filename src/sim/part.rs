@@ -67,6 +67,7 @@ impl Part {
         let of_fleet = |id: RequestId| ids[id as usize];
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
+        self.tally.trace.to_come.iter_mut().for_each(|one| one.row = of_fleet(one.row));
     }
 
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and
@@ -84,7 +85,7 @@ impl Part {
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
-        let mut whole = Part { tally: Tally::new(0), replicas: Vec::new(), log: None };
+        let mut whole = Part { tally: Tally::new(0, false), replicas: Vec::new(), log: None };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
             let mut row = parts[replica as usize].tally.trace.requests[place as usize];
@@ -96,6 +97,7 @@ impl Part {
             part.tally.trace.requests = Vec::new();
             whole.add(part, offset);
         }
+        whole.tally.trace.to_come.sort_unstable_by_key(|one| one.row);
         whole
     }
 
@@ -107,6 +109,7 @@ impl Part {
         let runs = tally.trace.more_runs.into_iter();
         whole.trace.more_runs.extend(runs.map(|run| offset.moved(run)));
         whole.trace.end = whole.trace.end.max(tally.trace.end);
+        whole.trace.to_come.extend(tally.trace.to_come);
         whole.rejections.extend(tally.rejections);
         let IterationCounts { prefill_only, mixed, decode_only, sequences } = tally.counts;
         whole.counts.prefill_only += prefill_only;

@@ -4,7 +4,7 @@ use super::{IterationCounts, Rejection};
 use crate::replica::{Emission, Plan};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
-use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 /// Columns of the trace that belong to lane i: its beats, and the tokens that a recomputed prefill
 /// emits between beats.
@@ -19,6 +19,8 @@ pub(super) struct Tally {
     pub rejections: Vec<(RequestId, Rejection)>,
     /// Requests that have come to their end.
     pub done: u64,
+    /// Output tokens of each request's whole answer, where observation may end before it does.
+    wanted: Option<Vec<u32>>,
 }
 
 /// The row of a request that has arrived at a replica, of which nothing else is known yet.
@@ -39,7 +41,8 @@ pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
 }
 
 impl Tally {
-    pub fn new(lanes: u32) -> Tally {
+    /// `ends` says whether observation may end before the requests do.
+    pub fn new(lanes: u32, ends: bool) -> Tally {
         let columns = vec![Vec::new(); (lanes * COLUMNS_PER_LANE) as usize];
         Tally {
             trace: TokenTrace { columns, ..TokenTrace::default() },
@@ -47,6 +50,7 @@ impl Tally {
             counts: IterationCounts::default(),
             rejections: Vec::new(),
             done: 0,
+            wanted: ends.then(Vec::new),
         }
     }
 
@@ -55,6 +59,9 @@ impl Tally {
         let id = self.trace.requests.len() as RequestId;
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
+        if let Some(wanted) = &mut self.wanted {
+            wanted.push(request.output_tokens);
+        }
         id
     }
 
@@ -135,9 +142,10 @@ impl Tally {
         self.counts.sequences += u64::from(plan.decodes) + plan.chunks.len() as u64;
     }
 
-    /// Forgets tokens of steps that were still in flight when observation ended at `end`.
+    /// Forgets tokens of steps that were still in flight when observation ended at `end`, and notes
+    /// what requests were still to get.
     pub fn cut_at(&mut self, end: Time) {
-        let TokenTrace { columns, requests, more_runs, .. } = &mut self.trace;
+        let TokenTrace { columns, requests, more_runs, to_come, .. } = &mut self.trace;
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.
             let times = columns[run.column as usize].iter().skip(run.first as usize);
@@ -161,6 +169,15 @@ impl Tally {
             }
             if row.scheduled != Time::NEVER && row.scheduled > end {
                 row.scheduled = Time::NEVER;
+            }
+        }
+        let wanted = self.wanted.iter().flatten();
+        for ((row, wanted), number) in requests.iter_mut().zip(wanted).zip(0..) {
+            match (row.status, wanted - row.tokens) {
+                // The step that brought its last token was not over yet.
+                (Status::Unfinished, 0) => row.status = Status::Completed,
+                (Status::Unfinished, tokens) => to_come.push(ToCome { row: number, tokens }),
+                _ => {}
             }
         }
     }

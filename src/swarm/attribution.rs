@@ -5,6 +5,7 @@ use crate::explain::{Attribution, Blame, Cause, Misses, Split};
 use crate::runner::{SchedulerOutput, recording};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::time::Time;
+use crate::trace::Status;
 
 /// Checks a run that kept its log.
 ///
@@ -16,7 +17,10 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &Schedul
     let mut seen = Split::ZERO;
     for request in attribution.requests() {
         let row = &trace.requests[request as usize];
-        let times: Vec<Time> = trace.token_times(row).collect();
+        let mut times: Vec<Time> = trace.token_times(row).collect();
+        if row.status == Status::Unfinished {
+            times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
+        }
         let gaps = attribution.gaps(request);
         assert_eq!(gaps.len(), times.len(), "request {request}: a gap for each token");
         let mut from = row.arrival;

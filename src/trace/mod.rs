@@ -8,6 +8,7 @@
 //! engine sees no difference.
 
 pub mod decimal;
+pub mod formula;
 mod iteration;
 mod log;
 pub(crate) mod numbers;
@@ -33,8 +34,20 @@ pub struct TokenTrace {
     pub requests: Vec<RequestRow>,
     /// Runs after a request's first one, linked by [`Run::next`].
     pub more_runs: Vec<Run>,
-    /// When observation ended: an unfinished request is judged up to here.
+    /// When observation ended.
     pub end: Time,
+    /// How much of their answers unfinished requests were still to get, where that is known: by row,
+    /// rising. In a part of a trace rows count among all requests.
+    pub to_come: Vec<ToCome>,
+}
+
+/// What an unfinished request was still to get when observation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToCome {
+    /// Its row.
+    pub row: u32,
+    /// Output tokens, at least 1.
+    pub tokens: u32,
 }
 
 /// Everything that is kept of one request.
@@ -111,6 +124,12 @@ impl Status {
 }
 
 impl TokenTrace {
+    /// The output tokens that an unfinished request was still to get; `None` where that is not known.
+    pub fn to_come(&self, row: u32) -> Option<u32> {
+        let found = self.to_come.binary_search_by_key(&row, |one| one.row).ok()?;
+        Some(self.to_come[found].tokens)
+    }
+
     /// The later tokens of a request as slices of times, in order; all but the first token.
     pub fn runs<'a>(&'a self, row: &RequestRow) -> impl Iterator<Item = Run> + 'a {
         let mut next = Some(row.run);

@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::trace::decimal::ExactSeconds;
+use crate::trace::formula::defused;
 
 /// The two formats of row files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFormat {
-    /// A header line, then comma-separated values; an unknown value is an empty field.
+    /// A header line, then comma-separated values; an unknown value is an empty field, and a text
+    /// that a spreadsheet would take for a formula has an apostrophe before it.
     Csv,
     /// One JSON object a line; an unknown value is null.
     Jsonl,
@@ -100,11 +102,11 @@ impl<W: Write> RowWriter<W> {
                 for cell in cells {
                     self.text.clear();
                     let field = match *cell {
-                        Cell::Text(text) => text,
-                        Cell::Empty | Cell::Absent => "",
-                        other => plain(&mut self.text, other),
+                        Cell::Text(text) => defused(text),
+                        Cell::Empty | Cell::Absent => "".into(),
+                        other => plain(&mut self.text, other).into(),
                     };
-                    csv.write_field(field)?;
+                    csv.write_field(&*field)?;
                 }
                 csv.write_record(None::<&[u8]>)?;
             }
@@ -126,6 +128,18 @@ impl<W: Write> RowWriter<W> {
             }
         }
         Ok(())
+    }
+
+    /// Writes a row of its first and its last cell alone.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn only(&mut self, first: Cell<'_>, last: Cell<'_>) -> io::Result<()> {
+        let mut cells = vec![Cell::Empty; self.columns.len()];
+        if let [begin, .., end] = &mut cells[..] {
+            (*begin, *end) = (first, last);
+        }
+        self.row(&cells)
     }
 
     /// Flushes what is buffered and hands the writer back.

@@ -15,13 +15,15 @@
 //! | `status` | how its request ended: `completed`, `unfinished` or `rejected` |
 //! | `ttft_deadline_s` | deadline of its request's first token, counted from arrival |
 //! | `output_tokens` | tokens that its request has in this file |
+//! | `left_tokens` | in an unfinished request's end row: tokens that it was still to get |
 //! | `run` | in a run's first row: facts of the run, as JSON (see [`StatedRun`]); empty in the others |
 //!
 //! [`StatedRun`]: crate::report::stated::StatedRun
 //!
 //! A request that is not `completed` has one more row, its *end row*: `index` is empty and `time_s`
-//! is when observation ended (an unfinished request is judged up to then). So every request has at
-//! least one row, and gaps, counts and denominators can all be formed from the file alone.
+//! is when observation ended (an unfinished request is judged by what can still become of it). So
+//! every request has at least one row, and gaps, counts and denominators can all be formed from the
+//! file alone. A run without a request has one row, of `scheduler` and `run` alone.
 //! `output_tokens` and the counts in `run` tell a file that was cut off, even at a line's end.
 //! Times are integers in the simulator, so text with nine decimals loses nothing.
 
@@ -44,6 +46,7 @@ pub const COLUMNS: &[&str] = &[
     "status",
     "ttft_deadline_s",
     "output_tokens",
+    "left_tokens",
     "run",
 ];
 
@@ -74,11 +77,16 @@ impl<W: Write> TokenFile<W> {
         ttft_deadline: impl Fn(&RequestRow) -> Span,
         facts: &'a str,
     ) -> io::Result<()> {
+        if trace.requests.is_empty() {
+            return self.rows.only(Cell::Text(scheduler), Cell::Text(facts));
+        }
         let mut facts = Some(facts);
         for (id, row) in trace.requests.iter().enumerate() {
             let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
             let deadline = ttft_deadline(row);
+            let to_come = trace.to_come(id as u32).filter(|_| row.status == Status::Unfinished);
             let cells = |index: Option<u64>, time: Time, facts: Option<&'a str>| {
+                let left = to_come.filter(|_| index.is_none());
                 [
                     Cell::Text(scheduler),
                     Cell::Count(id as u64),
@@ -91,6 +99,7 @@ impl<W: Write> TokenFile<W> {
                     Cell::Text(status_name(row.status)),
                     Cell::seconds(Some(deadline)),
                     Cell::Count(u64::from(row.tokens)),
+                    left.map_or(Cell::Absent, |tokens| Cell::Count(u64::from(tokens))),
                     facts.map_or(Cell::Absent, Cell::Text),
                 ]
             };
@@ -128,7 +137,7 @@ pub fn status_name(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NO_RUN, Run};
+    use crate::trace::{NO_RUN, Run, ToCome};
 
     fn trace() -> TokenTrace {
         let at = Time::from_nanos;
@@ -158,6 +167,7 @@ mod tests {
             requests: vec![row, waiting],
             more_runs: Vec::new(),
             end: at(3_000_000_000),
+            to_come: vec![ToCome { row: 1, tokens: 9 }],
         }
     }
 
@@ -175,11 +185,11 @@ mod tests {
         .expect("in memory");
         let text = String::from_utf8(file.finish().expect("in memory")).expect("text");
         let expected = "\
-scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s,output_tokens,run
-v0,0,0,1.000000003,0.000000001,0.000000002,7,chat,completed,0.007000000,3,{}
-v0,0,1,1.000000007,0.000000001,0.000000002,7,chat,completed,0.007000000,3,
-v0,0,2,2.000000000,0.000000001,0.000000002,7,chat,completed,0.007000000,3,
-v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000,0,
+scheduler,request,index,time_s,arrival_s,scheduled_s,prompt_tokens,class,status,ttft_deadline_s,output_tokens,left_tokens,run
+v0,0,0,1.000000003,0.000000001,0.000000002,7,chat,completed,0.007000000,3,,{}
+v0,0,1,1.000000007,0.000000001,0.000000002,7,chat,completed,0.007000000,3,,
+v0,0,2,2.000000000,0.000000001,0.000000002,7,chat,completed,0.007000000,3,,
+v0,1,,3.000000000,0.000000001,,7,chat,unfinished,0.007000000,0,9,
 ";
         assert_eq!(text, expected);
     }

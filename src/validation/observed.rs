@@ -150,6 +150,8 @@ impl ObservedRun {
         }
         let mut rows: Vec<(&RequestRow, Time)> = run.trace.requests.iter().zip(lasts).collect();
         let mut notes = run.notes.clone();
+        let contradicts = |what: &String| format!("the file contradicts itself: {what}");
+        notes.extend(run.contradictions.iter().map(contradicts));
         // These clients write requests as they end; others write them as they were listed.
         let as_they_ended = matches!(
             format,

@@ -100,6 +100,7 @@ impl Replay {
             blocks: trace.map(|t| of_observed(&t.blocks, &observed)).unwrap_or_default(),
             block_tokens: trace.map_or(limits.kv_block_tokens, |t| t.block_tokens),
             classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
+            names_classes: trace.is_some_and(|t| t.names_classes),
             nominal_rate_per_s: None,
             sessions: trace.map(|t| of_observed(&t.sessions, &observed)).unwrap_or_default(),
         };
@@ -220,6 +221,7 @@ mod tests {
             ],
             block_tokens: 16,
             classes: vec![String::new()],
+            names_classes: false,
             sessions: vec![Some(5), None, Some(6)],
             nominal_rate_per_s: None,
         });

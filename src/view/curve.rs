@@ -140,9 +140,8 @@ pub(super) fn curve(
     late.sort_unstable_by_key(|&(by, token)| (std::cmp::Reverse(by), token));
     late.truncate(LATE_MAX);
     late.sort_unstable_by_key(|&(_, token)| token);
-    let gaps = attribution.map(|attribution| attribution.gaps(request));
     let told = |token: usize| {
-        let split = gaps.as_ref()?.get(token).filter(|gap| gap.token as usize == token)?.split;
+        let split = attribution?.gap(request, token as u32)?.split;
         Some((split.main()?, split.ranked()))
     };
     let late: Vec<LateToken> = late

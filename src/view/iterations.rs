@@ -4,6 +4,7 @@
 use serde::Serialize;
 
 use super::packed::{Packed, Plain};
+use super::waiting::Queue;
 use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
@@ -56,7 +57,7 @@ pub struct Columns {
     pub chunks: Vec<u32>,
     /// KV blocks in use.
     pub kv: Vec<u32>,
-    /// Requests waiting.
+    /// Requests waiting: the most at once until the next column begins.
     pub waiting: Vec<u32>,
     /// What else is known of several iterations put together; none where a column is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,8 +103,9 @@ pub struct ChunkLists {
     pub more: bool,
 }
 
-/// `log[from..to]` in at most `columns_max` columns (at least one).
-pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns {
+/// `log[from..to]` in at most `columns_max` columns (at least one); `queue` is the line before the
+/// lane's replica.
+pub fn columns(log: &Log, queue: &Queue, from: usize, to: usize, columns_max: usize) -> Columns {
     let each = (to - from).div_ceil(columns_max.max(1)).max(1);
     let mut columns = Columns { each: each as u64, first: from as u64, ..Columns::default() };
     let mut merged = Merged::default();
@@ -128,7 +130,10 @@ pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns
         columns.prefill_tokens.push(most(prefill_tokens));
         columns.chunks.push(most(|i| i.chunks.len() as u32));
         columns.kv.push(most(|i| i.kv_used));
-        columns.waiting.push(most(|i| i.waiting));
+        let next = from + columns.start_us.len() * each;
+        let until = if next < log.len() { log.start(next) } else { last.free.max(last.end) };
+        let (fewest, most_waiting) = queue.extremes(first.start, until);
+        columns.waiting.push(most_waiting);
         if each == 1 {
             continue;
         }
@@ -147,7 +152,7 @@ pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns
         merged.batch.push(most(batch));
         merged.batch_min.push(least(batch));
         merged.kv_min.push(least(|i| i.kv_used));
-        merged.waiting_min.push(least(|i| i.waiting));
+        merged.waiting_min.push(fewest);
     }
     match each {
         1 => columns.who = Some(chunk_lists(log.range(from, to))),
@@ -157,13 +162,15 @@ pub fn columns(log: &Log, from: usize, to: usize, columns_max: usize) -> Columns
 }
 
 /// Every iteration of `log`, packed.
-pub(super) fn packed(log: &Log) -> Packed {
-    Packed::of(log.iter().map(|i| Plain {
+pub(super) fn packed(log: &Log, queue: &Queue) -> Packed {
+    let until =
+        |place: usize| if place < log.len() { log.start(place) } else { log.free(place - 1) };
+    Packed::of(log.iter().zip(1..).map(|(i, next)| Plain {
         start_us: i.start.as_nanos() / 1000,
         end_us: i.free.max(i.end).as_nanos() / 1000,
         decodes: i.decodes,
         kv: i.kv_used,
-        waiting: i.waiting,
+        waiting: queue.extremes(i.start, until(next)).1,
         chunks: i.chunks.iter().map(|chunk| (chunk.request, chunk.tokens)).collect(),
     }))
 }
@@ -231,7 +238,7 @@ mod tests {
     proptest! {
         #[test]
         fn thinning_keeps_extremes_and_time(log in log(), most in 1usize..80) {
-            let thin = columns(&log, 0, log.len(), most);
+            let thin = columns(&log, &Queue::default(), 0, log.len(), most);
             let each = thin.each as usize;
             prop_assert!(thin.start_us.len() <= most);
             prop_assert_eq!(thin.start_us.len(), log.len().div_ceil(each));
@@ -244,12 +251,10 @@ mod tests {
                 prop_assert_eq!(start + thin.span_us[at], end);
                 prop_assert_eq!(Some(thin.decodes[at]), bucket.iter().map(|i| i.decodes).max());
                 prop_assert_eq!(Some(thin.kv[at]), bucket.iter().map(|i| i.kv_used).max());
-                prop_assert_eq!(Some(thin.waiting[at]), bucket.iter().map(|i| i.waiting).max());
                 let Some(merged) = &thin.merged else { continue };
                 prop_assert_eq!(Some(merged.kv_min[at]), bucket.iter().map(|i| i.kv_used).min());
                 prop_assert_eq!(Some(merged.batch[at]), bucket.iter().map(batch).max());
                 prop_assert_eq!(Some(merged.batch_min[at]), bucket.iter().map(batch).min());
-                prop_assert_eq!(Some(merged.waiting_min[at]), bucket.iter().map(|i| i.waiting).min());
                 let took = |i: &Iteration<'_>| i.end.since(i.start).as_nanos();
                 let longest = bucket.iter().map(took).max().unwrap_or(0) / 1000;
                 prop_assert_eq!(merged.longest_us[at], longest);
@@ -265,7 +270,7 @@ mod tests {
         let (one, many) = ([chunk(1)], Vec::from_iter((0..9).map(chunk)));
         let with = |chunks| Iteration { chunks, ..Iteration::default() };
         let log = Log::from_iter([with(&one[..]), with(&[]), with(&many)]);
-        let who = columns(&log, 0, 3, 10).who.expect("one column an iteration");
+        let who = columns(&log, &Queue::default(), 0, 3, 10).who.expect("one column an iteration");
         assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5]);
         assert_eq!(who.column, [0, 2, 0, 0, 0, 0, 0]);
         assert!(who.more);

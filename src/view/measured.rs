@@ -41,7 +41,7 @@ fn distributions(view: &mut RunView, result: &RunResult, plots: &Plots, room: Ro
     view.tpot = Cdf::of_points(summary.tpot_s.count, &plots.tpot_cdf_s);
     let gaps = summary.tbt_s.as_ref().map_or(0, |tbt| tbt.count);
     view.tbt = Cdf::of_points(gaps, &plots.tbt_cdf_s);
-    view.fluidity = Cdf::of_points(summary.requests.offered, &plots.fluidity_cdf);
+    view.fluidity = Cdf::of_points(summary.requests.judged(), &plots.fluidity_cdf);
     let places = [Place::Worst, Place::Median, Place::Best];
     view.curves = plots
         .progress

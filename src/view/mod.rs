@@ -13,6 +13,7 @@ mod page;
 mod run;
 mod search;
 mod stall;
+mod waiting;
 
 pub use cdf::Cdf;
 pub use curve::{CurveView, LateToken, Place};
@@ -23,6 +24,7 @@ pub use page::{Absent, CauseName, CuresView, Page, PageKind};
 pub use run::{Drawn, Line, RunView};
 pub use search::{CapacityView, Figure, Probed, ProbedScheduler, SweepPoint, SweepView};
 pub use stall::{CulpritPlaces, StallView};
+pub use waiting::{Queue, Wait};
 
 /// How much detail each part of a page may hold, shared among its runs: single iterations take the
 /// most, up to some eight megabytes (see [`PACKED_MAX`]), the rest a few.

@@ -84,8 +84,14 @@ pub struct CuresView {
     pub token: u32,
     /// Its cause.
     pub main_cause: Cause,
-    /// The run as it was, then each change.
+    /// Whether the run kept its promise as it was; null where that is not known.
+    pub keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first.
     pub tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`.
+    pub best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing.
+    pub notes: Vec<String>,
 }
 
 impl Page {

@@ -9,6 +9,7 @@ use super::iterations::{LaneView, columns, packed};
 use super::lateness::{LatenessView, lateness};
 use super::page::Absent;
 use super::stall::{StallView, stall_view};
+use super::waiting::Queue;
 use crate::explain::{
     Attribution, MissReport, Recording, RunExplanation, miss_report, stall_reports,
 };
@@ -140,15 +141,14 @@ impl RunView {
 
     fn distributions(&mut self, drawn: &Drawn<'_>, requests: &[RequestMetrics], points: usize) {
         let trace = drawn.recording.trace;
-        let completed: Vec<&RequestMetrics> = requests
-            .iter()
-            .filter(|m| trace.requests[m.row as usize].status == Status::Completed)
-            .collect();
-        let ttft = completed.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
+        let ended = || requests.iter().filter(|m| !m.is_open());
+        let completed =
+            ended().filter(|m| trace.requests[m.row as usize].status == Status::Completed);
+        let ttft = requests.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
         self.ttft = Cdf::of(ttft.collect(), points);
-        self.tpot = Cdf::of(completed.iter().filter_map(|m| m.tpot_s()).collect(), points);
-        self.fluidity = Cdf::of(requests.iter().map(|m| m.index).collect(), points);
-        let rows: Vec<u32> = completed.iter().map(|m| m.row).collect();
+        self.tpot = Cdf::of(completed.filter_map(RequestMetrics::tpot_s).collect(), points);
+        self.fluidity = Cdf::of(ended().map(|m| m.index).collect(), points);
+        let rows: Vec<u32> = requests.iter().map(|m| m.row).collect();
         let gaps: Vec<(f64, u64)> = pooled_gaps(trace, &rows)
             .into_iter()
             .map(|(ns, weight)| (ns as f64 / 1e9, weight))
@@ -170,6 +170,15 @@ fn lines(result: &RunResult, options: &Options, prompts: Option<&(u32, u32)>) ->
     let tbt = options.deadlines.tbt().as_secs_f64();
     add("tbt", tbt, format!("a token due every {}", duration(tbt)));
     add("tpot", tbt, format!("a token due every {}", duration(tbt)));
+    // Classes that are promised another pace are judged by that.
+    let mut others: Vec<f64> = options.per_class.iter().map(|of| of.tbt().as_secs_f64()).collect();
+    others.sort_by(f64::total_cmp);
+    others.dedup();
+    for own in others.into_iter().filter(|&own| own != tbt).take(2) {
+        for of in ["tbt", "tpot"] {
+            add(of, own, format!("a token due every {}, for some", duration(own)));
+        }
+    }
     if let Some(&(shortest, longest)) = prompts.filter(|_| options.judge_first_token) {
         let due = |prompt| options.deadlines.ttft(prompt).as_secs_f64();
         match (due(shortest), due(longest)) {
@@ -196,12 +205,13 @@ pub(super) fn bound_lines(result: &RunResult) -> Vec<Line> {
             .find(|(name, _)| *name == metric)
             .map(|(_, of)| of)
     };
-    let terms = result.slo.terms.iter().filter(|term| term.class.is_none());
+    let terms = result.slo.terms.iter();
     terms
         .filter_map(|term| {
             let of = of(&term.metric)?;
             let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
-            let label = format!("{stat} at most {}", duration(term.bound));
+            let class = term.class.as_ref().map_or(String::new(), |class| format!("{class}: "));
+            let label = format!("{class}{stat} at most {}", duration(term.bound));
             Some(Line { of, value: term.bound, label })
         })
         .collect()
@@ -217,22 +227,27 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
         }
     }
     shown.sort_unstable();
+    let queues = Queue::of_replicas(recording);
+    let nobody = Queue::default();
     let all: usize = shown.iter().map(|&replica| log[replica as usize].len()).sum();
     let mut lanes: Vec<LaneView> = Vec::new();
     for replica in shown {
         let log = &log[replica as usize];
+        // Lanes of a pipeline stand before one queue.
+        let served = recording.replica_of_lane(replica as usize);
+        let queue = queues.get(served as usize).unwrap_or(&nobody);
         let most = match room.columns {
             usize::MAX => usize::MAX,
             columns => (columns as u128 * log.len() as u128 / all.max(1) as u128) as usize,
         };
-        let thinned = columns(log, 0, log.len(), most);
+        let thinned = columns(log, queue, 0, log.len(), most);
         let mut details = Vec::new();
         if thinned.each > 1 {
             for stall in stalls.iter().filter(|stall| stall.replica == replica) {
-                details.push(around(log, stall));
+                details.push(around(log, queue, stall));
             }
         }
-        let single = (room.packed && thinned.each > 1).then(|| packed(log));
+        let single = (room.packed && thinned.each > 1).then(|| packed(log, queue));
         let pool = recording.pool(replica as usize);
         lanes.push(LaneView {
             replica,
@@ -249,13 +264,13 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
 }
 
 /// The iterations of a stall and as many on both sides, those of its end where it is long.
-fn around(log: &Log, stall: &StallView) -> super::Columns {
+fn around(log: &Log, queue: &Queue, stall: &StallView) -> super::Columns {
     let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= stall.from_us);
     let to = log.partition_point(|i| i.start.as_nanos() / 1000 < stall.to_us).max(from);
     let margin = (to - from).clamp(20, DETAIL_MAX / 4);
     let to = (to + margin).min(log.len());
     let from = from.saturating_sub(margin).max(to.saturating_sub(DETAIL_MAX));
-    columns(log, from, to, usize::MAX)
+    columns(log, queue, from, to, usize::MAX)
 }
 
 /// Iterations of runs that keep their log.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::search::CapacityFile;
-use crate::search::sweep::{Objective, SweepFile};
+use crate::search::sweep::{Objective, SweepFile, range, telling};
+use crate::search::{CapacityFile, Estimate};
 
 /// Results of a grid that are drawn.
 const POINTS_MAX: usize = 4_000;
@@ -18,8 +18,10 @@ const TRIED_MAX: usize = 60;
 pub struct CapacityView {
     /// What had to hold.
     pub promise: String,
-    /// The scenario's own rate.
-    pub scenario_requests_per_s: f64,
+    /// What was searched over, in words: `requests/s` or `users`.
+    pub unit: String,
+    /// The scenario's own rate, or users.
+    pub scenario_load: f64,
     /// Share of fluid requests that is asked for, where it is.
     pub fluid_share: Option<f64>,
     /// One for each scheduler.
@@ -31,10 +33,12 @@ pub struct CapacityView {
 pub struct ProbedScheduler {
     /// Name and parameters.
     pub label: String,
-    /// Highest rate that holds, over seeds; none where there is no number.
-    pub requests_per_s: Option<f64>,
-    /// Half of its 95 % interval.
-    pub half_width: Option<f64>,
+    /// The highest load that holds, or its mean over seeds; none where there is no number.
+    pub load: Option<f64>,
+    /// Ends of its interval, the bracket of the search included.
+    pub interval: Option<[f64; 2]>,
+    /// What the number is, in words.
+    pub is: Option<String>,
     /// What gives way above it.
     pub limited_by: Vec<String>,
     /// Every rate tried, rising.
@@ -44,7 +48,7 @@ pub struct ProbedScheduler {
 /// One rate that was tried.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Probed {
-    /// Requests a second.
+    /// Requests a second, or users.
     pub rate: f64,
     /// Whether it was held.
     pub held: bool,
@@ -56,7 +60,9 @@ pub struct Probed {
 
 impl CapacityView {
     pub(super) fn of(file: &CapacityFile) -> CapacityView {
-        let share = file.scenario.pointer("/slo/fluidity/share").and_then(Value::as_f64);
+        let share = ["/promise/share", "/slo/fluidity/share"]
+            .iter()
+            .find_map(|path| file.scenario.pointer(path)?.as_f64());
         let schedulers = file.schedulers.iter().map(|capacity| {
             let mut probed = Vec::new();
             for seed in &capacity.seeds {
@@ -75,15 +81,23 @@ impl CapacityView {
             probed.sort_by(|a, b| a.rate.total_cmp(&b.rate).then(a.seed.cmp(&b.seed)));
             ProbedScheduler {
                 label: capacity.label.clone(),
-                requests_per_s: capacity.requests_per_s.map(|rate| rate.mean),
-                half_width: capacity.requests_per_s.and_then(|rate| rate.half_width),
+                load: capacity.border().map(|border| border.mean),
+                interval: capacity.border().map(|border| [border.lower, border.upper]),
+                is: capacity.border().map(|border| match border.is {
+                    Estimate::HighestThatHeld => "the highest that held".to_owned(),
+                    Estimate::MeanOverSeeds => format!("mean of {} seeds", border.count),
+                }),
                 limited_by: capacity.limited_by.clone(),
                 probed,
             }
         });
         CapacityView {
             promise: file.promise.clone(),
-            scenario_requests_per_s: file.scenario_requests_per_s,
+            unit: file.searched.unit().to_owned(),
+            scenario_load: file
+                .scenario_requests_per_s
+                .or(file.scenario_users.map(f64::from))
+                .unwrap_or_default(),
             fluid_share: share,
             schedulers: schedulers.collect(),
         }
@@ -125,7 +139,7 @@ pub struct Figure {
 pub struct SweepPoint {
     /// Place in the grid.
     pub index: usize,
-    /// Values of the varied fields.
+    /// Values of the varied fields; `-` for a parameter of another scheduler.
     pub values: Vec<String>,
     /// Place of its scheduler.
     pub scheduler: usize,
@@ -133,14 +147,23 @@ pub struct SweepPoint {
     pub label: String,
     /// Its figures, in the order of `figures`.
     pub figures: Vec<Option<f64>>,
+    /// Between what each of them may be, where that is known: a capacity, or what follows from one.
+    /// Empty where none of them has such an interval.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<Option<[f64; 2]>>,
 }
 
 /// Figures to choose from: path, words, whether more is better.
-const FIGURES: [(&str, &str, bool); 11] = [
+const FIGURES: [(&str, &str, bool); 16] = [
     ("throughput.output_tokens_per_s", "output tokens/s", true),
     ("fluidity.fluid_request_share", "fluid requests, share", true),
     ("requests_per_s_per_gpu.mean", "capacity, requests/s a GPU", true),
     ("requests_per_s.mean", "capacity, requests/s", true),
+    ("users.mean", "capacity, users", true),
+    ("users_per_gpu.mean", "capacity, users a GPU", true),
+    ("fluidity.fluid_tokens_per_s", "fluid tokens/s a user", true),
+    ("ttft_in_time_share", "first tokens in time, share", true),
+    ("at_capacity.ttft_in_time_share", "first tokens in time at capacity, share", true),
     ("price.usd_per_hour", "$ an hour", false),
     ("ttft_s.p99", "P99 TTFT, s", false),
     ("tbt_s.p99", "P99 TBT, s", false),
@@ -181,11 +204,17 @@ impl SweepView {
             .flat_map(|pareto| &pareto.front)
             .map(|choice| (choice.point, choice.run))
             .collect();
-        let total = runs().count();
-        let every = total.div_ceil(POINTS_MAX).max(1);
+        let every = runs().count().div_ceil(POINTS_MAX).max(1);
         let (mut schedulers, mut points, mut number) = (Vec::new(), Vec::new(), 0);
+        let mut told = BTreeSet::new();
         for point in &file.points {
             for (run, value) in point.runs.iter().enumerate() {
+                // What another scheduler's parameter does not change is one result, told once.
+                let name = value["scheduler"].as_str().unwrap_or_default();
+                let values = telling(&file.vary, point, name, run);
+                if !told.insert((run, values.clone())) {
+                    continue;
+                }
                 number += 1;
                 if (number - 1) % every != 0 && !front.contains(&(point.index, run)) {
                     continue;
@@ -197,9 +226,19 @@ impl SweepView {
                     schedulers.push(name);
                     schedulers.len() - 1
                 });
+                let mut ranges: Vec<Option<[f64; 2]>> = figures
+                    .iter()
+                    .map(|f| range(value, &f.path))
+                    // JSON has no infinity: a price of what may carry nothing.
+                    .map(|range| range.map(|(low, high)| [low, high.min(f64::MAX)]))
+                    .collect();
+                if ranges.iter().all(Option::is_none) {
+                    ranges.clear();
+                }
                 points.push(SweepPoint {
+                    ranges,
                     index: point.index,
-                    values: point.values.clone(),
+                    values,
                     scheduler,
                     label: text("label"),
                     figures: figures.iter().map(|f| figure(value, &f.path)).collect(),
@@ -208,7 +247,7 @@ impl SweepView {
         }
         SweepView {
             paths: file.vary.iter().map(|vary| vary.path.clone()).collect(),
-            left_out: total - points.len(),
+            left_out: number - points.len(),
             figures,
             axes,
             schedulers,

@@ -20,6 +20,9 @@ pub struct StallView {
     pub replica: u32,
     /// The late token's number, from 0.
     pub token: u32,
+    /// Whether it had still not come when observation ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
     /// The token before, or the arrival.
     pub from_us: u64,
     /// The late token.
@@ -68,6 +71,7 @@ pub(super) fn stall_view(attribution: &Attribution<'_>, stall: &StallReport) -> 
         request: stall.request,
         replica,
         token: stall.token,
+        open: stall.open,
         from_us: stall.from_ns / 1000,
         to_us: stall.to_ns / 1000,
         length_ns: stall.length_ns,

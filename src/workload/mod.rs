@@ -73,6 +73,8 @@ pub struct Workload {
     pub block_tokens: u32,
     /// Class names; at least one.
     pub classes: Vec<String>,
+    /// Whether a trace says the class of its requests.
+    pub names_classes: bool,
     /// The session of each request, numbered as they appear; empty where none has one.
     pub sessions: Vec<Option<u32>>,
     /// Arrivals a second as the scenario states them, where it does.
@@ -117,6 +119,7 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
             let expected = spec.amount.requests.unwrap_or(0).min(1 << 20);
             workload.requests.reserve(expected as usize);
             while let Some(arrival) = times.next()? {
+                workload.requests.try_reserve(1).map_err(|_| out_of_memory())?;
                 workload.requests.push(Recipe::not_yet_drawn(arrival));
             }
             recipe.fill(&mut workload.requests);
@@ -170,6 +173,12 @@ impl Source {
     pub fn is_closed_loop(&self) -> bool {
         matches!(self.arrivals(), Some(Arrivals::ClosedLoop { .. }))
     }
+}
+
+/// Requests that this machine has no memory for.
+fn out_of_memory() -> WorkloadError {
+    WorkloadError::spec("requests", "out of memory: too many requests for this machine")
+        .with_help("lower `requests` or `duration`")
 }
 
 fn check_limits(spec: &WorkloadSpec, limits: Limits) -> Result<(), WorkloadError> {

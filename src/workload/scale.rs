@@ -22,6 +22,30 @@ impl WorkloadSpec {
         Some(spec)
     }
 
+    /// The users of a closed loop; `None` where there is none.
+    pub fn users(&self) -> Option<u32> {
+        match self.source.arrivals() {
+            Some(&Arrivals::ClosedLoop { users, .. }) => Some(users),
+            _ => None,
+        }
+    }
+
+    /// The same closed loop with so many users. More of them than before ask more requests in all,
+    /// so that each has as many turns; fewer ask no fewer. `None` where there is no closed loop.
+    pub fn with_users(&self, users: u32) -> Option<WorkloadSpec> {
+        let before = self.users()?;
+        let more = f64::from(users) / f64::from(before.max(1));
+        let mut spec = if more > 1.0 { self.lengthened(more) } else { self.clone() };
+        let arrivals = match &mut spec.source {
+            Source::Synthetic { arrivals, .. } => Some(arrivals),
+            Source::Trace(trace) => trace.arrivals.as_mut(),
+        };
+        if let Some(Arrivals::ClosedLoop { users: of, .. }) = arrivals {
+            *of = users;
+        }
+        Some(spec)
+    }
+
     /// The same workload with `times` as many requests, where their number is what ends it.
     /// Requests are keyed by index, so a longer run begins with the shorter one.
     pub fn lengthened(&self, times: f64) -> WorkloadSpec {

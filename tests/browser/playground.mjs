@@ -209,7 +209,7 @@ await check("the timeline tells single iterations wherever one looks", async () 
 
 await check("a slider re-simulates and redraws", async () => {
 	const { page, context, trouble } = await open();
-	const before = await figure(page, "Longest stall");
+	const before = await figure(page, "Longest pause");
 	const rate = page.getByLabel("Requests per second", { exact: true });
 	await settled(page, () =>
 		rate.evaluate((slider) => {
@@ -217,7 +217,7 @@ await check("a slider re-simulates and redraws", async () => {
 			slider.dispatchEvent(new Event("input", { bubbles: true }));
 		}),
 	);
-	const after = await figure(page, "Longest stall");
+	const after = await figure(page, "Longest pause");
 	assert.notDeepEqual(after, before);
 	assert.match(await page.inputValue("#editor textarea"), /rate: (?!3\b)/);
 	// Keys move it too, and the newest of many changes wins.
@@ -315,6 +315,177 @@ await check("the batch in view changes with the answer", async () => {
 	await page.waitForFunction((text) => document.querySelector("#batch .readout.tall").textContent !== text, before[0]);
 	for (const text of await words()) assert.match(text, /Iteration [\d,]+, from /);
 	assert(asked.includes("simulate") && !asked.includes("steps"), `asked ${asked}: it came with the answer`);
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("the batch shows who stands still and who waits at that moment", async () => {
+	const { page, context, trouble } = await open();
+	await page.getByRole("button", { name: "Guided tour" }).click();
+	await page.waitForSelector("#tour form");
+	await page.locator("#tour input[type=radio]").first().check();
+	await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
+	await page.locator("#tour .looks button").filter({ hasText: /batch/i }).first().click();
+	const first = page.locator("#batch .readout.tall").first();
+	await page.waitForFunction(() => /stand/.test(document.querySelector("#batch .readout.tall")?.textContent), null, {
+		timeout: 20000,
+	});
+	// The moment that it leads to may come after the one that was shown.
+	await page.waitForTimeout(800);
+	const said = await first.textContent();
+	const frozen = Number(said.match(/(\d+) stands? still/)[1]);
+	assert.match(said, /: 0 decodes, /, "a prompt is prefilled alone");
+	assert(frozen >= 5, said);
+	// As the run has it at that instant.
+	const truth = await page.evaluate(async () => {
+		const at_us = Math.round(
+			Number(document.querySelector("#batch output").textContent.match(/At ([\d.]+) s/)[1]) * 1e6,
+		);
+		const number = document.querySelector("#batch .readout.tall").textContent.match(/Iteration ([\d,]+)/)[1];
+		const from = Number(number.replaceAll(",", ""));
+		const asked = { op: "steps", scenario: { text: Play.answer.text }, scheduler: 0, from, count: 1 };
+		const [step] = (await Play.ask(asked)).steps;
+		const changes = (step.queue || []).filter(([when]) => when <= at_us);
+		return {
+			frozen: step.frozen_count,
+			waiting: step.waiting_count + changes.reduce((sum, one) => sum + (one[2] ? 1 : -1), 0),
+		};
+	});
+	assert.equal(frozen, truth.frozen);
+	assert.equal(Number(said.match(/(\d+) waiting/)[1]), truth.waiting);
+	await page.locator("#batch").screenshot({ path: join(shots, "playground-batch-stalled.png") });
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("each lane of a pipeline shows its own batch", async () => {
+	const { page, context, trouble } = await open();
+	await settled(page, () => page.evaluate(() => Play.change(["schedulers=[sarathi]", "parallelism={pipeline: 2}"])));
+	await page.locator("#batch").scrollIntoViewIfNeeded();
+	const lane = page.locator("#batch h3 select");
+	await page.waitForFunction(() => /Iteration/.test(document.querySelector("#batch .readout.tall")?.textContent));
+	assert.deepEqual(await lane.locator("option").allTextContents(), ["replica 0, lane 0", "replica 0, lane 1"]);
+	const decodes = new Set();
+	for (const value of ["0", "1"]) {
+		await lane.selectOption(value);
+		await page.getByLabel("Simulated time").evaluate((slider) => {
+			slider.value = 5000;
+			slider.dispatchEvent(new Event("input", { bubbles: true }));
+		});
+		await page.waitForTimeout(700);
+		decodes.add(await page.locator("#batch .readout.tall").textContent());
+	}
+	assert.equal(decodes.size, 2, "two lanes, two batches");
+	assert(
+		[...decodes].some((text) => /: [1-9]\d* decode/.test(text)),
+		[...decodes].join("\n"),
+	);
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("a damaged link says so", async () => {
+	for (const fragment of ["#z=AAAA", "#z=", "#t=%%%", "#z=7ZZZ"]) {
+		const { page, context, trouble } = await open({ url: address + fragment });
+		await page.waitForSelector("#notice:not([hidden])");
+		assert.match(await page.textContent("#notice"), /damaged.*playground's own scenario/s, fragment);
+		await page.waitForFunction(() => document.documentElement.dataset.ready === "yes");
+		assert(await page.isVisible("#notice"), "it stays when the other scenario is drawn");
+		if (fragment === "#z=AAAA") await audit(page, "a damaged link");
+		// A sound one takes it away.
+		const sound = await page.evaluate(() => Play.encode(Play.text().replace("seed: 1", "seed: 5")));
+		await settled(page, () =>
+			page.evaluate((hash) => {
+				location.hash = hash;
+			}, sound),
+		);
+		assert(await page.isHidden("#notice"));
+		assert.deepEqual(trouble, []);
+		await context.close();
+	}
+});
+
+await check("changes are undone and done again", async () => {
+	const { page, context, trouble } = await open();
+	const text = () => page.evaluate(() => Play.text());
+	const undo = page.getByRole("button", { name: "Undo" }),
+		redo = page.getByRole("button", { name: "Redo" });
+	const first = await text();
+	assert(await undo.isDisabled());
+	await settled(page, () => page.evaluate(() => Play.change(["seed=2"])));
+	const second = await text();
+	await settled(page, () => page.evaluate(() => Play.change(["workload.requests=200"])));
+	const third = await text();
+	await settled(page, () => undo.click());
+	assert.equal(await text(), second);
+	await settled(page, () => undo.click());
+	assert.equal(await text(), first);
+	assert(await undo.isDisabled());
+	await settled(page, () => redo.click());
+	await settled(page, () => redo.click());
+	assert.equal(await text(), third);
+	// From what cannot be played, back to what could.
+	await page.evaluate(() => Play.change(["gpu=nothing"]));
+	await page.waitForSelector("#problems:not([hidden])");
+	await settled(page, () => page.getByRole("button", { name: "Go back to it" }).click());
+	assert.equal(await text(), third);
+	assert(await page.isHidden("#problems"));
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("dials of a stand-in set the stand-in", async () => {
+	const { page, context, trouble } = await open();
+	const stand_in = (await page.evaluate(() => Play.text())).replace(
+		/ {2}requests: 300\n[\s\S]*?(?=slo:)/,
+		"  trace:\n    file: nowhere.csv\n    stand_in:\n      requests: 60\n      arrivals: {gamma: {rate: 3, cv: 1.1}}\n      lengths: {prompt: {lognormal: {mean: 900, sigma: 0.5}}, output: {fixed: 50}}\n",
+	);
+	await settled(page, () => page.fill("#editor textarea", stand_in));
+	for (const [label, value, written] of /** @type {[string, string, RegExp][]} */ ([
+		["Requests per second, exactly", "5", /gamma: \{rate: 5/],
+		["Requests, exactly", "90", /stand_in:\n\s+requests: 90/],
+		["Output tokens, mean, exactly", "40", /output: \{fixed: 40\}/],
+	])) {
+		await settled(page, async () => {
+			await page.getByLabel(label).fill(value);
+			await page.getByLabel(label).press("Enter");
+		});
+		assert(await page.isHidden("#problems"), label);
+		assert.match(await page.evaluate(() => Play.text()), written);
+	}
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("the timeline's readout follows the wheel, and its window has two ends", async () => {
+	const { page, context, trouble } = await open();
+	await page.locator("#timeline").scrollIntoViewIfNeeded();
+	await page.waitForTimeout(600);
+	const canvas = page.locator("canvas.timeline").first(),
+		box = await canvas.boundingBox();
+	await page.mouse.move(box.x + box.width * 0.7, box.y + 60);
+	const told = () => page.locator("#timeline .readout.tall").first().textContent();
+	const before = await told();
+	for (let k = 0; k < 12; k++) {
+		await page.mouse.wheel(0, -400);
+		await page.waitForTimeout(40);
+	}
+	await page.waitForTimeout(600);
+	const after = await told();
+	assert.notEqual(after, before, "another column is under the pointer");
+	const now = await page.evaluate(() => Play.timeline.view);
+	const start = after.match(/(?:at|from) ([\d.]+) (ms|s)/);
+	if (start) {
+		const at = Number(start[1]) * (start[2] === "s" ? 1e6 : 1e3);
+		assert(at > now.from - 1e6 && at < now.to + 1e6, `${after} in ${now.from} to ${now.to}`);
+	}
+	// However far one zooms in.
+	await page.evaluate(() => {
+		const { whole } = Play.timeline;
+		Play.timeline.set(whole.to * 0.9, whole.to * 0.9 + 300);
+	});
+	const [, from, to] = (await page.locator("#timeline .readout").first().textContent()).match(/^(.*?) to (.*?) \(/);
+	assert.notEqual(from, to);
 	assert.deepEqual(trouble, []);
 	await context.close();
 });
@@ -506,7 +677,7 @@ if (process.env.METRON_WASM) {
 	await check("the page without a server", async () => {
 		execFileSync(binary, ["serve", "--export", work, "--wasm", process.env.METRON_WASM]);
 		const { page, context, trouble } = await open({ url: pathToFileURL(join(work, "index.html")).href });
-		const before = await figure(page, "Longest stall");
+		const before = await figure(page, "Longest pause");
 		const own = await page.evaluate(() => Play.answer.text);
 		const answered = await (
 			await fetch(address + "answer", {
@@ -515,12 +686,12 @@ if (process.env.METRON_WASM) {
 				body: JSON.stringify({ op: "simulate", scenario: { text: own } }),
 			})
 		).json();
-		assert.deepEqual(answered.figures.find((one) => one.name === "Longest stall").values, before, "as the server says");
+		assert.deepEqual(answered.figures.find((one) => one.name === "Longest pause").values, before, "as the server says");
 		await settled(page, async () => {
 			await page.getByLabel("Requests per second, exactly").fill("5");
 			await page.keyboard.press("Enter");
 		});
-		assert.notDeepEqual(await figure(page, "Longest stall"), before);
+		assert.notDeepEqual(await figure(page, "Longest pause"), before);
 		await page.getByRole("button", { name: "Guided tour" }).click();
 		await page.waitForSelector("#tour form");
 		await audit(page, "without a server");

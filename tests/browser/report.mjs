@@ -96,7 +96,9 @@ const browser = await chromium.launch({
 	],
 });
 const failures = [];
+const only = process.argv.find((one) => one.startsWith("--only="))?.slice(7);
 const check = async (name, act) => {
+	if (only && !new RegExp(only).test(name)) return;
 	try {
 		await act();
 	} catch (error) {
@@ -188,6 +190,40 @@ for (const name of kinds) {
 		}
 	});
 }
+
+await check("marks stand at their figures", async () => {
+	for (const name of ["capacity", "sweep"]) {
+		const { page, context, trouble } = await open(name);
+		const off = await page.evaluate((name) => {
+			const data = JSON.parse(document.getElementById("data").textContent);
+			const canvas = document.querySelector(`#${name} canvas`);
+			let xs;
+			if (name === "capacity") {
+				const border = Math.max(...data.capacity.schedulers.map((one) => one.load || 0));
+				const all = data.capacity.schedulers.flatMap((one) =>
+					one.probed.filter((p) => p.fluid != null).map((p) => p.rate),
+				);
+				xs = border ? all.filter((x) => x <= border * 2.5) : all;
+			} else {
+				const [a, b] = data.sweep.axes;
+				xs = data.sweep.points.filter((p) => p.figures[a] != null && p.figures[b] != null).map((p) => p.figures[a]);
+			}
+			const px = canvas.placed.map((one) => one[0]);
+			if (px.length !== xs.length) return `${px.length} marks of ${xs.length}`;
+			// A straight line through the two ends goes through all.
+			const low = xs.indexOf(Math.min(...xs)),
+				high = xs.indexOf(Math.max(...xs));
+			const scale = (px[high] - px[low]) / (xs[high] - xs[low]);
+			return Math.max(...xs.map((x, k) => Math.abs(px[low] + (x - xs[low]) * scale - px[k])));
+		}, name);
+		assert(typeof off === "number" && off < 0.5, `${name}: ${off}`);
+		assert.deepEqual(trouble, []);
+		await context.close();
+	}
+	const { page, context } = await open("capacity");
+	assert.match(await page.textContent("#capacity .reading"), /the mean, over the seeds, of the highest load/);
+	await context.close();
+});
 
 await check("hostile names are text", async () => {
 	const { page, context } = await open("hostile");
@@ -487,7 +523,7 @@ await check("marks of two schedulers do not hide each other", async () => {
 		const series = capacity.schedulers.flatMap((one, place) =>
 			one.probed.filter((p) => p.fluid != null).map((p) => ({ place, rate: p.rate })),
 		);
-		const border = Math.max(0, ...capacity.schedulers.map((one) => one.requests_per_s || 0)),
+		const border = Math.max(0, ...capacity.schedulers.map((one) => one.load || 0)),
 			near = border ? series.filter((p) => p.rate <= border * 2.5) : series;
 		const placed = document.querySelector("#capacity canvas.surface").placed;
 		let pairs = 0,

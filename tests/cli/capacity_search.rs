@@ -39,7 +39,11 @@ fn equal_gaps_are_carried_up_to_the_service_rate() {
     let rate = rate(&result);
     assert!((9.9..=10.06).contains(&rate), "{rate}");
     let one = &result["schedulers"][0];
-    assert!(one["requests_per_s"]["half_width"].is_null(), "equal gaps know no seed");
+    let found = &one["requests_per_s"];
+    assert!(found["half_width"].is_null(), "equal gaps know no seed");
+    assert_eq!(found["is"], "highest_that_held");
+    let (lower, upper) = (found["lower"].as_f64(), found["upper"].as_f64());
+    assert!(lower == found["mean"].as_f64() && upper > lower, "the bracket: {found}");
     assert!(result["notes"].to_string().contains("same requests"), "{result}");
 }
 
@@ -119,7 +123,9 @@ fn what_never_holds_is_said_and_ends_with_3() {
     assert_eq!(code, 3);
     let one = &result["schedulers"][0];
     assert!(one["requests_per_s"].is_null());
-    assert!(one["notes"].to_string().contains("not held at any rate"), "{one}");
+    assert!(one["notes"].to_string().contains("no load keeps this promise"), "{one}");
+    assert!(one["notes"].to_string().contains("0.0 % of requests are fluid"), "{one}");
+    assert_eq!(one["seeds"].as_array().map(Vec::len), Some(0), "no search was made");
     assert!(one["for_rate"]["replicas"].is_null());
 }
 
@@ -199,4 +205,152 @@ fn results_validate_against_the_printed_schemas() {
         value["kind"] = Value::from(3);
         assert!(!validator.is_valid(&value), "{what}: the schema lets anything pass");
     }
+}
+
+/// One user at a time takes 0.1 s and thinks 0.9 s: ten of them fill one server, twenty two.
+const USERS: &str = "
+seed: 7
+schedulers:
+  - orca: {max_num_seqs: 1}
+engine: {profile: {fixed: {iteration: 100ms}}, kv_blocks: 1000, kv_block_tokens: 16, max_model_len: 4096}
+workload:
+  requests: 400
+  arrivals: {closed_loop: {users: 4, think_time: 900ms}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 1}}
+slo: {ttft: 250ms, tbt: 1s}
+measure: {skip_first: 20s}
+";
+
+#[test]
+fn a_closed_loop_is_answered_in_users() {
+    let (result, code) = capacity(USERS, &["--seeds", "1"]);
+    assert_eq!(code, 0, "{result}");
+    assert_eq!(result["searched"], "users");
+    let one = &result["schedulers"][0];
+    assert!(one["requests_per_s"].is_null());
+    let users = one["users"]["mean"].as_u64().expect("whole users");
+    // Two may wait for one another within 250 ms; beyond the cycle's ten places the wait grows.
+    assert!((10..=13).contains(&users), "{one}");
+    assert_eq!(one["seeds"][0]["holds_users"], users);
+    assert_eq!(one["seeds"][0]["fails_users"], users + 1);
+    let two = ["--seeds", "1", "--set", "replicas=2", "--for-users", "30"];
+    let (result, code) = capacity(USERS, &two);
+    assert_eq!(code, 0, "{result}");
+    let one = &result["schedulers"][0];
+    let (all, each) = (&one["users"]["mean"], &one["users_per_gpu"]["mean"]);
+    assert_eq!(each.as_u64(), Some(all.as_u64().expect("whole users") / 2), "{one}");
+    let replicas = one["for_users"]["replicas"].as_u64().expect("a number");
+    assert!((3..=4).contains(&replicas), "{one}");
+}
+
+#[test]
+fn rates_are_asked_of_rates_and_users_of_users() {
+    let refused = |scenario: &str, flags: &[&str], why: &str| {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        command.args(["capacity", "-"]).args(flags).write_stdin(scenario);
+        let out = command.output().expect("ran");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{said}");
+        assert!(said.contains(why), "{said}");
+    };
+    refused(USERS, &["--for-rate", "3"], "--for-users");
+    refused(ONE_SEAT, &["--for-users", "3"], "--for-rate");
+    refused(ONE_SEAT, &["--for-rate", "3", "--pool", "fast"], "no `pools`");
+    refused(ONE_SEAT, &["--pool", "fast"], "--for-rate or --for-users");
+    refused(ONE_SEAT, &["--max-time", "0s"], "above 0");
+    refused(ONE_SEAT, &["--assert", "ttft.p99<1"], "did you mean `ttft_s.p99`");
+}
+
+/// A server that takes 0.1 s and another that takes 0.2 s.
+const POOLS: &str = "
+seed: 7
+schedulers:
+  - orca: {max_num_seqs: 1}
+pools:
+  - {name: fast, replicas: 1, engine: {profile: {fixed: {iteration: 100ms}}}}
+  - {name: slow, replicas: 2, engine: {profile: {fixed: {iteration: 200ms}}}}
+engine: {kv_blocks: 1000, kv_block_tokens: 16, max_model_len: 4096}
+router: least-requests
+workload:
+  requests: 3000
+  arrivals: {constant: {rate: 10}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 1}}
+slo: {ttft: 1s, tbt: 1s}
+";
+
+#[test]
+fn pools_grow_in_proportion_or_one_of_them() {
+    let sized = |flags: &[&str]| {
+        let (result, code) = capacity(POOLS, &[&["--seeds", "1"], flags].concat());
+        assert_eq!(code, 0, "{result}");
+        result["schedulers"][0]["for_rate"].clone()
+    };
+    // 10 + 2 x 5 requests/s.
+    let both = sized(&["--for-rate", "50"]);
+    assert_eq!(both["pools"], serde_json::json!({"fast": 3, "slow": 6}), "{both}");
+    assert_eq!((&both["replicas"], &both["gpus"]), (&Value::from(9), &Value::from(9)));
+    let slow = sized(&["--for-rate", "27", "--pool", "slow"]);
+    assert_eq!(slow["pools"], serde_json::json!({"fast": 1, "slow": 4}), "{slow}");
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    command.args(["capacity", "-", "--for-rate", "9", "--pool", "slwo"]).write_stdin(POOLS);
+    let said = String::from_utf8_lossy(&command.output().expect("ran").stderr).into_owned();
+    assert!(said.contains("did you mean `slow`?"), "{said}");
+}
+
+#[test]
+fn a_fleet_too_large_to_simulate_is_estimated_at_once() {
+    let flags = ["--for-rate", "1000", "--seeds", "1", "--max-replicas", "50"];
+    let (result, code) = capacity(&ONE_SEAT.replace("4000", "500"), &flags);
+    assert_eq!(code, 3);
+    let asked = &result["schedulers"][0]["for_rate"];
+    assert!(asked["replicas"].is_null() && asked["tried"].as_array().is_some_and(Vec::is_empty));
+    let estimate = asked["estimate"].as_u64().expect("a number");
+    assert!((95..=105).contains(&estimate), "{asked}");
+    assert!(asked["why"].to_string().contains("--max-replicas 50"), "{asked}");
+}
+
+#[test]
+fn a_search_ends_when_its_time_is_up_and_says_what_it_knows() {
+    let long = ONE_SEAT.replace("4000", "3000000").replace("constant", "poisson");
+    let (result, code) = capacity(&long, &["--max-time", "2s", "--seeds", "1"]);
+    assert_eq!(code, 3);
+    assert_eq!(result["complete"], false);
+    assert!(result["schedulers"][0]["notes"].to_string().contains("time ran out"), "{result}");
+}
+
+#[test]
+fn what_runs_warn_of_is_said() {
+    // Chunks are off, and half of the prompts are over the budget.
+    let scenario = "
+seed: 7
+schedulers:
+  - vllm-v0: {max_num_batched_tokens: 1024}
+engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 1000, kv_block_tokens: 16, max_model_len: 2048}
+workload:
+  requests: 200
+  arrivals: {poisson: {rate: 3}}
+  lengths: {prompt: {uniform: {min: 10, max: 2000}}, output: {fixed: 4}}
+slo: {ttft: 1s, tbt: 1s}
+";
+    let (result, code) = capacity(scenario, &["--seeds", "1"]);
+    assert_eq!(code, 3);
+    assert!(result["warnings"].to_string().contains("of 200 requests were rejected"), "{result}");
+    let one = &result["schedulers"][0];
+    assert!(one["notes"].to_string().contains("no load keeps this promise"), "{one}");
+}
+
+#[test]
+fn two_schedulers_that_are_alike_are_tied() {
+    let twice = ONE_SEAT
+        .replace("constant", "poisson")
+        .replace("4000", "1000")
+        .replace("engine:", "  - orca: {max_num_seqs: 2}\nengine:");
+    let (result, _) = capacity(&twice, &[]);
+    assert!(result["comparison"].to_string().contains("carries more"), "{}", result["comparison"]);
+    let same = twice.replace("max_num_seqs: 2", "max_num_seqs: 1");
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let out = command.args(["capacity", "-", "-q"]).write_stdin(same).output().expect("ran");
+    let text = String::from_utf8(out.stdout).expect("text");
+    assert!(text.contains("a tie between") && !text.contains("carries more"), "{text}");
+    assert!(text.contains("mean of 3 seeds") && !text.contains("+- 0.00"), "{text}");
 }

@@ -78,14 +78,20 @@ fn an_interrupted_sweep_goes_on_from_its_finished_points() {
     });
     assert!(killed && kept(&points) > 0, "killed in the middle");
     assert!(!at.join("out.json").exists(), "nothing half written");
-    // What is no point is worked out again.
-    fs::write(points.join("0000000000000000.json"), "{half").expect("writable");
+    // A point that is damaged is worked out again; what this program did not write stays.
+    let entries = || fs::read_dir(&points).expect("there").map(|entry| entry.expect("one").path());
+    let one = entries().find(|path| path.extension().is_some_and(|e| e == "json")).expect("kept");
+    let whole = fs::read_to_string(&one).expect("text");
+    fs::write(&one, &whole[..whole.len() / 2]).expect("writable");
+    fs::write(points.join("notes.txt"), "mine").expect("writable");
 
     let again = command("out.json").output().expect("ran");
     let told = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.success(), "{told}");
-    assert!(told.contains("of them from before") && !told.contains("(0 of"), "{told}");
-    assert!(!points.exists(), "nothing is left beside a whole result");
+    assert!(told.contains("of them from before"), "{told}");
+    assert!(told.contains("files that metron-sim did not write"), "{told}");
+    let left: Vec<_> = entries().collect();
+    assert_eq!(left, [points.join("notes.txt")], "only the user's own is left");
     assert!(command("whole.json").output().expect("ran").status.success());
     assert_eq!(
         fs::read(at.join("out.json")).expect("there"),
@@ -156,4 +162,143 @@ fn a_sweep_of_capacities_says_what_each_change_is_worth() {
     let out = sweep(folder.path(), &flags).assert().code(0).get_output().stdout.clone();
     let text = String::from_utf8(out).expect("text");
     assert!(text.contains("replicas 1 -> 2: capacity +"), "{text}");
+}
+
+/// The files of `../shared/cases`.
+fn profile_case(at: &Path) {
+    for name in ["cache-profile.yaml", "cache-profile.engine.yaml"] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cases").join(name);
+        fs::copy(from, at.join(name)).expect("copied");
+    }
+}
+
+fn slower_profile(at: &Path) {
+    let path = at.join("cache-profile.engine.yaml");
+    let text = fs::read_to_string(&path).expect("text");
+    let slower = text.replace("iteration_us: 2000", "iteration_us: 9000");
+    assert_ne!(text, slower);
+    fs::write(path, slower).expect("writable");
+}
+
+fn of_profile(at: &Path, flags: &[&str]) -> std::process::Output {
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    command.current_dir(at).args(["sweep", "cache-profile.yaml", "--format", "json"]);
+    command.args(["--vary", "seed=1,2"]).args(flags).output().expect("ran")
+}
+
+#[test]
+fn a_changed_profile_is_another_point_and_a_damaged_one_is_worked_out_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    profile_case(at);
+    let cached = || of_profile(at, &["--cache", "kept"]);
+    let told = |out: &std::process::Output| String::from_utf8_lossy(&out.stderr).into_owned();
+    let first = cached();
+    assert!(told(&first).contains("(0 of them"), "{}", told(&first));
+    let again = cached();
+    assert!(told(&again).contains("(2 of them"), "{}", told(&again));
+    assert_eq!(first.stdout, again.stdout);
+    // Figures are changed, so that it is JSON still.
+    for entry in fs::read_dir(at.join("kept")).expect("there") {
+        let path = entry.expect("one").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let damaged = text.replace("\"completed\":50", "\"completed\":49");
+        assert_ne!(text, damaged);
+        fs::write(path, damaged).expect("writable");
+    }
+    let mended = cached();
+    assert!(told(&mended).contains("(0 of them"), "{}", told(&mended));
+    assert_eq!(first.stdout, mended.stdout);
+    slower_profile(at);
+    let slower = cached();
+    assert!(told(&slower).contains("(0 of them"), "{}", told(&slower));
+    assert_ne!(first.stdout, slower.stdout);
+}
+
+#[test]
+fn shards_of_two_profiles_or_builds_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    profile_case(at);
+    let shard = |of: &str, output: &str| {
+        let out = of_profile(at, &["--shard", of, "-o", output]);
+        assert!(out.status.success());
+    };
+    shard("1/2", "1.json");
+    shard("2/2", "2.json");
+    let merge = |second: &str| {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let out = command.current_dir(at).args(["merge", "1.json", second]).output().expect("ran");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    assert_eq!(merge("2.json").0, Some(0));
+    slower_profile(at);
+    shard("2/2", "slower.json");
+    let (code, said) = merge("slower.json");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("the file `cache-profile.engine.yaml` had other contents"), "{said}");
+    let mut other: Value =
+        serde_json::from_slice(&fs::read(at.join("2.json")).expect("there")).expect("JSON");
+    other["build"] = Value::from("another");
+    fs::write(at.join("other.json"), other.to_string()).expect("writable");
+    let (code, said) = merge("other.json");
+    assert_eq!(code, Some(2));
+    assert!(said.contains("two builds"), "{said}");
+}
+
+#[test]
+fn a_folder_of_points_belongs_to_one_run_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let points = at.join("out.json.points");
+    fs::create_dir(&points).expect("made");
+    let marker = fs::File::create(points.join(".metron-sim")).expect("made");
+    marker.lock().expect("locked");
+    let out = sweep(at, &["-o", "out.json"]).output().expect("ran");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains("in use by another run"), "{said}");
+    assert!(!at.join("out.json").exists());
+    drop(marker);
+    sweep(at, &["-o", "out.json"]).assert().code(0);
+    assert!(!points.exists(), "an empty marker is the program's");
+}
+
+#[test]
+fn paths_of_a_user_are_checked_before_anything_runs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (flags, meant) in [
+        (vec!["--pareto", "cost.usd,ttft.p99"], "did you mean `ttft_s.p99`"),
+        (vec!["--assert", "ttft.p99<1"], "did you mean `ttft_s.p99`"),
+        (vec!["--capacity", "--pareto", "price.usd_per_hour,request_per_s.mean"], "requests_per_s"),
+        (vec!["--vary", "replcas=1,2"], "replicas"),
+        (vec!["--vary", "schedulers.sarathi.chunksize=1,2"], "chunk_size"),
+    ] {
+        let out = sweep(folder.path(), &flags).output().expect("ran");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(2), "{flags:?}: {said}");
+        assert!(said.contains(meant), "{flags:?}: {said}");
+    }
+}
+
+#[test]
+fn a_full_figure_is_worked_out_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rates = |flags: &[&str]| -> (Vec<Option<f64>>, Option<i32>) {
+        let out = sweep(folder.path(), &[&["--format", "json"], flags].concat()).output();
+        let out = out.expect("ran");
+        let value: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        let runs = value["points"].as_array().expect("a list").iter();
+        let rate = |point: &Value| point["runs"][0]["fluidity"]["fluid_tokens_per_s"].as_f64();
+        (runs.map(rate).collect(), out.status.code())
+    };
+    let all = |(rates, code): (Vec<Option<f64>>, Option<i32>)| {
+        assert!(rates.iter().all(Option::is_some), "{rates:?}");
+        code
+    };
+    assert!(rates(&[]).0.iter().all(Option::is_none));
+    assert_eq!(all(rates(&["--metrics", "full"])), Some(0));
+    assert_eq!(all(rates(&["--pareto", "cost.usd,fluidity.fluid_tokens_per_s"])), Some(0));
+    assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>0"])), Some(0));
+    assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>1e6"])), Some(3));
 }

@@ -98,9 +98,18 @@ fn an_explanation_keeps_its_schema_and_its_sums() {
         assert!((was - length).abs() < 1e-9, "{was} {length}");
         assert_eq!(cure["tried"][0]["helps"], false);
         for tried in cure["tried"].as_array().expect("tried").iter().skip(1) {
-            let after = tried["figures"]["stall_s"].as_f64();
-            let helps = after.is_some_and(|after| after <= 0.9 * was);
+            let effect = tried["effect"].as_str().expect("an effect");
+            let helps = ["keeps_promise", "nearer_to_promise", "shorter_stall", "more_tokens"]
+                .contains(&effect);
             assert_eq!(tried["helps"], helps, "{tried}");
+            let after = tried["figures"]["stall_s"].as_f64();
+            if ["shorter_stall", "moved_stall"].contains(&effect) {
+                assert!(after.is_some_and(|after| after <= 0.9 * was), "{tried}");
+            }
+            // The promise of the run as it was is not given away.
+            let kept = &tried["figures"]["promise"]["kept"];
+            assert!(effect != "breaks_promise" || cure["keeps_promise"] == true, "{tried}");
+            assert!(!helps || cure["keeps_promise"] != true || kept == true, "{tried}");
             assert!(!tried["set"].as_array().expect("a list").is_empty());
         }
     }

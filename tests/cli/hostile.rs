@@ -321,3 +321,125 @@ fn figures_without_measure_are_refused_or_run() {
     }
     assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
 }
+
+/// Lists with more entries than any scenario needs are refused before an entry is read.
+#[test]
+fn long_lists_are_refused_before_they_are_walked() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let list = |n: usize, entry: &dyn Fn(usize) -> String| -> String {
+        format!("[{}]", (0..n).map(entry).collect::<Vec<_>>().join(", "))
+    };
+    let class = |i: usize| format!("{{name: c{i}, share: 1, slo: {{tbt: 20ms}}}}");
+    let long = [
+        ("workload.classes", list(12_000, &class), 1000),
+        ("schedulers", list(12_000, &|_| "sarathi".to_owned()), 256),
+        ("pools", list(12_000, &|i| format!("{{name: p{i}, replicas: 1}}")), 256),
+        (
+            "workload.arrivals",
+            format!("{{piecewise: {}}}", list(12_000, &|_| "{for: 1s, rate: 2}".to_owned())),
+            10_000,
+        ),
+        (
+            "workload.lengths.prompt",
+            format!(
+                "{{quantiles: {{{}}}}}",
+                (0..12_000)
+                    .map(|i| format!("{}: {}", i as f64 / 12_000.0, i + 1))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            1000,
+        ),
+        (
+            "router",
+            format!("{{class-to-pool: {{chat: {}}}}}", list(90_000, &|_| "1".to_owned())),
+            10_000,
+        ),
+        (
+            "engine.profile",
+            format!("{{fixed: {{iteration: 1ms, x: {}}}}}", list(90_000, &|_| "{}".to_owned())),
+            10_000,
+        ),
+    ];
+    let mut complaints = Vec::new();
+    for (path, value, most) in long {
+        fs::write(folder.path().join("good.yaml"), SCENARIO).expect("writable");
+        let mut text = SCENARIO.to_owned();
+        match path.split_once('.') {
+            Some(("workload", key)) => {
+                let own = format!("  {key}: {value}\n");
+                text = text.replace(
+                    "  arrivals: all_at_once\n",
+                    if key == "arrivals" { &own } else { "  arrivals: all_at_once\n" },
+                );
+                if key == "classes" {
+                    text = text.replace("workload:\n", &format!("workload:\n{own}"));
+                } else if key == "lengths.prompt" {
+                    text = text.replace("{fixed: 100}", &value);
+                }
+            }
+            Some((_, _)) => text = text.replace("{fixed: {iteration: 5ms}}", &value),
+            None if path == "schedulers" => text = text.replace("[sarathi]", &value),
+            None => text.push_str(&format!("{path}: {value}\n")),
+        }
+        fs::write(folder.path().join("long.yaml"), text).expect("writable");
+        let args = ["run", "long.yaml"].map(str::to_owned);
+        let ended = run(folder.path(), &args);
+        complain(&mut complaints, path, &args, &ended);
+        let told = format!("expected at most {most}");
+        if !ended.stderr.contains(&told) {
+            complaints
+                .push(format!("{path}: {}", ended.stderr.chars().take(400).collect::<String>()));
+        }
+    }
+    assert!(complaints.is_empty(), "{}:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// A file can name a prompt of two billion tokens: it is turned away, and nothing is made for it.
+#[test]
+fn a_huge_prompt_in_a_file_is_rejected() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/huge");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for file in ["huge-prompt.yaml", "huge-prompt.csv"] {
+        fs::copy(data.join(file), folder.path().join(file)).expect("copied");
+    }
+    let args = ["run", "huge-prompt.yaml", "-q", "--requests", "rows.csv"].map(str::to_owned);
+    let ended = run(folder.path(), &args);
+    assert!(matches!(ended.code, Some(0 | 3)), "{:?}: {}", ended.code, ended.stderr);
+    let rows = fs::read_to_string(folder.path().join("rows.csv")).expect("written");
+    let (head, rows) = rows.split_once('\n').expect("a head");
+    let status = head.split(',').position(|name| name == "status").expect("a column");
+    let ends: Vec<&str> = rows.lines().filter_map(|row| row.split(',').nth(status)).collect();
+    assert_eq!(ends, ["rejected", "completed"]);
+}
+
+#[test]
+fn a_run_that_memory_cannot_hold_is_refused_in_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    prepare(folder.path());
+    let sets = [
+        "schedulers=[vllm-v1]",
+        "engine.prefix_caching=true",
+        // Each takes 32 bytes.
+        "engine.kv_blocks=60000000",
+    ];
+    let mut args = ["run", "good.yaml"].map(str::to_owned).to_vec();
+    args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+    let ended = run(folder.path(), &args);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("out of memory"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("kv_blocks"), "{}", ended.stderr);
+    // Answers of so many tokens are refused, however they are spread.
+    let many = [
+        "workload={requests: 1000000, arrivals: all_at_once, lengths: {prompt: {fixed: 1}, \
+                 output: {fixed: 1000000}}}",
+        "engine.max_model_len=1000002",
+        "engine.kv_blocks=1000000",
+        "engine.profile.fixed.iteration=1ns",
+    ];
+    let mut args = ["run", "good.yaml"].map(str::to_owned).to_vec();
+    args.extend(many.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+    let ended = run(folder.path(), &args);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("output tokens together"), "{}", ended.stderr);
+}

@@ -4,6 +4,7 @@ mod binary;
 mod both_paths;
 mod capacity_search;
 mod capacity_sweep;
+mod cures;
 mod documents;
 mod explain;
 mod faults;
@@ -11,11 +12,13 @@ mod fleet;
 #[path = "../common/folder.rs"]
 mod folder;
 mod hostile;
+mod observation;
 mod planning;
 mod readme;
 mod report;
 mod run;
 mod scenarios;
+mod settings;
 #[path = "../common/shared.rs"]
 mod shared;
 #[path = "../common/stopped.rs"]

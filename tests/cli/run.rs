@@ -122,8 +122,8 @@ impl Simulate for Toy {
             trace: TokenTrace {
                 columns: vec![column],
                 requests: rows,
-                more_runs: Vec::new(),
                 end: now,
+                ..TokenTrace::default()
             },
             iterations: IterationCounts {
                 prefill_only: u64::from(REQUESTS),
@@ -187,6 +187,7 @@ impl Backend for Toy {
                     tbt: self.slo_tbt,
                     fluid_index: 0.9,
                     fluid_share: 0.99,
+                    first_tokens_promised: false,
                     bounds: Vec::new(),
                 },
                 horizon: None,
@@ -203,6 +204,8 @@ impl Backend for Toy {
             }),
             resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
             warnings: Vec::new(),
+            written: Vec::new(),
+            files: std::collections::BTreeMap::new(),
             document: None,
         })
     }

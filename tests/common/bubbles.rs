@@ -1,23 +1,38 @@
 //! Culprits of pipeline bubbles, found by looking at every pair of iterations: slow, plain, and
 //! without any of the sums that the program keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use metron_sim::cost::{BatchShape, Chunk, CostModel};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
 use metron_sim::explain::{Attribution, Cause, Gap};
+use metron_sim::scheduler::Held;
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
+use metron_sim::time::Time;
 
 /// A chunk's part in the waits of one iteration, nanoseconds.
 struct Part {
     request: u32,
     tokens: u64,
+    /// When the chunk's iteration began.
+    began: Time,
     stage_0: u64,
     between: u64,
+}
+
+/// A chunk's part in the wait of those in the queue for another lane's turn, while one iteration of
+/// their lane ran.
+struct Turn {
+    request: u32,
+    tokens: u64,
+    /// When the chunk's iteration began.
+    began: Time,
+    ns: u64,
 }
 
 /// Parts by lane and iteration.
 pub struct Reference {
     lanes: Vec<Vec<Vec<Part>>>,
+    turns: Vec<Vec<Vec<Turn>>>,
 }
 
 /// A chunk that ran ahead, and what it took.
@@ -25,6 +40,7 @@ struct Ahead {
     in_flight: bool,
     request: u32,
     tokens: u64,
+    began: Time,
     took: u64,
 }
 
@@ -34,12 +50,11 @@ fn chunks_of(iteration: &Iteration<'_>) -> Vec<Chunk> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk], sampled: u32) -> BatchShape<'c> {
-    BatchShape {
+    BatchShape::new(
         chunks,
-        decodes: iteration.decodes,
-        decode_kv_tokens: iteration.decode_kv_tokens,
+        Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens),
         sampled,
-    }
+    )
 }
 
 /// Waits between stages: what an iteration took beyond its own stages.
@@ -123,8 +138,10 @@ impl Reference {
         }
         prefills.sort();
         let mut lanes = Vec::new();
+        let mut turns = Vec::new();
         for (lane, log) in logs.iter().enumerate() {
             let (mut parts, mut free) = (Vec::new(), None);
+            let mut waits: Vec<Vec<Turn>> = Vec::new();
             for iteration in log {
                 let beside = |other: usize| other != lane && other / stages == lane / stages;
                 let mut ahead = Vec::new();
@@ -132,18 +149,52 @@ impl Reference {
                     let overlaps = free.is_none_or(|free| end > free);
                     if beside(other) && start < iteration.start && overlaps {
                         let in_flight = end > iteration.start;
-                        let one =
-                            |&(request, tokens, took)| Ahead { in_flight, request, tokens, took };
+                        let one = |&(request, tokens, took)| Ahead {
+                            in_flight,
+                            request,
+                            tokens,
+                            began: start,
+                            took,
+                        };
                         ahead.extend(chunks.iter().map(one));
                     }
                 }
                 let idle = free.map_or(0, |free| iteration.start.since(free).as_nanos());
                 parts.push(share(idle, between(&iteration, cost, planned_ahead), &ahead));
                 free = Some(iteration.free);
+                let next = waits.len() + 1;
+                let next = (next < log.len()).then(|| log.at(next).start);
+                let until = next.unwrap_or(iteration.free);
+                let mut meanwhile = Vec::new();
+                if iteration.waiting > 0 && iteration.held == Some(Held::OtherLane) {
+                    for &(start, end, other, ref chunks) in &prefills {
+                        if beside(other) && start < until && end > iteration.start {
+                            let lasted = end.since(start).as_nanos();
+                            let within = end.min(until).since(start.max(iteration.start));
+                            let part = u128::from(within.as_nanos());
+                            let one = |&(request, tokens, took): &(u32, u64, u64)| {
+                                let ns = u128::from(took) * part / u128::from(lasted.max(1));
+                                Turn { request, tokens, began: start, ns: ns as u64 }
+                            };
+                            meanwhile.extend(chunks.iter().map(one));
+                        }
+                    }
+                    let took: Vec<u64> = meanwhile.iter().map(|turn| turn.ns).collect();
+                    let stood = until.since(iteration.start).as_nanos();
+                    let shared = divide(stood.min(took.iter().sum()), &took);
+                    meanwhile.iter_mut().zip(shared).for_each(|(turn, ns)| turn.ns = ns);
+                }
+                waits.push(meanwhile);
             }
             lanes.push(parts);
+            turns.push(waits);
         }
-        Reference { lanes }
+        Reference { lanes, turns }
+    }
+
+    /// What there was to share of waits for another lane's turn, each iteration once.
+    pub fn turns(&self) -> u64 {
+        self.turns.iter().flatten().flatten().map(|turn| turn.ns).sum()
     }
 
     /// Culprits of a gap's bubbles: nanoseconds, and prefill tokens.
@@ -157,6 +208,9 @@ impl Reference {
         let log = &outcome.log.as_deref().expect("kept")[lane];
         let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
         let (mut decodes, mut prefilled) = (gap.token > 0, false);
+        let mut queued = gap.token == 0;
+        // A chunk's tokens count once, whatever waits it stood in.
+        let mut known: BTreeSet<(u32, Time)> = BTreeSet::new();
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
         let to = log.partition_point(|iteration| iteration.end <= gap.to);
         for (place, iteration) in (from..).zip(log.range(from, to)) {
@@ -168,12 +222,21 @@ impl Reference {
             let before = decodes || preempted || prefilled;
             let within = decodes || prefills;
             prefilled = !decodes && prefills;
+            queued &= !prefills;
+            if queued && iteration.decided >= gap.from {
+                for turn in self.turns[lane][place].iter().filter(|turn| turn.ns > 0) {
+                    let sum = found.entry(turn.request).or_default();
+                    let new = known.insert((turn.request, turn.began));
+                    *sum = (sum.0 + turn.ns, sum.1 + if new { turn.tokens } else { 0 });
+                }
+            }
             for part in &self.lanes[lane][place] {
                 let ns =
                     if before { part.stage_0 } else { 0 } + if within { part.between } else { 0 };
                 if ns > 0 {
                     let sum = found.entry(part.request).or_default();
-                    *sum = (sum.0 + ns, sum.1 + part.tokens);
+                    let new = known.insert((part.request, part.began));
+                    *sum = (sum.0 + ns, sum.1 + if new { part.tokens } else { 0 });
                 }
             }
         }
@@ -188,7 +251,8 @@ fn share(stage_0: u64, between: u64, ahead: &[Ahead]) -> Vec<Part> {
     let of_stage_0 = divide(stage_0.min(left.iter().sum()), &left);
     let part = |(ahead, (&between, &stage_0)): (&Ahead, (&u64, &u64))| {
         assert!(stage_0 + between <= ahead.took, "at most what it took");
-        Part { request: ahead.request, tokens: ahead.tokens, stage_0, between }
+        let &Ahead { request, tokens, began, .. } = ahead;
+        Part { request, tokens, began, stage_0, between }
     };
     ahead.iter().zip(of_between.iter().zip(&of_stage_0)).map(part).collect()
 }

@@ -1,7 +1,9 @@
 //! What a batch costs: its limits, its shape, what makes it dearer.
 
 use metron_sim::catalog::{self, EngineProfile};
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Dtype, FixedCost, Roofline, prefill_time};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostModel, Decodes, Dtype, FixedCost, Roofline, prefill_time,
+};
 use metron_sim::time::Span;
 
 use crate::support::{build, decode_ms, prefill_ms, tensor};
@@ -34,7 +36,7 @@ fn a_mixed_batch_reads_the_weights_once_and_its_kv_too() {
     let cost = build("llama-3.1-8b", "h100-sxm", "ideal", 1).unwrap();
     let chunk = [Chunk { context: 0, tokens: 512 }];
     let ms = |chunks: &[Chunk], decodes: u32, kv: u64| {
-        let shape = BatchShape { chunks, decodes, decode_kv_tokens: kv, sampled: decodes };
+        let shape = BatchShape::new(chunks, Decodes::one_token_each(decodes, kv), decodes);
         cost.time(&shape).gpu.as_millis_f64()
     };
     let (alone, decodes) = (ms(&chunk, 0, 0), ms(&[], 64, 64 * 4096));
@@ -49,7 +51,7 @@ fn decode_only_batches_are_padded_to_a_captured_size() {
     let layers = |profile, decodes, chunks: &[Chunk]| {
         let cost = build("llama-3.1-8b", "rtx-4090", profile, 1).unwrap();
         let kv = u64::from(decodes) * 100;
-        let shape = BatchShape { chunks, decodes, decode_kv_tokens: kv, sampled: decodes };
+        let shape = BatchShape::new(chunks, Decodes::one_token_each(decodes, kv), decodes);
         cost.parts(&shape).layers_us
     };
     for (decodes, runs_at) in [(3, 4), (5, 8), (8, 8), (250, 256), (257, 272), (512, 512)] {
@@ -67,7 +69,7 @@ fn decode_only_batches_are_padded_to_a_captured_size() {
 fn host_time_is_apart_and_grows_with_sequences() {
     let cost = build("llama-3.1-8b", "h100-sxm", "vllm-0.12", 1).unwrap();
     let host = |decodes| {
-        let shape = BatchShape { chunks: &[], decodes, decode_kv_tokens: 1000, sampled: decodes };
+        let shape = BatchShape::decodes_alone(decodes, 1000);
         cost.time(&shape).host
     };
     assert_eq!(host(1), Span::from_nanos(1_678_500));
@@ -78,7 +80,7 @@ fn host_time_is_apart_and_grows_with_sequences() {
 fn parts_add_up_to_the_time() {
     let cost = build("yi-34b", "a100-sxm-80gb", "vllm-0.12", 2).unwrap();
     let chunks = [Chunk { context: 300, tokens: 509 }, Chunk { context: 0, tokens: 70 }];
-    let shape = BatchShape { chunks: &chunks, decodes: 9, decode_kv_tokens: 12_345, sampled: 10 };
+    let shape = BatchShape::new(&chunks, Decodes::one_token_each(9, 12_345), 10);
     let (time, parts) = (cost.time(&shape), cost.parts(&shape));
     let sum = parts.layers_us
         + parts.attention_us
@@ -98,7 +100,8 @@ fn measured_attention_replaces_the_constants() {
     let cost = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap();
     let attention = |chunks: &[Chunk], decodes: u32, each: u64| {
         let decode_kv_tokens = u64::from(decodes) * each;
-        let shape = BatchShape { chunks, decodes, decode_kv_tokens, sampled: decodes };
+        let shape =
+            BatchShape::new(chunks, Decodes::one_token_each(decodes, decode_kv_tokens), decodes);
         cost.parts(&shape).attention_us / 32.0
     };
     for (decodes, each, us) in

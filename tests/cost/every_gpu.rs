@@ -2,7 +2,9 @@
 //! between what the peaks allow and a few times that, and grow with the work?
 
 use metron_sim::catalog::{self, Gpu, Kind, Model};
-use metron_sim::cost::{BatchShape, Chunk, CostError, CostModel, Dtype, Roofline, kv_capacity};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Roofline, kv_capacity,
+};
 
 use crate::support::{OVERHEAD_BYTES, memory, tensor};
 
@@ -31,12 +33,11 @@ fn gpus() -> Vec<Gpu> {
 
 fn price(cost: &Roofline, (prefill, decodes, kv): Batch) -> (f64, f64) {
     let chunk = [Chunk { context: 0, tokens: prefill.max(1) }];
-    let shape = BatchShape {
-        chunks: if prefill == 0 { &[] } else { &chunk },
-        decodes,
-        decode_kv_tokens: u64::from(decodes) * kv,
-        sampled: decodes + u32::from(prefill > 0),
-    };
+    let shape = BatchShape::new(
+        if prefill == 0 { &[] } else { &chunk },
+        Decodes::one_token_each(decodes, u64::from(decodes) * kv),
+        decodes + u32::from(prefill > 0),
+    );
     let time = cost.time(&shape);
     let parts = cost.parts(&shape);
     let kernels = parts.layers_us + parts.attention_us + parts.head_us;

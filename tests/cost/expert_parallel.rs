@@ -2,8 +2,8 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{
-    BatchShape, Chunk, CostModel, Dtype, KvCapacity, KvDtype, KvRequest, Parallelism, Parts,
-    Precision, Roofline, kv_capacity,
+    BatchShape, Chunk, CostModel, Decodes, Dtype, KvCapacity, KvDtype, KvRequest, Parallelism,
+    Parts, Precision, Roofline, kv_capacity,
 };
 use metron_sim::scenario::{Document, Files, Resolved};
 
@@ -38,12 +38,11 @@ fn capacity(
 
 fn parts(cost: &Roofline, prefill: u32, decodes: u32, kv_each: u64) -> Parts {
     let chunk = [Chunk { context: 0, tokens: prefill.max(1) }];
-    cost.parts(&BatchShape {
-        chunks: if prefill == 0 { &[] } else { &chunk },
+    cost.parts(&BatchShape::new(
+        if prefill == 0 { &[] } else { &chunk },
+        Decodes::one_token_each(decodes, u64::from(decodes) * kv_each),
         decodes,
-        decode_kv_tokens: u64::from(decodes) * kv_each,
-        sampled: decodes,
-    })
+    ))
 }
 
 #[test]
@@ -126,7 +125,7 @@ fn tokens_go_to_their_experts_and_back() {
     // It is communication to attribution as well.
     let cost = build("mixtral-8x7b", spread(1, 4, true), bf16);
     let chunk = [Chunk { context: 0, tokens: 2048 }];
-    let shape = BatchShape { chunks: &chunk, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+    let shape = BatchShape::new(&chunk, Decodes::NONE, 1);
     let said = cost.overheads(&shape).communication.as_millis_f64() * 1e3;
     assert!((said - cost.parts(&shape).communication_us).abs() < 0.01);
     // Within one data-parallel rank every GPU has all tokens: the all-reduce stays.

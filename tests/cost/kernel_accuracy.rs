@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::shared::{say, shared};
 use metron_sim::catalog::{self, Experts, Model, ModelOverrides};
 use metron_sim::cost::{
-    BatchShape, Chunk, CostModel, Dtype, Parallelism, Parts, Roofline, gemm_us, routed_experts_us,
+    BatchShape, Chunk, CostModel, Decodes, Dtype, Parallelism, Parts, Roofline, gemm_us,
+    routed_experts_us,
 };
 
 /// Where the tables are, or `None` after saying so.
@@ -101,12 +102,11 @@ fn attention_only(heads: u32, kv_heads: u32) -> Model {
 }
 
 fn price(cost: &Roofline, chunks: &[Chunk], decodes: u32, kv_each: u32) -> Parts {
-    cost.parts(&BatchShape {
+    cost.parts(&BatchShape::new(
         chunks,
+        Decodes::one_token_each(decodes, u64::from(decodes) * u64::from(kv_each)),
         decodes,
-        decode_kv_tokens: u64::from(decodes) * u64::from(kv_each),
-        sampled: decodes,
-    })
+    ))
 }
 
 #[test]

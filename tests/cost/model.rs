@@ -1,7 +1,9 @@
 //! Models that are not dense, and numbers that are not bf16.
 
 use metron_sim::catalog::{self, Model};
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Dtype, KvRequest, Roofline, kv_capacity};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostModel, Decodes, Dtype, KvRequest, Roofline, kv_capacity,
+};
 
 use crate::support::{build, capacity, decode_ms, memory, tensor};
 
@@ -34,7 +36,7 @@ fn latent_attention_keeps_and_reads_little() {
     let [latent, apart] = [&model, &heads_apart].map(|model| {
         let cost = Roofline::new(model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap();
         let kv = 64 * 4096;
-        let shape = BatchShape { chunks: &[], decodes: 64, decode_kv_tokens: kv, sampled: 64 };
+        let shape = BatchShape::decodes_alone(64, kv);
         cost.parts(&shape).attention_us
     });
     assert!(latent < apart / 4.0, "{latent} {apart}");
@@ -52,7 +54,7 @@ fn deepseek_v3_in_fp8_fits_on_eight_h200_and_computes_its_active_parameters() {
     let cost = Roofline::new(&model, &gpu, &ideal, tensor(8), Dtype::Fp8).unwrap();
     let tokens = 8192.0;
     let chunk = [Chunk { context: 0, tokens: 8192 }];
-    let shape = BatchShape { chunks: &chunk, decodes: 0, decode_kv_tokens: 0, sampled: 1 };
+    let shape = BatchShape::new(&chunk, Decodes::NONE, 1);
     let us = cost.parts(&shape).layers_us;
     let least_us = 2.0 * 37e9 * tokens / 8.0 / (gpu.gemm_fp8.unwrap().tflops * 1e6);
     assert!((least_us..4.0 * least_us).contains(&us), "{us} {least_us}");

@@ -1,7 +1,7 @@
 //! Prices against published measurements.
 
 use metron_sim::catalog::{self, Model, ModelOverrides};
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Dtype, Roofline};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, Dtype, Roofline};
 
 use crate::shared::{say, shared};
 use crate::support::{build, capacity, decode_ms, prefill_ms, tensor};
@@ -39,7 +39,7 @@ fn a_few_decodes_ride_along_nearly_free() {
     let cost = build("yi-34b", "a100-sxm-80gb", "ideal", 2).unwrap();
     let alone = prefill_ms(&cost, 1024);
     let chunk = [Chunk { context: 0, tokens: 1021 }];
-    let shape = BatchShape { chunks: &chunk, decodes: 3, decode_kv_tokens: 3 * 1024, sampled: 4 };
+    let shape = BatchShape::new(&chunk, Decodes::one_token_each(3, 3 * 1024), 4);
     let ratio = cost.time(&shape).gpu.as_millis_f64() / alone;
     assert!((0.99..1.02).contains(&ratio), "{ratio}");
 }

@@ -1,6 +1,6 @@
 //! Random batches: more work is never cheaper.
 
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Roofline};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, Roofline};
 use proptest::prelude::*;
 
 use crate::support::build;
@@ -37,7 +37,7 @@ proptest! {
     ) {
         prop_assume!(decodes > 0 || !chunks.is_empty());
         let price = |chunks: &[Chunk], decodes: u32, kv: u64, sampled: u32| {
-            cost.time(&BatchShape { chunks, decodes, decode_kv_tokens: kv, sampled })
+            cost.time(&BatchShape::new(chunks, Decodes::one_token_each(decodes, kv), sampled))
         };
         let kv = u64::from(decodes) * mean_kv;
         let base = price(&chunks, decodes, kv, decodes);
@@ -71,7 +71,7 @@ proptest! {
         (_, cost) in any_cost(), chunks in any_chunks(), decodes in 1_u32..2000, kv in 1_u64..1 << 40,
     ) {
         let shape =
-            BatchShape { chunks: &chunks, decodes, decode_kv_tokens: kv, sampled: decodes };
+            BatchShape::new(&chunks, Decodes::one_token_each(decodes, kv), decodes);
         prop_assert_eq!(cost.time(&shape), cost.clone().time(&shape));
     }
 }

@@ -2,7 +2,7 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{
-    BatchShape, Chunk, CostError, CostModel, Dtype, Parallelism, Roofline, stage_layers,
+    BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Parallelism, Roofline, stage_layers,
 };
 use metron_sim::time::Span;
 
@@ -17,7 +17,7 @@ fn more_ranks_are_faster_but_not_twice() {
     ] {
         assert!(split < alone && split > alone / 2.0, "{split} ms on two, {alone} on one");
     }
-    let shape = BatchShape { chunks: &[], decodes: 8, decode_kv_tokens: 8192, sampled: 8 };
+    let shape = BatchShape::decodes_alone(8, 8192);
     assert_eq!(one.parts(&shape).communication_us, 0.0);
     assert!(two.parts(&shape).communication_us > 0.0);
 }
@@ -33,8 +33,8 @@ fn stages_and_hand_overs_add_up_to_the_whole() {
     };
     let chunks = [Chunk { context: 300, tokens: 509 }];
     for shape in [
-        BatchShape { chunks: &chunks, decodes: 9, decode_kv_tokens: 12_345, sampled: 10 },
-        BatchShape { chunks: &[], decodes: 9, decode_kv_tokens: 12_345, sampled: 9 },
+        BatchShape::new(&chunks, Decodes::one_token_each(9, 12_345), 10),
+        BatchShape::decodes_alone(9, 12_345),
     ] {
         let (whole, four) = (build(1), build(4));
         assert_eq!((whole.stages(), four.stages()), (1, 4));

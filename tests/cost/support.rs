@@ -21,12 +21,8 @@ pub fn build(model: &str, gpu: &str, profile: &str, ranks: u32) -> Result<Roofli
 }
 
 pub fn decode_ms(cost: &dyn CostModel, decodes: u32, kv_each: u32) -> f64 {
-    let time = cost.time(&BatchShape {
-        chunks: &[],
-        decodes,
-        decode_kv_tokens: u64::from(decodes) * u64::from(kv_each),
-        sampled: decodes,
-    });
+    let time =
+        cost.time(&BatchShape::decodes_alone(decodes, u64::from(decodes) * u64::from(kv_each)));
     (time.gpu + time.host).as_millis_f64()
 }
 

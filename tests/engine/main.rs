@@ -6,6 +6,7 @@ mod bulk_verbs;
 mod golden;
 mod golden_schedulers;
 mod modelled_schedulers;
+mod observation;
 mod pipeline;
 mod pools;
 mod queueing;

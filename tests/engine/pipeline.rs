@@ -2,7 +2,9 @@
 //! recursion of the stages checked on the log of a busy one.
 
 use crate::small::{ENGINE, request};
-use metron_sim::cost::{BatchShape, Chunk, CostModel, FixedPipeline, IterationTime, Parts};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostModel, Decodes, FixedPipeline, IterationTime, Parts,
+};
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, RecordedPool, Recording, Split, culprits, victims,
 };
@@ -23,8 +25,8 @@ struct PerToken {
 
 impl PerToken {
     fn stage(shape: &BatchShape<'_>) -> Span {
-        let tokens: u32 = shape.chunks.iter().map(|chunk| chunk.tokens).sum();
-        Span::from_millis(u64::from(tokens + shape.decodes))
+        let tokens: u32 = shape.chunks().iter().map(|chunk| chunk.tokens).sum();
+        Span::from_millis(u64::from(tokens + shape.decodes().requests()))
     }
 }
 
@@ -254,12 +256,11 @@ fn ends_by_recursion(log: &[Log], cost: &PerToken) -> Vec<(Time, Time)> {
             .iter()
             .map(|c| Chunk { context: c.context, tokens: c.tokens })
             .collect();
-        let shape = BatchShape {
-            chunks: &chunks,
-            decodes: iteration.decodes,
-            decode_kv_tokens: iteration.decode_kv_tokens,
-            sampled: iteration.sampled(),
-        };
+        let shape = BatchShape::new(
+            &chunks,
+            Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens),
+            iteration.sampled(),
+        );
         assert!(iteration.start >= before[0], "stage 0 holds one micro-batch");
         let mut at = iteration.start;
         for (stage, free) in before.iter_mut().enumerate() {

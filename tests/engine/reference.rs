@@ -25,10 +25,11 @@ impl CostModel for Uneven {
         let chunk = |c: &metron_sim::cost::Chunk| {
             u64::from(c.tokens) * 31_013 + u64::from(c.tokens) * u64::from(c.context) * 7
         };
-        let prefill: u64 = shape.chunks.iter().map(chunk).sum();
-        let decode = u64::from(shape.decodes) * 50_021 + shape.decode_kv_tokens * 101;
-        let gpu = 2_000_003 + prefill + decode + u64::from(shape.sampled) * 977;
-        let host = 600_011 + 20_011 * u64::from(shape.decodes);
+        let prefill: u64 = shape.chunks().iter().map(chunk).sum();
+        let decode =
+            u64::from(shape.decodes().requests()) * 50_021 + shape.decodes().kv_tokens() * 101;
+        let gpu = 2_000_003 + prefill + decode + u64::from(shape.sampled()) * 977;
+        let host = 600_011 + 20_011 * u64::from(shape.decodes().requests());
         IterationTime { gpu: Span::from_nanos(gpu), host: Span::from_nanos(host) }
     }
 
@@ -43,7 +44,9 @@ struct Stages(u32);
 impl Stages {
     fn stage(shape: &BatchShape<'_>, stage: u32) -> IterationTime {
         let IterationTime { gpu, host } = Uneven.time(shape);
-        let gpu = gpu.as_nanos() / 3 + u64::from(stage) * 300_007 + u64::from(shape.decodes) * 11;
+        let gpu = gpu.as_nanos() / 3
+            + u64::from(stage) * 300_007
+            + u64::from(shape.decodes().requests()) * 11;
         IterationTime {
             gpu: Span::from_nanos(gpu),
             host: if stage == 0 { host } else { Span::ZERO },
@@ -72,12 +75,12 @@ impl CostModel for Stages {
     }
 
     fn hand_over(&self, shape: &BatchShape<'_>) -> Span {
-        Span::from_nanos(70_001 + 13 * u64::from(shape.decodes))
+        Span::from_nanos(70_001 + 13 * u64::from(shape.decodes().requests()))
     }
 }
 
 #[derive(Clone, Debug)]
-struct System {
+pub struct System {
     pipeline: u32,
     scheduler: SchedulerConfig,
     engine: EngineInfo,
@@ -86,6 +89,13 @@ struct System {
     async_scheduling: bool,
     horizon: Option<Span>,
     workload: Workload,
+}
+
+impl System {
+    /// The same, observed up to `horizon`.
+    pub fn until(&self, horizon: Option<Span>) -> System {
+        System { horizon, ..self.clone() }
+    }
 }
 
 fn request() -> impl Strategy<Value = (u64, u32, u32, u32, i32, Option<u64>, u32)> {
@@ -169,7 +179,7 @@ fn fleet() -> impl Strategy<Value = (u32, Routing)> {
     )
 }
 
-fn system() -> impl Strategy<Value = System> {
+pub fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), any::<u64>());
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
@@ -230,7 +240,7 @@ fn closed_loop() -> impl Strategy<Value = (WorkloadSpec, u64)> {
     )
 }
 
-fn run(system: &System, reference: bool) -> Outcome {
+pub fn run(system: &System, reference: bool) -> Outcome {
     run_on(system, &mut system.workload.arriving(), reference)
 }
 
@@ -263,7 +273,10 @@ fn check(system: &System, outcome: &Outcome) {
         assert!(times.last().is_none_or(|&last| last <= trace.end));
         match row.status {
             Status::Completed => assert_eq!(row.tokens, request.output_tokens),
-            Status::Unfinished => assert!(system.horizon.is_some(), "without a horizon all end"),
+            Status::Unfinished => {
+                assert!(system.horizon.is_some(), "without a horizon all end");
+                assert!(row.tokens < request.output_tokens, "a whole answer is complete");
+            }
             Status::Rejected => {}
             other => panic!("a simulated request is never {other:?}"),
         }

@@ -3,7 +3,10 @@
 //!
 //! What there is to turn is read from the program itself, so that a new parameter without a case
 //! fails here. What cannot change a result by its nature is listed, with the reason.
+//!
+//! And no setting is inert in silence: where two values of a key give one result, the program says so.
 
+mod inert;
 mod profile;
 mod scenario;
 mod schedulers;
@@ -12,7 +15,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use metron_sim::inert::{Ended, written};
 use metron_sim::progress::Progress;
+use metron_sim::report::Inert;
 use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_experiment};
 use metron_sim::scenario::{Document, Files};
 
@@ -49,8 +54,17 @@ const fn case(
     Case { knob, shared, values: [one, other] }
 }
 
-/// What a scenario leads to: every run's published figures and every token's time, without labels.
-fn result(folder: &Path, sets: &[String]) -> Result<Vec<String>, String> {
+/// What a scenario leads to.
+struct Played {
+    /// Every run's published figures and every token's time, without labels.
+    results: Vec<String>,
+    /// Whether each run kept the promise, term by term.
+    slos: Vec<(Option<bool>, Vec<Option<bool>>)>,
+    /// The keys that the program says have no effect, by their names in the tables.
+    inert: Vec<String>,
+}
+
+fn play(folder: &Path, sets: &[String]) -> Result<Played, String> {
     let document = Document::from_text("base.yaml", BASE, Files::any(folder))
         .and_then(|document| document.with(sets))
         .map_err(|error| error.render(false))?;
@@ -61,14 +75,41 @@ fn result(folder: &Path, sets: &[String]) -> Result<Vec<String>, String> {
     let progress = Progress::new(experiment.schedulers.len());
     let outputs = run_experiment(input, RunOptions::default(), &Simulator, &progress)
         .map_err(|error| error.to_string())?;
+    let written = written(&document);
+    let count = requests.count(experiment);
+    let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+    let told =
+        metron_sim::inert::inert(&written, &resolved.scenario, experiment, &requests, Some(&ended));
+    let knob = |one: &Inert| {
+        let key = written.iter().find(|key| key.path == one.path);
+        key.expect("only what was written is reported").knob.clone()
+    };
     let one = |output: &metron_sim::runner::SchedulerOutput| {
         let mut published = serde_json::to_value(&output.result).expect("plain data");
         let members = published.as_object_mut().expect("an object");
         members.remove("label").expect("runs have labels");
         members.remove("scheduler").expect("runs have schedulers");
-        format!("{published} {:?}", output.outcome.trace)
+        // What could make a difference is no figure.
+        members.remove("features").expect("runs have features");
+        let trace = &output.outcome.trace;
+        format!("{published} {:?} {:?} {:?}", trace.columns, trace.requests, trace.more_runs)
     };
-    Ok(outputs.iter().map(one).collect())
+    Ok(Played {
+        results: outputs.iter().map(one).collect(),
+        slos: outputs
+            .iter()
+            .map(|output| {
+                let slo = &output.result.slo;
+                (slo.met, slo.terms.iter().map(|term| term.met).collect())
+            })
+            .collect(),
+        inert: told.everywhere.iter().map(knob).collect(),
+    })
+}
+
+/// Every run's published figures and every token's time, without labels.
+fn result(folder: &Path, sets: &[String]) -> Result<Vec<String>, String> {
+    play(folder, sets).map(|played| played.results)
 }
 
 /// Runs all cases and tells every one whose two results are equal, or that cannot be run.
@@ -85,14 +126,18 @@ fn dead(cases: &[Case]) -> Vec<String> {
                 .chain((!value.is_empty()).then_some(value))
                 .map(str::to_owned)
                 .collect();
-            result(folder.path(), &sets)
+            play(folder.path(), &sets)
         };
         let [one, other] = case.values.map(run);
         match (one, other) {
-            (Ok(one), Ok(other)) if one == other => {
+            (Ok(one), Ok(other)) if one.results == other.results => {
                 complaints.push(format!("{}: {:?} give the same result", case.knob, case.values));
             }
-            (Ok(_), Ok(_)) => {}
+            (Ok(one), Ok(other)) => {
+                if [&one, &other].iter().any(|played| played.inert.iter().any(|k| k == case.knob)) {
+                    complaints.push(format!("{}: has an effect, and is called inert", case.knob));
+                }
+            }
             (one, other) => {
                 for error in [one.err(), other.err()].into_iter().flatten() {
                     complaints.push(format!("{}: {error}", case.knob));

@@ -107,7 +107,8 @@ fn what_run_writes_evaluate_reads_to_the_digit() {
             assert_eq!(runs(&ran).len(), 2);
             for (ran, read) in runs(&ran).iter().zip(runs(&read)) {
                 assert_eq!(shared(ran), shared(&read), "{name} {horizon}");
-                assert!(read["fluidity"]["fluid_tokens_per_s"].is_number());
+                let all_ended = read["requests"]["unfinished"] == 0;
+                assert_eq!(read["fluidity"]["fluid_tokens_per_s"].is_number(), all_ended);
             }
             let slo = &read["scenario"]["slo"];
             assert!(slo["tbt"].is_null() && slo["fluidity"].is_null(), "nothing was retyped");
@@ -245,7 +246,10 @@ fn request_files_give_the_same_latencies_and_true_bounds() {
             for part in ["requests", "tokens", "ttft_s", "tpot_s", "e2e_s", "throughput"] {
                 assert_eq!(ran[part], read[part], "{part}");
             }
-            assert!(read.get("fluidity").is_none() && read.get("tbt_s").is_none());
+            let share = &read["fluidity"]["fluid_request_share"];
+            let known = &read["fluidity"]["bounds"]["fluid_request_share"];
+            assert!(share.is_null() || known["lower"] == known["upper"], "{known}");
+            assert!(read.get("tbt_s").is_none());
             let bounds = &read["measured"]["fluidity_bounds"];
             let within = |low: &Value, value: &Value, high: &Value| {
                 let [low, value, high] = [low, value, high].map(|v| v.as_f64().expect("a number"));

@@ -322,9 +322,9 @@ fn failed_empty_and_unstreamed_requests_are_told_apart() {
     let read = place.import(lines.join("\n").as_bytes(), None).expect("sound");
     let run = &read.runs[0];
     let statuses: Vec<Status> = run.trace.requests.iter().map(|row| row.status).collect();
-    use Status::{Completed, Rejected, Unfinished};
-    assert_eq!(statuses, [Completed, Rejected, Rejected, Rejected, Unfinished]);
-    assert_eq!(run.failed, 3);
+    use Status::{Cancelled, Completed, Failed};
+    assert_eq!(statuses, [Completed, Failed, Cancelled, Failed, Cancelled]);
+    assert_eq!(run.failed, 2);
     let notes = run.notes.join("; ");
     assert!(notes.contains("2 requests were cancelled by the client"), "{notes}");
     assert!(notes.contains("1 completed requests have no token's time"), "{notes}");

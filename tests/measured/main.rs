@@ -5,6 +5,8 @@ mod evaluate_formats;
 mod evaluate_hostile;
 mod evaluate_memory;
 mod evaluate_reference;
+mod evidence;
+mod mutated;
 #[path = "../common/shared.rs"]
 mod shared;
 mod validate_cli;

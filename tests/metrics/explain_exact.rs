@@ -5,14 +5,14 @@ use crate::bubbles::Reference;
 use crate::random::{seeds, small};
 use std::collections::BTreeMap;
 
-use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, Misses, Recording, SHARED, Split, culprits, victims,
+    Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{ChunkRecord, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -27,17 +27,17 @@ struct Odd {
 
 impl Odd {
     fn kernels_us(&self, shape: &BatchShape<'_>) -> f64 {
-        let tokens = shape.chunks.iter().map(|c| f64::from(c.tokens)).sum::<f64>();
-        let context = shape.chunks.iter().map(|c| f64::from(c.context)).sum::<f64>();
-        let compute = 3.317 * (tokens + f64::from(shape.decodes));
-        let memory = 41.7713 + 0.2137 * shape.decode_kv_tokens as f64;
+        let tokens = shape.chunks().iter().map(|c| f64::from(c.tokens)).sum::<f64>();
+        let context = shape.chunks().iter().map(|c| f64::from(c.context)).sum::<f64>();
+        let compute = 3.317 * (tokens + f64::from(shape.decodes().requests()));
+        let memory = 41.7713 + 0.2137 * shape.decodes().kv_tokens() as f64;
         libm::sqrt(compute * compute + memory * memory)
             + 0.0713 * context
-            + 0.31 * f64::from(shape.sampled)
+            + 0.31 * f64::from(shape.sampled())
     }
 
     fn sequences(shape: &BatchShape<'_>) -> f64 {
-        f64::from(shape.decodes) + shape.chunks.len() as f64
+        f64::from(shape.decodes().requests()) + shape.chunks().len() as f64
     }
 }
 
@@ -147,9 +147,9 @@ impl Case {
         play(&setup, &make, &mut self.workload.arriving(), options).expect("nobody is stuck")
     }
 
-    /// Returns what was seen, and how much of pipeline bubbles had culprits, so that the test can tell
-    /// whether it had anything to look at.
-    fn check(&self, planned_ahead: bool) -> (Split, u64) {
+    /// Returns what was seen, and how much of pipeline bubbles had culprits, and of waits for another
+    /// lane's turn, so that the test can tell whether it had anything to look at.
+    fn check(&self, planned_ahead: bool) -> (Split, [u64; 2]) {
         let outcome = self.play(planned_ahead, false);
         let slow = self.play(planned_ahead, true);
         assert!(outcome == slow, "both paths log the same");
@@ -159,9 +159,13 @@ impl Case {
         let mut seen = Split::ZERO;
         for request in attribution.requests() {
             let row = &outcome.trace.requests[request as usize];
-            let times: Vec<Time> = outcome.trace.token_times(row).collect();
+            let mut times: Vec<Time> = outcome.trace.token_times(row).collect();
+            if row.status == Status::Unfinished {
+                let last = times.last().copied().unwrap_or(row.arrival);
+                times.push(outcome.trace.end.max(last));
+            }
             let gaps = attribution.gaps(request);
-            assert_eq!(gaps.len(), times.len(), "a gap for each token");
+            assert_eq!(gaps.len(), times.len(), "a gap for each token, and one that is open");
             let mut from = row.arrival;
             let mut sum = Split::ZERO;
             for (token, (gap, &to)) in gaps.iter().zip(&times).enumerate() {
@@ -172,16 +176,12 @@ impl Case {
                 from = to;
             }
             assert_eq!(attribution.totals_of(request).all(), sum, "differences of running sums");
-            if let Some(open) = attribution.open_gap(request) {
-                assert_eq!((open.from, open.to), (from, outcome.trace.end.max(from)));
-                assert_eq!(open.split.total(), open.to.since(open.from));
-            }
             seen += sum;
         }
         assert_eq!(attribution.totals().all(), seen, "all requests together");
         self.check_blame(&attribution, &seen);
         let shared = match self.cost.stages {
-            1 => 0,
+            1 => [0; 2],
             _ => self.check_bubbles(&attribution, &outcome, planned_ahead && needs.plans_ahead),
         };
         self.check_memory(&attribution, &outcome, planned_ahead);
@@ -190,13 +190,14 @@ impl Case {
     }
 
     /// Shares in pipeline bubbles are those of the reference: in each gap, in the blame of each
-    /// culprit, and for each victim in another lane. Returns what was shared.
+    /// culprit, and for each victim in another lane. Returns what was shared, and what there was to
+    /// share of waits for another lane's turn.
     fn check_bubbles(
         &self,
         attribution: &Attribution<'_>,
         outcome: &Outcome,
         planned_ahead: bool,
-    ) -> u64 {
+    ) -> [u64; 2] {
         let reference = Reference::new(outcome, &self.cost, planned_ahead, attribution);
         let requests = attribution.requests();
         let mut caused = vec![vec![0; requests.len()]; requests.len()];
@@ -231,7 +232,7 @@ impl Case {
                 assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
             }
         }
-        caused.iter().flatten().sum()
+        [caused.iter().flatten().sum(), reference.turns()]
     }
 
     /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
@@ -243,7 +244,7 @@ impl Case {
         let blamed = |cause: Cause| SHARED.contains(&cause) || CULPABLE.contains(&cause);
         for &cause in Cause::ALL {
             let received = if blamed(cause) { seen[cause] } else { 0 };
-            if cause == Cause::PipelineBubble {
+            if matches!(cause, Cause::PipelineBubble | Cause::Communication) {
                 assert!(given[cause] <= seen[cause], "what is nobody's is blamed on nobody");
             } else if self.cost.stages > 1 && SHARED.contains(&cause) {
                 assert_eq!(given[cause], 0, "who was in the way in a pipeline is not told apart");
@@ -262,6 +263,8 @@ impl Case {
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
+                let communication = self.communication(attribution, request, &gap);
+                assert_eq!(by[Cause::Communication], communication, "{request}: {gap:?}");
                 let selfish = named.iter().find(|culprit| culprit.request == request);
                 // Its own earlier batch may still be in the pipeline while it waits.
                 let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
@@ -272,6 +275,37 @@ impl Case {
         for (of, given) in victims(attribution, &blame, &all).iter().zip(&blame.given) {
             assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
         }
+    }
+
+    /// Communication that others' prefill adds to a gap: to the step that brought the token, beyond
+    /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
+    fn communication(&self, attribution: &Attribution<'_>, request: u32, gap: &Gap) -> u64 {
+        let log = &attribution.recording.log[attribution.lane_index(request)];
+        let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
+            let shape = BatchShape::new(
+                chunks,
+                Decodes::one_token_each(decodes, decode_kv_tokens),
+                sampled,
+            );
+            self.cost.overheads(&shape).communication.as_nanos()
+        };
+        let mut sum = 0;
+        let from = log.partition_point(|iteration| iteration.end <= gap.from);
+        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        for i in log.range(from, to).filter(|i| !i.chunks.is_empty()) {
+            let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
+            let chunks: Vec<Chunk> = i.chunks.iter().map(chunk).collect();
+            let whole = of(&chunks, i.decodes, i.decode_kv_tokens, i.sampled());
+            if let Some(own) = i.chunks.iter().position(|chunk| chunk.request == request) {
+                let completed = i.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
+                let all = of(&chunks, 0, 0, completed).min(whole);
+                let alone = of(&chunks[own..=own], 0, 0, i.chunks[own].samples.into());
+                sum += if chunks.len() > 1 { all.saturating_sub(alone) } else { 0 };
+            } else if i.end == gap.to && i.decodes > 0 {
+                sum += whole.saturating_sub(of(&[], i.decodes, i.decode_kv_tokens, i.decodes));
+            }
+        }
+        sum
     }
 
     /// Missed deadlines charged to causes are those that the metrics count.
@@ -318,13 +352,13 @@ impl Case {
 /// Causes besides [`SHARED`] that have culprits.
 const CULPABLE: [Cause; 3] = [Cause::PrefillInterference, Cause::PrefillOnly, Cause::HeadOfLine];
 
-fn check(name: &str, seed: u64) -> (Split, u64) {
+fn check(name: &str, seed: u64) -> (Split, [u64; 2]) {
     let mut case = Case::draw(name, seed);
     let needs = case.config.build(&case.engine).needs();
-    let (mut seen, mut shared) = (Split::ZERO, 0);
-    let mut add = |(more, of_it): (Split, u64)| {
+    let (mut seen, mut shared) = (Split::ZERO, [0; 2]);
+    let mut add = |(more, of_it): (Split, [u64; 2])| {
         seen += more;
-        shared += of_it;
+        shared = [shared[0] + of_it[0], shared[1] + of_it[1]];
     };
     let staged = if needs.one_lane { 1 } else { 2 + (seed % 3) as u32 };
     for stages in [1, staged] {
@@ -341,13 +375,14 @@ fn check(name: &str, seed: u64) -> (Split, u64) {
 #[test]
 fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     let seeds = seeds(300);
-    let (mut seen, mut shared) = (Split::ZERO, 0);
+    let (mut seen, mut shared, mut turns) = (Split::ZERO, 0, 0);
     for name in SchedulerConfig::NAMES {
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));
             let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
             seen += checked.0;
-            shared += checked.1;
+            shared += checked.1[0];
+            turns += checked.1[1];
         }
     }
     if seeds.end - seeds.start > 1 {
@@ -357,5 +392,6 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
         }
         let bubbles = seen[Cause::PipelineBubble];
         assert!(0 < shared && shared < bubbles, "{shared} ns of {bubbles} ns had culprits");
+        assert!(turns > 0, "nobody waited for another lane's turn");
     }
 }

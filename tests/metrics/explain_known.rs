@@ -18,8 +18,8 @@ struct Linear;
 
 impl CostModel for Linear {
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
-        let tokens: u64 = shape.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
-        let us = 5_000 + 1_000 * u64::from(shape.decodes) + 10 * tokens;
+        let tokens: u64 = shape.chunks().iter().map(|chunk| u64::from(chunk.tokens)).sum();
+        let us = 5_000 + 1_000 * u64::from(shape.decodes().requests()) + 10 * tokens;
         IterationTime { gpu: Span::from_micros(us), host: Span::ZERO }
     }
 

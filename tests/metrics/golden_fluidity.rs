@@ -12,7 +12,7 @@ use metron_sim::metrics::{
     reference,
 };
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -304,13 +304,16 @@ fn golden_fluidity_summary_by_hand() {
         "/requests",
         serde_json::json!({
             "offered": 4, "completed": 2, "unfinished": 1, "rejected": 1, "failed": 0,
-            "timed_out": 0, "cancelled": 0, "censored": 0
+            "timed_out": 0, "cancelled": 0, "censored": 1
         }),
     );
     expect("/duration_s", 0.12.into());
     expect("/tokens", serde_json::json!({"prompt": 4, "output": 8}));
     expect("/throughput/requests_per_s", (2.0 / 0.12).into());
-    expect("/ttft_s/p50", 0.07.into());
+    // Of all that got a first token, in time or not by D_p.
+    expect("/ttft_s/count", 4.into());
+    expect("/ttft_s/p50", 0.055.into());
+    expect("/ttft_in_time_share", 0.5.into());
     expect("/tbt_s/count", 4.into());
     expect("/tbt_s/mean", 0.02.into());
     expect("/tpot_s/mean", 0.02.into());
@@ -318,12 +321,31 @@ fn golden_fluidity_summary_by_hand() {
     expect("/scheduling_delay_s/count", 0.into());
     expect("/scheduling_delay_s/p50", serde_json::Value::Null);
     // First: slack 10, 20, 30, then 40 <= 20 + 30: all met. Second: 1 + floor(50 / 20) = 3 missed,
-    // then met. Third: rejected. Fourth: met, then a gap of 80: floor(80 / 20) = 4 missed.
-    expect("/fluidity/fluid_request_share", 0.25.into());
-    expect("/fluidity/service_miss_rate", (7.0 / 13.0).into());
-    expect("/fluidity/index/mean", ((1.0 + 0.25 + 0.2) / 4.0).into());
+    // then met. Third: rejected. Fourth: met, then a gap of 80 so far: floor(80 / 20) = 4 missed, and
+    // nobody knows how long its answer is: any index is still within reach.
+    let bounds = |lower: f64, upper: f64| serde_json::json!({"lower": lower, "upper": upper});
+    expect("/fluidity/fluid_request_share", serde_json::Value::Null);
+    expect("/fluidity/bounds/fluid_request_share", bounds(0.25, 0.5));
+    expect("/fluidity/service_miss_rate", serde_json::Value::Null);
+    expect("/fluidity/bounds/service_miss_rate", bounds(0.0, 1.0));
+    expect("/fluidity/index/mean", serde_json::Value::Null);
+    expect("/fluidity/bounds/index_mean", bounds(1.25 / 4.0, 2.25 / 4.0));
     expect("/fluidity/tpot_tokens_per_s", 50.0.into());
-    // Smallest deadlines: 20 (40 <= 3 * 20 - 20), 20 and 80 ms; P99 is 20 + 0.98 * 60 ms.
-    expect("/fluidity/fluid_tokens_per_s", (1.0 / 0.0788).into());
+    expect("/fluidity/fluid_tokens_per_s", serde_json::Value::Null);
+    // Its answer took 130 ms up to the end; the others 100 and 120.
+    expect("/latency_bounds/e2e_s/lower/min", 0.1.into());
+    expect("/latency_bounds/e2e_s/upper/max", serde_json::Value::Null);
     assert!(json.get("goodput").is_none());
+
+    // Two more tokens: the one that is due already is late whenever it comes, the other can be met.
+    trace.to_come = vec![ToCome { row: 3, tokens: 2 }];
+    let summary: Summary = evaluate(&trace, &options);
+    assert_eq!(summary, reference::evaluate(&trace, &options));
+    assert_eq!((summary.requests.censored, summary.requests.unfinished), (0, 1));
+    let fluidity = summary.fluidity.expect("token times are known");
+    assert_eq!(fluidity.fluid_request_share, Some(0.25), "2 of 6 deadlines are not enough");
+    let bounds = fluidity.bounds.expect("its index is not known");
+    assert_eq!(bounds.index_mean.map(|b| b.upper), Some((1.25 + 2.0 / 6.0) / 4.0));
+    // Without it 3 of 8 deadlines are missed; with it 7 of 14 at the least, which is more.
+    assert_eq!(bounds.service_miss_rate.map(|b| b.lower), Some(3.0 / 8.0));
 }

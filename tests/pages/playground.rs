@@ -100,6 +100,107 @@ fn every_dial_can_be_turned_and_changes_the_scenario() {
     assert!(turned >= 20, "{turned}");
 }
 
+/// A trace that is not there, with a stand-in: the resolved scenario draws, the text names a file.
+const STAND_IN: &str = "\
+seed: 3
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.6}
+schedulers: [sarathi]
+workload:
+  trace:
+    file: nowhere.csv
+    stand_in:
+      requests: 40
+      arrivals: {gamma: {rate: 4, cv: 1.1}}
+      lengths:
+        prompt: {quantiles: {0: 3, 0.5: 900, 1: 4000}}
+        output: {lognormal: {mean: 60, sigma: 0.6}}
+";
+
+#[test]
+fn no_dial_writes_a_broken_scenario() {
+    let classes = SMALL.replace(
+        "workload:",
+        "workload:\n  classes: [{name: a, share: 1}, {name: b, slo: {tbt: 50ms}}]",
+    );
+    let all_at_once = SMALL.replace("{poisson: {rate: 4}}", "all_at_once");
+    let fixed = SMALL
+        .replace(
+            "engine: {profile: vllm-0.6}",
+            "engine: {profile: {fixed: {iteration: 9ms}}, kv_blocks: 9000, max_model_len: 8000}",
+        )
+        .replace("model: llama-3.1-8b\n", "")
+        .replace("gpu: h100-sxm\n", "");
+    for text in [STAND_IN, &classes, &all_at_once, &fixed, SMALL] {
+        let played = simulate(text, &[]);
+        assert_eq!(played["ok"], json!(true), "{played}");
+        let own = played["dials"].as_array().expect("dials").iter();
+        let schedulers = played["scheduler_dials"].as_array().expect("dials").iter();
+        for dial in own.chain(schedulers.flat_map(|one| one["dials"].as_array().expect("a list"))) {
+            let mut tried: Vec<Vec<String>> = Vec::new();
+            let free = dial["free"].as_array().expect("a list");
+            if !free.is_empty() {
+                tried.push(free.iter().map(|set| set.as_str().expect("text").to_owned()).collect());
+            }
+            let sliders = dial["path"].as_str().zip(dial["range"].as_array());
+            if let Some((path, range)) = sliders {
+                let unit = dial["unit"].as_str().expect("a unit");
+                tried.extend(range.iter().map(|end| {
+                    let end = end.as_f64().expect("a number");
+                    vec![format!("{path}={end}{unit}")]
+                }));
+            }
+            for set in tried {
+                let set: Vec<&str> = set.iter().map(String::as_str).collect();
+                let found = simulate(text, &set);
+                if found["ok"] == json!(true) {
+                    continue;
+                }
+                // Too little memory, or too much to play, is said; a field in the wrong place is not.
+                let problem = first_problem(&found);
+                let told = problem["message"].as_str().expect("words");
+                let sound =
+                    ["no request can run", "the page plays", "the page draws", "page tracks"];
+                assert!(sound.iter().any(|known| told.contains(known)), "{set:?}: {problem}");
+            }
+        }
+    }
+    // The stand-in's own figures are what is turned.
+    let turned = simulate(STAND_IN, &["workload.trace.stand_in.arrivals.gamma.rate=8"]);
+    let dial = &turned["dials"][0];
+    assert_eq!(dial["path"], json!("workload.trace.stand_in.arrivals.gamma.rate"));
+    assert_eq!(dial["value"], json!(8.0));
+    assert_eq!(turned["dials"][1]["path"], json!("workload.trace.stand_in.requests"));
+}
+
+#[test]
+fn each_class_is_judged_by_its_own_promise() {
+    let text = SMALL.replace(
+        "workload:",
+        "workload:\n  classes: [{name: fast, slo: {tbt: 1ms}}, {name: slow, slo: {tbt: 10s, ttft: 1h}}]",
+    );
+    let played = simulate(&text, &[]);
+    assert_eq!(played["ok"], json!(true), "{played}");
+    let figures = played["figures"].as_array().expect("a list");
+    let values = |name: &str| {
+        let found = figures.iter().find(|figure| figure["name"] == json!(name));
+        found.unwrap_or_else(|| panic!("no row {name}"))["values"].clone()
+    };
+    assert_eq!(values("slow: fluid requests"), json!([1.0, 1.0]));
+    assert_eq!(values("slow: promise"), json!([1.0, 1.0]));
+    assert_eq!(values("fast: promise"), json!([0.0, 0.0]));
+    let of = |class: &str| {
+        played["results"][0]["classes"][class]["fluidity"]["fluid_request_share"].clone()
+    };
+    assert_eq!(values("fast: fluid requests")[0], of("fast"));
+    // The distributions show both promises.
+    let lines = played["runs"][0]["lines"].as_array().expect("a list");
+    let paces: Vec<&Value> =
+        lines.iter().filter(|line| line["of"] == "tbt").map(|line| &line["value"]).collect();
+    assert!(paces.contains(&&json!(0.001)) && paces.contains(&&json!(10.0)), "{paces:?}");
+}
+
 #[test]
 fn problems_come_with_places_and_the_words_of_the_command_line() {
     let wrong = SMALL.replace("rate: 4", "rate: fast").replace("h100-sxm", "h100-sxn");
@@ -192,6 +293,18 @@ fn what_would_take_long_is_refused_before_it_starts() {
             "workload={requests: 100, arrivals: {closed_loop: {users: 4000000000, think_time: 0s}}, lengths: {table: chat}}",
         ],
         &["workload.prefix_groups={count: 4000000000, tokens: 4000000000, share: 0.5}"],
+        &["workload.prefix_groups={count: 100000, tokens: 1000000, share: 0.5}"],
+        // Each figure is fine alone; prefix caches track blocks x replicas x schedulers.
+        &[
+            "schedulers=[vllm-v1, nano-vllm]",
+            "engine={profile: {fixed: {iteration: 10ms}}, kv_blocks: 3000000, max_model_len: 9000, prefix_caching: true}",
+        ],
+        &["engine.kv_block_tokens=65536", "engine.kv_blocks=1000", "replicas=64"],
+        &["schedulers=[{llama-cpp: {n_parallel: 1000000000, kv_unified: true}}]"],
+        &[
+            "workload={requests: 9, arrivals: {closed_loop: {users: 2, think_time: 0s}}, lengths: {prompt: {fixed: 1}, output: {lognormal: {mean: 1000, sigma: 9}}}}",
+            "engine={profile: {fixed: {iteration: 1ns}}, kv_blocks: 20000000, max_model_len: 300000000}",
+        ],
     ];
     for set in too_much {
         let answer = simulate(SMALL, set);
@@ -275,6 +388,129 @@ fn steps_hold_what_the_batches_held() {
         let tokens = played["results"][0]["tokens"]["output"].as_u64().expect("a count");
         // Every token is a decode or ends a prompt; recomputed prompts bring one too.
         assert!(told >= tokens && told <= tokens + tokens / 10, "{name}: {told} of {tokens}");
+    }
+}
+
+/// Every iteration of a lane, in order.
+fn all_steps(scenario: &Value, lane: usize) -> Vec<Value> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let question = json!({"op": "steps", "scenario": scenario, "scheduler": 0, "replica": lane,
+                              "from": all.len(), "count": 400});
+        let steps = ask(&question);
+        assert_eq!(steps["ok"], json!(true), "{steps}");
+        assert_eq!(steps["replica"], json!(lane));
+        all.extend(steps["steps"].as_array().expect("a list").iter().cloned());
+        if all.len() as u64 >= steps["iterations"].as_u64().expect("a count") {
+            return all;
+        }
+    }
+}
+
+fn numbers(list: &Value) -> Vec<u64> {
+    list.as_array().expect("a list").iter().map(|n| n.as_u64().expect("a number")).collect()
+}
+
+#[test]
+fn lanes_of_a_pipeline_tell_their_own_requests() {
+    // Two replicas of two lanes each: a lane's number is no replica's.
+    let scenario = json!({"text": SMALL, "set": [
+        "schedulers=[sarathi]", "parallelism={pipeline: 2}", "replicas=2", "workload.requests=40",
+        "workload.arrivals={poisson: {rate: 20}}",
+    ]});
+    let played =
+        ask(&json!({"op": "simulate", "scenario": scenario, "steps": {"at_us": 0, "count": 400}}));
+    let lanes = played["runs"][0]["lanes"].as_array().expect("a list");
+    assert_eq!(lanes.len(), 4, "{played}");
+    let mut lane_of = std::collections::BTreeMap::new();
+    let mut decoded = 0;
+    for (lane, view) in lanes.iter().enumerate() {
+        assert_eq!(view["replica"], json!(lane));
+        assert_eq!(view["part"], json!([lane / 2, lane % 2]));
+        let steps = all_steps(&scenario, lane);
+        let counts: Vec<usize> = steps.iter().map(|step| numbers(&step["decodes"]).len()).collect();
+        // A column may stand for several iterations, with the most of each.
+        let each = view["all"]["each"].as_u64().expect("a count") as usize;
+        let most: Vec<u64> =
+            counts.chunks(each).map(|some| *some.iter().max().expect("one") as u64).collect();
+        assert_eq!(most, numbers(&view["all"]["decodes"]), "lane {lane}");
+        decoded += counts.iter().sum::<usize>();
+        for step in &steps {
+            let chunks = step["chunks"].as_array().expect("a list").iter().map(|chunk| &chunk[0]);
+            let there = numbers(&step["decodes"]).into_iter();
+            for request in there.chain(chunks.map(|request| request.as_u64().expect("a number"))) {
+                assert_eq!(*lane_of.entry(request).or_insert(lane), lane, "request {request}");
+            }
+        }
+    }
+    let result = &played["results"][0];
+    let tokens = result["tokens"]["output"].as_u64().expect("a count");
+    let requests = result["requests"]["completed"].as_u64().expect("a count");
+    // The first token of each comes with its prompt.
+    assert_eq!(decoded as u64, tokens - requests);
+    assert_eq!(lane_of.len() as u64, requests);
+    let first = &played["steps"][0];
+    assert_eq!(first["replica"], lanes[0]["replica"]);
+    let decodes = first["steps"].as_array().expect("a list").iter();
+    assert!(decodes.map(|step| numbers(&step["decodes"]).len()).sum::<usize>() > 0);
+}
+
+#[test]
+fn who_waits_and_who_stands_still_is_told_at_every_instant() {
+    let scenario = json!({"text": SMALL, "set": ["schedulers=[vllm-v0]"]});
+    let steps = all_steps(&scenario, 0);
+    // A prefill alone freezes all who decoded before it.
+    let frozen = steps.windows(2).filter(|two| {
+        !two[0]["decodes"].as_array().unwrap().is_empty()
+            && two[1]["decodes"].as_array().unwrap().is_empty()
+    });
+    let mut seen = 0;
+    for two in frozen {
+        let (before, now) = (numbers(&two[0]["decodes"]), numbers(&two[1]["frozen"]));
+        let stay: Vec<u64> = before.iter().copied().filter(|one| now.contains(one)).collect();
+        assert_eq!(now, stay, "nobody else holds a seat");
+        assert_eq!(two[1]["frozen_count"], json!(now.len()));
+        seen += now.len();
+    }
+    assert!(seen > 50, "{seen}");
+    for step in &steps {
+        let busy = numbers(&step["decodes"]).len() + step["chunks"].as_array().unwrap().len();
+        let seated = busy as u64 + step["frozen_count"].as_u64().expect("a count");
+        assert_eq!(step["running"], json!(seated), "{step}");
+    }
+    // As long as all requests waited together, somebody stands in the queue.
+    let (mut waited, mut at) = (0.0, 0.0);
+    let mut length = 0i64;
+    for step in &steps {
+        let start = step["start_us"].as_f64().expect("a time");
+        waited += (start - at) * length as f64;
+        (at, length) = (start, step["waiting_count"].as_i64().expect("a count"));
+        for change in step["queue"].as_array().into_iter().flatten() {
+            let when = change[0].as_f64().expect("a time");
+            waited += (when - at) * length as f64;
+            at = when;
+            length += if change[2] == json!(true) { 1 } else { -1 };
+        }
+    }
+    let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+    let delays = &played["results"][0]["scheduling_delay_s"];
+    let all = delays["mean"].as_f64().expect("a mean") * delays["count"].as_f64().expect("a count");
+    assert!((waited / 1e6 - all).abs() < 1e-3 * all, "{} s against {all} s", waited / 1e6);
+    // The timeline's queue is the same.
+    let all = &played["runs"][0]["lanes"][0]["all"];
+    let (drawn, each) = (numbers(&all["waiting"]), all["each"].as_u64().expect("a count"));
+    assert!(drawn.iter().any(|&waiting| waiting > 0));
+    for (steps, &most) in steps.chunks(each as usize).zip(&drawn) {
+        let mut seen = 0;
+        for step in steps {
+            let mut waiting = step["waiting_count"].as_i64().expect("a count");
+            seen = seen.max(waiting);
+            for change in step["queue"].as_array().into_iter().flatten() {
+                waiting += if change[2] == json!(true) { 1 } else { -1 };
+                seen = seen.max(waiting);
+            }
+        }
+        assert_eq!(seen as u64, most, "{steps:?}");
     }
 }
 

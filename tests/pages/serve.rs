@@ -14,13 +14,24 @@ struct Server {
 
 impl Server {
     fn start(args: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_metron-sim"))
-            .arg("serve")
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("starts");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+        command.arg("serve").args(args);
+        Server::of(command)
+    }
+
+    /// One that has so much address space, the stacks of its threads and its own image included.
+    #[cfg(target_os = "linux")]
+    fn within(kilobytes: u64) -> Server {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!("ulimit -v {kilobytes}; exec \"$@\""), "sh"])
+            .args([env!("CARGO_BIN_EXE_metron-sim"), "serve"]);
+        Server::of(command)
+    }
+
+    fn of(mut command: Command) -> Server {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let mut line = String::new();
         let stdout = child.stdout.as_mut().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("says where it is");
@@ -367,4 +378,170 @@ fn the_page_is_written_with_its_engine_inside() {
     let refused = run(&["--export", site_text, "--wasm", text.to_str().expect("text")]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("not a WebAssembly module"));
+}
+
+/// Questions that once took all memory, or kept everybody else out.
+#[cfg(target_os = "linux")]
+const GREEDY: [&str; 2] = [
+    include_str!("../data/server/server-kill.json"),
+    include_str!("../data/server/server-heavy.json"),
+];
+
+/// Address space of a server that is not to need more.
+#[cfg(target_os = "linux")]
+const MEMORY_KB: u64 = 1_800_000;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn greedy_questions_are_refused_before_they_take_anything() {
+    let server = Server::within(MEMORY_KB);
+    for question in GREEDY {
+        let answer = server.ask(question);
+        assert_eq!(status(&answer), 200, "{answer:.300}");
+        let body = answer.split("\r\n\r\n").nth(1).expect("a body");
+        let told: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!(told["ok"], serde_json::json!(false));
+        let problem = &told["problems"][0];
+        assert_eq!(problem["path"], "engine.kv_blocks", "{problem}");
+        let message = problem["message"].as_str().expect("words");
+        assert!(message.contains("KV blocks") && message.contains("4000000"), "{message}");
+    }
+    assert!(server.ask(QUESTION).contains("{\"ok\":true"));
+}
+
+/// Figures at and beyond the ends of what is sensible, each for some field.
+#[cfg(target_os = "linux")]
+const EXTREMES: [(&str, &[&str]); 22] = [
+    ("workload.requests", &["1", "300", "19999", "20000", "50000000"]),
+    (
+        "workload.arrivals",
+        &[
+            "all_at_once",
+            "{closed_loop: {users: 99999}}",
+            "{poisson: {rate: 1e6}}",
+            "{piecewise: [{for: 1000000s, rate: 0.01}]}",
+            "{gamma: {rate: 5, cv: 50}}",
+        ],
+    ),
+    (
+        "workload.lengths.prompt",
+        &[
+            "{fixed: 999999}",
+            "{fixed: 1}",
+            "{lognormal: {mean: 900, sigma: 9}}",
+            "{zipf: {min: 1, max: 1000000, theta: 0.1}}",
+        ],
+    ),
+    (
+        "workload.lengths.output",
+        &[
+            "{fixed: 399999}",
+            "{fixed: 1}",
+            "{lognormal: {mean: 900, sigma: 9}}",
+            "{geometric: {mean: 19000}}",
+        ],
+    ),
+    (
+        "workload.prefix_groups",
+        &["{count: 100000, tokens: 600, share: 1}", "{count: 3, tokens: 1000000}"],
+    ),
+    ("workload.max_tokens", &["model", "{factor: 1e6}"]),
+    ("workload.classes", &["[{name: a, share: 1e9}, {name: b, share: 1e-9}]"]),
+    ("replicas", &["1", "13", "64", "65"]),
+    ("router", &["round-robin", "least-requests", "least-kv"]),
+    ("engine.kv_blocks", &["1", "300", "4000000", "20000000"]),
+    ("engine.kv_block_tokens", &["1", "16", "65536"]),
+    ("engine.max_model_len", &["2", "4096", "1000001", "1000000000"]),
+    ("engine.prefix_caching", &["true", "false"]),
+    ("engine.profile", &["{fixed: {iteration: 1ns}}", "{fixed: {iteration: 3600s}}", "ideal"]),
+    (
+        "schedulers",
+        &[
+            "[vllm-v1, nano-vllm]",
+            "[{sarathi: {chunk_size: 1}}]",
+            "[orca]",
+            "[lightllm, sglang]",
+            "[{llama-cpp: {n_parallel: 65536, kv_unified: true}}]",
+            "[vllm-v0, tensorrt-llm, tgi]",
+        ],
+    ),
+    ("parallelism", &["{pipeline: 8}", "{tensor: 8}", "{data: 64}", "{pipeline: 4294967295}"]),
+    ("horizon", &["1ns", "10s", "300000000s"]),
+    ("slo.tbt", &["1ns", "300000000s"]),
+    (
+        "slo.ttft",
+        &["{prefill_curve_plus: 1ms}", "1ns", "{prefill_curve_plus: {slack: 1ms, of: sarathi}}"],
+    ),
+    ("model", &["llama-3.1-8b", "qwen3-235b-a22b"]),
+    ("gpu", &["h100-sxm", "l40s"]),
+    ("seed", &["0", "18446744073709551615"]),
+];
+
+/// A question with some fields at their extremes, always the same for a number.
+#[cfg(target_os = "linux")]
+fn mutated(number: u64) -> String {
+    let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut below = |most: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % most as u64) as usize
+    };
+    let mut question: serde_json::Value = match below(4) {
+        0 => serde_json::from_str(GREEDY[below(2)]).expect("JSON"),
+        _ => serde_json::from_str(QUESTION).expect("JSON"),
+    };
+    let sets: Vec<String> = (0..1 + below(4))
+        .map(|_| {
+            let (path, values) = EXTREMES[below(EXTREMES.len())];
+            format!("{path}={}", values[below(values.len())])
+        })
+        .collect();
+    question["scenario"]["set"] = serde_json::json!(sets);
+    match below(5) {
+        0 => {
+            question = serde_json::json!({"op": "cures", "scenario": question["scenario"],
+                                          "scheduler": below(2), "request": below(9), "token": below(9)});
+        }
+        1 => {
+            question = serde_json::json!({"op": "steps", "scenario": question["scenario"],
+                                          "scheduler": 0, "replica": below(64), "count": 400});
+        }
+        _ => {}
+    }
+    question.to_string()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn mutated_questions_leave_the_server_alive_and_quick_for_others() {
+    let server = Server::within(MEMORY_KB);
+    let next = std::sync::atomic::AtomicU64::new(0);
+    let storm = || {
+        let mut answered = Vec::new();
+        loop {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if number >= 120 {
+                return answered;
+            }
+            let answer = server.ask(&mutated(number));
+            assert!(answer.starts_with("HTTP/1.1 "), "no answer to {}", mutated(number));
+            answered.push((number, status(&answer)));
+            // A light question beside it is answered.
+            if number.is_multiple_of(16) {
+                let light = server.ask(QUESTION);
+                assert!(light.contains("{\"ok\":true"), "beside {}: {light:.300}", mutated(number));
+            }
+        }
+    };
+    let answered: Vec<(u64, u16)> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(storm)).collect();
+        all.into_iter().flat_map(|one| one.join().expect("answered")).collect()
+    });
+    for &(number, status) in &answered {
+        assert!([200, 503].contains(&status), "{status}: {}", mutated(number));
+    }
+    let busy = answered.iter().filter(|(_, status)| *status == 503).count();
+    assert!(busy < answered.len() / 4, "{busy} of {} were turned away", answered.len());
+    assert!(server.ask(QUESTION).contains("{\"ok\":true"), "still there");
 }

@@ -35,7 +35,7 @@ fn refused(overrides: &[&str]) -> String {
 
 #[test]
 fn the_example_of_the_documentation() {
-    let Resolved { experiment: e, scenario, warnings } = loaded(CHAT, &[]);
+    let Resolved { experiment: e, scenario, warnings, .. } = loaded(CHAT, &[]);
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!((e.name.as_str(), e.seed, e.replicas), ("chat", 42, 1));
     assert_eq!(e.engine.max_model_len, 8192);
@@ -100,7 +100,12 @@ fn every_key_arrives() {
     assert_eq!(e.workload.classes.len(), 2);
     assert_eq!(e.workload.classes[1].priority, 10);
     assert!(e.workload.classes[1].lengths.is_some());
-    assert_eq!(e.class_slos.len(), 1);
+    assert_eq!(e.class_slos.len(), 2);
+    let (_, promise) = &e.class_slos[1];
+    assert_eq!(promise.ttft, TtftDeadline::Fixed(Span::from_millis(5000)));
+    assert_eq!(promise.tbt, Span::from_millis(100));
+    assert_eq!((promise.fluid_index, promise.fluid_share), (0.8, 0.9));
+    assert!(promise.first_tokens_promised && !e.slo.first_tokens_promised);
     let (name, slo) = &e.class_slos[0];
     assert_eq!(name, "chat");
     assert_eq!(slo.ttft, TtftDeadline::Fixed(Span::from_millis(500)));
@@ -122,8 +127,7 @@ fn every_key_arrives() {
 #[test]
 fn a_constant_time_needs_no_model() {
     let Resolved { experiment: e, .. } = loaded("tests/data/scenarios/constant-time.yaml", &[]);
-    let shape =
-        metron_sim::cost::BatchShape { chunks: &[], decodes: 3, decode_kv_tokens: 10, sampled: 3 };
+    let shape = metron_sim::cost::BatchShape::decodes_alone(3, 10);
     assert_eq!(e.cost.time(&shape).gpu, Span::from_millis(5));
     assert_eq!(e.hardware.model, None);
     assert_eq!(e.horizon, Some(Span::from_millis(10_000)));
@@ -132,7 +136,7 @@ fn a_constant_time_needs_no_model() {
 
 #[test]
 fn a_trace_that_is_not_there_has_a_stand_in() {
-    let Resolved { experiment: e, scenario, warnings } =
+    let Resolved { experiment: e, scenario, warnings, .. } =
         loaded("tests/data/scenarios/trace-or-stand-in.yaml", &[]);
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("download it from https://github.com/Azure"), "{}", warnings[0]);

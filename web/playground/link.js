@@ -40,14 +40,35 @@ var Play = (() => {
 		if (typeof CompressionStream === "undefined") return "#t=" + toBase64(bytes);
 		return "#z=" + toBase64(await through(bytes, new CompressionStream("deflate-raw"), Infinity));
 	};
+	// What a fragment's bytes say, or why they say nothing.
+	const unpack = async (form, packed) => {
+		let bytes;
+		try {
+			bytes = P.fromBase64(packed);
+		} catch (_) {
+			throw new Error("not in the letters of a link");
+		}
+		if (form === "#z=") {
+			try {
+				bytes = await through(bytes, new DecompressionStream("deflate-raw"), MOST);
+			} catch (error) {
+				throw error instanceof TypeError ? new Error("cut off, or changed on its way") : error;
+			}
+		}
+		try {
+			return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+		} catch (_) {
+			throw new Error("not text");
+		}
+	};
 	// The text of a fragment; null where there is none. Whatever it holds is text and nothing else.
 	P.decode = async (fragment) => {
 		const form = fragment.slice(0, 3);
 		if (form !== "#z=" && form !== "#t=") return null;
 		if (fragment.length > 2 * MOST) throw new Error("longer than a scenario may be");
-		let bytes = P.fromBase64(fragment.slice(3));
-		if (form === "#z=") bytes = await through(bytes, new DecompressionStream("deflate-raw"), MOST);
-		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+		const text = await unpack(form, fragment.slice(3));
+		if (!text.trim()) throw new Error("empty");
+		return text;
 	};
 	return P;
 })();

@@ -14,6 +14,12 @@
 		timer = null,
 		settings = null,
 		mark = null;
+	// What was played last, and before and after it, for going back and forth.
+	let played = null,
+		past = [],
+		later = [],
+		moving = false;
+	const KEPT = 100;
 	P.text = () => text;
 	P.say = (words) => {
 		by("status").textContent = words;
@@ -34,6 +40,45 @@
 		shown = [];
 		if (!typed) P.editor.show(to);
 		want(typed ? 0 : 10);
+	};
+	// Back to what was played before: from a scenario that could not be, to the last one that could.
+	P.undo = () => {
+		if (played === null) return;
+		if (text !== played || pending.length) {
+			moving = true;
+			P.load(played);
+		} else if (past.length) {
+			later.push(played);
+			moving = true;
+			P.load(past.pop());
+		}
+	};
+	P.redo = () => {
+		if (!later.length) return;
+		past.push(played);
+		moving = true;
+		P.load(later.pop());
+	};
+	const undo = h("button", { type: "button", onclick: () => P.undo(), disabled: true }, "Undo"),
+		redo = h("button", { type: "button", onclick: () => P.redo(), disabled: true }, "Redo");
+	// One step for a drag of a slider, or for a stretch of typing.
+	let steppedAt = -Infinity,
+		steppedOn = "";
+	const remember = (answer, on) => {
+		const now = performance.now(),
+			goesOn = on === steppedOn && now - steppedAt < 1500;
+		if (!moving && played !== null && answer.text !== played) {
+			if (!goesOn) past.push(played);
+			if (past.length > KEPT) past.shift();
+			later = [];
+			steppedAt = now;
+			steppedOn = on;
+		}
+		if (moving) steppedOn = "";
+		moving = false;
+		played = answer.text;
+		undo.disabled = !past.length;
+		redo.disabled = !later.length;
 	};
 	P.show = (places) => {
 		shown = places;
@@ -61,14 +106,15 @@
 		by("results").removeAttribute("aria-busy");
 		if (text === from) {
 			pending = pending.filter((one) => !sent.includes(one));
-			if (answer.ok) take(answer, began);
+			if (answer.ok) take(answer, began, sent.map(field).join());
 			else problems(answer);
 		} else wanted = true;
 		if (wanted || pending.length) want(0);
 	};
 
 	// began: when it was asked for; null for an answer that was there already.
-	const take = (answer, began) => {
+	const take = (answer, began, on) => {
+		remember(answer, on);
 		P.hold();
 		text = answer.text;
 		shown = answer.shown;
@@ -92,8 +138,8 @@
 					(began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") +
 					". Fluid: " +
 					told("Fluid requests", M.percent) +
-					". Longest stall: " +
-					told("Longest stall", M.seconds) +
+					". Longest pause: " +
+					told("Longest pause", M.seconds) +
 					".",
 			),
 		);
@@ -107,7 +153,7 @@
 		pending = [];
 		wanted = false;
 		clearTimeout(timer);
-		take(answer, null);
+		take(answer, null, "lesson");
 	};
 
 	const problems = (answer) => {
@@ -132,6 +178,8 @@
 			}),
 		);
 		by("problems").hidden = false;
+		by("back").hidden = played === null;
+		undo.disabled = played === null;
 		by("results").classList.add("old");
 		P.say(
 			(answer.problems.length === 1 ? "1 problem: " : answer.problems.length + " problems, the first: ") +
@@ -161,8 +209,11 @@
 			const first = words.querySelector("summary");
 			if (first) first.focus({ preventScroll: true });
 		});
+		by("back").addEventListener("click", () => P.undo());
 		by("tools").append(
 			P.tour(catalog),
+			undo,
+			redo,
 			h(
 				"button",
 				{
@@ -177,10 +228,18 @@
 			M.themeToggle(),
 		);
 		const given = async () => {
+			by("notice").hidden = true;
 			try {
 				return await P.decode(location.hash);
 			} catch (error) {
-				P.say("The link holds no scenario: " + error.message + ".");
+				// It stays until another link is opened: the scenario that is played instead is not the one
+				// that was meant.
+				by("notice").textContent =
+					"This link is damaged, and holds no scenario (" +
+					error.message +
+					"). Ask for it again, or copy all of it. What stands below is " +
+					(played === null ? "the playground's own scenario." : "what was played before.");
+				by("notice").hidden = false;
 				return null;
 			}
 		};

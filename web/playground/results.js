@@ -6,6 +6,7 @@
 	const by = (id) => document.getElementById(id);
 
 	const show = (unit, value) => {
+		if (unit === "kept") return value == null ? "not known" : value ? "kept" : "broken";
 		if (value == null) return "-";
 		if (unit === "s") return M.seconds(value);
 		if (unit === "share") return M.percent(value);
@@ -15,7 +16,7 @@
 	const change = (figure) => {
 		const [a, b] = figure.values,
 			worth = figure.more_is_better;
-		if (a == null || b == null) return ["", ""];
+		if (a == null || b == null || figure.unit === "kept") return ["", ""];
 		if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
 		const more = b > a,
 			good = worth == null ? "" : more === worth ? "better" : "worse";
@@ -39,7 +40,7 @@
 			two = runs.length > 1;
 		const rows = answer.figures.filter(
 			(figure) =>
-				figure.values.some((value) => value != null) &&
+				(figure.unit === "kept" || figure.values.some((value) => value != null)) &&
 				!(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)),
 		);
 		const best = (figure) => {
@@ -175,33 +176,22 @@
 				holder.replaceChildren(h("p", { class: "absent" }, found.problems.map((one) => one.message).join("; ")));
 				return;
 			}
-			const head = ["Change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s"];
+			const head = ["Change", ...M.cureHead];
 			const row = (tried) => {
-				const f = tried.figures,
-					act =
-						tried.set.length > 0 &&
-						h(
-							"button",
-							{
-								type: "button",
-								"aria-label": "Try it: " + tried.change,
-								onclick: () => {
-									P.change(tried.set);
-									by("verdict").scrollIntoView({ block: "start" });
-								},
+				const act =
+					tried.set.length > 0 &&
+					h(
+						"button",
+						{
+							type: "button",
+							"aria-label": "Try it: " + tried.change,
+							onclick: () => {
+								P.change(tried.set);
+								by("verdict").scrollIntoView({ block: "start" });
 							},
-							"Try it",
-						);
-				const cells = f
-					? [
-							M.seconds(f.stall_s),
-							M.seconds(f.worst_s),
-							M.seconds(f.tbt_p99_s),
-							M.seconds(f.ttft_p99_s),
-							M.percent(f.fluid_request_share),
-							f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
-						]
-					: ["cannot be simulated", "-", "-", "-", "-", "-"];
+						},
+						"Try it",
+					);
 				return h(
 					"tr",
 					{},
@@ -211,10 +201,9 @@
 						tried.change,
 						" ",
 						act,
-						f && tried.set.length > 0 && !tried.helps && h("span", { class: "meaning" }, "does not help this stall"),
-						!f && h("span", { class: "meaning" }, String(tried.error || "").split("\n")[0]),
+						tried.set.length > 0 && h("span", { class: "meaning" }, M.cureEffect(tried)),
 					),
-					cells.map((cell) => h("td", {}, cell)),
+					M.cureCells(tried.figures).map((cell) => h("td", {}, cell)),
 				);
 			};
 			holder.replaceChildren(
@@ -224,7 +213,7 @@
 					h(
 						"table",
 						{},
-						h("caption", {}, "The same requests, simulated again with one thing changed"),
+						h("caption", {}, "The same requests, simulated again with one thing changed. " + M.cureVerdict(found)),
 						h(
 							"thead",
 							{},
@@ -236,6 +225,11 @@
 						),
 						h("tbody", {}, found.tried.map(row)),
 					),
+				),
+				h(
+					"ul",
+					{ class: "hint", hidden: found.notes.length === 0 },
+					found.notes.map((note) => h("li", {}, note + ".")),
 				),
 			);
 			if (item.classList.contains("chosen")) M.reveal(item);
@@ -309,7 +303,8 @@
 			)[0];
 		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
 		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
-		if (at === "batch" && worst) P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2);
+		if (at === "batch" && worst)
+			P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2, answer.runs.indexOf(worst.run), worst.stall.replica);
 		const id = {
 			stall: "timeline",
 			timeline: "timeline",
@@ -369,7 +364,7 @@
 			item.classList.add("chosen");
 			const stall = run.stalls[at];
 			freshen("batch");
-			P.batches.to((stall.from_us + stall.to_us) / 2);
+			P.batches.to((stall.from_us + stall.to_us) / 2, answer.runs.indexOf(run), stall.replica);
 			M.reveal(item);
 			item.focus({ preventScroll: true });
 			const button = item.querySelector("button.cure");
@@ -413,7 +408,8 @@
 							freshen("timeline");
 							freshen("batch");
 							timeline.focusStall(run, at);
-							P.batches.to((run.stalls[at].from_us + run.stalls[at].to_us) / 2);
+							const stall = run.stalls[at];
+							P.batches.to((stall.from_us + stall.to_us) / 2, place, stall.replica);
 							by("timeline").scrollIntoView({ block: "start" });
 						}),
 				);

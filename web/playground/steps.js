@@ -16,9 +16,22 @@
 	// A moment of the run, told finely enough that single iterations differ.
 	const moment = (us) => (us / 1e6).toFixed(3) + " s";
 
-	// One run's iterations, fetched a window at a time.
-	const track = (answer, place) => {
-		const lane = answer.runs[place].lanes[0];
+	// Who waits at a time: those in the queue when the iteration began, and who came or went since.
+	const queue = (step, t) => {
+		const names = step.waiting.slice();
+		let count = step.waiting_count;
+		(step.queue || []).forEach(([at, request, came]) => {
+			if (at > t) return;
+			count += came ? 1 : -1;
+			const place = names.indexOf(request);
+			if (!came && place >= 0) names.splice(place, 1);
+			else if (came && names.length < 96) names.push(request);
+		});
+		return { names: names.slice(0, count), count };
+	};
+
+	// One run's iterations, fetched a window at a time. Of several lanes one is told.
+	const track = (answer, place, lane) => {
 		const replica = lane ? lane.replica : 0;
 		// What came with the answer, where this was in view.
 		const came = (answer.steps || [])[place];
@@ -44,6 +57,7 @@
 		};
 		const one = {
 			replica,
+			lane,
 			// Makes sure that the window holds the time; false where there is nothing to show.
 			ensure: async (t) => {
 				if (covers(t)) return true;
@@ -122,7 +136,14 @@
 					(step.chunks.length > 3 ? " and " + (step.chunks.length - 3) + " more" : "")
 				: "") +
 			", " +
-			step.waiting_count +
+			(step.frozen_count
+				? M.count(step.frozen_count) +
+					(step.frozen_count === 1 ? " stands still (request " : " stand still (requests ") +
+					step.frozen.slice(0, 8).join(", ") +
+					(step.frozen_count > 8 ? " and more" : "") +
+					"), "
+				: "") +
+			M.count(queue(step, t).count) +
 			" waiting, " +
 			M.count(step.kv_used) +
 			" of " +
@@ -133,7 +154,7 @@
 		);
 	};
 
-	const HEIGHT = 236,
+	const HEIGHT = 266,
 		LEFT = 66;
 	const paint = (c, width, window, at, t, place) => {
 		const step = window?.steps[at],
@@ -188,57 +209,76 @@
 			c.fillText(window ? "Nothing has run yet." : "Loading.", LEFT, 30);
 			return;
 		}
-		// Queue.
-		row(2, "waiting");
+		// Queue, at this very moment.
+		const waits = queue(step, t);
 		const size = 20,
-			label = 13 + 7 * String(Math.max(0, ...step.waiting, ...step.decodes)).length;
-		const queued = step.waiting_count * (label + 2) <= plot ? label : size,
-			fit = Math.max(1, Math.floor(plot / (queued + 2)));
-		const named = step.waiting.slice(0, step.waiting_count > fit ? fit - 1 : fit);
-		c.fillStyle = track;
-		c.fillRect(LEFT, 2, plot, size);
-		named.forEach((request, k) => tile(LEFT + k * (queued + 2), 2, queued, size, request));
-		if (step.waiting_count > named.length) {
-			c.fillStyle = ink;
+			label = 13 + 7 * String(Math.max(0, ...waits.names, ...step.frozen, ...step.decodes)).length;
+		// As many tiles as fit, and how many more there are.
+		const line = (y, name, requests, count, mark) => {
+			row(y, name);
+			const wide = count * (label + 2) <= plot ? label : size,
+				fit = Math.max(1, Math.floor((plot - (count > requests.length ? 40 : 0)) / (wide + 2)));
+			const shown = requests.slice(0, count > fit ? Math.max(0, fit - 2) : fit);
+			c.fillStyle = track;
+			c.fillRect(LEFT, y, plot, size);
+			shown.forEach((request, k) => {
+				tile(LEFT + k * (wide + 2), y, wide, size, request);
+				if (mark) {
+					c.strokeStyle = M.css("--bad");
+					c.lineWidth = 2;
+					c.strokeRect(LEFT + k * (wide + 2) + 1, y + 1, wide - 2, size - 2);
+				}
+			});
 			c.textAlign = "left";
-			c.fillText("+" + (step.waiting_count - named.length), LEFT + named.length * (queued + 2) + 2, 16);
-		}
+			c.fillStyle = count ? ink : faint;
+			if (!count) c.fillText("none", LEFT + 6, y + 14);
+			else if (count > shown.length)
+				c.fillText("+" + M.count(count - shown.length), LEFT + shown.length * (wide + 2) + 4, y + 14);
+		};
+		line(2, "waiting", waits.names, waits.count, false);
+		// With a seat, but without a token or a piece of their prompt from this iteration.
+		line(32, "stalled", step.frozen, step.frozen_count, true);
 		// Decodes: one tile, one token.
-		row(32, "decode");
+		row(62, "decode");
 		const rows = 2,
 			each = Math.max(4, Math.min(label, Math.floor(((plot - label) * rows) / Math.max(1, step.decodes.length)) - 1)),
 			across = Math.max(1, Math.floor(plot / (each + 1)));
 		c.fillStyle = track;
-		c.fillRect(LEFT, 32, plot, 2 * size + 2);
+		c.fillRect(LEFT, 62, plot, 2 * size + 2);
 		step.decodes
 			.slice(0, across * rows)
 			.forEach((request, k) =>
-				tile(LEFT + (k % across) * (each + 1), 32 + Math.floor(k / across) * (size + 2), each, size, request),
+				tile(LEFT + (k % across) * (each + 1), 62 + Math.floor(k / across) * (size + 2), each, size, request),
 			);
+		if (!step.decodes.length) {
+			c.fillStyle = faint;
+			c.textAlign = "left";
+			c.fillText("none", LEFT + 6, 76);
+		}
 		// Prefill: as wide as its share of the budget, or of all prefill tokens.
-		row(82, "prefill");
+		row(112, "prefill");
 		const prefill = step.chunks.reduce((sum, chunk) => sum + chunk[2], 0);
 		const scale = Math.max(prefill, window.budget ? window.budget[1] : 0, 1);
 		c.fillStyle = track;
-		c.fillRect(LEFT, 82, plot, 26);
+		c.fillRect(LEFT, 112, plot, 26);
 		let x = LEFT;
 		step.chunks.forEach((chunk) => {
 			const wide = Math.max(2, (plot * chunk[2]) / scale);
-			tile(x, 82, wide, 26, chunk[0], true);
+			tile(x, 112, wide, 26, chunk[0], true);
 			x += wide;
 		});
 		if (!step.chunks.length) {
 			c.fillStyle = faint;
 			c.textAlign = "left";
-			c.fillText("none", LEFT + 6, 99);
+			c.fillText("none", LEFT + 6, 129);
 		}
 		// Budget.
-		row(120, "budget");
+		row(150, "budget");
 		const decodes = step.decodes.length,
 			budget = window.budget;
 		if (budget)
 			bar(
-				120,
+				150,
 				(decodes + prefill) / budget[1],
 				[
 					[decodes / budget[1], M.kindColor("decode")],
@@ -259,13 +299,13 @@
 		else {
 			c.fillStyle = faint;
 			c.textAlign = "left";
-			c.fillText(M.count(decodes + prefill) + " tokens; this scheduler has no token budget", LEFT, 134);
+			c.fillText(M.count(decodes + prefill) + " tokens; this scheduler has no token budget", LEFT, 164);
 		}
-		row(168, "KV");
+		row(198, "KV");
 		const full = step.kv_used / Math.max(1, window.kv_blocks);
 		const used = M.count(step.kv_used) + " of " + M.count(window.kv_blocks) + " blocks (" + M.percent(full) + ")";
 		bar(
-			168,
+			198,
 			full,
 			[[full, full > 0.95 ? M.css("--bad") : M.css("--area")]],
 			step.preempted
@@ -279,7 +319,7 @@
 				moment(step.end_us) +
 				(window.seats ? "; seats " + step.running + " of " + M.count(window.seats[1]) : ""),
 			LEFT,
-			228,
+			258,
 		);
 	};
 
@@ -290,7 +330,8 @@
 		most = 1,
 		playing = false,
 		version = 0,
-		boxes = [];
+		boxes = [],
+		chosen = [];
 	const range = h("input", { type: "range", min: 0, max: 10000, value: 0, "aria-label": "Simulated time" });
 	// Spoken when asked for: while the run plays it would never end.
 	const clock = h("output", { class: "readout", "aria-live": "off" }, "");
@@ -394,6 +435,20 @@
 		go((Number(range.value) * most) / 10000);
 	});
 
+	// Shows another lane of a run.
+	const pickLane = (place, lane) => {
+		tracks[place] = track(answer, place, lane);
+		if (boxes[place]) boxes[place].track = tracks[place];
+	};
+	const showLane = (place, replica) => {
+		const lane = answer.runs[place].lanes.find((one) => one.replica === replica);
+		if (!lane || tracks[place].replica === replica) return;
+		chosen[place] = replica;
+		pickLane(place, lane);
+		const menu = boxes[place]?.title.querySelector("select");
+		if (menu) menu.value = replica;
+	};
+
 	P.batches = {
 		draw: (to) => {
 			const first = answer === null;
@@ -402,7 +457,7 @@
 			most = Math.max(
 				1,
 				...to.runs.flatMap((run) =>
-					run.lanes.slice(0, 1).map((lane) => {
+					run.lanes.map((lane) => {
 						let at = 0;
 						lane.all.start_us.forEach((delta) => {
 							at += delta;
@@ -411,11 +466,32 @@
 					}),
 				),
 			);
-			tracks = to.runs.map((_run, place) => track(to, place));
-			const head = (run, place) => [
-				M.swatch(() => M.runColor(place)),
-				run.label + (run.replicas > 1 ? ", replica " + tracks[place].replica : ""),
-			];
+			const laneOf = (run, place) => run.lanes.find((lane) => lane.replica === chosen[place]) || run.lanes[0];
+			tracks = to.runs.map((run, place) => track(to, place, laneOf(run, place)));
+			const head = (run, place) =>
+				[
+					M.swatch(() => M.runColor(place)),
+					run.label + " ",
+					run.lanes.length > 1 &&
+						h(
+							"select",
+							{
+								"aria-label": "Which lane of " + run.label,
+								onchange: (event) => {
+									chosen[place] = Number(event.target.value);
+									pickLane(place, laneOf(run, place));
+									go(t);
+								},
+							},
+							run.lanes.map((lane) =>
+								h(
+									"option",
+									{ value: lane.replica, selected: lane.replica === tracks[place].replica },
+									M.laneName(lane),
+								),
+							),
+						),
+				].filter(Boolean);
 			// What is drawn stays until the new iterations are there.
 			if (boxes.length !== to.runs.length) {
 				M.empty(holder);
@@ -439,10 +515,13 @@
 				box.title.replaceChildren(...head(to.runs[place], place));
 			});
 			const worst = to.runs[0].stalls[0];
+			if (first && worst) showLane(0, worst.replica);
 			go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
 		},
-		to: (time) => {
+		// The lane is the one that a stall stands in, where it is about one.
+		to: (time, place, lane) => {
 			stop();
+			if (lane !== undefined) showLane(place, lane);
 			go(time);
 		},
 		// What a question for an answer should ask besides, so that what is in view comes with it.

@@ -21,6 +21,28 @@ const LLAMA: &str = r#"{
 }"#;
 
 #[test]
+fn a_model_is_named_by_itself_by_its_file_or_by_its_kind() {
+    let text = |own: &str| {
+        format!(
+            r#"{{"_name_or_path": "{own}", "model_type": "llama", "hidden_size": 64,
+            "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "num_key_value_heads": 2, "vocab_size": 100, "max_position_embeddings": 256}}"#
+        )
+    };
+    let name =
+        |own: &str, place: &str| Model::from_hf_config_at(&text(own), place).expect("a model").name;
+    assert_eq!(name("meta-llama/Llama-3.1-8B", "x/config.json"), "llama-3.1-8b");
+    assert_eq!(name("/models/mine/", "x/config.json"), "mine");
+    assert_eq!(name("", "models/Qwen3-32B/config.json"), "qwen3-32b");
+    assert_eq!(name("./", "../q1_awq.json"), "q1_awq");
+    let hash = "0123456789abcdef0123456789abcdef01234567";
+    let cached = format!("hub/models--Qwen--Qwen2.5-7B/snapshots/{hash}/config.json");
+    assert_eq!(name("", &cached), "qwen2.5-7b");
+    assert_eq!(name("", "config.json"), "llama");
+    assert_eq!(name("", "../config.json"), "llama");
+}
+
+#[test]
 fn llama() {
     assert_reads_as(LLAMA, "llama-3.1-8b");
 }

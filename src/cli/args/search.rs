@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::Metrics;
+
 /// `metron-sim capacity`.
 #[derive(Clone, Debug, Args)]
 pub struct CapacityArgs {
@@ -38,6 +40,9 @@ pub struct SweepArgs {
     /// Mark what nothing beats in both of two figures (add :min or :max to a path)
     #[arg(long, value_name = "PATH,PATH")]
     pub pareto: Option<String>,
+    /// Which figures to work out; `full` ones also where --pareto or --assert asks for one
+    #[arg(long, value_enum, default_value_t = Metrics::Auto, conflicts_with = "capacity")]
+    pub metrics: Metrics,
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -64,6 +69,21 @@ pub struct SearchFlags {
     /// Find the fewest replicas for this many requests a second, too
     #[arg(long, value_name = "R")]
     pub for_rate: Option<f64>,
+    /// Find the fewest replicas for this many users of a closed loop, too
+    #[arg(long, value_name = "N", conflicts_with = "for_rate")]
+    pub for_users: Option<NonZeroU32>,
+    /// Which pool's replicas to count for that [default: all pools grow in proportion]
+    #[arg(long, value_name = "NAME")]
+    pub pool: Option<String>,
+    /// Simulate no fleet of more replicas than these
+    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS)]
+    pub max_replicas: u32,
+    /// End after this time with what is known by then, such as 10min (exit code 3)
+    #[arg(long, value_name = "DURATION")]
+    pub max_time: Option<String>,
+    /// Say on stderr how far it is, even where that is no terminal
+    #[arg(long)]
+    pub progress: bool,
     /// Runs with seeds of their own, for the confidence interval
     #[arg(long, value_name = "N", default_value = "3")]
     pub seeds: NonZeroU32,
@@ -73,7 +93,8 @@ pub struct SearchFlags {
     /// Which terms of the scenario's SLO count
     #[arg(long, value_enum, default_value_t = CountedTerms::All)]
     pub slo: CountedTerms,
-    /// A figure of the result that must hold too, such as tbt_s.p99<=0.05 (repeatable)
+    /// A figure of the result that must hold too, such as tbt_s.p99<=0.05 (repeatable). In a sweep
+    /// without --capacity: exit with 3 unless it holds for every run
     #[arg(long, value_name = "PATH<=X")]
     pub assert: Vec<String>,
     /// Keep finished simulations in this folder, and take those that are there

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::{Cause, RunExplanation};
-use crate::report::Tool;
+use crate::report::{Inert, Tool};
 use crate::request::RequestId;
 use crate::runner::WhatIf;
 
@@ -24,6 +24,9 @@ pub struct ExplanationFile {
     pub cures: Vec<Cures>,
     /// What a reader should know.
     pub warnings: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// Changes that were simulated on the same requests.
@@ -39,8 +42,16 @@ pub struct Cures {
     pub main_cause: Cause,
     /// The causes that the changes are meant for: the main one first.
     pub causes: Vec<Cause>,
-    /// The run as it was, then each change. None `helps` where nothing that was tried does.
+    /// Whether the run kept its promise as it was: then nothing has to change, and the changes are
+    /// options. Null where that is not known.
+    pub keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first: by the promise, then by cost, then by
+    /// the stall. None `helps` where nothing that was tried does.
     pub tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`; null where nothing helps, or nothing has to change.
+    pub best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing, with the reason.
+    pub notes: Vec<String>,
 }
 
 impl ExplanationFile {

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
-use super::file::{Cures, ExplanationFile};
+use super::cured::cured;
+use super::file::ExplanationFile;
 use crate::explain::{
     ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
 };
+use crate::inert::sentence;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units;
-use crate::runner::{Figures, WhatIf};
 
 /// Culprits named in a story; the rest are summed up.
 const NAMED: usize = 3;
@@ -55,10 +56,13 @@ pub fn to_text(file: &ExplanationFile) -> String {
     for cures in &file.cures {
         cured(&mut text, cures);
     }
+    for inert in &file.inert {
+        paragraph(&mut text, &format!("note: {}.", sentence(inert)));
+    }
     text
 }
 
-fn paragraph(text: &mut String, sentence: &str) {
+pub(super) fn paragraph(text: &mut String, sentence: &str) {
     text.push_str(&wrap(sentence, WIDTH, "  "));
     text.push('\n');
 }
@@ -115,10 +119,11 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         0 => ", within its deadline".to_owned(),
         beyond => format!(", {} beyond its deadline", ns(beyond)),
     };
+    let open = if stall.open { ", up to the end of observation" } else { "" };
     paragraph(
         text,
         &format!(
-            "{number}. Request {}{pool} {what} for {}{beyond}{others}. Mostly {}: {}.",
+            "{number}. Request {}{pool} {what} for {}{open}{beyond}{others}. Mostly {}: {}.",
             stall.request,
             ns(stall.length_ns),
             stall.main_cause.name(),
@@ -251,99 +256,4 @@ fn blamed(culprit: &CulpritTotal) -> String {
         ways.join(", "),
         most.join(", ")
     )
-}
-
-fn cured(text: &mut String, cures: &Cures) {
-    let stall = match cures.token {
-        0 => format!("request {}'s wait for its first token", cures.request),
-        token => format!("the stall of request {} before token {token}", cures.request),
-    };
-    let causes: Vec<&str> = cures.causes.iter().map(|cause| cause.name()).collect();
-    paragraph(
-        text,
-        &format!(
-            "What would have helped {} against {stall} ({}): each line is the same requests, \
-             simulated again",
-            cures.label,
-            causes.join(", ")
-        ),
-    );
-    text.push('\n');
-    let head =
-        ["change", "that stall", "worst", "P99 TBT", "P99 TTFT", "fluid", "tokens/s", "rejected"];
-    let mut rows = vec![head.map(Cell::from).to_vec()];
-    rows.extend(cures.tried.iter().map(row));
-    let mut align = vec![Align::Right; head.len()];
-    align[0] = Align::Left;
-    text.push_str(&lay_out(&rows, &align));
-    text.push('\n');
-    paragraph(text, &verdict(cures));
-    let set: Vec<String> = cures
-        .tried
-        .iter()
-        .filter(|tried| !tried.set.is_empty() && tried.figures.is_some())
-        .map(|tried| format!("  --set '{}'", tried.set.join("' --set '")))
-        .collect();
-    if !set.is_empty() {
-        let _ = writeln!(text, "\nTo run one yourself:\n{}", set.join("\n"));
-    }
-    text.push('\n');
-}
-
-/// What helped most, and at what price; or that nothing did.
-fn verdict(cures: &Cures) -> String {
-    let before = cures.tried.first().and_then(|was| was.figures.as_ref());
-    let helped = cures.tried.iter().filter(|tried| tried.helps);
-    let best = helped.filter_map(|tried| Some((tried, tried.figures.as_ref()?)));
-    let shortest = best.min_by(|(_, a), (_, b)| {
-        let stall = |figures: &Figures| figures.stall_s.unwrap_or(f64::INFINITY);
-        stall(a).total_cmp(&stall(b))
-    });
-    let (Some(before), Some((tried, after))) = (before, shortest) else {
-        return "Nothing tried helps: no change made that stall a tenth shorter.".to_owned();
-    };
-    let from_to = |name: &str, before: Option<f64>, after: Option<f64>, say: fn(f64) -> String| {
-        let (Some(before), Some(after)) = (before, after) else { return None };
-        Some(format!("{name} {} to {}", say(before), say(after)))
-    };
-    let changes = [
-        from_to("that stall", before.stall_s, after.stall_s, units::duration),
-        from_to("fluid", before.fluid_request_share, after.fluid_request_share, units::percent),
-        from_to("P99 TTFT", before.ttft_p99_s, after.ttft_p99_s, units::duration),
-        from_to("P99 TBT", before.tbt_p99_s, after.tbt_p99_s, units::duration),
-        from_to(
-            "tokens/s",
-            before.output_tokens_per_s,
-            after.output_tokens_per_s,
-            units::three_digits,
-        ),
-    ];
-    let changes: Vec<String> = changes.into_iter().flatten().collect();
-    format!("Against that stall {} helps most: {}.", tried.change, changes.join(", "))
-}
-
-fn row(tried: &WhatIf) -> Vec<Cell> {
-    let mut cells = vec![Cell::from(tried.change.clone())];
-    match (&tried.figures, &tried.error) {
-        (Some(figures), _) => cells.extend(numbers(figures).map(Cell::from)),
-        (None, error) => {
-            let reason = error.as_deref().unwrap_or("cannot be simulated");
-            cells[0] =
-                Cell::from(format!("{}: {}", tried.change, reason.lines().next().unwrap_or("")));
-        }
-    }
-    cells
-}
-
-fn numbers(figures: &Figures) -> [String; 7] {
-    let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), units::duration);
-    [
-        time(figures.stall_s),
-        time(figures.worst_s),
-        time(figures.tbt_p99_s),
-        time(figures.ttft_p99_s),
-        figures.fluid_request_share.map_or("-".to_owned(), units::percent),
-        figures.output_tokens_per_s.map_or("-".to_owned(), units::three_digits),
-        units::count(figures.rejected),
-    ]
 }

@@ -3,7 +3,7 @@ use super::*;
 use crate::catalog::{self, LayerTable};
 use crate::cost::gemm::soft_max;
 use crate::cost::table::{DENSE, LAST};
-use crate::cost::{Chunk, Dtype};
+use crate::cost::{Chunk, Decodes, Dtype};
 
 fn inputs() -> (Model, Gpu, EngineProfile) {
     (
@@ -46,7 +46,7 @@ fn prices_follow_the_equations() {
         + decode.sequence_us * 20.0
         + bytes / (decode.memory_gb_per_s * 1e3)
         + decode.ramp_us * (1.0 - libm::exp(-bytes / (decode.ramp_mb * 1e6)));
-    let shape = BatchShape { chunks: &[], decodes: 20, decode_kv_tokens: 50_000, sampled: 20 };
+    let shape = BatchShape::decodes_alone(20, 50_000);
     let expected_us = 32.0 * (layer(20.0) + attention) + head(20.0);
     let priced_us = cost.time(&shape).gpu.as_nanos() as f64 / 1e3;
     assert!((priced_us / expected_us - 1.0).abs() < 1e-5, "{priced_us} {expected_us}");
@@ -67,7 +67,7 @@ fn prices_follow_the_equations() {
     let memory = reads * bytes / (fa.memory_gb_per_s * 1e3);
     let attention = fa.launch_us + norm(compute, memory, fa.knee);
     let chunks = [Chunk { context: 1000, tokens: 512 }];
-    let shape = BatchShape { chunks: &chunks, decodes: 20, decode_kv_tokens: 50_000, sampled: 21 };
+    let shape = BatchShape::new(&chunks, Decodes::one_token_each(20, 50_000), 21);
     let expected_us = 32.0 * (layer(532.0) + attention) + head(21.0);
     let priced_us = cost.time(&shape).gpu.as_nanos() as f64 / 1e3;
     assert!((priced_us / expected_us - 1.0).abs() < 1e-5, "{priced_us} {expected_us}");
@@ -104,8 +104,7 @@ fn a_measured_layer_replaces_the_roofline() {
         Some(LayerTable { tokens: vec![1, 100, 200], layer_us: vec![400.0, 500.0, 700.0] });
     let measured = build(&model, &gpu, &profile);
     let layers = |cost: &Roofline, decodes: u32| {
-        let shape =
-            BatchShape { chunks: &[], decodes, decode_kv_tokens: decodes.into(), sampled: decodes };
+        let shape = BatchShape::decodes_alone(decodes, decodes.into());
         cost.parts(&shape).layers_us / 32.0
     };
     for (tokens, us) in [(1, 400.0), (100, 500.0), (150, 600.0), (200, 700.0)] {
@@ -123,7 +122,7 @@ fn a_measured_layer_replaces_the_roofline() {
 fn nothing_to_do_takes_no_time() {
     let (model, gpu, profile) = inputs();
     let cost = build(&model, &gpu, &profile);
-    let shape = BatchShape { chunks: &[], decodes: 0, decode_kv_tokens: 0, sampled: 0 };
+    let shape = BatchShape::new(&[], Decodes::NONE, 0);
     assert_eq!(cost.time(&shape), IterationTime::default());
     assert_eq!(cost.parts(&shape), Parts::default());
 }
@@ -134,12 +133,7 @@ fn absurd_shapes_have_a_price() {
         let (model, _, profile) = inputs();
         let cost = build(&model, &catalog::gpu(gpu).unwrap(), &profile);
         let chunks = [Chunk { context: u32::MAX, tokens: u32::MAX }; 3];
-        let shape = BatchShape {
-            chunks: &chunks,
-            decodes: u32::MAX,
-            decode_kv_tokens: u64::MAX,
-            sampled: u32::MAX,
-        };
+        let shape = BatchShape::new(&chunks, Decodes::one_token_each(u32::MAX, u64::MAX), u32::MAX);
         assert_eq!(cost.time(&shape).gpu, Span::from_micros_f64(LONGEST_US));
     }
 }

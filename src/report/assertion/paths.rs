@@ -22,6 +22,18 @@ static FULL: LazyLock<Value> = LazyLock::new(|| {
     run
 });
 
+/// Whether a document has a number at the path, where `full` is one in which all is there.
+pub(crate) fn known_in(full: &Value, path: &str) -> bool {
+    leads(full, &path.split('.').collect::<Vec<_>>())
+}
+
+/// The nearest path to a number of such a document.
+pub(crate) fn near_in(full: &Value, path: &str) -> Option<String> {
+    let mut paths = Vec::new();
+    collect("", full, &mut paths);
+    nearest(path, paths.iter().map(String::as_str)).map(str::to_owned)
+}
+
 /// Whether a result can have a number there. Names of classes, of pools and of figures that a client
 /// reported are anybody's.
 pub(super) fn known(path: &str) -> bool {
@@ -70,9 +82,7 @@ fn leads(value: &Value, parts: &[&str]) -> bool {
 
 /// The nearest path.
 pub(super) fn near(path: &str) -> Option<String> {
-    let mut paths = Vec::new();
-    collect("", &FULL, &mut paths);
-    nearest(path, paths.iter().map(String::as_str)).map(str::to_owned)
+    near_in(&FULL, path)
 }
 
 fn collect(path: &str, value: &Value, paths: &mut Vec<String>) {
@@ -88,7 +98,8 @@ fn collect(path: &str, value: &Value, paths: &mut Vec<String>) {
     }
 }
 
-fn fill(value: &mut Value) {
+/// Puts a number where a figure may be missing.
+pub(crate) fn fill(value: &mut Value) {
     match value {
         Value::Null => *value = Value::from(0),
         Value::Object(members) => members.values_mut().for_each(fill),
@@ -117,6 +128,7 @@ fn pool() -> PoolResult {
         gpu_utilization: 0.0,
         kv: KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 },
         usd_per_gpu_hour: None,
+        slo: None,
     }
 }
 
@@ -132,6 +144,7 @@ fn full_run() -> RunResult {
             why: None,
             terms: vec![SloTerm {
                 class: Some(String::new()),
+                pool: None,
                 metric: String::new(),
                 stat: Some(String::new()),
                 sense: Sense::AtMost,
@@ -173,6 +186,7 @@ fn full_run() -> RunResult {
             usd_per_million_output_tokens: None,
             usd_per_fluid_request: None,
         }),
+        features: BTreeMap::new(),
         warnings: Vec::new(),
         inert: Vec::new(),
         unknown: Vec::new(),

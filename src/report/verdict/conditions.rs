@@ -6,8 +6,11 @@ use crate::report::units::{count, duration, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    rejections(runs, names)
+    few(runs, names)
         .into_iter()
+        .chain(rejections(runs, names))
+        .chain(failures(runs, names))
+        .chain(cancelled(runs, names))
         .chain(unfinished(runs, names))
         .chain(overload(runs, names))
         .chain(memory(runs, names))
@@ -27,6 +30,23 @@ fn of_each<'a>(
     (!each.is_empty()).then(|| join(&each))
 }
 
+/// Measurements of so few requests that a share of them, or a high quantile, is that of one request.
+fn few<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    const ENOUGH: u64 = 100;
+    let each = of_each(runs, names, |run| {
+        let judged = run.summary.requests.judged();
+        let few = super::share::is_sample(run) && judged > 0 && judged < ENOUGH;
+        few.then(|| match judged {
+            1 => "1 request".to_owned(),
+            _ => format!(
+                "{judged} requests, one request is {} of them",
+                percent(1.0 / judged as f64)
+            ),
+        })
+    })?;
+    Some(format!("Few requests: {each}. A P99 of so few is hardly more than the worst one."))
+}
+
 fn rejections<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let each = of_each(runs, names, |run| {
         let counts = run.summary.requests;
@@ -42,13 +62,48 @@ fn rejections<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     ))
 }
 
+/// Requests that the server failed, or took too long over.
+fn failures<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        let lost = counts.failed + counts.timed_out;
+        (lost > 0 && counts.completed > 0).then(|| {
+            format!(
+                "{} failed and {} timed out of {}",
+                count(counts.failed),
+                count(counts.timed_out),
+                count(counts.offered)
+            )
+        })
+    })?;
+    Some(format!(
+        "Requests were lost: {each}. The share of fluid requests counts them as not fluid."
+    ))
+}
+
+fn cancelled<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
+    let each = of_each(runs, names, |run| {
+        let counts = run.summary.requests;
+        (counts.cancelled > 0)
+            .then(|| format!("{} of {}", count(counts.cancelled), count(counts.offered)))
+    })?;
+    Some(format!("Cancelled by the client, and left out of every share: {each} requests."))
+}
+
 fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let each = of_each(runs, names, |run| {
         let counts = run.summary.requests;
-        (counts.unfinished > 0 && counts.completed > 0)
-            .then(|| format!("{} of {}", count(counts.unfinished), count(counts.offered)))
+        (counts.unfinished > 0 && counts.completed > 0).then(|| {
+            let open = match counts.censored {
+                0 => String::new(),
+                open => format!(", {} of them still to be decided", count(open)),
+            };
+            format!("{} of {} requests{open}", count(counts.unfinished), count(counts.offered))
+        })
     })?;
-    Some(format!("Unfinished when observation ended: {each} requests."))
+    Some(format!(
+        "Unfinished when observation ended: {each}. What becomes of them is within the bounds shown."
+    ))
 }
 
 /// Runs that could not keep up.

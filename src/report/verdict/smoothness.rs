@@ -1,68 +1,57 @@
 //! Whose text flows, what stops the others', and what it costs.
 
+use super::figures::{E2E, TBT, THROUGHPUT, TTFT, leads, longest_tbt, p99_tbt, price};
+use super::share::{
+    SAME_SHARE, best, evidence, fluid_share, is_contradicted, share_words, smoother, tells_tokens,
+    unranked, worst_percent,
+};
 use super::{Names, alike, join};
 use crate::report::result::RunResult;
 use crate::report::units::{count, duration, grouped, percent, three_digits};
 
 /// A tail this many times another's is worth naming.
-const LONG_TAIL: f64 = 2.0;
+pub(super) const LONG_TAIL: f64 = 2.0;
 
 /// Gaps whose P99 is this many times their median are uneven.
 const UNEVEN: f64 = 3.0;
 
+/// A longest gap that is this many times the median is a stop, however few there are.
+const LONGEST: f64 = 10.0;
+
 /// Prefills this many times as large as another's are worth naming.
 const LARGER_PREFILL: f64 = 1.5;
-
-/// Shares of fluid requests and fluidity-indices this close count as equal.
-const SAME_SHARE: f64 = 0.001;
-
-fn fluid_share(run: &RunResult) -> Option<f64> {
-    run.summary.fluidity.as_ref()?.fluid_request_share
-}
-
-fn worst_percent(run: &RunResult) -> Option<f64> {
-    run.summary.fluidity.as_ref()?.index.p1
-}
-
-fn p99_tbt(run: &RunResult) -> Option<f64> {
-    run.summary.tbt_s.as_ref()?.p99
-}
 
 fn prefill_only_share(run: &RunResult) -> Option<f64> {
     let iterations = run.iterations.as_ref()?;
     (iterations.count > 0).then(|| iterations.prefill_only as f64 / iterations.count as f64)
 }
 
-/// The smoothest run: by fluid share, then by its worst-served percent, then by P99 TBT. `None`
-/// when the first two do not tell one from all the others.
-pub(super) fn best(runs: &[RunResult]) -> Option<&RunResult> {
-    let best = runs.iter().reduce(|best, run| if smoother(run, best) { run } else { best })?;
-    let alone = runs.iter().all(|run| std::ptr::eq(run, best) || !same(run, best));
-    (alone && fluid_share(best).is_some()).then_some(best)
-}
-
-fn smoother(a: &RunResult, b: &RunResult) -> bool {
-    let key = |run| (fluid_share(run).unwrap_or(-1.0), worst_percent(run).unwrap_or(-1.0));
-    let ((share_a, worst_a), (share_b, worst_b)) = (key(a), key(b));
-    if (share_a - share_b).abs() > SAME_SHARE {
-        return share_a > share_b;
-    }
-    worst_a > worst_b + SAME_SHARE
-}
-
-fn same(a: &RunResult, b: &RunResult) -> bool {
-    !smoother(a, b) && !smoother(b, a)
-}
-
-/// For several runs: who is smoothest, why the others are not, and what that costs.
+/// For several runs: who is smoothest, why the others are not, and what that costs. A run of which
+/// too little is known takes nothing from the others.
 pub(super) fn compare<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let Some(best) = best(runs) else {
-        return tie(runs, names);
+    let known: Vec<&RunResult> = runs.iter().filter(|run| unranked(run, runs).is_none()).collect();
+    let mut sentences = match best(&known) {
+        _ if known.len() < 2 => {
+            let sound: Vec<&RunResult> = runs.iter().filter(|run| !is_contradicted(run)).collect();
+            let leads = leads(&sound, names);
+            let told = (!leads.is_empty()).then(|| leads.join("; "));
+            told.map(|leads| format!("What tells them apart: {leads}.")).into_iter().collect()
+        }
+        Some(best) => {
+            let others: Vec<&RunResult> =
+                known.iter().copied().filter(|run| !std::ptr::eq(*run, best)).collect();
+            let mut sentences = vec![lead(best, &others, names)];
+            sentences.extend(others.iter().filter_map(|run| why(run, best, names)));
+            sentences.extend(price(best, &others, names));
+            sentences
+        }
+        None => tie(&known, names),
     };
-    let others: Vec<&RunResult> = runs.iter().filter(|run| !std::ptr::eq(*run, best)).collect();
-    let mut sentences = vec![lead(best, &others, names)];
-    sentences.extend(others.iter().filter_map(|run| why(run, best, names)));
-    sentences.push(price(best, &others, names));
+    for run in runs {
+        if let Some(why) = unranked(run, runs) {
+            sentences.push(format!("{} is not ranked: {why}.", names.name(run)));
+        }
+    }
     sentences
 }
 
@@ -76,16 +65,17 @@ fn lead<'a>(best: &'a RunResult, others: &[&'a RunResult], names: &Names<'a>) ->
         };
         join(&others.iter().map(each).collect::<Vec<_>>())
     };
-    let share = fluid_share(best).unwrap_or(0.0);
-    let by_share = others.iter().all(|run| share > fluid_share(run).unwrap_or(0.0) + SAME_SHARE);
-    if by_share {
-        let other = against(&|run| fluid_share(run).map_or("none".to_owned(), percent));
+    let least = fluid_share(best).map_or(0.0, |(least, _)| least);
+    let below =
+        |run: &&RunResult| fluid_share(run).is_some_and(|(_, most)| least > most + SAME_SHARE);
+    if others.iter().all(below) {
         format!(
-            "{name} gives {degree} text: {} of its requests are fluid, against {other}.",
-            percent(share)
+            "{name} gives {degree} text: {} of its requests are fluid, against {}.",
+            share_words(best),
+            against(&share_words)
         )
     } else {
-        let index = |run: &RunResult| worst_percent(run).map_or("none".to_owned(), three_digits);
+        let index = |run: &RunResult| worst_percent(run).map_or("unknown".to_owned(), three_digits);
         format!(
             "{name} gives {degree} text to its worst-served users: the 1st percentile of its \
              fluidity-index is {}, against {}.",
@@ -111,9 +101,20 @@ fn why<'a>(run: &'a RunResult, best: &'a RunResult, names: &Names<'a>) -> Option
         });
     }
     let gap = format!("{name}'s P99 TBT is {}, against {}", duration(tail), duration(best_tail));
+    // The smoother one's P99 is no praise beside a longer stop.
+    let (longest, best_longest) = (longest_tbt(run)?, longest_tbt(best)?);
+    let but = match best_longest > longest && !alike(best_longest, longest) {
+        true => format!(
+            "; but the longest gap is {} for {name}, {} for {}",
+            duration(longest),
+            duration(best_longest),
+            names.name(best)
+        ),
+        false => String::new(),
+    };
     Some(match cause(run, Some(best)) {
-        Some(cause) => format!("{gap}: {cause}."),
-        None => format!("{gap}."),
+        Some(cause) => format!("{gap}: {cause}{but}."),
+        None => format!("{gap}{but}."),
     })
 }
 
@@ -160,125 +161,92 @@ fn prompt_tokens_a_prefill(run: &RunResult) -> Option<f64> {
     (prefills > 0).then(|| tokens as f64 / prefills as f64)
 }
 
-/// What the smoothest run gives up.
-fn price<'a>(best: &'a RunResult, others: &[&'a RunResult], names: &Names<'a>) -> String {
-    type Figure = (&'static str, fn(&RunResult) -> Option<f64>, bool);
-    let figures: [Figure; 3] = [
-        ("a P99 TTFT of", |run| run.summary.ttft_s.p99, false),
-        ("a P99 end-to-end latency of", |run| run.summary.e2e_s.p99, false),
-        ("a throughput of", |run| run.summary.throughput.as_ref()?.output_tokens_per_s, true),
-    ];
-    let mut paid = Vec::new();
-    for (what, figure, higher_is_better) in figures {
-        let Some(own) = figure(best) else { continue };
-        let rival = others
-            .iter()
-            .filter_map(|run| Some((figure(run)?, *run)))
-            .reduce(|a, b| if (b.0 > a.0) == higher_is_better { b } else { a });
-        let Some((other, run)) = rival else { continue };
-        let worse = if higher_is_better { own < other } else { own > other };
-        if worse && !alike(own, other) {
-            let show = |value: f64| {
-                if higher_is_better {
-                    format!("{} tokens/s", three_digits(value))
-                } else {
-                    duration(value)
-                }
-            };
-            paid.push(format!(
-                "{what} {} against {} ({})",
-                show(own),
-                show(other),
-                names.name(run)
-            ));
-        }
-    }
-    let name = names.name(best);
-    if paid.is_empty() {
-        format!(
-            "{name} pays nothing for it here: its P99 TTFT, P99 end-to-end latency and throughput \
-             are the best or within 5 % of it."
-        )
-    } else {
-        format!("{name} pays with {}.", join(&paid))
-    }
-}
-
 /// Nothing in fluidity tells the runs apart (or nobody is alone at the top).
-fn tie<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {
-    let Some(top) = runs.iter().reduce(|best, run| if smoother(run, best) { run } else { best })
-    else {
-        return Vec::new();
+fn tie<'a>(runs: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
+    // Those that nobody is smoother than.
+    let beaten = |run: &&RunResult| runs.iter().any(|other| smoother(other, run));
+    let (rest, equals): (Vec<&RunResult>, Vec<&RunResult>) =
+        runs.iter().copied().partition(|run| beaten(&run));
+    let Some(&top) = equals.first() else { return Vec::new() };
+    let alike = |run: &&RunResult| {
+        let points = |of: Option<(f64, f64)>| of.filter(|(lower, upper)| lower == upper);
+        let of = (points(evidence(run)), points(evidence(top)));
+        matches!(of, (Some(a), Some(b)) if (a.0 - b.0).abs() <= SAME_SHARE)
     };
-    let equals: Vec<&RunResult> = runs.iter().filter(|run| same(run, top)).collect();
-    let rest: Vec<&RunResult> = runs.iter().filter(|run| !same(run, top)).collect();
-    let share = fluid_share(top).map_or("none".to_owned(), percent);
     let who = if rest.is_empty() { "they".to_owned() } else { names.list(&equals) };
-    let mut sentences =
-        vec![format!("By the SLO's measure {who} do equally well: {share} of requests are fluid.")];
+    let mut sentences = Vec::new();
+    let shares = |runs: &[&'a RunResult]| {
+        let each = runs.iter().map(|run| format!("{} ({})", share_words(run), names.name(run)));
+        join(&each.collect::<Vec<_>>())
+    };
+    sentences.push(if equals.iter().all(alike) {
+        let share = share_words(top);
+        format!("By the SLO's measure {who} do equally well: {share} of requests are fluid.")
+    } else {
+        let who = if rest.is_empty() { "them".to_owned() } else { who };
+        format!(
+            "The share of fluid requests does not tell {who} apart: {}, as far as these files show.",
+            shares(&equals)
+        )
+    });
+    if !rest.is_empty() && !equals.iter().all(alike) {
+        sentences.push(format!("Fewer requests are fluid of {}.", shares(&rest)));
+    }
     let leads = leads(&equals, names);
-    sentences.push(if leads.is_empty() {
+    let all_known = [TTFT, TBT, E2E, THROUGHPUT]
+        .iter()
+        .all(|figure| equals.iter().all(|run| (figure.value)(run).is_some()));
+    sentences.push(if !leads.is_empty() {
+        format!("What tells them apart: {}.", leads.join("; "))
+    } else if all_known {
         "Their latencies differ by less than 5 %, so this workload does not tell them apart."
             .to_owned()
     } else {
-        format!("What tells them apart: {}.", leads.join("; "))
+        "What is known of their latencies differs by less than 5 %.".to_owned()
     });
     sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     sentences
 }
 
-/// Which of several equally fluid runs leads in what, by more than 5 %; figures of one leader
-/// together.
-fn leads<'a>(equals: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
-    type Figure = (&'static str, fn(&RunResult) -> Option<f64>, bool);
-    let figures: [Figure; 4] = [
-        ("P99 TTFT", |run| run.summary.ttft_s.p99, false),
-        ("P99 TBT", p99_tbt, false),
-        ("P99 end-to-end latency", |run| run.summary.e2e_s.p99, false),
-        ("throughput", |run| run.summary.throughput.as_ref()?.output_tokens_per_s, true),
-    ];
-    let mut by_leader: Vec<(&str, Vec<String>)> = Vec::new();
-    for (what, figure, higher_is_better) in figures {
-        let mut known: Vec<(f64, &RunResult)> =
-            equals.iter().filter_map(|run| Some((figure(run)?, *run))).collect();
-        known.sort_by(
-            |a, b| if higher_is_better { b.0.total_cmp(&a.0) } else { a.0.total_cmp(&b.0) },
-        );
-        let [(first, leader), (next, _), ..] = known[..] else { continue };
-        if alike(first, next) {
-            continue;
-        }
-        let said = if higher_is_better {
-            format!(
-                "the highest {what} ({} tokens/s, next {})",
-                three_digits(first),
-                three_digits(next)
-            )
-        } else {
-            format!("the lowest {what} ({}, next {})", duration(first), duration(next))
-        };
-        let name = names.name(leader);
-        match by_leader.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, figures)) => figures.push(said),
-            None => by_leader.push((name, vec![said])),
-        }
-    }
-    by_leader.iter().map(|(name, figures)| format!("{name} has {}", join(figures))).collect()
-}
-
-/// For a single run: whether the text flows evenly, and if not what fits the gaps.
+/// For a single run: whether the text flows evenly, and if not what fits the gaps. Nothing of one
+/// whose file contradicts itself.
 pub(super) fn tail_of_one(run: &RunResult) -> Option<String> {
+    if is_contradicted(run) {
+        return None;
+    }
     let tbt = run.summary.tbt_s.as_ref()?;
-    let (p50, p99) = (tbt.p50?, tbt.p99?);
-    if p50 <= 0.0 || p99 < UNEVEN * p50 {
+    let (p50, p99, longest) = (tbt.p50?, tbt.p99?, tbt.max?);
+    let (what, gaps) = match tells_tokens(run) {
+        true => ("Tokens", "TBT"),
+        false => ("Chunks", "gap between chunks"),
+    };
+    if p50 <= 0.0 {
         return Some(format!(
-            "Tokens come evenly: P99 TBT is {}, the median {}.",
+            "{what} come in groups: half of the gaps are 0, P99 {gaps} is {}, and the longest is {}.",
+            duration(p99),
+            duration(longest)
+        ));
+    }
+    let even = p99 < UNEVEN * p50;
+    if even && longest >= LONGEST * p50 {
+        return Some(format!(
+            "P99 {gaps} is {}, the median {}, but the longest is {}, {} times the median: text stood \
+             still.",
+            duration(p99),
+            duration(p50),
+            duration(longest),
+            three_digits(longest / p50)
+        ));
+    }
+    if even {
+        return Some(format!(
+            "{what} come evenly: P99 {gaps} is {}, the median {}.",
             duration(p99),
             duration(p50)
         ));
     }
     let gap = format!(
-        "Tokens come unevenly: P99 TBT is {}, {} times the median",
+        "{what} come unevenly: P99 {gaps} is {}, {} times the median",
         duration(p99),
         three_digits(p99 / p50)
     );

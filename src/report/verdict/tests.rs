@@ -82,6 +82,7 @@ fn a_broken_bound_is_named() {
     let mut run = run("sarathi");
     run.slo.terms.push(SloTerm {
         class: None,
+        pool: None,
         metric: "ttft_s".to_owned(),
         stat: Some("p99".to_owned()),
         sense: Sense::AtMost,
@@ -206,4 +207,53 @@ fn missing_figures_claim_nothing() {
     }
     let said = said(&[a, b]);
     assert!(!said.contains("smoother"), "{said}");
+}
+
+#[test]
+fn a_p99_is_not_praised_beside_a_long_stop() {
+    let mut stopped = run("sarathi");
+    stopped.summary.tbt_s.as_mut().expect("there").max = Some(0.42);
+    let said = said(&[stopped.clone()]);
+    assert!(!said.contains("come evenly"), "{said}");
+    assert!(said.contains("but the longest is 420 ms, 37.5 times the median"), "{said}");
+    let mut slower = run("vllm-v1");
+    slower.summary.tbt_s = Some(around(0.0112, 0.047));
+    let said = super::verdict(&[stopped, slower]).join(" ");
+    assert!(
+        said.contains("the lowest P99 TBT (23.5 ms, next 47.0 ms), but a longest gap of"),
+        "{said}"
+    );
+}
+
+/// A run of which the share of fluid requests is known within bounds.
+fn within(scheduler: &str, lower: f64, upper: f64) -> RunResult {
+    let mut run = run(scheduler);
+    let fluidity = run.summary.fluidity.as_mut().expect("there");
+    fluidity.fluid_request_share = None;
+    fluidity.index = crate::metrics::FluidityIndex::default();
+    fluidity.bounds = Some(crate::metrics::FluidityBounds {
+        fluid_request_share: Some(crate::metrics::Bounds { lower, upper }),
+        ..Default::default()
+    });
+    let slo = crate::report::slo::judge(&crate::report::fixture::slo(), &run.summary);
+    run.slo = slo;
+    run
+}
+
+#[test]
+fn bounds_that_overlap_are_not_ranked_and_ones_that_do_not_are() {
+    let said = said(&[within("a", 0.0, 0.85), within("b", 0.1, 0.9)]);
+    for claim in ["smoother", "closest", "equally well", "none"] {
+        assert!(!said.contains(claim), "{claim}: {said}");
+    }
+    assert!(said.contains("at most 85.0 % fluid, 99.0 % asked"), "{said}");
+    let said = super::verdict(&[within("a", 0.0, 0.85), within("b", 0.9, 1.0)]).join(" ");
+    assert!(said.contains("b gives smoother text: 90.0 % to 100.0 %"), "{said}");
+    // A run that says nothing takes nothing from the others.
+    let mut silent = run("c");
+    silent.summary.fluidity = None;
+    silent.slo = judged(&silent.summary);
+    let said = super::verdict(&[stalling_run("vllm-v0"), run("sarathi"), silent]).join(" ");
+    assert!(said.contains("sarathi gives smoother text: 99.2 %"), "{said}");
+    assert!(said.contains("c is not ranked: its share of fluid requests is not known."), "{said}");
 }

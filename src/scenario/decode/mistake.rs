@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::{self, Expected, Unexpected};
 
 use super::Decoder;
+use crate::excerpt::quoted;
 use crate::scenario::error::Problem;
 use crate::scenario::node::{Node, Path, Step};
 use crate::scenario::suggest::advice;
@@ -107,7 +108,7 @@ impl Mistake {
                 Problem::new(
                     path,
                     span,
-                    format!("unknown {} `{given}`", choice_kind(kind, &place.path)),
+                    format!("unknown {} `{}`", choice_kind(kind, &place.path), quoted(&given)),
                 )
                 .label("unknown")
                 .help(advice(&given, valid.iter().copied())),

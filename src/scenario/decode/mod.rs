@@ -18,9 +18,12 @@ use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
 use super::places::belongs;
 use super::suggest::advice;
+use crate::excerpt::quoted;
 
-/// Most mistakes looked for; each costs another pass.
+/// Most mistakes looked for.
 const MISTAKES_MAX: usize = 100;
+/// Most values looked at in all: each mistake costs another pass over the document.
+const LOOKED_AT_MAX: usize = 2_000_000;
 
 /// What decoding gave: the value, as far as it could be read, and what had to be left out.
 pub struct Decoded<T> {
@@ -35,6 +38,8 @@ pub struct Decoded<T> {
 /// Reads a `T` from a tree.
 pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
     let state = State::default();
+    let passes = LOOKED_AT_MAX / root.size().max(1);
+    let most = MISTAKES_MAX.min(passes.max(1));
     let value = loop {
         let decoder = Decoder { node: root, path: Path::root(), state: &state };
         match T::deserialize(decoder) {
@@ -44,7 +49,7 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
                 let mut problems = state.problems.borrow_mut();
                 problems.extend(problem);
                 let new = state.cut.borrow_mut().insert(path.clone());
-                if path == Path::root() || !new || problems.len() >= MISTAKES_MAX {
+                if path == Path::root() || !new || problems.len() >= most {
                     break None;
                 }
             }
@@ -156,7 +161,7 @@ impl<'de, 's> Decoder<'de, 's> {
                 let problem = Problem::new(
                     path.to_string(),
                     Some(entry.key_span),
-                    format!("unknown {kind} `{}`", entry.key.escape_debug()),
+                    format!("unknown {kind} `{}`", quoted(&entry.key)),
                 )
                 .label(format!("unknown {kind}"))
                 .help(self.key_advice(&entry.key, fields, kind));
@@ -258,10 +263,10 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
                         visitor.visit_enum(Variant::new(&self, &entry.key, Some(&entry.value)))
                     }
                     (Some(first), Some(second)) => {
-                        let help = format!("keep one of `{}` and `{}`", first.key, second.key);
+                        let (first, second) = (quoted(&first.key), quoted(&second.key));
+                        let help = format!("keep one of `{first}` and `{second}`");
                         Err(Mistake::of(What::Said(format!(
-                            "expected one {kind}, found both `{}` and `{}`\nhelp: {help}",
-                            first.key, second.key
+                            "expected one {kind}, found both `{first}` and `{second}`\nhelp: {help}"
                         ))))
                     }
                     (None, _) if entries.is_empty() => Err(self.no_choice(kind, variants)),

@@ -80,6 +80,9 @@ pub struct Scenario {
     /// later ones every 25 ms, index 0.9 for 99 % of requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<Slo>,
+    /// The promise to users in one line, in place of `slo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
     /// Observation ends here, unfinished requests and all; otherwise the run drains. May stand
     /// under `workload` too.
     #[serde(skip_serializing_if = "Option::is_none")]

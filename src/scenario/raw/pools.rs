@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Parallelism};
+use super::{Engine, GpuRef, Parallelism, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,9 @@ pub struct Pool {
     /// Its engine, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+    /// What the requests that it serves are promised, besides the promises to all and to classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
 }
 
 impl Parallelism {

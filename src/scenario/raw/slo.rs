@@ -29,6 +29,24 @@ pub struct Slo {
     pub bounds: Option<Bounds>,
 }
 
+/// What a user is promised, in one line, in place of an `slo`: a request keeps it when its first token
+/// comes within `ttft` and its fluidity-index, with deadlines of `ttft` and then of `1 / tokens_per_s`,
+/// reaches `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{ttft: 1s, tokens_per_s: 30}`")]
+pub struct Promise {
+    /// The first token comes within this time.
+    pub ttft: Duration,
+    /// Then so many tokens a second, at least.
+    pub tokens_per_s: f64,
+    /// The part of requests that must keep it; 0.99 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// The fluidity-index that a request must reach; 0.9 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<f64>,
+}
+
 /// How smooth, and for how many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map such as `{index: 0.9, share: 0.99}`")]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arrivals, Lengths, Measure, Slo};
+use super::{Arrivals, Lengths, Measure, Promise, Slo};
 use crate::units::Duration;
 
 /// The requests: `arrivals` and `lengths`, or a `trace`.
@@ -87,7 +87,8 @@ pub struct Trace {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map with `arrivals` and `lengths`")]
 pub struct StandIn {
-    /// How many requests; the workload's `requests` or `duration` unless given.
+    /// How many requests, as the file has rows; the workload's own `requests` comes first, and its
+    /// `duration` ends them sooner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u32>,
     /// When requests arrive.
@@ -136,6 +137,9 @@ pub struct Class {
     /// Its own promise; where it is silent, the scenario's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<Slo>,
+    /// Its own promise in one line, in place of `slo`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promise: Option<Promise>,
 }
 
 /// Requests that share prompt prefixes.

@@ -1,6 +1,6 @@
 //! Collects what is wrong with values, each at its place.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
@@ -19,8 +19,12 @@ const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
 pub struct Check<'a> {
     root: &'a Node,
     cut: &'a HashSet<Path>,
+    /// Elements of lists that could not be read: for each list their places, rising.
+    cut_elements: HashMap<Path, Vec<usize>>,
     /// The files that the scenario may name.
     files: &'a Files,
+    /// The files that it does name, by their names as it spells them.
+    pub named: BTreeMap<String, PathBuf>,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
     /// What a user should know.
@@ -30,7 +34,15 @@ pub struct Check<'a> {
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
     pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
-        Check { root, cut, files, problems: Vec::new(), warnings: Vec::new() }
+        let mut cut_elements: HashMap<Path, Vec<usize>> = HashMap::new();
+        for path in cut {
+            if let Some((list, index)) = path.element_of() {
+                cut_elements.entry(list).or_default().push(index);
+            }
+        }
+        cut_elements.values_mut().for_each(|places| places.sort_unstable());
+        let (problems, warnings, named) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Check { root, cut, cut_elements, files, named, problems, warnings }
     }
 
     /// The document's root.
@@ -107,8 +119,8 @@ impl<'a> Check<'a> {
 
     /// The path of the `i`th element that could be read of the list at `path`.
     pub fn element(&self, path: &Path, i: usize) -> Path {
-        let readable = (0..).map(|i| path.index(i)).filter(|p| !self.cut.contains(p));
-        readable.take(i + 1).last().unwrap_or_else(|| path.index(i))
+        let cut = self.cut_elements.get(path).map_or(&[][..], Vec::as_slice);
+        path.index(cut.iter().fold(i, |place, &cut| place + usize::from(cut <= place)))
     }
 
     /// Whether the value at `path`, or part of it, could not be read.
@@ -194,8 +206,10 @@ impl<'a> Check<'a> {
     }
 
     /// A path from the scenario, relative to its file.
-    pub fn file_path(&self, given: &str) -> PathBuf {
-        self.files.path(given)
+    pub fn file_path(&mut self, given: &str) -> PathBuf {
+        let path = self.files.path(given);
+        self.named.insert(given.to_owned(), path.clone());
+        path
     }
 
     /// A file that must be there: its path, or a reported problem.

@@ -3,7 +3,9 @@
 use super::check::Check;
 use super::engine::{self, Engine, Given};
 use super::owner::Owner;
-use crate::scenario::experiment::Pool;
+use super::slo;
+use crate::excerpt::quoted;
+use crate::scenario::experiment::{Pool, Slo};
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, GpuRef, Scenario};
 
@@ -20,6 +22,8 @@ pub struct Built {
     pub replicas: u32,
     /// Their engine.
     pub engine: Engine,
+    /// What the requests of a pool are promised.
+    pub promise: Option<Slo>,
 }
 
 impl Built {
@@ -31,6 +35,7 @@ impl Built {
             cost: self.engine.cost.clone(),
             engine: self.engine.limits,
             hardware: self.engine.hardware.clone(),
+            promise: self.promise.clone(),
         })
     }
 }
@@ -56,7 +61,7 @@ pub fn fleet(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Vec<Built
             };
             let engine = engine::engine(check, &owner, given)?;
             let replicas = replicas.saturating_mul(engine.data_ranks);
-            vec![Built { name: None, owner, replicas, engine }]
+            vec![Built { name: None, owner, replicas, engine, promise: None }]
         }
     };
     let replicas = fleet.iter().fold(0, |sum: u32, pool| sum.saturating_add(pool.replicas));
@@ -110,6 +115,10 @@ fn pools(
         let otherwise = scenario.engine.clone().unwrap_or_default();
         let mut engine = pool.engine.take().unwrap_or_default().or(otherwise);
         agreed.push(engine.max_model_len.is_none());
+        let promise = pool
+            .promise
+            .as_mut()
+            .map(|given| slo::promise(check, &place.key("promise"), given, None));
         let owner = Owner { pool: Some(place) };
         let given = Given {
             model: scenario.model.as_ref(),
@@ -122,7 +131,8 @@ fn pools(
         match built {
             Some(engine) => {
                 let replicas = pool.replicas.saturating_mul(engine.data_ranks);
-                fleet.push(Built { name: pool.name.clone(), owner, replicas, engine });
+                let name = pool.name.clone();
+                fleet.push(Built { name, owner, replicas, engine, promise });
             }
             None => sound = false,
         }
@@ -187,8 +197,7 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &mut [raw::Pool]) {
                 let help = "a number means the place in the list: use a word such as `fast`";
                 check.report(&place, format!("expected a name, found the number {name}"), help);
             } else if taken[..i].contains(&pool.name) {
-                let shown: String = name.chars().take(60).collect();
-                let message = format!("two pools are named `{}`", shown.escape_debug());
+                let message = format!("two pools are named `{}`", quoted(name));
                 check.report(&place, message, "give each a name of its own");
             }
             continue;

@@ -8,6 +8,7 @@ use crate::catalog::{
 use crate::cost::{
     CapacityError, CostError, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
+use crate::excerpt::quoted;
 use crate::scenario::node::Path;
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::suggest::{advice, nearest};
@@ -69,7 +70,7 @@ pub fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Mod
 
 fn hf_model(check: &mut Check<'_>, path: &Path, config: &str) -> Option<Model> {
     let text = check.read_file(path, config, FILE_BYTES_MAX)?;
-    match Model::from_hf_config(&text) {
+    match Model::from_hf_config_at(&text, config) {
         Ok(model) => Some(model),
         Err(error) => {
             check.report(path, format!("`{config}` is not a model's config.json: {error}"), "");
@@ -322,8 +323,7 @@ fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName
                 Some(name) => format!("did you mean `{name}`? `{command}` shows all"),
                 None => advice(&unknown.given, valid),
             };
-            let shown: String = unknown.given.chars().take(60).collect();
-            let message = format!("unknown {} `{}`", unknown.kind, shown.escape_debug());
+            let message = format!("unknown {} `{}`", unknown.kind, quoted(&unknown.given));
             let problem = check.at(path, message).label("unknown").help(help);
             check.problems.push(problem);
             None

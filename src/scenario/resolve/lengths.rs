@@ -1,6 +1,7 @@
 //! Distributions of lengths.
 
 use super::check::Check;
+use crate::excerpt::quoted;
 use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::workload::{Dist, LengthTable, Lengths, Shape};
@@ -185,10 +186,7 @@ fn quantiles(
         let Ok(probability) = name.parse::<f64>() else {
             check.report(
                 &path,
-                format!(
-                    "expected a probability from 0 to 1 as key, found `{}`",
-                    name.escape_debug()
-                ),
+                format!("expected a probability from 0 to 1 as key, found `{}`", quoted(name)),
                 "such as `{0.5: 200, 0.9: 900}`",
             );
             continue;
@@ -200,7 +198,7 @@ fn quantiles(
             };
             check.report(
                 &path,
-                format!("expected a probability from 0 to 1 as key, found {name}"),
+                format!("expected a probability from 0 to 1 as key, found {}", quoted(name)),
                 &help,
             );
             continue;

@@ -7,6 +7,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod lengths;
+mod lists;
 mod owner;
 mod router;
 mod schedulers;
@@ -14,6 +15,9 @@ mod slo;
 mod workload;
 
 use crate::scenario::files::Files;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
@@ -23,6 +27,7 @@ use super::error::Problem;
 use super::experiment::{EngineLimits, Experiment, Measure, SchedulerRun, Slo};
 use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
+use crate::excerpt::bounded;
 use crate::scheduler::EngineInfo;
 use crate::time::Span;
 use crate::units::Duration;
@@ -37,6 +42,8 @@ pub struct Resolved {
     pub scenario: Json,
     /// What a user should know.
     pub warnings: Vec<String>,
+    /// Every file that the scenario names, by its name there: a result depends on their contents.
+    pub files: BTreeMap<String, PathBuf>,
 }
 
 /// Resolves a document. `files` are those that it may name, `stem` the name of a
@@ -53,26 +60,35 @@ pub fn resolve(
     if let Some(problem) = not_a_map(root) {
         return Err(vec![problem]);
     }
+    let long = lists::too_long(root);
+    if !long.is_empty() {
+        return Err(long);
+    }
     let Decoded { value, mut problems, cut } = decode::<Scenario>(root);
     let Some(mut scenario) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
     let experiment = experiment(&mut check, &mut scenario, stem, seed);
-    let Check { problems: more, warnings, .. } = check;
+    let Check { problems: more, warnings, named: files, .. } = check;
     // Pools say of what they share the same.
     let mut told = std::collections::HashSet::new();
     problems.extend(more);
     problems.retain(|p| told.insert((p.path.clone(), p.message.clone())));
     let mut told = std::collections::HashSet::new();
     let warnings: Vec<String> =
-        warnings.into_iter().filter(|warning| told.insert(warning.clone())).collect();
+        warnings.into_iter().filter(|warning| told.insert(warning.clone())).map(readable).collect();
     match experiment {
         Some((experiment, derived)) if problems.is_empty() => {
             scenario.derived = Some(derived);
             let scenario = serde_json::to_value(&scenario).expect("a scenario is plain data");
-            Ok(Resolved { experiment, scenario, warnings })
+            Ok(Resolved { experiment, scenario, warnings, files })
         }
         _ => Err(problems),
     }
+}
+
+/// A warning, whatever it quotes, short enough to be read.
+fn readable(warning: String) -> String {
+    bounded(warning, 1000)
 }
 
 fn not_a_map(root: &Node) -> Option<Problem> {
@@ -103,7 +119,13 @@ fn experiment(
     let mut known: Vec<String> =
         names.iter().flat_map(|(name, label)| [name.clone(), label.clone()]).collect();
     known.dedup();
-    let slo = slo(check, &mut scenario.slo, &known);
+    let slo = match &mut scenario.promise {
+        Some(given) => {
+            let beside = scenario.slo.is_some().then(|| root.key("slo"));
+            slo::promise(check, &root.key("promise"), given, beside.as_ref())
+        }
+        None => slo(check, &mut scenario.slo, &known),
+    };
     let class_slos = class_slos(check, scenario, &slo, &known);
     let (horizon, measure) = observation(check, scenario);
 
@@ -237,18 +259,22 @@ fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String
 
 fn class_slos(
     check: &mut Check<'_>,
-    scenario: &Scenario,
+    scenario: &mut Scenario,
     otherwise: &Slo,
     schedulers: &[String],
 ) -> Vec<(String, Slo)> {
-    let classes = scenario.workload.as_ref().and_then(|w| w.classes.as_deref()).unwrap_or_default();
+    let classes = scenario.workload.as_mut().and_then(|w| w.classes.as_deref_mut());
     let path = Path::root().key("workload").key("classes");
     let mut slos = Vec::new();
-    for (i, class) in classes.iter().enumerate() {
-        if let Some(given) = &class.slo {
-            let path = check.element(&path, i).key("slo");
-            let slo = slo::slo(check, &path, given, otherwise, schedulers);
+    for (i, class) in classes.unwrap_or_default().iter_mut().enumerate() {
+        let path = check.element(&path, i);
+        let own = path.key("slo");
+        if let Some(given) = &mut class.promise {
+            let beside = class.slo.is_some().then_some(&own);
+            let slo = slo::promise(check, &path.key("promise"), given, beside);
             slos.push((class.name.clone(), slo));
+        } else if let Some(given) = &class.slo {
+            slos.push((class.name.clone(), slo::slo(check, &own, given, otherwise, schedulers)));
         }
     }
     slos

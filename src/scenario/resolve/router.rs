@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::fleet::Built;
+use crate::excerpt::quoted;
 use crate::scenario::experiment::Router;
 use crate::scenario::node::Path;
 use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
@@ -36,8 +37,7 @@ pub fn router(
 
 fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> Router {
     Router::by_name(name).unwrap_or_else(|| {
-        let shown: String = name.chars().take(60).collect();
-        let message = format!("unknown router `{}`", shown.escape_debug());
+        let message = format!("unknown router `{}`", quoted(name));
         let help = match name {
             "class-to-pool" => {
                 "it needs the replicas of each class: `{class-to-pool: {chat: [0, 1], batch: [2]}}`"
@@ -118,8 +118,7 @@ fn of_pool(check: &mut Check<'_>, path: &Path, name: &str, fleet: &[Built]) -> V
         }
         first += pool.replicas;
     }
-    let shown: String = name.chars().take(60).collect();
-    let message = format!("there is no pool `{}`", shown.escape_debug());
+    let message = format!("there is no pool `{}`", quoted(name));
     let names: Vec<&str> = fleet.iter().filter_map(|pool| pool.name.as_deref()).collect();
     let help = match names.is_empty() {
         true => {

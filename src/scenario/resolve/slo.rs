@@ -1,6 +1,7 @@
 //! The promise to users.
 
 use super::check::Check;
+use crate::excerpt::quoted;
 use crate::scenario::experiment::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
 use crate::scenario::node::Path;
 use crate::scenario::raw;
@@ -14,6 +15,7 @@ pub fn default_slo() -> Slo {
         tbt: Span::from_millis(25),
         fluid_index: 0.9,
         fluid_share: 0.99,
+        first_tokens_promised: false,
         bounds: Vec::new(),
     }
 }
@@ -41,7 +43,7 @@ pub fn slo(
                 let help = advice(of, schedulers.iter().map(String::as_str));
                 check.report(
                     &path.key("of"),
-                    format!("`{of}` is no scheduler of this scenario"),
+                    format!("`{}` is no scheduler of this scenario", quoted(of)),
                     &help,
                 );
             }
@@ -66,6 +68,48 @@ pub fn slo(
     }
     slo
 }
+
+/// A promise in one line; fills in its defaults. `beside` is the path of an `slo` that stands beside it.
+pub fn promise(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &mut raw::Promise,
+    beside: Option<&Path>,
+) -> Slo {
+    if let Some(slo) = beside {
+        let other = check.root().locate(slo).span();
+        let problem = check
+            .at(path, "expected either `promise` or `slo`, found both")
+            .label("and this")
+            .other(other, "this")
+            .help(
+                "a promise is an SLO in one line: keep one of the two (`slo.bounds` holds further \
+                 terms, with `ttft`, `tbt` and `fluidity` in place of the promise)",
+            );
+        check.problems.push(problem);
+    }
+    let default = default_slo();
+    let share = *given.share.get_or_insert(default.fluid_share);
+    let index = *given.index.get_or_insert(default.fluid_index);
+    let rate = check.positive(
+        &path.key("tokens_per_s"),
+        given.tokens_per_s,
+        TOKENS_PER_S.0,
+        TOKENS_PER_S.1,
+    );
+    Slo {
+        ttft: TtftDeadline::Fixed(check.time_above_zero(&path.key("ttft"), given.ttft)),
+        // To the nearest nanosecond, as a server's own clock would round it.
+        tbt: Span::from_nanos(libm::round(1e9 / rate) as u64),
+        fluid_index: check.share_above_zero(&path.key("index"), index),
+        fluid_share: check.share_above_zero(&path.key("share"), share),
+        bounds: Vec::new(),
+        first_tokens_promised: true,
+    }
+}
+
+/// Slowest and fastest pace that can be promised.
+const TOKENS_PER_S: (f64, f64) = (1e-3, 1e6);
 
 fn bounds(check: &mut Check<'_>, path: &Path, given: &raw::Bounds) -> Vec<Bound> {
     let mut bounds = Vec::new();

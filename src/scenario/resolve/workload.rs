@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::lengths::lengths;
+use crate::excerpt::quoted;
 use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::time::Span;
@@ -9,9 +10,6 @@ use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
     Source, TraceFormat, TraceSpec, WorkloadSpec,
 };
-
-/// Most classes.
-const CLASSES_MAX: usize = 1000;
 /// Slowest and fastest rate, requests a second.
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
@@ -129,10 +127,16 @@ fn trace_source(
             trace.file
         ));
         // From here on the scenario says what is run.
-        given.requests = requests.or(given.requests);
-        given.arrivals = Some(raw.arrivals.clone());
+        given.requests = given.requests.or(requests);
         given.lengths = Some(raw.lengths.clone());
         given.trace = None;
+        // A trace's times divided are a stand-in's rates multiplied.
+        let raw_arrivals = scaled(&raw.arrivals, time_scale);
+        let arrivals = match time_scale {
+            1.0 => arrivals,
+            _ => self::arrivals(check, &path.key("stand_in").key("arrivals"), &raw_arrivals),
+        };
+        given.arrivals = Some(raw_arrivals);
         return Some(Source::Synthetic { arrivals, lengths: lengths? });
     }
     let format = match trace.format {
@@ -145,6 +149,23 @@ fn trace_source(
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
     Some(Source::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+}
+
+/// The same arrivals at `factor` times the rate, where there is one.
+fn scaled(given: &raw::Arrivals, factor: f64) -> raw::Arrivals {
+    let mut arrivals = given.clone();
+    match &mut arrivals {
+        raw::Arrivals::Poisson(p) | raw::Arrivals::Constant(p) => p.rate *= factor,
+        raw::Arrivals::Gamma(p) | raw::Arrivals::Weibull(p) => p.rate *= factor,
+        raw::Arrivals::Piecewise(pieces) => {
+            for piece in pieces {
+                piece.rate *= factor;
+                piece.ramp_to = piece.ramp_to.map(|rate| rate * factor);
+            }
+        }
+        raw::Arrivals::AllAtOnce(_) | raw::Arrivals::ClosedLoop(_) => {}
+    }
+    arrivals
 }
 
 fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arrivals {
@@ -337,7 +358,7 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
             let named = check.element(&workload.key("classes"), first).key("name");
             let other = check.root().locate(&named).span();
             let problem = check
-                .at(&path.key("name"), format!("two classes are named `{}`", class.name))
+                .at(&path.key("name"), format!("two classes are named `{}`", quoted(&class.name)))
                 .label("again here")
                 .other(other, "first here")
                 .help("give each class a name of its own");
@@ -356,9 +377,6 @@ fn classes(check: &mut Check<'_>, workload: &Path, given: &[raw::Class]) -> Vec<
     if !classes.is_empty() && given.iter().all(|c| c.share == Some(0.0)) && !check.is_cut(&path) {
         let help = "shares need not sum to 1, but one must be above 0";
         check.report(&path, "no class would get a request: every share is 0", help);
-    }
-    if classes.len() > CLASSES_MAX {
-        check.report(&path, format!("expected at most {CLASSES_MAX} classes"), "");
     }
     classes
 }

@@ -1,12 +1,42 @@
 //! The published result of a capacity search.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::report::Tool;
-use crate::search::interval::Interval;
+use crate::report::{Inert, Tool};
+use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
+
+/// What a search is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Searched {
+    /// Arrivals a second.
+    RequestsPerS,
+    /// Users of a closed loop.
+    Users,
+}
+
+impl Searched {
+    /// What one of it is called.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Searched::RequestsPerS => "requests/s",
+            Searched::Users => "users",
+        }
+    }
+
+    /// How a number of it is called: `rate` or `number of users`.
+    pub fn amount(self) -> &'static str {
+        match self {
+            Searched::RequestsPerS => "rate",
+            Searched::Users => "number of users",
+        }
+    }
+}
 
 /// The published result of a capacity search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,20 +47,37 @@ pub struct CapacityFile {
     pub kind: String,
     /// What made it.
     pub tool: Tool,
+    /// A digest of the sources that the program was built from.
+    #[serde(default)]
+    pub build: String,
     /// The scenario as resolved.
     pub scenario: Value,
+    /// What was searched over: the users of a closed loop, the rate of any other workload.
+    pub searched: Searched,
     /// What had to hold, in words.
     pub promise: String,
-    /// Relative distance between the rates of each bracket.
+    /// Relative distance between the loads of each bracket.
     pub precision: f64,
     /// Seeds of the runs.
     pub seeds: Vec<u64>,
-    /// The scenario's own rate.
-    pub scenario_requests_per_s: f64,
+    /// The scenario's own rate as it is stated; null where users are searched.
+    pub scenario_requests_per_s: Option<f64>,
+    /// The scenario's own users; null where the rate is searched.
+    pub scenario_users: Option<u32>,
+    /// Whether every search came to its end. Where time ran out (`--max-time`), intervals are as
+    /// wide as what was known by then.
+    pub complete: bool,
     /// One for each scheduler.
     pub schedulers: Vec<Capacity>,
-    /// What a reader should know.
+    /// Which scheduler carries most, or that it is a tie; null where there is nothing to compare.
+    pub comparison: Option<String>,
+    /// What a reader should know of the scenario, its workload and the runs.
+    pub warnings: Vec<String>,
+    /// What a reader should know of the search.
     pub notes: Vec<String>,
+    /// Settings of the scenario that change nothing in any of its runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
 }
 
 /// What one scheduler can carry.
@@ -44,22 +91,55 @@ pub struct Capacity {
     pub replicas: u32,
     /// Their GPUs.
     pub gpus: u32,
-    /// Highest rate that holds on all of them; null when none does, or none fails.
-    pub requests_per_s: Option<Interval>,
+    /// Highest rate that holds on all of them, as a scenario states it; as the arrivals came about
+    /// where nothing but growth of the backlog limits it. Null when none does, or none fails, or
+    /// users were searched.
+    pub requests_per_s: Option<Border>,
     /// The same for one GPU.
-    pub requests_per_s_per_gpu: Option<Interval>,
+    pub requests_per_s_per_gpu: Option<Border>,
+    /// Most users of a closed loop that hold; null when not even one does, or no number fails, or
+    /// the rate was searched.
+    #[serde(serialize_with = "whole")]
+    pub users: Option<Border>,
+    /// The same for one GPU.
+    #[serde(serialize_with = "whole")]
+    pub users_per_gpu: Option<Border>,
     /// What gives way just above: figures of the promise, or `the queue keeps growing`.
     pub limited_by: Vec<String>,
     /// Seed by seed.
     pub seeds: Vec<SeedCapacity>,
-    /// What users get at the highest rate, for the first seed.
+    /// What users get at the highest load that held, for the first seed.
     pub at_capacity: Option<AtCapacity>,
-    /// Money at the highest rate; null where no price is known.
+    /// What requests get that have the system to themselves.
+    pub alone: Option<Alone>,
+    /// Money at the highest load; null where no price is known.
     pub price: Option<SizingPrice>,
     /// Replicas for the rate asked for.
-    pub for_rate: Option<ForRate>,
+    pub for_rate: Option<ForLoad>,
+    /// Replicas for the users asked for.
+    pub for_users: Option<ForLoad>,
+    /// What the runs warn of.
+    pub warnings: Vec<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
+}
+
+impl Capacity {
+    /// The border that was searched for.
+    pub fn border(&self) -> Option<Border> {
+        self.requests_per_s.or(self.users)
+    }
+
+    /// The fleet that was asked for.
+    pub fn sized(&self) -> Option<&ForLoad> {
+        self.for_rate.as_ref().or(self.for_users.as_ref())
+    }
+
+    /// Whether every search came to its end.
+    pub fn complete(&self) -> bool {
+        self.seeds.iter().all(|seed| seed.complete)
+            && self.sized().is_none_or(|sized| sized.complete)
+    }
 }
 
 /// What one seed's search found.
@@ -67,32 +147,103 @@ pub struct Capacity {
 pub struct SeedCapacity {
     /// The seed.
     pub seed: u64,
-    /// Highest rate that held; null when none did.
+    /// Highest rate that held; null when none did, or users were searched.
     pub holds_requests_per_s: Option<f64>,
-    /// Lowest rate above it that did not; null when none failed.
+    /// Lowest rate above it that did not; null when none failed, or users were searched.
     pub fails_requests_per_s: Option<f64>,
+    /// Arrivals a second as they came about in the run at the highest rate that held.
+    #[serde(default)]
+    pub holds_realised_requests_per_s: Option<f64>,
+    /// The same at the lowest above that did not.
+    #[serde(default)]
+    pub fails_realised_requests_per_s: Option<f64>,
+    /// Most users that held; null when none did, or the rate was searched.
+    pub holds_users: Option<u32>,
+    /// Fewest users above that did not; null when none failed, or the rate was searched.
+    pub fails_users: Option<u32>,
+    /// Whether the search came to its end before time ran out.
+    pub complete: bool,
     /// What was not kept there.
     pub broken: Vec<String>,
-    /// Whether the queue was growing there.
+    /// What was not known there: observation ended before it was decided. A load with something
+    /// open is not shown to hold, and counts as one that does not.
+    pub open: Vec<String>,
+    /// Whether the backlog was growing there.
     pub growing: bool,
-    /// Every rate tried, and whether it held.
+    /// Every rate, or number of users, tried, and whether it held.
     pub tried: Vec<(f64, bool)>,
-    /// Share of fluid requests at each of those rates.
+    /// Share of fluid requests at each of those.
     #[serde(default)]
     pub tried_fluid_request_share: Vec<Option<f64>>,
 }
 
-/// Figures of the run at the highest rate that held.
+impl SeedCapacity {
+    /// The highest load that held.
+    pub fn holds(&self) -> Option<f64> {
+        self.holds_requests_per_s.or(self.holds_users.map(f64::from))
+    }
+
+    /// The lowest above it that did not.
+    pub fn fails(&self) -> Option<f64> {
+        self.fails_requests_per_s.or(self.fails_users.map(f64::from))
+    }
+
+    /// Whether nothing but growth of the backlog limits.
+    pub fn only_grows(&self) -> bool {
+        self.growing && self.broken.is_empty() && self.open.is_empty()
+    }
+
+    /// Both, where there are both: as stated, or, where nothing but growth limits, as the arrivals
+    /// came about. Whether a backlog grows depends on those.
+    pub fn ends(&self) -> Option<(f64, f64)> {
+        let stated = self.holds().zip(self.fails())?;
+        let (held, failed) =
+            (self.holds_realised_requests_per_s, self.fails_realised_requests_per_s);
+        let came = held.zip(failed).filter(|_| self.only_grows());
+        Some(came.unwrap_or(stated))
+    }
+}
+
+/// Figures of the run at the highest load that held.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AtCapacity {
     /// Share of fluid requests.
     pub fluid_request_share: Option<f64>,
+    /// Share of first tokens that came by their deadline, `slo.ttft`.
+    #[serde(default)]
+    pub ttft_in_time_share: Option<f64>,
     /// P99 of the time to first token.
     pub ttft_p99_s: Option<f64>,
     /// P99 of the time between tokens.
     pub tbt_p99_s: Option<f64>,
+    /// Requests answered a second.
+    #[serde(default)]
+    pub requests_per_s: Option<f64>,
     /// Output tokens of a request, on average.
     pub output_tokens_per_request: Option<f64>,
+}
+
+/// What requests get that have the system to themselves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alone {
+    /// Requests that were played one at a time.
+    pub requests: u64,
+    /// Share of them that are fluid.
+    pub fluid_request_share: Option<f64>,
+    /// Share of their first tokens that came by their deadline.
+    pub ttft_in_time_share: Option<f64>,
+    /// P99 of their time to first token.
+    pub ttft_p99_s: Option<f64>,
+    /// What of the promise they break.
+    pub broken: Vec<String>,
+    /// Whether that decides: no load keeps the promise, and no search was made.
+    pub decides: bool,
+    /// What they break, for sentences.
+    #[serde(skip)]
+    pub(super) in_words: Vec<String>,
+    /// What the run warns of.
+    #[serde(skip)]
+    pub(super) warnings: Vec<String>,
 }
 
 /// Money for a steady load.
@@ -107,20 +258,31 @@ pub struct SizingPrice {
     pub usd_per_fluid_request: Option<f64>,
 }
 
-/// The fewest replicas for a rate.
+/// The fewest replicas for a load.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ForRate {
-    /// The rate.
-    pub requests_per_s: f64,
+pub struct ForLoad {
+    /// The rate; null where users were asked for.
+    pub requests_per_s: Option<f64>,
+    /// The users; null where a rate was asked for.
+    pub users: Option<u32>,
     /// The fewest replicas that hold it with every seed, a multiple of the data-parallel ranks of a
     /// deployment; null when none do.
     pub replicas: Option<u32>,
+    /// Of these, those of each pool; null where all replicas are alike.
+    pub pools: Option<BTreeMap<String, u32>>,
     /// Their GPUs.
     pub gpus: Option<u32>,
-    /// The rate over the highest rate that as many replicas carry, to 2 %.
+    /// The load over the highest one that as many replicas carry, to 2 %.
     pub share_of_capacity: Option<f64>,
     /// Money for it.
     pub price: Option<SizingPrice>,
+    /// Replicas that the capacity of the scenario's own fleet suggests: where that is more than are
+    /// simulated (`--max-replicas`), all that is known.
+    pub estimate: Option<u64>,
+    /// Whether the search came to its end before time ran out.
+    pub complete: bool,
+    /// Why there is no number; null where there is one.
+    pub why: Option<String>,
     /// Replicas tried, and the number of seeds that held.
     pub tried: Vec<(u32, u32)>,
 }
@@ -139,8 +301,10 @@ impl AtCapacity {
         let offered = summary.requests.offered;
         AtCapacity {
             fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
+            ttft_in_time_share: summary.ttft_in_time_share,
             ttft_p99_s: summary.ttft_s.p99,
             tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
+            requests_per_s: summary.throughput.and_then(|all| all.requests_per_s),
             output_tokens_per_request: (offered > 0)
                 .then(|| summary.tokens.output as f64 / offered as f64),
         }
@@ -163,5 +327,70 @@ impl SizingPrice {
                 .filter(|requests| *requests > 0.0)
                 .map(|requests| usd_per_hour / requests),
         }
+    }
+}
+
+/// A capacity in which every figure is there, so that the paths of all of them can be told.
+pub(in crate::search) fn full_capacity() -> Capacity {
+    let border = Border {
+        mean: 0.0,
+        half_width: Some(0.0),
+        count: 0,
+        is: Estimate::MeanOverSeeds,
+        lower: 0.0,
+        upper: 0.0,
+    };
+    let price = SizingPrice {
+        usd_per_hour: 0.0,
+        usd_per_million_output_tokens: Some(0.0),
+        usd_per_fluid_request: Some(0.0),
+    };
+    let sized = ForLoad {
+        requests_per_s: Some(0.0),
+        users: Some(0),
+        replicas: Some(0),
+        pools: None,
+        gpus: Some(0),
+        share_of_capacity: Some(0.0),
+        price: Some(price),
+        estimate: Some(0),
+        complete: true,
+        why: Some(String::new()),
+        tried: Vec::new(),
+    };
+    Capacity {
+        scheduler: String::new(),
+        label: String::new(),
+        replicas: 0,
+        gpus: 0,
+        requests_per_s: Some(border),
+        requests_per_s_per_gpu: Some(border),
+        users: Some(border),
+        users_per_gpu: Some(border),
+        limited_by: Vec::new(),
+        seeds: Vec::new(),
+        at_capacity: Some(AtCapacity {
+            fluid_request_share: Some(0.0),
+            ttft_in_time_share: Some(0.0),
+            ttft_p99_s: Some(0.0),
+            tbt_p99_s: Some(0.0),
+            requests_per_s: Some(0.0),
+            output_tokens_per_request: Some(0.0),
+        }),
+        alone: Some(Alone {
+            requests: 0,
+            fluid_request_share: Some(0.0),
+            ttft_in_time_share: Some(0.0),
+            ttft_p99_s: Some(0.0),
+            broken: Vec::new(),
+            decides: false,
+            in_words: Vec::new(),
+            warnings: Vec::new(),
+        }),
+        price: Some(price),
+        for_rate: Some(sized.clone()),
+        for_users: Some(sized),
+        warnings: Vec::new(),
+        notes: Vec::new(),
     }
 }

@@ -1,134 +1,254 @@
-//! The fewest replicas for a given rate.
+//! The fewest replicas for a given load.
 
 use rayon::prelude::*;
 
-use super::OCTAVES;
-use super::file::{Capacity, ForRate, SizingPrice};
+use super::file::{Capacity, ForLoad, SizingPrice};
+use super::knob::Knob;
 use crate::scenario::SchedulerRun;
-use crate::search::bisect::bracket_and_bisect;
-use crate::search::interval::{Interval, interval};
-use crate::search::probe::{Load, SearchError, Study};
+use crate::search::bisect::{Range, bracket_and_bisect};
+use crate::search::interval::interval;
+use crate::search::probe::{Load, Offered, SearchError, Study};
+use crate::search::size::{FleetSize, Steps};
+use crate::search::watch::Task;
 
-/// A scenario may ask for as many replicas.
-const REPLICAS_MAX: u32 = 10_000;
 /// Precision of the capacity of a fleet that was found big enough.
 const FLEET_PRECISION: f64 = 0.02;
+/// The capacity of such a fleet is searched up to so many times the load that was asked for.
+const TIMES_MAX: f64 = 1024.0;
+/// The guess may be wrong by this much before the search gives up.
+const GUESS_WRONG: u32 = 8;
 
-/// Searches around what the capacity of the scenario's own fleet suggests.
-///
-/// # Errors
-/// When a simulation is stuck, or replicas cannot be added under the scenario's router.
-pub(super) fn fewest_replicas(
-    study: Study<'_>,
-    scheduler: &SchedulerRun,
-    capacity: &Capacity,
-    seeds: &[u64],
-    base: f64,
-    rate: f64,
-) -> Result<ForRate, SearchError> {
-    let experiment = study.experiment;
-    let mut tried: Vec<(u32, u32)> = Vec::new();
-    // Data-parallel ranks of one deployment come together: one alone cannot be had, and where they
-    // share experts it would not even hold the model.
-    let ranks = experiment.hardware.data_ranks.max(1);
-    let deployments_max = REPLICAS_MAX / ranks;
-    let one = capacity.requests_per_s.map(|all| all.mean / f64::from(experiment.replicas / ranks));
-    let holds = |deployments: u32| -> Result<bool, SearchError> {
-        let replicas = deployments * ranks;
-        let factor = rate / base;
-        let probe = |&seed: &u64| {
-            study.probe(scheduler, Load { factor, replicas, seed }).map(|probe| probe.held())
-        };
-        let held: Vec<Result<bool, SearchError>> = seeds.par_iter().map(probe).collect();
-        let held = held.into_iter().collect::<Result<Vec<bool>, _>>()?;
-        tried.push((replicas, held.iter().filter(|held| **held).count() as u32));
-        Ok(held.iter().all(|held| *held))
-    };
-    let deployments = match one {
-        Some(one) => {
-            let guess = (rate / one).ceil().clamp(1.0, f64::from(deployments_max)) as u32;
-            fewest(guess, deployments_max, holds)?
-        }
-        None => None,
-    };
-    let replicas = deployments.map(|deployments| deployments * ranks);
-    // What that many carry together: not so many times what one does, since the router changes how
-    // evenly requests come to each.
-    let share_of_capacity = match replicas {
-        Some(replicas) => fleet_capacity(study, scheduler, (replicas, rate / base), seeds, base)?,
-        None => None,
-    };
-    let gpus = replicas.map(|replicas| replicas * experiment.hardware.gpus_per_replica);
-    let usd = experiment.hardware.price_usd_per_gpu_hour;
-    Ok(ForRate {
-        requests_per_s: rate,
-        replicas,
-        gpus,
-        share_of_capacity: share_of_capacity.map(|all| rate / all.mean),
-        price: gpus.zip(usd).map(|(gpus, usd)| {
-            SizingPrice::of(usd * f64::from(gpus), Some(rate), capacity.at_capacity)
-        }),
-        tried,
-    })
+/// What a fleet is to carry.
+pub(super) struct Asked<'a> {
+    /// Requests a second, or users.
+    pub load: f64,
+    pub knob: Knob,
+    /// How the fleet grows.
+    pub steps: &'a Steps,
+    pub seeds: &'a [u64],
+    pub task: Task<'a>,
 }
 
-/// The lowest count near `guess` that holds; `None` where none up to `most`, or up to some eight
-/// times the guess, does.
+impl Asked<'_> {
+    /// Searches around what the capacity of the scenario's own fleet suggests.
+    ///
+    /// # Errors
+    /// When a simulation is stuck.
+    pub fn fewest(
+        &self,
+        study: Study<'_>,
+        scheduler: &SchedulerRun,
+        capacity: &Capacity,
+        max_replicas: u32,
+    ) -> Result<ForLoad, SearchError> {
+        let experiment = study.experiment;
+        let whole = self.knob.whole();
+        let mut sized = ForLoad {
+            requests_per_s: (!whole).then_some(self.load),
+            users: whole.then_some(self.load as u32),
+            replicas: None,
+            pools: None,
+            gpus: None,
+            share_of_capacity: None,
+            price: None,
+            estimate: None,
+            complete: true,
+            why: None,
+            tried: Vec::new(),
+        };
+        let Some(own) = capacity.border().filter(|border| border.mean > 0.0) else {
+            self.task.expects(0);
+            sized.complete = capacity.seeds.iter().all(|seed| seed.complete);
+            sized.why = Some(match sized.complete {
+                true => "the scenario's own fleet has no capacity to start from".to_owned(),
+                false => "time ran out before the scenario's own fleet was known".to_owned(),
+            });
+            return Ok(sized);
+        };
+        let suggested = (self.load / own.mean * f64::from(self.steps.own)).ceil().max(1.0);
+        let most = self.steps.most(max_replicas);
+        let of_step =
+            f64::from(self.steps.at(1).replicas()) - f64::from(self.steps.at(0).replicas());
+        let estimate = f64::from(self.steps.at(0).replicas()) + suggested * of_step;
+        sized.estimate = Some(estimate as u64);
+        if suggested > f64::from(most) {
+            self.task.expects(0);
+            sized.why = Some(format!(
+                "it would take some {estimate:.0} replicas by what {} carr{}, more than are \
+                 simulated (--max-replicas {max_replicas})",
+                experiment.replicas,
+                if experiment.replicas == 1 { "ies" } else { "y" },
+            ));
+            return Ok(sized);
+        }
+        let guess = suggested as u32;
+        let task = self.task;
+        let of_run = u64::from(experiment.workload.amount.requests.unwrap_or(1_000));
+        let run = |size: &FleetSize| {
+            of_run * u64::from(size.replicas()) / u64::from(experiment.replicas.max(1))
+        };
+        let seeds = self.seeds.len() as u64;
+        task.expects(run(&self.steps.at(guess)) * seeds * 10);
+        let mut tried = Vec::new();
+        let found = fewest(guess, most, |steps| -> Result<Option<bool>, SearchError> {
+            let size = self.steps.at(steps);
+            let probe = |&seed: &u64| -> Result<Option<bool>, SearchError> {
+                let load = Load { offered: self.offered(), size: size.clone(), seed };
+                Ok(study.probe(scheduler, &load)?.map(|probe| probe.held()))
+            };
+            let held: Vec<Result<Option<bool>, SearchError>> =
+                self.seeds.par_iter().map(probe).collect();
+            let held = held.into_iter().collect::<Result<Option<Vec<bool>>, _>>()?;
+            let Some(held) = held else { return Ok(None) };
+            tried.push((size.replicas(), held.iter().filter(|held| **held).count() as u32));
+            task.expects(run(&size) * seeds * 9);
+            Ok(Some(held.iter().all(|held| *held)))
+        })?;
+        sized.tried = tried;
+        match found {
+            Fewest::Found(steps) => {
+                let size = self.steps.at(steps);
+                let carried = self.carried(study, scheduler, &size)?;
+                sized.complete = carried.complete;
+                sized.share_of_capacity = carried.mean.map(|all| self.load / all);
+                sized.replicas = Some(size.replicas());
+                sized.pools = size.by_name(experiment);
+                sized.gpus = Some(size.gpus(experiment));
+                let rate = match self.knob {
+                    Knob::Rate { .. } => Some(self.load),
+                    // As many a user as at the capacity of the scenario's own fleet.
+                    Knob::Users { .. } => {
+                        let at = capacity.at_capacity.and_then(|at| at.requests_per_s);
+                        at.map(|rate| rate * self.load / own.mean)
+                    }
+                };
+                sized.price = size
+                    .usd_per_hour(experiment)
+                    .map(|usd| SizingPrice::of(usd, rate, capacity.at_capacity));
+            }
+            Fewest::NoneUpTo(steps) => {
+                let most = self.steps.at(steps).replicas();
+                sized.why =
+                    Some(format!("no number of replicas was found that holds, up to {most}"));
+            }
+            Fewest::TimeRanOut => {
+                sized.complete = false;
+                sized.why = Some(format!(
+                    "time ran out before a number of replicas was found; what the scenario's own \
+                     fleet carries suggests some {estimate:.0}"
+                ));
+            }
+        }
+        task.expects(0);
+        Ok(sized)
+    }
+
+    fn offered(&self) -> Offered {
+        match self.knob {
+            Knob::Rate { base } => Offered::Times(self.load / base),
+            Knob::Users { .. } => Offered::Users(self.load as u32),
+        }
+    }
+
+    /// What that many replicas carry together, searched upwards from a load that holds: not so many
+    /// times what one does, since the router changes how evenly requests come to each.
+    fn carried(
+        &self,
+        study: Study<'_>,
+        scheduler: &SchedulerRun,
+        size: &FleetSize,
+    ) -> Result<Carried, SearchError> {
+        let search = |&seed: &u64| {
+            let from = self.offered();
+            let whole = self.knob.whole();
+            let start = if whole { self.load } else { 1.0 };
+            let range = Range { from: start, least: start, most: start * TIMES_MAX, whole };
+            let bracket = bracket_and_bisect(FLEET_PRECISION, range, |value| {
+                // It held there a moment ago.
+                if value == start {
+                    return Ok(Some(true));
+                }
+                let offered = match from {
+                    Offered::Times(factor) => Offered::Times(factor * value),
+                    Offered::Users(_) => Offered::Users(value as u32),
+                };
+                let load = Load { offered, size: size.clone(), seed };
+                Ok::<_, SearchError>(study.probe(scheduler, &load)?.map(|probe| probe.held()))
+            })?;
+            let loads = |value: f64| if whole { value } else { value * self.load };
+            Ok((bracket.complete, bracket.ends().map(|(holds, _)| loads(holds))))
+        };
+        let found: Vec<Result<_, SearchError>> = self.seeds.par_iter().map(search).collect();
+        let found = found.into_iter().collect::<Result<Vec<(bool, Option<f64>)>, _>>()?;
+        let complete = found.iter().all(|(complete, _)| *complete);
+        let all: Option<Vec<f64>> = found.into_iter().map(|(_, held)| held).collect();
+        let mean = all.as_deref().and_then(interval).filter(|_| complete);
+        Ok(Carried { complete, mean: mean.map(|mean| mean.mean) })
+    }
+}
+
+struct Carried {
+    complete: bool,
+    /// Mean over the seeds; none where nothing fails, or time ran out.
+    mean: Option<f64>,
+}
+
+/// How a search for the fewest ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fewest {
+    /// With the lowest count that holds.
+    Found(u32),
+    /// None up to this one does.
+    NoneUpTo(u32),
+    /// With nothing.
+    TimeRanOut,
+}
+
+/// The lowest count near `guess` that holds, up to `most` and to some eight times the guess.
 fn fewest<E>(
     guess: u32,
     most: u32,
-    mut holds: impl FnMut(u32) -> Result<bool, E>,
-) -> Result<Option<u32>, E> {
+    mut holds: impl FnMut(u32) -> Result<Option<bool>, E>,
+) -> Result<Fewest, E> {
     let mut at = guess;
-    if holds(at)? {
-        while at > 1 && holds(at - 1)? {
-            at -= 1;
+    let Some(held) = holds(at)? else { return Ok(Fewest::TimeRanOut) };
+    if held {
+        while at > 1 {
+            match holds(at - 1)? {
+                Some(true) => at -= 1,
+                Some(false) => break,
+                None => return Ok(Fewest::TimeRanOut),
+            }
         }
-        return Ok(Some(at));
+        return Ok(Fewest::Found(at));
     }
     // Steps that grow, then the gap is bisected.
     let (mut low, mut step) = (at, 1);
     loop {
         at = at.saturating_add(step).min(most);
-        if holds(at)? {
-            break;
+        if at == low {
+            return Ok(Fewest::NoneUpTo(at));
         }
-        if at == most || at > guess.saturating_mul(8).saturating_add(8) {
-            return Ok(None);
+        match holds(at)? {
+            Some(true) => break,
+            Some(false) => {}
+            None => return Ok(Fewest::TimeRanOut),
+        }
+        if at > guess.saturating_mul(GUESS_WRONG).saturating_add(GUESS_WRONG) {
+            return Ok(Fewest::NoneUpTo(at));
         }
         (low, step) = (at, step * 2);
     }
     let mut high = at;
     while high - low > 1 {
         let middle = low + (high - low) / 2;
-        if holds(middle)? { high = middle } else { low = middle }
+        match holds(middle)? {
+            Some(true) => high = middle,
+            Some(false) => low = middle,
+            None => return Ok(Fewest::TimeRanOut),
+        }
     }
-    Ok(Some(high))
-}
-
-/// Requests a second that `replicas` carry, searched upwards from a factor that holds.
-fn fleet_capacity(
-    study: Study<'_>,
-    scheduler: &SchedulerRun,
-    (replicas, from): (u32, f64),
-    seeds: &[u64],
-    base: f64,
-) -> Result<Option<Interval>, SearchError> {
-    let search = |&seed: &u64| {
-        let bracket = bracket_and_bisect(FLEET_PRECISION, OCTAVES, |times| {
-            // It held there a moment ago.
-            if times == 1.0 {
-                return Ok(true);
-            }
-            let load = Load { factor: from * times, replicas, seed };
-            Ok::<bool, SearchError>(study.probe(scheduler, load)?.held())
-        })?;
-        Ok(bracket.holds.filter(|_| bracket.fails.is_some()).map(|times| times * from * base))
-    };
-    let found: Vec<Result<Option<f64>, SearchError>> = seeds.par_iter().map(search).collect();
-    let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let found: Option<Vec<f64>> = found.into_iter().collect();
-    Ok(found.as_deref().and_then(interval))
+    Ok(Fewest::Found(high))
 }
 
 #[cfg(test)]
@@ -142,15 +262,20 @@ mod tests {
                 let mut tried = Vec::new();
                 let found = fewest(guess, 1000, |count| {
                     tried.push(count);
-                    Ok::<bool, ()>(count >= needed)
+                    Ok::<_, ()>(Some(count >= needed))
                 });
                 let reached = needed <= guess || tried.iter().any(|&count| count >= needed);
-                assert_eq!(found, Ok(reached.then_some(needed)), "from {guess}: {tried:?}");
-                // The search may give up on a guess that is far too low, on no other.
-                assert!(reached || needed > 8 * guess, "from {guess}: {tried:?}");
+                match found.expect("no error") {
+                    Fewest::Found(count) => assert!(reached && count == needed, "from {guess}"),
+                    // The search may give up on a guess that is far too low, on no other.
+                    Fewest::NoneUpTo(_) => assert!(!reached && needed > 8 * guess, "from {guess}"),
+                    Fewest::TimeRanOut => panic!("no time runs here"),
+                }
             }
         }
-        assert_eq!(fewest(5, 9, |_| Ok::<bool, ()>(false)), Ok(None));
-        assert_eq!(fewest(5, 9, |_| Err::<bool, ()>(())), Err(()));
+        assert_eq!(fewest(5, 9, |_| Ok::<_, ()>(Some(false))), Ok(Fewest::NoneUpTo(9)));
+        assert_eq!(fewest(9, 9, |_| Ok::<_, ()>(Some(false))), Ok(Fewest::NoneUpTo(9)));
+        assert_eq!(fewest(5, 9, |_| Ok::<_, ()>(None)), Ok(Fewest::TimeRanOut));
+        assert_eq!(fewest(5, 9, |_| Err::<Option<bool>, ()>(())), Err(()));
     }
 }

@@ -1,46 +1,70 @@
-//! The highest rate that keeps a promise, scheduler by scheduler, and the fewest replicas for a
-//! given rate.
+//! The highest load that keeps a promise, scheduler by scheduler, and the fewest replicas for a
+//! given load.
 
+mod alone;
+mod compared;
 mod file;
 mod fleet;
+mod knob;
 mod notes;
 mod text;
 
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::bisect::bracket_and_bisect;
-use super::interval::interval;
+use self::alone::alone;
+use self::knob::Knob;
+use super::bisect::{Bracket, bracket_and_bisect};
+use super::depends::BUILD;
+use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
+use super::size::{FleetSize, Steps};
+use super::watch::Task;
 use crate::report::Tool;
 use crate::scenario::SchedulerRun;
 
+pub(super) use file::full_capacity;
 pub use file::{
-    AtCapacity, Capacity, CapacityFile, ForRate, SeedCapacity, SizingPrice, capacity_schema,
+    Alone, AtCapacity, Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice,
+    capacity_schema,
 };
 pub use text::{capacity_answers, capacity_rows, to_text};
 
 /// How to search.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CapacityOptions {
-    /// Relative distance between the highest rate that holds and the lowest that does not.
+    /// Relative distance between the highest load that holds and the lowest that does not.
     pub precision: f64,
     /// Runs with seeds of their own, each with its own capacity: at least 1.
     pub seeds: u32,
     /// Find the fewest replicas for this many requests a second, too.
     pub for_rate: Option<f64>,
+    /// Find the fewest replicas for this many users of a closed loop, too.
+    pub for_users: Option<u32>,
+    /// The pool whose replicas are counted; without it all pools grow in proportion.
+    pub pool: Option<String>,
+    /// Larger fleets are not simulated.
+    pub max_replicas: u32,
     /// Threads.
     pub jobs: usize,
 }
 
 impl Default for CapacityOptions {
     fn default() -> CapacityOptions {
-        CapacityOptions { precision: 0.01, seeds: 3, for_rate: None, jobs: 1 }
+        CapacityOptions {
+            precision: 0.01,
+            seeds: 3,
+            for_rate: None,
+            for_users: None,
+            pool: None,
+            max_replicas: MAX_REPLICAS,
+            jobs: 1,
+        }
     }
 }
 
-/// Searched from the scenario's rate times 2^-this to the rate times 2^this.
-const OCTAVES: u32 = 14;
+/// Fleets larger than this are not simulated unless that is asked for.
+pub const MAX_REPLICAS: u32 = 1_000;
 
 /// Searches for the capacity of each scheduler of the scenario.
 ///
@@ -67,21 +91,7 @@ pub(super) fn search(
     options: &CapacityOptions,
 ) -> Result<CapacityFile, SearchError> {
     let experiment = study.experiment;
-    if study.goal.asks_nothing(&experiment.slo) {
-        return Err(SearchError::NoSense(
-            "the scenario has no bounds to hold: set some, such as --set slo.bounds.ttft.p99=500ms"
-                .to_owned(),
-        ));
-    }
-    if options.for_rate.is_some() && !experiment.pools.is_empty() {
-        let name = &experiment.pools[0].name;
-        return Err(SearchError::NoSense(format!(
-            "--for-rate searches for one number of replicas, and the scenario has pools of different \
-             ones: leave it out for the highest rate of this fleet, and compare fleets with \
-             `sweep --capacity --vary pools.{name}.replicas=1,2,3`"
-        )));
-    }
-    let base = study.base_rate_per_s()?;
+    let (knob, steps) = checked(study, options)?;
     let mut notes = Vec::new();
     let mut seeds: Vec<u64> =
         (0..options.seeds.max(1)).map(|i| experiment.seed.wrapping_add(u64::from(i))).collect();
@@ -89,55 +99,130 @@ pub(super) fn search(
         seeds.truncate(1);
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
-    let tasks: Vec<(usize, u64)> = (0..experiment.schedulers.len())
-        .flat_map(|scheduler| seeds.iter().map(move |&seed| (scheduler, seed)))
+    notes.extend(notes::users(study));
+    let lone: Vec<Result<Option<Alone>, SearchError>> =
+        experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
+    let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
+    // By seed first, so that where time runs out each scheduler has been looked at.
+    let tasks: Vec<(u64, usize)> = seeds
+        .iter()
+        .flat_map(|&seed| (0..lone.len()).filter(|&place| !hopeless(place)).map(move |s| (seed, s)))
         .collect();
-    let found: Vec<Result<SeedSearch, SearchError>> = tasks
-        .par_iter()
-        .map(|&(scheduler, seed)| {
-            search_seed(study, &experiment.schedulers[scheduler], seed, base, options.precision)
+    let guess = u64::from(experiment.workload.amount.requests.unwrap_or(1_000)) * TRIES;
+    let tasks: Vec<_> =
+        tasks.into_iter().map(|(seed, of)| (seed, of, study.watch.task(guess))).collect();
+    // Until more is known, as if each replica carried the scenario's own load.
+    let asked = options.for_rate.or(options.for_users.map(f64::from));
+    let fleets: Vec<Task<'_>> = lone
+        .iter()
+        .map(|_| {
+            let times = asked.map_or(0.0, |load| (load / knob.own()).max(1.0));
+            study.watch.task((guess as f64 * times) as u64 * seeds.len() as u64)
         })
         .collect();
-    let mut found: Vec<SeedSearch> = found.into_iter().collect::<Result<_, _>>()?;
-    let schedulers: Vec<Result<Capacity, SearchError>> = {
-        let mut of_each = Vec::new();
-        for _ in &experiment.schedulers {
-            let rest = found.split_off(seeds.len());
-            of_each.push(std::mem::replace(&mut found, rest));
-        }
-        of_each
-            .into_par_iter()
-            .zip(&experiment.schedulers)
-            .map(|(searches, scheduler)| {
-                let mut capacity = put_together(study, scheduler, searches);
-                if let Some(rate) = options.for_rate {
-                    capacity.for_rate = Some(fleet::fewest_replicas(
-                        study, scheduler, &capacity, &seeds, base, rate,
-                    )?);
+    // In order, as threads come free.
+    let mut found: Vec<(usize, Result<SeedSearch, SearchError>)> = tasks
+        .into_iter()
+        .enumerate()
+        .par_bridge()
+        .map(|(place, (seed, of, task))| {
+            let scheduler = &experiment.schedulers[of];
+            (place, search_seed(study, scheduler, seed, knob, options.precision, task))
+        })
+        .collect();
+    found.sort_by_key(|(place, _)| *place);
+    let searched: Vec<usize> = (0..lone.len()).filter(|&place| !hopeless(place)).collect();
+    let mut of_each: Vec<Vec<SeedSearch>> = lone.iter().map(|_| Vec::new()).collect();
+    for (place, one) in found {
+        of_each[searched[place % searched.len()]].push(one?);
+    }
+    let schedulers: Vec<Result<Capacity, SearchError>> = of_each
+        .into_par_iter()
+        .zip(lone)
+        .zip(&experiment.schedulers)
+        .zip(fleets)
+        .map(|(((searches, alone), scheduler), task)| {
+            let mut capacity = put_together(study, scheduler, searches, alone, knob);
+            if let Some(load) = asked {
+                let sized = fleet::Asked { load, knob, steps: &steps, seeds: &seeds, task };
+                let sized = sized.fewest(study, scheduler, &capacity, options.max_replicas)?;
+                match knob {
+                    Knob::Rate { .. } => capacity.for_rate = Some(sized),
+                    Knob::Users { .. } => capacity.for_users = Some(sized),
                 }
-                Ok(capacity)
-            })
-            .collect()
-    };
+            }
+            Ok(capacity)
+        })
+        .collect();
+    let schedulers = schedulers.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(CapacityFile {
         schema_version: crate::report::SCHEMA_VERSION,
         kind: "capacity".to_owned(),
         tool: Tool::this(),
+        build: BUILD.to_owned(),
         scenario,
+        searched: knob.searched(),
         promise: study.goal.words(&experiment.slo),
         precision: options.precision,
         seeds,
-        scenario_requests_per_s: base,
-        schedulers: schedulers.into_iter().collect::<Result<_, _>>()?,
+        scenario_requests_per_s: knob.own_rate(),
+        scenario_users: experiment.workload.users(),
+        complete: schedulers.iter().all(Capacity::complete),
+        comparison: compared::comparison(&schedulers),
+        warnings: notes::warnings(&schedulers),
+        schedulers,
         notes,
+        inert: Vec::new(),
     })
 }
 
+/// What is searched over, and how fleets grow, if what is asked makes sense.
+fn checked(study: Study<'_>, options: &CapacityOptions) -> Result<(Knob, Steps), SearchError> {
+    let experiment = study.experiment;
+    let no_sense = |message: &str| Err(SearchError::NoSense(message.to_owned()));
+    if study.goal.asks_nothing(&experiment.slo) {
+        return no_sense(
+            "the scenario has no bounds to hold: set some, such as --set slo.bounds.ttft.p99=500ms",
+        );
+    }
+    let knob = Knob::of(study)?;
+    match (knob, options.for_rate, options.for_users) {
+        (Knob::Users { .. }, Some(_), _) => {
+            return no_sense(
+                "--for-rate asks for arrivals a second, and the scenario's closed loop has users: \
+                 ask with --for-users, or give the workload a rate",
+            );
+        }
+        (Knob::Rate { .. }, _, Some(_)) => {
+            return no_sense(
+                "--for-users asks for users of a closed loop, and the scenario has an arrival rate: \
+                 ask with --for-rate, or with --set \
+                 'workload.arrivals={closed_loop: {users: 1, think_time: 5s}}'",
+            );
+        }
+        _ => {}
+    }
+    let sizes = options.for_rate.is_some() || options.for_users.is_some();
+    if options.pool.is_some() && !sizes {
+        return no_sense("--pool says which pool to size: give --for-rate or --for-users, too");
+    }
+    let steps = Steps::of(experiment, options.pool.as_deref())?;
+    if sizes {
+        // Whether the router lets the fleet grow is known before anything runs.
+        steps.at(steps.own + 1).apply(&mut experiment.clone())?;
+    }
+    Ok((knob, steps))
+}
+
+/// Simulations that a search takes by experience, for a first guess.
+const TRIES: u64 = 10;
+
 struct SeedSearch {
     found: SeedCapacity,
-    /// The run at the highest rate that held.
+    /// The run at the highest load that held.
     best: Option<Probe>,
-    /// The run at the lowest rate, where none held.
+    /// The run at the lowest load that did not, near the border or at the end of the range.
     worst: Option<Probe>,
 }
 
@@ -145,85 +230,136 @@ fn search_seed(
     study: Study<'_>,
     scheduler: &SchedulerRun,
     seed: u64,
-    base: f64,
+    knob: Knob,
     precision: f64,
+    task: Task<'_>,
 ) -> Result<SeedSearch, SearchError> {
     let (mut tried, mut shares) = (Vec::new(), Vec::new());
     let (mut best, mut worst) = (None::<(f64, Probe)>, None::<(f64, Probe)>);
-    let bracket = bracket_and_bisect(precision, OCTAVES, |factor| {
-        let load = Load { factor, replicas: study.experiment.replicas, seed };
-        let probe = study.probe(scheduler, load)?;
-        let held = probe.held();
-        tried.push((factor * base, held));
+    let size = FleetSize::of(study.experiment);
+    let bracket = bracket_and_bisect(precision, knob.range(), |value| {
+        let load = Load { offered: knob.offered(value), size: size.clone(), seed };
+        let Some(probe) = study.probe(scheduler, &load)? else { return Ok(None) };
+        let (held, requests) = (probe.held(), probe.requests());
+        tried.push((knob.amount(value), held));
         let fluidity = probe.result.summary.fluidity.as_ref();
         shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
-        // The highest rate that held, the lowest that did not.
+        // The highest load that held, the lowest that did not.
         let (kept, sign) = if held { (&mut best, 1.0) } else { (&mut worst, -1.0) };
-        if kept.as_ref().is_none_or(|(other, _)| (factor - *other) * sign > 0.0) {
-            *kept = Some((factor, probe));
+        if kept.as_ref().is_none_or(|(other, _)| (value - *other) * sign > 0.0) {
+            *kept = Some((value, probe));
         }
-        Ok::<bool, SearchError>(held)
+        let left = match (&best, &worst) {
+            (Some((low, _)), Some((high, _))) => {
+                let parts = ((high - low) / (low * precision)).max(1.0);
+                libm::ceil(libm::log2(parts)).min(60.0) as u64
+            }
+            _ => TRIES - 2,
+        };
+        task.expects(left * requests);
+        Ok::<Option<bool>, SearchError>(Some(held))
     })?;
-    let failing = worst.as_ref().map(|(_, probe)| probe);
+    task.expects(0);
+    let Bracket { holds, fails, complete } = bracket;
+    let (best, worst) = (best.map(|(_, probe)| probe), worst.map(|(_, probe)| probe));
+    let rate = |end: Option<f64>| end.filter(|_| !knob.whole()).map(|value| knob.amount(value));
+    let came = |end: Option<f64>, probe: &Option<Probe>| {
+        end.filter(|_| !knob.whole()).and_then(|_| probe.as_ref()?.requests_per_s)
+    };
+    let users = |end: Option<f64>| end.filter(|_| knob.whole()).map(|users| users as u32);
+    let failing = worst.as_ref();
     Ok(SeedSearch {
         found: SeedCapacity {
             seed,
-            holds_requests_per_s: bracket.holds.map(|factor| factor * base),
-            fails_requests_per_s: bracket.fails.map(|factor| factor * base),
+            holds_requests_per_s: rate(holds),
+            fails_requests_per_s: rate(fails),
+            holds_realised_requests_per_s: came(holds, &best),
+            fails_realised_requests_per_s: came(fails, &worst),
+            holds_users: users(holds),
+            fails_users: users(fails),
+            complete,
             broken: failing.map_or(Vec::new(), |probe| probe.broken.clone()),
+            open: failing.map_or(Vec::new(), |probe| probe.open.clone()),
             growing: failing.is_some_and(|probe| probe.steadiness.growing),
             tried,
             tried_fluid_request_share: shares,
         },
-        best: best.map(|(_, probe)| probe),
-        worst: worst.map(|(_, probe)| probe),
+        best,
+        worst,
     })
 }
 
-fn put_together(study: Study<'_>, scheduler: &SchedulerRun, searches: Vec<SeedSearch>) -> Capacity {
+fn put_together(
+    study: Study<'_>,
+    scheduler: &SchedulerRun,
+    searches: Vec<SeedSearch>,
+    alone: Option<Alone>,
+    knob: Knob,
+) -> Capacity {
     let experiment = study.experiment;
     let gpus = experiment.gpus();
-    // A search with an open end gives no number; neither does a mean over some of the seeds.
-    let closed = |search: &SeedSearch| match search.found.fails_requests_per_s {
-        Some(_) => search.found.holds_requests_per_s,
-        None => None,
-    };
-    let rates: Option<Vec<f64>> = searches.iter().map(closed).collect();
-    let requests_per_s = rates.as_deref().and_then(interval);
-    let per_gpu = |rate: &f64| rate / f64::from(gpus.max(1));
-    let rates_per_gpu: Option<Vec<f64>> = rates.as_ref().map(|r| r.iter().map(per_gpu).collect());
+    // A search that came to an open end gives no number; neither does a mean over the others. Where
+    // time ran out, what is bracketed counts.
+    let open = searches.iter().any(|s| s.found.complete && s.found.ends().is_none());
+    let brackets: Vec<(f64, f64)> =
+        searches.iter().filter_map(|search| search.found.ends()).collect();
+    let border = Border::of(&brackets, knob.whole()).filter(|_| !open);
+    let per_gpu = border.map(|border| border.per(gpus, knob.whole()));
     let mut limited_by: Vec<String> = Vec::new();
     for search in &searches {
-        let names = search
-            .found
-            .broken
-            .iter()
-            .map(|b| b.split(" = ").next().unwrap_or_default().to_owned());
+        let figure = |told: &String| told.split(" = ").next().unwrap_or_default().to_owned();
+        let broken = search.found.broken.iter().map(figure);
+        let open = search.found.open.iter().map(|told| format!("{} not known", figure(told)));
         let growing = search.found.growing.then(|| "the queue keeps growing".to_owned());
-        for name in names.chain(growing) {
+        for name in broken.chain(open).chain(growing) {
             if !limited_by.contains(&name) {
                 limited_by.push(name);
             }
         }
     }
-    let mut notes = notes::notes(study, &searches);
-    notes.extend(requests_per_s.and_then(|rate| notes::wide(&rate)));
-    let at_capacity = searches[0].best.as_ref().map(AtCapacity::of);
-    let price = experiment.usd_per_hour().map(|usd_per_hour| {
-        let rate = requests_per_s.map(|rate| rate.mean);
-        SizingPrice::of(usd_per_hour, rate, at_capacity)
-    });
+    if let Some(alone) = alone.as_ref().filter(|alone| alone.decides) {
+        let figure = |told: &String| told.split(" is ").next().unwrap_or_default().to_owned();
+        limited_by = alone.broken.iter().map(figure).collect();
+    }
+    let mut notes = notes::notes(study, &searches, alone.as_ref(), knob);
+    notes.extend(border.and_then(|border| notes::wide(&border)));
+    let best = searches.iter().find_map(|search| search.best.as_ref());
+    let any = best.or(searches.iter().find_map(|search| search.worst.as_ref()));
+    let at_capacity = best.map(AtCapacity::of);
+    let rate = match knob {
+        Knob::Rate { .. } => border.map(|border| border.mean),
+        Knob::Users { .. } => {
+            at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some())
+        }
+    };
+    let price = experiment
+        .usd_per_hour()
+        .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, at_capacity));
+    let warned = |probe: &Probe| probe.result.warnings.clone();
+    let (rates, users) = match knob {
+        Knob::Rate { .. } => ((border, per_gpu), (None, None)),
+        Knob::Users { .. } => ((None, None), (border, per_gpu)),
+    };
     Capacity {
         scheduler: scheduler.name.clone(),
         label: scheduler.label.clone(),
         replicas: experiment.replicas,
         gpus,
-        requests_per_s,
-        requests_per_s_per_gpu: rates_per_gpu.as_deref().and_then(interval),
+        requests_per_s: rates.0,
+        requests_per_s_per_gpu: rates.1,
+        users: users.0,
+        users_per_gpu: users.1,
         limited_by,
         at_capacity,
         price,
         for_rate: None,
+        for_users: None,
+        warnings: match (any, &alone) {
+            (Some(probe), _) => warned(probe),
+            (None, Some(alone)) => alone.warnings.clone(),
+            (None, None) => Vec::new(),
+        },
+        alone,
         notes,
         seeds: searches.into_iter().map(|search| search.found).collect(),
     }

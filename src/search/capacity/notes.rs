@@ -1,10 +1,16 @@
 //! What makes the numbers of a capacity search weak, and what to do about it.
 
 use super::SeedSearch;
-use crate::report::units::three_digits;
+use super::compared::listed;
+use super::file::{Alone, Capacity, SeedCapacity};
+use super::knob::Knob;
+use crate::report::slo::PROMISE;
+use crate::report::units::{percent, three_digits};
 use crate::report::{RunResult, SloTerm};
-use crate::search::interval::Interval;
+use crate::search::interval::Border;
 use crate::search::probe::Study;
+use crate::time::Span;
+use crate::workload::Source;
 
 /// An interval this wide, as a share of its mean, says little.
 const WIDE: f64 = 0.25;
@@ -13,38 +19,73 @@ const TAIL_SAMPLES: f64 = 10.0;
 /// The arrivals should last this many times a request's stay.
 const STAYS: f64 = 5.0;
 
+/// A user of a closed loop should have this many turns.
+const TURNS: f64 = 10.0;
+
 /// What makes the numbers weak.
-pub(super) fn notes(study: Study<'_>, searches: &[SeedSearch]) -> Vec<String> {
+pub(super) fn notes(
+    study: Study<'_>,
+    searches: &[SeedSearch],
+    alone: Option<&Alone>,
+    knob: Knob,
+) -> Vec<String> {
+    if let Some(alone) = alone.filter(|alone| alone.decides) {
+        return vec![impossible(alone)];
+    }
     let mut notes = Vec::new();
-    let lowest = searches.iter().find(|search| search.found.holds_requests_per_s.is_none());
-    if let Some(search) = lowest {
-        let rate = search.found.tried.last().map_or(0.0, |tried| tried.0);
+    let unit = knob.unit();
+    let cut = searches.iter().filter(|search| !search.found.complete).count();
+    if cut > 0 {
+        notes.push(format!(
+            "time ran out: {cut} of {} searches were cut short; {}",
+            searches.len(),
+            known_by_then(searches, unit)
+        ));
+    }
+    let ended = || searches.iter().filter(|search| search.found.complete);
+    if let Some(search) = ended().find(|search| search.found.holds().is_none()) {
+        let lowest = search.found.tried.last().map_or(0.0, |tried| tried.0);
         let why = match search.worst.as_ref() {
             Some(probe) if !probe.broken.is_empty() => probe.broken.join(", "),
+            Some(probe) if !probe.open.is_empty() => {
+                format!("the run ends before it is known ({})", probe.open.join(", "))
+            }
             _ => "the queue keeps growing".to_owned(),
         };
-        notes.push(format!("not held at any rate down to {rate:.3} requests/s: {why}"));
+        notes.push(match knob {
+            Knob::Rate { .. } => {
+                format!("not held at any rate down to {lowest:.3} requests/s: {why}")
+            }
+            Knob::Users { .. } => format!("not held even with {lowest:.0} users: {why}"),
+        });
         return notes;
     }
-    if let Some(search) = searches.iter().find(|s| s.found.fails_requests_per_s.is_none()) {
-        let rate = search.found.tried.last().map_or(0.0, |tried| tried.0);
-        notes.push(format!("held at every rate up to {rate:.0} requests/s: no limit found"));
+    if let Some(search) = ended().find(|search| search.found.fails().is_none()) {
+        let highest = search.found.tried.last().map_or(0.0, |tried| tried.0);
+        let amount = knob.searched().amount();
+        notes.push(format!("held at every {amount} up to {highest:.0} {unit}: no limit found"));
         return notes;
     }
-    let only_growth = |s: &SeedSearch| s.found.growing && s.found.broken.is_empty();
-    if searches.iter().any(only_growth) {
+    if searches.iter().any(|search| search.found.only_grows()) {
         notes.push(
             "not stable above: the queue grows as long as requests keep coming, and the promise \
-             still holds there only because the run ends; the number is where growth begins"
+             still holds there only because the run ends; the number is where growth begins, in \
+             arrivals as they came about"
                 .to_owned(),
         );
+    }
+    if let Some(open) = searches.iter().find_map(|search| search.found.open.first()) {
+        notes.push(format!(
+            "above, the run ends before it is known whether the promise is kept ({open}): that is \
+             not shown to hold, and counts as not held"
+        ));
     }
     let Some(best) = searches.iter().find_map(|search| search.best.as_ref()) else { return notes };
     for term in study.goal.counted(&best.result.slo) {
         notes.extend(weak_term(term, &best.result));
     }
     let steady = best.steadiness;
-    if steady.arrivals_s < STAYS * steady.mean_stay_s {
+    if !knob.whole() && steady.arrivals_s < STAYS * steady.mean_stay_s {
         notes.push(format!(
             "the run is too short for a steady state: at capacity arrivals last {:.1} s and a \
              request stays {:.1} s; take {:.0} times the requests",
@@ -56,6 +97,81 @@ pub(super) fn notes(study: Study<'_>, searches: &[SeedSearch]) -> Vec<String> {
     notes
 }
 
+/// A promise that single requests break.
+fn impossible(alone: &Alone) -> String {
+    let late = alone.ttft_in_time_share.filter(|share| *share < 1.0).map(|share| {
+        let late = ((1.0 - share) * alone.requests as f64).round();
+        format!(
+            "; {late:.0} of {} first tokens ({}) come after their deadline",
+            alone.requests,
+            percent(1.0 - share)
+        )
+    });
+    format!(
+        "no load keeps this promise: even with one request at a time, {}{}",
+        listed(alone.in_words.iter().map(String::as_str)),
+        late.unwrap_or_default()
+    )
+}
+
+/// What searches that were cut short know: the least that held, the most that did not.
+fn known_by_then(searches: &[SeedSearch], unit: &str) -> String {
+    let least = |of: fn(&SeedCapacity) -> Option<f64>, pick: fn(f64, f64) -> f64| {
+        searches.iter().filter_map(|search| of(&search.found)).reduce(pick).map(three_digits)
+    };
+    match (least(SeedCapacity::holds, f64::min), least(SeedCapacity::fails, f64::max)) {
+        (Some(held), Some(failed)) => format!("{held} {unit} held, {failed} did not"),
+        (Some(held), None) => format!("{held} {unit} held, and nothing more was tried"),
+        (None, Some(failed)) => format!("{failed} {unit} did not hold, and nothing less was tried"),
+        (None, None) => "nothing is known by then".to_owned(),
+    }
+}
+
+/// What is special about the users of a closed loop.
+pub(super) fn users(study: Study<'_>) -> Vec<String> {
+    let experiment = study.experiment;
+    let workload = &experiment.workload;
+    let Some(users) = workload.users() else { return Vec::new() };
+    let mut notes = Vec::new();
+    if experiment.measure.skip_first == Span::ZERO {
+        notes.push(
+            "all users ask at once at the start, and those requests count: `measure: {skip_first: \
+             30s}` leaves out what arrives in the first 30 s"
+                .to_owned(),
+        );
+    }
+    let turns = workload.amount.requests.map(|all| f64::from(all) / f64::from(users.max(1)));
+    if let Some(turns) = turns.filter(|turns| *turns < TURNS) {
+        notes.push(format!(
+            "each user asks {} times: with so few turns the start weighs much; take {:.0} requests",
+            three_digits(turns),
+            TURNS * f64::from(users)
+        ));
+    }
+    if matches!(workload.source, Source::Trace(_)) {
+        notes.push(
+            "the requests are those of the trace, however many users there are: more users have \
+             fewer turns"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+/// What the runs of all schedulers warn of, each once.
+pub(super) fn warnings(all: &[Capacity]) -> Vec<String> {
+    let mut warnings: Vec<String> = Vec::new();
+    for capacity in all {
+        for warning in &capacity.warnings {
+            let said = format!("{}: {warning}", capacity.label);
+            if !warnings.contains(&said) {
+                warnings.push(said);
+            }
+        }
+    }
+    warnings
+}
+
 /// Says when a share or a quantile rests on few samples.
 fn weak_term(term: &SloTerm, run: &RunResult) -> Option<String> {
     let summary = &run.summary;
@@ -63,6 +179,11 @@ fn weak_term(term: &SloTerm, run: &RunResult) -> Option<String> {
         ("fluid_request_share", _) => {
             (1.0 - term.bound, summary.requests.offered, "the share of fluid requests".to_owned())
         }
+        (PROMISE, _) => (
+            1.0 - term.bound,
+            summary.requests.offered,
+            "the share of requests that keep the promise".to_owned(),
+        ),
         (metric, Some(stat)) => {
             let beyond = match stat {
                 "p90" => 0.1,
@@ -91,17 +212,16 @@ fn weak_term(term: &SloTerm, run: &RunResult) -> Option<String> {
     })
 }
 
-/// What to say where the seeds leave the rate open.
-pub(super) fn wide(rate: &Interval) -> Option<String> {
-    let off = rate.half_width.filter(|off| *off > WIDE * rate.mean)?;
-    let least = (rate.mean - off).max(0.0);
+/// What to say where the seeds leave the border open.
+pub(super) fn wide(border: &Border) -> Option<String> {
+    border.half_width.filter(|off| *off > WIDE * border.mean)?;
     Some(format!(
-        "{} seeds leave the rate open, between {} and {}: give more of them (--seeds {}), or more \
+        "{} seeds leave the number open, between {} and {}: give more of them (--seeds {}), or more \
          requests",
-        rate.count,
-        three_digits(least),
-        three_digits(rate.mean + off),
-        rate.count * 2 + 1
+        border.count,
+        three_digits(border.lower),
+        three_digits(border.upper),
+        border.count * 2 + 1
     ))
 }
 
@@ -111,10 +231,10 @@ mod tests {
 
     #[test]
     fn a_wide_interval_is_said_and_never_reaches_below_nothing() {
-        let of = |half_width| Interval { mean: 2.0, half_width, count: 2 };
-        assert_eq!(wide(&of(None)), None);
-        assert_eq!(wide(&of(Some(0.5))), None);
-        let said = wide(&of(Some(14.0))).expect("wide");
-        assert!(said.contains("between 0 and 16.0") && said.contains("--seeds 5"), "{said}");
+        let of = |brackets: &[(f64, f64)]| Border::of(brackets, false).expect("some");
+        assert_eq!(wide(&of(&[(2.0, 2.1)])), None);
+        assert_eq!(wide(&of(&[(2.0, 2.1), (2.02, 2.1)])), None);
+        let said = wide(&of(&[(1.0, 1.1), (3.0, 3.1)])).expect("wide");
+        assert!(said.contains("between 0 and 14.8") && said.contains("--seeds 5"), "{said}");
     }
 }

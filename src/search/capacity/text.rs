@@ -1,10 +1,11 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
-use super::file::{Capacity, CapacityFile, SizingPrice};
+use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
 use crate::report::header;
+use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::report::units::{duration, percent, three_digits};
-use crate::search::interval::Interval;
+use crate::report::units::{duration, grouped, percent, three_digits};
+use crate::search::interval::{Border, Estimate};
 
 /// Renders a result for 100 columns.
 pub fn to_text(file: &CapacityFile) -> String {
@@ -15,14 +16,11 @@ pub fn to_text(file: &CapacityFile) -> String {
     }
     text.push('\n');
     text.push_str(&table(file));
-    let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
-    let method = format!(
-        "each rate: the highest that held, bracketed to {}; seeds {}{}",
-        percent(file.precision),
-        seeds.join(", "),
-        if file.seeds.len() > 1 { "; +- is the 95 % interval over the seeds" } else { "" }
-    );
-    text.push_str(&format!("\n{}\n", wrap(&method, WIDTH, "  ")));
+    if file.schedulers.iter().any(|capacity| capacity.border().is_some()) {
+        text.push_str(&format!("\n{}\n", wrap(&method(file), WIDTH, "  ")));
+    } else {
+        text.push('\n');
+    }
     let labelled = file
         .schedulers
         .iter()
@@ -33,9 +31,28 @@ pub fn to_text(file: &CapacityFile) -> String {
     text
 }
 
-/// The answer for each scheduler, in a sentence.
+/// What the numbers of the table are.
+fn method(file: &CapacityFile) -> String {
+    let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
+    let (amount, precision) = (file.searched.amount(), percent(file.precision));
+    match file.seeds.len() {
+        1 => format!(
+            "each {amount}: the highest that held, and the lowest tried that did not, at most \
+             {precision} apart; seed {}",
+            seeds[0]
+        ),
+        _ => format!(
+            "each {amount}: the mean over seeds {} of the highest that held, each bracketed to \
+             {precision}; in brackets its 95 % interval, with the brackets",
+            seeds.join(", ")
+        ),
+    }
+}
+
+/// The answer for each scheduler, in a sentence, and which of them carries most.
 pub fn capacity_answers(file: &CapacityFile) -> Vec<String> {
-    file.schedulers.iter().map(|capacity| answer(file, capacity)).collect()
+    let each = file.schedulers.iter().map(|capacity| answer(file, capacity));
+    each.chain(file.comparison.clone()).collect()
 }
 
 fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
@@ -50,37 +67,86 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
         _ => String::new(),
     };
     let subject = format!("{system}{}", capacity.label);
-    // The GPUs of pools do not do the same.
-    let (rate, of) = match pools {
-        true => (capacity.requests_per_s, "in all"),
-        false => (capacity.requests_per_s_per_gpu, "per GPU"),
-    };
-    let Some(rate) = rate else {
+    let users = file.searched == Searched::Users;
+    let per_gpu = if users { capacity.users_per_gpu } else { capacity.requests_per_s_per_gpu };
+    let Some(border) = capacity.border() else {
         let why = capacity.notes.first().map_or("no number was found", String::as_str);
-        return format!("{subject}: {} {why}", within(file));
+        return format!("{subject}, {}: {why}", file.promise);
     };
-    let mut text = format!("{subject}: {} requests/s {of} {}", plus_minus(rate), within(file));
-    match &capacity.for_rate {
+    let unit = file.searched.unit();
+    // The GPUs of pools do not do the same, and users are those of the whole fleet.
+    let mut text = match (pools, users, per_gpu) {
+        (false, false, Some(one)) => {
+            format!("{subject}: {} {unit} per GPU ({})", figure(one), what(one, unit))
+        }
+        (false, true, Some(one)) if capacity.gpus > 1 => format!(
+            "{subject}: {} {unit} in all ({}), {} per GPU,",
+            figure(border),
+            what(border, unit),
+            figure(one)
+        ),
+        (false, true, _) => {
+            format!("{subject}: {} {unit} per GPU ({})", figure(border), what(border, unit))
+        }
+        _ => format!("{subject}: {} {unit} in all ({})", figure(border), what(border, unit)),
+    };
+    text.push_str(&format!(" {}", within(file)));
+    let at = capacity.at_capacity;
+    if let Some(late) = at.and_then(|at| at.ttft_in_time_share).filter(|share| *share < IN_TIME) {
+        text.push_str(&format!(", first tokens in time: {}", percent(late)));
+    }
+    match capacity.sized() {
         Some(asked) => {
-            let rate = three_digits(asked.requests_per_s);
-            let rate = rate.strip_suffix(".0").unwrap_or(&rate);
-            match (asked.gpus, asked.share_of_capacity) {
-                (Some(gpus), Some(share)) => {
-                    let plural = if gpus == 1 { "" } else { "s" };
-                    text.push_str(&format!(
-                        "; for {rate} requests/s take {gpus} GPU{plural} ({:.0} % of their capacity)",
-                        100.0 * share
-                    ));
-                }
-                _ => text.push_str(&format!(
-                    "; for {rate} requests/s no number of replicas was found that holds"
-                )),
-            }
+            text.push_str(&sized(asked));
             text.push_str(&money(asked.price));
         }
         None => text.push_str(&money(capacity.price)),
     }
+    if capacity.seeds.iter().any(|seed| !seed.complete) {
+        text.push_str("; time ran out, so this is what was known by then");
+    }
     text
+}
+
+/// From this share of first tokens in time on, the answer need not say it.
+const IN_TIME: f64 = 0.99;
+
+/// The fleet for a load.
+fn sized(asked: &ForLoad) -> String {
+    let load = match (asked.requests_per_s, asked.users) {
+        (Some(rate), _) => {
+            let rate = three_digits(rate);
+            format!("{} requests/s", rate.strip_suffix(".0").unwrap_or(&rate))
+        }
+        (None, users) => format!("{} users", users.unwrap_or_default()),
+    };
+    let Some(gpus) = asked.gpus else {
+        let why = asked.why.as_deref().unwrap_or("no number of replicas was found that holds");
+        return format!("; for {load} {why}");
+    };
+    let plural = if gpus == 1 { "" } else { "s" };
+    let pools = asked.pools.as_ref().map_or(String::new(), |pools| {
+        let each = pools.iter().map(|(name, replicas)| format!("{name} {replicas}"));
+        format!(", replicas: {}", each.collect::<Vec<_>>().join(", "))
+    });
+    let share = asked
+        .share_of_capacity
+        .map_or(String::new(), |share| format!(" ({:.0} % of their capacity)", 100.0 * share));
+    format!("; for {load} take {gpus} GPU{plural}{pools}{share}")
+}
+
+/// What a figure is, with its interval.
+fn what(border: Border, unit: &str) -> String {
+    let (lower, upper) = ends(border);
+    match border.is {
+        Estimate::HighestThatHeld => {
+            let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
+            format!("the highest {amount} that held; {upper} did not")
+        }
+        Estimate::MeanOverSeeds => {
+            format!("mean of {} seeds, {lower} to {upper}", border.count)
+        }
+    }
 }
 
 fn within(file: &CapacityFile) -> String {
@@ -95,56 +161,107 @@ fn money(price: Option<SizingPrice>) -> String {
     format!(", ${:.2}/h{}", price.usd_per_hour, per_token.unwrap_or_default())
 }
 
-/// Both numbers with the decimals that suit the mean.
-fn plus_minus(value: Interval) -> String {
-    let decimals = match value.mean {
+/// With the decimals that suit it.
+fn figure(border: Border) -> String {
+    with(decimals(border), border.mean)
+}
+
+/// The ends of its interval, with as many decimals, or more where they would look alike.
+fn ends(border: Border) -> (String, String) {
+    let few = decimals(border);
+    let pair = |decimals: usize| (with(decimals, border.lower), with(decimals, border.upper));
+    let apart = (few..few + 6).map(pair).find(|(lower, upper)| lower != upper);
+    apart.unwrap_or_else(|| pair(few))
+}
+
+fn with(decimals: usize, value: f64) -> String {
+    match decimals {
+        0 => grouped(value),
+        _ => format!("{value:.decimals$}"),
+    }
+}
+
+fn decimals(border: Border) -> usize {
+    let whole = [border.mean, border.lower, border.upper].iter().all(|one| one.fract() == 0.0);
+    match border.mean {
+        _ if whole => 0,
         mean if mean >= 99.95 => 0,
         mean if mean >= 9.995 => 1,
         mean if mean >= 0.9995 => 2,
         _ => 3,
-    };
-    let mean = format!("{:.decimals$}", value.mean);
-    value.half_width.map_or_else(|| mean.clone(), |half| format!("{mean} +- {half:.decimals$}"))
+    }
 }
 
+/// A figure and its interval, for a cell.
+fn cell(border: Border) -> String {
+    let (lower, upper) = ends(border);
+    format!("{} ({lower} to {upper})", figure(border))
+}
+
+/// Labels, and what limits, are cut where the table would be too wide.
 fn table(file: &CapacityFile) -> String {
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+    let widths = [usize::MAX, 34, 24, 16];
+    let mut tables = widths.into_iter().map(|label| table_of(file, label));
+    tables.find(fits).unwrap_or_else(|| table_of(file, 10))
+}
+
+fn table_of(file: &CapacityFile, label: usize) -> String {
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for mut row in capacity_rows(file) {
         let limited_by = row.pop().unwrap_or_default();
+        let limited_by = limited_by.replace("fluid_request_share", "fluidity");
+        let limited_by = limited_by.replace(PROMISE, "the promise");
+        row[0] = short(&row[0], label);
         let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
-        cells.push(Cell::from(short(&limited_by, 40)));
+        cells.push(Cell::from(short(&limited_by, 24.min(label))));
         rows.push(cells);
     }
-    let right = Align::Right;
-    lay_out(&rows, &[Align::Left, right, right, right, right, right, Align::Left])
+    let columns = rows.first().map_or(0, Vec::len);
+    let mut align = vec![Align::Right; columns];
+    for end in [0, columns.saturating_sub(1)] {
+        align[end] = Align::Left;
+    }
+    lay_out(&rows, &align)
 }
+
+/// The column that is left out where it says nothing new.
+const PER_GPU: usize = 2;
 
 /// The table, its head first.
 pub fn capacity_rows(file: &CapacityFile) -> Vec<Vec<String>> {
-    let mut rows = vec![
-        ["scheduler", "requests/s", "per GPU", "fluid", "P99 TTFT", "P99 TBT", "limited by"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let unit = file.searched.unit();
+    // Of the GPUs of pools, that of one means little; of one GPU, it is that of all.
+    let pools = file.scenario.get("pools").is_some();
+    let by_gpu = !pools && file.schedulers.iter().any(|capacity| capacity.gpus > 1);
+    let head =
+        ["scheduler", unit, "per GPU", "fluid", "in time", "P99 TTFT", "P99 TBT", "limited by"];
+    let shown = |row: [String; 8]| -> Vec<String> {
+        let cells = row.into_iter().enumerate();
+        cells.filter(|(place, _)| by_gpu || *place != PER_GPU).map(|(_, cell)| cell).collect()
+    };
+    let mut rows = vec![shown(head.map(str::to_owned))];
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for capacity in &file.schedulers {
-        let at = capacity.at_capacity.filter(|_| capacity.requests_per_s.is_some());
-        rows.push(vec![
+        let at = capacity.at_capacity.filter(|_| capacity.border().is_some());
+        let per_gpu = capacity.requests_per_s_per_gpu.or(capacity.users_per_gpu);
+        rows.push(shown([
             capacity.label.clone(),
-            or_dash(capacity.requests_per_s.map(plus_minus)),
-            or_dash(capacity.requests_per_s_per_gpu.map(plus_minus)),
+            or_dash(capacity.border().map(cell)),
+            or_dash(per_gpu.map(figure)),
             or_dash(at.and_then(|at| at.fluid_request_share).map(percent)),
+            or_dash(at.and_then(|at| at.ttft_in_time_share).map(percent)),
             or_dash(at.and_then(|at| at.ttft_p99_s).map(duration)),
             or_dash(at.and_then(|at| at.tbt_p99_s).map(duration)),
             capacity.limited_by.join(", "),
-        ]);
+        ]));
     }
     rows
 }
 
 fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}...", &text[..at]),
+        Some(_) => format!("{}..", text.chars().take(most - 2).collect::<String>()),
         None => text.to_owned(),
     }
 }

@@ -1,12 +1,16 @@
 //! A grid of what-ifs: every combination of some fields' values, in parallel.
 
+mod differences;
 mod grid;
+mod inert;
 mod pareto;
+mod said;
 mod sensitivity;
 mod text;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -14,16 +18,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use grid::Vary;
-pub use pareto::{Choice, Objective, Pareto};
+pub use pareto::{Choice, Objective, Pareto, range};
+pub(crate) use sensitivity::telling;
 pub use text::{sweep_to_csv, sweep_to_text};
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::capacity::{CapacityOptions, search};
+use super::depends::{BUILD, Contents, FileDigests};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
+use super::watch::Watch;
 use crate::progress::RunProgress;
-use crate::report::{OutputError, Tool};
-use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler};
+use crate::report::{Assertion, Inert, Tool};
+use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
 /// More points are a mistyped grid.
@@ -47,12 +54,24 @@ pub struct SweepFile {
     pub kind: String,
     /// What made it.
     pub tool: Tool,
+    /// A digest of the sources that the program was built from.
+    #[serde(default)]
+    pub build: String,
+    /// Digests of the files that the points name, by their names in the scenario.
+    #[serde(default)]
+    pub files: Contents,
     /// The first point's scenario as resolved.
     pub scenario: Value,
     /// What was varied.
     pub vary: Vec<Vary>,
     /// How capacities were searched for; null where each point is one run.
     pub capacity: Option<Value>,
+    /// Whether the full figures were worked out.
+    #[serde(default)]
+    pub full_metrics: bool,
+    /// Whether all points of the grid, or of the shard, are there: not where time ran out.
+    #[serde(default = "yes")]
+    pub complete: bool,
     /// Points of the whole grid.
     pub points_total: usize,
     /// The part that this is; null for all of it.
@@ -63,6 +82,16 @@ pub struct SweepFile {
     pub pareto: Option<Pareto>,
     /// What each step of each field changes, all else equal; empty for a shard.
     pub sensitivities: Vec<String>,
+    /// Settings of the scenario that change nothing at any point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inert: Vec<Inert>,
+    /// What the scenarios, their workloads and the runs warn of, each once; empty for a shard.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// One combination.
@@ -74,6 +103,9 @@ pub struct Point {
     pub values: Vec<String>,
     /// A result for each scheduler: a run, or a capacity.
     pub runs: Vec<Value>,
+    /// What a reader should know of its scenario and workload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Why a sweep has no result.
@@ -90,9 +122,6 @@ pub enum SweepError {
         /// What happened.
         source: SearchError,
     },
-    /// A point that could not be kept.
-    #[error(transparent)]
-    Keep(#[from] OutputError),
     /// A grid, or files to merge, that make no sense.
     #[error("{0}")]
     NoSense(String),
@@ -108,6 +137,8 @@ pub struct Sweep<'a> {
     pub vary: Vec<Vary>,
     /// Search for the capacity of each point instead of running it once.
     pub capacity: Option<(CapacityOptions, Goal)>,
+    /// Work out the full figures of each run.
+    pub full_metrics: bool,
     /// Only a part of the points.
     pub shard: Option<Shard>,
     /// Threads.
@@ -118,11 +149,13 @@ pub struct Sweep<'a> {
     pub simulate: &'a dyn Simulate,
     /// Where to say how far it has come, in points.
     pub progress: Option<&'a RunProgress>,
+    /// Ends it when its time is up.
+    pub watch: &'a Watch,
 }
 
 impl Sweep<'_> {
     /// Works out every point of the shard, those of the cache excepted; also tells how many of
-    /// those there were.
+    /// those there were. Points that are not finished when the time is up are left out.
     ///
     /// # Errors
     /// Mistakes of any combination before anything runs; then the first point's that fails.
@@ -136,96 +169,143 @@ impl Sweep<'_> {
         let first = self.resolve(0)?.scenario;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.jobs.max(1)).build();
         let pool = pool.map_err(|error| SweepError::NoSense(error.to_string()))?;
+        let (digests, files) = (FileDigests::default(), Mutex::new(Contents::new()));
         let (done, reused) = (AtomicU64::new(0), AtomicU64::new(0));
         let points: Vec<Point> = pool.install(|| {
             let checked: Vec<Result<(), SweepError>> =
                 indices.par_iter().map(|&index| self.resolve(index).map(|_| ())).collect();
             checked.into_iter().collect::<Result<(), _>>()?;
-            let points: Vec<Result<Point, SweepError>> = indices
+            let points: Vec<Result<Option<Point>, SweepError>> = indices
                 .par_iter()
                 .map(|&index| {
-                    let (point, kept) = self.point(index)?;
+                    let point = self.point(index, &digests, &files)?;
+                    let Some((point, kept)) = point else { return Ok(None) };
                     reused.fetch_add(u64::from(kept), Ordering::Relaxed);
                     let done = done.fetch_add(1, Ordering::Relaxed) + 1;
                     if let Some(progress) = self.progress {
                         progress.set(done, indices.len() as u64);
                     }
-                    Ok(point)
+                    Ok(Some(point))
                 })
                 .collect();
-            points.into_iter().collect::<Result<_, SweepError>>()
+            let points = points.into_iter().filter_map(Result::transpose);
+            points.collect::<Result<_, SweepError>>()
         })?;
         let file = SweepFile {
             schema_version: crate::report::SCHEMA_VERSION,
             kind: "sweep".to_owned(),
             tool: Tool::this(),
+            build: BUILD.to_owned(),
+            files: files.into_inner().unwrap_or_else(PoisonError::into_inner),
             scenario: first,
             vary: self.vary.clone(),
             capacity: self.how(),
+            full_metrics: self.full_metrics,
+            complete: points.len() == indices.len(),
             points_total: total,
             shard: self.shard,
             points,
             pareto: None,
             sensitivities: Vec::new(),
+            inert: Vec::new(),
+            warnings: Vec::new(),
         };
         Ok((file, reused.into_inner() as usize))
     }
 
-    fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
+    fn document_at(&self, index: usize) -> Result<Document, SweepError> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        let document = self.document.clone().with(&overrides).map_err(Box::new)?;
-        Ok(document.resolve(self.seed).map_err(Box::new)?)
+        Ok(self.document.clone().with(&overrides).map_err(Box::new)?)
+    }
+
+    fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
+        Ok(self.document_at(index)?.resolve(self.seed).map_err(Box::new)?)
     }
 
     fn how(&self) -> Option<Value> {
         let (options, goal) = self.capacity.as_ref()?;
         Some(json!({
             "precision": options.precision, "seeds": options.seeds, "for_rate": options.for_rate,
-            "goal": format!("{goal:?}"),
+            "for_users": options.for_users, "pool": options.pool,
+            "max_replicas": options.max_replicas, "goal": format!("{goal:?}"),
         }))
     }
 
-    /// A point, and whether it was kept from before.
-    fn point(&self, index: usize) -> Result<(Point, bool), SweepError> {
+    /// A point, and whether it was kept from before; `None` when the time was up before it was
+    /// finished.
+    fn point(
+        &self,
+        index: usize,
+        digests: &FileDigests,
+        files: &Mutex<Contents>,
+    ) -> Result<Option<(Point, bool)>, SweepError> {
         let values = grid::values_of(&self.vary, index);
         let resolved = self.resolve(index)?;
+        let contents = digests.of(&resolved.files);
         let key = json!({
-            "tool": Tool::this(), "scenario": resolved.scenario, "capacity": self.how(),
-            "files": cache::input_files(&resolved.experiment),
+            "build": BUILD, "scenario": resolved.scenario, "capacity": self.how(),
+            "full_metrics": self.full_metrics, "files": contents,
         });
-        if let Some(runs) = self.cache.and_then(|cache| cache.find(&key)) {
-            return Ok((Point { index, values, runs }, true));
+        files.lock().unwrap_or_else(PoisonError::into_inner).extend(contents);
+        let found = self.cache.and_then(|cache| cache.find(&key)).and_then(|mut kept| kept.pop());
+        if let Some(played) = found.and_then(|kept| serde_json::from_value(kept).ok()) {
+            let Played { runs, warnings } = played;
+            return Ok(Some((Point { index, values, runs, warnings }, true)));
         }
-        let runs = self
+        let played = self
             .play(&resolved)
             .map_err(|source| SweepError::Point { at: values.join(", "), source })?;
+        let Some(played) = played else { return Ok(None) };
         if let Some(cache) = self.cache {
-            cache.keep(&key, &runs)?;
+            cache.keep(&key, &[serde_json::to_value(&played).expect("plain data")]);
         }
-        Ok((Point { index, values, runs }, false))
+        let Played { runs, warnings } = played;
+        Ok(Some((Point { index, values, runs, warnings }, false)))
     }
 
-    fn play(&self, resolved: &Resolved) -> Result<Vec<Value>, SearchError> {
+    fn play(&self, resolved: &Resolved) -> Result<Option<Played>, SearchError> {
         let plain = "a result is plain data";
         let experiment = &resolved.experiment;
-        if let Some((options, goal)) = &self.capacity {
-            let study = Study { experiment, simulate: self.simulate, goal, kept: None };
-            let file = search(study, Value::Null, options)?;
-            let each = file.schedulers.iter();
-            return Ok(each.map(|one| serde_json::to_value(one).expect(plain)).collect());
+        let mut warnings = resolved.warnings.clone();
+        if self.watch.is_over() {
+            return Ok(None);
         }
-        let (requests, _) = Requests::of(experiment)?;
+        let (requests, notes) = Requests::of(experiment)?;
+        warnings.extend(notes.iter().map(ToString::to_string));
+        if let Some((options, goal)) = &self.capacity {
+            let watch = self.watch;
+            let study = Study { experiment, simulate: self.simulate, goal, kept: None, watch };
+            let file = search(study, Value::Null, options)?;
+            if !file.complete {
+                return Ok(None);
+            }
+            warnings.extend(file.notes);
+            let each = file.schedulers.iter();
+            let runs = each.map(|one| serde_json::to_value(one).expect(plain)).collect();
+            return Ok(Some(Played { runs, warnings }));
+        }
         let input = RunInput { experiment, requests: &requests };
+        let full_metrics = self.full_metrics;
         let runs = experiment.schedulers.par_iter().map(|scheduler| {
-            let options = RunOptions::default();
-            let output = run_scheduler(input, scheduler, options, self.simulate)?;
-            Ok(serde_json::to_value(output.result).expect(plain))
+            let options = RunOptions { full_metrics, ..RunOptions::default() };
+            let output = self.watch.play(|progress| {
+                run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
+            })?;
+            Ok(output.map(|output| serde_json::to_value(output.result).expect(plain)))
         });
-        let runs: Vec<Result<Value, SearchError>> = runs.collect();
-        runs.into_iter().collect()
+        let runs: Vec<Result<Option<Value>, SearchError>> = runs.collect();
+        let runs = runs.into_iter().collect::<Result<Option<Vec<Value>>, _>>()?;
+        Ok(runs.map(|runs| Played { runs, warnings }))
     }
+}
+
+/// What came of a point.
+#[derive(Serialize, Deserialize)]
+struct Played {
+    runs: Vec<Value>,
+    warnings: Vec<String>,
 }
 
 /// JSON Schema (2020-12) of [`SweepFile`].
@@ -242,7 +322,20 @@ impl SweepFile {
         if self.points.len() == self.points_total {
             self.sensitivities = sensitivity::sensitivities(&self.vary, &self.points);
             self.pareto = objectives.map(|two| pareto::pareto(&self.points, two));
+            self.warnings = said::warnings(&self.points);
+            self.warnings
+                .extend(self.pareto.iter().flat_map(|front| said::unknown(front, &self.points)));
         }
+    }
+
+    /// What the points that are there warn of, each once.
+    pub fn warned(&self) -> Vec<String> {
+        if self.warnings.is_empty() { said::warnings(&self.points) } else { self.warnings.clone() }
+    }
+
+    /// Judges assertions on every run: those that do not hold in some, in words.
+    pub fn judge(&self, assertions: &[Assertion]) -> Vec<String> {
+        said::judge(assertions, self)
     }
 
     /// Puts the shards of one sweep together.
@@ -256,17 +349,10 @@ impl SweepFile {
             return no_sense("no shard to merge".to_owned());
         };
         for shard in shards {
-            let same = shard.tool == all.tool
-                && shard.scenario == all.scenario
-                && shard.vary == all.vary
-                && shard.capacity == all.capacity
-                && shard.points_total == all.points_total;
-            if !same {
-                return no_sense(
-                    "the shards are not of one sweep: their scenario, fields or version differ"
-                        .to_owned(),
-                );
+            if let Some(what) = differences::between(&all, &shard) {
+                return no_sense(format!("the shards are not of one sweep: {what}"));
             }
+            all.files.extend(shard.files);
             all.points.extend(shard.points);
         }
         all.points.sort_by_key(|point| point.index);
@@ -284,7 +370,7 @@ impl SweepFile {
             return no_sense(format!("{n} of {} points are missing: {some}", all.points_total));
         }
         all.shard = None;
-        (all.pareto, all.sensitivities) = (None, Vec::new());
+        (all.pareto, all.sensitivities, all.warnings) = (None, Vec::new(), Vec::new());
         Ok(all)
     }
 }

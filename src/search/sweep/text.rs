@@ -3,27 +3,37 @@
 use serde_json::Value;
 
 use super::grid::names;
-use super::{Point, SweepFile};
+use super::{Choice, Point, SweepFile};
 use crate::report::assertion::figure;
 use crate::report::csv::flatten;
+use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 
-/// A column: its heading, the paths where its number may stand, and how it is shown.
-type Column = (&'static str, &'static [&'static str], fn(f64) -> String);
+/// A column: its heading, the paths where its number may stand, how it is shown, and how soon it is
+/// left out where not all fit, the highest first.
+type Column = (&'static str, &'static [&'static str], fn(f64) -> String, u8);
 
-const COLUMNS: [Column; 6] = [
-    ("fluid", &["fluidity.fluid_request_share", "at_capacity.fluid_request_share"], percent),
-    ("P99 TTFT", &["ttft_s.p99", "at_capacity.ttft_p99_s"], duration),
-    ("P99 TBT", &["tbt_s.p99", "at_capacity.tbt_p99_s"], duration),
-    ("tokens/s", &["throughput.output_tokens_per_s"], three_digits),
-    ("capacity/s", &["requests_per_s.mean"], three_digits),
+const COLUMNS: [Column; 9] = [
+    ("fluid", &["fluidity.fluid_request_share", "at_capacity.fluid_request_share"], percent, 0),
+    ("in time", &["ttft_in_time_share", "at_capacity.ttft_in_time_share"], percent, 8),
+    ("P99 TTFT", &["ttft_s.p99", "at_capacity.ttft_p99_s"], duration, 1),
+    ("P99 TBT", &["tbt_s.p99", "at_capacity.tbt_p99_s"], duration, 3),
+    ("fluid tokens/s", &["fluidity.fluid_tokens_per_s"], three_digits, 7),
+    ("tokens/s", &["throughput.output_tokens_per_s"], three_digits, 2),
+    ("capacity/s", &["requests_per_s.mean"], three_digits, 2),
+    ("users", &["users.mean"], whole, 2),
     (
         "$/M tokens",
         &["cost.usd_per_million_output_tokens", "price.usd_per_million_output_tokens"],
         three_digits,
+        4,
     ),
 ];
+
+fn whole(value: f64) -> String {
+    crate::report::units::grouped(value)
+}
 
 /// Renders a sweep: what changes mattered first, then the table.
 pub fn sweep_to_text(file: &SweepFile) -> String {
@@ -48,6 +58,21 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
             sense(b.maximise)
         );
         text.push_str(&format!("\n{}\n", wrap(&best, WIDTH, "  ")));
+        if !front.ties.is_empty() {
+            let ties = "~ a tie: the intervals of these overlap, so none of them is shown to be \
+                        better in both";
+            text.push_str(&format!("{}\n", wrap(ties, WIDTH, "  ")));
+        }
+    }
+    if let Some(method) = method(file) {
+        text.push_str(&format!("\n{}\n", wrap(&method, WIDTH, "  ")));
+    }
+    if !file.complete {
+        text.push_str(&format!(
+            "\ntime ran out: {} of {} combinations are finished\n",
+            file.points.len(),
+            file.shard.map_or(file.points_total, |shard| file.points_total.div_ceil(shard.of))
+        ));
     }
     if let Some(shard) = file.shard {
         text.push_str(&format!(
@@ -59,6 +84,19 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
         ));
     }
     text
+}
+
+/// What the capacities are.
+fn method(file: &SweepFile) -> Option<String> {
+    let capacity = file.capacity.as_ref()?;
+    let precision = percent(capacity["precision"].as_f64()?);
+    Some(match capacity["seeds"].as_u64()? {
+        1 => format!("each capacity: the highest load that held, bracketed to {precision}"),
+        seeds => format!(
+            "each capacity: the mean over {seeds} seeds of the highest loads that held, each \
+             bracketed to {precision}; a tie: their 95 % intervals overlap"
+        ),
+    })
 }
 
 /// How much of a table is shown, so that it fits.
@@ -75,12 +113,11 @@ struct Fit {
 /// The points, a row a run: figures are left out from the right, and labels and values cut, until
 /// it fits. The CSV and the JSON have all of it.
 fn table(file: &SweepFile) -> String {
-    let all = COLUMNS.len();
-    let whole = Fit { figures: all, label: usize::MAX, value: usize::MAX };
+    let whole = Fit { figures: COLUMNS.len(), label: usize::MAX, value: usize::MAX };
     let narrower = [
         Fit { label: 30, value: 24, ..whole },
         Fit { label: 22, value: 14, ..whole },
-        Fit { label: 22, value: 14, figures: all - 1 },
+        Fit { label: 22, value: 14, figures: 5 },
         Fit { label: 16, value: 10, figures: 4 },
         Fit { label: 12, value: 6, figures: 3 },
         Fit { label: 12, value: 4, figures: 1 },
@@ -102,7 +139,12 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
     };
     let runs = || file.points.iter().flat_map(|point| &point.runs);
     let there = |column: &&Column| runs().any(|run| number(run, column).is_some());
-    let shown: Vec<&Column> = COLUMNS.iter().filter(there).take(fit.figures).collect();
+    let mut shown: Vec<&Column> = COLUMNS.iter().filter(there).collect();
+    while shown.len() > fit.figures {
+        let last = shown.iter().enumerate().max_by_key(|(_, column)| column.3);
+        let last = last.map_or(0, |(place, _)| place);
+        shown.remove(last);
+    }
     let value = |text: &str| Cell::from(cut(text, fit.value));
     let mut heading: Vec<Cell> = names(&file.vary).into_iter().map(value).collect();
     heading.push(Cell::from("scheduler"));
@@ -115,9 +157,17 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
             row.push(Cell::from(cut(run["label"].as_str().unwrap_or_default(), fit.label)));
             let cell = |column: &&Column| number(run, column).unwrap_or_else(|| "-".to_owned());
             row.extend(shown.iter().map(|column| Cell::from(cell(column))));
-            let met = run.pointer("/slo/met").and_then(Value::as_bool);
-            let met = met.map_or("", |met| if met { "met" } else { "not met" });
-            let star = if on_front(file, point, place) { " *" } else { "" };
+            let met = match run.pointer("/slo/met") {
+                None => "",
+                Some(Value::Bool(true)) => "met",
+                Some(Value::Bool(false)) => "not met",
+                Some(_) => "no verdict",
+            };
+            let star = match place_on_front(file, point, place) {
+                Some(Place::Front) => " *",
+                Some(Place::Tie) => " ~",
+                None => "",
+            };
             row.push(Cell::from(format!("{met}{star}")));
             rows.push(row);
         }
@@ -137,9 +187,18 @@ fn cut(text: &str, most: usize) -> String {
     format!("{}..", text.chars().take(kept).collect::<String>())
 }
 
-fn on_front(file: &SweepFile, point: &Point, run: usize) -> bool {
-    let front = file.pareto.iter().flat_map(|pareto| &pareto.front);
-    front.into_iter().any(|choice| choice.point == point.index && choice.run == run)
+/// Where a run stands that nothing beats.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Front,
+    Tie,
+}
+
+fn place_on_front(file: &SweepFile, point: &Point, run: usize) -> Option<Place> {
+    let front = file.pareto.as_ref()?;
+    let is = |choice: &Choice| choice.point == point.index && choice.run == run;
+    let on = |choices: &[Choice], place| choices.iter().any(is).then_some(place);
+    on(&front.front, Place::Front).or(on(&front.ties, Place::Tie))
 }
 
 /// Cells of the fixed columns, and figures by column.
@@ -159,7 +218,12 @@ pub fn sweep_to_csv(file: &SweepFile) -> String {
             let mut start = vec![point.index.to_string()];
             start.extend(point.values.iter().cloned());
             if file.pareto.is_some() {
-                start.push(on_front(file, point, place).to_string());
+                let told = match place_on_front(file, point, place) {
+                    Some(Place::Front) => "true",
+                    Some(Place::Tie) => "tie",
+                    None => "false",
+                };
+                start.push(told.to_owned());
             }
             let mut figures = Vec::new();
             flatten("", run, &mut figures);
@@ -181,17 +245,13 @@ pub fn sweep_to_csv(file: &SweepFile) -> String {
         place += 1;
         place <= fixed || !has_parts(column)
     });
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let expected = "records of one length, in memory";
-    writer.write_record(&columns).expect(expected);
+    let mut csv = CsvText::new(&columns);
     for (start, figures) in &rows {
         let cell = |column: &String| {
             figures.iter().find(|(name, _)| name == column).map_or("", |(_, text)| text.as_str())
         };
         let start = start.iter().map(String::as_str);
-        let record: Vec<&str> = start.chain(columns[fixed..].iter().map(cell)).collect();
-        writer.write_record(&record).expect(expected);
+        csv.row(start.chain(columns[fixed..].iter().map(cell)));
     }
-    let bytes = writer.into_inner().expect("writing to memory cannot fail");
-    String::from_utf8(bytes).expect("text in, text out")
+    csv.into_string()
 }

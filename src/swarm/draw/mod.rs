@@ -98,8 +98,8 @@ impl Draw {
         scenario.insert("workload".to_owned(), self.workload(&label));
         self.spread(&mut scenario, &limits);
         self.observation(&mut scenario);
-        let slo = self.slo(&label);
-        scenario.insert("slo".to_owned(), slo);
+        let (key, promised) = self.promised(&label);
+        scenario.insert(key.to_owned(), promised);
         Value::Object(scenario)
     }
 
@@ -181,7 +181,27 @@ impl Draw {
         }
     }
 
-    /// A promise; `label` is the scheduler's.
+    /// A promise and its key, which is `slo` or `promise`; `label` is the scheduler's.
+    fn promised(&mut self, label: &str) -> (&'static str, Value) {
+        match self.on("promise", 0.3) {
+            true => ("promise", self.promise()),
+            false => ("slo", self.slo(label)),
+        }
+    }
+
+    /// A promise in one line.
+    fn promise(&mut self) -> Value {
+        let mut promise = Map::new();
+        promise.insert("ttft".to_owned(), json!(self.one_of(&["1ms", "150ms", "10s"])));
+        let pace = self.one_of(&[5.0, 40.0, 333.3, 1000.0]);
+        promise.insert("tokens_per_s".to_owned(), json!(pace));
+        let (index, share) = (self.one_of(&[0.5, 0.9, 1.0]), self.one_of(&[0.5, 0.9, 1.0]));
+        self.perhaps(&mut promise, "index", 0.5, json!(index));
+        self.perhaps(&mut promise, "share", 0.5, json!(share));
+        Value::Object(promise)
+    }
+
+    /// A promise term by term; `label` is the scheduler's.
     fn slo(&mut self, label: &str) -> Value {
         let mut slo = Map::new();
         let ttft = match self.rng.random_range(0..3) {

@@ -168,6 +168,8 @@ impl Draw {
                 let stages = self.rng.random_range(1..=3);
                 pool.insert("parallelism".to_owned(), json!({"pipeline": stages}));
             }
+            let promise = self.promise();
+            self.perhaps(&mut pool, "promise", 0.3, promise);
             let engine = self.pool_engine(&scenario["engine"], limits);
             self.perhaps(&mut pool, "engine", 0.9, engine);
             pools.push(Value::Object(pool));

@@ -109,8 +109,8 @@ impl Draw {
             draw.perhaps(&mut class, "priority", 0.7, json!(priority));
             let lengths = draw.lengths();
             draw.perhaps(&mut class, "lengths", 0.4, lengths);
-            let slo = draw.slo(label);
-            draw.perhaps(&mut class, "slo", 0.3, slo);
+            let (key, promised) = draw.promised(label);
+            draw.perhaps(&mut class, key, 0.3, promised);
             Value::Object(class)
         };
         json!([one(self, "chat"), one(self, "batch")])

@@ -27,16 +27,19 @@ pub(super) struct Dialect {
 }
 
 /// What an arrival column holds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Seconds,
     Calendar,
 }
 
+/// A name that many programs give to a column of seconds, and some to one of dates.
+const TIMESTAMP: &str = "timestamp";
+
 /// By header name; also the product's own lengths files.
 pub(super) const PLAIN: Dialect = Dialect {
     name: "csv",
-    arrival: &["arrival_s"],
+    arrival: &["arrival_s", TIMESTAMP],
     clock: Clock::Seconds,
     prompt: &["prompt_tokens", "input_tokens"],
     output: &["output_tokens"],
@@ -141,7 +144,8 @@ pub(super) fn read(
     let Some(header) = lines.next()? else { return Ok(()) };
     let columns = find_columns(&header, dialect, table)?;
     table.has_arrivals = columns.arrival.is_some();
-    table.arrival_name = dialect.arrival[0];
+    table.arrival_names = dialect.arrival;
+    let mut clock = dialect.clock;
     let mut failed = 0u64;
     let mut fields: Vec<Range<usize>> = Vec::with_capacity(columns.count);
     while let Some(line) = lines.next()? {
@@ -164,7 +168,15 @@ pub(super) fn read(
         }
         let arrival_ns = match columns.arrival {
             None => 0,
-            Some(column) => arrival_field(&line, &fields, column, dialect.clock)?,
+            Some(column) => {
+                if table.rows.is_empty() && column.name == TIMESTAMP {
+                    clock = clock_of(&line.text[fields[column.index].clone()]);
+                    if clock == Clock::Seconds {
+                        table.notes.push("`timestamp` is read as seconds".to_owned());
+                    }
+                }
+                arrival_field(&line, &fields, column, clock)?
+            }
         };
         let session = columns.session.and_then(|column| {
             let name = line.text[fields[column.index].clone()].trim();
@@ -260,6 +272,11 @@ fn token_field(
     tokens(&line.text[fields[column.index].clone()]).map_err(|error| {
         bad_field(line, fields, column, format!("expected a whole number of tokens, {error}"))
     })
+}
+
+/// What a first timestamp shows: seconds, or a date and a time.
+fn clock_of(text: &str) -> Clock {
+    if timestamp_nanos(text).is_ok() { Clock::Calendar } else { Clock::Seconds }
 }
 
 fn arrival_field(

@@ -64,7 +64,7 @@ pub(super) fn read(
     mut block_tokens: u32,
     table: &mut Table,
 ) -> Result<(), WorkloadError> {
-    table.arrival_name = keys.arrival;
+    table.arrival_names = std::slice::from_ref(&keys.arrival);
     let mut ignored = Ignored::default();
     let (mut first, mut cut) = (true, 0u64);
     while let Some(line) = lines.next()? {

@@ -59,7 +59,10 @@ pub(crate) fn read(
         return Err(WorkloadError::content(
             &trace.file,
             None,
-            format!("expected arrival times (`{}`), found none", table.arrival_name),
+            format!(
+                "expected arrival times (`{}`), found none",
+                table.arrival_names.join("` or `")
+            ),
         )
         .with_help("give `trace` an `arrivals`, or use the file as `lengths: {file: ...}`"));
     }
@@ -205,6 +208,7 @@ fn make_requests(
             }
         })
         .collect();
+    workload.names_classes = named;
     workload.classes = classes.names;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Which format a file is in, by its first line.
 
+use crate::interop::{measured_columns, measured_file};
 use crate::workload::{TraceFormat, WorkloadError};
 
 use super::NO_ROWS;
@@ -44,21 +45,36 @@ pub(super) fn format_of(
             JSON_BAILIAN
         }
         Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
-        None => match line.text.trim_start().as_bytes().first() {
-            Some(b'{') => by_keys(&line)?,
-            Some(b'[') => {
-                return Err(unknown(&line, "a JSON list".to_owned())
-                    .with_help(format!("one object a line is read; {}", accepted())));
-            }
-            _ => by_header(&line)?,
-        },
+        None => told(&line).map_err(|error| match measured_file(&path) {
+            Some(what) => measured(&line, &what),
+            None => error,
+        })?,
     };
     lines.unread();
     Ok(format)
 }
 
+fn told(line: &Line<'_>) -> Result<Format, WorkloadError> {
+    match line.text.trim_start().as_bytes().first() {
+        Some(b'{') => by_keys(line),
+        Some(b'[') => Err(unknown(line, "a JSON list".to_owned())
+            .with_help(format!("one object a line is read; {}", accepted()))),
+        _ => by_header(line),
+    }
+}
+
+/// A file of what a server did, not of what was asked of it.
+fn measured(line: &Line<'_>, what: &str) -> WorkloadError {
+    line.error(format!("expected a trace of requests, found {what}"))
+        .with_help("`metron-sim evaluate` reads it; a trace has a row a request, with its lengths")
+}
+
 fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {
     let names = header_names(line.text).unwrap_or_default();
+    // A file of tokens has the columns of a trace as well, and a row a token.
+    if let Some(what) = measured_columns(&names) {
+        return Err(measured(line, what));
+    }
     match DIALECTS.into_iter().find(|dialect| dialect.fits(&names)) {
         Some(dialect) => Ok(Format::Csv(dialect)),
         None => Err(unknown(line, format!("the columns {}", name_list(&names)))),

@@ -38,7 +38,7 @@ pub(super) struct Table {
     sessions: HashMap<String, u32>,
     pub(super) has_arrivals: bool,
     /// What the arrivals are called, for an error that misses them.
-    pub(super) arrival_name: &'static str,
+    pub(super) arrival_names: &'static [&'static str],
     /// What a user should know.
     pub(super) notes: Vec<String>,
 }
@@ -48,6 +48,9 @@ impl Table {
         if self.rows.len() >= MAX_REQUESTS as usize {
             return Err(line.error(too_many_requests().message()));
         }
+        self.rows
+            .try_reserve(1)
+            .map_err(|_| line.error("out of memory: too many requests for this machine"))?;
         self.rows.push(row);
         Ok(())
     }

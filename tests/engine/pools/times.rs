@@ -99,7 +99,10 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
         let (mut seen, mut own) = (Split::ZERO, [Split::ZERO; 2]);
         for request in attribution.requests() {
             let row = &trace.requests[request as usize];
-            let times: Vec<Time> = trace.token_times(row).collect();
+            let mut times: Vec<Time> = trace.token_times(row).collect();
+            if row.status == metron_sim::trace::Status::Unfinished {
+                times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
+            }
             let gaps = attribution.gaps(request);
             assert_eq!(gaps.len(), times.len());
             let mut from = row.arrival;

@@ -3,10 +3,48 @@
 use super::BURST;
 use crate::{Case, case};
 
+const NO_SLO: &str = "slo=null";
 const CURVE: &str = "slo.ttft={prefill_curve_plus: 20ms}";
 
 pub const CASES: &[Case] = &[
     case("Scenario.slo", &[], "", "slo={ttft: 10ms, tbt: 25ms}"),
+    case("Scenario.promise", &[NO_SLO], "", "promise={ttft: 10ms, tokens_per_s: 40}"),
+    case(
+        "Promise.ttft",
+        &[NO_SLO, BURST],
+        "promise={ttft: 100ms, tokens_per_s: 40}",
+        "promise={ttft: 900ms, tokens_per_s: 40}",
+    ),
+    case(
+        "Promise.tokens_per_s",
+        &[NO_SLO, BURST],
+        "promise={ttft: 30ms, tokens_per_s: 5}",
+        "promise={ttft: 30ms, tokens_per_s: 90}",
+    ),
+    case(
+        "Promise.share",
+        &[NO_SLO],
+        "promise={ttft: 2s, tokens_per_s: 40, share: 0.9}",
+        "promise={ttft: 2s, tokens_per_s: 40, share: 0.95}",
+    ),
+    case(
+        "Promise.index",
+        &[NO_SLO, BURST],
+        "promise={ttft: 30ms, tokens_per_s: 90, index: 0.01}",
+        "promise={ttft: 30ms, tokens_per_s: 90, index: 1}",
+    ),
+    case(
+        "Pool.promise",
+        &[],
+        "pools=[{name: a, replicas: 1}]",
+        "pools=[{name: a, replicas: 1, promise: {ttft: 10ms, tokens_per_s: 90}}]",
+    ),
+    case(
+        "Class.promise",
+        &["workload.classes=[{name: a}, {name: b}]"],
+        "",
+        "workload.classes.0.promise={ttft: 10ms, tokens_per_s: 90}",
+    ),
     case("Scenario.horizon", &[], "horizon=2s", "horizon=4s"),
     case("Scenario.measure", &[], "measure={skip_first: 1s}", "measure={skip_first: 3s}"),
     case("Workload.horizon", &[], "workload.horizon=2s", "workload.horizon=4s"),

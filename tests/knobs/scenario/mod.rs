@@ -51,7 +51,7 @@ const EXEMPT: &[(&str, &str)] = &[
 ];
 
 /// Every key of the schema as `Type.key`. Schedulers and their parameters have their own table.
-fn known() -> BTreeSet<String> {
+pub fn known() -> BTreeSet<String> {
     fn walk(name: &str, schema: &Value, out: &mut BTreeSet<String>) {
         for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
             out.insert(format!("{name}.{key}"));

@@ -138,9 +138,10 @@ fn formats_that_are_not_read_say_which_are() {
             assert!(help.contains(key), "{help}");
         }
     }
-    // Lengths by name, but no arrivals that this format knows.
+    // What a client measured is no trace.
     let error = draw(&trace(&data("blis_tracev2.csv")), 1, LIMITS).unwrap_err();
-    assert!(error.message().contains("expected arrival times"));
+    assert!(error.message().contains("expected a trace of requests, found BLIS TraceV2"));
+    assert!(error.help().unwrap().contains("evaluate"));
 }
 
 #[test]

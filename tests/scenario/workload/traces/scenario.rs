@@ -41,7 +41,11 @@ fn a_time_scale_divides_and_an_amount_cuts() {
 fn lengths_without_arrivals_need_a_process() {
     let mut spec = trace(&data("lengths.csv"));
     let error = draw(&spec, 1, LIMITS).unwrap_err();
-    assert!(error.to_string().ends_with("expected arrival times (`arrival_s`), found none"));
+    assert!(
+        error
+            .to_string()
+            .ends_with("expected arrival times (`arrival_s` or `timestamp`), found none")
+    );
     assert!(error.help().unwrap().contains("arrivals"));
     set(&mut spec, |trace| trace.arrivals = Some(Arrivals::Constant { rate: 2.0 }));
     let (workload, _) = read(&spec);

@@ -1,0 +1,210 @@
+//! What would have helped, for people: the best first, with its price.
+
+use std::fmt::Write;
+
+use super::file::Cures;
+use super::text::paragraph;
+use crate::report::table::{Align, Cell, lay_out, wrap};
+use crate::report::units;
+use crate::runner::{Effect, Figures, WhatIf};
+
+/// Changes that are shown with their figures; the rest are named.
+const SHOWN: usize = 8;
+/// Columns of a change's words.
+const WORDS: usize = 30;
+
+/// One scheduler's cures.
+pub(super) fn cured(text: &mut String, cures: &Cures) {
+    let Some((was, tried)) = cures.tried.split_first() else { return };
+    paragraph(text, &heading(cures, was));
+    text.push('\n');
+    let helps: Vec<&WhatIf> = tried.iter().filter(|one| one.helps).collect();
+    let shown = &helps[..helps.len().min(SHOWN)];
+    let priced = cures.tried.iter().filter_map(figures).any(|f| f.usd_per_hour.is_some());
+    let mut head =
+        vec!["change", "promise", "that stall", "worst", "P99 TTFT", "P99 TBT", "tokens/s", "GPUs"];
+    head.extend(priced.then_some("$/h"));
+    let mut align = vec![Align::Right; head.len()];
+    align[0] = Align::Left;
+    let mut rows = vec![head.into_iter().map(Cell::from).collect()];
+    for one in [was].into_iter().chain(shown.iter().copied()) {
+        rows.extend(lines(one, priced));
+    }
+    text.push_str(&lay_out(&rows, &align));
+    text.push('\n');
+    paragraph(text, &verdict(cures, was, &helps));
+    for one in shown {
+        for lost in &one.not_held {
+            paragraph(text, &format!("Not held fixed with {}: {lost}.", one.change));
+        }
+    }
+    let more: Vec<&str> = helps.iter().skip(SHOWN).map(|one| one.change.as_str()).collect();
+    if !more.is_empty() {
+        paragraph(text, &format!("These help too, by less: {}.", more.join("; ")));
+    }
+    let useless: Vec<String> = tried.iter().filter(|one| !one.helps).map(no_help).collect();
+    if !useless.is_empty() {
+        paragraph(text, &format!("Tried, and no help: {}.", useless.join("; ")));
+    }
+    for note in &cures.notes {
+        paragraph(text, &format!("Note: {note}."));
+    }
+    if !shown.is_empty() {
+        text.push_str("\nTo run one yourself:\n");
+        for one in shown {
+            let _ = writeln!(text, "  --set '{}'", one.set.join("' --set '"));
+        }
+    }
+    text.push('\n');
+}
+
+fn figures(one: &WhatIf) -> Option<&Figures> {
+    one.figures.as_ref()
+}
+
+fn heading(cures: &Cures, was: &WhatIf) -> String {
+    let stall = match cures.token {
+        0 => format!("request {}'s wait for its first token", cures.request),
+        token => format!("the stall of request {} before token {token}", cures.request),
+    };
+    let causes: Vec<&str> = cures.causes.iter().map(|cause| cause.name()).collect();
+    let causes = causes.join(", ");
+    let term = figures(was).map_or("", |figures| figures.promise.term.as_str());
+    let label = &cures.label;
+    if cures.keeps_promise == Some(true) {
+        return format!(
+            "{label} keeps its promise ({term}): nothing has to change. Against {stall} ({causes}) \
+             there are these options, with their price; each line is the same requests, simulated \
+             again"
+        );
+    }
+    let promise = match cures.keeps_promise {
+        None => "whose promise has no verdict",
+        _ => "which breaks its promise",
+    };
+    format!(
+        "What would have helped {label}, {promise} ({term}), tried against {stall} \
+         ({causes}): each line is the same requests, simulated again; the best stands first, by the \
+         promise, then by cost, then by that stall"
+    )
+}
+
+/// A change's line; its words take more than one where they are long.
+fn lines(one: &WhatIf, priced: bool) -> Vec<Vec<Cell>> {
+    let words = wrap(&one.change, WORDS, "  ");
+    let mut rows: Vec<Vec<Cell>> = words.lines().map(|line| vec![Cell::from(line)]).collect();
+    if let (Some(figures), Some(first)) = (figures(one), rows.first_mut()) {
+        first.extend(numbers(figures, priced).into_iter().map(Cell::from));
+    }
+    rows
+}
+
+fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
+    let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), units::duration);
+    let share = figures.fluid_request_share.map_or(String::new(), units::percent);
+    let promise = match figures.promise.kept {
+        Some(true) => format!("kept {share}"),
+        Some(false) => format!("broken {share}"),
+        None => "not known".to_owned(),
+    };
+    let stall = match (figures.stall_s, figures.stall_at_least_s) {
+        (None, Some(least)) => format!("> {}", units::duration(least)),
+        (stall, _) => time(stall),
+    };
+    let mut cells = vec![
+        promise,
+        stall,
+        figures.worst_stall.map_or("none".to_owned(), |stall| units::duration(stall.length_s)),
+        time(figures.ttft_p99_s),
+        time(figures.tbt_p99_s),
+        figures.output_tokens_per_s.map_or("-".to_owned(), units::three_digits),
+        units::count(figures.gpus.into()),
+    ];
+    if priced {
+        cells.push(figures.usd_per_hour.map_or("-".to_owned(), |usd| format!("{usd:.2}")));
+    }
+    cells
+}
+
+/// What helped most, why, and at what price; or that nothing did.
+fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
+    if cures.keeps_promise == Some(true) {
+        return match helps {
+            [] => {
+                "Nothing tried makes that stall a tenth shorter and keeps the promise.".to_owned()
+            }
+            _ => "\"worst\" is the worst stall of any kind after the change.".to_owned(),
+        };
+    }
+    let best = cures.best.and_then(|place| cures.tried.get(place));
+    let both = best.and_then(|best| Some((best, figures(was)?, figures(best)?)));
+    let Some((best, before, after)) = both else {
+        return "Nothing tried helps: no change brings the promise nearer, or makes that stall a \
+                tenth shorter."
+            .to_owned();
+    };
+    let does = match best.effect {
+        Effect::KeepsPromise => "the promise is kept".to_owned(),
+        Effect::NearerToPromise => {
+            format!("the promise is nearer, though not kept ({})", after.promise.term)
+        }
+        Effect::MoreTokens => "the promise is no nearer, but more is served".to_owned(),
+        _ => "the promise is no nearer, but that stall is shorter".to_owned(),
+    };
+    let price = match (after.gpus.cmp(&before.gpus), after.usd_per_hour) {
+        (std::cmp::Ordering::Equal, _) => "with the same GPUs".to_owned(),
+        (_, None) => format!("with {} GPUs instead of {}", after.gpus, before.gpus),
+        (_, Some(usd)) => {
+            format!("with {} GPUs instead of {}, {usd:.2} $/h", after.gpus, before.gpus)
+        }
+    };
+    let gives_up = match best.gives_up.as_str() {
+        "" => String::new(),
+        what => format!(" It gives up {what}."),
+    };
+    let changes = [
+        from_to("that stall", before.stall_s, after.stall_s, units::duration),
+        from_to("fluid", before.fluid_request_share, after.fluid_request_share, units::percent),
+        from_to("P99 TTFT", before.ttft_p99_s, after.ttft_p99_s, units::duration),
+        from_to("P99 TBT", before.tbt_p99_s, after.tbt_p99_s, units::duration),
+        from_to(
+            "tokens/s",
+            before.output_tokens_per_s,
+            after.output_tokens_per_s,
+            units::three_digits,
+        ),
+    ];
+    let changes: Vec<String> = changes.into_iter().flatten().collect();
+    format!(
+        "{} helps most: {does}, {price} ({}). {}.{gives_up}",
+        best.change,
+        best.why,
+        capital(&changes.join(", "))
+    )
+}
+
+fn from_to(
+    name: &str,
+    before: Option<f64>,
+    after: Option<f64>,
+    say: fn(f64) -> String,
+) -> Option<String> {
+    Some(format!("{name} {} to {}", say(before?), say(after?)))
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+/// A change that does not help, and what it does instead.
+fn no_help(one: &WhatIf) -> String {
+    let instead = match one.effect {
+        Effect::MovedStall => " (the stall only moved)",
+        Effect::BreaksPromise => " (breaks the promise)",
+        Effect::FurtherFromPromise => " (further from the promise)",
+        _ => "",
+    };
+    format!("{}{instead}", one.change)
+}

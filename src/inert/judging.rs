@@ -1,0 +1,134 @@
+//! Keys of the promise, of what is observed and of chance.
+
+use super::Effect::{Always, Unless};
+use super::{Entry, Facts, Written};
+use crate::sim::Router;
+use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
+
+const BOUND: Entry = ("", Always("a term of the SLO"));
+
+/// Every key of these parts.
+pub const TABLE: &[Entry] = &[
+    ("Scenario.seed", Unless(seed)),
+    ("Scenario.slo", Always("its keys are judged one by one")),
+    ("Scenario.promise", Always("its share is asked of all requests")),
+    ("Promise.ttft", Always("part of the promise")),
+    ("Promise.tokens_per_s", Always("part of the promise")),
+    ("Promise.share", Always("part of the promise")),
+    ("Promise.index", Always("part of the promise")),
+    ("Scenario.horizon", Unless(horizon)),
+    ("Workload.horizon", Unless(horizon)),
+    ("Scenario.measure", Unless(measure)),
+    ("Workload.measure", Unless(measure)),
+    ("Measure.skip_first", Unless(measure)),
+    ("Measure.skip_last", Unless(measure)),
+    ("Slo.ttft", Unless(deadline)),
+    ("Slo.tbt", Unless(deadline)),
+    ("Slo.fluidity", Always("its keys are judged one by one")),
+    ("Slo.bounds", BOUND.1),
+    ("Fluidity.index", Unless(deadline)),
+    ("Fluidity.share", BOUND.1),
+    ("Bounds.ttft", BOUND.1),
+    ("Bounds.tbt", BOUND.1),
+    ("Bounds.tpot", BOUND.1),
+    ("Bounds.e2e", BOUND.1),
+    ("StatBounds.mean", BOUND.1),
+    ("StatBounds.min", BOUND.1),
+    ("StatBounds.p50", BOUND.1),
+    ("StatBounds.p90", BOUND.1),
+    ("StatBounds.p95", BOUND.1),
+    ("StatBounds.p99", BOUND.1),
+    ("StatBounds.p999", BOUND.1),
+    ("StatBounds.max", BOUND.1),
+    ("PrefillCurve.prefill_curve_plus", Always("judged with `ttft`")),
+    ("PrefillCurve.of", Always("judged with `ttft`")),
+];
+
+fn seed(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let workload = &facts.experiment.workload;
+    let routed_by_chance =
+        facts.chooses_by(&Router::Random) || facts.chooses_by(&Router::PowerOfTwo);
+    let arrive_by_chance = match workload.source.arrivals() {
+        None
+        | Some(Arrivals::Constant { .. } | Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. }) => {
+            false
+        }
+        Some(_) => true,
+    };
+    let long_by_chance = facts.drawn_lengths().into_iter().any(|lengths| match lengths {
+        Lengths::Independent { prompt, output } => varies(prompt) || varies(output),
+        Lengths::Table(_) => true,
+        Lengths::File(_) => false,
+    });
+    let with_requests = workload.classes.iter().filter(|class| class.share > 0.0).count();
+    let named = facts.requests.known().is_some_and(|known| known.names_classes);
+    let classed_by_chance = with_requests > 1 && !named;
+    let grouped_by_chance = workload
+        .prefix_groups
+        .is_some_and(|groups| groups.share > 0.0 && (groups.share < 1.0 || groups.count > 1));
+    let by_chance = routed_by_chance
+        || arrive_by_chance
+        || long_by_chance
+        || classed_by_chance
+        || grouped_by_chance;
+    let what = match workload.source {
+        Source::Trace(_) => "everything comes from the trace",
+        Source::Synthetic { .. } => "nothing is left to chance",
+    };
+    (!by_chance).then(|| what.to_owned())
+}
+
+/// Whether a distribution gives more than one value.
+fn varies(dist: &Dist) -> bool {
+    let clamped_to_one = dist.min.is_some() && dist.min == dist.max;
+    let one = match &dist.shape {
+        Shape::Fixed(_) => true,
+        Shape::Uniform { min, max } | Shape::Zipf { min, max, .. } => min == max,
+        Shape::Lognormal { sigma, .. } => *sigma == 0.0,
+        Shape::Geometric { mean } => *mean == 1.0,
+        Shape::Quantiles(points) => points.iter().all(|point| point.1 == points[0].1),
+    };
+    !one && !clamped_to_one
+}
+
+fn horizon(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts.ended()?.drained.then(|| "every run had come to its end before".to_owned())
+}
+
+/// A window is a whole or one of its ends.
+fn measure(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let window = facts.experiment.measure;
+    let (first, last) = (window.skip_first.as_nanos() == 0, window.skip_last.as_nanos() == 0);
+    let nothing = match key.knob.as_str() {
+        "Measure.skip_first" => first,
+        "Measure.skip_last" => last,
+        _ => first && last,
+    };
+    nothing.then(|| "it leaves no request out".to_owned())
+}
+
+/// A deadline of the fluidity-index, or the index that is asked for, where no share of requests must
+/// be fluid.
+fn deadline(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let experiment = facts.experiment;
+    if let Some(place) = key.index_in("workload.classes") {
+        let name = &experiment.workload.classes.get(place)?.name;
+        let own = experiment.class_slos.iter().find(|(class, _)| class == name);
+        return own.filter(|(_, slo)| slo.fluid_share == 0.0).map(|_| NO_SHARE.to_owned());
+    }
+    let classes = &experiment.workload.classes;
+    let part = key.path.strip_prefix("slo")?;
+    let all_own =
+        (0..classes.len()).all(|place| facts.wrote(&format!("workload.classes.{place}.slo{part}")));
+    if all_own
+        && !classes.is_empty()
+        && matches!(experiment.workload.source, Source::Synthetic { .. })
+    {
+        return Some("every class has its own".to_owned());
+    }
+    let asked = experiment.slo.fluid_share > 0.0
+        || experiment.class_slos.iter().any(|(_, slo)| slo.fluid_share > 0.0);
+    (!asked).then(|| NO_SHARE.to_owned())
+}
+
+const NO_SHARE: &str = "the SLO asks for no share of fluid requests (`fluidity.share` is 0)";

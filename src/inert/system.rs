@@ -1,0 +1,252 @@
+//! Keys of the model, the GPUs, the engine and the router.
+
+use super::Effect::{Always, Unless};
+use super::facts::Replicas;
+use super::{Entry, Facts, Written};
+use crate::scenario::SchedulerRun;
+use crate::scheduler::Feature;
+use crate::sim::Router;
+
+const OWN: &str = "every pool has its own";
+const FIXED: &str = "iterations take a fixed time";
+const GIVEN: &str = "`kv_blocks` is given, and the memory is not asked";
+
+/// Every key of these parts.
+pub const TABLE: &[Entry] = &[
+    ("Scenario.name", Always("words for people")),
+    ("Scenario.description", Always("words for people")),
+    ("Scenario.derived", Always("written into results for the reader")),
+    ("Scenario.model", Unless(model)),
+    ("Scenario.gpu", Unless(gpu)),
+    ("Scenario.parallelism", Always("its keys are judged one by one")),
+    ("Scenario.replicas", Always("how many there are")),
+    ("Scenario.pools", Always("what there is")),
+    ("Scenario.router", Unless(router)),
+    ("Scenario.engine", Always("its keys are judged one by one")),
+    ("Scenario.schedulers", Always("what is compared")),
+    ("SchedulerEntry.label", Always("words for people")),
+    ("ModelFigures.config", Always("the model")),
+    ("ModelFigures.base", Always("the model")),
+    ("ModelFigures.hidden_size", Always("part of every price")),
+    ("ModelFigures.intermediate_size", Unless(intermediate_size)),
+    ("ModelFigures.layers", Always("part of every price")),
+    ("ModelFigures.heads", Always("part of every price")),
+    ("ModelFigures.kv_heads", Always("part of every price")),
+    ("ModelFigures.head_dim", Always("part of every price")),
+    ("ModelFigures.vocab_size", Always("part of every price")),
+    ("ModelFigures.max_position_embeddings", Unless(max_position_embeddings)),
+    ("GpuFigures.base", Always("the GPU")),
+    ("GpuFigures.file", Always("the GPU")),
+    ("GpuFigures.memory", Unless(gpu_memory)),
+    ("GpuFigures.memory_bandwidth", Unless(priced)),
+    ("GpuFigures.bf16_tflops", Unless(priced)),
+    ("GpuFigures.fp8_tflops", Unless(fp8_tflops)),
+    ("GpuFigures.interconnect", Unless(link)),
+    ("GpuFigures.price_usd_per_hour", Always("part of the cost")),
+    ("GpuFigures.power", Always("part of the energy")),
+    ("Interconnect.bandwidth", Always("judged with the whole link")),
+    ("Interconnect.latency", Always("judged with the whole link")),
+    ("Power.idle_w", Always("part of the energy")),
+    ("Power.max_w", Always("part of the energy")),
+    ("Parallelism.tensor", Unless(tensor)),
+    ("Parallelism.pipeline", Unless(each_own)),
+    ("Parallelism.data", Unless(each_own)),
+    ("Parallelism.expert", Unless(expert)),
+    ("Pool.name", Always("what it is called")),
+    ("Pool.replicas", Always("how many there are")),
+    ("Pool.gpu", Unless(gpu)),
+    ("Pool.parallelism", Always("its keys are judged one by one")),
+    ("Pool.engine", Always("its keys are judged one by one")),
+    ("Pool.promise", Always("a term of the SLO")),
+    ("Engine.profile", Unless(each_own)),
+    ("Engine.dtype", Unless(dtype)),
+    ("Engine.kv_cache_dtype", Unless(dtype)),
+    ("Engine.kv_block_tokens", Unless(each_own)),
+    ("Engine.gpu_memory_utilization", Unless(memory_share)),
+    ("Engine.reserved_memory", Unless(memory_share)),
+    ("Engine.kv_blocks", Unless(each_own)),
+    ("Engine.max_model_len", Unless(each_own)),
+    ("Engine.prefix_caching", Unless(prefix_caching)),
+    ("Engine.async_scheduling", Unless(async_scheduling)),
+    ("ProfileSource.file", Always("the profile")),
+    ("ProfileSource.fixed", Always("the profile")),
+    ("FixedProfile.iteration", Always("the time of every iteration")),
+    ("ClassRouter.class-to-pool", Always("judged with the whole router")),
+    ("ClassRouter.within", Unless(within)),
+];
+
+/// The reason that holds for all replicas that a key is about; of none, that each pool has its own.
+fn for_all(
+    facts: &Facts<'_>,
+    key: &Written,
+    reason: impl Fn(&Replicas<'_>) -> Option<&'static str>,
+) -> Option<String> {
+    let owners = facts.owners(key);
+    let reasons: Option<Vec<&str>> = owners.iter().map(reason).collect();
+    Some(reasons?.first().copied().unwrap_or(OWN).to_owned())
+}
+
+fn each_own(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |_| None)
+}
+
+fn model(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let nothing_asks =
+        |one: &Replicas<'_>| one.fixed && one.kv_blocks_given && one.max_model_len_given;
+    facts.fleet().iter().all(nothing_asks).then(|| {
+        format!("{FIXED}, and `kv_blocks` and `max_model_len` are given: it is only named")
+    })
+}
+
+fn gpu(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let large = facts.large_gpu_matters();
+    for_all(facts, key, |one| {
+        let hardware = one.pool.hardware;
+        let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
+        (one.fixed && one.kv_blocks_given && !costs && !large)
+            .then_some("iterations take a fixed time, and `kv_blocks` is given: it is only named")
+    })
+}
+
+fn gpu_memory(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let large = facts.large_gpu_matters();
+    for_all(facts, key, |one| (one.kv_blocks_given && !large).then_some(GIVEN))
+}
+
+fn priced(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| one.fixed.then_some(FIXED))
+}
+
+fn fp8_tflops(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| match &one.pool.hardware.pricing {
+        None => Some(FIXED),
+        Some(pricing) => (pricing.precision.weights != crate::cost::Dtype::Fp8)
+            .then_some("`engine.dtype` is not fp8"),
+    })
+}
+
+fn link(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| match &one.pool.hardware.pricing {
+        None => Some(FIXED),
+        Some(pricing) => {
+            let shares_experts = one.data > 1 && pricing.model.experts.is_some();
+            (one.tensor == 1 && one.pipeline == 1 && !shares_experts)
+                .then_some("the model is on one GPU, and nothing goes over the link")
+        }
+    })
+}
+
+fn tensor(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let alike = facts.experiment.pools.is_empty();
+    for_all(facts, key, |one| {
+        let hardware = one.pool.hardware;
+        let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
+        (one.fixed && one.kv_blocks_given && !costs && alike)
+            .then_some("iterations take a fixed time, and `kv_blocks` is given")
+    })
+}
+
+fn expert(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        if one.fixed && one.kv_blocks_given {
+            return Some("iterations take a fixed time, and `kv_blocks` is given");
+        }
+        let one_rank = one.tensor * one.data == 1;
+        one_rank.then_some("one rank holds every expert either way")
+    })
+    .filter(|_| key.value == true)
+}
+
+fn dtype(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        (one.fixed && one.kv_blocks_given)
+            .then_some("iterations take a fixed time, and `kv_blocks` is given")
+    })
+}
+
+fn memory_share(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| one.kv_blocks_given.then_some(GIVEN))
+}
+
+fn max_position_embeddings(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| one.max_model_len_given.then_some("`max_model_len` is given"))
+}
+
+fn intermediate_size(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let model = &one.pool.hardware.pricing.as_ref()?.model;
+        let dense = model.experts.is_none_or(|experts| experts.dense_layers > 0);
+        (!dense).then_some("every layer of the model has experts, which have a width of their own")
+    })
+}
+
+fn prefix_caching(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if let Some(own) = each_own(facts, key) {
+        return Some(own);
+    }
+    // Off is what a policy without a cache has in any case.
+    if key.value != true {
+        return None;
+    }
+    let schedulers = facts.schedulers();
+    if !facts.any_has(Feature::PrefixCaching) {
+        return Some(format!("no prefix caching of {schedulers} is modelled"));
+    }
+    let info = facts.experiment.engine_info();
+    let asked = |(_, run): &(usize, &SchedulerRun)| {
+        run.config.has(Feature::PrefixCaching) && !run.config.build(&info).needs().always_caches
+    };
+    if !facts.runs.iter().any(asked) {
+        return Some("prefixes are kept whether asked or not".to_owned());
+    }
+    // A preempted request may find its own blocks again.
+    let found = facts.ended().is_some_and(|ended| ended.hit_tokens > 0);
+    (!facts.shares_prefixes() && !found).then(|| {
+        "no two prompts begin with the same KV block: give `workload.prefix_groups`, or a trace with \
+         block ids"
+            .to_owned()
+    })
+}
+
+fn async_scheduling(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if let Some(own) = each_own(facts, key) {
+        return Some(own);
+    }
+    (key.value == true && !facts.any_has(Feature::AsyncScheduling))
+        .then(|| format!("{} cannot plan a step while the one before runs", facts.schedulers()))
+}
+
+fn router(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if key.value == "round-robin" {
+        return None;
+    }
+    if facts.experiment.replicas <= 1 {
+        return Some("there is one replica".to_owned());
+    }
+    affinity_without_sessions(facts, &facts.experiment.router)
+}
+
+fn within(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let Router::ClassToPool(pools) = &facts.experiment.router else { return None };
+    if key.value == "round-robin" {
+        return None;
+    }
+    if pools.pools.iter().all(|(_, replicas)| replicas.len() <= 1) && names_every_class(facts) {
+        return Some("no class has more than one replica".to_owned());
+    }
+    affinity_without_sessions(facts, &pools.within)
+}
+
+/// Whether no request is of a class that may go to any replica.
+fn names_every_class(facts: &Facts<'_>) -> bool {
+    let Router::ClassToPool(pools) = &facts.experiment.router else { return false };
+    let named = |class: &String| pools.pools.iter().any(|(name, _)| name == class);
+    facts.requests.known().is_some_and(|workload| workload.classes.iter().all(named))
+}
+
+fn affinity_without_sessions(facts: &Facts<'_>, router: &Router) -> Option<String> {
+    (*router == Router::SessionAffinity && !facts.requests.has_sessions()).then(|| {
+        "no request has a session: they go to the replicas in turn, as under `round-robin`"
+            .to_owned()
+    })
+}

@@ -1,0 +1,146 @@
+//! What one file says that cannot all be true.
+//!
+//! A request whose own times cannot be is refused where it is read (see `builder`). Here, what a
+//! file says of a whole run is held against what its requests add up to: how many completed, their
+//! tokens, how long it took, and the latencies that the client worked out itself. A figure off by
+//! more than rounding or another way of counting explains is a contradiction. Nothing tells then
+//! which of the two is wrong, so that the run gets no verdict.
+
+use super::measured::Measured;
+use crate::metrics::{Distribution, Summary};
+use crate::report::units::{count, duration};
+use crate::trace::{Status, last_tokens};
+
+/// Below this relative difference two figures may come from two ways of working them out.
+const ALIKE: f64 = 0.25;
+
+/// The same of latencies in seconds that differ by no more than this.
+const ALIKE_S: f64 = 0.001;
+
+/// Of counts and of time the two sides are closer.
+const CLOSE: f64 = 0.1;
+
+/// A latency that a client worked out: its name in the file, the factor to seconds, ours.
+type Claim = (&'static str, f64, fn(&Summary) -> Option<&Distribution>, Stat);
+type Stat = fn(&Distribution) -> Option<f64>;
+
+const MEAN: Stat = |of| of.mean;
+const P50: Stat = |of| of.p50;
+const P99: Stat = |of| of.p99;
+
+const LATENCIES: &[Claim] = &[
+    ("mean_ttft_ms", 1e-3, |s| Some(&s.ttft_s), MEAN),
+    ("median_ttft_ms", 1e-3, |s| Some(&s.ttft_s), P50),
+    ("p99_ttft_ms", 1e-3, |s| Some(&s.ttft_s), P99),
+    ("mean_tpot_ms", 1e-3, |s| Some(&s.tpot_s), MEAN),
+    ("median_tpot_ms", 1e-3, |s| Some(&s.tpot_s), P50),
+    ("p99_tpot_ms", 1e-3, |s| Some(&s.tpot_s), P99),
+    ("mean_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), MEAN),
+    ("median_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P50),
+    ("p99_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P99),
+    ("mean_e2el_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
+    ("median_e2el_ms", 1e-3, |s| Some(&s.e2e_s), P50),
+    ("p99_e2el_ms", 1e-3, |s| Some(&s.e2e_s), P99),
+    ("mean_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
+    ("median_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P50),
+    ("p99_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P99),
+    ("metrics.time_to_first_token_ms.mean", 1e-3, |s| Some(&s.ttft_s), MEAN),
+    ("metrics.request_latency.mean", 1.0, |s| Some(&s.e2e_s), MEAN),
+];
+
+/// Whether two figures differ by less than this share of the larger.
+fn close(a: f64, b: f64, share: f64) -> bool {
+    (a - b).abs() <= share * a.abs().max(b.abs())
+}
+
+/// What the file says of the run against what its requests add up to. `empty` requests were
+/// answered without a token: clients count them on either side.
+pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
+    let said = |name: &str| measured.reported.get(name).copied();
+    let rows = &measured.trace.requests;
+    let completed = || rows.iter().filter(|row| row.status == Status::Completed);
+    let answered = completed().count() as u64;
+    let all = rows.len() as u64;
+    let mut found = Vec::new();
+    let without_details = measured.totals_ns.is_some();
+    let mut counted = |name: &str, least: u64, most: u64| {
+        let wrong = said(name).filter(|&said| said < least as f64 || said > most as f64);
+        if let Some(said) = wrong {
+            found.push(format!("`{name}` is {said}, and its requests are {}", count(least)));
+        }
+    };
+    if without_details {
+        // The file does not tell which of them failed.
+        counted("completed", all.saturating_sub(measured.failed), all);
+    } else {
+        counted("completed", answered, answered + empty);
+        counted("metrics.request_totals.successful", answered, answered + empty);
+        counted("failed", (all - answered).saturating_sub(empty), all - answered);
+    }
+    if let Some(said) = said("num_prompts").filter(|&said| said < all as f64) {
+        found.push(format!("`num_prompts` is {said}, and it holds {} requests", count(all)));
+    }
+    if !without_details {
+        let prompt: u64 = completed().map(|row| u64::from(row.prompt_tokens)).sum();
+        let output: u64 = completed().map(|row| u64::from(row.tokens)).sum();
+        for (name, sum) in [("total_input_tokens", prompt), ("total_output_tokens", output)] {
+            let wrong = said(name).filter(|&said| !close(said, sum as f64, CLOSE));
+            if let Some(said) = wrong.filter(|_| sum > 0) {
+                found
+                    .push(format!("`{name}` is {said}, and its requests add up to {}", count(sum)));
+            }
+        }
+    }
+    if let Some(took) = said("duration") {
+        let longest = longest_s(measured);
+        if took * (1.0 + CLOSE) + 0.05 < longest {
+            let (took, longest) = (duration(took), duration(longest));
+            found.push(format!("`duration` is {took}, and its requests take {longest}"));
+        }
+        for (rate, name) in
+            [("request_throughput", "completed"), ("output_throughput", "total_output_tokens")]
+        {
+            if let (Some(per_s), Some(all)) = (said(rate), said(name))
+                && !close(per_s * took, all, CLOSE)
+            {
+                found
+                    .push(format!("`{rate}` is {per_s}, and `{name}` {all} in {}", duration(took)));
+            }
+        }
+    }
+    found
+}
+
+/// The span of all requests where one clock tells of it, else the longest of them.
+fn longest_s(measured: &Measured) -> f64 {
+    let longest = |of: &mut dyn Iterator<Item = u64>| of.max().unwrap_or(0) as f64 / 1e9;
+    if let Some(totals) = &measured.totals_ns {
+        return longest(&mut totals.iter().copied());
+    }
+    let rows = measured.trace.requests.iter().zip(last_tokens(measured));
+    let answered = rows.filter(|(row, _)| row.status == Status::Completed);
+    if measured.knows.arrivals {
+        // The earliest arrival is at 0.
+        longest(&mut answered.map(|(_, last)| last.as_nanos()))
+    } else {
+        longest(&mut answered.map(|(row, last)| last.since(row.arrival).as_nanos()))
+    }
+}
+
+/// The latencies that the client worked out against those of its requests.
+pub(super) fn of_latencies(measured: &Measured, summary: &Summary) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, unit, of, stat) in LATENCIES {
+        // Gaps that the client spread over a chunk's tokens were put together again.
+        if measured.smoothed && name.contains("itl") {
+            continue;
+        }
+        let Some(said) = measured.reported.get(*name).map(|said| said * unit) else { continue };
+        let Some(own) = of(summary).and_then(stat) else { continue };
+        if !close(said, own, ALIKE) && (said - own).abs() > ALIKE_S {
+            let (said, own) = (duration(said), duration(own));
+            found.push(format!("`{name}` is {said}, and its requests give {own}"));
+        }
+    }
+    found
+}

@@ -1,0 +1,194 @@
+//! What some of the runs have and others lack: they are not ranked across it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::result::RunResult;
+use crate::scheduler::Feature;
+
+/// How a scheduler stands to a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureUse {
+    /// It has it, and makes use of it.
+    On,
+    /// It has it, and it is turned off.
+    Off,
+    /// It has none, or none of it is modelled.
+    None,
+}
+
+/// The features that make a difference to a run's requests, and how its scheduler stands to each.
+pub type Features = BTreeMap<Feature, FeatureUse>;
+
+/// A feature that some have on and others do without.
+struct Uneven {
+    feature: Feature,
+    on: Vec<usize>,
+    off: Vec<usize>,
+    none: Vec<usize>,
+}
+
+/// The runs that can be compared with each other: places of each group, in order. One group where
+/// all of them can.
+fn comparable(all: &[&Features]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<(Vec<bool>, Vec<usize>)> = Vec::new();
+    for (place, features) in all.iter().enumerate() {
+        let has = LISTED.map(|feature| counts(features, feature)).to_vec();
+        match groups.iter_mut().find(|(known, _)| *known == has) {
+            Some((_, places)) => places.push(place),
+            None => groups.push((has, vec![place])),
+        }
+    }
+    groups.into_iter().map(|(_, places)| places).collect()
+}
+
+/// Why not all can be compared, a sentence for each feature; none where all can. `names` are those
+/// of the runs.
+pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
+    let listed = |places: &[usize]| {
+        let mut known: Vec<String> = Vec::new();
+        for &place in places {
+            if !known.iter().any(|name| name == names[place]) {
+                known.push(names[place].to_owned());
+            }
+        }
+        (known.len() > 1, super::verdict::join(&known))
+    };
+    let sentence = |uneven: Uneven| {
+        let (_, on) = listed(&uneven.on);
+        let (what, switch) = words(uneven.feature);
+        let mut without = Vec::new();
+        if !uneven.none.is_empty() {
+            let (several, none) = listed(&uneven.none);
+            without.push(format!("{none} {} none here", if several { "have" } else { "has" }));
+        }
+        if !uneven.off.is_empty() {
+            let (several, off) = listed(&uneven.off);
+            without.push(format!("{off} {} it off", if several { "have" } else { "has" }));
+        }
+        let without = super::verdict::join(&without);
+        format!(
+            "{what} is on for {on}, and {without}: they are not ranked against each other \
+             ({switch})"
+        )
+    };
+    LISTED.into_iter().filter_map(|feature| uneven(all, feature)).map(sentence).collect()
+}
+
+/// Features across which runs are not ranked.
+const LISTED: [Feature; 3] =
+    [Feature::PrefixCaching, Feature::AsyncScheduling, Feature::Priorities];
+
+/// Whether a run is compared with those that have a feature on.
+fn counts(features: &Features, feature: Feature) -> bool {
+    match features.get(&feature) {
+        Some(FeatureUse::On) => true,
+        // Who has priorities turns them on or off by a parameter, which is what is compared then.
+        Some(FeatureUse::Off) => feature == Feature::Priorities,
+        _ => false,
+    }
+}
+
+fn uneven(all: &[&Features], feature: Feature) -> Option<Uneven> {
+    let mut uneven = Uneven { feature, on: Vec::new(), off: Vec::new(), none: Vec::new() };
+    for (place, features) in all.iter().enumerate() {
+        match features.get(&feature)? {
+            _ if counts(features, feature) => uneven.on.push(place),
+            FeatureUse::None => uneven.none.push(place),
+            _ => uneven.off.push(place),
+        }
+    }
+    let some_without = !uneven.none.is_empty() || !uneven.off.is_empty();
+    (some_without && !uneven.on.is_empty()).then_some(uneven)
+}
+
+/// A feature in words, and how all do without it.
+fn words(feature: Feature) -> (&'static str, &'static str) {
+    match feature {
+        Feature::PrefixCaching => {
+            ("prefix caching", "all do without it under `engine.prefix_caching: false`")
+        }
+        Feature::AsyncScheduling => {
+            ("asynchronous scheduling", "all do without it under `engine.async_scheduling: false`")
+        }
+        Feature::Priorities => ("ordering by priority", "leave the priorities of classes out"),
+        Feature::DeclaredLengths => ("looking at `max_tokens`", "declare `max_tokens: exact`"),
+    }
+}
+
+/// Why not all of these runs can be compared, a sentence for each feature; none where all can.
+pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
+    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    let name = |run: &RunResult| {
+        let several = runs.iter().filter(|other| other.scheduler == run.scheduler).count() > 1;
+        let differ =
+            |other: &RunResult| other.scheduler == run.scheduler && other.features != run.features;
+        match several && runs.iter().any(differ) {
+            true => run.label.clone(),
+            false => run.scheduler.clone(),
+        }
+    };
+    let names: Vec<String> = runs.iter().map(name).collect();
+    reasons(&features, &names.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The runs that can be compared with each other, a group after the other.
+pub fn comparable_runs(runs: &[RunResult]) -> Vec<Vec<RunResult>> {
+    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    let group = |places: Vec<usize>| places.into_iter().map(|place| runs[place].clone()).collect();
+    comparable(&features).into_iter().map(group).collect()
+}
+
+/// Whether all of these runs can be compared with each other.
+pub fn all_comparable(runs: &[RunResult]) -> bool {
+    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    comparable(&features).len() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(feature: Feature, used: FeatureUse) -> Features {
+        BTreeMap::from([(feature, used)])
+    }
+
+    #[test]
+    fn who_has_a_feature_on_is_compared_with_those_alone() {
+        let [on, none, off] = [FeatureUse::On, FeatureUse::None, FeatureUse::Off]
+            .map(|used| with(Feature::PrefixCaching, used));
+        let all = [&on, &none, &on, &off];
+        assert_eq!(comparable(&all), [vec![0, 2], vec![1, 3]]);
+        let said = reasons(&all, &["vllm-v1", "tgi", "sglang", "mine"]);
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with(
+                "prefix caching is on for vllm-v1 and sglang, and tgi has none here and mine has it off"
+            ),
+            "{said:?}"
+        );
+        assert!(said[0].contains("`engine.prefix_caching: false`"), "{said:?}");
+    }
+
+    #[test]
+    fn without_a_feature_that_is_on_all_are_compared() {
+        let none = with(Feature::PrefixCaching, FeatureUse::None);
+        let off = with(Feature::PrefixCaching, FeatureUse::Off);
+        let nothing = Features::new();
+        assert_eq!(comparable(&[&none, &off]).len(), 1);
+        assert!(reasons(&[&none, &off], &["a", "b"]).is_empty());
+        assert_eq!(comparable(&[&nothing, &nothing, &nothing]), [vec![0, 1, 2]]);
+        assert!(comparable(&[]).is_empty());
+    }
+
+    #[test]
+    fn priorities_turned_off_by_a_parameter_are_what_is_compared() {
+        let [on, off, none] = [FeatureUse::On, FeatureUse::Off, FeatureUse::None]
+            .map(|used| with(Feature::Priorities, used));
+        assert_eq!(comparable(&[&on, &off]).len(), 1);
+        assert_eq!(comparable(&[&on, &off, &none]), [vec![0, 1], vec![2]]);
+    }
+}

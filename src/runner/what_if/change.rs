@@ -1,0 +1,324 @@
+//! Makes the changes of a kind for a run, starting from what bound it: those of a policy's own
+//! parameters here, the rest in [`super::system`].
+
+use serde_json::{Map, Value};
+
+use super::Patient;
+use super::bound::Bound;
+use super::menu::{Kind, fitting};
+use super::swap::{Wanted, swaps};
+use crate::explain::Cause;
+use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig};
+
+/// A change to try.
+pub(super) struct Change {
+    /// In words, such as `max_num_seqs 256 -> 64`.
+    pub words: String,
+    /// What to give to `--set`.
+    pub set: Vec<String>,
+    /// Why it could help.
+    pub why: &'static str,
+    /// What could not be held fixed.
+    pub not_held: Vec<String>,
+    /// What is given up.
+    pub gives_up: &'static str,
+    /// Whether it is another scheduler.
+    pub other_scheduler: bool,
+    /// Whose requests it faces.
+    pub load: Load,
+}
+
+/// The requests that a changed run faces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// The same.
+    Same,
+    /// Those of the changed scenario: the same draws, at other times or of fewer users.
+    Drawn,
+}
+
+impl Change {
+    pub fn new(words: String, set: Vec<String>) -> Change {
+        let not_held = Vec::new();
+        let (why, gives_up, other_scheduler, load) = ("", "", false, Load::Same);
+        Change { words, set, why, not_held, gives_up, other_scheduler, load }
+    }
+
+    pub fn gives_up(self, gives_up: &'static str) -> Change {
+        Change { gives_up, ..self }
+    }
+}
+
+/// Tokens of a step that keep most GPUs busy: Sarathi-Serve's default.
+const BUSY_STEP: u32 = 512;
+
+impl Patient<'_> {
+    /// The changes that fit these causes, those of the first cause first.
+    pub(super) fn changes(&self, causes: &[Cause]) -> Vec<Change> {
+        let maker = Maker::new(self);
+        let mut kinds: Vec<Kind> = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
+        let fits =
+            |&cause: &Cause| fitting(cause).iter().map(move |&(kind, why)| (cause, kind, why));
+        for (cause, kind, why) in causes.iter().flat_map(fits) {
+            let waits = matches!(cause, Cause::NoKvBlocks | Cause::HeadOfLine);
+            if kinds.contains(&kind) || waits && kind.is_against_preemption() && !maker.preempted()
+            {
+                continue;
+            }
+            kinds.push(kind);
+            for mut change in maker.changes(kind) {
+                if changes.iter().all(|known| known.set != change.set) {
+                    change.why = why;
+                    changes.push(change);
+                }
+            }
+        }
+        changes
+    }
+}
+
+/// What changes are made of.
+pub(super) struct Maker<'m> {
+    pub patient: &'m Patient<'m>,
+    pub config: &'m SchedulerConfig,
+    pub info: EngineInfo,
+    pub facts: Facts,
+    pub bound: Bound,
+    /// The pool of the stall, or the scenario where all replicas are alike; and what was derived of
+    /// it.
+    pub pool: &'m Value,
+    pub derived: &'m Value,
+    /// How paths into it begin, and how it is called.
+    pub at: String,
+    pub of_pool: String,
+}
+
+impl<'m> Maker<'m> {
+    fn new(patient: &'m Patient<'m>) -> Maker<'m> {
+        let fleet = patient.experiment.fleet();
+        let info = fleet[patient.pool.unwrap_or(0)].engine_info();
+        let resolved = patient.resolved;
+        let (pool, derived, at, of_pool) = match patient.pool {
+            None => (resolved, &resolved["derived"], String::new(), String::new()),
+            Some(index) => {
+                let pool = &resolved["pools"][index];
+                let name = pool["name"].as_str().unwrap_or_default();
+                let derived = &resolved["derived"]["pools"][index];
+                (pool, derived, format!("pools.{index}."), format!(" (pool {name})"))
+            }
+        };
+        Maker {
+            patient,
+            config: patient.config,
+            facts: patient.config.facts(&info),
+            info,
+            bound: Bound::of(&patient.output.outcome),
+            pool,
+            derived,
+            at,
+            of_pool,
+        }
+    }
+
+    fn changes(&self, kind: Kind) -> Vec<Change> {
+        match kind {
+            Kind::SmallerSteps => self.smaller_steps(),
+            Kind::LargerSteps => self.larger_steps(),
+            Kind::ShorterChunks => self.shorter_chunks(),
+            Kind::CutPrompts => self.cut_prompts(),
+            Kind::DecodeBeside => self.switch(scheduler::Effect::DecodesBeside),
+            Kind::ShareSteps => self.switch(scheduler::Effect::SharesSteps),
+            Kind::AdmitLess => self.switch(scheduler::Effect::AdmitsLess),
+            Kind::AdmitMore => self.switch(scheduler::Effect::AdmitsMore),
+            Kind::DecodeLonger => {
+                self.decodes_between(|now| vec![(now * 2).max(4), (now * 4).max(16)])
+            }
+            Kind::DecodeShorter => self.decodes_between(|now| vec![now / 2, now / 4]),
+            Kind::FewerSeats => self.fewer_seats(),
+            Kind::MoreSeats => self.more_seats(),
+            Kind::LowerWatermark => self.watermark(&[0.01, 0.0], |new, old| new < old),
+            Kind::HigherWatermark => self.watermark(&[0.05, 0.1], |new, old| new > old),
+            Kind::MoreBlocks => self.more_blocks(),
+            Kind::HigherUtilization => self.higher_utilization(),
+            Kind::ShorterModelLen => self.shorter_model_len(),
+            Kind::KvFp8 => self.fp8("kv_cache_dtype", "KV cache", &["fp8"]),
+            Kind::WeightsFp8 => self.fp8("dtype", "weights", &["fp8", "int8", "int4"]),
+            Kind::PrefixCaching => self.prefix_caching(),
+            Kind::ChunkedPolicy => self.swap(Wanted::Chunked),
+            Kind::PrefillFirstPolicy => self.swap(Wanted::PrefillFirst),
+            Kind::PagedPolicy => self.swap(Wanted::Paged),
+            Kind::Router => self.router(),
+            Kind::PlanAhead => self.plan_ahead(),
+            Kind::TensorForPipeline => self.tensor_for_pipeline(),
+            Kind::ReplicasForTensor => self.replicas_for_tensor(),
+            Kind::OneReplicaMore => self.replicas(),
+            Kind::TensorDoubled => self.tensor_doubled(),
+            Kind::LessLoad => self.less_load(),
+        }
+    }
+
+    /// A parameter of the policy given another value, with those that would follow it held.
+    fn parameter(&self, name: &str, old: Option<u32>, new: Value) -> Change {
+        let path = |name: &str| {
+            format!("schedulers.{}.{}.{name}", self.patient.scheduler, self.config.name())
+        };
+        let words = match old {
+            Some(old) => format!("{name} {old} -> {}", shown(&new)),
+            None => format!("{name} -> {}", shown(&new)),
+        };
+        let mut set = vec![format!("{}={}", path(name), shown(&new))];
+        let follow = self.facts.follows.iter();
+        set.extend(follow.map(|(name, value)| format!("{}={}", path(name), shown(value))));
+        Change::new(words, set)
+    }
+
+    fn limits(&self, limit: Limit, values: impl IntoIterator<Item = u32>) -> Vec<Change> {
+        let mut known = Vec::new();
+        let new = values.into_iter().filter(|&value| {
+            let new = Some(value) != limit.most && !known.contains(&value);
+            known.push(value);
+            new
+        });
+        new.map(|value| self.parameter(limit.parameter, limit.most, value.into())).collect()
+    }
+
+    fn switch(&self, effect: scheduler::Effect) -> Vec<Change> {
+        let fitting = self.facts.switches.iter().filter(|switch| switch.effect == effect);
+        let change = |switch: &scheduler::Switch| {
+            let old = &self.config.parameters()[switch.parameter];
+            let mut change = self.parameter(switch.parameter, None, switch.value.clone());
+            if !old.is_null() {
+                change.words =
+                    format!("{} {} -> {}", switch.parameter, shown(old), shown(&switch.value));
+            }
+            change
+        };
+        fitting.map(change).collect()
+    }
+
+    /// Cut prompts, as they are and with a budget that cuts them short.
+    fn cut_prompts(&self) -> Vec<Change> {
+        let plain = self.switch(scheduler::Effect::CutsPrompts);
+        let Some(budget) = self.facts.budget.map(|budget| budget.limit) else { return plain };
+        let mut changes = Vec::new();
+        for cut in plain {
+            // Where cutting is the budget itself there is nothing to add.
+            let path = format!(".{}=", budget.parameter);
+            let is_budget = cut.set.iter().any(|set| set.contains(&path));
+            let smaller = [BUSY_STEP, 4 * BUSY_STEP]
+                .into_iter()
+                .filter(|&smaller| !is_budget && budget.most.is_some_and(|old| smaller < old));
+            for smaller in smaller {
+                let also = self.parameter(budget.parameter, budget.most, smaller.into());
+                let words = format!("{}, {}", cut.words, also.words);
+                changes.push(Change::new(words, [cut.set.clone(), also.set].concat()));
+            }
+            changes.push(cut);
+        }
+        changes
+    }
+
+    /// Tokens of a step that count for the budget: the most that any had, where that is less than
+    /// the budget allows.
+    fn step(&self) -> Option<(Limit, u32)> {
+        let budget = self.facts.budget?;
+        let most = match budget.bounds {
+            Bounds::Step => self.bound.step_tokens,
+            Bounds::Chunks | Bounds::WholePrompts => self.bound.prefill_tokens,
+        };
+        let most = budget.limit.most.map_or(most, |limit| limit.min(most));
+        Some((budget.limit, most))
+    }
+
+    fn smaller_steps(&self) -> Vec<Change> {
+        let Some((limit, most)) = self.step() else { return Vec::new() };
+        if self.facts.budget.is_some_and(|budget| budget.bounds == Bounds::WholePrompts) {
+            // Longer prompts would be rejected.
+            return Vec::new();
+        }
+        let least = self.info.kv_block_tokens.max(32);
+        let values = [most / 2, most / 4, most / 8, BUSY_STEP.min(most / 2)];
+        let rounded = values.map(|value| value / 16 * 16);
+        self.limits(limit, rounded.into_iter().filter(|&value| value >= least))
+    }
+
+    fn larger_steps(&self) -> Vec<Change> {
+        let Some((limit, most)) = self.step() else { return Vec::new() };
+        let bound = limit.most.is_some_and(|limit| u64::from(most) * 10 >= u64::from(limit) * 9);
+        let Some(old) = limit.most.filter(|_| bound) else { return Vec::new() };
+        self.limits(limit, [2, 4].map(|times| old.saturating_mul(times)))
+    }
+
+    fn shorter_chunks(&self) -> Vec<Change> {
+        let Some(limit) = self.facts.longest_chunk else { return Vec::new() };
+        let most = limit.most.map_or(self.bound.chunk, |limit| limit.min(self.bound.chunk));
+        let values = [most / 2, most / 4, most / 16].map(|value| value / 16 * 16);
+        self.limits(limit, values.into_iter().filter(|&value| value >= 32))
+    }
+
+    fn decodes_between(&self, values: impl Fn(u32) -> Vec<u32>) -> Vec<Change> {
+        let Some(limit) = self.facts.decodes_between else { return Vec::new() };
+        let now = limit.most.unwrap_or(0);
+        let mut new = values(now);
+        new.retain(|&new| new != now && (new > 0 || now > 1));
+        self.limits(limit, new)
+    }
+
+    fn fewer_seats(&self) -> Vec<Change> {
+        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let most = limit.most.map_or(self.bound.running, |limit| limit.min(self.bound.running));
+        // As many as memory holds when all have grown to the length of an average request.
+        let tokens = u64::from(self.bound.blocks.1) * u64::from(self.info.kv_block_tokens);
+        let fit = tokens.checked_div(self.bound.request_tokens.into()).unwrap_or(0);
+        let fit = u32::try_from(fit).unwrap_or(u32::MAX);
+        let values = [fit, most / 4 * 3, most / 2, most / 4].map(round_seats);
+        self.limits(limit, values.into_iter().filter(|&value| value >= 1 && value < most))
+    }
+
+    fn more_seats(&self) -> Vec<Change> {
+        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let Some(old) = limit.most.filter(|&old| self.bound.running >= old) else {
+            return Vec::new();
+        };
+        self.limits(limit, [2, 4].map(|times| old.saturating_mul(times)))
+    }
+
+    fn watermark(&self, values: &[f64], fits: impl Fn(f64, f64) -> bool) -> Vec<Change> {
+        let Some(parameter) = self.facts.watermark else { return Vec::new() };
+        let Some(old) = self.config.parameters()[parameter].as_f64() else { return Vec::new() };
+        let new = values.iter().filter(|&&new| fits(new, old));
+        new.map(|&new| Change {
+            words: format!("{parameter} {old} -> {new}"),
+            ..self.parameter(parameter, None, new.into())
+        })
+        .collect()
+    }
+
+    fn preempted(&self) -> bool {
+        self.patient.output.outcome.kv.preemptions > 0
+    }
+
+    fn swap(&self, wanted: Wanted) -> Vec<Change> {
+        let old = self.config.name();
+        let change = |swap: super::swap::Swap| {
+            let parameters = Value::Object(swap.parameters);
+            let entry: Map<String, Value> =
+                [(swap.name.to_owned(), parameters)].into_iter().collect();
+            let set = format!("schedulers.{}={}", self.patient.scheduler, Value::Object(entry));
+            let words = format!("scheduler {old} -> {}", swap.name);
+            let not_held = swap.not_held;
+            Change { not_held, other_scheduler: true, ..Change::new(words, vec![set]) }
+        };
+        swaps(self.config, &self.info, wanted).into_iter().map(change).collect()
+    }
+}
+
+/// Numbers of seats that people set: a multiple of eight from sixteen on.
+fn round_seats(seats: u32) -> u32 {
+    if seats >= 16 { seats / 8 * 8 } else { seats }
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

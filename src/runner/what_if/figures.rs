@@ -1,0 +1,231 @@
+//! What a run came to, as far as it is compared with others.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Patient;
+use crate::metrics::{self, Options};
+use crate::report::{RunResult, Sense, SloResult, SloTerm};
+use crate::runner::{RunInput, summarise};
+use crate::scenario::{Experiment, SchedulerRun};
+use crate::sim::Outcome;
+use crate::time::Time;
+use crate::trace::{Status, TokenTrace};
+
+/// What is compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Figures {
+    /// What became of the promise, over the whole run.
+    pub promise: Promise,
+    /// The gap that was the stall; null where the token never came.
+    pub stall_s: Option<f64>,
+    /// Where the token had not come when observation ended: the wait up to then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall_at_least_s: Option<f64>,
+    /// The longest gap of that kind (to the first token, or between tokens) of any request.
+    pub worst_s: Option<f64>,
+    /// The worst stall of any kind: what goes furthest beyond its deadline; null where every token
+    /// came within it.
+    pub worst_stall: Option<WorstStall>,
+    /// The longest wait for a first token, up to the end of observation where none came.
+    pub worst_first_token_s: Option<f64>,
+    /// The longest time between two tokens.
+    pub worst_gap_s: Option<f64>,
+    /// P99 of the time between tokens.
+    pub tbt_p99_s: Option<f64>,
+    /// P99 of the time to first token.
+    pub ttft_p99_s: Option<f64>,
+    /// Fluid requests over all that were offered.
+    pub fluid_request_share: Option<f64>,
+    /// The mean fluidity-index.
+    pub fluidity_index: Option<f64>,
+    /// Output tokens per second.
+    pub output_tokens_per_s: Option<f64>,
+    /// Requests answered to the end.
+    pub completed: u64,
+    /// Requests turned away.
+    pub rejected: u64,
+    /// Preemptions.
+    pub preemptions: u64,
+    /// GPUs of all replicas.
+    pub gpus: u32,
+    /// Dollars an hour of all GPUs; null where the price of one is not known.
+    pub usd_per_hour: Option<f64>,
+}
+
+/// What became of a promise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Promise {
+    /// Whether every term of it was kept; null where that is not known.
+    pub kept: Option<bool>,
+    /// How far it was from being kept: the term that was missed by most, as the part that was
+    /// missing of a share, or the part of a latency that was too much. 0 when kept, at most 1; where
+    /// it is not known, the most that it may be.
+    pub shortfall: f64,
+    /// That term, and what came of it, in words; where it was kept, the term of the fluid share.
+    pub term: String,
+}
+
+/// The worst stall of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WorstStall {
+    /// How long it was.
+    pub length_s: f64,
+    /// How far that is beyond its deadline.
+    pub beyond_s: f64,
+    /// Whether it was a wait for a first token; otherwise a gap between tokens.
+    pub first_token: bool,
+}
+
+impl Promise {
+    fn of(slo: &SloResult) -> Promise {
+        let missed = slo.terms.iter().filter(|term| term.met != Some(true));
+        let worst = missed.max_by(|a, b| shortfall(a).total_cmp(&shortfall(b)));
+        let term = worst.or(slo.terms.first());
+        Promise {
+            kept: slo.met,
+            shortfall: if slo.met == Some(true) { 0.0 } else { worst.map_or(1.0, shortfall) },
+            term: term.map_or(String::new(), crate::report::verdict::term),
+        }
+    }
+}
+
+/// How far a term that is not known to be met is from being met, at most, from 0 to 1.
+fn shortfall(term: &SloTerm) -> f64 {
+    let worst = match term.sense {
+        Sense::AtLeast => term.lower,
+        Sense::AtMost => term.upper,
+    };
+    let Some(value) = term.value.or(worst) else { return 1.0 };
+    let missing = match term.sense {
+        Sense::AtLeast => (term.bound - value) / term.bound,
+        Sense::AtMost => (value - term.bound) / value,
+    };
+    if missing.is_nan() { 1.0 } else { missing.clamp(0.0, 1.0) }
+}
+
+impl Patient<'_> {
+    /// A changed run, judged by the promise of the run as it was.
+    pub(super) fn measured(
+        &self,
+        input: RunInput<'_>,
+        scheduler: &SchedulerRun,
+        outcome: &Outcome,
+    ) -> RunResult {
+        let judged_by = Options { full: false, ..self.output.judged_by.clone() };
+        let label = scheduler.label.clone();
+        let name = &scheduler.name;
+        summarise::summarise(input, name, label, outcome, &judged_by, metrics::evaluate)
+    }
+
+    pub(super) fn figures(
+        &self,
+        experiment: &Experiment,
+        result: &RunResult,
+        outcome: &Outcome,
+    ) -> Figures {
+        let summary = &result.summary;
+        let (_, token) = self.stall;
+        let (stall_s, stall_at_least_s) = self.stall_in(&outcome.trace);
+        // Gaps that observation cut off count as far as it saw them.
+        let seen = summary.latency_bounds.as_ref().and_then(|bounds| bounds.tbt_s);
+        let gaps = seen.map(|range| range.lower).or(summary.tbt_s);
+        let worst_gap_s = gaps.and_then(|tbt| tbt.max);
+        let judged_by = &self.output.judged_by;
+        let waits = Waits::of(&outcome.trace, judged_by);
+        let worst_first_token_s = waits.map(|waits| waits.longest_s);
+        Figures {
+            promise: Promise::of(&result.slo),
+            stall_s,
+            stall_at_least_s,
+            worst_s: match token {
+                0 => worst_first_token_s,
+                _ => worst_gap_s,
+            },
+            worst_stall: worst_stall(waits, worst_gap_s, judged_by),
+            worst_first_token_s,
+            worst_gap_s,
+            tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
+            ttft_p99_s: summary.ttft_s.p99,
+            fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
+            fluidity_index: summary.fluidity.as_ref().and_then(|f| f.index.mean),
+            output_tokens_per_s: summary.throughput.as_ref().and_then(|t| t.output_tokens_per_s),
+            completed: summary.requests.completed,
+            rejected: summary.requests.rejected,
+            preemptions: outcome.kv.preemptions,
+            gpus: experiment.gpus(),
+            usd_per_hour: experiment.usd_per_hour(),
+        }
+    }
+
+    /// The gap before the stall's token, or how long it was at least.
+    fn stall_in(&self, trace: &TokenTrace) -> (Option<f64>, Option<f64>) {
+        let (request, token) = self.stall;
+        let Some(row) = trace.requests.get(request as usize) else { return (None, None) };
+        let mut times = trace.token_times(row);
+        let before = match token {
+            0 => Some(row.arrival),
+            _ => times.nth(token as usize - 1),
+        };
+        let Some(before) = before else { return (None, None) };
+        match times.next() {
+            Some(at) => (Some(at.since(before).as_secs_f64()), None),
+            None if row.status == Status::Unfinished => {
+                (None, Some(trace.end.max(before).since(before).as_secs_f64()))
+            }
+            None => (None, None),
+        }
+    }
+}
+
+/// Waits for first tokens.
+#[derive(Clone, Copy)]
+struct Waits {
+    longest_s: f64,
+    /// Of the wait that goes furthest beyond its deadline.
+    length_s: f64,
+    beyond_s: f64,
+}
+
+impl Waits {
+    /// `None` where nobody waited.
+    fn of(trace: &TokenTrace, judged_by: &Options) -> Option<Waits> {
+        let (mut longest, mut furthest) = (None, (0, 0));
+        for row in trace.requests.iter().filter(|row| row.status != Status::Rejected) {
+            let until = match row.first_token {
+                Time::NEVER => trace.end.max(row.arrival),
+                came => came,
+            };
+            let waited = until.since(row.arrival).as_nanos();
+            let deadline = judged_by.deadlines_of(row.class).ttft(row.prompt_tokens).as_nanos();
+            longest = longest.max(Some(waited));
+            furthest = furthest.max((waited.saturating_sub(deadline), waited));
+        }
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        longest.map(|longest| Waits {
+            longest_s: seconds(longest),
+            length_s: seconds(furthest.1),
+            beyond_s: seconds(furthest.0),
+        })
+    }
+}
+
+fn worst_stall(
+    waits: Option<Waits>,
+    worst_gap_s: Option<f64>,
+    judged_by: &Options,
+) -> Option<WorstStall> {
+    // Whose the longest gap is is not known: it is held against the shortest deadline.
+    let all = judged_by.per_class.iter().chain([&judged_by.deadlines]);
+    let deadline = all.map(|deadlines| deadlines.tbt()).min()?.as_secs_f64();
+    let gap = worst_gap_s.map(|length_s| WorstStall {
+        length_s,
+        beyond_s: length_s - deadline,
+        first_token: false,
+    });
+    let wait = waits.filter(|_| judged_by.judge_first_token).map(
+        |Waits { length_s, beyond_s, .. }| WorstStall { length_s, beyond_s, first_token: true },
+    );
+    let late = [wait, gap].into_iter().flatten().filter(|stall| stall.beyond_s > 0.0);
+    late.max_by(|a, b| a.beyond_s.total_cmp(&b.beyond_s))
+}

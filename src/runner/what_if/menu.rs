@@ -1,0 +1,242 @@
+//! Which changes fit which cause, and why: one table.
+
+use crate::explain::Cause;
+
+/// A kind of change. What it changes, and to what, follows from the run ([`super::change`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Fewer tokens in a step.
+    SmallerSteps,
+    /// More tokens in a step.
+    LargerSteps,
+    /// A limit on the chunk of one prompt.
+    ShorterChunks,
+    /// Cut prompts.
+    CutPrompts,
+    /// Decode while prompts are computed.
+    DecodeBeside,
+    /// Let prompts share steps.
+    ShareSteps,
+    /// More decode steps between prefill steps.
+    DecodeLonger,
+    /// Fewer decode steps between prefill steps.
+    DecodeShorter,
+    /// Fewer seats.
+    FewerSeats,
+    /// More seats.
+    MoreSeats,
+    /// Admissions leave less memory free.
+    LowerWatermark,
+    /// Admissions leave more memory free.
+    HigherWatermark,
+    /// Admit less to the same memory.
+    AdmitLess,
+    /// Admit more to the same memory.
+    AdmitMore,
+    /// More KV blocks.
+    MoreBlocks,
+    /// More of the GPU's memory.
+    HigherUtilization,
+    /// Reserve for shorter requests.
+    ShorterModelLen,
+    /// KV in 8 bits.
+    KvFp8,
+    /// Weights in 8 bits.
+    WeightsFp8,
+    /// Keep prefixes.
+    PrefixCaching,
+    /// A policy that decodes beside chunks of prompts.
+    ChunkedPolicy,
+    /// A policy that computes prompts first.
+    PrefillFirstPolicy,
+    /// A policy that takes memory as tokens need it.
+    PagedPolicy,
+    /// A router that looks at load.
+    Router,
+    /// Plan the next step while one runs.
+    PlanAhead,
+    /// Tensor parallelism in place of pipeline stages.
+    TensorForPipeline,
+    /// Replicas in place of tensor parallelism.
+    ReplicasForTensor,
+    /// One replica more.
+    OneReplicaMore,
+    /// Twice the tensor parallelism.
+    TensorDoubled,
+    /// Fewer users, or a lower rate.
+    LessLoad,
+}
+
+use Kind::*;
+
+impl Kind {
+    /// Whether it helps those who wait for memory only where others are preempted.
+    pub fn is_against_preemption(self) -> bool {
+        matches!(self, FewerSeats | AdmitLess | HigherWatermark)
+    }
+}
+
+type Fits = &'static [(Kind, &'static str)];
+
+const FEWER_A_REPLICA: &str = "each replica serves fewer requests";
+const FASTER: &str = "each iteration is computed by more GPUs";
+const LESS: &str = "there is less to do at once";
+const SHARED_PREFIX: &str = "what prompts share is computed once";
+const KEPT_PREFIX: &str = "prefixes that had to go stay in memory";
+const SPREAD: &str = "requests go where there is room, not where it is full";
+const HALF_READ: &str = "each iteration reads half the bytes of weights";
+
+/// The changes that could bear on a cause, and why; the ones to think of first stand first.
+pub(super) fn fitting(cause: Cause) -> Fits {
+    match cause {
+        Cause::PrefillInterference => &[
+            (SmallerSteps, "less prefill beside the decodes of a step"),
+            (ShorterChunks, "one long prompt takes less of a step"),
+            (CutPrompts, "a step no longer waits for a whole prompt"),
+            (PrefixCaching, SHARED_PREFIX),
+            (MoreBlocks, KEPT_PREFIX),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (WeightsFp8, HALF_READ),
+            (LessLoad, LESS),
+        ],
+        Cause::PrefillOnly => &[
+            (ChunkedPolicy, "decodes go on beside chunks of prompts"),
+            (DecodeBeside, "decodes go on while prompts are computed"),
+            (CutPrompts, "a step no longer waits for a whole prompt"),
+            (SmallerSteps, "each prefill step is shorter"),
+            (DecodeLonger, "decodes come between prefill steps"),
+            (PrefixCaching, SHARED_PREFIX),
+            (MoreBlocks, KEPT_PREFIX),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+        Cause::NoTokenBudget => &[
+            (LargerSteps, "more prompts fit a step"),
+            (ShorterChunks, "short prompts pass a long one"),
+            (ShareSteps, "short prompts pass a long one"),
+            (PrefillFirstPolicy, "prompts do not share steps with decodes"),
+            (PrefixCaching, SHARED_PREFIX),
+            (MoreBlocks, KEPT_PREFIX),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (SmallerSteps, "shorter steps end sooner"),
+            (WeightsFp8, HALF_READ),
+            (LessLoad, LESS),
+        ],
+        Cause::DecodesAlongside => &[
+            (LargerSteps, "a prompt takes fewer steps"),
+            (PrefillFirstPolicy, "prompts do not share steps with decodes"),
+            (FewerSeats, "fewer decodes beside a prompt"),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+        Cause::NoSeat => &[
+            (MoreSeats, "more requests run at once"),
+            (ChunkedPolicy, "a seat is filled again as soon as it is free"),
+            (Router, SPREAD),
+            (OneReplicaMore, "there are more seats in all"),
+            (TensorDoubled, "answers end sooner and free their seats"),
+            (LargerSteps, "prompts that hold a seat are computed in fewer steps"),
+            (WeightsFp8, HALF_READ),
+            (LessLoad, LESS),
+        ],
+        Cause::NoKvBlocks | Cause::HeadOfLine => &[
+            (HigherUtilization, "more memory is left for KV"),
+            (LowerWatermark, "admissions need not leave as much free"),
+            (AdmitMore, "admissions reckon with less memory for each request"),
+            (ShorterModelLen, "admissions reserve no more than the longest request needs"),
+            (PagedPolicy, "memory is taken as tokens need it, not reserved"),
+            (FewerSeats, "those who run are not preempted, and end sooner"),
+            (AdmitLess, "those who run are not preempted, and end sooner"),
+            (HigherWatermark, "those who run are not preempted, and end sooner"),
+            (MoreBlocks, "more requests fit"),
+            (PrefixCaching, "what prompts share is held once"),
+            (Router, SPREAD),
+            (OneReplicaMore, "there is more memory in all"),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (KvFp8, "each token takes half the memory"),
+            (WeightsFp8, "the weights leave more memory to KV"),
+            (LessLoad, LESS),
+        ],
+        Cause::PreemptedWaiting | Cause::Recompute => &[
+            (FewerSeats, "fewer requests grow into the same memory"),
+            (AdmitLess, "admissions reckon with what is still to grow"),
+            (HigherWatermark, "admissions leave room to grow"),
+            (HigherUtilization, "more memory is left for KV"),
+            (MoreBlocks, "more requests fit"),
+            (PrefixCaching, "what prompts share is held once"),
+            (Router, SPREAD),
+            (OneReplicaMore, "there is more memory in all"),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (KvFp8, "each token takes half the memory"),
+            (WeightsFp8, "the weights leave more memory to KV"),
+            (LessLoad, LESS),
+        ],
+        Cause::PolicyDeferred => &[
+            (DecodeBeside, "prompts need not wait for others' answers"),
+            (ChunkedPolicy, "prompts need not wait for others' answers"),
+            (DecodeShorter, "prompts wait for fewer decode steps"),
+            (CutPrompts, "a long prompt needs no step to itself"),
+            (PrefillFirstPolicy, "prompts come before decodes"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+        Cause::BatchGrowth => &[
+            (FewerSeats, "fewer requests share an iteration"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (KvFp8, "each iteration reads half the bytes of KV"),
+            (WeightsFp8, HALF_READ),
+            (LessLoad, LESS),
+        ],
+        Cause::Own => &[
+            (LargerSteps, "a prompt takes fewer steps"),
+            (PrefixCaching, SHARED_PREFIX),
+            (MoreBlocks, KEPT_PREFIX),
+            (Router, SPREAD),
+            (TensorDoubled, FASTER),
+            (WeightsFp8, HALF_READ),
+            (OneReplicaMore, FEWER_A_REPLICA),
+        ],
+        Cause::PipelineBubble => &[
+            (SmallerSteps, "micro-batches are more alike"),
+            (TensorForPipeline, "the same GPUs without stages to wait for"),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (LessLoad, LESS),
+        ],
+        Cause::Communication => &[
+            (ReplicasForTensor, "the same GPUs with less to say to each other"),
+            (LargerSteps, "a prompt takes fewer steps"),
+            (OneReplicaMore, FEWER_A_REPLICA),
+        ],
+        Cause::Host => &[
+            (PlanAhead, "the host works while the GPU does"),
+            (LargerSteps, "there are fewer steps"),
+            (OneReplicaMore, FEWER_A_REPLICA),
+        ],
+        Cause::StepInFlight | Cause::ScheduledAhead => &[
+            (SmallerSteps, "the step that runs ends sooner"),
+            (ChunkedPolicy, "steps are short"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+        Cause::Idle | Cause::CutOff => &[
+            (MoreSeats, "more requests run at once"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+    }
+}

@@ -1,0 +1,236 @@
+//! What would have helped: the same requests again, with one thing changed.
+//!
+//! [`menu`] says which changes fit which cause, [`bound`] what limited the run, [`change`] and [`system`]
+//! make the changes from that, [`figures`] tells what came of each, and [`rank`] puts them in order.
+
+mod bound;
+mod change;
+mod figures;
+mod menu;
+mod rank;
+mod swap;
+mod system;
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::explain::{ByCause, Cause, StallReport};
+use crate::runner::{PlayOptions, Requests, RunInput, SchedulerOutput, Simulate};
+use crate::scenario::{Document, Experiment};
+use crate::scheduler::SchedulerConfig;
+use crate::sim::Outcome;
+
+use change::{Change, Load};
+pub use figures::{Figures, Promise, WorstStall};
+pub use rank::Effect;
+
+/// A change, and what the simulation made of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WhatIf {
+    /// In words; the run as it was comes first.
+    pub change: String,
+    /// What to give to `--set`, in order, to see it again.
+    pub set: Vec<String>,
+    /// Why it could help.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// What could not be held fixed beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_held: Vec<String>,
+    /// What it gives up for what it gains: nothing that the figures do not show, where empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub gives_up: String,
+    /// Whether it is another scheduler, with everything else held as far as it can be.
+    #[serde(default)]
+    pub other_scheduler: bool,
+    /// What came of it.
+    pub figures: Option<Figures>,
+    /// What it did to the promise and to the stall.
+    pub effect: Effect,
+    /// Whether it is worth a thought: it brings the promise nearer, or makes the stall at least a
+    /// tenth shorter at no cost to the promise.
+    pub helps: bool,
+}
+
+/// What to do about a stall.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Advice {
+    /// Whether the run kept its promise as it was: then nothing has to change. `None` where that is
+    /// not known.
+    pub keeps_promise: Option<bool>,
+    /// The run as it was, then each change, the best first.
+    pub tried: Vec<WhatIf>,
+    /// What helps most, as its place in `tried`; `None` where nothing helps or nothing has to
+    /// change.
+    pub best: Option<usize>,
+    /// Changes that could not be tried, or changed nothing, with the reason.
+    pub notes: Vec<String>,
+}
+
+/// The run whose stall is to be cured.
+pub struct Patient<'p> {
+    /// Its scenario, overrides applied.
+    pub document: &'p Document,
+    /// The seed in place of the scenario's.
+    pub seed: Option<u64>,
+    /// The scenario with all defaults filled in.
+    pub resolved: &'p Value,
+    /// The same, ready to run.
+    pub experiment: &'p Experiment,
+    /// Its requests: the changed runs face the same.
+    pub requests: &'p Requests,
+    /// Place of its scheduler in the scenario's list.
+    pub scheduler: usize,
+    /// Its scheduler.
+    pub config: &'p SchedulerConfig,
+    /// The run, with its log.
+    pub output: &'p SchedulerOutput,
+    /// The stall: request and token.
+    pub stall: (u32, u32),
+    /// The pool of replicas that it came about in, where there are pools.
+    pub pool: Option<usize>,
+}
+
+/// A cause is worth a cure when it makes up this part of a stall, or of all missed deadlines, as one
+/// over it.
+const WORTH_A_CURE: u64 = 5;
+
+/// The stall's main cause, those that make up a fifth of it, and those that a fifth of the run's
+/// missed deadlines are charged to.
+pub fn worth_a_cure(stall: &StallReport, misses: &ByCause) -> Vec<Cause> {
+    let mut causes = vec![stall.main_cause];
+    let all_missed: u64 = misses.values().fold(0, |sum: u64, &n| sum.saturating_add(n));
+    for (by_cause, all) in [(&stall.causes_ns, stall.length_ns), (misses, all_missed)] {
+        let mut others: Vec<(u64, Cause)> = by_cause
+            .iter()
+            .filter(|&(_, &part)| part > 0 && part.saturating_mul(WORTH_A_CURE) >= all)
+            .map(|(&cause, &part)| (part, cause))
+            .collect();
+        others.sort_by_key(|&(part, cause)| (std::cmp::Reverse(part), cause));
+        causes.extend(others.into_iter().map(|(_, cause)| cause));
+    }
+    let mut known = Vec::new();
+    causes.retain(|cause| {
+        let new = !known.contains(cause);
+        known.push(*cause);
+        new
+    });
+    causes
+}
+
+/// The most changes that are tried, and the fewest however long a run is.
+const TRIALS: (usize, usize) = (30, 6);
+/// Iterations and requests that all trials together may take, as the run itself took them.
+const WORK_MAX: u64 = 100_000_000;
+
+/// Plays the run again with each change that fits one of the causes.
+pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate) -> Advice {
+    let output = patient.output;
+    let mut changes = patient.changes(causes);
+    let mut notes = Vec::new();
+    let work = output.outcome.iterations.total() + output.outcome.trace.requests.len() as u64;
+    let afford = (WORK_MAX / work.max(1)) as usize;
+    let most = afford.clamp(TRIALS.1, TRIALS.0);
+    if changes.len() > most {
+        notes.push(format!(
+            "{} more changes fit the causes and were not tried: {} are enough for a run of this \
+             length",
+            changes.len() - most,
+            most
+        ));
+        changes.truncate(most);
+    }
+    let was = WhatIf {
+        change: "as it was".to_owned(),
+        set: Vec::new(),
+        why: String::new(),
+        not_held: Vec::new(),
+        gives_up: String::new(),
+        other_scheduler: false,
+        figures: Some(patient.figures(patient.experiment, &output.result, &output.outcome)),
+        effect: Effect::None,
+        helps: false,
+    };
+    let played: Vec<(Change, Result<Trial, String>)> = changes
+        .into_par_iter()
+        .map(|change| {
+            let played = patient.play(&change, simulate);
+            (change, played)
+        })
+        .collect();
+    let mut tried = Vec::new();
+    for (change, played) in played {
+        match played {
+            Err(why) => {
+                notes.push(format!("{} was not tried: {why}", change.words));
+            }
+            Ok(Trial::Same) => notes
+                .push(format!("{} changes nothing: every token comes when it came", change.words)),
+            Ok(Trial::Played(figures)) => tried.push(WhatIf {
+                change: change.words,
+                set: change.set,
+                why: change.why.to_owned(),
+                not_held: change.not_held,
+                gives_up: change.gives_up.to_owned(),
+                other_scheduler: change.other_scheduler,
+                figures: Some(*figures),
+                effect: Effect::None,
+                helps: false,
+            }),
+        }
+    }
+    rank::rank(was, tried, notes)
+}
+
+/// What came of a change.
+enum Trial {
+    /// Every token came at the same time.
+    Same,
+    /// Something changed.
+    Played(Box<Figures>),
+}
+
+impl Patient<'_> {
+    fn play(&self, change: &Change, simulate: &dyn Simulate) -> Result<Trial, String> {
+        // Where it stands in a `--set` that the reader did not write says nothing.
+        let text = |error: crate::scenario::ScenarioError| {
+            let said: Vec<&str> =
+                error.problems().iter().map(|problem| problem.message.as_str()).collect();
+            said.join("; ")
+        };
+        let document = self.document.clone().with(&change.set).map_err(text)?;
+        let experiment = document.resolve(self.seed).map_err(text)?.experiment;
+        let drawn;
+        let requests = match change.load {
+            Load::Same => self.requests,
+            Load::Drawn => {
+                drawn = Requests::of(&experiment).map_err(|error| error.to_string())?.0;
+                &drawn
+            }
+        };
+        crate::runner::check_limits(RunInput { experiment: &experiment, requests })
+            .map_err(|error| error.to_string())?;
+        let scheduler = &experiment.schedulers[self.scheduler];
+        let outcome = simulate
+            .simulate(&experiment, scheduler, requests, PlayOptions::default())
+            .map_err(|error| first_line(&error.to_string()))?;
+        if self.is_same(&outcome) {
+            return Ok(Trial::Same);
+        }
+        let input = RunInput { experiment: &experiment, requests };
+        let result = self.measured(input, scheduler, &outcome);
+        Ok(Trial::Played(Box::new(self.figures(&experiment, &result, &outcome))))
+    }
+
+    /// Whether every token came when it came before.
+    fn is_same(&self, outcome: &Outcome) -> bool {
+        let before = &self.output.outcome;
+        outcome.trace == before.trace && outcome.rejections == before.rejections
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or("it cannot be simulated").to_owned()
+}

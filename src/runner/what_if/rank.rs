@@ -1,0 +1,306 @@
+//! Which change is best: the promise first, then what it costs, then the stall.
+
+use std::cmp::Ordering;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::figures::Figures;
+use super::{Advice, WhatIf};
+
+/// What a change did to the promise and to the stall.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// The promise is kept, and was not before.
+    KeepsPromise,
+    /// The promise is still broken, but nearer.
+    NearerToPromise,
+    /// As near to the promise as before, or kept as before, and the stall at least a tenth shorter;
+    /// so is the worst stall of any kind.
+    ShorterStall,
+    /// As near to the promise as before, the stall no longer, and at least a twentieth more tokens a
+    /// second.
+    MoreTokens,
+    /// The stall is at least a tenth shorter, but the worst stall of any kind is not, or the promise
+    /// is nearer for some at the cost of all (the mean fluidity-index falls): it only moved.
+    MovedStall,
+    /// None of that.
+    #[default]
+    None,
+    /// The promise is further than before.
+    FurtherFromPromise,
+    /// The promise was kept, and no longer is.
+    BreaksPromise,
+}
+
+impl Effect {
+    fn helps(self) -> bool {
+        use Effect::*;
+        matches!(self, KeepsPromise | NearerToPromise | ShorterStall | MoreTokens)
+    }
+}
+
+/// A stall counts as shorter when it takes a tenth less.
+const SHORTER: f64 = 0.9;
+/// Text is choppier when the mean fluidity-index falls by more than this.
+const CHOPPIER: f64 = 0.05;
+/// A run serves less when it is a twentieth less, and more when it is a twentieth more.
+const SERVES_LESS: f64 = 0.95;
+const MORE_TOKENS: f64 = 1.05;
+
+/// How far from the promise: kept, not known, broken; then in whole percent, since less is one and
+/// the same.
+fn distance(figures: &Figures) -> (u32, u32) {
+    let short = libm::round(figures.promise.shortfall * 100.0) as u32;
+    match figures.promise.kept {
+        Some(true) => (0, 0),
+        None => (1, short),
+        Some(false) => (2, short),
+    }
+}
+
+/// Puts changes in order and says what they are worth.
+pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> Advice {
+    let before = was.figures.clone().expect("the run as it was has figures");
+    for one in &mut tried {
+        let after = one.figures.as_ref().expect("it was simulated");
+        one.effect = effect(&before, after);
+        one.helps = one.effect.helps();
+        if one.gives_up.is_empty() && tokens(after) < SERVES_LESS * tokens(&before) {
+            one.gives_up = "load: fewer tokens a second".to_owned();
+        }
+    }
+    tried.sort_by(compare);
+    let keeps_promise = before.promise.kept;
+    tried.insert(0, was);
+    let needed = keeps_promise != Some(true);
+    let best = tried.get(1).filter(|first| first.helps && needed).map(|_| 1);
+    Advice { keeps_promise, tried, best, notes }
+}
+
+fn effect(before: &Figures, after: &Figures) -> Effect {
+    let (was, is) = (distance(before), distance(after));
+    match is.cmp(&was) {
+        Ordering::Less if after.promise.kept == Some(true) => return Effect::KeepsPromise,
+        Ordering::Less if choppier(before, after) => return Effect::MovedStall,
+        Ordering::Less => return Effect::NearerToPromise,
+        Ordering::Greater if before.promise.kept == Some(true) => {
+            return Effect::BreaksPromise;
+        }
+        Ordering::Greater => return Effect::FurtherFromPromise,
+        Ordering::Equal => {}
+    }
+    if stall(after) > SHORTER * stall(before) {
+        let more = tokens(after) >= MORE_TOKENS * tokens(before) && tokens(before) > 0.0;
+        let as_short = stall(after) <= stall(before);
+        return if more && as_short { Effect::MoreTokens } else { Effect::None };
+    }
+    // Where nothing was late before, nothing can have moved.
+    let moved = worst(after) > SHORTER * worst(before) && worst(after) > 0.0;
+    if moved { Effect::MovedStall } else { Effect::ShorterStall }
+}
+
+/// Whether the mean fluidity-index falls noticeably: some are better off at the cost of all.
+fn choppier(before: &Figures, after: &Figures) -> bool {
+    let index = |figures: &Figures| figures.fluidity_index.unwrap_or(0.0);
+    index(after) < index(before) - CHOPPIER
+}
+
+fn tokens(figures: &Figures) -> f64 {
+    figures.output_tokens_per_s.unwrap_or(0.0)
+}
+
+/// How long the stall was, at least.
+fn stall(figures: &Figures) -> f64 {
+    figures.stall_s.or(figures.stall_at_least_s).unwrap_or(f64::INFINITY)
+}
+
+/// How far the worst stall of any kind went beyond its deadline.
+fn worst(figures: &Figures) -> f64 {
+    figures.worst_stall.map_or(0.0, |stall| stall.beyond_s)
+}
+
+/// Whether it helps at all, then the promise, what is given up for it, GPUs and dollars, whether it
+/// takes another scheduler; then the worst stall of any kind, and the one looked at.
+fn compare(a: &WhatIf, b: &WhatIf) -> Ordering {
+    let figures = |one: &WhatIf| one.figures.clone().expect("it was simulated");
+    let (one, other) = (figures(a), figures(b));
+    let cents = |figures: &Figures| {
+        figures.usd_per_hour.map(|usd| libm::round(usd * 100.0) as u64).unwrap_or(0)
+    };
+    let does_nothing = |one: &WhatIf| !one.helps;
+    does_nothing(a)
+        .cmp(&does_nothing(b))
+        .then(distance(&one).cmp(&distance(&other)))
+        .then(a.gives_up.is_empty().cmp(&b.gives_up.is_empty()).reverse())
+        .then(one.gpus.cmp(&other.gpus))
+        .then(cents(&one).cmp(&cents(&other)))
+        .then(a.other_scheduler.cmp(&b.other_scheduler))
+        .then(worst(&one).total_cmp(&worst(&other)))
+        .then(stall(&one).total_cmp(&stall(&other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::what_if::figures::{Promise, WorstStall};
+
+    fn figures(kept: bool, shortfall: f64, stall_s: f64) -> Figures {
+        Figures {
+            promise: Promise { kept: Some(kept), shortfall, term: String::new() },
+            stall_s: Some(stall_s),
+            stall_at_least_s: None,
+            worst_s: None,
+            worst_stall: Some(WorstStall {
+                length_s: stall_s,
+                beyond_s: stall_s,
+                first_token: false,
+            }),
+            worst_first_token_s: None,
+            worst_gap_s: None,
+            tbt_p99_s: None,
+            ttft_p99_s: None,
+            fluid_request_share: None,
+            fluidity_index: None,
+            output_tokens_per_s: None,
+            completed: 1,
+            rejected: 0,
+            preemptions: 0,
+            gpus: 1,
+            usd_per_hour: None,
+        }
+    }
+
+    fn one(change: &str, figures: Figures) -> WhatIf {
+        WhatIf {
+            change: change.to_owned(),
+            set: Vec::new(),
+            why: String::new(),
+            not_held: Vec::new(),
+            gives_up: String::new(),
+            other_scheduler: false,
+            figures: Some(figures),
+            effect: Effect::None,
+            helps: false,
+        }
+    }
+
+    fn ranked(was: Figures, tried: Vec<WhatIf>) -> Advice {
+        rank(one("as it was", was), tried, Vec::new())
+    }
+
+    fn names(advice: &Advice) -> Vec<&str> {
+        advice.tried.iter().map(|one| one.change.as_str()).collect()
+    }
+
+    #[test]
+    fn the_promise_comes_before_the_price_and_the_price_before_the_stall() {
+        let two = |figures: Figures| Figures { gpus: 2, ..figures };
+        let advice = ranked(
+            figures(false, 0.4, 10.0),
+            vec![
+                one("shortest", figures(false, 0.4, 0.1)),
+                one("dear", two(figures(true, 0.0, 1.0))),
+                one("cheap", figures(true, 0.0, 5.0)),
+                one("nearer", two(figures(false, 0.1, 9.0))),
+                one("further", figures(false, 0.6, 0.01)),
+            ],
+        );
+        assert_eq!(names(&advice), ["as it was", "cheap", "dear", "nearer", "shortest", "further"]);
+        assert_eq!(advice.best, Some(1));
+        let effects: Vec<Effect> = advice.tried.iter().map(|one| one.effect).collect();
+        use Effect::*;
+        let wanted =
+            [None, KeepsPromise, KeepsPromise, NearerToPromise, ShorterStall, FurtherFromPromise];
+        assert_eq!(effects, wanted);
+    }
+
+    #[test]
+    fn a_kept_promise_needs_no_cure_and_what_breaks_it_is_none() {
+        let advice = ranked(
+            figures(true, 0.0, 1.0),
+            vec![one("breaks", figures(false, 0.02, 0.1)), one("option", figures(true, 0.0, 0.5))],
+        );
+        assert_eq!(advice.keeps_promise, Some(true));
+        assert_eq!(advice.best, None);
+        assert_eq!(names(&advice), ["as it was", "option", "breaks"]);
+        assert!(advice.tried[1].helps && !advice.tried[2].helps);
+        assert_eq!(advice.tried[2].effect, Effect::BreaksPromise);
+    }
+
+    #[test]
+    fn a_stall_that_only_moved_helps_nobody() {
+        let mut moved = figures(false, 0.4, 0.1);
+        moved.worst_stall = Some(WorstStall { length_s: 10.0, beyond_s: 9.5, first_token: true });
+        let advice = ranked(figures(false, 0.4, 10.0), vec![one("moves", moved)]);
+        assert_eq!(advice.tried[1].effect, Effect::MovedStall);
+        assert_eq!((advice.tried[1].helps, advice.best), (false, None));
+    }
+
+    #[test]
+    fn what_is_not_known_lies_between_kept_and_broken() {
+        let mut unknown = figures(true, 0.9, 1.0);
+        unknown.promise.kept = None;
+        let advice = ranked(
+            figures(false, 0.1, 10.0),
+            vec![one("unknown", unknown.clone()), one("kept", figures(true, 0.0, 9.0))],
+        );
+        assert_eq!(names(&advice), ["as it was", "kept", "unknown"]);
+        assert_eq!(advice.tried[2].effect, Effect::NearerToPromise);
+        let advice = ranked(unknown, vec![one("kept", figures(true, 0.0, 9.0))]);
+        assert_eq!((advice.keeps_promise, advice.best), (None, Some(1)));
+    }
+
+    #[test]
+    fn a_setting_comes_before_another_scheduler_at_the_same_price() {
+        let mut swap = one("swap", figures(true, 0.0, 0.1));
+        swap.other_scheduler = true;
+        let setting = one("setting", figures(true, 0.0, 0.5));
+        let advice = ranked(figures(false, 0.4, 10.0), vec![swap, setting]);
+        assert_eq!(names(&advice), ["as it was", "setting", "swap"]);
+    }
+
+    #[test]
+    fn more_tokens_help_where_neither_promise_nor_stall_changes() {
+        let with =
+            |tokens| Figures { output_tokens_per_s: Some(tokens), ..figures(false, 1.0, 10.0) };
+        let advice = ranked(with(100.0), vec![one("less", with(104.0)), one("more", with(105.0))]);
+        assert_eq!(names(&advice), ["as it was", "more", "less"]);
+        assert_eq!(advice.tried[1].effect, Effect::MoreTokens);
+        assert!(!advice.tried[2].helps);
+    }
+
+    #[test]
+    fn a_promise_nearer_for_some_at_the_cost_of_all_is_no_help() {
+        let smooth =
+            |share, index| Figures { fluidity_index: Some(index), ..figures(false, share, 1.0) };
+        let advice = ranked(
+            smooth(0.8, 0.6),
+            vec![one("some", smooth(0.7, 0.3)), one("all", smooth(0.75, 0.58))],
+        );
+        assert_eq!(names(&advice), ["as it was", "all", "some"]);
+        assert_eq!(advice.tried[2].effect, Effect::MovedStall);
+    }
+
+    #[test]
+    fn fewer_tokens_a_second_are_a_price_too() {
+        let with = |tokens, stall| Figures {
+            output_tokens_per_s: Some(tokens),
+            ..figures(true, 0.0, stall)
+        };
+        let was = Figures { output_tokens_per_s: Some(100.0), ..figures(false, 0.5, 10.0) };
+        let advice = ranked(was, vec![one("slow", with(90.0, 0.1)), one("fast", with(99.0, 1.0))]);
+        assert_eq!(names(&advice), ["as it was", "fast", "slow"]);
+        assert!(advice.tried[1].gives_up.is_empty() && !advice.tried[2].gives_up.is_empty());
+    }
+
+    #[test]
+    fn what_gives_something_up_comes_after_what_does_not() {
+        let mut fewer = one("fewer users", figures(true, 0.0, 0.1));
+        fewer.gives_up = "serves fewer".to_owned();
+        let dear = Figures { gpus: 2, ..figures(true, 0.0, 0.5) };
+        let advice = ranked(figures(false, 0.4, 10.0), vec![fewer, one("replica", dear)]);
+        assert_eq!(names(&advice), ["as it was", "replica", "fewer users"]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Another policy with everything else as it was, as far as it has such a thing.
+
+use serde_json::{Map, Value};
+
+use crate::scheduler::{EngineInfo, Evidence, Facts, Limit, Prefills, SchedulerConfig, Takes};
+
+/// What is sought in another policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Chunks of prompts beside decodes.
+    Chunked,
+    /// Prompts before decodes.
+    PrefillFirst,
+    /// Memory as tokens need it.
+    Paged,
+}
+
+impl Wanted {
+    fn has(self, facts: &Facts) -> bool {
+        let chunked = facts.prefills == Prefills::Beside && facts.cuts_prompts;
+        match self {
+            Wanted::Chunked => chunked,
+            Wanted::PrefillFirst => facts.prefills == Prefills::First,
+            Wanted::Paged => facts.takes == Takes::AsNeeded && chunked,
+        }
+    }
+
+    /// How many such policies are worth a try.
+    fn tries(self) -> usize {
+        match self {
+            Wanted::Chunked | Wanted::Paged => 3,
+            Wanted::PrefillFirst => 1,
+        }
+    }
+}
+
+/// A policy in place of another.
+pub(super) struct Swap {
+    /// Its name.
+    pub name: &'static str,
+    /// Its parameters.
+    pub parameters: Map<String, Value>,
+    /// What of the old policy's has no place in it.
+    pub not_held: Vec<String>,
+}
+
+/// Policies whose every step is proven and that have what `old` lacks.
+pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) -> Vec<Swap> {
+    let facts = old.facts(engine);
+    if wanted.has(&facts) {
+        return Vec::new();
+    }
+    let others = SchedulerConfig::NAMES.iter().filter(|name| **name != old.name());
+    others
+        .filter_map(|name| SchedulerConfig::by_name(name))
+        .filter(|new| new.evidence() == Evidence::Proven && wanted.has(&new.facts(engine)))
+        .take(wanted.tries())
+        .map(|new| swap(old, &facts, &new, engine))
+        .collect()
+}
+
+fn swap(old: &SchedulerConfig, facts: &Facts, new: &SchedulerConfig, engine: &EngineInfo) -> Swap {
+    let theirs = new.facts(engine);
+    let mut swap = Swap { name: new.name(), parameters: Map::new(), not_held: Vec::new() };
+    swap.hold(facts.seats, theirs.seats, "limit of seats", old.name());
+    match (facts.budget, theirs.budget) {
+        (Some(old_budget), Some(budget)) if old_budget.bounds != budget.bounds => {
+            let own = budget.limit.most.map_or("none".to_owned(), |most| most.to_string());
+            swap.not_held.push(format!(
+                "{} has no token budget of {}'s kind ({}): it keeps its own, {} {own}",
+                new.name(),
+                old.name(),
+                old_budget.bounds.meaning(),
+                budget.limit.parameter,
+            ));
+        }
+        (old_budget, budget) => swap.hold(
+            old_budget.map(|budget| budget.limit),
+            budget.map(|budget| budget.limit),
+            "token budget",
+            old.name(),
+        ),
+    }
+    swap.hold(
+        facts.longest_chunk.filter(|limit| limit.most.is_some()),
+        theirs.longest_chunk,
+        "limit on one prompt's chunk",
+        old.name(),
+    );
+    match (facts.watermark, theirs.watermark) {
+        (Some(own), Some(parameter)) => {
+            swap.parameters.insert(parameter.to_owned(), old.parameters()[own].clone());
+        }
+        (Some(own), None) if old.parameters()[own].as_f64() != Some(0.0) => {
+            swap.not_held.push(format!("{} has no watermark", new.name()));
+        }
+        _ => {}
+    }
+    if facts.by_priority && !theirs.by_priority {
+        swap.not_held.push(format!("{} knows no priorities", new.name()));
+    }
+    swap
+}
+
+impl Swap {
+    /// Gives the new policy the old one's limit.
+    fn hold(&mut self, old: Option<Limit>, new: Option<Limit>, what: &str, whose: &str) {
+        match (old.and_then(|old| old.most), new) {
+            (Some(most), Some(new)) => {
+                self.parameters.insert(new.parameter.to_owned(), most.into());
+            }
+            (Some(most), None) => {
+                self.not_held.push(format!("{} has no {what}: {whose}'s was {most}", self.name));
+            }
+            (None, Some(Limit { parameter, most: Some(most) })) => self.not_held.push(format!(
+                "{} needs a {what}, which {whose} did not have: {parameter} {most}",
+                self.name
+            )),
+            (None, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine() -> EngineInfo {
+        EngineInfo {
+            kv_block_tokens: 16,
+            kv_blocks: 1000,
+            max_model_len: 4096,
+            prefix_caching: false,
+            large_gpu: false,
+        }
+    }
+
+    fn from(yaml: &str, wanted: Wanted) -> Vec<Swap> {
+        let old: SchedulerConfig = serde_json::from_str(yaml).expect("a policy");
+        swaps(&old, &engine(), wanted)
+    }
+
+    #[test]
+    fn seats_budget_and_watermark_are_held_under_the_new_names() {
+        let old = r#"{"faster-transformer": {"max_num_seqs": 7}}"#;
+        for swap in from(old, Wanted::Chunked) {
+            assert_eq!(swap.parameters["max_num_seqs"], 7, "{}", swap.name);
+            assert!(swap.not_held.iter().any(|it| it.contains("token budget")), "{}", swap.name);
+        }
+        let old = r#"{"sarathi": {"chunk_size": 300, "max_num_seqs": 9, "watermark": 0.2}}"#;
+        let first = &from(old, Wanted::PrefillFirst)[0];
+        assert_eq!(first.name, "vllm-v0");
+        assert_eq!(first.parameters["max_num_seqs"], 9);
+        assert_eq!(first.parameters["watermark"], 0.2);
+        assert!(first.not_held[0].contains("no token budget of sarathi's kind"));
+        assert!(!first.parameters.contains_key("max_num_batched_tokens"));
+    }
+
+    #[test]
+    fn what_the_policy_has_already_is_not_sought_elsewhere() {
+        assert!(from(r#"{"sarathi": {}}"#, Wanted::Chunked).is_empty());
+        assert!(from(r#"{"vllm-v0": {}}"#, Wanted::PrefillFirst).is_empty());
+        let names: Vec<&str> =
+            from(r#"{"vllm-v0": {}}"#, Wanted::Chunked).iter().map(|swap| swap.name).collect();
+        assert_eq!(names, ["vllm-v1", "vllm-v0-chunked", "sarathi"]);
+    }
+}

@@ -1,0 +1,231 @@
+//! Changes to the engine, the GPUs, the router and the load of a run.
+
+use serde_json::Value;
+
+use super::change::{Change, Load, Maker};
+use crate::runner::Requests;
+use crate::scenario::Router;
+use crate::scheduler;
+
+const PRECISION: &str = "precision of the numbers";
+const SERVED: &str = "load: fewer are served";
+const MEMORY: &str = "money: it takes GPUs with more memory";
+
+/// Share of the GPU's memory that engines commonly go up to.
+const UTILIZATION: f64 = 0.95;
+
+impl Maker<'_> {
+    fn blocks_are_given(&self) -> bool {
+        self.derived["kv_blocks"]["from"].as_str() == Some("given")
+    }
+
+    pub fn more_blocks(&self) -> Vec<Change> {
+        if !self.bound.memory_was_full() && !self.info.prefix_caching {
+            return Vec::new();
+        }
+        let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
+        let change = |new: u64| {
+            let words = format!("KV blocks {old} -> {new}{}", self.of_pool);
+            let change = Change::new(words, vec![format!("{}engine.kv_blocks={new}", self.at)]);
+            // Where they follow from the GPU's memory, more of them do not come from a setting.
+            if self.blocks_are_given() { change } else { change.gives_up(MEMORY) }
+        };
+        vec![change(old + old / 2), change(old * 2)]
+    }
+
+    pub fn higher_utilization(&self) -> Vec<Change> {
+        // Where the scenario gives the number of blocks, this would change nothing.
+        let Some(old) = self.pool["engine"]["gpu_memory_utilization"].as_f64() else {
+            return Vec::new();
+        };
+        if self.blocks_are_given() || self.pool["gpu"].is_null() || old >= UTILIZATION {
+            return Vec::new();
+        }
+        let words = format!("gpu_memory_utilization {old} -> {UTILIZATION}{}", self.of_pool);
+        let set = format!("{}engine.gpu_memory_utilization={UTILIZATION}", self.at);
+        vec![Change::new(words, vec![set])]
+    }
+
+    pub fn shorter_model_len(&self) -> Vec<Change> {
+        let reserves = self.facts.takes == scheduler::Takes::MaxModelLen;
+        let longest = self.bound.longest_request.saturating_add(1).next_multiple_of(16);
+        let old = self.info.max_model_len;
+        if !reserves || longest >= old {
+            return Vec::new();
+        }
+        let words = format!("max_model_len {old} -> {longest}{}", self.of_pool);
+        let change = Change::new(words, vec![format!("{}engine.max_model_len={longest}", self.at)]);
+        vec![change.gives_up("length: longer requests would be rejected")]
+    }
+
+    pub fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
+        let old = self.pool["engine"][key].as_str().unwrap_or("auto");
+        if self.pool["gpu"].is_null() || narrow.contains(&old) {
+            return Vec::new();
+        }
+        let set = format!("{}engine.{key}=fp8", self.at);
+        let words = format!("{of} in fp8{}", self.of_pool);
+        vec![Change::new(words, vec![set]).gives_up(PRECISION)]
+    }
+
+    pub fn prefix_caching(&self) -> Vec<Change> {
+        let can = self.config.build(&self.info).needs().cache.is_some();
+        if self.info.prefix_caching || !can || !self.prompts_share() {
+            return Vec::new();
+        }
+        let set = format!("{}engine.prefix_caching=true", self.at);
+        vec![Change::new(format!("prefix caching{}", self.of_pool), vec![set])]
+    }
+
+    /// Whether prompts are known to begin alike.
+    fn prompts_share(&self) -> bool {
+        match self.patient.requests {
+            Requests::Open(workload) => !workload.block_ids.is_empty(),
+            Requests::Closed(_) => !self.patient.resolved["workload"]["prefix_groups"].is_null(),
+        }
+    }
+
+    pub fn router(&self) -> Vec<Change> {
+        if self.patient.experiment.replicas < 2 {
+            return Vec::new();
+        }
+        let by_class = self.patient.resolved["router"].is_object();
+        let (path, old) = match by_class {
+            true => ("router.within", &self.patient.resolved["router"]["within"]),
+            false => ("router", &self.patient.resolved["router"]),
+        };
+        let old = old.as_str().unwrap_or("round-robin");
+        let by_load = [Router::LeastRequests, Router::LeastTokens];
+        let named = |router: &Router| {
+            Router::NAMES.into_iter().find(|name| Router::by_name(name).as_ref() == Some(router))
+        };
+        let new = by_load.iter().filter_map(named).filter(|name| *name != old);
+        new.map(|name| {
+            Change::new(format!("router {old} -> {name}"), vec![format!("{path}={name}")])
+        })
+        .collect()
+    }
+
+    pub fn plan_ahead(&self) -> Vec<Change> {
+        let can = self.config.build(&self.info).needs().plans_ahead;
+        let off = self.pool["engine"]["async_scheduling"] == Value::Bool(false);
+        if !can || !off || self.pool["gpu"].is_null() {
+            return Vec::new();
+        }
+        let set = format!("{}engine.async_scheduling=true", self.at);
+        vec![Change::new(format!("async_scheduling false -> true{}", self.of_pool), vec![set])]
+    }
+
+    fn parallel(&self, key: &str) -> Option<u64> {
+        self.pool["parallelism"][key].as_u64()
+    }
+
+    pub fn tensor_for_pipeline(&self) -> Vec<Change> {
+        let (Some(tensor), Some(stages)) = (self.parallel("tensor"), self.parallel("pipeline"))
+        else {
+            return Vec::new();
+        };
+        if stages < 2 || self.pool["gpu"].is_null() {
+            return Vec::new();
+        }
+        let (at, new) = (&self.at, tensor * stages);
+        let words = format!(
+            "tensor {tensor}, pipeline {stages} -> tensor {new}, pipeline 1{}",
+            self.of_pool
+        );
+        let set =
+            vec![format!("{at}parallelism.pipeline=1"), format!("{at}parallelism.tensor={new}")];
+        vec![Change::new(words, set)]
+    }
+
+    pub fn replicas_for_tensor(&self) -> Vec<Change> {
+        let Some(tensor) = self.parallel("tensor").filter(|tensor| tensor.is_multiple_of(2)) else {
+            return Vec::new();
+        };
+        let (at, replicas) = (&self.at, self.pool["replicas"].as_u64().unwrap_or(1));
+        let words = format!(
+            "tensor {tensor}, replicas {replicas} -> tensor {}, replicas {}{}",
+            tensor / 2,
+            replicas * 2,
+            self.of_pool
+        );
+        let set = vec![
+            format!("{at}parallelism.tensor={}", tensor / 2),
+            format!("{at}replicas={}", replicas * 2),
+        ];
+        vec![Change::new(words, set)]
+    }
+
+    pub fn replicas(&self) -> Vec<Change> {
+        let old = self.pool["replicas"].as_u64().unwrap_or(1);
+        let words = |new: u64| format!("replicas {old} -> {new}{}", self.of_pool);
+        let change = |new: u64| Change::new(words(new), vec![format!("{}replicas={new}", self.at)]);
+        vec![change(old + 1)]
+    }
+
+    pub fn tensor_doubled(&self) -> Vec<Change> {
+        // A fixed iteration time knows no GPUs.
+        let Some(old) = self.parallel("tensor").filter(|_| !self.pool["gpu"].is_null()) else {
+            return Vec::new();
+        };
+        let words = format!("tensor {old} -> {}{}", old * 2, self.of_pool);
+        vec![Change::new(words, vec![format!("{}parallelism.tensor={}", self.at, old * 2)])]
+    }
+
+    pub fn less_load(&self) -> Vec<Change> {
+        let workload = &self.patient.resolved["workload"];
+        let trace = &workload["trace"];
+        let (at, arrivals) = match trace.is_null() {
+            true => ("workload.arrivals", &workload["arrivals"]),
+            false => ("workload.trace.arrivals", &trace["arrivals"]),
+        };
+        let parts = [0.75, 0.5];
+        let less = |change: Change| Change { load: Load::Drawn, ..change.gives_up(SERVED) };
+        if let Some((name, users)) =
+            named(arrivals).and_then(|(name, of)| Some((name, of["users"].as_u64()?)))
+        {
+            let fewer = parts.map(|part| libm::floor(users as f64 * part) as u64);
+            let fewer = fewer.into_iter().filter(|&fewer| fewer > 0 && fewer < users);
+            return fewer
+                .map(|fewer| {
+                    let set = format!("{at}.{name}.users={fewer}");
+                    less(Change::new(format!("users {users} -> {fewer}"), vec![set]))
+                })
+                .collect();
+        }
+        if let Some((name, rate)) =
+            named(arrivals).and_then(|(name, of)| Some((name, of["rate"].as_f64()?)))
+        {
+            let lower = parts.map(|part| rounded(rate * part));
+            return lower
+                .into_iter()
+                .map(|lower| {
+                    let set = format!("{at}.{name}.rate={lower}");
+                    less(Change::new(format!("rate {rate}/s -> {lower}/s"), vec![set]))
+                })
+                .collect();
+        }
+        if !trace.is_null() && arrivals.is_null() {
+            let scale = trace["time_scale"].as_f64().unwrap_or(1.0);
+            let slower = parts.map(|part| rounded(scale * part));
+            return slower
+                .into_iter()
+                .map(|slower| {
+                    let set = format!("workload.trace.time_scale={slower}");
+                    less(Change::new(format!("time_scale {scale} -> {slower}"), vec![set]))
+                })
+                .collect();
+        }
+        Vec::new()
+    }
+}
+
+/// The one member of a map, such as `{poisson: {...}}`.
+fn named(map: &Value) -> Option<(&str, &Value)> {
+    map.as_object()?.iter().next().map(|(name, value)| (name.as_str(), value))
+}
+
+/// To three digits, so that what is asked for can be read.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}

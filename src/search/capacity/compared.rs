@@ -1,0 +1,65 @@
+//! Which of several schedulers carries most, as far as the intervals tell.
+
+use super::file::Capacity;
+use crate::search::interval::Border;
+
+/// A sentence on the schedulers that have a capacity; `None` for fewer than two of them.
+pub(super) fn comparison(all: &[Capacity]) -> Option<String> {
+    let known: Vec<(&str, Border)> =
+        all.iter().filter_map(|one| Some((one.label.as_str(), one.border()?))).collect();
+    if known.len() < 2 {
+        return None;
+    }
+    let best = known.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+    let (tied, less): (Vec<_>, Vec<_>) =
+        known.iter().partition(|(_, border)| border.overlaps(&best.1));
+    let names = |of: &[&(&str, Border)]| listed(of.iter().map(|(label, _)| *label));
+    let rest = match less.len() {
+        0 => String::new(),
+        1 => format!("; {} carries less", names(&less)),
+        _ => format!("; {} carry less", names(&less)),
+    };
+    // One seed is one sample of the workload, whatever its bracket.
+    let alone = match best.1.count {
+        1 => ", for the requests of this one seed",
+        _ => "",
+    };
+    Some(match tied.len() {
+        1 => format!("{} carries more than {}{alone}", best.0, names(&less)),
+        _ => format!("a tie between {}: their intervals overlap{rest}", names(&tied)),
+    })
+}
+
+/// Names in a row: `a, b and c`.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = names.collect();
+    match (names.pop(), names.is_empty()) {
+        (None, _) => String::new(),
+        (Some(last), true) => last.to_owned(),
+        (Some(last), false) => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::full_capacity;
+    use super::*;
+
+    fn said(all: &[(&str, f64, f64)]) -> Option<String> {
+        let of = |&(label, low, high): &(&str, f64, f64)| Capacity {
+            label: label.to_owned(),
+            requests_per_s: Border::of(&[(low, high)], false),
+            ..full_capacity()
+        };
+        comparison(&all.iter().map(of).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn more_is_said_only_of_intervals_that_are_apart() {
+        assert_eq!(said(&[("a", 1.0, 1.1)]), None);
+        let two = said(&[("a", 1.0, 1.1), ("b", 2.0, 2.1)]).expect("two");
+        assert_eq!(two, "b carries more than a, for the requests of this one seed");
+        let tie = said(&[("a", 1.0, 1.1), ("b", 1.05, 1.2), ("c", 0.1, 0.2)]).expect("three");
+        assert_eq!(tie, "a tie between a and b: their intervals overlap; c carries less");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a search turns: the arrival rate, or the users of a closed loop.
+
+use super::Study;
+use super::file::Searched;
+use crate::search::bisect::Range;
+use crate::search::probe::{Offered, SearchError};
+
+/// Rates are searched from the scenario's times 2^-this to that times 2^this.
+const OCTAVES: u32 = 14;
+/// More users than these are a mistake, or a question for a rate.
+const USERS_MAX: f64 = 1e6;
+
+/// What a search turns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Knob {
+    /// Arrivals a second, as a multiple of the scenario's.
+    Rate {
+        /// Those.
+        base: f64,
+    },
+    /// Users of a closed loop.
+    Users {
+        /// The scenario's.
+        base: u32,
+    },
+}
+
+impl Knob {
+    /// What the scenario has.
+    ///
+    /// # Errors
+    /// When it has neither a rate nor users.
+    pub fn of(study: Study<'_>) -> Result<Knob, SearchError> {
+        match study.experiment.workload.users() {
+            Some(base) => Ok(Knob::Users { base }),
+            None => Ok(Knob::Rate { base: study.base_rate_per_s()? }),
+        }
+    }
+
+    /// Where it is turned.
+    pub fn range(self) -> Range {
+        match self {
+            Knob::Rate { .. } => Range {
+                from: 1.0,
+                least: 1.0 / f64::from(1 << OCTAVES),
+                most: f64::from(1 << OCTAVES),
+                whole: false,
+            },
+            Knob::Users { base } => {
+                let from = f64::from(base).min(USERS_MAX);
+                Range { from, least: 1.0, most: USERS_MAX, whole: true }
+            }
+        }
+    }
+
+    /// What is offered where it stands at `value`.
+    pub fn offered(self, value: f64) -> Offered {
+        match self {
+            Knob::Rate { .. } => Offered::Times(value),
+            Knob::Users { .. } => Offered::Users(value as u32),
+        }
+    }
+
+    /// What is offered at `value`: users, or requests a second as stated.
+    pub fn amount(self, value: f64) -> f64 {
+        match self {
+            Knob::Rate { base } => value * base,
+            Knob::Users { .. } => value,
+        }
+    }
+
+    /// Whether only whole numbers make sense.
+    pub fn whole(self) -> bool {
+        matches!(self, Knob::Users { .. })
+    }
+
+    /// What the scenario offers.
+    pub fn own(self) -> f64 {
+        match self {
+            Knob::Rate { base } => base,
+            Knob::Users { base } => f64::from(base),
+        }
+    }
+
+    /// The scenario's own rate, where it has one.
+    pub fn own_rate(self) -> Option<f64> {
+        match self {
+            Knob::Rate { base } => Some(base),
+            Knob::Users { .. } => None,
+        }
+    }
+
+    /// Its name in results.
+    pub fn searched(self) -> Searched {
+        match self {
+            Knob::Rate { .. } => Searched::RequestsPerS,
+            Knob::Users { .. } => Searched::Users,
+        }
+    }
+
+    /// What one of it is called.
+    pub fn unit(self) -> &'static str {
+        self.searched().unit()
+    }
+}

@@ -1,0 +1,154 @@
+//! Who waits at every instant. The log counts a queue once a batch is formed, when those that it took
+//! have left; here a request waits until its first batch begins, as its user does.
+
+use crate::explain::Recording;
+use crate::request::RequestId;
+use crate::time::Time;
+use crate::trace::{Log, Status};
+
+/// A stretch of time that a request spent without a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who.
+    pub request: RequestId,
+    /// When it began.
+    pub from: Time,
+    /// When a batch with it began; [`Time::NEVER`] where none did.
+    pub to: Time,
+    /// Whether it had lost its KV blocks before.
+    pub preempted: bool,
+}
+
+/// The line before one replica.
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    /// In order of their beginning.
+    waits: Vec<Wait>,
+    /// When they ended, rising.
+    ends: Vec<Time>,
+}
+
+impl Queue {
+    /// The lines before all replicas. A request that a policy dropped without ever running it is
+    /// left out: when it was dropped is not written down.
+    pub fn of_replicas(recording: &Recording<'_>) -> Vec<Queue> {
+        let trace = recording.trace;
+        let mut queues: Vec<Queue> = Vec::new();
+        let mut add = |replica: u32, wait: Wait| {
+            if wait.from >= wait.to {
+                return;
+            }
+            let replica = replica as usize;
+            if queues.len() <= replica {
+                queues.resize_with(replica + 1, Queue::default);
+            }
+            queues[replica].waits.push(wait);
+        };
+        for (request, row) in (0..).zip(&trace.requests) {
+            if row.status == Status::Rejected && row.scheduled == Time::NEVER {
+                continue;
+            }
+            let wait = Wait { request, from: row.arrival, to: row.scheduled, preempted: false };
+            add(row.replica, wait);
+        }
+        for log in recording.log {
+            for wait in preempted(log) {
+                let row = &trace.requests[wait.request as usize];
+                let gone = row.status == Status::Rejected && wait.to == Time::NEVER;
+                if !gone {
+                    add(row.replica, wait);
+                }
+            }
+        }
+        for queue in &mut queues {
+            queue.waits.sort_by_key(|wait| wait.from);
+            queue.ends = queue.waits.iter().map(|wait| wait.to).collect();
+            queue.ends.sort_unstable();
+        }
+        queues
+    }
+
+    /// How many wait at an instant.
+    pub fn at(&self, instant: Time) -> u32 {
+        let came = self.waits.partition_point(|wait| wait.from <= instant);
+        let went = self.ends.partition_point(|&end| end <= instant);
+        (came - went) as u32
+    }
+
+    /// The fewest and the most at once from one instant up to another, which is left out.
+    pub fn extremes(&self, from: Time, to: Time) -> (u32, u32) {
+        let mut came = self.waits.partition_point(|wait| wait.from <= from);
+        let mut went = self.ends.partition_point(|&end| end <= from);
+        let (mut least, mut most) = (came - went, came - went);
+        loop {
+            let arrival = self.waits.get(came).map_or(Time::NEVER, |wait| wait.from);
+            let next = arrival.min(self.ends.get(went).copied().unwrap_or(Time::NEVER));
+            if next >= to || next == Time::NEVER {
+                return (least as u32, most as u32);
+            }
+            came += self.waits[came..].iter().take_while(|wait| wait.from <= next).count();
+            went += self.ends[went..].iter().take_while(|&&end| end <= next).count();
+            least = least.min(came - went);
+            most = most.max(came - went);
+        }
+    }
+
+    /// The waits that a preemption began, in order.
+    pub fn preempted(&self) -> impl Iterator<Item = Wait> {
+        self.waits.iter().copied().filter(|wait| wait.preempted)
+    }
+
+    /// Those who wait at an instant: first those who lost their blocks, then by arrival.
+    pub fn names(&self, instant: Time) -> Vec<RequestId> {
+        let came = self.waits.partition_point(|wait| wait.from <= instant);
+        let there = self.waits[..came].iter().filter(|wait| wait.to > instant);
+        let mut there: Vec<&Wait> = there.collect();
+        there.sort_by_key(|wait| (!wait.preempted, wait.from));
+        there.into_iter().map(|wait| wait.request).collect()
+    }
+
+    /// Who joins the line (true) or leaves it after one instant and before another, in order.
+    pub fn changes(&self, from: Time, to: Time) -> Vec<(Time, RequestId, bool)> {
+        let within = |at: Time| from < at && at < to;
+        let begun = self.waits.partition_point(|wait| wait.from < to);
+        let mut changes = Vec::new();
+        for wait in &self.waits[..begun] {
+            if within(wait.from) {
+                changes.push((wait.from, wait.request, true));
+            }
+            if within(wait.to) {
+                changes.push((wait.to, wait.request, false));
+            }
+        }
+        changes.sort_by_key(|&(at, ..)| at);
+        changes
+    }
+}
+
+/// The stretches between a preemption and the batch that took the request back, of one lane.
+fn preempted(log: &Log) -> Vec<Wait> {
+    let mut waits: Vec<Wait> = Vec::new();
+    let mut away = std::collections::HashMap::new();
+    let mut prefills = log.prefills().peekable();
+    let mut back = |upto: usize,
+                    away: &mut std::collections::HashMap<RequestId, usize>,
+                    waits: &mut Vec<Wait>| {
+        while let Some((place, chunks)) = prefills.next_if(|&(place, _)| place < upto) {
+            for chunk in chunks {
+                if let Some(at) = away.remove(&chunk.request) {
+                    waits[at].to = log.start(place);
+                }
+            }
+        }
+    };
+    for (place, lost) in log.preemptions() {
+        back(place, &mut away, &mut waits);
+        for &request in lost {
+            away.insert(request, waits.len());
+            let from = log.start(place);
+            waits.push(Wait { request, from, to: Time::NEVER, preempted: true });
+        }
+    }
+    back(usize::MAX, &mut away, &mut waits);
+    waits
+}

@@ -1,0 +1,224 @@
+//! Settings as the program answers to them: those without effect, features that some schedulers lack,
+//! errors of any length, names of any length.
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn run_in(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+    command.current_dir(folder).args(args).env("NO_COLOR", "1");
+    command
+}
+
+/// `prefix-unfair.yaml` of the cases, smaller: two of the four policies have no prefix caching here.
+const UNFAIR: &str = "\
+model: qwen3-32b
+gpu: h100-sxm
+parallelism: {tensor: 4}
+engine: {dtype: fp8, kv_cache_dtype: fp8, prefix_caching: true, async_scheduling: false}
+schedulers: [vllm-v1, sglang, {tensorrt-llm: {enable_chunked_prefill: true}}, tgi]
+workload:
+  requests: 60
+  arrivals: {poisson: {rate: 1.8}}
+  lengths: {prompt: {lognormal: {mean: 8000, sigma: 0.4}}, output: {lognormal: {mean: 300, sigma: 0.6}}}
+  prefix_groups: {count: 1, tokens: 3000}
+slo: {ttft: 1s, tbt: 33ms}
+";
+
+struct Answer {
+    stdout: String,
+    stderr: String,
+}
+
+fn answer(scenario: &str, args: &[&str]) -> Answer {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), scenario).expect("writable");
+    let output = run_in(folder.path(), args).assert().success().get_output().clone();
+    Answer {
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn json(scenario: &str, args: &[&str]) -> Value {
+    let args = [args, &["--format", "json"]].concat();
+    serde_json::from_str(&answer(scenario, &args).stdout).expect("JSON")
+}
+
+/// Text as it reads, wherever its lines break.
+fn unwrapped(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn no_ranking_across_a_feature_that_some_lack() {
+    let Answer { stdout, stderr } = answer(UNFAIR, &["run", "s.yaml"]);
+    let text = unwrapped(&stdout);
+    let why = "refix caching is on for vllm-v1 and sglang, and tensorrt-llm and tgi have none here";
+    assert!(text.contains(why), "{text}");
+    assert!(unwrapped(&stderr).contains(why), "{stderr}");
+    assert!(!stdout.contains('*'), "a best of four that cannot be compared:\n{stdout}");
+    for claim in ["the smoothest text", "comes closest", "against 0", "(tgi)", "(tensorrt-llm)"] {
+        assert!(!text.contains(claim), "{claim}: {text}");
+    }
+    assert!(text.contains("Among vllm-v1 and sglang:"), "{text}");
+
+    let result = json(UNFAIR, &["run", "s.yaml"]);
+    let used: Vec<&Value> = result["runs"]
+        .as_array()
+        .expect("runs")
+        .iter()
+        .map(|r| &r["features"]["prefix_caching"])
+        .collect();
+    assert_eq!(used, ["on", "on", "none", "none"]);
+    assert!(result["warnings"].to_string().contains(why), "{}", result["warnings"]);
+    assert!(result["inert"].is_null(), "it has an effect in two of them: {}", result["inert"]);
+    assert_eq!(result["runs"][3]["inert"][0]["path"], "engine.prefix_caching");
+
+    // Without it all four are compared.
+    let off = ["run", "s.yaml", "--set", "engine.prefix_caching=false"];
+    let Answer { stdout, stderr } = answer(UNFAIR, &off);
+    assert!(stdout.contains("* best of its row"), "{stdout}");
+    assert!(!stderr.contains("not ranked"), "{stderr}");
+}
+
+#[test]
+fn what_has_no_effect_is_said_by_every_command() {
+    let scenario = "\
+model: llama-3.1-8b
+gpu: {base: h100-sxm, interconnect: {bandwidth: 16GB/s, latency: 20us}}
+engine: {profile: vllm-0.6, kv_blocks: 4000, gpu_memory_utilization: 0.8, prefix_caching: true}
+schedulers: [sarathi]
+horizon: 1h
+workload: {requests: 40, arrivals: {poisson: {rate: 4}}, lengths: {table: chat}}
+slo: {ttft: 500ms, tbt: 50ms}
+";
+    let before = ["gpu.interconnect", "engine.gpu_memory_utilization", "engine.prefix_caching"];
+    let after = [&before[..], &["horizon"]].concat();
+    let paths = |file: &Value| -> Vec<String> {
+        let each = file["inert"].as_array().expect("a list").iter();
+        each.map(|one| one["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    let run = json(scenario, &["run", "s.yaml"]);
+    assert_eq!(paths(&run), after);
+    assert_eq!(run["inert"][1]["value"], 0.8);
+    assert!(run["inert"][1]["why"].as_str().expect("a reason").contains("`kv_blocks` is given"));
+    assert_eq!(paths(&json(scenario, &["explain", "s.yaml"])), after);
+    let capacity = ["capacity", "s.yaml", "--seeds", "1", "--precision", "0.2"];
+    assert_eq!(paths(&json(scenario, &capacity)), before);
+    let sweep = ["sweep", "s.yaml", "--vary", "engine.prefix_caching=true,false"];
+    assert_eq!(paths(&json(scenario, &sweep)), before[..2], "varied, and off at one point");
+
+    let Answer { stdout, stderr } = answer(scenario, &["run", "s.yaml"]);
+    for path in after {
+        let said = format!("{path} has no effect here");
+        assert!(unwrapped(&stdout).contains(&said), "{said}: {stdout}");
+        assert!(stderr.contains(&said), "{said}: {stderr}");
+    }
+
+    // The scenario of a result has every default written out: what a user wrote is not known.
+    let again = serde_json::to_string(&run["scenario"]).expect("plain data");
+    assert!(json(&again, &["run", "s.yaml"])["inert"].is_null());
+}
+
+#[test]
+fn a_long_line_does_not_make_a_long_error() {
+    let long = "x".repeat(60_000);
+    let texts = [
+        format!("name: {long}\nname: b\n"),
+        format!("{long}: 1\n{long}: 2\n"),
+        format!("{{name: a, description: {long}, name: b}}\n"),
+        format!("workload: {{requests: {long}}}\n"),
+        format!("model: {long}\ngpu: {long}\nrouter: {long}\nschedulers: [{long}]\n"),
+        format!("schedulers: [{{sarathi: {{{long}: 1}}}}]\n"),
+        format!("slo: {{tbt: {long}}}\n"),
+        format!("slo: {{tbt: 5{long}}}\n"),
+        format!("workload: {{classes: [{{name: {long}}}, {{name: {long}}}]}}\n"),
+        format!("? [{long}]\n: 1\n"),
+        format!("name: !{long} a\n"),
+    ];
+    for text in texts {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("s.yaml"), &text).expect("writable");
+        let output =
+            run_in(folder.path(), &["run", "s.yaml"]).assert().code(2).get_output().clone();
+        let bytes = output.stderr.len();
+        assert!(bytes < 20_000, "{bytes} bytes of error for {}...", &text[..40]);
+    }
+    let long = format!("workload.classes.{long}={long}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), UNFAIR).expect("writable");
+    let output = run_in(folder.path(), &["run", "s.yaml", "--set", &long])
+        .assert()
+        .code(2)
+        .get_output()
+        .clone();
+    assert!(output.stderr.len() < 20_000, "{}", output.stderr.len());
+}
+
+#[test]
+fn a_result_may_have_a_name_as_long_as_names_can_be() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), UNFAIR).expect("writable");
+    let name = |letter: &str| letter.repeat(255);
+    let args = [
+        "run",
+        "s.yaml",
+        "--set",
+        "workload.requests=3",
+        "-o",
+        &name("a"),
+        "--report",
+        &name("b"),
+        "--tokens",
+    ];
+    let tokens = format!("{}.csv", "c".repeat(251));
+    run_in(folder.path(), &args).arg(&tokens).assert().success();
+    for name in [name("a"), name("b"), tokens] {
+        assert!(folder.path().join(name).is_file());
+    }
+}
+
+#[test]
+fn a_stand_in_has_as_many_requests_as_the_workload_asks_for() {
+    let scenario = "\
+engine: {profile: {fixed: {iteration: 5ms}}, kv_blocks: 1000, max_model_len: 4096}
+schedulers: [sarathi]
+workload:
+  trace:
+    file: none.csv
+    stand_in: {requests: 30, arrivals: {constant: {rate: 4}}, lengths: {prompt: {fixed: 100}, output: {fixed: 5}}}
+slo: {ttft: 500ms, tbt: 25ms}
+";
+    let offered = |set: &[&str]| {
+        let sets = set.iter().flat_map(|set| ["--set", set]);
+        let args: Vec<&str> = ["run", "s.yaml"].into_iter().chain(sets).collect();
+        let run = json(scenario, &args)["runs"][0].clone();
+        (run["requests"]["offered"].as_u64(), run["arrival_rate_per_s"]["nominal"].as_f64())
+    };
+    assert_eq!(offered(&[]), (Some(30), Some(4.0)));
+    assert_eq!(offered(&["workload.requests=7"]), (Some(7), Some(4.0)));
+    assert_eq!(offered(&["workload.requests=50"]), (Some(50), Some(4.0)));
+    assert_eq!(offered(&["workload.duration=2s"]).0, Some(8));
+    assert_eq!(offered(&["workload.trace.time_scale=2"]), (Some(30), Some(8.0)));
+}
+
+#[test]
+fn a_model_is_called_by_its_name() {
+    let config = r#"{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
+        "intermediate_size": 14336, "num_hidden_layers": 16, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+        "torch_dtype": "bfloat16", "tie_word_embeddings": false}"#;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::create_dir(folder.path().join("My-Model")).expect("writable");
+    fs::write(folder.path().join("My-Model/config.json"), config).expect("writable");
+    let scenario = UNFAIR.replace("model: qwen3-32b", "model: {config: ./My-Model/config.json}");
+    fs::write(folder.path().join("s.yaml"), scenario).expect("writable");
+    let args = ["run", "s.yaml", "-q", "--set", "workload.requests=3"];
+    let output = run_in(folder.path(), &args).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(text.contains("system: my-model on 4 x h100-sxm"), "{text}");
+}
