@@ -58,9 +58,18 @@ fn json(command: &mut Command) -> Value {
 fn shared(run: &Value) -> Value {
     let mut run = run.clone();
     let members = run.as_object_mut().expect("an object");
-    let measured =
-        ["stalls", "iterations", "kv", "energy", "cost", "warnings", "unknown", "measured"];
-    members.retain(|name, _| !measured.contains(&name.as_str()));
+    let apart = [
+        "stalls",
+        "iterations",
+        "kv",
+        "energy",
+        "cost",
+        "features",
+        "warnings",
+        "unknown",
+        "measured",
+    ];
+    members.retain(|name, _| !apart.contains(&name.as_str()));
     run
 }
 

@@ -166,7 +166,7 @@ fn tie<'a>(runs: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
     // Those that nobody is smoother than.
     let beaten = |run: &&RunResult| runs.iter().any(|other| smoother(other, run));
     let (rest, equals): (Vec<&RunResult>, Vec<&RunResult>) =
-        runs.iter().copied().partition(|run| beaten(&run));
+        runs.iter().copied().partition(|run| beaten(run));
     let Some(&top) = equals.first() else { return Vec::new() };
     let alike = |run: &&RunResult| {
         let points = |of: Option<(f64, f64)>| of.filter(|(lower, upper)| lower == upper);

@@ -6,13 +6,16 @@ use serde_json::{Map, Value, json};
 use super::Draw;
 use crate::catalog;
 
-/// GPUs that hold the models below, and price fp8.
-const GPUS: [&str; 3] = ["h100-sxm", "b200-sxm", "h200-sxm"];
+/// GPUs that hold the models below; the last has no constants for fp8.
+const GPUS: [&str; 3] = ["h100-sxm", "h200-sxm", "b200-sxm"];
 
 impl Draw {
     /// Model, GPU and parallelism.
     pub(super) fn hardware(&mut self, scenario: &mut Map<String, Value>) {
         let experts = self.on("experts", 0.25);
+        if !experts {
+            self.on("fp8", 0.15);
+        }
         let model = match self.rng.random_range(0..4) {
             _ if experts => json!(self.one_of(&["mixtral-8x7b", "deepseek-v2-lite"])),
             0 => self.model_figures(),
@@ -31,7 +34,7 @@ impl Draw {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
         }
         if self.on("data parallel", 0.15) {
-            parallelism["data"] = json!(self.one_of(&[1, 2, 4]));
+            parallelism["data"] = json!(self.one_of(&[1, 2]));
         }
         if experts && self.rng.random_bool(0.5) {
             parallelism["expert"] = json!(self.rng.random_bool(0.7));
@@ -63,9 +66,11 @@ impl Draw {
     }
 
     pub(super) fn gpu(&mut self) -> Value {
+        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS[..] };
+        let name = self.one_of(gpus);
         match self.rng.random_range(0..10) {
             0 | 1 => {
-                let mut gpu = json!({"base": self.one_of(&GPUS)});
+                let mut gpu = json!({"base": name});
                 let map = gpu.as_object_mut().expect("a map");
                 let usd = self.rng.random_range(1.0..9.0);
                 self.perhaps(map, "price_usd_per_hour", 0.5, json!(usd));
@@ -88,7 +93,6 @@ impl Draw {
                        "fp8_tflops": 2 * self.one_of(&[989, 400]), "interconnect": link})
             }
             3 => {
-                let name = self.one_of(&GPUS);
                 let figures = catalog::gpu(name).expect("in the catalog");
                 let name = format!("{name}.yaml");
                 let text = serde_json::to_string(&figures).expect("plain data");
@@ -97,7 +101,7 @@ impl Draw {
                 }
                 json!({"file": name})
             }
-            _ => json!(self.one_of(&GPUS)),
+            _ => json!(name),
         }
     }
 
@@ -181,14 +185,16 @@ fn model_config(layers: u32) -> String {
     .to_string()
 }
 
-/// Multiplies every time among these figures.
+/// Makes every time among these figures longer, and every bandwidth smaller.
 fn slow_down(figures: &mut Value, factor: f64) {
     match figures {
         Value::Object(map) => {
             for (key, figure) in map {
-                match figure.as_f64().filter(|_| key.ends_with("_us")) {
-                    Some(us) => *figure = json!(us * factor),
-                    None => slow_down(figure, factor),
+                let time = key.ends_with("_us") || key.ends_with("_ns");
+                match figure.as_f64() {
+                    Some(value) if time => *figure = json!(value * factor),
+                    Some(value) if key.ends_with("gb_per_s") => *figure = json!(value / factor),
+                    _ => slow_down(figure, factor),
                 }
             }
         }

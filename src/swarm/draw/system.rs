@@ -67,8 +67,10 @@ impl Draw {
         } else {
             engine.insert("kv_blocks".to_owned(), json!(blocks));
         }
-        if priced && !self.has("experts") {
-            let dtype = self.one_of(&["bf16", "fp16", "fp8"]);
+        if self.has("fp8") {
+            engine.insert("dtype".to_owned(), json!("fp8"));
+        } else if priced {
+            let dtype = self.one_of(&["bf16", "fp16"]);
             self.perhaps(&mut engine, "dtype", 0.4, json!(dtype));
         }
         if priced {
