@@ -95,6 +95,7 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                     }
                 }
                 let what = match changes.is_empty() {
+                    true if one_sided(&pairs) => "one of the two has no figure".to_owned(),
                     true => "no change".to_owned(),
                     false => changes.join(", "),
                 };
@@ -108,6 +109,15 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
         }
     }
     sentences
+}
+
+/// Whether a figure is there on one side of a pair alone, such as a capacity where the other has none.
+fn one_sided(pairs: &[(&Value, &Value)]) -> bool {
+    let there = |run: &Value, path: &str| figure(run, path).is_some();
+    let apart = |(a, b): &(&Value, &Value)| {
+        TOLD.iter().any(|(_, path, _)| there(a, path) != there(b, path))
+    };
+    pairs.iter().any(apart)
 }
 
 /// Whether a capacity is no more than another as far as is known: in every pair the intervals
@@ -191,6 +201,15 @@ mod tests {
         };
         assert_eq!(said(0.5), ["replicas 1 -> 2: capacity +5 % (a tie)"]);
         assert_eq!(said(0.05), ["replicas 1 -> 2: capacity +5 %"]);
+        let none = json!({"scheduler": "sarathi", "requests_per_s": null});
+        let point = |index, value: &str, run| {
+            let (values, runs) = (vec![value.to_owned()], vec![run]);
+            Point { index, values, runs, warnings: Vec::new() }
+        };
+        assert_eq!(
+            sensitivities(&vary, &[point(0, "1", run(4.0, 0.1)), point(1, "2", none)]),
+            ["replicas 1 -> 2: one of the two has no figure"]
+        );
     }
 
     #[test]
