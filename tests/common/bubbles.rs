@@ -164,7 +164,9 @@ impl Reference {
                 free = Some(iteration.free);
                 let next = waits.len() + 1;
                 let next = (next < log.len()).then(|| log.at(next).start);
-                let until = next.unwrap_or(iteration.free);
+                // The reason that the last one gave stood until observation ended.
+                let end = outcome.trace.end;
+                let until = next.unwrap_or(end).min(end).max(iteration.start);
                 let mut meanwhile = Vec::new();
                 if iteration.waiting > 0 && iteration.held == Some(Held::OtherLane) {
                     for &(start, end, other, ref chunks) in &prefills {
@@ -212,7 +214,8 @@ impl Reference {
         // A chunk's tokens count once, whatever waits it stood in.
         let mut known: BTreeSet<(u32, Time)> = BTreeSet::new();
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
-        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        // Who still waits when observation ends waits through the iteration that then runs.
+        let to = log.partition_point(|iteration| iteration.start <= gap.to);
         for (place, iteration) in (from..).zip(log.range(from, to)) {
             let preempted = decodes && iteration.preempted.contains(&victim);
             let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
@@ -230,7 +233,8 @@ impl Reference {
                     *sum = (sum.0 + turn.ns, sum.1 + if new { turn.tokens } else { 0 });
                 }
             }
-            for part in &self.lanes[lane][place] {
+            let over = iteration.end <= gap.to;
+            for part in self.lanes[lane][place].iter().filter(|_| over) {
                 let ns =
                     if before { part.stage_0 } else { 0 } + if within { part.between } else { 0 };
                 if ns > 0 {
