@@ -195,7 +195,7 @@ fn turns(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Vec<Tur
             continue;
         }
         for iteration in from..to {
-            let (start, over) = (lane.log.start(iteration), lane.free(iteration));
+            let (start, over) = (lane.log.start(iteration), lane.over(iteration));
             while prefills.get(passed).is_some_and(|prefill| prefill.end <= start) {
                 passed += 1;
             }

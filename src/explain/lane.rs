@@ -328,13 +328,8 @@ impl<'a> LaneColumns<'a> {
         self.over(index as usize).since(self.log.start(index as usize)).as_nanos()
     }
 
-    /// When the iteration after this one begins, or could.
-    pub(super) fn free(&self, place: usize) -> Time {
-        if place + 1 < self.log.len() { self.log.start(place + 1) } else { self.log.free(place) }
-    }
-
     /// When the iteration after this one begins, or observation ends.
-    fn over(&self, place: usize) -> Time {
+    pub(super) fn over(&self, place: usize) -> Time {
         let next = match place + 1 < self.log.len() {
             true => self.log.start(place + 1).min(self.end),
             false => self.end,

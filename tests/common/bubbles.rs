@@ -164,7 +164,9 @@ impl Reference {
                 free = Some(iteration.free);
                 let next = waits.len() + 1;
                 let next = (next < log.len()).then(|| log.at(next).start);
-                let until = next.unwrap_or(iteration.free);
+                // Nobody is seen to wait after the end of observation.
+                let seen = outcome.trace.end;
+                let until = next.map_or(seen, |next| next.min(seen)).max(iteration.start);
                 let mut meanwhile = Vec::new();
                 if iteration.waiting > 0 && iteration.held == Some(Held::OtherLane) {
                     for &(start, end, other, ref chunks) in &prefills {
@@ -212,15 +214,21 @@ impl Reference {
         // A chunk's tokens count once, whatever waits it stood in.
         let mut known: BTreeSet<(u32, Time)> = BTreeSet::new();
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
-        let to = log.partition_point(|iteration| iteration.end <= gap.to);
+        let open = gap.token == outcome.trace.requests[victim as usize].tokens;
+        // A gap that observation cut off ends with an iteration that still ran.
+        let to = match open {
+            true => log.partition_point(|iteration| iteration.start <= gap.to),
+            false => log.partition_point(|iteration| iteration.end <= gap.to),
+        };
         for (place, iteration) in (from..).zip(log.range(from, to)) {
+            let ended = iteration.end <= gap.to;
             let preempted = decodes && iteration.preempted.contains(&victim);
             let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
             decodes &= !preempted;
             // It sees the wait before an iteration if it ran in the one before, and the waits in
             // it if it runs; who decodes and is left out of a batch waits all the same.
-            let before = decodes || preempted || prefilled;
-            let within = decodes || prefills;
+            let before = decodes && ended || preempted || prefilled;
+            let within = ended && (decodes || prefills);
             prefilled = !decodes && prefills;
             queued &= !prefills;
             if queued && iteration.decided >= gap.from {
