@@ -217,13 +217,14 @@ impl Reference {
         // Who still waits when observation ends waits through the iteration that then runs.
         let to = log.partition_point(|iteration| iteration.start <= gap.to);
         for (place, iteration) in (from..).zip(log.range(from, to)) {
+            let ended = iteration.end <= gap.to;
             let preempted = decodes && iteration.preempted.contains(&victim);
             let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
             decodes &= !preempted;
             // It sees the wait before an iteration if it ran in the one before, and the waits in
             // it if it runs; who decodes and is left out of a batch waits all the same.
-            let before = decodes || preempted || prefilled;
-            let within = decodes || prefills;
+            let before = decodes && ended || preempted || prefilled;
+            let within = ended && (decodes || prefills);
             prefilled = !decodes && prefills;
             queued &= !prefills;
             if queued && iteration.decided >= gap.from {

@@ -38,6 +38,7 @@ pub(super) fn cured(text: &mut String, cures: &Cures) {
             paragraph(text, &format!("Not held fixed with {}: {lost}.", one.change));
         }
     }
+    prices(text, shown);
     let more: Vec<&str> = helps.iter().skip(SHOWN).map(|one| one.change.as_str()).collect();
     if !more.is_empty() {
         paragraph(text, &format!("These help too, by less: {}.", more.join("; ")));
@@ -56,6 +57,20 @@ pub(super) fn cured(text: &mut String, cures: &Cures) {
         }
     }
     text.push('\n');
+}
+
+/// What is given up by changes beside what the figures show.
+fn prices(text: &mut String, shown: &[&WhatIf]) {
+    let mut told: Vec<&str> = Vec::new();
+    for price in shown.iter().map(|one| one.gives_up.as_str()).filter(|price| !price.is_empty()) {
+        if told.contains(&price) {
+            continue;
+        }
+        told.push(price);
+        let who = shown.iter().filter(|one| one.gives_up == price);
+        let who: Vec<&str> = who.map(|one| one.change.as_str()).collect();
+        paragraph(text, &format!("At the price of {price} ({}).", who.join("; ")));
+    }
 }
 
 fn figures(one: &WhatIf) -> Option<&Figures> {
@@ -85,7 +100,7 @@ fn heading(cures: &Cures, was: &WhatIf) -> String {
     format!(
         "What would have helped {label}, {promise} ({term}), tried against {stall} \
          ({causes}): each line is the same requests, simulated again; the best stands first, by the \
-         promise, then by cost, then by that stall"
+         promise, then by cost, then by the stalls"
     )
 }
 
