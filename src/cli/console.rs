@@ -8,6 +8,7 @@ use owo_colors::OwoColorize;
 
 use crate::cli::args::{ColorWhen, GlobalFlags};
 use crate::cli::error::Error;
+use crate::excerpt::bounded;
 use crate::report::{OutputError, OutputFile};
 
 /// The terminal of a command: streams, and how to use them.
@@ -127,12 +128,15 @@ impl Console {
         } else {
             ("error:".to_owned(), "help:".to_owned())
         };
-        to_stderr(&format!("{label} {error}\n"));
+        to_stderr(&format!("{label} {}\n", bounded(error.to_string(), ERROR_MAX)));
         if let Some(text) = error.help() {
             to_stderr(&format!("{help} {text}\n"));
         }
     }
 }
+
+/// Longest error in bytes, whatever it quotes.
+const ERROR_MAX: usize = 4000;
 
 /// Stderr may be closed; nobody is left to be told then.
 fn to_stderr(text: &str) {

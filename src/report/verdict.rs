@@ -185,8 +185,11 @@ pub fn term(term: &SloTerm) -> String {
         Sense::AtLeast => percent(value),
         Sense::AtMost => duration(value),
     };
-    let whose = term.class.as_deref().or(term.pool.as_deref());
-    let of_class = whose.map_or(String::new(), |name| format!("{name}: "));
+    let of_class = match (&term.class, &term.pool) {
+        (Some(class), _) => format!("{class}: "),
+        (None, Some(pool)) => format!("pool {pool}: "),
+        (None, None) => String::new(),
+    };
     let at_least = term.sense == Sense::AtLeast;
     // Of two bounds the one that decides is enough.
     let value = match (term.value, term.lower, term.upper) {

@@ -55,7 +55,8 @@ pub fn summarise(
         judge_pools(experiment, outcome, judged_by, evaluate, pools);
     }
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
-    let warnings = rejection_warning(outcome).into_iter();
+    let warnings =
+        rejection_warning(outcome).into_iter().chain(nothing_measured(outcome, &summary));
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
@@ -246,6 +247,17 @@ fn classes(
 /// How evenly the classes were served.
 pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
     Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
+}
+
+/// Requests that ran, and none of them counts.
+fn nothing_measured(outcome: &Outcome, summary: &Summary) -> Option<String> {
+    let ran = outcome.trace.requests.len();
+    (summary.requests.offered == 0 && ran > 0).then(|| {
+        format!(
+            "`measure` leaves out all {ran} requests: `skip_first` and `skip_last` cover the whole \
+             time in which they arrive"
+        )
+    })
 }
 
 /// First tokens later than the deadline that the promise seems to give them.

@@ -160,6 +160,57 @@ fn a_long_line_does_not_make_a_long_error() {
 }
 
 #[test]
+fn an_error_about_an_argument_is_no_longer_than_one_about_a_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("s.yaml"), UNFAIR).expect("writable");
+    let long = "x".repeat(60_000);
+    for args in [
+        ["run", "s.yaml", "--assert", &long],
+        ["sweep", "s.yaml", "--vary", &long],
+        ["evaluate", &long, "--format", "json"],
+    ] {
+        let output = run_in(folder.path(), &args).assert().code(2).get_output().clone();
+        assert!(output.stderr.len() < 20_000, "{} {}", args[0], output.stderr.len());
+    }
+}
+
+#[test]
+fn a_window_that_leaves_no_request_is_said() {
+    let scenario = "\
+engine: {profile: {fixed: {iteration: 5ms}}, kv_blocks: 1000, max_model_len: 4096}
+schedulers: [sarathi]
+workload: {requests: 40, arrivals: all_at_once, lengths: {prompt: {fixed: 100}, output: {fixed: 5}}}
+measure: {skip_last: 1s}
+slo: {ttft: 500ms, tbt: 25ms}
+";
+    let Answer { stderr, .. } = answer(scenario, &["run", "s.yaml"]);
+    assert!(stderr.contains("`measure` leaves out all 40 requests"), "{stderr}");
+}
+
+#[test]
+fn a_promise_is_kept_by_requests_that_keep_both_halves() {
+    // The case of first tokens that come late under an `slo` that judges the index alone.
+    let with = |promised: &str| {
+        format!(
+            "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi: {{chunk_size: 512}}]\n\
+             workload: {{requests: 2000, arrivals: {{poisson: {{rate: 2.78}}}}, lengths: {{table: chat}}}}\n\
+             {promised}\n"
+        )
+    };
+    let slo = json(&with("slo: {ttft: 100ms, tbt: 50ms}"), &["run", "s.yaml"]);
+    let promise = json(&with("promise: {ttft: 100ms, tokens_per_s: 20}"), &["run", "s.yaml"]);
+    let (slo, promise) = (&slo["runs"][0], &promise["runs"][0]);
+    assert_eq!(slo["slo"]["met"], true);
+    assert_eq!(promise["slo"]["met"], false);
+    let term = &promise["slo"]["terms"][0];
+    assert_eq!((&term["metric"], &term["bound"]), (&"goodput.share".into(), &0.99.into()));
+    assert_eq!(term["value"], promise["goodput"]["share"]);
+    // Here whoever got the first token in time got fluid text.
+    assert_eq!(term["value"], slo["ttft_in_time_share"]);
+    assert_eq!(promise["fluidity"], slo["fluidity"], "the same deadlines");
+}
+
+#[test]
 fn a_result_may_have_a_name_as_long_as_names_can_be() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("s.yaml"), UNFAIR).expect("writable");
