@@ -29,7 +29,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a question waits for its turn.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the work on one question may take.
-const WORK_MAX: Duration = Duration::from_secs(30);
+const WORK_MAX: Duration = Duration::from_secs(20);
 /// How often a question that is worked on is looked after.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -521,7 +521,7 @@ fn mutated_questions_leave_the_server_alive_and_quick_for_others() {
         let mut answered = Vec::new();
         loop {
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            if number >= 240 {
+            if number >= 120 {
                 return answered;
             }
             let answer = server.ask(&mutated(number));
