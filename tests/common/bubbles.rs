@@ -234,8 +234,7 @@ impl Reference {
                     *sum = (sum.0 + turn.ns, sum.1 + if new { turn.tokens } else { 0 });
                 }
             }
-            let over = iteration.end <= gap.to;
-            for part in self.lanes[lane][place].iter().filter(|_| over) {
+            for part in &self.lanes[lane][place] {
                 let ns =
                     if before { part.stage_0 } else { 0 } + if within { part.between } else { 0 };
                 if ns > 0 {
