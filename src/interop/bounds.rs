@@ -28,8 +28,8 @@
 //!
 //! `n` tokens came in `n + m` chunks, of which `m` hold a role, an end, a report of usage; which is not
 //! told. A chunk that is none merges two gaps and gives no slack, so that misses are fewest where
-//! the `m` stand at the end, and most where they stand at the beginning, before or after the first
-//! token. Late tokens are no more than misses, and one at least where there is a miss.
+//! the `m` stand at the end (some before the first token, where that one is not judged), and most
+//! where they stand at the beginning, before or after the first token. Late tokens are no more than misses, and one at least where there is a miss.
 
 use super::measured::{Granularity, Measured};
 use crate::metrics::{self, Bounds, FluidityBounds, Options, Summary, Tally, index_over_requests};
@@ -200,6 +200,9 @@ fn by_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
     Range { worst: worst.tally, best: best.tally, estimate: Some(even.tally) }
 }
 
+/// With more chunks that are no token than these, nothing at all is taken as missed at best.
+const STARTS_TRIED: usize = 64;
+
 /// From the times of chunks of which some are no token.
 fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
     let times: Vec<Time> = part.trace.token_times(row).collect();
@@ -219,13 +222,20 @@ fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range
         }
         course.tally.missed
     };
-    let ends_late = missed(&mut times[..tokens].iter().copied());
+    // Where the first token is not judged, it may stand late as well.
+    let starts = if options.judge_first_token { 0 } else { extra };
+    let least = if starts > STARTS_TRIED {
+        0
+    } else {
+        let from = |start: usize| missed(&mut times[start..start + tokens].iter().copied());
+        (0..=starts).map(from).min().unwrap_or(0)
+    };
     let before_first = missed(&mut times[extra..].iter().copied());
     let after_first = missed(&mut times[..1].iter().chain(&times[extra + 1..]).copied());
     let deadlines = tokens as u64 - u64::from(!options.judge_first_token);
     let most = before_first.max(after_first);
     let tally = |missed: u64, late: u64| Tally { met: deadlines.saturating_sub(late), missed };
-    Range { worst: tally(most, most), best: tally(ends_late, ends_late.min(1)), estimate: None }
+    Range { worst: tally(most, most), best: tally(least, least.min(1)), estimate: None }
 }
 
 /// A course of tokens, judged as it goes.

@@ -13,8 +13,8 @@ use crate::excerpt::quoted;
 
 /// Deepest nesting of a document; scenarios need about ten.
 const DEPTH_MAX: usize = 64;
-/// Most values in a document, those that aliases repeat included.
-const NODES_MAX: usize = 100_000;
+/// Most values that the aliases of a document repeat.
+const REPEATED_MAX: usize = 100_000;
 
 /// Reads the one document of a text.
 ///
@@ -33,6 +33,7 @@ pub fn parse(id: u32, source: &Source) -> Result<Node, Vec<Problem>> {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
         nodes: 0,
+        repeated: 0,
         problems: Vec::new(),
     };
     match builder.document() {
@@ -61,6 +62,8 @@ struct Builder<'a> {
     /// Anchored nodes, with how many values each holds and how deep it is.
     anchors: HashMap<usize, (Node, usize, usize)>,
     nodes: usize,
+    /// Of these, those that aliases repeat.
+    repeated: usize,
     problems: Vec<Problem>,
 }
 
@@ -113,7 +116,7 @@ impl<'a> Builder<'a> {
     ) -> Result<Node, Stop> {
         let mut span = self.span(&raw);
         check_depth(depth, span)?;
-        self.count(1, span)?;
+        self.nodes += 1;
         let before = self.nodes;
         let (value, anchor) = match event {
             Event::Alias(anchor) => {
@@ -127,7 +130,7 @@ impl<'a> Builder<'a> {
                 };
                 // Positions stay those of the anchor's value, where a mistake must be mended.
                 let node = node.clone();
-                self.count(size, span)?;
+                self.repeat(size, span)?;
                 check_depth(depth + height, span)?;
                 return Ok(node);
             }
@@ -260,12 +263,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn count(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes <= NODES_MAX {
+    fn repeat(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.nodes += nodes;
+        self.repeated += nodes;
+        if self.repeated <= REPEATED_MAX {
             return Ok(());
         }
-        let message = format!("more than {NODES_MAX} values, those that aliases repeat included");
+        let message = format!("aliases repeat more than {REPEATED_MAX} values");
         Err(Problem::new("", Some(span), message).help("aliases of aliases multiply").into())
     }
 

@@ -50,11 +50,14 @@ impl Parameters for SplitFuseParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
+    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
         BatchLimits {
             tokens: Some(self.max_ragged_batch_size),
             batch: Some(self.max_ragged_sequence_count),
             fcfs: true,
+            // A cut prompt that holds all memory finds none free for its rest, and is flushed and
+            // begun again, for ever (MII #339).
+            hangs: engine.kv_blocks <= engine.max_model_len.div_ceil(engine.kv_block_tokens),
             ..BatchLimits::default()
         }
     }

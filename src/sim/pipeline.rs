@@ -105,10 +105,15 @@ impl<'a> Pipeline<'a> {
         }
         loop {
             let before = self.replica.preemptions();
+            let mut drops = false;
+            let mut dropped = |request, at| {
+                drops = true;
+                dropped(request, at);
+            };
             if let Some(begun) = self.ask(now, tally, &mut dropped) {
                 return Some(begun);
             }
-            if self.replica.preemptions() > before {
+            if drops || self.replica.preemptions() > before {
                 // Memory and the queue have changed: lanes asked before may have a batch now.
                 continue;
             }

@@ -144,7 +144,8 @@ impl Case {
         };
         let options = SimOptions { reference, keep_log: true, progress: None };
         let make = || self.config.build(&self.engine);
-        play(&setup, &make, &mut self.workload.arriving(), options).expect("nobody is stuck")
+        play(&setup, &make, &mut self.workload.arriving(), options)
+            .unwrap_or_else(|error| panic!("{:?} on {:?}: {error}", self.config, self.engine))
     }
 
     /// Returns what was seen, and how much of pipeline bubbles had culprits, and of waits for another
