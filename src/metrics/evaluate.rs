@@ -225,13 +225,18 @@ impl LatencyFigures {
         LatencyFigures {
             index,
             bounds: (!open.is_empty()).then(bounds),
-            ttft_s: distribution(&mut ttft()),
-            e2e_s: distribution(&mut e2e()),
-            scheduling_delay_s: knows.scheduling.then(|| distribution(&mut delay())),
-            tpot_s: distribution(&mut tpot()),
-            normalized_s: distribution(&mut normalized()),
+            ttft_s: of_all(ttft()),
+            e2e_s: of_all(e2e()),
+            scheduling_delay_s: knows.scheduling.then(|| of_all(delay())),
+            tpot_s: of_all(tpot()),
+            normalized_s: of_all(normalized()),
         }
     }
+}
+
+/// Their distribution; they are gone after it, since samples of one kind at a time fit in memory.
+fn of_all<T: Sample>(mut samples: Vec<T>) -> Distribution {
+    distribution(&mut samples)
 }
 
 /// Of each request, one sample at a time.
