@@ -137,14 +137,14 @@
 	// Columns of a change's figures, beside its name.
 	M.cureHead = ["promise", "that stall", "worst stall", "P99 TTFT", "P99 TBT", "tokens/s", "GPUs", "$/h"];
 	M.cureCells = (f) => {
-		const fluid = f.fluid_request_share == null ? "" : " " + M.percent(f.fluid_request_share);
+		const least = (figure, atLeast) => (figure == null && atLeast != null ? ">= " : "") + M.seconds(figure ?? atLeast);
 		const cutOff = f.stall_s == null && f.stall_at_least_s != null;
 		return [
-			f.promise.kept == null ? "not known" : (f.promise.kept ? "kept" : "broken") + fluid,
+			f.promise.kept == null ? "not known" : (f.promise.kept ? "kept " : "broken ") + f.promise.short,
 			cutOff ? "> " + M.seconds(f.stall_at_least_s) : M.seconds(f.stall_s),
 			f.worst_stall ? M.seconds(f.worst_stall.length_s) : "none",
-			M.seconds(f.ttft_p99_s),
-			M.seconds(f.tbt_p99_s),
+			least(f.ttft_p99_s, f.ttft_p99_at_least_s),
+			least(f.tbt_p99_s, f.tbt_p99_at_least_s),
 			f.output_tokens_per_s == null ? "-" : M.digits(f.output_tokens_per_s),
 			M.count(f.gpus),
 			f.usd_per_hour == null ? "-" : f.usd_per_hour.toFixed(2),

@@ -116,10 +116,14 @@ fn lines(one: &WhatIf, priced: bool) -> Vec<Vec<Cell>> {
 
 fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
     let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), units::duration);
-    let share = figures.fluid_request_share.map_or(String::new(), units::percent);
+    let least = |figure: Option<f64>, least: Option<f64>| match (figure, least) {
+        (None, Some(least)) => format!(">= {}", units::duration(least)),
+        (figure, _) => time(figure),
+    };
+    let short = &figures.promise.short;
     let promise = match figures.promise.kept {
-        Some(true) => format!("kept {share}"),
-        Some(false) => format!("broken {share}"),
+        Some(true) => format!("kept {short}"),
+        Some(false) => format!("broken {short}"),
         None => "not known".to_owned(),
     };
     let stall = match (figures.stall_s, figures.stall_at_least_s) {
@@ -130,8 +134,8 @@ fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
         promise,
         stall,
         figures.worst_stall.map_or("none".to_owned(), |stall| units::duration(stall.length_s)),
-        time(figures.ttft_p99_s),
-        time(figures.tbt_p99_s),
+        least(figures.ttft_p99_s, figures.ttft_p99_at_least_s),
+        least(figures.tbt_p99_s, figures.tbt_p99_at_least_s),
         figures.output_tokens_per_s.map_or("-".to_owned(), units::three_digits),
         units::count(figures.gpus.into()),
     ];
@@ -160,6 +164,9 @@ fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
     };
     let does = match best.effect {
         Effect::KeepsPromise => "the promise is kept".to_owned(),
+        Effect::NearerToPromise if after.promise.kept.is_none() => {
+            format!("the promise is nearer, and may be kept ({})", after.promise.term)
+        }
         Effect::NearerToPromise => {
             format!("the promise is nearer, though not kept ({})", after.promise.term)
         }
@@ -190,12 +197,11 @@ fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
         ),
     ];
     let changes: Vec<String> = changes.into_iter().flatten().collect();
-    format!(
-        "{} helps most: {does}, {price} ({}). {}.{gives_up}",
-        best.change,
-        best.why,
-        capital(&changes.join(", "))
-    )
+    let changes = match changes.as_slice() {
+        [] => String::new(),
+        all => format!(" {}.", capital(&all.join(", "))),
+    };
+    format!("{} helps most: {does}, {price} ({}).{changes}{gives_up}", best.change, best.why)
 }
 
 fn from_to(
@@ -204,7 +210,8 @@ fn from_to(
     after: Option<f64>,
     say: fn(f64) -> String,
 ) -> Option<String> {
-    Some(format!("{name} {} to {}", say(before?), say(after?)))
+    let (before, after) = (say(before?), say(after?));
+    (before != after).then(|| format!("{name} {before} to {after}"))
 }
 
 fn capital(text: &str) -> String {

@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Patient;
-use crate::metrics::{self, Options};
+use crate::metrics::{self, Distribution, LatencyRange, Options};
+use crate::report::units::percent;
 use crate::report::{RunResult, Sense, SloResult, SloTerm};
 use crate::runner::{RunInput, summarise};
 use crate::scenario::{Experiment, SchedulerRun};
@@ -31,10 +32,16 @@ pub struct Figures {
     pub worst_first_token_s: Option<f64>,
     /// The longest time between two tokens.
     pub worst_gap_s: Option<f64>,
-    /// P99 of the time between tokens.
+    /// P99 of the time between tokens; null where observation ended too soon to know it.
     pub tbt_p99_s: Option<f64>,
-    /// P99 of the time to first token.
+    /// Then it is no less than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tbt_p99_at_least_s: Option<f64>,
+    /// P99 of the time to first token; null where observation ended too soon to know it.
     pub ttft_p99_s: Option<f64>,
+    /// Then it is no less than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_p99_at_least_s: Option<f64>,
     /// Fluid requests over all that were offered.
     pub fluid_request_share: Option<f64>,
     /// The mean fluidity-index.
@@ -62,8 +69,14 @@ pub struct Promise {
     /// missing of a share, or the part of a latency that was too much. 0 when kept, at most 1; where
     /// it is not known, the most that it may be.
     pub shortfall: f64,
+    /// Then it is no less than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall_at_least: Option<f64>,
     /// That term, and what came of it, in words; where it was kept, the term of the fluid share.
     pub term: String,
+    /// What came of it, as short as a column wants it, such as `97.0 %`, `<= 43.5 %` or `P99 TTFT`.
+    #[serde(default)]
+    pub short: String,
 }
 
 /// The worst stall of a run.
@@ -79,29 +92,87 @@ pub struct WorstStall {
 
 impl Promise {
     fn of(slo: &SloResult) -> Promise {
+        // Terms that are open break nothing: where one is broken, that is the one to tell.
         let missed = slo.terms.iter().filter(|term| term.met != Some(true));
-        let worst = missed.max_by(|a, b| shortfall(a).total_cmp(&shortfall(b)));
-        let term = worst.or(slo.terms.first());
+        let telling = missed.filter(|term| slo.met.is_none() || term.met == Some(false));
+        let far = |term: &SloTerm| (shortfall(term, Far::Least), shortfall(term, Far::Most));
+        let furthest = telling.max_by(|a, b| {
+            let (a, b) = (far(a), far(b));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        });
+        let (least, most) = match slo.met {
+            Some(true) => (0.0, 0.0),
+            _ => furthest.map_or((1.0, 1.0), far),
+        };
+        let term = furthest.or(slo.terms.first());
         Promise {
             kept: slo.met,
-            shortfall: if slo.met == Some(true) { 0.0 } else { worst.map_or(1.0, shortfall) },
+            shortfall: most,
+            shortfall_at_least: (least < most).then_some(least),
             term: term.map_or(String::new(), crate::report::verdict::term),
+            short: term.map_or(String::new(), short),
         }
+    }
+
+    /// Least and most that it is away from being kept.
+    pub(super) fn shortfalls(&self) -> (f64, f64) {
+        (self.shortfall_at_least.unwrap_or(self.shortfall), self.shortfall)
     }
 }
 
-/// How far a term that is not known to be met is from being met, at most, from 0 to 1.
-fn shortfall(term: &SloTerm) -> f64 {
-    let worst = match term.sense {
-        Sense::AtLeast => term.lower,
-        Sense::AtMost => term.upper,
+/// Which end of what is known of a term.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Far {
+    Least,
+    Most,
+}
+
+/// How far a term that is not known to be met is from being met, from 0 to 1.
+fn shortfall(term: &SloTerm, far: Far) -> f64 {
+    let end = match (term.sense, far) {
+        (Sense::AtLeast, Far::Most) | (Sense::AtMost, Far::Least) => term.lower,
+        (Sense::AtMost, Far::Most) | (Sense::AtLeast, Far::Least) => term.upper,
     };
-    let Some(value) = term.value.or(worst) else { return 1.0 };
+    let unknown = if far == Far::Most { 1.0 } else { 0.0 };
+    let Some(value) = term.value.or(end) else { return unknown };
     let missing = match term.sense {
         Sense::AtLeast => (term.bound - value) / term.bound,
         Sense::AtMost => (value - term.bound) / value,
     };
-    if missing.is_nan() { 1.0 } else { missing.clamp(0.0, 1.0) }
+    if missing.is_nan() { unknown } else { missing.clamp(0.0, 1.0) }
+}
+
+/// A share with its value or its bounds; a latency by its name, for it has a column of its own.
+fn short(term: &SloTerm) -> String {
+    if let Some(stat) = &term.stat {
+        let metric = term.metric.trim_end_matches("_s").to_uppercase();
+        let stat = stat.replace("p999", "p99.9").replace('p', "P");
+        return format!("{stat} {metric}");
+    }
+    match (term.value, term.lower, term.upper) {
+        (Some(value), ..) => percent(value),
+        (None, Some(lower), _) if lower > 0.0 && term.met == Some(true) => {
+            format!(">= {}", percent(lower))
+        }
+        (None, _, Some(upper)) if upper < 1.0 => format!("<= {}", percent(upper)),
+        _ => String::new(),
+    }
+}
+
+/// A figure, or the least that it can be where it is not known.
+fn known(
+    figure: Option<f64>,
+    range: Option<Option<LatencyRange>>,
+    of: impl Fn(&Distribution) -> Option<f64>,
+) -> (Option<f64>, Option<f64>) {
+    match range {
+        None => (figure, None),
+        Some(None) => (None, None),
+        Some(Some(range)) => {
+            let (lower, upper) = (of(&range.lower), of(&range.upper));
+            if lower == upper { (lower, None) } else { (None, lower) }
+        }
+    }
 }
 
 impl Patient<'_> {
@@ -134,6 +205,12 @@ impl Patient<'_> {
         let judged_by = &self.output.judged_by;
         let waits = Waits::of(&outcome.trace, judged_by);
         let worst_first_token_s = waits.map(|waits| waits.longest_s);
+        let ranges = summary.latency_bounds.as_ref();
+        let p99 = |of: &Distribution| of.p99;
+        let (ttft_p99_s, ttft_p99_at_least_s) =
+            known(summary.ttft_s.p99, ranges.map(|ranges| Some(ranges.ttft_s)), p99);
+        let tbt = summary.tbt_s.as_ref().and_then(p99);
+        let (tbt_p99_s, tbt_p99_at_least_s) = known(tbt, ranges.map(|ranges| ranges.tbt_s), p99);
         Figures {
             promise: Promise::of(&result.slo),
             stall_s,
@@ -145,8 +222,10 @@ impl Patient<'_> {
             worst_stall: worst_stall(waits, worst_gap_s, judged_by),
             worst_first_token_s,
             worst_gap_s,
-            tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
-            ttft_p99_s: summary.ttft_s.p99,
+            tbt_p99_s,
+            tbt_p99_at_least_s,
+            ttft_p99_s,
+            ttft_p99_at_least_s,
             fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
             fluidity_index: summary.fluidity.as_ref().and_then(|f| f.index.mean),
             output_tokens_per_s: summary.throughput.as_ref().and_then(|t| t.output_tokens_per_s),

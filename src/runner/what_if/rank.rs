@@ -23,7 +23,8 @@ pub enum Effect {
     /// second.
     MoreTokens,
     /// The stall is at least a tenth shorter, but the worst stall of any kind is not, or the promise
-    /// is nearer for some at the cost of all (the mean fluidity-index falls): it only moved.
+    /// is nearer for some at the cost of others (the mean fluidity-index falls, or this stall takes
+    /// half as long again): it only moved.
     MovedStall,
     /// None of that.
     #[default]
@@ -49,15 +50,66 @@ const CHOPPIER: f64 = 0.05;
 const SERVES_LESS: f64 = 0.95;
 const MORE_TOKENS: f64 = 1.05;
 
-/// How far from the promise: kept, not known, broken; then in whole percent, since less is one and
-/// the same.
-fn distance(figures: &Figures) -> (u32, u32) {
-    let short = libm::round(figures.promise.shortfall * 100.0) as u32;
-    match figures.promise.kept {
-        Some(true) => (0, 0),
-        None => (1, short),
-        Some(false) => (2, short),
+/// A stall that takes half as long again is no price for a promise that stays broken.
+const LONGER: f64 = 1.5;
+
+/// Kept, not known, broken; then how far from being kept, at the least and at the most, in whole
+/// percent, since less is one and the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Distance {
+    verdict: u8,
+    least: u32,
+    most: u32,
+}
+
+impl Distance {
+    fn of(figures: &Figures) -> Distance {
+        let percent = |part: f64| libm::round(part * 100.0) as u32;
+        let (least, most) = figures.promise.shortfalls();
+        match figures.promise.kept {
+            Some(true) => Distance { verdict: 0, least: 0, most: 0 },
+            None => Distance { verdict: 1, least: percent(least), most: percent(most) },
+            Some(false) => Distance { verdict: 2, least: percent(least), most: percent(most) },
+        }
     }
+
+    fn is_kept(self) -> bool {
+        self.verdict == 0
+    }
+
+    /// Which of two is nearer to the promise; a tie where that is not known.
+    fn compare(self, other: Distance) -> Ordering {
+        match (self.is_kept(), other.is_kept()) {
+            (true, true) => Ordering::Equal,
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) if self.most < other.least => Ordering::Less,
+            (false, false) if self.least > other.most => Ordering::Greater,
+            (false, false) => Ordering::Equal,
+        }
+    }
+}
+
+/// The place of each in the order of what is known: those whose bounds overlap share one.
+fn places(of: &[Distance]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..of.len()).collect();
+    order.sort_by_key(|&index| of[index]);
+    let mut places = vec![0; of.len()];
+    let (mut place, mut upto): (usize, Option<Distance>) = (0, None);
+    for index in order {
+        let one = of[index];
+        match upto {
+            Some(before) if before.verdict == one.verdict && one.least <= before.most => {
+                upto = Some(Distance { most: before.most.max(one.most), ..before });
+            }
+            _ => {
+                place += 1;
+                upto = Some(one);
+            }
+        }
+        places[index] = place;
+    }
+    places
 }
 
 /// Puts changes in order and says what they are worth.
@@ -71,7 +123,11 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
             one.gives_up = "load: fewer tokens a second".to_owned();
         }
     }
-    tried.sort_by(compare);
+    let distance = |one: &WhatIf| Distance::of(one.figures.as_ref().expect("it was simulated"));
+    let places = places(&tried.iter().map(distance).collect::<Vec<_>>());
+    let mut placed: Vec<(usize, WhatIf)> = places.into_iter().zip(tried).collect();
+    placed.sort_by(compare);
+    let mut tried: Vec<WhatIf> = placed.into_iter().map(|(_, one)| one).collect();
     let keeps_promise = before.promise.kept;
     tried.insert(0, was);
     let needed = keeps_promise != Some(true);
@@ -80,14 +136,14 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
 }
 
 fn effect(before: &Figures, after: &Figures) -> Effect {
-    let (was, is) = (distance(before), distance(after));
-    match is.cmp(&was) {
-        Ordering::Less if after.promise.kept == Some(true) => return Effect::KeepsPromise,
-        Ordering::Less if choppier(before, after) => return Effect::MovedStall,
-        Ordering::Less => return Effect::NearerToPromise,
-        Ordering::Greater if before.promise.kept == Some(true) => {
-            return Effect::BreaksPromise;
+    let (was, is) = (Distance::of(before), Distance::of(after));
+    match is.compare(was) {
+        Ordering::Less if is.is_kept() => return Effect::KeepsPromise,
+        Ordering::Less if choppier(before, after) || stall(after) > LONGER * stall(before) => {
+            return Effect::MovedStall;
         }
+        Ordering::Less => return Effect::NearerToPromise,
+        Ordering::Greater if was.is_kept() && is.verdict == 2 => return Effect::BreaksPromise,
         Ordering::Greater => return Effect::FurtherFromPromise,
         Ordering::Equal => {}
     }
@@ -123,7 +179,7 @@ fn worst(figures: &Figures) -> f64 {
 
 /// Whether it helps at all, then the promise, what is given up for it, GPUs and dollars, whether it
 /// takes another scheduler; then the worst stall of any kind, and the one looked at.
-fn compare(a: &WhatIf, b: &WhatIf) -> Ordering {
+fn compare((place, a): &(usize, WhatIf), (other_place, b): &(usize, WhatIf)) -> Ordering {
     let figures = |one: &WhatIf| one.figures.clone().expect("it was simulated");
     let (one, other) = (figures(a), figures(b));
     let cents = |figures: &Figures| {
@@ -132,7 +188,7 @@ fn compare(a: &WhatIf, b: &WhatIf) -> Ordering {
     let does_nothing = |one: &WhatIf| !one.helps;
     does_nothing(a)
         .cmp(&does_nothing(b))
-        .then(distance(&one).cmp(&distance(&other)))
+        .then(place.cmp(other_place))
         .then(a.gives_up.is_empty().cmp(&b.gives_up.is_empty()).reverse())
         .then(one.gpus.cmp(&other.gpus))
         .then(cents(&one).cmp(&cents(&other)))
@@ -148,7 +204,13 @@ mod tests {
 
     fn figures(kept: bool, shortfall: f64, stall_s: f64) -> Figures {
         Figures {
-            promise: Promise { kept: Some(kept), shortfall, term: String::new() },
+            promise: Promise {
+                kept: Some(kept),
+                shortfall,
+                shortfall_at_least: None,
+                term: String::new(),
+                short: String::new(),
+            },
             stall_s: Some(stall_s),
             stall_at_least_s: None,
             worst_s: None,
@@ -160,7 +222,9 @@ mod tests {
             worst_first_token_s: None,
             worst_gap_s: None,
             tbt_p99_s: None,
+            tbt_p99_at_least_s: None,
             ttft_p99_s: None,
+            ttft_p99_at_least_s: None,
             fluid_request_share: None,
             fluidity_index: None,
             output_tokens_per_s: None,
@@ -238,18 +302,40 @@ mod tests {
         assert_eq!((advice.tried[1].helps, advice.best), (false, None));
     }
 
+    fn open(least: f64, most: f64, stall_s: f64) -> Figures {
+        let mut open = figures(false, most, stall_s);
+        (open.promise.kept, open.promise.shortfall_at_least) = (None, Some(least));
+        open
+    }
+
     #[test]
     fn what_is_not_known_lies_between_kept_and_broken() {
-        let mut unknown = figures(true, 0.9, 1.0);
-        unknown.promise.kept = None;
         let advice = ranked(
             figures(false, 0.1, 10.0),
-            vec![one("unknown", unknown.clone()), one("kept", figures(true, 0.0, 9.0))],
+            vec![one("unknown", open(0.0, 0.9, 1.0)), one("kept", figures(true, 0.0, 9.0))],
         );
         assert_eq!(names(&advice), ["as it was", "kept", "unknown"]);
-        assert_eq!(advice.tried[2].effect, Effect::NearerToPromise);
-        let advice = ranked(unknown, vec![one("kept", figures(true, 0.0, 9.0))]);
+        // It may be further from the promise as well: the shorter stall is all that is known.
+        assert_eq!(advice.tried[2].effect, Effect::ShorterStall);
+        let advice = ranked(open(0.0, 0.9, 1.0), vec![one("kept", figures(true, 0.0, 9.0))]);
         assert_eq!((advice.keeps_promise, advice.best), (None, Some(1)));
+    }
+
+    #[test]
+    fn of_bounds_that_overlap_the_cheaper_comes_first() {
+        let mut less = one("less load", open(0.0, 0.5, 1.0));
+        less.gives_up = "load".to_owned();
+        let tried = vec![less, one("seats", open(0.1, 0.8, 2.0)), one("far", open(0.85, 0.9, 1.0))];
+        let advice = ranked(figures(false, 0.95, 10.0), tried);
+        assert_eq!(names(&advice), ["as it was", "seats", "less load", "far"]);
+        assert_eq!(advice.tried[1].effect, Effect::NearerToPromise);
+    }
+
+    #[test]
+    fn a_little_nearer_at_the_cost_of_a_far_longer_stall_is_no_help() {
+        let advice = ranked(figures(false, 0.99, 5.0), vec![one("few", figures(false, 0.97, 21.0))]);
+        assert_eq!(advice.tried[1].effect, Effect::MovedStall);
+        assert_eq!(advice.best, None);
     }
 
     #[test]

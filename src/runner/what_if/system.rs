@@ -19,16 +19,31 @@ impl Maker<'_> {
         self.derived["kv_blocks"]["from"].as_str() == Some("given")
     }
 
+    /// KV blocks that the GPU's memory holds with these settings; `None` where none is known.
+    fn blocks_that_fit(&self, set: &[String]) -> Option<u64> {
+        if self.pool["gpu"].is_null() {
+            return None;
+        }
+        let mut set = set.to_vec();
+        set.push(format!("{}engine.kv_blocks=null", self.at));
+        let document = self.patient.document.clone().with(&set).ok()?;
+        let experiment = document.resolve(self.patient.seed).ok()?.experiment;
+        let pool = self.patient.pool.unwrap_or(0);
+        Some(experiment.fleet()[pool].engine_info().kv_blocks.into())
+    }
+
     pub fn more_blocks(&self) -> Vec<Change> {
         if !self.bound.memory_was_full() && !self.info.prefix_caching {
             return Vec::new();
         }
         let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
+        let utilization = format!("{}engine.gpu_memory_utilization={UTILIZATION}", self.at);
+        let most = self.blocks_that_fit(&[utilization]);
         let change = |new: u64| {
             let words = format!("KV blocks {old} -> {new}{}", self.of_pool);
             let change = Change::new(words, vec![format!("{}engine.kv_blocks={new}", self.at)]);
-            // Where they follow from the GPU's memory, more of them do not come from a setting.
-            if self.blocks_are_given() { change } else { change.gives_up(MEMORY) }
+            let fits = most.is_none_or(|most| new <= most);
+            if fits { change } else { change.gives_up(MEMORY) }
         };
         vec![change(old + old / 2), change(old * 2)]
     }
@@ -64,8 +79,19 @@ impl Maker<'_> {
             return Vec::new();
         }
         let set = format!("{}engine.{key}=fp8", self.at);
-        let words = format!("{of} in fp8{}", self.of_pool);
-        vec![Change::new(words, vec![set]).gives_up(PRECISION)]
+        let mut words = format!("{of} in fp8{}", self.of_pool);
+        let mut all = vec![set.clone()];
+        // Blocks that the scenario gives would stay as many: the memory that comes free holds more.
+        let given = self.pool["engine"]["kv_blocks"].as_u64().filter(|_| self.blocks_are_given());
+        let more = given.and_then(|given| {
+            let (before, after) = (self.blocks_that_fit(&[])?, self.blocks_that_fit(&[set])?);
+            Some((given, (given * after).checked_div(before)?))
+        });
+        if let Some((given, more)) = more.filter(|&(given, more)| more > given) {
+            words = format!("{words}, KV blocks {given} -> {more}");
+            all.push(format!("{}engine.kv_blocks={more}", self.at));
+        }
+        vec![Change::new(words, all).gives_up(PRECISION)]
     }
 
     pub fn prefix_caching(&self) -> Vec<Change> {
