@@ -48,7 +48,9 @@ pub fn run(
     }
     let uneven = uneven(&loaded.experiment, &loaded.requests);
     let experiment = &loaded.experiment;
-    let study = Study { experiment, simulate: backend, goal: &goal, kept, watch: &watch };
+    let at_once = experiment.schedulers.len() * options.seeds.max(1) as usize;
+    let (goal, watch) = (&goal, &watch);
+    let study = Study { experiment, simulate: backend, goal, kept, watch, at_once };
     let began = std::time::Instant::now();
     let shows = console.shows(args.search.progress);
     let file = progress::shown_of("requests", &|| watch.totals(), shows, || {

@@ -190,13 +190,14 @@ fn cures(
             pool: loaded.experiment.pool_of(row(stall.request).replica),
         };
         let causes = worth_a_cure(stall, &run.misses.by_cause);
-        let Advice { keeps_promise, tried, best, notes } = what_if(&patient, &causes, simulate);
+        let Advice { keeps_promise, tried, best, notes, stall_counts } =
+            what_if(&patient, &causes, simulate);
         Some(Cures {
             label: run.label.clone(),
             request: stall.request,
             token: stall.token,
             main_cause: stall.main_cause,
-            causes,
+            causes: if stall_counts { causes } else { Vec::new() },
             keeps_promise,
             tried,
             best,

@@ -40,6 +40,7 @@ impl Options {
             request: ScenarioRequest::new(scenario, global),
             run: RunOptions {
                 jobs: global.threads(),
+                alike: 1,
                 reference: flags.reference,
                 keep_log: false,
                 full_metrics: flags.metrics == Metrics::Full

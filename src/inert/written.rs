@@ -53,11 +53,11 @@ impl Walk<'_> {
                     };
                     let path = join(path, &entry.key);
                     let knob = self.knob(&owner, &entry.key, &path);
-                    self.found.push(Written {
-                        path: path.clone(),
-                        knob,
-                        value: json(&entry.value),
-                    });
+                    let value = json(&entry.value);
+                    // Null is what stands where nothing is written.
+                    if !value.is_null() {
+                        self.found.push(Written { path: path.clone(), knob, value });
+                    }
                     self.node(&property, &owner, &entry.value, &path);
                 }
             }

@@ -58,7 +58,7 @@ pub(super) fn cures(
         stall: (request, token),
         pool: loaded.experiment.pool_of(replica),
     };
-    let Advice { keeps_promise, tried, best, notes } =
+    let Advice { keeps_promise, tried, best, notes, .. } =
         what_if(&patient, &worth_a_cure(&stall, &misses), &allowance.simulator());
     allowance.go_on()?;
     Ok(Cured { label: result.label.clone(), stall, keeps_promise, tried, best, notes })

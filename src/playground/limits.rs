@@ -222,7 +222,7 @@ fn too_many_tokens() -> String {
     format!("more than {TOKENS_MAX} tokens in all: the page plays fewer")
 }
 
-/// Requests that arrive within so many seconds, at most; none where all come at once.
+/// Requests that arrive within so many seconds, at most: time bounds none that come at once.
 fn expected(arrivals: &Arrivals, within_s: f64) -> f64 {
     match arrivals {
         Arrivals::Poisson { rate }
@@ -237,7 +237,7 @@ fn expected(arrivals: &Arrivals, within_s: f64) -> f64 {
                 .sum();
             if within_s.is_finite() { peak * within_s } else { sum }
         }
-        Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. } => 0.0,
+        Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. } => f64::INFINITY,
     }
 }
 

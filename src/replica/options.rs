@@ -21,6 +21,8 @@ pub struct Needs {
     /// A request of more tokens than this is computed in several steps, each of which asks for a free
     /// block, needed or not: where it holds all there are, it preempts itself for ever.
     pub spare_block_over: Option<u32>,
+    /// What bounds the memory of one request where the policy reserves `u32::MAX` blocks for it.
+    pub grant: &'static str,
     /// Whether it can plan a step while the one before runs.
     pub plans_ahead: bool,
     /// Whether its rules need every request of the replica before them, so that it cannot be one of

@@ -21,14 +21,40 @@ pub const OUTPUT_TOKENS_MAX: u64 = 100_000_000_000;
 
 const YEAR_NS: u128 = 365 * 86_400 * 1_000_000_000;
 
+/// Runs that go on at once, each with memory of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtOnce {
+    /// The schedulers of the experiment, so many of them at a time.
+    Schedulers(usize),
+    /// So many like the heaviest of them.
+    Alike(usize),
+}
+
+impl AtOnce {
+    /// What they take of these, the most first, and how many they are.
+    fn sum(self, bytes: &[u64]) -> (u64, usize) {
+        match self {
+            AtOnce::Schedulers(most) => {
+                let count = bytes.len().min(most.max(1));
+                (bytes[..count].iter().fold(0, |sum: u64, &one| sum.saturating_add(one)), count)
+            }
+            AtOnce::Alike(count) => {
+                (bytes.first().map_or(0, |&one| one.saturating_mul(count as u64)), count)
+            }
+        }
+    }
+}
+
 /// Refuses an experiment that could leave its number types, or whose bookkeeping takes more
 /// memory than a machine has to spare.
 ///
 /// # Errors
 /// When even one token a step, every request after the other, may last over 292 years, when there are
 /// more than [`OUTPUT_TOKENS_MAX`] output tokens, when the prefix caches of all replicas hold more
-/// than [`CACHED_BLOCKS_MAX`] blocks, or when a run takes more memory than there is.
-pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
+/// than [`CACHED_BLOCKS_MAX`] blocks, or when the runs that go on at once take more memory than there
+/// is.
+pub fn check(input: RunInput<'_>, at_once: AtOnce) -> Result<(), RunError> {
+    memory::available_at_first();
     let experiment = input.experiment;
     let cached: Vec<(&SchedulerRun, u64)> =
         experiment.schedulers.iter().map(|run| (run, cached_blocks(experiment, run))).collect();
@@ -49,17 +75,30 @@ pub fn check(input: RunInput<'_>) -> Result<(), RunError> {
         )));
     }
     let least = cached.iter().map(|&(run, blocks)| (memory::least(input, run, blocks), run));
-    let heaviest = least.max_by_key(|(bytes, _)| *bytes);
-    if let (Some((bytes, run)), Some(there)) = (heaviest, memory::available())
-        && bytes > there
-    {
-        return Err(RunError::TooLarge(format!(
-            "{}: out of memory: the run takes {} at least, and {} are left: ask for fewer requests \
-             or shorter answers, lower `replicas` or `engine.kv_blocks`, or turn prefix caching off",
-            run.label,
-            gib(bytes),
-            gib(there)
-        )));
+    let mut least: Vec<(u64, &SchedulerRun)> = least.collect();
+    least.sort_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+    let each: Vec<u64> = least.iter().map(|&(bytes, _)| bytes).collect();
+    let (together, count) = at_once.sum(&each);
+    if let (Some(&(bytes, run)), Some(there)) = (least.first(), memory::available()) {
+        let alone = bytes > there;
+        let for_all = match at_once {
+            AtOnce::Schedulers(_) => there,
+            // Others may be under way, and have taken theirs.
+            AtOnce::Alike(_) => memory::available_at_first().unwrap_or(there).max(there),
+        };
+        let what = if alone {
+            format!("{}: out of memory: the run takes {} at least", run.label, gib(bytes))
+        } else {
+            format!("out of memory: {count} runs at once take {} at least", gib(together))
+        };
+        let fewer = if alone { "" } else { "fewer runs at once with `--jobs`, " };
+        if alone || together > for_all {
+            return Err(RunError::TooLarge(format!(
+                "{what}, and {} are left: ask for {fewer}fewer requests or shorter answers, lower \
+                 `replicas` or `engine.kv_blocks`, or turn prefix caching off",
+                gib(if alone { there } else { for_all })
+            )));
+        }
     }
     let longest = longest_ns(input);
     // An observation that ends at a horizon cannot run away.
@@ -124,5 +163,20 @@ fn users(experiment: &Experiment) -> u32 {
     match experiment.workload.source.arrivals() {
         Some(&Arrivals::ClosedLoop { users, .. }) => users.max(1),
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_at_once_have_memory_of_their_own() {
+        let bytes = [5, 3, 1];
+        assert_eq!(AtOnce::Schedulers(1).sum(&bytes), (5, 1));
+        assert_eq!(AtOnce::Schedulers(2).sum(&bytes), (8, 2));
+        assert_eq!(AtOnce::Schedulers(9).sum(&bytes), (9, 3));
+        assert_eq!(AtOnce::Alike(3).sum(&bytes), (15, 3));
+        assert_eq!(AtOnce::Alike(2).sum(&[]), (0, 2));
     }
 }

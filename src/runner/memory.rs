@@ -1,6 +1,9 @@
 //! Memory: what a run takes at least, and what there is, asked before it starts. A machine that runs
 //! out of memory ends the program without a word.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::{Requests, RunInput};
 use crate::request::Request;
 use crate::scenario::SchedulerRun;
@@ -28,6 +31,8 @@ pub fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks: u64) 
             };
             rows(drawn.len() as u64) + kept
         }
+        // Where only time bounds them, a [`Watch`] looks as they come.
+        Requests::Closed(source) if source.is_bounded() => rows(source.requests_max().into()),
         Requests::Closed(_) => 0,
     };
     requests + cached_blocks * CACHED_BLOCK
@@ -43,9 +48,48 @@ fn seats(input: RunInput<'_>, scheduler: &SchedulerRun) -> Option<u64> {
     each?.into_iter().max()
 }
 
+/// Watches the memory of a run whose number of requests nobody knows beforehand.
+pub struct Watch {
+    /// Requests and iterations at which it looks again.
+    next: AtomicU64,
+}
+
+/// The first look; then again whenever there are a quarter more.
+const FIRST_LOOK: u64 = 1 << 18;
+/// Bytes of a request beside its row: its place, its user, what the metrics sort.
+const BESIDE_A_ROW: u64 = 64;
+
+impl Watch {
+    pub fn new() -> Watch {
+        Watch { next: AtomicU64::new(FIRST_LOOK) }
+    }
+
+    /// Whether there is room for more than so many, asked as they come.
+    pub fn has_room(&self, requests: u64, iterations: u64) -> bool {
+        let all = requests.saturating_add(iterations);
+        if all < self.next.load(Ordering::Relaxed) {
+            return true;
+        }
+        self.next.store(all.saturating_add(all / 4), Ordering::Relaxed);
+        available().is_none_or(|there| doubled(requests, iterations) <= there)
+    }
+}
+
+/// Bytes for lists twice as long as those of so many, which are there until they are copied.
+fn doubled(requests: u64, iterations: u64) -> u64 {
+    let row = size_of::<RequestRow>() as u64 + BESIDE_A_ROW;
+    (requests.saturating_mul(row)).saturating_add(iterations.saturating_mul(BEAT)).saturating_mul(2)
+}
+
 /// Bytes that this program can still have, where the system says.
 pub fn available() -> Option<u64> {
     [of_machine(), of_process(), of_group()].into_iter().flatten().min()
+}
+
+/// What there was when this was first asked, before any run took its part.
+pub fn available_at_first() -> Option<u64> {
+    static FIRST: OnceLock<Option<u64>> = OnceLock::new();
+    *FIRST.get_or_init(available)
 }
 
 /// Memory and swap that are free, or can be freed.
@@ -91,6 +135,18 @@ mod tests {
         let text = "MemTotal:   100 kB\nMemAvailable:    7 kB\n";
         assert_eq!(kilobytes(text, "MemAvailable:"), Some(7 * 1024));
         assert_eq!(kilobytes(text, "SwapFree:"), None);
+    }
+
+    #[test]
+    fn a_watch_looks_where_there_are_a_quarter_more() {
+        let watch = Watch::new();
+        assert!(watch.has_room(FIRST_LOOK - 1, 0));
+        assert_eq!(watch.next.load(Ordering::Relaxed), FIRST_LOOK);
+        assert!(watch.has_room(1, FIRST_LOOK - 1));
+        assert_eq!(watch.next.load(Ordering::Relaxed), FIRST_LOOK + FIRST_LOOK / 4);
+        // No machine has so much.
+        let room = watch.has_room(1 << 60, 0);
+        assert_eq!(room, available().is_none());
     }
 
     #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@
 
 mod asked;
 mod deadlines;
+mod drawn;
 mod features;
 mod limits;
 mod memory;
@@ -19,7 +20,9 @@ use rayon::prelude::*;
 use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{features, uneven};
-pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
+pub use limits::{
+    AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
+};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stalls::recording;
@@ -54,6 +57,9 @@ pub struct RunInput<'a> {
 pub struct RunOptions {
     /// Threads; at least 1.
     pub jobs: usize,
+    /// Runs like this that may go on at once where threads allow, each with memory of its own, this
+    /// one included.
+    pub alike: usize,
     /// Take the slow, obvious path of the simulator and of the metric engine.
     pub reference: bool,
     /// Keep every iteration, for a timeline or an explanation.
@@ -68,6 +74,7 @@ impl Default for RunOptions {
     fn default() -> RunOptions {
         RunOptions {
             jobs: 1,
+            alike: 1,
             reference: false,
             keep_log: false,
             full_metrics: false,
@@ -128,7 +135,7 @@ pub fn run_experiment(
     simulate: &dyn Simulate,
     progress: &Progress,
 ) -> Result<Vec<SchedulerOutput>, RunError> {
-    check_limits(input)?;
+    check_limits(input, AtOnce::Schedulers(options.jobs))?;
     on_threads(options.jobs, || {
         let experiment = input.experiment;
         // A closed loop's answers are known only when it has been played.
@@ -199,6 +206,12 @@ pub fn measures_many(experiment: &Experiment) -> bool {
     experiment.workload.amount.requests.is_none_or(|requests| requests >= SHARED_REQUESTS_MIN)
 }
 
+/// How many of so many runs go on at once, on the threads of whoever asks.
+fn threads_for(runs: usize) -> usize {
+    let threads = rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads());
+    threads.min(runs).max(1)
+}
+
 /// Runs `work` with that many threads for what it does in parallel; where there are no threads, on
 /// the one there is.
 ///
@@ -241,7 +254,7 @@ pub fn run_scheduler_watched(
 ) -> Result<SchedulerOutput, RunError> {
     let RunOptions { reference, keep_log, .. } = options;
     let play = PlayOptions { reference, keep_log, progress };
-    check_limits(input)?;
+    check_limits(input, AtOnce::Alike(threads_for(options.alike)))?;
     let label = scheduler.label.clone();
     let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {
         Ok(outcome) => [outcome],

@@ -23,6 +23,7 @@ impl Requests {
             kv_block_tokens: experiment.engine.kv_block_tokens,
         };
         let (spec, seed) = (&experiment.workload, experiment.seed);
+        super::drawn::check(experiment)?;
         if spec.source.is_closed_loop() {
             let source = ClosedLoop::new(spec, seed, limits)?;
             let warnings = source.warnings().to_vec();

@@ -1,9 +1,10 @@
 //! From one scheduler of an experiment to the simulator.
 
 use std::error::Error as StdError;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::progress::RunProgress;
-use crate::runner::Requests;
+use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::{self, FleetSetup, MakeScheduler, Outcome, PoolSetup, Routing};
 
@@ -74,7 +75,15 @@ impl Simulate for Simulator {
             horizon: experiment.horizon,
         };
         let total = requests.count(experiment);
+        let unbounded = matches!(requests, Requests::Closed(source) if !source.is_bounded());
+        let watch = unbounded.then(memory::Watch::new);
+        // How many requests there were when memory was full.
+        let full = AtomicU64::new(u64::MAX);
         let report = |done: u64, iterations: u64| {
+            if watch.as_ref().is_some_and(|watch| !watch.has_room(done, iterations)) {
+                full.store(done, Ordering::Relaxed);
+                return false;
+            }
             options.progress.is_none_or(|progress| {
                 progress.set(done, total.unwrap_or(done));
                 progress.may_go_on(iterations)
@@ -86,10 +95,23 @@ impl Simulate for Simulator {
             progress: Some(&report),
         };
         let mut arriving = requests.arriving();
-        let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options)?;
+        let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options);
+        let outcome = match full.into_inner() {
+            u64::MAX => outcome?,
+            done => return Err(out_of_memory(done)),
+        };
         arriving.check_complete()?;
         Ok(outcome)
     }
+}
+
+/// Users who had made so many requests when there was no memory for more.
+fn out_of_memory(done: u64) -> PlayError {
+    format!(
+        "out of memory after {done} requests: only `duration` bounds how many a closed loop makes: \
+         give `workload.requests`, or a shorter `workload.duration`"
+    )
+    .into()
 }
 
 /// Another simulator's slow, obvious path, whatever path is asked for.

@@ -291,18 +291,20 @@ fn rejection_warning(outcome: &Outcome) -> Option<String> {
     if rejected * 100 <= offered {
         return None;
     }
-    let reasons = [
-        (Rejection::PromptTooLong, "prompt too long for max_model_len"),
-        (Rejection::PromptOverBudget, "prompt over the token budget, chunking off"),
-        (Rejection::NeverFits, "more KV blocks needed than a replica has"),
-        (Rejection::DroppedByPolicy, "dropped by the policy"),
-    ];
-    let counted: Vec<String> = reasons
-        .iter()
-        .filter_map(|(reason, words)| {
-            let n = outcome.rejections.iter().filter(|(_, why)| why == reason).count();
-            (n > 0).then(|| format!("{n} {words}"))
-        })
-        .collect();
+    let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, why) in &outcome.rejections {
+        *counted.entry(reason(*why)).or_default() += 1;
+    }
+    let counted: Vec<String> = counted.iter().map(|(why, n)| format!("{why} ({n})")).collect();
     Some(format!("{rejected} of {offered} requests were rejected: {}", counted.join(", ")))
+}
+
+fn reason(why: Rejection) -> String {
+    match why {
+        Rejection::PromptTooLong => "prompt too long for max_model_len".to_owned(),
+        Rejection::PromptOverBudget => "prompt over the token budget, chunking off".to_owned(),
+        Rejection::NeverFits => "more KV blocks needed than a replica has".to_owned(),
+        Rejection::OverLimit(limit) => format!("more KV blocks needed than {limit} allows"),
+        Rejection::DroppedByPolicy => "dropped by the policy".to_owned(),
+    }
 }

@@ -120,6 +120,8 @@ pub enum Takes {
     MaxTokens,
     /// Room for `max_model_len` tokens.
     MaxModelLen,
+    /// A share of the memory that is as large for each seat.
+    EqualShare,
 }
 
 /// What a single setting brings about.
@@ -133,6 +135,8 @@ pub enum Effect {
     AdmitsLess,
     /// More requests are admitted to the memory that there is: shorter queues.
     AdmitsMore,
+    /// Requests share the memory, in place of an equal share for each seat.
+    SharesMemory,
     /// Prompts share a step instead of taking it one after the other.
     SharesSteps,
 }

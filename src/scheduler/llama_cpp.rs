@@ -20,7 +20,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch};
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
 use super::orca::decode_reserved;
 use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
@@ -132,13 +132,13 @@ impl Parameters for LlamaCppParams {
             budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
             prefills: if self.cont_batching { Prefills::Beside } else { Prefills::WhenIdle },
             cuts_prompts: true,
-            switches: Switch::unless(
-                self.cont_batching,
-                Effect::DecodesBeside,
-                "cont_batching",
-                true,
-            )
+            takes: if self.unified() { Takes::AsNeeded } else { Takes::EqualShare },
+            switches: [
+                Switch::unless(self.cont_batching, Effect::DecodesBeside, "cont_batching", true),
+                Switch::unless(self.unified(), Effect::SharesMemory, "kv_unified", true),
+            ]
             .into_iter()
+            .flatten()
             .collect(),
             follows: vec![("kv_unified", self.unified().into())],
             ..Facts::plain()
@@ -185,7 +185,7 @@ struct LlamaCpp {
 impl Scheduler for LlamaCpp {
     fn needs(&self) -> Needs {
         // A waiting request may have a slot already.
-        Needs { one_lane: true, ..Needs::default() }
+        Needs { one_lane: true, grant: "its slot of n_parallel", ..Needs::default() }
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {

@@ -125,6 +125,7 @@ impl Parameters for TgiParams {
             patience: self.max_waiting_tokens,
             budget: self.max_batch_prefill_tokens,
             blocks: total.unwrap_or(engine.kv_blocks).min(engine.kv_blocks),
+            bounded: total.is_some_and(|total| total < engine.kv_blocks),
             size: self.max_batch_size.unwrap_or(u32::MAX),
             max_model_len: engine.max_model_len,
             prefilled_at: 0,
@@ -162,6 +163,8 @@ struct Tgi {
     budget: u32,
     /// KV blocks that requests may reserve.
     blocks: u32,
+    /// Whether `max_batch_total_tokens` bounds them, not the memory.
+    bounded: bool,
     size: u32,
     max_model_len: u32,
     /// Beats at the last prefill.
@@ -181,7 +184,11 @@ struct NextBatch {
 
 impl Scheduler for Tgi {
     fn needs(&self) -> Needs {
-        Needs { prompt_tokens_max: (!self.chunking).then_some(self.budget), ..Needs::default() }
+        Needs {
+            prompt_tokens_max: (!self.chunking).then_some(self.budget),
+            grant: if self.bounded { "max_batch_total_tokens" } else { "" },
+            ..Needs::default()
+        }
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {

@@ -61,7 +61,8 @@ impl Entry {
 }
 
 impl Cache {
-    /// The folder beside an output file: its name with `.points` behind; none beside a device or
+    /// The folder beside an output file: its name with `.points` behind, cut short where that is more
+    /// than a file system takes; none beside a device or
     /// a pipe. It is this run's alone until it is dropped.
     ///
     /// # Errors
@@ -70,9 +71,7 @@ impl Cache {
         if fs::metadata(output).is_ok_and(|found| !found.is_file()) {
             return Ok(None);
         }
-        let mut name = output.as_os_str().to_owned();
-        name.push(".points");
-        let mut cache = Cache::make(PathBuf::from(name))?;
+        let mut cache = Cache::make(folder_beside(output))?;
         let marker = cache.folder.join(MARKER);
         let failed = |source| OutputError { path: marker.clone(), source };
         let mut open = OpenOptions::new();
@@ -206,6 +205,25 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
     file.commit()
 }
 
+/// Longest name that common file systems take, bytes.
+const NAME_MAX: usize = 255;
+
+fn folder_beside(output: &Path) -> PathBuf {
+    const BEHIND: &str = ".points";
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    let bytes = name.as_encoded_bytes();
+    if bytes.len() + BEHIND.len() > NAME_MAX {
+        let digest = digest(bytes);
+        let room = NAME_MAX - BEHIND.len() - digest.len() - 1;
+        let text = name.to_string_lossy();
+        let end = (0..=room).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        // A character that is no text takes three bytes once it is replaced.
+        name = format!("{}-{digest}", &text[..end]).into();
+    }
+    name.push(BEHIND);
+    output.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,5 +280,17 @@ mod tests {
         fs::remove_dir(points.join("folder")).expect("there");
         let cache = Cache::beside(&output).expect("free again").expect("a file has one");
         assert!(!cache.remove() && !points.exists());
+    }
+
+    #[test]
+    fn the_longest_name_has_room_for_a_folder_beside_it() {
+        let beside = |name: &str| folder_beside(&Path::new("some").join(name));
+        assert_eq!(beside("out.json"), Path::new("some/out.json.points"));
+        let (one, other) = (beside(&"n".repeat(255)), beside(&"\u{e4}".repeat(127)));
+        for folder in [&one, &other, &beside(&format!("{}m", "n".repeat(254)))] {
+            let name = folder.file_name().expect("a name").to_str().expect("text");
+            assert!(name.len() <= NAME_MAX && name.ends_with(".points"), "{name}");
+        }
+        assert_ne!(one, beside(&format!("{}m", "n".repeat(254))), "told apart by what was cut");
     }
 }

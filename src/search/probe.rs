@@ -42,6 +42,8 @@ pub struct Study<'a> {
     pub kept: Option<Kept<'a>>,
     /// Watches how far it has come, and ends it when its time is up.
     pub watch: &'a Watch,
+    /// Most runs that may go on at once where threads allow.
+    pub at_once: usize,
 }
 
 /// Simulations finished before, found by what they depend on.
@@ -196,7 +198,7 @@ impl Study<'_> {
     ) -> Result<Option<Probe>, SearchError> {
         let input = RunInput { experiment, requests };
         let full_metrics = self.goal.assertions.iter().any(Assertion::needs_full_metrics);
-        let options = RunOptions { full_metrics, ..RunOptions::default() };
+        let options = RunOptions { full_metrics, alike: self.at_once, ..RunOptions::default() };
         let played = self.watch.play(|progress| {
             run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
         })?;

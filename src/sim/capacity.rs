@@ -31,14 +31,22 @@ impl Capacity {
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
         let tokens = tokens.min(u64::from(info.max_model_len));
         let blocks = |tokens: u64| tokens.div_ceil(u64::from(block_tokens));
-        let room = usable_blocks.saturating_sub(needs.watermark_blocks);
         // Before its last token, and at least with its prompt alone.
         let held = blocks(tokens.saturating_sub(1).max(u64::from(request.prompt_tokens)));
         let in_steps = needs.spare_block_over.is_some_and(|most| tokens > u64::from(most));
         let spare = !in_steps || held < u64::from(*usable_blocks);
         let view = RequestView::of_arrival(id, request);
         let reserved = policy.reserves(&view, block_tokens);
-        let fits = blocks(tokens) <= u64::from(room) && spare && reserved <= *usable_blocks;
-        (!fits).then_some(Rejection::NeverFits)
+        let (needed, usable) = (blocks(tokens), u64::from(*usable_blocks));
+        if needed > usable || !spare {
+            return Some(Rejection::NeverFits);
+        }
+        if needed > usable.saturating_sub(u64::from(needs.watermark_blocks)) {
+            return Some(Rejection::OverLimit("the watermark"));
+        }
+        match reserved {
+            u32::MAX if !needs.grant.is_empty() => Some(Rejection::OverLimit(needs.grant)),
+            reserved => (reserved > *usable_blocks).then_some(Rejection::NeverFits),
+        }
     }
 }

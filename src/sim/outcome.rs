@@ -135,6 +135,8 @@ pub enum Rejection {
     PromptOverBudget,
     /// Its tokens need more KV blocks than a replica has.
     NeverFits,
+    /// The replica's memory would do, and this, which the policy was given, does not.
+    OverLimit(&'static str),
     /// The policy dropped it, as the system it models does.
     DroppedByPolicy,
 }

@@ -137,6 +137,11 @@ impl ClosedLoop {
         &self.warnings
     }
 
+    /// Whether the number of requests is known to be bounded, by more than time.
+    pub fn is_bounded(&self) -> bool {
+        !self.counted_by_us
+    }
+
     /// The most requests that it sends.
     pub fn requests_max(&self) -> u32 {
         self.requests

@@ -152,6 +152,40 @@ fn changes_start_from_what_bound_the_run() {
     assert!(note.expect("a note").contains("was not tried"), "{notes:?}");
 }
 
+/// Requests that are turned away break a promise whatever the stalls: what admits them is tried.
+#[test]
+fn what_admits_rejected_requests_comes_first() {
+    for (scenario, wanted) in [
+        ("turned-away", "enable_chunked_prefill"),
+        ("slots", "kv_unified"),
+        ("slots", "n_parallel 64 -> "),
+    ] {
+        let file = explain(&format!("tests/data/cures/{scenario}.yaml"), &[]);
+        let cures = &file["cures"][0];
+        assert_eq!(cures["causes"], Value::Array(Vec::new()), "the stall was in time: {cures}");
+        let of = |one: &&Value| text(one, "change").starts_with(wanted);
+        let one = tried(cures).iter().find(of).unwrap_or_else(|| panic!("{wanted}: {cures}"));
+        assert_eq!(
+            (&one["helps"], &one["figures"]["rejected"]),
+            (&true.into(), &0.into()),
+            "{one}"
+        );
+        assert_eq!(best(cures).expect("one helps")["figures"]["rejected"], 0);
+        let shorter = |one: &Value| one["effect"] == "shorter_stall";
+        assert!(!tried(cures).iter().any(shorter), "no stall is to be cured");
+    }
+}
+
+#[test]
+fn a_policy_that_takes_whole_prompts_is_offered_one_that_cuts_them() {
+    let file = explain("tests/data/cures/whole-prompts.yaml", &[]);
+    let cures = &file["cures"][0];
+    assert_eq!(cures["main_cause"], "prefill_interference");
+    let best = best(cures).expect("one helps");
+    assert!(text(best, "change").starts_with("scheduler orca -> "), "{best}");
+    assert_eq!((&best["effect"], &best["figures"]["gpus"]), (&"keeps_promise".into(), &1.into()));
+}
+
 #[test]
 fn a_change_without_effect_is_a_note() {
     // The router of one busy replica of two makes no difference to one request.

@@ -429,6 +429,26 @@ fn a_run_that_memory_cannot_hold_is_refused_in_words() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("out of memory"), "{}", ended.stderr);
     assert!(ended.stderr.contains("kv_blocks"), "{}", ended.stderr);
+    // Runs that go on at once, each of which would fit.
+    let sets = [
+        "schedulers=[vllm-v1, nano-vllm, sglang]",
+        "engine.prefix_caching=true",
+        "engine.kv_blocks=18000000",
+    ];
+    let mut args = ["run", "good.yaml", "--jobs", "3"].map(str::to_owned).to_vec();
+    args.extend(sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+    let ended = run(folder.path(), &args);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 runs at once take"), "{}", ended.stderr);
+    // Requests are counted before they are drawn.
+    let many = "workload={requests: 40000000, arrivals: all_at_once, lengths: {prompt: {fixed: 5}, \
+                output: {fixed: 5}}}";
+    let args = ["run", "good.yaml", "--set", many].map(str::to_owned);
+    let began = std::time::Instant::now();
+    let ended = run(folder.path(), &args);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("40000000 requests take"), "{}", ended.stderr);
+    assert!(began.elapsed().as_secs() < 20, "they were drawn");
     // Answers of so many tokens are refused, however they are spread.
     let many = [
         "workload={requests: 1000000, arrivals: all_at_once, lengths: {prompt: {fixed: 1}, \

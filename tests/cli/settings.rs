@@ -126,6 +126,10 @@ slo: {ttft: 500ms, tbt: 50ms}
         assert!(stderr.contains(&said), "{said}: {stderr}");
     }
 
+    // Null is what stands where nothing is written.
+    let none = json(scenario, &["run", "s.yaml", "--set", "horizon=null"]);
+    assert_eq!(paths(&none), before);
+
     // The scenario of a result has every default written out: what a user wrote is not known.
     let again = serde_json::to_string(&run["scenario"]).expect("plain data");
     assert!(json(&again, &["run", "s.yaml"])["inert"].is_null());

@@ -167,6 +167,7 @@ fn stability_limit(scenario: &str, seed: u64) -> Border {
         goal: &goal,
         kept: None,
         watch: &watch,
+        at_once: 1,
     };
     let options = CapacityOptions { seeds: 5, jobs: 2, ..CapacityOptions::default() };
     let found = find_capacity(study, serde_json::Value::Null, &options).expect("a capacity");

@@ -146,6 +146,17 @@ fn what_no_replica_could_ever_hold_is_rejected_and_counted() {
     let v0 = r#"{"vllm-v0": {"max_num_batched_tokens": 1024}}"#;
     let outcome = simulate(&FIVE_MS, engine, v0, false, vec![request(Span::ZERO, 1500, 10)]);
     assert_eq!(outcome.rejections, [(0, Rejection::PromptOverBudget)]);
+
+    // All 100 blocks would hold these, and the limit that is given does not.
+    let held_back = |scheduler: &str| {
+        let requests = vec![request(Span::ZERO, 1590, 5)];
+        simulate(&FIVE_MS, engine, scheduler, false, requests).rejections
+    };
+    assert_eq!(held_back(sarathi), [(0, Rejection::OverLimit("the watermark"))]);
+    let tgi = |tokens: u32| format!(r#"{{"tgi": {{"max_batch_total_tokens": {tokens}}}}}"#);
+    assert_eq!(held_back(&tgi(800)), [(0, Rejection::OverLimit("max_batch_total_tokens"))]);
+    let slots = r#"{"llama-cpp": {"n_parallel": 2}}"#;
+    assert_eq!(held_back(slots), [(0, Rejection::OverLimit("its slot of n_parallel"))]);
 }
 
 #[test]

@@ -399,6 +399,22 @@ fn traces_and_results_say_where_they_belong() {
     let (code, _, errors) = run(&place.file("t.csv", tokens));
     assert_eq!(code, 2);
     assert!(errors.contains("run --tokens"), "{errors}");
+    for (name, row) in [
+        (
+            "tokens",
+            r#"{"scheduler": "a", "request": 0, "index": 0, "time_s": 2.0, "arrival_s": 1.0,
+            "prompt_tokens": 5, "output_tokens": 1}"#,
+        ),
+        (
+            "requests",
+            r#"{"scheduler": "a", "id": 0, "arrival_s": 1.0, "first_token_s": 2.0,
+            "last_token_s": 2.0, "prompt_tokens": 5, "output_tokens": 1}"#,
+        ),
+    ] {
+        let (code, _, errors) = run(&place.file("t.jsonl", &row.replace('\n', " ")));
+        assert_eq!(code, 2, "{name}");
+        assert!(errors.contains(&format!("run --{name}")), "{errors}");
+    }
 }
 
 #[test]

@@ -257,6 +257,7 @@ fn what_would_take_long_is_refused_before_it_starts() {
     let too_much: &[&[&str]] = &[
         &["workload.requests=4000000000"],
         &["workload.requests=20001"],
+        &["workload={requests: 40000000, arrivals: all_at_once, lengths: {table: chat}}"],
         &[
             "workload={duration: 1000000000s, arrivals: {poisson: {rate: 100000}}, lengths: {table: chat}}",
         ],

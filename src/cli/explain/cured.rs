@@ -97,9 +97,20 @@ fn heading(cures: &Cures, was: &WhatIf) -> String {
         None => "whose promise has no verdict",
         _ => "which breaks its promise",
     };
+    let refused = figures(was).map_or(0, |figures| figures.rejected);
+    let turned_away = match refused {
+        0 => String::new(),
+        1 => "the request that was turned away".to_owned(),
+        n => format!("the {n} requests that were turned away"),
+    };
+    let against = match (cures.causes.is_empty(), refused) {
+        (true, _) => turned_away,
+        (false, 0) => format!("{stall} ({causes})"),
+        (false, _) => format!("{stall} ({causes}), and against {turned_away}"),
+    };
     format!(
-        "What would have helped {label}, {promise} ({term}), tried against {stall} \
-         ({causes}): each line is the same requests, simulated again; the best stands first, by the \
+        "What would have helped {label}, {promise} ({term}), tried against \
+         {against}: each line is the same requests, simulated again; the best stands first, by the \
          promise, then by cost, then by the stalls"
     )
 }

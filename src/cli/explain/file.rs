@@ -40,7 +40,8 @@ pub struct Cures {
     pub token: u32,
     /// Its main cause.
     pub main_cause: Cause,
-    /// The causes that the changes are meant for: the main one first.
+    /// The causes that the changes are meant for: the main one first. None where the stall is in
+    /// time, and only requests that were turned away break the promise.
     pub causes: Vec<Cause>,
     /// Whether the run kept its promise as it was: then nothing has to change, and the changes are
     /// options. Null where that is not known.

@@ -5,10 +5,11 @@ use serde_json::{Map, Value};
 
 use super::Patient;
 use super::bound::Bound;
-use super::menu::{Kind, fitting};
+use super::menu::{Kind, admitting, fitting};
+use super::refused::Refused;
 use super::swap::{Wanted, swaps};
 use crate::explain::Cause;
-use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig};
+use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig, Takes};
 
 /// A change to try.
 pub(super) struct Change {
@@ -53,15 +54,21 @@ impl Change {
 const BUSY_STEP: u32 = 512;
 
 impl Patient<'_> {
-    /// The changes that fit these causes, those of the first cause first.
-    pub(super) fn changes(&self, causes: &[Cause]) -> Vec<Change> {
-        let maker = Maker::new(self);
+    /// The changes that admit what was rejected, then those that fit these causes, those of the
+    /// first cause first.
+    pub(super) fn changes(&self, causes: &[Cause], refused: Refused) -> Vec<Change> {
+        let maker = Maker::new(self, refused);
         let mut kinds: Vec<Kind> = Vec::new();
         let mut changes: Vec<Change> = Vec::new();
-        let fits =
-            |&cause: &Cause| fitting(cause).iter().map(move |&(kind, why)| (cause, kind, why));
-        for (cause, kind, why) in causes.iter().flat_map(fits) {
+        let fits = |&cause: &Cause| {
             let waits = matches!(cause, Cause::NoKvBlocks | Cause::HeadOfLine);
+            fitting(cause).iter().map(move |&(kind, why)| (waits, kind, why))
+        };
+        // A promise that is kept needs nobody admitted.
+        let broken = self.output.result.slo.met != Some(true);
+        let refused = maker.refused.why.iter().filter(|_| broken);
+        let admit = refused.flat_map(|&why| admitting(why)).map(|&(kind, why)| (false, kind, why));
+        for (waits, kind, why) in admit.chain(causes.iter().flat_map(fits)) {
             if kinds.contains(&kind) || waits && kind.is_against_preemption() && !maker.preempted()
             {
                 continue;
@@ -85,6 +92,7 @@ pub(super) struct Maker<'m> {
     pub info: EngineInfo,
     pub facts: Facts,
     pub bound: Bound,
+    pub refused: Refused,
     /// The pool of the stall, or the scenario where all replicas are alike; and what was derived of
     /// it.
     pub pool: &'m Value,
@@ -95,7 +103,7 @@ pub(super) struct Maker<'m> {
 }
 
 impl<'m> Maker<'m> {
-    fn new(patient: &'m Patient<'m>) -> Maker<'m> {
+    fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
         let fleet = patient.experiment.fleet();
         let info = fleet[patient.pool.unwrap_or(0)].engine_info();
         let resolved = patient.resolved;
@@ -114,6 +122,7 @@ impl<'m> Maker<'m> {
             facts: patient.config.facts(&info),
             info,
             bound: Bound::of(&patient.output.outcome),
+            refused,
             pool,
             derived,
             at,
@@ -125,12 +134,15 @@ impl<'m> Maker<'m> {
         match kind {
             Kind::SmallerSteps => self.smaller_steps(),
             Kind::LargerSteps => self.larger_steps(),
+            Kind::WholePromptSteps => self.whole_prompt_steps(),
             Kind::ShorterChunks => self.shorter_chunks(),
-            Kind::CutPrompts => self.cut_prompts(),
+            Kind::CutPrompts => self.cut_short(self.switch(scheduler::Effect::CutsPrompts)),
             Kind::DecodeBeside => self.switch(scheduler::Effect::DecodesBeside),
             Kind::ShareSteps => self.switch(scheduler::Effect::SharesSteps),
             Kind::AdmitLess => self.switch(scheduler::Effect::AdmitsLess),
             Kind::AdmitMore => self.switch(scheduler::Effect::AdmitsMore),
+            Kind::ShareMemory => self.share_memory(),
+            Kind::LargerShares => self.larger_shares(),
             Kind::DecodeLonger => {
                 self.decodes_between(|now| vec![(now * 2).max(4), (now * 4).max(16)])
             }
@@ -142,6 +154,7 @@ impl<'m> Maker<'m> {
             Kind::MoreBlocks => self.more_blocks(),
             Kind::HigherUtilization => self.higher_utilization(),
             Kind::ShorterModelLen => self.shorter_model_len(),
+            Kind::LongerModelLen => self.longer_model_len(),
             Kind::KvFp8 => self.fp8("kv_cache_dtype", "KV cache", &["fp8"]),
             Kind::WeightsFp8 => self.fp8("dtype", "weights", &["fp8", "int8", "int4"]),
             Kind::PrefixCaching => self.prefix_caching(),
@@ -168,7 +181,7 @@ impl<'m> Maker<'m> {
             None => format!("{name} -> {}", shown(&new)),
         };
         let mut set = vec![format!("{}={}", path(name), shown(&new))];
-        let follow = self.facts.follows.iter();
+        let follow = self.facts.follows.iter().filter(|(follower, _)| *follower != name);
         set.extend(follow.map(|(name, value)| format!("{}={}", path(name), shown(value))));
         Change::new(words, set)
     }
@@ -197,13 +210,14 @@ impl<'m> Maker<'m> {
         fitting.map(change).collect()
     }
 
-    /// Cut prompts, as they are and with a budget that cuts them short.
-    fn cut_prompts(&self) -> Vec<Change> {
-        let plain = self.switch(scheduler::Effect::CutsPrompts);
+    /// Changes that bring long prompts into a step, as they are and with a budget that cuts them
+    /// short.
+    fn cut_short(&self, plain: Vec<Change>) -> Vec<Change> {
         let Some(budget) = self.facts.budget.map(|budget| budget.limit) else { return plain };
         let mut changes = Vec::new();
         for cut in plain {
             // Where cutting is the budget itself there is nothing to add.
+            let sets = |of: &str| cut.set.iter().any(|set| set.starts_with(of));
             let path = format!(".{}=", budget.parameter);
             let is_budget = cut.set.iter().any(|set| set.contains(&path));
             let smaller = [BUSY_STEP, 4 * BUSY_STEP]
@@ -212,11 +226,18 @@ impl<'m> Maker<'m> {
             for smaller in smaller {
                 let also = self.parameter(budget.parameter, budget.most, smaller.into());
                 let words = format!("{}, {}", cut.words, also.words);
-                changes.push(Change::new(words, [cut.set.clone(), also.set].concat()));
+                // What the change sets does not follow the budget.
+                let more = also.set.into_iter().filter(|set| !sets(before_value(set)));
+                changes.push(Change::new(words, cut.set.iter().cloned().chain(more).collect()));
             }
             changes.push(cut);
         }
         changes
+    }
+
+    /// The memory for all requests that each seat had a share of; long prompts come with it.
+    fn share_memory(&self) -> Vec<Change> {
+        self.cut_short(self.switch(scheduler::Effect::SharesMemory))
     }
 
     /// Tokens of a step that count for the budget: the most that any had, where that is less than
@@ -248,6 +269,25 @@ impl<'m> Maker<'m> {
         let bound = limit.most.is_some_and(|limit| u64::from(most) * 10 >= u64::from(limit) * 9);
         let Some(old) = limit.most.filter(|_| bound) else { return Vec::new() };
         self.limits(limit, [2, 4].map(|times| old.saturating_mul(times)))
+    }
+
+    /// A budget for whole prompts that holds the longest of those that were rejected.
+    fn whole_prompt_steps(&self) -> Vec<Change> {
+        let Some(limit) = self.facts.budget.map(|budget| budget.limit) else { return Vec::new() };
+        let longest = self.refused.longest_prompt;
+        let enough = longest.checked_next_multiple_of(1024).unwrap_or(longest);
+        let larger = Some(enough).filter(|&enough| limit.most.is_some_and(|old| enough > old));
+        self.limits(limit, larger)
+    }
+
+    /// As many seats as leave each of them the memory that the longest rejected request needs.
+    fn larger_shares(&self) -> Vec<Change> {
+        let seats = self.facts.seats.filter(|_| self.facts.takes == Takes::EqualShare);
+        let Some(limit) = seats else { return Vec::new() };
+        let each = self.refused.longest_request.div_ceil(self.info.kv_block_tokens);
+        let most = self.info.kv_blocks.checked_div(each).unwrap_or(0);
+        let fewer = most >= 1 && limit.most.is_some_and(|old| most < old);
+        self.cut_short(self.limits(limit, fewer.then_some(most)))
     }
 
     fn shorter_chunks(&self) -> Vec<Change> {
@@ -317,6 +357,11 @@ impl<'m> Maker<'m> {
 /// Numbers of seats that people set: a multiple of eight from sixteen on.
 fn round_seats(seats: u32) -> u32 {
     if seats >= 16 { seats / 8 * 8 } else { seats }
+}
+
+/// The path of a setting with its `=`.
+fn before_value(set: &str) -> &str {
+    set.find('=').map_or(set, |end| &set[..=end])
 }
 
 fn shown(value: &Value) -> String {

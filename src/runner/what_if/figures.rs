@@ -237,6 +237,17 @@ impl Patient<'_> {
         }
     }
 
+    /// Whether the stall is within its deadline.
+    pub(super) fn stall_is_in_time(&self) -> bool {
+        let (request, token) = self.stall;
+        let trace = &self.output.outcome.trace;
+        let Some(row) = trace.requests.get(request as usize) else { return false };
+        let deadlines = self.output.judged_by.deadlines_of(row.class);
+        let allowed = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
+        let (took, at_least) = self.stall_in(trace);
+        at_least.is_none() && took.is_none_or(|took| took <= allowed.as_secs_f64())
+    }
+
     /// The gap before the stall's token, or how long it was at least.
     fn stall_in(&self, trace: &TokenTrace) -> (Option<f64>, Option<f64>) {
         let (request, token) = self.stall;

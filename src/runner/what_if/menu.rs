@@ -1,6 +1,7 @@
 //! Which changes fit which cause, and why: one table.
 
 use crate::explain::Cause;
+use crate::sim::Rejection;
 
 /// A kind of change. What it changes, and to what, follows from the run ([`super::change`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +10,8 @@ pub(super) enum Kind {
     SmallerSteps,
     /// More tokens in a step.
     LargerSteps,
+    /// Steps that hold the longest prompt that was rejected.
+    WholePromptSteps,
     /// A limit on the chunk of one prompt.
     ShorterChunks,
     /// Cut prompts.
@@ -33,12 +36,18 @@ pub(super) enum Kind {
     AdmitLess,
     /// Admit more to the same memory.
     AdmitMore,
+    /// Memory for all requests in place of a share for each seat.
+    ShareMemory,
+    /// As many seats as leave each the memory for the longest request.
+    LargerShares,
     /// More KV blocks.
     MoreBlocks,
     /// More of the GPU's memory.
     HigherUtilization,
     /// Reserve for shorter requests.
     ShorterModelLen,
+    /// A context that holds the longest request.
+    LongerModelLen,
     /// KV in 8 bits.
     KvFp8,
     /// Weights in 8 bits.
@@ -93,6 +102,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (SmallerSteps, "less prefill beside the decodes of a step"),
             (ShorterChunks, "one long prompt takes less of a step"),
             (CutPrompts, "a step no longer waits for a whole prompt"),
+            (ChunkedPolicy, "a step no longer waits for a whole prompt"),
             (PrefixCaching, SHARED_PREFIX),
             (MoreBlocks, KEPT_PREFIX),
             (Router, SPREAD),
@@ -236,6 +246,44 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
+            (LessLoad, LESS),
+        ],
+    }
+}
+
+const IN_CHUNKS: &str = "a prompt over the budget is computed in chunks";
+const LONGEST_FITS: &str = "the longest request fits";
+
+/// The changes that could admit what was rejected for such a reason, and why.
+pub(super) fn admitting(rejection: Rejection) -> Fits {
+    match rejection {
+        Rejection::PromptTooLong => &[(LongerModelLen, "the context holds the longest request")],
+        Rejection::PromptOverBudget => &[
+            (CutPrompts, IN_CHUNKS),
+            (WholePromptSteps, "the longest prompt fits a step"),
+            (ChunkedPolicy, IN_CHUNKS),
+        ],
+        Rejection::NeverFits | Rejection::OverLimit(_) => &[
+            (ShareMemory, "a request may take more than an equal share of the memory"),
+            (LargerShares, "each seat has memory for the longest request"),
+            (HigherUtilization, LONGEST_FITS),
+            (LowerWatermark, "admissions need not leave as much free"),
+            (AdmitMore, "admissions reckon with less memory for each request"),
+            (PagedPolicy, "memory is taken as tokens need it, not reserved"),
+            (MoreBlocks, LONGEST_FITS),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (KvFp8, "each token takes half the memory"),
+            (WeightsFp8, "the weights leave more memory to KV"),
+        ],
+        Rejection::DroppedByPolicy => &[
+            (HigherUtilization, "more memory is left for KV"),
+            (FewerSeats, "fewer requests grow into the same memory"),
+            (PagedPolicy, "what finds no memory is preempted, not dropped"),
+            (MoreBlocks, "more requests fit"),
+            (Router, SPREAD),
+            (OneReplicaMore, "there is more memory in all"),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (KvFp8, "each token takes half the memory"),
             (LessLoad, LESS),
         ],
     }

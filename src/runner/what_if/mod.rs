@@ -1,6 +1,7 @@
 //! What would have helped: the same requests again, with one thing changed.
 //!
-//! [`menu`] says which changes fit which cause, [`bound`] what limited the run, [`change`] and [`system`]
+//! [`menu`] says which changes fit which cause, [`bound`] what limited the run, [`refused`] what it
+//! turned away, [`change`] and [`system`]
 //! make the changes from that, [`figures`] tells what came of each, and [`rank`] puts them in order.
 
 mod bound;
@@ -8,6 +9,7 @@ mod change;
 mod figures;
 mod menu;
 mod rank;
+mod refused;
 mod swap;
 mod system;
 
@@ -17,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::{ByCause, Cause, StallReport};
-use crate::runner::{PlayOptions, Requests, RunInput, SchedulerOutput, Simulate};
+use crate::runner::{
+    AtOnce, PlayOptions, Requests, RunInput, SchedulerOutput, Simulate, check_limits, threads_for,
+};
 use crate::scenario::{Document, Experiment};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
@@ -25,6 +29,7 @@ use crate::sim::Outcome;
 use change::{Change, Load};
 pub use figures::{Figures, Promise, WorstStall};
 pub use rank::Effect;
+use refused::Refused;
 
 /// A change, and what the simulation made of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +70,9 @@ pub struct Advice {
     /// What helps most, as its place in `tried`; `None` where nothing helps or nothing has to
     /// change.
     pub best: Option<usize>,
+    /// Whether the stall is to be cured: it is not where it was in time and only requests that were
+    /// turned away break the promise.
+    pub stall_counts: bool,
     /// Changes that could not be tried, or changed nothing, with the reason.
     pub notes: Vec<String>,
 }
@@ -128,7 +136,10 @@ const WORK_MAX: u64 = 100_000_000;
 /// Plays the run again with each change that fits one of the causes.
 pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate) -> Advice {
     let output = patient.output;
-    let mut changes = patient.changes(causes);
+    let refused = Refused::of(patient.requests, &output.outcome);
+    let stall_counts = !refused.breaks_alone(patient);
+    let causes = if stall_counts { causes } else { &[] };
+    let mut changes = patient.changes(causes, refused);
     let mut notes = Vec::new();
     let work = output.outcome.iterations.total() + output.outcome.trace.requests.len() as u64;
     let afford = (WORK_MAX / work.max(1)) as usize;
@@ -181,7 +192,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
             }),
         }
     }
-    rank::rank(was, tried, notes)
+    Advice { stall_counts, ..rank::rank(was, tried, notes) }
 }
 
 /// What came of a change.
@@ -210,7 +221,8 @@ impl Patient<'_> {
                 &drawn
             }
         };
-        crate::runner::check_limits(RunInput { experiment: &experiment, requests })
+        let at_once = AtOnce::Alike(threads_for(TRIALS.0));
+        check_limits(RunInput { experiment: &experiment, requests }, at_once)
             .map_err(|error| error.to_string())?;
         let scheduler = &experiment.schedulers[self.scheduler];
         let outcome = simulate

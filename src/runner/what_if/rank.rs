@@ -132,7 +132,7 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
     tried.insert(0, was);
     let needed = keeps_promise != Some(true);
     let best = tried.get(1).filter(|first| first.helps && needed).map(|_| 1);
-    Advice { keeps_promise, tried, best, notes }
+    Advice { keeps_promise, tried, best, stall_counts: true, notes }
 }
 
 fn effect(before: &Figures, after: &Figures) -> Effect {
@@ -147,7 +147,9 @@ fn effect(before: &Figures, after: &Figures) -> Effect {
         Ordering::Greater => return Effect::FurtherFromPromise,
         Ordering::Equal => {}
     }
-    if stall(after) > SHORTER * stall(before) {
+    // Every token was in time, and requests were turned away: no stall is to be cured.
+    let in_time = before.rejected > 0 && before.worst_stall.is_none() && !was.is_kept();
+    if in_time || stall(after) > SHORTER * stall(before) {
         let more = tokens(after) >= MORE_TOKENS * tokens(before) && tokens(before) > 0.0;
         let as_short = stall(after) <= stall(before);
         return if more && as_short { Effect::MoreTokens } else { Effect::None };
@@ -333,7 +335,8 @@ mod tests {
 
     #[test]
     fn a_little_nearer_at_the_cost_of_a_far_longer_stall_is_no_help() {
-        let advice = ranked(figures(false, 0.99, 5.0), vec![one("few", figures(false, 0.97, 21.0))]);
+        let advice =
+            ranked(figures(false, 0.99, 5.0), vec![one("few", figures(false, 0.97, 21.0))]);
         assert_eq!(advice.tried[1].effect, Effect::MovedStall);
         assert_eq!(advice.best, None);
     }

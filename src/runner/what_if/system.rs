@@ -33,7 +33,8 @@ impl Maker<'_> {
     }
 
     pub fn more_blocks(&self) -> Vec<Change> {
-        if !self.bound.memory_was_full() && !self.info.prefix_caching {
+        let refused = self.refused.blocks(self.info.kv_block_tokens);
+        if !self.bound.memory_was_full() && !self.info.prefix_caching && refused == 0 {
             return Vec::new();
         }
         let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
@@ -42,10 +43,14 @@ impl Maker<'_> {
         let change = |new: u64| {
             let words = format!("KV blocks {old} -> {new}{}", self.of_pool);
             let change = Change::new(words, vec![format!("{}engine.kv_blocks={new}", self.at)]);
-            let fits = most.is_none_or(|most| new <= most);
+            // Without a GPU the blocks are memory that somebody must buy.
+            let fits = most.is_some_and(|most| new <= most);
             if fits { change } else { change.gives_up(MEMORY) }
         };
-        vec![change(old + old / 2), change(old * 2)]
+        let mut more = vec![old + old / 2, old * 2];
+        // The null block is not handed out.
+        more.extend(Some(refused + 1).filter(|&enough| refused > 0 && enough > old * 2));
+        more.into_iter().map(change).collect()
     }
 
     pub fn higher_utilization(&self) -> Vec<Change> {
@@ -71,6 +76,17 @@ impl Maker<'_> {
         let words = format!("max_model_len {old} -> {longest}{}", self.of_pool);
         let change = Change::new(words, vec![format!("{}engine.max_model_len={longest}", self.at)]);
         vec![change.gives_up("length: longer requests would be rejected")]
+    }
+
+    /// A context that holds the longest request that was rejected.
+    pub fn longer_model_len(&self) -> Vec<Change> {
+        let old = self.info.max_model_len;
+        let longest = self.refused.longest_request.saturating_add(1);
+        let Some(new) = longest.checked_next_multiple_of(16).filter(|&new| new > old) else {
+            return Vec::new();
+        };
+        let words = format!("max_model_len {old} -> {new}{}", self.of_pool);
+        vec![Change::new(words, vec![format!("{}engine.max_model_len={new}", self.at)])]
     }
 
     pub fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {

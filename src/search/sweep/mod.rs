@@ -274,9 +274,13 @@ impl Sweep<'_> {
         }
         let (requests, notes) = Requests::of(experiment)?;
         warnings.extend(notes.iter().map(ToString::to_string));
+        let points = grid::combinations(&self.vary).unwrap_or(usize::MAX);
+        let at_once = points.min(POINTS_MAX).saturating_mul(experiment.schedulers.len());
         if let Some((options, goal)) = &self.capacity {
             let watch = self.watch;
-            let study = Study { experiment, simulate: self.simulate, goal, kept: None, watch };
+            let at_once = at_once * options.seeds.max(1) as usize;
+            let simulate = self.simulate;
+            let study = Study { experiment, simulate, goal, kept: None, watch, at_once };
             let file = search(study, Value::Null, options)?;
             if !file.complete {
                 return Ok(None);
@@ -289,7 +293,7 @@ impl Sweep<'_> {
         let input = RunInput { experiment, requests: &requests };
         let full_metrics = self.full_metrics;
         let runs = experiment.schedulers.par_iter().map(|scheduler| {
-            let options = RunOptions { full_metrics, ..RunOptions::default() };
+            let options = RunOptions { full_metrics, alike: at_once, ..RunOptions::default() };
             let output = self.watch.play(|progress| {
                 run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
             })?;

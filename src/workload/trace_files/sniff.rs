@@ -83,13 +83,16 @@ fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {
 
 fn by_keys(line: &Line<'_>) -> Result<Format, WorkloadError> {
     let keys = object_keys(line)?;
+    let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+    if let Some(what) = measured_columns(&names) {
+        return Err(measured(line, what));
+    }
     let has = |key: &str| keys.iter().any(|found| found == key);
     if has(OURS.prompt) || has("block_tokens") {
         Ok(JSON_OURS)
     } else if has(MOONCAKE.prompt) {
         Ok(if is_bailian(&keys) { JSON_BAILIAN } else { JSON_MOONCAKE })
     } else {
-        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
         Err(unknown(line, format!("the keys {}", name_list(&names))))
     }
 }

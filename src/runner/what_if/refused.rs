@@ -1,0 +1,54 @@
+//! What a run turned away: requests that are never served break a promise whatever the stalls.
+
+use crate::runner::{Patient, Requests};
+use crate::sim::{Outcome, Rejection};
+
+/// The rejected requests of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// Why, each reason once, the most frequent first.
+    pub why: Vec<Rejection>,
+    /// The longest prompt among them, tokens.
+    pub longest_prompt: u32,
+    /// The longest of them, prompt and the most that the answer may have, tokens; of a closed loop
+    /// the prompt alone is known.
+    pub longest_request: u32,
+}
+
+impl Refused {
+    pub fn of(requests: &Requests, outcome: &Outcome) -> Refused {
+        let mut refused = Refused::default();
+        let mut counts: Vec<(usize, Rejection)> = Vec::new();
+        for &(id, why) in &outcome.rejections {
+            match counts.iter_mut().find(|(_, known)| *known == why) {
+                Some((count, _)) => *count += 1,
+                None => counts.push((1, why)),
+            }
+            let prompt = outcome.trace.requests[id as usize].prompt_tokens;
+            let answer = match requests {
+                Requests::Open(workload) => workload.requests[id as usize].max_tokens,
+                Requests::Closed(_) => 0,
+            };
+            refused.longest_prompt = refused.longest_prompt.max(prompt);
+            refused.longest_request = refused.longest_request.max(prompt.saturating_add(answer));
+        }
+        counts.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
+        refused.why = counts.into_iter().map(|(_, why)| why).collect();
+        refused
+    }
+
+    /// KV blocks of the longest, where memory is what refuses.
+    pub fn blocks(&self, block_tokens: u32) -> u64 {
+        let memory =
+            |why: &Rejection| matches!(why, Rejection::NeverFits | Rejection::OverLimit(_));
+        let refuses = self.why.iter().any(memory);
+        if refuses { self.longest_request.div_ceil(block_tokens).into() } else { 0 }
+    }
+
+    /// Whether nothing else is to be cured: the stall is in time, and no latency breaks the promise.
+    pub fn breaks_alone(&self, patient: &Patient<'_>) -> bool {
+        let slo = &patient.output.result.slo;
+        let late = slo.terms.iter().any(|term| term.stat.is_some() && term.met != Some(true));
+        !self.why.is_empty() && slo.met != Some(true) && !late && patient.stall_is_in_time()
+    }
+}
