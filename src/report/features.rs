@@ -33,7 +33,7 @@ struct Uneven {
 
 /// The runs that can be compared with each other: places of each group, in order. One group where
 /// all of them can.
-fn comparable(all: &[&Features]) -> Vec<Vec<usize>> {
+pub fn comparable(all: &[&Features]) -> Vec<Vec<usize>> {
     let mut groups: Vec<(Vec<bool>, Vec<usize>)> = Vec::new();
     for (place, features) in all.iter().enumerate() {
         let has = LISTED.map(|feature| counts(features, feature)).to_vec();

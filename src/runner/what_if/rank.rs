@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn a_little_nearer_at_the_cost_of_a_far_longer_stall_is_no_help() {
-        let advice = ranked(figures(false, 0.99, 5.0), vec![one("few", figures(false, 0.97, 21.0))]);
+        let advice =
+            ranked(figures(false, 0.99, 5.0), vec![one("few", figures(false, 0.97, 21.0))]);
         assert_eq!(advice.tried[1].effect, Effect::MovedStall);
         assert_eq!(advice.best, None);
     }

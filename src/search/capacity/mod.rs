@@ -21,6 +21,7 @@ use super::probe::{Load, Probe, SearchError, Study};
 use super::size::{FleetSize, Steps};
 use super::watch::Task;
 use crate::report::Tool;
+use crate::runner::{Requests, comparable_schedulers};
 use crate::scenario::SchedulerRun;
 
 pub(super) use file::full_capacity;
@@ -100,6 +101,8 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
+    let (requests, _) = Requests::of(experiment)?;
+    let groups = comparable_schedulers(experiment, &requests);
     let lone: Vec<Result<Option<Alone>, SearchError>> =
         experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -169,7 +172,7 @@ pub(super) fn search(
         scenario_requests_per_s: knob.own_rate(),
         scenario_users: experiment.workload.users(),
         complete: schedulers.iter().all(Capacity::complete),
-        comparison: compared::comparison(&schedulers),
+        comparison: compared::comparison(&schedulers, &groups),
         warnings: notes::warnings(&schedulers),
         schedulers,
         notes,

@@ -30,7 +30,7 @@ use super::probe::{SearchError, Study};
 use super::watch::Watch;
 use crate::progress::RunProgress;
 use crate::report::{Assertion, Inert, Tool};
-use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched};
+use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched, uneven};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
 /// More points are a mistyped grid.
@@ -274,6 +274,7 @@ impl Sweep<'_> {
         }
         let (requests, notes) = Requests::of(experiment)?;
         warnings.extend(notes.iter().map(ToString::to_string));
+        warnings.extend(uneven(experiment, &requests));
         if let Some((options, goal)) = &self.capacity {
             let watch = self.watch;
             let study = Study { experiment, simulate: self.simulate, goal, kept: None, watch };
