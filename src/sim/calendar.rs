@@ -7,15 +7,16 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::ids::ReplicaId;
 use crate::time::Time;
 
 /// A kind of event and whom it concerns. The order of the variants is the order at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum What {
     /// A step of this server is over.
-    StepEnds(u32),
+    StepEnds(ReplicaId),
     /// Stage 0 of this server's pipeline is free, before the step that left it is over.
-    StageFree(u32),
+    StageFree(ReplicaId),
     /// The next request arrives.
     Arrives,
 }
@@ -43,7 +44,7 @@ pub(super) struct Calendar {
     events: BinaryHeap<Reverse<Event>>,
     now: Time,
     /// Servers that are to decide now; while they do, the next one last.
-    awake: Vec<u32>,
+    awake: Vec<ReplicaId>,
     touch: Touch,
 }
 
@@ -96,7 +97,7 @@ impl Calendar {
     }
 
     /// This server has something to decide now.
-    pub fn wake(&mut self, server: u32) {
+    pub fn wake(&mut self, server: ReplicaId) {
         self.awake.push(server);
     }
 
@@ -109,7 +110,7 @@ impl Calendar {
     }
 
     /// The next that decides now.
-    pub fn decides(&mut self) -> Option<u32> {
+    pub fn decides(&mut self) -> Option<ReplicaId> {
         self.awake.pop()
     }
 
@@ -141,10 +142,10 @@ mod tests {
     fn one_instant_has_one_order() {
         let mut calendar = Calendar::new(Touch::Arrivals);
         for (when, what) in [
-            (7, What::StageFree(0)),
-            (7, What::StepEnds(2)),
-            (9, What::StepEnds(0)),
-            (7, What::StepEnds(1)),
+            (7, What::StageFree(ReplicaId(0))),
+            (7, What::StepEnds(ReplicaId(2))),
+            (9, What::StepEnds(ReplicaId(0))),
+            (7, What::StepEnds(ReplicaId(1))),
         ] {
             calendar.add(at(when), what);
         }
@@ -153,21 +154,32 @@ mod tests {
         calendar.turn_to(at(7));
         let arrival = Some(at(3));
         let due: Vec<What> = (0..4).map_while(|_| calendar.due(arrival)).collect();
-        assert_eq!(due, [What::StepEnds(1), What::StepEnds(2), What::StageFree(0), What::Arrives]);
+        assert_eq!(
+            due,
+            [
+                What::StepEnds(ReplicaId(1)),
+                What::StepEnds(ReplicaId(2)),
+                What::StageFree(ReplicaId(0)),
+                What::Arrives
+            ]
+        );
         assert_eq!(calendar.due(Some(at(8))), None);
-        [2, 0, 2].into_iter().for_each(|server| calendar.wake(server));
+        [2, 0, 2].map(ReplicaId).into_iter().for_each(|server| calendar.wake(server));
         calendar.order_awake();
-        assert_eq!([(); 3].map(|()| calendar.decides()), [Some(0), Some(2), None]);
+        assert_eq!(
+            [(); 3].map(|()| calendar.decides()),
+            [Some(ReplicaId(0)), Some(ReplicaId(2)), None]
+        );
     }
 
     #[test]
     fn a_server_runs_ahead_until_something_can_touch_it() {
         let lookahead = |touch, others: bool| {
             let mut calendar = Calendar::new(touch);
-            calendar.add(at(5), What::StepEnds(1));
+            calendar.add(at(5), What::StepEnds(ReplicaId(1)));
             calendar.turn_to(at(2));
             if others {
-                calendar.wake(2);
+                calendar.wake(ReplicaId(2));
             }
             (calendar.lookahead(Some(at(9))), calendar.lookahead(None))
         };

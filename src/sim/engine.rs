@@ -4,15 +4,15 @@ use thiserror::Error;
 
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
-use super::fleet::{FleetSetup, MakeScheduler, PoolSetup, Setup};
 use super::lane::{Lane, Limit};
 use super::part::{Part, ReplicaUse};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
-use super::router::{Fleet, RouteDecision};
 use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
+use crate::fleet::{Fleet, FleetSetup, MakeScheduler, PoolSetup, RouteDecision, Setup};
+use crate::ids::{LaneId, ReplicaId};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -171,8 +171,6 @@ struct Engine<'a> {
     /// Where each request went, when there is a choice or the log is kept.
     routes: Option<Vec<RouteDecision>>,
     pools: Vec<PoolLimits>,
-    /// By replica: its pool.
-    pool_of: Vec<u32>,
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
@@ -191,12 +189,10 @@ struct PoolLimits {
 impl<'a> Engine<'a> {
     fn new(setup: &FleetSetup<'a>, arriving: &dyn Arriving, options: SimOptions<'a>) -> Engine<'a> {
         let replicas = setup.replicas();
-        assert!(replicas > 0, "at least one replica");
         let mut lanes = 0;
-        let (mut servers, mut pools, mut pool_of) = (Vec::new(), Vec::new(), Vec::new());
-        for (pool, index) in setup.pools.iter().zip(0..) {
+        let (mut servers, mut pools) = (Vec::new(), Vec::new());
+        for pool in &setup.pools {
             pools.push(add_pool(pool, &mut servers, &mut lanes, &options));
-            pool_of.resize(servers.len(), index);
         }
         let touch = match arriving.answers_bring_arrivals() {
             _ if options.reference => Touch::Anything,
@@ -208,10 +204,9 @@ impl<'a> Engine<'a> {
             servers,
             calendar: Calendar::new(touch),
             tally: Tally::new(lanes, setup.horizon.is_some()),
-            fleet: Fleet::new(&setup.routing, replicas, arriving.classes()),
+            fleet: Fleet::new(&setup.routing, setup.members(), arriving.classes()),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
-            pool_of,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
@@ -235,7 +230,7 @@ impl<'a> Engine<'a> {
             self.calendar.order_awake();
             while let Some(server) = self.calendar.decides() {
                 self.decide(server, arriving);
-                if self.servers[server as usize].thrashes() {
+                if self.servers[server.index()].thrashes() {
                     return Err(self.thrashing(server));
                 }
             }
@@ -244,8 +239,8 @@ impl<'a> Engine<'a> {
         self.nobody_is_stuck()
     }
 
-    fn end_step(&mut self, index: u32, arriving: &mut dyn Arriving) {
-        let server = &mut self.servers[index as usize];
+    fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
+        let server = &mut self.servers[index.index()];
         let fleet = &mut self.fleet;
         server.end_step(self.calendar.now(), &mut self.tally, |request, at| {
             fleet.leave(request);
@@ -266,7 +261,7 @@ impl<'a> Engine<'a> {
             let room = longest.saturating_sub(request.prompt_tokens).max(1);
             request.output_tokens = request.output_tokens.min(room);
         }
-        let id = self.tally.arrive(&request, index);
+        let id = self.tally.arrive(&request, index.0);
         if let Some(routes) = &mut self.routes {
             routes.push(route);
         }
@@ -276,7 +271,7 @@ impl<'a> Engine<'a> {
             arriving.finished(id, request.arrival);
             return;
         }
-        let server = &mut self.servers[index as usize];
+        let server = &mut self.servers[index.index()];
         let content = if server.replica().pool().caching() {
             Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
         } else {
@@ -288,17 +283,17 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn decide(&mut self, index: u32, arriving: &mut dyn Arriving) {
+    fn decide(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
         let now = self.calendar.now();
         let before = self.calendar.lookahead(arriving.next_arrival());
         let limit = Limit { before, horizon: self.horizon };
         let fleet = &mut self.fleet;
-        let server = &mut self.servers[index as usize];
+        let server = &mut self.servers[index.index()];
         let begun = server.decide(now, limit, &mut self.tally, |request, at| {
             fleet.leave(request);
             arriving.finished(request, at);
         });
-        let since = &mut self.stands_since[index as usize];
+        let since = &mut self.stands_since[index.index()];
         if let Some(Begun { free, end }) = begun {
             *since = Time::NEVER;
             self.calendar.add(end, What::StepEnds(index));
@@ -311,19 +306,24 @@ impl<'a> Engine<'a> {
     }
 
     /// Why the replica that it was sent to could never serve a request, where that is so.
-    fn rejects(&self, id: RequestId, request: &Request, replica: u32) -> Option<Rejection> {
-        let policy = self.servers[replica as usize].policy();
+    fn rejects(&self, id: RequestId, request: &Request, replica: ReplicaId) -> Option<Rejection> {
+        let policy = self.servers[replica.index()].policy();
         self.limits(replica).capacity.rejects(id, request, policy)
     }
 
-    fn limits(&self, replica: u32) -> &PoolLimits {
-        &self.pools[self.pool_of[replica as usize] as usize]
+    fn limits(&self, replica: ReplicaId) -> &PoolLimits {
+        &self.pools[self.fleet.member(replica).pool.index()]
     }
 
-    fn thrashing(&self, replica: u32) -> SimError {
-        let present = self.servers[replica as usize].replica().present();
+    fn thrashing(&self, replica: ReplicaId) -> SimError {
+        let present = self.servers[replica.index()].replica().present();
         let first = present.first().copied().unwrap_or_default();
-        SimError::Thrashing { at: self.calendar.now(), replica, count: present.len(), first }
+        SimError::Thrashing {
+            at: self.calendar.now(),
+            replica: replica.0,
+            count: present.len(),
+            first,
+        }
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
@@ -351,14 +351,15 @@ impl<'a> Engine<'a> {
     fn close(mut self) -> Part {
         let mut log = self.options.keep_log.then(Vec::new);
         let mut replicas = Vec::with_capacity(self.servers.len());
-        for (server, &pool) in self.servers.iter_mut().zip(&self.pool_of) {
+        for (server, id) in self.servers.iter_mut().zip((0..).map(ReplicaId)) {
+            let pool = self.fleet.member(id).pool;
             let logs = server.close(self.horizon, &mut self.tally);
             if let Some(log) = &mut log {
                 log.extend(logs.into_iter().flatten());
             }
             let replica = server.replica();
             let kv = KvUse {
-                blocks: self.pools[pool as usize].capacity.usable_blocks,
+                blocks: self.pools[pool.index()].capacity.usable_blocks,
                 peak_used: replica.pool().peak_used(),
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
@@ -395,7 +396,7 @@ fn add_pool<'a>(
     for _ in 0..pool.replicas {
         let first = *lanes;
         *lanes += stages;
-        let planner = |lane| Planner::new(first + lane, (pool.make)(), options);
+        let planner = |lane| Planner::new(LaneId(first + lane), (pool.make)(), options);
         let replica = Replica::new(replica);
         servers.push(if stages == 1 {
             let lane = Lane::new(replica, planner(0), planned_ahead, pool.cost);
