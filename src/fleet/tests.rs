@@ -78,7 +78,8 @@ fn random_choices_are_even_and_two_differ() {
         assert!(decision.replica != other && requests <= other_requests, "{decision:?}");
     }
     // Nobody leaves: the choice keeps replicas nearly even, unlike a random one.
-    let requests: Vec<u32> = (0..4).map(|id| two.outstanding.requests(ReplicaId(id))).collect();
+    let view = FleetView::new(&two.live, &two.outstanding);
+    let requests: Vec<u32> = view.replicas().iter().map(|&one| view.requests(one)).collect();
     let (least, most) = (requests.iter().min(), requests.iter().max());
     assert!(most.unwrap() - least.unwrap() <= 8, "{requests:?}");
 }
