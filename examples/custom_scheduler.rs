@@ -5,11 +5,12 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::scheduler::{
     EngineInfo, Held, Hit, Needs, RequestView, Scheduler, SchedulerConfig, Step,
 };
-use metron_sim::sim::{Replay, ReplayRequest, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Replay, ReplayRequest, SimOptions, play};
 use metron_sim::time::Span;
 use metron_sim::workload::{
     Amount, Arrivals, LengthTable, Lengths, Limits, MaxTokens, Source, WorkloadSpec, draw,

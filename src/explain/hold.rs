@@ -134,7 +134,7 @@ impl Holders {
         // Tokens in memory at a run's first beat: the prompt and what was answered before.
         let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
-            if run.column % 2 == 0 {
+            if trace.steps_of(run).is_some() {
                 let beat = |k: u32| lane.beats.at(k as usize);
                 last = beat(run.first + run.len - 1);
                 runs.push((run.first, run.first + run.len - 1, tokens));

@@ -104,9 +104,8 @@ impl<'m, 'a> Misses<'m, 'a> {
         deadlines.sort_unstable();
         deadlines.dedup();
         let chains = |tbt| {
-            let beats = trace.columns.iter().step_by(2);
             let chain = |lateness| Chain { lateness, charges: None };
-            beats.map(|beats| Lateness::new(beats, tbt).map(chain)).collect()
+            trace.steps().map(|(_, beats)| Lateness::new(beats, tbt).map(chain)).collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
         let mut misses = Misses { attribution, options, chains, in_time: Vec::new() };
@@ -203,7 +202,8 @@ impl<'m, 'a> Misses<'m, 'a> {
         mut due: u64,
     ) -> impl Iterator<Item = (Option<&'s Chain<'a>>, usize, usize, u64)> {
         self.attribution.trace().runs(row).map(move |run| {
-            let chain = self.chain(run.column as usize / 2, tbt).filter(|_| run.column % 2 == 0);
+            let lane = self.attribution.trace().steps_of(run);
+            let chain = lane.and_then(|lane| self.chain(lane.index(), tbt));
             let (from, end) = (run.first as usize, (run.first + run.len) as usize);
             let first_due = due;
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
@@ -273,7 +273,7 @@ impl Visit for Charge<'_, '_> {
     }
 
     fn beats(&mut self, token: u32, run: Run) {
-        let times = &self.attribution.trace().columns[run.column as usize];
+        let times = &self.attribution.trace().column(run).times;
         let (first, end) = (run.first + 1, run.first + run.len);
         let Some(chain) = self.chain else {
             for index in first..end {

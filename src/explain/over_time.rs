@@ -31,7 +31,7 @@ pub fn lateness_over_time(
 ) -> LatenessOverTime {
     let trace = attribution.trace();
     let first = trace.requests.iter().map(|row| row.arrival).min().unwrap_or(Time::ZERO);
-    let last = trace.columns.iter().filter_map(|column| column.last()).max();
+    let last = trace.columns.iter().filter_map(|column| column.times.last()).max();
     let last = last.copied().unwrap_or(first).max(trace.end).max(first);
     let width = (last.since(first).as_nanos() / parts.max(1) as u64).max(1) + 1;
     let mut sum = Sums { from: first, width, parts: vec![[0.0; CAUSES]; parts.max(1)] };

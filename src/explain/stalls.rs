@@ -121,10 +121,10 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
         attribution
             .walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
-    for (index, mut spans) in spans.into_iter().enumerate() {
+    for (mut spans, (lane, beats)) in spans.into_iter().zip(trace.steps()) {
+        let index = lane.index();
         spans.runs.sort_unstable_by_key(|run| run.0);
         let lane = &attribution.lanes[index];
-        let beats = &trace.columns[2 * index];
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;

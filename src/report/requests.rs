@@ -13,8 +13,8 @@
 
 use std::io::{self, Write};
 
+use crate::fleet::RouteDecision;
 use crate::metrics::{Options, RequestMetrics, each_request};
-use crate::sim::RouteDecision;
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
 use crate::trace::token_file::status_name;

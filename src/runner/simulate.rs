@@ -2,10 +2,11 @@
 
 use std::error::Error as StdError;
 
+use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
-use crate::sim::{self, FleetSetup, MakeScheduler, Outcome, PoolSetup, Routing};
+use crate::sim::{self, Outcome};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]

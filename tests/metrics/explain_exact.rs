@@ -9,10 +9,11 @@ use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Par
 use metron_sim::explain::{
     Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
 };
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{ChunkRecord, Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{ChunkRecord, Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;

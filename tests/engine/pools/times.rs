@@ -1,8 +1,8 @@
 //! Each replica keeps its own pace, by every router, both paths and the attribution.
 
 use metron_sim::explain::{Attribution, Blame, Cause, Split};
+use metron_sim::fleet::RouterKind;
 use metron_sim::runner::recording;
-use metron_sim::sim::Router;
 use metron_sim::time::{Span, Time};
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn every_router_gives_the_same_by_both_paths() {
         "{class-to-pool: {chat: fast, batch: cheap}, within: least-requests}",
         "{class-to-pool: {chat: fast, batch: [1, 2, 3]}}",
     ];
-    for router in Router::NAMES.into_iter().chain(by_class) {
+    for router in RouterKind::NAMES.into_iter().chain(by_class) {
         for more in ["horizon=20s", "horizon=3s", "engine.prefix_caching=true"] {
             let router = format!("router={router}");
             let set = [router.as_str(), more, "workload.prefix_groups={count: 3, tokens: 300}"];
