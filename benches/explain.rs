@@ -2,7 +2,8 @@
 //! the mean, Llama-3-8B on one H100.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use metron_sim::explain::{Attribution, Blame, Recording};
+use metron_sim::explain::{Attribution, Blame};
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::SchedulerConfig;
 
 mod load;
@@ -24,7 +25,7 @@ fn benches(c: &mut Criterion) {
         let outcome = simulate(&scheduler, true);
         assert!(outcome.log.is_some(), "kept");
         let needs = scheduler.build(&ENGINE).needs();
-        let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
+        let recording = recording_of_alike(&outcome, &cost, &ENGINE, &needs, false);
         group
             .bench_function(format!("{name}/simulate"), |b| b.iter(|| simulate(&scheduler, false)));
         group.bench_function(format!("{name}/simulate and keep the log"), |b| {

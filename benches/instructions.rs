@@ -10,6 +10,7 @@ use metron_sim::cost::Roofline;
 use metron_sim::explain::{Attribution, Recording, Totals};
 use metron_sim::interop::{Imported, import};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, Summary, evaluate};
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
@@ -81,7 +82,7 @@ fn main() {
             "attribution" => {
                 let outcome = simulate(&cost, &policy, &workload, true);
                 let needs = policy.build(&ENGINE).needs();
-                let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
+                let recording = recording_of_alike(&outcome, &cost, &ENGINE, &needs, false);
                 black_box(count_attribution(recording));
             }
             "parsing" => {

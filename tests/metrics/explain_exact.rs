@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
+    Attribution, Blame, Cause, Culprit, Gap, Misses, SHARED, Split, culprits, victims,
 };
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{ChunkRecord, Outcome, Routing, Setup, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -155,7 +156,8 @@ impl Case {
         let slow = self.play(planned_ahead, true);
         assert!(outcome == slow, "both paths log the same");
         let needs = self.config.build(&self.engine).needs();
-        let recording = Recording::of(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
+        let recording =
+            recording_of_alike(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
         let attribution = Attribution::new(recording);
         let mut seen = Split::ZERO;
         for request in attribution.requests() {

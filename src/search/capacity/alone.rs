@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::file::Alone;
 use super::knob::Knob;
+use crate::metrics::Measure;
 use crate::runner::Requests;
-use crate::scenario::{Measure, SchedulerRun};
+use crate::scenario::SchedulerRun;
 use crate::search::goal::{Goal, sentence};
 use crate::search::probe::{Load, Offered, Probe, SearchError, Study};
 use crate::search::size::FleetSize;
