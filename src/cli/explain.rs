@@ -12,7 +12,7 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Attribution, Question, RunExplanation, StallReport, explain};
+use crate::explain::{Index, Question, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
@@ -120,11 +120,11 @@ fn explanations(
     pairs
         .into_par_iter()
         .map(|(output, scheduler)| {
-            let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
+            let index = Index::new(recording(experiment, scheduler, &output.outcome));
             let result = &output.result;
             let told = |question| {
                 let judged_by = &output.judged_by;
-                explain(&result.scheduler, &result.label, &attribution, judged_by, question)
+                explain(&result.scheduler, &result.label, &index, judged_by, question)
             };
             let run = told(question);
             let stall = to_cure(&run).cloned().or_else(|| {

@@ -1,7 +1,7 @@
 //! A run's delay by cause, for its published result.
 
 use super::recording::recording;
-use crate::explain::{Attribution, Misses, listed};
+use crate::explain::{Index, Misses, listed};
 use crate::metrics::Options;
 use crate::report::StallsResult;
 use crate::scenario::{Experiment, SchedulerRun};
@@ -16,9 +16,9 @@ pub fn stalls(
     judged_by: &Options,
 ) -> Option<StallsResult> {
     outcome.log.as_ref()?;
-    let attribution = Attribution::new(recording(experiment, scheduler, outcome));
-    let totals = attribution.totals();
-    let misses = Misses::new(&attribution, judged_by);
+    let index = Index::new(recording(experiment, scheduler, outcome));
+    let totals = index.totals();
+    let misses = Misses::new(&index, judged_by);
     let (missed, by_cause) = misses.counted();
     Some(StallsResult {
         first_token_ns: listed(&totals.first_token),
