@@ -1,7 +1,7 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
 mod cured;
-mod file;
+mod paragraph;
 mod text;
 
 use rayon::prelude::*;
@@ -10,6 +10,7 @@ use crate::cli::args::{ExplainFlags, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
 use crate::explain::{Index, Question, RunExplanation, StallReport, explain};
@@ -21,8 +22,6 @@ use crate::runner::{
     Advice, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording,
     run_experiment, what_if, worth_a_cure,
 };
-
-pub use file::{Cures, ExplanationFile, json_schema};
 
 /// Runs the command.
 ///

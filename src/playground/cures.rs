@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::play::Loaded;
+use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::{Index, Question, StallReport, explain};
 use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};

@@ -1,6 +1,6 @@
 //! Rooms use what is below them: the one direction of `docs/architecture.md`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -55,4 +55,45 @@ fn no_room_uses_one_that_it_must_not() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Rooms whose files know each other one way only.
+const WITHOUT_CIRCLES: [&str; 3] = ["explain", "playground", "cli"];
+
+/// The files of a room's folder, each with those beside it that it uses.
+fn uses(room: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(room);
+    let mut uses = BTreeMap::new();
+    for file in files(&folder).iter().filter(|file| file.parent() == Some(folder.as_path())) {
+        let name = file.file_stem().expect("a file").to_string_lossy().into_owned();
+        let code = code(file);
+        let place = format!("crate::{room}::");
+        let used = code.split("super::").skip(1).chain(code.split(&place).skip(1));
+        let end = |rest: &str| if rest.starts_with('{') { '}' } else { ':' };
+        let words = |rest: &str| -> Vec<String> {
+            let rest = rest.split([end(rest), ';']).next().unwrap_or_default();
+            rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).map(str::to_owned).collect()
+        };
+        uses.insert(name, used.flat_map(words).collect());
+    }
+    uses.remove("mod");
+    uses
+}
+
+#[test]
+fn no_files_of_these_rooms_use_each_other_in_a_circle() {
+    for room in WITHOUT_CIRCLES {
+        let mut left = uses(room);
+        // Whoever uses none of those left is on no circle.
+        loop {
+            let names: BTreeSet<String> = left.keys().cloned().collect();
+            left.retain(|name, used| {
+                used.iter().any(|other| other != name && names.contains(other))
+            });
+            if left.len() == names.len() {
+                break;
+            }
+        }
+        assert!(left.is_empty(), "{room}: {:?}", left.keys());
+    }
 }
