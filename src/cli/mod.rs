@@ -13,6 +13,7 @@ mod documents;
 mod error;
 mod evaluate;
 mod explain;
+mod explanation;
 mod judging;
 mod kept;
 mod library;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
-use crate::cli::explain::{Cures, ExplanationFile};
+use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
 use crate::inert::sentence;
 use crate::report::comparison::figures;

@@ -78,7 +78,7 @@ pub use evaluate::{evaluate, summarise};
 pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;
-pub use options::{Count, Knowledge, Options, RequestBounds};
+pub use options::{Count, Knowledge, Measure, Options, RequestBounds};
 pub(crate) use quantile::distribution;
 
 pub use per_request::{RequestMetrics, counted, each_request, per_request};

@@ -8,6 +8,7 @@ mod deadlines;
 mod features;
 mod limits;
 mod memory;
+mod recording;
 mod requests;
 mod simulate;
 mod stalls;
@@ -20,9 +21,9 @@ use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
 pub use limits::{CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits};
+pub use recording::{recording, recording_of_alike};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
-pub use stalls::recording;
 pub use summarise::{fairness, request_bounds};
 pub use what_if::{
     Advice, Effect, Figures, Patient, Promise, WhatIf, WorstStall, what_if, worth_a_cure,

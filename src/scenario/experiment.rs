@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cost::CostModel;
 pub use crate::fleet::RouterKind;
+use crate::metrics::Measure;
 use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
@@ -287,13 +288,4 @@ pub enum Stat {
     P999,
     /// Largest.
     Max,
-}
-
-/// Which requests the results are about, by arrival time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measure {
-    /// Leave out requests that arrive this soon after the first.
-    pub skip_first: Span,
-    /// Leave out requests that arrive this close to the last.
-    pub skip_last: Span,
 }

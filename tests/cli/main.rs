@@ -16,6 +16,7 @@ mod observation;
 mod planning;
 mod readme;
 mod report;
+mod rooms;
 mod run;
 mod scenarios;
 mod settings;

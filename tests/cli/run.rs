@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
+use metron_sim::metrics::Measure;
 use metron_sim::request::Request;
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
-    EngineLimits, Experiment, Hardware, Measure, RouterKind, SchedulerRun, Slo, TtftDeadline,
+    EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun, Slo, TtftDeadline,
 };
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use metron_sim::explain::measured_stalls;
 use metron_sim::metrics::{
-    Count, Deadlines, FirstToken, Knowledge, Options, PrefillCurve, RequestBounds, class_fairness,
-    evaluate, min_tbt_deadline, per_request, reference,
+    Count, Deadlines, FirstToken, Knowledge, Measure, Options, PrefillCurve, RequestBounds,
+    class_fairness, evaluate, min_tbt_deadline, per_request, reference,
 };
-use metron_sim::scenario::Measure;
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Column, NO_RUN, Part, Parts, RequestRow, Run, Status, ToCome, TokenTrace};
 use proptest::prelude::*;

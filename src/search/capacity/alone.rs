@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::file::Alone;
 use super::knob::Knob;
-use crate::metrics::Latency;
+use crate::metrics::{Latency, Measure};
 use crate::runner::Requests;
-use crate::scenario::{Measure, SchedulerRun};
+use crate::scenario::SchedulerRun;
 use crate::search::goal::{Goal, sentence};
 use crate::search::probe::{Load, Offered, Probe, SearchError, Study};
 use crate::search::size::FleetSize;

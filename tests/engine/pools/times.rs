@@ -1,6 +1,6 @@
 //! Each replica keeps its own pace, by every router, both paths and the attribution.
 
-use metron_sim::explain::{Attribution, Blame, Cause, Split};
+use metron_sim::explain::{Blame, Cause, Index, Split};
 use metron_sim::fleet::RouterKind;
 use metron_sim::runner::recording;
 use metron_sim::time::{Span, Time};
@@ -94,16 +94,15 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
         let experiment = resolved(TWO_GPUS, &set).experiment;
         let output = play(&experiment, false);
         let trace = &output.outcome.trace;
-        let attribution =
-            Attribution::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+        let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
         let (mut seen, mut own) = (Split::ZERO, [Split::ZERO; 2]);
-        for request in attribution.requests() {
+        for request in index.requests() {
             let row = &trace.requests[request as usize];
             let mut times: Vec<Time> = trace.token_times(row).collect();
             if row.status == metron_sim::trace::Status::Unfinished {
                 times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
             }
-            let gaps = attribution.gaps(request);
+            let gaps = index.gaps(request);
             assert_eq!(gaps.len(), times.len());
             let mut from = row.arrival;
             for (gap, &to) in gaps.iter().zip(&times) {
@@ -115,7 +114,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
             }
         }
         let mut given = Split::ZERO;
-        Blame::new(&attribution).given.iter().for_each(|&one| given += one);
+        Blame::new(&index).given.iter().for_each(|&one| given += one);
         for cause in [Cause::PrefillInterference, Cause::PrefillOnly] {
             assert_eq!(given[cause], seen[cause], "blame is delay by {}", cause.name());
         }
