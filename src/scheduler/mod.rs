@@ -22,15 +22,16 @@ mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
-pub use facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+pub use facts::{
+    Bounds, Counted, Effect, Facts, Limit, Order, Prefills, Seats, StepBudget, Switch, Takes,
+};
 pub use faster_transformer::FasterTransformerParams;
 pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
 pub use registry::{
-    BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig,
-    Setting,
+    Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig, Setting,
 };
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};

@@ -33,9 +33,6 @@ pub trait Parameters: Default + Clone {
         self.clone()
     }
 
-    /// What every batch of it keeps to.
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits;
-
     /// Random values for tests: every parameter away from its default now and then.
     fn draw(draws: &mut Draws<'_>) -> Self;
 
@@ -44,27 +41,6 @@ pub trait Parameters: Default + Clone {
 
     /// What these parameters bound, and how the policy goes about prompts and memory.
     fn facts(&self, engine: &EngineInfo) -> Facts;
-}
-
-/// What a policy keeps to in every iteration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// Tokens in a batch: chunks, and a token for each decode.
-    pub tokens: Option<u32>,
-    /// Requests in a batch.
-    pub batch: Option<u32>,
-    /// Requests that hold a seat.
-    pub seats: Option<u32>,
-    /// Whether the system counts seats over all batches of a pipeline; here they hold for each batch.
-    /// `None` where nothing is known.
-    pub seats_over_pipeline: Option<bool>,
-    /// Whether requests are first scheduled in order of arrival.
-    pub fcfs: bool,
-    /// Whether it may give up a request that it had begun.
-    pub drops: bool,
-    /// Whether it may wait for ever, as the real system does: for a preempted request that has grown
-    /// beyond a token budget.
-    pub hangs: bool,
 }
 
 /// What a policy's likeness to the real system rests on.
@@ -226,13 +202,6 @@ macro_rules! schedulers {
                     $(SchedulerConfig::$variant(p) => {
                         SchedulerConfig::$variant(p.resolved(engine))
                     })+
-                }
-            }
-
-            /// What every batch of it keeps to.
-            pub fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.limits(engine),)+
                 }
             }
 

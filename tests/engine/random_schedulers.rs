@@ -63,7 +63,7 @@ impl Case {
         let reference = self.play(ahead, true, false);
         let mut ended: Vec<u32> = reference.iter().flat_map(|r| r.finished.clone()).collect();
         let dropped: Vec<u32> = reference.iter().flat_map(|r| r.dropped.clone()).collect();
-        let drops = self.config.limits(&self.engine).drops;
+        let drops = self.config.facts(&self.engine).drops;
         assert!(dropped.is_empty() || drops, "dropped {dropped:?}");
         ended.extend(dropped);
         ended.extend(reference.iter().flat_map(|r| r.rejected.clone()));

@@ -114,10 +114,10 @@ pub fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet:
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
         for run in runs {
             let stages = pool.engine.stages;
-            let limits = run.config.limits(&pool.engine.info());
-            let most = limits.seats.or(limits.batch).filter(|&most| most < u32::MAX);
+            let facts = run.config.facts(&pool.engine.info());
+            let most = facts.most_at_once().filter(|&most| most < u32::MAX);
             let all = most.map(|most| u64::from(most) * u64::from(stages));
-            let how = match (limits.seats_over_pipeline, most.zip(all)) {
+            let how = match (facts.seats_over_pipeline, most.zip(all)) {
                 (Some(true), Some((most, all))) => format!(
                     "its limit of {most} requests at once, which the system counts over all batches, \
                      holds here for each of {stages}, so that up to {all} run, and requests are spread \
