@@ -6,9 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::draws::Draws;
 use super::facts::{Facts, Order, Prefills, Seats, Takes};
 use super::orca::{admit_whole, decode_reserved};
-use super::registry::{Draws, Evidence, Parameters, Problem};
+use super::parameters::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, RequestView, Scheduler, Step};
 
 /// Parameters of `faster-transformer`.

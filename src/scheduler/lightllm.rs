@@ -14,9 +14,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Prefills, Seats, StepBudget, Takes};
 use super::orca::decode_reserved;
-use super::registry::{Draws, Evidence, Feature, Parameters, Problem};
+use super::parameters::{Evidence, Feature, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `lightllm`.

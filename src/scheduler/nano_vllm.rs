@@ -6,8 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
-use super::registry::{Draws, Evidence, Feature, Parameters, Problem};
+use super::parameters::{Evidence, Feature, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see

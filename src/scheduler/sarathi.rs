@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
+use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
-use super::registry::{Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 

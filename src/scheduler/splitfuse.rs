@@ -11,8 +11,9 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
-use super::registry::{Draws, Evidence, Parameters, Problem};
+use super::parameters::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
 

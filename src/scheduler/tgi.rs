@@ -12,11 +12,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::draws::Draws;
 use super::facts::{
     Bounds, Counted, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes,
 };
 use super::orca::decode_reserved;
-use super::registry::{Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.

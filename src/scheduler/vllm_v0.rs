@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
+use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
-use super::registry::{Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 

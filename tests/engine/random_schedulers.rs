@@ -115,7 +115,7 @@ fn check(name: &str, seed: u64) -> u64 {
 #[test]
 fn all_policies_agree_with_their_reference_path_on_random_loads() {
     let seeds = seeds(1000);
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let mut preemptions = 0;
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));

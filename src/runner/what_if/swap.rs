@@ -52,9 +52,8 @@ pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) 
     if wanted.has(&facts) {
         return Vec::new();
     }
-    let others = SchedulerConfig::NAMES.iter().filter(|name| **name != old.name());
-    others
-        .filter_map(|name| SchedulerConfig::by_name(name))
+    SchedulerConfig::all()
+        .filter(|new| new.name() != old.name())
         .filter(|new| new.evidence() == Evidence::Proven && wanted.has(&new.facts(engine)))
         .take(wanted.tries())
         .map(|new| swap(old, &facts, &new, engine))

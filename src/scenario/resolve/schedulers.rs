@@ -14,13 +14,13 @@ use crate::scheduler::{EngineInfo, SchedulerConfig};
 pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {
     let path = Path::root().key("schedulers");
     let Some(entries) = given else {
-        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let help = advice("", SchedulerConfig::names().iter().copied());
         let message = "`schedulers` is missing: which schedulers are to be compared?";
         check.missing(&Path::root(), &["schedulers"], message, &help);
         return Vec::new();
     };
     if entries.is_empty() {
-        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let help = advice("", SchedulerConfig::names().iter().copied());
         let message = "expected at least one scheduler, found an empty list";
         check.nothing_in(&path, &[], message, &help);
     }
