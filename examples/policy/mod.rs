@@ -19,9 +19,12 @@ impl Scheduler for ShortestPromptFirst {
                 budget -= tokens;
             }
         }
-        while budget > 0 && step.seats_used() < self.seats {
+        while budget > 0 {
             let shortest = step.waiting().min_by_key(|&r| step.view(r).prompt_tokens);
-            let Some(request) = shortest else { break };
+            let Some(request) = shortest else { return };
+            if step.seats_used() >= self.seats {
+                return step.hold(Held::NoSeat);
+            }
             let view = step.view(request);
             let chunk = view.prompt_tokens.min(budget);
             let longest = view.prompt_tokens + view.max_tokens;
@@ -29,6 +32,9 @@ impl Scheduler for ShortestPromptFirst {
                 return step.hold(Held::NoKvBlocks);
             }
             budget -= chunk;
+        }
+        if step.waiting().next().is_some() {
+            step.hold(Held::NoTokenBudget);
         }
     }
 

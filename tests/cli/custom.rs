@@ -80,9 +80,9 @@ fn two_of_its_results_are_compared() {
     let file = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
     let (one, other) = (file("one.json"), file("other.json"));
     for (file, tokens) in [(&one, "256"), (&other, "1024")] {
-        let set = budget(tokens);
+        let alone = format!("schedulers=[{{{NAME}: {{token_budget: {tokens}}}}}]");
         let (fine, _, stderr) =
-            run(&["run", SCENARIO, "-q", "--format", "json", "-o", file, "--set", &set]);
+            run(&["run", SCENARIO, "-q", "--format", "json", "-o", file, "--set", &alone]);
         assert!(fine, "{stderr}");
     }
     let (fine, text, stderr) = run(&["compare", &one, &other, "-q"]);
@@ -91,13 +91,16 @@ fn two_of_its_results_are_compared() {
 
 #[test]
 fn its_stalls_are_explained_and_its_parameters_tried_as_cures() {
-    let result = json(&["explain", SCENARIO]);
-    let cures = result["cures"].as_array().expect("a list");
-    let own = cures.iter().find(|run| run["label"].as_str().unwrap_or("").starts_with(NAME));
-    let tried = own.expect("its own")["tried"].as_array().expect("a list");
-    let said: Vec<_> = tried.iter().map(|one| one["change"].as_str().expect("text")).collect();
-    assert!(said.iter().any(|change| change.starts_with("token_budget 512 -> ")), "{said:?}");
-    assert!(said.iter().any(|change| change.contains(&format!("{NAME} -> "))), "{said:?}");
+    let tries = |parameters: &str, change: &str| {
+        let alone = format!("schedulers=[{{{NAME}: {{{parameters}}}}}]");
+        let result = json(&["explain", SCENARIO, "--set", &alone]);
+        let tried = result["cures"][0]["tried"].as_array().expect("a list");
+        let said: Vec<_> = tried.iter().map(|one| one["change"].as_str().expect("text")).collect();
+        assert!(said.iter().any(|said| said.starts_with(change)), "{parameters}: {said:?}");
+    };
+    tries("token_budget: 8192", "token_budget 8192 -> ");
+    tries("seats: 4", "seats 4 -> ");
+    tries("", &format!("scheduler {NAME} -> "));
 }
 
 #[test]
@@ -133,7 +136,7 @@ fn its_mistakes_have_places_and_suggestions() {
         let (fine, _, stderr) = set(text);
         assert!(!fine && words.iter().all(|word| stderr.contains(word)), "{text}: {stderr}");
     };
-    refuses(&budget("0"), &["token_budget: expected at least 1, found 0"]);
+    refuses(&budget("0"), &["token_budget: expected at least 1, found the number 0"]);
     refuses(&budget("many"), &["token_budget: expected a whole number", "`many`"]);
     refuses("schedulers=[shortest-prompt-frist]", &["shortest-prompt-frist", "did you mean", NAME]);
     let misspelt = format!("schedulers=[{{{NAME}: {{token_budgte: 3}}}}]");
