@@ -200,7 +200,7 @@
 			"Each mark is one simulation: how many requests were fluid at that load. Filled marks kept the whole promise (" +
 				capacity.promise +
 				"), crosses did not. Of marks at one place the lower ones are drawn larger. Vertical lines are " +
-				(capacity.schedulers.some((one) => one.is != null && one.is.startsWith("mean"))
+				(capacity.schedulers.some((one) => one.is?.startsWith("mean"))
 					? "the mean, over the seeds, of the highest load that held with each."
 					: "the highest load that held."),
 			"capacity",

@@ -29,7 +29,7 @@ const PROMPT_MAX: u32 = 1_000_000;
 /// Most KV blocks of a replica.
 const KV_BLOCKS_MAX: u32 = 20_000_000;
 /// Most KV blocks that prefix caches track, of all replicas and of the schedulers that are shown:
-/// each takes [`CACHED_BLOCK_BYTES`].
+/// each takes `CACHED_BLOCK_BYTES`.
 pub const CACHED_BLOCKS_SHOWN: u64 = 4_000_000;
 /// Most blocks in all prefixes of `prefix_groups`.
 const PREFIX_BLOCKS_MAX: u64 = 4_000_000;
