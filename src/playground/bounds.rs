@@ -13,6 +13,6 @@ pub(super) fn token_budget(
 
 /// The parameter that bounds the requests with a seat.
 pub(super) fn seats(config: &SchedulerConfig, engine: &EngineInfo) -> Option<(&'static str, u64)> {
-    let limit = config.facts(engine).seats?;
+    let limit = config.facts(engine).seats?.limit;
     limit.most.map(|most| (limit.parameter, most.into()))
 }

@@ -293,7 +293,7 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
             name: run.name.clone(),
             label: run.label.clone(),
             summary: run.config.summary(),
-            choices: SchedulerConfig::NAMES,
+            choices: SchedulerConfig::names(),
             dials,
         }
     })

@@ -5,6 +5,7 @@ mod both_paths;
 mod capacity_search;
 mod capacity_sweep;
 mod cures;
+mod custom;
 mod documents;
 mod explain;
 mod faults;

@@ -193,7 +193,7 @@ pub fn system() -> impl Strategy<Value = System> {
             let ((block, blocks, prefix_caching), max_model_len, pipeline) = engine;
             let workload = cut(workload, max_model_len);
             let (which, tightened, seed) = limits;
-            let name = *which.get(SchedulerConfig::NAMES);
+            let name = *which.get(SchedulerConfig::names());
             let engine = EngineInfo {
                 kv_block_tokens: block,
                 kv_blocks: blocks * 16 / block,

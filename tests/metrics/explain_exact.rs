@@ -374,7 +374,7 @@ fn check(name: &str, seed: u64) -> (Split, [u64; 2]) {
 fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     let seeds = seeds(300);
     let (mut seen, mut shared, mut turns) = (Split::ZERO, 0, 0);
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));
             let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));

@@ -341,7 +341,7 @@ fn steps_hold_what_the_batches_held() {
         "engine.kv_blocks=700",
         "workload.lengths.prompt={lognormal: {mean: 600, sigma: 0.6}, max: 3000}",
     ];
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let mut set: Vec<String> = crowded.iter().map(|&one| one.to_owned()).collect();
         set.push(format!("schedulers=[{name}]"));
         let scenario = json!({"text": SMALL, "set": set});
@@ -613,7 +613,10 @@ fn every_bundled_scenario_plays_or_says_why_not() {
         assert_eq!(played["ok"], json!(!large), "{}: {}", scenario.name, played["problems"]);
     }
     let catalog = ask(&json!({"op": "catalog"}));
-    assert_eq!(catalog["schedulers"].as_array().map(Vec::len), Some(SchedulerConfig::NAMES.len()));
+    assert_eq!(
+        catalog["schedulers"].as_array().map(Vec::len),
+        Some(SchedulerConfig::names().len())
+    );
     assert_eq!(catalog["lessons"].as_array().map(Vec::len), Some(6));
     assert_eq!(ask(&json!({"op": "lesson", "number": 6}))["ok"], json!(false));
 }

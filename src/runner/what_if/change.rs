@@ -266,7 +266,7 @@ impl<'m> Maker<'m> {
     }
 
     fn fewer_seats(&self) -> Vec<Change> {
-        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let Some(limit) = self.facts.seats.map(|seats| seats.limit) else { return Vec::new() };
         let most = limit.most.map_or(self.bound.running, |limit| limit.min(self.bound.running));
         // As many as memory holds when all have grown to the length of an average request.
         let tokens = u64::from(self.bound.blocks.1) * u64::from(self.info.kv_block_tokens);
@@ -277,7 +277,7 @@ impl<'m> Maker<'m> {
     }
 
     fn more_seats(&self) -> Vec<Change> {
-        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let Some(limit) = self.facts.seats.map(|seats| seats.limit) else { return Vec::new() };
         let Some(old) = limit.most.filter(|&old| self.bound.running >= old) else {
             return Vec::new();
         };

@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::alone::alone;
 use self::knob::Knob;
 use super::bisect::{Bracket, bracket_and_bisect};
-use super::depends::BUILD;
+use super::depends::build;
 use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
 use super::size::{FleetSize, Steps};
@@ -163,7 +163,7 @@ pub(super) fn search(
         schema_version: crate::report::SCHEMA_VERSION,
         kind: "capacity".to_owned(),
         tool: Tool::this(),
-        build: BUILD.to_owned(),
+        build: build().to_owned(),
         scenario,
         searched: knob.searched(),
         promise: study.goal.words(&experiment.slo),

@@ -24,7 +24,7 @@ pub use text::{sweep_to_csv, sweep_to_text};
 
 use super::cache::Cache;
 use super::capacity::{CapacityOptions, search};
-use super::depends::{BUILD, Contents, FileDigests};
+use super::depends::{Contents, FileDigests, build};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use super::watch::Watch;
@@ -195,7 +195,7 @@ impl Sweep<'_> {
             schema_version: crate::report::SCHEMA_VERSION,
             kind: "sweep".to_owned(),
             tool: Tool::this(),
-            build: BUILD.to_owned(),
+            build: build().to_owned(),
             files: files.into_inner().unwrap_or_else(PoisonError::into_inner),
             scenario: first,
             vary: self.vary.clone(),
@@ -245,7 +245,7 @@ impl Sweep<'_> {
         let resolved = self.resolve(index)?;
         let contents = digests.of(&resolved.files);
         let key = json!({
-            "build": BUILD, "scenario": resolved.scenario, "capacity": self.how(),
+            "build": build(), "scenario": resolved.scenario, "capacity": self.how(),
             "full_metrics": self.full_metrics, "files": contents,
         });
         files.lock().unwrap_or_else(PoisonError::into_inner).extend(contents);
