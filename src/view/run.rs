@@ -130,7 +130,8 @@ impl RunView {
         if miss_rate.is_none() {
             let why = match fluidity {
                 Some(_) if result.summary.requests.unfinished > 0 => {
-                    "some requests were unfinished when observation ended"
+                    "some requests were unfinished when observation ended, and what they would \
+                     miss is not known"
                 }
                 Some(_) if result.summary.requests.completed > 0 => {
                     "it is worked out up to 1,000,000 output tokens; --metrics full gives it here"

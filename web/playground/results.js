@@ -225,7 +225,7 @@
 							h(
 								"ul",
 								{ class: "setup" },
-								answer.warnings.map((text) => h("li", {}, text)),
+								answer.warnings.map((text) => h("li", {}, M.unbroken(text))),
 							),
 						),
 					]
