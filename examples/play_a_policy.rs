@@ -6,9 +6,10 @@ mod policy;
 
 use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::scheduler::{EngineInfo, Scheduler, SchedulerConfig};
-use metron_sim::sim::{Replay, ReplayRequest, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Replay, ReplayRequest, SimOptions, play};
 use metron_sim::time::Span;
 use metron_sim::workload::{
     Amount, Arrivals, LengthTable, Lengths, Limits, MaxTokens, Source, WorkloadSpec, draw,

@@ -10,8 +10,8 @@ use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
 use crate::explain::Cause;
-use crate::inert;
 use crate::report::header::header;
+use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
 use crate::runner::SchedulerOutput;
@@ -104,13 +104,7 @@ fn played(
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
-    let mut warnings = file.warnings.clone();
-    warnings.extend(file.inert.iter().map(inert::sentence));
-    for run in &file.runs {
-        let of_run = run.inert.iter().map(inert::sentence);
-        let own = run.warnings.iter().cloned().chain(of_run);
-        warnings.extend(own.map(|text| format!("{}: {text}", run.label)));
-    }
+    let mut warnings = remarks(&file);
     if loaded.schedulers.len() > loaded.shown.len() {
         warnings.push(format!(
             "the scenario has {} schedulers; the page plays {} at a time",
