@@ -1,8 +1,9 @@
-//! Attribution beside the simulation that it explains: 20,000 requests of 1,024 and 256 tokens in
+//! Index beside the simulation that it explains: 20,000 requests of 1,024 and 256 tokens in
 //! the mean, Llama-3-8B on one H100.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use metron_sim::explain::{Attribution, Blame, Recording};
+use metron_sim::explain::{Blame, Index};
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::SchedulerConfig;
 
 mod load;
@@ -24,18 +25,18 @@ fn benches(c: &mut Criterion) {
         let outcome = simulate(&scheduler, true);
         assert!(outcome.log.is_some(), "kept");
         let needs = scheduler.build(&ENGINE).needs();
-        let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
+        let recording = recording_of_alike(&outcome, &cost, &ENGINE, &needs, false);
         group
             .bench_function(format!("{name}/simulate"), |b| b.iter(|| simulate(&scheduler, false)));
         group.bench_function(format!("{name}/simulate and keep the log"), |b| {
             b.iter(|| simulate(&scheduler, true));
         });
         group.bench_function(format!("{name}/split every request's time"), |b| {
-            b.iter(|| Attribution::new(recording.clone()).totals());
+            b.iter(|| Index::new(recording.clone()).totals());
         });
-        let attribution = Attribution::new(recording);
+        let index = Index::new(recording);
         group.bench_function(format!("{name}/share the blame"), |b| {
-            b.iter(|| Blame::new(&attribution));
+            b.iter(|| Blame::new(&index));
         });
     }
     group.finish();

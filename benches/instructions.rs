@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 
 use metron_sim::cost::Roofline;
-use metron_sim::explain::{Attribution, Recording, Totals};
+use metron_sim::explain::{Index, Recording, Totals};
 use metron_sim::interop::{Imported, import};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, Summary, evaluate};
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
@@ -58,7 +59,7 @@ fn count_metrics(trace: &TokenTrace, options: &Options) -> Summary {
 
 #[inline(never)]
 fn count_attribution(recording: Recording<'_>) -> Totals {
-    Attribution::new(recording).totals()
+    Index::new(recording).totals()
 }
 
 #[inline(never)]
@@ -81,7 +82,7 @@ fn main() {
             "attribution" => {
                 let outcome = simulate(&cost, &policy, &workload, true);
                 let needs = policy.build(&ENGINE).needs();
-                let recording = Recording::of(&outcome, &cost, &ENGINE, &needs, false);
+                let recording = recording_of_alike(&outcome, &cost, &ENGINE, &needs, false);
                 black_box(count_attribution(recording));
             }
             "parsing" => {
@@ -92,7 +93,7 @@ fn main() {
             }
             // What cargo bench passes.
             "--bench" => {}
-            other => panic!("engine, metrics, attribution or parsing, not {other}"),
+            other => panic!("engine, metrics, index or parsing, not {other}"),
         }
     }
 }

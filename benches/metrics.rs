@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// Requests that decode together on one column, 250 tokens each and 64 at a time. Most beats take
 /// 20 to 30 ms, every 50th is a stall.
@@ -42,7 +42,12 @@ fn shared(requests: u32) -> TokenTrace {
         }
     };
     let rows = (0..requests).map(row).collect();
-    TokenTrace { columns: vec![column.clone()], requests: rows, end: at, ..TokenTrace::default() }
+    TokenTrace {
+        columns: vec![Column::own(column.clone())],
+        requests: rows,
+        end: at,
+        ..TokenTrace::default()
+    }
 }
 
 /// The same token times as a measured trace holds them: each request's own stretch of a column.
@@ -54,7 +59,7 @@ fn unshared(trace: &TokenTrace) -> TokenTrace {
         row.run.first = column.len() as u32;
         column.extend_from_slice(times);
     }
-    measured.columns = vec![column];
+    measured.columns = vec![Column::own(column)];
     measured
 }
 

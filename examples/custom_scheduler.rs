@@ -1,135 +1,54 @@
-//! A scheduler of one's own, outside the crate: the shortest waiting prompt first, in chunks beside
-//! the running decodes. Memory for the longest answer is reserved, so nothing is ever preempted.
+//! `metron-sim` with one more policy, `shortest-prompt-first`, known to every command:
 //!
-//! Run it with `cargo run --release --example custom_scheduler`.
+//!     cargo run --release --example custom_scheduler -- run examples/custom_scheduler.yaml
 
-use metron_sim::catalog;
-use metron_sim::cost::{Dtype, Parallelism, Roofline};
-use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
-use metron_sim::scheduler::{
-    EngineInfo, Held, Hit, Needs, RequestView, Scheduler, SchedulerConfig, Step,
-};
-use metron_sim::sim::{Replay, ReplayRequest, Routing, Setup, SimOptions, play};
-use metron_sim::time::Span;
-use metron_sim::workload::{
-    Amount, Arrivals, LengthTable, Lengths, Limits, MaxTokens, Source, WorkloadSpec, draw,
-};
+mod policy;
 
-struct ShortestPromptFirst {
+use metron_sim::scheduler::*;
+use policy::ShortestPromptFirst;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a scenario may give: `shortest-prompt-first: {token_budget: 512, seats: 128}`.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct ShortestPromptFirstParams {
+    /// Tokens of a step, decodes included.
     token_budget: u32,
+    /// Most requests that hold a seat at once.
     seats: u32,
 }
 
-impl Scheduler for ShortestPromptFirst {
-    fn schedule(&mut self, step: &mut Step<'_>) {
-        let mut budget = self.token_budget;
-        for request in step.running().collect::<Vec<_>>() {
-            let view = step.view(request);
-            let wanted = if view.is_prefilling() { view.prefill_left() } else { 1 };
-            let tokens = wanted.min(budget);
-            if tokens > 0 && step.run(request, tokens) {
-                budget -= tokens;
-            }
-        }
-        while budget > 0 && step.seats_used() < self.seats {
-            let shortest = step.waiting().min_by_key(|&r| step.view(r).prompt_tokens);
-            let Some(request) = shortest else { break };
-            let view = step.view(request);
-            let chunk = view.prompt_tokens.min(budget);
-            let longest = view.prompt_tokens + view.max_tokens;
-            if !step.admit(request, chunk, longest, Hit::default()) {
-                return step.hold(Held::NoKvBlocks);
-            }
-            budget -= chunk;
-        }
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {
-        (request.prompt_tokens + request.max_tokens).div_ceil(block_tokens)
+impl Default for ShortestPromptFirstParams {
+    fn default() -> Self {
+        ShortestPromptFirstParams { token_budget: 512, seats: 128 }
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let engine = EngineInfo {
-        kv_block_tokens: 16,
-        kv_blocks: 25_000,
-        max_model_len: 8192,
-        prefix_caching: false,
-        large_gpu: true,
-    };
-    let make = || -> Box<dyn Scheduler> {
-        Box::new(ShortestPromptFirst { token_budget: 512, seats: 128 })
-    };
+impl Parameters for ShortestPromptFirstParams {
+    const SUMMARY: &'static str = "the shortest prompt first, in chunks beside decodes";
 
-    // First step by step, without time; every invariant of the replica is checked after each.
-    let request = |arrival_step, prompt_tokens| ReplayRequest {
-        arrival_step,
-        prompt_tokens,
-        output_tokens: 3,
-        max_tokens: 8,
-        ..ReplayRequest::default()
-    };
-    let requests = vec![request(0, 700), request(0, 90), request(1, 300)];
-    for step in Replay::new(make(), &engine, requests, false) {
-        let batch: Vec<String> = step
-            .scheduled
-            .iter()
-            .map(|s| format!("request {}: {} tokens", s.request, s.tokens))
-            .collect();
-        println!("step {}: {}; {} waiting", step.step, batch.join(", "), step.waiting);
+    fn problems(&self, _: &EngineInfo) -> Vec<Problem> {
+        Problem::when(self.token_budget == 0, "token_budget", "at least 1").into_iter().collect()
     }
 
-    // Then in time, against Sarathi-Serve on the same requests.
-    let limits = Limits { max_model_len: engine.max_model_len, kv_block_tokens: 16 };
-    let spec = WorkloadSpec {
-        source: Source::Synthetic {
-            arrivals: Arrivals::Poisson { rate: 6.0 },
-            lengths: Lengths::Table(LengthTable::Chat),
-        },
-        amount: Amount { requests: Some(2000), duration: None },
-        max_tokens: MaxTokens::Exact,
-        classes: Vec::new(),
-        prefix_groups: None,
-    };
-    let workload = draw(&spec, 42, limits)?.workload;
-    let cost = Roofline::new(
-        &catalog::model("llama-3.1-8b")?,
-        &catalog::gpu("h100-sxm")?,
-        &catalog::profile("vllm-0.12")?,
-        Parallelism::default(),
-        Dtype::Bf16,
-    )?;
-    let setup = Setup {
-        cost: &cost,
-        engine,
-        replicas: 1,
-        routing: Routing::default(),
-        async_scheduling: false,
-        horizon: None,
-    };
-    let sarathi = SchedulerConfig::by_name("sarathi").expect("registered");
-    let build_sarathi = || sarathi.build(&engine);
-    let first_token = FirstToken::Fixed(Span::from_millis(500));
-    let options = Options::new(Deadlines::new(first_token, Span::from_millis(25), 0.9)?);
-    let report = |name: &str, make: &(dyn Fn() -> Box<dyn Scheduler> + Sync)| {
-        let outcome = play(&setup, make, &mut workload.arriving(), SimOptions::default())?;
-        let ttft = evaluate(&outcome.trace, &options).ttft_s;
-        let ms = |seconds: Option<f64>| seconds.unwrap_or_default() * 1e3;
-        println!("{name}: TTFT P50 {:.0} ms, P99 {:.0} ms", ms(ttft.p50), ms(ttft.p99));
-        Ok(())
-    };
-    report("shortest prompt first", &make)?;
-    report("sarathi", &build_sarathi)
+    fn build(&self, _: &EngineInfo) -> Box<dyn Scheduler> {
+        Box::new(ShortestPromptFirst { token_budget: self.token_budget, seats: self.seats })
+    }
+
+    fn facts(&self, _: &EngineInfo) -> Facts {
+        let budget = Limit { parameter: "token_budget", most: Some(self.token_budget) };
+        Facts {
+            seats: Seats::held("seats", self.seats),
+            budget: Some(StepBudget::strict(budget, Bounds::Step)),
+            cuts_prompts: true,
+            takes: Takes::MaxTokens,
+            ..Facts::default()
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn it_runs() {
-        super::main().expect("the policy serves every request");
-    }
+fn main() -> std::process::ExitCode {
+    register::<ShortestPromptFirstParams>("shortest-prompt-first").expect("a name nobody has");
+    metron_sim::cli::program()
 }

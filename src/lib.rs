@@ -36,12 +36,12 @@
 //! ```
 //! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 //! use metron_sim::time::{Span, Time};
-//! use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+//! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 //!
 //! // One answer of four tokens, sent at 0: the first after 50 ms, then gaps of 20, 60 and 20 ms.
 //! let at = |ms| Time::ZERO + Span::from_millis(ms);
 //! let trace = TokenTrace {
-//!     columns: vec![vec![at(70), at(130), at(150)]],
+//!     columns: vec![Column::own(vec![at(70), at(130), at(150)])],
 //!     requests: vec![RequestRow {
 //!         arrival: at(0),
 //!         scheduled: at(10),
@@ -75,6 +75,8 @@ pub mod cli;
 pub mod cost;
 mod excerpt;
 pub mod explain;
+pub mod fleet;
+pub mod ids;
 pub mod inert;
 pub mod interop;
 pub mod kv;

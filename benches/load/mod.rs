@@ -3,9 +3,10 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, SimOptions, play};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };

@@ -22,7 +22,7 @@ pub fn schema(
         Described::Comparison => crate::report::pair::json_schema().to_value(),
         Described::Capacity => crate::search::capacity_schema().to_value(),
         Described::Sweep => crate::search::sweep::sweep_schema().to_value(),
-        Described::Explanation => crate::cli::explain::json_schema().to_value(),
+        Described::Explanation => crate::cli::explanation::json_schema().to_value(),
     };
     let text = serde_json::to_string_pretty(&schema).expect("a schema is plain JSON");
     write(global, console, format!("{text}\n").as_bytes())

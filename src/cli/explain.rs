@@ -1,7 +1,7 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
 mod cured;
-mod file;
+mod paragraph;
 mod text;
 
 use rayon::prelude::*;
@@ -10,9 +10,10 @@ use crate::cli::args::{ExplainFlags, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Attribution, Question, RunExplanation, StallReport, explain};
+use crate::explain::{Index, Question, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
@@ -21,8 +22,6 @@ use crate::runner::{
     Advice, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording,
     run_experiment, what_if, worth_a_cure,
 };
-
-pub use file::{Cures, ExplanationFile, json_schema};
 
 /// Runs the command.
 ///
@@ -120,11 +119,11 @@ fn explanations(
     pairs
         .into_par_iter()
         .map(|(output, scheduler)| {
-            let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
+            let index = Index::new(recording(experiment, scheduler, &output.outcome));
             let result = &output.result;
             let told = |question| {
                 let judged_by = &output.judged_by;
-                explain(&result.scheduler, &result.label, &attribution, judged_by, question)
+                explain(&result.scheduler, &result.label, &index, judged_by, question)
             };
             let run = told(question);
             let stall = to_cure(&run).cloned().or_else(|| {

@@ -87,7 +87,7 @@ fn located(document: &Document, error: WorkloadError) -> Error {
 }
 
 fn schedulers() -> Vec<ListEntry> {
-    let known = SchedulerConfig::NAMES.iter().filter_map(|name| SchedulerConfig::by_name(name));
+    let known = SchedulerConfig::all();
     known
         .map(|config| ListEntry {
             name: config.name().to_owned(),

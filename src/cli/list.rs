@@ -8,7 +8,7 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::report::csv_text::CsvText;
 use crate::report::table::{WIDTH, wrap};
-use crate::scenario::{Parameter, SchedulerDetails, evidence_meaning};
+use crate::scenario::{Parameter, SchedulerDetails};
 
 /// Runs the command.
 ///
@@ -56,8 +56,8 @@ fn details(scheduler: &SchedulerDetails) -> String {
     let source = format!(
         "{}; {}: {}",
         scheduler.system,
-        scheduler.evidence,
-        evidence_meaning(scheduler.evidence)
+        scheduler.evidence.name(),
+        scheduler.evidence.meaning()
     );
     let mut text = beside("    ", &source);
     let parameters = &scheduler.parameters;
@@ -108,7 +108,7 @@ fn rows(entries: &[ListEntry]) -> String {
             let defaults: Map<String, Value> =
                 parameters.map(|p| (p.name.clone(), p.default.clone())).collect();
             record.push(scheduler.system.to_owned());
-            record.push(scheduler.evidence.to_owned());
+            record.push(scheduler.evidence.name().to_owned());
             record.push(Value::Object(defaults).to_string());
         }
         csv.row(record);

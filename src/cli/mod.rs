@@ -13,6 +13,7 @@ mod documents;
 mod error;
 mod evaluate;
 mod explain;
+mod explanation;
 mod judging;
 mod kept;
 mod library;
@@ -29,6 +30,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::process::ExitCode;
 
 pub use crate::scenario::{Parameter, SchedulerDetails};
 pub use args::{Listed, command};
@@ -38,6 +40,19 @@ pub use library::Library;
 
 use args::Cli;
 use console::Console;
+
+/// The whole program: does what the process's arguments ask for, and tells the exit code. A program
+/// with policies of its own makes them known first ([`register`](crate::scheduler::register)).
+pub fn program() -> ExitCode {
+    // Without a handler an interrupt still ends the program, but leaves temporary files behind.
+    let _ = ctrlc::set_handler(|| {
+        crate::report::remove_unfinished();
+        std::process::exit(Exit::Interrupted.code().into());
+    });
+    // A panic is a bug; its message is on stderr already, and it ends as an internal error.
+    let ended = std::panic::catch_unwind(|| main(std::env::args_os(), &Library));
+    ExitCode::from(ended.unwrap_or(Exit::Failure).code())
+}
 
 /// Does what `args` (program name first) ask for, shows errors, and tells how it ended.
 pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> Exit {

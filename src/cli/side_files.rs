@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::RunFlags;
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
-use crate::explain::{Attribution, worst};
+use crate::explain::{Index, worst};
 use crate::metrics::{Count, Options};
 use crate::report::requests::RequestFile;
 use crate::report::stated::StatedRun;
@@ -119,9 +119,9 @@ impl SideFiles {
                 let mut timeline = Timeline::new(file)?;
                 for (run, scheduler) in runs.iter().zip(&loaded.experiment.schedulers) {
                     let recording = recording(&loaded.experiment, scheduler, &run.outcome);
-                    let attribution = Attribution::new(recording);
-                    let stalls = worst(&attribution, &run.judged_by, STALLS_DRAWN);
-                    let why = Why { attribution: &attribution, stalls: &stalls };
+                    let index = Index::new(recording);
+                    let stalls = worst(&index, &run.judged_by, STALLS_DRAWN);
+                    let why = Why { index: &index, stalls: &stalls };
                     timeline.run(&run.result.label, &run.outcome, Some(&why))?;
                 }
                 timeline.finish().map(drop)

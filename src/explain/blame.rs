@@ -5,13 +5,14 @@
 //! requests are blamed for equals what others suffered, cause by cause, to the nanosecond.
 
 use super::apportion::apportion;
-use super::attribution::Attribution;
 use super::bubble::Bubbles;
 use super::cause::{Cause, SHARED, Split};
 use super::chain::{Pricer, shares};
+use super::index::Index;
 use super::lane::LaneColumns;
 use super::pressure::{Pressure, Waits, means_of};
 use super::walk::{Visit, Wait};
+use super::weights::chunk_weights;
 use crate::request::RequestId;
 
 /// Who delayed whom, in sum.
@@ -32,25 +33,13 @@ struct Cover {
     prefilling: Vec<[u32; 2]>,
 }
 
-/// Weights of all chunks of a replica, in order.
-pub(super) fn chunk_weights(lane: &LaneColumns<'_>) -> Vec<u64> {
-    let mut pricer = Pricer::of(&lane.pool);
-    let mut all = Vec::with_capacity(lane.log.chunks());
-    let mut some = Vec::new();
-    for (index, _) in lane.log.prefills() {
-        pricer.weights(&lane.log.at(index), &mut some);
-        all.extend_from_slice(&some);
-    }
-    all
-}
-
 impl Blame {
     /// Shares out all delay of a run.
-    pub fn new(attribution: &Attribution<'_>) -> Blame {
-        let requests = attribution.trace().requests.len();
+    pub fn new(index: &Index<'_>) -> Blame {
+        let requests = index.trace().requests.len();
         let mut blame =
             Blame { given: vec![Split::ZERO; requests], delayed_at_once: vec![0; requests] };
-        let lanes = &attribution.lanes;
+        let lanes = &index.lanes;
         let weights: Vec<Vec<u64>> = lanes.iter().map(chunk_weights).collect();
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
@@ -58,8 +47,8 @@ impl Blame {
             prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
-        for request in attribution.requests() {
-            let lane = attribution.places.lane(request);
+        for request in index.requests() {
+            let lane = index.places.lane(request);
             let mut collect = Collect {
                 pricer: Pricer::of(&lanes[lane].pool),
                 lane: &lanes[lane],
@@ -67,23 +56,23 @@ impl Blame {
                 cover: &mut covers[lane],
                 blame: &mut blame,
             };
-            attribution.walk(request, &mut collect);
+            index.walk(request, &mut collect);
         }
         for (replica, cover) in covers.into_iter().enumerate() {
             let lane = &lanes[replica];
             blame.share_prefill(lane, &weights[replica], &cover);
-            if let Some(bubbles) = attribution.bubbles(replica) {
+            if let Some(bubbles) = index.bubbles(replica) {
                 blame.share_bubbles(bubbles, &cover);
                 blame.share_turns(bubbles, &cover);
             }
-            let line = &attribution.lines[replica].behind;
+            let line = &index.lines[replica].behind;
             for &(_, head, ns) in line {
                 blame.given[head as usize].add(Cause::HeadOfLine, ns);
             }
             let behind = line.iter().map(|&(index, _, ns)| (index, ns));
             let pressure = cover.waits.pressure(lane, behind);
             let given = &mut blame.given;
-            share_waits(attribution, replica as u32, &pressure, |culprit, cause, ns| {
+            share_waits(index, replica as u32, &pressure, |culprit, cause, ns| {
                 given[culprit as usize].add(cause, ns);
             });
         }
@@ -161,12 +150,12 @@ impl Blame {
 /// Shares waits among those who held what was waited for, or ran: whole nanoseconds by largest
 /// remainder, so that they add up to what was waited under each cause.
 pub(super) fn share_waits(
-    attribution: &Attribution<'_>,
+    index: &Index<'_>,
     replica: u32,
     pressure: &Pressure,
     mut give: impl FnMut(RequestId, Cause, u64),
 ) {
-    let lane = &attribution.lanes[replica as usize];
+    let lane = &index.lanes[replica as usize];
     if lane.staged {
         return;
     }
@@ -175,10 +164,10 @@ pub(super) fn share_waits(
         if pressure.of(place).is_empty() {
             continue;
         }
-        let holders = attribution.holders(replica);
+        let holders = index.holders(replica);
         let sums = holders.sums(lane, means_of(cause), within.start, pressure.of(place));
         let all = (within.start, within.end);
-        let share = |k: usize| holders.share(attribution, lane, &sums, k, all);
+        let share = |k: usize| holders.share(index, lane, &sums, k, all);
         let weights: Vec<f64> = (0..holders.requests.len()).map(share).collect();
         for (&request, ns) in holders.requests.iter().zip(apportion(sums.total, &weights)) {
             if ns > 0 {

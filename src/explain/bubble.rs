@@ -11,12 +11,12 @@
 //! runs in the other lanes meanwhile: the prefill chunks in it share that wait in proportion to the
 //! part of each that lies within it, and at most that.
 
-use super::attribution::Attribution;
-use super::blame::chunk_weights;
 use super::cause::Cause;
 use super::chain::shares;
 use super::lane::{LaneColumns, reason};
+use super::tables::Tables;
 use super::walk::{Visit, Wait};
+use super::weights::chunk_weights;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -77,11 +77,11 @@ struct Piece {
 
 impl Bubbles {
     /// Of every lane, in order; nothing for lanes without others beside them.
-    pub fn of_all(attribution: &Attribution<'_>) -> Vec<Bubbles> {
-        let lanes = &attribution.lanes;
+    pub fn of_all(tables: &Tables<'_>) -> Vec<Bubbles> {
+        let lanes = &tables.lanes;
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
-            let group = attribution.recording.lanes_beside(all.len());
+            let group = tables.recording.lanes_beside(all.len());
             if group.len() == 1 {
                 all.push(Bubbles::default());
                 continue;
@@ -286,12 +286,12 @@ impl Caused {
     }
 
     /// What of it a request saw.
-    pub fn suffered(&self, attribution: &Attribution<'_>, victim: RequestId) -> u64 {
+    pub fn suffered(&self, tables: &Tables<'_>, victim: RequestId) -> u64 {
         if self.iterations.is_empty() && self.turns.is_empty() {
             return 0;
         }
         let mut suffer = Suffer { caused: self, ns: 0 };
-        attribution.walk(victim, &mut suffer);
+        tables.walk(victim, &mut suffer);
         suffer.ns
     }
 

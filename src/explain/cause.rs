@@ -163,3 +163,8 @@ impl Sub for Split {
         self
     }
 }
+
+/// When a gap's causes are mostly others', the largest of theirs; otherwise the largest.
+pub fn main_cause(split: &Split) -> Cause {
+    split.main().unwrap_or(Cause::Own)
+}

@@ -5,8 +5,8 @@
 //! then a block more every so many beats. What it held over a stretch, weighed by how many waited
 //! for how long, is a difference of running sums: no token is visited.
 
-use super::attribution::Attribution;
 use super::lane::LaneColumns;
+use super::tables::Tables;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::Status;
@@ -62,17 +62,17 @@ pub(super) enum Means {
 
 impl Holders {
     /// Of one replica.
-    pub fn new(attribution: &Attribution<'_>, replica: u32) -> Holders {
-        let lane = &attribution.lanes[replica as usize];
+    pub fn new(tables: &Tables<'_>, replica: u32) -> Holders {
+        let lane = &tables.lanes[replica as usize];
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
-        for request in attribution.requests() {
-            let of = attribution.places.lane(request);
-            if of == replica as usize && !attribution.places.chunks(request).is_empty() {
+        for request in tables.requests() {
+            let of = tables.places.lane(request);
+            if of == replica as usize && !tables.places.chunks(request).is_empty() {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);
-                holders.add(attribution, lane, request);
+                holders.add(tables, lane, request);
             }
         }
         holders.first_piece.push(holders.pieces.len() as u32);
@@ -81,7 +81,7 @@ impl Holders {
             holders.keep_vain(lane);
         } else {
             // A step in vain takes planning ahead; one that was cut off does not.
-            let trace = attribution.trace();
+            let trace = tables.trace();
             for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
                 let row = &trace.requests[request as usize];
                 *vain = vain.filter(|_| row.status == Status::Unfinished);
@@ -122,8 +122,8 @@ impl Holders {
     }
 
     /// From each admission to the preemption after it, or to the end.
-    fn add(&mut self, attribution: &Attribution<'_>, lane: &LaneColumns<'_>, request: RequestId) {
-        let trace = attribution.trace();
+    fn add(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, request: RequestId) {
+        let trace = tables.trace();
         let row = &trace.requests[request as usize];
         let end = lane.log.len() as u32;
         let mut runs = Vec::new();
@@ -134,7 +134,7 @@ impl Holders {
         // Tokens in memory at a run's first beat: the prompt and what was answered before.
         let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
-            if run.column % 2 == 0 {
+            if trace.steps_of(run).is_some() {
                 let beat = |k: u32| lane.beats.at(k as usize);
                 last = beat(run.first + run.len - 1);
                 runs.push((run.first, run.first + run.len - 1, tokens));
@@ -152,14 +152,14 @@ impl Holders {
             Status::Completed => Some(last + 1),
             // In the batch that still ran when observation ended.
             Status::Unfinished => lane.unobserved().filter(|&index| {
-                let lost = attribution.places.preemptions(request).any(|at| at > last);
+                let lost = tables.places.preemptions(request).any(|at| at > last);
                 index > last && !lost && lane.log.at(index as usize).decodes > 0
             }),
             _ => None,
         };
         self.in_vain.push(vain.filter(|&index| index < end));
-        let outs = attribution.places.preemptions(request).chain([over]);
-        let mut chunks = attribution.places.chunks(request);
+        let outs = tables.places.preemptions(request).chain([over]);
+        let mut chunks = tables.places.chunks(request);
         let mut runs = runs.as_slice();
         for out in outs {
             let (these, rest) = chunks.split_at(chunks.partition_point(|&(at, _)| at < out));
@@ -302,7 +302,7 @@ impl Holders {
     /// in `sums` within the iterations `from..to`, in nanoseconds.
     pub fn share(
         &self,
-        attribution: &Attribution<'_>,
+        tables: &Tables<'_>,
         lane: &LaneColumns<'_>,
         sums: &Sums,
         place: usize,
@@ -312,7 +312,7 @@ impl Holders {
             return 0.0;
         }
         if sums.means == Means::Batch {
-            return self.ran(attribution, lane, sums, place, (from, to));
+            return self.ran(tables, lane, sums, place, (from, to));
         }
         let pieces = self.first_piece[place] as usize..self.first_piece[place + 1] as usize;
         let within = |piece: &Piece| (piece.from.max(from), piece.to.min(to));
@@ -354,14 +354,14 @@ impl Holders {
     /// Its tokens in the batches that ran.
     fn ran(
         &self,
-        attribution: &Attribution<'_>,
+        tables: &Tables<'_>,
         lane: &LaneColumns<'_>,
         sums: &Sums,
         place: usize,
         (from, to): (u32, u32),
     ) -> f64 {
         let mut share = 0.0;
-        let chunks = attribution.places.chunks(self.requests[place]);
+        let chunks = tables.places.chunks(self.requests[place]);
         let first = chunks.partition_point(|&(index, _)| index < from);
         for &(index, at) in chunks[first..].iter().take_while(|&&(index, _)| index < to) {
             let each = sums.row(index + 1) - sums.row(index);

@@ -341,7 +341,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NO_RUN, Run, Status};
+    use crate::trace::{Column, NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
         Time::ZERO + Span::from_millis(ms)
@@ -349,9 +349,10 @@ mod tests {
 
     /// Requests by arrival, prompt and token times in ms.
     fn trace(requests: &[(u64, u32, &[u64])]) -> TokenTrace {
-        let mut trace = TokenTrace { columns: vec![Vec::new()], ..TokenTrace::default() };
+        let mut trace =
+            TokenTrace { columns: vec![Column::own(Vec::new())], ..TokenTrace::default() };
         for &(arrival, prompt_tokens, times) in requests {
-            let column = &mut trace.columns[0];
+            let column = &mut trace.columns[0].times;
             let first = column.len() as u32;
             column.extend(times[1..].iter().map(|&time| ms(time)));
             trace.requests.push(RequestRow {

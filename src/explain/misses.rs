@@ -6,8 +6,8 @@
 //! charges are whole numbers that add up to its misses.
 
 use super::apportion::apportion;
-use super::attribution::Attribution;
 use super::cause::{CAUSES, Cause, Split};
+use super::index::Index;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
 use crate::metrics::forest::Forest;
@@ -19,7 +19,7 @@ use crate::trace::{RequestRow, Run, Status};
 
 /// What misses of a run are charged to.
 pub struct Misses<'m, 'a> {
-    attribution: &'m Attribution<'a>,
+    index: &'m Index<'a>,
     options: &'m Options,
     /// For each deadline that occurs, one chain a lane.
     chains: Vec<(u64, Vec<Option<Chain<'a>>>)>,
@@ -97,22 +97,21 @@ pub(super) fn beyond(split: &Split, pace: u64) -> [f64; CAUSES] {
 
 impl<'m, 'a> Misses<'m, 'a> {
     /// Ready to charge the misses of each request.
-    pub fn new(attribution: &'m Attribution<'a>, options: &'m Options) -> Misses<'m, 'a> {
-        let trace = attribution.trace();
+    pub fn new(index: &'m Index<'a>, options: &'m Options) -> Misses<'m, 'a> {
+        let trace = index.trace();
         let tbt = |row: &RequestRow| options.deadlines_of(row.class).tbt().as_nanos();
         let mut deadlines: Vec<u64> = trace.requests.iter().map(tbt).collect();
         deadlines.sort_unstable();
         deadlines.dedup();
         let chains = |tbt| {
-            let beats = trace.columns.iter().step_by(2);
             let chain = |lateness| Chain { lateness, charges: None };
-            beats.map(|beats| Lateness::new(beats, tbt).map(chain)).collect()
+            trace.steps().map(|(_, beats)| Lateness::new(beats, tbt).map(chain)).collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
-        let mut misses = Misses { attribution, options, chains, in_time: Vec::new() };
+        let mut misses = Misses { index, options, chains, in_time: Vec::new() };
         misses.in_time = trace.requests.iter().map(|row| misses.is_in_time(row)).collect();
         for (tbt, chains) in &mut misses.chains {
-            for (chain, lane) in chains.iter_mut().zip(&attribution.lanes) {
+            for (chain, lane) in chains.iter_mut().zip(&index.lanes) {
                 let Some(chain) = chain else { continue };
                 chain.charges =
                     chain.lateness.forest().map(|forest| Charges::new(lane, forest, *tbt));
@@ -123,15 +122,15 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of a request, and their number by cause.
     pub fn of(&self, request: RequestId) -> (u64, Split) {
-        let row = &self.attribution.trace().requests[request as usize];
+        let row = &self.index.trace().requests[request as usize];
         if row.status == Status::Rejected || self.in_time[request as usize] {
             return (0, Split::ZERO);
         }
-        let lane = self.attribution.places.lane(request);
+        let lane = self.index.places.lane(request);
         let (tbt, first) = self.deadlines_of(row);
         let chain = self.chain(lane, tbt);
         let mut charge = Charge {
-            attribution: self.attribution,
+            index: self.index,
             request,
             chain,
             tbt,
@@ -140,7 +139,7 @@ impl<'m, 'a> Misses<'m, 'a> {
             missed: 0,
             charged: [0.0; CAUSES],
         };
-        self.attribution.walk(request, &mut charge);
+        self.index.walk(request, &mut charge);
         let mut counts = Split::ZERO;
         let shares = apportion(charge.missed, &charge.charged);
         Cause::ALL.iter().zip(shares).for_each(|(&cause, n)| counts.add(cause, n));
@@ -202,8 +201,9 @@ impl<'m, 'a> Misses<'m, 'a> {
         tbt: u64,
         mut due: u64,
     ) -> impl Iterator<Item = (Option<&'s Chain<'a>>, usize, usize, u64)> {
-        self.attribution.trace().runs(row).map(move |run| {
-            let chain = self.chain(run.column as usize / 2, tbt).filter(|_| run.column % 2 == 0);
+        self.index.trace().runs(row).map(move |run| {
+            let lane = self.index.trace().steps_of(run);
+            let chain = lane.and_then(|lane| self.chain(lane.index(), tbt));
             let (from, end) = (run.first as usize, (run.first + run.len) as usize);
             let first_due = due;
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
@@ -213,12 +213,12 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of all requests, and their number by cause.
     pub fn total(&self) -> (u64, Split) {
-        self.sum(self.attribution.requests())
+        self.sum(self.index.requests())
     }
 
     /// Those of the requests that the metrics count.
     pub fn counted(&self) -> (u64, Split) {
-        self.sum(counted(self.attribution.trace(), self.options))
+        self.sum(counted(self.index.trace(), self.options))
     }
 
     /// Those of some requests.
@@ -234,7 +234,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 }
 
 struct Charge<'c, 'a> {
-    attribution: &'c Attribution<'a>,
+    index: &'c Index<'a>,
     request: RequestId,
     chain: Option<&'c Chain<'a>>,
     tbt: u64,
@@ -273,11 +273,11 @@ impl Visit for Charge<'_, '_> {
     }
 
     fn beats(&mut self, token: u32, run: Run) {
-        let times = &self.attribution.trace().columns[run.column as usize];
+        let times = &self.index.trace().column(run).times;
         let (first, end) = (run.first + 1, run.first + run.len);
         let Some(chain) = self.chain else {
             for index in first..end {
-                let gap = self.attribution.beat_gap(self.request, token, index);
+                let gap = self.index.beat_gap(self.request, token, index);
                 self.token(times[index as usize].as_nanos(), &gap.split, self.tbt);
             }
             return;
@@ -292,7 +292,7 @@ impl Visit for Charge<'_, '_> {
         };
         let late = lateness.at(miss) - due_at(self.due, miss - first);
         let mut charged = Charged::default();
-        let lane = self.attribution.lane_of(self.request);
+        let lane = self.index.lane_of(self.request);
         let mut last = miss;
         let mut charge = |beat: usize, missed: u64| {
             self.missed += missed;

@@ -1,13 +1,13 @@
 //! Where the time of each gap went, and who caused it.
 
 mod apportion;
-mod attribution;
 mod beats;
 mod blame;
 mod bubble;
 mod cause;
 mod chain;
 mod hold;
+mod index;
 mod lane;
 mod line;
 mod measured;
@@ -19,14 +19,17 @@ mod prices;
 mod recording;
 mod report;
 mod stalls;
+mod tables;
 mod timeline;
+mod totals;
 mod victims;
 mod walk;
+mod weights;
 
-pub use attribution::{Attribution, Totals, main_cause};
 pub use blame::{Blame, Culprit};
-pub use cause::{CAUSES, Cause, SHARED, Split};
+pub use cause::{CAUSES, Cause, SHARED, Split, main_cause};
 pub use chain::{DecodeChain, PrefillChain};
+pub use index::Index;
 pub use lane::{DECODING, HELD};
 pub use measured::{LooksLike, MeasuredGap, MeasuredStalls, StallGroup, Suspect, measured_stalls};
 pub use misses::Misses;
@@ -34,6 +37,8 @@ pub use over_time::{LatenessOverTime, lateness_over_time};
 pub use recording::{Memory, RecordedPool, Recording};
 pub use report::*;
 pub use stalls::{Stall, culprits, one, worst};
+pub use tables::Tables;
 pub use timeline::{COLUMNS, Timeline};
+pub use totals::Totals;
 pub use victims::{Victims, victims};
 pub use walk::{Gap, Visit, Wait};

@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::attribution::Attribution;
 use super::cause::{CAUSES, Split};
+use super::index::Index;
 use super::misses::beyond;
 use super::walk::{Gap, Visit};
 use crate::metrics::Options;
@@ -24,34 +24,30 @@ pub struct LatenessOverTime {
 /// Every gap that goes beyond its deadline's pace (`D_p` for the first token, `D_d` later) is
 /// counted in the part where its token came, with what it takes beyond, shared among its causes as
 /// misses are.
-pub fn lateness_over_time(
-    attribution: &Attribution<'_>,
-    options: &Options,
-    parts: usize,
-) -> LatenessOverTime {
-    let trace = attribution.trace();
+pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) -> LatenessOverTime {
+    let trace = index.trace();
     let first = trace.requests.iter().map(|row| row.arrival).min().unwrap_or(Time::ZERO);
-    let last = trace.columns.iter().filter_map(|column| column.last()).max();
+    let last = trace.columns.iter().filter_map(|column| column.times.last()).max();
     let last = last.copied().unwrap_or(first).max(trace.end).max(first);
     let width = (last.since(first).as_nanos() / parts.max(1) as u64).max(1) + 1;
     let mut sum = Sums { from: first, width, parts: vec![[0.0; CAUSES]; parts.max(1)] };
     // By replica and deadline: change in the number of requests that span the gap before a beat.
     let mut spanned: Vec<FxHashMap<u64, Vec<i32>>> =
-        attribution.lanes.iter().map(|_| FxHashMap::default()).collect();
-    for request in attribution.requests() {
+        index.lanes.iter().map(|_| FxHashMap::default()).collect();
+    for request in index.requests() {
         let row = &trace.requests[request as usize];
         if row.status == Status::Rejected {
             continue;
         }
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
-        let replica = attribution.places.lane(request);
-        let beats = attribution.lanes[replica].beats.len();
+        let replica = index.places.lane(request);
+        let beats = index.lanes[replica].beats.len();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let steps = spanned[replica].entry(tbt).or_insert_with(|| vec![0; beats + 1]);
-        attribution.walk(request, &mut Late { tbt, first, steps, sum: &mut sum });
+        index.walk(request, &mut Late { tbt, first, steps, sum: &mut sum });
     }
-    for (lane, by_deadline) in attribution.lanes.iter().zip(spanned) {
+    for (lane, by_deadline) in index.lanes.iter().zip(spanned) {
         let mut by_deadline: Vec<(u64, Vec<i32>)> = by_deadline.into_iter().collect();
         by_deadline.sort_unstable_by_key(|(tbt, _)| *tbt);
         for (tbt, steps) in by_deadline {

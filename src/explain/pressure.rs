@@ -3,11 +3,11 @@
 
 use std::ops::Range;
 
-use super::attribution::Attribution;
 use super::cause::{Cause, SHARED};
 use super::hold::Means;
 use super::lane::{LaneColumns, reason};
 use super::line::head_of;
+use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use crate::request::RequestId;
 
@@ -156,18 +156,18 @@ impl Visit for Waits {
 
 /// What one request stood behind each head of the queue, by iteration.
 pub(super) fn behind(
-    attribution: &Attribution<'_>,
+    tables: &Tables<'_>,
     request: RequestId,
     wait: Wait,
 ) -> Vec<(u32, RequestId, u64)> {
-    if wait.preempted || attribution.places.behind[request as usize] == 0 {
+    if wait.preempted || tables.places.behind[request as usize] == 0 {
         return Vec::new();
     }
-    let lane = attribution.lane_of(request);
-    let places = &attribution.places;
+    let lane = tables.lane_of(request);
+    let places = &tables.places;
     let head = |index: u32| {
         let iteration = lane.log.at(index as usize);
-        let head = head_of(&attribution.recording, places, &iteration, request)?;
+        let head = head_of(&tables.recording, places, &iteration, request)?;
         Some((index, head, lane.stood(index)))
     };
     (wait.from..wait.to).filter_map(head).collect()

@@ -3,8 +3,6 @@
 use std::ops::Range;
 
 use crate::cost::CostModel;
-use crate::replica::{EngineInfo, Needs};
-use crate::sim::Outcome;
 use crate::trace::{Log, TokenTrace};
 
 /// What a run wrote down, and how its iterations were priced.
@@ -44,47 +42,7 @@ pub struct Memory {
     pub watermark_blocks: u32,
 }
 
-impl<'a> RecordedPool<'a> {
-    /// What pool `pool` of a run was priced by. `engine` is that of its replicas.
-    pub fn of(
-        outcome: &Outcome,
-        pool: usize,
-        cost: &'a dyn CostModel,
-        engine: &EngineInfo,
-        needs: &Needs,
-        async_scheduling: bool,
-    ) -> RecordedPool<'a> {
-        let used = outcome.pools.get(pool);
-        RecordedPool {
-            name: None,
-            replicas: used.map_or(1, |pool| pool.replicas),
-            cost,
-            planned_ahead: needs.plans_ahead && async_scheduling,
-            memory: Memory {
-                block_tokens: engine.kv_block_tokens,
-                blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),
-                watermark_blocks: needs.watermark_blocks,
-            },
-        }
-    }
-}
-
 impl<'a> Recording<'a> {
-    /// Of a run on identical replicas that kept its log; without one nothing can be explained.
-    pub fn of(
-        outcome: &'a Outcome,
-        cost: &'a dyn CostModel,
-        engine: &EngineInfo,
-        needs: &Needs,
-        async_scheduling: bool,
-    ) -> Recording<'a> {
-        Recording {
-            trace: &outcome.trace,
-            log: outcome.log.as_deref().unwrap_or_default(),
-            pools: vec![RecordedPool::of(outcome, 0, cost, engine, needs, async_scheduling)],
-        }
-    }
-
     /// The first lane of a replica.
     pub(super) fn first_lane(&self, replica: u32) -> usize {
         let found = self.pool_that(|pool| replica < pool.replica + pool.of.replicas);

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::attribution::{Attribution, Totals, main_cause};
 use super::blame::{Blame, Culprit};
+use super::cause::main_cause;
 use super::cause::{Cause, Split};
+use super::index::Index;
 use super::misses::Misses;
 use super::stalls::{Stall, one, worst};
 use super::timeline::{Timeline, timeline};
+use super::totals::Totals;
 use super::victims::{Victims, victims};
 use crate::metrics::{Count, Options, RequestMetrics, per_request};
 use crate::request::RequestId;
@@ -208,40 +210,36 @@ pub struct Question {
 }
 
 /// The worst stalls of a run, worst first.
-pub fn stall_reports(
-    attribution: &Attribution<'_>,
-    judged_by: &Options,
-    top: usize,
-) -> Vec<StallReport> {
-    let stalls = worst(attribution, judged_by, top);
-    stalls.iter().map(|stall| stall_report(attribution, stall)).collect()
+pub fn stall_reports(index: &Index<'_>, judged_by: &Options, top: usize) -> Vec<StallReport> {
+    let stalls = worst(index, judged_by, top);
+    stalls.iter().map(|stall| stall_report(index, stall)).collect()
 }
 
 /// Missed deadlines of these requests, by cause.
 pub fn miss_report(
-    attribution: &Attribution<'_>,
+    index: &Index<'_>,
     judged_by: &Options,
     requests: impl Iterator<Item = RequestId>,
 ) -> MissReport {
-    MissReport::new(Misses::new(attribution, judged_by).sum(requests))
+    MissReport::new(Misses::new(index, judged_by).sum(requests))
 }
 
 /// Explains one scheduler's run.
 pub fn explain(
     scheduler: &str,
     label: &str,
-    attribution: &Attribution<'_>,
+    index: &Index<'_>,
     judged_by: &Options,
     question: Question,
 ) -> RunExplanation {
-    let misses = Misses::new(attribution, judged_by);
-    let counted = per_request(attribution.trace(), judged_by);
+    let misses = Misses::new(index, judged_by);
+    let counted = per_request(index.trace(), judged_by);
     let indices: f64 = counted.iter().map(|request| request.index).sum();
     let known = !counted.is_empty() && !counted.iter().any(RequestMetrics::is_open);
     let fluidity_index = known.then(|| indices / counted.len() as f64);
-    let blame = Blame::new(attribution);
-    let totals = attribution.totals();
-    let (culprits, more_culprits) = top_culprits(attribution, &blame, question.top);
+    let blame = Blame::new(index);
+    let totals = index.totals();
+    let (culprits, more_culprits) = top_culprits(index, &blame, question.top);
     RunExplanation {
         scheduler: scheduler.to_owned(),
         label: label.to_owned(),
@@ -249,35 +247,35 @@ pub fn explain(
         between_tokens_ns: listed(&totals.between_tokens),
         fluidity_index,
         misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
-        stalls: stall_reports(attribution, judged_by, question.top),
+        stalls: stall_reports(index, judged_by, question.top),
         culprits,
         more_culprits,
         request: question
             .request
-            .filter(|&request| attribution.requests().contains(&request))
-            .map(|request| one_request(attribution, judged_by, &misses, &blame, request, question)),
+            .filter(|&request| index.requests().contains(&request))
+            .map(|request| one_request(index, judged_by, &misses, &blame, request, question)),
     }
 }
 
 fn one_request(
-    attribution: &Attribution<'_>,
+    index: &Index<'_>,
     judged_by: &Options,
     misses: &Misses<'_, '_>,
     blame: &Blame,
     request: RequestId,
     question: Question,
 ) -> RequestReport {
-    let row = &attribution.trace().requests[request as usize];
-    let Totals { first_token, between_tokens } = attribution.totals_of(request);
+    let row = &index.trace().requests[request as usize];
+    let Totals { first_token, between_tokens } = index.totals_of(request);
     let tokens = match question.token {
         Some(token) => vec![token],
         None => {
-            let mut gaps = attribution.gaps(request);
+            let mut gaps = index.gaps(request);
             gaps.sort_by_key(|gap| (std::cmp::Reverse(gap.to.since(gap.from)), gap.token));
             gaps.iter().take(question.top).map(|gap| gap.token).collect()
         }
     };
-    let gaps = tokens.into_iter().filter_map(|token| one(attribution, judged_by, request, token));
+    let gaps = tokens.into_iter().filter_map(|token| one(index, judged_by, request, token));
     RequestReport {
         request,
         prompt_tokens: row.prompt_tokens,
@@ -287,14 +285,14 @@ fn one_request(
         between_tokens_ns: listed(&between_tokens),
         fluidity_index: (row.status == Status::Completed).then(|| {
             let all = Options { count: Count::default(), ..judged_by.clone() };
-            per_request(attribution.trace(), &all)[request as usize].index
+            per_request(index.trace(), &all)[request as usize].index
         }),
         misses: MissReport::new(misses.of(request)),
         caused: {
-            let mut found = victims(attribution, blame, &[request]);
-            culprit_total(attribution, blame, request, found.remove(0), question.top)
+            let mut found = victims(index, blame, &[request]);
+            culprit_total(index, blame, request, found.remove(0), question.top)
         },
-        gaps: gaps.map(|stall| stall_report(attribution, &stall)).collect(),
+        gaps: gaps.map(|stall| stall_report(index, &stall)).collect(),
     }
 }
 
@@ -303,14 +301,14 @@ pub fn listed(split: &Split) -> ByCause {
     split.iter().filter(|&(_, ns)| ns > 0).collect()
 }
 
-fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
+fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
     let gap = &stall.gap;
-    let pool = attribution.recording.pool(attribution.lane_index(stall.request));
+    let pool = index.recording.pool(index.lane_index(stall.request));
     StallReport {
         request: stall.request,
         pool: pool.name.map(str::to_owned),
         token: gap.token,
-        open: gap.token >= attribution.trace().requests[stall.request as usize].tokens,
+        open: gap.token >= index.trace().requests[stall.request as usize].tokens,
         from_ns: gap.from.as_nanos(),
         to_ns: gap.to.as_nanos(),
         length_ns: gap.to.since(gap.from).as_nanos(),
@@ -322,7 +320,7 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
             .culprits
             .iter()
             .take(CULPRITS_NAMED)
-            .map(|culprit| culprit_report(attribution, culprit))
+            .map(|culprit| culprit_report(index, culprit))
             .collect(),
         more_culprits: {
             let rest = stall.culprits.get(CULPRITS_NAMED..).unwrap_or_default();
@@ -331,22 +329,22 @@ fn stall_report(attribution: &Attribution<'_>, stall: &Stall) -> StallReport {
                 ns: rest.iter().fold(0, |sum: u64, culprit| sum.saturating_add(culprit.ns)),
             }
         },
-        timeline: timeline(attribution, stall),
+        timeline: timeline(index, stall),
     }
 }
 
-fn culprit_report(attribution: &Attribution<'_>, culprit: &Culprit) -> CulpritReport {
+fn culprit_report(index: &Index<'_>, culprit: &Culprit) -> CulpritReport {
     CulpritReport {
         request: culprit.request,
         cause: culprit.cause,
         ns: culprit.ns,
         prefill_tokens: culprit.tokens,
-        prompt_tokens: attribution.trace().requests[culprit.request as usize].prompt_tokens,
+        prompt_tokens: index.trace().requests[culprit.request as usize].prompt_tokens,
     }
 }
 
 fn culprit_total(
-    attribution: &Attribution<'_>,
+    index: &Index<'_>,
     blame: &Blame,
     request: RequestId,
     victims: Victims,
@@ -358,7 +356,7 @@ fn culprit_total(
     };
     CulpritTotal {
         request,
-        prompt_tokens: attribution.trace().requests[request as usize].prompt_tokens,
+        prompt_tokens: index.trace().requests[request as usize].prompt_tokens,
         total_ns: given.total().as_nanos(),
         prefill_ns: by(&[
             Cause::PrefillInterference,
@@ -388,11 +386,7 @@ fn victims_report(victims: &Victims, top: usize) -> VictimsReport {
 }
 
 /// Those who delayed others most, and how many more did.
-fn top_culprits(
-    attribution: &Attribution<'_>,
-    blame: &Blame,
-    top: usize,
-) -> (Vec<CulpritTotal>, u32) {
+fn top_culprits(index: &Index<'_>, blame: &Blame, top: usize) -> (Vec<CulpritTotal>, u32) {
     let mut ranked: Vec<(u64, RequestId)> = blame
         .given
         .iter()
@@ -402,8 +396,8 @@ fn top_culprits(
         .collect();
     ranked.sort_by_key(|&(total, request)| (std::cmp::Reverse(total), request));
     let best: Vec<RequestId> = ranked.iter().take(top).map(|&(_, request)| request).collect();
-    let found = victims(attribution, blame, &best);
-    let total = |(&request, victims)| culprit_total(attribution, blame, request, victims, top);
+    let found = victims(index, blame, &best);
+    let total = |(&request, victims)| culprit_total(index, blame, request, victims, top);
     let totals: Vec<CulpritTotal> = best.iter().zip(found).map(total).collect();
     let more = (ranked.len() - totals.len()) as u32;
     (totals, more)

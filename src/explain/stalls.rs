@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::attribution::{Attribution, overlap};
 use super::beats::Beats;
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
 use super::hold::Means;
+use super::index::Index;
 use super::lane::LaneColumns;
 use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
@@ -52,8 +52,8 @@ struct Late {
 
 /// The worst stalls, at most `top` of them, worst first. Gaps of one lane in the same stretch
 /// of time are one stall, told by the request that it hit hardest.
-pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Vec<Stall> {
-    let mut late = late_gaps(attribution, options);
+pub fn worst(index: &Index<'_>, options: &Options, top: usize) -> Vec<Stall> {
+    let mut late = late_gaps(index, options);
     late.sort_by_key(|l| (std::cmp::Reverse(l.beyond), l.request, l.token));
     let mut chosen: Vec<Late> = Vec::new();
     for one in late {
@@ -71,44 +71,39 @@ pub fn worst(attribution: &Attribution<'_>, options: &Options, top: usize) -> Ve
             None => {}
         }
     }
-    let tell = |late: Late| tell(attribution, late.request, late.token, late.beyond, late.hit);
+    let tell = |late: Late| tell(index, late.request, late.token, late.beyond, late.hit);
     threads::map(chosen, tell).into_iter().flatten().collect()
 }
 
+/// Whether two gaps lie in the same stretch of time, by half of the shorter one at least.
+fn overlap(a: (Time, Time), b: (Time, Time)) -> bool {
+    let (from, to) = (a.0.max(b.0), a.1.min(b.1));
+    let shorter = a.1.since(a.0).min(b.1.since(b.0)).as_nanos();
+    to > from && to.since(from).as_nanos() * 2 >= shorter
+}
+
 /// One gap as a stall, whether or not it was late.
-pub fn one(
-    attribution: &Attribution<'_>,
-    options: &Options,
-    request: RequestId,
-    token: u32,
-) -> Option<Stall> {
-    let row = attribution.trace().requests.get(request as usize)?;
-    let gap = attribution.gap(request, token)?;
+pub fn one(index: &Index<'_>, options: &Options, request: RequestId, token: u32) -> Option<Stall> {
+    let row = index.trace().requests.get(request as usize)?;
+    let gap = index.gap(request, token)?;
     let deadlines = options.deadlines_of(row.class);
     let pace = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
     let beyond = gap.to.since(gap.from).as_nanos().saturating_sub(pace.as_nanos());
-    tell(attribution, request, token, beyond, 1)
+    tell(index, request, token, beyond, 1)
 }
 
-fn tell(
-    attribution: &Attribution<'_>,
-    request: RequestId,
-    token: u32,
-    beyond: u64,
-    hit: u32,
-) -> Option<Stall> {
-    let gap = attribution.gap(request, token)?;
-    let culprits = culprits(attribution, request, token);
+fn tell(index: &Index<'_>, request: RequestId, token: u32, beyond: u64, hit: u32) -> Option<Stall> {
+    let gap = index.gap(request, token)?;
+    let culprits = culprits(index, request, token);
     Some(Stall { request, gap, beyond: Span::from_nanos(beyond), hit, culprits })
 }
 
 /// Late gaps; of the beats of a lane each is there once for all who had it.
-fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
-    let trace = attribution.trace();
+fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
+    let trace = index.trace();
     let mut late = Vec::new();
-    let mut spans: Vec<Spans> =
-        attribution.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
-    for request in attribution.requests() {
+    let mut spans: Vec<Spans> = index.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
+    for request in index.requests() {
         let row = &trace.requests[request as usize];
         if row.status == Status::Rejected {
             continue;
@@ -116,15 +111,14 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let lane = attribution.places.lane(request);
+        let lane = index.places.lane(request);
         let spans = &mut spans[lane];
-        attribution
-            .walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
+        index.walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
-    for (index, mut spans) in spans.into_iter().enumerate() {
+    for (mut spans, (lane, beats)) in spans.into_iter().zip(trace.steps()) {
+        let number = lane.index();
         spans.runs.sort_unstable_by_key(|run| run.0);
-        let lane = &attribution.lanes[index];
-        let beats = &trace.columns[2 * index];
+        let lane = &index.lanes[number];
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
@@ -143,7 +137,7 @@ fn late_gaps(attribution: &Attribution<'_>, options: &Options) -> Vec<Late> {
                     beyond: gap - tbt,
                     request,
                     token: token + (beat as u32 - from),
-                    lane: index,
+                    lane: number,
                     from: beats[beat - 1],
                     to: beats[beat],
                     hit: count as u32,
@@ -205,16 +199,16 @@ impl Visit for Single<'_> {
 
 /// Who caused a gap: shares of others' prefill, of seats and of memory, most first. They add up to
 /// the gap's time under those causes; in a pipeline, to no more.
-pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
+pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
     let mut parts = Parts {
         token,
         current: Part::default(),
         found: None,
-        lane_beats: &attribution.lane_of(request).beats,
+        lane_beats: &index.lane_of(request).beats,
     };
-    attribution.walk(request, &mut parts);
+    index.walk(request, &mut parts);
     let Some(part) = parts.found else { return Vec::new() };
-    let lane = attribution.lane_of(request);
+    let lane = index.lane_of(request);
     let mut pricer = Pricer::of(&lane.pool);
     let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
     let mut weights = Vec::new();
@@ -263,7 +257,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             add_communication(&mut found, &iteration.chunks[place], ns);
         });
     }
-    if let Some(bubbles) = attribution.bubbles(attribution.places.lane(request)) {
+    if let Some(bubbles) = index.bubbles(index.places.lane(request)) {
         // A chunk's tokens count once, however many waits it stood behind.
         let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
         for piece in part.bubbles(bubbles) {
@@ -276,12 +270,12 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
     }
     let mut behind = Vec::new();
     for &wait in &part.waits {
-        for (index, head, ns) in pressure::behind(attribution, request, wait) {
+        for (index, head, ns) in pressure::behind(index, request, wait) {
             found.entry((head, Cause::HeadOfLine)).or_default().0 += ns;
             behind.push((index, ns));
         }
     }
-    let replica = attribution.places.lane(request) as u32;
+    let replica = index.places.lane(request) as u32;
     let pressure = part.pressure(lane, behind);
     for (place, cause) in SHARED.into_iter().enumerate() {
         if means_of(cause) != Means::Batch {
@@ -292,7 +286,7 @@ pub fn culprits(attribution: &Attribution<'_>, request: RequestId, token: u32) -
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
-    share_waits(attribution, replica, &pressure, |culprit, cause, ns| {
+    share_waits(index, replica, &pressure, |culprit, cause, ns| {
         found.entry((culprit, cause)).or_default().0 += ns;
     });
     let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };

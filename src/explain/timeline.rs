@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::attribution::Attribution;
+use super::index::Index;
 use super::lane::LaneColumns;
 use super::stalls::Stall;
 use crate::time::Time;
@@ -25,8 +25,8 @@ pub struct Timeline {
 }
 
 /// Draws a stall with an eighth of its length on either side.
-pub fn timeline(attribution: &Attribution<'_>, stall: &Stall) -> Timeline {
-    let lane = attribution.lane_of(stall.request);
+pub fn timeline(index: &Index<'_>, stall: &Stall) -> Timeline {
+    let lane = index.lane_of(stall.request);
     let (from, to) = (stall.gap.from.as_nanos(), stall.gap.to.as_nanos());
     let margin = ((to - from) / 8).max(1);
     let (left, right) = (from.saturating_sub(margin), to.saturating_add(margin));
@@ -44,8 +44,8 @@ pub fn timeline(attribution: &Attribution<'_>, stall: &Stall) -> Timeline {
     for place in &mut text[column(from)..=column(to)] {
         *place = '-';
     }
-    let row = &attribution.trace().requests[stall.request as usize];
-    for time in attribution.trace().token_times(row).map(Time::as_nanos) {
+    let row = &index.trace().requests[stall.request as usize];
+    for time in index.trace().token_times(row).map(Time::as_nanos) {
         if (left..=right).contains(&time) {
             text[column(time)] = '*';
         }

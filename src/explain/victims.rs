@@ -7,15 +7,16 @@
 use std::sync::OnceLock;
 
 use super::apportion::apportion;
-use super::attribution::Attribution;
-use super::blame::{Blame, chunk_weights};
+use super::blame::Blame;
 use super::bubble::Caused;
 use super::cause::{CAUSES, Cause};
 use super::chain::{Pricer, shares};
 use super::hold::{Means, Sums};
+use super::index::Index;
 use super::lane::{LaneColumns, reason};
 use super::pressure::behind;
 use super::walk::{Visit, Wait};
+use super::weights::chunk_weights;
 use crate::request::RequestId;
 use crate::trace::Iteration;
 
@@ -34,17 +35,13 @@ impl Victims {
 }
 
 /// Whom each of `culprits` delayed, in their order.
-pub fn victims(
-    attribution: &Attribution<'_>,
-    blame: &Blame,
-    culprits: &[RequestId],
-) -> Vec<Victims> {
+pub fn victims(index: &Index<'_>, blame: &Blame, culprits: &[RequestId]) -> Vec<Victims> {
     let replicas: Vec<OnceLock<Replica<'_>>> =
-        attribution.lanes.iter().map(|_| OnceLock::new()).collect();
+        index.lanes.iter().map(|_| OnceLock::new()).collect();
     let one = |&culprit: &RequestId| {
-        let of = attribution.places.lane(culprit);
-        let replica = replicas[of].get_or_init(|| Replica::new(attribution, of as u32));
-        replica.victims_of(attribution, blame, culprit)
+        let of = index.places.lane(culprit);
+        let replica = replicas[of].get_or_init(|| Replica::new(index, of as u32));
+        replica.victims_of(index, blame, culprit)
     };
     culprits.iter().map(one).collect()
 }
@@ -52,7 +49,7 @@ pub fn victims(
 /// Sums for one waiting request at a time.
 struct Replica<'r> {
     lane: &'r LaneColumns<'r>,
-    index: u32,
+    number: u32,
     weights: Vec<u64>,
     seat: Sums,
     memory: Sums,
@@ -66,9 +63,9 @@ struct Replica<'r> {
 }
 
 impl<'r> Replica<'r> {
-    fn new(attribution: &'r Attribution<'_>, index: u32) -> Replica<'r> {
-        let lane = &attribution.lanes[index as usize];
-        let holders = attribution.holders(index);
+    fn new(index: &'r Index<'_>, number: u32) -> Replica<'r> {
+        let lane = &index.lanes[number as usize];
+        let holders = index.holders(number);
         let sums = |means, counts: &dyn Fn(&Iteration<'_>) -> bool| {
             let stood = |(iteration, index): (Iteration<'_>, u32)| match counts(&iteration) {
                 true => lane.stood(index),
@@ -81,7 +78,7 @@ impl<'r> Replica<'r> {
             (0..lane.log.len() as u32).map(|index| lane.missed_beside_prefill(index)).collect();
         Replica {
             lane,
-            index,
+            number,
             weights: chunk_weights(lane),
             seat: sums(Means::Seats, &|i| reason(i) == Cause::NoSeat),
             memory: sums(Means::Blocks, &|i| reason(i) == Cause::NoKvBlocks),
@@ -95,31 +92,26 @@ impl<'r> Replica<'r> {
         }
     }
 
-    fn victims_of(
-        &self,
-        attribution: &Attribution<'_>,
-        blame: &Blame,
-        culprit: RequestId,
-    ) -> Victims {
+    fn victims_of(&self, index: &Index<'_>, blame: &Blame, culprit: RequestId) -> Victims {
         let given = &blame.given[culprit as usize];
         // Who was never admitted can still have stood at the head of the queue.
-        let place = attribution.holders(self.index).requests.binary_search(&culprit).ok();
-        let chunks = Chunks::new(self, attribution, culprit);
-        let lanes = attribution.recording.lanes_beside(self.index as usize);
-        let caused = |lane| Some((lane, Caused::by(culprit, attribution.bubbles(lane)?)));
+        let place = index.holders(self.number).requests.binary_search(&culprit).ok();
+        let chunks = Chunks::new(self, index, culprit);
+        let lanes = index.recording.lanes_beside(self.number as usize);
+        let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
         let others: Vec<(usize, Caused)> =
-            lanes.filter(|&lane| lane != self.index as usize).filter_map(caused).collect();
+            lanes.filter(|&lane| lane != self.number as usize).filter_map(caused).collect();
         let mut suffered = Vec::new();
-        for victim in attribution.requests() {
-            let lane = attribution.places.lane(victim);
-            if lane != self.index as usize {
+        for victim in index.requests() {
+            let lane = index.places.lane(victim);
+            if lane != self.number as usize {
                 if let Some((_, caused)) = others.iter().find(|&&(other, _)| other == lane) {
-                    suffered.push((victim, caused.suffered(attribution, victim), [0.0; CAUSES]));
+                    suffered.push((victim, caused.suffered(index, victim), [0.0; CAUSES]));
                 }
                 continue;
             }
             let mut suffer = Suffer {
-                attribution,
+                index,
                 replica: self,
                 chunks: &chunks,
                 culprit,
@@ -128,7 +120,7 @@ impl<'r> Replica<'r> {
                 exact: 0,
                 weights: [0.0; CAUSES],
             };
-            attribution.walk(victim, &mut suffer);
+            index.walk(victim, &mut suffer);
             if suffer.exact > 0 || suffer.weights.iter().any(|&weight| weight > 0.0) {
                 suffered.push((victim, suffer.exact, suffer.weights));
             }
@@ -162,9 +154,9 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(replica: &Replica<'_>, attribution: &Attribution<'_>, culprit: RequestId) -> Chunks {
+    fn new(replica: &Replica<'_>, index: &Index<'_>, culprit: RequestId) -> Chunks {
         let lane = replica.lane;
-        let chunks = attribution.places.chunks(culprit);
+        let chunks = index.places.chunks(culprit);
         let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
@@ -195,7 +187,7 @@ impl Chunks {
 }
 
 struct Suffer<'s, 'a> {
-    attribution: &'s Attribution<'a>,
+    index: &'s Index<'a>,
     replica: &'s Replica<'s>,
     chunks: &'s Chunks,
     culprit: RequestId,
@@ -214,8 +206,8 @@ impl Suffer<'_, '_> {
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
         let Some(place) = self.place.filter(|_| !self.replica.lane.staged) else { return 0.0 };
-        let holders = self.attribution.holders(self.replica.index);
-        holders.share(self.attribution, self.replica.lane, sums, place, (from, to))
+        let holders = self.index.holders(self.replica.number);
+        holders.share(self.index, self.replica.lane, sums, place, (from, to))
     }
 
     /// The culprit's part of a wait of `ns` at one iteration.
@@ -268,7 +260,7 @@ impl Visit for Suffer<'_, '_> {
         self.add(Cause::NoTokenBudget, &replica.budget, from, to);
         self.add(Cause::PolicyDeferred, &replica.deferred, from, to);
         self.add(Cause::NoKvBlocks, &replica.memory, from, to);
-        for (index, head, ns) in behind(self.attribution, self.victim, wait) {
+        for (index, head, ns) in behind(self.index, self.victim, wait) {
             let others = self.share(&replica.memory, index, index + 1);
             self.weights[Cause::NoKvBlocks as usize] -= others;
             if head == self.culprit {

@@ -244,7 +244,7 @@ impl<'w> Walk<'w> {
         let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
-            let beat = (run.column % 2 == 0).then_some(run.first as usize);
+            let beat = self.trace.steps_of(run).map(|_| run.first as usize);
             // Recomputed tokens come one by one.
             let to = match beat {
                 Some(beat) => self.lane.beats.at(beat),

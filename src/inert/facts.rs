@@ -5,10 +5,11 @@ use std::cell::OnceCell;
 use serde_json::Value as Json;
 
 use super::Written;
+use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{Feature, Setting};
-use crate::sim::{Outcome, Router};
+use crate::sim::Outcome;
 use crate::trace::Status;
 use crate::workload::{Lengths, Source};
 
@@ -226,12 +227,12 @@ impl<'a> Facts<'a> {
     }
 
     /// The router that chooses among several replicas, if one does: that of a class's replicas, too.
-    pub fn chooses_by(&self, router: &Router) -> bool {
+    pub fn chooses_by(&self, router: &RouterKind) -> bool {
         if self.experiment.replicas <= 1 {
             return false;
         }
         match &self.experiment.router {
-            Router::ClassToPool(pools) => {
+            RouterKind::ClassToPool(pools) => {
                 pools.within == *router && pools.pools.iter().any(|(_, of)| of.len() > 1)
             }
             own => own == router,

@@ -2,7 +2,7 @@
 
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
-use crate::sim::Router;
+use crate::fleet::RouterKind;
 use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
 
 const BOUND: Entry = ("", Always("a term of the SLO"));
@@ -47,7 +47,7 @@ pub const TABLE: &[Entry] = &[
 fn seed(facts: &Facts<'_>, _: &Written) -> Option<String> {
     let workload = &facts.experiment.workload;
     let routed_by_chance =
-        facts.chooses_by(&Router::Random) || facts.chooses_by(&Router::PowerOfTwo);
+        facts.chooses_by(&RouterKind::Random) || facts.chooses_by(&RouterKind::PowerOfTwo);
     let arrive_by_chance = match workload.source.arrivals() {
         None
         | Some(Arrivals::Constant { .. } | Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. }) => {

@@ -3,9 +3,9 @@
 use super::Effect::{Always, Unless};
 use super::facts::Replicas;
 use super::{Entry, Facts, Written};
+use crate::fleet::RouterKind;
 use crate::scenario::SchedulerRun;
 use crate::scheduler::Feature;
-use crate::sim::Router;
 
 const OWN: &str = "every pool has its own";
 const FIXED: &str = "iterations take a fixed time";
@@ -227,7 +227,7 @@ fn router(facts: &Facts<'_>, key: &Written) -> Option<String> {
 }
 
 fn within(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    let Router::ClassToPool(pools) = &facts.experiment.router else { return None };
+    let RouterKind::ClassToPool(pools) = &facts.experiment.router else { return None };
     if key.value == "round-robin" {
         return None;
     }
@@ -239,13 +239,13 @@ fn within(facts: &Facts<'_>, key: &Written) -> Option<String> {
 
 /// Whether no request is of a class that may go to any replica.
 fn names_every_class(facts: &Facts<'_>) -> bool {
-    let Router::ClassToPool(pools) = &facts.experiment.router else { return false };
+    let RouterKind::ClassToPool(pools) = &facts.experiment.router else { return false };
     let named = |class: &String| pools.pools.iter().any(|(name, _)| name == class);
     facts.requests.known().is_some_and(|workload| workload.classes.iter().all(named))
 }
 
-fn affinity_without_sessions(facts: &Facts<'_>, router: &Router) -> Option<String> {
-    (*router == Router::SessionAffinity && !facts.requests.has_sessions()).then(|| {
+fn affinity_without_sessions(facts: &Facts<'_>, router: &RouterKind) -> Option<String> {
+    (*router == RouterKind::SessionAffinity && !facts.requests.has_sessions()).then(|| {
         "no request has a session: they go to the replicas in turn, as under `round-robin`"
             .to_owned()
     })

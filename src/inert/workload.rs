@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
+use crate::fleet::RouterKind;
 use crate::scheduler::Feature;
-use crate::sim::Router;
 use crate::workload::{Arrivals, Source};
 
 const SHAPE: Entry = ("", Always("the shape of the lengths"));
@@ -184,7 +184,7 @@ fn max_tokens(facts: &Facts<'_>, key: &Written) -> Option<String> {
     }
     let looked_at = facts.any_has(Feature::DeclaredLengths)
         || !facts.none_uses(Feature::AsyncScheduling)
-        || facts.chooses_by(&Router::LeastTokens);
+        || facts.chooses_by(&RouterKind::LeastTokens);
     let fixed = key.value.get("fixed").and_then(Json::as_u64);
     let cuts = fixed.is_some_and(|tokens| facts.requests.may_be_cut_to(tokens));
     (!looked_at && !cuts)

@@ -382,7 +382,7 @@ mod tests {
                 class: 0,
                 status: Status::Completed,
             };
-            let trace = TokenTrace { columns: vec![times], requests: vec![row], ..TokenTrace::default() };
+            let trace = TokenTrace { columns: vec![crate::trace::Column::own(times)], requests: vec![row], ..TokenTrace::default() };
             let deadlines = Deadlines::new(
                 FirstToken::Fixed(Span::from_nanos(deadline)), Span::from_nanos(tbt), 0.9,
             );

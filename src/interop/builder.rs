@@ -10,7 +10,7 @@ use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::metrics::Knowledge;
 use crate::time::Time;
-use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
+use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
 /// many times.
@@ -260,7 +260,7 @@ impl Builder {
         }
         let (columns, spooled) = if self.parts.is_empty() && self.spool.keeps(self.column.len()) {
             self.column.iter_mut().for_each(|time| *time = moved(*time));
-            (vec![self.column], None)
+            (vec![Column::own(self.column)], None)
         } else {
             self.put_away();
             (Vec::new(), Some(Spooled { spool: self.spool, parts: self.parts, earliest: base }))

@@ -199,7 +199,7 @@ pub(crate) fn full_summary() -> Summary {
     };
     let later = RequestRow { arrival: at(1), scheduled: at(2), ..row };
     let trace = TokenTrace {
-        columns: vec![vec![at(3)]],
+        columns: vec![crate::trace::Column::own(vec![at(3)])],
         requests: vec![row, later],
         more_runs: Vec::new(),
         end: at(3),

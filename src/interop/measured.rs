@@ -6,7 +6,7 @@ use super::spool::{Block, Spool};
 use crate::metrics::Knowledge;
 use crate::report::stated::StatedRun;
 use crate::time::Time;
-use crate::trace::{Part, Parts, RequestRow, TokenTrace};
+use crate::trace::{Column, Part, Parts, RequestRow, TokenTrace};
 
 /// How finely a file tells when text came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,14 +143,14 @@ impl Parts for Measured {
                 }
             }
             let mut trace = TokenTrace {
-                columns: vec![std::mem::take(&mut column)],
+                columns: vec![Column::own(std::mem::take(&mut column))],
                 requests: std::mem::take(&mut requests),
                 more_runs: Vec::new(),
                 end: self.trace.end,
                 to_come: self.trace.to_come.clone(),
             };
             visit(Part { trace: &trace, first: first as u32 });
-            column = std::mem::take(&mut trace.columns[0]);
+            column = std::mem::take(&mut trace.columns[0].times);
             requests = std::mem::take(&mut trace.requests);
             first = part.end;
         }

@@ -47,6 +47,7 @@ const REQUEST_COLUMNS: &[&str] = &[
     "left_tokens",
     "ttft_s",
     "e2e_s",
+    "ttft_deadline_s",
 ];
 
 /// One scheduler's rows under way.
@@ -342,6 +343,7 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     }
     run.scheduled |= scheduled.is_some();
     run.hits += u64::from(rows.count(10)?.unwrap_or(0));
+    run.deadlines.extend(rows.nanos(15, SECONDS)?);
     let class = run.class(rows.text(9).unwrap_or(""))?;
     let prompt_tokens = rows.count(5)?.unwrap_or(0);
     let output_tokens = Some(tokens);

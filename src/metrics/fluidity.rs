@@ -112,7 +112,7 @@ impl<'a> Judge<'a> {
         assert!(tbt > 0, "a TBT deadline is at least 1 ns");
         let columns = trace.columns.len().min(demand.len());
         let indexes = threads::up_to(columns, |index| {
-            let column = &trace.columns[index];
+            let column = &trace.columns[index].times;
             (demand[index] / 4 >= column.len() as u64).then(|| Lateness::new(column, tbt)).flatten()
         });
         Judge { trace, tbt, indexes }

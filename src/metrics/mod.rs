@@ -78,14 +78,15 @@ pub use evaluate::{evaluate, summarise};
 pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;
-pub use options::{Count, Knowledge, Options, RequestBounds};
+pub use options::{Count, Knowledge, Measure, Options, RequestBounds};
 pub(crate) use quantile::distribution;
 
 pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
-    GoodputBounds, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput, TokenCounts,
+    GoodputBounds, Latency, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput,
+    TokenCounts,
 };
 pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

@@ -1,7 +1,6 @@
 //! What to evaluate: which requests, against which promise, and how much of it.
 
 use super::Deadlines;
-use crate::scenario::Measure;
 use crate::time::{Span, Time};
 use crate::trace::RequestRow;
 
@@ -57,6 +56,15 @@ pub struct Count {
     pub class: Option<u16>,
     /// Only requests of the replicas from the first number up to before the second.
     pub replicas: Option<(u32, u32)>,
+}
+
+/// Which requests the results are about, by arrival time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Leave out requests that arrive this soon after the first.
+    pub skip_first: Span,
+    /// Leave out requests that arrive this close to the last.
+    pub skip_last: Span,
 }
 
 /// Bounds that a single request can keep or break. What is `None` is not asked for.

@@ -79,6 +79,45 @@ pub struct LatencyRange {
     pub upper: Distribution,
 }
 
+/// A latency of which a summary tells the distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// To the first token.
+    Ttft,
+    /// Between two tokens.
+    Tbt,
+    /// Mean gap of a request.
+    Tpot,
+    /// To the last token.
+    E2e,
+}
+
+impl Summary {
+    /// One figure of a latency over all requests that were offered; `None` where it is not known, as
+    /// that of requests that were still open when observation ended.
+    pub fn known(
+        &self,
+        latency: Latency,
+        figure: impl Fn(&Distribution) -> Option<f64>,
+    ) -> Option<f64> {
+        let Some(bounds) = &self.latency_bounds else {
+            return match latency {
+                Latency::Ttft => figure(&self.ttft_s),
+                Latency::Tbt => self.tbt_s.as_ref().and_then(figure),
+                Latency::Tpot => figure(&self.tpot_s),
+                Latency::E2e => figure(&self.e2e_s),
+            };
+        };
+        let range = match latency {
+            Latency::Ttft => bounds.ttft_s,
+            Latency::Tbt => bounds.tbt_s?,
+            Latency::Tpot => bounds.tpot_s,
+            Latency::E2e => bounds.e2e_s,
+        };
+        figure(&range.lower).filter(|lower| figure(&range.upper) == Some(*lower))
+    }
+}
+
 /// How many requests, by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestCounts {

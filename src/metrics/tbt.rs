@@ -118,8 +118,9 @@ impl<'t> Gaps<'t> {
     fn of(part: Part<'t>, rows: &'t [u32]) -> Gaps<'t> {
         let trace = part.trace;
         let steps = trace.columns.iter().zip(demand_of(part, rows)).map(|(column, entries)| {
-            let shared = entries / 2 >= column.len().max(1) as u64;
-            vec![0; if shared { column.len() + 1 } else { 0 }]
+            let entries_there = column.times.len();
+            let shared = entries / 2 >= entries_there.max(1) as u64;
+            vec![0; if shared { entries_there + 1 } else { 0 }]
         });
         let mut steps: Vec<Vec<i32>> = steps.collect();
         for run in rows.iter().flat_map(|&row| trace.runs(part.row(row))) {
@@ -131,7 +132,7 @@ impl<'t> Gaps<'t> {
         }
         let mut pieces = Vec::new();
         for (column, steps) in steps.iter().enumerate().filter(|(_, steps)| !steps.is_empty()) {
-            let (mut spanned, end) = (0, trace.columns[column].len());
+            let (mut spanned, end) = (0, trace.columns[column].times.len());
             for from in (1..end).step_by(PIECE) {
                 let entries = from..end.min(from + PIECE);
                 let after = spanned + steps[entries.clone()].iter().sum::<i32>();
@@ -159,7 +160,7 @@ impl Weighted for Gaps<'_> {
         let trace = self.part.trace;
         match &self.pieces[piece] {
             &Piece::Column { column, ref entries, mut spanned } => {
-                let times = &trace.columns[column][entries.start - 1..entries.end];
+                let times = &trace.columns[column].times[entries.start - 1..entries.end];
                 let steps = &self.steps[column][entries.clone()];
                 for (pair, step) in times.windows(2).zip(steps) {
                     spanned += step;

@@ -44,7 +44,7 @@ pub(super) fn catalog() -> Catalog {
         let entries = list(kind).into_iter();
         entries.map(|e| Named { name: e.name, description: e.description }).collect()
     };
-    let known = SchedulerConfig::NAMES.iter().filter_map(|name| SchedulerConfig::by_name(name));
+    let known = SchedulerConfig::all();
     Catalog {
         gpus: named(Kind::Gpu),
         models: named(Kind::Model),

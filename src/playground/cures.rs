@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::play::Loaded;
+use super::loaded::Loaded;
 use super::{Allowance, Problems};
-use crate::explain::{Attribution, Question, StallReport, explain};
+use crate::explain::{Index, Question, StallReport, explain};
 use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
@@ -36,10 +36,10 @@ pub(super) fn cures(
 ) -> Result<Cured, Problems> {
     let outputs = loaded.play(allowance)?;
     let output = &outputs[0];
-    let attribution = Attribution::new(loaded.recording(0, output));
+    let index = Index::new(loaded.recording(0, output));
     let question = Question { top: 1, request: Some(request), token: Some(token) };
     let result = &output.result;
-    let told = explain(&result.scheduler, &result.label, &attribution, &output.judged_by, question);
+    let told = explain(&result.scheduler, &result.label, &index, &output.judged_by, question);
     let misses = told.misses.by_cause;
     let Some(stall) = told.request.and_then(|told| told.gaps.into_iter().next()) else {
         let message = format!("request {request} has no token {token} under {}", result.label);

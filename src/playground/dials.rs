@@ -3,11 +3,12 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::bounds::{seats, token_budget};
+use super::loaded::Loaded;
 use super::member;
-use super::play::Loaded;
 use crate::catalog::{Kind, names};
 use crate::scenario::TtftDeadline;
-use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::scheduler::SchedulerConfig;
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -292,24 +293,9 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
             name: run.name.clone(),
             label: run.label.clone(),
             summary: run.config.summary(),
-            choices: SchedulerConfig::NAMES,
+            choices: SchedulerConfig::names(),
             dials,
         }
     })
     .collect()
-}
-
-/// The parameter that bounds an iteration's tokens.
-pub(super) fn token_budget(
-    config: &SchedulerConfig,
-    engine: &EngineInfo,
-) -> Option<(&'static str, u64)> {
-    let limit = config.facts(engine).budget?.limit;
-    limit.most.map(|most| (limit.parameter, most.into()))
-}
-
-/// The parameter that bounds the requests with a seat.
-pub(super) fn seats(config: &SchedulerConfig, engine: &EngineInfo) -> Option<(&'static str, u64)> {
-    let limit = config.facts(engine).seats?;
-    limit.most.map(|most| (limit.parameter, most.into()))
 }

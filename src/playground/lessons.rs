@@ -7,7 +7,8 @@ use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::play::{Loaded, Played, simulate};
+use super::loaded::Loaded;
+use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
 use crate::report::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;

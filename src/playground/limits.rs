@@ -1,7 +1,6 @@
 //! What the playground will play: checked before anything is drawn or simulated, so that no
 //! question can keep it busy.
 
-use super::play::Loaded;
 use super::{Problems, Weight};
 use crate::request::Request;
 use crate::runner::{Requests, cached_blocks};
@@ -99,11 +98,10 @@ const REQUEST_BYTES: u64 = 2_000;
 const ITERATION_BYTES: u64 = 400;
 const LANE_LIST_BYTES: u64 = 24;
 
-/// What it takes to play what was loaded `times` times.
-pub(super) fn weight(loaded: &Loaded, times: u64) -> Weight {
-    let experiment = &loaded.experiment;
+/// What it takes to play an experiment on its requests `times` times.
+pub(super) fn weight(experiment: &Experiment, requests: &Requests, times: u64) -> Weight {
     let runs = experiment.schedulers.len() as u64;
-    let (requests, prompts, outputs) = match &loaded.requests {
+    let (count, prompts, outputs) = match requests {
         Requests::Open(workload) => {
             let sum = |of: fn(&Request) -> u32| -> u64 {
                 workload.requests.iter().map(|r| u64::from(of(r))).sum()
@@ -114,12 +112,12 @@ pub(super) fn weight(loaded: &Loaded, times: u64) -> Weight {
             (u64::from(source.requests_max()), TOKENS_MAX / 10, ITERATIONS_MAX)
         }
     };
-    let iterations = (outputs + prompts / PREFILL_USUAL + requests).min(ITERATIONS_MAX);
+    let iterations = (outputs + prompts / PREFILL_USUAL + count).min(ITERATIONS_MAX);
     let cached: u64 = experiment.schedulers.iter().map(|run| cached_blocks(experiment, run)).sum();
-    let bytes = runs * (requests * REQUEST_BYTES + iterations * ITERATION_BYTES)
+    let bytes = runs * (count * REQUEST_BYTES + iterations * ITERATION_BYTES)
         + cached * CACHED_BLOCK_BYTES
         + lists_of_lanes(experiment) * LANE_LIST_BYTES;
-    let work = times * runs * (10 * requests + iterations + prompts / PREFILL_USUAL);
+    let work = times * runs * (10 * count + iterations + prompts / PREFILL_USUAL);
     // Of several trials two or so run at once.
     Weight { bytes: bytes * times.min(3), work }
 }

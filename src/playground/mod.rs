@@ -4,12 +4,14 @@
 //! WebAssembly. Both get the same bytes for the same question.
 
 mod allowance;
+mod bounds;
 mod catalog;
 mod cures;
 mod dials;
 mod figures;
 mod lessons;
 mod limits;
+mod loaded;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod page;
 mod play;
@@ -139,27 +141,27 @@ fn read(request: &str) -> Result<Question, Problems> {
 }
 
 fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result<String, Problems> {
-    let load = |scenario: &Asked| play::Loaded::of(scenario, files);
+    let load = |scenario: &Asked| loaded::Loaded::of(scenario, files);
     match question {
         Question::Simulate { scenario, steps } => {
             let loaded = load(&scenario)?;
-            allowance.enter(limits::weight(&loaded, 1))?;
+            allowance.enter(loaded.weight(1))?;
             Ok(text(&play::simulate(loaded, steps, allowance)?))
         }
         Question::Cures { scenario, scheduler, request, token } => {
             let loaded = load(&scenario)?.only(scheduler)?;
-            allowance.enter(limits::weight(&loaded, cures::TRIALS))?;
+            allowance.enter(loaded.weight(cures::TRIALS))?;
             Ok(text(&cures::cures(&loaded, scheduler, (request, token), allowance)?))
         }
         Question::Steps { scenario, scheduler, replica, from, at_us, count } => {
             let loaded = load(&scenario)?.only(scheduler)?;
-            allowance.enter(limits::weight(&loaded, 1))?;
+            allowance.enter(loaded.weight(1))?;
             let window = steps::Window { lane: replica, from, at_us, count };
             Ok(text(&steps::steps(&loaded, window, allowance)?))
         }
         Question::Columns { scenario, scheduler, replica, from_us, to_us } => {
             let loaded = load(&scenario)?.only(scheduler)?;
-            allowance.enter(limits::weight(&loaded, 1))?;
+            allowance.enter(loaded.weight(1))?;
             Ok(text(&steps::stretch(&loaded, replica, (from_us, to_us), allowance)?))
         }
         Question::Catalog => Ok(text(&catalog::catalog())),

@@ -4,176 +4,22 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::dials::{Dial, SchedulerDials, dials, scheduler_dials, seats, token_budget};
+use super::dials::{Dial, SchedulerDials, dials, scheduler_dials};
 use super::figures::{KeyFigure, key_figures};
+use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
-use super::{Allowance, Around, Asked, Problems, limits};
-use crate::explain::{Cause, Recording};
-use crate::inert::{self, Ended, Written};
-use crate::progress::Progress;
+use super::{Allowance, Around, Problems, limits};
+use crate::explain::Cause;
 use crate::report::header::header;
+use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
-use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
-use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
-use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::runner::SchedulerOutput;
 use crate::view::{CauseName, Drawn, Room, RunView};
 
 /// Columns of a run's timeline: one a pixel column or so, since they are sent with every change; a
 /// page asks for the iterations of a stretch when it shows one.
 const COLUMNS: usize = 1_000;
-/// What errors call the scenario.
-const NAME: &str = "scenario.yaml";
-
-/// A scenario that is ready to play, schedulers not shown left out.
-pub(super) struct Loaded {
-    /// Its text, overrides written into it.
-    pub text: String,
-    pub document: Document,
-    pub experiment: Experiment,
-    pub requests: Requests,
-    pub resolved: Value,
-    pub warnings: Vec<String>,
-    /// The keys that stand in it.
-    written: Vec<Written>,
-    /// Labels of all schedulers of the scenario.
-    pub schedulers: Vec<String>,
-    /// Which of those are played.
-    pub shown: Vec<usize>,
-}
-
-impl Loaded {
-    /// Reads, resolves, checks the limits and draws the requests.
-    pub fn of(asked: &Asked, files: &Files) -> Result<Loaded, Problems> {
-        limits::asked(asked)?;
-        let given = Document::from_text(NAME, &asked.text, files.clone()).map_err(broken(None))?;
-        let text = given.rewritten(&asked.set).map_err(broken(None))?;
-        let document =
-            Document::from_text(NAME, &text, files.clone()).map_err(broken(Some(&text)))?;
-        let resolved = document.resolve(None).map_err(broken(Some(&text)))?;
-        let mut experiment = resolved.experiment;
-        let within = |problems: Problems| problems.in_text(&text);
-        limits::experiment(&experiment).map_err(within)?;
-        let (requests, notes) = Requests::of(&experiment).map_err(|error| {
-            let located = error
-                .path()
-                .and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
-            match located {
-                Some(error) => broken(Some(&text))(error),
-                None => within(Problems::one("workload", error.to_string(), error.help())),
-            }
-        })?;
-        limits::requests(&requests).map_err(within)?;
-        let schedulers: Vec<String> =
-            experiment.schedulers.iter().map(|run| run.label.clone()).collect();
-        let mut shown: Vec<usize> = Vec::new();
-        for &place in asked.show.iter().filter(|&&place| place < schedulers.len()) {
-            if !shown.contains(&place) && shown.len() < limits::SCHEDULERS_SHOWN {
-                shown.push(place);
-            }
-        }
-        if shown.is_empty() {
-            shown = (0..schedulers.len().min(limits::SCHEDULERS_SHOWN)).collect();
-        }
-        let played = shown.iter().map(|&place| experiment.schedulers[place].clone());
-        experiment.schedulers = played.collect();
-        limits::memory(&experiment).map_err(within)?;
-        let mut warnings = resolved.warnings;
-        warnings.extend(notes.iter().map(ToString::to_string));
-        Ok(Loaded {
-            text,
-            experiment,
-            requests,
-            resolved: resolved.scenario,
-            warnings,
-            written: inert::written(&document),
-            document,
-            schedulers,
-            shown,
-        })
-    }
-
-    /// The keys that have no effect in what was played. Keys of schedulers that are not shown are not
-    /// judged.
-    fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
-        let count = self.requests.count(&self.experiment);
-        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
-        let of_played = |key: &Written| match key.index_in("schedulers") {
-            None => Some(key.clone()),
-            // What is played is numbered anew.
-            Some(place) => {
-                let shown = self.shown.iter().position(|&shown| shown == place)?;
-                let path = key.path.replacen(
-                    &format!("schedulers.{place}"),
-                    &format!("schedulers.{shown}"),
-                    1,
-                );
-                Some(Written { path, ..key.clone() })
-            }
-        };
-        let written: Vec<Written> = self.written.iter().filter_map(of_played).collect();
-        let Loaded { resolved, experiment, requests, .. } = self;
-        inert::inert(&written, resolved, experiment, requests, Some(&ended))
-    }
-
-    /// Only the scheduler at this place of the scenario.
-    pub fn only(mut self, scheduler: usize) -> Result<Loaded, Problems> {
-        let Some(at) = self.shown.iter().position(|&place| place == scheduler) else {
-            let message = format!("scheduler {scheduler} is not one of those shown");
-            return Err(Problems::one("schedulers", message, None));
-        };
-        self.experiment.schedulers = vec![self.experiment.schedulers.swap_remove(at)];
-        self.shown = vec![scheduler];
-        Ok(self)
-    }
-
-    /// Plays what is shown, with every iteration kept.
-    pub fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
-        let fleet = self.experiment.fleet();
-        for scheduler in &self.experiment.schedulers {
-            // By the largest limits of any pool there are the fewest iterations.
-            let most = |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
-                let limits: Option<Vec<u64>> = fleet
-                    .iter()
-                    .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
-                    .collect();
-                limits.and_then(|all| all.into_iter().max())
-            };
-            let (budget, seats) = (most(token_budget), most(seats));
-            limits::least_iterations(&scheduler.label, &self.requests, budget, seats)?;
-        }
-        let input = RunInput { experiment: &self.experiment, requests: &self.requests };
-        // One scheduler's figures are worked out on two.
-        let jobs = self.experiment.schedulers.len().max(2);
-        let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
-        let progress = Progress::new(self.experiment.schedulers.len());
-        let outputs = run_experiment(input, options, &allowance.simulator(), &progress)
-            .map_err(|error| allowance.problem(&error))?;
-        for (output, scheduler) in outputs.iter().zip(&self.experiment.schedulers) {
-            limits::iterations(&scheduler.label, output.outcome.iterations.total())?;
-        }
-        allowance.go_on()?;
-        Ok(outputs)
-    }
-
-    /// What a run wrote down.
-    pub fn recording<'a>(&'a self, place: usize, output: &'a SchedulerOutput) -> Recording<'a> {
-        recording(&self.experiment, &self.experiment.schedulers[place], &output.outcome)
-    }
-}
-
-/// An error of the scenario, positions in `text`.
-fn broken(text: Option<&str>) -> impl Fn(ScenarioError) -> Problems {
-    move |error| {
-        // The file has no name here; an override keeps its own.
-        let problems = error
-            .reports()
-            .into_iter()
-            .map(|report| Report { file: report.file.filter(|file| file != NAME), ..report });
-        Problems { problems: problems.collect(), text: text.map(str::to_owned) }
-    }
-}
-
 /// The answer to `simulate`.
 #[derive(Serialize)]
 pub(super) struct Played {
@@ -258,13 +104,7 @@ fn played(
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
-    let mut warnings = file.warnings.clone();
-    warnings.extend(file.inert.iter().map(inert::sentence));
-    for run in &file.runs {
-        let of_run = run.inert.iter().map(inert::sentence);
-        let own = run.warnings.iter().cloned().chain(of_run);
-        warnings.extend(own.map(|text| format!("{}: {text}", run.label)));
-    }
+    let mut warnings = remarks(&file);
     if loaded.schedulers.len() > loaded.shown.len() {
         warnings.push(format!(
             "the scenario has {} schedulers; the page plays {} at a time",

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::dials::{seats, token_budget};
-use super::play::Loaded;
+use super::bounds::{seats, token_budget};
+use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::Recording;
 use crate::request::RequestId;

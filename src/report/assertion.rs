@@ -101,13 +101,18 @@ impl Assertion {
         &self.path
     }
 
-    /// Whether it bounds gaps from below, of which a file of chunks tells upper bounds.
+    /// Whether it needs the other end of a figure of which a file of chunks tells one: an upper bound of
+    /// gaps, a lower one of the rates that follow from them.
     fn asks_more_than_chunks_tell(&self, run: &RunResult) -> bool {
         let chunks = run.measured.as_ref().is_some_and(|of| of.granularity == "chunk");
         let gaps = self.path.starts_with("tbt_s.")
             && !self.path.ends_with(".max")
             && !self.path.ends_with(".count");
-        chunks && gaps && !matches!(self.sign, Sign::Below | Sign::AtMost)
+        let rates = ["fluid_tokens_per_s", "tbt_tokens_per_s"];
+        let rates = rates.iter().any(|rate| self.path.ends_with(rate));
+        let bounded_above = matches!(self.sign, Sign::Below | Sign::AtMost);
+        let bounded_below = matches!(self.sign, Sign::Above | Sign::AtLeast);
+        chunks && (gaps && !bounded_above || rates && !bounded_below)
     }
 
     fn holds(&self, value: f64) -> bool {
@@ -121,11 +126,44 @@ impl Assertion {
         }
     }
 
-    /// The figure in a run's JSON, where the assertion does not hold: `Some(None)` when it is not
-    /// known there, which holds no assertion.
-    pub fn broken(&self, run: &Value) -> Option<Option<f64>> {
-        let value = figure(run, &self.path);
-        (!value.is_some_and(|value| self.holds(value))).then_some(value)
+    /// Judges a run's JSON.
+    pub fn judged(&self, run: &Value) -> Judged {
+        if let Some(value) = figure(run, &self.path) {
+            return if self.holds(value) { Judged::Holds } else { Judged::Broken(Some(value)) };
+        }
+        let Some((least, most)) = bounds(run, &self.path) else { return Judged::Broken(None) };
+        // The end that holds an assertion where any does, and the one that breaks it.
+        let (best, worst) = match self.sign {
+            Sign::Below | Sign::AtMost => (least, most),
+            Sign::Above | Sign::AtLeast => (most, least),
+            Sign::Equal | Sign::Unequal => (None, None),
+        };
+        match (best, worst) {
+            (Some(best), _) if !self.holds(best) => Judged::Broken(Some(best)),
+            (_, Some(worst)) if self.holds(worst) => Judged::Holds,
+            _ => Judged::Open(within(least, most)),
+        }
+    }
+}
+
+/// What a run makes of an assertion.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judged {
+    /// It holds, whatever became of requests that were open when observation ended.
+    Holds,
+    /// It does not: the figure, or the end of its bounds that comes nearest; `None` where the run has
+    /// no such figure.
+    Broken(Option<f64>),
+    /// The figure is known by bounds only, which leave it open; they are told.
+    Open(String),
+}
+
+fn within(least: Option<f64>, most: Option<f64>) -> String {
+    match (least, most) {
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+        (Some(least), None) => format!("{least} or more"),
+        (None, Some(most)) => format!("{most} or less"),
+        (None, None) => "not known".to_owned(),
     }
 }
 
@@ -143,13 +181,62 @@ pub fn unknown_path(path: &str) -> Option<String> {
         .then(|| format!("a result has no number `{path}`{}", did_you_mean(&paths::near(path))))
 }
 
-/// A number of a run's JSON by its dotted path; yes is 1 and no is 0.
+/// A number of a run's JSON by its dotted path; yes is 1 and no is 0. A latency counts all requests that
+/// were offered: it is `None` where only those that observation saw the end of are known.
 pub fn figure(run: &Value, path: &str) -> Option<f64> {
-    let found = path.split('.').try_fold(run, |value, part| match value {
+    match latency_bounds(run, path) {
+        Some((least, most)) => least.filter(|_| least == most),
+        None => raw(run, path),
+    }
+}
+
+/// The least and the most that a figure can be, where observation ended too soon to know it.
+pub fn bounds(run: &Value, path: &str) -> Option<(Option<f64>, Option<f64>)> {
+    let ends = |at: String| {
+        let ends = ["lower", "upper"].map(|end| raw(run, &format!("{at}.{end}")));
+        ends.iter().any(Option::is_some).then_some((ends[0], ends[1]))
+    };
+    let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let beside = |name: &str| match parent {
+        "" => name.to_owned(),
+        parent => format!("{parent}.{name}"),
+    };
+    latency_bounds(run, path)
+        .or_else(|| ends(beside(&format!("bounds.{name}"))))
+        .or_else(|| ends(beside(&name.replace("_share", "_bounds"))))
+        .or_else(|| {
+            let fluidity = parent.strip_suffix("index")?;
+            ends(format!("{fluidity}bounds.index_{name}"))
+        })
+        .filter(|(least, most)| least != most)
+}
+
+const LATENCIES: [&str; 4] = ["ttft_s", "tbt_s", "tpot_s", "e2e_s"];
+
+/// Bounds of a figure of a latency, where the run has any.
+fn latency_bounds(run: &Value, path: &str) -> Option<(Option<f64>, Option<f64>)> {
+    let parts: Vec<&str> = path.split('.').collect();
+    let [whose @ .., latency, figure] = parts.as_slice() else { return None };
+    // How many came is known.
+    if !LATENCIES.contains(latency) || *figure == "count" {
+        return None;
+    }
+    let at = |end: &str| [whose, &["latency_bounds", latency, end, figure]].concat().join(".");
+    let bounded = [whose, &["latency_bounds"]].concat().join(".");
+    found(run, &bounded).filter(|bounds| bounds.is_object())?;
+    Some((raw(run, &at("lower")), raw(run, &at("upper"))))
+}
+
+fn raw(run: &Value, path: &str) -> Option<f64> {
+    let found = found(run, path)?;
+    found.as_f64().or_else(|| found.as_bool().map(|yes| f64::from(u8::from(yes))))
+}
+
+fn found<'v>(run: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(run, |value, part| match value {
         Value::Array(items) => items.get(part.parse::<usize>().ok()?),
         _ => value.get(part),
-    })?;
-    found.as_f64().or_else(|| found.as_bool().map(|yes| f64::from(u8::from(yes))))
+    })
 }
 
 /// Judges assertions on every run: the ones that do not hold, in words.
@@ -168,14 +255,21 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
         let value = serde_json::to_value(run).expect("a run is plain data");
         for assertion in assertions {
             if assertion.asks_more_than_chunks_tell(run) {
-                let why = "gaps between tokens are known by upper bounds only";
+                let why = "of gaps between tokens the file tells upper bounds, of rates lower ones";
                 told.push(format!("{}: {} does not hold: {why}", run.label, assertion.text));
                 continue;
             }
-            let Some(found) = assertion.broken(&value) else { continue };
-            let found =
-                found.map_or("the figure is not known".to_owned(), |f| format!("it is {f}"));
-            told.push(format!("{}: {} does not hold: {found}", run.label, assertion.text));
+            let (label, text) = (&run.label, &assertion.text);
+            told.push(match assertion.judged(&value) {
+                Judged::Holds => continue,
+                Judged::Broken(Some(found)) => format!("{label}: {text} does not hold: it is {found}"),
+                Judged::Broken(None) => {
+                    format!("{label}: {text} does not hold: the figure is not known")
+                }
+                Judged::Open(within) => format!(
+                    "{label}: {text} is not known to hold: observation ended too soon (it is {within})"
+                ),
+            });
         }
     }
     told
@@ -185,6 +279,32 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::report::fixture;
+
+    #[test]
+    fn figures_of_open_requests_are_bounds() {
+        let run = serde_json::json!({
+            "ttft_s": {"count": 3, "p99": 1.44, "p50": 0.1},
+            "latency_bounds": {"ttft_s": {
+                "lower": {"count": 5, "p99": 1.98, "p50": 0.2}, "upper": {"p99": null, "p50": 0.2}
+            }},
+            "fluidity": {"index": {"p1": null}, "fluid_request_share": null, "bounds": {
+                "index_p1": {"lower": 0.0, "upper": 0.4},
+                "fluid_request_share": {"lower": 0.2, "upper": 0.6},
+            }},
+            "ttft_in_time_share": null,
+            "ttft_in_time_bounds": {"lower": 0.3, "upper": 0.3},
+        });
+        let judged = |text: &str| Assertion::parse(text).expect("one").judged(&run);
+        assert_eq!(judged("ttft_s.p99 < 1.5"), Judged::Broken(Some(1.98)));
+        assert_eq!(judged("ttft_s.p99 < 3"), Judged::Open("1.98 or more".to_owned()));
+        assert_eq!(judged("ttft_s.p99 > 1.5"), Judged::Holds);
+        assert_eq!(judged("ttft_s.p50 == 0.2"), Judged::Holds);
+        assert_eq!(judged("ttft_s.count == 3"), Judged::Holds);
+        assert_eq!(judged("fluidity.index.p1 >= 0.5"), Judged::Broken(Some(0.4)));
+        assert_eq!(judged("fluidity.fluid_request_share >= 0.2"), Judged::Holds);
+        let open = Judged::Open("0.2 to 0.6".to_owned());
+        assert_eq!(judged("fluidity.fluid_request_share >= 0.5"), open);
+    }
 
     fn broken(text: &str) -> Result<Vec<String>, AssertionError> {
         Ok(judge(&[Assertion::parse(text)?], &[fixture::run("sarathi")]))

@@ -13,7 +13,7 @@ use crate::report::result::{
 use crate::scenario::{Slo, TtftDeadline};
 use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Log, Outcome, PoolUse};
 use crate::time::{Span, Time};
-use crate::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// Two requests on one replica, four iterations of 10 ms: a prefill, a mixed one, two decodes.
 pub fn outcome() -> Outcome {
@@ -56,7 +56,7 @@ pub fn outcome() -> Outcome {
     };
     Outcome {
         trace: TokenTrace {
-            columns: vec![vec![ms(20), ms(30), ms(40)]],
+            columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
             more_runs: Vec::new(),
             end: ms(40),

@@ -5,7 +5,7 @@
 //! `output_tokens` (emitted), `ttft_s`, `tpot_s` (empty below two tokens), `e2e_s`,
 //! `fluidity_index` (empty for an unfinished request: it is not known), `met`, `missed` (deadlines, up
 //! to the end of observation), `preemptions`, `hit_tokens` (prompt tokens from
-//! the prefix cache), `status`, `left_tokens` (output tokens that an unfinished request was still to
+//! the prefix cache), `status`, `ttft_deadline_s` (of the first token, counted from arrival), `left_tokens` (output tokens that an unfinished request was still to
 //! get), `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
 //! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
 //! requests. Every request is there, those outside of the scenario's `measure` too. A run without a
@@ -13,8 +13,8 @@
 
 use std::io::{self, Write};
 
+use crate::fleet::RouteDecision;
 use crate::metrics::{Options, RequestMetrics, each_request};
-use crate::sim::RouteDecision;
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
 use crate::trace::token_file::status_name;
@@ -41,6 +41,7 @@ pub const COLUMNS: &[&str] = &[
     "preemptions",
     "hit_tokens",
     "status",
+    "ttft_deadline_s",
     "left_tokens",
     "route_reason",
     "run",
@@ -106,6 +107,7 @@ impl<W: Write> RequestFile<W> {
                 Cell::Count(u64::from(row.preemptions)),
                 Cell::Count(u64::from(row.hit_tokens)),
                 Cell::Text(status_name(row.status)),
+                Cell::seconds(Some(options.deadlines_of(row.class).ttft(row.prompt_tokens))),
                 left.map_or(Cell::Empty, |tokens| Cell::Count(u64::from(tokens))),
                 Cell::Text(&why),
                 facts.take().map_or(Cell::Absent, Cell::Text),
@@ -158,8 +160,11 @@ mod tests {
         assert_eq!(
             lines[1],
             "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
-             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,,,facts"
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,0.500000000,,,facts"
         );
-        assert_eq!(lines[3], "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,,,");
+        assert_eq!(
+            lines[3],
+            "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,0.500000000,,,"
+        );
     }
 }

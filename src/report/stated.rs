@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::metrics::Options;
-use crate::scenario::{Bound, BoundMetric, Experiment, Measure, Slo, Stat, TtftDeadline};
+use crate::metrics::{Measure, Options};
+use crate::scenario::{Bound, BoundMetric, Experiment, Slo, Stat, TtftDeadline};
 use crate::time::Span;
 use crate::trace::TokenTrace;
 

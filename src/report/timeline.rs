@@ -12,7 +12,7 @@
 
 use std::io::{self, Write};
 
-use crate::explain::{Attribution, Stall, main_cause};
+use crate::explain::{Index, Stall, main_cause};
 use crate::sim::{Iteration, LaneOf, Log, Outcome};
 use crate::time::Time;
 use crate::trace::decimal::ExactMicros;
@@ -32,7 +32,7 @@ const ARROWS: usize = 3;
 /// Why a run's tokens were late, for the causes and arrows of its timeline.
 pub struct Why<'w> {
     /// The run, attributed.
-    pub attribution: &'w Attribution<'w>,
+    pub index: &'w Index<'w>,
     /// The stalls to be drawn.
     pub stalls: &'w [Stall],
 }
@@ -82,7 +82,7 @@ impl<W: Write> Timeline<W> {
         }
         if let Some(why) = why {
             for (place, stall) in why.stalls.iter().enumerate() {
-                self.stall(pid, place, stall, outcome, (why.attribution, &threads))?;
+                self.stall(pid, place, stall, outcome, (why.index, &threads))?;
             }
         }
         if outcome.trace.requests.len() <= REQUEST_TRACKS_MAX {
@@ -118,7 +118,7 @@ impl<W: Write> Timeline<W> {
     ) -> io::Result<Vec<usize>> {
         let place = index;
         let (replica, lane) = (of.replica as usize, of.lane.map(|lane| lane as usize));
-        let pool = why.and_then(|why| why.attribution.recording.pools.get(of.pool)?.name);
+        let pool = why.and_then(|why| why.index.recording.pools.get(of.pool)?.name);
         let pool = pool.map(|name| format!(" of {name}")).unwrap_or_default();
         // Inside of a JSON text.
         let pool = serde_json::to_string(&pool)?;
@@ -145,7 +145,7 @@ impl<W: Write> Timeline<W> {
             threads[thread] = iteration.end;
             self.iteration(pid, tid, &iteration)?;
             if let Some(why) = why {
-                self.parts(&why.attribution.parts(place, index))?;
+                self.parts(&why.index.parts(place, index))?;
             }
             self.writer.write_all(b"}}")?;
             self.counters(pid, (replica, lane), &iteration)?;
@@ -173,7 +173,7 @@ impl<W: Write> Timeline<W> {
         place: usize,
         stall: &Stall,
         outcome: &Outcome,
-        (attribution, threads): (&Attribution<'_>, &[Vec<usize>]),
+        (index, threads): (&Index<'_>, &[Vec<usize>]),
     ) -> io::Result<()> {
         let (gap, tid, request) = (&stall.gap, STALL_THREADS + place, stall.request);
         let number = place + 1;
@@ -193,11 +193,11 @@ impl<W: Write> Timeline<W> {
         self.writer.write_all(b"}}}")?;
         let log = outcome.log.as_deref().unwrap_or_default();
         for culprit in stall.culprits.iter().take(ARROWS) {
-            let Some(index) = attribution.chunk_before(culprit.request, gap.to) else { continue };
-            let lane = attribution.lane_index(culprit.request);
-            let begun = log[lane].start(index);
+            let Some(at) = index.chunk_before(culprit.request, gap.to) else { continue };
+            let lane = index.lane_index(culprit.request);
+            let begun = log[lane].start(at);
             let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
-            let thread = threads[lane][index];
+            let thread = threads[lane][at];
             let (id, by, cause) = (self.arrows, culprit.request, culprit.cause.name());
             self.arrows += 1;
             self.event(format_args!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Requests;
 use crate::report::FeatureUse;
-use crate::report::features::{Features, reasons};
+use crate::report::features::{Features, comparable, reasons};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::scheduler::Feature;
 
@@ -36,4 +36,12 @@ pub fn uneven(experiment: &Experiment, requests: &Requests) -> Vec<String> {
     let each: Vec<Features> = runs.iter().map(|run| features(experiment, requests, run)).collect();
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     reasons(&each.iter().collect::<Vec<_>>(), &names)
+}
+
+/// The schedulers of an experiment that can be compared with each other: their places, a group after the
+/// other.
+pub fn comparable_schedulers(experiment: &Experiment, requests: &Requests) -> Vec<Vec<usize>> {
+    let runs = &experiment.schedulers;
+    let each: Vec<Features> = runs.iter().map(|run| features(experiment, requests, run)).collect();
+    comparable(&each.iter().collect::<Vec<_>>())
 }

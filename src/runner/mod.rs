@@ -9,6 +9,7 @@ mod drawn;
 mod features;
 mod limits;
 mod memory;
+mod recording;
 mod requests;
 mod simulate;
 mod stalls;
@@ -19,13 +20,13 @@ use rayon::prelude::*;
 
 use deadlines::Promises;
 pub use deadlines::common_curve;
-pub use features::{features, uneven};
+pub use features::{comparable_schedulers, features, uneven};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
 };
+pub use recording::{recording, recording_of_alike};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
-pub use stalls::recording;
 pub use summarise::{fairness, request_bounds};
 pub use what_if::{
     Advice, Effect, Figures, Patient, Promise, WhatIf, WorstStall, what_if, worth_a_cure,

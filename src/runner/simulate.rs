@@ -3,10 +3,11 @@
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
-use crate::sim::{self, FleetSetup, MakeScheduler, Outcome, PoolSetup, Routing};
+use crate::sim::{self, Outcome};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]

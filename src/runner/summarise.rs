@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::{
-    Count, Deadlines, FirstToken, Options, RequestBounds, Summary, class_fairness,
+    Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
 };
 use crate::report::energy::{Usage, UsedGpus};
 use crate::report::units::{duration, percent};
@@ -268,7 +268,8 @@ fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
     }
     let most = summary.ttft_in_time_bounds.map(|bounds| bounds.upper);
     let share = summary.ttft_in_time_share.or(most).filter(|&share| share < 0.99)?;
-    let p99 = summary.ttft_s.p99.map_or(String::new(), |p99| match slo.ttft {
+    let p99 = summary.known(Latency::Ttft, |of| of.p99);
+    let p99 = p99.map_or(String::new(), |p99| match slo.ttft {
         TtftDeadline::Fixed(due) if p99 > due.as_secs_f64() => format!(
             "P99 TTFT is {}, beyond slo.ttft of {}: ",
             duration(p99),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::cost::CostModel;
+pub use crate::fleet::RouterKind;
+use crate::metrics::Measure;
 use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
-pub use crate::sim::Router;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
 
@@ -22,7 +23,7 @@ pub struct Experiment {
     /// `engine.max_model_len`, which is the longest of all pools. [`Experiment::fleet`] has both.
     pub pools: Vec<Pool>,
     /// How requests are spread over them.
-    pub router: Router,
+    pub router: RouterKind,
     /// Prices iterations; shared by all schedulers.
     pub cost: Arc<dyn CostModel>,
     /// Engine limits shared by all schedulers.
@@ -162,7 +163,7 @@ impl Experiment {
     pub fn alone_on(&self, pool: PoolView<'_>) -> Experiment {
         Experiment {
             replicas: 1,
-            router: Router::RoundRobin,
+            router: RouterKind::RoundRobin,
             pools: Vec::new(),
             cost: pool.cost.clone(),
             engine: *pool.engine,
@@ -287,13 +288,4 @@ pub enum Stat {
     P999,
     /// Largest.
     Max,
-}
-
-/// Which requests the results are about, by arrival time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Measure {
-    /// Leave out requests that arrive this soon after the first.
-    pub skip_first: Span,
-    /// Leave out requests that arrive this close to the last.
-    pub skip_last: Span,
 }

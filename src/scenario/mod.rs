@@ -26,7 +26,7 @@ pub use files::Files;
 pub use load::{Document, load};
 pub(crate) use node::{Node as DocumentNode, Value as DocumentValue};
 pub use resolve::Resolved;
-pub use scheduler_details::{Parameter, SchedulerDetails, evidence_meaning};
+pub use scheduler_details::{Parameter, SchedulerDetails};
 pub use schema::json_schema;
 pub use source::{Source, Sources, Span as TextSpan};
 pub(crate) use suggest::nearest;

@@ -5,7 +5,6 @@ use schemars::schema_for;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::scenario::raw::parameter_names;
 use crate::scheduler::{Evidence, SchedulerConfig};
 
 /// Where a scheduler's rules come from, and what can be set.
@@ -13,8 +12,8 @@ use crate::scheduler::{Evidence, SchedulerConfig};
 pub struct SchedulerDetails {
     /// The system that it models, and the version.
     pub system: &'static str,
-    /// `proven` or `modelled`.
-    pub evidence: &'static str,
+    /// What its likeness to the system rests on.
+    pub evidence: Evidence,
     /// Its parameters, in the order in which they are documented.
     pub parameters: Vec<Parameter>,
 }
@@ -54,19 +53,8 @@ impl SchedulerDetails {
                 name,
             })
             .collect();
-        let evidence = match config.evidence() {
-            Evidence::Proven => "proven",
-            Evidence::Modelled => "modelled",
-        };
+        let evidence = config.evidence();
         SchedulerDetails { system: config.system(), evidence, parameters }
-    }
-}
-
-/// What the word for the evidence means.
-pub fn evidence_meaning(evidence: &str) -> &'static str {
-    match evidence {
-        "proven" => "equal to the system's own code in every golden step",
-        _ => "written from a description of the system",
     }
 }
 
@@ -98,7 +86,7 @@ fn choices(root: &Value, property: &Value) -> Vec<Value> {
 
 /// Other names, each with the parameter that it stands for.
 fn aliases(config: &SchedulerConfig, defaults: &Value) -> Vec<(&'static str, String)> {
-    let names = parameter_names(config.name()).iter();
+    let names = config.parameter_names().iter();
     names
         .filter(|name| defaults.get(**name).is_none())
         .filter_map(|alias| {
@@ -138,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_parameter_is_described_and_every_default_known() {
-        for name in SchedulerConfig::NAMES {
+        for name in SchedulerConfig::names() {
             let config = SchedulerConfig::by_name(name).expect("registered");
             let details = SchedulerDetails::of(&config);
             let given = config.parameters();
@@ -152,14 +140,14 @@ mod tests {
             }
             // Every name that a scenario may give is listed.
             let listed = details.parameters.iter().map(|p| 1 + p.aliases.len()).sum::<usize>();
-            assert_eq!(listed, parameter_names(name).len(), "{name}");
+            assert_eq!(listed, config.parameter_names().len(), "{name}");
         }
     }
 
     #[test]
     fn real_names_defaults_aliases_and_choices() {
-        assert_eq!(details("sarathi").evidence, "proven");
-        assert_eq!(details("tgi").evidence, "modelled");
+        assert_eq!(details("sarathi").evidence, Evidence::Proven);
+        assert_eq!(details("tgi").evidence, Evidence::Modelled);
         assert_eq!(details("vllm-v0").system, "vLLM 0.4.2");
         let chunk = parameter("sarathi", "chunk_size");
         assert_eq!((chunk.default, chunk.aliases), (json!(512), vec!["chunk_tokens"]));

@@ -20,7 +20,7 @@ pub struct Scale {
     /// Prompts from this on are long.
     pub long_prefill_tokens: u32,
     /// Whether values may be drawn with which the real system would wait for ever
-    /// ([`BatchLimits::hangs`](super::BatchLimits::hangs)).
+    /// ([`Facts::hangs`](super::Facts::hangs)).
     pub hangs: bool,
 }
 

@@ -3,11 +3,18 @@
 
 use serde_json::Value;
 
-/// What a scheduler's parameters bound, and how it goes about prompts and memory.
-#[derive(Clone, Debug, PartialEq)]
+/// What a scheduler's parameters bound, and how it goes about prompts and memory. The default is a
+/// policy that decodes beside whole prompts, takes memory as tokens need it, and bounds nothing.
+///
+/// Tests hold a policy to what it says here: to its seats, to a strict budget, to its order, and to
+/// giving nobody up.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// The most requests that hold a seat at once; `None` where nothing bounds them.
-    pub seats: Option<Limit>,
+    /// The most requests at once; `None` where nothing bounds them.
+    pub seats: Option<Seats>,
+    /// Whether the system counts seats over all batches of a pipeline; here they hold for each batch.
+    /// `None` where nothing is known.
+    pub seats_over_pipeline: Option<bool>,
     /// The tokens of a step; `None` where nothing bounds them.
     pub budget: Option<StepBudget>,
     /// The longest chunk of one prompt in a step, where that is a parameter of its own.
@@ -23,8 +30,13 @@ pub struct Facts {
     pub cuts_prompts: bool,
     /// What an admission takes of the KV memory.
     pub takes: Takes,
-    /// Whether a request's priority counts.
-    pub by_priority: bool,
+    /// Who is first scheduled first.
+    pub order: Order,
+    /// Whether it may give up a request that it had begun.
+    pub drops: bool,
+    /// Whether it may wait for ever, as the real system does: for a preempted request that has grown
+    /// beyond a token budget.
+    pub hangs: bool,
     /// Single settings that change what the policy does, as far as they are not so already.
     pub switches: Vec<Switch>,
     /// Parameters whose defaults follow from the others: they are given when one of these changes.
@@ -32,22 +44,19 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// A policy that decodes beside whole prompts, takes memory as tokens need it, and bounds
-    /// nothing.
-    pub(super) fn plain() -> Facts {
-        Facts {
-            seats: None,
-            budget: None,
-            longest_chunk: None,
-            watermark: None,
-            decodes_between: None,
-            prefills: Prefills::Beside,
-            cuts_prompts: false,
-            takes: Takes::AsNeeded,
-            by_priority: false,
-            switches: Vec::new(),
-            follows: Vec::new(),
-        }
+    /// The limit on requests at once that holds in every step, whichever way they are counted.
+    pub fn most_at_once(&self) -> Option<u32> {
+        self.counted(Counted::Held).or(self.counted(Counted::InStep))
+    }
+
+    /// The most requests of a kind, if that is the kind that the limit counts.
+    pub(crate) fn counted(&self, counts: Counted) -> Option<u32> {
+        self.seats.filter(|seats| seats.counts == counts)?.limit.most
+    }
+
+    /// The most tokens of any step, decodes and chunks together, where none ever has more.
+    pub(crate) fn most_tokens(&self) -> Option<u32> {
+        self.budget.filter(|budget| budget.strict)?.limit.most
     }
 }
 
@@ -61,9 +70,42 @@ pub struct Limit {
 }
 
 impl Limit {
-    pub(super) fn of(parameter: &'static str, most: u32) -> Option<Limit> {
+    /// A limit that is set.
+    pub fn of(parameter: &'static str, most: u32) -> Option<Limit> {
         Some(Limit { parameter, most: Some(most) })
     }
+}
+
+/// The parameter that bounds how many requests are served at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seats {
+    /// The parameter.
+    pub limit: Limit,
+    /// Which requests it counts.
+    pub counts: Counted,
+}
+
+impl Seats {
+    /// Counts who holds a seat.
+    pub fn held(parameter: &'static str, most: u32) -> Option<Seats> {
+        Some(Seats { limit: Limit { parameter, most: Some(most) }, counts: Counted::Held })
+    }
+
+    /// Counts who is in a step.
+    pub fn in_step(parameter: &'static str, most: u32) -> Option<Seats> {
+        Some(Seats { limit: Limit { parameter, most: Some(most) }, counts: Counted::InStep })
+    }
+}
+
+/// Which requests a limit on seats counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// All who are running, in this step or not.
+    Held,
+    /// Those in a step.
+    InStep,
+    /// Those of a batch that is formed while nobody runs; more may join it.
+    AtFirst,
 }
 
 /// The parameter that bounds the tokens of a step.
@@ -73,6 +115,20 @@ pub struct StepBudget {
     pub limit: Limit,
     /// Which tokens it bounds: budgets of one kind can be compared.
     pub bounds: Bounds,
+    /// Whether no step ever has more tokens, decodes and chunks together.
+    pub strict: bool,
+}
+
+impl StepBudget {
+    /// A budget that every step keeps to with all of its tokens.
+    pub fn strict(limit: Limit, bounds: Bounds) -> StepBudget {
+        StepBudget { limit, bounds, strict: true }
+    }
+
+    /// A budget that a step may go beyond: with its decodes, or with one long prompt.
+    pub fn loose(limit: Limit, bounds: Bounds) -> StepBudget {
+        StepBudget { limit, bounds, strict: false }
+    }
 }
 
 /// Which tokens of a step a budget bounds.
@@ -97,10 +153,23 @@ impl Bounds {
     }
 }
 
+/// Who is first scheduled first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Who arrived first, always.
+    Arrival,
+    /// Who is most urgent.
+    Priority,
+    /// By other rules, or in order of arrival as a rule only.
+    #[default]
+    Own,
+}
+
 /// When a policy computes prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Prefills {
     /// In the steps of the decodes.
+    #[default]
     Beside,
     /// In steps of their own, before the decodes.
     First,
@@ -111,10 +180,11 @@ pub enum Prefills {
 }
 
 /// What an admission takes of the KV memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Takes {
     /// What is computed next, or the prompt; more as the answer grows, so that others may have to be
     /// preempted.
+    #[default]
     AsNeeded,
     /// Room for the prompt and all of `max_tokens`.
     MaxTokens,
@@ -154,7 +224,7 @@ pub struct Switch {
 
 impl Switch {
     /// The switch, unless it is `on` already.
-    pub(super) fn unless(
+    pub fn unless(
         on: bool,
         effect: Effect,
         parameter: &'static str,

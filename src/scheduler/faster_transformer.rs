@@ -6,9 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, Limit, Prefills, Takes};
+use super::draws::Draws;
+use super::facts::{Facts, Order, Prefills, Seats, Takes};
 use super::orca::{admit_whole, decode_reserved};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::parameters::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, RequestView, Scheduler, Step};
 
 /// Parameters of `faster-transformer`.
@@ -34,10 +35,6 @@ impl Parameters for FasterTransformerParams {
         Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1").into_iter().collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        BatchLimits { seats: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         FasterTransformerParams { max_num_seqs: draws.seats() }
     }
@@ -51,10 +48,11 @@ impl Parameters for FasterTransformerParams {
 
     fn facts(&self, _engine: &EngineInfo) -> Facts {
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            seats: Seats::held("max_num_seqs", self.max_num_seqs),
             prefills: Prefills::WhenIdle,
             takes: Takes::MaxModelLen,
-            ..Facts::plain()
+            order: Order::Arrival,
+            ..Facts::default()
         }
     }
 }

@@ -14,9 +14,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget, Takes};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Prefills, Seats, StepBudget, Takes};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
+use super::parameters::{Evidence, Feature, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `lightllm`.
@@ -62,10 +63,6 @@ impl Parameters for LightLlmParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        BatchLimits { seats: Some(self.running_max_req_size), ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let short = draws.one_of(&[true, false, false, false]);
         LightLlmParams {
@@ -87,12 +84,12 @@ impl Parameters for LightLlmParams {
     fn facts(&self, _engine: &EngineInfo) -> Facts {
         let budget = Limit { parameter: "batch_max_tokens", most: Some(self.batch_max_tokens) };
         Facts {
-            seats: Limit::of("running_max_req_size", self.running_max_req_size),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            seats: Seats::held("running_max_req_size", self.running_max_req_size),
+            budget: Some(StepBudget::loose(budget, Bounds::WholePrompts)),
             decodes_between: Limit::of("router_max_wait_tokens", self.router_max_wait_tokens),
             prefills: Prefills::Between,
             takes: Takes::MaxTokens,
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

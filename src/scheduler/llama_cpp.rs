@@ -20,9 +20,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+use super::draws::Draws;
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -89,15 +90,6 @@ impl Parameters for LlamaCppParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        BatchLimits {
-            tokens: Some(self.n_batch),
-            seats: Some(self.slots()),
-            drops: self.unified(),
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         LlamaCppParams {
             n_batch: draws.chunk(),
@@ -128,8 +120,8 @@ impl Parameters for LlamaCppParams {
     fn facts(&self, _engine: &EngineInfo) -> Facts {
         let budget = Limit { parameter: "n_batch", most: Some(self.n_batch) };
         Facts {
-            seats: Limit::of("n_parallel", self.slots()),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            seats: Seats::held("n_parallel", self.slots()),
+            budget: Some(StepBudget::strict(budget, Bounds::Step)),
             prefills: if self.cont_batching { Prefills::Beside } else { Prefills::WhenIdle },
             cuts_prompts: true,
             takes: if self.unified() { Takes::AsNeeded } else { Takes::EqualShare },
@@ -140,8 +132,9 @@ impl Parameters for LlamaCppParams {
             .into_iter()
             .flatten()
             .collect(),
+            drops: self.unified(),
             follows: vec![("kv_unified", self.unified().into())],
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

@@ -5,13 +5,16 @@
 //! for a request's true output length.
 
 mod by_arrival;
+mod config;
 mod draws;
 mod facts;
 mod faster_transformer;
+mod fields;
 mod lightllm;
 mod llama_cpp;
 mod nano_vllm;
 mod orca;
+mod parameters;
 mod registry;
 mod sarathi;
 mod sglang;
@@ -22,16 +25,18 @@ mod vllm_v0;
 mod vllm_v0_chunked;
 mod vllm_v1;
 
-pub use facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+pub use config::SchedulerConfig;
+pub use draws::{Draws, Scale};
+pub use facts::{
+    Bounds, Counted, Effect, Facts, Limit, Order, Prefills, Seats, StepBudget, Switch, Takes,
+};
 pub use faster_transformer::FasterTransformerParams;
 pub use lightllm::LightLlmParams;
 pub use llama_cpp::LlamaCppParams;
 pub use nano_vllm::NanoVllmParams;
 pub use orca::OrcaParams;
-pub use registry::{
-    BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Scale, SchedulerConfig,
-    Setting,
-};
+pub use parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
+pub use registry::{RegisterError, register};
 pub use sarathi::SarathiParams;
 pub use sglang::{SgLangParams, SgLangPolicy};
 pub use splitfuse::SplitFuseParams;

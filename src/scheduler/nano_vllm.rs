@@ -6,8 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Parameters, Problem};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
+use super::parameters::{Evidence, Feature, Parameters, Problem};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see
@@ -43,11 +44,6 @@ impl Parameters for NanoVllmParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        // It holds for what a step runs, not for all who are running.
-        BatchLimits { batch: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         NanoVllmParams { max_num_seqs: draws.seats(), max_num_batched_tokens: draws.chunk() }
     }
@@ -60,11 +56,13 @@ impl Parameters for NanoVllmParams {
         let budget =
             Limit { parameter: "max_num_batched_tokens", most: Some(self.max_num_batched_tokens) };
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::Chunks }),
+            // It holds for what a step runs, not for all who are running.
+            seats: Seats::in_step("max_num_seqs", self.max_num_seqs),
+            budget: Some(StepBudget::loose(budget, Bounds::Chunks)),
             prefills: Prefills::First,
             cuts_prompts: true,
-            ..Facts::plain()
+            order: Order::Arrival,
+            ..Facts::default()
         }
     }
 }

@@ -6,8 +6,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Facts, Limit, Takes};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::draws::Draws;
+use super::facts::{Facts, Order, Seats, Takes};
+use super::parameters::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `orca`.
@@ -33,10 +34,6 @@ impl Parameters for OrcaParams {
         Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1").into_iter().collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        BatchLimits { seats: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         OrcaParams { max_num_seqs: draws.seats() }
     }
@@ -47,9 +44,10 @@ impl Parameters for OrcaParams {
 
     fn facts(&self, _engine: &EngineInfo) -> Facts {
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
+            seats: Seats::held("max_num_seqs", self.max_num_seqs),
             takes: Takes::MaxModelLen,
-            ..Facts::plain()
+            order: Order::Arrival,
+            ..Facts::default()
         }
     }
 }

@@ -1,311 +1,186 @@
-//! The list of schedulers. A new policy is one file and one line here.
+//! The policies that are known by a name: the built-in ones, and those of a program around the
+//! library. A new built-in policy is one file and one line here.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-pub use super::draws::{Draws, Scale};
+use schemars::{Schema, SchemaGenerator};
+use serde_json::Value;
+
+use super::draws::Draws;
 use super::facts::Facts;
+use super::fields::fields_of;
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Scheduler};
 
-/// A policy's parameters, under the real system's names and with its real defaults.
-pub trait Parameters: Default + Clone {
-    /// The system whose rules these are, with the version they were read from.
-    const SYSTEM: &'static str;
-    /// What it does, in one line.
-    const SUMMARY: &'static str;
-    /// What the likeness to the real system rests on.
-    const EVIDENCE: Evidence;
+pub(super) static BUILT_IN: [Policy; 13] = [
+    Policy::of::<super::VllmV1Params>("vllm-v1"),
+    Policy::of::<super::VllmV0Params>("vllm-v0"),
+    Policy::of::<super::VllmV0ChunkedParams>("vllm-v0-chunked"),
+    Policy::of::<super::SarathiParams>("sarathi"),
+    Policy::of::<super::OrcaParams>("orca"),
+    Policy::of::<super::FasterTransformerParams>("faster-transformer"),
+    Policy::of::<super::NanoVllmParams>("nano-vllm"),
+    Policy::of::<super::LightLlmParams>("lightllm"),
+    Policy::of::<super::SgLangParams>("sglang"),
+    Policy::of::<super::TensorRtLlmParams>("tensorrt-llm"),
+    Policy::of::<super::LlamaCppParams>("llama-cpp"),
+    Policy::of::<super::TgiParams>("tgi"),
+    Policy::of::<super::SplitFuseParams>("splitfuse"),
+];
 
-    /// What it has of what not every system has.
-    const FEATURES: &'static [Feature] = &[];
+/// A name under which a policy cannot be known.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Another policy has it.
+    #[error("there is a scheduler named `{0}` already")]
+    Taken(String),
+    /// It could not be written in a scenario like the others, or stands for something else there.
+    #[error(
+        "`{0}` cannot name a scheduler: expected lower-case letters, digits and dashes, a letter \
+         first, and not `label`"
+    )]
+    NoName(String),
+    /// The name alone must do in a scenario.
+    #[error("`{name}` needs a default for each parameter (`#[serde(default)]`): {why}")]
+    NoDefaults {
+        /// The name.
+        name: String,
+        /// What could not be read from no parameters at all.
+        why: String,
+    },
+}
 
-    /// What is wrong with these values; empty when nothing is.
+/// Makes a policy known by a name to everything in this process that reads a scenario or lists
+/// schedulers: call it before any of that, first thing in `main`.
+///
+/// # Errors
+/// When the name is taken or is none, or when a parameter has no default.
+pub fn register<P: Parameters>(name: &str) -> Result<(), RegisterError> {
+    let owned = || name.to_owned();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let begins = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if name == "label" || !begins || !name.chars().all(plain) {
+        return Err(RegisterError::NoName(owned()));
+    }
+    if let Err(error) = P::deserialize(Value::Object(Default::default())) {
+        return Err(RegisterError::NoDefaults { name: owned(), why: error.to_string() });
+    }
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    if known.names.contains(&name) {
+        return Err(RegisterError::Taken(owned()));
+    }
+    // Policies last as long as the process, so names and tables are handed out without counting.
+    let policy: &'static Policy = Box::leak(Box::new(Policy::of::<P>(owned().leak())));
+    *known = Known::of(known.policies.iter().copied().chain([policy]).collect());
+    Ok(())
+}
+
+/// Every policy, in the order in which they are listed.
+#[derive(Clone, Copy)]
+struct Known {
+    policies: &'static [&'static Policy],
+    names: &'static [&'static str],
+}
+
+impl Known {
+    fn of(policies: Vec<&'static Policy>) -> Known {
+        let names: Vec<&'static str> = policies.iter().map(|policy| policy.name).collect();
+        Known { policies: policies.leak(), names: names.leak() }
+    }
+}
+
+static KNOWN: LazyLock<RwLock<Known>> =
+    LazyLock::new(|| RwLock::new(Known::of(BUILT_IN.iter().collect())));
+
+fn known() -> Known {
+    *KNOWN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn names() -> &'static [&'static str] {
+    known().names
+}
+
+pub(super) fn policies() -> &'static [&'static Policy] {
+    known().policies
+}
+
+/// Parameters of a policy whose type is not known here.
+pub(super) trait Given: Send + Sync {
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem>;
-
-    /// The parameters that cannot have an effect beside the others in this setting, whatever their
-    /// value, so that nobody who gives one waits for its effect.
-    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
-        Vec::new()
-    }
-
-    /// The same parameters with defaults that depend on the engine filled in.
-    fn resolved(&self, _engine: &EngineInfo) -> Self {
-        self.clone()
-    }
-
-    /// What every batch of it keeps to.
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits;
-
-    /// Random values for tests: every parameter away from its default now and then.
-    fn draw(draws: &mut Draws<'_>) -> Self;
-
-    /// The policy for one replica. Call it only when there are no [`problems`](Self::problems).
+    fn idle(&self, setting: &Setting) -> Vec<Idle>;
+    fn resolved(&self, engine: &EngineInfo) -> Arc<dyn Given>;
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler>;
-
-    /// What these parameters bound, and how the policy goes about prompts and memory.
     fn facts(&self, engine: &EngineInfo) -> Facts;
+    fn json(&self) -> Value;
 }
 
-/// What a policy keeps to in every iteration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BatchLimits {
-    /// Tokens in a batch: chunks, and a token for each decode.
-    pub tokens: Option<u32>,
-    /// Requests in a batch.
-    pub batch: Option<u32>,
-    /// Requests that hold a seat.
-    pub seats: Option<u32>,
-    /// Whether the system counts seats over all batches of a pipeline; here they hold for each batch.
-    /// `None` where nothing is known.
-    pub seats_over_pipeline: Option<bool>,
-    /// Whether requests are first scheduled in order of arrival.
-    pub fcfs: bool,
-    /// Whether it may give up a request that it had begun.
-    pub drops: bool,
-    /// Whether it may wait for ever, as the real system does: for a preempted request that has grown
-    /// beyond a token budget.
-    pub hangs: bool,
-}
-
-/// What a policy's likeness to the real system rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
-    /// Equal to the system's own code in every step of the golden files.
-    Proven,
-    /// Written from a description of the system.
-    Modelled,
-}
-
-/// What a system has and another may lack: two of them are not compared across it without a word.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum Feature {
-    /// KV blocks are kept and found again by content.
-    PrefixCaching,
-    /// A step is planned while the one before runs.
-    AsyncScheduling,
-    /// Requests have priorities.
-    Priorities,
-    /// The declared `max_tokens` of a request is looked at.
-    DeclaredLengths,
-}
-
-/// What a policy's parameters may depend on besides each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// The engine.
-    pub engine: EngineInfo,
-    /// Whether two prompts begin with the same whole KV block.
-    pub shares_prefixes: bool,
-    /// Whether requests differ in priority.
-    pub priorities_differ: bool,
-    /// Tokens of the longest prompt with its answer, where they are known.
-    pub longest_request: Option<u32>,
-}
-
-/// A parameter that has no effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idle {
-    /// Its name.
-    pub parameter: &'static str,
-    /// Why.
-    pub why: String,
-}
-
-impl Idle {
-    /// Collects a parameter that is idle `when`, with the reason.
-    pub fn when(idle: bool, parameter: &'static str, why: &str) -> Option<Idle> {
-        idle.then(|| Idle { parameter, why: why.to_owned() })
+impl<P: Parameters> Given for P {
+    fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
+        Parameters::problems(self, engine)
     }
 
-    /// The watermark, where its share of the KV blocks is less than one of them.
-    pub fn watermark(watermark: f64, engine: &EngineInfo) -> Option<Idle> {
-        let blocks = engine.kv_blocks;
-        let none = watermark > 0.0 && ((watermark * f64::from(blocks)) as u32) == 0;
-        none.then(|| Idle {
-            parameter: "watermark",
-            why: format!("it is less than one of {blocks} KV blocks"),
-        })
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        Parameters::idle(self, setting)
+    }
+
+    fn resolved(&self, engine: &EngineInfo) -> Arc<dyn Given> {
+        Arc::new(Parameters::resolved(self, engine))
+    }
+
+    fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
+        Parameters::build(self, engine)
+    }
+
+    fn facts(&self, engine: &EngineInfo) -> Facts {
+        Parameters::facts(self, engine)
+    }
+
+    fn json(&self) -> Value {
+        serde_json::to_value(self).expect("parameters are plain data")
     }
 }
 
-/// A parameter that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The parameter's name.
-    pub parameter: &'static str,
-    /// What was expected of it.
-    pub expected: String,
+/// Reads parameters from any format.
+type Read = fn(&mut dyn erased_serde::Deserializer<'_>) -> erased_serde::Result<Arc<dyn Given>>;
+
+/// What is known of a policy whatever its parameters, and how they are made.
+pub(super) struct Policy {
+    pub name: &'static str,
+    pub system: &'static str,
+    pub summary: &'static str,
+    pub evidence: Evidence,
+    pub features: &'static [Feature],
+    /// All names of parameters that are read, other names of one too.
+    pub fields: fn() -> &'static [&'static str],
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    pub default: fn() -> Arc<dyn Given>,
+    pub draw: fn(&mut Draws<'_>) -> Arc<dyn Given>,
+    pub read: Read,
 }
 
-impl Problem {
-    /// Collects a problem when `wrong`.
-    pub fn when(wrong: bool, parameter: &'static str, expected: &str) -> Option<Problem> {
-        wrong.then(|| Problem { parameter, expected: expected.to_owned() })
-    }
-}
-
-macro_rules! schedulers {
-    ($($name:literal => $variant:ident($params:path),)+) => {
-        /// A scheduler and its parameters, as in `sarathi: {chunk_size: 512}`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        pub enum SchedulerConfig {
-            $(
-                #[doc = concat!("`", $name, "`")]
-                #[serde(rename = $name)]
-                $variant($params),
-            )+
+impl Policy {
+    const fn of<P: Parameters>(name: &'static str) -> Policy {
+        Policy {
+            name,
+            system: P::SYSTEM,
+            summary: P::SUMMARY,
+            evidence: P::EVIDENCE,
+            features: P::FEATURES,
+            fields: fields_of::<P>,
+            schema: |generator| generator.subschema_for::<P>(),
+            default: || Arc::new(P::default()),
+            draw: |draws| Arc::new(P::draw(draws)),
+            read: |from| Ok(Arc::new(erased_serde::deserialize::<P>(from)?)),
         }
-
-        impl SchedulerConfig {
-            /// Every registered name.
-            pub const NAMES: &'static [&'static str] = &[$($name),+];
-
-            /// The scheduler of this name with its defaults.
-            pub fn by_name(name: &str) -> Option<SchedulerConfig> {
-                match name {
-                    $($name => Some(SchedulerConfig::$variant(Default::default())),)+
-                    _ => None,
-                }
-            }
-
-            /// Its registered name.
-            pub fn name(&self) -> &'static str {
-                match self {
-                    $(SchedulerConfig::$variant(_) => $name,)+
-                }
-            }
-
-            /// The system that it models, and the version.
-            pub fn system(&self) -> &'static str {
-                match self {
-                    $(SchedulerConfig::$variant(p) => system_of(p),)+
-                }
-            }
-
-            /// What it does, in one line.
-            pub fn summary(&self) -> &'static str {
-                match self {
-                    $(SchedulerConfig::$variant(p) => summary_of(p),)+
-                }
-            }
-
-            /// What its likeness to the real system rests on.
-            pub fn evidence(&self) -> Evidence {
-                match self {
-                    $(SchedulerConfig::$variant(p) => evidence_of(p),)+
-                }
-            }
-
-            /// What is wrong with its parameters for this engine.
-            pub fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.problems(engine),)+
-                }
-            }
-
-            /// Whether it has a feature, used or not.
-            pub fn has(&self, feature: Feature) -> bool {
-                match self {
-                    $(SchedulerConfig::$variant(p) => features_of(p).contains(&feature),)+
-                }
-            }
-
-            /// Parameters that have no effect; see [`Parameters::idle`].
-            pub fn idle(&self, setting: &Setting) -> Vec<Idle> {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.idle(setting),)+
-                }
-            }
-
-            /// The same with defaults that depend on the engine filled in.
-            pub fn resolved(&self, engine: &EngineInfo) -> SchedulerConfig {
-                match self {
-                    $(SchedulerConfig::$variant(p) => {
-                        SchedulerConfig::$variant(p.resolved(engine))
-                    })+
-                }
-            }
-
-            /// What every batch of it keeps to.
-            pub fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.limits(engine),)+
-                }
-            }
-
-            /// The scheduler of this name with random parameters, for tests.
-            pub fn draw(name: &str, draws: &mut Draws<'_>) -> Option<SchedulerConfig> {
-                match name {
-                    $($name => Some(SchedulerConfig::$variant(Parameters::draw(draws))),)+
-                    _ => None,
-                }
-            }
-
-            /// The policy for one replica.
-            pub fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.build(engine),)+
-                }
-            }
-
-            /// What its parameters bound, and how it goes about prompts and memory.
-            pub fn facts(&self, engine: &EngineInfo) -> Facts {
-                match self {
-                    $(SchedulerConfig::$variant(p) => p.facts(engine),)+
-                }
-            }
-
-            /// Its parameters as a JSON object.
-            pub fn parameters(&self) -> serde_json::Value {
-                match self {
-                    $(SchedulerConfig::$variant(p) => {
-                        serde_json::to_value(p).expect("parameters are plain data")
-                    })+
-                }
-            }
-        }
-    };
-}
-
-fn system_of<P: Parameters>(_: &P) -> &'static str {
-    P::SYSTEM
-}
-
-fn summary_of<P: Parameters>(_: &P) -> &'static str {
-    P::SUMMARY
-}
-
-fn features_of<P: Parameters>(_: &P) -> &'static [Feature] {
-    P::FEATURES
-}
-
-fn evidence_of<P: Parameters>(_: &P) -> Evidence {
-    P::EVIDENCE
-}
-
-schedulers! {
-    "vllm-v1" => VllmV1(super::vllm_v1::VllmV1Params),
-    "vllm-v0" => VllmV0(super::vllm_v0::VllmV0Params),
-    "vllm-v0-chunked" => VllmV0Chunked(super::vllm_v0_chunked::VllmV0ChunkedParams),
-    "sarathi" => Sarathi(super::sarathi::SarathiParams),
-    "orca" => Orca(super::orca::OrcaParams),
-    "faster-transformer" => FasterTransformer(super::faster_transformer::FasterTransformerParams),
-    "nano-vllm" => NanoVllm(super::nano_vllm::NanoVllmParams),
-    "lightllm" => LightLlm(super::lightllm::LightLlmParams),
-    "sglang" => SgLang(super::sglang::SgLangParams),
-    "tensorrt-llm" => TensorRtLlm(super::tensorrt_llm::TensorRtLlmParams),
-    "llama-cpp" => LlamaCpp(super::llama_cpp::LlamaCppParams),
-    "tgi" => Tgi(super::tgi::TgiParams),
-    "splitfuse" => SplitFuse(super::splitfuse::SplitFuseParams),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::replica::QueueOrder;
+    use crate::scheduler::{SarathiParams, SchedulerConfig};
 
     /// What a policy says of itself is what the engine is told.
     #[test]
@@ -317,7 +192,7 @@ mod tests {
             prefix_caching: true,
             large_gpu: false,
         };
-        for name in SchedulerConfig::NAMES {
+        for name in SchedulerConfig::names() {
             let config = SchedulerConfig::by_name(name).expect("registered");
             let needs = config.build(&engine).needs();
             assert_eq!(config.has(Feature::PrefixCaching), needs.cache.is_some(), "{name}");
@@ -327,6 +202,16 @@ mod tests {
             let sorts =
                 by_priority.is_some_and(|c| c.build(&engine).needs().queue == QueueOrder::Priority);
             assert_eq!(config.has(Feature::Priorities), sorts, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_taken_once_and_written_like_the_others() {
+        let taken = Err(RegisterError::Taken("orca".to_owned()));
+        assert_eq!(register::<SarathiParams>("orca"), taken);
+        for name in ["label", "", "My-policy", "my policy", "a.b", "1st", "-x"] {
+            let none = Err(RegisterError::NoName(name.to_owned()));
+            assert_eq!(register::<SarathiParams>(name), none, "{name}");
         }
     }
 }

@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::decode_by_arrival;
-use super::facts::{Bounds, Facts, Limit, StepBudget};
-use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
+use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -81,11 +82,6 @@ impl Parameters for SarathiParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        // The chunk size cuts chunks alone.
-        BatchLimits { seats: Some(self.max_num_seqs), fcfs: true, ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let (one, other) = (draws.chunk(), draws.chunk());
         let stages = draws.one_of(&[1, 2, 3, 7, 1_000_000]);
@@ -144,11 +140,13 @@ impl Parameters for SarathiParams {
             false => Limit { parameter: "chunk_size", most: Some(self.chunk_size) },
         };
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
-            budget: Some(StepBudget { limit: chunk, bounds: Bounds::Step }),
+            seats: Seats::held("max_num_seqs", self.max_num_seqs),
+            // Decodes beyond the chunk run all the same.
+            budget: Some(StepBudget::loose(chunk, Bounds::Step)),
             watermark: Some("watermark"),
             cuts_prompts: true,
-            ..Facts::plain()
+            order: Order::Arrival,
+            ..Facts::default()
         }
     }
 }

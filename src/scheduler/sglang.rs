@@ -23,8 +23,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::budget::{Budget, Stop, admit, go_on, to_come};
-use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch};
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Output tokens that the ratio leaves each survivor of a retraction (`RETRACT_DECODE_STEPS`).
@@ -121,11 +122,6 @@ impl Parameters for SgLangParams {
         }
     }
 
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-        // Requests whose last token is on its way count no more.
-        BatchLimits { batch: Some(self.seats(engine)), ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let block = draws.block_tokens_max();
         let chunk = |draws: &mut Draws<'_>| match draws.flag() {
@@ -182,23 +178,21 @@ impl Parameters for SgLangParams {
         let chunk = u32::try_from(self.chunk(engine)).ok();
         let mixed = self.enable_mixed_chunk && chunk.is_some();
         let budget = match chunk {
-            Some(_) => StepBudget {
-                limit: Limit { parameter: "chunked_prefill_size", most: chunk },
-                bounds: if mixed { Bounds::Step } else { Bounds::Chunks },
-            },
+            Some(_) => StepBudget::loose(
+                Limit { parameter: "chunked_prefill_size", most: chunk },
+                if mixed { Bounds::Step } else { Bounds::Chunks },
+            ),
             // The first prompt of a batch may be longer.
-            None => StepBudget {
-                limit: Limit {
-                    parameter: "max_prefill_tokens",
-                    most: Some(self.max_prefill_tokens),
-                },
-                bounds: Bounds::Chunks,
-            },
+            None => StepBudget::loose(
+                Limit { parameter: "max_prefill_tokens", most: Some(self.max_prefill_tokens) },
+                Bounds::Chunks,
+            ),
         };
         let caution = self.schedule_conservativeness;
         let large = if engine.large_gpu { 8192 } else { 2048 };
         Facts {
-            seats: Limit::of("max_running_requests", self.seats(engine)),
+            // Requests whose last token is on its way count no more.
+            seats: Seats::in_step("max_running_requests", self.seats(engine)),
             budget: Some(budget),
             decodes_between: Limit::of("prefill_decode_interval", self.prefill_decode_interval),
             prefills: if mixed { Prefills::Beside } else { Prefills::First },
@@ -229,7 +223,7 @@ impl Parameters for SgLangParams {
             .into_iter()
             .flatten()
             .collect(),
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

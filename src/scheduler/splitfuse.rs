@@ -11,8 +11,9 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Facts, Limit, StepBudget};
-use super::registry::{BatchLimits, Draws, Evidence, Parameters, Problem};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
+use super::parameters::{Evidence, Parameters, Problem};
 use super::{EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 use crate::request::RequestId;
 
@@ -50,18 +51,6 @@ impl Parameters for SplitFuseParams {
         .collect()
     }
 
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-        BatchLimits {
-            tokens: Some(self.max_ragged_batch_size),
-            batch: Some(self.max_ragged_sequence_count),
-            fcfs: true,
-            // A cut prompt that holds all memory finds none free for its rest, and is flushed and
-            // begun again, for ever (MII #339).
-            hangs: engine.kv_blocks <= engine.max_model_len.div_ceil(engine.kv_block_tokens),
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         SplitFuseParams {
             max_ragged_batch_size: draws.chunk(),
@@ -77,14 +66,18 @@ impl Parameters for SplitFuseParams {
         })
     }
 
-    fn facts(&self, _engine: &EngineInfo) -> Facts {
+    fn facts(&self, engine: &EngineInfo) -> Facts {
         let budget =
             Limit { parameter: "max_ragged_batch_size", most: Some(self.max_ragged_batch_size) };
         Facts {
-            seats: Limit::of("max_ragged_sequence_count", self.max_ragged_sequence_count),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            seats: Seats::in_step("max_ragged_sequence_count", self.max_ragged_sequence_count),
+            budget: Some(StepBudget::strict(budget, Bounds::Step)),
             cuts_prompts: true,
-            ..Facts::plain()
+            order: Order::Arrival,
+            // A cut prompt that holds all memory finds none free for its rest, and is flushed and
+            // begun again, for ever (MII #339).
+            hangs: engine.kv_blocks <= engine.max_model_len.div_ceil(engine.kv_block_tokens),
+            ..Facts::default()
         }
     }
 }

@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::by_arrival;
-use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -94,17 +95,6 @@ impl Parameters for TensorRtLlmParams {
         .collect()
     }
 
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-        let pauses = self.capacity_scheduler_policy == CapacitySchedulerPolicy::MaxUtilization;
-        let whole = self.enable_chunked_prefill || self.max_num_tokens >= engine.max_model_len;
-        BatchLimits {
-            tokens: Some(self.max_num_tokens),
-            seats: Some(self.max_batch_size),
-            drops: pauses && !whole,
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         use {CapacitySchedulerPolicy as Capacity, ContextChunkingPolicy as Chunking};
         let policies =
@@ -137,28 +127,30 @@ impl Parameters for TensorRtLlmParams {
         })
     }
 
-    fn facts(&self, _engine: &EngineInfo) -> Facts {
+    fn facts(&self, engine: &EngineInfo) -> Facts {
         use CapacitySchedulerPolicy::{GuaranteedNoEvict, MaxUtilization, StaticBatch};
         let chunked = self.enable_chunked_prefill;
         let capacity = "capacity_scheduler_policy";
         let budget = Limit { parameter: "max_num_tokens", most: Some(self.max_num_tokens) };
         let pauses = self.capacity_scheduler_policy == MaxUtilization;
+        let whole = chunked || self.max_num_tokens >= engine.max_model_len;
         let in_turn = self.context_chunking_policy == ContextChunkingPolicy::EqualProgress;
         let named = |policy: CapacitySchedulerPolicy| {
             serde_json::to_value(policy).expect("a name is plain data")
         };
         Facts {
-            seats: Limit::of("max_batch_size", self.max_batch_size),
-            budget: Some(StepBudget {
-                limit: budget,
-                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
-            }),
+            seats: Seats::held("max_batch_size", self.max_batch_size),
+            budget: Some(StepBudget::strict(
+                budget,
+                if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            )),
             prefills: match self.capacity_scheduler_policy {
                 StaticBatch => Prefills::WhenIdle,
                 _ => Prefills::Beside,
             },
             cuts_prompts: chunked,
             takes: if pauses { Takes::AsNeeded } else { Takes::MaxTokens },
+            drops: pauses && !whole,
             switches: [
                 Switch::unless(chunked, Effect::CutsPrompts, "enable_chunked_prefill", true),
                 Switch::unless(
@@ -180,7 +172,7 @@ impl Parameters for TensorRtLlmParams {
             .into_iter()
             .flatten()
             .collect(),
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

@@ -12,9 +12,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Effect, Facts, Limit, Prefills, StepBudget, Switch, Takes};
+use super::draws::Draws;
+use super::facts::{
+    Bounds, Counted, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes,
+};
 use super::orca::decode_reserved;
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.
@@ -82,12 +85,6 @@ impl Parameters for TgiParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        // With chunking its size limit holds only for a batch formed from nothing.
-        let seats = self.max_batch_size.filter(|_| !self.prefill_chunking);
-        BatchLimits { seats, ..BatchLimits::default() }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let chunked = draws.flag();
         TgiParams {
@@ -140,18 +137,22 @@ impl Parameters for TgiParams {
         };
         let chunked = self.prefill_chunking;
         Facts {
-            seats: Some(Limit { parameter: "max_batch_size", most: self.max_batch_size }),
-            budget: Some(StepBudget {
-                limit: budget,
-                bounds: if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            seats: Some(Seats {
+                limit: Limit { parameter: "max_batch_size", most: self.max_batch_size },
+                // With chunking it holds only for a batch formed from nothing.
+                counts: if chunked { Counted::AtFirst } else { Counted::Held },
             }),
+            budget: Some(StepBudget::loose(
+                budget,
+                if chunked { Bounds::Step } else { Bounds::WholePrompts },
+            )),
             prefills: if chunked { Prefills::Beside } else { Prefills::First },
             cuts_prompts: chunked,
             takes: Takes::MaxTokens,
             switches: Switch::unless(chunked, Effect::CutsPrompts, "prefill_chunking", true)
                 .into_iter()
                 .collect(),
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

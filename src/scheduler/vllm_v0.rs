@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
-use super::facts::{Bounds, Facts, Limit, Prefills, StepBudget};
-use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
+use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -66,17 +67,6 @@ impl Parameters for VllmV0Params {
         VllmV0Params { max_num_batched_tokens: Some(self.budget(engine)), ..self.clone() }
     }
 
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-        // The budget holds for prefills.
-        BatchLimits {
-            seats: Some(self.max_num_seqs),
-            seats_over_pipeline: Some(false),
-            fcfs: true,
-            drops: self.budget(engine) < engine.max_model_len,
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let short = draws.one_of(&[true, false, false, false]);
         VllmV0Params {
@@ -107,11 +97,14 @@ impl Parameters for VllmV0Params {
     fn facts(&self, engine: &EngineInfo) -> Facts {
         let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::WholePrompts }),
+            seats: Seats::held("max_num_seqs", self.max_num_seqs),
+            seats_over_pipeline: Some(false),
+            budget: Some(StepBudget::loose(budget, Bounds::WholePrompts)),
             watermark: Some("watermark"),
             prefills: Prefills::First,
-            ..Facts::plain()
+            order: Order::Arrival,
+            drops: self.budget(engine) < engine.max_model_len,
+            ..Facts::default()
         }
     }
 }

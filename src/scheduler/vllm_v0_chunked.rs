@@ -9,8 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
-use super::facts::{Bounds, Facts, Limit, StepBudget};
-use super::registry::{BatchLimits, Draws, Evidence, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
+use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 
@@ -49,16 +50,6 @@ impl Parameters for VllmV0ChunkedParams {
         .collect()
     }
 
-    fn limits(&self, _engine: &EngineInfo) -> BatchLimits {
-        BatchLimits {
-            tokens: Some(self.max_num_batched_tokens),
-            seats: Some(self.max_num_seqs),
-            seats_over_pipeline: Some(false),
-            fcfs: true,
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         VllmV0ChunkedParams {
             max_num_seqs: draws.seats(),
@@ -84,11 +75,13 @@ impl Parameters for VllmV0ChunkedParams {
         let budget =
             Limit { parameter: "max_num_batched_tokens", most: Some(self.max_num_batched_tokens) };
         Facts {
-            seats: Limit::of("max_num_seqs", self.max_num_seqs),
-            budget: Some(StepBudget { limit: budget, bounds: Bounds::Step }),
+            seats: Seats::held("max_num_seqs", self.max_num_seqs),
+            seats_over_pipeline: Some(false),
+            budget: Some(StepBudget::strict(budget, Bounds::Step)),
             watermark: Some("watermark"),
             cuts_prompts: true,
-            ..Facts::plain()
+            order: Order::Arrival,
+            ..Facts::default()
         }
     }
 }

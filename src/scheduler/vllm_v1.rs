@@ -9,8 +9,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Bounds, Effect, Facts, Limit, StepBudget, Switch};
-use super::registry::{BatchLimits, Draws, Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::draws::Draws;
+use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
+use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -103,17 +104,6 @@ impl Parameters for VllmV1Params {
         }
     }
 
-    fn limits(&self, engine: &EngineInfo) -> BatchLimits {
-        BatchLimits {
-            tokens: Some(self.budget(engine)),
-            seats: Some(self.seats(engine)),
-            seats_over_pipeline: Some(true),
-            fcfs: self.policy == SchedulingPolicy::Fcfs,
-            hangs: !self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len,
-            ..BatchLimits::default()
-        }
-    }
-
     fn draw(draws: &mut Draws<'_>) -> Self {
         let chunked = draws.flag();
         VllmV1Params {
@@ -176,7 +166,8 @@ impl Parameters for VllmV1Params {
         let budget = Limit { parameter: "max_num_batched_tokens", most: Some(self.budget(engine)) };
         let reserve = "scheduler_reserve_full_isl";
         Facts {
-            seats: Limit::of("max_num_seqs", self.seats(engine)),
+            seats: Seats::held("max_num_seqs", self.seats(engine)),
+            seats_over_pipeline: Some(true),
             budget: Some(StepBudget {
                 limit: budget,
                 bounds: if self.enable_chunked_prefill {
@@ -184,6 +175,7 @@ impl Parameters for VllmV1Params {
                 } else {
                     Bounds::WholePrompts
                 },
+                strict: true,
             }),
             longest_chunk: self.enable_chunked_prefill.then_some(Limit {
                 parameter: "long_prefill_token_threshold",
@@ -191,7 +183,11 @@ impl Parameters for VllmV1Params {
             }),
             watermark: newer.then_some("watermark"),
             cuts_prompts: self.enable_chunked_prefill,
-            by_priority: self.policy == SchedulingPolicy::Priority,
+            order: match self.policy {
+                SchedulingPolicy::Fcfs => Order::Arrival,
+                SchedulingPolicy::Priority => Order::Priority,
+            },
+            hangs: !self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len,
             switches: [
                 Switch::unless(
                     self.enable_chunked_prefill,
@@ -215,7 +211,7 @@ impl Parameters for VllmV1Params {
             .into_iter()
             .flatten()
             .collect(),
-            ..Facts::plain()
+            ..Facts::default()
         }
     }
 }

@@ -3,12 +3,26 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::digest::Digest;
+use crate::scheduler::SchedulerConfig;
 
-/// A digest of the sources that this program was built from.
-pub const BUILD: &str = env!("METRON_SIM_BUILD");
+/// A digest of the sources that the library was built from.
+const BUILD: &str = env!("METRON_SIM_BUILD");
+
+/// A digest of what this program was built from: the library's sources, and where the program around
+/// it has policies of its own, the program.
+pub fn build() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    if SchedulerConfig::all_built_in() {
+        return BUILD;
+    }
+    PROGRAM.get_or_init(|| {
+        let program = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
+        digest(&[BUILD.as_bytes(), &program].concat())
+    })
+}
 
 /// Digests of files' contents, by their names as the scenario spells them.
 pub type Contents = BTreeMap<String, String>;

@@ -1,5 +1,6 @@
 //! What a run must achieve for its load to count as held.
 
+use crate::report::assertion;
 use crate::report::slo::PROMISE;
 use crate::report::units::{duration, percent, three_digits};
 use crate::report::{Assertion, RunResult, SloResult, SloTerm};
@@ -51,11 +52,19 @@ impl Goal {
         }
         if !self.assertions.is_empty() {
             let value = serde_json::to_value(run).expect("a run is plain data");
-            judged.broken.extend(self.assertions.iter().filter_map(|assertion| {
-                let found = assertion.broken(&value)?;
-                let found = found.map_or("no value".to_owned(), |value| format!("{value:.4}"));
-                Some(format!("{} = {found}", assertion.path()))
-            }));
+            for assertion in &self.assertions {
+                let told = |found: String| format!("{} = {found}", assertion.path());
+                match assertion.judged(&value) {
+                    assertion::Judged::Holds => {}
+                    assertion::Judged::Broken(Some(value)) => {
+                        judged.broken.push(told(format!("{value:.4}")));
+                    }
+                    assertion::Judged::Broken(None) => {
+                        judged.broken.push(told("no value".to_owned()));
+                    }
+                    assertion::Judged::Open(within) => judged.open.push(told(within)),
+                }
+            }
         }
         judged
     }

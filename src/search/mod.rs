@@ -21,7 +21,7 @@ pub use capacity::{
     SeedCapacity, SizingPrice, capacity_answers, capacity_rows, capacity_schema, find_capacity,
     to_text,
 };
-pub use depends::{BUILD, Contents, FileDigests};
+pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
 pub use probe::{Kept, Load, Offered, Probe, SearchError, Study};

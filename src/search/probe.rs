@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::cache::Cache;
-use super::depends::BUILD;
+use super::depends::build;
 use super::goal::Goal;
 use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
@@ -174,7 +174,7 @@ impl Study<'_> {
     ) -> Result<Option<Probe>, SearchError> {
         let Some(kept) = self.kept else { return play() };
         let key = json!({
-            "build": BUILD, "scenario": kept.scenario, "scheduler": scheduler.label,
+            "build": build(), "scenario": kept.scenario, "scheduler": scheduler.label,
             "goal": format!("{:?}", self.goal), "load": what,
         });
         let found = kept.cache.find(&key).and_then(|mut found| found.pop());

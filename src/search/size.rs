@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::probe::SearchError;
+use crate::fleet::{ClassPools, RouterKind};
+use crate::ids::ReplicaId;
 use crate::scenario::Experiment;
-use crate::sim::{ClassPools, Router};
 
 /// Replicas by pool; one number where all replicas are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl FleetSize {
         if *self == before {
             return Ok(1.0);
         }
-        if let Router::ClassToPool(routed) = &experiment.router {
+        if let RouterKind::ClassToPool(routed) = &experiment.router {
             let routed = ClassPools {
                 pools: routed
                     .pools
@@ -68,7 +69,7 @@ impl FleetSize {
                     .collect::<Result<_, SearchError>>()?,
                 within: routed.within.clone(),
             };
-            experiment.router = Router::ClassToPool(Arc::new(routed));
+            experiment.router = RouterKind::ClassToPool(Arc::new(routed));
         }
         for (pool, &replicas) in experiment.pools.iter_mut().zip(&self.0) {
             pool.replicas = replicas;
@@ -78,7 +79,11 @@ impl FleetSize {
     }
 
     /// The replicas of whole pools, numbered anew.
-    fn renamed(&self, before: &FleetSize, replicas: &[u32]) -> Result<Vec<u32>, SearchError> {
+    fn renamed(
+        &self,
+        before: &FleetSize,
+        replicas: &[ReplicaId],
+    ) -> Result<Vec<ReplicaId>, SearchError> {
         let by_number = || {
             SearchError::NoSense(
                 "the router names replicas by their numbers, so how many there should be cannot be \
@@ -94,10 +99,12 @@ impl FleetSize {
         let mut new = Vec::new();
         let (mut old_first, mut first, mut found) = (0, 0, 0);
         for (&old, &now) in before.0.iter().zip(&self.0) {
-            let named = (old_first..old_first + old).filter(|one| replicas.contains(one)).count();
+            let named = (old_first..old_first + old)
+                .filter(|&one| replicas.contains(&ReplicaId(one)))
+                .count();
             match named {
                 0 => {}
-                all if all == old as usize => new.extend(first..first + now),
+                all if all == old as usize => new.extend((first..first + now).map(ReplicaId)),
                 _ => return Err(by_number()),
             }
             (old_first, first, found) = (old_first + old, first + now, found + named);
@@ -179,11 +186,17 @@ mod tests {
     #[test]
     fn a_router_that_names_whole_pools_follows_them() {
         let (before, after) = (FleetSize(vec![2, 3]), FleetSize(vec![4, 1]));
-        assert_eq!(after.renamed(&before, &[0, 1]).expect("a pool"), [0, 1, 2, 3]);
-        assert_eq!(after.renamed(&before, &[2, 3, 4]).expect("a pool"), [4]);
-        assert_eq!(after.renamed(&before, &[0, 1, 2, 3, 4]).expect("both"), [0, 1, 2, 3, 4]);
-        assert!(after.renamed(&before, &[0]).is_err() && after.renamed(&before, &[0, 2]).is_err());
-        assert!(FleetSize(vec![3]).renamed(&FleetSize(vec![2]), &[0, 1]).is_err());
+        let renamed = |after: &FleetSize, before: &FleetSize, replicas: &[u32]| {
+            let replicas: Vec<ReplicaId> = replicas.iter().copied().map(ReplicaId).collect();
+            let new = after.renamed(before, &replicas).ok()?;
+            Some(new.into_iter().map(|ReplicaId(one)| one).collect::<Vec<u32>>())
+        };
+        assert_eq!(renamed(&after, &before, &[0, 1]), Some(vec![0, 1, 2, 3]));
+        assert_eq!(renamed(&after, &before, &[2, 3, 4]), Some(vec![4]));
+        assert_eq!(renamed(&after, &before, &[0, 1, 2, 3, 4]), Some(vec![0, 1, 2, 3, 4]));
+        assert_eq!(renamed(&after, &before, &[0]), None);
+        assert_eq!(renamed(&after, &before, &[0, 2]), None);
+        assert_eq!(renamed(&FleetSize(vec![3]), &FleetSize(vec![2]), &[0, 1]), None);
     }
 
     #[test]

@@ -8,9 +8,8 @@ use rayon::prelude::*;
 
 use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
-use super::fleet::{FleetSetup, PoolSetup};
 use super::part::Part;
-use super::router::{Fleet, RouteDecision, Routing};
+use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::Arriving;
@@ -96,13 +95,13 @@ impl Routed {
     fn of(requests: &[Request], all: &dyn Arriving, setup: &FleetSetup<'_>) -> Routed {
         let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
         let count = requests.partition_point(|request| request.arrival <= horizon);
-        let mut fleet = Fleet::new(&setup.routing, setup.replicas(), all.classes());
+        let mut fleet = Fleet::new(&setup.routing, setup.members(), all.classes());
         let mut ids_of = vec![Vec::new(); setup.replicas() as usize];
         let mut routes = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(count);
         for (request, id) in requests[..count].iter().zip(0..) {
             let route = fleet.route(id, request, all.session(id));
-            let ids: &mut Vec<RequestId> = &mut ids_of[route.replica as usize];
+            let ids: &mut Vec<RequestId> = &mut ids_of[route.replica.index()];
             places.push(ids.len() as u32);
             ids.push(id);
             routes.push(route);

@@ -1,20 +1,18 @@
-//! The clock: steps end, arrivals enter, idle lanes decide, in that order at every instant.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! The engine: takes what is due from the calendar, lets arrivals in and idle replicas decide.
 
 use thiserror::Error;
 
+use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
-use super::fleet::{FleetSetup, MakeScheduler, PoolSetup, Setup};
 use super::lane::{Lane, Limit};
 use super::part::{Part, ReplicaUse};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
-use super::router::{Fleet, RouteDecision};
 use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
+use crate::fleet::{Fleet, FleetSetup, MakeScheduler, PoolSetup, RouteDecision, Setup};
+use crate::ids::{LaneId, ReplicaId};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -146,7 +144,7 @@ fn together(
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Outcome, SimError> {
-    let mut engine = Engine::new(setup, arriving.classes(), options);
+    let mut engine = Engine::new(setup, arriving, options);
     engine.run(arriving)?;
     let routes = engine.routes.take();
     Ok(engine.close().into_outcome(setup, routes))
@@ -158,7 +156,7 @@ pub(super) fn part(
     arriving: &mut dyn Arriving,
     options: SimOptions<'_>,
 ) -> Result<Part, SimError> {
-    let mut engine = Engine::new(setup, arriving.classes(), options);
+    let mut engine = Engine::new(setup, arriving, options);
     engine.run(arriving)?;
     Ok(engine.close())
 }
@@ -167,20 +165,16 @@ struct Engine<'a> {
     servers: Vec<Server<'a>>,
     /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
     stands_since: Vec<Time>,
-    /// `(end of a step in flight, replica)`; with pipeline stages also when stage 0 is free.
-    calendar: BinaryHeap<Reverse<(Time, u32)>>,
+    calendar: Calendar,
     tally: Tally,
     fleet: Fleet,
     /// Where each request went, when there is a choice or the log is kept.
     routes: Option<Vec<RouteDecision>>,
     pools: Vec<PoolLimits>,
-    /// By replica: its pool.
-    pool_of: Vec<u32>,
     horizon: Time,
     ends_by_horizon: bool,
     options: SimOptions<'a>,
     reported: (u64, u64),
-    now: Time,
 }
 
 /// How many endings, or iterations, lie between two reports of progress.
@@ -193,163 +187,143 @@ struct PoolLimits {
 }
 
 impl<'a> Engine<'a> {
-    fn new(setup: &FleetSetup<'a>, classes: &[String], options: SimOptions<'a>) -> Engine<'a> {
+    fn new(setup: &FleetSetup<'a>, arriving: &dyn Arriving, options: SimOptions<'a>) -> Engine<'a> {
         let replicas = setup.replicas();
-        assert!(replicas > 0, "at least one replica");
         let mut lanes = 0;
-        let (mut servers, mut pools, mut pool_of) = (Vec::new(), Vec::new(), Vec::new());
-        for (pool, index) in setup.pools.iter().zip(0..) {
+        let (mut servers, mut pools) = (Vec::new(), Vec::new());
+        for pool in &setup.pools {
             pools.push(add_pool(pool, &mut servers, &mut lanes, &options));
-            pool_of.resize(servers.len(), index);
         }
+        let touch = match arriving.answers_bring_arrivals() {
+            _ if options.reference => Touch::Anything,
+            true => Touch::Answers,
+            false => Touch::Arrivals,
+        };
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             servers,
-            calendar: BinaryHeap::new(),
+            calendar: Calendar::new(touch),
             tally: Tally::new(lanes, setup.horizon.is_some()),
-            fleet: Fleet::new(&setup.routing, replicas, classes),
+            fleet: Fleet::new(&setup.routing, setup.members(), arriving.classes()),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
-            pool_of,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
             options,
             reported: (0, 0),
-            now: Time::ZERO,
         }
     }
 
     fn run(&mut self, arriving: &mut dyn Arriving) -> Result<(), SimError> {
-        let mut awake: Vec<u32> = Vec::new();
-        loop {
-            let next_end = self.calendar.peek().map(|&Reverse((end, _))| end);
-            let now = match (next_end, arriving.next_arrival()) {
-                (None, None) => return self.nobody_is_stuck(),
-                (end, arrival) => end.unwrap_or(Time::NEVER).min(arrival.unwrap_or(Time::NEVER)),
-            };
-            // An arrival can lie in the past only where an answer's tokens came before its step's
-            // end: it is seen by the first decision after.
-            let now = now.max(self.now);
+        while let Some(now) = self.calendar.next(arriving.next_arrival()) {
             if now > self.horizon {
-                return self.nobody_is_stuck();
-            }
-            self.now = now;
-            self.end_steps(arriving, &mut awake);
-            self.let_in(arriving, &mut awake);
-            if awake.len() > 1 {
-                awake.sort_unstable();
-                awake.dedup();
-            }
-            for (place, &replica) in awake.iter().enumerate() {
-                self.decide(replica, place + 1 < awake.len(), arriving);
-                if self.servers[replica as usize].thrashes() {
-                    return Err(self.thrashing(replica));
-                }
-            }
-            awake.clear();
-            self.report_progress()?;
-        }
-    }
-
-    fn end_steps(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
-        while let Some(&Reverse((end, index))) = self.calendar.peek() {
-            if end > self.now {
                 break;
             }
-            self.calendar.pop();
-            let server = &mut self.servers[index as usize];
-            let fleet = &mut self.fleet;
-            server.end_steps(self.now, &mut self.tally, |request, at| {
-                fleet.leave(request);
-                arriving.finished(request, at);
-            });
-            if self.options.reference {
-                server.replica().check();
+            self.calendar.turn_to(now);
+            while let Some(what) = self.calendar.due(arriving.next_arrival()) {
+                match what {
+                    What::StepEnds(server) => self.end_step(server, arriving),
+                    What::StageFree(server) => self.calendar.wake(server),
+                    What::Arrives => self.let_in(arriving),
+                }
             }
-            awake.push(index);
+            self.calendar.order_awake();
+            while let Some(server) = self.calendar.decides() {
+                self.decide(server, arriving);
+                if self.servers[server.index()].thrashes() {
+                    return Err(self.thrashing(server));
+                }
+            }
+            self.report_progress()?;
         }
+        self.nobody_is_stuck()
     }
 
-    fn let_in(&mut self, arriving: &mut dyn Arriving, awake: &mut Vec<u32>) {
-        while arriving.next_arrival().is_some_and(|arrival| arrival <= self.now) {
-            let mut request = arriving.take();
-            let id = self.tally.trace.requests.len() as RequestId;
-            let route = self.fleet.route(id, &request, arriving.session(id));
-            let index = route.replica;
-            if let Some(longest) = self.limits(index).answers_end_at {
-                let room = longest.saturating_sub(request.prompt_tokens).max(1);
-                request.output_tokens = request.output_tokens.min(room);
-            }
-            let id = self.tally.arrive(&request, index);
-            if let Some(routes) = &mut self.routes {
-                routes.push(route);
-            }
-            if let Some(why) = self.rejects(id, &request, index) {
-                self.tally.reject(id, why);
-                self.fleet.leave(id);
-                arriving.finished(id, request.arrival);
-                continue;
-            }
-            let server = &mut self.servers[index as usize];
-            let content = if server.replica().pool().caching() {
-                Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
-            } else {
-                Content::default()
-            };
-            server.replica_mut().arrive(id, &request, content);
-            if server.can_decide() {
-                awake.push(index);
-            }
-        }
-    }
-
-    /// `others_follow` says that other replicas decide at this instant too, after this one.
-    fn decide(&mut self, index: u32, others_follow: bool, arriving: &mut dyn Arriving) {
-        let mut limit =
-            Limit { before: arriving.next_arrival().unwrap_or(Time::NEVER), horizon: self.horizon };
-        if self.options.reference {
-            limit.before = Time::ZERO;
-        } else if arriving.answers_bring_arrivals() {
-            // Another replica's answers may bring arrivals here.
-            let other = match self.calendar.peek() {
-                _ if others_follow => self.now,
-                Some(&Reverse((end, _))) => end,
-                None => Time::NEVER,
-            };
-            limit.before = limit.before.min(other);
-        }
+    fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
+        let server = &mut self.servers[index.index()];
         let fleet = &mut self.fleet;
-        let server = &mut self.servers[index as usize];
-        let begun = server.decide(self.now, limit, &mut self.tally, |request, at| {
+        server.end_step(self.calendar.now(), &mut self.tally, |request, at| {
             fleet.leave(request);
             arriving.finished(request, at);
         });
-        let since = &mut self.stands_since[index as usize];
+        if self.options.reference {
+            server.replica().check();
+        }
+        self.calendar.wake(index);
+    }
+
+    fn let_in(&mut self, arriving: &mut dyn Arriving) {
+        let mut request = arriving.take();
+        let id = self.tally.trace.requests.len() as RequestId;
+        let route = self.fleet.route(id, &request, arriving.session(id));
+        let index = route.replica;
+        if let Some(longest) = self.limits(index).answers_end_at {
+            let room = longest.saturating_sub(request.prompt_tokens).max(1);
+            request.output_tokens = request.output_tokens.min(room);
+        }
+        let id = self.tally.arrive(&request, index.0);
+        if let Some(routes) = &mut self.routes {
+            routes.push(route);
+        }
+        if let Some(why) = self.rejects(id, &request, index) {
+            self.tally.reject(id, why);
+            self.fleet.leave(id);
+            arriving.finished(id, request.arrival);
+            return;
+        }
+        let server = &mut self.servers[index.index()];
+        let content = if server.replica().pool().caching() {
+            Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
+        } else {
+            Content::default()
+        };
+        server.replica_mut().arrive(id, &request, content);
+        if server.can_decide() {
+            self.calendar.wake(index);
+        }
+    }
+
+    fn decide(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
+        let now = self.calendar.now();
+        let before = self.calendar.lookahead(arriving.next_arrival());
+        let limit = Limit { before, horizon: self.horizon };
+        let fleet = &mut self.fleet;
+        let server = &mut self.servers[index.index()];
+        let begun = server.decide(now, limit, &mut self.tally, |request, at| {
+            fleet.leave(request);
+            arriving.finished(request, at);
+        });
+        let since = &mut self.stands_since[index.index()];
         if let Some(Begun { free, end }) = begun {
             *since = Time::NEVER;
-            self.calendar.push(Reverse((end, index)));
+            self.calendar.add(end, What::StepEnds(index));
             if free < end {
-                self.calendar.push(Reverse((free, index)));
+                self.calendar.add(free, What::StageFree(index));
             }
         } else if server.runs_nothing() {
-            *since = if server.replica().is_empty() { Time::NEVER } else { self.now.min(*since) };
+            *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
         }
     }
 
     /// Why the replica that it was sent to could never serve a request, where that is so.
-    fn rejects(&self, id: RequestId, request: &Request, replica: u32) -> Option<Rejection> {
-        let policy = self.servers[replica as usize].policy();
+    fn rejects(&self, id: RequestId, request: &Request, replica: ReplicaId) -> Option<Rejection> {
+        let policy = self.servers[replica.index()].policy();
         self.limits(replica).capacity.rejects(id, request, policy)
     }
 
-    fn limits(&self, replica: u32) -> &PoolLimits {
-        &self.pools[self.pool_of[replica as usize] as usize]
+    fn limits(&self, replica: ReplicaId) -> &PoolLimits {
+        &self.pools[self.fleet.member(replica).pool.index()]
     }
 
-    fn thrashing(&self, replica: u32) -> SimError {
-        let present = self.servers[replica as usize].replica().present();
+    fn thrashing(&self, replica: ReplicaId) -> SimError {
+        let present = self.servers[replica.index()].replica().present();
         let first = present.first().copied().unwrap_or_default();
-        SimError::Thrashing { at: self.now, replica, count: present.len(), first }
+        SimError::Thrashing {
+            at: self.calendar.now(),
+            replica: replica.0,
+            count: present.len(),
+            first,
+        }
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
@@ -377,14 +351,15 @@ impl<'a> Engine<'a> {
     fn close(mut self) -> Part {
         let mut log = self.options.keep_log.then(Vec::new);
         let mut replicas = Vec::with_capacity(self.servers.len());
-        for (server, &pool) in self.servers.iter_mut().zip(&self.pool_of) {
+        for (server, id) in self.servers.iter_mut().zip((0..).map(ReplicaId)) {
+            let pool = self.fleet.member(id).pool;
             let logs = server.close(self.horizon, &mut self.tally);
             if let Some(log) = &mut log {
                 log.extend(logs.into_iter().flatten());
             }
             let replica = server.replica();
             let kv = KvUse {
-                blocks: self.pools[pool as usize].capacity.usable_blocks,
+                blocks: self.pools[pool.index()].capacity.usable_blocks,
                 peak_used: replica.pool().peak_used(),
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
@@ -394,7 +369,8 @@ impl<'a> Engine<'a> {
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
         }
-        self.tally.trace.end = if self.ends_by_horizon { self.horizon } else { self.now };
+        self.tally.trace.end =
+            if self.ends_by_horizon { self.horizon } else { self.calendar.now() };
         if let Some(progress) = self.options.progress {
             progress(self.tally.done, self.tally.counts.total());
         }
@@ -420,7 +396,7 @@ fn add_pool<'a>(
     for _ in 0..pool.replicas {
         let first = *lanes;
         *lanes += stages;
-        let planner = |lane| Planner::new(first + lane, (pool.make)(), options);
+        let planner = |lane| Planner::new(LaneId(first + lane), (pool.make)(), options);
         let replica = Replica::new(replica);
         servers.push(if stages == 1 {
             let lane = Lane::new(replica, planner(0), planned_ahead, pool.cost);

@@ -185,6 +185,7 @@ impl<'a> Lane<'a> {
             planned.clone_decision(&step.plan);
         }
         let logs = self.planner.logs();
+        let mut steps = tally.steps(self.planner.lane);
         let mut used = self.replica.used_after(0);
         let mut beats = 0;
         for &time in &times[..most as usize] {
@@ -194,7 +195,7 @@ impl<'a> Lane<'a> {
             self.gpu_busy += time.gpu;
             step.began = step.end;
             (step.tokens_at, step.end) = self.ends(step.began, time);
-            tally.beat(self.planner.lane, step.tokens_at);
+            steps.push(step.tokens_at);
             beats += 1;
             let mut decided = step.began;
             if self.planned_ahead {

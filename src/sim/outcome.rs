@@ -1,6 +1,6 @@
 //! What a simulation leaves behind.
 
-use super::router::RouteDecision;
+use crate::fleet::RouteDecision;
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::TokenTrace;

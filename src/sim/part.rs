@@ -1,9 +1,9 @@
 //! What some replicas of a fleet leave behind, and how the parts of a fleet are put together.
 
-use super::fleet::FleetSetup;
-use super::router::RouteDecision;
 use super::tally::Tally;
 use super::{IterationCounts, KvUse, Outcome, PoolUse};
+use crate::fleet::{FleetSetup, RouteDecision};
+use crate::ids::ReplicaId;
 use crate::request::RequestId;
 use crate::threads;
 use crate::time::Span;
@@ -75,22 +75,23 @@ impl Part {
     /// requests of that.
     pub fn put_together(
         parts: Vec<Part>,
-        origin: impl Fn(usize) -> (u32, u32) + Sync,
+        origin: impl Fn(usize) -> (ReplicaId, u32) + Sync,
         requests: usize,
     ) -> Part {
-        let (mut columns, mut runs) = (0, 0);
+        let (mut lanes, mut columns, mut runs) = (0, 0, 0);
         let mut offsets = Vec::with_capacity(parts.len());
         for Part { tally: Tally { trace, .. }, .. } in &parts {
-            offsets.push(Offset { columns, runs });
+            offsets.push(Offset { lanes, columns, runs });
+            lanes += trace.steps().count() as u32;
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
         let mut whole = Part { tally: Tally::new(0, false), replicas: Vec::new(), log: None };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
-            let mut row = parts[replica as usize].tally.trace.requests[place as usize];
-            row.replica = replica;
-            row.run = offsets[replica as usize].moved(row.run);
+            let mut row = parts[replica.index()].tally.trace.requests[place as usize];
+            row.replica = replica.0;
+            row.run = offsets[replica.index()].moved(row.run);
             row
         });
         for (mut part, offset) in parts.into_iter().zip(offsets) {
@@ -105,7 +106,8 @@ impl Part {
     fn add(&mut self, part: Part, offset: Offset) {
         let Part { tally, replicas, log } = part;
         let whole = &mut self.tally;
-        whole.trace.columns.extend(tally.trace.columns);
+        let columns = tally.trace.columns.into_iter();
+        whole.trace.columns.extend(columns.map(|column| column.after(offset.lanes)));
         let runs = tally.trace.more_runs.into_iter();
         whole.trace.more_runs.extend(runs.map(|run| offset.moved(run)));
         whole.trace.end = whole.trace.end.max(tally.trace.end);
@@ -124,9 +126,10 @@ impl Part {
     }
 }
 
-/// How many columns and further runs come before those of a part.
+/// How many lanes, columns and further runs come before those of a part.
 #[derive(Clone, Copy)]
 struct Offset {
+    lanes: u32,
     columns: u32,
     runs: u32,
 }

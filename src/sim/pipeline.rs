@@ -73,19 +73,18 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Ends every micro-batch that has left the last stage.
-    pub fn end_steps(
+    /// Ends the micro-batch that leaves the last stage at `now`: no two do at once.
+    pub fn end_step(
         &mut self,
         now: Time,
         tally: &mut Tally,
-        mut finished: impl FnMut(RequestId, Time),
+        finished: impl FnMut(RequestId, Time),
     ) {
-        while self.in_flight.front().is_some_and(|batch| batch.end <= now) {
-            let InFlight { lane, plan, end } = self.in_flight.pop_front().expect("it is there");
-            self.replica.select(lane);
-            let planner = &mut self.planners[lane as usize];
-            planner.end(plan, end, &mut self.replica, tally, &mut finished);
-        }
+        let Some(InFlight { lane, plan, end }) = self.in_flight.pop_front() else { return };
+        debug_assert_eq!(end, now, "a step ends when it is due");
+        self.replica.select(lane);
+        let planner = &mut self.planners[lane as usize];
+        planner.end(plan, end, &mut self.replica, tally, finished);
     }
 
     /// Whether no micro-batch is in flight.

@@ -3,6 +3,7 @@
 
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
+use crate::ids::LaneId;
 use crate::replica::{Handle, Plan, Replica};
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
@@ -17,7 +18,7 @@ const THRASHES_AFTER: u32 = 100_000;
 pub(super) struct Planner {
     pub scheduler: Box<dyn Scheduler>,
     /// The lane's place among those of all replicas.
-    pub lane: u32,
+    pub lane: LaneId,
     /// Preemptions since a batch last brought a token.
     without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
@@ -40,7 +41,7 @@ pub(super) struct Instants {
 }
 
 impl Planner {
-    pub fn new(lane: u32, scheduler: Box<dyn Scheduler>, options: &SimOptions<'_>) -> Planner {
+    pub fn new(lane: LaneId, scheduler: Box<dyn Scheduler>, options: &SimOptions<'_>) -> Planner {
         Planner {
             scheduler,
             lane,
@@ -118,7 +119,7 @@ impl Planner {
     /// Writes down what a batch brings when it begins.
     pub fn begin(&mut self, plan: &Plan, at: Instants, tally: &mut Tally) {
         if plan.decodes > 0 {
-            tally.beat(self.lane, at.end);
+            tally.steps(self.lane).push(at.end);
         }
         for &(request, hit_tokens) in &plan.admitted {
             tally.schedule(request, at.start, hit_tokens);

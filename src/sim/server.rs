@@ -73,8 +73,8 @@ impl Server<'_> {
         }
     }
 
-    /// Ends what ends at `now`.
-    pub fn end_steps(
+    /// Ends the step that is over at `now`.
+    pub fn end_step(
         &mut self,
         now: Time,
         tally: &mut Tally,
@@ -82,7 +82,7 @@ impl Server<'_> {
     ) {
         match self {
             Server::Whole(lane) => lane.end_step(tally, finished),
-            Server::Staged(pipeline) => pipeline.end_steps(now, tally, finished),
+            Server::Staged(pipeline) => pipeline.end_step(now, tally, finished),
         }
     }
 

@@ -1,18 +1,17 @@
 //! What a run writes down as it goes: a row a request, the beats of each lane, and counts.
 
 use super::{IterationCounts, Rejection};
+use crate::ids::LaneId;
 use crate::replica::{Emission, Plan};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
-use crate::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
-
-/// Columns of the trace that belong to lane i: its beats, and the tokens that a recomputed prefill
-/// emits between beats.
-const COLUMNS_PER_LANE: u32 = 2;
+use crate::trace::{Column, ColumnKind, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 #[derive(Debug)]
 pub(super) struct Tally {
     pub trace: TokenTrace,
+    /// By lane.
+    columns_of: Vec<ColumnsOf>,
     /// Index of each request's last further run, or `NO_RUN`.
     last_run: Vec<u32>,
     pub counts: IterationCounts,
@@ -21,6 +20,26 @@ pub(super) struct Tally {
     pub done: u64,
     /// Output tokens of each request's whole answer, where observation may end before it does.
     wanted: Option<Vec<u32>>,
+}
+
+/// The times of a lane's decode steps.
+pub(super) struct Steps<'t>(&'t mut Vec<Time>);
+
+impl Steps<'_> {
+    /// One more.
+    pub fn push(&mut self, at: Time) {
+        debug_assert!(self.0.last().is_none_or(|&last| last < at), "steps move forward");
+        self.0.push(at);
+    }
+}
+
+/// Where the columns of a lane are in the trace.
+#[derive(Clone, Copy, Debug)]
+struct ColumnsOf {
+    /// Its decode steps.
+    steps: u32,
+    /// Tokens that a recomputed prefill emits between them.
+    between: u32,
 }
 
 /// The row of a request that has arrived at a replica, of which nothing else is known yet.
@@ -43,8 +62,17 @@ pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
 impl Tally {
     /// `ends` says whether observation may end before the requests do.
     pub fn new(lanes: u32, ends: bool) -> Tally {
-        let columns = vec![Vec::new(); (lanes * COLUMNS_PER_LANE) as usize];
+        let mut columns = Vec::new();
+        let mut add = |kind| {
+            columns.push(Column::of(kind));
+            (columns.len() - 1) as u32
+        };
+        let columns_of = (0..lanes).map(LaneId).map(|lane| ColumnsOf {
+            steps: add(ColumnKind::Steps(lane)),
+            between: add(ColumnKind::Between(lane)),
+        });
         Tally {
+            columns_of: columns_of.collect(),
             trace: TokenTrace { columns, ..TokenTrace::default() },
             last_run: Vec::new(),
             counts: IterationCounts::default(),
@@ -55,9 +83,9 @@ impl Tally {
     }
 
     /// A request has arrived; its id is the number of those before it.
-    pub fn arrive(&mut self, request: &Request, lane: u32) -> RequestId {
+    pub fn arrive(&mut self, request: &Request, replica: u32) -> RequestId {
         let id = self.trace.requests.len() as RequestId;
-        self.trace.requests.push(arrived(request, lane));
+        self.trace.requests.push(arrived(request, replica));
         self.last_run.push(NO_RUN);
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
@@ -86,14 +114,13 @@ impl Tally {
         row.hit_tokens = hit_tokens;
     }
 
-    pub fn beat(&mut self, lane: u32, at: Time) {
-        let column = &mut self.trace.columns[(lane * COLUMNS_PER_LANE) as usize];
-        debug_assert!(column.last().is_none_or(|&last| last < at), "beats move forward");
-        column.push(at);
+    /// The decode steps of a lane, to which more may be added.
+    pub fn steps(&mut self, lane: LaneId) -> Steps<'_> {
+        Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps as usize].times)
     }
 
     /// A completed prefill emits a token: the first, or after a preemption the next.
-    pub fn emit(&mut self, lane: u32, emission: Emission, at: Time) {
+    pub fn emit(&mut self, lane: LaneId, emission: Emission, at: Time) {
         if emission.first {
             let row = self.row(emission.request);
             assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
@@ -101,15 +128,16 @@ impl Tally {
             row.tokens = 1;
             return;
         }
-        let column = lane * COLUMNS_PER_LANE + 1;
-        let times = &mut self.trace.columns[column as usize];
+        let column = self.columns_of[lane.index()].between;
+        let times = &mut self.trace.columns[column as usize].times;
         times.push(at);
         let first = (times.len() - 1) as u32;
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
     }
 
-    pub fn run(&mut self, lane: u32, request: RequestId, first: u32, len: u32) {
-        self.append(request, Run { column: lane * COLUMNS_PER_LANE, first, len, next: NO_RUN });
+    pub fn run(&mut self, lane: LaneId, request: RequestId, first: u32, len: u32) {
+        let column = self.columns_of[lane.index()].steps;
+        self.append(request, Run { column, first, len, next: NO_RUN });
     }
 
     fn append(&mut self, request: RequestId, run: Run) {
@@ -148,7 +176,7 @@ impl Tally {
         let TokenTrace { columns, requests, more_runs, to_come, .. } = &mut self.trace;
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.
-            let times = columns[run.column as usize].iter().skip(run.first as usize);
+            let times = columns[run.column as usize].times.iter().skip(run.first as usize);
             times.take(run.len as usize).take_while(|&&at| at <= end).count() as u32
         };
         for row in requests.iter_mut().filter(|row| row.status != Status::Completed) {

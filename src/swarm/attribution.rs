@@ -1,7 +1,7 @@
 //! Every nanosecond of every gap has a cause, blame given is delay received, and every missed
 //! deadline is charged.
 
-use crate::explain::{Attribution, Blame, Cause, Misses, Split};
+use crate::explain::{Blame, Cause, Index, Misses, Split};
 use crate::runner::{SchedulerOutput, recording};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::time::Time;
@@ -13,15 +13,15 @@ use crate::trace::Status;
 /// When something does not add up.
 pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &SchedulerOutput) {
     let trace = &output.outcome.trace;
-    let attribution = Attribution::new(recording(experiment, scheduler, &output.outcome));
+    let index = Index::new(recording(experiment, scheduler, &output.outcome));
     let mut seen = Split::ZERO;
-    for request in attribution.requests() {
+    for request in index.requests() {
         let row = &trace.requests[request as usize];
         let mut times: Vec<Time> = trace.token_times(row).collect();
         if row.status == Status::Unfinished {
             times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
         }
-        let gaps = attribution.gaps(request);
+        let gaps = index.gaps(request);
         assert_eq!(gaps.len(), times.len(), "request {request}: a gap for each token");
         let mut from = row.arrival;
         for (gap, &to) in gaps.iter().zip(&times) {
@@ -31,7 +31,7 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &Schedul
             from = to;
         }
     }
-    let blame = Blame::new(&attribution);
+    let blame = Blame::new(&index);
     let mut given = Split::ZERO;
     blame.given.iter().for_each(|&one| given += one);
     for cause in [Cause::PrefillInterference, Cause::PrefillOnly] {
@@ -40,8 +40,8 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &Schedul
     for &cause in Cause::ALL {
         assert!(given[cause] <= seen[cause], "no more blame than delay by {}", cause.name());
     }
-    let misses = Misses::new(&attribution, &output.judged_by);
-    for request in attribution.requests() {
+    let misses = Misses::new(&index, &output.judged_by);
+    for request in index.requests() {
         let (missed, by_cause) = misses.of(request);
         assert_eq!(by_cause.total().as_nanos(), missed, "request {request}: misses are charged");
     }

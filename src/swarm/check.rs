@@ -4,7 +4,7 @@ use super::attribution;
 use crate::request::RequestId;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
-use crate::scheduler::BatchLimits;
+use crate::scheduler::{Counted, Facts, Order};
 use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
 use crate::trace::{Log, RequestRow, Status};
@@ -54,7 +54,7 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
 
 /// Whether the real system would wait for ever too.
 fn may_hang(experiment: &Experiment, scheduler: &SchedulerRun) -> bool {
-    let hangs = |pool: &PoolView<'_>| scheduler.config.limits(&pool.engine_info()).hangs;
+    let hangs = |pool: &PoolView<'_>| scheduler.config.facts(&pool.engine_info()).hangs;
     experiment.fleet().iter().any(hangs)
 }
 
@@ -78,7 +78,7 @@ struct Run<'a> {
 
 /// What replicas of a pool are held to.
 struct Pool {
-    limits: BatchLimits,
+    facts: Facts,
     planned_ahead: bool,
     used: PoolUse,
 }
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
             let info = pool.engine_info();
             let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
             Pool {
-                limits: scheduler.config.limits(&info),
+                facts: scheduler.config.facts(&info),
                 planned_ahead: plans_ahead && pool.engine.async_scheduling,
                 used,
             }
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
                 self.works_while_there_is_work(pool, between, rows().map(|(row, _)| row));
             }
         }
-        if pool.limits.fcfs {
+        if pool.facts.order == Order::Arrival {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -150,14 +150,14 @@ impl Pool {
             let chunks: u64 = iteration.chunks.iter().map(|c| u64::from(c.tokens)).sum();
             let tokens = chunks + u64::from(iteration.decodes);
             assert!(tokens > 0, "an iteration computes something: {iteration:?}");
-            if let Some(most) = self.limits.tokens.map(u64::from) {
+            if let Some(most) = self.facts.most_tokens().map(u64::from) {
                 assert!(tokens <= most, "{tokens} tokens, budget {most}: {iteration:?}");
             }
-            if let Some(most) = self.limits.seats.map(u64::from) {
+            if let Some(most) = self.facts.counted(Counted::Held).map(u64::from) {
                 let seated = u64::from(iteration.running);
                 assert!(seated <= most * self.lanes(), "{seated} seats of {most}: {iteration:?}");
             }
-            if let Some(most) = self.limits.batch.map(u64::from) {
+            if let Some(most) = self.facts.counted(Counted::InStep).map(u64::from) {
                 let batch = u64::from(iteration.decodes) + iteration.chunks.len() as u64;
                 assert!(batch <= most, "{batch} in a batch of {most}: {iteration:?}");
             }

@@ -2,11 +2,12 @@
 //!
 //! All requests that decode in one iteration get their token at the same instant, the end of that
 //! iteration. So a request's tokens are its first token plus *runs* of consecutive entries of a
-//! shared column of times. For a simulated trace a column holds the *beats* of one lane (the
+//! shared [`Column`] of times. For a simulated trace a column holds the *beats* of one lane (the
 //! iterations in which its decode set advances); for a measured trace one column holds every
 //! request's later tokens one request after another, and each request has one run. The metric
 //! engine sees no difference.
 
+mod column;
 pub mod decimal;
 pub mod formula;
 mod iteration;
@@ -16,8 +17,10 @@ mod parts;
 pub mod row_file;
 pub mod token_file;
 
+use crate::ids::LaneId;
 use crate::time::Time;
 
+pub use column::{Column, ColumnKind};
 pub use iteration::{ChunkRecord, Iteration};
 pub use log::{Iterations, Log};
 pub use parts::{Part, Parts, last_tokens};
@@ -28,8 +31,8 @@ pub const NO_RUN: u32 = u32::MAX;
 /// Token times of many requests, simulated or measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenTrace {
-    /// Emission times that runs point into. Within any run the times never decrease.
-    pub columns: Vec<Vec<Time>>,
+    /// Emission times that runs point into.
+    pub columns: Vec<Column>,
     /// One row a request, in order of arrival (file order for a measured trace).
     pub requests: Vec<RequestRow>,
     /// Runs after a request's first one, linked by [`Run::next`].
@@ -80,7 +83,7 @@ pub struct RequestRow {
 // Every request of a run is in memory at once.
 const _: () = assert!(size_of::<RequestRow>() == 64);
 
-/// Tokens emitted at `columns[column][first .. first + len]`.
+/// Tokens emitted at `columns[column].times[first .. first + len]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// Index of the column.
@@ -143,7 +146,22 @@ impl TokenTrace {
 
     /// The times that a run points to.
     pub fn times(&self, run: Run) -> &[Time] {
-        &self.columns[run.column as usize][run.first as usize..(run.first + run.len) as usize]
+        &self.column(run).times[run.first as usize..(run.first + run.len) as usize]
+    }
+
+    /// The column that a run points to.
+    pub fn column(&self, run: Run) -> &Column {
+        &self.columns[run.column as usize]
+    }
+
+    /// The lane whose decode steps brought a run's tokens; `None` where they came on their own.
+    pub fn steps_of(&self, run: Run) -> Option<LaneId> {
+        self.column(run).steps_of()
+    }
+
+    /// The times of the decode steps of each lane, in order.
+    pub fn steps(&self) -> impl Iterator<Item = (LaneId, &[Time])> {
+        self.columns.iter().filter_map(|column| Some((column.steps_of()?, &*column.times)))
     }
 
     /// When a request's last token came.

@@ -137,7 +137,7 @@ pub fn status_name(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{NO_RUN, Run, ToCome};
+    use crate::trace::{Column, NO_RUN, Run, ToCome};
 
     fn trace() -> TokenTrace {
         let at = Time::from_nanos;
@@ -163,7 +163,7 @@ mod tests {
             ..row
         };
         TokenTrace {
-            columns: vec![vec![at(4), at(1_000_000_007), at(2_000_000_000)]],
+            columns: vec![Column::own(vec![at(4), at(1_000_000_007), at(2_000_000_000)])],
             requests: vec![row, waiting],
             more_runs: Vec::new(),
             end: at(3_000_000_000),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::explain::{Attribution, Cause};
+use crate::explain::{Cause, Index};
 use crate::metrics::{Options, RequestMetrics};
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
@@ -116,7 +116,7 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
 pub(super) fn curve(
     trace: &TokenTrace,
     options: &Options,
-    attribution: Option<&Attribution<'_>>,
+    asked: Option<&Index<'_>>,
     (place, request, index): (Place, u32, f64),
     tokens_max: usize,
 ) -> CurveView {
@@ -141,7 +141,7 @@ pub(super) fn curve(
     late.truncate(LATE_MAX);
     late.sort_unstable_by_key(|&(_, token)| token);
     let told = |token: usize| {
-        let split = attribution?.gap(request, token as u32)?.split;
+        let split = asked?.gap(request, token as u32)?.split;
         Some((split.main()?, split.ranked()))
     };
     let late: Vec<LateToken> = late

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::explain::{Attribution, Cause, lateness_over_time};
+use crate::explain::{Cause, Index, lateness_over_time};
 use crate::metrics::Options;
 
 /// Time beyond the deadlines' pace, summed over requests, by cause and part of the run.
@@ -19,12 +19,8 @@ pub struct LatenessView {
 }
 
 /// Lateness in `parts` parts; none where no token was late.
-pub(super) fn lateness(
-    attribution: &Attribution<'_>,
-    options: &Options,
-    parts: usize,
-) -> Option<LatenessView> {
-    let over_time = lateness_over_time(attribution, options, parts);
+pub(super) fn lateness(index: &Index<'_>, options: &Options, parts: usize) -> Option<LatenessView> {
+    let over_time = lateness_over_time(index, options, parts);
     let total =
         |cause: Cause| -> f64 { over_time.parts.iter().map(|part| part[cause as usize]).sum() };
     let mut causes: Vec<(Cause, f64)> = Cause::ALL

@@ -10,9 +10,7 @@ use super::lateness::{LatenessView, lateness};
 use super::page::Absent;
 use super::stall::{StallView, stall_view};
 use super::waiting::Queue;
-use crate::explain::{
-    Attribution, MissReport, Recording, RunExplanation, miss_report, stall_reports,
-};
+use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::report::RunResult;
 use crate::report::units::duration;
@@ -63,8 +61,15 @@ pub struct RunView {
     pub misses: Option<MissReport>,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallView>,
+    /// Requests that were unfinished when observation ended: distributions hold what was seen of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unfinished: u64,
     /// Parts that are not there, and why.
     pub absent: Vec<Absent>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A simulated run, to be drawn.
@@ -85,11 +90,11 @@ impl RunView {
     pub fn of(drawn: &Drawn<'_>, room: Room) -> RunView {
         let &Drawn { result, judged_by, ref recording, explanation } = drawn;
         let trace = recording.trace;
-        let attribution = Attribution::new(recording.clone());
+        let index = Index::new(recording.clone());
         let requests = per_request(trace, judged_by);
         let own = match explanation {
             Some(known) if known.stalls.len() >= room.stalls => None,
-            _ => Some(stall_reports(&attribution, judged_by, room.stalls)),
+            _ => Some(stall_reports(&index, judged_by, room.stalls)),
         };
         let told = own.as_deref().or(explanation.map(|known| &known.stalls[..]));
         let mut view = RunView::of_figures(result);
@@ -97,15 +102,15 @@ impl RunView {
         view.lines = lines(result, judged_by, Some(&prompt_range(drawn)));
         view.curves = chosen(trace, &requests)
             .into_iter()
-            .map(|one| curve(trace, judged_by, Some(&attribution), one, room.curve_tokens))
+            .map(|one| curve(trace, judged_by, Some(&index), one, room.curve_tokens))
             .collect();
         let stalls = told.unwrap_or_default().iter().take(room.stalls);
-        view.stalls = stalls.map(|stall| stall_view(&attribution, stall)).collect();
+        view.stalls = stalls.map(|stall| stall_view(&index, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
-            None => miss_report(&attribution, judged_by, requests.iter().map(|m| m.row)),
+            None => miss_report(&index, judged_by, requests.iter().map(|m| m.row)),
         });
-        view.lateness = lateness(&attribution, judged_by, room.lateness_columns);
+        view.lateness = lateness(&index, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
         view.lanes = lanes(recording, &view.stalls, room);
         if view.curves.is_empty() {
@@ -122,6 +127,10 @@ impl RunView {
         let mut absent = Vec::new();
         if miss_rate.is_none() {
             let why = match fluidity {
+                Some(_) if result.summary.requests.unfinished > 0 => {
+                    "some requests were unfinished when observation ended, and what they would \
+                     miss is not known"
+                }
                 Some(_) if result.summary.requests.completed > 0 => {
                     "it is worked out up to 1,000,000 output tokens; --metrics full gives it here"
                 }
@@ -134,6 +143,7 @@ impl RunView {
             scheduler: result.scheduler.clone(),
             label: result.label.clone(),
             miss_rate,
+            unfinished: result.summary.requests.unfinished,
             absent,
             ..RunView::default()
         }

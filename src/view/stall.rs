@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::explain::{Attribution, ByCause, Cause, CulpritReport, StallReport};
+use crate::explain::{ByCause, Cause, CulpritReport, Index, StallReport};
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -57,15 +57,15 @@ pub struct CulpritPlaces {
     pub iterations_us: Vec<(u64, u64)>,
 }
 
-pub(super) fn stall_view(attribution: &Attribution<'_>, stall: &StallReport) -> StallView {
-    let replica = attribution.lane_index(stall.request) as u32;
+pub(super) fn stall_view(index: &Index<'_>, stall: &StallReport) -> StallView {
+    let replica = index.lane_index(stall.request) as u32;
     let told = stall.culprits.len().min(CULPRITS_TOLD);
     let (culprits, more) = stall.culprits.split_at(told);
     let within = (Time::from_nanos(stall.from_ns), Time::from_nanos(stall.to_ns));
     let places = |culprit: &CulpritReport| CulpritPlaces {
         part: culprit.clone(),
-        lane: attribution.lane_index(culprit.request) as u32,
-        iterations_us: prefills(attribution, culprit.request, within),
+        lane: index.lane_index(culprit.request) as u32,
+        iterations_us: prefills(index, culprit.request, within),
     };
     StallView {
         request: stall.request,
@@ -86,12 +86,8 @@ pub(super) fn stall_view(attribution: &Attribution<'_>, stall: &StallReport) -> 
 }
 
 /// The iterations of a request's own lane that prefilled it between two times.
-fn prefills(
-    attribution: &Attribution<'_>,
-    request: RequestId,
-    (from, to): (Time, Time),
-) -> Vec<(u64, u64)> {
-    let Some(log) = attribution.recording.log.get(attribution.lane_index(request)) else {
+fn prefills(index: &Index<'_>, request: RequestId, (from, to): (Time, Time)) -> Vec<(u64, u64)> {
+    let Some(log) = index.recording.log.get(index.lane_index(request)) else {
         return Vec::new();
     };
     let first = log.partition_point(|i| i.end <= from);

@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
+use metron_sim::metrics::Measure;
 use metron_sim::request::Request;
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
-    EngineLimits, Experiment, Hardware, Measure, Router, SchedulerRun, Slo, TtftDeadline,
+    EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun, Slo, TtftDeadline,
 };
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, MaxTokens, Shape, Source, Workload, WorkloadSpec,
 };
@@ -120,7 +121,7 @@ impl Simulate for Toy {
         let count = log.len() as u64;
         Ok(Outcome {
             trace: TokenTrace {
-                columns: vec![column],
+                columns: vec![Column::own(column)],
                 requests: rows,
                 end: now,
                 ..TokenTrace::default()
@@ -159,7 +160,7 @@ impl Backend for Toy {
                 seed: request.seed.unwrap_or(42),
                 replicas: 1,
                 pools: Vec::new(),
-                router: Router::RoundRobin,
+                router: RouterKind::RoundRobin,
                 cost: Arc::new(FixedCost { iteration: STEP }),
                 engine: EngineLimits {
                     kv_block_tokens: 16,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
-use metron_sim::explain::{Attribution, Cause, Gap};
+use metron_sim::explain::{Cause, Gap, Index};
 use metron_sim::scheduler::Held;
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
 use metron_sim::time::Time;
@@ -109,14 +109,14 @@ impl Reference {
         outcome: &Outcome,
         cost: &dyn CostModel,
         planned_ahead: bool,
-        attribution: &Attribution<'_>,
+        index: &Index<'_>,
     ) -> Reference {
         let logs = outcome.log.as_deref().expect("kept");
         let stages = cost.stages() as usize;
         let took = |lane: usize, place: usize| -> Vec<u64> {
             let iteration = logs[lane].at(place);
             let bubble = between(&iteration, cost, planned_ahead);
-            let parts = attribution.parts(lane, place);
+            let parts = index.parts(lane, place);
             let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
             assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {place}");
             let lasted = iteration.end.since(iteration.start).as_nanos();

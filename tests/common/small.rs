@@ -1,9 +1,10 @@
 //! Systems of one replica, small enough to be worked out by hand.
 
 use metron_sim::cost::CostModel;
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
 

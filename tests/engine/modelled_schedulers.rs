@@ -420,7 +420,7 @@ fn lightllm_admits_by_the_predicted_peak() {
 
 #[test]
 fn every_parameter_has_a_default_and_survives_json() {
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let config = SchedulerConfig::by_name(name).expect("a registered name");
         assert!(config.problems(&engine(1000, 16)).is_empty(), "{name}");
         let value = serde_json::to_value(&config).expect("plain data");

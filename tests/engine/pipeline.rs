@@ -6,7 +6,7 @@ use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Decodes, FixedPipeline, IterationTime, Parts,
 };
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, RecordedPool, Recording, Split, culprits, victims,
+    Blame, Cause, Culprit, Index, RecordedPool, Recording, Split, culprits, victims,
 };
 use metron_sim::request::Request;
 use metron_sim::scheduler::EngineInfo;
@@ -84,8 +84,8 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
 }
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
-    let attribution = Attribution::new(recording(outcome, cost));
-    attribution.gap(request, token).expect("there is such a token").split
+    let index = Index::new(recording(outcome, cost));
+    index.gap(request, token).expect("there is such a token").split
 }
 
 fn ms(split: &Split) -> Vec<(Cause, f64)> {
@@ -162,24 +162,24 @@ fn a_long_prompt_in_the_other_lane_makes_a_bubble() {
     let first = ms(&gap(&outcome, &cost, 1, 0));
     assert_eq!(first, [(Cause::Own, 16.0), (Cause::StepInFlight, 0.5)]);
     // Its 16 ms of prefill bear all of the 14 ms: 7 before stage 0, and 7 before stage 1.
-    let attribution = Attribution::new(recording(&outcome, &cost));
+    let index = Index::new(recording(&outcome, &cost));
     let bubble = |request, ms: u64, tokens| Culprit {
         request,
         cause: Cause::PipelineBubble,
         ns: ms * 1_000_000,
         tokens,
     };
-    assert_eq!(culprits(&attribution, 0, 1), [bubble(1, 14, 8)]);
-    assert_eq!(culprits(&attribution, 0, 2), []);
-    let blame = Blame::new(&attribution);
+    assert_eq!(culprits(&index, 0, 1), [bubble(1, 14, 8)]);
+    assert_eq!(culprits(&index, 0, 2), []);
+    let blame = Blame::new(&index);
     assert_eq!(ms(&blame.given[1]), [(Cause::PipelineBubble, 14.0)]);
     assert_eq!(blame.delayed_at_once, [0, 1]);
-    let victims = victims(&attribution, &blame, &[0, 1]);
+    let victims = victims(&index, &blame, &[0, 1]);
     assert_eq!(victims[0].delayed, []);
     assert_eq!(victims[1].delayed, [(0, 14_000_000)]);
     // What each iteration was made of, as a timeline shows it.
     let parts: Vec<(Cause, u64)> =
-        attribution.parts(0, 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
+        index.parts(0, 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
     assert_eq!(parts, [(Cause::Own, 2_000_000), (Cause::PipelineBubble, 7_000_000)]);
 }
 
@@ -199,10 +199,10 @@ fn a_chunk_bears_at_most_what_it_took_and_only_bubbles_behind_it() {
     assert_eq!(token_times_ms(&outcome, 0)[..2], [6.0, 24.0]);
     assert_eq!(token_times_ms(&outcome, 1), [20.0]);
     assert_eq!(token_times_ms(&outcome, 2)[0], 23.0);
-    let attribution = Attribution::new(recording(&outcome, &cost));
+    let index = Index::new(recording(&outcome, &cost));
     let named = |request, token| -> Vec<(u32, f64)> {
         let of_bubble = |culprit: &Culprit| culprit.cause == Cause::PipelineBubble;
-        let all = culprits(&attribution, request, token);
+        let all = culprits(&index, request, token);
         all.into_iter().filter(of_bubble).map(|one| (one.request, one.ns as f64 / 1e6)).collect()
     };
     // 18 ms less 3 of its own: 5 before stage 0, 10 between stages. Prefill ahead of it took 18 ms

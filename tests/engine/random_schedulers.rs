@@ -63,7 +63,7 @@ impl Case {
         let reference = self.play(ahead, true, false);
         let mut ended: Vec<u32> = reference.iter().flat_map(|r| r.finished.clone()).collect();
         let dropped: Vec<u32> = reference.iter().flat_map(|r| r.dropped.clone()).collect();
-        let drops = self.config.limits(&self.engine).drops;
+        let drops = self.config.facts(&self.engine).drops;
         assert!(dropped.is_empty() || drops, "dropped {dropped:?}");
         ended.extend(dropped);
         ended.extend(reference.iter().flat_map(|r| r.rejected.clone()));
@@ -115,7 +115,7 @@ fn check(name: &str, seed: u64) -> u64 {
 #[test]
 fn all_policies_agree_with_their_reference_path_on_random_loads() {
     let seeds = seeds(1000);
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let mut preemptions = 0;
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));

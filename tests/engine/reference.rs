@@ -8,7 +8,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
 
-use metron_sim::sim::{ClassPools, Outcome, RouteReason, Router, Routing, Setup, SimOptions, play};
+use metron_sim::fleet::{ClassPools, RouteReason, RouterKind, Routing, Setup};
+use metron_sim::ids::ReplicaId;
+use metron_sim::sim::{Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
 use metron_sim::workload::{
@@ -164,15 +166,16 @@ fn tight(name: &str, seed: u64, engine: &EngineInfo) -> SchedulerConfig {
 
 /// Replicas, and what spreads requests over them.
 fn fleet() -> impl Strategy<Value = (u32, Routing)> {
-    let router = prop::sample::select(Router::NAMES.to_vec());
+    let router = prop::sample::select(RouterKind::NAMES.to_vec());
     let router = (router, prop::bool::weighted(0.2));
     (prop_oneof![2 => 1..3u32, 1 => 3..6u32], router, 0..4u64).prop_map(
         |(replicas, (name, pooled), seed)| {
-            let mut router = Router::by_name(name).unwrap();
+            let mut router = RouterKind::by_name(name).unwrap();
             if pooled {
                 // Every request has the class without a name: the first replica gets none.
-                let pools = vec![(String::new(), (replicas / 2..replicas).collect())];
-                router = Router::ClassToPool(Arc::new(ClassPools { pools, within: router }));
+                let pools =
+                    vec![(String::new(), (replicas / 2..replicas).map(ReplicaId).collect())];
+                router = RouterKind::ClassToPool(Arc::new(ClassPools { pools, within: router }));
             }
             (replicas, Routing { router, seed })
         },
@@ -190,7 +193,7 @@ pub fn system() -> impl Strategy<Value = System> {
             let ((block, blocks, prefix_caching), max_model_len, pipeline) = engine;
             let workload = cut(workload, max_model_len);
             let (which, tightened, seed) = limits;
-            let name = *which.get(SchedulerConfig::NAMES);
+            let name = *which.get(SchedulerConfig::names());
             let engine = EngineInfo {
                 kv_block_tokens: block,
                 kv_blocks: blocks * 16 / block,
@@ -284,8 +287,8 @@ fn check(system: &System, outcome: &Outcome) {
     let routes = outcome.routes.as_ref().unwrap();
     assert_eq!(routes.len(), trace.requests.len(), "every request was sent somewhere");
     for (row, route) in trace.requests.iter().zip(routes) {
-        assert_eq!(row.replica, route.replica);
-        assert!(route.replica < system.replicas);
+        assert_eq!(row.replica, route.replica.0);
+        assert!(route.replica.0 < system.replicas);
         if let (RouteReason::FewestRequests(outstanding), false) = (route.why, route.within_pool) {
             let there = trace.requests.len() as u32;
             assert!(outstanding <= there / system.replicas, "the least is no more than the mean");

@@ -2,9 +2,10 @@
 
 use crate::small::{ENGINE, request, simulate, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, Hit, Scheduler, SchedulerConfig, Step};
-use metron_sim::sim::{Outcome, Rejection, Routing, Setup, SimError, SimOptions, play};
+use metron_sim::sim::{Outcome, Rejection, SimError, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 

@@ -100,7 +100,7 @@ pub fn known() -> BTreeSet<String> {
             parameters.as_object().expect("an object").keys().cloned().collect();
         keys.into_iter().map(|key| format!("{name}.{key}")).collect::<Vec<_>>()
     };
-    SchedulerConfig::NAMES.iter().flat_map(one).collect()
+    SchedulerConfig::names().iter().flat_map(one).collect()
 }
 
 #[test]

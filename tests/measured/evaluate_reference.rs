@@ -7,7 +7,7 @@ use metron_sim::interop::{Promise, TtftPromise, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
 use metron_sim::report::MeasuredResult;
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// SplitMix64: files that are the same on every machine.
 struct Random(u64);
@@ -103,7 +103,7 @@ fn trace(requests: &[Request], starts: bool) -> TokenTrace {
             status: if request.failed { Status::Failed } else { Status::Completed },
         });
     }
-    TokenTrace { columns: vec![column], requests: rows, end, ..TokenTrace::default() }
+    TokenTrace { columns: vec![Column::own(column)], requests: rows, end, ..TokenTrace::default() }
 }
 
 fn list(items: impl Iterator<Item = String>) -> String {

@@ -1,4 +1,4 @@
-//! Attribution is exact: on random loads under every policy, the causes of each gap add up to it,
+//! Index is exact: on random loads under every policy, the causes of each gap add up to it,
 //! and the blame that requests are given adds up to the delay that others had.
 
 use crate::bubbles::Reference;
@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Parts};
 use metron_sim::explain::{
-    Attribution, Blame, Cause, Culprit, Gap, Misses, Recording, SHARED, Split, culprits, victims,
+    Blame, Cause, Culprit, Gap, Index, Misses, SHARED, Split, culprits, victims,
 };
+use metron_sim::fleet::{Routing, Setup};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
+use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{ChunkRecord, Outcome, Routing, Setup, SimOptions, play};
+use metron_sim::sim::{ChunkRecord, Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -155,57 +157,52 @@ impl Case {
         let slow = self.play(planned_ahead, true);
         assert!(outcome == slow, "both paths log the same");
         let needs = self.config.build(&self.engine).needs();
-        let recording = Recording::of(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
-        let attribution = Attribution::new(recording);
+        let recording =
+            recording_of_alike(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
+        let index = Index::new(recording);
         let mut seen = Split::ZERO;
-        for request in attribution.requests() {
+        for request in index.requests() {
             let row = &outcome.trace.requests[request as usize];
             let mut times: Vec<Time> = outcome.trace.token_times(row).collect();
             if row.status == Status::Unfinished {
                 let last = times.last().copied().unwrap_or(row.arrival);
                 times.push(outcome.trace.end.max(last));
             }
-            let gaps = attribution.gaps(request);
+            let gaps = index.gaps(request);
             assert_eq!(gaps.len(), times.len(), "a gap for each token, and one that is open");
             let mut from = row.arrival;
             let mut sum = Split::ZERO;
             for (token, (gap, &to)) in gaps.iter().zip(&times).enumerate() {
                 assert_eq!((gap.token, gap.from, gap.to), (token as u32, from, to));
                 assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
-                assert_eq!(attribution.gap(request, gap.token), Some(*gap));
+                assert_eq!(index.gap(request, gap.token), Some(*gap));
                 sum += gap.split;
                 from = to;
             }
-            assert_eq!(attribution.totals_of(request).all(), sum, "differences of running sums");
+            assert_eq!(index.totals_of(request).all(), sum, "differences of running sums");
             seen += sum;
         }
-        assert_eq!(attribution.totals().all(), seen, "all requests together");
-        self.check_blame(&attribution, &seen);
+        assert_eq!(index.totals().all(), seen, "all requests together");
+        self.check_blame(&index, &seen);
         let shared = match self.cost.stages {
             1 => [0; 2],
-            _ => self.check_bubbles(&attribution, &outcome, planned_ahead && needs.plans_ahead),
+            _ => self.check_bubbles(&index, &outcome, planned_ahead && needs.plans_ahead),
         };
-        self.check_memory(&attribution, &outcome, planned_ahead);
-        self.check_misses(&attribution, &outcome);
+        self.check_memory(&index, &outcome, planned_ahead);
+        self.check_misses(&index, &outcome);
         (seen, shared)
     }
 
     /// Shares in pipeline bubbles are those of the reference: in each gap, in the blame of each
     /// culprit, and for each victim in another lane. Returns what was shared, and what there was to
     /// share of waits for another lane's turn.
-    fn check_bubbles(
-        &self,
-        attribution: &Attribution<'_>,
-        outcome: &Outcome,
-        planned_ahead: bool,
-    ) -> [u64; 2] {
-        let reference = Reference::new(outcome, &self.cost, planned_ahead, attribution);
-        let requests = attribution.requests();
+    fn check_bubbles(&self, index: &Index<'_>, outcome: &Outcome, planned_ahead: bool) -> [u64; 2] {
+        let reference = Reference::new(outcome, &self.cost, planned_ahead, index);
+        let requests = index.requests();
         let mut caused = vec![vec![0; requests.len()]; requests.len()];
         for victim in requests.clone() {
-            for gap in attribution.gaps(victim) {
-                let expected =
-                    reference.culprits(outcome, attribution.lane_index(victim), victim, &gap);
+            for gap in index.gaps(victim) {
+                let expected = reference.culprits(outcome, index.lane_index(victim), victim, &gap);
                 for (&culprit, &(ns, _)) in &expected {
                     caused[culprit as usize][victim as usize] += ns;
                 }
@@ -213,21 +210,21 @@ impl Case {
                 if victim % 3 > 0 {
                     continue;
                 }
-                let found = culprits(attribution, victim, gap.token).into_iter();
+                let found = culprits(index, victim, gap.token).into_iter();
                 let found = found.filter(|culprit| culprit.cause == Cause::PipelineBubble);
                 let found: BTreeMap<u32, (u64, u64)> =
                     found.map(|one| (one.request, (one.ns, one.tokens))).collect();
                 assert_eq!(found, expected, "request {victim}, {gap:?}");
             }
         }
-        let blame = Blame::new(attribution);
+        let blame = Blame::new(index);
         let all: Vec<u32> = requests.clone().collect();
-        let victims = victims(attribution, &blame, &all);
+        let victims = victims(index, &blame, &all);
         for ((culprit, victims), caused) in requests.clone().zip(victims).zip(&caused) {
             let given = blame.given[culprit as usize][Cause::PipelineBubble];
             assert_eq!(given, caused.iter().sum::<u64>(), "blame of request {culprit}");
             let delayed: BTreeMap<u32, u64> = victims.delayed.into_iter().collect();
-            let lane = |request| attribution.lane_index(request);
+            let lane = |request| index.lane_index(request);
             for victim in requests.clone().filter(|&victim| lane(victim) != lane(culprit)) {
                 let delayed = delayed.get(&victim).copied().unwrap_or(0);
                 assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
@@ -238,8 +235,8 @@ impl Case {
 
     /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
     /// by the culprits' victims.
-    fn check_blame(&self, attribution: &Attribution<'_>, seen: &Split) {
-        let blame = Blame::new(attribution);
+    fn check_blame(&self, index: &Index<'_>, seen: &Split) {
+        let blame = Blame::new(index);
         let mut given = Split::ZERO;
         blame.given.iter().for_each(|&one| given += one);
         let blamed = |cause: Cause| SHARED.contains(&cause) || CULPABLE.contains(&cause);
@@ -254,17 +251,17 @@ impl Case {
             }
         }
         // A third of them: each gap is a walk.
-        for request in attribution.requests().step_by(3) {
-            for gap in attribution.gaps(request) {
+        for request in index.requests().step_by(3) {
+            for gap in index.gaps(request) {
                 let mut by = Split::ZERO;
-                let named = culprits(attribution, request, gap.token);
+                let named = culprits(index, request, gap.token);
                 named.iter().for_each(|culprit| by.add(culprit.cause, culprit.ns));
                 for (cause, ns) in gap.split.iter().filter(|&(cause, _)| blamed(cause)) {
                     let whole = self.cost.stages == 1 || !SHARED.contains(&cause);
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
-                let communication = self.communication(attribution, request, &gap);
+                let communication = self.communication(index, request, &gap);
                 assert_eq!(by[Cause::Communication], communication, "{request}: {gap:?}");
                 let selfish = named.iter().find(|culprit| culprit.request == request);
                 // Its own earlier batch may still be in the pipeline while it waits.
@@ -272,16 +269,16 @@ impl Case {
                 assert!(selfish.is_none_or(own) || self.cost.stages > 1, "{selfish:?}");
             }
         }
-        let all: Vec<u32> = attribution.requests().collect();
-        for (of, given) in victims(attribution, &blame, &all).iter().zip(&blame.given) {
+        let all: Vec<u32> = index.requests().collect();
+        for (of, given) in victims(index, &blame, &all).iter().zip(&blame.given) {
             assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
         }
     }
 
     /// Communication that others' prefill adds to a gap: to the step that brought the token, beyond
     /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
-    fn communication(&self, attribution: &Attribution<'_>, request: u32, gap: &Gap) -> u64 {
-        let log = &attribution.recording.log[attribution.lane_index(request)];
+    fn communication(&self, index: &Index<'_>, request: u32, gap: &Gap) -> u64 {
+        let log = &index.recording.log[index.lane_index(request)];
         let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
             let shape = BatchShape::new(
                 chunks,
@@ -310,12 +307,12 @@ impl Case {
     }
 
     /// Missed deadlines charged to causes are those that the metrics count.
-    fn check_misses(&self, attribution: &Attribution<'_>, outcome: &Outcome) {
+    fn check_misses(&self, index: &Index<'_>, outcome: &Outcome) {
         let first = FirstToken::Fixed(Span::from_micros(400));
         let deadlines = Deadlines::new(first, Span::from_micros(90), 0.9).expect("valid");
         for judge_first_token in [true, false] {
             let options = Options { judge_first_token, ..Options::new(deadlines.clone()) };
-            let misses = Misses::new(attribution, &options);
+            let misses = Misses::new(index, &options);
             let judged = per_request(&outcome.trace, &options);
             for one in &judged {
                 let (missed, by_cause) = misses.of(one.row);
@@ -332,7 +329,7 @@ impl Case {
     }
 
     /// What requests hold adds up to the blocks in use, where none are shared or kept for reuse.
-    fn check_memory(&self, attribution: &Attribution<'_>, outcome: &Outcome, planned_ahead: bool) {
+    fn check_memory(&self, index: &Index<'_>, outcome: &Outcome, planned_ahead: bool) {
         if planned_ahead
             || self.cost.stages > 1
             || self.engine.prefix_caching
@@ -345,7 +342,7 @@ impl Case {
             // A step in flight at the horizon has brought nobody a token yet.
             let seen = log.iter().take_while(|i| i.end <= outcome.trace.end);
             let used: Vec<u64> = seen.map(|i| u64::from(i.kv_used)).collect();
-            assert_eq!(attribution.blocks_held(replica as u32)[..used.len()], used, "in use");
+            assert_eq!(index.blocks_held(replica as u32)[..used.len()], used, "in use");
         }
     }
 }
@@ -377,7 +374,7 @@ fn check(name: &str, seed: u64) -> (Split, [u64; 2]) {
 fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     let seeds = seeds(300);
     let (mut seen, mut shared, mut turns) = (Split::ZERO, 0, 0);
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         for seed in seeds.clone() {
             let checked = std::panic::catch_unwind(|| check(name, seed));
             let checked = checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));

@@ -12,7 +12,7 @@ use metron_sim::metrics::{
     reference,
 };
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
+use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -66,11 +66,11 @@ fn all_nanos(seconds: &[f64]) -> Vec<u64> {
 /// With `copies` over 1 each request is there so often, all on the same entries of the column, as
 /// requests of one batch are.
 fn trace(requests: &[Vec<u64>], copies: usize) -> TokenTrace {
-    let mut trace = TokenTrace { columns: vec![Vec::new()], ..TokenTrace::default() };
+    let mut trace = TokenTrace { columns: vec![Column::own(Vec::new())], ..TokenTrace::default() };
     for gaps in requests {
         let (ttft, later) = gaps.split_first().expect("a request has a token");
         let first_token = Time::from_nanos(*ttft);
-        let column = &mut trace.columns[0];
+        let column = &mut trace.columns[0].times;
         let first = column.len();
         let mut at = first_token;
         column.extend(later.iter().map(|&gap| {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use metron_sim::explain::measured_stalls;
 use metron_sim::metrics::{
-    Count, Deadlines, FirstToken, Knowledge, Options, PrefillCurve, RequestBounds, class_fairness,
-    evaluate, min_tbt_deadline, per_request, reference,
+    Count, Deadlines, FirstToken, Knowledge, Measure, Options, PrefillCurve, RequestBounds,
+    class_fairness, evaluate, min_tbt_deadline, per_request, reference,
 };
-use metron_sim::scenario::Measure;
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{NO_RUN, Part, Parts, RequestRow, Run, Status, ToCome, TokenTrace};
+use metron_sim::trace::{Column, NO_RUN, Part, Parts, RequestRow, Run, Status, ToCome, TokenTrace};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -73,14 +72,11 @@ fn build(
     let mut trace = TokenTrace { end: time(end), ..TokenTrace::default() };
     for gaps in columns {
         let mut at = 0;
-        trace.columns.push(
-            gaps.into_iter()
-                .map(|gap| {
-                    at += gap;
-                    time(at)
-                })
-                .collect(),
-        );
+        let times = gaps.into_iter().map(|gap| {
+            at += gap;
+            time(at)
+        });
+        trace.columns.push(Column::own(times.collect()));
     }
     for draft in drafts {
         let scheduled = time(draft.arrival + draft.wait);
@@ -102,7 +98,7 @@ fn build(
         let mut runs = Vec::new();
         for (column, skip, len) in draft.runs {
             let column = column % trace.columns.len();
-            let times = &trace.columns[column];
+            let times = &trace.columns[column].times;
             let first = times.partition_point(|&time| time < last) + skip;
             let len = len.min(times.len().saturating_sub(first));
             if len > 0 {

@@ -342,7 +342,7 @@ fn steps_hold_what_the_batches_held() {
         "engine.kv_blocks=700",
         "workload.lengths.prompt={lognormal: {mean: 600, sigma: 0.6}, max: 3000}",
     ];
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let mut set: Vec<String> = crowded.iter().map(|&one| one.to_owned()).collect();
         set.push(format!("schedulers=[{name}]"));
         let scenario = json!({"text": SMALL, "set": set});
@@ -585,6 +585,31 @@ fn a_second_scheduler_is_added_and_taken_away() {
 }
 
 #[test]
+fn keys_without_effect_are_told_by_their_place_in_the_file() {
+    let set = ["schedulers=[orca, vllm-v1, {sarathi: {low_chunk_size: 64}}]"];
+    for show in [json!([2]), json!([1, 2]), json!([2, 1])] {
+        let scenario = json!({"text": SMALL, "set": set, "show": show});
+        let told = ask(&json!({"op": "simulate", "scenario": scenario}))["warnings"].to_string();
+        assert!(told.contains("schedulers.2.sarathi.low_chunk_size has no effect"), "{told}");
+    }
+}
+
+#[test]
+fn what_the_verdict_says_is_said_once() {
+    let set = [
+        "schedulers=[orca, vllm-v1]",
+        "engine.prefix_caching=true",
+        "workload.prefix_groups={count: 3, tokens: 512}",
+    ];
+    let played = simulate(SMALL, &set);
+    let (verdict, told) = (played["verdict"].to_string(), played["warnings"].to_string());
+    assert!(verdict.contains("refix caching is on for vllm-v1"), "{verdict}");
+    assert!(!told.contains("refix caching is on for"), "{told}");
+    assert!(!told.contains("engine.prefix_caching"), "{told}");
+    assert!(told.contains("workload.prefix_groups has no effect here"), "{told}");
+}
+
+#[test]
 fn pools_are_played_and_their_dials_say_why_they_cannot_be_turned() {
     let pools = "pools=[{name: fast, replicas: 1}, {name: cheap, replicas: 2, gpu: l40s, \
                  engine: {kv_blocks: 3000}}]";
@@ -614,7 +639,10 @@ fn every_bundled_scenario_plays_or_says_why_not() {
         assert_eq!(played["ok"], json!(!large), "{}: {}", scenario.name, played["problems"]);
     }
     let catalog = ask(&json!({"op": "catalog"}));
-    assert_eq!(catalog["schedulers"].as_array().map(Vec::len), Some(SchedulerConfig::NAMES.len()));
+    assert_eq!(
+        catalog["schedulers"].as_array().map(Vec::len),
+        Some(SchedulerConfig::names().len())
+    );
     assert_eq!(catalog["lessons"].as_array().map(Vec::len), Some(6));
     assert_eq!(ask(&json!({"op": "lesson", "number": 6}))["ok"], json!(false));
 }

@@ -51,7 +51,7 @@ fn webassembly_and_the_binary_answer_alike() {
         questions.push(json!({"op": "simulate", "scenario": {"text": text, "set": ["replicas=3", "router=power-of-two", "seed=18446744073709551615"]}}));
     }
     let base = lessons().swap_remove(3).scenario;
-    for name in SchedulerConfig::NAMES {
+    for name in SchedulerConfig::names() {
         let set = [format!("schedulers=[{name}]"), "workload.max_tokens={factor: 1.5}".to_owned()];
         let scenario = json!({"text": base, "set": set});
         questions.push(json!({"op": "simulate", "scenario": scenario}));

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::file::Cures;
-use super::text::paragraph;
+use super::paragraph::paragraph;
+use crate::cli::explanation::Cures;
 use crate::report::table::{Align, Cell, lay_out, wrap};
 use crate::report::units;
 use crate::runner::{Effect, Figures, WhatIf};

@@ -3,12 +3,13 @@
 use std::fmt::Write;
 
 use super::cured::cured;
-use super::file::ExplanationFile;
+use super::paragraph::paragraph;
+use crate::cli::explanation::ExplanationFile;
 use crate::explain::{
     ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
 };
 use crate::inert::sentence;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out};
 use crate::report::units;
 
 /// Culprits named in a story; the rest are summed up.
@@ -60,11 +61,6 @@ pub fn to_text(file: &ExplanationFile) -> String {
         paragraph(&mut text, &format!("note: {}.", sentence(inert)));
     }
     text
-}
-
-pub(super) fn paragraph(text: &mut String, sentence: &str) {
-    text.push_str(&wrap(sentence, WIDTH, "  "));
-    text.push('\n');
 }
 
 fn ns(ns: u64) -> String {

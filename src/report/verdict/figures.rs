@@ -3,6 +3,7 @@
 use super::share::tells_tokens;
 use super::smoothness::LONG_TAIL;
 use super::{Names, alike, join};
+use crate::metrics::Latency;
 use crate::report::result::RunResult;
 use crate::report::units::{duration, three_digits};
 
@@ -18,8 +19,8 @@ pub(super) struct Figure {
 
 pub(super) const TTFT: Figure = Figure {
     what: "P99 TTFT",
-    value: |run| run.summary.ttft_s.p99,
-    worst: |run| run.summary.ttft_s.max,
+    value: |run| run.summary.known(Latency::Ttft, |of| of.p99),
+    worst: |run| run.summary.known(Latency::Ttft, |of| of.max),
     worst_name: "longest TTFT",
     higher_is_better: false,
 };
@@ -34,8 +35,8 @@ pub(super) const TBT: Figure = Figure {
 
 pub(super) const E2E: Figure = Figure {
     what: "P99 end-to-end latency",
-    value: |run| run.summary.e2e_s.p99,
-    worst: |run| run.summary.e2e_s.max,
+    value: |run| run.summary.known(Latency::E2e, |of| of.p99),
+    worst: |run| run.summary.known(Latency::E2e, |of| of.max),
     worst_name: "longest end-to-end latency",
     higher_is_better: false,
 };
@@ -57,8 +58,14 @@ impl Figure {
         }
     }
 
-    /// The runs that have the figure, the best one first.
+    /// The runs that have the figure, the best one first; none where that of one is not known because
+    /// observation ended: it may be the best.
     pub(super) fn ranked<'a>(&self, runs: &[&'a RunResult]) -> Vec<(f64, &'a RunResult)> {
+        let open =
+            |run: &&RunResult| run.summary.latency_bounds.is_some() && (self.value)(run).is_none();
+        if runs.iter().any(open) {
+            return Vec::new();
+        }
         let mut known: Vec<(f64, &RunResult)> =
             runs.iter().filter_map(|run| Some(((self.value)(run)?, *run))).collect();
         known.sort_by(|a, b| match self.higher_is_better {
@@ -163,9 +170,9 @@ pub(super) fn leads<'a>(equals: &[&'a RunResult], names: &Names<'a>) -> Vec<Stri
 }
 
 pub(super) fn p99_tbt(run: &RunResult) -> Option<f64> {
-    run.summary.tbt_s.as_ref().filter(|_| tells_tokens(run))?.p99
+    run.summary.known(Latency::Tbt, |of| of.p99).filter(|_| tells_tokens(run))
 }
 
 pub(super) fn longest_tbt(run: &RunResult) -> Option<f64> {
-    run.summary.tbt_s.as_ref()?.max
+    run.summary.known(Latency::Tbt, |of| of.max)
 }

@@ -6,6 +6,7 @@ use super::share::{
     unranked, worst_percent,
 };
 use super::{Names, alike, join};
+use crate::metrics::{Distribution, Latency};
 use crate::report::result::RunResult;
 use crate::report::units::{count, duration, grouped, percent, three_digits};
 
@@ -214,8 +215,8 @@ pub(super) fn tail_of_one(run: &RunResult) -> Option<String> {
     if is_contradicted(run) {
         return None;
     }
-    let tbt = run.summary.tbt_s.as_ref()?;
-    let (p50, p99, longest) = (tbt.p50?, tbt.p99?, tbt.max?);
+    let known = |figure: fn(&Distribution) -> Option<f64>| run.summary.known(Latency::Tbt, figure);
+    let (p50, p99, longest) = (known(|of| of.p50)?, known(|of| of.p99)?, known(|of| of.max)?);
     let (what, gaps) = match tells_tokens(run) {
         true => ("Tokens", "TBT"),
         false => ("Chunks", "gap between chunks"),

@@ -283,7 +283,7 @@ impl<'m> Maker<'m> {
     /// As many seats as leave each of them the memory that the longest rejected request needs.
     fn larger_shares(&self) -> Vec<Change> {
         let seats = self.facts.seats.filter(|_| self.facts.takes == Takes::EqualShare);
-        let Some(limit) = seats else { return Vec::new() };
+        let Some(limit) = seats.map(|seats| seats.limit) else { return Vec::new() };
         let each = self.refused.longest_request.div_ceil(self.info.kv_block_tokens);
         let most = self.info.kv_blocks.checked_div(each).unwrap_or(0);
         let fewer = most >= 1 && limit.most.is_some_and(|old| most < old);
@@ -306,7 +306,7 @@ impl<'m> Maker<'m> {
     }
 
     fn fewer_seats(&self) -> Vec<Change> {
-        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let Some(limit) = self.facts.seats.map(|seats| seats.limit) else { return Vec::new() };
         let most = limit.most.map_or(self.bound.running, |limit| limit.min(self.bound.running));
         // As many as memory holds when all have grown to the length of an average request.
         let tokens = u64::from(self.bound.blocks.1) * u64::from(self.info.kv_block_tokens);
@@ -317,7 +317,7 @@ impl<'m> Maker<'m> {
     }
 
     fn more_seats(&self) -> Vec<Change> {
-        let Some(limit) = self.facts.seats else { return Vec::new() };
+        let Some(limit) = self.facts.seats.map(|seats| seats.limit) else { return Vec::new() };
         let Some(old) = limit.most.filter(|&old| self.bound.running >= old) else {
             return Vec::new();
         };

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::scheduler::{EngineInfo, Evidence, Facts, Limit, Prefills, SchedulerConfig, Takes};
+use crate::scheduler::{
+    EngineInfo, Evidence, Facts, Limit, Order, Prefills, SchedulerConfig, Takes,
+};
 
 /// What is sought in another policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +52,8 @@ pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) 
     if wanted.has(&facts) {
         return Vec::new();
     }
-    let others = SchedulerConfig::NAMES.iter().filter(|name| **name != old.name());
-    others
-        .filter_map(|name| SchedulerConfig::by_name(name))
+    SchedulerConfig::all()
+        .filter(|new| new.name() != old.name())
         .filter(|new| new.evidence() == Evidence::Proven && wanted.has(&new.facts(engine)))
         .take(wanted.tries())
         .map(|new| swap(old, &facts, &new, engine))
@@ -62,7 +63,12 @@ pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) 
 fn swap(old: &SchedulerConfig, facts: &Facts, new: &SchedulerConfig, engine: &EngineInfo) -> Swap {
     let theirs = new.facts(engine);
     let mut swap = Swap { name: new.name(), parameters: Map::new(), not_held: Vec::new() };
-    swap.hold(facts.seats, theirs.seats, "limit of seats", old.name());
+    swap.hold(
+        facts.seats.map(|seats| seats.limit),
+        theirs.seats.map(|seats| seats.limit),
+        "limit of seats",
+        old.name(),
+    );
     match (facts.budget, theirs.budget) {
         (Some(old_budget), Some(budget)) if old_budget.bounds != budget.bounds => {
             let own = budget.limit.most.map_or("none".to_owned(), |most| most.to_string());
@@ -96,7 +102,7 @@ fn swap(old: &SchedulerConfig, facts: &Facts, new: &SchedulerConfig, engine: &En
         }
         _ => {}
     }
-    if facts.by_priority && !theirs.by_priority {
+    if facts.order == Order::Priority && theirs.order != Order::Priority {
         swap.not_held.push(format!("{} knows no priorities", new.name()));
     }
     swap

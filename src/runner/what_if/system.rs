@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::change::{Change, Load, Maker};
 use crate::runner::Requests;
-use crate::scenario::Router;
+use crate::scenario::RouterKind;
 use crate::scheduler;
 
 const PRECISION: &str = "precision of the numbers";
@@ -137,9 +137,11 @@ impl Maker<'_> {
             false => ("router", &self.patient.resolved["router"]),
         };
         let old = old.as_str().unwrap_or("round-robin");
-        let by_load = [Router::LeastRequests, Router::LeastTokens];
-        let named = |router: &Router| {
-            Router::NAMES.into_iter().find(|name| Router::by_name(name).as_ref() == Some(router))
+        let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
+        let named = |router: &RouterKind| {
+            RouterKind::NAMES
+                .into_iter()
+                .find(|name| RouterKind::by_name(name).as_ref() == Some(router))
         };
         let new = by_load.iter().filter_map(named).filter(|name| *name != old);
         new.map(|name| {

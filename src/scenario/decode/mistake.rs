@@ -11,13 +11,13 @@ use crate::scenario::node::{Node, Path, Step};
 use crate::scenario::suggest::advice;
 
 /// A mistake on its way up; it gets its place where it first meets a decoder.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Mistake {
     what: What,
     place: Option<Place>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     path: Path,
     found: String,
@@ -25,7 +25,7 @@ struct Place {
     incomplete: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum What {
     /// Said by a type; `help` after a line `help: `.
     Said(String),
@@ -52,6 +52,7 @@ impl Mistake {
                 found: decoder.node.describe(),
                 incomplete: decoder.state.has_cut_below(&decoder.path),
             });
+            decoder.state.first.borrow_mut().get_or_insert_with(|| self.clone());
         }
         self
     }

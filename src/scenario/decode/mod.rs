@@ -45,6 +45,7 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
         match T::deserialize(decoder) {
             Ok(value) => break Some(value),
             Err(error) => {
+                let error = state.first.take().unwrap_or(error);
                 let (path, problem) = error.settle(root);
                 let mut problems = state.problems.borrow_mut();
                 problems.extend(problem);
@@ -60,6 +61,9 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
 
 #[derive(Default)]
 struct State {
+    /// The first mistake of a pass, which is the one that ends it. Parameters of schedulers are read
+    /// without knowledge of this type, and what comes back through them is words alone.
+    first: RefCell<Option<Mistake>>,
     problems: RefCell<Vec<Problem>>,
     cut: RefCell<HashSet<Path>>,
 }
@@ -253,6 +257,9 @@ impl<'de> Deserializer<'de> for Decoder<'de, '_> {
     ) -> Result<V::Value, Mistake> {
         let kind = choice_kind("name", &self.path);
         let result = match &self.node.value {
+            Value::Text(name) if !variants.contains(&name.as_str()) => {
+                Err(de::Error::unknown_variant(name, variants))
+            }
             Value::Text(name) => visitor.visit_enum(Variant::new(&self, name, None)),
             Value::Map(entries) => {
                 self.check_keys(entries, variants, kind);

@@ -55,10 +55,8 @@ impl<'de> Deserialize<'de> for SchedulerEntry {
                             first.name()
                         )));
                     }
-                    config = Some(SchedulerConfig::deserialize(Choice {
-                        name: key,
-                        map: Some(&mut map),
-                    })?);
+                    let choice = Choice { name: key, map: Some(&mut map) };
+                    config = Some(SchedulerConfig::deserialize(choice)?);
                 }
                 let config = config.ok_or_else(|| de::Error::missing_field(""))?;
                 Ok(SchedulerEntry { config, label })
@@ -156,7 +154,7 @@ impl JsonSchema for SchedulerEntry {
             Some(Json::Array(choices)) => choices,
             _ => Vec::new(),
         };
-        let mut alternatives = vec![json!({"type": "string", "enum": SchedulerConfig::NAMES})];
+        let mut alternatives = vec![json!({"type": "string", "enum": SchedulerConfig::names()})];
         for mut choice in choices {
             if let Some(properties) = choice.get_mut("properties").and_then(Json::as_object_mut) {
                 for (name, parameters) in properties.iter_mut() {
@@ -187,73 +185,11 @@ fn add_aliases(generator: &mut SchemaGenerator, scheduler: &str, parameters: &mu
     let Some(Json::Object(properties)) = schema.and_then(|s| s.get_mut("properties")) else {
         return;
     };
-    for name in parameter_names(scheduler) {
+    let known = SchedulerConfig::by_name(scheduler);
+    for name in known.iter().flat_map(|config| config.parameter_names()) {
         if !properties.contains_key(*name) {
             let description = "Another name of one of these.";
             properties.insert((*name).to_owned(), json!({"description": description}));
         }
-    }
-}
-
-/// All names of a scheduler's parameters, aliases too, as serde knows them.
-pub fn parameter_names(scheduler: &str) -> &'static [&'static str] {
-    let choice = Choice { name: scheduler.to_owned(), map: Some(AsksForNames) };
-    match SchedulerConfig::deserialize(choice) {
-        Err(Names(names)) => names,
-        Ok(_) => &[],
-    }
-}
-
-/// Not a map: it fails with the names of the fields that it is asked for.
-struct AsksForNames;
-
-#[derive(Debug)]
-struct Names(&'static [&'static str]);
-
-impl fmt::Display for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
-
-impl std::error::Error for Names {}
-
-impl de::Error for Names {
-    fn custom<T: fmt::Display>(_: T) -> Names {
-        Names(&[])
-    }
-}
-
-impl<'de> MapAccess<'de> for AsksForNames {
-    type Error = Names;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, _: K) -> Result<Option<K::Value>, Names> {
-        Ok(None)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Names> {
-        seed.deserialize(AsksForNames)
-    }
-}
-
-impl<'de> Deserializer<'de> for AsksForNames {
-    type Error = Names;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Names> {
-        Err(Names(&[]))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        fields: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Names> {
-        Err(Names(fields))
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
-        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
     }
 }

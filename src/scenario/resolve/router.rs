@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::check::Check;
 use super::fleet::Built;
 use crate::excerpt::quoted;
-use crate::scenario::experiment::Router;
+use crate::fleet::ClassPools;
+use crate::ids::ReplicaId;
+use crate::scenario::experiment::RouterKind;
 use crate::scenario::node::Path;
 use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
 use crate::scenario::suggest::advice;
-use crate::sim::ClassPools;
 
 /// The router, with what it leaves open filled in.
 pub fn router(
@@ -17,13 +18,13 @@ pub fn router(
     given: &mut RouterRef,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
-) -> Router {
+) -> RouterKind {
     let path = Path::root().key("router");
     match given {
         RouterRef::Text(name) => {
             let router = by_name(check, &path, name);
             let several = fleet.is_some_and(|fleet| fleet.len() > 1);
-            if several && matches!(router, Router::RoundRobin | Router::Random) {
+            if several && matches!(router, RouterKind::RoundRobin | RouterKind::Random) {
                 check.warnings.push(format!(
                     "router: {name} sends a replica of each pool as many requests, whatever its \
                      pace: `least-requests` goes by what is outstanding, `class-to-pool` by class"
@@ -35,18 +36,18 @@ pub fn router(
     }
 }
 
-fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> Router {
-    Router::by_name(name).unwrap_or_else(|| {
+fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> RouterKind {
+    RouterKind::by_name(name).unwrap_or_else(|| {
         let message = format!("unknown router `{}`", quoted(name));
         let help = match name {
             "class-to-pool" => {
                 "it needs the replicas of each class: `{class-to-pool: {chat: [0, 1], batch: [2]}}`"
                     .to_owned()
             }
-            _ => advice(name, Router::NAMES),
+            _ => advice(name, RouterKind::NAMES),
         };
         check.report(path, message, &help);
-        Router::RoundRobin
+        RouterKind::RoundRobin
     })
 }
 
@@ -56,7 +57,7 @@ fn class_to_pool(
     map: &mut ClassRouter,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
-) -> Router {
+) -> RouterKind {
     let within = map.within.get_or_insert_with(|| "round-robin".to_owned()).clone();
     let within = by_name(check, &path.key("within"), &within);
     let path = path.key("class-to-pool");
@@ -88,9 +89,10 @@ fn class_to_pool(
                 numbers.clone()
             }
         };
+        let replicas = replicas.into_iter().map(ReplicaId).collect();
         pools.push((class.clone(), replicas));
     }
-    Router::ClassToPool(Arc::new(ClassPools { pools, within }))
+    RouterKind::ClassToPool(Arc::new(ClassPools { pools, within }))
 }
 
 fn check_numbers(check: &mut Check<'_>, path: &Path, numbers: &[u32], fleet: &[Built]) {

@@ -14,13 +14,13 @@ use crate::scheduler::{EngineInfo, SchedulerConfig};
 pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {
     let path = Path::root().key("schedulers");
     let Some(entries) = given else {
-        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let help = advice("", SchedulerConfig::names().iter().copied());
         let message = "`schedulers` is missing: which schedulers are to be compared?";
         check.missing(&Path::root(), &["schedulers"], message, &help);
         return Vec::new();
     };
     if entries.is_empty() {
-        let help = advice("", SchedulerConfig::NAMES.iter().copied());
+        let help = advice("", SchedulerConfig::names().iter().copied());
         let message = "expected at least one scheduler, found an empty list";
         check.nothing_in(&path, &[], message, &help);
     }
@@ -114,10 +114,10 @@ pub fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet:
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
         for run in runs {
             let stages = pool.engine.stages;
-            let limits = run.config.limits(&pool.engine.info());
-            let most = limits.seats.or(limits.batch).filter(|&most| most < u32::MAX);
+            let facts = run.config.facts(&pool.engine.info());
+            let most = facts.most_at_once().filter(|&most| most < u32::MAX);
             let all = most.map(|most| u64::from(most) * u64::from(stages));
-            let how = match (limits.seats_over_pipeline, most.zip(all)) {
+            let how = match (facts.seats_over_pipeline, most.zip(all)) {
                 (Some(true), Some((most, all))) => format!(
                     "its limit of {most} requests at once, which the system counts over all batches, \
                      holds here for each of {stages}, so that up to {all} run, and requests are spread \

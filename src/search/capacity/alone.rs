@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::file::Alone;
 use super::knob::Knob;
+use crate::metrics::{Latency, Measure};
 use crate::runner::Requests;
-use crate::scenario::{Measure, SchedulerRun};
+use crate::scenario::SchedulerRun;
 use crate::search::goal::{Goal, sentence};
 use crate::search::probe::{Load, Offered, Probe, SearchError, Study};
 use crate::search::size::FleetSize;
@@ -47,7 +48,7 @@ pub(super) fn alone(
         requests: summary.requests.offered,
         fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
         ttft_in_time_share: summary.ttft_in_time_share,
-        ttft_p99_s: summary.ttft_s.p99,
+        ttft_p99_s: summary.known(Latency::Ttft, |of| of.p99),
         decides,
         in_words: broken_terms.map(sentence).collect(),
         broken: judged.broken.iter().map(|told| told.replace(" = ", " is ")).collect(),

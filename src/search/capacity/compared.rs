@@ -3,10 +3,17 @@
 use super::file::Capacity;
 use crate::search::interval::Border;
 
-/// A sentence on the schedulers that have a capacity; `None` for fewer than two of them.
-pub(super) fn comparison(all: &[Capacity]) -> Option<String> {
+/// A sentence on the schedulers that have a capacity, for each of the `groups` of those that can be
+/// compared; `None` where none of them has two.
+pub(super) fn comparison(all: &[Capacity], groups: &[Vec<usize>]) -> Option<String> {
+    let said: Vec<String> = groups.iter().filter_map(|group| of_group(all, group)).collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
+    let group = group.iter().filter_map(|&place| all.get(place));
     let known: Vec<(&str, Border)> =
-        all.iter().filter_map(|one| Some((one.label.as_str(), one.border()?))).collect();
+        group.filter_map(|one| Some((one.label.as_str(), one.border()?))).collect();
     if known.len() < 2 {
         return None;
     }
@@ -51,7 +58,21 @@ mod tests {
             requests_per_s: Border::of(&[(low, high)], false),
             ..full_capacity()
         };
-        comparison(&all.iter().map(of).collect::<Vec<_>>())
+        let whole: Vec<usize> = (0..all.len()).collect();
+        comparison(&all.iter().map(of).collect::<Vec<_>>(), &[whole])
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_not() {
+        let of = |label: &str, at: f64| Capacity {
+            label: label.to_owned(),
+            requests_per_s: Border::of(&[(at, at + 0.1)], false),
+            ..full_capacity()
+        };
+        let all = [of("a", 1.0), of("b", 2.0), of("c", 3.0), of("d", 4.0)];
+        assert_eq!(comparison(&all, &[vec![0], vec![1], vec![2], vec![3]]), None);
+        let said = comparison(&all, &[vec![0, 2], vec![1], vec![3]]).expect("a pair");
+        assert_eq!(said, "c carries more than a, for the requests of this one seed");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::metrics::Latency;
 use crate::report::{Inert, Tool};
 use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
@@ -302,8 +303,8 @@ impl AtCapacity {
         AtCapacity {
             fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
             ttft_in_time_share: summary.ttft_in_time_share,
-            ttft_p99_s: summary.ttft_s.p99,
-            tbt_p99_s: summary.tbt_s.as_ref().and_then(|tbt| tbt.p99),
+            ttft_p99_s: summary.known(Latency::Ttft, |of| of.p99),
+            tbt_p99_s: summary.known(Latency::Tbt, |of| of.p99),
             requests_per_s: summary.throughput.and_then(|all| all.requests_per_s),
             output_tokens_per_request: (offered > 0)
                 .then(|| summary.tokens.output as f64 / offered as f64),

@@ -15,12 +15,13 @@ use serde_json::Value;
 use self::alone::alone;
 use self::knob::Knob;
 use super::bisect::{Bracket, bracket_and_bisect};
-use super::depends::BUILD;
+use super::depends::build;
 use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
 use super::size::{FleetSize, Steps};
 use super::watch::Task;
 use crate::report::Tool;
+use crate::runner::{Requests, comparable_schedulers};
 use crate::scenario::SchedulerRun;
 
 pub(super) use file::full_capacity;
@@ -100,6 +101,8 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
+    let (requests, _) = Requests::of(experiment)?;
+    let groups = comparable_schedulers(experiment, &requests);
     let lone: Vec<Result<Option<Alone>, SearchError>> =
         experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -160,7 +163,7 @@ pub(super) fn search(
         schema_version: crate::report::SCHEMA_VERSION,
         kind: "capacity".to_owned(),
         tool: Tool::this(),
-        build: BUILD.to_owned(),
+        build: build().to_owned(),
         scenario,
         searched: knob.searched(),
         promise: study.goal.words(&experiment.slo),
@@ -169,7 +172,7 @@ pub(super) fn search(
         scenario_requests_per_s: knob.own_rate(),
         scenario_users: experiment.workload.users(),
         complete: schedulers.iter().all(Capacity::complete),
-        comparison: compared::comparison(&schedulers),
+        comparison: compared::comparison(&schedulers, &groups),
         warnings: notes::warnings(&schedulers),
         schedulers,
         notes,

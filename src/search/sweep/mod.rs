@@ -24,13 +24,13 @@ pub use text::{sweep_to_csv, sweep_to_text};
 
 use super::cache::Cache;
 use super::capacity::{CapacityOptions, search};
-use super::depends::{BUILD, Contents, FileDigests};
+use super::depends::{Contents, FileDigests, build};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use super::watch::Watch;
 use crate::progress::RunProgress;
 use crate::report::{Assertion, Inert, Tool};
-use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched};
+use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched, uneven};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
 /// More points are a mistyped grid.
@@ -195,7 +195,7 @@ impl Sweep<'_> {
             schema_version: crate::report::SCHEMA_VERSION,
             kind: "sweep".to_owned(),
             tool: Tool::this(),
-            build: BUILD.to_owned(),
+            build: build().to_owned(),
             files: files.into_inner().unwrap_or_else(PoisonError::into_inner),
             scenario: first,
             vary: self.vary.clone(),
@@ -217,7 +217,7 @@ impl Sweep<'_> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        Ok(self.document.clone().with(&overrides).map_err(Box::new)?)
+        Ok(self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?)
     }
 
     fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
@@ -245,7 +245,7 @@ impl Sweep<'_> {
         let resolved = self.resolve(index)?;
         let contents = digests.of(&resolved.files);
         let key = json!({
-            "build": BUILD, "scenario": resolved.scenario, "capacity": self.how(),
+            "build": build(), "scenario": resolved.scenario, "capacity": self.how(),
             "full_metrics": self.full_metrics, "files": contents,
         });
         files.lock().unwrap_or_else(PoisonError::into_inner).extend(contents);
@@ -274,6 +274,7 @@ impl Sweep<'_> {
         }
         let (requests, notes) = Requests::of(experiment)?;
         warnings.extend(notes.iter().map(ToString::to_string));
+        warnings.extend(uneven(experiment, &requests));
         let points = grid::combinations(&self.vary).unwrap_or(usize::MAX);
         let at_once = points.min(POINTS_MAX).saturating_mul(experiment.schedulers.len());
         if let Some((options, goal)) = &self.capacity {

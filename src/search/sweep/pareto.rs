@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Point;
 use crate::report::assertion::{self, figure};
+use crate::report::features::{Features, comparable};
 use crate::search::capacity::full_capacity;
 use crate::search::interval::overlap;
 
@@ -137,6 +138,8 @@ enum Order {
 struct Known {
     choice: Choice,
     ranges: [Option<(f64, f64)>; 2],
+    /// What its scheduler has on; no two are compared across one of these.
+    features: Features,
 }
 
 impl Known {
@@ -154,7 +157,8 @@ impl Known {
     }
 }
 
-/// The front over every run that has both numbers. Where a number has an interval, one is better
+/// The front over every run that has both numbers; of schedulers that cannot be compared each kind has
+/// its own. Where a number has an interval, one is better
 /// than another only if their intervals are apart.
 pub fn pareto(points: &[Point], objectives: [Objective; 2]) -> Pareto {
     let mut all: Vec<Known> = Vec::new();
@@ -164,14 +168,16 @@ pub fn pareto(points: &[Point], objectives: [Objective; 2]) -> Pareto {
             if let (Some(a), Some(b)) = (number(&objectives[0]), number(&objectives[1])) {
                 let ranges = objectives.each_ref().map(|objective| range(value, &objective.path));
                 let choice = Choice { point: point.index, run, values: [a, b] };
-                all.push(Known { choice, ranges });
+                let features = Features::deserialize(&value["features"]).unwrap_or_default();
+                all.push(Known { choice, ranges, features });
             }
         }
     }
     let orders = |a: &Known, b: &Known| [0, 1].map(|place| a.against(b, &objectives, place));
     let beats = |a: &Known, b: &Known| {
         let orders = orders(a, b);
-        orders.contains(&Order::Better) && !orders.contains(&Order::Worse)
+        let alike = comparable(&[&a.features, &b.features]).len() == 1;
+        alike && orders.contains(&Order::Better) && !orders.contains(&Order::Worse)
     };
     let unbeaten: Vec<&Known> =
         all.iter().filter(|one| !all.iter().any(|other| beats(other, one))).collect();

@@ -6,7 +6,7 @@ use super::grid::names;
 use super::pareto::Pareto;
 use super::{Point, SweepFile};
 use crate::report::Assertion;
-use crate::report::assertion::figure;
+use crate::report::assertion::{Judged, figure};
 
 /// Warnings and notes of all points. Those that differ in their numbers alone are one, told as the
 /// first point has it.
@@ -81,13 +81,17 @@ pub(super) fn judge(assertions: &[Assertion], file: &SweepFile) -> Vec<String> {
         let mut first = None;
         for point in &file.points {
             for run in &point.runs {
-                let Some(found) = assertion.broken(run) else { continue };
+                let found = match assertion.judged(run) {
+                    Judged::Holds => continue,
+                    Judged::Broken(Some(value)) => value.to_string(),
+                    Judged::Broken(None) => "not known".to_owned(),
+                    Judged::Open(within) => format!("{within}, as far as observation went"),
+                };
                 broken += 1;
                 first.get_or_insert_with(|| {
                     let each = names.iter().zip(&point.values);
                     let at: Vec<String> = each.map(|(name, v)| format!("{name}={v}")).collect();
                     let label = run["label"].as_str().unwrap_or_default();
-                    let found = found.map_or("not known".to_owned(), |value| value.to_string());
                     format!("{}, {label}: {found}", at.join(" "))
                 });
             }

@@ -142,7 +142,7 @@ fn concerns(path: &str, scheduler: &str, place: usize) -> bool {
             Some(name) => first = name,
         }
     }
-    SchedulerConfig::NAMES.iter().all(|name| *name != first) || first == scheduler
+    SchedulerConfig::names().iter().all(|name| *name != first) || first == scheduler
 }
 
 /// The values of a point that can matter to a scheduler; `-` for the others.

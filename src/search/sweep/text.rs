@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::grid::names;
 use super::{Choice, Point, SweepFile};
-use crate::report::assertion::figure;
+use crate::report::assertion::{bounds, figure};
 use crate::report::csv::flatten;
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
@@ -135,7 +135,11 @@ fn table(file: &SweepFile) -> String {
 
 fn table_of(file: &SweepFile, fit: Fit) -> String {
     let number = |run: &Value, column: &Column| {
-        column.1.iter().find_map(|path| figure(run, path)).map(column.2)
+        let known = column.1.iter().find_map(|path| figure(run, path)).map(column.2);
+        known.or_else(|| {
+            let (least, most) = column.1.iter().find_map(|path| bounds(run, path))?;
+            Some(within(least.filter(|&least| least > 0.0), most, column.2))
+        })
     };
     let runs = || file.points.iter().flat_map(|point| &point.runs);
     let there = |column: &&Column| runs().any(|run| number(run, column).is_some());
@@ -176,6 +180,16 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
     align.extend(vec![Align::Right; shown.len()]);
     align.push(Align::Left);
     lay_out(&rows, &align)
+}
+
+/// A figure that is known by bounds.
+fn within(least: Option<f64>, most: Option<f64>, show: fn(f64) -> String) -> String {
+    match (least.map(show), most.map(show)) {
+        (Some(least), Some(most)) => format!("{least} to {most}"),
+        (Some(least), None) => format!(">= {least}"),
+        (None, Some(most)) => format!("<= {most}"),
+        (None, None) => "-".to_owned(),
+    }
 }
 
 /// A text of `most` characters at most, its end cut off where it is longer.

@@ -105,7 +105,7 @@ impl Draw {
 
     /// The scheduler; returns its label.
     fn schedulers(&mut self, scenario: &mut Map<String, Value>, limits: &system::Limits) -> String {
-        let names: Vec<_> = SchedulerConfig::NAMES
+        let names: Vec<_> = SchedulerConfig::names()
             .iter()
             .copied()
             .filter(|name| {

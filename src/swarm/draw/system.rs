@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 use crate::catalog;
+use crate::fleet::RouterKind;
 use crate::scheduler::EngineInfo;
-use crate::sim::Router;
 
 /// Longest prompt plus output where requests are long.
 const LONG: u32 = 8192;
@@ -130,7 +130,7 @@ impl Draw {
 
     /// A router; classes may have these replicas.
     fn router(&mut self, scenario: &mut Map<String, Value>, replicas: &[Value]) {
-        let name = self.one_of(&Router::NAMES);
+        let name = self.one_of(&RouterKind::NAMES);
         let mut router = json!(name);
         if self.has("classes") && self.on("class to pool", 0.5) {
             let mut by_class = json!({"chat": replicas[self.rng.random_range(0..replicas.len())]});

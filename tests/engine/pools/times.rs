@@ -1,8 +1,8 @@
 //! Each replica keeps its own pace, by every router, both paths and the attribution.
 
-use metron_sim::explain::{Attribution, Blame, Cause, Split};
+use metron_sim::explain::{Blame, Cause, Index, Split};
+use metron_sim::fleet::RouterKind;
 use metron_sim::runner::recording;
-use metron_sim::sim::Router;
 use metron_sim::time::{Span, Time};
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn every_router_gives_the_same_by_both_paths() {
         "{class-to-pool: {chat: fast, batch: cheap}, within: least-requests}",
         "{class-to-pool: {chat: fast, batch: [1, 2, 3]}}",
     ];
-    for router in Router::NAMES.into_iter().chain(by_class) {
+    for router in RouterKind::NAMES.into_iter().chain(by_class) {
         for more in ["horizon=20s", "horizon=3s", "engine.prefix_caching=true"] {
             let router = format!("router={router}");
             let set = [router.as_str(), more, "workload.prefix_groups={count: 3, tokens: 300}"];
@@ -94,16 +94,15 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
         let experiment = resolved(TWO_GPUS, &set).experiment;
         let output = play(&experiment, false);
         let trace = &output.outcome.trace;
-        let attribution =
-            Attribution::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+        let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
         let (mut seen, mut own) = (Split::ZERO, [Split::ZERO; 2]);
-        for request in attribution.requests() {
+        for request in index.requests() {
             let row = &trace.requests[request as usize];
             let mut times: Vec<Time> = trace.token_times(row).collect();
             if row.status == metron_sim::trace::Status::Unfinished {
                 times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
             }
-            let gaps = attribution.gaps(request);
+            let gaps = index.gaps(request);
             assert_eq!(gaps.len(), times.len());
             let mut from = row.arrival;
             for (gap, &to) in gaps.iter().zip(&times) {
@@ -115,7 +114,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
             }
         }
         let mut given = Split::ZERO;
-        Blame::new(&attribution).given.iter().for_each(|&one| given += one);
+        Blame::new(&index).given.iter().for_each(|&one| given += one);
         for cause in [Cause::PrefillInterference, Cause::PrefillOnly] {
             assert_eq!(given[cause], seen[cause], "blame is delay by {}", cause.name());
         }

@@ -1,7 +1,9 @@
 //! What a simulation plays on: identical replicas, or pools of them.
 
+use super::member::Member;
 use super::router::Routing;
 use crate::cost::CostModel;
+use crate::ids::{PoolId, ReplicaId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 
@@ -56,6 +58,13 @@ impl FleetSetup<'_> {
     /// Replicas of all pools.
     pub fn replicas(&self) -> u32 {
         self.pools.iter().map(|pool| pool.replicas).sum()
+    }
+
+    /// They themselves.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let pools = self.pools.iter().zip((0..).map(PoolId));
+        let each = pools.flat_map(|(pool, id)| std::iter::repeat_n(id, pool.replicas as usize));
+        (0..).map(ReplicaId).zip(each).map(|(id, pool)| Member::new(id, pool)).collect()
     }
 }
 

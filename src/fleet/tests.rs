@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use super::*;
+use crate::ids::PoolId;
 use crate::time::Time;
 
 fn request(tokens: u32) -> Request {
@@ -12,56 +15,61 @@ fn request(tokens: u32) -> Request {
     }
 }
 
-fn fleet(router: Router) -> Fleet {
-    Fleet::new(&Routing { router, seed: 3 }, 4, &[String::new()])
+fn members() -> Vec<Member> {
+    (0..4).map(|id| Member::new(ReplicaId(id), PoolId(0))).collect()
+}
+
+fn decision(replica: u32, why: RouteReason) -> RouteDecision {
+    RouteDecision { replica: ReplicaId(replica), why, within_pool: false }
+}
+
+fn fleet(router: RouterKind) -> Fleet {
+    Fleet::new(&Routing { router, seed: 3 }, members(), &[String::new()])
 }
 
 fn routes(fleet: &mut Fleet, tokens: &[u32]) -> Vec<u32> {
     let ids = fleet.placed.len() as u32..;
-    ids.zip(tokens).map(|(id, &tokens)| fleet.route(id, &request(tokens), None).replica).collect()
+    ids.zip(tokens).map(|(id, &tokens)| fleet.route(id, &request(tokens), None).replica.0).collect()
 }
 
 #[test]
 fn names_lead_to_routers_and_all_are_there() {
-    for name in Router::NAMES {
-        assert!(Router::by_name(name).is_some(), "{name}");
+    for name in RouterKind::NAMES {
+        assert!(RouterKind::by_name(name).is_some(), "{name}");
     }
-    assert_eq!(Router::by_name("least-loaded"), None);
+    assert_eq!(RouterKind::by_name("least-loaded"), None);
 }
 
 #[test]
 fn round_robin_is_the_index_modulo_the_replicas() {
-    let mut fleet = fleet(Router::RoundRobin);
+    let mut fleet = fleet(RouterKind::RoundRobin);
     for id in 0..11 {
-        let decision = fleet.route(id, &request(1), None);
-        assert_eq!(decision, RouteDecision::new(id % 4, RouteReason::Turn));
+        let went = fleet.route(id, &request(1), None);
+        assert_eq!(went, decision(id % 4, RouteReason::Turn));
     }
 }
 
 #[test]
 fn the_least_is_chosen_and_leaving_counts() {
-    let mut fleet = fleet(Router::LeastRequests);
+    let mut fleet = fleet(RouterKind::LeastRequests);
     assert_eq!(routes(&mut fleet, &[9, 1, 1, 1, 1]), [0, 1, 2, 3, 0]);
     fleet.leave(2);
-    assert_eq!(
-        fleet.route(5, &request(1), None),
-        RouteDecision::new(2, RouteReason::FewestRequests(0))
-    );
-    let mut fleet = self::fleet(Router::LeastTokens);
+    assert_eq!(fleet.route(5, &request(1), None), decision(2, RouteReason::FewestRequests(0)));
+    let mut fleet = self::fleet(RouterKind::LeastTokens);
     assert_eq!(routes(&mut fleet, &[99, 1, 1, 1, 1, 1, 1]), [0, 1, 2, 3, 1, 2, 3]);
     fleet.leave(0);
-    assert_eq!(fleet.route(7, &request(1), None).replica, 0);
+    assert_eq!(fleet.route(7, &request(1), None).replica.0, 0);
 }
 
 #[test]
 fn random_choices_are_even_and_two_differ() {
-    let mut random = fleet(Router::Random);
+    let mut random = fleet(RouterKind::Random);
     let mut counts = [0; 4];
     for id in 0..4000 {
-        counts[random.route(id, &request(1), None).replica as usize] += 1;
+        counts[random.route(id, &request(1), None).replica.index()] += 1;
     }
     assert!(counts.iter().all(|&n| (900..1100).contains(&n)), "{counts:?}");
-    let mut two = fleet(Router::PowerOfTwo);
+    let mut two = fleet(RouterKind::PowerOfTwo);
     for id in 0..4000 {
         let decision = two.route(id, &request(1), None);
         let RouteReason::FewerOfTwo { requests, other, other_requests } = decision.why else {
@@ -70,19 +78,20 @@ fn random_choices_are_even_and_two_differ() {
         assert!(decision.replica != other && requests <= other_requests, "{decision:?}");
     }
     // Nobody leaves: the choice keeps replicas nearly even, unlike a random one.
-    let requests = &two.outstanding.requests;
+    let view = FleetView::new(&two.live, &two.outstanding);
+    let requests: Vec<u32> = view.replicas().iter().map(|&one| view.requests(one)).collect();
     let (least, most) = (requests.iter().min(), requests.iter().max());
     assert!(most.unwrap() - least.unwrap() <= 8, "{requests:?}");
 }
 
 #[test]
 fn a_session_stays_and_a_new_one_goes_where_there_is_least() {
-    let mut fleet = fleet(Router::SessionAffinity);
+    let mut fleet = fleet(RouterKind::SessionAffinity);
     let mut id = 0;
     let mut send = |session: Option<u32>| {
         id += 1;
         let decision = fleet.route(id - 1, &request(1), session);
-        (decision.replica, decision.why)
+        (decision.replica.0, decision.why)
     };
     assert_eq!(send(Some(7)), (0, RouteReason::NewSession(0)));
     assert_eq!(send(Some(8)), (1, RouteReason::NewSession(0)));
@@ -99,27 +108,33 @@ fn a_session_stays_and_a_new_one_goes_where_there_is_least() {
 
 #[test]
 fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
-    let pools = vec![("chat".to_owned(), vec![0, 2]), ("batch".to_owned(), vec![3])];
+    let pools = vec![
+        ("chat".to_owned(), vec![ReplicaId(0), ReplicaId(2)]),
+        ("batch".to_owned(), vec![ReplicaId(3)]),
+    ];
     let classes = ["batch", "other", "chat"].map(str::to_owned);
     for (within, chats) in
-        [(Router::RoundRobin, [0, 2, 0, 2]), (Router::LeastRequests, [0, 2, 0, 2])]
+        [(RouterKind::RoundRobin, [0, 2, 0, 2]), (RouterKind::LeastRequests, [0, 2, 0, 2])]
     {
-        let router = Router::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
-        let mut fleet = Fleet::new(&Routing { router, seed: 3 }, 4, &classes);
+        let router = RouterKind::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
+        let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes);
         let mut send =
             |id: u32, class: u16| fleet.route(id, &Request { class, ..request(1) }, None);
-        let got: Vec<u32> = (0..4).map(|id| send(id, 2).replica).collect();
+        let got: Vec<u32> = (0..4).map(|id| send(id, 2).replica.0).collect();
         assert_eq!(got, chats);
         let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, 0)).collect();
-        assert!(batch.iter().all(|went| went.replica == 3 && went.within_pool), "{batch:?}");
+        assert!(
+            batch.iter().all(|went| went.replica == ReplicaId(3) && went.within_pool),
+            "{batch:?}"
+        );
         assert!(!send(8, 1).within_pool);
     }
 }
 
 #[test]
 fn reasons_are_words() {
-    let why = RouteReason::FewerOfTwo { requests: 1, other: 3, other_requests: 4 };
-    let decision = RouteDecision { within_pool: true, ..RouteDecision::new(0, why) };
+    let why = RouteReason::FewerOfTwo { requests: 1, other: ReplicaId(3), other_requests: 4 };
+    let decision = RouteDecision { within_pool: true, ..decision(0, why) };
     assert_eq!(
         decision.to_string(),
         "pool of its class: 1 requests outstanding against 4 at replica 3"

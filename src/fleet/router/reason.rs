@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use crate::ids::ReplicaId;
+
 /// Where a request went, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteDecision {
     /// The replica.
-    pub replica: u32,
+    pub replica: ReplicaId,
     /// What decided.
     pub why: RouteReason,
     /// Whether its class left only some of the replicas.
@@ -29,7 +31,7 @@ pub enum RouteReason {
         /// Its requests.
         requests: u32,
         /// The other replica.
-        other: u32,
+        other: ReplicaId,
         /// The other's requests.
         other_requests: u32,
     },
@@ -41,7 +43,7 @@ pub enum RouteReason {
 
 impl RouteDecision {
     /// A decision among all replicas that the router has.
-    pub(super) fn new(replica: u32, why: RouteReason) -> RouteDecision {
+    pub(super) fn new(replica: ReplicaId, why: RouteReason) -> RouteDecision {
         RouteDecision { replica, why, within_pool: false }
     }
 }

@@ -1,0 +1,52 @@
+//! The index of a run: built once, and asked by everything that explains it.
+
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use super::bubble::Bubbles;
+use super::hold::Holders;
+use super::recording::Recording;
+use super::tables::Tables;
+
+/// A run whose every nanosecond is accounted for. Totals, blame, victims, stalls and misses are
+/// questions to it; none of them changes it.
+pub struct Index<'a> {
+    tables: Tables<'a>,
+    holders: Vec<OnceLock<Holders>>,
+    bubbles: OnceLock<Vec<Bubbles>>,
+}
+
+impl<'a> Index<'a> {
+    /// Sums up the iterations. Costs by iterations and chunks, not by tokens.
+    pub fn new(recording: Recording<'a>) -> Index<'a> {
+        let tables = Tables::new(recording);
+        let holders = tables.lanes.iter().map(|_| OnceLock::new()).collect();
+        Index { tables, holders, bubbles: OnceLock::new() }
+    }
+
+    /// Who held and ran what on a replica; worked out when it is first asked for.
+    pub(super) fn holders(&self, replica: u32) -> &Holders {
+        self.holders[replica as usize].get_or_init(|| Holders::new(&self.tables, replica))
+    }
+
+    /// Whose prefill made the bubbles of a lane; worked out for all lanes when it is first asked for.
+    /// `None` where no other lane shares the replica.
+    pub(super) fn bubbles(&self, lane: usize) -> Option<&Bubbles> {
+        let of_all = || Bubbles::of_all(&self.tables);
+        self.lanes[lane].staged.then(|| &self.bubbles.get_or_init(of_all)[lane])
+    }
+
+    /// KV blocks held at each iteration of a replica, summed over those who hold them; blocks that
+    /// several share are counted for each.
+    pub fn blocks_held(&self, replica: u32) -> &[u64] {
+        &self.holders(replica).blocks
+    }
+}
+
+impl<'a> Deref for Index<'a> {
+    type Target = Tables<'a>;
+
+    fn deref(&self) -> &Tables<'a> {
+        &self.tables
+    }
+}

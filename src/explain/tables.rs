@@ -1,0 +1,147 @@
+//! The tables of a run: what every question about it starts from.
+
+use super::cause::Cause;
+use super::lane::LaneColumns;
+use super::line::Line;
+use super::recording::Recording;
+use super::walk::{Gap, Places, Visit, Walk};
+use crate::request::RequestId;
+use crate::time::Time;
+use crate::trace::{Run, TokenTrace};
+
+/// The iterations of every lane, summed up, and where each request stands in them.
+pub struct Tables<'a> {
+    /// What is explained.
+    pub recording: Recording<'a>,
+    pub(super) lanes: Vec<LaneColumns<'a>>,
+    pub(super) places: Places,
+    /// Who stood behind the head of each replica's queue.
+    pub(super) lines: Vec<Line>,
+}
+
+impl<'a> Tables<'a> {
+    /// Sums up the iterations. Costs by iterations and chunks, not by tokens.
+    pub(super) fn new(recording: Recording<'a>) -> Tables<'a> {
+        let lanes: Vec<LaneColumns<'a>> = recording
+            .log
+            .iter()
+            .enumerate()
+            .map(|(lane, log)| LaneColumns::new(log, *recording.pool(lane), recording.trace.end))
+            .collect();
+        let mut places = Places::new(&recording, &lanes);
+        let lines: Vec<Line> = lanes
+            .iter()
+            .zip(0..)
+            .map(|(lane, index)| Line::new(&recording, lane, &mut places, index))
+            .collect();
+        Tables { recording, lanes, places, lines }
+    }
+
+    /// What an iteration of a lane was made of, in nanoseconds by cause.
+    pub fn parts(&self, replica: usize, iteration: usize) -> Vec<(Cause, u64)> {
+        self.lanes[replica].parts(iteration as u32)
+    }
+
+    /// The last of a request's chunks whose iteration started before `before`, as the place of
+    /// that iteration in the log of its replica.
+    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
+        let lane = self.lane_of(request);
+        let chunks = self.places.chunks(request);
+        let after = chunks.partition_point(|&(index, _)| lane.log.start(index as usize) < before);
+        after.checked_sub(1).map(|place| chunks[place].0 as usize)
+    }
+
+    /// The lane of a request, among those of all replicas: its place in the log.
+    pub fn lane_index(&self, request: RequestId) -> usize {
+        self.places.lane(request)
+    }
+
+    /// The trace.
+    pub fn trace(&self) -> &'a TokenTrace {
+        self.recording.trace
+    }
+
+    /// Every request, in order.
+    pub fn requests(&self) -> std::ops::Range<RequestId> {
+        0..self.trace().requests.len() as RequestId
+    }
+
+    /// Walks one request.
+    pub fn walk(&self, request: RequestId, visit: &mut impl Visit) {
+        self.walker(request).go(visit);
+    }
+
+    fn walker(&self, request: RequestId) -> Walk<'_> {
+        Walk::new(self.trace(), &self.lanes, &self.places, request)
+    }
+
+    /// The gap before one token (0 is the first), or `None` when there is no such token. The gap that
+    /// was open when observation ended is that before the next token.
+    pub fn gap(&self, request: RequestId, token: u32) -> Option<Gap> {
+        let mut found = Found { tables: self, request, token, gap: None };
+        self.walk(request, &mut found);
+        found.gap
+    }
+
+    /// Every gap of a request, expanded, the open one too: for tests and for a single request's story.
+    pub fn gaps(&self, request: RequestId) -> Vec<Gap> {
+        let mut all = All { tables: self, request, gaps: Vec::new() };
+        self.walk(request, &mut all);
+        all.gaps
+    }
+
+    pub(super) fn lane_of(&self, request: RequestId) -> &LaneColumns<'a> {
+        &self.lanes[self.places.lane(request)]
+    }
+
+    /// The gap that ends with entry `beat` of the beats of a request's lane, for a request that
+    /// was in the beat before too.
+    pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
+        let lane = self.lane_of(request);
+        let (before, at) = (lane.beats.at(beat as usize - 1), lane.beats.at(beat as usize));
+        let split = lane.beat(beat as usize);
+        let time = |index: u32| lane.log.end(index as usize);
+        Gap { token, from: time(before), to: time(at), split }
+    }
+}
+
+struct Found<'f, 'a> {
+    tables: &'f Tables<'a>,
+    request: RequestId,
+    token: u32,
+    gap: Option<Gap>,
+}
+
+impl Visit for Found<'_, '_> {
+    fn gap(&mut self, gap: &Gap) {
+        if gap.token == self.token {
+            self.gap = Some(*gap);
+        }
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        if (token..token + run.len - 1).contains(&self.token) {
+            let beat = run.first + 1 + (self.token - token);
+            self.gap = Some(self.tables.beat_gap(self.request, self.token, beat));
+        }
+    }
+}
+
+struct All<'f, 'a> {
+    tables: &'f Tables<'a>,
+    request: RequestId,
+    gaps: Vec<Gap>,
+}
+
+impl Visit for All<'_, '_> {
+    fn gap(&mut self, gap: &Gap) {
+        self.gaps.push(*gap);
+    }
+
+    fn beats(&mut self, token: u32, run: Run) {
+        for k in 0..run.len - 1 {
+            let beat = run.first + 1 + k;
+            self.gaps.push(self.tables.beat_gap(self.request, token + k, beat));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Who serves: the replicas of a run with their pools, and the router that sends requests to them.
+//!
+//! A router is asked once for each request, when it arrives. It sees how many requests and tokens
+//! are outstanding at each replica, as a front end that counts what it has sent and what has come
+//! back does; it sees neither queues nor KV memory.
+
+mod member;
+mod router;
+mod setup;
+mod view;
+
+use crate::ids::ReplicaId;
+use crate::request::{Request, RequestId};
+use crate::workload::streams::{Purpose, Stream};
+
+pub use member::{Member, Role, State};
+pub use router::{ClassPools, RouteDecision, RouteReason, RouterKind, Routing};
+pub use setup::{FleetSetup, MakeScheduler, PoolSetup, Setup};
+
+use router::{Asked, Router};
+use view::{FleetView, Outstanding};
+
+/// The members, what is outstanding at each, and who decides by it.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    members: Vec<Member>,
+    /// Those of them that new requests may be sent to, in order.
+    live: Vec<ReplicaId>,
+    router: Box<dyn Router>,
+    outstanding: Outstanding,
+    counts: bool,
+    /// Replica and tokens of each request; empty where the router does not look.
+    placed: Vec<(ReplicaId, u32)>,
+}
+
+impl Fleet {
+    /// `members` are in the order of their ids; `classes` are the names of the requests' classes.
+    pub fn new(routing: &Routing, members: Vec<Member>, classes: &[String]) -> Fleet {
+        let live: Vec<ReplicaId> =
+            members.iter().filter(|member| member.takes_requests()).map(|one| one.id).collect();
+        assert!(!live.is_empty(), "at least one replica");
+        let draws = Stream::new(routing.seed, Purpose::Routing);
+        Fleet {
+            live,
+            router: routing.router.make(draws, classes),
+            outstanding: Outstanding::of(members.len()),
+            counts: routing.router.sees_load(),
+            placed: Vec::new(),
+            members,
+        }
+    }
+
+    /// A member.
+    pub fn member(&self, replica: ReplicaId) -> &Member {
+        &self.members[replica.index()]
+    }
+
+    /// Chooses a replica for the request with this id, the next in order of arrival.
+    pub fn route(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        session: Option<u32>,
+    ) -> RouteDecision {
+        let asked = Asked { id, class: request.class, session };
+        let view = FleetView::new(&self.live, &self.outstanding);
+        let decision = self.router.choose(&asked, &view);
+        if self.counts {
+            debug_assert_eq!(self.placed.len(), id as usize, "requests come in order");
+            let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
+            self.outstanding.add(decision.replica, tokens);
+            self.placed.push((decision.replica, tokens));
+        }
+        decision
+    }
+
+    /// A request has come to its end.
+    pub fn leave(&mut self, id: RequestId) {
+        if let Some(&(replica, tokens)) = self.placed.get(id as usize) {
+            self.outstanding.remove(replica, tokens);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! Class to pool: each class has replicas of its own, so that long batch jobs never stand before
+//! a chat.
+
+use super::{Asked, FleetView, RouteDecision, Router, RouterKind};
+use crate::ids::ReplicaId;
+use crate::workload::streams::Stream;
+
+/// The replicas of each class. Pools may share replicas; classes that have none go to any replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassPools {
+    /// A class and its replicas, at least one, each below the number of replicas.
+    pub pools: Vec<(String, Vec<ReplicaId>)>,
+    /// How requests are spread over a pool; not itself a class-to-pool router.
+    pub within: RouterKind,
+}
+
+impl ClassPools {
+    pub(super) fn make(&self, draws: Stream, classes: &[String]) -> ClassToPool {
+        let within = || self.within.make(draws, classes);
+        let pools = self.pools.iter().map(|(_, replicas)| (replicas.clone(), within())).collect();
+        let pool_of = |class: &String| self.pools.iter().position(|(name, _)| name == class);
+        let pool_of_class = classes.iter().map(pool_of).collect();
+        ClassToPool { pool_of_class, pools, everyone: within() }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ClassToPool {
+    /// Which of the pools a class has; `None` where it goes anywhere.
+    pool_of_class: Vec<Option<usize>>,
+    /// The replicas of each pool and the router over them.
+    pools: Vec<(Vec<ReplicaId>, Box<dyn Router>)>,
+    /// The router over all replicas.
+    everyone: Box<dyn Router>,
+}
+
+impl Router for ClassToPool {
+    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+        let pool = self.pool_of_class.get(usize::from(asked.class)).copied().flatten();
+        let Some(pool) = pool else { return self.everyone.choose(asked, fleet) };
+        let (replicas, router) = &mut self.pools[pool];
+        let decision = router.choose(asked, &fleet.among(replicas));
+        RouteDecision { within_pool: true, ..decision }
+    }
+}

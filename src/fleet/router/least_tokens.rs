@@ -1,0 +1,13 @@
+//! Least tokens: where the fewest tokens are outstanding; of several replicas, the first.
+
+use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+
+#[derive(Debug)]
+pub(super) struct LeastTokens;
+
+impl Router for LeastTokens {
+    fn choose(&mut self, _: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+        let (replica, tokens) = fleet.least(|replica| fleet.tokens(replica));
+        RouteDecision::new(replica, RouteReason::FewestTokens(tokens))
+    }
+}

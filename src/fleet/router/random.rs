@@ -1,0 +1,17 @@
+//! Random: any replica with equal probability, keyed by the request's index.
+
+use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+use crate::workload::streams::Stream;
+
+#[derive(Debug)]
+pub(super) struct Random {
+    pub draws: Stream,
+}
+
+impl Router for Random {
+    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+        let replicas = fleet.replicas();
+        let place = self.draws.at(u64::from(asked.id)).below(replicas.len() as u64);
+        RouteDecision::new(replicas[place as usize], RouteReason::Drawn)
+    }
+}

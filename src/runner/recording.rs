@@ -1,0 +1,67 @@
+//! What a simulated run wrote down, as `explain` reads it.
+
+use crate::cost::CostModel;
+use crate::explain::{Memory, RecordedPool, Recording};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
+use crate::scheduler::{EngineInfo, Needs};
+use crate::sim::Outcome;
+
+/// What a scheduler's run wrote down, to be explained.
+pub fn recording<'a>(
+    experiment: &'a Experiment,
+    scheduler: &SchedulerRun,
+    outcome: &'a Outcome,
+) -> Recording<'a> {
+    let pool = |(index, pool): (usize, PoolView<'a>)| {
+        let info = pool.engine_info();
+        let needs = scheduler.config.build(&info).needs();
+        let planned = pool.engine.async_scheduling;
+        let cost = pool.cost.as_ref();
+        let recorded = recorded_pool(outcome, index, cost, &info, &needs, planned);
+        RecordedPool { name: pool.name, ..recorded }
+    };
+    Recording {
+        trace: &outcome.trace,
+        log: outcome.log.as_deref().unwrap_or_default(),
+        pools: experiment.fleet().into_iter().enumerate().map(pool).collect(),
+    }
+}
+
+/// The same of a run on identical replicas that no scenario describes. Without a log nothing can be
+/// explained.
+pub fn recording_of_alike<'a>(
+    outcome: &'a Outcome,
+    cost: &'a dyn CostModel,
+    engine: &EngineInfo,
+    needs: &Needs,
+    async_scheduling: bool,
+) -> Recording<'a> {
+    Recording {
+        trace: &outcome.trace,
+        log: outcome.log.as_deref().unwrap_or_default(),
+        pools: vec![recorded_pool(outcome, 0, cost, engine, needs, async_scheduling)],
+    }
+}
+
+/// What pool `pool` of a run was priced by. `engine` is that of its replicas.
+fn recorded_pool<'a>(
+    outcome: &Outcome,
+    pool: usize,
+    cost: &'a dyn CostModel,
+    engine: &EngineInfo,
+    needs: &Needs,
+    async_scheduling: bool,
+) -> RecordedPool<'a> {
+    let used = outcome.pools.get(pool);
+    RecordedPool {
+        name: None,
+        replicas: used.map_or(1, |pool| pool.replicas),
+        cost,
+        planned_ahead: needs.plans_ahead && async_scheduling,
+        memory: Memory {
+            block_tokens: engine.kv_block_tokens,
+            blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),
+            watermark_blocks: needs.watermark_blocks,
+        },
+    }
+}

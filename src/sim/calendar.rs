@@ -1,0 +1,191 @@
+//! What is to happen, and in which order: the one place that says it.
+//!
+//! At one instant the order is that of [`What`]: all steps end that end then (tokens, finishes,
+//! blocks freed), stages become free, arrivals enter; then those that were woken by any of it
+//! decide, in the order of their numbers. Events of one kind at one instant go by number too.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::ids::ReplicaId;
+use crate::time::Time;
+
+/// A kind of event and whom it concerns. The order of the variants is the order at one instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    /// A step of this server is over.
+    StepEnds(ReplicaId),
+    /// Stage 0 of this server's pipeline is free, before the step that left it is over.
+    StageFree(ReplicaId),
+    /// The next request arrives.
+    Arrives,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Event {
+    at: Time,
+    what: What,
+}
+
+/// What can touch a server from outside, so that it may run ahead until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    /// Anything: every step is an event. The slow path.
+    Anything,
+    /// Arrivals, which are known beforehand.
+    Arrivals,
+    /// Arrivals, which the end of an answer elsewhere may bring.
+    Answers,
+}
+
+/// The events to come but for arrivals, whose next one is told by whoever asks.
+#[derive(Debug)]
+pub(super) struct Calendar {
+    events: BinaryHeap<Reverse<Event>>,
+    now: Time,
+    /// Servers that are to decide now; while they do, the next one last.
+    awake: Vec<ReplicaId>,
+    touch: Touch,
+}
+
+impl Calendar {
+    pub fn new(touch: Touch) -> Calendar {
+        Calendar { events: BinaryHeap::new(), now: Time::ZERO, awake: Vec::new(), touch }
+    }
+
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// When the next event is, where `arrival` is the next arrival; `None` when nothing is to come.
+    pub fn next(&self, arrival: Option<Time>) -> Option<Time> {
+        self.first(arrival).map(|event| event.at)
+    }
+
+    /// Time moves on.
+    pub fn turn_to(&mut self, now: Time) {
+        debug_assert!(now >= self.now, "time moves forward");
+        self.now = now;
+    }
+
+    pub fn add(&mut self, at: Time, what: What) {
+        debug_assert!(at > self.now, "what is added lies ahead");
+        self.events.push(Reverse(Event { at, what }));
+    }
+
+    /// Takes what is due next at this instant. An arrival is not taken: whoever asks lets it in.
+    pub fn due(&mut self, arrival: Option<Time>) -> Option<What> {
+        let Event { at, what } = self.first(arrival)?;
+        if at > self.now {
+            return None;
+        }
+        if what != What::Arrives {
+            self.events.pop();
+        }
+        Some(what)
+    }
+
+    /// An arrival can lie in the past only where an answer's tokens came before its step's end: it
+    /// enters now.
+    fn first(&self, arrival: Option<Time>) -> Option<Event> {
+        let arrives = arrival.map(|at| Event { at: at.max(self.now), what: What::Arrives });
+        let listed = self.events.peek().map(|&Reverse(event)| event);
+        match (listed, arrives) {
+            (Some(listed), Some(arrives)) => Some(listed.min(arrives)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// This server has something to decide now.
+    pub fn wake(&mut self, server: ReplicaId) {
+        self.awake.push(server);
+    }
+
+    /// Nothing more is due: puts those that were woken in the order in which they decide.
+    pub fn order_awake(&mut self) {
+        if self.awake.len() > 1 {
+            self.awake.sort_unstable_by_key(|&server| Reverse(server));
+            self.awake.dedup();
+        }
+    }
+
+    /// The next that decides now.
+    pub fn decides(&mut self) -> Option<ReplicaId> {
+        self.awake.pop()
+    }
+
+    /// Until when the server that decides now may run ahead on its own: the earliest event that can
+    /// touch it. An arrival can, wherever it will be sent. Where answers bring arrivals, so can any
+    /// event of another server, and what those that decide after it will begin.
+    pub fn lookahead(&self, arrival: Option<Time>) -> Time {
+        let arrival = arrival.unwrap_or(Time::NEVER);
+        match self.touch {
+            Touch::Anything => Time::ZERO,
+            Touch::Arrivals => arrival,
+            Touch::Answers if !self.awake.is_empty() => arrival.min(self.now),
+            Touch::Answers => {
+                self.events.peek().map_or(arrival, |&Reverse(event)| arrival.min(event.at))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ns: u64) -> Time {
+        Time::from_nanos(ns)
+    }
+
+    #[test]
+    fn one_instant_has_one_order() {
+        let mut calendar = Calendar::new(Touch::Arrivals);
+        for (when, what) in [
+            (7, What::StageFree(ReplicaId(0))),
+            (7, What::StepEnds(ReplicaId(2))),
+            (9, What::StepEnds(ReplicaId(0))),
+            (7, What::StepEnds(ReplicaId(1))),
+        ] {
+            calendar.add(at(when), what);
+        }
+        // An arrival of the past enters after the steps that end now.
+        assert_eq!(calendar.next(Some(at(8))), Some(at(7)));
+        calendar.turn_to(at(7));
+        let arrival = Some(at(3));
+        let due: Vec<What> = (0..4).map_while(|_| calendar.due(arrival)).collect();
+        assert_eq!(
+            due,
+            [
+                What::StepEnds(ReplicaId(1)),
+                What::StepEnds(ReplicaId(2)),
+                What::StageFree(ReplicaId(0)),
+                What::Arrives
+            ]
+        );
+        assert_eq!(calendar.due(Some(at(8))), None);
+        [2, 0, 2].map(ReplicaId).into_iter().for_each(|server| calendar.wake(server));
+        calendar.order_awake();
+        assert_eq!(
+            [(); 3].map(|()| calendar.decides()),
+            [Some(ReplicaId(0)), Some(ReplicaId(2)), None]
+        );
+    }
+
+    #[test]
+    fn a_server_runs_ahead_until_something_can_touch_it() {
+        let lookahead = |touch, others: bool| {
+            let mut calendar = Calendar::new(touch);
+            calendar.add(at(5), What::StepEnds(ReplicaId(1)));
+            calendar.turn_to(at(2));
+            if others {
+                calendar.wake(ReplicaId(2));
+            }
+            (calendar.lookahead(Some(at(9))), calendar.lookahead(None))
+        };
+        assert_eq!(lookahead(Touch::Anything, false), (Time::ZERO, Time::ZERO));
+        assert_eq!(lookahead(Touch::Arrivals, true), (at(9), Time::NEVER));
+        assert_eq!(lookahead(Touch::Answers, false), (at(5), at(5)));
+        assert_eq!(lookahead(Touch::Answers, true), (at(2), at(2)));
+    }
+}
