@@ -171,8 +171,9 @@ var Metron = (() => {
 		return of[M.isDark() ? 1 : 0];
 	};
 	M.causePattern = (name) => (CAUSES[name] || [])[2] || "plain";
-	// A number and its unit stay on one line.
-	M.unbroken = (text) => text.replace(/(\d) (?=(?:%|s|ms|\u00b5s)(?![\w]))/g, "$1\u00a0");
+	// As type, not as a terminal writes it; a number and its unit stay on one line.
+	M.unbroken = (text) =>
+		text.replaceAll(" -> ", " \u2192 ").replace(/(\d) (?=(?:%|s|ms|\u00b5s)(?![\w]))/g, "$1\u00a0");
 	M.causeWords = (name) =>
 		String(name || "late")
 			.replaceAll("_", " ")

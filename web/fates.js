@@ -36,7 +36,19 @@
 			return lines.slice(0, 4);
 		};
 		const rows = Math.max(...OF.map(([name]) => linesOf(name).length));
-		parent.append(M.runKey(runs), grid);
+		parent.append(M.runKey(runs));
+		const cut = runs.filter((run) => run.unfinished);
+		if (cut.length)
+			parent.append(
+				h(
+					"p",
+					{ class: "hint" },
+					"Observation ended before some requests did (" +
+						cut.map((run) => run.label + ": " + M.count(run.unfinished)).join(", ") +
+						"). The curves hold what was seen until then, so the slowest may be missing; the figures are bounds where that matters.",
+				),
+			);
+		parent.append(grid);
 		const cells = OF.map(([, title, , what]) =>
 			h("div", { class: "cell" }, h("h3", {}, title), h("p", { class: "axis" }, "share of " + what)),
 		);

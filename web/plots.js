@@ -444,20 +444,21 @@
 		};
 		const scaleX = { ...spread(points.map((p) => p.x)), ...x },
 			scaleY = { ...spread(points.map((p) => p.y)), ...y };
-		// Where the marks stand: at their figures, whatever else is there. Of several at one place, sizes
-		// tell how many there are: the first is the largest, and the last lies on top.
+		// Where the marks stand: at their figures, whatever else is there. One that lies under others is
+		// drawn larger than they are, so that its rim shows; among very many there is no room for that.
+		const CLOSE = 3,
+			LARGEST = 16.5;
 		let placed = [],
 			sizes = [];
 		const place = () => {
 			placed = points.map((p) => [at.x(p.x), at.y(p.y)]);
-			const many = new Map(),
-				key = ([px, py]) => Math.round(px / 2) + "," + Math.round(py / 2);
-			placed.forEach((own) => many.set(key(own), (many.get(key(own)) || 0) + 1));
-			sizes = placed.map((own) => {
-				const left = many.get(key(own)) - 1;
-				many.set(key(own), left);
-				return 4.5 + 3 * Math.min(left, 4);
-			});
+			sizes = placed.map(() => 4.5);
+			if (placed.length > 300) return;
+			for (let k = placed.length - 2; k >= 0; k--) {
+				const [px, py] = placed[k],
+					above = sizes.filter((_, j) => j > k && Math.hypot(placed[j][0] - px, placed[j][1] - py) < CLOSE);
+				if (above.length) sizes[k] = Math.min(LARGEST, Math.max(...above) + 3);
+			}
 		};
 		const mark = (c, p, size, [px, py]) => {
 			c.beginPath();
@@ -520,7 +521,7 @@
 				.forEach((one) => {
 					const [left, y] =
 						one.y != null
-							? [box.left + 6, at.y(one.y) - 5]
+							? [box.left + box.width - c.measureText(one.label).width - 4, at.y(one.y) - 5]
 							: [Math.min(at.x(one.x) - 4, width - c.measureText(one.label).width), foot(one)];
 					c.strokeStyle = M.css("--card");
 					c.strokeText(one.label, left, y);
@@ -545,7 +546,7 @@
 				c.lineWidth = 1;
 				c.stroke();
 			});
-			surface.canvas.placed = placed;
+			Object.assign(surface.canvas, { placed, sizes });
 			if (lit >= 0) {
 				c.fillStyle = c.strokeStyle = M.css("--ink");
 				mark(c, { ...points[lit], faint: false }, 7, placed[lit]);

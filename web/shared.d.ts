@@ -125,6 +125,9 @@ interface PlayParts {
 		wanted(): { at_us: number; count: number } | null;
 		mark(): void;
 	};
+	// figures.js
+	figures(answer: any): void;
+	figureTexts(figure: any): string[];
 	// results.js
 	timeline: any;
 	near(id: string): boolean;

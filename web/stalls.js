@@ -175,7 +175,7 @@
 
 	M.cures = (parent, cures) => {
 		parent.append(
-			h("p", {}, M.cureVerdict(cures)),
+			h("p", {}, M.unbroken(M.cureVerdict(cures))),
 			M.table(
 				"What would have helped " + cures.label,
 				["change", ...M.cureHead, "effect"],

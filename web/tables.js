@@ -3,9 +3,15 @@
 	const M = Metron,
 		h = M.h;
 
+	// Columns of sentences break into lines; figures never do.
+	const LONG = 24;
+
 	// rows: arrays of text, the first cell names the row.
-	M.table = (caption, head, rows) =>
-		h(
+	M.table = (caption, head, rows) => {
+		const kind = head.map((_, place) =>
+			place > 0 && rows.some((row) => String(row[place] ?? "").length > LONG) ? "long" : null,
+		);
+		return h(
 			"div",
 			{ class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
 			h(
@@ -18,7 +24,7 @@
 					h(
 						"tr",
 						{},
-						head.map((text) => M.breakable(h("th", { scope: "col" }, text), true)),
+						head.map((text, place) => M.breakable(h("th", { scope: "col", class: kind[place] }, text), true)),
 					),
 				),
 				h(
@@ -29,13 +35,16 @@
 							"tr",
 							{},
 							row.map((text, place) =>
-								place === 0 ? M.breakable(h("th", { scope: "row" }, text)) : h("td", {}, text),
+								place === 0
+									? M.breakable(h("th", { scope: "row" }, M.unbroken(String(text))))
+									: h("td", { class: kind[place] }, text),
 							),
 						),
 					),
 				),
 			),
 		);
+	};
 
 	// The same, folded away, and filled only when it is opened.
 	M.details = (summary, caption, head, rows) => {

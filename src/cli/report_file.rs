@@ -7,11 +7,11 @@ use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::cli::explain::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
-use crate::inert::sentence;
 use crate::report::comparison::figures;
 use crate::report::header::header;
 use crate::report::html::{Document, Table, document};
 use crate::report::measured::provenance;
+use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::report::{OutputFile, ResultFile, Tool};
 use crate::runner::{SchedulerOutput, recording};
@@ -150,10 +150,6 @@ impl ReportFile {
 
 fn words(result: &ResultFile) -> Words {
     let rows = figures(&result.runs).into_iter();
-    let warnings = result.runs.iter().flat_map(|run| {
-        let inert = run.inert.iter().map(sentence);
-        run.warnings.iter().cloned().chain(inert).map(move |text| format!("{}: {text}", run.label))
-    });
     Words {
         header: header(result),
         verdict: verdict(&result.runs),
@@ -164,14 +160,7 @@ fn words(result: &ResultFile) -> Words {
             rows: rows.map(|row| (row.name.into_owned(), row.cells)).collect(),
             runs_are_rows: false,
         }),
-        notes: result
-            .warnings
-            .iter()
-            .cloned()
-            .chain(result.inert.iter().map(sentence))
-            .chain(warnings)
-            .chain(result.runs.iter().flat_map(provenance))
-            .collect(),
+        notes: remarks(result).into_iter().chain(result.runs.iter().flat_map(provenance)).collect(),
     }
 }
 

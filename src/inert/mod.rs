@@ -23,7 +23,7 @@ use crate::report::Inert;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerDetails};
 pub use facts::{Ended, Facts};
-pub use written::{Written, written};
+pub use written::{Written, list_index, written};
 
 /// The keys without effect of an experiment.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -17,11 +17,16 @@ pub struct Written {
 }
 
 impl Written {
-    /// The number in its path behind `list`: 1 for `pools.1.engine.dtype` and `pools`.
+    /// As [`list_index`] of its path.
     pub fn index_in(&self, list: &str) -> Option<usize> {
-        let behind = self.path.strip_prefix(list)?.strip_prefix('.')?;
-        behind.split('.').next()?.parse().ok()
+        list_index(&self.path, list)
     }
+}
+
+/// The number in a key's path behind `list`: 1 for `pools.1.engine.dtype` and `pools`.
+pub fn list_index(path: &str, list: &str) -> Option<usize> {
+    let behind = path.strip_prefix(list)?.strip_prefix('.')?;
+    behind.split('.').next()?.parse().ok()
 }
 
 /// Every key of a document that the schema knows, parents before children. None of a scenario that was

@@ -9,6 +9,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../web/playground/engine.js"),
     include_str!("../../web/playground/dials.js"),
     include_str!("../../web/playground/steps.js"),
+    include_str!("../../web/playground/figures.js"),
     include_str!("../../web/playground/results.js"),
     include_str!("../../web/playground/editor.js"),
     include_str!("../../web/playground/tour.js"),

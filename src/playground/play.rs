@@ -9,9 +9,10 @@ use super::figures::{KeyFigure, key_figures};
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Asked, Problems, limits};
 use crate::explain::{Cause, Recording};
-use crate::inert::{self, Ended, Written};
+use crate::inert::{self, Ended, Written, list_index};
 use crate::progress::Progress;
 use crate::report::header::header;
+use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::report::{ResultFile, Tool};
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
@@ -98,22 +99,23 @@ impl Loaded {
     fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
         let count = self.requests.count(&self.experiment);
         let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        // What is played is numbered anew: its keys too, until they are told.
         let of_played = |key: &Written| match key.index_in("schedulers") {
             None => Some(key.clone()),
-            // What is played is numbered anew.
             Some(place) => {
-                let shown = self.shown.iter().position(|&shown| shown == place)?;
-                let path = key.path.replacen(
-                    &format!("schedulers.{place}"),
-                    &format!("schedulers.{shown}"),
-                    1,
-                );
-                Some(Written { path, ..key.clone() })
+                let played = self.shown.iter().position(|&shown| shown == place)?;
+                Some(Written { path: renumbered(&key.path, place, played), ..key.clone() })
             }
         };
         let written: Vec<Written> = self.written.iter().filter_map(of_played).collect();
         let Loaded { resolved, experiment, requests, .. } = self;
-        inert::inert(&written, resolved, experiment, requests, Some(&ended))
+        let mut found = inert::inert(&written, resolved, experiment, requests, Some(&ended));
+        for one in found.everywhere.iter_mut().chain(found.of_run.iter_mut().flatten()) {
+            if let Some(played) = list_index(&one.path, "schedulers") {
+                one.path = renumbered(&one.path, played, self.shown[played]);
+            }
+        }
+        found
     }
 
     /// Only the scheduler at this place of the scenario.
@@ -160,6 +162,11 @@ impl Loaded {
     pub fn recording<'a>(&'a self, place: usize, output: &'a SchedulerOutput) -> Recording<'a> {
         recording(&self.experiment, &self.experiment.schedulers[place], &output.outcome)
     }
+}
+
+/// The path of a scheduler's key, the scheduler at another place of the list.
+fn renumbered(path: &str, from: usize, to: usize) -> String {
+    path.replacen(&format!("schedulers.{from}"), &format!("schedulers.{to}"), 1)
 }
 
 /// An error of the scenario, positions in `text`.
@@ -258,13 +265,7 @@ fn played(
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
-    let mut warnings = file.warnings.clone();
-    warnings.extend(file.inert.iter().map(inert::sentence));
-    for run in &file.runs {
-        let of_run = run.inert.iter().map(inert::sentence);
-        let own = run.warnings.iter().cloned().chain(of_run);
-        warnings.extend(own.map(|text| format!("{}: {text}", run.label)));
-    }
+    let mut warnings = remarks(&file);
     if loaded.schedulers.len() > loaded.shown.len() {
         warnings.push(format!(
             "the scenario has {} schedulers; the page plays {} at a time",

@@ -105,6 +105,24 @@ fn uneven(all: &[&Features], feature: Feature) -> Option<Uneven> {
     (some_without && !uneven.on.is_empty()).then_some(uneven)
 }
 
+/// Whether a key is the switch of a feature that other runs have on and this one does without: why
+/// they are not ranked says so already.
+pub fn switches_off(runs: &[RunResult], run: &RunResult, key: &str) -> bool {
+    let all: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    let name = key.rsplit('.').next();
+    let switch = |feature| match feature {
+        Feature::PrefixCaching => Some("prefix_caching"),
+        Feature::AsyncScheduling => Some("async_scheduling"),
+        Feature::Priorities => Some("priority"),
+        Feature::DeclaredLengths => None,
+    };
+    LISTED.into_iter().any(|feature| {
+        switch(feature) == name
+            && !counts(&run.features, feature)
+            && uneven(&all, feature).is_some()
+    })
+}
+
 /// A feature in words, and how all do without it.
 fn words(feature: Feature) -> (&'static str, &'static str) {
     match feature {

@@ -15,6 +15,7 @@ mod known;
 pub mod measured;
 pub mod output_file;
 pub mod pair;
+pub mod remarks;
 pub mod requests;
 mod result;
 pub mod slo;

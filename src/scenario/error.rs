@@ -100,7 +100,7 @@ pub struct ScenarioError {
 /// A problem with its position worked out, for machines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The file, `<stdin>` or the `--set` that it stands in.
+    /// The file, `<stdin>`, or the option (`--set`, `--vary`) that it stands in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// From 1.

@@ -112,9 +112,22 @@ impl Document {
     ///
     /// # Errors
     /// When one is not `path=value`, or leads to no element of a list.
-    pub fn with(mut self, overrides: &[String]) -> Result<Document, ScenarioError> {
+    pub fn with(self, overrides: &[String]) -> Result<Document, ScenarioError> {
+        self.with_from("--set", overrides)
+    }
+
+    /// The same, of overrides that another option gave: errors name that one.
+    ///
+    /// # Errors
+    /// As for [`Document::with`].
+    pub fn with_from(
+        mut self,
+        option: &str,
+        overrides: &[String],
+    ) -> Result<Document, ScenarioError> {
+        let Document { root, sources, .. } = &mut self;
         for argument in overrides {
-            if let Err(problems) = overrides::apply(&mut self.root, &mut self.sources, argument) {
+            if let Err(problems) = overrides::apply(root, sources, option, argument) {
                 return Err(ScenarioError::new(problems, self.sources));
             }
         }

@@ -1,4 +1,4 @@
-//! `--set path=value`: one field of a document replaced before it is read.
+//! `--set path=value`, or a value of a `--vary`: one field of a document replaced before it is read.
 
 use super::error::Problem;
 use super::node::{Entry, Node, Value};
@@ -10,14 +10,19 @@ use crate::excerpt::quoted;
 /// Fields that take a name or a map: setting a part of the map keeps the name as its `base`.
 const NAME_OR_MAP: [&str; 2] = ["model", "gpu"];
 
-/// Applies `path=value` to the document.
+/// Applies `path=value` to the document. Errors call it by the option that it came from.
 ///
 /// # Errors
 /// When the argument is not `path=value`, the value is not YAML, or the path leads into a list at
 /// no element. A path of an unknown field is found later, when the document is read: its place is
 /// then this argument.
-pub fn apply(root: &mut Node, sources: &mut Sources, argument: &str) -> Result<(), Vec<Problem>> {
-    let source = sources.add("--set", argument);
+pub fn apply(
+    root: &mut Node,
+    sources: &mut Sources,
+    option: &str,
+    argument: &str,
+) -> Result<(), Vec<Problem>> {
+    let source = sources.add(option, argument);
     let whole = Span { source, start: 0, end: argument.len() };
     let Some((path, _)) = argument.split_once('=') else {
         let problem = Problem::new("", Some(whole), "expected path=value, found no `=`")

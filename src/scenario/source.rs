@@ -11,10 +11,10 @@ pub struct Span {
     pub end: usize,
 }
 
-/// One text: the scenario's file, or the value of a `--set`.
+/// One text: the scenario's file, or the value of a `--set` or `--vary`.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// As errors show it: a file's path, `<stdin>` or `--set path`.
+    /// As errors show it: a file's path, `<stdin>`, `--set` or `--vary`.
     pub name: String,
     /// The whole text.
     pub text: String,

@@ -63,8 +63,15 @@ pub struct RunView {
     pub misses: Option<MissReport>,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallView>,
+    /// Requests that were unfinished when observation ended: distributions hold what was seen of them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unfinished: u64,
     /// Parts that are not there, and why.
     pub absent: Vec<Absent>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A simulated run, to be drawn.
@@ -122,6 +129,10 @@ impl RunView {
         let mut absent = Vec::new();
         if miss_rate.is_none() {
             let why = match fluidity {
+                Some(_) if result.summary.requests.unfinished > 0 => {
+                    "some requests were unfinished when observation ended, and what they would \
+                     miss is not known"
+                }
                 Some(_) if result.summary.requests.completed > 0 => {
                     "it is worked out up to 1,000,000 output tokens; --metrics full gives it here"
                 }
@@ -134,6 +145,7 @@ impl RunView {
             scheduler: result.scheduler.clone(),
             label: result.label.clone(),
             miss_rate,
+            unfinished: result.summary.requests.unfinished,
             absent,
             ..RunView::default()
         }

@@ -11,6 +11,7 @@ interface Element {
 	getContext?: any;
 	labels?: any;
 	placed?: any;
+	sizes?: any;
 }
 
 /** Of Element Timing, which the standard library does not describe. */

@@ -239,6 +239,25 @@ await check("a slider re-simulates and redraws", async () => {
 	await context.close();
 });
 
+await check("what is known within bounds is drawn as bounds", async () => {
+	const { page, context, trouble } = await open();
+	await settled(page, () => page.evaluate(() => Play.change(["workload.horizon=40s"])));
+	const rows = await page.evaluate(() =>
+		[...document.querySelectorAll("#figures-body tbody tr")].map((row) =>
+			[...row.children].map((cell) => cell.textContent.replaceAll("\u00a0", " ")),
+		),
+	);
+	const of = (name) => rows.find(([head]) => head.startsWith(name));
+	assert.match(of("Fluid requests")[1], /^[\d.]+ to [\d.]+ %/);
+	assert.match(of("Longest pause")[1], /^≥ /);
+	assert.equal(of("Longest pause")[3], "not decided");
+	assert.match(await page.textContent("#status"), /Longest pause: ≥/);
+	await page.locator("#curves").scrollIntoViewIfNeeded();
+	await page.waitForFunction(() => /Observation ended/.test(document.querySelector("#curves-body").textContent));
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
 await check("broken settings say what is wrong, where", async () => {
 	const { page, context, trouble } = await open();
 	const text = await page.inputValue("#editor textarea");

@@ -483,9 +483,11 @@ await check("a long run zooms to a single iteration anywhere, for a few bytes ea
 						[least("kv"), all.merged.kv_min[k]],
 						[Math.max(...sizes), all.merged.batch[k]],
 						[Math.min(...sizes), all.merged.batch_min[k]],
-						[least("waiting"), all.merged.waiting_min[k]],
 					];
-					if (same.some(([a, b]) => a !== b)) wrong.push([run.label, k, same]);
+					// Of an iteration the page keeps the most who waited at once while it ran, of a column the
+					// fewest at any instant: those may be fewer.
+					const fewer = all.merged.waiting_min[k] <= least("waiting");
+					if (!fewer || same.some(([a, b]) => a !== b)) wrong.push([run.label, k, fewer, same]);
 					looked++;
 					chunks += got.who.request.length;
 				}
@@ -525,14 +527,15 @@ await check("marks of two schedulers do not hide each other", async () => {
 		);
 		const border = Math.max(0, ...capacity.schedulers.map((one) => one.load || 0)),
 			near = border ? series.filter((p) => p.rate <= border * 2.5) : series;
-		const placed = document.querySelector("#capacity canvas.surface").placed;
+		const { placed, sizes } = document.querySelector("#capacity canvas.surface");
 		let pairs = 0,
 			hidden = 0;
 		placed.forEach(([x, y], k) =>
 			placed.slice(0, k).forEach(([a, b], j) => {
 				if (near[j].place !== near[k].place) {
 					pairs++;
-					if (Math.hypot(x - a, y - b) < 7) hidden++;
+					// The lower one's rim shows beside the upper one.
+					if (Math.hypot(x - a, y - b) + sizes[j] < sizes[k] + 2) hidden++;
 				}
 			}),
 		);

@@ -584,6 +584,31 @@ fn a_second_scheduler_is_added_and_taken_away() {
 }
 
 #[test]
+fn keys_without_effect_are_told_by_their_place_in_the_file() {
+    let set = ["schedulers=[orca, vllm-v1, {sarathi: {low_chunk_size: 64}}]"];
+    for show in [json!([2]), json!([1, 2]), json!([2, 1])] {
+        let scenario = json!({"text": SMALL, "set": set, "show": show});
+        let told = ask(&json!({"op": "simulate", "scenario": scenario}))["warnings"].to_string();
+        assert!(told.contains("schedulers.2.sarathi.low_chunk_size has no effect"), "{told}");
+    }
+}
+
+#[test]
+fn what_the_verdict_says_is_said_once() {
+    let set = [
+        "schedulers=[orca, vllm-v1]",
+        "engine.prefix_caching=true",
+        "workload.prefix_groups={count: 3, tokens: 512}",
+    ];
+    let played = simulate(SMALL, &set);
+    let (verdict, told) = (played["verdict"].to_string(), played["warnings"].to_string());
+    assert!(verdict.contains("refix caching is on for vllm-v1"), "{verdict}");
+    assert!(!told.contains("refix caching is on for"), "{told}");
+    assert!(!told.contains("engine.prefix_caching"), "{told}");
+    assert!(told.contains("workload.prefix_groups has no effect here"), "{told}");
+}
+
+#[test]
 fn pools_are_played_and_their_dials_say_why_they_cannot_be_turned() {
     let pools = "pools=[{name: fast, replicas: 1}, {name: cheap, replicas: 2, gpu: l40s, \
                  engine: {kv_blocks: 3000}}]";

@@ -127,9 +127,9 @@
 		mark = M.mark();
 		P.draw(answer);
 		const offered = answer.results[0] ? answer.results[0].requests.offered : 0;
-		const told = (name, show) => {
+		const told = (name) => {
 			const one = answer.figures.find((figure) => figure.name === name);
-			return one ? one.values.map(show).join(" against ") : "-";
+			return one ? P.figureTexts(one).join(" against ") : "-";
 		};
 		P.say(
 			M.unbroken(
@@ -137,9 +137,9 @@
 					" requests" +
 					(began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") +
 					". Fluid: " +
-					told("Fluid requests", M.percent) +
+					told("Fluid requests") +
 					". Longest pause: " +
-					told("Longest pause", M.seconds) +
+					told("Longest pause") +
 					".",
 			),
 		);

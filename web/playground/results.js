@@ -1,130 +1,9 @@
-// What came of it: verdict, figures, timelines, tokens, stalls and their cures.
+// What came of it: verdict, timelines, tokens, stalls and their cures; figures.js has the table.
 (() => {
 	const P = Play,
 		M = Metron,
 		h = M.h;
 	const by = (id) => document.getElementById(id);
-
-	const show = (unit, value) => {
-		if (unit === "kept") return value == null ? "not known" : value ? "kept" : "broken";
-		if (value == null) return "-";
-		if (unit === "s") return M.seconds(value);
-		if (unit === "share") return M.percent(value);
-		return unit === "count" && Number.isInteger(value) ? M.count(value) : M.digits(value);
-	};
-	// The second against the first, in words.
-	const change = (figure) => {
-		const [a, b] = figure.values,
-			worth = figure.more_is_better;
-		if (a == null || b == null || figure.unit === "kept") return ["", ""];
-		if (show(figure.unit, a) === show(figure.unit, b)) return ["the same", ""];
-		const more = b > a,
-			good = worth == null ? "" : more === worth ? "better" : "worse";
-		let text;
-		if (figure.unit === "share") text = (more ? "+" : "\u2212") + (Math.abs(b - a) * 100).toFixed(1) + " points";
-		else if (a <= 0 || b <= 0) text = more ? "more" : "less";
-		else {
-			const times = more ? b / a : a / b;
-			text =
-				times >= 2
-					? M.digits(times) +
-						" times " +
-						(figure.unit === "s" ? (more ? "longer" : "shorter") : more ? "as much" : "less")
-					: (more ? "+" : "\u2212") + (Math.abs(b / a - 1) * 100).toFixed(times > 1.1 ? 0 : 1) + " %";
-		}
-		return [text + (good ? ", " + good : ""), good];
-	};
-
-	const figures = (answer) => {
-		const runs = answer.runs,
-			two = runs.length > 1;
-		const rows = answer.figures.filter(
-			(figure) =>
-				(figure.unit === "kept" || figure.values.some((value) => value != null)) &&
-				!(["kv.preemptions", "requests.rejected"].includes(figure.path) && figure.values.every((value) => value === 0)),
-		);
-		const best = (figure) => {
-			if (!two || figure.more_is_better == null || figure.values.some((value) => value == null)) return -1;
-			const texts = figure.values.map((value) => show(figure.unit, value));
-			if (texts.every((text) => text === texts[0])) return -1;
-			const most = Math.max(...figure.values),
-				least = Math.min(...figure.values);
-			return figure.values.indexOf(figure.more_is_better ? most : least);
-		};
-		const letters = h(
-			"div",
-			{ class: "narrow-only" },
-			h(
-				"ul",
-				{ class: "legend" },
-				runs.map((run, place) =>
-					h(
-						"li",
-						{},
-						M.swatch(() => M.runColor(place)),
-						(two ? "AB"[place] + ": " : "") + run.label,
-					),
-				),
-			),
-		);
-		by("figures-body").replaceChildren(
-			letters,
-			h(
-				"div",
-				{ class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
-				h(
-					"table",
-					{ class: "figures" },
-					h(
-						"thead",
-						{},
-						h(
-							"tr",
-							{},
-							h("th", { scope: "col" }, h("span", { class: "sr" }, "Figure")),
-							runs.map((run, place) =>
-								h(
-									"th",
-									{ scope: "col" },
-									M.swatch(() => M.runColor(place)),
-									two && "AB"[place],
-									two && h("span", { class: "name" }, ": "),
-									h(
-										"span",
-										{ class: run.label.length < 16 ? "name short" : "name" },
-										run.label.replace("(", " (").replaceAll(",", ", "),
-									),
-								),
-							),
-							two && h("th", { scope: "col", class: "change" }, "B against A"),
-						),
-					),
-					h(
-						"tbody",
-						{},
-						rows.map((figure) => {
-							const [text, good] = change(figure),
-								winner = best(figure);
-							return h(
-								"tr",
-								{},
-								h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
-								figure.values.map((value, place) =>
-									h(
-										"td",
-										{ class: place === winner ? "best" : null },
-										show(figure.unit, value),
-										place === winner && h("span", { class: "sr" }, " best"),
-									),
-								),
-								two && h("td", { class: "change " + good }, text),
-							);
-						}),
-					),
-				),
-			),
-		);
-	};
 
 	let timeline = null,
 		previous = null;
@@ -198,7 +77,7 @@
 					h(
 						"th",
 						{ scope: "row" },
-						tried.change,
+						M.unbroken(tried.change),
 						" ",
 						act,
 						tried.set.length > 0 && h("span", { class: "meaning" }, M.cureEffect(tried)),
@@ -213,7 +92,11 @@
 					h(
 						"table",
 						{},
-						h("caption", {}, "The same requests, simulated again with one thing changed. " + M.cureVerdict(found)),
+						h(
+							"caption",
+							{},
+							"The same requests, simulated again with one thing changed. " + M.unbroken(M.cureVerdict(found)),
+						),
 						h(
 							"thead",
 							{},
@@ -342,13 +225,13 @@
 							h(
 								"ul",
 								{ class: "setup" },
-								answer.warnings.map((text) => h("li", {}, text)),
+								answer.warnings.map((text) => h("li", {}, M.unbroken(text))),
 							),
 						),
 					]
 				: []),
 		);
-		figures(answer);
+		P.figures(answer);
 		const lists = [];
 		const fresh = (id, draw) =>
 			stale.set(id, () => {

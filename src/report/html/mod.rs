@@ -138,6 +138,7 @@ pub fn document(page: &Document<'_>) -> String {
 /// As type, not as a terminal writes it; a number and its unit stay on one line.
 fn unbroken(text: &str) -> String {
     let text = text.replace(" +- ", " \u{b1} ").replace(" -&gt; ", " \u{2192} ");
+    let text = text.replace("&gt;= ", "\u{2265}\u{a0}").replace("&lt;= ", "\u{2264}\u{a0}");
     [" %", " ms", " s"].into_iter().fold(text, |text, unit| {
         let mut parts = text.split(unit);
         let mut out = parts.next().unwrap_or_default().to_owned();

@@ -217,7 +217,7 @@ impl Sweep<'_> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        Ok(self.document.clone().with(&overrides).map_err(Box::new)?)
+        Ok(self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?)
     }
 
     fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
