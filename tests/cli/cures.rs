@@ -157,8 +157,8 @@ fn changes_start_from_what_bound_the_run() {
 fn what_admits_rejected_requests_comes_first() {
     for (scenario, wanted) in [
         ("turned-away", "enable_chunked_prefill"),
-        ("slots", "kv_unified"),
-        ("slots", "n_parallel 64 -> "),
+        ("small-slots", "kv_unified"),
+        ("small-slots", "n_parallel 64 -> "),
     ] {
         let file = explain(&format!("tests/data/cures/{scenario}.yaml"), &[]);
         let cures = &file["cures"][0];
@@ -178,7 +178,7 @@ fn what_admits_rejected_requests_comes_first() {
 
 #[test]
 fn a_policy_that_takes_whole_prompts_is_offered_one_that_cuts_them() {
-    let file = explain("tests/data/cures/whole-prompts.yaml", &[]);
+    let file = explain("tests/data/cures/no-chunks.yaml", &[]);
     let cures = &file["cures"][0];
     assert_eq!(cures["main_cause"], "prefill_interference");
     let best = best(cures).expect("one helps");

@@ -411,7 +411,7 @@ fn traces_and_results_say_where_they_belong() {
             "last_token_s": 2.0, "prompt_tokens": 5, "output_tokens": 1}"#,
         ),
     ] {
-        let (code, _, errors) = run(&place.file("t.jsonl", &row.replace('\n', " ")));
+        let (code, _, errors) = run(&place.file("t.jsonl", row.replace('\n', " ")));
         assert_eq!(code, 2, "{name}");
         assert!(errors.contains(&format!("run --{name}")), "{errors}");
     }
