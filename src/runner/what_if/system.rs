@@ -50,7 +50,9 @@ impl Maker<'_> {
         let mut more = vec![old + old / 2, old * 2];
         // The null block is not handed out.
         more.extend(Some(refused + 1).filter(|&enough| refused > 0 && enough > old * 2));
-        more.into_iter().map(change).collect()
+        // Blocks that follow from memory and still fit come with a higher utilization, by its name.
+        let by_utilization = |new: u64| !self.blocks_are_given() && most.is_some_and(|m| new <= m);
+        more.into_iter().filter(|&new| !by_utilization(new)).map(change).collect()
     }
 
     pub fn higher_utilization(&self) -> Vec<Change> {
