@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
+use metron_sim::ids::LaneId;
 use metron_sim::metrics::Measure;
 use metron_sim::request::Request;
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
@@ -17,7 +18,7 @@ use metron_sim::scenario::{
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};
 use metron_sim::time::{Span, Time};
-use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
+use metron_sim::trace::{Column, ColumnKind, NO_RUN, RequestRow, Run, Status, TokenTrace};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, MaxTokens, Shape, Source, Workload, WorkloadSpec,
 };
@@ -121,7 +122,7 @@ impl Simulate for Toy {
         let count = log.len() as u64;
         Ok(Outcome {
             trace: TokenTrace {
-                columns: vec![Column::own(column)],
+                columns: vec![Column { kind: ColumnKind::Steps(LaneId(0)), times: column }],
                 requests: rows,
                 end: now,
                 ..TokenTrace::default()
