@@ -137,7 +137,8 @@ fn words(feature: Feature) -> (&'static str, &'static str) {
     }
 }
 
-/// Why not all of these runs can be compared, a sentence for each feature; none where all can.
+/// Why not all of these runs can be compared, a sentence for each feature and one for measured files
+/// that are judged by several promises; none where all can.
 pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
     let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
     let name = |run: &RunResult| {
@@ -150,20 +151,54 @@ pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
         }
     };
     let names: Vec<String> = runs.iter().map(name).collect();
-    reasons(&features, &names.iter().map(String::as_str).collect::<Vec<_>>())
+    let mut all = reasons(&features, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    if runs.iter().any(|run| !judged_alike(run, &runs[0])) {
+        all.push(
+            "the runs are judged by different deadlines: those judged by others are not ranked \
+             against each other (`--ttft` and `--tbt` give all of them the same)"
+                .to_owned(),
+        );
+    }
+    all
+}
+
+/// Whether two measured runs are judged by the same deadlines. Simulated ones of a result always are.
+fn judged_alike(a: &RunResult, b: &RunResult) -> bool {
+    match (&a.measured, &b.measured) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (&a.deadlines, &b.deadlines);
+            a.ttft == b.ttft && a.tbt_s == b.tbt_s && a.fluid_index == b.fluid_index
+        }
+        _ => true,
+    }
+}
+
+/// Places of the runs that can be compared with each other, a group after the other.
+fn groups(runs: &[RunResult]) -> Vec<Vec<usize>> {
+    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for group in comparable(&features) {
+        let first = groups.len();
+        for place in group {
+            let alike = |known: &&mut Vec<usize>| judged_alike(&runs[known[0]], &runs[place]);
+            match groups[first..].iter_mut().find(alike) {
+                Some(known) => known.push(place),
+                None => groups.push(vec![place]),
+            }
+        }
+    }
+    groups
 }
 
 /// The runs that can be compared with each other, a group after the other.
 pub fn comparable_runs(runs: &[RunResult]) -> Vec<Vec<RunResult>> {
-    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
     let group = |places: Vec<usize>| places.into_iter().map(|place| runs[place].clone()).collect();
-    comparable(&features).into_iter().map(group).collect()
+    groups(runs).into_iter().map(group).collect()
 }
 
 /// Whether all of these runs can be compared with each other.
 pub fn all_comparable(runs: &[RunResult]) -> bool {
-    let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
-    comparable(&features).len() <= 1
+    groups(runs).len() <= 1
 }
 
 #[cfg(test)]
