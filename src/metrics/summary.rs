@@ -100,21 +100,32 @@ impl Summary {
         latency: Latency,
         figure: impl Fn(&Distribution) -> Option<f64>,
     ) -> Option<f64> {
+        let (least, most) = self.within(latency, figure);
+        least.filter(|_| least == most)
+    }
+
+    /// The least and the most that such a figure can be; the same where it is known.
+    pub fn within(
+        &self,
+        latency: Latency,
+        figure: impl Fn(&Distribution) -> Option<f64>,
+    ) -> (Option<f64>, Option<f64>) {
         let Some(bounds) = &self.latency_bounds else {
-            return match latency {
+            let known = match latency {
                 Latency::Ttft => figure(&self.ttft_s),
                 Latency::Tbt => self.tbt_s.as_ref().and_then(figure),
                 Latency::Tpot => figure(&self.tpot_s),
                 Latency::E2e => figure(&self.e2e_s),
             };
+            return (known, known);
         };
         let range = match latency {
-            Latency::Ttft => bounds.ttft_s,
-            Latency::Tbt => bounds.tbt_s?,
-            Latency::Tpot => bounds.tpot_s,
-            Latency::E2e => bounds.e2e_s,
+            Latency::Ttft => Some(bounds.ttft_s),
+            Latency::Tbt => bounds.tbt_s,
+            Latency::Tpot => Some(bounds.tpot_s),
+            Latency::E2e => Some(bounds.e2e_s),
         };
-        figure(&range.lower).filter(|lower| figure(&range.upper) == Some(*lower))
+        range.map_or((None, None), |range| (figure(&range.lower), figure(&range.upper)))
     }
 }
 

@@ -87,7 +87,7 @@ impl Loaded {
     pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
         let count = self.requests.count(&self.experiment);
         let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
-        // What is played is numbered anew: its keys too, until they are told.
+        // The schedulers that are played have numbers of their own; the answer gives the scenario's.
         let of_played = |key: &Written| match key.index_in("schedulers") {
             None => Some(key.clone()),
             Some(place) => {

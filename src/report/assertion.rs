@@ -154,7 +154,7 @@ pub enum Judged {
     /// It does not: the figure, or the end of its bounds that comes nearest; `None` where the run has
     /// no such figure.
     Broken(Option<f64>),
-    /// The figure is known by bounds only, which leave it open; they are told.
+    /// The figure is known by bounds only, which leave it open: the bounds in words.
     Open(String),
 }
 

@@ -38,7 +38,7 @@ pub(super) enum Touch {
     Answers,
 }
 
-/// The events to come but for arrivals, whose next one is told by whoever asks.
+/// The events to come, without arrivals: whoever asks names the next of those.
 #[derive(Debug)]
 pub(super) struct Calendar {
     events: BinaryHeap<Reverse<Event>>,

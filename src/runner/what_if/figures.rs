@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Patient;
-use crate::metrics::{self, Distribution, LatencyRange, Options};
+use crate::metrics::{self, Latency, Options, Summary};
 use crate::report::units::percent;
 use crate::report::{RunResult, Sense, SloResult, SloTerm};
 use crate::runner::{RunInput, summarise};
@@ -159,20 +159,10 @@ fn short(term: &SloTerm) -> String {
     }
 }
 
-/// A figure, or the least that it can be where it is not known.
-fn known(
-    figure: Option<f64>,
-    range: Option<Option<LatencyRange>>,
-    of: impl Fn(&Distribution) -> Option<f64>,
-) -> (Option<f64>, Option<f64>) {
-    match range {
-        None => (figure, None),
-        Some(None) => (None, None),
-        Some(Some(range)) => {
-            let (lower, upper) = (of(&range.lower), of(&range.upper));
-            if lower == upper { (lower, None) } else { (None, lower) }
-        }
-    }
+/// The P99 of a latency, or the least that it can be where it is not known.
+fn p99(summary: &Summary, latency: Latency) -> (Option<f64>, Option<f64>) {
+    let (least, most) = summary.within(latency, |of| of.p99);
+    if least == most { (least, None) } else { (None, least) }
 }
 
 impl Patient<'_> {
@@ -205,12 +195,8 @@ impl Patient<'_> {
         let judged_by = &self.output.judged_by;
         let waits = Waits::of(&outcome.trace, judged_by);
         let worst_first_token_s = waits.map(|waits| waits.longest_s);
-        let ranges = summary.latency_bounds.as_ref();
-        let p99 = |of: &Distribution| of.p99;
-        let (ttft_p99_s, ttft_p99_at_least_s) =
-            known(summary.ttft_s.p99, ranges.map(|ranges| Some(ranges.ttft_s)), p99);
-        let tbt = summary.tbt_s.as_ref().and_then(p99);
-        let (tbt_p99_s, tbt_p99_at_least_s) = known(tbt, ranges.map(|ranges| ranges.tbt_s), p99);
+        let (ttft_p99_s, ttft_p99_at_least_s) = p99(summary, Latency::Ttft);
+        let (tbt_p99_s, tbt_p99_at_least_s) = p99(summary, Latency::Tbt);
         Figures {
             promise: Promise::of(&result.slo),
             stall_s,

@@ -101,8 +101,11 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
-    let (requests, _) = Requests::of(experiment)?;
-    let groups = comparable_schedulers(experiment, &requests);
+    // The requests are drawn for this alone: not where there is nothing to compare.
+    let groups = match experiment.schedulers.len() {
+        0 | 1 => Vec::new(),
+        _ => comparable_schedulers(experiment, &Requests::of(experiment)?.0),
+    };
     let lone: Vec<Result<Option<Alone>, SearchError>> =
         experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
