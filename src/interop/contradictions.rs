@@ -44,6 +44,8 @@ const LATENCIES: &[Claim] = &[
     ("mean_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
     ("median_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P50),
     ("p99_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P99),
+    ("mean_tpot", 1.0, |s| Some(&s.tpot_s), MEAN),
+    ("mean_normalized_end_to_end_latency", 1.0, |s| Some(&s.normalized_latency_s_per_token), MEAN),
     ("metrics.time_to_first_token_ms.mean", 1e-3, |s| Some(&s.ttft_s), MEAN),
     ("metrics.request_latency.mean", 1.0, |s| Some(&s.e2e_s), MEAN),
 ];
@@ -91,6 +93,15 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
             }
         }
     }
+    if let Some(limit) = said("max_concurrency").filter(|_| measured.knows.arrivals) {
+        let most = most_at_once(measured);
+        if most as f64 > limit {
+            found.push(format!(
+                "`max_concurrency` is {limit}, and {} of its requests are under way at once",
+                count(most)
+            ));
+        }
+    }
     if let Some(took) = said("duration") {
         let longest = longest_s(measured);
         if took * (1.0 + CLOSE) + 0.05 < longest {
@@ -109,6 +120,25 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         }
     }
     found
+}
+
+/// The most requests that are under way at once for longer than a millisecond.
+fn most_at_once(measured: &Measured) -> u64 {
+    const SLACK_NS: u64 = 1_000_000;
+    let rows = measured.trace.requests.iter().zip(last_tokens(measured));
+    let answered = rows.filter(|(row, _)| row.status == Status::Completed);
+    let mut changes: Vec<(u64, i64)> = answered
+        .flat_map(|(row, last)| {
+            let (from, to) = (row.arrival.as_nanos(), last.as_nanos().saturating_sub(SLACK_NS));
+            [(from, 1), (to.max(from), -1)]
+        })
+        .collect();
+    changes.sort_unstable();
+    let at_once = changes.iter().scan(0i64, |now, (_, change)| {
+        *now += change;
+        Some(*now)
+    });
+    at_once.max().unwrap_or(0).max(0) as u64
 }
 
 /// The span of all requests where one clock tells of it, else the longest of them.

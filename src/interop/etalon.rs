@@ -3,6 +3,7 @@
 //! `tbt` leaves out the first token. There are no timestamps and no failed requests, and the
 //! deadlines behind its `deadline_miss_rate` are not in the file.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
@@ -18,6 +19,8 @@ const KEYS: &[&str] = &[
     "ttft",
     "tbt",
     "end_to_end_latency",
+    "normalized_end_to_end_latency",
+    "tpot",
     "deadline_miss_rate",
 ];
 
@@ -33,6 +36,7 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
     let mut arrays = Arrays::default();
     let mut token_sums: Option<Vec<u32>> = None;
     let (mut miss_rates, mut judged) = (0.0, 0u32);
+    let mut reported = BTreeMap::new();
     let read = json.object(KEYS, |json, key| {
         match key {
             "num_prompt_tokens" => arrays.input_lens = Some(counts(json, key)?),
@@ -41,6 +45,18 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
             "end_to_end_latency" => arrays.totals = Some(seconds(json, key)?),
             "num_total_tokens" => token_sums = Some(counts(json, key)?),
             "tbt" => arrays.gaps = Some(gaps(json, key, &progress.spool)?),
+            "tpot" | "normalized_end_to_end_latency" => {
+                let (mut sum, mut all) = (0.0, 0u32);
+                json.list(|json| {
+                    if let Some(seconds) = json.figure()? {
+                        (sum, all) = (sum + seconds, all + 1);
+                    }
+                    Ok(())
+                })?;
+                if all > 0 {
+                    reported.insert(format!("mean_{key}"), sum / f64::from(all));
+                }
+            }
             _ => json.list(|json| {
                 let at = json.position();
                 if let Some(rate) = json.figure()? {
@@ -62,6 +78,7 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
     let wrong_sums = token_sums.map_or(0, |sums| differing(&arrays, &sums));
     let mut measured = arrays.build(Rules::default(), progress)?.finish(Granularity::Token)?;
     measured.knows.arrivals = false;
+    measured.reported = reported;
     measured
         .notes
         .push("failed requests are not in such a file: shares are over the others".into());

@@ -160,10 +160,20 @@ impl<R: Read> Json<R> {
             self.next += 1;
             return Ok(());
         }
+        let mut seen = 0u128;
         loop {
+            let at = self.position();
             self.key()?;
-            match known.iter().find(|key| key.as_bytes() == self.text) {
-                Some(key) => member(self, key)?,
+            match known.iter().position(|key| key.as_bytes() == self.text) {
+                Some(place) => {
+                    let bit = 1u128 << place;
+                    if seen & bit != 0 {
+                        let twice = format!("`{}` stands twice in one object", known[place]);
+                        return Err(Fault::at(at, twice));
+                    }
+                    seen |= bit;
+                    member(self, known[place])?;
+                }
                 None => self.skip()?,
             }
             if !self.more(b'}', "`,` or `}`")? {

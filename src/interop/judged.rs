@@ -211,6 +211,7 @@ pub(crate) fn full_summary() -> Summary {
     options.full = true;
     options.bounds = Some(RequestBounds::default());
     options.nominal_rate_per_s = Some(1.0);
+    options.users = Some(1);
     let mut summary = metrics::evaluate(&trace, &options);
     if let Some(fluidity) = &mut summary.fluidity {
         let any = Some(metrics::Bounds::default());
@@ -226,7 +227,11 @@ pub(crate) fn full_summary() -> Summary {
     let bounds = Some(metrics::Bounds::default());
     summary.ttft_in_time_bounds = bounds;
     if let Some(goodput) = &mut summary.goodput {
-        goodput.bounds = Some(metrics::GoodputBounds { share: bounds, requests_per_s: bounds });
+        goodput.bounds = Some(metrics::GoodputBounds {
+            requests: bounds,
+            share: bounds,
+            requests_per_s: bounds,
+        });
     }
     let of = |one: Distribution| metrics::LatencyRange { lower: one, upper: one };
     summary.latency_bounds = Some(Box::new(metrics::LatencyBounds {
@@ -234,6 +239,8 @@ pub(crate) fn full_summary() -> Summary {
         tbt_s: summary.tbt_s.map(of),
         tpot_s: of(summary.tpot_s),
         e2e_s: of(summary.e2e_s),
+        normalized_latency_s_per_token: of(summary.normalized_latency_s_per_token),
+        scheduling_delay_s: summary.scheduling_delay_s.map(of),
     }));
     summary
 }

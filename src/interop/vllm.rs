@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "duration",
     "failed",
     "completed",
+    "max_concurrency",
     "num_prompts",
     "total_input_tokens",
     "total_output_tokens",

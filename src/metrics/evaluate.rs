@@ -133,6 +133,7 @@ impl<'a> Counted<'a> {
             arrival_rate_per_s: knows.arrivals.then(|| ArrivalRate {
                 nominal: options.nominal_rate_per_s,
                 realised: sums.realised_rate(),
+                users: options.users,
             }),
             tokens: sums.tokens,
             throughput: knows.arrivals.then(|| Throughput {
@@ -164,11 +165,12 @@ fn goodput((least, most): (u64, u64), offered: u64, clock: Option<f64>) -> Goodp
     let known = least == most;
     let per_s = |good: u64| clock.map(|s| good as f64 / s);
     let bounds = || GoodputBounds {
+        requests: Bounds::of(Some(least as f64), Some(most as f64)),
         share: Bounds::of(ratio(least, offered), ratio(most, offered)),
         requests_per_s: Bounds::of(per_s(least), per_s(most)),
     };
     Goodput {
-        requests: least,
+        requests: known.then_some(least),
         share: ratio(least, offered).filter(|_| known),
         requests_per_s: per_s(least).filter(|_| known),
         bounds: (!known).then(bounds),
@@ -221,6 +223,8 @@ impl LatencyFigures {
             tbt_s: latest.tbt().filter(|_| knows.token_times),
             tpot_s: latest.tpot(tpot()),
             e2e_s: latest.e2e(e2e()),
+            normalized_latency_s_per_token: latest.normalized(normalized()),
+            scheduling_delay_s: knows.scheduling.then(|| latest.scheduling_delay(delay())),
         };
         LatencyFigures {
             index,

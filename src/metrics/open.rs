@@ -120,6 +120,8 @@ pub(super) struct Latest<'t, P> {
 struct SoFar {
     /// Since the arrival, and since the first token and the last where there are some.
     arrival: Span,
+    /// Whether a batch held some of it.
+    scheduled: bool,
     first: Option<Span>,
     last: Option<Span>,
     /// Tokens of the whole answer, and those that are still to come.
@@ -138,6 +140,7 @@ impl<P: Parts> Latest<'_, P> {
             let to_come = (one.to_come < UNKNOWN).then_some(u64::from(one.to_come));
             SoFar {
                 arrival: end.since(row.arrival),
+                scheduled: row.scheduled != Time::NEVER,
                 first: first.map(|first| end.since(first)),
                 last: last.map(|last| end.since(last)),
                 tokens: to_come.map(|more| more + u64::from(row.tokens)),
@@ -152,9 +155,24 @@ impl<P: Parts> Latest<'_, P> {
         range(known, waits.map(|one| one.arrival.as_nanos()).collect())
     }
 
+    /// Of times to the first batch.
+    pub(super) fn scheduling_delay(&self, known: Vec<u64>) -> LatencyRange {
+        let waits = self.so_far().filter(|one| !one.scheduled);
+        range(known, waits.map(|one| one.arrival.as_nanos()).collect())
+    }
+
     /// Of times to the last token.
     pub(super) fn e2e(&self, known: Vec<u64>) -> LatencyRange {
         range(known, self.so_far().map(|one| one.arrival.as_nanos()).collect())
+    }
+
+    /// Of end-to-end latencies over output tokens.
+    pub(super) fn normalized(&self, known: Vec<Ratio>) -> LatencyRange {
+        let least = |one: SoFar| match one.tokens {
+            Some(tokens) => Ratio::from(one.arrival.as_nanos() as f64 / (tokens as f64 * 1e9)),
+            None => Ratio::from(0.0),
+        };
+        range(known, self.so_far().map(least).collect())
     }
 
     /// Of mean gaps. All that is to come may come at once.

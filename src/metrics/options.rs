@@ -22,6 +22,8 @@ pub struct Options {
     pub bounds: Option<RequestBounds>,
     /// The arrival rate that the workload asked for, to be shown beside the realised one.
     pub nominal_rate_per_s: Option<f64>,
+    /// Users of a closed loop.
+    pub users: Option<u32>,
     /// What the trace's source knew.
     pub knows: Knowledge,
 }
@@ -37,6 +39,7 @@ impl Options {
             full: false,
             bounds: None,
             nominal_rate_per_s: None,
+            users: None,
             knows: Knowledge::default(),
         }
     }

@@ -5,7 +5,7 @@
 //! one by one.
 
 use super::open::by_ratio;
-use super::options::{Options, RequestBounds, Window};
+use super::options::{Knowledge, Options, RequestBounds, Window};
 use super::quantile::{Ratio, Sample, of_parts, rank};
 use super::summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
@@ -294,6 +294,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         duration_s: options.knows.arrivals.then_some(makespan_s),
         arrival_rate_per_s: options.knows.arrivals.then(|| ArrivalRate {
             nominal: options.nominal_rate_per_s,
+            users: options.users,
             realised: (arrival_span > 0)
                 .then(|| (offered - 1) as f64 / (arrival_span as f64 / 1e9)),
         }),
@@ -322,10 +323,11 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
             let most = most as u64;
             let share = |good: u64| (judged > 0).then(|| good as f64 / judged as f64);
             Goodput {
-                requests: good,
+                requests: Some(good).filter(|_| good == most),
                 share: share(good).filter(|_| good == most),
                 requests_per_s: per_second(good).filter(|_| good == most),
                 bounds: (good < most).then(|| GoodputBounds {
+                    requests: both(Some(good as f64), Some(most as f64)),
                     share: both(share(good), share(most)),
                     requests_per_s: both(per_second(good), per_second(most)),
                 }),
@@ -334,7 +336,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         latency_bounds: requests
             .iter()
             .any(Request::is_open)
-            .then(|| Box::new(latency_bounds(&requests, options.knows.token_times))),
+            .then(|| Box::new(latency_bounds(&requests, options.knows))),
     }
 }
 
@@ -456,7 +458,7 @@ fn miss_rate(requests: &[Request]) -> Option<Bounds> {
 }
 
 /// What latencies can become: open requests wait as long as they have, or without end.
-fn latency_bounds(requests: &[Request], token_times: bool) -> LatencyBounds {
+fn latency_bounds(requests: &[Request], knows: Knowledge) -> LatencyBounds {
     let open = || requests.iter().filter(|request| request.is_open());
     let so_far = |request: &Request| request.end.since(request.row.arrival).as_nanos();
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));
@@ -482,13 +484,28 @@ fn latency_bounds(requests: &[Request], token_times: bool) -> LatencyBounds {
             open().filter(|request| request.tokens.is_empty()).map(so_far).collect(),
         ),
         tbt_s: later
-            .filter(|_| token_times)
+            .filter(|_| knows.token_times)
             .map(|later| range(delivered.collect(), later.concat())),
         tpot_s: range(
             ratios(completed().filter_map(Request::tpot)),
             ratios(open().filter_map(tpot)),
         ),
         e2e_s: range(completed().filter_map(Request::e2e).collect(), open().map(so_far).collect()),
+        normalized_latency_s_per_token: range(
+            ratios(completed().filter_map(Request::normalized)),
+            ratios(open().map(|request| match request.to_come {
+                Some(more) => {
+                    so_far(request) as f64 / ((u64::from(request.row.tokens) + more) as f64 * 1e9)
+                }
+                None => 0.0,
+            })),
+        ),
+        scheduling_delay_s: knows.scheduling.then(|| {
+            range(
+                requests.iter().filter_map(Request::scheduling_delay).collect(),
+                open().filter(|request| request.scheduling_delay().is_none()).map(so_far).collect(),
+            )
+        }),
     }
 }
 

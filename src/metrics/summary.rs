@@ -68,6 +68,11 @@ pub struct LatencyBounds {
     pub tpot_s: LatencyRange,
     /// Of `e2e_s`.
     pub e2e_s: LatencyRange,
+    /// Of `normalized_latency_s_per_token`.
+    pub normalized_latency_s_per_token: LatencyRange,
+    /// Of `scheduling_delay_s`; absent where the source of the trace cannot know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduling_delay_s: Option<LatencyRange>,
 }
 
 /// Bounds of each figure of a distribution.
@@ -90,6 +95,8 @@ pub enum Latency {
     Tpot,
     /// To the last token.
     E2e,
+    /// To the first batch.
+    SchedulingDelay,
 }
 
 impl Summary {
@@ -116,6 +123,7 @@ impl Summary {
                 Latency::Tbt => self.tbt_s.as_ref().and_then(figure),
                 Latency::Tpot => figure(&self.tpot_s),
                 Latency::E2e => figure(&self.e2e_s),
+                Latency::SchedulingDelay => self.scheduling_delay_s.as_ref().and_then(figure),
             };
             return (known, known);
         };
@@ -124,6 +132,7 @@ impl Summary {
             Latency::Tbt => bounds.tbt_s,
             Latency::Tpot => Some(bounds.tpot_s),
             Latency::E2e => Some(bounds.e2e_s),
+            Latency::SchedulingDelay => bounds.scheduling_delay_s,
         };
         range.map_or((None, None), |range| (figure(&range.lower), figure(&range.upper)))
     }
@@ -190,6 +199,9 @@ pub struct ArrivalRate {
     pub nominal: Option<f64>,
     /// `(n - 1) / (last arrival - first arrival)`; null for fewer than two distinct instants.
     pub realised: Option<f64>,
+    /// Users of a closed loop, who send when they have been answered: then the server sets the rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<u32>,
 }
 
 /// Tokens served.
@@ -292,17 +304,17 @@ pub struct FluidityIndex {
     pub p50: Option<f64>,
 }
 
-/// Requests that kept every bound given for a single request. Shares and rates are null where
-/// requests that were not answered yet decide; then there are bounds.
+/// Requests that kept every bound given for a single request. Figures are null where requests that
+/// were not answered yet decide; then there are bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Goodput {
-    /// How many, of those that were answered.
-    pub requests: u64,
+    /// How many.
+    pub requests: Option<u64>,
     /// Over all that were offered and that the client did not cancel.
     pub share: Option<f64>,
     /// Per second of the makespan.
     pub requests_per_s: Option<f64>,
-    /// Bounds of the share and the rate.
+    /// Bounds of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounds: Option<GoodputBounds>,
 }
@@ -310,6 +322,8 @@ pub struct Goodput {
 /// Bounds of goodput.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GoodputBounds {
+    /// Of how many.
+    pub requests: Option<Bounds>,
     /// Of the share.
     pub share: Option<Bounds>,
     /// Of the rate.

@@ -211,7 +211,8 @@ pub fn bounds(run: &Value, path: &str) -> Option<(Option<f64>, Option<f64>)> {
         .filter(|(least, most)| least != most)
 }
 
-const LATENCIES: [&str; 4] = ["ttft_s", "tbt_s", "tpot_s", "e2e_s"];
+const LATENCIES: [&str; 6] =
+    ["ttft_s", "tbt_s", "tpot_s", "e2e_s", "normalized_latency_s_per_token", "scheduling_delay_s"];
 
 /// Bounds of a figure of a latency, where the run has any.
 fn latency_bounds(run: &Value, path: &str) -> Option<(Option<f64>, Option<f64>)> {

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 
 use owo_colors::Style;
 
-use crate::metrics::{
-    Bounds, Distribution, Fluidity, LatencyBounds, LatencyRange, RequestCounts, Summary,
-};
+use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
 use crate::report::features::all_comparable;
 use crate::report::known::Known;
 use crate::report::result::RunResult;
+use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{TimeUnit, count, percent, three_digits};
 
@@ -169,6 +168,8 @@ fn text(row: &Row, value: Option<Known>) -> String {
             let [low, high] = [number(row, least), number(row, most)];
             if low == high { with_unit(low) } else { format!("{} to {}", low.0, with_unit(high)) }
         }
+        // No latency is less: that says nothing.
+        (Some(0.0), None) => "unknown".to_owned(),
         (Some(least), None) => format!(">= {}", with_unit(number(row, least))),
         (None, Some(most)) => format!("<= {}", with_unit(number(row, most))),
         (None, None) => "-".to_owned(),
@@ -259,23 +260,18 @@ impl Rows<'_> {
         }
     }
 
-    fn times(
-        &mut self,
-        names: [&'static str; 2],
-        of: impl Fn(&Summary) -> Option<&Distribution>,
-        range: impl Fn(&LatencyBounds) -> Option<LatencyRange>,
-    ) {
-        let lower = Some(Better::Lower);
-        type Figure = fn(&Distribution) -> Option<f64>;
-        let figures: [Figure; 2] = [|of| of.p50, |of| of.p99];
-        for (name, figure) in names.into_iter().zip(figures) {
-            self.add(name, Show::Time, lower, |run| {
-                let bounds = run.summary.latency_bounds.as_deref();
-                Known::in_range(figure, of(&run.summary), bounds.map(&range))
+    /// The median and the P99 of a latency.
+    fn times(&mut self, name: &str, latency: Latency) {
+        let figures: [(&str, Figure); 2] = [("P50", |of| of.p50), ("P99", |of| of.p99)];
+        for (quantile, figure) in figures {
+            self.add(format!("{name} {quantile}"), Show::Time, Some(Better::Lower), |run| {
+                Known::of_latency(&run.summary, latency, figure)
             });
         }
     }
 }
+
+type Figure = fn(&Distribution) -> Option<f64>;
 
 /// Classes with rows of their own.
 const CLASSES_SHOWN: usize = 12;
@@ -325,6 +321,14 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
+    let promised = |run: &RunResult| {
+        let term = run.slo.terms.iter().find(|term| term.metric == PROMISE)?;
+        let bounds = term.lower.zip(term.upper).map(|(lower, upper)| Bounds { lower, upper });
+        Known::or_within(term.value, bounds)
+    };
+    if runs.iter().any(|run| promised(run).is_some()) {
+        all.add("promise kept", Show::Percent, Some(Higher), promised);
+    }
     all.add("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
     if runs.iter().any(|run| in_time(&run.summary).is_some()) {
         let name = "first tokens in time";
@@ -350,12 +354,9 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
             Some(by_chunks(run, fluid_tokens_per_s(run)?.into(), Known::no_less))
         });
     }
-    all.times(["TTFT P50", "TTFT P99"], |of| Some(&of.ttft_s), |bounds| Some(bounds.ttft_s));
-    type Figure = fn(&Distribution) -> Option<f64>;
-    let gaps = |run: &RunResult, figure: Figure| {
-        let range = run.summary.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
-        Known::in_range(figure, run.summary.tbt_s.as_ref(), range)
-    };
+    all.times("TTFT", Latency::Ttft);
+    let gaps =
+        |run: &RunResult, figure: Figure| Known::of_latency(&run.summary, Latency::Tbt, figure);
     let quantiles: [(&str, Figure); 2] = [("TBT P50", |of| of.p50), ("TBT P99", |of| of.p99)];
     for (name, figure) in quantiles {
         all.add(name, Show::Time, Some(Lower), |run| {
@@ -363,20 +364,9 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         });
     }
     all.add("TBT max", Show::Time, Some(Lower), |run| gaps(run, |of| of.max));
-    all.times(["TPOT P50", "TPOT P99"], |of| Some(&of.tpot_s), |bounds| Some(bounds.tpot_s));
-    all.times(
-        ["end to end P50", "end to end P99"],
-        |of| Some(&of.e2e_s),
-        |bounds| Some(bounds.e2e_s),
-    );
-    // Of those that were scheduled: not the best where others still wait.
-    let all_ended = runs.iter().all(|run| run.summary.requests.unfinished == 0);
-    let lower = Some(Lower).filter(|_| all_ended);
-    let delays: [(&str, Figure); 2] =
-        [("scheduling delay P50", |of| of.p50), ("scheduling delay P99", |of| of.p99)];
-    for (name, figure) in delays {
-        all.add(name, Show::Time, lower, |run| figure(run.summary.scheduling_delay_s.as_ref()?));
-    }
+    all.times("TPOT", Latency::Tpot);
+    all.times("end to end", Latency::E2e);
+    all.times("scheduling delay", Latency::SchedulingDelay);
     all.add("output tokens/s", Show::Number(""), Some(Higher), |run| {
         run.summary.throughput.as_ref()?.output_tokens_per_s
     });
@@ -403,7 +393,10 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
             Some(Lower).filter(|_| name != "cancelled by the client" && !name.starts_with(' '));
         all.add_if_any(name, Show::Count, better, |run| Some(count(&run.summary.requests) as f64));
     }
-    all.add("makespan", Show::Time, lower, |run| run.summary.duration_s);
+    // A run that was cut off ends early.
+    let all_ended = runs.iter().all(|run| run.summary.requests.unfinished == 0);
+    let shorter = Some(Lower).filter(|_| all_ended);
+    all.add("makespan", Show::Time, shorter, |run| run.summary.duration_s);
     let (classes, more) = class_names(runs);
     for class in classes {
         let shown: String = class.chars().take(CLASS_NAME_WIDTH).collect();
@@ -418,24 +411,11 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         all.add("  requests", Show::Count, None, |run| Some(summary(run)?.requests.offered as f64));
         all.add("  fluid requests", Show::Percent, Some(Higher), known(fluid));
         all.add("  first tokens in time", Show::Percent, Some(Higher), known(in_time));
-        all.add(
-            "  TTFT P99",
-            Show::Time,
-            Some(Lower),
-            known(|of| {
-                let range = of.latency_bounds.as_ref().map(|bounds| Some(bounds.ttft_s));
-                Known::in_range(|of| of.p99, Some(&of.ttft_s), range)
-            }),
-        );
-        all.add(
-            "  TBT P99",
-            Show::Time,
-            Some(Lower),
-            known(|of| {
-                let range = of.latency_bounds.as_ref().map(|bounds| bounds.tbt_s);
-                Known::in_range(|of| of.p99, of.tbt_s.as_ref(), range)
-            }),
-        );
+        for (name, latency) in [("  TTFT P99", Latency::Ttft), ("  TBT P99", Latency::Tbt)] {
+            all.add(name, Show::Time, Some(Lower), |run| {
+                Known::of_latency(&summary(run)?, latency, |of| of.p99)
+            });
+        }
     }
     if more > 0 {
         all.add("more classes: see --format json", Show::Count, None, |_| Some(more as f64));

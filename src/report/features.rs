@@ -167,7 +167,10 @@ fn judged_alike(a: &RunResult, b: &RunResult) -> bool {
     match (&a.measured, &b.measured) {
         (Some(a), Some(b)) => {
             let (a, b) = (&a.deadlines, &b.deadlines);
-            a.ttft == b.ttft && a.tbt_s == b.tbt_s && a.fluid_index == b.fluid_index
+            a.ttft == b.ttft
+                && a.stated_ttft == b.stated_ttft
+                && a.tbt_s == b.tbt_s
+                && a.fluid_index == b.fluid_index
         }
         _ => true,
     }

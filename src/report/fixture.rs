@@ -109,7 +109,11 @@ pub fn summary() -> Summary {
     Summary {
         requests: RequestCounts { offered: 1000, completed: 1000, ..RequestCounts::default() },
         duration_s: Some(512.0),
-        arrival_rate_per_s: Some(ArrivalRate { nominal: Some(2.0), realised: Some(1.98) }),
+        arrival_rate_per_s: Some(ArrivalRate {
+            nominal: Some(2.0),
+            realised: Some(1.98),
+            users: None,
+        }),
         tokens: TokenCounts { prompt: 1_024_000, output: 256_000 },
         throughput: Some(Throughput {
             output_tokens_per_s: Some(500.0),

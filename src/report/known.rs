@@ -1,6 +1,6 @@
 //! What is known of a figure: the least and the most that it can be.
 
-use crate::metrics::{Bounds, Distribution, LatencyRange};
+use crate::metrics::{Bounds, Distribution, Latency, Summary};
 
 /// The least and the most that a figure can be; one and the same where it is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,20 +29,14 @@ impl Known {
         value.map(Known::from).or_else(|| bounds.map(Known::from))
     }
 
-    /// One figure of a distribution, between those of the range where there is one.
-    pub(super) fn in_range(
-        of: impl Fn(&Distribution) -> Option<f64>,
-        distribution: Option<&Distribution>,
-        range: Option<Option<LatencyRange>>,
+    /// One figure of a latency.
+    pub(super) fn of_latency(
+        summary: &Summary,
+        latency: Latency,
+        figure: impl Fn(&Distribution) -> Option<f64>,
     ) -> Option<Known> {
-        match range {
-            None => distribution.and_then(of).map(Known::from),
-            Some(range) => {
-                let range = range?;
-                let (least, most) = (of(&range.lower), of(&range.upper));
-                (least.is_some() || most.is_some()).then_some(Known { least, most, sound: true })
-            }
-        }
+        let (least, most) = summary.within(latency, figure);
+        (least.is_some() || most.is_some()).then_some(Known { least, most, sound: true })
     }
 
     /// The same, as no more than an upper bound.

@@ -200,7 +200,8 @@ impl Named {
     }
 }
 
-fn shown(metric: &str, value: f64) -> String {
+/// A figure of a run in words, by its path.
+pub(crate) fn shown(metric: &str, value: f64) -> String {
     let counted = metric.starts_with("requests.")
         || metric.starts_with("tokens.")
         || metric.ends_with(".count");

@@ -1,6 +1,6 @@
 //! Whether a run kept the scenario's promise, term by term.
 
-use crate::metrics::{Bounds, Distribution, Summary};
+use crate::metrics::{Bounds, Distribution, Latency, Summary};
 use crate::report::result::{Sense, SloResult, SloTerm};
 use crate::report::units::count;
 use crate::scenario::{Bound, BoundMetric, Slo, Stat};
@@ -103,35 +103,19 @@ fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
 }
 
 fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
-    let (metric, distribution) = match bound.metric {
-        BoundMetric::Ttft => ("ttft_s", Some(&summary.ttft_s)),
-        BoundMetric::Tbt => ("tbt_s", summary.tbt_s.as_ref()),
-        BoundMetric::Tpot => ("tpot_s", Some(&summary.tpot_s)),
-        BoundMetric::E2e => ("e2e_s", Some(&summary.e2e_s)),
+    let (metric, latency) = match bound.metric {
+        BoundMetric::Ttft => ("ttft_s", Latency::Ttft),
+        BoundMetric::Tbt => ("tbt_s", Latency::Tbt),
+        BoundMetric::Tpot => ("tpot_s", Latency::Tpot),
+        BoundMetric::E2e => ("e2e_s", Latency::E2e),
     };
-    let (stat, value) = statistic(bound.stat, distribution);
+    let (stat, figure) = statistic(bound.stat);
     let at_most = bound.at_most.as_secs_f64();
-    let range = summary.latency_bounds.as_ref().map(|bounds| match bound.metric {
-        BoundMetric::Ttft => Some(bounds.ttft_s),
-        BoundMetric::Tbt => bounds.tbt_s,
-        BoundMetric::Tpot => Some(bounds.tpot_s),
-        BoundMetric::E2e => Some(bounds.e2e_s),
-    });
-    let known = match range {
-        None => Known { value, ..Known::default() },
-        // Nothing but what came is known.
-        Some(None) => Known::default(),
-        Some(Some(range)) => {
-            let of = |of: &Distribution| statistic(bound.stat, Some(of)).1;
-            Known::within(of(&range.lower), of(&range.upper))
-        }
-    };
+    let (least, most) = summary.within(latency, figure);
+    let known = Known::within(least, most);
     // Without a sample there is no gap to bound, if anything was answered at all.
-    let no_sample = match range {
-        None => distribution.is_some_and(|of| of.count == 0),
-        Some(range) => range.is_some_and(|range| range.lower.count == 0),
-    };
-    let met = if no_sample { Some(true) } else { known.keeps(Sense::AtMost, at_most) };
+    let (samples, _) = summary.within(latency, |of| Some(of.count as f64));
+    let met = if samples == Some(0.0) { Some(true) } else { known.keeps(Sense::AtMost, at_most) };
     SloTerm {
         class: None,
         pool: None,
@@ -146,17 +130,16 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
     }
 }
 
-fn statistic(stat: Stat, of: Option<&Distribution>) -> (&'static str, Option<f64>) {
-    let pick = |get: fn(&Distribution) -> Option<f64>| of.and_then(get);
+fn statistic(stat: Stat) -> (&'static str, fn(&Distribution) -> Option<f64>) {
     match stat {
-        Stat::Mean => ("mean", pick(|d| d.mean)),
-        Stat::Min => ("min", pick(|d| d.min)),
-        Stat::P50 => ("p50", pick(|d| d.p50)),
-        Stat::P90 => ("p90", pick(|d| d.p90)),
-        Stat::P95 => ("p95", pick(|d| d.p95)),
-        Stat::P99 => ("p99", pick(|d| d.p99)),
-        Stat::P999 => ("p999", pick(|d| d.p999)),
-        Stat::Max => ("max", pick(|d| d.max)),
+        Stat::Mean => ("mean", |of| of.mean),
+        Stat::Min => ("min", |of| of.min),
+        Stat::P50 => ("p50", |of| of.p50),
+        Stat::P90 => ("p90", |of| of.p90),
+        Stat::P95 => ("p95", |of| of.p95),
+        Stat::P99 => ("p99", |of| of.p99),
+        Stat::P999 => ("p999", |of| of.p999),
+        Stat::Max => ("max", |of| of.max),
     }
 }
 

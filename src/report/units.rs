@@ -60,8 +60,12 @@ pub fn three_digits(value: f64) -> String {
         format!("{value:.2}")
     } else if value == 0.0 {
         "0".to_owned()
-    } else {
+    } else if size >= 0.000_995 {
         format!("{value:.3}")
+    } else {
+        // Never rounded to nothing.
+        let places = (2.0 - size.log10().floor()).clamp(0.0, 18.0) as usize;
+        format!("{value:.places$}")
     }
 }
 
@@ -134,6 +138,15 @@ mod tests {
         assert_eq!(percent(0.0), "0.0 %");
         assert_eq!(percent(0.0001), "< 0.1 %");
         assert_eq!(percent(0.614), "61.4 %");
+    }
+
+    #[test]
+    fn small_numbers_never_round_to_nothing() {
+        for (number, text) in
+            [(0.5, "0.500"), (0.012_34, "0.012"), (0.000_12, "0.000120"), (-3e-7, "-0.000000300")]
+        {
+            assert_eq!(three_digits(number), text);
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> O
     options.full = full;
     options.bounds = Some(request_bounds(&experiment.slo));
     options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
+    options.users = experiment.workload.users();
     options
 }
 
@@ -232,8 +233,8 @@ fn classes(
     for (class, name) in (0u16..).zip(names) {
         let mut options = judged_by.clone();
         options.count.class = Some(class);
-        // The workload's rate is that of all classes together.
-        options.nominal_rate_per_s = None;
+        // The workload's rate is that of all classes together, and so are its users.
+        (options.nominal_rate_per_s, options.users) = (None, None);
         let own = experiment.class_slos.iter().find(|(of, _)| of == name);
         let slo = own.map_or(&experiment.slo, |(_, slo)| slo);
         options.bounds = Some(request_bounds(slo));

@@ -5,6 +5,7 @@ use crate::report::slo::PROMISE;
 use crate::report::units::{duration, percent, three_digits};
 use crate::report::{Assertion, RunResult, SloResult, SloTerm};
 use crate::scenario::{Slo, TtftDeadline};
+use crate::time::Span;
 
 /// Which terms of the scenario's SLO count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +90,9 @@ impl Goal {
                     duration(ttft.as_secs_f64()),
                     three_digits(1.0 / slo.tbt.as_secs_f64())
                 ),
+                _ if slo.tbt >= Span::from_millis(10_000) => {
+                    format!("{} TBT fluidity", duration(slo.tbt.as_secs_f64()))
+                }
                 _ => format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()),
             });
         }

@@ -352,7 +352,7 @@ fn two_schedulers_that_are_alike_are_tied() {
     let mut command = Command::cargo_bin("metron-sim").expect("built");
     let out = command.args(["capacity", "-", "-q"]).write_stdin(same).output().expect("ran");
     let text = String::from_utf8(out.stdout).expect("text");
-    assert!(text.contains("a tie between") && !text.contains("carries more"), "{text}");
+    assert!(text.contains("A tie between") && !text.contains("carries more"), "{text}");
     assert!(text.contains("mean of 3 seeds") && !text.contains("+- 0.00"), "{text}");
 }
 

@@ -30,6 +30,19 @@ fn sweep(folder: &Path, flags: &[&str]) -> Command {
 }
 
 #[test]
+fn the_figures_of_a_front_are_in_its_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let front = ["--pareto", "throughput.requests_per_s,e2e_s.p50"];
+    let output = sweep(folder.path(), &front).assert().code(0).get_output().stdout.clone();
+    let text = String::from_utf8(output).expect("text");
+    let heading = text.lines().find(|line| line.contains("SLO")).expect("a heading");
+    assert!(
+        heading.contains("throughput.requests_per_s") && heading.contains("e2e_s.p50"),
+        "{text}"
+    );
+}
+
+#[test]
 fn shards_merge_to_the_bytes_of_the_whole_and_threads_change_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = folder.path();

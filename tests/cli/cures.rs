@@ -45,6 +45,8 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("slow-pool", &["router round-robin -> least-"]),
     // Prompts that share 3,000 of 3,200 tokens.
     ("no-caching", &["prefix caching"]),
+    // The same of a policy that keeps no prefixes.
+    ("tgi-prefixes", &["scheduler tgi -> vllm-v1 with prefix caching"]),
     // The same with caching, and too little memory for all the prefixes.
     ("evicted", &["KV blocks "]),
     // A closed loop with more users than one GPU serves.

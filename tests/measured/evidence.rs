@@ -195,9 +195,11 @@ fn figures_that_contradict_each_other_get_no_verdict() {
         ("vllm/detailed.json", "/output_throughput", 9.0.into(), "`output_throughput` is 9"),
         ("vllm/detailed.json", "/latencies/0", 0.9.into(), "took longer than their tokens"),
         ("vllm/detailed.json", "/itls/0/5", 0.00006.into(), "took longer than their tokens"),
+        ("vllm/detailed.json", "/max_concurrency", 1.into(), "under way at once"),
         ("vllm/no_details.json", "/completed", 999.into(), "`completed` is 999"),
         ("vllm/no_details.json", "/mean_e2el_ms", 1.0.into(), "`mean_e2el_ms` is 1.00 ms"),
         ("etalon/request_level_metrics.json", "/num_total_tokens/0", 9.into(), "num_total_tokens"),
+        ("etalon/request_level_metrics.json", "/tpot/0", 6.5.into(), "`mean_tpot` is 2.20 s"),
         (
             "guidellm/guidellm.json",
             "/benchmarks/0/metrics",
@@ -309,6 +311,44 @@ fn who_ended_a_request_is_told_apart() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_refused() {
+    let place = Place::new();
+    let text = fs::read_to_string(formats("vllm/detailed.json")).expect("there");
+    let doubled = text.replacen('{', r#"{"ttfts": [0.1], "#, 1);
+    let (code, _, errors) = out(program().arg("evaluate").arg(place.file("doubled.json", doubled)));
+    assert_eq!(code, 2);
+    assert!(errors.contains("`ttfts` stands twice in one object"), "{errors}");
+}
+
+#[test]
+fn files_that_are_judged_by_different_deadlines_are_not_ranked() {
+    let place = Place::new();
+    let scenario = |scheduler: &str, ttft: &str| {
+        format!(
+            "model: llama-3.1-8b\ngpu: a40\nschedulers: [{scheduler}]\n\
+             workload: {{requests: 100, arrivals: {{poisson: {{rate: 3}}}}, lengths: {{prompt: \
+             {{fixed: 900}}, output: {{fixed: 90}}}}}}\nslo: {{ttft: {ttft}, tbt: 30ms}}\n"
+        )
+    };
+    let tokens = |name: &str, scheduler: &str, ttft: &str| {
+        let (scenario, file) =
+            (place.file("s.yaml", scenario(scheduler, ttft)), place.file(name, ""));
+        let (code, _, errors) = out(program().arg("run").arg(scenario).arg("--tokens").arg(&file));
+        assert_eq!(code, 0, "{errors}");
+        file
+    };
+    let strict = tokens("strict.csv", "vllm-v0", "20ms");
+    let lenient = tokens("lenient.csv", "vllm-v1", "5s");
+    let apart = told(&[&strict, &lenient]);
+    assert!(apart.contains("judged by different deadlines"), "{apart}");
+    assert!(!apart.contains('*') && !apart.contains("smoother text"), "{apart}");
+    let strict = tokens("alike.csv", "vllm-v0", "5s");
+    let alike = told(&[&strict, &lenient]);
+    assert!(!alike.contains("judged by different deadlines"), "{alike}");
+    assert!(alike.contains('*'), "{alike}");
+}
+
+#[test]
 fn a_stop_of_the_whole_server_is_not_called_even() {
     let place = Place::new();
     // 40 requests of 300 tokens, 10 ms apart; all stand still for 420 ms once.
@@ -393,10 +433,14 @@ fn traces_and_results_say_where_they_belong() {
         assert_eq!(code, 2, "{name}");
         assert!(errors.contains("`metron-sim evaluate` reads it"), "{name}: {errors}");
     }
-    // A file of tokens has the columns of a trace as well.
+    // A file of tokens has the columns of a trace as well, whatever format it is said to have.
     let tokens = "scheduler,request,index,time_s,arrival_s,status,prompt_tokens,output_tokens\n\
                   a,0,0,2.0,1.0,completed,5,1\n";
     let (code, _, errors) = run(&place.file("t.csv", tokens));
+    assert_eq!(code, 2);
+    assert!(errors.contains("run --tokens"), "{errors}");
+    let named = scenario(&place.file("t.csv", tokens)).replace("{file:", "{format: csv, file:");
+    let (code, _, errors) = out(program().arg("run").arg(place.file("named.yaml", named)));
     assert_eq!(code, 2);
     assert!(errors.contains("run --tokens"), "{errors}");
     for (name, row) in [

@@ -217,6 +217,7 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
                 full,
                 bounds,
                 nominal_rate_per_s: nominal,
+                users: nominal.map(|_| 4),
                 knows,
             }
         })

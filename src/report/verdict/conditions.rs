@@ -111,6 +111,15 @@ fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let arrivals_s = runs.iter().find_map(backlog)?.arrivals_s;
     let drains = of_each(runs, names, |run| Some(duration(backlog(run)?.drain_s)))?;
     let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
+    let in_closed_loop =
+        |run: &RunResult| run.summary.arrival_rate_per_s.is_some_and(|rate| rate.users.is_some());
+    if runs.iter().any(in_closed_loop) {
+        return Some(format!(
+            "Users waited for others' answers before theirs began: the P99 scheduling delay is \
+             {delays}. A closed loop sends no faster than it is served: fewer users or more replicas \
+             shorten that."
+        ));
+    }
     Some(format!(
         "Requests came faster than they were served: after {} of arrivals, the rest took another \
          {drains}; the P99 scheduling delay is {delays}. Such latencies grow with the length of \

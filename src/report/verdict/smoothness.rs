@@ -191,7 +191,7 @@ fn tie<'a>(runs: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
         )
     });
     if !rest.is_empty() && !equals.iter().all(alike) {
-        sentences.push(format!("Fewer requests are fluid of {}.", shares(&rest)));
+        sentences.push(format!("Behind that: {} of requests are fluid.", shares(&rest)));
     }
     let leads = leads(&equals, names);
     let all_known = [TTFT, TBT, E2E, THROUGHPUT]

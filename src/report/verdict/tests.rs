@@ -141,12 +141,18 @@ fn a_queue_that_grew_is_mentioned_but_a_long_last_answer_is_not() {
     slow.summary.duration_s = Some(999.0 / 1.98 + 120.0);
     assert!(!said(&[slow.clone()]).contains("faster than they were served"), "nobody waited");
     slow.summary.scheduling_delay_s = Some(around(50.0, 110.0));
-    let said = said(&[slow]);
+    let said = said(&[slow.clone()]);
     assert!(
         said.contains("after 505 s of arrivals, the rest took another 120 s (sarathi)"),
         "{said}"
     );
     assert!(said.contains("the P99 scheduling delay is 110 s (sarathi)"), "{said}");
+    // Users of a closed loop send no faster than they are answered.
+    let mut rate = slow.summary.arrival_rate_per_s.expect("known");
+    rate.users = Some(8);
+    slow.summary.arrival_rate_per_s = Some(rate);
+    let said = self::said(&[slow]);
+    assert!(said.contains("fewer users or more replicas") && !said.contains("lower the rate"));
 }
 
 #[test]

@@ -339,7 +339,7 @@ impl<'m> Maker<'m> {
         self.patient.output.outcome.kv.preemptions > 0
     }
 
-    fn swap(&self, wanted: Wanted) -> Vec<Change> {
+    pub fn swap(&self, wanted: Wanted) -> Vec<Change> {
         let old = self.config.name();
         let change = |swap: super::swap::Swap| {
             let parameters = Value::Object(swap.parameters);

@@ -15,15 +15,22 @@ pub(super) enum Wanted {
     PrefillFirst,
     /// Memory as tokens need it.
     Paged,
+    /// Prefixes that are kept and found again.
+    Prefixes,
 }
 
 impl Wanted {
-    fn has(self, facts: &Facts) -> bool {
+    fn has(self, policy: &SchedulerConfig, engine: &EngineInfo) -> bool {
+        let facts = policy.facts(engine);
         let chunked = facts.prefills == Prefills::Beside && facts.cuts_prompts;
         match self {
             Wanted::Chunked => chunked,
             Wanted::PrefillFirst => facts.prefills == Prefills::First,
             Wanted::Paged => facts.takes == Takes::AsNeeded && chunked,
+            Wanted::Prefixes => {
+                let engine = EngineInfo { prefix_caching: true, ..*engine };
+                policy.build(&engine).needs().cache.is_some()
+            }
         }
     }
 
@@ -31,7 +38,7 @@ impl Wanted {
     fn tries(self) -> usize {
         match self {
             Wanted::Chunked | Wanted::Paged => 3,
-            Wanted::PrefillFirst => 1,
+            Wanted::PrefillFirst | Wanted::Prefixes => 1,
         }
     }
 }
@@ -49,12 +56,12 @@ pub(super) struct Swap {
 /// Policies whose every step is proven and that have what `old` lacks.
 pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) -> Vec<Swap> {
     let facts = old.facts(engine);
-    if wanted.has(&facts) {
+    if wanted.has(old, engine) {
         return Vec::new();
     }
     SchedulerConfig::all()
         .filter(|new| new.name() != old.name())
-        .filter(|new| new.evidence() == Evidence::Proven && wanted.has(&new.facts(engine)))
+        .filter(|new| new.evidence() == Evidence::Proven && wanted.has(new, engine))
         .take(wanted.tries())
         .map(|new| swap(old, &facts, &new, engine))
         .collect()

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::change::{Change, Load, Maker};
+use super::swap::Wanted;
 use crate::runner::Requests;
 use crate::scenario::RouterKind;
 use crate::scheduler;
@@ -114,11 +115,19 @@ impl Maker<'_> {
 
     pub fn prefix_caching(&self) -> Vec<Change> {
         let can = self.config.build(&self.info).needs().cache.is_some();
-        if self.info.prefix_caching || !can || !self.prompts_share() {
+        if self.info.prefix_caching && can || !self.prompts_share() {
             return Vec::new();
         }
         let set = format!("{}engine.prefix_caching=true", self.at);
-        vec![Change::new(format!("prefix caching{}", self.of_pool), vec![set])]
+        if can {
+            return vec![Change::new(format!("prefix caching{}", self.of_pool), vec![set])];
+        }
+        let mut changes = self.swap(Wanted::Prefixes);
+        for change in &mut changes {
+            change.words.push_str(" with prefix caching");
+            change.set.extend((!self.info.prefix_caching).then(|| set.clone()));
+        }
+        changes
     }
 
     /// Whether prompts are known to begin alike.

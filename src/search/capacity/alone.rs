@@ -20,7 +20,7 @@ const REQUESTS_MAX: usize = 10_000;
 const GAPS_S: [u64; 3] = [60, 3_600, 86_400];
 
 /// Plays the scenario's requests one at a time. `None` where they cannot be kept apart, or time
-/// ran out.
+/// ran out. What it finds decides only if the requests of every seed agree.
 ///
 /// # Errors
 /// When the requests cannot be drawn or the run is stuck.
@@ -28,19 +28,24 @@ pub(super) fn alone(
     study: Study<'_>,
     scheduler: &SchedulerRun,
     knob: Knob,
+    seeds: &[u64],
 ) -> Result<Option<Alone>, SearchError> {
     // What a load must bring about, such as a throughput, is no matter of single requests.
     let goal = Goal { assertions: Vec::new(), ..study.goal.clone() };
     let study = Study { goal: &goal, ..study };
-    let Some(probe) = one_at_a_time(study, scheduler)? else { return Ok(None) };
+    let Some(probe) = one_at_a_time(study, scheduler, study.experiment.seed)? else {
+        return Ok(None);
+    };
     let judged = goal.judge(&probe.result);
     let mut decides = !judged.broken.is_empty();
-    if decides {
-        // A policy may wait for company: then more of it helps.
-        let own = knob.range().from;
-        let size = FleetSize::of(study.experiment);
-        let load = Load { offered: knob.offered(own), size, seed: study.experiment.seed };
-        decides = study.probe(scheduler, &load)?.is_some_and(|probe| !probe.broken.is_empty());
+    let breaks = |probe: Option<Probe>| probe.is_some_and(|probe| !probe.broken.is_empty());
+    for &seed in seeds {
+        decides = decides && breaks(one_at_a_time(study, scheduler, seed)?) && {
+            // A policy may wait for company: then more of it helps.
+            let offered = knob.offered(knob.range().from);
+            let size = FleetSize::of(study.experiment);
+            breaks(study.probe(scheduler, &Load { offered, size, seed })?)
+        };
     }
     let summary = &probe.result.summary;
     let broken_terms = goal.counted(&probe.result.slo).filter(|term| term.met == Some(false));
@@ -56,20 +61,24 @@ pub(super) fn alone(
     }))
 }
 
-fn one_at_a_time(study: Study<'_>, scheduler: &SchedulerRun) -> Result<Option<Probe>, SearchError> {
+fn one_at_a_time(
+    study: Study<'_>,
+    scheduler: &SchedulerRun,
+    seed: u64,
+) -> Result<Option<Probe>, SearchError> {
     let size = FleetSize::of(study.experiment);
-    let seed = study.experiment.seed;
     if study.experiment.workload.users().is_some() {
         return study.probe(scheduler, &Load { offered: Offered::Users(1), size, seed });
     }
     let mut experiment = study.as_it_is()?;
     (experiment.horizon, experiment.measure) = (None, Measure::default());
+    experiment.seed = seed;
     let (requests, _) = Requests::of(&experiment)?;
     let Requests::Open(mut workload) = requests else { return Ok(None) };
     workload.requests.truncate(REQUESTS_MAX);
     workload.blocks.truncate(REQUESTS_MAX);
     workload.sessions.truncate(REQUESTS_MAX);
-    study.found_or_played(scheduler, &json!("one at a time"), || {
+    study.found_or_played(scheduler, &json!({"one at a time": seed}), || {
         for gap in GAPS_S {
             space_out(&mut workload, gap);
             let requests = Requests::Open(workload.clone());

@@ -7,7 +7,7 @@ use crate::search::interval::Border;
 /// compared; `None` where none of them has two.
 pub(super) fn comparison(all: &[Capacity], groups: &[Vec<usize>]) -> Option<String> {
     let said: Vec<String> = groups.iter().filter_map(|group| of_group(all, group)).collect();
-    (!said.is_empty()).then(|| said.join("; "))
+    (!said.is_empty()).then(|| said.join(" "))
 }
 
 fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
@@ -32,8 +32,8 @@ fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
         _ => "",
     };
     Some(match tied.len() {
-        1 => format!("{} carries more than {}{alone}", best.0, names(&less)),
-        _ => format!("a tie between {}: their intervals overlap{rest}", names(&tied)),
+        1 => format!("{} carries more than {}{alone}.", best.0, names(&less)),
+        _ => format!("A tie between {}: their intervals overlap{rest}.", names(&tied)),
     })
 }
 
@@ -72,15 +72,15 @@ mod tests {
         let all = [of("a", 1.0), of("b", 2.0), of("c", 3.0), of("d", 4.0)];
         assert_eq!(comparison(&all, &[vec![0], vec![1], vec![2], vec![3]]), None);
         let said = comparison(&all, &[vec![0, 2], vec![1], vec![3]]).expect("a pair");
-        assert_eq!(said, "c carries more than a, for the requests of this one seed");
+        assert_eq!(said, "c carries more than a, for the requests of this one seed.");
     }
 
     #[test]
     fn more_is_said_only_of_intervals_that_are_apart() {
         assert_eq!(said(&[("a", 1.0, 1.1)]), None);
         let two = said(&[("a", 1.0, 1.1), ("b", 2.0, 2.1)]).expect("two");
-        assert_eq!(two, "b carries more than a, for the requests of this one seed");
+        assert_eq!(two, "b carries more than a, for the requests of this one seed.");
         let tie = said(&[("a", 1.0, 1.1), ("b", 1.05, 1.2), ("c", 0.1, 0.2)]).expect("three");
-        assert_eq!(tie, "a tie between a and b: their intervals overlap; c carries less");
+        assert_eq!(tie, "A tie between a and b: their intervals overlap; c carries less.");
     }
 }

@@ -106,8 +106,11 @@ pub(super) fn search(
         0 | 1 => Vec::new(),
         _ => comparable_schedulers(experiment, &Requests::of(experiment)?.0),
     };
-    let lone: Vec<Result<Option<Alone>, SearchError>> =
-        experiment.schedulers.par_iter().map(|scheduler| alone(study, scheduler, knob)).collect();
+    let lone: Vec<Result<Option<Alone>, SearchError>> = experiment
+        .schedulers
+        .par_iter()
+        .map(|scheduler| alone(study, scheduler, knob, &seeds))
+        .collect();
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
     // By seed first, so that where time runs out each scheduler has been looked at.

@@ -54,7 +54,7 @@ pub(super) fn notes(
         };
         notes.push(match knob {
             Knob::Rate { .. } => {
-                format!("not held at any rate down to {lowest:.3} requests/s: {why}")
+                format!("not held at any rate down to {} requests/s: {why}", three_digits(lowest))
             }
             Knob::Users { .. } => format!("not held even with {lowest:.0} users: {why}"),
         });

@@ -3,18 +3,29 @@
 use serde_json::Value;
 
 use super::grid::names;
-use super::{Choice, Point, SweepFile};
+use super::{Choice, Objective, Point, SweepFile};
 use crate::report::assertion::{bounds, figure};
 use crate::report::csv::flatten;
 use crate::report::csv_text::CsvText;
+use crate::report::pair::shown;
+use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::report::units::{duration, percent, three_digits};
 
 /// A column: its heading, the paths where its number may stand, how it is shown, and how soon it is
 /// left out where not all fit, the highest first.
-type Column = (&'static str, &'static [&'static str], fn(f64) -> String, u8);
+struct Column<'a> {
+    heading: &'a str,
+    paths: Vec<&'a str>,
+    show: Box<dyn Fn(f64) -> String + 'a>,
+    left_out: u8,
+}
 
-const COLUMNS: [Column; 9] = [
+type Listed = (&'static str, &'static [&'static str], fn(f64) -> String, u8);
+
+const PROMISED: Listed = ("promise kept", &["goodput.share"], percent, 1);
+
+const COLUMNS: [Listed; 9] = [
     ("fluid", &["fluidity.fluid_request_share", "at_capacity.fluid_request_share"], percent, 0),
     ("in time", &["ttft_in_time_share", "at_capacity.ttft_in_time_share"], percent, 8),
     ("P99 TTFT", &["ttft_s.p99", "at_capacity.ttft_p99_s"], duration, 1),
@@ -33,6 +44,47 @@ const COLUMNS: [Column; 9] = [
 
 fn whole(value: f64) -> String {
     crate::report::units::grouped(value)
+}
+
+/// The columns of figures that these runs have; those that a front was asked of stay to the last.
+fn columns(file: &SweepFile) -> Vec<Column<'_>> {
+    let runs = || file.points.iter().flat_map(|point| &point.runs);
+    let first_term = |run: &Value| run.pointer("/slo/terms/0/metric").cloned();
+    let promised = runs().any(|run| first_term(run).is_some_and(|metric| metric == PROMISE));
+    let listed = promised.then_some(&PROMISED).into_iter().chain(&COLUMNS);
+    let mut columns: Vec<Column<'_>> = listed
+        .map(|&(heading, paths, show, left_out)| Column {
+            heading,
+            paths: paths.to_vec(),
+            show: Box::new(show),
+            left_out,
+        })
+        .collect();
+    for Objective { path, .. } in file.pareto.iter().flat_map(|front| &front.objectives) {
+        let has = |column: &&mut Column<'_>| column.paths.contains(&path.as_str());
+        if let Some(column) = columns.iter_mut().find(has) {
+            column.left_out = 0;
+            continue;
+        }
+        columns.push(Column {
+            heading: path,
+            paths: vec![path],
+            show: Box::new(|value| shown(path, value)),
+            left_out: 0,
+        });
+    }
+    columns.retain(|column| runs().any(|run| column.cell(run).is_some()));
+    columns
+}
+
+impl Column<'_> {
+    fn cell(&self, run: &Value) -> Option<String> {
+        let known = self.paths.iter().find_map(|path| figure(run, path)).map(&self.show);
+        known.or_else(|| {
+            let (least, most) = self.paths.iter().find_map(|path| bounds(run, path))?;
+            Some(within(least.filter(|&least| least > 0.0), most, &self.show))
+        })
+    }
 }
 
 /// Renders a sweep: what changes mattered first, then the table.
@@ -102,7 +154,7 @@ fn method(file: &SweepFile) -> Option<String> {
 /// How much of a table is shown, so that it fits.
 #[derive(Clone, Copy)]
 struct Fit {
-    /// Columns of figures.
+    /// Columns of figures, beside those that a front was asked of.
     figures: usize,
     /// Characters of a scheduler's label.
     label: usize,
@@ -113,7 +165,7 @@ struct Fit {
 /// The points, a row a run: figures are left out from the right, and labels and values cut, until
 /// it fits. The CSV and the JSON have all of it.
 fn table(file: &SweepFile) -> String {
-    let whole = Fit { figures: COLUMNS.len(), label: usize::MAX, value: usize::MAX };
+    let whole = Fit { figures: usize::MAX, label: usize::MAX, value: usize::MAX };
     let narrower = [
         Fit { label: 30, value: 24, ..whole },
         Fit { label: 22, value: 14, ..whole },
@@ -134,32 +186,23 @@ fn table(file: &SweepFile) -> String {
 }
 
 fn table_of(file: &SweepFile, fit: Fit) -> String {
-    let number = |run: &Value, column: &Column| {
-        let known = column.1.iter().find_map(|path| figure(run, path)).map(column.2);
-        known.or_else(|| {
-            let (least, most) = column.1.iter().find_map(|path| bounds(run, path))?;
-            Some(within(least.filter(|&least| least > 0.0), most, column.2))
-        })
-    };
-    let runs = || file.points.iter().flat_map(|point| &point.runs);
-    let there = |column: &&Column| runs().any(|run| number(run, column).is_some());
-    let mut shown: Vec<&Column> = COLUMNS.iter().filter(there).collect();
+    let mut shown = columns(file);
     while shown.len() > fit.figures {
-        let last = shown.iter().enumerate().max_by_key(|(_, column)| column.3);
-        let last = last.map_or(0, |(place, _)| place);
-        shown.remove(last);
+        let last = shown.iter().enumerate().max_by_key(|(_, column)| column.left_out);
+        let Some((place, _)) = last.filter(|(_, column)| column.left_out > 0) else { break };
+        shown.remove(place);
     }
     let value = |text: &str| Cell::from(cut(text, fit.value));
     let mut heading: Vec<Cell> = names(&file.vary).into_iter().map(value).collect();
     heading.push(Cell::from("scheduler"));
-    heading.extend(shown.iter().map(|column| Cell::from(column.0)));
+    heading.extend(shown.iter().map(|column| Cell::from(column.heading)));
     heading.push(Cell::from("SLO"));
     let mut rows = vec![heading];
     for point in &file.points {
         for (place, run) in point.runs.iter().enumerate() {
             let mut row: Vec<Cell> = point.values.iter().map(|text| value(text)).collect();
             row.push(Cell::from(cut(run["label"].as_str().unwrap_or_default(), fit.label)));
-            let cell = |column: &&Column| number(run, column).unwrap_or_else(|| "-".to_owned());
+            let cell = |column: &Column<'_>| column.cell(run).unwrap_or_else(|| "-".to_owned());
             row.extend(shown.iter().map(|column| Cell::from(cell(column))));
             let met = match run.pointer("/slo/met") {
                 None => "",
@@ -183,8 +226,8 @@ fn table_of(file: &SweepFile, fit: Fit) -> String {
 }
 
 /// A figure that is known by bounds.
-fn within(least: Option<f64>, most: Option<f64>, show: fn(f64) -> String) -> String {
-    match (least.map(show), most.map(show)) {
+fn within(least: Option<f64>, most: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    match (least.map(&show), most.map(&show)) {
         (Some(least), Some(most)) => format!("{least} to {most}"),
         (Some(least), None) => format!(">= {least}"),
         (None, Some(most)) => format!("<= {most}"),

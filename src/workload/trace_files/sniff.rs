@@ -35,6 +35,8 @@ pub(super) fn format_of(
         let empty = WorkloadError::content(&path, None, "expected requests, found an empty file");
         return Err(empty.with_help(NO_ROWS));
     };
+    // A format that is given by name says how to read a trace, not that this is one.
+    not_measured(&line)?;
     let format = match asked {
         Some(TraceFormat::Azure) => Format::Csv(&AZURE),
         Some(TraceFormat::Vidur) => Format::Csv(&VIDUR),
@@ -69,12 +71,18 @@ fn measured(line: &Line<'_>, what: &str) -> WorkloadError {
         .with_help("`metron-sim evaluate` reads it; a trace has a row a request, with its lengths")
 }
 
+/// Refuses a file of tokens: it has the columns of a trace as well, and a row a token.
+fn not_measured(line: &Line<'_>) -> Result<(), WorkloadError> {
+    let keys = object_keys(line).unwrap_or_default();
+    let names = match keys.as_slice() {
+        [] => header_names(line.text).unwrap_or_default(),
+        keys => keys.iter().map(String::as_str).collect(),
+    };
+    measured_columns(&names).map_or(Ok(()), |what| Err(measured(line, what)))
+}
+
 fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {
     let names = header_names(line.text).unwrap_or_default();
-    // A file of tokens has the columns of a trace as well, and a row a token.
-    if let Some(what) = measured_columns(&names) {
-        return Err(measured(line, what));
-    }
     match DIALECTS.into_iter().find(|dialect| dialect.fits(&names)) {
         Some(dialect) => Ok(Format::Csv(dialect)),
         None => Err(unknown(line, format!("the columns {}", name_list(&names)))),
@@ -84,9 +92,6 @@ fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {
 fn by_keys(line: &Line<'_>) -> Result<Format, WorkloadError> {
     let keys = object_keys(line)?;
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-    if let Some(what) = measured_columns(&names) {
-        return Err(measured(line, what));
-    }
     let has = |key: &str| keys.iter().any(|found| found == key);
     if has(OURS.prompt) || has("block_tokens") {
         Ok(JSON_OURS)
