@@ -57,9 +57,13 @@ impl Loaded {
     }
 
     /// The same once the runs are known.
-    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+    pub fn inert_in<'o>(
+        &self,
+        outputs: impl IntoIterator<Item = &'o SchedulerOutput>,
+    ) -> inert::Found {
         let count = self.requests.count(&self.experiment);
-        let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
+        let ended: Vec<Ended> =
+            outputs.into_iter().map(|one| Ended::of(count, &one.outcome)).collect();
         self.inert(Some(&ended))
     }
 }

@@ -13,13 +13,13 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Index, Question, RunExplanation, StallReport, explain};
+use crate::explain::{Question, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::request::RequestId;
 use crate::runner::{
-    Advice, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, recording,
+    Advice, Indexed, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, indexed,
     run_experiment, what_if, worth_a_cure,
 };
 
@@ -61,8 +61,9 @@ pub fn run(
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
     let pool = pool.map_err(crate::runner::RunError::Threads)?;
+    let indexed = indexed(&loaded.experiment, &outputs);
     let file = pool.install(|| {
-        let told = explanations(&loaded, &outputs, question);
+        let told = explanations(&indexed, question);
         let (runs, stalls): (Vec<_>, Vec<_>) = told.into_iter().unzip();
         let slow = SlowPath(backend);
         let trials: &dyn Simulate = if flags.reference { &slow } else { backend };
@@ -81,7 +82,7 @@ pub fn run(
         let runs = outputs.iter().map(|output| output.result.clone()).collect();
         let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
         let result = result.with_inert(inert);
-        report.runs(&loaded, &outputs, &result, Some(&file))?;
+        report.runs(&indexed, &result, Some(&file))?;
     }
     let bytes = match global.format {
         Format::Json => file.to_json().into_bytes(),
@@ -110,20 +111,16 @@ fn check(question: Question, outputs: &[SchedulerOutput]) -> Result<(), Error> {
 }
 
 fn explanations(
-    loaded: &Loaded,
-    outputs: &[SchedulerOutput],
+    runs: &[Indexed<'_>],
     question: Question,
 ) -> Vec<(RunExplanation, Option<StallReport>)> {
-    let experiment = &loaded.experiment;
-    let pairs: Vec<_> = outputs.iter().zip(&experiment.schedulers).collect();
-    pairs
-        .into_par_iter()
-        .map(|(output, scheduler)| {
-            let index = Index::new(recording(experiment, scheduler, &output.outcome));
+    runs.par_iter()
+        .map(|one| {
+            let (index, output) = (one.index(), one.output);
             let result = &output.result;
             let told = |question| {
                 let judged_by = &output.judged_by;
-                explain(&result.scheduler, &result.label, &index, judged_by, question)
+                explain(&result.scheduler, &result.label, index, judged_by, question)
             };
             let run = told(question);
             let stall = to_cure(&run).cloned().or_else(|| {

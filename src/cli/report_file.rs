@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
 use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::side_files::distinct;
@@ -14,7 +13,7 @@ use crate::report::measured::provenance;
 use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::report::{OutputFile, ResultFile, Tool};
-use crate::runner::{SchedulerOutput, recording};
+use crate::runner::Indexed;
 use crate::search::sweep::SweepFile;
 use crate::search::{CapacityFile, capacity_answers, capacity_rows};
 use crate::view::{CuresView, Drawn, Page};
@@ -49,20 +48,17 @@ impl ReportFile {
     /// When the file cannot be written.
     pub fn runs(
         self,
-        loaded: &Loaded,
-        outputs: &[SchedulerOutput],
+        runs: &[Indexed<'_>],
         result: &ResultFile,
         explanation: Option<&ExplanationFile>,
     ) -> Result<(), Error> {
-        let experiment = &loaded.experiment;
-        let drawn: Vec<Drawn<'_>> = outputs
+        let drawn: Vec<Drawn<'_>> = runs
             .iter()
-            .zip(&experiment.schedulers)
             .enumerate()
-            .map(|(place, (output, scheduler))| Drawn {
-                result: &output.result,
-                judged_by: &output.judged_by,
-                recording: recording(experiment, scheduler, &output.outcome),
+            .map(|(place, run)| Drawn {
+                result: &run.output.result,
+                judged_by: &run.output.judged_by,
+                index: run.index(),
                 explanation: explanation.and_then(|file| file.runs.get(place)),
             })
             .collect();

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rayon::prelude::*;
+
 use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
@@ -13,9 +15,10 @@ use crate::cli::side_files::SideFiles;
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::features::why_not_comparable;
-use crate::report::{Assertion, ResultFile, assertion, csv, text, units};
+use crate::report::{Assertion, ResultFile, RunResult, assertion, csv, text, units};
 use crate::runner::{
-    RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, run_experiment, worth_threads,
+    Indexed, RunError, RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, indexed,
+    on_threads, run_experiment, worth_threads,
 };
 
 /// Options of a run, checked.
@@ -26,6 +29,8 @@ struct Options {
     check: bool,
     check_determinism: bool,
     asserted: Vec<Assertion>,
+    /// The most output tokens for which a run says where its time went.
+    stalls_tokens_max: u64,
 }
 
 impl Options {
@@ -45,13 +50,19 @@ impl Options {
                 keep_log: false,
                 full_metrics: flags.metrics == Metrics::Full
                     || asserted.iter().any(Assertion::needs_full_metrics),
-                stalls_tokens_max: Some(if flags.stalls { u64::MAX } else { STALLS_TOKENS_MAX }),
             },
+            stalls_tokens_max: if flags.stalls { u64::MAX } else { STALLS_TOKENS_MAX },
             format: global.format,
             check: flags.check,
             check_determinism: flags.check_determinism,
             asserted,
         })
+    }
+
+    /// Whether runs say where their time went. A closed loop's answers are known only when it has
+    /// been played.
+    fn explains(&self, loaded: &Loaded) -> bool {
+        loaded.requests.output_tokens().unwrap_or(u64::MAX) <= self.stalls_tokens_max
     }
 }
 
@@ -70,7 +81,6 @@ pub fn run(
     let side_files = SideFiles::open(flags, global.output.as_ref())?;
     let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    options.run.keep_log = side_files.need_iterations() || report.is_some();
 
     let began = Instant::now();
     let loaded = backend.load(&options.request)?;
@@ -80,12 +90,15 @@ pub fn run(
     for warning in &loaded.warnings {
         console.warn(warning);
     }
+    let explained = options.explains(&loaded);
+    options.run.keep_log = explained || side_files.need_iterations() || report.is_some();
     let outputs = simulate(&loaded, &options, console, backend)?;
+    let runs = indexed(&loaded.experiment, &outputs);
+    let result = published(&loaded, &runs, explained, options.run.jobs)?;
     let simulated = began.elapsed();
-    side_files.write(&outputs, &loaded)?;
-    let result = published(&loaded, &outputs);
+    side_files.write(&runs, &loaded)?;
     if let Some(report) = report {
-        report.runs(&loaded, &outputs, &result, None)?;
+        report.runs(&runs, &result, None)?;
     }
     let broken = assertion::judge(&options.asserted, &result.runs);
     for inert in &result.inert {
@@ -155,7 +168,11 @@ fn simulate(
             run_experiment(input, second_options, backend, &progress)
         })?;
         same(&outputs, &second)?;
-        if published(loaded, &outputs).to_json() != published(loaded_again, &second).to_json() {
+        let json = |loaded: &Loaded, outputs: &[SchedulerOutput], jobs| -> Result<_, Error> {
+            let runs = indexed(&loaded.experiment, outputs);
+            Ok(published(loaded, &runs, options.explains(loaded), jobs)?.to_json())
+        };
+        if json(loaded, &outputs, options.run.jobs)? != json(loaded_again, &second, jobs)? {
             return Err(Error::NotDeterministic("the results differ".to_owned()));
         }
         console.note(&format!(
@@ -177,10 +194,18 @@ fn same(first: &[SchedulerOutput], second: &[SchedulerOutput]) -> Result<(), Err
     Ok(())
 }
 
-fn published(loaded: &Loaded, outputs: &[SchedulerOutput]) -> ResultFile {
-    let runs = outputs.iter().map(|output| output.result.clone()).collect();
-    let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
-    result.with_inert(loaded.inert_in(outputs))
+/// The result of these runs; `explained` adds where the time of each went.
+fn published(
+    loaded: &Loaded,
+    runs: &[Indexed<'_>],
+    explained: bool,
+    jobs: usize,
+) -> Result<ResultFile, Error> {
+    let stalls = |run: &Indexed<'_>| run.stalls().filter(|_| explained);
+    let of = |run: &Indexed<'_>| RunResult { stalls: stalls(run), ..run.output.result.clone() };
+    let results = on_threads(jobs, || runs.par_iter().map(of).collect()).map_err(RunError::from)?;
+    let result = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
+    Ok(result.with_inert(loaded.inert_in(runs.iter().map(|run| run.output))))
 }
 
 /// Wall time, on stderr because it differs from run to run.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::RunFlags;
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
-use crate::explain::{Index, worst};
+use crate::explain::worst;
 use crate::metrics::{Count, Options};
 use crate::report::requests::RequestFile;
 use crate::report::stated::StatedRun;
 use crate::report::timeline::{Timeline, Why};
 use crate::report::{OutputError, OutputFile};
-use crate::runner::{SchedulerOutput, recording};
+use crate::runner::{Indexed, SchedulerOutput};
 use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
@@ -66,7 +66,7 @@ impl SideFiles {
     ///
     /// # Errors
     /// When one cannot be written; none is put in place then.
-    pub fn write(self, runs: &[SchedulerOutput], loaded: &Loaded) -> Result<(), OutputError> {
+    pub fn write(self, runs: &[Indexed<'_>], loaded: &Loaded) -> Result<(), OutputError> {
         let classes = loaded.requests.classes();
         let several = loaded.experiment.replicas > 1;
         let facts = |run: &SchedulerOutput| {
@@ -75,10 +75,11 @@ impl SideFiles {
             StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), trace)
                 .to_json()
         };
+        let outputs = || runs.iter().map(|run| run.output);
         let requests = self.requests.map(|(file, format)| {
             whole(file, |file| {
                 let mut rows = RequestFile::new(file, format)?;
-                for run in runs {
+                for run in outputs() {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
                     let routes = run.outcome.routes.as_deref().filter(|_| several);
@@ -98,7 +99,7 @@ impl SideFiles {
         let tokens = self.tokens.map(|(file, format)| {
             whole(file, |file| {
                 let mut rows = TokenFile::new(file, format)?;
-                for run in runs {
+                for run in outputs() {
                     let deadline = |row: &RequestRow| {
                         run.judged_by.deadlines_of(row.class).ttft(row.prompt_tokens)
                     };
@@ -117,12 +118,11 @@ impl SideFiles {
         let timeline = self.timeline.map(|file| {
             whole(file, |file| {
                 let mut timeline = Timeline::new(file)?;
-                for (run, scheduler) in runs.iter().zip(&loaded.experiment.schedulers) {
-                    let recording = recording(&loaded.experiment, scheduler, &run.outcome);
-                    let index = Index::new(recording);
-                    let stalls = worst(&index, &run.judged_by, STALLS_DRAWN);
-                    let why = Why { index: &index, stalls: &stalls };
-                    timeline.run(&run.result.label, &run.outcome, Some(&why))?;
+                for run in runs {
+                    let (index, output) = (run.index(), run.output);
+                    let stalls = worst(index, &output.judged_by, STALLS_DRAWN);
+                    let why = Why { index, stalls: &stalls };
+                    timeline.run(&output.result.label, &output.outcome, Some(&why))?;
                 }
                 timeline.finish().map(drop)
             })

@@ -9,7 +9,7 @@ use super::figures::{KeyFigure, key_figures};
 use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
-use crate::explain::Cause;
+use crate::explain::{Cause, Index};
 use crate::report::header::header;
 use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
@@ -81,11 +81,11 @@ fn played(
         .par_iter()
         .enumerate()
         .map(|(place, output)| {
-            let recording = loaded.recording(place, output);
+            let index = Index::new(loaded.recording(place, output));
             let drawn = Drawn {
                 result: &output.result,
                 judged_by: &output.judged_by,
-                recording,
+                index: &index,
                 explanation: None,
             };
             RunView::of(&drawn, room)

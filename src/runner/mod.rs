@@ -7,12 +7,12 @@ mod asked;
 mod deadlines;
 mod drawn;
 mod features;
+mod indexed;
 mod limits;
 mod memory;
 mod recording;
 mod requests;
 mod simulate;
-mod stalls;
 mod summarise;
 mod what_if;
 
@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
+pub use indexed::{Indexed, indexed};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
 };
@@ -67,20 +68,11 @@ pub struct RunOptions {
     pub keep_log: bool,
     /// Work out the full figures however many tokens there are.
     pub full_metrics: bool,
-    /// Say where the time went, for workloads of up to so many output tokens.
-    pub stalls_tokens_max: Option<u64>,
 }
 
 impl Default for RunOptions {
     fn default() -> RunOptions {
-        RunOptions {
-            jobs: 1,
-            alike: 1,
-            reference: false,
-            keep_log: false,
-            full_metrics: false,
-            stalls_tokens_max: None,
-        }
+        RunOptions { jobs: 1, alike: 1, reference: false, keep_log: false, full_metrics: false }
     }
 }
 
@@ -139,9 +131,6 @@ pub fn run_experiment(
     check_limits(input, AtOnce::Schedulers(options.jobs))?;
     on_threads(options.jobs, || {
         let experiment = input.experiment;
-        // A closed loop's answers are known only when it has been played.
-        let tokens = input.requests.output_tokens().unwrap_or(u64::MAX);
-        let explained = options.stalls_tokens_max.is_some_and(|most| tokens <= most);
         let played: Vec<Result<Outcome, PlayError>> = experiment
             .schedulers
             .par_iter()
@@ -149,7 +138,7 @@ pub fn run_experiment(
             .map(|(index, scheduler)| {
                 let options = PlayOptions {
                     reference: options.reference,
-                    keep_log: options.keep_log || explained,
+                    keep_log: options.keep_log,
                     progress: progress.run(index),
                 };
                 simulate.simulate(experiment, scheduler, input.requests, options)
@@ -173,16 +162,7 @@ pub fn run_experiment(
                 let full_metrics = options.full_metrics
                     || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
                 let options = RunOptions { full_metrics, ..options };
-                let mut output = measured(input, scheduler, label, outcome, &promises, options);
-                if explained {
-                    let (outcome, judged_by) = (&output.outcome, &output.judged_by);
-                    output.result.stalls =
-                        stalls::stalls(experiment, scheduler, outcome, judged_by);
-                }
-                if !options.keep_log {
-                    output.outcome.log = None;
-                }
-                output
+                measured(input, scheduler, label, outcome, &promises, options)
             })
             .collect())
     })?

@@ -79,8 +79,8 @@ pub struct Drawn<'a> {
     pub result: &'a RunResult,
     /// What it was judged by.
     pub judged_by: &'a Options,
-    /// What it wrote down.
-    pub recording: Recording<'a>,
+    /// The index of what it wrote down.
+    pub index: &'a Index<'a>,
     /// Why its tokens were late, where that is worked out already.
     pub explanation: Option<&'a RunExplanation>,
 }
@@ -88,13 +88,13 @@ pub struct Drawn<'a> {
 impl RunView {
     /// Draws a simulated run.
     pub fn of(drawn: &Drawn<'_>, room: Room) -> RunView {
-        let &Drawn { result, judged_by, ref recording, explanation } = drawn;
+        let &Drawn { result, judged_by, index, explanation } = drawn;
+        let recording = &index.recording;
         let trace = recording.trace;
-        let index = Index::new(recording.clone());
         let requests = per_request(trace, judged_by);
         let own = match explanation {
             Some(known) if known.stalls.len() >= room.stalls => None,
-            _ => Some(stall_reports(&index, judged_by, room.stalls)),
+            _ => Some(stall_reports(index, judged_by, room.stalls)),
         };
         let told = own.as_deref().or(explanation.map(|known| &known.stalls[..]));
         let mut view = RunView::of_figures(result);
@@ -102,15 +102,15 @@ impl RunView {
         view.lines = lines(result, judged_by, Some(&prompt_range(drawn)));
         view.curves = chosen(trace, &requests)
             .into_iter()
-            .map(|one| curve(trace, judged_by, Some(&index), one, room.curve_tokens))
+            .map(|one| curve(trace, judged_by, Some(index), one, room.curve_tokens))
             .collect();
         let stalls = told.unwrap_or_default().iter().take(room.stalls);
-        view.stalls = stalls.map(|stall| stall_view(&index, stall)).collect();
+        view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
-            None => miss_report(&index, judged_by, requests.iter().map(|m| m.row)),
+            None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
         });
-        view.lateness = lateness(&index, judged_by, room.lateness_columns);
+        view.lateness = lateness(index, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
         view.lanes = lanes(recording, &view.stalls, room);
         if view.curves.is_empty() {
@@ -150,7 +150,7 @@ impl RunView {
     }
 
     fn distributions(&mut self, drawn: &Drawn<'_>, requests: &[RequestMetrics], points: usize) {
-        let trace = drawn.recording.trace;
+        let trace = drawn.index.recording.trace;
         let ended = || requests.iter().filter(|m| !m.is_open());
         let completed =
             ended().filter(|m| trace.requests[m.row as usize].status == Status::Completed);
@@ -169,7 +169,7 @@ impl RunView {
 
 /// Shortest and longest prompt.
 fn prompt_range(drawn: &Drawn<'_>) -> (u32, u32) {
-    let lengths = || drawn.recording.trace.requests.iter().map(|row| row.prompt_tokens);
+    let lengths = || drawn.index.recording.trace.requests.iter().map(|row| row.prompt_tokens);
     (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0))
 }
 
@@ -285,7 +285,7 @@ fn around(log: &Log, queue: &Queue, stall: &StallView) -> super::Columns {
 
 /// Iterations of runs that keep their log.
 pub(super) fn iterations_of(runs: &[Drawn<'_>]) -> u64 {
-    runs.iter().flat_map(|run| run.recording.log).map(|log| log.len() as u64).sum()
+    runs.iter().flat_map(|run| run.index.recording.log).map(|log| log.len() as u64).sum()
 }
 
 /// Runs of one page, each with its room.
