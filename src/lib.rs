@@ -86,6 +86,7 @@ pub mod progress;
 pub mod replica;
 pub mod report;
 pub mod request;
+pub mod result;
 pub mod runner;
 pub mod scenario;
 pub mod scheduler;

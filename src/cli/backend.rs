@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cli::args::{GlobalFlags, Listed};
 use crate::cli::error::Error;
 use crate::inert::{self, Ended, Written};
+use crate::result::Found;
 use crate::runner::{Requests, SchedulerOutput, Simulate};
 use crate::scenario::{Document, Experiment, SchedulerDetails};
 
@@ -52,15 +53,12 @@ pub struct Loaded {
 
 impl Loaded {
     /// The keys that have no effect; `ended` tells how each run ended, where that is known.
-    pub fn inert(&self, ended: Option<&[Ended]>) -> inert::Found {
+    pub fn inert(&self, ended: Option<&[Ended]>) -> Found {
         inert::inert(&self.written, &self.resolved, &self.experiment, &self.requests, ended)
     }
 
     /// The same once the runs are known.
-    pub fn inert_in<'o>(
-        &self,
-        outputs: impl IntoIterator<Item = &'o SchedulerOutput>,
-    ) -> inert::Found {
+    pub fn inert_in<'o>(&self, outputs: impl IntoIterator<Item = &'o SchedulerOutput>) -> Found {
         let count = self.requests.count(&self.experiment);
         let ended: Vec<Ended> =
             outputs.into_iter().map(|one| Ended::of(count, &one.outcome)).collect();

@@ -11,7 +11,8 @@ use crate::cli::backend::{Backend, Loaded};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::validate;
-use crate::report::{SCHEMA_VERSION, Tool, calibration as report};
+use crate::report::calibration as report;
+use crate::result::{SCHEMA_VERSION, Tool};
 use crate::validation::{Calibration, Group, calibrate};
 
 /// Between two lines of progress.

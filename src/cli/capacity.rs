@@ -82,7 +82,7 @@ pub fn run(
     let tried = file.schedulers.iter().flat_map(|c| &c.seeds).map(|s| s.tried.len()).sum::<usize>();
     console.note(&format!(
         "{tried} simulations in {}",
-        crate::report::units::duration(began.elapsed().as_secs_f64())
+        crate::result::units::duration(began.elapsed().as_secs_f64())
     ));
     let found = file.schedulers.iter().all(|capacity| {
         capacity.border().is_some() && capacity.sized().is_none_or(|sized| sized.replicas.is_some())

@@ -11,7 +11,7 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::Judging;
 use crate::report::pair::{Pair, Side};
-use crate::report::{ResultFile, RunResult};
+use crate::result::{ResultFile, RunResult};
 
 /// Runs the command.
 ///

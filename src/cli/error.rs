@@ -1,7 +1,8 @@
 //! Errors of commands, and the exit code of each: the one place that decides both.
 
 use crate::interop::{InteropError, JudgeError};
-use crate::report::{AssertionError, OutputError};
+use crate::report::OutputError;
+use crate::result::AssertionError;
 use crate::runner::RunError;
 use crate::scenario::ScenarioError;
 use crate::search::sweep::SweepError;

@@ -10,7 +10,8 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::judging::{Judging, assertions};
 use crate::cli::report_file::ReportFile;
 use crate::interop::promise_json;
-use crate::report::{ResultFile, RunResult, assertion, csv, text};
+use crate::report::{csv, text};
+use crate::result::{ResultFile, RunResult, assertion};
 
 /// Runs the command.
 ///

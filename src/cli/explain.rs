@@ -16,8 +16,8 @@ use crate::cli::report_file::ReportFile;
 use crate::explain::{Question, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
-use crate::report::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::request::RequestId;
+use crate::result::{ResultFile, SCHEMA_VERSION, Tool};
 use crate::runner::{
     Advice, Indexed, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, indexed,
     run_experiment, what_if, worth_a_cure,

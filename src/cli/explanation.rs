@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::{Cause, RunExplanation};
-use crate::report::{Inert, Tool};
 use crate::request::RequestId;
+use crate::result::{Inert, Tool};
 use crate::runner::WhatIf;
 
 /// Why the tokens of a scenario were late, scheduler by scheduler.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cli::args::{JudgeFlags, Metrics};
 use crate::cli::error::Error;
 use crate::interop::{self, Format, Imported, Promise, TtftPromise, judge};
-use crate::report::{Assertion, MeasuredResult, RunResult};
+use crate::result::{Assertion, MeasuredResult, RunResult};
 use crate::time::Span;
 use crate::units::Duration;
 

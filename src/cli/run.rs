@@ -14,8 +14,9 @@ use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
 use crate::inert::sentence;
 use crate::progress::Progress;
-use crate::report::features::why_not_comparable;
-use crate::report::{Assertion, ResultFile, RunResult, assertion, csv, text, units};
+use crate::report::{csv, text};
+use crate::result::features::why_not_comparable;
+use crate::result::{Assertion, ResultFile, RunResult, assertion, units};
 use crate::runner::{
     Indexed, RunError, RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, indexed,
     on_threads, run_experiment, worth_threads,

@@ -9,7 +9,7 @@ use crate::cli::report_file::ReportFile;
 use crate::cli::{capacity, progress};
 use crate::inert::sentence;
 use crate::progress::Progress;
-use crate::report::Assertion;
+use crate::result::Assertion;
 use crate::scenario::Document;
 use crate::search::Watch;
 use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
@@ -75,7 +75,7 @@ pub fn run(
     console.note(&format!(
         "{} points ({reused} of them from before) in {}",
         file.points.len(),
-        crate::report::units::duration(began.elapsed().as_secs_f64())
+        crate::result::units::duration(began.elapsed().as_secs_f64())
     ));
     let broken = file.judge(&asserted);
     for line in &broken {

@@ -19,20 +19,11 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::excerpt::bounded;
-use crate::report::Inert;
+use crate::result::{Found, Inert};
 use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerDetails};
 pub use facts::{Ended, Facts};
 pub use written::{Written, list_index, written};
-
-/// The keys without effect of an experiment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
-    /// Those that have none in any run, in the order in which they are written.
-    pub everywhere: Vec<Inert>,
-    /// For each run, the others that have none in it.
-    pub of_run: Vec<Vec<Inert>>,
-}
 
 /// A key without effect in one line, for people.
 pub fn sentence(inert: &Inert) -> String {

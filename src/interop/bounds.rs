@@ -33,7 +33,7 @@
 
 use super::measured::{Granularity, Measured};
 use crate::metrics::{self, Bounds, FluidityBounds, Options, Summary, Tally, index_over_requests};
-use crate::report::GapBounds;
+use crate::result::GapBounds;
 use crate::time::Time;
 use crate::trace::{Part, Parts, RequestRow, Status, last_tokens};
 

@@ -9,8 +9,8 @@ use super::judged::JudgeError;
 use super::measured::Measured;
 use super::promise::{Promise, Slos, TtftPromise};
 use crate::metrics::{Deadlines, FirstToken, Options, PrefillCurve};
-use crate::report::measured::AS_STATED;
-use crate::report::stated::StatedRun;
+use crate::result::measured::AS_STATED;
+use crate::result::stated::StatedRun;
 use crate::runner::request_bounds;
 use crate::scenario::Slo;
 use crate::time::Span;
@@ -29,19 +29,19 @@ pub(super) fn options(
     let mut firsts: Vec<FirstToken> = Vec::new();
     let (common, words) = match &promise.ttft {
         TtftPromise::Fixed(span) => {
-            let text = crate::report::units::duration(span.as_secs_f64());
+            let text = crate::result::units::duration(span.as_secs_f64());
             (FirstToken::Fixed(*span), Some(format!("{text} for every request")))
         }
         TtftPromise::Curve { curve: of, slack, from } => {
             outside(measured, of, notes);
-            let slack_text = crate::report::units::duration(slack.as_secs_f64());
+            let slack_text = crate::result::units::duration(slack.as_secs_f64());
             (curve(Arc::clone(of), *slack), Some(format!("curve of {from} + {slack_text}")))
         }
         TtftPromise::Fit { slack } => {
             let fitted = fit_prefill_curve(measured).map_err(JudgeError::Fit)?;
             notes.push(fitted.words());
             outside(measured, &fitted.curve, notes);
-            let slack_text = crate::report::units::duration(slack.as_secs_f64());
+            let slack_text = crate::result::units::duration(slack.as_secs_f64());
             let words = format!("curve fitted to its own unqueued requests + {slack_text}");
             (curve(Arc::new(fitted.curve), *slack), Some(words))
         }

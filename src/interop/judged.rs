@@ -10,14 +10,10 @@ use super::measured::{Granularity, Measured};
 use super::plots;
 use super::promise::{Promise, Slos};
 use super::said::{Said, settled, verdict};
-use crate::metrics::{
-    self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary, TokenCounts,
-    distribution_of_nanos,
-};
-use crate::report::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
+use crate::metrics::{self, Options, Summary, TokenCounts, distribution_of_nanos};
+use crate::result::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
 use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
-use crate::time::{Span, Time};
-use crate::trace::{RequestRow, Status, TokenTrace};
+use crate::time::Span;
 
 /// Why a run cannot be judged as asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -179,68 +175,4 @@ fn classes(
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
-}
-
-/// A summary in which every figure is there: the paths that a result can have.
-pub(crate) fn full_summary() -> Summary {
-    let at = Time::from_nanos;
-    let row = RequestRow {
-        arrival: at(0),
-        scheduled: at(1),
-        first_token: at(2),
-        run: crate::trace::Run { column: 0, first: 0, len: 1, next: crate::trace::NO_RUN },
-        prompt_tokens: 1,
-        tokens: 2,
-        hit_tokens: 0,
-        preemptions: 0,
-        replica: 0,
-        class: 0,
-        status: Status::Completed,
-    };
-    let later = RequestRow { arrival: at(1), scheduled: at(2), ..row };
-    let trace = TokenTrace {
-        columns: vec![crate::trace::Column::own(vec![at(3)])],
-        requests: vec![row, later],
-        more_runs: Vec::new(),
-        end: at(3),
-        to_come: Vec::new(),
-    };
-    let second = Span::from_nanos(1);
-    let deadlines = Deadlines::new(FirstToken::Fixed(second), second, 0.9);
-    let mut options = Options::new(deadlines.expect("sound figures"));
-    options.full = true;
-    options.bounds = Some(RequestBounds::default());
-    options.nominal_rate_per_s = Some(1.0);
-    options.users = Some(1);
-    let mut summary = metrics::evaluate(&trace, &options);
-    if let Some(fluidity) = &mut summary.fluidity {
-        let any = Some(metrics::Bounds::default());
-        fluidity.bounds = Some(metrics::FluidityBounds {
-            fluid_request_share: any,
-            index_mean: any,
-            service_miss_rate: any,
-            index_p1: any,
-            index_p5: any,
-            index_p50: any,
-        });
-    }
-    let bounds = Some(metrics::Bounds::default());
-    summary.ttft_in_time_bounds = bounds;
-    if let Some(goodput) = &mut summary.goodput {
-        goodput.bounds = Some(metrics::GoodputBounds {
-            requests: bounds,
-            share: bounds,
-            requests_per_s: bounds,
-        });
-    }
-    let of = |one: Distribution| metrics::LatencyRange { lower: one, upper: one };
-    summary.latency_bounds = Some(Box::new(metrics::LatencyBounds {
-        ttft_s: of(summary.ttft_s),
-        tbt_s: summary.tbt_s.map(of),
-        tpot_s: of(summary.tpot_s),
-        e2e_s: of(summary.e2e_s),
-        normalized_latency_s_per_token: of(summary.normalized_latency_s_per_token),
-        scheduling_delay_s: summary.scheduling_delay_s.map(of),
-    }));
-    summary
 }

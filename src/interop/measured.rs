@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::spool::{Block, Spool};
 use crate::metrics::Knowledge;
-use crate::report::stated::StatedRun;
+use crate::result::stated::StatedRun;
 use crate::time::Time;
 use crate::trace::{Column, Part, Parts, RequestRow, TokenTrace};
 

@@ -13,7 +13,7 @@ use super::fault::Fault;
 use super::json::SECONDS;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
-use crate::report::stated::StatedRun;
+use crate::result::stated::StatedRun;
 
 const TOKEN_COLUMNS: &[&str] = &[
     "scheduler",

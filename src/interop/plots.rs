@@ -1,7 +1,7 @@
 //! Data of the plots that people expect of an evaluation.
 
 use crate::metrics::{Options, RequestMetrics, gaps_at};
-use crate::report::{Plots, RequestProgress};
+use crate::result::{Plots, RequestProgress};
 use crate::time::Span;
 use crate::trace::{Part, Parts, Status};
 

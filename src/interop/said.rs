@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::measured::{Granularity, Measured};
 use super::promise::Slos;
 use crate::metrics::Summary;
-use crate::report::{ClassResult, SloResult, SloTerm, slo};
+use crate::result::{ClassResult, SloResult, SloTerm, slo};
 
 /// What is exact, what is a bound, what is not known.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::loaded::Loaded;
 use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
-use crate::report::units::{count, duration, percent, three_digits};
+use crate::result::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
 
 static LESSONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web/playground/lessons");

@@ -7,6 +7,7 @@ use super::{Allowance, Asked, Problems, Weight, limits};
 use crate::explain::Recording;
 use crate::inert::{self, Ended, Written, list_index};
 use crate::progress::Progress;
+use crate::result::Found;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
@@ -84,7 +85,7 @@ impl Loaded {
 
     /// The keys that have no effect in what was played. Keys of schedulers that are not shown are not
     /// judged.
-    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> inert::Found {
+    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> Found {
         let count = self.requests.count(&self.experiment);
         let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
         // The schedulers that are played have numbers of their own; the answer gives the scenario's.

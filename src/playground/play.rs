@@ -13,7 +13,7 @@ use crate::explain::{Cause, Index};
 use crate::report::header::header;
 use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
-use crate::report::{ResultFile, Tool};
+use crate::result::{ResultFile, Tool};
 use crate::runner::SchedulerOutput;
 use crate::view::{CauseName, Drawn, Room, RunView};
 

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use owo_colors::Style;
 
 use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
-use crate::report::features::all_comparable;
 use crate::report::known::Known;
-use crate::report::result::RunResult;
-use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::report::units::{TimeUnit, count, percent, three_digits};
+use crate::result::RunResult;
+use crate::result::features::all_comparable;
+use crate::result::slo::PROMISE;
+use crate::result::units::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
 pub const BEST: &str = "*";
@@ -469,7 +469,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     fn bare(runs: &[RunResult]) -> String {
         anstream::adapter::strip_str(&table(runs)).to_string()

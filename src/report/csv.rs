@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use crate::report::csv_text::CsvText;
-use crate::report::result::ResultFile;
+use crate::result::ResultFile;
 
 /// Members of a run that have no flat form.
 const LEFT_OUT: &[&str] = &["stalls", "classes", "warnings", "slo.terms"];
@@ -65,7 +65,7 @@ pub(crate) fn flatten(path: &str, value: &Value, row: &mut Vec<(String, String)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     #[test]
     fn a_row_a_scheduler_with_dotted_columns() {

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::report::result::ResultFile;
-use crate::report::units::count;
+use crate::result::ResultFile;
+use crate::result::units::count;
 
 /// The lines of the header: the scenario and its description; the system; the requests; the
 /// promise. Read from the resolved scenario, as published; what it does not say is left out.
@@ -269,7 +269,7 @@ fn inner(members: &serde_json::Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
     use serde_json::json;
 
     #[test]

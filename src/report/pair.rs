@@ -4,12 +4,12 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::report::assertion;
 use crate::report::csv_text::CsvText;
-use crate::report::measured::AS_STATED;
-use crate::report::result::{RunResult, SCHEMA_VERSION, Tool};
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::report::units::{duration, percent, three_digits};
+use crate::result::assertion;
+use crate::result::measured::AS_STATED;
+use crate::result::units::{duration, percent, three_digits};
+use crate::result::{RunResult, SCHEMA_VERSION, Tool};
 
 /// One of two runs to compare.
 #[derive(Clone, Debug)]
@@ -206,7 +206,7 @@ pub(crate) fn shown(metric: &str, value: f64) -> String {
         || metric.starts_with("tokens.")
         || metric.ends_with(".count");
     if counted {
-        crate::report::units::grouped(value)
+        crate::result::units::grouped(value)
     } else if metric.ends_with("_share")
         || metric.ends_with("_rate")
         || metric.ends_with(".share")

@@ -1,8 +1,8 @@
 //! What a reader should know beside the verdict, each point once.
 
-use super::features::{switches_off, why_not_comparable};
-use super::result::{ResultFile, RunResult};
 use crate::inert::sentence;
+use crate::result::features::{switches_off, why_not_comparable};
+use crate::result::{ResultFile, RunResult};
 
 /// The warnings of a result and of its runs, and what was set without effect. What its verdict says
 /// already, which runs are not ranked against each other and why, is left out; what holds for several
@@ -35,8 +35,8 @@ fn own(run: &RunResult, runs: &[RunResult]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
-    use crate::report::{FeatureUse, Inert};
+    use crate::result::fixture;
+    use crate::result::{FeatureUse, Inert};
     use crate::scheduler::Feature;
 
     fn inert(path: &str) -> Inert {

@@ -7,7 +7,7 @@
 //! to the end of observation), `preemptions`, `hit_tokens` (prompt tokens from
 //! the prefix cache), `status`, `ttft_deadline_s` (of the first token, counted from arrival), `left_tokens` (output tokens that an unfinished request was still to
 //! get), `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
-//! [`StatedRun`](super::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
+//! [`StatedRun`](crate::result::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
 //! requests. Every request is there, those outside of the scenario's `measure` too. A run without a
 //! request has one row, of `scheduler` and `run` alone.
 
@@ -135,7 +135,7 @@ impl<W: Write> RequestFile<W> {
 mod tests {
     use super::*;
     use crate::metrics::{Deadlines, FirstToken};
-    use crate::report::fixture;
+    use crate::result::fixture;
     use crate::time::Span;
 
     #[test]

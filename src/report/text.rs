@@ -5,10 +5,10 @@ use owo_colors::OwoColorize;
 use crate::inert::sentence;
 use crate::report::comparison;
 use crate::report::header::header;
-use crate::report::measured::provenance;
-use crate::report::result::ResultFile;
+use crate::report::provenance::provenance;
 use crate::report::table::{WIDTH, wrap};
 use crate::report::verdict::verdict;
+use crate::result::ResultFile;
 
 /// Renders `result` for 100 columns whatever the terminal, with colour or without.
 pub fn to_text(result: &ResultFile, color: bool) -> String {
@@ -85,7 +85,7 @@ fn notes(result: &ResultFile) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     #[test]
     fn two_schedulers_side_by_side() {

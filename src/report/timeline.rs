@@ -283,7 +283,7 @@ impl<W: Write> Timeline<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     fn events(outcome: &Outcome) -> Vec<serde_json::Value> {
         let mut timeline = Timeline::new(Vec::new()).expect("in memory");

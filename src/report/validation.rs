@@ -1,12 +1,13 @@
 //! A simulation against a real run, as text and as CSV.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::report::csv_text::CsvText;
-use crate::report::result::{Inert, RunResult, Tool};
 use crate::report::table::{Align, Cell, lay_out};
-use crate::report::units::TimeUnit;
+use crate::result::units::TimeUnit;
+use crate::result::{Inert, ResultFile, RunResult, Tool};
 use crate::validation::{Compared, Validation};
 
 /// The result of `run`, and beside it the comparison with a real run.
@@ -51,6 +52,22 @@ pub struct Labelled {
     /// The figure.
     #[serde(flatten)]
     pub row: Compared,
+}
+
+/// JSON Schema (2020-12) of [`ResultFile`], with the members that `validate` adds, which a plain
+/// result has not.
+pub fn json_schema() -> Schema {
+    let mut schema = schema_for!(ValidationFile);
+    let plain = schema_for!(ResultFile);
+    let copied = |key: &str| plain.get(key).cloned().unwrap_or_default();
+    schema.insert("description".into(), copied("description"));
+    schema.insert("required".into(), copied("required"));
+    let required = plain.pointer("/$defs/RunResult/required").cloned().unwrap_or_default();
+    if let Some(run) = schema.pointer_mut("/$defs/ValidatedRun").and_then(Value::as_object_mut) {
+        run.insert("required".into(), required);
+    }
+    schema.insert("title".into(), "metron-sim result".into());
+    schema
 }
 
 /// The comparisons of a scenario's schedulers, for people.

@@ -9,10 +9,11 @@ mod share;
 mod smoothness;
 
 use crate::metrics::Bounds;
-use crate::report::features::{all_comparable, comparable_runs, why_not_comparable};
-use crate::report::result::{RunResult, Sense, SloTerm};
-use crate::report::slo;
-use crate::report::units::{duration, percent};
+use crate::result::RunResult;
+use crate::result::features::{all_comparable, comparable_runs, why_not_comparable};
+use crate::result::slo;
+use crate::result::slo::term_in_words;
+use crate::result::units::{join, percent};
 
 /// Below this relative difference two figures count as equal.
 const ALIKE: f64 = 0.05;
@@ -82,14 +83,6 @@ impl<'a> Names<'a> {
     }
 }
 
-pub(super) fn join(items: &[String]) -> String {
-    match items {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
 fn nothing_completed(runs: &[RunResult]) -> String {
     let counts = runs[0].summary.requests;
     if counts.offered == 0 {
@@ -128,7 +121,7 @@ fn alone(run: &RunResult, names: &Names<'_>) -> String {
     let name = names.name(run);
     match run.slo.met {
         Some(true) => {
-            let terms: Vec<String> = run.slo.terms.iter().map(term).collect();
+            let terms: Vec<String> = run.slo.terms.iter().map(term_in_words).collect();
             format!("{name} keeps the SLO: {}.", join(&terms))
         }
         Some(false) => format!("{name} misses the SLO: {}.", lacks(run)),
@@ -174,54 +167,9 @@ fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
 /// Why there is no verdict on a run, and what is known.
 fn open(run: &RunResult) -> String {
     let open = run.slo.terms.iter().filter(|t| t.met.is_none() && t.lower.is_some());
-    let known: Vec<String> = open.map(term).collect();
+    let known: Vec<String> = open.map(term_in_words).collect();
     let why = run.slo.why.as_deref().unwrap_or("its figures do not decide it");
     if known.is_empty() { why.to_owned() } else { format!("{why}; {}", join(&known)) }
-}
-
-/// A term with its value, in words.
-pub fn term(term: &SloTerm) -> String {
-    let show = |value: f64| match term.sense {
-        Sense::AtLeast => percent(value),
-        Sense::AtMost => duration(value),
-    };
-    let of_class = match (&term.class, &term.pool) {
-        (Some(class), _) => format!("{class}: "),
-        (None, Some(pool)) => format!("pool {pool}: "),
-        (None, None) => String::new(),
-    };
-    let at_least = term.sense == Sense::AtLeast;
-    // Of two bounds the one that decides is enough.
-    let value = match (term.value, term.lower, term.upper) {
-        (Some(value), _, _) => show(value),
-        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
-            format!("at least {}", show(lower))
-        }
-        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
-        (None, Some(lower), Some(upper)) if !at_least && lower == 0.0 => {
-            format!("at most {}", show(upper))
-        }
-        (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
-        (None, Some(lower), None) => format!("at least {}", show(lower)),
-        _ => "unknown (no sample)".to_owned(),
-    };
-    let bound = show(term.bound);
-    match term.sense {
-        Sense::AtLeast if term.metric == slo::PROMISE => format!(
-            "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
-             asked)"
-        ),
-        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
-            format!("{of_class}{value} fluid, {bound} asked")
-        }
-        Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
-        Sense::AtMost => {
-            let metric = term.metric.trim_end_matches("_s").to_uppercase();
-            let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
-            let stat = if stat == "P999" { "P99.9" } else { &stat };
-            format!("{of_class}{stat} {metric} is {value} ({bound} allowed)")
-        }
-    }
 }
 
 /// Who keeps the SLO; where nobody does, who comes closest and what it lacks.
@@ -282,7 +230,7 @@ fn promise_as_far_as_known<'a>(
 
 fn lacks(run: &RunResult) -> String {
     let broken = run.slo.terms.iter().filter(|t| t.met == Some(false));
-    join(&broken.map(term).collect::<Vec<_>>())
+    join(&broken.map(term_in_words).collect::<Vec<_>>())
 }
 
 /// Whether two figures differ by less than [`ALIKE`].

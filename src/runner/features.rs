@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Requests;
-use crate::report::FeatureUse;
-use crate::report::features::{Features, comparable, reasons};
+use crate::result::FeatureUse;
+use crate::result::features::{Features, comparable, reasons};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::scheduler::Feature;
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use super::SchedulerOutput;
 use super::recording::recording;
 use crate::explain::{Index, Misses, listed};
-use crate::report::StallsResult;
+use crate::result::StallsResult;
 use crate::scenario::{Experiment, SchedulerRun};
 
 /// A run, and the index that its stalls, timeline, page and explanation ask.

@@ -35,7 +35,7 @@ pub use what_if::{
 
 use crate::metrics::{self, Options};
 use crate::progress::{Progress, RunProgress};
-use crate::report::RunResult;
+use crate::result::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::{Outcome, SimError};
 

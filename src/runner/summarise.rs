@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::metrics::{
     Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
 };
-use crate::report::energy::{Usage, UsedGpus};
-use crate::report::units::{duration, percent};
-use crate::report::{
+use crate::result::energy::{Usage, UsedGpus};
+use crate::result::units::{duration, percent};
+use crate::result::{
     ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
     slo,
 };

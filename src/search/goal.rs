@@ -1,9 +1,9 @@
 //! What a run must achieve for its load to count as held.
 
-use crate::report::assertion;
-use crate::report::slo::PROMISE;
-use crate::report::units::{duration, percent, three_digits};
-use crate::report::{Assertion, RunResult, SloResult, SloTerm};
+use crate::result::assertion;
+use crate::result::slo::PROMISE;
+use crate::result::units::{duration, percent, three_digits};
+use crate::result::{Assertion, RunResult, SloResult, SloTerm};
 use crate::scenario::{Slo, TtftDeadline};
 use crate::time::Span;
 
@@ -158,7 +158,7 @@ pub(super) fn sentence(term: &SloTerm) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     #[test]
     fn assertions_read_any_number_of_the_result() {

@@ -9,7 +9,7 @@ use super::goal::Goal;
 use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
 use super::watch::Watch;
-use crate::report::{Assertion, RunResult};
+use crate::result::{Assertion, RunResult};
 use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;

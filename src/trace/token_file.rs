@@ -18,7 +18,7 @@
 //! | `left_tokens` | in an unfinished request's end row: tokens that it was still to get |
 //! | `run` | in a run's first row: facts of the run, as JSON (see [`StatedRun`]); empty in the others |
 //!
-//! [`StatedRun`]: crate::report::stated::StatedRun
+//! [`StatedRun`]: crate::result::stated::StatedRun
 //!
 //! A request that is not `completed` has one more row, its *end row*: `index` is empty and `time_s`
 //! is when observation ended (an unfinished request is judged by what can still become of it). So

@@ -12,8 +12,8 @@ use super::stall::{StallView, stall_view};
 use super::waiting::Queue;
 use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
-use crate::report::RunResult;
-use crate::report::units::duration;
+use crate::result::RunResult;
+use crate::result::units::duration;
 use crate::trace::{Log, Status};
 
 /// Iterations drawn one by one around a stall.

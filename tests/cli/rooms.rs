@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, and those that it must not use.
-const APART: [(&str, &[&str]); 2] = [
-    ("metrics", &["sim", "scenario", "runner", "report", "explain"]),
-    ("explain", &["sim", "scenario", "runner", "report"]),
+const APART: [(&str, &[&str]); 4] = [
+    ("metrics", &["sim", "scenario", "runner", "result", "report", "explain"]),
+    ("explain", &["sim", "scenario", "runner", "result", "report"]),
+    ("result", &["runner", "inert", "interop", "search", "report", "view", "playground", "cli"]),
+    ("runner", &["interop", "search", "report", "view", "playground", "cli"]),
 ];
 
 /// The files of a folder of `src/`, all the way down.

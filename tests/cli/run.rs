@@ -299,7 +299,7 @@ fn results_validate_against_the_schema() {
 fn results_read_back_to_the_same_value() {
     let folder = Folder::new();
     let value = folder.json(&Toy::new(), "");
-    let result: metron_sim::report::ResultFile =
+    let result: metron_sim::result::ResultFile =
         serde_json::from_value(value.clone()).expect("its own form");
     assert_eq!(serde_json::to_value(&result).expect("plain data"), value);
 }

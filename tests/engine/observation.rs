@@ -5,7 +5,7 @@ use metron_sim::metrics::{
     Bounds, Deadlines, Distribution, FirstToken, LatencyRange, Options, RequestBounds, Summary,
     evaluate, reference,
 };
-use metron_sim::report::slo::judge;
+use metron_sim::result::slo::judge;
 use metron_sim::scenario::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use metron_sim::inert::{Ended, written};
 use metron_sim::progress::Progress;
-use metron_sim::report::Inert;
+use metron_sim::result::Inert;
 use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_experiment};
 use metron_sim::scenario::{Document, Files};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use metron_sim::interop::{
     Format, Granularity, Imported, InteropError, Promise, TtftPromise, import, import_with, judge,
 };
-use metron_sim::report::MeasuredResult;
+use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
 use metron_sim::trace::Status;
 use proptest::prelude::*;

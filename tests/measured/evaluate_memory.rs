@@ -9,7 +9,7 @@ use std::process::Command;
 
 use metron_sim::interop::{Promise, TtftPromise, import, judge};
 use metron_sim::metrics::distribution_of_nanos;
-use metron_sim::report::MeasuredResult;
+use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
 use metron_sim::trace::Parts;
 use serde_json::Value;

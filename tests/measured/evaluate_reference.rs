@@ -5,7 +5,7 @@ use std::fs;
 
 use metron_sim::interop::{Promise, TtftPromise, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
-use metron_sim::report::MeasuredResult;
+use metron_sim::result::MeasuredResult;
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 

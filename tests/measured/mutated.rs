@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use metron_sim::interop::{Format, Promise, TtftPromise, import_with, judge};
-use metron_sim::report::MeasuredResult;
+use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use crate::explain::{LooksLike, MeasuredStalls, StallGroup, measured_stalls};
 use crate::interop::{Granularity, Imported};
-use crate::report::RunResult;
 use crate::report::table::{WIDTH, wrap};
-use crate::report::units;
+use crate::result::RunResult;
+use crate::result::units;
 use crate::time::Span;
 
 /// Finds the stalls of each run of a file that has the times of its tokens.

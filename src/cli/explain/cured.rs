@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::paragraph::paragraph;
 use crate::cli::explanation::Cures;
 use crate::report::table::{Align, Cell, lay_out, wrap};
-use crate::report::units;
+use crate::result::units;
 use crate::runner::{Effect, Figures, WhatIf};
 
 /// Changes that are shown with their figures; the rest are named.

@@ -10,7 +10,7 @@ use crate::explain::{
 };
 use crate::inert::sentence;
 use crate::report::table::{Align, Cell, lay_out};
-use crate::report::units;
+use crate::result::units;
 
 /// Culprits named in a story; the rest are summed up.
 const NAMED: usize = 3;

@@ -1,8 +1,8 @@
 //! What limits the comparison: rejections, a queue that grows, full KV memory, a cut-off run.
 
-use super::{Names, join};
-use crate::report::result::RunResult;
-use crate::report::units::{count, duration, percent};
+use super::Names;
+use crate::result::RunResult;
+use crate::result::units::{count, duration, join, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {

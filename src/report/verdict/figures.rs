@@ -2,10 +2,10 @@
 
 use super::share::tells_tokens;
 use super::smoothness::LONG_TAIL;
-use super::{Names, alike, join};
+use super::{Names, alike};
 use crate::metrics::Latency;
-use crate::report::result::RunResult;
-use crate::report::units::{duration, three_digits};
+use crate::result::RunResult;
+use crate::result::units::{duration, join, three_digits};
 
 /// A figure to lead in or to pay with: its name, itself, the most extreme sample beside it, and
 /// whether more is better.

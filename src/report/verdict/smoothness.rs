@@ -5,10 +5,10 @@ use super::share::{
     SAME_SHARE, best, evidence, fluid_share, is_contradicted, share_words, smoother, tells_tokens,
     unranked, worst_percent,
 };
-use super::{Names, alike, join};
+use super::{Names, alike};
 use crate::metrics::{Distribution, Latency};
-use crate::report::result::RunResult;
-use crate::report::units::{count, duration, grouped, percent, three_digits};
+use crate::result::RunResult;
+use crate::result::units::{count, duration, grouped, join, percent, three_digits};
 
 /// A tail this many times another's is worth naming.
 pub(super) const LONG_TAIL: f64 = 2.0;

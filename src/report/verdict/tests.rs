@@ -1,5 +1,6 @@
 use super::*;
-use crate::report::fixture::{around, judged, run, stalling_run};
+use crate::result::fixture::{around, judged, run, stalling_run};
+use crate::result::{Sense, SloTerm};
 
 fn said(runs: &[RunResult]) -> String {
     verdict(runs).join(" ")
@@ -241,7 +242,7 @@ fn within(scheduler: &str, lower: f64, upper: f64) -> RunResult {
         fluid_request_share: Some(crate::metrics::Bounds { lower, upper }),
         ..Default::default()
     });
-    let slo = crate::report::slo::judge(&crate::report::fixture::slo(), &run.summary);
+    let slo = crate::result::slo::judge(&crate::result::fixture::slo(), &run.summary);
     run.slo = slo;
     run
 }

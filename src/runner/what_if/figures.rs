@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Patient;
 use crate::metrics::{self, Latency, Options, Summary};
-use crate::report::units::percent;
-use crate::report::{RunResult, Sense, SloResult, SloTerm};
+use crate::result::units::percent;
+use crate::result::{RunResult, Sense, SloResult, SloTerm};
 use crate::runner::{RunInput, summarise};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
@@ -109,7 +109,7 @@ impl Promise {
             kept: slo.met,
             shortfall: most,
             shortfall_at_least: (least < most).then_some(least),
-            term: term.map_or(String::new(), crate::report::verdict::term),
+            term: term.map_or(String::new(), crate::result::slo::term_in_words),
             short: term.map_or(String::new(), short),
         }
     }

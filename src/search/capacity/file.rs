@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::metrics::Latency;
-use crate::report::{Inert, Tool};
+use crate::result::{Inert, Tool};
 use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
 

@@ -20,7 +20,7 @@ use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
 use super::size::{FleetSize, Steps};
 use super::watch::Task;
-use crate::report::Tool;
+use crate::result::Tool;
 use crate::runner::{Requests, comparable_schedulers};
 use crate::scenario::SchedulerRun;
 
@@ -166,7 +166,7 @@ pub(super) fn search(
         .collect();
     let schedulers = schedulers.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(CapacityFile {
-        schema_version: crate::report::SCHEMA_VERSION,
+        schema_version: crate::result::SCHEMA_VERSION,
         kind: "capacity".to_owned(),
         tool: Tool::this(),
         build: build().to_owned(),

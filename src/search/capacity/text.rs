@@ -2,9 +2,9 @@
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
 use crate::report::header;
-use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::report::units::{duration, grouped, percent, three_digits};
+use crate::result::slo::PROMISE;
+use crate::result::units::{duration, grouped, percent, three_digits};
 use crate::search::interval::{Border, Estimate};
 
 /// Renders a result for 100 columns.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{Sweep, SweepError, grid};
 use crate::inert::{inert, written};
-use crate::report::Inert;
+use crate::result::Inert;
 use crate::runner::Requests;
 use crate::search::probe::SearchError;
 

@@ -29,7 +29,7 @@ use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use super::watch::Watch;
 use crate::progress::RunProgress;
-use crate::report::{Assertion, Inert, Tool};
+use crate::result::{Assertion, Inert, Tool};
 use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched, uneven};
 use crate::scenario::{Document, Resolved, ScenarioError};
 
@@ -192,7 +192,7 @@ impl Sweep<'_> {
             points.collect::<Result<_, SweepError>>()
         })?;
         let file = SweepFile {
-            schema_version: crate::report::SCHEMA_VERSION,
+            schema_version: crate::result::SCHEMA_VERSION,
             kind: "sweep".to_owned(),
             tool: Tool::this(),
             build: build().to_owned(),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Point;
-use crate::report::assertion::{self, figure};
-use crate::report::features::{Features, comparable};
+use crate::result::assertion::{self, figure};
+use crate::result::features::{Features, comparable};
 use crate::search::capacity::full_capacity;
 use crate::search::interval::overlap;
 

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::grid::names;
 use super::pareto::Pareto;
 use super::{Point, SweepFile};
-use crate::report::Assertion;
-use crate::report::assertion::{Judged, figure};
+use crate::result::Assertion;
+use crate::result::assertion::{Judged, figure};
 
 /// Warnings and notes of all points. Those that differ in their numbers alone are one, told as the
 /// first point has it.

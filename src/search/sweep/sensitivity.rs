@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::grid::names;
 use super::pareto::range;
 use super::{Point, Vary};
-use crate::report::assertion::figure;
+use crate::result::assertion::figure;
 use crate::scheduler::SchedulerConfig;
 use crate::search::interval::overlap;
 

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::grid::names;
 use super::{Choice, Objective, Point, SweepFile};
-use crate::report::assertion::{bounds, figure};
 use crate::report::csv::flatten;
 use crate::report::csv_text::CsvText;
 use crate::report::pair::shown;
-use crate::report::slo::PROMISE;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::report::units::{duration, percent, three_digits};
+use crate::result::assertion::{bounds, figure};
+use crate::result::slo::PROMISE;
+use crate::result::units::{duration, percent, three_digits};
 
 /// A column: its heading, the paths where its number may stand, how it is shown, and how soon it is
 /// left out where not all fit, the highest first.
@@ -43,7 +43,7 @@ const COLUMNS: [Listed; 9] = [
 ];
 
 fn whole(value: f64) -> String {
-    crate::report::units::grouped(value)
+    crate::result::units::grouped(value)
 }
 
 /// The columns of figures that these runs have; those that a front was asked of stay to the last.

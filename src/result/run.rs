@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::ByCause;
-use crate::inert::Found;
 use crate::metrics::Summary;
-use crate::report::features::{Features, why_not_comparable};
-use crate::report::measured::MeasuredResult;
-use crate::report::validation::ValidationFile;
+use crate::result::features::{Features, why_not_comparable};
+use crate::result::measured::MeasuredResult;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -46,6 +44,15 @@ pub struct Inert {
     pub value: Value,
     /// Why it changes nothing.
     pub why: String,
+}
+
+/// The settings without effect of an experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    /// Those that have none in any run, in the order in which they are written.
+    pub everywhere: Vec<Inert>,
+    /// For each run, the others that have none in it.
+    pub of_run: Vec<Vec<Inert>>,
 }
 
 /// The program that made a result.
@@ -343,20 +350,4 @@ impl ResultFile {
         text.push('\n');
         text
     }
-}
-
-/// JSON Schema (2020-12) of [`ResultFile`], with the members that `validate` adds, which a plain
-/// result has not.
-pub fn json_schema() -> Schema {
-    let mut schema = schema_for!(ValidationFile);
-    let plain = schema_for!(ResultFile);
-    let copied = |key: &str| plain.get(key).cloned().unwrap_or_default();
-    schema.insert("description".into(), copied("description"));
-    schema.insert("required".into(), copied("required"));
-    let required = plain.pointer("/$defs/RunResult/required").cloned().unwrap_or_default();
-    if let Some(run) = schema.pointer_mut("/$defs/ValidatedRun").and_then(Value::as_object_mut) {
-        run.insert("required".into(), required);
-    }
-    schema.insert("title".into(), "metron-sim result".into());
-    schema
 }

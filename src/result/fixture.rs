@@ -6,8 +6,8 @@ use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
 };
-use crate::report::Energy;
-use crate::report::result::{
+use crate::result::Energy;
+use crate::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
 };
 use crate::scenario::{Slo, TtftDeadline};

@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers and lists as people read them.
 
 /// A length of time in seconds, in the unit that suits it: `812 µs`, `25.3 ms`, `1.92 s`.
 pub fn duration(seconds: f64) -> String {
@@ -107,6 +107,15 @@ pub fn percent(share: f64) -> String {
         return "< 0.1 %".to_owned();
     }
     text
+}
+
+/// A list as people write it: `a, b and c`.
+pub fn join(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Energy and price of the GPUs' time.
 
 use crate::catalog::Power;
-use crate::report::result::{Cost, Energy};
+use crate::result::{Cost, Energy};
 use crate::sim::Outcome;
 use crate::threads;
 use crate::time::Span;
@@ -130,7 +130,7 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     #[test]
     fn half_busy_is_halfway_between_idle_and_full_power() {

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use crate::report::RunResult;
+use crate::result::RunResult;
 
+mod full;
 mod paths;
 
 pub(crate) use paths::{fill, known_in, near_in};
@@ -279,7 +280,7 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
 
     #[test]
     fn figures_of_open_requests_are_bounds() {

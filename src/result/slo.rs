@@ -1,8 +1,8 @@
 //! Whether a run kept the scenario's promise, term by term.
 
 use crate::metrics::{Bounds, Distribution, Latency, Summary};
-use crate::report::result::{Sense, SloResult, SloTerm};
-use crate::report::units::count;
+use crate::result::units::{count, duration, percent};
+use crate::result::{Sense, SloResult, SloTerm};
 use crate::scenario::{Bound, BoundMetric, Slo, Stat};
 
 /// Judges `summary` by `slo`: the share of fluid requests, then each bound.
@@ -143,10 +143,55 @@ fn statistic(stat: Stat) -> (&'static str, fn(&Distribution) -> Option<f64>) {
     }
 }
 
+/// A term with its value, in words.
+pub fn term_in_words(term: &SloTerm) -> String {
+    let show = |value: f64| match term.sense {
+        Sense::AtLeast => percent(value),
+        Sense::AtMost => duration(value),
+    };
+    let of_class = match (&term.class, &term.pool) {
+        (Some(class), _) => format!("{class}: "),
+        (None, Some(pool)) => format!("pool {pool}: "),
+        (None, None) => String::new(),
+    };
+    let at_least = term.sense == Sense::AtLeast;
+    // Of two bounds the one that decides is enough.
+    let value = match (term.value, term.lower, term.upper) {
+        (Some(value), _, _) => show(value),
+        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
+            format!("at least {}", show(lower))
+        }
+        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
+        (None, Some(lower), Some(upper)) if !at_least && lower == 0.0 => {
+            format!("at most {}", show(upper))
+        }
+        (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
+        (None, Some(lower), None) => format!("at least {}", show(lower)),
+        _ => "unknown (no sample)".to_owned(),
+    };
+    let bound = show(term.bound);
+    match term.sense {
+        Sense::AtLeast if term.metric == PROMISE => format!(
+            "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
+             asked)"
+        ),
+        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
+            format!("{of_class}{value} fluid, {bound} asked")
+        }
+        Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
+        Sense::AtMost => {
+            let metric = term.metric.trim_end_matches("_s").to_uppercase();
+            let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
+            let stat = if stat == "P999" { "P99.9" } else { &stat };
+            format!("{of_class}{stat} {metric} is {value} ({bound} allowed)")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::fixture;
+    use crate::result::fixture;
     use crate::time::Span;
 
     fn bound(metric: BoundMetric, stat: Stat, ms: u64) -> Bound {

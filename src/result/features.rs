@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::result::RunResult;
+use super::RunResult;
 use crate::scheduler::Feature;
 
 /// How a scheduler stands to a feature.
@@ -55,7 +55,7 @@ pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
                 known.push(names[place].to_owned());
             }
         }
-        (known.len() > 1, super::verdict::join(&known))
+        (known.len() > 1, super::units::join(&known))
     };
     let sentence = |uneven: Uneven| {
         let (_, on) = listed(&uneven.on);
@@ -69,7 +69,7 @@ pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
             let (several, off) = listed(&uneven.off);
             without.push(format!("{off} {} it off", if several { "have" } else { "has" }));
         }
-        let without = super::verdict::join(&without);
+        let without = super::units::join(&without);
         format!(
             "{what} is on for {on}, and {without}: they are not ranked against each other \
              ({switch})"

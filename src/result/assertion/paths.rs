@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::full::full_summary;
 use crate::explain::{ByCause, Cause};
-use crate::interop::full_summary;
 use crate::metrics::Distribution;
-use crate::report::{
+use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
     MeasuredResult, PoolResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
 };
