@@ -14,8 +14,8 @@ use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
-    find_capacity, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, SeedCapacity, Study, Terms,
+    Watch, find_capacity, to_text,
 };
 use crate::time::Span;
 
@@ -85,7 +85,9 @@ pub fn run(
         crate::result::units::duration(began.elapsed().as_secs_f64())
     ));
     let found = file.schedulers.iter().all(|capacity| {
-        capacity.border().is_some() && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
+        capacity.border().is_some()
+            && !capacity.seeds.iter().any(SeedCapacity::unknown_above)
+            && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
     });
     if !file.complete {
         console.note("time ran out (--max-time): the result is what was known by then");
@@ -129,7 +131,7 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
     }
     Ok(CapacityOptions {
         precision,
-        seeds: args.seeds.get(),
+        seeds: args.seeds,
         for_rate: args.for_rate,
         for_users: args.for_users.map(std::num::NonZeroU32::get),
         pool: args.pool.clone(),

@@ -32,9 +32,12 @@
 //! where they stand at the beginning, before or after the first token. Late tokens are no more than misses, and one at least where there is a miss.
 
 use super::measured::{Granularity, Measured};
-use crate::metrics::{self, Bounds, FluidityBounds, Options, Summary, Tally, index_over_requests};
+use crate::metrics::{
+    self, Bounds, FluidityBounds, LatencyRange, Options, RequestBounds, Summary, Tally,
+    index_over_requests,
+};
 use crate::result::GapBounds;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, last_tokens};
 
 /// Least and most that a request's tally can be, and an estimate in between.
@@ -43,6 +46,19 @@ struct Range {
     worst: Tally,
     best: Tally,
     estimate: Option<Tally>,
+    /// When the last token came, where there is one.
+    last: Time,
+}
+
+/// What is known of a run's requests together.
+pub(super) struct Over {
+    /// Bounds of the fluidity figures.
+    pub(super) gaps: GapBounds,
+    /// Requests that keep every bound for single ones, at the least and at the most; `None` where some
+    /// chunks are no token, so that it is not known when a request's tokens came.
+    good: Option<(u64, u64)>,
+    /// Requests that the shares are over.
+    all: u64,
 }
 
 /// Bounds for a run, one range a request.
@@ -69,11 +85,11 @@ impl Ranges {
     }
 
     /// Bounds over the requests that `options` count. What the client cancelled is left out.
-    pub(super) fn over(&self, measured: &Measured, options: &Options) -> GapBounds {
+    pub(super) fn over(&self, measured: &Measured, options: &Options) -> Over {
         let (mut low, mut high, mut all) = (Vec::new(), Vec::new(), 0u64);
         let (mut fluid_low, mut fluid_high, mut fluid_even) = (0u64, 0u64, Some(0u64));
         let (mut worst, mut best) = (Tally::default(), Tally::default());
-        let mut open = false;
+        let (mut open, mut good) = (false, (0, 0));
         for index in metrics::counted(&measured.trace, options) {
             let (row, range) = (&measured.trace.requests[index as usize], self.0[index as usize]);
             if row.status == Status::Cancelled {
@@ -92,6 +108,13 @@ impl Ranges {
             let is_fluid = |index: f64| u64::from(index >= threshold && !row.status.is_lost());
             fluid_low += is_fluid(least);
             fluid_high += is_fluid(most);
+            if let Some(asked) = options.bounds {
+                let rest = keeps_the_rest(&asked, options, row, range.last);
+                let keeps = |fluid| rest && (fluid || !asked.fluid);
+                let ended = row.status == Status::Completed;
+                good.0 += u64::from(ended && keeps(is_fluid(least) > 0));
+                good.1 += u64::from(keeps(is_fluid(most) > 0));
+            }
             let even = range.estimate.map(|tally| is_fluid(tally.index()));
             fluid_even = match row.status {
                 Status::Completed => fluid_even.zip(even).map(|(sum, one)| sum + one),
@@ -103,7 +126,7 @@ impl Ranges {
         }
         let share = |part: u64| (all > 0).then(|| part as f64 / all as f64);
         let rate = |tally: Tally| (tally.total() > 0).then(|| tally.miss_rate());
-        GapBounds {
+        let gaps = GapBounds {
             index_at_least: index_over_requests(low.into_iter()),
             index_at_most: index_over_requests(high.into_iter()),
             fluid_request_share_at_least: share(fluid_low),
@@ -112,13 +135,36 @@ impl Ranges {
             // Whatever a request got, anything can still become of it.
             service_miss_rate_at_least: if open { Some(0.0) } else { rate(best) },
             service_miss_rate_at_most: if open { Some(1.0) } else { rate(worst) },
-        }
+        };
+        Over { gaps, good: (!measured.extra_chunks).then_some(good), all }
     }
+}
+
+/// Whether a request keeps the bounds that its first and its last token decide; of one that is not
+/// answered yet, whether it still can.
+fn keeps_the_rest(asked: &RequestBounds, options: &Options, row: &RequestRow, last: Time) -> bool {
+    if row.status.is_lost() {
+        return false;
+    }
+    let came = row.first_token != Time::NEVER;
+    if !came {
+        return row.status == Status::Unfinished;
+    }
+    let ttft = row.first_token.since(row.arrival);
+    let gaps = u128::from(row.tokens.saturating_sub(1));
+    let decode = u128::from(last.since(row.first_token).as_nanos());
+    let in_time = ttft <= options.deadlines_of(row.class).ttft(row.prompt_tokens);
+    let paced = |tpot: Span| decode <= u128::from(tpot.as_nanos()) * gaps;
+    asked.ttft.is_none_or(|bound| ttft <= bound)
+        && asked.e2e.is_none_or(|bound| last.since(row.arrival) <= bound)
+        && (row.status == Status::Unfinished || asked.tpot.is_none_or(paced))
+        && (in_time || !asked.first_in_time)
 }
 
 /// Puts bounds in the place of the figures that they are bounds of; a figure whose bounds are equal is
 /// known.
-pub(super) fn bound(summary: &mut Summary, bounds: &GapBounds) {
+pub(super) fn bound(summary: &mut Summary, over: &Over) {
+    let bounds = &over.gaps;
     let fluidity = summary.fluidity.get_or_insert_default();
     let range = |lower: Option<f64>, upper: Option<f64>| {
         lower.zip(upper).map(|(lower, upper)| Bounds { lower, upper })
@@ -134,7 +180,10 @@ pub(super) fn bound(summary: &mut Summary, bounds: &GapBounds) {
     let missed = range(bounds.service_miss_rate_at_least, bounds.service_miss_rate_at_most);
     fluidity.fluid_request_share = known(share);
     fluidity.service_miss_rate = known(missed);
-    fluidity.tpot_tokens_per_s = summary.tpot_s.mean.filter(|&s| s > 0.0).map(|s| 1.0 / s);
+    let of_all = LatencyRange { lower: summary.tpot_s, upper: summary.tpot_s };
+    let ranges = summary.latency_bounds.as_ref();
+    let tpot_rate = ranges.map_or(of_all, |of| of.tpot_s).rate(|of| of.mean);
+    fluidity.tpot_tokens_per_s = known(tpot_rate);
     fluidity.bounds = Some(FluidityBounds {
         fluid_request_share: share,
         index_mean: range(least.mean, most.mean),
@@ -142,10 +191,12 @@ pub(super) fn bound(summary: &mut Summary, bounds: &GapBounds) {
         index_p1: range(least.p1, most.p1),
         index_p5: range(least.p5, most.p5),
         index_p50: range(least.p50, most.p50),
+        tpot_tokens_per_s: tpot_rate,
+        tbt_tokens_per_s: None,
     });
-    // It counts fluid requests, one by one.
     if fluidity.fluid_request_share.is_none() {
-        summary.goodput = None;
+        let clock = summary.duration_s.filter(|&seconds| seconds > 0.0);
+        summary.goodput = over.good.map(|good| metrics::goodput(good, over.all, clock));
     }
 }
 
@@ -159,7 +210,7 @@ fn by_ends(options: &Options, row: &RequestRow, last: Time) -> Range {
     let (first, slack) = first(options, row);
     let gaps = u64::from(row.tokens.saturating_sub(1));
     let (worst, best) = later(last.since(row.first_token).as_nanos(), gaps, slack, tbt);
-    Range { worst: both(first, worst), best: both(first, best), estimate: None }
+    Range { worst: both(first, worst), best: both(first, best), estimate: None, last }
 }
 
 /// From the times of chunks.
@@ -197,7 +248,7 @@ fn by_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range {
         even.shared((upto(gap + 1) - upto(gap)).saturating_sub(1), tbt);
     }
     worst.shared(more, tbt);
-    Range { worst: worst.tally, best: best.tally, estimate: Some(even.tally) }
+    Range { worst: worst.tally, best: best.tally, estimate: Some(even.tally), last: before }
 }
 
 /// With more chunks that are no token than these, nothing at all is taken as missed at best.
@@ -235,7 +286,8 @@ fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range
     let deadlines = tokens as u64 - u64::from(!options.judge_first_token);
     let most = before_first.max(after_first);
     let tally = |missed: u64, late: u64| Tally { met: deadlines.saturating_sub(late), missed };
-    Range { worst: tally(most, most), best: tally(least, least.min(1)), estimate: None }
+    let last = times.last().copied().unwrap_or(row.first_token);
+    Range { worst: tally(most, most), best: tally(least, least.min(1)), estimate: None, last }
 }
 
 /// A course of tokens, judged as it goes.

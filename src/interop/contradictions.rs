@@ -79,8 +79,19 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         counted("metrics.request_totals.successful", answered, answered + empty);
         counted("failed", (all - answered).saturating_sub(empty), all - answered);
     }
-    if let Some(said) = said("num_prompts").filter(|&said| said < all as f64) {
+    if let Some(said) = said("num_prompts").filter(|&said| said != all as f64) {
         found.push(format!("`num_prompts` is {said}, and it holds {} requests", count(all)));
+    }
+    if let Some(said) = said("max_concurrent_requests").filter(|&said| said > all as f64) {
+        found.push(format!(
+            "`max_concurrent_requests` is {said}, and it holds {} requests",
+            count(all)
+        ));
+    }
+    if let (Some(good), Some(all)) = (said("request_goodput"), said("request_throughput"))
+        && good > all * (1.0 + CLOSE)
+    {
+        found.push(format!("`request_goodput` is {good}, and `request_throughput` {all}"));
     }
     if !without_details {
         let prompt: u64 = completed().map(|row| u64::from(row.prompt_tokens)).sum();
@@ -108,14 +119,18 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
             let (took, longest) = (duration(took), duration(longest));
             found.push(format!("`duration` is {took}, and its requests take {longest}"));
         }
-        for (rate, name) in
-            [("request_throughput", "completed"), ("output_throughput", "total_output_tokens")]
-        {
-            if let (Some(per_s), Some(all)) = (said(rate), said(name))
+        let (input, output) = ("total_input_tokens", "total_output_tokens");
+        for (rate, names) in [
+            ("request_throughput", &["completed"][..]),
+            ("output_throughput", &[output]),
+            ("total_token_throughput", &[input, output]),
+        ] {
+            let all: Option<f64> = names.iter().map(|name| said(name)).sum();
+            if let (Some(per_s), Some(all)) = (said(rate), all)
                 && !close(per_s * took, all, CLOSE)
             {
-                found
-                    .push(format!("`{rate}` is {per_s}, and `{name}` {all} in {}", duration(took)));
+                let (names, took) = (names.join("` and `"), duration(took));
+                found.push(format!("`{rate}` is {per_s}, and `{names}` {all} in {took}"));
             }
         }
     }

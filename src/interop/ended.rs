@@ -41,12 +41,14 @@ impl Ended {
     pub fn by_text(text: &str) -> Ended {
         let line = text.trim_end().lines().next_back().unwrap_or("").to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-        if has(&["cancel", "client closed"]) {
+        if has(BY_CLIENT) {
             Ended::Cancelled
         } else if has(&["timeout", "timed out", "time-out", "deadline exceeded"]) {
             Ended::TimedOut
         } else if let Some(ended) = codes(&line).find_map(Ended::by_http_status) {
             ended
+        } else if has(&["cancel"]) && !has(&["server", "engine"]) {
+            Ended::Cancelled
         } else if has(REJECTED) {
             Ended::Rejected
         } else {
@@ -54,6 +56,17 @@ impl Ended {
         }
     }
 }
+
+/// What clients say of requests that they ended themselves.
+const BY_CLIENT: &[&str] = &[
+    "client closed",
+    "cancellederror",
+    "cancellationerror",
+    "by the client",
+    "by client",
+    "by the user",
+    "by user",
+];
 
 /// Reason phrases and words of servers that turn a request away.
 const REJECTED: &[&str] = &[
@@ -72,11 +85,22 @@ const REJECTED: &[&str] = &[
     "not found",
 ];
 
-/// The numbers of three digits in a text that can be status codes.
+/// The status codes in a text: numbers of three digits that begin it or follow a word that says so.
+/// Another number may count anything.
 fn codes(text: &str) -> impl Iterator<Item = u32> + '_ {
+    const BEFORE: &[&str] = &["http", "status", "code", "error", "response", "exception"];
+    let mut before = "status";
     text.split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|word| word.len() == 3)
-        .filter_map(|word| word.parse().ok())
+        .filter(|word| !word.is_empty())
+        .filter_map(move |word| {
+            // `HTTP/1.1 429`: the version stands between.
+            let says = BEFORE.iter().any(|end| before.ends_with(end));
+            let version = says && word.len() == 1;
+            if !version {
+                before = word;
+            }
+            (says && word.len() == 3).then(|| word.parse().ok()).flatten()
+        })
         .filter(|code| (400..600).contains(code))
 }
 
@@ -101,6 +125,16 @@ mod tests {
             ("Traceback (most recent call last):\n  await x\nTimeoutError\n", Ended::TimedOut),
             ("asyncio.exceptions.CancelledError", Ended::Cancelled),
             ("the prompt has 4290 tokens", Ended::Failed),
+            ("ValueError: the prompt has 499 tokens and only 256 fit", Ended::Failed),
+            ("prompt of 450 tokens: at most 512", Ended::Failed),
+            ("HTTP/1.1 499", Ended::Cancelled),
+            ("ClientResponseError: 429, message='slow down'", Ended::Rejected),
+            ("HTTP 503 Service Unavailable: request cancelled by the server", Ended::Rejected),
+            (
+                "Internal Server Error: engine cancelled all requests after CUDA out of memory",
+                Ended::Failed,
+            ),
+            ("request cancelled", Ended::Cancelled),
             ("", Ended::Failed),
         ] {
             assert_eq!(Ended::by_text(text), ended, "{text}");

@@ -115,7 +115,7 @@ pub fn judge(
                 .map(|waits| distribution_of_nanos(&mut waits.clone())),
             exact: said.exact,
             bounds: said.bounds,
-            fluidity_bounds: bounds,
+            fluidity_bounds: bounds.map(|over| over.gaps),
             reported: measured.reported.clone(),
             notes,
             extra_chunks: measured.extra_chunks && measured.granularity == Granularity::Chunk,

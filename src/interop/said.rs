@@ -48,6 +48,12 @@ impl Said {
                 }
             }
         }
+        if summary.requests.unfinished > 0 && summary.latency_bounds.is_some() {
+            // What came is exact; what becomes of the others is not known.
+            let open = said.exact.drain(..);
+            let why = "requests were open when observation ended";
+            said.bounds.extend(open.map(|name| format!("{name}: {why}")));
+        }
         if summary.duration_s.is_none() {
             for name in ["duration_s", "arrival_rate_per_s", "throughput"] {
                 said.unknown

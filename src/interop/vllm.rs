@@ -25,6 +25,9 @@ const KEYS: &[&str] = &[
     "failed",
     "completed",
     "max_concurrency",
+    "max_concurrent_requests",
+    "request_goodput",
+    "total_token_throughput",
     "num_prompts",
     "total_input_tokens",
     "total_output_tokens",
@@ -50,6 +53,10 @@ const KEYS: &[&str] = &[
     "mean_e2el_ms",
     "median_e2el_ms",
     "p99_e2el_ms",
+    "std_ttft_ms",
+    "std_tpot_ms",
+    "std_itl_ms",
+    "std_e2el_ms",
 ];
 
 /// One object.

@@ -161,7 +161,7 @@ fn index_at_least(metrics: &RequestMetrics) -> f64 {
 }
 
 /// Goodput of so many requests at the least and at the most.
-fn goodput((least, most): (u64, u64), offered: u64, clock: Option<f64>) -> Goodput {
+pub(crate) fn goodput((least, most): (u64, u64), offered: u64, clock: Option<f64>) -> Goodput {
     let known = least == most;
     let per_s = |good: u64| clock.map(|s| good as f64 / s);
     let bounds = || GoodputBounds {
@@ -284,6 +284,12 @@ fn fluidity(
     let (least, most) = latencies.index;
     let index = |of: fn(&FluidityIndex) -> Option<f64>| Bounds::of(of(&least), of(&most));
     let value = |bounds: Option<Bounds>| bounds.and_then(Bounds::value);
+    let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
+    let exact = |seconds: Option<f64>| Bounds::of(per_second(seconds), per_second(seconds));
+    let (tpot_rate, tbt_rate) = match &latencies.bounds {
+        None => (exact(latencies.tpot_s.mean), exact(tbt_s.p99)),
+        Some(of) => (of.tpot_s.rate(|of| of.mean), of.tbt_s.and_then(|of| of.rate(|of| of.p99))),
+    };
     let bounds = FluidityBounds {
         fluid_request_share: share,
         index_mean: index(|of| of.mean),
@@ -291,10 +297,11 @@ fn fluidity(
         index_p1: index(|of| of.p1),
         index_p5: index(|of| of.p5),
         index_p50: index(|of| of.p50),
+        tpot_tokens_per_s: tpot_rate,
+        tbt_tokens_per_s: tbt_rate,
     };
     let (fluid_tokens_per_s, p99_miss_rate_by_tbt_ms) =
         full.map_or((None, None), |f| (f.fluid_tokens_per_s, f.p99_miss_rate_by_tbt_ms));
-    let per_second = |seconds: Option<f64>| seconds.filter(|&s| s > 0.0).map(|s| 1.0 / s);
     Fluidity {
         index: FluidityIndex {
             mean: value(bounds.index_mean),
@@ -305,8 +312,8 @@ fn fluidity(
         fluid_request_share: value(share),
         service_miss_rate: value(rates),
         fluid_tokens_per_s,
-        tpot_tokens_per_s: per_second(latencies.tpot_s.mean),
-        tbt_tokens_per_s: per_second(tbt_s.p99),
+        tpot_tokens_per_s: value(tpot_rate),
+        tbt_tokens_per_s: value(tbt_rate),
         p99_miss_rate_by_tbt_ms,
         bounds: (!sums.open.is_empty()).then_some(bounds),
     }

@@ -73,8 +73,8 @@ mod weighted;
 
 pub use curve::{CurveError, PrefillCurve};
 pub use deadline::{DeadlineError, Deadlines, FirstToken};
-pub(crate) use evaluate::index_over_requests;
 pub use evaluate::{evaluate, summarise};
+pub(crate) use evaluate::{goodput, index_over_requests};
 pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;

@@ -280,6 +280,8 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         upper: part(due.iter().filter(|one| one.1).count()),
     });
     let knows_bounds = |bounds: &RequestBounds| options.knows.token_times || !bounds.fluid;
+    let any_open = requests.iter().any(Request::is_open);
+    let latency_bounds = any_open.then(|| Box::new(latency_bounds(&requests, options.knows)));
     Summary {
         requests: RequestCounts {
             offered,
@@ -306,7 +308,9 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
         ttft_s: distribution(requests.iter().filter_map(Request::ttft).collect::<Vec<_>>()),
         ttft_in_time_share: in_time.filter(|b| b.lower == b.upper).map(|b| b.lower),
         ttft_in_time_bounds: in_time.filter(|b| b.lower != b.upper),
-        fluidity: tbt_s.map(|tbt_s| fluidity(&requests, &tbt_s, &tpot_s, options.full)),
+        fluidity: tbt_s.map(|tbt_s| {
+            fluidity(&requests, &tbt_s, &tpot_s, latency_bounds.as_deref(), options.full)
+        }),
         tbt_s,
         tpot_s,
         e2e_s: distribution(completed().filter_map(Request::e2e).collect::<Vec<_>>()),
@@ -333,10 +337,7 @@ pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
                 }),
             }
         }),
-        latency_bounds: requests
-            .iter()
-            .any(Request::is_open)
-            .then(|| Box::new(latency_bounds(&requests, options.knows))),
+        latency_bounds,
     }
 }
 
@@ -344,6 +345,7 @@ fn fluidity(
     requests: &[Request],
     tbt_s: &Distribution,
     tpot_s: &Distribution,
+    latencies: Option<&LatencyBounds>,
     full: bool,
 ) -> Fluidity {
     let judged: Vec<&Request> =
@@ -359,6 +361,20 @@ fn fluidity(
     let (least, most) = (index(|request| request.index.0), index(|request| request.index.1));
     let mean = |index: &[Ratio]| any.then(|| index.iter().map(|index| index.0).sum::<f64>() / of);
     let at = |p| both(quantile(&least, p), quantile(&most, p));
+    let rate = |seconds: f64| (seconds > 0.0).then(|| 1.0 / seconds);
+    // The least latency is the highest rate; without a most there is no least rate above 0.
+    let between = |range: &LatencyRange, of: fn(&Distribution) -> Option<f64>| {
+        let least = of(&range.upper).map_or(Some(0.0), rate);
+        both(least, of(&range.lower).and_then(rate))
+    };
+    let one = |seconds: Option<f64>| both(seconds.and_then(rate), seconds.and_then(rate));
+    let rates = match latencies {
+        None => (one(tpot_s.mean), one(tbt_s.p99)),
+        Some(latencies) => (
+            between(&latencies.tpot_s, |of| of.mean),
+            latencies.tbt_s.as_ref().and_then(|range| between(range, |of| of.p99)),
+        ),
+    };
     let bounds = FluidityBounds {
         fluid_request_share: both(share(|one| one.fluid.0), share(|one| one.fluid.1)),
         index_mean: both(mean(&least), mean(&most)),
@@ -366,6 +382,8 @@ fn fluidity(
         index_p1: at(10),
         index_p5: at(50),
         index_p50: at(500),
+        tpot_tokens_per_s: rates.0,
+        tbt_tokens_per_s: rates.1,
     };
     let known = |bounds: Option<Bounds>| {
         bounds.filter(|bounds| bounds.lower == bounds.upper).map(|bounds| bounds.lower)
@@ -380,7 +398,6 @@ fn fluidity(
         };
         ratios(decoded.iter().map(rate))
     };
-    let rate = |seconds: f64| (seconds > 0.0).then(|| 1.0 / seconds);
     Fluidity {
         index: FluidityIndex {
             mean: known(bounds.index_mean),
@@ -391,8 +408,8 @@ fn fluidity(
         fluid_request_share: known(bounds.fluid_request_share),
         service_miss_rate: known(bounds.service_miss_rate),
         fluid_tokens_per_s: quantile(&smallest, 990).filter(|_| full).map(|p99| 1.0 / p99),
-        tpot_tokens_per_s: tpot_s.mean.and_then(rate),
-        tbt_tokens_per_s: tbt_s.p99.and_then(rate),
+        tpot_tokens_per_s: known(bounds.tpot_tokens_per_s),
+        tbt_tokens_per_s: known(bounds.tbt_tokens_per_s),
         p99_miss_rate_by_tbt_ms: (full && !decoded.is_empty()).then(|| {
             let point = |ms| (ms, quantile(&miss_rates(ms), 990).expect("there are requests"));
             (1..=100).map(point).collect()

@@ -84,6 +84,15 @@ pub struct LatencyRange {
     pub upper: Distribution,
 }
 
+impl LatencyRange {
+    /// Bounds of a rate that is one over a figure of it; `None` where nothing bounds the rate.
+    pub fn rate(&self, figure: impl Fn(&Distribution) -> Option<f64>) -> Option<Bounds> {
+        let least = figure(&self.lower).filter(|&seconds| seconds > 0.0)?;
+        let lower = figure(&self.upper).map_or(0.0, |most| 1.0 / most);
+        Some(Bounds { lower, upper: 1.0 / least })
+    }
+}
+
 /// A latency of which a summary tells the distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Latency {
@@ -289,6 +298,12 @@ pub struct FluidityBounds {
     /// Of its median.
     #[serde(default)]
     pub index_p50: Option<Bounds>,
+    /// Of `tpot_tokens_per_s`.
+    #[serde(default)]
+    pub tpot_tokens_per_s: Option<Bounds>,
+    /// Of `tbt_tokens_per_s`.
+    #[serde(default)]
+    pub tbt_tokens_per_s: Option<Bounds>,
 }
 
 /// The fluidity-index over requests: the low quantiles are the worst-served users.

@@ -13,12 +13,23 @@ pub struct Range {
     pub whole: bool,
 }
 
+/// What a run at a value shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// It holds there.
+    Holds,
+    /// It does not.
+    Fails,
+    /// Neither.
+    Nothing,
+}
+
 /// What a search has found out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bracket {
     /// The highest value at which it was seen to hold.
     pub holds: Option<f64>,
-    /// The lowest value above at which it was seen not to.
+    /// The lowest value above at which it was not seen to hold.
     pub fails: Option<f64>,
     /// Whether the search came to its end: the two are as close as was asked, or one is open up to
     /// the end of the range.
@@ -43,8 +54,8 @@ impl Bracket {
     }
 }
 
-/// Searches for the highest value at which `holds` says yes, until the two ends differ by
-/// `precision` (0.01 is 1 %) at most. Where `holds` says nothing, the search ends with what is
+/// Searches for the highest value at which `holds` is shown, until the two ends differ by
+/// `precision` (0.01 is 1 %) at most. Where `holds` gives no answer, the search ends with what is
 /// known by then.
 ///
 /// The values tried do not depend on anything but the answers, so searches on the same requests
@@ -56,15 +67,29 @@ impl Bracket {
 pub fn bracket_and_bisect<E>(
     precision: f64,
     range: Range,
-    mut holds: impl FnMut(f64) -> Result<Option<bool>, E>,
+    mut holds: impl FnMut(f64) -> Result<Option<Shown>, E>,
 ) -> Result<Bracket, E> {
     assert!(precision > 0.0, "the ends never meet");
     let mut bracket = Bracket::default();
     let mut value = range.from;
     let mut way: Option<bool> = None;
     loop {
-        let Some(held) = holds(value)? else { return Ok(bracket) };
-        *if held { &mut bracket.holds } else { &mut bracket.fails } = Some(value);
+        let Some(shown) = holds(value)? else { return Ok(bracket) };
+        // Where the first value shows nothing, one above may: more load can end sooner.
+        if shown == Shown::Nothing && way.is_none() {
+            let above = (value * 2.0).min(range.most);
+            if above > value {
+                value = above;
+                continue;
+            }
+        }
+        let held = shown == Shown::Holds;
+        if !held && way.is_none() && value > range.from {
+            // Nothing up to here: the way is down from where it began.
+            (bracket.fails, way, value) = (Some(range.from), Some(false), range.from);
+        } else {
+            *if held { &mut bracket.holds } else { &mut bracket.fails } = Some(value);
+        }
         let up = *way.get_or_insert(held);
         if held != up {
             break;
@@ -80,7 +105,8 @@ pub fn bracket_and_bisect<E>(
         value = next;
     }
     while let Some(middle) = bracket.middle(precision, range.whole) {
-        let Some(held) = holds(middle)? else { return Ok(bracket) };
+        let Some(shown) = holds(middle)? else { return Ok(bracket) };
+        let held = shown == Shown::Holds;
         *if held { &mut bracket.holds } else { &mut bracket.fails } = Some(middle);
     }
     Ok(Bracket { complete: true, ..bracket })
@@ -96,7 +122,7 @@ mod tests {
         let mut tries = 0;
         let found = bracket_and_bisect::<()>(precision, range, |value| {
             tries += 1;
-            Ok(Some(value <= border))
+            Ok(Some(if value <= border { Shown::Holds } else { Shown::Fails }))
         });
         (found.expect("no error"), tries)
     }
@@ -137,12 +163,34 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_shows_nothing_sends_the_search_up_first() {
+        // Nothing is shown below 8; it holds from there to 40.
+        let shown = |value: f64| match value {
+            _ if value < 8.0 => Shown::Nothing,
+            _ if value <= 40.0 => Shown::Holds,
+            _ => Shown::Fails,
+        };
+        let search = |from: f64, shown: &dyn Fn(f64) -> Shown| {
+            let range = Range { from, ..RANGE };
+            bracket_and_bisect::<()>(0.01, range, |value| Ok(Some(shown(value)))).expect("fine")
+        };
+        let (low, high) = search(1.0, &shown).ends().expect("both");
+        assert!(low <= 40.0 && 40.0 < high && high <= low * 1.01, "{low} {high}");
+        // Where nothing above holds, the way is down.
+        let below = |value: f64| if value <= 0.3 { Shown::Holds } else { Shown::Nothing };
+        let (low, high) = search(1.0, &below).ends().expect("both");
+        assert!(low <= 0.3 && 0.3 < high && high <= low * 1.01, "{low} {high}");
+        assert_eq!(search(1.0, &|_| Shown::Nothing).holds, None);
+    }
+
+    #[test]
     fn what_is_cut_short_says_what_it_knows() {
         let of = |most: u32| {
             let mut tries = 0;
             let found = bracket_and_bisect::<()>(0.01, RANGE, |value| {
                 tries += 1;
-                Ok((tries <= most).then_some(value <= 3.0))
+                let shown = if value <= 3.0 { Shown::Holds } else { Shown::Fails };
+                Ok((tries <= most).then_some(shown))
             });
             found.expect("no error")
         };

@@ -86,9 +86,10 @@ impl Goal {
         if self.terms != Terms::Bounds && slo.fluid_share > 0.0 {
             parts.push(match (&slo.ttft, slo.first_tokens_promised) {
                 (TtftDeadline::Fixed(ttft), true) => format!(
-                    "first token within {} and then {} tokens/s",
+                    "first token within {} and then {} tokens/s for {} of requests",
                     duration(ttft.as_secs_f64()),
-                    three_digits(1.0 / slo.tbt.as_secs_f64())
+                    three_digits(1.0 / slo.tbt.as_secs_f64()),
+                    percent(slo.fluid_share)
                 ),
                 _ if slo.tbt >= Span::from_millis(10_000) => {
                     format!("{} TBT fluidity", duration(slo.tbt.as_secs_f64()))

@@ -14,7 +14,7 @@ mod steady;
 pub mod sweep;
 mod watch;
 
-pub use bisect::{Bracket, Range, bracket_and_bisect};
+pub use bisect::{Bracket, Range, Shown, bracket_and_bisect};
 pub use cache::{Cache, CacheError};
 pub use capacity::{
     Alone, AtCapacity, Capacity, CapacityFile, CapacityOptions, ForLoad, MAX_REPLICAS, Searched,

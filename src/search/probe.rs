@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::bisect::Shown;
 use super::cache::Cache;
 use super::depends::build;
 use super::goal::Goal;
@@ -101,6 +102,15 @@ impl Probe {
     /// that leaves open whether the goal is kept shows nothing.
     pub fn held(&self) -> bool {
         self.broken.is_empty() && self.open.is_empty() && !self.steadiness.growing
+    }
+
+    /// What the run shows of the load.
+    pub fn shows(&self) -> Shown {
+        match self.held() {
+            true => Shown::Holds,
+            false if self.broken.is_empty() && !self.steadiness.growing => Shown::Nothing,
+            false => Shown::Fails,
+        }
     }
 
     /// Whether nothing but growth of the backlog speaks against the load.

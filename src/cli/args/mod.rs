@@ -5,15 +5,22 @@ mod parse;
 mod search;
 mod simulate;
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use measured::{CalibrateArgs, CompareArgs, EvaluateArgs, Fit, JudgeFlags, ValidateArgs};
 pub use parse::{command, parse};
 pub use search::{CapacityArgs, CountedTerms, MergeArgs, SearchFlags, SweepArgs};
 pub use simulate::{ExplainArgs, ExplainFlags, Metrics, RunArgs, RunFlags, ServeArgs, SwarmArgs};
+
+/// So many threads are more than any machine has cores, and few enough for it to start.
+const THREADS_MAX: u64 = 1_024;
+
+fn threads() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=THREADS_MAX)
+}
 
 /// Simulates how GPUs serve large language models, and explains why a user's text stalled.
 #[derive(Clone, Debug, Parser)]
@@ -58,8 +65,8 @@ pub struct GlobalFlags {
     #[arg(long, value_name = "PATH=VALUE", global = true)]
     pub set: Vec<String>,
     /// Threads to use; the result does not depend on it [default: as many cores as help]
-    #[arg(long, value_name = "N", global = true)]
-    pub jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", global = true, value_parser = threads())]
+    pub jobs: Option<usize>,
     /// When to use colour (NO_COLOR is respected)
     #[arg(long, value_enum, default_value_t = ColorWhen::Auto, global = true)]
     pub color: ColorWhen,
@@ -75,7 +82,7 @@ impl GlobalFlags {
     /// Threads to use: those asked for, or one a core.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.map_or_else(cores, usize::from)
+        self.jobs.unwrap_or_else(cores)
     }
 }
 

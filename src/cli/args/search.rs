@@ -3,9 +3,12 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, value_parser};
 
 use super::Metrics;
+
+/// More seeds than this make no interval narrower that anyone reads.
+const SEEDS_MAX: i64 = 10_000;
 
 /// `metron-sim capacity`.
 #[derive(Clone, Debug, Args)]
@@ -85,8 +88,8 @@ pub struct SearchFlags {
     #[arg(long)]
     pub progress: bool,
     /// Runs with seeds of their own, for the confidence interval
-    #[arg(long, value_name = "N", default_value = "3")]
-    pub seeds: NonZeroU32,
+    #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=SEEDS_MAX))]
+    pub seeds: u32,
     /// How closely to bracket the highest rate
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     pub precision: String,

@@ -93,7 +93,8 @@ fn cancelled<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
 fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let each = of_each(runs, names, |run| {
         let counts = run.summary.requests;
-        (counts.unfinished > 0 && counts.completed > 0).then(|| {
+        let any = runs.iter().any(|run| run.summary.requests.completed > 0);
+        (counts.unfinished > 0 && any).then(|| {
             let open = match counts.censored {
                 0 => String::new(),
                 open => format!(", {} of them still to be decided", count(open)),
@@ -109,7 +110,12 @@ fn unfinished<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
 /// Runs that could not keep up.
 fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let arrivals_s = runs.iter().find_map(backlog)?.arrivals_s;
-    let drains = of_each(runs, names, |run| Some(duration(backlog(run)?.drain_s)))?;
+    // Where observation ended first, the rest takes longer than that.
+    let drains = of_each(runs, names, |run| {
+        let took = duration(backlog(run)?.drain_s);
+        let cut = run.summary.requests.unfinished > 0;
+        Some(if cut { format!("more than {took}") } else { took })
+    })?;
     let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
     let in_closed_loop =
         |run: &RunResult| run.summary.arrival_rate_per_s.is_some_and(|rate| rate.users.is_some());

@@ -202,8 +202,13 @@ fn tie<'a>(runs: &[&'a RunResult], names: &Names<'a>) -> Vec<String> {
     } else if all_known {
         "Their latencies differ by less than 5 %, so this workload does not tell them apart."
             .to_owned()
-    } else {
+    } else if [TTFT, TBT, E2E]
+        .iter()
+        .any(|figure| equals.iter().all(|run| (figure.value)(run).is_some()))
+    {
         "What is known of their latencies differs by less than 5 %.".to_owned()
+    } else {
+        "Their latencies are known within bounds only.".to_owned()
     });
     sentences.extend(rest.iter().filter_map(|run| why(run, top, names)));
     sentences

@@ -45,6 +45,8 @@ pub(super) fn full_summary() -> Summary {
             index_p1: any,
             index_p5: any,
             index_p50: any,
+            tpot_tokens_per_s: any,
+            tbt_tokens_per_s: any,
         });
     }
     let bounds = Some(metrics::Bounds::default());

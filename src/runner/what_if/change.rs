@@ -27,6 +27,17 @@ pub(super) struct Change {
     pub other_scheduler: bool,
     /// Whose requests it faces.
     pub load: Load,
+    /// What to say where it changes nothing.
+    pub if_inert: IfInert,
+}
+
+/// Whether a change that changes nothing is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IfInert {
+    /// It is: it was tried for a reason.
+    Told,
+    /// It is not.
+    Silent,
 }
 
 /// The requests that a changed run faces.
@@ -42,7 +53,8 @@ impl Change {
     pub fn new(words: String, set: Vec<String>) -> Change {
         let not_held = Vec::new();
         let (why, gives_up, other_scheduler, load) = ("", "", false, Load::Same);
-        Change { words, set, why, not_held, gives_up, other_scheduler, load }
+        let if_inert = IfInert::Told;
+        Change { words, set, why, not_held, gives_up, other_scheduler, load, if_inert }
     }
 
     pub fn gives_up(self, gives_up: &'static str) -> Change {
@@ -68,7 +80,10 @@ impl Patient<'_> {
         let broken = self.output.result.slo.met != Some(true);
         let refused = maker.refused.why.iter().filter(|_| broken);
         let admit = refused.flat_map(|&why| admitting(why)).map(|&(kind, why)| (false, kind, why));
-        for (waits, kind, why) in admit.chain(causes.iter().flat_map(fits)) {
+        // What was turned away from its default may be what ails the run, whatever the cause.
+        let default = (false, Kind::Default, "the parameter is as it is by default");
+        let fitting = admit.chain(causes.iter().flat_map(fits));
+        for (waits, kind, why) in [default].into_iter().chain(fitting) {
             if kinds.contains(&kind) || waits && kind.is_against_preemption() && !maker.preempted()
             {
                 continue;
@@ -132,11 +147,12 @@ impl<'m> Maker<'m> {
 
     fn changes(&self, kind: Kind) -> Vec<Change> {
         match kind {
+            Kind::Default => self.defaults(),
             Kind::SmallerSteps => self.smaller_steps(),
             Kind::LargerSteps => self.larger_steps(),
             Kind::WholePromptSteps => self.whole_prompt_steps(),
             Kind::ShorterChunks => self.shorter_chunks(),
-            Kind::CutPrompts => self.cut_short(self.switch(scheduler::Effect::CutsPrompts)),
+            Kind::CutPrompts => self.cut_prompts(),
             Kind::DecodeBeside => self.switch(scheduler::Effect::DecodesBeside),
             Kind::ShareSteps => self.switch(scheduler::Effect::SharesSteps),
             Kind::AdmitLess => self.switch(scheduler::Effect::AdmitsLess),
@@ -146,7 +162,7 @@ impl<'m> Maker<'m> {
             Kind::DecodeLonger => {
                 self.decodes_between(|now| vec![(now * 2).max(4), (now * 4).max(16)])
             }
-            Kind::DecodeShorter => self.decodes_between(|now| vec![now / 2, now / 4]),
+            Kind::DecodeShorter => self.decodes_between(|now| vec![now / 2, now / 4, 1]),
             Kind::FewerSeats => self.fewer_seats(),
             Kind::MoreSeats => self.more_seats(),
             Kind::LowerWatermark => self.watermark(&[0.01, 0.0], |new, old| new < old),
@@ -172,7 +188,7 @@ impl<'m> Maker<'m> {
     }
 
     /// A parameter of the policy given another value, with those that would follow it held.
-    fn parameter(&self, name: &str, old: Option<u32>, new: Value) -> Change {
+    pub fn parameter(&self, name: &str, old: Option<u32>, new: Value) -> Change {
         let path = |name: &str| {
             format!("schedulers.{}.{}.{name}", self.patient.scheduler, self.config.name())
         };
@@ -180,10 +196,30 @@ impl<'m> Maker<'m> {
             Some(old) => format!("{name} {old} -> {}", shown(&new)),
             None => format!("{name} -> {}", shown(&new)),
         };
-        let mut set = vec![format!("{}={}", path(name), shown(&new))];
+        let mut set = vec![format!("{}={}", path(name), written(&new))];
         let follow = self.facts.follows.iter().filter(|(follower, _)| *follower != name);
-        set.extend(follow.map(|(name, value)| format!("{}={}", path(name), shown(value))));
+        set.extend(follow.map(|(name, value)| format!("{}={}", path(name), written(value))));
         Change::new(words, set)
+    }
+
+    /// Each number and switch of the policy that is not at its default, at it.
+    fn defaults(&self) -> Vec<Change> {
+        let plain = SchedulerConfig::all().find(|one| one.name() == self.config.name());
+        let Some(plain) = plain else { return Vec::new() };
+        let (own, plain) = (self.config.parameters(), plain.parameters());
+        let own = own.as_object().into_iter().flatten();
+        let changed = own.filter_map(|(name, own)| {
+            let default = &plain[name];
+            // A name picks another version or order.
+            (own != default && !own.is_string() && !default.is_string())
+                .then_some((name, own, default))
+        });
+        let change = |(name, own, default): (&String, &Value, &Value)| Change {
+            words: format!("{name} {} -> {}", shown(own), shown(default)),
+            if_inert: IfInert::Silent,
+            ..self.parameter(name, None, default.clone())
+        };
+        changed.map(change).collect()
     }
 
     fn limits(&self, limit: Limit, values: impl IntoIterator<Item = u32>) -> Vec<Change> {
@@ -210,6 +246,41 @@ impl<'m> Maker<'m> {
         fitting.map(change).collect()
     }
 
+    /// Prompts in chunks: by the switch as it is and with smaller budgets, or where the switch is the
+    /// size of a chunk, in sizes that cut the longest, beside decodes where the policy then can.
+    fn cut_prompts(&self) -> Vec<Change> {
+        let mut changes = self.cut_short(self.switch(scheduler::Effect::CutsPrompts));
+        let sized = self.facts.switches.iter().filter(|switch| {
+            switch.effect == scheduler::Effect::CutsPrompts && switch.value.is_u64()
+        });
+        for switch in sized {
+            let longest = self.bound.chunk;
+            let sizes = [longest / 2, longest / 4, BUSY_STEP].map(|size| size / 16 * 16);
+            let shorter = sizes.into_iter().filter(|&size| size >= 32 && size < longest);
+            for size in shorter {
+                let cut = self.parameter(switch.parameter, None, size.into());
+                changes.extend(self.beside_then(&cut, switch.parameter, size));
+                changes.push(cut);
+            }
+        }
+        changes
+    }
+
+    /// A change, and with it the switch that the policy then has for decodes beside prompts.
+    fn beside_then(&self, cut: &Change, parameter: &str, value: u32) -> Option<Change> {
+        let mut parameters = self.config.parameters();
+        parameters[parameter] = value.into();
+        let one: Map<String, Value> =
+            [(self.config.name().to_owned(), parameters)].into_iter().collect();
+        let then: SchedulerConfig = serde_json::from_value(Value::Object(one)).ok()?;
+        let switches = then.facts(&self.info).switches;
+        let beside =
+            switches.iter().find(|switch| switch.effect == scheduler::Effect::DecodesBeside)?;
+        let also = self.parameter(beside.parameter, None, beside.value.clone());
+        let words = format!("{}, {}", cut.words, also.words);
+        Some(Change::new(words, cut.set.iter().cloned().chain(also.set).collect()))
+    }
+
     /// Changes that bring long prompts into a step, as they are and with a budget that cuts them
     /// short.
     fn cut_short(&self, plain: Vec<Change>) -> Vec<Change> {
@@ -219,7 +290,10 @@ impl<'m> Maker<'m> {
             // Where cutting is the budget itself there is nothing to add.
             let sets = |of: &str| cut.set.iter().any(|set| set.starts_with(of));
             let path = format!(".{}=", budget.parameter);
-            let is_budget = cut.set.iter().any(|set| set.contains(&path));
+            // The size of a chunk is a number: a budget beside it cuts nothing.
+            let sized =
+                |set: &String| set.split('=').nth(1).is_some_and(|n| n.parse::<u32>().is_ok());
+            let is_budget = cut.set.iter().any(|set| set.contains(&path) || sized(set));
             let smaller = [BUSY_STEP, 4 * BUSY_STEP]
                 .into_iter()
                 .filter(|&smaller| !is_budget && budget.most.is_some_and(|old| smaller < old));
@@ -268,7 +342,7 @@ impl<'m> Maker<'m> {
         let Some((limit, most)) = self.step() else { return Vec::new() };
         let bound = limit.most.is_some_and(|limit| u64::from(most) * 10 >= u64::from(limit) * 9);
         let Some(old) = limit.most.filter(|_| bound) else { return Vec::new() };
-        self.limits(limit, [2, 4].map(|times| old.saturating_mul(times)))
+        self.limits(limit, [2, 4, 16].map(|times| old.saturating_mul(times)))
     }
 
     /// A budget for whole prompts that holds the longest of those that were rejected.
@@ -321,7 +395,7 @@ impl<'m> Maker<'m> {
         let Some(old) = limit.most.filter(|&old| self.bound.running >= old) else {
             return Vec::new();
         };
-        self.limits(limit, [2, 4].map(|times| old.saturating_mul(times)))
+        self.limits(limit, [2, 4, 16].map(|times| old.saturating_mul(times)))
     }
 
     fn watermark(&self, values: &[f64], fits: impl Fn(f64, f64) -> bool) -> Vec<Change> {
@@ -345,12 +419,17 @@ impl<'m> Maker<'m> {
             let parameters = Value::Object(swap.parameters);
             let entry: Map<String, Value> =
                 [(swap.name.to_owned(), parameters)].into_iter().collect();
-            let set = format!("schedulers.{}={}", self.patient.scheduler, Value::Object(entry));
+            let mut set =
+                vec![format!("schedulers.{}={}", self.patient.scheduler, Value::Object(entry))];
+            set.extend(
+                swap.plans_ahead.then(|| format!("{}engine.async_scheduling=false", self.at)),
+            );
             let words = format!("scheduler {old} -> {}", swap.name);
             let not_held = swap.not_held;
-            Change { not_held, other_scheduler: true, ..Change::new(words, vec![set]) }
+            Change { not_held, other_scheduler: true, ..Change::new(words, set) }
         };
-        swaps(self.config, &self.info, wanted).into_iter().map(change).collect()
+        let planning = self.pool["engine"]["async_scheduling"] == Value::Bool(true);
+        swaps(self.config, &self.info, planning, wanted).into_iter().map(change).collect()
     }
 }
 
@@ -364,6 +443,14 @@ fn before_value(set: &str) -> &str {
     set.find('=').map_or(set, |end| &set[..=end])
 }
 
+/// A value as `--set` takes it.
+fn written(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 fn shown(value: &Value) -> String {
+    if value.is_null() {
+        return "none".to_owned();
+    }
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

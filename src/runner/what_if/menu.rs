@@ -6,6 +6,8 @@ use crate::sim::Rejection;
 /// A kind of change. What it changes, and to what, follows from the run ([`super::change`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A parameter as it is by default.
+    Default,
     /// Fewer tokens in a step.
     SmallerSteps,
     /// More tokens in a step.

@@ -26,7 +26,7 @@ use crate::scenario::{Document, Experiment};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 
-use change::{Change, Load};
+use change::{Change, IfInert, Load};
 pub use figures::{Figures, Promise, WorstStall};
 pub use rank::Effect;
 use refused::Refused;
@@ -177,6 +177,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
             Err(why) => {
                 notes.push(format!("{} was not tried: {why}", change.words));
             }
+            Ok(Trial::Same) if change.if_inert == IfInert::Silent => {}
             Ok(Trial::Same) => notes
                 .push(format!("{} changes nothing: every token comes when it came", change.words)),
             Ok(Trial::Played(figures)) => tried.push(WhatIf {

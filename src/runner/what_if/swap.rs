@@ -51,10 +51,19 @@ pub(super) struct Swap {
     pub parameters: Map<String, Value>,
     /// What of the old policy's has no place in it.
     pub not_held: Vec<String>,
+    /// Whether it would plan ahead here, as the old policy does not: that is to be turned off.
+    pub plans_ahead: bool,
 }
 
 /// Policies whose every step is proven and that have what `old` lacks.
-pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) -> Vec<Swap> {
+///
+/// `planning` says whether the engine lets policies plan ahead.
+pub(super) fn swaps(
+    old: &SchedulerConfig,
+    engine: &EngineInfo,
+    planning: bool,
+    wanted: Wanted,
+) -> Vec<Swap> {
     let facts = old.facts(engine);
     if wanted.has(old, engine) {
         return Vec::new();
@@ -63,13 +72,32 @@ pub(super) fn swaps(old: &SchedulerConfig, engine: &EngineInfo, wanted: Wanted) 
         .filter(|new| new.name() != old.name())
         .filter(|new| new.evidence() == Evidence::Proven && wanted.has(new, engine))
         .take(wanted.tries())
-        .map(|new| swap(old, &facts, &new, engine))
+        .map(|new| swap(old, &facts, &new, engine, planning))
         .collect()
 }
 
-fn swap(old: &SchedulerConfig, facts: &Facts, new: &SchedulerConfig, engine: &EngineInfo) -> Swap {
+fn swap(
+    old: &SchedulerConfig,
+    facts: &Facts,
+    new: &SchedulerConfig,
+    engine: &EngineInfo,
+    planning: bool,
+) -> Swap {
     let theirs = new.facts(engine);
-    let mut swap = Swap { name: new.name(), parameters: Map::new(), not_held: Vec::new() };
+    let (needs, their_needs) = (old.build(engine).needs(), new.build(engine).needs());
+    let mut swap = Swap {
+        name: new.name(),
+        parameters: Map::new(),
+        not_held: Vec::new(),
+        plans_ahead: planning && their_needs.plans_ahead && !needs.plans_ahead,
+    };
+    if planning && needs.plans_ahead && !their_needs.plans_ahead {
+        swap.not_held.push(format!("{} has no asynchronous scheduling", new.name()));
+    }
+    let caches = engine.prefix_caching || needs.always_caches;
+    if caches && needs.cache.is_some() && their_needs.cache.is_none() {
+        swap.not_held.push(format!("{} keeps no prefixes", new.name()));
+    }
     swap.hold(
         facts.seats.map(|seats| seats.limit),
         theirs.seats.map(|seats| seats.limit),
@@ -150,7 +178,7 @@ mod tests {
 
     fn from(yaml: &str, wanted: Wanted) -> Vec<Swap> {
         let old: SchedulerConfig = serde_json::from_str(yaml).expect("a policy");
-        swaps(&old, &engine(), wanted)
+        swaps(&old, &engine(), false, wanted)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::change::{Change, Load, Maker};
 use super::swap::Wanted;
 use crate::runner::Requests;
 use crate::scenario::RouterKind;
-use crate::scheduler;
+use crate::scheduler::{self, Bounds};
 
 const PRECISION: &str = "precision of the numbers";
 const SERVED: &str = "load: fewer are served";
@@ -89,7 +89,19 @@ impl Maker<'_> {
             return Vec::new();
         };
         let words = format!("max_model_len {old} -> {new}{}", self.of_pool);
-        vec![Change::new(words, vec![format!("{}engine.max_model_len={new}", self.at)])]
+        let mut longer = Change::new(words, vec![format!("{}engine.max_model_len={new}", self.at)]);
+        // A budget for whole prompts would refuse what the context lets in.
+        let whole = self.facts.budget.filter(|budget| budget.bounds == Bounds::WholePrompts);
+        let limit = whole.map(|budget| budget.limit);
+        let limit = limit.filter(|limit| limit.most.is_some_and(|most| most < new));
+        if let Some(limit) =
+            limit.filter(|limit| !self.config.parameters()[limit.parameter].is_null())
+        {
+            let also = self.parameter(limit.parameter, limit.most, new.into());
+            longer.words = format!("{}, {}", longer.words, also.words);
+            longer.set.extend(also.set);
+        }
+        vec![longer]
     }
 
     pub fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
@@ -142,23 +154,26 @@ impl Maker<'_> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
-        let by_class = self.patient.resolved["router"].is_object();
-        let (path, old) = match by_class {
-            true => ("router.within", &self.patient.resolved["router"]["within"]),
-            false => ("router", &self.patient.resolved["router"]),
-        };
-        let old = old.as_str().unwrap_or("round-robin");
+        let router = &self.patient.resolved["router"];
         let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
         let named = |router: &RouterKind| {
             RouterKind::NAMES
                 .into_iter()
                 .find(|name| RouterKind::by_name(name).as_ref() == Some(router))
         };
-        let new = by_load.iter().filter_map(named).filter(|name| *name != old);
-        new.map(|name| {
-            Change::new(format!("router {old} -> {name}"), vec![format!("{path}={name}")])
-        })
-        .collect()
+        let to = |path: &str, old: &str| -> Vec<Change> {
+            let new = by_load.iter().filter_map(named).filter(|name| *name != old);
+            let change = |name| {
+                Change::new(format!("{path} {old} -> {name}"), vec![format!("{path}={name}")])
+            };
+            new.map(change).collect()
+        };
+        if !router.is_object() {
+            return to("router", router.as_str().unwrap_or("round-robin"));
+        }
+        // Within the replicas of each class, and over all of them.
+        let within = router["within"].as_str().unwrap_or("round-robin");
+        to("router", "by class").into_iter().chain(to("router.within", within)).collect()
     }
 
     pub fn plan_ahead(&self) -> Vec<Change> {
@@ -193,22 +208,27 @@ impl Maker<'_> {
         vec![Change::new(words, set)]
     }
 
+    /// Less tensor parallelism: as many GPUs in more replicas, and fewer GPUs.
     pub fn replicas_for_tensor(&self) -> Vec<Change> {
         let Some(tensor) = self.parallel("tensor").filter(|tensor| tensor.is_multiple_of(2)) else {
             return Vec::new();
         };
         let (at, replicas) = (&self.at, self.pool["replicas"].as_u64().unwrap_or(1));
-        let words = format!(
-            "tensor {tensor}, replicas {replicas} -> tensor {}, replicas {}{}",
-            tensor / 2,
-            replicas * 2,
-            self.of_pool
-        );
-        let set = vec![
-            format!("{at}parallelism.tensor={}", tensor / 2),
-            format!("{at}replicas={}", replicas * 2),
-        ];
-        vec![Change::new(words, set)]
+        let mut changes = Vec::new();
+        for less in [tensor / 2, 1] {
+            let (more, set) = (replicas * tensor / less, format!("{at}parallelism.tensor={less}"));
+            let words = format!(
+                "tensor {tensor}, replicas {replicas} -> tensor {less}, replicas {more}{}",
+                self.of_pool
+            );
+            changes.push(Change::new(words, vec![set.clone(), format!("{at}replicas={more}")]));
+            let words = format!("tensor {tensor} -> {less}{}", self.of_pool);
+            changes.push(Change::new(words, vec![set]));
+            if less == 1 {
+                break;
+            }
+        }
+        changes
     }
 
     pub fn replicas(&self) -> Vec<Change> {

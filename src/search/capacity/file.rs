@@ -179,6 +179,11 @@ pub struct SeedCapacity {
 }
 
 impl SeedCapacity {
+    /// Whether nothing is shown of the loads just above the highest that held: the run ends too soon.
+    pub fn unknown_above(&self) -> bool {
+        self.ends().is_some() && self.broken.is_empty() && !self.growing && !self.open.is_empty()
+    }
+
     /// The highest load that held.
     pub fn holds(&self) -> Option<f64> {
         self.holds_requests_per_s.or(self.holds_users.map(f64::from))

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::file::{Capacity, ForLoad, SizingPrice};
 use super::knob::Knob;
 use crate::scenario::SchedulerRun;
-use crate::search::bisect::{Range, bracket_and_bisect};
+use crate::search::bisect::{Range, Shown, bracket_and_bisect};
 use crate::search::interval::interval;
 use crate::search::probe::{Load, Offered, SearchError, Study};
 use crate::search::size::{FleetSize, Steps};
@@ -90,19 +90,22 @@ impl Asked<'_> {
         let seeds = self.seeds.len() as u64;
         task.expects(run(&self.steps.at(guess)) * seeds * 10);
         let mut tried = Vec::new();
+        let mut undecided = false;
         let found = fewest(guess, most, |steps| -> Result<Option<bool>, SearchError> {
             let size = self.steps.at(steps);
-            let probe = |&seed: &u64| -> Result<Option<bool>, SearchError> {
+            let probe = |&seed: &u64| -> Result<Option<Shown>, SearchError> {
                 let load = Load { offered: self.offered(), size: size.clone(), seed };
-                Ok(study.probe(scheduler, &load)?.map(|probe| probe.held()))
+                Ok(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             };
-            let held: Vec<Result<Option<bool>, SearchError>> =
+            let shown: Vec<Result<Option<Shown>, SearchError>> =
                 self.seeds.par_iter().map(probe).collect();
-            let held = held.into_iter().collect::<Result<Option<Vec<bool>>, _>>()?;
-            let Some(held) = held else { return Ok(None) };
-            tried.push((size.replicas(), held.iter().filter(|held| **held).count() as u32));
+            let shown = shown.into_iter().collect::<Result<Option<Vec<Shown>>, _>>()?;
+            let Some(shown) = shown else { return Ok(None) };
+            let held = shown.iter().filter(|shown| **shown == Shown::Holds).count();
+            undecided |= held < shown.len() && !shown.contains(&Shown::Fails);
+            tried.push((size.replicas(), held as u32));
             task.expects(run(&size) * seeds * 9);
-            Ok(Some(held.iter().all(|held| *held)))
+            Ok(Some(held == shown.len()))
         })?;
         sized.tried = tried;
         match found {
@@ -128,8 +131,13 @@ impl Asked<'_> {
             }
             Fewest::NoneUpTo(steps) => {
                 let most = self.steps.at(steps).replicas();
-                sized.why =
-                    Some(format!("no number of replicas was found that holds, up to {most}"));
+                sized.why = Some(match undecided {
+                    true => format!(
+                        "it is not known whether any number of replicas up to {most} holds: runs end \
+                         before that is decided"
+                    ),
+                    false => format!("no number of replicas was found that holds, up to {most}"),
+                });
             }
             Fewest::TimeRanOut => {
                 sized.complete = false;
@@ -166,14 +174,14 @@ impl Asked<'_> {
             let bracket = bracket_and_bisect(FLEET_PRECISION, range, |value| {
                 // It held there a moment ago.
                 if value == start {
-                    return Ok(Some(true));
+                    return Ok(Some(Shown::Holds));
                 }
                 let offered = match from {
                     Offered::Times(factor) => Offered::Times(factor * value),
                     Offered::Users(_) => Offered::Users(value as u32),
                 };
                 let load = Load { offered, size: size.clone(), seed };
-                Ok::<_, SearchError>(study.probe(scheduler, &load)?.map(|probe| probe.held()))
+                Ok::<_, SearchError>(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             })?;
             let loads = |value: f64| if whole { value } else { value * self.load };
             Ok((bracket.complete, bracket.ends().map(|(holds, _)| loads(holds))))

@@ -249,7 +249,7 @@ fn search_seed(
     let bracket = bracket_and_bisect(precision, knob.range(), |value| {
         let load = Load { offered: knob.offered(value), size: size.clone(), seed };
         let Some(probe) = study.probe(scheduler, &load)? else { return Ok(None) };
-        let (held, requests) = (probe.held(), probe.requests());
+        let (shown, held, requests) = (probe.shows(), probe.held(), probe.requests());
         tried.push((knob.amount(value), held));
         let fluidity = probe.result.summary.fluidity.as_ref();
         shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
@@ -266,7 +266,7 @@ fn search_seed(
             _ => TRIES - 2,
         };
         task.expects(left * requests);
-        Ok::<Option<bool>, SearchError>(Some(held))
+        Ok::<_, SearchError>(Some(shown))
     })?;
     task.expects(0);
     let Bracket { holds, fails, complete } = bracket;

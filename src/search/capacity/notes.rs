@@ -54,9 +54,17 @@ pub(super) fn notes(
         };
         notes.push(match knob {
             Knob::Rate { .. } => {
-                format!("not held at any rate down to {} requests/s: {why}", three_digits(lowest))
+                let from = search.found.tried.first().map_or(lowest, |tried| tried.0);
+                format!(
+                    "not held at {} requests/s, nor at lower rates down to {}: {why}; higher ones \
+                     were not tried",
+                    three_digits(from),
+                    three_digits(lowest)
+                )
             }
-            Knob::Users { .. } => format!("not held even with {lowest:.0} users: {why}"),
+            Knob::Users { .. } => {
+                format!("not held even with {lowest:.0} users: {why}; more were not tried")
+            }
         });
         return notes;
     }
@@ -133,7 +141,8 @@ pub(super) fn users(study: Study<'_>) -> Vec<String> {
     let workload = &experiment.workload;
     let Some(users) = workload.users() else { return Vec::new() };
     let mut notes = Vec::new();
-    if experiment.measure.skip_first == Span::ZERO {
+    let long_enough = experiment.horizon.is_none_or(|end| end.as_secs_f64() >= 60.0);
+    if experiment.measure.skip_first == Span::ZERO && long_enough {
         notes.push(
             "all users ask at once at the start, and those requests count: `measure: {skip_first: \
              30s}` leaves out what arrives in the first 30 s"

@@ -1,6 +1,6 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
-use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
+use super::file::{Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice};
 use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::slo::PROMISE;
@@ -77,18 +77,26 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
     // The GPUs of pools do not do the same, and users are those of the whole fleet.
     let mut text = match (pools, users, per_gpu) {
         (false, false, Some(one)) => {
-            format!("{subject}: {} {unit} per GPU ({})", figure(one), what(one, unit))
+            format!("{subject}: {} {unit} per GPU ({})", figure(one), what(capacity, one, unit))
         }
         (false, true, Some(one)) if capacity.gpus > 1 => format!(
             "{subject}: {} {unit} in all ({}), {} per GPU,",
             figure(border),
-            what(border, unit),
+            what(capacity, border, unit),
             figure(one)
         ),
         (false, true, _) => {
-            format!("{subject}: {} {unit} per GPU ({})", figure(border), what(border, unit))
+            format!(
+                "{subject}: {} {unit} per GPU ({})",
+                figure(border),
+                what(capacity, border, unit)
+            )
         }
-        _ => format!("{subject}: {} {unit} in all ({})", figure(border), what(border, unit)),
+        _ => format!(
+            "{subject}: {} {unit} in all ({})",
+            figure(border),
+            what(capacity, border, unit)
+        ),
     };
     text.push_str(&format!(" {}", within(file)));
     let at = capacity.at_capacity;
@@ -136,9 +144,17 @@ fn sized(asked: &ForLoad) -> String {
 }
 
 /// What a figure is, with its interval.
-fn what(border: Border, unit: &str) -> String {
+fn what(capacity: &Capacity, border: Border, unit: &str) -> String {
     let (lower, upper) = ends(border);
+    let unknown = capacity.seeds.iter().any(SeedCapacity::unknown_above);
     match border.is {
+        Estimate::HighestThatHeld if unknown => {
+            let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
+            format!("the highest {amount} shown to hold; of {upper} it is not known")
+        }
+        Estimate::MeanOverSeeds if unknown => {
+            format!("shown to hold, mean of {} seeds; above that it is not known", border.count)
+        }
         Estimate::HighestThatHeld => {
             let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
             format!("the highest {amount} that held; {upper} did not")
@@ -150,7 +166,8 @@ fn what(border: Border, unit: &str) -> String {
 }
 
 fn within(file: &CapacityFile) -> String {
-    format!("within {}", file.promise)
+    let word = if file.promise.starts_with("first token") { "with the" } else { "within" };
+    format!("{word} {}", file.promise)
 }
 
 fn money(price: Option<SizingPrice>) -> String {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::grid::names;
 use super::pareto::range;
 use super::{Point, Vary};
-use crate::result::assertion::figure;
+use crate::result::assertion::{bounds, figure};
 use crate::scheduler::SchedulerConfig;
 use crate::search::interval::overlap;
 
@@ -96,6 +96,9 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                 }
                 let what = match changes.is_empty() {
                     true if one_sided(&pairs) => "one of the two has no figure".to_owned(),
+                    true if bounded(&pairs) => {
+                        "not known: figures are bounds, as observation ended too soon".to_owned()
+                    }
                     true => "no change".to_owned(),
                     false => changes.join(", "),
                 };
@@ -118,6 +121,12 @@ fn one_sided(pairs: &[(&Value, &Value)]) -> bool {
         TOLD.iter().any(|(_, path, _)| there(a, path) != there(b, path))
     };
     pairs.iter().any(apart)
+}
+
+/// Whether a figure is known by bounds only.
+fn bounded(pairs: &[(&Value, &Value)]) -> bool {
+    let of = |run: &Value| TOLD.iter().any(|(_, path, _)| bounds(run, path).is_some());
+    pairs.iter().any(|(a, b)| of(a) || of(b))
 }
 
 /// Whether a capacity is no more than another as far as is known: in every pair the intervals

@@ -41,6 +41,12 @@ pub(crate) fn read(
         )
         .with_help("set `engine.kv_block_tokens` to a divisor"));
     }
+    if let Some(asked) = spec.amount.requests.filter(|&asked| rows.len() < asked as usize) {
+        let has = rows.len();
+        table
+            .notes
+            .push(format!("it has {has} requests, and `workload.requests` asks for {asked}"));
+    }
     if let Some(arrivals) = &trace.arrivals {
         if table.has_arrivals {
             table.notes.push("its arrival times give way to the scenario's".to_owned());
