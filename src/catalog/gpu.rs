@@ -191,6 +191,11 @@ pub struct FlashAttention2 {
     pub l2_mb: f64,
     /// Sharpness of the change at that size.
     pub l2_knee: f64,
+    /// Whether chunks and decodes together in this kernel were measured (`source.constants` says by
+    /// whom). Where they were, a batch of both is priced as it was found to be, which is often
+    /// dearer than each in a batch of its own. Where they were not, it is never dearer than that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed_measured: bool,
 }
 
 /// `max(a0, p0) + decode part + [W^p + walk^p]^(1/p)` with

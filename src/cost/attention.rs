@@ -3,7 +3,7 @@
 
 use crate::catalog::{self, AttentionTable, Gpu, Model, PrefillAttention};
 
-use super::attention_table::Measured;
+use super::attention_table::{Grid, Measured};
 use super::gemm::{soft_max, us_per_byte, us_per_flop};
 use super::shard::Shard;
 use super::table::RealTable;
@@ -22,7 +22,21 @@ pub(super) struct Attention {
     prefill: Prefill,
     /// Decodes run in a kernel of their own beside chunks.
     apart: bool,
+    /// Whether the price of chunks and decodes together is within bounds by itself.
+    within_bounds: bool,
+    /// Chunks and decodes in one kernel may be dearer than in two: so it was measured.
+    may_be_dearer: bool,
     measured: Measured,
+}
+
+/// Attention of a batch, microseconds a layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttentionTime {
+    /// As the batch's own kernels compute it.
+    pub(super) together_us: f64,
+    /// Of its chunks alone and its decodes alone, one after the other, where that bounds the price
+    /// of the batch; else infinite.
+    pub(super) in_turn_us: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +118,34 @@ struct Two {
     group: f64,
     /// Query heads of a group that do not run together, per decode.
     apart_per_decode: f64,
+}
+
+/// The thread blocks of FlashAttention-2 that the chunks of a batch take, for one query head.
+#[derive(Clone, Copy, Debug)]
+struct Blocks {
+    tiles: f64,
+    /// Keys that they walk, all together.
+    keys: f64,
+    /// Keys of the longest.
+    longest: f64,
+    /// Tokens of the chunks.
+    tokens: f64,
+}
+
+impl Blocks {
+    fn of(chunks: &[Chunk]) -> Blocks {
+        let rows = f64::from(TILE_ROWS);
+        let mut sum = Blocks { tiles: 0.0, keys: 0.0, longest: 0.0, tokens: 0.0 };
+        for chunk in chunks {
+            let context = f64::from(chunk.context);
+            let tiles = f64::from(chunk.tokens.div_ceil(TILE_ROWS));
+            sum.tiles += tiles;
+            sum.keys += tiles * context + rows * tiles * (tiles + 1.0) * 0.5;
+            sum.longest = sum.longest.max(context + rows * tiles);
+            sum.tokens += f64::from(chunk.tokens);
+        }
+        sum
+    }
 }
 
 /// `(a^p + b^p)^(1/p)`, tabulated by the ratio of both.
@@ -191,8 +233,15 @@ impl Attention {
                 Prefill::Three(Box::new(Three::new(fit, heads, decode.launch_us)))
             }
         };
+        let apart = model.latent_attention.is_some();
+        let may_be_dearer = match &gpu.prefill_attention {
+            PrefillAttention::FlashAttention2(fit) => fit.mixed_measured && !apart,
+            PrefillAttention::FlashAttention3(_) => false,
+        };
+        // FlashAttention-3's is a sum of both.
+        let within_bounds = matches!(prefill, Prefill::Three(_)) && table.is_none();
         let measured = Measured::new(table);
-        Attention { decode, prefill, apart: model.latent_attention.is_some(), measured }
+        Attention { decode, prefill, apart, within_bounds, may_be_dearer, measured }
     }
 
     /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
@@ -221,52 +270,77 @@ impl Attention {
         self.measured.decode.is_some()
     }
 
-    /// Time of one layer's attention, microseconds.
-    pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
+    /// Time of one layer's attention.
+    pub(super) fn time(&self, shape: &BatchShape<'_>) -> AttentionTime {
         let decodes = f64::from(shape.decodes().requests());
         let kv = shape.decodes().kv_tokens() as f64;
         if shape.chunks().is_empty() {
-            let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
-            return match &self.measured.decode {
-                Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
-                _ => self.decode_fixed_us(decodes) + self.decode.kv_us(decodes, kv),
-            };
+            let us = self.decodes_us(decodes, kv);
+            return AttentionTime { together_us: us, in_turn_us: f64::INFINITY };
         }
-        let mixed = self.mixed_us(shape.chunks(), decodes, kv);
-        let Some(grid) = &self.measured.prefill else { return mixed };
+        let (by_constants, mixed) = self.by_constants_us(shape.chunks(), decodes, kv);
+        let table = self.measured.prefill.as_ref();
         // The chunks' own part is as many times the constants' price as the table has it for each
         // of them alone; what the decodes add is priced by the constants.
+        let (chunks, mixed) = match table {
+            None => (by_constants, mixed),
+            Some(grid) => {
+                let chunks = self.chunks_in_table_us(grid, shape.chunks(), by_constants);
+                (chunks, chunks + (mixed - by_constants).max(0.0))
+            }
+        };
+        if decodes <= 0.0 || self.within_bounds {
+            return AttentionTime { together_us: mixed, in_turn_us: f64::INFINITY };
+        }
+        let alone = self.decodes_us(decodes, kv);
+        AttentionTime {
+            // The fits of the kernels cross for few tokens; more work is never cheaper.
+            together_us: mixed.max(alone),
+            in_turn_us: if self.may_be_dearer { f64::INFINITY } else { chunks + alone },
+        }
+    }
+
+    /// Time of a decode-only batch.
+    fn decodes_us(&self, decodes: f64, kv: f64) -> f64 {
+        let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
+        match &self.measured.decode {
+            Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
+            _ => self.decode_fixed_us(decodes) + self.decode.kv_us(decodes, kv),
+        }
+    }
+
+    /// Time of the chunks alone, and of chunks and decodes together, by the constants.
+    fn by_constants_us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> (f64, f64) {
+        match &self.prefill {
+            Prefill::Two(two) => {
+                let blocks = Blocks::of(chunks);
+                let alone = two.us(&blocks, 0.0, 0.0);
+                let mixed = match self.apart {
+                    true => alone + self.decode.us(decodes, kv),
+                    false => two.us(&blocks, decodes, kv),
+                };
+                (alone, mixed)
+            }
+            Prefill::Three(three) => {
+                let alone = three.us(chunks);
+                (alone, alone + self.decode.us(decodes, kv))
+            }
+        }
+    }
+
+    /// Time of chunks without decodes whose price by the constants is `by_constants`.
+    fn chunks_in_table_us(&self, grid: &Grid, chunks: &[Chunk], by_constants: f64) -> f64 {
         let one = |tokens: f64, context: f64| {
             let chunk = Chunk { context: context as u32, tokens: tokens as u32 };
-            self.mixed_us(&[chunk], 0.0, 0.0)
+            self.by_constants_us(&[chunk], 0.0, 0.0).0
         };
         let (mut table, mut constants) = (0.0, 0.0);
-        for chunk in shape.chunks() {
+        for chunk in chunks {
             let [tokens, context] = [chunk.tokens, chunk.context].map(f64::from);
             table += grid.us(tokens, context, one);
             constants += one(tokens, context);
         }
-        let chunks = self.mixed_us(shape.chunks(), 0.0, 0.0);
-        let added = (mixed - chunks).max(0.0);
-        if constants > 0.0 { chunks * (table / constants) + added } else { table + added }
-    }
-
-    /// Time of a batch with chunks, by the constants.
-    fn mixed_us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> f64 {
-        match &self.prefill {
-            Prefill::Two(two) if self.apart => {
-                two.us(chunks, 0.0, 0.0) + self.decode.us(decodes, kv)
-            }
-            Prefill::Two(two) => {
-                let mixed = two.us(chunks, decodes, kv);
-                if decodes <= 0.0 {
-                    return mixed;
-                }
-                // The fits of the two kernels cross for few tokens; more work is never cheaper.
-                mixed.max(self.decode.launch_us + self.decode.us(decodes, kv))
-            }
-            Prefill::Three(three) => three.us(chunks) + self.decode.us(decodes, kv),
-        }
+        if constants > 0.0 { by_constants * (table / constants) } else { table }
     }
 }
 
@@ -392,27 +466,16 @@ impl Two {
         }
     }
 
-    fn us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> f64 {
-        let rows = f64::from(TILE_ROWS);
-        let (mut tiles, mut keys, mut all_tokens, mut longest) = (decodes, kv, 0.0, 0.0_f64);
-        for chunk in chunks {
-            let context = f64::from(chunk.context);
-            let blocks = f64::from(chunk.tokens.div_ceil(TILE_ROWS));
-            tiles += blocks;
-            keys += blocks * context + rows * blocks * (blocks + 1.0) * 0.5;
-            all_tokens += f64::from(chunk.tokens);
-            longest = longest.max(context + rows * blocks);
-        }
+    fn us(&self, blocks: &Blocks, decodes: f64, kv: f64) -> f64 {
+        let (tiles, keys) = (blocks.tiles + decodes, blocks.keys + kv);
         // Of the decodes the mean stands for the longest.
-        if decodes > 0.0 {
-            longest = longest.max(kv / decodes);
-        }
+        let longest = if decodes > 0.0 { blocks.longest.max(kv / decodes) } else { blocks.longest };
         let work = self.waves * (self.tile_us * tiles + self.key_us * keys);
         let block = self.tile_us + self.key_us * longest;
         let compute = block.max(work + self.tail * block);
         let apart = (self.apart_per_decode * decodes).clamp(1.0, self.group.max(1.0)) - 1.0;
         let reads = 1.0 + apart * self.misses.get(kv * self.l2_fills_per_kv);
         let memory = reads * self.kv_us * kv;
-        self.launch_us + self.bend.of(compute, memory) + self.token_us * all_tokens
+        self.launch_us + self.bend.of(compute, memory) + self.token_us * blocks.tokens
     }
 }

@@ -112,19 +112,22 @@ impl Stage {
     }
 
     /// Tokens that the layers compute: those of the batch, and in a decode-only batch those that
-    /// pad it to a captured CUDA graph.
+    /// pad it to a captured CUDA graph. A few tokens of a chunk beside the decodes take the place of
+    /// padding: with more work there are never fewer.
     pub(super) fn computed_tokens(&self, shape: &BatchShape<'_>) -> u64 {
-        if shape.chunks().is_empty() {
-            let padded = self.padded.get(shape.decodes().requests() as usize);
-            return u64::from(*padded.unwrap_or(&shape.decodes().requests()));
-        }
-        let chunks: u64 = shape.chunks().iter().map(|c| u64::from(c.tokens)).sum();
-        chunks + u64::from(shape.decodes().requests())
+        let decodes = shape.decodes().requests();
+        let padded = u64::from(*self.padded.get(decodes as usize).unwrap_or(&decodes));
+        padded.max(chunk_tokens(shape) + u64::from(decodes))
     }
 
     /// Time of one layer's decode-only attention as a benchmark that repeats it finds it.
     pub(super) fn warm_decode_us(&self, decodes: u32, kv: u64) -> f64 {
         self.attention.warm_decode_us(decodes.into(), kv as f64)
+    }
+
+    fn kernels_of_layers_us(&self, tokens: u64) -> f64 {
+        let us = self.layers_us.get(tokens);
+        self.kernel_factor * us.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64))
     }
 
     fn communication_us(&self, tokens: u64) -> f64 {
@@ -154,24 +157,49 @@ impl Stage {
         fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured())
     }
 
+    /// All layers' attention, microseconds, beside which the batch takes `rest_us` in its layers.
+    ///
+    /// Chunks and decodes together take no longer than the chunks and then the decodes: what one
+    /// iteration saves over two, the second pass over the weights, is the most by which attention
+    /// together may be dearer than apart. Overheads are no part of the bound: an engine's pause
+    /// between iterations makes no kernel longer.
+    fn attention_us(&self, shape: &BatchShape<'_>, rest_us: f64) -> f64 {
+        let time = self.attention.time(shape);
+        let together_us = self.attention_factor * time.together_us;
+        if time.together_us <= time.in_turn_us {
+            return together_us;
+        }
+        let decodes = BatchShape::decodes_alone(shape.decodes().requests(), 0);
+        let rest_in_turn_us: f64 = [chunk_tokens(shape), self.computed_tokens(&decodes)]
+            .map(|tokens| self.kernels_of_layers_us(tokens) + self.communication_us(tokens))
+            .iter()
+            .sum();
+        let saved_us = (rest_in_turn_us - rest_us).max(0.0);
+        together_us.min(self.attention_factor * time.in_turn_us + saved_us)
+    }
+
     /// The parts of the GPU's time and the gap after it, microseconds.
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
-        let factor = self.kernel_factor;
-        let layers = self.layers_us.get(tokens);
+        let layers = self.kernels_of_layers_us(tokens);
+        let communication = self.communication_us(tokens);
         let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
             if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
         let sequences = shape.sequences() as f64;
         Price {
-            layers: factor * layers.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64)),
-            attention: self.attention_factor * self.attention.us(shape),
-            communication: self.communication_us(tokens),
-            head: factor * head,
+            layers,
+            attention: self.attention_us(shape, layers + communication),
+            communication,
+            head: self.kernel_factor * head,
             gap: self.step_gap.iteration_us + self.step_gap.sequence_us * sequences,
             host: self.host.iteration_us + self.host.sequence_us * sequences,
         }
     }
+}
+
+fn chunk_tokens(shape: &BatchShape<'_>) -> u64 {
+    shape.chunks().iter().map(|c| u64::from(c.tokens)).sum()
 }
 
 struct Price {

@@ -60,9 +60,10 @@ fn decode_only_batches_are_padded_to_a_captured_size() {
     }
     assert!(layers("vllm-0.19", 513, &[]) < layers("vllm-0.19", 514, &[]), "beyond the last size");
     assert!(layers("ideal", 257, &[]) < layers("ideal", 272, &[]), "no graphs");
-    let chunk = [Chunk { context: 0, tokens: 1 }];
-    let one_more = layers("vllm-0.19", 258, &[]);
-    assert!(layers("vllm-0.19", 257, &chunk) < one_more, "a batch with a chunk is not padded");
+    let beside = |tokens| layers("vllm-0.19", 257, &[Chunk { context: 0, tokens }]);
+    assert_eq!(beside(1), layers("vllm-0.19", 257, &[]), "a chunk in place of padding");
+    let chunk = [Chunk { context: 0, tokens: 277 }];
+    assert_eq!(beside(20), layers("vllm-0.19", 0, &chunk), "a batch with a chunk is not padded");
 }
 
 #[test]

@@ -4,12 +4,14 @@
 //! The tables are other projects' (LLMServingSim, MIT; aiconfigurator, Apache-2.0) and not part
 //! of this repository. They are looked for in `$METRON_SHARED` or `../shared`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::shared::{say, shared};
-use metron_sim::catalog::{self, Experts, Model, ModelOverrides};
+use crate::support::TOGETHER_MOST;
+use metron_sim::catalog::{self, Experts, Model, ModelOverrides, PrefillAttention};
 use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Decodes, Dtype, Parallelism, Parts, Roofline, gemm_us,
     routed_experts_us,
@@ -201,6 +203,49 @@ fn attention_of_the_rtx_cards() {
         decode_all.report(&format!("decode all  {name}"), 0.09);
         usual.report(&format!("mixed usual {name}"), mixed_bound);
         all.report(&format!("mixed all   {name}"), 0.10);
+    }
+}
+
+/// Why the RTX cards are spared the rule that a batch is never dearer than its parts in turn: in one
+/// kernel of FlashAttention-2 most batches are.
+#[test]
+fn chunks_and_decodes_together_are_dearer_where_it_was_measured() {
+    let Some(kernels) = kernels() else { return };
+    for (folder, gpu) in [
+        ("RTX4090_Llama-3.1-8B_tp1", "rtx-4090"),
+        ("RTXPRO6000_Llama-3.1-8B_tp1", "rtx-pro-6000"),
+        ("RTXPRO6000_Llama-3.1-8B_tp2", "rtx-pro-6000"),
+        ("RTXPRO6000_Qwen3-30B-A3B-Instruct-2507_tp1", "rtx-pro-6000"),
+    ] {
+        let PrefillAttention::FlashAttention2(fit) = catalog::gpu(gpu).unwrap().prefill_attention
+        else {
+            panic!("{gpu} runs FlashAttention-2");
+        };
+        assert!(fit.mixed_measured, "{gpu}");
+        let path = kernels.join("llmservingsim").join(folder).join("attention_us.csv");
+        let columns = ["prefill_chunk", "kv_prefill", "n_decode", "kv_decode", "time_us"];
+        let rows: HashMap<[u32; 4], f64> = rows(&path, columns)
+            .iter()
+            .map(|row| ([0, 1, 2, 3].map(|i| int(&row[i])), float(&row[4])))
+            .collect();
+        let mut ratios = Vec::new();
+        for (&[tokens, context, decodes, kv], together_us) in &rows {
+            if tokens > 0
+                && decodes > 0
+                && let Some(chunk_us) = rows.get(&[tokens, context, 0, 0])
+                && let Some(decodes_us) = rows.get(&[0, 0, decodes, kv])
+            {
+                ratios.push(together_us / (chunk_us + decodes_us));
+            }
+        }
+        ratios.sort_by(f64::total_cmp);
+        let (median, most) = (ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
+        say(&format!(
+            "together    {folder:<42} {:>6} rows  median {median:.2}  most {most:.2} times in turn",
+            ratios.len()
+        ));
+        assert!(median > 1.1, "{folder}: {median}");
+        assert!((5.0..TOGETHER_MOST).contains(&most), "{folder}: {most}");
     }
 }
 

@@ -7,6 +7,7 @@ mod gpu;
 mod kernel_accuracy;
 mod memory;
 mod model;
+mod properties;
 mod published;
 mod random;
 mod ranks;

@@ -9,6 +9,9 @@ use metron_sim::cost::{
 /// Memory that is neither weights nor KV: activations, graphs and context.
 pub const OVERHEAD_BYTES: u64 = 3_500_000_000;
 
+/// How much dearer attention of chunks and decodes in one kernel was measured to be than in two.
+pub const TOGETHER_MOST: f64 = 8.0;
+
 pub fn tensor(ranks: u32) -> Parallelism {
     Parallelism { tensor: ranks, ..Parallelism::default() }
 }

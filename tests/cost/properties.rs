@@ -1,0 +1,221 @@
+//! What holds of every price, whatever the GPU, the engine's era and the model: more work is never
+//! cheaper, and a batch is never dearer than its chunks alone and then its decodes alone. All that
+//! the catalog lists is taken up.
+
+use std::ops::RangeInclusive;
+
+use metron_sim::catalog::{self, EngineProfile, Gpu, Kind, Model, PrefillAttention};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostModel, Decodes, Dtype, IterationTime, KvDtype, Parallelism, Precision,
+    Roofline,
+};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use crate::support::TOGETHER_MOST;
+
+/// A batch as it is drawn.
+#[derive(Clone, Debug)]
+struct Batch {
+    chunks: Vec<Chunk>,
+    decodes: u32,
+    mean_kv: u64,
+    /// Chunks that complete a prompt.
+    completing: u32,
+}
+
+impl Batch {
+    fn kv(&self) -> u64 {
+        u64::from(self.decodes) * self.mean_kv
+    }
+}
+
+/// A model, how it is split, and in which numbers.
+#[derive(Clone, Debug)]
+struct Served {
+    model: String,
+    parallelism: Parallelism,
+    precision: Precision,
+}
+
+fn any_served() -> impl Strategy<Value = Served> {
+    (
+        prop::sample::select(catalog::names(Kind::Model)),
+        prop::sample::select(vec![1, 2, 4, 8]),
+        1_u32..=2,
+        prop::sample::select(vec![Dtype::Bf16, Dtype::Bf16, Dtype::Fp8]),
+        prop::sample::select(vec![KvDtype::Auto, KvDtype::Auto, KvDtype::Fp8]),
+    )
+        .prop_map(|(model, tensor, pipeline, weights, kv)| Served {
+            model,
+            parallelism: Parallelism { tensor, pipeline, ..Parallelism::default() },
+            precision: Precision { weights, kv },
+        })
+}
+
+/// Small and large numbers alike.
+fn few_or_many(range: RangeInclusive<u32>) -> impl Strategy<Value = u32> {
+    let (least, most) = range.into_inner();
+    prop_oneof![least..=(least + 20).min(most), least..=most]
+}
+
+fn any_batch(chunks: RangeInclusive<usize>, decodes: RangeInclusive<u32>) -> BoxedStrategy<Batch> {
+    let chunk = (few_or_many(0..=20_000), few_or_many(1..=5000))
+        .prop_map(|(context, tokens)| Chunk { context, tokens });
+    let chunks = prop::collection::vec(chunk, chunks);
+    (chunks, few_or_many(decodes), few_or_many(1..=16_384), 0_u32..=4)
+        .prop_map(|(chunks, decodes, mean_kv, completing)| {
+            let completing = completing.min(chunks.len() as u32);
+            Batch { chunks, decodes, mean_kv: mean_kv.into(), completing }
+        })
+        .prop_filter("nothing to compute", |b| b.decodes > 0 || !b.chunks.is_empty())
+        .boxed()
+}
+
+/// Checks batches under every profile on every GPU, `cases` times with models drawn anew.
+fn everywhere(
+    cases: u32,
+    batch: impl Fn() -> BoxedStrategy<Batch>,
+    check: impl Fn(&Gpu, &Served, &Roofline, &Batch) -> Result<(), TestCaseError>,
+) {
+    for gpu in catalog::names(Kind::Gpu) {
+        let gpu = catalog::gpu(&gpu).unwrap();
+        for profile in catalog::names(Kind::Profile) {
+            let profile = catalog::profile(&profile).unwrap();
+            let config = ProptestConfig {
+                cases,
+                // Models that do not fit the GPU's constants, or the split.
+                max_global_rejects: 50 * cases,
+                failure_persistence: None,
+                ..ProptestConfig::default()
+            };
+            let batches = prop::collection::vec(batch(), 12);
+            TestRunner::new(config)
+                .run(&(any_served(), batches), |(served, batches)| {
+                    let Some(cost) = build(&gpu, &profile, &served) else {
+                        return Err(TestCaseError::reject("not priced"));
+                    };
+                    batches.iter().try_for_each(|batch| check(&gpu, &served, &cost, batch))
+                })
+                .unwrap_or_else(|e| panic!("{} under {}: {e}", gpu.name, profile.name));
+        }
+    }
+}
+
+fn build(gpu: &Gpu, profile: &EngineProfile, served: &Served) -> Option<Roofline> {
+    let model = catalog::model(&served.model).unwrap();
+    Roofline::new(&model, gpu, profile, served.parallelism, served.precision).ok()
+}
+
+fn price(cost: &Roofline, chunks: &[Chunk], decodes: u32, kv: u64, sampled: u32) -> IterationTime {
+    cost.time(&BatchShape::new(chunks, Decodes::one_token_each(decodes, kv), sampled))
+}
+
+#[test]
+fn more_work_is_never_cheaper() {
+    everywhere(
+        6,
+        || any_batch(0..=3, 0..=700),
+        |_, _, cost, batch| {
+            let Batch { chunks, decodes, mean_kv, completing } = batch;
+            let (decodes, kv, sampled) = (*decodes, batch.kv(), *decodes + completing);
+            let base = price(cost, chunks, decodes, kv, sampled);
+            let dearer = |what: &str, more: u32, time: IterationTime| {
+                prop_assert!(time.gpu >= base.gpu, "{what} by {more}: {time:?} below {base:?}");
+                prop_assert!(time.host >= base.host, "{what} by {more}: host");
+                Ok(())
+            };
+            for more in [1, 2, 15, 64, 300] {
+                let sampling = price(cost, chunks, decodes, kv, sampled + more);
+                dearer("sampled", more, sampling)?;
+                if decodes > 0 {
+                    dearer(
+                        "KV",
+                        more,
+                        price(cost, chunks, decodes, kv + u64::from(more), sampled),
+                    )?;
+                }
+                // Further decodes are as long as the mean, which stands for the longest: among shorter
+                // ones the longest would seem to shrink.
+                let longer = kv + u64::from(more) * mean_kv;
+                dearer("decodes", more, price(cost, chunks, decodes + more, longer, sampled))?;
+                for at in 0..chunks.len() {
+                    let mut grown = chunks.clone();
+                    grown[at].tokens += more;
+                    dearer("a chunk's tokens", more, price(cost, &grown, decodes, kv, sampled))?;
+                    grown[at] = Chunk { context: chunks[at].context + more, ..chunks[at] };
+                    dearer("a chunk's context", more, price(cost, &grown, decodes, kv, sampled))?;
+                }
+                let mut another = chunks.clone();
+                another.push(Chunk { context: 0, tokens: more });
+                dearer("a chunk of tokens", more, price(cost, &another, decodes, kv, sampled))?;
+            }
+            Ok(())
+        },
+    );
+}
+
+/// How much dearer than in turn a batch may be.
+///
+/// On cards where chunks and decodes in one kernel of FlashAttention-2 were measured they are dearer
+/// indeed, for two reasons, which bound by how much: a decode's keys are walked by one block, where a
+/// kernel for decodes splits them ([`TOGETHER_MOST`]), and K and V are read once for each query head
+/// of a group, at no less than two thirds of the bandwidth. (Latent attention has two kernels.)
+fn most(gpu: &Gpu, model: &Model) -> f64 {
+    match &gpu.prefill_attention {
+        PrefillAttention::FlashAttention2(fit)
+            if fit.mixed_measured && model.latent_attention.is_none() =>
+        {
+            TOGETHER_MOST.max(1.5 * f64::from(model.heads) / f64::from(model.kv_heads))
+        }
+        _ => 1.0,
+    }
+}
+
+#[test]
+fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
+    everywhere(
+        6,
+        || any_batch(1..=3, 1..=256),
+        |gpu, served, cost, batch| {
+            let Batch { chunks, decodes, completing, .. } = batch;
+            let shapes = [
+                BatchShape::new(
+                    chunks,
+                    Decodes::one_token_each(*decodes, batch.kv()),
+                    decodes + completing,
+                ),
+                BatchShape::new(chunks, Decodes::NONE, *completing),
+                BatchShape::decodes_alone(*decodes, batch.kv()),
+            ];
+            let [together, first, then] = shapes.map(|shape| {
+                let (time, aside) = (cost.time(&shape), cost.overheads(&shape));
+                (time.gpu.as_nanos() - aside.gap.as_nanos(), aside.gap + aside.host)
+            });
+            let most = most(gpu, &catalog::model(&served.model).unwrap());
+            let in_turn = first.0 + then.0;
+            // Each stage and what it hands over is rounded to nanoseconds.
+            let rounded = 4.0 * f64::from(served.parallelism.pipeline);
+            prop_assert!(
+                together.0 as f64 <= most * in_turn as f64 + rounded,
+                "{} ns together, {in_turn} in turn: {:.4}",
+                together.0,
+                together.0 as f64 / in_turn as f64
+            );
+            prop_assert!(together.1 <= first.1 + then.1, "overheads");
+            let (time, parts) = (cost.time(&shapes[0]), cost.parts(&shapes[0]));
+            let whole = (time.gpu + time.host).as_nanos() as f64;
+            let sum = 1e3
+                * (parts.layers_us
+                    + parts.attention_us
+                    + parts.communication_us
+                    + parts.head_us
+                    + parts.host_us);
+            prop_assert!((whole - sum).abs() <= rounded, "parts of {sum} ns make up {whole}");
+            let stages = (0..cost.stages()).map(|stage| cost.stage_time(&shapes[0], stage).gpu);
+            let staged = stages.fold(cost.hand_over(&shapes[0]), |sum, stage| sum + stage);
+            prop_assert_eq!(staged, time.gpu, "stages and their hand-over");
+            Ok(())
+        },
+    );
+}
