@@ -452,5 +452,8 @@ fn shown(value: &Value) -> String {
     if value.is_null() {
         return "none".to_owned();
     }
+    if let Some(whole) = value.as_f64().filter(|number| number.fract() == 0.0) {
+        return whole.to_string();
+    }
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
