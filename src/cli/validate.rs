@@ -8,11 +8,13 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::inert::sentence;
+use crate::metrics::Measure;
 use crate::progress::Progress;
 use crate::report::validation as report;
 use crate::report::validation::{Labelled, ValidatedRun, ValidationFile};
 use crate::result::{Found, ResultFile, RunResult};
 use crate::runner::{RunInput, RunOptions, run_experiment};
+use crate::scenario::Experiment;
 use crate::validation::{ObservedRun, Replay, Validation, compare};
 use crate::workload::{Limits, Source};
 
@@ -43,6 +45,10 @@ pub fn run(
     }
     let mut warnings = loaded.warnings.clone();
     warnings.extend(replay.warnings.iter().cloned());
+    for what in not_alike(&loaded.experiment) {
+        console.warn(&what);
+        warnings.push(what);
+    }
     let runs: Vec<RunResult> = outputs.into_iter().map(|output| output.result).collect();
     for run in &runs {
         for warning in &run.warnings {
@@ -61,6 +67,24 @@ pub fn run(
     };
     sink.finish(bytes.as_bytes())?;
     Ok(Exit::Fine)
+}
+
+/// What of a scenario holds for the simulation alone.
+fn not_alike(experiment: &Experiment) -> Vec<String> {
+    let mut found = Vec::new();
+    if experiment.horizon.is_some() {
+        found.push(
+            "`horizon` cuts the simulation off, not the observed run: leave it out, or cut both"
+                .to_owned(),
+        );
+    }
+    if experiment.measure != Measure::default() {
+        found.push(
+            "`measure` has no effect here: all requests of the observed run are compared"
+                .to_owned(),
+        );
+    }
+    found
 }
 
 /// Reads a scenario and a real run, puts the run's arrivals into the scenario, and tells what is

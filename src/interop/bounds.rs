@@ -102,7 +102,7 @@ impl Ranges {
             // What the rest of an answer would have been is not known at all.
             let (least, most) = match row.status {
                 Status::Completed => (range.worst.index(), range.best.index()),
-                Status::Unfinished => (0.0, 1.0),
+                Status::Unfinished => (0.0, best_of_open(measured, index, &range)),
                 _ => (0.0, 0.0),
             };
             let is_fluid = |index: f64| u64::from(index >= threshold && !row.status.is_lost());
@@ -137,6 +137,14 @@ impl Ranges {
             service_miss_rate_at_most: if open { Some(1.0) } else { rate(worst) },
         };
         Over { gaps, good: (!measured.extra_chunks).then_some(good), all }
+    }
+}
+
+/// The most that the fluidity-index of an open request can become: all that is to come in time.
+fn best_of_open(measured: &Measured, row: u32, range: &Range) -> f64 {
+    match measured.trace.to_come(row) {
+        Some(more) => Tally { met: range.best.met + u64::from(more), ..range.best }.index(),
+        None => 1.0,
     }
 }
 

@@ -11,7 +11,7 @@ use super::plots;
 use super::promise::{Promise, Slos};
 use super::said::{Said, settled, verdict};
 use crate::metrics::{self, Options, Summary, TokenCounts, distribution_of_nanos};
-use crate::result::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult, slo};
+use crate::result::{ClassResult, JudgedBy, MeasuredDeadlines, MeasuredResult, RunResult, slo};
 use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::time::Span;
 
@@ -80,6 +80,7 @@ pub fn judge(
         label,
         summary,
         slo,
+        judged_by: JudgedBy::of(&options, &measured.classes, &measured.trace.requests),
         stalls: None,
         iterations: None,
         pools: None,

@@ -114,7 +114,14 @@ pub(super) fn verdict(
         let of_class = class.slo.terms.iter();
         terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
     }
-    settled(measured, summary, terms, contradictions)
+    let mut verdict = settled(measured, summary, terms, contradictions);
+    let pools = measured.stated.as_ref().map_or(&[][..], |stated| &stated.pools);
+    if let Some(pool) = pools.first().filter(|_| verdict.met == Some(true)) {
+        verdict.met = None;
+        verdict.why =
+            Some(format!("pool {pool} has a promise of its own, which the file does not tell"));
+    }
+    verdict
 }
 
 /// The verdict on these terms, with what stands against one.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::assertion;
+use crate::result::judged_by::{self, Deadlines};
 use crate::result::measured::AS_STATED;
 use crate::result::units::{duration, percent, three_digits};
 use crate::result::{RunResult, SCHEMA_VERSION, Tool};
@@ -325,6 +326,17 @@ fn contradicted(a: &Side, b: &Side) -> Option<String> {
 
 /// Why the two were not judged by the same deadlines, as far as that is known.
 fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
+    match judged_by::compared(&a.run.judged_by, &b.run.judged_by) {
+        Deadlines::Same => None,
+        Deadlines::Open => stated_otherwise(a, b),
+        Deadlines::Differ(how) => {
+            stated_otherwise(a, b).or_else(|| Some(format!("deadlines differ: {how}")))
+        }
+    }
+}
+
+/// Why their promises are not the same in words.
+fn stated_otherwise(a: &Side, b: &Side) -> Option<String> {
     let terms = |side: &Side| -> [(String, Option<String>); 3] {
         let scenario =
             |path: &str| side.slo.pointer(path).filter(|value| !value.is_null()).map(plain);

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RunResult;
+use super::judged_by::{self, Deadlines};
 use crate::scheduler::Feature;
 
 /// How a scheduler stands to a feature.
@@ -162,15 +163,17 @@ pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
     all
 }
 
-/// Whether two measured runs are judged by the same deadlines. Simulated ones of a result always are.
+/// Whether two runs are judged by the same deadlines, as far as that is known.
 fn judged_alike(a: &RunResult, b: &RunResult) -> bool {
+    match judged_by::compared(&a.judged_by, &b.judged_by) {
+        Deadlines::Same => return true,
+        Deadlines::Differ(_) => return false,
+        Deadlines::Open => {}
+    }
     match (&a.measured, &b.measured) {
         (Some(a), Some(b)) => {
             let (a, b) = (&a.deadlines, &b.deadlines);
-            a.ttft == b.ttft
-                && a.stated_ttft == b.stated_ttft
-                && a.tbt_s == b.tbt_s
-                && a.fluid_index == b.fluid_index
+            a.ttft == b.ttft && a.stated_ttft == b.stated_ttft
         }
         _ => true,
     }

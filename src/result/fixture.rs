@@ -190,6 +190,7 @@ pub fn run(scheduler: &str) -> RunResult {
         label: scheduler.to_owned(),
         slo: judged(&summary),
         summary,
+        judged_by: Vec::new(),
         stalls: None,
         iterations: Some(IterationResult {
             count: 40_000,

@@ -6,6 +6,7 @@ pub mod energy;
 pub mod features;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod judged_by;
 pub mod measured;
 mod run;
 pub mod slo;
@@ -14,6 +15,7 @@ pub mod units;
 
 pub use assertion::{Assertion, AssertionError};
 pub use features::FeatureUse;
+pub use judged_by::JudgedBy;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use run::{
     ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,

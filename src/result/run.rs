@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::judged_by::JudgedBy;
 use crate::explain::ByCause;
 use crate::metrics::Summary;
 use crate::result::features::{Features, why_not_comparable};
@@ -86,6 +87,9 @@ pub struct RunResult {
     pub summary: Summary,
     /// Whether the promise was kept.
     pub slo: SloResult,
+    /// The deadlines that its requests were judged by, for each class that has its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged_by: Vec<JudgedBy>,
     /// Where the time of all requests went. Up to 1 M output tokens, or with `--stalls`; null
     /// otherwise, and for a measured system.
     pub stalls: Option<StallsResult>,

@@ -36,6 +36,9 @@ pub struct StatedRun {
     pub slo: StatedSlo,
     /// Promises to classes that have their own, in the scenario's order.
     pub class_slos: Vec<(String, StatedSlo)>,
+    /// Pools whose requests have a promise of their own, which the rows do not tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
 }
 
 /// A promise. First tokens' deadlines stand in the rows.
@@ -108,6 +111,12 @@ impl StatedRun {
                 .class_slos
                 .iter()
                 .map(|(class, slo)| (class.clone(), StatedSlo::of(slo, Value::Null)))
+                .collect(),
+            pools: experiment
+                .pools
+                .iter()
+                .filter(|pool| pool.promise.is_some())
+                .map(|pool| pool.name.clone())
                 .collect(),
         }
     }

@@ -8,8 +8,8 @@ use crate::metrics::{
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::units::{duration, percent};
 use crate::result::{
-    ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult, SloResult, SloTerm,
-    slo,
+    ClassResult, Fairness, IterationResult, JudgedBy, KvResult, PoolResult, RunResult, SloResult,
+    SloTerm, slo,
 };
 use crate::runner::RunInput;
 use crate::runner::deadlines::Promises;
@@ -62,6 +62,7 @@ pub fn summarise(
         scheduler: scheduler.to_owned(),
         label,
         slo: promise_kept(experiment, &summary, classes.as_ref(), pools.as_ref()),
+        judged_by: JudgedBy::of(judged_by, input.requests.classes(), &outcome.trace.requests),
         features: BTreeMap::new(),
         warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
         inert: Vec::new(),

@@ -156,6 +156,7 @@ fn full_run() -> RunResult {
             }],
         },
         summary,
+        judged_by: Vec::new(),
         stalls: Some(StallsResult {
             first_token_ns: every_cause(),
             between_tokens_ns: every_cause(),

@@ -8,6 +8,7 @@ use super::grid::names;
 use super::pareto::range;
 use super::{Point, Vary};
 use crate::result::assertion::{bounds, figure};
+use crate::result::judged_by::{self, Deadlines, JudgedBy};
 use crate::scheduler::SchedulerConfig;
 use crate::search::interval::overlap;
 
@@ -82,7 +83,9 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                 let mut changes: Vec<String> = Vec::new();
                 for (name, path, amount) in TOLD.iter().filter_map(|&told| change(told, &pairs)) {
                     let tie = if tied(&pairs, path) { " (a tie)" } else { "" };
-                    let amount = format!("{amount}{tie}");
+                    let judged = name == "fluid share" && moves_deadlines(&one.path, &pairs);
+                    let judged = if judged { " (judged by other deadlines)" } else { "" };
+                    let amount = format!("{amount}{tie}{judged}");
                     // One GPU a replica: the capacity of all is that of each.
                     let again = |of: &str| changes.contains(&format!("{of} {amount}"));
                     let said = match name {
@@ -121,6 +124,18 @@ fn one_sided(pairs: &[(&Value, &Value)]) -> bool {
         TOLD.iter().any(|(_, path, _)| there(a, path) != there(b, path))
     };
     pairs.iter().any(apart)
+}
+
+/// Whether a field that is no promise changes the deadlines, as another GPU does where they follow
+/// its prefill curve.
+fn moves_deadlines(path: &str, pairs: &[(&Value, &Value)]) -> bool {
+    let of = |run: &Value| -> Vec<JudgedBy> {
+        serde_json::from_value(run["judged_by"].clone()).unwrap_or_default()
+    };
+    let differ = |(a, b): &(&Value, &Value)| {
+        matches!(judged_by::compared(&of(a), &of(b)), Deadlines::Differ(_))
+    };
+    !path.contains("slo") && !path.contains("promise") && pairs.iter().any(differ)
 }
 
 /// Whether a figure is known by bounds only.
