@@ -26,6 +26,8 @@ type Stat = fn(&Distribution) -> Option<f64>;
 
 const MEAN: Stat = |of| of.mean;
 const P50: Stat = |of| of.p50;
+const P90: Stat = |of| of.p90;
+const P95: Stat = |of| of.p95;
 const P99: Stat = |of| of.p99;
 
 const LATENCIES: &[Claim] = &[
@@ -43,6 +45,8 @@ const LATENCIES: &[Claim] = &[
     ("p99_e2el_ms", 1e-3, |s| Some(&s.e2e_s), P99),
     ("mean_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
     ("median_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P50),
+    ("p90_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P90),
+    ("p95_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P95),
     ("p99_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P99),
     ("mean_tpot", 1.0, |s| Some(&s.tpot_s), MEAN),
     ("mean_normalized_end_to_end_latency", 1.0, |s| Some(&s.normalized_latency_s_per_token), MEAN),
@@ -123,6 +127,8 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         for (rate, names) in [
             ("request_throughput", &["completed"][..]),
             ("output_throughput", &[output]),
+            ("input_throughput", &[input]),
+            ("total_throughput", &[input, output]),
             ("total_token_throughput", &[input, output]),
         ] {
             let all: Option<f64> = names.iter().map(|name| said(name)).sum();

@@ -8,9 +8,11 @@ use super::contradictions::of_latencies;
 use super::deadlines::options;
 use super::measured::{Granularity, Measured};
 use super::plots;
-use super::promise::{Promise, Slos};
+use super::promise::{DEFAULT_TBT, Promise, Slos};
 use super::said::{Said, settled, verdict};
-use crate::metrics::{self, Options, Summary, TokenCounts, distribution_of_nanos};
+use crate::metrics::{
+    self, Deadlines, FirstToken, Options, Summary, TokenCounts, distribution_of_nanos,
+};
 use crate::result::{ClassResult, JudgedBy, MeasuredDeadlines, MeasuredResult, RunResult, slo};
 use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
 use crate::time::Span;
@@ -125,6 +127,19 @@ pub fn judge(
             ..result_of
         }),
     })
+}
+
+/// All that a file says that cannot be true together, the latencies that its client worked out
+/// included.
+pub fn contradictions(measured: &Measured) -> Vec<String> {
+    // Latencies need no promise: any does.
+    let deadlines = Deadlines::new(FirstToken::Fixed(Span::ZERO), DEFAULT_TBT, 1.0);
+    let mut options = Options::new(deadlines.expect("sound figures"));
+    options.judge_first_token = false;
+    options.knows = measured.knows;
+    let mut summary = metrics::evaluate(measured, &options);
+    adjust(measured, &mut summary);
+    measured.contradictions.iter().cloned().chain(of_latencies(measured, &summary)).collect()
 }
 
 /// A scheduler where the file names one, its format otherwise.

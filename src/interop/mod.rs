@@ -45,7 +45,7 @@ mod vllm;
 pub use curve_file::read_curve;
 pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
-pub use judged::{JudgeError, judge};
+pub use judged::{JudgeError, contradictions, judge};
 pub use measured::{Granularity, Measured};
 pub use promise::{DEFAULT_FLUIDITY, DEFAULT_TBT, Promise, TtftPromise, promise_json};
 pub use sniff::Format;

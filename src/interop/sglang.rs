@@ -39,7 +39,15 @@ const KEYS: &[&str] = &[
     "p99_itl_ms",
     "mean_e2e_latency_ms",
     "median_e2e_latency_ms",
+    "p90_e2e_latency_ms",
+    "p95_itl_ms",
     "p99_e2e_latency_ms",
+    "input_throughput",
+    "total_throughput",
+    "std_ttft_ms",
+    "std_tpot_ms",
+    "std_itl_ms",
+    "std_e2e_latency_ms",
 ];
 
 /// Reads every run of a file.

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::interop::{self, Format, Granularity, InteropError, Measured};
+use crate::interop::{self, Format, Granularity, InteropError, Measured, contradictions};
 use crate::time::Time;
 use crate::trace::{RequestRow, Status, last_tokens};
 
@@ -151,7 +151,7 @@ impl ObservedRun {
         let mut rows: Vec<(&RequestRow, Time)> = run.trace.requests.iter().zip(lasts).collect();
         let mut notes = run.notes.clone();
         let contradicts = |what: &String| format!("the file contradicts itself: {what}");
-        notes.extend(run.contradictions.iter().map(contradicts));
+        notes.extend(contradictions(run).iter().map(contradicts));
         // These clients write requests as they end; others write them as they were listed.
         let as_they_ended = matches!(
             format,
