@@ -93,6 +93,7 @@ pub mod search;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod server;
 pub mod sim;
+mod suggest;
 pub mod swarm;
 mod threads;
 pub mod time;
@@ -101,3 +102,4 @@ pub mod units;
 pub mod validation;
 pub mod view;
 pub mod workload;
+mod yaml;

@@ -12,6 +12,7 @@ use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
 use crate::report::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
+use crate::yaml;
 
 static LESSONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web/playground/lessons");
 
@@ -140,7 +141,7 @@ pub fn lessons() -> Vec<Lesson> {
         .into_iter()
         .map(|file| {
             let text = file.contents_utf8().expect("a lesson is text");
-            let read = serde_saphyr::from_str(text);
+            let read = yaml::read(text);
             read.unwrap_or_else(|error| panic!("{}: {error}", file.path().display()))
         })
         .collect()

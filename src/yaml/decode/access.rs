@@ -8,8 +8,8 @@ use serde::de::{
 
 use super::Decoder;
 use super::mistake::{Mistake, What};
-use crate::scenario::node::{Entry, Node, Value};
-use crate::scenario::source::Span;
+use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::source::Span;
 
 /// The elements of a list that are not cut out.
 pub struct Items<'a, 'de, 's> {

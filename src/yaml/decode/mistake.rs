@@ -6,9 +6,9 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::Decoder;
 use crate::excerpt::quoted;
-use crate::scenario::error::Problem;
-use crate::scenario::node::{Node, Path, Step};
-use crate::scenario::suggest::advice;
+use crate::suggest::advice;
+use crate::yaml::node::{Node, Path, Step};
+use crate::yaml::problem::Problem;
 
 /// A mistake on its way up; it gets its place where it first meets a decoder.
 #[derive(Clone, Debug)]
