@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::loaded::Loaded;
 use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
+use crate::order;
 use crate::report::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
 use crate::yaml;
@@ -136,7 +137,7 @@ pub(super) struct Heading {
 /// All lessons, in order.
 pub fn lessons() -> Vec<Lesson> {
     let mut files: Vec<_> = LESSONS.files().collect();
-    files.sort_unstable_by_key(|file| file.path());
+    order::sort_by_key(&mut files, |file| file.path());
     files
         .into_iter()
         .map(|file| {

@@ -2,6 +2,7 @@
 
 use include_dir::{Dir, include_dir};
 
+use crate::order;
 use crate::yaml::{self, Node};
 
 static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
@@ -33,6 +34,6 @@ pub fn bundled() -> Vec<Bundled> {
             })
         })
         .collect();
-    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    order::sort_by(&mut all, |a, b| a.name.cmp(&b.name));
     all
 }

@@ -7,6 +7,7 @@ use miette::{
 };
 use serde::Serialize;
 
+use crate::order;
 use crate::yaml::{Problem, Sources, Span, floor_char_boundary};
 
 /// Most problems shown at once.
@@ -54,7 +55,7 @@ impl ScenarioError {
             new
         });
         let mut problems: Vec<Problem> = problems.into_iter().map(Problem::bounded).collect();
-        problems.sort_by_key(|p| p.span.map_or((0, 0), |s| (s.source, s.start)));
+        order::sort_by_key(&mut problems, |p| p.span.map_or((0, 0), |s| (s.source, s.start)));
         let more = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         if more > 0 {
