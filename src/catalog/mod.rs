@@ -28,6 +28,9 @@ pub use hf::HfConfigError;
 pub use model::*;
 pub use profile::*;
 
+use crate::yaml;
+pub use crate::yaml::Unreadable;
+
 static DATA: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/src/catalog/data");
 
 /// The kinds of things that have names here.
@@ -69,7 +72,7 @@ pub struct UnknownName {
 pub enum FileError {
     /// Not YAML, or not with these keys.
     #[error(transparent)]
-    Syntax(#[from] serde_saphyr::Error),
+    Syntax(#[from] Unreadable),
     /// A figure out of range.
     #[error(transparent)]
     Figure(#[from] InvalidFigure),
@@ -136,7 +139,7 @@ macro_rules! from_yaml {
             /// With line and column when it is not YAML or has other keys; with the key's path
             /// when a figure is out of range.
             pub fn from_yaml(text: &str) -> Result<Self, FileError> {
-                let entry: Self = serde_saphyr::from_str(text)?;
+                let entry: Self = yaml::read(text)?;
                 entry.validate()?;
                 Ok(entry)
             }
@@ -161,7 +164,7 @@ fn built_in<T: DeserializeOwned>(kind: Kind, name: &str) -> Option<T> {
     let known = names(kind).into_iter().find(|n| n == name)?;
     let file = DATA.get_file(format!("{}/{known}.yaml", kind.folder()))?;
     let text = file.contents_utf8().expect("catalog files are UTF-8");
-    Some(serde_saphyr::from_str(text).expect("a test reads every catalog file"))
+    Some(yaml::read(text).expect("a test reads every catalog file"))
 }
 
 /// The name in `valid` nearest to `given`, if near enough to have been meant.

@@ -64,7 +64,18 @@ fn a_user_file_is_checked() {
     let misspelt = text.replace("price_usd_per_hour", "price_usd_per_hr");
     let error = Gpu::from_yaml(&misspelt).unwrap_err();
     assert!(matches!(error, FileError::Syntax(_)));
-    assert!(error.to_string().contains("price_usd_per_hr"), "{error}");
+    let line = misspelt.lines().position(|line| line.contains("per_hr")).unwrap() + 1;
+    let said = format!(
+        "line {line}, column 1: price_usd_per_hr: unknown key `price_usd_per_hr` \
+         (did you mean `price_usd_per_hour`?"
+    );
+    assert!(error.to_string().starts_with(&said), "{error}");
+    let broken = text.replacen("tflops: 783.03", "tflops: [", 1);
+    let error = Gpu::from_yaml(&broken).unwrap_err().to_string();
+    assert!(error.starts_with("line ") && error.contains("not YAML"), "{error}");
+    let words = text.replacen("tflops: 783.03", "tflops: many", 1);
+    let error = Gpu::from_yaml(&words).unwrap_err().to_string();
+    assert!(error.contains("gemm_bf16.tflops: expected a number, found the text"), "{error}");
     let zero = text.replacen("tflops: 783.03", "tflops: 0", 1);
     assert_ne!(zero, text);
     let error = Gpu::from_yaml(&zero).unwrap_err();

@@ -81,9 +81,7 @@ pub fn run(
                 scenario: loaded.resolved,
                 calibration: found,
             };
-            let mut text = serde_json::to_string_pretty(&file).expect("plain data");
-            text.push('\n');
-            text
+            crate::json::indented(&file)
         }
     };
     profile_sink.finish(yaml.as_bytes())?;

@@ -69,11 +69,7 @@ pub fn run(
     }
     let bytes = match global.format {
         Format::Text => to_text(&file).into_bytes(),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(&file).expect("a result is plain data");
-            text.push('\n');
-            text.into_bytes()
-        }
+        Format::Json => crate::json::indented(&file).into_bytes(),
         Format::Csv => to_csv(&file).into_bytes(),
         Format::Quiet => Vec::new(),
     };

@@ -4,8 +4,6 @@ mod cured;
 mod paragraph;
 mod text;
 
-use rayon::prelude::*;
-
 use crate::cli::args::{ExplainFlags, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
@@ -22,6 +20,7 @@ use crate::runner::{
     Advice, Indexed, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, indexed,
     run_experiment, what_if, worth_a_cure,
 };
+use crate::threads;
 
 /// Runs the command.
 ///
@@ -59,10 +58,8 @@ pub fn run(
     for one in &inert.everywhere {
         console.warn(&sentence(one));
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build();
-    let pool = pool.map_err(crate::runner::RunError::Threads)?;
     let indexed = indexed(&loaded.experiment, &outputs);
-    let file = pool.install(|| {
+    let file = threads::on(jobs, || {
         let told = explanations(&indexed, question);
         let (runs, stalls): (Vec<_>, Vec<_>) = told.into_iter().unzip();
         let slow = SlowPath(backend);
@@ -78,6 +75,7 @@ pub fn run(
             inert: inert.everywhere.clone(),
         }
     });
+    let file = file.map_err(crate::runner::RunError::Threads)?;
     if let Some(report) = report {
         let runs = outputs.iter().map(|output| output.result.clone()).collect();
         let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
@@ -114,25 +112,23 @@ fn explanations(
     runs: &[Indexed<'_>],
     question: Question,
 ) -> Vec<(RunExplanation, Option<StallReport>)> {
-    runs.par_iter()
-        .map(|one| {
-            let (index, output) = (one.index(), one.output);
-            let result = &output.result;
-            let told = |question| {
-                let judged_by = &output.judged_by;
-                explain(&result.scheduler, &result.label, index, judged_by, question)
-            };
-            let run = told(question);
-            let stall = to_cure(&run).cloned().or_else(|| {
-                // No token came late, and yet a bound is broken: the longest of that kind is looked at.
-                let asked = question.top > 0 && question.request.is_none();
-                let (request, token) = longest(output).filter(|_| asked)?;
-                let one = Question { top: 1, request: Some(request), token: Some(token) };
-                told(one).request?.gaps.into_iter().next()
-            });
-            (run, stall)
-        })
-        .collect()
+    threads::spread_map(runs.iter().collect(), |one: &Indexed<'_>| {
+        let (index, output) = (one.index(), one.output);
+        let result = &output.result;
+        let told = |question| {
+            let judged_by = &output.judged_by;
+            explain(&result.scheduler, &result.label, index, judged_by, question)
+        };
+        let run = told(question);
+        let stall = to_cure(&run).cloned().or_else(|| {
+            // No token came late, and yet a bound is broken: the longest of that kind is looked at.
+            let asked = question.top > 0 && question.request.is_none();
+            let (request, token) = longest(output).filter(|_| asked)?;
+            let one = Question { top: 1, request: Some(request), token: Some(token) };
+            told(one).request?.gaps.into_iter().next()
+        });
+        (run, stall)
+    })
 }
 
 /// The stall that is to be cured.
@@ -170,7 +166,8 @@ fn cures(
     simulate: &dyn Simulate,
 ) -> Vec<Cures> {
     let Some(document) = loaded.document.as_ref() else { return Vec::new() };
-    let one = |(place, run): (usize, &RunExplanation)| {
+    let one = |place: usize| {
+        let run = &runs[place];
         let stall = stalls[place].as_ref()?;
         let row = |request: u32| &outputs[place].outcome.trace.requests[request as usize];
         let patient = Patient {
@@ -200,5 +197,5 @@ fn cures(
             notes,
         })
     };
-    runs.par_iter().enumerate().filter_map(one).collect()
+    threads::spread_up_to(runs.len(), one).into_iter().flatten().collect()
 }

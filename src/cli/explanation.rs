@@ -58,9 +58,7 @@ pub struct Cures {
 impl ExplanationFile {
     /// As indented JSON with a line end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("an explanation is plain data");
-        text.push('\n');
-        text
+        crate::json::indented(self)
     }
 }
 

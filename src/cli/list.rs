@@ -24,10 +24,7 @@ pub fn run(
     let entries = backend.list(what);
     let text = match global.format {
         Format::Text => table(&entries),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&entries);
-            format!("{}\n", json.expect("names and descriptions are plain text"))
-        }
+        Format::Json => crate::json::indented(&entries),
         Format::Csv => rows(&entries),
         Format::Quiet => String::new(),
     };

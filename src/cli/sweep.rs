@@ -100,11 +100,7 @@ pub(super) fn front(
 pub(super) fn write(file: &SweepFile, format: Format, sink: ResultSink) -> Result<(), Error> {
     let bytes = match format {
         Format::Text => sweep_to_text(file).into_bytes(),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(file).expect("a result is plain data");
-            text.push('\n');
-            text.into_bytes()
-        }
+        Format::Json => crate::json::indented(file).into_bytes(),
         Format::Csv => sweep_to_csv(file).into_bytes(),
         Format::Quiet => Vec::new(),
     };

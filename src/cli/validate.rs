@@ -142,7 +142,5 @@ fn to_json(
         warnings,
         inert,
     };
-    let mut text = serde_json::to_string_pretty(&file).expect("a result is plain data");
-    text.push('\n');
-    text
+    crate::json::indented(&file)
 }

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::gaps_at;
+use crate::order;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::{Parts, RequestRow, TokenTrace, last_tokens};
@@ -271,7 +272,7 @@ impl<'g> Groups<'g> {
             rest = later;
         }
         let lost = |group: &&[Stall]| beyond(group, self.threshold);
-        found.sort_by_key(|group| (std::cmp::Reverse(lost(group)), group[0].from));
+        order::sort_by_key(&mut found, |group| (std::cmp::Reverse(lost(group)), group[0].from));
         let more = found.len().saturating_sub(LISTED) as u64;
         (found.into_iter().take(LISTED).map(|group| self.group(group)).collect(), more)
     }
@@ -291,7 +292,7 @@ impl<'g> Groups<'g> {
             _ => LooksLike::Several,
         };
         let mut worst = stalls.to_vec();
-        worst.sort_by_key(|stall| (std::cmp::Reverse(stall.length()), stall.request));
+        order::sort_by_key(&mut worst, |stall| (std::cmp::Reverse(stall.length()), stall.request));
         let gap = |stall: &Stall| MeasuredGap {
             request: stall.request,
             token: stall.token,
@@ -309,7 +310,7 @@ impl<'g> Groups<'g> {
                 arrival_s: seconds(row.arrival),
             })
             .collect();
-        suspects.sort_by_key(|s| (std::cmp::Reverse(s.prompt_tokens), s.request));
+        order::sort_by_key(&mut suspects, |s| (std::cmp::Reverse(s.prompt_tokens), s.request));
         let more_suspects = suspects.len().saturating_sub(NAMED) as u32;
         suspects.truncate(NAMED);
         StallGroup {

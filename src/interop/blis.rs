@@ -7,14 +7,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::Progress;
 use super::builder::{Builder, Sent};
 use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
+use crate::yaml::{self, Value};
 
 /// Microseconds as a power of ten of nanoseconds.
 const MICROS: i32 = 3;
@@ -36,13 +35,34 @@ const COLUMNS: &[&str] = &[
     "finish_reason",
 ];
 
-#[derive(Deserialize)]
 struct Header {
     trace_version: u32,
     time_unit: Option<String>,
     mode: Option<String>,
-    #[serde(default)]
     warm_up_requests: u64,
+}
+
+impl Header {
+    /// Read by hand, for a header has many more keys than these.
+    fn of(text: &str) -> Option<Header> {
+        let root = yaml::tree(text).ok()?;
+        let given = |key| root.get(key).map(|node| &node.value);
+        let count = |key| match given(key) {
+            Some(Value::Int(count)) => u64::try_from(*count).ok(),
+            _ => None,
+        };
+        let word = |key| match given(key) {
+            None | Some(Value::Null) => Some(None),
+            Some(_) => root.get(key)?.scalar_text().map(Some),
+        };
+        let warm_up = "warm_up_requests";
+        Some(Header {
+            trace_version: count("trace_version")?.try_into().ok()?,
+            time_unit: word("time_unit")?,
+            mode: word("mode")?,
+            warm_up_requests: if given(warm_up).is_some() { count(warm_up)? } else { 0 },
+        })
+    }
 }
 
 /// Reads the one run of a trace.
@@ -97,8 +117,8 @@ fn read_header(input: &mut dyn Read) -> Result<Header, Fault> {
         .take(HEADER_MAX)
         .read_to_string(&mut text)
         .map_err(|error| Fault::whole(format!("its header cannot be read: {error}")))?;
-    let header: Header = serde_saphyr::from_str(&text)
-        .map_err(|_| Fault::whole("its header is not a BLIS TraceV2 header (YAML)"))?;
+    let header = Header::of(&text)
+        .ok_or_else(|| Fault::whole("its header is not a BLIS TraceV2 header (YAML)"))?;
     if !(2..=3).contains(&header.trace_version) {
         return Err(Fault::whole(format!(
             "its trace_version is {}; 2 and 3 are read",

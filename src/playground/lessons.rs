@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::loaded::Loaded;
 use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
+use crate::order;
 use crate::result::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
+use crate::yaml;
 
 static LESSONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web/playground/lessons");
 
@@ -135,12 +137,12 @@ pub(super) struct Heading {
 /// All lessons, in order.
 pub fn lessons() -> Vec<Lesson> {
     let mut files: Vec<_> = LESSONS.files().collect();
-    files.sort_unstable_by_key(|file| file.path());
+    order::sort_by_key(&mut files, |file| file.path());
     files
         .into_iter()
         .map(|file| {
             let text = file.contents_utf8().expect("a lesson is text");
-            let read = serde_saphyr::from_str(text);
+            let read = yaml::read(text);
             read.unwrap_or_else(|error| panic!("{}: {error}", file.path().display()))
         })
         .collect()

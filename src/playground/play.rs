@@ -1,6 +1,5 @@
 //! A scenario, played: figures, verdict and everything that is drawn.
 
-use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -15,6 +14,7 @@ use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
 use crate::result::{ResultFile, Tool};
 use crate::runner::SchedulerOutput;
+use crate::threads;
 use crate::view::{CauseName, Drawn, Room, RunView};
 
 /// Columns of a run's timeline: one a pixel column or so, since they are sent with every change; a
@@ -77,20 +77,17 @@ fn played(
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
     let room = Room { columns: room.columns.min(COLUMNS), packed: false, ..room };
-    let runs: Vec<RunView> = outputs
-        .par_iter()
-        .enumerate()
-        .map(|(place, output)| {
-            let index = Index::new(loaded.recording(place, output));
-            let drawn = Drawn {
-                result: &output.result,
-                judged_by: &output.judged_by,
-                index: &index,
-                explanation: None,
-            };
-            RunView::of(&drawn, room)
-        })
-        .collect();
+    let runs: Vec<RunView> = threads::spread_up_to(outputs.len(), |place| {
+        let output = &outputs[place];
+        let index = Index::new(loaded.recording(place, output));
+        let drawn = Drawn {
+            result: &output.result,
+            judged_by: &output.judged_by,
+            index: &index,
+            explanation: None,
+        };
+        RunView::of(&drawn, room)
+    });
     let told = |asked: Around| {
         let runs = runs.iter().zip(outputs).enumerate();
         runs.map(|(place, (view, output))| {

@@ -132,9 +132,7 @@ impl Pair {
 
     /// As indented JSON with a line end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("plain data");
-        text.push('\n');
-        text
+        crate::json::indented(self)
     }
 
     /// As CSV, a row a figure.

@@ -350,8 +350,6 @@ impl ResultFile {
 
     /// The result as indented JSON with a line end.
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a result is plain data");
-        text.push('\n');
-        text
+        crate::json::indented(self)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::memory::{self, gib};
 use crate::cost::BatchShape;
+use crate::order;
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::time::Span;
 use crate::workload::Arrivals;
@@ -76,7 +77,7 @@ pub fn check(input: RunInput<'_>, at_once: AtOnce) -> Result<(), RunError> {
     }
     let least = cached.iter().map(|&(run, blocks)| (memory::least(input, run, blocks), run));
     let mut least: Vec<(u64, &SchedulerRun)> = least.collect();
-    least.sort_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+    order::sort_by_key(&mut least, |&(bytes, _)| std::cmp::Reverse(bytes));
     let each: Vec<u64> = least.iter().map(|&(bytes, _)| bytes).collect();
     let (together, count) = at_once.sum(&each);
     if let (Some(&(bytes, run)), Some(there)) = (least.first(), memory::available()) {

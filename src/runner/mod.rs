@@ -16,8 +16,6 @@ mod simulate;
 mod summarise;
 mod what_if;
 
-use rayon::prelude::*;
-
 use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
@@ -38,6 +36,7 @@ use crate::progress::{Progress, RunProgress};
 use crate::result::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::{Outcome, SimError};
+use crate::threads;
 
 /// Up to this many output tokens in a run, the full figures come without being asked for.
 pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
@@ -131,19 +130,16 @@ pub fn run_experiment(
     check_limits(input, AtOnce::Schedulers(options.jobs))?;
     on_threads(options.jobs, || {
         let experiment = input.experiment;
-        let played: Vec<Result<Outcome, PlayError>> = experiment
-            .schedulers
-            .par_iter()
-            .enumerate()
-            .map(|(index, scheduler)| {
+        let played: Vec<Result<Outcome, PlayError>> =
+            threads::spread_up_to(experiment.schedulers.len(), |index| {
                 let options = PlayOptions {
                     reference: options.reference,
                     keep_log: options.keep_log,
                     progress: progress.run(index),
                 };
+                let scheduler = &experiment.schedulers[index];
                 simulate.simulate(experiment, scheduler, input.requests, options)
-            })
-            .collect();
+            });
         let mut outcomes = Vec::with_capacity(played.len());
         for (result, scheduler) in played.into_iter().zip(&experiment.schedulers) {
             outcomes.push(result.map_err(|source| {
@@ -154,17 +150,13 @@ pub fn run_experiment(
         let classes = input.requests.classes();
         let promises = Promises::of(experiment, classes, &outcomes, simulate)?;
         let labels = unique_labels(experiment);
-        Ok(outcomes
-            .into_par_iter()
-            .zip(&experiment.schedulers)
-            .zip(labels)
-            .map(|((outcome, scheduler), label)| {
-                let full_metrics = options.full_metrics
-                    || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
-                let options = RunOptions { full_metrics, ..options };
-                measured(input, scheduler, label, outcome, &promises, options)
-            })
-            .collect())
+        let played = outcomes.into_iter().zip(&experiment.schedulers).zip(labels).collect();
+        Ok(threads::spread_map(played, |((outcome, scheduler), label)| {
+            let full_metrics = options.full_metrics
+                || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
+            let options = RunOptions { full_metrics, ..options };
+            measured(input, scheduler, label, outcome, &promises, options)
+        }))
     })?
 }
 
@@ -205,7 +197,7 @@ pub fn on_threads<T: Send>(
     if cfg!(target_arch = "wasm32") {
         return Ok(work());
     }
-    Ok(rayon::ThreadPoolBuilder::new().num_threads(jobs.max(1)).build()?.install(work))
+    threads::on(jobs, work)
 }
 
 /// Plays one scheduler of an experiment on the calling thread, for searches that run many

@@ -2,6 +2,9 @@
 
 use include_dir::{Dir, include_dir};
 
+use crate::order;
+use crate::yaml::{self, Node};
+
 static SCENARIOS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/scenarios");
 
 /// A scenario that comes with the program.
@@ -17,23 +20,20 @@ pub struct Bundled {
 
 /// All of them, by name.
 pub fn bundled() -> Vec<Bundled> {
-    #[derive(serde::Deserialize)]
-    struct Described {
-        description: Option<String>,
-    }
     let mut all: Vec<Bundled> = SCENARIOS
         .files()
         .filter(|file| file.path().extension().is_some_and(|ending| ending == "yaml"))
         .filter_map(|file| {
             let text = file.contents_utf8()?;
-            let described: Described = serde_saphyr::from_str(text).ok()?;
+            let root = yaml::tree(text).ok()?;
+            let description = root.get("description").and_then(Node::as_text);
             Some(Bundled {
                 name: file.path().file_stem()?.to_str()?.to_owned(),
-                description: described.description.unwrap_or_default(),
+                description: description.unwrap_or_default().to_owned(),
                 text,
             })
         })
         .collect();
-    all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    order::sort_by(&mut all, |a, b| a.name.cmp(&b.name));
     all
 }

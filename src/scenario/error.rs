@@ -7,88 +7,11 @@ use miette::{
 };
 use serde::Serialize;
 
-use super::source::{Sources, Span, floor_char_boundary};
-use crate::excerpt::bounded;
+use crate::order;
+use crate::yaml::{Problem, Sources, Span, floor_char_boundary};
 
 /// Most problems shown at once.
 const PROBLEMS_MAX: usize = 100;
-
-/// Longest message, label and help of a problem, in bytes, whatever they quote.
-const TEXT_MAX: usize = 1000;
-/// Longest path of a problem, in bytes.
-const PATH_MAX: usize = 200;
-
-/// One thing that is wrong.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
-    /// The field's path, such as `workload.arrivals.poisson.rate`; empty for the whole file.
-    pub path: String,
-    /// What was expected and what was found.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-    /// Where it stands, when it stands somewhere.
-    pub span: Option<Span>,
-    /// Text at the caret.
-    pub label: String,
-    /// Other places that matter.
-    pub others: Vec<(Span, String)>,
-}
-
-impl Problem {
-    /// A problem with the field at `path`.
-    pub fn new(path: impl Into<String>, span: Option<Span>, message: impl Into<String>) -> Problem {
-        Problem {
-            path: path.into(),
-            message: message.into(),
-            help: None,
-            span,
-            label: "here".to_owned(),
-            others: Vec::new(),
-        }
-    }
-
-    /// The same with advice.
-    pub fn help(mut self, help: impl Into<String>) -> Problem {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// The same with this text at the caret.
-    pub fn label(mut self, label: impl Into<String>) -> Problem {
-        self.label = label.into();
-        self
-    }
-
-    /// The same with another place marked.
-    pub fn other(mut self, span: Span, label: impl Into<String>) -> Problem {
-        self.others.push((span, label.into()));
-        self
-    }
-
-    /// The same with every text short enough to be read.
-    fn bounded(self) -> Problem {
-        let Problem { path, message, help, span, label, others } = self;
-        let text = |text: String| bounded(text, TEXT_MAX);
-        let others = others.into_iter().map(|(span, label)| (span, text(label))).collect();
-        Problem {
-            path: bounded(path, PATH_MAX),
-            message: text(message),
-            help: help.map(text),
-            span,
-            label: text(label),
-            others,
-        }
-    }
-
-    fn headline(&self) -> String {
-        if self.path.is_empty() {
-            self.message.clone()
-        } else {
-            format!("{}: {}", self.path, self.message)
-        }
-    }
-}
 
 /// A scenario that cannot be run: every problem that was found, and the texts they are in.
 #[derive(Clone, Debug)]
@@ -132,7 +55,7 @@ impl ScenarioError {
             new
         });
         let mut problems: Vec<Problem> = problems.into_iter().map(Problem::bounded).collect();
-        problems.sort_by_key(|p| p.span.map_or((0, 0), |s| (s.source, s.start)));
+        order::sort_by_key(&mut problems, |p| p.span.map_or((0, 0), |s| (s.source, s.start)));
         let more = problems.len().saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         if more > 0 {

@@ -3,13 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::error::{Problem, ScenarioError};
+use super::error::ScenarioError;
 use super::files::Files;
-use super::node::{Node, Path as NodePath, Value};
 use super::overrides;
-use super::parse::parse;
 use super::resolve::{Resolved, resolve};
-use super::source::{Sources, Span};
+use crate::yaml::{Node, Path as NodePath, Problem, Sources, Span, Value, parse};
 
 /// Longest scenario; a scenario takes a few kilobytes.
 const BYTES_MAX: u64 = 1 << 20;
@@ -206,7 +204,7 @@ fn beside(path: &Path) -> String {
         .collect();
     names.sort_unstable();
     let wanted = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-    match super::suggest::nearest(wanted, names.iter().map(String::as_str)) {
+    match crate::suggest::nearest(wanted, names.iter().map(String::as_str)) {
         Some(name) => format!("did you mean `{}`?", folder.join(name).display()),
         None if names.is_empty() => String::new(),
         None => {

@@ -1,11 +1,8 @@
 //! `--set path=value`, or a value of a `--vary`: one field of a document replaced before it is read.
 
-use super::error::Problem;
-use super::node::{Entry, Node, Value};
-use super::parse::parse;
-use super::source::{Source, Sources, Span};
-use super::suggest::advice;
 use crate::excerpt::quoted;
+use crate::suggest::advice;
+use crate::yaml::{Entry, Node, Problem, Source, Sources, Span, Value, parse};
 
 /// Fields that take a name or a map: setting a part of the map keeps the name as its `base`.
 const NAME_OR_MAP: [&str; 2] = ["model", "gpu"];

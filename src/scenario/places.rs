@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use serde_json::Value as Json;
 
-use super::node::{Path, Step};
 use super::schema::json_schema;
+use crate::yaml::{Path, Step};
 
 /// Deepest key looked for.
 const DEPTH_MAX: usize = 6;

@@ -4,9 +4,7 @@ use std::fmt::Write;
 
 use super::error::ScenarioError;
 use super::load::Document;
-use super::node::{Entry, Node, Value};
-use super::parse::parse;
-use super::source::{Source, Sources};
+use crate::yaml::{Entry, Node, Source, Sources, Value, parse};
 
 /// Widest line of a list or map that is written on one line.
 const WIDTH: usize = 90;

@@ -147,7 +147,7 @@ impl Steps {
             return Err(SearchError::NoSense(match names.is_empty() {
                 true => "--pool names a pool, and the scenario has no `pools`".to_owned(),
                 false => {
-                    let near = crate::scenario::nearest(wanted, names.iter().copied());
+                    let near = crate::suggest::nearest(wanted, names.iter().copied());
                     let meant = near.map(|name| format!("; did you mean `{name}`?"));
                     format!(
                         "--pool: there is no pool `{wanted}`; pools: {}{}",

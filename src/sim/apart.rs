@@ -4,13 +4,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
-
 use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
 use crate::request::{Request, RequestId};
+use crate::threads;
 use crate::time::Time;
 use crate::workload::Arriving;
 
@@ -63,7 +62,7 @@ pub(super) fn play(
         Ok(part)
     };
     let played: Vec<Result<Part, SimError>> =
-        routed.ids_of.par_iter().zip(&pools).map(alone).collect();
+        threads::spread_map(routed.ids_of.iter().zip(&pools).collect(), alone);
     let mut parts = Vec::with_capacity(played.len());
     let mut stuck = None;
     for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip(0..) {

@@ -14,13 +14,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rayon::prelude::*;
 use serde::Serialize;
 
 pub use draw::{Case, draw};
 
 use crate::progress::RunProgress;
 use crate::scenario::{Document, Files};
+use crate::threads;
 
 /// What a swarm came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -51,19 +51,16 @@ pub struct Failure {
 /// Plays `runs` cases, from `seed` on, on the threads of the calling pool.
 pub fn swarm(seed: u64, runs: u64, progress: Option<&RunProgress>) -> Report {
     let done = AtomicU64::new(0);
-    let cases: Vec<(Case, Result<u64, Failure>)> = (0..runs)
-        .into_par_iter()
-        .map(|place| {
-            let seed = seed.wrapping_add(place);
-            let case = draw(seed);
-            let played = play(seed, &case);
-            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if let Some(progress) = progress {
-                progress.set(done, runs);
-            }
-            (case, played)
-        })
-        .collect();
+    let cases: Vec<(Case, Result<u64, Failure>)> = threads::spread_up_to(runs as usize, |place| {
+        let seed = seed.wrapping_add(place as u64);
+        let case = draw(seed);
+        let played = play(seed, &case);
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(progress) = progress {
+            progress.set(done, runs);
+        }
+        (case, played)
+    });
     let mut report = Report { seed, runs, ..Report::default() };
     for (case, played) in cases {
         for feature in case.features {

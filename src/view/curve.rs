@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::explain::{Cause, Index};
 use crate::metrics::{Options, RequestMetrics};
+use crate::order;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
 
@@ -108,7 +109,7 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
     let taken = take(Place::Worst, worst);
     let taken = take(Place::Best, like(rows[rows.len() - 1].index, &taken));
     take(Place::Median, like(rows[rows.len() / 2].index, &taken));
-    chosen.sort_by_key(|(place, ..)| *place as u8);
+    order::sort_by_key(&mut chosen, |(place, ..)| *place as u8);
     chosen
 }
 

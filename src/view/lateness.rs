@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::explain::{Cause, Index, lateness_over_time};
 use crate::metrics::Options;
+use crate::order;
 
 /// Time beyond the deadlines' pace, summed over requests, by cause and part of the run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,7 +29,7 @@ pub(super) fn lateness(index: &Index<'_>, options: &Options, parts: usize) -> Op
         .map(|&cause| (cause, total(cause)))
         .filter(|(_, ns)| *ns >= 1.0)
         .collect();
-    causes.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    order::sort_by(&mut causes, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     if causes.is_empty() {
         return None;
     }

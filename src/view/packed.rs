@@ -21,11 +21,11 @@ use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use rayon::prelude::*;
 use serde::Serialize;
 
 use super::iterations::CHUNKS_LISTED;
 use crate::report::html::base64;
+use crate::threads;
 
 /// Iterations of a block: few enough to be unpacked between two frames.
 const BLOCK: usize = 32_768;
@@ -73,7 +73,8 @@ impl Packed {
         if block.count > 0 {
             blocks.push(block);
         }
-        let lines: Vec<String> = blocks.par_iter().map(|b| base64(&deflated(&b.bytes()))).collect();
+        let lines: Vec<String> =
+            threads::spread_map(blocks.iter().collect(), |b| base64(&deflated(&b.bytes())));
         Packed { id: 0, block: BLOCK, text: lines.join("\n") }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::order;
 use crate::search::sweep::{Objective, SweepFile, range, telling};
 use crate::search::{CapacityFile, Estimate};
 
@@ -78,7 +79,7 @@ impl CapacityView {
                 }));
             }
             probed.truncate(POINTS_MAX / file.schedulers.len().max(1));
-            probed.sort_by(|a, b| a.rate.total_cmp(&b.rate).then(a.seed.cmp(&b.seed)));
+            order::sort_by(&mut probed, |a, b| a.rate.total_cmp(&b.rate).then(a.seed.cmp(&b.seed)));
             ProbedScheduler {
                 label: capacity.label.clone(),
                 load: capacity.border().map(|border| border.mean),

@@ -9,6 +9,7 @@ use crate::explain::{
     ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
 };
 use crate::inert::sentence;
+use crate::order;
 use crate::report::table::{Align, Cell, lay_out};
 use crate::result::units;
 
@@ -96,7 +97,7 @@ fn misses(fluidity: Option<f64>, report: &MissReport) -> String {
 
 fn ranked(by_cause: &ByCause) -> Vec<(Cause, u64)> {
     let mut ranked: Vec<(Cause, u64)> = by_cause.iter().map(|(&cause, &ns)| (cause, ns)).collect();
-    ranked.sort_by_key(|&(cause, ns)| (std::cmp::Reverse(ns), cause));
+    order::sort_by_key(&mut ranked, |&(cause, ns)| (std::cmp::Reverse(ns), cause));
     ranked
 }
 

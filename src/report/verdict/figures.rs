@@ -4,6 +4,7 @@ use super::share::tells_tokens;
 use super::smoothness::LONG_TAIL;
 use super::{Names, alike};
 use crate::metrics::Latency;
+use crate::order;
 use crate::result::RunResult;
 use crate::result::units::{duration, join, three_digits};
 
@@ -68,7 +69,7 @@ impl Figure {
         }
         let mut known: Vec<(f64, &RunResult)> =
             runs.iter().filter_map(|run| Some(((self.value)(run)?, *run))).collect();
-        known.sort_by(|a, b| match self.higher_is_better {
+        order::sort_by(&mut known, |a, b| match self.higher_is_better {
             true => b.0.total_cmp(&a.0),
             false => a.0.total_cmp(&b.0),
         });

@@ -12,7 +12,7 @@ use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
     MeasuredResult, PoolResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
 };
-use crate::scenario::nearest;
+use crate::suggest::nearest;
 
 /// A run in which every figure is there, as JSON.
 static FULL: LazyLock<Value> = LazyLock::new(|| {

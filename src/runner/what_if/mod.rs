@@ -13,18 +13,19 @@ mod refused;
 mod swap;
 mod system;
 
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::{ByCause, Cause, StallReport};
+use crate::order;
 use crate::runner::{
     AtOnce, PlayOptions, Requests, RunInput, SchedulerOutput, Simulate, check_limits, threads_for,
 };
 use crate::scenario::{Document, Experiment};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
+use crate::threads;
 
 use change::{Change, IfInert, Load};
 pub use figures::{Figures, Promise, WorstStall};
@@ -116,7 +117,7 @@ pub fn worth_a_cure(stall: &StallReport, misses: &ByCause) -> Vec<Cause> {
             .filter(|&(_, &part)| part > 0 && part.saturating_mul(WORTH_A_CURE) >= all)
             .map(|(&cause, &part)| (part, cause))
             .collect();
-        others.sort_by_key(|&(part, cause)| (std::cmp::Reverse(part), cause));
+        order::sort_by_key(&mut others, |&(part, cause)| (std::cmp::Reverse(part), cause));
         causes.extend(others.into_iter().map(|(_, cause)| cause));
     }
     let mut known = Vec::new();
@@ -164,13 +165,10 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
         effect: Effect::None,
         helps: false,
     };
-    let played: Vec<(Change, Result<Trial, String>)> = changes
-        .into_par_iter()
-        .map(|change| {
-            let played = patient.play(&change, simulate);
-            (change, played)
-        })
-        .collect();
+    let played: Vec<(Change, Result<Trial, String>)> = threads::spread_map(changes, |change| {
+        let played = patient.play(&change, simulate);
+        (change, played)
+    });
     let mut tried = Vec::new();
     for (change, played) in played {
         match played {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::figures::Figures;
 use super::{Advice, WhatIf};
+use crate::order;
 
 /// What a change did to the promise and to the stall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,7 +94,7 @@ impl Distance {
 /// The place of each in the order of what is known: those whose bounds overlap share one.
 fn places(of: &[Distance]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..of.len()).collect();
-    order.sort_by_key(|&index| of[index]);
+    order::sort_by_key(&mut order, |&index| of[index]);
     let mut places = vec![0; of.len()];
     let (mut place, mut upto): (usize, Option<Distance>) = (0, None);
     for index in order {
@@ -126,7 +127,7 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
     let distance = |one: &WhatIf| Distance::of(one.figures.as_ref().expect("it was simulated"));
     let places = places(&tried.iter().map(distance).collect::<Vec<_>>());
     let mut placed: Vec<(usize, WhatIf)> = places.into_iter().zip(tried).collect();
-    placed.sort_by(compare);
+    order::sort_by(&mut placed, compare);
     let mut tried: Vec<WhatIf> = placed.into_iter().map(|(_, one)| one).collect();
     let keeps_promise = before.promise.kept;
     tried.insert(0, was);

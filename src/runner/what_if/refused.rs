@@ -1,5 +1,6 @@
 //! What a run turned away: requests that are never served break a promise whatever the stalls.
 
+use crate::order;
 use crate::runner::{Patient, Requests};
 use crate::sim::{Outcome, Rejection};
 
@@ -32,7 +33,7 @@ impl Refused {
             refused.longest_prompt = refused.longest_prompt.max(prompt);
             refused.longest_request = refused.longest_request.max(prompt.saturating_add(answer));
         }
-        counts.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
+        order::sort_by_key(&mut counts, |&(count, _)| std::cmp::Reverse(count));
         refused.why = counts.into_iter().map(|(_, why)| why).collect();
         refused
     }

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::path::{Path as FilePath, PathBuf};
 
-use crate::scenario::error::Problem;
 use crate::scenario::files::Files;
-use crate::scenario::node::{Node, Path, Step};
-use crate::scenario::suggest::nearest;
+use crate::suggest::nearest;
 use crate::time::Span;
 use crate::units::Duration;
+use crate::yaml::{Node, Path, Problem, Step};
 
 /// Longest time that a scenario may ask for: sums of several stay far from the 584 years that
 /// fit in a [`Span`].

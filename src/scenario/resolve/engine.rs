@@ -10,9 +10,9 @@ use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{CostModel, FixedCost, FixedPipeline, Parallelism, Precision, Pricing, Roofline};
 use crate::scenario::experiment::{EngineLimits, Hardware};
-use crate::scenario::node::Path;
 use crate::scenario::raw::{self, TextOr};
 use crate::scheduler::EngineInfo;
+use crate::yaml::Path;
 
 /// An engine that can be built.
 pub struct Engine {

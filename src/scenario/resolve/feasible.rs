@@ -4,8 +4,8 @@ use super::check::Check;
 use super::fleet::Built;
 use super::lengths::at_least;
 use crate::scenario::experiment::SchedulerRun;
-use crate::scenario::node::Path;
 use crate::workload::{Lengths, Source, WorkloadSpec};
+use crate::yaml::Path;
 
 /// Reports when every request must be rejected: the shortest prompt and output that the lengths
 /// can give are too long for the engine of every pool.

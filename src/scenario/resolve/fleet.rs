@@ -6,8 +6,8 @@ use super::owner::Owner;
 use super::slo;
 use crate::excerpt::quoted;
 use crate::scenario::experiment::{Pool, Slo};
-use crate::scenario::node::Path;
 use crate::scenario::raw::{self, GpuRef, Scenario};
+use crate::yaml::Path;
 
 /// The most replicas of a run, data-parallel ranks included.
 pub const REPLICAS_MAX: u32 = 10_000;

@@ -9,10 +9,10 @@ use crate::cost::{
     CapacityError, CostError, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
 use crate::excerpt::quoted;
-use crate::scenario::node::Path;
 use crate::scenario::raw::{self, TextOr};
-use crate::scenario::suggest::{advice, nearest};
+use crate::suggest::{advice, nearest};
 use crate::time::Span;
+use crate::yaml::Path;
 
 /// Profile of an engine that names none.
 pub const DEFAULT_PROFILE: &str = "vllm-0.19";

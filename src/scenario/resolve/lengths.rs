@@ -2,9 +2,9 @@
 
 use super::check::Check;
 use crate::excerpt::quoted;
-use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::workload::{Dist, LengthTable, Lengths, Shape};
+use crate::yaml::Path;
 
 /// Most tokens that a length may have; longer than any model's context.
 const TOKENS_MAX: u32 = 100_000_000;

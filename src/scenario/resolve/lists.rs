@@ -1,8 +1,7 @@
 //! How long the lists of a scenario may be, asked of the document before any entry is read: what
 //! comes after looks at entries one by one, and at some of them in pairs.
 
-use crate::scenario::error::Problem;
-use crate::scenario::node::{Node, Path, Value};
+use crate::yaml::{Node, Path, Problem, Value};
 
 /// Most entries of a list, or of a map, that has no bound of its own.
 const ENTRIES_MAX: usize = 10_000;

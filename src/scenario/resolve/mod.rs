@@ -22,16 +22,15 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use self::check::Check;
-use super::decode::{Decoded, decode};
-use super::error::Problem;
 use super::experiment::{EngineLimits, Experiment, SchedulerRun, Slo};
-use super::node::{Node, Path, Value};
 use super::raw::{self, Scenario};
 use crate::excerpt::bounded;
 use crate::metrics::Measure;
+use crate::scenario::places::belongs;
 use crate::scheduler::EngineInfo;
 use crate::time::Span;
 use crate::units::Duration;
+use crate::yaml::{Decoded, Node, Path, Problem, Value, decode};
 
 /// A scenario ready to run.
 #[derive(Clone)]
@@ -65,7 +64,7 @@ pub fn resolve(
     if !long.is_empty() {
         return Err(long);
     }
-    let Decoded { value, mut problems, cut } = decode::<Scenario>(root);
+    let Decoded { value, mut problems, cut } = decode::<Scenario>(root, belongs);
     let Some(mut scenario) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
     let experiment = experiment(&mut check, &mut scenario, stem, seed);

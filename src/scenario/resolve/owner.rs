@@ -1,7 +1,7 @@
 //! Whose value a field is: the scenario's, or a pool's own.
 
 use super::check::Check;
-use crate::scenario::node::Path;
+use crate::yaml::Path;
 
 /// The scenario, or one of its pools.
 #[derive(Clone, Debug, Default)]

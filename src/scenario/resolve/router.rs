@@ -8,9 +8,9 @@ use crate::excerpt::quoted;
 use crate::fleet::ClassPools;
 use crate::ids::ReplicaId;
 use crate::scenario::experiment::RouterKind;
-use crate::scenario::node::Path;
 use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
-use crate::scenario::suggest::advice;
+use crate::suggest::advice;
+use crate::yaml::Path;
 
 /// The router, with what it leaves open filled in.
 pub fn router(

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::check::Check;
 use super::fleet::Built;
 use crate::scenario::experiment::SchedulerRun;
-use crate::scenario::node::{Node, Path};
 use crate::scenario::raw::SchedulerEntry;
-use crate::scenario::suggest::advice;
 use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::suggest::advice;
+use crate::yaml::{Node, Path};
 
 /// Names and labels of the schedulers, in order, labels made unique.
 pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {

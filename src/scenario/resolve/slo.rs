@@ -3,10 +3,10 @@
 use super::check::Check;
 use crate::excerpt::quoted;
 use crate::scenario::experiment::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
-use crate::scenario::node::Path;
 use crate::scenario::raw;
-use crate::scenario::suggest::advice;
+use crate::suggest::advice;
 use crate::time::Span;
+use crate::yaml::Path;
 
 /// The promise of a scenario that makes none.
 pub fn default_slo() -> Slo {

@@ -3,13 +3,13 @@
 use super::check::Check;
 use super::lengths::lengths;
 use crate::excerpt::quoted;
-use crate::scenario::node::Path;
 use crate::scenario::raw;
 use crate::time::Span;
 use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
     Source, TraceFormat, TraceSpec, WorkloadSpec,
 };
+use crate::yaml::Path;
 /// Slowest and fastest rate, requests a second.
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 

@@ -1,7 +1,5 @@
 //! The fewest replicas for a given load.
 
-use rayon::prelude::*;
-
 use super::file::{Capacity, ForLoad, SizingPrice};
 use super::knob::Knob;
 use crate::scenario::SchedulerRun;
@@ -10,6 +8,7 @@ use crate::search::interval::interval;
 use crate::search::probe::{Load, Offered, SearchError, Study};
 use crate::search::size::{FleetSize, Steps};
 use crate::search::watch::Task;
+use crate::threads;
 
 /// Precision of the capacity of a fleet that was found big enough.
 const FLEET_PRECISION: f64 = 0.02;
@@ -98,7 +97,7 @@ impl Asked<'_> {
                 Ok(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             };
             let shown: Vec<Result<Option<Shown>, SearchError>> =
-                self.seeds.par_iter().map(probe).collect();
+                threads::spread_map(self.seeds.iter().collect(), probe);
             let shown = shown.into_iter().collect::<Result<Option<Vec<Shown>>, _>>()?;
             let Some(shown) = shown else { return Ok(None) };
             let held = shown.iter().filter(|shown| **shown == Shown::Holds).count();
@@ -186,7 +185,8 @@ impl Asked<'_> {
             let loads = |value: f64| if whole { value } else { value * self.load };
             Ok((bracket.complete, bracket.ends().map(|(holds, _)| loads(holds))))
         };
-        let found: Vec<Result<_, SearchError>> = self.seeds.par_iter().map(search).collect();
+        let found: Vec<Result<_, SearchError>> =
+            threads::spread_map(self.seeds.iter().collect(), search);
         let found = found.into_iter().collect::<Result<Vec<(bool, Option<f64>)>, _>>()?;
         let complete = found.iter().all(|(complete, _)| *complete);
         let all: Option<Vec<f64>> = found.into_iter().map(|(_, held)| held).collect();

@@ -20,9 +20,11 @@ use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
 use super::size::{FleetSize, Steps};
 use super::watch::Task;
+use crate::order;
 use crate::result::Tool;
 use crate::runner::{Requests, comparable_schedulers};
 use crate::scenario::SchedulerRun;
+use crate::threads;
 
 pub(super) use file::full_capacity;
 pub use file::{
@@ -77,9 +79,8 @@ pub fn find_capacity(
     scenario: Value,
     options: &CapacityOptions,
 ) -> Result<CapacityFile, SearchError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(options.jobs.max(1)).build();
-    let pool = pool.map_err(crate::runner::RunError::from)?;
-    pool.install(|| search(study, scenario, options))
+    threads::on(options.jobs, || search(study, scenario, options))
+        .map_err(crate::runner::RunError::from)?
 }
 
 /// The same on the threads of whoever calls.
@@ -106,11 +107,10 @@ pub(super) fn search(
         0 | 1 => Vec::new(),
         _ => comparable_schedulers(experiment, &Requests::of(experiment)?.0),
     };
-    let lone: Vec<Result<Option<Alone>, SearchError>> = experiment
-        .schedulers
-        .par_iter()
-        .map(|scheduler| alone(study, scheduler, knob, &seeds))
-        .collect();
+    let lone: Vec<Result<Option<Alone>, SearchError>> =
+        threads::spread_map(experiment.schedulers.iter().collect(), |scheduler| {
+            alone(study, scheduler, knob, &seeds)
+        });
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
     // By seed first, so that where time runs out each scheduler has been looked at.
@@ -140,18 +140,15 @@ pub(super) fn search(
             (place, search_seed(study, scheduler, seed, knob, options.precision, task))
         })
         .collect();
-    found.sort_by_key(|(place, _)| *place);
+    order::sort_by_key(&mut found, |(place, _)| *place);
     let searched: Vec<usize> = (0..lone.len()).filter(|&place| !hopeless(place)).collect();
     let mut of_each: Vec<Vec<SeedSearch>> = lone.iter().map(|_| Vec::new()).collect();
     for (place, one) in found {
         of_each[searched[place % searched.len()]].push(one?);
     }
-    let schedulers: Vec<Result<Capacity, SearchError>> = of_each
-        .into_par_iter()
-        .zip(lone)
-        .zip(&experiment.schedulers)
-        .zip(fleets)
-        .map(|(((searches, alone), scheduler), task)| {
+    let each = of_each.into_iter().zip(lone).zip(&experiment.schedulers).zip(fleets).collect();
+    let schedulers: Vec<Result<Capacity, SearchError>> =
+        threads::spread_map(each, |(((searches, alone), scheduler), task)| {
             let mut capacity = put_together(study, scheduler, searches, alone, knob);
             if let Some(load) = asked {
                 let sized = fleet::Asked { load, knob, steps: &steps, seeds: &seeds, task };
@@ -162,8 +159,7 @@ pub(super) fn search(
                 }
             }
             Ok(capacity)
-        })
-        .collect();
+        });
     let schedulers = schedulers.into_iter().collect::<Result<Vec<_>, _>>()?;
     Ok(CapacityFile {
         schema_version: crate::result::SCHEMA_VERSION,

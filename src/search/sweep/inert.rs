@@ -1,12 +1,11 @@
 //! Keys of a sweep's scenario that change nothing at any of its points.
 
-use rayon::prelude::*;
-
 use super::{Sweep, SweepError, grid};
 use crate::inert::{inert, written};
 use crate::result::Inert;
 use crate::runner::Requests;
 use crate::search::probe::SearchError;
+use crate::threads;
 
 impl Sweep<'_> {
     /// The keys that have no effect at any point, as far as that is known before points are run.
@@ -15,9 +14,8 @@ impl Sweep<'_> {
     /// When a point is no scenario, or its requests cannot be drawn.
     pub fn inert(&self) -> Result<Vec<Inert>, SweepError> {
         let points = grid::combinations(&self.vary).unwrap_or(0);
-        let all: Vec<Vec<Inert>> = (0..points)
-            .into_par_iter()
-            .map(|index| self.inert_at(index))
+        let all: Vec<Vec<Inert>> = threads::spread_up_to(points, |index| self.inert_at(index))
+            .into_iter()
             .collect::<Result<_, _>>()?;
         let mut all = all.into_iter();
         let mut everywhere = all.next().unwrap_or_default();

@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,10 +27,12 @@ use super::depends::{Contents, FileDigests, build};
 use super::goal::Goal;
 use super::probe::{SearchError, Study};
 use super::watch::Watch;
+use crate::order;
 use crate::progress::RunProgress;
 use crate::result::{Assertion, Inert, Tool};
 use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched, uneven};
 use crate::scenario::{Document, Resolved, ScenarioError};
+use crate::threads;
 
 /// More points are a mistyped grid.
 pub const POINTS_MAX: usize = 1_000_000;
@@ -167,17 +168,14 @@ impl Sweep<'_> {
         let mine = |index: &usize| self.shard.is_none_or(|s| index % s.of == s.index - 1);
         let indices: Vec<usize> = (0..total).filter(mine).collect();
         let first = self.resolve(0)?.scenario;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.jobs.max(1)).build();
-        let pool = pool.map_err(|error| SweepError::NoSense(error.to_string()))?;
         let (digests, files) = (FileDigests::default(), Mutex::new(Contents::new()));
         let (done, reused) = (AtomicU64::new(0), AtomicU64::new(0));
-        let points: Vec<Point> = pool.install(|| {
+        let points = threads::on(self.jobs, || {
             let checked: Vec<Result<(), SweepError>> =
-                indices.par_iter().map(|&index| self.resolve(index).map(|_| ())).collect();
+                threads::spread_map(indices.clone(), |index| self.resolve(index).map(|_| ()));
             checked.into_iter().collect::<Result<(), _>>()?;
-            let points: Vec<Result<Option<Point>, SweepError>> = indices
-                .par_iter()
-                .map(|&index| {
+            let points: Vec<Result<Option<Point>, SweepError>> =
+                threads::spread_map(indices.clone(), |index| {
                     let point = self.point(index, &digests, &files)?;
                     let Some((point, kept)) = point else { return Ok(None) };
                     reused.fetch_add(u64::from(kept), Ordering::Relaxed);
@@ -186,11 +184,11 @@ impl Sweep<'_> {
                         progress.set(done, indices.len() as u64);
                     }
                     Ok(Some(point))
-                })
-                .collect();
+                });
             let points = points.into_iter().filter_map(Result::transpose);
-            points.collect::<Result<_, SweepError>>()
-        })?;
+            points.collect::<Result<Vec<Point>, SweepError>>()
+        });
+        let points = points.map_err(|error| SweepError::NoSense(error.to_string()))??;
         let file = SweepFile {
             schema_version: crate::result::SCHEMA_VERSION,
             kind: "sweep".to_owned(),
@@ -293,14 +291,15 @@ impl Sweep<'_> {
         }
         let input = RunInput { experiment, requests: &requests };
         let full_metrics = self.full_metrics;
-        let runs = experiment.schedulers.par_iter().map(|scheduler| {
-            let options = RunOptions { full_metrics, alike: at_once, ..RunOptions::default() };
-            let output = self.watch.play(|progress| {
-                run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
-            })?;
-            Ok(output.map(|output| serde_json::to_value(output.result).expect(plain)))
-        });
-        let runs: Vec<Result<Option<Value>, SearchError>> = runs.collect();
+        let schedulers = experiment.schedulers.iter().collect();
+        let runs: Vec<Result<Option<Value>, SearchError>> =
+            threads::spread_map(schedulers, |scheduler| {
+                let options = RunOptions { full_metrics, alike: at_once, ..RunOptions::default() };
+                let output = self.watch.play(|progress| {
+                    run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
+                })?;
+                Ok(output.map(|output| serde_json::to_value(output.result).expect(plain)))
+            });
         let runs = runs.into_iter().collect::<Result<Option<Vec<Value>>, _>>()?;
         Ok(runs.map(|runs| Played { runs, warnings }))
     }
@@ -360,7 +359,7 @@ impl SweepFile {
             all.files.extend(shard.files);
             all.points.extend(shard.points);
         }
-        all.points.sort_by_key(|point| point.index);
+        order::sort_by_key(&mut all.points, |point| point.index);
         let indices: BTreeSet<usize> = all.points.iter().map(|point| point.index).collect();
         if indices.len() < all.points.len() {
             return no_sense("a point is there twice: is a shard given twice?".to_owned());

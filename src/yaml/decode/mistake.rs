@@ -6,13 +6,17 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::Decoder;
 use crate::excerpt::quoted;
-use crate::scenario::error::Problem;
-use crate::scenario::node::{Node, Path, Step};
-use crate::scenario::suggest::advice;
+use crate::suggest::advice;
+use crate::yaml::node::{Node, Path, Step};
+use crate::yaml::problem::Problem;
 
 /// A mistake on its way up; it gets its place where it first meets a decoder.
 #[derive(Clone, Debug)]
-pub struct Mistake {
+pub struct Mistake(Box<Inner>);
+
+/// Behind a pointer: every reader of every type hands a mistake on.
+#[derive(Clone, Debug)]
+struct Inner {
     what: What,
     place: Option<Place>,
 }
@@ -42,12 +46,12 @@ pub enum What {
 
 impl Mistake {
     pub fn of(what: What) -> Mistake {
-        Mistake { what, place: None }
+        Mistake(Box::new(Inner { what, place: None }))
     }
 
     pub(super) fn at(mut self, decoder: &Decoder<'_, '_>) -> Mistake {
-        if self.place.is_none() {
-            self.place = Some(Place {
+        if self.0.place.is_none() {
+            self.0.place = Some(Place {
                 path: decoder.path.clone(),
                 found: decoder.node.describe(),
                 incomplete: decoder.state.has_cut_below(&decoder.path),
@@ -59,12 +63,13 @@ impl Mistake {
 
     /// Where to cut, and what to report, if anything.
     pub fn settle(self, root: &Node) -> (Path, Option<Problem>) {
-        let Some(place) = self.place else {
-            return (Path::root(), Some(Problem::new("", Some(root.span), format!("{self}"))));
+        let Inner { what, place } = *self.0;
+        let Some(place) = place else {
+            return (Path::root(), Some(Problem::new("", Some(root.span), what.to_string())));
         };
         let span = Some(root.locate(&place.path).span());
         let path = place.path.to_string();
-        let problem = match self.what {
+        let problem = match what {
             What::Said(text) => {
                 let (message, help) = match text.split_once("\nhelp: ") {
                     Some((message, help)) => (message.to_owned(), Some(help.to_owned())),
@@ -121,7 +126,13 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.what {
+        self.0.what.fmt(f)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             What::Said(text) => f.write_str(text),
             What::Expected(expected) => write!(f, "expected {expected}"),
             What::MissingField(name) => write!(f, "`{name}` is missing"),

@@ -14,11 +14,10 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 
 use self::access::{Fields, Items, Variant};
 use self::mistake::{Mistake, What, choice_kind};
-use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
-use super::places::belongs;
-use super::suggest::advice;
+use super::problem::Problem;
 use crate::excerpt::quoted;
+use crate::suggest::advice;
 
 /// Most mistakes looked for.
 const MISTAKES_MAX: usize = 100;
@@ -35,9 +34,17 @@ pub struct Decoded<T> {
     pub cut: HashSet<Path>,
 }
 
+/// Where a key belongs that was found at this path and is unknown there.
+pub type Belongs = fn(&str, &Path) -> Option<String>;
+
 /// Reads a `T` from a tree.
-pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
-    let state = State::default();
+pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node, belongs: Belongs) -> Decoded<T> {
+    let state = State {
+        belongs,
+        first: RefCell::default(),
+        problems: RefCell::default(),
+        cut: RefCell::default(),
+    };
     let passes = LOOKED_AT_MAX / root.size().max(1);
     let most = MISTAKES_MAX.min(passes.max(1));
     let value = loop {
@@ -59,8 +66,8 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node) -> Decoded<T> {
     Decoded { value, problems: state.problems.into_inner(), cut: state.cut.into_inner() }
 }
 
-#[derive(Default)]
 struct State {
+    belongs: Belongs,
     /// The first mistake of a pass, which is the one that ends it. Parameters of schedulers are read
     /// without knowledge of this type, and what comes back through them is words alone.
     first: RefCell<Option<Mistake>>,
@@ -136,7 +143,7 @@ impl<'de, 's> Decoder<'de, 's> {
     }
 
     fn key_advice(&self, key: &str, fields: &'static [&'static str], kind: &str) -> String {
-        match belongs(key, &self.path) {
+        match (self.state.belongs)(key, &self.path) {
             Some(place) if kind == "key" => format!("it belongs at `{place}`"),
             _ => advice(key, fields.iter().copied()),
         }

@@ -8,8 +8,8 @@ use serde::de::{
 
 use super::Decoder;
 use super::mistake::{Mistake, What};
-use crate::scenario::node::{Entry, Node, Value};
-use crate::scenario::source::Span;
+use crate::yaml::node::{Entry, Node, Value};
+use crate::yaml::source::Span;
 
 /// The elements of a list that are not cut out.
 pub struct Items<'a, 'de, 's> {
@@ -55,6 +55,16 @@ impl<'a, 'de, 's> Fields<'a, 'de, 's> {
     pub fn none(parent: &'a Decoder<'de, 's>) -> Self {
         Fields { parent, entries: [].iter(), value: None }
     }
+
+    fn next_entry(&mut self) -> Option<&'de Entry> {
+        let Fields { parent, entries, value } = self;
+        *value = entries.find(|entry| !parent.state.is_cut(&parent.path.key(&entry.key)));
+        *value
+    }
+
+    fn value_of(&self, entry: &'de Entry) -> Decoder<'de, 's> {
+        self.parent.child(&entry.value, self.parent.path.key(&entry.key))
+    }
 }
 
 impl<'de> MapAccess<'de> for Fields<'_, 'de, '_> {
@@ -64,28 +74,17 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de, '_> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Mistake> {
-        for entry in self.entries.by_ref() {
-            let path = self.parent.path.key(&entry.key);
-            if self.parent.state.is_cut(&path) {
-                continue;
-            }
-            self.value = Some(entry);
-            let key: de::value::BorrowedStrDeserializer<'de, Mistake> =
-                de::value::BorrowedStrDeserializer::new(&entry.key);
-            return seed.deserialize(key).map(Some).map_err(|mistake| {
-                let at_value = self.parent.child(&entry.value, path);
-                mistake.at(&at_value)
-            });
-        }
-        Ok(None)
+        let Some(entry) = self.next_entry() else { return Ok(None) };
+        let key: de::value::BorrowedStrDeserializer<'de, Mistake> =
+            de::value::BorrowedStrDeserializer::new(&entry.key);
+        seed.deserialize(key).map(Some).map_err(|mistake| mistake.at(&self.value_of(entry)))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
         let Some(entry) = self.value.take() else {
             return Err(de::Error::custom("a value was asked for before its key"));
         };
-        let path = self.parent.path.key(&entry.key);
-        seed.deserialize(self.parent.child(&entry.value, path))
+        seed.deserialize(self.value_of(entry))
     }
 }
 

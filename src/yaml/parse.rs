@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, Span as RawSpan};
+use granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, Span as RawSpan};
 
-use super::error::Problem;
 use super::node::{Entry, Node, Path, Value};
+use super::problem::Problem;
 use super::scalar::resolve_plain;
 use super::source::{Source, Span};
 use crate::excerpt::quoted;

@@ -1,0 +1,16 @@
+//! YAML texts as trees that know where each value stands, and typed values read from them.
+
+mod decode;
+mod node;
+mod parse;
+mod problem;
+mod read;
+mod scalar;
+mod source;
+
+pub use decode::{Decoded, decode};
+pub use node::{Entry, Node, Path, Step, Value};
+pub use parse::parse;
+pub use problem::Problem;
+pub use read::{Unreadable, read, tree};
+pub use source::{Source, Sources, Span, floor_char_boundary};
