@@ -162,14 +162,13 @@ impl<R: Read> Json<R> {
         }
         let mut seen = 0u128;
         loop {
-            let at = self.position();
             self.key()?;
             match known.iter().position(|key| key.as_bytes() == self.text) {
                 Some(place) => {
                     let bit = 1u128 << place;
                     if seen & bit != 0 {
                         let twice = format!("`{}` stands twice in one object", known[place]);
-                        return Err(Fault::at(at, twice));
+                        return Err(self.fault(twice));
                     }
                     seen |= bit;
                     member(self, known[place])?;

@@ -67,6 +67,28 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("static", &["scheduler faster-transformer -> "]),
     // 65,536 tokens reserved for requests of a few hundred.
     ("reserved", &["scheduler orca -> ", "max_model_len 65536 -> "]),
+    // Chunks of 16 tokens of prompts of 4,000.
+    ("chunk-limit", &["long_prefill_token_threshold 16 -> 0"]),
+    // Two sequences a step.
+    ("step-seats", &["max_num_seqs 2 -> "]),
+    // 1,300 tokens in memory for all.
+    ("token-limit", &["max_batch_total_tokens 1300 -> none"]),
+    // 200 decode steps between two prefills.
+    ("prefill-interval", &["prefill_decode_interval 200 -> "]),
+    // Prompts that wait for 200 times the last one's time.
+    ("delay", &["delay_factor 200 -> 0"]),
+    // Prompts that wait for 400 decode steps.
+    ("long-wait", &["router_max_wait_tokens 400 -> "]),
+    // Whole prompts of 6,000 tokens in a policy that can cut them.
+    ("no-chunk-size", &["chunked_prefill_size -> "]),
+    // Four GPUs that wait for their link.
+    ("slow-link", &["tensor 4 -> 1"]),
+    // One replica for nine requests of ten.
+    ("class-router", &["router by class -> least-"]),
+    // Two seats for twenty users.
+    ("two-seats", &["max_num_seqs 2 -> "]),
+    // A context and a budget that both refuse long prompts.
+    ("short-context", &["max_model_len 1024 -> 3008, max_num_batched_tokens 1024 -> 3008"]),
     // Requests admitted to memory that they then outgrow together.
     ("admits-all", &["KV blocks ", "max_num_seqs ", "scheduler_reserve_full_isl"]),
 ];

@@ -165,3 +165,138 @@ fn a_file_of_tokens_tells_what_was_still_to_come() {
         assert_eq!(read["runs"][0][member], run["runs"][0][member], "{member}");
     }
 }
+
+/// A seat for one, iterations of 100 ms; two of four are open when observation ends.
+const OPEN: &str = "
+engine: {profile: {fixed: {iteration: 100ms}}, kv_blocks: 640, kv_block_tokens: 16, max_model_len: 2048}
+schedulers: [vllm-v1: {max_num_seqs: 1}]
+horizon: 5.05s
+workload:
+  requests: 4
+  arrivals: {constant: {rate: 1}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 20}}
+slo: {ttft: 500ms, tbt: 150ms, fluidity: {index: 0.9, share: 0.5}}
+";
+
+#[test]
+fn rates_that_follow_from_open_latencies_are_bounds() {
+    let run = &result(OPEN, &["run"])["runs"][0];
+    let fluidity = &run["fluidity"];
+    for rate in ["tbt_tokens_per_s", "tpot_tokens_per_s"] {
+        assert!(fluidity[rate].is_null(), "{rate}: {}", fluidity[rate]);
+        let bounds = &fluidity["bounds"][rate];
+        assert_eq!(bounds["lower"], 0.0, "{bounds}");
+        assert!(bounds["upper"].as_f64().is_some_and(|upper| upper >= 10.0), "{bounds}");
+        let claim = format!("fluidity.{rate}>=9");
+        assert_eq!(command(OPEN, &["run", "-q", "--assert", &claim]).status.code(), Some(3));
+    }
+    let delay = &run["latency_bounds"]["scheduling_delay_s"];
+    assert!(delay["upper"]["max"].is_null() && delay["lower"]["max"].as_f64() > Some(2.0));
+}
+
+/// A hundred seats, answers of one second, fifty requests: at low rates observation ends first.
+const ENDS_FIRST: &str = "
+engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 6400, kv_block_tokens: 16, max_model_len: 512}
+schedulers: [orca: {max_num_seqs: 100}]
+horizon: 10s
+workload:
+  requests: 50
+  arrivals: {constant: {rate: 5}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 100}}
+slo: {ttft: 150ms, tbt: 20ms, fluidity: {share: 0.95}}
+";
+
+#[test]
+fn a_capacity_does_not_turn_away_from_what_is_not_known() {
+    let held = |more: &[&str]| {
+        let found = command(ENDS_FIRST, &[&["capacity", "-q", "--format", "json"], more].concat());
+        let file: Value = serde_json::from_slice(&found.stdout).expect("JSON");
+        file["schedulers"][0]["seeds"][0]["holds_requests_per_s"].as_f64().expect("a rate")
+    };
+    // At 5/s nothing is late and the last answers are open; at 10/s all is done in time.
+    let as_stated = held(&[]);
+    assert!(as_stated > 10.0, "{as_stated}");
+    let from_ten = held(&["--set", "workload.arrivals.constant.rate=10"]);
+    assert!((as_stated / from_ten - 1.0).abs() < 0.02, "{as_stated} {from_ten}");
+}
+
+#[test]
+fn a_sweep_claims_no_change_of_bounds() {
+    let (said, _) = text(&command(OPEN, &["sweep", "-q", "--vary", "slo.tbt=150ms,50ms"]));
+    assert!(said.contains("not known: figures are bounds"), "{said}");
+    assert!(!said.contains("no change"), "{said}");
+}
+
+#[test]
+fn a_promise_is_judged_from_first_and_last_tokens_where_these_decide() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = "
+schedulers: [orca: {max_num_seqs: 1}]
+engine: {profile: {fixed: {iteration: 100ms}}, kv_blocks: 64, kv_block_tokens: 16, max_model_len: 512}
+workload:
+  requests: 10
+  arrivals: {constant: {rate: 2}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 6}}
+promise: {ttft: 500ms, tokens_per_s: 10, share: 0.6, index: 1}
+";
+    let rows = folder.path().join("rows.csv");
+    let rows = rows.to_str().expect("text");
+    let run = &result(scenario, &["run", "--requests", rows])["runs"][0];
+    assert_eq!(run["slo"]["met"], false, "{}", run["slo"]);
+    let mut evaluate = Command::cargo_bin("metron-sim").expect("built");
+    let output = evaluate.args(["evaluate", rows, "--format", "json", "-q"]).output().expect("ran");
+    let file: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let read = &file["runs"][0];
+    assert_eq!(read["slo"]["met"], false, "{}", read["slo"]);
+    let (known, bounds) = (&run["goodput"]["share"], &read["goodput"]["bounds"]["share"]);
+    let within = |share: &Value| {
+        share.as_f64() >= bounds["lower"].as_f64() && share.as_f64() <= bounds["upper"].as_f64()
+    };
+    assert!(read["goodput"]["share"] == *known || within(known), "{known} {bounds}");
+}
+
+#[test]
+fn results_of_other_promises_are_not_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = "
+schedulers: [orca: {max_num_seqs: 1}]
+engine: {profile: {fixed: {iteration: 100ms}}, kv_blocks: 64, kv_block_tokens: 16, max_model_len: 512}
+workload:
+  requests: 10
+  arrivals: {constant: {rate: 2}}
+  lengths: {prompt: {fixed: 16}, output: {fixed: 6}}
+  classes: [{name: a, share: 0.5, slo: {ttft: CLASS, tbt: 150ms}}, {name: b, share: 0.5}]
+promise: {ttft: ALL, tokens_per_s: 10, share: 0.6}
+";
+    let file = |name: &str, all: &str, class: &str| {
+        let scenario = base.replace("ALL", all).replace("CLASS", class);
+        let path = folder.path().join(name);
+        let output = command(&scenario, &["run", "--format", "json", "-q"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::write(&path, output.stdout).expect("written");
+        path
+    };
+    let first = file("a.json", "500ms", "1s");
+    let compare = |other: &std::path::Path| {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let output = command.arg("compare").args([&first, other]).output().expect("ran");
+        let (said, errors) = text(&output);
+        format!("{said}{errors}").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for (name, all, class) in [("b.json", "5s", "1s"), ("c.json", "500ms", "9s")] {
+        let said = compare(&file(name, all, class));
+        assert!(said.contains("deadlines differ"), "{name}: {said}");
+    }
+    let same = compare(&file("d.json", "500ms", "1s"));
+    assert!(!same.contains("deadlines differ"), "{same}");
+}
+
+#[test]
+fn too_many_threads_and_seeds_are_refused() {
+    for args in [["run", "--jobs", "5000"], ["capacity", "--seeds", "1000000000"]] {
+        let output = command(OPEN, &args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let (_, errors) = text(&output);
+        assert!(errors.contains("is not in 1..=1"), "{errors}");
+    }
+}
