@@ -72,7 +72,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     // Two sequences a step.
     ("step-seats", &["max_num_seqs 2 -> "]),
     // 1,300 tokens in memory for all.
-    ("token-limit", &["max_batch_total_tokens 1300 -> none"]),
+    ("token-limit", &["max_batch_total_tokens 1300 -> default"]),
     // 200 decode steps between two prefills.
     ("prefill-interval", &["prefill_decode_interval 200 -> "]),
     // Prompts that wait for 200 times the last one's time.

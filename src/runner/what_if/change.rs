@@ -249,10 +249,15 @@ impl<'m> Maker<'m> {
     /// Prompts in chunks: by the switch as it is and with smaller budgets, or where the switch is the
     /// size of a chunk, in sizes that cut the longest, beside decodes where the policy then can.
     fn cut_prompts(&self) -> Vec<Change> {
-        let mut changes = self.cut_short(self.switch(scheduler::Effect::CutsPrompts));
-        let sized = self.facts.switches.iter().filter(|switch| {
-            switch.effect == scheduler::Effect::CutsPrompts && switch.value.is_u64()
-        });
+        let all = self.switch(scheduler::Effect::CutsPrompts);
+        let sized: Vec<&scheduler::Switch> = self
+            .facts
+            .switches
+            .iter()
+            .filter(|one| one.effect == scheduler::Effect::CutsPrompts && one.value.is_u64())
+            .collect();
+        // A budget beside the size of a chunk cuts nothing.
+        let mut changes = if sized.is_empty() { self.cut_short(all) } else { all };
         for switch in sized {
             let longest = self.bound.chunk;
             let sizes = [longest / 2, longest / 4, BUSY_STEP].map(|size| size / 16 * 16);
@@ -290,10 +295,7 @@ impl<'m> Maker<'m> {
             // Where cutting is the budget itself there is nothing to add.
             let sets = |of: &str| cut.set.iter().any(|set| set.starts_with(of));
             let path = format!(".{}=", budget.parameter);
-            // The size of a chunk is a number: a budget beside it cuts nothing.
-            let sized =
-                |set: &String| set.split('=').nth(1).is_some_and(|n| n.parse::<u32>().is_ok());
-            let is_budget = cut.set.iter().any(|set| set.contains(&path) || sized(set));
+            let is_budget = cut.set.iter().any(|set| set.contains(&path));
             let smaller = [BUSY_STEP, 4 * BUSY_STEP]
                 .into_iter()
                 .filter(|&smaller| !is_budget && budget.most.is_some_and(|old| smaller < old));
@@ -450,7 +452,7 @@ fn written(value: &Value) -> String {
 
 fn shown(value: &Value) -> String {
     if value.is_null() {
-        return "none".to_owned();
+        return "default".to_owned();
     }
     if let Some(whole) = value.as_f64().filter(|number| number.fract() == 0.0) {
         return whole.to_string();
