@@ -107,7 +107,8 @@ impl Replay {
         let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
         if failed > 0 {
             warnings.push(format!(
-                "{failed} observed requests have no token times: simulated, not compared"
+                "{failed} observed requests did not end, or have no token times: simulated to their \
+                 end, not compared; the simulated makespan has them"
             ));
         }
         Ok(Replay { requests: Requests::Open(workload), observed, from_queue, warnings })

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::metrics::Latency;
-use crate::result::{Inert, Tool};
+use crate::metrics::{Bounds, Latency};
+use crate::result::{Inert, JudgedBy, Tool};
 use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
 
@@ -111,6 +111,9 @@ pub struct Capacity {
     pub seeds: Vec<SeedCapacity>,
     /// What users get at the highest load that held, for the first seed.
     pub at_capacity: Option<AtCapacity>,
+    /// The deadlines that the run at capacity was judged by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judged_by: Vec<JudgedBy>,
     /// What requests get that have the system to themselves.
     pub alone: Option<Alone>,
     /// Money at the highest load; null where no price is known.
@@ -215,9 +218,15 @@ impl SeedCapacity {
 pub struct AtCapacity {
     /// Share of fluid requests.
     pub fluid_request_share: Option<f64>,
+    /// Bounds of that share where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fluid_request_bounds: Option<Bounds>,
     /// Share of first tokens that came by their deadline, `slo.ttft`.
     #[serde(default)]
     pub ttft_in_time_share: Option<f64>,
+    /// Bounds of that share where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttft_in_time_bounds: Option<Bounds>,
     /// P99 of the time to first token.
     pub ttft_p99_s: Option<f64>,
     /// P99 of the time between tokens.
@@ -305,9 +314,14 @@ impl AtCapacity {
     pub(super) fn of(probe: &Probe) -> AtCapacity {
         let summary = &probe.result.summary;
         let offered = summary.requests.offered;
+        let fluidity = summary.fluidity.as_ref();
+        let fluid = fluidity.and_then(|of| of.fluid_request_share);
+        let bounds = fluidity.and_then(|of| of.bounds?.fluid_request_share);
         AtCapacity {
-            fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
+            fluid_request_share: fluid,
+            fluid_request_bounds: bounds.filter(|_| fluid.is_none()),
             ttft_in_time_share: summary.ttft_in_time_share,
+            ttft_in_time_bounds: summary.ttft_in_time_bounds,
             ttft_p99_s: summary.known(Latency::Ttft, |of| of.p99),
             tbt_p99_s: summary.known(Latency::Tbt, |of| of.p99),
             requests_per_s: summary.throughput.and_then(|all| all.requests_per_s),
@@ -377,12 +391,15 @@ pub(in crate::search) fn full_capacity() -> Capacity {
         seeds: Vec::new(),
         at_capacity: Some(AtCapacity {
             fluid_request_share: Some(0.0),
+            ttft_in_time_bounds: None,
+            fluid_request_bounds: None,
             ttft_in_time_share: Some(0.0),
             ttft_p99_s: Some(0.0),
             tbt_p99_s: Some(0.0),
             requests_per_s: Some(0.0),
             output_tokens_per_request: Some(0.0),
         }),
+        judged_by: Vec::new(),
         alone: Some(Alone {
             requests: 0,
             fluid_request_share: Some(0.0),

@@ -355,6 +355,7 @@ fn put_together(
         users: users.0,
         users_per_gpu: users.1,
         limited_by,
+        judged_by: best.map_or(Vec::new(), |probe| probe.result.judged_by.clone()),
         at_capacity,
         price,
         for_rate: None,

@@ -1,6 +1,7 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice};
+use crate::metrics::Bounds;
 use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::slo::PROMISE;
@@ -267,14 +268,20 @@ pub fn capacity_rows(file: &CapacityFile) -> Vec<Vec<String>> {
             capacity.label.clone(),
             or_dash(capacity.border().map(cell)),
             or_dash(per_gpu.map(figure)),
-            or_dash(at.and_then(|at| at.fluid_request_share).map(percent)),
-            or_dash(at.and_then(|at| at.ttft_in_time_share).map(percent)),
+            or_dash(at.and_then(|at| share(at.fluid_request_share, at.fluid_request_bounds))),
+            or_dash(at.and_then(|at| share(at.ttft_in_time_share, at.ttft_in_time_bounds))),
             or_dash(at.and_then(|at| at.ttft_p99_s).map(duration)),
             or_dash(at.and_then(|at| at.tbt_p99_s).map(duration)),
             capacity.limited_by.join(", "),
         ]));
     }
     rows
+}
+
+/// A share, or what is known of it.
+fn share(value: Option<f64>, bounds: Option<Bounds>) -> Option<String> {
+    let within = || bounds.map(|of| format!("{} to {}", percent(of.lower), percent(of.upper)));
+    value.map(percent).or_else(within)
 }
 
 fn short(text: &str, most: usize) -> String {

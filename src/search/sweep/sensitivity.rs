@@ -32,6 +32,9 @@ const TOLD: [(&str, &str, Kind); 11] = [
     ("P99 TTFT", "at_capacity.ttft_p99_s", Kind::Percent),
 ];
 
+/// What depends on the deadlines that runs are judged by.
+const JUDGED: [&str; 5] = ["fluid share", CAPACITY, PER_GPU, USERS, "users per GPU"];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// A difference of shares.
@@ -83,7 +86,7 @@ pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
                 let mut changes: Vec<String> = Vec::new();
                 for (name, path, amount) in TOLD.iter().filter_map(|&told| change(told, &pairs)) {
                     let tie = if tied(&pairs, path) { " (a tie)" } else { "" };
-                    let judged = name == "fluid share" && moves_deadlines(&one.path, &pairs);
+                    let judged = JUDGED.contains(&name) && moves_deadlines(&one.path, &pairs);
                     let judged = if judged { " (judged by other deadlines)" } else { "" };
                     let amount = format!("{amount}{tie}{judged}");
                     // One GPU a replica: the capacity of all is that of each.
