@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use metron_sim::progress::Progress;
-//! use metron_sim::runner::{Requests, RunInput, RunOptions, Simulator, run_experiment};
+//! use metron_sim::runner::{RunInput, RunOptions, Simulator, prepare, run_experiment};
 //! use metron_sim::scenario::{Document, Files};
 //!
 //! let text = "
@@ -18,11 +18,9 @@
 //!   lengths: {table: chat}
 //! slo: {ttft: 500ms, tbt: 25ms, fluidity: {index: 0.9, share: 0.99}}
 //! ";
-//! let resolved = Document::from_text("chat", text, Files::none())?.resolve(Some(42))?;
-//! let experiment = &resolved.experiment;
-//! let (requests, _warnings) = Requests::of(experiment)?;
-//! let input = RunInput { experiment, requests: &requests };
-//! let progress = Progress::new(experiment.schedulers.len());
+//! let prepared = prepare(&Document::from_text("chat", text, Files::none())?, Some(42), 1)?;
+//! let input = RunInput { experiment: &prepared.experiment, requests: &prepared.requests };
+//! let progress = Progress::new(prepared.experiment.schedulers.len());
 //! let outputs = run_experiment(input, RunOptions::default(), &Simulator, &progress)?;
 //!
 //! let longest_gap_s = |run: usize| outputs[run].result.summary.tbt_s.as_ref().and_then(|d| d.max);

@@ -3,7 +3,7 @@
 use crate::interop::{InteropError, JudgeError};
 use crate::report::OutputError;
 use crate::result::AssertionError;
-use crate::runner::RunError;
+use crate::runner::{PrepareError, RunError};
 use crate::scenario::ScenarioError;
 use crate::search::sweep::SweepError;
 use crate::search::{CacheError, SearchError};
@@ -91,6 +91,16 @@ pub enum Error {
     /// Two runs of the same scenario that differ.
     #[error("not deterministic: {0}; this is a bug in metron-sim")]
     NotDeterministic(String),
+}
+
+impl From<PrepareError> for Error {
+    fn from(error: PrepareError) -> Error {
+        match error {
+            PrepareError::Scenario(error) => Error::Scenario(error),
+            PrepareError::Workload(error) => Error::Workload(error),
+            PrepareError::Threads(error) => Error::Run(RunError::Threads(error)),
+        }
+    }
 }
 
 impl From<SearchError> for Error {

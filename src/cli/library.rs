@@ -7,13 +7,10 @@ use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
 use crate::inert;
-use crate::runner::{
-    PlayError, PlayOptions, Requests, RunError, Simulate, Simulator, measures_many, on_threads,
-};
+use crate::runner::{PlayError, PlayOptions, Prepared, Requests, Simulate, Simulator, prepare};
 use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
-use crate::workload::WorkloadError;
 
 /// This library, as the program uses it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,23 +22,15 @@ impl Backend for Library {
         let document = Document::read(&request.path)
             .and_then(|document| document.with(&request.set))
             .map_err(broken)?;
-        let resolved = document.resolve(request.seed).map_err(broken)?;
-        let draw = || Requests::of(&resolved.experiment);
-        let drawn = match request.jobs {
-            1 => draw(),
-            _ if !measures_many(&resolved.experiment) => draw(),
-            jobs => on_threads(jobs, draw).map_err(RunError::from)?,
-        };
-        let (requests, notes) = drawn.map_err(|error| located(&document, error))?;
-        let mut warnings = resolved.warnings;
-        warnings.extend(notes.iter().map(ToString::to_string));
+        let Prepared { experiment, requests, resolved, warnings, files } =
+            prepare(&document, request.seed, request.jobs)?;
         Ok(Loaded {
-            experiment: resolved.experiment,
+            experiment,
             requests,
-            resolved: resolved.scenario,
+            resolved,
             warnings,
             written: inert::written(&document),
-            files: resolved.files,
+            files,
             document: Some(document),
         })
     }
@@ -77,13 +66,6 @@ impl Simulate for Library {
     ) -> Result<Outcome, PlayError> {
         Simulator.simulate(experiment, scheduler, requests, options)
     }
-}
-
-/// An error in a file of requests, with the place where the scenario names the file.
-fn located(document: &Document, error: WorkloadError) -> Error {
-    let blamed =
-        error.path().and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
-    blamed.map_or(Error::Workload(error), |blamed| Error::Scenario(Box::new(blamed)))
 }
 
 fn schedulers() -> Vec<ListEntry> {

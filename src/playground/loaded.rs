@@ -8,7 +8,11 @@ use crate::explain::Recording;
 use crate::inert::{self, Ended, Written, list_index};
 use crate::progress::Progress;
 use crate::result::Found;
-use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, recording, run_experiment};
+use crate::runner::prepare::draw;
+use crate::runner::{
+    PrepareError, Prepared, Requests, RunInput, RunOptions, SchedulerOutput, recording,
+    run_experiment,
+};
 use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 
@@ -41,18 +45,16 @@ impl Loaded {
         let document =
             Document::from_text(NAME, &text, files.clone()).map_err(broken(Some(&text)))?;
         let resolved = document.resolve(None).map_err(broken(Some(&text)))?;
-        let mut experiment = resolved.experiment;
         let within = |problems: Problems| problems.in_text(&text);
-        limits::experiment(&experiment).map_err(within)?;
-        let (requests, notes) = Requests::of(&experiment).map_err(|error| {
-            let located = error
-                .path()
-                .and_then(|file| document.blame_file(file, &error.to_string(), error.help()));
-            match located {
-                Some(error) => broken(Some(&text))(error),
-                None => within(Problems::one("workload", error.to_string(), error.help())),
+        limits::experiment(&resolved.experiment).map_err(within)?;
+        let prepared = draw(&document, resolved, 1).map_err(|error| match error {
+            PrepareError::Scenario(error) => broken(Some(&text))(*error),
+            PrepareError::Workload(error) => {
+                within(Problems::one("workload", error.to_string(), error.help()))
             }
+            PrepareError::Threads(error) => Problems::one("", error.to_string(), None),
         })?;
+        let Prepared { mut experiment, requests, resolved, warnings, .. } = prepared;
         limits::requests(&requests).map_err(within)?;
         let schedulers: Vec<String> =
             experiment.schedulers.iter().map(|run| run.label.clone()).collect();
@@ -68,13 +70,11 @@ impl Loaded {
         let played = shown.iter().map(|&place| experiment.schedulers[place].clone());
         experiment.schedulers = played.collect();
         limits::memory(&experiment).map_err(within)?;
-        let mut warnings = resolved.warnings;
-        warnings.extend(notes.iter().map(ToString::to_string));
         Ok(Loaded {
             text,
             experiment,
             requests,
-            resolved: resolved.scenario,
+            resolved,
             warnings,
             written: inert::written(&document),
             document,

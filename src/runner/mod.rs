@@ -10,6 +10,7 @@ mod features;
 mod indexed;
 mod limits;
 mod memory;
+pub mod prepare;
 mod recording;
 mod requests;
 mod simulate;
@@ -23,6 +24,7 @@ pub use indexed::{Indexed, indexed};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
 };
+pub use prepare::{PrepareError, Prepared, prepare};
 pub use recording::{recording, recording_of_alike};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
