@@ -20,39 +20,39 @@ const ALIKE_S: f64 = 0.001;
 /// Of counts and of time the two sides are closer.
 const CLOSE: f64 = 0.1;
 
-/// A latency that a client worked out: its name in the file, the factor to seconds, ours.
-type Claim = (&'static str, f64, fn(&Summary) -> Option<&Distribution>, Stat);
+/// A latency that a client worked out: the factor to seconds, and ours.
+type Claim = (f64, fn(&Summary) -> Option<&Distribution>, Stat);
 type Stat = fn(&Distribution) -> Option<f64>;
 
-const MEAN: Stat = |of| of.mean;
-const P50: Stat = |of| of.p50;
-const P90: Stat = |of| of.p90;
-const P95: Stat = |of| of.p95;
-const P99: Stat = |of| of.p99;
-
-const LATENCIES: &[Claim] = &[
-    ("mean_ttft_ms", 1e-3, |s| Some(&s.ttft_s), MEAN),
-    ("median_ttft_ms", 1e-3, |s| Some(&s.ttft_s), P50),
-    ("p99_ttft_ms", 1e-3, |s| Some(&s.ttft_s), P99),
-    ("mean_tpot_ms", 1e-3, |s| Some(&s.tpot_s), MEAN),
-    ("median_tpot_ms", 1e-3, |s| Some(&s.tpot_s), P50),
-    ("p99_tpot_ms", 1e-3, |s| Some(&s.tpot_s), P99),
-    ("mean_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), MEAN),
-    ("median_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P50),
-    ("p99_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P99),
-    ("mean_e2el_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
-    ("median_e2el_ms", 1e-3, |s| Some(&s.e2e_s), P50),
-    ("p99_e2el_ms", 1e-3, |s| Some(&s.e2e_s), P99),
-    ("mean_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), MEAN),
-    ("median_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P50),
-    ("p90_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P90),
-    ("p95_itl_ms", 1e-3, |s| s.tbt_s.as_ref(), P95),
-    ("p99_e2e_latency_ms", 1e-3, |s| Some(&s.e2e_s), P99),
-    ("mean_tpot", 1.0, |s| Some(&s.tpot_s), MEAN),
-    ("mean_normalized_end_to_end_latency", 1.0, |s| Some(&s.normalized_latency_s_per_token), MEAN),
-    ("metrics.time_to_first_token_ms.mean", 1e-3, |s| Some(&s.ttft_s), MEAN),
-    ("metrics.request_latency.mean", 1.0, |s| Some(&s.e2e_s), MEAN),
-];
+/// What a client's figure of that name claims, such as `p99_ttft_ms`.
+fn claim(name: &str) -> Option<Claim> {
+    const MEAN: Stat = |of| of.mean;
+    match name {
+        "mean_tpot" => return Some((1.0, |s| Some(&s.tpot_s), MEAN)),
+        "mean_normalized_end_to_end_latency" => {
+            return Some((1.0, |s| Some(&s.normalized_latency_s_per_token), MEAN));
+        }
+        "metrics.time_to_first_token_ms.mean" => return Some((1e-3, |s| Some(&s.ttft_s), MEAN)),
+        "metrics.request_latency.mean" => return Some((1.0, |s| Some(&s.e2e_s), MEAN)),
+        _ => {}
+    }
+    let (stat, latency) = name.strip_suffix("_ms")?.split_once('_')?;
+    let stat: Stat = match stat {
+        "mean" => MEAN,
+        "median" | "p50" => |of| of.p50,
+        "p90" => |of| of.p90,
+        "p95" => |of| of.p95,
+        "p99" => |of| of.p99,
+        _ => return None,
+    };
+    match latency {
+        "ttft" => Some((1e-3, |s| Some(&s.ttft_s), stat)),
+        "tpot" => Some((1e-3, |s| Some(&s.tpot_s), stat)),
+        "itl" => Some((1e-3, |s| s.tbt_s.as_ref(), stat)),
+        "e2el" | "e2e_latency" => Some((1e-3, |s| Some(&s.e2e_s), stat)),
+        _ => None,
+    }
+}
 
 /// Whether two figures differ by less than this share of the larger.
 fn close(a: f64, b: f64, share: f64) -> bool {
@@ -181,12 +181,13 @@ fn longest_s(measured: &Measured) -> f64 {
 /// The latencies that the client worked out against those of its requests.
 pub(super) fn of_latencies(measured: &Measured, summary: &Summary) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, unit, of, stat) in LATENCIES {
+    for (name, said) in &measured.reported {
         // Gaps that the client spread over a chunk's tokens were put together again.
         if measured.smoothed && name.contains("itl") {
             continue;
         }
-        let Some(said) = measured.reported.get(*name).map(|said| said * unit) else { continue };
+        let Some((unit, of, stat)) = claim(name) else { continue };
+        let said = said * unit;
         let Some(own) = of(summary).and_then(stat) else { continue };
         if !close(said, own, ALIKE) && (said - own).abs() > ALIKE_S {
             let (said, own) = (duration(said), duration(own));

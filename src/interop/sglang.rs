@@ -48,6 +48,18 @@ const KEYS: &[&str] = &[
     "std_tpot_ms",
     "std_itl_ms",
     "std_e2e_latency_ms",
+    "p50_ttft_ms",
+    "p90_ttft_ms",
+    "p95_ttft_ms",
+    "p50_tpot_ms",
+    "p90_tpot_ms",
+    "p95_tpot_ms",
+    "p50_itl_ms",
+    "p90_itl_ms",
+    "p50_e2e_latency_ms",
+    "p95_e2e_latency_ms",
+    "max_concurrency",
+    "max_concurrent_requests",
 ];
 
 /// Reads every run of a file.

@@ -57,6 +57,18 @@ const KEYS: &[&str] = &[
     "std_tpot_ms",
     "std_itl_ms",
     "std_e2el_ms",
+    "p50_ttft_ms",
+    "p90_ttft_ms",
+    "p95_ttft_ms",
+    "p50_tpot_ms",
+    "p90_tpot_ms",
+    "p95_tpot_ms",
+    "p50_itl_ms",
+    "p90_itl_ms",
+    "p95_itl_ms",
+    "p50_e2el_ms",
+    "p90_e2el_ms",
+    "p95_e2el_ms",
 ];
 
 /// One object.

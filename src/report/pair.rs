@@ -209,7 +209,9 @@ pub(crate) fn shown(metric: &str, value: f64) -> String {
     } else if metric.ends_with("_share")
         || metric.ends_with("_rate")
         || metric.ends_with(".share")
-        || (metric.starts_with("fluidity.bounds.") && !metric.contains("index"))
+        || (metric.starts_with("fluidity.bounds.")
+            && !metric.contains("index")
+            && !metric.contains("per_s"))
     {
         percent(value)
     } else if metric.split('.').any(|part| part.ends_with("_s") && !part.ends_with("per_s")) {

@@ -41,7 +41,10 @@ pub(super) enum Touch {
 /// The events to come, without arrivals: whoever asks names the next of those.
 #[derive(Debug)]
 pub(super) struct Calendar {
-    events: BinaryHeap<Reverse<Event>>,
+    /// The earliest. One server has no other, and most runs have one server.
+    first: Option<Event>,
+    /// The others.
+    rest: BinaryHeap<Reverse<Event>>,
     now: Time,
     /// Servers that are to decide now; while they do, the next one last.
     awake: Vec<ReplicaId>,
@@ -50,7 +53,8 @@ pub(super) struct Calendar {
 
 impl Calendar {
     pub fn new(touch: Touch) -> Calendar {
-        Calendar { events: BinaryHeap::new(), now: Time::ZERO, awake: Vec::new(), touch }
+        let (first, rest) = (None, BinaryHeap::new());
+        Calendar { first, rest, now: Time::ZERO, awake: Vec::new(), touch }
     }
 
     pub fn now(&self) -> Time {
@@ -70,7 +74,17 @@ impl Calendar {
 
     pub fn add(&mut self, at: Time, what: What) {
         debug_assert!(at > self.now, "what is added lies ahead");
-        self.events.push(Reverse(Event { at, what }));
+        let event = Event { at, what };
+        let later = match self.first {
+            Some(first) if first < event => Some(event),
+            first => {
+                self.first = Some(event);
+                first
+            }
+        };
+        if let Some(later) = later {
+            self.rest.push(Reverse(later));
+        }
     }
 
     /// Takes what is due next at this instant. An arrival is not taken: whoever asks lets it in.
@@ -80,7 +94,7 @@ impl Calendar {
             return None;
         }
         if what != What::Arrives {
-            self.events.pop();
+            self.first = self.rest.pop().map(|Reverse(event)| event);
         }
         Some(what)
     }
@@ -89,8 +103,7 @@ impl Calendar {
     /// enters now.
     fn first(&self, arrival: Option<Time>) -> Option<Event> {
         let arrives = arrival.map(|at| Event { at: at.max(self.now), what: What::Arrives });
-        let listed = self.events.peek().map(|&Reverse(event)| event);
-        match (listed, arrives) {
+        match (self.first, arrives) {
             (Some(listed), Some(arrives)) => Some(listed.min(arrives)),
             (one, other) => one.or(other),
         }
@@ -123,9 +136,7 @@ impl Calendar {
             Touch::Anything => Time::ZERO,
             Touch::Arrivals => arrival,
             Touch::Answers if !self.awake.is_empty() => arrival.min(self.now),
-            Touch::Answers => {
-                self.events.peek().map_or(arrival, |&Reverse(event)| arrival.min(event.at))
-            }
+            Touch::Answers => self.first.map_or(arrival, |event| arrival.min(event.at)),
         }
     }
 }
