@@ -80,7 +80,7 @@ fn not_alike(experiment: &Experiment) -> Vec<String> {
     }
     if experiment.measure != Measure::default() {
         found.push(
-            "`measure` has no effect here: all requests of the observed run are compared"
+            "`measure` leaves requests out of the run's own figures, not out of the comparison"
                 .to_owned(),
         );
     }

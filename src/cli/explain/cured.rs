@@ -77,6 +77,10 @@ fn figures(one: &WhatIf) -> Option<&Figures> {
     one.figures.as_ref()
 }
 
+fn gpus(count: u32) -> String {
+    if count == 1 { "1 GPU".to_owned() } else { format!("{count} GPUs") }
+}
+
 fn heading(cures: &Cures, was: &WhatIf) -> String {
     let stall = match cures.token {
         0 => format!("request {}'s wait for its first token", cures.request),
@@ -186,9 +190,9 @@ fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
     };
     let price = match (after.gpus.cmp(&before.gpus), after.usd_per_hour) {
         (std::cmp::Ordering::Equal, _) => "with the same GPUs".to_owned(),
-        (_, None) => format!("with {} GPUs instead of {}", after.gpus, before.gpus),
+        (_, None) => format!("with {} instead of {}", gpus(after.gpus), before.gpus),
         (_, Some(usd)) => {
-            format!("with {} GPUs instead of {}, {usd:.2} $/h", after.gpus, before.gpus)
+            format!("with {} instead of {}, {usd:.2} $/h", gpus(after.gpus), before.gpus)
         }
     };
     let gives_up = match best.gives_up.as_str() {

@@ -114,7 +114,7 @@ fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
     let drains = of_each(runs, names, |run| {
         let took = duration(backlog(run)?.drain_s);
         let cut = run.summary.requests.unfinished > 0;
-        Some(if cut { format!("more than {took}") } else { took })
+        Some(if cut { format!("more than another {took}") } else { format!("another {took}") })
     })?;
     let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
     let in_closed_loop =
@@ -127,7 +127,7 @@ fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
         ));
     }
     Some(format!(
-        "Requests came faster than they were served: after {} of arrivals, the rest took another \
+        "Requests came faster than they were served: after {} of arrivals, the rest took \
          {drains}; the P99 scheduling delay is {delays}. Such latencies grow with the length of \
          the run: lower the rate or add replicas.",
         duration(arrivals_s)

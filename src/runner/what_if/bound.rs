@@ -54,9 +54,10 @@ impl Bound {
         self.chunk = self.chunk.max(longest);
     }
 
-    /// Whether memory was ever nearly full.
-    pub fn memory_was_full(&self) -> bool {
+    /// Whether memory was ever nearly full: or so that the longest request found no room in it.
+    pub fn memory_was_full(&self, block_tokens: u32) -> bool {
         let (used, all) = self.blocks;
-        u64::from(used) * 20 >= u64::from(all) * 19
+        let longest = self.longest_request.div_ceil(block_tokens.max(1));
+        u64::from(used) * 20 >= u64::from(all) * 19 || all.saturating_sub(used) < longest
     }
 }

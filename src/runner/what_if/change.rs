@@ -219,7 +219,14 @@ impl<'m> Maker<'m> {
             if_inert: IfInert::Silent,
             ..self.parameter(name, None, default.clone())
         };
-        changed.map(change).collect()
+        let mut each: Vec<Change> = changed.map(change).collect();
+        if each.len() > 1 {
+            let words: Vec<&str> = each.iter().map(|one| one.words.as_str()).collect();
+            let set = each.iter().flat_map(|one| one.set.iter().cloned()).collect();
+            let all = Change::new(words.join(", "), set);
+            each.push(Change { if_inert: IfInert::Silent, ..all });
+        }
+        each
     }
 
     fn limits(&self, limit: Limit, values: impl IntoIterator<Item = u32>) -> Vec<Change> {

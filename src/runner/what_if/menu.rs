@@ -221,12 +221,13 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         ],
         Cause::PipelineBubble => &[
             (SmallerSteps, "micro-batches are more alike"),
-            (TensorForPipeline, "the same GPUs without stages to wait for"),
+            (TensorForPipeline, "no stages to wait for"),
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
         Cause::Communication => &[
-            (ReplicasForTensor, "the same GPUs with less to say to each other"),
+            (ReplicasForTensor, "fewer GPUs have to wait for each other"),
+            (TensorForPipeline, "no stages to wait for"),
             (LargerSteps, "a prompt takes fewer steps"),
             (OneReplicaMore, FEWER_A_REPLICA),
         ],

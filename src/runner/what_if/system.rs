@@ -35,7 +35,10 @@ impl Maker<'_> {
 
     pub fn more_blocks(&self) -> Vec<Change> {
         let refused = self.refused.blocks(self.info.kv_block_tokens);
-        if !self.bound.memory_was_full() && !self.info.prefix_caching && refused == 0 {
+        if !self.bound.memory_was_full(self.info.kv_block_tokens)
+            && !self.info.prefix_caching
+            && refused == 0
+        {
             return Vec::new();
         }
         let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
@@ -48,7 +51,9 @@ impl Maker<'_> {
             let fits = most.is_some_and(|most| new <= most);
             if fits { change } else { change.gives_up(MEMORY) }
         };
-        let mut more = vec![old + old / 2, old * 2];
+        let mut more = vec![old + old / 2, old * 2, old * 4];
+        // All that the GPU's memory holds, where the scenario gave fewer.
+        more.extend(most.filter(|&most| self.blocks_are_given() && most > old * 4));
         // The null block is not handed out.
         more.extend(Some(refused + 1).filter(|&enough| refused > 0 && enough > old * 2));
         // Blocks that follow from memory and still fit come with a higher utilization, by its name.
@@ -199,13 +204,26 @@ impl Maker<'_> {
             return Vec::new();
         }
         let (at, new) = (&self.at, tensor * stages);
-        let words = format!(
-            "tensor {tensor}, pipeline {stages} -> tensor {new}, pipeline 1{}",
-            self.of_pool
-        );
-        let set =
-            vec![format!("{at}parallelism.pipeline=1"), format!("{at}parallelism.tensor={new}")];
-        vec![Change::new(words, set)]
+        let replicas = self.pool["replicas"].as_u64().unwrap_or(1);
+        let one_stage = format!("{at}parallelism.pipeline=1");
+        let change = |words: String, more: Option<String>| {
+            let set = [one_stage.clone()].into_iter().chain(more).collect();
+            Change::new(format!("{words}{}", self.of_pool), set)
+        };
+        vec![
+            change(
+                format!("tensor {tensor}, pipeline {stages} -> tensor {new}, pipeline 1"),
+                Some(format!("{at}parallelism.tensor={new}")),
+            ),
+            change(
+                format!(
+                    "pipeline {stages}, replicas {replicas} -> pipeline 1, replicas {}",
+                    replicas * stages
+                ),
+                Some(format!("{at}replicas={}", replicas * stages)),
+            ),
+            change(format!("pipeline {stages} -> 1"), None),
+        ]
     }
 
     /// Less tensor parallelism: as many GPUs in more replicas, and fewer GPUs.
