@@ -1,8 +1,12 @@
 //! Keys of the promise, of what is observed and of chance.
 
+use serde_json::Value as Json;
+
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
 use crate::fleet::RouterKind;
+use crate::runner::Requests;
+use crate::scenario::Experiment;
 use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
 
 const BOUND: Entry = ("", Always("a term of the SLO"));
@@ -44,7 +48,16 @@ pub const TABLE: &[Entry] = &[
     ("PrefillCurve.of", Always("judged with `ttft`")),
 ];
 
+/// Whether every seed gives the same run: nothing in it is drawn.
+pub fn seed_is_inert(scenario: &Json, experiment: &Experiment, requests: &Requests) -> bool {
+    without_chance(&Facts::new(&[], scenario, experiment, requests, None)).is_some()
+}
+
 fn seed(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    without_chance(facts)
+}
+
+fn without_chance(facts: &Facts<'_>) -> Option<String> {
     let workload = &facts.experiment.workload;
     let routed_by_chance =
         facts.chooses_by(&RouterKind::Random) || facts.chooses_by(&RouterKind::PowerOfTwo);

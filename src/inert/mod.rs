@@ -23,6 +23,7 @@ use crate::result::{Found, Inert};
 use crate::runner::Requests;
 use crate::scenario::{Experiment, SchedulerDetails};
 pub use facts::{Ended, Facts};
+pub use judging::seed_is_inert;
 pub use written::{Written, list_index, written};
 
 /// A key without effect in one line, for people.

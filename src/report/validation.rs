@@ -91,7 +91,7 @@ pub fn to_text<'a>(
         }
         if let Some(unqueued) = validation.unqueued.as_ref().filter(|u| u.requests > 0) {
             text.push_str(&format!(
-                "\nThe {} requests that did not queue (scheduled within 100 ms)\n\n",
+                "\nRequests that did not queue (scheduled within 100 ms): {}\n\n",
                 unqueued.requests
             ));
             text.push_str(&table(&unqueued.validation));

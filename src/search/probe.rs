@@ -10,6 +10,7 @@ use super::goal::Goal;
 use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
 use super::watch::Watch;
+use crate::inert::seed_is_inert;
 use crate::result::{Assertion, RunResult};
 use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched};
 use crate::scenario::{Experiment, SchedulerRun};
@@ -285,7 +286,7 @@ impl Study<'_> {
             (Requests::Open(a), Requests::Open(b)) => {
                 Ok(a.requests != b.requests || a.blocks != b.blocks || a.block_ids != b.block_ids)
             }
-            _ => Ok(true),
+            (requests, _) => Ok(!seed_is_inert(&Value::Null, self.experiment, &requests)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What limits the comparison: rejections, a queue that grows, full KV memory, a cut-off run.
 
 use super::Names;
+use crate::metrics::Latency;
 use crate::result::RunResult;
 use crate::result::units::{count, duration, join, percent};
 
@@ -116,7 +117,12 @@ fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
         let cut = run.summary.requests.unfinished > 0;
         Some(if cut { format!("more than another {took}") } else { format!("another {took}") })
     })?;
-    let delays = of_each(runs, names, |run| Some(duration(backlog(run)?.delay_s)))?;
+    let delays = of_each(runs, names, |run| {
+        backlog(run)?;
+        let (least, most) = run.summary.within(Latency::SchedulingDelay, |of| of.p99);
+        let known = if most == least { "" } else { "at least " };
+        Some(format!("{known}{}", duration(least?)))
+    })?;
     let in_closed_loop =
         |run: &RunResult| run.summary.arrival_rate_per_s.is_some_and(|rate| rate.users.is_some());
     if runs.iter().any(in_closed_loop) {
@@ -137,7 +143,6 @@ fn overload<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {
 struct Backlog {
     arrivals_s: f64,
     drain_s: f64,
-    delay_s: f64,
 }
 
 /// A run is behind when draining took more than a tenth of the time of arrivals and was spent on a
@@ -150,7 +155,7 @@ fn backlog(run: &RunResult) -> Option<Backlog> {
     let drain_s = summary.duration_s? - arrivals_s;
     let delay_s = summary.scheduling_delay_s.as_ref()?.p99?;
     let behind = arrivals_s > 0.0 && drain_s > 0.1 * arrivals_s && delay_s >= 0.5 * drain_s;
-    behind.then_some(Backlog { arrivals_s, drain_s, delay_s })
+    behind.then_some(Backlog { arrivals_s, drain_s })
 }
 
 fn memory<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Option<String> {

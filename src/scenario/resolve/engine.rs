@@ -232,6 +232,11 @@ fn kv_blocks(
     memory: &Memory,
 ) -> Option<(u32, Json)> {
     if let Some(blocks) = given.kv_blocks {
+        if let (Some(model), Some(gpu)) = (model, gpu) {
+            let path = owner.path(check, &["engine", "kv_blocks"]);
+            let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
+            check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
+        }
         return Some((blocks, json!({"value": blocks, "from": "given"})));
     }
     let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;

@@ -226,6 +226,50 @@ fn engine(profile: EngineProfile) -> Profile {
     Profile::Engine(Box::new(profile))
 }
 
+/// Why so many KV blocks are more than all of the GPUs' memory holds beside the weights, if they are.
+pub fn beyond_memory(
+    blocks: u32,
+    model: &Model,
+    gpu: &Gpu,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<String> {
+    let all = Memory { gpu_memory_utilization: 1.0, overhead_bytes: 0, ..*memory };
+    let Ok(capacity) = kv_capacity(&request(model, gpu, parallelism, &all)) else {
+        let weights = "the weights alone take more memory than each GPU has";
+        return Some(format!("{blocks} blocks are taken as given, though {weights}"));
+    };
+    let needed = u64::from(blocks).saturating_mul(capacity.bytes_per_block);
+    let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));
+    (blocks > capacity.blocks).then(|| {
+        format!(
+            "{blocks} blocks are taken as given: they need {} on each GPU, which has {}, {} of them \
+             for weights",
+            gib(needed),
+            gib(gpu.memory_bytes),
+            gib(capacity.weight_bytes)
+        )
+    })
+}
+
+fn request<'a>(
+    model: &'a Model,
+    gpu: &'a Gpu,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> KvRequest<'a> {
+    KvRequest {
+        model,
+        gpu,
+        parallelism,
+        dtype: memory.precision.weights,
+        kv_dtype: memory.precision.kv,
+        gpu_memory_utilization: memory.gpu_memory_utilization,
+        block_tokens: memory.block_tokens,
+        overhead_bytes: memory.overhead_bytes,
+    }
+}
+
 /// How many KV blocks fit; `None` when none does (and reported).
 pub fn kv_blocks(
     check: &mut Check<'_>,
@@ -235,17 +279,7 @@ pub fn kv_blocks(
     parallelism: Parallelism,
     memory: &Memory,
 ) -> Option<KvCapacity> {
-    let request = KvRequest {
-        model,
-        gpu,
-        parallelism,
-        dtype: memory.precision.weights,
-        kv_dtype: memory.precision.kv,
-        gpu_memory_utilization: memory.gpu_memory_utilization,
-        block_tokens: memory.block_tokens,
-        overhead_bytes: memory.overhead_bytes,
-    };
-    match kv_capacity(&request) {
+    match kv_capacity(&request(model, gpu, parallelism, memory)) {
         Ok(capacity) => Some(capacity),
         Err(CapacityError::Cost(error)) => {
             cost_problem(check, owner, &error);
