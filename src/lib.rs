@@ -34,6 +34,7 @@
 //! # Metrics of token times
 //!
 //! ```
+//! use metron_sim::ids::LaneId;
 //! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 //! use metron_sim::time::{Span, Time};
 //! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -51,7 +52,7 @@
 //!         tokens: 4,
 //!         hit_tokens: 0,
 //!         preemptions: 0,
-//!         replica: 0,
+//!         lane: LaneId(0),
 //!         class: 0,
 //!         status: Status::Completed,
 //!     }],

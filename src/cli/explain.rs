@@ -172,7 +172,8 @@ fn cures(
     let Some(document) = loaded.document.as_ref() else { return Vec::new() };
     let one = |(place, run): (usize, &RunExplanation)| {
         let stall = stalls[place].as_ref()?;
-        let row = |request: u32| &outputs[place].outcome.trace.requests[request as usize];
+        let trace = &outputs[place].outcome.trace;
+        let replica = trace.replica_of(&trace.requests[stall.request as usize]);
         let patient = Patient {
             document,
             seed: global.seed,
@@ -183,7 +184,7 @@ fn cures(
             config: &loaded.experiment.schedulers[place].config,
             output: &outputs[place],
             stall: (stall.request, stall.token),
-            pool: loaded.experiment.pool_of(row(stall.request).replica),
+            pool: loaded.experiment.pool_of(replica),
         };
         let causes = worth_a_cure(stall, &run.misses.by_cause);
         let Advice { keeps_promise, tried, best, notes, stall_counts } =

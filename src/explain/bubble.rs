@@ -17,6 +17,7 @@ use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -81,7 +82,7 @@ impl Bubbles {
         let lanes = &tables.lanes;
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
-            let group = tables.recording.lanes_beside(all.len());
+            let group = tables.trace().lanes_beside(LaneId::at(all.len()));
             if group.len() == 1 {
                 all.push(Bubbles::default());
                 continue;

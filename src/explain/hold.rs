@@ -7,6 +7,7 @@
 
 use super::lane::LaneColumns;
 use super::tables::Tables;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::Status;
@@ -28,7 +29,7 @@ enum Held {
     Grows(i64),
 }
 
-/// Who held what on one replica, and who ran.
+/// Who held what on one lane, and who ran.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     block_tokens: i64,
@@ -61,14 +62,13 @@ pub(super) enum Means {
 }
 
 impl Holders {
-    /// Of one replica.
-    pub fn new(tables: &Tables<'_>, replica: u32) -> Holders {
-        let lane = &tables.lanes[replica as usize];
+    /// Of one lane.
+    pub fn new(tables: &Tables<'_>, id: LaneId) -> Holders {
+        let lane = &tables.lanes[id.index()];
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
         for request in tables.requests() {
-            let of = tables.places.lane(request);
-            if of == replica as usize && !tables.places.chunks(request).is_empty() {
+            if tables.lane(request) == id && !tables.places.chunks(request).is_empty() {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);

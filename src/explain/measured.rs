@@ -341,6 +341,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::LaneId;
     use crate::trace::{Column, NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
@@ -364,7 +365,7 @@ mod tests {
                 tokens: times.len() as u32,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
+                lane: LaneId(0),
                 class: 0,
                 status: Status::Completed,
             });

@@ -126,7 +126,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         if row.status == Status::Rejected || self.in_time[request as usize] {
             return (0, Split::ZERO);
         }
-        let lane = self.index.places.lane(request);
+        let lane = row.lane.index();
         let (tbt, first) = self.deadlines_of(row);
         let chain = self.chain(lane, tbt);
         let mut charge = Charge {

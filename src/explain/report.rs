@@ -303,7 +303,7 @@ pub fn listed(split: &Split) -> ByCause {
 
 fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
     let gap = &stall.gap;
-    let pool = index.recording.pool(index.lane_index(stall.request));
+    let pool = index.recording.pool(index.lane(stall.request));
     StallReport {
         request: stall.request,
         pool: pool.name.map(str::to_owned),

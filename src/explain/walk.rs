@@ -10,8 +10,6 @@ use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
 /// Where each request's chunks and preemptions stand in the log of its lane.
 pub struct Places {
-    /// Row r: the lane of request r. Before it has one, the first of its replica.
-    lane: Vec<u32>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
     /// `(iteration, place in its batch)`.
@@ -27,12 +25,6 @@ impl Places {
     /// Finds them in all logs.
     pub fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
         let trace = recording.trace;
-        let first = |row: &RequestRow| recording.first_lane(row.replica) as u32;
-        let mut lane: Vec<u32> = trace.requests.iter().map(first).collect();
-        for (index, columns) in (0_u32..).zip(lanes).filter(|(_, lane)| lane.staged) {
-            let chunks = columns.log.prefills().flat_map(|(_, chunks)| chunks);
-            chunks.for_each(|chunk| lane[chunk.request as usize] = index);
-        }
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
         for chunk in prefills().flat_map(|(_, chunks)| chunks) {
@@ -57,12 +49,7 @@ impl Places {
         let mut preempted: Vec<(RequestId, u32)> = lost.collect();
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
-        Places { lane, first, chunks, preempted, behind }
-    }
-
-    /// The lane of a request, among those of all replicas.
-    pub fn lane(&self, request: RequestId) -> usize {
-        self.lane[request as usize] as usize
+        Places { first, chunks, preempted, behind }
     }
 
     /// A request's chunks in order.
@@ -211,7 +198,7 @@ impl<'w> Walk<'w> {
         let row = &trace.requests[request as usize];
         Walk {
             trace,
-            lane: &lanes[places.lane(request)],
+            lane: &lanes[row.lane.index()],
             places,
             request,
             row,

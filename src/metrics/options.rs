@@ -1,6 +1,7 @@
 //! What to evaluate: which requests, against which promise, and how much of it.
 
 use super::Deadlines;
+use crate::ids::LaneId;
 use crate::time::{Span, Time};
 use crate::trace::RequestRow;
 
@@ -57,8 +58,8 @@ pub struct Count {
     pub window: Measure,
     /// Only requests of this class.
     pub class: Option<u16>,
-    /// Only requests of the replicas from the first number up to before the second.
-    pub replicas: Option<(u32, u32)>,
+    /// Only requests of the lanes from the first up to before the second.
+    pub lanes: Option<(LaneId, LaneId)>,
 }
 
 /// Which requests the results are about, by arrival time.
@@ -107,7 +108,7 @@ pub(super) struct Window {
     from: Time,
     to: Time,
     class: Option<u16>,
-    replicas: Option<(u32, u32)>,
+    lanes: Option<(LaneId, LaneId)>,
 }
 
 impl Window {
@@ -123,14 +124,11 @@ impl Window {
                 from: Time::from_nanos(from),
                 to: Time::from_nanos(to),
                 class: count.class,
-                replicas: count.replicas,
+                lanes: count.lanes,
             },
-            None => Window {
-                from: Time::NEVER,
-                to: Time::ZERO,
-                class: count.class,
-                replicas: count.replicas,
-            },
+            None => {
+                Window { from: Time::NEVER, to: Time::ZERO, class: count.class, lanes: count.lanes }
+            }
         }
     }
 
@@ -138,7 +136,7 @@ impl Window {
     pub(super) fn holds(&self, row: &RequestRow) -> bool {
         (self.from..=self.to).contains(&row.arrival)
             && self.class.is_none_or(|class| class == row.class)
-            && self.replicas.is_none_or(|(from, to)| (from..to).contains(&row.replica))
+            && self.lanes.is_none_or(|(from, to)| (from..to).contains(&row.lane))
     }
 }
 
@@ -157,7 +155,7 @@ mod tests {
             tokens: 0,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
+            lane: LaneId(0),
             class,
             status: Status::Unfinished,
         };
@@ -171,7 +169,7 @@ mod tests {
             skip_first: Span::from_nanos(skip_first),
             skip_last: Span::from_nanos(skip_last),
         };
-        let window = Window::new(&trace.requests, Count { window, class, replicas: None });
+        let window = Window::new(&trace.requests, Count { window, class, lanes: None });
         let rows = trace.requests.iter().filter(|row| window.holds(row));
         rows.map(|row| row.arrival.as_nanos()).collect()
     }

@@ -45,7 +45,8 @@ pub(super) fn cures(
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
     };
-    let replica = output.outcome.trace.requests[request as usize].replica;
+    let trace = &output.outcome.trace;
+    let replica = trace.replica_of(&trace.requests[request as usize]);
     let patient = Patient {
         document: &loaded.document,
         seed: None,

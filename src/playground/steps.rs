@@ -6,10 +6,11 @@ use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::Recording;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
 use crate::time::Time;
-use crate::trace::{Log, Status, TokenTrace};
+use crate::trace::{Log, TokenTrace};
 use crate::view::{Columns, Queue, Wait, columns};
 
 /// Most iterations of one answer.
@@ -24,8 +25,7 @@ const NAMES_MAX: usize = 400_000;
 /// Which iterations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    /// Place of the lane among those of all replicas.
-    pub lane: u32,
+    pub lane: LaneId,
     pub from: usize,
     /// In place of `from`: those around this time, microseconds.
     pub at_us: Option<u64>,
@@ -35,8 +35,8 @@ pub(super) struct Window {
 /// The answer to `steps`.
 #[derive(Serialize)]
 pub(super) struct Steps {
-    /// Which lane, by its place among those of all replicas.
-    replica: u32,
+    #[serde(rename = "replica")]
+    lane: LaneId,
     /// Iterations that it ran.
     iterations: usize,
     /// Number of the first one told.
@@ -110,12 +110,12 @@ pub(super) fn around(
     let to = from.saturating_add(count).min(log.len());
     let config = &loaded.experiment.schedulers[place].config;
     let fleet = loaded.experiment.fleet();
-    let pool_place = outcome.lanes().get(window.lane as usize).map_or(0, |lane| lane.pool);
+    let pool_place = outcome.trace.lane(window.lane).pool.index();
     let pool = fleet.get(pool_place).unwrap_or(&fleet[0]);
     let info = pool.engine_info();
     let told = Told::new(&loaded.recording(place, output), window.lane);
     Ok(Steps {
-        replica: window.lane,
+        lane: window.lane,
         iterations: log.len(),
         from,
         budget: token_budget(config, &info),
@@ -128,7 +128,8 @@ pub(super) fn around(
 /// The iterations of a stretch as columns of a timeline.
 #[derive(Serialize)]
 pub(super) struct Stretch {
-    replica: u32,
+    #[serde(rename = "replica")]
+    lane: LaneId,
     columns: Columns,
 }
 
@@ -136,7 +137,7 @@ pub(super) struct Stretch {
 /// long a stretch those in its middle.
 pub(super) fn stretch(
     loaded: &Loaded,
-    lane: u32,
+    lane: LaneId,
     (from_us, to_us): (u64, u64),
     allowance: &Allowance<'_>,
 ) -> Result<Stretch, Problems> {
@@ -147,17 +148,15 @@ pub(super) fn stretch(
     let cut = (to - from).saturating_sub(STRETCH_MAX);
     let (from, to) = (from + cut / 2, to - cut.div_ceil(2));
     let recording = loaded.recording(0, &outputs[0]);
-    let replica = recording.replica_of_lane(lane as usize);
-    let queues = Queue::of_replicas(&recording);
-    let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
-    Ok(Stretch { replica: lane, columns: columns(log, &queue, from, to, usize::MAX) })
+    let queue = Queue::of_lane(&recording, lane);
+    Ok(Stretch { lane, columns: columns(log, &queue, from, to, usize::MAX) })
 }
 
-fn log_of(output: &SchedulerOutput, lane: u32) -> Result<&Log, Problems> {
+fn log_of(output: &SchedulerOutput, lane: LaneId) -> Result<&Log, Problems> {
     let logs = output.outcome.log.as_deref().unwrap_or_default();
-    logs.get(lane as usize).ok_or_else(|| {
-        let lanes = output.outcome.lanes();
-        let what = if lanes.iter().any(|of| of.lane.is_some()) { "lanes" } else { "replicas" };
+    logs.get(lane.index()).ok_or_else(|| {
+        let lanes = &output.outcome.trace.lanes;
+        let what = if lanes.iter().any(|of| of.part.is_some()) { "lanes" } else { "replicas" };
         let message = format!("there are {} {what}, numbered from 0", logs.len());
         Problems::one("", message, None)
     })
@@ -174,13 +173,11 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn new(recording: &Recording<'a>, lane: u32) -> Told<'a> {
+    fn new(recording: &Recording<'a>, lane: LaneId) -> Told<'a> {
         let trace = recording.trace;
-        let replica = recording.replica_of_lane(lane as usize);
-        let queues = Queue::of_replicas(recording);
-        let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
+        let queue = Queue::of_lane(recording, lane);
         // A request stays with the lane that first prefilled it.
-        let own: std::collections::BTreeSet<RequestId> = recording.log[lane as usize]
+        let own: std::collections::BTreeSet<RequestId> = recording.log[lane.index()]
             .prefills()
             .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.request))
             .collect();
@@ -275,11 +272,7 @@ impl<'a> Told<'a> {
         }
         for &request in &self.own {
             let row = &self.trace.requests[request as usize];
-            let done = match row.status {
-                Status::Unfinished => Time::NEVER,
-                // The last token of a request that ended half-way is its last sign.
-                _ => self.trace.last_token(row).unwrap_or(row.scheduled),
-            };
+            let done = self.trace.stay(row).to;
             let first = starts.partition_point(|&start| start < row.scheduled);
             let last = starts.partition_point(|&start| start < done);
             let lost = away.get(&request).map_or(&[][..], Vec::as_slice);

@@ -91,7 +91,7 @@ impl<W: Write> RequestFile<W> {
                 Cell::Text(scheduler),
                 Cell::Count(u64::from(one.row)),
                 Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
-                Cell::Count(u64::from(row.replica)),
+                Cell::Count(u64::from(trace.replica_of(row).0)),
                 Cell::seconds(Some(row.arrival)),
                 Cell::seconds(reached(row.scheduled)),
                 Cell::seconds(reached(row.first_token)),

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::ids::LaneId;
 use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
@@ -27,7 +28,7 @@ pub fn outcome() -> Outcome {
         tokens: 4,
         hit_tokens: 0,
         preemptions: 0,
-        replica: 0,
+        lane: LaneId(0),
         class: 0,
         status: Status::Completed,
     };
@@ -58,6 +59,7 @@ pub fn outcome() -> Outcome {
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
+            lanes: Vec::new(),
             more_runs: Vec::new(),
             end: ms(40),
             to_come: Vec::new(),

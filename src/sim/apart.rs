@@ -10,6 +10,7 @@ use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
+use crate::ids::ReplicaId;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::Arriving;
@@ -66,7 +67,8 @@ pub(super) fn play(
         routed.ids_of.par_iter().zip(&pools).map(alone).collect();
     let mut parts = Vec::with_capacity(played.len());
     let mut stuck = None;
-    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip(0..) {
+    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip((0..).map(ReplicaId))
+    {
         match played {
             Ok(part) => parts.push(part),
             Err(SimError::Stopped) => return Err(SimError::Stopped),

@@ -49,6 +49,8 @@ impl Part {
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
         }
+        // Those of replicas that were played alone count from 0 each.
+        trace.lanes = setup.lanes();
         Outcome {
             trace,
             iterations: counts,
@@ -86,12 +88,14 @@ impl Part {
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
-        let mut whole = Part { tally: Tally::new(0, false), replicas: Vec::new(), log: None };
+        let mut whole =
+            Part { tally: Tally::new(Vec::new(), false), replicas: Vec::new(), log: None };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
             let mut row = parts[replica.index()].tally.trace.requests[place as usize];
-            row.replica = replica.0;
-            row.run = offsets[replica.index()].moved(row.run);
+            let offset = offsets[replica.index()];
+            row.lane.0 += offset.lanes;
+            row.run = offset.moved(row.run);
             row
         });
         for (mut part, offset) in parts.into_iter().zip(offsets) {

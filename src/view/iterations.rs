@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::packed::{Packed, Plain};
 use super::waiting::Queue;
+use crate::ids::{LaneId, ReplicaId};
 use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
@@ -15,11 +16,12 @@ const CHUNKS_MAX: usize = 40_000;
 /// One lane's iterations: a replica's, or in a pipeline those of one of its lanes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LaneView {
-    /// Its place among all lanes, which is the replica's number where each has one lane.
-    pub replica: u32,
+    /// Which, among those of all replicas: the replica's number where each has one.
+    #[serde(rename = "replica")]
+    pub lane: LaneId,
     /// In a pipeline: the replica's number, and the lane's number within the replica.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub part: Option<(u32, u32)>,
+    pub part: Option<(ReplicaId, u32)>,
     /// The pool that it belongs to, where replicas differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,

@@ -111,7 +111,7 @@ impl Simulate for Toy {
                 tokens: request.output_tokens,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
+                lane: LaneId(0),
                 class: 0,
                 status: Status::Completed,
             });

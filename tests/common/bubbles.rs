@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
 use metron_sim::explain::{Cause, Gap, Index};
+use metron_sim::ids::LaneId;
 use metron_sim::scheduler::Held;
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
 use metron_sim::time::Time;
@@ -116,7 +117,7 @@ impl Reference {
         let took = |lane: usize, place: usize| -> Vec<u64> {
             let iteration = logs[lane].at(place);
             let bubble = between(&iteration, cost, planned_ahead);
-            let parts = index.parts(lane, place);
+            let parts = index.parts(LaneId::at(lane), place);
             let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
             assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {place}");
             let lasted = iteration.end.since(iteration.start).as_nanos();

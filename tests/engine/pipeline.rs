@@ -8,6 +8,7 @@ use metron_sim::cost::{
 use metron_sim::explain::{
     Blame, Cause, Culprit, Index, RecordedPool, Recording, Split, culprits, victims,
 };
+use metron_sim::ids::LaneId;
 use metron_sim::request::Request;
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Iteration, Log, Outcome};
@@ -179,7 +180,7 @@ fn a_long_prompt_in_the_other_lane_makes_a_bubble() {
     assert_eq!(victims[1].delayed, [(0, 14_000_000)]);
     // What each iteration was made of, as a timeline shows it.
     let parts: Vec<(Cause, u64)> =
-        index.parts(0, 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
+        index.parts(LaneId(0), 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
     assert_eq!(parts, [(Cause::Own, 2_000_000), (Cause::PipelineBubble, 7_000_000)]);
 }
 

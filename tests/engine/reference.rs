@@ -287,7 +287,7 @@ fn check(system: &System, outcome: &Outcome) {
     let routes = outcome.routes.as_ref().unwrap();
     assert_eq!(routes.len(), trace.requests.len(), "every request was sent somewhere");
     for (row, route) in trace.requests.iter().zip(routes) {
-        assert_eq!(row.replica, route.replica.0);
+        assert_eq!(trace.replica_of(row), route.replica);
         assert!(route.replica.0 < system.replicas);
         if let (RouteReason::FewestRequests(outstanding), false) = (route.why, route.within_pool) {
             let there = trace.requests.len() as u32;

@@ -3,6 +3,7 @@
 use crate::small::{ENGINE, request, simulate, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::fleet::{Routing, Setup};
+use metron_sim::ids::ReplicaId;
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, Hit, Scheduler, SchedulerConfig, Step};
 use metron_sim::sim::{Outcome, Rejection, SimError, SimOptions, play};
@@ -244,7 +245,10 @@ fn a_policy_that_preempts_without_end_is_an_error_and_not_a_hang() {
             play(&setup, &make, &mut workload.arriving(), options).unwrap_err()
         };
         let error = end(false);
-        assert!(matches!(error, SimError::Thrashing { replica: 0, first: 0, .. }), "{error}");
+        assert!(
+            matches!(error, SimError::Thrashing { replica: ReplicaId(0), first: 0, .. }),
+            "{error}"
+        );
         assert_eq!(error, end(true));
     }
 }

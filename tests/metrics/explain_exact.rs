@@ -10,6 +10,7 @@ use metron_sim::explain::{
     Blame, Cause, Culprit, Gap, Index, Misses, SHARED, Split, culprits, victims,
 };
 use metron_sim::fleet::{Routing, Setup};
+use metron_sim::ids::LaneId;
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::Request;
 use metron_sim::runner::recording_of_alike;
@@ -202,7 +203,8 @@ impl Case {
         let mut caused = vec![vec![0; requests.len()]; requests.len()];
         for victim in requests.clone() {
             for gap in index.gaps(victim) {
-                let expected = reference.culprits(outcome, index.lane_index(victim), victim, &gap);
+                let expected =
+                    reference.culprits(outcome, index.lane(victim).index(), victim, &gap);
                 for (&culprit, &(ns, _)) in &expected {
                     caused[culprit as usize][victim as usize] += ns;
                 }
@@ -224,7 +226,7 @@ impl Case {
             let given = blame.given[culprit as usize][Cause::PipelineBubble];
             assert_eq!(given, caused.iter().sum::<u64>(), "blame of request {culprit}");
             let delayed: BTreeMap<u32, u64> = victims.delayed.into_iter().collect();
-            let lane = |request| index.lane_index(request);
+            let lane = |request| index.lane(request);
             for victim in requests.clone().filter(|&victim| lane(victim) != lane(culprit)) {
                 let delayed = delayed.get(&victim).copied().unwrap_or(0);
                 assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
@@ -278,7 +280,7 @@ impl Case {
     /// Communication that others' prefill adds to a gap: to the step that brought the token, beyond
     /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
     fn communication(&self, index: &Index<'_>, request: u32, gap: &Gap) -> u64 {
-        let log = &index.recording.log[index.lane_index(request)];
+        let log = &index.recording.log[index.lane(request).index()];
         let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
             let shape = BatchShape::new(
                 chunks,
@@ -338,11 +340,11 @@ impl Case {
         {
             return;
         }
-        for (replica, log) in outcome.log.iter().flatten().enumerate() {
+        for (lane, log) in (0..).map(LaneId).zip(outcome.log.iter().flatten()) {
             // A step in flight at the horizon has brought nobody a token yet.
             let seen = log.iter().take_while(|i| i.end <= outcome.trace.end);
             let used: Vec<u64> = seen.map(|i| u64::from(i.kv_used)).collect();
-            assert_eq!(index.blocks_held(replica as u32)[..used.len()], used, "in use");
+            assert_eq!(index.blocks_held(lane)[..used.len()], used, "in use");
         }
     }
 }

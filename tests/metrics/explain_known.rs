@@ -7,6 +7,7 @@ use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::explain::{
     Blame, Cause, Culprit, Index, Memory, Misses, RecordedPool, Recording, Split, culprits, victims,
 };
+use metron_sim::ids::LaneId;
 use metron_sim::metrics::{Deadlines, FirstToken, Options, per_request};
 use metron_sim::request::Request;
 use metron_sim::scheduler::EngineInfo;
@@ -224,7 +225,7 @@ fn memory_is_shared_by_blocks() {
     let requests = vec![request(0, 10, 5), request(0, 100, 5), request(1_000, 80, 1)];
     let outcome = simulate(r#"{"sarathi": {"watermark": 0.0, "chunk_size": 512}}"#, 10, requests);
     let index = index(&outcome);
-    assert_eq!(index.blocks_held(0)[..5], [8, 8, 8, 8, 8]);
+    assert_eq!(index.blocks_held(LaneId(0))[..5], [8, 8, 8, 8, 8]);
     // Four beats of 7 ms; one block of eight against seven of eight.
     let wait = index.gap(2, 0).unwrap().split[Cause::NoKvBlocks];
     assert_eq!(wait, 28_000_000);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metron_sim::explain::measured_stalls;
+use metron_sim::ids::LaneId;
 use metron_sim::metrics::{
     Count, Deadlines, FirstToken, Knowledge, Measure, Options, PrefillCurve, RequestBounds,
     class_fairness, evaluate, min_tbt_deadline, per_request, reference,
@@ -90,7 +91,7 @@ fn build(
             tokens: u32::from(first_token.is_some()),
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
+            lane: LaneId(0),
             class: draft.class,
             status: draft.status,
         };
@@ -191,7 +192,7 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
         |(skip_first, skip_last, class)| Count {
             window: Measure { skip_first, skip_last },
             class,
-            replicas: None,
+            lanes: None,
         },
     );
     let knows =

@@ -1,5 +1,6 @@
 //! A summary with every figure, for the paths that a result can have.
 
+use crate::ids::LaneId;
 use crate::metrics::{self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary};
 use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -16,7 +17,7 @@ pub(super) fn full_summary() -> Summary {
         tokens: 2,
         hit_tokens: 0,
         preemptions: 0,
-        replica: 0,
+        lane: LaneId(0),
         class: 0,
         status: Status::Completed,
     };
@@ -24,6 +25,7 @@ pub(super) fn full_summary() -> Summary {
     let trace = TokenTrace {
         columns: vec![Column::own(vec![at(3)])],
         requests: vec![row, later],
+        lanes: Vec::new(),
         more_runs: Vec::new(),
         end: at(3),
         to_come: Vec::new(),

@@ -74,8 +74,9 @@ fn every_router_gives_the_same_by_both_paths() {
             let (fast, slow) = (play(&experiment, false), play(&experiment, true));
             assert!(fast.outcome == slow.outcome, "{set:?}");
             assert_eq!(json!(fast.result), json!(slow.result), "{set:?}");
+            let trace = &fast.outcome.trace;
             let replicas: Vec<bool> = (0..4)
-                .map(|one| fast.outcome.trace.requests.iter().any(|row| row.replica == one))
+                .map(|one| trace.requests.iter().any(|row| trace.replica_of(row).0 == one))
                 .collect();
             assert!(replicas.iter().all(|there| *there), "{set:?}: each replica gets some");
         }
@@ -109,7 +110,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
                 assert_eq!((gap.from, gap.to), (from, to));
                 assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
                 seen += gap.split;
-                own[experiment.pool_of(row.replica).unwrap()] += gap.split;
+                own[experiment.pool_of(trace.replica_of(row)).unwrap()] += gap.split;
                 from = to;
             }
         }
@@ -158,8 +159,9 @@ fn a_lone_request_costs_the_prefill_of_the_gpu_that_it_is_sent_to() {
 fn a_class_goes_to_a_pool_by_its_name() {
     let router = "router={class-to-pool: {chat: fast, batch: cheap}}";
     let output = played(TWO_GPUS, &[router]);
-    for row in &output.outcome.trace.requests {
-        assert_eq!(row.replica < 2, row.class == 0, "replicas 0 and 1 are fast");
+    let trace = &output.outcome.trace;
+    for row in &trace.requests {
+        assert_eq!(trace.replica_of(row).0 < 2, row.class == 0, "replicas 0 and 1 are fast");
     }
     let routes = output.outcome.routes.as_ref().expect("kept");
     assert!(routes.iter().all(|route| route.within_pool));
@@ -179,5 +181,6 @@ fn data_parallel_ranks_of_a_pool_are_replicas() {
     let pools = output.result.pools.unwrap();
     assert_eq!((pools["fast"].replicas, pools["fast"].gpus), (6, 6));
     assert_eq!((pools["cheap"].first_replica, pools["cheap"].gpus), (6, 4));
-    assert!(output.outcome.trace.requests.iter().all(|row| (row.replica < 6) == (row.class == 0)));
+    let trace = &output.outcome.trace;
+    assert!(trace.requests.iter().all(|row| (trace.replica_of(row).0 < 6) == (row.class == 0)));
 }
