@@ -3,15 +3,16 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($number:ty);)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(Serialize, Deserialize)]
+        #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        pub struct $name(pub u32);
+        pub struct $name(pub $number);
 
         impl $name {
             /// Its place in a table of them.
@@ -22,9 +23,9 @@ macro_rules! ids {
             /// The one at this place.
             ///
             /// # Panics
-            /// Beyond `u32`.
+            /// Where there cannot be so many.
             pub fn at(index: usize) -> $name {
-                $name(u32::try_from(index).expect("fewer than 2^32 of them"))
+                $name(<$number>::try_from(index).expect("so many can be numbered"))
             }
         }
 
@@ -39,9 +40,11 @@ macro_rules! ids {
 ids! {
     /// A lane: the iterations of a replica one after the other; of a replica in pipeline stages those
     /// of one micro-batch in flight. Counted over the whole fleet, replica after replica.
-    LaneId;
+    LaneId(u32);
     /// A replica. Counted over the whole fleet, pool after pool.
-    ReplicaId;
+    ReplicaId(u32);
     /// A pool of identical replicas, in the order in which a scenario names them.
-    PoolId;
+    PoolId(u32);
+    /// A request, by the order of arrival: its row in every table of a run.
+    RequestId(u32);
 }

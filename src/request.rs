@@ -2,8 +2,7 @@
 
 use crate::time::Time;
 
-/// A request's index in the order of arrival; its row in every table of a run.
-pub type RequestId = u32;
+pub use crate::ids::RequestId;
 
 /// One request as the workload draws it.
 ///

@@ -52,8 +52,11 @@ pub fn run(
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options, backend, &progress)
     })?;
-    let question =
-        Question { top: usize::from(flags.top), request: flags.request, token: flags.token };
+    let question = Question {
+        top: usize::from(flags.top),
+        request: flags.request.map(RequestId),
+        token: flags.token,
+    };
     check(question, &outputs)?;
     let inert = loaded.inert_in(&outputs);
     for one in &inert.everywhere {
@@ -95,7 +98,7 @@ pub fn run(
 /// Whether what is asked for is there.
 fn check(question: Question, outputs: &[SchedulerOutput]) -> Result<(), Error> {
     let Some(request) = question.request else { return Ok(()) };
-    let rows = outputs.iter().filter_map(|o| o.outcome.trace.requests.get(request as usize));
+    let rows = outputs.iter().filter_map(|o| o.outcome.trace.requests.get(request.index()));
     let Some(most) = rows.map(|row| row.tokens).max() else {
         let count = outputs.first().map_or(0, |o| o.outcome.trace.requests.len());
         return Err(Error::Usage(format!(
@@ -149,7 +152,7 @@ fn longest(output: &SchedulerOutput) -> Option<(RequestId, u32)> {
     let broken = slo.terms.iter().find(|term| term.met == Some(false))?;
     let between = matches!(broken.metric.as_str(), "tbt_s" | "tpot_s");
     let trace = &output.outcome.trace;
-    let gaps = trace.requests.iter().zip(0..).flat_map(|(row, request)| {
+    let gaps = trace.requests.iter().zip((0..).map(RequestId)).flat_map(|(row, request)| {
         let mut before = row.arrival;
         trace.token_times(row).zip(0_u32..).map(move |(at, token)| {
             let gap = at.since(before);
@@ -173,7 +176,7 @@ fn cures(
     let one = |(place, run): (usize, &RunExplanation)| {
         let stall = stalls[place].as_ref()?;
         let trace = &outputs[place].outcome.trace;
-        let replica = trace.replica_of(&trace.requests[stall.request as usize]);
+        let replica = trace.replica_of(&trace.requests[stall.request.index()]);
         let patient = Patient {
             document,
             seed: global.seed,

@@ -68,13 +68,13 @@ impl Blame {
             }
             let line = &index.lines[place].behind;
             for &(_, head, ns) in line {
-                blame.given[head as usize].add(Cause::HeadOfLine, ns);
+                blame.given[head.index()].add(Cause::HeadOfLine, ns);
             }
             let behind = line.iter().map(|&(index, _, ns)| (index, ns));
             let pressure = cover.waits.pressure(lane, behind);
             let given = &mut blame.given;
             share_waits(index, id, &pressure, |culprit, cause, ns| {
-                given[culprit as usize].add(cause, ns);
+                given[culprit.index()].add(cause, ns);
             });
         }
         blame
@@ -142,8 +142,8 @@ impl Blame {
     }
 
     fn add(&mut self, culprit: RequestId, cause: Cause, ns: u64, at_once: u32) {
-        self.given[culprit as usize].add(cause, ns);
-        let most = &mut self.delayed_at_once[culprit as usize];
+        self.given[culprit.index()].add(cause, ns);
+        let most = &mut self.delayed_at_once[culprit.index()];
         *most = at_once.max(*most);
     }
 }

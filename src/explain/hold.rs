@@ -83,7 +83,7 @@ impl Holders {
             // A step in vain takes planning ahead; one that was cut off does not.
             let trace = tables.trace();
             for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
-                let row = &trace.requests[request as usize];
+                let row = &trace.requests[request.index()];
                 *vain = vain.filter(|_| row.status == Status::Unfinished);
             }
         }
@@ -124,7 +124,7 @@ impl Holders {
     /// From each admission to the preemption after it, or to the end.
     fn add(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, request: RequestId) {
         let trace = tables.trace();
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         let end = lane.log.len() as u32;
         let mut runs = Vec::new();
         let mut last = match row.first_token {

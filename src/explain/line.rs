@@ -59,7 +59,7 @@ impl Line {
                     break;
                 }
                 ending = rest;
-                let behind = &mut places.behind[waiter.request as usize];
+                let behind = &mut places.behind[waiter.request.index()];
                 *behind = behind.wrapping_add(time.from(waiter.need as usize));
                 if waiter.counts {
                     count.add(waiter.need as usize, u64::MAX);
@@ -67,7 +67,7 @@ impl Line {
             }
             while let Some(waiter) = waiters.get(starting).filter(|waiter| waiter.from <= index) {
                 starting += 1;
-                let before = &mut places.behind[waiter.request as usize];
+                let before = &mut places.behind[waiter.request.index()];
                 *before = before.wrapping_sub(time.from(waiter.need as usize));
                 if waiter.counts {
                     count.add(waiter.need as usize, 1);
@@ -94,7 +94,7 @@ fn waiters(
     id: LaneId,
 ) -> Vec<Waiter> {
     let mut waiters = Vec::new();
-    for (row, request) in recording.trace.requests.iter().zip(0..) {
+    for (row, request) in recording.trace.requests.iter().zip((0..).map(RequestId)) {
         if row.lane != id || row.status == Status::Rejected && row.tokens == 0 {
             continue;
         }
@@ -115,7 +115,7 @@ fn need(recording: &Recording<'_>, places: &Places, log: &Log, request: RequestI
     match places.chunks(request).first() {
         Some(&(index, place)) => log.at(index as usize).chunks[place as usize].blocks,
         None => {
-            let row = &recording.trace.requests[request as usize];
+            let row = &recording.trace.requests[request.index()];
             let memory = recording.pool(row.lane).memory;
             row.prompt_tokens.div_ceil(memory.block_tokens.max(1))
         }
@@ -130,7 +130,7 @@ fn room(
     iteration: &Iteration<'_>,
 ) -> Option<(RequestId, u32)> {
     let head = iteration.head.filter(|_| iteration.held == Some(Held::NoKvBlocks))?;
-    let lane = recording.trace.requests[head as usize].lane;
+    let lane = recording.trace.requests[head.index()].lane;
     let &RecordedPool { cost, memory, .. } = recording.pool(lane);
     // Lanes of a pipeline share queue and memory but decide apart: no line is told apart there.
     if cost.stages() > 1 {
@@ -150,7 +150,7 @@ pub(super) fn head_of(
     request: RequestId,
 ) -> Option<RequestId> {
     let (head, room) = room(recording, places, iteration)?;
-    let log = &recording.log[recording.trace.requests[request as usize].lane.index()];
+    let log = &recording.log[recording.trace.requests[request.index()].lane.index()];
     (need(recording, places, log, request) <= room).then_some(head)
 }
 

@@ -122,8 +122,8 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of a request, and their number by cause.
     pub fn of(&self, request: RequestId) -> (u64, Split) {
-        let row = &self.index.trace().requests[request as usize];
-        if row.status == Status::Rejected || self.in_time[request as usize] {
+        let row = &self.index.trace().requests[request.index()];
+        if row.status == Status::Rejected || self.in_time[request.index()] {
             return (0, Split::ZERO);
         }
         let lane = row.lane.index();
@@ -218,7 +218,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Those of the requests that the metrics count.
     pub fn counted(&self) -> (u64, Split) {
-        self.sum(counted(self.index.trace(), self.options))
+        self.sum(counted(self.index.trace(), self.options).map(RequestId))
     }
 
     /// Those of some requests.

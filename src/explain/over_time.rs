@@ -35,7 +35,7 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
     let mut spanned: Vec<FxHashMap<u64, Vec<i32>>> =
         index.lanes.iter().map(|_| FxHashMap::default()).collect();
     for request in index.requests() {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         if row.status == Status::Rejected {
             continue;
         }

@@ -85,7 +85,7 @@ fn overlap(a: (Time, Time), b: (Time, Time)) -> bool {
 
 /// One gap as a stall, whether or not it was late.
 pub fn one(index: &Index<'_>, options: &Options, request: RequestId, token: u32) -> Option<Stall> {
-    let row = index.trace().requests.get(request as usize)?;
+    let row = index.trace().requests.get(request.index())?;
     let gap = index.gap(request, token)?;
     let deadlines = options.deadlines_of(row.class);
     let pace = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
@@ -105,7 +105,7 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
     let mut late = Vec::new();
     let mut spans: Vec<Spans> = index.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
     for request in index.requests() {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         if row.status == Status::Rejected {
             continue;
         }

@@ -54,7 +54,7 @@ impl<'a> Tables<'a> {
 
     /// The lane of a request.
     pub fn lane(&self, request: RequestId) -> LaneId {
-        self.trace().requests[request as usize].lane
+        self.trace().requests[request.index()].lane
     }
 
     /// The trace.
@@ -63,8 +63,8 @@ impl<'a> Tables<'a> {
     }
 
     /// Every request, in order.
-    pub fn requests(&self) -> std::ops::Range<RequestId> {
-        0..self.trace().requests.len() as RequestId
+    pub fn requests(&self) -> impl ExactSizeIterator<Item = RequestId> + Clone + use<> {
+        (0..self.trace().requests.len()).map(RequestId::at)
     }
 
     /// Walks one request.

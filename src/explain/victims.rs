@@ -94,7 +94,7 @@ impl<'r> LaneSums<'r> {
     }
 
     fn victims_of(&self, index: &Index<'_>, blame: &Blame, culprit: RequestId) -> Victims {
-        let given = &blame.given[culprit as usize];
+        let given = &blame.given[culprit.index()];
         // Who was never admitted can still have stood at the head of the queue.
         let place = index.holders(self.id).requests.binary_search(&culprit).ok();
         let chunks = Chunks::new(self, index, culprit);

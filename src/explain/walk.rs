@@ -28,7 +28,7 @@ impl Places {
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
         for chunk in prefills().flat_map(|(_, chunks)| chunks) {
-            first[chunk.request as usize + 1] += 1;
+            first[chunk.request.index() + 1] += 1;
         }
         for row in 1..first.len() {
             first[row] += first[row - 1];
@@ -37,7 +37,7 @@ impl Places {
         let mut chunks = vec![(0, 0); *first.last().expect("at least one row") as usize];
         for (index, batch) in prefills() {
             for (chunk, place) in batch.iter().zip(0_u32..) {
-                let slot = &mut next[chunk.request as usize];
+                let slot = &mut next[chunk.request.index()];
                 chunks[*slot as usize] = (index as u32, place);
                 *slot += 1;
             }
@@ -54,7 +54,7 @@ impl Places {
 
     /// A request's chunks in order.
     pub fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
-        let (from, to) = (self.first[request as usize], self.first[request as usize + 1]);
+        let (from, to) = (self.first[request.index()], self.first[request.index() + 1]);
         &self.chunks[from as usize..to as usize]
     }
 
@@ -151,7 +151,7 @@ pub(super) fn queued(
     places: &Places,
     request: RequestId,
 ) -> Option<Queued> {
-    let row = &trace.requests[request as usize];
+    let row = &trace.requests[request.index()];
     // Most are admitted soon.
     let admitted = places.chunks(request).first().map_or(lane.log.len(), |&(at, _)| at as usize);
     let first = lane.log.begun_before(row.arrival, admitted) as u32;
@@ -195,7 +195,7 @@ impl<'w> Walk<'w> {
         places: &'w Places,
         request: RequestId,
     ) -> Walk<'w> {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         Walk {
             trace,
             lane: &lanes[row.lane.index()],
@@ -382,7 +382,7 @@ impl<'w> Walk<'w> {
     /// In the queue, seen.
     fn waited(&self, Queued { seen, to, .. }: Queued, split: &mut Split) {
         self.lane.waited(seen, to, split);
-        let behind = self.places.behind[self.request as usize];
+        let behind = self.places.behind[self.request.index()];
         split[Cause::NoKvBlocks] -= behind;
         split[Cause::HeadOfLine] += behind;
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::{Index, Question, StallReport, explain};
+use crate::request::RequestId;
 use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
@@ -31,7 +32,7 @@ pub(super) const TRIALS: u64 = 10;
 pub(super) fn cures(
     loaded: &Loaded,
     scheduler: usize,
-    (request, token): (u32, u32),
+    (request, token): (RequestId, u32),
     allowance: &Allowance<'_>,
 ) -> Result<Cured, Problems> {
     let outputs = loaded.play(allowance)?;
@@ -46,7 +47,7 @@ pub(super) fn cures(
         return Err(Problems::one("", message, None));
     };
     let trace = &output.outcome.trace;
-    let replica = trace.replica_of(&trace.requests[request as usize]);
+    let replica = trace.replica_of(&trace.requests[request.index()]);
     let patient = Patient {
         document: &loaded.document,
         seed: None,

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ids::LaneId;
+use crate::request::RequestId;
 use crate::scenario::{Files, Report};
 
 pub use allowance::{Allowance, Weight};
@@ -58,7 +59,7 @@ enum Question {
     /// Play a scenario; the iterations around a time too, where a page shows them.
     Simulate { scenario: Asked, steps: Option<Around> },
     /// What would have helped a stall: place of the scheduler in the scenario, request, token.
-    Cures { scenario: Asked, scheduler: usize, request: u32, token: u32 },
+    Cures { scenario: Asked, scheduler: usize, request: RequestId, token: u32 },
     /// Iterations of a lane, one by one: from a number, or around a time. `replica` is its place
     /// among all lanes, as [`crate::view::LaneView::lane`] tells.
     Steps {

@@ -57,25 +57,25 @@ struct Step {
     start_us: u64,
     end_us: u64,
     /// Requests that decoded one token each.
-    decodes: Vec<u32>,
+    decodes: Vec<RequestId>,
     /// Prefill: request, tokens computed before, tokens of this chunk, length of the prompt.
-    chunks: Vec<(u32, u32, u32, u32)>,
+    chunks: Vec<(RequestId, u32, u32, u32)>,
     /// Requests that hold a seat and get nothing from this iteration; the first few.
-    frozen: Vec<u32>,
+    frozen: Vec<RequestId>,
     /// How many there are.
     frozen_count: u32,
     /// Requests in the queue of the replica when it began, oldest first; the first few.
-    waiting: Vec<u32>,
+    waiting: Vec<RequestId>,
     /// How many there were.
     waiting_count: u32,
     /// Who joins the queue (true) or leaves it before the next iteration begins: when, who.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    queue: Vec<(u64, u32, bool)>,
+    queue: Vec<(u64, RequestId, bool)>,
     /// Requests that held a seat.
     running: u32,
     /// Requests that lost their KV blocks before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    preempted: Vec<u32>,
+    preempted: Vec<RequestId>,
     /// KV blocks in use.
     kv_used: u32,
 }
@@ -208,7 +208,7 @@ impl<'a> Told<'a> {
             let us = |at: Time| at.as_nanos() / 1000;
             let changes = self.queue.changes(iteration.start, next);
             named += decodes.len() + frozen.len() + waiting.len() + changes.len();
-            let prompt = |request: u32| self.trace.requests[request as usize].prompt_tokens;
+            let prompt = |request: RequestId| self.trace.requests[request.index()].prompt_tokens;
             steps.push(Step {
                 start_us: us(iteration.start),
                 end_us: us(iteration.end),
@@ -236,14 +236,14 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests that decoded a token in it: those with a token
     /// at its end that no prefill brought. In order.
-    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
         let mut lists = vec![Vec::new(); to - from];
         if lists.is_empty() {
             return lists;
         }
         let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
         for &request in &self.own {
-            let row = &self.trace.requests[request as usize];
+            let row = &self.trace.requests[request.index()];
             if row.first_token > last {
                 continue;
             }
@@ -263,7 +263,7 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests of this lane that hold a seat and await a
     /// token, in order.
-    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
         let mut lists = vec![Vec::new(); to - from];
         let starts: Vec<Time> = (from..to).map(|place| log.start(place)).collect();
         let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
@@ -271,7 +271,7 @@ impl<'a> Told<'a> {
             away.entry(wait.request).or_default().push(wait);
         }
         for &request in &self.own {
-            let row = &self.trace.requests[request as usize];
+            let row = &self.trace.requests[request.index()];
             let done = self.trace.stay(row).to;
             let first = starts.partition_point(|&start| start < row.scheduled);
             let last = starts.partition_point(|&start| start < done);

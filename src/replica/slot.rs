@@ -106,7 +106,7 @@ impl Slot {
                 return BlockKey { id, index, shared: true };
             }
         }
-        BlockKey { id: u64::from(self.request), index, shared: false }
+        BlockKey { id: u64::from(self.request.0), index, shared: false }
     }
 }
 

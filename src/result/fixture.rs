@@ -7,6 +7,7 @@ use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
 };
+use crate::request::RequestId;
 use crate::result::Energy;
 use crate::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
@@ -40,8 +41,13 @@ pub fn outcome() -> Outcome {
         tokens: 3,
         ..row
     };
-    let chunk =
-        |request| ChunkRecord { request, context: 0, tokens: 100, blocks: 7, samples: true };
+    let chunk = |id| ChunkRecord {
+        request: RequestId(id),
+        context: 0,
+        tokens: 100,
+        blocks: 7,
+        samples: true,
+    };
     let (one, another) = ([chunk(0)], [chunk(1)]);
     let iteration = |start: u64, decodes: u32, chunks| Iteration {
         start: ms(start),

@@ -101,7 +101,7 @@ impl Routed {
         let mut ids_of = vec![Vec::new(); setup.replicas() as usize];
         let mut routes = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(count);
-        for (request, id) in requests[..count].iter().zip(0..) {
+        for (request, id) in requests[..count].iter().zip((0..).map(RequestId)) {
             let route = fleet.route(id, request, all.session(id));
             let ids: &mut Vec<RequestId> = &mut ids_of[route.replica.index()];
             places.push(ids.len() as u32);
@@ -123,23 +123,23 @@ struct Listed<'a> {
 impl Arriving for Listed<'_> {
     fn next_arrival(&self) -> Option<Time> {
         let &id = self.ids.get(self.next)?;
-        Some(self.requests[id as usize].arrival)
+        Some(self.requests[id.index()].arrival)
     }
 
     fn take(&mut self) -> Request {
         let id = self.ids[self.next];
         self.next += 1;
-        self.requests[id as usize]
+        self.requests[id.index()]
     }
 
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.all.session(self.ids[request as usize])
+        self.all.session(self.ids[request.index()])
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
-        self.all.content(self.ids[request as usize])
+        self.all.content(self.ids[request.index()])
     }
 
     fn block_tokens(&self) -> u32 {

@@ -84,11 +84,11 @@ impl SimError {
     pub(super) fn on(self, replica: ReplicaId, ids: &[RequestId]) -> SimError {
         match self {
             SimError::Stuck { at, count, first, held, .. } => {
-                SimError::Stuck { at, replica, count, first: ids[first as usize], held }
+                SimError::Stuck { at, replica, count, first: ids[first.index()], held }
             }
             SimError::Stopped => SimError::Stopped,
             SimError::Thrashing { at, count, first, .. } => {
-                SimError::Thrashing { at, replica, count, first: ids[first as usize] }
+                SimError::Thrashing { at, replica, count, first: ids[first.index()] }
             }
         }
     }
@@ -254,7 +254,7 @@ impl<'a> Engine<'a> {
 
     fn let_in(&mut self, arriving: &mut dyn Arriving) {
         let mut request = arriving.take();
-        let id = self.tally.trace.requests.len() as RequestId;
+        let id = RequestId::at(self.tally.trace.requests.len());
         let route = self.fleet.route(id, &request, arriving.session(id));
         let index = route.replica;
         if let Some(longest) = self.limits(index).answers_end_at {

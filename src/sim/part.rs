@@ -66,10 +66,14 @@ impl Part {
     /// Gives the requests of a replica that was played alone the ids that they have in the fleet,
     /// except for their rows.
     pub fn rename(&mut self, ids: &[RequestId]) {
-        let of_fleet = |id: RequestId| ids[id as usize];
+        let of_fleet = |id: RequestId| ids[id.index()];
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
-        self.tally.trace.to_come.iter_mut().for_each(|one| one.row = of_fleet(one.row));
+        self.tally
+            .trace
+            .to_come
+            .iter_mut()
+            .for_each(|one| one.row = of_fleet(RequestId(one.row)).0);
     }
 
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and

@@ -86,7 +86,7 @@ impl Tally {
     /// A request has arrived at the replica whose first lane is `lane`; its id is the number of
     /// those before it.
     pub fn arrive(&mut self, request: &Request, lane: LaneId) -> RequestId {
-        let id = self.trace.requests.len() as RequestId;
+        let id = RequestId::at(self.trace.requests.len());
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
         if let Some(wanted) = &mut self.wanted {
@@ -145,7 +145,7 @@ impl Tally {
     }
 
     fn append(&mut self, request: RequestId, run: Run) {
-        let row = &mut self.trace.requests[request as usize];
+        let row = &mut self.trace.requests[request.index()];
         row.tokens += run.len;
         if row.run.len == 0 {
             row.run = run;
@@ -153,8 +153,8 @@ impl Tally {
         }
         let index = self.trace.more_runs.len() as u32;
         self.trace.more_runs.push(run);
-        match std::mem::replace(&mut self.last_run[request as usize], index) {
-            NO_RUN => self.trace.requests[request as usize].run.next = index,
+        match std::mem::replace(&mut self.last_run[request.index()], index) {
+            NO_RUN => self.trace.requests[request.index()].run.next = index,
             before => self.trace.more_runs[before as usize].next = index,
         }
     }
@@ -215,6 +215,6 @@ impl Tally {
     }
 
     fn row(&mut self, request: RequestId) -> &mut RequestRow {
-        &mut self.trace.requests[request as usize]
+        &mut self.trace.requests[request.index()]
     }
 }

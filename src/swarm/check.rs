@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         let pool = &self.pools[of.pool.index()];
         let rows = || {
             let trace = &self.outcome.trace;
-            let rows = trace.requests.iter().zip(0u32..);
+            let rows = trace.requests.iter().zip((0..).map(RequestId));
             rows.filter(|(row, _)| trace.replica_of(row) == of.replica)
         };
         for log in lanes {

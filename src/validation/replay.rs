@@ -199,7 +199,7 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::BlockIds;
+    use crate::request::{BlockIds, RequestId};
 
     #[test]
     fn what_a_trace_says_of_a_request_goes_by_its_index() {
@@ -231,7 +231,7 @@ mod tests {
         let replay = Replay::new(&trace, true, limits, &run).expect("they go together");
         let mut arriving = replay.requests.arriving();
         assert_eq!([arriving.take(), arriving.take()].map(|r| r.prompt_tokens), [30, 10]);
-        assert_eq!([arriving.content(0), arriving.content(1)], [&[7, 8][..], &[9]]);
-        assert_eq!([arriving.session(0), arriving.session(1)], [Some(6), Some(5)]);
+        assert_eq!([0, 1].map(|id| arriving.content(RequestId(id))), [&[7, 8][..], &[9]]);
+        assert_eq!([0, 1].map(|id| arriving.session(RequestId(id))), [Some(6), Some(5)]);
     }
 }

@@ -13,6 +13,7 @@ use super::waiting::Queue;
 use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
 use crate::ids::LaneId;
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
+use crate::request::RequestId;
 use crate::result::RunResult;
 use crate::result::units::duration;
 use crate::trace::{Lane, Log, Status};
@@ -109,7 +110,7 @@ impl RunView {
         view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
-            None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
+            None => miss_report(index, judged_by, requests.iter().map(|m| RequestId(m.row))),
         });
         view.lateness = lateness(index, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();

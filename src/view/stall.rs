@@ -16,7 +16,7 @@ const MARKED: usize = 40;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StallView {
     /// Whose text.
-    pub request: u32,
+    pub request: RequestId,
     /// Its lane; see [`super::LaneView::lane`].
     #[serde(rename = "replica")]
     pub lane: LaneId,

@@ -45,7 +45,7 @@ impl Queue {
             }
             queues[replica].waits.push(wait);
         };
-        for (request, row) in (0..).zip(&trace.requests) {
+        for (request, row) in (0..).map(RequestId).zip(&trace.requests) {
             if row.status == Status::Rejected && row.scheduled == Time::NEVER {
                 continue;
             }
@@ -54,7 +54,7 @@ impl Queue {
         }
         for log in recording.log {
             for wait in preempted(log) {
-                let row = &trace.requests[wait.request as usize];
+                let row = &trace.requests[wait.request.index()];
                 let gone = row.status == Status::Rejected && wait.to == Time::NEVER;
                 if !gone {
                     add(trace.replica_of(row), wait);

@@ -10,7 +10,7 @@ use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, Sce
 use metron_sim::cost::FixedCost;
 use metron_sim::ids::LaneId;
 use metron_sim::metrics::Measure;
-use metron_sim::request::Request;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
     EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun, Slo, TtftDeadline,
@@ -77,7 +77,7 @@ impl Simulate for Toy {
                     now += Span::from_millis(300);
                 }
                 let chunk = ChunkRecord {
-                    request: id as u32,
+                    request: RequestId::at(id),
                     context: 0,
                     tokens: request.prompt_tokens,
                     blocks: 1,

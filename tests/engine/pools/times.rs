@@ -98,7 +98,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
         let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
         let (mut seen, mut own) = (Split::ZERO, [Split::ZERO; 2]);
         for request in index.requests() {
-            let row = &trace.requests[request as usize];
+            let row = &trace.requests[request.index()];
             let mut times: Vec<Time> = trace.token_times(row).collect();
             if row.status == metron_sim::trace::Status::Unfinished {
                 times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
