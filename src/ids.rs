@@ -1,16 +1,17 @@
 //! What things are numbered by. Each number is a type of its own, so that a lane's cannot stand
 //! for a replica's; in files they are plain numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident($number:ty);)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[derive(Serialize, Deserialize, JsonSchema)]
+        #[derive(Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub $number);
 
@@ -26,6 +27,21 @@ macro_rules! ids {
             /// Where there cannot be so many.
             pub fn at(index: usize) -> $name {
                 $name(<$number>::try_from(index).expect("so many can be numbered"))
+            }
+        }
+
+        // A schema says of a number what bounds it, not what it numbers.
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                <$number>::schema_name()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                <$number>::json_schema(generator)
             }
         }
 
@@ -47,4 +63,6 @@ ids! {
     PoolId(u32);
     /// A request, by the order of arrival: its row in every table of a run.
     RequestId(u32);
+    /// A class of requests: its place among the workload's class names.
+    ClassId(u16);
 }

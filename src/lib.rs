@@ -34,7 +34,7 @@
 //! # Metrics of token times
 //!
 //! ```
-//! use metron_sim::ids::LaneId;
+//! use metron_sim::ids::{ClassId, LaneId};
 //! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 //! use metron_sim::time::{Span, Time};
 //! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -53,7 +53,7 @@
 //!         hit_tokens: 0,
 //!         preemptions: 0,
 //!         lane: LaneId(0),
-//!         class: 0,
+//!         class: ClassId(0),
 //!         status: Status::Completed,
 //!     }],
 //!     end: at(150),

@@ -341,7 +341,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LaneId;
+    use crate::ids::{ClassId, LaneId};
     use crate::trace::{Column, NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
@@ -366,7 +366,7 @@ mod tests {
                 hit_tokens: 0,
                 preemptions: 0,
                 lane: LaneId(0),
-                class: 0,
+                class: ClassId(0),
                 status: Status::Completed,
             });
         }

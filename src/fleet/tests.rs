@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ids::PoolId;
+use crate::ids::{ClassId, PoolId};
 use crate::time::Time;
 
 fn request(tokens: u32) -> Request {
@@ -11,7 +11,7 @@ fn request(tokens: u32) -> Request {
         output_tokens: 1,
         max_tokens: 1,
         priority: 0,
-        class: 0,
+        class: ClassId(0),
     }
 }
 
@@ -121,17 +121,17 @@ fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
     {
         let router = RouterKind::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
         let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes);
-        let mut send = |id: u32, class: u16| {
+        let mut send = |id: u32, class: ClassId| {
             fleet.route(RequestId(id), &Request { class, ..request(1) }, None)
         };
-        let got: Vec<u32> = (0..4).map(|id| send(id, 2).replica.0).collect();
+        let got: Vec<u32> = (0..4).map(|id| send(id, ClassId(2)).replica.0).collect();
         assert_eq!(got, chats);
-        let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, 0)).collect();
+        let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, ClassId(0))).collect();
         assert!(
             batch.iter().all(|went| went.replica == ReplicaId(3) && went.within_pool),
             "{batch:?}"
         );
-        assert!(!send(8, 1).within_pool);
+        assert!(!send(8, ClassId(1)).within_pool);
     }
 }
 

@@ -361,7 +361,7 @@ fn later(time: u64, gaps: u64, slack: u64, tbt: u64) -> (Tally, Tally) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LaneId;
+    use crate::ids::{ClassId, LaneId};
     use crate::metrics::{Deadlines, FirstToken, reference};
     use crate::time::Span;
     use crate::trace::TokenTrace;
@@ -432,7 +432,7 @@ mod tests {
                 hit_tokens: 0,
                 preemptions: 0,
                 lane: LaneId(0),
-                class: 0,
+                class: ClassId(0),
                 status: Status::Completed,
             };
             let trace = TokenTrace { columns: vec![crate::trace::Column::own(times)], requests: vec![row], ..TokenTrace::default() };

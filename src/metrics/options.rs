@@ -1,7 +1,7 @@
 //! What to evaluate: which requests, against which promise, and how much of it.
 
 use super::Deadlines;
-use crate::ids::LaneId;
+use crate::ids::{ClassId, LaneId};
 use crate::time::{Span, Time};
 use crate::trace::RequestRow;
 
@@ -46,8 +46,8 @@ impl Options {
     }
 
     /// The promise to a request of this class.
-    pub fn deadlines_of(&self, class: u16) -> &Deadlines {
-        self.per_class.get(usize::from(class)).unwrap_or(&self.deadlines)
+    pub fn deadlines_of(&self, class: ClassId) -> &Deadlines {
+        self.per_class.get(class.index()).unwrap_or(&self.deadlines)
     }
 }
 
@@ -57,7 +57,7 @@ pub struct Count {
     /// By arrival time, relative to the first and the last arrival of the whole trace.
     pub window: Measure,
     /// Only requests of this class.
-    pub class: Option<u16>,
+    pub class: Option<ClassId>,
     /// Only requests of the lanes from the first up to before the second.
     pub lanes: Option<(LaneId, LaneId)>,
 }
@@ -107,7 +107,7 @@ impl Default for Knowledge {
 pub(super) struct Window {
     from: Time,
     to: Time,
-    class: Option<u16>,
+    class: Option<ClassId>,
     lanes: Option<(LaneId, LaneId)>,
 }
 
@@ -159,11 +159,11 @@ mod tests {
             class,
             status: Status::Unfinished,
         };
-        let requests = arrivals.iter().zip(0..).map(row).collect();
+        let requests = arrivals.iter().zip((0..).map(ClassId)).map(row).collect();
         TokenTrace { requests, ..TokenTrace::default() }
     }
 
-    fn held(arrivals: &[u64], skip_first: u64, skip_last: u64, class: Option<u16>) -> Vec<u64> {
+    fn held(arrivals: &[u64], skip_first: u64, skip_last: u64, class: Option<ClassId>) -> Vec<u64> {
         let trace = trace(arrivals);
         let window = Measure {
             skip_first: Span::from_nanos(skip_first),
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(held(&arrivals, 11, 0, None), [130, 120]);
         assert_eq!(held(&arrivals, 0, 10, None), [100, 110, 120]);
         assert_eq!(held(&arrivals, 10, 20, None), [110]);
-        assert_eq!(held(&arrivals, 0, 0, Some(2)), [110]);
+        assert_eq!(held(&arrivals, 0, 0, Some(ClassId(2))), [110]);
     }
 
     #[test]

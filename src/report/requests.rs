@@ -90,7 +90,7 @@ impl<W: Write> RequestFile<W> {
             self.rows.row(&[
                 Cell::Text(scheduler),
                 Cell::Count(u64::from(one.row)),
-                Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
+                Cell::Text(classes.get(row.class.index()).map_or("", String::as_str)),
                 Cell::Count(u64::from(trace.replica_of(row).0)),
                 Cell::seconds(Some(row.arrival)),
                 Cell::seconds(reached(row.scheduled)),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::ids::LaneId;
+use crate::ids::{ClassId, LaneId};
 use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
@@ -30,7 +30,7 @@ pub fn outcome() -> Outcome {
         hit_tokens: 0,
         preemptions: 0,
         lane: LaneId(0),
-        class: 0,
+        class: ClassId(0),
         status: Status::Completed,
     };
     let second = RequestRow {

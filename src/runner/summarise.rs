@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::PoolId;
+use crate::ids::{ClassId, PoolId};
 use crate::metrics::{
     Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
 };
@@ -231,7 +231,7 @@ fn classes(
         return None;
     }
     let mut results = BTreeMap::new();
-    for (class, name) in (0u16..).zip(names) {
+    for (class, name) in (0..).map(ClassId).zip(names) {
         let mut options = judged_by.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together, and so are its users.

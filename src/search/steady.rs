@@ -154,7 +154,7 @@ fn mean_present(stays: &[(f64, f64)], from: f64, to: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LaneId;
+    use crate::ids::{ClassId, LaneId};
     use crate::trace::{RequestRow, Run};
 
     /// A request a second for 300 s that stays as long as `stay` says.
@@ -173,7 +173,7 @@ mod tests {
                 hit_tokens: 0,
                 preemptions: 0,
                 lane: LaneId(0),
-                class: 0,
+                class: ClassId(0),
                 status: Status::Completed,
             });
         }

@@ -3,6 +3,7 @@
 //! one's own: the replica's invariants are checked after every step.
 
 use super::capacity::Capacity;
+use crate::ids::ClassId;
 use crate::replica::{Content, Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
@@ -148,7 +149,7 @@ impl Replay {
                 output_tokens: next.output_tokens,
                 max_tokens: next.max_tokens,
                 priority: next.priority,
-                class: 0,
+                class: ClassId(0),
             };
             let policy = &*self.scheduler;
             let never = |capacity: &Capacity| capacity.rejects(id, &request, policy).is_some();

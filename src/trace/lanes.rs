@@ -77,6 +77,7 @@ impl TokenTrace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::ClassId;
     use crate::trace::{Column, ColumnKind, NO_RUN, Run};
 
     /// Three replicas in two pools, the first of two lanes.
@@ -123,7 +124,7 @@ mod tests {
             hit_tokens: 0,
             preemptions: 0,
             lane: LaneId(1),
-            class: 0,
+            class: ClassId(0),
             status: Status::Completed,
         };
         let lost = RequestRow {

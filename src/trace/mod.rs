@@ -18,7 +18,7 @@ mod parts;
 pub mod row_file;
 pub mod token_file;
 
-use crate::ids::LaneId;
+use crate::ids::{ClassId, LaneId};
 use crate::time::Time;
 
 pub use column::{Column, ColumnKind};
@@ -79,8 +79,8 @@ pub struct RequestRow {
     pub preemptions: u32,
     /// The lane that ran it; before one did the first lane of its replica. Of a measured request 0.
     pub lane: LaneId,
-    /// Index of its class.
-    pub class: u16,
+    /// Its class.
+    pub class: ClassId,
     /// How it ended.
     pub status: Status,
 }

@@ -1,5 +1,6 @@
 //! A scenario's requests at the times at which a real run had them.
 
+use crate::ids::ClassId;
 use crate::request::Request;
 use crate::runner::Requests;
 use crate::time::Time;
@@ -190,7 +191,7 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
             output_tokens,
             max_tokens: output_tokens,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         })
     };
     observed.iter().map(request).collect()
@@ -209,7 +210,7 @@ mod tests {
             output_tokens: 2,
             max_tokens: 2,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         };
         let trace = Requests::Open(Workload {
             requests: [10, 20, 30].map(request).to_vec(),

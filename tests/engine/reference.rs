@@ -9,7 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
 
 use metron_sim::fleet::{ClassPools, RouteReason, RouterKind, Routing, Setup};
-use metron_sim::ids::ReplicaId;
+use metron_sim::ids::{ClassId, ReplicaId};
 use metron_sim::sim::{Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
@@ -127,7 +127,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 output_tokens: output,
                 max_tokens: output + extra,
                 priority,
-                class: 0,
+                class: ClassId(0),
             });
             workload.blocks.push(BlockIds { start, len });
         }

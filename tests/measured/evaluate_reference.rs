@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use metron_sim::ids::LaneId;
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::interop::{Promise, TtftPromise, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
 use metron_sim::result::MeasuredResult;
@@ -100,7 +100,7 @@ fn trace(requests: &[Request], starts: bool) -> TokenTrace {
             hit_tokens: 0,
             preemptions: 0,
             lane: LaneId(0),
-            class: 0,
+            class: ClassId(0),
             status: if request.failed { Status::Failed } else { Status::Completed },
         });
     }

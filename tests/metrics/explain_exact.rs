@@ -10,7 +10,7 @@ use metron_sim::explain::{
     Blame, Cause, Culprit, Gap, Index, Misses, SHARED, Split, culprits, victims,
 };
 use metron_sim::fleet::{Routing, Setup};
-use metron_sim::ids::LaneId;
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::recording_of_alike;
@@ -114,7 +114,7 @@ impl Case {
                 output_tokens: if exact { max_tokens } else { rng.random_range(1..=max_tokens) },
                 max_tokens,
                 priority: rng.random_range(0..=1),
-                class: 0,
+                class: ClassId(0),
             }
         };
         let requests: Vec<Request> = (0..30).map(request).collect();

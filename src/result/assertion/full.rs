@@ -1,6 +1,6 @@
 //! A summary with every figure, for the paths that a result can have.
 
-use crate::ids::LaneId;
+use crate::ids::{ClassId, LaneId};
 use crate::metrics::{self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary};
 use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -18,7 +18,7 @@ pub(super) fn full_summary() -> Summary {
         hit_tokens: 0,
         preemptions: 0,
         lane: LaneId(0),
-        class: 0,
+        class: ClassId(0),
         status: Status::Completed,
     };
     let later = RequestRow { arrival: at(1), scheduled: at(2), ..row };

@@ -2,6 +2,7 @@
 
 use metron_sim::explain::{Blame, Cause, Index, Split};
 use metron_sim::fleet::RouterKind;
+use metron_sim::ids::ClassId;
 use metron_sim::runner::recording;
 use metron_sim::time::{Span, Time};
 use serde_json::json;
@@ -51,7 +52,7 @@ fn the_promise_is_one_for_all_and_by_the_slowest_pool() {
     for of in ["", ", of: sarathi"] {
         let ttft = format!("slo.ttft={{prefill_curve_plus: 5ms{of}}}");
         let output = played(TWO_PACES, &[&ttft]);
-        let deadlines = output.judged_by.deadlines_of(0);
+        let deadlines = output.judged_by.deadlines_of(ClassId(0));
         assert_eq!(deadlines.ttft(16), Span::from_millis(45), "{of}");
         let share = output.result.summary.fluidity.unwrap().fluid_request_share;
         // The slow one keeps the first deadline; its later tokens come every 40 ms, not 25.
@@ -161,7 +162,11 @@ fn a_class_goes_to_a_pool_by_its_name() {
     let output = played(TWO_GPUS, &[router]);
     let trace = &output.outcome.trace;
     for row in &trace.requests {
-        assert_eq!(trace.replica_of(row).0 < 2, row.class == 0, "replicas 0 and 1 are fast");
+        assert_eq!(
+            trace.replica_of(row).0 < 2,
+            row.class == ClassId(0),
+            "replicas 0 and 1 are fast"
+        );
     }
     let routes = output.outcome.routes.as_ref().expect("kept");
     assert!(routes.iter().all(|route| route.within_pool));
@@ -182,5 +187,7 @@ fn data_parallel_ranks_of_a_pool_are_replicas() {
     assert_eq!((pools["fast"].replicas, pools["fast"].gpus), (6, 6));
     assert_eq!((pools["cheap"].first_replica, pools["cheap"].gpus), (6, 4));
     let trace = &output.outcome.trace;
-    assert!(trace.requests.iter().all(|row| (trace.replica_of(row).0 < 6) == (row.class == 0)));
+    assert!(
+        trace.requests.iter().all(|row| (trace.replica_of(row).0 < 6) == (row.class == ClassId(0)))
+    );
 }
