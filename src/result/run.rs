@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::explain::ByCause;
+use crate::ids::ReplicaId;
 use crate::metrics::Summary;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
@@ -241,7 +242,7 @@ pub struct PoolResult {
     /// The GPU; null where a fixed iteration time stands for it.
     pub gpu: Option<String>,
     /// Number of its first replica; the others follow.
-    pub first_replica: u32,
+    pub first_replica: ReplicaId,
     /// Its replicas.
     pub replicas: u32,
     /// Their GPUs.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ids::{ClassId, PoolId};
+use crate::ids::{ClassId, PoolId, ReplicaId};
 use crate::metrics::{
     Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
 };
@@ -112,7 +112,7 @@ fn pools(
         return None;
     }
     let mut results = BTreeMap::new();
-    let mut first = 0;
+    let mut first = ReplicaId(0);
     let trace = &outcome.trace;
     for (place, pool) in experiment.pools.iter().enumerate() {
         let used = outcome.pools.get(place).copied().unwrap_or_default();
@@ -134,7 +134,7 @@ fn pools(
             slo: None,
         };
         results.insert(pool.name.clone(), result);
-        first += pool.replicas;
+        first.0 += pool.replicas;
     }
     Some(results)
 }

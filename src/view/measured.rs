@@ -5,7 +5,6 @@ use super::cdf::Cdf;
 use super::curve::{CurveView, LateToken, Place};
 use super::page::Absent;
 use super::run::{Line, RunView, bound_lines};
-use crate::request::RequestId;
 use crate::result::units::duration;
 use crate::result::{MeasuredResult, Plots, RequestProgress, RunResult};
 
@@ -75,7 +74,7 @@ fn curve(progress: &RequestProgress, place: Place, most: usize) -> CurveView {
     });
     let mut view = CurveView {
         place,
-        request: RequestId(progress.request),
+        request: progress.request,
         arrival_us: 0,
         prompt_tokens: None,
         tokens: us.len() as u32,

@@ -20,7 +20,8 @@ fn each_replica_has_the_pace_of_its_pool() {
         assert_eq!(token_times_ms(&output, request), [40.0, 80.0, 120.0]);
     }
     let pools = output.result.pools.as_ref().expect("there are pools");
-    let of = |name: &str| (pools[name].first_replica, pools[name].requests, pools[name].completed);
+    let of =
+        |name: &str| (pools[name].first_replica.0, pools[name].requests, pools[name].completed);
     assert_eq!([of("quick"), of("slow")], [(0, 2, 2), (1, 2, 2)]);
     // 120 ms in all: one busy for a quarter, the other all the time.
     assert!((pools["quick"].gpu_utilization - 0.25).abs() < 1e-12);
@@ -185,7 +186,7 @@ fn data_parallel_ranks_of_a_pool_are_replicas() {
     let output = play(&one.experiment, false);
     let pools = output.result.pools.unwrap();
     assert_eq!((pools["fast"].replicas, pools["fast"].gpus), (6, 6));
-    assert_eq!((pools["cheap"].first_replica, pools["cheap"].gpus), (6, 4));
+    assert_eq!((pools["cheap"].first_replica.0, pools["cheap"].gpus), (6, 4));
     let trace = &output.outcome.trace;
     assert!(
         trace.requests.iter().all(|row| (trace.replica_of(row).0 < 6) == (row.class == ClassId(0)))
