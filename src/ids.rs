@@ -63,6 +63,8 @@ ids! {
     PoolId(u32);
     /// A request, by the order of arrival: its row in every table of a run.
     RequestId(u32);
+    /// A request's place in the tables of its replica while it is there; another may get it later.
+    SlotId(u32);
     /// A class of requests: its place among the workload's class names.
     ClassId(u16);
 }

@@ -1,13 +1,13 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
-use crate::ids::ClassId;
+use crate::ids::{ClassId, SlotId};
 use crate::kv::BlockKey;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 
 /// Names a request inside its replica while it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Handle(pub(crate) u32);
+pub struct Handle(pub(crate) SlotId);
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
