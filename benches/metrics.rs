@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -36,8 +37,8 @@ fn shared(requests: u32) -> TokenTrace {
             tokens: TOKENS,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
-            class: 0,
+            lane: LaneId(0),
+            class: ClassId(0),
             status: Status::Completed,
         }
     };

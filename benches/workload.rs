@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use metron_sim::request::RequestId;
 use metron_sim::time::Span;
 use metron_sim::workload::*;
 
@@ -77,7 +78,7 @@ fn play(source: &mut impl Arriving) -> u32 {
     let mut id = 0;
     while let Some(time) = source.next_arrival() {
         black_box(source.take());
-        source.finished(id, time + Span::from_millis(1000));
+        source.finished(RequestId(id), time + Span::from_millis(1000));
         id += 1;
     }
     assert_eq!(id, N);

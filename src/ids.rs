@@ -1,13 +1,19 @@
 //! What things are numbered by. Each number is a type of its own, so that a lane's cannot stand
 //! for a replica's; in files they are plain numbers.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
 macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($number:ty);)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u32);
+        #[derive(Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $number);
 
         impl $name {
             /// Its place in a table of them.
@@ -18,9 +24,24 @@ macro_rules! ids {
             /// The one at this place.
             ///
             /// # Panics
-            /// Beyond `u32`.
+            /// Where there cannot be so many.
             pub fn at(index: usize) -> $name {
-                $name(u32::try_from(index).expect("fewer than 2^32 of them"))
+                $name(<$number>::try_from(index).expect("so many can be numbered"))
+            }
+        }
+
+        // A schema says of a number what bounds it, not what it numbers.
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                <$number>::schema_name()
+            }
+
+            fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                <$number>::json_schema(generator)
             }
         }
 
@@ -35,9 +56,15 @@ macro_rules! ids {
 ids! {
     /// A lane: the iterations of a replica one after the other; of a replica in pipeline stages those
     /// of one micro-batch in flight. Counted over the whole fleet, replica after replica.
-    LaneId;
+    LaneId(u32);
     /// A replica. Counted over the whole fleet, pool after pool.
-    ReplicaId;
+    ReplicaId(u32);
     /// A pool of identical replicas, in the order in which a scenario names them.
-    PoolId;
+    PoolId(u32);
+    /// A request, by the order of arrival: its row in every table of a run.
+    RequestId(u32);
+    /// A request's place in the tables of its replica while it is there; another may get it later.
+    SlotId(u32);
+    /// A class of requests: its place among the workload's class names.
+    ClassId(u16);
 }

@@ -32,6 +32,7 @@
 //! # Metrics of token times
 //!
 //! ```
+//! use metron_sim::ids::{ClassId, LaneId};
 //! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 //! use metron_sim::time::{Span, Time};
 //! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -49,8 +50,8 @@
 //!         tokens: 4,
 //!         hit_tokens: 0,
 //!         preemptions: 0,
-//!         replica: 0,
-//!         class: 0,
+//!         lane: LaneId(0),
+//!         class: ClassId(0),
 //!         status: Status::Completed,
 //!     }],
 //!     end: at(150),

@@ -2,8 +2,7 @@
 
 use crate::time::Time;
 
-/// A request's index in the order of arrival; its row in every table of a run.
-pub type RequestId = u32;
+pub use crate::ids::{ClassId, RequestId};
 
 /// One request as the workload draws it.
 ///
@@ -21,8 +20,8 @@ pub struct Request {
     pub max_tokens: u32,
     /// Lower is more urgent (vLLM's meaning); ties go by arrival.
     pub priority: i32,
-    /// Index into the workload's class names.
-    pub class: u16,
+    /// Its class.
+    pub class: ClassId,
 }
 
 // Every request of a run is in memory at once.

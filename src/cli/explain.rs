@@ -51,8 +51,11 @@ pub fn run(
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options, backend, &progress)
     })?;
-    let question =
-        Question { top: usize::from(flags.top), request: flags.request, token: flags.token };
+    let question = Question {
+        top: usize::from(flags.top),
+        request: flags.request.map(RequestId),
+        token: flags.token,
+    };
     check(question, &outputs)?;
     let inert = loaded.inert_in(&outputs);
     for one in &inert.everywhere {
@@ -93,7 +96,7 @@ pub fn run(
 /// Whether what is asked for is there.
 fn check(question: Question, outputs: &[SchedulerOutput]) -> Result<(), Error> {
     let Some(request) = question.request else { return Ok(()) };
-    let rows = outputs.iter().filter_map(|o| o.outcome.trace.requests.get(request as usize));
+    let rows = outputs.iter().filter_map(|o| o.outcome.trace.requests.get(request.index()));
     let Some(most) = rows.map(|row| row.tokens).max() else {
         let count = outputs.first().map_or(0, |o| o.outcome.trace.requests.len());
         return Err(Error::Usage(format!(
@@ -145,7 +148,7 @@ fn longest(output: &SchedulerOutput) -> Option<(RequestId, u32)> {
     let broken = slo.terms.iter().find(|term| term.met == Some(false))?;
     let between = matches!(broken.metric.as_str(), "tbt_s" | "tpot_s");
     let trace = &output.outcome.trace;
-    let gaps = trace.requests.iter().zip(0..).flat_map(|(row, request)| {
+    let gaps = trace.requests.iter().zip((0..).map(RequestId)).flat_map(|(row, request)| {
         let mut before = row.arrival;
         trace.token_times(row).zip(0_u32..).map(move |(at, token)| {
             let gap = at.since(before);
@@ -169,7 +172,8 @@ fn cures(
     let one = |place: usize| {
         let run = &runs[place];
         let stall = stalls[place].as_ref()?;
-        let row = |request: u32| &outputs[place].outcome.trace.requests[request as usize];
+        let trace = &outputs[place].outcome.trace;
+        let replica = trace.replica_of(&trace.requests[stall.request.index()]);
         let patient = Patient {
             document,
             seed: global.seed,
@@ -180,7 +184,7 @@ fn cures(
             config: &loaded.experiment.schedulers[place].config,
             output: &outputs[place],
             stall: (stall.request, stall.token),
-            pool: loaded.experiment.pool_of(row(stall.request).replica),
+            pool: loaded.experiment.pool_of(replica),
         };
         let causes = worth_a_cure(stall, &run.misses.by_cause);
         let Advice { keeps_promise, tried, best, notes, stall_counts } =

@@ -13,6 +13,7 @@ use super::lane::LaneColumns;
 use super::pressure::{Pressure, Waits, means_of};
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 
 /// Who delayed whom, in sum.
@@ -48,7 +49,7 @@ impl Blame {
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
         for request in index.requests() {
-            let lane = index.places.lane(request);
+            let lane = index.lane(request).index();
             let mut collect = Collect {
                 pricer: Pricer::of(&lanes[lane].pool),
                 lane: &lanes[lane],
@@ -58,22 +59,22 @@ impl Blame {
             };
             index.walk(request, &mut collect);
         }
-        for (replica, cover) in covers.into_iter().enumerate() {
-            let lane = &lanes[replica];
-            blame.share_prefill(lane, &weights[replica], &cover);
-            if let Some(bubbles) = index.bubbles(replica) {
+        for (place, cover) in covers.into_iter().enumerate() {
+            let (id, lane) = (LaneId::at(place), &lanes[place]);
+            blame.share_prefill(lane, &weights[place], &cover);
+            if let Some(bubbles) = index.bubbles(id) {
                 blame.share_bubbles(bubbles, &cover);
                 blame.share_turns(bubbles, &cover);
             }
-            let line = &index.lines[replica].behind;
+            let line = &index.lines[place].behind;
             for &(_, head, ns) in line {
-                blame.given[head as usize].add(Cause::HeadOfLine, ns);
+                blame.given[head.index()].add(Cause::HeadOfLine, ns);
             }
             let behind = line.iter().map(|&(index, _, ns)| (index, ns));
             let pressure = cover.waits.pressure(lane, behind);
             let given = &mut blame.given;
-            share_waits(index, replica as u32, &pressure, |culprit, cause, ns| {
-                given[culprit as usize].add(cause, ns);
+            share_waits(index, id, &pressure, |culprit, cause, ns| {
+                given[culprit.index()].add(cause, ns);
             });
         }
         blame
@@ -141,8 +142,8 @@ impl Blame {
     }
 
     fn add(&mut self, culprit: RequestId, cause: Cause, ns: u64, at_once: u32) {
-        self.given[culprit as usize].add(cause, ns);
-        let most = &mut self.delayed_at_once[culprit as usize];
+        self.given[culprit.index()].add(cause, ns);
+        let most = &mut self.delayed_at_once[culprit.index()];
         *most = at_once.max(*most);
     }
 }
@@ -151,11 +152,11 @@ impl Blame {
 /// remainder, so that they add up to what was waited under each cause.
 pub(super) fn share_waits(
     index: &Index<'_>,
-    replica: u32,
+    id: LaneId,
     pressure: &Pressure,
     mut give: impl FnMut(RequestId, Cause, u64),
 ) {
-    let lane = &index.lanes[replica as usize];
+    let lane = &index.lanes[id.index()];
     if lane.staged {
         return;
     }
@@ -164,7 +165,7 @@ pub(super) fn share_waits(
         if pressure.of(place).is_empty() {
             continue;
         }
-        let holders = index.holders(replica);
+        let holders = index.holders(id);
         let sums = holders.sums(lane, means_of(cause), within.start, pressure.of(place));
         let all = (within.start, within.end);
         let share = |k: usize| holders.share(index, lane, &sums, k, all);

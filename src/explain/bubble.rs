@@ -17,6 +17,7 @@ use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -61,7 +62,7 @@ pub(super) struct Turn {
 
 /// An iteration that prefilled.
 struct Prefill {
-    lane: usize,
+    lane: LaneId,
     start: Time,
     end: Time,
     /// What each of its chunks took, in the log's order.
@@ -81,24 +82,24 @@ impl Bubbles {
         let lanes = &tables.lanes;
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
-            let group = tables.recording.lanes_beside(all.len());
+            let group = tables.trace().lanes_beside(LaneId::at(all.len()));
             if group.len() == 1 {
                 all.push(Bubbles::default());
                 continue;
             }
             let prefills = prefills(lanes, group.clone());
-            all.extend(group.map(|lane| Bubbles::new(&lanes[lane], lane, &prefills)));
+            all.extend(group.map(|lane| Bubbles::new(&lanes[lane], LaneId::at(lane), &prefills)));
         }
         all
     }
 
     /// `prefills` are those of the replica in order of their start.
-    fn new(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Bubbles {
-        let turns = turns(lane, number, prefills);
+    fn new(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Bubbles {
+        let turns = turns(lane, id, prefills);
         let mut bubbles = Bubbles { all: Vec::new(), turns };
         let mut ahead: Vec<&Prefill> = Vec::new();
         let mut next = 0;
-        for prefill in prefills.iter().filter(|prefill| prefill.lane != number) {
+        for prefill in prefills.iter().filter(|prefill| prefill.lane != id) {
             let began_before = |place| lane.log.start(place) <= prefill.start;
             if next < lane.log.len() && began_before(next) {
                 bubbles.share(lane, next, &ahead);
@@ -187,8 +188,8 @@ impl Bubbles {
     }
 }
 
-/// Shares in the waits of those in the queue of lane `number` for another lane's turn.
-fn turns(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Vec<Turn> {
+/// Shares in the waits of those in the queue of lane `id` for another lane's turn.
+fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> {
     let (mut turns, mut passed) = (Vec::new(), 0);
     for (first, from, to) in lane.log.stretches() {
         if first.waiting == 0 || reason(&first) != Cause::PipelineBubble {
@@ -201,7 +202,7 @@ fn turns(lane: &LaneColumns<'_>, number: usize, prefills: &[Prefill]) -> Vec<Tur
             }
             let meanwhile = prefills[passed..].iter().take_while(|prefill| prefill.start < over);
             let others: Vec<&Prefill> =
-                meanwhile.filter(|prefill| prefill.lane != number && prefill.end > start).collect();
+                meanwhile.filter(|prefill| prefill.lane != id && prefill.end > start).collect();
             let within = |prefill: &Prefill, ns: u64| {
                 let lasted = prefill.end.since(prefill.start).as_nanos();
                 let both = prefill.end.min(over).since(prefill.start.max(start)).as_nanos();
@@ -244,7 +245,7 @@ fn prefills(lanes: &[LaneColumns<'_>], group: std::ops::Range<usize>) -> Vec<Pre
                 chunks[place].ns = ns;
             });
             let (start, end) = (lane.log.start(index), lane.log.end(index));
-            all.push(Prefill { lane: number, start, end, chunks });
+            all.push(Prefill { lane: LaneId::at(number), start, end, chunks });
         }
     }
     all.sort_by_key(|prefill| prefill.start);

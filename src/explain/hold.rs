@@ -7,6 +7,7 @@
 
 use super::lane::LaneColumns;
 use super::tables::Tables;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::Status;
@@ -28,7 +29,7 @@ enum Held {
     Grows(i64),
 }
 
-/// Who held what on one replica, and who ran.
+/// Who held what on one lane, and who ran.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     block_tokens: i64,
@@ -61,14 +62,13 @@ pub(super) enum Means {
 }
 
 impl Holders {
-    /// Of one replica.
-    pub fn new(tables: &Tables<'_>, replica: u32) -> Holders {
-        let lane = &tables.lanes[replica as usize];
+    /// Of one lane.
+    pub fn new(tables: &Tables<'_>, id: LaneId) -> Holders {
+        let lane = &tables.lanes[id.index()];
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
         for request in tables.requests() {
-            let of = tables.places.lane(request);
-            if of == replica as usize && !tables.places.chunks(request).is_empty() {
+            if tables.lane(request) == id && !tables.places.chunks(request).is_empty() {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);
@@ -83,7 +83,7 @@ impl Holders {
             // A step in vain takes planning ahead; one that was cut off does not.
             let trace = tables.trace();
             for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
-                let row = &trace.requests[request as usize];
+                let row = &trace.requests[request.index()];
                 *vain = vain.filter(|_| row.status == Status::Unfinished);
             }
         }
@@ -124,7 +124,7 @@ impl Holders {
     /// From each admission to the preemption after it, or to the end.
     fn add(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, request: RequestId) {
         let trace = tables.trace();
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         let end = lane.log.len() as u32;
         let mut runs = Vec::new();
         let mut last = match row.first_token {

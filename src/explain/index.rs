@@ -7,6 +7,7 @@ use super::bubble::Bubbles;
 use super::hold::Holders;
 use super::recording::Recording;
 use super::tables::Tables;
+use crate::ids::LaneId;
 
 /// A run whose every nanosecond is accounted for. Totals, blame, victims, stalls and misses are
 /// questions to it; none of them changes it.
@@ -24,22 +25,23 @@ impl<'a> Index<'a> {
         Index { tables, holders, bubbles: OnceLock::new() }
     }
 
-    /// Who held and ran what on a replica; worked out when it is first asked for.
-    pub(super) fn holders(&self, replica: u32) -> &Holders {
-        self.holders[replica as usize].get_or_init(|| Holders::new(&self.tables, replica))
+    /// Who held and ran what on a lane; worked out when it is first asked for.
+    pub(super) fn holders(&self, lane: LaneId) -> &Holders {
+        self.holders[lane.index()].get_or_init(|| Holders::new(&self.tables, lane))
     }
 
     /// Whose prefill made the bubbles of a lane; worked out for all lanes when it is first asked for.
     /// `None` where no other lane shares the replica.
-    pub(super) fn bubbles(&self, lane: usize) -> Option<&Bubbles> {
+    pub(super) fn bubbles(&self, lane: LaneId) -> Option<&Bubbles> {
+        let lane = lane.index();
         let of_all = || Bubbles::of_all(&self.tables);
         self.lanes[lane].staged.then(|| &self.bubbles.get_or_init(of_all)[lane])
     }
 
-    /// KV blocks held at each iteration of a replica, summed over those who hold them; blocks that
+    /// KV blocks held at each iteration of a lane, summed over those who hold them; blocks that
     /// several share are counted for each.
-    pub fn blocks_held(&self, replica: u32) -> &[u64] {
-        &self.holders(replica).blocks
+    pub fn blocks_held(&self, lane: LaneId) -> &[u64] {
+        &self.holders(lane).blocks
     }
 }
 

@@ -9,6 +9,7 @@
 use super::lane::LaneColumns;
 use super::recording::{RecordedPool, Recording};
 use super::walk::{Places, queued};
+use crate::ids::LaneId;
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
@@ -37,13 +38,13 @@ impl Line {
         recording: &Recording<'_>,
         lane: &LaneColumns<'_>,
         places: &mut Places,
-        lane_index: u32,
+        id: LaneId,
     ) -> Line {
         let mut line = Line::default();
         if !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }
-        let mut waiters = waiters(recording, lane, places, lane_index as usize);
+        let mut waiters = waiters(recording, lane, places, id);
         let most = waiters.iter().map(|waiter| waiter.need).max().unwrap_or(0) as usize;
         waiters.sort_unstable_by_key(|waiter| (waiter.from, waiter.request));
         let mut ends: Vec<usize> = (0..waiters.len()).collect();
@@ -58,7 +59,7 @@ impl Line {
                     break;
                 }
                 ending = rest;
-                let behind = &mut places.behind[waiter.request as usize];
+                let behind = &mut places.behind[waiter.request.index()];
                 *behind = behind.wrapping_add(time.from(waiter.need as usize));
                 if waiter.counts {
                     count.add(waiter.need as usize, u64::MAX);
@@ -66,7 +67,7 @@ impl Line {
             }
             while let Some(waiter) = waiters.get(starting).filter(|waiter| waiter.from <= index) {
                 starting += 1;
-                let before = &mut places.behind[waiter.request as usize];
+                let before = &mut places.behind[waiter.request.index()];
                 *before = before.wrapping_sub(time.from(waiter.need as usize));
                 if waiter.counts {
                     count.add(waiter.need as usize, 1);
@@ -90,11 +91,11 @@ fn waiters(
     recording: &Recording<'_>,
     lane: &LaneColumns<'_>,
     places: &Places,
-    lane_index: usize,
+    id: LaneId,
 ) -> Vec<Waiter> {
     let mut waiters = Vec::new();
-    for (row, request) in recording.trace.requests.iter().zip(0..) {
-        if places.lane(request) != lane_index || row.status == Status::Rejected && row.tokens == 0 {
+    for (row, request) in recording.trace.requests.iter().zip((0..).map(RequestId)) {
+        if row.lane != id || row.status == Status::Rejected && row.tokens == 0 {
             continue;
         }
         let Some(queued) = queued(recording.trace, lane, places, request) else { continue };
@@ -114,9 +115,9 @@ fn need(recording: &Recording<'_>, places: &Places, log: &Log, request: RequestI
     match places.chunks(request).first() {
         Some(&(index, place)) => log.at(index as usize).chunks[place as usize].blocks,
         None => {
-            let prompt = recording.trace.requests[request as usize].prompt_tokens;
-            let memory = recording.pool(places.lane(request)).memory;
-            prompt.div_ceil(memory.block_tokens.max(1))
+            let row = &recording.trace.requests[request.index()];
+            let memory = recording.pool(row.lane).memory;
+            row.prompt_tokens.div_ceil(memory.block_tokens.max(1))
         }
     }
 }
@@ -129,13 +130,14 @@ fn room(
     iteration: &Iteration<'_>,
 ) -> Option<(RequestId, u32)> {
     let head = iteration.head.filter(|_| iteration.held == Some(Held::NoKvBlocks))?;
-    let &RecordedPool { cost, memory, .. } = recording.pool(places.lane(head));
+    let lane = recording.trace.requests[head.index()].lane;
+    let &RecordedPool { cost, memory, .. } = recording.pool(lane);
     // Lanes of a pipeline share queue and memory but decide apart: no line is told apart there.
     if cost.stages() > 1 {
         return None;
     }
     let free = memory.blocks.saturating_sub(iteration.kv_used + memory.watermark_blocks);
-    let log = &recording.log[places.lane(head)];
+    let log = &recording.log[lane.index()];
     let needed = need(recording, places, log, head);
     (needed > 0).then(|| (head, free.min(needed - 1)))
 }
@@ -148,7 +150,7 @@ pub(super) fn head_of(
     request: RequestId,
 ) -> Option<RequestId> {
     let (head, room) = room(recording, places, iteration)?;
-    let log = &recording.log[places.lane(request)];
+    let log = &recording.log[recording.trace.requests[request.index()].lane.index()];
     (need(recording, places, log, request) <= room).then_some(head)
 }
 

@@ -151,7 +151,7 @@ impl Stall {
 pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> MeasuredStalls {
     let has_token = |row: &RequestRow| row.first_token != Time::NEVER;
     let rows = trace.requests().iter().zip(0..).filter(|(row, _)| has_token(row));
-    let rows: Vec<RequestId> = rows.map(|(_, request)| request).collect();
+    let rows: Vec<u32> = rows.map(|(_, row)| row).collect();
     // The lower median.
     let (_, middle) = gaps_at(trace, &rows, |gaps| vec![(gaps - 1) / 2]);
     let median = middle.first().copied();
@@ -159,8 +159,8 @@ pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> M
     let mut stalls: Vec<Stall> = Vec::new();
     let mut hit = 0;
     trace.each_part(|part| {
-        for (request, row) in part.rows().filter(|(_, row)| has_token(row)) {
-            let before = stalls.len();
+        for (number, row) in part.rows().filter(|(_, row)| has_token(row)) {
+            let (request, before) = (RequestId(number), stalls.len());
             each_gap(part.trace, row, |token, from, to| {
                 if to.since(from).as_nanos() > threshold {
                     stalls.push(Stall { request, token, from, to });
@@ -302,7 +302,7 @@ impl<'g> Groups<'g> {
         let mut suspects: Vec<Suspect> = self
             .requests
             .iter()
-            .zip(0..)
+            .zip((0..).map(RequestId))
             .filter(|(row, _)| self.is_suspect(row, from, to))
             .map(|(row, request)| Suspect {
                 request,
@@ -342,6 +342,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{ClassId, LaneId};
     use crate::trace::{Column, NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
@@ -365,8 +366,8 @@ mod tests {
                 tokens: times.len() as u32,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
-                class: 0,
+                lane: LaneId(0),
+                class: ClassId(0),
                 status: Status::Completed,
             });
         }
@@ -390,10 +391,13 @@ mod tests {
             (server.looks_like, server.requests, server.answering),
             (LooksLike::Server, 2, 2)
         );
-        assert_eq!((server.suspects[0].request, server.suspects[0].prompt_tokens), (2, 4000));
+        assert_eq!(
+            (server.suspects[0].request, server.suspects[0].prompt_tokens),
+            (RequestId(2), 4000)
+        );
         assert_eq!((one.looks_like, one.requests, one.answering), (LooksLike::OneRequest, 1, 2));
         assert!(one.suspects.is_empty());
-        assert_eq!((one.worst[0].request, one.worst[0].token), (1, 6));
+        assert_eq!((one.worst[0].request, one.worst[0].token), (RequestId(1), 6));
         // Without a common clock nothing is compared.
         assert!(measured_stalls(&trace, Span::from_millis(25), false).groups.is_empty());
     }

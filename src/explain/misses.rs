@@ -10,6 +10,7 @@ use super::cause::{CAUSES, Cause, Split};
 use super::index::Index;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
+use crate::ids::LaneId;
 use crate::metrics::forest::Forest;
 use crate::metrics::lateness::Lateness;
 use crate::metrics::{Options, counted};
@@ -122,13 +123,12 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Missed deadlines of a request, and their number by cause.
     pub fn of(&self, request: RequestId) -> (u64, Split) {
-        let row = &self.index.trace().requests[request as usize];
-        if row.status == Status::Rejected || self.in_time[request as usize] {
+        let row = &self.index.trace().requests[request.index()];
+        if row.status == Status::Rejected || self.in_time[request.index()] {
             return (0, Split::ZERO);
         }
-        let lane = self.index.places.lane(request);
         let (tbt, first) = self.deadlines_of(row);
-        let chain = self.chain(lane, tbt);
+        let chain = self.chain(row.lane, tbt);
         let mut charge = Charge {
             index: self.index,
             request,
@@ -154,9 +154,9 @@ impl<'m, 'a> Misses<'m, 'a> {
         (deadlines.tbt().as_nanos(), first)
     }
 
-    fn chain(&self, lane: usize, tbt: u64) -> Option<&Chain<'a>> {
+    fn chain(&self, lane: LaneId, tbt: u64) -> Option<&Chain<'a>> {
         let chains = self.chains.iter().find(|(of, _)| *of == tbt).expect("one a deadline");
-        chains.1[lane].as_ref()
+        chains.1[lane.index()].as_ref()
     }
 
     /// Whether each token is there by its deadline. Walks the late beats of runs that are not, to
@@ -203,7 +203,7 @@ impl<'m, 'a> Misses<'m, 'a> {
     ) -> impl Iterator<Item = (Option<&'s Chain<'a>>, usize, usize, u64)> {
         self.index.trace().runs(row).map(move |run| {
             let lane = self.index.trace().steps_of(run);
-            let chain = lane.and_then(|lane| self.chain(lane.index(), tbt));
+            let chain = lane.and_then(|lane| self.chain(lane, tbt));
             let (from, end) = (run.first as usize, (run.first + run.len) as usize);
             let first_due = due;
             due = due.saturating_add(tbt.saturating_mul(u64::from(run.len)));
@@ -218,7 +218,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Those of the requests that the metrics count.
     pub fn counted(&self) -> (u64, Split) {
-        self.sum(counted(self.index.trace(), self.options))
+        self.sum(counted(self.index.trace(), self.options).map(RequestId))
     }
 
     /// Those of some requests.

@@ -31,20 +31,20 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
     let last = last.copied().unwrap_or(first).max(trace.end).max(first);
     let width = (last.since(first).as_nanos() / parts.max(1) as u64).max(1) + 1;
     let mut sum = Sums { from: first, width, parts: vec![[0.0; CAUSES]; parts.max(1)] };
-    // By replica and deadline: change in the number of requests that span the gap before a beat.
+    // By lane and deadline: change in the number of requests that span the gap before a beat.
     let mut spanned: Vec<FxHashMap<u64, Vec<i32>>> =
         index.lanes.iter().map(|_| FxHashMap::default()).collect();
     for request in index.requests() {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         if row.status == Status::Rejected {
             continue;
         }
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
-        let replica = index.places.lane(request);
-        let beats = index.lanes[replica].beats.len();
+        let lane = row.lane.index();
+        let beats = index.lanes[lane].beats.len();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let steps = spanned[replica].entry(tbt).or_insert_with(|| vec![0; beats + 1]);
+        let steps = spanned[lane].entry(tbt).or_insert_with(|| vec![0; beats + 1]);
         index.walk(request, &mut Late { tbt, first, steps, sum: &mut sum });
     }
     for (lane, by_deadline) in index.lanes.iter().zip(spanned) {

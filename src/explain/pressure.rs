@@ -160,7 +160,7 @@ pub(super) fn behind(
     request: RequestId,
     wait: Wait,
 ) -> Vec<(u32, RequestId, u64)> {
-    if wait.preempted || tables.places.behind[request as usize] == 0 {
+    if wait.preempted || tables.places.behind[request.index()] == 0 {
         return Vec::new();
     }
     let lane = tables.lane_of(request);

@@ -246,13 +246,13 @@ pub fn explain(
         first_token_ns: listed(&totals.first_token),
         between_tokens_ns: listed(&totals.between_tokens),
         fluidity_index,
-        misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
+        misses: MissReport::new(misses.sum(counted.iter().map(|request| RequestId(request.row)))),
         stalls: stall_reports(index, judged_by, question.top),
         culprits,
         more_culprits,
         request: question
             .request
-            .filter(|&request| index.requests().contains(&request))
+            .filter(|&request| request.index() < index.trace().requests.len())
             .map(|request| one_request(index, judged_by, &misses, &blame, request, question)),
     }
 }
@@ -265,7 +265,7 @@ fn one_request(
     request: RequestId,
     question: Question,
 ) -> RequestReport {
-    let row = &index.trace().requests[request as usize];
+    let row = &index.trace().requests[request.index()];
     let Totals { first_token, between_tokens } = index.totals_of(request);
     let tokens = match question.token {
         Some(token) => vec![token],
@@ -285,7 +285,7 @@ fn one_request(
         between_tokens_ns: listed(&between_tokens),
         fluidity_index: (row.status == Status::Completed).then(|| {
             let all = Options { count: Count::default(), ..judged_by.clone() };
-            per_request(index.trace(), &all)[request as usize].index
+            per_request(index.trace(), &all)[request.index()].index
         }),
         misses: MissReport::new(misses.of(request)),
         caused: {
@@ -303,12 +303,12 @@ pub fn listed(split: &Split) -> ByCause {
 
 fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
     let gap = &stall.gap;
-    let pool = index.recording.pool(index.lane_index(stall.request));
+    let pool = index.recording.pool(index.lane(stall.request));
     StallReport {
         request: stall.request,
         pool: pool.name.map(str::to_owned),
         token: gap.token,
-        open: gap.token >= index.trace().requests[stall.request as usize].tokens,
+        open: gap.token >= index.trace().requests[stall.request.index()].tokens,
         from_ns: gap.from.as_nanos(),
         to_ns: gap.to.as_nanos(),
         length_ns: gap.to.since(gap.from).as_nanos(),
@@ -339,7 +339,7 @@ fn culprit_report(index: &Index<'_>, culprit: &Culprit) -> CulpritReport {
         cause: culprit.cause,
         ns: culprit.ns,
         prefill_tokens: culprit.tokens,
-        prompt_tokens: index.trace().requests[culprit.request as usize].prompt_tokens,
+        prompt_tokens: index.trace().requests[culprit.request.index()].prompt_tokens,
     }
 }
 
@@ -350,13 +350,13 @@ fn culprit_total(
     victims: Victims,
     top: usize,
 ) -> CulpritTotal {
-    let given = &blame.given[request as usize];
+    let given = &blame.given[request.index()];
     let by = |causes: &[Cause]| {
         causes.iter().fold(0, |sum: u64, &cause| sum.saturating_add(given[cause]))
     };
     CulpritTotal {
         request,
-        prompt_tokens: index.trace().requests[request as usize].prompt_tokens,
+        prompt_tokens: index.trace().requests[request.index()].prompt_tokens,
         total_ns: given.total().as_nanos(),
         prefill_ns: by(&[
             Cause::PrefillInterference,
@@ -367,7 +367,7 @@ fn culprit_total(
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),
         by_cause_ns: listed(given),
-        delayed_at_once: blame.delayed_at_once[request as usize],
+        delayed_at_once: blame.delayed_at_once[request.index()],
         victims: victims_report(&victims, top),
     }
 }
@@ -390,7 +390,7 @@ fn top_culprits(index: &Index<'_>, blame: &Blame, top: usize) -> (Vec<CulpritTot
     let mut ranked: Vec<(u64, RequestId)> = blame
         .given
         .iter()
-        .zip(0..)
+        .zip((0..).map(RequestId))
         .map(|(given, request)| (given.total().as_nanos(), request))
         .filter(|&(total, _)| total > 0)
         .collect();

@@ -14,6 +14,7 @@ use super::index::Index;
 use super::lane::LaneColumns;
 use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
+use crate::ids::LaneId;
 use crate::metrics::Options;
 use crate::request::RequestId;
 use crate::threads;
@@ -42,7 +43,7 @@ struct Late {
     beyond: u64,
     request: RequestId,
     token: u32,
-    lane: usize,
+    lane: LaneId,
     from: Time,
     to: Time,
     hit: u32,
@@ -84,7 +85,7 @@ fn overlap(a: (Time, Time), b: (Time, Time)) -> bool {
 
 /// One gap as a stall, whether or not it was late.
 pub fn one(index: &Index<'_>, options: &Options, request: RequestId, token: u32) -> Option<Stall> {
-    let row = index.trace().requests.get(request as usize)?;
+    let row = index.trace().requests.get(request.index())?;
     let gap = index.gap(request, token)?;
     let deadlines = options.deadlines_of(row.class);
     let pace = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
@@ -104,25 +105,24 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
     let mut late = Vec::new();
     let mut spans: Vec<Spans> = index.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
     for request in index.requests() {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         if row.status == Status::Rejected {
             continue;
         }
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let lane = index.places.lane(request);
-        let spans = &mut spans[lane];
+        let lane = index.lane(request);
+        let spans = &mut spans[lane.index()];
         index.walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
     for (mut spans, (lane, beats)) in spans.into_iter().zip(trace.steps()) {
-        let number = lane.index();
         spans.runs.sort_unstable_by_key(|run| run.0);
-        let lane = &index.lanes[number];
+        let columns = &index.lanes[lane.index()];
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
-        for beat in 1..lane.beats.len() {
+        for beat in 1..columns.beats.len() {
             count += spans.change[beat];
             while let Some(&run) = spans.runs.get(next).filter(|run| run.0 as usize <= beat) {
                 if teller.is_none_or(|(_, last, ..)| run.1 > last) {
@@ -137,7 +137,7 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
                     beyond: gap - tbt,
                     request,
                     token: token + (beat as u32 - from),
-                    lane: number,
+                    lane,
                     from: beats[beat - 1],
                     to: beats[beat],
                     hit: count as u32,
@@ -164,7 +164,7 @@ impl Spans {
 
 struct Single<'s> {
     request: RequestId,
-    lane: usize,
+    lane: LaneId,
     tbt: u64,
     first: Option<u64>,
     late: &'s mut Vec<Late>,
@@ -257,7 +257,7 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             add_communication(&mut found, &iteration.chunks[place], ns);
         });
     }
-    if let Some(bubbles) = index.bubbles(index.places.lane(request)) {
+    if let Some(bubbles) = index.bubbles(index.lane(request)) {
         // A chunk's tokens count once, however many waits it stood behind.
         let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
         for piece in part.bubbles(bubbles) {
@@ -275,7 +275,6 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             behind.push((index, ns));
         }
     }
-    let replica = index.places.lane(request) as u32;
     let pressure = part.pressure(lane, behind);
     for (place, cause) in SHARED.into_iter().enumerate() {
         if means_of(cause) != Means::Batch {
@@ -286,7 +285,7 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
-    share_waits(index, replica, &pressure, |culprit, cause, ns| {
+    share_waits(index, index.lane(request), &pressure, |culprit, cause, ns| {
         found.entry((culprit, cause)).or_default().0 += ns;
     });
     let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };

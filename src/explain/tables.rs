@@ -5,6 +5,7 @@ use super::lane::LaneColumns;
 use super::line::Line;
 use super::recording::Recording;
 use super::walk::{Gap, Places, Visit, Walk};
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Run, TokenTrace};
@@ -25,21 +26,21 @@ impl<'a> Tables<'a> {
         let lanes: Vec<LaneColumns<'a>> = recording
             .log
             .iter()
-            .enumerate()
-            .map(|(lane, log)| LaneColumns::new(log, *recording.pool(lane), recording.trace.end))
+            .zip((0..).map(LaneId))
+            .map(|(log, lane)| LaneColumns::new(log, *recording.pool(lane), recording.trace.end))
             .collect();
         let mut places = Places::new(&recording, &lanes);
         let lines: Vec<Line> = lanes
             .iter()
-            .zip(0..)
-            .map(|(lane, index)| Line::new(&recording, lane, &mut places, index))
+            .zip((0..).map(LaneId))
+            .map(|(lane, id)| Line::new(&recording, lane, &mut places, id))
             .collect();
         Tables { recording, lanes, places, lines }
     }
 
     /// What an iteration of a lane was made of, in nanoseconds by cause.
-    pub fn parts(&self, replica: usize, iteration: usize) -> Vec<(Cause, u64)> {
-        self.lanes[replica].parts(iteration as u32)
+    pub fn parts(&self, lane: LaneId, iteration: usize) -> Vec<(Cause, u64)> {
+        self.lanes[lane.index()].parts(iteration as u32)
     }
 
     /// The last of a request's chunks whose iteration started before `before`, as the place of
@@ -51,9 +52,9 @@ impl<'a> Tables<'a> {
         after.checked_sub(1).map(|place| chunks[place].0 as usize)
     }
 
-    /// The lane of a request, among those of all replicas: its place in the log.
-    pub fn lane_index(&self, request: RequestId) -> usize {
-        self.places.lane(request)
+    /// The lane of a request.
+    pub fn lane(&self, request: RequestId) -> LaneId {
+        self.trace().requests[request.index()].lane
     }
 
     /// The trace.
@@ -62,8 +63,8 @@ impl<'a> Tables<'a> {
     }
 
     /// Every request, in order.
-    pub fn requests(&self) -> std::ops::Range<RequestId> {
-        0..self.trace().requests.len() as RequestId
+    pub fn requests(&self) -> impl ExactSizeIterator<Item = RequestId> + Clone + use<> {
+        (0..self.trace().requests.len()).map(RequestId::at)
     }
 
     /// Walks one request.
@@ -91,7 +92,7 @@ impl<'a> Tables<'a> {
     }
 
     pub(super) fn lane_of(&self, request: RequestId) -> &LaneColumns<'a> {
-        &self.lanes[self.places.lane(request)]
+        &self.lanes[self.lane(request).index()]
     }
 
     /// The gap that ends with entry `beat` of the beats of a request's lane, for a request that

@@ -44,7 +44,7 @@ pub fn timeline(index: &Index<'_>, stall: &Stall) -> Timeline {
     for place in &mut text[column(from)..=column(to)] {
         *place = '-';
     }
-    let row = &index.trace().requests[stall.request as usize];
+    let row = &index.trace().requests[stall.request.index()];
     for time in index.trace().token_times(row).map(Time::as_nanos) {
         if (left..=right).contains(&time) {
             text[column(time)] = '*';

@@ -37,7 +37,7 @@ impl Tables<'_> {
         let none = |lane: &LaneColumns<'_>| vec![0; lane.log.len() + 1];
         let mut decoding: Vec<Vec<i32>> = self.lanes.iter().map(none).collect();
         for request in self.requests() {
-            let decoding = &mut decoding[self.places.lane(request)];
+            let decoding = &mut decoding[self.lane(request).index()];
             self.walk(request, &mut SumOfAll { decoding, totals: &mut totals });
         }
         for (lane, decoding) in self.lanes.iter().zip(&decoding) {

@@ -17,6 +17,7 @@ use super::lane::{LaneColumns, reason};
 use super::pressure::behind;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::trace::Iteration;
 
@@ -36,20 +37,20 @@ impl Victims {
 
 /// Whom each of `culprits` delayed, in their order.
 pub fn victims(index: &Index<'_>, blame: &Blame, culprits: &[RequestId]) -> Vec<Victims> {
-    let replicas: Vec<OnceLock<Replica<'_>>> =
+    let of_lanes: Vec<OnceLock<LaneSums<'_>>> =
         index.lanes.iter().map(|_| OnceLock::new()).collect();
     let one = |&culprit: &RequestId| {
-        let of = index.places.lane(culprit);
-        let replica = replicas[of].get_or_init(|| Replica::new(index, of as u32));
-        replica.victims_of(index, blame, culprit)
+        let lane = index.lane(culprit);
+        let sums = of_lanes[lane.index()].get_or_init(|| LaneSums::new(index, lane));
+        sums.victims_of(index, blame, culprit)
     };
     culprits.iter().map(one).collect()
 }
 
-/// Sums for one waiting request at a time.
-struct Replica<'r> {
+/// Sums of a lane, for one waiting request at a time.
+struct LaneSums<'r> {
     lane: &'r LaneColumns<'r>,
-    number: u32,
+    id: LaneId,
     weights: Vec<u64>,
     seat: Sums,
     memory: Sums,
@@ -62,10 +63,10 @@ struct Replica<'r> {
     missed: Sums,
 }
 
-impl<'r> Replica<'r> {
-    fn new(index: &'r Index<'_>, number: u32) -> Replica<'r> {
-        let lane = &index.lanes[number as usize];
-        let holders = index.holders(number);
+impl<'r> LaneSums<'r> {
+    fn new(index: &'r Index<'_>, id: LaneId) -> LaneSums<'r> {
+        let lane = &index.lanes[id.index()];
+        let holders = index.holders(id);
         let sums = |means, counts: &dyn Fn(&Iteration<'_>) -> bool| {
             let stood = |(iteration, index): (Iteration<'_>, u32)| match counts(&iteration) {
                 true => lane.stood(index),
@@ -76,9 +77,9 @@ impl<'r> Replica<'r> {
         };
         let missed: Vec<u64> =
             (0..lane.log.len() as u32).map(|index| lane.missed_beside_prefill(index)).collect();
-        Replica {
+        LaneSums {
             lane,
-            number,
+            id,
             weights: chunk_weights(lane),
             seat: sums(Means::Seats, &|i| reason(i) == Cause::NoSeat),
             memory: sums(Means::Blocks, &|i| reason(i) == Cause::NoKvBlocks),
@@ -93,18 +94,18 @@ impl<'r> Replica<'r> {
     }
 
     fn victims_of(&self, index: &Index<'_>, blame: &Blame, culprit: RequestId) -> Victims {
-        let given = &blame.given[culprit as usize];
+        let given = &blame.given[culprit.index()];
         // Who was never admitted can still have stood at the head of the queue.
-        let place = index.holders(self.number).requests.binary_search(&culprit).ok();
+        let place = index.holders(self.id).requests.binary_search(&culprit).ok();
         let chunks = Chunks::new(self, index, culprit);
-        let lanes = index.recording.lanes_beside(self.number as usize);
+        let lanes = index.trace().lanes_beside(self.id).map(LaneId::at);
         let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
-        let others: Vec<(usize, Caused)> =
-            lanes.filter(|&lane| lane != self.number as usize).filter_map(caused).collect();
+        let others: Vec<(LaneId, Caused)> =
+            lanes.filter(|&lane| lane != self.id).filter_map(caused).collect();
         let mut suffered = Vec::new();
         for victim in index.requests() {
-            let lane = index.places.lane(victim);
-            if lane != self.number as usize {
+            let lane = index.lane(victim);
+            if lane != self.id {
                 if let Some((_, caused)) = others.iter().find(|&&(other, _)| other == lane) {
                     suffered.push((victim, caused.suffered(index, victim), [0.0; CAUSES]));
                 }
@@ -112,7 +113,7 @@ impl<'r> Replica<'r> {
             }
             let mut suffer = Suffer {
                 index,
-                replica: self,
+                sums: self,
                 chunks: &chunks,
                 culprit,
                 place,
@@ -154,8 +155,8 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(replica: &Replica<'_>, index: &Index<'_>, culprit: RequestId) -> Chunks {
-        let lane = replica.lane;
+    fn new(of: &LaneSums<'_>, index: &Index<'_>, culprit: RequestId) -> Chunks {
+        let lane = of.lane;
         let chunks = index.places.chunks(culprit);
         let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
@@ -163,15 +164,15 @@ impl Chunks {
         for &(index, place) in chunks {
             let iteration = lane.log.at(index as usize);
             let first = lane.log.chunks_before(index as usize);
-            let weights = &replica.weights[first..first + iteration.chunks.len()];
-            shares(lane.others_prefill(index), weights, None, |of, ns| {
-                if of == place as usize {
+            let weights = &of.weights[first..first + iteration.chunks.len()];
+            shares(lane.others_prefill(index), weights, None, |at, ns| {
+                if at == place as usize {
                     all += ns;
                     alone += if iteration.decodes == 0 { ns } else { 0 };
                 }
             });
-            shares(pricer.communication_of_prefill(&iteration), weights, None, |of, ns| {
-                all += if of == place as usize { ns } else { 0 };
+            shares(pricer.communication_of_prefill(&iteration), weights, None, |at, ns| {
+                all += if at == place as usize { ns } else { 0 };
             });
             sums.push([all, alone]);
         }
@@ -188,7 +189,7 @@ impl Chunks {
 
 struct Suffer<'s, 'a> {
     index: &'s Index<'a>,
-    replica: &'s Replica<'s>,
+    sums: &'s LaneSums<'s>,
     chunks: &'s Chunks,
     culprit: RequestId,
     /// Of the culprit, among the holders, where it is one.
@@ -205,14 +206,14 @@ impl Suffer<'_, '_> {
     }
 
     fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
-        let Some(place) = self.place.filter(|_| !self.replica.lane.staged) else { return 0.0 };
-        let holders = self.index.holders(self.replica.number);
-        holders.share(self.index, self.replica.lane, sums, place, (from, to))
+        let Some(place) = self.place.filter(|_| !self.sums.lane.staged) else { return 0.0 };
+        let holders = self.index.holders(self.sums.id);
+        holders.share(self.index, self.sums.lane, sums, place, (from, to))
     }
 
     /// The culprit's part of a wait of `ns` at one iteration.
     fn at(&mut self, cause: Cause, sums: &Sums, index: u32, ns: u64) {
-        let stood = self.replica.lane.stood(index);
+        let stood = self.sums.lane.stood(index);
         if stood > 0 && ns > 0 {
             let share = self.share(sums, index, index + 1) / stood as f64;
             self.weights[cause as usize] += share * ns as f64;
@@ -224,7 +225,7 @@ impl Visit for Suffer<'_, '_> {
     fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
         self.exact += self.chunks.between(from, to, usize::from(!in_batch));
         if !in_batch {
-            self.add(Cause::NoTokenBudget, &self.replica.missed, from + 1, to + 1);
+            self.add(Cause::NoTokenBudget, &self.sums.missed, from + 1, to + 1);
         }
     }
 
@@ -233,10 +234,10 @@ impl Visit for Suffer<'_, '_> {
         if self.culprit == self.victim {
             return;
         }
-        let lane = self.replica.lane;
+        let lane = self.sums.lane;
         let first = lane.log.chunks_before(index as usize);
         let iteration = lane.log.at(index as usize);
-        let weights = &self.replica.weights[first..first + iteration.chunks.len()];
+        let weights = &self.sums.weights[first..first + iteration.chunks.len()];
         let others = lane.prefill(index, place).1.others;
         shares(others, weights, Some(place as usize), |of, ns| {
             if of == self.chunks.places[at] as usize {
@@ -252,16 +253,16 @@ impl Visit for Suffer<'_, '_> {
     }
 
     fn wait(&mut self, wait: Wait) {
-        let (replica, from, to) = (self.replica, wait.from, wait.to);
+        let (own, from, to) = (self.sums, wait.from, wait.to);
         if wait.preempted {
-            return self.add(Cause::PreemptedWaiting, &replica.preempted, from, to);
+            return self.add(Cause::PreemptedWaiting, &own.preempted, from, to);
         }
-        self.add(Cause::NoSeat, &replica.seat, from, to);
-        self.add(Cause::NoTokenBudget, &replica.budget, from, to);
-        self.add(Cause::PolicyDeferred, &replica.deferred, from, to);
-        self.add(Cause::NoKvBlocks, &replica.memory, from, to);
+        self.add(Cause::NoSeat, &own.seat, from, to);
+        self.add(Cause::NoTokenBudget, &own.budget, from, to);
+        self.add(Cause::PolicyDeferred, &own.deferred, from, to);
+        self.add(Cause::NoKvBlocks, &own.memory, from, to);
         for (index, head, ns) in behind(self.index, self.victim, wait) {
-            let others = self.share(&replica.memory, index, index + 1);
+            let others = self.share(&own.memory, index, index + 1);
             self.weights[Cause::NoKvBlocks as usize] -= others;
             if head == self.culprit {
                 self.weights[Cause::HeadOfLine as usize] += ns as f64;
@@ -273,17 +274,17 @@ impl Visit for Suffer<'_, '_> {
     }
 
     fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
-        let replica = self.replica;
-        self.at(Cause::StepInFlight, &replica.unseen, first.saturating_sub(1), in_flight);
-        self.add(Cause::ScheduledAhead, &replica.unseen, first, seen);
+        let own = self.sums;
+        self.at(Cause::StepInFlight, &own.unseen, first.saturating_sub(1), in_flight);
+        self.add(Cause::ScheduledAhead, &own.unseen, first, seen);
     }
 
     fn passed_over(&mut self, from: u32, to: u32) {
-        self.add(Cause::NoTokenBudget, &self.replica.passed_budget, from, to);
-        self.add(Cause::PolicyDeferred, &self.replica.passed_deferred, from, to);
+        self.add(Cause::NoTokenBudget, &self.sums.passed_budget, from, to);
+        self.add(Cause::PolicyDeferred, &self.sums.passed_deferred, from, to);
     }
 
     fn recomputed(&mut self, preempted: u32, ns: u64) {
-        self.at(Cause::Recompute, &self.replica.preempted, preempted, ns);
+        self.at(Cause::Recompute, &self.sums.preempted, preempted, ns);
     }
 }

@@ -10,8 +10,6 @@ use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
 /// Where each request's chunks and preemptions stand in the log of its lane.
 pub struct Places {
-    /// Row r: the lane of request r. Before it has one, the first of its replica.
-    lane: Vec<u32>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
     /// `(iteration, place in its batch)`.
@@ -27,16 +25,10 @@ impl Places {
     /// Finds them in all logs.
     pub fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
         let trace = recording.trace;
-        let first = |row: &RequestRow| recording.first_lane(row.replica) as u32;
-        let mut lane: Vec<u32> = trace.requests.iter().map(first).collect();
-        for (index, columns) in (0_u32..).zip(lanes).filter(|(_, lane)| lane.staged) {
-            let chunks = columns.log.prefills().flat_map(|(_, chunks)| chunks);
-            chunks.for_each(|chunk| lane[chunk.request as usize] = index);
-        }
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
         for chunk in prefills().flat_map(|(_, chunks)| chunks) {
-            first[chunk.request as usize + 1] += 1;
+            first[chunk.request.index() + 1] += 1;
         }
         for row in 1..first.len() {
             first[row] += first[row - 1];
@@ -45,7 +37,7 @@ impl Places {
         let mut chunks = vec![(0, 0); *first.last().expect("at least one row") as usize];
         for (index, batch) in prefills() {
             for (chunk, place) in batch.iter().zip(0_u32..) {
-                let slot = &mut next[chunk.request as usize];
+                let slot = &mut next[chunk.request.index()];
                 chunks[*slot as usize] = (index as u32, place);
                 *slot += 1;
             }
@@ -57,17 +49,12 @@ impl Places {
         let mut preempted: Vec<(RequestId, u32)> = lost.collect();
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
-        Places { lane, first, chunks, preempted, behind }
-    }
-
-    /// The lane of a request, among those of all replicas.
-    pub fn lane(&self, request: RequestId) -> usize {
-        self.lane[request as usize] as usize
+        Places { first, chunks, preempted, behind }
     }
 
     /// A request's chunks in order.
     pub fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
-        let (from, to) = (self.first[request as usize], self.first[request as usize + 1]);
+        let (from, to) = (self.first[request.index()], self.first[request.index() + 1]);
         &self.chunks[from as usize..to as usize]
     }
 
@@ -164,7 +151,7 @@ pub(super) fn queued(
     places: &Places,
     request: RequestId,
 ) -> Option<Queued> {
-    let row = &trace.requests[request as usize];
+    let row = &trace.requests[request.index()];
     // Most are admitted soon.
     let admitted = places.chunks(request).first().map_or(lane.log.len(), |&(at, _)| at as usize);
     let first = lane.log.begun_before(row.arrival, admitted) as u32;
@@ -208,10 +195,10 @@ impl<'w> Walk<'w> {
         places: &'w Places,
         request: RequestId,
     ) -> Walk<'w> {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         Walk {
             trace,
-            lane: &lanes[places.lane(request)],
+            lane: &lanes[row.lane.index()],
             places,
             request,
             row,
@@ -395,7 +382,7 @@ impl<'w> Walk<'w> {
     /// In the queue, seen.
     fn waited(&self, Queued { seen, to, .. }: Queued, split: &mut Split) {
         self.lane.waited(seen, to, split);
-        let behind = self.places.behind[self.request as usize];
+        let behind = self.places.behind[self.request.index()];
         split[Cause::NoKvBlocks] -= behind;
         split[Cause::HeadOfLine] += behind;
     }

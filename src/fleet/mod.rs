@@ -66,7 +66,7 @@ impl Fleet {
         let view = FleetView::new(&self.live, &self.outstanding);
         let decision = self.router.choose(&asked, &view);
         if self.counts {
-            debug_assert_eq!(self.placed.len(), id as usize, "requests come in order");
+            debug_assert_eq!(self.placed.len(), id.index(), "requests come in order");
             let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
             self.outstanding.add(decision.replica, tokens);
             self.placed.push((decision.replica, tokens));
@@ -76,7 +76,7 @@ impl Fleet {
 
     /// A request has come to its end.
     pub fn leave(&mut self, id: RequestId) {
-        if let Some(&(replica, tokens)) = self.placed.get(id as usize) {
+        if let Some(&(replica, tokens)) = self.placed.get(id.index()) {
             self.outstanding.remove(replica, tokens);
         }
     }

@@ -6,6 +6,7 @@ use crate::cost::CostModel;
 use crate::ids::{PoolId, ReplicaId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
+use crate::trace::Lane;
 
 /// Makes a replica's policy.
 pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
@@ -58,6 +59,19 @@ impl FleetSetup<'_> {
     /// Replicas of all pools.
     pub fn replicas(&self) -> u32 {
         self.pools.iter().map(|pool| pool.replicas).sum()
+    }
+
+    /// Whose each of their lanes is: a replica has one a pipeline stage.
+    pub(crate) fn lanes(&self) -> Vec<Lane> {
+        let lanes = |member: Member| {
+            let stages = self.pools[member.pool.index()].cost.stages();
+            (0..stages).map(move |stage| Lane {
+                replica: member.id,
+                pool: member.pool,
+                part: (stages > 1).then_some(stage),
+            })
+        };
+        self.members().into_iter().flat_map(lanes).collect()
     }
 
     /// They themselves.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::ids::PoolId;
+use crate::ids::{ClassId, PoolId};
 use crate::time::Time;
 
 fn request(tokens: u32) -> Request {
@@ -11,7 +11,7 @@ fn request(tokens: u32) -> Request {
         output_tokens: 1,
         max_tokens: 1,
         priority: 0,
-        class: 0,
+        class: ClassId(0),
     }
 }
 
@@ -28,7 +28,7 @@ fn fleet(router: RouterKind) -> Fleet {
 }
 
 fn routes(fleet: &mut Fleet, tokens: &[u32]) -> Vec<u32> {
-    let ids = fleet.placed.len() as u32..;
+    let ids = (fleet.placed.len()..).map(RequestId::at);
     ids.zip(tokens).map(|(id, &tokens)| fleet.route(id, &request(tokens), None).replica.0).collect()
 }
 
@@ -44,7 +44,7 @@ fn names_lead_to_routers_and_all_are_there() {
 fn round_robin_is_the_index_modulo_the_replicas() {
     let mut fleet = fleet(RouterKind::RoundRobin);
     for id in 0..11 {
-        let went = fleet.route(id, &request(1), None);
+        let went = fleet.route(RequestId(id), &request(1), None);
         assert_eq!(went, decision(id % 4, RouteReason::Turn));
     }
 }
@@ -53,12 +53,15 @@ fn round_robin_is_the_index_modulo_the_replicas() {
 fn the_least_is_chosen_and_leaving_counts() {
     let mut fleet = fleet(RouterKind::LeastRequests);
     assert_eq!(routes(&mut fleet, &[9, 1, 1, 1, 1]), [0, 1, 2, 3, 0]);
-    fleet.leave(2);
-    assert_eq!(fleet.route(5, &request(1), None), decision(2, RouteReason::FewestRequests(0)));
+    fleet.leave(RequestId(2));
+    assert_eq!(
+        fleet.route(RequestId(5), &request(1), None),
+        decision(2, RouteReason::FewestRequests(0))
+    );
     let mut fleet = self::fleet(RouterKind::LeastTokens);
     assert_eq!(routes(&mut fleet, &[99, 1, 1, 1, 1, 1, 1]), [0, 1, 2, 3, 1, 2, 3]);
-    fleet.leave(0);
-    assert_eq!(fleet.route(7, &request(1), None).replica.0, 0);
+    fleet.leave(RequestId(0));
+    assert_eq!(fleet.route(RequestId(7), &request(1), None).replica.0, 0);
 }
 
 #[test]
@@ -66,12 +69,12 @@ fn random_choices_are_even_and_two_differ() {
     let mut random = fleet(RouterKind::Random);
     let mut counts = [0; 4];
     for id in 0..4000 {
-        counts[random.route(id, &request(1), None).replica.index()] += 1;
+        counts[random.route(RequestId(id), &request(1), None).replica.index()] += 1;
     }
     assert!(counts.iter().all(|&n| (900..1100).contains(&n)), "{counts:?}");
     let mut two = fleet(RouterKind::PowerOfTwo);
     for id in 0..4000 {
-        let decision = two.route(id, &request(1), None);
+        let decision = two.route(RequestId(id), &request(1), None);
         let RouteReason::FewerOfTwo { requests, other, other_requests } = decision.why else {
             panic!("{decision:?}")
         };
@@ -90,7 +93,7 @@ fn a_session_stays_and_a_new_one_goes_where_there_is_least() {
     let mut id = 0;
     let mut send = |session: Option<u32>| {
         id += 1;
-        let decision = fleet.route(id - 1, &request(1), session);
+        let decision = fleet.route(RequestId(id - 1), &request(1), session);
         (decision.replica.0, decision.why)
     };
     assert_eq!(send(Some(7)), (0, RouteReason::NewSession(0)));
@@ -118,16 +121,17 @@ fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
     {
         let router = RouterKind::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
         let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes);
-        let mut send =
-            |id: u32, class: u16| fleet.route(id, &Request { class, ..request(1) }, None);
-        let got: Vec<u32> = (0..4).map(|id| send(id, 2).replica.0).collect();
+        let mut send = |id: u32, class: ClassId| {
+            fleet.route(RequestId(id), &Request { class, ..request(1) }, None)
+        };
+        let got: Vec<u32> = (0..4).map(|id| send(id, ClassId(2)).replica.0).collect();
         assert_eq!(got, chats);
-        let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, 0)).collect();
+        let batch: Vec<RouteDecision> = (4..8).map(|id| send(id, ClassId(0))).collect();
         assert!(
             batch.iter().all(|went| went.replica == ReplicaId(3) && went.within_pool),
             "{batch:?}"
         );
-        assert!(!send(8, 1).within_pool);
+        assert!(!send(8, ClassId(1)).within_pool);
     }
 }
 

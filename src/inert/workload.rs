@@ -246,7 +246,7 @@ fn class_without_requests(facts: &Facts<'_>, key: &Written) -> Option<String> {
     let workload = facts.requests.known()?;
     let class = workload.classes.iter().position(|known| known == name);
     let any = class.is_some_and(|class| {
-        workload.requests.iter().any(|request| usize::from(request.class) == class)
+        workload.requests.iter().any(|request| request.class.index() == class)
     });
     (!any).then(|| format!("no request is of class `{}`", crate::excerpt::quoted(name)))
 }

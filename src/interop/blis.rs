@@ -13,6 +13,7 @@ use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
+use crate::ids::ClassId;
 use crate::yaml::{self, Value};
 
 /// Microseconds as a power of ten of nanoseconds.
@@ -176,6 +177,7 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
             classes.len() - 1
         });
         let class = u16::try_from(class).map_err(|_| rows.fault("more than 65,536 classes"))?;
+        let class = ClassId(class);
         let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
         let row = Sent {
             left: None,

@@ -369,6 +369,7 @@ fn later(time: u64, gaps: u64, slack: u64, tbt: u64) -> (Tally, Tally) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{ClassId, LaneId};
     use crate::metrics::{Deadlines, FirstToken, reference};
     use crate::time::Span;
     use crate::trace::TokenTrace;
@@ -438,8 +439,8 @@ mod tests {
                 tokens: all.len() as u32,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
-                class: 0,
+                lane: LaneId(0),
+                class: ClassId(0),
                 status: Status::Completed,
             };
             let trace = TokenTrace { columns: vec![crate::trace::Column::own(times)], requests: vec![row], ..TokenTrace::default() };

@@ -8,6 +8,7 @@ use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
 use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
+use crate::ids::{ClassId, LaneId};
 use crate::metrics::Knowledge;
 use crate::time::Time;
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
@@ -31,8 +32,8 @@ pub struct Sent {
     pub output_tokens: Option<u32>,
     /// Output tokens that it was still to get when the measurement ended, where that is known.
     pub left: Option<u32>,
-    /// Class index.
-    pub class: u16,
+    /// Its class.
+    pub class: ClassId,
     /// How it ended.
     pub ended: Ended,
     /// Time that it spent in the client before it was sent.
@@ -184,7 +185,7 @@ impl Builder {
             tokens,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
+            lane: LaneId(0),
             class: sent.class,
             status: match sent.ended {
                 Ended::Completed => Status::Completed,
@@ -291,6 +292,7 @@ impl Builder {
             trace: TokenTrace {
                 columns,
                 requests: self.rows,
+                lanes: Vec::new(),
                 more_runs: Vec::new(),
                 end: Time::from_nanos(end),
                 to_come: self.to_come,

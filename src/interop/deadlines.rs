@@ -99,7 +99,7 @@ fn own_deadlines(measured: &Measured) -> Own {
     let Some(deadlines) = &measured.ttft_deadlines_ns else { return Own::None };
     let mut curves: Vec<BTreeMap<u32, u64>> = vec![BTreeMap::new(); measured.classes.len()];
     for (row, &deadline) in measured.trace.requests.iter().zip(deadlines) {
-        let Some(points) = curves.get_mut(usize::from(row.class)) else { return Own::Uneven };
+        let Some(points) = curves.get_mut(row.class.index()) else { return Own::Uneven };
         if *points.entry(row.prompt_tokens).or_insert(deadline) != deadline {
             return Own::Uneven;
         }

@@ -10,6 +10,7 @@ use super::measured::{Granularity, Measured};
 use super::plots;
 use super::promise::{DEFAULT_TBT, Promise, Slos};
 use super::said::{Said, settled, verdict};
+use crate::ids::ClassId;
 use crate::metrics::{
     self, Deadlines, FirstToken, Options, Summary, TokenCounts, distribution_of_nanos,
 };
@@ -63,7 +64,7 @@ pub fn judge(
     }
     let classes = classes(measured, &options, &slos, ranges.as_ref(), &contradictions);
     let slo = verdict(measured, &slos, &summary, classes.as_ref(), &contradictions);
-    let fixed = match options.judge_first_token.then(|| options.deadlines_of(0)) {
+    let fixed = match options.judge_first_token.then(|| options.deadlines_of(ClassId(0))) {
         Some(deadlines) => Some(deadlines.ttft(0))
             .filter(|first| *first == deadlines.ttft(u32::MAX) && options.per_class.len() < 2),
         None => None,
@@ -176,7 +177,7 @@ fn classes(
         return None;
     }
     let mut results = BTreeMap::new();
-    for ((class, name), slo) in (0u16..).zip(&measured.classes).zip(&slos.per_class) {
+    for ((class, name), slo) in (0..).map(ClassId).zip(&measured.classes).zip(&slos.per_class) {
         let mut options = options.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.

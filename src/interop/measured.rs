@@ -145,6 +145,7 @@ impl Parts for Measured {
             let mut trace = TokenTrace {
                 columns: vec![Column::own(std::mem::take(&mut column))],
                 requests: std::mem::take(&mut requests),
+                lanes: Vec::new(),
                 more_runs: Vec::new(),
                 end: self.trace.end,
                 to_come: self.trace.to_come.clone(),

@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::json::SECONDS;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
+use crate::ids::ClassId;
 use crate::result::stated::StatedRun;
 
 const TOKEN_COLUMNS: &[&str] = &[
@@ -69,12 +70,13 @@ impl Run {
     }
 
     /// The index of a class name; classes are numbered as they appear.
-    fn class(&mut self, name: &str) -> Result<u16, Fault> {
+    fn class(&mut self, name: &str) -> Result<ClassId, Fault> {
         let index = self.classes.iter().position(|known| known == name).unwrap_or_else(|| {
             self.classes.push(name.to_owned());
             self.classes.len() - 1
         });
-        u16::try_from(index).map_err(|_| Fault::whole("more than 65,536 classes"))
+        let index = u16::try_from(index);
+        index.map(ClassId).map_err(|_| Fault::whole("more than 65,536 classes"))
     }
 
     /// Takes in what a run's first row states.

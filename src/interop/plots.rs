@@ -1,6 +1,7 @@
 //! Data of the plots that people expect of an evaluation.
 
 use crate::metrics::{Options, RequestMetrics, gaps_at};
+use crate::request::RequestId;
 use crate::result::{Plots, RequestProgress};
 use crate::time::Span;
 use crate::trace::{Part, Parts, Status};
@@ -100,7 +101,7 @@ fn progress(part: Part<'_>, options: &Options, request: &RequestMetrics) -> Requ
         due = Some(base.saturating_add(tbt));
     }
     RequestProgress {
-        request: request.row,
+        request: RequestId(request.row),
         fluidity_index: request.index,
         token_times_s: times,
         late_tokens: late,

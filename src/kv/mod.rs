@@ -9,6 +9,8 @@ mod prefix;
 
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 
+use crate::ids::SlotId;
+
 /// The blocks of one replica.
 ///
 /// Invariant: `free + in use = total`, where a cached block that nobody references is free.
@@ -75,7 +77,7 @@ impl Pool {
     }
 
     /// Takes the cached blocks of a hit for request `owner`, which holds none yet.
-    pub fn take_hit(&mut self, owner: u32, hit: Hit, keys: impl Iterator<Item = BlockKey>) {
+    pub fn take_hit(&mut self, owner: SlotId, hit: Hit, keys: impl Iterator<Item = BlockKey>) {
         if let Some(cache) = &mut self.cache {
             cache.take_hit(owner, keys.take(hit.blocks as usize));
             self.take_count(hit.idle);
@@ -86,7 +88,7 @@ impl Pool {
     ///
     /// # Panics
     /// When fewer are free: policies ask first.
-    pub fn take(&mut self, owner: u32, n: u32) {
+    pub fn take(&mut self, owner: SlotId, n: u32) {
         self.take_count(n);
         if let Some(cache) = &mut self.cache {
             cache.take_new(owner, n);
@@ -94,7 +96,7 @@ impl Pool {
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
-    pub fn hash(&mut self, owner: u32, full: u32, key: impl Fn(u32) -> BlockKey) {
+    pub fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
         if let Some(cache) = &mut self.cache {
             cache.hash(owner, full, key);
         }
@@ -106,7 +108,7 @@ impl Pool {
     }
 
     /// Returns the `held` blocks of request `owner`.
-    pub fn release(&mut self, owner: u32, held: u32) {
+    pub fn release(&mut self, owner: SlotId, held: u32) {
         self.free += match &mut self.cache {
             None => held,
             Some(cache) => {

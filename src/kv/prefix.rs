@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::Hit;
 use super::free_list::FreeList;
+use crate::ids::SlotId;
 
 const NONE: u32 = u32::MAX;
 
@@ -76,8 +77,8 @@ impl PrefixCache {
         self.rules
     }
 
-    pub(super) fn held(&self, owner: u32) -> u32 {
-        self.tables.get(owner as usize).map_or(0, |table| table.blocks.len() as u32)
+    pub(super) fn held(&self, owner: SlotId) -> u32 {
+        self.tables.get(owner.index()).map_or(0, |table| table.blocks.len() as u32)
     }
 
     pub(super) fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
@@ -89,7 +90,7 @@ impl PrefixCache {
         hit
     }
 
-    pub(super) fn take_hit(&mut self, owner: u32, keys: impl Iterator<Item = BlockKey>) {
+    pub(super) fn take_hit(&mut self, owner: SlotId, keys: impl Iterator<Item = BlockKey>) {
         debug_assert_eq!(self.held(owner), 0);
         for key in keys {
             let number = self.by_key[&key];
@@ -104,7 +105,7 @@ impl PrefixCache {
         table.hashed = table.blocks.len() as u32;
     }
 
-    pub(super) fn take_new(&mut self, owner: u32, n: u32) {
+    pub(super) fn take_new(&mut self, owner: SlotId, n: u32) {
         for _ in 0..n {
             let number = self.free.pop_front().expect("the pool counted a free block");
             self.forget_key(number);
@@ -113,12 +114,12 @@ impl PrefixCache {
         }
     }
 
-    pub(super) fn hash(&mut self, owner: u32, full: u32, key: impl Fn(u32) -> BlockKey) {
+    pub(super) fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
         let table = self.table(owner);
         let from = table.hashed;
         table.hashed = from.max(full);
         for index in from..full {
-            let number = self.tables[owner as usize].blocks[index as usize];
+            let number = self.tables[owner.index()].blocks[index as usize];
             if self.blocks[number as usize].key.is_none() {
                 self.give_key(number, key(index));
             }
@@ -126,7 +127,7 @@ impl PrefixCache {
     }
 
     /// Returns the owner's blocks, last block first, and tells how many nobody references now.
-    pub(super) fn release(&mut self, owner: u32) -> u32 {
+    pub(super) fn release(&mut self, owner: SlotId) -> u32 {
         let table = std::mem::take(self.table(owner));
         let mut freed = 0;
         let mut keyless = Vec::new();
@@ -157,8 +158,8 @@ impl PrefixCache {
         assert_eq!(references, held, "references and holders disagree");
     }
 
-    fn table(&mut self, owner: u32) -> &mut Table {
-        let index = owner as usize;
+    fn table(&mut self, owner: SlotId) -> &mut Table {
+        let index = owner.index();
         if index >= self.tables.len() {
             self.tables.resize_with(index + 1, Table::default);
         }

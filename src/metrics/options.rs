@@ -1,6 +1,7 @@
 //! What to evaluate: which requests, against which promise, and how much of it.
 
 use super::Deadlines;
+use crate::ids::{ClassId, LaneId};
 use crate::time::{Span, Time};
 use crate::trace::RequestRow;
 
@@ -45,8 +46,8 @@ impl Options {
     }
 
     /// The promise to a request of this class.
-    pub fn deadlines_of(&self, class: u16) -> &Deadlines {
-        self.per_class.get(usize::from(class)).unwrap_or(&self.deadlines)
+    pub fn deadlines_of(&self, class: ClassId) -> &Deadlines {
+        self.per_class.get(class.index()).unwrap_or(&self.deadlines)
     }
 }
 
@@ -56,9 +57,9 @@ pub struct Count {
     /// By arrival time, relative to the first and the last arrival of the whole trace.
     pub window: Measure,
     /// Only requests of this class.
-    pub class: Option<u16>,
-    /// Only requests of the replicas from the first number up to before the second.
-    pub replicas: Option<(u32, u32)>,
+    pub class: Option<ClassId>,
+    /// Only requests of the lanes from the first up to before the second.
+    pub lanes: Option<(LaneId, LaneId)>,
 }
 
 /// Which requests the results are about, by arrival time.
@@ -106,8 +107,8 @@ impl Default for Knowledge {
 pub(super) struct Window {
     from: Time,
     to: Time,
-    class: Option<u16>,
-    replicas: Option<(u32, u32)>,
+    class: Option<ClassId>,
+    lanes: Option<(LaneId, LaneId)>,
 }
 
 impl Window {
@@ -123,14 +124,11 @@ impl Window {
                 from: Time::from_nanos(from),
                 to: Time::from_nanos(to),
                 class: count.class,
-                replicas: count.replicas,
+                lanes: count.lanes,
             },
-            None => Window {
-                from: Time::NEVER,
-                to: Time::ZERO,
-                class: count.class,
-                replicas: count.replicas,
-            },
+            None => {
+                Window { from: Time::NEVER, to: Time::ZERO, class: count.class, lanes: count.lanes }
+            }
         }
     }
 
@@ -138,7 +136,7 @@ impl Window {
     pub(super) fn holds(&self, row: &RequestRow) -> bool {
         (self.from..=self.to).contains(&row.arrival)
             && self.class.is_none_or(|class| class == row.class)
-            && self.replicas.is_none_or(|(from, to)| (from..to).contains(&row.replica))
+            && self.lanes.is_none_or(|(from, to)| (from..to).contains(&row.lane))
     }
 }
 
@@ -157,21 +155,21 @@ mod tests {
             tokens: 0,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
+            lane: LaneId(0),
             class,
             status: Status::Unfinished,
         };
-        let requests = arrivals.iter().zip(0..).map(row).collect();
+        let requests = arrivals.iter().zip((0..).map(ClassId)).map(row).collect();
         TokenTrace { requests, ..TokenTrace::default() }
     }
 
-    fn held(arrivals: &[u64], skip_first: u64, skip_last: u64, class: Option<u16>) -> Vec<u64> {
+    fn held(arrivals: &[u64], skip_first: u64, skip_last: u64, class: Option<ClassId>) -> Vec<u64> {
         let trace = trace(arrivals);
         let window = Measure {
             skip_first: Span::from_nanos(skip_first),
             skip_last: Span::from_nanos(skip_last),
         };
-        let window = Window::new(&trace.requests, Count { window, class, replicas: None });
+        let window = Window::new(&trace.requests, Count { window, class, lanes: None });
         let rows = trace.requests.iter().filter(|row| window.holds(row));
         rows.map(|row| row.arrival.as_nanos()).collect()
     }
@@ -184,7 +182,7 @@ mod tests {
         assert_eq!(held(&arrivals, 11, 0, None), [130, 120]);
         assert_eq!(held(&arrivals, 0, 10, None), [100, 110, 120]);
         assert_eq!(held(&arrivals, 10, 20, None), [110]);
-        assert_eq!(held(&arrivals, 0, 0, Some(2)), [110]);
+        assert_eq!(held(&arrivals, 0, 0, Some(ClassId(2))), [110]);
     }
 
     #[test]

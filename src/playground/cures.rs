@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::{Index, Question, StallReport, explain};
+use crate::request::RequestId;
 use crate::runner::{Advice, Patient, WhatIf, what_if, worth_a_cure};
 
 /// The answer to `cures`.
@@ -31,7 +32,7 @@ pub(super) const TRIALS: u64 = 10;
 pub(super) fn cures(
     loaded: &Loaded,
     scheduler: usize,
-    (request, token): (u32, u32),
+    (request, token): (RequestId, u32),
     allowance: &Allowance<'_>,
 ) -> Result<Cured, Problems> {
     let outputs = loaded.play(allowance)?;
@@ -45,7 +46,8 @@ pub(super) fn cures(
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
     };
-    let replica = output.outcome.trace.requests[request as usize].replica;
+    let trace = &output.outcome.trace;
+    let replica = trace.replica_of(&trace.requests[request.index()]);
     let patient = Patient {
         document: &loaded.document,
         seed: None,

@@ -20,6 +20,8 @@ mod steps;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::ids::LaneId;
+use crate::request::RequestId;
 use crate::scenario::{Files, Report};
 
 pub use allowance::{Allowance, Weight};
@@ -57,21 +59,28 @@ enum Question {
     /// Play a scenario; the iterations around a time too, where a page shows them.
     Simulate { scenario: Asked, steps: Option<Around> },
     /// What would have helped a stall: place of the scheduler in the scenario, request, token.
-    Cures { scenario: Asked, scheduler: usize, request: u32, token: u32 },
+    Cures { scenario: Asked, scheduler: usize, request: RequestId, token: u32 },
     /// Iterations of a lane, one by one: from a number, or around a time. `replica` is its place
-    /// among all lanes, as [`crate::view::LaneView::replica`] tells.
+    /// among all lanes, as [`crate::view::LaneView::lane`] tells.
     Steps {
         scenario: Asked,
         scheduler: usize,
-        #[serde(default)]
-        replica: u32,
+        #[serde(default, rename = "replica")]
+        lane: LaneId,
         #[serde(default)]
         from: usize,
         at_us: Option<u64>,
         count: usize,
     },
     /// A lane's iterations between two times, as columns of a timeline; `replica` as for `steps`.
-    Columns { scenario: Asked, scheduler: usize, replica: u32, from_us: u64, to_us: u64 },
+    Columns {
+        scenario: Asked,
+        scheduler: usize,
+        #[serde(rename = "replica")]
+        lane: LaneId,
+        from_us: u64,
+        to_us: u64,
+    },
     /// Everything with a name.
     Catalog,
     /// A lesson, by number from 0.
@@ -153,16 +162,16 @@ fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result
             allowance.enter(loaded.weight(cures::TRIALS))?;
             Ok(text(&cures::cures(&loaded, scheduler, (request, token), allowance)?))
         }
-        Question::Steps { scenario, scheduler, replica, from, at_us, count } => {
+        Question::Steps { scenario, scheduler, lane, from, at_us, count } => {
             let loaded = load(&scenario)?.only(scheduler)?;
             allowance.enter(loaded.weight(1))?;
-            let window = steps::Window { lane: replica, from, at_us, count };
+            let window = steps::Window { lane, from, at_us, count };
             Ok(text(&steps::steps(&loaded, window, allowance)?))
         }
-        Question::Columns { scenario, scheduler, replica, from_us, to_us } => {
+        Question::Columns { scenario, scheduler, lane, from_us, to_us } => {
             let loaded = load(&scenario)?.only(scheduler)?;
             allowance.enter(loaded.weight(1))?;
-            Ok(text(&steps::stretch(&loaded, replica, (from_us, to_us), allowance)?))
+            Ok(text(&steps::stretch(&loaded, lane, (from_us, to_us), allowance)?))
         }
         Question::Catalog => Ok(text(&catalog::catalog())),
         Question::Lesson { number } => Ok(text(&lessons::taught(number, allowance)?)),

@@ -9,6 +9,7 @@ use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
 use crate::explain::{Cause, Index};
+use crate::ids::LaneId;
 use crate::report::header::header;
 use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
@@ -91,7 +92,7 @@ fn played(
     let told = |asked: Around| {
         let runs = runs.iter().zip(outputs).enumerate();
         runs.map(|(place, (view, output))| {
-            let lane = view.lanes.first().map_or(0, |lane| lane.replica);
+            let lane = view.lanes.first().map_or(LaneId(0), |view| view.lane);
             let at_us = Some(asked.at_us);
             around(&loaded, place, output, Window { lane, from: 0, at_us, count: asked.count })
         })

@@ -6,10 +6,11 @@ use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::Recording;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
 use crate::time::Time;
-use crate::trace::{Log, Status, TokenTrace};
+use crate::trace::{Log, TokenTrace};
 use crate::view::{Columns, Queue, Wait, columns};
 
 /// Most iterations of one answer.
@@ -24,8 +25,7 @@ const NAMES_MAX: usize = 400_000;
 /// Which iterations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    /// Place of the lane among those of all replicas.
-    pub lane: u32,
+    pub lane: LaneId,
     pub from: usize,
     /// In place of `from`: those around this time, microseconds.
     pub at_us: Option<u64>,
@@ -35,8 +35,8 @@ pub(super) struct Window {
 /// The answer to `steps`.
 #[derive(Serialize)]
 pub(super) struct Steps {
-    /// Which lane, by its place among those of all replicas.
-    replica: u32,
+    #[serde(rename = "replica")]
+    lane: LaneId,
     /// Iterations that it ran.
     iterations: usize,
     /// Number of the first one told.
@@ -57,25 +57,25 @@ struct Step {
     start_us: u64,
     end_us: u64,
     /// Requests that decoded one token each.
-    decodes: Vec<u32>,
+    decodes: Vec<RequestId>,
     /// Prefill: request, tokens computed before, tokens of this chunk, length of the prompt.
-    chunks: Vec<(u32, u32, u32, u32)>,
+    chunks: Vec<(RequestId, u32, u32, u32)>,
     /// Requests that hold a seat and get nothing from this iteration; the first few.
-    frozen: Vec<u32>,
+    frozen: Vec<RequestId>,
     /// How many there are.
     frozen_count: u32,
     /// Requests in the queue of the replica when it began, oldest first; the first few.
-    waiting: Vec<u32>,
+    waiting: Vec<RequestId>,
     /// How many there were.
     waiting_count: u32,
     /// Who joins the queue (true) or leaves it before the next iteration begins: when, who.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    queue: Vec<(u64, u32, bool)>,
+    queue: Vec<(u64, RequestId, bool)>,
     /// Requests that held a seat.
     running: u32,
     /// Requests that lost their KV blocks before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    preempted: Vec<u32>,
+    preempted: Vec<RequestId>,
     /// KV blocks in use.
     kv_used: u32,
 }
@@ -110,12 +110,12 @@ pub(super) fn around(
     let to = from.saturating_add(count).min(log.len());
     let config = &loaded.experiment.schedulers[place].config;
     let fleet = loaded.experiment.fleet();
-    let pool_place = outcome.lanes().get(window.lane as usize).map_or(0, |lane| lane.pool);
+    let pool_place = outcome.trace.lane(window.lane).pool.index();
     let pool = fleet.get(pool_place).unwrap_or(&fleet[0]);
     let info = pool.engine_info();
     let told = Told::new(&loaded.recording(place, output), window.lane);
     Ok(Steps {
-        replica: window.lane,
+        lane: window.lane,
         iterations: log.len(),
         from,
         budget: token_budget(config, &info),
@@ -128,7 +128,8 @@ pub(super) fn around(
 /// The iterations of a stretch as columns of a timeline.
 #[derive(Serialize)]
 pub(super) struct Stretch {
-    replica: u32,
+    #[serde(rename = "replica")]
+    lane: LaneId,
     columns: Columns,
 }
 
@@ -136,7 +137,7 @@ pub(super) struct Stretch {
 /// long a stretch those in its middle.
 pub(super) fn stretch(
     loaded: &Loaded,
-    lane: u32,
+    lane: LaneId,
     (from_us, to_us): (u64, u64),
     allowance: &Allowance<'_>,
 ) -> Result<Stretch, Problems> {
@@ -147,17 +148,15 @@ pub(super) fn stretch(
     let cut = (to - from).saturating_sub(STRETCH_MAX);
     let (from, to) = (from + cut / 2, to - cut.div_ceil(2));
     let recording = loaded.recording(0, &outputs[0]);
-    let replica = recording.replica_of_lane(lane as usize);
-    let queues = Queue::of_replicas(&recording);
-    let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
-    Ok(Stretch { replica: lane, columns: columns(log, &queue, from, to, usize::MAX) })
+    let queue = Queue::of_lane(&recording, lane);
+    Ok(Stretch { lane, columns: columns(log, &queue, from, to, usize::MAX) })
 }
 
-fn log_of(output: &SchedulerOutput, lane: u32) -> Result<&Log, Problems> {
+fn log_of(output: &SchedulerOutput, lane: LaneId) -> Result<&Log, Problems> {
     let logs = output.outcome.log.as_deref().unwrap_or_default();
-    logs.get(lane as usize).ok_or_else(|| {
-        let lanes = output.outcome.lanes();
-        let what = if lanes.iter().any(|of| of.lane.is_some()) { "lanes" } else { "replicas" };
+    logs.get(lane.index()).ok_or_else(|| {
+        let lanes = &output.outcome.trace.lanes;
+        let what = if lanes.iter().any(|of| of.part.is_some()) { "lanes" } else { "replicas" };
         let message = format!("there are {} {what}, numbered from 0", logs.len());
         Problems::one("", message, None)
     })
@@ -174,13 +173,11 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn new(recording: &Recording<'a>, lane: u32) -> Told<'a> {
+    fn new(recording: &Recording<'a>, lane: LaneId) -> Told<'a> {
         let trace = recording.trace;
-        let replica = recording.replica_of_lane(lane as usize);
-        let queues = Queue::of_replicas(recording);
-        let queue = queues.into_iter().nth(replica as usize).unwrap_or_default();
+        let queue = Queue::of_lane(recording, lane);
         // A request stays with the lane that first prefilled it.
-        let own: std::collections::BTreeSet<RequestId> = recording.log[lane as usize]
+        let own: std::collections::BTreeSet<RequestId> = recording.log[lane.index()]
             .prefills()
             .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.request))
             .collect();
@@ -211,7 +208,7 @@ impl<'a> Told<'a> {
             let us = |at: Time| at.as_nanos() / 1000;
             let changes = self.queue.changes(iteration.start, next);
             named += decodes.len() + frozen.len() + waiting.len() + changes.len();
-            let prompt = |request: u32| self.trace.requests[request as usize].prompt_tokens;
+            let prompt = |request: RequestId| self.trace.requests[request.index()].prompt_tokens;
             steps.push(Step {
                 start_us: us(iteration.start),
                 end_us: us(iteration.end),
@@ -239,14 +236,14 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests that decoded a token in it: those with a token
     /// at its end that no prefill brought. In order.
-    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
         let mut lists = vec![Vec::new(); to - from];
         if lists.is_empty() {
             return lists;
         }
         let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
         for &request in &self.own {
-            let row = &self.trace.requests[request as usize];
+            let row = &self.trace.requests[request.index()];
             if row.first_token > last {
                 continue;
             }
@@ -266,7 +263,7 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests of this lane that hold a seat and await a
     /// token, in order.
-    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<u32>> {
+    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
         let mut lists = vec![Vec::new(); to - from];
         let starts: Vec<Time> = (from..to).map(|place| log.start(place)).collect();
         let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
@@ -274,12 +271,8 @@ impl<'a> Told<'a> {
             away.entry(wait.request).or_default().push(wait);
         }
         for &request in &self.own {
-            let row = &self.trace.requests[request as usize];
-            let done = match row.status {
-                Status::Unfinished => Time::NEVER,
-                // The last token of a request that ended half-way is its last sign.
-                _ => self.trace.last_token(row).unwrap_or(row.scheduled),
-            };
+            let row = &self.trace.requests[request.index()];
+            let done = self.trace.stay(row).to;
             let first = starts.partition_point(|&start| start < row.scheduled);
             let last = starts.partition_point(|&start| start < done);
             let lost = away.get(&request).map_or(&[][..], Vec::as_slice);

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::decodes::{Joining, Leaving};
+use crate::ids::SlotId;
 
 const NO_RESIDUE: u32 = u32::MAX;
 
@@ -33,13 +34,13 @@ pub(crate) struct Beats {
     kv_tokens: u64,
     members: Vec<Member>,
     /// Members by the residue of the beats at which they need a block.
-    growth: Vec<Vec<u32>>,
+    growth: Vec<Vec<SlotId>>,
     /// Members in `growth`.
     growing_all: u32,
     /// Members that hold more than a block ahead, by the beat at which they enter `growth`.
-    ahead: BinaryHeap<Reverse<(u32, u32)>>,
+    ahead: BinaryHeap<Reverse<(u32, SlotId)>>,
     /// `(last beat, slot)`; entries of members that left meanwhile are skipped.
-    endings: BinaryHeap<Reverse<(u32, u32)>>,
+    endings: BinaryHeap<Reverse<(u32, SlotId)>>,
 }
 
 impl Beats {
@@ -70,8 +71,8 @@ impl Beats {
         self.beat
     }
 
-    pub fn done(&self, slot: u32) -> u32 {
-        let member = &self.members[slot as usize];
+    pub fn done(&self, slot: SlotId) -> u32 {
+        let member = &self.members[slot.index()];
         member.done + (self.beat - member.joined)
     }
 
@@ -79,14 +80,14 @@ impl Beats {
         self.growth[self.phase as usize].len() as u32
     }
 
-    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
         into.clear();
         into.extend_from_slice(&self.growth[self.phase as usize]);
-        into.sort_unstable_by_key(|&slot| self.members[slot as usize].order);
+        into.sort_unstable_by_key(|&slot| self.members[slot.index()].order);
     }
 
     pub fn join(&mut self, j: Joining) {
-        let index = j.slot as usize;
+        let index = j.slot.index();
         if index >= self.members.len() {
             let absent = Member {
                 present: false,
@@ -127,10 +128,10 @@ impl Beats {
         self.kv_tokens += u64::from(j.done);
     }
 
-    pub fn leave(&mut self, slot: u32) -> Leaving {
+    pub fn leave(&mut self, slot: SlotId) -> Leaving {
         let done = self.done(slot);
         let beat = self.beat;
-        let member = &mut self.members[slot as usize];
+        let member = &mut self.members[slot.index()];
         assert!(member.present, "only a member leaves");
         member.present = false;
         let emitted = (beat - member.joined).min(member.left);
@@ -151,7 +152,7 @@ impl Beats {
         leaving
     }
 
-    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
         while let Some(&Reverse((beat, slot))) = self.endings.peek() {
             if beat > self.beat {
                 break;
@@ -178,7 +179,7 @@ impl Beats {
                 break;
             }
             self.ahead.pop();
-            let member = &self.members[slot as usize];
+            let member = &self.members[slot.index()];
             // A stale entry of a member that left, perhaps replaced by another in its slot.
             let due = member.first_growth.saturating_sub(self.block_tokens - 1) == enters;
             if member.present && member.residue == NO_RESIDUE && due {
@@ -212,14 +213,14 @@ impl Beats {
         self.growth[phase as usize].len() as u32
     }
 
-    fn ends_at(&self, slot: u32, beat: u32) -> bool {
-        let member = &self.members[slot as usize];
+    fn ends_at(&self, slot: SlotId, beat: u32) -> bool {
+        let member = &self.members[slot.index()];
         member.present && member.left > 0 && member.joined + member.left - 1 == beat
     }
 
-    fn enter_growth(&mut self, slot: u32) {
-        let residue = self.members[slot as usize].first_growth % self.block_tokens;
-        self.members[slot as usize].residue = residue;
+    fn enter_growth(&mut self, slot: SlotId) {
+        let residue = self.members[slot.index()].first_growth % self.block_tokens;
+        self.members[slot.index()].residue = residue;
         self.growth[residue as usize].push(slot);
         self.growing_all += 1;
     }

@@ -6,11 +6,12 @@
 
 use super::beats::Beats;
 use super::plain::Plain;
+use crate::ids::SlotId;
 
 /// A request that begins (or resumes) decoding.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Joining {
-    pub slot: u32,
+    pub slot: SlotId,
     /// Admission order, by which members with equal claims are served.
     pub order: u64,
     /// Tokens computed so far.
@@ -74,7 +75,7 @@ impl DecodeSet {
     }
 
     /// Tokens that a member has computed.
-    pub fn done(&self, slot: u32) -> u32 {
+    pub fn done(&self, slot: SlotId) -> u32 {
         both!(self, set => set.done(slot))
     }
 
@@ -84,7 +85,7 @@ impl DecodeSet {
     }
 
     /// The same, by name, in admission order.
-    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
         both!(self, set => set.growing_slots(into))
     }
 
@@ -92,12 +93,12 @@ impl DecodeSet {
         both!(self, set => set.join(joining))
     }
 
-    pub fn leave(&mut self, slot: u32) -> Leaving {
+    pub fn leave(&mut self, slot: SlotId) -> Leaving {
         both!(self, set => set.leave(slot))
     }
 
     /// One beat for every member. Appends those that emitted their last token in it.
-    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
         both!(self, set => set.advance(ended))
     }
 

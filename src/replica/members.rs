@@ -13,14 +13,15 @@ use super::Replica;
 use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
+use crate::ids::SlotId;
 
 /// The running requests of one lane and the batch being formed of them.
 #[derive(Debug)]
 pub(super) struct Members {
     /// In order of admission.
-    pub running: Vec<u32>,
+    pub running: Vec<SlotId>,
     /// Those of `running` whose prefill is unfinished, in the same order.
-    pub partial: Vec<u32>,
+    pub partial: Vec<SlotId>,
     pub decodes: DecodeSet,
     pub batch: Batch,
     /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
@@ -101,7 +102,7 @@ impl Replica {
             room.min(self.waiting.len())
         } else {
             // In turn: nobody is admitted before a preempted request of another lane.
-            let may = |&slot: &u32| match self.slots[slot as usize].lane {
+            let may = |&slot: &SlotId| match self.slots[slot.index()].lane {
                 NO_LANE => {
                     let more = room > 0;
                     room = room.saturating_sub(1);
@@ -129,8 +130,8 @@ impl Replica {
 
     /// Where several lanes have running requests, the one that was admitted last and its lane.
     pub(crate) fn last_admitted(&self) -> Option<(u32, Handle)> {
-        let order = |&slot: &u32| (self.slots[slot as usize].order, slot);
-        let alive = |slot: &&u32| self.slots[**slot as usize].phase != Phase::Ending;
+        let order = |&slot: &SlotId| (self.slots[slot.index()].order, slot);
+        let alive = |slot: &&SlotId| self.slots[slot.index()].phase != Phase::Ending;
         let place =
             |lane| if lane == self.selected { &self.members } else { &self.parked[lane as usize] };
         let lanes = 0..self.parked.len() as u32;
@@ -144,8 +145,8 @@ impl Replica {
     }
 
     /// A waiting request leaves the queue.
-    pub(super) fn left_queue(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
+    pub(super) fn left_queue(&mut self, index: SlotId) {
+        let slot = &mut self.slots[index.index()];
         if !self.parked.is_empty() {
             match slot.lane {
                 NO_LANE => slot.lane = self.selected,

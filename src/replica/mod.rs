@@ -22,6 +22,7 @@ pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
 pub use waiting::QueueOrder;
 
+use crate::ids::SlotId;
 use crate::kv::{BlockKey, Pool};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -36,7 +37,7 @@ pub struct Replica {
     options: ReplicaOptions,
     pool: Pool,
     slots: Vec<Slot>,
-    vacant: Vec<u32>,
+    vacant: Vec<SlotId>,
     waiting: Waiting,
     /// Those of the selected lane.
     members: Members,
@@ -52,7 +53,7 @@ pub struct Replica {
     closed_runs: Vec<(RequestId, u32, u32)>,
     /// First admissions since they were last read: `(request, prefix hit in tokens)`.
     admitted: Vec<(RequestId, u32)>,
-    scratch: Vec<u32>,
+    scratch: Vec<SlotId>,
 }
 
 impl Replica {
@@ -94,12 +95,12 @@ impl Replica {
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
             Some(index) => {
-                self.slots[index as usize] = slot;
+                self.slots[index.index()] = slot;
                 index
             }
             None => {
                 self.slots.push(slot);
-                (self.slots.len() - 1) as u32
+                SlotId::at(self.slots.len() - 1)
             }
         };
         self.waiting.arrive(index, rank);
@@ -151,7 +152,7 @@ impl Replica {
 
     /// Which request a handle stands for.
     pub fn request_of(&self, handle: Handle) -> RequestId {
-        self.slots[handle.0 as usize].request
+        self.slots[handle.0.index()].request
     }
 
     /// Completed stretches of beats since the last call: `(request, first beat, count)`.
@@ -163,7 +164,7 @@ impl Replica {
     /// the running list.
     pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
         self.memory_came_free();
-        ending.sort_by_key(|handle| self.slots[handle.0 as usize].order);
+        ending.sort_by_key(|handle| self.slots[handle.0.index()].order);
         for &mut Handle(index) in ending {
             match self.phase(index) {
                 Phase::Decode => self.leave_decodes(index),
@@ -171,7 +172,7 @@ impl Replica {
                 Phase::Ending => {}
                 Phase::Waiting => {
                     // A step planned ahead preempted it before its EOS was known.
-                    self.waiting.remove(index, rank_of(&self.slots[index as usize]));
+                    self.waiting.remove(index, rank_of(&self.slots[index.index()]));
                     self.vacant.push(index);
                     continue;
                 }
@@ -186,7 +187,7 @@ impl Replica {
     /// Ends observation: closes the runs of requests that are still decoding.
     pub(crate) fn close_all(&mut self) {
         for index in self.members.running.clone() {
-            if self.slots[index as usize].phase == Phase::Decode {
+            if self.slots[index.index()].phase == Phase::Decode {
                 self.leave_decodes(index);
             }
         }
@@ -207,7 +208,7 @@ impl Replica {
         let waiting = self.waiting.iter();
         let running = self.all_members().flat_map(|members| members.running.iter().copied());
         let all = running.chain(waiting);
-        all.map(|index| self.slots[index as usize].request).collect()
+        all.map(|index| self.slots[index.index()].request).collect()
     }
 
     /// Checks what must hold between steps. Slow; for tests and the reference path.
@@ -217,14 +218,14 @@ impl Replica {
     pub fn check(&self) {
         let mut held = 0;
         for members in self.all_members() {
-            let phase = |s: &&u32, phase| self.phase(**s) == phase;
+            let phase = |s: &&SlotId, phase| self.phase(**s) == phase;
             held +=
                 members.running.iter().map(|&s| u64::from(self.held_of(members, s))).sum::<u64>();
             let partial = members.running.iter().filter(|s| phase(s, Phase::Prefill));
             assert!(partial.eq(members.partial.iter()), "partial prefills in running order");
             let decodes = members.running.iter().filter(|s| phase(s, Phase::Decode));
             assert_eq!(decodes.count() as u32, members.decodes.len(), "the decode set is complete");
-            assert!(members.running.is_sorted_by_key(|&s| self.slots[s as usize].order));
+            assert!(members.running.is_sorted_by_key(|&s| self.slots[s.index()].order));
         }
         self.pool.check(held);
         assert!(self.waiting.iter().all(|s| self.phase(s) == Phase::Waiting));
@@ -234,8 +235,8 @@ impl Replica {
 
     fn admitted_by_arrival(&mut self) -> bool {
         if !self.members.in_arrival_order {
-            let rank = |&s: &u32| {
-                let slot = &self.slots[s as usize];
+            let rank = |&s: &SlotId| {
+                let slot = &self.slots[s.index()];
                 (slot.arrival, slot.request)
             };
             self.members.in_arrival_order = self.members.running.is_sorted_by_key(rank);
@@ -243,32 +244,32 @@ impl Replica {
         self.members.in_arrival_order
     }
 
-    fn phase(&self, index: u32) -> Phase {
-        self.slots[index as usize].phase
+    fn phase(&self, index: SlotId) -> Phase {
+        self.slots[index.index()].phase
     }
 
-    fn done(&self, index: u32) -> u32 {
+    fn done(&self, index: SlotId) -> u32 {
         match self.phase(index) {
             Phase::Decode => self.members.decodes.done(index),
-            _ => self.slots[index as usize].done,
+            _ => self.slots[index.index()].done,
         }
     }
 
-    fn held(&self, index: u32) -> u32 {
+    fn held(&self, index: SlotId) -> u32 {
         self.held_of(&self.members, index)
     }
 
     /// Blocks held by a request of `members`.
-    fn held_of(&self, members: &Members, index: u32) -> u32 {
-        let slot = &self.slots[index as usize];
+    fn held_of(&self, members: &Members, index: SlotId) -> u32 {
+        let slot = &self.slots[index.index()];
         match slot.phase {
             Phase::Decode => slot.blocks.max(self.pool.blocks_for(members.decodes.done(index))),
             _ => slot.blocks,
         }
     }
 
-    fn view(&self, index: u32) -> RequestView {
-        let slot = &self.slots[index as usize];
+    fn view(&self, index: SlotId) -> RequestView {
+        let slot = &self.slots[index.index()];
         let done = self.done(index);
         // Decodes scheduled all at once are not written into their slots.
         let in_bulk = self.members.batch.all_decodes && slot.phase == Phase::Decode;
@@ -295,31 +296,31 @@ impl Replica {
         }
     }
 
-    fn block_keys(&self, index: u32) -> impl Iterator<Item = BlockKey> + '_ {
-        let slot = &self.slots[index as usize];
+    fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
+        let slot = &self.slots[index.index()];
         let block_tokens = self.options.block_tokens;
         // The last known token is always computed anew, so that there is something to sample from.
         let full = (slot.target - 1) / block_tokens;
         (0..full).map(move |k| slot.block_key(k, block_tokens))
     }
 
-    fn hash_blocks(&mut self, index: u32, tokens: u32) {
+    fn hash_blocks(&mut self, index: SlotId, tokens: u32) {
         let block_tokens = self.options.block_tokens;
-        let slot = &self.slots[index as usize];
+        let slot = &self.slots[index.index()];
         self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
     }
 
     /// Gives back all blocks, those that became full since the last hash with their keys.
-    fn free_blocks(&mut self, index: u32) {
+    fn free_blocks(&mut self, index: SlotId) {
         if self.pool.caching() {
-            let slot = &self.slots[index as usize];
+            let slot = &self.slots[index.index()];
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
             self.hash_blocks(index, tokens);
         }
-        let held = self.slots[index as usize].blocks;
+        let held = self.slots[index.index()].blocks;
         self.pool.release(index, held);
-        self.slots[index as usize].blocks = 0;
+        self.slots[index.index()].blocks = 0;
     }
 
     /// Takes the blocks that one token for every decoding request needs.
@@ -333,12 +334,12 @@ impl Replica {
             self.scratch = slots;
         } else {
             // Without identities only the count matters; members' shares follow from their tokens.
-            self.pool.take(0, self.members.decodes.growing());
+            self.pool.take(SlotId(0), self.members.decodes.growing());
         }
     }
 
-    fn join_decodes(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
+    fn join_decodes(&mut self, index: SlotId) {
+        let slot = &mut self.slots[index.index()];
         slot.phase = Phase::Decode;
         let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
         self.members.decodes.join(Joining {
@@ -352,10 +353,10 @@ impl Replica {
     }
 
     /// Takes a request out of the decode set and settles its own counts. Its phase is the caller's.
-    fn leave_decodes(&mut self, index: u32) {
+    fn leave_decodes(&mut self, index: SlotId) {
         let held = self.held(index);
         let leaving = self.members.decodes.leave(index);
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut self.slots[index.index()];
         slot.done = leaving.done;
         slot.left = leaving.left;
         slot.blocks = held;

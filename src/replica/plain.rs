@@ -2,6 +2,7 @@
 //! [`Beats`](super::beats::Beats).
 
 use super::decodes::{Joining, Leaving};
+use crate::ids::SlotId;
 
 #[derive(Clone, Debug)]
 struct Member {
@@ -35,7 +36,7 @@ impl Plain {
         self.beat
     }
 
-    pub fn done(&self, slot: u32) -> u32 {
+    pub fn done(&self, slot: SlotId) -> u32 {
         let member = self.members.iter().find(|member| member.joining.slot == slot);
         member.expect("a member").done
     }
@@ -44,7 +45,7 @@ impl Plain {
         self.members.iter().filter(|member| self.grows_next(member)).count() as u32
     }
 
-    pub fn growing_slots(&self, into: &mut Vec<u32>) {
+    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
         into.clear();
         let mut growing: Vec<&Member> =
             self.members.iter().filter(|member| self.grows_next(member)).collect();
@@ -58,7 +59,7 @@ impl Plain {
         self.members.push(Member { joining, done: joining.done, tokens: Vec::new() });
     }
 
-    pub fn leave(&mut self, slot: u32) -> Leaving {
+    pub fn leave(&mut self, slot: SlotId) -> Leaving {
         let place = self.members.iter().position(|member| member.joining.slot == slot);
         let member = self.members.remove(place.expect("only a member leaves"));
         let in_a_row = member.tokens.windows(2).all(|pair| pair[0] + 1 == pair[1]);
@@ -68,7 +69,7 @@ impl Plain {
         Leaving { done: member.done, left, emitted }
     }
 
-    pub fn advance(&mut self, ended: &mut Vec<u32>) {
+    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
         for member in &mut self.members {
             member.done += 1;
             if (member.tokens.len() as u32) < member.joining.left {

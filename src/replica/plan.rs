@@ -5,6 +5,7 @@ use super::Replica;
 use super::slot::{Handle, Phase};
 use super::step::Held;
 use crate::cost::{BatchShape, Chunk, Decodes};
+use crate::ids::SlotId;
 use crate::request::RequestId;
 
 /// A committed iteration. Kept and reused from step to step.
@@ -117,19 +118,19 @@ impl Replica {
         plan.clear();
         plan.repeats = self.members.batch.repeats;
         for &index in &self.members.batch.dropped {
-            plan.dropped.push(self.slots[index as usize].request);
+            plan.dropped.push(self.slots[index.index()].request);
             self.vacant.push(index);
         }
         self.members.batch.dropped.clear();
         for &index in &self.members.batch.preempted {
-            plan.preempted.push(self.slots[index as usize].request);
+            plan.preempted.push(self.slots[index.index()].request);
         }
         self.commit_decodes(plan);
         plan.sampled = plan.decodes;
         if !self.members.batch.entries.is_empty() {
             let entries = std::mem::take(&mut self.members.batch.entries);
             for entry in &entries {
-                self.slots[entry.slot as usize].scheduled = 0;
+                self.slots[entry.slot.index()].scheduled = 0;
                 if !entry.decode {
                     plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
                     self.commit_chunk(entry.slot, entry.tokens, plan);
@@ -147,13 +148,13 @@ impl Replica {
         let held = self.members.batch.held.or(elsewhere.then_some(Held::OtherLane));
         plan.held = held.filter(|_| plan.waiting > 0);
         let head = plan.held.and_then(|_| self.waiting.get(0));
-        plan.head = head.map(|index| self.slots[index as usize].request);
+        plan.head = head.map(|index| self.slots[index.index()].request);
     }
 
     /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
     pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
         let listed = self.members.batch.entries.iter().map(|entry| {
-            let slot = &self.slots[entry.slot as usize];
+            let slot = &self.slots[entry.slot.index()];
             Scheduled {
                 request: slot.request,
                 tokens: entry.tokens,
@@ -202,7 +203,7 @@ impl Replica {
             }
             return;
         }
-        self.pool.take(0, self.members.decodes.growing_in(beats) as u32);
+        self.pool.take(SlotId(0), self.members.decodes.growing_in(beats) as u32);
         self.members.decodes.advance_by(beats);
     }
 
@@ -218,12 +219,12 @@ impl Replica {
             return;
         }
         // Those who miss the beat leave the set for its length: their run of beats ends here.
-        let missing: Vec<u32> = if plan.decodes == members {
+        let missing: Vec<SlotId> = if plan.decodes == members {
             Vec::new()
         } else {
             let stamp = self.members.batch.stamp;
-            let idle = |s: &u32| {
-                let slot = &self.slots[*s as usize];
+            let idle = |s: &SlotId| {
+                let slot = &self.slots[s.index()];
                 slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
             };
             self.members.running.iter().copied().filter(idle).collect()
@@ -239,12 +240,12 @@ impl Replica {
             let mut ended = std::mem::take(&mut self.scratch);
             ended.clear();
             self.members.decodes.advance(&mut ended);
-            ended.sort_unstable_by_key(|&index| self.slots[index as usize].order);
+            ended.sort_unstable_by_key(|&index| self.slots[index.index()].order);
             for &index in &ended {
                 plan.ending.push(Handle(index));
-                if !self.slots[index as usize].lingers {
+                if !self.slots[index.index()].lingers {
                     self.leave_decodes(index);
-                    self.slots[index as usize].phase = Phase::Ending;
+                    self.slots[index.index()].phase = Phase::Ending;
                 }
             }
             self.scratch = ended;
@@ -254,8 +255,8 @@ impl Replica {
         }
     }
 
-    fn commit_chunk(&mut self, index: u32, tokens: u32, plan: &mut Plan) {
-        let slot = &mut self.slots[index as usize];
+    fn commit_chunk(&mut self, index: SlotId, tokens: u32, plan: &mut Plan) {
+        let slot = &mut self.slots[index.index()];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
         plan.chunk_blocks.push(slot.blocks);
@@ -270,7 +271,7 @@ impl Replica {
                 .push(Emission { request: slot.request, first: slot.target == slot.prompt });
             slot.left -= 1;
             self.members.partial.retain(|&s| s != index);
-            let slot = &mut self.slots[index as usize];
+            let slot = &mut self.slots[index.index()];
             let last = slot.left == 0;
             if last {
                 plan.ending.push(Handle(index));

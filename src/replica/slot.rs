@@ -1,12 +1,13 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
+use crate::ids::{ClassId, SlotId};
 use crate::kv::BlockKey;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 
 /// Names a request inside its replica while it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Handle(pub(crate) u32);
+pub struct Handle(pub(crate) SlotId);
 
 /// Where a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(crate) struct Slot {
     pub prompt: u32,
     pub max_tokens: u32,
     pub priority: i32,
-    pub class: u16,
+    pub class: ClassId,
     pub phase: Phase,
     /// Tokens to be computed before it decodes: the prompt, and after a preemption its output too.
     pub target: u32,
@@ -106,7 +107,7 @@ impl Slot {
                 return BlockKey { id, index, shared: true };
             }
         }
-        BlockKey { id: u64::from(self.request), index, shared: false }
+        BlockKey { id: u64::from(self.request.0), index, shared: false }
     }
 }
 
@@ -124,7 +125,7 @@ pub struct RequestView {
     /// Lower is more urgent.
     pub priority: i32,
     /// Index of its class.
-    pub class: u16,
+    pub class: ClassId,
     /// Tokens known: the prompt and the output so far.
     pub tokens: u32,
     /// Tokens whose KV is computed (steps that are already planned included).

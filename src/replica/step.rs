@@ -2,6 +2,7 @@
 
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
+use crate::ids::SlotId;
 use crate::kv::Hit;
 use crate::time::Time;
 
@@ -45,7 +46,7 @@ impl Held {
 /// One request in the batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    pub slot: u32,
+    pub slot: SlotId,
     pub tokens: u32,
     /// Tokens computed before.
     pub context: u32,
@@ -60,8 +61,8 @@ pub(crate) struct Batch {
     /// In batch order; decodes are absent when `all_decodes`.
     pub entries: Vec<Entry>,
     pub all_decodes: bool,
-    pub preempted: Vec<u32>,
-    pub dropped: Vec<u32>,
+    pub preempted: Vec<SlotId>,
+    pub dropped: Vec<SlotId>,
     pub held: Option<Held>,
     /// Free blocks without which the reason would be another.
     pub held_while_free: u32,
@@ -161,7 +162,7 @@ impl<'a> Step<'a> {
     /// Running requests in order of admission. Those whose last token is on its way are left out.
     pub fn running(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
         let replica = &*self.replica;
-        let alive = |&&s: &&u32| replica.phase(s) != Phase::Ending;
+        let alive = |&&s: &&SlotId| replica.phase(s) != Phase::Ending;
         replica.members.running.iter().filter(alive).map(|&s| Handle(s))
     }
 
@@ -207,7 +208,7 @@ impl<'a> Step<'a> {
     pub fn admit(&mut self, request: Handle, tokens: u32, hold_tokens: u32, hit: Hit) -> bool {
         let index = request.0;
         let hit_tokens = hit.blocks * self.block_tokens();
-        let slot = &self.replica.slots[index as usize];
+        let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
         let hold = self.blocks_for(hold_tokens.max(hit_tokens + tokens));
@@ -216,17 +217,17 @@ impl<'a> Step<'a> {
         }
         let replica = &mut *self.replica;
         if hit.blocks > 0 {
-            let slot = &replica.slots[index as usize];
+            let slot = &replica.slots[index.index()];
             let block_tokens = replica.options.block_tokens;
             let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
             replica.pool.take_hit(index, hit, keys);
         }
         replica.pool.take(index, hold - hit.blocks);
-        let rank = rank_of(&replica.slots[index as usize]);
+        let rank = rank_of(&replica.slots[index.index()]);
         replica.waiting.remove(index, rank);
         replica.left_queue(index);
-        let rank_by_arrival = |s: u32| {
-            let slot = &replica.slots[s as usize];
+        let rank_by_arrival = |s: SlotId| {
+            let slot = &replica.slots[s.index()];
             (slot.arrival, slot.request)
         };
         let last = replica.members.running.last();
@@ -237,7 +238,7 @@ impl<'a> Step<'a> {
         let order = replica.admissions;
         replica.admissions += 1;
         replica.hit_tokens += u64::from(hit_tokens);
-        let slot = &mut replica.slots[index as usize];
+        let slot = &mut replica.slots[index.index()];
         slot.phase = Phase::Prefill;
         slot.done = hit_tokens;
         slot.blocks = hold;
@@ -275,7 +276,7 @@ impl<'a> Step<'a> {
             return false;
         }
         self.replica.pool.take(index, needed);
-        self.replica.slots[index as usize].blocks = view.blocks + needed;
+        self.replica.slots[index.index()].blocks = view.blocks + needed;
         self.enter(index, tokens, phase == Phase::Decode);
         true
     }
@@ -322,7 +323,7 @@ impl<'a> Step<'a> {
         }
         replica.free_blocks(index);
         replica.members.running.retain(|&s| s != index);
-        let slot = &mut replica.slots[index as usize];
+        let slot = &mut replica.slots[index.index()];
         slot.phase = Phase::Waiting;
         slot.target = view.tokens;
         slot.done = 0;
@@ -340,7 +341,7 @@ impl<'a> Step<'a> {
     pub fn drop_request(&mut self, request: Handle) {
         let replica = &mut *self.replica;
         assert_eq!(replica.phase(request.0), Phase::Waiting, "only a waiting request is dropped");
-        let rank = rank_of(&replica.slots[request.0 as usize]);
+        let rank = rank_of(&replica.slots[request.0.index()]);
         replica.waiting.remove(request.0, rank);
         replica.left_queue(request.0);
         replica.members.batch.dropped.push(request.0);
@@ -391,10 +392,10 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn enter(&mut self, index: u32, tokens: u32, decode: bool) {
+    fn enter(&mut self, index: SlotId, tokens: u32, decode: bool) {
         let context = self.replica.done(index);
         let stamp = self.replica.members.batch.stamp;
-        let slot = &mut self.replica.slots[index as usize];
+        let slot = &mut self.replica.slots[index.index()];
         slot.stamp = stamp;
         slot.scheduled = tokens;
         self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });

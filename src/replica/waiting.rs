@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::ids::SlotId;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -23,8 +24,8 @@ pub(crate) type Rank = (i32, Time, RequestId);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Waiting {
-    Fcfs { queue: VecDeque<u32>, preempted_last: bool },
-    Priority(BTreeMap<Rank, u32>),
+    Fcfs { queue: VecDeque<SlotId>, preempted_last: bool },
+    Priority(BTreeMap<Rank, SlotId>),
 }
 
 impl Waiting {
@@ -45,7 +46,7 @@ impl Waiting {
         }
     }
 
-    pub fn arrive(&mut self, slot: u32, rank: Rank) {
+    pub fn arrive(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, .. } => queue.push_back(slot),
             Waiting::Priority(queue) => {
@@ -54,7 +55,7 @@ impl Waiting {
         }
     }
 
-    pub fn return_preempted(&mut self, slot: u32, rank: Rank) {
+    pub fn return_preempted(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, preempted_last: true } => queue.push_back(slot),
             Waiting::Fcfs { queue, preempted_last: false } => queue.push_front(slot),
@@ -64,14 +65,14 @@ impl Waiting {
         }
     }
 
-    pub fn get(&self, place: usize) -> Option<u32> {
+    pub fn get(&self, place: usize) -> Option<SlotId> {
         match self {
             Waiting::Fcfs { queue, .. } => queue.get(place).copied(),
             Waiting::Priority(queue) => queue.values().nth(place).copied(),
         }
     }
 
-    pub fn iter(&self) -> Box<dyn Iterator<Item = u32> + '_> {
+    pub fn iter(&self) -> Box<dyn Iterator<Item = SlotId> + '_> {
         match self {
             Waiting::Fcfs { queue, .. } => Box::new(queue.iter().copied()),
             Waiting::Priority(queue) => Box::new(queue.values().copied()),
@@ -79,7 +80,7 @@ impl Waiting {
     }
 
     /// Takes a request out; the front costs nothing, others a search.
-    pub fn remove(&mut self, slot: u32, rank: Rank) {
+    pub fn remove(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, .. } => {
                 let place = queue.iter().position(|&s| s == slot).expect("it waits");

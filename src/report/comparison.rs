@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use owo_colors::Style;
 
+use crate::ids::ReplicaId;
 use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
@@ -211,7 +212,7 @@ pub fn figures(runs: &[RunResult]) -> Vec<FigureRow> {
 
 /// Names of pools in the order of their replicas.
 fn pool_names(runs: &[RunResult]) -> Vec<String> {
-    let mut pools: Vec<(u32, &String)> = Vec::new();
+    let mut pools: Vec<(ReplicaId, &String)> = Vec::new();
     for (name, pool) in runs.iter().filter_map(|run| run.pools.as_ref()).flatten() {
         if !pools.iter().any(|(_, other)| *other == name) {
             pools.push((pool.first_replica, name));

@@ -90,8 +90,8 @@ impl<W: Write> RequestFile<W> {
             self.rows.row(&[
                 Cell::Text(scheduler),
                 Cell::Count(u64::from(one.row)),
-                Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
-                Cell::Count(u64::from(row.replica)),
+                Cell::Text(classes.get(row.class.index()).map_or("", String::as_str)),
+                Cell::Count(u64::from(trace.replica_of(row).0)),
                 Cell::seconds(Some(row.arrival)),
                 Cell::seconds(reached(row.scheduled)),
                 Cell::seconds(reached(row.first_token)),

@@ -13,8 +13,10 @@
 use std::io::{self, Write};
 
 use crate::explain::{Index, Stall, main_cause};
-use crate::sim::{Iteration, LaneOf, Log, Outcome};
+use crate::ids::LaneId;
+use crate::sim::{Iteration, Log, Outcome};
 use crate::time::Time;
+use crate::trace::Lane;
 use crate::trace::decimal::ExactMicros;
 
 /// Above this many requests in a run, single requests get no tracks.
@@ -73,12 +75,10 @@ impl<W: Write> Timeline<W> {
         self.event(format_args!(
             r#"{{"ph":"M","pid":{pid},"tid":0,"name":"process_name","args":{{"name":{name}}}}}"#
         ))?;
-        let lanes = outcome.lanes();
         let mut threads = Vec::new();
-        for (index, iterations) in outcome.log.iter().flatten().enumerate() {
-            let alone = LaneOf { replica: index as u32, pool: 0, lane: None };
-            let lane = lanes.get(index).copied().unwrap_or(alone);
-            threads.push(self.lane(pid, (index, lane), iterations, why)?);
+        for (id, iterations) in (0..).map(LaneId).zip(outcome.log.iter().flatten()) {
+            let lane = outcome.trace.lane(id);
+            threads.push(self.lane(pid, (id, lane), iterations, why)?);
         }
         if let Some(why) = why {
             for (place, stall) in why.stalls.iter().enumerate() {
@@ -112,13 +112,12 @@ impl<W: Write> Timeline<W> {
     fn lane(
         &mut self,
         pid: usize,
-        (index, of): (usize, LaneOf),
+        (id, of): (LaneId, Lane),
         iterations: &Log,
         why: Option<&Why<'_>>,
     ) -> io::Result<Vec<usize>> {
-        let place = index;
-        let (replica, lane) = (of.replica as usize, of.lane.map(|lane| lane as usize));
-        let pool = why.and_then(|why| why.index.recording.pools.get(of.pool)?.name);
+        let (replica, lane) = (of.replica.index(), of.part.map(|part| part as usize));
+        let pool = why.and_then(|why| why.index.recording.pools.get(of.pool.index())?.name);
         let pool = pool.map(|name| format!(" of {name}")).unwrap_or_default();
         // Inside of a JSON text.
         let pool = serde_json::to_string(&pool)?;
@@ -145,7 +144,7 @@ impl<W: Write> Timeline<W> {
             threads[thread] = iteration.end;
             self.iteration(pid, tid, &iteration)?;
             if let Some(why) = why {
-                self.parts(&why.index.parts(place, index))?;
+                self.parts(&why.index.parts(id, index))?;
             }
             self.writer.write_all(b"}}")?;
             self.counters(pid, (replica, lane), &iteration)?;
@@ -194,7 +193,7 @@ impl<W: Write> Timeline<W> {
         let log = outcome.log.as_deref().unwrap_or_default();
         for culprit in stall.culprits.iter().take(ARROWS) {
             let Some(at) = index.chunk_before(culprit.request, gap.to) else { continue };
-            let lane = index.lane_index(culprit.request);
+            let lane = index.lane(culprit.request).index();
             let begun = log[lane].start(at);
             let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
             let thread = threads[lane][at];

@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
+use crate::ids::{ClassId, LaneId};
 use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
 };
+use crate::request::RequestId;
 use crate::result::Energy;
 use crate::result::{
     Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
@@ -27,8 +29,8 @@ pub fn outcome() -> Outcome {
         tokens: 4,
         hit_tokens: 0,
         preemptions: 0,
-        replica: 0,
-        class: 0,
+        lane: LaneId(0),
+        class: ClassId(0),
         status: Status::Completed,
     };
     let second = RequestRow {
@@ -39,8 +41,13 @@ pub fn outcome() -> Outcome {
         tokens: 3,
         ..row
     };
-    let chunk =
-        |request| ChunkRecord { request, context: 0, tokens: 100, blocks: 7, samples: true };
+    let chunk = |id| ChunkRecord {
+        request: RequestId(id),
+        context: 0,
+        tokens: 100,
+        blocks: 7,
+        samples: true,
+    };
     let (one, another) = ([chunk(0)], [chunk(1)]);
     let iteration = |start: u64, decodes: u32, chunks| Iteration {
         start: ms(start),
@@ -58,6 +65,7 @@ pub fn outcome() -> Outcome {
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
+            lanes: Vec::new(),
             more_runs: Vec::new(),
             end: ms(40),
             to_come: Vec::new(),

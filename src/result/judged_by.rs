@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::units::duration;
+use crate::ids::ClassId;
 use crate::metrics::Options;
 use crate::trace::RequestRow;
 
@@ -37,17 +38,17 @@ pub enum Deadlines {
 impl JudgedBy {
     /// What `options` judge these requests by.
     pub fn of(options: &Options, classes: &[String], rows: &[RequestRow]) -> Vec<JudgedBy> {
-        let one = |class: Option<u16>| {
+        let one = |class: Option<ClassId>| {
             let those = || {
                 let rows = rows.iter().filter(|row| class.is_none_or(|class| row.class == class));
                 rows.map(|row| row.prompt_tokens)
             };
-            let deadlines = options.deadlines_of(class.unwrap_or(0));
+            let deadlines = options.deadlines_of(class.unwrap_or_default());
             let prompt_tokens = those().min().zip(those().max());
             let due = |prompt: u32| deadlines.ttft(prompt).as_secs_f64();
             let judged = prompt_tokens.filter(|_| options.judge_first_token);
             JudgedBy {
-                class: class.and_then(|class| classes.get(usize::from(class)).cloned()),
+                class: class.and_then(|class| classes.get(class.index()).cloned()),
                 prompt_tokens,
                 ttft_s: judged.map(|(short, long)| (due(short), due(long))),
                 tbt_s: deadlines.tbt().as_secs_f64(),
@@ -57,7 +58,7 @@ impl JudgedBy {
         if options.per_class.len() < 2 {
             return vec![one(None)];
         }
-        (0..options.per_class.len() as u16).map(|class| one(Some(class))).collect()
+        (0..options.per_class.len()).map(|place| one(Some(ClassId::at(place)))).collect()
     }
 
     fn against(&self, other: &JudgedBy) -> Deadlines {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::explain::MeasuredStalls;
 use crate::metrics::{Distribution, FluidityIndex};
+use crate::request::RequestId;
 
 /// What is said of first-token deadlines that stand in the file.
 pub const AS_STATED: &str = "as the file states them";
@@ -123,7 +124,7 @@ pub struct Plots {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestProgress {
     /// Its place in the file, from 0 on.
-    pub request: u32,
+    pub request: RequestId,
     /// Its fluidity-index.
     pub fluidity_index: f64,
     /// Seconds after sending at which its tokens came; the first 2,000 of them.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::judged_by::JudgedBy;
 use crate::explain::ByCause;
+use crate::ids::ReplicaId;
 use crate::metrics::Summary;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
@@ -245,7 +246,7 @@ pub struct PoolResult {
     /// The GPU; null where a fixed iteration time stands for it.
     pub gpu: Option<String>,
     /// Number of its first replica; the others follow.
-    pub first_replica: u32,
+    pub first_replica: ReplicaId,
     /// Its replicas.
     pub replicas: u32,
     /// Their GPUs.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
+use crate::ids::ClassId;
 use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
 use crate::request::Request;
 use crate::runner::{PlayOptions, Requests, RunError, Simulate};
@@ -139,7 +140,7 @@ fn own_curve(
                 output_tokens: 1,
                 max_tokens: 1,
                 priority: 0,
-                class: 0,
+                class: ClassId(0),
             }],
             block_tokens: experiment.engine.kv_block_tokens,
             classes: vec![String::new()],

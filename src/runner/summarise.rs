@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::ids::{ClassId, PoolId, ReplicaId};
 use crate::metrics::{
     Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
 };
@@ -112,11 +113,12 @@ fn pools(
         return None;
     }
     let mut results = BTreeMap::new();
-    let mut first = 0;
+    let mut first = ReplicaId(0);
+    let trace = &outcome.trace;
     for (place, pool) in experiment.pools.iter().enumerate() {
         let used = outcome.pools.get(place).copied().unwrap_or_default();
-        let replicas = first..first + pool.replicas;
-        let rows = || outcome.trace.requests.iter().filter(|row| replicas.contains(&row.replica));
+        let (from, to) = trace.lanes_of_pool(PoolId::at(place));
+        let rows = || trace.requests.iter().filter(|row| (from..to).contains(&row.lane));
         let ended = |status: Status| rows().filter(|row| row.status == status).count() as u64;
         let result = PoolResult {
             gpu: pool.hardware.gpu.clone(),
@@ -133,7 +135,7 @@ fn pools(
             slo: None,
         };
         results.insert(pool.name.clone(), result);
-        first = replicas.end;
+        first.0 += pool.replicas;
     }
     Some(results)
 }
@@ -146,7 +148,7 @@ fn judge_pools(
     evaluate: Evaluate,
     results: &mut BTreeMap<String, PoolResult>,
 ) {
-    for pool in &experiment.pools {
+    for (place, pool) in experiment.pools.iter().enumerate() {
         let (Some(slo), Some(result)) = (&pool.promise, results.get_mut(&pool.name)) else {
             continue;
         };
@@ -154,9 +156,8 @@ fn judge_pools(
         let TtftDeadline::Fixed(ttft) = slo.ttft else { continue };
         let deadlines = Deadlines::new(FirstToken::Fixed(ttft), slo.tbt, slo.fluid_index);
         let mut options = Options::new(deadlines.expect("its figures were checked when read"));
-        let first = result.first_replica;
-        options.count =
-            Count { replicas: Some((first, first + result.replicas)), ..judged_by.count };
+        let lanes = outcome.trace.lanes_of_pool(PoolId::at(place));
+        options.count = Count { lanes: Some(lanes), ..judged_by.count };
         options.bounds = Some(request_bounds(slo));
         options.knows = judged_by.knows;
         result.slo = Some(slo::judge(slo, &evaluate(&outcome.trace, &options)));
@@ -231,7 +232,7 @@ fn classes(
         return None;
     }
     let mut results = BTreeMap::new();
-    for (class, name) in (0u16..).zip(names) {
+    for (class, name) in (0..).map(ClassId).zip(names) {
         let mut options = judged_by.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together, and so are its users.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cost::CostModel;
 pub use crate::fleet::RouterKind;
+use crate::ids::ReplicaId;
 use crate::metrics::Measure;
 use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
 use crate::time::Span;
@@ -137,11 +138,11 @@ impl Experiment {
     }
 
     /// The pool of a replica, where replicas differ.
-    pub fn pool_of(&self, replica: u32) -> Option<usize> {
+    pub fn pool_of(&self, replica: ReplicaId) -> Option<usize> {
         let mut before = 0;
         self.pools.iter().position(|pool| {
             before += pool.replicas;
-            replica < before
+            replica.0 < before
         })
     }
 

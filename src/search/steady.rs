@@ -154,6 +154,7 @@ fn mean_present(stays: &[(f64, f64)], from: f64, to: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{ClassId, LaneId};
     use crate::trace::{RequestRow, Run};
 
     /// A request a second for 300 s that stays as long as `stay` says.
@@ -171,8 +172,8 @@ mod tests {
                 tokens: 1,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
-                class: 0,
+                lane: LaneId(0),
+                class: ClassId(0),
                 status: Status::Completed,
             });
         }

@@ -8,6 +8,7 @@ use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
+use crate::ids::ReplicaId;
 use crate::request::{Request, RequestId};
 use crate::threads;
 use crate::time::Time;
@@ -65,7 +66,8 @@ pub(super) fn play(
         threads::spread_map(routed.ids_of.iter().zip(&pools).collect(), alone);
     let mut parts = Vec::with_capacity(played.len());
     let mut stuck = None;
-    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip(0..) {
+    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip((0..).map(ReplicaId))
+    {
         match played {
             Ok(part) => parts.push(part),
             Err(SimError::Stopped) => return Err(SimError::Stopped),
@@ -98,7 +100,7 @@ impl Routed {
         let mut ids_of = vec![Vec::new(); setup.replicas() as usize];
         let mut routes = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(count);
-        for (request, id) in requests[..count].iter().zip(0..) {
+        for (request, id) in requests[..count].iter().zip((0..).map(RequestId)) {
             let route = fleet.route(id, request, all.session(id));
             let ids: &mut Vec<RequestId> = &mut ids_of[route.replica.index()];
             places.push(ids.len() as u32);
@@ -120,23 +122,23 @@ struct Listed<'a> {
 impl Arriving for Listed<'_> {
     fn next_arrival(&self) -> Option<Time> {
         let &id = self.ids.get(self.next)?;
-        Some(self.requests[id as usize].arrival)
+        Some(self.requests[id.index()].arrival)
     }
 
     fn take(&mut self) -> Request {
         let id = self.ids[self.next];
         self.next += 1;
-        self.requests[id as usize]
+        self.requests[id.index()]
     }
 
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.all.session(self.ids[request as usize])
+        self.all.session(self.ids[request.index()])
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
-        self.all.content(self.ids[request as usize])
+        self.all.content(self.ids[request.index()])
     }
 
     fn block_tokens(&self) -> u32 {

@@ -48,7 +48,7 @@ pub enum SimError {
         /// Since when it stands still.
         at: Time,
         /// Which replica.
-        replica: u32,
+        replica: ReplicaId,
         /// Requests that it holds in the end.
         count: usize,
         /// The first of them.
@@ -70,7 +70,7 @@ pub enum SimError {
         /// When that was noticed.
         at: Time,
         /// Which replica.
-        replica: u32,
+        replica: ReplicaId,
         /// Requests that it holds.
         count: usize,
         /// The first of them.
@@ -81,14 +81,14 @@ pub enum SimError {
 impl SimError {
     /// The error of a replica that was played alone, as its fleet has it: `ids` are those of its
     /// requests.
-    pub(super) fn on(self, replica: u32, ids: &[RequestId]) -> SimError {
+    pub(super) fn on(self, replica: ReplicaId, ids: &[RequestId]) -> SimError {
         match self {
             SimError::Stuck { at, count, first, held, .. } => {
-                SimError::Stuck { at, replica, count, first: ids[first as usize], held }
+                SimError::Stuck { at, replica, count, first: ids[first.index()], held }
             }
             SimError::Stopped => SimError::Stopped,
             SimError::Thrashing { at, count, first, .. } => {
-                SimError::Thrashing { at, replica, count, first: ids[first as usize] }
+                SimError::Thrashing { at, replica, count, first: ids[first.index()] }
             }
         }
     }
@@ -97,7 +97,7 @@ impl SimError {
     /// standing still only when all else is done.
     pub(super) fn first(one: Option<SimError>, other: SimError) -> Option<SimError> {
         let key = |error: &SimError| match *error {
-            SimError::Stopped => (0, Time::ZERO, 0),
+            SimError::Stopped => (0, Time::ZERO, ReplicaId(0)),
             SimError::Thrashing { at, replica, .. } => (1, at, replica),
             SimError::Stuck { at, replica, .. } => (2, at, replica),
         };
@@ -203,7 +203,7 @@ impl<'a> Engine<'a> {
             stands_since: vec![Time::NEVER; servers.len()],
             servers,
             calendar: Calendar::new(touch),
-            tally: Tally::new(lanes, setup.horizon.is_some()),
+            tally: Tally::new(setup.lanes(), setup.horizon.is_some()),
             fleet: Fleet::new(&setup.routing, setup.members(), arriving.classes()),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
@@ -254,14 +254,14 @@ impl<'a> Engine<'a> {
 
     fn let_in(&mut self, arriving: &mut dyn Arriving) {
         let mut request = arriving.take();
-        let id = self.tally.trace.requests.len() as RequestId;
+        let id = RequestId::at(self.tally.trace.requests.len());
         let route = self.fleet.route(id, &request, arriving.session(id));
         let index = route.replica;
         if let Some(longest) = self.limits(index).answers_end_at {
             let room = longest.saturating_sub(request.prompt_tokens).max(1);
             request.output_tokens = request.output_tokens.min(room);
         }
-        let id = self.tally.arrive(&request, index.0);
+        let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
         if let Some(routes) = &mut self.routes {
             routes.push(route);
         }
@@ -318,20 +318,15 @@ impl<'a> Engine<'a> {
     fn thrashing(&self, replica: ReplicaId) -> SimError {
         let present = self.servers[replica.index()].replica().present();
         let first = present.first().copied().unwrap_or_default();
-        SimError::Thrashing {
-            at: self.calendar.now(),
-            replica: replica.0,
-            count: present.len(),
-            first,
-        }
+        SimError::Thrashing { at: self.calendar.now(), replica, count: present.len(), first }
     }
 
     fn nobody_is_stuck(&self) -> Result<(), SimError> {
-        let since = self.stands_since.iter().zip(0..);
+        let since = self.stands_since.iter().zip((0..).map(ReplicaId));
         let Some((&at, replica)) = since.min().filter(|(since, _)| **since != Time::NEVER) else {
             return Ok(());
         };
-        let stuck = self.servers[replica as usize].replica();
+        let stuck = self.servers[replica.index()].replica();
         let present = stuck.present();
         let (count, first) = (present.len(), present[0]);
         Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })

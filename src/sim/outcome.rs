@@ -42,17 +42,6 @@ pub struct PoolUse {
     pub gpu_busy: Span,
 }
 
-/// Whose a lane is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LaneOf {
-    /// The replica.
-    pub replica: u32,
-    /// Its pool.
-    pub pool: usize,
-    /// Its number within the replica, where that has several.
-    pub lane: Option<u32>,
-}
-
 impl PoolUse {
     /// KV memory of all pools, as [`Outcome::kv`] has it.
     pub(super) fn kv_of_all(pools: &[PoolUse]) -> KvUse {
@@ -72,24 +61,6 @@ impl PoolUse {
             all.prefix_hit_tokens += prefix_hit_tokens;
         }
         all
-    }
-}
-
-impl Outcome {
-    /// The pool of each replica, by the replica's number.
-    pub fn pool_of_replica(&self) -> Vec<usize> {
-        let pools = self.pools.iter().enumerate();
-        pools.flat_map(|(index, pool)| (0..pool.replicas).map(move |_| index)).collect()
-    }
-
-    /// Whose each lane of the log is, in order.
-    pub fn lanes(&self) -> Vec<LaneOf> {
-        let replicas = (0..).zip(self.pool_of_replica());
-        let lanes = |(replica, pool): (u32, usize)| {
-            let lanes = self.pools[pool].lanes_per_replica;
-            (0..lanes).map(move |lane| LaneOf { replica, pool, lane: (lanes > 1).then_some(lane) })
-        };
-        replicas.flat_map(lanes).collect()
     }
 }
 

@@ -49,6 +49,8 @@ impl Part {
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
         }
+        // Those of replicas that were played alone count from 0 each.
+        trace.lanes = setup.lanes();
         Outcome {
             trace,
             iterations: counts,
@@ -64,10 +66,14 @@ impl Part {
     /// Gives the requests of a replica that was played alone the ids that they have in the fleet,
     /// except for their rows.
     pub fn rename(&mut self, ids: &[RequestId]) {
-        let of_fleet = |id: RequestId| ids[id as usize];
+        let of_fleet = |id: RequestId| ids[id.index()];
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
-        self.tally.trace.to_come.iter_mut().for_each(|one| one.row = of_fleet(one.row));
+        self.tally
+            .trace
+            .to_come
+            .iter_mut()
+            .for_each(|one| one.row = of_fleet(RequestId(one.row)).0);
     }
 
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and
@@ -86,12 +92,14 @@ impl Part {
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
-        let mut whole = Part { tally: Tally::new(0, false), replicas: Vec::new(), log: None };
+        let mut whole =
+            Part { tally: Tally::new(Vec::new(), false), replicas: Vec::new(), log: None };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
             let mut row = parts[replica.index()].tally.trace.requests[place as usize];
-            row.replica = replica.0;
-            row.run = offsets[replica.index()].moved(row.run);
+            let offset = offsets[replica.index()];
+            row.lane.0 += offset.lanes;
+            row.run = offset.moved(row.run);
             row
         });
         for (mut part, offset) in parts.into_iter().zip(offsets) {

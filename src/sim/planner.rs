@@ -122,7 +122,7 @@ impl Planner {
             tally.steps(self.lane).push(at.end);
         }
         for &(request, hit_tokens) in &plan.admitted {
-            tally.schedule(request, at.start, hit_tokens);
+            tally.schedule(self.lane, request, at.start, hit_tokens);
         }
         for emission in &plan.emissions {
             tally.emit(self.lane, *emission, at.end);

@@ -3,6 +3,7 @@
 //! one's own: the replica's invariants are checked after every step.
 
 use super::capacity::Capacity;
+use crate::ids::ClassId;
 use crate::replica::{Content, Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
@@ -141,14 +142,14 @@ impl Replay {
             if next.arrival_step > self.step {
                 break;
             }
-            let id = self.arrived as RequestId;
+            let id = RequestId::at(self.arrived as usize);
             let request = Request {
                 arrival: Time::from_nanos(next.arrival_step),
                 prompt_tokens: next.prompt_tokens,
                 output_tokens: next.output_tokens,
                 max_tokens: next.max_tokens,
                 priority: next.priority,
-                class: 0,
+                class: ClassId(0),
             };
             let policy = &*self.scheduler;
             let never = |capacity: &Capacity| capacity.rejects(id, &request, policy).is_some();

@@ -4,6 +4,7 @@ use super::lane::{Lane, Limit};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
 use super::tally::Tally;
+use crate::ids::LaneId;
 use crate::replica::Replica;
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
@@ -38,6 +39,14 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.gpu_busy,
             Server::Staged(pipeline) => pipeline.gpu_busy,
+        }
+    }
+
+    /// The first of its lanes.
+    pub fn first_lane(&self) -> LaneId {
+        match self {
+            Server::Whole(lane) => lane.planner.lane,
+            Server::Staged(pipeline) => pipeline.planners[0].lane,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::ids::LaneId;
 use crate::replica::{Emission, Plan};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
-use crate::trace::{Column, ColumnKind, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
+use crate::trace::{Column, ColumnKind, Lane, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 #[derive(Debug)]
 pub(super) struct Tally {
@@ -42,8 +42,9 @@ struct ColumnsOf {
     between: u32,
 }
 
-/// The row of a request that has arrived at a replica, of which nothing else is known yet.
-pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
+/// The row of a request that has arrived at the replica whose first lane is `lane`, of which
+/// nothing else is known yet.
+fn arrived(request: &Request, lane: LaneId) -> RequestRow {
     RequestRow {
         arrival: request.arrival,
         scheduled: Time::NEVER,
@@ -53,7 +54,7 @@ pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
         tokens: 0,
         hit_tokens: 0,
         preemptions: 0,
-        replica,
+        lane,
         class: request.class,
         status: Status::Unfinished,
     }
@@ -61,19 +62,19 @@ pub(super) fn arrived(request: &Request, replica: u32) -> RequestRow {
 
 impl Tally {
     /// `ends` says whether observation may end before the requests do.
-    pub fn new(lanes: u32, ends: bool) -> Tally {
+    pub fn new(lanes: Vec<Lane>, ends: bool) -> Tally {
         let mut columns = Vec::new();
         let mut add = |kind| {
             columns.push(Column::of(kind));
             (columns.len() - 1) as u32
         };
-        let columns_of = (0..lanes).map(LaneId).map(|lane| ColumnsOf {
+        let columns_of = (0..lanes.len()).map(LaneId::at).map(|lane| ColumnsOf {
             steps: add(ColumnKind::Steps(lane)),
             between: add(ColumnKind::Between(lane)),
         });
         Tally {
             columns_of: columns_of.collect(),
-            trace: TokenTrace { columns, ..TokenTrace::default() },
+            trace: TokenTrace { columns, lanes, ..TokenTrace::default() },
             last_run: Vec::new(),
             counts: IterationCounts::default(),
             rejections: Vec::new(),
@@ -82,10 +83,11 @@ impl Tally {
         }
     }
 
-    /// A request has arrived; its id is the number of those before it.
-    pub fn arrive(&mut self, request: &Request, replica: u32) -> RequestId {
-        let id = self.trace.requests.len() as RequestId;
-        self.trace.requests.push(arrived(request, replica));
+    /// A request has arrived at the replica whose first lane is `lane`; its id is the number of
+    /// those before it.
+    pub fn arrive(&mut self, request: &Request, lane: LaneId) -> RequestId {
+        let id = RequestId::at(self.trace.requests.len());
+        self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
@@ -108,8 +110,10 @@ impl Tally {
         self.row(request).preemptions += 1;
     }
 
-    pub fn schedule(&mut self, request: RequestId, at: Time, hit_tokens: u32) {
+    /// A lane has admitted a request for the first time: it stays that lane's.
+    pub fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
         let row = self.row(request);
+        row.lane = lane;
         row.scheduled = at;
         row.hit_tokens = hit_tokens;
     }
@@ -141,7 +145,7 @@ impl Tally {
     }
 
     fn append(&mut self, request: RequestId, run: Run) {
-        let row = &mut self.trace.requests[request as usize];
+        let row = &mut self.trace.requests[request.index()];
         row.tokens += run.len;
         if row.run.len == 0 {
             row.run = run;
@@ -149,8 +153,8 @@ impl Tally {
         }
         let index = self.trace.more_runs.len() as u32;
         self.trace.more_runs.push(run);
-        match std::mem::replace(&mut self.last_run[request as usize], index) {
-            NO_RUN => self.trace.requests[request as usize].run.next = index,
+        match std::mem::replace(&mut self.last_run[request.index()], index) {
+            NO_RUN => self.trace.requests[request.index()].run.next = index,
             before => self.trace.more_runs[before as usize].next = index,
         }
     }
@@ -211,6 +215,6 @@ impl Tally {
     }
 
     fn row(&mut self, request: RequestId) -> &mut RequestRow {
-        &mut self.trace.requests[request as usize]
+        &mut self.trace.requests[request.index()]
     }
 }

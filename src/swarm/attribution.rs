@@ -16,7 +16,7 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &Schedul
     let index = Index::new(recording(experiment, scheduler, &output.outcome));
     let mut seen = Split::ZERO;
     for request in index.requests() {
-        let row = &trace.requests[request as usize];
+        let row = &trace.requests[request.index()];
         let mut times: Vec<Time> = trace.token_times(row).collect();
         if row.status == Status::Unfinished {
             times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));

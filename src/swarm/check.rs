@@ -7,7 +7,7 @@ use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{Counted, Facts, Order};
 use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
-use crate::trace::{Log, RequestRow, Status};
+use crate::trace::{Lane, Log, RequestRow, Status};
 
 /// Plays a scheduler by both paths and checks everything. Returns how many iterations it ran.
 ///
@@ -39,11 +39,10 @@ pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     run.requests();
     let logs = fast.outcome.log.as_deref().expect("it was kept");
     let mut rest = logs;
-    for (replica, pool) in (0..).zip(fast.outcome.pool_of_replica()) {
-        let lanes = fast.outcome.pools[pool].lanes_per_replica as usize;
-        let (own, others) = rest.split_at(lanes);
+    for lanes in fast.outcome.trace.lanes.chunk_by(|one, next| one.replica == next.replica) {
+        let (own, others) = rest.split_at(lanes.len());
         rest = others;
-        run.replica(replica, pool, own);
+        run.replica(&lanes[0], own);
     }
     assert!(rest.is_empty(), "each lane is a replica's");
     run.tokens_are_conserved();
@@ -119,11 +118,12 @@ impl<'a> Run<'a> {
         assert_eq!(rejected, self.outcome.rejections.len(), "rejections have reasons");
     }
 
-    fn replica(&self, replica: u32, pool: usize, lanes: &[Log]) {
-        let pool = &self.pools[pool];
+    fn replica(&self, of: &Lane, lanes: &[Log]) {
+        let pool = &self.pools[of.pool.index()];
         let rows = || {
-            let rows = self.outcome.trace.requests.iter().zip(0u32..);
-            rows.filter(|(row, _)| row.replica == replica)
+            let trace = &self.outcome.trace;
+            let rows = trace.requests.iter().zip((0..).map(RequestId));
+            rows.filter(|(row, _)| trace.replica_of(row) == of.replica)
         };
         for log in lanes {
             pool.limits(log);

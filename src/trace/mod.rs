@@ -11,17 +11,19 @@ mod column;
 pub mod decimal;
 pub mod formula;
 mod iteration;
+mod lanes;
 mod log;
 pub(crate) mod numbers;
 mod parts;
 pub mod row_file;
 pub mod token_file;
 
-use crate::ids::LaneId;
+use crate::ids::{ClassId, LaneId};
 use crate::time::Time;
 
 pub use column::{Column, ColumnKind};
 pub use iteration::{ChunkRecord, Iteration};
+pub use lanes::{Lane, Stay};
 pub use log::{Iterations, Log};
 pub use parts::{Part, Parts, last_tokens};
 
@@ -33,6 +35,9 @@ pub const NO_RUN: u32 = u32::MAX;
 pub struct TokenTrace {
     /// Emission times that runs point into.
     pub columns: Vec<Column>,
+    /// Whose each lane is, replica after replica; empty where that is not known, as in a measured
+    /// trace.
+    pub lanes: Vec<Lane>,
     /// One row a request, in order of arrival (file order for a measured trace).
     pub requests: Vec<RequestRow>,
     /// Runs after a request's first one, linked by [`Run::next`].
@@ -72,10 +77,10 @@ pub struct RequestRow {
     pub hit_tokens: u32,
     /// How often it was preempted.
     pub preemptions: u32,
-    /// The replica that served it.
-    pub replica: u32,
-    /// Index of its class.
-    pub class: u16,
+    /// The lane that ran it; before one did the first lane of its replica. Of a measured request 0.
+    pub lane: LaneId,
+    /// Its class.
+    pub class: ClassId,
     /// How it ended.
     pub status: Status,
 }

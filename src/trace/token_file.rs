@@ -95,7 +95,7 @@ impl<W: Write> TokenFile<W> {
                     Cell::seconds(Some(row.arrival)),
                     Cell::seconds(scheduled),
                     Cell::Count(u64::from(row.prompt_tokens)),
-                    Cell::Text(classes.get(usize::from(row.class)).map_or("", String::as_str)),
+                    Cell::Text(classes.get(row.class.index()).map_or("", String::as_str)),
                     Cell::Text(status_name(row.status)),
                     Cell::seconds(Some(deadline)),
                     Cell::Count(u64::from(row.tokens)),
@@ -137,6 +137,7 @@ pub fn status_name(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{ClassId, LaneId};
     use crate::trace::{Column, NO_RUN, Run, ToCome};
 
     fn trace() -> TokenTrace {
@@ -150,8 +151,8 @@ mod tests {
             tokens: 3,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
-            class: 0,
+            lane: LaneId(0),
+            class: ClassId(0),
             status: Status::Completed,
         };
         let waiting = RequestRow {
@@ -165,6 +166,7 @@ mod tests {
         TokenTrace {
             columns: vec![Column::own(vec![at(4), at(1_000_000_007), at(2_000_000_000)])],
             requests: vec![row, waiting],
+            lanes: Vec::new(),
             more_runs: Vec::new(),
             end: at(3_000_000_000),
             to_come: vec![ToCome { row: 1, tokens: 9 }],

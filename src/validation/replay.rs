@@ -1,5 +1,6 @@
 //! A scenario's requests at the times at which a real run had them.
 
+use crate::ids::ClassId;
 use crate::request::Request;
 use crate::runner::Requests;
 use crate::time::Time;
@@ -191,7 +192,7 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
             output_tokens,
             max_tokens: output_tokens,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         })
     };
     observed.iter().map(request).collect()
@@ -200,7 +201,7 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::BlockIds;
+    use crate::request::{BlockIds, RequestId};
 
     #[test]
     fn what_a_trace_says_of_a_request_goes_by_its_index() {
@@ -210,7 +211,7 @@ mod tests {
             output_tokens: 2,
             max_tokens: 2,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         };
         let trace = Requests::Open(Workload {
             requests: [10, 20, 30].map(request).to_vec(),
@@ -232,7 +233,7 @@ mod tests {
         let replay = Replay::new(&trace, true, limits, &run).expect("they go together");
         let mut arriving = replay.requests.arriving();
         assert_eq!([arriving.take(), arriving.take()].map(|r| r.prompt_tokens), [30, 10]);
-        assert_eq!([arriving.content(0), arriving.content(1)], [&[7, 8][..], &[9]]);
-        assert_eq!([arriving.session(0), arriving.session(1)], [Some(6), Some(5)]);
+        assert_eq!([0, 1].map(|id| arriving.content(RequestId(id))), [&[7, 8][..], &[9]]);
+        assert_eq!([0, 1].map(|id| arriving.session(RequestId(id))), [Some(6), Some(5)]);
     }
 }

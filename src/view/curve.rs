@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::explain::{Cause, Index};
 use crate::metrics::{Options, RequestMetrics};
 use crate::order;
+use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
 
@@ -31,7 +32,7 @@ pub struct CurveView {
     /// Which it is.
     pub place: Place,
     /// Its number.
-    pub request: u32,
+    pub request: RequestId,
     /// When it was sent, microseconds.
     pub arrival_us: u64,
     /// Length of its prompt; none where it is not known.
@@ -72,7 +73,10 @@ const TOKENS_LEAST: u32 = 16;
 
 /// The requests to draw: of those with at least [`TOKENS_LEAST`] tokens, or at least two where
 /// none has so many, the least and the most fluid one, and one in the middle.
-pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Place, u32, f64)> {
+pub(super) fn chosen(
+    trace: &TokenTrace,
+    requests: &[RequestMetrics],
+) -> Vec<(Place, RequestId, f64)> {
     let longest = |row: u32| {
         let mut before = None;
         let gaps = trace.token_times(&trace.requests[row as usize]).map(|at| {
@@ -96,10 +100,10 @@ pub(super) fn chosen(trace: &TokenTrace, requests: &[RequestMetrics]) -> Vec<(Pl
     let worst = ties.max_by_key(|m| (longest(m.row), std::cmp::Reverse(m.row)));
     // The others are about as long as it, so that they can be compared.
     let length = worst.map_or(0, |m| m.tokens);
-    let mut chosen: Vec<(Place, u32, f64)> = Vec::new();
+    let mut chosen: Vec<(Place, RequestId, f64)> = Vec::new();
     let mut take = |place, one: Option<&&RequestMetrics>| {
-        chosen.extend(one.map(|one| (place, one.row, one.index)));
-        chosen.iter().map(|one| one.1).collect::<Vec<u32>>()
+        chosen.extend(one.map(|one| (place, RequestId(one.row), one.index)));
+        chosen.iter().map(|one| one.1.0).collect::<Vec<u32>>()
     };
     let like = |index: f64, taken: &[u32]| {
         let from = rows.partition_point(|m| m.index < index);
@@ -118,10 +122,10 @@ pub(super) fn curve(
     trace: &TokenTrace,
     options: &Options,
     asked: Option<&Index<'_>>,
-    (place, request, index): (Place, u32, f64),
+    (place, request, index): (Place, RequestId, f64),
     tokens_max: usize,
 ) -> CurveView {
-    let row = &trace.requests[request as usize];
+    let row = &trace.requests[request.index()];
     let deadlines = options.deadlines_of(row.class);
     let tbt = deadlines.tbt().as_nanos();
     let times: Vec<u64> =

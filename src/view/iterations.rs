@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::packed::{Packed, Plain};
 use super::waiting::Queue;
+use crate::ids::{LaneId, ReplicaId};
+use crate::request::RequestId;
 use crate::trace::{Iteration, Iterations, Log};
 
 /// Chunks listed of one iteration.
@@ -15,11 +17,12 @@ const CHUNKS_MAX: usize = 40_000;
 /// One lane's iterations: a replica's, or in a pipeline those of one of its lanes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LaneView {
-    /// Its place among all lanes, which is the replica's number where each has one lane.
-    pub replica: u32,
+    /// Which, among those of all replicas: the replica's number where each has one.
+    #[serde(rename = "replica")]
+    pub lane: LaneId,
     /// In a pipeline: the replica's number, and the lane's number within the replica.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub part: Option<(u32, u32)>,
+    pub part: Option<(ReplicaId, u32)>,
     /// The pool that it belongs to, where replicas differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
@@ -96,7 +99,7 @@ pub struct ChunkLists {
     /// The column, counted from the entry before.
     pub column: Vec<u32>,
     /// Whose prompt.
-    pub request: Vec<u32>,
+    pub request: Vec<RequestId>,
     /// Tokens.
     pub tokens: Vec<u32>,
     /// Whether some chunks are not listed.
@@ -218,8 +221,13 @@ mod tests {
             for (idle, took, decodes, tokens, kv_used, waiting) in parts {
                 let start = at + idle;
                 at = start + took;
-                let chunk =
-                    ChunkRecord { request: 7, context: 0, tokens, blocks: 0, samples: false };
+                let chunk = ChunkRecord {
+                    request: RequestId(7),
+                    context: 0,
+                    tokens,
+                    blocks: 0,
+                    samples: false,
+                };
                 log.push(&Iteration {
                     start: Time::from_nanos(start),
                     end: Time::from_nanos(at),
@@ -265,13 +273,18 @@ mod tests {
 
     #[test]
     fn single_iterations_tell_who_prefilled() {
-        let chunk =
-            |request| ChunkRecord { request, context: 0, tokens: 5, blocks: 0, samples: true };
+        let chunk = |id| ChunkRecord {
+            request: RequestId(id),
+            context: 0,
+            tokens: 5,
+            blocks: 0,
+            samples: true,
+        };
         let (one, many) = ([chunk(1)], Vec::from_iter((0..9).map(chunk)));
         let with = |chunks| Iteration { chunks, ..Iteration::default() };
         let log = Log::from_iter([with(&one[..]), with(&[]), with(&many)]);
         let who = columns(&log, &Queue::default(), 0, 3, 10).who.expect("one column an iteration");
-        assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5]);
+        assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5].map(RequestId));
         assert_eq!(who.column, [0, 2, 0, 0, 0, 0, 0]);
         assert!(who.more);
     }

@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use super::iterations::CHUNKS_LISTED;
 use crate::report::html::base64;
+use crate::request::RequestId;
 use crate::threads;
 
 /// Iterations of a block: few enough to be unpacked between two frames.
@@ -44,7 +45,7 @@ pub struct Plain {
     /// Requests waiting.
     pub waiting: u32,
     /// Who prefilled, and how many tokens.
-    pub chunks: Vec<(u32, u32)>,
+    pub chunks: Vec<(RequestId, u32)>,
 }
 
 /// A replica's iterations, packed.
@@ -90,7 +91,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
 struct Block {
     count: usize,
     before: Plain,
-    request: u32,
+    request: RequestId,
     lists: [Vec<u8>; 7],
     chunks: Vec<u8>,
 }
@@ -115,7 +116,7 @@ impl Block {
             put(list, number);
         }
         for &(request, tokens) in listed {
-            put(&mut self.chunks, changed(request, self.request));
+            put(&mut self.chunks, changed(request.0, self.request.0));
             put(&mut self.chunks, u64::from(tokens));
             self.request = request;
         }
@@ -194,15 +195,17 @@ mod tests {
             let start = end + unfolded(lists[0][k]);
             end = start + last[0];
             let listed = (lists[5][k] as usize).min(CHUNKS_LISTED);
-            let mut chunks: Vec<(u32, u32)> = (0..listed)
+            let mut chunks: Vec<(RequestId, u32)> = (0..listed)
                 .map(|_| {
                     last[4] += unfolded(next());
-                    (last[4] as u32, next() as u32)
+                    (RequestId(last[4] as u32), next() as u32)
                 })
                 .collect();
             // Of the rest only the number and the sum are known.
             let rest = lists[5][k] as usize - listed;
-            chunks.extend((0..rest).map(|n| (0, if n == 0 { lists[6][k] as u32 } else { 0 })));
+            chunks.extend(
+                (0..rest).map(|n| (RequestId(0), if n == 0 { lists[6][k] as u32 } else { 0 })),
+            );
             plain.push(Plain {
                 start_us: start as u64,
                 end_us: end as u64,
@@ -220,7 +223,7 @@ mod tests {
         fn what_is_packed_comes_back(
             parts in prop::collection::vec(
                 (0u64..1 << 33, 0u64..1 << 22, 0u32..5_000, 0u32..u32::MAX, 0u32..9_000,
-                 prop::collection::vec((0u32..u32::MAX, 0u32..9_000), 0..9)),
+                 prop::collection::vec(((0u32..u32::MAX).prop_map(RequestId), 0u32..9_000), 0..9)),
                 0..200,
             ),
         ) {
@@ -232,7 +235,7 @@ mod tests {
                     at = start_us + took;
                     if chunks.len() > CHUNKS_LISTED {
                         let rest: u32 = chunks[CHUNKS_LISTED..].iter().map(|chunk| chunk.1).sum();
-                        chunks[CHUNKS_LISTED..].fill((0, 0));
+                        chunks[CHUNKS_LISTED..].fill((RequestId(0), 0));
                         chunks[CHUNKS_LISTED].1 = rest;
                     }
                     Plain { start_us, end_us: at, decodes, kv, waiting, chunks }

@@ -8,6 +8,7 @@ use super::run::{Drawn, RunView, draw, iterations_of};
 use super::search::{CapacityView, SweepView};
 use super::{ITERATIONS_MAX, PACKED_MAX, Room};
 use crate::explain::Cause;
+use crate::request::RequestId;
 use crate::result::units::count;
 use crate::result::{ResultFile, Tool};
 use crate::runner::WhatIf;
@@ -79,7 +80,7 @@ pub struct CuresView {
     /// The scheduler.
     pub label: String,
     /// Whose stall.
-    pub request: u32,
+    pub request: RequestId,
     /// The late token, from 0.
     pub token: u32,
     /// Its cause.

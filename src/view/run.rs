@@ -11,10 +11,12 @@ use super::page::Absent;
 use super::stall::{StallView, stall_view};
 use super::waiting::Queue;
 use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
+use crate::ids::LaneId;
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
+use crate::request::RequestId;
 use crate::result::RunResult;
 use crate::result::units::duration;
-use crate::trace::{Log, Status};
+use crate::trace::{Lane, Log, Status};
 
 /// Iterations drawn one by one around a stall.
 const DETAIL_MAX: usize = 400;
@@ -108,7 +110,7 @@ impl RunView {
         view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
-            None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
+            None => miss_report(index, judged_by, requests.iter().map(|m| RequestId(m.row))),
         });
         view.lateness = lateness(index, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
@@ -230,22 +232,23 @@ pub(super) fn bound_lines(result: &RunResult) -> Vec<Line> {
 /// The iterations of every replica that is drawn, those with the worst stalls first to be kept.
 fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<LaneView> {
     let log = recording.log;
-    let mut shown: Vec<u32> = Vec::new();
-    for replica in stalls.iter().map(|stall| stall.replica).chain(0..log.len() as u32) {
-        if shown.len() < room.lanes && !shown.contains(&replica) {
-            shown.push(replica);
+    let mut shown: Vec<LaneId> = Vec::new();
+    let every = (0..log.len()).map(LaneId::at);
+    for lane in stalls.iter().map(|stall| stall.lane).chain(every) {
+        if shown.len() < room.lanes && !shown.contains(&lane) {
+            shown.push(lane);
         }
     }
     shown.sort_unstable();
     let queues = Queue::of_replicas(recording);
     let nobody = Queue::default();
-    let all: usize = shown.iter().map(|&replica| log[replica as usize].len()).sum();
+    let all: usize = shown.iter().map(|&lane| log[lane.index()].len()).sum();
     let mut lanes: Vec<LaneView> = Vec::new();
-    for replica in shown {
-        let log = &log[replica as usize];
+    for lane in shown {
+        let log = &log[lane.index()];
         // Lanes of a pipeline stand before one queue.
-        let served = recording.replica_of_lane(replica as usize);
-        let queue = queues.get(served as usize).unwrap_or(&nobody);
+        let Lane { replica, part, .. } = recording.trace.lane(lane);
+        let queue = queues.get(replica.index()).unwrap_or(&nobody);
         let most = match room.columns {
             usize::MAX => usize::MAX,
             columns => (columns as u128 * log.len() as u128 / all.max(1) as u128) as usize,
@@ -253,15 +256,15 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
         let thinned = columns(log, queue, 0, log.len(), most);
         let mut details = Vec::new();
         if thinned.each > 1 {
-            for stall in stalls.iter().filter(|stall| stall.replica == replica) {
+            for stall in stalls.iter().filter(|stall| stall.lane == lane) {
                 details.push(around(log, queue, stall));
             }
         }
         let single = (room.packed && thinned.each > 1).then(|| packed(log, queue));
-        let pool = recording.pool(replica as usize);
+        let pool = recording.pool(lane);
         lanes.push(LaneView {
-            replica,
-            part: recording.part_of_replica(replica as usize),
+            lane,
+            part: part.map(|part| (replica, part)),
             pool: pool.name.map(str::to_owned),
             iterations: log.len() as u64,
             kv_blocks: u64::from(pool.memory.blocks),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::explain::{ByCause, Cause, CulpritReport, Index, StallReport};
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -15,9 +16,10 @@ const MARKED: usize = 40;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StallView {
     /// Whose text.
-    pub request: u32,
-    /// Its lane; see [`super::LaneView::replica`].
-    pub replica: u32,
+    pub request: RequestId,
+    /// Its lane; see [`super::LaneView::lane`].
+    #[serde(rename = "replica")]
+    pub lane: LaneId,
     /// The late token's number, from 0.
     pub token: u32,
     /// Whether it had still not come when observation ended.
@@ -52,24 +54,23 @@ pub struct CulpritPlaces {
     #[serde(flatten)]
     pub part: CulpritReport,
     /// Its lane, another one than the victim's where lanes of a pipeline stand in each other's way.
-    pub lane: u32,
+    pub lane: LaneId,
     /// That lane's iterations within the stall that prefilled it: start and end, microseconds.
     pub iterations_us: Vec<(u64, u64)>,
 }
 
 pub(super) fn stall_view(index: &Index<'_>, stall: &StallReport) -> StallView {
-    let replica = index.lane_index(stall.request) as u32;
     let told = stall.culprits.len().min(CULPRITS_TOLD);
     let (culprits, more) = stall.culprits.split_at(told);
     let within = (Time::from_nanos(stall.from_ns), Time::from_nanos(stall.to_ns));
     let places = |culprit: &CulpritReport| CulpritPlaces {
         part: culprit.clone(),
-        lane: index.lane_index(culprit.request) as u32,
+        lane: index.lane(culprit.request),
         iterations_us: prefills(index, culprit.request, within),
     };
     StallView {
         request: stall.request,
-        replica,
+        lane: index.lane(stall.request),
         token: stall.token,
         open: stall.open,
         from_us: stall.from_ns / 1000,
@@ -87,7 +88,7 @@ pub(super) fn stall_view(index: &Index<'_>, stall: &StallReport) -> StallView {
 
 /// The iterations of a request's own lane that prefilled it between two times.
 fn prefills(index: &Index<'_>, request: RequestId, (from, to): (Time, Time)) -> Vec<(u64, u64)> {
-    let Some(log) = index.recording.log.get(index.lane_index(request)) else {
+    let Some(log) = index.recording.log.get(index.lane(request).index()) else {
         return Vec::new();
     };
     let first = log.partition_point(|i| i.end <= from);

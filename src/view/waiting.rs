@@ -2,6 +2,7 @@
 //! have left; here a request waits until its first batch begins, as its user does.
 
 use crate::explain::Recording;
+use crate::ids::{LaneId, ReplicaId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Log, Status};
@@ -34,29 +35,29 @@ impl Queue {
     pub fn of_replicas(recording: &Recording<'_>) -> Vec<Queue> {
         let trace = recording.trace;
         let mut queues: Vec<Queue> = Vec::new();
-        let mut add = |replica: u32, wait: Wait| {
+        let mut add = |replica: ReplicaId, wait: Wait| {
             if wait.from >= wait.to {
                 return;
             }
-            let replica = replica as usize;
+            let replica = replica.index();
             if queues.len() <= replica {
                 queues.resize_with(replica + 1, Queue::default);
             }
             queues[replica].waits.push(wait);
         };
-        for (request, row) in (0..).zip(&trace.requests) {
+        for (request, row) in (0..).map(RequestId).zip(&trace.requests) {
             if row.status == Status::Rejected && row.scheduled == Time::NEVER {
                 continue;
             }
             let wait = Wait { request, from: row.arrival, to: row.scheduled, preempted: false };
-            add(row.replica, wait);
+            add(trace.replica_of(row), wait);
         }
         for log in recording.log {
             for wait in preempted(log) {
-                let row = &trace.requests[wait.request as usize];
+                let row = &trace.requests[wait.request.index()];
                 let gone = row.status == Status::Rejected && wait.to == Time::NEVER;
                 if !gone {
-                    add(row.replica, wait);
+                    add(trace.replica_of(row), wait);
                 }
             }
         }
@@ -66,6 +67,13 @@ impl Queue {
             queue.ends.sort_unstable();
         }
         queues
+    }
+
+    /// The line before a lane's replica.
+    pub fn of_lane(recording: &Recording<'_>, lane: LaneId) -> Queue {
+        let replica = recording.trace.lane(lane).replica;
+        let queues = Queue::of_replicas(recording);
+        queues.into_iter().nth(replica.index()).unwrap_or_default()
     }
 
     /// How many wait at an instant.

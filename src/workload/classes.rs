@@ -5,6 +5,7 @@ use rand_distr::weighted::WeightedAliasIndex;
 
 use super::streams::{Purpose, Stream};
 use super::{ClassSpec, WorkloadError};
+use crate::ids::ClassId;
 
 /// The name of the one class of a workload that names none.
 pub(crate) const UNNAMED_CLASS: &str = "default";
@@ -65,23 +66,23 @@ impl Classes {
 
     /// The class of the request with this key.
     #[inline]
-    pub(crate) fn draw(&self, key: u64) -> u16 {
-        let Some(pick) = &self.pick else { return 0 };
-        pick.sample(self.stream.at(key).generator()) as u16
+    pub(crate) fn draw(&self, key: u64) -> ClassId {
+        let Some(pick) = &self.pick else { return ClassId(0) };
+        ClassId(pick.sample(self.stream.at(key).generator()) as u16)
     }
 
-    pub(crate) fn priority(&self, class: u16) -> i32 {
-        self.priorities[usize::from(class)]
+    pub(crate) fn priority(&self, class: ClassId) -> i32 {
+        self.priorities[class.index()]
     }
 
     /// The class of this name, made with priority 0 if it is new.
-    pub(crate) fn named(&mut self, name: &str) -> u16 {
+    pub(crate) fn named(&mut self, name: &str) -> ClassId {
         let index = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
             self.names.push(name.to_owned());
             self.priorities.push(0);
             self.names.len() - 1
         });
         debug_assert!(index <= 2 * CLASSES_MAX, "a description's classes and a trace's");
-        index as u16
+        ClassId(index as u16)
     }
 }

@@ -176,7 +176,7 @@ impl Arriving for ClosedLoop {
     }
 
     fn finished(&mut self, request: RequestId, at: Time) {
-        let (user, arrival) = self.taken[request as usize];
+        let (user, arrival) = self.taken[request.index()];
         let pause =
             if at == arrival { self.think_time.max(REJECTED_ROUND_TRIP) } else { self.think_time };
         // Past the end of time is past the end of any run.
@@ -196,7 +196,7 @@ impl Arriving for ClosedLoop {
 
     /// A user is a session.
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.taken.get(request as usize).map(|&(user, _)| user)
+        self.taken.get(request.index()).map(|&(user, _)| user)
     }
 
     fn answers_bring_arrivals(&self) -> bool {
@@ -204,7 +204,7 @@ impl Arriving for ClosedLoop {
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
-        let blocks = self.blocks.get(request as usize).copied().unwrap_or_default();
+        let blocks = self.blocks.get(request.index()).copied().unwrap_or_default();
         blocks.of(&self.block_ids)
     }
 
@@ -243,7 +243,7 @@ mod tests {
             while source.next_arrival().is_some() {
                 let request = source.take();
                 let end = request.arrival + Span::from_millis(1);
-                source.finished(source.taken.len() as u32 - 1, end);
+                source.finished(RequestId::at(source.taken.len() - 1), end);
             }
             assert_eq!(source.check_complete().is_ok(), complete, "{most}");
         }

@@ -1,5 +1,6 @@
 //! One request, put together from its draws.
 
+use crate::ids::ClassId;
 use crate::request::{BlockIds, Request};
 use crate::threads;
 use crate::time::Time;
@@ -63,7 +64,7 @@ impl Recipe {
     #[inline]
     pub(crate) fn request(&mut self, key: u64, arrival: Time) -> Request {
         let class = self.classes.draw(key);
-        let sampler = self.sampler_of_class[usize::from(class)];
+        let sampler = self.sampler_of_class[class.index()];
         let (prompt_tokens, output_tokens) = self.samplers[sampler].draw(key);
         let (output_tokens, max_tokens) =
             self.declaration.declare(prompt_tokens, output_tokens, None);
@@ -85,7 +86,7 @@ impl Recipe {
             output_tokens: 1,
             max_tokens: 1,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         }
     }
 

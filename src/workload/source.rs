@@ -94,11 +94,11 @@ impl Arriving for OpenArrivals<'_> {
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
     fn session(&self, request: RequestId) -> Option<u32> {
-        self.workload.sessions.get(request as usize).copied().flatten()
+        self.workload.sessions.get(request.index()).copied().flatten()
     }
 
     fn content(&self, request: RequestId) -> &[u64] {
-        let blocks = self.workload.blocks.get(request as usize).copied().unwrap_or_default();
+        let blocks = self.workload.blocks.get(request.index()).copied().unwrap_or_default();
         blocks.of(&self.workload.block_ids)
     }
 

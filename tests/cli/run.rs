@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
-use metron_sim::ids::LaneId;
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::Measure;
-use metron_sim::request::Request;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
 use metron_sim::scenario::{
     EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun, Slo, TtftDeadline,
@@ -77,7 +77,7 @@ impl Simulate for Toy {
                     now += Span::from_millis(300);
                 }
                 let chunk = ChunkRecord {
-                    request: id as u32,
+                    request: RequestId::at(id),
                     context: 0,
                     tokens: request.prompt_tokens,
                     blocks: 1,
@@ -111,8 +111,8 @@ impl Simulate for Toy {
                 tokens: request.output_tokens,
                 hit_tokens: 0,
                 preemptions: 0,
-                replica: 0,
-                class: 0,
+                lane: LaneId(0),
+                class: ClassId(0),
                 status: Status::Completed,
             });
             if let Some(progress) = options.progress {
@@ -152,7 +152,7 @@ impl Backend for Toy {
             output_tokens: 10,
             max_tokens: 10,
             priority: 0,
-            class: 0,
+            class: ClassId(0),
         };
         let fixed = |tokens| Dist { shape: Shape::Fixed(tokens), min: None, max: None };
         Ok(Loaded {

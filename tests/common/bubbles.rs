@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
 use metron_sim::explain::{Cause, Gap, Index};
+use metron_sim::ids::LaneId;
+use metron_sim::request::RequestId;
 use metron_sim::scheduler::Held;
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
 use metron_sim::time::Time;
 
 /// A chunk's part in the waits of one iteration, nanoseconds.
 struct Part {
-    request: u32,
+    request: RequestId,
     tokens: u64,
     /// When the chunk's iteration began.
     began: Time,
@@ -22,7 +24,7 @@ struct Part {
 /// A chunk's part in the wait of those in the queue for another lane's turn, while one iteration of
 /// their lane ran.
 struct Turn {
-    request: u32,
+    request: RequestId,
     tokens: u64,
     /// When the chunk's iteration began.
     began: Time,
@@ -38,7 +40,7 @@ pub struct Reference {
 /// A chunk that ran ahead, and what it took.
 struct Ahead {
     in_flight: bool,
-    request: u32,
+    request: RequestId,
     tokens: u64,
     began: Time,
     took: u64,
@@ -116,7 +118,7 @@ impl Reference {
         let took = |lane: usize, place: usize| -> Vec<u64> {
             let iteration = logs[lane].at(place);
             let bubble = between(&iteration, cost, planned_ahead);
-            let parts = index.parts(lane, place);
+            let parts = index.parts(LaneId::at(lane), place);
             let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
             assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {place}");
             let lasted = iteration.end.since(iteration.start).as_nanos();
@@ -174,7 +176,7 @@ impl Reference {
                             let lasted = end.since(start).as_nanos();
                             let within = end.min(until).since(start.max(iteration.start));
                             let part = u128::from(within.as_nanos());
-                            let one = |&(request, tokens, took): &(u32, u64, u64)| {
+                            let one = |&(request, tokens, took): &(RequestId, u64, u64)| {
                                 let ns = u128::from(took) * part / u128::from(lasted.max(1));
                                 Turn { request, tokens, began: start, ns: ns as u64 }
                             };
@@ -204,15 +206,15 @@ impl Reference {
         &self,
         outcome: &Outcome,
         lane: usize,
-        victim: u32,
+        victim: RequestId,
         gap: &Gap,
-    ) -> BTreeMap<u32, (u64, u64)> {
+    ) -> BTreeMap<RequestId, (u64, u64)> {
         let log = &outcome.log.as_deref().expect("kept")[lane];
-        let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut found: BTreeMap<RequestId, (u64, u64)> = BTreeMap::new();
         let (mut decodes, mut prefilled) = (gap.token > 0, false);
         let mut queued = gap.token == 0;
         // A chunk's tokens count once, whatever waits it stood in.
-        let mut known: BTreeSet<(u32, Time)> = BTreeSet::new();
+        let mut known: BTreeSet<(RequestId, Time)> = BTreeSet::new();
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
         // Who still waits when observation ends waits through the iteration that then runs.
         let to = log.partition_point(|iteration| iteration.start <= gap.to);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use metron_sim::request::RequestId;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use serde::Deserialize;
@@ -105,13 +106,13 @@ impl Case {
         self.config["scheduler"] == "nano_vllm"
     }
 
-    pub fn ids(&self, requests: &[u32]) -> Vec<String> {
-        requests.iter().map(|&r| self.requests[r as usize].id.clone()).collect()
+    pub fn ids(&self, requests: &[RequestId]) -> Vec<String> {
+        requests.iter().map(|&r| self.requests[r.index()].id.clone()).collect()
     }
 
     pub fn entry(&self, s: &Scheduled) -> Entry {
         Entry {
-            id: self.requests[s.request as usize].id.clone(),
+            id: self.requests[s.request.index()].id.clone(),
             tokens: s.tokens,
             kind: if s.prefill { "prefill" } else { "decode" }.to_owned(),
             computed_before: s.computed_before,

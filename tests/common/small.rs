@@ -2,6 +2,7 @@
 
 use metron_sim::cost::CostModel;
 use metron_sim::fleet::{Routing, Setup};
+use metron_sim::ids::ClassId;
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions, play};
@@ -24,7 +25,7 @@ pub fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request
         output_tokens,
         max_tokens: output_tokens,
         priority: 0,
-        class: 0,
+        class: ClassId(0),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The policies written from descriptions of their systems: small cases computed by hand, step by
 //! step.
 
+use metron_sim::request::RequestId;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use serde_json::{Value, json};
@@ -43,13 +44,13 @@ fn line(record: &StepRecord) -> String {
     for chunk in record.scheduled.iter().filter(|s| s.prefill) {
         line.push(format!("{}+{}", chunk.request, chunk.tokens));
     }
-    let mut decodes: Vec<u32> =
+    let mut decodes: Vec<RequestId> =
         record.scheduled.iter().filter(|s| !s.prefill).map(|s| s.request).collect();
     decodes.sort_unstable();
     for (mark, ids) in [("/", &decodes), ("~", &record.preempted), ("!", &record.dropped)] {
         if !ids.is_empty() {
             line.push(mark.to_owned());
-            line.extend(ids.iter().map(u32::to_string));
+            line.extend(ids.iter().map(RequestId::to_string));
         }
     }
     line.join(" ")

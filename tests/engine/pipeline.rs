@@ -8,7 +8,8 @@ use metron_sim::cost::{
 use metron_sim::explain::{
     Blame, Cause, Culprit, Index, RecordedPool, Recording, Split, culprits, victims,
 };
-use metron_sim::request::Request;
+use metron_sim::ids::LaneId;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Iteration, Log, Outcome};
 use metron_sim::time::{Span, Time};
@@ -85,7 +86,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {
     let index = Index::new(recording(outcome, cost));
-    index.gap(request, token).expect("there is such a token").split
+    index.gap(RequestId(request), token).expect("there is such a token").split
 }
 
 fn ms(split: &Split) -> Vec<(Cause, f64)> {
@@ -164,22 +165,22 @@ fn a_long_prompt_in_the_other_lane_makes_a_bubble() {
     // Its 16 ms of prefill bear all of the 14 ms: 7 before stage 0, and 7 before stage 1.
     let index = Index::new(recording(&outcome, &cost));
     let bubble = |request, ms: u64, tokens| Culprit {
-        request,
+        request: RequestId(request),
         cause: Cause::PipelineBubble,
         ns: ms * 1_000_000,
         tokens,
     };
-    assert_eq!(culprits(&index, 0, 1), [bubble(1, 14, 8)]);
-    assert_eq!(culprits(&index, 0, 2), []);
+    assert_eq!(culprits(&index, RequestId(0), 1), [bubble(1, 14, 8)]);
+    assert_eq!(culprits(&index, RequestId(0), 2), []);
     let blame = Blame::new(&index);
     assert_eq!(ms(&blame.given[1]), [(Cause::PipelineBubble, 14.0)]);
     assert_eq!(blame.delayed_at_once, [0, 1]);
-    let victims = victims(&index, &blame, &[0, 1]);
+    let victims = victims(&index, &blame, &[RequestId(0), RequestId(1)]);
     assert_eq!(victims[0].delayed, []);
-    assert_eq!(victims[1].delayed, [(0, 14_000_000)]);
+    assert_eq!(victims[1].delayed, [(RequestId(0), 14_000_000)]);
     // What each iteration was made of, as a timeline shows it.
     let parts: Vec<(Cause, u64)> =
-        index.parts(0, 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
+        index.parts(LaneId(0), 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
     assert_eq!(parts, [(Cause::Own, 2_000_000), (Cause::PipelineBubble, 7_000_000)]);
 }
 
@@ -202,8 +203,8 @@ fn a_chunk_bears_at_most_what_it_took_and_only_bubbles_behind_it() {
     let index = Index::new(recording(&outcome, &cost));
     let named = |request, token| -> Vec<(u32, f64)> {
         let of_bubble = |culprit: &Culprit| culprit.cause == Cause::PipelineBubble;
-        let all = culprits(&index, request, token);
-        all.into_iter().filter(of_bubble).map(|one| (one.request, one.ns as f64 / 1e6)).collect()
+        let all = culprits(&index, RequestId(request), token);
+        all.into_iter().filter(of_bubble).map(|one| (one.request.0, one.ns as f64 / 1e6)).collect()
     };
     // 18 ms less 3 of its own: 5 before stage 0, 10 between stages. Prefill ahead of it took 18 ms
     // in lane 1 and 9 in lane 2: both shares in proportion, so two thirds and a third of 15 ms.

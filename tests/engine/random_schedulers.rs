@@ -2,6 +2,7 @@
 //! the policy's promises must agree, everybody ends, and the replica's invariants hold.
 
 use crate::random::{seeds, small};
+use metron_sim::request::RequestId;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -61,14 +62,17 @@ impl Case {
     /// Everybody ends, and all paths agree. Returns the number of preemptions.
     fn check(&self, ahead: bool) -> u64 {
         let reference = self.play(ahead, true, false);
-        let mut ended: Vec<u32> = reference.iter().flat_map(|r| r.finished.clone()).collect();
-        let dropped: Vec<u32> = reference.iter().flat_map(|r| r.dropped.clone()).collect();
+        let mut ended: Vec<RequestId> = reference.iter().flat_map(|r| r.finished.clone()).collect();
+        let dropped: Vec<RequestId> = reference.iter().flat_map(|r| r.dropped.clone()).collect();
         let drops = self.config.facts(&self.engine).drops;
         assert!(dropped.is_empty() || drops, "dropped {dropped:?}");
         ended.extend(dropped);
         ended.extend(reference.iter().flat_map(|r| r.rejected.clone()));
         ended.sort_unstable();
-        assert!(ended.iter().copied().eq(0..self.load.len() as u32), "ended: {ended:?}");
+        assert!(
+            ended.iter().copied().eq((0..self.load.len()).map(RequestId::at)),
+            "ended: {ended:?}"
+        );
         // A step with nothing in it, nobody's last token on its way, is what the engine calls stuck.
         let stuck = |r: &StepRecord| {
             r.scheduled.is_empty() && r.dropped.is_empty() && r.waiting + r.running > 0

@@ -9,7 +9,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
 
 use metron_sim::fleet::{ClassPools, RouteReason, RouterKind, Routing, Setup};
-use metron_sim::ids::ReplicaId;
+use metron_sim::ids::{ClassId, ReplicaId};
 use metron_sim::sim::{Outcome, SimOptions, play};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
@@ -127,7 +127,7 @@ fn workload() -> impl Strategy<Value = Workload> {
                 output_tokens: output,
                 max_tokens: output + extra,
                 priority,
-                class: 0,
+                class: ClassId(0),
             });
             workload.blocks.push(BlockIds { start, len });
         }
@@ -287,7 +287,7 @@ fn check(system: &System, outcome: &Outcome) {
     let routes = outcome.routes.as_ref().unwrap();
     assert_eq!(routes.len(), trace.requests.len(), "every request was sent somewhere");
     for (row, route) in trace.requests.iter().zip(routes) {
-        assert_eq!(row.replica, route.replica.0);
+        assert_eq!(trace.replica_of(row), route.replica);
         assert!(route.replica.0 < system.replicas);
         if let (RouteReason::FewestRequests(outstanding), false) = (route.why, route.within_pool) {
             let there = trace.requests.len() as u32;

@@ -3,7 +3,8 @@
 use crate::small::{ENGINE, request, simulate, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::fleet::{Routing, Setup};
-use metron_sim::request::Request;
+use metron_sim::ids::ReplicaId;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::{EngineInfo, Hit, Scheduler, SchedulerConfig, Step};
 use metron_sim::sim::{Outcome, Rejection, SimError, SimOptions, play};
 use metron_sim::time::{Span, Time};
@@ -139,25 +140,29 @@ fn what_no_replica_could_ever_hold_is_rejected_and_counted() {
     let sarathi = r#"{"sarathi": {}}"#;
     let outcome = simulate(&FIVE_MS, engine, sarathi, false, requests);
     // Usable: 100 blocks less a watermark of one: 99 x 16 = 1584 tokens, 1500 + 10 - 1 fits.
-    let rejections = [(0, Rejection::PromptTooLong), (1, Rejection::NeverFits)];
+    let rejections =
+        [(RequestId(0), Rejection::PromptTooLong), (RequestId(1), Rejection::NeverFits)];
     assert_eq!(outcome.rejections, rejections);
     let statuses = outcome.trace.requests.iter().map(|row| row.status);
     use Status::{Completed, Rejected};
     assert!(statuses.eq([Rejected, Rejected, Completed, Completed]));
     let v0 = r#"{"vllm-v0": {"max_num_batched_tokens": 1024}}"#;
     let outcome = simulate(&FIVE_MS, engine, v0, false, vec![request(Span::ZERO, 1500, 10)]);
-    assert_eq!(outcome.rejections, [(0, Rejection::PromptOverBudget)]);
+    assert_eq!(outcome.rejections, [(RequestId(0), Rejection::PromptOverBudget)]);
 
     // All 100 blocks would hold these, and the limit that is given does not.
     let held_back = |scheduler: &str| {
         let requests = vec![request(Span::ZERO, 1590, 5)];
         simulate(&FIVE_MS, engine, scheduler, false, requests).rejections
     };
-    assert_eq!(held_back(sarathi), [(0, Rejection::OverLimit("the watermark"))]);
+    assert_eq!(held_back(sarathi), [(RequestId(0), Rejection::OverLimit("the watermark"))]);
     let tgi = |tokens: u32| format!(r#"{{"tgi": {{"max_batch_total_tokens": {tokens}}}}}"#);
-    assert_eq!(held_back(&tgi(800)), [(0, Rejection::OverLimit("max_batch_total_tokens"))]);
+    assert_eq!(
+        held_back(&tgi(800)),
+        [(RequestId(0), Rejection::OverLimit("max_batch_total_tokens"))]
+    );
     let slots = r#"{"llama-cpp": {"n_parallel": 2}}"#;
-    assert_eq!(held_back(slots), [(0, Rejection::OverLimit("its slot of n_parallel"))]);
+    assert_eq!(held_back(slots), [(RequestId(0), Rejection::OverLimit("its slot of n_parallel"))]);
 }
 
 #[test]
@@ -207,7 +212,7 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
     let workload = workload(vec![request(Span::from_millis(3), 16, 1)]);
     let make = || -> Box<dyn Scheduler> { Box::new(Idle) };
     let error = play(&setup, &make, &mut workload.arriving(), SimOptions::default()).unwrap_err();
-    assert!(matches!(error, SimError::Stuck { at, count: 1, first: 0, .. }
+    assert!(matches!(error, SimError::Stuck { at, count: 1, first: RequestId(0), .. }
         if at == Time::ZERO + Span::from_millis(3)));
     assert!(error.to_string().contains("stuck"), "{error}");
 }
@@ -244,7 +249,10 @@ fn a_policy_that_preempts_without_end_is_an_error_and_not_a_hang() {
             play(&setup, &make, &mut workload.arriving(), options).unwrap_err()
         };
         let error = end(false);
-        assert!(matches!(error, SimError::Thrashing { replica: 0, first: 0, .. }), "{error}");
+        assert!(
+            matches!(error, SimError::Thrashing { replica: ReplicaId(0), first: RequestId(0), .. }),
+            "{error}"
+        );
         assert_eq!(error, end(true));
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::interop::{Promise, TtftPromise, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
 use metron_sim::result::MeasuredResult;
@@ -98,8 +99,8 @@ fn trace(requests: &[Request], starts: bool) -> TokenTrace {
             tokens: if request.failed { 0 } else { request.output },
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
-            class: 0,
+            lane: LaneId(0),
+            class: ClassId(0),
             status: if request.failed { Status::Failed } else { Status::Completed },
         });
     }

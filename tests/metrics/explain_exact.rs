@@ -10,8 +10,9 @@ use metron_sim::explain::{
     Blame, Cause, Culprit, Gap, Index, Misses, SHARED, Split, culprits, victims,
 };
 use metron_sim::fleet::{Routing, Setup};
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
-use metron_sim::request::Request;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
 use metron_sim::sim::{ChunkRecord, Outcome, SimOptions, play};
@@ -113,7 +114,7 @@ impl Case {
                 output_tokens: if exact { max_tokens } else { rng.random_range(1..=max_tokens) },
                 max_tokens,
                 priority: rng.random_range(0..=1),
-                class: 0,
+                class: ClassId(0),
             }
         };
         let requests: Vec<Request> = (0..30).map(request).collect();
@@ -162,7 +163,7 @@ impl Case {
         let index = Index::new(recording);
         let mut seen = Split::ZERO;
         for request in index.requests() {
-            let row = &outcome.trace.requests[request as usize];
+            let row = &outcome.trace.requests[request.index()];
             let mut times: Vec<Time> = outcome.trace.token_times(row).collect();
             if row.status == Status::Unfinished {
                 let last = times.last().copied().unwrap_or(row.arrival);
@@ -202,32 +203,33 @@ impl Case {
         let mut caused = vec![vec![0; requests.len()]; requests.len()];
         for victim in requests.clone() {
             for gap in index.gaps(victim) {
-                let expected = reference.culprits(outcome, index.lane_index(victim), victim, &gap);
+                let expected =
+                    reference.culprits(outcome, index.lane(victim).index(), victim, &gap);
                 for (&culprit, &(ns, _)) in &expected {
-                    caused[culprit as usize][victim as usize] += ns;
+                    caused[culprit.index()][victim.index()] += ns;
                 }
                 // A third of them, as above.
-                if victim % 3 > 0 {
+                if victim.0 % 3 > 0 {
                     continue;
                 }
                 let found = culprits(index, victim, gap.token).into_iter();
                 let found = found.filter(|culprit| culprit.cause == Cause::PipelineBubble);
-                let found: BTreeMap<u32, (u64, u64)> =
+                let found: BTreeMap<RequestId, (u64, u64)> =
                     found.map(|one| (one.request, (one.ns, one.tokens))).collect();
                 assert_eq!(found, expected, "request {victim}, {gap:?}");
             }
         }
         let blame = Blame::new(index);
-        let all: Vec<u32> = requests.clone().collect();
+        let all: Vec<RequestId> = requests.clone().collect();
         let victims = victims(index, &blame, &all);
         for ((culprit, victims), caused) in requests.clone().zip(victims).zip(&caused) {
-            let given = blame.given[culprit as usize][Cause::PipelineBubble];
+            let given = blame.given[culprit.index()][Cause::PipelineBubble];
             assert_eq!(given, caused.iter().sum::<u64>(), "blame of request {culprit}");
-            let delayed: BTreeMap<u32, u64> = victims.delayed.into_iter().collect();
-            let lane = |request| index.lane_index(request);
+            let delayed: BTreeMap<RequestId, u64> = victims.delayed.into_iter().collect();
+            let lane = |request| index.lane(request);
             for victim in requests.clone().filter(|&victim| lane(victim) != lane(culprit)) {
                 let delayed = delayed.get(&victim).copied().unwrap_or(0);
-                assert_eq!(delayed, caused[victim as usize], "{culprit} delayed {victim}");
+                assert_eq!(delayed, caused[victim.index()], "{culprit} delayed {victim}");
             }
         }
         [caused.iter().flatten().sum(), reference.turns()]
@@ -269,7 +271,7 @@ impl Case {
                 assert!(selfish.is_none_or(own) || self.cost.stages > 1, "{selfish:?}");
             }
         }
-        let all: Vec<u32> = index.requests().collect();
+        let all: Vec<RequestId> = index.requests().collect();
         for (of, given) in victims(index, &blame, &all).iter().zip(&blame.given) {
             assert_eq!(of.total_ns(), given.total().as_nanos(), "victims' delays add up");
         }
@@ -277,8 +279,8 @@ impl Case {
 
     /// Communication that others' prefill adds to a gap: to the step that brought the token, beyond
     /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
-    fn communication(&self, index: &Index<'_>, request: u32, gap: &Gap) -> u64 {
-        let log = &index.recording.log[index.lane_index(request)];
+    fn communication(&self, index: &Index<'_>, request: RequestId, gap: &Gap) -> u64 {
+        let log = &index.recording.log[index.lane(request).index()];
         let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
             let shape = BatchShape::new(
                 chunks,
@@ -315,7 +317,7 @@ impl Case {
             let misses = Misses::new(index, &options);
             let judged = per_request(&outcome.trace, &options);
             for one in &judged {
-                let (missed, by_cause) = misses.of(one.row);
+                let (missed, by_cause) = misses.of(RequestId(one.row));
                 assert_eq!(missed, one.tally.missed, "request {}", one.row);
                 assert_eq!(by_cause.total().as_nanos(), missed, "charges sum to the misses");
             }
@@ -338,11 +340,11 @@ impl Case {
         {
             return;
         }
-        for (replica, log) in outcome.log.iter().flatten().enumerate() {
+        for (lane, log) in (0..).map(LaneId).zip(outcome.log.iter().flatten()) {
             // A step in flight at the horizon has brought nobody a token yet.
             let seen = log.iter().take_while(|i| i.end <= outcome.trace.end);
             let used: Vec<u64> = seen.map(|i| u64::from(i.kv_used)).collect();
-            assert_eq!(index.blocks_held(replica as u32)[..used.len()], used, "in use");
+            assert_eq!(index.blocks_held(lane)[..used.len()], used, "in use");
         }
     }
 }

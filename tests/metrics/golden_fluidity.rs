@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::shared::{say, shared};
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{
     Deadlines, FirstToken, Options, Summary, Tally, evaluate, min_tbt_deadline, per_request,
     reference,
@@ -87,8 +88,8 @@ fn trace(requests: &[Vec<u64>], copies: usize) -> TokenTrace {
             tokens: gaps.len() as u32,
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
-            class: 0,
+            lane: LaneId(0),
+            class: ClassId(0),
             status: Status::Completed,
         };
         trace.requests.extend(std::iter::repeat_n(row, copies));

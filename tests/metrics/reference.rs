@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metron_sim::explain::measured_stalls;
+use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{
     Count, Deadlines, FirstToken, Knowledge, Measure, Options, PrefillCurve, RequestBounds,
     class_fairness, evaluate, min_tbt_deadline, per_request, reference,
@@ -21,7 +22,7 @@ struct Draft {
     /// For each run its column, how many entries it skips before it, and how many it takes.
     runs: Vec<(usize, usize, usize)>,
     prompt_tokens: u32,
-    class: u16,
+    class: ClassId,
     status: Status,
     /// Tokens that an unfinished request was still to get.
     left: Option<u32>,
@@ -54,7 +55,7 @@ fn draft() -> impl Strategy<Value = Draft> {
             prefill,
             runs,
             prompt_tokens,
-            class,
+            class: ClassId(class),
             status,
             left,
         },
@@ -90,7 +91,7 @@ fn build(
             tokens: u32::from(first_token.is_some()),
             hit_tokens: 0,
             preemptions: 0,
-            replica: 0,
+            lane: LaneId(0),
             class: draft.class,
             status: draft.status,
         };
@@ -190,8 +191,8 @@ fn options(unit: u64) -> impl Strategy<Value = Options> {
     let count = (skip(), skip(), prop::option::weighted(0.2, 0..3u16)).prop_map(
         |(skip_first, skip_last, class)| Count {
             window: Measure { skip_first, skip_last },
-            class,
-            replicas: None,
+            class: class.map(ClassId),
+            lanes: None,
         },
     );
     let knows =

@@ -36,7 +36,7 @@ pub(super) struct ClassToPool {
 
 impl Router for ClassToPool {
     fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let pool = self.pool_of_class.get(usize::from(asked.class)).copied().flatten();
+        let pool = self.pool_of_class.get(asked.class.index()).copied().flatten();
         let Some(pool) = pool else { return self.everyone.choose(asked, fleet) };
         let (replicas, router) = &mut self.pools[pool];
         let decision = router.choose(asked, &fleet.among(replicas));

@@ -12,6 +12,7 @@ mod session_affinity;
 use std::sync::Arc;
 
 use super::view::FleetView;
+use crate::ids::ClassId;
 use crate::request::RequestId;
 use crate::workload::streams::Stream;
 
@@ -111,6 +112,6 @@ pub(super) trait Router: std::fmt::Debug {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub id: RequestId,
-    pub class: u16,
+    pub class: ClassId,
     pub session: Option<u32>,
 }

@@ -15,7 +15,7 @@ impl Router for PowerOfTwo {
         if n == 1 {
             return RouteDecision::new(replicas[0], RouteReason::Drawn);
         }
-        let mut draws = self.draws.at(u64::from(asked.id));
+        let mut draws = self.draws.at(u64::from(asked.id.0));
         let one = draws.below(n);
         // Of the others: the one drawn before is stepped over.
         let two = (one + 1 + draws.below(n - 1)) % n;

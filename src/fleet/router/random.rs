@@ -11,7 +11,7 @@ pub(super) struct Random {
 impl Router for Random {
     fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
         let replicas = fleet.replicas();
-        let place = self.draws.at(u64::from(asked.id)).below(replicas.len() as u64);
+        let place = self.draws.at(u64::from(asked.id.0)).below(replicas.len() as u64);
         RouteDecision::new(replicas[place as usize], RouteReason::Drawn)
     }
 }

@@ -1,5 +1,6 @@
 //! A summary with every figure, for the paths that a result can have.
 
+use crate::ids::{ClassId, LaneId};
 use crate::metrics::{self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary};
 use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -16,14 +17,15 @@ pub(super) fn full_summary() -> Summary {
         tokens: 2,
         hit_tokens: 0,
         preemptions: 0,
-        replica: 0,
-        class: 0,
+        lane: LaneId(0),
+        class: ClassId(0),
         status: Status::Completed,
     };
     let later = RequestRow { arrival: at(1), scheduled: at(2), ..row };
     let trace = TokenTrace {
         columns: vec![Column::own(vec![at(3)])],
         requests: vec![row, later],
+        lanes: Vec::new(),
         more_runs: Vec::new(),
         end: at(3),
         to_come: Vec::new(),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::full::full_summary;
 use crate::explain::{ByCause, Cause};
+use crate::ids::ReplicaId;
 use crate::metrics::Distribution;
 use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
@@ -118,7 +119,7 @@ const ANY_POOL: &str = "NAME";
 fn pool() -> PoolResult {
     PoolResult {
         gpu: None,
-        first_replica: 0,
+        first_replica: ReplicaId(0),
         replicas: 0,
         gpus: 0,
         requests: 0,

@@ -227,7 +227,7 @@ impl Patient<'_> {
     pub(super) fn stall_is_in_time(&self) -> bool {
         let (request, token) = self.stall;
         let trace = &self.output.outcome.trace;
-        let Some(row) = trace.requests.get(request as usize) else { return false };
+        let Some(row) = trace.requests.get(request.index()) else { return false };
         let deadlines = self.output.judged_by.deadlines_of(row.class);
         let allowed = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
         let (took, at_least) = self.stall_in(trace);
@@ -237,7 +237,7 @@ impl Patient<'_> {
     /// The gap before the stall's token, or how long it was at least.
     fn stall_in(&self, trace: &TokenTrace) -> (Option<f64>, Option<f64>) {
         let (request, token) = self.stall;
-        let Some(row) = trace.requests.get(request as usize) else { return (None, None) };
+        let Some(row) = trace.requests.get(request.index()) else { return (None, None) };
         let mut times = trace.token_times(row);
         let before = match token {
             0 => Some(row.arrival),

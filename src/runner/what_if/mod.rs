@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::explain::{ByCause, Cause, StallReport};
 use crate::order;
+use crate::request::RequestId;
 use crate::runner::{
     AtOnce, PlayOptions, Requests, RunInput, SchedulerOutput, Simulate, check_limits, threads_for,
 };
@@ -97,7 +98,7 @@ pub struct Patient<'p> {
     /// The run, with its log.
     pub output: &'p SchedulerOutput,
     /// The stall: request and token.
-    pub stall: (u32, u32),
+    pub stall: (RequestId, u32),
     /// The pool of replicas that it came about in, where there are pools.
     pub pool: Option<usize>,
 }

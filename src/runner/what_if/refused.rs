@@ -25,9 +25,9 @@ impl Refused {
                 Some((count, _)) => *count += 1,
                 None => counts.push((1, why)),
             }
-            let prompt = outcome.trace.requests[id as usize].prompt_tokens;
+            let prompt = outcome.trace.requests[id.index()].prompt_tokens;
             let answer = match requests {
-                Requests::Open(workload) => workload.requests[id as usize].max_tokens,
+                Requests::Open(workload) => workload.requests[id.index()].max_tokens,
                 Requests::Closed(_) => 0,
             };
             refused.longest_prompt = refused.longest_prompt.max(prompt);

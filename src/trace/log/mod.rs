@@ -302,7 +302,7 @@ impl Log {
             decodes: next.decodes,
             waiting: next.waiting,
             running: next.running,
-            head: next.head.unwrap_or(0),
+            head: next.head.unwrap_or_default(),
             chunks_end: self.chunks.len() as u32,
             held: next.held,
             has_head: next.head.is_some(),

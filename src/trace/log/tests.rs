@@ -24,8 +24,13 @@ fn written(steps: &[Step]) -> (Log, Vec<String>) {
             2 => started,
             _ => start - (start - started) / 2,
         };
-        let record =
-            ChunkRecord { request: 7, context: 0, tokens: lasted as u32, blocks: 1, samples: true };
+        let record = ChunkRecord {
+            request: RequestId(7),
+            context: 0,
+            tokens: lasted as u32,
+            blocks: 1,
+            samples: true,
+        };
         let chunks = [record; 2];
         kv = if jump == 0 { 5 } else { kv + u64::from(decodes) };
         let iteration = Iteration {
@@ -36,12 +41,12 @@ fn written(steps: &[Step]) -> (Log, Vec<String>) {
             decodes,
             decode_kv_tokens: kv,
             chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
-            preempted: &[3, 4][..if lost == 0 { 2 } else { 0 }],
+            preempted: &[RequestId(3), RequestId(4)][..if lost == 0 { 2 } else { 0 }],
             kv_used: lasted as u32,
             waiting: u32::from(waiting == 0),
             running: 9,
             held: (waiting == 0).then_some(Held::NoSeat),
-            head: (waiting < 2).then_some(11),
+            head: (waiting < 2).then_some(RequestId(11)),
         };
         log.push(&iteration);
         told.push(format!("{iteration:?}"));

@@ -74,5 +74,6 @@ pub fn token_times_ms(output: &SchedulerOutput, request: usize) -> Vec<f64> {
 }
 
 pub fn statuses(output: &SchedulerOutput) -> Vec<(u32, Status)> {
-    output.outcome.trace.requests.iter().map(|row| (row.replica, row.status)).collect()
+    let trace = &output.outcome.trace;
+    trace.requests.iter().map(|row| (trace.replica_of(row).0, row.status)).collect()
 }

@@ -2,6 +2,7 @@
 
 use metron_sim::explain::{Blame, Cause, Index, Split};
 use metron_sim::fleet::RouterKind;
+use metron_sim::ids::ClassId;
 use metron_sim::runner::recording;
 use metron_sim::time::{Span, Time};
 use serde_json::json;
@@ -19,7 +20,8 @@ fn each_replica_has_the_pace_of_its_pool() {
         assert_eq!(token_times_ms(&output, request), [40.0, 80.0, 120.0]);
     }
     let pools = output.result.pools.as_ref().expect("there are pools");
-    let of = |name: &str| (pools[name].first_replica, pools[name].requests, pools[name].completed);
+    let of =
+        |name: &str| (pools[name].first_replica.0, pools[name].requests, pools[name].completed);
     assert_eq!([of("quick"), of("slow")], [(0, 2, 2), (1, 2, 2)]);
     // 120 ms in all: one busy for a quarter, the other all the time.
     assert!((pools["quick"].gpu_utilization - 0.25).abs() < 1e-12);
@@ -51,7 +53,7 @@ fn the_promise_is_one_for_all_and_by_the_slowest_pool() {
     for of in ["", ", of: sarathi"] {
         let ttft = format!("slo.ttft={{prefill_curve_plus: 5ms{of}}}");
         let output = played(TWO_PACES, &[&ttft]);
-        let deadlines = output.judged_by.deadlines_of(0);
+        let deadlines = output.judged_by.deadlines_of(ClassId(0));
         assert_eq!(deadlines.ttft(16), Span::from_millis(45), "{of}");
         let share = output.result.summary.fluidity.unwrap().fluid_request_share;
         // The slow one keeps the first deadline; its later tokens come every 40 ms, not 25.
@@ -74,8 +76,9 @@ fn every_router_gives_the_same_by_both_paths() {
             let (fast, slow) = (play(&experiment, false), play(&experiment, true));
             assert!(fast.outcome == slow.outcome, "{set:?}");
             assert_eq!(json!(fast.result), json!(slow.result), "{set:?}");
+            let trace = &fast.outcome.trace;
             let replicas: Vec<bool> = (0..4)
-                .map(|one| fast.outcome.trace.requests.iter().any(|row| row.replica == one))
+                .map(|one| trace.requests.iter().any(|row| trace.replica_of(row).0 == one))
                 .collect();
             assert!(replicas.iter().all(|there| *there), "{set:?}: each replica gets some");
         }
@@ -97,7 +100,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
         let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
         let (mut seen, mut own) = (Split::ZERO, [Split::ZERO; 2]);
         for request in index.requests() {
-            let row = &trace.requests[request as usize];
+            let row = &trace.requests[request.index()];
             let mut times: Vec<Time> = trace.token_times(row).collect();
             if row.status == metron_sim::trace::Status::Unfinished {
                 times.push(trace.end.max(times.last().copied().unwrap_or(row.arrival)));
@@ -109,7 +112,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
                 assert_eq!((gap.from, gap.to), (from, to));
                 assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
                 seen += gap.split;
-                own[experiment.pool_of(row.replica).unwrap()] += gap.split;
+                own[experiment.pool_of(trace.replica_of(row)).unwrap()] += gap.split;
                 from = to;
             }
         }
@@ -158,8 +161,13 @@ fn a_lone_request_costs_the_prefill_of_the_gpu_that_it_is_sent_to() {
 fn a_class_goes_to_a_pool_by_its_name() {
     let router = "router={class-to-pool: {chat: fast, batch: cheap}}";
     let output = played(TWO_GPUS, &[router]);
-    for row in &output.outcome.trace.requests {
-        assert_eq!(row.replica < 2, row.class == 0, "replicas 0 and 1 are fast");
+    let trace = &output.outcome.trace;
+    for row in &trace.requests {
+        assert_eq!(
+            trace.replica_of(row).0 < 2,
+            row.class == ClassId(0),
+            "replicas 0 and 1 are fast"
+        );
     }
     let routes = output.outcome.routes.as_ref().expect("kept");
     assert!(routes.iter().all(|route| route.within_pool));
@@ -178,6 +186,9 @@ fn data_parallel_ranks_of_a_pool_are_replicas() {
     let output = play(&one.experiment, false);
     let pools = output.result.pools.unwrap();
     assert_eq!((pools["fast"].replicas, pools["fast"].gpus), (6, 6));
-    assert_eq!((pools["cheap"].first_replica, pools["cheap"].gpus), (6, 4));
-    assert!(output.outcome.trace.requests.iter().all(|row| (row.replica < 6) == (row.class == 0)));
+    assert_eq!((pools["cheap"].first_replica.0, pools["cheap"].gpus), (6, 4));
+    let trace = &output.outcome.trace;
+    assert!(
+        trace.requests.iter().all(|row| (trace.replica_of(row).0 < 6) == (row.class == ClassId(0)))
+    );
 }

@@ -1,7 +1,7 @@
 //! Closed loops: users who wait for their answers.
 
 use crate::workload::support::*;
-use metron_sim::request::Request;
+use metron_sim::request::{Request, RequestId};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::*;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn spec(users: u32, think_time: Span, amount: Amount) -> WorkloadSpec {
 /// ends in the order of time. The requests in the order of arrival.
 fn serve(source: &mut ClosedLoop, service: impl Fn(&Request) -> Span) -> Vec<Request> {
     let mut requests = Vec::new();
-    let mut ends: Vec<(Time, u32)> = Vec::new();
+    let mut ends: Vec<(Time, RequestId)> = Vec::new();
     loop {
         ends.sort_by_key(|&(at, id)| std::cmp::Reverse((at, id)));
         let end = ends.last().copied();
@@ -27,7 +27,7 @@ fn serve(source: &mut ClosedLoop, service: impl Fn(&Request) -> Span) -> Vec<Req
             Some(arrival) if end.is_none_or(|(at, _)| at > arrival) => {
                 let request = source.take();
                 assert_eq!(request.arrival, arrival);
-                ends.push((arrival + service(&request), requests.len() as u32));
+                ends.push((arrival + service(&request), RequestId::at(requests.len())));
                 requests.push(request);
             }
             _ => match ends.pop() {
@@ -108,7 +108,7 @@ fn rows_of_a_trace_are_taken_in_order() {
     let prompts: Vec<u32> = served.iter().map(|r| r.prompt_tokens).collect();
     assert_eq!(prompts, [1100, 1536, 400]);
     assert_eq!(served[2].arrival, Time::from_nanos(12_000_000));
-    let contents = [0, 1, 2].map(|id| source.content(id).to_vec());
+    let contents = [0, 1, 2].map(|id| source.content(RequestId(id)).to_vec());
     assert_eq!(contents, [vec![0, 1, 2], vec![0, 1, 3], vec![4]]);
     assert_eq!(source.block_tokens(), 512);
     let error = draw(&spec, 1, LIMITS).unwrap_err();

@@ -1,6 +1,7 @@
 //! Drawn workloads: statistics, and the properties that make runs comparable.
 
 use crate::workload::support::*;
+use metron_sim::ids::ClassId;
 use metron_sim::request::BlockIds;
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::*;
@@ -382,7 +383,7 @@ fn values_are_pinned() {
         .requests
         .iter()
         .zip(&workload.blocks)
-        .map(|(r, b)| (r.arrival.as_nanos(), r.prompt_tokens, r.output_tokens, r.class, b.start))
+        .map(|(r, b)| (r.arrival.as_nanos(), r.prompt_tokens, r.output_tokens, r.class.0, b.start))
         .collect();
     assert_eq!(rows, PINNED_GAMMA);
     let arrivals = |arrivals| -> Vec<u64> {
@@ -414,10 +415,10 @@ const PINNED_CHAT: [(u32, u32); 3] = [(69, 62), (489, 410), (65, 708)];
 fn classes_get_their_shares_priorities_and_lengths() {
     let workload = drawn(&varied(poisson(3.0), Shape::Geometric { mean: 9.0 }, requests(N)), 7);
     assert_eq!(workload.classes, ["chat", "batch"]);
-    let batch = workload.requests.iter().filter(|r| r.class == 1);
+    let batch = workload.requests.iter().filter(|r| r.class == ClassId(1));
     assert_near(batch.clone().count() as f64, 25_000.0, 0.03);
     assert!(batch.clone().all(|r| r.priority == 5 && r.output_tokens == 7));
-    assert!(workload.requests.iter().all(|r| r.class == 1 || r.priority == 0));
+    assert!(workload.requests.iter().all(|r| r.class == ClassId(1) || r.priority == 0));
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn our_own_jsonl() {
     assert_eq!(workload.block_ids, [7, 8, 9, 7, 8]);
     assert_eq!(workload.classes, ["chat", "batch", "default"]);
     let told: Vec<_> =
-        workload.requests.iter().map(|r| (r.class, r.priority, r.max_tokens)).collect();
+        workload.requests.iter().map(|r| (r.class.0, r.priority, r.max_tokens)).collect();
     assert_eq!(told, [(1, 0, 1000), (0, -1, 20), (2, 0, 5)]);
     assert_eq!(
         warnings,

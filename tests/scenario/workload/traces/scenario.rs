@@ -1,5 +1,6 @@
 //! What a scenario makes of a trace: its classes, its pace, its prefixes.
 
+use metron_sim::ids::ClassId;
 use metron_sim::workload::*;
 
 use super::{read, rows, set};
@@ -13,7 +14,7 @@ fn the_scenarios_classes_give_priorities_to_a_trace() {
     spec.classes = vec![class("batch", 9), class("default", 4)];
     let (workload, warnings) = read(&spec);
     assert_eq!(workload.classes, ["batch", "default", "chat"]);
-    let told: Vec<_> = workload.requests.iter().map(|r| (r.class, r.priority)).collect();
+    let told: Vec<_> = workload.requests.iter().map(|r| (r.class.0, r.priority)).collect();
     assert_eq!(told, [(0, 9), (2, -1), (1, 4)]);
     assert!(warnings.contains(&"the class `chat` is not one of the scenario's".to_owned()));
 
@@ -21,7 +22,9 @@ fn the_scenarios_classes_give_priorities_to_a_trace() {
     let mut spec = trace(&data("plain.csv"));
     spec.classes = vec![class("batch", 9), class("chat", 0)];
     let (workload, _) = read(&spec);
-    assert!(workload.requests.iter().all(|r| r.priority == if r.class == 0 { 9 } else { 0 }));
+    assert!(
+        workload.requests.iter().all(|r| r.priority == if r.class == ClassId(0) { 9 } else { 0 })
+    );
 }
 
 #[test]
