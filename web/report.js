@@ -177,13 +177,15 @@
 						"h3",
 						{},
 						cures.label +
-							": request " +
-							cures.request +
-							" waited for token " +
-							(cures.token + 1) +
-							" (" +
-							M.causeWords(cures.main_cause) +
-							")",
+							(cures.main_cause
+								? ": request " +
+									cures.request +
+									" waited for token " +
+									(cures.token + 1) +
+									" (" +
+									M.causeWords(cures.main_cause) +
+									")"
+								: ": requests that were turned away"),
 					),
 				);
 				M.cures(body, cures);

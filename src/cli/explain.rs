@@ -171,9 +171,15 @@ fn cures(
     let Some(document) = loaded.document.as_ref() else { return Vec::new() };
     let one = |place: usize| {
         let run = &runs[place];
-        let stall = stalls[place].as_ref()?;
-        let trace = &outputs[place].outcome.trace;
-        let replica = trace.replica_of(&trace.requests[stall.request.index()]);
+        let output = &outputs[place];
+        let trace = &output.outcome.trace;
+        let stall = stalls[place].as_ref();
+        // Without a stall, what is to be cured are requests that were turned away.
+        let turned_away = || output.outcome.rejections.first().map(|&(request, _)| (request, 0));
+        let broken = output.result.slo.met == Some(false);
+        let late = stall.map(|stall| (stall.request, stall.token));
+        let (request, token) = late.or_else(|| turned_away().filter(|_| broken))?;
+        let replica = trace.replica_of(&trace.requests[request.index()]);
         let patient = Patient {
             document,
             seed: global.seed,
@@ -182,18 +188,18 @@ fn cures(
             requests: &loaded.requests,
             scheduler: place,
             config: &loaded.experiment.schedulers[place].config,
-            output: &outputs[place],
-            stall: (stall.request, stall.token),
+            output,
+            stall: (request, token),
             pool: loaded.experiment.pool_of(replica),
         };
-        let causes = worth_a_cure(stall, &run.misses.by_cause);
+        let causes = stall.map_or(Vec::new(), |stall| worth_a_cure(stall, &run.misses.by_cause));
         let Advice { keeps_promise, tried, best, notes, stall_counts } =
             what_if(&patient, &causes, simulate);
         Some(Cures {
             label: run.label.clone(),
-            request: stall.request,
-            token: stall.token,
-            main_cause: stall.main_cause,
+            request,
+            token,
+            main_cause: stall.map(|stall| stall.main_cause),
             causes: if stall_counts { causes } else { Vec::new() },
             keeps_promise,
             tried,

@@ -38,8 +38,9 @@ pub struct Cures {
     pub request: RequestId,
     /// The late token.
     pub token: u32,
-    /// Its main cause.
-    pub main_cause: Cause,
+    /// Its main cause; null where no token came at all, and only requests that were turned away are to
+    /// be cured.
+    pub main_cause: Option<Cause>,
     /// The causes that the changes are meant for: the main one first. None where the stall is in
     /// time, and only requests that were turned away break the promise.
     pub causes: Vec<Cause>,

@@ -37,6 +37,9 @@ pub struct RunExplanation {
     pub fluidity_index: Option<f64>,
     /// Missed deadlines of the requests that count.
     pub misses: MissReport,
+    /// Requests that were turned away.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rejected: u64,
     /// The worst stalls, worst first.
     pub stalls: Vec<StallReport>,
     /// Requests that delayed others most, most first.
@@ -46,6 +49,10 @@ pub struct RunExplanation {
     /// The request that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestReport>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Missed deadlines charged to causes; the charges sum to the misses.
@@ -240,6 +247,8 @@ pub fn explain(
     let blame = Blame::new(index);
     let totals = index.totals();
     let (culprits, more_culprits) = top_culprits(index, &blame, question.top);
+    let rows = index.trace().requests.iter();
+    let rejected = rows.filter(|row| row.status == Status::Rejected).count();
     RunExplanation {
         scheduler: scheduler.to_owned(),
         label: label.to_owned(),
@@ -247,6 +256,7 @@ pub fn explain(
         between_tokens_ns: listed(&totals.between_tokens),
         fluidity_index,
         misses: MissReport::new(misses.sum(counted.iter().map(|request| RequestId(request.row)))),
+        rejected: rejected as u64,
         stalls: stall_reports(index, judged_by, question.top),
         culprits,
         more_culprits,

@@ -84,7 +84,7 @@ pub struct CuresView {
     /// The late token, from 0.
     pub token: u32,
     /// Its cause.
-    pub main_cause: Cause,
+    pub main_cause: Option<Cause>,
     /// Whether the run kept its promise as it was; null where that is not known.
     pub keeps_promise: Option<bool>,
     /// The run as it was, then each change, the best first.

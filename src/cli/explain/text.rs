@@ -44,7 +44,13 @@ pub fn to_text(file: &ExplanationFile) -> String {
             None => ("The worst stalls", &run.stalls),
         };
         if stalls.is_empty() {
-            text.push_str("No token came late.\n\n");
+            text.push_str(&match run.rejected {
+                0 => "No token came late.\n\n".to_owned(),
+                some => format!(
+                    "No token came late; {} requests were turned away.\n\n",
+                    units::count(some)
+                ),
+            });
         } else {
             let _ = writeln!(text, "{heading}\n");
         }
