@@ -45,10 +45,7 @@ pub fn run(
     }
     let mut warnings = loaded.warnings.clone();
     warnings.extend(replay.warnings.iter().cloned());
-    for what in not_alike(&loaded.experiment) {
-        console.warn(&what);
-        warnings.push(what);
-    }
+    warnings.extend(not_alike(&loaded.experiment));
     let runs: Vec<RunResult> = outputs.into_iter().map(|output| output.result).collect();
     for run in &runs {
         for warning in &run.warnings {
@@ -105,7 +102,8 @@ pub fn load(
         kv_block_tokens: experiment.engine.kv_block_tokens,
     };
     let replay = Replay::new(&loaded.requests, traced, limits, &run)?;
-    for warning in loaded.warnings.iter().chain(&replay.warnings) {
+    let unlike = not_alike(&loaded.experiment);
+    for warning in loaded.warnings.iter().chain(&replay.warnings).chain(&unlike) {
         console.warn(warning);
     }
     Ok((loaded, replay))

@@ -41,13 +41,16 @@ impl Ended {
     pub fn by_text(text: &str) -> Ended {
         let line = text.trim_end().lines().next_back().unwrap_or("").to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
-        if has(BY_CLIENT) {
+        let status = codes(&line).find_map(Ended::by_http_status);
+        let servers = has(&["server", "engine"]) || has(REJECTED);
+        if let Some(of_server) = status.filter(|ended| *ended != Ended::Cancelled) {
+            // A client that gives up too is no matter: a timeout is one on either side.
+            if has(TIMED_OUT) { Ended::TimedOut } else { of_server }
+        } else if status.is_some() || has(BY_CLIENT) && !servers {
             Ended::Cancelled
-        } else if has(&["timeout", "timed out", "time-out", "deadline exceeded"]) {
+        } else if has(TIMED_OUT) {
             Ended::TimedOut
-        } else if let Some(ended) = codes(&line).find_map(Ended::by_http_status) {
-            ended
-        } else if has(&["cancel"]) && !has(&["server", "engine"]) {
+        } else if has(&["cancel"]) && !servers {
             Ended::Cancelled
         } else if has(REJECTED) {
             Ended::Rejected
@@ -56,6 +59,9 @@ impl Ended {
         }
     }
 }
+
+/// What took too long says so.
+const TIMED_OUT: &[&str] = &["timeout", "timed out", "time-out", "deadline exceeded"];
 
 /// What clients say of requests that they ended themselves.
 const BY_CLIENT: &[&str] = &[
@@ -135,6 +141,9 @@ mod tests {
                 Ended::Failed,
             ),
             ("request cancelled", Ended::Cancelled),
+            ("CancelledError() while server returned status 503", Ended::Rejected),
+            ("concurrent.futures._base.CancelledError: server queue is full", Ended::Rejected),
+            ("Bad Request: cancelled", Ended::Rejected),
             ("", Ended::Failed),
         ] {
             assert_eq!(Ended::by_text(text), ended, "{text}");

@@ -21,8 +21,23 @@ pub fn header(result: &ResultFile) -> Vec<String> {
         None => lines.extend(labelled("KV memory", &memory(result))),
     }
     lines.extend(labelled("workload", &workload(scenario)));
+    lines.extend(labelled("observed", &observed(scenario)));
     lines.extend(labelled("SLO", &promise(scenario)));
     lines
+}
+
+/// For how long, and which requests count, where that is not all.
+fn observed(scenario: &Value) -> Vec<String> {
+    let given = |path: &str| text(scenario, path).filter(|value| value != "0s" && value != "0ns");
+    [
+        given("/horizon").map(|end| format!("for {end}")),
+        given("/measure/skip_first")
+            .map(|skip| format!("requests of the first {skip} do not count")),
+        given("/measure/skip_last").map(|skip| format!("requests of the last {skip} do not count")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn labelled(label: &str, parts: &[String]) -> Option<String> {

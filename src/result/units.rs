@@ -64,7 +64,7 @@ pub fn three_digits(value: f64) -> String {
         format!("{value:.3}")
     } else {
         // Never rounded to nothing.
-        let places = (2.0 - size.log10().floor()).clamp(0.0, 18.0) as usize;
+        let places = (2.0 - libm::log10(size).floor()).clamp(0.0, 18.0) as usize;
         format!("{value:.places$}")
     }
 }

@@ -1,5 +1,6 @@
 //! The requests that every scheduler of an experiment faces.
 
+use crate::request::Request;
 use crate::scenario::Experiment;
 use crate::workload::{Arriving, ClosedLoop, Limits, Warning, Workload, WorkloadError, draw};
 
@@ -29,7 +30,8 @@ impl Requests {
             let warnings = source.warnings().to_vec();
             Ok((Requests::Closed(Box::new(source)), warnings))
         } else {
-            let drawn = draw(spec, seed, limits)?;
+            let mut drawn = draw(spec, seed, limits)?;
+            drawn.warnings.extend(fill_the_context(&drawn.workload, limits.max_model_len));
             Ok((Requests::Open(drawn.workload), drawn.warnings))
         }
     }
@@ -75,4 +77,20 @@ impl Requests {
             Requests::Closed(_) => None,
         }
     }
+}
+
+/// Says how many answers end where they fill the model's context: there longer ones are cut.
+fn fill_the_context(workload: &Workload, max_model_len: u32) -> Option<Warning> {
+    let fills = |one: &&Request| {
+        one.prompt_tokens < max_model_len && one.prompt_tokens + one.output_tokens == max_model_len
+    };
+    let all = workload.requests.len();
+    let full = workload.requests.iter().filter(fills).count();
+    (full > 0).then(|| Warning {
+        path: None,
+        message: format!(
+            "{full} of {all} answers end where they fill the context (max_model_len {max_model_len}): \
+             longer ones are cut there"
+        ),
+    })
 }

@@ -344,7 +344,15 @@ impl<'m> Maker<'m> {
         let least = self.info.kv_block_tokens.max(32);
         let values = [most / 2, most / 4, most / 8, BUSY_STEP.min(most / 2)];
         let rounded = values.map(|value| value / 16 * 16);
-        self.limits(limit, rounded.into_iter().filter(|&value| value >= least))
+        let mut smaller: Vec<u32> = rounded.into_iter().filter(|&value| value >= least).collect();
+        smaller.dedup();
+        let mut changes = self.limits(limit, smaller.iter().copied());
+        // A policy that prefills in steps of their own may be able to do both at once.
+        for value in smaller {
+            let cut = self.parameter(limit.parameter, limit.most, value.into());
+            changes.extend(self.beside_then(&cut, limit.parameter, value));
+        }
+        changes
     }
 
     fn larger_steps(&self) -> Vec<Change> {

@@ -11,6 +11,8 @@ pub(super) struct Refused {
     pub why: Vec<Rejection>,
     /// The longest prompt among them, tokens.
     pub longest_prompt: u32,
+    /// The longest answer of any request, as far as the context leaves it whole.
+    pub longest_answer: u32,
     /// The longest of them, prompt and the most that the answer may have, tokens; of a closed loop
     /// the prompt alone is known.
     pub longest_request: u32,
@@ -19,6 +21,10 @@ pub(super) struct Refused {
 impl Refused {
     pub fn of(requests: &Requests, outcome: &Outcome) -> Refused {
         let mut refused = Refused::default();
+        if let Requests::Open(workload) = requests {
+            let answers = workload.requests.iter().map(|one| one.max_tokens);
+            refused.longest_answer = answers.max().unwrap_or(0);
+        }
         let mut counts: Vec<(usize, Rejection)> = Vec::new();
         for &(id, why) in &outcome.rejections {
             match counts.iter_mut().find(|(_, known)| *known == why) {

@@ -89,7 +89,9 @@ impl Maker<'_> {
     /// A context that holds the longest request that was rejected.
     pub fn longer_model_len(&self) -> Vec<Change> {
         let old = self.info.max_model_len;
-        let longest = self.refused.longest_request.saturating_add(1);
+        // The answers of those that were turned away were cut to the context that they had.
+        let prompt = self.refused.longest_prompt;
+        let longest = prompt.saturating_add(self.refused.longest_answer).saturating_add(1);
         let Some(new) = longest.checked_next_multiple_of(16).filter(|&new| new > old) else {
             return Vec::new();
         };
@@ -106,7 +108,7 @@ impl Maker<'_> {
             longer.words = format!("{}, {}", longer.words, also.words);
             longer.set.extend(also.set);
         }
-        vec![longer]
+        vec![Change { load: Load::Drawn, ..longer }]
     }
 
     pub fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
@@ -272,7 +274,7 @@ impl Maker<'_> {
             true => ("workload.arrivals", &workload["arrivals"]),
             false => ("workload.trace.arrivals", &trace["arrivals"]),
         };
-        let parts = [0.75, 0.5];
+        let parts = [0.75, 0.5, 0.25];
         let less = |change: Change| Change { load: Load::Drawn, ..change.gives_up(SERVED) };
         if let Some((name, users)) =
             named(arrivals).and_then(|(name, of)| Some((name, of["users"].as_u64()?)))

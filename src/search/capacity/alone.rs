@@ -51,6 +51,7 @@ pub(super) fn alone(
     let broken_terms = goal.counted(&probe.result.slo).filter(|term| term.met == Some(false));
     Ok(Some(Alone {
         requests: summary.requests.offered,
+        rejected: summary.requests.rejected,
         fluid_request_share: summary.fluidity.as_ref().and_then(|f| f.fluid_request_share),
         ttft_in_time_share: summary.ttft_in_time_share,
         ttft_p99_s: summary.known(Latency::Ttft, |of| of.p99),

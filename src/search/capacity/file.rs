@@ -243,6 +243,9 @@ pub struct AtCapacity {
 pub struct Alone {
     /// Requests that were played one at a time.
     pub requests: u64,
+    /// Of these, how many were rejected.
+    #[serde(default)]
+    pub rejected: u64,
     /// Share of them that are fluid.
     pub fluid_request_share: Option<f64>,
     /// Share of their first tokens that came by their deadline.
@@ -402,6 +405,7 @@ pub(in crate::search) fn full_capacity() -> Capacity {
         judged_by: Vec::new(),
         alone: Some(Alone {
             requests: 0,
+            rejected: 0,
             fluid_request_share: Some(0.0),
             ttft_in_time_share: Some(0.0),
             ttft_p99_s: Some(0.0),

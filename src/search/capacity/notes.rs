@@ -107,18 +107,20 @@ pub(super) fn notes(
 
 /// A promise that single requests break.
 fn impossible(alone: &Alone) -> String {
-    let late = alone.ttft_in_time_share.filter(|share| *share < 1.0).map(|share| {
-        let late = ((1.0 - share) * alone.requests as f64).round();
-        format!(
-            "; {late:.0} of {} first tokens ({}) come after their deadline",
-            alone.requests,
-            percent(1.0 - share)
-        )
+    let all = alone.requests;
+    let rejected = (alone.rejected > 0)
+        .then(|| format!("; {} of {all} requests are rejected", alone.rejected));
+    let late = alone.ttft_in_time_share.and_then(|share| {
+        let late = ((1.0 - share) * all as f64).round() - alone.rejected as f64;
+        (late > 0.0).then(|| {
+            let share = percent(late / all as f64);
+            format!("; {late:.0} of {all} first tokens ({share}) come after their deadline")
+        })
     });
     format!(
         "no load keeps this promise: even with one request at a time, {}{}",
         listed(alone.in_words.iter().map(String::as_str)),
-        late.unwrap_or_default()
+        rejected.into_iter().chain(late).collect::<String>()
     )
 }
 
