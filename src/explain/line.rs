@@ -95,7 +95,7 @@ fn waiters(
 ) -> Vec<Waiter> {
     let mut waiters = Vec::new();
     for (row, request) in recording.trace.requests.iter().zip((0..).map(RequestId)) {
-        if row.lane != id || row.status == Status::Rejected && row.tokens == 0 {
+        if places.lane(request) != id || row.status == Status::Rejected && row.tokens == 0 {
             continue;
         }
         let Some(queued) = queued(recording.trace, lane, places, request) else { continue };

@@ -54,7 +54,7 @@ impl<'a> Tables<'a> {
 
     /// The lane of a request.
     pub fn lane(&self, request: RequestId) -> LaneId {
-        self.trace().requests[request.index()].lane
+        self.places.lane(request)
     }
 
     /// The trace.

@@ -4,12 +4,16 @@
 use super::cause::{Cause, Split};
 use super::lane::LaneColumns;
 use super::recording::Recording;
+use crate::ids::LaneId;
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
 /// Where each request's chunks and preemptions stand in the log of its lane.
 pub struct Places {
+    /// Row r: the lane of request r, apart from its row: who looks for the requests of one lane
+    /// reads nothing else.
+    lane: Vec<LaneId>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
     /// `(iteration, place in its batch)`.
@@ -25,6 +29,7 @@ impl Places {
     /// Finds them in all logs.
     pub fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
         let trace = recording.trace;
+        let lane = trace.requests.iter().map(|row| row.lane).collect();
         let mut first = vec![0_u32; trace.requests.len() + 1];
         let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
         for chunk in prefills().flat_map(|(_, chunks)| chunks) {
@@ -49,7 +54,12 @@ impl Places {
         let mut preempted: Vec<(RequestId, u32)> = lost.collect();
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
-        Places { first, chunks, preempted, behind }
+        Places { lane, first, chunks, preempted, behind }
+    }
+
+    /// The lane of a request.
+    pub fn lane(&self, request: RequestId) -> LaneId {
+        self.lane[request.index()]
     }
 
     /// A request's chunks in order.

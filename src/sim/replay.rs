@@ -142,7 +142,7 @@ impl Replay {
             if next.arrival_step > self.step {
                 break;
             }
-            let id = RequestId::at(self.arrived as usize);
+            let id = RequestId::at(self.arrived);
             let request = Request {
                 arrival: Time::from_nanos(next.arrival_step),
                 prompt_tokens: next.prompt_tokens,
