@@ -179,6 +179,7 @@ impl<'m> Maker<'m> {
             Kind::PagedPolicy => self.swap(Wanted::Paged),
             Kind::Router => self.router(),
             Kind::PlanAhead => self.plan_ahead(),
+            Kind::PlanInTime => self.plan_in_time(),
             Kind::TensorForPipeline => self.tensor_for_pipeline(),
             Kind::ReplicasForTensor => self.replicas_for_tensor(),
             Kind::OneReplicaMore => self.replicas(),

@@ -66,6 +66,8 @@ pub(super) enum Kind {
     Router,
     /// Plan the next step while one runs.
     PlanAhead,
+    /// Plan each step when the one before it is over.
+    PlanInTime,
     /// Tensor parallelism in place of pipeline stages.
     TensorForPipeline,
     /// Replicas in place of tensor parallelism.
@@ -150,6 +152,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         ],
         Cause::NoSeat => &[
             (MoreSeats, "more requests run at once"),
+            (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (ChunkedPolicy, "a seat is filled again as soon as it is free"),
             (Router, SPREAD),
             (OneReplicaMore, "there are more seats in all"),
@@ -191,6 +194,8 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::PolicyDeferred => &[
+            (MoreSeats, "more requests join a batch"),
+            (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (DecodeBeside, "prompts need not wait for others' answers"),
             (ChunkedPolicy, "prompts need not wait for others' answers"),
             (DecodeShorter, "prompts wait for fewer decode steps"),
@@ -238,6 +243,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         ],
         Cause::StepInFlight | Cause::ScheduledAhead => &[
             (SmallerSteps, "the step that runs ends sooner"),
+            (PlanInTime, "a prompt joins the step after its arrival, not the one after that"),
             (ChunkedPolicy, "steps are short"),
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),

@@ -193,6 +193,15 @@ impl Maker<'_> {
         vec![Change::new(format!("async_scheduling false -> true{}", self.of_pool), vec![set])]
     }
 
+    pub fn plan_in_time(&self) -> Vec<Change> {
+        let on = self.pool["engine"]["async_scheduling"] == Value::Bool(true);
+        if !on || !self.config.build(&self.info).needs().plans_ahead {
+            return Vec::new();
+        }
+        let set = format!("{}engine.async_scheduling=false", self.at);
+        vec![Change::new(format!("async_scheduling true -> false{}", self.of_pool), vec![set])]
+    }
+
     fn parallel(&self, key: &str) -> Option<u64> {
         self.pool["parallelism"][key].as_u64()
     }
