@@ -114,6 +114,8 @@ struct Metrics {
     ttft: Option<u64>,
     latency: Option<u64>,
     gaps: Vec<u64>,
+    /// The mean gap, as the client worked it out.
+    gap: Option<u64>,
     prompt: [Option<u32>; 2],
     output: [Option<u32>; 2],
 }
@@ -164,6 +166,8 @@ pub(super) fn read<R: Read>(
         if let Some(ttft) = metrics.ttft.filter(|_| timed) {
             let mut at = sum(sent, ttft).map_err(|fault| fault.or_at(begin))?;
             row.first = Some(at);
+            let decode = metrics.latency.map(|latency| latency.saturating_sub(ttft));
+            builder.mean_gap(metrics.gap, decode, row.output_tokens);
             for gap in metrics.gaps {
                 at = sum(at, gap).map_err(|fault| fault.or_at(begin))?;
                 builder.token(at);
@@ -216,6 +220,7 @@ fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
         "time_to_first_token",
         "request_latency",
         "inter_chunk_latency",
+        "inter_token_latency",
         "usage_prompt_tokens",
         "input_sequence_length",
         "usage_completion_tokens",
@@ -227,6 +232,7 @@ fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
             "time_to_first_token" => metrics.ttft = times(json)?.first().copied(),
             "request_latency" => metrics.latency = times(json)?.first().copied(),
             "inter_chunk_latency" => metrics.gaps = times(json)?,
+            "inter_token_latency" => metrics.gap = times(json)?.first().copied(),
             "usage_prompt_tokens" => metrics.prompt[0] = count(json)?,
             "input_sequence_length" => metrics.prompt[1] = count(json)?,
             "usage_completion_tokens" => metrics.output[0] = count(json)?,

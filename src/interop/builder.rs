@@ -10,6 +10,7 @@ use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::ids::{ClassId, LaneId};
 use crate::metrics::Knowledge;
+use crate::result::units::duration;
 use crate::time::Time;
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
@@ -100,6 +101,21 @@ impl Builder {
         let first =
             self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
         first.0 += 1;
+    }
+
+    /// Notes where the mean gap that a client tells of the request under way is not that of `tokens`
+    /// which came within `decode` after the first, all in nanoseconds. Clients round, and count otherwise by a
+    /// token.
+    pub(super) fn mean_gap(&mut self, told: Option<u64>, decode: Option<u64>, tokens: Option<u32>) {
+        let (Some(told), Some(decode), Some(tokens @ 4..)) = (told, decode, tokens) else { return };
+        let told = u128::from(told);
+        let least = u128::from(decode) * 3 / 4 / u128::from(tokens);
+        let most = u128::from(decode) * 5 / 4 / u128::from(tokens - 2) + 1_000_000;
+        if told < least || told > most {
+            self.odd("tell a mean gap that their tokens do not have", || {
+                format!("{} between {tokens} tokens", duration(told as f64 / 1e9))
+            });
+        }
     }
 
     /// Leaves the request under way out, if that is asked for.
