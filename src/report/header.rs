@@ -23,6 +23,12 @@ pub fn header(result: &ResultFile) -> Vec<String> {
     lines.extend(labelled("workload", &workload(scenario)));
     lines.extend(labelled("observed", &observed(scenario)));
     lines.extend(labelled("SLO", &promise(scenario)));
+    for (what, list) in [("class", "/workload/classes"), ("pool", "/pools")] {
+        for one in scenario.pointer(list).and_then(Value::as_array).into_iter().flatten() {
+            let name = text(one, "/name").unwrap_or_default();
+            lines.extend(labelled(&format!("SLO of {what} {name}"), &promise(one)));
+        }
+    }
     lines
 }
 

@@ -329,9 +329,7 @@ fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
     match judged_by::compared(&a.run.judged_by, &b.run.judged_by) {
         Deadlines::Same => None,
         Deadlines::Open => stated_otherwise(a, b),
-        Deadlines::Differ(how) => {
-            stated_otherwise(a, b).or_else(|| Some(format!("deadlines differ: {how}")))
-        }
+        Deadlines::Differ(how) => Some(format!("deadlines differ: {how}")),
     }
 }
 

@@ -214,6 +214,15 @@ fn whole_run(text: &mut String, run: &RunExplanation) {
     let _ = writeln!(text, "All requests' time, {}\n", run.label);
     text.push_str(&totals(&run.first_token_ns, &run.between_tokens_ns));
     text.push('\n');
+    let waited = |cause: Cause| run.first_token_ns.get(&cause).copied().unwrap_or(0) > 0;
+    let for_seats = [Cause::NoSeat, Cause::NoKvBlocks].into_iter().any(waited);
+    if run.first_token_ns.get(&Cause::PipelineBubble).is_some() && for_seats {
+        paragraph(
+            text,
+            "In a pipeline, who held seats or memory is not told: those named below delayed \
+             others in other ways.",
+        );
+    }
     for culprit in &run.culprits {
         paragraph(text, &blamed(culprit));
     }

@@ -168,7 +168,7 @@ pub(super) fn search(
         build: build().to_owned(),
         scenario,
         searched: knob.searched(),
-        promise: study.goal.words(&experiment.slo),
+        promise: promised(study),
         precision: options.precision,
         seeds,
         scenario_requests_per_s: knob.own_rate(),
@@ -180,6 +180,13 @@ pub(super) fn search(
         notes,
         inert: Vec::new(),
     })
+}
+
+/// The promise in words, with those of classes that have their own.
+fn promised(study: Study<'_>) -> String {
+    let own = study.experiment.class_slos.iter();
+    let own = own.map(|(class, slo)| format!("; of class {class} {}", study.goal.words(slo)));
+    [study.goal.words(&study.experiment.slo)].into_iter().chain(own).collect()
 }
 
 /// What is searched over, and how fleets grow, if what is asked makes sense.
