@@ -107,8 +107,15 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     let at = |path: &str| member(resolved, path).cloned().unwrap_or(Value::Null);
     let from = Source::of(loaded);
     let mut dials = vec![rate(resolved, from), requests(loaded, from)];
-    dials.push(length(resolved, from, "prompt", "Prompt tokens, mean", (16.0, 32_768.0)));
-    dials.push(length(resolved, from, "output", "Output tokens, mean", (1.0, 4096.0)));
+    for (id, label, range) in [
+        ("prompt", "Prompt tokens, mean", (16.0, 32_768.0)),
+        ("output", "Output tokens, mean", (1.0, 4096.0)),
+    ] {
+        dials.push(match every_class_has(resolved, &["lengths"]) {
+            true => Dial::stuck(id, label, "every class has lengths of its own", Vec::new()),
+            false => length(resolved, from, id, label, range),
+        });
+    }
     dials.push(Dial::menu("model", "Model", &at("model"), names(Kind::Model)));
     if !loaded.experiment.pools.is_empty() {
         for (id, label) in
@@ -131,7 +138,21 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     dials
 }
 
+/// Whether every class that gets requests has one of these keys.
+fn every_class_has(resolved: &Value, keys: &[&str]) -> bool {
+    let classes = member(resolved, "workload.classes").and_then(Value::as_array);
+    let with_requests = |class: &&Value| class["share"].as_f64() != Some(0.0);
+    let has = |class: &Value| keys.iter().any(|key| !class[*key].is_null());
+    let mut those = classes.into_iter().flatten().filter(with_requests).peekable();
+    those.peek().is_some() && those.all(has)
+}
+
 fn promised(loaded: &Loaded) -> [Dial; 2] {
+    if every_class_has(&loaded.resolved, &["slo", "promise"]) {
+        let why = "every class has a promise of its own";
+        return [("ttft", "First token due within"), ("tbt", "Next token due within")]
+            .map(|(id, label)| Dial::stuck(id, label, why, Vec::new()).group("promise"));
+    }
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
     let slo = &loaded.experiment.slo;
     let in_one_line = member(&loaded.resolved, "promise.tokens_per_s");
