@@ -1,7 +1,10 @@
 //! "Did you mean".
 
 /// The name in `valid` that was probably meant by `given`.
-pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    given: &str,
+    valid: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let plain = |name: &str| -> String {
         name.chars()
             .filter(|c| !matches!(c, '-' | '_' | ' ' | '.'))
@@ -33,7 +36,7 @@ pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// "did you mean `x`?" with the valid names, or the valid names alone.
-pub fn advice<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn advice<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
     let valid: Vec<&str> = valid.into_iter().collect();
     let list = list(&valid);
     match nearest(given, valid.iter().copied()) {

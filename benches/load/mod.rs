@@ -11,7 +11,7 @@ use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };
 
-pub const ENGINE: EngineInfo = EngineInfo {
+pub(crate) const ENGINE: EngineInfo = EngineInfo {
     kv_block_tokens: 16,
     kv_blocks: 27_000,
     max_model_len: 8192,
@@ -19,7 +19,7 @@ pub const ENGINE: EngineInfo = EngineInfo {
     large_gpu: true,
 };
 
-pub fn workload(requests: u32, rate: f64) -> Workload {
+pub(crate) fn workload(requests: u32, rate: f64) -> Workload {
     let length = |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
     let lengths = Lengths::Independent { prompt: length(1024.0), output: length(256.0) };
     let spec = WorkloadSpec {
@@ -33,18 +33,18 @@ pub fn workload(requests: u32, rate: f64) -> Workload {
     draw(&spec, 42, limits).expect("a valid workload").workload
 }
 
-pub fn scheduler(json: &str) -> SchedulerConfig {
+pub(crate) fn scheduler(json: &str) -> SchedulerConfig {
     serde_json::from_str(json).expect("a scheduler")
 }
 
-pub fn cost(profile: &str) -> Roofline {
+pub(crate) fn cost(profile: &str) -> Roofline {
     let model = catalog::model("llama-3-8b").expect("in the catalog");
     let gpu = catalog::gpu("h100-sxm").expect("in the catalog");
     let profile = catalog::profile(profile).expect("in the catalog");
     Roofline::new(&model, &gpu, &profile, Parallelism::default(), Dtype::Bf16).expect("it fits")
 }
 
-pub fn simulate(
+pub(crate) fn simulate(
     cost: &Roofline,
     scheduler: &SchedulerConfig,
     workload: &Workload,

@@ -3,7 +3,7 @@
 
 use metron_sim::scheduler::{Held, Hit, RequestView, Scheduler, Step};
 
-pub struct ShortestPromptFirst {
+pub(crate) struct ShortestPromptFirst {
     pub token_budget: u32,
     pub seats: u32,
 }

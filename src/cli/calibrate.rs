@@ -31,7 +31,7 @@ struct CalibrationFile {
 /// # Errors
 /// When the scenario or the observed run cannot be read, do not go together, or a file cannot be
 /// written.
-pub fn run(
+pub(super) fn run(
     args: &CalibrateArgs,
     global: &GlobalFlags,
     console: &Console,

@@ -23,7 +23,7 @@ use crate::time::Span;
 ///
 /// # Errors
 /// When the scenario cannot be run or has no rate to scale and no users to count.
-pub fn run(
+pub(super) fn run(
     args: &CapacityArgs,
     global: &GlobalFlags,
     console: &Console,

@@ -17,7 +17,11 @@ use crate::result::{ResultFile, RunResult};
 ///
 /// # Errors
 /// When a file cannot be read, or it is not clear which run of it is meant.
-pub fn compare(args: &CompareArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+pub(super) fn compare(
+    args: &CompareArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
     if global.format == Format::Quiet && global.output.is_some() {
         return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
     }

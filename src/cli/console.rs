@@ -12,14 +12,14 @@ use crate::excerpt::bounded;
 use crate::report::{OutputError, OutputFile};
 
 /// The terminal of a command: streams, and how to use them.
-pub struct Console {
+pub(super) struct Console {
     color: ColorWhen,
     quiet: bool,
     verbose: bool,
 }
 
 /// Where the result goes; a file is open already.
-pub enum ResultSink {
+pub(super) enum ResultSink {
     /// Stdout.
     Stdout,
     /// A file, put in place when the result is whole.
@@ -28,7 +28,7 @@ pub enum ResultSink {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shows {
+pub(super) enum Shows {
     /// As a bar that moves.
     Bar,
     /// As a line now and then.
@@ -39,7 +39,7 @@ pub enum Shows {
 
 impl Console {
     /// The console that the flags ask for.
-    pub fn new(flags: &GlobalFlags) -> Console {
+    pub(super) fn new(flags: &GlobalFlags) -> Console {
         Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose }
     }
 
@@ -47,7 +47,7 @@ impl Console {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub fn open_result(&self, output: Option<&PathBuf>) -> Result<ResultSink, OutputError> {
+    pub(super) fn open_result(&self, output: Option<&PathBuf>) -> Result<ResultSink, OutputError> {
         match output {
             Some(path) if path != Path::new("-") => {
                 Ok(ResultSink::File(Box::new(OutputFile::create(path)?)))
@@ -57,7 +57,7 @@ impl Console {
     }
 
     /// Whether a result written to `sink` should be coloured.
-    pub fn colors_result(&self, sink: &ResultSink) -> bool {
+    pub(super) fn colors_result(&self, sink: &ResultSink) -> bool {
         match (self.color, sink) {
             (ColorWhen::Always, _) => true,
             (ColorWhen::Never, _) | (ColorWhen::Auto, ResultSink::File(_)) => false,
@@ -76,13 +76,13 @@ impl Console {
     }
 
     /// Whether a person watches stderr and has not asked for silence.
-    pub fn shows_progress(&self) -> bool {
+    pub(super) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
 
     /// How a long search shows how far it is: a bar while a person watches, lines where that was
     /// `asked` for without one.
-    pub fn shows(&self, asked: bool) -> Shows {
+    pub(super) fn shows(&self, asked: bool) -> Shows {
         match (self.shows_progress(), asked) {
             (true, _) => Shows::Bar,
             (false, true) => Shows::Lines,
@@ -91,7 +91,7 @@ impl Console {
     }
 
     /// Something worth knowing; silent under `-q`.
-    pub fn warn(&self, message: &str) {
+    pub(super) fn warn(&self, message: &str) {
         if !self.quiet {
             let label = if self.colors_stderr() {
                 "warning:".yellow().bold().to_string()
@@ -103,21 +103,21 @@ impl Console {
     }
 
     /// How it went; silent under `-q`.
-    pub fn note(&self, message: &str) {
+    pub(super) fn note(&self, message: &str) {
         if !self.quiet {
             to_stderr(&format!("{message}\n"));
         }
     }
 
     /// What only `-v` asks for.
-    pub fn detail(&self, message: &str) {
+    pub(super) fn detail(&self, message: &str) {
         if self.verbose {
             to_stderr(&format!("{message}\n"));
         }
     }
 
     /// Shows an error.
-    pub fn error(&self, error: &Error) {
+    pub(super) fn error(&self, error: &Error) {
         let color = self.colors_stderr();
         if let Error::Scenario(scenario) = error {
             to_stderr(&scenario.render(color));
@@ -149,7 +149,7 @@ impl ResultSink {
     ///
     /// # Errors
     /// When stdout or the file cannot be written.
-    pub fn finish(self, result: &[u8]) -> Result<(), Error> {
+    pub(super) fn finish(self, result: &[u8]) -> Result<(), Error> {
         match self {
             ResultSink::Stdout => {
                 let mut stdout = io::stdout().lock();

@@ -10,7 +10,7 @@ use crate::report::json_schema;
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn schema(
+pub(super) fn schema(
     what: Described,
     global: &GlobalFlags,
     console: &Console,
@@ -32,7 +32,7 @@ pub fn schema(
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn completions(
+pub(super) fn completions(
     shell: clap_complete::Shell,
     global: &GlobalFlags,
     console: &Console,
@@ -46,7 +46,11 @@ pub fn completions(
 ///
 /// # Errors
 /// When there is no such command, or the page cannot be written.
-pub fn man(of: Option<&str>, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+pub(super) fn man(
+    of: Option<&str>,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
     let mut all = command();
     all.build();
     let page = match of {

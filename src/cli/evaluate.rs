@@ -17,7 +17,7 @@ use crate::result::{ResultFile, RunResult, assertion};
 ///
 /// # Errors
 /// When a file cannot be read or judged, or the result not be written.
-pub fn evaluate(
+pub(super) fn evaluate(
     args: &EvaluateArgs,
     global: &GlobalFlags,
     console: &Console,

@@ -26,7 +26,7 @@ use crate::threads;
 ///
 /// # Errors
 /// When the scenario cannot be run, the request or token is not there, or a file cannot be written.
-pub fn run(
+pub(super) fn run(
     scenario: String,
     flags: &ExplainFlags,
     global: &GlobalFlags,

@@ -11,7 +11,7 @@ use crate::runner::WhatIf;
 
 /// Why the tokens of a scenario were late, scheduler by scheduler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ExplanationFile {
+pub(super) struct ExplanationFile {
     /// Version of this layout.
     pub schema_version: u32,
     /// What made it.
@@ -31,7 +31,7 @@ pub struct ExplanationFile {
 
 /// Changes that were simulated on the same requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Cures {
+pub(super) struct Cures {
     /// The scheduler.
     pub label: String,
     /// Whose stall it is.
@@ -58,13 +58,13 @@ pub struct Cures {
 
 impl ExplanationFile {
     /// As indented JSON with a line end.
-    pub fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         crate::json::indented(self)
     }
 }
 
 /// JSON Schema (2020-12) of [`ExplanationFile`].
-pub fn json_schema() -> Schema {
+pub(super) fn json_schema() -> Schema {
     let mut schema = schema_for!(ExplanationFile);
     schema.insert("title".into(), "metron-sim explanation".into());
     schema

@@ -15,7 +15,7 @@ use crate::units::Duration;
 const SLACK: Span = Span::from_millis(300);
 
 /// What files are read as and judged by.
-pub struct Judging {
+pub(super) struct Judging {
     from: Option<Format>,
     /// The promise.
     pub promise: Promise,
@@ -28,7 +28,7 @@ impl Judging {
     ///
     /// # Errors
     /// When a flag has a bad value or the curve's file cannot be read.
-    pub fn new(flags: &JudgeFlags, assertions: &[Assertion]) -> Result<Judging, Error> {
+    pub(super) fn new(flags: &JudgeFlags, assertions: &[Assertion]) -> Result<Judging, Error> {
         let from = flags.from.as_deref().map(format).transpose()?;
         let slack =
             flags.ttft_slack.as_deref().map(|text| time("--ttft-slack", text)).transpose()?;
@@ -67,7 +67,7 @@ impl Judging {
     ///
     /// # Errors
     /// When it cannot be read or judged.
-    pub fn runs(&self, path: &Path) -> Result<(Imported, Vec<RunResult>), Error> {
+    pub(super) fn runs(&self, path: &Path) -> Result<(Imported, Vec<RunResult>), Error> {
         let imported = interop::import_with(path, self.from, self.skip_bad)?;
         let stem = path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let mut runs: Vec<RunResult> = Vec::new();
@@ -131,6 +131,6 @@ fn fluidity(text: &str) -> Result<(f64, f64), Error> {
 ///
 /// # Errors
 /// When one is none.
-pub fn assertions(texts: &[String]) -> Result<Vec<Assertion>, Error> {
+pub(super) fn assertions(texts: &[String]) -> Result<Vec<Assertion>, Error> {
     texts.iter().map(|text| Ok(Assertion::parse(text)?)).collect()
 }

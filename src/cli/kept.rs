@@ -12,7 +12,7 @@ use crate::search::Cache;
 ///
 /// # Errors
 /// When the folder cannot be made, or another run has it.
-pub fn cache_of(
+pub(super) fn cache_of(
     folder: Option<&Path>,
     sink: &ResultSink,
     global: &GlobalFlags,
@@ -25,7 +25,7 @@ pub fn cache_of(
 }
 
 /// Removes what was kept for a result that is in place now, and says what went wrong with it.
-pub fn put_away(cache: Option<Cache>, console: &Console) {
+pub(super) fn put_away(cache: Option<Cache>, console: &Console) {
     let Some(cache) = cache else { return };
     if let Some(why) = cache.unkept() {
         console.warn(&format!("not all finished points were kept: {why}"));

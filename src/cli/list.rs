@@ -14,7 +14,7 @@ use crate::scenario::{Parameter, SchedulerDetails};
 ///
 /// # Errors
 /// When the list cannot be written.
-pub fn run(
+pub(super) fn run(
     what: Listed,
     global: &GlobalFlags,
     console: &Console,

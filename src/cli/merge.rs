@@ -14,7 +14,11 @@ use crate::search::sweep::SweepFile;
 ///
 /// # Errors
 /// When a file is no shard, or they are not all of one sweep.
-pub fn run(args: &MergeArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+pub(super) fn run(
+    args: &MergeArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
     let shards = args.shards.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let of_capacities = shards.first().is_some_and(|shard| shard.capacity.is_some());
     let objectives = sweep::front(args.pareto.as_deref(), of_capacities)?;

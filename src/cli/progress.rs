@@ -23,14 +23,14 @@ const LINES: Duration = Duration::from_secs(2);
 const LINES_MAX: Duration = Duration::from_secs(60);
 
 /// Does `work` and shows its progress while it lasts.
-pub fn shown<T>(progress: &Progress, show: bool, work: impl FnOnce() -> T) -> T {
+pub(super) fn shown<T>(progress: &Progress, show: bool, work: impl FnOnce() -> T) -> T {
     let shows = if show { Shows::Bar } else { Shows::Nothing };
     shown_of("requests", &|| progress.totals(), shows, work)
 }
 
 /// The same, where something else than requests is counted, or what is to come is a guess: `totals`
 /// says how many are done, and how many there will be.
-pub fn shown_of<T>(
+pub(super) fn shown_of<T>(
     what: &str,
     totals: &(dyn Fn() -> (u64, u64) + Sync),
     shows: Shows,

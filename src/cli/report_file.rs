@@ -20,7 +20,7 @@ use crate::search::{CapacityFile, capacity_answers, capacity_rows};
 use crate::view::{CuresView, Drawn, Page};
 
 /// The page that was asked for, open.
-pub struct ReportFile(OutputFile);
+pub(super) struct ReportFile(OutputFile);
 
 /// What a page says in words.
 struct Words {
@@ -35,7 +35,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// When it cannot be opened, or is the result's own file.
-    pub fn open(
+    pub(super) fn open(
         report: Option<&PathBuf>,
         output: Option<&PathBuf>,
     ) -> Result<Option<ReportFile>, Error> {
@@ -47,7 +47,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn runs(
+    pub(super) fn runs(
         self,
         runs: &[Indexed<'_>],
         result: &ResultFile,
@@ -72,7 +72,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn measured(self, result: &ResultFile) -> Result<(), Error> {
+    pub(super) fn measured(self, result: &ResultFile) -> Result<(), Error> {
         self.write(&Page::of_measured(result), &words(result))
     }
 
@@ -80,7 +80,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn capacity(self, file: &CapacityFile) -> Result<(), Error> {
+    pub(super) fn capacity(self, file: &CapacityFile) -> Result<(), Error> {
         let mut rows = capacity_rows(file).into_iter();
         let labelled = file
             .schedulers
@@ -109,7 +109,7 @@ impl ReportFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn sweep(self, file: &SweepFile) -> Result<(), Error> {
+    pub(super) fn sweep(self, file: &SweepFile) -> Result<(), Error> {
         let mut verdict = vec![format!(
             "{} combinations of {} were tried.",
             file.points.len(),

@@ -71,7 +71,7 @@ impl Options {
 ///
 /// # Errors
 /// When the scenario cannot be run or a file cannot be read or written.
-pub fn run(
+pub(super) fn run(
     scenario: String,
     flags: &RunFlags,
     global: &GlobalFlags,

@@ -16,7 +16,11 @@ use crate::server::{Served, is_loopback, serve};
 ///
 /// # Errors
 /// When the scenario cannot be read, the address is not to be had, or a file cannot be written.
-pub fn run(args: &ServeArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+pub(super) fn run(
+    args: &ServeArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
     let broken = |error| Error::Scenario(Box::new(error));
     let document = match &args.scenario {
         Some(path) => Some(Document::read(path).map_err(broken)?),

@@ -21,7 +21,7 @@ use crate::trace::token_file::TokenFile;
 const STALLS_DRAWN: usize = 10;
 
 /// Files that were asked for, open.
-pub struct SideFiles {
+pub(super) struct SideFiles {
     requests: Option<(OutputFile, RowFormat)>,
     tokens: Option<(OutputFile, RowFormat)>,
     timeline: Option<OutputFile>,
@@ -32,7 +32,7 @@ impl SideFiles {
     ///
     /// # Errors
     /// When two of them are the same file, an extension names no format, or one cannot be opened.
-    pub fn open(flags: &RunFlags, result: Option<&PathBuf>) -> Result<SideFiles, Error> {
+    pub(super) fn open(flags: &RunFlags, result: Option<&PathBuf>) -> Result<SideFiles, Error> {
         distinct(&[
             ("-o", result),
             ("--requests", flags.requests.as_ref()),
@@ -58,7 +58,7 @@ impl SideFiles {
     }
 
     /// Whether the simulator must keep its iterations.
-    pub fn need_iterations(&self) -> bool {
+    pub(super) fn need_iterations(&self) -> bool {
         self.timeline.is_some()
     }
 
@@ -66,7 +66,7 @@ impl SideFiles {
     ///
     /// # Errors
     /// When one cannot be written; none is put in place then.
-    pub fn write(self, runs: &[Indexed<'_>], loaded: &Loaded) -> Result<(), OutputError> {
+    pub(super) fn write(self, runs: &[Indexed<'_>], loaded: &Loaded) -> Result<(), OutputError> {
         let classes = loaded.requests.classes();
         let several = loaded.experiment.replicas > 1;
         let facts = |run: &SchedulerOutput| {

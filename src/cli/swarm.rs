@@ -17,7 +17,11 @@ const TOLD_MAX: usize = 10;
 ///
 /// # Errors
 /// When the report cannot be written.
-pub fn run(args: &SwarmArgs, global: &GlobalFlags, console: &Console) -> Result<Exit, Error> {
+pub(super) fn run(
+    args: &SwarmArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<Exit, Error> {
     if !matches!(global.format, Format::Text | Format::Json | Format::Quiet) {
         return Err(Error::Usage("swarm writes --format text, json or quiet".to_owned()));
     }

@@ -18,7 +18,7 @@ use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_cs
 ///
 /// # Errors
 /// When a combination is no scenario, or a point cannot be run.
-pub fn run(
+pub(super) fn run(
     args: &SweepArgs,
     global: &GlobalFlags,
     console: &Console,

@@ -22,7 +22,7 @@ use crate::workload::{Limits, Source};
 ///
 /// # Errors
 /// When the scenario or the observed run cannot be read, or do not go together.
-pub fn run(
+pub(super) fn run(
     args: &ValidateArgs,
     global: &GlobalFlags,
     console: &Console,
@@ -86,7 +86,7 @@ fn not_alike(experiment: &Experiment) -> Vec<String> {
 
 /// Reads a scenario and a real run, puts the run's arrivals into the scenario, and tells what is
 /// noteworthy.
-pub fn load(
+pub(super) fn load(
     scenario: &str,
     (observed, label): (&Path, Option<&str>),
     global: &GlobalFlags,

@@ -2,7 +2,7 @@
 
 /// The iterations that decoded something, numbered in order.
 #[derive(Debug, Default)]
-pub struct Beats {
+pub(super) struct Beats {
     count: usize,
     /// Iterations that decoded nothing.
     others: Vec<u32>,
@@ -12,7 +12,7 @@ pub struct Beats {
 
 impl Beats {
     /// Adds iterations `from..to`, which are the next.
-    pub fn extend(&mut self, from: u32, to: u32, decoded: bool) {
+    pub(super) fn extend(&mut self, from: u32, to: u32, decoded: bool) {
         if decoded {
             self.count += (to - from) as usize;
         } else {
@@ -22,20 +22,20 @@ impl Beats {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count
     }
 
     /// The iteration of a beat.
     #[inline]
-    pub fn at(&self, beat: usize) -> u32 {
+    pub(super) fn at(&self, beat: usize) -> u32 {
         assert!(beat < self.count, "there are {} beats, not {beat}", self.count);
         let skipped = self.before.partition_point(|&before| before as usize <= beat);
         (beat + skipped) as u32
     }
 
     /// How many lie before an iteration.
-    pub fn before(&self, iteration: u32) -> u32 {
+    pub(super) fn before(&self, iteration: u32) -> u32 {
         iteration - self.others.partition_point(|&other| other < iteration) as u32
     }
 }

@@ -78,7 +78,7 @@ struct Piece {
 
 impl Bubbles {
     /// Of every lane, in order; nothing for lanes without others beside them.
-    pub fn of_all(tables: &Tables<'_>) -> Vec<Bubbles> {
+    pub(super) fn of_all(tables: &Tables<'_>) -> Vec<Bubbles> {
         let lanes = &tables.lanes;
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
@@ -159,29 +159,29 @@ impl Bubbles {
     }
 
     /// Every share.
-    pub fn all(&self) -> &[Share] {
+    pub(super) fn all(&self) -> &[Share] {
         &self.all
     }
 
     /// Every share in waits for another lane's turn.
-    pub fn turns(&self) -> &[Turn] {
+    pub(super) fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
     /// Shares in waits for another lane's turn from iteration `from` to before `to`.
-    pub fn turns_within(&self, from: u32, to: u32) -> &[Turn] {
+    pub(super) fn turns_within(&self, from: u32, to: u32) -> &[Turn] {
         let before = |index: u32| self.turns.partition_point(|turn| turn.iteration < index);
         &self.turns[before(from)..before(to)]
     }
 
     /// Shares in the waits of the iterations after `from` and up to `to`.
-    pub fn within(&self, from: u32, to: u32) -> &[Share] {
+    pub(super) fn within(&self, from: u32, to: u32) -> &[Share] {
         let upto = |index: u32| self.all.partition_point(|share| share.iteration <= index);
         &self.all[upto(from)..upto(to)]
     }
 
     /// Shares in the waits of one iteration.
-    pub fn at(&self, iteration: u32) -> &[Share] {
+    pub(super) fn at(&self, iteration: u32) -> &[Share] {
         let before = self.all.partition_point(|share| share.iteration < iteration);
         let of = self.all[before..].iter().take_while(|share| share.iteration == iteration);
         &self.all[before..before + of.count()]
@@ -264,7 +264,7 @@ pub(super) struct Caused {
 
 impl Caused {
     /// Of a culprit.
-    pub fn by(culprit: RequestId, bubbles: &Bubbles) -> Caused {
+    pub(super) fn by(culprit: RequestId, bubbles: &Bubbles) -> Caused {
         let mut caused = Caused {
             iterations: Vec::new(),
             sums: vec![[0; 2]],
@@ -287,7 +287,7 @@ impl Caused {
     }
 
     /// What of it a request saw.
-    pub fn suffered(&self, tables: &Tables<'_>, victim: RequestId) -> u64 {
+    pub(super) fn suffered(&self, tables: &Tables<'_>, victim: RequestId) -> u64 {
         if self.iterations.is_empty() && self.turns.is_empty() {
             return 0;
         }

@@ -55,7 +55,7 @@ struct Whole {
 
 /// What iterations of decodes alone have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct Steady {
+pub(super) struct Steady {
     /// Nanoseconds of each.
     pub communication: u64,
     /// Nanoseconds of each.
@@ -67,7 +67,7 @@ pub struct Steady {
 }
 
 /// Prices parts of one iteration's batch.
-pub struct Pricer<'a> {
+pub(super) struct Pricer<'a> {
     prices: Prices<'a>,
     /// Whether host work beyond the GPU's time (in a pipeline, beyond stage 0's) is left out of an
     /// iteration's time.
@@ -79,7 +79,7 @@ pub struct Pricer<'a> {
 
 impl<'a> Pricer<'a> {
     /// For iterations of such replicas.
-    pub fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
+    pub(super) fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
         let &RecordedPool { cost, planned_ahead, .. } = pool;
         Pricer {
             prices: Prices::of(cost),
@@ -125,7 +125,7 @@ impl<'a> Pricer<'a> {
 
     /// The iteration as its decodes see it, and as each of its chunks does, appended in batch
     /// order.
-    pub fn chains(
+    pub(super) fn chains(
         &mut self,
         iteration: &Iteration<'_>,
         prefills: &mut Vec<PrefillChain>,
@@ -141,7 +141,7 @@ impl<'a> Pricer<'a> {
 
     /// What iterations of decodes alone that repeat `first` have in common. `None` where more than
     /// that has to be known of each.
-    pub fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
+    pub(super) fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
         if self.staged || first.decodes == 0 || !first.chunks.is_empty() {
             return None;
         }
@@ -158,7 +158,7 @@ impl<'a> Pricer<'a> {
 
     /// Kernel times of one decode that reads `kv` entries, one more, and so on, nanoseconds.
     #[inline]
-    pub fn singles(&mut self, mut kv: u64) -> impl FnMut() -> u64 {
+    pub(super) fn singles(&mut self, mut kv: u64) -> impl FnMut() -> u64 {
         move || {
             kv += 1;
             self.prices.single(kv - 1)
@@ -212,7 +212,7 @@ impl<'a> Pricer<'a> {
     }
 
     /// Communication of an iteration beyond what its decodes alone would have: its prefill's.
-    pub fn communication_of_prefill(&mut self, iteration: &Iteration<'_>) -> u64 {
+    pub(super) fn communication_of_prefill(&mut self, iteration: &Iteration<'_>) -> u64 {
         self.load(iteration);
         let whole = self.whole(iteration).communication;
         if whole == 0 || iteration.decodes == 0 {
@@ -224,7 +224,11 @@ impl<'a> Pricer<'a> {
 
     /// Communication of an iteration's chunks together beyond what the chunk at this place alone would
     /// have: the other chunks'.
-    pub fn communication_of_others(&mut self, iteration: &Iteration<'_>, place: usize) -> u64 {
+    pub(super) fn communication_of_others(
+        &mut self,
+        iteration: &Iteration<'_>,
+        place: usize,
+    ) -> u64 {
         self.load(iteration);
         let whole = self.whole(iteration).communication;
         if whole == 0 || iteration.chunks.len() < 2 {
@@ -242,7 +246,7 @@ impl<'a> Pricer<'a> {
 
     /// What each chunk of an iteration weighs when others' delay is shared among them: the time
     /// that the batch would take less without it, or its tokens where no chunk would save any.
-    pub fn weights(&mut self, iteration: &Iteration<'_>, weights: &mut Vec<u64>) {
+    pub(super) fn weights(&mut self, iteration: &Iteration<'_>, weights: &mut Vec<u64>) {
         weights.clear();
         if iteration.chunks.len() == 1 {
             weights.push(1);
@@ -281,7 +285,12 @@ fn decodes(iteration: &Iteration<'_>) -> Decodes {
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add
 /// up. `skip` gets nothing. Where all weights are zero, the first that is not skipped takes all.
-pub fn shares(ns: u64, weights: &[u64], skip: Option<usize>, mut give: impl FnMut(usize, u64)) {
+pub(super) fn shares(
+    ns: u64,
+    weights: &[u64],
+    skip: Option<usize>,
+    mut give: impl FnMut(usize, u64),
+) {
     let counted = |&(place, _): &(usize, &u64)| Some(place) != skip;
     let total: u128 =
         weights.iter().enumerate().filter(counted).map(|(_, &weight)| u128::from(weight)).sum();

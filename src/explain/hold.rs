@@ -63,7 +63,7 @@ pub(super) enum Means {
 
 impl Holders {
     /// Of one lane.
-    pub fn new(tables: &Tables<'_>, id: LaneId) -> Holders {
+    pub(super) fn new(tables: &Tables<'_>, id: LaneId) -> Holders {
         let lane = &tables.lanes[id.index()];
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
@@ -256,7 +256,13 @@ impl Holders {
     }
 
     /// Running sums for waits of `waited` nanoseconds at each iteration from `first` on.
-    pub fn sums(&self, lane: &LaneColumns<'_>, means: Means, first: u32, waited: &[u64]) -> Sums {
+    pub(super) fn sums(
+        &self,
+        lane: &LaneColumns<'_>,
+        means: Means,
+        first: u32,
+        waited: &[u64],
+    ) -> Sums {
         let mut sums = Sums { means, first, ..Sums::default() };
         sums.rows.reserve(waited.len() + 1);
         let (mut sum, mut decoded) = (0.0, 0.0);
@@ -300,7 +306,7 @@ impl Holders {
 
     /// What the request at this place of [`requests`](Holders::requests) has to do with the waits
     /// in `sums` within the iterations `from..to`, in nanoseconds.
-    pub fn share(
+    pub(super) fn share(
         &self,
         tables: &Tables<'_>,
         lane: &LaneColumns<'_>,

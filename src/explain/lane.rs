@@ -33,7 +33,7 @@ pub const HELD: [Cause; 5] = [
 ];
 
 /// The iterations of one replica and their sums.
-pub struct LaneColumns<'a> {
+pub(super) struct LaneColumns<'a> {
     /// The iterations.
     pub log: &'a Log,
     /// What its replica is.
@@ -72,7 +72,7 @@ struct Waits {
 
 impl<'a> LaneColumns<'a> {
     /// Sums up a replica's log; observation ended at `end`.
-    pub fn new(log: &'a Log, pool: RecordedPool<'a>, end: Time) -> LaneColumns<'a> {
+    pub(super) fn new(log: &'a Log, pool: RecordedPool<'a>, end: Time) -> LaneColumns<'a> {
         let mut lane = LaneColumns {
             log,
             pool,
@@ -245,21 +245,21 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// The iteration that brought tokens at this instant.
-    pub fn iteration_at(&self, tokens: Time) -> u32 {
+    pub(super) fn iteration_at(&self, tokens: Time) -> u32 {
         let at = self.log.place_of_tokens(tokens);
         at.expect("tokens come at the end of an iteration") as u32
     }
 
     /// From the tokens of iteration `from` to those of iteration `to`, for a request that decodes
     /// in every beat between.
-    pub fn decoding(&self, from: u32, to: u32, into: &mut Split) {
+    pub(super) fn decoding(&self, from: u32, to: u32, into: &mut Split) {
         for (cause, ns) in DECODING.into_iter().zip(self.decoding_row(from, to)) {
             into.add(cause, ns);
         }
     }
 
     /// The gap that ends with a beat, for a request that was in the beat before too.
-    pub fn beat(&self, beat: usize) -> Split {
+    pub(super) fn beat(&self, beat: usize) -> Split {
         let mut split = Split::ZERO;
         self.decoding(self.beats.at(beat - 1), self.beats.at(beat), &mut split);
         split
@@ -267,7 +267,7 @@ impl<'a> LaneColumns<'a> {
 
     /// The time between tokens of all requests that decode in every beat, where row i of `change`
     /// says how many more of them decode across iteration i than across the one before.
-    pub fn decoding_of_all(&self, change: &[i32], into: &mut Split) {
+    pub(super) fn decoding_of_all(&self, change: &[i32], into: &mut Split) {
         let (mut from, mut requests) = (0, 0_u64);
         for (place, &change) in change.iter().enumerate().filter(|(_, change)| **change != 0) {
             if requests > 0 {
@@ -282,13 +282,13 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
-    pub fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
+    pub(super) fn decoding_row(&self, from: u32, to: u32) -> [u64; 8] {
         self.decoded(from as usize + 1, to as usize + 1)
     }
 
     /// The same stretch for a request that could decode and was in no batch: iterations of
     /// prefills alone are what they are; the rest was given to others.
-    pub fn missed(&self, from: u32, to: u32, into: &mut Split) {
+    pub(super) fn missed(&self, from: u32, to: u32, into: &mut Split) {
         let all = self.decoding_row(from, to);
         into.add(Cause::PrefillOnly, all[3]);
         into.add(Cause::PipelineBubble, all[7]);
@@ -298,13 +298,13 @@ impl<'a> LaneColumns<'a> {
 
     /// The part of [`missed`](LaneColumns::missed) that iteration `index` brings and that is not
     /// prefill alone.
-    pub fn missed_beside_prefill(&self, index: u32) -> u64 {
+    pub(super) fn missed_beside_prefill(&self, index: u32) -> u64 {
         let all = self.decoded(index as usize, index as usize + 1);
         all.iter().sum::<u64>() - all[3]
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
-    pub fn waited(&self, from: u32, to: u32, into: &mut Split) {
+    pub(super) fn waited(&self, from: u32, to: u32, into: &mut Split) {
         let waits = self.waits(from as usize, to as usize);
         for (cause, ns) in HELD.into_iter().zip(waits.held) {
             into.add(cause, ns);
@@ -312,19 +312,19 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// The same stretch for a running request whose prefill was passed over.
-    pub fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
+    pub(super) fn passed_over(&self, from: u32, to: u32, into: &mut Split) {
         let [beside_chunks, alone] = self.waits(from as usize, to as usize).passed;
         into.add(Cause::NoTokenBudget, beside_chunks);
         into.add(Cause::PolicyDeferred, alone);
     }
 
     /// Beats among the iterations `from..to`.
-    pub fn beats_within(&self, from: u32, to: u32) -> u32 {
+    pub(super) fn beats_within(&self, from: u32, to: u32) -> u32 {
         self.beats.before(to) - self.beats.before(from)
     }
 
     /// How long the reason given at an iteration stood: from its start to the next one's.
-    pub fn stood(&self, index: u32) -> u64 {
+    pub(super) fn stood(&self, index: u32) -> u64 {
         self.over(index as usize).since(self.log.start(index as usize)).as_nanos()
     }
 
@@ -338,7 +338,7 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// When an iteration begins; the one after the last never did before observation ended.
-    pub fn begins(&self, index: u32) -> Time {
+    pub(super) fn begins(&self, index: u32) -> Time {
         match index as usize {
             0 => self.log.get(0).map_or(self.end, |first| first.start),
             index => self.over(index - 1),
@@ -347,18 +347,18 @@ impl<'a> LaneColumns<'a> {
 
     /// How many iterations brought their tokens before observation ended: the others were still
     /// running, or never began.
-    pub fn observed(&self) -> u32 {
+    pub(super) fn observed(&self) -> u32 {
         self.log.partition_point(|iteration| iteration.end <= self.end) as u32
     }
 
     /// The iteration that still ran when observation ended.
-    pub fn unobserved(&self) -> Option<u32> {
+    pub(super) fn unobserved(&self) -> Option<u32> {
         let last = self.begun().checked_sub(1)?;
         (last >= self.observed()).then_some(last)
     }
 
     /// How many iterations began before observation ended.
-    pub fn begun(&self) -> u32 {
+    pub(super) fn begun(&self) -> u32 {
         self.log.partition_point(|iteration| iteration.start <= self.end) as u32
     }
 
@@ -368,7 +368,7 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// The chunk of iteration `index` at this place, and the iteration as it sees it.
-    pub fn prefill(&self, index: u32, place: u32) -> (&ChunkRecord, PrefillChain) {
+    pub(super) fn prefill(&self, index: u32, place: u32) -> (&ChunkRecord, PrefillChain) {
         let number = self.log.chunks_before(index as usize) + place as usize;
         let chain = self.parts.prefill(number, index as usize, self.lasted(index));
         (self.log.chunk(number), chain)
@@ -377,7 +377,7 @@ impl<'a> LaneColumns<'a> {
     /// What iteration `index` was made of, from its start to its tokens: a decode alone, the other
     /// decodes, prefill, communication, host work, and in a pipeline waits between stages. They sum
     /// to its time.
-    pub fn parts(&self, index: u32) -> Vec<(Cause, u64)> {
+    pub(super) fn parts(&self, index: u32) -> Vec<(Cause, u64)> {
         let time = self.lasted(index);
         let chain = self.parts.decodes(index as usize, time);
         let DecodeChain { own, batch_growth, communication, host, bubble, .. } = chain;
@@ -395,13 +395,13 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// Waits for stage 0 before iteration `place`, and between stages in it.
-    pub fn pipeline_waits(&self, place: usize) -> (u64, u64) {
+    pub(super) fn pipeline_waits(&self, place: usize) -> (u64, u64) {
         let idle = self.idle_before(place + 1) - self.idle_before(place);
         (idle, self.parts.bubble(place))
     }
 
     /// Delay by others' prefill that iteration `index` meant for each decoding request.
-    pub fn others_prefill(&self, index: u32) -> u64 {
+    pub(super) fn others_prefill(&self, index: u32) -> u64 {
         let all = self.decoded(index as usize, index as usize + 1);
         all[2] + all[3]
     }
@@ -418,7 +418,7 @@ impl Waits {
 
 /// The reason that stood while an iteration ran. A policy that gives none has passed a waiting
 /// request over by its own choice.
-pub fn reason(iteration: &Iteration<'_>) -> Cause {
+pub(super) fn reason(iteration: &Iteration<'_>) -> Cause {
     HELD[column(iteration.held)]
 }
 

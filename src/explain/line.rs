@@ -34,7 +34,7 @@ struct Waiter {
 
 impl Line {
     /// Sweeps over a replica, and writes what each request lost into `places`.
-    pub fn new(
+    pub(super) fn new(
         recording: &Recording<'_>,
         lane: &LaneColumns<'_>,
         places: &mut Places,

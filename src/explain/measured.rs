@@ -17,13 +17,13 @@ use crate::time::{Span, Time};
 use crate::trace::{Parts, RequestRow, TokenTrace, last_tokens};
 
 /// A stall is longer than so many median gaps.
-pub const MEDIANS: u64 = 5;
+pub(super) const MEDIANS: u64 = 5;
 
 /// A prompt is long, and so a suspect, from so many median prompts on.
-pub const LONG_PROMPT: u32 = 2;
+pub(super) const LONG_PROMPT: u32 = 2;
 
 /// ... and from so many tokens on.
-pub const LONG_PROMPT_MIN: u32 = 512;
+pub(super) const LONG_PROMPT_MIN: u32 = 512;
 
 /// From so many stalled requests on, one token number of most stalls is told.
 const PATTERN_MIN: u64 = 4;

@@ -52,7 +52,7 @@ pub(super) struct Sums {
 
 impl PartsColumn {
     /// Of so many iterations, and of so many chunks.
-    pub fn with_capacity(iterations: usize, chunks: usize) -> PartsColumn {
+    pub(super) fn with_capacity(iterations: usize, chunks: usize) -> PartsColumn {
         PartsColumn {
             rows: Vec::with_capacity(iterations),
             chunks: Vec::with_capacity(chunks),
@@ -63,7 +63,7 @@ impl PartsColumn {
     /// Keeps the next iteration, which decoded something or not. `staged` where it ran through
     /// pipeline stages.
     #[inline]
-    pub fn push(&mut self, chain: &DecodeChain, decoded: bool, staged: bool) {
+    pub(super) fn push(&mut self, chain: &DecodeChain, decoded: bool, staged: bool) {
         let &DecodeChain { batch_growth, prefill, communication, host, .. } = chain;
         let is_short = (batch_growth | prefill | communication | host) < u64::from(LONG);
         let batch_growth = if decoded { batch_growth as u32 } else { ALONE };
@@ -97,7 +97,7 @@ impl PartsColumn {
     /// Keeps iterations of decodes alone of which each began when the one before ended, and adds
     /// them to `sums`: the first at `start`, their ends as given. `owns` tells how long a decode
     /// alone would take in each. `false`, and nothing is done, where some are too short or too long.
-    pub fn extend(
+    pub(super) fn extend(
         &mut self,
         steady: &Steady,
         start: Time,
@@ -137,13 +137,13 @@ impl PartsColumn {
     }
 
     /// Keeps the chunks of the iteration.
-    pub fn push_chunks(&mut self, chunks: &[PrefillChain]) {
+    pub(super) fn push_chunks(&mut self, chunks: &[PrefillChain]) {
         self.chunks.extend(chunks.iter().map(|chunk| [chunk.own, chunk.others]));
     }
 
     /// Adds the iterations `from..to`.
     #[inline]
-    pub fn add(&self, from: usize, to: usize, sums: &mut Sums) {
+    pub(super) fn add(&self, from: usize, to: usize, sums: &mut Sums) {
         for (row, place) in self.rows[from..to].iter().zip(from..) {
             let rest = &self.rests[row.rest as usize];
             if row.batch_growth == ALONE || rest.host == LONG {
@@ -180,12 +180,12 @@ impl PartsColumn {
     }
 
     /// Waiting between pipeline stages in iteration `place`.
-    pub fn bubble(&self, place: usize) -> u64 {
+    pub(super) fn bubble(&self, place: usize) -> u64 {
         self.bubbles.get(place).copied().unwrap_or(0)
     }
 
     /// Iteration `place`, which took `lasted` nanoseconds, as its decodes see it.
-    pub fn decodes(&self, place: usize, lasted: u64) -> DecodeChain {
+    pub(super) fn decodes(&self, place: usize, lasted: u64) -> DecodeChain {
         let [batch_growth, prefill, communication, host] = self.of(place);
         let bubble = self.bubble(place);
         let own = lasted - bubble - batch_growth - prefill - communication - host;
@@ -193,7 +193,7 @@ impl PartsColumn {
     }
 
     /// Iteration `place`, which took `lasted` nanoseconds, as the `chunk`th chunk of the lane sees it.
-    pub fn prefill(&self, chunk: usize, place: usize, lasted: u64) -> PrefillChain {
+    pub(super) fn prefill(&self, chunk: usize, place: usize, lasted: u64) -> PrefillChain {
         let [own, others] = self.chunks[chunk];
         let [.., communication, host] = self.of(place);
         let bubble = self.bubble(place);
@@ -205,7 +205,7 @@ impl PartsColumn {
 impl Sums {
     /// Adds an iteration, which decoded something or not.
     #[inline]
-    pub fn add(&mut self, chain: &DecodeChain, decoded: bool) {
+    pub(super) fn add(&mut self, chain: &DecodeChain, decoded: bool) {
         let &DecodeChain { batch_growth, prefill, communication, host, bubble, .. } = chain;
         if decoded {
             self.batch_growth += batch_growth;
@@ -219,7 +219,7 @@ impl Sums {
     }
 
     /// These, less those up to an earlier iteration.
-    pub fn since(self, before: Sums) -> Sums {
+    pub(super) fn since(self, before: Sums) -> Sums {
         Sums {
             batch_growth: self.batch_growth - before.batch_growth,
             prefill_interference: self.prefill_interference - before.prefill_interference,
@@ -231,7 +231,7 @@ impl Sums {
     }
 
     /// All of them.
-    pub fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         self.batch_growth
             + self.prefill_interference
             + self.prefill_only

@@ -31,7 +31,7 @@ pub(super) struct Pressure {
 
 impl Pressure {
     /// Waits for one cause.
-    pub fn of(&self, place: usize) -> &[u64] {
+    pub(super) fn of(&self, place: usize) -> &[u64] {
         &self.by_cause[place]
     }
 
@@ -67,7 +67,7 @@ pub(super) struct Waits {
 
 impl Waits {
     /// None yet, all within these iterations.
-    pub fn within(iterations: Range<u32>) -> Waits {
+    pub(super) fn within(iterations: Range<u32>) -> Waits {
         let zeros = vec![0; iterations.len() + 2];
         Waits {
             first: iterations.start,
@@ -82,7 +82,7 @@ impl Waits {
 
     /// All waits by iteration and cause. `behind` is what others stood behind the queue's head,
     /// which the head is blamed for instead.
-    pub fn pressure(
+    pub(super) fn pressure(
         mut self,
         lane: &LaneColumns<'_>,
         behind: impl IntoIterator<Item = (u32, u64)>,

@@ -21,12 +21,12 @@ const KV_MAX: u64 = 1 << 18;
 
 impl<'a> Prices<'a> {
     /// Nothing asked for yet.
-    pub fn of(cost: &'a dyn CostModel) -> Prices<'a> {
+    pub(super) fn of(cost: &'a dyn CostModel) -> Prices<'a> {
         Prices { cost, overheads: Vec::new(), singles: Vec::new() }
     }
 
     /// What is no kernel's in a batch.
-    pub fn overheads(&mut self, shape: &BatchShape<'_>) -> Overheads {
+    pub(super) fn overheads(&mut self, shape: &BatchShape<'_>) -> Overheads {
         let n = shape.decodes().requests();
         if !shape.chunks().is_empty() || shape.sampled() != n {
             return self.cost.overheads(shape);
@@ -35,7 +35,7 @@ impl<'a> Prices<'a> {
     }
 
     /// The same for decodes alone, where it depends on nothing but their number.
-    pub fn overheads_of_decodes(&mut self, n: u32) -> Option<Overheads> {
+    pub(super) fn overheads_of_decodes(&mut self, n: u32) -> Option<Overheads> {
         if n >= DECODES_MAX {
             return self.cost.overheads_of_decodes(n);
         }
@@ -47,7 +47,7 @@ impl<'a> Prices<'a> {
     }
 
     /// Kernel time of a batch, nanoseconds.
-    pub fn kernels(&mut self, shape: &BatchShape<'_>) -> u64 {
+    pub(super) fn kernels(&mut self, shape: &BatchShape<'_>) -> u64 {
         let aside = self.overheads(shape);
         let gpu = self.cost.time(shape).gpu.as_nanos();
         gpu.saturating_sub(aside.communication.as_nanos()).saturating_sub(aside.gap.as_nanos())
@@ -55,7 +55,7 @@ impl<'a> Prices<'a> {
 
     /// Kernel time of one decode that reads so many KV entries, nanoseconds.
     #[inline]
-    pub fn single(&mut self, kv: u64) -> u64 {
+    pub(super) fn single(&mut self, kv: u64) -> u64 {
         match self.singles.get(kv as usize) {
             Some(&ns) if ns != UNKNOWN => ns,
             _ => self.price_single(kv),

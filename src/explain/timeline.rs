@@ -25,7 +25,7 @@ pub struct Timeline {
 }
 
 /// Draws a stall with an eighth of its length on either side.
-pub fn timeline(index: &Index<'_>, stall: &Stall) -> Timeline {
+pub(super) fn timeline(index: &Index<'_>, stall: &Stall) -> Timeline {
     let lane = index.lane_of(stall.request);
     let (from, to) = (stall.gap.from.as_nanos(), stall.gap.to.as_nanos());
     let margin = ((to - from) / 8).max(1);

@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::trace::{RequestRow, Run, Status, TokenTrace};
 
 /// Where each request's chunks and preemptions stand in the log of its lane.
-pub struct Places {
+pub(super) struct Places {
     /// Row r: the lane of request r, apart from its row: who looks for the requests of one lane
     /// reads nothing else.
     lane: Vec<LaneId>,
@@ -27,7 +27,7 @@ pub struct Places {
 
 impl Places {
     /// Finds them in all logs.
-    pub fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
+    pub(super) fn new(recording: &Recording<'_>, lanes: &[LaneColumns<'_>]) -> Places {
         let trace = recording.trace;
         let lane = trace.requests.iter().map(|row| row.lane).collect();
         let mut first = vec![0_u32; trace.requests.len() + 1];
@@ -58,18 +58,18 @@ impl Places {
     }
 
     /// The lane of a request.
-    pub fn lane(&self, request: RequestId) -> LaneId {
+    pub(super) fn lane(&self, request: RequestId) -> LaneId {
         self.lane[request.index()]
     }
 
     /// A request's chunks in order.
-    pub fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
+    pub(super) fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
         let (from, to) = (self.first[request.index()], self.first[request.index() + 1]);
         &self.chunks[from as usize..to as usize]
     }
 
     /// Iterations whose batches were formed by preempting it, in order.
-    pub fn preemptions(&self, request: RequestId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn preemptions(&self, request: RequestId) -> impl Iterator<Item = u32> + '_ {
         let from = self.preempted.partition_point(|&(of, _)| of < request);
         let own = self.preempted[from..].iter().take_while(move |&&(of, _)| of == request);
         own.map(|&(_, index)| index)
@@ -181,7 +181,7 @@ fn last_of(times: &[Time]) -> Time {
 }
 
 /// Walks one request.
-pub struct Walk<'w> {
+pub(super) struct Walk<'w> {
     trace: &'w TokenTrace,
     lane: &'w LaneColumns<'w>,
     places: &'w Places,
@@ -199,7 +199,7 @@ pub struct Walk<'w> {
 
 impl<'w> Walk<'w> {
     /// A walk at its beginning.
-    pub fn new(
+    pub(super) fn new(
         trace: &'w TokenTrace,
         lanes: &'w [LaneColumns<'w>],
         places: &'w Places,
@@ -220,7 +220,7 @@ impl<'w> Walk<'w> {
     }
 
     /// Walks to the last token, and of an unfinished request on to the end of observation.
-    pub fn go(mut self, visit: &mut impl Visit) {
+    pub(super) fn go(mut self, visit: &mut impl Visit) {
         let at = match self.row.first_token {
             Time::NEVER => None,
             _ => Some(self.delivered(visit)),

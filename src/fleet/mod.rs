@@ -35,7 +35,7 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// `members` are in the order of their ids; `classes` are the names of the requests' classes.
-    pub fn new(routing: &Routing, members: Vec<Member>, classes: &[String]) -> Fleet {
+    pub(crate) fn new(routing: &Routing, members: Vec<Member>, classes: &[String]) -> Fleet {
         let live: Vec<ReplicaId> =
             members.iter().filter(|member| member.takes_requests()).map(|one| one.id).collect();
         assert!(!live.is_empty(), "at least one replica");
@@ -51,12 +51,12 @@ impl Fleet {
     }
 
     /// A member.
-    pub fn member(&self, replica: ReplicaId) -> &Member {
+    pub(crate) fn member(&self, replica: ReplicaId) -> &Member {
         &self.members[replica.index()]
     }
 
     /// Chooses a replica for the request with this id, the next in order of arrival.
-    pub fn route(
+    pub(crate) fn route(
         &mut self,
         id: RequestId,
         request: &Request,
@@ -75,7 +75,7 @@ impl Fleet {
     }
 
     /// A request has come to its end.
-    pub fn leave(&mut self, id: RequestId) {
+    pub(crate) fn leave(&mut self, id: RequestId) {
         if let Some(&(replica, tokens)) = self.placed.get(id.index()) {
             self.outstanding.remove(replica, tokens);
         }

@@ -10,33 +10,33 @@ pub(super) struct FleetView<'f> {
 }
 
 impl<'f> FleetView<'f> {
-    pub fn new(replicas: &'f [ReplicaId], outstanding: &'f Outstanding) -> FleetView<'f> {
+    pub(super) fn new(replicas: &'f [ReplicaId], outstanding: &'f Outstanding) -> FleetView<'f> {
         FleetView { replicas, outstanding }
     }
 
     /// Those to choose from, at least one.
-    pub fn replicas(&self) -> &'f [ReplicaId] {
+    pub(super) fn replicas(&self) -> &'f [ReplicaId] {
         self.replicas
     }
 
     /// Requests outstanding at a replica.
-    pub fn requests(&self, replica: ReplicaId) -> u32 {
+    pub(super) fn requests(&self, replica: ReplicaId) -> u32 {
         self.outstanding.requests[replica.index()]
     }
 
     /// Tokens outstanding at a replica.
-    pub fn tokens(&self, replica: ReplicaId) -> u64 {
+    pub(super) fn tokens(&self, replica: ReplicaId) -> u64 {
         self.outstanding.tokens[replica.index()]
     }
 
     /// The first of the replicas with the least load, and how much that is.
-    pub fn least<T: Copy + Ord>(&self, load: impl Fn(ReplicaId) -> T) -> (ReplicaId, T) {
+    pub(super) fn least<T: Copy + Ord>(&self, load: impl Fn(ReplicaId) -> T) -> (ReplicaId, T) {
         let loads = self.replicas.iter().map(|&replica| (replica, load(replica)));
         loads.min_by_key(|&(_, load)| load).expect("at least one replica")
     }
 
     /// The same fleet with these replicas to choose from.
-    pub fn among<'n>(&self, replicas: &'n [ReplicaId]) -> FleetView<'n>
+    pub(super) fn among<'n>(&self, replicas: &'n [ReplicaId]) -> FleetView<'n>
     where
         'f: 'n,
     {
@@ -53,18 +53,18 @@ pub(super) struct Outstanding {
 
 impl Outstanding {
     /// Nothing yet, at so many replicas.
-    pub fn of(replicas: usize) -> Outstanding {
+    pub(super) fn of(replicas: usize) -> Outstanding {
         Outstanding { requests: vec![0; replicas], tokens: vec![0; replicas] }
     }
 
     /// A request of so many tokens was sent there.
-    pub fn add(&mut self, replica: ReplicaId, tokens: u32) {
+    pub(super) fn add(&mut self, replica: ReplicaId, tokens: u32) {
         self.requests[replica.index()] += 1;
         self.tokens[replica.index()] += u64::from(tokens);
     }
 
     /// It has come to its end.
-    pub fn remove(&mut self, replica: ReplicaId, tokens: u32) {
+    pub(super) fn remove(&mut self, replica: ReplicaId, tokens: u32) {
         self.requests[replica.index()] -= 1;
         self.tokens[replica.index()] -= u64::from(tokens);
     }

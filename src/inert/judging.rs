@@ -12,7 +12,7 @@ use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
 const BOUND: Entry = ("", Always("a term of the SLO"));
 
 /// Every key of these parts.
-pub const TABLE: &[Entry] = &[
+pub(super) const TABLE: &[Entry] = &[
     ("Scenario.seed", Unless(seed)),
     ("Scenario.slo", Always("its keys are judged one by one")),
     ("Scenario.promise", Always("its share is asked of all requests")),

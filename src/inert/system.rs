@@ -12,7 +12,7 @@ const FIXED: &str = "iterations take a fixed time";
 const GIVEN: &str = "`kv_blocks` is given, and the memory is not asked";
 
 /// Every key of these parts.
-pub const TABLE: &[Entry] = &[
+pub(super) const TABLE: &[Entry] = &[
     ("Scenario.name", Always("words for people")),
     ("Scenario.description", Always("words for people")),
     ("Scenario.derived", Always("written into results for the reader")),

@@ -11,7 +11,7 @@ use crate::workload::{Arrivals, Source};
 const SHAPE: Entry = ("", Always("the shape of the lengths"));
 
 /// Every key of the requests.
-pub const TABLE: &[Entry] = &[
+pub(super) const TABLE: &[Entry] = &[
     ("Scenario.workload", Always("the requests")),
     ("Workload.requests", Always("where arrivals end")),
     ("Workload.duration", Unless(duration)),

@@ -20,7 +20,7 @@ const ROW: usize = size_of::<RequestRow>().div_ceil(size_of::<Time>());
 
 /// One request, to be added to a [`Builder`] after its later tokens.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sent {
+pub(super) struct Sent {
     /// When it was sent, in the file's own clock.
     pub sent: u64,
     /// When it was first scheduled, where that is known.
@@ -47,7 +47,7 @@ pub struct Sent {
 /// Puts a trace together, request after request. Tokens of finished requests go to a temporary file,
 /// a part at a time, once there are enough of them.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub(super) struct Builder {
     spool: Spool,
     parts: Vec<SpooledPart>,
     /// Later tokens of the requests since the last part.
@@ -122,7 +122,7 @@ impl Builder {
     ///
     /// # Errors
     /// What is wrong with it, otherwise.
-    pub fn refuse(&mut self, what: &str) -> Result<(), Fault> {
+    pub(super) fn refuse(&mut self, what: &str) -> Result<(), Fault> {
         let number = self.rows.len() as u64 + self.skipped;
         let what = format!("request {number}: {what}");
         if !self.skip_bad {
@@ -135,22 +135,22 @@ impl Builder {
     }
 
     /// Adds a later token of the request under way.
-    pub fn token(&mut self, at: u64) {
+    pub(super) fn token(&mut self, at: u64) {
         self.column.push(Time::from_nanos(at));
     }
 
     /// Requests so far.
-    pub fn requests(&self) -> usize {
+    pub(super) fn requests(&self) -> usize {
         self.rows.len()
     }
 
     /// Tokens of the request under way so far, the first one left out.
-    pub fn later_tokens(&self) -> usize {
+    pub(super) fn later_tokens(&self) -> usize {
         self.column.len() - self.begin
     }
 
     /// Says when observation ended.
-    pub fn observed_until(&mut self, at: u64) {
+    pub(super) fn observed_until(&mut self, at: u64) {
         self.end = self.end.max(Some(at));
     }
 
@@ -158,7 +158,7 @@ impl Builder {
     ///
     /// # Errors
     /// When its times go backwards, or there are too many.
-    pub fn request(&mut self, sent: Sent) -> Result<(), Fault> {
+    pub(super) fn request(&mut self, sent: Sent) -> Result<(), Fault> {
         let first = self.begin;
         let times = &self.column[first..];
         if let Some(wrong) = disorder(&sent, times) {
@@ -234,7 +234,7 @@ impl Builder {
     ///
     /// # Errors
     /// When there is no request.
-    pub fn finish(mut self, granularity: Granularity) -> Result<Measured, Fault> {
+    pub(super) fn finish(mut self, granularity: Granularity) -> Result<Measured, Fault> {
         let mut notes = Vec::new();
         if self.skipped > 0 {
             notes.push(format!(
@@ -397,7 +397,7 @@ impl Builder {
 ///
 /// # Errors
 /// When it is over 584 years.
-pub fn sum(a: u64, b: u64) -> Result<u64, Fault> {
+pub(super) fn sum(a: u64, b: u64) -> Result<u64, Fault> {
     // NEVER itself stands for something else.
     a.checked_add(b)
         .filter(|&sum| sum < u64::MAX)

@@ -7,7 +7,7 @@
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// Answered to the end.
     #[default]
     Completed,
@@ -25,7 +25,7 @@ pub enum Ended {
 
 impl Ended {
     /// What an HTTP status code says of a request that it ended; `None` for one that ends none.
-    pub fn by_http_status(code: u32) -> Option<Ended> {
+    pub(super) fn by_http_status(code: u32) -> Option<Ended> {
         match code {
             408 | 504 => Some(Ended::TimedOut),
             499 => Some(Ended::Cancelled),
@@ -38,7 +38,7 @@ impl Ended {
 
     /// What a client's error text says: an exception's name, a reason phrase, a status code. Of a
     /// traceback only the last line counts; the ones above are the client's own source text.
-    pub fn by_text(text: &str) -> Ended {
+    pub(super) fn by_text(text: &str) -> Ended {
         let line = text.trim_end().lines().next_back().unwrap_or("").to_ascii_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| line.contains(word));
         let status = codes(&line).find_map(Ended::by_http_status);

@@ -12,7 +12,7 @@ mod values;
 use std::io::{ErrorKind, Read};
 
 use super::fault::{Fault, Position};
-pub use values::SECONDS;
+pub(super) use values::SECONDS;
 use values::TEXT_MAX;
 
 /// Bytes read at once.
@@ -24,7 +24,7 @@ const DEPTH_MAX: usize = 4096;
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads JSON from `R`.
-pub struct Json<R> {
+pub(super) struct Json<R> {
     input: R,
     buffer: Vec<u8>,
     next: usize,
@@ -40,14 +40,14 @@ pub struct Json<R> {
 
 impl<R: Read> Json<R> {
     /// A parser at the beginning of `input`.
-    pub fn new(input: R) -> Json<R> {
+    pub(super) fn new(input: R) -> Json<R> {
         let (buffer, text) = (Vec::with_capacity(BUFFER), Vec::new());
         let (text_max, cut) = (TEXT_MAX, false);
         Json { input, buffer, next: 0, base: 0, line: 1, line_start: 0, text, text_max, cut }
     }
 
     /// The same parser, which keeps texts of up to so many bytes.
-    pub fn with_texts_up_to(self, text_max: usize) -> Json<R> {
+    pub(super) fn with_texts_up_to(self, text_max: usize) -> Json<R> {
         Json { text_max, ..self }
     }
 
@@ -79,7 +79,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Where the next byte is.
-    pub fn position(&self) -> Position {
+    pub(super) fn position(&self) -> Position {
         self.position_of(self.base + self.next as u64)
     }
 
@@ -95,7 +95,7 @@ impl<R: Read> Json<R> {
     }
 
     /// A fault at the next byte.
-    pub fn fault(&self, message: impl Into<String>) -> Fault {
+    pub(super) fn fault(&self, message: impl Into<String>) -> Fault {
         Fault::at(self.position(), message)
     }
 
@@ -111,13 +111,13 @@ impl<R: Read> Json<R> {
     }
 
     /// Whether another document follows.
-    pub fn another(&mut self) -> Result<bool, Fault> {
+    pub(super) fn another(&mut self) -> Result<bool, Fault> {
         self.token()?;
         Ok(self.peek()?.is_some())
     }
 
     /// Whether the next value begins with this byte.
-    pub fn next_is(&mut self, byte: u8) -> Result<bool, Fault> {
+    pub(super) fn next_is(&mut self, byte: u8) -> Result<bool, Fault> {
         Ok(self.token()? == byte)
     }
 
@@ -150,7 +150,7 @@ impl<R: Read> Json<R> {
 
     /// Reads an object: `member` is called at the value of each key in `known` and must read it;
     /// the values of other keys are skipped.
-    pub fn object(
+    pub(super) fn object(
         &mut self,
         known: &[&'static str],
         mut member: impl FnMut(&mut Self, &'static str) -> Result<(), Fault>,
@@ -182,7 +182,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Reads a list: `element` is called at each value and must read it.
-    pub fn list(
+    pub(super) fn list(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
@@ -220,7 +220,7 @@ impl<R: Read> Json<R> {
 
     /// The keys of the next object, each told to `see` until that says stop. The object is left
     /// half read then.
-    pub fn keys(&mut self, mut see: impl FnMut(&str) -> bool) -> Result<(), Fault> {
+    pub(super) fn keys(&mut self, mut see: impl FnMut(&str) -> bool) -> Result<(), Fault> {
         self.take(b'{', "an object")?;
         if self.token()? == b'}' {
             return Ok(());
@@ -238,12 +238,12 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes the bracket that begins a list, to look at its first element.
-    pub fn enter_list(&mut self) -> Result<(), Fault> {
+    pub(super) fn enter_list(&mut self) -> Result<(), Fault> {
         self.take(b'[', "a list")
     }
 
     /// Reads over a value of any kind.
-    pub fn skip(&mut self) -> Result<(), Fault> {
+    pub(super) fn skip(&mut self) -> Result<(), Fault> {
         let mut open: Vec<u8> = Vec::new();
         loop {
             let byte = self.token()?;

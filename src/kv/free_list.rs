@@ -5,7 +5,7 @@ const NONE: u32 = u32::MAX;
 
 /// Free blocks from the next to be taken to the last.
 #[derive(Clone, Debug)]
-pub struct FreeList {
+pub(super) struct FreeList {
     next: Vec<u32>,
     prev: Vec<u32>,
     head: u32,
@@ -15,7 +15,7 @@ pub struct FreeList {
 
 impl FreeList {
     /// Blocks `0..n`, in order.
-    pub fn full(n: u32) -> FreeList {
+    pub(super) fn full(n: u32) -> FreeList {
         let mut list = FreeList {
             next: vec![NONE; n as usize],
             prev: vec![NONE; n as usize],
@@ -29,19 +29,19 @@ impl FreeList {
         list
     }
 
-    pub fn len(&self) -> u32 {
+    pub(super) fn len(&self) -> u32 {
         self.len
     }
 
-    pub fn push_back(&mut self, block: u32) {
+    pub(super) fn push_back(&mut self, block: u32) {
         self.insert_between(self.tail, block, NONE);
     }
 
-    pub fn push_front(&mut self, block: u32) {
+    pub(super) fn push_front(&mut self, block: u32) {
         self.insert_between(NONE, block, self.head);
     }
 
-    pub fn pop_front(&mut self) -> Option<u32> {
+    pub(super) fn pop_front(&mut self) -> Option<u32> {
         let block = self.head;
         (block != NONE).then(|| {
             self.remove(block);
@@ -49,7 +49,7 @@ impl FreeList {
         })
     }
 
-    pub fn remove(&mut self, block: u32) {
+    pub(super) fn remove(&mut self, block: u32) {
         let (prev, next) = (self.prev[block as usize], self.next[block as usize]);
         self.link(prev, next);
         self.len -= 1;

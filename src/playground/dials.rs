@@ -12,7 +12,7 @@ use crate::scheduler::SchedulerConfig;
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Dial {
+pub(super) struct Dial {
     /// Its name among the dials.
     pub id: &'static str,
     /// For people.
@@ -41,7 +41,7 @@ pub struct Dial {
 
 /// The dials of one scheduler.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SchedulerDials {
+pub(super) struct SchedulerDials {
     /// Place in the scenario.
     pub place: usize,
     /// The scheduler.

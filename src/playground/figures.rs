@@ -7,7 +7,7 @@ use super::member;
 
 /// A figure of every run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KeyFigure {
+pub(super) struct KeyFigure {
     /// Its path in a run's result.
     pub path: String,
     /// In words.

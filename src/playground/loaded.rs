@@ -38,7 +38,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// Reads, resolves, checks the limits and draws the requests.
-    pub fn of(asked: &Asked, files: &Files) -> Result<Loaded, Problems> {
+    pub(super) fn of(asked: &Asked, files: &Files) -> Result<Loaded, Problems> {
         limits::asked(asked)?;
         let given = Document::from_text(NAME, &asked.text, files.clone()).map_err(broken(None))?;
         let text = given.rewritten(&asked.set).map_err(broken(None))?;
@@ -85,7 +85,7 @@ impl Loaded {
 
     /// The keys that have no effect in what was played. Keys of schedulers that are not shown are not
     /// judged.
-    pub fn inert_in(&self, outputs: &[SchedulerOutput]) -> Found {
+    pub(super) fn inert_in(&self, outputs: &[SchedulerOutput]) -> Found {
         let count = self.requests.count(&self.experiment);
         let ended: Vec<Ended> = outputs.iter().map(|one| Ended::of(count, &one.outcome)).collect();
         // The schedulers that are played have numbers of their own; the answer gives the scenario's.
@@ -108,7 +108,7 @@ impl Loaded {
     }
 
     /// Only the scheduler at this place of the scenario.
-    pub fn only(mut self, scheduler: usize) -> Result<Loaded, Problems> {
+    pub(super) fn only(mut self, scheduler: usize) -> Result<Loaded, Problems> {
         let Some(at) = self.shown.iter().position(|&place| place == scheduler) else {
             let message = format!("scheduler {scheduler} is not one of those shown");
             return Err(Problems::one("schedulers", message, None));
@@ -119,12 +119,12 @@ impl Loaded {
     }
 
     /// What it takes to play it `times` times.
-    pub fn weight(&self, times: u64) -> Weight {
+    pub(super) fn weight(&self, times: u64) -> Weight {
         limits::weight(&self.experiment, &self.requests, times)
     }
 
     /// Plays what is shown, with every iteration kept.
-    pub fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
+    pub(super) fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
         let fleet = self.experiment.fleet();
         for scheduler in &self.experiment.schedulers {
             // By the largest limits of any pool there are the fewest iterations.
@@ -153,7 +153,11 @@ impl Loaded {
     }
 
     /// What a run wrote down.
-    pub fn recording<'a>(&'a self, place: usize, output: &'a SchedulerOutput) -> Recording<'a> {
+    pub(super) fn recording<'a>(
+        &'a self,
+        place: usize,
+        output: &'a SchedulerOutput,
+    ) -> Recording<'a> {
         recording(&self.experiment, &self.experiment.schedulers[place], &output.outcome)
     }
 }

@@ -44,7 +44,7 @@ pub(crate) struct Beats {
 }
 
 impl Beats {
-    pub fn new(block_tokens: u32) -> Beats {
+    pub(super) fn new(block_tokens: u32) -> Beats {
         Beats {
             block_tokens,
             beat: 0,
@@ -59,34 +59,34 @@ impl Beats {
         }
     }
 
-    pub fn len(&self) -> u32 {
+    pub(super) fn len(&self) -> u32 {
         self.len
     }
 
-    pub fn kv_tokens(&self) -> u64 {
+    pub(super) fn kv_tokens(&self) -> u64 {
         self.kv_tokens
     }
 
-    pub fn beat(&self) -> u32 {
+    pub(super) fn beat(&self) -> u32 {
         self.beat
     }
 
-    pub fn done(&self, slot: SlotId) -> u32 {
+    pub(super) fn done(&self, slot: SlotId) -> u32 {
         let member = &self.members[slot.index()];
         member.done + (self.beat - member.joined)
     }
 
-    pub fn growing(&self) -> u32 {
+    pub(super) fn growing(&self) -> u32 {
         self.growth[self.phase as usize].len() as u32
     }
 
-    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
+    pub(super) fn growing_slots(&self, into: &mut Vec<SlotId>) {
         into.clear();
         into.extend_from_slice(&self.growth[self.phase as usize]);
         into.sort_unstable_by_key(|&slot| self.members[slot.index()].order);
     }
 
-    pub fn join(&mut self, j: Joining) {
+    pub(super) fn join(&mut self, j: Joining) {
         let index = j.slot.index();
         if index >= self.members.len() {
             let absent = Member {
@@ -128,7 +128,7 @@ impl Beats {
         self.kv_tokens += u64::from(j.done);
     }
 
-    pub fn leave(&mut self, slot: SlotId) -> Leaving {
+    pub(super) fn leave(&mut self, slot: SlotId) -> Leaving {
         let done = self.done(slot);
         let beat = self.beat;
         let member = &mut self.members[slot.index()];
@@ -152,7 +152,7 @@ impl Beats {
         leaving
     }
 
-    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
+    pub(super) fn advance(&mut self, ended: &mut Vec<SlotId>) {
         while let Some(&Reverse((beat, slot))) = self.endings.peek() {
             if beat > self.beat {
                 break;
@@ -167,7 +167,7 @@ impl Beats {
     }
 
     /// `beats` beats at which no member ends: [`quiet`](Self::quiet) says for how many that holds.
-    pub fn advance_by(&mut self, beats: u32) {
+    pub(super) fn advance_by(&mut self, beats: u32) {
         self.kv_tokens += u64::from(self.len) * u64::from(beats);
         self.beat += beats;
         self.phase += beats;
@@ -189,14 +189,14 @@ impl Beats {
     }
 
     /// Beats in a row, `most` at most, at which no member ends and known members grow.
-    pub fn quiet(&self, most: u32) -> u32 {
+    pub(super) fn quiet(&self, most: u32) -> u32 {
         let end = self.endings.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
         let enter = self.ahead.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
         most.min(end.saturating_sub(self.beat)).min(enter.saturating_sub(self.beat))
     }
 
     /// Blocks that `beats` beats in a row need; for at most as many as are [`quiet`](Self::quiet).
-    pub fn growing_in(&self, beats: u32) -> u64 {
+    pub(super) fn growing_in(&self, beats: u32) -> u64 {
         let cycles = beats / self.block_tokens;
         let mut blocks = u64::from(cycles) * u64::from(self.growing_all);
         let mut phase = self.phase as usize;
@@ -208,7 +208,7 @@ impl Beats {
     }
 
     /// Members that need a block at the beat after `beats` more.
-    pub fn growing_after(&self, beats: u32) -> u32 {
+    pub(super) fn growing_after(&self, beats: u32) -> u32 {
         let phase = (self.phase + beats) % self.block_tokens;
         self.growth[phase as usize].len() as u32
     }

@@ -51,7 +51,7 @@ macro_rules! both {
 }
 
 impl DecodeSet {
-    pub fn new(block_tokens: u32, reference: bool) -> DecodeSet {
+    pub(super) fn new(block_tokens: u32, reference: bool) -> DecodeSet {
         if reference {
             DecodeSet::Plain(Plain::new(block_tokens))
         } else {
@@ -60,65 +60,65 @@ impl DecodeSet {
     }
 
     /// Members.
-    pub fn len(&self) -> u32 {
+    pub(super) fn len(&self) -> u32 {
         both!(self, set => set.len())
     }
 
     /// Tokens computed, summed over members.
-    pub fn kv_tokens(&self) -> u64 {
+    pub(super) fn kv_tokens(&self) -> u64 {
         both!(self, set => set.kv_tokens())
     }
 
     /// Beats so far; the index of the next one.
-    pub fn beat(&self) -> u32 {
+    pub(super) fn beat(&self) -> u32 {
         both!(self, set => set.beat())
     }
 
     /// Tokens that a member has computed.
-    pub fn done(&self, slot: SlotId) -> u32 {
+    pub(super) fn done(&self, slot: SlotId) -> u32 {
         both!(self, set => set.done(slot))
     }
 
     /// Members that need a new block at the next beat.
-    pub fn growing(&self) -> u32 {
+    pub(super) fn growing(&self) -> u32 {
         both!(self, set => set.growing())
     }
 
     /// The same, by name, in admission order.
-    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
+    pub(super) fn growing_slots(&self, into: &mut Vec<SlotId>) {
         both!(self, set => set.growing_slots(into))
     }
 
-    pub fn join(&mut self, joining: Joining) {
+    pub(super) fn join(&mut self, joining: Joining) {
         both!(self, set => set.join(joining))
     }
 
-    pub fn leave(&mut self, slot: SlotId) -> Leaving {
+    pub(super) fn leave(&mut self, slot: SlotId) -> Leaving {
         both!(self, set => set.leave(slot))
     }
 
     /// One beat for every member. Appends those that emitted their last token in it.
-    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
+    pub(super) fn advance(&mut self, ended: &mut Vec<SlotId>) {
         both!(self, set => set.advance(ended))
     }
 
     /// Beats in a row, `most` at most, at which nobody emits a last token.
-    pub fn quiet(&self, most: u32) -> u32 {
+    pub(super) fn quiet(&self, most: u32) -> u32 {
         both!(self, set => set.quiet(most))
     }
 
     /// Blocks that the next `beats` beats need, which are [`quiet`](Self::quiet).
-    pub fn growing_in(&self, beats: u32) -> u64 {
+    pub(super) fn growing_in(&self, beats: u32) -> u64 {
         both!(self, set => set.growing_in(beats))
     }
 
     /// Members that need a new block at the beat after `beats` quiet ones.
-    pub fn growing_after(&self, beats: u32) -> u32 {
+    pub(super) fn growing_after(&self, beats: u32) -> u32 {
         both!(self, set => set.growing_after(beats))
     }
 
     /// Quiet beats for every member.
-    pub fn advance_by(&mut self, beats: u32) {
+    pub(super) fn advance_by(&mut self, beats: u32) {
         both!(self, set => set.advance_by(beats));
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub fn new(block_tokens: u32, reference: bool) -> Members {
+    pub(super) fn new(block_tokens: u32, reference: bool) -> Members {
         Members {
             running: Vec::new(),
             partial: Vec::new(),

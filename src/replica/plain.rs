@@ -20,32 +20,32 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub fn new(block_tokens: u32) -> Plain {
+    pub(super) fn new(block_tokens: u32) -> Plain {
         Plain { block_tokens, beat: 0, members: Vec::new() }
     }
 
-    pub fn len(&self) -> u32 {
+    pub(super) fn len(&self) -> u32 {
         self.members.len() as u32
     }
 
-    pub fn kv_tokens(&self) -> u64 {
+    pub(super) fn kv_tokens(&self) -> u64 {
         self.members.iter().map(|member| u64::from(member.done)).sum()
     }
 
-    pub fn beat(&self) -> u32 {
+    pub(super) fn beat(&self) -> u32 {
         self.beat
     }
 
-    pub fn done(&self, slot: SlotId) -> u32 {
+    pub(super) fn done(&self, slot: SlotId) -> u32 {
         let member = self.members.iter().find(|member| member.joining.slot == slot);
         member.expect("a member").done
     }
 
-    pub fn growing(&self) -> u32 {
+    pub(super) fn growing(&self) -> u32 {
         self.members.iter().filter(|member| self.grows_next(member)).count() as u32
     }
 
-    pub fn growing_slots(&self, into: &mut Vec<SlotId>) {
+    pub(super) fn growing_slots(&self, into: &mut Vec<SlotId>) {
         into.clear();
         let mut growing: Vec<&Member> =
             self.members.iter().filter(|member| self.grows_next(member)).collect();
@@ -53,13 +53,13 @@ impl Plain {
         into.extend(growing.iter().map(|member| member.joining.slot));
     }
 
-    pub fn join(&mut self, joining: Joining) {
+    pub(super) fn join(&mut self, joining: Joining) {
         let absent = self.members.iter().all(|member| member.joining.slot != joining.slot);
         assert!(absent, "a request joins the decode set once");
         self.members.push(Member { joining, done: joining.done, tokens: Vec::new() });
     }
 
-    pub fn leave(&mut self, slot: SlotId) -> Leaving {
+    pub(super) fn leave(&mut self, slot: SlotId) -> Leaving {
         let place = self.members.iter().position(|member| member.joining.slot == slot);
         let member = self.members.remove(place.expect("only a member leaves"));
         let in_a_row = member.tokens.windows(2).all(|pair| pair[0] + 1 == pair[1]);
@@ -69,7 +69,7 @@ impl Plain {
         Leaving { done: member.done, left, emitted }
     }
 
-    pub fn advance(&mut self, ended: &mut Vec<SlotId>) {
+    pub(super) fn advance(&mut self, ended: &mut Vec<SlotId>) {
         for member in &mut self.members {
             member.done += 1;
             if (member.tokens.len() as u32) < member.joining.left {
@@ -82,26 +82,26 @@ impl Plain {
         self.beat += 1;
     }
 
-    pub fn advance_by(&mut self, beats: u32) {
+    pub(super) fn advance_by(&mut self, beats: u32) {
         let mut ended = Vec::new();
         (0..beats).for_each(|_| self.advance(&mut ended));
         assert!(ended.is_empty(), "nobody ends at a quiet beat");
     }
 
-    pub fn quiet(&self, most: u32) -> u32 {
+    pub(super) fn quiet(&self, most: u32) -> u32 {
         most.min(u32::from(self.none_ends_next()))
     }
 
-    pub fn growing_in(&self, beats: u32) -> u64 {
+    pub(super) fn growing_in(&self, beats: u32) -> u64 {
         assert!(beats <= 1, "one beat at a time");
         u64::from(beats) * u64::from(self.growing())
     }
 
-    pub fn none_ends_next(&self) -> bool {
+    pub(super) fn none_ends_next(&self) -> bool {
         self.members.iter().all(|member| member.tokens.len() as u32 + 1 != member.joining.left)
     }
 
-    pub fn growing_after(&self, beats: u32) -> u32 {
+    pub(super) fn growing_after(&self, beats: u32) -> u32 {
         assert_eq!(beats, 0, "one beat at a time");
         self.growing()
     }

@@ -71,7 +71,7 @@ pub(crate) struct Content {
 }
 
 impl Slot {
-    pub fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
+    pub(super) fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
         Slot {
             request,
             arrival: r.arrival,
@@ -99,7 +99,7 @@ impl Slot {
     /// The key of full block `index`: shared where content ids cover it, its own otherwise.
     ///
     /// An id of S tokens stands for S/B blocks; the last id covers `floor((P % S) / B)` of them.
-    pub fn block_key(&self, index: u32, block_tokens: u32) -> BlockKey {
+    pub(super) fn block_key(&self, index: u32, block_tokens: u32) -> BlockKey {
         let end = u64::from(index + 1) * u64::from(block_tokens);
         if end <= u64::from(self.prompt) && self.content.id_tokens > 0 {
             let id = (end - 1) / u64::from(self.content.id_tokens);

@@ -71,7 +71,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub fn begin(&mut self, stamp: u64) {
+    pub(super) fn begin(&mut self, stamp: u64) {
         self.stamp = stamp;
         self.entries.clear();
         self.all_decodes = false;

@@ -29,7 +29,7 @@ pub(crate) enum Waiting {
 }
 
 impl Waiting {
-    pub fn new(order: QueueOrder) -> Waiting {
+    pub(super) fn new(order: QueueOrder) -> Waiting {
         match order {
             QueueOrder::Fcfs => Waiting::Fcfs { queue: VecDeque::new(), preempted_last: false },
             QueueOrder::FcfsPreemptedLast => {
@@ -39,14 +39,14 @@ impl Waiting {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Waiting::Fcfs { queue, .. } => queue.len(),
             Waiting::Priority(queue) => queue.len(),
         }
     }
 
-    pub fn arrive(&mut self, slot: SlotId, rank: Rank) {
+    pub(super) fn arrive(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, .. } => queue.push_back(slot),
             Waiting::Priority(queue) => {
@@ -55,7 +55,7 @@ impl Waiting {
         }
     }
 
-    pub fn return_preempted(&mut self, slot: SlotId, rank: Rank) {
+    pub(super) fn return_preempted(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, preempted_last: true } => queue.push_back(slot),
             Waiting::Fcfs { queue, preempted_last: false } => queue.push_front(slot),
@@ -65,14 +65,14 @@ impl Waiting {
         }
     }
 
-    pub fn get(&self, place: usize) -> Option<SlotId> {
+    pub(super) fn get(&self, place: usize) -> Option<SlotId> {
         match self {
             Waiting::Fcfs { queue, .. } => queue.get(place).copied(),
             Waiting::Priority(queue) => queue.values().nth(place).copied(),
         }
     }
 
-    pub fn iter(&self) -> Box<dyn Iterator<Item = SlotId> + '_> {
+    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = SlotId> + '_> {
         match self {
             Waiting::Fcfs { queue, .. } => Box::new(queue.iter().copied()),
             Waiting::Priority(queue) => Box::new(queue.values().copied()),
@@ -80,7 +80,7 @@ impl Waiting {
     }
 
     /// Takes a request out; the front costs nothing, others a search.
-    pub fn remove(&mut self, slot: SlotId, rank: Rank) {
+    pub(super) fn remove(&mut self, slot: SlotId, rank: Rank) {
         match self {
             Waiting::Fcfs { queue, .. } => {
                 let place = queue.iter().position(|&s| s == slot).expect("it waits");

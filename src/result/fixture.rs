@@ -18,7 +18,7 @@ use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// Two requests on one replica, four iterations of 10 ms: a prefill, a mixed one, two decodes.
-pub fn outcome() -> Outcome {
+pub(crate) fn outcome() -> Outcome {
     let ms = |ms: u64| Time::from_nanos(ms * 1_000_000);
     let row = RequestRow {
         arrival: ms(0),
@@ -86,7 +86,7 @@ pub fn outcome() -> Outcome {
 }
 
 /// The default promise.
-pub fn slo() -> Slo {
+pub(crate) fn slo() -> Slo {
     Slo {
         ttft: TtftDeadline::Fixed(Span::from_millis(500)),
         tbt: Span::from_millis(25),
@@ -98,7 +98,7 @@ pub fn slo() -> Slo {
 }
 
 /// A distribution around a median, in seconds.
-pub fn around(p50: f64, p99: f64) -> Distribution {
+pub(crate) fn around(p50: f64, p99: f64) -> Distribution {
     Distribution {
         count: 1000,
         mean: Some(p50 * 1.1),
@@ -113,7 +113,7 @@ pub fn around(p50: f64, p99: f64) -> Distribution {
 }
 
 /// A run in which all went well: 1,000 requests at 2 a second.
-pub fn summary() -> Summary {
+pub(crate) fn summary() -> Summary {
     Summary {
         requests: RequestCounts { offered: 1000, completed: 1000, ..RequestCounts::default() },
         duration_s: Some(512.0),
@@ -156,7 +156,7 @@ pub fn summary() -> Summary {
 }
 
 /// The promise, judged on the summary's fluid share.
-pub fn judged(summary: &Summary) -> SloResult {
+pub(crate) fn judged(summary: &Summary) -> SloResult {
     let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
     let met = value.map(|share| share >= 0.99);
     SloResult {
@@ -178,7 +178,7 @@ pub fn judged(summary: &Summary) -> SloResult {
 }
 
 /// A run in which all went well.
-pub fn run(scheduler: &str) -> RunResult {
+pub(crate) fn run(scheduler: &str) -> RunResult {
     let energy = Energy {
         gpu_utilization: 0.5,
         mean_power_w: 400.0,
@@ -227,7 +227,7 @@ pub fn run(scheduler: &str) -> RunResult {
 }
 
 /// A run whose decodes stall behind prefills that run alone.
-pub fn stalling_run(scheduler: &str) -> RunResult {
+pub(crate) fn stalling_run(scheduler: &str) -> RunResult {
     let mut run = run(scheduler);
     run.summary.ttft_s = around(0.07, 0.31);
     run.summary.tbt_s = Some(around(0.0105, 0.412));
@@ -247,7 +247,7 @@ pub fn stalling_run(scheduler: &str) -> RunResult {
 }
 
 /// A result around these runs.
-pub fn result(runs: Vec<RunResult>) -> ResultFile {
+pub(crate) fn result(runs: Vec<RunResult>) -> ResultFile {
     ResultFile::new(
         json!({
             "name": "chat",

@@ -16,7 +16,7 @@ use crate::time::{Span, Time};
 use crate::workload::Workload;
 
 /// What requests are promised: all alike, or by class.
-pub struct Promises {
+pub(super) struct Promises {
     /// The promise to classes that have none of their own.
     pub common: Deadlines,
     /// By class index; empty where no class has a promise of its own.
@@ -28,7 +28,7 @@ impl Promises {
     ///
     /// # Errors
     /// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
-    pub fn of(
+    pub(super) fn of(
         experiment: &Experiment,
         classes: &[String],
         outcomes: &[Outcome],

@@ -10,12 +10,12 @@ use crate::scenario::SchedulerRun;
 use crate::trace::RequestRow;
 
 /// A KV block that a prefix cache tracks, bytes.
-pub const CACHED_BLOCK: u64 = 32;
+pub(super) const CACHED_BLOCK: u64 = 32;
 /// An iteration's tokens share one time, bytes.
 const BEAT: u64 = size_of::<crate::time::Time>() as u64;
 
 /// Bytes that a run of this scheduler takes at least, `cached_blocks` tracked by its prefix caches.
-pub fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks: u64) -> u64 {
+pub(super) fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks: u64) -> u64 {
     let rows = |count: u64| count * size_of::<RequestRow>() as u64;
     let requests = match input.requests {
         Requests::Open(workload) => {
@@ -49,7 +49,7 @@ fn seats(input: RunInput<'_>, scheduler: &SchedulerRun) -> Option<u64> {
 }
 
 /// Watches the memory of a run whose number of requests nobody knows beforehand.
-pub struct Watch {
+pub(super) struct Watch {
     /// Requests and iterations at which it looks again.
     next: AtomicU64,
 }
@@ -60,12 +60,12 @@ const FIRST_LOOK: u64 = 1 << 18;
 const BESIDE_A_ROW: u64 = 64;
 
 impl Watch {
-    pub fn new() -> Watch {
+    pub(super) fn new() -> Watch {
         Watch { next: AtomicU64::new(FIRST_LOOK) }
     }
 
     /// Whether there is room for more than so many, asked as they come.
-    pub fn has_room(&self, requests: u64, iterations: u64) -> bool {
+    pub(super) fn has_room(&self, requests: u64, iterations: u64) -> bool {
         let all = requests.saturating_add(iterations);
         if all < self.next.load(Ordering::Relaxed) {
             return true;
@@ -82,12 +82,12 @@ fn doubled(requests: u64, iterations: u64) -> u64 {
 }
 
 /// Bytes that this program can still have, where the system says.
-pub fn available() -> Option<u64> {
+pub(super) fn available() -> Option<u64> {
     [of_machine(), of_process(), of_group()].into_iter().flatten().min()
 }
 
 /// What there was when this was first asked, before any run took its part.
-pub fn available_at_first() -> Option<u64> {
+pub(super) fn available_at_first() -> Option<u64> {
     static FIRST: OnceLock<Option<u64>> = OnceLock::new();
     *FIRST.get_or_init(available)
 }
@@ -122,7 +122,7 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
 }
 
 /// As people say it.
-pub fn gib(bytes: u64) -> String {
+pub(super) fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 

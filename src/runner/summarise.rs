@@ -19,15 +19,15 @@ use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
 
 /// The metric engine, or the slow reference of it.
-pub type Evaluate = fn(&TokenTrace, &Options) -> Summary;
+pub(super) type Evaluate = fn(&TokenTrace, &Options) -> Summary;
 
 /// Output tokens of all requests.
-pub fn output_tokens(outcome: &Outcome) -> u64 {
+pub(super) fn output_tokens(outcome: &Outcome) -> u64 {
     outcome.trace.requests.iter().map(|row| u64::from(row.tokens)).sum()
 }
 
 /// What a run of this input is judged by.
-pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> Options {
+pub(super) fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> Options {
     let experiment = input.experiment;
     let mut options = Options::new(promises.common.clone());
     options.per_class = promises.per_class.clone();
@@ -40,7 +40,7 @@ pub fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> O
 }
 
 /// Measures one scheduler's outcome.
-pub fn summarise(
+pub(super) fn summarise(
     input: RunInput<'_>,
     scheduler: &str,
     label: String,

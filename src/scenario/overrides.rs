@@ -13,7 +13,7 @@ const NAME_OR_MAP: [&str; 2] = ["model", "gpu"];
 /// When the argument is not `path=value`, the value is not YAML, or the path leads into a list at
 /// no element. A path of an unknown field is found later, when the document is read: its place is
 /// then this argument.
-pub fn apply(
+pub(super) fn apply(
     root: &mut Node,
     sources: &mut Sources,
     option: &str,

@@ -11,7 +11,7 @@ use crate::yaml::{Path, Step};
 const DEPTH_MAX: usize = 6;
 
 /// The place of a key of this name nearest to where it was written, such as `engine.kv_blocks`.
-pub fn belongs(key: &str, written: &Path) -> Option<String> {
+pub(super) fn belongs(key: &str, written: &Path) -> Option<String> {
     static PLACES: OnceLock<Vec<Vec<String>>> = OnceLock::new();
     let places = PLACES.get_or_init(|| {
         let schema = json_schema();

@@ -46,7 +46,7 @@ impl FileDigests {
 }
 
 /// The digest of some bytes.
-pub fn digest(bytes: &[u8]) -> String {
+pub(super) fn digest(bytes: &[u8]) -> String {
     let mut digest = Digest::default();
     digest.add(bytes);
     digest.hex()

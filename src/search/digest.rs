@@ -2,7 +2,7 @@
 //! build script uses this file, too.
 
 /// A digest under way.
-pub struct Digest(u128);
+pub(crate) struct Digest(u128);
 
 const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
@@ -15,13 +15,13 @@ impl Default for Digest {
 
 impl Digest {
     /// Adds one piece. Its length counts, so that two pieces are not one.
-    pub fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.mix(&(bytes.len() as u64).to_le_bytes());
         self.mix(bytes);
     }
 
     /// The digest so far, 32 hexadecimal digits.
-    pub fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         format!("{:032x}", self.0)
     }
 

@@ -146,7 +146,7 @@ pub(super) fn whole<S: Serializer>(border: &Option<Border>, to: S) -> Result<S::
 }
 
 /// Whether two intervals have something in common.
-pub fn overlap(a: (f64, f64), b: (f64, f64)) -> bool {
+pub(super) fn overlap(a: (f64, f64), b: (f64, f64)) -> bool {
     a.0 <= b.1 && b.0 <= a.1
 }
 

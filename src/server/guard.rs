@@ -15,7 +15,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    pub fn new(listen: &str, address: SocketAddr) -> Guard {
+    pub(super) fn new(listen: &str, address: SocketAddr) -> Guard {
         let mut names: Vec<String> =
             ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
         let bare = listen.trim_matches(['[', ']']).to_ascii_lowercase();
@@ -27,7 +27,7 @@ impl Guard {
     }
 
     /// The `Host`, and the `Origin` where there is one, must be this server's own.
-    pub fn check(&self, head: &Head) -> Result<(), Refused> {
+    pub(super) fn check(&self, head: &Head) -> Result<(), Refused> {
         let refused = |what: &str| Err(Refused::new(Status::FORBIDDEN, what));
         let hosts: Vec<&str> = head.all("host").collect();
         let [host] = hosts.as_slice() else {

@@ -10,30 +10,30 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most headers.
 const HEADERS_MAX: usize = 100;
 /// Longest body, bytes: a scenario of a megabyte with every character escaped.
-pub const BODY_BYTES_MAX: usize = 2 << 20;
+pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
 
 /// Code and phrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status(pub u16, &'static str);
+pub(super) struct Status(pub u16, &'static str);
 
 impl Status {
-    pub const OK: Status = Status(200, "OK");
-    pub const BAD: Status = Status(400, "Bad Request");
-    pub const FORBIDDEN: Status = Status(403, "Forbidden");
-    pub const NOT_FOUND: Status = Status(404, "Not Found");
-    pub const WRONG_METHOD: Status = Status(405, "Method Not Allowed");
-    pub const TOO_SLOW: Status = Status(408, "Request Timeout");
-    pub const NO_LENGTH: Status = Status(411, "Length Required");
-    pub const TOO_LARGE: Status = Status(413, "Content Too Large");
-    pub const WRONG_TYPE: Status = Status(415, "Unsupported Media Type");
-    pub const HEAD_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
-    pub const FAILED: Status = Status(500, "Internal Server Error");
-    pub const BUSY: Status = Status(503, "Service Unavailable");
+    pub(super) const OK: Status = Status(200, "OK");
+    pub(super) const BAD: Status = Status(400, "Bad Request");
+    pub(super) const FORBIDDEN: Status = Status(403, "Forbidden");
+    pub(super) const NOT_FOUND: Status = Status(404, "Not Found");
+    pub(super) const WRONG_METHOD: Status = Status(405, "Method Not Allowed");
+    pub(super) const TOO_SLOW: Status = Status(408, "Request Timeout");
+    pub(super) const NO_LENGTH: Status = Status(411, "Length Required");
+    pub(super) const TOO_LARGE: Status = Status(413, "Content Too Large");
+    pub(super) const WRONG_TYPE: Status = Status(415, "Unsupported Media Type");
+    pub(super) const HEAD_TOO_LARGE: Status = Status(431, "Request Header Fields Too Large");
+    pub(super) const FAILED: Status = Status(500, "Internal Server Error");
+    pub(super) const BUSY: Status = Status(503, "Service Unavailable");
 }
 
 /// An answer of a few words.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub(super) struct Refused {
     status: Status,
     message: String,
     headers: Vec<(String, String)>,
@@ -42,16 +42,16 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub fn new(status: Status, message: &str) -> Refused {
+    pub(super) fn new(status: Status, message: &str) -> Refused {
         Refused { status, message: message.to_owned(), headers: Vec::new(), unread: true }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Refused {
+    pub(super) fn header(mut self, name: &str, value: &str) -> Refused {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn response(&self) -> String {
+    pub(super) fn response(&self) -> String {
         let headers: Vec<(&str, &str)> =
             self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let text = format!("{}\n", self.message);
@@ -60,7 +60,7 @@ impl Refused {
 }
 
 /// Status line and headers, up to the empty line.
-pub fn response_head(
+pub(super) fn response_head(
     status: Status,
     content_type: &str,
     length: usize,
@@ -84,7 +84,7 @@ pub fn response_head(
 
 /// A request's first line and headers.
 #[derive(Clone, Debug, Default)]
-pub struct Head {
+pub(super) struct Head {
     pub method: String,
     target: String,
     /// Names in lower case.
@@ -93,16 +93,16 @@ pub struct Head {
 
 impl Head {
     /// What is asked for, without a query.
-    pub fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
 
     /// Every value of a header.
-    pub fn all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+    pub(super) fn all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
         self.headers.iter().filter(move |(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn is_json(&self) -> bool {
+    pub(super) fn is_json(&self) -> bool {
         let mut types = self.all("content-type");
         let essence = |value: &str| value.split(';').next().unwrap_or_default().trim().to_owned();
         let first = types.next().map(essence);
@@ -157,7 +157,7 @@ impl Head {
 
 /// A request.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(super) struct Request {
     pub head: Head,
     pub body: Vec<u8>,
 }
@@ -167,7 +167,7 @@ impl Request {
     ///
     /// # Errors
     /// What to answer instead; `None` where the client went away.
-    pub fn read(
+    pub(super) fn read(
         stream: &TcpStream,
         deadline: Instant,
         check: impl FnOnce(&Head) -> Result<(), Refused>,
@@ -247,7 +247,7 @@ fn more(
 }
 
 /// Whether the client closed its side.
-pub fn gone(stream: &TcpStream) -> bool {
+pub(super) fn gone(stream: &TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return true;
     }
@@ -256,7 +256,7 @@ pub fn gone(stream: &TcpStream) -> bool {
 }
 
 /// Takes what a refused client is still sending, for a moment, so that it gets to read why.
-pub fn linger(stream: &TcpStream) {
+pub(super) fn linger(stream: &TcpStream) {
     let mut reader = stream;
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));

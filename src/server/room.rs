@@ -47,7 +47,7 @@ enum Held {
 
 impl Room {
     /// For so many cores.
-    pub fn new(cores: usize) -> Room {
+    pub(super) fn new(cores: usize) -> Room {
         Room {
             state: Mutex::default(),
             freed: Condvar::new(),
@@ -57,7 +57,7 @@ impl Room {
     }
 
     /// A place for a question of which nothing is known yet; none where there is none in time.
-    pub fn enter(&self, patience: Duration) -> Option<Turn<'_>> {
+    pub(super) fn enter(&self, patience: Duration) -> Option<Turn<'_>> {
         let wanted = AtomicBool::new(false);
         let fits = |state: &State| state.light < self.light;
         self.wait(patience, &wanted, fits, |state| state.light += 1).then(|| Turn {
@@ -92,7 +92,7 @@ impl Room {
 impl Turn<'_> {
     /// Now that it is known what the question takes, moves it to where it belongs; false where there
     /// is no room in time, or nobody waits for it any more.
-    pub fn weigh(&self, weight: Weight, patience: Duration, given_up: &AtomicBool) -> bool {
+    pub(super) fn weigh(&self, weight: Weight, patience: Duration, given_up: &AtomicBool) -> bool {
         if weight.bytes <= LIGHT.bytes && weight.work <= LIGHT.work {
             return true;
         }

@@ -52,27 +52,27 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    pub fn new(touch: Touch) -> Calendar {
+    pub(super) fn new(touch: Touch) -> Calendar {
         let (first, rest) = (None, BinaryHeap::new());
         Calendar { first, rest, now: Time::ZERO, awake: Vec::new(), touch }
     }
 
-    pub fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         self.now
     }
 
     /// When the next event is, where `arrival` is the next arrival; `None` when nothing is to come.
-    pub fn next(&self, arrival: Option<Time>) -> Option<Time> {
+    pub(super) fn next(&self, arrival: Option<Time>) -> Option<Time> {
         self.first(arrival).map(|event| event.at)
     }
 
     /// Time moves on.
-    pub fn turn_to(&mut self, now: Time) {
+    pub(super) fn turn_to(&mut self, now: Time) {
         debug_assert!(now >= self.now, "time moves forward");
         self.now = now;
     }
 
-    pub fn add(&mut self, at: Time, what: What) {
+    pub(super) fn add(&mut self, at: Time, what: What) {
         debug_assert!(at > self.now, "what is added lies ahead");
         let event = Event { at, what };
         let later = match self.first {
@@ -88,7 +88,7 @@ impl Calendar {
     }
 
     /// Takes what is due next at this instant. An arrival is not taken: whoever asks lets it in.
-    pub fn due(&mut self, arrival: Option<Time>) -> Option<What> {
+    pub(super) fn due(&mut self, arrival: Option<Time>) -> Option<What> {
         let Event { at, what } = self.first(arrival)?;
         if at > self.now {
             return None;
@@ -110,12 +110,12 @@ impl Calendar {
     }
 
     /// This server has something to decide now.
-    pub fn wake(&mut self, server: ReplicaId) {
+    pub(super) fn wake(&mut self, server: ReplicaId) {
         self.awake.push(server);
     }
 
     /// Nothing more is due: puts those that were woken in the order in which they decide.
-    pub fn order_awake(&mut self) {
+    pub(super) fn order_awake(&mut self) {
         if self.awake.len() > 1 {
             self.awake.sort_unstable_by_key(|&server| Reverse(server));
             self.awake.dedup();
@@ -123,14 +123,14 @@ impl Calendar {
     }
 
     /// The next that decides now.
-    pub fn decides(&mut self) -> Option<ReplicaId> {
+    pub(super) fn decides(&mut self) -> Option<ReplicaId> {
         self.awake.pop()
     }
 
     /// Until when the server that decides now may run ahead on its own: the earliest event that can
     /// touch it. An arrival can, wherever it will be sent. Where answers bring arrivals, so can any
     /// event of another server, and what those that decide after it will begin.
-    pub fn lookahead(&self, arrival: Option<Time>) -> Time {
+    pub(super) fn lookahead(&self, arrival: Option<Time>) -> Time {
         let arrival = arrival.unwrap_or(Time::NEVER);
         match self.touch {
             Touch::Anything => Time::ZERO,

@@ -14,7 +14,7 @@ pub(super) struct Capacity {
 
 impl Capacity {
     /// Why the replica could never serve a request, where that is so.
-    pub fn rejects(
+    pub(super) fn rejects(
         &self,
         id: RequestId,
         request: &Request,

@@ -52,7 +52,7 @@ pub(super) struct Limit {
 }
 
 impl<'a> Lane<'a> {
-    pub fn new(
+    pub(super) fn new(
         replica: Replica,
         planner: Planner,
         planned_ahead: bool,
@@ -72,33 +72,33 @@ impl<'a> Lane<'a> {
     }
 
     /// When the step in flight ends; `None` when there is none.
-    pub fn end(&self) -> Option<Time> {
+    pub(super) fn end(&self) -> Option<Time> {
         self.running.as_ref().map(|step| step.end)
     }
 
     /// When the tokens of the step in flight are there.
-    pub fn tokens_at(&self) -> Option<Time> {
+    pub(super) fn tokens_at(&self) -> Option<Time> {
         self.running.as_ref().map(|step| step.tokens_at)
     }
 
     /// Whether a decision now could start or plan something.
-    pub fn can_decide(&self) -> bool {
+    pub(super) fn can_decide(&self) -> bool {
         self.running.is_none() || (self.planned_ahead && self.planned.is_none())
     }
 
     /// Whether no step is in flight and none planned.
-    pub fn runs_nothing(&self) -> bool {
+    pub(super) fn runs_nothing(&self) -> bool {
         self.running.is_none() && self.planned.is_none()
     }
 
     /// Ends the step in flight: seats and blocks of requests that got their last token are free.
-    pub fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
+    pub(super) fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };
         self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
     }
 
     /// Starts and plans what can be at `now`, and runs ahead while the decision repeats.
-    pub fn decide(
+    pub(super) fn decide(
         &mut self,
         now: Time,
         limit: Limit,
@@ -221,7 +221,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Closes what is still open when observation ends.
-    pub fn close(&mut self, tally: &mut Tally) -> Option<Log> {
+    pub(super) fn close(&mut self, tally: &mut Tally) -> Option<Log> {
         self.replica.close_all();
         self.planner.write_runs(&mut self.replica, tally);
         self.planner.take_log()

@@ -28,7 +28,7 @@ pub(super) struct ReplicaUse {
 
 impl Part {
     /// The outcome of a whole fleet.
-    pub fn into_outcome(
+    pub(super) fn into_outcome(
         self,
         setup: &FleetSetup<'_>,
         routes: Option<Vec<RouteDecision>>,
@@ -65,7 +65,7 @@ impl Part {
 
     /// Gives the requests of a replica that was played alone the ids that they have in the fleet,
     /// except for their rows.
-    pub fn rename(&mut self, ids: &[RequestId]) {
+    pub(super) fn rename(&mut self, ids: &[RequestId]) {
         let of_fleet = |id: RequestId| ids[id.index()];
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
@@ -79,7 +79,7 @@ impl Part {
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and
     /// [renamed](Part::rename). `origin` tells a request's replica and its place among the
     /// requests of that.
-    pub fn put_together(
+    pub(super) fn put_together(
         parts: Vec<Part>,
         origin: impl Fn(usize) -> (ReplicaId, u32) + Sync,
         requests: usize,

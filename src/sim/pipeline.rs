@@ -53,7 +53,7 @@ pub(super) struct Begun {
 }
 
 impl<'a> Pipeline<'a> {
-    pub fn new(
+    pub(super) fn new(
         mut replica: Replica,
         planners: Vec<Planner>,
         hides_host: bool,
@@ -74,7 +74,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Ends the micro-batch that leaves the last stage at `now`: no two do at once.
-    pub fn end_step(
+    pub(super) fn end_step(
         &mut self,
         now: Time,
         tally: &mut Tally,
@@ -88,12 +88,12 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Whether no micro-batch is in flight.
-    pub fn runs_nothing(&self) -> bool {
+    pub(super) fn runs_nothing(&self) -> bool {
         self.in_flight.is_empty()
     }
 
     /// Begins a micro-batch where stage 0 is free and a lane has one.
-    pub fn decide(
+    pub(super) fn decide(
         &mut self,
         now: Time,
         tally: &mut Tally,
@@ -186,7 +186,7 @@ impl<'a> Pipeline<'a> {
 
     /// Closes what is still open when observation ends: the iterations of each lane, where they
     /// were kept.
-    pub fn close(&mut self, tally: &mut Tally) -> Vec<Option<Log>> {
+    pub(super) fn close(&mut self, tally: &mut Tally) -> Vec<Option<Log>> {
         let mut logs = Vec::new();
         for (lane, planner) in self.planners.iter_mut().enumerate() {
             self.replica.select(lane as u32);

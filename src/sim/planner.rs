@@ -41,7 +41,11 @@ pub(super) struct Instants {
 }
 
 impl Planner {
-    pub fn new(lane: LaneId, scheduler: Box<dyn Scheduler>, options: &SimOptions<'_>) -> Planner {
+    pub(super) fn new(
+        lane: LaneId,
+        scheduler: Box<dyn Scheduler>,
+        options: &SimOptions<'_>,
+    ) -> Planner {
         Planner {
             scheduler,
             lane,
@@ -54,7 +58,7 @@ impl Planner {
     }
 
     /// Asks the policy for a batch; `None` when it has nothing to run.
-    pub fn plan(
+    pub(super) fn plan(
         &mut self,
         replica: &mut Replica,
         now: Time,
@@ -83,7 +87,7 @@ impl Planner {
     }
 
     /// Preempts a request of the lane in the policy's place.
-    pub fn preempt(
+    pub(super) fn preempt(
         &mut self,
         request: Handle,
         replica: &mut Replica,
@@ -99,7 +103,7 @@ impl Planner {
     }
 
     /// Whether the policy keeps preempting and nobody gets a token any more.
-    pub fn thrashes(&self) -> bool {
+    pub(super) fn thrashes(&self) -> bool {
         self.without_token > THRASHES_AFTER
     }
 
@@ -117,7 +121,7 @@ impl Planner {
     }
 
     /// Writes down what a batch brings when it begins.
-    pub fn begin(&mut self, plan: &Plan, at: Instants, tally: &mut Tally) {
+    pub(super) fn begin(&mut self, plan: &Plan, at: Instants, tally: &mut Tally) {
         if plan.decodes > 0 {
             tally.steps(self.lane).push(at.end);
         }
@@ -132,7 +136,7 @@ impl Planner {
     }
 
     /// Ends a batch: seats and blocks of requests that got their last token are free.
-    pub fn end(
+    pub(super) fn end(
         &mut self,
         mut plan: Box<Plan>,
         tokens_at: Time,
@@ -152,14 +156,14 @@ impl Planner {
         self.spare.push(plan);
     }
 
-    pub fn write_runs(&self, replica: &mut Replica, tally: &mut Tally) {
+    pub(super) fn write_runs(&self, replica: &mut Replica, tally: &mut Tally) {
         for (request, first, count) in replica.drain_closed_runs() {
             tally.run(self.lane, request, first, count);
         }
     }
 
     /// Whether iterations are kept.
-    pub fn logs(&self) -> bool {
+    pub(super) fn logs(&self) -> bool {
         self.log.is_some()
     }
 
@@ -186,7 +190,7 @@ impl Planner {
 
     /// Logs the `nth` beat (from 1) in a row that repeats a decision, with the KV entries it read
     /// and the blocks in use.
-    pub fn log_repeat(
+    pub(super) fn log_repeat(
         &mut self,
         nth: u32,
         plan: &Plan,
@@ -205,7 +209,7 @@ impl Planner {
     }
 
     /// The iterations, where they were kept.
-    pub fn take_log(&mut self) -> Option<Log> {
+    pub(super) fn take_log(&mut self) -> Option<Log> {
         self.log.take()
     }
 }

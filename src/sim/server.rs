@@ -20,14 +20,14 @@ pub(super) enum Server<'a> {
 }
 
 impl Server<'_> {
-    pub fn replica(&self) -> &Replica {
+    pub(super) fn replica(&self) -> &Replica {
         match self {
             Server::Whole(lane) => &lane.replica,
             Server::Staged(pipeline) => &pipeline.replica,
         }
     }
 
-    pub fn replica_mut(&mut self) -> &mut Replica {
+    pub(super) fn replica_mut(&mut self) -> &mut Replica {
         match self {
             Server::Whole(lane) => &mut lane.replica,
             Server::Staged(pipeline) => &mut pipeline.replica,
@@ -35,7 +35,7 @@ impl Server<'_> {
     }
 
     /// GPU time of its iterations, of all its stages together.
-    pub fn gpu_busy(&self) -> Span {
+    pub(super) fn gpu_busy(&self) -> Span {
         match self {
             Server::Whole(lane) => lane.gpu_busy,
             Server::Staged(pipeline) => pipeline.gpu_busy,
@@ -43,7 +43,7 @@ impl Server<'_> {
     }
 
     /// The first of its lanes.
-    pub fn first_lane(&self) -> LaneId {
+    pub(super) fn first_lane(&self) -> LaneId {
         match self {
             Server::Whole(lane) => lane.planner.lane,
             Server::Staged(pipeline) => pipeline.planners[0].lane,
@@ -51,7 +51,7 @@ impl Server<'_> {
     }
 
     /// A policy, to be asked what does not depend on its state.
-    pub fn policy(&self) -> &dyn Scheduler {
+    pub(super) fn policy(&self) -> &dyn Scheduler {
         match self {
             Server::Whole(lane) => &*lane.planner.scheduler,
             Server::Staged(pipeline) => &*pipeline.planners[0].scheduler,
@@ -59,7 +59,7 @@ impl Server<'_> {
     }
 
     /// Whether a decision now could start or plan something.
-    pub fn can_decide(&self) -> bool {
+    pub(super) fn can_decide(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.can_decide(),
             Server::Staged(_) => true,
@@ -67,7 +67,7 @@ impl Server<'_> {
     }
 
     /// Whether nothing is in flight, and nothing planned.
-    pub fn runs_nothing(&self) -> bool {
+    pub(super) fn runs_nothing(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.runs_nothing(),
             Server::Staged(pipeline) => pipeline.runs_nothing(),
@@ -75,7 +75,7 @@ impl Server<'_> {
     }
 
     /// Whether a policy of it keeps preempting and nobody gets a token any more.
-    pub fn thrashes(&self) -> bool {
+    pub(super) fn thrashes(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.planner.thrashes(),
             Server::Staged(pipeline) => pipeline.planners.iter().any(Planner::thrashes),
@@ -83,7 +83,7 @@ impl Server<'_> {
     }
 
     /// Ends the step that is over at `now`.
-    pub fn end_step(
+    pub(super) fn end_step(
         &mut self,
         now: Time,
         tally: &mut Tally,
@@ -97,7 +97,7 @@ impl Server<'_> {
 
     /// Starts and plans what can be at `now`; says when what has begun ends, and when stage 0 is
     /// free where that is earlier.
-    pub fn decide(
+    pub(super) fn decide(
         &mut self,
         now: Time,
         limit: Limit,
@@ -118,7 +118,7 @@ impl Server<'_> {
 
     /// Closes what is still open when observation ends at `horizon`: the iterations of each lane,
     /// where they were kept.
-    pub fn close(&mut self, horizon: Time, tally: &mut Tally) -> Vec<Option<Log>> {
+    pub(super) fn close(&mut self, horizon: Time, tally: &mut Tally) -> Vec<Option<Log>> {
         match self {
             Server::Whole(lane) => {
                 if lane.tokens_at().is_some_and(|at| at <= horizon) {

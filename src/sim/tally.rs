@@ -27,7 +27,7 @@ pub(super) struct Steps<'t>(&'t mut Vec<Time>);
 
 impl Steps<'_> {
     /// One more.
-    pub fn push(&mut self, at: Time) {
+    pub(super) fn push(&mut self, at: Time) {
         debug_assert!(self.0.last().is_none_or(|&last| last < at), "steps move forward");
         self.0.push(at);
     }
@@ -62,7 +62,7 @@ fn arrived(request: &Request, lane: LaneId) -> RequestRow {
 
 impl Tally {
     /// `ends` says whether observation may end before the requests do.
-    pub fn new(lanes: Vec<Lane>, ends: bool) -> Tally {
+    pub(super) fn new(lanes: Vec<Lane>, ends: bool) -> Tally {
         let mut columns = Vec::new();
         let mut add = |kind| {
             columns.push(Column::of(kind));
@@ -85,7 +85,7 @@ impl Tally {
 
     /// A request has arrived at the replica whose first lane is `lane`; its id is the number of
     /// those before it.
-    pub fn arrive(&mut self, request: &Request, lane: LaneId) -> RequestId {
+    pub(super) fn arrive(&mut self, request: &Request, lane: LaneId) -> RequestId {
         let id = RequestId::at(self.trace.requests.len());
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
@@ -95,23 +95,23 @@ impl Tally {
         id
     }
 
-    pub fn reject(&mut self, request: RequestId, why: Rejection) {
+    pub(super) fn reject(&mut self, request: RequestId, why: Rejection) {
         self.row(request).status = Status::Rejected;
         self.rejections.push((request, why));
         self.done += 1;
     }
 
-    pub fn complete(&mut self, request: RequestId) {
+    pub(super) fn complete(&mut self, request: RequestId) {
         self.row(request).status = Status::Completed;
         self.done += 1;
     }
 
-    pub fn preempt(&mut self, request: RequestId) {
+    pub(super) fn preempt(&mut self, request: RequestId) {
         self.row(request).preemptions += 1;
     }
 
     /// A lane has admitted a request for the first time: it stays that lane's.
-    pub fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
+    pub(super) fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
         let row = self.row(request);
         row.lane = lane;
         row.scheduled = at;
@@ -119,12 +119,12 @@ impl Tally {
     }
 
     /// The decode steps of a lane, to which more may be added.
-    pub fn steps(&mut self, lane: LaneId) -> Steps<'_> {
+    pub(super) fn steps(&mut self, lane: LaneId) -> Steps<'_> {
         Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps as usize].times)
     }
 
     /// A completed prefill emits a token: the first, or after a preemption the next.
-    pub fn emit(&mut self, lane: LaneId, emission: Emission, at: Time) {
+    pub(super) fn emit(&mut self, lane: LaneId, emission: Emission, at: Time) {
         if emission.first {
             let row = self.row(emission.request);
             assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
@@ -139,7 +139,7 @@ impl Tally {
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
     }
 
-    pub fn run(&mut self, lane: LaneId, request: RequestId, first: u32, len: u32) {
+    pub(super) fn run(&mut self, lane: LaneId, request: RequestId, first: u32, len: u32) {
         let column = self.columns_of[lane.index()].steps;
         self.append(request, Run { column, first, len, next: NO_RUN });
     }
@@ -160,12 +160,12 @@ impl Tally {
     }
 
     /// Counts `beats` more iterations of decodes alone.
-    pub fn count_repeats(&mut self, plan: &Plan, beats: u64) {
+    pub(super) fn count_repeats(&mut self, plan: &Plan, beats: u64) {
         self.counts.decode_only += beats;
         self.counts.sequences += beats * u64::from(plan.decodes);
     }
 
-    pub fn count(&mut self, plan: &Plan) {
+    pub(super) fn count(&mut self, plan: &Plan) {
         match (plan.chunks.is_empty(), plan.decodes) {
             (false, 0) => self.counts.prefill_only += 1,
             (false, _) => self.counts.mixed += 1,
@@ -176,7 +176,7 @@ impl Tally {
 
     /// Forgets tokens of steps that were still in flight when observation ended at `end`, and notes
     /// what requests were still to get.
-    pub fn cut_at(&mut self, end: Time) {
+    pub(super) fn cut_at(&mut self, end: Time) {
         let TokenTrace { columns, requests, more_runs, to_come, .. } = &mut self.trace;
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.

@@ -11,7 +11,7 @@ use crate::trace::Status;
 ///
 /// # Panics
 /// When something does not add up.
-pub fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &SchedulerOutput) {
+pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun, output: &SchedulerOutput) {
     let trace = &output.outcome.trace;
     let index = Index::new(recording(experiment, scheduler, &output.outcome));
     let mut seen = Split::ZERO;

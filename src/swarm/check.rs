@@ -13,7 +13,7 @@ use crate::trace::{Lane, Log, RequestRow, Status};
 ///
 /// # Panics
 /// When something does not hold.
-pub fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
+pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     let (requests, _) = Requests::of(experiment).expect("what resolves can be drawn");
     let input = RunInput { experiment, requests: &requests };
     let play = |reference| {

@@ -30,7 +30,7 @@ const PIECES: [&str; 16] = [
 ///
 /// # Panics
 /// When an error has no place, or the reader panics.
-pub fn damage(seed: u64, text: &str) {
+pub(super) fn damage(seed: u64, text: &str) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x0DA3_A6ED);
     for _ in 0..3 {
         let mut bytes = text.as_bytes().to_vec();

@@ -29,12 +29,12 @@ pub(super) struct Free {
 
 impl Free {
     /// Its value.
-    pub fn get(&self, pricing: &Pricing) -> f64 {
+    pub(super) fn get(&self, pricing: &Pricing) -> f64 {
         *(self.place)(&mut pricing.clone())
     }
 
     /// Puts a value in its place.
-    pub fn set(&self, pricing: &mut Pricing, value: f64) {
+    pub(super) fn set(&self, pricing: &mut Pricing, value: f64) {
         *(self.place)(pricing) = value;
     }
 

@@ -3,7 +3,7 @@
 use super::node::Value;
 
 /// The type of a plain scalar by YAML 1.2's core schema; digits may be grouped by `_`.
-pub fn resolve_plain(text: &str) -> Value {
+pub(super) fn resolve_plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),

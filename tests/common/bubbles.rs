@@ -32,7 +32,7 @@ struct Turn {
 }
 
 /// Parts by lane and iteration.
-pub struct Reference {
+pub(crate) struct Reference {
     lanes: Vec<Vec<Vec<Part>>>,
     turns: Vec<Vec<Vec<Turn>>>,
 }
@@ -107,7 +107,7 @@ fn divide(ns: u64, weights: &[u64]) -> Vec<u64> {
 
 impl Reference {
     /// Of a run in which every replica has as many stages as `cost`.
-    pub fn new(
+    pub(crate) fn new(
         outcome: &Outcome,
         cost: &dyn CostModel,
         planned_ahead: bool,
@@ -197,12 +197,12 @@ impl Reference {
     }
 
     /// What there was to share of waits for another lane's turn, each iteration once.
-    pub fn turns(&self) -> u64 {
+    pub(crate) fn turns(&self) -> u64 {
         self.turns.iter().flatten().flatten().map(|turn| turn.ns).sum()
     }
 
     /// Culprits of a gap's bubbles: nanoseconds, and prefill tokens.
-    pub fn culprits(
+    pub(crate) fn culprits(
         &self,
         outcome: &Outcome,
         lane: usize,

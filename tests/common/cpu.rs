@@ -5,6 +5,6 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 /// What this thread has used since it began.
-pub fn cpu_time() -> Duration {
+pub(crate) fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("every thread has a clock").into()
 }

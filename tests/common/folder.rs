@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// The names in a folder, sorted.
-pub fn names(folder: &Path) -> Vec<String> {
+pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("readable");
     let mut names: Vec<String> = entries
         .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())

@@ -33,7 +33,7 @@ struct GoldenRequest {
 }
 
 #[derive(Deserialize)]
-pub struct GoldenStep {
+pub(crate) struct GoldenStep {
     pub step: u64,
     scheduled: Vec<GoldenEntry>,
     pub preempted: Vec<String>,
@@ -58,7 +58,7 @@ struct GoldenEntry {
 
 /// One scheduled request, as compared.
 #[derive(Debug, PartialEq, Clone)]
-pub struct Entry {
+pub(crate) struct Entry {
     pub id: String,
     pub tokens: u32,
     pub kind: String,
@@ -68,7 +68,7 @@ pub struct Entry {
 }
 
 impl GoldenStep {
-    pub fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<Entry> {
         let entry = |e: &GoldenEntry| Entry {
             id: e.id.clone(),
             tokens: e.num_tokens,
@@ -81,7 +81,7 @@ impl GoldenStep {
     }
 }
 
-pub struct Case {
+pub(crate) struct Case {
     pub name: String,
     config: Value,
     requests: Vec<GoldenRequest>,
@@ -102,15 +102,15 @@ impl Case {
         Case { name, config: file.config, requests: file.requests, steps: file.steps }
     }
 
-    pub fn is_nano(&self) -> bool {
+    pub(crate) fn is_nano(&self) -> bool {
         self.config["scheduler"] == "nano_vllm"
     }
 
-    pub fn ids(&self, requests: &[RequestId]) -> Vec<String> {
+    pub(crate) fn ids(&self, requests: &[RequestId]) -> Vec<String> {
         requests.iter().map(|&r| self.requests[r.index()].id.clone()).collect()
     }
 
-    pub fn entry(&self, s: &Scheduled) -> Entry {
+    pub(crate) fn entry(&self, s: &Scheduled) -> Entry {
         Entry {
             id: self.requests[s.request.index()].id.clone(),
             tokens: s.tokens,
@@ -121,7 +121,7 @@ impl Case {
         }
     }
 
-    pub fn replay(&self, reference: bool) -> Replay {
+    pub(crate) fn replay(&self, reference: bool) -> Replay {
         let engine = self.engine();
         let config = self.scheduler();
         let problems = config.problems(&engine);
@@ -219,7 +219,7 @@ impl Case {
 }
 
 /// All cases of the golden folder; `None`, said aloud, when there is no such folder.
-pub fn cases() -> Option<Vec<Case>> {
+pub(crate) fn cases() -> Option<Vec<Case>> {
     if let Some(folder) = std::env::var_os("METRON_GOLDEN") {
         let folder = Path::new(&folder);
         let cases = read_folder(folder);
@@ -236,7 +236,7 @@ pub fn cases() -> Option<Vec<Case>> {
 }
 
 /// The compact cases that are part of the checkout.
-pub fn small_cases() -> Vec<Case> {
+pub(crate) fn small_cases() -> Vec<Case> {
     read_folder(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden"))
 }
 

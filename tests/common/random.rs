@@ -10,7 +10,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 const REQUEST_TOKENS_MAX: u32 = 64;
 
 /// A policy with small limits, on an engine with memory for one request and little more.
-pub fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> (SchedulerConfig, EngineInfo) {
+pub(crate) fn small(name: &str, rng: &mut Xoshiro256PlusPlus) -> (SchedulerConfig, EngineInfo) {
     let scale = Scale {
         seats: 1..=10,
         chunk: 8..=40,
@@ -44,7 +44,7 @@ fn engine(rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
 }
 
 /// Seeds from 0 on; `METRON_SEED` alone, where it is set.
-pub fn seeds(count: u64) -> Range<u64> {
+pub(crate) fn seeds(count: u64) -> Range<u64> {
     match std::env::var("METRON_SEED") {
         Ok(seed) => {
             let seed: u64 = seed.parse().expect("METRON_SEED is a number");

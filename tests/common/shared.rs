@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The file or folder of this name in `$METRON_SHARED`, or in `../shared` beside the checkout;
 /// `None`, and a line that says so, where it is not there.
-pub fn shared(name: &str) -> Option<PathBuf> {
+pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let path = std::env::var_os("METRON_SHARED").map_or_else(beside, PathBuf::from).join(name);
     if path.exists() {
@@ -16,6 +16,6 @@ pub fn shared(name: &str) -> Option<PathBuf> {
 }
 
 /// Straight to stderr: `eprintln!` is captured by the test harness.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").expect("stderr is open");
 }

@@ -10,7 +10,7 @@ use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
 
 /// More memory than the small systems need.
-pub const ENGINE: EngineInfo = EngineInfo {
+pub(crate) const ENGINE: EngineInfo = EngineInfo {
     kv_block_tokens: 16,
     kv_blocks: 10_000,
     max_model_len: 8192,
@@ -18,7 +18,7 @@ pub const ENGINE: EngineInfo = EngineInfo {
     large_gpu: false,
 };
 
-pub fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
+pub(crate) fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {
     Request {
         arrival: Time::ZERO + arrival,
         prompt_tokens,
@@ -29,12 +29,12 @@ pub fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request
     }
 }
 
-pub fn workload(requests: Vec<Request>) -> Workload {
+pub(crate) fn workload(requests: Vec<Request>) -> Workload {
     Workload { requests, classes: vec![String::new()], ..Workload::default() }
 }
 
 /// Plays `scheduler`, given as JSON, by both paths, which must agree.
-pub fn simulate(
+pub(crate) fn simulate(
     cost: &dyn CostModel,
     engine: EngineInfo,
     scheduler: &str,

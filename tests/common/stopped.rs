@@ -7,7 +7,11 @@ use std::time::Duration;
 
 /// Sends `signal` to a run as soon as `reached` holds. Its status, or `None` where it came to its
 /// own end before; on a busy machine that happens, and the caller starts another.
-pub fn stop(mut run: Child, signal: &str, reached: impl Fn(&Child) -> bool) -> Option<ExitStatus> {
+pub(crate) fn stop(
+    mut run: Child,
+    signal: &str,
+    reached: impl Fn(&Child) -> bool,
+) -> Option<ExitStatus> {
     while !reached(&run) && run.try_wait().expect("known").is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -21,7 +25,7 @@ pub fn stop(mut run: Child, signal: &str, reached: impl Fn(&Child) -> bool) -> O
 
 /// Whether a process handles `SIGTERM` itself.
 #[cfg(target_os = "linux")]
-pub fn handles_termination(run: &Child) -> bool {
+pub(crate) fn handles_termination(run: &Child) -> bool {
     const TERM: u64 = 1 << 14;
     let status = fs::read_to_string(format!("/proc/{}/status", run.id())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -29,7 +33,7 @@ pub fn handles_termination(run: &Child) -> bool {
 }
 
 /// How many finished points or simulations a folder holds; none where it is not there.
-pub fn kept(folder: &Path) -> usize {
+pub(crate) fn kept(folder: &Path) -> usize {
     let names = fs::read_dir(folder).into_iter().flatten().flatten();
     names.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
 }

@@ -7,34 +7,39 @@ use metron_sim::cost::{
 };
 
 /// Memory that is neither weights nor KV: activations, graphs and context.
-pub const OVERHEAD_BYTES: u64 = 3_500_000_000;
+pub(crate) const OVERHEAD_BYTES: u64 = 3_500_000_000;
 
 /// How much dearer attention of chunks and decodes in one kernel was measured to be than in two.
-pub const TOGETHER_MOST: f64 = 8.0;
+pub(crate) const TOGETHER_MOST: f64 = 8.0;
 
-pub fn tensor(ranks: u32) -> Parallelism {
+pub(crate) fn tensor(ranks: u32) -> Parallelism {
     Parallelism { tensor: ranks, ..Parallelism::default() }
 }
 
-pub fn build(model: &str, gpu: &str, profile: &str, ranks: u32) -> Result<Roofline, CostError> {
+pub(crate) fn build(
+    model: &str,
+    gpu: &str,
+    profile: &str,
+    ranks: u32,
+) -> Result<Roofline, CostError> {
     let model = catalog::model(model).unwrap();
     let gpu = catalog::gpu(gpu).unwrap();
     let profile = catalog::profile(profile).unwrap();
     Roofline::new(&model, &gpu, &profile, tensor(ranks), Dtype::Bf16)
 }
 
-pub fn decode_ms(cost: &dyn CostModel, decodes: u32, kv_each: u32) -> f64 {
+pub(crate) fn decode_ms(cost: &dyn CostModel, decodes: u32, kv_each: u32) -> f64 {
     let time =
         cost.time(&BatchShape::decodes_alone(decodes, u64::from(decodes) * u64::from(kv_each)));
     (time.gpu + time.host).as_millis_f64()
 }
 
-pub fn prefill_ms(cost: &dyn CostModel, tokens: u32) -> f64 {
+pub(crate) fn prefill_ms(cost: &dyn CostModel, tokens: u32) -> f64 {
     prefill_time(cost, tokens).as_millis_f64()
 }
 
 /// Memory of these ranks with 16-token blocks, as vLLM divides it.
-pub fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvRequest<'a> {
+pub(crate) fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvRequest<'a> {
     KvRequest {
         model,
         gpu,
@@ -47,7 +52,7 @@ pub fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvRequest<'a> {
     }
 }
 
-pub fn capacity(model: &str, gpu: &str, ranks: u32) -> Result<KvCapacity, String> {
+pub(crate) fn capacity(model: &str, gpu: &str, ranks: u32) -> Result<KvCapacity, String> {
     let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
     kv_capacity(&memory(&model, &gpu, ranks)).map_err(|e| e.to_string())
 }

@@ -82,7 +82,7 @@ impl CostModel for Stages {
 }
 
 #[derive(Clone, Debug)]
-pub struct System {
+pub(crate) struct System {
     pipeline: u32,
     scheduler: SchedulerConfig,
     engine: EngineInfo,
@@ -95,7 +95,7 @@ pub struct System {
 
 impl System {
     /// The same, observed up to `horizon`.
-    pub fn until(&self, horizon: Option<Span>) -> System {
+    pub(crate) fn until(&self, horizon: Option<Span>) -> System {
         System { horizon, ..self.clone() }
     }
 }
@@ -182,7 +182,7 @@ fn fleet() -> impl Strategy<Value = (u32, Routing)> {
     )
 }
 
-pub fn system() -> impl Strategy<Value = System> {
+pub(crate) fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), any::<u64>());
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
@@ -243,7 +243,7 @@ fn closed_loop() -> impl Strategy<Value = (WorkloadSpec, u64)> {
     )
 }
 
-pub fn run(system: &System, reference: bool) -> Outcome {
+pub(crate) fn run(system: &System, reference: bool) -> Outcome {
     run_on(system, &mut system.workload.arriving(), reference)
 }
 

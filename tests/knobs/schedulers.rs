@@ -92,7 +92,7 @@ const EXEMPT: &[(&str, &str)] = &[(
      command lines can be copied",
 )];
 
-pub fn known() -> BTreeSet<String> {
+pub(crate) fn known() -> BTreeSet<String> {
     let one = |name: &&str| {
         let config = SchedulerConfig::by_name(name).expect("a registered name");
         let parameters = config.parameters();

@@ -8,7 +8,7 @@ use super::Metrics;
 
 /// `metron-sim evaluate`.
 #[derive(Clone, Debug, Args)]
-pub struct EvaluateArgs {
+pub(crate) struct EvaluateArgs {
     /// Result files of vLLM, SGLang, AIPerf, GuideLLM, inference-perf, Etalon, BLIS or metron-sim
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
@@ -28,7 +28,7 @@ pub struct EvaluateArgs {
 
 /// `metron-sim compare`.
 #[derive(Clone, Debug, Args)]
-pub struct CompareArgs {
+pub(crate) struct CompareArgs {
     /// A JSON result of run or evaluate, or a measured file
     pub a: PathBuf,
     /// Another
@@ -46,7 +46,7 @@ pub struct CompareArgs {
 
 /// How to read measured files, and the promise to judge them by.
 #[derive(Clone, Debug, Args)]
-pub struct JudgeFlags {
+pub(crate) struct JudgeFlags {
     /// Format of the files, in place of telling it from their content
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<String>,
@@ -80,7 +80,7 @@ pub struct JudgeFlags {
 
 /// `metron-sim validate`.
 #[derive(Clone, Debug, Args)]
-pub struct ValidateArgs {
+pub(crate) struct ValidateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// The real run: a row a request (CSV), or any file that `evaluate` reads
@@ -93,7 +93,7 @@ pub struct ValidateArgs {
 
 /// `metron-sim calibrate`.
 #[derive(Clone, Debug, Args)]
-pub struct CalibrateArgs {
+pub(crate) struct CalibrateArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// The real run: a row a request (CSV), or any file that `evaluate` reads
@@ -110,7 +110,7 @@ pub struct CalibrateArgs {
 
 /// Constants that can be fitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Fit {
+pub(crate) enum Fit {
     /// What the engine adds to a step
     Host,
     /// A factor on all kernels

@@ -10,10 +10,15 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use measured::{CalibrateArgs, CompareArgs, EvaluateArgs, Fit, JudgeFlags, ValidateArgs};
-pub use parse::{command, parse};
-pub use search::{CapacityArgs, CountedTerms, MergeArgs, SearchFlags, SweepArgs};
-pub use simulate::{ExplainArgs, ExplainFlags, Metrics, RunArgs, RunFlags, ServeArgs, SwarmArgs};
+pub(super) use measured::{
+    CalibrateArgs, CompareArgs, EvaluateArgs, Fit, JudgeFlags, ValidateArgs,
+};
+pub use parse::command;
+pub(super) use parse::parse;
+pub(super) use search::{CapacityArgs, CountedTerms, MergeArgs, SearchFlags, SweepArgs};
+pub(super) use simulate::{
+    ExplainArgs, ExplainFlags, Metrics, RunArgs, RunFlags, ServeArgs, SwarmArgs,
+};
 
 /// So many threads are more than any machine has cores, and few enough for it to start.
 const THREADS_MAX: u64 = 1_024;
@@ -33,7 +38,7 @@ fn threads() -> RangedU64ValueParser<usize> {
                   3 SLO (--check) or assertion (--assert) not met.\n`metron-sim --scenario FILE` is short for \
                   `metron-sim run FILE`."
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -112,7 +117,7 @@ pub enum ColorWhen {
 
 /// Commands.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Simulate a scenario; each scheduler listed faces the same requests
     Run(RunArgs),
     /// The same metrics on measured result files
@@ -178,7 +183,7 @@ pub enum Listed {
 
 /// What has a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Described {
+pub(super) enum Described {
     /// A scenario file
     Scenario,
     /// The JSON result

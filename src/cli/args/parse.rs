@@ -19,7 +19,7 @@ pub fn command() -> clap::Command {
 ///
 /// # Errors
 /// When it makes no sense, and for `--help` and `--version`.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches =
         command.try_get_matches_from_mut(args).map_err(|error| match file_as_command(&error) {

@@ -12,7 +12,7 @@ const SEEDS_MAX: i64 = 10_000;
 
 /// `metron-sim capacity`.
 #[derive(Clone, Debug, Args)]
-pub struct CapacityArgs {
+pub(crate) struct CapacityArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// How to search.
@@ -25,7 +25,7 @@ pub struct CapacityArgs {
 
 /// `metron-sim sweep`.
 #[derive(Clone, Debug, Args)]
-pub struct SweepArgs {
+pub(crate) struct SweepArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// A field and its values, such as replicas=1,2,4 (repeatable: all combinations)
@@ -53,7 +53,7 @@ pub struct SweepArgs {
 
 /// `metron-sim merge`.
 #[derive(Clone, Debug, Args)]
-pub struct MergeArgs {
+pub(crate) struct MergeArgs {
     /// JSON results of `sweep --shard`
     #[arg(required = true)]
     pub shards: Vec<PathBuf>,
@@ -68,7 +68,7 @@ pub struct MergeArgs {
 /// Flags of a capacity search.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Capacity search")]
-pub struct SearchFlags {
+pub(crate) struct SearchFlags {
     /// Find the fewest replicas for this many requests a second, too
     #[arg(long, value_name = "R")]
     pub for_rate: Option<f64>,
@@ -107,7 +107,7 @@ pub struct SearchFlags {
 
 /// Which terms of an SLO count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CountedTerms {
+pub(crate) enum CountedTerms {
     /// Fluidity and bounds
     All,
     /// The share of fluid requests

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 /// `metron-sim run`.
 #[derive(Clone, Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// The rest.
@@ -16,7 +16,7 @@ pub struct RunArgs {
 
 /// Flags of `run`.
 #[derive(Clone, Debug, Args)]
-pub struct RunFlags {
+pub(crate) struct RunFlags {
     /// Write a row for each request (.csv or .jsonl)
     #[arg(long, value_name = "FILE")]
     pub requests: Option<PathBuf>,
@@ -51,7 +51,7 @@ pub struct RunFlags {
 
 /// Which figures to work out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Metrics {
+pub(crate) enum Metrics {
     /// The full figures up to a million output tokens
     Auto,
     /// The full figures always
@@ -60,7 +60,7 @@ pub enum Metrics {
 
 /// `metron-sim explain`.
 #[derive(Clone, Debug, Args)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// Scenario file (YAML); `-` is stdin
     pub scenario: String,
     /// The rest.
@@ -70,7 +70,7 @@ pub struct ExplainArgs {
 
 /// Flags of `explain`.
 #[derive(Clone, Debug, Args)]
-pub struct ExplainFlags {
+pub(crate) struct ExplainFlags {
     /// Explain one request, numbered from 0 in order of arrival
     #[arg(long, value_name = "ID")]
     pub request: Option<u32>,
@@ -90,7 +90,7 @@ pub struct ExplainFlags {
 
 /// `metron-sim swarm`.
 #[derive(Clone, Debug, Args)]
-pub struct SwarmArgs {
+pub(crate) struct SwarmArgs {
     /// How many scenarios; each has a seed of its own, one after another
     #[arg(long, value_name = "K", default_value_t = 1000)]
     pub runs: u64,
@@ -98,7 +98,7 @@ pub struct SwarmArgs {
 
 /// `metron-sim serve`.
 #[derive(Clone, Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Scenario file to begin with (YAML)
     pub scenario: Option<String>,
     /// Port; 0 takes a free one

@@ -10,7 +10,7 @@ use crate::result::units;
 use crate::time::Span;
 
 /// Finds the stalls of each run of a file that has the times of its tokens.
-pub fn find(imported: &Imported, judged: &mut [RunResult]) {
+pub(super) fn find(imported: &Imported, judged: &mut [RunResult]) {
     for (of, run) in imported.runs.iter().zip(judged) {
         let Some(measured) = &mut run.measured else { continue };
         if of.knows.token_times && of.granularity <= Granularity::Chunk {
@@ -23,7 +23,7 @@ pub fn find(imported: &Imported, judged: &mut [RunResult]) {
 }
 
 /// What was found, for people; nothing where nothing was asked for.
-pub fn to_text(runs: &[RunResult]) -> String {
+pub(super) fn to_text(runs: &[RunResult]) -> String {
     let mut text = String::new();
     for run in runs {
         let Some(stalls) = run.measured.as_ref().and_then(|m| m.stalls.as_ref()) else { continue };

@@ -17,7 +17,7 @@ use crate::result::units;
 const NAMED: usize = 3;
 
 /// Renders an explanation for 100 columns.
-pub fn to_text(file: &ExplanationFile) -> String {
+pub(super) fn to_text(file: &ExplanationFile) -> String {
     let mut text = String::new();
     for run in &file.runs {
         let missed = misses(run.fluidity_index, &run.misses);

@@ -11,7 +11,7 @@ use crate::trace::numbers::{self, NumberError};
 pub(super) const TEXT_MAX: usize = 1 << 16;
 
 /// Nanoseconds of a second as a power of ten.
-pub const SECONDS: i32 = 9;
+pub(crate) const SECONDS: i32 = 9;
 
 impl<R: Read> Json<R> {
     /// Takes a text; into `text` when it is to be kept.
@@ -134,7 +134,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes `null` if it is next.
-    pub fn null(&mut self) -> Result<bool, Fault> {
+    pub(crate) fn null(&mut self) -> Result<bool, Fault> {
         if self.token()? != b'n' {
             return Ok(false);
         }
@@ -143,7 +143,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes true or false.
-    pub fn truth(&mut self) -> Result<bool, Fault> {
+    pub(crate) fn truth(&mut self) -> Result<bool, Fault> {
         match self.token()? {
             b't' | b'f' => {
                 self.scalar()?;
@@ -179,27 +179,27 @@ impl<R: Read> Json<R> {
 
     /// Takes a length of time or an instant, as nanoseconds rounded once. `unit_power` is the
     /// unit's power of ten in nanoseconds.
-    pub fn nanos(&mut self, unit_power: i32) -> Result<u64, Fault> {
+    pub(crate) fn nanos(&mut self, unit_power: i32) -> Result<u64, Fault> {
         self.number("a time", |text| numbers::nanos(text, unit_power))
     }
 
     /// Takes a count.
-    pub fn count(&mut self) -> Result<u32, Fault> {
+    pub(crate) fn count(&mut self) -> Result<u32, Fault> {
         self.number("a count", numbers::tokens)
     }
 
     /// Takes a count where there is one, and null where not.
-    pub fn count_or_null(&mut self) -> Result<Option<u32>, Fault> {
+    pub(crate) fn count_or_null(&mut self) -> Result<Option<u32>, Fault> {
         if self.null()? { Ok(None) } else { self.count().map(Some) }
     }
 
     /// Takes a time where there is one, and null where not.
-    pub fn nanos_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
+    pub(crate) fn nanos_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
         if self.null()? { Ok(None) } else { self.nanos(unit_power).map(Some) }
     }
 
     /// Takes a delay where there is one; one below 0 (two clocks) is none.
-    pub fn delay_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
+    pub(crate) fn delay_or_null(&mut self, unit_power: i32) -> Result<Option<u64>, Fault> {
         if self.null()? {
             return Ok(None);
         }
@@ -210,7 +210,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes a figure for information: anything else is read over.
-    pub fn figure_or_skip(&mut self) -> Result<Option<f64>, Fault> {
+    pub(crate) fn figure_or_skip(&mut self) -> Result<Option<f64>, Fault> {
         match self.token()? {
             b'n' | b'N' | b'I' | b'-' | b'0'..=b'9' => self.figure(),
             _ => self.skip().map(|()| None),
@@ -218,7 +218,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes a number of any kind; `None` when it is null or not finite.
-    pub fn figure(&mut self) -> Result<Option<f64>, Fault> {
+    pub(crate) fn figure(&mut self) -> Result<Option<f64>, Fault> {
         match self.token()? {
             b'n' | b'N' | b'I' | b'-' | b'0'..=b'9' => {
                 self.scalar()?;
@@ -230,12 +230,12 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes a number as its text, unread.
-    pub fn raw_number(&mut self) -> Result<String, Fault> {
+    pub(crate) fn raw_number(&mut self) -> Result<String, Fault> {
         self.number("a number", |text| Ok(text.to_owned()))
     }
 
     /// Takes a text.
-    pub fn string(&mut self) -> Result<String, Fault> {
+    pub(crate) fn string(&mut self) -> Result<String, Fault> {
         if self.token()? != b'"' {
             return Err(self.expected("a text"));
         }
@@ -247,7 +247,7 @@ impl<R: Read> Json<R> {
     ///
     /// # Errors
     /// When it is longer than texts that are kept.
-    pub fn whole_string(&mut self) -> Result<String, Fault> {
+    pub(crate) fn whole_string(&mut self) -> Result<String, Fault> {
         let at = self.position();
         let text = self.string()?;
         if self.cut {
@@ -257,7 +257,7 @@ impl<R: Read> Json<R> {
     }
 
     /// Takes any value: a text as such, nothing of another.
-    pub fn string_or_skip(&mut self) -> Result<Option<String>, Fault> {
+    pub(crate) fn string_or_skip(&mut self) -> Result<Option<String>, Fault> {
         if self.token()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct Bound {
 
 impl Bound {
     /// Of a run whose log was kept; without one nothing is known of its steps.
-    pub fn of(outcome: &Outcome) -> Bound {
+    pub(super) fn of(outcome: &Outcome) -> Bound {
         let mut bound =
             Bound { blocks: (outcome.kv.peak_used, outcome.kv.blocks), ..Bound::default() };
         for log in outcome.log.iter().flatten() {
@@ -55,7 +55,7 @@ impl Bound {
     }
 
     /// Whether memory was ever nearly full: or so that the longest request found no room in it.
-    pub fn memory_was_full(&self, block_tokens: u32) -> bool {
+    pub(super) fn memory_was_full(&self, block_tokens: u32) -> bool {
         let (used, all) = self.blocks;
         let longest = self.longest_request.div_ceil(block_tokens.max(1));
         u64::from(used) * 20 >= u64::from(all) * 19 || all.saturating_sub(used) < longest

@@ -50,14 +50,14 @@ pub(super) enum Load {
 }
 
 impl Change {
-    pub fn new(words: String, set: Vec<String>) -> Change {
+    pub(super) fn new(words: String, set: Vec<String>) -> Change {
         let not_held = Vec::new();
         let (why, gives_up, other_scheduler, load) = ("", "", false, Load::Same);
         let if_inert = IfInert::Told;
         Change { words, set, why, not_held, gives_up, other_scheduler, load, if_inert }
     }
 
-    pub fn gives_up(self, gives_up: &'static str) -> Change {
+    pub(super) fn gives_up(self, gives_up: &'static str) -> Change {
         Change { gives_up, ..self }
     }
 }
@@ -189,7 +189,7 @@ impl<'m> Maker<'m> {
     }
 
     /// A parameter of the policy given another value, with those that would follow it held.
-    pub fn parameter(&self, name: &str, old: Option<u32>, new: Value) -> Change {
+    pub(super) fn parameter(&self, name: &str, old: Option<u32>, new: Value) -> Change {
         let path = |name: &str| {
             format!("schedulers.{}.{}.{name}", self.patient.scheduler, self.config.name())
         };
@@ -431,7 +431,7 @@ impl<'m> Maker<'m> {
         self.patient.output.outcome.kv.preemptions > 0
     }
 
-    pub fn swap(&self, wanted: Wanted) -> Vec<Change> {
+    pub(super) fn swap(&self, wanted: Wanted) -> Vec<Change> {
         let old = self.config.name();
         let change = |swap: super::swap::Swap| {
             let parameters = Value::Object(swap.parameters);

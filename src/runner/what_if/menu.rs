@@ -84,7 +84,7 @@ use Kind::*;
 
 impl Kind {
     /// Whether it helps those who wait for memory only where others are preempted.
-    pub fn is_against_preemption(self) -> bool {
+    pub(super) fn is_against_preemption(self) -> bool {
         matches!(self, FewerSeats | AdmitLess | HigherWatermark)
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    pub fn of(requests: &Requests, outcome: &Outcome) -> Refused {
+    pub(super) fn of(requests: &Requests, outcome: &Outcome) -> Refused {
         let mut refused = Refused::default();
         if let Requests::Open(workload) = requests {
             let answers = workload.requests.iter().map(|one| one.max_tokens);
@@ -45,7 +45,7 @@ impl Refused {
     }
 
     /// KV blocks of the longest, where memory is what refuses.
-    pub fn blocks(&self, block_tokens: u32) -> u64 {
+    pub(super) fn blocks(&self, block_tokens: u32) -> u64 {
         let memory =
             |why: &Rejection| matches!(why, Rejection::NeverFits | Rejection::OverLimit(_));
         let refuses = self.why.iter().any(memory);
@@ -53,7 +53,7 @@ impl Refused {
     }
 
     /// Whether nothing else is to be cured: the stall is in time, and no latency breaks the promise.
-    pub fn breaks_alone(&self, patient: &Patient<'_>) -> bool {
+    pub(super) fn breaks_alone(&self, patient: &Patient<'_>) -> bool {
         let slo = &patient.output.result.slo;
         let late = slo.terms.iter().any(|term| term.stat.is_some() && term.met != Some(true));
         !self.why.is_empty() && slo.met != Some(true) && !late && patient.stall_is_in_time()

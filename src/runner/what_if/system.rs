@@ -33,7 +33,7 @@ impl Maker<'_> {
         Some(experiment.fleet()[pool].engine_info().kv_blocks.into())
     }
 
-    pub fn more_blocks(&self) -> Vec<Change> {
+    pub(super) fn more_blocks(&self) -> Vec<Change> {
         let refused = self.refused.blocks(self.info.kv_block_tokens);
         if !self.bound.memory_was_full(self.info.kv_block_tokens)
             && !self.info.prefix_caching
@@ -61,7 +61,7 @@ impl Maker<'_> {
         more.into_iter().filter(|&new| !by_utilization(new)).map(change).collect()
     }
 
-    pub fn higher_utilization(&self) -> Vec<Change> {
+    pub(super) fn higher_utilization(&self) -> Vec<Change> {
         // Where the scenario gives the number of blocks, this would change nothing.
         let Some(old) = self.pool["engine"]["gpu_memory_utilization"].as_f64() else {
             return Vec::new();
@@ -74,7 +74,7 @@ impl Maker<'_> {
         vec![Change::new(words, vec![set])]
     }
 
-    pub fn shorter_model_len(&self) -> Vec<Change> {
+    pub(super) fn shorter_model_len(&self) -> Vec<Change> {
         let reserves = self.facts.takes == scheduler::Takes::MaxModelLen;
         let longest = self.bound.longest_request.saturating_add(1).next_multiple_of(16);
         let old = self.info.max_model_len;
@@ -87,7 +87,7 @@ impl Maker<'_> {
     }
 
     /// A context that holds the longest request that was rejected.
-    pub fn longer_model_len(&self) -> Vec<Change> {
+    pub(super) fn longer_model_len(&self) -> Vec<Change> {
         let old = self.info.max_model_len;
         // The answers of those that were turned away were cut to the context that they had.
         let prompt = self.refused.longest_prompt;
@@ -111,7 +111,7 @@ impl Maker<'_> {
         vec![Change { load: Load::Drawn, ..longer }]
     }
 
-    pub fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
+    pub(super) fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
         let old = self.pool["engine"][key].as_str().unwrap_or("auto");
         if self.pool["gpu"].is_null() || narrow.contains(&old) {
             return Vec::new();
@@ -132,7 +132,7 @@ impl Maker<'_> {
         vec![Change::new(words, all).gives_up(PRECISION)]
     }
 
-    pub fn prefix_caching(&self) -> Vec<Change> {
+    pub(super) fn prefix_caching(&self) -> Vec<Change> {
         let can = self.config.build(&self.info).needs().cache.is_some();
         if self.info.prefix_caching && can || !self.prompts_share() {
             return Vec::new();
@@ -157,7 +157,7 @@ impl Maker<'_> {
         }
     }
 
-    pub fn router(&self) -> Vec<Change> {
+    pub(super) fn router(&self) -> Vec<Change> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
@@ -183,7 +183,7 @@ impl Maker<'_> {
         to("router", "by class").into_iter().chain(to("router.within", within)).collect()
     }
 
-    pub fn plan_ahead(&self) -> Vec<Change> {
+    pub(super) fn plan_ahead(&self) -> Vec<Change> {
         let can = self.config.build(&self.info).needs().plans_ahead;
         let off = self.pool["engine"]["async_scheduling"] == Value::Bool(false);
         if !can || !off || self.pool["gpu"].is_null() {
@@ -193,7 +193,7 @@ impl Maker<'_> {
         vec![Change::new(format!("async_scheduling false -> true{}", self.of_pool), vec![set])]
     }
 
-    pub fn plan_in_time(&self) -> Vec<Change> {
+    pub(super) fn plan_in_time(&self) -> Vec<Change> {
         let on = self.pool["engine"]["async_scheduling"] == Value::Bool(true);
         if !on || !self.config.build(&self.info).needs().plans_ahead {
             return Vec::new();
@@ -206,7 +206,7 @@ impl Maker<'_> {
         self.pool["parallelism"][key].as_u64()
     }
 
-    pub fn tensor_for_pipeline(&self) -> Vec<Change> {
+    pub(super) fn tensor_for_pipeline(&self) -> Vec<Change> {
         let (Some(tensor), Some(stages)) = (self.parallel("tensor"), self.parallel("pipeline"))
         else {
             return Vec::new();
@@ -238,7 +238,7 @@ impl Maker<'_> {
     }
 
     /// Less tensor parallelism: as many GPUs in more replicas, and fewer GPUs.
-    pub fn replicas_for_tensor(&self) -> Vec<Change> {
+    pub(super) fn replicas_for_tensor(&self) -> Vec<Change> {
         let Some(tensor) = self.parallel("tensor").filter(|tensor| tensor.is_multiple_of(2)) else {
             return Vec::new();
         };
@@ -260,14 +260,14 @@ impl Maker<'_> {
         changes
     }
 
-    pub fn replicas(&self) -> Vec<Change> {
+    pub(super) fn replicas(&self) -> Vec<Change> {
         let old = self.pool["replicas"].as_u64().unwrap_or(1);
         let words = |new: u64| format!("replicas {old} -> {new}{}", self.of_pool);
         let change = |new: u64| Change::new(words(new), vec![format!("{}replicas={new}", self.at)]);
         vec![change(old + 1)]
     }
 
-    pub fn tensor_doubled(&self) -> Vec<Change> {
+    pub(super) fn tensor_doubled(&self) -> Vec<Change> {
         // A fixed iteration time knows no GPUs.
         let Some(old) = self.parallel("tensor").filter(|_| !self.pool["gpu"].is_null()) else {
             return Vec::new();
@@ -276,7 +276,7 @@ impl Maker<'_> {
         vec![Change::new(words, vec![format!("{}parallelism.tensor={}", self.at, old * 2)])]
     }
 
-    pub fn less_load(&self) -> Vec<Change> {
+    pub(super) fn less_load(&self) -> Vec<Change> {
         let workload = &self.patient.resolved["workload"];
         let trace = &workload["trace"];
         let (at, arrivals) = match trace.is_null() {

@@ -15,7 +15,7 @@ use crate::yaml::{Node, Path, Problem, Step};
 const TIME_MAX: Span = Span::from_nanos(10 * 365 * 86_400 * 1_000_000_000);
 
 /// What is wrong so far, and the document to find places in.
-pub struct Check<'a> {
+pub(super) struct Check<'a> {
     root: &'a Node,
     cut: &'a HashSet<Path>,
     /// Elements of lists that could not be read: for each list their places, rising.
@@ -32,7 +32,7 @@ pub struct Check<'a> {
 
 impl<'a> Check<'a> {
     /// Nothing is wrong yet. `cut` holds the paths of values that could not be read.
-    pub fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
+    pub(super) fn new(root: &'a Node, cut: &'a HashSet<Path>, files: &'a Files) -> Check<'a> {
         let mut cut_elements: HashMap<Path, Vec<usize>> = HashMap::new();
         for path in cut {
             if let Some((list, index)) = path.element_of() {
@@ -45,24 +45,24 @@ impl<'a> Check<'a> {
     }
 
     /// The document's root.
-    pub fn root(&self) -> &'a Node {
+    pub(super) fn root(&self) -> &'a Node {
         self.root
     }
 
     /// A problem with the value at `path`, to be completed and pushed.
-    pub fn at(&self, path: &Path, message: impl Into<String>) -> Problem {
+    pub(super) fn at(&self, path: &Path, message: impl Into<String>) -> Problem {
         let span = self.root.locate(path).span();
         Problem::new(path.to_string(), Some(span), message)
     }
 
     /// Reports a problem with the value at `path`.
-    pub fn report(&mut self, path: &Path, message: impl Into<String>, help: &str) {
+    pub(super) fn report(&mut self, path: &Path, message: impl Into<String>, help: &str) {
         let problem = self.at(path, message);
         self.problems.push(if help.is_empty() { problem } else { problem.help(help) });
     }
 
     /// Reports a value that is not as expected.
-    pub fn expected(&mut self, path: &Path, expected: &str, found: impl std::fmt::Display) {
+    pub(super) fn expected(&mut self, path: &Path, expected: &str, found: impl std::fmt::Display) {
         let place = self.root.locate(path);
         let found = match place.found {
             true => place.node.describe(),
@@ -76,7 +76,7 @@ impl<'a> Check<'a> {
 
     /// Reports that the first of `names` is missing in the map at `parent`, unless one of them is
     /// there, misspelt or with a value that could not be read.
-    pub fn missing(
+    pub(super) fn missing(
         &mut self,
         parent: &Path,
         names: &[&str],
@@ -91,7 +91,7 @@ impl<'a> Check<'a> {
 
     /// Reports that the map at `parent` has none of `names` (with no names: that the list at
     /// `parent` is empty), unless one is there that could not be read.
-    pub fn nothing_in(
+    pub(super) fn nothing_in(
         &mut self,
         parent: &Path,
         names: &[&str],
@@ -117,18 +117,18 @@ impl<'a> Check<'a> {
     }
 
     /// The path of the `i`th element that could be read of the list at `path`.
-    pub fn element(&self, path: &Path, i: usize) -> Path {
+    pub(super) fn element(&self, path: &Path, i: usize) -> Path {
         let cut = self.cut_elements.get(path).map_or(&[][..], Vec::as_slice);
         path.index(cut.iter().fold(i, |place, &cut| place + usize::from(cut <= place)))
     }
 
     /// Whether the value at `path`, or part of it, could not be read.
-    pub fn is_cut(&self, path: &Path) -> bool {
+    pub(super) fn is_cut(&self, path: &Path) -> bool {
         self.cut.iter().any(|cut| cut.is_under(path) || path.is_under(cut))
     }
 
     /// A whole number within bounds.
-    pub fn whole(&mut self, path: &Path, value: u32, min: u32, max: u32) -> u32 {
+    pub(super) fn whole(&mut self, path: &Path, value: u32, min: u32, max: u32) -> u32 {
         if value < min {
             self.expected(path, &format!("at least {min}"), format!("the number {value}"));
         } else if value > max {
@@ -138,7 +138,7 @@ impl<'a> Check<'a> {
     }
 
     /// A finite number within bounds, both included.
-    pub fn number(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
+    pub(super) fn number(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
         if (min..=max).contains(&value) {
             return value;
         }
@@ -156,7 +156,7 @@ impl<'a> Check<'a> {
     }
 
     /// A number above 0, within bounds.
-    pub fn positive(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
+    pub(super) fn positive(&mut self, path: &Path, value: f64, min: f64, max: f64) -> f64 {
         if value <= 0.0 {
             self.expected(path, "a number above 0", format!("the number {value}"));
             return min;
@@ -165,7 +165,7 @@ impl<'a> Check<'a> {
     }
 
     /// A share: from 0 to 1.
-    pub fn share(&mut self, path: &Path, value: f64) -> f64 {
+    pub(super) fn share(&mut self, path: &Path, value: f64) -> f64 {
         if (0.0..=1.0).contains(&value) {
             return value;
         }
@@ -179,7 +179,7 @@ impl<'a> Check<'a> {
     }
 
     /// A share above 0.
-    pub fn share_above_zero(&mut self, path: &Path, value: f64) -> f64 {
+    pub(super) fn share_above_zero(&mut self, path: &Path, value: f64) -> f64 {
         if value == 0.0 {
             self.expected(path, "a share above 0, at most 1", "0");
             return 1.0;
@@ -188,7 +188,7 @@ impl<'a> Check<'a> {
     }
 
     /// A length of time, of at most ten years.
-    pub fn time(&mut self, path: &Path, value: Duration) -> Span {
+    pub(super) fn time(&mut self, path: &Path, value: Duration) -> Span {
         if value.0 > TIME_MAX {
             self.expected(path, "at most 10 years", value);
             return TIME_MAX;
@@ -197,7 +197,7 @@ impl<'a> Check<'a> {
     }
 
     /// A length of time that is not zero.
-    pub fn time_above_zero(&mut self, path: &Path, value: Duration) -> Span {
+    pub(super) fn time_above_zero(&mut self, path: &Path, value: Duration) -> Span {
         if value.0 == Span::ZERO {
             self.expected(path, "a time above 0", value);
         }
@@ -205,14 +205,14 @@ impl<'a> Check<'a> {
     }
 
     /// A path from the scenario, relative to its file.
-    pub fn file_path(&mut self, given: &str) -> PathBuf {
+    pub(super) fn file_path(&mut self, given: &str) -> PathBuf {
         let path = self.files.path(given);
         self.named.insert(given.to_owned(), path.clone());
         path
     }
 
     /// A file that must be there: its path, or a reported problem.
-    pub fn existing_file(&mut self, path: &Path, given: &str) -> PathBuf {
+    pub(super) fn existing_file(&mut self, path: &Path, given: &str) -> PathBuf {
         let file = self.file_path(given);
         if let Some(problem) = self.why_not_a_file(&file) {
             let message = format!("`{given}` {problem}");
@@ -223,7 +223,7 @@ impl<'a> Check<'a> {
     }
 
     /// Why `file` cannot be read as a file; `None` when nothing speaks against it.
-    pub fn why_not_a_file(&self, file: &FilePath) -> Option<String> {
+    pub(super) fn why_not_a_file(&self, file: &FilePath) -> Option<String> {
         if !self.files.allow(file) {
             return Some(
                 "may not be read: no files are read for a scenario from a page".to_owned(),
@@ -240,7 +240,7 @@ impl<'a> Check<'a> {
     }
 
     /// Where a file was looked for, in words.
-    pub fn looked_for(&self, file: &FilePath) -> String {
+    pub(super) fn looked_for(&self, file: &FilePath) -> String {
         if !self.files.allow(file) {
             return "run it from the command line, or give the figures in the scenario".to_owned();
         }
@@ -249,7 +249,7 @@ impl<'a> Check<'a> {
     }
 
     /// The text of a file that the scenario names, or a reported problem.
-    pub fn read_file(&mut self, path: &Path, given: &str, bytes_max: u64) -> Option<String> {
+    pub(super) fn read_file(&mut self, path: &Path, given: &str, bytes_max: u64) -> Option<String> {
         let before = self.problems.len();
         let file = self.existing_file(path, given);
         if self.problems.len() > before {

@@ -15,7 +15,7 @@ use crate::scheduler::EngineInfo;
 use crate::yaml::Path;
 
 /// An engine that can be built.
-pub struct Engine {
+pub(super) struct Engine {
     /// Data-parallel ranks of each deployment; each is a replica.
     pub data_ranks: u32,
     /// Pipeline stages.
@@ -40,13 +40,13 @@ pub struct Engine {
 
 impl Engine {
     /// What a scheduler is built for.
-    pub fn info(&self) -> EngineInfo {
+    pub(super) fn info(&self) -> EngineInfo {
         self.limits.info(self.hardware.large_gpu)
     }
 }
 
 /// An engine to check parameters against when the scenario's own is in doubt.
-pub fn any_engine() -> EngineInfo {
+pub(super) fn any_engine() -> EngineInfo {
     EngineInfo {
         kv_block_tokens: 16,
         kv_blocks: 1 << 16,
@@ -57,7 +57,7 @@ pub fn any_engine() -> EngineInfo {
 }
 
 /// What a replica is built from, as given.
-pub struct Given<'g> {
+pub(super) struct Given<'g> {
     /// The model.
     pub model: Option<&'g raw::ModelRef>,
     /// The GPU.
@@ -70,7 +70,7 @@ pub struct Given<'g> {
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
 /// Fills in the defaults.
-pub fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
+pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
     let Given { model: given_model, gpu: given_gpu, parallelism, engine: given } = given;
     let parallelism = self::parallelism(check, owner, parallelism);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);

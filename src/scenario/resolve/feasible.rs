@@ -9,7 +9,7 @@ use crate::yaml::Path;
 
 /// Reports when every request must be rejected: the shortest prompt and output that the lengths
 /// can give are too long for the engine of every pool.
-pub fn check(
+pub(super) fn check(
     check: &mut Check<'_>,
     workload: &WorkloadSpec,
     fleet: &[Built],

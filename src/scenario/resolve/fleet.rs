@@ -10,10 +10,10 @@ use crate::scenario::raw::{self, GpuRef, Scenario};
 use crate::yaml::Path;
 
 /// The most replicas of a run, data-parallel ranks included.
-pub const REPLICAS_MAX: u32 = 10_000;
+pub(super) const REPLICAS_MAX: u32 = 10_000;
 
 /// Replicas that are alike.
-pub struct Built {
+pub(super) struct Built {
     /// The pool's name, where there are pools.
     pub name: Option<String>,
     /// Whose fields made them.
@@ -28,7 +28,7 @@ pub struct Built {
 
 impl Built {
     /// As an experiment has it, where there are pools.
-    pub fn pool(&self) -> Option<Pool> {
+    pub(super) fn pool(&self) -> Option<Pool> {
         Some(Pool {
             name: self.name.clone()?,
             replicas: self.replicas,
@@ -42,7 +42,7 @@ impl Built {
 
 /// The pools, or one without a name where the scenario has none; `None` when something is wrong (and
 /// reported). Fills in the defaults.
-pub fn fleet(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Vec<Built>> {
+pub(super) fn fleet(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Vec<Built>> {
     let fleet = match scenario.pools.take() {
         Some(mut given) => {
             let built = pools(check, scenario, &mut given);

@@ -15,14 +15,14 @@ use crate::time::Span;
 use crate::yaml::Path;
 
 /// Profile of an engine that names none.
-pub const DEFAULT_PROFILE: &str = "vllm-0.19";
+pub(super) const DEFAULT_PROFILE: &str = "vllm-0.19";
 
 /// Longest file that describes a model, a GPU or a profile.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What an iteration costs by.
 #[derive(Clone, Debug)]
-pub enum Profile {
+pub(super) enum Profile {
     /// An engine's.
     Engine(Box<EngineProfile>),
     /// A constant time.
@@ -30,7 +30,7 @@ pub enum Profile {
 }
 
 /// The model's figures; `None` when it is not given or wrong (and reported).
-pub fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
+pub(super) fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
     let path = Path::root().key("model");
     match given? {
         TextOr::Text(name) => found(check, &path, catalog::model(name)),
@@ -80,7 +80,11 @@ fn hf_model(check: &mut Check<'_>, path: &Path, config: &str) -> Option<Model> {
 }
 
 /// The GPU's figures; `None` when it is not given or wrong (and reported).
-pub fn gpu(check: &mut Check<'_>, owner: &Owner, given: Option<&raw::GpuRef>) -> Option<Gpu> {
+pub(super) fn gpu(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: Option<&raw::GpuRef>,
+) -> Option<Gpu> {
     let path = owner.path(check, &["gpu"]);
     let figures = match given? {
         TextOr::Text(name) => return found(check, &path, catalog::gpu(name)),
@@ -170,7 +174,7 @@ fn peak_gpu(check: &mut Check<'_>, path: &Path, figures: &raw::GpuFigures) -> Op
 }
 
 /// The engine's profile; `None` when it is wrong (and reported).
-pub fn profile(
+pub(super) fn profile(
     check: &mut Check<'_>,
     owner: &Owner,
     given: Option<&raw::ProfileRef>,
@@ -227,7 +231,7 @@ fn engine(profile: EngineProfile) -> Profile {
 }
 
 /// Why so many KV blocks are more than all of the GPUs' memory holds beside the weights, if they are.
-pub fn beyond_memory(
+pub(super) fn beyond_memory(
     blocks: u32,
     model: &Model,
     gpu: &Gpu,
@@ -271,7 +275,7 @@ fn request<'a>(
 }
 
 /// How many KV blocks fit; `None` when none does (and reported).
-pub fn kv_blocks(
+pub(super) fn kv_blocks(
     check: &mut Check<'_>,
     owner: &Owner,
     model: &Model,
@@ -299,7 +303,7 @@ pub fn kv_blocks(
 
 /// What decides how much memory is left for KV.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     /// Number types of weights and KV.
     pub precision: Precision,
     /// Share of device memory that the engine may use.
@@ -311,7 +315,7 @@ pub struct Memory {
 }
 
 /// Reports why a model, a GPU and a parallelism do not go together.
-pub fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostError) {
+pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostError) {
     let at = |keys: &[&str]| owner.path(check, keys);
     let tensor = at(&["parallelism", "tensor"]);
     let (path, help) = match error {

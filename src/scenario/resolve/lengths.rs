@@ -10,7 +10,7 @@ use crate::yaml::Path;
 const TOKENS_MAX: u32 = 100_000_000;
 
 /// Lengths, whole.
-pub fn lengths(check: &mut Check<'_>, path: &Path, given: &raw::Lengths) -> Option<Lengths> {
+pub(super) fn lengths(check: &mut Check<'_>, path: &Path, given: &raw::Lengths) -> Option<Lengths> {
     let pair = given.prompt.is_some() || given.output.is_some();
     let ways = [
         (pair, "`prompt` and `output`"),
@@ -236,7 +236,7 @@ fn quantiles(
 }
 
 /// The fewest tokens that a distribution can give.
-pub fn at_least(dist: &Dist) -> u32 {
+pub(super) fn at_least(dist: &Dist) -> u32 {
     let unclamped = match &dist.shape {
         Shape::Fixed(n) => *n,
         Shape::Uniform { min, .. } | Shape::Zipf { min, .. } => *min,

@@ -11,7 +11,7 @@ const OWN: [(&str, usize); 4] =
     [("classes", 1000), ("pools", 256), ("schedulers", 256), ("quantiles", 1000)];
 
 /// The lists that are too long, each at its place.
-pub fn too_long(root: &Node) -> Vec<Problem> {
+pub(super) fn too_long(root: &Node) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(root, &Path::root(), ENTRIES_MAX, &mut problems);
     problems

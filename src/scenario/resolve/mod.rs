@@ -51,7 +51,7 @@ pub struct Resolved {
 ///
 /// # Errors
 /// Everything that is wrong.
-pub fn resolve(
+pub(super) fn resolve(
     root: &Node,
     files: &Files,
     stem: &str,

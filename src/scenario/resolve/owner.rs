@@ -5,7 +5,7 @@ use crate::yaml::Path;
 
 /// The scenario, or one of its pools.
 #[derive(Clone, Debug, Default)]
-pub struct Owner {
+pub(super) struct Owner {
     /// Of the pool, where there are pools.
     pub pool: Option<Path>,
 }
@@ -13,19 +13,19 @@ pub struct Owner {
 impl Owner {
     /// The path of a field that a pool may give: the pool's own where it stands there, otherwise the
     /// scenario's.
-    pub fn path(&self, check: &Check<'_>, keys: &[&str]) -> Path {
+    pub(super) fn path(&self, check: &Check<'_>, keys: &[&str]) -> Path {
         let under = |path: &Path| keys.iter().fold(path.clone(), |path, &key| path.key(key));
         let own = self.pool.as_ref().map(under);
         own.filter(|own| check.root().locate(own).found).unwrap_or_else(|| under(&Path::root()))
     }
 
     /// Where a field that is missing is missed.
-    pub fn place(&self) -> Path {
+    pub(super) fn place(&self) -> Path {
         self.pool.clone().unwrap_or_default()
     }
 
     /// What a warning begins with: `engine.max_model_len`, or `pools.1.engine.max_model_len`.
-    pub fn field(&self, check: &Check<'_>, keys: &[&str]) -> String {
+    pub(super) fn field(&self, check: &Check<'_>, keys: &[&str]) -> String {
         self.path(check, keys).to_string()
     }
 }

@@ -13,7 +13,7 @@ use crate::suggest::advice;
 use crate::yaml::Path;
 
 /// The router, with what it leaves open filled in.
-pub fn router(
+pub(super) fn router(
     check: &mut Check<'_>,
     given: &mut RouterRef,
     fleet: Option<&[Built]>,

@@ -11,7 +11,10 @@ use crate::suggest::advice;
 use crate::yaml::{Node, Path};
 
 /// Names and labels of the schedulers, in order, labels made unique.
-pub fn names(check: &mut Check<'_>, given: Option<&[SchedulerEntry]>) -> Vec<(String, String)> {
+pub(super) fn names(
+    check: &mut Check<'_>,
+    given: Option<&[SchedulerEntry]>,
+) -> Vec<(String, String)> {
     let path = Path::root().key("schedulers");
     let Some(entries) = given else {
         let help = advice("", SchedulerConfig::names().iter().copied());
@@ -61,7 +64,7 @@ fn label(name: &str, parameters: Option<&Node>) -> String {
 
 /// The runs, their parameters checked against the engines of all pools. Defaults that follow from
 /// the engine are filled in where all pools come to the same; elsewhere each pool has its own.
-pub fn runs(
+pub(super) fn runs(
     check: &mut Check<'_>,
     entries: &[SchedulerEntry],
     names: Vec<(String, String)>,
@@ -90,7 +93,7 @@ pub fn runs(
 }
 
 /// Refuses schedulers that cannot be one of several lanes of a pipeline.
-pub fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     let refused = fleet.iter().filter(|pool| pool.engine.stages > 1).flat_map(|pool| {
         let info = pool.engine.info();
         let refuses = move |run: &&SchedulerRun| run.config.build(&info).needs().one_lane;
@@ -110,7 +113,7 @@ pub fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built
 
 /// Warns of every run whose batches a pipeline forms by simpler rules than the system's own, and says
 /// which way its figures are off.
-pub fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
         for run in runs {
             let stages = pool.engine.stages;

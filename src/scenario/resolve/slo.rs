@@ -9,7 +9,7 @@ use crate::time::Span;
 use crate::yaml::Path;
 
 /// The promise of a scenario that makes none.
-pub fn default_slo() -> Slo {
+pub(super) fn default_slo() -> Slo {
     Slo {
         ttft: TtftDeadline::PrefillCurvePlus { slack: Span::from_millis(300), of: None },
         tbt: Span::from_millis(25),
@@ -22,7 +22,7 @@ pub fn default_slo() -> Slo {
 
 /// A promise; where it is silent, `otherwise` speaks. `schedulers` are the names and labels that
 /// a curve may be asked of.
-pub fn slo(
+pub(super) fn slo(
     check: &mut Check<'_>,
     path: &Path,
     given: &raw::Slo,
@@ -70,7 +70,7 @@ pub fn slo(
 }
 
 /// A promise in one line; fills in its defaults. `beside` is the path of an `slo` that stands beside it.
-pub fn promise(
+pub(super) fn promise(
     check: &mut Check<'_>,
     path: &Path,
     given: &mut raw::Promise,

@@ -14,7 +14,7 @@ use crate::yaml::Path;
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
 /// The workload, whole. `given` is changed where a stand-in takes a trace's place.
-pub fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<WorkloadSpec> {
+pub(super) fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<WorkloadSpec> {
     let path = Path::root().key("workload");
     let before = check.problems.len();
     let max_tokens = max_tokens(check, &path.key("max_tokens"), given.max_tokens);

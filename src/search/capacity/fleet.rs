@@ -33,7 +33,7 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// When a simulation is stuck.
-    pub fn fewest(
+    pub(super) fn fewest(
         &self,
         study: Study<'_>,
         scheduler: &SchedulerRun,

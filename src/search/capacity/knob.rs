@@ -30,7 +30,7 @@ impl Knob {
     ///
     /// # Errors
     /// When it has neither a rate nor users.
-    pub fn of(study: Study<'_>) -> Result<Knob, SearchError> {
+    pub(super) fn of(study: Study<'_>) -> Result<Knob, SearchError> {
         match study.experiment.workload.users() {
             Some(base) => Ok(Knob::Users { base }),
             None => Ok(Knob::Rate { base: study.base_rate_per_s()? }),
@@ -38,7 +38,7 @@ impl Knob {
     }
 
     /// Where it is turned.
-    pub fn range(self) -> Range {
+    pub(super) fn range(self) -> Range {
         match self {
             Knob::Rate { .. } => Range {
                 from: 1.0,
@@ -54,7 +54,7 @@ impl Knob {
     }
 
     /// What is offered where it stands at `value`.
-    pub fn offered(self, value: f64) -> Offered {
+    pub(super) fn offered(self, value: f64) -> Offered {
         match self {
             Knob::Rate { .. } => Offered::Times(value),
             Knob::Users { .. } => Offered::Users(value as u32),
@@ -62,7 +62,7 @@ impl Knob {
     }
 
     /// What is offered at `value`: users, or requests a second as stated.
-    pub fn amount(self, value: f64) -> f64 {
+    pub(super) fn amount(self, value: f64) -> f64 {
         match self {
             Knob::Rate { base } => value * base,
             Knob::Users { .. } => value,
@@ -70,12 +70,12 @@ impl Knob {
     }
 
     /// Whether only whole numbers make sense.
-    pub fn whole(self) -> bool {
+    pub(super) fn whole(self) -> bool {
         matches!(self, Knob::Users { .. })
     }
 
     /// What the scenario offers.
-    pub fn own(self) -> f64 {
+    pub(super) fn own(self) -> f64 {
         match self {
             Knob::Rate { base } => base,
             Knob::Users { base } => f64::from(base),
@@ -83,7 +83,7 @@ impl Knob {
     }
 
     /// The scenario's own rate, where it has one.
-    pub fn own_rate(self) -> Option<f64> {
+    pub(super) fn own_rate(self) -> Option<f64> {
         match self {
             Knob::Rate { base } => Some(base),
             Knob::Users { .. } => None,
@@ -91,7 +91,7 @@ impl Knob {
     }
 
     /// Its name in results.
-    pub fn searched(self) -> Searched {
+    pub(super) fn searched(self) -> Searched {
         match self {
             Knob::Rate { .. } => Searched::RequestsPerS,
             Knob::Users { .. } => Searched::Users,
@@ -99,7 +99,7 @@ impl Knob {
     }
 
     /// What one of it is called.
-    pub fn unit(self) -> &'static str {
+    pub(super) fn unit(self) -> &'static str {
         self.searched().unit()
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::SweepFile;
 
 /// The first thing in which two shards differ that must be the same in all of a sweep, in words.
-pub fn between(a: &SweepFile, b: &SweepFile) -> Option<String> {
+pub(super) fn between(a: &SweepFile, b: &SweepFile) -> Option<String> {
     if a.tool != b.tool {
         let (a, b) = (&a.tool.version, &b.tool.version);
         return Some(format!("one was made by version {a}, another by version {b}"));

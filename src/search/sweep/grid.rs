@@ -36,7 +36,7 @@ impl Vary {
 }
 
 /// What people call the fields: the last name of each path, or as many as tell it from the others.
-pub fn names(vary: &[Vary]) -> Vec<&str> {
+pub(super) fn names(vary: &[Vary]) -> Vec<&str> {
     let name = |one: &Vary, names| {
         let same = |other: &&Vary| other.last(names) == one.last(names);
         vary.iter().filter(same).count() == 1
@@ -67,12 +67,12 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 /// How many combinations there are; `None` when too many to count.
-pub fn combinations(vary: &[Vary]) -> Option<usize> {
+pub(super) fn combinations(vary: &[Vary]) -> Option<usize> {
     vary.iter().try_fold(1usize, |all, one| all.checked_mul(one.values.len()))
 }
 
 /// The values of combination `index`; the last field changes fastest.
-pub fn values_of(vary: &[Vary], mut index: usize) -> Vec<String> {
+pub(super) fn values_of(vary: &[Vary], mut index: usize) -> Vec<String> {
     let mut values = Vec::with_capacity(vary.len());
     for one in vary.iter().rev() {
         values.push(one.values[index % one.values.len()].clone());

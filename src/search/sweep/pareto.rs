@@ -160,7 +160,7 @@ impl Known {
 /// The front over every run that has both numbers; of schedulers that cannot be compared each kind has
 /// its own. Where a number has an interval, one is better
 /// than another only if their intervals are apart.
-pub fn pareto(points: &[Point], objectives: [Objective; 2]) -> Pareto {
+pub(super) fn pareto(points: &[Point], objectives: [Objective; 2]) -> Pareto {
     let mut all: Vec<Known> = Vec::new();
     for point in points {
         for (run, value) in point.runs.iter().enumerate() {

@@ -45,7 +45,7 @@ enum Kind {
 
 /// A sentence for each step from one value of a field to its next, for each scheduler: the mean
 /// over all pairs of points that differ in that step alone.
-pub fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
+pub(super) fn sensitivities(vary: &[Vary], points: &[Point]) -> Vec<String> {
     let mut sentences = Vec::new();
     let runs = points.iter().map(|point| point.runs.len()).max().unwrap_or(0);
     let names = names(vary);

@@ -12,13 +12,13 @@ use crate::yaml::node::{Entry, Node, Value};
 use crate::yaml::source::Span;
 
 /// The elements of a list that are not cut out.
-pub struct Items<'a, 'de, 's> {
+pub(super) struct Items<'a, 'de, 's> {
     parent: &'a Decoder<'de, 's>,
     items: std::iter::Enumerate<std::slice::Iter<'de, Node>>,
 }
 
 impl<'a, 'de, 's> Items<'a, 'de, 's> {
-    pub fn new(parent: &'a Decoder<'de, 's>, items: &'de [Node]) -> Self {
+    pub(super) fn new(parent: &'a Decoder<'de, 's>, items: &'de [Node]) -> Self {
         Items { parent, items: items.iter().enumerate() }
     }
 }
@@ -41,18 +41,18 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de, '_> {
 }
 
 /// The entries of a map that are not cut out.
-pub struct Fields<'a, 'de, 's> {
+pub(super) struct Fields<'a, 'de, 's> {
     parent: &'a Decoder<'de, 's>,
     entries: std::slice::Iter<'de, Entry>,
     value: Option<&'de Entry>,
 }
 
 impl<'a, 'de, 's> Fields<'a, 'de, 's> {
-    pub fn of(parent: &'a Decoder<'de, 's>) -> Self {
+    pub(super) fn of(parent: &'a Decoder<'de, 's>) -> Self {
         Fields { parent, entries: parent.node.entries().iter(), value: None }
     }
 
-    pub fn none(parent: &'a Decoder<'de, 's>) -> Self {
+    pub(super) fn none(parent: &'a Decoder<'de, 's>) -> Self {
         Fields { parent, entries: [].iter(), value: None }
     }
 
@@ -89,14 +89,18 @@ impl<'de> MapAccess<'de> for Fields<'_, 'de, '_> {
 }
 
 /// One choice of an enum: `name`, or `name: content`.
-pub struct Variant<'a, 'de, 's> {
+pub(super) struct Variant<'a, 'de, 's> {
     decoder: &'a Decoder<'de, 's>,
     name: &'de str,
     content: Option<&'de Node>,
 }
 
 impl<'a, 'de, 's> Variant<'a, 'de, 's> {
-    pub fn new(decoder: &'a Decoder<'de, 's>, name: &'de str, content: Option<&'de Node>) -> Self {
+    pub(super) fn new(
+        decoder: &'a Decoder<'de, 's>,
+        name: &'de str,
+        content: Option<&'de Node>,
+    ) -> Self {
         Variant { decoder, name, content }
     }
 }
@@ -116,7 +120,7 @@ impl<'a, 'de, 's> EnumAccess<'de> for Variant<'a, 'de, 's> {
 }
 
 /// What stands under the name of a choice.
-pub struct Content<'a, 'de, 's> {
+pub(super) struct Content<'a, 'de, 's> {
     decoder: &'a Decoder<'de, 's>,
     name: &'de str,
     content: Option<&'de Node>,

@@ -12,7 +12,7 @@ use crate::yaml::problem::Problem;
 
 /// A mistake on its way up; it gets its place where it first meets a decoder.
 #[derive(Clone, Debug)]
-pub struct Mistake(Box<Inner>);
+pub(super) struct Mistake(Box<Inner>);
 
 /// Behind a pointer: every reader of every type hands a mistake on.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ struct Place {
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub(super) enum What {
     /// Said by a type; `help` after a line `help: `.
     Said(String),
     /// A value of another kind than expected.
@@ -45,7 +45,7 @@ pub enum What {
 }
 
 impl Mistake {
-    pub fn of(what: What) -> Mistake {
+    pub(super) fn of(what: What) -> Mistake {
         Mistake(Box::new(Inner { what, place: None }))
     }
 
@@ -62,7 +62,7 @@ impl Mistake {
     }
 
     /// Where to cut, and what to report, if anything.
-    pub fn settle(self, root: &Node) -> (Path, Option<Problem>) {
+    pub(super) fn settle(self, root: &Node) -> (Path, Option<Problem>) {
         let Inner { what, place } = *self.0;
         let Some(place) = place else {
             return (Path::root(), Some(Problem::new("", Some(root.span), what.to_string())));
@@ -200,7 +200,7 @@ fn expectation_help(expected: &str, found: &str) -> Option<String> {
 }
 
 /// What a name names, by the field that it stands in.
-pub fn choice_kind<'a>(kind: &'a str, path: &Path) -> &'a str {
+pub(super) fn choice_kind<'a>(kind: &'a str, path: &Path) -> &'a str {
     let field = path.steps().iter().rev().find_map(|step| match step {
         Step::Key(key) => Some(key.as_str()),
         Step::Index(_) => None,

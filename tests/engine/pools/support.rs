@@ -7,7 +7,7 @@ use metron_sim::scenario::{Document, Experiment, Files, Resolved};
 use metron_sim::trace::Status;
 
 /// An iteration takes 10 ms on one replica, and 40 ms on the other.
-pub const TWO_PACES: &str = "
+pub(super) const TWO_PACES: &str = "
 seed: 7
 pools:
   - {name: quick, replicas: 1, engine: {profile: {fixed: {iteration: 10ms}}}}
@@ -22,7 +22,7 @@ slo: {ttft: {prefill_curve_plus: 5ms}, tbt: 25ms}
 ";
 
 /// Two GPUs that the catalog prices, with pipelines of different depth.
-pub const TWO_GPUS: &str = "
+pub(super) const TWO_GPUS: &str = "
 seed: 3
 model: llama-3.1-8b
 pools:
@@ -38,24 +38,24 @@ workload:
 slo: {ttft: 1s, tbt: 25ms}
 ";
 
-pub fn document(text: &str, set: &[&str]) -> Document {
+pub(super) fn document(text: &str, set: &[&str]) -> Document {
     let set: Vec<String> = set.iter().map(|&one| one.to_owned()).collect();
     let document = Document::from_text("s.yaml", text, Files::none());
     document.and_then(|d| d.with(&set)).unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 
-pub fn resolved(text: &str, set: &[&str]) -> Resolved {
+pub(super) fn resolved(text: &str, set: &[&str]) -> Resolved {
     document(text, set).resolve(None).unwrap_or_else(|e| panic!("{}", e.render(false)))
 }
 
-pub fn refused(text: &str, set: &[&str]) -> String {
+pub(super) fn refused(text: &str, set: &[&str]) -> String {
     let set: Vec<String> = set.iter().map(|&one| one.to_owned()).collect();
     let document = Document::from_text("s.yaml", text, Files::none());
     let resolved = document.and_then(|d| d.with(&set)).and_then(|d| d.resolve(None));
     resolved.err().expect("it is refused").render(false)
 }
 
-pub fn play(experiment: &Experiment, reference: bool) -> SchedulerOutput {
+pub(super) fn play(experiment: &Experiment, reference: bool) -> SchedulerOutput {
     let (requests, _) = Requests::of(experiment).unwrap();
     let input = RunInput { experiment, requests: &requests };
     let options =
@@ -63,17 +63,17 @@ pub fn play(experiment: &Experiment, reference: bool) -> SchedulerOutput {
     run_scheduler(input, &experiment.schedulers[0], options, &Simulator).unwrap()
 }
 
-pub fn played(text: &str, set: &[&str]) -> SchedulerOutput {
+pub(super) fn played(text: &str, set: &[&str]) -> SchedulerOutput {
     play(&resolved(text, set).experiment, false)
 }
 
-pub fn token_times_ms(output: &SchedulerOutput, request: usize) -> Vec<f64> {
+pub(super) fn token_times_ms(output: &SchedulerOutput, request: usize) -> Vec<f64> {
     let trace = &output.outcome.trace;
     let times = trace.token_times(&trace.requests[request]);
     times.map(|at| at.as_nanos() as f64 / 1e6).collect()
 }
 
-pub fn statuses(output: &SchedulerOutput) -> Vec<(u32, Status)> {
+pub(super) fn statuses(output: &SchedulerOutput) -> Vec<(u32, Status)> {
     let trace = &output.outcome.trace;
     trace.requests.iter().map(|row| (trace.replica_of(row).0, row.status)).collect()
 }

@@ -6,7 +6,7 @@ use crate::{Case, case};
 const NO_SLO: &str = "slo=null";
 const CURVE: &str = "slo.ttft={prefill_curve_plus: 20ms}";
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     case("Scenario.slo", &[], "", "slo={ttft: 10ms, tbt: 25ms}"),
     case("Scenario.promise", &[NO_SLO], "", "promise={ttft: 10ms, tokens_per_s: 40}"),
     case(

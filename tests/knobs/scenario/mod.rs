@@ -18,7 +18,7 @@ const CACHING: &str = "engine.prefix_caching=true";
 const VLLM_V1: &str = "schedulers=[vllm-v1]";
 
 /// Files that cases name.
-pub fn write_files(folder: &Path) {
+pub(crate) fn write_files(folder: &Path) {
     let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("writable");
     let config = |layers: u32| {
         format!(
@@ -51,7 +51,7 @@ const EXEMPT: &[(&str, &str)] = &[
 ];
 
 /// Every key of the schema as `Type.key`. Schedulers and their parameters have their own table.
-pub fn known() -> BTreeSet<String> {
+pub(crate) fn known() -> BTreeSet<String> {
     fn walk(name: &str, schema: &Value, out: &mut BTreeSet<String>) {
         for (key, inner) in schema["properties"].as_object().into_iter().flatten() {
             out.insert(format!("{name}.{key}"));

@@ -15,7 +15,7 @@ const PEAKS: &str =
 const PCIE: &str = "gpu={base: h100-sxm, interconnect: {bandwidth: 16GB/s, latency: 20us}}";
 const POWER: &str = "gpu={base: h100-sxm, power: {idle_w: 60, max_w: 600}}";
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     case("Scenario.seed", &[], "seed=1", "seed=2"),
     case("Scenario.model", &[], "model=llama-3.1-8b", "model=mistral-7b"),
     case("Scenario.gpu", &[], "gpu=h100-sxm", "gpu=a40"),

@@ -26,7 +26,7 @@ const TENSORRT_LLM_FULL: &[&str] = &[
     SIZED,
 ];
 
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     case(
         "Scenario.workload",
         &[],

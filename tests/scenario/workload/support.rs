@@ -7,27 +7,27 @@ use metron_sim::workload::*;
 
 use crate::shared::shared;
 
-pub const LIMITS: Limits = Limits { max_model_len: 1_000_000, kv_block_tokens: 16 };
+pub(super) const LIMITS: Limits = Limits { max_model_len: 1_000_000, kv_block_tokens: 16 };
 
-pub fn seconds(s: f64) -> Span {
+pub(super) fn seconds(s: f64) -> Span {
     Span::from_secs_f64(s).unwrap()
 }
 
-pub fn dist(shape: Shape) -> Dist {
+pub(super) fn dist(shape: Shape) -> Dist {
     Dist { shape, min: None, max: None }
 }
 
-pub fn independent(prompt: Shape, output: Shape) -> Lengths {
+pub(super) fn independent(prompt: Shape, output: Shape) -> Lengths {
     Lengths::Independent { prompt: dist(prompt), output: dist(output) }
 }
 
-pub fn requests(n: u32) -> Amount {
+pub(super) fn requests(n: u32) -> Amount {
     Amount { requests: Some(n), duration: None }
 }
 
-pub const UNBOUNDED: Amount = Amount { requests: None, duration: None };
+pub(super) const UNBOUNDED: Amount = Amount { requests: None, duration: None };
 
-pub fn synthetic(arrivals: Arrivals, lengths: Lengths, amount: Amount) -> WorkloadSpec {
+pub(super) fn synthetic(arrivals: Arrivals, lengths: Lengths, amount: Amount) -> WorkloadSpec {
     WorkloadSpec {
         source: Source::Synthetic { arrivals, lengths },
         amount,
@@ -37,7 +37,7 @@ pub fn synthetic(arrivals: Arrivals, lengths: Lengths, amount: Amount) -> Worklo
     }
 }
 
-pub fn trace(file: &Path) -> WorkloadSpec {
+pub(super) fn trace(file: &Path) -> WorkloadSpec {
     WorkloadSpec {
         source: Source::Trace(TraceSpec {
             file: file.to_owned(),
@@ -52,23 +52,23 @@ pub fn trace(file: &Path) -> WorkloadSpec {
     }
 }
 
-pub fn data(name: &str) -> PathBuf {
+pub(super) fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/traces").join(name)
 }
 
 /// A file of the published traces.
-pub fn published(name: &str) -> Option<PathBuf> {
+pub(super) fn published(name: &str) -> Option<PathBuf> {
     shared(&format!("data/{name}"))
 }
 
-pub struct Stats {
+pub(super) struct Stats {
     pub mean: f64,
     pub cv: f64,
     sorted: Vec<f64>,
 }
 
 impl Stats {
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Stats {
+    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Stats {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let n = sorted.len() as f64;
@@ -78,7 +78,7 @@ impl Stats {
     }
 
     /// Linear interpolation between order statistics.
-    pub fn quantile(&self, p: f64) -> f64 {
+    pub(super) fn quantile(&self, p: f64) -> f64 {
         let place = (self.sorted.len() - 1) as f64 * p;
         let below = place as usize;
         let above = (below + 1).min(self.sorted.len() - 1);
@@ -86,21 +86,21 @@ impl Stats {
     }
 }
 
-pub fn prompts(workload: &Workload) -> Stats {
+pub(super) fn prompts(workload: &Workload) -> Stats {
     Stats::of(workload.requests.iter().map(|r| f64::from(r.prompt_tokens)))
 }
 
-pub fn outputs(workload: &Workload) -> Stats {
+pub(super) fn outputs(workload: &Workload) -> Stats {
     Stats::of(workload.requests.iter().map(|r| f64::from(r.output_tokens)))
 }
 
 /// Seconds between arrivals.
-pub fn gaps(workload: &Workload) -> Stats {
+pub(super) fn gaps(workload: &Workload) -> Stats {
     let pairs = workload.requests.windows(2);
     Stats::of(pairs.map(|pair| pair[1].arrival.since(pair[0].arrival).as_secs_f64()))
 }
 
 #[track_caller]
-pub fn assert_near(got: f64, expected: f64, relative: f64) {
+pub(super) fn assert_near(got: f64, expected: f64, relative: f64) {
     assert!((got / expected - 1.0).abs() <= relative, "got {got}, expected {expected}");
 }
