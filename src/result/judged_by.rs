@@ -58,7 +58,9 @@ impl JudgedBy {
         if options.per_class.len() < 2 {
             return vec![one(None)];
         }
-        (0..options.per_class.len()).map(|place| one(Some(ClassId::at(place)))).collect()
+        // A class without requests is judged by nothing.
+        let each = (0..options.per_class.len()).map(|place| one(Some(ClassId::at(place))));
+        each.filter(|one| one.prompt_tokens.is_some()).collect()
     }
 
     fn against(&self, other: &JudgedBy) -> Deadlines {

@@ -31,7 +31,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("big-steps", &["chunk_size 8192 -> "]),
     // Prompts alone in their steps, decodes wait.
     ("prefill-first", &["scheduler vllm-v0 -> "]),
-    ("sglang", &["scheduler sglang -> ", "enable_mixed_chunk", "prefill_decode_interval"]),
+    ("sglang", &["chunked_prefill_size 8192 -> "]),
     // Whole prompts of thousands of tokens beside decodes.
     ("whole-prompts", &["enable_chunked_prefill false -> true"]),
     // Requests that outgrow the memory together, and are preempted.
@@ -88,7 +88,7 @@ const KNOWN: &[(&str, &[&str])] = &[
     // Two seats for twenty users.
     ("two-seats", &["max_num_seqs 2 -> "]),
     // A context and a budget that both refuse long prompts.
-    ("short-context", &["max_model_len 1024 -> 3008, max_num_batched_tokens 1024 -> 3008"]),
+    ("short-context", &["max_model_len 1024 -> 3104, max_num_batched_tokens 1024 -> 3104"]),
     // Requests admitted to memory that they then outgrow together.
     ("admits-all", &["KV blocks ", "max_num_seqs ", "scheduler_reserve_full_isl"]),
 ];
