@@ -147,8 +147,15 @@ fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
     };
     let no_worse = |(other, text): (Known, &String)| {
         let certain = match better {
-            Better::Higher => own.least.zip(other.most).is_some_and(|(own, most)| own >= most),
-            Better::Lower => own.most.zip(other.least).is_some_and(|(own, least)| own <= least),
+            // Bounds that touch may hide a tie.
+            Better::Higher => own
+                .least
+                .zip(other.most)
+                .is_some_and(|(own, most)| own > most || own == most && other.is_exact()),
+            Better::Lower => own
+                .most
+                .zip(other.least)
+                .is_some_and(|(own, least)| own < least || own == least && other.is_exact()),
         };
         certain || (own.is_exact() && other.is_exact() && *text == shown[run])
     };
