@@ -548,7 +548,7 @@ await check("links and files hold the whole scenario", async () => {
 		.replace("requests: 300", "requests: 77");
 	await settled(page, () => page.fill("#editor textarea", text));
 	await page.getByRole("button", { name: "Copy a link to this" }).click();
-	await page.waitForFunction(() => document.querySelector(".link").value.includes("#z="));
+	await page.waitForFunction(() => document.querySelector(".link").value.includes("#d="));
 	const link = await page.inputValue(".link");
 	const [download] = await Promise.all([
 		page.waitForEvent("download"),
@@ -560,6 +560,23 @@ await check("links and files hold the whole scenario", async () => {
 	assert.equal(await linked.page.locator("img").count(), 0);
 	assert.deepEqual(linked.trouble, []);
 	await linked.context.close();
+	// One letter changed anywhere, or the end cut off, is noticed: the text has a checksum.
+	const unnoticed = await page.evaluate(async (fragment) => {
+		let missed = 0;
+		for (let place = 3; place < fragment.length; place++) {
+			const other = fragment[place] === "A" ? "B" : "A";
+			for (const damaged of [
+				fragment.slice(0, place) + other + fragment.slice(place + 1),
+				fragment.slice(0, place),
+			]) {
+				const text = await Play.decode(damaged).catch(() => null);
+				// The last letter may have bits that say nothing.
+				if (text !== null && text !== Play.text()) missed++;
+			}
+		}
+		return missed;
+	}, new URL(link).hash);
+	assert.equal(unnoticed, 0, "damaged links that play another scenario");
 	assert.deepEqual(trouble, []);
 	await context.close();
 	// Whatever a link holds, the page lives.
