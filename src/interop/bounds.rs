@@ -28,8 +28,9 @@
 //!
 //! `n` tokens came in `n + m` chunks, of which `m` hold a role, an end, a report of usage; which is not
 //! told. A chunk that is none merges two gaps and gives no slack, so that misses are fewest where
-//! the `m` stand at the end (some before the first token, where that one is not judged), and most
-//! where they stand at the beginning, before or after the first token. Late tokens are no more than misses, and one at least where there is a miss.
+//! the `m` stand at the end (some before the first token, where that one is not judged). The most
+//! follow from going through the choices chunk by chunk, see [`most_missed`]. Late tokens are no more
+//! than misses, and one at least where there is a miss.
 
 use super::measured::{Granularity, Measured};
 use crate::metrics::{
@@ -289,13 +290,59 @@ fn by_extra_chunks(part: Part<'_>, options: &Options, row: &RequestRow) -> Range
         let from = |start: usize| missed(&mut times[start..start + tokens].iter().copied());
         (0..=starts).map(from).min().unwrap_or(0)
     };
-    let before_first = missed(&mut times[extra..].iter().copied());
-    let after_first = missed(&mut times[..1].iter().chain(&times[extra + 1..]).copied());
     let deadlines = tokens as u64 - u64::from(!options.judge_first_token);
-    let most = before_first.max(after_first);
+    let tbt = options.deadlines_of(row.class).tbt().as_nanos();
+    let begins = |first_token: Time| {
+        let (tally, slack) = first(options, &RequestRow { first_token, ..*row });
+        Course { tally, slack }
+    };
+    let most = most_missed(&times, tokens, begins, tbt);
     let tally = |missed: u64, late: u64| Tally { met: deadlines.saturating_sub(late), missed };
     let last = times.last().copied().unwrap_or(row.first_token);
     Range { worst: tally(most, most), best: tally(least, least.min(1)), estimate: None, last }
+}
+
+/// Above so many steps the choices are not gone through one by one.
+const CHOICES: usize = 1 << 20;
+
+/// The most deadlines that can be missed, whichever `tokens` of these chunks are tokens: from the first
+/// and the last of them, or for each chunk and each number of chunks left out before it, the most
+/// missed and the least slack of all ways there.
+fn most_missed(times: &[Time], tokens: usize, begins: impl Fn(Time) -> Course, tbt: u64) -> u64 {
+    let extra = times.len() - tokens;
+    let end = *times.last().expect("a chunk at least");
+    let from_ends = |&at: &Time| {
+        let Course { tally, slack } = begins(at);
+        let (worst, _) = later(end.since(at).as_nanos(), tokens as u64 - 1, slack, tbt);
+        tally.missed + worst.missed
+    };
+    let by_ends = times[..=extra].iter().map(from_ends).max().unwrap_or(0);
+    if times.len().saturating_mul((extra + 1) * (extra + 1)) > CHOICES {
+        return by_ends;
+    }
+    let mut ways: Vec<Vec<Option<Course>>> = Vec::with_capacity(times.len());
+    for (place, &at) in times.iter().enumerate() {
+        let mut own: Vec<Option<Course>> = vec![None; extra + 1];
+        if place <= extra {
+            own[place] = Some(begins(at));
+        }
+        for skipped in 0..=extra {
+            let Some(before) = place.checked_sub(skipped + 1) else { break };
+            let gap = at.since(times[before]).as_nanos();
+            for left_out in 0..=extra - skipped {
+                let Some(mut course) = ways[before][left_out] else { continue };
+                course.token(gap, tbt);
+                let worst = own[left_out + skipped].get_or_insert(course);
+                worst.tally.missed = worst.tally.missed.max(course.tally.missed);
+                worst.slack = worst.slack.min(course.slack);
+            }
+        }
+        ways.push(own);
+    }
+    let after = |place: usize| times.len() - 1 - place;
+    let ends = (0..times.len()).filter(|&place| after(place) <= extra);
+    let missed = ends.filter_map(|place| Some(ways[place][extra - after(place)]?.tally.missed));
+    missed.max().unwrap_or(0).min(by_ends)
 }
 
 /// A course of tokens, judged as it goes.

@@ -189,7 +189,6 @@ fn request<R: Read>(
         "request_end_time",
         "request_latency",
         "time_to_first_token_ms",
-        "inter_token_latency_ms",
         "scheduler_info",
         "start_time",
         "first_token_time",
@@ -199,7 +198,7 @@ fn request<R: Read>(
     let begin = json.position();
     let (mut timings, mut older) = (Timings::default(), Timings::default());
     let (mut prompt, mut output, mut started, mut waited) = (None, None, None, None);
-    let (mut finished, mut latency, mut ttft, mut gap) = (None, None, None, None);
+    let (mut finished, mut latency, mut ttft) = (None, None, None);
     let mut why = None;
     json.object(KEYS, |json, key| {
         match key {
@@ -229,7 +228,6 @@ fn request<R: Read>(
             "request_end_time" => finished = json.nanos_or_null(SECONDS)?,
             "request_latency" => latency = json.nanos_or_null(SECONDS)?,
             "time_to_first_token_ms" => ttft = json.nanos_or_null(MILLIS)?,
-            "inter_token_latency_ms" => gap = json.nanos_or_null(MILLIS)?,
             _ => waited = json.delay_or_null(SECONDS)?,
         }
         Ok(())
@@ -267,11 +265,6 @@ fn request<R: Read>(
                 return benchmark.builder.refuse(&what).map_err(|fault| fault.or_at(begin));
             }
         }
-    }
-    if ended == Ended::Completed {
-        let decode =
-            timings.last.zip(timings.first).map(|(last, first)| last.saturating_sub(first));
-        benchmark.builder.mean_gap(gap, decode, output);
     }
     if let (Some(_), Some(last), true) = (first, timings.last, output != Some(1)) {
         benchmark.builder.token(last);
