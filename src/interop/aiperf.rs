@@ -168,6 +168,7 @@ pub(super) fn read<R: Read>(
             row.first = Some(at);
             let decode = metrics.latency.map(|latency| latency.saturating_sub(ttft));
             builder.mean_gap(metrics.gap, decode, row.output_tokens);
+            builder.two_counts(metrics.output[0], metrics.output[1]);
             for gap in metrics.gaps {
                 at = sum(at, gap).map_err(|fault| fault.or_at(begin))?;
                 builder.token(at);

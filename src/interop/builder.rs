@@ -103,6 +103,16 @@ impl Builder {
         first.0 += 1;
     }
 
+    /// Notes where a file tells one number of tokens of the request under way in two ways that no way of
+    /// counting explains.
+    pub(super) fn two_counts(&mut self, one: Option<u32>, other: Option<u32>) {
+        let (Some(one), Some(other)) = (one, other) else { return };
+        // Another tokenizer may make half as many more.
+        if one.max(other) > one.min(other).saturating_mul(2).saturating_add(2) {
+            self.odd("tell two numbers of the same tokens", || format!("{one} and {other}"));
+        }
+    }
+
     /// Notes where the mean gap that a client tells of the request under way is not that of `tokens`
     /// which came within `decode` after the first, all in nanoseconds. Clients round, and count otherwise by a
     /// token.

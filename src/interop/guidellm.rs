@@ -183,6 +183,7 @@ fn request<R: Read>(
         "info",
         "prompt_tokens",
         "output_tokens",
+        "total_tokens",
         "cached_tokens",
         "request_dispatch_delay",
         "request_start_time",
@@ -198,7 +199,7 @@ fn request<R: Read>(
     let begin = json.position();
     let (mut timings, mut older) = (Timings::default(), Timings::default());
     let (mut prompt, mut output, mut started, mut waited) = (None, None, None, None);
-    let (mut finished, mut latency, mut ttft) = (None, None, None);
+    let (mut finished, mut latency, mut ttft, mut both) = (None, None, None, None);
     let mut why = None;
     json.object(KEYS, |json, key| {
         match key {
@@ -218,6 +219,7 @@ fn request<R: Read>(
             "end_time" => older.end = json.nanos_or_null(SECONDS)?,
             "prompt_tokens" => prompt = json.count_or_null()?,
             "output_tokens" => output = json.count_or_null()?,
+            "total_tokens" => both = json.count_or_null()?,
             "cached_tokens" => {
                 if let Some(cached) = json.count_or_null()? {
                     let sum = benchmark.cached.unwrap_or(0) + u64::from(cached);
@@ -265,6 +267,11 @@ fn request<R: Read>(
                 return benchmark.builder.refuse(&what).map_err(|fault| fault.or_at(begin));
             }
         }
+    }
+    if ended == Ended::Completed {
+        let sum =
+            prompt.zip(output).map(|(prompt, output): (u32, u32)| prompt.saturating_add(output));
+        benchmark.builder.two_counts(both, sum);
     }
     if let (Some(_), Some(last), true) = (first, timings.last, output != Some(1)) {
         benchmark.builder.token(last);

@@ -43,6 +43,7 @@ pub(super) fn read<R: Read>(
         if request.failed.is_none() && request.chunks.is_none() && request.end.is_none() {
             return Err(missing("chunk_times"));
         }
+        builder.two_counts(request.output[0], request.output[1]);
         own_counts += u64::from(request.output[0].is_none() && request.output[1].is_some());
         let row = Sent {
             sent,

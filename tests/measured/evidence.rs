@@ -196,6 +196,12 @@ fn figures_that_contradict_each_other_get_no_verdict() {
         ("vllm/detailed.json", "/latencies/0", 0.9.into(), "took longer than their tokens"),
         ("vllm/detailed.json", "/itls/0/5", 0.00006.into(), "took longer than their tokens"),
         ("vllm/detailed.json", "/max_concurrency", 1.into(), "under way at once"),
+        (
+            "guidellm/guidellm.json",
+            "/benchmarks/0/requests/successful/0/output_tokens",
+            120.into(),
+            "tell two numbers of the same tokens",
+        ),
         ("vllm/no_details.json", "/completed", 999.into(), "`completed` is 999"),
         ("vllm/no_details.json", "/mean_e2el_ms", 1.0.into(), "`mean_e2el_ms` is 1.00 ms"),
         ("etalon/request_level_metrics.json", "/num_total_tokens/0", 9.into(), "num_total_tokens"),
