@@ -216,7 +216,7 @@ fn whole_run(text: &mut String, run: &RunExplanation) {
     text.push('\n');
     let waited = |cause: Cause| run.first_token_ns.get(&cause).copied().unwrap_or(0) > 0;
     let for_seats = [Cause::NoSeat, Cause::NoKvBlocks].into_iter().any(waited);
-    if run.first_token_ns.get(&Cause::PipelineBubble).is_some() && for_seats {
+    if run.first_token_ns.contains_key(&Cause::PipelineBubble) && for_seats {
         paragraph(
             text,
             "In a pipeline, who held seats or memory is not told: those named below delayed \
