@@ -5,7 +5,9 @@ use serde_json::Value as Json;
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
 use crate::fleet::RouterKind;
+use crate::runner::Requests;
 use crate::scheduler::Feature;
+use crate::time::Time;
 use crate::workload::{Arrivals, Source};
 
 const SHAPE: Entry = ("", Always("the shape of the lengths"));
@@ -84,7 +86,18 @@ pub(super) const TABLE: &[Entry] = &[
 
 fn duration(facts: &Facts<'_>, _: &Written) -> Option<String> {
     let at_once = facts.experiment.workload.source.arrivals() == Some(&Arrivals::AllAtOnce);
-    at_once.then(|| "all requests arrive at time 0, before any duration ends".to_owned())
+    let amount = facts.experiment.workload.amount;
+    // As many as were asked for, the last of them before the duration ends.
+    let all_before = || {
+        let Requests::Open(workload) = facts.requests else { return None };
+        let (asked, ends) = (amount.requests?, amount.duration?);
+        let last = workload.requests.last()?.arrival;
+        (workload.requests.len() == asked as usize && last.since(Time::ZERO) < ends)
+            .then(|| format!("all {asked} requests arrive before it ends"))
+    };
+    at_once
+        .then(|| "all requests arrive at time 0, before any duration ends".to_owned())
+        .or_else(all_before)
 }
 
 fn lengths(facts: &Facts<'_>, key: &Written) -> Option<String> {

@@ -159,6 +159,7 @@ fn experiment(
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
+        schedulers::limits_at_first(check, &runs, fleet);
     }
     // With every parameter written out, a label can no longer tell which were given.
     for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {

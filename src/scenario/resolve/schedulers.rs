@@ -6,7 +6,7 @@ use super::check::Check;
 use super::fleet::Built;
 use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::raw::SchedulerEntry;
-use crate::scheduler::{EngineInfo, SchedulerConfig};
+use crate::scheduler::{Counted, EngineInfo, SchedulerConfig};
 use crate::suggest::advice;
 use crate::yaml::{Node, Path};
 
@@ -137,6 +137,21 @@ pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun],
                 "{}{whose}: batches in a pipeline are simplified: {how}. Throughput is likely too high \
                  here, and waits too short: take them as bounds (docs/pipeline.md)",
                 run.label
+            ));
+        }
+    }
+}
+
+/// Warns of a limit on requests that holds for the first batch alone.
+pub(super) fn limits_at_first(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    for run in runs {
+        let seats = fleet.iter().find_map(|pool| run.config.facts(&pool.engine.info()).seats);
+        let Some(seats) = seats.filter(|seats| seats.counts == Counted::AtFirst) else { continue };
+        if let Some(most) = seats.limit.most {
+            check.warnings.push(format!(
+                "{}: {} {most} holds only for a batch that is formed while nobody runs; more requests \
+                 join it",
+                run.label, seats.limit.parameter
             ));
         }
     }
