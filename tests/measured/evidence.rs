@@ -439,7 +439,7 @@ fn traces_and_results_say_where_they_belong() {
         assert_eq!(code, 2, "{name}");
         assert!(errors.contains("`metron-sim evaluate` reads it"), "{name}: {errors}");
     }
-    // A file of tokens has the columns of a trace as well, whatever format it is said to have.
+    // A file of tokens has the columns of a trace as well; naming a format does not make it one.
     let tokens = "scheduler,request,index,time_s,arrival_s,status,prompt_tokens,output_tokens\n\
                   a,0,0,2.0,1.0,completed,5,1\n";
     let (code, _, errors) = run(&place.file("t.csv", tokens));

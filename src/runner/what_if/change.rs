@@ -31,12 +31,12 @@ pub(super) struct Change {
     pub if_inert: IfInert,
 }
 
-/// Whether a change that changes nothing is told.
+/// Whether to say that a change made no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IfInert {
-    /// It is: it was tried for a reason.
+    /// Say it: the change was tried for a reason.
     Told,
-    /// It is not.
+    /// Say nothing.
     Silent,
 }
 
@@ -473,5 +473,5 @@ fn shown(value: &Value) -> String {
     if let Some(whole) = value.as_f64().filter(|number| number.fract() == 0.0) {
         return whole.to_string();
     }
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    written(value)
 }

@@ -1,6 +1,7 @@
 //! Which of several schedulers carries most, as far as the intervals tell.
 
 use super::file::Capacity;
+use crate::result::units::join;
 use crate::search::interval::Border;
 
 /// A sentence on the schedulers that have a capacity, for each of the `groups` of those that can be
@@ -20,7 +21,9 @@ fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
     let best = known.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
     let (tied, less): (Vec<_>, Vec<_>) =
         known.iter().partition(|(_, border)| border.overlaps(&best.1));
-    let names = |of: &[&(&str, Border)]| listed(of.iter().map(|(label, _)| *label));
+    let names = |of: &[&(&str, Border)]| {
+        join(&of.iter().map(|(label, _)| (*label).to_owned()).collect::<Vec<_>>())
+    };
     let rest = match less.len() {
         0 => String::new(),
         1 => format!("; {} carries less", names(&less)),
@@ -35,16 +38,6 @@ fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
         1 => format!("{} carries more than {}{alone}.", best.0, names(&less)),
         _ => format!("A tie between {}: their intervals overlap{rest}.", names(&tied)),
     })
-}
-
-/// Names in a row: `a, b and c`.
-pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let mut names: Vec<&str> = names.collect();
-    match (names.pop(), names.is_empty()) {
-        (None, _) => String::new(),
-        (Some(last), true) => last.to_owned(),
-        (Some(last), false) => format!("{} and {last}", names.join(", ")),
-    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! What makes the numbers of a capacity search weak, and what to do about it.
 
 use super::SeedSearch;
-use super::compared::listed;
 use super::file::{Alone, Capacity, SeedCapacity};
 use super::knob::Knob;
 use crate::result::slo::PROMISE;
-use crate::result::units::{percent, three_digits};
+use crate::result::units::{join, percent, three_digits};
 use crate::result::{RunResult, SloTerm};
 use crate::search::interval::Border;
 use crate::search::probe::Study;
@@ -120,7 +119,7 @@ fn impossible(alone: &Alone) -> String {
     });
     format!(
         "no load keeps this promise: even with one request at a time, {}{}",
-        listed(alone.in_words.iter().map(String::as_str)),
+        join(&alone.in_words),
         rejected.into_iter().chain(late).collect::<String>()
     )
 }
