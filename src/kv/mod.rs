@@ -61,6 +61,11 @@ impl Pool {
         self.peak_used
     }
 
+    /// Cached blocks that lost their content because they were taken for something else.
+    pub fn evicted(&self) -> u64 {
+        self.cache.as_ref().map_or(0, PrefixCache::evicted)
+    }
+
     /// Blocks that hold `tokens` tokens.
     pub fn blocks_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_tokens)

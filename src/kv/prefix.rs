@@ -53,6 +53,7 @@ pub struct PrefixCache {
     by_key: FxHashMap<BlockKey, u32>,
     /// Blocks of each owner in order, and how many of them are known to have keys.
     tables: Vec<Table>,
+    evicted: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,7 +71,13 @@ impl PrefixCache {
             free: FreeList::full(total),
             by_key: FxHashMap::default(),
             tables: Vec::new(),
+            evicted: 0,
         }
+    }
+
+    /// Blocks that lost their content because they were taken for something else.
+    pub(super) fn evicted(&self) -> u64 {
+        self.evicted
     }
 
     pub(super) fn rules(&self) -> CacheRules {
@@ -187,6 +194,7 @@ impl PrefixCache {
 
     fn forget_key(&mut self, number: u32) {
         let Some(key) = self.blocks[number as usize].key.take() else { return };
+        self.evicted += 1;
         let next = self.blocks[number as usize].duplicate;
         let first = match self.by_key.get(&key) {
             Some(&first) => first,

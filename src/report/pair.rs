@@ -100,7 +100,7 @@ impl Pair {
         let find = |figures: &[(String, Option<f64>)], name: &String| {
             figures.iter().find(|(other, _)| other == name).and_then(|(_, value)| *value)
         };
-        let metrics = names
+        let metrics: Vec<Compared> = names
             .into_iter()
             .filter_map(|name| {
                 let (in_a, in_b) = (find(&of_a, name), find(&of_b, name));
@@ -120,12 +120,13 @@ impl Pair {
                 Some(Compared { metric: name.clone(), a: in_a, b: in_b, ratio, comparable, why })
             })
             .collect();
+        let flags = doubts.flags(&metrics);
         Pair {
             schema_version: SCHEMA_VERSION,
             tool: Tool::this(),
             a: Named::of(a),
             b: Named::of(b),
-            flags: doubts.flags(),
+            flags,
             metrics,
         }
     }
@@ -256,6 +257,9 @@ pub fn json_schema() -> Schema {
     schema
 }
 
+/// How the paths of bounds on shares begin.
+const BOUNDS: &str = "fluidity.bounds.";
+
 /// What stands against comparing.
 #[derive(Default)]
 struct Doubts {
@@ -291,12 +295,12 @@ impl Doubts {
         // Of chunks, how many and the longest gap are what they are.
         let exact = metric.ends_with(".max") || metric.ends_with(".count");
         let of_chunks = self.bounds && (of_gaps || judged) && !exact;
-        let is_bound = metric.starts_with("fluidity.bounds.");
+        let is_bound = metric.starts_with(BOUNDS);
         let bound = (of_chunks || is_bound).then(|| "a bound on either side".to_owned());
         self.contradictions.clone().or(deadlines.or(granularity).cloned()).or(bound)
     }
 
-    fn flags(&self) -> Vec<String> {
+    fn flags(&self, metrics: &[Compared]) -> Vec<String> {
         let mut flags = Vec::new();
         flags.extend(self.contradictions.clone());
         if let Some(why) = &self.deadlines {
@@ -307,6 +311,10 @@ impl Doubts {
         }
         if self.bounds {
             flags.push("TBT and fluidity: both are of chunks, not of tokens".to_owned());
+        }
+        let both = |row: &&Compared| row.a.is_some() && row.b.is_some();
+        if metrics.iter().filter(both).any(|row| row.metric.starts_with(BOUNDS)) {
+            flags.push(format!("{BOUNDS}*: bounds on either side, not the figures themselves"));
         }
         flags
     }

@@ -71,7 +71,7 @@ pub(crate) fn outcome() -> Outcome {
             to_come: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
-        kv: KvUse { blocks: 100, peak_used: 14, preemptions: 0, prefix_hit_tokens: 0 },
+        kv: KvUse { blocks: 100, peak_used: 14, ..KvUse::default() },
         gpu_busy: Span::from_millis(40),
         pools: vec![PoolUse { replicas: 1, lanes_per_replica: 1, ..PoolUse::default() }],
         log: Some(vec![Log::from_iter([

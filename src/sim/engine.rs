@@ -358,6 +358,7 @@ impl<'a> Engine<'a> {
                 peak_used: replica.pool().peak_used(),
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
+                evicted_blocks: replica.pool().evicted(),
             };
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }

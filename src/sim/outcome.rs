@@ -46,7 +46,7 @@ impl PoolUse {
     /// KV memory of all pools, as [`Outcome::kv`] has it.
     pub(super) fn kv_of_all(pools: &[PoolUse]) -> KvUse {
         let mut all = KvUse::default();
-        for KvUse { blocks, peak_used, preemptions, prefix_hit_tokens } in
+        for KvUse { blocks, peak_used, preemptions, prefix_hit_tokens, evicted_blocks } in
             pools.iter().filter(|pool| pool.replicas > 0).map(|pool| pool.kv)
         {
             // peak / blocks is compared without dividing.
@@ -59,6 +59,7 @@ impl PoolUse {
             }
             all.preemptions += preemptions;
             all.prefix_hit_tokens += prefix_hit_tokens;
+            all.evicted_blocks += evicted_blocks;
         }
         all
     }
@@ -95,6 +96,8 @@ pub struct KvUse {
     pub preemptions: u64,
     /// Prompt tokens served from the prefix cache.
     pub prefix_hit_tokens: u64,
+    /// Blocks of the prefix cache that lost their content because others needed them.
+    pub evicted_blocks: u64,
 }
 
 /// Why the engine, or a policy, rejected a request.

@@ -257,7 +257,10 @@ impl Problem<'_> {
         let bounds = self.bounds();
         let directions = eigen(&curvature(x, &bounds, &residuals));
         // The mean square may grow by this much.
-        let square = mean_square(&residuals(x)).max(RUN_TO_RUN * RUN_TO_RUN);
+        let noise = RUN_TO_RUN * RUN_TO_RUN;
+        let square = mean_square(&residuals(x)).max(noise);
+        // A fit within the noise asks for nothing more.
+        let good = square <= noise;
         let room = square * ((1.0 + LOSS) * (1.0 + LOSS) - 1.0);
         let (before, after) = (self.start_point(), x);
         let constants = self.constants.iter().enumerate().map(|(i, constant)| {
@@ -271,7 +274,7 @@ impl Problem<'_> {
                 before: before[i] * constant.step,
                 after: after[i].clamp(low, high) * constant.step,
                 plus_minus: (far < high - low).then_some(far * constant.step),
-                at_bound: after[i] <= low + near || after[i] >= high - near,
+                at_bound: !good && (after[i] <= low + near || after[i] >= high - near),
             }
         });
         let flat = directions.iter().filter_map(|(value, v)| {

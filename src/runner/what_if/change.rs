@@ -237,7 +237,26 @@ impl<'m> Maker<'m> {
             known.push(value);
             new
         });
-        new.map(|value| self.parameter(limit.parameter, limit.most, value.into())).collect()
+        // Another parameter may hold the limit where it is.
+        let allowed = |&value: &u32| {
+            let then = self.policy_with(limit.parameter, value.into());
+            then.is_some_and(|then| then.problems(&self.info).is_empty())
+        };
+        new.filter(allowed)
+            .map(|value| self.parameter(limit.parameter, limit.most, value.into()))
+            .collect()
+    }
+
+    /// The policy with one parameter changed, and those that would follow it held.
+    fn policy_with(&self, parameter: &str, value: Value) -> Option<SchedulerConfig> {
+        let mut parameters = self.config.parameters();
+        for (name, held) in &self.facts.follows {
+            parameters[*name] = held.clone();
+        }
+        parameters[parameter] = value;
+        let one: Map<String, Value> =
+            [(self.config.name().to_owned(), parameters)].into_iter().collect();
+        serde_json::from_value(Value::Object(one)).ok()
     }
 
     fn switch(&self, effect: scheduler::Effect) -> Vec<Change> {
@@ -281,11 +300,7 @@ impl<'m> Maker<'m> {
 
     /// A change, and with it the switch that the policy then has for decodes beside prompts.
     fn beside_then(&self, cut: &Change, parameter: &str, value: u32) -> Option<Change> {
-        let mut parameters = self.config.parameters();
-        parameters[parameter] = value.into();
-        let one: Map<String, Value> =
-            [(self.config.name().to_owned(), parameters)].into_iter().collect();
-        let then: SchedulerConfig = serde_json::from_value(Value::Object(one)).ok()?;
+        let then = self.policy_with(parameter, value.into())?;
         let switches = then.facts(&self.info).switches;
         let beside =
             switches.iter().find(|switch| switch.effect == scheduler::Effect::DecodesBeside)?;

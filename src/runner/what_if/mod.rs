@@ -61,6 +61,14 @@ pub struct WhatIf {
     pub helps: bool,
 }
 
+impl WhatIf {
+    /// Whether one row is enough for both.
+    fn comes_to_the_same(&self, other: &WhatIf) -> bool {
+        let of = |one: &WhatIf| (one.other_scheduler, one.gives_up.clone(), one.not_held.clone());
+        self.figures == other.figures && of(self) == of(other)
+    }
+}
+
 /// What to do about a stall.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
@@ -170,7 +178,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
         let played = patient.play(&change, simulate);
         (change, played)
     });
-    let mut tried = Vec::new();
+    let mut tried: Vec<WhatIf> = Vec::new();
     for (change, played) in played {
         match played {
             Err(why) => {
@@ -179,17 +187,25 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
             Ok(Trial::Same) if change.if_inert == IfInert::Silent => {}
             Ok(Trial::Same) => notes
                 .push(format!("{} changes nothing: every token comes when it came", change.words)),
-            Ok(Trial::Played(figures)) => tried.push(WhatIf {
-                change: change.words,
-                set: change.set,
-                why: change.why.to_owned(),
-                not_held: change.not_held,
-                gives_up: change.gives_up.to_owned(),
-                other_scheduler: change.other_scheduler,
-                figures: Some(*figures),
-                effect: Effect::None,
-                helps: false,
-            }),
+            Ok(Trial::Played(figures)) => {
+                let one = WhatIf {
+                    change: change.words,
+                    set: change.set,
+                    why: change.why.to_owned(),
+                    not_held: change.not_held,
+                    gives_up: change.gives_up.to_owned(),
+                    other_scheduler: change.other_scheduler,
+                    figures: Some(*figures),
+                    effect: Effect::None,
+                    helps: false,
+                };
+                match tried.iter().find(|before| before.comes_to_the_same(&one)) {
+                    Some(before) => {
+                        notes.push(format!("{} comes to the same as {}", one.change, before.change));
+                    }
+                    None => tried.push(one),
+                }
+            }
         }
     }
     Advice { stall_counts, ..rank::rank(was, tried, notes) }

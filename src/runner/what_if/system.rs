@@ -36,7 +36,7 @@ impl Maker<'_> {
     pub(super) fn more_blocks(&self) -> Vec<Change> {
         let refused = self.refused.blocks(self.info.kv_block_tokens);
         if !self.bound.memory_was_full(self.info.kv_block_tokens)
-            && !self.info.prefix_caching
+            && self.patient.output.outcome.kv.evicted_blocks == 0
             && refused == 0
         {
             return Vec::new();
