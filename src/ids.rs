@@ -61,6 +61,8 @@ ids! {
     ReplicaId(u32);
     /// A pool of identical replicas, in the order in which a scenario names them.
     PoolId(u32);
+    /// A controller of the fleet, in the order in which they were given.
+    ControllerId(u32);
     /// A request, by the order of arrival: its row in every table of a run.
     RequestId(u32);
     /// A request's place in the tables of its replica while it is there; another may get it later.

@@ -1,5 +1,6 @@
 //! What a simulation plays on: identical replicas, or pools of them.
 
+use super::controller::MakeControllers;
 use super::member::Member;
 use super::router::Routing;
 use crate::cost::CostModel;
@@ -40,6 +41,7 @@ impl<'a> Setup<'a> {
                 make,
             }],
             routing: self.routing.clone(),
+            controllers: &Vec::new,
             horizon: self.horizon,
         }
     }
@@ -51,6 +53,8 @@ pub struct FleetSetup<'a> {
     pub pools: Vec<PoolSetup<'a>>,
     /// Which replica gets a request.
     pub routing: Routing,
+    /// Makes those that may change the fleet while it serves.
+    pub controllers: &'a MakeControllers<'a>,
     /// Observation ends this long after the beginning; otherwise the run drains.
     pub horizon: Option<Span>,
 }

@@ -24,7 +24,7 @@ fn decision(replica: u32, why: RouteReason) -> RouteDecision {
 }
 
 fn fleet(router: RouterKind) -> Fleet {
-    Fleet::new(&Routing { router, seed: 3 }, members(), &[String::new()])
+    Fleet::new(&Routing { router, seed: 3 }, members(), &[String::new()], Vec::new())
 }
 
 fn routes(fleet: &mut Fleet, tokens: &[u32]) -> Vec<u32> {
@@ -120,7 +120,7 @@ fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
         [(RouterKind::RoundRobin, [0, 2, 0, 2]), (RouterKind::LeastRequests, [0, 2, 0, 2])]
     {
         let router = RouterKind::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
-        let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes);
+        let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes, Vec::new());
         let mut send = |id: u32, class: ClassId| {
             fleet.route(RequestId(id), &Request { class, ..request(1) }, None)
         };

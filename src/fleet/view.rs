@@ -1,10 +1,11 @@
-//! What a router sees of the fleet.
+//! What a router, or a controller, sees of the fleet.
 
 use crate::ids::ReplicaId;
 
-/// The replicas that a router may choose from, and what is outstanding at each.
+/// The replicas that new requests may go to, and what is outstanding at each: sent there, and not yet
+/// at its end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FleetView<'f> {
+pub struct FleetView<'f> {
     replicas: &'f [ReplicaId],
     outstanding: &'f Outstanding,
 }
@@ -14,18 +15,18 @@ impl<'f> FleetView<'f> {
         FleetView { replicas, outstanding }
     }
 
-    /// Those to choose from, at least one.
-    pub(super) fn replicas(&self) -> &'f [ReplicaId] {
+    /// The replicas, at least one.
+    pub fn replicas(&self) -> &'f [ReplicaId] {
         self.replicas
     }
 
     /// Requests outstanding at a replica.
-    pub(super) fn requests(&self, replica: ReplicaId) -> u32 {
+    pub fn requests(&self, replica: ReplicaId) -> u32 {
         self.outstanding.requests[replica.index()]
     }
 
-    /// Tokens outstanding at a replica.
-    pub(super) fn tokens(&self, replica: ReplicaId) -> u64 {
+    /// Tokens outstanding at a replica: the prompts and the declared `max_tokens` of those requests.
+    pub fn tokens(&self, replica: ReplicaId) -> u64 {
         self.outstanding.tokens[replica.index()]
     }
 

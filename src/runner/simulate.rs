@@ -73,6 +73,7 @@ impl Simulate for Simulator {
         let setup = FleetSetup {
             pools,
             routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
+            controllers: &Vec::new,
             horizon: experiment.horizon,
         };
         let total = requests.count(experiment);

@@ -25,6 +25,7 @@ pub(super) fn can_be(
         && arriving.known().is_some()
         && !arriving.answers_bring_arrivals()
         && !setup.routing.router.sees_load()
+        && (setup.controllers)().is_empty()
 }
 
 /// Plays them.
@@ -55,8 +56,8 @@ pub(super) fn play(
             let all = (sum(&done, &done_here, done_now), sum(&run, &run_here, run_now));
             options.progress.is_none_or(|progress| progress(all.0, all.1))
         };
-        let setup =
-            FleetSetup { pools: vec![*pool], routing: Routing::default(), horizon: setup.horizon };
+        let routing = Routing::default();
+        let setup = FleetSetup { pools: vec![*pool], routing, ..*setup };
         let options = SimOptions { progress: Some(&report), ..options };
         let mut part = part(&setup, &mut Listed { all, requests, ids, next: 0 }, options)?;
         part.rename(ids);
@@ -96,7 +97,7 @@ impl Routed {
     fn of(requests: &[Request], all: &dyn Arriving, setup: &FleetSetup<'_>) -> Routed {
         let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
         let count = requests.partition_point(|request| request.arrival <= horizon);
-        let mut fleet = Fleet::new(&setup.routing, setup.members(), all.classes());
+        let mut fleet = Fleet::new(&setup.routing, setup.members(), all.classes(), Vec::new());
         let mut ids_of = vec![Vec::new(); setup.replicas() as usize];
         let mut routes = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(count);

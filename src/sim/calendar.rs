@@ -1,13 +1,13 @@
 //! What is to happen, and in which order: the one place that says it.
 //!
 //! At one instant the order is that of [`What`]: all steps end that end then (tokens, finishes,
-//! blocks freed), stages become free, arrivals enter; then those that were woken by any of it
+//! blocks freed), stages become free, arrivals enter, controllers are asked; then those that were woken by any of it
 //! decide, in the order of their numbers. Events of one kind at one instant go by number too.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::ids::ReplicaId;
+use crate::ids::{ControllerId, ReplicaId};
 use crate::time::Time;
 
 /// A kind of event and whom it concerns. The order of the variants is the order at one instant.
@@ -19,6 +19,8 @@ pub(super) enum What {
     StageFree(ReplicaId),
     /// The next request arrives.
     Arrives,
+    /// A controller of the fleet is asked.
+    Tick(ControllerId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +47,9 @@ pub(super) struct Calendar {
     first: Option<Event>,
     /// The others.
     rest: BinaryHeap<Reverse<Event>>,
+    /// When a controller is to be asked next, and the times of all of them.
+    tick: Time,
+    ticks: BinaryHeap<Reverse<(Time, ControllerId)>>,
     now: Time,
     /// Servers that are to decide now; while they do, the next one last.
     awake: Vec<ReplicaId>,
@@ -53,8 +58,15 @@ pub(super) struct Calendar {
 
 impl Calendar {
     pub(super) fn new(touch: Touch) -> Calendar {
-        let (first, rest) = (None, BinaryHeap::new());
-        Calendar { first, rest, now: Time::ZERO, awake: Vec::new(), touch }
+        Calendar {
+            first: None,
+            rest: BinaryHeap::new(),
+            tick: Time::NEVER,
+            ticks: BinaryHeap::new(),
+            now: Time::ZERO,
+            awake: Vec::new(),
+            touch,
+        }
     }
 
     pub(super) fn now(&self) -> Time {
@@ -87,14 +99,28 @@ impl Calendar {
         }
     }
 
+    /// A controller is to be asked then. That alone is nothing to come: a run ends when nothing else
+    /// is.
+    pub(super) fn ask(&mut self, controller: ControllerId, at: Time) {
+        self.ticks.push(Reverse((at, controller)));
+        self.tick = self.tick.min(at);
+    }
+
     /// Takes what is due next at this instant. An arrival is not taken: whoever asks lets it in.
     pub(super) fn due(&mut self, arrival: Option<Time>) -> Option<What> {
         let Event { at, what } = self.first(arrival)?;
         if at > self.now {
             return None;
         }
-        if what != What::Arrives {
-            self.first = self.rest.pop().map(|Reverse(event)| event);
+        match what {
+            What::Arrives => {}
+            What::Tick(_) => {
+                self.ticks.pop();
+                self.tick = self.ticks.peek().map_or(Time::NEVER, |Reverse((at, _))| *at);
+            }
+            What::StepEnds(_) | What::StageFree(_) => {
+                self.first = self.rest.pop().map(|Reverse(event)| event);
+            }
         }
         Some(what)
     }
@@ -103,10 +129,20 @@ impl Calendar {
     /// enters now.
     fn first(&self, arrival: Option<Time>) -> Option<Event> {
         let arrives = arrival.map(|at| Event { at: at.max(self.now), what: What::Arrives });
-        match (self.first, arrives) {
+        let first = match (self.first, arrives) {
             (Some(listed), Some(arrives)) => Some(listed.min(arrives)),
             (one, other) => one.or(other),
+        };
+        match first {
+            Some(event) if self.tick <= event.at => Some(event.min(self.next_tick()?)),
+            _ => first,
         }
+    }
+
+    #[cold]
+    fn next_tick(&self) -> Option<Event> {
+        let &Reverse((at, controller)) = self.ticks.peek()?;
+        Some(Event { at, what: What::Tick(controller) })
     }
 
     /// This server has something to decide now.
@@ -128,10 +164,10 @@ impl Calendar {
     }
 
     /// Until when the server that decides now may run ahead on its own: the earliest event that can
-    /// touch it. An arrival can, wherever it will be sent. Where answers bring arrivals, so can any
+    /// touch it. An arrival can, wherever it will be sent, and so can a controller. Where answers bring arrivals, so can any
     /// event of another server, and what those that decide after it will begin.
     pub(super) fn lookahead(&self, arrival: Option<Time>) -> Time {
-        let arrival = arrival.unwrap_or(Time::NEVER);
+        let arrival = arrival.unwrap_or(Time::NEVER).min(self.tick);
         match self.touch {
             Touch::Anything => Time::ZERO,
             Touch::Arrivals => arrival,
@@ -181,6 +217,25 @@ mod tests {
             [(); 3].map(|()| calendar.decides()),
             [Some(ReplicaId(0)), Some(ReplicaId(2)), None]
         );
+    }
+
+    #[test]
+    fn controllers_are_asked_last_and_keep_no_run_alive() {
+        let mut calendar = Calendar::new(Touch::Arrivals);
+        calendar.ask(ControllerId(1), at(4));
+        calendar.ask(ControllerId(0), at(7));
+        assert_eq!(calendar.next(None), None);
+        calendar.add(at(7), What::StepEnds(ReplicaId(3)));
+        assert_eq!((calendar.next(None), calendar.lookahead(Some(at(9)))), (Some(at(4)), at(4)));
+        let due = |calendar: &mut Calendar, now| {
+            calendar.turn_to(at(now));
+            let arrival = Some(at(7)).filter(|_| now == 7);
+            (0..3).map_while(|_| calendar.due(arrival)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&mut calendar, 4), [What::Tick(ControllerId(1))]);
+        let last = due(&mut calendar, 7);
+        assert_eq!(last, [What::StepEnds(ReplicaId(3)), What::Arrives, What::Arrives]);
+        assert_eq!(calendar.lookahead(None), at(7));
     }
 
     #[test]

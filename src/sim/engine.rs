@@ -12,7 +12,7 @@ use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
 use crate::fleet::{Fleet, FleetSetup, MakeScheduler, PoolSetup, RouteDecision, Setup};
-use crate::ids::{LaneId, ReplicaId};
+use crate::ids::{ControllerId, LaneId, ReplicaId};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -199,12 +199,16 @@ impl<'a> Engine<'a> {
             true => Touch::Answers,
             false => Touch::Arrivals,
         };
+        let controllers = (setup.controllers)();
+        let fleet = Fleet::new(&setup.routing, setup.members(), arriving.classes(), controllers);
+        let mut calendar = Calendar::new(touch);
+        fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             servers,
-            calendar: Calendar::new(touch),
+            calendar,
             tally: Tally::new(setup.lanes(), setup.horizon.is_some()),
-            fleet: Fleet::new(&setup.routing, setup.members(), arriving.classes()),
+            fleet,
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
@@ -225,6 +229,7 @@ impl<'a> Engine<'a> {
                     What::StepEnds(server) => self.end_step(server, arriving),
                     What::StageFree(server) => self.calendar.wake(server),
                     What::Arrives => self.let_in(arriving),
+                    What::Tick(controller) => self.ask(controller),
                 }
             }
             self.calendar.order_awake();
@@ -250,6 +255,14 @@ impl<'a> Engine<'a> {
             server.replica().check();
         }
         self.calendar.wake(index);
+    }
+
+    fn ask(&mut self, controller: ControllerId) {
+        let now = self.calendar.now();
+        if let Some(next) = self.fleet.tick(controller, now) {
+            assert!(next > now, "a controller is asked later than before");
+            self.calendar.ask(controller, next);
+        }
     }
 
     fn let_in(&mut self, arriving: &mut dyn Arriving) {

@@ -2,6 +2,7 @@
 //! slow one, pipelines and pools.
 
 mod bulk_verbs;
+mod controllers;
 #[path = "../common/golden.rs"]
 mod golden;
 mod golden_schedulers;
