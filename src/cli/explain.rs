@@ -61,6 +61,17 @@ pub(super) fn run(
     for one in &inert.everywhere {
         console.warn(&sentence(one));
     }
+    // What single runs warn of, each point once.
+    let warned = |output: &SchedulerOutput| {
+        let label = output.result.label.clone();
+        let each = output.result.warnings.clone().into_iter();
+        let alone = outputs.len() == 1;
+        each.map(move |text| if alone { text } else { format!("{label}: {text}") })
+    };
+    let of_runs: Vec<String> = outputs.iter().flat_map(warned).collect();
+    for warning in &of_runs {
+        console.warn(warning);
+    }
     let indexed = indexed(&loaded.experiment, &outputs);
     let file = threads::on(jobs, || {
         let told = explanations(&indexed, question);
@@ -74,7 +85,7 @@ pub(super) fn run(
             scenario: loaded.resolved.clone(),
             runs,
             cures,
-            warnings: loaded.warnings.clone(),
+            warnings: loaded.warnings.iter().cloned().chain(of_runs.iter().cloned()).collect(),
             inert: inert.everywhere.clone(),
         }
     });

@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use super::Written;
 use crate::fleet::RouterKind;
 use crate::runner::Requests;
-use crate::scenario::{Experiment, PoolView, SchedulerRun};
-use crate::scheduler::{Feature, Setting};
+use crate::scenario::{Experiment, PoolView, SchedulerDetails, SchedulerRun};
+use crate::scheduler::{Feature, SchedulerConfig, Setting};
 use crate::sim::Outcome;
 use crate::trace::Status;
 use crate::workload::{Lengths, Source};
@@ -193,17 +193,27 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether the scheduler's defaults depend on the size of the GPU's memory.
+    /// Whether a default of a scheduler that nobody wrote out depends on the size of the GPU's memory.
     pub fn large_gpu_matters(&self) -> bool {
         let fleet = self.experiment.fleet();
-        let differs = |run: &SchedulerRun| {
+        let differs = |(index, run): (usize, &SchedulerRun)| {
+            let Some(plain) = SchedulerConfig::by_name(&run.name) else { return false };
+            let place = format!("schedulers.{index}.{}", run.name);
+            let details = SchedulerDetails::of(&plain);
+            let written = |parameter: &str| {
+                let known = details.parameters.iter().find(|known| known.name == parameter);
+                let aliases = known.into_iter().flat_map(|known| known.aliases.iter().copied());
+                aliases.chain([parameter]).any(|name| self.wrote(&format!("{place}.{name}")))
+            };
             fleet.iter().any(|pool| {
-                let [large, small] =
-                    [true, false].map(|large| run.config.resolved(&pool.engine.info(large)));
-                large != small
+                let [large, small] = [true, false]
+                    .map(|large| plain.resolved(&pool.engine.info(large)).parameters());
+                let own = large.as_object().into_iter().flatten();
+                own.filter(|(name, value)| small[name.as_str()] != **value)
+                    .any(|(name, _)| !written(name))
             })
         };
-        self.runs.iter().any(|(_, run)| differs(run))
+        self.runs.iter().any(|&one| differs(one))
     }
 
     /// Whether two prompts begin with the same whole KV block.

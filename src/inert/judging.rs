@@ -131,8 +131,11 @@ fn deadline(facts: &Facts<'_>, key: &Written) -> Option<String> {
     }
     let classes = &experiment.workload.classes;
     let part = key.path.strip_prefix("slo")?;
-    let all_own =
-        (0..classes.len()).all(|place| facts.wrote(&format!("workload.classes.{place}.slo{part}")));
+    let own = |place: usize| {
+        let class = format!("workload.classes.{place}");
+        facts.wrote(&format!("{class}.slo{part}")) || facts.wrote(&format!("{class}.promise"))
+    };
+    let all_own = (0..classes.len()).all(own);
     if all_own
         && !classes.is_empty()
         && matches!(experiment.workload.source, Source::Synthetic { .. })

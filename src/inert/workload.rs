@@ -195,7 +195,7 @@ fn max_tokens(facts: &Facts<'_>, key: &Written) -> Option<String> {
     if key.value == "exact" {
         return None;
     }
-    let looked_at = facts.any_has(Feature::DeclaredLengths)
+    let looked_at = !facts.none_uses(Feature::DeclaredLengths)
         || !facts.none_uses(Feature::AsyncScheduling)
         || facts.chooses_by(&RouterKind::LeastTokens);
     let fixed = key.value.get("fixed").and_then(Json::as_u64);

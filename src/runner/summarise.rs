@@ -65,7 +65,7 @@ pub(super) fn summarise(
         slo: promise_kept(experiment, &summary, classes.as_ref(), pools.as_ref()),
         judged_by: JudgedBy::of(judged_by, input.requests.classes(), &outcome.trace.requests),
         features: BTreeMap::new(),
-        warnings: warnings.chain(late_first_tokens(&experiment.slo, &summary)).collect(),
+        warnings: warnings.chain(late_first_tokens(input, &summary)).collect(),
         inert: Vec::new(),
         unknown: Vec::new(),
         measured: None,
@@ -264,21 +264,31 @@ fn nothing_measured(outcome: &Outcome, summary: &Summary) -> Option<String> {
 }
 
 /// First tokens later than the deadline that the promise seems to give them.
-fn late_first_tokens(slo: &Slo, summary: &Summary) -> Option<String> {
-    let bounded = slo.bounds.iter().any(|bound| bound.metric == BoundMetric::Ttft);
-    if slo.first_tokens_promised || bounded {
+fn late_first_tokens(input: RunInput<'_>, summary: &Summary) -> Option<String> {
+    let experiment = input.experiment;
+    let own = |class: &String| experiment.class_slos.iter().find(|(name, _)| name == class);
+    let own: Vec<Option<&Slo>> =
+        input.requests.classes().iter().map(|class| own(class).map(|(_, slo)| slo)).collect();
+    let speaks = |slo: &Slo| {
+        slo.first_tokens_promised || slo.bounds.iter().any(|one| one.metric == BoundMetric::Ttft)
+    };
+    // The scenario's promise is nobody's where every class has its own.
+    let common = own.is_empty() || own.contains(&None);
+    if !common && own.iter().flatten().all(|slo| speaks(slo)) || common && speaks(&experiment.slo) {
         return None;
     }
+    let due = match experiment.slo.ttft {
+        TtftDeadline::Fixed(due) if common => Some(due.as_secs_f64()),
+        _ => None,
+    };
     let most = summary.ttft_in_time_bounds.map(|bounds| bounds.upper);
     let share = summary.ttft_in_time_share.or(most).filter(|&share| share < 0.99)?;
     let p99 = summary.known(Latency::Ttft, |of| of.p99);
-    let p99 = p99.map_or(String::new(), |p99| match slo.ttft {
-        TtftDeadline::Fixed(due) if p99 > due.as_secs_f64() => format!(
-            "P99 TTFT is {}, beyond slo.ttft of {}: ",
-            duration(p99),
-            duration(due.as_secs_f64())
-        ),
-        _ => format!("P99 TTFT is {}: ", duration(p99)),
+    let p99 = p99.map_or(String::new(), |p99| match due.filter(|&due| p99 > due) {
+        Some(due) => {
+            format!("P99 TTFT is {}, beyond slo.ttft of {}: ", duration(p99), duration(due))
+        }
+        None => format!("P99 TTFT is {}: ", duration(p99)),
     });
     let at_most = if summary.ttft_in_time_share.is_some() { "" } else { "at most " };
     Some(format!(

@@ -113,7 +113,9 @@ impl PoolView<'_> {
             }
             Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
             Feature::Priorities => needs.queue == QueueOrder::Priority,
-            Feature::DeclaredLengths => run.config.has(feature),
+            Feature::DeclaredLengths => {
+                run.config.has(feature) && !run.config.facts(&self.engine_info()).ignores_max_tokens
+            }
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct Facts {
     pub cuts_prompts: bool,
     /// What an admission takes of the KV memory.
     pub takes: Takes,
+    /// Whether nothing looks at the declared `max_tokens` of a request with these values, though the
+    /// policy can.
+    pub ignores_max_tokens: bool,
     /// Who is first scheduled first.
     pub order: Order,
     /// Whether it may give up a request that it had begun.
@@ -209,6 +212,8 @@ pub enum Effect {
     SharesMemory,
     /// Prompts share a step instead of taking it one after the other.
     SharesSteps,
+    /// The most urgent requests come first, whenever they arrived.
+    OrdersByPriority,
 }
 
 /// A setting that changes what a policy does.

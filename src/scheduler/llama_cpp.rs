@@ -102,7 +102,12 @@ impl Parameters for LlamaCppParams {
 
     fn idle(&self, _setting: &Setting) -> Vec<Idle> {
         let why = "a batch is priced as one forward, not as its micro-batches";
-        Idle::when(true, "n_ubatch", why).into_iter().collect()
+        let alone = "`n_parallel` is 1: nobody generates while another's prompt is computed";
+        let one = self.slots() == 1;
+        [Idle::when(true, "n_ubatch", why), Idle::when(one, "cont_batching", alone)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
@@ -133,6 +138,7 @@ impl Parameters for LlamaCppParams {
             .flatten()
             .collect(),
             drops: self.unified(),
+            ignores_max_tokens: self.unified(),
             follows: vec![("kv_unified", self.unified().into())],
             ..Facts::default()
         }

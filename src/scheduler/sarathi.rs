@@ -101,6 +101,8 @@ impl Parameters for SarathiParams {
         let staged = self.enable_dynamic_chunking_schedule;
         let fixed = "`enable_dynamic_chunking_schedule` is false";
         let one = self.chunk_schedule_stages == 1;
+        let alike = staged && self.low_chunk_size == self.high_chunk_size;
+        let same = "the first stage has the chunk of the last";
         [
             Idle::when(staged, "chunk_size", "`enable_dynamic_chunking_schedule` is true"),
             Idle::when(!staged, "low_chunk_size", fixed),
@@ -108,6 +110,8 @@ impl Parameters for SarathiParams {
             Idle::when(!staged, "chunk_schedule_max_tokens", fixed),
             Idle::when(!staged, "chunk_schedule_stages", fixed),
             Idle::when(staged && one, "high_chunk_size", "there is one stage, with the low size"),
+            Idle::when(alike && !one, "chunk_schedule_max_tokens", same),
+            Idle::when(alike && !one, "chunk_schedule_stages", same),
             Idle::watermark(self.watermark, &setting.engine),
         ]
         .into_iter()

@@ -151,6 +151,7 @@ impl Parameters for TensorRtLlmParams {
             cuts_prompts: chunked,
             takes: if pauses { Takes::AsNeeded } else { Takes::MaxTokens },
             drops: pauses && !whole,
+            ignores_max_tokens: pauses,
             switches: [
                 Switch::unless(chunked, Effect::CutsPrompts, "enable_chunked_prefill", true),
                 Switch::unless(

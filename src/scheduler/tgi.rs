@@ -104,9 +104,15 @@ impl Parameters for TgiParams {
             parameter: "max_batch_total_tokens",
             why: format!("the KV memory holds {all} tokens"),
         });
+        let any = !self.prefill_chunking && self.waiting_served_ratio == 0.0;
+        let at_once = !self.prefill_chunking && self.max_waiting_tokens <= 1 && !any;
+        let anyway = "`waiting_served_ratio` is 0: any prefill will do";
+        let no_wait = "`max_waiting_tokens` is at most 1: any prefill will do";
         [
             Idle::when(self.prefill_chunking, "waiting_served_ratio", chunking),
             Idle::when(self.prefill_chunking, "max_waiting_tokens", chunking),
+            Idle::when(any, "max_waiting_tokens", anyway),
+            Idle::when(at_once, "waiting_served_ratio", no_wait),
             more,
         ]
         .into_iter()

@@ -126,6 +126,12 @@ impl Parameters for VllmV1Params {
             parameter: "long_prefill_token_threshold",
             why: format!("no request is longer than {longest} tokens"),
         });
+        let budget = self.budget(&setting.engine);
+        let never_cuts = self.enable_chunked_prefill && threshold >= budget;
+        let above = above.or(never_cuts.then(|| Idle {
+            parameter: "long_prefill_token_threshold",
+            why: format!("a step holds {budget} tokens: no chunk is longer"),
+        }));
         let by_priority = self.policy == SchedulingPolicy::Priority;
         let watermark = Idle::watermark(self.watermark, &setting.engine);
         let lacks = "version 0.10 has none";
@@ -189,6 +195,12 @@ impl Parameters for VllmV1Params {
             },
             hangs: !self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len,
             switches: [
+                Switch::unless(
+                    self.policy == SchedulingPolicy::Priority,
+                    Effect::OrdersByPriority,
+                    "policy",
+                    "priority",
+                ),
                 Switch::unless(
                     self.enable_chunked_prefill,
                     Effect::CutsPrompts,

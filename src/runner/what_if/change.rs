@@ -163,12 +163,19 @@ impl<'m> Maker<'m> {
                 self.decodes_between(|now| vec![(now * 2).max(4), (now * 4).max(16)])
             }
             Kind::DecodeShorter => self.decodes_between(|now| vec![now / 2, now / 4, 1]),
+            Kind::ByPriority => self.by_priority(),
             Kind::FewerSeats => self.fewer_seats(),
             Kind::MoreSeats => self.more_seats(),
             Kind::LowerWatermark => self.watermark(&[0.01, 0.0], |new, old| new < old),
             Kind::HigherWatermark => self.watermark(&[0.05, 0.1], |new, old| new > old),
-            Kind::MoreBlocks => self.more_blocks(),
-            Kind::HigherUtilization => self.higher_utilization(),
+            Kind::MoreBlocks if self.memory_bounds() => self.more_blocks(),
+            Kind::HigherUtilization if self.memory_bounds() => self.higher_utilization(),
+            Kind::MoreBlocks | Kind::HigherUtilization => Vec::new(),
+            Kind::KeepPrefixes => self.keep_prefixes(),
+            Kind::ContextMemory(_) if !self.memory_bounds_context() => Vec::new(),
+            Kind::ContextMemory(Kind::MoreBlocks) => self.more_blocks(),
+            Kind::ContextMemory(Kind::HigherUtilization) => self.higher_utilization(),
+            Kind::ContextMemory(&other) => self.changes(other),
             Kind::ShorterModelLen => self.shorter_model_len(),
             Kind::LongerModelLen => self.longer_model_len(),
             Kind::KvFp8 => self.fp8("kv_cache_dtype", "KV cache", &["fp8"]),
@@ -205,14 +212,15 @@ impl<'m> Maker<'m> {
 
     /// Each number and switch of the policy that is not at its default, at it.
     fn defaults(&self) -> Vec<Change> {
-        let plain = SchedulerConfig::all().find(|one| one.name() == self.config.name());
-        let Some(plain) = plain else { return Vec::new() };
-        let (own, plain) = (self.config.parameters(), plain.parameters());
+        let Some(plain) = SchedulerConfig::by_name(self.config.name()) else { return Vec::new() };
+        let (own, default) = (self.config.parameters(), plain.parameters());
+        // What a default that depends on the engine comes to.
+        let comes_to = plain.resolved(&self.info).parameters();
         let own = own.as_object().into_iter().flatten();
         let changed = own.filter_map(|(name, own)| {
-            let default = &plain[name];
+            let (default, comes_to) = (&default[name], &comes_to[name]);
             // A name picks another version or order.
-            (own != default && !own.is_string() && !default.is_string())
+            (own != default && own != comes_to && !own.is_string() && !default.is_string())
                 .then_some((name, own, default))
         });
         let change = |(name, own, default): (&String, &Value, &Value)| Change {
@@ -440,6 +448,15 @@ impl<'m> Maker<'m> {
             ..self.parameter(parameter, None, new.into())
         })
         .collect()
+    }
+
+    /// The order by priority, where requests differ in it.
+    fn by_priority(&self) -> Vec<Change> {
+        let patient = self.patient;
+        if !patient.requests.priorities_differ(patient.experiment) {
+            return Vec::new();
+        }
+        self.switch(scheduler::Effect::OrdersByPriority)
     }
 
     fn preempted(&self) -> bool {

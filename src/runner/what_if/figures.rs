@@ -90,6 +90,14 @@ pub struct WorstStall {
     pub first_token: bool,
 }
 
+impl Figures {
+    /// Whether all but the price is the same.
+    pub(super) fn serves_as(&self, other: &Figures) -> bool {
+        let priced = Figures { gpus: self.gpus, usd_per_hour: self.usd_per_hour, ..other.clone() };
+        *self == priced
+    }
+}
+
 impl Promise {
     fn of(slo: &SloResult) -> Promise {
         // Terms that are open break nothing: where one is broken, that is the one to tell.

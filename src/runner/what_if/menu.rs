@@ -26,6 +26,8 @@ pub(super) enum Kind {
     DecodeLonger,
     /// Fewer decode steps between prefill steps.
     DecodeShorter,
+    /// The most urgent first.
+    ByPriority,
     /// Fewer seats.
     FewerSeats,
     /// More seats.
@@ -44,12 +46,16 @@ pub(super) enum Kind {
     LargerShares,
     /// More KV blocks.
     MoreBlocks,
+    /// Memory for the prefixes that had to go.
+    KeepPrefixes,
     /// More of the GPU's memory.
     HigherUtilization,
     /// Reserve for shorter requests.
     ShorterModelLen,
     /// A context that holds the longest request.
     LongerModelLen,
+    /// The memory that such a context needs, where it is memory that bounds the context.
+    ContextMemory(&'static Kind),
     /// KV in 8 bits.
     KvFp8,
     /// Weights in 8 bits.
@@ -96,6 +102,7 @@ const FASTER: &str = "each iteration is computed by more GPUs";
 const LESS: &str = "there is less to do at once";
 const SHARED_PREFIX: &str = "what prompts share is computed once";
 const KEPT_PREFIX: &str = "prefixes that had to go stay in memory";
+const URGENT: &str = "urgent requests no longer wait behind others";
 const SPREAD: &str = "requests go where there is room, not where it is full";
 const HALF_READ: &str = "each iteration reads half the bytes of weights";
 
@@ -108,7 +115,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (CutPrompts, "a step no longer waits for a whole prompt"),
             (ChunkedPolicy, "a step no longer waits for a whole prompt"),
             (PrefixCaching, SHARED_PREFIX),
-            (MoreBlocks, KEPT_PREFIX),
+            (KeepPrefixes, KEPT_PREFIX),
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
@@ -122,19 +129,20 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (SmallerSteps, "each prefill step is shorter"),
             (DecodeLonger, "decodes come between prefill steps"),
             (PrefixCaching, SHARED_PREFIX),
-            (MoreBlocks, KEPT_PREFIX),
+            (KeepPrefixes, KEPT_PREFIX),
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
         ],
         Cause::NoTokenBudget => &[
+            (ByPriority, URGENT),
             (LargerSteps, "more prompts fit a step"),
             (ShorterChunks, "short prompts pass a long one"),
             (ShareSteps, "short prompts pass a long one"),
             (PrefillFirstPolicy, "prompts do not share steps with decodes"),
             (PrefixCaching, SHARED_PREFIX),
-            (MoreBlocks, KEPT_PREFIX),
+            (KeepPrefixes, KEPT_PREFIX),
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
@@ -151,6 +159,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::NoSeat => &[
+            (ByPriority, URGENT),
             (MoreSeats, "more requests run at once"),
             (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (ChunkedPolicy, "a seat is filled again as soon as it is free"),
@@ -162,6 +171,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::NoKvBlocks | Cause::HeadOfLine => &[
+            (ByPriority, URGENT),
             (HigherUtilization, "more memory is left for KV"),
             (LowerWatermark, "admissions need not leave as much free"),
             (AdmitMore, "admissions reckon with less memory for each request"),
@@ -180,6 +190,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::PreemptedWaiting | Cause::Recompute => &[
+            (ByPriority, URGENT),
             (FewerSeats, "fewer requests grow into the same memory"),
             (AdmitLess, "admissions reckon with what is still to grow"),
             (HigherWatermark, "admissions leave room to grow"),
@@ -194,6 +205,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::PolicyDeferred => &[
+            (ByPriority, URGENT),
             (MoreSeats, "more requests join a batch"),
             (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (DecodeBeside, "prompts need not wait for others' answers"),
@@ -218,7 +230,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         Cause::Own => &[
             (LargerSteps, "a prompt takes fewer steps"),
             (PrefixCaching, SHARED_PREFIX),
-            (MoreBlocks, KEPT_PREFIX),
+            (KeepPrefixes, KEPT_PREFIX),
             (Router, SPREAD),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
@@ -251,6 +263,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LessLoad, LESS),
         ],
         Cause::Idle | Cause::CutOff => &[
+            (ByPriority, URGENT),
             (MoreSeats, "more requests run at once"),
             (Router, SPREAD),
             (OneReplicaMore, FEWER_A_REPLICA),
@@ -261,12 +274,20 @@ pub(super) fn fitting(cause: Cause) -> Fits {
 }
 
 const IN_CHUNKS: &str = "a prompt over the budget is computed in chunks";
+const CONTEXT: &str = "the context, which the KV memory bounds, holds the longest request";
 const LONGEST_FITS: &str = "the longest request fits";
 
 /// The changes that could admit what was rejected for such a reason, and why.
 pub(super) fn admitting(rejection: Rejection) -> Fits {
     match rejection {
-        Rejection::PromptTooLong => &[(LongerModelLen, "the context holds the longest request")],
+        Rejection::PromptTooLong => &[
+            (LongerModelLen, "the context holds the longest request"),
+            (ContextMemory(&HigherUtilization), CONTEXT),
+            (ContextMemory(&MoreBlocks), CONTEXT),
+            (ContextMemory(&TensorDoubled), CONTEXT),
+            (ContextMemory(&KvFp8), CONTEXT),
+            (ContextMemory(&WeightsFp8), CONTEXT),
+        ],
         Rejection::PromptOverBudget => &[
             (CutPrompts, IN_CHUNKS),
             (WholePromptSteps, "the longest prompt fits a step"),

@@ -156,13 +156,14 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
     let most = afford.clamp(TRIALS.1, TRIALS.0);
     if changes.len() > most {
         notes.push(format!(
-            "{} more changes fit the causes and were not tried: {} are enough for a run of this \
-             length",
+            "{} more of the changes that fit the causes {} not tried: {most} are enough for a run of \
+             this length",
             changes.len() - most,
-            most
+            if changes.len() - most == 1 { "was" } else { "were" },
         ));
         changes.truncate(most);
     }
+    let before = patient.figures(patient.experiment, &output.result, &output.outcome);
     let was = WhatIf {
         change: "as it was".to_owned(),
         set: Vec::new(),
@@ -170,7 +171,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
         not_held: Vec::new(),
         gives_up: String::new(),
         other_scheduler: false,
-        figures: Some(patient.figures(patient.experiment, &output.result, &output.outcome)),
+        figures: Some(before.clone()),
         effect: Effect::None,
         helps: false,
     };
@@ -187,6 +188,10 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
             Ok(Trial::Same) if change.if_inert == IfInert::Silent => {}
             Ok(Trial::Same) => notes
                 .push(format!("{} changes nothing: every token comes when it came", change.words)),
+            // Another GPU that nobody is sent to costs, and changes nothing else.
+            Ok(Trial::Played(figures)) if figures.serves_as(&before) => {
+                notes.push(format!("{} changes no figure", change.words));
+            }
             Ok(Trial::Played(figures)) => {
                 let one = WhatIf {
                     change: change.words,
@@ -201,7 +206,8 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
                 };
                 match tried.iter().find(|before| before.comes_to_the_same(&one)) {
                     Some(before) => {
-                        notes.push(format!("{} comes to the same as {}", one.change, before.change));
+                        notes
+                            .push(format!("{} comes to the same as {}", one.change, before.change));
                     }
                     None => tried.push(one),
                 }
@@ -230,7 +236,13 @@ impl Patient<'_> {
         let document = self.document.clone().with(&change.set).map_err(text)?;
         let experiment = document.resolve(self.seed).map_err(text)?.experiment;
         let drawn;
-        let requests = match change.load {
+        // Answers are cut to the context: in another one they are as long as they were meant.
+        let context = |of: &Experiment| of.engine.max_model_len;
+        let load = match context(&experiment) == context(self.experiment) {
+            true => change.load,
+            false => Load::Drawn,
+        };
+        let requests = match load {
             Load::Same => self.requests,
             Load::Drawn => {
                 drawn = Requests::of(&experiment).map_err(|error| error.to_string())?.0;

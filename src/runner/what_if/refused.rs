@@ -44,6 +44,11 @@ impl Refused {
         refused
     }
 
+    /// Tokens of a context that holds the longest prompt with the longest answer.
+    pub(super) fn longest_in_context(&self) -> u32 {
+        self.longest_prompt.saturating_add(self.longest_answer).saturating_add(1)
+    }
+
     /// KV blocks of the longest, where memory is what refuses.
     pub(super) fn blocks(&self, block_tokens: u32) -> u64 {
         let memory =

@@ -9,7 +9,7 @@ use crate::scenario::RouterKind;
 use crate::scheduler::{self, Bounds};
 
 const PRECISION: &str = "precision of the numbers";
-const SERVED: &str = "load: fewer are served";
+const SERVED: &str = "load: fewer users, or fewer requests a second";
 const MEMORY: &str = "money: it takes GPUs with more memory";
 
 /// Share of the GPU's memory that engines commonly go up to.
@@ -33,14 +33,33 @@ impl Maker<'_> {
         Some(experiment.fleet()[pool].engine_info().kv_blocks.into())
     }
 
-    pub(super) fn more_blocks(&self) -> Vec<Change> {
-        let refused = self.refused.blocks(self.info.kv_block_tokens);
-        if !self.bound.memory_was_full(self.info.kv_block_tokens)
-            && self.patient.output.outcome.kv.evicted_blocks == 0
-            && refused == 0
-        {
+    /// Whether KV memory was full, or too small for a request.
+    pub(super) fn memory_bounds(&self) -> bool {
+        let block = self.info.kv_block_tokens;
+        self.bound.memory_was_full(block) || self.refused.blocks(block) > 0
+    }
+
+    /// Whether the context is as long as the KV memory lets it be, and too short.
+    pub(super) fn memory_bounds_context(&self) -> bool {
+        let follows = self.derived["max_model_len"]["from"].as_str() != Some("given");
+        follows && u64::from(self.refused.longest_in_context()) > self.kv_tokens()
+    }
+
+    /// Tokens that the KV memory of a replica holds.
+    fn kv_tokens(&self) -> u64 {
+        u64::from(self.info.kv_blocks) * u64::from(self.info.kv_block_tokens)
+    }
+
+    /// Memory for prefixes, where some had to go.
+    pub(super) fn keep_prefixes(&self) -> Vec<Change> {
+        if self.patient.output.outcome.kv.evicted_blocks == 0 {
             return Vec::new();
         }
+        self.higher_utilization().into_iter().chain(self.more_blocks()).collect()
+    }
+
+    pub(super) fn more_blocks(&self) -> Vec<Change> {
+        let refused = self.refused.blocks(self.info.kv_block_tokens);
         let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
         let utilization = format!("{}engine.gpu_memory_utilization={UTILIZATION}", self.at);
         let most = self.blocks_that_fit(&[utilization]);
@@ -90,9 +109,10 @@ impl Maker<'_> {
     pub(super) fn longer_model_len(&self) -> Vec<Change> {
         let old = self.info.max_model_len;
         // The answers of those that were turned away were cut to the context that they had.
-        let prompt = self.refused.longest_prompt;
-        let longest = prompt.saturating_add(self.refused.longest_answer).saturating_add(1);
-        let Some(new) = longest.checked_next_multiple_of(16).filter(|&new| new > old) else {
+        let longest = self.refused.longest_in_context();
+        let new = longest.checked_next_multiple_of(16).filter(|&new| new > old);
+        // A context that memory cannot hold lets nobody in.
+        let Some(new) = new.filter(|_| u64::from(longest) <= self.kv_tokens()) else {
             return Vec::new();
         };
         let words = format!("max_model_len {old} -> {new}{}", self.of_pool);
