@@ -84,6 +84,7 @@ pub mod metrics;
 mod order;
 pub mod playground;
 pub mod progress;
+pub mod promise;
 pub mod replica;
 pub mod report;
 pub mod request;
@@ -94,6 +95,7 @@ pub mod scheduler;
 pub mod search;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod server;
+pub mod shown;
 pub mod sim;
 mod suggest;
 pub mod swarm;

@@ -78,7 +78,7 @@ pub(super) fn run(
     let tried = file.schedulers.iter().flat_map(|c| &c.seeds).map(|s| s.tried.len()).sum::<usize>();
     console.note(&format!(
         "{tried} simulations in {}",
-        crate::result::units::duration(began.elapsed().as_secs_f64())
+        crate::shown::duration(began.elapsed().as_secs_f64())
     ));
     let found = file.schedulers.iter().all(|capacity| {
         capacity.border().is_some()

@@ -156,7 +156,7 @@ fn to_cure(run: &RunExplanation) -> Option<&StallReport> {
 /// The longest gap of the kind that a broken promise bounds, as request and token.
 fn longest(output: &SchedulerOutput) -> Option<(RequestId, u32)> {
     let slo = &output.result.slo;
-    let broken = slo.terms.iter().find(|term| term.met == Some(false))?;
+    let broken = slo.broken().next()?;
     let between = matches!(broken.metric.as_str(), "tbt_s" | "tpot_s");
     let trace = &output.outcome.trace;
     let gaps = trace.requests.iter().zip((0..).map(RequestId)).flat_map(|(row, request)| {

@@ -6,19 +6,17 @@ use std::sync::Arc;
 
 use crate::cli::args::{JudgeFlags, Metrics};
 use crate::cli::error::Error;
-use crate::interop::{self, Format, Imported, Promise, TtftPromise, judge};
+use crate::interop::{self, Format, GivenPromise, GivenTtft, Imported, judge};
+use crate::promise::DEFAULT_SLACK;
 use crate::result::{Assertion, MeasuredResult, RunResult};
 use crate::time::Span;
 use crate::units::Duration;
-
-/// The slack that the reference tool adds to a prefill curve.
-const SLACK: Span = Span::from_millis(300);
 
 /// What files are read as and judged by.
 pub(super) struct Judging {
     from: Option<Format>,
     /// The promise.
-    pub promise: Promise,
+    pub promise: GivenPromise,
     full: bool,
     skip_bad: bool,
 }
@@ -33,17 +31,17 @@ impl Judging {
         let slack =
             flags.ttft_slack.as_deref().map(|text| time("--ttft-slack", text)).transpose()?;
         let ttft = if let Some(text) = &flags.ttft {
-            TtftPromise::Fixed(time("--ttft", text)?)
+            GivenTtft::Fixed(time("--ttft", text)?)
         } else if let Some(path) = &flags.ttft_curve {
             let curve = Arc::new(interop::read_curve(path)?);
             let from = path.display().to_string();
-            TtftPromise::Curve { curve, slack: slack.unwrap_or(SLACK), from }
+            GivenTtft::Curve { curve, slack: slack.unwrap_or(DEFAULT_SLACK), from }
         } else if flags.ttft_fit {
-            TtftPromise::Fit { slack: slack.unwrap_or(SLACK) }
+            GivenTtft::Fit { slack: slack.unwrap_or(DEFAULT_SLACK) }
         } else {
-            TtftPromise::Own
+            GivenTtft::Own
         };
-        if slack.is_some() && matches!(ttft, TtftPromise::Fixed(_) | TtftPromise::Own) {
+        if slack.is_some() && matches!(ttft, GivenTtft::Fixed(_) | GivenTtft::Own) {
             return Err(Error::Usage(
                 "--ttft-slack is added to a curve: give --ttft-curve or --ttft-fit too".to_owned(),
             ));
@@ -57,7 +55,7 @@ impl Judging {
             flags.metrics == Metrics::Full || assertions.iter().any(Assertion::needs_full_metrics);
         Ok(Judging {
             from,
-            promise: Promise { ttft, tbt, fluidity },
+            promise: GivenPromise { ttft, tbt, fluidity },
             full,
             skip_bad: flags.skip_bad,
         })

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::console::Shows;
 use crate::progress::Progress;
-use crate::result::units::{count, duration};
+use crate::shown::{count, duration};
 
 /// Shorter runs show nothing.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -16,11 +16,12 @@ use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::report::{csv, text};
 use crate::result::features::why_not_comparable;
-use crate::result::{Assertion, ResultFile, RunResult, assertion, units};
+use crate::result::{Assertion, ResultFile, RunResult, assertion};
 use crate::runner::{
     Indexed, RunError, RunInput, RunOptions, STALLS_TOKENS_MAX, SchedulerOutput, indexed,
     on_threads, run_experiment, worth_threads,
 };
+use crate::shown;
 
 /// Options of a run, checked.
 struct Options {
@@ -216,15 +217,15 @@ fn told(outputs: &[SchedulerOutput], took: std::time::Duration, console: &Consol
     let tokens: u64 = outputs.iter().map(|o| o.result.summary.tokens.output).sum();
     console.note(&format!(
         "simulated {} requests and {} output tokens in {}",
-        units::count(requests),
-        units::count(tokens),
-        units::duration(seconds)
+        shown::count(requests),
+        shown::count(tokens),
+        shown::duration(seconds)
     ));
     for output in outputs {
         console.detail(&format!(
             "{}: {} iterations",
             output.result.label,
-            units::count(output.outcome.iterations.total())
+            shown::count(output.outcome.iterations.total())
         ));
     }
 }

@@ -75,7 +75,7 @@ pub(super) fn run(
     console.note(&format!(
         "{} points ({reused} of them from before) in {}",
         file.points.len(),
-        crate::result::units::duration(began.elapsed().as_secs_f64())
+        crate::shown::duration(began.elapsed().as_secs_f64())
     ));
     let broken = file.judge(&asserted);
     for line in &broken {

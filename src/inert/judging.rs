@@ -126,8 +126,8 @@ fn deadline(facts: &Facts<'_>, key: &Written) -> Option<String> {
     let experiment = facts.experiment;
     if let Some(place) = key.index_in("workload.classes") {
         let name = &experiment.workload.classes.get(place)?.name;
-        let own = experiment.class_slos.iter().find(|(class, _)| class == name);
-        return own.filter(|(_, slo)| slo.fluid_share == 0.0).map(|_| NO_SHARE.to_owned());
+        let own = experiment.promises.own(name);
+        return own.filter(|slo| slo.fluid_share == 0.0).map(|_| NO_SHARE.to_owned());
     }
     let classes = &experiment.workload.classes;
     let part = key.path.strip_prefix("slo")?;
@@ -142,8 +142,7 @@ fn deadline(facts: &Facts<'_>, key: &Written) -> Option<String> {
     {
         return Some("every class has its own".to_owned());
     }
-    let asked = experiment.slo.fluid_share > 0.0
-        || experiment.class_slos.iter().any(|(_, slo)| slo.fluid_share > 0.0);
+    let asked = experiment.promises.all().any(|slo| slo.fluid_share > 0.0);
     (!asked).then(|| NO_SHARE.to_owned())
 }
 

@@ -10,7 +10,7 @@ use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
 use crate::ids::{ClassId, LaneId};
 use crate::metrics::Knowledge;
-use crate::result::units::duration;
+use crate::shown::duration;
 use crate::time::Time;
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 

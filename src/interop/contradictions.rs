@@ -8,7 +8,7 @@
 
 use super::measured::Measured;
 use crate::metrics::{Distribution, Summary};
-use crate::result::units::{count, duration};
+use crate::shown::{count, duration};
 use crate::trace::{Status, last_tokens};
 
 /// Below this relative difference two figures may come from two ways of working them out.

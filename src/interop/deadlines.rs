@@ -7,45 +7,43 @@ use std::sync::Arc;
 use super::fit::fit_prefill_curve;
 use super::judged::JudgeError;
 use super::measured::Measured;
-use super::promise::{Promise, Slos, TtftPromise};
-use crate::metrics::{Deadlines, FirstToken, Options, PrefillCurve};
+use super::promise::{GivenPromise, GivenTtft};
+use crate::metrics::{FirstToken, Options, PrefillCurve};
+use crate::promise::Promises;
 use crate::result::measured::AS_STATED;
 use crate::result::stated::StatedRun;
-use crate::runner::request_bounds;
-use crate::scenario::Slo;
 use crate::time::Span;
 
 /// The options of the metric engine, and where the first token's deadline came from, in words.
 pub(super) fn options(
     measured: &Measured,
-    promise: &Promise,
-    slos: &Slos,
+    given: &GivenPromise,
+    promises: &Promises,
     notes: &mut Vec<String>,
 ) -> Result<(Options, Option<String>), JudgeError> {
-    let with = |first: FirstToken, slo: &Slo| Deadlines::new(first, slo.tbt, slo.fluid_index);
     let curve = |curve: Arc<PrefillCurve>, slack: Span| FirstToken::Curve { curve, slack };
     let none = FirstToken::Fixed(Span::ZERO);
     // By class, where the file states them.
     let mut firsts: Vec<FirstToken> = Vec::new();
-    let (common, words) = match &promise.ttft {
-        TtftPromise::Fixed(span) => {
-            let text = crate::result::units::duration(span.as_secs_f64());
+    let (common, words) = match &given.ttft {
+        GivenTtft::Fixed(span) => {
+            let text = crate::shown::duration(span.as_secs_f64());
             (FirstToken::Fixed(*span), Some(format!("{text} for every request")))
         }
-        TtftPromise::Curve { curve: of, slack, from } => {
+        GivenTtft::Curve { curve: of, slack, from } => {
             outside(measured, of, notes);
-            let slack_text = crate::result::units::duration(slack.as_secs_f64());
+            let slack_text = crate::shown::duration(slack.as_secs_f64());
             (curve(Arc::clone(of), *slack), Some(format!("curve of {from} + {slack_text}")))
         }
-        TtftPromise::Fit { slack } => {
+        GivenTtft::Fit { slack } => {
             let fitted = fit_prefill_curve(measured).map_err(JudgeError::Fit)?;
             notes.push(fitted.words());
             outside(measured, &fitted.curve, notes);
-            let slack_text = crate::result::units::duration(slack.as_secs_f64());
+            let slack_text = crate::shown::duration(slack.as_secs_f64());
             let words = format!("curve fitted to its own unqueued requests + {slack_text}");
             (curve(Arc::new(fitted.curve), *slack), Some(words))
         }
-        TtftPromise::Own => match own_deadlines(measured) {
+        GivenTtft::Own => match own_deadlines(measured) {
             Own::Stated(curves) => {
                 let first = |of: Option<PrefillCurve>| {
                     of.map_or(none.clone(), |of| curve(Arc::new(of), Span::ZERO))
@@ -72,17 +70,17 @@ pub(super) fn options(
         },
     };
     let stated = measured.stated.as_ref();
-    let mut options = Options::new(with(common.clone(), &slos.common)?);
-    if !firsts.is_empty() || !slos.own.is_empty() {
-        for (class, slo) in slos.per_class.iter().enumerate() {
-            let first = firsts.get(class).unwrap_or(&common);
-            options.per_class.push(with(first.clone(), slo)?);
+    let mut options = Options::new(promises.common.deadlines(common.clone())?);
+    if !firsts.is_empty() || !promises.of_classes.is_empty() {
+        for (place, class) in measured.classes.iter().enumerate() {
+            let first = firsts.get(place).unwrap_or(&common);
+            options.per_class.push(promises.to(class).deadlines(first.clone())?);
         }
     }
     options.nominal_rate_per_s = stated.and_then(StatedRun::nominal_rate_per_s);
     options.count.window = stated.map(StatedRun::window).unwrap_or_default();
     options.judge_first_token = words.is_some();
-    options.bounds = Some(request_bounds(&slos.common));
+    options.bounds = Some(promises.common.request_bounds());
     options.knows = measured.knows;
     Ok((options, words))
 }

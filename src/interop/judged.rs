@@ -8,14 +8,15 @@ use super::contradictions::of_latencies;
 use super::deadlines::options;
 use super::measured::{Granularity, Measured};
 use super::plots;
-use super::promise::{DEFAULT_TBT, Promise, Slos};
+use super::promise::{GivenPromise, Settled};
 use super::said::{Said, settled, verdict};
 use crate::ids::ClassId;
 use crate::metrics::{
     self, Deadlines, FirstToken, Options, Summary, TokenCounts, distribution_of_nanos,
 };
-use crate::result::{ClassResult, JudgedBy, MeasuredDeadlines, MeasuredResult, RunResult, slo};
-use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness, request_bounds};
+use crate::promise::{self, DEFAULT_TBT, JudgedBy, Promises};
+use crate::result::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult};
+use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness};
 use crate::time::Span;
 
 /// Why a run cannot be judged as asked.
@@ -40,12 +41,12 @@ pub fn judge(
     measured: &Measured,
     result_of: MeasuredResult,
     label: String,
-    promise: &Promise,
+    given: &GivenPromise,
     full: bool,
 ) -> Result<RunResult, JudgeError> {
     let mut notes = measured.notes.clone();
-    let slos = Slos::of(measured, promise);
-    let (mut options, words) = options(measured, promise, &slos, &mut notes)?;
+    let Settled { promises, tbt_from, fluidity_from } = Settled::of(measured, given);
+    let (mut options, words) = options(measured, given, &promises, &mut notes)?;
     // The rule of a simulation.
     let tokens: u64 = measured.trace.requests.iter().map(|row| u64::from(row.tokens)).sum();
     options.full = full
@@ -62,8 +63,8 @@ pub fn judge(
     if let Some(bounds) = &bounds {
         bounds::bound(&mut summary, bounds);
     }
-    let classes = classes(measured, &options, &slos, ranges.as_ref(), &contradictions);
-    let slo = verdict(measured, &slos, &summary, classes.as_ref(), &contradictions);
+    let classes = classes(measured, &options, &promises, ranges.as_ref(), &contradictions);
+    let slo = verdict(measured, &promises, &summary, classes.as_ref(), &contradictions);
     let fixed = match options.judge_first_token.then(|| options.deadlines_of(ClassId(0))) {
         Some(deadlines) => Some(deadlines.ttft(0))
             .filter(|first| *first == deadlines.ttft(u32::MAX) && options.per_class.len() < 2),
@@ -104,11 +105,11 @@ pub fn judge(
             deadlines: MeasuredDeadlines {
                 ttft: words,
                 ttft_s: fixed.map(Span::as_secs_f64),
-                tbt: slos.tbt_from.to_owned(),
-                tbt_s: slos.common.tbt.as_secs_f64(),
-                fluidity: slos.fluidity_from.to_owned(),
-                fluid_index: slos.common.fluid_index,
-                fluid_share: slos.common.fluid_share,
+                tbt: tbt_from.to_owned(),
+                tbt_s: promises.common.tbt.as_secs_f64(),
+                fluidity: fluidity_from.to_owned(),
+                fluid_index: promises.common.fluid_index,
+                fluid_share: promises.common.fluid_share,
                 stated_ttft: measured.stated.as_ref().map(|stated| stated.slo.ttft.clone()),
             },
             failed: measured.failed,
@@ -169,25 +170,26 @@ fn adjust(measured: &Measured, summary: &mut Summary) {
 fn classes(
     measured: &Measured,
     options: &Options,
-    slos: &Slos,
+    promises: &Promises,
     ranges: Option<&Ranges>,
     contradictions: &[String],
 ) -> Option<BTreeMap<String, ClassResult>> {
-    if measured.classes.len() < 2 && slos.own.is_empty() {
+    if measured.classes.len() < 2 && promises.of_classes.is_empty() {
         return None;
     }
     let mut results = BTreeMap::new();
-    for ((class, name), slo) in (0..).map(ClassId).zip(&measured.classes).zip(&slos.per_class) {
+    for (class, name) in (0..).map(ClassId).zip(&measured.classes) {
+        let slo = promises.to(name);
         let mut options = options.clone();
         options.count.class = Some(class);
         // The workload's rate is that of all classes together.
         options.nominal_rate_per_s = None;
-        options.bounds = Some(request_bounds(slo));
+        options.bounds = Some(slo.request_bounds());
         let mut summary = metrics::evaluate(measured, &options);
         if let Some(ranges) = ranges {
             bounds::bound(&mut summary, &ranges.over(measured, &options));
         }
-        let terms = slo::judge(slo, &summary).terms;
+        let terms = promise::judge(slo, &summary).terms;
         let slo = settled(measured, &summary, terms, contradictions);
         results.insert(name.clone(), ClassResult { summary, slo });
     }

@@ -47,7 +47,7 @@ pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
 pub use judged::{JudgeError, contradictions, judge};
 pub use measured::{Granularity, Measured};
-pub use promise::{DEFAULT_FLUIDITY, DEFAULT_TBT, Promise, TtftPromise, promise_json};
+pub use promise::{GivenPromise, GivenTtft, promise_json};
 pub use sniff::Format;
 pub(crate) use sniff::{measured_columns, measured_file};
 

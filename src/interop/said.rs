@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::measured::{Granularity, Measured};
-use super::promise::Slos;
 use crate::metrics::Summary;
-use crate::result::{ClassResult, SloResult, SloTerm, slo};
+use crate::promise::{Promises, Term, Verdict, no_verdict};
+use crate::result::ClassResult;
 
 /// What is exact, what is a bound, what is not known.
 #[derive(Default)]
@@ -103,17 +103,13 @@ impl Said {
 /// Whether the promise was kept, as far as that can be known.
 pub(super) fn verdict(
     measured: &Measured,
-    slos: &Slos,
+    promises: &Promises,
     summary: &Summary,
     classes: Option<&BTreeMap<String, ClassResult>>,
     contradictions: &[String],
-) -> SloResult {
-    let mut terms = slo::judge(&slos.common, summary).terms;
-    for name in &slos.own {
-        let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
-        let of_class = class.slo.terms.iter();
-        terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
-    }
+) -> Verdict {
+    let of_class = |name: &str| Some(&classes?.get(name)?.slo);
+    let terms = promises.terms(summary, of_class);
     let mut verdict = settled(measured, summary, terms, contradictions);
     let pools = measured.stated.as_ref().map_or(&[][..], |stated| &stated.pools);
     if let Some(pool) = pools.first().filter(|_| verdict.met == Some(true)) {
@@ -128,9 +124,9 @@ pub(super) fn verdict(
 pub(super) fn settled(
     measured: &Measured,
     summary: &Summary,
-    mut terms: Vec<SloTerm>,
+    mut terms: Vec<Term>,
     contradictions: &[String],
-) -> SloResult {
+) -> Verdict {
     let mut unknown: Option<String> = None;
     for term in &mut terms {
         if let Some(why) = doubt(measured, summary, term) {
@@ -142,11 +138,11 @@ pub(super) fn settled(
         terms.iter_mut().for_each(|term| term.met = None);
         unknown = Some(format!("the file contradicts itself ({first})"));
     }
-    SloResult::of(terms, || unknown.unwrap_or_else(|| slo::no_verdict(summary)))
+    Verdict::of(terms, || unknown.unwrap_or_else(|| no_verdict(summary)))
 }
 
 /// Why a term's value does not decide it.
-fn doubt(measured: &Measured, summary: &Summary, term: &mut SloTerm) -> Option<&'static str> {
+fn doubt(measured: &Measured, summary: &Summary, term: &mut Term) -> Option<&'static str> {
     let chunks = measured.granularity == Granularity::Chunk;
     match term.metric.as_str() {
         "fluid_request_share" if measured.granularity == Granularity::Total => {

@@ -85,8 +85,8 @@ pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
-    GoodputBounds, Latency, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput,
-    TokenCounts,
+    GoodputBounds, Latency, LatencyBounds, LatencyRange, RequestCounts, Statistic, Summary,
+    Throughput, TokenCounts,
 };
 pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

@@ -7,7 +7,7 @@ use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
 use super::member;
 use crate::catalog::{Kind, names};
-use crate::scenario::TtftDeadline;
+use crate::promise::TtftDeadline;
 use crate::scheduler::SchedulerConfig;
 
 /// A slider or a menu.
@@ -154,7 +154,7 @@ fn promised(loaded: &Loaded) -> [Dial; 2] {
             .map(|(id, label)| Dial::stuck(id, label, why, Vec::new()).group("promise"));
     }
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
-    let slo = &loaded.experiment.slo;
+    let slo = &loaded.experiment.promises.common;
     let in_one_line = member(&loaded.resolved, "promise.tokens_per_s");
     let (path, label, value) = match &slo.ttft {
         TtftDeadline::Fixed(span) if in_one_line.is_some() => {

@@ -11,8 +11,8 @@ use super::loaded::Loaded;
 use super::play::{Played, simulate};
 use super::{Allowance, Asked, Problems, member};
 use crate::order;
-use crate::result::units::{count, duration, percent, three_digits};
 use crate::scenario::Files;
+use crate::shown::{count, duration, percent, three_digits};
 use crate::yaml;
 
 static LESSONS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/web/playground/lessons");

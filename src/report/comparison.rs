@@ -6,12 +6,12 @@ use owo_colors::Style;
 
 use crate::ids::ReplicaId;
 use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
+use crate::promise::KEPT_SHARE;
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::RunResult;
 use crate::result::features::all_comparable;
-use crate::result::slo::PROMISE;
-use crate::result::units::{TimeUnit, count, percent, three_digits};
+use crate::shown::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
 pub const BEST: &str = "*";
@@ -330,7 +330,7 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
     let promised = |run: &RunResult| {
-        let term = run.slo.terms.iter().find(|term| term.metric == PROMISE)?;
+        let term = run.slo.terms.iter().find(|term| term.metric == KEPT_SHARE)?;
         let bounds = term.lower.zip(term.upper).map(|(lower, upper)| Bounds { lower, upper });
         Known::or_within(term.value, bounds)
     };

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::result::ResultFile;
-use crate::result::units::count;
+use crate::shown::count;
 
 /// The lines of the header: the scenario and its description; the system; the requests; the
 /// promise. Read from the resolved scenario, as published; what it does not say is left out.

@@ -4,13 +4,13 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::promise::judged_by::{self, Agreement};
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::assertion;
-use crate::result::judged_by::{self, Deadlines};
 use crate::result::measured::AS_STATED;
-use crate::result::units::{duration, percent, three_digits};
 use crate::result::{RunResult, SCHEMA_VERSION, Tool};
+use crate::shown::{duration, percent, three_digits};
 
 /// One of two runs to compare.
 #[derive(Clone, Debug)]
@@ -206,7 +206,7 @@ pub(crate) fn shown(metric: &str, value: f64) -> String {
         || metric.starts_with("tokens.")
         || metric.ends_with(".count");
     if counted {
-        crate::result::units::grouped(value)
+        crate::shown::grouped(value)
     } else if metric.ends_with("_share")
         || metric.ends_with("_rate")
         || metric.ends_with(".share")
@@ -335,9 +335,9 @@ fn contradicted(a: &Side, b: &Side) -> Option<String> {
 /// Why the two were not judged by the same deadlines, as far as that is known.
 fn deadlines_differ(a: &Side, b: &Side) -> Option<String> {
     match judged_by::compared(&a.run.judged_by, &b.run.judged_by) {
-        Deadlines::Same => None,
-        Deadlines::Open => stated_otherwise(a, b),
-        Deadlines::Differ(how) => Some(format!("deadlines differ: {how}")),
+        Agreement::Same => None,
+        Agreement::Open => stated_otherwise(a, b),
+        Agreement::Differ(how) => Some(format!("deadlines differ: {how}")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a measured run's figures came from, for people.
 
 use crate::result::RunResult;
-use crate::result::units::{count, duration, percent};
+use crate::shown::{count, duration, percent};
 
 /// Where a measured run's figures came from and how far they hold, line by line; nothing for a
 /// simulation.

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, lay_out};
-use crate::result::units::TimeUnit;
 use crate::result::{Inert, ResultFile, RunResult, Tool};
+use crate::shown::TimeUnit;
 use crate::validation::{Compared, Validation};
 
 /// The result of `run`, and beside it the comparison with a real run.

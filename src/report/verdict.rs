@@ -9,11 +9,10 @@ mod share;
 mod smoothness;
 
 use crate::metrics::Bounds;
+use crate::promise::{KEPT_SHARE, Term};
 use crate::result::RunResult;
 use crate::result::features::{all_comparable, comparable_runs, why_not_comparable};
-use crate::result::slo;
-use crate::result::slo::term_in_words;
-use crate::result::units::{join, percent};
+use crate::shown::{join, percent};
 
 /// Below this relative difference two figures count as equal.
 const ALIKE: f64 = 0.05;
@@ -121,7 +120,7 @@ fn alone(run: &RunResult, names: &Names<'_>) -> String {
     let name = names.name(run);
     match run.slo.met {
         Some(true) => {
-            let terms: Vec<String> = run.slo.terms.iter().map(term_in_words).collect();
+            let terms: Vec<String> = run.slo.terms.iter().map(Term::in_words).collect();
             format!("{name} keeps the SLO: {}.", join(&terms))
         }
         Some(false) => format!("{name} misses the SLO: {}.", lacks(run)),
@@ -134,7 +133,7 @@ fn alone(run: &RunResult, names: &Names<'_>) -> String {
 fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
     let asked = |run: &RunResult| {
         let terms = || run.slo.terms.iter();
-        terms().any(|term| term.metric == slo::PROMISE || term.metric == "ttft_s")
+        terms().any(|term| term.metric == KEPT_SHARE || term.metric == "ttft_s")
     };
     let share = |run: &RunResult| {
         let summary = &run.summary;
@@ -166,8 +165,8 @@ fn first_tokens(runs: &[RunResult], names: &Names<'_>) -> Option<String> {
 
 /// Why there is no verdict on a run, and what is known.
 fn open(run: &RunResult) -> String {
-    let open = run.slo.terms.iter().filter(|t| t.met.is_none() && t.lower.is_some());
-    let known: Vec<String> = open.map(term_in_words).collect();
+    let open = run.slo.open().filter(|term| term.lower.is_some());
+    let known: Vec<String> = open.map(Term::in_words).collect();
     let why = run.slo.why.as_deref().unwrap_or("its figures do not decide it");
     if known.is_empty() { why.to_owned() } else { format!("{why}; {}", join(&known)) }
 }
@@ -229,8 +228,7 @@ fn promise_as_far_as_known<'a>(
 }
 
 fn lacks(run: &RunResult) -> String {
-    let broken = run.slo.terms.iter().filter(|t| t.met == Some(false));
-    join(&broken.map(term_in_words).collect::<Vec<_>>())
+    join(&run.slo.broken().map(Term::in_words).collect::<Vec<_>>())
 }
 
 /// Whether two figures differ by less than [`ALIKE`].

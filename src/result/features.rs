@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RunResult;
-use super::judged_by::{self, Deadlines};
+use crate::promise::judged_by::{self, Agreement};
 use crate::scheduler::Feature;
 
 /// How a scheduler stands to a feature.
@@ -56,7 +56,7 @@ pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
                 known.push(names[place].to_owned());
             }
         }
-        (known.len() > 1, super::units::join(&known))
+        (known.len() > 1, crate::shown::join(&known))
     };
     let sentence = |uneven: Uneven| {
         let (_, on) = listed(&uneven.on);
@@ -70,7 +70,7 @@ pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
             let (several, off) = listed(&uneven.off);
             without.push(format!("{off} {} it off", if several { "have" } else { "has" }));
         }
-        let without = super::units::join(&without);
+        let without = crate::shown::join(&without);
         format!(
             "{what} is on for {on}, and {without}: they are not ranked against each other \
              ({switch})"
@@ -166,9 +166,9 @@ pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
 /// Whether two runs are judged by the same deadlines, as far as that is known.
 fn judged_alike(a: &RunResult, b: &RunResult) -> bool {
     match judged_by::compared(&a.judged_by, &b.judged_by) {
-        Deadlines::Same => return true,
-        Deadlines::Differ(_) => return false,
-        Deadlines::Open => {}
+        Agreement::Same => return true,
+        Agreement::Differ(_) => return false,
+        Agreement::Open => {}
     }
     match (&a.measured, &b.measured) {
         (Some(a), Some(b)) => {

@@ -7,12 +7,10 @@ use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
 };
+use crate::promise::{Sense, Slo, Term, TtftDeadline, Verdict};
 use crate::request::RequestId;
 use crate::result::Energy;
-use crate::result::{
-    Cost, IterationResult, KvResult, ResultFile, RunResult, Sense, SloResult, SloTerm,
-};
-use crate::scenario::{Slo, TtftDeadline};
+use crate::result::{Cost, IterationResult, KvResult, ResultFile, RunResult};
 use crate::sim::{ChunkRecord, Iteration, IterationCounts, KvUse, Log, Outcome, PoolUse};
 use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -156,13 +154,13 @@ pub(crate) fn summary() -> Summary {
 }
 
 /// The promise, judged on the summary's fluid share.
-pub(crate) fn judged(summary: &Summary) -> SloResult {
+pub(crate) fn judged(summary: &Summary) -> Verdict {
     let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
     let met = value.map(|share| share >= 0.99);
-    SloResult {
+    Verdict {
         met,
         why: None,
-        terms: vec![SloTerm {
+        terms: vec![Term {
             class: None,
             pool: None,
             metric: "fluid_request_share".to_owned(),

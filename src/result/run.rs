@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::judged_by::JudgedBy;
 use crate::explain::ByCause;
 use crate::ids::ReplicaId;
 use crate::metrics::Summary;
+use crate::promise::{JudgedBy, Verdict, all_met};
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
 
@@ -87,7 +87,7 @@ pub struct RunResult {
     #[serde(flatten)]
     pub summary: Summary,
     /// Whether the promise was kept.
-    pub slo: SloResult,
+    pub slo: Verdict,
     /// The deadlines that its requests were judged by, for each class that has its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub judged_by: Vec<JudgedBy>,
@@ -148,60 +148,7 @@ pub struct ClassResult {
     #[serde(flatten)]
     pub summary: Summary,
     /// Whether the promise to the class was kept: its own, or the scenario's.
-    pub slo: SloResult,
-}
-
-/// The promise, term by term.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SloResult {
-    /// Whether every term is met; null where that is not known.
-    pub met: Option<bool>,
-    /// Why it is not known; absent where it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// Fluidity first, then the bounds in the scenario's order, then those of classes with a
-    /// promise of their own.
-    pub terms: Vec<SloTerm>,
-}
-
-/// One term of the promise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SloTerm {
-    /// The class that the term is about; null for all requests.
-    pub class: Option<String>,
-    /// The pool that the term is about; absent for the requests of all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pool: Option<String>,
-    /// The member of the run that is bounded: `fluid_request_share`, `ttft_s`, `tbt_s`, `tpot_s`
-    /// or `e2e_s`.
-    pub metric: String,
-    /// Which statistic of it, such as `p99`; null for a share.
-    pub stat: Option<String>,
-    /// Whether the value must reach the bound or stay below it.
-    pub sense: Sense,
-    /// The bound, in the metric's unit.
-    pub bound: f64,
-    /// The value; null when there is no sample, or only bounds are known.
-    pub value: Option<f64>,
-    /// The least that the value can be, where only bounds are known; absent without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lower: Option<f64>,
-    /// The most that the value can be, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upper: Option<f64>,
-    /// Whether the term is met; null where that is not known. Without a sample it is met when
-    /// requests completed (a bound on gaps, and answers of one token).
-    pub met: Option<bool>,
-}
-
-/// Which side of a bound is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Sense {
-    /// Met when value >= bound.
-    AtLeast,
-    /// Met when value <= bound.
-    AtMost,
+    pub slo: Verdict,
 }
 
 /// Batches that ran, over all replicas.
@@ -267,7 +214,7 @@ pub struct PoolResult {
     pub usd_per_gpu_hour: Option<f64>,
     /// Whether the promise to its requests was kept; absent where it has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slo: Option<SloResult>,
+    pub slo: Option<Verdict>,
 }
 
 /// Energy of all GPUs from the first arrival to the last token, whole run.
@@ -298,25 +245,6 @@ pub struct Cost {
     /// among those that are measured.
     #[serde(default)]
     pub usd_per_fluid_request: Option<f64>,
-}
-
-impl SloResult {
-    /// The promise of these terms: broken by one that is, kept when all are, else not known, for the
-    /// reason `why`.
-    pub fn of(terms: Vec<SloTerm>, why: impl FnOnce() -> String) -> SloResult {
-        let met = all_met(terms.iter().map(|term| term.met));
-        SloResult { met, why: met.is_none().then(why), terms }
-    }
-}
-
-/// Whether all are met: not when one is not, and not known when one is not known.
-pub fn all_met(met: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    met.reduce(|all, one| match (all, one) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (Some(true), Some(true)) => Some(true),
-        _ => None,
-    })
-    .unwrap_or(Some(true))
 }
 
 impl ResultFile {

@@ -7,8 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::metrics::{Measure, Options};
-use crate::scenario::{Bound, BoundMetric, Experiment, Slo, Stat, TtftDeadline};
+use crate::metrics::{Latency, Measure, Options, Statistic};
+use crate::promise::{BOUNDED, Bound, Slo, TtftDeadline};
+use crate::scenario::Experiment;
 use crate::time::Span;
 use crate::trace::TokenTrace;
 
@@ -59,32 +60,6 @@ pub struct StatedSlo {
     pub bounds: Vec<(String, String, u64)>,
 }
 
-const METRICS: &[(BoundMetric, &str)] = &[
-    (BoundMetric::Ttft, "ttft"),
-    (BoundMetric::Tbt, "tbt"),
-    (BoundMetric::Tpot, "tpot"),
-    (BoundMetric::E2e, "e2e"),
-];
-
-const STATS: &[(Stat, &str)] = &[
-    (Stat::Mean, "mean"),
-    (Stat::Min, "min"),
-    (Stat::P50, "p50"),
-    (Stat::P90, "p90"),
-    (Stat::P95, "p95"),
-    (Stat::P99, "p99"),
-    (Stat::P999, "p999"),
-    (Stat::Max, "max"),
-];
-
-fn name<T: PartialEq>(names: &[(T, &'static str)], of: &T) -> String {
-    names.iter().find(|(value, _)| value == of).map_or("", |(_, name)| *name).to_owned()
-}
-
-fn named<T: Copy>(names: &[(T, &'static str)], text: &str) -> Option<T> {
-    names.iter().find(|(_, name)| *name == text).map(|(value, _)| *value)
-}
-
 impl StatedRun {
     /// What a run of this experiment states; `resolved` is the scenario as published, `runs` how
     /// many runs the file holds.
@@ -106,9 +81,10 @@ impl StatedRun {
             skip_last_ns: experiment.measure.skip_last.as_nanos(),
             end_ns: Some(trace.end.as_nanos()),
             classes: classes.to_vec(),
-            slo: StatedSlo::of(&experiment.slo, ttft.cloned().unwrap_or(Value::Null)),
+            slo: StatedSlo::of(&experiment.promises.common, ttft.cloned().unwrap_or(Value::Null)),
             class_slos: experiment
-                .class_slos
+                .promises
+                .of_classes
                 .iter()
                 .map(|(class, slo)| (class.clone(), StatedSlo::of(slo, Value::Null)))
                 .collect(),
@@ -146,19 +122,13 @@ impl StatedRun {
             skip_last: Span::from_nanos(self.skip_last_ns),
         }
     }
-
-    /// The promise to a class.
-    pub fn slo_of(&self, class: &str) -> &StatedSlo {
-        let own = self.class_slos.iter().find(|(name, _)| name == class);
-        own.map_or(&self.slo, |(_, slo)| slo)
-    }
 }
 
 impl StatedSlo {
     fn of(slo: &Slo, ttft: Value) -> StatedSlo {
         let bound = |bound: &Bound| {
-            let (metric, stat) = (name(METRICS, &bound.metric), name(STATS, &bound.stat));
-            (metric, stat, bound.at_most.as_nanos())
+            let (metric, stat) = (bound.latency.name(), bound.stat.name());
+            (metric.to_owned(), stat.to_owned(), bound.at_most.as_nanos())
         };
         StatedSlo {
             ttft,
@@ -175,17 +145,18 @@ impl StatedSlo {
         self.tbt_ns > 0
             && share(&self.fluid_index)
             && share(&self.fluid_share)
-            && self.bounds.iter().all(|(metric, stat, _)| {
-                named(METRICS, metric).is_some() && named(STATS, stat).is_some()
-            })
+            && self
+                .bounds
+                .iter()
+                .all(|(metric, stat, _)| latency(metric).is_some() && statistic(stat).is_some())
     }
 
     /// In the form of a scenario's. Its first-token deadline is not looked at.
     pub fn slo(&self) -> Slo {
         let bound = |(metric, stat, at_most): &(String, String, u64)| {
             Some(Bound {
-                metric: named(METRICS, metric)?,
-                stat: named(STATS, stat)?,
+                latency: latency(metric)?,
+                stat: statistic(stat)?,
                 at_most: Span::from_nanos(*at_most),
             })
         };
@@ -198,6 +169,14 @@ impl StatedSlo {
             bounds: self.bounds.iter().filter_map(bound).collect(),
         }
     }
+}
+
+fn latency(name: &str) -> Option<Latency> {
+    BOUNDED.into_iter().find(|latency| latency.name() == name)
+}
+
+fn statistic(name: &str) -> Option<Statistic> {
+    Statistic::ALL.into_iter().find(|stat| stat.name() == name)
 }
 
 fn finite(text: &str) -> Option<f64> {

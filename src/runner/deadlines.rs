@@ -1,4 +1,4 @@
-//! The promise that every scheduler of a scenario is judged by.
+//! What every scheduler of a scenario is judged by: from its promises to the deadlines of tokens.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,46 +7,40 @@ use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
 use crate::ids::ClassId;
-use crate::metrics::{Deadlines, FirstToken, PrefillCurve};
+use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
+use crate::promise::{Slo, TtftDeadline};
 use crate::request::Request;
-use crate::runner::{PlayOptions, Requests, RunError, Simulate};
-use crate::scenario::{Experiment, SchedulerRun, Slo, TtftDeadline};
+use crate::runner::{PlayOptions, Requests, RunError, RunInput, Simulate};
+use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
 use crate::workload::Workload;
 
-/// What requests are promised: all alike, or by class.
-pub(super) struct Promises {
-    /// The promise to classes that have none of their own.
-    pub common: Deadlines,
-    /// By class index; empty where no class has a promise of its own.
-    pub per_class: Vec<Deadlines>,
-}
-
-impl Promises {
-    /// The deadlines of an experiment, for prompts as long as those of `outcomes`.
-    ///
-    /// # Errors
-    /// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
-    pub(super) fn of(
-        experiment: &Experiment,
-        classes: &[String],
-        outcomes: &[Outcome],
-        simulate: &dyn Simulate,
-    ) -> Result<Promises, RunError> {
-        let deadlines = |slo| deadlines(experiment, slo, outcomes, simulate);
-        let common = deadlines(&experiment.slo)?;
-        let own = |class: &String| {
-            experiment.class_slos.iter().find(|(name, _)| name == class).map(|(_, slo)| slo)
-        };
-        let per_class = if experiment.class_slos.is_empty() {
-            Vec::new()
-        } else {
-            let each = |class| own(class).map_or_else(|| Ok(common.clone()), deadlines);
-            classes.iter().map(each).collect::<Result<_, _>>()?
-        };
-        Ok(Promises { common, per_class })
+/// What a run of this input is judged by: the deadlines of each class's requests, for prompts as long as
+/// those of `outcomes`.
+///
+/// # Errors
+/// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
+pub(super) fn judged_by(
+    input: RunInput<'_>,
+    outcomes: &[Outcome],
+    simulate: &dyn Simulate,
+) -> Result<Options, RunError> {
+    let RunInput { experiment, requests } = input;
+    let promises = &experiment.promises;
+    let deadlines = |slo| deadlines(experiment, slo, outcomes, simulate);
+    let mut options = Options::new(deadlines(&promises.common)?);
+    if !promises.of_classes.is_empty() {
+        let common = options.deadlines.clone();
+        let each =
+            |class: &String| promises.own(class).map_or_else(|| Ok(common.clone()), deadlines);
+        options.per_class = requests.classes().iter().map(each).collect::<Result<_, _>>()?;
     }
+    options.count = Count { window: experiment.measure, ..Count::default() };
+    options.bounds = Some(promises.common.request_bounds());
+    options.nominal_rate_per_s = requests.nominal_rate_per_s();
+    options.users = experiment.workload.users();
+    Ok(options)
 }
 
 fn deadlines(
@@ -65,7 +59,7 @@ fn deadlines(
             FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
         }
     };
-    Deadlines::new(ttft, slo.tbt, slo.fluid_index).map_err(|e| RunError::Deadlines(e.to_string()))
+    slo.deadlines(ttft).map_err(|e| RunError::Deadlines(e.to_string()))
 }
 
 /// Up to here a curve has a point for every length, and beyond for those that occur: a file can name

@@ -17,7 +17,6 @@ mod simulate;
 mod summarise;
 mod what_if;
 
-use deadlines::Promises;
 pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
 pub use indexed::{Indexed, indexed};
@@ -28,10 +27,8 @@ pub use prepare::{PrepareError, Prepared, prepare};
 pub use recording::{recording, recording_of_alike};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
-pub use summarise::{fairness, request_bounds};
-pub use what_if::{
-    Advice, Effect, Figures, Patient, Promise, WhatIf, WorstStall, what_if, worth_a_cure,
-};
+pub use summarise::fairness;
+pub use what_if::{Advice, Effect, Figures, Patient, WhatIf, WorstStall, what_if, worth_a_cure};
 
 use crate::metrics::{self, Options};
 use crate::progress::{Progress, RunProgress};
@@ -149,15 +146,14 @@ pub fn run_experiment(
                 RunError::Simulation { label, source }
             })?);
         }
-        let classes = input.requests.classes();
-        let promises = Promises::of(experiment, classes, &outcomes, simulate)?;
+        let judged_by = deadlines::judged_by(input, &outcomes, simulate)?;
         let labels = unique_labels(experiment);
         let played = outcomes.into_iter().zip(&experiment.schedulers).zip(labels).collect();
         Ok(threads::spread_map(played, |((outcome, scheduler), label)| {
             let full_metrics = options.full_metrics
                 || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
             let options = RunOptions { full_metrics, ..options };
-            measured(input, scheduler, label, outcome, &promises, options)
+            measured(input, scheduler, label, outcome, &judged_by, options)
         }))
     })?
 }
@@ -235,10 +231,9 @@ pub fn run_scheduler_watched(
         Ok(outcome) => [outcome],
         Err(source) => return Err(RunError::Simulation { label, source }),
     };
-    let classes = input.requests.classes();
-    let promises = Promises::of(input.experiment, classes, &outcome, simulate)?;
+    let judged_by = deadlines::judged_by(input, &outcome, simulate)?;
     let [outcome] = outcome;
-    Ok(measured(input, scheduler, label, outcome, &promises, options))
+    Ok(measured(input, scheduler, label, outcome, &judged_by, options))
 }
 
 fn measured(
@@ -246,10 +241,10 @@ fn measured(
     scheduler: &SchedulerRun,
     label: String,
     outcome: Outcome,
-    promises: &Promises,
+    judged_by: &Options,
     options: RunOptions,
 ) -> SchedulerOutput {
-    let judged_by = summarise::metric_options(input, promises, options.full_metrics);
+    let judged_by = Options { full: options.full_metrics, ..judged_by.clone() };
     let evaluate = match options.reference {
         true => metrics::reference::evaluate,
         false => metrics::evaluate,

@@ -3,18 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{ClassId, PoolId, ReplicaId};
-use crate::metrics::{
-    Count, Deadlines, FirstToken, Latency, Options, RequestBounds, Summary, class_fairness,
-};
+use crate::metrics::{Count, FirstToken, Latency, Options, Summary, class_fairness};
+use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
-use crate::result::units::{duration, percent};
-use crate::result::{
-    ClassResult, Fairness, IterationResult, JudgedBy, KvResult, PoolResult, RunResult, SloResult,
-    SloTerm, slo,
-};
+use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
 use crate::runner::RunInput;
-use crate::runner::deadlines::Promises;
-use crate::scenario::{BoundMetric, Experiment, PoolView, Slo, Stat, TtftDeadline};
+use crate::scenario::{Experiment, PoolView};
+use crate::shown::{duration, percent};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
 
@@ -24,19 +19,6 @@ pub(super) type Evaluate = fn(&TokenTrace, &Options) -> Summary;
 /// Output tokens of all requests.
 pub(super) fn output_tokens(outcome: &Outcome) -> u64 {
     outcome.trace.requests.iter().map(|row| u64::from(row.tokens)).sum()
-}
-
-/// What a run of this input is judged by.
-pub(super) fn metric_options(input: RunInput<'_>, promises: &Promises, full: bool) -> Options {
-    let experiment = input.experiment;
-    let mut options = Options::new(promises.common.clone());
-    options.per_class = promises.per_class.clone();
-    options.count = Count { window: experiment.measure, ..Count::default() };
-    options.full = full;
-    options.bounds = Some(request_bounds(&experiment.slo));
-    options.nominal_rate_per_s = input.requests.nominal_rate_per_s();
-    options.users = experiment.workload.users();
-    options
 }
 
 /// Measures one scheduler's outcome.
@@ -154,13 +136,13 @@ fn judge_pools(
         };
         // A pool's promise has a time for the first token; see `scenario::raw::Promise`.
         let TtftDeadline::Fixed(ttft) = slo.ttft else { continue };
-        let deadlines = Deadlines::new(FirstToken::Fixed(ttft), slo.tbt, slo.fluid_index);
+        let deadlines = slo.deadlines(FirstToken::Fixed(ttft));
         let mut options = Options::new(deadlines.expect("its figures were checked when read"));
         let lanes = outcome.trace.lanes_of_pool(PoolId::at(place));
         options.count = Count { lanes: Some(lanes), ..judged_by.count };
-        options.bounds = Some(request_bounds(slo));
+        options.bounds = Some(slo.request_bounds());
         options.knows = judged_by.knows;
-        result.slo = Some(slo::judge(slo, &evaluate(&outcome.trace, &options)));
+        result.slo = Some(judge(slo, &evaluate(&outcome.trace, &options)));
     }
 }
 
@@ -171,41 +153,13 @@ fn promise_kept(
     summary: &Summary,
     classes: Option<&BTreeMap<String, ClassResult>>,
     pools: Option<&BTreeMap<String, PoolResult>>,
-) -> SloResult {
-    let mut terms = slo::judge(&experiment.slo, summary).terms;
-    for (name, _) in &experiment.class_slos {
-        let Some(class) = classes.and_then(|classes| classes.get(name)) else { continue };
-        let of_class = class.slo.terms.iter();
-        terms.extend(of_class.map(|term| SloTerm { class: Some(name.clone()), ..term.clone() }));
-    }
+) -> Verdict {
+    let of_class = |name: &str| Some(&classes?.get(name)?.slo);
+    let mut terms = experiment.promises.terms(summary, of_class);
     for (name, pool) in pools.into_iter().flatten() {
-        let of_pool = pool.slo.iter().flat_map(|slo| &slo.terms);
-        terms.extend(of_pool.map(|term| SloTerm { pool: Some(name.clone()), ..term.clone() }));
+        terms.extend(pool.slo.iter().flat_map(|slo| slo.terms_of_pool(name)));
     }
-    SloResult::of(terms, || slo::no_verdict(summary))
-}
-
-/// Bounds on high quantiles of TTFT, TPOT and E2E, each asked of single requests, plus fluidity:
-/// what goodput counts. A bound on a mean or a median says nothing of one request.
-pub fn request_bounds(slo: &Slo) -> RequestBounds {
-    let mut bounds = RequestBounds {
-        fluid: true,
-        first_in_time: slo.first_tokens_promised,
-        ..RequestBounds::default()
-    };
-    for bound in &slo.bounds {
-        if !matches!(bound.stat, Stat::P90 | Stat::P95 | Stat::P99 | Stat::P999 | Stat::Max) {
-            continue;
-        }
-        let one = match bound.metric {
-            BoundMetric::Ttft => &mut bounds.ttft,
-            BoundMetric::Tpot => &mut bounds.tpot,
-            BoundMetric::E2e => &mut bounds.e2e,
-            BoundMetric::Tbt => continue,
-        };
-        *one = Some(one.map_or(bound.at_most, |other| other.min(bound.at_most)));
-    }
-    bounds
+    Verdict::of(terms, || no_verdict(summary))
 }
 
 fn iterations(outcome: &Outcome) -> IterationResult {
@@ -228,7 +182,7 @@ fn classes(
 ) -> Option<BTreeMap<String, ClassResult>> {
     let experiment = input.experiment;
     let names = input.requests.classes();
-    if names.len() < 2 && experiment.class_slos.is_empty() {
+    if names.len() < 2 && experiment.promises.of_classes.is_empty() {
         return None;
     }
     let mut results = BTreeMap::new();
@@ -237,11 +191,10 @@ fn classes(
         options.count.class = Some(class);
         // The workload's rate is that of all classes together, and so are its users.
         (options.nominal_rate_per_s, options.users) = (None, None);
-        let own = experiment.class_slos.iter().find(|(of, _)| of == name);
-        let slo = own.map_or(&experiment.slo, |(_, slo)| slo);
-        options.bounds = Some(request_bounds(slo));
+        let slo = experiment.promises.to(name);
+        options.bounds = Some(slo.request_bounds());
         let summary = evaluate(&outcome.trace, &options);
-        let slo = slo::judge(slo, &summary);
+        let slo = judge(slo, &summary);
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
@@ -265,19 +218,18 @@ fn nothing_measured(outcome: &Outcome, summary: &Summary) -> Option<String> {
 
 /// First tokens later than the deadline that the promise seems to give them.
 fn late_first_tokens(input: RunInput<'_>, summary: &Summary) -> Option<String> {
-    let experiment = input.experiment;
-    let own = |class: &String| experiment.class_slos.iter().find(|(name, _)| name == class);
-    let own: Vec<Option<&Slo>> =
-        input.requests.classes().iter().map(|class| own(class).map(|(_, slo)| slo)).collect();
+    let promises = &input.experiment.promises;
+    let own = input.requests.classes().iter().map(|class| promises.own(class));
+    let own: Vec<Option<&Slo>> = own.collect();
     let speaks = |slo: &Slo| {
-        slo.first_tokens_promised || slo.bounds.iter().any(|one| one.metric == BoundMetric::Ttft)
+        slo.first_tokens_promised || slo.bounds.iter().any(|one| one.latency == Latency::Ttft)
     };
     // The scenario's promise is nobody's where every class has its own.
     let common = own.is_empty() || own.contains(&None);
-    if !common && own.iter().flatten().all(|slo| speaks(slo)) || common && speaks(&experiment.slo) {
+    if !common && own.iter().flatten().all(|slo| speaks(slo)) || common && speaks(&promises.common) {
         return None;
     }
-    let due = match experiment.slo.ttft {
+    let due = match promises.common.ttft {
         TtftDeadline::Fixed(due) if common => Some(due.as_secs_f64()),
         _ => None,
     };

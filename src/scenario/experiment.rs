@@ -6,6 +6,7 @@ use crate::cost::CostModel;
 pub use crate::fleet::RouterKind;
 use crate::ids::ReplicaId;
 use crate::metrics::Measure;
+use crate::promise::{Promises, Slo};
 use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
@@ -33,14 +34,12 @@ pub struct Experiment {
     pub schedulers: Vec<SchedulerRun>,
     /// The requests.
     pub workload: WorkloadSpec,
-    /// Deadlines and bounds.
-    pub slo: Slo,
+    /// What users are promised: all of them, and those of classes that have their own.
+    pub promises: Promises,
     /// Observation ends here; otherwise the run drains.
     pub horizon: Option<Span>,
     /// Requests outside are left out of the results, by arrival time.
     pub measure: Measure,
-    /// Promises of classes that have one of their own, by class name; the others have `slo`.
-    pub class_slos: Vec<(String, Slo)>,
     /// What a replica runs on.
     pub hardware: Hardware,
 }
@@ -213,82 +212,4 @@ pub struct SchedulerRun {
     pub label: String,
     /// Its parameters.
     pub config: SchedulerConfig,
-}
-
-/// The promise to users.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slo {
-    /// Deadline of the first token.
-    pub ttft: TtftDeadline,
-    /// Deadline of each later token.
-    pub tbt: Span,
-    /// A request is fluid when its fluidity-index reaches this.
-    pub fluid_index: f64,
-    /// The share of requests that must be fluid.
-    pub fluid_share: f64,
-    /// Whether a request must also get its first token by its deadline to count in that share: a
-    /// promise about single requests. Otherwise that deadline is the fluidity-index's alone.
-    pub first_tokens_promised: bool,
-    /// Terms besides fluidity.
-    pub bounds: Vec<Bound>,
-}
-
-/// Deadline of the first token, `D_p`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TtftDeadline {
-    /// The same for every request.
-    Fixed(Span),
-    /// The time of an unchunked, uncached prefill on an idle replica, plus slack. `of` names the
-    /// scheduler whose own curve is asked for instead of the scenario's common one.
-    PrefillCurvePlus {
-        /// Slack for scheduling.
-        slack: Span,
-        /// A scheduler of the scenario.
-        of: Option<String>,
-    },
-}
-
-/// An upper bound on one statistic of a latency, such as P99 TBT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bound {
-    /// Which latency.
-    pub metric: BoundMetric,
-    /// Which statistic of it.
-    pub stat: Stat,
-    /// The most it may be.
-    pub at_most: Span,
-}
-
-/// Latencies that a bound can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BoundMetric {
-    /// Time to first token.
-    Ttft,
-    /// Time between tokens, pooled.
-    Tbt,
-    /// Time per output token, a request's mean.
-    Tpot,
-    /// End to end.
-    E2e,
-}
-
-/// Statistics of a distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stat {
-    /// Mean.
-    Mean,
-    /// Smallest.
-    Min,
-    /// Median.
-    P50,
-    /// 90th percentile.
-    P90,
-    /// 95th percentile.
-    P95,
-    /// 99th percentile.
-    P99,
-    /// 99.9th percentile.
-    P999,
-    /// Largest.
-    Max,
 }

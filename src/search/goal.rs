@@ -1,10 +1,9 @@
 //! What a run must achieve for its load to count as held.
 
+use crate::promise::{Slo, Term, TtftDeadline, Verdict};
 use crate::result::assertion;
-use crate::result::slo::PROMISE;
-use crate::result::units::{duration, percent, three_digits};
-use crate::result::{Assertion, RunResult, SloResult, SloTerm};
-use crate::scenario::{Slo, TtftDeadline};
+use crate::result::{Assertion, RunResult};
+use crate::shown::{duration, percent, three_digits};
 use crate::time::Span;
 
 /// Which terms of the scenario's SLO count.
@@ -37,9 +36,6 @@ pub struct Judged {
     pub open: Vec<String>,
 }
 
-/// Terms on the share of requests that get fluid text, in time where that is promised.
-const SHARES: [&str; 2] = ["fluid_request_share", PROMISE];
-
 impl Goal {
     /// Judges a run. A figure that an assertion asks for and the run does not have holds no assertion.
     pub fn judge(&self, run: &RunResult) -> Judged {
@@ -47,8 +43,8 @@ impl Goal {
         for term in self.counted(&run.slo) {
             match term.met {
                 Some(true) => {}
-                Some(false) => judged.broken.push(told(term)),
-                None => judged.open.push(told(term)),
+                Some(false) => judged.broken.push(term.by_path()),
+                None => judged.open.push(term.by_path()),
             }
         }
         if !self.assertions.is_empty() {
@@ -71,12 +67,12 @@ impl Goal {
     }
 
     /// The terms of a promise that count.
-    pub fn counted<'a>(&self, slo: &'a SloResult) -> impl Iterator<Item = &'a SloTerm> {
+    pub fn counted<'a>(&self, verdict: &'a Verdict) -> impl Iterator<Item = &'a Term> {
         let terms = self.terms;
-        slo.terms.iter().filter(move |term| match terms {
+        verdict.terms.iter().filter(move |term| match terms {
             Terms::All => true,
-            Terms::Fluidity => SHARES.contains(&term.metric.as_str()),
-            Terms::Bounds => !SHARES.contains(&term.metric.as_str()),
+            Terms::Fluidity => term.is_share(),
+            Terms::Bounds => !term.is_share(),
         })
     }
 
@@ -100,7 +96,7 @@ impl Goal {
         if self.terms != Terms::Fluidity {
             parts.extend(slo.bounds.iter().map(|bound| {
                 let stat = format!("{:?}", bound.stat).replace("P999", "P99.9");
-                let metric = format!("{:?}", bound.metric).to_uppercase();
+                let metric = bound.latency.name().to_uppercase();
                 format!("{stat} {metric} of {}", duration(bound.at_most.as_secs_f64()))
             }));
         }
@@ -114,45 +110,6 @@ impl Goal {
     /// Whether nothing is asked.
     pub fn asks_nothing(&self, slo: &Slo) -> bool {
         self.assertions.is_empty() && self.terms == Terms::Bounds && slo.bounds.is_empty()
-    }
-}
-
-fn told(term: &SloTerm) -> String {
-    let value = match (term.value, term.lower, term.upper) {
-        (Some(value), ..) => format!("{value:.4}"),
-        (None, Some(lower), Some(upper)) => format!("{lower:.4} to {upper:.4}"),
-        _ => "no value".to_owned(),
-    };
-    format!("{} = {value}", name(term))
-}
-
-/// The figure that a term bounds, by its path.
-fn name(term: &SloTerm) -> String {
-    let whose = term.class.as_ref().or(term.pool.as_ref());
-    let class = whose.map_or(String::new(), |name| format!("{name}: "));
-    let stat = term.stat.as_ref().map_or(String::new(), |stat| format!(".{stat}"));
-    format!("{class}{}{stat}", term.metric)
-}
-
-/// A term with its figure, for a sentence: `P99 TTFT is 2.3 s (1 s asked)`.
-pub(super) fn sentence(term: &SloTerm) -> String {
-    let whose = term.class.as_ref().or(term.pool.as_ref());
-    let class = whose.map_or(String::new(), |name| format!("of {name}, "));
-    match term.stat.as_deref() {
-        None => {
-            let share = term.value.map_or("an unknown share".to_owned(), percent);
-            let what = match term.metric == PROMISE {
-                true => "get their first token in time and fluid text",
-                false => "are fluid",
-            };
-            format!("{class}{share} of requests {what} ({} asked)", percent(term.bound))
-        }
-        Some(stat) => {
-            let metric = term.metric.trim_end_matches("_s").to_uppercase();
-            let stat = stat.replace("p999", "p99.9").replace('p', "P");
-            let value = term.value.map_or("not known".to_owned(), duration);
-            format!("{class}{stat} {metric} is {value} ({} asked)", duration(term.bound))
-        }
     }
 }
 

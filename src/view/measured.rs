@@ -5,8 +5,8 @@ use super::cdf::Cdf;
 use super::curve::{CurveView, LateToken, Place};
 use super::page::Absent;
 use super::run::{Line, RunView, bound_lines};
-use crate::result::units::duration;
 use crate::result::{MeasuredResult, Plots, RequestProgress, RunResult};
+use crate::shown::duration;
 
 /// Late tokens told of one request.
 const LATE_MAX: usize = 60;

@@ -9,11 +9,11 @@ use super::search::{CapacityView, SweepView};
 use super::{ITERATIONS_MAX, PACKED_MAX, Room};
 use crate::explain::Cause;
 use crate::request::RequestId;
-use crate::result::units::count;
 use crate::result::{ResultFile, Tool};
 use crate::runner::WhatIf;
 use crate::search::CapacityFile;
 use crate::search::sweep::SweepFile;
+use crate::shown::count;
 
 /// What a page is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

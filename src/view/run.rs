@@ -15,7 +15,7 @@ use crate::ids::LaneId;
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::request::RequestId;
 use crate::result::RunResult;
-use crate::result::units::duration;
+use crate::shown::duration;
 use crate::trace::{Lane, Log, Status};
 
 /// Iterations drawn one by one around a stall.

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room, and those that it must not use.
-const APART: [(&str, &[&str]); 4] = [
-    ("metrics", &["sim", "scenario", "runner", "result", "report", "explain"]),
+const APART: [(&str, &[&str]); 5] = [
+    ("metrics", &["sim", "promise", "scenario", "runner", "result", "report", "explain"]),
+    ("promise", &["sim", "scenario", "interop", "runner", "result", "search", "report", "explain"]),
     ("explain", &["sim", "scenario", "runner", "result", "report"]),
     ("result", &["runner", "inert", "interop", "search", "report", "view", "playground", "cli"]),
     ("runner", &["interop", "search", "report", "view", "playground", "cli"]),

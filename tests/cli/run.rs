@@ -10,11 +10,10 @@ use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, Sce
 use metron_sim::cost::FixedCost;
 use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::Measure;
+use metron_sim::promise::{Promises, Slo};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
-use metron_sim::scenario::{
-    EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun, Slo, TtftDeadline,
-};
+use metron_sim::scenario::{EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun};
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};
 use metron_sim::time::{Span, Time};
@@ -181,20 +180,9 @@ impl Backend for Toy {
                     classes: Vec::new(),
                     prefix_groups: None,
                 },
-                slo: Slo {
-                    ttft: TtftDeadline::PrefillCurvePlus {
-                        slack: Span::from_millis(300),
-                        of: None,
-                    },
-                    tbt: self.slo_tbt,
-                    fluid_index: 0.9,
-                    fluid_share: 0.99,
-                    first_tokens_promised: false,
-                    bounds: Vec::new(),
-                },
+                promises: Promises::to_all(Slo { tbt: self.slo_tbt, ..Slo::default() }),
                 horizon: None,
                 measure: Measure::default(),
-                class_slos: Vec::new(),
                 hardware: Hardware::default(),
             },
             requests: Requests::Open(Workload {

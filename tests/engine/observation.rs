@@ -2,11 +2,10 @@
 //! were cut off lies within the bounds, and no verdict is ever taken back.
 
 use metron_sim::metrics::{
-    Bounds, Deadlines, Distribution, FirstToken, LatencyRange, Options, RequestBounds, Summary,
+    Bounds, Distribution, FirstToken, LatencyRange, Options, RequestBounds, Statistic, Summary,
     evaluate, reference,
 };
-use metron_sim::result::slo::judge;
-use metron_sim::scenario::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
+use metron_sim::promise::{BOUNDED, Bound, Slo, TtftDeadline, judge};
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 use metron_sim::trace::Status;
@@ -15,13 +14,18 @@ use proptest::sample::select;
 
 use super::reference::{run, system};
 
-const METRICS: [BoundMetric; 4] =
-    [BoundMetric::Ttft, BoundMetric::Tbt, BoundMetric::Tpot, BoundMetric::E2e];
-const STATS: [Stat; 6] = [Stat::Mean, Stat::Min, Stat::P50, Stat::P90, Stat::P99, Stat::Max];
+const STATS: [Statistic; 6] = [
+    Statistic::Mean,
+    Statistic::Min,
+    Statistic::P50,
+    Statistic::P90,
+    Statistic::P99,
+    Statistic::Max,
+];
 
 fn bound() -> impl Strategy<Value = Bound> {
-    (select(METRICS.to_vec()), select(STATS.to_vec()), 1..400u64)
-        .prop_map(|(metric, stat, ms)| Bound { metric, stat, at_most: Span::from_millis(ms) })
+    (select(BOUNDED.to_vec()), select(STATS.to_vec()), 1..400u64)
+        .prop_map(|(latency, stat, ms)| Bound { latency, stat, at_most: Span::from_millis(ms) })
 }
 
 fn slo() -> impl Strategy<Value = Slo> {
@@ -42,7 +46,7 @@ fn slo() -> impl Strategy<Value = Slo> {
 
 fn options(slo: &Slo, judge_first_token: bool, limits: RequestBounds) -> Options {
     let TtftDeadline::Fixed(ttft) = slo.ttft else { unreachable!("a fixed one") };
-    let deadlines = Deadlines::new(FirstToken::Fixed(ttft), slo.tbt, slo.fluid_index);
+    let deadlines = slo.deadlines(FirstToken::Fixed(ttft));
     let mut options = Options::new(deadlines.expect("sound"));
     options.judge_first_token = judge_first_token;
     options.full = true;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use metron_sim::interop::{
-    Format, Granularity, Imported, InteropError, Promise, TtftPromise, import, import_with, judge,
+    Format, GivenPromise, GivenTtft, Granularity, Imported, InteropError, import, import_with,
+    judge,
 };
 use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
@@ -31,8 +32,8 @@ impl Place {
         if let Ok(imported) = &result {
             // What can be read can be judged.
             for run in &imported.runs {
-                let promise = Promise {
-                    ttft: TtftPromise::Fixed(Span::from_millis(100)),
+                let promise = GivenPromise {
+                    ttft: GivenTtft::Fixed(Span::from_millis(100)),
                     tbt: Some(Span::from_millis(25)),
                     fluidity: Some((0.9, 0.99)),
                 };

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
 
-use metron_sim::interop::{Promise, TtftPromise, import, judge};
+use metron_sim::interop::{GivenPromise, GivenTtft, import, judge};
 use metron_sim::metrics::distribution_of_nanos;
 use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
@@ -109,7 +109,7 @@ slo: {ttft: {prefill_curve_plus: 1ms}, tbt: 1ms}
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let ran: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
     let imported = import(&folder.path().join("t.csv"), None).expect("it is sound");
-    let promise = Promise { ttft: TtftPromise::Own, tbt: None, fluidity: None };
+    let promise = GivenPromise { ttft: GivenTtft::Own, tbt: None, fluidity: None };
     let runs = ran["runs"].as_array().expect("runs");
     assert_eq!((runs.len(), imported.runs.len()), (2, 2));
     for (ran, measured) in runs.iter().zip(&imported.runs) {
@@ -173,7 +173,7 @@ fn many_runs_of_one_file_share_the_bound() {
     assert_eq!(runs.len(), 7);
     assert!(!runs[0].is_spooled() && runs[6].is_spooled());
     let promise =
-        Promise { ttft: TtftPromise::Fixed(Span::from_millis(100)), tbt: None, fluidity: None };
+        GivenPromise { ttft: GivenTtft::Fixed(Span::from_millis(100)), tbt: None, fluidity: None };
     let judged = |at: usize| {
         let run = judge(&runs[at], MeasuredResult::default(), String::new(), &promise, true);
         serde_json::to_value(run.expect("a fixed TTFT")).expect("data")

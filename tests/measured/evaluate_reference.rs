@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 
 use metron_sim::ids::{ClassId, LaneId};
-use metron_sim::interop::{Promise, TtftPromise, import, judge};
+use metron_sim::interop::{GivenPromise, GivenTtft, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
 use metron_sim::result::MeasuredResult;
 use metron_sim::time::{Span, Time};
@@ -156,8 +156,8 @@ fn files_give_what_the_reference_gives() {
         fs::write(&path, text).expect("writable");
         let imported = import(&path, None).expect("a sound file");
         let [measured] = &imported.runs[..] else { panic!("one run") };
-        let promise = Promise {
-            ttft: TtftPromise::Fixed(Span::from_nanos(ttft)),
+        let promise = GivenPromise {
+            ttft: GivenTtft::Fixed(Span::from_nanos(ttft)),
             tbt: Some(Span::from_nanos(tbt)),
             fluidity: Some((0.9, 0.99)),
         };

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use metron_sim::interop::{Format, Promise, TtftPromise, import_with, judge};
+use metron_sim::interop::{Format, GivenPromise, GivenTtft, import_with, judge};
 use metron_sim::result::MeasuredResult;
 use metron_sim::time::Span;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -118,8 +118,8 @@ fn outcome(folder: &Path, text: &str, from: Format, skip_bad: bool) -> Result<bo
     let path = folder.join("x");
     fs::write(&path, text).expect("writable");
     let imported = import_with(&path, Some(from), skip_bad).map_err(|error| error.to_string())?;
-    let promise = Promise {
-        ttft: TtftPromise::Fixed(Span::from_millis(100)),
+    let promise = GivenPromise {
+        ttft: GivenTtft::Fixed(Span::from_millis(100)),
         tbt: Some(Span::from_millis(25)),
         fluidity: Some((0.9, 0.99)),
     };

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use metron_sim::scenario::{
-    BoundMetric, Document, Files, Resolved, ScenarioError, Stat, TtftDeadline, json_schema, load,
-};
+use metron_sim::metrics::{Latency, Statistic};
+use metron_sim::promise::TtftDeadline;
+use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema, load};
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
 use serde_json::{Value as Json, json};
@@ -43,9 +43,9 @@ fn the_example_of_the_documentation() {
     assert!(e.engine.kv_blocks > 20_000, "{:?}", e.engine);
     let labels: Vec<&str> = e.schedulers.iter().map(|s| s.label.as_str()).collect();
     assert_eq!(labels, ["vllm-v0", "sarathi(chunk_size=512)"]);
-    assert_eq!(e.slo.tbt, Span::from_millis(25));
+    assert_eq!(e.promises.common.tbt, Span::from_millis(25));
     let of_curve = TtftDeadline::PrefillCurvePlus { slack: Span::from_millis(300), of: None };
-    assert_eq!(e.slo.ttft, of_curve);
+    assert_eq!(e.promises.common.ttft, of_curve);
     assert_eq!(e.workload.amount.requests, Some(1000));
     assert_eq!(e.workload.max_tokens, MaxTokens::Exact);
     let Source::Synthetic { arrivals, lengths } = &e.workload.source else { panic!("a trace") };
@@ -66,8 +66,8 @@ fn defaults_are_those_of_the_documentation() {
     let document = Document::from_text("mine.yaml", text, Files::any("")).unwrap();
     let Resolved { experiment: e, scenario, .. } = document.resolve(None).unwrap();
     let chat = loaded(CHAT, &[]).experiment;
-    assert_eq!(e.slo, chat.slo);
-    assert_eq!((e.slo.fluid_index, e.slo.fluid_share), (0.9, 0.99));
+    assert_eq!(e.promises.common, chat.promises.common);
+    assert_eq!((e.promises.common.fluid_index, e.promises.common.fluid_share), (0.9, 0.99));
     assert_eq!((e.name.as_str(), e.seed, e.replicas), ("mine", 0, 1));
     // The model's context is longer than anything the example asks for, and fits the cache.
     assert_eq!(e.engine.max_model_len, 131_072);
@@ -100,21 +100,23 @@ fn every_key_arrives() {
     assert_eq!(e.workload.classes.len(), 2);
     assert_eq!(e.workload.classes[1].priority, 10);
     assert!(e.workload.classes[1].lengths.is_some());
-    assert_eq!(e.class_slos.len(), 2);
-    let (_, promise) = &e.class_slos[1];
+    assert_eq!(e.promises.of_classes.len(), 2);
+    let (_, promise) = &e.promises.of_classes[1];
     assert_eq!(promise.ttft, TtftDeadline::Fixed(Span::from_millis(5000)));
     assert_eq!(promise.tbt, Span::from_millis(100));
     assert_eq!((promise.fluid_index, promise.fluid_share), (0.8, 0.9));
-    assert!(promise.first_tokens_promised && !e.slo.first_tokens_promised);
-    let (name, slo) = &e.class_slos[0];
+    assert!(promise.first_tokens_promised && !e.promises.common.first_tokens_promised);
+    let (name, slo) = &e.promises.of_classes[0];
     assert_eq!(name, "chat");
     assert_eq!(slo.ttft, TtftDeadline::Fixed(Span::from_millis(500)));
     assert_eq!(slo.tbt, Span::from_millis(20));
     // What a class does not say, the scenario says.
     assert_eq!(slo.fluid_share, 0.95);
-    assert_eq!(e.slo.bounds.len(), 5);
-    assert!(e.slo.bounds.iter().any(|b| {
-        b.metric == BoundMetric::Tbt && b.stat == Stat::P999 && b.at_most == Span::from_millis(500)
+    assert_eq!(e.promises.common.bounds.len(), 5);
+    assert!(e.promises.common.bounds.iter().any(|b| {
+        b.latency == Latency::Tbt
+            && b.stat == Statistic::P999
+            && b.at_most == Span::from_millis(500)
     }));
     assert_eq!(e.horizon, Some(Span::from_millis(3_600_000)));
     assert_eq!(e.measure.skip_last, Span::from_millis(30_000));
@@ -181,8 +183,7 @@ fn a_resolved_scenario_is_a_scenario_that_resolves_to_itself() {
         let (a, b) = (&again.experiment, &first.experiment);
         assert_eq!(a.workload, b.workload, "{file}");
         assert_eq!(a.engine, b.engine, "{file}");
-        assert_eq!(a.slo, b.slo, "{file}");
-        assert_eq!(a.class_slos, b.class_slos, "{file}");
+        assert_eq!(a.promises, b.promises, "{file}");
         let runs = |e: &metron_sim::scenario::Experiment| format!("{:?}", e.schedulers);
         assert_eq!(runs(a), runs(b), "{file}");
     }
@@ -214,7 +215,7 @@ fn overrides_reach_every_kind_of_field() {
     // Fields that the file does not have.
     let e = loaded(CHAT, &["horizon=1h", "slo.bounds.tbt.p99=50ms"]).experiment;
     assert_eq!(e.horizon, Some(Span::from_millis(3_600_000)));
-    assert_eq!(e.slo.bounds.len(), 1);
+    assert_eq!(e.promises.common.bounds.len(), 1);
     let everything = "tests/data/scenarios/everything.yaml";
     let e = loaded(everything, &["workload.classes.batch.share=5"]).experiment;
     assert_eq!(e.workload.classes[1].share, 5.0);

@@ -6,7 +6,7 @@ use crate::explain::{LooksLike, MeasuredStalls, StallGroup, measured_stalls};
 use crate::interop::{Granularity, Imported};
 use crate::report::table::{WIDTH, wrap};
 use crate::result::RunResult;
-use crate::result::units;
+use crate::shown;
 use crate::time::Span;
 
 /// Finds the stalls of each run of a file that has the times of its tokens.
@@ -38,7 +38,7 @@ fn one(label: &str, found: &MeasuredStalls) -> String {
         text.push_str(&wrap(&sentence, WIDTH, "  "));
         text.push('\n');
     };
-    let threshold = units::duration(found.threshold_s);
+    let threshold = shown::duration(found.threshold_s);
     if found.stalls == 0 {
         say(format!("Stalls, {label}: no gap between tokens longer than {threshold}."));
         return text;
@@ -46,10 +46,10 @@ fn one(label: &str, found: &MeasuredStalls) -> String {
     say(format!(
         "Stalls, {label}: {} longer than {threshold} in {} of {} requests, {} beyond it in all \
          ({}).",
-        units::count(found.stalls),
-        units::count(found.requests_hit),
-        units::count(found.requests),
-        units::duration(found.beyond_threshold_s),
+        shown::count(found.stalls),
+        shown::count(found.requests_hit),
+        shown::count(found.requests),
+        shown::duration(found.beyond_threshold_s),
         found.note
     ));
     if let Some(token) = found.same_token {
@@ -62,14 +62,14 @@ fn one(label: &str, found: &MeasuredStalls) -> String {
         say(format!("  {}", told(group)));
     }
     if found.more_groups > 0 {
-        say(format!("  And {} more groups.", units::count(found.more_groups)));
+        say(format!("  And {} more groups.", shown::count(found.more_groups)));
     }
     text
 }
 
 fn told(group: &StallGroup) -> String {
     let at = format!("{:.3} s", group.from_s);
-    let longest = units::duration(group.longest_s);
+    let longest = shown::duration(group.longest_s);
     let who = match group.requests {
         1 => {
             let gap = &group.worst[0];
@@ -94,7 +94,7 @@ fn told(group: &StallGroup) -> String {
         let suspects: Vec<String> = group
             .suspects
             .iter()
-            .map(|s| format!("{} ({} tokens)", s.request, units::count(s.prompt_tokens.into())))
+            .map(|s| format!("{} ({} tokens)", s.request, shown::count(s.prompt_tokens.into())))
             .collect();
         let more = match group.more_suspects {
             0 => String::new(),

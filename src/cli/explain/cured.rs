@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::paragraph::paragraph;
 use crate::cli::explanation::Cures;
 use crate::report::table::{Align, Cell, lay_out, wrap};
-use crate::result::units;
 use crate::runner::{Effect, Figures, WhatIf};
+use crate::shown;
 
 /// Changes that are shown with their figures; the rest are named.
 const SHOWN: usize = 8;
@@ -130,9 +130,9 @@ fn lines(one: &WhatIf, priced: bool) -> Vec<Vec<Cell>> {
 }
 
 fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
-    let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), units::duration);
+    let time = |seconds: Option<f64>| seconds.map_or("-".to_owned(), shown::duration);
     let least = |figure: Option<f64>, least: Option<f64>| match (figure, least) {
-        (None, Some(least)) => format!(">= {}", units::duration(least)),
+        (None, Some(least)) => format!(">= {}", shown::duration(least)),
         (figure, _) => time(figure),
     };
     let short = &figures.promise.short;
@@ -142,17 +142,17 @@ fn numbers(figures: &Figures, priced: bool) -> Vec<String> {
         None => "not known".to_owned(),
     };
     let stall = match (figures.stall_s, figures.stall_at_least_s) {
-        (None, Some(least)) => format!("> {}", units::duration(least)),
+        (None, Some(least)) => format!("> {}", shown::duration(least)),
         (stall, _) => time(stall),
     };
     let mut cells = vec![
         promise,
         stall,
-        figures.worst_stall.map_or("none".to_owned(), |stall| units::duration(stall.length_s)),
+        figures.worst_stall.map_or("none".to_owned(), |stall| shown::duration(stall.length_s)),
         least(figures.ttft_p99_s, figures.ttft_p99_at_least_s),
         least(figures.tbt_p99_s, figures.tbt_p99_at_least_s),
-        figures.output_tokens_per_s.map_or("-".to_owned(), units::three_digits),
-        units::count(figures.gpus.into()),
+        figures.output_tokens_per_s.map_or("-".to_owned(), shown::three_digits),
+        shown::count(figures.gpus.into()),
     ];
     if priced {
         cells.push(figures.usd_per_hour.map_or("-".to_owned(), |usd| format!("{usd:.2}")));
@@ -200,15 +200,15 @@ fn verdict(cures: &Cures, was: &WhatIf, helps: &[&WhatIf]) -> String {
         what => format!(" It gives up {what}."),
     };
     let changes = [
-        from_to("that stall", before.stall_s, after.stall_s, units::duration),
-        from_to("fluid", before.fluid_request_share, after.fluid_request_share, units::percent),
-        from_to("P99 TTFT", before.ttft_p99_s, after.ttft_p99_s, units::duration),
-        from_to("P99 TBT", before.tbt_p99_s, after.tbt_p99_s, units::duration),
+        from_to("that stall", before.stall_s, after.stall_s, shown::duration),
+        from_to("fluid", before.fluid_request_share, after.fluid_request_share, shown::percent),
+        from_to("P99 TTFT", before.ttft_p99_s, after.ttft_p99_s, shown::duration),
+        from_to("P99 TBT", before.tbt_p99_s, after.tbt_p99_s, shown::duration),
         from_to(
             "tokens/s",
             before.output_tokens_per_s,
             after.output_tokens_per_s,
-            units::three_digits,
+            shown::three_digits,
         ),
     ];
     let changes: Vec<String> = changes.into_iter().flatten().collect();

@@ -11,7 +11,7 @@ use crate::explain::{
 use crate::inert::sentence;
 use crate::order;
 use crate::report::table::{Align, Cell, lay_out};
-use crate::result::units;
+use crate::shown;
 
 /// Culprits named in a story; the rest are summed up.
 const NAMED: usize = 3;
@@ -30,8 +30,8 @@ pub(super) fn to_text(file: &ExplanationFile) -> String {
                     &format!(
                         "Request {}: {} prompt tokens, {} output tokens; {}. {}",
                         request.request,
-                        units::count(request.prompt_tokens.into()),
-                        units::count(request.output_tokens.into()),
+                        shown::count(request.prompt_tokens.into()),
+                        shown::count(request.output_tokens.into()),
                         misses(request.fluidity_index, &request.misses),
                         blamed(&request.caused),
                     ),
@@ -48,7 +48,7 @@ pub(super) fn to_text(file: &ExplanationFile) -> String {
                 0 => "No token came late.\n\n".to_owned(),
                 some => format!(
                     "No token came late; {} requests were turned away.\n\n",
-                    units::count(some)
+                    shown::count(some)
                 ),
             });
         } else {
@@ -71,7 +71,7 @@ pub(super) fn to_text(file: &ExplanationFile) -> String {
 }
 
 fn ns(ns: u64) -> String {
-    units::duration(ns as f64 / 1e9)
+    shown::duration(ns as f64 / 1e9)
 }
 
 fn ms(ns: u64) -> String {
@@ -87,16 +87,16 @@ fn misses(fluidity: Option<f64>, report: &MissReport) -> String {
     };
     let spaced = |cause: Cause| cause.name().replace('_', " ");
     let mut text = match rest.is_empty() {
-        true => format!("{index}all {} missed deadlines from ", units::count(report.missed)),
+        true => format!("{index}all {} missed deadlines from ", shown::count(report.missed)),
         false => format!(
             "{index}{} of {} missed deadlines from ",
-            units::count(most),
-            units::count(report.missed)
+            shown::count(most),
+            shown::count(report.missed)
         ),
     };
     text.push_str(&spaced(cause));
     for &(cause, n) in rest {
-        let _ = write!(text, ", {} from {}", units::count(n), spaced(cause));
+        let _ = write!(text, ", {} from {}", shown::count(n), spaced(cause));
     }
     text
 }
@@ -168,8 +168,8 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
 fn part(culprit: &CulpritReport) -> String {
     let tokens = format!(
         "{} tokens of its {}-token prompt",
-        units::count(culprit.prefill_tokens),
-        units::count(culprit.prompt_tokens.into())
+        shown::count(culprit.prefill_tokens),
+        shown::count(culprit.prompt_tokens.into())
     );
     match culprit.cause {
         Cause::PrefillInterference | Cause::PrefillOnly => tokens,
@@ -200,7 +200,7 @@ fn totals(first: &ByCause, between: &ByCause) -> String {
             let part = by.get(&cause).copied().unwrap_or(0);
             let share = match part {
                 0 => String::new(),
-                _ => units::percent(part as f64 / sum as f64),
+                _ => shown::percent(part as f64 / sum as f64),
             };
             row.push(Cell::from(if part == 0 { String::new() } else { ns(part) }));
             row.push(Cell::from(share));
@@ -227,7 +227,7 @@ fn whole_run(text: &mut String, run: &RunExplanation) {
         paragraph(text, &blamed(culprit));
     }
     if run.more_culprits > 0 {
-        let more = units::count(run.more_culprits.into());
+        let more = shown::count(run.more_culprits.into());
         paragraph(text, &format!("And {more} more requests delayed others."));
     }
     if !run.culprits.is_empty() || run.more_culprits > 0 {
@@ -243,7 +243,7 @@ fn blamed(culprit: &CulpritTotal) -> String {
         1 => format!("1 request {}", ns(victims.worst_ns)),
         count => format!(
             "{} requests {} each (the worst {}), {} in all",
-            units::count(count.into()),
+            shown::count(count.into()),
             ns(victims.mean_ns),
             ns(victims.worst_ns),
             ns(culprit.total_ns)
@@ -264,7 +264,7 @@ fn blamed(culprit: &CulpritTotal) -> String {
     format!(
         "Request {}, with its {}-token prompt, cost {each}: {}. Most: request {}{more}.",
         culprit.request,
-        units::count(culprit.prompt_tokens.into()),
+        shown::count(culprit.prompt_tokens.into()),
         ways.join(", "),
         most.join(", ")
     )

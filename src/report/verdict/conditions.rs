@@ -3,7 +3,7 @@
 use super::Names;
 use crate::metrics::Latency;
 use crate::result::RunResult;
-use crate::result::units::{count, duration, join, percent};
+use crate::shown::{count, duration, join, percent};
 
 /// Sentences on the conditions of these runs.
 pub(super) fn conditions<'a>(runs: &'a [RunResult], names: &Names<'a>) -> Vec<String> {

@@ -6,7 +6,7 @@ use super::{Names, alike};
 use crate::metrics::Latency;
 use crate::order;
 use crate::result::RunResult;
-use crate::result::units::{duration, join, three_digits};
+use crate::shown::{duration, join, three_digits};
 
 /// A figure to lead in or to pay with: its name, itself, the most extreme sample beside it, and
 /// whether more is better.

@@ -1,7 +1,7 @@
 //! What is known of a run's share of fluid requests, and who may be ranked by it.
 
 use crate::result::RunResult;
-use crate::result::units::percent;
+use crate::shown::percent;
 
 /// Shares of fluid requests and fluidity-indices this close count as equal.
 pub(super) const SAME_SHARE: f64 = 0.001;

@@ -8,7 +8,7 @@ use super::share::{
 use super::{Names, alike};
 use crate::metrics::{Distribution, Latency};
 use crate::result::RunResult;
-use crate::result::units::{count, duration, grouped, join, percent, three_digits};
+use crate::shown::{count, duration, grouped, join, percent, three_digits};
 
 /// A tail this many times another's is worth naming.
 pub(super) const LONG_TAIL: f64 = 2.0;

@@ -1,6 +1,6 @@
 use super::*;
+use crate::promise::{Sense, Term, judge};
 use crate::result::fixture::{around, judged, run, stalling_run};
-use crate::result::{Sense, SloTerm};
 
 fn said(runs: &[RunResult]) -> String {
     verdict(runs).join(" ")
@@ -81,7 +81,7 @@ fn nobody_keeps_the_slo() {
 #[test]
 fn a_broken_bound_is_named() {
     let mut run = run("sarathi");
-    run.slo.terms.push(SloTerm {
+    run.slo.terms.push(Term {
         class: None,
         pool: None,
         metric: "ttft_s".to_owned(),
@@ -242,7 +242,7 @@ fn within(scheduler: &str, lower: f64, upper: f64) -> RunResult {
         fluid_request_share: Some(crate::metrics::Bounds { lower, upper }),
         ..Default::default()
     });
-    let slo = crate::result::slo::judge(&crate::result::fixture::slo(), &run.summary);
+    let slo = judge(&crate::result::fixture::slo(), &run.summary);
     run.slo = slo;
     run
 }

@@ -9,9 +9,10 @@ use super::full::full_summary;
 use crate::explain::{ByCause, Cause};
 use crate::ids::ReplicaId;
 use crate::metrics::Distribution;
+use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, Sense, SloResult, SloTerm, StallsResult,
+    MeasuredResult, PoolResult, RunResult, StallsResult,
 };
 use crate::suggest::nearest;
 
@@ -140,10 +141,10 @@ fn full_run() -> RunResult {
     RunResult {
         scheduler: String::new(),
         label: String::new(),
-        slo: SloResult {
+        slo: Verdict {
             met: Some(true),
             why: None,
-            terms: vec![SloTerm {
+            terms: vec![Term {
                 class: Some(String::new()),
                 pool: None,
                 metric: String::new(),

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Patient;
 use crate::metrics::{self, Latency, Options, Summary};
-use crate::result::units::percent;
-use crate::result::{RunResult, Sense, SloResult, SloTerm};
+use crate::promise::Shortfall;
+use crate::result::RunResult;
 use crate::runner::{RunInput, summarise};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
@@ -17,7 +17,7 @@ use crate::trace::{Status, TokenTrace};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// What became of the promise, over the whole run.
-    pub promise: Promise,
+    pub promise: Shortfall,
     /// The gap that was the stall; null where the token never came.
     pub stall_s: Option<f64>,
     /// Where the token had not come when observation ended: the wait up to then.
@@ -60,25 +60,6 @@ pub struct Figures {
     pub usd_per_hour: Option<f64>,
 }
 
-/// What became of a promise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Promise {
-    /// Whether every term of it was kept; null where that is not known.
-    pub kept: Option<bool>,
-    /// How far it was from being kept: the term that was missed by most, as the part that was
-    /// missing of a share, or the part of a latency that was too much. 0 when kept, at most 1; where
-    /// it is not known, the most that it may be.
-    pub shortfall: f64,
-    /// Then it is no less than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shortfall_at_least: Option<f64>,
-    /// That term, and what came of it, in words; where it was kept, the term of the fluid share.
-    pub term: String,
-    /// What came of it, as short as a column wants it, such as `97.0 %`, `<= 43.5 %` or `P99 TTFT`.
-    #[serde(default)]
-    pub short: String,
-}
-
 /// The worst stall of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WorstStall {
@@ -95,75 +76,6 @@ impl Figures {
     pub(super) fn serves_as(&self, other: &Figures) -> bool {
         let priced = Figures { gpus: self.gpus, usd_per_hour: self.usd_per_hour, ..other.clone() };
         *self == priced
-    }
-}
-
-impl Promise {
-    fn of(slo: &SloResult) -> Promise {
-        // Terms that are open break nothing: where one is broken, that is the one to tell.
-        let missed = slo.terms.iter().filter(|term| term.met != Some(true));
-        let telling = missed.filter(|term| slo.met.is_none() || term.met == Some(false));
-        let far = |term: &SloTerm| (shortfall(term, Far::Least), shortfall(term, Far::Most));
-        let furthest = telling.max_by(|a, b| {
-            let (a, b) = (far(a), far(b));
-            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-        });
-        let (least, most) = match slo.met {
-            Some(true) => (0.0, 0.0),
-            _ => furthest.map_or((1.0, 1.0), far),
-        };
-        let term = furthest.or(slo.terms.first());
-        Promise {
-            kept: slo.met,
-            shortfall: most,
-            shortfall_at_least: (least < most).then_some(least),
-            term: term.map_or(String::new(), crate::result::slo::term_in_words),
-            short: term.map_or(String::new(), short),
-        }
-    }
-
-    /// Least and most that it is away from being kept.
-    pub(super) fn shortfalls(&self) -> (f64, f64) {
-        (self.shortfall_at_least.unwrap_or(self.shortfall), self.shortfall)
-    }
-}
-
-/// Which end of what is known of a term.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Far {
-    Least,
-    Most,
-}
-
-/// How far a term that is not known to be met is from being met, from 0 to 1.
-fn shortfall(term: &SloTerm, far: Far) -> f64 {
-    let end = match (term.sense, far) {
-        (Sense::AtLeast, Far::Most) | (Sense::AtMost, Far::Least) => term.lower,
-        (Sense::AtMost, Far::Most) | (Sense::AtLeast, Far::Least) => term.upper,
-    };
-    let unknown = if far == Far::Most { 1.0 } else { 0.0 };
-    let Some(value) = term.value.or(end) else { return unknown };
-    let missing = match term.sense {
-        Sense::AtLeast => (term.bound - value) / term.bound,
-        Sense::AtMost => (value - term.bound) / value,
-    };
-    if missing.is_nan() { unknown } else { missing.clamp(0.0, 1.0) }
-}
-
-/// A share with its value or its bounds; a latency by its name, for it has a column of its own.
-fn short(term: &SloTerm) -> String {
-    if let Some(stat) = &term.stat {
-        let metric = term.metric.trim_end_matches("_s").to_uppercase();
-        let stat = stat.replace("p999", "p99.9").replace('p', "P");
-        return format!("{stat} {metric}");
-    }
-    match (term.value, term.lower, term.upper) {
-        (Some(value), ..) => percent(value),
-        (None, Some(lower), _) if lower > 0.0 && term.met == Some(true) => {
-            format!(">= {}", percent(lower))
-        }
-        (None, _, Some(upper)) if upper < 1.0 => format!("<= {}", percent(upper)),
-        _ => String::new(),
     }
 }
 
@@ -206,7 +118,7 @@ impl Patient<'_> {
         let (ttft_p99_s, ttft_p99_at_least_s) = p99(summary, Latency::Ttft);
         let (tbt_p99_s, tbt_p99_at_least_s) = p99(summary, Latency::Tbt);
         Figures {
-            promise: Promise::of(&result.slo),
+            promise: Shortfall::of(&result.slo),
             stall_s,
             stall_at_least_s,
             worst_s: match token {

@@ -29,7 +29,7 @@ use crate::sim::Outcome;
 use crate::threads;
 
 use change::{Change, IfInert, Load};
-pub use figures::{Figures, Promise, WorstStall};
+pub use figures::{Figures, WorstStall};
 pub use rank::Effect;
 use refused::Refused;
 

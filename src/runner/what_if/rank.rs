@@ -66,7 +66,7 @@ struct Distance {
 impl Distance {
     fn of(figures: &Figures) -> Distance {
         let percent = |part: f64| libm::round(part * 100.0) as u32;
-        let (least, most) = figures.promise.shortfalls();
+        let (least, most) = figures.promise.range();
         match figures.promise.kept {
             Some(true) => Distance { verdict: 0, least: 0, most: 0 },
             None => Distance { verdict: 1, least: percent(least), most: percent(most) },
@@ -203,14 +203,15 @@ fn compare((place, a): &(usize, WhatIf), (other_place, b): &(usize, WhatIf)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::what_if::figures::{Promise, WorstStall};
+    use crate::promise::Shortfall;
+    use crate::runner::what_if::figures::WorstStall;
 
     fn figures(kept: bool, shortfall: f64, stall_s: f64) -> Figures {
         Figures {
-            promise: Promise {
+            promise: Shortfall {
                 kept: Some(kept),
-                shortfall,
-                shortfall_at_least: None,
+                most: shortfall,
+                at_least: None,
                 term: String::new(),
                 short: String::new(),
             },
@@ -307,7 +308,7 @@ mod tests {
 
     fn open(least: f64, most: f64, stall_s: f64) -> Figures {
         let mut open = figures(false, most, stall_s);
-        (open.promise.kept, open.promise.shortfall_at_least) = (None, Some(least));
+        (open.promise.kept, open.promise.at_least) = (None, Some(least));
         open
     }
 

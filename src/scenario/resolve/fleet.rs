@@ -5,7 +5,8 @@ use super::engine::{self, Engine, Given};
 use super::owner::Owner;
 use super::slo;
 use crate::excerpt::quoted;
-use crate::scenario::experiment::{Pool, Slo};
+use crate::promise::Slo;
+use crate::scenario::experiment::Pool;
 use crate::scenario::raw::{self, GpuRef, Scenario};
 use crate::yaml::Path;
 

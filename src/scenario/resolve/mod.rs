@@ -22,10 +22,11 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use self::check::Check;
-use super::experiment::{EngineLimits, Experiment, SchedulerRun, Slo};
+use super::experiment::{EngineLimits, Experiment, SchedulerRun};
 use super::raw::{self, Scenario};
 use crate::excerpt::bounded;
 use crate::metrics::Measure;
+use crate::promise::{DEFAULT_SLACK, Promises, Slo};
 use crate::scenario::places::belongs;
 use crate::scheduler::EngineInfo;
 use crate::time::Span;
@@ -126,7 +127,8 @@ fn experiment(
         }
         None => slo(check, &mut scenario.slo, &known),
     };
-    let class_slos = class_slos(check, scenario, &slo, &known);
+    let of_classes = class_slos(check, scenario, &slo, &known);
+    let promises = Promises { common: slo, of_classes };
     let (horizon, measure) = observation(check, scenario);
 
     let fleet = fleet::fleet(check, scenario);
@@ -186,10 +188,9 @@ fn experiment(
         engine: EngineLimits { max_model_len: longest, ..engine.limits },
         schedulers: runs,
         workload,
-        slo,
+        promises,
         horizon,
         measure,
-        class_slos,
         hardware: engine.hardware,
     };
     Some((experiment, derived))
@@ -244,11 +245,11 @@ fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Json {
 }
 
 fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {
-    let default = slo::default_slo();
+    let default = Slo::default();
     let given = given.get_or_insert_default();
     let slo = slo::slo(check, &Path::root().key("slo"), given, &default, schedulers);
     given.ttft.get_or_insert(raw::Ttft::Curve(raw::PrefillCurve {
-        prefill_curve_plus: Duration(Span::from_millis(300)),
+        prefill_curve_plus: Duration(DEFAULT_SLACK),
         of: None,
     }));
     given.tbt.get_or_insert(Duration(slo.tbt));

@@ -2,23 +2,12 @@
 
 use super::check::Check;
 use crate::excerpt::quoted;
-use crate::scenario::experiment::{Bound, BoundMetric, Slo, Stat, TtftDeadline};
+use crate::metrics::{Latency, Statistic};
+use crate::promise::{Bound, Slo, TtftDeadline};
 use crate::scenario::raw;
 use crate::suggest::advice;
 use crate::time::Span;
 use crate::yaml::Path;
-
-/// The promise of a scenario that makes none.
-pub(super) fn default_slo() -> Slo {
-    Slo {
-        ttft: TtftDeadline::PrefillCurvePlus { slack: Span::from_millis(300), of: None },
-        tbt: Span::from_millis(25),
-        fluid_index: 0.9,
-        fluid_share: 0.99,
-        first_tokens_promised: false,
-        bounds: Vec::new(),
-    }
-}
 
 /// A promise; where it is silent, `otherwise` speaks. `schedulers` are the names and labels that
 /// a curve may be asked of.
@@ -88,7 +77,7 @@ pub(super) fn promise(
             );
         check.problems.push(problem);
     }
-    let default = default_slo();
+    let default = Slo::default();
     let share = *given.share.get_or_insert(default.fluid_share);
     let index = *given.index.get_or_insert(default.fluid_index);
     let rate = check.positive(
@@ -113,28 +102,28 @@ const TOKENS_PER_S: (f64, f64) = (1e-3, 1e6);
 
 fn bounds(check: &mut Check<'_>, path: &Path, given: &raw::Bounds) -> Vec<Bound> {
     let mut bounds = Vec::new();
-    for (name, metric, stats) in [
-        ("ttft", BoundMetric::Ttft, &given.ttft),
-        ("tbt", BoundMetric::Tbt, &given.tbt),
-        ("tpot", BoundMetric::Tpot, &given.tpot),
-        ("e2e", BoundMetric::E2e, &given.e2e),
+    for (latency, stats) in [
+        (Latency::Ttft, &given.ttft),
+        (Latency::Tbt, &given.tbt),
+        (Latency::Tpot, &given.tpot),
+        (Latency::E2e, &given.e2e),
     ] {
         let Some(s) = stats else { continue };
-        let path = path.key(name);
+        let path = path.key(latency.name());
         let before = bounds.len();
-        for (name, stat, at_most) in [
-            ("mean", Stat::Mean, s.mean),
-            ("min", Stat::Min, s.min),
-            ("p50", Stat::P50, s.p50),
-            ("p90", Stat::P90, s.p90),
-            ("p95", Stat::P95, s.p95),
-            ("p99", Stat::P99, s.p99),
-            ("p999", Stat::P999, s.p999),
-            ("max", Stat::Max, s.max),
+        for (stat, at_most) in [
+            (Statistic::Mean, s.mean),
+            (Statistic::Min, s.min),
+            (Statistic::P50, s.p50),
+            (Statistic::P90, s.p90),
+            (Statistic::P95, s.p95),
+            (Statistic::P99, s.p99),
+            (Statistic::P999, s.p999),
+            (Statistic::Max, s.max),
         ] {
             if let Some(at_most) = at_most {
-                let at_most = check.time_above_zero(&path.key(name), at_most);
-                bounds.push(Bound { metric, stat, at_most });
+                let at_most = check.time_above_zero(&path.key(stat.name()), at_most);
+                bounds.push(Bound { latency, stat, at_most });
             }
         }
         if bounds.len() == before {

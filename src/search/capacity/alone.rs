@@ -6,9 +6,10 @@ use serde_json::json;
 use super::file::Alone;
 use super::knob::Knob;
 use crate::metrics::{Latency, Measure};
+use crate::promise::Term;
 use crate::runner::Requests;
 use crate::scenario::SchedulerRun;
-use crate::search::goal::{Goal, sentence};
+use crate::search::goal::Goal;
 use crate::search::probe::{Load, Offered, Probe, SearchError, Study};
 use crate::search::size::FleetSize;
 use crate::time::Time;
@@ -56,7 +57,7 @@ pub(super) fn alone(
         ttft_in_time_share: summary.ttft_in_time_share,
         ttft_p99_s: summary.known(Latency::Ttft, |of| of.p99),
         decides,
-        in_words: broken_terms.map(sentence).collect(),
+        in_words: broken_terms.map(Term::sentence).collect(),
         broken: judged.broken.iter().map(|told| told.replace(" = ", " is ")).collect(),
         warnings: probe.result.warnings.clone(),
     }))

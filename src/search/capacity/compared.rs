@@ -1,8 +1,8 @@
 //! Which of several schedulers carries most, as far as the intervals tell.
 
 use super::file::Capacity;
-use crate::result::units::join;
 use crate::search::interval::Border;
+use crate::shown::join;
 
 /// A sentence on the schedulers that have a capacity, for each of the `groups` of those that can be
 /// compared; `None` where none of them has two.

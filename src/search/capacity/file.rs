@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::metrics::{Bounds, Latency};
-use crate::result::{Inert, JudgedBy, Tool};
+use crate::promise::JudgedBy;
+use crate::result::{Inert, Tool};
 use crate::search::interval::{Border, Estimate, whole};
 use crate::search::probe::Probe;
 

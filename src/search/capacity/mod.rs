@@ -184,16 +184,16 @@ pub(super) fn search(
 
 /// The promise in words, with those of classes that have their own.
 fn promised(study: Study<'_>) -> String {
-    let own = study.experiment.class_slos.iter();
+    let own = study.experiment.promises.of_classes.iter();
     let own = own.map(|(class, slo)| format!("; of class {class} {}", study.goal.words(slo)));
-    [study.goal.words(&study.experiment.slo)].into_iter().chain(own).collect()
+    [study.goal.words(&study.experiment.promises.common)].into_iter().chain(own).collect()
 }
 
 /// What is searched over, and how fleets grow, if what is asked makes sense.
 fn checked(study: Study<'_>, options: &CapacityOptions) -> Result<(Knob, Steps), SearchError> {
     let experiment = study.experiment;
     let no_sense = |message: &str| Err(SearchError::NoSense(message.to_owned()));
-    if study.goal.asks_nothing(&experiment.slo) {
+    if study.goal.asks_nothing(&experiment.promises.common) {
         return no_sense(
             "the scenario has no bounds to hold: set some, such as --set slo.bounds.ttft.p99=500ms",
         );

@@ -3,11 +3,11 @@
 use super::SeedSearch;
 use super::file::{Alone, Capacity, SeedCapacity};
 use super::knob::Knob;
-use crate::result::slo::PROMISE;
-use crate::result::units::{join, percent, three_digits};
-use crate::result::{RunResult, SloTerm};
+use crate::promise::{FLUID_SHARE, KEPT_SHARE, Term};
+use crate::result::RunResult;
 use crate::search::interval::Border;
 use crate::search::probe::Study;
+use crate::shown::{join, percent, three_digits};
 use crate::time::Span;
 use crate::workload::Source;
 
@@ -184,13 +184,13 @@ pub(super) fn warnings(all: &[Capacity]) -> Vec<String> {
 }
 
 /// Says when a share or a quantile rests on few samples.
-fn weak_term(term: &SloTerm, run: &RunResult) -> Option<String> {
+fn weak_term(term: &Term, run: &RunResult) -> Option<String> {
     let summary = &run.summary;
     let (beyond, samples, what) = match (term.metric.as_str(), term.stat.as_deref()) {
-        ("fluid_request_share", _) => {
+        (FLUID_SHARE, _) => {
             (1.0 - term.bound, summary.requests.offered, "the share of fluid requests".to_owned())
         }
-        (PROMISE, _) => (
+        (KEPT_SHARE, _) => (
             1.0 - term.bound,
             summary.requests.offered,
             "the share of requests that keep the promise".to_owned(),

@@ -2,11 +2,11 @@
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice};
 use crate::metrics::Bounds;
+use crate::promise::KEPT_SHARE;
 use crate::report::header;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
-use crate::result::slo::PROMISE;
-use crate::result::units::{duration, grouped, percent, three_digits};
 use crate::search::interval::{Border, Estimate};
+use crate::shown::{duration, grouped, percent, three_digits};
 
 /// Renders a result for 100 columns.
 pub fn to_text(file: &CapacityFile) -> String {
@@ -230,7 +230,7 @@ fn table_of(file: &CapacityFile, label: usize, limit: usize) -> String {
         let limited_by = row.pop().unwrap_or_default();
         let limited_by = limited_by.replace("fluid_request_share", "fluidity");
         let limited_by = limited_by.replace("the queue keeps growing", "a growing queue");
-        let limited_by = limited_by.replace(PROMISE, "the promise");
+        let limited_by = limited_by.replace(KEPT_SHARE, "the promise");
         row[0] = short(&row[0], label);
         let mut cells: Vec<Cell> = row.into_iter().map(Cell::from).collect();
         cells.push(Cell::from(short(&limited_by, limit)));

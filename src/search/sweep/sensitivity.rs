@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::grid::names;
 use super::pareto::range;
 use super::{Point, Vary};
+use crate::promise::judged_by::{self, Agreement, JudgedBy};
 use crate::result::assertion::{bounds, figure};
-use crate::result::judged_by::{self, Deadlines, JudgedBy};
 use crate::scheduler::SchedulerConfig;
 use crate::search::interval::overlap;
 
@@ -136,7 +136,7 @@ fn moves_deadlines(path: &str, pairs: &[(&Value, &Value)]) -> bool {
         serde_json::from_value(run["judged_by"].clone()).unwrap_or_default()
     };
     let differ = |(a, b): &(&Value, &Value)| {
-        matches!(judged_by::compared(&of(a), &of(b)), Deadlines::Differ(_))
+        matches!(judged_by::compared(&of(a), &of(b)), Agreement::Differ(_))
     };
     !path.contains("slo") && !path.contains("promise") && pairs.iter().any(differ)
 }

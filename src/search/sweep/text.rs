@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::grid::names;
 use super::{Choice, Objective, Point, SweepFile};
+use crate::promise::KEPT_SHARE;
 use crate::report::csv::flatten;
 use crate::report::csv_text::CsvText;
 use crate::report::pair::shown;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::assertion::{bounds, figure};
-use crate::result::slo::PROMISE;
-use crate::result::units::{duration, percent, three_digits};
+use crate::shown::{duration, percent, three_digits};
 
 /// A column: its heading, the paths where its number may stand, how it is shown, and how soon it is
 /// left out where not all fit, the highest first.
@@ -43,14 +43,14 @@ const COLUMNS: [Listed; 9] = [
 ];
 
 fn whole(value: f64) -> String {
-    crate::result::units::grouped(value)
+    crate::shown::grouped(value)
 }
 
 /// The columns of figures that these runs have; those that a front was asked of stay to the last.
 fn columns(file: &SweepFile) -> Vec<Column<'_>> {
     let runs = || file.points.iter().flat_map(|point| &point.runs);
     let first_term = |run: &Value| run.pointer("/slo/terms/0/metric").cloned();
-    let promised = runs().any(|run| first_term(run).is_some_and(|metric| metric == PROMISE));
+    let promised = runs().any(|run| first_term(run).is_some_and(|metric| metric == KEPT_SHARE));
     let listed = promised.then_some(&PROMISED).into_iter().chain(&COLUMNS);
     let mut columns: Vec<Column<'_>> = listed
         .map(|&(heading, paths, show, left_out)| Column {

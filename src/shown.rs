@@ -1,4 +1,4 @@
-//! Numbers and lists as people read them.
+//! Numbers and lists as people read them. How people write them is [`units`](crate::units).
 
 /// A length of time in seconds, in the unit that suits it: `812 µs`, `25.3 ms`, `1.92 s`.
 pub fn duration(seconds: f64) -> String {

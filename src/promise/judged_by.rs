@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::duration;
 use crate::ids::ClassId;
 use crate::metrics::Options;
+use crate::shown::duration;
 use crate::trace::RequestRow;
 
 /// The deadlines of all requests, or of those of a class.
@@ -26,7 +26,7 @@ pub struct JudgedBy {
 
 /// What two runs' deadlines are to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deadlines {
+pub enum Agreement {
     /// The same.
     Same,
     /// Others: in words.
@@ -63,45 +63,45 @@ impl JudgedBy {
         each.filter(|one| one.prompt_tokens.is_some()).collect()
     }
 
-    fn against(&self, other: &JudgedBy) -> Deadlines {
+    fn against(&self, other: &JudgedBy) -> Agreement {
         let of = self.class.as_ref().map_or(String::new(), |class| format!(" of {class}"));
         if self.tbt_s != other.tbt_s {
             let (a, b) = (duration(self.tbt_s), duration(other.tbt_s));
-            return Deadlines::Differ(format!("TBT deadline{of} {a} in A, {b} in B"));
+            return Agreement::Differ(format!("TBT deadline{of} {a} in A, {b} in B"));
         }
         if self.fluid_index != other.fluid_index {
             let (a, b) = (self.fluid_index, other.fluid_index);
-            return Deadlines::Differ(format!(
+            return Agreement::Differ(format!(
                 "fluidity-index of a fluid request{of} {a} in A, {b} in B"
             ));
         }
         let (a, b) = match (self.ttft_s, other.ttft_s) {
             _ if self.prompt_tokens.is_none() || other.prompt_tokens.is_none() => {
-                return Deadlines::Same;
+                return Agreement::Same;
             }
-            (None, None) => return Deadlines::Same,
-            (Some(a), Some(b)) if a == b => return Deadlines::Same,
+            (None, None) => return Agreement::Same,
+            (Some(a), Some(b)) if a == b => return Agreement::Same,
             (Some(a), Some(b)) => (a, b),
             (a, _) => {
                 let judged = if a.is_some() { "A" } else { "B" };
-                return Deadlines::Differ(format!("first tokens{of} are judged in {judged} alone"));
+                return Agreement::Differ(format!("first tokens{of} are judged in {judged} alone"));
             }
         };
         let fixed = |(short, long): (f64, f64)| short == long;
         if !(fixed(a) && fixed(b)) && self.prompt_tokens != other.prompt_tokens {
-            return Deadlines::Open;
+            return Agreement::Open;
         }
         let words = |(short, long): (f64, f64)| match short == long {
             true => duration(short),
             false => format!("{} to {}", duration(short), duration(long)),
         };
-        Deadlines::Differ(format!("TTFT deadline{of} {} in A, {} in B", words(a), words(b)))
+        Agreement::Differ(format!("TTFT deadline{of} {} in A, {} in B", words(a), words(b)))
     }
 }
 
 /// Compares the deadlines of two runs, class by class; a run without classes has one promise to all.
-pub fn compared(a: &[JudgedBy], b: &[JudgedBy]) -> Deadlines {
-    let (Some(first), false) = (a.first(), b.is_empty()) else { return Deadlines::Open };
+pub fn compared(a: &[JudgedBy], b: &[JudgedBy]) -> Agreement {
+    let (Some(first), false) = (a.first(), b.is_empty()) else { return Agreement::Open };
     let common = |side: &[JudgedBy]| side.iter().all(|one| one.class.is_none());
     let pairs: Vec<(&JudgedBy, &JudgedBy)> = match (common(a), common(b)) {
         (true, _) => b.iter().map(|other| (first, other)).collect(),
@@ -114,12 +114,12 @@ pub fn compared(a: &[JudgedBy], b: &[JudgedBy]) -> Deadlines {
     let mut open = false;
     for (one, other) in pairs {
         match one.against(other) {
-            Deadlines::Same => {}
-            Deadlines::Open => open = true,
-            differ @ Deadlines::Differ(_) => return differ,
+            Agreement::Same => {}
+            Agreement::Open => open = true,
+            differ @ Agreement::Differ(_) => return differ,
         }
     }
-    if open { Deadlines::Open } else { Deadlines::Same }
+    if open { Agreement::Open } else { Agreement::Same }
 }
 
 #[cfg(test)]
@@ -139,25 +139,25 @@ mod tests {
     #[test]
     fn deadlines_are_the_same_where_the_same_prompts_have_the_same() {
         let fixed = |s: f64| vec![by(None, (10, 500), (s, s))];
-        assert_eq!(compared(&fixed(1.0), &fixed(1.0)), Deadlines::Same);
-        let Deadlines::Differ(words) = compared(&fixed(0.5), &fixed(1.0)) else { panic!("differ") };
+        assert_eq!(compared(&fixed(1.0), &fixed(1.0)), Agreement::Same);
+        let Agreement::Differ(words) = compared(&fixed(0.5), &fixed(1.0)) else { panic!("differ") };
         assert_eq!(words, "TTFT deadline 500 ms in A, 1.00 s in B");
         let curve = |prompts, ttft| vec![by(None, prompts, ttft)];
         let here = curve((10, 500), (0.3, 0.4));
-        assert_eq!(compared(&here, &curve((10, 900), (0.3, 0.5))), Deadlines::Open);
+        assert_eq!(compared(&here, &curve((10, 900), (0.3, 0.5))), Agreement::Open);
         let there = compared(&here, &curve((10, 500), (0.3, 0.7)));
-        assert!(matches!(there, Deadlines::Differ(_)), "{there:?}");
-        assert_eq!(compared(&here, &[]), Deadlines::Open);
+        assert!(matches!(there, Agreement::Differ(_)), "{there:?}");
+        assert_eq!(compared(&here, &[]), Agreement::Open);
     }
 
     #[test]
     fn classes_are_compared_with_their_own_or_with_the_promise_to_all() {
         let classes =
             |y: f64| vec![by(Some("x"), (1, 9), (1.0, 1.0)), by(Some("y"), (1, 9), (y, y))];
-        assert_eq!(compared(&classes(2.0), &classes(2.0)), Deadlines::Same);
-        assert!(matches!(compared(&classes(2.0), &classes(3.0)), Deadlines::Differ(_)));
+        assert_eq!(compared(&classes(2.0), &classes(2.0)), Agreement::Same);
+        assert!(matches!(compared(&classes(2.0), &classes(3.0)), Agreement::Differ(_)));
         let all = vec![by(None, (1, 9), (1.0, 1.0))];
-        assert!(matches!(compared(&all, &classes(2.0)), Deadlines::Differ(_)));
-        assert_eq!(compared(&classes(1.0), &all), Deadlines::Same);
+        assert!(matches!(compared(&all, &classes(2.0)), Agreement::Differ(_)));
+        assert_eq!(compared(&classes(1.0), &all), Agreement::Same);
     }
 }

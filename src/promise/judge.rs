@@ -1,15 +1,31 @@
-//! Whether a run kept the scenario's promise, term by term.
+//! Whether a run kept a promise, term by term.
 
-use crate::metrics::{Bounds, Distribution, Latency, Summary};
-use crate::result::units::{count, duration, percent};
-use crate::result::{Sense, SloResult, SloTerm};
-use crate::scenario::{Bound, BoundMetric, Slo, Stat};
+use super::verdict::{FLUID_SHARE, KEPT_SHARE, Sense, Term, Verdict};
+use super::{Bound, Promises, Slo};
+use crate::metrics::{Bounds, Summary};
+use crate::shown::count;
 
 /// Judges `summary` by `slo`: the share of fluid requests, then each bound.
-pub fn judge(slo: &Slo, summary: &Summary) -> SloResult {
+pub fn judge(slo: &Slo, summary: &Summary) -> Verdict {
     let mut terms = vec![fluidity_term(slo, summary)];
     terms.extend(slo.bounds.iter().map(|bound| bound_term(bound, summary)));
-    SloResult::of(terms, || no_verdict(summary))
+    Verdict::of(terms, || no_verdict(summary))
+}
+
+impl Promises {
+    /// The terms of the promise to all, judged by `summary`, and after them those of classes that have
+    /// their own, with what `of_class` tells of each.
+    pub fn terms<'v>(
+        &self,
+        summary: &Summary,
+        of_class: impl Fn(&str) -> Option<&'v Verdict>,
+    ) -> Vec<Term> {
+        let mut terms = judge(&self.common, summary).terms;
+        for (name, _) in &self.of_classes {
+            terms.extend(of_class(name).into_iter().flat_map(|one| one.terms_of_class(name)));
+        }
+        terms
+    }
 }
 
 /// Why a promise that was not broken cannot be said to be kept.
@@ -73,11 +89,8 @@ impl Known {
     }
 }
 
-/// What the share of requests that keep a promise for single requests is called.
-pub const PROMISE: &str = "goodput.share";
-
 /// The share of requests that are fluid, and where first tokens are promised as well, in time.
-fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
+fn fluidity_term(slo: &Slo, summary: &Summary) -> Term {
     let fluidity = summary.fluidity.as_ref();
     let known = if slo.first_tokens_promised {
         let goodput = summary.goodput.as_ref();
@@ -88,10 +101,10 @@ fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
         Known::value_or(fluidity.and_then(|f| f.fluid_request_share), bounds)
     };
     let met = known.keeps(Sense::AtLeast, slo.fluid_share);
-    SloTerm {
+    Term {
         class: None,
         pool: None,
-        metric: if slo.first_tokens_promised { PROMISE } else { "fluid_request_share" }.to_owned(),
+        metric: if slo.first_tokens_promised { KEPT_SHARE } else { FLUID_SHARE }.to_owned(),
         stat: None,
         sense: Sense::AtLeast,
         bound: slo.fluid_share,
@@ -102,25 +115,18 @@ fn fluidity_term(slo: &Slo, summary: &Summary) -> SloTerm {
     }
 }
 
-fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
-    let (metric, latency) = match bound.metric {
-        BoundMetric::Ttft => ("ttft_s", Latency::Ttft),
-        BoundMetric::Tbt => ("tbt_s", Latency::Tbt),
-        BoundMetric::Tpot => ("tpot_s", Latency::Tpot),
-        BoundMetric::E2e => ("e2e_s", Latency::E2e),
-    };
-    let (stat, figure) = statistic(bound.stat);
+fn bound_term(bound: &Bound, summary: &Summary) -> Term {
     let at_most = bound.at_most.as_secs_f64();
-    let (least, most) = summary.within(latency, figure);
+    let (least, most) = summary.within(bound.latency, |of| bound.stat.of(of));
     let known = Known::within(least, most);
     // Without a sample there is no gap to bound, if anything was answered at all.
-    let (samples, _) = summary.within(latency, |of| Some(of.count as f64));
+    let (samples, _) = summary.within(bound.latency, |of| Some(of.count as f64));
     let met = if samples == Some(0.0) { Some(true) } else { known.keeps(Sense::AtMost, at_most) };
-    SloTerm {
+    Term {
         class: None,
         pool: None,
-        metric: metric.to_owned(),
-        stat: Some(stat.to_owned()),
+        metric: format!("{}_s", bound.latency.name()),
+        stat: Some(bound.stat.name().to_owned()),
         sense: Sense::AtMost,
         bound: at_most,
         value: known.value,
@@ -130,72 +136,15 @@ fn bound_term(bound: &Bound, summary: &Summary) -> SloTerm {
     }
 }
 
-fn statistic(stat: Stat) -> (&'static str, fn(&Distribution) -> Option<f64>) {
-    match stat {
-        Stat::Mean => ("mean", |of| of.mean),
-        Stat::Min => ("min", |of| of.min),
-        Stat::P50 => ("p50", |of| of.p50),
-        Stat::P90 => ("p90", |of| of.p90),
-        Stat::P95 => ("p95", |of| of.p95),
-        Stat::P99 => ("p99", |of| of.p99),
-        Stat::P999 => ("p999", |of| of.p999),
-        Stat::Max => ("max", |of| of.max),
-    }
-}
-
-/// A term with its value, in words.
-pub fn term_in_words(term: &SloTerm) -> String {
-    let show = |value: f64| match term.sense {
-        Sense::AtLeast => percent(value),
-        Sense::AtMost => duration(value),
-    };
-    let of_class = match (&term.class, &term.pool) {
-        (Some(class), _) => format!("{class}: "),
-        (None, Some(pool)) => format!("pool {pool}: "),
-        (None, None) => String::new(),
-    };
-    let at_least = term.sense == Sense::AtLeast;
-    // Of two bounds the one that decides is enough.
-    let value = match (term.value, term.lower, term.upper) {
-        (Some(value), _, _) => show(value),
-        (None, Some(lower), _) if term.met.is_some_and(|met| met == at_least) => {
-            format!("at least {}", show(lower))
-        }
-        (None, _, Some(upper)) if term.met.is_some() => format!("at most {}", show(upper)),
-        (None, Some(lower), Some(upper)) if !at_least && lower == 0.0 => {
-            format!("at most {}", show(upper))
-        }
-        (None, Some(lower), Some(upper)) => format!("{} to {}", show(lower), show(upper)),
-        (None, Some(lower), None) => format!("at least {}", show(lower)),
-        _ => "unknown (no sample)".to_owned(),
-    };
-    let bound = show(term.bound);
-    match term.sense {
-        Sense::AtLeast if term.metric == PROMISE => format!(
-            "{of_class}{value} of requests get their first token in time and fluid text ({bound} \
-             asked)"
-        ),
-        Sense::AtLeast if term.value.is_none() && term.upper.is_some() => {
-            format!("{of_class}{value} fluid, {bound} asked")
-        }
-        Sense::AtLeast => format!("{of_class}{value} of requests are fluid ({bound} asked)"),
-        Sense::AtMost => {
-            let metric = term.metric.trim_end_matches("_s").to_uppercase();
-            let stat = term.stat.as_deref().unwrap_or("").to_uppercase();
-            let stat = if stat == "P999" { "P99.9" } else { &stat };
-            format!("{of_class}{stat} {metric} is {value} ({bound} allowed)")
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Distribution, Latency, Statistic};
     use crate::result::fixture;
     use crate::time::Span;
 
-    fn bound(metric: BoundMetric, stat: Stat, ms: u64) -> Bound {
-        Bound { metric, stat, at_most: Span::from_millis(ms) }
+    fn bound(latency: Latency, stat: Statistic, ms: u64) -> Bound {
+        Bound { latency, stat, at_most: Span::from_millis(ms) }
     }
 
     #[test]
@@ -203,11 +152,11 @@ mod tests {
         let mut summary = fixture::summary();
         summary.ttft_s.p99 = Some(0.5);
         let mut slo = fixture::slo();
-        slo.bounds = vec![bound(BoundMetric::Ttft, Stat::P99, 500)];
+        slo.bounds = vec![bound(Latency::Ttft, Statistic::P99, 500)];
         let kept = judge(&slo, &summary);
         assert!(kept.met == Some(true), "{kept:?}");
         assert_eq!(kept.terms.len(), 2);
-        slo.bounds.push(bound(BoundMetric::Ttft, Stat::P99, 499));
+        slo.bounds.push(bound(Latency::Ttft, Statistic::P99, 499));
         let broken = judge(&slo, &summary);
         assert_eq!(broken.met, Some(false));
         assert_eq!(
@@ -234,7 +183,7 @@ mod tests {
         let mut summary = fixture::summary();
         summary.tpot_s = Distribution::default();
         let mut slo = fixture::slo();
-        slo.bounds = vec![bound(BoundMetric::Tpot, Stat::P99, 50)];
+        slo.bounds = vec![bound(Latency::Tpot, Statistic::P99, 50)];
         assert_eq!(judge(&slo, &summary).terms[1].met, Some(true));
         summary.requests.completed = 0;
         let nothing = judge(&slo, &summary);
