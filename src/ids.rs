@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -69,4 +70,61 @@ ids! {
     SlotId(u32);
     /// A class of requests: its place among the workload's class names.
     ClassId(u16);
+    /// An iteration of one lane, by its order there.
+    IterationNo(u32);
+    /// A decode step of one lane, by its order among these: its entry in their column of times.
+    BeatNo(u32);
+    /// A prefill chunk, by its place in the batch of its iteration.
+    ChunkPlace(u32);
+    /// A column of times of a trace, by its place there.
+    ColumnId(u32);
 }
+
+/// Numbers of things that come one after the other.
+macro_rules! in_order {
+    ($($name:ident)*) => {$(
+        impl $name {
+            /// The first.
+            pub const FIRST: $name = $name(0);
+
+            /// The one after it.
+            pub const fn next(self) -> $name {
+                $name(self.0 + 1)
+            }
+
+            /// The one before it; `None` of the first.
+            pub fn before(self) -> Option<$name> {
+                self.0.checked_sub(1).map($name)
+            }
+
+            /// The one so many later.
+            pub const fn after(self, steps: u32) -> $name {
+                $name(self.0 + steps)
+            }
+
+            /// The one so many earlier, or the first where there are not so many.
+            pub const fn back(self, steps: u32) -> $name {
+                $name(self.0.saturating_sub(steps))
+            }
+
+            /// How many later it is than an earlier one.
+            pub const fn since(self, earlier: $name) -> u32 {
+                self.0 - earlier.0
+            }
+
+            /// Each of a range.
+            pub fn each(
+                range: Range<$name>,
+            ) -> impl DoubleEndedIterator<Item = $name> + ExactSizeIterator + Clone {
+                (range.start.0..range.end.0).map($name)
+            }
+
+            /// It, and all after it.
+            pub fn onwards(self) -> impl Iterator<Item = $name> + Clone {
+                (self.0..).map($name)
+            }
+        }
+    )*};
+}
+
+in_order! { IterationNo BeatNo LaneId RequestId }

@@ -13,8 +13,9 @@ use super::lane::LaneColumns;
 use super::pressure::{Pressure, Waits, means_of};
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
+use crate::trace::ChunkAt;
 
 /// Who delayed whom, in sum.
 pub struct Blame {
@@ -44,7 +45,7 @@ impl Blame {
         let weights: Vec<Vec<u64>> = lanes.iter().map(chunk_weights).collect();
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
-            waits: Waits::within(0..lane.log.len() as u32),
+            waits: Waits::within(lane.log.numbers()),
             prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
@@ -70,7 +71,7 @@ impl Blame {
             for &(_, head, ns) in line {
                 blame.given[head.index()].add(Cause::HeadOfLine, ns);
             }
-            let behind = line.iter().map(|&(index, _, ns)| (index, ns));
+            let behind = line.iter().map(|&(number, _, ns)| (number, ns));
             let pressure = cover.waits.pressure(lane, behind);
             let given = &mut blame.given;
             share_waits(index, id, &pressure, |culprit, cause, ns| {
@@ -83,23 +84,25 @@ impl Blame {
     fn share_prefill(&mut self, lane: &LaneColumns<'_>, weights: &[u64], cover: &Cover) {
         let mut pricer = Pricer::of(&lane.pool);
         let (mut decoding, mut missed, mut next, mut first) = (0, 0, 0, 0);
-        for (index, chunks) in lane.log.prefills() {
-            decoding += cover.decoding[next..=index].iter().sum::<i64>();
-            missed += cover.waits.missed[next..=index].iter().sum::<i64>();
-            next = index + 1;
-            let alone = lane.log.at(index).decodes == 0;
+        for (number, chunks) in lane.log.prefills() {
+            let row = number.index();
+            decoding += cover.decoding[next..=row].iter().sum::<i64>();
+            missed += cover.waits.missed[next..=row].iter().sum::<i64>();
+            next = row + 1;
+            let iteration = lane.log.at(number);
+            let alone = iteration.decodes == 0;
             let victims = (decoding + if alone { missed } else { 0 }) as u64;
             let cause = if alone { Cause::PrefillOnly } else { Cause::PrefillInterference };
             let weights = &weights[first..first + chunks.len()];
             first += chunks.len();
-            shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
+            shares(lane.others_prefill(number), weights, None, |place, ns| {
                 let (culprit, all) = (chunks[place].request, ns.saturating_mul(victims));
                 self.add(culprit, cause, all, victims as u32);
             });
             if alone || decoding == 0 {
                 continue;
             }
-            let communication = pricer.communication_of_prefill(&lane.log.at(index));
+            let communication = pricer.communication_of_prefill(&iteration);
             shares(communication, weights, None, |place, ns| {
                 let all = ns.saturating_mul(decoding as u64);
                 self.add(chunks[place].request, Cause::Communication, all, decoding as u32);
@@ -111,11 +114,11 @@ impl Blame {
     fn share_bubbles(&mut self, bubbles: &Bubbles, cover: &Cover) {
         let (mut decoding, mut next) = (0, 0);
         for share in bubbles.all() {
-            while next <= share.iteration as usize {
+            while next <= share.iteration.index() {
                 decoding += cover.decoding[next] + cover.waits.missed[next];
                 next += 1;
             }
-            let prefilling = cover.prefilling[share.iteration as usize];
+            let prefilling = cover.prefilling[share.iteration.index()];
             for (ns, prefilling) in [share.stage_0, share.between].into_iter().zip(prefilling) {
                 let victims = decoding as u64 + u64::from(prefilling);
                 if ns > 0 && victims > 0 {
@@ -130,7 +133,7 @@ impl Blame {
     fn share_turns(&mut self, bubbles: &Bubbles, cover: &Cover) {
         let (mut waiting, mut next) = (0, 0);
         for turn in bubbles.turns() {
-            while next <= turn.iteration as usize {
+            while next <= turn.iteration.index() {
                 waiting += cover.waits.waiting[next];
                 next += 1;
             }
@@ -167,8 +170,7 @@ pub(super) fn share_waits(
         }
         let holders = index.holders(id);
         let sums = holders.sums(lane, means_of(cause), within.start, pressure.of(place));
-        let all = (within.start, within.end);
-        let share = |k: usize| holders.share(index, lane, &sums, k, all);
+        let share = |holder: usize| holders.share(index, lane, &sums, holder, within.clone());
         let weights: Vec<f64> = (0..holders.requests.len()).map(share).collect();
         for (&request, ns) in holders.requests.iter().zip(apportion(sums.total, &weights)) {
             if ns > 0 {
@@ -187,51 +189,52 @@ struct Collect<'c> {
 }
 
 impl Visit for Collect<'_> {
-    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
         self.cover.waits.decoding(from, to, in_batch);
         if in_batch {
-            self.cover.decoding[from as usize + 1] += 1;
-            self.cover.decoding[to as usize + 1] -= 1;
+            self.cover.decoding[from.next().index()] += 1;
+            self.cover.decoding[to.next().index()] -= 1;
         }
     }
 
-    fn chunk(&mut self, index: u32, place: u32) {
-        if let Some(counts) = self.cover.prefilling.get_mut(index as usize) {
+    fn chunk(&mut self, at: ChunkAt) {
+        if let Some(counts) = self.cover.prefilling.get_mut(at.iteration.index()) {
             counts[1] += 1;
         }
-        let iteration = self.lane.log.at(index as usize);
+        let iteration = self.lane.log.at(at.iteration);
         if iteration.chunks.len() < 2 {
             return;
         }
-        let first = self.lane.log.chunks_before(index as usize);
-        let others = self.lane.prefill(index, place).1.others;
+        let first = self.lane.log.chunks_before(at.iteration);
+        let others = self.lane.prefill(at).1.others;
         let weights = &self.weights[first..first + iteration.chunks.len()];
-        shares(others, weights, Some(place as usize), |place, ns| {
+        let own = Some(at.place.index());
+        shares(others, weights, own, |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);
         });
-        let others = self.pricer.communication_of_others(&iteration, place as usize);
-        shares(others, weights, Some(place as usize), |place, ns| {
+        let others = self.pricer.communication_of_others(&iteration, at.place);
+        shares(others, weights, own, |place, ns| {
             self.blame.add(iteration.chunks[place].request, Cause::Communication, ns, 1);
         });
     }
 
-    fn stage_0(&mut self, iteration: u32) {
-        self.cover.prefilling[iteration as usize][0] += 1;
+    fn stage_0(&mut self, iteration: IterationNo) {
+        self.cover.prefilling[iteration.index()][0] += 1;
     }
 
     fn wait(&mut self, wait: Wait) {
         self.cover.waits.wait(wait);
     }
 
-    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+    fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
         self.cover.waits.unseen(first, seen, in_flight);
     }
 
-    fn passed_over(&mut self, from: u32, to: u32) {
+    fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
         self.cover.waits.passed_over(from, to);
     }
 
-    fn recomputed(&mut self, preempted: u32, ns: u64) {
+    fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.cover.waits.recomputed(preempted, ns);
     }
 }

@@ -11,15 +11,18 @@
 //! runs in the other lanes meanwhile: the prefill chunks in it share that wait in proportion to the
 //! part of each that lies within it, and at most that.
 
+use std::ops::Range;
+
 use super::cause::Cause;
 use super::chain::shares;
 use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
+use crate::trace::ChunkAt;
 
 /// Shares in the waits of one lane's iterations, in order of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub(super) struct Bubbles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Share {
     /// The iteration that waited.
-    pub iteration: u32,
+    pub iteration: IterationNo,
     /// The chunk's request.
     pub request: RequestId,
     /// Tokens of the chunk.
@@ -49,7 +52,7 @@ pub(super) struct Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     /// The iteration of the waiting request's lane that ran meanwhile.
-    pub iteration: u32,
+    pub iteration: IterationNo,
     /// The chunk's request.
     pub request: RequestId,
     /// Tokens of the chunk.
@@ -83,12 +86,13 @@ impl Bubbles {
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
             let group = tables.trace().lanes_beside(LaneId::at(all.len()));
-            if group.len() == 1 {
+            if group.end.since(group.start) == 1 {
                 all.push(Bubbles::default());
                 continue;
             }
             let prefills = prefills(lanes, group.clone());
-            all.extend(group.map(|lane| Bubbles::new(&lanes[lane], LaneId::at(lane), &prefills)));
+            let of = |id: LaneId| Bubbles::new(&lanes[id.index()], id, &prefills);
+            all.extend(LaneId::each(group).map(of));
         }
         all
     }
@@ -98,21 +102,17 @@ impl Bubbles {
         let turns = turns(lane, id, prefills);
         let mut bubbles = Bubbles { all: Vec::new(), turns };
         let mut ahead: Vec<&Prefill> = Vec::new();
-        let mut next = 0;
+        let (mut next, behind) = (IterationNo::FIRST, lane.log.numbers().end);
         for prefill in prefills.iter().filter(|prefill| prefill.lane != id) {
-            let began_before = |place| lane.log.start(place) <= prefill.start;
-            if next < lane.log.len() && began_before(next) {
+            let began_before = |number| lane.log.start(number) <= prefill.start;
+            if next < behind && began_before(next) {
                 bubbles.share(lane, next, &ahead);
                 ahead.clear();
-                while next < lane.log.len() && began_before(next) {
-                    next += 1;
+                while next < behind && began_before(next) {
+                    next = next.next();
                 }
             }
-            let since = match next.checked_sub(1) {
-                Some(before) => lane.log.free(before),
-                None => Time::ZERO,
-            };
-            if next < lane.log.len() && prefill.end > since {
+            if next < behind && prefill.end > lane.log.free_before(next) {
                 ahead.push(prefill);
             }
         }
@@ -121,7 +121,7 @@ impl Bubbles {
     }
 
     /// Shares the waits of one iteration among those ahead of it.
-    fn share(&mut self, lane: &LaneColumns<'_>, iteration: usize, ahead: &[&Prefill]) {
+    fn share(&mut self, lane: &LaneColumns<'_>, iteration: IterationNo, ahead: &[&Prefill]) {
         if ahead.is_empty() {
             return;
         }
@@ -146,14 +146,7 @@ impl Bubbles {
         for ((piece, began), [stage_0, between]) in pieces().zip(began).zip(both) {
             if stage_0 + between > 0 {
                 let &Piece { request, tokens, .. } = piece;
-                self.all.push(Share {
-                    iteration: iteration as u32,
-                    request,
-                    tokens,
-                    began,
-                    stage_0,
-                    between,
-                });
+                self.all.push(Share { iteration, request, tokens, began, stage_0, between });
             }
         }
     }
@@ -169,19 +162,21 @@ impl Bubbles {
     }
 
     /// Shares in waits for another lane's turn from iteration `from` to before `to`.
-    pub(super) fn turns_within(&self, from: u32, to: u32) -> &[Turn] {
-        let before = |index: u32| self.turns.partition_point(|turn| turn.iteration < index);
+    pub(super) fn turns_within(&self, from: IterationNo, to: IterationNo) -> &[Turn] {
+        let before =
+            |number: IterationNo| self.turns.partition_point(|turn| turn.iteration < number);
         &self.turns[before(from)..before(to)]
     }
 
     /// Shares in the waits of the iterations after `from` and up to `to`.
-    pub(super) fn within(&self, from: u32, to: u32) -> &[Share] {
-        let upto = |index: u32| self.all.partition_point(|share| share.iteration <= index);
+    pub(super) fn within(&self, from: IterationNo, to: IterationNo) -> &[Share] {
+        let upto =
+            |number: IterationNo| self.all.partition_point(|share| share.iteration <= number);
         &self.all[upto(from)..upto(to)]
     }
 
     /// Shares in the waits of one iteration.
-    pub(super) fn at(&self, iteration: u32) -> &[Share] {
+    pub(super) fn at(&self, iteration: IterationNo) -> &[Share] {
         let before = self.all.partition_point(|share| share.iteration < iteration);
         let of = self.all[before..].iter().take_while(|share| share.iteration == iteration);
         &self.all[before..before + of.count()]
@@ -191,11 +186,11 @@ impl Bubbles {
 /// Shares in the waits of those in the queue of lane `id` for another lane's turn.
 fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> {
     let (mut turns, mut passed) = (Vec::new(), 0);
-    for (first, from, to) in lane.log.stretches() {
+    for (first, numbers) in lane.log.stretches() {
         if first.waiting == 0 || reason(&first) != Cause::PipelineBubble {
             continue;
         }
-        for iteration in from..to {
+        for iteration in IterationNo::each(numbers) {
             let (start, over) = (lane.log.start(iteration), lane.over(iteration));
             while prefills.get(passed).is_some_and(|prefill| prefill.end <= start) {
                 passed += 1;
@@ -218,7 +213,6 @@ fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> 
             let stood = over.since(start).as_nanos();
             shares(stood.min(all), &took, None, |place, ns| {
                 let (prefill, Piece { request, tokens, .. }) = pieces[place];
-                let iteration = iteration as u32;
                 turns.push(Turn { iteration, request, tokens, began: prefill.start, ns });
             });
         }
@@ -227,13 +221,13 @@ fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> 
 }
 
 /// Iterations of these lanes that prefilled, in order of their start.
-fn prefills(lanes: &[LaneColumns<'_>], group: std::ops::Range<usize>) -> Vec<Prefill> {
+fn prefills(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Prefill> {
     let mut all = Vec::new();
-    for number in group {
-        let lane = &lanes[number];
+    for id in LaneId::each(group) {
+        let lane = &lanes[id.index()];
         let weights = chunk_weights(lane);
-        for (index, records) in lane.log.prefills() {
-            let first = lane.log.chunks_before(index);
+        for (number, records) in lane.log.prefills() {
+            let first = lane.log.chunks_before(number);
             let piece = |record: &crate::trace::ChunkRecord| Piece {
                 request: record.request,
                 tokens: record.tokens,
@@ -241,11 +235,11 @@ fn prefills(lanes: &[LaneColumns<'_>], group: std::ops::Range<usize>) -> Vec<Pre
             };
             let mut chunks: Vec<Piece> = records.iter().map(piece).collect();
             let weights = &weights[first..first + chunks.len()];
-            shares(lane.others_prefill(index as u32), weights, None, |place, ns| {
+            shares(lane.others_prefill(number), weights, None, |place, ns| {
                 chunks[place].ns = ns;
             });
-            let (start, end) = (lane.log.start(index), lane.log.end(index));
-            all.push(Prefill { lane: LaneId::at(number), start, end, chunks });
+            let (start, end) = (lane.log.start(number), lane.log.end(number));
+            all.push(Prefill { lane: id, start, end, chunks });
         }
     }
     all.sort_by_key(|prefill| prefill.start);
@@ -254,11 +248,11 @@ fn prefills(lanes: &[LaneColumns<'_>], group: std::ops::Range<usize>) -> Vec<Pre
 
 /// One culprit's shares in the waits of another lane, with running sums.
 pub(super) struct Caused {
-    iterations: Vec<u32>,
+    iterations: Vec<IterationNo>,
     /// Row k: before the k-th; for stage 0, and between stages.
     sums: Vec<[u64; 2]>,
     /// The same of waits for the culprit's lane's turn.
-    turns: Vec<u32>,
+    turns: Vec<IterationNo>,
     turn_sums: Vec<u64>,
 }
 
@@ -297,12 +291,12 @@ impl Caused {
     }
 
     /// Before the iterations from this one on.
-    fn before(&self, iteration: u32) -> [u64; 2] {
-        self.sums[self.iterations.partition_point(|&index| index < iteration)]
+    fn before(&self, iteration: IterationNo) -> [u64; 2] {
+        self.sums[self.iterations.partition_point(|&number| number < iteration)]
     }
 
-    fn turns_before(&self, iteration: u32) -> u64 {
-        self.turn_sums[self.turns.partition_point(|&index| index < iteration)]
+    fn turns_before(&self, iteration: IterationNo) -> u64 {
+        self.turn_sums[self.turns.partition_point(|&number| number < iteration)]
     }
 }
 
@@ -312,24 +306,25 @@ struct Suffer<'s> {
 }
 
 impl Suffer<'_> {
-    /// From the start of the wait for stage 0 of one iteration to that of another.
-    fn between(&self, from: u32, to: u32) -> [u64; 2] {
-        let (before, after) = (self.caused.before(from), self.caused.before(to));
+    /// In the waits of some iterations: for stage 0 before each, and between stages.
+    fn within(&self, iterations: Range<IterationNo>) -> [u64; 2] {
+        let (before, after) =
+            (self.caused.before(iterations.start), self.caused.before(iterations.end));
         [after[0] - before[0], after[1] - before[1]]
     }
 }
 
 impl Visit for Suffer<'_> {
-    fn decoding(&mut self, from: u32, to: u32, _in_batch: bool) {
-        self.ns += self.between(from + 1, to + 1).iter().sum::<u64>();
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, _in_batch: bool) {
+        self.ns += self.within(from.next()..to.next()).iter().sum::<u64>();
     }
 
-    fn chunk(&mut self, iteration: u32, _place: u32) {
-        self.ns += self.between(iteration, iteration + 1)[1];
+    fn chunk(&mut self, at: ChunkAt) {
+        self.ns += self.within(at.iteration..at.iteration.next())[1];
     }
 
-    fn stage_0(&mut self, iteration: u32) {
-        self.ns += self.between(iteration, iteration + 1)[0];
+    fn stage_0(&mut self, iteration: IterationNo) {
+        self.ns += self.within(iteration..iteration.next())[0];
     }
 
     fn wait(&mut self, wait: Wait) {

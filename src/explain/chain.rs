@@ -8,6 +8,7 @@
 use super::prices::Prices;
 use super::recording::RecordedPool;
 use crate::cost::{BatchShape, Chunk, Decodes};
+use crate::ids::ChunkPlace;
 use crate::trace::Iteration;
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
@@ -227,7 +228,7 @@ impl<'a> Pricer<'a> {
     pub(super) fn communication_of_others(
         &mut self,
         iteration: &Iteration<'_>,
-        place: usize,
+        place: ChunkPlace,
     ) -> u64 {
         self.load(iteration);
         let whole = self.whole(iteration).communication;
@@ -240,8 +241,8 @@ impl<'a> Pricer<'a> {
         };
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
         let all = communication(&self.chunks, completed).min(whole);
-        let alone = std::slice::from_ref(&self.chunks[place]);
-        all.saturating_sub(communication(alone, iteration.chunks[place].samples.into()))
+        let alone = std::slice::from_ref(&self.chunks[place.index()]);
+        all.saturating_sub(communication(alone, iteration.chunks[place.index()].samples.into()))
     }
 
     /// What each chunk of an iteration weighs when others' delay is shared among them: the time

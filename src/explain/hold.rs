@@ -5,19 +5,30 @@
 //! then a block more every so many beats. What it held over a stretch, weighed by how many waited
 //! for how long, is a difference of running sums: no token is visited.
 
+use std::ops::Range;
+
 use super::lane::LaneColumns;
 use super::tables::Tables;
-use crate::ids::LaneId;
+use crate::ids::{BeatNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::Status;
+use crate::trace::{ChunkAt, Status};
 
 /// A stretch of iterations in which a request held a seat, and memory.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    from: u32,
-    to: u32,
+    from: IterationNo,
+    to: IterationNo,
     held: Held,
+}
+
+/// A run of decodes of a request.
+#[derive(Clone, Copy, Debug)]
+struct Decoded {
+    first: BeatNo,
+    last: BeatNo,
+    /// In memory at the first.
+    tokens: i64,
 }
 
 /// Blocks of a piece.
@@ -39,10 +50,10 @@ pub(super) struct Holders {
     pieces: Vec<Piece>,
     first_run: Vec<u32>,
     /// Decodes: from the iteration of a run's first beat to that of its last.
-    runs: Vec<(u32, u32)>,
+    runs: Vec<(IterationNo, IterationNo)>,
     /// The beat that a request ran in vain, where an answer ended after it was planned; or that still ran
     /// when observation ended.
-    in_vain: Vec<Option<u32>>,
+    in_vain: Vec<Option<IterationNo>>,
     /// Row i: seats taken at iteration i.
     pub seats: Vec<u32>,
     /// Row i: blocks held, those that several share counted for each.
@@ -95,8 +106,8 @@ impl Holders {
     fn keep_vain(&mut self, lane: &LaneColumns<'_>) {
         let mut decodes = vec![0_i64; lane.log.len() + 1];
         for &(first, last) in &self.runs {
-            decodes[first as usize] += 1;
-            decodes[last as usize + 1] -= 1;
+            decodes[first.index()] += 1;
+            decodes[last.next().index()] -= 1;
         }
         let mut sum = 0;
         for (decodes, iteration) in decodes.iter_mut().zip(lane.log) {
@@ -104,14 +115,12 @@ impl Holders {
             *decodes = i64::from(iteration.decodes) - sum;
         }
         for vain in &mut self.in_vain {
-            *vain = vain.filter(|&index| {
-                let iteration = lane.log.at(index as usize);
-                iteration.decodes > 0 && decodes[index as usize] > 0
-            });
+            *vain = vain
+                .filter(|&number| lane.log.at(number).decodes > 0 && decodes[number.index()] > 0);
         }
     }
 
-    fn push(&mut self, from: u32, to: u32, held: Held) {
+    fn push(&mut self, from: IterationNo, to: IterationNo, held: Held) {
         if from < to {
             self.pieces.push(Piece { from, to, held });
         }
@@ -125,7 +134,7 @@ impl Holders {
     fn add(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, request: RequestId) {
         let trace = tables.trace();
         let row = &trace.requests[request.index()];
-        let end = lane.log.len() as u32;
+        let end = lane.log.numbers().end;
         let mut runs = Vec::new();
         let mut last = match row.first_token {
             Time::NEVER => end,
@@ -135,10 +144,10 @@ impl Holders {
         let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
             if trace.steps_of(run).is_some() {
-                let beat = |k: u32| lane.beats.at(k as usize);
-                last = beat(run.first + run.len - 1);
-                runs.push((run.first, run.first + run.len - 1, tokens));
-                self.runs.push((beat(run.first), last));
+                let beats = (BeatNo(run.first), BeatNo(run.first + run.len - 1));
+                last = lane.beats.at(beats.1);
+                runs.push(Decoded { first: beats.0, last: beats.1, tokens });
+                self.runs.push((lane.beats.at(beats.0), last));
             } else {
                 last = lane.iteration_at(trace.times(run)[0]);
             }
@@ -147,24 +156,25 @@ impl Holders {
         // Seats and blocks of what was planned ahead are free one step later.
         let lingers = u32::from(lane.pool.planned_ahead);
         let over =
-            if row.status == Status::Completed { (last + 1 + lingers).min(end) } else { end };
+            if row.status == Status::Completed { last.after(1 + lingers).min(end) } else { end };
         let vain = match row.status {
-            Status::Completed => Some(last + 1),
+            Status::Completed => Some(last.next()),
             // In the batch that still ran when observation ended.
-            Status::Unfinished => lane.unobserved().filter(|&index| {
+            Status::Unfinished => lane.unobserved().filter(|&number| {
                 let lost = tables.places.preemptions(request).any(|at| at > last);
-                index > last && !lost && lane.log.at(index as usize).decodes > 0
+                number > last && !lost && lane.log.at(number).decodes > 0
             }),
             _ => None,
         };
-        self.in_vain.push(vain.filter(|&index| index < end));
+        self.in_vain.push(vain.filter(|&number| number < end));
         let outs = tables.places.preemptions(request).chain([over]);
         let mut chunks = tables.places.chunks(request);
         let mut runs = runs.as_slice();
         for out in outs {
-            let (these, rest) = chunks.split_at(chunks.partition_point(|&(at, _)| at < out));
+            let before = chunks.partition_point(|chunk| chunk.iteration < out);
+            let (these, rest) = chunks.split_at(before);
             chunks = rest;
-            let mine = runs.partition_point(|&(first, ..)| lane.beats.at(first as usize) < out);
+            let mine = runs.partition_point(|run| lane.beats.at(run.first) < out);
             let (decoded, later) = runs.split_at(mine);
             runs = later;
             self.residence(lane, these, decoded, out);
@@ -174,29 +184,29 @@ impl Holders {
     fn residence(
         &mut self,
         lane: &LaneColumns<'_>,
-        chunks: &[(u32, u32)],
-        runs: &[(u32, u32, i64)],
-        out: u32,
+        chunks: &[ChunkAt],
+        runs: &[Decoded],
+        out: IterationNo,
     ) {
-        let Some(&(last_chunk, _)) = chunks.last() else { return };
-        let blocks_of = |&(index, place): &(u32, u32)| {
-            lane.log.at(index as usize).chunks[place as usize].blocks
-        };
+        let Some(&last_chunk) = chunks.last() else { return };
+        let blocks_of = |at: ChunkAt| lane.log.chunk(lane.log.chunk_row(at)).blocks;
         for pair in chunks.windows(2) {
-            self.push(pair[0].0, pair[1].0, Held::Blocks(blocks_of(&pair[0])));
+            self.push(pair[0].iteration, pair[1].iteration, Held::Blocks(blocks_of(pair[0])));
         }
-        let mut held = blocks_of(&chunks[chunks.len() - 1]);
-        let mut at = last_chunk;
-        for &(first, last, tokens) in runs {
-            let beat = |k: u32| lane.beats.at(k as usize);
+        let mut held = blocks_of(last_chunk);
+        let mut at = last_chunk.iteration;
+        for &Decoded { first, last, tokens } in runs {
             // The first beat whose tokens go beyond what is held already.
             let room = i64::from(held) * self.block_tokens - tokens + 1;
-            let beyond = i64::from(first) + room.max(0);
-            let to = (beat(last) + 1).min(out);
-            let grows = if beyond > i64::from(last) { to } else { beat(beyond as u32).min(to) };
+            let beyond = i64::from(first.0) + room.max(0);
+            let to = lane.beats.at(last).next().min(out);
+            let grows = match u32::try_from(beyond).map(BeatNo) {
+                Ok(beyond) if beyond <= last => lane.beats.at(beyond).min(to),
+                _ => to,
+            };
             self.push(at, grows, Held::Blocks(held));
-            self.push(grows, to, Held::Grows(tokens - i64::from(first) - 1));
-            held = held.max(self.blocks_for(tokens + i64::from(last - first)));
+            self.push(grows, to, Held::Grows(tokens - i64::from(first.0) - 1));
+            held = held.max(self.blocks_for(tokens + i64::from(last.since(first))));
             at = to;
         }
         self.push(at, out, Held::Blocks(held));
@@ -208,15 +218,14 @@ impl Holders {
         let stride = self.block_tokens as usize;
         let mut steps = vec![0_i64; lane.beats.len() + stride + 2];
         for piece in &self.pieces {
-            let (from, to) = (piece.from as usize, piece.to as usize);
+            let (from, to) = (piece.from.index(), piece.to.index());
             seats[from] += 1;
             seats[to] -= 1;
-            let (first, last) =
-                (self.held_at(lane, piece, from), self.held_at(lane, piece, to - 1));
-            blocks[from] += i64::from(first);
-            blocks[to] -= i64::from(last);
+            let last = piece.to.back(1);
+            blocks[from] += i64::from(self.held_at(lane, piece, piece.from));
+            blocks[to] -= i64::from(self.held_at(lane, piece, last));
             if let Held::Grows(more) = piece.held {
-                let (first, after) = self.steps(lane, more, piece.from, piece.to);
+                let (first, after) = self.steps(lane, more, piece.from..piece.to);
                 steps[first] += 1;
                 steps[after] -= 1;
             }
@@ -224,13 +233,13 @@ impl Holders {
         for beats in stride..steps.len() {
             steps[beats] += steps[beats - stride];
         }
-        for (beats, &step) in steps.iter().enumerate().take(lane.beats.len() + 1).skip(1) {
-            blocks[lane.beats.at(beats - 1) as usize] += step;
+        for (beat, step) in BeatNo::each(lane.beats.numbers()).zip(&steps[1..]) {
+            blocks[lane.beats.at(beat).index()] += step;
         }
         let (mut seat, mut block) = (0, 0);
-        for index in 0..lane.log.len() {
-            seat += seats[index];
-            block += blocks[index];
+        for row in 0..lane.log.len() {
+            seat += seats[row];
+            block += blocks[row];
             self.seats.push(seat as u32);
             self.blocks.push(block as u64);
         }
@@ -238,20 +247,23 @@ impl Holders {
 
     /// Counts of beats at which a growing piece takes a block, beyond its first iteration's: the
     /// first, and the first that lies behind its end; one every `block_tokens`.
-    fn steps(&self, lane: &LaneColumns<'_>, more: i64, from: u32, to: u32) -> (usize, usize) {
+    fn steps(
+        &self,
+        lane: &LaneColumns<'_>,
+        more: i64,
+        within: Range<IterationNo>,
+    ) -> (usize, usize) {
         let block = self.block_tokens;
         // The least count above `beats` that begins a block.
         let next = |beats: i64| beats + 1 + (-(more + beats)).rem_euclid(block);
-        let beats = |index: u32| i64::from(lane.beats_within(0, index + 1));
-        (next(beats(from)) as usize, next(beats(to - 1)) as usize)
+        let (first, last) = (within.start, within.end.back(1));
+        (next(beats_upto(lane, first)) as usize, next(beats_upto(lane, last)) as usize)
     }
 
-    fn held_at(&self, lane: &LaneColumns<'_>, piece: &Piece, index: usize) -> u32 {
+    fn held_at(&self, lane: &LaneColumns<'_>, piece: &Piece, number: IterationNo) -> u32 {
         match piece.held {
             Held::Blocks(blocks) => blocks,
-            Held::Grows(more) => {
-                self.blocks_for(more + i64::from(lane.beats_within(0, index as u32 + 1)))
-            }
+            Held::Grows(more) => self.blocks_for(more + beats_upto(lane, number)),
         }
     }
 
@@ -260,7 +272,7 @@ impl Holders {
         &self,
         lane: &LaneColumns<'_>,
         means: Means,
-        first: u32,
+        first: IterationNo,
         waited: &[u64],
     ) -> Sums {
         let mut sums = Sums { means, first, ..Sums::default() };
@@ -270,12 +282,12 @@ impl Holders {
         if means == Means::Batch {
             sums.decodes.push(decoded);
         }
-        for (index, &ns) in (first as usize..).zip(waited) {
+        for (number, &ns) in first.onwards().zip(waited) {
             if ns > 0 {
-                let iteration = lane.log.at(index);
+                let iteration = lane.log.at(number);
                 let among = match means {
-                    Means::Seats => u64::from(self.seats[index]),
-                    Means::Blocks => self.blocks[index],
+                    Means::Seats => u64::from(self.seats[number.index()]),
+                    Means::Blocks => self.blocks[number.index()],
                     Means::Batch => batch_tokens(&iteration),
                 };
                 let each = ns as f64 / among.max(1) as f64;
@@ -293,51 +305,56 @@ impl Holders {
         }
         if means == Means::Blocks && sums.total > 0 {
             let stride = self.block_tokens as usize;
-            sums.beats = lane.beats_within(0, first) as usize;
-            let beats = lane.beats_within(first, first + waited.len() as u32) as usize;
-            sums.strided = vec![0.0; beats + 1];
-            for k in 1..=beats {
+            let (from, to) =
+                (lane.beats.from(first), lane.beats.from(first.after(waited.len() as u32)));
+            sums.beats = from.index();
+            sums.strided = vec![0.0; to.since(from) as usize + 1];
+            for (k, beat) in (1..).zip(BeatNo::each(from..to)) {
                 let before = if k > stride { sums.strided[k - stride] } else { 0.0 };
-                sums.strided[k] = before + sums.row(lane.beats.at(sums.beats + k - 1));
+                sums.strided[k] = before + sums.row(lane.beats.at(beat));
             }
         }
         sums
     }
 
-    /// What the request at this place of [`requests`](Holders::requests) has to do with the waits
-    /// in `sums` within the iterations `from..to`, in nanoseconds.
+    /// What the `holder`th of [`requests`](Holders::requests) has to do with the waits in `sums` within
+    /// these iterations, in nanoseconds.
     pub(super) fn share(
         &self,
         tables: &Tables<'_>,
         lane: &LaneColumns<'_>,
         sums: &Sums,
-        place: usize,
-        (from, to): (u32, u32),
+        holder: usize,
+        within: Range<IterationNo>,
     ) -> f64 {
-        if sums.total == 0 || from >= to {
+        if sums.total == 0 || within.is_empty() {
             return 0.0;
         }
         if sums.means == Means::Batch {
-            return self.ran(tables, lane, sums, place, (from, to));
+            return self.ran(tables, lane, sums, holder, within);
         }
-        let pieces = self.first_piece[place] as usize..self.first_piece[place + 1] as usize;
-        let within = |piece: &Piece| (piece.from.max(from), piece.to.min(to));
-        let parts = self.pieces[pieces].iter().filter(|piece| {
-            let (from, to) = within(piece);
-            from < to
-        });
-        parts.map(|piece| self.part(lane, sums, piece, within(piece))).sum::<f64>().max(0.0)
+        let pieces = self.first_piece[holder] as usize..self.first_piece[holder + 1] as usize;
+        let part = |piece: &Piece| {
+            let both = piece.from.max(within.start)..piece.to.min(within.end);
+            (!both.is_empty()).then(|| self.part(lane, sums, piece, both))
+        };
+        self.pieces[pieces].iter().filter_map(part).sum::<f64>().max(0.0)
     }
 
-    fn part(&self, lane: &LaneColumns<'_>, sums: &Sums, piece: &Piece, at: (u32, u32)) -> f64 {
-        let (from, to) = at;
-        let whole = sums.row(to) - sums.row(from);
+    fn part(
+        &self,
+        lane: &LaneColumns<'_>,
+        sums: &Sums,
+        piece: &Piece,
+        within: Range<IterationNo>,
+    ) -> f64 {
+        let whole = sums.row(within.end) - sums.row(within.start);
         match (sums.means, piece.held) {
             (Means::Seats | Means::Batch, _) => whole,
             (Means::Blocks, Held::Blocks(blocks)) => f64::from(blocks) * whole,
             (Means::Blocks, Held::Grows(more)) => {
-                let first = self.held_at(lane, piece, from as usize);
-                let (step, after) = self.steps(lane, more, from, to);
+                let first = self.held_at(lane, piece, within.start);
+                let (step, after) = self.steps(lane, more, within.clone());
                 let stride = self.block_tokens as usize;
                 let taken = (after - step) / stride;
                 // Nobody waited before the first row.
@@ -349,7 +366,7 @@ impl Holders {
                     0 => 0.0,
                     _ => {
                         let before = if step > stride { strided(step - stride) } else { 0.0 };
-                        taken as f64 * sums.row(to) - (strided(after - stride) - before)
+                        taken as f64 * sums.row(within.end) - (strided(after - stride) - before)
                     }
                 };
                 f64::from(first) * whole + later
@@ -363,32 +380,37 @@ impl Holders {
         tables: &Tables<'_>,
         lane: &LaneColumns<'_>,
         sums: &Sums,
-        place: usize,
-        (from, to): (u32, u32),
+        holder: usize,
+        within: Range<IterationNo>,
     ) -> f64 {
+        let Range { start: from, end: to } = within;
         let mut share = 0.0;
-        let chunks = tables.places.chunks(self.requests[place]);
-        let first = chunks.partition_point(|&(index, _)| index < from);
-        for &(index, at) in chunks[first..].iter().take_while(|&&(index, _)| index < to) {
-            let each = sums.row(index + 1) - sums.row(index);
-            let tokens = lane.log.at(index as usize).chunks[at as usize].tokens;
-            share += f64::from(tokens) * each;
+        let chunks = tables.places.chunks(self.requests[holder]);
+        let first = chunks.partition_point(|chunk| chunk.iteration < from);
+        for &at in chunks[first..].iter().take_while(|chunk| chunk.iteration < to) {
+            let tokens = lane.log.chunk(lane.log.chunk_row(at)).tokens;
+            share += f64::from(tokens) * sums.at(at.iteration);
         }
-        let runs = self.first_run[place] as usize..self.first_run[place + 1] as usize;
+        let runs = self.first_run[holder] as usize..self.first_run[holder + 1] as usize;
         for &(first, last) in &self.runs[runs] {
-            let (from, to) = (first.max(from), (last + 1).min(to));
+            let (from, to) = (first.max(from), last.next().min(to));
             if from < to {
-                let row = |index: u32| sums.decodes[(index - sums.first) as usize];
+                let row = |number: IterationNo| sums.decodes[number.since(sums.first) as usize];
                 share += row(to) - row(from);
             }
         }
-        if let Some(&Some(index)) = self.in_vain.get(place)
-            && (from..to).contains(&index)
+        if let Some(&Some(vain)) = self.in_vain.get(holder)
+            && (from..to).contains(&vain)
         {
-            share += sums.row(index + 1) - sums.row(index);
+            share += sums.at(vain);
         }
         share.max(0.0)
     }
+}
+
+/// Beats up to an iteration, it included.
+fn beats_upto(lane: &LaneColumns<'_>, number: IterationNo) -> i64 {
+    i64::from(lane.beats.from(number.next()).0)
 }
 
 /// Tokens that an iteration computes.
@@ -402,7 +424,7 @@ fn batch_tokens(iteration: &crate::trace::Iteration<'_>) -> u64 {
 pub(super) struct Sums {
     means: Means,
     /// The iteration of row 0.
-    first: u32,
+    first: IterationNo,
     rows: Vec<f64>,
     /// For batches: iterations with decodes alone.
     decodes: Vec<f64>,
@@ -417,7 +439,12 @@ pub(super) struct Sums {
 
 impl Sums {
     /// What was waited before this iteration.
-    fn row(&self, index: u32) -> f64 {
-        self.rows[(index - self.first) as usize]
+    fn row(&self, number: IterationNo) -> f64 {
+        self.rows[number.since(self.first) as usize]
+    }
+
+    /// What was waited at this iteration.
+    fn at(&self, number: IterationNo) -> f64 {
+        self.row(number.next()) - self.row(number)
     }
 }

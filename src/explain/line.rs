@@ -9,7 +9,7 @@
 use super::lane::LaneColumns;
 use super::recording::{RecordedPool, Recording};
 use super::walk::{Places, queued};
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
@@ -19,14 +19,14 @@ use crate::trace::{Iteration, Log, Status};
 #[derive(Debug, Default)]
 pub(super) struct Line {
     /// `(iteration, head, nanoseconds that the others stood behind it, summed over them)`.
-    pub behind: Vec<(u32, RequestId, u64)>,
+    pub behind: Vec<(IterationNo, RequestId, u64)>,
 }
 
 /// A waiting request.
 struct Waiter {
     request: RequestId,
-    from: u32,
-    to: u32,
+    from: IterationNo,
+    to: IterationNo,
     need: u32,
     /// Whether it got its first token, so that its wait is somebody's blame.
     counts: bool,
@@ -52,10 +52,10 @@ impl Line {
         // By need: time in which so many blocks would have done; and waiting requests.
         let (mut time, mut count) = (Tree::new(most + 1), Tree::new(most + 1));
         let (mut starting, mut ending) = (0, ends.as_slice());
-        for index in 0..=lane.log.len() as u32 {
+        for number in IterationNo::each(IterationNo::FIRST..lane.log.numbers().end.next()) {
             while let Some((&place, rest)) = ending.split_first() {
                 let waiter = &waiters[place];
-                if waiter.to > index {
+                if waiter.to > number {
                     break;
                 }
                 ending = rest;
@@ -65,7 +65,7 @@ impl Line {
                     count.add(waiter.need as usize, u64::MAX);
                 }
             }
-            while let Some(waiter) = waiters.get(starting).filter(|waiter| waiter.from <= index) {
+            while let Some(waiter) = waiters.get(starting).filter(|waiter| waiter.from <= number) {
                 starting += 1;
                 let before = &mut places.behind[waiter.request.index()];
                 *before = before.wrapping_sub(time.from(waiter.need as usize));
@@ -73,14 +73,14 @@ impl Line {
                     count.add(waiter.need as usize, 1);
                 }
             }
-            let Some(iteration) = lane.log.get(index as usize) else { break };
+            let Some(iteration) = lane.log.get(number) else { break };
             let Some((head, room)) = room(recording, places, &iteration) else { continue };
             let room = (room as usize).min(most);
-            let stood = lane.stood(index);
+            let stood = lane.stood(number);
             time.add(room, stood);
             let behind = count.upto(room);
             if behind > 0 {
-                line.behind.push((index, head, behind * stood));
+                line.behind.push((number, head, behind * stood));
             }
         }
         line
@@ -113,7 +113,7 @@ fn waiters(
 /// Blocks that a request took when it was admitted.
 fn need(recording: &Recording<'_>, places: &Places, log: &Log, request: RequestId) -> u32 {
     match places.chunks(request).first() {
-        Some(&(index, place)) => log.at(index as usize).chunks[place as usize].blocks,
+        Some(&first) => log.chunk(log.chunk_row(first)).blocks,
         None => {
             let row = &recording.trace.requests[request.index()];
             let memory = recording.pool(row.lane).memory;

@@ -10,7 +10,7 @@ use super::cause::{CAUSES, Cause, Split};
 use super::index::Index;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
-use crate::ids::LaneId;
+use crate::ids::{BeatNo, LaneId};
 use crate::metrics::forest::Forest;
 use crate::metrics::lateness::Lateness;
 use crate::metrics::{Options, counted};
@@ -52,7 +52,7 @@ impl Charges {
         for at in (0..lane.beats.len()).rev() {
             let Some((next, missed)) = forest.next_miss(at as u32) else { continue };
             let mut sum = charged[places[next as usize] as usize];
-            for (sum, share) in sum.iter_mut().zip(beat_beyond(lane, next as usize, tbt)) {
+            for (sum, share) in sum.iter_mut().zip(beat_beyond(lane, BeatNo(next), tbt)) {
                 *sum += missed as f64 * share;
             }
             places[at] = charged.len() as u32;
@@ -67,7 +67,7 @@ impl Charges {
 }
 
 /// Each cause's share of what the gap up to a beat takes beyond `pace`.
-fn beat_beyond(lane: &LaneColumns<'_>, beat: usize, pace: u64) -> Charged {
+fn beat_beyond(lane: &LaneColumns<'_>, beat: BeatNo, pace: u64) -> Charged {
     let shares = beyond(&lane.beat(beat), pace);
     DECODING.map(|cause| shares[cause as usize])
 }
@@ -277,7 +277,7 @@ impl Visit for Charge<'_, '_> {
         let (first, end) = (run.first + 1, run.first + run.len);
         let Some(chain) = self.chain else {
             for index in first..end {
-                let gap = self.index.beat_gap(self.request, token, index);
+                let gap = self.index.beat_gap(self.request, token, BeatNo(index));
                 self.token(times[index as usize].as_nanos(), &gap.split, self.tbt);
             }
             return;
@@ -296,7 +296,8 @@ impl Visit for Charge<'_, '_> {
         let mut last = miss;
         let mut charge = |beat: usize, missed: u64| {
             self.missed += missed;
-            for (sum, share) in charged.iter_mut().zip(beat_beyond(lane, beat, self.tbt)) {
+            let shares = beat_beyond(lane, BeatNo(beat as u32), self.tbt);
+            for (sum, share) in charged.iter_mut().zip(shares) {
                 *sum += missed as f64 * share;
             }
         };

@@ -6,6 +6,7 @@ use super::cause::{CAUSES, Split};
 use super::index::Index;
 use super::misses::beyond;
 use super::walk::{Gap, Visit};
+use crate::ids::BeatNo;
 use crate::metrics::Options;
 use crate::time::{Span, Time};
 use crate::trace::{Run, Status};
@@ -52,10 +53,10 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
         by_deadline.sort_unstable_by_key(|(tbt, _)| *tbt);
         for (tbt, steps) in by_deadline {
             let mut requests = 0;
-            for (beat, step) in (1..lane.beats.len()).zip(&steps[1..]) {
+            for (beat, step) in BeatNo::each(lane.beats.numbers()).zip(&steps).skip(1) {
                 requests += step;
-                let (before, at) = (lane.beats.at(beat - 1), lane.beats.at(beat));
-                let (from, to) = (lane.log.end(before as usize), lane.log.end(at as usize));
+                let (before, at) = lane.beat_gap(beat);
+                let (from, to) = (lane.log.end(before), lane.log.end(at));
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;
                 }

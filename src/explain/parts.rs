@@ -1,8 +1,11 @@
 //! What each iteration of a lane was made of, in a few bytes; and what each chunk took of it.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use super::chain::{DecodeChain, PrefillChain, Steady};
+use crate::ids::IterationNo;
 use crate::time::Time;
 
 /// Parts of the iterations of a lane, in nanoseconds; what is left of an iteration is a decode's own.
@@ -12,7 +15,7 @@ pub(super) struct PartsColumn {
     /// What rows have beside their batch growth, mostly the same in many of them.
     rests: Vec<Rest>,
     /// Those that are too long for a row.
-    long: FxHashMap<u32, [u64; 4]>,
+    long: FxHashMap<IterationNo, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
     /// How long each chunk of the lane took alone, and the others of its iteration.
@@ -72,7 +75,7 @@ impl PartsColumn {
             Rest { prefill, communication, host }
         } else {
             let all = [chain.batch_growth, prefill, communication, host];
-            self.long.insert(self.rows.len() as u32, all);
+            self.long.insert(IterationNo(self.rows.len() as u32), all);
             Rest { prefill: 0, communication: 0, host: LONG }
         };
         let rest = self.rest(rest);
@@ -141,13 +144,14 @@ impl PartsColumn {
         self.chunks.extend(chunks.iter().map(|chunk| [chunk.own, chunk.others]));
     }
 
-    /// Adds the iterations `from..to`.
+    /// Adds some iterations.
     #[inline]
-    pub(super) fn add(&self, from: usize, to: usize, sums: &mut Sums) {
-        for (row, place) in self.rows[from..to].iter().zip(from..) {
+    pub(super) fn add(&self, numbers: Range<IterationNo>, sums: &mut Sums) {
+        let rows = numbers.start.index()..numbers.end.index();
+        for (row, number) in self.rows[rows.clone()].iter().zip(numbers.start.onwards()) {
             let rest = &self.rests[row.rest as usize];
             if row.batch_growth == ALONE || rest.host == LONG {
-                self.add_rare(place, sums);
+                self.add_rare(number, sums);
                 continue;
             }
             sums.batch_growth += u64::from(row.batch_growth);
@@ -155,48 +159,49 @@ impl PartsColumn {
             sums.communication += u64::from(rest.communication);
             sums.host += u64::from(rest.host);
         }
-        if let Some(bubbles) = self.bubbles.get(from..to) {
+        if let Some(bubbles) = self.bubbles.get(rows) {
             sums.bubble += bubbles.iter().sum::<u64>();
         }
     }
 
     #[cold]
-    fn add_rare(&self, place: usize, sums: &mut Sums) {
-        let [batch_growth, prefill, communication, host] = self.of(place);
+    fn add_rare(&self, number: IterationNo, sums: &mut Sums) {
+        let [batch_growth, prefill, communication, host] = self.of(number);
         let chain =
             DecodeChain { batch_growth, prefill, communication, host, ..DecodeChain::default() };
-        sums.add(&chain, self.rows[place].batch_growth != ALONE);
+        sums.add(&chain, self.rows[number.index()].batch_growth != ALONE);
     }
 
     /// Batch growth, prefill, communication and host work of an iteration.
-    fn of(&self, place: usize) -> [u64; 4] {
-        let Parts { batch_growth, rest } = self.rows[place];
+    fn of(&self, number: IterationNo) -> [u64; 4] {
+        let Parts { batch_growth, rest } = self.rows[number.index()];
         let Rest { prefill, communication, host } = self.rests[rest as usize];
         if host == LONG {
-            return self.long[&(place as u32)];
+            return self.long[&number];
         }
         let batch_growth = if batch_growth == ALONE { 0 } else { batch_growth };
         [batch_growth, prefill, communication, host].map(u64::from)
     }
 
-    /// Waiting between pipeline stages in iteration `place`.
-    pub(super) fn bubble(&self, place: usize) -> u64 {
-        self.bubbles.get(place).copied().unwrap_or(0)
+    /// Waiting between pipeline stages in an iteration.
+    pub(super) fn bubble(&self, number: IterationNo) -> u64 {
+        self.bubbles.get(number.index()).copied().unwrap_or(0)
     }
 
-    /// Iteration `place`, which took `lasted` nanoseconds, as its decodes see it.
-    pub(super) fn decodes(&self, place: usize, lasted: u64) -> DecodeChain {
-        let [batch_growth, prefill, communication, host] = self.of(place);
-        let bubble = self.bubble(place);
+    /// An iteration, which took `lasted` nanoseconds, as its decodes see it.
+    pub(super) fn decodes(&self, number: IterationNo, lasted: u64) -> DecodeChain {
+        let [batch_growth, prefill, communication, host] = self.of(number);
+        let bubble = self.bubble(number);
         let own = lasted - bubble - batch_growth - prefill - communication - host;
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
     }
 
-    /// Iteration `place`, which took `lasted` nanoseconds, as the `chunk`th chunk of the lane sees it.
-    pub(super) fn prefill(&self, chunk: usize, place: usize, lasted: u64) -> PrefillChain {
+    /// An iteration, which took `lasted` nanoseconds, as one of its chunks sees it: that in row `chunk`
+    /// of the lane's.
+    pub(super) fn prefill(&self, number: IterationNo, chunk: usize, lasted: u64) -> PrefillChain {
         let [own, others] = self.chunks[chunk];
-        let [.., communication, host] = self.of(place);
-        let bubble = self.bubble(place);
+        let [.., communication, host] = self.of(number);
+        let bubble = self.bubble(number);
         let decodes = lasted - own - others - communication - host - bubble;
         PrefillChain { own, others, decodes, communication, host, bubble }
     }

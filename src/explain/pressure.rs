@@ -9,6 +9,7 @@ use super::lane::{LaneColumns, reason};
 use super::line::head_of;
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
+use crate::ids::IterationNo;
 use crate::request::RequestId;
 
 /// What a wait is for.
@@ -25,7 +26,7 @@ pub(super) fn means_of(cause: Cause) -> Means {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pressure {
     /// The stretch.
-    pub within: Range<u32>,
+    pub within: Range<IterationNo>,
     by_cause: [Vec<u64>; SHARED.len()],
 }
 
@@ -35,15 +36,16 @@ impl Pressure {
         &self.by_cause[place]
     }
 
-    fn add(&mut self, cause: Cause, index: u32, ns: u64) {
+    fn add(&mut self, cause: Cause, number: IterationNo, ns: u64) {
         // The turns that lanes of a pipeline take are shared with its bubbles.
         if ns == 0 || cause == Cause::PipelineBubble {
             return;
         }
         let place = SHARED.iter().position(|&shared| shared == cause).expect("a shared cause");
         let column = &mut self.by_cause[place];
-        column.resize(self.within.len(), 0);
-        let waited = &mut column[(index - self.within.start) as usize];
+        let Range { start, end } = self.within;
+        column.resize(end.since(start) as usize, 0);
+        let waited = &mut column[number.since(start) as usize];
         *waited = waited.saturating_add(ns);
     }
 }
@@ -51,7 +53,7 @@ impl Pressure {
 /// Stretches of iterations in which requests waited, counted at each end.
 #[derive(Debug)]
 pub(super) struct Waits {
-    first: u32,
+    first: IterationNo,
     /// Change in the number of those in the queue who were never admitted, at each iteration from
     /// `first` on.
     pub waiting: Vec<i64>,
@@ -67,8 +69,8 @@ pub(super) struct Waits {
 
 impl Waits {
     /// None yet, all within these iterations.
-    pub(super) fn within(iterations: Range<u32>) -> Waits {
-        let zeros = vec![0; iterations.len() + 2];
+    pub(super) fn within(iterations: Range<IterationNo>) -> Waits {
+        let zeros = vec![0; iterations.end.since(iterations.start) as usize + 2];
         Waits {
             first: iterations.start,
             waiting: zeros.clone(),
@@ -85,24 +87,24 @@ impl Waits {
     pub(super) fn pressure(
         mut self,
         lane: &LaneColumns<'_>,
-        behind: impl IntoIterator<Item = (u32, u64)>,
+        behind: impl IntoIterator<Item = (IterationNo, u64)>,
     ) -> Pressure {
         let mut counts = [0_i64; 5];
         let mut behind = behind.into_iter().peekable();
-        for at in self.pressure.within.clone() {
+        for at in IterationNo::each(self.pressure.within.clone()) {
             let columns =
                 [&self.waiting, &self.preempted, &self.unseen, &self.passed, &self.missed];
             for (count, column) in counts.iter_mut().zip(columns) {
-                *count += column[(at - self.first) as usize];
+                *count += column[at.since(self.first) as usize];
             }
             let [waiting, preempted, unseen, passed, missed] = counts.map(|count| count as u64);
             if waiting + preempted + unseen + passed + missed == 0 {
                 continue;
             }
             let stood = lane.stood(at);
-            let iteration = lane.log.at(at as usize);
+            let iteration = lane.log.at(at);
             let mut add = |cause, ns| self.pressure.add(cause, at, ns);
-            let other = behind.next_if(|&(index, _)| index == at).map_or(0, |(_, ns)| ns);
+            let other = behind.next_if(|&(number, _)| number == at).map_or(0, |(_, ns)| ns);
             let times = |requests: u64, ns: u64| requests.saturating_mul(ns);
             add(reason(&iteration), times(waiting, stood).saturating_sub(other));
             add(Cause::PreemptedWaiting, times(preempted, stood));
@@ -122,34 +124,34 @@ fn passed_cause(iteration: &crate::trace::Iteration<'_>) -> Cause {
     }
 }
 
-/// One more between two iterations.
-fn one_more(column: &mut [i64], first: u32, (from, to): (u32, u32)) {
-    column[(from - first) as usize] += 1;
-    column[(to - first) as usize] -= 1;
+/// One more in some iterations, in a column that begins with `first`.
+fn one_more(column: &mut [i64], first: IterationNo, iterations: Range<IterationNo>) {
+    column[iterations.start.since(first) as usize] += 1;
+    column[iterations.end.since(first) as usize] -= 1;
 }
 
 impl Visit for Waits {
-    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
         if !in_batch {
-            one_more(&mut self.missed, self.first, (from + 1, to + 1));
+            one_more(&mut self.missed, self.first, from.next()..to.next());
         }
     }
 
     fn wait(&mut self, wait: Wait) {
         let column = if wait.preempted { &mut self.preempted } else { &mut self.waiting };
-        one_more(column, self.first, (wait.from, wait.to));
+        one_more(column, self.first, wait.from..wait.to);
     }
 
-    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
-        self.pressure.add(Cause::StepInFlight, first.saturating_sub(1), in_flight);
-        one_more(&mut self.unseen, self.first, (first, seen));
+    fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
+        self.pressure.add(Cause::StepInFlight, first.back(1), in_flight);
+        one_more(&mut self.unseen, self.first, first..seen);
     }
 
-    fn passed_over(&mut self, from: u32, to: u32) {
-        one_more(&mut self.passed, self.first, (from, to));
+    fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
+        one_more(&mut self.passed, self.first, from..to);
     }
 
-    fn recomputed(&mut self, preempted: u32, ns: u64) {
+    fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.pressure.add(Cause::Recompute, preempted, ns);
     }
 }
@@ -159,16 +161,15 @@ pub(super) fn behind(
     tables: &Tables<'_>,
     request: RequestId,
     wait: Wait,
-) -> Vec<(u32, RequestId, u64)> {
+) -> Vec<(IterationNo, RequestId, u64)> {
     if wait.preempted || tables.places.behind[request.index()] == 0 {
         return Vec::new();
     }
     let lane = tables.lane_of(request);
     let places = &tables.places;
-    let head = |index: u32| {
-        let iteration = lane.log.at(index as usize);
-        let head = head_of(&tables.recording, places, &iteration, request)?;
-        Some((index, head, lane.stood(index)))
+    let head = |number: IterationNo| {
+        let head = head_of(&tables.recording, places, &lane.log.at(number), request)?;
+        Some((number, head, lane.stood(number)))
     };
-    (wait.from..wait.to).filter_map(head).collect()
+    IterationNo::each(wait.from..wait.to).filter_map(head).collect()
 }

@@ -14,12 +14,12 @@ use super::index::Index;
 use super::lane::LaneColumns;
 use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
-use crate::ids::LaneId;
+use crate::ids::{BeatNo, IterationNo, LaneId};
 use crate::metrics::Options;
 use crate::request::RequestId;
 use crate::threads;
 use crate::time::{Span, Time};
-use crate::trace::{ChunkRecord, Run, Status};
+use crate::trace::{ChunkAt, ChunkRecord, Run, Status};
 
 /// A token that came late.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,29 +117,29 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
         index.walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
     for (mut spans, (lane, beats)) in spans.into_iter().zip(trace.steps()) {
-        spans.runs.sort_unstable_by_key(|run| run.0);
-        let columns = &index.lanes[lane.index()];
+        spans.runs.sort_unstable_by_key(|run| run.first);
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
-        let mut teller: Option<(u32, u32, RequestId, u32, u64)> = None;
-        for beat in 1..columns.beats.len() {
-            count += spans.change[beat];
-            while let Some(&run) = spans.runs.get(next).filter(|run| run.0 as usize <= beat) {
-                if teller.is_none_or(|(_, last, ..)| run.1 > last) {
+        let mut teller: Option<RunGaps> = None;
+        for beat in BeatNo::each(index.lanes[lane.index()].beats.numbers()).skip(1) {
+            let (from, to) = (beats[beat.index() - 1], beats[beat.index()]);
+            count += spans.change[beat.index()];
+            while let Some(&run) = spans.runs.get(next).filter(|run| run.first <= beat) {
+                if teller.is_none_or(|teller| run.last > teller.last) {
                     teller = Some(run);
                 }
                 next += 1;
             }
-            let Some((from, last, request, token, tbt)) = teller else { continue };
-            let gap = beats[beat].since(beats[beat - 1]).as_nanos();
-            if count > 0 && gap > tbt && beat as u32 <= last {
+            let Some(RunGaps { first, last, request, token, tbt }) = teller else { continue };
+            let gap = to.since(from).as_nanos();
+            if count > 0 && gap > tbt && beat <= last {
                 late.push(Late {
                     beyond: gap - tbt,
                     request,
-                    token: token + (beat as u32 - from),
+                    token: token + beat.since(first),
                     lane,
-                    from: beats[beat - 1],
-                    to: beats[beat],
+                    from,
+                    to,
                     hit: count as u32,
                     single: false,
                 });
@@ -152,8 +152,19 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
 /// Runs by the beats whose gaps they hold.
 struct Spans {
     change: Vec<i64>,
-    /// `(first beat, last beat, request, token of the first, its deadline)`.
-    runs: Vec<(u32, u32, RequestId, u32, u64)>,
+    runs: Vec<RunGaps>,
+}
+
+/// A request's run, by the beats that end its gaps.
+#[derive(Clone, Copy)]
+struct RunGaps {
+    first: BeatNo,
+    last: BeatNo,
+    request: RequestId,
+    /// The token of the first.
+    token: u32,
+    /// Its deadline's pace.
+    tbt: u64,
 }
 
 impl Spans {
@@ -190,10 +201,11 @@ impl Visit for Single<'_> {
     }
 
     fn beats(&mut self, token: u32, run: Run) {
-        let (first, last) = (run.first + 1, run.first + run.len - 1);
-        self.spans.change[first as usize] += 1;
-        self.spans.change[last as usize + 1] -= 1;
-        self.spans.runs.push((first, last, self.request, token, self.tbt));
+        let (first, last) = (BeatNo(run.first + 1), BeatNo(run.first + run.len - 1));
+        self.spans.change[first.index()] += 1;
+        self.spans.change[last.next().index()] -= 1;
+        let &mut Single { request, tbt, .. } = self;
+        self.spans.runs.push(RunGaps { first, last, request, token, tbt });
     }
 }
 
@@ -213,8 +225,8 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
     let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
     let mut weights = Vec::new();
     for &(from, to, in_batch) in &part.decoding {
-        for index in from + 1..=to {
-            let iteration = lane.log.at(index as usize);
+        for number in IterationNo::each(from.next()..to.next()) {
+            let iteration = lane.log.at(number);
             if iteration.chunks.is_empty() || (iteration.decodes > 0 && !in_batch) {
                 continue;
             }
@@ -226,7 +238,7 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             for chunk in iteration.chunks {
                 found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
             }
-            shares(lane.others_prefill(index), &weights, None, |place, ns| {
+            shares(lane.others_prefill(number), &weights, None, |place, ns| {
                 found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
             });
             if in_batch {
@@ -237,23 +249,23 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             }
         }
     }
-    for &(index, place) in &part.chunks {
-        let iteration = lane.log.at(index as usize);
+    for &at in &part.chunks {
+        let iteration = lane.log.at(at.iteration);
         if iteration.chunks.len() < 2 {
             continue;
         }
         pricer.weights(&iteration, &mut weights);
-        let others = lane.prefill(index, place).1.others;
+        let others = lane.prefill(at).1.others;
         let cause = Cause::PrefillInterference;
-        for (_, chunk) in iteration.chunks.iter().enumerate().filter(|(k, _)| *k != place as usize)
-        {
+        let own = at.place.index();
+        for (_, chunk) in iteration.chunks.iter().enumerate().filter(|&(place, _)| place != own) {
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
-        shares(others, &weights, Some(place as usize), |place, ns| {
+        shares(others, &weights, Some(own), |place, ns| {
             found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
         });
-        let others = pricer.communication_of_others(&iteration, place as usize);
-        shares(others, &weights, Some(place as usize), |place, ns| {
+        let others = pricer.communication_of_others(&iteration, at.place);
+        shares(others, &weights, Some(own), |place, ns| {
             add_communication(&mut found, &iteration.chunks[place], ns);
         });
     }
@@ -270,9 +282,9 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
     }
     let mut behind = Vec::new();
     for &wait in &part.waits {
-        for (index, head, ns) in pressure::behind(index, request, wait) {
+        for (number, head, ns) in pressure::behind(index, request, wait) {
             found.entry((head, Cause::HeadOfLine)).or_default().0 += ns;
-            behind.push((index, ns));
+            behind.push((number, ns));
         }
     }
     let pressure = part.pressure(lane, behind);
@@ -280,8 +292,9 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
         if means_of(cause) != Means::Batch {
             continue;
         }
-        let waited = pressure.within.clone().zip(pressure.of(place)).filter(|(_, ns)| **ns > 0);
-        for chunk in waited.flat_map(|(index, _)| lane.log.at(index as usize).chunks) {
+        let within = IterationNo::each(pressure.within.clone());
+        let waited = within.zip(pressure.of(place)).filter(|(_, ns)| **ns > 0);
+        for chunk in waited.flat_map(|(number, _)| lane.log.at(number).chunks) {
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
@@ -308,13 +321,13 @@ fn add_communication(
 /// What a gap was made of.
 #[derive(Clone, Default)]
 struct Part {
-    decoding: Vec<(u32, u32, bool)>,
-    chunks: Vec<(u32, u32)>,
-    stage_0: Vec<u32>,
+    decoding: Vec<(IterationNo, IterationNo, bool)>,
+    chunks: Vec<ChunkAt>,
+    stage_0: Vec<IterationNo>,
     waits: Vec<Wait>,
-    unseen: Vec<(u32, u32, u64)>,
-    passed: Vec<(u32, u32)>,
-    recomputed: Vec<(u32, u64)>,
+    unseen: Vec<(IterationNo, IterationNo, u64)>,
+    passed: Vec<(IterationNo, IterationNo)>,
+    recomputed: Vec<(IterationNo, u64)>,
 }
 
 impl Part {
@@ -340,36 +353,37 @@ impl Part {
             all.extend(bubbles.within(from, to).iter().map(both));
         }
         // Chunks of iterations in a row stood through both waits too.
-        let told = |index: u32| self.stage_0.binary_search(&index).is_ok();
-        let between = |index: u32| self.chunks.binary_search_by_key(&index, |&(at, _)| at).is_ok();
-        for &index in &self.stage_0 {
-            let ns = |share: &Share| share.stage_0 + if between(index) { share.between } else { 0 };
-            all.extend(bubbles.at(index).iter().map(|share| (share, ns(share))));
+        let iterations: Vec<IterationNo> = self.chunks.iter().map(|at| at.iteration).collect();
+        for &number in &self.stage_0 {
+            let both = iterations.binary_search(&number).is_ok();
+            let ns = |share: &Share| share.stage_0 + if both { share.between } else { 0 };
+            all.extend(bubbles.at(number).iter().map(|share| (share, ns(share))));
         }
-        for &(index, _) in self.chunks.iter().filter(|&&(index, _)| !told(index)) {
-            all.extend(bubbles.at(index).iter().map(|share| (share, share.between)));
+        let told = |number: &IterationNo| self.stage_0.binary_search(number).is_ok();
+        for number in iterations.into_iter().filter(|number| !told(number)) {
+            all.extend(bubbles.at(number).iter().map(|share| (share, share.between)));
         }
         all.retain(|&(_, ns)| ns > 0);
         all
     }
 
     /// The iterations that it waited for.
-    fn waited(&self) -> Range<u32> {
+    fn waited(&self) -> Range<IterationNo> {
         let missed = self.decoding.iter().filter(|&&(.., within)| !within);
-        let stretches = (missed.map(|&(from, to, _)| (from + 1, to + 1)))
+        let stretches = (missed.map(|&(from, to, _)| (from.next(), to.next())))
             .chain(self.waits.iter().map(|wait| (wait.from, wait.to)))
             .chain(self.unseen.iter().map(|&(first, seen, _)| {
-                let in_flight = first.saturating_sub(1);
-                (in_flight, seen.max(in_flight + 1))
+                let in_flight = first.back(1);
+                (in_flight, seen.max(in_flight.next()))
             }))
             .chain(self.passed.iter().copied())
-            .chain(self.recomputed.iter().map(|&(at, _)| (at, at + 1)));
-        let both = |(a, b): (u32, u32), (from, to)| (a.min(from), b.max(to));
+            .chain(self.recomputed.iter().map(|&(at, _)| (at, at.next())));
+        let both = |(a, b): (IterationNo, IterationNo), (from, to)| (a.min(from), b.max(to));
         let (from, to) = stretches.reduce(both).unwrap_or_default();
         from..to
     }
 
-    fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(u32, u64)>) -> Pressure {
+    fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(IterationNo, u64)>) -> Pressure {
         let mut waits = Waits::within(self.waited());
         self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
         self.waits.iter().for_each(|&wait| waits.wait(wait));
@@ -399,21 +413,22 @@ impl Visit for Parts<'_> {
         // What was told of the run as a whole is no gap's.
         self.current = Part::default();
         if (token..token + run.len - 1).contains(&self.token) {
-            let beat = (run.first + 1 + (self.token - token)) as usize;
-            let decoding = vec![(self.lane_beats.at(beat - 1), self.lane_beats.at(beat), true)];
+            let before = BeatNo(run.first + (self.token - token));
+            let iteration = |beat| self.lane_beats.at(beat);
+            let decoding = vec![(iteration(before), iteration(before.next()), true)];
             self.found = Some(Part { decoding, ..Part::default() });
         }
     }
 
-    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
         self.current.decoding.push((from, to, in_batch));
     }
 
-    fn chunk(&mut self, iteration: u32, place: u32) {
-        self.current.chunks.push((iteration, place));
+    fn chunk(&mut self, at: ChunkAt) {
+        self.current.chunks.push(at);
     }
 
-    fn stage_0(&mut self, iteration: u32) {
+    fn stage_0(&mut self, iteration: IterationNo) {
         self.current.stage_0.push(iteration);
     }
 
@@ -421,15 +436,15 @@ impl Visit for Parts<'_> {
         self.current.waits.push(wait);
     }
 
-    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+    fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
         self.current.unseen.push((first, seen, in_flight));
     }
 
-    fn passed_over(&mut self, from: u32, to: u32) {
+    fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
         self.current.passed.push((from, to));
     }
 
-    fn recomputed(&mut self, preempted: u32, ns: u64) {
+    fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.current.recomputed.push((preempted, ns));
     }
 }

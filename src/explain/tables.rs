@@ -5,7 +5,7 @@ use super::lane::LaneColumns;
 use super::line::Line;
 use super::recording::Recording;
 use super::walk::{Gap, Places, Visit, Walk};
-use crate::ids::LaneId;
+use crate::ids::{BeatNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Run, TokenTrace};
@@ -39,17 +39,16 @@ impl<'a> Tables<'a> {
     }
 
     /// What an iteration of a lane was made of, in nanoseconds by cause.
-    pub fn parts(&self, lane: LaneId, iteration: usize) -> Vec<(Cause, u64)> {
-        self.lanes[lane.index()].parts(iteration as u32)
+    pub fn parts(&self, lane: LaneId, iteration: IterationNo) -> Vec<(Cause, u64)> {
+        self.lanes[lane.index()].parts(iteration)
     }
 
-    /// The last of a request's chunks whose iteration started before `before`, as the place of
-    /// that iteration in the log of its replica.
-    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<usize> {
+    /// The last iteration that started before `before` and had a chunk of a request.
+    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<IterationNo> {
         let lane = self.lane_of(request);
         let chunks = self.places.chunks(request);
-        let after = chunks.partition_point(|&(index, _)| lane.log.start(index as usize) < before);
-        after.checked_sub(1).map(|place| chunks[place].0 as usize)
+        let after = chunks.partition_point(|chunk| lane.log.start(chunk.iteration) < before);
+        after.checked_sub(1).map(|last| chunks[last].iteration)
     }
 
     /// The lane of a request.
@@ -95,14 +94,12 @@ impl<'a> Tables<'a> {
         &self.lanes[self.lane(request).index()]
     }
 
-    /// The gap that ends with entry `beat` of the beats of a request's lane, for a request that
-    /// was in the beat before too.
-    pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: u32) -> Gap {
+    /// The gap that ends with a beat of a request's lane, for a request that was in the beat before
+    /// too.
+    pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: BeatNo) -> Gap {
         let lane = self.lane_of(request);
-        let (before, at) = (lane.beats.at(beat as usize - 1), lane.beats.at(beat as usize));
-        let split = lane.beat(beat as usize);
-        let time = |index: u32| lane.log.end(index as usize);
-        Gap { token, from: time(before), to: time(at), split }
+        let (before, at) = lane.beat_gap(beat);
+        Gap { token, from: lane.log.end(before), to: lane.log.end(at), split: lane.beat(beat) }
     }
 }
 
@@ -122,7 +119,7 @@ impl Visit for Found<'_, '_> {
 
     fn beats(&mut self, token: u32, run: Run) {
         if (token..token + run.len - 1).contains(&self.token) {
-            let beat = run.first + 1 + (self.token - token);
+            let beat = BeatNo(run.first + 1 + (self.token - token));
             self.gap = Some(self.tables.beat_gap(self.request, self.token, beat));
         }
     }
@@ -141,7 +138,7 @@ impl Visit for All<'_, '_> {
 
     fn beats(&mut self, token: u32, run: Run) {
         for k in 0..run.len - 1 {
-            let beat = run.first + 1 + k;
+            let beat = BeatNo(run.first + 1 + k);
             self.gaps.push(self.tables.beat_gap(self.request, token + k, beat));
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn timeline(index: &Index<'_>, stall: &Stall) -> Timeline {
 
 fn kind(lane: &LaneColumns<'_>, at: Time) -> char {
     let after = lane.log.partition_point(|iteration| iteration.start <= at);
-    let Some(iteration) = after.checked_sub(1).map(|index| lane.log.at(index)) else { return '.' };
+    let Some(iteration) = after.before().map(|number| lane.log.at(number)) else { return '.' };
     match (at < iteration.free, iteration.chunks.is_empty(), iteration.decodes) {
         (false, ..) => '.',
         (true, true, _) => 'd',

@@ -4,6 +4,7 @@ use super::cause::Split;
 use super::lane::LaneColumns;
 use super::tables::Tables;
 use super::walk::{Gap, Visit};
+use crate::ids::{BeatNo, IterationNo};
 use crate::request::RequestId;
 use crate::trace::Run;
 
@@ -61,8 +62,8 @@ impl Visit for Sum<'_> {
     }
 
     fn beats(&mut self, _: u32, run: Run) {
-        let beat = |place: u32| self.lane.beats.at(place as usize);
-        let (first, last) = (beat(run.first), beat(run.first + run.len - 1));
+        let iteration = |entry: u32| self.lane.beats.at(BeatNo(entry));
+        let (first, last) = (iteration(run.first), iteration(run.first + run.len - 1));
         self.lane.decoding(first, last, &mut self.totals.between_tokens);
     }
 }
@@ -84,10 +85,10 @@ impl Visit for SumOfAll<'_> {
         }
     }
 
-    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
         if in_batch {
-            self.decoding[from as usize + 1] += 1;
-            self.decoding[to as usize + 1] -= 1;
+            self.decoding[from.next().index()] += 1;
+            self.decoding[to.next().index()] -= 1;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! each victim and rounded over them, so that the victims' delays add up to the request's blame
 //! under each cause.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::apportion::apportion;
@@ -17,9 +18,9 @@ use super::lane::{LaneColumns, reason};
 use super::pressure::behind;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
-use crate::trace::Iteration;
+use crate::trace::{ChunkAt, Iteration};
 
 /// Whom a request delayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,15 +69,18 @@ impl<'r> LaneSums<'r> {
         let lane = &index.lanes[id.index()];
         let holders = index.holders(id);
         let sums = |means, counts: &dyn Fn(&Iteration<'_>) -> bool| {
-            let stood = |(iteration, index): (Iteration<'_>, u32)| match counts(&iteration) {
-                true => lane.stood(index),
+            let stood = |(iteration, number): (Iteration<'_>, IterationNo)| match counts(&iteration)
+            {
+                true => lane.stood(number),
                 false => 0,
             };
-            let waited: Vec<u64> = lane.log.iter().zip(0..).map(stood).collect();
-            holders.sums(lane, means, 0, &waited)
+            let waited: Vec<u64> =
+                lane.log.iter().zip(IterationNo::FIRST.onwards()).map(stood).collect();
+            holders.sums(lane, means, IterationNo::FIRST, &waited)
         };
-        let missed: Vec<u64> =
-            (0..lane.log.len() as u32).map(|index| lane.missed_beside_prefill(index)).collect();
+        let missed: Vec<u64> = IterationNo::each(lane.log.numbers())
+            .map(|at| lane.missed_beside_prefill(at))
+            .collect();
         LaneSums {
             lane,
             id,
@@ -89,16 +93,16 @@ impl<'r> LaneSums<'r> {
             unseen: sums(Means::Batch, &|_| true),
             passed_budget: sums(Means::Batch, &|i| !i.chunks.is_empty()),
             passed_deferred: sums(Means::Batch, &|i| i.chunks.is_empty()),
-            missed: holders.sums(lane, Means::Batch, 0, &missed),
+            missed: holders.sums(lane, Means::Batch, IterationNo::FIRST, &missed),
         }
     }
 
     fn victims_of(&self, index: &Index<'_>, blame: &Blame, culprit: RequestId) -> Victims {
         let given = &blame.given[culprit.index()];
         // Who was never admitted can still have stood at the head of the queue.
-        let place = index.holders(self.id).requests.binary_search(&culprit).ok();
+        let holder = index.holders(self.id).requests.binary_search(&culprit).ok();
         let chunks = Chunks::new(self, index, culprit);
-        let lanes = index.trace().lanes_beside(self.id).map(LaneId::at);
+        let lanes = LaneId::each(index.trace().lanes_beside(self.id));
         let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
         let others: Vec<(LaneId, Caused)> =
             lanes.filter(|&lane| lane != self.id).filter_map(caused).collect();
@@ -116,7 +120,7 @@ impl<'r> LaneSums<'r> {
                 sums: self,
                 chunks: &chunks,
                 culprit,
-                place,
+                holder,
                 victim,
                 exact: 0,
                 weights: [0.0; CAUSES],
@@ -147,122 +151,129 @@ fn is_prefill(cause: Cause) -> bool {
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.
-struct Chunks {
-    iterations: Vec<u32>,
-    places: Vec<u32>,
+struct Chunks<'c> {
+    all: &'c [ChunkAt],
     /// Row k: before chunk k; all, and those of iterations that only prefilled.
     sums: Vec<[u64; 2]>,
 }
 
-impl Chunks {
-    fn new(of: &LaneSums<'_>, index: &Index<'_>, culprit: RequestId) -> Chunks {
+impl<'c> Chunks<'c> {
+    fn new(of: &LaneSums<'_>, index: &'c Index<'_>, culprit: RequestId) -> Chunks<'c> {
         let lane = of.lane;
         let chunks = index.places.chunks(culprit);
         let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
-        for &(index, place) in chunks {
-            let iteration = lane.log.at(index as usize);
-            let first = lane.log.chunks_before(index as usize);
+        for &at in chunks {
+            let iteration = lane.log.at(at.iteration);
+            let first = lane.log.chunks_before(at.iteration);
             let weights = &of.weights[first..first + iteration.chunks.len()];
-            shares(lane.others_prefill(index), weights, None, |at, ns| {
-                if at == place as usize {
+            shares(lane.others_prefill(at.iteration), weights, None, |place, ns| {
+                if place == at.place.index() {
                     all += ns;
                     alone += if iteration.decodes == 0 { ns } else { 0 };
                 }
             });
-            shares(pricer.communication_of_prefill(&iteration), weights, None, |at, ns| {
-                all += if at == place as usize { ns } else { 0 };
+            shares(pricer.communication_of_prefill(&iteration), weights, None, |place, ns| {
+                all += if place == at.place.index() { ns } else { 0 };
             });
             sums.push([all, alone]);
         }
-        let (iterations, places) = chunks.iter().copied().unzip();
-        Chunks { iterations, places, sums }
+        Chunks { all: chunks, sums }
     }
 
     /// In the iterations after `from` and up to `to`.
-    fn between(&self, from: u32, to: u32, column: usize) -> u64 {
-        let row = |upto: u32| self.sums[self.iterations.partition_point(|&index| index <= upto)];
+    fn between(&self, from: IterationNo, to: IterationNo, column: usize) -> u64 {
+        let row = |upto: IterationNo| {
+            self.sums[self.all.partition_point(|chunk| chunk.iteration <= upto)]
+        };
         row(to)[column] - row(from)[column]
+    }
+
+    /// Its place in the batch of an iteration, where it is in it.
+    fn place_in(&self, iteration: IterationNo) -> Option<usize> {
+        let found = self.all.binary_search_by_key(&iteration, |chunk| chunk.iteration).ok()?;
+        Some(self.all[found].place.index())
     }
 }
 
 struct Suffer<'s, 'a> {
     index: &'s Index<'a>,
     sums: &'s LaneSums<'s>,
-    chunks: &'s Chunks,
+    chunks: &'s Chunks<'s>,
     culprit: RequestId,
     /// Of the culprit, among the holders, where it is one.
-    place: Option<usize>,
+    holder: Option<usize>,
     victim: RequestId,
     exact: u64,
     weights: [f64; CAUSES],
 }
 
 impl Suffer<'_, '_> {
-    fn add(&mut self, cause: Cause, sums: &Sums, from: u32, to: u32) {
-        let share = self.share(sums, from, to);
+    fn add(&mut self, cause: Cause, sums: &Sums, within: Range<IterationNo>) {
+        let share = self.share(sums, within);
         self.weights[cause as usize] += share;
     }
 
-    fn share(&self, sums: &Sums, from: u32, to: u32) -> f64 {
-        let Some(place) = self.place.filter(|_| !self.sums.lane.staged) else { return 0.0 };
+    fn share(&self, sums: &Sums, within: Range<IterationNo>) -> f64 {
+        let Some(holder) = self.holder.filter(|_| !self.sums.lane.staged) else { return 0.0 };
         let holders = self.index.holders(self.sums.id);
-        holders.share(self.index, self.sums.lane, sums, place, (from, to))
+        holders.share(self.index, self.sums.lane, sums, holder, within)
     }
 
     /// The culprit's part of a wait of `ns` at one iteration.
-    fn at(&mut self, cause: Cause, sums: &Sums, index: u32, ns: u64) {
-        let stood = self.sums.lane.stood(index);
+    fn at(&mut self, cause: Cause, sums: &Sums, number: IterationNo, ns: u64) {
+        let stood = self.sums.lane.stood(number);
         if stood > 0 && ns > 0 {
-            let share = self.share(sums, index, index + 1) / stood as f64;
+            let share = self.share(sums, number..number.next()) / stood as f64;
             self.weights[cause as usize] += share * ns as f64;
         }
     }
 }
 
 impl Visit for Suffer<'_, '_> {
-    fn decoding(&mut self, from: u32, to: u32, in_batch: bool) {
+    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
         self.exact += self.chunks.between(from, to, usize::from(!in_batch));
         if !in_batch {
-            self.add(Cause::NoTokenBudget, &self.sums.missed, from + 1, to + 1);
+            self.add(Cause::NoTokenBudget, &self.sums.missed, from.next()..to.next());
         }
     }
 
-    fn chunk(&mut self, index: u32, place: u32) {
-        let Ok(at) = self.chunks.iterations.binary_search(&index) else { return };
+    fn chunk(&mut self, at: ChunkAt) {
+        let Some(culprit) = self.chunks.place_in(at.iteration) else { return };
         if self.culprit == self.victim {
             return;
         }
         let lane = self.sums.lane;
-        let first = lane.log.chunks_before(index as usize);
-        let iteration = lane.log.at(index as usize);
+        let first = lane.log.chunks_before(at.iteration);
+        let iteration = lane.log.at(at.iteration);
         let weights = &self.sums.weights[first..first + iteration.chunks.len()];
-        let others = lane.prefill(index, place).1.others;
-        shares(others, weights, Some(place as usize), |of, ns| {
-            if of == self.chunks.places[at] as usize {
+        let own = Some(at.place.index());
+        let others = lane.prefill(at).1.others;
+        shares(others, weights, own, |of, ns| {
+            if of == culprit {
                 self.exact += ns;
             }
         });
-        let others = Pricer::of(&lane.pool).communication_of_others(&iteration, place as usize);
-        shares(others, weights, Some(place as usize), |of, ns| {
-            if of == self.chunks.places[at] as usize {
+        let others = Pricer::of(&lane.pool).communication_of_others(&iteration, at.place);
+        shares(others, weights, own, |of, ns| {
+            if of == culprit {
                 self.exact += ns;
             }
         });
     }
 
     fn wait(&mut self, wait: Wait) {
-        let (own, from, to) = (self.sums, wait.from, wait.to);
+        let (own, within) = (self.sums, || wait.from..wait.to);
         if wait.preempted {
-            return self.add(Cause::PreemptedWaiting, &own.preempted, from, to);
+            return self.add(Cause::PreemptedWaiting, &own.preempted, within());
         }
-        self.add(Cause::NoSeat, &own.seat, from, to);
-        self.add(Cause::NoTokenBudget, &own.budget, from, to);
-        self.add(Cause::PolicyDeferred, &own.deferred, from, to);
-        self.add(Cause::NoKvBlocks, &own.memory, from, to);
-        for (index, head, ns) in behind(self.index, self.victim, wait) {
-            let others = self.share(&own.memory, index, index + 1);
+        self.add(Cause::NoSeat, &own.seat, within());
+        self.add(Cause::NoTokenBudget, &own.budget, within());
+        self.add(Cause::PolicyDeferred, &own.deferred, within());
+        self.add(Cause::NoKvBlocks, &own.memory, within());
+        for (number, head, ns) in behind(self.index, self.victim, wait) {
+            let others = self.share(&own.memory, number..number.next());
             self.weights[Cause::NoKvBlocks as usize] -= others;
             if head == self.culprit {
                 self.weights[Cause::HeadOfLine as usize] += ns as f64;
@@ -273,18 +284,18 @@ impl Visit for Suffer<'_, '_> {
         *memory = if *memory < 1e-3 { 0.0 } else { *memory };
     }
 
-    fn unseen(&mut self, first: u32, seen: u32, in_flight: u64) {
+    fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
         let own = self.sums;
-        self.at(Cause::StepInFlight, &own.unseen, first.saturating_sub(1), in_flight);
-        self.add(Cause::ScheduledAhead, &own.unseen, first, seen);
+        self.at(Cause::StepInFlight, &own.unseen, first.back(1), in_flight);
+        self.add(Cause::ScheduledAhead, &own.unseen, first..seen);
     }
 
-    fn passed_over(&mut self, from: u32, to: u32) {
-        self.add(Cause::NoTokenBudget, &self.sums.passed_budget, from, to);
-        self.add(Cause::PolicyDeferred, &self.sums.passed_deferred, from, to);
+    fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
+        self.add(Cause::NoTokenBudget, &self.sums.passed_budget, from..to);
+        self.add(Cause::PolicyDeferred, &self.sums.passed_deferred, from..to);
     }
 
-    fn recomputed(&mut self, preempted: u32, ns: u64) {
+    fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.at(Cause::Recompute, &self.sums.preempted, preempted, ns);
     }
 }

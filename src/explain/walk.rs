@@ -4,10 +4,10 @@
 use super::cause::{Cause, Split};
 use super::lane::LaneColumns;
 use super::recording::Recording;
-use crate::ids::LaneId;
+use crate::ids::{BeatNo, ChunkPlace, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::{RequestRow, Run, Status, TokenTrace};
+use crate::trace::{ChunkAt, RequestRow, Run, Status, TokenTrace};
 
 /// Where each request's chunks and preemptions stand in the log of its lane.
 pub(super) struct Places {
@@ -16,10 +16,10 @@ pub(super) struct Places {
     lane: Vec<LaneId>,
     /// Row r: where request r's chunks begin in `chunks`.
     first: Vec<u32>,
-    /// `(iteration, place in its batch)`.
-    chunks: Vec<(u32, u32)>,
+    /// Where each stands.
+    chunks: Vec<ChunkAt>,
     /// `(request, iteration whose batch was formed without it)`, in order.
-    preempted: Vec<(RequestId, u32)>,
+    preempted: Vec<(RequestId, IterationNo)>,
     /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
     /// own was free.
     pub behind: Vec<u64>,
@@ -39,19 +39,20 @@ impl Places {
             first[row] += first[row - 1];
         }
         let mut next = first.clone();
-        let mut chunks = vec![(0, 0); *first.last().expect("at least one row") as usize];
-        for (index, batch) in prefills() {
-            for (chunk, place) in batch.iter().zip(0_u32..) {
-                let slot = &mut next[chunk.request.index()];
-                chunks[*slot as usize] = (index as u32, place);
-                *slot += 1;
+        let mut chunks =
+            vec![ChunkAt::default(); *first.last().expect("at least one row") as usize];
+        for (iteration, batch) in prefills() {
+            for (chunk, place) in batch.iter().zip((0..).map(ChunkPlace)) {
+                let row = &mut next[chunk.request.index()];
+                chunks[*row as usize] = ChunkAt { iteration, place };
+                *row += 1;
             }
         }
         let lost = lanes
             .iter()
             .flat_map(|lane| lane.log.preemptions())
-            .flat_map(|(index, lost)| lost.iter().map(move |&request| (request, index as u32)));
-        let mut preempted: Vec<(RequestId, u32)> = lost.collect();
+            .flat_map(|(number, lost)| lost.iter().map(move |&request| (request, number)));
+        let mut preempted: Vec<(RequestId, IterationNo)> = lost.collect();
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
         Places { lane, first, chunks, preempted, behind }
@@ -63,21 +64,26 @@ impl Places {
     }
 
     /// A request's chunks in order.
-    pub(super) fn chunks(&self, request: RequestId) -> &[(u32, u32)] {
+    pub(super) fn chunks(&self, request: RequestId) -> &[ChunkAt] {
         let (from, to) = (self.first[request.index()], self.first[request.index() + 1]);
         &self.chunks[from as usize..to as usize]
     }
 
     /// Iterations whose batches were formed by preempting it, in order.
-    pub(super) fn preemptions(&self, request: RequestId) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn preemptions(&self, request: RequestId) -> impl Iterator<Item = IterationNo> + '_ {
         let from = self.preempted.partition_point(|&(of, _)| of < request);
         let own = self.preempted[from..].iter().take_while(move |&&(of, _)| of == request);
-        own.map(|&(_, index)| index)
+        own.map(|&(_, number)| number)
     }
 
     /// The first preemption of it in the batches after `after` and up to `upto`.
-    fn preempted_within(&self, request: RequestId, after: u32, upto: u32) -> Option<u32> {
-        let from = self.preempted.partition_point(|&of| of < (request, after + 1));
+    fn preempted_within(
+        &self,
+        request: RequestId,
+        after: IterationNo,
+        upto: IterationNo,
+    ) -> Option<IterationNo> {
+        let from = self.preempted.partition_point(|&of| of < (request, after.next()));
         self.preempted.get(from).filter(|&&(of, at)| of == request && at <= upto).map(|&(_, at)| at)
     }
 }
@@ -107,9 +113,9 @@ impl Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// From the start of this iteration.
-    pub from: u32,
+    pub from: IterationNo,
     /// To the start of this one.
-    pub to: u32,
+    pub to: IterationNo,
     /// Whether it had been preempted: then it waits for memory whatever the queue's head is told.
     pub preempted: bool,
 }
@@ -126,32 +132,32 @@ pub trait Visit {
     fn beats(&mut self, _token: u32, _run: Run) {}
     /// It decoded, or could have, from the tokens of one iteration to those of another; `in_batch`
     /// when it was in every beat between.
-    fn decoding(&mut self, _from: u32, _to: u32, _in_batch: bool) {}
-    /// One of its chunks was in this iteration, at this place.
-    fn chunk(&mut self, _iteration: u32, _place: u32) {}
+    fn decoding(&mut self, _from: IterationNo, _to: IterationNo, _in_batch: bool) {}
+    /// One of its chunks was computed.
+    fn chunk(&mut self, _at: ChunkAt) {}
     /// It waited for stage 0 of a pipeline, from the end of the iteration before this one to its start,
     /// and did not decode.
-    fn stage_0(&mut self, _iteration: u32) {}
+    fn stage_0(&mut self, _iteration: IterationNo) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
     /// It arrived while the iteration before `first` ran, `in_flight` before `first` started, and
     /// the iterations from `first` up to `seen` were planned without it.
-    fn unseen(&mut self, _first: u32, _seen: u32, _in_flight: u64) {}
+    fn unseen(&mut self, _first: IterationNo, _seen: IterationNo, _in_flight: u64) {}
     /// Its prefill was passed over in these iterations.
-    fn passed_over(&mut self, _from: u32, _to: u32) {}
+    fn passed_over(&mut self, _from: IterationNo, _to: IterationNo) {}
     /// It computed anew for so long what was lost in the preemption before iteration `preempted`.
-    fn recomputed(&mut self, _preempted: u32, _ns: u64) {}
+    fn recomputed(&mut self, _preempted: IterationNo, _ns: u64) {}
 }
 
 /// When a request was in the queue, by iterations.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Queued {
     /// The first to start after it arrived.
-    pub first: u32,
+    pub first: IterationNo,
     /// The first that was planned with it in the queue.
-    pub seen: u32,
+    pub seen: IterationNo,
     /// The one that admits it, or the one after all that began before observation ended.
-    pub to: u32,
+    pub to: IterationNo,
 }
 
 /// When a request was in the queue; `None` where it never was, as far as is known.
@@ -163,17 +169,17 @@ pub(super) fn queued(
 ) -> Option<Queued> {
     let row = &trace.requests[request.index()];
     // Most are admitted soon.
-    let admitted = places.chunks(request).first().map_or(lane.log.len(), |&(at, _)| at as usize);
-    let first = lane.log.begun_before(row.arrival, admitted) as u32;
-    let to = match places.chunks(request).first() {
-        Some(&(admitted, _)) => admitted,
+    let admitted = places.chunks(request).first().map(|chunk| chunk.iteration);
+    let first = lane.log.begun_before(row.arrival, admitted.unwrap_or(lane.log.numbers().end));
+    let to = match admitted {
+        Some(admitted) => admitted,
         None if row.status != Status::Unfinished => return None,
         // It waits for one that will never begin.
         None => lane.begun().max(first),
     };
-    let ahead = lane.log.range(first as usize, to as usize);
+    let ahead = lane.log.range(first..to);
     let ahead = ahead.take_while(|iteration| iteration.decided < row.arrival).count();
-    Some(Queued { first, seen: first + ahead as u32, to })
+    Some(Queued { first, seen: first.after(ahead as u32), to })
 }
 
 fn last_of(times: &[Time]) -> Time {
@@ -188,13 +194,13 @@ pub(super) struct Walk<'w> {
     request: RequestId,
     row: &'w RequestRow,
     /// Chunks not yet walked.
-    chunks: &'w [(u32, u32)],
+    chunks: &'w [ChunkAt],
     /// The gap that is walked, as far as it is known.
     gap: Gap,
     /// Tokens computed before the last preemption: computing them anew is recomputation.
     had: u32,
     /// The iteration of that preemption.
-    lost_at: u32,
+    lost_at: IterationNo,
 }
 
 impl<'w> Walk<'w> {
@@ -215,7 +221,7 @@ impl<'w> Walk<'w> {
             chunks: places.chunks(request),
             gap: Gap { token: 0, from: Time::ZERO, to: Time::ZERO, split: Split::ZERO },
             had: 0,
-            lost_at: 0,
+            lost_at: IterationNo::FIRST,
         }
     }
 
@@ -231,17 +237,16 @@ impl<'w> Walk<'w> {
     }
 
     /// All tokens; says which iteration brought the last.
-    fn delivered(&mut self, visit: &mut impl Visit) -> u32 {
-        let end = |index: u32| self.lane.log.end(index as usize);
-        let prefilled = self.chunks.partition_point(|&(at, _)| end(at) < self.row.first_token);
-        let mut at = self.chunks[prefilled].0;
+    fn delivered(&mut self, visit: &mut impl Visit) -> IterationNo {
+        let is_before = |chunk: &ChunkAt| self.lane.log.end(chunk.iteration) < self.row.first_token;
+        let mut at = self.chunks[self.chunks.partition_point(is_before)].iteration;
         self.first_token(at, visit);
         self.close(0, self.row.arrival, self.row.first_token, visit);
         // The last time of a run is far away in memory: it is read where another run follows.
         let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
-            let beat = self.trace.steps_of(run).map(|_| run.first as usize);
+            let beat = self.trace.steps_of(run).map(|_| BeatNo(run.first));
             // Recomputed tokens come one by one.
             let to = match beat {
                 Some(beat) => self.lane.beats.at(beat),
@@ -252,7 +257,7 @@ impl<'w> Walk<'w> {
             self.close(token, from, times[0], visit);
             at = to;
             if run.len > 1 {
-                let last = self.lane.beats.at((run.first + run.len - 1) as usize);
+                let last = self.lane.beats.at(BeatNo(run.first + run.len - 1));
                 visit.decoding(at, last, true);
                 visit.beats(token + 1, run);
                 at = last;
@@ -267,7 +272,7 @@ impl<'w> Walk<'w> {
     /// From the last token, which iteration `at` brought, or from the arrival to the end of
     /// observation: waits up to then, and iterations up to the last that was over. What it did in one
     /// that still ran is cut off.
-    fn open_gap<V: Visit>(&mut self, at: Option<u32>, visit: &mut V) {
+    fn open_gap<V: Visit>(&mut self, at: Option<IterationNo>, visit: &mut V) {
         let from = self.trace.last_token(self.row).unwrap_or(self.row.arrival);
         let to = self.trace.end.max(from);
         match at {
@@ -288,7 +293,7 @@ impl<'w> Walk<'w> {
             return;
         };
         let mut split = Split::ZERO;
-        let admitted = self.chunks.first().map(|&(index, _)| index);
+        let admitted = self.chunks.first().map(|chunk| chunk.iteration);
         if queued.first == self.lane.begun() {
             return self.came_last(queued.first, visit);
         }
@@ -303,9 +308,9 @@ impl<'w> Walk<'w> {
     }
 
     /// It came when the last iteration had begun.
-    fn came_last(&mut self, next: u32, visit: &mut impl Visit) {
-        let Some(last) = next.checked_sub(1) else { return };
-        let free = self.lane.log.free(last as usize).min(self.trace.end);
+    fn came_last(&mut self, next: IterationNo, visit: &mut impl Visit) {
+        let Some(last) = next.before() else { return };
+        let free = self.lane.log.free(last).min(self.trace.end);
         if free > self.row.arrival {
             let in_flight = free.since(self.row.arrival).as_nanos();
             self.gap.split.add(Cause::StepInFlight, in_flight);
@@ -314,24 +319,18 @@ impl<'w> Walk<'w> {
     }
 
     /// Of a request whose last token iteration `at` brought.
-    fn not_gone_on(&mut self, at: u32, visit: &mut impl Visit) {
+    fn not_gone_on(&mut self, at: IterationNo, visit: &mut impl Visit) {
         let (observed, begun) = (self.lane.observed(), self.lane.begun());
-        let last = begun.saturating_sub(1);
+        let last = begun.before().unwrap_or(IterationNo::FIRST);
         let Some(preempted) = self.places.preempted_within(self.request, at, last) else {
-            if observed > at + 1 {
-                self.lane.missed(at, observed - 1, &mut self.gap.split);
-                visit.decoding(at, observed - 1, false);
-            }
+            self.missed_until(at, observed, visit);
             return;
         };
-        if preempted > at + 1 {
-            self.lane.missed(at, preempted - 1, &mut self.gap.split);
-            visit.decoding(at, preempted - 1, false);
-        }
+        self.missed_until(at, preempted, visit);
         (self.had, self.lost_at) = (u32::MAX, preempted);
-        self.tail(preempted - 1, preempted, visit);
-        let admitted = self.chunks.first().map(|&(index, _)| index);
-        self.queue(preempted, admitted.filter(|&index| index < begun).unwrap_or(begun), visit);
+        self.tail(preempted, visit);
+        let admitted = self.chunks.first().map(|chunk| chunk.iteration);
+        self.queue(preempted, admitted.filter(|&number| number < begun).unwrap_or(begun), visit);
         if admitted.is_some() {
             self.prefill_so_far(visit);
         }
@@ -340,31 +339,29 @@ impl<'w> Walk<'w> {
     /// Its chunks in iterations that were over, and what came between them and after.
     fn prefill_so_far(&mut self, visit: &mut impl Visit) {
         let (observed, begun) = (self.lane.observed(), self.lane.begun());
-        let mut before: Option<u32> = None;
-        while let Some((&(index, place), rest)) = self.chunks.split_first() {
-            if index >= begun {
+        let mut before: Option<IterationNo> = None;
+        while let Some((&chunk, rest)) = self.chunks.split_first() {
+            let number = chunk.iteration;
+            if number >= begun {
                 break;
             }
             self.chunks = rest;
             if let Some(before) = before {
-                self.between(before, index, visit);
+                self.between(before, number, visit);
             }
-            if index >= observed {
+            if number >= observed {
                 return;
             }
-            self.chunk(index, place, visit);
-            visit.chunk(index, place);
-            before = Some(index);
+            self.chunk(chunk, visit);
+            before = Some(number);
         }
-        let Some(before) = before.filter(|&before| before + 1 < begun) else { return };
-        let last = begun - 1;
+        let (Some(before), Some(last)) = (before, begun.before()) else { return };
+        if before >= last {
+            return;
+        }
         match self.places.preempted_within(self.request, before, last) {
             Some(_) => self.between(before, begun, visit),
-            None => {
-                self.tail(before, before + 1, visit);
-                visit.passed_over(before + 1, begun);
-                self.lane.passed_over(before + 1, begun, &mut self.gap.split);
-            }
+            None => self.passed_over(before, begun, visit),
         }
     }
 
@@ -398,7 +395,7 @@ impl<'w> Walk<'w> {
     }
 
     /// From the arrival to the tokens of iteration `to`.
-    fn first_token(&mut self, to: u32, visit: &mut impl Visit) {
+    fn first_token(&mut self, to: IterationNo, visit: &mut impl Visit) {
         let queued = self.queued().expect("a first token follows an admission");
         let mut split = Split::ZERO;
         self.before_seen(queued, &mut split);
@@ -411,52 +408,66 @@ impl<'w> Walk<'w> {
 
     /// From the tokens of iteration `from` to those of iteration `to`, its next ones: a `beat`,
     /// where no prefill brought them.
-    fn next_token<V: Visit>(&mut self, from: u32, to: u32, beat: Option<usize>, visit: &mut V) {
+    fn next_token<V: Visit>(
+        &mut self,
+        from: IterationNo,
+        to: IterationNo,
+        beat: Option<BeatNo>,
+        visit: &mut V,
+    ) {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
             let beat = beat.expect("only a preempted request computes its prompt anew");
             let mut at = from;
-            if beat > 0 && self.lane.beats.at(beat - 1) > from {
-                self.lane.missed(from, to - 1, &mut self.gap.split);
-                visit.decoding(from, to - 1, false);
-                at = to - 1;
+            if beat.before().is_some_and(|before| self.lane.beats.at(before) > from) {
+                at = self.missed_until(from, to, visit);
             }
             if V::BEATS {
                 self.lane.decoding(at, to, &mut self.gap.split);
             }
             return visit.decoding(at, to, true);
         };
-        // Until then it could decode.
-        if preempted > from + 1 {
-            self.lane.missed(from, preempted - 1, &mut self.gap.split);
-            visit.decoding(from, preempted - 1, false);
-        }
-        let admitted = self.chunks.first().expect("a preempted request is prefilled again").0;
+        self.missed_until(from, preempted, visit);
+        let admitted = self.chunks.first().expect("a preempted request is prefilled again");
+        let admitted = admitted.iteration;
         (self.had, self.lost_at) = (u32::MAX, preempted);
-        self.tail(preempted - 1, preempted, visit);
+        self.tail(preempted, visit);
         self.queue(preempted, admitted, visit);
         self.prefill(to, visit);
     }
 
+    /// It could decode and did not, from the tokens of iteration `from` to those of the last one before
+    /// `next`, which is told.
+    fn missed_until(
+        &mut self,
+        from: IterationNo,
+        next: IterationNo,
+        visit: &mut impl Visit,
+    ) -> IterationNo {
+        let Some(last) = next.before().filter(|&last| last > from) else { return from };
+        self.lane.missed(from, last, &mut self.gap.split);
+        visit.decoding(from, last, false);
+        last
+    }
+
     /// Its chunks from the start of the first one's iteration to the tokens of iteration `to`.
-    fn prefill(&mut self, to: u32, visit: &mut impl Visit) {
-        let mut before: Option<u32> = None;
-        while let Some((&(index, place), rest)) = self.chunks.split_first() {
-            if index > to {
+    fn prefill(&mut self, to: IterationNo, visit: &mut impl Visit) {
+        let mut before: Option<IterationNo> = None;
+        while let Some((&chunk, rest)) = self.chunks.split_first() {
+            if chunk.iteration > to {
                 break;
             }
             self.chunks = rest;
             if let Some(before) = before {
-                self.between(before, index, visit);
+                self.between(before, chunk.iteration, visit);
             }
-            self.chunk(index, place, visit);
-            visit.chunk(index, place);
-            before = Some(index);
+            self.chunk(chunk, visit);
+            before = Some(chunk.iteration);
         }
         assert_eq!(before, Some(to), "the last chunk brings the token");
     }
 
-    fn chunk(&mut self, index: u32, place: u32, visit: &mut impl Visit) {
-        let (chunk, chain) = self.lane.prefill(index, place);
+    fn chunk(&mut self, at: ChunkAt, visit: &mut impl Visit) {
+        let (chunk, chain) = self.lane.prefill(at);
         if chunk.context < self.had {
             self.gap.split.add(Cause::Recompute, chain.own);
             visit.recomputed(self.lost_at, chain.own);
@@ -468,45 +479,51 @@ impl<'w> Walk<'w> {
         self.gap.split.add(Cause::Communication, chain.communication);
         self.gap.split.add(Cause::Host, chain.host);
         self.gap.split.add(Cause::PipelineBubble, chain.bubble);
+        visit.chunk(at);
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
-    fn between(&mut self, before: u32, next: u32, visit: &mut impl Visit) {
+    fn between(&mut self, before: IterationNo, next: IterationNo, visit: &mut impl Visit) {
         let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
-            self.tail(before, before + 1, visit);
-            visit.passed_over(before + 1, next);
-            return self.lane.passed_over(before + 1, next, &mut self.gap.split);
+            return self.passed_over(before, next, visit);
         };
         self.lost_at = preempted;
         if self.had == 0 {
             let done = self.places.chunks(self.request).iter();
-            let done = done.take_while(|&&(index, _)| index <= before);
-            let tokens = |&(index, place): &(u32, u32)| {
-                let (chunk, _) = self.lane.prefill(index, place);
+            let done = done.take_while(|chunk| chunk.iteration <= before);
+            let tokens = |&at: &ChunkAt| {
+                let (chunk, _) = self.lane.prefill(at);
                 chunk.context + chunk.tokens
             };
             self.had = done.map(tokens).max().unwrap_or(0);
         }
-        self.tail(before, before + 1, visit);
-        visit.passed_over(before + 1, preempted);
-        self.lane.passed_over(before + 1, preempted, &mut self.gap.split);
+        self.passed_over(before, preempted, visit);
         self.queue(preempted, next, visit);
     }
 
-    /// From the tokens of iteration `index` to the start of the next one.
-    fn tail(&mut self, index: u32, next: u32, visit: &mut impl Visit) {
+    /// From the tokens of iteration `before` to the start of iteration `next`, of a running request
+    /// whose prefill did not go on.
+    fn passed_over(&mut self, before: IterationNo, next: IterationNo, visit: &mut impl Visit) {
+        let from = before.next();
+        self.tail(from, visit);
+        visit.passed_over(from, next);
+        self.lane.passed_over(from, next, &mut self.gap.split);
+    }
+
+    /// From the tokens of the iteration before `next` to the start of `next`.
+    fn tail(&mut self, next: IterationNo, visit: &mut impl Visit) {
         if self.lane.staged {
             visit.stage_0(next);
         }
-        let (iteration, next) = (self.lane.log.at(index as usize), self.lane.log.at(next as usize));
-        self.gap.split.add(Cause::Host, iteration.free.since(iteration.end).as_nanos());
+        let (free, start) = (self.lane.log.free_before(next), self.lane.log.start(next));
+        self.gap.split.add(Cause::Host, self.lane.tail_before(next));
         let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
-        self.gap.split.add(until, next.start.since(iteration.free).as_nanos());
+        self.gap.split.add(until, start.since(free).as_nanos());
     }
 
     /// In the queue after a preemption.
-    fn queue(&mut self, preempted: u32, admitted: u32, visit: &mut impl Visit) {
-        let from = self.lane.log.start(preempted as usize);
+    fn queue(&mut self, preempted: IterationNo, admitted: IterationNo, visit: &mut impl Visit) {
+        let from = self.lane.log.start(preempted);
         let waited = self.lane.begins(admitted).since(from).as_nanos();
         self.gap.split.add(Cause::PreemptedWaiting, waited);
         visit.wait(Wait { from: preempted, to: admitted, preempted: true });

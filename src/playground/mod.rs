@@ -20,7 +20,7 @@ mod steps;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::scenario::{Files, Report};
 
@@ -165,6 +165,7 @@ fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result
         Question::Steps { scenario, scheduler, lane, from, at_us, count } => {
             let loaded = load(&scenario)?.only(scheduler)?;
             allowance.enter(loaded.weight(1))?;
+            let from = IterationNo(u32::try_from(from).unwrap_or(u32::MAX));
             let window = steps::Window { lane, from, at_us, count };
             Ok(text(&steps::steps(&loaded, window, allowance)?))
         }

@@ -9,7 +9,7 @@ use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
 use crate::explain::{Cause, Index};
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::report::header::header;
 use crate::report::remarks::remarks;
 use crate::report::verdict::verdict;
@@ -94,7 +94,12 @@ fn played(
         runs.map(|(place, (view, output))| {
             let lane = view.lanes.first().map_or(LaneId(0), |view| view.lane);
             let at_us = Some(asked.at_us);
-            around(&loaded, place, output, Window { lane, from: 0, at_us, count: asked.count })
+            around(
+                &loaded,
+                place,
+                output,
+                Window { lane, from: IterationNo::FIRST, at_us, count: asked.count },
+            )
         })
         .collect::<Result<Vec<Steps>, Problems>>()
     };

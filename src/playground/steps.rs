@@ -1,12 +1,14 @@
 //! What the batch of each iteration held, and who did without.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
 use crate::explain::Recording;
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
 use crate::time::Time;
@@ -16,7 +18,7 @@ use crate::view::{Columns, Queue, Wait, columns};
 /// Most iterations of one answer.
 const COUNT_MAX: usize = 400;
 /// Most iterations of a stretch.
-const STRETCH_MAX: usize = 6_000;
+const STRETCH_MAX: u32 = 6_000;
 /// Waiting requests named, and requests that stand still.
 const NAMED: usize = 96;
 /// Most requests named in one answer; of more the first iterations are told.
@@ -26,7 +28,7 @@ const NAMES_MAX: usize = 400_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub lane: LaneId,
-    pub from: usize,
+    pub from: IterationNo,
     /// In place of `from`: those around this time, microseconds.
     pub at_us: Option<u64>,
     pub count: usize,
@@ -39,8 +41,8 @@ pub(super) struct Steps {
     lane: LaneId,
     /// Iterations that it ran.
     iterations: usize,
-    /// Number of the first one told.
-    from: usize,
+    /// The first one told.
+    from: IterationNo,
     /// What bounds an iteration's tokens: the parameter and its value.
     budget: Option<(&'static str, u64)>,
     /// What bounds the requests with a seat.
@@ -98,16 +100,17 @@ pub(super) fn around(
 ) -> Result<Steps, Problems> {
     let outcome = &output.outcome;
     let log = log_of(output, window.lane)?;
-    let count = window.count.clamp(1, COUNT_MAX);
+    let count = window.count.clamp(1, COUNT_MAX) as u32;
     let from = match window.at_us {
         None => window.from,
         Some(at) => {
             let at = log.partition_point(|i| i.end.as_nanos() / 1000 <= at);
-            at.saturating_sub(count / 2)
+            at.back(count / 2)
         }
     };
-    let from = from.min(log.len().saturating_sub(1));
-    let to = from.saturating_add(count).min(log.len());
+    let behind = log.numbers().end;
+    let from = from.min(behind.back(1));
+    let to = from.after(count).min(behind);
     let config = &loaded.experiment.schedulers[place].config;
     let fleet = loaded.experiment.fleet();
     let pool_place = outcome.trace.lane(window.lane).pool.index();
@@ -121,7 +124,7 @@ pub(super) fn around(
         budget: token_budget(config, &info),
         seats: seats(config, &info),
         kv_blocks: outcome.pools.get(pool_place).map_or(0, |pool| u64::from(pool.kv.blocks)),
-        steps: told.steps(log, from, to),
+        steps: told.steps(log, from..to),
     })
 }
 
@@ -145,11 +148,11 @@ pub(super) fn stretch(
     let log = log_of(&outputs[0], lane)?;
     let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= from_us);
     let to = log.partition_point(|i| i.start.as_nanos() / 1000 < to_us).max(from);
-    let cut = (to - from).saturating_sub(STRETCH_MAX);
-    let (from, to) = (from + cut / 2, to - cut.div_ceil(2));
+    let cut = to.since(from).saturating_sub(STRETCH_MAX);
+    let numbers = from.after(cut / 2)..to.back(cut.div_ceil(2));
     let recording = loaded.recording(0, &outputs[0]);
     let queue = Queue::of_lane(&recording, lane);
-    Ok(Stretch { lane, columns: columns(log, &queue, from, to, usize::MAX) })
+    Ok(Stretch { lane, columns: columns(log, &queue, numbers, usize::MAX) })
 }
 
 fn log_of(output: &SchedulerOutput, lane: LaneId) -> Result<&Log, Problems> {
@@ -185,15 +188,16 @@ impl<'a> Told<'a> {
         Told { trace, own: own.into_iter().collect(), queue, away }
     }
 
-    fn steps(&self, log: &Log, from: usize, to: usize) -> Vec<Step> {
-        let decoded = self.decoded(log, from, to);
-        let seated = self.seated(log, from, to);
+    fn steps(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Step> {
+        let decoded = self.decoded(log, numbers.clone());
+        let seated = self.seated(log, numbers.clone());
+        let nexts = numbers.start.next().onwards();
         let mut named = 0;
         let mut steps = Vec::new();
-        for ((iteration, decodes), (seated, number)) in
-            log.range(from, to).zip(decoded).zip(seated.into_iter().zip(from..))
+        for ((iteration, decodes), (seated, next)) in
+            log.range(numbers).zip(decoded).zip(seated.into_iter().zip(nexts))
         {
-            let next = if number + 1 < log.len() { log.start(number + 1) } else { Time::NEVER };
+            let next = if next < log.numbers().end { log.start(next) } else { Time::NEVER };
             let mut waiting = self.queue.names(iteration.start);
             let waiting_count = waiting.len() as u32;
             waiting.truncate(NAMED);
@@ -236,12 +240,10 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests that decoded a token in it: those with a token
     /// at its end that no prefill brought. In order.
-    fn decoded(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
-        let mut lists = vec![Vec::new(); to - from];
-        if lists.is_empty() {
-            return lists;
-        }
-        let (first, last): (Time, Time) = (log.end(from), log.end(to - 1));
+    fn decoded(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Vec<RequestId>> {
+        let ends = log.ends(numbers.clone());
+        let mut lists = vec![Vec::new(); ends.len()];
+        let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { return lists };
         for &request in &self.own {
             let row = &self.trace.requests[request.index()];
             if row.first_token > last {
@@ -251,9 +253,9 @@ impl<'a> Told<'a> {
                 let times = self.trace.times(run);
                 let at = times.partition_point(|&time| time < first);
                 for &time in times[at..].iter().take_while(|&&time| time <= last) {
-                    let Some(place) = log.place_of_tokens(time) else { continue };
-                    if log.at(place).chunks.iter().all(|chunk| chunk.request != request) {
-                        lists[place - from].push(request);
+                    let Some(number) = log.with_tokens_at(time) else { continue };
+                    if log.at(number).chunks.iter().all(|chunk| chunk.request != request) {
+                        lists[number.since(numbers.start) as usize].push(request);
                     }
                 }
             }
@@ -263,9 +265,9 @@ impl<'a> Told<'a> {
 
     /// For each iteration of the window the requests of this lane that hold a seat and await a
     /// token, in order.
-    fn seated(&self, log: &Log, from: usize, to: usize) -> Vec<Vec<RequestId>> {
-        let mut lists = vec![Vec::new(); to - from];
-        let starts: Vec<Time> = (from..to).map(|place| log.start(place)).collect();
+    fn seated(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Vec<RequestId>> {
+        let starts: Vec<Time> = IterationNo::each(numbers).map(|at| log.start(at)).collect();
+        let mut lists = vec![Vec::new(); starts.len()];
         let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
         for wait in &self.away {
             away.entry(wait.request).or_default().push(wait);

@@ -13,7 +13,7 @@
 use std::io::{self, Write};
 
 use crate::explain::{Index, Stall, main_cause};
-use crate::ids::LaneId;
+use crate::ids::{IterationNo, LaneId};
 use crate::sim::{Iteration, Log, Outcome};
 use crate::time::Time;
 use crate::trace::Lane;
@@ -126,7 +126,7 @@ impl<W: Write> Timeline<W> {
         let mut tids = Vec::with_capacity(iterations.len());
         // When the last bar of each thread ends: a bar goes to the first thread that is free.
         let mut threads: Vec<Time> = Vec::new();
-        for (index, iteration) in iterations.iter().enumerate() {
+        for (number, iteration) in IterationNo::FIRST.onwards().zip(iterations) {
             let free = threads.iter().position(|&end| end <= iteration.start);
             let thread = free.unwrap_or(threads.len()).min(THREADS_PER_REPLICA - 1);
             let tid = replica * THREADS_PER_REPLICA + (first + thread) % THREADS_PER_REPLICA + 1;
@@ -144,7 +144,7 @@ impl<W: Write> Timeline<W> {
             threads[thread] = iteration.end;
             self.iteration(pid, tid, &iteration)?;
             if let Some(why) = why {
-                self.parts(&why.index.parts(id, index))?;
+                self.parts(&why.index.parts(id, number))?;
             }
             self.writer.write_all(b"}}")?;
             self.counters(pid, (replica, lane), &iteration)?;
@@ -196,7 +196,7 @@ impl<W: Write> Timeline<W> {
             let lane = index.lane(culprit.request).index();
             let begun = log[lane].start(at);
             let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
-            let thread = threads[lane][at];
+            let thread = threads[lane][at.index()];
             let (id, by, cause) = (self.arrows, culprit.request, culprit.cause.name());
             self.arrows += 1;
             self.event(format_args!(

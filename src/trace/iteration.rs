@@ -1,5 +1,6 @@
 //! The iterations of a replica as a run writes them down: what there was to explain a gap with.
 
+use crate::ids::{ChunkPlace, IterationNo};
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::Time;
@@ -55,4 +56,13 @@ pub struct ChunkRecord {
     pub blocks: u32,
     /// Whether it completes the prompt, so that a token is sampled.
     pub samples: bool,
+}
+
+/// Where a prefill chunk stands in the log of its lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChunkAt {
+    /// Its iteration.
+    pub iteration: IterationNo,
+    /// Its place in the batch of that one.
+    pub place: ChunkPlace,
 }

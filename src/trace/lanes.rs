@@ -41,11 +41,12 @@ impl TokenTrace {
     }
 
     /// The lanes of a lane's replica.
-    pub fn lanes_beside(&self, lane: LaneId) -> Range<usize> {
+    pub fn lanes_beside(&self, lane: LaneId) -> Range<LaneId> {
         let Lane { replica, part, .. } = self.lane(lane);
         let first = lane.index() - part.unwrap_or(0) as usize;
         let rest = self.lanes.get(first..).unwrap_or_default();
-        first..first + rest.iter().take_while(|one| one.replica == replica).count().max(1)
+        let count = rest.iter().take_while(|one| one.replica == replica).count().max(1);
+        LaneId::at(first)..LaneId::at(first + count)
     }
 
     /// The lanes of a pool, from the first up to before the second.
@@ -100,15 +101,16 @@ mod tests {
     #[test]
     fn lanes_stand_beside_those_of_their_replica() {
         let trace = trace();
+        let lanes = |from, to| LaneId(from)..LaneId(to);
         assert_eq!(
             [0, 1, 2, 3].map(|lane| trace.lanes_beside(LaneId(lane))),
-            [0..2, 0..2, 2..3, 3..4]
+            [lanes(0, 2), lanes(0, 2), lanes(2, 3), lanes(3, 4)]
         );
         assert_eq!(trace.lanes_of_pool(PoolId(0)), (LaneId(0), LaneId(2)));
         assert_eq!(trace.lanes_of_pool(PoolId(1)), (LaneId(2), LaneId(4)));
         let unknown = TokenTrace::default();
         assert_eq!(unknown.lane(LaneId(3)).replica, ReplicaId(3));
-        assert_eq!(unknown.lanes_beside(LaneId(3)), 3..4);
+        assert_eq!(unknown.lanes_beside(LaneId(3)), lanes(3, 4));
     }
 
     #[test]

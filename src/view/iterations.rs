@@ -1,11 +1,13 @@
 //! A replica's iterations as columns of a timeline: one each, or several put together with their
 //! extremes.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 use super::packed::{Packed, Plain};
 use super::waiting::Queue;
-use crate::ids::{LaneId, ReplicaId};
+use crate::ids::{IterationNo, LaneId, ReplicaId};
 use crate::request::RequestId;
 use crate::trace::{Iteration, Iterations, Log};
 
@@ -47,7 +49,7 @@ pub struct Columns {
     /// Iterations a column; the last one may have fewer.
     pub each: u64,
     /// Number of the first iteration.
-    pub first: u64,
+    pub first: IterationNo,
     /// Start of the first iteration, microseconds rounded down; then from start to start.
     pub start_us: Vec<u64>,
     /// From the start of a column's first iteration to when its last one left the GPU free.
@@ -106,24 +108,31 @@ pub struct ChunkLists {
     pub more: bool,
 }
 
-/// `log[from..to]` in at most `columns_max` columns (at least one); `queue` is the line before the
+/// Iterations of a log in at most `columns_max` columns (at least one); `queue` is the line before the
 /// lane's replica.
-pub fn columns(log: &Log, queue: &Queue, from: usize, to: usize, columns_max: usize) -> Columns {
-    let each = (to - from).div_ceil(columns_max.max(1)).max(1);
-    let mut columns = Columns { each: each as u64, first: from as u64, ..Columns::default() };
+pub fn columns(
+    log: &Log,
+    queue: &Queue,
+    numbers: Range<IterationNo>,
+    columns_max: usize,
+) -> Columns {
+    let count = numbers.end.since(numbers.start) as usize;
+    let each = count.div_ceil(columns_max.max(1)).max(1);
+    let first = numbers.start;
+    let mut columns = Columns { each: each as u64, first, ..Columns::default() };
     let mut merged = Merged::default();
     let us = |ns: u64| ns / 1000;
     let mut before = 0;
     let mut bucket = Vec::with_capacity(each);
-    let mut rest = log.range(from, to);
+    let mut rest = log.range(numbers.clone());
     loop {
         bucket.clear();
         bucket.extend(rest.by_ref().take(each));
         if bucket.is_empty() {
             break;
         }
-        let (first, last) = (&bucket[0], &bucket[bucket.len() - 1]);
-        let start = us(first.start.as_nanos());
+        let (head, last) = (&bucket[0], &bucket[bucket.len() - 1]);
+        let start = us(head.start.as_nanos());
         columns.start_us.push(start - before);
         before = start;
         columns.span_us.push(us(last.free.max(last.end).as_nanos()) - start);
@@ -133,9 +142,12 @@ pub fn columns(log: &Log, queue: &Queue, from: usize, to: usize, columns_max: us
         columns.prefill_tokens.push(most(prefill_tokens));
         columns.chunks.push(most(|i| i.chunks.len() as u32));
         columns.kv.push(most(|i| i.kv_used));
-        let next = from + columns.start_us.len() * each;
-        let until = if next < log.len() { log.start(next) } else { last.free.max(last.end) };
-        let (fewest, most_waiting) = queue.extremes(first.start, until);
+        let next = first.after((columns.start_us.len() * each) as u32);
+        let until = match next < log.numbers().end {
+            true => log.start(next),
+            false => last.free.max(last.end),
+        };
+        let (fewest, most_waiting) = queue.extremes(head.start, until);
         columns.waiting.push(most_waiting);
         if each == 1 {
             continue;
@@ -158,7 +170,7 @@ pub fn columns(log: &Log, queue: &Queue, from: usize, to: usize, columns_max: us
         merged.waiting_min.push(fewest);
     }
     match each {
-        1 => columns.who = Some(chunk_lists(log.range(from, to))),
+        1 => columns.who = Some(chunk_lists(log.range(numbers))),
         _ => columns.merged = Some(merged),
     }
     columns
@@ -166,9 +178,11 @@ pub fn columns(log: &Log, queue: &Queue, from: usize, to: usize, columns_max: us
 
 /// Every iteration of `log`, packed.
 pub(super) fn packed(log: &Log, queue: &Queue) -> Packed {
-    let until =
-        |place: usize| if place < log.len() { log.start(place) } else { log.free(place - 1) };
-    Packed::of(log.iter().zip(1..).map(|(i, next)| Plain {
+    let until = |next: IterationNo| match next < log.numbers().end {
+        true => log.start(next),
+        false => log.free_before(next),
+    };
+    Packed::of(log.iter().zip(IterationNo::FIRST.next().onwards()).map(|(i, next)| Plain {
         start_us: i.start.as_nanos() / 1000,
         end_us: i.free.max(i.end).as_nanos() / 1000,
         decodes: i.decodes,
@@ -246,7 +260,7 @@ mod tests {
     proptest! {
         #[test]
         fn thinning_keeps_extremes_and_time(log in log(), most in 1usize..80) {
-            let thin = columns(&log, &Queue::default(), 0, log.len(), most);
+            let thin = columns(&log, &Queue::default(), log.numbers(), most);
             let each = thin.each as usize;
             prop_assert!(thin.start_us.len() <= most);
             prop_assert_eq!(thin.start_us.len(), log.len().div_ceil(each));
@@ -283,7 +297,9 @@ mod tests {
         let (one, many) = ([chunk(1)], Vec::from_iter((0..9).map(chunk)));
         let with = |chunks| Iteration { chunks, ..Iteration::default() };
         let log = Log::from_iter([with(&one[..]), with(&[]), with(&many)]);
-        let who = columns(&log, &Queue::default(), 0, 3, 10).who.expect("one column an iteration");
+        let who = columns(&log, &Queue::default(), log.numbers(), 10)
+            .who
+            .expect("one column an iteration");
         assert_eq!(who.request, [1, 0, 1, 2, 3, 4, 5].map(RequestId));
         assert_eq!(who.column, [0, 2, 0, 0, 0, 0, 0]);
         assert!(who.more);

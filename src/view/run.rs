@@ -19,7 +19,7 @@ use crate::shown::duration;
 use crate::trace::{Lane, Log, Status};
 
 /// Iterations drawn one by one around a stall.
-const DETAIL_MAX: usize = 400;
+const DETAIL_MAX: u32 = 400;
 
 /// A value of a distribution that the promise names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -253,7 +253,7 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
             usize::MAX => usize::MAX,
             columns => (columns as u128 * log.len() as u128 / all.max(1) as u128) as usize,
         };
-        let thinned = columns(log, queue, 0, log.len(), most);
+        let thinned = columns(log, queue, log.numbers(), most);
         let mut details = Vec::new();
         if thinned.each > 1 {
             for stall in stalls.iter().filter(|stall| stall.lane == lane) {
@@ -280,10 +280,10 @@ fn lanes(recording: &Recording<'_>, stalls: &[StallView], room: Room) -> Vec<Lan
 fn around(log: &Log, queue: &Queue, stall: &StallView) -> super::Columns {
     let from = log.partition_point(|i| i.end.as_nanos() / 1000 <= stall.from_us);
     let to = log.partition_point(|i| i.start.as_nanos() / 1000 < stall.to_us).max(from);
-    let margin = (to - from).clamp(20, DETAIL_MAX / 4);
-    let to = (to + margin).min(log.len());
-    let from = from.saturating_sub(margin).max(to.saturating_sub(DETAIL_MAX));
-    columns(log, queue, from, to, usize::MAX)
+    let margin = to.since(from).clamp(20, DETAIL_MAX / 4);
+    let to = to.after(margin).min(log.numbers().end);
+    let from = from.back(margin).max(to.back(DETAIL_MAX));
+    columns(log, queue, from..to, usize::MAX)
 }
 
 /// Iterations of runs that keep their log.

@@ -93,7 +93,7 @@ fn prefills(index: &Index<'_>, request: RequestId, (from, to): (Time, Time)) -> 
     };
     let first = log.partition_point(|i| i.end <= from);
     let last = log.partition_point(|i| i.start < to).max(first);
-    log.range(first, last)
+    log.range(first..last)
         .filter(|i| i.chunks.iter().any(|chunk| chunk.request == request))
         .take(MARKED)
         .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))

@@ -2,7 +2,7 @@
 //! have left; here a request waits until its first batch begins, as its user does.
 
 use crate::explain::Recording;
-use crate::ids::{LaneId, ReplicaId};
+use crate::ids::{IterationNo, LaneId, ReplicaId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Log, Status};
@@ -138,25 +138,25 @@ fn preempted(log: &Log) -> Vec<Wait> {
     let mut waits: Vec<Wait> = Vec::new();
     let mut away = std::collections::HashMap::new();
     let mut prefills = log.prefills().peekable();
-    let mut back = |upto: usize,
+    let mut back = |upto: IterationNo,
                     away: &mut std::collections::HashMap<RequestId, usize>,
                     waits: &mut Vec<Wait>| {
-        while let Some((place, chunks)) = prefills.next_if(|&(place, _)| place < upto) {
+        while let Some((number, chunks)) = prefills.next_if(|&(number, _)| number < upto) {
             for chunk in chunks {
                 if let Some(at) = away.remove(&chunk.request) {
-                    waits[at].to = log.start(place);
+                    waits[at].to = log.start(number);
                 }
             }
         }
     };
-    for (place, lost) in log.preemptions() {
-        back(place, &mut away, &mut waits);
+    for (number, lost) in log.preemptions() {
+        back(number, &mut away, &mut waits);
         for &request in lost {
             away.insert(request, waits.len());
-            let from = log.start(place);
+            let from = log.start(number);
             waits.push(Wait { request, from, to: Time::NEVER, preempted: true });
         }
     }
-    back(usize::MAX, &mut away, &mut waits);
+    back(log.numbers().end, &mut away, &mut waits);
     waits
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes};
 use metron_sim::explain::{Cause, Gap, Index};
-use metron_sim::ids::LaneId;
+use metron_sim::ids::{IterationNo, LaneId};
 use metron_sim::request::RequestId;
 use metron_sim::scheduler::Held;
 use metron_sim::sim::{ChunkRecord, Iteration, Outcome};
@@ -115,12 +115,12 @@ impl Reference {
     ) -> Reference {
         let logs = outcome.log.as_deref().expect("kept");
         let stages = cost.stages() as usize;
-        let took = |lane: usize, place: usize| -> Vec<u64> {
-            let iteration = logs[lane].at(place);
+        let took = |lane: usize, number: IterationNo| -> Vec<u64> {
+            let iteration = logs[lane].at(number);
             let bubble = between(&iteration, cost, planned_ahead);
-            let parts = index.parts(LaneId::at(lane), place);
+            let parts = index.parts(LaneId::at(lane), number);
             let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
-            assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {place}");
+            assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {number}");
             let lasted = iteration.end.since(iteration.start).as_nanos();
             let prefill = match iteration.decodes {
                 0 => lasted - bubble,
@@ -130,11 +130,12 @@ impl Reference {
         };
         let mut prefills = Vec::new();
         for (lane, log) in logs.iter().enumerate() {
-            for (place, i) in log.iter().enumerate().filter(|(_, i)| !i.chunks.is_empty()) {
+            let numbered = IterationNo::FIRST.onwards().zip(log);
+            for (number, i) in numbered.filter(|(_, i)| !i.chunks.is_empty()) {
                 let part = |(chunk, took): (&ChunkRecord, u64)| {
                     (chunk.request, u64::from(chunk.tokens), took)
                 };
-                let chunks: Vec<_> = i.chunks.iter().zip(took(lane, place)).map(part).collect();
+                let chunks: Vec<_> = i.chunks.iter().zip(took(lane, number)).map(part).collect();
                 prefills.push((i.start, i.end, lane, chunks));
             }
         }
@@ -164,8 +165,7 @@ impl Reference {
                 let idle = free.map_or(0, |free| iteration.start.since(free).as_nanos());
                 parts.push(share(idle, between(&iteration, cost, planned_ahead), &ahead));
                 free = Some(iteration.free);
-                let next = waits.len() + 1;
-                let next = (next < log.len()).then(|| log.at(next).start);
+                let next = log.get(IterationNo::at(waits.len() + 1)).map(|next| next.start);
                 // The reason that the last one gave stood until observation ended.
                 let end = outcome.trace.end;
                 let until = next.unwrap_or(end).min(end).max(iteration.start);
@@ -218,7 +218,7 @@ impl Reference {
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
         // Who still waits when observation ends waits through the iteration that then runs.
         let to = log.partition_point(|iteration| iteration.start <= gap.to);
-        for (place, iteration) in (from..).zip(log.range(from, to)) {
+        for (place, iteration) in (from.index()..).zip(log.range(from..to)) {
             let ended = iteration.end <= gap.to;
             let preempted = decodes && iteration.preempted.contains(&victim);
             let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);

@@ -8,7 +8,7 @@ use metron_sim::cost::{
 use metron_sim::explain::{
     Blame, Cause, Culprit, Index, RecordedPool, Recording, Split, culprits, victims,
 };
-use metron_sim::ids::LaneId;
+use metron_sim::ids::{IterationNo, LaneId};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Iteration, Log, Outcome};
@@ -129,7 +129,8 @@ fn a_burst_is_dealt_out_to_the_lanes_evenly() {
     let requests = vec![request(Span::ZERO, 16, 2); 7];
     let outcome = simulate(&FixedPipeline { stages: 3, ..TEN_MS }, SARATHI, requests);
     let log = outcome.log.as_deref().expect("kept");
-    let first: Vec<usize> = log.iter().map(|lane| lane.at(0).chunks.len()).collect();
+    let first: Vec<usize> =
+        log.iter().map(|lane| lane.at(IterationNo::FIRST).chunks.len()).collect();
     assert_eq!(first, [3, 3, 1], "at most a third each, rounded up");
     assert!(log.iter().all(|lane| lane.len() == 2));
 }
@@ -180,7 +181,7 @@ fn a_long_prompt_in_the_other_lane_makes_a_bubble() {
     assert_eq!(victims[1].delayed, [(RequestId(0), 14_000_000)]);
     // What each iteration was made of, as a timeline shows it.
     let parts: Vec<(Cause, u64)> =
-        index.parts(LaneId(0), 1).into_iter().filter(|&(_, ns)| ns > 0).collect();
+        index.parts(LaneId(0), IterationNo(1)).into_iter().filter(|&(_, ns)| ns > 0).collect();
     assert_eq!(parts, [(Cause::Own, 2_000_000), (Cause::PipelineBubble, 7_000_000)]);
 }
 

@@ -292,7 +292,7 @@ impl Case {
         let mut sum = 0;
         let from = log.partition_point(|iteration| iteration.end <= gap.from);
         let to = log.partition_point(|iteration| iteration.end <= gap.to);
-        for i in log.range(from, to).filter(|i| !i.chunks.is_empty()) {
+        for i in log.range(from..to).filter(|i| !i.chunks.is_empty()) {
             let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
             let chunks: Vec<Chunk> = i.chunks.iter().map(chunk).collect();
             let whole = of(&chunks, i.decodes, i.decode_kv_tokens, i.sampled());

@@ -5,7 +5,10 @@
 #[cfg(test)]
 mod tests;
 
-use super::{ChunkRecord, Iteration};
+use std::ops::Range;
+
+use super::{ChunkAt, ChunkRecord, Iteration};
+use crate::ids::IterationNo;
 use crate::replica::Held;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
@@ -31,7 +34,7 @@ pub struct Log {
     held: u8,
     preempted: Vec<RequestId>,
     /// Iterations that found requests preempted, with the end of theirs in `preempted`, in order.
-    preempted_at: Vec<(u32, u32)>,
+    preempted_at: Vec<(IterationNo, u32)>,
 }
 
 /// Iterations a mark: fewer find their stretch sooner.
@@ -42,8 +45,8 @@ const MARK: usize = 8;
 struct Stretch {
     /// KV entries that the first one's decodes read.
     kv_tokens: u64,
-    /// The place of the first.
-    first: u32,
+    /// The first.
+    first: IterationNo,
     decodes: u32,
     waiting: u32,
     running: u32,
@@ -61,7 +64,7 @@ struct Stretch {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Instants {
-    iteration: u32,
+    iteration: IterationNo,
     decided: Time,
     start: Time,
 }
@@ -77,54 +80,65 @@ impl Log {
         self.ends.is_empty()
     }
 
-    /// The iteration at this place.
+    /// Their numbers.
+    pub fn numbers(&self) -> Range<IterationNo> {
+        debug_assert!(u32::try_from(self.len()).is_ok(), "so many iterations can be numbered");
+        IterationNo::FIRST..IterationNo(self.len() as u32)
+    }
+
+    /// The number that the next one will have.
+    fn next_number(&self) -> IterationNo {
+        self.numbers().end
+    }
+
+    /// The iteration of this number.
     ///
     /// # Panics
     /// When there is none.
-    pub fn at(&self, place: usize) -> Iteration<'_> {
-        self.told(self.stretch_of(place), place)
+    pub fn at(&self, number: IterationNo) -> Iteration<'_> {
+        self.told(self.stretch_of(number), number)
     }
 
-    /// The iteration at this place, if there is one.
-    pub fn get(&self, place: usize) -> Option<Iteration<'_>> {
-        (place < self.len()).then(|| self.at(place))
+    /// The iteration of this number, if there is one.
+    pub fn get(&self, number: IterationNo) -> Option<Iteration<'_>> {
+        self.numbers().contains(&number).then(|| self.at(number))
     }
 
-    /// When the tokens of the iteration at this place were there.
+    /// When the tokens of an iteration were there.
     ///
     /// # Panics
-    /// When there is none.
-    pub fn end(&self, place: usize) -> Time {
-        self.ends[place]
+    /// When there is no such iteration.
+    pub fn end(&self, number: IterationNo) -> Time {
+        self.ends[number.index()]
     }
 
-    /// The same of the iterations `from..to`.
+    /// The same of several iterations.
     ///
     /// # Panics
     /// When there are not so many.
-    pub fn ends(&self, from: usize, to: usize) -> &[Time] {
-        &self.ends[from..to]
+    pub fn ends(&self, numbers: Range<IterationNo>) -> &[Time] {
+        &self.ends[numbers.start.index()..numbers.end.index()]
     }
 
-    /// When the iteration at this place began.
+    /// When an iteration began.
     ///
     /// # Panics
-    /// When there is none.
-    pub fn start(&self, place: usize) -> Time {
-        self.start_in(self.stretch_of(place), place)
+    /// When there is no such iteration.
+    pub fn start(&self, number: IterationNo) -> Time {
+        self.start_in(self.stretch_of(number), number)
     }
 
-    /// When the iteration after the one at this place could begin.
+    /// When the iteration after this one could begin.
     ///
     /// # Panics
-    /// When there is none at this place.
-    pub fn free(&self, place: usize) -> Time {
-        self.ends[place] + self.tail(place)
+    /// When there is no such iteration.
+    pub fn free(&self, number: IterationNo) -> Time {
+        self.end(number) + self.tail(number)
     }
 
-    /// How long after the tokens of the iteration at this place that was.
-    pub fn tail(&self, place: usize) -> Span {
-        self.tails.get(place).copied().unwrap_or(Span::ZERO)
+    /// How long after the tokens of an iteration that was.
+    pub fn tail(&self, number: IterationNo) -> Span {
+        self.tails.get(number.index()).copied().unwrap_or(Span::ZERO)
     }
 
     /// Whether some iteration left the next one waiting after its tokens were there.
@@ -134,39 +148,38 @@ impl Log {
 
     /// All iterations in order.
     pub fn iter(&self) -> Iterations<'_> {
-        self.range(0, self.len())
+        self.range(self.numbers())
     }
 
-    /// The iterations `from..to`.
-    pub fn range(&self, from: usize, to: usize) -> Iterations<'_> {
-        let stretch = if from < to { self.stretch_of(from) } else { 0 };
-        Iterations { log: self, stretch, from, to }
+    /// Some iterations in order.
+    pub fn range(&self, numbers: Range<IterationNo>) -> Iterations<'_> {
+        let stretch = if numbers.is_empty() { 0 } else { self.stretch_of(numbers.start) };
+        Iterations { log: self, stretch, from: numbers.start, to: numbers.end }
     }
 
-    /// Stretches of iterations that each repeat the batch of the one before: the first one, its
-    /// place, and the place behind the last.
-    pub fn stretches(&self) -> impl Iterator<Item = (Iteration<'_>, usize, usize)> {
-        let ends = self.stretches.iter().skip(1).map(|stretch| stretch.first as usize);
-        let ends = ends.chain([self.len()]);
-        self.stretches.iter().zip(ends).enumerate().map(|(stretch, (of, end))| {
-            let place = of.first as usize;
-            (self.told(stretch, place), place, end)
-        })
+    /// Stretches of iterations that each repeat the batch of the one before: the first one, and the
+    /// numbers of all.
+    pub fn stretches(&self) -> impl Iterator<Item = (Iteration<'_>, Range<IterationNo>)> {
+        let ends = self.stretches.iter().skip(1).map(|stretch| stretch.first);
+        let ends = ends.chain([self.next_number()]);
+        self.stretches
+            .iter()
+            .zip(ends)
+            .enumerate()
+            .map(|(stretch, (of, end))| (self.told(stretch, of.first), of.first..end))
     }
 
     /// The iterations that prefilled, with their chunks.
-    pub fn prefills(&self) -> impl Iterator<Item = (usize, &[ChunkRecord])> {
+    pub fn prefills(&self) -> impl Iterator<Item = (IterationNo, &[ChunkRecord])> {
         self.prefilling.iter().map(|&stretch| {
-            let of = &self.stretches[stretch as usize];
-            (of.first as usize, self.chunks_of(stretch as usize))
+            let stretch = stretch as usize;
+            (self.stretches[stretch].first, self.chunks_of(stretch))
         })
     }
 
     /// The iterations that found requests preempted, with these.
-    pub fn preemptions(&self) -> impl Iterator<Item = (usize, &[RequestId])> {
-        self.preempted_at
-            .iter()
-            .map(|&(place, _)| (place as usize, self.preempted_of(place as usize)))
+    pub fn preemptions(&self) -> impl Iterator<Item = (IterationNo, &[RequestId])> {
+        self.preempted_at.iter().map(|&(number, _)| (number, self.preempted_of(number)))
     }
 
     /// Whether some iteration left the head of the queue waiting for this reason.
@@ -179,31 +192,41 @@ impl Log {
         self.chunks.len()
     }
 
-    /// A chunk by its number among those of all iterations.
+    /// Where a chunk stands among those of all iterations.
+    ///
+    /// # Panics
+    /// When there is no such iteration.
+    pub fn chunk_row(&self, at: ChunkAt) -> usize {
+        self.chunks_before(at.iteration) + at.place.index()
+    }
+
+    /// A chunk by where it stands among those of all iterations.
     ///
     /// # Panics
     /// When there is no such chunk.
-    pub fn chunk(&self, number: usize) -> &ChunkRecord {
-        &self.chunks[number]
+    pub fn chunk(&self, row: usize) -> &ChunkRecord {
+        &self.chunks[row]
     }
 
-    /// Chunks of the iterations before this place.
+    /// Chunks of the iterations before this one.
     ///
     /// # Panics
-    /// When there is no iteration at this place.
-    pub fn chunks_before(&self, place: usize) -> usize {
-        let stretch = self.stretch_of(place);
-        if self.stretches[stretch].first as usize == place {
+    /// When there is no such iteration.
+    pub fn chunks_before(&self, number: IterationNo) -> usize {
+        let stretch = self.stretch_of(number);
+        if self.stretches[stretch].first == number {
             self.chunks_begin(stretch)
         } else {
             self.stretches[stretch].chunks_end as usize
         }
     }
 
-    /// How many iterations began before an instant. Found soonest where it is about `guess`.
-    pub fn begun_before(&self, instant: Time, guess: usize) -> usize {
-        let is_later = |place: usize| self.free(place) >= instant;
-        let (mut from, mut to) = (guess.min(self.len()), guess.min(self.len()));
+    /// The first iteration that did not begin before an instant, or the number behind the last.
+    /// Found soonest where it is about `guess`.
+    pub fn begun_before(&self, instant: Time, guess: IterationNo) -> IterationNo {
+        let count = self.next_number().0;
+        let is_later = |number: u32| self.free(IterationNo(number)) >= instant;
+        let (mut from, mut to) = (guess.0.min(count), guess.0.min(count));
         let mut step = 1;
         while from > 0 && is_later(from - 1) {
             to = from - 1;
@@ -211,40 +234,42 @@ impl Log {
             step *= 2;
         }
         step = 1;
-        while to < self.len() && !is_later(to) {
+        while to < count && !is_later(to) {
             from = to + 1;
-            to = (from + step).min(self.len());
+            to = from.saturating_add(step).min(count);
             step *= 2;
         }
         // Each begins when the one before is free or later, so at most one more than were free.
-        let over = first_where(from, to, is_later);
-        over + usize::from(over < self.len() && self.start(over) < instant)
+        let over = first_where(IterationNo(from)..IterationNo(to), |number| is_later(number.0));
+        let one_more = over.0 < count && self.start(over) < instant;
+        over.after(u32::from(one_more))
     }
 
-    /// How many iterations, from the first on, `holds` is true of; of those after them it is not.
-    pub fn partition_point(&self, holds: impl Fn(Iteration<'_>) -> bool) -> usize {
-        first_where(0, self.len(), |place| !holds(self.at(place)))
+    /// The first iteration that `holds` is not true of, or the number behind the last. It is true of
+    /// all before that one, and of none after it.
+    pub fn partition_point(&self, holds: impl Fn(Iteration<'_>) -> bool) -> IterationNo {
+        first_where(self.numbers(), |number| !holds(self.at(number)))
     }
 
-    /// The place of the iteration whose tokens came at this instant.
-    pub fn place_of_tokens(&self, at: Time) -> Option<usize> {
-        self.ends.binary_search(&at).ok()
+    /// The iteration whose tokens came at this instant.
+    pub fn with_tokens_at(&self, at: Time) -> Option<IterationNo> {
+        self.ends.binary_search(&at).ok().map(|row| IterationNo(row as u32))
     }
 
     /// Writes down the next iteration.
     pub fn push(&mut self, next: &Iteration<'_>) {
-        let place = self.len();
-        let free = self.free_before(place);
+        let number = self.next_number();
+        let free = self.free_before(number);
         let on_time = next.start == free;
         let before = self.stretches.last().copied();
-        let start_before = || self.start_in(self.stretches.len() - 1, place - 1);
-        let ahead = place > 0 && next.decided != next.start && next.decided == start_before();
+        let start_before = || Some(self.start_in(self.stretches.len() - 1, number.before()?));
+        let ahead = next.decided != next.start && Some(next.decided) == start_before();
         let apart = !on_time || (next.decided != next.start && !ahead);
         let repeats = !apart
             && before.is_some_and(|before| {
-                let place_in = place as u32 - before.first;
-                let known = place_in > 1 || !before.apart;
-                before.is_repeated(next, place_in, self.chunks_of(self.stretches.len() - 1))
+                let nth = number.since(before.first);
+                let known = nth > 1 || !before.apart;
+                before.is_repeated(next, nth, self.chunks_of(self.stretches.len() - 1))
                     && (!known || before.ahead == ahead)
             });
         if repeats {
@@ -260,7 +285,7 @@ impl Log {
     /// began when that was over, and was decided on at the same place in it.
     #[inline]
     pub fn repeat(&mut self, end: Time, free: Time, kv_used: u32) {
-        let known = |last: &Stretch| !last.apart || self.len() as u32 > last.first + 1;
+        let known = |last: &Stretch| !last.apart || self.next_number() > last.first.next();
         debug_assert!(self.stretches.last().is_some_and(known), "there is nothing to repeat");
         self.go_on(end, free, kv_used);
     }
@@ -268,13 +293,13 @@ impl Log {
     /// Adds an iteration to the last stretch.
     #[inline]
     fn go_on(&mut self, end: Time, free: Time, kv_used: u32) {
-        let place = self.len();
-        if place.is_multiple_of(MARK) {
+        let row = self.len();
+        if row.is_multiple_of(MARK) {
             self.marks.push(self.stretches.len() as u32 - 1);
         }
         let tail = free.since(end);
         if tail > Span::ZERO || !self.tails.is_empty() {
-            self.tails.resize(place, Span::ZERO);
+            self.tails.resize(row, Span::ZERO);
             self.tails.push(tail);
         }
         self.ends.push(end);
@@ -282,7 +307,7 @@ impl Log {
     }
 
     fn begin(&mut self, next: &Iteration<'_>, ahead: bool, apart: bool) {
-        let first = self.len() as u32;
+        let first = self.next_number();
         if apart {
             let Iteration { decided, start, .. } = *next;
             self.instants.push(Instants { iteration: first, decided, start });
@@ -320,37 +345,37 @@ impl Log {
         heads.for_each(|stretch| stretch.head = name(stretch.head));
     }
 
-    fn stretch_of(&self, place: usize) -> usize {
-        assert!(place < self.len(), "there are {} iterations, not {place}", self.len());
-        let from = self.marks[place / MARK] as usize;
+    fn stretch_of(&self, number: IterationNo) -> usize {
+        let row = number.index();
+        assert!(row < self.len(), "there are {} iterations, not {number}", self.len());
+        let from = self.marks[row / MARK] as usize;
         let later = self.stretches[from + 1..].iter();
-        from + later.take_while(|stretch| stretch.first as usize <= place).count()
+        from + later.take_while(|stretch| stretch.first <= number).count()
     }
 
-    fn told(&self, stretch: usize, place: usize) -> Iteration<'_> {
+    fn told(&self, stretch: usize, number: IterationNo) -> Iteration<'_> {
         let of = &self.stretches[stretch];
-        let place_in = place as u32 - of.first;
-        let is_first = place_in == 0;
-        let instants = self.instants_in(stretch, place);
-        let start = instants.map_or_else(|| self.free_before(place), |at| at.start);
-        let decided = match (instants, of.ahead) {
+        let nth = number.since(of.first);
+        let is_first = nth == 0;
+        let instants = self.instants_in(stretch, number);
+        let start = instants.map_or_else(|| self.free_before(number), |at| at.start);
+        let decided = match (instants, number.before().filter(|_| of.ahead)) {
             (Some(at), _) => at.decided,
-            (None, false) => start,
-            (None, true) => {
-                let before = if is_first { stretch - 1 } else { stretch };
-                self.start_in(before, place - 1)
+            (None, None) => start,
+            (None, Some(before)) => {
+                self.start_in(if is_first { stretch - 1 } else { stretch }, before)
             }
         };
         Iteration {
             decided,
             start,
-            end: self.ends[place],
-            free: self.free(place),
+            end: self.end(number),
+            free: self.free(number),
             decodes: of.decodes,
-            decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(place_in),
+            decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(nth),
             chunks: if is_first { self.chunks_of(stretch) } else { &[] },
-            preempted: if is_first && of.has_preempted { self.preempted_of(place) } else { &[] },
-            kv_used: self.kv_used[place],
+            preempted: if is_first && of.has_preempted { self.preempted_of(number) } else { &[] },
+            kv_used: self.kv_used[number.index()],
             waiting: of.waiting,
             running: of.running,
             held: of.held,
@@ -358,22 +383,25 @@ impl Log {
         }
     }
 
-    fn instants_in(&self, stretch: usize, place: usize) -> Option<Instants> {
+    fn instants_in(&self, stretch: usize, number: IterationNo) -> Option<Instants> {
         let of = &self.stretches[stretch];
-        if !of.apart || of.first as usize != place {
+        if !of.apart || of.first != number {
             return None;
         }
         let found = self.instants.binary_search_by_key(&of.first, |at| at.iteration);
         Some(self.instants[found.expect("instants are written down for it")])
     }
 
-    fn start_in(&self, stretch: usize, place: usize) -> Time {
-        self.instants_in(stretch, place).map_or_else(|| self.free_before(place), |at| at.start)
+    fn start_in(&self, stretch: usize, number: IterationNo) -> Time {
+        self.instants_in(stretch, number).map_or_else(|| self.free_before(number), |at| at.start)
     }
 
-    /// When iteration `place` could begin.
-    fn free_before(&self, place: usize) -> Time {
-        place.checked_sub(1).map_or(Time::ZERO, |before| self.free(before))
+    /// When an iteration could begin: when the one before it let it. Also of the number behind the last.
+    ///
+    /// # Panics
+    /// When there is none before it, and it is not the first.
+    pub fn free_before(&self, number: IterationNo) -> Time {
+        number.before().map_or(Time::ZERO, |before| self.free(before))
     }
 
     fn chunks_of(&self, stretch: usize) -> &[ChunkRecord] {
@@ -384,26 +412,27 @@ impl Log {
         stretch.checked_sub(1).map_or(0, |before| self.stretches[before].chunks_end as usize)
     }
 
-    fn preempted_of(&self, place: usize) -> &[RequestId] {
-        let at = self.preempted_at.partition_point(|&(of, _)| (of as usize) < place);
+    fn preempted_of(&self, number: IterationNo) -> &[RequestId] {
+        let at = self.preempted_at.partition_point(|&(of, _)| of < number);
         let from = at.checked_sub(1).map_or(0, |before| self.preempted_at[before].1);
         &self.preempted[from as usize..self.preempted_at[at].1 as usize]
     }
 }
 
-/// The first place of `from..to` at which `holds`, which goes on to hold, or `to`.
-fn first_where(mut from: usize, mut to: usize, holds: impl Fn(usize) -> bool) -> usize {
+/// The first of a range of which `holds`, which goes on to hold, or its end.
+fn first_where(within: Range<IterationNo>, holds: impl Fn(IterationNo) -> bool) -> IterationNo {
+    let Range { start: mut from, end: mut to } = within;
     while from < to {
-        let middle = from + (to - from) / 2;
-        if holds(middle) { to = middle } else { from = middle + 1 }
+        let middle = from.after(to.since(from) / 2);
+        if holds(middle) { to = middle } else { from = middle.next() }
     }
     from
 }
 
 impl Stretch {
-    /// Whether `next`, the iteration `place_in` after the first, goes on with it, but for instants.
-    fn is_repeated(&self, next: &Iteration<'_>, place_in: u32, chunks: &[ChunkRecord]) -> bool {
-        let kv_tokens = self.kv_tokens + u64::from(self.decodes) * u64::from(place_in);
+    /// Whether `next`, the `nth` iteration after the first, goes on with it, but for instants.
+    fn is_repeated(&self, next: &Iteration<'_>, nth: u32, chunks: &[ChunkRecord]) -> bool {
+        let kv_tokens = self.kv_tokens + u64::from(self.decodes) * u64::from(nth);
         self.decodes == next.decodes
             && kv_tokens == next.decode_kv_tokens
             && self.waiting == next.waiting
@@ -422,8 +451,8 @@ pub struct Iterations<'l> {
     log: &'l Log,
     /// The stretch of the next one.
     stretch: usize,
-    from: usize,
-    to: usize,
+    from: IterationNo,
+    to: IterationNo,
 }
 
 impl<'l> Iterator for Iterations<'l> {
@@ -433,17 +462,17 @@ impl<'l> Iterator for Iterations<'l> {
         if self.from >= self.to {
             return None;
         }
-        let place = self.from;
+        let number = self.from;
         let stretches = &self.log.stretches;
-        if stretches.get(self.stretch + 1).is_some_and(|next| next.first as usize == place) {
+        if stretches.get(self.stretch + 1).is_some_and(|next| next.first == number) {
             self.stretch += 1;
         }
-        self.from += 1;
-        Some(self.log.told(self.stretch, place))
+        self.from = number.next();
+        Some(self.log.told(self.stretch, number))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.to - self.from.min(self.to);
+        let left = self.to.since(self.from.min(self.to)) as usize;
         (left, Some(left))
     }
 }

@@ -62,30 +62,31 @@ proptest! {
         prop_assert_eq!(log.len(), told.len());
         let read: Vec<String> = log.iter().map(|iteration| format!("{iteration:?}")).collect();
         prop_assert_eq!(&read, &told);
-        for (place, told) in told.iter().enumerate() {
-            prop_assert_eq!(&format!("{:?}", log.at(place)), told);
-            prop_assert_eq!(log.start(place), log.at(place).start);
-            prop_assert_eq!(log.end(place), log.at(place).end);
-            prop_assert_eq!(log.place_of_tokens(log.end(place)), Some(place));
-            let chunks: usize = log.range(0, place).map(|i| i.chunks.len()).sum();
-            prop_assert_eq!(log.chunks_before(place), chunks);
+        for (number, told) in IterationNo::FIRST.onwards().zip(&told) {
+            prop_assert_eq!(&format!("{:?}", log.at(number)), told);
+            prop_assert_eq!(log.start(number), log.at(number).start);
+            prop_assert_eq!(log.end(number), log.at(number).end);
+            prop_assert_eq!(log.with_tokens_at(log.end(number)), Some(number));
+            let before = log.range(IterationNo::FIRST..number);
+            let chunks: usize = before.map(|i| i.chunks.len()).sum();
+            prop_assert_eq!(log.chunks_before(number), chunks);
         }
         let again: Log = log.iter().collect();
         prop_assert_eq!(&again, &log);
-        let stretches: Vec<usize> = log.stretches().flat_map(|(_, from, to)| from..to).collect();
-        prop_assert_eq!(stretches, Vec::from_iter(0..told.len()));
-        for (place, chunks) in log.prefills() {
-            prop_assert_eq!(log.at(place).chunks, chunks);
+        let stretches = log.stretches().flat_map(|(_, numbers)| IterationNo::each(numbers));
+        prop_assert!(stretches.eq((0..told.len()).map(IterationNo::at)));
+        for (number, chunks) in log.prefills() {
+            prop_assert_eq!(log.at(number).chunks, chunks);
         }
         let prefilled = log.iter().filter(|iteration| !iteration.chunks.is_empty());
         prop_assert_eq!(log.prefills().count(), prefilled.count());
-        for (place, preempted) in log.preemptions() {
-            prop_assert_eq!(log.at(place).preempted, preempted);
+        for (number, preempted) in log.preemptions() {
+            prop_assert_eq!(log.at(number).preempted, preempted);
         }
         let lost = log.iter().filter(|iteration| !iteration.preempted.is_empty());
         prop_assert_eq!(log.preemptions().count(), lost.count());
-        for (first, from, _) in log.stretches() {
-            prop_assert_eq!(first, log.at(from));
+        for (first, numbers) in log.stretches() {
+            prop_assert_eq!(first, log.at(numbers.start));
         }
         let reasons = [Held::NoSeat, Held::NoKvBlocks, Held::OtherLane];
         for reason in reasons {
@@ -93,17 +94,19 @@ proptest! {
             prop_assert_eq!(log.ever_held(reason), ever);
         }
         let half = told.len() / 2;
+        let latter = IterationNo::at(half)..log.numbers().end;
         let part: Vec<String> =
-            log.range(half, told.len()).map(|iteration| format!("{iteration:?}")).collect();
+            log.range(latter).map(|iteration| format!("{iteration:?}")).collect();
         prop_assert_eq!(&part[..], &told[half..]);
     }
 
     #[test]
-    fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_usize..70) {
+    fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_u32..70) {
         let (log, _) = written(&steps);
         let instant = Time::from_nanos(instant);
         let counted = log.iter().filter(|iteration| iteration.start < instant).count();
-        prop_assert_eq!(log.begun_before(instant, guess), counted);
+        let counted = IterationNo::at(counted);
+        prop_assert_eq!(log.begun_before(instant, IterationNo(guess)), counted);
         prop_assert_eq!(log.partition_point(|i| i.start < instant), counted);
     }
 }
