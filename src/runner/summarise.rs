@@ -226,7 +226,8 @@ fn late_first_tokens(input: RunInput<'_>, summary: &Summary) -> Option<String> {
     };
     // The scenario's promise is nobody's where every class has its own.
     let common = own.is_empty() || own.contains(&None);
-    if !common && own.iter().flatten().all(|slo| speaks(slo)) || common && speaks(&promises.common) {
+    if !common && own.iter().flatten().all(|slo| speaks(slo)) || common && speaks(&promises.common)
+    {
         return None;
     }
     let due = match promises.common.ttft {

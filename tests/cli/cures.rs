@@ -49,6 +49,12 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("tgi-prefixes", &["scheduler tgi -> vllm-v1 with prefix caching"]),
     // The same with caching, and too little memory for all the prefixes.
     ("evicted", &["KV blocks "]),
+    // The same, where the GPU has memory for them.
+    ("evicted-share", &["gpu_memory_utilization 0.45 -> 0.95"]),
+    // Chats behind batch jobs that can wait, in order of arrival.
+    ("priorities", &["policy fcfs -> priority"]),
+    // A slow pool at a rate that only all three GPUs together could serve.
+    ("slow-pool-overload", &["router round-robin -> least-"]),
     // A closed loop with more users than one GPU serves.
     ("too-many-users", &["replicas 1 -> 2", "tensor 1 -> 2", "users 48 -> "]),
     // A rate beyond what one GPU serves.
@@ -106,6 +112,63 @@ fn the_cure_that_is_known_helps_most() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `run --set` makes of a change, as far as the row of the change says it.
+fn run_of(scenario: &str, change: &Value) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metron-sim"));
+    command.args(["run", scenario, "-q", "--format", "json"]);
+    for set in change["set"].as_array().expect("a list") {
+        command.args(["--set", set.as_str().expect("text")]);
+    }
+    let output = command.output().expect("it runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{scenario}, {change}: {errors}");
+    let file: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let run = &file["runs"][0];
+    let summary = &run["summary"];
+    [
+        &run["slo"]["met"],
+        &summary["requests"]["completed"],
+        &summary["requests"]["rejected"],
+        &summary["ttft_s"]["p99"],
+        &summary["tbt_s"]["p99"],
+        &summary["throughput"]["output_tokens_per_s"],
+    ]
+    .map(Value::clone)
+    .to_vec()
+}
+
+#[test]
+fn a_change_does_what_its_row_says() {
+    let all =
+        [("context", false), ("evicted-share", true), ("priorities", true), ("reserved", true)];
+    for (name, best_alone) in all {
+        let scenario = format!("tests/data/cures/{name}.yaml");
+        let file = explain(&scenario, &[]);
+        let cures = &file["cures"][0];
+        let changes: Vec<&Value> = match best_alone {
+            true => best(cures).into_iter().collect(),
+            false => tried(cures)[1..].iter().collect(),
+        };
+        assert!(!changes.is_empty(), "{cures}");
+        for change in changes {
+            let figures = &change["figures"];
+            let row = [
+                &figures["promise"]["kept"],
+                &figures["completed"],
+                &figures["rejected"],
+                &figures["ttft_p99_s"],
+                &figures["tbt_p99_s"],
+                &figures["output_tokens_per_s"],
+            ];
+            assert_eq!(
+                row.map(Value::clone).to_vec(),
+                run_of(&scenario, change),
+                "{name}: {change}"
+            );
+        }
+    }
 }
 
 #[test]

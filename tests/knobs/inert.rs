@@ -27,6 +27,7 @@ const POOLS: &str = "pools=[{replicas: 1, gpu: h100-sxm, parallelism: {tensor: 1
 const TRACE: &str = "workload={trace: {file: plain.csv}}";
 const MISSING: &str = "workload={trace: {file: none.csv, stand_in: {requests: 9, arrivals: all_at_once, \
                        lengths: {prompt: {fixed: 300}, output: {fixed: 20}}}}}";
+const PROMISED: &str = "workload.classes=[{name: a, promise: {ttft: 1s, tokens_per_s: 9}}]";
 const NO_SHARE: &str = "slo={ttft: 200ms, tbt: 15ms, fluidity: {index: 0.9, share: 0}}";
 
 /// A parameter of a scheduler, beside others.
@@ -184,6 +185,18 @@ const CASES: &[Case] = &[
         "workload.max_tokens={fixed: 9999}",
     ),
     case(
+        "Workload.max_tokens",
+        &["schedulers=[{tensorrt-llm: {capacity_scheduler_policy: MAX_UTILIZATION}}]"],
+        "workload.max_tokens={factor: 2}",
+        "workload.max_tokens=exact",
+    ),
+    case(
+        "Workload.max_tokens",
+        &["schedulers=[{llama-cpp: {kv_unified: true}}]"],
+        "workload.max_tokens={factor: 2}",
+        "workload.max_tokens=exact",
+    ),
+    case(
         "Workload.prefix_groups",
         &["schedulers=[vllm-v1]"],
         PREFIXES,
@@ -327,6 +340,7 @@ const CASES: &[Case] = &[
     ),
     parameter!("vllm-v1"."policy": "priority", "fcfs"; BURST; "max_num_seqs: 8"),
     parameter!("vllm-v1"."long_prefill_token_threshold": "9000", "9999"; BURST),
+    parameter!("vllm-v1"."long_prefill_token_threshold": "512", "600"; BURST; "max_num_batched_tokens: 512"),
     parameter!("vllm-v1"."scheduler_reserve_full_isl": "true", "false"; BURST, SHORT, "engine.kv_blocks=400"; "version: '0.10'"),
     parameter!("vllm-v1"."watermark": "0.3", "0"; BURST, SHORT, "engine.kv_blocks=400"; "version: '0.10'"),
     parameter!("vllm-v1"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
@@ -339,18 +353,24 @@ const CASES: &[Case] = &[
     parameter!("sarathi"."high_chunk_size": "4096", "1024"; BURST; "enable_dynamic_chunking_schedule: true, chunk_schedule_stages: 1"),
     parameter!("sarathi"."chunk_schedule_max_tokens": "4096", "1024"; BURST),
     parameter!("sarathi"."chunk_schedule_stages": "4", "8"; BURST),
+    parameter!("sarathi"."chunk_schedule_max_tokens": "4096", "1024"; BURST; "enable_dynamic_chunking_schedule: true, low_chunk_size: 256, high_chunk_size: 256"),
+    parameter!("sarathi"."chunk_schedule_stages": "4", "8"; BURST; "enable_dynamic_chunking_schedule: true, low_chunk_size: 256, high_chunk_size: 256"),
     parameter!("sglang"."schedule_policy": "lpm", "fcfs"; BURST, PREFIXES; "max_running_requests: 4"),
     parameter!("sglang"."schedule_policy": "lpm", "fcfs"; BURST, CACHING; "max_running_requests: 4"),
     parameter!("sglang"."enable_mixed_chunk": "true", "false"; ; "chunked_prefill_size: -1"),
     parameter!("tensorrt-llm"."context_chunking_policy": "EQUAL_PROGRESS", "FIRST_COME_FIRST_SERVED"; BURST),
     parameter!("tgi"."waiting_served_ratio": "4", "0.1"; BURST),
     parameter!("tgi"."max_waiting_tokens": "4", "9"; BURST),
+    parameter!("tgi"."max_waiting_tokens": "0", "5000"; BURST; "prefill_chunking: false, waiting_served_ratio: 0, max_batch_prefill_tokens: 16384"),
+    parameter!("tgi"."waiting_served_ratio": "4", "0.1"; BURST; "prefill_chunking: false, max_waiting_tokens: 1, max_batch_prefill_tokens: 16384"),
     parameter!("tgi"."max_batch_total_tokens": "64000", "640000"; BURST, BLOCKS),
     parameter!("llama-cpp"."n_ubatch": "64", "128"; BURST),
+    parameter!("llama-cpp"."cont_batching": "false", "true"; BURST; "n_parallel: 1"),
 ];
 
 /// Of a promise that asks for no fluid request, deadlines move figures and bind nothing.
 const UNBOUND: &[Case] = &[
+    case("Slo.ttft", &[PROMISED], "slo.ttft=30ms", "slo.ttft=300ms"),
     case("Slo.ttft", &[NO_SHARE], "slo.ttft=30ms", "slo.ttft=300ms"),
     case("Slo.tbt", &[NO_SHARE], "slo.tbt=5ms", "slo.tbt=50ms"),
     case("Fluidity.index", &[NO_SHARE], "slo.fluidity.index=0.3", "slo.fluidity.index=0.9"),
@@ -388,7 +408,6 @@ const ALWAYS: &[&str] = &[
     "llama-cpp.n_batch",
     "llama-cpp.n_parallel",
     "llama-cpp.kv_unified",
-    "llama-cpp.cont_batching",
     "tgi.prefill_chunking",
     "tgi.max_batch_prefill_tokens",
     "tgi.max_batch_size",

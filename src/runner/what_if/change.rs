@@ -25,6 +25,8 @@ pub(super) struct Change {
     pub gives_up: &'static str,
     /// Whether it is another scheduler.
     pub other_scheduler: bool,
+    /// Whether fewer requests are sent.
+    pub less_load: bool,
     /// Whose requests it faces.
     pub load: Load,
     /// What to say where it changes nothing.
@@ -51,10 +53,17 @@ pub(super) enum Load {
 
 impl Change {
     pub(super) fn new(words: String, set: Vec<String>) -> Change {
-        let not_held = Vec::new();
-        let (why, gives_up, other_scheduler, load) = ("", "", false, Load::Same);
-        let if_inert = IfInert::Told;
-        Change { words, set, why, not_held, gives_up, other_scheduler, load, if_inert }
+        Change {
+            words,
+            set,
+            why: "",
+            not_held: Vec::new(),
+            gives_up: "",
+            other_scheduler: false,
+            less_load: false,
+            load: Load::Same,
+            if_inert: IfInert::Told,
+        }
     }
 
     pub(super) fn gives_up(self, gives_up: &'static str) -> Change {

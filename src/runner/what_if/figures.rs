@@ -18,7 +18,8 @@ use crate::trace::{Status, TokenTrace};
 pub struct Figures {
     /// What became of the promise, over the whole run.
     pub promise: Shortfall,
-    /// The gap that was the stall; null where the token never came.
+    /// The gap that was the stall; null where the token never came. Where observation ended before it
+    /// could come about: the longest gap of that kind.
     pub stall_s: Option<f64>,
     /// Where the token had not come when observation ended: the wait up to then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,6 +33,9 @@ pub struct Figures {
     pub worst_first_token_s: Option<f64>,
     /// The longest time between two tokens.
     pub worst_gap_s: Option<f64>,
+    /// How far that goes beyond the shortest deadline of a token.
+    #[serde(skip)]
+    pub(super) gap_beyond_s: f64,
     /// P99 of the time between tokens; null where observation ended too soon to know it.
     pub tbt_p99_s: Option<f64>,
     /// Then it is no less than this.
@@ -117,17 +121,21 @@ impl Patient<'_> {
         let worst_first_token_s = waits.map(|waits| waits.longest_s);
         let (ttft_p99_s, ttft_p99_at_least_s) = p99(summary, Latency::Ttft);
         let (tbt_p99_s, tbt_p99_at_least_s) = p99(summary, Latency::Tbt);
+        let worst_s = match token {
+            0 => worst_first_token_s,
+            _ => worst_gap_s,
+        };
+        let unseen = stall_s.is_none() && stall_at_least_s.is_none() && self.unseen(&outcome.trace);
+        let due = shortest_tbt_s(judged_by);
         Figures {
             promise: Shortfall::of(&result.slo),
-            stall_s,
+            stall_s: stall_s.or(worst_s.filter(|_| unseen)),
             stall_at_least_s,
-            worst_s: match token {
-                0 => worst_first_token_s,
-                _ => worst_gap_s,
-            },
+            worst_s,
             worst_stall: worst_stall(waits, worst_gap_s, judged_by),
             worst_first_token_s,
             worst_gap_s,
+            gap_beyond_s: worst_gap_s.zip(due).map_or(0.0, |(gap, due)| gap - due),
             tbt_p99_s,
             tbt_p99_at_least_s,
             ttft_p99_s,
@@ -152,6 +160,14 @@ impl Patient<'_> {
         let allowed = if token == 0 { deadlines.ttft(row.prompt_tokens) } else { deadlines.tbt() };
         let (took, at_least) = self.stall_in(trace);
         at_least.is_none() && took.is_none_or(|took| took <= allowed.as_secs_f64())
+    }
+
+    /// Whether observation ended before the stall could come about: its request had not arrived, or
+    /// had not got so far.
+    fn unseen(&self, trace: &TokenTrace) -> bool {
+        let (request, token) = self.stall;
+        let row = trace.requests.get(request.index());
+        row.is_none_or(|row| row.status == Status::Unfinished && row.tokens < token)
     }
 
     /// The gap before the stall's token, or how long it was at least.
@@ -206,14 +222,18 @@ impl Waits {
     }
 }
 
+/// The shortest deadline between tokens: whose the longest gap is is not known.
+fn shortest_tbt_s(judged_by: &Options) -> Option<f64> {
+    let all = judged_by.per_class.iter().chain([&judged_by.deadlines]);
+    all.map(|deadlines| deadlines.tbt()).min().map(|span| span.as_secs_f64())
+}
+
 fn worst_stall(
     waits: Option<Waits>,
     worst_gap_s: Option<f64>,
     judged_by: &Options,
 ) -> Option<WorstStall> {
-    // Whose the longest gap is is not known: it is held against the shortest deadline.
-    let all = judged_by.per_class.iter().chain([&judged_by.deadlines]);
-    let deadline = all.map(|deadlines| deadlines.tbt()).min()?.as_secs_f64();
+    let deadline = shortest_tbt_s(judged_by)?;
     let gap = worst_gap_s.map(|length_s| WorstStall {
         length_s,
         beyond_s: length_s - deadline,

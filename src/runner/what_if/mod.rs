@@ -52,6 +52,9 @@ pub struct WhatIf {
     /// Whether it is another scheduler, with everything else held as far as it can be.
     #[serde(default)]
     pub other_scheduler: bool,
+    /// Whether fewer requests are sent.
+    #[serde(skip)]
+    pub(crate) less_load: bool,
     /// What came of it.
     pub figures: Option<Figures>,
     /// What it did to the promise and to the stall.
@@ -171,6 +174,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
         not_held: Vec::new(),
         gives_up: String::new(),
         other_scheduler: false,
+        less_load: false,
         figures: Some(before.clone()),
         effect: Effect::None,
         helps: false,
@@ -200,6 +204,7 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
                     not_held: change.not_held,
                     gives_up: change.gives_up.to_owned(),
                     other_scheduler: change.other_scheduler,
+                    less_load: change.less_load,
                     figures: Some(*figures),
                     effect: Effect::None,
                     helps: false,

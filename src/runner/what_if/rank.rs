@@ -125,10 +125,20 @@ pub(super) fn rank(was: WhatIf, mut tried: Vec<WhatIf>, notes: Vec<String>) -> A
         }
     }
     let distance = |one: &WhatIf| Distance::of(one.figures.as_ref().expect("it was simulated"));
+    // Whether the promise is at most half as far away, or kept, for all that is offered.
+    let was_far = Distance::of(&before).least;
+    let is_cure = |one: &WhatIf| one.helps && !one.less_load && distance(one).most * 2 <= was_far;
+    let without = tried.iter().any(is_cure);
     let places = places(&tried.iter().map(distance).collect::<Vec<_>>());
-    let mut placed: Vec<(usize, WhatIf)> = places.into_iter().zip(tried).collect();
+    let placed = places.into_iter().zip(tried).map(|(place, one)| {
+        // Who sends requests comes to be served: sending fewer away is the cure where it alone keeps
+        // the promise, and the last resort otherwise.
+        let last = one.less_load && (without || !distance(&one).is_kept());
+        Placed { last, place, one }
+    });
+    let mut placed: Vec<Placed> = placed.collect();
     order::sort_by(&mut placed, compare);
-    let mut tried: Vec<WhatIf> = placed.into_iter().map(|(_, one)| one).collect();
+    let mut tried: Vec<WhatIf> = placed.into_iter().map(|placed| placed.one).collect();
     let keeps_promise = before.promise.kept;
     tried.insert(0, was);
     let needed = keeps_promise != Some(true);
@@ -157,6 +167,7 @@ fn effect(before: &Figures, after: &Figures) -> Effect {
     }
     // Where nothing was late before, nothing can have moved.
     let moved = worst(after) > SHORTER * worst(before) && worst(after) > 0.0;
+    let moved = moved || text_stalls(before, after);
     if moved { Effect::MovedStall } else { Effect::ShorterStall }
 }
 
@@ -175,14 +186,50 @@ fn stall(figures: &Figures) -> f64 {
     figures.stall_s.or(figures.stall_at_least_s).unwrap_or(f64::INFINITY)
 }
 
+/// The longest wait for a first token.
+fn first_token(figures: &Figures) -> f64 {
+    figures.worst_first_token_s.unwrap_or(0.0)
+}
+
+/// Whether text now stands still beyond its deadline for half as long again as it did.
+fn text_stalls(before: &Figures, after: &Figures) -> bool {
+    let gap = |figures: &Figures| figures.worst_gap_s.unwrap_or(0.0);
+    after.gap_beyond_s > 0.0 && gap(after) > LONGER * gap(before)
+}
+
 /// How far the worst stall of any kind went beyond its deadline.
 fn worst(figures: &Figures) -> f64 {
     figures.worst_stall.map_or(0.0, |stall| stall.beyond_s)
 }
 
+/// A change with its place by the promise.
+struct Placed {
+    /// Whether it comes after all others that help.
+    last: bool,
+    place: usize,
+    one: WhatIf,
+}
+
+/// Waits up to this long count as one and the same; longer ones do where they are less than twice as
+/// long.
+const ALIKE_S: f64 = 0.1;
+
+/// How long a wait is, roughly.
+fn size(wait_s: f64) -> u32 {
+    libm::ceil(libm::log2((wait_s / ALIKE_S).clamp(1.0, f64::MAX))) as u32
+}
+
+/// Tokens a second, roughly: in steps of a twentieth.
+fn pace(figures: &Figures) -> u32 {
+    libm::round(libm::log(tokens(figures).max(1.0)) / libm::log(MORE_TOKENS)) as u32
+}
+
 /// Whether it helps at all, then the promise, what is given up for it, GPUs and dollars, whether it
-/// takes another scheduler; then the worst stall of any kind, and the one looked at.
-fn compare((place, a): &(usize, WhatIf), (other_place, b): &(usize, WhatIf)) -> Ordering {
+/// takes another scheduler; then, roughly, the worst stall of any kind, the one looked at, the wait for
+/// first tokens and the tokens a second; then the stalls exactly.
+fn compare(a: &Placed, b: &Placed) -> Ordering {
+    let (last, place, other_last, other_place) = (a.last, a.place, b.last, b.place);
+    let (a, b) = (&a.one, &b.one);
     let figures = |one: &WhatIf| one.figures.clone().expect("it was simulated");
     let (one, other) = (figures(a), figures(b));
     let cents = |figures: &Figures| {
@@ -191,11 +238,16 @@ fn compare((place, a): &(usize, WhatIf), (other_place, b): &(usize, WhatIf)) -> 
     let does_nothing = |one: &WhatIf| !one.helps;
     does_nothing(a)
         .cmp(&does_nothing(b))
-        .then(place.cmp(other_place))
+        .then(last.cmp(&other_last))
+        .then(place.cmp(&other_place))
         .then(a.gives_up.is_empty().cmp(&b.gives_up.is_empty()).reverse())
         .then(one.gpus.cmp(&other.gpus))
         .then(cents(&one).cmp(&cents(&other)))
         .then(a.other_scheduler.cmp(&b.other_scheduler))
+        .then(size(worst(&one)).cmp(&size(worst(&other))))
+        .then(size(stall(&one)).cmp(&size(stall(&other))))
+        .then(size(first_token(&one)).cmp(&size(first_token(&other))))
+        .then(pace(&one).cmp(&pace(&other)).reverse())
         .then(worst(&one).total_cmp(&worst(&other)))
         .then(stall(&one).total_cmp(&stall(&other)))
 }
@@ -225,6 +277,7 @@ mod tests {
             }),
             worst_first_token_s: None,
             worst_gap_s: None,
+            gap_beyond_s: 0.0,
             tbt_p99_s: None,
             tbt_p99_at_least_s: None,
             ttft_p99_s: None,
@@ -248,6 +301,7 @@ mod tests {
             not_held: Vec::new(),
             gives_up: String::new(),
             other_scheduler: false,
+            less_load: false,
             figures: Some(figures),
             effect: Effect::None,
             helps: false,
@@ -384,6 +438,48 @@ mod tests {
         let advice = ranked(was, vec![one("slow", with(90.0, 0.1)), one("fast", with(99.0, 1.0))]);
         assert_eq!(names(&advice), ["as it was", "fast", "slow"]);
         assert!(advice.tried[1].gives_up.is_empty() && !advice.tried[2].gives_up.is_empty());
+    }
+
+    #[test]
+    fn fewer_requests_are_the_cure_where_nothing_else_comes_near() {
+        let fewer = |figures| WhatIf { less_load: true, ..one("fewer", figures) };
+        let first = |tried| names(&ranked(figures(false, 0.6, 10.0), tried))[1].to_owned();
+        let kept = || figures(true, 0.0, 0.1);
+        // A change that halves the way to the promise comes before, a smaller one does not.
+        assert_eq!(first(vec![fewer(kept()), one("router", figures(false, 0.3, 5.0))]), "router");
+        assert_eq!(first(vec![fewer(kept()), one("router", figures(false, 0.4, 5.0))]), "fewer");
+        // Nor do fewer requests come first where they do not keep the promise either.
+        let nearer = figures(false, 0.2, 1.0);
+        assert_eq!(first(vec![fewer(nearer), one("seats", figures(false, 0.5, 9.0))]), "seats");
+    }
+
+    #[test]
+    fn a_first_token_that_comes_sooner_at_the_cost_of_the_text_only_moved() {
+        let with = |wait, gap| Figures {
+            worst_stall: Some(WorstStall { length_s: wait, beyond_s: wait, first_token: true }),
+            worst_gap_s: Some(gap),
+            gap_beyond_s: gap - 0.05,
+            ..figures(false, 0.9, wait)
+        };
+        let after = |gap| ranked(with(20.0, 0.5), vec![one("budget", with(10.0, gap))]);
+        assert_eq!(after(4.0).tried[1].effect, Effect::MovedStall);
+        assert_eq!(after(0.6).tried[1].effect, Effect::ShorterStall);
+    }
+
+    #[test]
+    fn of_stalls_that_are_all_short_the_one_that_serves_more_comes_first() {
+        let with = |worst: f64, wait: f64, tokens: f64| Figures {
+            worst_stall: Some(WorstStall { length_s: worst, beyond_s: worst, first_token: false }),
+            worst_first_token_s: Some(wait),
+            output_tokens_per_s: Some(tokens),
+            ..figures(true, 0.0, worst)
+        };
+        let was = Figures { output_tokens_per_s: Some(5_200.0), ..figures(false, 0.5, 2.9) };
+        let tried = vec![
+            one("seats", with(0.03, 10.4, 5_150.0)),
+            one("conservative", with(0.05, 4.0, 5_700.0)),
+        ];
+        assert_eq!(names(&ranked(was, tried))[1], "conservative");
     }
 
     #[test]

@@ -304,7 +304,11 @@ impl Maker<'_> {
             false => ("workload.trace.arrivals", &trace["arrivals"]),
         };
         let parts = [0.75, 0.5, 0.25];
-        let less = |change: Change| Change { load: Load::Drawn, ..change.gives_up(SERVED) };
+        let less = |change: Change| Change {
+            less_load: true,
+            load: Load::Drawn,
+            ..change.gives_up(SERVED)
+        };
         if let Some((name, users)) =
             named(arrivals).and_then(|(name, of)| Some((name, of["users"].as_u64()?)))
         {

@@ -9,6 +9,7 @@ use crate::fleet::ClassPools;
 use crate::ids::ReplicaId;
 use crate::scenario::experiment::RouterKind;
 use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
+use crate::shown::join;
 use crate::suggest::advice;
 use crate::yaml::Path;
 
@@ -92,7 +93,34 @@ fn class_to_pool(
         let replicas = replicas.into_iter().map(ReplicaId).collect();
         pools.push((class.clone(), replicas));
     }
+    let all_sent = known.is_some_and(|known| {
+        !known.is_empty() && known.iter().all(|class| map.class_to_pool.contains_key(*class))
+    });
+    if all_sent && let Some(fleet) = fleet {
+        unused(check, fleet, &pools);
+    }
     RouterKind::ClassToPool(Arc::new(ClassPools { pools, within }))
+}
+
+/// Warns of replicas that no class is sent to.
+fn unused(check: &mut Check<'_>, fleet: &[Built], pools: &[(String, Vec<ReplicaId>)]) {
+    let replicas: u32 = fleet.iter().map(|pool| pool.replicas).sum();
+    let sent = |replica: &ReplicaId| pools.iter().any(|(_, of)| of.contains(replica));
+    let unused: Vec<String> = (0..replicas)
+        .map(ReplicaId)
+        .filter(|replica| !sent(replica))
+        .map(|replica| replica.to_string())
+        .collect();
+    if unused.is_empty() {
+        return;
+    }
+    check.warnings.push(match unused.as_slice() {
+        [one] => format!("router: no class is sent to replica {one}: it is paid for, and idle"),
+        _ => format!(
+            "router: no class is sent to replicas {}: they are paid for, and idle",
+            join(&unused)
+        ),
+    });
 }
 
 fn check_numbers(check: &mut Check<'_>, path: &Path, numbers: &[u32], fleet: &[Built]) {

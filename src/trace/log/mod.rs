@@ -262,7 +262,10 @@ impl Log {
         let free = self.free_before(number);
         let on_time = next.start == free;
         let before = self.stretches.last().copied();
-        let start_before = || Some(self.start_in(self.stretches.len() - 1, number.before()?));
+        let start_before = || {
+            let last = number.before()?;
+            Some(self.start_in(self.stretches.len() - 1, last))
+        };
         let ahead = next.decided != next.start && Some(next.decided) == start_before();
         let apart = !on_time || (next.decided != next.start && !ahead);
         let repeats = !apart
