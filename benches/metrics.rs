@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use metron_sim::ids::{ClassId, LaneId};
+use metron_sim::ids::{ClassId, ColumnId, LaneId};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -32,7 +32,7 @@ fn shared(requests: u32) -> TokenTrace {
             arrival: Time::from_nanos(first_token.as_nanos().saturating_sub(prefill.as_nanos())),
             scheduled: first_token,
             first_token,
-            run: Run { column: 0, first, len: TOKENS - 1, next: NO_RUN },
+            run: Run { column: ColumnId(0), first, len: TOKENS - 1, next: NO_RUN },
             prompt_tokens: 1000,
             tokens: TOKENS,
             hit_tokens: 0,

@@ -32,7 +32,7 @@
 //! # Metrics of token times
 //!
 //! ```
-//! use metron_sim::ids::{ClassId, LaneId};
+//! use metron_sim::ids::{ClassId, ColumnId, LaneId};
 //! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 //! use metron_sim::time::{Span, Time};
 //! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -45,7 +45,7 @@
 //!         arrival: at(0),
 //!         scheduled: at(10),
 //!         first_token: at(50),
-//!         run: Run { column: 0, first: 0, len: 3, next: NO_RUN },
+//!         run: Run { column: ColumnId(0), first: 0, len: 3, next: NO_RUN },
 //!         prompt_tokens: 100,
 //!         tokens: 4,
 //!         hit_tokens: 0,

@@ -150,8 +150,9 @@ impl Stall {
 /// compared with each other; without that there are no groups.
 pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> MeasuredStalls {
     let has_token = |row: &RequestRow| row.first_token != Time::NEVER;
-    let rows = trace.requests().iter().zip(0..).filter(|(row, _)| has_token(row));
-    let rows: Vec<u32> = rows.map(|(_, row)| row).collect();
+    let rows = RequestId::FIRST.onwards().zip(trace.requests());
+    let rows: Vec<RequestId> =
+        rows.filter(|(_, row)| has_token(row)).map(|(request, _)| request).collect();
     // The lower median.
     let (_, middle) = gaps_at(trace, &rows, |gaps| vec![(gaps - 1) / 2]);
     let median = middle.first().copied();
@@ -159,8 +160,8 @@ pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> M
     let mut stalls: Vec<Stall> = Vec::new();
     let mut hit = 0;
     trace.each_part(|part| {
-        for (number, row) in part.rows().filter(|(_, row)| has_token(row)) {
-            let (request, before) = (RequestId(number), stalls.len());
+        for (request, row) in part.rows().filter(|(_, row)| has_token(row)) {
+            let before = stalls.len();
             each_gap(part.trace, row, |token, from, to| {
                 if to.since(from).as_nanos() > threshold {
                     stalls.push(Stall { request, token, from, to });
@@ -342,7 +343,7 @@ fn seconds(time: Time) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ClassId, LaneId};
+    use crate::ids::{ClassId, ColumnId, LaneId};
     use crate::trace::{Column, NO_RUN, Run, Status};
 
     fn ms(ms: u64) -> Time {
@@ -361,7 +362,7 @@ mod tests {
                 arrival: ms(arrival),
                 scheduled: Time::NEVER,
                 first_token: ms(times[0]),
-                run: Run { column: 0, first, len: times.len() as u32 - 1, next: NO_RUN },
+                run: Run { column: ColumnId(0), first, len: times.len() as u32 - 1, next: NO_RUN },
                 prompt_tokens,
                 tokens: times.len() as u32,
                 hit_tokens: 0,

@@ -218,7 +218,7 @@ impl<'m, 'a> Misses<'m, 'a> {
 
     /// Those of the requests that the metrics count.
     pub fn counted(&self) -> (u64, Split) {
-        self.sum(counted(self.index.trace(), self.options).map(RequestId))
+        self.sum(counted(self.index.trace(), self.options))
     }
 
     /// Those of some requests.

@@ -255,7 +255,7 @@ pub fn explain(
         first_token_ns: listed(&totals.first_token),
         between_tokens_ns: listed(&totals.between_tokens),
         fluidity_index,
-        misses: MissReport::new(misses.sum(counted.iter().map(|request| RequestId(request.row)))),
+        misses: MissReport::new(misses.sum(counted.iter().map(|request| request.row))),
         rejected: rejected as u64,
         stalls: stall_reports(index, judged_by, question.top),
         culprits,

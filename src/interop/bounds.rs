@@ -33,6 +33,7 @@
 //! than misses, and one at least where there is a miss.
 
 use super::measured::{Granularity, Measured};
+use crate::ids::RequestId;
 use crate::metrics::{
     self, Bounds, FluidityBounds, LatencyRange, Options, RequestBounds, Summary, Tally,
     index_over_requests,
@@ -91,8 +92,8 @@ impl Ranges {
         let (mut fluid_low, mut fluid_high, mut fluid_even) = (0u64, 0u64, Some(0u64));
         let (mut worst, mut best) = (Tally::default(), Tally::default());
         let (mut open, mut good) = (false, (0, 0));
-        for index in metrics::counted(&measured.trace, options) {
-            let (row, range) = (&measured.trace.requests[index as usize], self.0[index as usize]);
+        for request in metrics::counted(&measured.trace, options) {
+            let (row, range) = (&measured.trace.requests[request.index()], self.0[request.index()]);
             if row.status == Status::Cancelled {
                 continue;
             }
@@ -103,7 +104,7 @@ impl Ranges {
             // What the rest of an answer would have been is not known at all.
             let (least, most) = match row.status {
                 Status::Completed => (range.worst.index(), range.best.index()),
-                Status::Unfinished => (0.0, best_of_open(measured, index, &range)),
+                Status::Unfinished => (0.0, best_of_open(measured, request, &range)),
                 _ => (0.0, 0.0),
             };
             let is_fluid = |index: f64| u64::from(index >= threshold && !row.status.is_lost());
@@ -142,8 +143,8 @@ impl Ranges {
 }
 
 /// The most that the fluidity-index of an open request can become: all that is to come in time.
-fn best_of_open(measured: &Measured, row: u32, range: &Range) -> f64 {
-    match measured.trace.to_come(row) {
+fn best_of_open(measured: &Measured, request: RequestId, range: &Range) -> f64 {
+    match measured.trace.to_come(request) {
         Some(more) => Tally { met: range.best.met + u64::from(more), ..range.best }.index(),
         None => 1.0,
     }
@@ -416,7 +417,7 @@ fn later(time: u64, gaps: u64, slack: u64, tbt: u64) -> (Tally, Tally) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ClassId, LaneId};
+    use crate::ids::{ClassId, ColumnId, LaneId};
     use crate::metrics::{Deadlines, FirstToken, reference};
     use crate::time::Span;
     use crate::trace::TokenTrace;
@@ -481,7 +482,7 @@ mod tests {
                 arrival: Time::ZERO,
                 scheduled: Time::NEVER,
                 first_token,
-                run: crate::trace::Run { column: 0, first: 1, len, next: crate::trace::NO_RUN },
+                run: crate::trace::Run { column: ColumnId(0), first: 1, len, next: crate::trace::NO_RUN },
                 prompt_tokens: 1,
                 tokens: all.len() as u32,
                 hit_tokens: 0,

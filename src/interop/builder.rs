@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
 use super::sense::{disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
-use crate::ids::{ClassId, LaneId};
+use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::metrics::Knowledge;
 use crate::shown::duration;
 use crate::time::Time;
@@ -193,15 +193,15 @@ impl Builder {
         self.failed += u64::from(sent.ended == Ended::Failed);
         self.waits.extend(sent.waited);
         if sent.ended == Ended::Completed && sent.first.is_none() {
-            let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            let row = self.rows.len();
             let output = sent.output_tokens.unwrap_or(0);
             let (total, prompt) = (sent.total, sent.prompt_tokens);
             self.untimed.push(Untimed { row, total, prompt, output });
         }
         let left = sent.left.filter(|&tokens| tokens > 0 && sent.ended == Ended::Unfinished);
-        let row = self.rows.len() as u32;
+        let row = RequestId(self.rows.len() as u32);
         self.to_come.extend(left.map(|tokens| ToCome { row, tokens }));
-        let run = Run { column: 0, first: begin, len, next: NO_RUN };
+        let run = Run { column: ColumnId(0), first: begin, len, next: NO_RUN };
         self.rows.push(RequestRow {
             arrival: Time::from_nanos(sent.sent),
             scheduled: sent.scheduled.map_or(Time::NEVER, Time::from_nanos),
@@ -359,7 +359,7 @@ fn told(odd: BTreeMap<&'static str, (u64, String)>, requests: usize) -> Vec<Stri
 /// A completed request without a token's time.
 #[derive(Clone, Copy, Debug)]
 struct Untimed {
-    row: u32,
+    row: usize,
     /// How long it took.
     total: Option<u64>,
     prompt: u32,
@@ -397,7 +397,7 @@ impl Builder {
         ));
         self.failed += untimed.len() as u64;
         for request in untimed {
-            self.rows[request.row as usize].status = Status::Failed;
+            self.rows[request.row].status = Status::Failed;
         }
         None
     }

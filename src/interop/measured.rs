@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::spool::{Block, Spool};
+use crate::ids::RequestId;
 use crate::metrics::Knowledge;
 use crate::result::stated::StatedRun;
 use crate::time::Time;
@@ -123,7 +124,7 @@ impl Parts for Measured {
 
     fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
         let Some(spooled) = &self.spooled else {
-            return visit(Part { trace: &self.trace, first: 0 });
+            return visit(Part::from(&self.trace));
         };
         let mut first = 0;
         let mut column = Vec::new();
@@ -150,7 +151,7 @@ impl Parts for Measured {
                 end: self.trace.end,
                 to_come: self.trace.to_come.clone(),
             };
-            visit(Part { trace: &trace, first: first as u32 });
+            visit(Part { trace: &trace, first: RequestId(first as u32) });
             column = std::mem::take(&mut trace.columns[0].times);
             requests = std::mem::take(&mut trace.requests);
             first = part.end;

@@ -14,8 +14,8 @@ const TOKENS_MAX: usize = 2000;
 /// The plots of a trace that has token times.
 pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
-        |m: &&RequestMetrics| trace.requests()[m.row as usize].status == Status::Completed;
-    let judged = |m: &&RequestMetrics| trace.requests()[m.row as usize].status != Status::Cancelled;
+        |m: &&RequestMetrics| trace.requests()[m.row.index()].status == Status::Completed;
+    let judged = |m: &&RequestMetrics| trace.requests()[m.row.index()].status != Status::Cancelled;
     let ttfts = requests.iter().filter_map(|m| m.ttft);
     let ended = requests.iter().filter(|m| !m.is_open()).filter(judged);
     let mut by_index: Vec<&RequestMetrics> = requests.iter().filter(|m| m.tokens > 1).collect();
@@ -42,7 +42,7 @@ fn cdf_of_gaps<'r>(
     trace: &impl Parts,
     requests: impl Iterator<Item = &'r RequestMetrics>,
 ) -> Vec<(f64, f64)> {
-    let rows: Vec<u32> = requests.filter(|m| m.ttft.is_some()).map(|m| m.row).collect();
+    let rows: Vec<RequestId> = requests.filter(|m| m.ttft.is_some()).map(|m| m.row).collect();
     let (n, gaps) = gaps_at(trace, &rows, |n| samples_up_to(n).map(|upto| upto - 1).collect());
     let shares = samples_up_to(n).map(|upto| upto as f64 / n as f64);
     gaps.into_iter().map(|ns| Span::from_nanos(ns).as_secs_f64()).zip(shares).collect()
@@ -101,7 +101,7 @@ fn progress(part: Part<'_>, options: &Options, request: &RequestMetrics) -> Requ
         due = Some(base.saturating_add(tbt));
     }
     RequestProgress {
-        request: RequestId(request.row),
+        request: request.row,
         fluidity_index: request.index,
         token_times_s: times,
         late_tokens: late,

@@ -12,6 +12,7 @@ use super::summary::{
 };
 use super::sums::Sums;
 use super::tbt::pooled_tbt;
+use crate::ids::RequestId;
 use crate::threads;
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status};
@@ -30,13 +31,13 @@ pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
 }
 
 /// The indices of the requests that `count` counts.
-fn rows(requests: &[RequestRow], count: Count) -> Vec<u32> {
-    let all = 0..requests.len() as u32;
+fn rows(requests: &[RequestRow], count: Count) -> Vec<RequestId> {
+    let all = RequestId::each(RequestId::FIRST..RequestId(requests.len() as u32));
     if count == Count::default() {
         return all.collect();
     }
     let window = Window::new(requests, count);
-    all.filter(|&row| window.holds(&requests[row as usize])).collect()
+    all.filter(|&row| window.holds(&requests[row.index()])).collect()
 }
 
 /// The summary of requests whose metrics are known already: those that
@@ -45,7 +46,7 @@ fn rows(requests: &[RequestRow], count: Count) -> Vec<u32> {
 pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let mut counted = Counted::new(options, metrics.iter().map(|m| m.row).collect());
     for (place, m) in metrics.iter().enumerate() {
-        let row = &trace.requests()[m.row as usize];
+        let row = &trace.requests()[m.row.index()];
         counted.sums.add(row, m, place, (options.bounds.as_ref(), trace.end()));
         counted.decodes[place] = m.decode.as_nanos();
         counted.indices[place] = index_at_least(m);
@@ -58,7 +59,7 @@ pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetric
 struct Counted<'a> {
     options: &'a Options,
     /// Index of the row of each.
-    rows: Vec<u32>,
+    rows: Vec<RequestId>,
     /// First to last token of each in nanoseconds, as [`RequestMetrics::decode`].
     decodes: Vec<u64>,
     /// The least that the fluidity-index of each can be.
@@ -69,7 +70,7 @@ struct Counted<'a> {
 }
 
 impl<'a> Counted<'a> {
-    fn new(options: &'a Options, rows: Vec<u32>) -> Counted<'a> {
+    fn new(options: &'a Options, rows: Vec<RequestId>) -> Counted<'a> {
         let (decodes, indices) = (vec![0; rows.len()], vec![0.0; rows.len()]);
         Counted { options, rows, decodes, indices, judged: 0, sums: Sums::default() }
     }
@@ -91,9 +92,9 @@ impl<'a> Counted<'a> {
         let sums = threads::map(chunks, |((rows, (decodes, indices)), first)| {
             let mut sums = Sums::default();
             let places = rows.iter().zip(decodes).zip(indices).zip(first..);
-            for (((&index, decode), fluidity), place) in places {
-                let row = part.row(index);
-                let metrics = judges.judge(row, index);
+            for (((&request, decode), fluidity), place) in places {
+                let row = part.row(request);
+                let metrics = judges.judge(row, request);
                 sums.add(row, &metrics, place, judged_by);
                 *decode = metrics.decode.as_nanos();
                 *fluidity = index_at_least(&metrics);
@@ -194,13 +195,13 @@ impl LatencyFigures {
     fn of(
         trace: &impl Parts,
         options: &Options,
-        rows: &[u32],
+        rows: &[RequestId],
         open: &[Open],
         decodes: Vec<u64>,
         indices: Vec<f64>,
     ) -> LatencyFigures {
         let judged =
-            |place: usize| trace.requests()[rows[place] as usize].status != Status::Cancelled;
+            |place: usize| trace.requests()[rows[place].index()].status != Status::Cancelled;
         let index = if open.is_empty() {
             let those = indices.into_iter().enumerate().filter(|&(place, _)| judged(place));
             let exact = index_over_requests(those.map(|(_, index)| index));
@@ -246,7 +247,7 @@ fn of_all<T: Sample>(mut samples: Vec<T>) -> Distribution {
 /// Of each request, one sample at a time.
 struct Samples<'t> {
     requests: &'t [RequestRow],
-    rows: &'t [u32],
+    rows: &'t [RequestId],
     decodes: Vec<u64>,
 }
 
@@ -258,8 +259,8 @@ impl Samples<'_> {
         sample: impl Fn(&RequestRow, Latencies) -> Option<T>,
     ) -> Vec<T> {
         let mut samples = Vec::with_capacity(self.rows.len());
-        samples.extend(self.rows.iter().zip(&self.decodes).filter_map(|(&index, &decode)| {
-            let row = &self.requests[index as usize];
+        samples.extend(self.rows.iter().zip(&self.decodes).filter_map(|(&request, &decode)| {
+            let row = &self.requests[request.index()];
             let latencies = Latencies::of(row, Span::from_nanos(decode));
             those(row).then(|| sample(row, latencies)).flatten()
         }));

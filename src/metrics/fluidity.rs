@@ -10,6 +10,7 @@
 //! that can be told: no token comes later than that, so every later deadline is met either way.
 
 use super::lateness::Lateness;
+use crate::ids::RequestId;
 use crate::threads;
 use crate::time::Time;
 use crate::trace::{Part, RequestRow, Run, Status, TokenTrace};
@@ -144,7 +145,7 @@ impl<'a> Judge<'a> {
             None => Judgement::new(row.first_token.as_nanos().saturating_add(self.tbt), self.tbt),
         };
         for run in self.trace.runs(row) {
-            match self.indexes.get(run.column as usize) {
+            match self.indexes.get(run.column.index()) {
                 Some(Some(index)) => judgement.run(run, index),
                 _ => {
                     let times = self.trace.times(run).iter();
@@ -166,7 +167,7 @@ impl<'a> Judge<'a> {
 }
 
 /// As [`demand`], of those requests of a part that have these indices among all.
-pub(super) fn demand_of(part: Part<'_>, rows: &[u32]) -> Vec<u64> {
+pub(super) fn demand_of(part: Part<'_>, rows: &[RequestId]) -> Vec<u64> {
     let each = rows.len().div_ceil(threads::count()).max(1);
     let sums = threads::map(rows.chunks(each).collect(), |rows| {
         demand(part.trace, rows.iter().map(|&row| part.row(row)))
@@ -187,7 +188,7 @@ pub(super) fn demand<'r>(
     let mut demand = vec![0; trace.columns.len()];
     for row in rows {
         for run in trace.runs(row) {
-            demand[run.column as usize] += u64::from(run.len);
+            demand[run.column.index()] += u64::from(run.len);
         }
     }
     demand

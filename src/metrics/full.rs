@@ -12,6 +12,7 @@ use std::collections::BinaryHeap;
 
 use super::fluidity::{Judge, demand};
 use super::quantile::{Ratio, Sample, rank};
+use crate::ids::RequestId;
 use crate::threads;
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
@@ -31,10 +32,10 @@ pub(super) struct FullFigures {
 
 /// The full figures of those of `rows`, indices that rise, that have a deadline after the first
 /// token.
-pub(super) fn full_figures(trace: &impl Parts, rows: &[u32]) -> FullFigures {
+pub(super) fn full_figures(trace: &impl Parts, rows: &[RequestId]) -> FullFigures {
     let mut judged = Vec::with_capacity(rows.len());
     trace.each_part(|part| {
-        let has_gap = |&row: &u32| longest_gap(part.trace, part.row(row)).is_some();
+        let has_gap = |&row: &RequestId| longest_gap(part.trace, part.row(row)).is_some();
         judged.extend(part.of(rows).iter().copied().filter(has_gap));
     });
     let rows = judged;
@@ -85,7 +86,7 @@ fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
 }
 
 /// The smallest TBT deadline of each of these requests, which have one.
-fn min_tbt_deadlines(trace: &impl Parts, rows: &[u32]) -> Vec<u64> {
+fn min_tbt_deadlines(trace: &impl Parts, rows: &[RequestId]) -> Vec<u64> {
     let mut deadlines = Vec::with_capacity(rows.len());
     trace.each_part(|part| {
         for row in part.of(rows).iter().map(|&row| part.row(row)) {
@@ -99,12 +100,17 @@ fn min_tbt_deadlines(trace: &impl Parts, rows: &[u32]) -> Vec<u64> {
 /// The `nth` smallest, from 0 on, of the smallest TBT deadlines of `rows`, and the next (the same
 /// one where there is none): quickselect, where which side of the pivot a request is on takes one
 /// judgement at the pivot.
-fn nth_min_tbt_deadlines(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize) -> (u64, u64) {
+fn nth_min_tbt_deadlines(
+    trace: &impl Parts,
+    mut rows: Vec<RequestId>,
+    mut nth: usize,
+) -> (u64, u64) {
     // Requests that need longer deadlines than all of `rows`, and shorter ones than all others.
-    let mut next: Vec<u32> = Vec::new();
+    let mut next: Vec<RequestId> = Vec::new();
     while rows.len() > FEW {
         // The pivot is about as far up in a sample as the answer is among all.
-        let sampled: Vec<u32> = rows.iter().copied().step_by(rows.len().div_ceil(FEW)).collect();
+        let sampled: Vec<RequestId> =
+            rows.iter().copied().step_by(rows.len().div_ceil(FEW)).collect();
         let mut sample = min_tbt_deadlines(trace, &sampled);
         sample.sort_unstable();
         let pivot = sample[nth * sample.len() / rows.len()];
@@ -137,12 +143,12 @@ fn nth_min_tbt_deadlines(trace: &impl Parts, mut rows: Vec<u32>, mut nth: usize)
 }
 
 /// The least of the smallest TBT deadlines of these requests.
-fn least_min_tbt_deadline(trace: &impl Parts, rows: Vec<u32>) -> u64 {
+fn least_min_tbt_deadline(trace: &impl Parts, rows: Vec<RequestId>) -> u64 {
     nth_min_tbt_deadlines(trace, rows, 0).0
 }
 
 /// Splits requests into those that keep this TBT deadline and those that need a longer one.
-fn split(trace: &impl Parts, rows: &[u32], tbt: u64) -> (Vec<u32>, Vec<u32>) {
+fn split(trace: &impl Parts, rows: &[RequestId], tbt: u64) -> (Vec<RequestId>, Vec<RequestId>) {
     let (mut keep, mut need_longer) = (Vec::new(), Vec::new());
     trace.each_part(|part| {
         let rows = part.of(rows);
@@ -155,12 +161,12 @@ fn split(trace: &impl Parts, rows: &[u32], tbt: u64) -> (Vec<u32>, Vec<u32>) {
     (keep, need_longer)
 }
 
-fn judge<'t>(part: Part<'t>, rows: impl Iterator<Item = u32>, tbt: u64) -> Judge<'t> {
+fn judge<'t>(part: Part<'t>, rows: impl Iterator<Item = RequestId>, tbt: u64) -> Judge<'t> {
     Judge::new(part.trace, tbt, &demand(part.trace, rows.map(|row| part.row(row))))
 }
 
 /// P99 over requests of the miss rate, for each deadline; only the highest hundredth is looked at.
-fn miss_rate_curve(trace: &impl Parts, rows: &[u32]) -> Vec<(u32, f64)> {
+fn miss_rate_curve(trace: &impl Parts, rows: &[RequestId]) -> Vec<(u32, f64)> {
     let (low, rest) = rank(rows.len() as u64, 990);
     let wanted = rows.len() - low as usize;
     let mut highest: Vec<Vec<Ratio>> = (1..=CURVE_MS).map(|_| Vec::new()).collect();
@@ -183,9 +189,9 @@ fn miss_rate_curve(trace: &impl Parts, rows: &[u32]) -> Vec<(u32, f64)> {
 /// Appends the `wanted` highest miss rates of these requests, for each deadline. What a request
 /// missed under a shorter deadline is a bound for the next: requests are judged from the highest
 /// bound down until no other can be among the highest.
-fn highest_rates(part: Part<'_>, rows: &[u32], wanted: usize, into: &mut [Vec<Ratio>]) {
+fn highest_rates(part: Part<'_>, rows: &[RequestId], wanted: usize, into: &mut [Vec<Ratio>]) {
     // The bound, whether it is the rate itself, and whose.
-    let mut queue: BinaryHeap<(Ratio, bool, Reverse<u32>)> =
+    let mut queue: BinaryHeap<(Ratio, bool, Reverse<RequestId>)> =
         rows.iter().map(|&row| (Ratio::from(1.0), false, Reverse(row))).collect();
     // Those judged at the deadline before tell how much of a column is worth an index.
     let mut judged = rows.to_vec();

@@ -16,6 +16,7 @@ use super::per_request::{RequestMetrics, UNKNOWN};
 use super::quantile::{Ratio, Sample, distribution, rank};
 use super::summary::{Bounds, Distribution, FluidityIndex, LatencyRange};
 use super::tbt::{gaps_at, pooled_tbt_and};
+use crate::ids::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::{Parts, RequestRow};
 
@@ -110,7 +111,7 @@ pub(super) fn index_range(
 /// end.
 pub(super) struct Latest<'t, P> {
     pub(super) trace: &'t P,
-    pub(super) rows: &'t [u32],
+    pub(super) rows: &'t [RequestId],
     /// First to last token of each.
     pub(super) decodes: &'t [u64],
     pub(super) open: &'t [Open],
@@ -132,7 +133,7 @@ struct SoFar {
 impl<P: Parts> Latest<'_, P> {
     fn so_far(&self) -> impl Iterator<Item = SoFar> + '_ {
         self.open.iter().map(|one| {
-            let row: &RequestRow = &self.trace.requests()[self.rows[one.place as usize] as usize];
+            let row: &RequestRow = &self.trace.requests()[self.rows[one.place as usize].index()];
             let decode = Span::from_nanos(self.decodes[one.place as usize]);
             let first = (row.first_token != Time::NEVER).then_some(row.first_token);
             let last = first.map(|first| first + decode);

@@ -2,14 +2,15 @@
 
 use super::fluidity::{Judge, Judged, Tally, demand};
 use super::options::{Options, Window};
+use crate::ids::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::{Part, Parts, RequestRow, Status, TokenTrace};
 
 /// The metrics of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RequestMetrics {
-    /// Its index in [`TokenTrace::requests`].
-    pub row: u32,
+    /// Which: its row in [`TokenTrace::requests`].
+    pub row: RequestId,
     /// Arrival to first token; `None` while there is none.
     pub ttft: Option<Span>,
     /// First to last token so far; 0 while there is none.
@@ -171,8 +172,8 @@ impl<'t> Judges<'t> {
         Judges { part, options, judges: deadlines.into_iter().map(judge).collect() }
     }
 
-    /// The metrics of one of them; `index` is its index among all requests.
-    pub(super) fn judge(&self, row: &RequestRow, index: u32) -> RequestMetrics {
+    /// The metrics of one of them.
+    pub(super) fn judge(&self, row: &RequestRow, request: RequestId) -> RequestMetrics {
         let Judges { part, options, judges } = self;
         let trace = part.trace;
         let deadlines = options.deadlines_of(row.class);
@@ -186,7 +187,7 @@ impl<'t> Judges<'t> {
         let last_token = trace.last_token(row);
         let ttft = last_token.map(|_| row.first_token.since(row.arrival));
         let mut metrics = RequestMetrics {
-            row: index,
+            row: request,
             ttft,
             decode: last_token.map_or(Span::ZERO, |time| time.since(row.first_token)),
             tokens: row.tokens,
@@ -211,7 +212,7 @@ impl<'t> Judges<'t> {
         metrics.fluid = match row.status {
             Status::Completed => Some(metrics.index >= threshold),
             Status::Unfinished => {
-                metrics.to_come = trace.to_come(index).map_or(UNKNOWN, |tokens| tokens.max(1));
+                metrics.to_come = trace.to_come(request).map_or(UNKNOWN, |tokens| tokens.max(1));
                 let can_be_fluid = match metrics.best() {
                     Some(best) => best.index() >= threshold,
                     None => tally.missed == 0 || threshold < 1.0,
@@ -225,8 +226,11 @@ impl<'t> Judges<'t> {
 }
 
 /// The requests that `options` count, in the trace's order.
-pub fn counted<'t>(trace: &'t TokenTrace, options: &Options) -> impl Iterator<Item = u32> + 't {
+pub fn counted<'t>(
+    trace: &'t TokenTrace,
+    options: &Options,
+) -> impl Iterator<Item = RequestId> + 't {
     let window = Window::new(&trace.requests, options.count);
-    let rows = trace.requests.iter().zip(0u32..);
-    rows.filter(move |(row, _)| window.holds(row)).map(|(_, index)| index)
+    let rows = trace.requests.iter().zip(RequestId::FIRST.onwards());
+    rows.filter(move |(row, _)| window.holds(row)).map(|(_, request)| request)
 }

@@ -12,6 +12,7 @@ use super::summary::{
     GoodputBounds, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput, TokenCounts,
 };
 use super::{Deadlines, Tally};
+use crate::ids::RequestId;
 use crate::time::Time;
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -87,7 +88,7 @@ impl<'a> Request<'a> {
     fn new(
         trace: &TokenTrace,
         options: &Options,
-        (row, number): (&'a RequestRow, u32),
+        (row, number): (&'a RequestRow, RequestId),
     ) -> Request<'a> {
         let deadlines: &Deadlines = options.deadlines_of(row.class);
         let tokens: Vec<Time> = trace.token_times(row).collect();
@@ -239,7 +240,8 @@ fn before(row: &RequestRow, tokens: &[Time]) -> Time {
 /// As [`evaluate`](super::evaluate()) does, on a trace that breaks its rules.
 pub fn evaluate(trace: &TokenTrace, options: &Options) -> Summary {
     let window = Window::new(&trace.requests, options.count);
-    let counted = trace.requests.iter().zip(0..).filter(|(row, _)| window.holds(row));
+    let counted =
+        trace.requests.iter().zip(RequestId::FIRST.onwards()).filter(|(row, _)| window.holds(row));
     let requests: Vec<Request> = counted.map(|row| Request::new(trace, options, row)).collect();
     let completed = || requests.iter().filter(|request| request.is(Status::Completed));
     let count = |status| requests.iter().filter(|request| request.is(status)).count() as u64;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use super::fluidity::demand_of;
 use super::summary::Distribution;
 use super::weighted::{self, Weighted};
+use crate::ids::RequestId;
 use crate::time::Time;
 use crate::trace::{Part, Parts, TokenTrace};
 
@@ -16,7 +17,7 @@ use crate::trace::{Part, Parts, TokenTrace};
 const PIECE: usize = 1 << 14;
 
 /// The distribution of the gaps between consecutive tokens of these requests: indices that rise.
-pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[u32]) -> Distribution {
+pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[RequestId]) -> Distribution {
     match trace.whole() {
         Some(whole) => weighted::distribution(&Gaps::of(whole.into(), rows)),
         None => weighted::distribution(&InParts { trace, rows }),
@@ -26,7 +27,7 @@ pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[u32]) -> Distribution {
 /// The same with further gaps beside them: nanoseconds, and how many there are of each.
 pub(super) fn pooled_tbt_and(
     trace: &impl Parts,
-    rows: &[u32],
+    rows: &[RequestId],
     more: &[(u64, u64)],
 ) -> Distribution {
     match trace.whole() {
@@ -59,7 +60,7 @@ impl<W: Weighted> Weighted for Beside<'_, W> {
 /// nanoseconds. Nothing for no gap. Gaps are not stored, however many there are.
 pub(crate) fn gaps_at(
     trace: &impl Parts,
-    rows: &[u32],
+    rows: &[RequestId],
     ranks: impl FnOnce(u64) -> Vec<u64>,
 ) -> (u64, Vec<u64>) {
     match trace.whole() {
@@ -71,7 +72,7 @@ pub(crate) fn gaps_at(
 /// The gaps of a trace of several parts; each walk loads each part anew.
 struct InParts<'t, P> {
     trace: &'t P,
-    rows: &'t [u32],
+    rows: &'t [RequestId],
 }
 
 impl<P: Parts> Weighted for InParts<'_, P> {
@@ -88,7 +89,7 @@ impl<P: Parts> Weighted for InParts<'_, P> {
 
 /// The gaps between consecutive tokens of these requests, sorted: nanoseconds, and how many there
 /// are of them. A length may stand there more than once.
-pub fn pooled_gaps(trace: &TokenTrace, rows: &[u32]) -> Vec<(u64, u64)> {
+pub fn pooled_gaps(trace: &TokenTrace, rows: &[RequestId]) -> Vec<(u64, u64)> {
     let mut sorted = Vec::new();
     Gaps::of(trace.into(), rows).each_of_all(|gap, weight| sorted.push((gap, weight)));
     sorted.sort_unstable();
@@ -98,7 +99,7 @@ pub fn pooled_gaps(trace: &TokenTrace, rows: &[u32]) -> Vec<(u64, u64)> {
 /// All gaps between tokens; none is stored.
 struct Gaps<'t> {
     part: Part<'t>,
-    rows: &'t [u32],
+    rows: &'t [RequestId],
     /// For each entry of a column that many runs share, by how much more of them span the gap
     /// before it than the gap before the entry before it; nothing for other columns.
     steps: Vec<Vec<i32>>,
@@ -115,7 +116,7 @@ enum Piece {
 }
 
 impl<'t> Gaps<'t> {
-    fn of(part: Part<'t>, rows: &'t [u32]) -> Gaps<'t> {
+    fn of(part: Part<'t>, rows: &'t [RequestId]) -> Gaps<'t> {
         let trace = part.trace;
         let steps = trace.columns.iter().zip(demand_of(part, rows)).map(|(column, entries)| {
             let entries_there = column.times.len();
@@ -124,7 +125,7 @@ impl<'t> Gaps<'t> {
         });
         let mut steps: Vec<Vec<i32>> = steps.collect();
         for run in rows.iter().flat_map(|&row| trace.runs(part.row(row))) {
-            let steps = &mut steps[run.column as usize];
+            let steps = &mut steps[run.column.index()];
             if !steps.is_empty() {
                 steps[run.first as usize + 1] += 1;
                 steps[(run.first + run.len) as usize] -= 1;
@@ -177,7 +178,7 @@ impl Weighted for Gaps<'_> {
                         let times = trace.times(run);
                         visit(times[0].since(before).as_nanos(), 1);
                         before = times[times.len() - 1];
-                        if self.steps[run.column as usize].is_empty() {
+                        if self.steps[run.column.index()].is_empty() {
                             times.windows(2).for_each(|pair| visit(gap(pair), 1));
                         }
                     }

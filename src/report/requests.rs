@@ -83,13 +83,13 @@ impl<W: Write> RequestFile<W> {
         let mut write = |row: &RequestRow, one: RequestMetrics| {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
-            let why = routes.and_then(|routes| routes.get(one.row as usize));
+            let why = routes.and_then(|routes| routes.get(one.row.index()));
             let why = why.map_or(String::new(), RouteDecision::to_string);
             let left = trace.to_come(one.row).filter(|_| one.is_open());
             let judged = (!row.status.is_lost()).then_some(one.tally);
             self.rows.row(&[
                 Cell::Text(scheduler),
-                Cell::Count(u64::from(one.row)),
+                Cell::Count(u64::from(one.row.0)),
                 Cell::Text(classes.get(row.class.index()).map_or("", String::as_str)),
                 Cell::Count(u64::from(trace.replica_of(row).0)),
                 Cell::seconds(Some(row.arrival)),

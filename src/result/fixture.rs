@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::ids::{ClassId, LaneId};
+use crate::ids::{ClassId, ColumnId, LaneId};
 use crate::metrics::{
     ArrivalRate, Distribution, Fluidity, FluidityIndex, RequestCounts, Summary, Throughput,
     TokenCounts,
@@ -22,7 +22,7 @@ pub(crate) fn outcome() -> Outcome {
         arrival: ms(0),
         scheduled: ms(0),
         first_token: ms(10),
-        run: Run { column: 0, first: 0, len: 3, next: NO_RUN },
+        run: Run { column: ColumnId(0), first: 0, len: 3, next: NO_RUN },
         prompt_tokens: 100,
         tokens: 4,
         hit_tokens: 0,
@@ -35,7 +35,7 @@ pub(crate) fn outcome() -> Outcome {
         arrival: ms(5),
         scheduled: ms(10),
         first_token: ms(20),
-        run: Run { column: 0, first: 1, len: 2, next: NO_RUN },
+        run: Run { column: ColumnId(0), first: 1, len: 2, next: NO_RUN },
         tokens: 3,
         ..row
     };

@@ -3,7 +3,7 @@
 use super::tally::Tally;
 use super::{IterationCounts, KvUse, Outcome, PoolUse};
 use crate::fleet::{FleetSetup, RouteDecision};
-use crate::ids::ReplicaId;
+use crate::ids::{ColumnId, ReplicaId};
 use crate::request::RequestId;
 use crate::threads;
 use crate::time::Span;
@@ -69,11 +69,7 @@ impl Part {
         let of_fleet = |id: RequestId| ids[id.index()];
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
-        self.tally
-            .trace
-            .to_come
-            .iter_mut()
-            .for_each(|one| one.row = of_fleet(RequestId(one.row)).0);
+        self.tally.trace.to_come.iter_mut().for_each(|one| one.row = of_fleet(one.row));
     }
 
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and
@@ -144,7 +140,7 @@ struct Offset {
 
 impl Offset {
     fn moved(self, mut run: Run) -> Run {
-        run.column += self.columns;
+        run.column = ColumnId(run.column.0 + self.columns);
         if run.next != NO_RUN {
             run.next += self.runs;
         }

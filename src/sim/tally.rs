@@ -1,7 +1,7 @@
 //! What a run writes down as it goes: a row a request, the beats of each lane, and counts.
 
 use super::{IterationCounts, Rejection};
-use crate::ids::LaneId;
+use crate::ids::{ColumnId, LaneId};
 use crate::replica::{Emission, Plan};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -37,9 +37,9 @@ impl Steps<'_> {
 #[derive(Clone, Copy, Debug)]
 struct ColumnsOf {
     /// Its decode steps.
-    steps: u32,
+    steps: ColumnId,
     /// Tokens that a recomputed prefill emits between them.
-    between: u32,
+    between: ColumnId,
 }
 
 /// The row of a request that has arrived at the replica whose first lane is `lane`, of which
@@ -66,7 +66,7 @@ impl Tally {
         let mut columns = Vec::new();
         let mut add = |kind| {
             columns.push(Column::of(kind));
-            (columns.len() - 1) as u32
+            ColumnId((columns.len() - 1) as u32)
         };
         let columns_of = (0..lanes.len()).map(LaneId::at).map(|lane| ColumnsOf {
             steps: add(ColumnKind::Steps(lane)),
@@ -120,7 +120,7 @@ impl Tally {
 
     /// The decode steps of a lane, to which more may be added.
     pub(super) fn steps(&mut self, lane: LaneId) -> Steps<'_> {
-        Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps as usize].times)
+        Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps.index()].times)
     }
 
     /// A completed prefill emits a token: the first, or after a preemption the next.
@@ -133,7 +133,7 @@ impl Tally {
             return;
         }
         let column = self.columns_of[lane.index()].between;
-        let times = &mut self.trace.columns[column as usize].times;
+        let times = &mut self.trace.columns[column.index()].times;
         times.push(at);
         let first = (times.len() - 1) as u32;
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
@@ -180,7 +180,7 @@ impl Tally {
         let TokenTrace { columns, requests, more_runs, to_come, .. } = &mut self.trace;
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.
-            let times = columns[run.column as usize].times.iter().skip(run.first as usize);
+            let times = columns[run.column.index()].times.iter().skip(run.first as usize);
             times.take(run.len as usize).take_while(|&&at| at <= end).count() as u32
         };
         for row in requests.iter_mut().filter(|row| row.status != Status::Completed) {
@@ -204,7 +204,9 @@ impl Tally {
             }
         }
         let wanted = self.wanted.iter().flatten();
-        for ((row, wanted), number) in requests.iter_mut().zip(wanted).zip(0..) {
+        for ((row, wanted), number) in
+            requests.iter_mut().zip(wanted).zip(RequestId::FIRST.onwards())
+        {
             match (row.status, wanted - row.tokens) {
                 // The step that brought its last token was not over yet.
                 (Status::Unfinished, 0) => row.status = Status::Completed,

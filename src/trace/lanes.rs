@@ -78,7 +78,7 @@ impl TokenTrace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::ClassId;
+    use crate::ids::{ClassId, ColumnId};
     use crate::trace::{Column, ColumnKind, NO_RUN, Run};
 
     /// Three replicas in two pools, the first of two lanes.
@@ -120,7 +120,7 @@ mod tests {
             arrival: at(5),
             scheduled: at(10),
             first_token: at(20),
-            run: Run { column: 0, first: 0, len: 2, next: NO_RUN },
+            run: Run { column: ColumnId(0), first: 0, len: 2, next: NO_RUN },
             prompt_tokens: 1,
             tokens: 3,
             hit_tokens: 0,

@@ -18,7 +18,7 @@ mod parts;
 pub mod row_file;
 pub mod token_file;
 
-use crate::ids::{ClassId, LaneId};
+use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::time::Time;
 
 pub use column::{Column, ColumnKind};
@@ -53,7 +53,7 @@ pub struct TokenTrace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToCome {
     /// Its row.
-    pub row: u32,
+    pub row: RequestId,
     /// Output tokens, at least 1.
     pub tokens: u32,
 }
@@ -91,8 +91,8 @@ const _: () = assert!(size_of::<RequestRow>() == 64);
 /// Tokens emitted at `columns[column].times[first .. first + len]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Index of the column.
-    pub column: u32,
+    /// The column.
+    pub column: ColumnId,
     /// Index of the first entry.
     pub first: u32,
     /// Number of entries.
@@ -103,7 +103,7 @@ pub struct Run {
 
 impl Run {
     /// No tokens after the first.
-    pub const EMPTY: Run = Run { column: 0, first: 0, len: 0, next: NO_RUN };
+    pub const EMPTY: Run = Run { column: ColumnId(0), first: 0, len: 0, next: NO_RUN };
 }
 
 /// How a request ended.
@@ -133,7 +133,7 @@ impl Status {
 
 impl TokenTrace {
     /// The output tokens that an unfinished request was still to get; `None` where that is not known.
-    pub fn to_come(&self, row: u32) -> Option<u32> {
+    pub fn to_come(&self, row: RequestId) -> Option<u32> {
         let found = self.to_come.binary_search_by_key(&row, |one| one.row).ok()?;
         Some(self.to_come[found].tokens)
     }
@@ -156,7 +156,7 @@ impl TokenTrace {
 
     /// The column that a run points to.
     pub fn column(&self, run: Run) -> &Column {
-        &self.columns[run.column as usize]
+        &self.columns[run.column.index()]
     }
 
     /// The lane whose decode steps brought a run's tokens; `None` where they came on their own.

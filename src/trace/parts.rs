@@ -1,6 +1,7 @@
 //! Traces that are too long for memory, looked at part by part.
 
 use super::{RequestRow, TokenTrace};
+use crate::ids::RequestId;
 use crate::time::Time;
 
 /// Token times of many requests, of which only one part at a time needs to be in memory.
@@ -27,33 +28,33 @@ pub trait Parts: Sync {
 pub struct Part<'t> {
     /// These requests alone; observation ended when it did for all.
     pub trace: &'t TokenTrace,
-    /// The index of the first of them among all.
-    pub first: u32,
+    /// The first of them, by its row among all.
+    pub first: RequestId,
 }
 
 impl<'t> From<&'t TokenTrace> for Part<'t> {
     fn from(trace: &'t TokenTrace) -> Part<'t> {
-        Part { trace, first: 0 }
+        Part { trace, first: RequestId::FIRST }
     }
 }
 
 impl<'t> Part<'t> {
-    /// Those of `rows`, which are indices among all requests and rise, that are in this part.
-    pub fn of<'r>(&self, rows: &'r [u32]) -> &'r [u32] {
-        let end = u64::from(self.first) + self.trace.requests.len() as u64;
+    /// Those of `rows`, which rise, that are in this part.
+    pub fn of<'r>(&self, rows: &'r [RequestId]) -> &'r [RequestId] {
+        let end = self.first.index() + self.trace.requests.len();
         let from = rows.partition_point(|&row| row < self.first);
-        let to = rows.partition_point(|&row| u64::from(row) < end);
+        let to = rows.partition_point(|row| row.index() < end);
         &rows[from..to]
     }
 
-    /// The request of this part that has the index `row` among all.
-    pub fn row(&self, row: u32) -> &'t RequestRow {
-        &self.trace.requests[(row - self.first) as usize]
+    /// A request of this part, by its row among all.
+    pub fn row(&self, row: RequestId) -> &'t RequestRow {
+        &self.trace.requests[row.since(self.first) as usize]
     }
 
-    /// The requests of this part with their indices among all.
-    pub fn rows(&self) -> impl Iterator<Item = (u32, &'t RequestRow)> + Clone + use<'t> {
-        (self.first..).zip(&self.trace.requests)
+    /// The requests of this part with their rows among all.
+    pub fn rows(&self) -> impl Iterator<Item = (RequestId, &'t RequestRow)> + Clone + use<'t> {
+        self.first.onwards().zip(&self.trace.requests)
     }
 }
 

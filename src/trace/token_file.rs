@@ -29,6 +29,7 @@
 
 use std::io::{self, Write};
 
+use crate::ids::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
 use crate::trace::{RequestRow, Status, TokenTrace};
@@ -84,7 +85,8 @@ impl<W: Write> TokenFile<W> {
         for (id, row) in trace.requests.iter().enumerate() {
             let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
             let deadline = ttft_deadline(row);
-            let to_come = trace.to_come(id as u32).filter(|_| row.status == Status::Unfinished);
+            let to_come =
+                trace.to_come(RequestId::at(id)).filter(|_| row.status == Status::Unfinished);
             let cells = |index: Option<u64>, time: Time, facts: Option<&'a str>| {
                 let left = to_come.filter(|_| index.is_none());
                 [
@@ -137,7 +139,7 @@ pub fn status_name(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ClassId, LaneId};
+    use crate::ids::{ClassId, ColumnId, LaneId};
     use crate::trace::{Column, NO_RUN, Run, ToCome};
 
     fn trace() -> TokenTrace {
@@ -146,7 +148,7 @@ mod tests {
             arrival: at(1),
             scheduled: at(2),
             first_token: at(1_000_000_003),
-            run: Run { column: 0, first: 1, len: 2, next: NO_RUN },
+            run: Run { column: ColumnId(0), first: 1, len: 2, next: NO_RUN },
             prompt_tokens: 7,
             tokens: 3,
             hit_tokens: 0,
@@ -169,7 +171,7 @@ mod tests {
             lanes: Vec::new(),
             more_runs: Vec::new(),
             end: at(3_000_000_000),
-            to_come: vec![ToCome { row: 1, tokens: 9 }],
+            to_come: vec![ToCome { row: RequestId(1), tokens: 9 }],
         }
     }
 

@@ -77,9 +77,9 @@ pub(super) fn chosen(
     trace: &TokenTrace,
     requests: &[RequestMetrics],
 ) -> Vec<(Place, RequestId, f64)> {
-    let longest = |row: u32| {
+    let longest = |row: RequestId| {
         let mut before = None;
-        let gaps = trace.token_times(&trace.requests[row as usize]).map(|at| {
+        let gaps = trace.token_times(&trace.requests[row.index()]).map(|at| {
             let gap = before.map_or(Span::ZERO, |before| at.since(before));
             before = Some(at);
             gap
@@ -88,7 +88,7 @@ pub(super) fn chosen(
     };
     let mut rows: Vec<&RequestMetrics> = requests
         .iter()
-        .filter(|m| m.tokens > 1 && !trace.requests[m.row as usize].status.is_lost())
+        .filter(|m| m.tokens > 1 && !trace.requests[m.row.index()].status.is_lost())
         .collect();
     if rows.iter().any(|m| m.tokens >= TOKENS_LEAST) {
         rows.retain(|m| m.tokens >= TOKENS_LEAST);
@@ -102,10 +102,10 @@ pub(super) fn chosen(
     let length = worst.map_or(0, |m| m.tokens);
     let mut chosen: Vec<(Place, RequestId, f64)> = Vec::new();
     let mut take = |place, one: Option<&&RequestMetrics>| {
-        chosen.extend(one.map(|one| (place, RequestId(one.row), one.index)));
-        chosen.iter().map(|one| one.1.0).collect::<Vec<u32>>()
+        chosen.extend(one.map(|one| (place, one.row, one.index)));
+        chosen.iter().map(|one| one.1).collect::<Vec<RequestId>>()
     };
-    let like = |index: f64, taken: &[u32]| {
+    let like = |index: f64, taken: &[RequestId]| {
         let from = rows.partition_point(|m| m.index < index);
         let ties = rows[from..].iter().take_while(|m| m.index == index);
         ties.filter(|m| !taken.contains(&m.row)).min_by_key(|m| (m.tokens.abs_diff(length), m.row))

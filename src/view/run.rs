@@ -110,7 +110,7 @@ impl RunView {
         view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
-            None => miss_report(index, judged_by, requests.iter().map(|m| RequestId(m.row))),
+            None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
         });
         view.lateness = lateness(index, judged_by, room.lateness_columns);
         view.replicas = recording.log.len();
@@ -155,12 +155,12 @@ impl RunView {
         let trace = drawn.index.recording.trace;
         let ended = || requests.iter().filter(|m| !m.is_open());
         let completed =
-            ended().filter(|m| trace.requests[m.row as usize].status == Status::Completed);
+            ended().filter(|m| trace.requests[m.row.index()].status == Status::Completed);
         let ttft = requests.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
         self.ttft = Cdf::of(ttft.collect(), points);
         self.tpot = Cdf::of(completed.filter_map(RequestMetrics::tpot_s).collect(), points);
         self.fluidity = Cdf::of(ended().map(|m| m.index).collect(), points);
-        let rows: Vec<u32> = requests.iter().map(|m| m.row).collect();
+        let rows: Vec<RequestId> = requests.iter().map(|m| m.row).collect();
         let gaps: Vec<(f64, u64)> = pooled_gaps(trace, &rows)
             .into_iter()
             .map(|(ns, weight)| (ns as f64 / 1e9, weight))

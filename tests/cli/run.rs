@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use metron_sim::cli::{self, Backend, Error, Exit, ListEntry, Listed, Loaded, ScenarioRequest};
 use metron_sim::cost::FixedCost;
-use metron_sim::ids::{ClassId, LaneId};
+use metron_sim::ids::{ClassId, ColumnId, LaneId};
 use metron_sim::metrics::Measure;
 use metron_sim::promise::{Promises, Slo};
 use metron_sim::request::{Request, RequestId};
@@ -105,7 +105,12 @@ impl Simulate for Toy {
                 arrival: request.arrival,
                 scheduled,
                 first_token,
-                run: Run { column: 0, first, len: request.output_tokens - 1, next: NO_RUN },
+                run: Run {
+                    column: ColumnId(0),
+                    first,
+                    len: request.output_tokens - 1,
+                    next: NO_RUN,
+                },
                 prompt_tokens: request.prompt_tokens,
                 tokens: request.output_tokens,
                 hit_tokens: 0,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use metron_sim::ids::{ClassId, LaneId};
+use metron_sim::ids::{ClassId, ColumnId, LaneId};
 use metron_sim::interop::{GivenPromise, GivenTtft, import, judge};
 use metron_sim::metrics::{Deadlines, FirstToken, Knowledge, Options, RequestBounds, reference};
 use metron_sim::result::MeasuredResult;
@@ -89,7 +89,7 @@ fn trace(requests: &[Request], starts: bool) -> TokenTrace {
         }
         end = end.max(Time::from_nanos(if request.failed { arrival } else { at }));
         let len = request.gaps.len() as u32;
-        let run = Run { column: 0, first: begin, len, next: NO_RUN };
+        let run = Run { column: ColumnId(0), first: begin, len, next: NO_RUN };
         rows.push(RequestRow {
             arrival: Time::from_nanos(arrival),
             scheduled: Time::NEVER,

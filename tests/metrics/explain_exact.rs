@@ -317,7 +317,7 @@ impl Case {
             let misses = Misses::new(index, &options);
             let judged = per_request(&outcome.trace, &options);
             for one in &judged {
-                let (missed, by_cause) = misses.of(RequestId(one.row));
+                let (missed, by_cause) = misses.of(one.row);
                 assert_eq!(missed, one.tally.missed, "request {}", one.row);
                 assert_eq!(by_cause.total().as_nanos(), missed, "charges sum to the misses");
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::shared::{say, shared};
-use metron_sim::ids::{ClassId, LaneId};
+use metron_sim::ids::{ClassId, ColumnId, LaneId, RequestId};
 use metron_sim::metrics::{
     Deadlines, FirstToken, Options, Summary, Tally, evaluate, min_tbt_deadline, per_request,
     reference,
@@ -78,7 +78,8 @@ fn trace(requests: &[Vec<u64>], copies: usize) -> TokenTrace {
             at += Span::from_nanos(gap);
             at
         }));
-        let run = Run { column: 0, first: first as u32, len: later.len() as u32, next: NO_RUN };
+        let run =
+            Run { column: ColumnId(0), first: first as u32, len: later.len() as u32, next: NO_RUN };
         let row = RequestRow {
             arrival: Time::ZERO,
             scheduled: Time::NEVER,
@@ -343,7 +344,7 @@ fn golden_fluidity_summary_by_hand() {
     assert!(json.get("goodput").is_none());
 
     // Two more tokens: the one that is due already is late whenever it comes, the other can be met.
-    trace.to_come = vec![ToCome { row: 3, tokens: 2 }];
+    trace.to_come = vec![ToCome { row: RequestId(3), tokens: 2 }];
     let summary: Summary = evaluate(&trace, &options);
     assert_eq!(summary, reference::evaluate(&trace, &options));
     assert_eq!((summary.requests.censored, summary.requests.unfinished), (0, 1));

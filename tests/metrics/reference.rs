@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use metron_sim::explain::measured_stalls;
-use metron_sim::ids::{ClassId, LaneId};
+use metron_sim::ids::{ClassId, ColumnId, LaneId, RequestId};
 use metron_sim::metrics::{
     Count, Deadlines, FirstToken, Knowledge, Measure, Options, PrefillCurve, RequestBounds,
     class_fairness, evaluate, min_tbt_deadline, per_request, reference,
@@ -106,7 +106,7 @@ fn build(
                 last = times[first + len - 1];
                 row.tokens += len as u32;
                 runs.push(Run {
-                    column: column as u32,
+                    column: ColumnId::at(column),
                     first: first as u32,
                     len: len as u32,
                     next: NO_RUN,
@@ -128,7 +128,7 @@ fn build(
         }
         let left = draft.left.filter(|_| row.status == Status::Unfinished);
         let number = trace.requests.len() as u32;
-        trace.to_come.extend(left.map(|tokens| ToCome { row: number, tokens }));
+        trace.to_come.extend(left.map(|tokens| ToCome { row: RequestId(number), tokens }));
         trace.requests.push(row);
     }
     trace
@@ -254,8 +254,8 @@ impl Parts for Cut {
     fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
         let mut first = 0;
         for trace in &self.parts {
-            visit(Part { trace, first });
-            first += trace.requests.len() as u32;
+            visit(Part { trace, first: RequestId::at(first) });
+            first += trace.requests.len();
         }
     }
 }
@@ -302,7 +302,7 @@ proptest! {
             .prop_flat_map(|(trace, unit)| (Just(trace), options(unit)))
     ) {
         for metrics in per_request(&trace, &options) {
-            let row = &trace.requests[metrics.row as usize];
+            let row = &trace.requests[metrics.row.index()];
             let mut times: Vec<Time> = trace.token_times(row).collect();
             let delivered = times.len();
             if row.status == Status::Unfinished {

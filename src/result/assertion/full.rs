@@ -1,6 +1,6 @@
 //! A summary with every figure, for the paths that a result can have.
 
-use crate::ids::{ClassId, LaneId};
+use crate::ids::{ClassId, ColumnId, LaneId};
 use crate::metrics::{self, Deadlines, Distribution, FirstToken, Options, RequestBounds, Summary};
 use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
@@ -12,7 +12,7 @@ pub(super) fn full_summary() -> Summary {
         arrival: at(0),
         scheduled: at(1),
         first_token: at(2),
-        run: Run { column: 0, first: 0, len: 1, next: NO_RUN },
+        run: Run { column: ColumnId(0), first: 0, len: 1, next: NO_RUN },
         prompt_tokens: 1,
         tokens: 2,
         hit_tokens: 0,
