@@ -37,6 +37,8 @@
 
 // Whole rooms are for tests to see: what a room shows to them is more than the product needs.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
+// A page in a browser has neither commands nor files, and so no use for half of it.
+#![cfg_attr(all(target_arch = "wasm32", not(feature = "internals")), allow(dead_code))]
 
 /// One folder or file of `src/` each, from which the facade is picked.
 #[path = ""]

@@ -15,7 +15,7 @@ use crate::workload::streams::{Purpose, Stream};
 
 pub use member::{Member, Role, State};
 pub use router::{ClassPools, RouteDecision, RouteReason, RouterKind, Routing};
-pub use setup::{FleetSetup, MakeScheduler, PoolSetup, Setup};
+pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
 
 use router::{Asked, Router};
 use view::{FleetView, Outstanding};

@@ -18,14 +18,15 @@ mod summarise;
 mod what_if;
 
 use deadlines::Promises;
-pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
 pub use indexed::{Indexed, indexed};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
 };
 pub use prepare::{PrepareError, Prepared, prepare};
-pub use recording::{recording, recording_of_alike};
+pub use recording::recording;
+#[cfg(any(test, feature = "internals"))]
+pub use recording::recording_of_alike;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use summarise::{fairness, request_bounds};

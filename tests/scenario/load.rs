@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use metron_sim::scenario::{
-    BoundMetric, Document, Files, Resolved, ScenarioError, Stat, TtftDeadline, json_schema, load,
+    BoundMetric, Document, Files, Resolved, ScenarioError, Stat, TtftDeadline, json_schema,
 };
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
@@ -26,7 +26,7 @@ fn loaded(input: &str, overrides: &[&str]) -> Resolved {
 
 fn tried(input: &str, overrides: &[&str]) -> Result<Resolved, ScenarioError> {
     let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
-    load(input, &overrides, None)
+    Document::read(input)?.with(&overrides)?.resolve(None)
 }
 
 fn refused(overrides: &[&str]) -> String {

@@ -201,7 +201,8 @@ pub fn what_if(patient: &Patient<'_>, causes: &[Cause], simulate: &dyn Simulate)
                 };
                 match tried.iter().find(|before| before.comes_to_the_same(&one)) {
                     Some(before) => {
-                        notes.push(format!("{} comes to the same as {}", one.change, before.change));
+                        notes
+                            .push(format!("{} comes to the same as {}", one.change, before.change));
                     }
                     None => tried.push(one),
                 }
