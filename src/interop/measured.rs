@@ -38,6 +38,7 @@ impl Granularity {
 /// Where `granularity` is not [`Granularity::Token`], a row's `tokens` is the request's true count
 /// as the file gives it, and its run holds fewer times.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Measured {
     /// What tells it apart within its file: a scheduler, a rate; empty when it is alone.
     pub name: String,

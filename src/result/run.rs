@@ -20,6 +20,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// The result of a scenario, one run for each of its schedulers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ResultFile {
     /// Version of this layout.
     pub schema_version: u32,
@@ -78,6 +79,7 @@ impl Tool {
 
 /// What one scheduler did with the requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct RunResult {
     /// Registered name of the scheduler, such as `sarathi`.
     pub scheduler: String,
@@ -153,6 +155,7 @@ pub struct ClassResult {
 
 /// The promise, term by term.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SloResult {
     /// Whether every term is met; null where that is not known.
     pub met: Option<bool>,
@@ -166,6 +169,7 @@ pub struct SloResult {
 
 /// One term of the promise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SloTerm {
     /// The class that the term is about; null for all requests.
     pub class: Option<String>,

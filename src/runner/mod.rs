@@ -80,6 +80,7 @@ impl Default for RunOptions {
 
 /// What one scheduler did: figures for the result, and the trace behind them.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SchedulerOutput {
     /// Its part of the published result.
     pub result: RunResult,
@@ -91,6 +92,7 @@ pub struct SchedulerOutput {
 
 /// Why an experiment has no result.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// A simulation could not go on.
     #[error("{label}: {source}")]
