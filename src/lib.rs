@@ -173,11 +173,11 @@ pub mod policy {
 pub mod token_times {
     // The times.
     pub use crate::ids::{ClassId, LaneId, RequestId};
-    pub use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
+    pub use crate::trace::{Column, NO_RUN, Parts, RequestRow, Run, Status, TokenTrace};
 
     // What they are worth.
     pub use crate::metrics::{DeadlineError, Deadlines, FirstToken, Options, evaluate};
 
     // Those of a file.
-    pub use crate::interop::{Format, Imported, InteropError, Measured, import};
+    pub use crate::interop::{Format, Granularity, Imported, InteropError, Measured, import};
 }

@@ -10,6 +10,7 @@ use crate::trace::{Column, Part, Parts, RequestRow, TokenTrace};
 
 /// How finely a file tells when text came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Granularity {
     /// A time for each output token.
     Token,
