@@ -41,8 +41,8 @@ fn the_face_is_small() {
         assert!(root.contains(name), "{name} is not found: is the pattern right?");
     }
     assert!(inner.contains("Scheduler") && inner.contains("evaluate"), "{inner:?}");
-    assert!(root.len() <= 35, "{} names at the root: {root:?}", root.len());
-    assert!(root.len() + inner.len() <= 85, "{} names: {inner:?}", root.len() + inner.len());
+    assert!(root.len() <= 40, "{} names at the root: {root:?}", root.len());
+    assert!(inner.len() <= 60, "{} names in modules: {inner:?}", inner.len());
 }
 
 /// Files of a folder that end like this.
