@@ -15,6 +15,7 @@ macro_rules! causes {
             JsonSchema,
         )]
         #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
         pub enum Cause {
             $(#[doc = $text] $variant,)+
         }

@@ -1,4 +1,4 @@
-//! What a simulation plays on: identical replicas, or pools of them.
+//! What a simulation plays on: pools of identical replicas.
 
 use super::controller::MakeControllers;
 use super::member::Member;
@@ -11,41 +11,6 @@ use crate::trace::Lane;
 
 /// Makes a replica's policy.
 pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
-
-/// A fleet of identical replicas.
-pub struct Setup<'a> {
-    /// Prices iterations.
-    pub cost: &'a dyn CostModel,
-    /// Limits of each replica's engine.
-    pub engine: EngineInfo,
-    /// Identical replicas.
-    pub replicas: u32,
-    /// Which of them gets a request.
-    pub routing: Routing,
-    /// Whether the engine plans steps ahead, for policies that can.
-    pub async_scheduling: bool,
-    /// Observation ends this long after the beginning; otherwise the run drains.
-    pub horizon: Option<Span>,
-}
-
-impl<'a> Setup<'a> {
-    /// The same as a fleet of one pool, whose policies `make` makes.
-    pub fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
-        FleetSetup {
-            pools: vec![PoolSetup {
-                cost: self.cost,
-                engine: self.engine,
-                replicas: self.replicas,
-                async_scheduling: self.async_scheduling,
-                answers_end_at: None,
-                make,
-            }],
-            routing: self.routing.clone(),
-            controllers: &Vec::new,
-            horizon: self.horizon,
-        }
-    }
-}
 
 /// A fleet of pools. Replicas are numbered pool after pool.
 pub struct FleetSetup<'a> {

@@ -35,7 +35,7 @@ pub fn sentence(inert: &Inert) -> String {
 #[derive(Clone, Copy)]
 pub enum Effect {
     /// It never is, or its effect is not on figures: this is why.
-    Always(&'static str),
+    Always(#[allow(dead_code, reason = "said to who reads the table")] &'static str),
     /// It is where this gives a reason.
     Unless(fn(&Facts<'_>, &Written) -> Option<String>),
 }

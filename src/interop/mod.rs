@@ -8,9 +8,9 @@
 //! apart.
 //!
 //! ```no_run
-//! let imported = metron_sim::interop::import("result.json".as_ref(), None)?;
+//! let imported = metron_sim::token_times::import("result.json".as_ref(), None)?;
 //! println!("{}: {} runs", imported.format.name(), imported.runs.len());
-//! # Ok::<(), Box<metron_sim::interop::InteropError>>(())
+//! # Ok::<(), Box<metron_sim::token_times::InteropError>>(())
 //! ```
 
 mod aiperf;
@@ -59,6 +59,7 @@ use json::Json;
 
 /// What a file holds.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Imported {
     /// What it was read as.
     pub format: Format,

@@ -113,6 +113,7 @@ impl Slot {
 
 /// What a policy may see of a request. There is no field for its true output length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestView {
     /// The request's number in the whole run, in order of arrival.
     pub id: RequestId,

@@ -20,6 +20,7 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// The result of a scenario, one run for each of its schedulers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ResultFile {
     /// Version of this layout.
     pub schema_version: u32,
@@ -78,6 +79,7 @@ impl Tool {
 
 /// What one scheduler did with the requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct RunResult {
     /// Registered name of the scheduler, such as `sarathi`.
     pub scheduler: String,

@@ -12,6 +12,7 @@ use crate::threads;
 use crate::workload::WorkloadError;
 
 /// A scenario that is ready to run.
+#[non_exhaustive]
 pub struct Prepared {
     /// What to simulate.
     pub experiment: Experiment,
@@ -27,6 +28,7 @@ pub struct Prepared {
 
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrepareError {
     /// Something is wrong with it, or with a file where it names that.
     #[error(transparent)]

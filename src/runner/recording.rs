@@ -29,6 +29,7 @@ pub fn recording<'a>(
 
 /// The same of a run on identical replicas that no scenario describes. Without a log nothing can be
 /// explained.
+#[cfg(any(test, feature = "internals"))]
 pub fn recording_of_alike<'a>(
     outcome: &'a Outcome,
     cost: &'a dyn CostModel,

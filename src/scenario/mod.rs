@@ -17,7 +17,7 @@ pub use bundled::{Bundled, bundled};
 pub use error::{Report, ScenarioError};
 pub use experiment::*;
 pub use files::Files;
-pub use load::{Document, load};
+pub use load::Document;
 pub use resolve::Resolved;
 pub use scheduler_details::{Parameter, SchedulerDetails};
 pub use schema::json_schema;

@@ -57,6 +57,7 @@ pub trait Parameters:
 /// What a policy's likeness to the real system rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Evidence {
     /// Equal to the system's own code in every step of the golden files.
     Proven,
@@ -91,6 +92,7 @@ impl Evidence {
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Feature {
     /// KV blocks are kept and found again by content.
     PrefixCaching,
@@ -104,6 +106,7 @@ pub enum Feature {
 
 /// What a policy's parameters may depend on besides each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Setting {
     /// The engine.
     pub engine: EngineInfo,

@@ -10,7 +10,7 @@ use crate::time::Time;
 /// often as it must; requests themselves are all at hand.
 pub trait Parts: Sync {
     /// All requests, in order. The runs of their tokens hold for [`whole`](Parts::whole) traces and
-    /// within a [`Part`].
+    /// within a part.
     fn requests(&self) -> &[RequestRow];
 
     /// When observation ended.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use metron_sim::metrics::{Latency, Statistic};
 use metron_sim::promise::TtftDeadline;
-use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema, load};
+use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema};
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
 use serde_json::{Value as Json, json};
@@ -26,7 +26,7 @@ fn loaded(input: &str, overrides: &[&str]) -> Resolved {
 
 fn tried(input: &str, overrides: &[&str]) -> Result<Resolved, ScenarioError> {
     let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
-    load(input, &overrides, None)
+    Document::read(input)?.with(&overrides)?.resolve(None)
 }
 
 fn refused(overrides: &[&str]) -> String {
