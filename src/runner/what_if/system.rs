@@ -22,9 +22,7 @@ impl Maker<'_> {
 
     /// KV blocks that the GPU's memory holds with these settings; `None` where none is known.
     fn blocks_that_fit(&self, set: &[String]) -> Option<u64> {
-        if self.replicas.gpu.is_none() {
-            return None;
-        }
+        self.replicas.gpu?;
         let mut set = set.to_vec();
         set.push(format!("{}engine.kv_blocks=null", self.at));
         let document = self.patient.document.clone().with(&set).ok()?;

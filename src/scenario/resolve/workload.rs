@@ -64,10 +64,10 @@ fn traced(
     let found = trace_source(check, path, trace);
     let filled = match &found {
         // The scenario says what is run.
-        Some(Found::StandIn { requests, arrivals, lengths, .. }) => raw::Workload {
-            requests: given.requests.or(*requests),
-            arrivals: Some(arrivals.clone()),
-            lengths: Some(lengths.clone()),
+        Some(Found::StandIn(one)) => raw::Workload {
+            requests: given.requests.or(one.requests),
+            arrivals: Some(one.arrivals.clone()),
+            lengths: Some(one.lengths.clone()),
             trace: None,
             ..given.clone()
         },
@@ -75,7 +75,7 @@ fn traced(
     };
     let source = found.and_then(|found| match found {
         Found::Trace(trace) => Some(Source::Trace(trace)),
-        Found::StandIn { drawn, .. } => drawn,
+        Found::StandIn(one) => one.drawn,
     });
     (source, filled)
 }
@@ -132,16 +132,19 @@ enum Found {
     /// The file.
     Trace(TraceSpec),
     /// What stands in for it.
-    StandIn {
-        /// Its requests; `None` where something is wrong with them.
-        drawn: Option<Source>,
-        /// How many of them.
-        requests: Option<u32>,
-        /// When they arrive: the stand-in's arrivals, at the pace that is asked of the trace.
-        arrivals: raw::Arrivals,
-        /// How long they are.
-        lengths: raw::Lengths,
-    },
+    StandIn(Box<InItsPlace>),
+}
+
+/// What stands in for a trace.
+struct InItsPlace {
+    /// Its requests; `None` where something is wrong with them.
+    drawn: Option<Source>,
+    /// How many of them.
+    requests: Option<u32>,
+    /// When they arrive: the stand-in's arrivals, at the pace that is asked of the trace.
+    arrivals: raw::Arrivals,
+    /// How long they are.
+    lengths: raw::Lengths,
 }
 
 fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Option<Found> {
@@ -179,12 +182,12 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
             1.0 => arrivals,
             _ => self::arrivals(check, &path.key("stand_in").key("arrivals"), &raw_arrivals),
         };
-        return Some(Found::StandIn {
+        return Some(Found::StandIn(Box::new(InItsPlace {
             drawn: lengths.map(|lengths| Source::Synthetic { arrivals, lengths }),
             requests,
             arrivals: raw_arrivals,
             lengths: raw.lengths.clone(),
-        });
+        })));
     }
     let format = match trace.format {
         None | Some(raw::Format::Auto) => None,
