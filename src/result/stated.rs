@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use crate::metrics::{Latency, Measure, Options, Statistic};
 use crate::promise::{BOUNDED, Bound, Slo, TtftDeadline};
-use crate::scenario::Experiment;
+use crate::scenario::raw::Scenario;
+use crate::scenario::{Experiment, ResolvedScenario};
 use crate::time::Span;
 use crate::trace::TokenTrace;
 
@@ -61,17 +62,21 @@ pub struct StatedSlo {
 }
 
 impl StatedRun {
-    /// What a run of this experiment states; `resolved` is the scenario as published, `runs` how
+    /// What a run of this experiment states; `resolved` is its scenario, `runs` how
     /// many runs the file holds.
     pub fn of(
         experiment: &Experiment,
-        resolved: &Value,
+        resolved: &ResolvedScenario,
         classes: &[String],
         judged_by: &Options,
         runs: usize,
         trace: &TokenTrace,
     ) -> StatedRun {
-        let ttft = ["/promise/ttft", "/slo/ttft"].iter().find_map(|path| resolved.pointer(path));
+        let Scenario { promise, slo, .. } = &resolved.filled;
+        let ttft = match promise {
+            Some(promise) => serde_json::to_value(promise.ttft),
+            None => serde_json::to_value(slo.as_ref().and_then(|slo| slo.ttft.as_ref())),
+        };
         StatedRun {
             runs: runs as u64,
             requests: trace.requests.len() as u64,
@@ -81,7 +86,10 @@ impl StatedRun {
             skip_last_ns: experiment.measure.skip_last.as_nanos(),
             end_ns: Some(trace.end.as_nanos()),
             classes: classes.to_vec(),
-            slo: StatedSlo::of(&experiment.promises.common, ttft.cloned().unwrap_or(Value::Null)),
+            slo: StatedSlo::of(
+                &experiment.promises.common,
+                ttft.expect("a deadline is plain data"),
+            ),
             class_slos: experiment
                 .promises
                 .of_classes

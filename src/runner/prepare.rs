@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::{Requests, measures_many};
-use crate::scenario::{Document, Experiment, Resolved, ScenarioError};
+use crate::scenario::{Document, Experiment, Resolved, ResolvedScenario, ScenarioError};
 use crate::threads;
 use crate::workload::WorkloadError;
 
@@ -19,7 +17,7 @@ pub struct Prepared {
     /// Its requests.
     pub requests: Requests,
     /// The scenario with every default filled in.
-    pub resolved: Value,
+    pub resolved: ResolvedScenario,
     /// What a reader should know of the scenario and its requests.
     pub warnings: Vec<String>,
     /// Every file that the scenario names, by its name there.

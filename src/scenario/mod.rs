@@ -9,6 +9,7 @@ mod overrides;
 mod places;
 pub mod raw;
 mod resolve;
+mod resolved;
 mod scheduler_details;
 mod schema;
 mod write;
@@ -19,6 +20,7 @@ pub use experiment::*;
 pub use files::Files;
 pub use load::Document;
 pub use resolve::Resolved;
+pub use resolved::*;
 pub use scheduler_details::{Parameter, SchedulerDetails};
 pub use schema::json_schema;
 

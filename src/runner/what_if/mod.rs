@@ -15,7 +15,6 @@ mod system;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::explain::{ByCause, Cause, StallReport};
 use crate::order;
@@ -23,7 +22,7 @@ use crate::request::RequestId;
 use crate::runner::{
     AtOnce, PlayOptions, Requests, RunInput, SchedulerOutput, Simulate, check_limits, threads_for,
 };
-use crate::scenario::{Document, Experiment};
+use crate::scenario::{Document, Experiment, ResolvedScenario};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 use crate::threads;
@@ -97,7 +96,7 @@ pub struct Patient<'p> {
     /// The seed in place of the scenario's.
     pub seed: Option<u64>,
     /// The scenario with all defaults filled in.
-    pub resolved: &'p Value,
+    pub resolved: &'p ResolvedScenario,
     /// The same, ready to run.
     pub experiment: &'p Experiment,
     /// Its requests: the changed runs face the same.
