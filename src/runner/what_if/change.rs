@@ -120,11 +120,12 @@ pub(super) struct Maker<'m> {
 impl<'m> Maker<'m> {
     fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
         let fleet = patient.experiment.fleet();
-        let info = fleet[patient.pool.unwrap_or(0)].engine_info();
+        let info = fleet[patient.pool.unwrap_or_default().index()].engine_info();
         let resolved = patient.resolved;
         let (pool, derived, at, of_pool) = match patient.pool {
             None => (resolved, &resolved["derived"], String::new(), String::new()),
-            Some(index) => {
+            Some(id) => {
+                let index = id.index();
                 let pool = &resolved["pools"][index];
                 let name = pool["name"].as_str().unwrap_or_default();
                 let derived = &resolved["derived"]["pools"][index];
