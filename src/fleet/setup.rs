@@ -4,7 +4,7 @@ use super::controller::MakeControllers;
 use super::member::Member;
 use super::router::Routing;
 use crate::cost::CostModel;
-use crate::ids::{PoolId, ReplicaId};
+use crate::ids::{LaneOfReplica, PoolId, ReplicaId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 use crate::trace::Lane;
@@ -37,7 +37,7 @@ impl FleetSetup<'_> {
             (0..stages).map(move |stage| Lane {
                 replica: member.id,
                 pool: member.pool,
-                part: (stages > 1).then_some(stage),
+                part: (stages > 1).then_some(LaneOfReplica(stage)),
             })
         };
         self.members().into_iter().flat_map(lanes).collect()

@@ -9,6 +9,7 @@ use super::menu::{Kind, admitting, fitting};
 use super::refused::Refused;
 use super::swap::{Wanted, swaps};
 use crate::explain::Cause;
+use crate::ids::PoolId;
 use crate::scenario::ResolvedReplicas;
 use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig, Takes};
 
@@ -128,14 +129,14 @@ pub(super) struct Maker<'m> {
 impl<'m> Maker<'m> {
     fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
         let fleet = patient.experiment.fleet();
-        let info = fleet[patient.pool.unwrap_or(0)].engine_info();
-        let replicas = patient.resolved.replicas(patient.pool);
+        let info = fleet[patient.pool.unwrap_or_default().index()].engine_info();
+        let replicas = patient.resolved.replicas(patient.pool.map(PoolId::index));
         let replicas = replicas.expect("the scenario was resolved, and the stall was in its fleet");
         let (at, of_pool) = match patient.pool {
             None => (String::new(), String::new()),
-            Some(index) => {
+            Some(id) => {
                 let name = replicas.pool.unwrap_or_default();
-                (format!("pools.{index}."), format!(" (pool {name})"))
+                (format!("pools.{}.", id.index()), format!(" (pool {name})"))
             }
         };
         Maker {

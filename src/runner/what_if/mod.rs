@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::explain::{ByCause, Cause, StallReport};
+use crate::ids::PoolId;
 use crate::order;
 use crate::request::RequestId;
 use crate::runner::{
@@ -110,7 +111,7 @@ pub struct Patient<'p> {
     /// The stall: request and token.
     pub stall: (RequestId, u32),
     /// The pool of replicas that it came about in, where there are pools.
-    pub pool: Option<usize>,
+    pub pool: Option<PoolId>,
 }
 
 /// A cause is worth a cure when it makes up this part of a stall, or of all missed deadlines, as one

@@ -27,8 +27,8 @@ impl Maker<'_> {
         set.push(format!("{}engine.kv_blocks=null", self.at));
         let document = self.patient.document.clone().with(&set).ok()?;
         let experiment = document.resolve(self.patient.seed).ok()?.experiment;
-        let pool = self.patient.pool.unwrap_or(0);
-        Some(experiment.fleet()[pool].engine_info().kv_blocks.into())
+        let pool = self.patient.pool.unwrap_or_default();
+        Some(experiment.fleet()[pool.index()].engine_info().kv_blocks.into())
     }
 
     /// Whether KV memory was full, or too small for a request.
