@@ -68,42 +68,23 @@
 //!
 //! A scheduler of one's own: `examples/custom_scheduler.rs`.
 
-pub mod catalog;
+// The lower rooms are a crate of their own, which is compiled with more care than this one.
+pub use metron_engine::{
+    catalog, cost, explain, fleet, ids, interop, kv, metrics, progress, promise, replica, request,
+    result, scheduler, shown, sim, time, trace, units, workload,
+};
+use metron_engine::{excerpt, json, order, suggest, threads, yaml};
+
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
-pub mod cost;
-mod excerpt;
-pub mod explain;
-pub mod fleet;
-pub mod ids;
 pub mod inert;
-pub mod interop;
-mod json;
-pub mod kv;
-pub mod metrics;
-mod order;
 pub mod playground;
-pub mod progress;
-pub mod promise;
-pub mod replica;
 pub mod report;
-pub mod request;
-pub mod result;
 pub mod runner;
 pub mod scenario;
-pub mod scheduler;
 pub mod search;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod server;
-pub mod shown;
-pub mod sim;
-mod suggest;
 pub mod swarm;
-mod threads;
-pub mod time;
-pub mod trace;
-pub mod units;
 pub mod validation;
 pub mod view;
-pub mod workload;
-mod yaml;

@@ -4,7 +4,7 @@
 const QUOTED_MAX: usize = 60;
 
 /// A text as a message quotes it: control characters escaped, `...` in place of what is too much.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let cut = text.char_indices().nth(QUOTED_MAX);
     match cut {
         Some((end, _)) => format!("{}...", text[..end].escape_debug()),
@@ -14,7 +14,7 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// A message of at most `most` bytes: what is more is left out of its middle, where a long
 /// quotation stands.
-pub(crate) fn bounded(text: String, most: usize) -> String {
+pub fn bounded(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
     }

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 /// Sorts by `compare`; what is equal keeps its order.
-pub(crate) fn sort_by<T>(items: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering) {
+pub fn sort_by<T>(items: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering) {
     let mut from = places(items.len(), &mut |a, b| compare(&items[a], &items[b]));
     for to in 0..items.len() {
         // What stood there may have been moved on, more than once.
@@ -18,7 +18,7 @@ pub(crate) fn sort_by<T>(items: &mut [T], mut compare: impl FnMut(&T, &T) -> Ord
 }
 
 /// Sorts by `key`; what is equal keeps its order.
-pub(crate) fn sort_by_key<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
+pub fn sort_by_key<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
     sort_by(items, |a, b| key(a).cmp(&key(b)));
 }
 

@@ -1,10 +1,7 @@
 //! "Did you mean".
 
 /// The name in `valid` that was probably meant by `given`.
-pub(crate) fn nearest<'a>(
-    given: &str,
-    valid: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| -> String {
         name.chars()
             .filter(|c| !matches!(c, '-' | '_' | ' ' | '.'))
@@ -36,7 +33,7 @@ pub(crate) fn nearest<'a>(
 }
 
 /// "did you mean `x`?" with the valid names, or the valid names alone.
-pub(crate) fn advice<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
+pub fn advice<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> String {
     let valid: Vec<&str> = valid.into_iter().collect();
     let list = list(&valid);
     match nearest(given, valid.iter().copied()) {

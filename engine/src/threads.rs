@@ -21,7 +21,7 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync 
 }
 
 /// The same outside of a pool too, where all of the machine's threads share the work.
-pub(crate) fn spread_map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+pub fn spread_map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let items: Vec<Mutex<Option<T>>> =
         items.into_iter().map(|item| Mutex::new(Some(item))).collect();
     spread_up_to(items.len(), |place| {
@@ -31,7 +31,7 @@ pub(crate) fn spread_map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R 
 }
 
 /// What `work` makes of each number below `n`, in order, as [`spread_map`].
-pub(crate) fn spread_up_to<R: Send>(n: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+pub fn spread_up_to<R: Send>(n: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
     let made: Vec<Mutex<Option<R>>> = (0..n).map(|_| Mutex::new(None)).collect();
     spread(n, &|place| {
         let result = work(place);
@@ -84,7 +84,7 @@ fn join(first: &mut (dyn FnMut() + Send), second: &mut (dyn FnMut() + Send)) {
 ///
 /// # Errors
 /// When they cannot be started.
-pub(crate) fn on<T: Send>(
+pub fn on<T: Send>(
     threads: usize,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, rayon::ThreadPoolBuildError> {

@@ -14,6 +14,7 @@ pub mod prepare;
 mod recording;
 mod requests;
 mod simulate;
+mod stated;
 mod summarise;
 mod what_if;
 
@@ -27,18 +28,15 @@ pub use prepare::{PrepareError, Prepared, prepare};
 pub use recording::{recording, recording_of_alike};
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
-pub use summarise::fairness;
+pub use stated::stated;
 pub use what_if::{Advice, Effect, Figures, Patient, WhatIf, WorstStall, what_if, worth_a_cure};
 
-use crate::metrics::{self, Options};
+use crate::metrics::{self, FULL_METRICS_TOKENS_MAX, Options};
 use crate::progress::{Progress, RunProgress};
 use crate::result::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::{Outcome, SimError};
 use crate::threads;
-
-/// Up to this many output tokens in a run, the full figures come without being asked for.
-pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
 
 /// Up to this many output tokens in a workload, a run says where the time went without being asked.
 pub const STALLS_TOKENS_MAX: u64 = 1_000_000;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{ClassId, PoolId, ReplicaId};
-use crate::metrics::{Count, FirstToken, Latency, Options, Summary, class_fairness};
+use crate::metrics::{Count, FirstToken, Latency, Options, Summary};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
@@ -56,7 +56,7 @@ pub(super) fn summarise(
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
         pools,
-        fairness: classes.as_ref().map(fairness),
+        fairness: classes.as_ref().map(Fairness::of),
         classes,
         energy: usage.energy(),
         cost: usage.cost(fluid_share),
@@ -198,11 +198,6 @@ fn classes(
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
-}
-
-/// How evenly the classes were served.
-pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
 }
 
 /// Requests that ran, and none of them counts.

@@ -12,11 +12,11 @@ use super::promise::{GivenPromise, Settled};
 use super::said::{Said, settled, verdict};
 use crate::ids::ClassId;
 use crate::metrics::{
-    self, Deadlines, FirstToken, Options, Summary, TokenCounts, distribution_of_nanos,
+    self, Deadlines, FULL_METRICS_TOKENS_MAX, FirstToken, Options, Summary, TokenCounts,
+    distribution_of_nanos,
 };
 use crate::promise::{self, DEFAULT_TBT, JudgedBy, Promises};
-use crate::result::{ClassResult, MeasuredDeadlines, MeasuredResult, RunResult};
-use crate::runner::{FULL_METRICS_TOKENS_MAX, fairness};
+use crate::result::{ClassResult, Fairness, MeasuredDeadlines, MeasuredResult, RunResult};
 use crate::time::Span;
 
 /// Why a run cannot be judged as asked.
@@ -89,7 +89,7 @@ pub fn judge(
         iterations: None,
         pools: None,
         kv: None,
-        fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(fairness),
+        fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),
         classes,
         energy: None,
         cost: None,

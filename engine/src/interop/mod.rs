@@ -8,9 +8,9 @@
 //! apart.
 //!
 //! ```no_run
-//! let imported = metron_sim::interop::import("result.json".as_ref(), None)?;
+//! let imported = metron_engine::interop::import("result.json".as_ref(), None)?;
 //! println!("{}: {} runs", imported.format.name(), imported.runs.len());
-//! # Ok::<(), Box<metron_sim::interop::InteropError>>(())
+//! # Ok::<(), Box<metron_engine::interop::InteropError>>(())
 //! ```
 
 mod aiperf;

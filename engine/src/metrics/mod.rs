@@ -78,8 +78,8 @@ pub(crate) use evaluate::{goodput, index_over_requests};
 pub use fairness::{class_fairness, jain_index};
 pub use fluidity::Tally;
 pub use full::min_tbt_deadline;
-pub use options::{Count, Knowledge, Measure, Options, RequestBounds};
-pub(crate) use quantile::distribution;
+pub use options::{Count, FULL_METRICS_TOKENS_MAX, Knowledge, Measure, Options, RequestBounds};
+pub use quantile::distribution;
 
 pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;

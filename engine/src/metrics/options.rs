@@ -5,6 +5,9 @@ use crate::ids::{ClassId, LaneId};
 use crate::time::{Span, Time};
 use crate::trace::RequestRow;
 
+/// Up to this many output tokens in a run, the full figures come without being asked for.
+pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
+
 /// What [`evaluate`](super::evaluate) is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {

@@ -12,7 +12,7 @@ use super::summary::Distribution;
 pub(super) type Ratio = OrderedFloat<f64>;
 
 /// A sample of a latency: integer nanoseconds, or a ratio in seconds.
-pub(crate) trait Sample: Copy + Ord {
+pub trait Sample: Copy + Ord {
     /// The sample in seconds.
     fn seconds(self) -> f64;
     /// The point `thousandths` of the way up to `above`, in seconds.
@@ -94,7 +94,7 @@ pub(super) fn quantiles<T: Sample, const N: usize>(
 }
 
 /// The distribution of unweighted samples. Reorders them.
-pub(crate) fn distribution<T: Sample>(samples: &mut [T]) -> Distribution {
+pub fn distribution<T: Sample>(samples: &mut [T]) -> Distribution {
     let Some((min, max)) = extremes(samples) else {
         return Distribution::default();
     };

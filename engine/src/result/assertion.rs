@@ -7,7 +7,7 @@ use crate::result::RunResult;
 mod full;
 mod paths;
 
-pub(crate) use paths::{fill, known_in, near_in};
+pub use paths::{fill, known_in, near_in};
 
 /// An assertion, read.
 #[derive(Clone, Debug, PartialEq)]

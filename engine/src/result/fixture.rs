@@ -1,4 +1,4 @@
-//! Made-up outcomes and results for the tests of this folder.
+//! Made-up outcomes and results for tests here and in `metron-sim`.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
 /// Two requests on one replica, four iterations of 10 ms: a prefill, a mixed one, two decodes.
-pub(crate) fn outcome() -> Outcome {
+pub fn outcome() -> Outcome {
     let ms = |ms: u64| Time::from_nanos(ms * 1_000_000);
     let row = RequestRow {
         arrival: ms(0),
@@ -84,7 +84,7 @@ pub(crate) fn outcome() -> Outcome {
 }
 
 /// The default promise.
-pub(crate) fn slo() -> Slo {
+pub fn slo() -> Slo {
     Slo {
         ttft: TtftDeadline::Fixed(Span::from_millis(500)),
         tbt: Span::from_millis(25),
@@ -96,7 +96,7 @@ pub(crate) fn slo() -> Slo {
 }
 
 /// A distribution around a median, in seconds.
-pub(crate) fn around(p50: f64, p99: f64) -> Distribution {
+pub fn around(p50: f64, p99: f64) -> Distribution {
     Distribution {
         count: 1000,
         mean: Some(p50 * 1.1),
@@ -111,7 +111,7 @@ pub(crate) fn around(p50: f64, p99: f64) -> Distribution {
 }
 
 /// A run in which all went well: 1,000 requests at 2 a second.
-pub(crate) fn summary() -> Summary {
+pub fn summary() -> Summary {
     Summary {
         requests: RequestCounts { offered: 1000, completed: 1000, ..RequestCounts::default() },
         duration_s: Some(512.0),
@@ -154,7 +154,7 @@ pub(crate) fn summary() -> Summary {
 }
 
 /// The promise, judged on the summary's fluid share.
-pub(crate) fn judged(summary: &Summary) -> Verdict {
+pub fn judged(summary: &Summary) -> Verdict {
     let value = summary.fluidity.as_ref().and_then(|f| f.fluid_request_share);
     let met = value.map(|share| share >= 0.99);
     Verdict {
@@ -176,7 +176,7 @@ pub(crate) fn judged(summary: &Summary) -> Verdict {
 }
 
 /// A run in which all went well.
-pub(crate) fn run(scheduler: &str) -> RunResult {
+pub fn run(scheduler: &str) -> RunResult {
     let energy = Energy {
         gpu_utilization: 0.5,
         mean_power_w: 400.0,
@@ -225,7 +225,7 @@ pub(crate) fn run(scheduler: &str) -> RunResult {
 }
 
 /// A run whose decodes stall behind prefills that run alone.
-pub(crate) fn stalling_run(scheduler: &str) -> RunResult {
+pub fn stalling_run(scheduler: &str) -> RunResult {
     let mut run = run(scheduler);
     run.summary.ttft_s = around(0.07, 0.31);
     run.summary.tbt_s = Some(around(0.0105, 0.412));
@@ -245,7 +245,7 @@ pub(crate) fn stalling_run(scheduler: &str) -> RunResult {
 }
 
 /// A result around these runs.
-pub(crate) fn result(runs: Vec<RunResult>) -> ResultFile {
+pub fn result(runs: Vec<RunResult>) -> ResultFile {
     ResultFile::new(
         json!({
             "name": "chat",

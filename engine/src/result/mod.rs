@@ -4,8 +4,9 @@
 pub mod assertion;
 pub mod energy;
 pub mod features;
-#[cfg(test)]
-pub(crate) mod fixture;
+#[cfg(any(test, feature = "fixtures"))]
+#[doc(hidden)]
+pub mod fixture;
 pub mod measured;
 mod run;
 pub mod stated;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::explain::ByCause;
 use crate::ids::ReplicaId;
-use crate::metrics::Summary;
+use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
@@ -69,10 +69,7 @@ pub struct Tool {
 impl Tool {
     /// This program.
     pub fn this() -> Tool {
-        Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        Tool { name: "metron-sim".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 }
 
@@ -185,6 +182,13 @@ pub struct Fairness {
     /// Jain's index over the classes' fluid request shares, `(sum x)^2 / (n * sum x^2)`: 1 when all
     /// are served alike, 1/n when one gets everything; null when no class has a fluid request.
     pub jain_index: Option<f64>,
+}
+
+impl Fairness {
+    /// How evenly these classes were served.
+    pub fn of(classes: &BTreeMap<String, ClassResult>) -> Fairness {
+        Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
+    }
 }
 
 /// What the replicas of one pool did.

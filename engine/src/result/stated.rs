@@ -7,11 +7,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::metrics::{Latency, Measure, Options, Statistic};
+use crate::metrics::{Latency, Measure, Statistic};
 use crate::promise::{BOUNDED, Bound, Slo, TtftDeadline};
-use crate::scenario::Experiment;
 use crate::time::Span;
-use crate::trace::TokenTrace;
 
 /// Facts of one run, as JSON in the `run` column of its first row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,42 +59,6 @@ pub struct StatedSlo {
 }
 
 impl StatedRun {
-    /// What a run of this experiment states; `resolved` is the scenario as published, `runs` how
-    /// many runs the file holds.
-    pub fn of(
-        experiment: &Experiment,
-        resolved: &Value,
-        classes: &[String],
-        judged_by: &Options,
-        runs: usize,
-        trace: &TokenTrace,
-    ) -> StatedRun {
-        let ttft = ["/promise/ttft", "/slo/ttft"].iter().find_map(|path| resolved.pointer(path));
-        StatedRun {
-            runs: runs as u64,
-            requests: trace.requests.len() as u64,
-            nominal_rate_per_s: judged_by.nominal_rate_per_s.map(|rate| rate.to_string()),
-            full_metrics: judged_by.full,
-            skip_first_ns: experiment.measure.skip_first.as_nanos(),
-            skip_last_ns: experiment.measure.skip_last.as_nanos(),
-            end_ns: Some(trace.end.as_nanos()),
-            classes: classes.to_vec(),
-            slo: StatedSlo::of(&experiment.promises.common, ttft.cloned().unwrap_or(Value::Null)),
-            class_slos: experiment
-                .promises
-                .of_classes
-                .iter()
-                .map(|(class, slo)| (class.clone(), StatedSlo::of(slo, Value::Null)))
-                .collect(),
-            pools: experiment
-                .pools
-                .iter()
-                .filter(|pool| pool.promise.is_some())
-                .map(|pool| pool.name.clone())
-                .collect(),
-        }
-    }
-
     /// As one line of JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data")
@@ -125,7 +87,8 @@ impl StatedRun {
 }
 
 impl StatedSlo {
-    fn of(slo: &Slo, ttft: Value) -> StatedSlo {
+    /// The promise as text, with its first-token deadline as the scenario puts it.
+    pub fn of(slo: &Slo, ttft: Value) -> StatedSlo {
         let bound = |bound: &Bound| {
             let (metric, stat) = (bound.latency.name(), bound.stat.name());
             (metric.to_owned(), stat.to_owned(), bound.at_most.as_nanos())

@@ -34,7 +34,7 @@ impl SchedulerConfig {
     }
 
     /// Whether every registered scheduler is this crate's.
-    pub(crate) fn all_built_in() -> bool {
+    pub fn all_built_in() -> bool {
         policies().len() == BUILT_IN.len()
     }
 

@@ -53,12 +53,12 @@ impl Facts {
     }
 
     /// The most requests of a kind, if that is the kind that the limit counts.
-    pub(crate) fn counted(&self, counts: Counted) -> Option<u32> {
+    pub fn counted(&self, counts: Counted) -> Option<u32> {
         self.seats.filter(|seats| seats.counts == counts)?.limit.most
     }
 
     /// The most tokens of any step, decodes and chunks together, where none ever has more.
-    pub(crate) fn most_tokens(&self) -> Option<u32> {
+    pub fn most_tokens(&self) -> Option<u32> {
         self.budget.filter(|budget| budget.strict)?.limit.most
     }
 }

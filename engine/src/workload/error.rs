@@ -48,7 +48,7 @@ impl WorkloadError {
     }
 
     /// A description that cannot be followed; `field` is its name in a scenario.
-    pub(crate) fn spec(field: &str, message: impl Into<String>) -> WorkloadError {
+    pub fn spec(field: &str, message: impl Into<String>) -> WorkloadError {
         WorkloadError::new(ErrorKind::Spec, None, message.into()).with_field(field)
     }
 
@@ -78,7 +78,8 @@ impl WorkloadError {
         self
     }
 
-    pub(crate) fn with_help(mut self, help: impl Into<String>) -> WorkloadError {
+    /// The same with what could help.
+    pub fn with_help(mut self, help: impl Into<String>) -> WorkloadError {
         self.0.help = Some(help.into());
         self
     }

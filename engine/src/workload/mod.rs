@@ -6,7 +6,7 @@
 //! that `requests: N` is a prefix of `requests: 2N` and no option moves the draws of another.
 //!
 //! ```
-//! use metron_sim::workload::*;
+//! use metron_engine::workload::*;
 //!
 //! let lognormal = |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
 //! let spec = WorkloadSpec {

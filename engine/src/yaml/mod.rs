@@ -8,11 +8,11 @@ mod read;
 mod scalar;
 mod source;
 
-pub(crate) use decode::{Decoded, decode};
-pub(crate) use node::{Entry, Node, Path, Step, Value};
-pub(crate) use parse::parse;
+pub use decode::{Decoded, decode};
+pub use node::{Entry, Node, Path, Step, Value};
+pub use parse::parse;
 pub use problem::Problem;
 pub use read::Unreadable;
-pub(crate) use read::{read, tree};
-pub(crate) use source::floor_char_boundary;
+pub use read::{read, tree};
+pub use source::floor_char_boundary;
 pub use source::{Source, Sources, Span};

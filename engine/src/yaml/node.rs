@@ -7,7 +7,7 @@ use crate::excerpt::quoted;
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// Where it stands.
     pub span: Span,
     /// What it is.
@@ -16,7 +16,7 @@ pub(crate) struct Node {
 
 /// A YAML value after resolution of its plain scalars.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+pub enum Value {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
@@ -35,7 +35,7 @@ pub(crate) enum Value {
 
 /// One entry of a map.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The key as text.
     pub key: String,
     /// Where the key stands.
@@ -46,17 +46,17 @@ pub(crate) struct Entry {
 
 impl Node {
     /// The value of a key, in a map that has it.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|e| &e.value)
     }
 
     /// The entry of a key, in a map that has it.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries().iter().find(|e| e.key == key)
     }
 
     /// The entries of a map; none of anything else.
-    pub(crate) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
             _ => &[],
@@ -64,7 +64,7 @@ impl Node {
     }
 
     /// The text of a text.
-    pub(crate) fn as_text(&self) -> Option<&str> {
+    pub fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
@@ -72,7 +72,7 @@ impl Node {
     }
 
     /// How many values it is made of, itself included.
-    pub(crate) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         match &self.value {
             Value::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
             Value::Map(entries) => 1 + entries.iter().map(|e| e.value.size()).sum::<usize>(),
@@ -81,7 +81,7 @@ impl Node {
     }
 
     /// As an error names what it found.
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".to_owned(),
             Value::Bool(b) => format!("`{b}`"),
@@ -103,7 +103,7 @@ impl Node {
     }
 
     /// A scalar as it would be written, for labels; `None` for lists and maps.
-    pub(crate) fn scalar_text(&self) -> Option<String> {
+    pub fn scalar_text(&self) -> Option<String> {
         match &self.value {
             Value::Null => Some("null".to_owned()),
             Value::Bool(b) => Some(b.to_string()),
@@ -115,7 +115,7 @@ impl Node {
     }
 
     /// The node that a path leads to, or the nearest one on the way to it.
-    pub(crate) fn locate(&self, path: &Path) -> Located<'_> {
+    pub fn locate(&self, path: &Path) -> Located<'_> {
         let mut at = Located { node: self, key_span: None, found: true };
         for step in path.steps() {
             let next = match (step, &at.node.value) {
@@ -136,7 +136,7 @@ impl Node {
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Located<'a> {
+pub struct Located<'a> {
     /// The node, or its nearest ancestor.
     pub node: &'a Node,
     /// Its key, where it is a map's value.
@@ -148,7 +148,7 @@ pub(crate) struct Located<'a> {
 impl Located<'_> {
     /// What to mark: a scalar itself; the key of a list, a map, of nothing, or of the nearest
     /// ancestor.
-    pub(crate) fn span(&self) -> Span {
+    pub fn span(&self) -> Span {
         let scalar = !matches!(self.node.value, Value::List(_) | Value::Map(_) | Value::Null);
         match self.key_span {
             Some(key) if !scalar || !self.found => key,
@@ -159,11 +159,11 @@ impl Located<'_> {
 
 /// Which value: keys and list indices from the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Path(Vec<Step>);
+pub struct Path(Vec<Step>);
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
+pub enum Step {
     /// Into a map.
     Key(String),
     /// Into a list.
@@ -172,22 +172,22 @@ pub(crate) enum Step {
 
 impl Path {
     /// The root.
-    pub(crate) fn root() -> Path {
+    pub fn root() -> Path {
         Path::default()
     }
 
     /// The path of this key's value.
-    pub(crate) fn key(&self, key: impl Into<String>) -> Path {
+    pub fn key(&self, key: impl Into<String>) -> Path {
         self.step(Step::Key(key.into()))
     }
 
     /// The path of this element.
-    pub(crate) fn index(&self, index: usize) -> Path {
+    pub fn index(&self, index: usize) -> Path {
         self.step(Step::Index(index))
     }
 
     /// The list that this is the path of an element of, and its place in that.
-    pub(crate) fn element_of(&self) -> Option<(Path, usize)> {
+    pub fn element_of(&self) -> Option<(Path, usize)> {
         match self.0.split_last()? {
             (Step::Index(index), list) => Some((Path(list.to_vec()), *index)),
             (Step::Key(_), _) => None,
@@ -195,12 +195,12 @@ impl Path {
     }
 
     /// The steps from the root.
-    pub(crate) fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
     /// Whether `self` lies under `ancestor` (or is it).
-    pub(crate) fn is_under(&self, ancestor: &Path) -> bool {
+    pub fn is_under(&self, ancestor: &Path) -> bool {
         self.0.starts_with(&ancestor.0)
     }
 

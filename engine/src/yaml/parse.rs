@@ -21,7 +21,7 @@ const REPEATED_MAX: usize = 100_000;
 /// # Errors
 /// Everything that is wrong with the text. Doubled keys are reported together; broken syntax ends
 /// the reading.
-pub(crate) fn parse(id: u32, source: &Source) -> Result<Node, Vec<Problem>> {
+pub fn parse(id: u32, source: &Source) -> Result<Node, Vec<Problem>> {
     let text = source.text.as_str();
     if let Some(problem) = control_character(id, text) {
         return Err(vec![problem]);

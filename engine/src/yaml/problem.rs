@@ -57,7 +57,7 @@ impl Problem {
     }
 
     /// The same with every text short enough to be read.
-    pub(crate) fn bounded(self) -> Problem {
+    pub fn bounded(self) -> Problem {
         let Problem { path, message, help, span, label, others } = self;
         let text = |text: String| bounded(text, TEXT_MAX);
         let others = others.into_iter().map(|(span, label)| (span, text(label))).collect();
@@ -72,7 +72,7 @@ impl Problem {
     }
 
     /// Its path and message.
-    pub(crate) fn headline(&self) -> String {
+    pub fn headline(&self) -> String {
         if self.path.is_empty() {
             self.message.clone()
         } else {

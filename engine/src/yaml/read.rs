@@ -21,7 +21,7 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// When it is not YAML.
-pub(crate) fn tree(text: &str) -> Result<Node, Unreadable> {
+pub fn tree(text: &str) -> Result<Node, Unreadable> {
     parsed(text).map(|(root, _)| root)
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn tree(text: &str) -> Result<Node, Unreadable> {
 ///
 /// # Errors
 /// Every mistake, with its place.
-pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     let (root, sources) = parsed(text)?;
     let decoded = decode::<T>(&root, |_, _| None);
     match decoded.value {

@@ -25,12 +25,12 @@ static FULL: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// Whether a document has a number at the path, where `full` is one in which all is there.
-pub(crate) fn known_in(full: &Value, path: &str) -> bool {
+pub fn known_in(full: &Value, path: &str) -> bool {
     leads(full, &path.split('.').collect::<Vec<_>>())
 }
 
 /// The nearest path to a number of such a document.
-pub(crate) fn near_in(full: &Value, path: &str) -> Option<String> {
+pub fn near_in(full: &Value, path: &str) -> Option<String> {
     let mut paths = Vec::new();
     collect("", full, &mut paths);
     nearest(path, paths.iter().map(String::as_str)).map(str::to_owned)
@@ -101,7 +101,7 @@ fn collect(path: &str, value: &Value, paths: &mut Vec<String>) {
 }
 
 /// Puts a number where a figure may be missing.
-pub(crate) fn fill(value: &mut Value) {
+pub fn fill(value: &mut Value) {
     match value {
         Value::Null => *value = Value::from(0),
         Value::Object(members) => members.values_mut().for_each(fill),

@@ -25,7 +25,7 @@ const MISTAKES_MAX: usize = 100;
 const LOOKED_AT_MAX: usize = 2_000_000;
 
 /// What decoding gave: the value, as far as it could be read, and what had to be left out.
-pub(crate) struct Decoded<T> {
+pub struct Decoded<T> {
     /// The value without the wrong parts; `None` when nothing is left.
     pub value: Option<T>,
     /// All mistakes.
@@ -38,10 +38,7 @@ pub(crate) struct Decoded<T> {
 pub(super) type Belongs = fn(&str, &Path) -> Option<String>;
 
 /// Reads a `T` from a tree.
-pub(crate) fn decode<'de, T: de::Deserialize<'de>>(
-    root: &'de Node,
-    belongs: Belongs,
-) -> Decoded<T> {
+pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node, belongs: Belongs) -> Decoded<T> {
     let state = State {
         belongs,
         first: RefCell::default(),
