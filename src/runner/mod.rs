@@ -243,9 +243,9 @@ fn measured(
     options: RunOptions,
 ) -> SchedulerOutput {
     let judged_by = Options { full: options.full_metrics, ..judged_by.clone() };
-    let evaluate = match options.reference {
+    let evaluate: summarise::Evaluate = match options.reference {
         true => metrics::reference::evaluate,
-        false => metrics::evaluate,
+        false => summarise::FAST,
     };
     let name = &scheduler.name;
     let mut result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);

@@ -148,7 +148,7 @@ impl Stall {
 
 /// Finds the stalls of a measured trace. `one_clock` says whether its requests' times can be
 /// compared with each other; without that there are no groups.
-pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> MeasuredStalls {
+pub fn measured_stalls(trace: &dyn Parts, deadline: Span, one_clock: bool) -> MeasuredStalls {
     let has_token = |row: &RequestRow| row.first_token != Time::NEVER;
     let rows = RequestId::FIRST.onwards().zip(trace.requests());
     let rows: Vec<RequestId> =
@@ -159,7 +159,7 @@ pub fn measured_stalls(trace: &impl Parts, deadline: Span, one_clock: bool) -> M
     let threshold = deadline.as_nanos().max(median.unwrap_or(0).saturating_mul(MEDIANS));
     let mut stalls: Vec<Stall> = Vec::new();
     let mut hit = 0;
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         for (request, row) in part.rows().filter(|(_, row)| has_token(row)) {
             let before = stalls.len();
             each_gap(part.trace, row, |token, from, to| {
@@ -233,7 +233,7 @@ struct Groups<'g> {
 }
 
 impl<'g> Groups<'g> {
-    fn new(trace: &'g impl Parts, threshold: u64) -> Groups<'g> {
+    fn new(trace: &'g dyn Parts, threshold: u64) -> Groups<'g> {
         let requests = trace.requests();
         let mut lasts = last_tokens(trace);
         lasts.retain(|&last| last != Time::NEVER);

@@ -77,7 +77,7 @@ impl Ranges {
             }
             Granularity::Chunk => {
                 let mut ranges = Vec::with_capacity(measured.requests().len());
-                measured.each_part(|part| {
+                measured.each_part(&mut |part| {
                     ranges.extend(part.rows().map(|(_, row)| by_chunks(part, options, row)));
                 });
                 Some(Ranges(ranges))

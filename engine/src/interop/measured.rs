@@ -122,7 +122,7 @@ impl Parts for Measured {
         (!self.is_spooled()).then_some(&self.trace)
     }
 
-    fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
+    fn each_part(&self, visit: &mut dyn FnMut(Part<'_>)) {
         let Some(spooled) = &self.spooled else {
             return visit(Part::from(&self.trace));
         };

@@ -12,7 +12,7 @@ const POINTS_MAX: u64 = 200;
 const TOKENS_MAX: usize = 2000;
 
 /// The plots of a trace that has token times.
-pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
+pub(super) fn plots(trace: &dyn Parts, options: &Options, requests: &[RequestMetrics]) -> Plots {
     let completed =
         |m: &&RequestMetrics| trace.requests()[m.row.index()].status == Status::Completed;
     let judged = |m: &&RequestMetrics| trace.requests()[m.row.index()].status != Status::Cancelled;
@@ -39,7 +39,7 @@ pub(super) fn plots(trace: &impl Parts, options: &Options, requests: &[RequestMe
 
 /// The same of the gaps between tokens, which are not stored for it.
 fn cdf_of_gaps<'r>(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     requests: impl Iterator<Item = &'r RequestMetrics>,
 ) -> Vec<(f64, f64)> {
     let rows: Vec<RequestId> = requests.filter(|m| m.ttft.is_some()).map(|m| m.row).collect();
@@ -63,12 +63,12 @@ fn cdf(mut samples: Vec<f64>) -> Vec<(f64, f64)> {
 
 /// Tokens against time of these requests.
 fn progress_of(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     options: &Options,
     drawn: &[&RequestMetrics],
 ) -> Vec<RequestProgress> {
     let mut found = vec![RequestProgress::default(); drawn.len()];
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         for (request, into) in drawn.iter().zip(&mut found) {
             if !part.of(&[request.row]).is_empty() {
                 *into = progress(part, options, request);

@@ -24,9 +24,9 @@ const CHUNK: usize = 1 << 13;
 ///
 /// # Panics
 /// As [`per_request`](super::per_request) does, on a trace that breaks its rules.
-pub fn evaluate(trace: &impl Parts, options: &Options) -> Summary {
+pub fn evaluate(trace: &dyn Parts, options: &Options) -> Summary {
     let mut counted = Counted::new(options, rows(trace.requests(), options.count));
-    trace.each_part(|part| counted.judge(part));
+    trace.each_part(&mut |part| counted.judge(part));
     counted.summary(trace)
 }
 
@@ -43,7 +43,7 @@ fn rows(requests: &[RequestRow], count: Count) -> Vec<RequestId> {
 /// The summary of requests whose metrics are known already: those that
 /// [`per_request`](super::per_request) gave for the same trace and options, or some of them, such
 /// as one class's, in their order.
-pub fn summarise(trace: &impl Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
+pub fn summarise(trace: &dyn Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let mut counted = Counted::new(options, metrics.iter().map(|m| m.row).collect());
     for (place, m) in metrics.iter().enumerate() {
         let row = &trace.requests()[m.row.index()];
@@ -104,7 +104,7 @@ impl<'a> Counted<'a> {
         sums.into_iter().for_each(|some| self.sums.merge(some));
     }
 
-    fn summary(self, trace: &impl Parts) -> Summary {
+    fn summary(self, trace: &dyn Parts) -> Summary {
         let Counted { options, rows, decodes, indices, sums, .. } = self;
         let knows = options.knows;
         // What deadline an open request would keep is not known.
@@ -193,7 +193,7 @@ struct LatencyFigures {
 impl LatencyFigures {
     /// One after the other: what one needs is gone before the next collects its samples.
     fn of(
-        trace: &impl Parts,
+        trace: &dyn Parts,
         options: &Options,
         rows: &[RequestId],
         open: &[Open],

@@ -32,9 +32,9 @@ pub(super) struct FullFigures {
 
 /// The full figures of those of `rows`, indices that rise, that have a deadline after the first
 /// token.
-pub(super) fn full_figures(trace: &impl Parts, rows: &[RequestId]) -> FullFigures {
+pub(super) fn full_figures(trace: &dyn Parts, rows: &[RequestId]) -> FullFigures {
     let mut judged = Vec::with_capacity(rows.len());
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         let has_gap = |&row: &RequestId| longest_gap(part.trace, part.row(row)).is_some();
         judged.extend(part.of(rows).iter().copied().filter(has_gap));
     });
@@ -86,9 +86,9 @@ fn longest_gap(trace: &TokenTrace, row: &RequestRow) -> Option<u64> {
 }
 
 /// The smallest TBT deadline of each of these requests, which have one.
-fn min_tbt_deadlines(trace: &impl Parts, rows: &[RequestId]) -> Vec<u64> {
+fn min_tbt_deadlines(trace: &dyn Parts, rows: &[RequestId]) -> Vec<u64> {
     let mut deadlines = Vec::with_capacity(rows.len());
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         for row in part.of(rows).iter().map(|&row| part.row(row)) {
             let longest = longest_gap(part.trace, row).expect("a row with a deadline");
             deadlines.push(bisect(part.trace, row, longest));
@@ -101,7 +101,7 @@ fn min_tbt_deadlines(trace: &impl Parts, rows: &[RequestId]) -> Vec<u64> {
 /// one where there is none): quickselect, where which side of the pivot a request is on takes one
 /// judgement at the pivot.
 fn nth_min_tbt_deadlines(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     mut rows: Vec<RequestId>,
     mut nth: usize,
 ) -> (u64, u64) {
@@ -143,14 +143,14 @@ fn nth_min_tbt_deadlines(
 }
 
 /// The least of the smallest TBT deadlines of these requests.
-fn least_min_tbt_deadline(trace: &impl Parts, rows: Vec<RequestId>) -> u64 {
+fn least_min_tbt_deadline(trace: &dyn Parts, rows: Vec<RequestId>) -> u64 {
     nth_min_tbt_deadlines(trace, rows, 0).0
 }
 
 /// Splits requests into those that keep this TBT deadline and those that need a longer one.
-fn split(trace: &impl Parts, rows: &[RequestId], tbt: u64) -> (Vec<RequestId>, Vec<RequestId>) {
+fn split(trace: &dyn Parts, rows: &[RequestId], tbt: u64) -> (Vec<RequestId>, Vec<RequestId>) {
     let (mut keep, mut need_longer) = (Vec::new(), Vec::new());
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         let rows = part.of(rows);
         let judge = judge(part, rows.iter().copied(), tbt);
         for &row in rows {
@@ -166,11 +166,11 @@ fn judge<'t>(part: Part<'t>, rows: impl Iterator<Item = RequestId>, tbt: u64) ->
 }
 
 /// P99 over requests of the miss rate, for each deadline; only the highest hundredth is looked at.
-fn miss_rate_curve(trace: &impl Parts, rows: &[RequestId]) -> Vec<(u32, f64)> {
+fn miss_rate_curve(trace: &dyn Parts, rows: &[RequestId]) -> Vec<(u32, f64)> {
     let (low, rest) = rank(rows.len() as u64, 990);
     let wanted = rows.len() - low as usize;
     let mut highest: Vec<Vec<Ratio>> = (1..=CURVE_MS).map(|_| Vec::new()).collect();
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         let rows = part.of(rows);
         highest_rates(part, rows, wanted.min(rows.len()), &mut highest);
         for rates in highest.iter_mut().filter(|rates| rates.len() > wanted) {

@@ -109,8 +109,8 @@ pub(super) fn index_range(
 
 /// Latencies of all requests that count, those of open ones as long as they are so far or without
 /// end.
-pub(super) struct Latest<'t, P> {
-    pub(super) trace: &'t P,
+pub(super) struct Latest<'t> {
+    pub(super) trace: &'t dyn Parts,
     pub(super) rows: &'t [RequestId],
     /// First to last token of each.
     pub(super) decodes: &'t [u64],
@@ -130,7 +130,7 @@ struct SoFar {
     to_come: Option<u64>,
 }
 
-impl<P: Parts> Latest<'_, P> {
+impl Latest<'_> {
     fn so_far(&self) -> impl Iterator<Item = SoFar> + '_ {
         self.open.iter().map(|one| {
             let row: &RequestRow = &self.trace.requests()[self.rows[one.place as usize].index()];

@@ -119,9 +119,9 @@ impl Latencies {
 /// # Panics
 /// When the trace breaks its rules: a token before its request's arrival or before the token
 /// before it, or a run outside of its column.
-pub fn per_request(trace: &impl Parts, options: &Options) -> Vec<RequestMetrics> {
+pub fn per_request(trace: &dyn Parts, options: &Options) -> Vec<RequestMetrics> {
     let mut metrics = Vec::new();
-    each_request(trace, options, |_, request| metrics.push(request));
+    each_request(trace, options, &mut |_, request| metrics.push(request));
     metrics
 }
 
@@ -131,12 +131,12 @@ pub fn per_request(trace: &impl Parts, options: &Options) -> Vec<RequestMetrics>
 /// # Panics
 /// As [`per_request`].
 pub fn each_request(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     options: &Options,
-    mut visit: impl FnMut(&RequestRow, RequestMetrics),
+    visit: &mut dyn FnMut(&RequestRow, RequestMetrics),
 ) {
     let window = Window::new(trace.requests(), options.count);
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         let rows = || part.rows().filter(|(_, row)| window.holds(row));
         let demand = demand(part.trace, rows().map(|(_, row)| row));
         let judges = Judges::new(part, options, &demand, rows().map(|(_, row)| row));

@@ -17,7 +17,7 @@ use crate::trace::{Part, Parts, TokenTrace};
 const PIECE: usize = 1 << 14;
 
 /// The distribution of the gaps between consecutive tokens of these requests: indices that rise.
-pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[RequestId]) -> Distribution {
+pub(super) fn pooled_tbt(trace: &dyn Parts, rows: &[RequestId]) -> Distribution {
     match trace.whole() {
         Some(whole) => weighted::distribution(&Gaps::of(whole.into(), rows)),
         None => weighted::distribution(&InParts { trace, rows }),
@@ -26,7 +26,7 @@ pub(super) fn pooled_tbt(trace: &impl Parts, rows: &[RequestId]) -> Distribution
 
 /// The same with further gaps beside them: nanoseconds, and how many there are of each.
 pub(super) fn pooled_tbt_and(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     rows: &[RequestId],
     more: &[(u64, u64)],
 ) -> Distribution {
@@ -59,7 +59,7 @@ impl<W: Weighted> Weighted for Beside<'_, W> {
 /// and for each rank that `ranks` makes of that number, from 0 on and rising, the gap there in
 /// nanoseconds. Nothing for no gap. Gaps are not stored, however many there are.
 pub(crate) fn gaps_at(
-    trace: &impl Parts,
+    trace: &dyn Parts,
     rows: &[RequestId],
     ranks: impl FnOnce(u64) -> Vec<u64>,
 ) -> (u64, Vec<u64>) {
@@ -70,18 +70,18 @@ pub(crate) fn gaps_at(
 }
 
 /// The gaps of a trace of several parts; each walk loads each part anew.
-struct InParts<'t, P> {
-    trace: &'t P,
+struct InParts<'t> {
+    trace: &'t dyn Parts,
     rows: &'t [RequestId],
 }
 
-impl<P: Parts> Weighted for InParts<'_, P> {
+impl Weighted for InParts<'_> {
     fn pieces(&self) -> usize {
         1
     }
 
     fn each(&self, _piece: usize, mut visit: impl FnMut(u64, u64)) {
-        self.trace.each_part(|part| {
+        self.trace.each_part(&mut |part| {
             Gaps::of(part, part.of(self.rows)).each_of_all(&mut visit);
         });
     }

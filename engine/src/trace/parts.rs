@@ -7,7 +7,8 @@ use crate::time::Time;
 /// Token times of many requests, of which only one part at a time needs to be in memory.
 ///
 /// A [`TokenTrace`] is one part. Whoever asks for a figure of all tokens walks over the parts, as
-/// often as it must; requests themselves are all at hand.
+/// often as it must; requests themselves are all at hand. Figures take a `dyn Parts`, so that they are
+/// compiled here, with care, and not wherever they are asked for.
 pub trait Parts: Sync {
     /// All requests, in order. The runs of their tokens hold for [`whole`](Parts::whole) traces and
     /// within a [`Part`].
@@ -20,7 +21,7 @@ pub trait Parts: Sync {
     fn whole(&self) -> Option<&TokenTrace>;
 
     /// Calls `visit` with each part, in order of the requests. Each request is in one part.
-    fn each_part(&self, visit: impl FnMut(Part<'_>));
+    fn each_part(&self, visit: &mut dyn FnMut(Part<'_>));
 }
 
 /// Some requests that follow each other, with their tokens.
@@ -71,15 +72,15 @@ impl Parts for TokenTrace {
         Some(self)
     }
 
-    fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
+    fn each_part(&self, visit: &mut dyn FnMut(Part<'_>)) {
         visit(self.into());
     }
 }
 
 /// When the last token of each request came; [`Time::NEVER`] where there is none.
-pub fn last_tokens(trace: &impl Parts) -> Vec<Time> {
+pub fn last_tokens(trace: &dyn Parts) -> Vec<Time> {
     let mut lasts = Vec::with_capacity(trace.requests().len());
-    trace.each_part(|part| {
+    trace.each_part(&mut |part| {
         for row in &part.trace.requests {
             let run = part.trace.runs(row).last();
             let last = run.and_then(|run| part.trace.times(run).last().copied());
