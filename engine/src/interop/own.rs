@@ -1,7 +1,7 @@
 //! Files of this program: `run --tokens` (a row a token) and `run --requests` (a row a request).
 //!
 //! Columns are those of [`token_file`](crate::trace::token_file) and
-//! [`requests`](crate::report::requests). A file may hold several schedulers, one after another;
+//! `metron_sim::report::requests`. A file may hold several schedulers, one after another;
 //! each is a run. In a token file a request's rows stand together, in order of the tokens. How many
 //! runs, requests and tokens there must be is stated in the files, so that one that was cut off is
 //! told; files without these columns are read as they are.
