@@ -40,48 +40,29 @@
 // A page in a browser has neither commands nor files, and so no use for half of it.
 #![cfg_attr(all(target_arch = "wasm32", not(feature = "internals")), allow(dead_code))]
 
-/// One folder or file of `src/` each, from which the facade is picked.
+/// Those of the engine, which is a crate of its own and compiled with more care than this one; and one
+/// folder of `src/` each. The facade is picked from them.
 #[path = ""]
 mod rooms {
-    pub mod catalog;
+    pub use metron_engine::{
+        catalog, cost, explain, fleet, ids, interop, kv, metrics, progress, promise, replica,
+        request, result, scheduler, shown, sim, time, trace, units, workload,
+    };
+    pub(crate) use metron_engine::{excerpt, json, order, suggest, threads, yaml};
+
     #[cfg(not(target_arch = "wasm32"))]
     pub mod cli;
-    pub mod cost;
-    pub(crate) mod excerpt;
-    pub mod explain;
-    pub mod fleet;
-    pub mod ids;
     pub mod inert;
-    pub mod interop;
-    pub(crate) mod json;
-    pub mod kv;
-    pub mod metrics;
-    pub(crate) mod order;
     pub mod playground;
-    pub mod progress;
-    pub mod promise;
-    pub mod replica;
     pub mod report;
-    pub mod request;
-    pub mod result;
     pub mod runner;
     pub mod scenario;
-    pub mod scheduler;
     pub mod search;
     #[cfg(not(target_arch = "wasm32"))]
     pub mod server;
-    pub mod shown;
-    pub mod sim;
-    pub(crate) mod suggest;
     pub mod swarm;
-    pub(crate) mod threads;
-    pub mod time;
-    pub mod trace;
-    pub mod units;
     pub mod validation;
     pub mod view;
-    pub mod workload;
-    pub(crate) mod yaml;
 }
 
 #[cfg(feature = "internals")]

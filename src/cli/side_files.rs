@@ -11,8 +11,7 @@ use crate::metrics::{Count, Options};
 use crate::report::requests::RequestFile;
 use crate::report::timeline::{Timeline, Why};
 use crate::report::{OutputError, OutputFile};
-use crate::result::stated::StatedRun;
-use crate::runner::{Indexed, SchedulerOutput};
+use crate::runner::{Indexed, SchedulerOutput, stated};
 use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
@@ -72,8 +71,7 @@ impl SideFiles {
         let facts = |run: &SchedulerOutput| {
             let trace = &run.outcome.trace;
             let (experiment, judged_by) = (&loaded.experiment, &run.judged_by);
-            StatedRun::of(experiment, &loaded.resolved, classes, judged_by, runs.len(), trace)
-                .to_json()
+            stated(experiment, &loaded.resolved, classes, judged_by, runs.len(), trace).to_json()
         };
         let outputs = || runs.iter().map(|run| run.output);
         let requests = self.requests.map(|(file, format)| {

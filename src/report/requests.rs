@@ -114,7 +114,7 @@ impl<W: Write> RequestFile<W> {
             ])
         };
         let mut written = Ok(());
-        each_request(trace, options, |row, one| {
+        each_request(trace, options, &mut |row, one| {
             if written.is_ok() {
                 written = write(row, one);
             }

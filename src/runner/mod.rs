@@ -14,6 +14,7 @@ pub mod prepare;
 mod recording;
 mod requests;
 mod simulate;
+mod stated;
 mod summarise;
 mod what_if;
 
@@ -28,18 +29,15 @@ pub use recording::recording;
 pub use recording::recording_of_alike;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
-pub use summarise::fairness;
+pub use stated::stated;
 pub use what_if::{Advice, Effect, Figures, Patient, WhatIf, WorstStall, what_if, worth_a_cure};
 
-use crate::metrics::{self, Options};
+use crate::metrics::{self, FULL_METRICS_TOKENS_MAX, Options};
 use crate::progress::{Progress, RunProgress};
 use crate::result::RunResult;
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::{Outcome, SimError};
 use crate::threads;
-
-/// Up to this many output tokens in a run, the full figures come without being asked for.
-pub const FULL_METRICS_TOKENS_MAX: u64 = 1_000_000;
 
 /// Up to this many output tokens in a workload, a run says where the time went without being asked.
 pub const STALLS_TOKENS_MAX: u64 = 1_000_000;
@@ -248,9 +246,9 @@ fn measured(
     options: RunOptions,
 ) -> SchedulerOutput {
     let judged_by = Options { full: options.full_metrics, ..judged_by.clone() };
-    let evaluate = match options.reference {
+    let evaluate: summarise::Evaluate = match options.reference {
         true => metrics::reference::evaluate,
-        false => metrics::evaluate,
+        false => summarise::FAST,
     };
     let name = &scheduler.name;
     let mut result = summarise::summarise(input, name, label, &outcome, &judged_by, evaluate);

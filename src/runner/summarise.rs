@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{ClassId, PoolId, ReplicaId};
-use crate::metrics::{Count, FirstToken, Latency, Options, Summary, class_fairness};
+use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
@@ -15,6 +15,9 @@ use crate::trace::{Status, TokenTrace};
 
 /// The metric engine, or the slow reference of it.
 pub(super) type Evaluate = fn(&TokenTrace, &Options) -> Summary;
+
+/// The fast way.
+pub(super) const FAST: Evaluate = |trace, options| evaluate(trace, options);
 
 /// Output tokens of all requests.
 pub(super) fn output_tokens(outcome: &Outcome) -> u64 {
@@ -56,7 +59,7 @@ pub(super) fn summarise(
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
         pools,
-        fairness: classes.as_ref().map(fairness),
+        fairness: classes.as_ref().map(Fairness::of),
         classes,
         energy: usage.energy(),
         cost: usage.cost(fluid_share),
@@ -198,11 +201,6 @@ fn classes(
         results.insert(name.clone(), ClassResult { summary, slo });
     }
     Some(results)
-}
-
-/// How evenly the classes were served.
-pub fn fairness(classes: &BTreeMap<String, ClassResult>) -> Fairness {
-    Fairness { jain_index: class_fairness(classes.values().map(|class| &class.summary)) }
 }
 
 /// Requests that ran, and none of them counts.

@@ -43,8 +43,17 @@ fn quoted(text: &str) -> Vec<&str> {
 
 /// Whether this is the path of a file or folder of the repository, from its root.
 fn is_path(words: &str) -> bool {
-    let folders =
-        ["src/", "tests/", "web/", "docs/", "examples/", "scenarios/", "benches/", "wasm/"];
+    let folders = [
+        "src/",
+        "engine/",
+        "tests/",
+        "web/",
+        "docs/",
+        "examples/",
+        "scenarios/",
+        "benches/",
+        "wasm/",
+    ];
     folders.iter().any(|folder| words.starts_with(folder)) && !words.contains([' ', '*', '<'])
 }
 

@@ -115,7 +115,7 @@ slo: {ttft: {prefill_curve_plus: 1ms}, tbt: 1ms}
     for (ran, measured) in runs.iter().zip(&imported.runs) {
         assert!(measured.is_spooled() && measured.whole().is_none());
         let mut parts = 0;
-        measured.each_part(|_| parts += 1);
+        measured.each_part(&mut |_| parts += 1);
         assert!(parts > 1, "{parts}");
         let judged = judge(measured, MeasuredResult::default(), String::new(), &promise, false);
         let judged = serde_json::to_value(judged.expect("it states its promise")).expect("data");

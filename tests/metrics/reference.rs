@@ -251,7 +251,7 @@ impl Parts for Cut {
         None
     }
 
-    fn each_part(&self, mut visit: impl FnMut(Part<'_>)) {
+    fn each_part(&self, visit: &mut dyn FnMut(Part<'_>)) {
         let mut first = 0;
         for trace in &self.parts {
             visit(Part { trace, first: RequestId::at(first) });

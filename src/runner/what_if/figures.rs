@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Patient;
-use crate::metrics::{self, Latency, Options, Summary};
+use crate::metrics::{Latency, Options, Summary};
 use crate::promise::Shortfall;
 use crate::result::RunResult;
 use crate::runner::{RunInput, summarise};
@@ -100,7 +100,7 @@ impl Patient<'_> {
         let judged_by = Options { full: false, ..self.output.judged_by.clone() };
         let label = scheduler.label.clone();
         let name = &scheduler.name;
-        summarise::summarise(input, name, label, outcome, &judged_by, metrics::evaluate)
+        summarise::summarise(input, name, label, outcome, &judged_by, summarise::FAST)
     }
 
     pub(super) fn figures(

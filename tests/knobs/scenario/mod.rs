@@ -34,10 +34,10 @@ pub(crate) fn write_files(folder: &Path) {
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
     write("plain.csv", "arrival_s,input_tokens,output_tokens\n0,500,50\n0.02,800,60\n0.5,600,70\n");
     write("other.csv", "arrival_s,input_tokens,output_tokens\n0,900,50\n0.02,800,60\n0.5,600,70\n");
-    copy("src/catalog/data/gpus/h100-sxm.yaml", &folder.join("h100.yaml"));
-    copy("src/catalog/data/gpus/a40.yaml", &folder.join("a40.yaml"));
-    copy("src/catalog/data/profiles/vllm-0.12.yaml", &folder.join("p12.yaml"));
-    copy("src/catalog/data/profiles/vllm-0.4.yaml", &folder.join("p4.yaml"));
+    copy("engine/src/catalog/data/gpus/h100-sxm.yaml", &folder.join("h100.yaml"));
+    copy("engine/src/catalog/data/gpus/a40.yaml", &folder.join("a40.yaml"));
+    copy("engine/src/catalog/data/profiles/vllm-0.12.yaml", &folder.join("p12.yaml"));
+    copy("engine/src/catalog/data/profiles/vllm-0.4.yaml", &folder.join("p4.yaml"));
 }
 
 const EXEMPT: &[(&str, &str)] = &[

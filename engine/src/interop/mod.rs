@@ -1,0 +1,171 @@
+//! Result files of real benchmarks, read into the trace that the metric engine takes.
+//!
+//! One file a format. Each streams: what is kept in memory grows with the number of requests, never
+//! with that of their tokens, which go to a temporary file where they are many, and never with the
+//! length of prompts and answers, which are read over. Each time is parsed from its decimal
+//! text and rounded to nanoseconds on its own; sums are exact from there on. Latencies count from
+//! when the client sent the request; time that it waited inside the client before that is kept
+//! apart.
+//!
+//! ```no_run
+//! let imported = metron_engine::interop::import("result.json".as_ref(), None)?;
+//! println!("{}: {} runs", imported.format.name(), imported.runs.len());
+//! # Ok::<(), Box<metron_engine::interop::InteropError>>(())
+//! ```
+
+mod aiperf;
+mod aiperf_raw;
+mod blis;
+mod bounds;
+mod builder;
+mod contradictions;
+mod curve_file;
+mod deadlines;
+mod ended;
+mod etalon;
+mod fault;
+mod fit;
+mod guidellm;
+mod inference_perf;
+mod json;
+mod judged;
+mod measured;
+mod own;
+mod parallel;
+mod plots;
+mod promise;
+mod rows;
+mod said;
+mod sense;
+mod sglang;
+mod sniff;
+mod spool;
+mod vllm;
+
+pub use curve_file::read_curve;
+pub use fault::{Fault, InteropError, Position};
+pub use fit::{FittedCurve, fit_prefill_curve};
+pub use judged::{JudgeError, contradictions, judge};
+pub use measured::{Granularity, Measured};
+pub use promise::{GivenPromise, GivenTtft, promise_json};
+pub use sniff::Format;
+pub(crate) use sniff::{measured_columns, measured_file};
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use json::Json;
+
+/// What a file holds.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Imported {
+    /// What it was read as.
+    pub format: Format,
+    /// Its runs, in the file's order; at least one.
+    pub runs: Vec<Measured>,
+}
+
+impl Imported {
+    /// An error where token times could not be read back from their temporary file: figures made
+    /// since are wrong.
+    ///
+    /// # Errors
+    /// In that case.
+    pub fn sound(&self) -> Result<(), JudgeError> {
+        match self.runs.iter().find_map(Measured::lost) {
+            Some(why) => Err(JudgeError::Lost(why)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is told when reading stops: how far it had come.
+#[derive(Debug, Default)]
+struct Progress {
+    requests: u64,
+    runs: u64,
+    /// Whether requests whose times make no sense are to be left out.
+    skip_bad: bool,
+    /// Where numbers go that are too many for memory.
+    spool: spool::Spool,
+}
+
+impl Progress {
+    fn words(&self, fault: &Fault) -> Option<String> {
+        let plural = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let runs = (self.runs > 0).then(|| plural(self.runs, "whole run"));
+        let whole = if self.runs > 0 { "request" } else { "whole request" };
+        let requests = (self.requests > 0).then(|| plural(self.requests, whole));
+        let parts: Vec<String> =
+            runs.into_iter().chain(requests).chain(fault.read.clone()).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+/// Reads a measured file; `from` forces its format, which is told from its content otherwise.
+///
+/// # Errors
+/// When it cannot be opened, is none of the formats, or breaks its own.
+pub fn import(path: &Path, from: Option<Format>) -> Result<Imported, Box<InteropError>> {
+    import_with(path, from, false)
+}
+
+/// The same; with `skip_bad`, requests whose times go backwards (a wall clock that was set) are left
+/// out with a note, where they are an error otherwise.
+///
+/// # Errors
+/// As for [`import`].
+pub fn import_with(
+    path: &Path,
+    from: Option<Format>,
+    skip_bad: bool,
+) -> Result<Imported, Box<InteropError>> {
+    let error = |format: Option<Format>, fault: Fault, progress: &Progress| {
+        Box::new(InteropError {
+            path: path.to_owned(),
+            format: format.map(Format::name),
+            read_so_far: progress.words(&fault),
+            fault,
+            help: None,
+        })
+    };
+    let mut progress = Progress { skip_bad, ..Progress::default() };
+    let file = File::open(path)
+        .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
+    let (format, input) = match from {
+        Some(format) => (format, Box::new(file) as Box<dyn Read>),
+        None => sniff::sniff(file).map_err(|unknown| {
+            let mut error = error(None, unknown.fault, &progress);
+            error.help = unknown.help;
+            error
+        })?,
+    };
+    let runs = read(format, input, path, &mut progress)
+        .map_err(|fault| error(Some(format), fault, &progress))?;
+    if runs.is_empty() {
+        return Err(error(Some(format), Fault::whole("there is no run in it"), &progress));
+    }
+    Ok(Imported { format, runs })
+}
+
+fn read(
+    format: Format,
+    input: Box<dyn Read>,
+    path: &Path,
+    progress: &mut Progress,
+) -> Result<Vec<Measured>, Fault> {
+    match format {
+        Format::Vllm => vllm::read(&mut Json::new(input), progress),
+        Format::Sglang => sglang::read(&mut Json::new(input), progress),
+        Format::Etalon => etalon::read(&mut Json::new(input), progress),
+        Format::Aiperf => aiperf::read(&mut Json::new(input), progress),
+        Format::AiperfRaw => aiperf_raw::read(&mut Json::new(input), progress),
+        Format::InferencePerf => inference_perf::read(&mut Json::new(input), progress),
+        Format::Guidellm => guidellm::read(&mut Json::new(input), progress),
+        Format::Blis => blis::read(input, path, progress),
+        Format::Tokens => own::read_tokens(rows::Rows::own(input)?, progress),
+        Format::Requests => own::read_requests(rows::Rows::own(input)?, progress),
+    }
+}

@@ -1,0 +1,207 @@
+//! The paths of numbers that a run's result can have, told from a result in which all is there.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use super::full::full_summary;
+use crate::explain::{ByCause, Cause};
+use crate::ids::ReplicaId;
+use crate::metrics::Distribution;
+use crate::promise::{Sense, Term, Verdict};
+use crate::result::{
+    Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
+    MeasuredResult, PoolResult, RunResult, StallsResult,
+};
+use crate::suggest::nearest;
+
+/// A run in which every figure is there, as JSON.
+static FULL: LazyLock<Value> = LazyLock::new(|| {
+    let mut run = serde_json::to_value(full_run()).expect("a run is plain data");
+    // A figure that only some runs have stands here as a number too.
+    fill(&mut run);
+    run
+});
+
+/// Whether a document has a number at the path, where `full` is one in which all is there.
+pub fn known_in(full: &Value, path: &str) -> bool {
+    leads(full, &path.split('.').collect::<Vec<_>>())
+}
+
+/// The nearest path to a number of such a document.
+pub fn near_in(full: &Value, path: &str) -> Option<String> {
+    let mut paths = Vec::new();
+    collect("", full, &mut paths);
+    nearest(path, paths.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// Whether a result can have a number there. Names of classes, of pools and of figures that a client
+/// reported are anybody's.
+pub(super) fn known(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('.').collect();
+    match parts.as_slice() {
+        // A class's name may hold dots.
+        ["classes", name, tail @ ..] if !name.is_empty() => {
+            (0..tail.len()).any(|from| in_class(&tail[from..]))
+        }
+        ["pools", name, tail @ ..] if !name.is_empty() => {
+            let pool = &FULL["pools"][ANY_POOL];
+            (0..tail.len()).any(|from| leads(pool, &tail[from..]))
+        }
+        ["measured", "reported", _, ..] => true,
+        parts => leads(&FULL, parts),
+    }
+}
+
+fn in_class(parts: &[&str]) -> bool {
+    let own = |part: &&str| full_summary_members().contains(part) || **part == *"slo";
+    parts.first().is_some_and(own) && leads(&FULL, parts)
+}
+
+fn full_summary_members() -> Vec<&'static str> {
+    static SUMMARY: LazyLock<Value> =
+        LazyLock::new(|| serde_json::to_value(full_summary()).expect("plain data"));
+    SUMMARY
+        .as_object()
+        .map(|members| members.keys().map(String::as_str).collect())
+        .unwrap_or_default()
+}
+
+/// Whether the path ends at a number; any item of a list may be meant.
+fn leads(value: &Value, parts: &[&str]) -> bool {
+    match (value, parts) {
+        (Value::Number(_) | Value::Bool(_), []) => true,
+        (Value::Array(items), [index, rest @ ..]) => {
+            index.parse::<usize>().is_ok() && items.iter().any(|item| leads(item, rest))
+        }
+        (Value::Object(members), [name, rest @ ..]) => {
+            members.get(*name).is_some_and(|member| leads(member, rest))
+        }
+        _ => false,
+    }
+}
+
+/// The nearest path.
+pub(super) fn near(path: &str) -> Option<String> {
+    near_in(&FULL, path)
+}
+
+fn collect(path: &str, value: &Value, paths: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                collect(&path, member, paths);
+            }
+        }
+        Value::Number(_) | Value::Bool(_) => paths.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+/// Puts a number where a figure may be missing.
+pub fn fill(value: &mut Value) {
+    match value {
+        Value::Null => *value = Value::from(0),
+        Value::Object(members) => members.values_mut().for_each(fill),
+        Value::Array(items) => items.iter_mut().for_each(fill),
+        _ => {}
+    }
+}
+
+fn every_cause() -> ByCause {
+    Cause::ALL.iter().map(|&cause| (cause, 0)).collect()
+}
+
+/// Stands for the name of a pool.
+const ANY_POOL: &str = "NAME";
+
+fn pool() -> PoolResult {
+    PoolResult {
+        gpu: None,
+        first_replica: ReplicaId(0),
+        replicas: 0,
+        gpus: 0,
+        requests: 0,
+        completed: 0,
+        rejected: 0,
+        output_tokens: 0,
+        gpu_utilization: 0.0,
+        kv: KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 },
+        usd_per_gpu_hour: None,
+        slo: None,
+    }
+}
+
+fn full_run() -> RunResult {
+    let summary = full_summary();
+    let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
+    let distribution: Distribution = summary.ttft_s;
+    RunResult {
+        scheduler: String::new(),
+        label: String::new(),
+        slo: Verdict {
+            met: Some(true),
+            why: None,
+            terms: vec![Term {
+                class: Some(String::new()),
+                pool: None,
+                metric: String::new(),
+                stat: Some(String::new()),
+                sense: Sense::AtMost,
+                bound: 0.0,
+                value: None,
+                lower: Some(0.0),
+                upper: Some(0.0),
+                met: Some(true),
+            }],
+        },
+        summary,
+        judged_by: Vec::new(),
+        stalls: Some(StallsResult {
+            first_token_ns: every_cause(),
+            between_tokens_ns: every_cause(),
+            missed: 0,
+            misses: every_cause(),
+        }),
+        iterations: Some(IterationResult {
+            count: 0,
+            prefill_only: 0,
+            mixed: 0,
+            decode_only: 0,
+            mean_batch: None,
+        }),
+        pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
+        kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
+        classes: Some(BTreeMap::new()),
+        fairness: Some(Fairness { jain_index: None }),
+        energy: Some(Energy {
+            gpu_utilization: 0.0,
+            mean_power_w: 0.0,
+            joules: 0.0,
+            joules_per_output_token: None,
+        }),
+        cost: Some(Cost {
+            usd_per_gpu_hour: 0.0,
+            gpu_hours: 0.0,
+            usd: 0.0,
+            usd_per_million_output_tokens: None,
+            usd_per_fluid_request: None,
+        }),
+        features: BTreeMap::new(),
+        warnings: Vec::new(),
+        inert: Vec::new(),
+        unknown: Vec::new(),
+        measured: Some(MeasuredResult {
+            deadlines: MeasuredDeadlines { ttft: Some(String::new()), ..Default::default() },
+            client_queue_s: Some(distribution),
+            fluidity_bounds: Some(GapBounds {
+                index_at_least: index,
+                index_at_most: index,
+                ..GapBounds::default()
+            }),
+            ..MeasuredResult::default()
+        }),
+    }
+}
