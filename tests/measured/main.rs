@@ -1,5 +1,6 @@
 //! Files that were measured elsewhere: read, judged, and compared with what is simulated.
 
+mod contradictions;
 mod evaluate_cli;
 mod evaluate_formats;
 mod evaluate_hostile;

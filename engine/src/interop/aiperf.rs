@@ -8,14 +8,16 @@ use std::io::Read;
 
 use super::Progress;
 use super::builder::{Builder, Sent, sum};
-use super::ended::Ended;
+use super::ended::{Ended, Failure};
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
+use super::twice::Mark;
 
 /// What the metadata of a request says.
 #[derive(Debug, Default)]
 pub(super) struct Metadata {
+    pub(super) id: Option<Mark>,
     pub(super) issued: Option<u64>,
     pub(super) start: Option<u64>,
     pub(super) end: Option<u64>,
@@ -24,9 +26,14 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    /// How the request ended: the client's own doing comes before what the server said of it.
-    pub(super) fn ended(&self, failed: Option<Ended>) -> Ended {
-        if self.cancelled { Ended::Cancelled } else { failed.unwrap_or(Ended::Completed) }
+    /// How the request ended: a status code of the server's comes before what the client did then, and
+    /// that before any other words.
+    pub(super) fn ended(&self, failed: Option<Failure>) -> Ended {
+        match failed {
+            Some(failure) if failure.by_code || !self.cancelled => failure.ended,
+            _ if self.cancelled => Ended::Cancelled,
+            _ => Ended::Completed,
+        }
     }
 
     /// Whether it ended before it was sent.
@@ -37,6 +44,13 @@ impl Metadata {
     /// What the wall clock says of a request against what another clock measured.
     pub(super) fn check(&self, measured: Option<u64>, builder: &mut Builder) {
         let wall = self.end.zip(self.start).and_then(|(end, start)| end.checked_sub(start));
+        if let (Some(issued), Some(start)) = (self.issued, self.start)
+            && issued > start.saturating_add(100_000_000)
+        {
+            builder.odd("were sent before the client wanted to", || {
+                format!("{} ms before", (issued - start) / 1_000_000)
+            });
+        }
         let (Some(wall), Some(measured)) = (wall, measured) else { return };
         let most = wall.max(measured);
         // The wall clock may be set forward or back a little.
@@ -55,6 +69,7 @@ impl Metadata {
 
     pub(super) fn read<R: Read>(json: &mut Json<R>) -> Result<Metadata, Fault> {
         const KEYS: &[&str] = &[
+            "x_request_id",
             "credit_issued_ns",
             "request_start_ns",
             "request_end_ns",
@@ -64,6 +79,7 @@ impl Metadata {
         let mut metadata = Metadata::default();
         json.object(KEYS, |json, key| {
             match key {
+                "x_request_id" => metadata.id = json.string_or_skip()?.map(Mark::of),
                 "credit_issued_ns" => metadata.issued = json.nanos_or_null(0)?,
                 "request_start_ns" => metadata.start = json.nanos_or_null(0)?,
                 "request_end_ns" => metadata.end = json.nanos_or_null(0)?,
@@ -116,6 +132,10 @@ struct Metrics {
     gaps: Vec<u64>,
     /// The mean gap, as the client worked it out.
     gap: Option<u64>,
+    /// Tokens a second after the first one, as the client worked them out.
+    rate: Option<f64>,
+    /// How long the HTTP request took.
+    http: Option<u64>,
     prompt: [Option<u32>; 2],
     output: [Option<u32>; 2],
 }
@@ -148,6 +168,7 @@ pub(super) fn read<R: Read>(
         }
         let sent = counts.sent(&metadata);
         let mut row = Sent {
+            id: metadata.id,
             sent,
             prompt_tokens: metrics.prompt[0].or(metrics.prompt[1]).unwrap_or(0),
             output_tokens: metrics.output[0].or(metrics.output[1]),
@@ -163,11 +184,19 @@ pub(super) fn read<R: Read>(
         }
         let timed = metrics.ttft.is_some() && failed.is_none();
         metadata.check(metrics.latency, &mut builder);
+        builder.part_of(metrics.http, metrics.latency);
+        if failed.is_none() && metrics.ttft.is_none() && !metrics.gaps.is_empty() {
+            builder.odd("have gaps between tokens, and no first token", || {
+                format!("{} gaps", metrics.gaps.len())
+            });
+        }
         if let Some(ttft) = metrics.ttft.filter(|_| timed) {
             let mut at = sum(sent, ttft).map_err(|fault| fault.or_at(begin))?;
             row.first = Some(at);
             let decode = metrics.latency.map(|latency| latency.saturating_sub(ttft));
             builder.mean_gap(metrics.gap, decode, row.output_tokens);
+            builder.rate(metrics.rate, row.output_tokens, decode);
+            builder.two_prompts(metrics.prompt[0], metrics.prompt[1]);
             builder.two_counts(metrics.output[0], metrics.output[1]);
             for gap in metrics.gaps {
                 at = sum(at, gap).map_err(|fault| fault.or_at(begin))?;
@@ -188,14 +217,29 @@ pub(super) fn read<R: Read>(
 }
 
 /// Reads an error: `{"code": HTTP status or null, "type": name, "message": text}`, or a text. Its
-/// words are not kept.
-pub(super) fn error<R: Read>(json: &mut Json<R>) -> Result<Option<Ended>, Fault> {
+/// words are not kept. What is empty is none: null, false, 0, an empty text, list or object.
+pub(super) fn error<R: Read>(json: &mut Json<R>) -> Result<Option<Failure>, Fault> {
     if json.null()? {
         return Ok(None);
     }
+    if json.next_is(b'"')? {
+        let text = json.string()?;
+        return Ok((!text.trim().is_empty()).then(|| Failure::by_text(&text)));
+    }
+    if json.next_is(b't')? || json.next_is(b'f')? {
+        return Ok(json.truth()?.then(|| Failure::by_text("")));
+    }
+    if json.next_is(b'[')? {
+        let mut any = false;
+        json.list(|json| {
+            any = true;
+            json.skip()
+        })?;
+        return Ok(any.then(|| Failure::by_text("")));
+    }
     if !json.next_is(b'{')? {
-        let text = json.string_or_skip()?.unwrap_or_default();
-        return Ok(Some(Ended::by_text(&text)));
+        let code = json.figure()?.filter(|code| *code != 0.0);
+        return Ok(code.map(|code| by_code(code).unwrap_or_else(|| Failure::by_text(""))));
     }
     let (mut code, mut kind, mut message) = (None, None, None);
     json.object(&["code", "type", "error_type", "message", "error_msg"], |json, key| {
@@ -207,13 +251,21 @@ pub(super) fn error<R: Read>(json: &mut Json<R>) -> Result<Option<Ended>, Fault>
         }
         Ok(())
     })?;
-    let by_code = code.and_then(|code| Ended::by_http_status(code as u32));
+    let words = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    if code.is_none_or(|code| code == 0.0) && !words(&kind) && !words(&message) {
+        return Ok(None);
+    }
     let by_text = || {
-        let of = |text: Option<String>| text.map(|text| Ended::by_text(&text));
-        let known = |ended: &Ended| *ended != Ended::Failed;
-        of(kind).filter(known).or(of(message)).unwrap_or(Ended::Failed)
+        let of = |text: Option<String>| text.map(|text| Failure::by_text(&text));
+        let known = |failure: &Failure| failure.ended != Ended::Failed;
+        of(kind).filter(known).or(of(message)).unwrap_or(Failure::by_text(""))
     };
-    Ok(Some(by_code.unwrap_or_else(by_text)))
+    Ok(Some(code.and_then(by_code).unwrap_or_else(by_text)))
+}
+
+/// What a status code says, where it ends a request.
+fn by_code(code: f64) -> Option<Failure> {
+    Ended::by_http_status(code as u32).map(|ended| Failure { ended, by_code: true })
 }
 
 fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
@@ -226,6 +278,8 @@ fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
         "input_sequence_length",
         "usage_completion_tokens",
         "output_sequence_length",
+        "output_token_throughput_per_user",
+        "http_req_duration",
     ];
     let mut metrics = Metrics::default();
     json.object(KEYS, |json, key| {
@@ -234,6 +288,8 @@ fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
             "request_latency" => metrics.latency = times(json)?.first().copied(),
             "inter_chunk_latency" => metrics.gaps = times(json)?,
             "inter_token_latency" => metrics.gap = times(json)?.first().copied(),
+            "http_req_duration" => metrics.http = times(json)?.first().copied(),
+            "output_token_throughput_per_user" => metrics.rate = figure(json)?,
             "usage_prompt_tokens" => metrics.prompt[0] = count(json)?,
             "input_sequence_length" => metrics.prompt[1] = count(json)?,
             "usage_completion_tokens" => metrics.output[0] = count(json)?,
@@ -277,6 +333,18 @@ fn times<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
                 .map_err(|error| Fault::at(begin, format!("expected a time, {error}")))
         })
         .collect()
+}
+
+fn figure<R: Read>(json: &mut Json<R>) -> Result<Option<f64>, Fault> {
+    let mut figure = None;
+    if json.null()? {
+        return Ok(None);
+    }
+    json.object(&["value"], |json, _| {
+        figure = json.figure()?;
+        Ok(())
+    })?;
+    Ok(figure)
 }
 
 fn count<R: Read>(json: &mut Json<R>) -> Result<Option<u32>, Fault> {

@@ -9,7 +9,7 @@ use std::io::Read;
 use super::Progress;
 use super::aiperf::{Counts, Metadata, error};
 use super::builder::{Builder, Sent, sum};
-use super::ended::Ended;
+use super::ended::{Ended, Failure};
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
@@ -27,22 +27,24 @@ pub(super) fn read<R: Read>(
     json: &mut Json<R>,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    const KEYS: &[&str] = &["metadata", "start_perf_ns", "status", "responses", "error"];
+    const KEYS: &[&str] =
+        &["metadata", "start_perf_ns", "end_perf_ns", "status", "responses", "error"];
     let mut builder = Builder::new(progress);
     let mut counts = Counts::default();
     while json.another()? {
         let begin = json.position();
-        let (mut metadata, mut start, mut failed) = (None, None, None);
+        let (mut metadata, mut start, mut end, mut failed) = (None, None, None, None);
         let mut times: Vec<u64> = Vec::new();
         let mut usage = Packet::default();
         json.object(KEYS, |json, key| {
             match key {
                 "metadata" => metadata = Some(Metadata::read(json)?),
                 "start_perf_ns" => start = json.nanos_or_null(0)?,
+                "end_perf_ns" => end = json.nanos_or_null(0)?,
                 "status" => {
                     let status = json.figure()?;
                     let by_status = status.and_then(|status| Ended::by_http_status(status as u32));
-                    failed = by_status.or(failed);
+                    failed = by_status.map(|ended| Failure { ended, by_code: true }).or(failed);
                 }
                 "responses" if json.null()? => {}
                 "responses" => json.list(|json| response(json, &mut times, &mut usage))?,
@@ -80,17 +82,19 @@ pub(super) fn read<R: Read>(
                 }
             }
         }
-        let silent = times.is_empty().then_some(Ended::Failed);
+        let silent = times.is_empty().then(|| Failure::by_text(""));
         let ended = metadata.ended(failed.or(silent));
         let last = times.last().map(|last| last.saturating_sub(start));
         metadata.check(last, &mut builder);
         let row = Sent {
+            id: metadata.id,
             sent,
             first,
             prompt_tokens: usage.prompt_tokens.unwrap_or(0),
             output_tokens: usage.output_tokens,
             ended,
             waited: metadata.waited(),
+            total: end.map(|end: u64| end.saturating_sub(start)),
             ..Sent::default()
         };
         builder.request(row).map_err(|fault| fault.or_at(begin))?;

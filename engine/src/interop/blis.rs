@@ -13,6 +13,8 @@ use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
+use super::sense::seconds;
+use super::twice::Mark;
 use crate::ids::ClassId;
 use crate::yaml::{self, Value};
 
@@ -34,6 +36,7 @@ const COLUMNS: &[&str] = &[
     "server_input_tokens",
     "error_message",
     "finish_reason",
+    "num_chunks",
 ];
 
 struct Header {
@@ -96,7 +99,8 @@ pub(super) fn read(
         };
         (header, Rows::new(input)?)
     };
-    let mut measured = read_rows(rows, progress)?;
+    let real = header.as_ref().is_some_and(|header| header.mode.as_deref() == Some("real"));
+    let mut measured = read_rows(rows, real, progress)?;
     match header {
         None => measured.notes.push("no header beside it: times are taken as microseconds".into()),
         Some(header) => {
@@ -132,7 +136,7 @@ fn read_header(input: &mut dyn Read) -> Result<Header, Fault> {
     Ok(header)
 }
 
-fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault> {
+fn read_rows(mut rows: Rows, real: bool, progress: &mut Progress) -> Result<Measured, Fault> {
     rows.want(COLUMNS, 7)?;
     let mut builder = Builder::new(progress);
     let mut classes: Vec<String> = Vec::new();
@@ -163,6 +167,9 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         if arrival.is_some_and(|arrival| arrival > sent) {
             builder.odd("were sent before they arrived", || "its times contradict".to_owned());
         }
+        if ended == Ended::Completed {
+            check(&rows, &mut builder, real, sent, first.zip(last), output)?;
+        }
         if let (Some(first), Some(last), true) = (first, last, output != Some(1)) {
             builder.token(last.max(first));
             if last < first {
@@ -180,6 +187,7 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
         let class = ClassId(class);
         let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
         let row = Sent {
+            id: rows.text(0).map(Mark::of),
             left: None,
             sent,
             scheduled: None,
@@ -201,4 +209,45 @@ fn read_rows(mut rows: Rows, progress: &mut Progress) -> Result<Measured, Fault>
     }
     measured.classes = classes;
     Ok(measured)
+}
+
+/// Holds what an answered request's row tells besides its times against them. A simulated one, not
+/// `real`, has no number of chunks.
+fn check(
+    rows: &Rows,
+    builder: &mut Builder,
+    real: bool,
+    sent: u64,
+    chunks: Option<(u64, u64)>,
+    tokens: Option<u32>,
+) -> Result<(), Fault> {
+    let reason = rows.text(11).unwrap_or("").to_ascii_lowercase();
+    let failed = ["error", "abort", "cancel", "timeout"].iter().any(|word| reason.contains(word));
+    if failed || rows.text(10).is_some() {
+        builder.never("are called ok, and tell of an error", || {
+            let what = if failed { "finish_reason" } else { "error_message" };
+            format!("its `{what}`")
+        });
+    }
+    let Some((first, last)) = chunks else { return Ok(()) };
+    let apart = last.saturating_sub(first);
+    // What ends an answer may come in a chunk of its own.
+    let after = first.saturating_sub(sent) / 4 + 20_000_000;
+    if tokens.is_some_and(|tokens| tokens < 2) && apart > after {
+        builder.odd("have one token or none, and chunks far apart", || {
+            format!("the last came {} s after the first", seconds(apart))
+        });
+    }
+    let Some(chunks) = rows.count(12)? else { return Ok(()) };
+    let many = tokens.is_some_and(|tokens| chunks > tokens.saturating_mul(2).saturating_add(2));
+    if real && chunks == 0 || chunks == 1 && apart > 0 || many {
+        let tokens = tokens.unwrap_or(0);
+        builder.odd("tell a number of chunks that their times and tokens do not have", || {
+            format!(
+                "{chunks} chunks of {tokens} tokens, the last {} s after the first",
+                seconds(apart)
+            )
+        });
+    }
+    Ok(())
 }

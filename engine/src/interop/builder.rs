@@ -6,11 +6,11 @@ use super::Progress;
 use super::ended::Ended;
 use super::fault::Fault;
 use super::measured::{Granularity, Measured, Spooled, SpooledPart};
-use super::sense::{disorder, impossible, longer};
+use super::sense::{crowded, disorder, impossible, longer};
 use super::spool::{BLOCK, Spool};
+use super::twice::{Mark, Seen, by_clock};
 use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::metrics::Knowledge;
-use crate::shown::duration;
 use crate::time::Time;
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
@@ -21,6 +21,8 @@ const ROW: usize = size_of::<RequestRow>().div_ceil(size_of::<Time>());
 /// One request, to be added to a [`Builder`] after its later tokens.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sent {
+    /// What tells it apart from the others of its run, where the file has that.
+    pub id: Option<Mark>,
     /// When it was sent, in the file's own clock.
     pub sent: u64,
     /// When it was first scheduled, where that is known.
@@ -73,8 +75,20 @@ pub(super) struct Builder {
     own: bool,
     /// Whether an answer's last token ends its total time; other clients wait for what follows.
     ends_with_last_token: bool,
-    /// What contradicts itself, of how many requests, with the first of each.
-    odd: BTreeMap<&'static str, (u64, String)>,
+    /// What contradicts itself.
+    odd: BTreeMap<&'static str, Odd>,
+    /// What tells the requests apart.
+    seen: Seen,
+}
+
+/// One way in which requests contradict themselves.
+#[derive(Debug)]
+struct Odd {
+    requests: u64,
+    /// The first of them, and how.
+    first: String,
+    /// Whether one of a hundred may be like that.
+    rare: bool,
 }
 
 impl Builder {
@@ -95,37 +109,25 @@ impl Builder {
         Builder { ends_with_last_token: true, ..self }
     }
 
-    /// Notes that the request under way contradicts itself: in what, and how.
+    /// Notes that the request under way contradicts itself: in what, and how. One of a hundred may.
     pub(super) fn odd(&mut self, what: &'static str, how: impl FnOnce() -> String) {
+        self.note(what, how).rare = true;
+    }
+
+    /// The same of what no fault of a client's clock explains: it is said of a single request too.
+    pub(super) fn never(&mut self, what: &'static str, how: impl FnOnce() -> String) {
+        self.note(what, how);
+    }
+
+    fn note(&mut self, what: &'static str, how: impl FnOnce() -> String) -> &mut Odd {
         let number = self.rows.len() as u64 + self.skipped;
-        let first =
-            self.odd.entry(what).or_insert_with(|| (0, format!("request {number}: {}", how())));
-        first.0 += 1;
-    }
-
-    /// Notes where a file tells one number of tokens of the request under way in two ways that no way of
-    /// counting explains.
-    pub(super) fn two_counts(&mut self, one: Option<u32>, other: Option<u32>) {
-        let (Some(one), Some(other)) = (one, other) else { return };
-        // Another tokenizer may make half as many more.
-        if one.max(other) > one.min(other).saturating_mul(2).saturating_add(2) {
-            self.odd("tell two numbers of the same tokens", || format!("{one} and {other}"));
-        }
-    }
-
-    /// Notes where the mean gap that a client tells of the request under way is not that of `tokens`
-    /// which came within `decode` after the first, all in nanoseconds. Clients round, and count otherwise by a
-    /// token.
-    pub(super) fn mean_gap(&mut self, told: Option<u64>, decode: Option<u64>, tokens: Option<u32>) {
-        let (Some(told), Some(decode), Some(tokens @ 4..)) = (told, decode, tokens) else { return };
-        let told = u128::from(told);
-        let least = u128::from(decode) * 3 / 4 / u128::from(tokens);
-        let most = u128::from(decode) * 5 / 4 / u128::from(tokens - 2) + 1_000_000;
-        if told < least || told > most {
-            self.odd("tell a mean gap that their tokens do not have", || {
-                format!("{} between {tokens} tokens", duration(told as f64 / 1e9))
-            });
-        }
+        let odd = self.odd.entry(what).or_insert_with(|| Odd {
+            requests: 0,
+            first: format!("request {number}: {}", how()),
+            rare: false,
+        });
+        odd.requests += 1;
+        odd
     }
 
     /// Leaves the request under way out, if that is asked for.
@@ -159,6 +161,11 @@ impl Builder {
         self.column.len() - self.begin
     }
 
+    /// The last instant of a request so far, in the file's own clock.
+    pub(super) fn latest(&self) -> u64 {
+        self.latest
+    }
+
     /// Says when observation ended.
     pub(super) fn observed_until(&mut self, at: u64) {
         self.end = self.end.max(Some(at));
@@ -178,12 +185,20 @@ impl Builder {
             return self.refuse(&wrong);
         }
         let longer = longer(&sent, times, self.ends_with_last_token);
+        let crowded = crowded(&sent, times.len());
+        let mark = sent.id.or_else(|| by_clock(&sent, times).filter(|_| !self.own));
         let (Ok(begin), Ok(len)) = (u32::try_from(first), u32::try_from(times.len())) else {
             return Err(Fault::whole("more than 4,294,967,295 token times in one request"));
         };
         let last = times.last().map(|time| time.as_nanos()).or(sent.first).unwrap_or(sent.sent);
         if let Some(how) = longer {
             self.odd("took longer than their tokens tell", || how);
+        }
+        if let Some(how) = crowded {
+            self.odd("have more times of tokens than tokens", || how);
+        }
+        if mark.is_some_and(|mark| !self.seen.first_time(mark)) {
+            self.never("stand in the file twice", || "it was there before".to_owned());
         }
         self.latest = self.latest.max(last);
         let held = len + u32::from(sent.first.is_some());
@@ -347,11 +362,11 @@ impl Builder {
     }
 }
 
-/// What contradicts itself, in words; of a hundred requests one may, by a fault of the client's.
-fn told(odd: BTreeMap<&'static str, (u64, String)>, requests: usize) -> Vec<String> {
-    let many = odd.into_iter().filter(|(_, (count, _))| count * 100 > requests as u64);
-    let words = |(what, (count, first)): (&str, (u64, String))| {
-        format!("{count} of {requests} requests {what}, the first one: {first}")
+/// What contradicts itself, in words.
+fn told(odd: BTreeMap<&'static str, Odd>, requests: usize) -> Vec<String> {
+    let many = odd.into_iter().filter(|(_, odd)| !odd.rare || odd.requests * 100 > requests as u64);
+    let words = |(what, odd): (&str, Odd)| {
+        format!("{} of {requests} requests {what}, the first one: {}", odd.requests, odd.first)
     };
     many.map(words).collect()
 }
@@ -397,6 +412,12 @@ impl Builder {
         ));
         self.failed += untimed.len() as u64;
         for request in untimed {
+            if request.output > 0 {
+                let how = || format!("request {}: {} tokens", request.row, request.output);
+                let what = "have tokens, and the time of none of them";
+                let odd = self.odd.entry(what);
+                odd.or_insert_with(|| Odd { requests: 0, first: how(), rare: true }).requests += 1;
+            }
             self.rows[request.row].status = Status::Failed;
         }
         None

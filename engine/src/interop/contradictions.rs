@@ -6,6 +6,8 @@
 //! more than rounding or another way of counting explains is a contradiction. Nothing tells then
 //! which of the two is wrong, so that the run gets no verdict.
 
+use std::collections::BTreeMap;
+
 use super::measured::Measured;
 use crate::metrics::{Distribution, Summary};
 use crate::shown::{count, duration};
@@ -33,7 +35,11 @@ fn claim(name: &str) -> Option<Claim> {
             return Some((1.0, |s| Some(&s.normalized_latency_s_per_token), MEAN));
         }
         "metrics.time_to_first_token_ms.mean" => return Some((1e-3, |s| Some(&s.ttft_s), MEAN)),
+        "metrics.time_to_first_token_ms.median" => {
+            return Some((1e-3, |s| Some(&s.ttft_s), |of| of.p50));
+        }
         "metrics.request_latency.mean" => return Some((1.0, |s| Some(&s.e2e_s), MEAN)),
+        "metrics.request_latency.median" => return Some((1.0, |s| Some(&s.e2e_s), |of| of.p50)),
         _ => {}
     }
     let (stat, latency) = name.strip_suffix("_ms")?.split_once('_')?;
@@ -59,9 +65,24 @@ fn close(a: f64, b: f64, share: f64) -> bool {
     (a - b).abs() <= share * a.abs().max(b.abs())
 }
 
+/// Puts what a client worked out over its run into the run, and holds it against the requests: `empty`
+/// ones were answered without a token.
+pub(super) fn hold(measured: &mut Measured, reported: BTreeMap<String, f64>, empty: u64) {
+    let (finite, not): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        reported.into_iter().partition(|(_, value)| value.is_finite());
+    measured.reported = finite;
+    let answered = measured.trace.requests.iter().any(|row| row.status == Status::Completed);
+    // Of no answer there is no mean.
+    let not = not.into_keys().filter(|_| answered);
+    let told = not.map(|name| format!("`{name}` is no finite number, and requests were answered"));
+    measured.contradictions.extend(told);
+    let found = of_counts(measured, empty);
+    measured.contradictions.extend(found);
+}
+
 /// What the file says of the run against what its requests add up to. `empty` requests were
 /// answered without a token: clients count them on either side.
-pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
+fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
     let said = |name: &str| measured.reported.get(name).copied();
     let rows = &measured.trace.requests;
     let completed = || rows.iter().filter(|row| row.status == Status::Completed);
@@ -80,7 +101,6 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         counted("completed", all.saturating_sub(measured.failed), all);
     } else {
         counted("completed", answered, answered + empty);
-        counted("metrics.request_totals.successful", answered, answered + empty);
         counted("failed", (all - answered).saturating_sub(empty), all - answered);
     }
     if let Some(said) = said("num_prompts").filter(|&said| said != all as f64) {
@@ -118,6 +138,18 @@ pub(super) fn of_counts(measured: &Measured, empty: u64) -> Vec<String> {
         }
     }
     if let Some(took) = said("duration") {
+        let waits = measured.client_queue_ns.iter().flatten().copied();
+        let waited = waits.max().unwrap_or(0) as f64 / 1e9;
+        if took * (1.0 + CLOSE) + 0.05 < waited {
+            let (took, waited) = (duration(took), duration(waited));
+            found.push(format!("`duration` is {took}, and a request waited {waited} to be sent"));
+        }
+        if let Some(at_once) = said("concurrency") {
+            let own = together_s(measured) / took;
+            if !close(at_once, own, ALIKE) && (at_once - own).abs() > CLOSE {
+                found.push(format!("`concurrency` is {at_once}, and its requests give {own:.2}"));
+            }
+        }
         let longest = longest_s(measured);
         if took * (1.0 + CLOSE) + 0.05 < longest {
             let (took, longest) = (duration(took), duration(longest));
@@ -160,6 +192,13 @@ fn most_at_once(measured: &Measured) -> u64 {
         Some(*now)
     });
     at_once.max().unwrap_or(0).max(0) as u64
+}
+
+/// The time that all answered requests took, one after another.
+fn together_s(measured: &Measured) -> f64 {
+    let rows = measured.trace.requests.iter().zip(last_tokens(measured));
+    let answered = rows.filter(|(row, _)| row.status == Status::Completed);
+    answered.map(|(row, last)| last.since(row.arrival).as_secs_f64()).sum()
 }
 
 /// The span of all requests where one clock tells of it, else the longest of them.

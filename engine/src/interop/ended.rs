@@ -23,6 +23,21 @@ pub(super) enum Ended {
     Cancelled,
 }
 
+/// Why a request did not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) ended: Ended,
+    /// Whether an HTTP status code says so, which is the server's word; a text may be the client's.
+    pub(super) by_code: bool,
+}
+
+impl Failure {
+    /// What a text says.
+    pub(super) fn by_text(text: &str) -> Failure {
+        Failure { ended: Ended::by_text(text), by_code: false }
+    }
+}
+
 impl Ended {
     /// What an HTTP status code says of a request that it ended; `None` for one that ends none.
     pub(super) fn by_http_status(code: u32) -> Option<Ended> {

@@ -12,6 +12,8 @@ use super::json::Json;
 use super::measured::{Granularity, Measured};
 use super::parallel::{self, Arrays, Rules, counts, gaps, seconds};
 
+const MISS_RATE: &str = "deadline_miss_rate";
+
 const KEYS: &[&str] = &[
     "num_prompt_tokens",
     "num_output_tokens",
@@ -21,7 +23,8 @@ const KEYS: &[&str] = &[
     "end_to_end_latency",
     "normalized_end_to_end_latency",
     "tpot",
-    "deadline_miss_rate",
+    MISS_RATE,
+    "output_throughput",
 ];
 
 /// Reads every run of a file.
@@ -35,8 +38,7 @@ pub(super) fn read<R: Read>(
 fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, Fault> {
     let mut arrays = Arrays::default();
     let mut token_sums: Option<Vec<u32>> = None;
-    let (mut miss_rates, mut judged) = (0.0, 0u32);
-    let mut reported = BTreeMap::new();
+    let mut figures: BTreeMap<&str, Vec<Option<f64>>> = BTreeMap::new();
     let read = json.object(KEYS, |json, key| {
         match key {
             "num_prompt_tokens" => arrays.input_lens = Some(counts(json, key)?),
@@ -45,29 +47,21 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
             "end_to_end_latency" => arrays.totals = Some(seconds(json, key)?),
             "num_total_tokens" => token_sums = Some(counts(json, key)?),
             "tbt" => arrays.gaps = Some(gaps(json, key, &progress.spool)?),
-            "tpot" | "normalized_end_to_end_latency" => {
-                let (mut sum, mut all) = (0.0, 0u32);
+            _ => {
+                let of = figures.entry(key).or_default();
                 json.list(|json| {
-                    if let Some(seconds) = json.figure()? {
-                        (sum, all) = (sum + seconds, all + 1);
+                    let at = json.position();
+                    let figure = json.figure()?;
+                    let wrong =
+                        figure.filter(|figure| *figure < 0.0 || key == MISS_RATE && *figure > 1.0);
+                    if let Some(wrong) = wrong {
+                        let what = if key == MISS_RATE { "no share" } else { "negative" };
+                        return Err(Fault::at(at, format!("`{key}` is {wrong}: {what}")));
                     }
+                    of.push(figure);
                     Ok(())
                 })?;
-                if all > 0 {
-                    reported.insert(format!("mean_{key}"), sum / f64::from(all));
-                }
             }
-            _ => json.list(|json| {
-                let at = json.position();
-                if let Some(rate) = json.figure()? {
-                    if !(0.0..=1.0).contains(&rate) {
-                        return Err(Fault::at(at, format!("`{key}` is {rate}: no share")));
-                    }
-                    miss_rates += rate;
-                    judged += 1;
-                }
-                Ok(())
-            })?,
         }
         Ok(())
     });
@@ -75,10 +69,17 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
     if arrays.ttfts.is_none() || arrays.gaps.is_none() {
         return Err(Fault::whole("`ttft` or `tbt` is missing"));
     }
+    let requests = arrays.requests()?.unwrap_or(0);
+    if let Some((name, of)) = figures.iter().find(|(_, of)| of.len() != requests) {
+        let entries = of.len();
+        return Err(Fault::whole(format!(
+            "{entries} {name} but {requests} ttft: entries are missing"
+        )));
+    }
     let wrong_sums = token_sums.map_or(0, |sums| differing(&arrays, &sums));
+    let odd = figures.iter().filter_map(|(name, of)| odd(&arrays, name, of)).collect::<Vec<_>>();
     let mut measured = arrays.build(Rules::default(), progress)?.finish(Granularity::Token)?;
     measured.knows.arrivals = false;
-    measured.reported = reported;
     measured
         .notes
         .push("failed requests are not in such a file: shares are over the others".into());
@@ -87,15 +88,44 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
             "`num_total_tokens` is not the sum of prompt and output tokens of {wrong_sums} requests"
         ));
     }
-    if judged > 0 {
-        let mean = miss_rates / f64::from(judged);
-        measured.reported.insert("mean_deadline_miss_rate".to_owned(), mean);
+    measured.contradictions.extend(odd);
+    for name in ["tpot", "normalized_end_to_end_latency", MISS_RATE] {
+        let known = figures.get(name).into_iter().flatten().flatten();
+        let (sum, count) = known.fold((0.0, 0u32), |(sum, count), one| (sum + one, count + 1));
+        if count > 0 {
+            measured.reported.insert(format!("mean_{name}"), sum / f64::from(count));
+        }
+    }
+    if measured.reported.contains_key("mean_deadline_miss_rate") {
         measured.notes.push(
             "the file's own deadline_miss_rate was judged by deadlines that it does not state"
                 .to_owned(),
         );
     }
     Ok(measured)
+}
+
+/// What of a list of figures is not what its requests' latencies and tokens give: of how many.
+fn odd(arrays: &Arrays, name: &str, figures: &[Option<f64>]) -> Option<String> {
+    let (totals, outputs) = (arrays.totals.as_ref()?, arrays.output_lens.as_ref()?);
+    let ttfts = arrays.ttfts.as_ref()?;
+    let own = |request: usize| {
+        let [total, ttft] = [totals[request], ttfts[request]].map(|ns| ns as f64 / 1e9);
+        let tokens = f64::from(outputs[request]);
+        match name {
+            "tpot" if tokens > 1.0 => Some((total - ttft) / (tokens - 1.0)),
+            "normalized_end_to_end_latency" if tokens > 0.0 => Some(total / tokens),
+            "output_throughput" if total > 0.0 => Some(tokens / total),
+            _ => None,
+        }
+    };
+    let differs = |(request, told): (usize, &Option<f64>)| {
+        let (Some(told), Some(own)) = (*told, own(request)) else { return false };
+        (told - own).abs() > (told.max(own) * 0.25).max(0.001)
+    };
+    let differing = figures.iter().enumerate().filter(|one| differs(*one)).count();
+    (differing * 100 > figures.len())
+        .then(|| format!("`{name}` is not what times and tokens of {differing} requests give"))
 }
 
 /// Requests whose prompt and output tokens do not add up to what the file says of both.

@@ -12,15 +12,20 @@ use std::io::Read;
 use super::Progress;
 use super::aiperf::error;
 use super::builder::{Builder, Sent};
-use super::contradictions::of_counts;
+use super::contradictions::hold;
 use super::ended::Ended;
 use super::fault::Fault;
+use super::guidellm_figures::{self, Listed};
 use super::json::{Json, SECONDS};
 use super::measured::{Granularity, Measured};
 use super::parallel::reported;
+use super::twice::Mark;
 
 /// Milliseconds as a power of ten of nanoseconds.
 const MILLIS: i32 = 6;
+
+/// Words of `info.status` for requests that did not succeed.
+const LOST: &[&str] = &["errored", "error", "failed", "cancelled", "incomplete"];
 
 /// The latest version that is read.
 const VERSION: u32 = 2;
@@ -33,6 +38,10 @@ struct Benchmark {
     cached: Option<u64>,
     /// Figures of the whole benchmark, by the names that other clients give them.
     reported: BTreeMap<String, f64>,
+    /// Requests of each of its lists.
+    listed: Listed,
+    /// Whether some answer's length is not told.
+    uncounted: bool,
 }
 
 /// Reads every benchmark of a file.
@@ -83,15 +92,26 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
     let begin = json.position();
     let builder = Builder::new(progress);
     let mut benchmark = Benchmark { builder, ..Benchmark::default() };
-    const KEYS: &[&str] =
-        &["config", "requests", "metrics", "duration", "warmup_duration", "cooldown_duration"];
+    const KEYS: &[&str] = &[
+        "config",
+        "requests",
+        "metrics",
+        "start_time",
+        "end_time",
+        "duration",
+        "warmup_duration",
+        "cooldown_duration",
+    ];
+    let (mut began, mut ended) = (None, None);
     // Figures of a part of the run are not those of its requests.
     let mut whole = true;
     json.object(KEYS, |json, key| {
         match key {
             "requests" => {}
             "duration" => return reported(json, key, &mut benchmark.reported).map(drop),
-            "metrics" => return metrics(json, &mut benchmark.reported),
+            "start_time" => return json.figure().map(|at| began = at),
+            "end_time" => return json.figure().map(|at| ended = at),
+            "metrics" => return guidellm_figures::read(json, &mut benchmark.reported),
             "warmup_duration" | "cooldown_duration" => {
                 whole &= json.figure_or_skip()?.is_none_or(|left_out| left_out == 0.0);
                 return Ok(());
@@ -123,6 +143,7 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
             }
             json.list(|json| {
                 request(json, &mut benchmark, ended)?;
+                benchmark.listed.one(kind);
                 progress.requests += 1;
                 Ok(())
             })
@@ -131,9 +152,15 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
     let mut measured =
         benchmark.builder.finish(Granularity::FirstLast).map_err(|fault| fault.or_at(begin))?;
     measured.cached_tokens = benchmark.cached;
-    measured.reported = benchmark.reported;
     if whole {
-        measured.contradictions.extend(of_counts(&measured, 0));
+        hold(&mut measured, benchmark.reported, 0);
+        let lasted = began.zip(ended);
+        let counted = !benchmark.uncounted;
+        let found = guidellm_figures::contradictions(&measured, benchmark.listed, lasted, counted);
+        measured.contradictions.extend(found);
+    } else {
+        measured.reported = benchmark.reported;
+        measured.reported.retain(|_, value| value.is_finite());
     }
     let strategy = benchmark.strategy.unwrap_or_default();
     measured.name = match benchmark.rate {
@@ -141,29 +168,6 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
         None => strategy,
     };
     Ok(measured)
-}
-
-/// Reads figures that the client worked out over the whole benchmark.
-fn metrics<R: Read>(json: &mut Json<R>, all: &mut BTreeMap<String, f64>) -> Result<(), Fault> {
-    if json.null()? {
-        return Ok(());
-    }
-    json.object(&["request_totals", "request_latency", "time_to_first_token_ms"], |json, key| {
-        if !json.next_is(b'{')? {
-            return json.skip();
-        }
-        json.object(&["successful"], |json, _| match key {
-            "request_totals" => reported(json, "metrics.request_totals.successful", all).map(drop),
-            _ if !json.next_is(b'{')? => json.skip(),
-            _ => json.object(&["mean"], |json, _| {
-                let name = match key {
-                    "request_latency" => "metrics.request_latency.mean",
-                    _ => "metrics.time_to_first_token_ms.mean",
-                };
-                reported(json, name, all).map(drop)
-            }),
-        })
-    })
 }
 
 #[derive(Default)]
@@ -180,6 +184,7 @@ fn request<R: Read>(
     ended: Ended,
 ) -> Result<(), Fault> {
     const KEYS: &[&str] = &[
+        "request_id",
         "info",
         "prompt_tokens",
         "output_tokens",
@@ -190,6 +195,10 @@ fn request<R: Read>(
         "request_end_time",
         "request_latency",
         "time_to_first_token_ms",
+        "inter_token_latency_ms",
+        "time_per_output_token_ms",
+        "tokens_per_second",
+        "output_tokens_per_second",
         "scheduler_info",
         "start_time",
         "first_token_time",
@@ -200,19 +209,26 @@ fn request<R: Read>(
     let (mut timings, mut older) = (Timings::default(), Timings::default());
     let (mut prompt, mut output, mut started, mut waited) = (None, None, None, None);
     let (mut finished, mut latency, mut ttft, mut both) = (None, None, None, None);
-    let mut why = None;
+    let (mut gap, mut per_token, mut all_rate, mut output_rate) = (None, None, None, None);
+    let (mut why, mut status, mut id) = (None, None, None);
     json.object(KEYS, |json, key| {
         match key {
             "info" | "scheduler_info" if json.null()? => {}
             "info" | "scheduler_info" => {
-                json.object(&["timings", "request_timings", "error"], |json, key| {
+                json.object(&["timings", "request_timings", "error", "status"], |json, key| {
                     match key {
+                        "status" => status = json.string_or_skip()?,
                         "error" => why = error(json)?,
                         _ => timings = read_timings(json)?,
                     }
                     Ok(())
                 })?;
             }
+            "request_id" => id = json.string_or_skip()?.map(Mark::of),
+            "inter_token_latency_ms" => gap = json.nanos_or_null(MILLIS)?,
+            "time_per_output_token_ms" => per_token = json.nanos_or_null(MILLIS)?,
+            "tokens_per_second" => all_rate = json.figure()?,
+            "output_tokens_per_second" => output_rate = json.figure()?,
             "start_time" => older.start = json.nanos_or_null(SECONDS)?,
             "first_token_time" => older.first = json.nanos_or_null(SECONDS)?,
             "last_token_time" => older.last = json.nanos_or_null(SECONDS)?,
@@ -242,7 +258,7 @@ fn request<R: Read>(
     };
     // What ended a request tells more than the list that it stands in.
     let ended = match (ended, why) {
-        (Ended::Failed, Some(why)) => why,
+        (Ended::Failed, Some(why)) => why.ended,
         (ended, _) => ended,
     };
     let Some(sent) = timings.start.or(started) else {
@@ -271,13 +287,29 @@ fn request<R: Read>(
     if ended == Ended::Completed {
         let sum =
             prompt.zip(output).map(|(prompt, output): (u32, u32)| prompt.saturating_add(output));
-        benchmark.builder.two_counts(both, sum);
+        let builder = &mut benchmark.builder;
+        builder.two_counts(both, sum);
+        let total = timings.end.map(|end| end.saturating_sub(sent));
+        let decode =
+            timings.first.zip(timings.last).map(|(first, last)| last.saturating_sub(first));
+        builder.in_unit(gap, decode, total, output);
+        builder.in_unit(per_token, decode, total, output);
+        builder.rate(output_rate, output, total);
+        builder.rate(all_rate, sum, total);
+        let lost = status.as_deref().filter(|status| LOST.contains(status));
+        if lost.is_some() || why.is_some() {
+            builder.never("are listed as successful, and tell of an error", || {
+                lost.map_or("its `error`".to_owned(), |status| format!("its status is {status}"))
+            });
+        }
+        benchmark.uncounted |= output.is_none();
     }
     if let (Some(_), Some(last), true) = (first, timings.last, output != Some(1)) {
         benchmark.builder.token(last);
     }
     benchmark.builder.observed_until(timings.end.unwrap_or(sent));
     let row = Sent {
+        id,
         sent,
         first,
         prompt_tokens: prompt.unwrap_or(0),

@@ -10,7 +10,7 @@ use std::io::Read;
 use super::Progress;
 use super::aiperf::error;
 use super::builder::{Builder, Sent};
-use super::ended::Ended;
+use super::ended::{Ended, Failure};
 use super::fault::Fault;
 use super::json::{Json, SECONDS};
 use super::measured::{Granularity, Measured};
@@ -19,13 +19,17 @@ use super::measured::{Granularity, Measured};
 struct Request {
     start: Option<u64>,
     end: Option<u64>,
-    failed: Option<Ended>,
+    failed: Option<Failure>,
     prompt: [Option<u32>; 2],
     output: [Option<u32>; 2],
     chunks: Option<usize>,
     first: Option<u64>,
     /// `output_token_times` of an older version.
     older: Vec<u64>,
+    /// The last chunk's time.
+    last: Option<u64>,
+    /// First and last of the token times that this version works out from its chunks.
+    worked_out: Option<(u64, u64)>,
 }
 
 /// Reads the requests of a file, which are one run.
@@ -44,13 +48,24 @@ pub(super) fn read<R: Read>(
             return Err(missing("chunk_times"));
         }
         builder.two_counts(request.output[0], request.output[1]);
+        builder.two_prompts(request.prompt[0], request.prompt[1]);
+        if let Some((first, last)) = request.worked_out {
+            let within = last.abs_diff(first);
+            builder.same_time(Some(first), request.first, within);
+            builder.same_time(Some(last), request.last, within);
+            if request.failed.is_none() && request.first.is_none() {
+                builder.odd("have times of tokens, and none of chunks", || {
+                    "`chunk_times` is missing".to_owned()
+                });
+            }
+        }
         own_counts += u64::from(request.output[0].is_none() && request.output[1].is_some());
         let row = Sent {
             sent,
             first: request.first,
             prompt_tokens: request.prompt[0].or(request.prompt[1]).unwrap_or(0),
             output_tokens: request.output[0].or(request.output[1]),
-            ended: request.failed.unwrap_or(Ended::Completed),
+            ended: request.failed.map_or(Ended::Completed, |failure| failure.ended),
             total: request.end.map(|end| end.saturating_sub(sent)),
             ..Sent::default()
         };
@@ -92,17 +107,24 @@ fn info<R: Read>(
     builder: &mut Builder,
     request: &mut Request,
 ) -> Result<(), Fault> {
-    const KEYS: &[&str] =
-        &["response_metrics", "input_tokens", "output_tokens", "output_token_times"];
+    const KEYS: &[&str] = &[
+        "response_metrics",
+        "request_metrics",
+        "input_tokens",
+        "output_tokens",
+        "output_token_times",
+    ];
     json.object(KEYS, |json, key| {
         match key {
             _ if json.null()? => {}
-            "input_tokens" => request.prompt[1] = Some(json.count()?),
+            // It stands here and in `request_metrics`; the larger one is checked.
+            "input_tokens" => request.prompt[1] = request.prompt[1].max(Some(json.count()?)),
             "output_tokens" => request.output[1] = Some(json.count()?),
             "output_token_times" => json.list(|json| {
                 request.older.push(json.nanos(SECONDS)?);
                 Ok(())
             })?,
+            "request_metrics" => request_metrics(json, request)?,
             _ => response(json, builder, request)?,
         }
         Ok(())
@@ -115,12 +137,37 @@ fn info<R: Read>(
     Ok(())
 }
 
+/// The prompt's length as the client counts its text.
+fn request_metrics<R: Read>(json: &mut Json<R>, request: &mut Request) -> Result<(), Fault> {
+    json.object(&["text"], |json, _| {
+        if json.null()? {
+            return Ok(());
+        }
+        json.object(&["input_tokens"], |json, _| {
+            request.prompt[1] = request.prompt[1].max(json.count_or_null()?);
+            Ok(())
+        })
+    })
+}
+
 fn response<R: Read>(
     json: &mut Json<R>,
     builder: &mut Builder,
     request: &mut Request,
 ) -> Result<(), Fault> {
-    json.object(&["chunk_times", "output_tokens", "server_usage"], |json, key| match key {
+    const KEYS: &[&str] = &["chunk_times", "output_tokens", "output_token_times", "server_usage"];
+    json.object(KEYS, |json, key| match key {
+        "output_token_times" => {
+            if json.null()? {
+                return Ok(());
+            }
+            json.list(|json| {
+                let at = json.nanos(SECONDS)?;
+                let first = request.worked_out.map_or(at, |(first, _)| first);
+                request.worked_out = Some((first, at));
+                Ok(())
+            })
+        }
         "chunk_times" => {
             if json.null()? {
                 return Ok(());
@@ -133,6 +180,7 @@ fn response<R: Read>(
                 } else {
                     builder.token(at);
                 }
+                request.last = Some(at);
                 chunks += 1;
                 Ok(())
             })?;

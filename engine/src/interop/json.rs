@@ -9,6 +9,7 @@
 
 mod values;
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read};
 
 use super::fault::{Fault, Position};
@@ -32,10 +33,24 @@ pub(super) struct Json<R> {
     base: u64,
     line: u64,
     line_start: u64,
+    /// How far the buffer's lines were counted, and what that gave: the place of each value is asked
+    /// for, one after another.
+    counted: Cell<Counted>,
     text: Vec<u8>,
     /// Longest text or number that is kept, and whether the last one was longer.
     text_max: usize,
     cut: bool,
+}
+
+/// Line ends before a byte of the buffer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    /// Bytes of the buffer that were looked at.
+    bytes: usize,
+    /// Line ends among them.
+    lines: u64,
+    /// After the last of these, as an index into the buffer.
+    line_start: Option<usize>,
 }
 
 impl<R: Read> Json<R> {
@@ -43,7 +58,9 @@ impl<R: Read> Json<R> {
     pub(super) fn new(input: R) -> Json<R> {
         let (buffer, text) = (Vec::with_capacity(BUFFER), Vec::new());
         let (text_max, cut) = (TEXT_MAX, false);
-        Json { input, buffer, next: 0, base: 0, line: 1, line_start: 0, text, text_max, cut }
+        let counted = Cell::default();
+        let (next, base, line, line_start) = (0, 0, 1, 0);
+        Json { input, buffer, next, base, line, line_start, counted, text, text_max, cut }
     }
 
     /// The same parser, which keeps texts of up to so many bytes.
@@ -58,6 +75,7 @@ impl<R: Read> Json<R> {
         }
         let here = self.position();
         (self.line, self.line_start) = (here.line, here.byte + 1 - here.column);
+        self.counted.set(Counted::default());
         self.base += self.buffer.len() as u64;
         self.next = 0;
         self.buffer.resize(BUFFER, 0);
@@ -85,12 +103,23 @@ impl<R: Read> Json<R> {
 
     /// The place of a byte of the buffer, or of one before it on the buffer's first line.
     fn position_of(&self, byte: u64) -> Position {
-        let before = &self.buffer[..byte.saturating_sub(self.base) as usize];
-        let lines = before.iter().filter(|&&b| b == b'\n').count() as u64;
-        let line_start = match before.iter().rposition(|&b| b == b'\n') {
-            Some(index) => self.base + index as u64 + 1,
+        let end = byte.saturating_sub(self.base) as usize;
+        let mut counted = self.counted.get();
+        if counted.bytes > end {
+            counted = Counted::default();
+        }
+        for (index, &byte) in self.buffer[..end].iter().enumerate().skip(counted.bytes) {
+            if byte == b'\n' {
+                (counted.lines, counted.line_start) = (counted.lines + 1, Some(index + 1));
+            }
+        }
+        counted.bytes = end;
+        self.counted.set(counted);
+        let line_start = match counted.line_start {
+            Some(index) => self.base + index as u64,
             None => self.line_start.min(byte),
         };
+        let lines = counted.lines;
         Position { line: self.line + lines, column: byte - line_start + 1, byte }
     }
 

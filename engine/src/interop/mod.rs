@@ -26,6 +26,7 @@ mod etalon;
 mod fault;
 mod fit;
 mod guidellm;
+mod guidellm_figures;
 mod inference_perf;
 mod json;
 mod judged;
@@ -40,6 +41,8 @@ mod sense;
 mod sglang;
 mod sniff;
 mod spool;
+mod told_twice;
+mod twice;
 mod vllm;
 
 pub use curve_file::read_curve;
@@ -142,8 +145,12 @@ pub fn import_with(
             error
         })?,
     };
-    let runs = read(format, input, path, &mut progress)
+    let mut runs = read(format, input, path, &mut progress)
         .map_err(|fault| error(Some(format), fault, &progress))?;
+    // Two policies of a simulation may well do the same.
+    if !matches!(format, Format::Tokens | Format::Requests) {
+        twice::same_runs(&mut runs);
+    }
     if runs.is_empty() {
         return Err(error(Some(format), Fault::whole("there is no run in it"), &progress));
     }

@@ -13,6 +13,8 @@ use super::fault::Fault;
 use super::json::SECONDS;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
+use super::sense::seconds;
+use super::twice::Mark;
 use crate::ids::ClassId;
 use crate::result::stated::StatedRun;
 
@@ -49,6 +51,10 @@ const REQUEST_COLUMNS: &[&str] = &[
     "ttft_s",
     "e2e_s",
     "ttft_deadline_s",
+    "tpot_s",
+    "fluidity_index",
+    "met",
+    "missed",
 ];
 
 /// One scheduler's rows under way.
@@ -103,6 +109,16 @@ impl Run {
             return Err(cut_off(&format!(
                 "it holds {requests} of the {} requests of {}",
                 stated.requests, self.name
+            )));
+        }
+        let latest = self.builder.latest();
+        if let Some(end) = self.stated.as_ref().and_then(|stated| stated.end_ns)
+            && end < latest
+        {
+            return Err(Fault::whole(format!(
+                "the run ended at {} s, and a request's times go on to {} s",
+                seconds(end),
+                seconds(latest)
             )));
         }
         let mut measured = self.builder.finish(granularity)?;
@@ -168,7 +184,13 @@ struct Open {
     deadline: Option<u64>,
     /// Tokens that it must have.
     tokens: Option<u32>,
+    /// What is the same in all of its rows, as it stands in the first.
+    facts: [Option<String>; FACTS.len()],
 }
+
+/// Columns that are the same in all rows of a request: length of the prompt, when it was scheduled,
+/// class, deadline of the first token, length of the answer.
+const FACTS: [usize; 5] = [6, 7, 8, 9, 10];
 
 /// Reads a token file.
 pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec<Measured>, Fault> {
@@ -237,11 +259,24 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
             closed: false,
             deadline,
             tokens: rows.count(10)?,
+            facts: FACTS.map(|column| rows.text(column).map(str::to_owned)),
         });
     }
     let request = open.as_mut().expect("opened above");
     if request.closed || request.sent.sent != arrival || request.sent.ended != ended {
         return Err(rows.fault(format!("this row does not fit the one before of request {id}")));
+    }
+    for (column, first) in FACTS.into_iter().zip(&request.facts) {
+        if rows.text(column) != first.as_deref() {
+            let name = TOKEN_COLUMNS[column];
+            return Err(rows.fault(format!("`{name}` is another in this row of request {id}")));
+        }
+    }
+    if ended == Ended::Completed && rows.count(12)?.is_some_and(|left| left > 0) {
+        return Err(rows.fault("`left_tokens` of a completed request"));
+    }
+    if ended == Ended::Rejected && index.is_some() {
+        return Err(rows.fault("a rejected request with a token"));
     }
     let tokens = run.builder.later_tokens() + usize::from(request.sent.first.is_some());
     match index {
@@ -340,6 +375,15 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
             return Err(rows.fault(format!("`{name}` contradicts the instants of its row")));
         }
     }
+    if ended == Ended::Rejected && tokens > 0 {
+        return Err(rows.fault("a rejected request with tokens"));
+    }
+    if ended == Ended::Completed && rows.count(12)?.is_some_and(|left| left > 0) {
+        return Err(rows.fault("`left_tokens` of a completed request"));
+    }
+    if let Some(name) = odd_figure(rows, first.zip(last), tokens, ended)? {
+        return Err(rows.fault(format!("`{name}` contradicts the tokens of its row")));
+    }
     if let (Some(last), true) = (last, tokens > 1) {
         run.builder.token(last);
     }
@@ -352,6 +396,7 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let left = rows.count(12)?;
     run.builder
         .request(Sent {
+            id: rows.text(1).map(Mark::of),
             left,
             sent,
             scheduled,
@@ -363,4 +408,34 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
             ..Sent::default()
         })
         .map_err(|fault| fault.or_at(rows.position()))
+}
+
+/// The figure of a row that its first and last token and their number do not give, where there is one.
+fn odd_figure(
+    rows: &Rows,
+    ends: Option<(u64, u64)>,
+    tokens: u32,
+    ended: Ended,
+) -> Result<Option<&'static str>, Fault> {
+    if let (Some(told), Some((first, last))) = (rows.figure(16)?, ends)
+        && tokens > 1
+    {
+        let own = last.saturating_sub(first) as f64 / 1e9 / f64::from(tokens - 1);
+        if (told - own).abs() > own.abs() * 1e-6 + 2e-9 {
+            return Ok(Some("tpot_s"));
+        }
+    }
+    let (Some(met), Some(missed)) = (rows.count(18)?, rows.count(19)?) else { return Ok(None) };
+    // A token is met, or late by one deadline at least.
+    let deadlines = u64::from(met) + u64::from(missed);
+    if met > tokens || ended == Ended::Completed && deadlines + 1 < u64::from(tokens) {
+        return Ok(Some("met"));
+    }
+    if let (Some(told), true) = (rows.figure(17)?, ended == Ended::Completed) {
+        let own = if deadlines == 0 { 1.0 } else { f64::from(met) / deadlines as f64 };
+        if (told - own).abs() > 1e-6 {
+            return Ok(Some("fluidity_index"));
+        }
+    }
+    Ok(None)
 }

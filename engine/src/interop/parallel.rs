@@ -117,10 +117,18 @@ impl Arrays {
         for index in 0..requests {
             let output = self.output_lens.as_ref().map(|lens| lens[index]);
             let told = self.failed.as_ref().and_then(|failed| failed[index]);
-            let failed = told.is_some() || output == Some(0);
-            self.empty += u64::from(failed && told.is_none());
             let sent = self.starts.as_ref().map_or(0, |starts| starts[index]);
             let end = ends.get(index).copied().unwrap_or(begin);
+            let mut output = output;
+            if output == Some(0) && told.is_none() && end > begin {
+                // What came did come.
+                builder.odd("have no output token, and gaps between tokens", || {
+                    format!("{} gaps", end - begin)
+                });
+                output = None;
+            }
+            let failed = told.is_some() || output == Some(0);
+            self.empty += u64::from(failed && told.is_none());
             let mut own = gaps.by_ref().take(end - begin);
             let count = (end - begin) as u64;
             begin = end;
@@ -191,14 +199,15 @@ pub(super) fn errors<R: Read>(json: &mut Json<R>, key: &str) -> Result<Vec<Optio
     })
 }
 
-/// Reads a figure that the client worked out; what is none is read over.
+/// Reads a figure that the client worked out, as a number or as the text of one; one that is not finite
+/// is kept as NaN, for [`hold`](super::contradictions::hold) to judge.
 pub(super) fn reported<R: Read>(
     json: &mut Json<R>,
     name: &str,
     all: &mut BTreeMap<String, f64>,
 ) -> Result<Option<f64>, Fault> {
     let at = json.position();
-    let value = json.figure_or_skip()?;
+    let value = json.figure_or_nan()?;
     if let Some(value) = value {
         if value < 0.0 {
             return Err(Fault::at(at, format!("`{name}` is {value}, which is negative")));

@@ -191,6 +191,14 @@ impl Rows {
         self.read(column, "a count", numbers::tokens)
     }
 
+    /// A cell as a number of any kind.
+    pub(super) fn figure(&self, column: usize) -> Result<Option<f64>, Fault> {
+        self.read(column, "a number", |text| {
+            let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
+            value.ok_or_else(|| NumberError::NotANumber(text.to_owned()))
+        })
+    }
+
     /// The value of a cell that must be there.
     pub(super) fn needed<T>(&self, column: usize, value: Option<T>) -> Result<T, Fault> {
         value.ok_or_else(|| self.fault(format!("`{}` is empty", self.columns[column])))

@@ -23,6 +23,10 @@ pub(super) fn impossible(sent: &Sent, later: &[Time], own: bool) -> Option<Strin
             return Some(format!("it has {tokens} tokens"));
         }
     }
+    if let Some(waited) = sent.waited.filter(|&waited| waited > LONGEST && !own) {
+        let waited = seconds(waited);
+        return Some(format!("it waited {waited} s in the client: is the file in another unit?"));
+    }
     let longest = took.max(sent.total.unwrap_or(0));
     if longest > LONGEST && !own {
         let took = seconds(longest);
@@ -61,6 +65,14 @@ pub(super) fn disorder(sent: &Sent, later: &[Time]) -> Option<String> {
     if sent.scheduled.is_some_and(|at| at < sent.sent) {
         return Some("scheduled before it arrived".to_owned());
     }
+    if let Some((scheduled, first)) = sent.scheduled.zip(sent.first)
+        && scheduled > first
+    {
+        let (scheduled, first) = (seconds(scheduled), seconds(first));
+        return Some(format!(
+            "its first token ({first} s) came before it was scheduled ({scheduled} s)"
+        ));
+    }
     if sent.first.is_none() && !later.is_empty() {
         return Some("later tokens without a first one".to_owned());
     }
@@ -83,4 +95,13 @@ pub(super) fn longer(sent: &Sent, later: &[Time], exact: bool) -> Option<String>
         let (tokens, total) = (seconds(tokens), seconds(total));
         format!("its last token came after {tokens} s, and it took {total} s")
     })
+}
+
+/// How a request has many more times of tokens than tokens; a role, an end and a report of usage may
+/// each come alone, and another tokenizer counts half as many.
+pub(super) fn crowded(sent: &Sent, later: usize) -> Option<String> {
+    let tokens = sent.output_tokens.filter(|_| sent.ended == Ended::Completed)?;
+    let times = later + usize::from(sent.first.is_some());
+    let crowded = times > (tokens as usize).saturating_mul(2).saturating_add(2);
+    crowded.then(|| format!("{times} times of {tokens} tokens"))
 }

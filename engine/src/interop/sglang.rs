@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::Progress;
-use super::contradictions::of_counts;
+use super::contradictions::hold;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
@@ -60,6 +60,7 @@ const KEYS: &[&str] = &[
     "p95_e2e_latency_ms",
     "max_concurrency",
     "max_concurrent_requests",
+    "concurrency",
 ];
 
 /// Reads every run of a file.
@@ -112,8 +113,7 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Measured, 
     }
     measured.knows.arrivals = false;
     measured.smoothed = smoothed;
-    measured.reported = figures;
-    measured.contradictions.extend(of_counts(&measured, arrays.empty));
+    hold(&mut measured, figures, arrays.empty);
     let name = tag.or(backend).unwrap_or_default();
     measured.name = rate.map_or(name.clone(), |rate| format!("{name} rate={rate}"));
     Ok(measured)

@@ -131,14 +131,15 @@ pub(crate) fn measured_columns(names: &[&str]) -> Option<&'static str> {
     Format::of(names).map(Format::what)
 }
 
-/// What a file is, where it is in one of the formats or near to one.
-pub(crate) fn measured_file(path: &Path) -> Option<String> {
+/// What a file is, where it is in one of the formats or near to one, and in the latter case where it
+/// belongs.
+pub(crate) fn measured_file(path: &Path) -> Option<(&'static str, Option<&'static str>)> {
     let mut seen = Vec::new();
     let mut recorder = Recorder { input: File::open(path).ok()?, seen: Vec::new() };
     // A file that ends too soon may have shown enough.
     let _ = look(&mut recorder, &mut seen);
-    let near = || near(&seen).filter(|near| near.measured).map(|near| near.what.to_owned());
-    Format::of(&seen).map(|format| format.what().to_owned()).or_else(near)
+    let near = || near(&seen).filter(|near| near.measured).map(|near| (near.what, Some(near.then)));
+    Format::of(&seen).map(|format| (format.what(), None)).or_else(near)
 }
 
 /// A kind of file that people try, which has no measured request.
@@ -153,8 +154,30 @@ struct Near {
 
 fn near<T: AsRef<str>>(seen: &[T]) -> Option<&'static Near> {
     let has = |key: &&str| seen.iter().any(|name| name.as_ref() == *key);
-    NEAR.iter().find(|near| near.keys.iter().all(has))
+    let servegen = is_servegen(seen).then_some(&SERVEGEN);
+    servegen.or_else(|| NEAR.iter().find(|near| near.keys.iter().all(has)))
 }
+
+/// Whether a file is one of ServeGen's two for a client: a CSV without a header, whose rows are a time, a
+/// rate, its variation, a family and two parameters; or an object whose keys are times.
+fn is_servegen<T: AsRef<str>>(seen: &[T]) -> bool {
+    const FAMILIES: [&str; 4] = ["Weibull", "Gamma", "Exponential", ""];
+    let number = |text: &T| text.as_ref().parse::<f64>().is_ok();
+    match seen {
+        [time, rate, variation, family, a, b] => {
+            [time, rate, variation, a, b].into_iter().all(number)
+                && FAMILIES.contains(&family.as_ref())
+        }
+        times => !times.is_empty() && times.iter().all(|key| key.as_ref().parse::<u64>().is_ok()),
+    }
+}
+
+const SERVEGEN: Near = Near {
+    keys: &[],
+    what: "ServeGen's model of one client",
+    then: "make a trace with ServeGen, and use that in workload.trace",
+    measured: true,
+};
 
 const TRACE: &str = "a trace";
 const USE_TRACE: &str = "use workload.trace (in a scenario, `workload: {trace: {file: FILE}}`)";
@@ -171,9 +194,35 @@ const fn texts(keys: &'static [&'static str]) -> Near {
 
 const NEAR: &[Near] = &[
     Near {
+        keys: &["schema_version", "kind", "points", "pareto"],
+        what: "the result of `metron-sim sweep`",
+        then: "its points are on its page and in its CSV; `metron-sim run --format json` of one \
+               makes a result that `metron-sim compare` takes",
+        measured: true,
+    },
+    Near {
+        keys: &["schema_version", "kind", "searched", "promise"],
+        what: "the result of `metron-sim capacity`",
+        then: "its limits are on its page and in its text; `metron-sim run --format json` at one \
+               makes a result that `metron-sim compare` takes",
+        measured: true,
+    },
+    Near {
+        keys: &["schema_version", "kind"],
+        what: "a result of metron-sim",
+        then: "`metron-sim compare` takes those of `run` and of `evaluate`",
+        measured: true,
+    },
+    Near {
         keys: &["schema_version", "runs"],
         what: "a result of metron-sim itself",
         then: "`metron-sim compare` takes it",
+        measured: true,
+    },
+    Near {
+        keys: &["scheduler", "label", "requests.offered"],
+        what: "the table of `metron-sim run --format csv`, a row a scheduler",
+        then: "`metron-sim run --tokens FILE` or `--requests FILE` writes what this reads",
         measured: true,
     },
     Near {

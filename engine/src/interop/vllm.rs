@@ -11,7 +11,7 @@ use std::io::Read;
 
 use super::Progress;
 use super::builder::{Builder, Sent, sum};
-use super::contradictions::of_counts;
+use super::contradictions::hold;
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
@@ -124,7 +124,6 @@ fn object<R: Read>(json: &mut Json<R>, progress: &Progress) -> Result<Run, Fault
             "queue_times" => arrays.queue = Some(seconds(json, key)?),
             "latencies" => arrays.totals = Some(seconds(json, key)?),
             "errors" => arrays.failed = Some(errors(json, key)?),
-            // `--metadata` may put a text of such a name into the object.
             name => drop(reported(json, name, &mut run.reported)?),
         }
         Ok(())
@@ -158,8 +157,7 @@ impl Run {
             ));
         };
         measured.knows.arrivals = starts;
-        measured.reported = self.reported;
-        measured.contradictions.extend(of_counts(&measured, self.arrays.empty));
+        hold(&mut measured, self.reported, self.arrays.empty);
         let name = self.label.or(self.backend).unwrap_or_default();
         measured.name = match self.rate {
             Some(rate) => format!("{name} rate={rate}"),

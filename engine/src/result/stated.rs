@@ -68,7 +68,10 @@ impl StatedRun {
     pub fn from_json(text: &str) -> Option<StatedRun> {
         let stated: StatedRun = serde_json::from_str(text).ok()?;
         let sound = stated.slo.sound() && stated.class_slos.iter().all(|(_, slo)| slo.sound());
-        let rate = stated.nominal_rate_per_s.as_ref().is_none_or(|rate| finite(rate).is_some());
+        let rate = stated
+            .nominal_rate_per_s
+            .as_ref()
+            .is_none_or(|rate| finite(rate).is_some_and(|rate| rate >= 0.0));
         (sound && rate).then_some(stated)
     }
 

@@ -229,6 +229,19 @@ impl<R: Read> Json<R> {
         }
     }
 
+    /// Takes a number of any kind, or the text of one; NaN when it is not finite, `None` when it is null
+    /// or another text, as a user may have put one in its place.
+    pub(crate) fn figure_or_nan(&mut self) -> Result<Option<f64>, Fault> {
+        match self.token()? {
+            b'n' => self.figure(),
+            b'"' => {
+                let value = self.string()?.trim().parse::<f64>().ok();
+                Ok(value.map(|value| if value.is_finite() { value } else { f64::NAN }))
+            }
+            _ => Ok(Some(self.figure()?.unwrap_or(f64::NAN))),
+        }
+    }
+
     /// Takes a number as its text, unread.
     pub(crate) fn raw_number(&mut self) -> Result<String, Fault> {
         self.number("a number", |text| Ok(text.to_owned()))

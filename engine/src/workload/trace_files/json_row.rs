@@ -16,6 +16,8 @@ pub(super) struct Keys {
     pub(super) prompt: &'static str,
     pub(super) output: &'static str,
     pub(super) block_ids: &'static str,
+    /// What tells a request apart, where the format has that.
+    pub(super) id: Option<&'static str>,
     /// Whether rows can have `max_tokens`, `class`, `priority` and `session`, and the first line
     /// `block_tokens`.
     pub(super) ours: bool,
@@ -34,6 +36,7 @@ pub(super) struct JsonRow {
     pub(super) class: Option<String>,
     pub(super) session: Option<String>,
     pub(super) block_tokens: Option<u32>,
+    pub(super) id: Option<String>,
 }
 
 /// Something wrong with the value of a key.
@@ -64,6 +67,7 @@ enum Key {
     Priority,
     Session,
     BlockTokens,
+    Id,
     Other,
 }
 
@@ -122,6 +126,7 @@ impl RowReader<'_> {
             Key::Prompt => self.keys.prompt,
             Key::Output => self.keys.output,
             Key::BlockIds => self.keys.block_ids,
+            Key::Id => self.keys.id.unwrap_or(""),
             _ => OURS.iter().find(|(_, k)| *k == key).map_or("", |(name, _)| name),
         }
     }
@@ -159,6 +164,7 @@ impl RowReader<'_> {
                     return Err(format!("expected a name or a number, found {}", other.shown()));
                 }
             },
+            Key::Id => self.row.id = Some(value.shown()),
             Key::BlockIds | Key::Other => {}
         }
         Ok(())
@@ -245,6 +251,8 @@ impl Visitor<'_> for KeyReader<'_> {
             Key::Output
         } else if name == keys.block_ids {
             Key::BlockIds
+        } else if keys.id == Some(name) {
+            Key::Id
         } else {
             match OURS.iter().find(|(ours, _)| keys.ours && *ours == name) {
                 Some(&(_, key)) => key,

@@ -1,5 +1,7 @@
 //! Traces in JSONL: an object a line.
 
+use std::collections::HashSet;
+
 use crate::workload::WorkloadError;
 use crate::workload::classes::CLASSES_MAX;
 
@@ -15,6 +17,7 @@ pub(super) const OURS: Keys = Keys {
     prompt: "prompt_tokens",
     output: "output_tokens",
     block_ids: "block_hash_ids",
+    id: None,
     ours: true,
     other: &["id"],
 };
@@ -27,6 +30,7 @@ pub(super) const MOONCAKE: Keys = Keys {
     prompt: "input_length",
     output: "output_length",
     block_ids: "hash_ids",
+    id: None,
     ours: false,
     other: &[],
 };
@@ -39,7 +43,8 @@ pub(super) const MOONCAKE_BLOCK_TOKENS: u32 = 512;
 pub(super) const BAILIAN: Keys = Keys {
     name: "bailian",
     arrival_power: 9,
-    other: &["chat_id", "parent_chat_id", "type", "turn"],
+    id: Some(BAILIAN_MARK),
+    other: &["parent_chat_id", "type", "turn"],
     ..MOONCAKE
 };
 
@@ -67,6 +72,7 @@ pub(super) fn read(
     table.arrival_names = std::slice::from_ref(&keys.arrival);
     let mut ignored = Ignored::default();
     let (mut first, mut cut) = (true, 0u64);
+    let mut odd = Odd::default();
     while let Some(line) = lines.next()? {
         let ids_start = table.block_ids.len();
         let row = read_object(&line, keys, table, &mut ignored)?;
@@ -107,6 +113,7 @@ pub(super) fn read(
         let blocks = table
             .block_ids_from(ids_start, prompt_tokens, block_tokens, &line)
             .map_err(|error| error.with_field(keys.block_ids))?;
+        odd.see(&row, keys, prompt_tokens / block_tokens, blocks.len);
         let row = Row {
             arrival_ns: row.arrival_ns.unwrap_or(0),
             prompt_tokens,
@@ -121,10 +128,47 @@ pub(super) fn read(
     }
     table.block_tokens = Some(block_tokens);
     table.notes.extend(ignored.note("keys"));
+    table.notes.extend(odd.notes(keys));
     if cut > 0 {
         table.notes.push(format!("outputs longer than their `max_tokens`: {cut} cut to it"));
     }
     Ok(())
+}
+
+/// What of another's trace cannot be as its format has it.
+#[derive(Default)]
+struct Odd {
+    ids: HashSet<String>,
+    /// Rows whose id was there before.
+    twice: u64,
+    /// Rows with ids for fewer blocks than their prompt fills.
+    short: u64,
+}
+
+impl Odd {
+    /// Looks at a row: `full` blocks are filled by its prompt, and it has ids for so many.
+    fn see(&mut self, row: &JsonRow, keys: &Keys, full: u32, ids: u32) {
+        // Ours may name a shared prefix alone.
+        self.short += u64::from(!keys.ours && ids > 0 && ids < full);
+        if let Some(id) = &row.id {
+            self.twice += u64::from(!self.ids.insert(id.clone()));
+        }
+    }
+
+    fn notes(&self, keys: &Keys) -> impl Iterator<Item = String> {
+        let short = (self.short > 0).then(|| {
+            format!(
+                "{} rows have fewer `{}` than their prompts fill blocks: the rest is taken for \
+                 text that nobody shares",
+                self.short, keys.block_ids
+            )
+        });
+        let twice = (self.twice > 0).then(|| {
+            let id = keys.id.unwrap_or("");
+            format!("{} rows have a `{id}` that stands in another row too", self.twice)
+        });
+        short.into_iter().chain(twice)
+    }
 }
 
 fn read_object(

@@ -48,7 +48,7 @@ pub(super) fn format_of(
         }
         Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
         None => told(&line).map_err(|error| match measured_file(&path) {
-            Some(what) => measured(&line, &what),
+            Some((what, then)) => measured(&line, what, then),
             None => error,
         })?,
     };
@@ -66,9 +66,11 @@ fn told(line: &Line<'_>) -> Result<Format, WorkloadError> {
 }
 
 /// A file of what a server did, not of what was asked of it.
-fn measured(line: &Line<'_>, what: &str) -> WorkloadError {
-    line.error(format!("expected a trace of requests, found {what}"))
-        .with_help("`metron-sim evaluate` reads it; a trace has a row a request, with its lengths")
+fn measured(line: &Line<'_>, what: &str, then: Option<&str>) -> WorkloadError {
+    line.error(format!("expected a trace of requests, found {what}")).with_help(format!(
+        "{}; a trace has a row a request, with its lengths",
+        then.unwrap_or("`metron-sim evaluate` reads it")
+    ))
 }
 
 /// Refuses a file of tokens: it has the columns of a trace as well, and a row a token.
@@ -78,7 +80,7 @@ fn not_measured(line: &Line<'_>) -> Result<(), WorkloadError> {
         [] => header_names(line.text).unwrap_or_default(),
         keys => keys.iter().map(String::as_str).collect(),
     };
-    measured_columns(&names).map_or(Ok(()), |what| Err(measured(line, what)))
+    measured_columns(&names).map_or(Ok(()), |what| Err(measured(line, what, None)))
 }
 
 fn by_header(line: &Line<'_>) -> Result<Format, WorkloadError> {

@@ -42,6 +42,26 @@ fn mooncake() {
 }
 
 #[test]
+fn others_traces_that_cannot_be_are_told() {
+    let row = |chat: u32, ids: &str| {
+        format!(
+            r#"{{"chat_id": {chat}, "parent_chat_id": -1, "timestamp": 1.5, "input_length": 40, "output_length": 2, "type": "text", "turn": 1, "hash_ids": [{ids}]}}"#
+        )
+    };
+    let told = |rows: [String; 2]| {
+        let read = read_text(&rows.join("\n"), None).unwrap();
+        read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    // Full blocks alone, or the begun one too.
+    let sound = told([row(1, "7, 8"), row(2, "7, 8, 9")]);
+    assert!(!sound.contains("rows have"), "{sound}");
+    let short = told([row(1, "7"), row(2, "7, 8, 9")]);
+    assert!(short.contains("1 rows have fewer `hash_ids` than"), "{short}");
+    let twice = told([row(1, "7, 8, 9"), row(1, "7, 8, 9")]);
+    assert!(twice.contains("1 rows have a `chat_id` that stands in another row too"), "{twice}");
+}
+
+#[test]
 fn bailian() {
     for format in [None, Some(TraceFormat::Mooncake)] {
         let mut spec = trace(&data("bailian.jsonl"));
