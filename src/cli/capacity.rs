@@ -14,8 +14,8 @@ use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, SeedCapacity, Study, Terms,
-    Watch, find_capacity, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
+    find_capacity, to_text,
 };
 use crate::time::Span;
 
@@ -82,8 +82,8 @@ pub(super) fn run(
     ));
     let found = file.schedulers.iter().all(|capacity| {
         capacity.border().is_some()
-            && !capacity.seeds.iter().any(SeedCapacity::unknown_above)
-            && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
+            && capacity.seeds.iter().all(|seed| seed.unknown().is_none())
+            && capacity.sized().is_none_or(|of| of.replicas.is_some() && !of.fewer_not_known)
     });
     if !file.complete {
         console.note("time ran out (--max-time): the result is what was known by then");
@@ -195,10 +195,10 @@ fn to_csv(file: &CapacityFile) -> String {
             number(capacity.price.and_then(|price| price.usd_per_million_output_tokens)),
             replicas(&capacity.for_rate),
             number(rate.map(|all| all.lower)),
-            number(rate.map(|all| all.upper)),
+            number(rate.and_then(|all| all.upper)),
             number(users.map(|all| all.mean)),
             number(users.map(|all| all.lower)),
-            number(users.map(|all| all.upper)),
+            number(users.and_then(|all| all.upper)),
             replicas(&capacity.for_users),
             number(capacity.at_capacity.and_then(|at| at.ttft_in_time_share)),
         ];
