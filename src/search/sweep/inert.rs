@@ -26,7 +26,7 @@ impl Sweep<'_> {
     }
 
     fn inert_at(&self, index: usize) -> Result<Vec<Inert>, SweepError> {
-        let document = self.document_at(index)?;
+        let (document, _) = self.document_at(index)?;
         let resolved = document.resolve(self.seed).map_err(Box::new)?;
         let (requests, _) =
             Requests::of(&resolved.experiment).map_err(|error| SweepError::Point {

@@ -211,15 +211,20 @@ impl Sweep<'_> {
         Ok((file, reused.into_inner() as usize))
     }
 
-    fn document_at(&self, index: usize) -> Result<Document, SweepError> {
+    /// The document of a point, and which fields its values set.
+    fn document_at(&self, index: usize) -> Result<(Document, Vec<String>), SweepError> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        Ok(self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?)
+        let with = self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?;
+        match grid::clash(&self.vary, &with.1) {
+            Some(problem) => Err(SweepError::NoSense(problem)),
+            None => Ok(with),
+        }
     }
 
     fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
-        Ok(self.document_at(index)?.resolve(self.seed).map_err(Box::new)?)
+        Ok(self.document_at(index)?.0.resolve(self.seed).map_err(Box::new)?)
     }
 
     fn how(&self) -> Option<Value> {
