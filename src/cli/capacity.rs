@@ -31,9 +31,10 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let (options, goal) = search_options(&args.search, global)?;
     let watch = Watch::new(max_time(&args.search)?);
-    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let loaded = backend.load(&ScenarioRequest::new(args.scenario.clone(), global))?;
+    let request = ScenarioRequest::new(args.scenario.clone(), global);
+    let loaded = console.load(backend, &request)?;
     for warning in &loaded.warnings {
         console.warn(warning);
     }

@@ -316,3 +316,40 @@ fn a_full_figure_is_worked_out_when_it_is_asked_for() {
     assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>0"])), Some(0));
     assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>1e6"])), Some(3));
 }
+
+/// A shard is what a sweep wrote, or it is refused: nothing else vouches for its figures.
+#[test]
+fn a_shard_that_was_changed_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    profile_case(at);
+    assert!(of_profile(at, &["--shard", "1/2", "-o", "1.json"]).status.success());
+    assert!(of_profile(at, &["--shard", "2/2", "-o", "2.json"]).status.success());
+    let text = fs::read_to_string(at.join("2.json")).expect("there");
+    let whole: Value = serde_json::from_str(&text).expect("JSON");
+    let merge = |second: &Value| {
+        fs::write(at.join("second.json"), second.to_string()).expect("writable");
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        command.current_dir(at).args(["merge", "1.json", "second.json"]);
+        let out = command.output().expect("ran");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    // Blanks and line breaks are nobody's figures.
+    assert_eq!(merge(&whole).0, Some(0));
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut other = whole.clone();
+        change(&mut other);
+        merge(&other)
+    };
+    let (code, said) = changed(&|file| file["points"][0]["runs"][0]["slo"]["met"] = true.into());
+    let (_, again) = changed(&|file| file["points"][0]["runs"][0]["ttft_s"]["p99"] = (-5).into());
+    let (_, text) = changed(&|file| file["points"][0]["runs"][0]["fluidity"] = "x".into());
+    let (_, index) = changed(&|file| file["points"][0]["values"][0] = "3".into());
+    assert_eq!(code, Some(2), "{said}");
+    for said in [&again, &text, &index] {
+        assert!(said.contains("second.json is damaged"), "{said}");
+    }
+    let (code, said) = changed(&|file| drop(file.as_object_mut().expect("a map").remove("digest")));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("make it again"), "{said}");
+}
