@@ -68,6 +68,8 @@
 //!
 //! A scheduler of one's own: `examples/custom_scheduler.rs`.
 
+#![forbid(unsafe_code)]
+
 pub mod catalog;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod cli;
@@ -80,6 +82,7 @@ pub mod inert;
 pub mod interop;
 mod json;
 pub mod kv;
+pub mod memory;
 pub mod metrics;
 mod order;
 pub mod playground;
