@@ -346,7 +346,7 @@ fn no_command_writes_over_what_it_reads() {
         "capacity s.yaml --report s.yaml",
         "capacity traced.yaml -o t.csv",
         "sweep s.yaml --vary seed=1,2 -o s.yaml",
-        "sweep s.yaml --vary workload={trace:{file:t.csv}} -o t.csv",
+        "sweep traced.yaml --vary workload.trace.file=t.csv -o t.csv",
         "merge shard.json -o shard.json",
     ] {
         let output = program(at, line).output().expect("ran");
