@@ -113,6 +113,9 @@ pub(super) fn search_options(
     Ok((options(args, global)?, goal(args)?))
 }
 
+/// More requests a second are a slip.
+const RATE_MAX: f64 = 1e9;
+
 fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, Error> {
     let precision =
         share(&args.precision).filter(|p| (1e-4..=0.5).contains(p)).ok_or_else(|| {
@@ -122,9 +125,12 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
             ))
         })?;
     if let Some(rate) = args.for_rate
-        && !(rate > 0.0 && rate.is_finite())
+        && !(rate > 0.0 && rate <= RATE_MAX)
     {
-        return Err(Error::Usage(format!("--for-rate: expected requests/s above 0, found {rate}")));
+        let found = if rate.abs() < RATE_MAX { rate.to_string() } else { format!("{rate:e}") };
+        return Err(Error::Usage(format!(
+            "--for-rate: expected requests/s above 0 and up to {RATE_MAX:e}, found {found}"
+        )));
     }
     Ok(CapacityOptions {
         precision,

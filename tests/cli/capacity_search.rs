@@ -444,3 +444,16 @@ fn the_reason_is_that_of_the_lowest_load_that_failed() {
     assert!(seed["broken"].as_array().is_some_and(|broken| !broken.is_empty()), "{seed}");
     assert!(!one["limited_by"].to_string().contains("not known"), "{one}");
 }
+
+#[test]
+fn a_rate_beyond_reason_is_refused_in_few_words() {
+    for rate in ["1e300", "1e10", "-1", "inf", "nan"] {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let rate = format!("--for-rate={rate}");
+        command.args(["capacity", "-", &rate]).write_stdin(SHORT);
+        let out = command.output().expect("ran");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{rate}: {said}");
+        assert!(said.contains("up to 1e9") && said.len() < 200, "{said}");
+    }
+}
