@@ -35,6 +35,7 @@
 //! Metrics of token times, simulated or measured: [`token_times`]. A scheduler of one's own:
 //! [`policy`], `docs/writing-a-scheduler.md`.
 
+#![forbid(unsafe_code)]
 // Whole rooms are for tests to see: what a room shows to them is more than the product needs.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
 // A page in a browser has neither commands nor files, and so no use for half of it.
@@ -45,8 +46,8 @@
 #[path = ""]
 mod rooms {
     pub use metron_engine::{
-        catalog, cost, explain, fleet, ids, interop, kv, metrics, progress, promise, replica,
-        request, result, scheduler, shown, sim, time, trace, units, workload,
+        catalog, cost, explain, fleet, ids, interop, kv, memory, metrics, progress, promise,
+        replica, request, result, scheduler, shown, sim, time, trace, units, workload,
     };
     pub(crate) use metron_engine::{excerpt, json, order, suggest, threads, yaml};
 
@@ -91,6 +92,7 @@ pub use runner::{Indexed, indexed};
 // The whole command line, and the playground's questions and answers.
 #[cfg(not(target_arch = "wasm32"))]
 pub use cli::program;
+pub use memory::may_fail;
 pub use playground::answer;
 
 /// Schedulers of one's own: [`Scheduler`](policy::Scheduler) decides,

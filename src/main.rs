@@ -1,6 +1,13 @@
 //! The `metron-sim` binary.
 
 #[cfg(not(target_arch = "wasm32"))]
+mod allocator;
+
+#[cfg(not(target_arch = "wasm32"))]
+#[global_allocator]
+static ALLOCATOR: allocator::OrExit = allocator::OrExit;
+
+#[cfg(not(target_arch = "wasm32"))]
 fn main() -> std::process::ExitCode {
     metron_sim::program()
 }

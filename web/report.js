@@ -196,13 +196,18 @@
 	/* capacity */
 	if (page.capacity) {
 		const capacity = page.capacity;
+		const HELD = new Map([
+			[true, "held"],
+			[false, "not held"],
+			[null, "not known"],
+		]);
 		const body = M.section(
 			plots,
 			"Load against the promise",
 			"Each mark is one simulation: how many requests were fluid at that load. Filled marks kept the whole promise (" +
 				capacity.promise +
-				"), crosses did not. Of marks at one place the lower ones are drawn larger. Vertical lines are " +
-				(capacity.schedulers.some((one) => one.is?.startsWith("mean"))
+				"), crosses were not shown to. Of marks at one place the lower ones are drawn larger. Vertical lines are " +
+				(capacity.schedulers.some((one) => one.is?.includes("mean"))
 					? "the mean, over the seeds, of the highest load that held with each."
 					: "the highest load that held."),
 			"capacity",
@@ -240,7 +245,7 @@
 						": " +
 						M.percent(p.fluid) +
 						" fluid, " +
-						(p.held ? "held" : "not held"),
+						HELD.get(p.held),
 				})),
 		);
 		// Rates far above the border say nothing more, and would squeeze the rest.
@@ -282,7 +287,7 @@
 		body.append(
 			M.details("Numbers", "Every load that was tried", ["scheduler", "seed", capacity.unit, "fluid", "held"], () =>
 				capacity.schedulers.flatMap((one) =>
-					one.probed.map((p) => [one.label, p.seed, M.digits(p.rate), M.percent(p.fluid), p.held ? "yes" : "no"]),
+					one.probed.map((p) => [one.label, p.seed, M.digits(p.rate), M.percent(p.fluid), HELD.get(p.held)]),
 				),
 			),
 		);

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod ids;
 pub mod interop;
 pub mod kv;
+pub mod memory;
 pub mod metrics;
 pub mod progress;
 pub mod promise;

@@ -69,8 +69,14 @@ pub fn three_digits(value: f64) -> String {
     }
 }
 
-/// The nearest whole number with a comma between thousands: `12,345`.
+/// From here on a number is shown by its power of ten: its digits say nothing.
+const DIGITS_UP_TO: f64 = 1e15;
+
+/// The nearest whole number with a comma between thousands: `12,345`; a huge one as `1.00e300`.
 pub fn grouped(value: f64) -> String {
+    if value.is_finite() && value.abs() >= DIGITS_UP_TO {
+        return format!("{value:.2e}");
+    }
     let digits = format!("{:.0}", value.abs());
     let sign = if value < 0.0 && digits != "0" { "-" } else { "" };
     let mut text = String::from(sign);
@@ -121,6 +127,13 @@ pub fn join(items: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn huge_numbers_are_short() {
+        assert_eq!(duration(1e300), "1.00e300 s");
+        assert_eq!(three_digits(-1e18), "-1.00e18");
+        assert_eq!(grouped(9.99e14), "999,000,000,000,000");
+    }
 
     #[test]
     fn times_keep_three_digits_and_a_fitting_unit() {

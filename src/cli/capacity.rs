@@ -14,8 +14,8 @@ use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, SeedCapacity, Study, Terms,
-    Watch, find_capacity, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
+    find_capacity, to_text,
 };
 use crate::time::Span;
 
@@ -31,9 +31,10 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let (options, goal) = search_options(&args.search, global)?;
     let watch = Watch::new(max_time(&args.search)?);
-    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let loaded = backend.load(&ScenarioRequest::new(args.scenario.clone(), global))?;
+    let request = ScenarioRequest::new(args.scenario.clone(), global);
+    let loaded = console.load(backend, &request)?;
     for warning in &loaded.warnings {
         console.warn(warning);
     }
@@ -82,8 +83,8 @@ pub(super) fn run(
     ));
     let found = file.schedulers.iter().all(|capacity| {
         capacity.border().is_some()
-            && !capacity.seeds.iter().any(SeedCapacity::unknown_above)
-            && capacity.sized().is_none_or(|sized| sized.replicas.is_some())
+            && capacity.seeds.iter().all(|seed| seed.unknown().is_none())
+            && capacity.sized().is_none_or(|of| of.replicas.is_some() && !of.fewer_not_known)
     });
     if !file.complete {
         console.note("time ran out (--max-time): the result is what was known by then");
@@ -112,6 +113,9 @@ pub(super) fn search_options(
     Ok((options(args, global)?, goal(args)?))
 }
 
+/// More requests a second are a slip.
+const RATE_MAX: f64 = 1e9;
+
 fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, Error> {
     let precision =
         share(&args.precision).filter(|p| (1e-4..=0.5).contains(p)).ok_or_else(|| {
@@ -121,9 +125,12 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
             ))
         })?;
     if let Some(rate) = args.for_rate
-        && !(rate > 0.0 && rate.is_finite())
+        && !(rate > 0.0 && rate <= RATE_MAX)
     {
-        return Err(Error::Usage(format!("--for-rate: expected requests/s above 0, found {rate}")));
+        let found = if rate.abs() < RATE_MAX { rate.to_string() } else { format!("{rate:e}") };
+        return Err(Error::Usage(format!(
+            "--for-rate: expected requests/s above 0 and up to {RATE_MAX:e}, found {found}"
+        )));
     }
     Ok(CapacityOptions {
         precision,
@@ -195,10 +202,10 @@ fn to_csv(file: &CapacityFile) -> String {
             number(capacity.price.and_then(|price| price.usd_per_million_output_tokens)),
             replicas(&capacity.for_rate),
             number(rate.map(|all| all.lower)),
-            number(rate.map(|all| all.upper)),
+            number(rate.and_then(|all| all.upper)),
             number(users.map(|all| all.mean)),
             number(users.map(|all| all.lower)),
-            number(users.map(|all| all.upper)),
+            number(users.and_then(|all| all.upper)),
             replicas(&capacity.for_users),
             number(capacity.at_capacity.and_then(|at| at.ttft_in_time_share)),
         ];

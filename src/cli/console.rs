@@ -7,7 +7,9 @@ use anstream::ColorChoice;
 use owo_colors::OwoColorize;
 
 use crate::cli::args::{ColorWhen, GlobalFlags};
+use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
+use crate::cli::outputs::Outputs;
 use crate::excerpt::bounded;
 use crate::report::{OutputError, OutputFile};
 
@@ -16,6 +18,7 @@ pub(super) struct Console {
     color: ColorWhen,
     quiet: bool,
     verbose: bool,
+    outputs: Outputs,
 }
 
 /// Where the result goes; a file is open already.
@@ -38,9 +41,28 @@ pub(super) enum Shows {
 }
 
 impl Console {
-    /// The console that the flags ask for.
-    pub(super) fn new(flags: &GlobalFlags) -> Console {
-        Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose }
+    /// The console that the flags ask for, of a command that writes these files.
+    pub(super) fn new(flags: &GlobalFlags, outputs: Outputs) -> Console {
+        Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose, outputs }
+    }
+
+    /// The files that the command writes.
+    pub(super) fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Loads a scenario, none of whose files is to be overwritten.
+    ///
+    /// # Errors
+    /// When it cannot be loaded, or the command would write a file that it reads.
+    pub(super) fn load(
+        &self,
+        backend: &dyn Backend,
+        request: &ScenarioRequest,
+    ) -> Result<Loaded, Error> {
+        let loaded = backend.load(request)?;
+        loaded.files.values().try_for_each(|input| self.outputs.spare(input))?;
+        Ok(loaded)
     }
 
     /// Opens the place for the result: the file of `-o`, or stdout for none and `-`.

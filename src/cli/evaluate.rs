@@ -2,6 +2,8 @@
 
 mod stalls;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 
 use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
@@ -27,10 +29,11 @@ pub(super) fn evaluate(
     }
     let asserted = assertions(&args.assert)?;
     let judging = Judging::new(&args.judge, &asserted)?;
-    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let mut runs: Vec<RunResult> = Vec::new();
     let mut files = Vec::new();
+    let (mut labels, mut numbers) = (BTreeSet::new(), BTreeMap::new());
     for path in &args.files {
         let (imported, mut judged) = judging.runs(path)?;
         if args.explain {
@@ -46,9 +49,9 @@ pub(super) fn evaluate(
         for mut run in judged {
             // Two files may hold runs of one name.
             let label = run.label.clone();
-            let mut number = 1;
-            while runs.iter().any(|other| other.label == run.label) {
-                number += 1;
+            let number = numbers.entry(label.clone()).or_insert(1);
+            while !labels.insert(run.label.clone()) {
+                *number += 1;
                 run.label = format!("{label} #{number}");
             }
             runs.push(run);

@@ -36,10 +36,10 @@ pub(super) fn run(
     if !matches!(global.format, Format::Text | Format::Json) {
         return Err(Error::Usage("explain writes --format text or json".to_owned()));
     }
-    let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(flags.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let request = ScenarioRequest::new(scenario, global);
-    let loaded = backend.load(&request)?;
+    let loaded = console.load(backend, &request)?;
     for warning in &loaded.warnings {
         console.warn(warning);
     }

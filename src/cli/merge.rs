@@ -22,9 +22,10 @@ pub(super) fn run(
     let shards = args.shards.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
     let of_capacities = shards.first().is_some_and(|shard| shard.capacity.is_some());
     let objectives = sweep::front(args.pareto.as_deref(), of_capacities)?;
-    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
-    let mut file = SweepFile::merge(shards)?;
+    let names = args.shards.iter().map(|path| path.display().to_string());
+    let mut file = SweepFile::merge(names.zip(shards).collect())?;
     file.conclude(objectives);
     if let Some(report) = report {
         report.sweep(&file)?;
@@ -32,7 +33,7 @@ pub(super) fn run(
     for warning in file.warned() {
         console.warn(&warning);
     }
-    sweep::write(&file, global.format, sink)?;
+    sweep::write(&mut file, global.format, sink)?;
     Ok(Exit::Fine)
 }
 

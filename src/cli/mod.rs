@@ -19,6 +19,7 @@ mod kept;
 mod library;
 mod list;
 mod merge;
+mod outputs;
 mod progress;
 mod report_file;
 mod run;
@@ -40,6 +41,7 @@ pub use library::Library;
 
 use args::Cli;
 use console::Console;
+use outputs::Outputs;
 
 /// The whole program: does what the process's arguments ask for, and tells the exit code. A program
 /// with policies of its own makes them known first ([`register`](crate::scheduler::register)).
@@ -65,7 +67,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> 
             return if error.use_stderr() { Exit::BadInput } else { Exit::Fine };
         }
     };
-    let console = Console::new(&cli.global);
+    let console = Console::new(&cli.global, Outputs::of(&cli));
     match dispatch(cli, &console, backend) {
         Ok(exit) => exit,
         Err(error) => {
@@ -76,6 +78,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> 
 }
 
 fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, Error> {
+    console.outputs().check(&cli)?;
     let Cli { command, scenario, run: run_flags, global } = cli;
     match (command, scenario) {
         (Some(args::Command::Run(args)), _) => {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use crate::cli::error::Error;
 use crate::cli::explanation::{Cures, ExplanationFile};
-use crate::cli::side_files::distinct;
 use crate::report::OutputFile;
 use crate::report::comparison::figures;
 use crate::report::header::header;
@@ -31,15 +30,11 @@ struct Words {
 }
 
 impl ReportFile {
-    /// Opens the page's file before the work; `output` is where the result goes.
+    /// Opens the page's file before the work.
     ///
     /// # Errors
-    /// When it cannot be opened, or is the result's own file.
-    pub(super) fn open(
-        report: Option<&PathBuf>,
-        output: Option<&PathBuf>,
-    ) -> Result<Option<ReportFile>, Error> {
-        distinct(&[("-o", output), ("--report", report)])?;
+    /// When it cannot be opened.
+    pub(super) fn open(report: Option<&PathBuf>) -> Result<Option<ReportFile>, Error> {
         Ok(report.map(|path| OutputFile::create(path)).transpose()?.map(ReportFile))
     }
 

@@ -80,12 +80,12 @@ pub(super) fn run(
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     let mut options = Options::new(scenario, flags, global)?;
-    let side_files = SideFiles::open(flags, global.output.as_ref())?;
-    let report = ReportFile::open(flags.report.as_ref(), global.output.as_ref())?;
+    let side_files = SideFiles::open(flags)?;
+    let report = ReportFile::open(flags.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
 
     let began = Instant::now();
-    let loaded = backend.load(&options.request)?;
+    let loaded = console.load(backend, &options.request)?;
     if global.jobs.is_none() {
         options.run.jobs = worth_threads(&loaded.experiment, options.run.jobs);
     }

@@ -1,7 +1,7 @@
 //! The files that `run` writes beside its result: requests, tokens, timeline.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::args::RunFlags;
 use crate::cli::backend::Loaded;
@@ -27,18 +27,11 @@ pub(super) struct SideFiles {
 }
 
 impl SideFiles {
-    /// Opens every file that `flags` ask for. `result` is where the result itself goes.
+    /// Opens every file that `flags` ask for.
     ///
     /// # Errors
-    /// When two of them are the same file, an extension names no format, or one cannot be opened.
-    pub(super) fn open(flags: &RunFlags, result: Option<&PathBuf>) -> Result<SideFiles, Error> {
-        distinct(&[
-            ("-o", result),
-            ("--requests", flags.requests.as_ref()),
-            ("--tokens", flags.tokens.as_ref()),
-            ("--timeline", flags.timeline.as_ref()),
-            ("--report", flags.report.as_ref()),
-        ])?;
+    /// When an extension names no format, or one cannot be opened.
+    pub(super) fn open(flags: &RunFlags) -> Result<SideFiles, Error> {
         let rows = |flag: &str, path: &Option<PathBuf>| -> Result<_, Error> {
             let Some(path) = path else { return Ok(None) };
             let format = RowFormat::from_path(path).ok_or_else(|| {
@@ -130,29 +123,6 @@ impl SideFiles {
     }
 }
 
-/// Refuses two flags that name one file.
-///
-/// # Errors
-/// When two of them do.
-pub(super) fn distinct(all: &[(&str, Option<&PathBuf>)]) -> Result<(), Error> {
-    let mut asked: Vec<(&str, &Path)> = Vec::new();
-    for &(flag, path) in all {
-        let Some(path) = path else { continue };
-        // Pipes and devices may be shared; a regular file would be overwritten.
-        if path.exists() && !path.is_file() || path == Path::new("-") {
-            continue;
-        }
-        if let Some((other, _)) = asked.iter().find(|(_, taken)| same_file(taken, path)) {
-            return Err(Error::Usage(format!(
-                "{other} and {flag} name the same file, {}",
-                path.display()
-            )));
-        }
-        asked.push((flag, path));
-    }
-    Ok(())
-}
-
 /// Fills a file; it is dropped, and with it what was written, when that fails.
 fn whole(
     mut file: OutputFile,
@@ -161,20 +131,5 @@ fn whole(
     match fill(&mut file) {
         Ok(()) => Ok(file),
         Err(source) => Err(file.error(source)),
-    }
-}
-
-/// Whether two paths name one file, which need not be there yet.
-fn same_file(a: &Path, b: &Path) -> bool {
-    let full = |path: &Path| {
-        std::fs::canonicalize(path).ok().or_else(|| {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let folder = std::fs::canonicalize(parent.unwrap_or(Path::new("."))).ok()?;
-            Some(folder.join(path.file_name()?))
-        })
-    };
-    match (full(a), full(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
     }
 }

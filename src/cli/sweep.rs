@@ -34,7 +34,7 @@ pub(super) fn run(
     let full_metrics = args.metrics == Metrics::Full
         || asserted.iter().any(Assertion::needs_full_metrics)
         || objectives.iter().flatten().any(Objective::needs_full_metrics);
-    let report = ReportFile::open(args.report.as_ref(), global.output.as_ref())?;
+    let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let cache = cache_of(args.search.cache.as_deref(), &sink, global)?;
     let document = Document::read(&args.scenario).and_then(|d| d.with(&global.set));
@@ -53,6 +53,7 @@ pub(super) fn run(
         simulate: backend,
         progress: progress.run(0),
         watch: &watch,
+        spare: &|file| console.outputs().spare(file).map_err(|error| error.to_string()),
     };
     let shows = console.shows(args.search.progress);
     let (mut file, reused) =
@@ -68,7 +69,7 @@ pub(super) fn run(
     for warning in file.warned() {
         console.warn(&warning);
     }
-    write(&file, global.format, sink)?;
+    write(&mut file, global.format, sink)?;
     if file.complete {
         put_away(cache, console);
     }
@@ -97,10 +98,13 @@ pub(super) fn front(
 }
 
 /// Writes a sweep in the form asked for.
-pub(super) fn write(file: &SweepFile, format: Format, sink: ResultSink) -> Result<(), Error> {
+pub(super) fn write(file: &mut SweepFile, format: Format, sink: ResultSink) -> Result<(), Error> {
     let bytes = match format {
         Format::Text => sweep_to_text(file).into_bytes(),
-        Format::Json => crate::json::indented(file).into_bytes(),
+        Format::Json => {
+            file.seal();
+            crate::json::indented(file).into_bytes()
+        }
         Format::Csv => sweep_to_csv(file).into_bytes(),
         Format::Quiet => Vec::new(),
     };

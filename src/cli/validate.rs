@@ -94,7 +94,7 @@ pub(super) fn load(
     backend: &dyn Backend,
 ) -> Result<(Loaded, Replay), Error> {
     let run = ObservedRun::read(observed, label)?;
-    let loaded = backend.load(&ScenarioRequest::new(scenario.to_owned(), global))?;
+    let loaded = console.load(backend, &ScenarioRequest::new(scenario.to_owned(), global))?;
     let experiment = &loaded.experiment;
     let traced = matches!(experiment.workload.source, Source::Trace(_));
     let limits = Limits {

@@ -1,6 +1,6 @@
 //! The keys that a user wrote, each with the name that the JSON Schema has for it.
 
-use serde_json::{Map, Number, Value as Json};
+use serde_json::Value as Json;
 
 use crate::scenario::{Document, DocumentNode as Node, DocumentValue as Value, json_schema};
 
@@ -58,7 +58,7 @@ impl Walk<'_> {
                     };
                     let path = join(path, &entry.key);
                     let knob = self.knob(&owner, &entry.key, &path);
-                    let value = json(&entry.value);
+                    let value = entry.value.json();
                     // Null is what stands where nothing is written.
                     if !value.is_null() {
                         self.found.push(Written { path: path.clone(), knob, value });
@@ -119,25 +119,4 @@ impl Walk<'_> {
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
-fn json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(b) => Json::Bool(*b),
-        Value::Int(n) => match (u64::try_from(*n), i64::try_from(*n)) {
-            (Ok(n), _) => n.into(),
-            (_, Ok(n)) => n.into(),
-            _ => n.to_string().into(),
-        },
-        Value::Float(x, raw) => {
-            Number::from_f64(*x).map_or_else(|| raw.as_str().into(), Json::Number)
-        }
-        Value::Text(text) => text.as_str().into(),
-        Value::List(items) => items.iter().map(json).collect(),
-        Value::Map(entries) => {
-            let members = entries.iter().map(|e| (e.key.clone(), json(&e.value)));
-            Json::Object(members.collect::<Map<_, _>>())
-        }
-    }
 }

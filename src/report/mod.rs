@@ -18,5 +18,5 @@ pub mod timeline;
 pub mod validation;
 pub mod verdict;
 
-pub use output_file::{OutputError, OutputFile, remove_unfinished};
+pub use output_file::{OutputError, OutputFile, remove_unfinished, try_remove_unfinished};
 pub use validation::json_schema;

@@ -1,8 +1,11 @@
 //! What a reader should know beside the verdict, each point once.
 
+use std::collections::BTreeMap;
+
 use crate::inert::sentence;
-use crate::result::features::{switches_off, why_not_comparable};
+use crate::result::features::{switches_off, uneven_features, why_not_comparable};
 use crate::result::{ResultFile, RunResult};
+use crate::scheduler::Feature;
 
 /// The warnings of a result and of its runs, and what was set without effect. What its verdict says
 /// already, which runs are not ranked against each other and why, is left out; what holds for several
@@ -13,13 +16,16 @@ pub fn remarks(result: &ResultFile) -> Vec<String> {
     let mut told: Vec<String> =
         result.warnings.iter().filter(|warning| !said.contains(warning)).cloned().collect();
     told.extend(result.inert.iter().map(sentence));
+    let uneven = uneven_features(runs);
     let mut of_runs: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for run in runs {
-        for text in own(run, runs) {
-            match of_runs.iter_mut().find(|(known, _)| *known == text) {
-                Some((_, labels)) => labels.push(&run.label),
-                None => of_runs.push((text, vec![&run.label])),
-            }
+        for text in own(run, &uneven) {
+            let place = *places.entry(text).or_insert_with_key(|text| {
+                of_runs.push((text.clone(), Vec::new()));
+                of_runs.len() - 1
+            });
+            of_runs[place].1.push(&run.label);
         }
     }
     told.extend(of_runs.into_iter().map(|(text, labels)| format!("{}: {text}", labels.join(", "))));
@@ -27,8 +33,8 @@ pub fn remarks(result: &ResultFile) -> Vec<String> {
 }
 
 /// What is to be said of one run among others.
-fn own(run: &RunResult, runs: &[RunResult]) -> Vec<String> {
-    let inert = run.inert.iter().filter(|one| !switches_off(runs, run, &one.path)).map(sentence);
+fn own(run: &RunResult, uneven: &[Feature]) -> Vec<String> {
+    let inert = run.inert.iter().filter(|one| !switches_off(uneven, run, &one.path)).map(sentence);
     run.warnings.iter().cloned().chain(inert).collect()
 }
 

@@ -8,6 +8,8 @@ mod figures;
 mod share;
 mod smoothness;
 
+use std::collections::BTreeMap;
+
 use crate::metrics::Bounds;
 use crate::promise::{KEPT_SHARE, Term};
 use crate::result::RunResult;
@@ -64,16 +66,23 @@ fn as_sentence(text: &str) -> String {
 }
 
 /// How runs are called: by scheduler where that is enough, by label otherwise.
-struct Names<'a>(&'a [RunResult]);
+struct Names<'a> {
+    /// Runs of each scheduler.
+    of_scheduler: BTreeMap<&'a str, usize>,
+}
 
 impl<'a> Names<'a> {
     fn of(runs: &'a [RunResult]) -> Names<'a> {
-        Names(runs)
+        let mut of_scheduler = BTreeMap::new();
+        for run in runs {
+            *of_scheduler.entry(run.scheduler.as_str()).or_insert(0) += 1;
+        }
+        Names { of_scheduler }
     }
 
     fn name(&self, run: &'a RunResult) -> &'a str {
-        let same = self.0.iter().filter(|other| other.scheduler == run.scheduler).count();
-        if same > 1 { &run.label } else { &run.scheduler }
+        let same = self.of_scheduler.get(run.scheduler.as_str());
+        if same.is_some_and(|runs| *runs > 1) { &run.label } else { &run.scheduler }
     }
 
     /// `a`, `a and b`, `a, b and c`.

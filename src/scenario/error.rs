@@ -10,14 +10,20 @@ use serde::Serialize;
 use crate::order;
 use crate::yaml::{Problem, Sources, Span, floor_char_boundary};
 
-/// Most problems shown at once.
+/// Most problems that are kept.
 const PROBLEMS_MAX: usize = 100;
+/// Most problems that people are shown at once: the first ones often bring about the rest.
+const SHOWN_MAX: usize = 10;
+/// Beyond so many bytes no further problem is shown.
+const SHOWN_BYTES_MAX: usize = 4000;
 
 /// A scenario that cannot be run: every problem that was found, and the texts they are in.
 #[derive(Clone, Debug)]
 pub struct ScenarioError {
     problems: Vec<Problem>,
     sources: Sources,
+    /// How many were found.
+    found: usize,
 }
 
 /// A problem with its position worked out, for machines.
@@ -56,12 +62,13 @@ impl ScenarioError {
         });
         let mut problems: Vec<Problem> = problems.into_iter().map(Problem::bounded).collect();
         order::sort_by_key(&mut problems, |p| p.span.map_or((0, 0), |s| (s.source, s.start)));
-        let more = problems.len().saturating_sub(PROBLEMS_MAX);
+        let found = problems.len();
+        let more = found.saturating_sub(PROBLEMS_MAX);
         problems.truncate(PROBLEMS_MAX);
         if more > 0 {
             problems.push(Problem::new("", None, format!("{more} more problems")));
         }
-        ScenarioError { problems, sources }
+        ScenarioError { problems, sources, found }
     }
 
     /// All problems, in order of their position.
@@ -94,15 +101,23 @@ impl ScenarioError {
             if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
         let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
         let mut out = String::new();
-        for problem in &self.problems {
+        let mut shown = 0;
+        for problem in self.problems.iter().take(SHOWN_MAX) {
+            if out.len() > SHOWN_BYTES_MAX {
+                break;
+            }
+            shown += 1;
             let located = Located::new(problem, &self.sources);
             if handler.render_report(&mut out, &located).is_err() {
                 out.push_str(&problem.headline());
                 out.push('\n');
             }
         }
-        if self.problems.len() > 1 {
-            out.push_str(&format!("{} problems\n", self.problems.len()));
+        match self.found - shown {
+            0 if shown == 1 => {}
+            0 => out.push_str(&format!("{shown} problems\n")),
+            1 => out.push_str("and 1 more problem\n"),
+            more => out.push_str(&format!("and {more} more problems\n")),
         }
         out
     }
@@ -185,7 +200,7 @@ impl Located {
 }
 
 /// Longest line that is quoted, bytes.
-const LINE_MAX: usize = 1000;
+const LINE_MAX: usize = 300;
 
 /// Whether the line at `at` and its neighbours, which are quoted with it, are short enough.
 fn lines_around_fit(text: &str, at: usize) -> bool {

@@ -93,15 +93,17 @@ impl Document {
         }
     }
 
-    /// The same document with `path=value` overrides applied in order.
+    /// The same document with `path=value` overrides applied in order: of two of one field the last
+    /// counts.
     ///
     /// # Errors
     /// When one is not `path=value`, or leads to no element of a list.
     pub fn with(self, overrides: &[String]) -> Result<Document, ScenarioError> {
-        self.with_from("--set", overrides)
+        Ok(self.with_from("--set", overrides)?.0)
     }
 
-    /// The same, of overrides that another option gave: errors name that one.
+    /// The same, of overrides that another option gave: errors name that one. Also tells which field
+    /// each of them sets, under whatever name of its: `schedulers.0.orca.max_num_seqs`.
     ///
     /// # Errors
     /// As for [`Document::with`].
@@ -109,14 +111,16 @@ impl Document {
         mut self,
         option: &str,
         overrides: &[String],
-    ) -> Result<Document, ScenarioError> {
+    ) -> Result<(Document, Vec<String>), ScenarioError> {
         let Document { root, sources, .. } = &mut self;
+        let mut fields = Vec::with_capacity(overrides.len());
         for argument in overrides {
-            if let Err(problems) = overrides::apply(root, sources, option, argument) {
-                return Err(ScenarioError::new(problems, self.sources));
+            match overrides::apply(root, sources, option, argument) {
+                Ok(field) => fields.push(field.join(".")),
+                Err(problems) => return Err(ScenarioError::new(problems, self.sources)),
             }
         }
-        Ok(self)
+        Ok((self, fields))
     }
 
     /// The tree that was read, overrides applied.

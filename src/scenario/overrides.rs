@@ -7,7 +7,8 @@ use crate::yaml::{Entry, Node, Problem, Source, Sources, Span, Value, parse};
 /// Fields that take a name or a map: setting a part of the map keeps the name as its `base`.
 const NAME_OR_MAP: [&str; 2] = ["model", "gpu"];
 
-/// Applies `path=value` to the document. Errors call it by the option that it came from.
+/// Applies `path=value` to the document, and tells which field that was: its path with numbers in place
+/// of the names of elements. Errors call it by the option that it came from.
 ///
 /// # Errors
 /// When the argument is not `path=value`, the value is not YAML, or the path leads into a list at
@@ -18,7 +19,7 @@ pub(super) fn apply(
     sources: &mut Sources,
     option: &str,
     argument: &str,
-) -> Result<(), Vec<Problem>> {
+) -> Result<Vec<String>, Vec<Problem>> {
     let source = sources.add(option, argument);
     let whole = Span { source, start: 0, end: argument.len() };
     let Some((path, _)) = argument.split_once('=') else {
@@ -28,7 +29,9 @@ pub(super) fn apply(
     };
     let value = value_of(source, argument, path.len() + 1)?;
     let steps = steps(source, path)?;
-    set(root, &steps, &mut Vec::new(), value).map_err(|problem| vec![*problem])
+    let mut field = Vec::new();
+    set(root, &steps, &mut field, value).map_err(|problem| vec![*problem])?;
+    Ok(field)
 }
 
 /// The value, parsed with every position of the argument kept: its path becomes blanks.

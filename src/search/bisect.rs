@@ -24,22 +24,50 @@ pub enum Shown {
     Nothing,
 }
 
+impl Shown {
+    /// Whether it holds, where that is shown.
+    pub fn held(self) -> Option<bool> {
+        match self {
+            Shown::Holds => Some(true),
+            Shown::Fails => Some(false),
+            Shown::Nothing => None,
+        }
+    }
+}
+
 /// What a search has found out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Bracket {
     /// The highest value at which it was seen to hold.
     pub holds: Option<f64>,
-    /// The lowest value above at which it was not seen to hold.
+    /// The lowest value above at which it was seen not to hold.
     pub fails: Option<f64>,
+    /// The lowest value above, and below `fails`, that showed neither.
+    pub open: Option<f64>,
     /// Whether the search came to its end: the two are as close as was asked, or one is open up to
     /// the end of the range.
     pub complete: bool,
 }
 
 impl Bracket {
-    /// Both ends, where there are both.
+    /// The highest value that held and the lowest above that was not seen to, where there are both.
     pub fn ends(&self) -> Option<(f64, f64)> {
-        self.holds.zip(self.fails)
+        self.holds.zip(self.open.or(self.fails))
+    }
+
+    /// Takes in what a value showed.
+    fn learn(&mut self, value: f64, shown: Shown) {
+        let lowest = |end: Option<f64>| Some(end.map_or(value, |other| other.min(value)));
+        match shown {
+            Shown::Holds => {
+                self.holds = Some(self.holds.map_or(value, |other| other.max(value)));
+            }
+            Shown::Fails => self.fails = lowest(self.fails),
+            Shown::Nothing => self.open = lowest(self.open),
+        }
+        let above = |end: Option<f64>| end.filter(|end| self.holds.is_none_or(|held| held < *end));
+        (self.fails, self.open) = (above(self.fails), above(self.open));
+        self.open = self.open.filter(|open| self.fails.is_none_or(|fails| *open < fails));
     }
 
     /// What to try next between the ends; none where they are close enough: by `precision` (0.01 is
@@ -77,6 +105,7 @@ pub fn bracket_and_bisect<E>(
         let Some(shown) = holds(value)? else { return Ok(bracket) };
         // Where the first value shows nothing, one above may: more load can end sooner.
         if shown == Shown::Nothing && way.is_none() {
+            bracket.learn(value, shown);
             let above = (value * 2.0).min(range.most);
             if above > value {
                 value = above;
@@ -84,11 +113,10 @@ pub fn bracket_and_bisect<E>(
             }
         }
         let held = shown == Shown::Holds;
+        bracket.learn(value, shown);
         if !held && way.is_none() && value > range.from {
             // Nothing up to here: the way is down from where it began.
-            (bracket.fails, way, value) = (Some(range.from), Some(false), range.from);
-        } else {
-            *if held { &mut bracket.holds } else { &mut bracket.fails } = Some(value);
+            (way, value) = (Some(false), range.from);
         }
         let up = *way.get_or_insert(held);
         if held != up {
@@ -106,8 +134,7 @@ pub fn bracket_and_bisect<E>(
     }
     while let Some(middle) = bracket.middle(precision, range.whole) {
         let Some(shown) = holds(middle)? else { return Ok(bracket) };
-        let held = shown == Shown::Holds;
-        *if held { &mut bracket.holds } else { &mut bracket.fails } = Some(middle);
+        bracket.learn(middle, shown);
     }
     Ok(Bracket { complete: true, ..bracket })
 }
@@ -140,7 +167,7 @@ mod tests {
 
     #[test]
     fn without_a_border_one_end_is_open() {
-        let open = |holds, fails| Bracket { holds, fails, complete: true };
+        let open = |holds, fails| Bracket { holds, fails, open: None, complete: true };
         assert_eq!(search(1e9, 0.01, RANGE).0, open(Some(1024.0), None));
         assert_eq!(search(0.0, 0.01, RANGE).0, open(None, Some(1.0 / 1024.0)));
     }
@@ -184,6 +211,40 @@ mod tests {
     }
 
     #[test]
+    fn what_shows_nothing_is_not_what_fails() {
+        let search = |shown: &dyn Fn(f64) -> Shown| {
+            bracket_and_bisect::<()>(0.01, RANGE, |value| Ok(Some(shown(value)))).expect("fine")
+        };
+        // Nothing is shown above 5, up to the end of the range.
+        let found = search(&|value| if value <= 5.0 { Shown::Holds } else { Shown::Nothing });
+        assert_eq!(found.fails, None, "{found:?}");
+        assert!(found.open.is_some_and(|open| 5.0 < open && open < 5.1), "{found:?}");
+        // It fails from 7 on: that is the upper end, however little is shown from 5 to there.
+        let found = search(&|value| match value {
+            _ if value <= 5.0 => Shown::Holds,
+            _ if value < 7.0 => Shown::Nothing,
+            _ => Shown::Fails,
+        });
+        assert_eq!(found.fails, Some(8.0), "{found:?}");
+        assert!(found.open.is_some_and(|open| 5.0 < open && open < 5.1), "{found:?}");
+        // Nothing is shown where the search begins, and it fails above; what holds is below.
+        let found = search(&|value| match value {
+            _ if value <= 0.3 => Shown::Holds,
+            _ if value < 3.0 => Shown::Nothing,
+            _ => Shown::Fails,
+        });
+        assert_eq!(found.fails, Some(4.0), "{found:?}");
+        assert!(found.open.is_some_and(|open| 0.3 < open && open < 0.304), "{found:?}");
+        // What showed nothing lies below what held: it is no end.
+        let found = search(&|value| match value {
+            _ if value < 3.0 => Shown::Nothing,
+            _ if value <= 9.0 => Shown::Holds,
+            _ => Shown::Fails,
+        });
+        assert_eq!(found.open, None, "{found:?}");
+    }
+
+    #[test]
     fn what_is_cut_short_says_what_it_knows() {
         let of = |most: u32| {
             let mut tries = 0;
@@ -194,7 +255,7 @@ mod tests {
             });
             found.expect("no error")
         };
-        let cut = |holds, fails| Bracket { holds, fails, complete: false };
+        let cut = |holds, fails| Bracket { holds, fails, open: None, complete: false };
         assert_eq!(of(0), cut(None, None));
         assert_eq!(of(2), cut(Some(2.0), None));
         assert_eq!(of(3), cut(Some(2.0), Some(4.0)));

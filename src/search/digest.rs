@@ -25,7 +25,8 @@ impl Digest {
         format!("{:032x}", self.0)
     }
 
-    fn mix(&mut self, bytes: &[u8]) {
+    /// Adds bytes to the piece that was begun.
+    pub(crate) fn mix(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             self.0 = (self.0 ^ u128::from(byte)).wrapping_mul(PRIME);
         }

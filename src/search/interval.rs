@@ -53,7 +53,8 @@ pub struct Border {
     /// The figure: the mean, over the searches, of the highest value that held. Of users, whole
     /// ones.
     pub mean: f64,
-    /// How far `lower` and `upper` are from it at most; null for a single search.
+    /// How far `lower` and `upper` are from it at most; null for a single search, and where nothing
+    /// is known above.
     pub half_width: Option<f64>,
     /// Searches.
     pub count: u32,
@@ -63,16 +64,18 @@ pub struct Border {
     /// end of the 95 % confidence interval of their mean; not below 0.
     pub lower: f64,
     /// Its upper end: for one search the lowest value that did not hold, for several the upper end
-    /// of the 95 % confidence interval of the mean of those.
-    pub upper: f64,
+    /// of the 95 % confidence interval of the mean of those. Null where a search knows of no value
+    /// above that does not hold: runs end before it is known.
+    pub upper: Option<f64>,
 }
 
 impl Border {
-    /// The border that searches found: the highest value that held in each, and the lowest that did
-    /// not. `None` without any.
-    pub fn of(brackets: &[(f64, f64)], whole: bool) -> Option<Border> {
+    /// The border that searches found: the highest value that held in each, and the lowest that is
+    /// known not to. `None` without any.
+    pub fn of(brackets: &[(f64, Option<f64>)], whole: bool) -> Option<Border> {
         let held = interval(&brackets.iter().map(|ends| ends.0).collect::<Vec<_>>())?;
-        let failed = interval(&brackets.iter().map(|ends| ends.1).collect::<Vec<_>>())?;
+        let failed: Option<Vec<f64>> = brackets.iter().map(|ends| ends.1).collect();
+        let failed = failed.as_deref().and_then(interval);
         let mut border = Border {
             mean: held.mean,
             half_width: None,
@@ -82,15 +85,25 @@ impl Border {
                 _ => Estimate::MeanOverSeeds,
             },
             lower: (held.mean - held.half_width.unwrap_or(0.0)).max(0.0),
-            upper: (failed.mean + failed.half_width.unwrap_or(0.0)).max(held.mean),
+            upper: failed
+                .map(|failed| (failed.mean + failed.half_width.unwrap_or(0.0)).max(held.mean)),
         };
-        if whole {
-            border.mean = border.mean.floor();
-            (border.lower, border.upper) = (border.lower.floor(), border.upper.ceil());
-        }
-        let off = (border.upper - border.mean).max(border.mean - border.lower);
-        border.half_width = held.half_width.map(|_| off);
+        border.round(whole);
+        border.half_width = held.half_width.and_then(|_| border.off());
         Some(border)
+    }
+
+    /// To whole numbers, where only those make sense.
+    fn round(&mut self, whole: bool) {
+        if whole {
+            self.mean = self.mean.floor();
+            (self.lower, self.upper) = (self.lower.floor(), self.upper.map(f64::ceil));
+        }
+    }
+
+    /// How far its ends are off at most.
+    fn off(&self) -> Option<f64> {
+        self.upper.map(|upper| (upper - self.mean).max(self.mean - self.lower))
     }
 
     /// The border of one of so many equal parts.
@@ -100,21 +113,24 @@ impl Border {
             mean: of(self.mean),
             half_width: self.half_width.map(of),
             lower: of(self.lower),
-            upper: of(self.upper),
+            upper: self.upper.map(of),
             ..*self
         };
+        border.round(whole);
         if whole {
-            border.mean = border.mean.floor();
-            (border.lower, border.upper) = (border.lower.floor(), border.upper.ceil());
-            let off = (border.upper - border.mean).max(border.mean - border.lower);
-            border.half_width = border.half_width.map(|_| off);
+            border.half_width = border.half_width.and_then(|_| border.off());
         }
         border
     }
 
+    /// Between what it is; without end where nothing is known above.
+    pub fn range(&self) -> (f64, f64) {
+        (self.lower, self.upper.unwrap_or(f64::INFINITY))
+    }
+
     /// Whether the intervals of two have something in common: then neither is shown to be more.
     pub fn overlaps(&self, other: &Border) -> bool {
-        overlap((self.lower, self.upper), (other.lower, other.upper))
+        overlap(self.range(), other.range())
     }
 }
 
@@ -126,7 +142,7 @@ struct WholeBorder {
     count: u32,
     is: Estimate,
     lower: u64,
-    upper: u64,
+    upper: Option<u64>,
 }
 
 /// Writes a border of whole numbers as such.
@@ -140,7 +156,7 @@ pub(super) fn whole<S: Serializer>(border: &Option<Border>, to: S) -> Result<S::
         count: border.count,
         is: border.is,
         lower: border.lower as u64,
-        upper: border.upper as u64,
+        upper: border.upper.map(|upper| upper as u64),
     };
     border.as_ref().map(whole).serialize(to)
 }
@@ -165,31 +181,42 @@ mod tests {
 
     #[test]
     fn a_border_is_never_known_better_than_its_bracket() {
-        let same = Border::of(&[(2.0, 2.02), (2.0, 2.02), (2.0, 2.02)], false).expect("three");
-        assert_eq!((same.mean, same.lower, same.upper), (2.0, 2.0, 2.02));
+        let same = Border::of(&[(2.0, Some(2.02)); 3], false).expect("three");
+        assert_eq!((same.mean, same.lower, same.upper), (2.0, 2.0, Some(2.02)));
         assert!(same.half_width.expect("three") > 0.0199);
         assert_eq!(same.is, Estimate::MeanOverSeeds);
-        let one = Border::of(&[(2.0, 2.02)], false).expect("one");
-        assert_eq!((one.half_width, one.lower, one.upper), (None, 2.0, 2.02));
+        let one = Border::of(&[(2.0, Some(2.02))], false).expect("one");
+        assert_eq!((one.half_width, one.lower, one.upper), (None, 2.0, Some(2.02)));
         assert_eq!(one.is, Estimate::HighestThatHeld);
         assert_eq!(Border::of(&[], false), None);
     }
 
     #[test]
+    fn where_one_search_knows_of_no_failure_nothing_is_known_above() {
+        let found = Border::of(&[(2.0, Some(2.02)), (2.2, None)], false).expect("two");
+        assert_eq!((found.upper, found.half_width), (None, None));
+        assert!(found.lower < 2.1 && found.per(2, false).upper.is_none());
+        let more = Border::of(&[(5.0, Some(5.1))], false).expect("one");
+        let open = Border::of(&[(2.0, None)], false).expect("one");
+        assert!(open.overlaps(&more) && more.overlaps(&open));
+        assert!(!open.overlaps(&Border::of(&[(1.0, Some(1.1))], false).expect("one")));
+    }
+
+    #[test]
     fn an_interval_does_not_go_below_nothing_and_users_are_whole() {
-        let wide = Border::of(&[(1.0, 1.1), (9.0, 9.1)], false).expect("two");
+        let wide = Border::of(&[(1.0, Some(1.1)), (9.0, Some(9.1))], false).expect("two");
         assert_eq!((wide.mean, wide.lower), (5.0, 0.0));
-        assert!(wide.upper > 50.0);
-        let users = Border::of(&[(10.0, 11.0), (13.0, 14.0)], true).expect("two");
+        assert!(wide.upper > Some(50.0));
+        let users = Border::of(&[(10.0, Some(11.0)), (13.0, Some(14.0))], true).expect("two");
         assert_eq!(users.mean, 11.0);
-        assert_eq!((users.lower.fract(), users.upper.fract()), (0.0, 0.0));
+        assert_eq!((users.lower.fract(), users.upper.map(f64::fract)), (0.0, Some(0.0)));
         let half = users.per(2, true);
         assert_eq!((half.mean, half.lower), (5.0, 0.0));
     }
 
     #[test]
     fn what_overlaps_is_a_tie() {
-        let of = |low, high| Border::of(&[(low, high)], false).expect("one");
+        let of = |low, high| Border::of(&[(low, Some(high))], false).expect("one");
         assert!(of(1.0, 1.1).overlaps(&of(1.05, 1.2)) && of(1.05, 1.2).overlaps(&of(1.0, 1.1)));
         assert!(!of(1.0, 1.1).overlaps(&of(1.2, 1.3)));
     }

@@ -116,7 +116,7 @@ impl Probe {
 
     /// Whether nothing but growth of the backlog speaks against the load.
     fn only_grows(&self) -> bool {
-        self.steadiness.growing && self.broken.is_empty() && self.open.is_empty()
+        self.steadiness.growing && self.broken.is_empty()
     }
 
     /// Requests that were played.

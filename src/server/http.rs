@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::memory::try_to;
+
 /// Longest request line and headers together, bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most headers.
@@ -229,7 +231,7 @@ fn more(
         Ok(0) => Ok(false),
         Ok(read) => {
             let busy = || Some(Refused::new(Status::BUSY, "out of memory"));
-            bytes.try_reserve(read).map_err(|_| busy())?;
+            try_to(|| bytes.try_reserve(read)).map_err(|_| busy())?;
             bytes.extend_from_slice(&buffer[..read]);
             Ok(true)
         }

@@ -36,8 +36,9 @@ pub struct ProbedScheduler {
     pub label: String,
     /// The highest load that holds, or its mean over seeds; none where there is no number.
     pub load: Option<f64>,
-    /// Ends of its interval, the bracket of the search included.
-    pub interval: Option<[f64; 2]>,
+    /// Ends of its interval, the bracket of the search included; no upper one where nothing is known
+    /// above.
+    pub interval: Option<(f64, Option<f64>)>,
     /// What the number is, in words.
     pub is: Option<String>,
     /// What gives way above it.
@@ -51,8 +52,8 @@ pub struct ProbedScheduler {
 pub struct Probed {
     /// Requests a second, or users.
     pub rate: f64,
-    /// Whether it was held.
-    pub held: bool,
+    /// Whether it was held; none where that is not known.
+    pub held: Option<bool>,
     /// Share of fluid requests; none where it is not known.
     pub fluid: Option<f64>,
     /// The seed.
@@ -83,10 +84,16 @@ impl CapacityView {
             ProbedScheduler {
                 label: capacity.label.clone(),
                 load: capacity.border().map(|border| border.mean),
-                interval: capacity.border().map(|border| [border.lower, border.upper]),
+                interval: capacity.border().map(|border| (border.lower, border.upper)),
                 is: capacity.border().map(|border| match border.is {
-                    Estimate::HighestThatHeld => "the highest that held".to_owned(),
-                    Estimate::MeanOverSeeds => format!("mean of {} seeds", border.count),
+                    Estimate::HighestThatHeld => match border.upper {
+                        Some(_) => "the highest that held".to_owned(),
+                        None => "the highest shown to hold".to_owned(),
+                    },
+                    Estimate::MeanOverSeeds => match border.upper {
+                        Some(_) => format!("mean of {} seeds", border.count),
+                        None => format!("shown to hold, mean of {} seeds", border.count),
+                    },
                 }),
                 limited_by: capacity.limited_by.clone(),
                 probed,

@@ -366,3 +366,94 @@ fn a_fleet_with_a_watermark_carries_what_its_reference_does() {
     let per_gpu = one["requests_per_s_per_gpu"]["mean"].as_f64().expect("a rate");
     assert!((10.0..=11.0).contains(&per_gpu), "{one}");
 }
+
+/// Answers of 11 tokens, 10 ms each, of 20 requests: sarathi has two seats, orca one.
+const SHORT: &str = "
+name: h1
+engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 2000, kv_block_tokens: 16, max_model_len: 2000}
+schedulers: [sarathi: {max_num_seqs: 2}, orca: {max_num_seqs: 1}]
+workload: {requests: 20, arrivals: {constant: {rate: 10}}, lengths: {prompt: {fixed: 16}, output: {fixed: 11}}}
+slo: {ttft: 100ms, tbt: 15ms}
+";
+
+fn said(scenario: &str, flags: &[&str]) -> String {
+    let mut text = Command::cargo_bin("metron-sim").expect("built");
+    text.args(["capacity", "-"]).args(flags).write_stdin(scenario);
+    String::from_utf8(text.output().expect("ran").stdout).expect("text")
+}
+
+/// A load that a run ends too soon to judge is no upper end of what is carried.
+#[test]
+fn what_is_not_known_is_no_upper_end() {
+    for horizon in ["horizon=2150ms", "horizon=3s"] {
+        for ttft in ["slo.ttft=10s", "slo.ttft=100ms"] {
+            let (result, _) = capacity(SHORT, &["--set", horizon, "--set", ttft]);
+            for one in result["schedulers"].as_array().expect("a list") {
+                let (border, seed) = (&one["requests_per_s"], &one["seeds"][0]);
+                let tried = seed["tried"].as_array().expect("a list").iter();
+                let failed = tried.filter(|tried| tried[1] == false);
+                let lowest = failed.filter_map(|tried| tried[0].as_f64()).reduce(f64::min);
+                let upper = border["upper"].as_f64();
+                // Where only growth limits, rates are those of the arrivals as they came about.
+                let near = lowest.zip(upper).is_none_or(|(a, b)| (a - b).abs() < 1e-3 * a);
+                assert!(near && lowest.is_some() == upper.is_some(), "{one}");
+            }
+        }
+    }
+}
+
+/// One user after the other takes 2.2 s, and two take twice as long: nothing is known of them.
+#[test]
+fn where_no_load_is_known_to_fail_the_number_is_open_above() {
+    let scenario = SHORT.replace("{constant: {rate: 10}}", "{closed_loop: {users: 1}}");
+    let flags = ["--set", "horizon=2300ms", "--set", "slo.ttft=10s"];
+    let (result, code) = capacity(&scenario, &flags);
+    assert_eq!(code, 3);
+    let orca = &result["schedulers"][1];
+    let found = &orca["users"];
+    assert!(found["mean"] == 1 && found["lower"] == 1 && found["upper"].is_null(), "{found}");
+    let seed = &orca["seeds"][0];
+    assert!(seed["fails_users"].is_null() && seed["open_users"] == 2, "{seed}");
+    let tried = seed["tried"].as_array().expect("a list");
+    assert!(tried.iter().all(|one| one[1] == true || one[1].is_null()), "{seed}");
+    let order = result["comparison"].as_str().expect("a sentence");
+    assert!(order.contains("is not known") && !order.contains("carries more"), "{order}");
+    let text = said(&scenario, &flags);
+    assert!(text.contains("orca(max_num_seqs=1): >= 1 users per GPU"), "{text}");
+    assert!(text.contains("no load above is") && !text.contains("did not"), "{text}");
+}
+
+/// The reason and the arrivals are those of the load that failed, not of the first one tried.
+#[test]
+fn the_reason_is_that_of_the_lowest_load_that_failed() {
+    let scenario = SHORT
+        .replace(
+            "sarathi: {max_num_seqs: 2}",
+            "{sarathi: {max_num_seqs: 3, chunk_size: 8}, label: A}",
+        )
+        .replace("orca: {max_num_seqs: 1}", "{orca: {max_num_seqs: 2}, label: B}")
+        .replace("rate: 10", "rate: 9.9")
+        .replace("ttft: 100ms", "ttft: 50ms");
+    let (result, _) = capacity(&scenario, &["--set", "horizon=2030ms"]);
+    let one = &result["schedulers"][0];
+    let seed = &one["seeds"][0];
+    let end = |name: &str| seed[name].as_f64().unwrap_or_else(|| panic!("{name}: {seed}"));
+    assert!(end("fails_requests_per_s") > end("holds_requests_per_s"), "{seed}");
+    let failed = end("fails_realised_requests_per_s") / end("fails_requests_per_s");
+    assert!((0.9..1.1).contains(&failed), "{seed}");
+    assert!(seed["broken"].as_array().is_some_and(|broken| !broken.is_empty()), "{seed}");
+    assert!(!one["limited_by"].to_string().contains("not known"), "{one}");
+}
+
+#[test]
+fn a_rate_beyond_reason_is_refused_in_few_words() {
+    for rate in ["1e300", "1e10", "-1", "inf", "nan"] {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let rate = format!("--for-rate={rate}");
+        command.args(["capacity", "-", &rate]).write_stdin(SHORT);
+        let out = command.output().expect("ran");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(2), "{rate}: {said}");
+        assert!(said.contains("up to 1e9") && said.len() < 200, "{said}");
+    }
+}

@@ -316,3 +316,78 @@ fn a_full_figure_is_worked_out_when_it_is_asked_for() {
     assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>0"])), Some(0));
     assert_eq!(all(rates(&["--assert", "fluidity.fluid_tokens_per_s>1e6"])), Some(3));
 }
+
+/// A shard is what a sweep wrote, or it is refused: nothing else vouches for its figures.
+#[test]
+fn a_shard_that_was_changed_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    profile_case(at);
+    assert!(of_profile(at, &["--shard", "1/2", "-o", "1.json"]).status.success());
+    assert!(of_profile(at, &["--shard", "2/2", "-o", "2.json"]).status.success());
+    let text = fs::read_to_string(at.join("2.json")).expect("there");
+    let whole: Value = serde_json::from_str(&text).expect("JSON");
+    let merge = |second: &Value| {
+        fs::write(at.join("second.json"), second.to_string()).expect("writable");
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        command.current_dir(at).args(["merge", "1.json", "second.json"]);
+        let out = command.output().expect("ran");
+        (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned())
+    };
+    // Blanks and line breaks are nobody's figures.
+    assert_eq!(merge(&whole).0, Some(0));
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut other = whole.clone();
+        change(&mut other);
+        merge(&other)
+    };
+    let (code, said) = changed(&|file| {
+        let met = &mut file["points"][0]["runs"][0]["slo"]["met"];
+        *met = (*met != true).into();
+    });
+    let (_, again) = changed(&|file| file["points"][0]["runs"][0]["ttft_s"]["p99"] = (-5).into());
+    let (_, text) = changed(&|file| file["points"][0]["runs"][0]["fluidity"] = "x".into());
+    let (_, index) = changed(&|file| file["points"][0]["values"][0] = "3".into());
+    assert_eq!(code, Some(2), "{said}");
+    for said in [&again, &text, &index] {
+        assert!(said.contains("second.json is damaged"), "{said}");
+    }
+    let (code, said) = changed(&|file| drop(file.as_object_mut().expect("a map").remove("digest")));
+    assert_eq!(code, Some(2));
+    assert!(said.contains("make it again"), "{said}");
+}
+
+/// Of a field at its default, or off, nothing is said at that point: elsewhere it has no effect, so it
+/// has none in the sweep.
+#[test]
+fn a_field_that_changes_nothing_is_told_though_it_is_off_somewhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    let scenario = "
+engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 2000, kv_block_tokens: 16, max_model_len: 2000}
+schedulers: [orca: {max_num_seqs: 1}]
+workload: {requests: 20, arrivals: {constant: {rate: 10}}, lengths: {prompt: {fixed: 16}, output: {fixed: 11}}}
+slo: {ttft: 100ms, tbt: 15ms}
+";
+    fs::write(at.join("s.yaml"), scenario).expect("writable");
+    let inert = |vary: &str| -> Value {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        command.current_dir(at).args(["sweep", "s.yaml", "--format", "json", "--vary", vary]);
+        let out = command.output().expect("ran");
+        let file: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        let path = file["inert"][0]["path"].as_str();
+        assert!(path.is_none_or(|path| said.contains(&format!("{path} has no effect"))), "{said}");
+        file["inert"].clone()
+    };
+    for vary in [
+        "engine.prefix_caching=false,true",
+        "router=round-robin,least-requests",
+        "engine.async_scheduling=false,true",
+    ] {
+        let path = vary.split('=').next().expect("a path");
+        assert_eq!(inert(vary)[0]["path"], path, "{vary}");
+    }
+    assert!(inert("replicas=1,2").is_null());
+    assert!(inert("schedulers.orca.max_num_seqs=1,2").is_null());
+}

@@ -314,3 +314,46 @@ fn a_named_pipe_can_be_read_and_waiting_for_one_can_be_interrupted() {
     assert_eq!(status.code(), Some(130));
     assert!(!names(at).iter().any(|name| name.contains("o.json")), "{:?}", names(at));
 }
+
+#[test]
+fn no_command_writes_over_what_it_reads() {
+    let folder = prepared();
+    let at = folder.path();
+    let trace = "run s.yaml --format quiet --requests t.jsonl --set schedulers=[orca]";
+    assert!(program(at, trace).status().expect("ran").success());
+    let traced = SCENARIO.split("workload").next().expect("before").to_owned()
+        + "workload: {trace: {file: t.csv}}\nslo: {ttft: 500ms, tbt: 25ms}\n";
+    fs::write(at.join("t.csv"), "arrival_s,prompt_tokens,output_tokens\n0,7,2\n1,9,3\n")
+        .expect("text");
+    fs::write(at.join("traced.yaml"), traced).expect("writable");
+    fs::create_dir(at.join("sub")).expect("made");
+    let before = names(at);
+    let read = |name: &str| fs::read(at.join(name)).expect("there");
+    let whole = ["s.yaml", "m.json", "shard.json", "t.csv", "o.csv"].map(read);
+    for line in [
+        "run s.yaml -o s.yaml",
+        "--scenario s.yaml -o sub/../s.yaml",
+        "run s.yaml --report s.yaml",
+        "run traced.yaml --requests t.csv",
+        "run traced.yaml --tokens sub/../t.csv",
+        "explain s.yaml --report s.yaml",
+        "explain traced.yaml -o t.csv",
+        "evaluate m.json -o m.json",
+        "evaluate m.json --ttft-curve s.yaml --report s.yaml",
+        "compare m.json shard.json -o shard.json",
+        "validate s.yaml --observed o.csv -o o.csv",
+        "calibrate s.yaml --observed o.csv -o s.yaml",
+        "capacity s.yaml --report s.yaml",
+        "capacity traced.yaml -o t.csv",
+        "sweep s.yaml --vary seed=1,2 -o s.yaml",
+        "sweep traced.yaml --vary workload.trace.file=t.csv -o t.csv",
+        "merge shard.json -o shard.json",
+    ] {
+        let output = program(at, line).output().expect("ran");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{line}: {told}");
+        assert!(told.contains("names the input"), "{line}: {told}");
+    }
+    assert_eq!(names(at), before);
+    assert_eq!(["s.yaml", "m.json", "shard.json", "t.csv", "o.csv"].map(read), whole);
+}

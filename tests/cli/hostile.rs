@@ -34,10 +34,14 @@ struct Ended {
 
 /// Runs the program in `folder` within the limits.
 fn run(folder: &Path, args: &[String]) -> Ended {
+    run_within(MEMORY_KB, folder, args)
+}
+
+fn run_within(kilobytes: u64, folder: &Path, args: &[String]) -> Ended {
     let mut child = Command::new("sh")
         .args([
             "-c",
-            &format!("ulimit -v {MEMORY_KB}; ulimit -t {CPU_SECONDS_MAX}; exec \"$@\""),
+            &format!("ulimit -v {kilobytes}; ulimit -t {CPU_SECONDS_MAX}; exec \"$@\""),
             "sh",
         ])
         .arg(env!("CARGO_BIN_EXE_metron-sim"))
@@ -462,4 +466,39 @@ fn a_run_that_memory_cannot_hold_is_refused_in_words() {
     let ended = run(folder.path(), &args);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("output tokens together"), "{}", ended.stderr);
+}
+
+/// Where the system has no memory left, the program says so and ends as for an I/O error.
+#[test]
+fn out_of_memory_is_said_in_words() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = folder.path();
+    prepare(at);
+    let args = |line: &str| -> Vec<String> { line.split(' ').map(str::to_owned).collect() };
+    let many = "good.yaml --set workload.requests=150000";
+    let tokens = run(at, &args(&format!("run {many} --format quiet --tokens t.csv")));
+    assert_eq!(tokens.code, Some(0), "{}", tokens.stderr);
+    for line in [
+        format!("run {many} --format json -o out.json"),
+        format!("run {many} --report out.html"),
+        format!("run {many} --timeline out.json"),
+        format!("explain {many}"),
+        format!("sweep {many} --vary seed=1,2,3 --jobs 3"),
+        "evaluate t.csv --ttft 500ms".to_owned(),
+    ] {
+        // Less and less, so that it ends at one place after the other.
+        let mut said = 0;
+        for megabytes in [100, 70, 50] {
+            let ended = run_within(megabytes << 10, at, &args(&line));
+            let told = format!("{line} in {megabytes} MB: {:?}, {}", ended.code, ended.stderr);
+            // A run may be known beforehand to need too much.
+            assert!(matches!(ended.code, Some(0..=2)), "{told}");
+            assert!(!ended.stderr.contains("memory allocation of"), "{told}");
+            said += usize::from(ended.stderr.contains("out of memory"));
+        }
+        assert!(said > 0, "{line}: memory never ran out");
+        let left = fs::read_dir(at).expect("there").map(|one| one.expect("one").file_name());
+        let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".tmp")).collect();
+        assert!(left.is_empty(), "{line}: {left:?}");
+    }
 }

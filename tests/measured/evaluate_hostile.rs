@@ -413,3 +413,16 @@ fn what_is_no_text_is_told_and_long_lines_end() {
         "start_time": 1.0, "end_time": 2.0, "info": {"response_metrics": {"chunk_times": [1.5]}}, "error": null}]"#;
     assert_eq!(place.import(fake.as_bytes(), None).expect("sound").format, Format::InferencePerf);
 }
+
+#[test]
+fn a_file_has_no_more_runs_than_can_be_compared() {
+    let place = Place::new();
+    let file = |runs: usize| -> Vec<u8> {
+        let rows = (0..runs).map(|run| format!("s{run},0,0,2,1,completed,5\n"));
+        let head = "scheduler,request,index,time_s,arrival_s,status,prompt_tokens\n".to_owned();
+        [head].into_iter().chain(rows).collect::<String>().into_bytes()
+    };
+    assert_eq!(place.import(&file(1000), None).expect("some").runs.len(), 1000);
+    let error = place.import(&file(20_000), None).expect_err("too many").to_string();
+    assert!(error.contains("at most 1000 schedulers") && error.contains("line 1002"), "{error}");
+}

@@ -204,3 +204,20 @@ fn documents_made_to_exhaust_are_refused_soon() {
         assert!(took.as_secs() < 20, "{head}: {took:?} of CPU");
     }
 }
+
+/// A file of many mistakes is not a screen full of them: the first ones often bring about the rest.
+#[test]
+fn the_first_ten_mistakes_are_shown_and_the_others_counted() {
+    let keys: String = (0..40).map(|i| format!("wrong_{i}: {}\n", "x".repeat(250))).collect();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, keys.as_bytes()).unwrap();
+    let error = refuse(file.path().to_str().unwrap(), &[]);
+    let shown = error.render(false);
+    assert!(shown.len() < 8_000, "{} bytes: {shown}", shown.len());
+    let all = error.problems().len();
+    let told: usize = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("and ")?.strip_suffix(" more problems")?.parse().ok())
+        .unwrap_or_else(|| panic!("{shown}"));
+    assert!((1..=10).contains(&(all - told)), "{told} of {all}");
+}

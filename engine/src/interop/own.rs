@@ -57,6 +57,9 @@ const REQUEST_COLUMNS: &[&str] = &[
     "missed",
 ];
 
+/// Most runs of a file: what compares them looks at some in pairs.
+const RUNS_MAX: usize = 1_000;
+
 /// One scheduler's rows under way.
 #[derive(Default)]
 struct Run {
@@ -153,7 +156,18 @@ fn all_runs(runs: Vec<Measured>) -> Result<Vec<Measured>, Fault> {
     }
 }
 
-/// Puts a finished run among the others; a name may come once.
+/// Whether a run of this name may come after those: a name comes once, and there are not too many.
+fn another(runs: &[Measured], name: &str) -> Result<(), String> {
+    if runs.iter().any(|run| run.name == name) {
+        return Err("the rows of one scheduler do not stand together".to_owned());
+    }
+    match runs.len() >= RUNS_MAX {
+        true => Err(format!("expected at most {RUNS_MAX} schedulers, and here begins another")),
+        false => Ok(()),
+    }
+}
+
+/// Puts a finished run among the others.
 fn add(
     runs: &mut Vec<Measured>,
     run: Run,
@@ -215,8 +229,8 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
                 add(&mut runs, done, Granularity::Token, progress)
                     .map_err(|fault| fault.or_at(last_at))?;
             }
-            if more && runs.iter().any(|run| run.name == name) {
-                return Err(rows.fault("the rows of one scheduler do not stand together"));
+            if more {
+                another(&runs, name).map_err(|problem| rows.fault(problem))?;
             }
             run = more.then(|| Run::named(name, progress));
         }
@@ -341,9 +355,7 @@ pub(super) fn read_requests(
             if !more {
                 return all_runs(runs).map_err(|fault| fault.or_at(last_at));
             }
-            if runs.iter().any(|run| run.name == name) {
-                return Err(rows.fault("the rows of one scheduler do not stand together"));
-            }
+            another(&runs, name).map_err(|problem| rows.fault(problem))?;
             run = Some(Run::named(name, progress));
         }
         let Some(run) = run.as_mut() else { continue };

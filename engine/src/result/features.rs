@@ -1,6 +1,6 @@
 //! What some of the runs have and others lack: they are not ranked across it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,9 +50,9 @@ pub fn comparable(all: &[&Features]) -> Vec<Vec<usize>> {
 /// of the runs.
 pub fn reasons(all: &[&Features], names: &[&str]) -> Vec<String> {
     let listed = |places: &[usize]| {
-        let mut known: Vec<String> = Vec::new();
+        let (mut known, mut seen): (Vec<String>, _) = (Vec::new(), BTreeSet::new());
         for &place in places {
-            if !known.iter().any(|name| name == names[place]) {
+            if seen.insert(names[place]) {
                 known.push(names[place].to_owned());
             }
         }
@@ -106,10 +106,15 @@ fn uneven(all: &[&Features], feature: Feature) -> Option<Uneven> {
     (some_without && !uneven.on.is_empty()).then_some(uneven)
 }
 
-/// Whether a key is the switch of a feature that other runs have on and this one does without: why
-/// they are not ranked says so already.
-pub fn switches_off(runs: &[RunResult], run: &RunResult, key: &str) -> bool {
+/// Features that some of the runs have on and others do without.
+pub fn uneven_features(runs: &[RunResult]) -> Vec<Feature> {
     let all: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
+    LISTED.into_iter().filter(|feature| uneven(&all, *feature).is_some()).collect()
+}
+
+/// Whether a key is the switch of a feature that is among the `uneven` ones and this run does without:
+/// why they are not ranked says so already.
+pub fn switches_off(uneven: &[Feature], run: &RunResult, key: &str) -> bool {
     let name = key.rsplit('.').next();
     let switch = |feature| match feature {
         Feature::PrefixCaching => Some("prefix_caching"),
@@ -117,11 +122,7 @@ pub fn switches_off(runs: &[RunResult], run: &RunResult, key: &str) -> bool {
         Feature::Priorities => Some("priority"),
         Feature::DeclaredLengths => None,
     };
-    LISTED.into_iter().any(|feature| {
-        switch(feature) == name
-            && !counts(&run.features, feature)
-            && uneven(&all, feature).is_some()
-    })
+    uneven.iter().any(|&feature| switch(feature) == name && !counts(&run.features, feature))
 }
 
 /// A feature in words, and how all do without it.
@@ -142,14 +143,15 @@ fn words(feature: Feature) -> (&'static str, &'static str) {
 /// that are judged by several promises; none where all can.
 pub fn why_not_comparable(runs: &[RunResult]) -> Vec<String> {
     let features: Vec<&Features> = runs.iter().map(|run| &run.features).collect();
-    let name = |run: &RunResult| {
-        let several = runs.iter().filter(|other| other.scheduler == run.scheduler).count() > 1;
-        let differ =
-            |other: &RunResult| other.scheduler == run.scheduler && other.features != run.features;
-        match several && runs.iter().any(differ) {
-            true => run.label.clone(),
-            false => run.scheduler.clone(),
-        }
+    // Schedulers by name, with the features of the first run of each, and whether others differ.
+    let mut of_scheduler: BTreeMap<&str, (&Features, bool)> = BTreeMap::new();
+    for run in runs {
+        let known = of_scheduler.entry(&run.scheduler).or_insert((&run.features, false));
+        known.1 |= *known.0 != run.features;
+    }
+    let name = |run: &RunResult| match of_scheduler.get(run.scheduler.as_str()) {
+        Some((_, true)) => run.label.clone(),
+        _ => run.scheduler.clone(),
     };
     let names: Vec<String> = runs.iter().map(name).collect();
     let mut all = reasons(&features, &names.iter().map(String::as_str).collect::<Vec<_>>());

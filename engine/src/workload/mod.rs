@@ -51,6 +51,7 @@ pub use spec::*;
 use arrivals::ArrivalTimes;
 use recipe::Recipe;
 
+use crate::memory::try_to;
 use crate::request::{BlockIds, Request};
 
 /// Most requests of one run, 1.6 GB of them: a mistyped rate is an error, not a full memory.
@@ -119,7 +120,7 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
             let expected = spec.amount.requests.unwrap_or(0).min(1 << 20);
             workload.requests.reserve(expected as usize);
             while let Some(arrival) = times.next()? {
-                workload.requests.try_reserve(1).map_err(|_| out_of_memory())?;
+                try_to(|| workload.requests.try_reserve(1)).map_err(|_| out_of_memory())?;
                 workload.requests.push(Recipe::not_yet_drawn(arrival));
             }
             recipe.fill(&mut workload.requests);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Number, Value as Json};
+
 use super::source::Span;
 use crate::excerpt::quoted;
 
@@ -99,6 +101,28 @@ impl Node {
             Value::List(_) => "a list".to_owned(),
             Value::Map(entries) if entries.is_empty() => "an empty map".to_owned(),
             Value::Map(_) => "a map".to_owned(),
+        }
+    }
+
+    /// The value without its place. A number that JSON does not have is text.
+    pub fn json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(b) => Json::Bool(*b),
+            Value::Int(n) => match (u64::try_from(*n), i64::try_from(*n)) {
+                (Ok(n), _) => n.into(),
+                (_, Ok(n)) => n.into(),
+                _ => n.to_string().into(),
+            },
+            Value::Float(x, raw) => {
+                Number::from_f64(*x).map_or_else(|| raw.as_str().into(), Json::Number)
+            }
+            Value::Text(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Node::json).collect(),
+            Value::Map(entries) => {
+                let members = entries.iter().map(|e| (e.key.clone(), e.value.json()));
+                Json::Object(members.collect::<Map<_, _>>())
+            }
         }
     }
 

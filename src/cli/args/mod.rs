@@ -66,7 +66,7 @@ pub struct GlobalFlags {
     /// Seed of every random stream, in place of the scenario's
     #[arg(long, value_name = "N", global = true)]
     pub seed: Option<u64>,
-    /// Set a field of the scenario, such as engine.kv_blocks=512 (repeatable)
+    /// Set a field of the scenario, such as engine.kv_blocks=512 (repeatable; the last counts)
     #[arg(long, value_name = "PATH=VALUE", global = true)]
     pub set: Vec<String>,
     /// Threads to use; the result does not depend on it [default: as many cores as help]

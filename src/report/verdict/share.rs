@@ -86,9 +86,12 @@ pub(super) fn share_words(run: &RunResult) -> String {
 /// The smoothest run: by fluid share, then by its worst-served percent. `None` when these do not tell
 /// one from all the others, or when what is known leaves that open.
 pub(super) fn best<'a>(runs: &[&'a RunResult]) -> Option<&'a RunResult> {
-    let beats_all =
-        |best: &&RunResult| runs.iter().all(|run| std::ptr::eq(*run, *best) || smoother(best, run));
-    runs.iter().copied().find(beats_all).filter(|_| runs.len() > 1)
+    // Whoever beats all others is left when each is set against the one that is left so far.
+    let left =
+        |best: &'a RunResult, run: &&'a RunResult| if smoother(best, run) { best } else { *run };
+    let best = runs.iter().skip(1).fold(*runs.first()?, left);
+    let beats = |run: &&RunResult| std::ptr::eq(*run, best) || smoother(best, run);
+    (runs.len() > 1 && runs.iter().all(beats)).then_some(best)
 }
 
 pub(super) fn smoother(a: &RunResult, b: &RunResult) -> bool {

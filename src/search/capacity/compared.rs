@@ -29,6 +29,13 @@ fn of_group(all: &[Capacity], group: &[usize]) -> Option<String> {
         1 => format!("; {} carries less", names(&less)),
         _ => format!("; {} carry less", names(&less)),
     };
+    if tied.len() > 1 && tied.iter().any(|(_, border)| border.upper.is_none()) {
+        let names = names(&tied);
+        return Some(format!(
+            "In what order {names} come is not known: above what is shown to hold, runs end too \
+             soon to tell{rest}."
+        ));
+    }
     // One seed is one sample of the workload, whatever its bracket.
     let alone = match best.1.count {
         1 => ", for the requests of this one seed",
@@ -45,10 +52,13 @@ mod tests {
     use super::super::full_capacity;
     use super::*;
 
+    /// No end.
+    const OPEN: f64 = f64::INFINITY;
+
     fn said(all: &[(&str, f64, f64)]) -> Option<String> {
         let of = |&(label, low, high): &(&str, f64, f64)| Capacity {
             label: label.to_owned(),
-            requests_per_s: Border::of(&[(low, high)], false),
+            requests_per_s: Border::of(&[(low, (high < OPEN).then_some(high))], false),
             ..full_capacity()
         };
         let whole: Vec<usize> = (0..all.len()).collect();
@@ -59,7 +69,7 @@ mod tests {
     fn what_cannot_be_compared_is_not() {
         let of = |label: &str, at: f64| Capacity {
             label: label.to_owned(),
-            requests_per_s: Border::of(&[(at, at + 0.1)], false),
+            requests_per_s: Border::of(&[(at, Some(at + 0.1))], false),
             ..full_capacity()
         };
         let all = [of("a", 1.0), of("b", 2.0), of("c", 3.0), of("d", 4.0)];
@@ -75,5 +85,17 @@ mod tests {
         assert_eq!(two, "b carries more than a, for the requests of this one seed.");
         let tie = said(&[("a", 1.0, 1.1), ("b", 1.05, 1.2), ("c", 0.1, 0.2)]).expect("three");
         assert_eq!(tie, "A tie between a and b: their intervals overlap; c carries less.");
+    }
+
+    #[test]
+    fn what_is_open_above_is_neither_less_nor_a_tie() {
+        let open = said(&[("a", 1.0, OPEN), ("b", 2.0, 2.1), ("c", 0.1, 0.2)]).expect("three");
+        assert_eq!(
+            open,
+            "In what order a and b come is not known: above what is shown to hold, runs end too \
+             soon to tell; c carries less."
+        );
+        let above = said(&[("a", 3.0, OPEN), ("b", 2.0, 2.1)]).expect("two");
+        assert_eq!(above, "a carries more than b, for the requests of this one seed.");
     }
 }

@@ -154,38 +154,46 @@ pub struct SeedCapacity {
     pub seed: u64,
     /// Highest rate that held; null when none did, or users were searched.
     pub holds_requests_per_s: Option<f64>,
-    /// Lowest rate above it that did not; null when none failed, or users were searched.
+    /// Lowest rate above it that was shown not to; null when none was, or users were searched.
     pub fails_requests_per_s: Option<f64>,
+    /// Lowest rate between the two of which it is not known, since observation ended too soon; null
+    /// when there is none, or users were searched.
+    #[serde(default)]
+    pub open_requests_per_s: Option<f64>,
     /// Arrivals a second as they came about in the run at the highest rate that held.
     #[serde(default)]
     pub holds_realised_requests_per_s: Option<f64>,
-    /// The same at the lowest above that did not.
+    /// The same at the lowest above that was shown not to.
     #[serde(default)]
     pub fails_realised_requests_per_s: Option<f64>,
     /// Most users that held; null when none did, or the rate was searched.
     pub holds_users: Option<u32>,
-    /// Fewest users above that did not; null when none failed, or the rate was searched.
+    /// Fewest users above that were shown not to; null when none were, or the rate was searched.
     pub fails_users: Option<u32>,
+    /// Fewest users between the two of which it is not known; null when there are none, or the rate
+    /// was searched.
+    #[serde(default)]
+    pub open_users: Option<u32>,
     /// Whether the search came to its end before time ran out.
     pub complete: bool,
-    /// What was not kept there.
+    /// What was not kept at the lowest load above that was shown not to hold.
     pub broken: Vec<String>,
-    /// What was not known there: observation ended before it was decided. A load with something
-    /// open is not shown to hold, and counts as one that does not.
+    /// What was not known at the lowest load above that was not shown to hold: observation ended
+    /// before it was decided.
     pub open: Vec<String>,
-    /// Whether the backlog was growing there.
+    /// Whether the backlog was growing at the lowest load above that was shown not to hold.
     pub growing: bool,
-    /// Every rate, or number of users, tried, and whether it held.
-    pub tried: Vec<(f64, bool)>,
+    /// Every rate, or number of users, tried, and whether it held; null where that is not known.
+    pub tried: Vec<(f64, Option<bool>)>,
     /// Share of fluid requests at each of those.
     #[serde(default)]
     pub tried_fluid_request_share: Vec<Option<f64>>,
 }
 
 impl SeedCapacity {
-    /// Whether nothing is shown of the loads just above the highest that held: the run ends too soon.
-    pub fn unknown_above(&self) -> bool {
-        self.ends().is_some() && self.broken.is_empty() && !self.growing && !self.open.is_empty()
+    /// The lowest load above the highest that held of which nothing is shown: the run ends too soon.
+    pub fn unknown(&self) -> Option<f64> {
+        self.open_requests_per_s.or(self.open_users.map(f64::from))
     }
 
     /// The highest load that held.
@@ -193,7 +201,7 @@ impl SeedCapacity {
         self.holds_requests_per_s.or(self.holds_users.map(f64::from))
     }
 
-    /// The lowest above it that did not.
+    /// The lowest above it that was shown not to.
     pub fn fails(&self) -> Option<f64> {
         self.fails_requests_per_s.or(self.fails_users.map(f64::from))
     }
@@ -203,14 +211,15 @@ impl SeedCapacity {
         self.growing && self.broken.is_empty() && self.open.is_empty()
     }
 
-    /// Both, where there are both: as stated, or, where nothing but growth limits, as the arrivals
-    /// came about. Whether a backlog grows depends on those.
-    pub fn ends(&self) -> Option<(f64, f64)> {
-        let stated = self.holds().zip(self.fails())?;
-        let (held, failed) =
-            (self.holds_realised_requests_per_s, self.fails_realised_requests_per_s);
-        let came = held.zip(failed).filter(|_| self.only_grows());
-        Some(came.unwrap_or(stated))
+    /// The highest load that held and the lowest above that was shown not to, where something was
+    /// not shown to hold: as stated, or, where nothing but growth limits, as the arrivals came
+    /// about. Whether a backlog grows depends on those.
+    pub fn ends(&self) -> Option<(f64, Option<f64>)> {
+        let (held, failed) = (self.holds()?, self.fails());
+        failed.or(self.unknown())?;
+        let came = self.holds_realised_requests_per_s.zip(self.fails_realised_requests_per_s);
+        let came = came.filter(|_| self.only_grows());
+        Some(came.map_or((held, failed), |(held, failed)| (held, Some(failed))))
     }
 }
 
@@ -291,13 +300,18 @@ pub struct ForLoad {
     pub pools: Option<BTreeMap<String, u32>>,
     /// Their GPUs.
     pub gpus: Option<u32>,
-    /// The load over the highest one that as many replicas carry, to 2 %.
+    /// The load over the highest one that as many replicas carry, to 2 %; null where that is not
+    /// known.
     pub share_of_capacity: Option<f64>,
     /// Money for it.
     pub price: Option<SizingPrice>,
     /// Replicas that the capacity of the scenario's own fleet suggests: where that is more than are
     /// simulated (`--max-replicas`), all that is known.
     pub estimate: Option<u64>,
+    /// Whether it is not known of one step fewer, since runs end too soon: then `replicas` are those
+    /// that are shown to hold.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fewer_not_known: bool,
     /// Whether the search came to its end before time ran out.
     pub complete: bool,
     /// Why there is no number; null where there is one.
@@ -362,7 +376,7 @@ pub(crate) fn full_capacity() -> Capacity {
         count: 0,
         is: Estimate::MeanOverSeeds,
         lower: 0.0,
-        upper: 0.0,
+        upper: Some(0.0),
     };
     let price = SizingPrice {
         usd_per_hour: 0.0,
@@ -378,6 +392,7 @@ pub(crate) fn full_capacity() -> Capacity {
         share_of_capacity: Some(0.0),
         price: Some(price),
         estimate: Some(0),
+        fewer_not_known: false,
         complete: true,
         why: Some(String::new()),
         tried: Vec::new(),

@@ -52,6 +52,7 @@ impl Asked<'_> {
             price: None,
             estimate: None,
             complete: true,
+            fewer_not_known: false,
             why: None,
             tried: Vec::new(),
         };
@@ -89,7 +90,7 @@ impl Asked<'_> {
         let seeds = self.seeds.len() as u64;
         task.expects(run(&self.steps.at(guess)) * seeds * 10);
         let mut tried = Vec::new();
-        let mut undecided = false;
+        let mut undecided: Vec<u32> = Vec::new();
         let found = fewest(guess, most, |steps| -> Result<Option<bool>, SearchError> {
             let size = self.steps.at(steps);
             let probe = |&seed: &u64| -> Result<Option<Shown>, SearchError> {
@@ -101,7 +102,9 @@ impl Asked<'_> {
             let shown = shown.into_iter().collect::<Result<Option<Vec<Shown>>, _>>()?;
             let Some(shown) = shown else { return Ok(None) };
             let held = shown.iter().filter(|shown| **shown == Shown::Holds).count();
-            undecided |= held < shown.len() && !shown.contains(&Shown::Fails);
+            if held < shown.len() && !shown.contains(&Shown::Fails) {
+                undecided.push(steps);
+            }
             tried.push((size.replicas(), held as u32));
             task.expects(run(&size) * seeds * 9);
             Ok(Some(held == shown.len()))
@@ -110,6 +113,7 @@ impl Asked<'_> {
         match found {
             Fewest::Found(steps) => {
                 let size = self.steps.at(steps);
+                sized.fewer_not_known = undecided.contains(&steps.saturating_sub(1));
                 let carried = self.carried(study, scheduler, &size)?;
                 sized.complete = carried.complete;
                 sized.share_of_capacity = carried.mean.map(|all| self.load / all);
@@ -130,7 +134,7 @@ impl Asked<'_> {
             }
             Fewest::NoneUpTo(steps) => {
                 let most = self.steps.at(steps).replicas();
-                sized.why = Some(match undecided {
+                sized.why = Some(match !undecided.is_empty() {
                     true => format!(
                         "it is not known whether any number of replicas up to {most} holds: runs end \
                          before that is decided"
@@ -183,7 +187,9 @@ impl Asked<'_> {
                 Ok::<_, SearchError>(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             })?;
             let loads = |value: f64| if whole { value } else { value * self.load };
-            Ok((bracket.complete, bracket.ends().map(|(holds, _)| loads(holds))))
+            // Where nothing is shown just above, more may be carried than is shown.
+            let known = bracket.ends().filter(|_| bracket.open.is_none());
+            Ok((bracket.complete, known.map(|(holds, _)| loads(holds))))
         };
         let found: Vec<Result<_, SearchError>> =
             threads::spread_map(self.seeds.iter().collect(), search);
@@ -197,7 +203,7 @@ impl Asked<'_> {
 
 struct Carried {
     complete: bool,
-    /// Mean over the seeds; none where nothing fails, or time ran out.
+    /// Mean over the seeds; none where nothing fails or is shown just above, or time ran out.
     mean: Option<f64>,
 }
 

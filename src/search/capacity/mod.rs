@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use self::alone::alone;
 use self::knob::Knob;
-use super::bisect::{Bracket, bracket_and_bisect};
+use super::bisect::{Bracket, Shown, bracket_and_bisect};
 use super::depends::build;
 use super::interval::Border;
 use super::probe::{Load, Probe, SearchError, Study};
@@ -234,8 +234,55 @@ struct SeedSearch {
     found: SeedCapacity,
     /// The run at the highest load that held.
     best: Option<Probe>,
-    /// The run at the lowest load that did not, near the border or at the end of the range.
-    worst: Option<Probe>,
+    /// The run at the lowest load above that was shown not to.
+    fails: Option<Probe>,
+    /// The run at the lowest load above of which it is not known.
+    open: Option<Probe>,
+}
+
+impl SeedSearch {
+    /// The run at the lowest load above that was not shown to hold.
+    fn worst(&self) -> Option<&Probe> {
+        self.open.as_ref().or(self.fails.as_ref())
+    }
+}
+
+/// The runs at the ends of what a search knows.
+#[derive(Default)]
+struct Ends {
+    holds: Option<(f64, Probe)>,
+    fails: Option<(f64, Probe)>,
+    open: Option<(f64, Probe)>,
+}
+
+impl Ends {
+    /// Keeps the run at a value where it is an end: the highest that held, the lowest others.
+    fn take(&mut self, value: f64, probe: Probe) {
+        let (end, higher) = match probe.shows() {
+            Shown::Holds => (&mut self.holds, true),
+            Shown::Fails => (&mut self.fails, false),
+            Shown::Nothing => (&mut self.open, false),
+        };
+        if end.as_ref().is_none_or(|(other, _)| (value > *other) == higher) {
+            *end = Some((value, probe));
+        }
+        let Some((held, _)) = &self.holds else { return };
+        self.fails.take_if(|(value, _)| *value <= *held);
+        self.open.take_if(|(value, _)| *value <= *held);
+    }
+
+    /// Halvings that are left, by what is known.
+    fn left(&self, precision: f64) -> u64 {
+        let value = |end: &Option<(f64, Probe)>| end.as_ref().map(|(value, _)| *value);
+        let high = [value(&self.fails), value(&self.open)].into_iter().flatten();
+        match value(&self.holds).zip(high.reduce(f64::min)) {
+            Some((low, high)) => {
+                let parts = ((high - low) / (low * precision)).max(1.0);
+                libm::ceil(libm::log2(parts)).min(60.0) as u64
+            }
+            None => TRIES - 2,
+        }
+    }
 }
 
 fn search_seed(
@@ -247,57 +294,54 @@ fn search_seed(
     task: Task<'_>,
 ) -> Result<SeedSearch, SearchError> {
     let (mut tried, mut shares) = (Vec::new(), Vec::new());
-    let (mut best, mut worst) = (None::<(f64, Probe)>, None::<(f64, Probe)>);
+    let mut ends = Ends::default();
     let size = FleetSize::of(study.experiment);
     let bracket = bracket_and_bisect(precision, knob.range(), |value| {
         let load = Load { offered: knob.offered(value), size: size.clone(), seed };
         let Some(probe) = study.probe(scheduler, &load)? else { return Ok(None) };
-        let (shown, held, requests) = (probe.shows(), probe.held(), probe.requests());
-        tried.push((knob.amount(value), held));
+        let (shown, requests) = (probe.shows(), probe.requests());
+        tried.push((knob.amount(value), shown.held()));
         let fluidity = probe.result.summary.fluidity.as_ref();
         shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
-        // The highest load that held, the lowest that did not.
-        let (kept, sign) = if held { (&mut best, 1.0) } else { (&mut worst, -1.0) };
-        if kept.as_ref().is_none_or(|(other, _)| (value - *other) * sign > 0.0) {
-            *kept = Some((value, probe));
-        }
-        let left = match (&best, &worst) {
-            (Some((low, _)), Some((high, _))) => {
-                let parts = ((high - low) / (low * precision)).max(1.0);
-                libm::ceil(libm::log2(parts)).min(60.0) as u64
-            }
-            _ => TRIES - 2,
-        };
-        task.expects(left * requests);
+        ends.take(value, probe);
+        task.expects(ends.left(precision) * requests);
         Ok::<_, SearchError>(Some(shown))
     })?;
     task.expects(0);
-    let Bracket { holds, fails, complete } = bracket;
-    let (best, worst) = (best.map(|(_, probe)| probe), worst.map(|(_, probe)| probe));
+    let Bracket { holds, fails, open, complete } = bracket;
+    let run = |end: Option<(f64, Probe)>| end.map(|(_, probe)| probe);
+    let (best, failing) = (run(ends.holds), run(ends.fails));
+    // What is open above a failure is no border.
+    let unknown = run(ends.open).filter(|_| open.is_some());
     let rate = |end: Option<f64>| end.filter(|_| !knob.whole()).map(|value| knob.amount(value));
     let came = |end: Option<f64>, probe: &Option<Probe>| {
         end.filter(|_| !knob.whole()).and_then(|_| probe.as_ref()?.requests_per_s)
     };
     let users = |end: Option<f64>| end.filter(|_| knob.whole()).map(|users| users as u32);
-    let failing = worst.as_ref();
+    let (broken, growing) = failing
+        .as_ref()
+        .map_or((Vec::new(), false), |probe| (probe.broken.clone(), probe.steadiness.growing));
     Ok(SeedSearch {
         found: SeedCapacity {
             seed,
             holds_requests_per_s: rate(holds),
             fails_requests_per_s: rate(fails),
+            open_requests_per_s: rate(open),
             holds_realised_requests_per_s: came(holds, &best),
-            fails_realised_requests_per_s: came(fails, &worst),
+            fails_realised_requests_per_s: came(fails, &failing),
             holds_users: users(holds),
             fails_users: users(fails),
+            open_users: users(open),
             complete,
-            broken: failing.map_or(Vec::new(), |probe| probe.broken.clone()),
-            open: failing.map_or(Vec::new(), |probe| probe.open.clone()),
-            growing: failing.is_some_and(|probe| probe.steadiness.growing),
+            broken,
+            open: unknown.as_ref().or(failing.as_ref()).map_or(Vec::new(), |p| p.open.clone()),
+            growing,
             tried,
             tried_fluid_request_share: shares,
         },
         best,
-        worst,
+        fails: failing,
+        open: unknown,
     })
 }
 
@@ -313,7 +357,7 @@ fn put_together(
     // A search that came to an open end gives no number; neither does a mean over the others. Where
     // time ran out, what is bracketed counts.
     let open = searches.iter().any(|s| s.found.complete && s.found.ends().is_none());
-    let brackets: Vec<(f64, f64)> =
+    let brackets: Vec<(f64, Option<f64>)> =
         searches.iter().filter_map(|search| search.found.ends()).collect();
     let border = Border::of(&brackets, knob.whole()).filter(|_| !open);
     let per_gpu = border.map(|border| border.per(gpus, knob.whole()));
@@ -336,7 +380,7 @@ fn put_together(
     let mut notes = notes::notes(study, &searches, alone.as_ref(), knob);
     notes.extend(border.and_then(|border| notes::wide(&border)));
     let best = searches.iter().find_map(|search| search.best.as_ref());
-    let any = best.or(searches.iter().find_map(|search| search.worst.as_ref()));
+    let any = best.or(searches.iter().find_map(|search| search.worst()));
     let at_capacity = best.map(AtCapacity::of);
     let rate = match knob {
         Knob::Rate { .. } => border.map(|border| border.mean),

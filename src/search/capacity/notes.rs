@@ -43,32 +43,41 @@ pub(super) fn notes(
     }
     let ended = || searches.iter().filter(|search| search.found.complete);
     if let Some(search) = ended().find(|search| search.found.holds().is_none()) {
-        let lowest = search.found.tried.last().map_or(0.0, |tried| tried.0);
-        let why = match search.worst.as_ref() {
+        let tried = || search.found.tried.iter().map(|tried| tried.0);
+        let lowest = tried().reduce(f64::min).unwrap_or_default();
+        let highest = tried().reduce(f64::max).unwrap_or_default();
+        let why = match search.worst() {
             Some(probe) if !probe.broken.is_empty() => probe.broken.join(", "),
             Some(probe) if !probe.open.is_empty() => {
                 format!("the run ends before it is known ({})", probe.open.join(", "))
             }
             _ => "the queue keeps growing".to_owned(),
         };
+        let from = tried().next().unwrap_or_default();
+        let shown = if search.open.is_some() { "shown to hold" } else { "held" };
         notes.push(match knob {
-            Knob::Rate { .. } => {
-                let from = search.found.tried.first().map_or(lowest, |tried| tried.0);
-                format!(
-                    "not held at {} requests/s, nor at lower rates down to {}: {why}; higher ones \
-                     were not tried",
-                    three_digits(from),
-                    three_digits(lowest)
-                )
-            }
+            Knob::Rate { .. } if highest > from => format!(
+                "not {shown} at any rate tried, from {} to {} requests/s: {why}",
+                three_digits(lowest),
+                three_digits(highest)
+            ),
+            Knob::Rate { .. } => format!(
+                "not {shown} at {} requests/s, nor at lower rates down to {}: {why}; higher ones \
+                 were not tried",
+                three_digits(from),
+                three_digits(lowest)
+            ),
+            Knob::Users { .. } if highest > from => format!(
+                "not {shown} with any number of users tried, from {lowest:.0} to {highest:.0}: {why}"
+            ),
             Knob::Users { .. } => {
-                format!("not held even with {lowest:.0} users: {why}; more were not tried")
+                format!("not {shown} even with {lowest:.0} users: {why}; more were not tried")
             }
         });
         return notes;
     }
-    if let Some(search) = ended().find(|search| search.found.fails().is_none()) {
-        let highest = search.found.tried.last().map_or(0.0, |tried| tried.0);
+    if let Some(search) = ended().find(|search| search.found.ends().is_none()) {
+        let highest = search.found.holds().unwrap_or_default();
         let amount = knob.searched().amount();
         notes.push(format!("held at every {amount} up to {highest:.0} {unit}: no limit found"));
         return notes;
@@ -81,10 +90,23 @@ pub(super) fn notes(
                 .to_owned(),
         );
     }
-    if let Some(open) = searches.iter().find_map(|search| search.found.open.first()) {
+    let open = |search: &SeedSearch| {
+        let from = search.found.unknown()?;
+        Some((from, search.found.fails(), search.found.open.first()?.clone()))
+    };
+    if let Some((from, fails, open)) = searches.iter().find_map(open) {
+        let load = |load: f64| match knob.whole() {
+            true => format!("{load:.0}"),
+            false => three_digits(load),
+        };
+        let to = match fails {
+            Some(fails) => format!("to {} {unit}, which did not hold", load(fails)),
+            None => "on: no load above is known not to hold".to_owned(),
+        };
         notes.push(format!(
-            "above, the run ends before it is known whether the promise is kept ({open}): that is \
-             not shown to hold, and counts as not held"
+            "above, the run ends before it is known whether the promise is kept ({open}): nothing \
+             is shown from {} {unit} {to}",
+            load(from)
         ));
     }
     let Some(best) = searches.iter().find_map(|search| search.best.as_ref()) else { return notes };
@@ -129,8 +151,10 @@ fn known_by_then(searches: &[SeedSearch], unit: &str) -> String {
     let least = |of: fn(&SeedCapacity) -> Option<f64>, pick: fn(f64, f64) -> f64| {
         searches.iter().filter_map(|search| of(&search.found)).reduce(pick).map(three_digits)
     };
+    let unknown = searches.iter().any(|search| search.found.unknown().is_some());
     match (least(SeedCapacity::holds, f64::min), least(SeedCapacity::fails, f64::max)) {
         (Some(held), Some(failed)) => format!("{held} {unit} held, {failed} did not"),
+        (Some(held), None) if unknown => format!("{held} {unit} held, of more it is not known"),
         (Some(held), None) => format!("{held} {unit} held, and nothing more was tried"),
         (None, Some(failed)) => format!("{failed} {unit} did not hold, and nothing less was tried"),
         (None, None) => "nothing is known by then".to_owned(),
@@ -231,7 +255,7 @@ pub(super) fn wide(border: &Border) -> Option<String> {
          requests",
         border.count,
         three_digits(border.lower),
-        three_digits(border.upper),
+        three_digits(border.upper?),
         border.count * 2 + 1
     ))
 }
@@ -242,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_wide_interval_is_said_and_never_reaches_below_nothing() {
-        let of = |brackets: &[(f64, f64)]| Border::of(brackets, false).expect("some");
+        let of = |brackets: &[(f64, f64)]| {
+            let ends = brackets.iter().map(|&(held, failed)| (held, Some(failed)));
+            Border::of(&ends.collect::<Vec<_>>(), false).expect("some")
+        };
         assert_eq!(wide(&of(&[(2.0, 2.1)])), None);
         assert_eq!(wide(&of(&[(2.0, 2.1), (2.02, 2.1)])), None);
         let said = wide(&of(&[(1.0, 1.1), (3.0, 3.1)])).expect("wide");

@@ -1,6 +1,6 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
-use super::file::{Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice};
+use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
 use crate::metrics::Bounds;
 use crate::promise::KEPT_SHARE;
 use crate::report::header;
@@ -36,18 +36,32 @@ pub fn to_text(file: &CapacityFile) -> String {
 fn method(file: &CapacityFile) -> String {
     let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
     let (amount, precision) = (file.searched.amount(), percent(file.precision));
-    match file.seeds.len() {
-        1 => format!(
+    let open = file.schedulers.iter().any(unknown_above);
+    let seeds = seeds.join(", ");
+    match (file.seeds.len(), open) {
+        (1, false) => format!(
             "each {amount}: the highest that held, and the lowest tried that did not, at most \
-             {precision} apart; seed {}",
-            seeds[0]
+             {precision} apart; seed {seeds}"
         ),
-        _ => format!(
-            "each {amount}: the mean over seeds {} of the highest that held, each bracketed to \
-             {precision}; in brackets its 95 % interval, with the brackets",
-            seeds.join(", ")
+        (1, true) => format!(
+            "each {amount}: the highest shown to hold, and the lowest tried that is known not to \
+             (`>=`: none is); of some between, runs end too soon to tell; seed {seeds}"
+        ),
+        (_, false) => format!(
+            "each {amount}: the mean over seeds {seeds} of the highest that held, each bracketed to \
+             {precision}; in brackets its 95 % interval, with the brackets"
+        ),
+        (_, true) => format!(
+            "each {amount}: the mean over seeds {seeds} of the highest shown to hold; in brackets its \
+             95 % interval, up to the lowest tried that is known not to (`>=`: none is); of some \
+             between, runs end too soon to tell"
         ),
     }
+}
+
+/// Whether nothing is shown just above what held.
+fn unknown_above(capacity: &Capacity) -> bool {
+    capacity.seeds.iter().any(|seed| seed.unknown().is_some())
 }
 
 /// The answer for each scheduler, in a sentence, and which of them carries most.
@@ -141,26 +155,31 @@ fn sized(asked: &ForLoad) -> String {
     let share = asked
         .share_of_capacity
         .map_or(String::new(), |share| format!(" ({:.0} % of their capacity)", 100.0 * share));
-    format!("; for {load} take {gpus} GPU{plural}{pools}{share}")
+    let fewer = if asked.fewer_not_known { ", whether fewer do is not known" } else { "" };
+    format!("; for {load} take {gpus} GPU{plural}{pools}{share}{fewer}")
 }
 
 /// What a figure is, with its interval.
 fn what(capacity: &Capacity, border: Border, unit: &str) -> String {
-    let (lower, upper) = ends(border);
-    let unknown = capacity.seeds.iter().any(SeedCapacity::unknown_above);
-    match border.is {
-        Estimate::HighestThatHeld if unknown => {
-            let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
-            format!("the highest {amount} shown to hold; of {upper} it is not known")
+    let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
+    let unknown = unknown_above(capacity);
+    match (border.is, ends(border)) {
+        (Estimate::HighestThatHeld, None) => {
+            format!("the highest {amount} shown to hold; of more it is not known")
         }
-        Estimate::MeanOverSeeds if unknown => {
-            format!("shown to hold, mean of {} seeds; above that it is not known", border.count)
-        }
-        Estimate::HighestThatHeld => {
-            let amount = if unit == Searched::Users.unit() { "number" } else { "rate" };
+        (Estimate::HighestThatHeld, Some((_, upper))) if unknown => format!(
+            "the highest {amount} shown to hold; {upper} did not, and between them it is not known"
+        ),
+        (Estimate::HighestThatHeld, Some((_, upper))) => {
             format!("the highest {amount} that held; {upper} did not")
         }
-        Estimate::MeanOverSeeds => {
+        (Estimate::MeanOverSeeds, None) => {
+            format!("shown to hold, mean of {} seeds; above that it is not known", border.count)
+        }
+        (Estimate::MeanOverSeeds, Some((lower, upper))) if unknown => {
+            format!("shown to hold, mean of {} seeds; {lower} to {upper}", border.count)
+        }
+        (Estimate::MeanOverSeeds, Some((lower, upper))) => {
             format!("mean of {} seeds, {lower} to {upper}", border.count)
         }
     }
@@ -179,17 +198,19 @@ fn money(price: Option<SizingPrice>) -> String {
     format!(", ${:.2}/h{}", price.usd_per_hour, per_token.unwrap_or_default())
 }
 
-/// With the decimals that suit it.
+/// With the decimals that suit it, and a sign where nothing is known above.
 fn figure(border: Border) -> String {
-    with(decimals(border), border.mean)
+    let sign = if border.upper.is_none() { ">= " } else { "" };
+    format!("{sign}{}", with(decimals(border), border.mean))
 }
 
-/// The ends of its interval, with as many decimals, or more where they would look alike.
-fn ends(border: Border) -> (String, String) {
-    let few = decimals(border);
-    let pair = |decimals: usize| (with(decimals, border.lower), with(decimals, border.upper));
+/// The ends of its interval, where it has both, with as many decimals, or more where they would look
+/// alike.
+fn ends(border: Border) -> Option<(String, String)> {
+    let (few, upper) = (decimals(border), border.upper?);
+    let pair = |decimals: usize| (with(decimals, border.lower), with(decimals, upper));
     let apart = (few..few + 6).map(pair).find(|(lower, upper)| lower != upper);
-    apart.unwrap_or_else(|| pair(few))
+    Some(apart.unwrap_or_else(|| pair(few)))
 }
 
 fn with(decimals: usize, value: f64) -> String {
@@ -200,7 +221,8 @@ fn with(decimals: usize, value: f64) -> String {
 }
 
 fn decimals(border: Border) -> usize {
-    let whole = [border.mean, border.lower, border.upper].iter().all(|one| one.fract() == 0.0);
+    let upper = border.upper.unwrap_or(border.lower);
+    let whole = [border.mean, border.lower, upper].iter().all(|one| one.fract() == 0.0);
     match border.mean {
         _ if whole => 0,
         mean if mean >= 99.95 => 0,
@@ -212,8 +234,8 @@ fn decimals(border: Border) -> usize {
 
 /// A figure and its interval, for a cell.
 fn cell(border: Border) -> String {
-    let (lower, upper) = ends(border);
-    format!("{} ({lower} to {upper})", figure(border))
+    let ends = ends(border).map(|(lower, upper)| format!(" ({lower} to {upper})"));
+    format!("{}{}", figure(border), ends.unwrap_or_default())
 }
 
 /// What limits, and labels, are cut where the table would be too wide.

@@ -1,7 +1,13 @@
 //! All combinations of the values that `--vary` gives.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::excerpt::quoted;
+use crate::yaml::{Source, parse};
 
 /// One field of the scenario and the values it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,7 +31,15 @@ impl Vary {
         if path.trim().is_empty() || values.iter().any(String::is_empty) {
             return Err(expected());
         }
-        Ok(Vary { path: path.trim().to_owned(), values })
+        let vary = Vary { path: path.trim().to_owned(), values };
+        match twice(&vary.values) {
+            Some(value) => Err(format!(
+                "`{}` has the value `{}` twice: give each value once",
+                quoted(&vary.path),
+                quoted(value)
+            )),
+            None => Ok(vary),
+        }
     }
 
     /// So many last names of the path.
@@ -33,6 +47,51 @@ impl Vary {
         let cut = self.path.rmatch_indices('.').nth(names - 1);
         cut.map_or(&self.path, |(at, _)| &self.path[at + 1..])
     }
+}
+
+/// A value that is the same as one before it, however the two are written.
+fn twice(values: &[String]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    let plain = |text: &String| {
+        let source = Source { name: String::new(), text: text.clone() };
+        let value = parse(0, &source).map_or_else(|_| text.as_str().into(), |node| node.json());
+        match value.as_f64() {
+            Some(number) => Value::from(number).to_string(),
+            None => value.to_string(),
+        }
+    };
+    values.iter().find(|text| !seen.insert(plain(text))).map(String::as_str)
+}
+
+/// What is wrong with the fields that are varied, if anything: one that is given twice, under
+/// another name perhaps, or one whose part was given before and is overwritten. `fields` are their
+/// paths with numbers in place of names.
+pub(super) fn clash(vary: &[Vary], fields: &[String]) -> Option<String> {
+    let of = |place: usize| &vary[place].path;
+    let whole = |long: &str, short: &str| {
+        long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let pairs = (0..fields.len()).flat_map(|later| (0..later).map(move |before| (before, later)));
+    let (before, later) =
+        pairs.into_iter().find(|&(before, later)| whole(&fields[before], &fields[later]))?;
+    if fields[before] != fields[later] {
+        return Some(format!(
+            "--vary {}, given after {}, would replace it: give it first",
+            of(later),
+            of(before)
+        ));
+    }
+    let same = match of(before) == of(later) {
+        true => format!("{} is given twice", of(before)),
+        false => format!("{} and {} are one field", of(before), of(later)),
+    };
+    let all: Vec<&str> =
+        [before, later].iter().flat_map(|&at| &vary[at].values).map(String::as_str).collect();
+    Some(format!(
+        "--vary: {same}: give all its values at once, --vary '{}={}'",
+        of(before),
+        all.join(",")
+    ))
 }
 
 /// What people call the fields: the last name of each path, or as many as tell it from the others.
@@ -107,6 +166,32 @@ mod tests {
         assert_eq!(told(&["seed", "a.b.rate"]), ["seed", "rate"]);
         assert_eq!(told(&["pools.a.replicas", "pools.b.replicas"]), ["a.replicas", "b.replicas"]);
         assert_eq!(told(&["x.a.n", "y.a.n", "n"]), ["x.a.n", "y.a.n", "n"]);
+    }
+
+    #[test]
+    fn a_value_is_given_once_however_it_is_written() {
+        for text in ["replicas=1,2,1", "rate=1,1.0", "router=random,'random'", "x=[1, 2],[1,2]"] {
+            assert!(Vary::parse(text).is_err_and(|told| told.contains("twice")), "{text}");
+        }
+        assert!(Vary::parse("x=1,'1'").is_ok_and(|vary| vary.values.len() == 2));
+    }
+
+    #[test]
+    fn a_field_is_given_once_under_whatever_name() {
+        let clash = |fields: &[(&str, &str)]| {
+            let vary: Vec<Vary> = fields
+                .iter()
+                .enumerate()
+                .map(|(i, (path, _))| Vary::parse(&format!("{path}={i}1,{i}2")).unwrap())
+                .collect();
+            clash(&vary, &fields.iter().map(|field| field.1.to_owned()).collect::<Vec<_>>())
+        };
+        let twice = clash(&[("replicas", "replicas"), ("replicas", "replicas")]).expect("twice");
+        assert!(twice.ends_with("at once, --vary 'replicas=01,02,11,12'"), "{twice}");
+        let alias = clash(&[("seed", "seed"), ("a.b", "a.0.b"), ("a.0.b", "a.0.b")]);
+        assert!(alias.is_some_and(|told| told.contains("a.b and a.0.b are one field")));
+        assert!(clash(&[("a.b", "a.b"), ("a", "a")]).is_some_and(|told| told.contains("replace")));
+        assert_eq!(clash(&[("a", "a"), ("a.b", "a.b"), ("ab", "ab")]), None);
     }
 
     #[test]

@@ -5,10 +5,12 @@ mod grid;
 mod inert;
 mod pareto;
 mod said;
+mod seal;
 mod sensitivity;
 mod text;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -58,6 +60,9 @@ pub struct SweepFile {
     /// A digest of the sources that the program was built from.
     #[serde(default)]
     pub build: String,
+    /// A digest of everything else in the file, by which `merge` knows that it is as it was written.
+    #[serde(default)]
+    pub digest: String,
     /// Digests of the files that the points name, by their names in the scenario.
     #[serde(default)]
     pub files: Contents,
@@ -152,6 +157,8 @@ pub struct Sweep<'a> {
     pub progress: Option<&'a RunProgress>,
     /// Ends it when its time is up.
     pub watch: &'a Watch,
+    /// Says what speaks against reading a file that a point names, before any point is run.
+    pub spare: &'a (dyn Fn(&Path) -> Result<(), String> + Sync),
 }
 
 impl Sweep<'_> {
@@ -172,7 +179,11 @@ impl Sweep<'_> {
         let (done, reused) = (AtomicU64::new(0), AtomicU64::new(0));
         let points = threads::on(self.jobs, || {
             let checked: Vec<Result<(), SweepError>> =
-                threads::spread_map(indices.clone(), |index| self.resolve(index).map(|_| ()));
+                threads::spread_map(indices.clone(), |index| {
+                    let files = self.resolve(index)?.files;
+                    let spared = files.values().try_for_each(|file| (self.spare)(file));
+                    spared.map_err(SweepError::NoSense)
+                });
             checked.into_iter().collect::<Result<(), _>>()?;
             let points: Vec<Result<Option<Point>, SweepError>> =
                 threads::spread_map(indices.clone(), |index| {
@@ -194,6 +205,7 @@ impl Sweep<'_> {
             kind: "sweep".to_owned(),
             tool: Tool::this(),
             build: build().to_owned(),
+            digest: String::new(),
             files: files.into_inner().unwrap_or_else(PoisonError::into_inner),
             scenario: first,
             vary: self.vary.clone(),
@@ -211,15 +223,20 @@ impl Sweep<'_> {
         Ok((file, reused.into_inner() as usize))
     }
 
-    fn document_at(&self, index: usize) -> Result<Document, SweepError> {
+    /// The document of a point, and which fields its values set.
+    fn document_at(&self, index: usize) -> Result<(Document, Vec<String>), SweepError> {
         let values = grid::values_of(&self.vary, index);
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
-        Ok(self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?)
+        let with = self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?;
+        match grid::clash(&self.vary, &with.1) {
+            Some(problem) => Err(SweepError::NoSense(problem)),
+            None => Ok(with),
+        }
     }
 
     fn resolve(&self, index: usize) -> Result<Resolved, SweepError> {
-        Ok(self.document_at(index)?.resolve(self.seed).map_err(Box::new)?)
+        Ok(self.document_at(index)?.0.resolve(self.seed).map_err(Box::new)?)
     }
 
     fn how(&self) -> Option<Value> {
@@ -342,20 +359,29 @@ impl SweepFile {
         said::judge(assertions, self)
     }
 
-    /// Puts the shards of one sweep together.
+    /// Puts the shards of one sweep together, each with the name that errors call it by.
     ///
     /// # Errors
-    /// When they are not of one sweep, or points are missing or there twice.
-    pub fn merge(shards: Vec<SweepFile>) -> Result<SweepFile, SweepError> {
-        let mut shards = shards.into_iter();
+    /// When they are not of one sweep, one is not as it was written, or points are missing or there
+    /// twice.
+    pub fn merge(shards: Vec<(String, SweepFile)>) -> Result<SweepFile, SweepError> {
         let no_sense = |message: String| Err(SweepError::NoSense(message));
+        let mut shards = shards;
+        let damage =
+            shards.iter_mut().find_map(|(name, shard)| Some((name.clone(), shard.damage()?)));
+        let mut shards = shards.into_iter().map(|(_, shard)| shard);
         let Some(mut all) = shards.next() else {
             return no_sense("no shard to merge".to_owned());
         };
-        for shard in shards {
-            if let Some(what) = differences::between(&all, &shard) {
-                return no_sense(format!("the shards are not of one sweep: {what}"));
-            }
+        let rest: Vec<SweepFile> = shards.collect();
+        // Two builds are the reason that helps more.
+        if let Some(what) = rest.iter().find_map(|shard| differences::between(&all, shard)) {
+            return no_sense(format!("the shards are not of one sweep: {what}"));
+        }
+        if let Some((name, damage)) = damage {
+            return no_sense(format!("{name} {damage}"));
+        }
+        for shard in rest {
             all.files.extend(shard.files);
             all.points.extend(shard.points);
         }

@@ -93,6 +93,12 @@ impl Objective {
                 format!("a capacity has no number `{}`{meant}", one.path)
             }),
         };
+        if two[0].path == two[1].path {
+            return Err(format!(
+                "`{}` is given twice: expected two paths that differ",
+                two[0].path
+            ));
+        }
         match two.iter().find_map(wrong) {
             Some(problem) => Err(problem),
             None => Ok(two),
@@ -110,7 +116,8 @@ impl Objective {
 pub fn range(run: &Value, path: &str) -> Option<(f64, f64)> {
     let ends = |border: &str| {
         let end = |name: &str| figure(run, &format!("{border}.{name}"));
-        Some((end("mean")?, end("lower")?, end("upper")?))
+        // Without an upper end nothing is known above.
+        Some((end("mean")?, end("lower")?, end("upper").unwrap_or(f64::INFINITY)))
     };
     if let Some(border) = path.strip_suffix(".mean") {
         return ends(border).map(|(_, lower, upper)| (lower, upper));

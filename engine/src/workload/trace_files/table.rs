@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::memory::try_to;
 use crate::request::BlockIds;
 use crate::workload::arrivals::too_many_requests;
 use crate::workload::classes::CLASSES_MAX;
@@ -48,8 +49,7 @@ impl Table {
         if self.rows.len() >= MAX_REQUESTS as usize {
             return Err(line.error(too_many_requests().message()));
         }
-        self.rows
-            .try_reserve(1)
+        try_to(|| self.rows.try_reserve(1))
             .map_err(|_| line.error("out of memory: too many requests for this machine"))?;
         self.rows.push(row);
         Ok(())
