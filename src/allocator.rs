@@ -5,23 +5,11 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use metron_sim::cli::Exit;
-use metron_sim::may_fail;
-use metron_sim::report::try_remove_unfinished;
+use metron_sim::no_memory_left;
 
 /// Ends the program in words when the system has no memory left.
 pub(crate) struct OrExit;
-
-/// Written as it is: nothing can be put together without memory.
-const TOLD: &[u8] =
-    b"error: out of memory: the run and its result take more than this process may \
-use\nhelp: take fewer requests, or less beside them: --format text, no --timeline, no --report, \
---jobs 1\n";
 
 // SAFETY: every call goes to `System` as it came, and what comes back is handed on.
 unsafe impl GlobalAlloc for OrExit {
@@ -48,32 +36,8 @@ unsafe impl GlobalAlloc for OrExit {
 
 #[inline]
 fn there(memory: *mut u8) -> *mut u8 {
-    if memory.is_null() && !may_fail() {
-        exhausted();
+    if memory.is_null() {
+        no_memory_left();
     }
     memory
-}
-
-/// Says that there is no memory left, and ends the program. Comes back only where it is itself what
-/// finds none.
-#[cold]
-#[inline(never)]
-fn exhausted() {
-    static ENDING: AtomicBool = AtomicBool::new(false);
-    thread_local! {
-        static TIMES: Cell<u8> = const { Cell::new(0) };
-    }
-    let before = TIMES.get();
-    TIMES.set(before.saturating_add(1));
-    if before == 0 {
-        // Another thread may be about to end all of them.
-        while ENDING.swap(true, Ordering::AcqRel) {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let _ = std::io::stderr().write_all(TOLD);
-        try_remove_unfinished();
-    }
-    if before < 2 {
-        std::process::exit(Exit::Failure.code().into());
-    }
 }

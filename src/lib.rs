@@ -91,8 +91,7 @@ pub use runner::{Indexed, indexed};
 
 // The whole command line, and the playground's questions and answers.
 #[cfg(not(target_arch = "wasm32"))]
-pub use cli::program;
-pub use memory::may_fail;
+pub use cli::{no_memory_left, program};
 pub use playground::answer;
 
 /// Schedulers of one's own: [`Scheduler`](policy::Scheduler) decides,

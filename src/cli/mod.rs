@@ -18,6 +18,7 @@ mod judging;
 mod kept;
 mod library;
 mod list;
+mod memory;
 mod merge;
 mod outputs;
 mod progress;
@@ -38,6 +39,7 @@ pub use args::{Listed, command};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
+pub use memory::no_memory_left;
 
 use args::Cli;
 use console::Console;
