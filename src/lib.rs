@@ -1,12 +1,15 @@
 //! metron-sim plays how GPUs serve large language models, iteration by iteration, and explains
 //! why a user's text stalled.
 //!
+//! What is here is for programs around the library and changes with the version alone. How it is made
+//! stands in rooms, which nobody outside sees: `docs/architecture.md`.
+//!
 //! # A scenario, run
 //!
 //! ```
-//! use metron_sim::progress::Progress;
-//! use metron_sim::runner::{RunInput, RunOptions, Simulator, prepare, run_experiment};
-//! use metron_sim::scenario::{Document, Files};
+//! use metron_sim::{
+//!     Document, Files, Progress, RunInput, RunOptions, Simulator, prepare, run_experiment,
+//! };
 //!
 //! let text = "
 //! model: llama-3.1-8b
@@ -29,62 +32,132 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Metrics of token times
-//!
-//! ```
-//! use metron_sim::ids::{ClassId, ColumnId, LaneId};
-//! use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
-//! use metron_sim::time::{Span, Time};
-//! use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
-//!
-//! // One answer of four tokens, sent at 0: the first after 50 ms, then gaps of 20, 60 and 20 ms.
-//! let at = |ms| Time::ZERO + Span::from_millis(ms);
-//! let trace = TokenTrace {
-//!     columns: vec![Column::own(vec![at(70), at(130), at(150)])],
-//!     requests: vec![RequestRow {
-//!         arrival: at(0),
-//!         scheduled: at(10),
-//!         first_token: at(50),
-//!         run: Run { column: ColumnId(0), first: 0, len: 3, next: NO_RUN },
-//!         prompt_tokens: 100,
-//!         tokens: 4,
-//!         hit_tokens: 0,
-//!         preemptions: 0,
-//!         lane: LaneId(0),
-//!         class: ClassId(0),
-//!         status: Status::Completed,
-//!     }],
-//!     end: at(150),
-//!     ..TokenTrace::default()
-//! };
-//! let first_token = FirstToken::Fixed(Span::from_millis(50));
-//! let promise = Deadlines::new(first_token, Span::from_millis(25), 0.9)?;
-//! let summary = evaluate(&trace, &Options::new(promise));
-//! assert_eq!(summary.tbt_s.and_then(|gaps| gaps.max), Some(0.06));
-//! // The third token was due at 75 + 25 ms and came at 130 ms: the request is not fluid.
-//! assert_eq!(summary.fluidity.and_then(|f| f.fluid_request_share), Some(0.0));
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! A scheduler of one's own: `examples/custom_scheduler.rs`.
+//! Metrics of token times, simulated or measured: [`token_times`]. A scheduler of one's own:
+//! [`policy`], `docs/writing-a-scheduler.md`.
 
-// The lower rooms are a crate of their own, which is compiled with more care than this one.
-pub use metron_engine::{
-    catalog, cost, explain, fleet, ids, interop, kv, metrics, progress, promise, replica, request,
-    result, scheduler, shown, sim, time, trace, units, workload,
+// Whole rooms are for tests to see: what a room shows to them is more than the product needs.
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
+// A page in a browser has neither commands nor files, and so no use for half of it.
+#![cfg_attr(all(target_arch = "wasm32", not(feature = "internals")), allow(dead_code))]
+
+/// The rooms from which the facade is picked: those of the engine, which is a crate of its own, and a
+/// folder of `src/` each.
+#[path = ""]
+mod rooms {
+    pub use metron_engine::*;
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub mod cli;
+    pub mod inert;
+    pub mod playground;
+    pub mod report;
+    pub mod runner;
+    pub mod scenario;
+    pub mod search;
+    #[cfg(not(target_arch = "wasm32"))]
+    pub mod server;
+    pub mod swarm;
+    pub mod validation;
+    pub mod view;
+}
+
+#[cfg(feature = "internals")]
+pub use rooms::*;
+#[cfg(not(feature = "internals"))]
+use rooms::*;
+
+// From a scenario's text to runs of it.
+pub use progress::Progress;
+pub use runner::{
+    PrepareError, Prepared, Requests, RunError, RunInput, RunOptions, SchedulerOutput, Simulator,
+    prepare, run_experiment,
 };
-use metron_engine::{excerpt, json, order, suggest, threads, yaml};
+pub use scenario::{Document, Experiment, Files, ScenarioError};
+pub use time::{Span, Time};
 
+// What a run says; what these are made of is in `metron-sim schema result` too.
+pub use metrics::{Distribution, Fluidity, Summary};
+pub use promise::{Term, Verdict};
+pub use result::{ResultFile, RunResult};
+
+// Where the time of its gaps went.
+pub use explain::{Cause, Gap, Index, Split};
+pub use runner::{Indexed, indexed};
+
+// The whole command line, and the playground's questions and answers.
 #[cfg(not(target_arch = "wasm32"))]
-pub mod cli;
-pub mod inert;
-pub mod playground;
-pub mod report;
-pub mod runner;
-pub mod scenario;
-pub mod search;
-#[cfg(not(target_arch = "wasm32"))]
-pub mod server;
-pub mod swarm;
-pub mod validation;
-pub mod view;
+pub use cli::program;
+pub use playground::answer;
+
+/// Schedulers of one's own: [`Scheduler`](policy::Scheduler) decides,
+/// [`Parameters`](policy::Parameters) and [`register`](policy::register) make it one of those that
+/// scenarios name, [`Replay`](policy::Replay) plays it step by step.
+pub mod policy {
+    // What a policy decides, and by what.
+    pub use crate::scheduler::{
+        CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, RequestView, Scheduler, Step,
+    };
+
+    // What a scenario may say to it, under which name.
+    pub use crate::scheduler::{
+        Draws, Evidence, Feature, Idle, Parameters, Problem, RegisterError, Setting, register,
+    };
+
+    // What it says of itself, so that cures, dials and tests know it.
+    pub use crate::scheduler::{
+        Bounds, Counted, Effect, Facts, Limit, Order, Prefills, Seats, StepBudget, Switch, Takes,
+    };
+
+    // By hand, without time.
+    pub use crate::sim::{Replay, ReplayRequest, Scheduled, StepRecord};
+}
+
+/// Metrics of token times, wherever they come from: a [`TokenTrace`](token_times::TokenTrace) of one's
+/// own, of a run, or of a [measured file](token_times::import).
+///
+/// ```
+/// use metron_sim::token_times::{
+///     ClassId, Column, ColumnId, Deadlines, FirstToken, LaneId, NO_RUN, Options, RequestRow, Run, Status,
+///     TokenTrace, evaluate,
+/// };
+/// use metron_sim::{Span, Time};
+///
+/// // One answer of four tokens, sent at 0: the first after 50 ms, then gaps of 20, 60 and 20 ms.
+/// let at = |ms| Time::ZERO + Span::from_millis(ms);
+/// let trace = TokenTrace {
+///     columns: vec![Column::own(vec![at(70), at(130), at(150)])],
+///     requests: vec![RequestRow {
+///         arrival: at(0),
+///         scheduled: at(10),
+///         first_token: at(50),
+///         run: Run { column: ColumnId(0), first: 0, len: 3, next: NO_RUN },
+///         prompt_tokens: 100,
+///         tokens: 4,
+///         hit_tokens: 0,
+///         preemptions: 0,
+///         lane: LaneId(0),
+///         class: ClassId(0),
+///         status: Status::Completed,
+///     }],
+///     end: at(150),
+///     ..TokenTrace::default()
+/// };
+/// let first_token = FirstToken::Fixed(Span::from_millis(50));
+/// let promise = Deadlines::new(first_token, Span::from_millis(25), 0.9)?;
+/// let summary = evaluate(&trace, &Options::new(promise));
+/// assert_eq!(summary.tbt_s.and_then(|gaps| gaps.max), Some(0.06));
+/// // The third token was due at 75 + 25 ms and came at 130 ms: the request is not fluid.
+/// assert_eq!(summary.fluidity.and_then(|f| f.fluid_request_share), Some(0.0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub mod token_times {
+    // The times.
+    pub use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
+    pub use crate::trace::{Column, NO_RUN, Parts, RequestRow, Run, Status, TokenTrace};
+
+    // What they are worth.
+    pub use crate::metrics::{DeadlineError, Deadlines, FirstToken, Options, evaluate};
+
+    // Those of a file.
+    pub use crate::interop::{Format, Granularity, Imported, InteropError, Measured, import};
+}

@@ -3,10 +3,10 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
-use metron_sim::fleet::{Routing, Setup};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
 use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::SchedulerConfig;
-use metron_sim::sim::{Outcome, SimOptions, play};
+use metron_sim::sim::{Outcome, SimOptions, play_fleet};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };
@@ -50,15 +50,21 @@ pub(crate) fn simulate(
     workload: &Workload,
     keep_log: bool,
 ) -> Outcome {
-    let setup = Setup {
+    let make = || scheduler.build(&ENGINE);
+    let pool = PoolSetup {
         cost,
         engine: ENGINE,
         replicas: 1,
-        routing: Routing::default(),
         async_scheduling: false,
+        answers_end_at: None,
+        make: &make,
+    };
+    let setup = FleetSetup {
+        pools: vec![pool],
+        routing: Routing::default(),
+        controllers: &Vec::new,
         horizon: None,
     };
     let options = SimOptions { keep_log, ..SimOptions::default() };
-    let make = || scheduler.build(&ENGINE);
-    play(&setup, &make, &mut workload.arriving(), options).expect("it drains")
+    play_fleet(&setup, &mut workload.arriving(), options).expect("it drains")
 }

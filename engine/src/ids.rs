@@ -58,6 +58,8 @@ ids! {
     /// A lane: the iterations of a replica one after the other; of a replica in pipeline stages those
     /// of one micro-batch in flight. Counted over the whole fleet, replica after replica.
     LaneId(u32);
+    /// A lane of one replica, by its order there: in pipeline stages a replica has several.
+    LaneOfReplica(u32);
     /// A replica. Counted over the whole fleet, pool after pool.
     ReplicaId(u32);
     /// A pool of identical replicas, in the order in which a scenario names them.

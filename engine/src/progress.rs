@@ -8,7 +8,7 @@ use std::time::Instant;
 ///
 /// Setting costs one relaxed store on a cache line of its own, so a simulator may call it for
 /// every request. Nothing reads it but a display: results cannot depend on it. A
-/// [bounded](RunProgress::bounded) run ends with an error in place of a result.
+/// bounded run ends with an error in place of a result.
 #[derive(Debug)]
 pub struct Progress {
     runs: Vec<RunProgress>,

@@ -10,7 +10,7 @@ use crate::cli::error::Error;
 use crate::inert::{self, Ended, Written};
 use crate::result::Found;
 use crate::runner::{Requests, SchedulerOutput, Simulate};
-use crate::scenario::{Document, Experiment, SchedulerDetails};
+use crate::scenario::{Document, Experiment, ResolvedScenario, SchedulerDetails};
 
 /// A scenario as the command line names it.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub struct Loaded {
     /// Its requests.
     pub requests: Requests,
     /// The scenario with every default filled in.
-    pub resolved: Value,
+    pub resolved: ResolvedScenario,
     /// What a reader should know.
     pub warnings: Vec<String>,
     /// The keys that stand in it, overrides included.

@@ -78,7 +78,7 @@ pub(super) fn run(
             let file = CalibrationFile {
                 schema_version: SCHEMA_VERSION,
                 tool: Tool::this(),
-                scenario: loaded.resolved,
+                scenario: loaded.resolved.to_json(),
                 calibration: found,
             };
             crate::json::indented(&file)

@@ -54,7 +54,7 @@ pub(super) fn run(
     let began = std::time::Instant::now();
     let shows = console.shows(args.search.progress);
     let file = progress::shown_of("requests", &|| watch.totals(), shows, || {
-        find_capacity(study, loaded.resolved, &options)
+        find_capacity(study, loaded.resolved.to_json(), &options)
     });
     let mut file = file?;
     for warning in &file.warnings {

@@ -82,7 +82,7 @@ pub(super) fn run(
         ExplanationFile {
             schema_version: SCHEMA_VERSION,
             tool: Tool::this(),
-            scenario: loaded.resolved.clone(),
+            scenario: loaded.resolved.to_json(),
             runs,
             cures,
             warnings: loaded.warnings.iter().cloned().chain(of_runs.iter().cloned()).collect(),
@@ -92,7 +92,7 @@ pub(super) fn run(
     let file = file.map_err(crate::runner::RunError::Threads)?;
     if let Some(report) = report {
         let runs = outputs.iter().map(|output| output.result.clone()).collect();
-        let result = ResultFile::new(loaded.resolved.clone(), runs, loaded.warnings.clone());
+        let result = ResultFile::new(loaded.resolved.to_json(), runs, loaded.warnings.clone());
         let result = result.with_inert(inert);
         report.runs(&indexed, &result, Some(&file))?;
     }

@@ -206,7 +206,7 @@ fn published(
     let stalls = |run: &Indexed<'_>| run.stalls().filter(|_| explained);
     let of = |run: &Indexed<'_>| RunResult { stalls: stalls(run), ..run.output.result.clone() };
     let results = on_threads(jobs, || runs.par_iter().map(of).collect()).map_err(RunError::from)?;
-    let result = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone());
+    let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
     Ok(result.with_inert(loaded.inert_in(runs.iter().map(|run| run.output))))
 }
 

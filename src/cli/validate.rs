@@ -59,7 +59,7 @@ pub(super) fn run(
             runs.iter().map(|run| run.label.as_str()).zip(&validations),
         ),
         Format::Csv => report::to_csv(runs.iter().map(|run| run.label.as_str()).zip(&validations)),
-        Format::Json => to_json(loaded.resolved, runs, validations, warnings, inert),
+        Format::Json => to_json(loaded.resolved.to_json(), runs, validations, warnings, inert),
         Format::Quiet => String::new(),
     };
     sink.finish(bytes.as_bytes())?;

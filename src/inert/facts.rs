@@ -7,7 +7,9 @@ use serde_json::Value as Json;
 use super::Written;
 use crate::fleet::RouterKind;
 use crate::runner::Requests;
-use crate::scenario::{Experiment, PoolView, SchedulerDetails, SchedulerRun};
+use crate::scenario::{
+    BlocksFrom, Experiment, LengthFrom, PoolView, ResolvedScenario, SchedulerDetails, SchedulerRun,
+};
 use crate::scheduler::{Feature, SchedulerConfig, Setting};
 use crate::sim::Outcome;
 use crate::trace::Status;
@@ -18,7 +20,7 @@ pub struct Facts<'a> {
     /// The keys that stand in the scenario's file or in a `--set`.
     pub written: &'a [Written],
     /// The scenario, every default filled in.
-    pub scenario: &'a Json,
+    pub scenario: &'a ResolvedScenario,
     /// What runs.
     pub experiment: &'a Experiment,
     /// The runs in question, with their places.
@@ -62,18 +64,18 @@ pub struct Replicas<'a> {
     /// Whether `max_model_len` is given.
     pub max_model_len_given: bool,
     /// GPUs that share every layer.
-    pub tensor: u64,
+    pub tensor: u32,
     /// Pipeline stages.
-    pub pipeline: u64,
+    pub pipeline: u32,
     /// Data-parallel ranks.
-    pub data: u64,
+    pub data: u32,
 }
 
 impl<'a> Facts<'a> {
     /// Of a scenario whose requests are known.
     pub fn new(
         written: &'a [Written],
-        scenario: &'a Json,
+        scenario: &'a ResolvedScenario,
         experiment: &'a Experiment,
         requests: &'a Requests,
         ended: Option<&'a [Ended]>,
@@ -117,30 +119,18 @@ impl<'a> Facts<'a> {
         let pools = self.experiment.fleet();
         let alike = self.experiment.pools.is_empty();
         let of = |(index, pool): (usize, PoolView<'a>)| {
-            let under = |part: &str| match alike {
-                true => part.to_owned(),
-                false => format!("/pools/{index}{part}"),
-            };
-            let derived = match alike {
-                true => "/derived".to_owned(),
-                false => format!("/derived/pools/{index}"),
-            };
-            let given = |key: &str| {
-                self.scenario.pointer(&format!("{derived}/{key}/from")).and_then(Json::as_str)
-                    == Some("given")
-            };
-            let ranks = |key: &str| {
-                let path = under(&format!("/parallelism/{key}"));
-                self.scenario.pointer(&path).and_then(Json::as_u64).unwrap_or(1)
-            };
+            let resolved = self.scenario.replicas((!alike).then_some(index));
+            let derived = resolved.map(|replicas| replicas.derived);
+            let spread = resolved.map(|replicas| replicas.parallelism).unwrap_or_default();
             Replicas {
                 pool,
                 fixed: pool.hardware.pricing.is_none(),
-                kv_blocks_given: given("kv_blocks"),
-                max_model_len_given: given("max_model_len"),
-                tensor: ranks("tensor"),
-                pipeline: ranks("pipeline"),
-                data: ranks("data"),
+                kv_blocks_given: derived.is_some_and(|of| of.kv_blocks.from == BlocksFrom::Given),
+                max_model_len_given: derived
+                    .is_some_and(|of| of.max_model_len.from == LengthFrom::Given),
+                tensor: spread.tensor.unwrap_or(1),
+                pipeline: spread.pipeline.unwrap_or(1),
+                data: spread.data.unwrap_or(1),
             }
         };
         pools.into_iter().enumerate().map(of).collect()

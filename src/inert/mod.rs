@@ -21,7 +21,7 @@ use serde_json::Value as Json;
 use crate::excerpt::bounded;
 use crate::result::{Found, Inert};
 use crate::runner::Requests;
-use crate::scenario::{Experiment, SchedulerDetails};
+use crate::scenario::{Experiment, ResolvedScenario, SchedulerDetails};
 pub use facts::{Ended, Facts};
 pub use judging::seed_is_inert;
 pub use written::{Written, list_index, written};
@@ -35,7 +35,7 @@ pub fn sentence(inert: &Inert) -> String {
 #[derive(Clone, Copy)]
 pub enum Effect {
     /// It never is, or its effect is not on figures: this is why.
-    Always(&'static str),
+    Always(#[allow(dead_code, reason = "said to who reads the table")] &'static str),
     /// It is where this gives a reason.
     Unless(fn(&Facts<'_>, &Written) -> Option<String>),
 }
@@ -52,7 +52,7 @@ pub fn table() -> impl Iterator<Item = &'static Entry> {
 /// known: a few keys can be judged only then.
 pub fn inert(
     written: &[Written],
-    scenario: &Json,
+    scenario: &ResolvedScenario,
     experiment: &Experiment,
     requests: &Requests,
     ended: Option<&[Ended]>,

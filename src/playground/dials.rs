@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
-use super::member;
 use crate::catalog::{Kind, names};
 use crate::promise::TtftDeadline;
+use crate::scenario::raw::{Arrivals, Class, Dist, Workload};
 use crate::scheduler::SchedulerConfig;
 
 /// A slider or a menu.
@@ -103,20 +103,20 @@ impl Dial {
 
 /// The dials of the scenario.
 pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
-    let resolved = &loaded.resolved;
-    let at = |path: &str| member(resolved, path).cloned().unwrap_or(Value::Null);
+    let filled = &loaded.resolved.filled;
+    let workload = filled.workload.as_ref().expect("a resolved scenario has requests");
     let from = Source::of(loaded);
-    let mut dials = vec![rate(resolved, from), requests(loaded, from)];
+    let mut dials = vec![rate(workload, from), requests(loaded, workload, from)];
     for (id, label, range) in [
         ("prompt", "Prompt tokens, mean", (16.0, 32_768.0)),
         ("output", "Output tokens, mean", (1.0, 4096.0)),
     ] {
-        dials.push(match every_class_has(resolved, &["lengths"]) {
+        dials.push(match every_class(workload, |class| class.lengths.is_some()) {
             true => Dial::stuck(id, label, "every class has lengths of its own", Vec::new()),
-            false => length(resolved, from, id, label, range),
+            false => length(workload, from, id, label, range),
         });
     }
-    dials.push(Dial::menu("model", "Model", &at("model"), names(Kind::Model)));
+    dials.push(Dial::menu("model", "Model", &json!(filled.model), names(Kind::Model)));
     if !loaded.experiment.pools.is_empty() {
         for (id, label) in
             [("gpu", "GPU"), ("replicas", "Replicas"), ("kv_blocks", "KV blocks a replica")]
@@ -124,38 +124,37 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
             let why = "the scenario has pools, each with its own";
             dials.push(Dial::stuck(id, label, why, Vec::new()).group("hardware"));
         }
-        dials.extend(promised(loaded));
+        dials.extend(promised(loaded, workload));
         return dials;
     }
-    dials.push(Dial::menu("gpu", "GPU", &at("gpu"), names(Kind::Gpu)));
-    let replicas = Dial::slider("replicas", "Replicas", "replicas".to_owned(), at("replicas"));
+    dials.push(Dial::menu("gpu", "GPU", &json!(filled.gpu), names(Kind::Gpu)));
+    let replicas =
+        Dial::slider("replicas", "Replicas", "replicas".to_owned(), json!(filled.replicas));
     dials.push(Dial { ratio: false, ..replicas.range(1.0, 8.0) }.group("hardware"));
     let blocks = json!(loaded.experiment.engine.kv_blocks);
     let blocks =
         Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
     dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
-    dials.extend(promised(loaded));
+    dials.extend(promised(loaded, workload));
     dials
 }
 
-/// Whether every class that gets requests has one of these keys.
-fn every_class_has(resolved: &Value, keys: &[&str]) -> bool {
-    let classes = member(resolved, "workload.classes").and_then(Value::as_array);
-    let with_requests = |class: &&Value| class["share"].as_f64() != Some(0.0);
-    let has = |class: &Value| keys.iter().any(|key| !class[*key].is_null());
-    let mut those = classes.into_iter().flatten().filter(with_requests).peekable();
-    those.peek().is_some() && those.all(has)
+/// Whether there are classes, and this is so of each that gets requests.
+fn every_class(workload: &Workload, so: impl Fn(&Class) -> bool) -> bool {
+    let classes = workload.classes.iter().flatten();
+    let mut those = classes.filter(|class| class.share != Some(0.0)).peekable();
+    those.peek().is_some() && those.all(so)
 }
 
-fn promised(loaded: &Loaded) -> [Dial; 2] {
-    if every_class_has(&loaded.resolved, &["slo", "promise"]) {
+fn promised(loaded: &Loaded, workload: &Workload) -> [Dial; 2] {
+    if every_class(workload, |class| class.slo.is_some() || class.promise.is_some()) {
         let why = "every class has a promise of its own";
         return [("ttft", "First token due within"), ("tbt", "Next token due within")]
             .map(|(id, label)| Dial::stuck(id, label, why, Vec::new()).group("promise"));
     }
     let ms = |span: crate::time::Span| json!((span.as_secs_f64() * 1e6).round() / 1e3);
     let slo = &loaded.experiment.promises.common;
-    let in_one_line = member(&loaded.resolved, "promise.tokens_per_s");
+    let in_one_line = loaded.resolved.filled.promise;
     let (path, label, value) = match &slo.ttft {
         TtftDeadline::Fixed(span) if in_one_line.is_some() => {
             ("promise.ttft", "First token promised within", ms(*span))
@@ -168,9 +167,9 @@ fn promised(loaded: &Loaded) -> [Dial; 2] {
     let promise = |dial: Dial| dial.group("promise");
     let ttft = Dial::slider("ttft", label, path.to_owned(), value).range(10.0, 10_000.0);
     let pace = match in_one_line {
-        Some(rate) => {
-            let path = "promise.tokens_per_s".to_owned();
-            let dial = Dial::slider("pace", "Tokens per second promised", path, rate.clone());
+        Some(promise) => {
+            let (path, rate) = ("promise.tokens_per_s".to_owned(), json!(promise.tokens_per_s));
+            let dial = Dial::slider("pace", "Tokens per second promised", path, rate);
             Dial { whole: false, ..dial.range(2.0, 200.0) }
         }
         None => {
@@ -195,11 +194,11 @@ enum Source {
 
 impl Source {
     fn of(loaded: &Loaded) -> Source {
-        match (loaded.document.gives("workload.trace"), member(&loaded.resolved, "workload.trace"))
-        {
-            (true, None | Some(Value::Null)) => Source::StandIn,
-            (_, Some(Value::Object(_))) => Source::Trace,
-            _ => Source::Drawn,
+        let read = loaded.resolved.filled.workload.as_ref().is_some_and(|of| of.trace.is_some());
+        match (loaded.document.gives("workload.trace"), read) {
+            (_, true) => Source::Trace,
+            (true, false) => Source::StandIn,
+            (false, false) => Source::Drawn,
         }
     }
 
@@ -213,85 +212,92 @@ impl Source {
     }
 }
 
-fn requests(loaded: &Loaded, from: Source) -> Dial {
-    let value = member(&loaded.resolved, "workload.requests").cloned().unwrap_or(Value::Null);
+fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
     let within = match from {
         Source::StandIn if loaded.document.gives("workload.trace.stand_in.requests") => {
             "workload.trace.stand_in.requests"
         }
         _ => "workload.requests",
     };
-    match value {
-        Value::Null => {
+    match workload.requests {
+        None => {
             let why = "the scenario gives a duration or a trace";
             Dial::stuck("requests", "Requests", why, Vec::new())
         }
-        value => Dial::slider("requests", "Requests", within.to_owned(), value).range(20.0, 5000.0),
+        Some(requests) => {
+            let dial = Dial::slider("requests", "Requests", within.to_owned(), requests.into());
+            dial.range(20.0, 5000.0)
+        }
     }
 }
 
-fn rate(resolved: &Value, from: Source) -> Dial {
+fn rate(workload: &Workload, from: Source) -> Dial {
     const LABEL: &str = "Requests per second";
-    let read = if from == Source::Trace { "workload.trace" } else { "workload" };
-    let (read, write) = (format!("{read}.arrivals"), format!("{}.arrivals", from.prefix()));
-    for kind in ["poisson", "gamma", "weibull", "constant"] {
-        if let Some(value) = member(resolved, &format!("{read}.{kind}.rate")) {
-            let dial = Dial::slider("rate", LABEL, format!("{write}.{kind}.rate"), value.clone());
-            return Dial { whole: false, ..dial.range(0.1, 100.0) };
-        }
+    let write = format!("{}.arrivals", from.prefix());
+    let arrivals = match &workload.trace {
+        Some(trace) => trace.arrivals.as_ref(),
+        None => workload.arrivals.as_ref(),
+    };
+    if let Some((kind, rate)) = arrivals.and_then(|of| Some((of.name(), of.rate()?))) {
+        let dial = Dial::slider("rate", LABEL, format!("{write}.{kind}.rate"), rate.into());
+        return Dial { whole: false, ..dial.range(0.1, 100.0) };
     }
-    let kind = member(resolved, &read).and_then(|arrivals| match arrivals {
-        Value::Object(map) => map.keys().next().cloned(),
-        Value::String(name) => Some(name.clone()),
-        _ => None,
-    });
-    match kind {
+    match arrivals.map(Arrivals::name) {
         Some(kind) => {
             let free = vec![format!("{write}={{poisson: {{rate: 2}}}}")];
             Dial::stuck("rate", LABEL, &format!("arrivals are `{kind}`"), free)
         }
         None => {
-            let scale = member(resolved, "workload.trace.time_scale").cloned();
-            let scale = scale.filter(Value::is_number).unwrap_or(json!(1.0));
+            let scale = workload.trace.as_ref().and_then(|trace| trace.time_scale).unwrap_or(1.0);
             let path = "workload.trace.time_scale".to_owned();
-            let dial = Dial::slider("rate", "Rate, times the trace's", path, scale);
+            let dial = Dial::slider("rate", "Rate, times the trace's", path, scale.into());
             Dial { whole: false, ..dial.range(0.1, 10.0) }
         }
     }
 }
 
 fn length(
-    resolved: &Value,
+    workload: &Workload,
     from: Source,
     which: &'static str,
     label: &'static str,
     range: (f64, f64),
 ) -> Dial {
     let write = format!("{}.lengths", from.prefix());
-    for (shape, of) in [("lognormal", ".mean"), ("geometric", ".mean"), ("fixed", "")] {
-        if let Some(value) = member(resolved, &format!("workload.lengths.{which}.{shape}{of}")) {
-            let path = format!("{write}.{which}.{shape}{of}");
-            return Dial::slider(which, label, path, value.clone()).range(range.0, range.1);
-        }
+    let lengths = workload.lengths.as_ref();
+    let of_this = lengths.and_then(|lengths| match which {
+        "prompt" => lengths.prompt.as_ref(),
+        _ => lengths.output.as_ref(),
+    });
+    if let Some((shape, mean)) = of_this.and_then(mean) {
+        let path = format!("{write}.{which}.{shape}");
+        return Dial::slider(which, label, path, mean).range(range.0, range.1);
     }
-    let lengths = member(resolved, "workload.lengths").and_then(Value::as_object);
     let drawn = |mean: u32| format!("{{lognormal: {{mean: {mean}, sigma: 0.6}}}}");
     let (why, free) = match lengths {
         None if from == Source::Trace => ("lengths come from a trace".to_owned(), Vec::new()),
         None => ("each class of requests has its own".to_owned(), Vec::new()),
-        Some(lengths) if lengths.contains_key(which) => (
+        Some(_) if of_this.is_some() => (
             "drawn from another distribution".to_owned(),
             vec![format!("{write}.{which}={}", drawn(if which == "prompt" { 1024 } else { 256 }))],
         ),
         Some(lengths) => (
             format!(
                 "lengths come from the table `{}`",
-                lengths.get("table").and_then(Value::as_str).unwrap_or("file")
+                json!(lengths.table).as_str().unwrap_or("file")
             ),
             vec![format!("{write}={{prompt: {}, output: {}}}", drawn(1024), drawn(256))],
         ),
     };
     Dial::stuck(which, label, &why, free)
+}
+
+/// The mean that a distribution gives, and the keys under which it does.
+fn mean(dist: &Dist) -> Option<(&'static str, Value)> {
+    let lognormal = dist.lognormal.map(|of| ("lognormal.mean", json!(of.mean)));
+    let geometric = || dist.geometric.map(|of| ("geometric.mean", json!(of.mean)));
+    let fixed = || dist.fixed.map(|length| ("fixed", json!(length)));
+    lognormal.or_else(geometric).or_else(fixed)
 }
 
 /// The dials of each scheduler that is shown.

@@ -100,33 +100,6 @@ pub struct Claim {
     pub of: Option<String>,
 }
 
-impl Claim {
-    /// Whether it holds for these results.
-    ///
-    /// # Errors
-    /// When it does not, or a figure is not there: what was found.
-    pub fn check(&self, results: &Value) -> Result<(), String> {
-        let value = |path: &str| {
-            let found = match member(results, path) {
-                Some(Value::Bool(yes)) => Some(f64::from(u8::from(*yes))),
-                other => other.and_then(Value::as_f64),
-            };
-            found.ok_or_else(|| format!("no figure {path}"))
-        };
-        let left = value(&self.figure)?;
-        let scale = self.of.as_deref().map_or(Ok(1.0), value)?;
-        if self.at_least.is_none() && self.at_most.is_none() {
-            return Err(format!("{}: a claim without a bound", self.figure));
-        }
-        let low = self.at_least.is_none_or(|bound| left >= bound * scale);
-        let high = self.at_most.is_none_or(|bound| left <= bound * scale);
-        let scaled = self.of.as_ref().map_or(String::new(), |of| format!(" times {of} = {scale}"));
-        let bounds = (self.at_least, self.at_most);
-        let told = || format!("{} is {left}, claimed within {bounds:?}{scaled}", self.figure);
-        if low && high { Ok(()) } else { Err(told()) }
-    }
-}
-
 /// A lesson in a list.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Heading {
@@ -210,6 +183,31 @@ fn figure(inside: &str, results: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Claim {
+        /// What was found where it does not hold for these results, or a figure is not there.
+        fn check(&self, results: &Value) -> Result<(), String> {
+            let value = |path: &str| {
+                let found = match member(results, path) {
+                    Some(Value::Bool(yes)) => Some(f64::from(u8::from(*yes))),
+                    other => other.and_then(Value::as_f64),
+                };
+                found.ok_or_else(|| format!("no figure {path}"))
+            };
+            let left = value(&self.figure)?;
+            let scale = self.of.as_deref().map_or(Ok(1.0), value)?;
+            if self.at_least.is_none() && self.at_most.is_none() {
+                return Err(format!("{}: a claim without a bound", self.figure));
+            }
+            let low = self.at_least.is_none_or(|bound| left >= bound * scale);
+            let high = self.at_most.is_none_or(|bound| left <= bound * scale);
+            let scaled =
+                self.of.as_ref().map_or(String::new(), |of| format!(" times {of} = {scale}"));
+            let bounds = (self.at_least, self.at_most);
+            let told = || format!("{} is {left}, claimed within {bounds:?}{scaled}", self.figure);
+            if low && high { Ok(()) } else { Err(told()) }
+        }
+    }
 
     #[test]
     fn every_lesson_is_true() {

@@ -1,7 +1,5 @@
 //! A scenario, read and checked against what the playground plays.
 
-use serde_json::Value;
-
 use super::bounds::{seats, token_budget};
 use super::{Allowance, Asked, Problems, Weight, limits};
 use crate::explain::Recording;
@@ -13,7 +11,7 @@ use crate::runner::{
     PrepareError, Prepared, Requests, RunInput, RunOptions, SchedulerOutput, recording,
     run_experiment,
 };
-use crate::scenario::{Document, Experiment, Files, Report, ScenarioError};
+use crate::scenario::{Document, Experiment, Files, Report, ResolvedScenario, ScenarioError};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 
 /// What errors call the scenario.
@@ -26,7 +24,7 @@ pub(super) struct Loaded {
     pub document: Document,
     pub experiment: Experiment,
     pub requests: Requests,
-    pub resolved: Value,
+    pub resolved: ResolvedScenario,
     pub warnings: Vec<String>,
     /// The keys that stand in it.
     written: Vec<Written>,

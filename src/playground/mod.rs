@@ -121,7 +121,7 @@ impl Problems {
 ///
 /// What cannot be answered is an answer too: `{"ok": false, "problems": [...]}`, in the words of
 /// the command line. Nothing that is asked can make it panic or run without end; see
-/// [`REQUESTS_MAX`] and its neighbours.
+/// the limits in `docs/playground.md`.
 pub fn answer(request: &str, files: &Files) -> String {
     answer_within(request, files, &Allowance::all())
 }

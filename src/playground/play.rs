@@ -105,7 +105,7 @@ fn played(
     };
     let steps = steps.map(told).transpose()?.unwrap_or_default();
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
-    let file = ResultFile::new(loaded.resolved.clone(), results, loaded.warnings.clone())
+    let file = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
     let mut warnings = remarks(&file);
     if loaded.schedulers.len() > loaded.shown.len() {
@@ -142,7 +142,7 @@ fn played(
         add: (listed.len() == 1).then(|| format!("schedulers=[{}, {other}: {{}}]", listed[0])),
         remove: (listed.len() > 1).then(|| format!("schedulers=[{}]", listed[0])),
         text: loaded.text,
-        scenario: loaded.resolved,
+        scenario: loaded.resolved.to_json(),
         schedulers: loaded.schedulers,
         shown: loaded.shown,
     })

@@ -13,7 +13,7 @@
 use std::io::{self, Write};
 
 use crate::explain::{Index, Stall, main_cause};
-use crate::ids::{IterationNo, LaneId};
+use crate::ids::{IterationNo, LaneId, LaneOfReplica};
 use crate::sim::{Iteration, Log, Outcome};
 use crate::time::Time;
 use crate::trace::Lane;
@@ -116,7 +116,7 @@ impl<W: Write> Timeline<W> {
         iterations: &Log,
         why: Option<&Why<'_>>,
     ) -> io::Result<Vec<usize>> {
-        let (replica, lane) = (of.replica.index(), of.part.map(|part| part as usize));
+        let (replica, lane) = (of.replica.index(), of.part.map(LaneOfReplica::index));
         let pool = why.and_then(|why| why.index.recording.pools.get(of.pool.index())?.name);
         let pool = pool.map(|name| format!(" of {name}")).unwrap_or_default();
         // Inside of a JSON text.

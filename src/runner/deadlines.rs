@@ -66,13 +66,6 @@ fn deadlines(
 /// prompts of billions of tokens.
 const EACH_LENGTH_MAX: u32 = 1 << 20;
 
-/// The time of one unchunked, uncached prefill on an idle replica, host overhead included, for
-/// every prompt length up to `longest`: one curve a scenario, so that schedulers are judged by the
-/// same promise. Beyond 2^20 tokens, of `longest` alone.
-pub fn common_curve(cost: &dyn CostModel, longest: u32) -> PrefillCurve {
-    slowest_curve(&[cost], &Prompts { longest, long: vec![longest] })
-}
-
 /// The lengths of prompts that the model has room for.
 struct Prompts {
     longest: u32,

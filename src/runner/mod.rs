@@ -18,14 +18,15 @@ mod stated;
 mod summarise;
 mod what_if;
 
-pub use deadlines::common_curve;
 pub use features::{comparable_schedulers, features, uneven};
 pub use indexed::{Indexed, indexed};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
 };
 pub use prepare::{PrepareError, Prepared, prepare};
-pub use recording::{recording, recording_of_alike};
+pub use recording::recording;
+#[cfg(any(test, feature = "internals"))]
+pub use recording::recording_of_alike;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
 pub use stated::stated;
@@ -74,6 +75,7 @@ impl Default for RunOptions {
 
 /// What one scheduler did: figures for the result, and the trace behind them.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SchedulerOutput {
     /// Its part of the published result.
     pub result: RunResult,
@@ -85,6 +87,7 @@ pub struct SchedulerOutput {
 
 /// Why an experiment has no result.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// A simulation could not go on.
     #[error("{label}: {source}")]

@@ -4,21 +4,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use super::{Requests, measures_many};
-use crate::scenario::{Document, Experiment, Resolved, ScenarioError};
+use crate::scenario::{Document, Experiment, Resolved, ResolvedScenario, ScenarioError};
 use crate::threads;
 use crate::workload::WorkloadError;
 
 /// A scenario that is ready to run.
+#[non_exhaustive]
 pub struct Prepared {
     /// What to simulate.
     pub experiment: Experiment,
     /// Its requests.
     pub requests: Requests,
     /// The scenario with every default filled in.
-    pub resolved: Value,
+    pub resolved: ResolvedScenario,
     /// What a reader should know of the scenario and its requests.
     pub warnings: Vec<String>,
     /// Every file that the scenario names, by its name there.
@@ -27,6 +26,7 @@ pub struct Prepared {
 
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrepareError {
     /// Something is wrong with it, or with a file where it names that.
     #[error(transparent)]

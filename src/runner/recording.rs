@@ -2,6 +2,7 @@
 
 use crate::cost::CostModel;
 use crate::explain::{Memory, RecordedPool, Recording};
+use crate::ids::PoolId;
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{EngineInfo, Needs};
 use crate::sim::Outcome;
@@ -12,23 +13,24 @@ pub fn recording<'a>(
     scheduler: &SchedulerRun,
     outcome: &'a Outcome,
 ) -> Recording<'a> {
-    let pool = |(index, pool): (usize, PoolView<'a>)| {
+    let pool = |(id, pool): (PoolId, PoolView<'a>)| {
         let info = pool.engine_info();
         let needs = scheduler.config.build(&info).needs();
         let planned = pool.engine.async_scheduling;
         let cost = pool.cost.as_ref();
-        let recorded = recorded_pool(outcome, index, cost, &info, &needs, planned);
+        let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
         RecordedPool { name: pool.name, ..recorded }
     };
     Recording {
         trace: &outcome.trace,
         log: outcome.log.as_deref().unwrap_or_default(),
-        pools: experiment.fleet().into_iter().enumerate().map(pool).collect(),
+        pools: (0..).map(PoolId).zip(experiment.fleet()).map(pool).collect(),
     }
 }
 
 /// The same of a run on identical replicas that no scenario describes. Without a log nothing can be
 /// explained.
+#[cfg(any(test, feature = "internals"))]
 pub fn recording_of_alike<'a>(
     outcome: &'a Outcome,
     cost: &'a dyn CostModel,
@@ -39,20 +41,20 @@ pub fn recording_of_alike<'a>(
     Recording {
         trace: &outcome.trace,
         log: outcome.log.as_deref().unwrap_or_default(),
-        pools: vec![recorded_pool(outcome, 0, cost, engine, needs, async_scheduling)],
+        pools: vec![recorded_pool(outcome, PoolId(0), cost, engine, needs, async_scheduling)],
     }
 }
 
-/// What pool `pool` of a run was priced by. `engine` is that of its replicas.
+/// What a pool of a run was priced by. `engine` is that of its replicas.
 fn recorded_pool<'a>(
     outcome: &Outcome,
-    pool: usize,
+    pool: PoolId,
     cost: &'a dyn CostModel,
     engine: &EngineInfo,
     needs: &Needs,
     async_scheduling: bool,
 ) -> RecordedPool<'a> {
-    let used = outcome.pools.get(pool);
+    let used = outcome.pools.get(pool.index());
     RecordedPool {
         name: None,
         replicas: used.map_or(1, |pool| pool.replicas),

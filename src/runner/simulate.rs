@@ -39,7 +39,7 @@ pub trait Simulate: Sync {
     ) -> Result<Outcome, PlayError>;
 }
 
-/// The discrete-event simulator of [`crate::sim`].
+/// The discrete-event simulator of this crate.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Simulator;
 

@@ -4,20 +4,25 @@ use serde_json::Value;
 
 use crate::metrics::Options;
 use crate::result::stated::{StatedRun, StatedSlo};
-use crate::scenario::Experiment;
+use crate::scenario::raw::Scenario;
+use crate::scenario::{Experiment, ResolvedScenario};
 use crate::trace::TokenTrace;
 
-/// What a run of this experiment states; `resolved` is the scenario as published, `runs` how
-/// many runs the file holds.
+/// What a run of this experiment states; `resolved` is its scenario, `runs` how many runs the
+/// file holds.
 pub fn stated(
     experiment: &Experiment,
-    resolved: &Value,
+    resolved: &ResolvedScenario,
     classes: &[String],
     judged_by: &Options,
     runs: usize,
     trace: &TokenTrace,
 ) -> StatedRun {
-    let ttft = ["/promise/ttft", "/slo/ttft"].iter().find_map(|path| resolved.pointer(path));
+    let Scenario { promise, slo, .. } = &resolved.filled;
+    let ttft = match promise {
+        Some(promise) => serde_json::to_value(promise.ttft),
+        None => serde_json::to_value(slo.as_ref().and_then(|slo| slo.ttft.as_ref())),
+    };
     StatedRun {
         runs: runs as u64,
         requests: trace.requests.len() as u64,
@@ -27,7 +32,7 @@ pub fn stated(
         skip_last_ns: experiment.measure.skip_last.as_nanos(),
         end_ns: Some(trace.end.as_nanos()),
         classes: classes.to_vec(),
-        slo: StatedSlo::of(&experiment.promises.common, ttft.cloned().unwrap_or(Value::Null)),
+        slo: StatedSlo::of(&experiment.promises.common, ttft.expect("a deadline is plain data")),
         class_slos: experiment
             .promises
             .of_classes

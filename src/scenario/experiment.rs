@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cost::CostModel;
 pub use crate::fleet::RouterKind;
-use crate::ids::ReplicaId;
+use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
 use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
@@ -139,12 +139,13 @@ impl Experiment {
     }
 
     /// The pool of a replica, where replicas differ.
-    pub fn pool_of(&self, replica: ReplicaId) -> Option<usize> {
+    pub fn pool_of(&self, replica: ReplicaId) -> Option<PoolId> {
         let mut before = 0;
-        self.pools.iter().position(|pool| {
+        let place = self.pools.iter().position(|pool| {
             before += pool.replicas;
             replica.0 < before
-        })
+        });
+        place.map(PoolId::at)
     }
 
     /// GPUs of all replicas.

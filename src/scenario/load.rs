@@ -21,19 +21,6 @@ pub struct Document {
     stem: String,
 }
 
-/// Reads a scenario (`-` is stdin), applies `path=value` overrides in order, and resolves it.
-/// `seed` replaces the scenario's own.
-///
-/// # Errors
-/// Everything that is wrong with it, with places.
-pub fn load(
-    input: &str,
-    overrides: &[String],
-    seed: Option<u64>,
-) -> Result<Resolved, ScenarioError> {
-    Document::read(input)?.with(overrides)?.resolve(seed)
-}
-
 impl Document {
     /// Reads a file, or stdin for `-`.
     ///

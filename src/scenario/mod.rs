@@ -9,6 +9,7 @@ mod overrides;
 mod places;
 pub mod raw;
 mod resolve;
+mod resolved;
 mod scheduler_details;
 mod schema;
 mod write;
@@ -17,8 +18,9 @@ pub use bundled::{Bundled, bundled};
 pub use error::{Report, ScenarioError};
 pub use experiment::*;
 pub use files::Files;
-pub use load::{Document, load};
+pub use load::Document;
 pub use resolve::Resolved;
+pub use resolved::*;
 pub use scheduler_details::{Parameter, SchedulerDetails};
 pub use schema::json_schema;
 

@@ -286,7 +286,7 @@ impl Study<'_> {
             (Requests::Open(a), Requests::Open(b)) => {
                 Ok(a.requests != b.requests || a.blocks != b.blocks || a.block_ids != b.block_ids)
             }
-            (requests, _) => Ok(!seed_is_inert(&Value::Null, self.experiment, &requests)),
+            (requests, _) => Ok(!seed_is_inert(self.experiment, &requests)),
         }
     }
 }

@@ -179,13 +179,6 @@ impl Compared {
     }
 }
 
-impl Validation {
-    /// The row of a metric's statistic, over all requests.
-    pub fn find(&self, metric: &str, stat: &str) -> Option<&Compared> {
-        self.validation.iter().find(|row| row.metric == metric && row.stat == stat)
-    }
-}
-
 /// Work from the first entry to the last token.
 #[derive(Clone, Copy)]
 struct Work {

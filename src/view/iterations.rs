@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::packed::{Packed, Plain};
 use super::waiting::Queue;
-use crate::ids::{IterationNo, LaneId, ReplicaId};
+use crate::ids::{IterationNo, LaneId, LaneOfReplica, ReplicaId};
 use crate::request::RequestId;
 use crate::trace::{Iteration, Iterations, Log};
 
@@ -24,7 +24,7 @@ pub struct LaneView {
     pub lane: LaneId,
     /// In a pipeline: the replica's number, and the lane's number within the replica.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub part: Option<(ReplicaId, u32)>,
+    pub part: Option<(ReplicaId, LaneOfReplica)>,
     /// The pool that it belongs to, where replicas differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,

@@ -76,13 +76,6 @@ impl Queue {
         queues.into_iter().nth(replica.index()).unwrap_or_default()
     }
 
-    /// How many wait at an instant.
-    pub fn at(&self, instant: Time) -> u32 {
-        let came = self.waits.partition_point(|wait| wait.from <= instant);
-        let went = self.ends.partition_point(|&end| end <= instant);
-        (came - went) as u32
-    }
-
     /// The fewest and the most at once from one instant up to another, which is left out.
     pub fn extremes(&self, from: Time, to: Time) -> (u32, u32) {
         let mut came = self.waits.partition_point(|wait| wait.from <= from);

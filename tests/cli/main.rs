@@ -8,6 +8,7 @@ mod cures;
 mod custom;
 mod documents;
 mod explain;
+mod face;
 mod faults;
 mod fleet;
 #[path = "../common/folder.rs"]

@@ -13,7 +13,10 @@ use metron_sim::metrics::Measure;
 use metron_sim::promise::{Promises, Slo};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::{PlayError, PlayOptions, Requests, Simulate};
-use metron_sim::scenario::{EngineLimits, Experiment, Hardware, RouterKind, SchedulerRun};
+use metron_sim::scenario::raw::Scenario;
+use metron_sim::scenario::{
+    EngineLimits, Experiment, Hardware, ResolvedScenario, RouterKind, SchedulerRun,
+};
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{ChunkRecord, Iteration, IterationCounts, Log, Outcome};
 use metron_sim::time::{Span, Time};
@@ -197,7 +200,15 @@ impl Backend for Toy {
                 nominal_rate_per_s: Some(1.0),
                 ..Workload::default()
             }),
-            resolved: json!({"name": "toy", "seed": request.seed.unwrap_or(42), "set": request.set}),
+            resolved: ResolvedScenario {
+                filled: Scenario {
+                    name: Some("toy".to_owned()),
+                    description: (!request.set.is_empty()).then(|| request.set.join(" ")),
+                    seed: Some(request.seed.unwrap_or(42)),
+                    ..Scenario::default()
+                },
+                ..ResolvedScenario::default()
+            },
             warnings: Vec::new(),
             written: Vec::new(),
             files: std::collections::BTreeMap::new(),
@@ -388,7 +399,7 @@ fn seed_and_set_reach_the_scenario() {
     let folder = Folder::new();
     let result = folder.json(&Toy::new(), "--seed 7 --set engine.kv_blocks=512 --set a.b=x=y");
     assert_eq!(result["scenario"]["seed"], 7);
-    assert_eq!(result["scenario"]["set"], json!(["engine.kv_blocks=512", "a.b=x=y"]));
+    assert_eq!(result["scenario"]["description"], "engine.kv_blocks=512 a.b=x=y");
 }
 
 #[test]

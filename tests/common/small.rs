@@ -1,13 +1,15 @@
 //! Systems of one replica, small enough to be worked out by hand.
 
 use metron_sim::cost::CostModel;
-use metron_sim::fleet::{Routing, Setup};
+use metron_sim::fleet::Routing;
 use metron_sim::ids::ClassId;
 use metron_sim::request::Request;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{Outcome, SimOptions, play};
+use metron_sim::sim::{Outcome, SimOptions};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
+
+use crate::alike::{Setup, play};
 
 /// More memory than the small systems need.
 pub(crate) const ENGINE: EngineInfo = EngineInfo {

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::alike::Setup;
 use crate::small::{ENGINE, request, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::fleet::{Action, Controller, FleetSetup, FleetView, RouterKind, Routing, Setup};
+use metron_sim::fleet::{Action, Controller, FleetSetup, FleetView, RouterKind, Routing};
 use metron_sim::ids::ReplicaId;
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};

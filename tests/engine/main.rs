@@ -1,6 +1,8 @@
 //! Who runs when: schedulers beside the systems that they are named after, the fast path beside the
 //! slow one, pipelines and pools.
 
+#[path = "../common/alike.rs"]
+mod alike;
 mod bulk_verbs;
 mod controllers;
 #[path = "../common/golden.rs"]

@@ -1,6 +1,7 @@
 //! The fast path against the slow one that specifies it: equal traces, iterations and counts on
 //! random small systems, for every registered scheduler.
 
+use crate::alike::{Setup, play};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
 use metron_sim::scheduler::{Draws, EngineInfo, Scale, SchedulerConfig};
@@ -8,9 +9,9 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
 
-use metron_sim::fleet::{ClassPools, RouteReason, RouterKind, Routing, Setup};
+use metron_sim::fleet::{ClassPools, RouteReason, RouterKind, Routing};
 use metron_sim::ids::{ClassId, ReplicaId};
-use metron_sim::sim::{Outcome, SimOptions, play};
+use metron_sim::sim::{Outcome, SimOptions};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Status, TokenTrace};
 use metron_sim::workload::{

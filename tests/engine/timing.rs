@@ -1,12 +1,13 @@
 //! When things happen: small systems whose every instant is worked out by hand.
 
+use crate::alike::{Setup, play};
 use crate::small::{ENGINE, request, simulate, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::fleet::{Routing, Setup};
+use metron_sim::fleet::Routing;
 use metron_sim::ids::ReplicaId;
 use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::{EngineInfo, Hit, Scheduler, SchedulerConfig, Step};
-use metron_sim::sim::{Outcome, Rejection, SimError, SimOptions, play};
+use metron_sim::sim::{Outcome, Rejection, SimError, SimOptions};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 

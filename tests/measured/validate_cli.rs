@@ -7,7 +7,7 @@ use std::path::Path;
 use assert_cmd::Command;
 use metron_sim::catalog::EngineProfile;
 use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
-use metron_sim::scenario;
+use metron_sim::scenario::Document;
 use serde_json::Value;
 
 const SCENARIO: &str = "\
@@ -45,7 +45,8 @@ fn set_up(folder: &Path, between_s: f64) {
     std::fs::write(folder.join("slower-profile.yaml"), yaml).expect("written");
 
     let path = folder.join("slower.yaml");
-    let real = scenario::load(path.to_str().expect("text"), &[], None).expect("it loads");
+    let document = Document::read(path.to_str().expect("text")).expect("YAML");
+    let real = document.resolve(None).expect("it loads");
     let experiment = &real.experiment;
     let (requests, _) = Requests::of(experiment).expect("drawn");
     let options = PlayOptions::default();

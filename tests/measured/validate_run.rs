@@ -6,7 +6,7 @@ use crate::shared::{say, shared};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
 use metron_sim::report::validation::to_text;
 use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
-use metron_sim::scenario::{Document, Files, Resolved, load};
+use metron_sim::scenario::{Document, Files, Resolved};
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 use metron_sim::validation::{ObservedRun, Replay, Validation, compare};
@@ -20,7 +20,8 @@ fn simulate(resolved: &Resolved, requests: &Requests) -> Outcome {
 }
 
 fn validate(scenario: &str, overrides: &[String], observed: &Path) -> Validation {
-    let resolved = load(scenario, overrides, None).expect("the scenario loads");
+    let document = Document::read(scenario).expect("YAML").with(overrides).expect("there");
+    let resolved = document.resolve(None).expect("the scenario loads");
     let (drawn, _) = Requests::of(&resolved.experiment).expect("the trace is there");
     let run = ObservedRun::read(observed, None).expect("a run");
     let engine = resolved.experiment.engine;
@@ -52,7 +53,8 @@ fn a_real_run_on_rtx_pro_6000() {
     ];
     say("\nmetric              stat   error  bound  LLMServingSim");
     for (metric, stat, bound, theirs) in bounds {
-        let row = found.find(metric, stat).expect("it is compared");
+        let compared = found.validation.iter().find(|r| r.metric == metric && r.stat == stat);
+        let row = compared.expect("it is compared");
         let error = row.error.expect("both are there") * 100.0;
         say(&format!("{metric:<18}  {stat:<4}  {error:>+6.2}  {bound:>5}  {theirs:>13}"));
         assert!(error.abs() <= bound, "{metric} {stat}: {error:+.2} %");

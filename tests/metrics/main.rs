@@ -1,6 +1,8 @@
 //! Figures of a run and where its delays came from, beside plain definitions and cases worked out by
 //! hand.
 
+#[path = "../common/alike.rs"]
+mod alike;
 #[path = "../common/bubbles.rs"]
 mod bubbles;
 mod explain_exact;

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use metron_sim::scenario::{Document, Files, Report, ScenarioError, load};
+use metron_sim::scenario::{Document, Files, Report, ScenarioError};
 
 use crate::cpu::cpu_time;
 
@@ -22,7 +22,8 @@ fn files() -> Vec<PathBuf> {
 
 fn refuse(input: &str, overrides: &[&str]) -> ScenarioError {
     let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
-    match load(input, &overrides, None) {
+    let document = Document::read(input).and_then(|document| document.with(&overrides));
+    match document.and_then(|document| document.resolve(None)) {
         Ok(_) => panic!("{input} {overrides:?} was accepted"),
         Err(error) => error,
     }

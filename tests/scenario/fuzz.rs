@@ -133,7 +133,8 @@ proptest! {
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, &bytes).unwrap();
-        let _ = metron_sim::scenario::load(file.path().to_str().unwrap(), &[], None).map(|_| ());
+        let document = Document::read(file.path().to_str().unwrap());
+        let _ = document.and_then(|document| document.resolve(None)).map(|_| ());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use metron_sim::metrics::{Latency, Statistic};
 use metron_sim::promise::TtftDeadline;
-use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema, load};
+use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema};
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
 use serde_json::{Value as Json, json};
@@ -26,7 +26,7 @@ fn loaded(input: &str, overrides: &[&str]) -> Resolved {
 
 fn tried(input: &str, overrides: &[&str]) -> Result<Resolved, ScenarioError> {
     let overrides: Vec<String> = overrides.iter().map(|&s| s.to_owned()).collect();
-    load(input, &overrides, None)
+    Document::read(input)?.with(&overrides)?.resolve(None)
 }
 
 fn refused(overrides: &[&str]) -> String {
@@ -54,6 +54,7 @@ fn the_example_of_the_documentation() {
         |mean| Dist { shape: Shape::Lognormal { mean, sigma: 0.6 }, min: None, max: None };
     let expected = Lengths::Independent { prompt: lognormal(1024.0), output: lognormal(256.0) };
     assert_eq!(*lengths, expected);
+    let scenario = scenario.to_json();
     assert_eq!(scenario["engine"]["kv_blocks"], e.engine.kv_blocks);
     assert_eq!(scenario["derived"]["kv_blocks"]["from"], "memory");
     assert_eq!(scenario["derived"]["model"]["layers"], 32);
@@ -71,17 +72,21 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!((e.name.as_str(), e.seed, e.replicas), ("mine", 0, 1));
     // The model's context is longer than anything the example asks for, and fits the cache.
     assert_eq!(e.engine.max_model_len, 131_072);
+    let scenario = scenario.to_json();
     assert_eq!(scenario["derived"]["max_model_len"]["from"], "the model's max_position_embeddings");
     assert_eq!(e.engine.kv_blocks, chat.engine.kv_blocks);
     assert!(!e.engine.prefix_caching);
     assert!(e.horizon.is_none());
     assert_eq!(document.resolve(Some(9)).unwrap().experiment.seed, 9);
-    assert_eq!(document.resolve(Some(9)).unwrap().scenario["seed"], 9);
+    assert_eq!(document.resolve(Some(9)).unwrap().scenario.to_json()["seed"], 9);
     // A cache too small for the model's context bounds it.
     let small = document.with(&["engine.kv_blocks=100".to_owned()]).unwrap();
     let small = small.resolve(None).unwrap();
     assert_eq!(small.experiment.engine.max_model_len, 1600);
-    assert_eq!(small.scenario["derived"]["max_model_len"]["from"], "the KV cache's tokens");
+    assert_eq!(
+        small.scenario.to_json()["derived"]["max_model_len"]["from"],
+        "the KV cache's tokens"
+    );
 }
 
 #[test]
@@ -144,7 +149,7 @@ fn a_trace_that_is_not_there_has_a_stand_in() {
     assert!(warnings[0].contains("download it from https://github.com/Azure"), "{}", warnings[0]);
     assert!(matches!(e.workload.source, Source::Synthetic { .. }));
     assert_eq!(e.workload.amount.requests, Some(200));
-    assert!(scenario["workload"].get("trace").is_none());
+    assert!(scenario.to_json()["workload"].get("trace").is_none());
     // Without one it is an error that says where it was looked for.
     let missing = Document::from_text(
         "x.yaml",
@@ -179,7 +184,11 @@ fn a_resolved_scenario_is_a_scenario_that_resolves_to_itself() {
             scenario.as_object_mut().unwrap().remove("derived");
             scenario
         };
-        assert_eq!(without_derived(again.scenario), without_derived(first.scenario), "{file}");
+        assert_eq!(
+            without_derived(again.scenario.to_json()),
+            without_derived(first.scenario.to_json()),
+            "{file}"
+        );
         let (a, b) = (&again.experiment, &first.experiment);
         assert_eq!(a.workload, b.workload, "{file}");
         assert_eq!(a.engine, b.engine, "{file}");
@@ -295,7 +304,7 @@ fn the_json_schema_accepts_what_is_accepted() {
     for file in files() {
         let text = std::fs::read_to_string(&file).unwrap();
         let written: Json = serde_saphyr::from_str(&text).unwrap();
-        for instance in [written, loaded(&file, &[]).scenario] {
+        for instance in [written, loaded(&file, &[]).scenario.to_json()] {
             let errors: Vec<String> = validator
                 .iter_errors(&instance)
                 .map(|e| format!("{}: {e}", e.instance_path()))

@@ -1,4 +1,4 @@
-//! The playground's engine for a page without a server: [`answer`](metron_sim::playground::answer)
+//! The playground's engine for a page without a server: [`metron_sim::answer`]
 //! through four exported functions and the module's own memory.
 //!
 //! 1. `reserve(n)` gives the place of `n` bytes; the page writes its question there.
@@ -10,8 +10,7 @@
 
 use std::cell::RefCell;
 
-use metron_sim::playground;
-use metron_sim::scenario::Files;
+use metron_sim::Files;
 
 thread_local! {
     static QUESTION: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -38,7 +37,7 @@ pub extern "C" fn reserve(bytes: usize) -> *const u8 {
 pub extern "C" fn answer(bytes: usize) -> usize {
     let text = QUESTION.with_borrow(|question| {
         let given = &question[..bytes.min(question.len())];
-        playground::answer(&String::from_utf8_lossy(given), &Files::none())
+        metron_sim::answer(&String::from_utf8_lossy(given), &Files::none())
     });
     ANSWER.with_borrow_mut(|answer| {
         *answer = text;

@@ -15,6 +15,7 @@ pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
 
 /// Time of a layer's routed experts in bf16, microseconds, when `tokens` tokens reach `activated`
 /// different experts. For checking constants against measured tables.
+#[cfg(any(test, feature = "internals"))]
 pub fn routed_experts_us(
     fit: &GroupedGemm,
     hidden_size: u32,

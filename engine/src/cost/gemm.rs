@@ -4,6 +4,7 @@ use crate::catalog;
 
 /// Time of one bf16 matrix product of `m` tokens, `n` outputs and `k` inputs, microseconds. For
 /// checking constants against measured tables.
+#[cfg(any(test, feature = "internals"))]
 pub fn gemm_us(fit: &catalog::Gemm, m: u32, n: u32, k: u32) -> f64 {
     Gemm::new(fit, 2).us(m.into(), n.into(), k.into())
 }

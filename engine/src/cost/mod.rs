@@ -23,8 +23,10 @@ use crate::time::Span;
 
 pub use capacity::*;
 pub use error::CostError;
+#[cfg(any(test, feature = "internals"))]
 pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};
+#[cfg(any(test, feature = "internals"))]
 pub use gemm::gemm_us;
 pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;

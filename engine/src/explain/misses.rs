@@ -211,12 +211,7 @@ impl<'m, 'a> Misses<'m, 'a> {
         })
     }
 
-    /// Missed deadlines of all requests, and their number by cause.
-    pub fn total(&self) -> (u64, Split) {
-        self.sum(self.index.requests())
-    }
-
-    /// Those of the requests that the metrics count.
+    /// Missed deadlines of the requests that the metrics count, and their number by cause.
     pub fn counted(&self) -> (u64, Split) {
         self.sum(counted(self.index.trace(), self.options))
     }

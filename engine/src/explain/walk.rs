@@ -90,6 +90,7 @@ impl Places {
 
 /// The time before one token that is not the later beat of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gap {
     /// The token's number, from 0.
     pub token: u32,

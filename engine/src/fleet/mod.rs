@@ -19,7 +19,7 @@ use crate::workload::streams::{Purpose, Stream};
 pub use controller::{Action, Controller, MakeControllers};
 pub use member::{Member, Role, State};
 pub use router::{ClassPools, RouteDecision, RouteReason, RouterKind, Routing};
-pub use setup::{FleetSetup, MakeScheduler, PoolSetup, Setup};
+pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
 pub use view::FleetView;
 
 use router::{Asked, Router};

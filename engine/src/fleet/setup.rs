@@ -1,51 +1,16 @@
-//! What a simulation plays on: identical replicas, or pools of them.
+//! What a simulation plays on: pools of identical replicas.
 
 use super::controller::MakeControllers;
 use super::member::Member;
 use super::router::Routing;
 use crate::cost::CostModel;
-use crate::ids::{PoolId, ReplicaId};
+use crate::ids::{LaneOfReplica, PoolId, ReplicaId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 use crate::trace::Lane;
 
 /// Makes a replica's policy.
 pub type MakeScheduler<'a> = dyn Fn() -> Box<dyn Scheduler> + Sync + 'a;
-
-/// A fleet of identical replicas.
-pub struct Setup<'a> {
-    /// Prices iterations.
-    pub cost: &'a dyn CostModel,
-    /// Limits of each replica's engine.
-    pub engine: EngineInfo,
-    /// Identical replicas.
-    pub replicas: u32,
-    /// Which of them gets a request.
-    pub routing: Routing,
-    /// Whether the engine plans steps ahead, for policies that can.
-    pub async_scheduling: bool,
-    /// Observation ends this long after the beginning; otherwise the run drains.
-    pub horizon: Option<Span>,
-}
-
-impl<'a> Setup<'a> {
-    /// The same as a fleet of one pool, whose policies `make` makes.
-    pub fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
-        FleetSetup {
-            pools: vec![PoolSetup {
-                cost: self.cost,
-                engine: self.engine,
-                replicas: self.replicas,
-                async_scheduling: self.async_scheduling,
-                answers_end_at: None,
-                make,
-            }],
-            routing: self.routing.clone(),
-            controllers: &Vec::new,
-            horizon: self.horizon,
-        }
-    }
-}
 
 /// A fleet of pools. Replicas are numbered pool after pool.
 pub struct FleetSetup<'a> {
@@ -72,7 +37,7 @@ impl FleetSetup<'_> {
             (0..stages).map(move |stage| Lane {
                 replica: member.id,
                 pool: member.pool,
-                part: (stages > 1).then_some(stage),
+                part: (stages > 1).then_some(LaneOfReplica(stage)),
             })
         };
         self.members().into_iter().flat_map(lanes).collect()

@@ -62,6 +62,7 @@ impl Fault {
 /// Why a measured file cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{}", self.sentence())]
+#[non_exhaustive]
 pub struct InteropError {
     /// The file.
     pub path: PathBuf,

@@ -11,6 +11,7 @@ use crate::trace::{Column, Part, Parts, RequestRow, TokenTrace};
 
 /// How finely a file tells when text came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Granularity {
     /// A time for each output token.
     Token,
@@ -39,6 +40,7 @@ impl Granularity {
 /// Where `granularity` is not [`Granularity::Token`], a row's `tokens` is the request's true count
 /// as the file gives it, and its run holds fewer times.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Measured {
     /// What tells it apart within its file: a scheduler, a rate; empty when it is alone.
     pub name: String,

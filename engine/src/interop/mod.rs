@@ -59,6 +59,7 @@ use json::Json;
 
 /// What a file holds.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Imported {
     /// What it was read as.
     pub format: Format,

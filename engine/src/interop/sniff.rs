@@ -9,6 +9,7 @@ use super::json::Json;
 
 /// Formats of measured files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// `vllm bench serve --save-result` (0.32 and before), with `--save-detailed` or without.
     Vllm,

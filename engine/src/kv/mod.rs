@@ -41,11 +41,6 @@ impl Pool {
         Pool { block_tokens, total, free: total, peak_used: 0, cache }
     }
 
-    /// Tokens in a block.
-    pub fn block_tokens(&self) -> u32 {
-        self.block_tokens
-    }
-
     /// Usable blocks.
     pub fn total(&self) -> u32 {
         self.total

@@ -16,6 +16,7 @@ pub struct Deadlines {
 
 /// Deadline of the first token, `D_p`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum FirstToken {
     /// The same for every request.
     Fixed(Span),
@@ -30,6 +31,7 @@ pub enum FirstToken {
 
 /// Why deadlines are no deadlines.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum DeadlineError {
     /// The deadline of later tokens is 0: a stall would miss infinitely many.
     NoTbt,

@@ -23,7 +23,8 @@ const CHUNK: usize = 1 << 13;
 /// Every metric of the requests that `options` count, worked out on the threads of whoever calls.
 ///
 /// # Panics
-/// As [`per_request`](super::per_request) does, on a trace that breaks its rules.
+/// When the trace breaks its rules: a token before its request's arrival or before the token
+/// before it, or a run outside of its column.
 pub fn evaluate(trace: &dyn Parts, options: &Options) -> Summary {
     let mut counted = Counted::new(options, rows(trace.requests(), options.count));
     trace.each_part(&mut |part| counted.judge(part));
@@ -41,7 +42,7 @@ fn rows(requests: &[RequestRow], count: Count) -> Vec<RequestId> {
 }
 
 /// The summary of requests whose metrics are known already: those that
-/// [`per_request`](super::per_request) gave for the same trace and options, or some of them, such
+/// `per_request` gave for the same trace and options, or some of them, such
 /// as one class's, in their order.
 pub fn summarise(trace: &dyn Parts, options: &Options, metrics: &[RequestMetrics]) -> Summary {
     let mut counted = Counted::new(options, metrics.iter().map(|m| m.row).collect());

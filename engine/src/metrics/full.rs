@@ -54,6 +54,7 @@ pub(super) fn full_figures(trace: &dyn Parts, rows: &[RequestId]) -> FullFigures
 /// The smallest TBT deadline, in whole nanoseconds from 1 on, at which at most a tenth of a
 /// request's deadlines are missed, first token left out. `None` for a request that was not answered to
 /// the end, whose deadline is not known, and for one without a second token.
+#[cfg(any(test, feature = "internals"))]
 pub fn min_tbt_deadline(trace: &TokenTrace, row: &RequestRow) -> Option<Span> {
     longest_gap(trace, row).map(|longest| Span::from_nanos(bisect(trace, row, longest)))
 }

@@ -49,19 +49,9 @@ impl RequestMetrics {
         self.latencies().tpot_s()
     }
 
-    /// End-to-end latency over output tokens, in seconds; `None` without a token.
-    pub fn normalized_latency_s(&self) -> Option<f64> {
-        self.latencies().normalized_s()
-    }
-
     /// Whether observation ended before the request did.
     pub fn is_open(&self) -> bool {
         self.to_come > 0
-    }
-
-    /// The most that the fluidity-index can become: all that is to come comes at once, or in time.
-    pub fn index_most(&self) -> f64 {
-        if self.is_open() { self.best().map_or(1.0, Tally::index) } else { self.index }
     }
 
     /// The best that an open request's tally can become; `None` where hits without number can follow.

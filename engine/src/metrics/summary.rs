@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Every metric of a set of requests. Flatten it into a larger record with `#[serde(flatten)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Summary {
     /// How many requests, by how they ended.
     pub requests: RequestCounts,
@@ -311,6 +312,7 @@ pub struct Throughput {
 ///
 /// Quantiles interpolate linearly between order statistics (Hyndman-Fan type 7) and are exact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Distribution {
     /// Samples.
     pub count: u64,
@@ -334,6 +336,7 @@ pub struct Distribution {
 
 /// How steadily tokens came: the fluidity-index (Etalon, arXiv 2407.07000) and what follows from it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Fluidity {
     /// The fluidity-index over requests.
     pub index: FluidityIndex,

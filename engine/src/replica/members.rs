@@ -13,7 +13,7 @@ use super::Replica;
 use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
-use crate::ids::SlotId;
+use crate::ids::{LaneOfReplica, SlotId};
 
 /// The running requests of one lane and the batch being formed of them.
 #[derive(Debug)]
@@ -59,13 +59,13 @@ impl Replica {
     }
 
     /// Makes a lane the one that steps, commits and finishes are about.
-    pub(crate) fn select(&mut self, lane: u32) {
+    pub(crate) fn select(&mut self, lane: LaneOfReplica) {
         if lane == self.selected {
             return;
         }
         // The place of the selected lane holds an empty stand-in meanwhile.
-        std::mem::swap(&mut self.members, &mut self.parked[self.selected as usize]);
-        std::mem::swap(&mut self.members, &mut self.parked[lane as usize]);
+        std::mem::swap(&mut self.members, &mut self.parked[self.selected.index()]);
+        std::mem::swap(&mut self.members, &mut self.parked[lane.index()]);
         self.selected = lane;
     }
 
@@ -129,12 +129,14 @@ impl Replica {
     }
 
     /// Where several lanes have running requests, the one that was admitted last and its lane.
-    pub(crate) fn last_admitted(&self) -> Option<(u32, Handle)> {
+    pub(crate) fn last_admitted(&self) -> Option<(LaneOfReplica, Handle)> {
         let order = |&slot: &SlotId| (self.slots[slot.index()].order, slot);
         let alive = |slot: &&SlotId| self.slots[slot.index()].phase != Phase::Ending;
-        let place =
-            |lane| if lane == self.selected { &self.members } else { &self.parked[lane as usize] };
-        let lanes = 0..self.parked.len() as u32;
+        let place = |lane: LaneOfReplica| match lane == self.selected {
+            true => &self.members,
+            false => &self.parked[lane.index()],
+        };
+        let lanes = (0..self.parked.len() as u32).map(LaneOfReplica);
         let last = lanes.filter_map(|lane| {
             let last = place(lane).running.iter().filter(alive).map(order).max()?;
             Some((last, lane))

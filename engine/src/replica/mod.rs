@@ -22,7 +22,7 @@ pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
 pub use waiting::QueueOrder;
 
-use crate::ids::SlotId;
+use crate::ids::{LaneOfReplica, SlotId};
 use crate::kv::{BlockKey, Pool};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -43,7 +43,7 @@ pub struct Replica {
     members: Members,
     /// Those of each lane, the selected one's place empty; nothing where there is one lane.
     parked: Vec<Members>,
-    selected: u32,
+    selected: LaneOfReplica,
     /// Counts steps of all lanes.
     steps: u64,
     admissions: u64,
@@ -67,7 +67,7 @@ impl Replica {
             waiting: Waiting::new(options.queue),
             members: Members::new(options.block_tokens, options.reference),
             parked: Vec::new(),
-            selected: 0,
+            selected: LaneOfReplica(0),
             steps: 0,
             admissions: 0,
             preemptions: 0,

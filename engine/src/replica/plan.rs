@@ -58,6 +58,7 @@ pub struct Emission {
 
 /// One request of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Scheduled {
     /// Which request.
     pub request: RequestId,

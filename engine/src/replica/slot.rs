@@ -1,6 +1,6 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
-use crate::ids::{ClassId, SlotId};
+use crate::ids::{ClassId, LaneOfReplica, SlotId};
 use crate::kv::BlockKey;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
@@ -23,7 +23,7 @@ pub(crate) enum Phase {
 }
 
 /// A request that no lane has admitted yet.
-pub(crate) const NO_LANE: u32 = u32::MAX;
+pub(crate) const NO_LANE: LaneOfReplica = LaneOfReplica(u32::MAX);
 
 /// One request of a replica. The true output length is private to the engine.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ pub(crate) struct Slot {
     pub admitted_once: bool,
     pub recomputing: bool,
     /// The lane that it belongs to, or [`NO_LANE`]; unused where there is one lane.
-    pub lane: u32,
+    pub lane: LaneOfReplica,
     pub content: Content,
 }
 
@@ -113,6 +113,7 @@ impl Slot {
 
 /// What a policy may see of a request. There is no field for its true output length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestView {
     /// The request's number in the whole run, in order of arrival.
     pub id: RequestId,

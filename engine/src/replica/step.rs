@@ -9,6 +9,7 @@ use crate::time::Time;
 /// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading; the
 /// fast path gives the same reasons as the reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Held {
     /// All seats (`max_num_seqs`) are taken.
     NoSeat,

@@ -9,6 +9,7 @@ use crate::time::Time;
 
 /// In which order requests wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum QueueOrder {
     /// By arrival; a preempted request goes to the front.
     #[default]

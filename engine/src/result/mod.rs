@@ -4,7 +4,7 @@
 pub mod assertion;
 pub mod energy;
 pub mod features;
-#[cfg(any(test, feature = "fixtures"))]
+#[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fixture;
 pub mod measured;

@@ -102,6 +102,7 @@ impl Seats {
 
 /// Which requests a limit on seats counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Counted {
     /// All who are running, in this step or not.
     Held,
@@ -158,6 +159,7 @@ impl Bounds {
 
 /// Who is first scheduled first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// Who arrived first, always.
     Arrival,
@@ -170,6 +172,7 @@ pub enum Order {
 
 /// When a policy computes prompts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Prefills {
     /// In the steps of the decodes.
     #[default]
@@ -184,6 +187,7 @@ pub enum Prefills {
 
 /// What an admission takes of the KV memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Takes {
     /// What is computed next, or the prompt; more as the answer grows, so that others may have to be
     /// preempted.
@@ -199,6 +203,7 @@ pub enum Takes {
 
 /// What a single setting brings about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Effect {
     /// Prompts are cut into chunks.
     CutsPrompts,

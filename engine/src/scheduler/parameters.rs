@@ -57,6 +57,7 @@ pub trait Parameters:
 /// What a policy's likeness to the real system rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Evidence {
     /// Equal to the system's own code in every step of the golden files.
     Proven,

@@ -11,7 +11,7 @@ use super::planner::Planner;
 use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
-use crate::fleet::{Fleet, FleetSetup, MakeScheduler, PoolSetup, RouteDecision, Setup};
+use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
 use crate::ids::{ControllerId, LaneId, ReplicaId};
 use crate::replica::{Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
@@ -106,19 +106,6 @@ impl SimError {
             _ => Some(other),
         }
     }
-}
-
-/// Plays `arriving` on identical replicas whose policies `make` makes; see [`play_fleet`].
-///
-/// # Errors
-/// When the policy gets stuck.
-pub fn play(
-    setup: &Setup<'_>,
-    make: &MakeScheduler<'_>,
-    arriving: &mut dyn Arriving,
-    options: SimOptions<'_>,
-) -> Result<Outcome, SimError> {
-    play_fleet(&setup.fleet(make), arriving, options)
 }
 
 /// Plays `arriving` on a fleet. Where neither the router looks at the replicas nor an answer brings

@@ -14,6 +14,6 @@ mod server;
 mod tally;
 
 pub use crate::replica::Scheduled;
-pub use engine::{SimError, SimOptions, play, play_fleet};
+pub use engine::{SimError, SimOptions, play_fleet};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, StepRecord};

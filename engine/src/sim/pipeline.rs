@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::CostModel;
+use crate::ids::LaneOfReplica;
 use crate::replica::{Plan, Replica};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
@@ -32,13 +33,13 @@ pub(super) struct Pipeline<'a> {
     /// When each stage has done all that was begun.
     free: Vec<Time>,
     /// The lane to be asked first.
-    turn: u32,
+    turn: LaneOfReplica,
     /// GPU time of all stages so far.
     pub gpu_busy: Span,
 }
 
 struct InFlight {
-    lane: u32,
+    lane: LaneOfReplica,
     plan: Box<Plan>,
     end: Time,
 }
@@ -68,7 +69,7 @@ impl<'a> Pipeline<'a> {
             hides_host,
             in_flight: VecDeque::new(),
             free: vec![Time::ZERO; lanes],
-            turn: 0,
+            turn: LaneOfReplica(0),
             gpu_busy: Span::ZERO,
         }
     }
@@ -83,7 +84,7 @@ impl<'a> Pipeline<'a> {
         let Some(InFlight { lane, plan, end }) = self.in_flight.pop_front() else { return };
         debug_assert_eq!(end, now, "a step ends when it is due");
         self.replica.select(lane);
-        let planner = &mut self.planners[lane as usize];
+        let planner = &mut self.planners[lane.index()];
         planner.end(plan, end, &mut self.replica, tally, finished);
     }
 
@@ -123,7 +124,7 @@ impl<'a> Pipeline<'a> {
             // was admitted last gives way.
             let (lane, request) = self.replica.last_admitted()?;
             self.replica.select(lane);
-            self.planners[lane as usize].preempt(request, &mut self.replica, now, tally);
+            self.planners[lane.index()].preempt(request, &mut self.replica, now, tally);
         }
     }
 
@@ -135,7 +136,7 @@ impl<'a> Pipeline<'a> {
         dropped: &mut impl FnMut(RequestId, Time),
     ) -> Option<Begun> {
         let lanes = self.planners.len() as u32;
-        for lane in (0..lanes).map(|k| (self.turn + k) % lanes) {
+        for lane in (0..lanes).map(|k| LaneOfReplica((self.turn.0 + k) % lanes)) {
             if self.in_flight.iter().any(|batch| batch.lane == lane) {
                 continue;
             }
@@ -143,20 +144,26 @@ impl<'a> Pipeline<'a> {
             if !self.replica.has_work() {
                 continue;
             }
-            let planner = &mut self.planners[lane as usize];
+            let planner = &mut self.planners[lane.index()];
             let Some(plan) = planner.plan(&mut self.replica, now, tally, dropped) else {
                 continue;
             };
-            self.turn = (lane + 1) % lanes;
+            self.turn = LaneOfReplica((lane.0 + 1) % lanes);
             return Some(self.begin(now, lane, plan, tally));
         }
         None
     }
 
-    fn begin(&mut self, now: Time, lane: u32, plan: Box<Plan>, tally: &mut Tally) -> Begun {
+    fn begin(
+        &mut self,
+        now: Time,
+        lane: LaneOfReplica,
+        plan: Box<Plan>,
+        tally: &mut Tally,
+    ) -> Begun {
         let end = self.pass(now, &plan);
         let at = Instants { decided: now, start: now, end, free: end };
-        self.planners[lane as usize].begin(&plan, at, tally);
+        self.planners[lane.index()].begin(&plan, at, tally);
         self.in_flight.push_back(InFlight { lane, plan, end });
         Begun { free: self.free[0], end }
     }
@@ -188,8 +195,8 @@ impl<'a> Pipeline<'a> {
     /// were kept.
     pub(super) fn close(&mut self, tally: &mut Tally) -> Vec<Option<Log>> {
         let mut logs = Vec::new();
-        for (lane, planner) in self.planners.iter_mut().enumerate() {
-            self.replica.select(lane as u32);
+        for (planner, lane) in self.planners.iter_mut().zip((0..).map(LaneOfReplica)) {
+            self.replica.select(lane);
             self.replica.close_all();
             planner.write_runs(&mut self.replica, tally);
             logs.push(planner.take_log());

@@ -28,6 +28,7 @@ pub struct ReplayRequest {
 
 /// What one step did.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepRecord {
     /// Its number.
     pub step: u64,

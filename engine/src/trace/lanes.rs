@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{RequestRow, Status, TokenTrace};
-use crate::ids::{LaneId, PoolId, ReplicaId};
+use crate::ids::{LaneId, LaneOfReplica, PoolId, ReplicaId};
 use crate::time::Time;
 
 /// Whose a lane is.
@@ -14,7 +14,7 @@ pub struct Lane {
     /// Its pool.
     pub pool: PoolId,
     /// Its number within the replica, where that has several.
-    pub part: Option<u32>,
+    pub part: Option<LaneOfReplica>,
 }
 
 /// The time that a request spent with one replica. So far a request has one stay.
@@ -43,7 +43,7 @@ impl TokenTrace {
     /// The lanes of a lane's replica.
     pub fn lanes_beside(&self, lane: LaneId) -> Range<LaneId> {
         let Lane { replica, part, .. } = self.lane(lane);
-        let first = lane.index() - part.unwrap_or(0) as usize;
+        let first = lane.index() - part.map_or(0, LaneOfReplica::index);
         let rest = self.lanes.get(first..).unwrap_or_default();
         let count = rest.iter().take_while(|one| one.replica == replica).count().max(1);
         LaneId::at(first)..LaneId::at(first + count)
@@ -83,8 +83,11 @@ mod tests {
 
     /// Three replicas in two pools, the first of two lanes.
     fn trace() -> TokenTrace {
-        let lane =
-            |replica, pool, part| Lane { replica: ReplicaId(replica), pool: PoolId(pool), part };
+        let lane = |replica, pool, part: Option<u32>| Lane {
+            replica: ReplicaId(replica),
+            pool: PoolId(pool),
+            part: part.map(LaneOfReplica),
+        };
         let times = vec![Time::from_nanos(30), Time::from_nanos(40)];
         TokenTrace {
             columns: vec![Column { kind: ColumnKind::Steps(LaneId(1)), times }],

@@ -108,6 +108,7 @@ impl Run {
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// All of its tokens were emitted.
     Completed,

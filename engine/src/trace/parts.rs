@@ -11,7 +11,7 @@ use crate::time::Time;
 /// compiled here, with care, and not wherever they are asked for.
 pub trait Parts: Sync {
     /// All requests, in order. The runs of their tokens hold for [`whole`](Parts::whole) traces and
-    /// within a [`Part`].
+    /// within a part.
     fn requests(&self) -> &[RequestRow];
 
     /// When observation ended.

@@ -9,6 +9,8 @@ use super::menu::{Kind, admitting, fitting};
 use super::refused::Refused;
 use super::swap::{Wanted, swaps};
 use crate::explain::Cause;
+use crate::ids::PoolId;
+use crate::scenario::ResolvedReplicas;
 use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig, Takes};
 
 /// A change to try.
@@ -117,10 +119,8 @@ pub(super) struct Maker<'m> {
     pub facts: Facts,
     pub bound: Bound,
     pub refused: Refused,
-    /// The pool of the stall, or the scenario where all replicas are alike; and what was derived of
-    /// it.
-    pub pool: &'m Value,
-    pub derived: &'m Value,
+    /// The replicas of the pool of the stall; all of them where they are alike.
+    pub replicas: ResolvedReplicas<'m>,
     /// How paths into it begin, and how it is called.
     pub at: String,
     pub of_pool: String,
@@ -129,15 +129,14 @@ pub(super) struct Maker<'m> {
 impl<'m> Maker<'m> {
     fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
         let fleet = patient.experiment.fleet();
-        let info = fleet[patient.pool.unwrap_or(0)].engine_info();
-        let resolved = patient.resolved;
-        let (pool, derived, at, of_pool) = match patient.pool {
-            None => (resolved, &resolved["derived"], String::new(), String::new()),
-            Some(index) => {
-                let pool = &resolved["pools"][index];
-                let name = pool["name"].as_str().unwrap_or_default();
-                let derived = &resolved["derived"]["pools"][index];
-                (pool, derived, format!("pools.{index}."), format!(" (pool {name})"))
+        let info = fleet[patient.pool.unwrap_or_default().index()].engine_info();
+        let replicas = patient.resolved.replicas(patient.pool.map(PoolId::index));
+        let replicas = replicas.expect("the scenario was resolved, and the stall was in its fleet");
+        let (at, of_pool) = match patient.pool {
+            None => (String::new(), String::new()),
+            Some(id) => {
+                let name = replicas.pool.unwrap_or_default();
+                (format!("pools.{}.", id.index()), format!(" (pool {name})"))
             }
         };
         Maker {
@@ -147,8 +146,7 @@ impl<'m> Maker<'m> {
             info,
             bound: Bound::of(&patient.output.outcome),
             refused,
-            pool,
-            derived,
+            replicas,
             at,
             of_pool,
         }
@@ -187,8 +185,8 @@ impl<'m> Maker<'m> {
             Kind::ContextMemory(&other) => self.changes(other),
             Kind::ShorterModelLen => self.shorter_model_len(),
             Kind::LongerModelLen => self.longer_model_len(),
-            Kind::KvFp8 => self.fp8("kv_cache_dtype", "KV cache", &["fp8"]),
-            Kind::WeightsFp8 => self.fp8("dtype", "weights", &["fp8", "int8", "int4"]),
+            Kind::KvFp8 => self.kv_in_fp8(),
+            Kind::WeightsFp8 => self.weights_in_fp8(),
             Kind::PrefixCaching => self.prefix_caching(),
             Kind::ChunkedPolicy => self.swap(Wanted::Chunked),
             Kind::PrefillFirstPolicy => self.swap(Wanted::PrefillFirst),
@@ -487,7 +485,7 @@ impl<'m> Maker<'m> {
             let not_held = swap.not_held;
             Change { not_held, other_scheduler: true, ..Change::new(words, set) }
         };
-        let planning = self.pool["engine"]["async_scheduling"] == Value::Bool(true);
+        let planning = self.replicas.engine.async_scheduling == Some(true);
         swaps(self.config, &self.info, planning, wanted).into_iter().map(change).collect()
     }
 }

@@ -15,15 +15,15 @@ mod system;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::explain::{ByCause, Cause, StallReport};
+use crate::ids::PoolId;
 use crate::order;
 use crate::request::RequestId;
 use crate::runner::{
     AtOnce, PlayOptions, Requests, RunInput, SchedulerOutput, Simulate, check_limits, threads_for,
 };
-use crate::scenario::{Document, Experiment};
+use crate::scenario::{Document, Experiment, ResolvedScenario};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 use crate::threads;
@@ -97,7 +97,7 @@ pub struct Patient<'p> {
     /// The seed in place of the scenario's.
     pub seed: Option<u64>,
     /// The scenario with all defaults filled in.
-    pub resolved: &'p Value,
+    pub resolved: &'p ResolvedScenario,
     /// The same, ready to run.
     pub experiment: &'p Experiment,
     /// Its requests: the changed runs face the same.
@@ -111,7 +111,7 @@ pub struct Patient<'p> {
     /// The stall: request and token.
     pub stall: (RequestId, u32),
     /// The pool of replicas that it came about in, where there are pools.
-    pub pool: Option<usize>,
+    pub pool: Option<PoolId>,
 }
 
 /// A cause is worth a cure when it makes up this part of a stall, or of all missed deadlines, as one

@@ -225,8 +225,8 @@ fn pace(figures: &Figures) -> u32 {
 }
 
 /// Whether it helps at all, then the promise, what is given up for it, GPUs and dollars, whether it
-/// takes another scheduler; then, roughly, the worst stall of any kind, the one looked at, the wait for
-/// first tokens and the tokens a second; then the stalls exactly.
+/// takes another scheduler; then, roughly, the worst stall of any kind and the one looked at, how many
+/// settings it takes, roughly the wait for first tokens and the tokens a second; then the stalls exactly.
 fn compare(a: &Placed, b: &Placed) -> Ordering {
     let (last, place, other_last, other_place) = (a.last, a.place, b.last, b.place);
     let (a, b) = (&a.one, &b.one);
@@ -246,6 +246,7 @@ fn compare(a: &Placed, b: &Placed) -> Ordering {
         .then(a.other_scheduler.cmp(&b.other_scheduler))
         .then(size(worst(&one)).cmp(&size(worst(&other))))
         .then(size(stall(&one)).cmp(&size(stall(&other))))
+        .then(a.set.len().cmp(&b.set.len()))
         .then(size(first_token(&one)).cmp(&size(first_token(&other))))
         .then(pace(&one).cmp(&pace(&other)).reverse())
         .then(worst(&one).total_cmp(&worst(&other)))

@@ -1,11 +1,11 @@
 //! Changes to the engine, the GPUs, the router and the load of a run.
 
-use serde_json::Value;
-
 use super::change::{Change, Load, Maker};
 use super::swap::Wanted;
+use crate::cost::{Dtype, KvDtype};
 use crate::runner::Requests;
-use crate::scenario::RouterKind;
+use crate::scenario::raw::{Arrivals, ClassRouter, ClosedLoop, Parallelism, RouterRef, Workload};
+use crate::scenario::{BlocksFrom, LengthFrom, RouterKind};
 use crate::scheduler::{self, Bounds};
 
 const PRECISION: &str = "precision of the numbers";
@@ -17,20 +17,18 @@ const UTILIZATION: f64 = 0.95;
 
 impl Maker<'_> {
     fn blocks_are_given(&self) -> bool {
-        self.derived["kv_blocks"]["from"].as_str() == Some("given")
+        self.replicas.derived.kv_blocks.from == BlocksFrom::Given
     }
 
     /// KV blocks that the GPU's memory holds with these settings; `None` where none is known.
     fn blocks_that_fit(&self, set: &[String]) -> Option<u64> {
-        if self.pool["gpu"].is_null() {
-            return None;
-        }
+        self.replicas.gpu?;
         let mut set = set.to_vec();
         set.push(format!("{}engine.kv_blocks=null", self.at));
         let document = self.patient.document.clone().with(&set).ok()?;
         let experiment = document.resolve(self.patient.seed).ok()?.experiment;
-        let pool = self.patient.pool.unwrap_or(0);
-        Some(experiment.fleet()[pool].engine_info().kv_blocks.into())
+        let pool = self.patient.pool.unwrap_or_default();
+        Some(experiment.fleet()[pool.index()].engine_info().kv_blocks.into())
     }
 
     /// Whether KV memory was full, or too small for a request.
@@ -41,7 +39,7 @@ impl Maker<'_> {
 
     /// Whether the context is as long as the KV memory lets it be, and too short.
     pub(super) fn memory_bounds_context(&self) -> bool {
-        let follows = self.derived["max_model_len"]["from"].as_str() != Some("given");
+        let follows = self.replicas.derived.max_model_len.from == LengthFrom::KvCache;
         follows && u64::from(self.refused.longest_in_context()) > self.kv_tokens()
     }
 
@@ -60,7 +58,7 @@ impl Maker<'_> {
 
     pub(super) fn more_blocks(&self) -> Vec<Change> {
         let refused = self.refused.blocks(self.info.kv_block_tokens);
-        let Some(old) = self.pool["engine"]["kv_blocks"].as_u64() else { return Vec::new() };
+        let Some(old) = self.replicas.engine.kv_blocks.map(u64::from) else { return Vec::new() };
         let utilization = format!("{}engine.gpu_memory_utilization={UTILIZATION}", self.at);
         let most = self.blocks_that_fit(&[utilization]);
         let change = |new: u64| {
@@ -82,10 +80,8 @@ impl Maker<'_> {
 
     pub(super) fn higher_utilization(&self) -> Vec<Change> {
         // Where the scenario gives the number of blocks, this would change nothing.
-        let Some(old) = self.pool["engine"]["gpu_memory_utilization"].as_f64() else {
-            return Vec::new();
-        };
-        if self.blocks_are_given() || self.pool["gpu"].is_null() || old >= UTILIZATION {
+        let Some(old) = self.replicas.engine.gpu_memory_utilization else { return Vec::new() };
+        if self.blocks_are_given() || self.replicas.gpu.is_none() || old >= UTILIZATION {
             return Vec::new();
         }
         let words = format!("gpu_memory_utilization {old} -> {UTILIZATION}{}", self.of_pool);
@@ -131,16 +127,25 @@ impl Maker<'_> {
         vec![Change { load: Load::Drawn, ..longer }]
     }
 
-    pub(super) fn fp8(&self, key: &str, of: &str, narrow: &[&str]) -> Vec<Change> {
-        let old = self.pool["engine"][key].as_str().unwrap_or("auto");
-        if self.pool["gpu"].is_null() || narrow.contains(&old) {
+    pub(super) fn kv_in_fp8(&self) -> Vec<Change> {
+        let narrow = self.replicas.engine.kv_cache_dtype == Some(KvDtype::Fp8);
+        self.fp8("kv_cache_dtype", "KV cache", narrow)
+    }
+
+    pub(super) fn weights_in_fp8(&self) -> Vec<Change> {
+        self.fp8("dtype", "weights", self.replicas.engine.dtype == Some(Dtype::Fp8))
+    }
+
+    fn fp8(&self, key: &str, of: &str, narrow: bool) -> Vec<Change> {
+        if self.replicas.gpu.is_none() || narrow {
             return Vec::new();
         }
         let set = format!("{}engine.{key}=fp8", self.at);
         let mut words = format!("{of} in fp8{}", self.of_pool);
         let mut all = vec![set.clone()];
         // Blocks that the scenario gives would stay as many: the memory that comes free holds more.
-        let given = self.pool["engine"]["kv_blocks"].as_u64().filter(|_| self.blocks_are_given());
+        let given =
+            self.replicas.engine.kv_blocks.filter(|_| self.blocks_are_given()).map(u64::from);
         let more = given.and_then(|given| {
             let (before, after) = (self.blocks_that_fit(&[])?, self.blocks_that_fit(&[set])?);
             Some((given, (given * after).checked_div(before)?))
@@ -173,7 +178,9 @@ impl Maker<'_> {
     fn prompts_share(&self) -> bool {
         match self.patient.requests {
             Requests::Open(workload) => !workload.block_ids.is_empty(),
-            Requests::Closed(_) => !self.patient.resolved["workload"]["prefix_groups"].is_null(),
+            Requests::Closed(_) => {
+                self.workload().is_some_and(|workload| workload.prefix_groups.is_some())
+            }
         }
     }
 
@@ -181,7 +188,6 @@ impl Maker<'_> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
-        let router = &self.patient.resolved["router"];
         let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
         let named = |router: &RouterKind| {
             RouterKind::NAMES
@@ -195,18 +201,21 @@ impl Maker<'_> {
             };
             new.map(change).collect()
         };
-        if !router.is_object() {
-            return to("router", router.as_str().unwrap_or("round-robin"));
+        match &self.patient.resolved.filled.router {
+            None => to("router", "round-robin"),
+            Some(RouterRef::Text(name)) => to("router", name),
+            // Within the replicas of each class, and over all of them.
+            Some(RouterRef::Map(ClassRouter { within, .. })) => {
+                let within = within.as_deref().unwrap_or("round-robin");
+                to("router", "by class").into_iter().chain(to("router.within", within)).collect()
+            }
         }
-        // Within the replicas of each class, and over all of them.
-        let within = router["within"].as_str().unwrap_or("round-robin");
-        to("router", "by class").into_iter().chain(to("router.within", within)).collect()
     }
 
     pub(super) fn plan_ahead(&self) -> Vec<Change> {
         let can = self.config.build(&self.info).needs().plans_ahead;
-        let off = self.pool["engine"]["async_scheduling"] == Value::Bool(false);
-        if !can || !off || self.pool["gpu"].is_null() {
+        let off = self.replicas.engine.async_scheduling == Some(false);
+        if !can || !off || self.replicas.gpu.is_none() {
             return Vec::new();
         }
         let set = format!("{}engine.async_scheduling=true", self.at);
@@ -214,7 +223,7 @@ impl Maker<'_> {
     }
 
     pub(super) fn plan_in_time(&self) -> Vec<Change> {
-        let on = self.pool["engine"]["async_scheduling"] == Value::Bool(true);
+        let on = self.replicas.engine.async_scheduling == Some(true);
         if !on || !self.config.build(&self.info).needs().plans_ahead {
             return Vec::new();
         }
@@ -222,20 +231,23 @@ impl Maker<'_> {
         vec![Change::new(format!("async_scheduling true -> false{}", self.of_pool), vec![set])]
     }
 
-    fn parallel(&self, key: &str) -> Option<u64> {
-        self.pool["parallelism"][key].as_u64()
+    /// GPUs that share every layer, and pipeline stages.
+    fn tensor_and_stages(&self) -> (u64, u64) {
+        let Parallelism { tensor, pipeline, .. } = self.replicas.parallelism;
+        (tensor.unwrap_or(1).into(), pipeline.unwrap_or(1).into())
+    }
+
+    fn workload(&self) -> Option<&Workload> {
+        self.patient.resolved.filled.workload.as_ref()
     }
 
     pub(super) fn tensor_for_pipeline(&self) -> Vec<Change> {
-        let (Some(tensor), Some(stages)) = (self.parallel("tensor"), self.parallel("pipeline"))
-        else {
-            return Vec::new();
-        };
-        if stages < 2 || self.pool["gpu"].is_null() {
+        let (tensor, stages) = self.tensor_and_stages();
+        if stages < 2 || self.replicas.gpu.is_none() {
             return Vec::new();
         }
         let (at, new) = (&self.at, tensor * stages);
-        let replicas = self.pool["replicas"].as_u64().unwrap_or(1);
+        let replicas = u64::from(self.replicas.replicas);
         let one_stage = format!("{at}parallelism.pipeline=1");
         let change = |words: String, more: Option<String>| {
             let set = [one_stage.clone()].into_iter().chain(more).collect();
@@ -259,10 +271,11 @@ impl Maker<'_> {
 
     /// Less tensor parallelism: as many GPUs in more replicas, and fewer GPUs.
     pub(super) fn replicas_for_tensor(&self) -> Vec<Change> {
-        let Some(tensor) = self.parallel("tensor").filter(|tensor| tensor.is_multiple_of(2)) else {
+        let (tensor, _) = self.tensor_and_stages();
+        if !tensor.is_multiple_of(2) {
             return Vec::new();
-        };
-        let (at, replicas) = (&self.at, self.pool["replicas"].as_u64().unwrap_or(1));
+        }
+        let (at, replicas) = (&self.at, u64::from(self.replicas.replicas));
         let mut changes = Vec::new();
         for less in [tensor / 2, 1] {
             let (more, set) = (replicas * tensor / less, format!("{at}parallelism.tensor={less}"));
@@ -281,7 +294,7 @@ impl Maker<'_> {
     }
 
     pub(super) fn replicas(&self) -> Vec<Change> {
-        let old = self.pool["replicas"].as_u64().unwrap_or(1);
+        let old = u64::from(self.replicas.replicas);
         let words = |new: u64| format!("replicas {old} -> {new}{}", self.of_pool);
         let change = |new: u64| Change::new(words(new), vec![format!("{}replicas={new}", self.at)]);
         vec![change(old + 1)]
@@ -289,19 +302,19 @@ impl Maker<'_> {
 
     pub(super) fn tensor_doubled(&self) -> Vec<Change> {
         // A fixed iteration time knows no GPUs.
-        let Some(old) = self.parallel("tensor").filter(|_| !self.pool["gpu"].is_null()) else {
+        if self.replicas.gpu.is_none() {
             return Vec::new();
-        };
+        }
+        let (old, _) = self.tensor_and_stages();
         let words = format!("tensor {old} -> {}{}", old * 2, self.of_pool);
         vec![Change::new(words, vec![format!("{}parallelism.tensor={}", self.at, old * 2)])]
     }
 
     pub(super) fn less_load(&self) -> Vec<Change> {
-        let workload = &self.patient.resolved["workload"];
-        let trace = &workload["trace"];
-        let (at, arrivals) = match trace.is_null() {
-            true => ("workload.arrivals", &workload["arrivals"]),
-            false => ("workload.trace.arrivals", &trace["arrivals"]),
+        let Some(Workload { trace, arrivals, .. }) = self.workload() else { return Vec::new() };
+        let (at, arrivals) = match trace {
+            None => ("workload.arrivals", arrivals.as_ref()),
+            Some(trace) => ("workload.trace.arrivals", trace.arrivals.as_ref()),
         };
         let parts = [0.75, 0.5, 0.25];
         let less = |change: Change| Change {
@@ -309,9 +322,8 @@ impl Maker<'_> {
             load: Load::Drawn,
             ..change.gives_up(SERVED)
         };
-        if let Some((name, users)) =
-            named(arrivals).and_then(|(name, of)| Some((name, of["users"].as_u64()?)))
-        {
+        if let Some(arrivals @ Arrivals::ClosedLoop(ClosedLoop { users, .. })) = arrivals {
+            let (name, users) = (arrivals.name(), u64::from(*users));
             let fewer = parts.map(|part| libm::floor(users as f64 * part) as u64);
             let fewer = fewer.into_iter().filter(|&fewer| fewer > 0 && fewer < users);
             return fewer
@@ -321,9 +333,7 @@ impl Maker<'_> {
                 })
                 .collect();
         }
-        if let Some((name, rate)) =
-            named(arrivals).and_then(|(name, of)| Some((name, of["rate"].as_f64()?)))
-        {
+        if let Some((name, rate)) = arrivals.and_then(|of| Some((of.name(), of.rate()?))) {
             let lower = parts.map(|part| rounded(rate * part));
             return lower
                 .into_iter()
@@ -333,8 +343,8 @@ impl Maker<'_> {
                 })
                 .collect();
         }
-        if !trace.is_null() && arrivals.is_null() {
-            let scale = trace["time_scale"].as_f64().unwrap_or(1.0);
+        if let (Some(trace), None) = (trace, arrivals) {
+            let scale = trace.time_scale.unwrap_or(1.0);
             let slower = parts.map(|part| rounded(scale * part));
             return slower
                 .into_iter()
@@ -346,11 +356,6 @@ impl Maker<'_> {
         }
         Vec::new()
     }
-}
-
-/// The one member of a map, such as `{poisson: {...}}`.
-fn named(map: &Value) -> Option<(&str, &Value)> {
-    map.as_object()?.iter().next().map(|(name, value)| (name.as_str(), value))
 }
 
 /// To three digits, so that what is asked for can be read.

@@ -27,6 +27,30 @@ pub enum Arrivals {
     ClosedLoop(ClosedLoop),
 }
 
+impl Arrivals {
+    /// The name that a scenario gives the process.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Arrivals::Poisson(_) => "poisson",
+            Arrivals::Gamma(_) => "gamma",
+            Arrivals::Weibull(_) => "weibull",
+            Arrivals::Constant(_) => "constant",
+            Arrivals::AllAtOnce(_) => "all_at_once",
+            Arrivals::Piecewise(_) => "piecewise",
+            Arrivals::ClosedLoop(_) => "closed_loop",
+        }
+    }
+
+    /// Requests a second, where that is one number.
+    pub fn rate(&self) -> Option<f64> {
+        match self {
+            Arrivals::Poisson(of) | Arrivals::Constant(of) => Some(of.rate),
+            Arrivals::Gamma(of) | Arrivals::Weibull(of) => Some(of.rate),
+            Arrivals::AllAtOnce(_) | Arrivals::Piecewise(_) | Arrivals::ClosedLoop(_) => None,
+        }
+    }
+}
+
 /// `all_at_once` has no figures: its name alone will do.
 fn name_alone(schema: &mut Schema) {
     if let Some(Json::Array(choices)) = schema.get_mut("oneOf") {

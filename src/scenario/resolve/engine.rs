@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value as Json, json};
-
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
-use crate::cost::{CostModel, FixedCost, FixedPipeline, Parallelism, Precision, Pricing, Roofline};
+use crate::cost::{
+    CostModel, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing, Roofline,
+};
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
+use crate::scenario::resolved::{
+    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedLength, DerivedProfile, DerivedReplicas,
+    LengthFrom,
+};
 use crate::scheduler::EngineInfo;
+use crate::units::Bytes;
 use crate::yaml::Path;
 
 /// An engine that can be built.
@@ -26,16 +31,14 @@ pub(super) struct Engine {
     pub cost: Arc<dyn CostModel>,
     /// What it runs on.
     pub hardware: Hardware,
-    /// Where the number of KV blocks comes from.
-    pub kv_blocks_from: Json,
-    /// Where `max_model_len` comes from.
-    pub max_model_len_from: Json,
     /// The model's figures.
-    pub model: Json,
-    /// The GPU's figures that matter besides time.
-    pub gpu: Json,
-    /// The engine profile's name and source.
-    pub profile: Json,
+    pub model: Option<Model>,
+    /// What follows of its replicas.
+    pub derived: DerivedReplicas,
+    /// How the model is spread, as a scenario has it with every default filled in.
+    pub filled_parallelism: raw::Parallelism,
+    /// The engine, likewise.
+    pub filled: raw::Engine,
 }
 
 impl Engine {
@@ -63,47 +66,45 @@ pub(super) struct Given<'g> {
     /// The GPU.
     pub gpu: Option<&'g raw::GpuRef>,
     /// How the model is spread.
-    pub parallelism: &'g mut raw::Parallelism,
+    pub parallelism: raw::Parallelism,
     /// The engine.
-    pub engine: &'g mut raw::Engine,
+    pub engine: &'g raw::Engine,
 }
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
-/// Fills in the defaults.
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
-    let Given { model: given_model, gpu: given_gpu, parallelism, engine: given } = given;
-    let parallelism = self::parallelism(check, owner, parallelism);
+    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given } = given;
+    let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
     let profile = hardware::profile(check, owner, given.profile.as_ref());
-    given.profile.get_or_insert_with(|| TextOr::Text(hardware::DEFAULT_PROFILE.to_owned()));
     let engine_profile = match &profile {
         Some(Profile::Engine(profile)) => Some(&**profile),
         _ => None,
     };
 
     let precision = Precision {
-        weights: *given.dtype.get_or_insert_default(),
+        weights: given.dtype.unwrap_or_default(),
         kv: given.kv_cache_dtype.unwrap_or_default(),
     };
-    let block_tokens =
-        *given.kv_block_tokens.get_or_insert(engine_profile.map_or(16, |p| p.kv_block_tokens));
+    let default_block_tokens = engine_profile.map_or(16, |p| p.kv_block_tokens);
+    let block_tokens = given.kv_block_tokens.unwrap_or(default_block_tokens);
     check.whole(&path(check, "kv_block_tokens"), block_tokens, 1, 65_536);
     let utilization_path = path(check, "gpu_memory_utilization");
     let default_utilization = engine_profile.map_or(0.9, |p| p.gpu_memory_utilization);
-    let utilization = *given.gpu_memory_utilization.get_or_insert(default_utilization);
+    let utilization = given.gpu_memory_utilization.unwrap_or(default_utilization);
     check.share_above_zero(&utilization_path, utilization);
     let default_reserved =
         engine_profile.map_or(crate::catalog::DEFAULT_OVERHEAD_BYTES, |p| p.overhead_bytes);
-    let reserved = *given.reserved_memory.get_or_insert(crate::units::Bytes(default_reserved));
+    let reserved = given.reserved_memory.unwrap_or(Bytes(default_reserved));
     if let Some(blocks) = given.kv_blocks {
         check.whole(&path(check, "kv_blocks"), blocks, 1, 1 << 30);
     }
     if let Some(length) = given.max_model_len {
         check.whole(&path(check, "max_model_len"), length, 2, 1 << 30);
     }
-    let prefix_caching = *given.prefix_caching.get_or_insert(false);
+    let prefix_caching = given.prefix_caching.unwrap_or(false);
     let profile_async = engine_profile.is_some_and(|p| p.async_scheduling);
-    let async_scheduling = *given.async_scheduling.get_or_insert(profile_async);
+    let async_scheduling = given.async_scheduling.unwrap_or(profile_async);
 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
@@ -137,16 +138,10 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         block_tokens,
         overhead_bytes: reserved.0,
     };
-    let (kv_blocks, kv_blocks_from) =
+    let kv_blocks =
         kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    given.kv_blocks = Some(kv_blocks);
-    let (max_model_len, max_model_len_from) =
-        max_model_len(check, owner, given, model.as_ref(), kv_blocks, block_tokens);
-    given.max_model_len = Some(max_model_len);
-    let profile_json = match &profile {
-        Profile::Engine(p) => json!({"name": p.name, "source": p.source}),
-        Profile::Fixed(_) => json!({"name": "fixed"}),
-    };
+    let max_model_len =
+        max_model_len(check, owner, given, model.as_ref(), kv_blocks.value, block_tokens);
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
@@ -160,8 +155,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         stages: parallelism.pipeline,
         limits: EngineLimits {
             kv_block_tokens: block_tokens,
-            kv_blocks,
-            max_model_len,
+            kv_blocks: kv_blocks.value,
+            max_model_len: max_model_len.value,
             prefix_caching,
             async_scheduling,
         },
@@ -170,21 +165,46 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, precision),
             ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
         },
-        kv_blocks_from,
-        max_model_len_from,
-        model: model.as_ref().map_or(Json::Null, |m| json!(m)),
-        gpu: gpu.as_ref().map_or(Json::Null, |g| {
-            json!({
-                "name": g.name,
-                "memory_bytes": g.memory_bytes,
-                "peak": g.peak,
-                "price_usd_per_hour": g.price_usd_per_hour,
-                "power": g.power,
-                "source": g.source,
-            })
-        }),
-        profile: profile_json,
+        filled_parallelism: raw::Parallelism {
+            tensor: Some(parallelism.tensor),
+            pipeline: Some(parallelism.pipeline),
+            ..spread
+        },
+        filled: raw::Engine {
+            profile: Some(given.profile.clone().unwrap_or_else(default_profile)),
+            dtype: Some(precision.weights),
+            kv_cache_dtype: given.kv_cache_dtype,
+            kv_block_tokens: Some(block_tokens),
+            gpu_memory_utilization: Some(utilization),
+            reserved_memory: Some(reserved),
+            kv_blocks: Some(kv_blocks.value),
+            max_model_len: Some(max_model_len.value),
+            prefix_caching: Some(prefix_caching),
+            async_scheduling: Some(async_scheduling),
+        },
+        derived: DerivedReplicas {
+            kv_blocks,
+            max_model_len,
+            gpu: gpu.map(derived_gpu),
+            profile: match profile {
+                Profile::Engine(profile) => DerivedProfile {
+                    name: profile.name.clone(),
+                    source: Some(profile.source.clone()),
+                },
+                Profile::Fixed(_) => DerivedProfile { name: "fixed".to_owned(), source: None },
+            },
+        },
+        model,
     })
+}
+
+fn default_profile() -> raw::ProfileRef {
+    TextOr::Text(hardware::DEFAULT_PROFILE.to_owned())
+}
+
+fn derived_gpu(gpu: Gpu) -> DerivedGpu {
+    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, source, .. } = gpu;
+    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, source }
 }
 
 /// Why a model and a GPU are needed; `None` when a run can do without.
@@ -211,15 +231,13 @@ fn in_trouble(check: &Check<'_>, owner: &Owner) -> bool {
     })
 }
 
-fn parallelism(check: &mut Check<'_>, owner: &Owner, given: &mut raw::Parallelism) -> Parallelism {
+fn parallelism(check: &mut Check<'_>, owner: &Owner, given: raw::Parallelism) -> Parallelism {
     let [tensor_path, pipeline_path, data_path] =
         ["tensor", "pipeline", "data"].map(|key| owner.path(check, &["parallelism", key]));
-    let tensor = *given.tensor.get_or_insert(1);
-    let pipeline = *given.pipeline.get_or_insert(1);
-    let checked = check.whole(&tensor_path, tensor, 1, 1024);
-    let pipeline = check.whole(&pipeline_path, pipeline, 1, 64);
+    let tensor = check.whole(&tensor_path, given.tensor.unwrap_or(1), 1, 1024);
+    let pipeline = check.whole(&pipeline_path, given.pipeline.unwrap_or(1), 1, 64);
     let data = check.whole(&data_path, given.data.unwrap_or(1), 1, 1024);
-    Parallelism { tensor: checked, pipeline, data, expert: given.expert.unwrap_or(false) }
+    Parallelism { tensor, pipeline, data, expert: given.expert.unwrap_or(false) }
 }
 
 fn kv_blocks(
@@ -230,25 +248,19 @@ fn kv_blocks(
     gpu: Option<&Gpu>,
     parallelism: Parallelism,
     memory: &Memory,
-) -> Option<(u32, Json)> {
+) -> Option<DerivedBlocks> {
     if let Some(blocks) = given.kv_blocks {
         if let (Some(model), Some(gpu)) = (model, gpu) {
             let path = owner.path(check, &["engine", "kv_blocks"]);
             let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
             check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
         }
-        return Some((blocks, json!({"value": blocks, "from": "given"})));
+        return Some(DerivedBlocks { value: blocks, from: BlocksFrom::Given });
     }
     let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
-    let from = json!({
-        "value": capacity.blocks,
-        "from": "memory",
-        "arithmetic": capacity.arithmetic,
-        "bytes_per_block": capacity.bytes_per_block,
-        "weight_bytes": capacity.weight_bytes,
-        "kv_bytes": capacity.kv_bytes,
-    });
-    Some((capacity.blocks, from))
+    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic } = capacity;
+    let from = BlocksFrom::Memory { arithmetic, bytes_per_block, weight_bytes, kv_bytes };
+    Some(DerivedBlocks { value: blocks, from })
 }
 
 fn max_model_len(
@@ -258,7 +270,7 @@ fn max_model_len(
     model: Option<&Model>,
     kv_blocks: u32,
     block_tokens: u32,
-) -> (u32, Json) {
+) -> DerivedLength {
     let kv_tokens = kv_blocks.saturating_mul(block_tokens);
     let longest = model.map(|m| m.max_position_embeddings);
     if let Some(length) = given.max_model_len {
@@ -274,13 +286,13 @@ fn max_model_len(
                  of {block_tokens} tokens are {kv_tokens}); longer requests are rejected"
             ));
         }
-        return (length, json!({"value": length, "from": "given"}));
+        return DerivedLength { value: length, from: LengthFrom::Given };
     }
     match longest {
         Some(longest) if longest <= kv_tokens => {
-            (longest, json!({"value": longest, "from": "the model's max_position_embeddings"}))
+            DerivedLength { value: longest, from: LengthFrom::Model }
         }
-        _ => (kv_tokens, json!({"value": kv_tokens, "from": "the KV cache's tokens"})),
+        _ => DerivedLength { value: kv_tokens, from: LengthFrom::KvCache },
     }
 }
 

@@ -8,6 +8,7 @@ use crate::excerpt::quoted;
 use crate::promise::Slo;
 use crate::scenario::experiment::Pool;
 use crate::scenario::raw::{self, GpuRef, Scenario};
+use crate::scenario::resolved::{DerivedLength, LengthFrom};
 use crate::yaml::Path;
 
 /// The most replicas of a run, data-parallel ranks included.
@@ -15,6 +16,8 @@ pub(super) const REPLICAS_MAX: u32 = 10_000;
 
 /// Replicas that are alike.
 pub(super) struct Built {
+    /// What a scenario gives of them, every default filled in.
+    pub filled: raw::Pool,
     /// The pool's name, where there are pools.
     pub name: Option<String>,
     /// Whose fields made them.
@@ -42,27 +45,22 @@ impl Built {
 }
 
 /// The pools, or one without a name where the scenario has none; `None` when something is wrong (and
-/// reported). Fills in the defaults.
-pub(super) fn fleet(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Vec<Built>> {
-    let fleet = match scenario.pools.take() {
-        Some(mut given) => {
-            let built = pools(check, scenario, &mut given);
-            scenario.pools = Some(given);
-            built?
-        }
+/// reported).
+pub(super) fn fleet(check: &mut Check<'_>, scenario: &Scenario) -> Option<Vec<Built>> {
+    let fleet = match &scenario.pools {
+        Some(given) => pools(check, scenario, given)?,
         None => {
-            let replicas = *scenario.replicas.get_or_insert(1);
+            let replicas = scenario.replicas.unwrap_or(1);
             check.whole(&Path::root().key("replicas"), replicas, 1, REPLICAS_MAX);
-            let owner = Owner::default();
-            let given = Given {
-                model: scenario.model.as_ref(),
-                gpu: scenario.gpu.as_ref(),
-                parallelism: scenario.parallelism.get_or_insert_default(),
-                engine: scenario.engine.get_or_insert_default(),
+            let given = raw::Pool {
+                name: None,
+                replicas,
+                gpu: scenario.gpu.clone(),
+                parallelism: scenario.parallelism,
+                engine: scenario.engine.clone(),
+                promise: None,
             };
-            let engine = engine::engine(check, &owner, given)?;
-            let replicas = replicas.saturating_mul(engine.data_ranks);
-            vec![Built { name: None, owner, replicas, engine, promise: None }]
+            vec![built(check, scenario, Owner::default(), given, None)?]
         }
     };
     let replicas = fleet.iter().fold(0, |sum: u32, pool| sum.saturating_add(pool.replicas));
@@ -81,11 +79,31 @@ pub(super) fn fleet(check: &mut Check<'_>, scenario: &mut Scenario) -> Option<Ve
     Some(fleet)
 }
 
-fn pools(
+/// The replicas that a scenario or one of its pools gives.
+fn built(
     check: &mut Check<'_>,
     scenario: &Scenario,
-    given: &mut [raw::Pool],
-) -> Option<Vec<Built>> {
+    owner: Owner,
+    given: raw::Pool,
+    promise: Option<Slo>,
+) -> Option<Built> {
+    let from = Given {
+        model: scenario.model.as_ref(),
+        gpu: given.gpu.as_ref(),
+        parallelism: given.parallelism.unwrap_or_default(),
+        engine: &given.engine.clone().unwrap_or_default(),
+    };
+    let engine = engine::engine(check, &owner, from)?;
+    let filled = raw::Pool {
+        parallelism: Some(engine.filled_parallelism),
+        engine: Some(engine.filled.clone()),
+        ..given
+    };
+    let replicas = filled.replicas.saturating_mul(engine.data_ranks);
+    Some(Built { name: filled.name.clone(), filled, owner, replicas, engine, promise })
+}
+
+fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Option<Vec<Built>> {
     let path = Path::root().key("pools");
     if scenario.replicas.is_some() {
         let sum = given.iter().fold(0, |sum: u32, pool| sum.saturating_add(pool.replicas));
@@ -100,69 +118,64 @@ fn pools(
                     replicas: 4, gpu: l40s}]`";
         check.nothing_in(&path, &[], "expected a pool at least, found an empty list", help);
     }
-    names(check, scenario, given);
+    let names = names(check, scenario, given);
     let mut fleet = Vec::new();
     let mut agreed = Vec::new();
-    let mut sound = !given.is_empty();
-    for (i, pool) in given.iter_mut().enumerate() {
+    for (i, (pool, name)) in given.iter().zip(names).enumerate() {
         let place = check.element(&path, i);
         check.whole(&place.key("replicas"), pool.replicas, 1, REPLICAS_MAX);
-        pool.gpu = pool.gpu.take().or(scenario.gpu.clone());
-        let mut parallelism = pool
-            .parallelism
-            .take()
-            .unwrap_or_default()
-            .or(scenario.parallelism.unwrap_or_default());
-        let otherwise = scenario.engine.clone().unwrap_or_default();
-        let mut engine = pool.engine.take().unwrap_or_default().or(otherwise);
+        let parallelism = pool.parallelism.unwrap_or_default();
+        let own = pool.engine.clone().unwrap_or_default();
+        let engine = own.or(scenario.engine.clone().unwrap_or_default());
         agreed.push(engine.max_model_len.is_none());
-        let promise = pool
-            .promise
-            .as_mut()
-            .map(|given| slo::promise(check, &place.key("promise"), given, None));
-        let owner = Owner { pool: Some(place) };
-        let given = Given {
-            model: scenario.model.as_ref(),
-            gpu: pool.gpu.as_ref(),
-            parallelism: &mut parallelism,
-            engine: &mut engine,
+        let promise =
+            pool.promise.map(|given| slo::promise(check, &place.key("promise"), given, None));
+        let (promise, in_one_line) = promise.unzip();
+        let given = raw::Pool {
+            name: Some(name),
+            replicas: pool.replicas,
+            gpu: pool.gpu.clone().or_else(|| scenario.gpu.clone()),
+            parallelism: Some(parallelism.or(scenario.parallelism.unwrap_or_default())),
+            engine: Some(engine),
+            promise: in_one_line,
         };
-        let built = engine::engine(check, &owner, given);
-        (pool.parallelism, pool.engine) = (Some(parallelism), Some(engine));
-        match built {
-            Some(engine) => {
-                let replicas = pool.replicas.saturating_mul(engine.data_ranks);
-                let name = pool.name.clone();
-                fleet.push(Built { name, owner, replicas, engine, promise });
-            }
-            None => sound = false,
-        }
+        fleet.push(built(check, scenario, Owner { pool: Some(place) }, given, promise));
     }
-    if !sound {
+    let mut fleet: Vec<Built> = fleet.into_iter().collect::<Option<_>>()?;
+    if fleet.is_empty() {
         return None;
     }
-    one_max_model_len(check, &mut fleet, &agreed, given);
+    one_max_model_len(check, &mut fleet, &agreed);
     Some(fleet)
+}
+
+/// A scenario with what is filled in of its replicas.
+pub(super) fn filled_in(scenario: Scenario, fleet: &[Built]) -> Scenario {
+    let filled: Vec<raw::Pool> = fleet.iter().map(|pool| pool.filled.clone()).collect();
+    match filled.as_slice() {
+        [raw::Pool { name: None, replicas, parallelism, engine, .. }] => Scenario {
+            replicas: Some(*replicas),
+            parallelism: *parallelism,
+            engine: engine.clone(),
+            ..scenario
+        },
+        _ => Scenario { pools: Some(filled), ..scenario },
+    }
 }
 
 /// Users see one endpoint: where no length is given, the pools agree on the smallest that all of
 /// them hold, so that the router does not decide whether a request can be served.
-fn one_max_model_len(
-    check: &mut Check<'_>,
-    fleet: &mut [Built],
-    agreed: &[bool],
-    given: &mut [raw::Pool],
-) {
+fn one_max_model_len(check: &mut Check<'_>, fleet: &mut [Built], agreed: &[bool]) {
     let own = fleet.iter().zip(agreed).filter(|(_, agreed)| **agreed);
     let shortest = own.map(|(pool, _)| pool.engine.limits.max_model_len).min();
-    for ((pool, raw), _) in fleet.iter_mut().zip(given).zip(agreed).filter(|(_, agreed)| **agreed) {
+    for (pool, _) in fleet.iter_mut().zip(agreed).filter(|(_, agreed)| **agreed) {
         let Some(shortest) = shortest else { continue };
         if pool.engine.limits.max_model_len > shortest {
             pool.engine.limits.max_model_len = shortest;
-            pool.engine.max_model_len_from =
-                serde_json::json!({"value": shortest, "from": "the smallest over the pools"});
+            pool.engine.derived.max_model_len =
+                DerivedLength { value: shortest, from: LengthFrom::SmallestPool };
         }
-        if let Some(engine) = &mut raw.engine {
+        if let Some(engine) = &mut pool.filled.engine {
             engine.max_model_len = Some(shortest);
         }
     }
@@ -183,13 +196,14 @@ fn one_max_model_len(
     }
 }
 
-/// Fills in the names that are not given, and refuses those that could be mistaken.
-fn names(check: &mut Check<'_>, scenario: &Scenario, given: &mut [raw::Pool]) {
+/// The pools' names, those that are not given filled in; refuses those that could be mistaken.
+fn names(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Vec<String> {
     let path = Path::root().key("pools");
     let mut taken: Vec<Option<String>> = given.iter().map(|pool| pool.name.clone()).collect();
     let gpus: Vec<Option<String>> =
         given.iter().map(|pool| gpu_name(pool.gpu.as_ref().or(scenario.gpu.as_ref()))).collect();
-    for (i, pool) in given.iter_mut().enumerate() {
+    let mut names = Vec::new();
+    for (i, pool) in given.iter().enumerate() {
         let place = check.element(&path, i).key("name");
         if let Some(name) = &pool.name {
             if name.trim().is_empty() {
@@ -201,6 +215,7 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &mut [raw::Pool]) {
                 let message = format!("two pools are named `{}`", quoted(name));
                 check.report(&place, message, "give each a name of its own");
             }
+            names.push(name.clone());
             continue;
         }
         // The GPU's, where it names no other pool.
@@ -214,9 +229,10 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &mut [raw::Pool]) {
             let mut free = numbered.filter(|name| !taken.contains(&Some(name.clone())));
             free.next().expect("some number is free")
         });
-        pool.name = Some(name.clone());
-        taken.push(Some(name));
+        taken.push(Some(name.clone()));
+        names.push(name);
     }
+    names
 }
 
 fn gpu_name(gpu: Option<&GpuRef>) -> Option<String> {

@@ -19,14 +19,15 @@ use crate::scenario::files::Files;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::{Value as Json, json};
-
 use self::check::Check;
+use self::slo::Promised;
 use super::experiment::{EngineLimits, Experiment, SchedulerRun};
 use super::raw::{self, Scenario};
+use super::resolved::{
+    Derived, DerivedParameters, DerivedPool, DerivedScheduler, ResolvedScenario,
+};
 use crate::excerpt::bounded;
 use crate::metrics::Measure;
-use crate::promise::{DEFAULT_SLACK, Promises, Slo};
 use crate::scenario::places::belongs;
 use crate::scheduler::EngineInfo;
 use crate::time::Span;
@@ -38,9 +39,8 @@ use crate::yaml::{Decoded, Node, Path, Problem, Value, decode};
 pub struct Resolved {
     /// What a run needs.
     pub experiment: Experiment,
-    /// The scenario with every default filled in, itself a scenario; `derived` holds what follows
-    /// from it.
-    pub scenario: Json,
+    /// The scenario with every default filled in.
+    pub scenario: ResolvedScenario,
     /// What a user should know.
     pub warnings: Vec<String>,
     /// Every file that the scenario names, by its name there: a result depends on their contents.
@@ -66,9 +66,9 @@ pub(super) fn resolve(
         return Err(long);
     }
     let Decoded { value, mut problems, cut } = decode::<Scenario>(root, belongs);
-    let Some(mut scenario) = value else { return Err(problems) };
+    let Some(given) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
-    let experiment = experiment(&mut check, &mut scenario, stem, seed);
+    let checked = checked(&mut check, given, stem, seed);
     let Check { problems: more, warnings, named: files, .. } = check;
     // Pools say of what they share the same.
     let mut told = std::collections::HashSet::new();
@@ -77,10 +77,8 @@ pub(super) fn resolve(
     let mut told = std::collections::HashSet::new();
     let warnings: Vec<String> =
         warnings.into_iter().filter(|warning| told.insert(warning.clone())).map(readable).collect();
-    match experiment {
-        Some((experiment, derived)) if problems.is_empty() => {
-            scenario.derived = Some(derived);
-            let scenario = serde_json::to_value(&scenario).expect("a scenario is plain data");
+    match checked {
+        Some((experiment, scenario)) if problems.is_empty() => {
             Ok(Resolved { experiment, scenario, warnings, files })
         }
         _ => Err(problems),
@@ -102,44 +100,34 @@ fn not_a_map(root: &Node) -> Option<Problem> {
     Some(Problem::new("", Some(root.span), found).help(help))
 }
 
-/// The experiment and what it derives; `None` when something is wrong, all of which is reported.
-fn experiment(
+/// The experiment, and the scenario with every default filled in; `None` when something is wrong, all of
+/// which is reported.
+fn checked(
     check: &mut Check<'_>,
-    scenario: &mut Scenario,
+    given: Scenario,
     stem: &str,
     seed: Option<u64>,
-) -> Option<(Experiment, Json)> {
+) -> Option<(Experiment, ResolvedScenario)> {
     let root = Path::root();
-    let name = scenario.name.get_or_insert_with(|| stem.to_owned()).clone();
+    let name = given.name.clone().unwrap_or_else(|| stem.to_owned());
     if name.trim().is_empty() {
         check.report(&root.key("name"), "expected a name, found an empty text", "");
     }
-    scenario.seed = seed.or(scenario.seed).or(Some(0));
+    let seed = seed.or(given.seed).unwrap_or(0);
 
-    let names = schedulers::names(check, scenario.schedulers.as_deref());
+    let names = schedulers::names(check, given.schedulers.as_deref());
     let mut known: Vec<String> =
         names.iter().flat_map(|(name, label)| [name.clone(), label.clone()]).collect();
     known.dedup();
-    let slo = match &mut scenario.promise {
-        Some(given) => {
-            let beside = scenario.slo.is_some().then(|| root.key("slo"));
-            slo::promise(check, &root.key("promise"), given, beside.as_ref())
-        }
-        None => slo(check, &mut scenario.slo, &known),
-    };
-    let of_classes = class_slos(check, scenario, &slo, &known);
-    let promises = Promises { common: slo, of_classes };
-    let (horizon, measure) = observation(check, scenario);
+    let Promised { promises, slo, promise, class_promises } = slo::promised(check, &given, &known);
+    let observed = observation(check, &given);
 
-    let fleet = fleet::fleet(check, scenario);
-    let given = scenario.router.get_or_insert_with(|| raw::TextOr::Text("round-robin".to_owned()));
-    let router = router::router(check, given, fleet.as_deref(), scenario.workload.as_ref());
-    let workload = match &mut scenario.workload {
-        Some(given) => {
-            let workload = workload::workload(check, given);
-            given.max_tokens.get_or_insert(raw::MaxTokens::Exact);
-            workload
-        }
+    let fleet = fleet::fleet(check, &given);
+    let workload = given.workload.as_ref();
+    let (router, filled_router) =
+        router::router(check, given.router.as_ref(), fleet.as_deref(), workload);
+    let workload = match workload {
+        Some(given) => workload::workload(check, given),
         None => {
             let help = "such as `workload: {requests: 1000, arrivals: {poisson: {rate: 2.0}}, lengths: {table: chat}}`";
             check.missing(
@@ -156,31 +144,45 @@ fn experiment(
         Some(fleet) => fleet.iter().map(|pool| pool.engine.info()).collect(),
         None => vec![engine::any_engine()],
     };
-    let entries = scenario.schedulers.as_deref().unwrap_or_default();
+    let entries = given.schedulers.as_deref().unwrap_or_default();
     let runs = schedulers::runs(check, entries, names, &infos);
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
     }
-    // With every parameter written out, a label can no longer tell which were given.
-    for (entry, run) in scenario.schedulers.iter_mut().flatten().zip(&runs) {
-        entry.label = Some(run.label.clone());
-        entry.config = run.config.clone();
-    }
-
-    let (fleet, workload) = (fleet?, workload?);
+    let (fleet, (workload, filled_workload)) = (fleet?, workload?);
     if check.problems.is_empty() {
         feasible::check(check, &workload, &fleet, &runs);
     }
-    let derived = derived(&fleet, &runs);
+
+    let filled = Scenario {
+        name: Some(name.clone()),
+        seed: Some(seed),
+        router: Some(filled_router),
+        schedulers: Some(runs.iter().map(entry).collect()),
+        workload: Some(with_promises(filled_workload, class_promises)),
+        slo,
+        promise,
+        // Both stand at the top level, wherever they were given.
+        horizon: observed.horizon.map(Duration),
+        measure: Some(raw::Measure {
+            skip_first: Some(Duration(observed.measure.skip_first)),
+            skip_last: Some(Duration(observed.measure.skip_last)),
+        }),
+        derived: None,
+        ..given
+    };
+    let filled = fleet::filled_in(filled, &fleet);
+    let scenario = ResolvedScenario { filled, derived: derived(&fleet, &runs) };
+
     let longest = fleet.iter().map(|pool| pool.engine.limits.max_model_len).max()?;
     let replicas = fleet.iter().map(|pool| pool.replicas).sum();
     let pools = fleet.iter().filter_map(fleet::Built::pool).collect();
     let engine = fleet.into_iter().next()?.engine;
     let experiment = Experiment {
         name,
-        seed: scenario.seed.unwrap_or(0),
+        seed,
         replicas,
         pools,
         router,
@@ -189,101 +191,67 @@ fn experiment(
         schedulers: runs,
         workload,
         promises,
-        horizon,
-        measure,
+        horizon: observed.horizon,
+        measure: observed.measure,
         hardware: engine.hardware,
     };
-    Some((experiment, derived))
+    Some((experiment, scenario))
+}
+
+/// A scheduler as a scenario has it with every parameter written out. A label could no longer tell
+/// which were given.
+fn entry(run: &SchedulerRun) -> raw::SchedulerEntry {
+    raw::SchedulerEntry { config: run.config.clone(), label: Some(run.label.clone()) }
+}
+
+/// A workload whose classes have these promises in one line, and that leaves it to the scenario what is
+/// observed.
+fn with_promises(workload: raw::Workload, of_classes: Vec<Option<raw::Promise>>) -> raw::Workload {
+    let with = |(class, promise)| raw::Class { promise, ..class };
+    let classes =
+        workload.classes.map(|classes| classes.into_iter().zip(of_classes).map(with).collect());
+    raw::Workload { classes, horizon: None, measure: None, ..workload }
 }
 
 /// What follows from the scenario: for all replicas, or pool by pool.
-fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Json {
-    let schedulers = |info: Option<&EngineInfo>| {
-        let one = |run: &SchedulerRun| {
-            let mut one = json!({
-                "label": run.label,
-                "system": run.config.system(),
-                "evidence": format!("{:?}", run.config.evidence()).to_lowercase(),
-            });
-            if let Some(info) = info {
-                one = json!({
-                    "label": run.label,
-                    "parameters": run.config.resolved(info).parameters(),
-                });
-            }
-            one
+fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
+    let scheduler = |run: &SchedulerRun| DerivedScheduler {
+        label: run.label.clone(),
+        system: run.config.system(),
+        evidence: run.config.evidence(),
+    };
+    let pool = |pool: &fleet::Built| {
+        let info = pool.engine.info();
+        let parameters = |run: &SchedulerRun| DerivedParameters {
+            label: run.label.clone(),
+            parameters: run.config.resolved(&info).parameters(),
         };
-        runs.iter().map(one).collect::<Vec<_>>()
-    };
-    let of = |pool: &fleet::Built| {
-        let engine = &pool.engine;
-        json!({
-            "kv_blocks": engine.kv_blocks_from,
-            "max_model_len": engine.max_model_len_from,
-            "gpu": engine.gpu,
-            "profile": engine.profile,
+        Some(DerivedPool {
+            of_replicas: pool.engine.derived.clone(),
+            name: pool.name.clone()?,
+            replicas: pool.replicas,
+            schedulers: runs.iter().map(parameters).collect(),
         })
     };
-    let model = &fleet[0].engine.model;
-    if fleet[0].name.is_none() {
-        let mut all = of(&fleet[0]);
-        all["model"] = model.clone();
-        all["schedulers"] = json!(schedulers(None));
-        return all;
+    let pools: Option<Vec<DerivedPool>> = fleet.iter().map(pool).collect();
+    Derived {
+        alike: pools.is_none().then(|| fleet[0].engine.derived.clone()),
+        model: fleet[0].engine.model.clone(),
+        pools,
+        schedulers: runs.iter().map(scheduler).collect(),
     }
-    let pools: Vec<Json> = fleet
-        .iter()
-        .map(|pool| {
-            let mut one = of(pool);
-            one["name"] = json!(pool.name);
-            one["replicas"] = json!(pool.replicas);
-            one["schedulers"] = json!(schedulers(Some(&pool.engine.info())));
-            one
-        })
-        .collect();
-    json!({"model": model, "pools": pools, "schedulers": schedulers(None)})
 }
 
-fn slo(check: &mut Check<'_>, given: &mut Option<raw::Slo>, schedulers: &[String]) -> Slo {
-    let default = Slo::default();
-    let given = given.get_or_insert_default();
-    let slo = slo::slo(check, &Path::root().key("slo"), given, &default, schedulers);
-    given.ttft.get_or_insert(raw::Ttft::Curve(raw::PrefillCurve {
-        prefill_curve_plus: Duration(DEFAULT_SLACK),
-        of: None,
-    }));
-    given.tbt.get_or_insert(Duration(slo.tbt));
-    let fluidity = given.fluidity.get_or_insert_default();
-    fluidity.index.get_or_insert(slo.fluid_index);
-    fluidity.share.get_or_insert(slo.fluid_share);
-    slo
-}
-
-fn class_slos(
-    check: &mut Check<'_>,
-    scenario: &mut Scenario,
-    otherwise: &Slo,
-    schedulers: &[String],
-) -> Vec<(String, Slo)> {
-    let classes = scenario.workload.as_mut().and_then(|w| w.classes.as_deref_mut());
-    let path = Path::root().key("workload").key("classes");
-    let mut slos = Vec::new();
-    for (i, class) in classes.unwrap_or_default().iter_mut().enumerate() {
-        let path = check.element(&path, i);
-        let own = path.key("slo");
-        if let Some(given) = &mut class.promise {
-            let beside = class.slo.is_some().then_some(&own);
-            let slo = slo::promise(check, &path.key("promise"), given, beside);
-            slos.push((class.name.clone(), slo));
-        } else if let Some(given) = &class.slo {
-            slos.push((class.name.clone(), slo::slo(check, &own, given, otherwise, schedulers)));
-        }
-    }
-    slos
+/// What is observed of a run.
+struct Observed {
+    /// Where observation ends.
+    horizon: Option<Span>,
+    /// Which requests the results are about.
+    measure: Measure,
 }
 
 /// The horizon and what is measured, from where the scenario gives them.
-fn observation(check: &mut Check<'_>, scenario: &mut Scenario) -> (Option<Span>, Measure) {
+fn observation(check: &mut Check<'_>, scenario: &Scenario) -> Observed {
     let root = Path::root();
     let workload = root.key("workload");
     let inner = scenario.workload.as_ref();
@@ -315,14 +283,5 @@ fn observation(check: &mut Check<'_>, scenario: &mut Scenario) -> (Option<Span>,
             "nothing is left to measure: `skip_first` and `skip_last` cover the whole `duration`";
         check.report(&measure_path, message, "");
     }
-    // The resolved scenario has them at the top level.
-    scenario.horizon = scenario.horizon.or(inner_horizon);
-    scenario.measure = Some(raw::Measure {
-        skip_first: Some(Duration(measure.skip_first)),
-        skip_last: Some(Duration(measure.skip_last)),
-    });
-    if let Some(workload) = &mut scenario.workload {
-        (workload.horizon, workload.measure) = (None, None);
-    }
-    (horizon, measure)
+    Observed { horizon, measure }
 }

@@ -13,15 +13,16 @@ use crate::shown::join;
 use crate::suggest::advice;
 use crate::yaml::Path;
 
-/// The router, with what it leaves open filled in.
+/// The router, and the same as a scenario has it with every default filled in.
 pub(super) fn router(
     check: &mut Check<'_>,
-    given: &mut RouterRef,
+    given: Option<&RouterRef>,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
-) -> RouterKind {
+) -> (RouterKind, RouterRef) {
+    let given = given.cloned().unwrap_or_else(|| RouterRef::Text("round-robin".to_owned()));
     let path = Path::root().key("router");
-    match given {
+    let router = match &given {
         RouterRef::Text(name) => {
             let router = by_name(check, &path, name);
             let several = fleet.is_some_and(|fleet| fleet.len() > 1);
@@ -34,8 +35,19 @@ pub(super) fn router(
             router
         }
         RouterRef::Map(map) => class_to_pool(check, &path, map, fleet, workload),
-    }
+    };
+    let filled = match given {
+        RouterRef::Map(ClassRouter { class_to_pool, within }) => {
+            let within = Some(within.unwrap_or_else(|| WITHIN.to_owned()));
+            RouterRef::Map(ClassRouter { class_to_pool, within })
+        }
+        name => name,
+    };
+    (router, filled)
 }
+
+/// How requests are spread over the replicas of a class, unless given.
+const WITHIN: &str = "round-robin";
 
 fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> RouterKind {
     RouterKind::by_name(name).unwrap_or_else(|| {
@@ -55,12 +67,12 @@ fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> RouterKind {
 fn class_to_pool(
     check: &mut Check<'_>,
     path: &Path,
-    map: &mut ClassRouter,
+    map: &ClassRouter,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> RouterKind {
-    let within = map.within.get_or_insert_with(|| "round-robin".to_owned()).clone();
-    let within = by_name(check, &path.key("within"), &within);
+    let within = map.within.as_deref().unwrap_or(WITHIN);
+    let within = by_name(check, &path.key("within"), within);
     let path = path.key("class-to-pool");
     // A trace may bring classes that the scenario does not name.
     let known: Option<Vec<&str>> = workload

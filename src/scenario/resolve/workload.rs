@@ -5,48 +5,83 @@ use super::lengths::lengths;
 use crate::excerpt::quoted;
 use crate::scenario::raw;
 use crate::time::Span;
+use crate::units::Duration;
 use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
     Source, TraceFormat, TraceSpec, WorkloadSpec,
 };
 use crate::yaml::Path;
+
 /// Slowest and fastest rate, requests a second.
 const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
-/// The workload, whole. `given` is changed where a stand-in takes a trace's place.
-pub(super) fn workload(check: &mut Check<'_>, given: &mut raw::Workload) -> Option<WorkloadSpec> {
+/// The workload, whole; and as a scenario has it with every default filled in, a stand-in in the place
+/// of a trace that is not there.
+pub(super) fn workload(
+    check: &mut Check<'_>,
+    given: &raw::Workload,
+) -> Option<(WorkloadSpec, raw::Workload)> {
     let path = Path::root().key("workload");
     let before = check.problems.len();
     let max_tokens = max_tokens(check, &path.key("max_tokens"), given.max_tokens);
     let prefix_groups =
         given.prefix_groups.map(|groups| prefix_groups(check, &path.key("prefix_groups"), groups));
     let classes = classes(check, &path, given.classes.as_deref().unwrap_or_default());
-    let source = source(check, &path, given);
-    let amount = amount(check, &path, given, source.as_ref());
+    let (source, mut filled) = match &given.trace {
+        Some(trace) => traced(check, &path, given, trace),
+        None => (drawn(check, &path, given), given.clone()),
+    };
+    let amount = amount(check, &path, &filled, source.as_ref());
+    filled.duration = filled.duration.or(amount.duration.map(Duration));
+    filled.max_tokens.get_or_insert(raw::MaxTokens::Exact);
     let spec = WorkloadSpec { source: source?, amount, max_tokens, classes, prefix_groups };
     if check.problems.len() == before && !check.is_cut(&path) {
         too_long(check, &path, &spec);
     }
-    Some(spec)
+    Some((spec, filled))
 }
 
-fn source(check: &mut Check<'_>, path: &Path, given: &mut raw::Workload) -> Option<Source> {
-    if let Some(trace) = given.trace.clone() {
-        for (name, both) in
-            [("arrivals", given.arrivals.is_some()), ("lengths", given.lengths.is_some())]
-        {
-            if both {
-                let trace_key = check.root().locate(&path.key("trace")).span();
-                let problem = check
-                    .at(&path.key(name), format!("expected either `trace` or `{name}`, found both"))
-                    .label("and this")
-                    .other(trace_key, "this")
-                    .help("a trace brings its own arrivals and lengths: keep one of the two");
-                check.problems.push(problem);
-            }
+/// The requests of a trace, or of what stands in for it.
+fn traced(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &raw::Workload,
+    trace: &raw::Trace,
+) -> (Option<Source>, raw::Workload) {
+    for (name, both) in
+        [("arrivals", given.arrivals.is_some()), ("lengths", given.lengths.is_some())]
+    {
+        if both {
+            let trace_key = check.root().locate(&path.key("trace")).span();
+            let problem = check
+                .at(&path.key(name), format!("expected either `trace` or `{name}`, found both"))
+                .label("and this")
+                .other(trace_key, "this")
+                .help("a trace brings its own arrivals and lengths: keep one of the two");
+            check.problems.push(problem);
         }
-        return trace_source(check, path, given, &trace);
     }
+    let found = trace_source(check, path, trace);
+    let filled = match &found {
+        // The scenario says what is run.
+        Some(Found::StandIn(one)) => raw::Workload {
+            requests: given.requests.or(one.requests),
+            arrivals: Some(one.arrivals.clone()),
+            lengths: Some(one.lengths.clone()),
+            trace: None,
+            ..given.clone()
+        },
+        _ => given.clone(),
+    };
+    let source = found.and_then(|found| match found {
+        Found::Trace(trace) => Some(Source::Trace(trace)),
+        Found::StandIn(one) => one.drawn,
+    });
+    (source, filled)
+}
+
+/// Requests drawn from arrivals and lengths.
+fn drawn(check: &mut Check<'_>, path: &Path, given: &raw::Workload) -> Option<Source> {
     for (name, there, help) in [
         ("arrivals", given.arrivals.is_some(), "such as `{poisson: {rate: 2.0}}`"),
         (
@@ -92,12 +127,27 @@ fn first_class_lengths(
     lengths
 }
 
-fn trace_source(
-    check: &mut Check<'_>,
-    path: &Path,
-    given: &mut raw::Workload,
-    trace: &raw::Trace,
-) -> Option<Source> {
+/// What there is of a trace.
+enum Found {
+    /// The file.
+    Trace(TraceSpec),
+    /// What stands in for it.
+    StandIn(Box<InItsPlace>),
+}
+
+/// What stands in for a trace.
+struct InItsPlace {
+    /// Its requests; `None` where something is wrong with them.
+    drawn: Option<Source>,
+    /// How many of them.
+    requests: Option<u32>,
+    /// When they arrive: the stand-in's arrivals, at the pace that is asked of the trace.
+    arrivals: raw::Arrivals,
+    /// How long they are.
+    lengths: raw::Lengths,
+}
+
+fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Option<Found> {
     let path = path.key("trace");
     let time_scale = trace
         .time_scale
@@ -126,18 +176,18 @@ fn trace_source(
             path.key("file"),
             trace.file
         ));
-        // From here on the scenario says what is run.
-        given.requests = given.requests.or(requests);
-        given.lengths = Some(raw.lengths.clone());
-        given.trace = None;
         // A trace's times divided are a stand-in's rates multiplied.
         let raw_arrivals = scaled(&raw.arrivals, time_scale);
         let arrivals = match time_scale {
             1.0 => arrivals,
             _ => self::arrivals(check, &path.key("stand_in").key("arrivals"), &raw_arrivals),
         };
-        given.arrivals = Some(raw_arrivals);
-        return Some(Source::Synthetic { arrivals, lengths: lengths? });
+        return Some(Found::StandIn(Box::new(InItsPlace {
+            drawn: lengths.map(|lengths| Source::Synthetic { arrivals, lengths }),
+            requests,
+            arrivals: raw_arrivals,
+            lengths: raw.lengths.clone(),
+        })));
     }
     let format = match trace.format {
         None | Some(raw::Format::Auto) => None,
@@ -148,7 +198,7 @@ fn trace_source(
         Some(raw::Format::Jsonl) => Some(TraceFormat::Jsonl),
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
-    Some(Source::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+    Some(Found::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
 }
 
 /// The same arrivals at `factor` times the rate, where there is one.
@@ -239,7 +289,7 @@ fn piecewise(check: &mut Check<'_>, path: &Path, given: &[raw::Piece]) -> Vec<Pi
 fn amount(
     check: &mut Check<'_>,
     path: &Path,
-    given: &mut raw::Workload,
+    given: &raw::Workload,
     source: Option<&Source>,
 ) -> Amount {
     let requests = given.requests.map(|n| check.whole(&path.key("requests"), n, 1, REQUESTS_MAX));
@@ -250,7 +300,6 @@ fn amount(
             // The pieces say how long they last.
             let ns = pieces.iter().fold(0u64, |sum, p| sum.saturating_add(p.length.as_nanos()));
             duration = Some(Span::from_nanos(ns));
-            given.duration = duration.map(crate::units::Duration);
         }
         Some(Source::Synthetic { arrivals: Arrivals::AllAtOnce, .. }) if requests.is_none() => {
             check.missing(

@@ -355,7 +355,7 @@ impl SizingPrice {
 }
 
 /// A capacity in which every figure is there, so that the paths of all of them can be told.
-pub(in crate::search) fn full_capacity() -> Capacity {
+pub(crate) fn full_capacity() -> Capacity {
     let border = Border {
         mean: 0.0,
         half_width: Some(0.0),

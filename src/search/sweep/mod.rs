@@ -167,7 +167,7 @@ impl Sweep<'_> {
             })?;
         let mine = |index: &usize| self.shard.is_none_or(|s| index % s.of == s.index - 1);
         let indices: Vec<usize> = (0..total).filter(mine).collect();
-        let first = self.resolve(0)?.scenario;
+        let first = self.resolve(0)?.scenario.to_json();
         let (digests, files) = (FileDigests::default(), Mutex::new(Contents::new()));
         let (done, reused) = (AtomicU64::new(0), AtomicU64::new(0));
         let points = threads::on(self.jobs, || {

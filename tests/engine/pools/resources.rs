@@ -26,7 +26,7 @@ fn without_a_given_length_all_pools_hold_what_the_smallest_does() {
     let lengths: Vec<u32> =
         one.experiment.pools.iter().map(|pool| pool.engine.max_model_len).collect();
     assert_eq!(lengths, [4800, 4800]);
-    let from = &one.scenario["derived"]["pools"][0]["max_model_len"];
+    let from = &one.scenario.to_json()["derived"]["pools"][0]["max_model_len"];
     assert_eq!(*from, json!({"value": 4800, "from": "the smallest over the pools"}));
     // A length that a pool gives holds for it alone, with a warning.
     let own = resolved(TWO_GPUS, &[set[0], set[1], "pools.fast.engine.max_model_len=9000"]);

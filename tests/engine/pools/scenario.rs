@@ -8,7 +8,7 @@ use crate::pools::support::*;
 fn a_resolved_fleet_is_a_scenario_that_gives_the_same() {
     for text in [TWO_PACES, TWO_GPUS] {
         let first = resolved(text, &["router=least-requests"]);
-        let again = resolved(&first.scenario.to_string(), &[]);
+        let again = resolved(&first.scenario.to_json().to_string(), &[]);
         let (one, two) = (play(&first.experiment, false), play(&again.experiment, false));
         assert_eq!(json!(one.result), json!(two.result));
         let without = |scenario: &Value| {
@@ -16,7 +16,7 @@ fn a_resolved_fleet_is_a_scenario_that_gives_the_same() {
             scenario["derived"] = Value::Null;
             scenario
         };
-        assert_eq!(without(&first.scenario), without(&again.scenario));
+        assert_eq!(without(&first.scenario.to_json()), without(&again.scenario.to_json()));
     }
 }
 
@@ -83,14 +83,18 @@ fn defaults_that_follow_from_the_gpu_are_each_pools_own() {
     let one =
         resolved(TWO_GPUS, &["pools=[{replicas: 1, gpu: h100-sxm}, {replicas: 1, gpu: l40s}]"]);
     let of = |place: usize| {
-        let derived = &one.scenario["derived"]["pools"][place]["schedulers"][0]["parameters"];
+        let derived =
+            &one.scenario.to_json()["derived"]["pools"][place]["schedulers"][0]["parameters"];
         [&derived["max_num_batched_tokens"], &derived["max_num_seqs"]].map(Value::as_u64)
     };
     assert_eq!([of(0), of(1)], [[Some(8192), Some(1024)], [Some(2048), Some(256)]]);
-    assert_eq!(one.scenario["pools"][1]["name"], "l40s", "a pool goes by its GPU");
+    assert_eq!(one.scenario.to_json()["pools"][1]["name"], "l40s", "a pool goes by its GPU");
     // Where all agree, they stand with the scheduler.
     let alike = resolved(TWO_GPUS, &["pools=[{replicas: 1, gpu: l40s}, {replicas: 1, gpu: a40}]"]);
-    assert_eq!(alike.scenario["schedulers"][0]["vllm-v1"]["max_num_batched_tokens"], 2048);
+    assert_eq!(
+        alike.scenario.to_json()["schedulers"][0]["vllm-v1"]["max_num_batched_tokens"],
+        2048
+    );
 }
 
 #[test]

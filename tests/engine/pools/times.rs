@@ -112,7 +112,7 @@ fn every_gap_is_priced_by_the_model_of_its_own_replica() {
                 assert_eq!((gap.from, gap.to), (from, to));
                 assert_eq!(gap.split.total(), to.since(from), "request {request}: {gap:?}");
                 seen += gap.split;
-                own[experiment.pool_of(trace.replica_of(row)).unwrap()] += gap.split;
+                own[experiment.pool_of(trace.replica_of(row)).unwrap().index()] += gap.split;
                 from = to;
             }
         }

@@ -262,10 +262,8 @@ impl Log {
         let free = self.free_before(number);
         let on_time = next.start == free;
         let before = self.stretches.last().copied();
-        let start_before = || {
-            let last = number.before()?;
-            Some(self.start_in(self.stretches.len() - 1, last))
-        };
+        let last = |before| self.start_in(self.stretches.len() - 1, before);
+        let start_before = || number.before().map(last);
         let ahead = next.decided != next.start && Some(next.decided) == start_before();
         let apart = !on_time || (next.decided != next.start && !ahead);
         let repeats = !apart

@@ -1,0 +1,212 @@
+//! A scenario as it was resolved: its keys with every default filled in, and what follows from them.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::raw::{Engine, GpuRef, Parallelism, Scenario};
+use crate::catalog::{GpuSource, Model, Peak, Power};
+use crate::scheduler::Evidence;
+
+/// A scenario with every default filled in, itself a scenario; as JSON, what results publish.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ResolvedScenario {
+    /// Its keys. A trace that is not there has given way to its stand-in.
+    #[serde(flatten)]
+    pub filled: Scenario,
+    /// What follows from them, for readers of the result.
+    pub derived: Derived,
+}
+
+/// What follows from a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Derived {
+    /// Of its replicas, where all are alike.
+    #[serde(flatten)]
+    pub alike: Option<DerivedReplicas>,
+    /// The model's figures; `None` where a fixed iteration time stands for it.
+    pub model: Option<Model>,
+    /// Of the replicas of each pool, where there are pools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Vec<DerivedPool>>,
+    /// Of each scheduler.
+    pub schedulers: Vec<DerivedScheduler>,
+}
+
+/// What follows of replicas that are alike.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DerivedReplicas {
+    /// The number of KV blocks, and where it comes from.
+    pub kv_blocks: DerivedBlocks,
+    /// The longest prompt plus output, and where it comes from.
+    pub max_model_len: DerivedLength,
+    /// The GPU's figures that matter besides time; `None` where a fixed iteration time stands for it.
+    pub gpu: Option<DerivedGpu>,
+    /// The engine's profile.
+    pub profile: DerivedProfile,
+}
+
+/// A number of KV blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DerivedBlocks {
+    /// Blocks of a replica.
+    pub value: u32,
+    /// Where the number comes from.
+    #[serde(flatten)]
+    pub from: BlocksFrom,
+}
+
+/// Where a number of KV blocks comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum BlocksFrom {
+    /// The scenario gives it.
+    #[default]
+    Given,
+    /// The GPU's memory.
+    Memory {
+        /// How it was reckoned, in words.
+        arithmetic: String,
+        /// Bytes of one block on one rank.
+        bytes_per_block: u64,
+        /// Bytes of the weights on one rank.
+        weight_bytes: u64,
+        /// Bytes left for KV on one rank.
+        kv_bytes: u64,
+    },
+}
+
+/// A longest prompt plus output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DerivedLength {
+    /// Tokens.
+    pub value: u32,
+    /// Where the number comes from.
+    pub from: LengthFrom,
+}
+
+/// Where `max_model_len` comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum LengthFrom {
+    /// The scenario gives it.
+    #[default]
+    #[serde(rename = "given")]
+    Given,
+    /// The model was made for no more.
+    #[serde(rename = "the model's max_position_embeddings")]
+    Model,
+    /// The KV cache holds no more.
+    #[serde(rename = "the KV cache's tokens")]
+    KvCache,
+    /// Another pool has no more.
+    #[serde(rename = "the smallest over the pools")]
+    SmallestPool,
+}
+
+/// A GPU's figures that matter besides time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DerivedGpu {
+    /// Its name.
+    pub name: String,
+    /// Device memory, bytes.
+    pub memory_bytes: u64,
+    /// The maker's figures.
+    pub peak: Peak,
+    /// US dollars for one GPU and hour.
+    pub price_usd_per_hour: Option<f64>,
+    /// Electric power of one GPU.
+    pub power: Option<Power>,
+    /// Where its constants come from.
+    pub source: GpuSource,
+}
+
+/// An engine's profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DerivedProfile {
+    /// Its name; `fixed` for a constant iteration time.
+    pub name: String,
+    /// Where its constants come from; `None` for a constant iteration time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+}
+
+/// What follows of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DerivedPool {
+    /// Of its replicas.
+    #[serde(flatten)]
+    pub of_replicas: DerivedReplicas,
+    /// Its name.
+    pub name: String,
+    /// Its replicas; each data-parallel rank is one.
+    pub replicas: u32,
+    /// The schedulers as they are on its engine.
+    pub schedulers: Vec<DerivedParameters>,
+}
+
+/// A scheduler's parameters on the engine of a pool.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DerivedParameters {
+    /// Name and given parameters.
+    pub label: String,
+    /// All of its parameters.
+    pub parameters: Json,
+}
+
+/// What a scheduler is like.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DerivedScheduler {
+    /// Name and given parameters.
+    pub label: String,
+    /// The system that it is the scheduler of.
+    pub system: &'static str,
+    /// What its likeness to that system rests on.
+    pub evidence: Evidence,
+}
+
+/// Replicas that are alike, as a resolved scenario has them.
+#[derive(Clone, Copy)]
+pub struct ResolvedReplicas<'a> {
+    /// The name of their pool, where there are pools.
+    pub pool: Option<&'a str>,
+    /// How many, data-parallel ranks not counted.
+    pub replicas: u32,
+    /// Their GPU, where there is one.
+    pub gpu: Option<&'a GpuRef>,
+    /// How the model is spread over GPUs.
+    pub parallelism: Parallelism,
+    /// Their engine.
+    pub engine: &'a Engine,
+    /// What follows of them.
+    pub derived: &'a DerivedReplicas,
+}
+
+impl ResolvedScenario {
+    /// The scenario as results publish it.
+    pub fn to_json(&self) -> Json {
+        serde_json::to_value(self).expect("a scenario is plain data")
+    }
+
+    /// The replicas of a pool by its place, or all of them where there are no pools; `None` where the
+    /// scenario has no such pool.
+    pub fn replicas(&self, pool: Option<usize>) -> Option<ResolvedReplicas<'_>> {
+        let Some(place) = pool else {
+            return Some(ResolvedReplicas {
+                pool: None,
+                replicas: self.filled.replicas?,
+                gpu: self.filled.gpu.as_ref(),
+                parallelism: self.filled.parallelism?,
+                engine: self.filled.engine.as_ref()?,
+                derived: self.derived.alike.as_ref()?,
+            });
+        };
+        let pool = self.filled.pools.as_ref()?.get(place)?;
+        Some(ResolvedReplicas {
+            pool: pool.name.as_deref(),
+            replicas: pool.replicas,
+            gpu: pool.gpu.as_ref(),
+            parallelism: pool.parallelism?,
+            engine: pool.engine.as_ref()?,
+            derived: &self.derived.pools.as_ref()?.get(place)?.of_replicas,
+        })
+    }
+}

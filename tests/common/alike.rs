@@ -1,0 +1,54 @@
+//! Runs on identical replicas that no scenario describes.
+
+use metron_sim::cost::CostModel;
+use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
+use metron_sim::scheduler::EngineInfo;
+use metron_sim::sim::{Outcome, SimError, SimOptions, play_fleet};
+use metron_sim::time::Span;
+use metron_sim::workload::Arriving;
+
+/// A fleet of identical replicas.
+pub(crate) struct Setup<'a> {
+    /// Prices iterations.
+    pub cost: &'a dyn CostModel,
+    /// Limits of each replica's engine.
+    pub engine: EngineInfo,
+    /// Identical replicas.
+    pub replicas: u32,
+    /// Which of them gets a request.
+    pub routing: Routing,
+    /// Whether the engine plans steps ahead, for policies that can.
+    pub async_scheduling: bool,
+    /// Observation ends this long after the beginning; otherwise the run drains.
+    pub horizon: Option<Span>,
+}
+
+impl<'a> Setup<'a> {
+    /// The same as a fleet of one pool, whose policies `make` makes.
+    pub(crate) fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
+        let pool = PoolSetup {
+            cost: self.cost,
+            engine: self.engine,
+            replicas: self.replicas,
+            async_scheduling: self.async_scheduling,
+            answers_end_at: None,
+            make,
+        };
+        FleetSetup {
+            pools: vec![pool],
+            routing: self.routing.clone(),
+            controllers: &Vec::new,
+            horizon: self.horizon,
+        }
+    }
+}
+
+/// Plays `arriving` on identical replicas whose policies `make` makes.
+pub(crate) fn play(
+    setup: &Setup<'_>,
+    make: &MakeScheduler<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
+    play_fleet(&setup.fleet(make), arriving, options)
+}
