@@ -41,15 +41,11 @@
 // A page in a browser has neither commands nor files, and so no use for half of it.
 #![cfg_attr(all(target_arch = "wasm32", not(feature = "internals")), allow(dead_code))]
 
-/// Those of the engine, which is a crate of its own and compiled with more care than this one; and one
-/// folder of `src/` each. The facade is picked from them.
+/// The rooms from which the facade is picked: those of the engine, which is a crate of its own, and a
+/// folder of `src/` each.
 #[path = ""]
 mod rooms {
-    pub use metron_engine::{
-        catalog, cost, explain, fleet, ids, interop, kv, memory, metrics, progress, promise,
-        replica, request, result, scheduler, shown, sim, time, trace, units, workload,
-    };
-    pub(crate) use metron_engine::{excerpt, json, order, suggest, threads, yaml};
+    pub use metron_engine::*;
 
     #[cfg(not(target_arch = "wasm32"))]
     pub mod cli;

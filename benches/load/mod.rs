@@ -59,7 +59,12 @@ pub(crate) fn simulate(
         answers_end_at: None,
         make: &make,
     };
-    let setup = FleetSetup { pools: vec![pool], routing: Routing::default(), horizon: None };
+    let setup = FleetSetup {
+        pools: vec![pool],
+        routing: Routing::default(),
+        controllers: &Vec::new,
+        horizon: None,
+    };
     let options = SimOptions { keep_log, ..SimOptions::default() };
     play_fleet(&setup, &mut workload.arriving(), options).expect("it drains")
 }

@@ -2,9 +2,9 @@
 //! an iteration costs, which schedulers there are, who serves, how a run is played, and what its
 //! token times say.
 //!
-//! Programs use `metron-sim`, which has all of this under the same paths and adds scenarios, reports,
-//! searches and the command line. These rooms are a crate of their own because they do the work and so
-//! are optimised, while those above them need not be: `docs/architecture.md`.
+//! Programs use `metron-sim`, which names what is theirs of it and adds scenarios, reports, searches and
+//! the command line. These rooms are a crate of their own because they do the work and so are
+//! optimised, while those above them need not be: `docs/architecture.md`.
 
 pub mod catalog;
 pub mod cost;

@@ -8,8 +8,8 @@ use crate::scenario::raw::Scenario;
 use crate::scenario::{Experiment, ResolvedScenario};
 use crate::trace::TokenTrace;
 
-/// What a run of this experiment states; `resolved` is its scenario, `runs` how
-/// many runs the file holds.
+/// What a run of this experiment states; `resolved` is its scenario, `runs` how many runs the
+/// file holds.
 pub fn stated(
     experiment: &Experiment,
     resolved: &ResolvedScenario,

@@ -95,6 +95,7 @@ impl Fleet {
     pub(crate) fn tick(&mut self, id: ControllerId, now: Time) -> Option<Time> {
         let view = FleetView::new(&self.live, &self.outstanding);
         let controller = &mut self.controllers[id.index()];
+        #[expect(clippy::never_loop, reason = "there is no action yet")]
         for action in controller.tick(now, &view) {
             match action {}
         }
