@@ -117,7 +117,11 @@ slo: {ttft: 500ms, tbt: 50ms}
     let capacity = ["capacity", "s.yaml", "--seeds", "1", "--precision", "0.2"];
     assert_eq!(paths(&json(scenario, &capacity)), before);
     let sweep = ["sweep", "s.yaml", "--vary", "engine.prefix_caching=true,false"];
-    assert_eq!(paths(&json(scenario, &sweep)), before, "varied: nothing at one point, off at the other");
+    assert_eq!(
+        paths(&json(scenario, &sweep)),
+        before,
+        "varied: nothing at one point, off at the other"
+    );
 
     let Answer { stdout, stderr } = answer(scenario, &["run", "s.yaml"]);
     for path in after {

@@ -62,6 +62,7 @@ impl Pool {
     }
 
     /// Blocks that hold `tokens` tokens.
+    #[inline]
     pub fn blocks_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_tokens)
     }
@@ -88,6 +89,7 @@ impl Pool {
     ///
     /// # Panics
     /// When fewer are free: policies ask first.
+    #[inline]
     pub fn take(&mut self, owner: SlotId, n: u32) {
         self.take_count(n);
         if let Some(cache) = &mut self.cache {
@@ -134,6 +136,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     fn take_count(&mut self, n: u32) {
         self.free = self.free.checked_sub(n).expect("took more KV blocks than are free");
         self.peak_used = self.peak_used.max(self.total - self.free);

@@ -75,6 +75,7 @@ impl DecodeSet {
     }
 
     /// Tokens that a member has computed.
+    #[inline]
     pub(super) fn done(&self, slot: SlotId) -> u32 {
         both!(self, set => set.done(slot))
     }

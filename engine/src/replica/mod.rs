@@ -248,6 +248,7 @@ impl Replica {
         self.slots[index.index()].phase
     }
 
+    #[inline]
     fn done(&self, index: SlotId) -> u32 {
         match self.phase(index) {
             Phase::Decode => self.members.decodes.done(index),
@@ -255,11 +256,13 @@ impl Replica {
         }
     }
 
+    #[inline]
     fn held(&self, index: SlotId) -> u32 {
         self.held_of(&self.members, index)
     }
 
     /// Blocks held by a request of `members`.
+    #[inline(always)]
     fn held_of(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         match slot.phase {
@@ -268,6 +271,7 @@ impl Replica {
         }
     }
 
+    #[inline]
     fn view(&self, index: SlotId) -> RequestView {
         let slot = &self.slots[index.index()];
         let done = self.done(index);

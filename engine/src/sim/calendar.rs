@@ -29,6 +29,9 @@ struct Event {
     what: What,
 }
 
+/// What stands for an event where none is to come.
+const NONE: Event = Event { at: Time::NEVER, what: What::Arrives };
+
 /// What can touch a server from outside, so that it may run ahead until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Touch {
@@ -43,8 +46,8 @@ pub(super) enum Touch {
 /// The events to come, without arrivals: whoever asks names the next of those.
 #[derive(Debug)]
 pub(super) struct Calendar {
-    /// The earliest. One server has no other, and most runs have one server.
-    first: Option<Event>,
+    /// The earliest, or [`NONE`]. One server has no other, and most runs have one server.
+    first: Event,
     /// The others.
     rest: BinaryHeap<Reverse<Event>>,
     /// When a controller is to be asked next, and the times of all of them.
@@ -59,7 +62,7 @@ pub(super) struct Calendar {
 impl Calendar {
     pub(super) fn new(touch: Touch) -> Calendar {
         Calendar {
-            first: None,
+            first: NONE,
             rest: BinaryHeap::new(),
             tick: Time::NEVER,
             ticks: BinaryHeap::new(),
@@ -73,9 +76,14 @@ impl Calendar {
         self.now
     }
 
-    /// When the next event is, where `arrival` is the next arrival; `None` when nothing is to come.
+    /// When the next event is, where `arrival` is the next arrival; `None` when nothing is to come. An
+    /// arrival can lie in the past only where an answer's tokens came before its step's end: it
+    /// enters now.
+    #[inline]
     pub(super) fn next(&self, arrival: Option<Time>) -> Option<Time> {
-        self.first(arrival).map(|event| event.at)
+        let arrival = arrival.map_or(Time::NEVER, |at| at.max(self.now));
+        let next = self.first.at.min(arrival);
+        (next != Time::NEVER).then(|| next.min(self.tick))
     }
 
     /// Time moves on.
@@ -84,17 +92,13 @@ impl Calendar {
         self.now = now;
     }
 
+    #[inline]
     pub(super) fn add(&mut self, at: Time, what: What) {
         debug_assert!(at > self.now, "what is added lies ahead");
         let event = Event { at, what };
-        let later = match self.first {
-            Some(first) if first < event => Some(event),
-            first => {
-                self.first = Some(event);
-                first
-            }
-        };
-        if let Some(later) = later {
+        let later = event.max(self.first);
+        self.first = event.min(self.first);
+        if later != NONE {
             self.rest.push(Reverse(later));
         }
     }
@@ -107,50 +111,33 @@ impl Calendar {
     }
 
     /// Takes what is due next at this instant. An arrival is not taken: whoever asks lets it in.
+    #[inline]
     pub(super) fn due(&mut self, arrival: Option<Time>) -> Option<What> {
-        let Event { at, what } = self.first(arrival)?;
-        if at > self.now {
-            return None;
+        if self.first.at <= self.now {
+            let next = self.rest.pop().map_or(NONE, |Reverse(event)| event);
+            return Some(std::mem::replace(&mut self.first, next).what);
         }
-        match what {
-            What::Arrives => {}
-            What::Tick(_) => {
-                self.ticks.pop();
-                self.tick = self.ticks.peek().map_or(Time::NEVER, |Reverse((at, _))| *at);
-            }
-            What::StepEnds(_) | What::StageFree(_) => {
-                self.first = self.rest.pop().map(|Reverse(event)| event);
-            }
+        if arrival.is_some_and(|at| at <= self.now) {
+            return Some(What::Arrives);
         }
-        Some(what)
-    }
-
-    /// An arrival can lie in the past only where an answer's tokens came before its step's end: it
-    /// enters now.
-    fn first(&self, arrival: Option<Time>) -> Option<Event> {
-        let arrives = arrival.map(|at| Event { at: at.max(self.now), what: What::Arrives });
-        let first = match (self.first, arrives) {
-            (Some(listed), Some(arrives)) => Some(listed.min(arrives)),
-            (one, other) => one.or(other),
-        };
-        match first {
-            Some(event) if self.tick <= event.at => Some(event.min(self.next_tick()?)),
-            _ => first,
-        }
+        if self.tick <= self.now { self.due_tick() } else { None }
     }
 
     #[cold]
-    fn next_tick(&self) -> Option<Event> {
-        let &Reverse((at, controller)) = self.ticks.peek()?;
-        Some(Event { at, what: What::Tick(controller) })
+    fn due_tick(&mut self) -> Option<What> {
+        let Reverse((_, controller)) = self.ticks.pop()?;
+        self.tick = self.ticks.peek().map_or(Time::NEVER, |Reverse((at, _))| *at);
+        Some(What::Tick(controller))
     }
 
     /// This server has something to decide now.
+    #[inline]
     pub(super) fn wake(&mut self, server: ReplicaId) {
         self.awake.push(server);
     }
 
     /// Nothing more is due: puts those that were woken in the order in which they decide.
+    #[inline]
     pub(super) fn order_awake(&mut self) {
         if self.awake.len() > 1 {
             self.awake.sort_unstable_by_key(|&server| Reverse(server));
@@ -159,6 +146,7 @@ impl Calendar {
     }
 
     /// The next that decides now.
+    #[inline]
     pub(super) fn decides(&mut self) -> Option<ReplicaId> {
         self.awake.pop()
     }
@@ -166,13 +154,14 @@ impl Calendar {
     /// Until when the server that decides now may run ahead on its own: the earliest event that can
     /// touch it. An arrival can, wherever it will be sent, and so can a controller. Where answers bring arrivals, so can any
     /// event of another server, and what those that decide after it will begin.
+    #[inline]
     pub(super) fn lookahead(&self, arrival: Option<Time>) -> Time {
         let arrival = arrival.unwrap_or(Time::NEVER).min(self.tick);
         match self.touch {
             Touch::Anything => Time::ZERO,
             Touch::Arrivals => arrival,
             Touch::Answers if !self.awake.is_empty() => arrival.min(self.now),
-            Touch::Answers => self.first.map_or(arrival, |event| arrival.min(event.at)),
+            Touch::Answers => arrival.min(self.first.at),
         }
     }
 }

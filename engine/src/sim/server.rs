@@ -67,6 +67,7 @@ impl Server<'_> {
     }
 
     /// Whether nothing is in flight, and nothing planned.
+    #[inline]
     pub(super) fn runs_nothing(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.runs_nothing(),
@@ -75,6 +76,7 @@ impl Server<'_> {
     }
 
     /// Whether a policy of it keeps preempting and nobody gets a token any more.
+    #[inline]
     pub(super) fn thrashes(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.planner.thrashes(),
@@ -83,6 +85,7 @@ impl Server<'_> {
     }
 
     /// Ends the step that is over at `now`.
+    #[inline]
     pub(super) fn end_step(
         &mut self,
         now: Time,
@@ -97,6 +100,7 @@ impl Server<'_> {
 
     /// Starts and plans what can be at `now`; says when what has begun ends, and when stage 0 is
     /// free where that is earlier.
+    #[inline]
     pub(super) fn decide(
         &mut self,
         now: Time,
