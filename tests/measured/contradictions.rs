@@ -274,13 +274,16 @@ fn requests_and_runs_that_stand_twice() {
     wrong("one id", "a.jsonl", &written(&one), "stand in the file twice");
 }
 
+/// What is changed, how, and what must be said of it.
+type Edit<'e> = (&'e str, &'e dyn Fn(&mut Value), &'e str);
+
 #[test]
 fn rows_of_other_clients_that_contradict_themselves() {
     let later = |row: &mut Value, by: u64| {
         let start = row["metadata"]["request_start_ns"].as_u64().expect("a time");
         row["metadata"]["credit_issued_ns"] = (start + by).into();
     };
-    let edits: &[(&str, &dyn Fn(&mut Value), &str)] = &[
+    let edits: &[Edit<'_>] = &[
         (
             "aiperf/profile_export.jsonl",
             &|row| changed(row, "/metrics/time_to_first_token/value", &Is(Value::Null)),
