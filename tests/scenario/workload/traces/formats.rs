@@ -49,7 +49,7 @@ fn others_traces_that_cannot_be_are_told() {
         )
     };
     let told = |rows: [String; 2]| {
-        let read = read_text(&rows.join("\n"), None).unwrap();
+        let read = read_text(rows.join("\n"), None).unwrap();
         read.warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     };
     // Full blocks alone, or the begun one too.
