@@ -15,7 +15,8 @@ use crate::explain::{Question, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::request::RequestId;
-use crate::result::{ResultFile, SCHEMA_VERSION, Tool};
+use crate::result::features::why_not_comparable;
+use crate::result::{ResultFile, RunResult, SCHEMA_VERSION, Tool};
 use crate::runner::{
     Advice, Indexed, Patient, RunInput, RunOptions, SchedulerOutput, Simulate, SlowPath, indexed,
     run_experiment, what_if, worth_a_cure,
@@ -68,7 +69,9 @@ pub(super) fn run(
         let alone = outputs.len() == 1;
         each.map(move |text| if alone { text } else { format!("{label}: {text}") })
     };
-    let of_runs: Vec<String> = outputs.iter().flat_map(warned).collect();
+    let results: Vec<RunResult> = outputs.iter().map(|output| output.result.clone()).collect();
+    let of_runs = outputs.iter().flat_map(warned).chain(why_not_comparable(&results));
+    let of_runs: Vec<String> = of_runs.collect();
     for warning in &of_runs {
         console.warn(warning);
     }

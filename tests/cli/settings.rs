@@ -288,3 +288,29 @@ fn a_model_is_called_by_its_name() {
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(text.contains("system: my-model on 4 x h100-sxm"), "{text}");
 }
+
+#[test]
+fn explain_warns_of_what_run_warns_of() {
+    let scenario = "\
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.12, async_scheduling: true}
+schedulers: [vllm-v1, sarathi]
+workload: {requests: 60, arrivals: {poisson: {rate: 20}}, lengths: {table: chat}}
+slo: {ttft: 20ms, tbt: 50ms}
+";
+    let warnings = |file: &Value| -> Vec<String> {
+        let each = file["warnings"].as_array().expect("a list").iter();
+        each.map(|one| one.as_str().expect("text").to_owned()).collect()
+    };
+    let run = json(scenario, &["run", "s.yaml"]);
+    let of_runs = run["runs"].as_array().expect("a list").iter().flat_map(|run| {
+        let label = run["label"].as_str().expect("text");
+        let each = run["warnings"].as_array().into_iter().flatten();
+        each.map(move |text| format!("{label}: {}", text.as_str().expect("text")))
+    });
+    let all: Vec<String> = warnings(&run).into_iter().chain(of_runs).collect();
+    assert!(all.len() > 1, "late first tokens, and a feature that one lacks: {all:?}");
+    let told = warnings(&json(scenario, &["explain", "s.yaml"]));
+    assert!(all.iter().all(|one| told.contains(one)), "{all:?}, but {told:?}");
+}

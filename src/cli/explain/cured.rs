@@ -115,7 +115,7 @@ fn heading(cures: &Cures, was: &WhatIf) -> String {
     format!(
         "What would have helped {label}, {promise} ({term}), tried against \
          {against}: each line is the same requests, simulated again; the best stands first, by the \
-         promise, then by cost, then by the stalls"
+         promise, then by cost, then roughly by the stalls"
     )
 }
 
