@@ -8,19 +8,19 @@ use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request}
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
 
-/// Requests that decode together on one column, 250 tokens each and 64 at a time. Most beats take
-/// 20 to 30 ms, every 50th is a stall.
+/// Requests that decode together on one column, 250 tokens each and 64 at a time. Most decode steps
+/// take 20 to 30 ms, every 50th is a stall.
 fn shared(requests: u32) -> TokenTrace {
     const TOKENS: u32 = 250;
     const TOGETHER: u32 = 64;
-    let beats = requests * TOKENS / TOGETHER + TOKENS;
+    let decode_steps = requests * TOKENS / TOGETHER + TOKENS;
     // Any sequence without a short period will do; this one is a Weyl sequence.
     let weyl = |i: u32| u64::from(i.wrapping_mul(2_654_435_769));
     let mut at = Time::ZERO;
-    let column: Vec<Time> = (0..beats)
-        .map(|beat| {
-            let stall = if beat % 50 == 49 { 150_000_000 } else { 0 };
-            at += Span::from_nanos(20_000_000 + weyl(beat) % 10_000_000 + stall);
+    let column: Vec<Time> = (0..decode_steps)
+        .map(|decode_step| {
+            let stall = if decode_step % 50 == 49 { 150_000_000 } else { 0 };
+            at += Span::from_nanos(20_000_000 + weyl(decode_step) % 10_000_000 + stall);
             at
         })
         .collect();

@@ -55,8 +55,8 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A lane: the iterations of a replica one after the other; of a replica in pipeline stages those
-    /// of one micro-batch in flight. Counted over the whole fleet, replica after replica.
+    /// A lane: the iterations of a replica one after the other; of a replica in pipeline stages
+    /// those of one micro-batch in flight. Counted over the whole fleet, replica after replica.
     LaneId(u32);
     /// A lane of one replica, by its order there: in pipeline stages a replica has several.
     LaneOfReplica(u32);
@@ -75,7 +75,7 @@ ids! {
     /// An iteration of one lane, by its order there.
     IterationNo(u32);
     /// A decode step of one lane, by its order among these: its entry in their column of times.
-    BeatNo(u32);
+    DecodeStepNo(u32);
     /// A prefill chunk, by its place in the batch of its iteration.
     ChunkPlace(u32);
     /// A column of times of a trace, by its place there.
@@ -129,4 +129,4 @@ macro_rules! in_order {
     )*};
 }
 
-in_order! { IterationNo BeatNo LaneId RequestId }
+in_order! { IterationNo DecodeStepNo LaneId RequestId }

@@ -1,5 +1,5 @@
-//! Memory: what a run takes at least, and what there is, asked before it starts. A machine that runs
-//! out of memory ends the program without a word.
+//! Memory: what a run takes at least, and what there is, asked before it starts. A machine that
+//! runs out of memory ends the program without a word.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::trace::RequestRow;
 /// A KV block that a prefix cache tracks, bytes.
 pub(super) const CACHED_BLOCK: u64 = 32;
 /// An iteration's tokens share one time, bytes.
-const BEAT: u64 = size_of::<crate::time::Time>() as u64;
+const DECODE_STEP: u64 = size_of::<crate::time::Time>() as u64;
 
 /// Bytes that a run of this scheduler takes at least, `cached_blocks` tracked by its prefix caches.
 pub(super) fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks: u64) -> u64 {
@@ -25,7 +25,7 @@ pub(super) fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks
             // Each iteration brings a request one token, and a replica as many as it has seats.
             let iterations = seats(input, scheduler).map_or(0, |seats| tokens / seats.max(1));
             let kept = match input.experiment.horizon {
-                None => iterations.max(longest) * BEAT,
+                None => iterations.max(longest) * DECODE_STEP,
                 // Observation may end long before.
                 Some(_) => 0,
             };
@@ -78,7 +78,9 @@ impl Watch {
 /// Bytes for lists twice as long as those of so many, which are there until they are copied.
 fn doubled(requests: u64, iterations: u64) -> u64 {
     let row = size_of::<RequestRow>() as u64 + BESIDE_A_ROW;
-    (requests.saturating_mul(row)).saturating_add(iterations.saturating_mul(BEAT)).saturating_mul(2)
+    (requests.saturating_mul(row))
+        .saturating_add(iterations.saturating_mul(DECODE_STEP))
+        .saturating_mul(2)
 }
 
 /// Bytes that this program can still have, where the system says.

@@ -61,7 +61,8 @@ fn long_prompt(scheduler: &str) -> Outcome {
 fn a_long_prompt_in_chunks_beside_steady_decodes() {
     let outcome = long_prompt(r#"{"sarathi": {"chunk_size": 512}}"#);
     let index = index(&outcome);
-    // Prefill of 32 tokens until 5.32 ms, a beat of two until 12.32, then chunks of 510, 510 and 4.
+    // Prefill of 32 tokens until 5.32 ms, a decode step of two until 12.32, then chunks of 510, 510
+    // and 4.
     let gap = index.gap(RequestId(0), 2).unwrap();
     assert_eq!((gap.from.as_nanos(), gap.to.as_nanos()), (12_320_000, 24_420_000));
     let parts =
@@ -74,7 +75,8 @@ fn a_long_prompt_in_chunks_beside_steady_decodes() {
         tokens: 510,
     };
     assert_eq!(culprits(&index, RequestId(0), 2), [culprit]);
-    // The prompt itself: in flight from 10 to 12.32; alone 10.1, 10.1 and 5.04; two decodes in each.
+    // The prompt itself: in flight from 10 to 12.32; alone 10.1, 10.1 and 5.04; two decodes in
+    // each.
     let first = index.gap(RequestId(2), 0).unwrap();
     let parts =
         [(Cause::Own, 25_240), (Cause::DecodesAlongside, 6_000), (Cause::StepInFlight, 2_320)];
@@ -92,7 +94,7 @@ fn a_long_prompt_in_chunks_beside_steady_decodes() {
 fn a_long_prompt_computed_alone() {
     let outcome = long_prompt(r#"{"vllm-v0": {}}"#);
     let index = index(&outcome);
-    // 5 + 10.24 ms for the prompt, then the beat of 7 ms.
+    // 5 + 10.24 ms for the prompt, then the decode step of 7 ms.
     let gap = index.gap(RequestId(0), 2).unwrap();
     let parts = [(Cause::Own, 6_000), (Cause::BatchGrowth, 1_000), (Cause::PrefillOnly, 15_240)];
     assert_eq!(us(&gap.split), parts);
@@ -131,7 +133,7 @@ fn one_seat() {
     let requests = vec![request(0, 16, 3), request(1_000, 16, 1)];
     let outcome = simulate(r#"{"sarathi": {"max_num_seqs": 1}}"#, 10_000, requests);
     let index = index(&outcome);
-    // Prefill until 5.16 ms, beats of 6 until 11.16 and 17.16, then 5.16 of its own.
+    // Prefill until 5.16 ms, decode steps of 6 until 11.16 and 17.16, then 5.16 of its own.
     let first = index.gap(RequestId(1), 0).unwrap();
     let parts = [(Cause::Own, 5_160), (Cause::StepInFlight, 4_160), (Cause::NoSeat, 12_000)];
     assert_eq!(us(&first.split), parts);
@@ -151,7 +153,7 @@ fn memory_that_runs_out() {
     let outcome = simulate(r#"{"sarathi": {"watermark": 0.0}}"#, 5, requests);
     assert_eq!(outcome.kv.preemptions, 1);
     let index = index(&outcome);
-    // Request 0 decodes alone for 13 beats of 6 ms. Then 33 tokens are computed anew.
+    // Request 0 decodes alone for 13 decode steps of 6 ms. Then 33 tokens are computed anew.
     let gap = index.gap(RequestId(1), 17).unwrap();
     let parts = [(Cause::PreemptedWaiting, 78_000), (Cause::Recompute, 5_330)];
     assert_eq!(us(&gap.split), parts);
@@ -228,7 +230,7 @@ fn behind_a_head_that_lacks_memory() {
     let requests = vec![request(0, 49, 4), request(1_000, 80, 1), request(1_000, 16, 1)];
     let outcome = simulate(r#"{"sarathi": {"watermark": 0.0, "chunk_size": 512}}"#, 8, requests);
     let index = index(&outcome);
-    // 5.49 ms of prefill, then beats of 6 until 11.49, 17.49 and 23.49; in flight from 1.
+    // 5.49 ms of prefill, then decode steps of 6 until 11.49, 17.49 and 23.49; in flight from 1.
     let head = index.gap(RequestId(1), 0).unwrap().split;
     assert_eq!((head[Cause::StepInFlight], head[Cause::NoKvBlocks]), (4_490_000, 18_000_000));
     let behind = index.gap(RequestId(2), 0).unwrap().split;
@@ -250,7 +252,7 @@ fn memory_is_shared_by_blocks() {
     let outcome = simulate(r#"{"sarathi": {"watermark": 0.0, "chunk_size": 512}}"#, 10, requests);
     let index = index(&outcome);
     assert_eq!(index.blocks_held(LaneId(0))[..5], [8, 8, 8, 8, 8]);
-    // Four beats of 7 ms; one block of eight against seven of eight.
+    // Four decode steps of 7 ms; one block of eight against seven of eight.
     let wait = index.gap(RequestId(2), 0).unwrap().split[Cause::NoKvBlocks];
     assert_eq!(wait, 28_000_000);
     let memory = |culprit: &&Culprit| culprit.cause == Cause::NoKvBlocks;

@@ -2,14 +2,14 @@
 //! shared among them.
 //!
 //! A request holds the blocks that it took with its last chunk until its answer outgrows them, and
-//! then a block more every so many beats. What it held over a stretch, weighed by how many waited
-//! for how long, is a difference of running sums: no token is visited.
+//! then a block more every so many decode steps. What it held over a stretch, weighed by how many
+//! waited for how long, is a difference of running sums: no token is visited.
 
 use std::ops::Range;
 
 use super::lane::LaneColumns;
 use super::tables::Tables;
-use crate::ids::{BeatNo, IterationNo, LaneId};
+use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{ChunkAt, Status};
@@ -25,8 +25,8 @@ struct Piece {
 /// A run of decodes of a request.
 #[derive(Clone, Copy, Debug)]
 struct Decoded {
-    first: BeatNo,
-    last: BeatNo,
+    first: DecodeStepNo,
+    last: DecodeStepNo,
     /// In memory at the first.
     tokens: i64,
 }
@@ -36,7 +36,7 @@ struct Decoded {
 enum Held {
     /// The same all along.
     Blocks(u32),
-    /// Those of so many tokens more than there were beats, this iteration's included.
+    /// Those of so many tokens more than there were decode steps, this iteration's included.
     Grows(i64),
 }
 
@@ -49,10 +49,10 @@ pub(super) struct Holders {
     first_piece: Vec<u32>,
     pieces: Vec<Piece>,
     first_run: Vec<u32>,
-    /// Decodes: from the iteration of a run's first beat to that of its last.
+    /// Decodes: from the iteration of a run's first decode step to that of its last.
     runs: Vec<(IterationNo, IterationNo)>,
-    /// The beat that a request ran in vain, where an answer ended after it was planned; or that still ran
-    /// when observation ended.
+    /// The decode step that a request ran for nothing, where an answer ended after it was planned;
+    /// or that still ran when observation ended.
     in_vain: Vec<Option<IterationNo>>,
     /// Row i: seats taken at iteration i.
     pub seats: Vec<u32>,
@@ -91,7 +91,7 @@ impl Holders {
         if lane.pool.planned_ahead {
             holders.keep_vain(lane);
         } else {
-            // A step in vain takes planning ahead; one that was cut off does not.
+            // A wasted step takes planning ahead; one that was cut off does not.
             let trace = tables.trace();
             for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
                 let row = &trace.requests[request.index()];
@@ -102,7 +102,7 @@ impl Holders {
         holders
     }
 
-    /// Keeps the beats in vain of iterations that decoded more than tokens came of.
+    /// Keeps the wasted decode steps of iterations that decoded more than tokens came of.
     fn keep_vain(&mut self, lane: &LaneColumns<'_>) {
         let mut decodes = vec![0_i64; lane.log.len() + 1];
         for &(first, last) in &self.runs {
@@ -140,14 +140,14 @@ impl Holders {
             Time::NEVER => end,
             first => lane.iteration_at(first),
         };
-        // Tokens in memory at a run's first beat: the prompt and what was answered before.
+        // Tokens in memory at a run's first decode step: the prompt and what was answered before.
         let mut tokens = i64::from(row.prompt_tokens) + 1;
         for run in trace.runs(row) {
             if trace.steps_of(run).is_some() {
-                let beats = (BeatNo(run.first), BeatNo(run.first + run.len - 1));
-                last = lane.beats.at(beats.1);
-                runs.push(Decoded { first: beats.0, last: beats.1, tokens });
-                self.runs.push((lane.beats.at(beats.0), last));
+                let decode_steps = (DecodeStepNo(run.first), DecodeStepNo(run.first + run.len - 1));
+                last = lane.decode_steps.at(decode_steps.1);
+                runs.push(Decoded { first: decode_steps.0, last: decode_steps.1, tokens });
+                self.runs.push((lane.decode_steps.at(decode_steps.0), last));
             } else {
                 last = lane.iteration_at(trace.times(run)[0]);
             }
@@ -174,7 +174,7 @@ impl Holders {
             let before = chunks.partition_point(|chunk| chunk.iteration < out);
             let (these, rest) = chunks.split_at(before);
             chunks = rest;
-            let mine = runs.partition_point(|run| lane.beats.at(run.first) < out);
+            let mine = runs.partition_point(|run| lane.decode_steps.at(run.first) < out);
             let (decoded, later) = runs.split_at(mine);
             runs = later;
             self.residence(lane, these, decoded, out);
@@ -196,12 +196,12 @@ impl Holders {
         let mut held = blocks_of(last_chunk);
         let mut at = last_chunk.iteration;
         for &Decoded { first, last, tokens } in runs {
-            // The first beat whose tokens go beyond what is held already.
+            // The first decode step whose tokens go beyond what is held already.
             let room = i64::from(held) * self.block_tokens - tokens + 1;
             let beyond = i64::from(first.0) + room.max(0);
-            let to = lane.beats.at(last).next().min(out);
-            let grows = match u32::try_from(beyond).map(BeatNo) {
-                Ok(beyond) if beyond <= last => lane.beats.at(beyond).min(to),
+            let to = lane.decode_steps.at(last).next().min(out);
+            let grows = match u32::try_from(beyond).map(DecodeStepNo) {
+                Ok(beyond) if beyond <= last => lane.decode_steps.at(beyond).min(to),
                 _ => to,
             };
             self.push(at, grows, Held::Blocks(held));
@@ -216,7 +216,7 @@ impl Holders {
         let rows = lane.log.len() + 1;
         let (mut seats, mut blocks) = (vec![0_i64; rows], vec![0_i64; rows]);
         let stride = self.block_tokens as usize;
-        let mut steps = vec![0_i64; lane.beats.len() + stride + 2];
+        let mut steps = vec![0_i64; lane.decode_steps.len() + stride + 2];
         for piece in &self.pieces {
             let (from, to) = (piece.from.index(), piece.to.index());
             seats[from] += 1;
@@ -230,11 +230,12 @@ impl Holders {
                 steps[after] -= 1;
             }
         }
-        for beats in stride..steps.len() {
-            steps[beats] += steps[beats - stride];
+        for decode_steps in stride..steps.len() {
+            steps[decode_steps] += steps[decode_steps - stride];
         }
-        for (beat, step) in BeatNo::each(lane.beats.numbers()).zip(&steps[1..]) {
-            blocks[lane.beats.at(beat).index()] += step;
+        for (decode_step, step) in DecodeStepNo::each(lane.decode_steps.numbers()).zip(&steps[1..])
+        {
+            blocks[lane.decode_steps.at(decode_step).index()] += step;
         }
         let (mut seat, mut block) = (0, 0);
         for row in 0..lane.log.len() {
@@ -245,8 +246,8 @@ impl Holders {
         }
     }
 
-    /// Counts of beats at which a growing piece takes a block, beyond its first iteration's: the
-    /// first, and the first that lies behind its end; one every `block_tokens`.
+    /// Counts of decode steps at which a growing piece takes a block, beyond its first iteration's:
+    /// the first, and the first that lies behind its end; one every `block_tokens`.
     fn steps(
         &self,
         lane: &LaneColumns<'_>,
@@ -254,16 +255,20 @@ impl Holders {
         within: Range<IterationNo>,
     ) -> (usize, usize) {
         let block = self.block_tokens;
-        // The least count above `beats` that begins a block.
-        let next = |beats: i64| beats + 1 + (-(more + beats)).rem_euclid(block);
+        // The least count above `decode_steps` that begins a block.
+        let next =
+            |decode_steps: i64| decode_steps + 1 + (-(more + decode_steps)).rem_euclid(block);
         let (first, last) = (within.start, within.end.back(1));
-        (next(beats_upto(lane, first)) as usize, next(beats_upto(lane, last)) as usize)
+        (
+            next(decode_steps_upto(lane, first)) as usize,
+            next(decode_steps_upto(lane, last)) as usize,
+        )
     }
 
     fn held_at(&self, lane: &LaneColumns<'_>, piece: &Piece, number: IterationNo) -> u32 {
         match piece.held {
             Held::Blocks(blocks) => blocks,
-            Held::Grows(more) => self.blocks_for(more + beats_upto(lane, number)),
+            Held::Grows(more) => self.blocks_for(more + decode_steps_upto(lane, number)),
         }
     }
 
@@ -305,20 +310,22 @@ impl Holders {
         }
         if means == Means::Blocks && sums.total > 0 {
             let stride = self.block_tokens as usize;
-            let (from, to) =
-                (lane.beats.from(first), lane.beats.from(first.after(waited.len() as u32)));
-            sums.beats = from.index();
+            let (from, to) = (
+                lane.decode_steps.from(first),
+                lane.decode_steps.from(first.after(waited.len() as u32)),
+            );
+            sums.decode_steps = from.index();
             sums.strided = vec![0.0; to.since(from) as usize + 1];
-            for (k, beat) in (1..).zip(BeatNo::each(from..to)) {
+            for (k, decode_step) in (1..).zip(DecodeStepNo::each(from..to)) {
                 let before = if k > stride { sums.strided[k - stride] } else { 0.0 };
-                sums.strided[k] = before + sums.row(lane.beats.at(beat));
+                sums.strided[k] = before + sums.row(lane.decode_steps.at(decode_step));
             }
         }
         sums
     }
 
-    /// What the `holder`th of [`requests`](Holders::requests) has to do with the waits in `sums` within
-    /// these iterations, in nanoseconds.
+    /// What the `holder`th of [`requests`](Holders::requests) has to do with the waits in `sums`
+    /// within these iterations, in nanoseconds.
     pub(super) fn share(
         &self,
         tables: &Tables<'_>,
@@ -358,10 +365,11 @@ impl Holders {
                 let stride = self.block_tokens as usize;
                 let taken = (after - step) / stride;
                 // Nobody waited before the first row.
-                let strided = |beats: usize| match beats.checked_sub(sums.beats) {
-                    None => 0.0,
-                    Some(row) => sums.strided[row],
-                };
+                let strided =
+                    |decode_steps: usize| match decode_steps.checked_sub(sums.decode_steps) {
+                        None => 0.0,
+                        Some(row) => sums.strided[row],
+                    };
                 let later = match taken {
                     0 => 0.0,
                     _ => {
@@ -408,9 +416,9 @@ impl Holders {
     }
 }
 
-/// Beats up to an iteration, it included.
-fn beats_upto(lane: &LaneColumns<'_>, number: IterationNo) -> i64 {
-    i64::from(lane.beats.from(number.next()).0)
+/// Decode steps up to an iteration, it included.
+fn decode_steps_upto(lane: &LaneColumns<'_>, number: IterationNo) -> i64 {
+    i64::from(lane.decode_steps.from(number.next()).0)
 }
 
 /// Tokens that an iteration computes.
@@ -428,10 +436,10 @@ pub(super) struct Sums {
     rows: Vec<f64>,
     /// For batches: iterations with decodes alone.
     decodes: Vec<f64>,
-    /// Beats before the first row.
-    beats: usize,
-    /// For blocks. Row k: what stands in `rows` at beats k, k - block, k - 2 blocks, ... of those
-    /// from the first row on, summed.
+    /// Decode steps before the first row.
+    decode_steps: usize,
+    /// For blocks. Row k: what stands in `rows` at decode steps k, k - block, k - 2 blocks, ... of
+    /// those from the first row on, summed.
     strided: Vec<f64>,
     /// Nanoseconds waited in all.
     pub total: u64,

@@ -1,20 +1,20 @@
-//! Sums over one lane's iterations (a replica has one lane, or one a pipeline stage), by cause. They are
-//! kept at every sixteenth iteration, and what each iteration added in a few bytes: any stretch of time
-//! is the difference of two sums, each a few additions away from a kept one.
+//! Sums over one lane's iterations (a replica has one lane, or one a pipeline stage), by cause.
+//! They are kept at every sixteenth iteration, and what each iteration added in a few bytes: any
+//! stretch of time is the difference of two sums, each a few additions away from a kept one.
 
 use std::ops::Range;
 
-use super::beats::Beats;
 use super::cause::{Cause, Split};
 use super::chain::{DecodeChain, PrefillChain, Pricer};
+use super::decode_steps::DecodeSteps;
 use super::parts::{PartsColumn, Sums};
 use super::recording::RecordedPool;
-use crate::ids::{BeatNo, IterationNo};
+use crate::ids::{DecodeStepNo, IterationNo};
 use crate::replica::Held;
 use crate::time::Time;
 use crate::trace::{ChunkAt, ChunkRecord, Iteration, Log};
 
-/// Causes between two tokens of a request that decodes in every beat.
+/// Causes between two tokens of a request that decodes in every decode step.
 pub const DECODING: [Cause; 8] = [
     Cause::Own,
     Cause::BatchGrowth,
@@ -42,8 +42,8 @@ pub(super) struct LaneColumns<'a> {
     /// What its replica is.
     pub pool: RecordedPool<'a>,
     /// Whether other lanes share the replica with it. Only prefills, those of the other lanes
-    /// included, have culprits then: lanes of a pipeline share seats and memory, and their iterations
-    /// overlap, so who else was in the way is not told apart.
+    /// included, have culprits then: lanes of a pipeline share seats and memory, and their
+    /// iterations overlap, so who else was in the way is not told apart.
     pub staged: bool,
     /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
     marks: Vec<Sums>,
@@ -53,8 +53,8 @@ pub(super) struct LaneColumns<'a> {
     /// Iterations before which the lane stood idle, with the nanoseconds that it was idle up to
     /// there in all.
     idle: Vec<(IterationNo, u64)>,
-    /// Iterations that are beats, in order.
-    pub beats: Beats,
+    /// Iterations that are decode steps, in order.
+    pub decode_steps: DecodeSteps,
     /// When observation ended: the reason that the last iteration gave stood until then.
     end: Time,
 }
@@ -85,7 +85,7 @@ impl<'a> LaneColumns<'a> {
             wait_marks: Vec::with_capacity(marks),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
             idle: Vec::new(),
-            beats: Beats::default(),
+            decode_steps: DecodeSteps::default(),
             end,
         };
         let mut pricer = Pricer::of(&pool);
@@ -98,7 +98,7 @@ impl<'a> LaneColumns<'a> {
             }
             lane.add_idle(numbers.start, first.start);
             lane.add_stretch(numbers.clone(), &first, &mut pricer, (&mut sums, &waits));
-            lane.beats.extend(numbers, first.decodes > 0);
+            lane.decode_steps.extend(numbers, first.decodes > 0);
             before = Some(first);
         }
         let behind = log.numbers().end;
@@ -258,29 +258,29 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// From the tokens of iteration `from` to those of iteration `to`, for a request that decodes
-    /// in every beat between.
+    /// in every decode step between.
     pub(super) fn decoding(&self, from: IterationNo, to: IterationNo, into: &mut Split) {
         for (cause, ns) in DECODING.into_iter().zip(self.decoding_row(from, to)) {
             into.add(cause, ns);
         }
     }
 
-    /// The gap that ends with a beat, for a request that was in the beat before too.
-    pub(super) fn beat(&self, beat: BeatNo) -> Split {
-        let (from, to) = self.beat_gap(beat);
+    /// The gap that ends with a decode step, for a request that was in the decode step before too.
+    pub(super) fn decode_step(&self, decode_step: DecodeStepNo) -> Split {
+        let (from, to) = self.decode_step_gap(decode_step);
         let mut split = Split::ZERO;
         self.decoding(from, to, &mut split);
         split
     }
 
-    /// The iterations of the beat before and of a beat, which is not the first.
-    pub(super) fn beat_gap(&self, beat: BeatNo) -> (IterationNo, IterationNo) {
-        let before = beat.before().expect("a gap begins with a beat");
-        (self.beats.at(before), self.beats.at(beat))
+    /// The iterations of the decode step before and of a decode step, which is not the first.
+    pub(super) fn decode_step_gap(&self, decode_step: DecodeStepNo) -> (IterationNo, IterationNo) {
+        let before = decode_step.before().expect("a gap begins with a decode_step");
+        (self.decode_steps.at(before), self.decode_steps.at(decode_step))
     }
 
-    /// The time between tokens of all requests that decode in every beat, where row i of `change`
-    /// says how many more of them decode across iteration i than across the one before.
+    /// The time between tokens of all requests that decode in every decode step, where row i of
+    /// `change` says how many more of them decode across iteration i than across the one before.
     pub(super) fn decoding_of_all(&self, change: &[i32], into: &mut Split) {
         let (mut from, mut requests) = (IterationNo::FIRST, 0_u64);
         let changes = IterationNo::FIRST.onwards().zip(change);
@@ -366,7 +366,8 @@ impl<'a> LaneColumns<'a> {
         self.begun().before().filter(|&last| last >= self.observed())
     }
 
-    /// The first iteration that did not begin before observation ended, or the number behind the last.
+    /// The first iteration that did not begin before observation ended, or the number behind the
+    /// last.
     pub(super) fn begun(&self) -> IterationNo {
         self.log.partition_point(|iteration| iteration.start <= self.end)
     }
@@ -383,8 +384,9 @@ impl<'a> LaneColumns<'a> {
         (self.log.chunk(row), chain)
     }
 
-    /// What an iteration was made of, from its start to its tokens: a decode alone, the other decodes,
-    /// prefill, communication, host work, and in a pipeline waits between stages. They sum to its time.
+    /// What an iteration was made of, from its start to its tokens: a decode alone, the other
+    /// decodes, prefill, communication, host work, and in a pipeline waits between stages. They sum
+    /// to its time.
     pub(super) fn parts(&self, number: IterationNo) -> Vec<(Cause, u64)> {
         let time = self.lasted(number);
         let chain = self.parts.decodes(number, time);

@@ -10,7 +10,7 @@ use super::cause::{CAUSES, Cause, Split};
 use super::index::Index;
 use super::lane::{DECODING, LaneColumns};
 use super::walk::{Gap, Visit};
-use crate::ids::{BeatNo, LaneId};
+use crate::ids::{DecodeStepNo, LaneId};
 use crate::metrics::forest::Forest;
 use crate::metrics::lateness::Lateness;
 use crate::metrics::{Options, counted};
@@ -29,16 +29,17 @@ pub struct Misses<'m, 'a> {
     in_time: Vec<bool>,
 }
 
-/// Late beats of a replica.
+/// Late decode steps of a replica.
 struct Chain<'a> {
     lateness: Lateness<'a>,
     charges: Option<Charges>,
 }
 
-/// For each beat, what is charged for the misses on the way from it to the last: worth their while
-/// where many beats are late.
+/// For each decode step, what is charged for the misses on the way from it to the last: worth their
+/// while where many decode steps are late.
 struct Charges {
-    /// The place in `charged` of each beat's sum; 0, which holds nothing, where no miss follows.
+    /// The place in `charged` of each decode step's sum; 0, which holds nothing, where no miss
+    /// follows.
     places: Vec<u32>,
     charged: Vec<Charged>,
 }
@@ -47,12 +48,14 @@ type Charged = [f64; DECODING.len()];
 
 impl Charges {
     fn new(lane: &LaneColumns<'_>, forest: &Forest, tbt: u64) -> Charges {
-        let mut places = vec![0; lane.beats.len()];
+        let mut places = vec![0; lane.decode_steps.len()];
         let mut charged = vec![Charged::default()];
-        for at in (0..lane.beats.len()).rev() {
+        for at in (0..lane.decode_steps.len()).rev() {
             let Some((next, missed)) = forest.next_miss(at as u32) else { continue };
             let mut sum = charged[places[next as usize] as usize];
-            for (sum, share) in sum.iter_mut().zip(beat_beyond(lane, BeatNo(next), tbt)) {
+            for (sum, share) in
+                sum.iter_mut().zip(decode_step_beyond(lane, DecodeStepNo(next), tbt))
+            {
                 *sum += missed as f64 * share;
             }
             places[at] = charged.len() as u32;
@@ -61,14 +64,14 @@ impl Charges {
         Charges { places, charged }
     }
 
-    fn of(&self, beat: usize) -> &Charged {
-        &self.charged[self.places[beat] as usize]
+    fn of(&self, decode_step: usize) -> &Charged {
+        &self.charged[self.places[decode_step] as usize]
     }
 }
 
-/// Each cause's share of what the gap up to a beat takes beyond `pace`.
-fn beat_beyond(lane: &LaneColumns<'_>, beat: BeatNo, pace: u64) -> Charged {
-    let shares = beyond(&lane.beat(beat), pace);
+/// Each cause's share of what the gap up to a decode step takes beyond `pace`.
+fn decode_step_beyond(lane: &LaneColumns<'_>, decode_step: DecodeStepNo, pace: u64) -> Charged {
+    let shares = beyond(&lane.decode_step(decode_step), pace);
     DECODING.map(|cause| shares[cause as usize])
 }
 
@@ -106,7 +109,10 @@ impl<'m, 'a> Misses<'m, 'a> {
         deadlines.dedup();
         let chains = |tbt| {
             let chain = |lateness| Chain { lateness, charges: None };
-            trace.steps().map(|(_, beats)| Lateness::new(beats, tbt).map(chain)).collect()
+            trace
+                .steps()
+                .map(|(_, decode_steps)| Lateness::new(decode_steps, tbt).map(chain))
+                .collect()
         };
         let chains = deadlines.into_iter().map(|tbt| (tbt, chains(tbt))).collect();
         let mut misses = Misses { index, options, chains, in_time: Vec::new() };
@@ -159,8 +165,8 @@ impl<'m, 'a> Misses<'m, 'a> {
         chains.1[lane.index()].as_ref()
     }
 
-    /// Whether each token is there by its deadline. Walks the late beats of runs that are not, to
-    /// learn how many there are.
+    /// Whether each token is there by its deadline. Walks the late decode steps of runs that are
+    /// not, to learn how many there are.
     fn is_in_time(&self, row: &RequestRow) -> bool {
         if row.status != Status::Completed || row.first_token == Time::NEVER {
             return false;
@@ -192,9 +198,9 @@ impl<'m, 'a> Misses<'m, 'a> {
         in_time
     }
 
-    /// A request's runs: the late beats of their lane (none where they are not beats, or cannot be
-    /// judged together), their entries, and when the first is due if all before came in time. The
-    /// second token is due at `due`.
+    /// A request's runs: the late decode steps of their lane (none where they are not decode steps,
+    /// or cannot be judged together), their entries, and when the first is due if all before came
+    /// in time. The second token is due at `due`.
     fn runs_due<'s>(
         &'s self,
         row: &'s RequestRow,
@@ -267,20 +273,21 @@ impl Visit for Charge<'_, '_> {
         }
     }
 
-    fn beats(&mut self, token: u32, run: Run) {
+    fn decode_steps(&mut self, token: u32, run: Run) {
         let times = &self.index.trace().column(run).times;
         let (first, end) = (run.first + 1, run.first + run.len);
         let Some(chain) = self.chain else {
             for index in first..end {
-                let gap = self.index.beat_gap(self.request, token, BeatNo(index));
+                let gap = self.index.decode_step_gap(self.request, token, DecodeStepNo(index));
                 self.token(times[index as usize].as_nanos(), &gap.split, self.tbt);
             }
             return;
         };
         let lateness = &chain.lateness;
         let (first, end) = (first as usize, end as usize);
-        let due_at =
-            |due: u64, beats: usize| due.saturating_add(self.tbt.saturating_mul(beats as u64));
+        let due_at = |due: u64, decode_steps: usize| {
+            due.saturating_add(self.tbt.saturating_mul(decode_steps as u64))
+        };
         let Some(miss) = lateness.first_miss(first, end, self.due) else {
             self.due = due_at(self.due, end - first);
             return;
@@ -289,9 +296,9 @@ impl Visit for Charge<'_, '_> {
         let mut charged = Charged::default();
         let lane = self.index.lane_of(self.request);
         let mut last = miss;
-        let mut charge = |beat: usize, missed: u64| {
+        let mut charge = |decode_step: usize, missed: u64| {
             self.missed += missed;
-            let shares = beat_beyond(lane, BeatNo(beat as u32), self.tbt);
+            let shares = decode_step_beyond(lane, DecodeStepNo(decode_step as u32), self.tbt);
             for (sum, share) in charged.iter_mut().zip(shares) {
                 *sum += missed as f64 * share;
             }

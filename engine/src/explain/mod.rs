@@ -1,11 +1,11 @@
 //! Where the time of each gap went, and who caused it.
 
 mod apportion;
-mod beats;
 mod blame;
 mod bubble;
 mod cause;
 mod chain;
+mod decode_steps;
 mod hold;
 mod index;
 mod lane;

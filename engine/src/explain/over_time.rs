@@ -6,7 +6,7 @@ use super::cause::{CAUSES, Split};
 use super::index::Index;
 use super::misses::beyond;
 use super::walk::{Gap, Visit};
-use crate::ids::BeatNo;
+use crate::ids::DecodeStepNo;
 use crate::metrics::Options;
 use crate::time::{Span, Time};
 use crate::trace::{Run, Status};
@@ -32,7 +32,8 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
     let last = last.copied().unwrap_or(first).max(trace.end).max(first);
     let width = (last.since(first).as_nanos() / parts.max(1) as u64).max(1) + 1;
     let mut sum = Sums { from: first, width, parts: vec![[0.0; CAUSES]; parts.max(1)] };
-    // By lane and deadline: change in the number of requests that span the gap before a beat.
+    // By lane and deadline: change in the number of requests that span the gap before a decode
+    // step.
     let mut spanned: Vec<FxHashMap<u64, Vec<i32>>> =
         index.lanes.iter().map(|_| FxHashMap::default()).collect();
     for request in index.requests() {
@@ -43,9 +44,9 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
         let lane = row.lane.index();
-        let beats = index.lanes[lane].beats.len();
+        let decode_steps = index.lanes[lane].decode_steps.len();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let steps = spanned[lane].entry(tbt).or_insert_with(|| vec![0; beats + 1]);
+        let steps = spanned[lane].entry(tbt).or_insert_with(|| vec![0; decode_steps + 1]);
         index.walk(request, &mut Late { tbt, first, steps, sum: &mut sum });
     }
     for (lane, by_deadline) in index.lanes.iter().zip(spanned) {
@@ -53,14 +54,16 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
         by_deadline.sort_unstable_by_key(|(tbt, _)| *tbt);
         for (tbt, steps) in by_deadline {
             let mut requests = 0;
-            for (beat, step) in BeatNo::each(lane.beats.numbers()).zip(&steps).skip(1) {
+            for (decode_step, step) in
+                DecodeStepNo::each(lane.decode_steps.numbers()).zip(&steps).skip(1)
+            {
                 requests += step;
-                let (before, at) = lane.beat_gap(beat);
+                let (before, at) = lane.decode_step_gap(decode_step);
                 let (from, to) = (lane.log.end(before), lane.log.end(at));
                 if requests <= 0 || to.since(from).as_nanos() <= tbt {
                     continue;
                 }
-                let split = lane.beat(beat);
+                let split = lane.decode_step(decode_step);
                 sum.add(&split, to.since(from), to, tbt, f64::from(requests));
             }
         }
@@ -101,7 +104,7 @@ impl Visit for Late<'_> {
         }
     }
 
-    fn beats(&mut self, _: u32, run: Run) {
+    fn decode_steps(&mut self, _: u32, run: Run) {
         self.steps[run.first as usize + 1] += 1;
         self.steps[(run.first + run.len) as usize] -= 1;
     }

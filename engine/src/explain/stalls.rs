@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::beats::Beats;
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
 use super::chain::{Pricer, shares};
+use super::decode_steps::DecodeSteps;
 use super::hold::Means;
 use super::index::Index;
 use super::lane::LaneColumns;
 use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
-use crate::ids::{BeatNo, IterationNo, LaneId};
+use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::metrics::Options;
 use crate::request::RequestId;
 use crate::threads;
@@ -63,7 +63,7 @@ pub fn worst(index: &Index<'_>, options: &Options, top: usize) -> Vec<Stall> {
                 && overlap((other.from, other.to), (one.from, one.to))
         };
         match chosen.iter().position(same) {
-            // Beats within a longer stall hit the same requests again and again.
+            // Decode steps within a longer stall hit the same requests again and again.
             Some(place) if one.single || chosen[place].to == one.to => {
                 chosen[place].hit += one.hit;
             }
@@ -99,11 +99,12 @@ fn tell(index: &Index<'_>, request: RequestId, token: u32, beyond: u64, hit: u32
     Some(Stall { request, gap, beyond: Span::from_nanos(beyond), hit, culprits })
 }
 
-/// Late gaps; of the beats of a lane each is there once for all who had it.
+/// Late gaps; of the decode steps of a lane each is there once for all who had it.
 fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
     let trace = index.trace();
     let mut late = Vec::new();
-    let mut spans: Vec<Spans> = index.lanes.iter().map(|l| Spans::new(l.beats.len())).collect();
+    let mut spans: Vec<Spans> =
+        index.lanes.iter().map(|l| Spans::new(l.decode_steps.len())).collect();
     for request in index.requests() {
         let row = &trace.requests[request.index()];
         if row.status == Status::Rejected {
@@ -116,15 +117,18 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
         let spans = &mut spans[lane.index()];
         index.walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
     }
-    for (mut spans, (lane, beats)) in spans.into_iter().zip(trace.steps()) {
+    for (mut spans, (lane, decode_steps)) in spans.into_iter().zip(trace.steps()) {
         spans.runs.sort_unstable_by_key(|run| run.first);
         let (mut count, mut next) = (0_i64, 0);
         // The run that reaches furthest tells the stalls within it.
         let mut teller: Option<RunGaps> = None;
-        for beat in BeatNo::each(index.lanes[lane.index()].beats.numbers()).skip(1) {
-            let (from, to) = (beats[beat.index() - 1], beats[beat.index()]);
-            count += spans.change[beat.index()];
-            while let Some(&run) = spans.runs.get(next).filter(|run| run.first <= beat) {
+        for decode_step in
+            DecodeStepNo::each(index.lanes[lane.index()].decode_steps.numbers()).skip(1)
+        {
+            let (from, to) =
+                (decode_steps[decode_step.index() - 1], decode_steps[decode_step.index()]);
+            count += spans.change[decode_step.index()];
+            while let Some(&run) = spans.runs.get(next).filter(|run| run.first <= decode_step) {
                 if teller.is_none_or(|teller| run.last > teller.last) {
                     teller = Some(run);
                 }
@@ -132,11 +136,11 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
             }
             let Some(RunGaps { first, last, request, token, tbt }) = teller else { continue };
             let gap = to.since(from).as_nanos();
-            if count > 0 && gap > tbt && beat <= last {
+            if count > 0 && gap > tbt && decode_step <= last {
                 late.push(Late {
                     beyond: gap - tbt,
                     request,
-                    token: token + beat.since(first),
+                    token: token + decode_step.since(first),
                     lane,
                     from,
                     to,
@@ -149,17 +153,17 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
     late
 }
 
-/// Runs by the beats whose gaps they hold.
+/// Runs by the decode steps whose gaps they hold.
 struct Spans {
     change: Vec<i64>,
     runs: Vec<RunGaps>,
 }
 
-/// A request's run, by the beats that end its gaps.
+/// A request's run, by the decode steps that end its gaps.
 #[derive(Clone, Copy)]
 struct RunGaps {
-    first: BeatNo,
-    last: BeatNo,
+    first: DecodeStepNo,
+    last: DecodeStepNo,
     request: RequestId,
     /// The token of the first.
     token: u32,
@@ -168,8 +172,8 @@ struct RunGaps {
 }
 
 impl Spans {
-    fn new(beats: usize) -> Spans {
-        Spans { change: vec![0; beats + 1], runs: Vec::new() }
+    fn new(decode_steps: usize) -> Spans {
+        Spans { change: vec![0; decode_steps + 1], runs: Vec::new() }
     }
 }
 
@@ -200,8 +204,8 @@ impl Visit for Single<'_> {
         }
     }
 
-    fn beats(&mut self, token: u32, run: Run) {
-        let (first, last) = (BeatNo(run.first + 1), BeatNo(run.first + run.len - 1));
+    fn decode_steps(&mut self, token: u32, run: Run) {
+        let (first, last) = (DecodeStepNo(run.first + 1), DecodeStepNo(run.first + run.len - 1));
         self.spans.change[first.index()] += 1;
         self.spans.change[last.next().index()] -= 1;
         let &mut Single { request, tbt, .. } = self;
@@ -216,7 +220,7 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
         token,
         current: Part::default(),
         found: None,
-        lane_beats: &index.lane_of(request).beats,
+        lane_decode_steps: &index.lane_of(request).decode_steps,
     };
     index.walk(request, &mut parts);
     let Some(part) = parts.found else { return Vec::new() };
@@ -398,7 +402,7 @@ struct Parts<'p> {
     token: u32,
     current: Part,
     found: Option<Part>,
-    lane_beats: &'p Beats,
+    lane_decode_steps: &'p DecodeSteps,
 }
 
 impl Visit for Parts<'_> {
@@ -409,12 +413,12 @@ impl Visit for Parts<'_> {
         }
     }
 
-    fn beats(&mut self, token: u32, run: Run) {
+    fn decode_steps(&mut self, token: u32, run: Run) {
         // What was told of the run as a whole is no gap's.
         self.current = Part::default();
         if (token..token + run.len - 1).contains(&self.token) {
-            let before = BeatNo(run.first + (self.token - token));
-            let iteration = |beat| self.lane_beats.at(beat);
+            let before = DecodeStepNo(run.first + (self.token - token));
+            let iteration = |decode_step| self.lane_decode_steps.at(decode_step);
             let decoding = vec![(iteration(before), iteration(before.next()), true)];
             self.found = Some(Part { decoding, ..Part::default() });
         }

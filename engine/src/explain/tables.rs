@@ -5,7 +5,7 @@ use super::lane::LaneColumns;
 use super::line::Line;
 use super::recording::Recording;
 use super::walk::{Gap, Places, Visit, Walk};
-use crate::ids::{BeatNo, IterationNo, LaneId};
+use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{Run, TokenTrace};
@@ -75,15 +75,16 @@ impl<'a> Tables<'a> {
         Walk::new(self.trace(), &self.lanes, &self.places, request)
     }
 
-    /// The gap before one token (0 is the first), or `None` when there is no such token. The gap that
-    /// was open when observation ended is that before the next token.
+    /// The gap before one token (0 is the first), or `None` when there is no such token. The gap
+    /// that was open when observation ended is that before the next token.
     pub fn gap(&self, request: RequestId, token: u32) -> Option<Gap> {
         let mut found = Found { tables: self, request, token, gap: None };
         self.walk(request, &mut found);
         found.gap
     }
 
-    /// Every gap of a request, expanded, the open one too: for tests and for a single request's story.
+    /// Every gap of a request, expanded, the open one too: for tests and for a single request's
+    /// story.
     pub fn gaps(&self, request: RequestId) -> Vec<Gap> {
         let mut all = All { tables: self, request, gaps: Vec::new() };
         self.walk(request, &mut all);
@@ -94,12 +95,22 @@ impl<'a> Tables<'a> {
         &self.lanes[self.lane(request).index()]
     }
 
-    /// The gap that ends with a beat of a request's lane, for a request that was in the beat before
-    /// too.
-    pub(super) fn beat_gap(&self, request: RequestId, token: u32, beat: BeatNo) -> Gap {
+    /// The gap that ends with a decode step of a request's lane, for a request that was in the
+    /// decode step before too.
+    pub(super) fn decode_step_gap(
+        &self,
+        request: RequestId,
+        token: u32,
+        decode_step: DecodeStepNo,
+    ) -> Gap {
         let lane = self.lane_of(request);
-        let (before, at) = lane.beat_gap(beat);
-        Gap { token, from: lane.log.end(before), to: lane.log.end(at), split: lane.beat(beat) }
+        let (before, at) = lane.decode_step_gap(decode_step);
+        Gap {
+            token,
+            from: lane.log.end(before),
+            to: lane.log.end(at),
+            split: lane.decode_step(decode_step),
+        }
     }
 }
 
@@ -117,10 +128,10 @@ impl Visit for Found<'_, '_> {
         }
     }
 
-    fn beats(&mut self, token: u32, run: Run) {
+    fn decode_steps(&mut self, token: u32, run: Run) {
         if (token..token + run.len - 1).contains(&self.token) {
-            let beat = BeatNo(run.first + 1 + (self.token - token));
-            self.gap = Some(self.tables.beat_gap(self.request, self.token, beat));
+            let decode_step = DecodeStepNo(run.first + 1 + (self.token - token));
+            self.gap = Some(self.tables.decode_step_gap(self.request, self.token, decode_step));
         }
     }
 }
@@ -136,10 +147,10 @@ impl Visit for All<'_, '_> {
         self.gaps.push(*gap);
     }
 
-    fn beats(&mut self, token: u32, run: Run) {
+    fn decode_steps(&mut self, token: u32, run: Run) {
         for k in 0..run.len - 1 {
-            let beat = BeatNo(run.first + 1 + k);
-            self.gaps.push(self.tables.beat_gap(self.request, token + k, beat));
+            let decode_step = DecodeStepNo(run.first + 1 + k);
+            self.gaps.push(self.tables.decode_step_gap(self.request, token + k, decode_step));
         }
     }
 }

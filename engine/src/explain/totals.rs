@@ -4,7 +4,7 @@ use super::cause::Split;
 use super::lane::LaneColumns;
 use super::tables::Tables;
 use super::walk::{Gap, Visit};
-use crate::ids::{BeatNo, IterationNo};
+use crate::ids::{DecodeStepNo, IterationNo};
 use crate::request::RequestId;
 use crate::trace::Run;
 
@@ -61,14 +61,14 @@ impl Visit for Sum<'_> {
         }
     }
 
-    fn beats(&mut self, _: u32, run: Run) {
-        let iteration = |entry: u32| self.lane.beats.at(BeatNo(entry));
+    fn decode_steps(&mut self, _: u32, run: Run) {
+        let iteration = |entry: u32| self.lane.decode_steps.at(DecodeStepNo(entry));
         let (first, last) = (iteration(run.first), iteration(run.first + run.len - 1));
         self.lane.decoding(first, last, &mut self.totals.between_tokens);
     }
 }
 
-/// Beats are counted for all requests together and looked at once.
+/// Decode steps are counted for all requests together and looked at once.
 struct SumOfAll<'s> {
     /// Row i: how many more requests decode across iteration i than across the one before.
     decoding: &'s mut [i32],
@@ -76,7 +76,7 @@ struct SumOfAll<'s> {
 }
 
 impl Visit for SumOfAll<'_> {
-    const BEATS: bool = false;
+    const DECODE_STEPS: bool = false;
 
     fn gap(&mut self, gap: &Gap) {
         match gap.token {

@@ -1,10 +1,10 @@
-//! A request's way through its replica, gap by gap. Nothing is visited per token: a run of beats
-//! is one call.
+//! A request's way through its replica, gap by gap. Nothing is visited per token: a run of decode
+//! steps is one call.
 
 use super::cause::{Cause, Split};
 use super::lane::LaneColumns;
 use super::recording::Recording;
-use crate::ids::{BeatNo, ChunkPlace, IterationNo, LaneId};
+use crate::ids::{ChunkPlace, DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{ChunkAt, RequestRow, Run, Status, TokenTrace};
@@ -88,7 +88,7 @@ impl Places {
     }
 }
 
-/// The time before one token that is not the later beat of a run.
+/// The time before one token that is not the later decode step of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -123,21 +123,23 @@ pub struct Wait {
 
 /// What a walk comes by. All of a gap's parts are told before the gap is.
 pub trait Visit {
-    /// Whether the causes of a gap are told with it as far as it decoded in every beat: finding
-    /// them is most of a walk, and [`decoding`](Visit::decoding) tells of these stretches too.
-    const BEATS: bool = true;
+    /// Whether the causes of a gap are told with it as far as it decoded in every decode step:
+    /// finding them is most of a walk, and [`decoding`](Visit::decoding) tells of these stretches
+    /// too.
+    const DECODE_STEPS: bool = true;
 
     /// A gap that is told by itself.
     fn gap(&mut self, _gap: &Gap) {}
-    /// The later beats of a run: the token numbered `token` is that of the run's second beat.
-    fn beats(&mut self, _token: u32, _run: Run) {}
+    /// The later decode steps of a run: the token numbered `token` is that of the run's second
+    /// decode step.
+    fn decode_steps(&mut self, _token: u32, _run: Run) {}
     /// It decoded, or could have, from the tokens of one iteration to those of another; `in_batch`
-    /// when it was in every beat between.
+    /// when it was in every decode step between.
     fn decoding(&mut self, _from: IterationNo, _to: IterationNo, _in_batch: bool) {}
     /// One of its chunks was computed.
     fn chunk(&mut self, _at: ChunkAt) {}
-    /// It waited for stage 0 of a pipeline, from the end of the iteration before this one to its start,
-    /// and did not decode.
+    /// It waited for stage 0 of a pipeline, from the end of the iteration before this one to its
+    /// start, and did not decode.
     fn stage_0(&mut self, _iteration: IterationNo) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
@@ -247,20 +249,20 @@ impl<'w> Walk<'w> {
         let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
-            let beat = self.trace.steps_of(run).map(|_| BeatNo(run.first));
+            let decode_step = self.trace.steps_of(run).map(|_| DecodeStepNo(run.first));
             // Recomputed tokens come one by one.
-            let to = match beat {
-                Some(beat) => self.lane.beats.at(beat),
+            let to = match decode_step {
+                Some(decode_step) => self.lane.decode_steps.at(decode_step),
                 None => self.lane.iteration_at(times[0]),
             };
-            self.next_token(at, to, beat, visit);
+            self.next_token(at, to, decode_step, visit);
             let from = before.map_or(self.row.first_token, last_of);
             self.close(token, from, times[0], visit);
             at = to;
             if run.len > 1 {
-                let last = self.lane.beats.at(BeatNo(run.first + run.len - 1));
+                let last = self.lane.decode_steps.at(DecodeStepNo(run.first + run.len - 1));
                 visit.decoding(at, last, true);
-                visit.beats(token + 1, run);
+                visit.decode_steps(token + 1, run);
                 at = last;
             }
             token += run.len;
@@ -271,8 +273,8 @@ impl<'w> Walk<'w> {
     }
 
     /// From the last token, which iteration `at` brought, or from the arrival to the end of
-    /// observation: waits up to then, and iterations up to the last that was over. What it did in one
-    /// that still ran is cut off.
+    /// observation: waits up to then, and iterations up to the last that was over. What it did in
+    /// one that still ran is cut off.
     fn open_gap<V: Visit>(&mut self, at: Option<IterationNo>, visit: &mut V) {
         let from = self.trace.last_token(self.row).unwrap_or(self.row.arrival);
         let to = self.trace.end.max(from);
@@ -369,7 +371,7 @@ impl<'w> Walk<'w> {
     fn close<V: Visit>(&mut self, token: u32, from: Time, to: Time, visit: &mut V) {
         (self.gap.token, self.gap.from, self.gap.to) = (token, from, to);
         let whole = self.gap.split.total() == to.since(from);
-        debug_assert!(whole || !V::BEATS, "a gap's causes add up to it");
+        debug_assert!(whole || !V::DECODE_STEPS, "a gap's causes add up to it");
         visit.gap(&self.gap);
         self.gap.split = Split::ZERO;
     }
@@ -407,22 +409,23 @@ impl<'w> Walk<'w> {
         self.prefill(to, visit);
     }
 
-    /// From the tokens of iteration `from` to those of iteration `to`, its next ones: a `beat`,
-    /// where no prefill brought them.
+    /// From the tokens of iteration `from` to those of iteration `to`, its next ones: a
+    /// `decode_step`, where no prefill brought them.
     fn next_token<V: Visit>(
         &mut self,
         from: IterationNo,
         to: IterationNo,
-        beat: Option<BeatNo>,
+        decode_step: Option<DecodeStepNo>,
         visit: &mut V,
     ) {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
-            let beat = beat.expect("only a preempted request computes its prompt anew");
+            let decode_step =
+                decode_step.expect("only a preempted request computes its prompt anew");
             let mut at = from;
-            if beat.before().is_some_and(|before| self.lane.beats.at(before) > from) {
+            if decode_step.before().is_some_and(|before| self.lane.decode_steps.at(before) > from) {
                 at = self.missed_until(from, to, visit);
             }
-            if V::BEATS {
+            if V::DECODE_STEPS {
                 self.lane.decoding(at, to, &mut self.gap.split);
             }
             return visit.decoding(at, to, true);
@@ -436,7 +439,8 @@ impl<'w> Walk<'w> {
         self.prefill(to, visit);
     }
 
-    /// It could decode and did not, from the tokens of iteration `from` to those of the last one before
+    /// It could decode and did not, from the tokens of iteration `from` to those of the last one
+    /// before
     /// `next`, which is told.
     fn missed_until(
         &mut self,

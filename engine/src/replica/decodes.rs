@@ -1,10 +1,10 @@
-//! The decode set: the requests that get a token at every beat.
+//! The decode set: the requests that get a token at every decode step.
 //!
-//! Two forms with one meaning. [`Beats`] touches no member at a beat: sums, growth and endings are
-//! known from when each joined. [`Plain`] visits every member at every beat and is the
-//! specification of the first; the `--reference` path uses it.
+//! Two forms with one meaning. [`DecodeSteps`] touches no member at a decode step: sums, growth and
+//! endings are known from when each joined. [`Plain`] visits every member at every decode step and
+//! is the specification of the first; the `--reference` path uses it.
 
-use super::beats::Beats;
+use super::decode_steps::DecodeSteps;
 use super::plain::Plain;
 use crate::ids::SlotId;
 
@@ -16,7 +16,7 @@ pub(crate) struct Joining {
     pub order: u64,
     /// Tokens computed so far.
     pub done: u32,
-    /// Tokens it will still emit, one a beat.
+    /// Tokens it will still emit, one a decode step.
     pub left: u32,
     /// Blocks it holds.
     pub blocks: u32,
@@ -31,20 +31,20 @@ pub(crate) struct Leaving {
     pub done: u32,
     /// Tokens still to be emitted.
     pub left: u32,
-    /// The beats `(first, count)` at which it emitted since it joined; they are in a row.
+    /// The decode steps `(first, count)` at which it emitted since it joined; they are in a row.
     pub emitted: Option<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum DecodeSet {
-    Beats(Beats),
+    DecodeSteps(DecodeSteps),
     Plain(Plain),
 }
 
 macro_rules! both {
     ($self:ident, $set:ident => $body:expr) => {
         match $self {
-            DecodeSet::Beats($set) => $body,
+            DecodeSet::DecodeSteps($set) => $body,
             DecodeSet::Plain($set) => $body,
         }
     };
@@ -55,7 +55,7 @@ impl DecodeSet {
         if reference {
             DecodeSet::Plain(Plain::new(block_tokens))
         } else {
-            DecodeSet::Beats(Beats::new(block_tokens))
+            DecodeSet::DecodeSteps(DecodeSteps::new(block_tokens))
         }
     }
 
@@ -69,9 +69,9 @@ impl DecodeSet {
         both!(self, set => set.kv_tokens())
     }
 
-    /// Beats so far; the index of the next one.
-    pub(super) fn beat(&self) -> u32 {
-        both!(self, set => set.beat())
+    /// Decode steps so far; the index of the next one.
+    pub(super) fn decode_step(&self) -> u32 {
+        both!(self, set => set.decode_step())
     }
 
     /// Tokens that a member has computed.
@@ -80,7 +80,7 @@ impl DecodeSet {
         both!(self, set => set.done(slot))
     }
 
-    /// Members that need a new block at the next beat.
+    /// Members that need a new block at the next decode step.
     pub(super) fn growing(&self) -> u32 {
         both!(self, set => set.growing())
     }
@@ -98,28 +98,28 @@ impl DecodeSet {
         both!(self, set => set.leave(slot))
     }
 
-    /// One beat for every member. Appends those that emitted their last token in it.
+    /// One decode step for every member. Appends those that emitted their last token in it.
     pub(super) fn advance(&mut self, ended: &mut Vec<SlotId>) {
         both!(self, set => set.advance(ended))
     }
 
-    /// Beats in a row, `most` at most, at which nobody emits a last token.
+    /// Decode steps in a row, `most` at most, at which nobody emits a last token.
     pub(super) fn quiet(&self, most: u32) -> u32 {
         both!(self, set => set.quiet(most))
     }
 
-    /// Blocks that the next `beats` beats need, which are [`quiet`](Self::quiet).
-    pub(super) fn growing_in(&self, beats: u32) -> u64 {
-        both!(self, set => set.growing_in(beats))
+    /// Blocks that the next `decode_steps` decode steps need, which are [`quiet`](Self::quiet).
+    pub(super) fn growing_in(&self, decode_steps: u32) -> u64 {
+        both!(self, set => set.growing_in(decode_steps))
     }
 
-    /// Members that need a new block at the beat after `beats` quiet ones.
-    pub(super) fn growing_after(&self, beats: u32) -> u32 {
-        both!(self, set => set.growing_after(beats))
+    /// Members that need a new block at the decode step after `decode_steps` quiet ones.
+    pub(super) fn growing_after(&self, decode_steps: u32) -> u32 {
+        both!(self, set => set.growing_after(decode_steps))
     }
 
-    /// Quiet beats for every member.
-    pub(super) fn advance_by(&mut self, beats: u32) {
-        both!(self, set => set.advance_by(beats));
+    /// Quiet decode steps for every member.
+    pub(super) fn advance_by(&mut self, decode_steps: u32) {
+        both!(self, set => set.advance_by(decode_steps));
     }
 }

@@ -5,7 +5,7 @@
 //! scheduled request, and `Replica::finish` frees those whose last token has been emitted once
 //! the iteration is over. State advances when a step is *planned*, as in vLLM V1.
 
-mod beats;
+mod decode_steps;
 mod decodes;
 mod members;
 mod options;
@@ -49,7 +49,8 @@ pub struct Replica {
     admissions: u64,
     preemptions: u64,
     hit_tokens: u64,
-    /// Stretches of beats that requests have completed: `(request, first beat, count)`.
+    /// Stretches of decode steps that requests have completed: `(request, first decode_step,
+    /// count)`.
     closed_runs: Vec<(RequestId, u32, u32)>,
     /// First admissions since they were last read: `(request, prefix hit in tokens)`.
     admitted: Vec<(RequestId, u32)>,
@@ -145,9 +146,9 @@ impl Replica {
         self.hit_tokens
     }
 
-    /// Beats so far, of the selected lane.
-    pub fn beats(&self) -> u32 {
-        self.members.decodes.beat()
+    /// Decode steps so far, of the selected lane.
+    pub fn decode_steps(&self) -> u32 {
+        self.members.decodes.decode_step()
     }
 
     /// Which request a handle stands for.
@@ -155,7 +156,8 @@ impl Replica {
         self.slots[handle.0.index()].request
     }
 
-    /// Completed stretches of beats since the last call: `(request, first beat, count)`.
+    /// Completed stretches of decode steps since the last call: `(request, first decode_step,
+    /// count)`.
     pub(crate) fn drain_closed_runs(&mut self) -> std::vec::Drain<'_, (RequestId, u32, u32)> {
         self.closed_runs.drain(..)
     }

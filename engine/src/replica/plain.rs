@@ -1,5 +1,5 @@
-//! The decode set, plainly: every member is visited at every beat. The specification of
-//! [`Beats`](super::beats::Beats).
+//! The decode set, plainly: every member is visited at every decode step. The specification of
+//! [`DecodeSteps`](super::decode steps::Decode steps).
 
 use super::decodes::{Joining, Leaving};
 use crate::ids::SlotId;
@@ -8,20 +8,20 @@ use crate::ids::SlotId;
 struct Member {
     joining: Joining,
     done: u32,
-    /// Every beat at which it emitted a token.
+    /// Every decode step at which it emitted a token.
     tokens: Vec<u32>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plain {
     block_tokens: u32,
-    beat: u32,
+    decode_step: u32,
     members: Vec<Member>,
 }
 
 impl Plain {
     pub(super) fn new(block_tokens: u32) -> Plain {
-        Plain { block_tokens, beat: 0, members: Vec::new() }
+        Plain { block_tokens, decode_step: 0, members: Vec::new() }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -32,8 +32,8 @@ impl Plain {
         self.members.iter().map(|member| u64::from(member.done)).sum()
     }
 
-    pub(super) fn beat(&self) -> u32 {
-        self.beat
+    pub(super) fn decode_step(&self) -> u32 {
+        self.decode_step
     }
 
     pub(super) fn done(&self, slot: SlotId) -> u32 {
@@ -63,7 +63,7 @@ impl Plain {
         let place = self.members.iter().position(|member| member.joining.slot == slot);
         let member = self.members.remove(place.expect("only a member leaves"));
         let in_a_row = member.tokens.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        assert!(in_a_row, "who misses a beat leaves the set for it");
+        assert!(in_a_row, "who misses a decode_step leaves the set for it");
         let emitted = member.tokens.first().map(|&first| (first, member.tokens.len() as u32));
         let left = member.joining.left - member.tokens.len() as u32;
         Leaving { done: member.done, left, emitted }
@@ -73,36 +73,36 @@ impl Plain {
         for member in &mut self.members {
             member.done += 1;
             if (member.tokens.len() as u32) < member.joining.left {
-                member.tokens.push(self.beat);
+                member.tokens.push(self.decode_step);
                 if member.tokens.len() as u32 == member.joining.left {
                     ended.push(member.joining.slot);
                 }
             }
         }
-        self.beat += 1;
+        self.decode_step += 1;
     }
 
-    pub(super) fn advance_by(&mut self, beats: u32) {
+    pub(super) fn advance_by(&mut self, decode_steps: u32) {
         let mut ended = Vec::new();
-        (0..beats).for_each(|_| self.advance(&mut ended));
-        assert!(ended.is_empty(), "nobody ends at a quiet beat");
+        (0..decode_steps).for_each(|_| self.advance(&mut ended));
+        assert!(ended.is_empty(), "nobody ends at a quiet decode_step");
     }
 
     pub(super) fn quiet(&self, most: u32) -> u32 {
         most.min(u32::from(self.none_ends_next()))
     }
 
-    pub(super) fn growing_in(&self, beats: u32) -> u64 {
-        assert!(beats <= 1, "one beat at a time");
-        u64::from(beats) * u64::from(self.growing())
+    pub(super) fn growing_in(&self, decode_steps: u32) -> u64 {
+        assert!(decode_steps <= 1, "one decode_step at a time");
+        u64::from(decode_steps) * u64::from(self.growing())
     }
 
     pub(super) fn none_ends_next(&self) -> bool {
         self.members.iter().all(|member| member.tokens.len() as u32 + 1 != member.joining.left)
     }
 
-    pub(super) fn growing_after(&self, beats: u32) -> u32 {
-        assert_eq!(beats, 0, "one beat at a time");
+    pub(super) fn growing_after(&self, decode_steps: u32) -> u32 {
+        assert_eq!(decode_steps, 0, "one decode_step at a time");
         self.growing()
     }
 

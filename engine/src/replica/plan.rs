@@ -47,7 +47,7 @@ pub struct Plan {
     pub repeats: Option<u32>,
 }
 
-/// A prefill completed: a token that is not a beat's.
+/// A prefill completed: a token that is not a decode step's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Emission {
     /// Whose token.
@@ -168,44 +168,45 @@ impl Replica {
         listed.collect()
     }
 
-    /// Beats in a row, `most` at most, at which a decision that repeats does so: nobody ends and
-    /// memory suffices.
-    pub(crate) fn quiet_beats(&self, keep_free: u32, most: u32) -> u32 {
-        // With identities blocks are taken by name at every beat.
+    /// Decode steps in a row, `most` at most, at which a decision that repeats does so: nobody ends
+    /// and memory suffices.
+    pub(crate) fn quiet_decode_steps(&self, keep_free: u32, most: u32) -> u32 {
+        // With identities blocks are taken by name at every decode step.
         let most = if self.pool.caching() { most.min(1) } else { most };
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
-        let fits = |beats: u32| self.members.decodes.growing_in(beats) <= u64::from(spare);
+        let fits =
+            |decode_steps: u32| self.members.decodes.growing_in(decode_steps) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
-        // Nobody takes more than a block a beat.
+        // Nobody takes more than a block a decode step.
         let plenty = u64::from(quiet) * u64::from(self.members.decodes.len()) <= u64::from(spare);
         if plenty || fits(quiet) {
             return quiet;
         }
-        (0..quiet).rev().find(|&beats| fits(beats)).unwrap_or(0)
+        (0..quiet).rev().find(|&decode_steps| fits(decode_steps)).unwrap_or(0)
     }
 
-    /// Blocks in use when the decode set as it stands has gone on for `beats` beats.
-    pub(crate) fn used_after(&self, beats: u32) -> u32 {
-        let growing = self.members.decodes.growing_in(beats) as u32;
+    /// Blocks in use when the decode set as it stands has gone on for `decode_steps` decode steps.
+    pub(crate) fn used_after(&self, decode_steps: u32) -> u32 {
+        let growing = self.members.decodes.growing_in(decode_steps) as u32;
         self.pool.total() - self.pool.free() + growing
     }
 
-    /// Blocks that the decode set takes for the beat after `beats` quiet ones.
-    pub(crate) fn growing_after(&self, beats: u32) -> u32 {
-        self.members.decodes.growing_after(beats)
+    /// Blocks that the decode set takes for the decode step after `decode_steps` quiet ones.
+    pub(crate) fn growing_after(&self, decode_steps: u32) -> u32 {
+        self.members.decodes.growing_after(decode_steps)
     }
 
-    /// Further beats of the decode set as it stands, which are [quiet](Self::quiet_beats).
-    pub(crate) fn repeat(&mut self, beats: u32) {
+    /// Further decode steps of the decode set as it stands, which are [quiet](Self::quiet_beats).
+    pub(crate) fn repeat(&mut self, decode_steps: u32) {
         if self.pool.caching() {
-            for _ in 0..beats {
+            for _ in 0..decode_steps {
                 self.decode_blocks();
                 self.members.decodes.advance_by(1);
             }
             return;
         }
-        self.pool.take(SlotId(0), self.members.decodes.growing_in(beats) as u32);
-        self.members.decodes.advance_by(beats);
+        self.pool.take(SlotId(0), self.members.decodes.growing_in(decode_steps) as u32);
+        self.members.decodes.advance_by(decode_steps);
     }
 
     fn commit_decodes(&mut self, plan: &mut Plan) {
@@ -219,7 +220,8 @@ impl Replica {
         if plan.decodes == 0 {
             return;
         }
-        // Those who miss the beat leave the set for its length: their run of beats ends here.
+        // Those who miss the decode step leave the set for its length: their run of decode steps
+        // ends here.
         let missing: Vec<SlotId> = if plan.decodes == members {
             Vec::new()
         } else {
@@ -233,7 +235,11 @@ impl Replica {
         for &index in &missing {
             self.leave_decodes(index);
         }
-        assert_eq!(self.members.decodes.len(), plan.decodes, "a beat advances those scheduled");
+        assert_eq!(
+            self.members.decodes.len(),
+            plan.decodes,
+            "a decode_step advances those scheduled"
+        );
         plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
         if self.members.decodes.quiet(1) == 1 {
             self.members.decodes.advance_by(1);

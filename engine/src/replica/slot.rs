@@ -43,7 +43,7 @@ pub(crate) struct Slot {
     pub blocks: u32,
     /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
     pub left: u32,
-    /// Whether it occupies one beat more after its last token (it ends by EOS, which a step
+    /// Whether it occupies one decode step more after its last token (it ends by EOS, which a step
     /// planned ahead cannot know).
     pub lingers: bool,
     /// How many requests were admitted before it: the order of the running list.

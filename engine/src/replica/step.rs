@@ -105,11 +105,11 @@ impl<'a> Step<'a> {
         self.now
     }
 
-    /// Beats so far: iterations in which some request decoded. Beats of a stretch that the simulator
-    /// skipped by a policy's promise ([`repeats`](Step::repeats)) count, so a policy that keeps a
-    /// count of decode steps can catch up with them.
-    pub fn beats(&self) -> u32 {
-        self.replica.beats()
+    /// Decode steps so far: iterations in which some request decoded. Decode steps of a stretch
+    /// that the simulator skipped by a policy's promise ([`repeats`](Step::repeats)) count, so a
+    /// policy that keeps a count of decode steps can catch up with them.
+    pub fn decode_steps(&self) -> u32 {
+        self.replica.decode_steps()
     }
 
     /// Tokens in a KV block.
@@ -294,8 +294,8 @@ impl<'a> Step<'a> {
     }
 
     /// Schedules one token for every decoding request at once, without visiting them. A policy may
-    /// use it where naming each in turn would come to the same. Where nobody decodes it does nothing,
-    /// and an empty batch stays empty.
+    /// use it where naming each in turn would come to the same. Where nobody decodes it does
+    /// nothing, and an empty batch stays empty.
     ///
     /// # Panics
     /// When blocks are short, or some decode is in the batch already.
@@ -307,8 +307,8 @@ impl<'a> Step<'a> {
     }
 
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
-    /// waiting queue (to the place that its [`QueueOrder`](super::QueueOrder) says) and will compute prompt and output anew. Tells how
-    /// many tokens of it were in the batch.
+    /// waiting queue (to the place that its [`QueueOrder`](super::QueueOrder) says) and will
+    /// compute prompt and output anew. Tells how many tokens of it were in the batch.
     pub fn preempt(&mut self, request: Handle) -> u32 {
         let index = request.0;
         assert!(!self.replica.members.batch.all_decodes, "nothing is preempted after decode_all");

@@ -1,11 +1,11 @@
 //! LightLLM: prefills alone in their step, at most every `router_max_wait_tokens` decode steps, and
 //! only if the memory at the predicted peak suffices.
 //!
-//! Rules from LightLLM's router of 2023 (`server/router/manager.py`, `req_queue.py`) and from Vidur's
-//! port of it (`lightllm_replica_scheduler.py`), whose constants are the defaults; later versions
-//! look at their queue every 6 decode steps, the latest after each. The peak counts a request's
-//! declared `max_tokens`, where Vidur's port used its true length. LightLLM's KV blocks are single
-//! tokens; with larger blocks the same peak is counted in whole blocks.
+//! Rules from LightLLM's router of 2023 (`server/router/manager.py`, `req_queue.py`) and from
+//! Vidur's port of it (`lightllm_replica_scheduler.py`), whose constants are the defaults; later
+//! versions look at their queue every 6 decode steps, the latest after each. The peak counts a
+//! request's declared `max_tokens`, where Vidur's port used its true length. LightLLM's KV blocks
+//! are single tokens; with larger blocks the same peak is counted in whole blocks.
 //!
 //! Not modelled: `router_token_ratio` (estimates shorter than `max_tokens`) and the pausing of
 //! requests that it makes necessary, chunked prefill, the prompt cache, routing among data-parallel
@@ -98,7 +98,7 @@ struct LightLlm {
     budget: u32,
     seats: u32,
     wait: u32,
-    /// The beat from which decode steps are counted.
+    /// The decode step from which decode steps are counted.
     counted_from: u32,
 }
 
@@ -118,10 +118,10 @@ impl Scheduler for LightLlm {
     fn schedule(&mut self, step: &mut Step<'_>) {
         if step.running_len() == 0 {
             self.admit(step);
-            self.counted_from = step.beats();
+            self.counted_from = step.decode_steps();
             return;
         }
-        if self.looks_at_queue(step.beats()) {
+        if self.looks_at_queue(step.decode_steps()) {
             self.admit(step);
             if !step.is_empty() {
                 return;
@@ -140,12 +140,12 @@ impl Scheduler for LightLlm {
 impl LightLlm {
     /// Whether `wait` decode steps have passed; if so they are counted anew. Looks at an empty
     /// queue, which the simulator may have skipped, count anew too.
-    fn looks_at_queue(&mut self, beats: u32) -> bool {
-        let waited = beats - self.counted_from;
+    fn looks_at_queue(&mut self, decode_steps: u32) -> bool {
+        let waited = decode_steps - self.counted_from;
         self.counted_from += waited.saturating_sub(1) / self.wait * self.wait;
-        let due = beats - self.counted_from == self.wait;
+        let due = decode_steps - self.counted_from == self.wait;
         if due {
-            self.counted_from = beats;
+            self.counted_from = decode_steps;
         }
         due
     }
@@ -265,7 +265,7 @@ mod tests {
     fn a_skipped_look_at_an_empty_queue_counts_anew() {
         let mut policy = LightLlm { budget: 1, seats: 1, wait: 10, counted_from: 100 };
         assert!(!policy.looks_at_queue(109));
-        // Looks fell on beats 110, 120 and 130, so the next is due at 140.
+        // Looks fell on decode steps 110, 120 and 130, so the next is due at 140.
         assert!(!policy.looks_at_queue(137));
         assert!(policy.looks_at_queue(140));
         assert!(!policy.looks_at_queue(140));

@@ -3,9 +3,9 @@
 //! Rules read from SGLang 00550cd (`schedule_policy.py`) and 0003215 (`scheduler.py`), 2026, and
 //! from 0.5.9 for the budget's inequalities. Its pages are the engine's KV blocks (SGLang's
 //! default page is one token). The chunk's default goes by GPU memory; here only large GPUs (8192)
-//! and others (2048) are told apart, where SGLang also has 4096 (from 35 GB), 8192 for an A100 of 80
-//! GB, and 16384 (from 160 GB). SGLang cuts `max_new_tokens` to what the KV pool can hold; here a
-//! request that would run alone is never refused for its `max_tokens`, which comes to the same.
+//! and others (2048) are told apart, where SGLang also has 4096 (from 35 GB), 8192 for an A100 of
+//! 80 GB, and 16384 (from 160 GB). SGLang cuts `max_new_tokens` to what the KV pool can hold; here
+//! a request that would run alone is never refused for its `max_tokens`, which comes to the same.
 //!
 //! Deviations: where SGLang would abort (a chunk or a mixed batch without memory, a single decode
 //! that cannot grow), the chunk shrinks, the decodes stay out, or the unfinished prompt is
@@ -169,7 +169,7 @@ impl Parameters for SgLangParams {
             ratio: NewTokenRatio::new(self.schedule_conservativeness),
             full: None,
             deferring: 0,
-            beats: 0,
+            decode_steps: 0,
             running: 0,
         })
     }
@@ -279,8 +279,8 @@ struct SgLang {
     full: Option<Held>,
     /// Decode batches still to come before the next prefill.
     deferring: u32,
-    /// Beats there were when this policy had last decided, its own included.
-    beats: u32,
+    /// Decode steps there were when this policy had last decided, its own included.
+    decode_steps: u32,
     /// Requests that ran then.
     running: usize,
 }
@@ -321,7 +321,7 @@ impl Scheduler for SgLang {
                 step.repeats(0);
             }
         }
-        self.beats = step.beats() + u32::from(decoded && step.decoding_len() > 0);
+        self.decode_steps = step.decode_steps() + u32::from(decoded && step.decoding_len() > 0);
         self.running = step.running_len();
     }
 }
@@ -329,8 +329,8 @@ impl Scheduler for SgLang {
 impl SgLang {
     /// Takes note of what happened since the last decision.
     fn catch_up(&mut self, step: &Step<'_>) {
-        // Skipped beats are decode batches: only those repeat.
-        let skipped = step.beats() - self.beats;
+        // Skipped decode steps are decode batches: only those repeat.
+        let skipped = step.decode_steps() - self.decode_steps;
         self.ratio.decode_steps += skipped;
         self.deferring = self.deferring.saturating_sub(skipped);
         if step.running_len() < self.running || step.running_len() == 0 {

@@ -174,7 +174,7 @@ struct Tgi {
     bounded: bool,
     size: u32,
     max_model_len: u32,
-    /// Beats at the last prefill.
+    /// Decode steps at the last prefill.
     prefilled_at: u32,
     /// Whether the last step was a prefill that joined a running batch: the next is a decode.
     joined: bool,
@@ -245,7 +245,7 @@ impl Tgi {
             return decode_reserved(step);
         }
         let next = self.next_batch(step, self.size.saturating_sub(running), self.budget);
-        let waited = 1 + step.beats() - self.prefilled_at;
+        let waited = 1 + step.decode_steps() - self.prefilled_at;
         let few = || {
             let least = (f64::from(running) * self.ratio) as usize;
             running > 0 && waited < self.patience && next.requests.len() < least
@@ -261,7 +261,7 @@ impl Tgi {
             return;
         }
         self.admit(step, next);
-        self.prefilled_at = step.beats();
+        self.prefilled_at = step.decode_steps();
         self.joined = running > 0;
     }
 

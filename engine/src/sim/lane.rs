@@ -13,7 +13,7 @@ use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::Log;
 
-/// Beats of a stretch that are priced in one call.
+/// Decode steps of a stretch that are priced in one call.
 const PRICED_TOGETHER: usize = 32;
 
 /// A replica, its policy and the iteration in flight.
@@ -27,7 +27,7 @@ pub(super) struct Lane<'a> {
     planned: Option<Box<Plan>>,
     /// When that step was planned.
     planned_at: Time,
-    /// Kept for the beats of a stretch.
+    /// Kept for the decode steps of a stretch.
     times: Box<[IterationTime]>,
     /// GPU time of all steps so far.
     pub gpu_busy: Span,
@@ -145,8 +145,9 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Advances beat after beat while the policy's decision repeats, nothing ends, memory suffices
-    /// and nobody arrives. The same as ending and deciding each step, without asking.
+    /// Advances decode step after decode step while the policy's decision repeats, nothing ends,
+    /// memory suffices and nobody arrives. The same as ending and deciding each step, without
+    /// asking.
     fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
         let Some(step) = &self.running else { return };
         let quiet = |plan: &Plan| plan.repeats.filter(|_| plan.ending.is_empty());
@@ -159,24 +160,24 @@ impl<'a> Lane<'a> {
         }
         let mut step = self.running.take().expect("a step is in flight");
         while step.end < limit.before && step.end <= limit.horizon {
-            // About as many as there is time for, so that few are priced in vain.
+            // About as many as there is time for, so that few are priced for nothing.
             let pace = step.end.since(step.began).as_nanos().max(1);
             let room = limit.before.since(step.end).as_nanos() / pace + 1;
             let most = room.min(PRICED_TOGETHER as u64) as u32;
-            match self.replica.quiet_beats(keep_free, most) {
+            match self.replica.quiet_decode_steps(keep_free, most) {
                 0 => break,
-                beats => self.repeat(&mut step, beats, limit, tally),
+                decode_steps => self.repeat(&mut step, decode_steps, limit, tally),
             }
         }
         self.running = Some(step);
     }
 
-    /// `most` further beats, or as many as begin within the limit, at least one.
+    /// `most` further decode steps, or as many as begin within the limit, at least one.
     fn repeat(&mut self, step: &mut InFlight, most: u32, limit: Limit, tally: &mut Tally) {
         // What was planned ahead is the first of them; the replica has it behind it.
         let first = self.planned.as_deref().unwrap_or(&step.plan);
         let (decodes, behind) = (first.decodes, u32::from(self.planned_ahead));
-        let more = |beats: u32| u64::from(decodes) * u64::from(beats);
+        let more = |decode_steps: u32| u64::from(decodes) * u64::from(decode_steps);
         let kv = first.decode_kv_tokens + more(1 - behind);
         let mut times = std::mem::take(&mut self.times);
         self.cost.times_in_a_row(decodes, kv, &mut times[..most as usize]);
@@ -187,7 +188,7 @@ impl<'a> Lane<'a> {
         let logs = self.planner.logs();
         let mut steps = tally.steps(self.planner.lane);
         let mut used = self.replica.used_after(0);
-        let mut beats = 0;
+        let mut decode_steps = 0;
         for &time in &times[..most as usize] {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
@@ -196,28 +197,33 @@ impl<'a> Lane<'a> {
             step.began = step.end;
             (step.tokens_at, step.end) = self.ends(step.began, time);
             steps.push(step.tokens_at);
-            beats += 1;
+            decode_steps += 1;
             let mut decided = step.began;
             if self.planned_ahead {
                 std::mem::swap(&mut decided, &mut self.planned_at);
             }
             if logs {
-                if beats > behind {
-                    used += self.replica.growing_after(beats - behind - 1);
+                if decode_steps > behind {
+                    used += self.replica.growing_after(decode_steps - behind - 1);
                 }
                 let at =
                     Instants { decided, start: step.began, end: step.tokens_at, free: step.end };
-                self.planner.log_repeat(beats, &step.plan, (kv + more(beats - 1), used), at);
+                self.planner.log_repeat(
+                    decode_steps,
+                    &step.plan,
+                    (kv + more(decode_steps - 1), used),
+                    at,
+                );
             }
         }
-        step.plan.decode_kv_tokens = kv + more(beats - 1);
-        self.replica.repeat(beats);
+        step.plan.decode_kv_tokens = kv + more(decode_steps - 1);
+        self.replica.repeat(decode_steps);
         if let Some(planned) = &mut self.planned {
-            planned.decode_kv_tokens = kv + more(beats);
+            planned.decode_kv_tokens = kv + more(decode_steps);
             planned.kv_used = self.replica.used_after(0);
         }
         self.times = times;
-        tally.count_repeats(&step.plan, beats.into());
+        tally.count_repeats(&step.plan, decode_steps.into());
     }
 
     /// Closes what is still open when observation ends.

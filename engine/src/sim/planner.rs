@@ -1,5 +1,5 @@
-//! One lane's policy and what it writes down: batches asked for, runs of beats closed, iterations
-//! logged.
+//! One lane's policy and what it writes down: batches asked for, runs of decode steps closed,
+//! iterations logged.
 
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
@@ -188,8 +188,8 @@ impl Planner {
         self.preempted.clear();
     }
 
-    /// Logs the `nth` beat (from 1) in a row that repeats a decision, with the KV entries it read
-    /// and the blocks in use.
+    /// Logs the `nth` decode step (from 1) in a row that repeats a decision, with the KV entries it
+    /// read and the blocks in use.
     pub(super) fn log_repeat(
         &mut self,
         nth: u32,

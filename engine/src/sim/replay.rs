@@ -135,7 +135,7 @@ impl Replay {
             && self
                 .plan
                 .repeats
-                .is_some_and(|keep_free| self.replica.quiet_beats(keep_free, 1) == 1)
+                .is_some_and(|keep_free| self.replica.quiet_decode_steps(keep_free, 1) == 1)
     }
 
     fn admit_arrivals(&mut self) {

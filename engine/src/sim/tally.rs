@@ -1,4 +1,4 @@
-//! What a run writes down as it goes: a row a request, the beats of each lane, and counts.
+//! What a run writes down as it goes: a row a request, the decode steps of each lane, and counts.
 
 use super::{IterationCounts, Rejection};
 use crate::ids::{ColumnId, LaneId};
@@ -159,10 +159,10 @@ impl Tally {
         }
     }
 
-    /// Counts `beats` more iterations of decodes alone.
-    pub(super) fn count_repeats(&mut self, plan: &Plan, beats: u64) {
-        self.counts.decode_only += beats;
-        self.counts.sequences += beats * u64::from(plan.decodes);
+    /// Counts `decode_steps` more iterations of decodes alone.
+    pub(super) fn count_repeats(&mut self, plan: &Plan, decode_steps: u64) {
+        self.counts.decode_only += decode_steps;
+        self.counts.sequences += decode_steps * u64::from(plan.decodes);
     }
 
     pub(super) fn count(&mut self, plan: &Plan) {

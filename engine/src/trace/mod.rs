@@ -2,8 +2,8 @@
 //!
 //! All requests that decode in one iteration get their token at the same instant, the end of that
 //! iteration. So a request's tokens are its first token plus *runs* of consecutive entries of a
-//! shared [`Column`] of times. For a simulated trace a column holds the *beats* of one lane (the
-//! iterations in which its decode set advances); for a measured trace one column holds every
+//! shared [`Column`] of times. For a simulated trace a column holds the *decode steps* of one lane
+//! (the iterations in which its decode set advances); for a measured trace one column holds every
 //! request's later tokens one request after another, and each request has one run. The metric
 //! engine sees no difference.
 
@@ -44,8 +44,8 @@ pub struct TokenTrace {
     pub more_runs: Vec<Run>,
     /// When observation ended.
     pub end: Time,
-    /// How much of their answers unfinished requests were still to get, where that is known: by row,
-    /// rising. In a part of a trace rows count among all requests.
+    /// How much of their answers unfinished requests were still to get, where that is known: by
+    /// row, rising. In a part of a trace rows count among all requests.
     pub to_come: Vec<ToCome>,
 }
 
@@ -133,7 +133,8 @@ impl Status {
 }
 
 impl TokenTrace {
-    /// The output tokens that an unfinished request was still to get; `None` where that is not known.
+    /// The output tokens that an unfinished request was still to get; `None` where that is not
+    /// known.
     pub fn to_come(&self, row: RequestId) -> Option<u32> {
         let found = self.to_come.binary_search_by_key(&row, |one| one.row).ok()?;
         Some(self.to_come[found].tokens)

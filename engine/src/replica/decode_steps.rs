@@ -1,8 +1,9 @@
-//! The decode set by beats: nothing is touched per member at a beat.
+//! The decode set by decode steps: nothing is touched per member at a decode step.
 //!
-//! A member that joined at beat j with `done` tokens has `done + (b - j)` at beat b, ends at beat
+//! A member that joined at decode step j with `done` tokens has `done + (b - j)` at decode step b,
+//! ends at decode step
 //! `j + left - 1`, and needs a new block whenever `b` falls into its residue modulo the block
-//! size. So a beat costs one addition, one look at a residue's list and one at a heap's top.
+//! size. So a decode step costs one addition, one look at a residue's list and one at a heap's top.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,36 +19,36 @@ struct Member {
     joined: u32,
     done: u32,
     left: u32,
-    /// Beat of the first new block, where one will be needed.
+    /// Decode step of the first new block, where one will be needed.
     first_growth: u32,
     residue: u32,
     order: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Beats {
+pub(crate) struct DecodeSteps {
     block_tokens: u32,
-    beat: u32,
-    /// `beat % block_tokens`, kept so that no beat divides.
+    decode_step: u32,
+    /// `decode_step % block_tokens`, kept so that no decode step divides.
     phase: u32,
     len: u32,
     kv_tokens: u64,
     members: Vec<Member>,
-    /// Members by the residue of the beats at which they need a block.
+    /// Members by the residue of the decode steps at which they need a block.
     growth: Vec<Vec<SlotId>>,
     /// Members in `growth`.
     growing_all: u32,
-    /// Members that hold more than a block ahead, by the beat at which they enter `growth`.
+    /// Members that hold more than a block ahead, by the decode step at which they enter `growth`.
     ahead: BinaryHeap<Reverse<(u32, SlotId)>>,
-    /// `(last beat, slot)`; entries of members that left meanwhile are skipped.
+    /// `(last decode_step, slot)`; entries of members that left meanwhile are skipped.
     endings: BinaryHeap<Reverse<(u32, SlotId)>>,
 }
 
-impl Beats {
-    pub(super) fn new(block_tokens: u32) -> Beats {
-        Beats {
+impl DecodeSteps {
+    pub(super) fn new(block_tokens: u32) -> DecodeSteps {
+        DecodeSteps {
             block_tokens,
-            beat: 0,
+            decode_step: 0,
             phase: 0,
             len: 0,
             kv_tokens: 0,
@@ -67,13 +68,13 @@ impl Beats {
         self.kv_tokens
     }
 
-    pub(super) fn beat(&self) -> u32 {
-        self.beat
+    pub(super) fn decode_step(&self) -> u32 {
+        self.decode_step
     }
 
     pub(super) fn done(&self, slot: SlotId) -> u32 {
         let member = &self.members[slot.index()];
-        member.done + (self.beat - member.joined)
+        member.done + (self.decode_step - member.joined)
     }
 
     pub(super) fn growing(&self) -> u32 {
@@ -103,10 +104,10 @@ impl Beats {
         assert!(!self.members[index].present, "a request joins the decode set once");
         let room = u64::from(j.blocks) * u64::from(self.block_tokens);
         let room = room.checked_sub(u64::from(j.done)).expect("computed tokens lie in held blocks");
-        let first_growth = self.beat + room as u32;
+        let first_growth = self.decode_step + room as u32;
         self.members[index] = Member {
             present: true,
-            joined: self.beat,
+            joined: self.decode_step,
             done: j.done,
             left: j.left,
             first_growth,
@@ -115,14 +116,14 @@ impl Beats {
         };
         if j.grows {
             let enters = first_growth.saturating_sub(self.block_tokens - 1);
-            if enters <= self.beat {
+            if enters <= self.decode_step {
                 self.enter_growth(j.slot);
             } else {
                 self.ahead.push(Reverse((enters, j.slot)));
             }
         }
         if j.left > 0 {
-            self.endings.push(Reverse((self.beat + j.left - 1, j.slot)));
+            self.endings.push(Reverse((self.decode_step + j.left - 1, j.slot)));
         }
         self.len += 1;
         self.kv_tokens += u64::from(j.done);
@@ -130,11 +131,11 @@ impl Beats {
 
     pub(super) fn leave(&mut self, slot: SlotId) -> Leaving {
         let done = self.done(slot);
-        let beat = self.beat;
+        let decode_step = self.decode_step;
         let member = &mut self.members[slot.index()];
         assert!(member.present, "only a member leaves");
         member.present = false;
-        let emitted = (beat - member.joined).min(member.left);
+        let emitted = (decode_step - member.joined).min(member.left);
         let leaving = Leaving {
             done,
             left: member.left - emitted,
@@ -153,29 +154,33 @@ impl Beats {
     }
 
     pub(super) fn advance(&mut self, ended: &mut Vec<SlotId>) {
-        while let Some(&Reverse((beat, slot))) = self.endings.peek() {
-            if beat > self.beat {
+        while let Some(&Reverse((decode_step, slot))) = self.endings.peek() {
+            if decode_step > self.decode_step {
                 break;
             }
             self.endings.pop();
             // A member that left and came back may have two equal entries; they come in a row.
-            if beat == self.beat && self.ends_at(slot, beat) && ended.last() != Some(&slot) {
+            if decode_step == self.decode_step
+                && self.ends_at(slot, decode_step)
+                && ended.last() != Some(&slot)
+            {
                 ended.push(slot);
             }
         }
         self.advance_by(1);
     }
 
-    /// `beats` beats at which no member ends: [`quiet`](Self::quiet) says for how many that holds.
-    pub(super) fn advance_by(&mut self, beats: u32) {
-        self.kv_tokens += u64::from(self.len) * u64::from(beats);
-        self.beat += beats;
-        self.phase += beats;
+    /// `decode_steps` decode steps at which no member ends: [`quiet`](Self::quiet) says for how
+    /// many that holds.
+    pub(super) fn advance_by(&mut self, decode_steps: u32) {
+        self.kv_tokens += u64::from(self.len) * u64::from(decode_steps);
+        self.decode_step += decode_steps;
+        self.phase += decode_steps;
         if self.phase >= self.block_tokens {
             self.phase %= self.block_tokens;
         }
         while let Some(&Reverse((enters, slot))) = self.ahead.peek() {
-            if enters > self.beat {
+            if enters > self.decode_step {
                 break;
             }
             self.ahead.pop();
@@ -188,34 +193,35 @@ impl Beats {
         }
     }
 
-    /// Beats in a row, `most` at most, at which no member ends and known members grow.
+    /// Decode steps in a row, `most` at most, at which no member ends and known members grow.
     pub(super) fn quiet(&self, most: u32) -> u32 {
-        let end = self.endings.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
-        let enter = self.ahead.peek().map_or(u32::MAX, |&Reverse((beat, _))| beat);
-        most.min(end.saturating_sub(self.beat)).min(enter.saturating_sub(self.beat))
+        let end = self.endings.peek().map_or(u32::MAX, |&Reverse((decode_step, _))| decode_step);
+        let enter = self.ahead.peek().map_or(u32::MAX, |&Reverse((decode_step, _))| decode_step);
+        most.min(end.saturating_sub(self.decode_step)).min(enter.saturating_sub(self.decode_step))
     }
 
-    /// Blocks that `beats` beats in a row need; for at most as many as are [`quiet`](Self::quiet).
-    pub(super) fn growing_in(&self, beats: u32) -> u64 {
-        let cycles = beats / self.block_tokens;
+    /// Blocks that `decode_steps` decode steps in a row need; for at most as many as are
+    /// [`quiet`](Self::quiet).
+    pub(super) fn growing_in(&self, decode_steps: u32) -> u64 {
+        let cycles = decode_steps / self.block_tokens;
         let mut blocks = u64::from(cycles) * u64::from(self.growing_all);
         let mut phase = self.phase as usize;
-        for _ in 0..beats % self.block_tokens {
+        for _ in 0..decode_steps % self.block_tokens {
             blocks += self.growth[phase].len() as u64;
             phase = if phase + 1 == self.growth.len() { 0 } else { phase + 1 };
         }
         blocks
     }
 
-    /// Members that need a block at the beat after `beats` more.
-    pub(super) fn growing_after(&self, beats: u32) -> u32 {
-        let phase = (self.phase + beats) % self.block_tokens;
+    /// Members that need a block at the decode step after `decode_steps` more.
+    pub(super) fn growing_after(&self, decode_steps: u32) -> u32 {
+        let phase = (self.phase + decode_steps) % self.block_tokens;
         self.growth[phase as usize].len() as u32
     }
 
-    fn ends_at(&self, slot: SlotId, beat: u32) -> bool {
+    fn ends_at(&self, slot: SlotId, decode_step: u32) -> bool {
         let member = &self.members[slot.index()];
-        member.present && member.left > 0 && member.joined + member.left - 1 == beat
+        member.present && member.left > 0 && member.joined + member.left - 1 == decode_step
     }
 
     fn enter_growth(&mut self, slot: SlotId) {
