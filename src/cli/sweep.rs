@@ -26,6 +26,13 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let vary = args.vary.iter().map(|text| Vary::parse(text)).collect::<Result<Vec<_>, _>>();
     let vary = vary.map_err(|problem| Error::Usage(format!("--vary: {problem}")))?;
+    let varies = |set: &&String| {
+        set.split_once('=').is_some_and(|(path, _)| vary.iter().any(|one| one.path == path.trim()))
+    };
+    if let Some(set) = global.set.iter().find(varies) {
+        let told = format!("--set '{set}': --vary gives the same field other values: leave it out");
+        return Err(Error::Usage(told));
+    }
     let objectives = front(args.pareto.as_deref(), args.capacity)?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
