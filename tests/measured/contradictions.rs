@@ -403,6 +403,8 @@ fn our_own_rows_that_contradict_themselves() {
         ("scheduled_s", "99.0", "came before it was scheduled"),
         ("status", "rejected", "a rejected request with tokens"),
         ("left_tokens", "7", "`left_tokens` of a completed request"),
+        ("class", "other", "`class` is none of those that `run` names"),
+        ("hit_tokens", "9999", "`hit_tokens` are more than the prompt has"),
     ] {
         let edited = with_cell(&requests, 2, column, value);
         wrong(column, "r.csv", edited.as_bytes(), words);

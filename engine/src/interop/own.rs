@@ -402,8 +402,18 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     run.scheduled |= scheduled.is_some();
     run.hits += u64::from(rows.count(10)?.unwrap_or(0));
     run.deadlines.extend(rows.nanos(15, SECONDS)?);
-    let class = run.class(rows.text(9).unwrap_or(""))?;
+    let class = rows.text(9).unwrap_or("");
+    let listed = run.stated.as_ref().is_none_or(|stated| {
+        stated.classes.is_empty() || stated.classes.iter().any(|known| known == class)
+    });
+    if !listed {
+        return Err(rows.fault("`class` is none of those that `run` names"));
+    }
+    let class = run.class(class)?;
     let prompt_tokens = rows.count(5)?.unwrap_or(0);
+    if prompt_tokens > 0 && rows.count(10)?.is_some_and(|hit| hit > prompt_tokens) {
+        return Err(rows.fault("`hit_tokens` are more than the prompt has"));
+    }
     let output_tokens = Some(tokens);
     let left = rows.count(12)?;
     run.builder
