@@ -7,6 +7,7 @@ use owo_colors::Style;
 use crate::ids::ReplicaId;
 use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
 use crate::promise::KEPT_SHARE;
+use crate::report::best::{Better, best};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::result::RunResult;
@@ -34,12 +35,6 @@ struct Row {
     values: Vec<Option<Known>>,
     show: Show,
     better: Option<Better>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Better {
-    Higher,
-    Lower,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,7 +129,7 @@ fn head(label: &str) -> Vec<String> {
 /// The cells of a row, one for each run.
 fn cells(row: &Row) -> Vec<Cell> {
     let shown = shown(row);
-    let best = best(row, &shown);
+    let best = best(&row.values, &shown, row.better);
     let cell = |(text, best): (String, bool)| {
         let style = if best { Style::new().bold().green() } else { Style::new() };
         let mark = if best { BEST } else { " " };
@@ -148,64 +143,6 @@ fn shown(row: &Row) -> Vec<String> {
     let all = row.values.iter().flatten().flat_map(|known| [known.least, known.most]);
     let unit = TimeUnit::for_value(all.flatten().fold(0.0, f64::max));
     row.values.iter().map(|value| text(row.show, unit, *value)).collect()
-}
-
-/// Which values of a row are its best: none where all that are known read the same. What is not known,
-/// is known within bounds that leave it open, or is contradicted by its own file is neither best nor
-/// worse. A best value is no worse than any other: surely better, or exact and reading the same. Each
-/// value is looked at a few times, however many there are.
-fn best(row: &Row, shown: &[String]) -> Vec<bool> {
-    let mut marked = vec![false; row.values.len()];
-    let Some(better) = row.better else { return marked };
-    let sound = row.values.iter().zip(shown).enumerate();
-    let sound: Vec<Rival<'_>> = sound
-        .filter_map(|(place, (value, text))| Some(Rival::of(place, (*value)?, text, better)))
-        .filter(|rival| row.values[rival.place].is_some_and(|value| value.sound))
-        .collect();
-    if sound.windows(2).all(|pair| pair[0].text == pair[1].text) {
-        return marked;
-    }
-    let Some(top) = sound.iter().map(|one| one.low).reduce(f64::max) else { return marked };
-    let at_top = || sound.iter().filter(|one| one.low == top);
-    // All that read like an exact one at the top are as good as it, or none is.
-    if let Some(first) = at_top().find(|one| one.exact) {
-        let alike = |one: &&Rival<'_>| one.exact && one.text == first.text;
-        let rest: Vec<&Rival<'_>> = sound.iter().filter(|one| !alike(one)).collect();
-        let high = rest.iter().map(|one| one.high).fold(f64::NEG_INFINITY, f64::max);
-        let tie = rest.iter().filter(|one| one.high == high).all(|one| one.exact);
-        for one in sound.iter().filter(alike) {
-            marked[one.place] = one.low > high || one.low == high && tie;
-        }
-    }
-    // Bounds that touch may hide a tie.
-    for one in at_top().filter(|one| !one.exact && one.low > f64::NEG_INFINITY) {
-        let others = || sound.iter().filter(|other| other.place != one.place);
-        marked[one.place] =
-            others().all(|other| one.low > other.high || one.low == other.high && other.exact);
-    }
-    marked
-}
-
-/// A value among the others of its row, as if more were better.
-struct Rival<'a> {
-    place: usize,
-    /// The worst that it can be.
-    low: f64,
-    /// The best.
-    high: f64,
-    exact: bool,
-    text: &'a str,
-}
-
-impl Rival<'_> {
-    fn of(place: usize, value: Known, text: &str, better: Better) -> Rival<'_> {
-        let (low, high) = match better {
-            Better::Higher => (value.least, value.most),
-            Better::Lower => (value.most.map(|most| -most), value.least.map(|least| -least)),
-        };
-        let (low, high) = (low.unwrap_or(f64::NEG_INFINITY), high.unwrap_or(f64::INFINITY));
-        Rival { place, low, high, exact: value.is_exact(), text }
-    }
 }
 
 fn text(show: Show, unit: TimeUnit, value: Option<Known>) -> String {
@@ -253,7 +190,7 @@ pub struct FigureRow {
 pub fn figures(runs: &[RunResult]) -> Vec<FigureRow> {
     let of = |row: &Row| {
         let shown = shown(row);
-        let best = best(row, &shown);
+        let best = best(&row.values, &shown, row.better);
         FigureRow { name: row.name.clone(), cells: shown.into_iter().zip(best).collect() }
     };
     rows(runs).iter().map(of).collect()
@@ -520,64 +457,6 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
 mod tests {
     use super::*;
     use crate::result::fixture;
-
-    /// Whether a value is the best of its row, by a look at every other: the specification.
-    fn is_best(row: &Row, shown: &[String], run: usize) -> bool {
-        let (Some(better), Some(own)) = (row.better, row.values[run]) else { return false };
-        let others = || {
-            let all = row.values.iter().zip(shown).enumerate();
-            let known =
-                all.filter(|(other, (value, _))| *other != run && value.is_some_and(|v| v.sound));
-            known.filter_map(|(_, (value, text))| Some(((*value)?, text)))
-        };
-        let no_worse = |(other, text): (Known, &String)| {
-            let certain = match better {
-                Better::Higher => own
-                    .least
-                    .zip(other.most)
-                    .is_some_and(|(own, most)| own > most || own == most && other.is_exact()),
-                Better::Lower => own
-                    .most
-                    .zip(other.least)
-                    .is_some_and(|(own, least)| own < least || own == least && other.is_exact()),
-            };
-            certain || (own.is_exact() && other.is_exact() && *text == shown[run])
-        };
-        let tells_apart = others().any(|(_, text)| *text != shown[run]);
-        own.sound && tells_apart && others().all(no_worse)
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn the_best_of_a_row_is_that_of_the_specification(
-            values in proptest::collection::vec(
-                (0u8..5, 0u8..6, 0u8..6, proptest::bool::weighted(0.9)), 1..7),
-            higher: bool,
-        ) {
-            let known = |(kind, a, b, sound): (u8, u8, u8, bool)| {
-                // Some differ by less than is shown.
-                let of = |n: u8| f64::from(n / 2) + 0.0001 * f64::from(n % 2);
-                let (a, b) = (of(a.min(b)), of(a.max(b)));
-                let (least, most) = match kind {
-                    0 => return None,
-                    1 => (Some(a), Some(b)),
-                    2 => (Some(a), None),
-                    _ => (Some(a), Some(a)),
-                };
-                Some(Known { least, most, sound })
-            };
-            let row = Row {
-                name: "a row".into(),
-                values: values.into_iter().map(known).collect(),
-                show: Show::Number(""),
-                better: Some(if higher { Better::Higher } else { Better::Lower }),
-            };
-            let shown = shown(&row);
-            let plain: Vec<bool> =
-                (0..shown.len()).map(|run| is_best(&row, &shown, run)).collect();
-            proptest::prop_assert_eq!(best(&row, &shown), plain, "{:?}", shown);
-        }
-    }
 
     fn bare(runs: &[RunResult]) -> String {
         anstream::adapter::strip_str(&table(runs)).to_string()

@@ -1,5 +1,6 @@
 //! Results for people and programs: text, JSON, CSV, and the files beside them.
 
+mod best;
 pub mod calibration;
 pub mod comparison;
 pub mod csv;

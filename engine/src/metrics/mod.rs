@@ -59,6 +59,7 @@ mod fairness;
 mod fluidity;
 pub(crate) mod forest;
 mod full;
+mod latency;
 pub(crate) mod lateness;
 mod open;
 mod options;
@@ -82,12 +83,12 @@ pub use full::min_tbt_deadline;
 pub use options::{Count, FULL_METRICS_TOKENS_MAX, Knowledge, Measure, Options, RequestBounds};
 pub use quantile::distribution;
 
+pub use latency::{Latency, Statistic};
 pub use per_request::{RequestMetrics, counted, each_request, per_request};
 pub use quantile::distribution_of_nanos;
 pub use summary::{
     ArrivalRate, Bounds, Distribution, Fluidity, FluidityBounds, FluidityIndex, Goodput,
-    GoodputBounds, Latency, LatencyBounds, LatencyRange, RequestCounts, Statistic, Summary,
-    Throughput, TokenCounts,
+    GoodputBounds, LatencyBounds, LatencyRange, RequestCounts, Summary, Throughput, TokenCounts,
 };
 pub(crate) use tbt::gaps_at;
 pub use tbt::pooled_gaps;

@@ -8,6 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::latency::Latency;
+
 /// Every metric of a set of requests. Flatten it into a larger record with `#[serde(flatten)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -91,97 +93,6 @@ impl LatencyRange {
         let least = figure(&self.lower).filter(|&seconds| seconds > 0.0)?;
         let lower = figure(&self.upper).map_or(0.0, |most| 1.0 / most);
         Some(Bounds { lower, upper: 1.0 / least })
-    }
-}
-
-/// A latency of which a summary tells the distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Latency {
-    /// To the first token.
-    Ttft,
-    /// Between two tokens.
-    Tbt,
-    /// Mean gap of a request.
-    Tpot,
-    /// To the last token.
-    E2e,
-    /// To the first batch.
-    SchedulingDelay,
-}
-
-impl Latency {
-    /// Its name; with `_s` behind it that of the member of a summary.
-    pub fn name(self) -> &'static str {
-        match self {
-            Latency::Ttft => "ttft",
-            Latency::Tbt => "tbt",
-            Latency::Tpot => "tpot",
-            Latency::E2e => "e2e",
-            Latency::SchedulingDelay => "scheduling_delay",
-        }
-    }
-}
-
-/// One figure of a distribution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistic {
-    /// Mean.
-    Mean,
-    /// Smallest.
-    Min,
-    /// Median.
-    P50,
-    /// 90th percentile.
-    P90,
-    /// 95th percentile.
-    P95,
-    /// 99th percentile.
-    P99,
-    /// 99.9th percentile.
-    P999,
-    /// Largest.
-    Max,
-}
-
-impl Statistic {
-    /// All of them.
-    pub const ALL: [Statistic; 8] = [
-        Statistic::Mean,
-        Statistic::Min,
-        Statistic::P50,
-        Statistic::P90,
-        Statistic::P95,
-        Statistic::P99,
-        Statistic::P999,
-        Statistic::Max,
-    ];
-
-    /// Its name, that of the member of a distribution.
-    pub fn name(self) -> &'static str {
-        match self {
-            Statistic::Mean => "mean",
-            Statistic::Min => "min",
-            Statistic::P50 => "p50",
-            Statistic::P90 => "p90",
-            Statistic::P95 => "p95",
-            Statistic::P99 => "p99",
-            Statistic::P999 => "p999",
-            Statistic::Max => "max",
-        }
-    }
-
-    /// This figure of a distribution; `None` without samples.
-    pub fn of(self, distribution: &Distribution) -> Option<f64> {
-        match self {
-            Statistic::Mean => distribution.mean,
-            Statistic::Min => distribution.min,
-            Statistic::P50 => distribution.p50,
-            Statistic::P90 => distribution.p90,
-            Statistic::P95 => distribution.p95,
-            Statistic::P99 => distribution.p99,
-            Statistic::P999 => distribution.p999,
-            Statistic::Max => distribution.max,
-        }
     }
 }
 
