@@ -26,13 +26,6 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let vary = args.vary.iter().map(|text| Vary::parse(text)).collect::<Result<Vec<_>, _>>();
     let vary = vary.map_err(|problem| Error::Usage(format!("--vary: {problem}")))?;
-    let varies = |set: &&String| {
-        set.split_once('=').is_some_and(|(path, _)| vary.iter().any(|one| one.path == path.trim()))
-    };
-    if let Some(set) = global.set.iter().find(varies) {
-        let told = format!("--set '{set}': --vary gives the same field other values: leave it out");
-        return Err(Error::Usage(told));
-    }
     let objectives = front(args.pareto.as_deref(), args.capacity)?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
@@ -44,12 +37,14 @@ pub(super) fn run(
     let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let cache = cache_of(args.search.cache.as_deref(), &sink, global)?;
-    let document = Document::read(&args.scenario).and_then(|d| d.with(&global.set));
-    let document = document.map_err(Box::new)?;
+    let document = Document::read(&args.scenario)
+        .and_then(|document| document.with_from("--set", &global.set));
+    let (document, set) = document.map_err(Box::new)?;
     let progress = Progress::new(1);
     let began = std::time::Instant::now();
     let sweep = Sweep {
         document: &document,
+        set: &set,
         seed: global.seed,
         vary,
         jobs: options.jobs,

@@ -285,6 +285,7 @@ fn paths_of_a_user_are_checked_before_anything_runs() {
         (vec!["--assert", "ttft.p99<1"], "did you mean `ttft_s.p99`"),
         (vec!["--capacity", "--pareto", "price.usd_per_hour,request_per_s.mean"], "requests_per_s"),
         (vec!["--vary", "replicas=1,2", "--set", "replicas=3"], "leave it out"),
+        (vec!["--set", "schedulers.0.sarathi.chunk_size=16"], "leave it out"),
         (vec!["--vary", "replcas=1,2"], "replicas"),
         (vec!["--vary", "replcas=1,2"], "--vary:1:1"),
         (vec!["--vary", "schedulers.sarathi.chunksize=1,2"], "chunk_size"),

@@ -64,13 +64,17 @@ fn twice(values: &[String]) -> Option<&str> {
 }
 
 /// What is wrong with the fields that are varied, if anything: one that is given twice, under
-/// another name perhaps, or one whose part was given before and is overwritten. `fields` are their
-/// paths with numbers in place of names.
-pub(super) fn clash(vary: &[Vary], fields: &[String]) -> Option<String> {
+/// another name perhaps, or one whose part was given before, by `--set` even, and is overwritten.
+/// `fields` and `set` are the paths with numbers in place of names.
+pub(super) fn clash(vary: &[Vary], fields: &[String], set: &[String]) -> Option<String> {
     let of = |place: usize| &vary[place].path;
     let whole = |long: &str, short: &str| {
         long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
+    let replaced = |set: &String| fields.iter().position(|field| whole(set, field));
+    if let Some((set, by)) = set.iter().find_map(|set| Some((set, replaced(set)?))) {
+        return Some(format!("--set {set}: --vary {} gives it other values: leave it out", of(by)));
+    }
     let pairs = (0..fields.len()).flat_map(|later| (0..later).map(move |before| (before, later)));
     let (before, later) =
         pairs.into_iter().find(|&(before, later)| whole(&fields[before], &fields[later]))?;
@@ -184,7 +188,7 @@ mod tests {
                 .enumerate()
                 .map(|(i, (path, _))| Vary::parse(&format!("{path}={i}1,{i}2")).unwrap())
                 .collect();
-            clash(&vary, &fields.iter().map(|field| field.1.to_owned()).collect::<Vec<_>>())
+            clash(&vary, &fields.iter().map(|field| field.1.to_owned()).collect::<Vec<_>>(), &[])
         };
         let twice = clash(&[("replicas", "replicas"), ("replicas", "replicas")]).expect("twice");
         assert!(twice.ends_with("at once, --vary 'replicas=01,02,11,12'"), "{twice}");
@@ -192,6 +196,12 @@ mod tests {
         assert!(alias.is_some_and(|told| told.contains("a.b and a.0.b are one field")));
         assert!(clash(&[("a.b", "a.b"), ("a", "a")]).is_some_and(|told| told.contains("replace")));
         assert_eq!(clash(&[("a", "a"), ("a.b", "a.b"), ("ab", "ab")]), None);
+        let set = |set: &str| {
+            let vary = [Vary::parse("a.b=1,2").unwrap()];
+            super::clash(&vary, &["a.0.b".to_owned()], &[set.to_owned()])
+        };
+        assert!(set("a.0.b").is_some_and(|told| told.contains("--vary a.b")));
+        assert!(set("a.0.b.c").is_some() && set("a.0").is_none());
     }
 
     #[test]

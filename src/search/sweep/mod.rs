@@ -137,6 +137,8 @@ pub enum SweepError {
 pub struct Sweep<'a> {
     /// The scenario, read but not resolved.
     pub document: &'a Document,
+    /// Which fields of it `--set` gave: none may be varied.
+    pub set: &'a [String],
     /// In place of its seed.
     pub seed: Option<u64>,
     /// The fields and their values.
@@ -229,7 +231,7 @@ impl Sweep<'_> {
         let pairs = self.vary.iter().zip(&values);
         let overrides: Vec<String> = pairs.map(|(one, v)| format!("{}={v}", one.path)).collect();
         let with = self.document.clone().with_from("--vary", &overrides).map_err(Box::new)?;
-        match grid::clash(&self.vary, &with.1) {
+        match grid::clash(&self.vary, &with.1, self.set) {
             Some(problem) => Err(SweepError::NoSense(problem)),
             None => Ok(with),
         }
