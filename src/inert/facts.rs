@@ -188,20 +188,24 @@ impl<'a> Facts<'a> {
         let fleet = self.experiment.fleet();
         let differs = |(index, run): (usize, &SchedulerRun)| {
             let Some(plain) = SchedulerConfig::by_name(&run.name) else { return false };
-            let place = format!("schedulers.{index}.{}", run.name);
-            let details = SchedulerDetails::of(&plain);
-            let written = |parameter: &str| {
-                let known = details.parameters.iter().find(|known| known.name == parameter);
-                let aliases = known.into_iter().flat_map(|known| known.aliases.iter().copied());
-                aliases.chain([parameter]).any(|name| self.wrote(&format!("{place}.{name}")))
-            };
-            fleet.iter().any(|pool| {
-                let [large, small] = [true, false]
-                    .map(|large| plain.resolved(&pool.engine.info(large)).parameters());
+            let defaults =
+                |pool: &PoolView<'_>, large| plain.resolved(&pool.engine.info(large)).parameters();
+            let mut by_size: Vec<String> = Vec::new();
+            for pool in &fleet {
+                let (large, small) = (defaults(pool, true), defaults(pool, false));
                 let own = large.as_object().into_iter().flatten();
-                own.filter(|(name, value)| small[name.as_str()] != **value)
-                    .any(|(name, _)| !written(name))
-            })
+                let differ = own.filter(|(name, value)| small[name.as_str()] != **value);
+                by_size.extend(differ.map(|(name, _)| name.clone()));
+            }
+            if by_size.is_empty() {
+                return false;
+            }
+            let (place, details) =
+                (format!("schedulers.{index}.{}", run.name), SchedulerDetails::of(&plain));
+            let written = |parameter: &String| {
+                details.names_of(parameter).any(|name| self.wrote(&format!("{place}.{name}")))
+            };
+            !by_size.iter().all(written)
         };
         self.runs.iter().any(|&one| differs(one))
     }

@@ -120,9 +120,7 @@ fn idle_parameters(facts: &Facts<'_>) -> BTreeMap<String, String> {
         }
         let details = SchedulerDetails::of(&run.config);
         for idle in everywhere {
-            let known = details.parameters.iter().find(|known| known.name == idle.parameter);
-            let aliases = known.into_iter().flat_map(|known| known.aliases.iter().copied());
-            for name in aliases.chain([idle.parameter]) {
+            for name in details.names_of(idle.parameter) {
                 found.insert(format!("{place}.{name}"), idle.why.clone());
             }
         }

@@ -99,18 +99,16 @@ fn model(facts: &Facts<'_>, _: &Written) -> Option<String> {
 }
 
 fn gpu(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    let large = facts.large_gpu_matters();
     for_all(facts, key, |one| {
         let hardware = one.pool.hardware;
         let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
-        (one.fixed && one.kv_blocks_given && !costs && !large)
+        (one.fixed && one.kv_blocks_given && !costs && !facts.large_gpu_matters())
             .then_some("iterations take a fixed time, and `kv_blocks` is given: it is only named")
     })
 }
 
 fn gpu_memory(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    let large = facts.large_gpu_matters();
-    for_all(facts, key, |one| (one.kv_blocks_given && !large).then_some(GIVEN))
+    for_all(facts, key, |one| (one.kv_blocks_given && !facts.large_gpu_matters()).then_some(GIVEN))
 }
 
 fn priced(facts: &Facts<'_>, key: &Written) -> Option<String> {

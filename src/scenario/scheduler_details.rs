@@ -56,6 +56,13 @@ impl SchedulerDetails {
         let evidence = config.evidence();
         SchedulerDetails { system: config.system(), evidence, parameters }
     }
+
+    /// Every name that a scenario may give a parameter.
+    pub fn names_of<'n>(&self, parameter: &'n str) -> impl Iterator<Item = &'n str> {
+        let known = self.parameters.iter().find(|known| known.name == parameter);
+        let aliases = known.map_or(Vec::new(), |known| known.aliases.clone());
+        aliases.into_iter().chain([parameter])
+    }
 }
 
 /// The schema's properties of a scheduler's parameters.
