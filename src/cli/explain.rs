@@ -62,16 +62,8 @@ pub(super) fn run(
     for one in &inert.everywhere {
         console.warn(&sentence(one));
     }
-    // What single runs warn of, each point once.
-    let warned = |output: &SchedulerOutput| {
-        let label = output.result.label.clone();
-        let each = output.result.warnings.clone().into_iter();
-        let alone = outputs.len() == 1;
-        each.map(move |text| if alone { text } else { format!("{label}: {text}") })
-    };
     let results: Vec<RunResult> = outputs.iter().map(|output| output.result.clone()).collect();
-    let of_runs = outputs.iter().flat_map(warned).chain(why_not_comparable(&results));
-    let of_runs: Vec<String> = of_runs.collect();
+    let of_runs = warnings(&results);
     for warning in &of_runs {
         console.warn(warning);
     }
@@ -88,14 +80,13 @@ pub(super) fn run(
             scenario: loaded.resolved.to_json(),
             runs,
             cures,
-            warnings: loaded.warnings.iter().cloned().chain(of_runs.iter().cloned()).collect(),
+            warnings: [&loaded.warnings[..], &of_runs].concat(),
             inert: inert.everywhere.clone(),
         }
     });
     let file = file.map_err(crate::runner::RunError::Threads)?;
     if let Some(report) = report {
-        let runs = outputs.iter().map(|output| output.result.clone()).collect();
-        let result = ResultFile::new(loaded.resolved.to_json(), runs, loaded.warnings.clone());
+        let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
         let result = result.with_inert(inert);
         report.runs(&indexed, &result, Some(&file))?;
     }
@@ -105,6 +96,16 @@ pub(super) fn run(
     };
     sink.finish(&bytes)?;
     Ok(Exit::Fine)
+}
+
+/// What the runs warn of, by their labels where there are several, and why they are not compared.
+fn warnings(runs: &[RunResult]) -> Vec<String> {
+    let of = |run: &RunResult, text: &String| match runs {
+        [_] => text.clone(),
+        _ => format!("{}: {text}", run.label),
+    };
+    let each = runs.iter().flat_map(|run| run.warnings.iter().map(move |text| of(run, text)));
+    each.chain(why_not_comparable(runs)).collect()
 }
 
 /// Whether what is asked for is there.

@@ -336,27 +336,27 @@ fn times<R: Read>(json: &mut Json<R>) -> Result<Vec<u64>, Fault> {
 }
 
 fn figure<R: Read>(json: &mut Json<R>) -> Result<Option<f64>, Fault> {
-    let mut figure = None;
-    if json.null()? {
-        return Ok(None);
-    }
-    json.object(&["value"], |json, _| {
-        figure = json.figure()?;
-        Ok(())
-    })?;
-    Ok(figure)
+    value(json, Json::figure)
 }
 
 fn count<R: Read>(json: &mut Json<R>) -> Result<Option<u32>, Fault> {
-    let mut count = None;
+    value(json, Json::count_or_null)
+}
+
+/// What `{"value": ...}` holds; nothing of null.
+fn value<R: Read, T>(
+    json: &mut Json<R>,
+    read: fn(&mut Json<R>) -> Result<Option<T>, Fault>,
+) -> Result<Option<T>, Fault> {
+    let mut value = None;
     if json.null()? {
         return Ok(None);
     }
     json.object(&["value"], |json, _| {
-        count = json.count_or_null()?;
+        value = read(json)?;
         Ok(())
     })?;
-    Ok(count)
+    Ok(value)
 }
 
 /// A unit of time as a power of ten of nanoseconds.

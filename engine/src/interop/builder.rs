@@ -120,7 +120,15 @@ impl Builder {
     }
 
     fn note(&mut self, what: &'static str, how: impl FnOnce() -> String) -> &mut Odd {
-        let number = self.rows.len() as u64 + self.skipped;
+        self.note_of(self.rows.len() as u64 + self.skipped, what, how)
+    }
+
+    fn note_of(
+        &mut self,
+        number: u64,
+        what: &'static str,
+        how: impl FnOnce() -> String,
+    ) -> &mut Odd {
         let odd = self.odd.entry(what).or_insert_with(|| Odd {
             requests: 0,
             first: format!("request {number}: {}", how()),
@@ -413,10 +421,9 @@ impl Builder {
         self.failed += untimed.len() as u64;
         for request in untimed {
             if request.output > 0 {
-                let how = || format!("request {}: {} tokens", request.row, request.output);
                 let what = "have tokens, and the time of none of them";
-                let odd = self.odd.entry(what);
-                odd.or_insert_with(|| Odd { requests: 0, first: how(), rare: true }).requests += 1;
+                let how = || format!("{} tokens", request.output);
+                self.note_of(request.row as u64, what, how).rare = true;
             }
             self.rows[request.row].status = Status::Failed;
         }

@@ -153,6 +153,16 @@ impl<'m> Maker<'m> {
     }
 
     fn changes(&self, kind: Kind) -> Vec<Change> {
+        // More memory is of no use where there was enough.
+        let useful = match kind {
+            Kind::MoreBlocks | Kind::HigherUtilization => self.memory_bounds(),
+            Kind::ContextMemory(_) => self.memory_bounds_context(),
+            Kind::KeepPrefixes => self.patient.output.outcome.kv.evicted_blocks > 0,
+            _ => true,
+        };
+        if !useful {
+            return Vec::new();
+        }
         match kind {
             Kind::Default => self.defaults(),
             Kind::SmallerSteps => self.smaller_steps(),
@@ -175,14 +185,14 @@ impl<'m> Maker<'m> {
             Kind::MoreSeats => self.more_seats(),
             Kind::LowerWatermark => self.watermark(&[0.01, 0.0], |new, old| new < old),
             Kind::HigherWatermark => self.watermark(&[0.05, 0.1], |new, old| new > old),
-            Kind::MoreBlocks if self.memory_bounds() => self.more_blocks(),
-            Kind::HigherUtilization if self.memory_bounds() => self.higher_utilization(),
-            Kind::MoreBlocks | Kind::HigherUtilization => Vec::new(),
-            Kind::KeepPrefixes => self.keep_prefixes(),
-            Kind::ContextMemory(_) if !self.memory_bounds_context() => Vec::new(),
-            Kind::ContextMemory(Kind::MoreBlocks) => self.more_blocks(),
-            Kind::ContextMemory(Kind::HigherUtilization) => self.higher_utilization(),
+            Kind::MoreBlocks | Kind::ContextMemory(Kind::MoreBlocks) => self.more_blocks(),
+            Kind::HigherUtilization | Kind::ContextMemory(Kind::HigherUtilization) => {
+                self.higher_utilization()
+            }
             Kind::ContextMemory(&other) => self.changes(other),
+            Kind::KeepPrefixes => {
+                self.higher_utilization().into_iter().chain(self.more_blocks()).collect()
+            }
             Kind::ShorterModelLen => self.shorter_model_len(),
             Kind::LongerModelLen => self.longer_model_len(),
             Kind::KvFp8 => self.kv_in_fp8(),

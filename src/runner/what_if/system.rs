@@ -48,14 +48,6 @@ impl Maker<'_> {
         u64::from(self.info.kv_blocks) * u64::from(self.info.kv_block_tokens)
     }
 
-    /// Memory for prefixes, where some had to go.
-    pub(super) fn keep_prefixes(&self) -> Vec<Change> {
-        if self.patient.output.outcome.kv.evicted_blocks == 0 {
-            return Vec::new();
-        }
-        self.higher_utilization().into_iter().chain(self.more_blocks()).collect()
-    }
-
     pub(super) fn more_blocks(&self) -> Vec<Change> {
         let refused = self.refused.blocks(self.info.kv_block_tokens);
         let Some(old) = self.replicas.engine.kv_blocks.map(u64::from) else { return Vec::new() };
