@@ -7,7 +7,9 @@
 use serde_json::{Map, Value};
 
 use super::check::InvalidFigure;
-use super::model::{Experts, LatentAttention, Model};
+use super::model::{
+    Attention, Dense, Experts, Formats, KvSource, Latent, LayerGroup, Mixer, Mlp, Model, Published, QkNorm, Reach,
+};
 
 /// Why a `config.json` gives no model.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,10 +60,21 @@ impl Model {
         let Value::Object(outer) = value else {
             return Err(HfConfigError::NotAnObject("another JSON value".into()));
         };
+        Model::from_hf_keys(&outer, place)
+    }
+
+    /// The same of the keys themselves.
+    ///
+    /// # Errors
+    /// As [`from_hf_config`](Model::from_hf_config).
+    pub(super) fn from_hf_keys(
+        outer: &Map<String, Value>,
+        place: &str,
+    ) -> Result<Model, HfConfigError> {
         let inner = ["text_config", "llm_config", "language_config"]
             .iter()
             .find_map(|key| outer.get(*key).and_then(Value::as_object));
-        let model = read(&Config { inner: inner.unwrap_or(&outer), outer: &outer }, place)?;
+        let model = read(&Config { inner: inner.unwrap_or(outer), outer }, place)?;
         model.validate()?;
         Ok(model)
     }
@@ -131,7 +144,7 @@ fn read(config: &Config<'_>, place: &str) -> Result<Model, HfConfigError> {
     refuse_unsupported(config, kind)?;
     let hidden_size = config.number(&["hidden_size", "n_embd", "d_model"])?;
     let heads = config.number(&["num_attention_heads", "n_head", "n_heads"])?;
-    let latent_attention = read_latent(config)?;
+    let latent_attention = config.optional(&["kv_lora_rank"])?;
     let head_dim = match config.optional(&["head_dim"])? {
         // DeepSeek V3's own key of this name is the size of the rotary part.
         _ if latent_attention.is_some() => {
@@ -145,12 +158,14 @@ fn read(config: &Config<'_>, place: &str) -> Result<Model, HfConfigError> {
         }
         None => hidden_size / heads,
     };
+    let layers = config.number(&["num_hidden_layers", "n_layer", "n_layers", "num_layers"])?;
     let experts = read_experts(config)?;
+    let dense_layers = if experts.is_some() { dense_layers(config)? } else { layers };
     let intermediate_keys =
         ["intermediate_size_mlp", "intermediate_size", "n_inner", "ffn_hidden_size"];
     let intermediate_size = match (&experts, config.optional(&intermediate_keys)?) {
         (_, Some(size)) => size,
-        (Some(experts), None) if experts.dense_layers == 0 => experts.intermediate_size,
+        (Some(experts), None) if dense_layers == 0 => experts.width,
         _ => return Err(HfConfigError::Missing("intermediate_size".into())),
     };
     // Classes whose code differs from Llama's in ways that their config does not say.
@@ -166,19 +181,56 @@ fn read(config: &Config<'_>, place: &str) -> Result<Model, HfConfigError> {
         .find_map(|m| m.get("_name_or_path").and_then(Value::as_str).and_then(name_in));
     let kind_or = if kind.is_empty() { "model" } else { kind };
     let model_name = own.or_else(|| name_in(place)).unwrap_or(kind_or);
+    let kv_heads = config.optional(&["num_key_value_heads", "num_kv_heads"])?.unwrap_or(heads);
+    let window = read_window(config)?;
+    let gated = !matches!(kind, "phi" | "gpt_neox" | "gpt2" | "starcoder2" | "opt" | "nemotron");
+    let mixer = |reach: Reach| -> Result<Mixer, HfConfigError> {
+        if let Some(kv_rank) = latent_attention {
+            return Ok(Mixer::Latent(Latent {
+                heads,
+                kv_rank,
+                query_rank: config.optional(&["q_lora_rank"])?.unwrap_or(0),
+                key_dim: head_dim,
+                rope_dim: config.number(&["qk_rope_head_dim"])?,
+                value_dim: config.number(&["v_head_dim"])?,
+                indexer: None,
+            }));
+        }
+        Ok(Mixer::Attention(Attention {
+            heads,
+            kv_heads,
+            key_dim: head_dim,
+            value_dim: head_dim,
+            reach,
+            kv: KvSource::Own,
+            qk_norm: if qk_norm { QkNorm::PerHead } else { QkNorm::None },
+            qkv_bias,
+            output_bias: false,
+            gate_columns: 0,
+        }))
+    };
+    let norms = if matches!(kind, "gemma2" | "gemma3" | "gemma3_text") { 4 } else { 2 };
+    let mut groups: Vec<LayerGroup> = Vec::new();
+    for layer in 0..layers.min(1 << 12) {
+        let reach = match window {
+            Some(w) if kind != "gemma2" || layer % 2 == 0 => Reach::Window(w),
+            _ => Reach::All,
+        };
+        let mlp = match experts {
+            Some(experts) if layer >= dense_layers => Mlp::Experts(experts),
+            _ => Mlp::Dense(Dense { width: intermediate_size, gated, bias: false }),
+        };
+        let group = LayerGroup { layers: 1, mixer: mixer(reach)?, mlp, norms };
+        match groups.last_mut() {
+            Some(last) if (LayerGroup { layers: 1, ..*last }) == group => last.layers += 1,
+            _ => groups.push(group),
+        }
+    }
     Ok(Model {
         name: model_name.to_lowercase(),
         description: format!("{model_name}, from its config.json"),
         hidden_size,
-        intermediate_size,
-        layers: config.number(&["num_hidden_layers", "n_layer", "n_layers", "num_layers"])?,
-        heads,
-        kv_heads: match config.optional(&["num_key_value_heads", "num_kv_heads"])? {
-            Some(kv_heads) => kv_heads,
-            // Classes from before grouped-query attention leave the key out.
-            None => heads,
-        },
-        head_dim,
+        groups,
         vocab_size: config.number(&["vocab_size"])?,
         max_position_embeddings: config.number(&[
             "max_position_embeddings",
@@ -186,27 +238,13 @@ fn read(config: &Config<'_>, place: &str) -> Result<Model, HfConfigError> {
             "max_seq_len",
         ])?,
         tied_embeddings: config.flag("tie_word_embeddings")?.unwrap_or(tied),
-        qk_norm,
-        qkv_bias,
-        gated_mlp: !matches!(kind, "phi" | "gpt_neox" | "gpt2" | "starcoder2" | "opt" | "nemotron"),
-        norms_per_layer: if matches!(kind, "gemma2" | "gemma3" | "gemma3_text") { 4 } else { 2 },
-        experts,
-        latent_attention,
-        sliding_window: read_window(config)?,
-        published_parameters: None,
+        formats: Formats::BF16,
+        other_parameters: 0,
+        draft_parameters: 0,
+        published: Published::default(),
+        assumed: Vec::new(),
         source: "config.json".into(),
     })
-}
-
-/// Multi-head latent attention, where the config has it.
-fn read_latent(config: &Config<'_>) -> Result<Option<LatentAttention>, HfConfigError> {
-    let Some(kv_rank) = config.optional(&["kv_lora_rank"])? else { return Ok(None) };
-    Ok(Some(LatentAttention {
-        kv_rank,
-        query_rank: config.optional(&["q_lora_rank"])?.unwrap_or(0),
-        rope_dim: config.number(&["qk_rope_head_dim"])?,
-        value_dim: config.number(&["v_head_dim"])?,
-    }))
 }
 
 /// The window, unless the config says that no layer uses it.
@@ -244,9 +282,11 @@ fn read_experts(config: &Config<'_>) -> Result<Option<Experts>, HfConfigError> {
     Ok(Some(Experts {
         count,
         per_token: config.number(&["num_experts_per_tok", "experts_per_token", "moe_top_k"])?,
-        intermediate_size,
-        shared_intermediate_size: shared,
-        dense_layers: dense_layers(config)?,
+        width: intermediate_size,
+        shared_width: shared,
+        gated: true,
+        bias: false,
+        latent: 0,
     }))
 }
 

@@ -12,6 +12,7 @@ mod gpu_constants;
 mod gpu_overrides;
 mod hf;
 mod model;
+mod model_file;
 mod profile;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use gpu_constants::GpuConstants;
 pub use gpu_overrides::GpuOverrides;
 pub use hf::HfConfigError;
 pub use model::*;
+use model_file::ModelFile;
 pub use profile::*;
 
 use crate::yaml;
@@ -76,6 +78,9 @@ pub enum FileError {
     /// A figure out of range.
     #[error(transparent)]
     Figure(#[from] InvalidFigure),
+    /// A model's `config` that is none.
+    #[error("config: {0}")]
+    Config(#[from] HfConfigError),
 }
 
 /// The GPU of this name.
@@ -91,7 +96,8 @@ pub fn gpu(name: &str) -> Result<Gpu, UnknownName> {
 /// # Errors
 /// When there is none.
 pub fn model(name: &str) -> Result<Model, UnknownName> {
-    look_up(Kind::Model, name)
+    let text = text_of(Kind::Model, name)?;
+    Ok(Model::from_yaml(text).expect("a test reads every catalog file"))
 }
 
 /// The engine profile of this name.
@@ -106,7 +112,7 @@ pub fn profile(name: &str) -> Result<EngineProfile, UnknownName> {
 pub fn list(kind: Kind) -> Vec<Entry> {
     let describe = |name: &str| match kind {
         Kind::Gpu => built_in::<Gpu>(kind, name).map(|g| g.description),
-        Kind::Model => built_in::<Model>(kind, name).map(|m| m.description),
+        Kind::Model => built_in::<ModelFile>(kind, name).map(|m| m.description),
         Kind::Profile => built_in::<EngineProfile>(kind, name).map(|p| p.description),
     };
     names(kind)
@@ -148,11 +154,15 @@ macro_rules! from_yaml {
 }
 
 from_yaml!(Gpu);
-from_yaml!(Model);
 from_yaml!(EngineProfile);
 
 fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName> {
-    built_in(kind, name).ok_or_else(|| {
+    Ok(read_built_in(text_of(kind, name)?))
+}
+
+/// The file of this name.
+fn text_of(kind: Kind, name: &str) -> Result<&'static str, UnknownName> {
+    built_in_text(kind, name).ok_or_else(|| {
         let valid = names(kind);
         let nearest = nearest(name, &valid).map(str::to_owned);
         UnknownName { kind, given: name.to_owned(), nearest, valid }
@@ -160,11 +170,18 @@ fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName
 }
 
 fn built_in<T: DeserializeOwned>(kind: Kind, name: &str) -> Option<T> {
+    built_in_text(kind, name).map(read_built_in)
+}
+
+fn read_built_in<T: DeserializeOwned>(text: &str) -> T {
+    yaml::read(text).expect("a test reads every catalog file")
+}
+
+fn built_in_text(kind: Kind, name: &str) -> Option<&'static str> {
     // Compared with the list, not joined to a path: a name is never a path.
     let known = names(kind).into_iter().find(|n| n == name)?;
     let file = DATA.get_file(format!("{}/{known}.yaml", kind.folder()))?;
-    let text = file.contents_utf8().expect("catalog files are UTF-8");
-    Some(yaml::read(text).expect("a test reads every catalog file"))
+    Some(file.contents_utf8().expect("catalog files are UTF-8"))
 }
 
 /// The name in `valid` nearest to `given`, if near enough to have been meant.
