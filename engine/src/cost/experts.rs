@@ -4,10 +4,13 @@ use crate::catalog::{Experts, GroupedGemm};
 
 use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
 
-/// Distinct experts that `tokens` tokens reach, when each picks its experts evenly at random:
-/// an expert is missed by one token with probability `1 - per_token/count`, by all with the
-/// power of it. Real routing is less even, so fewer experts are reached and this is dear.
-pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
+/// Distinct experts that `tokens` tokens reach: an expert that a token picks with a certain chance is
+/// missed by all with the power of that of missing it. Evenly at random that chance is
+/// `per_token/count`; real routing is less even, so fewer experts are reached and this is dear.
+fn expected_experts(experts: &Experts, chances: Option<&[f64]>, tokens: f64) -> f64 {
+    if let Some(chances) = chances {
+        return chances.iter().map(|chance| 1.0 - libm::pow(1.0 - chance, tokens)).sum();
+    }
     let count = f64::from(experts.count);
     let missed = 1.0 - f64::from(experts.per_token) / count;
     count * (1.0 - libm::pow(missed, tokens))
@@ -76,7 +79,7 @@ impl RoutedExperts {
 }
 
 /// The feed-forward part of a layer with experts: router, shared expert, routed experts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ExpertLayer {
     pub(super) experts: Experts,
     pub(super) routed: RoutedExperts,
@@ -87,6 +90,10 @@ pub(super) struct ExpertLayer {
     pub(super) data: f64,
     /// This rank's part of the experts: 1 where it has a slice of each.
     pub(super) held: f64,
+    /// Rows of the busiest rank as a multiple of the mean: the others wait for it.
+    pub(super) imbalance: f64,
+    /// The chance of each expert to be picked by a token, where they differ.
+    pub(super) chances: Option<std::sync::Arc<[f64]>>,
 }
 
 impl ExpertLayer {
@@ -96,8 +103,9 @@ impl ExpertLayer {
         let router = router.us(tokens, f64::from(self.experts.count), h);
         // Spread evenly: of all ranks' tokens these experts get their part.
         let all_tokens = tokens * self.data;
-        let activated = self.held * expected_experts(&self.experts, all_tokens);
-        let mut us = router + self.routed.us(self.held * all_tokens, activated);
+        let reached = expected_experts(&self.experts, self.chances.as_deref(), all_tokens);
+        let rows = self.imbalance * self.held * all_tokens;
+        let mut us = router + self.routed.us(rows, self.held * reached);
         if self.shared_width > 0 {
             let width = f64::from(self.shared_width);
             let first = f64::from(self.experts.matrices() - 1);

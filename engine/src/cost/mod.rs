@@ -5,6 +5,7 @@ mod attention_table;
 mod capacity;
 mod error;
 mod exchange;
+mod expert_load;
 mod experts;
 mod fixed;
 mod gemm;
@@ -27,6 +28,7 @@ use crate::time::Span;
 
 pub use capacity::*;
 pub use error::CostError;
+pub use expert_load::{ExpertChoice, ExpertExchange, ExpertLoad};
 #[cfg(any(test, feature = "internals"))]
 pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};

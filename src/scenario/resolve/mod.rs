@@ -3,6 +3,7 @@
 
 mod check;
 mod engine;
+mod experts;
 mod feasible;
 mod fleet;
 mod hardware;
