@@ -5,8 +5,10 @@
 //! [`PrefixCache`].
 
 mod free_list;
+mod groups;
 mod prefix;
 
+pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 
 use crate::ids::SlotId;
@@ -17,6 +19,9 @@ use crate::ids::SlotId;
 #[derive(Clone, Debug)]
 pub struct Pool {
     block_tokens: u32,
+    groups: KvGroups,
+    /// Whether there is more than one group.
+    several: bool,
     total: u32,
     free: u32,
     peak_used: u32,
@@ -33,12 +38,13 @@ pub struct Hit {
 }
 
 impl Pool {
-    /// A pool of `total` usable blocks of `block_tokens` tokens, with a prefix cache if rules are
-    /// given.
-    pub fn new(total: u32, block_tokens: u32, cache: Option<CacheRules>) -> Pool {
+    /// A pool of `total` usable blocks of `block_tokens` tokens for `groups` of layers, with a
+    /// prefix cache if rules are given.
+    pub fn new(total: u32, block_tokens: u32, groups: KvGroups, cache: Option<CacheRules>) -> Pool {
         assert!(block_tokens > 0, "a KV block holds at least one token");
         let cache = cache.map(|rules| PrefixCache::new(total, rules));
-        Pool { block_tokens, total, free: total, peak_used: 0, cache }
+        let several = !groups.is_one();
+        Pool { block_tokens, groups, several, total, free: total, peak_used: 0, cache }
     }
 
     /// Usable blocks.
@@ -61,10 +67,61 @@ impl Pool {
         self.cache.as_ref().map_or(0, PrefixCache::evicted)
     }
 
-    /// Blocks that hold `tokens` tokens.
+    /// The groups of layers whose blocks these are.
+    pub fn groups(&self) -> &KvGroups {
+        &self.groups
+    }
+
+    /// Blocks that a new request takes to have room for `tokens` tokens.
     #[inline]
     pub fn blocks_for(&self, tokens: u32) -> u32 {
+        let length = self.length_for(tokens);
+        if self.several { self.groups.held(length, 0, self.block_tokens) } else { length }
+    }
+
+    /// Blocks of one group's table that has room for `tokens` tokens.
+    #[inline]
+    pub(crate) fn length_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_tokens)
+    }
+
+    /// Blocks of a request whose tables are `length` blocks long and that last took memory when
+    /// `computed()` of its tokens were computed.
+    #[inline]
+    pub(crate) fn held(&self, length: u32, computed: impl FnOnce() -> u32) -> u32 {
+        if self.several { self.groups.held(length, computed(), self.block_tokens) } else { length }
+    }
+
+    /// Blocks with which all tables together grow by `lengths` blocks each.
+    #[inline]
+    pub(crate) fn growth(&self, lengths: u32) -> u32 {
+        if self.several { self.groups.growing() * lengths } else { lengths }
+    }
+
+    /// Whether blocks come back while a request runs.
+    #[inline]
+    pub(crate) fn trims(&self) -> bool {
+        self.several && self.groups.has_windows()
+    }
+
+    /// Blocks that a request gives back which last took memory when `before` of its tokens were
+    /// computed, and is about to take some now that `computed` are.
+    pub(crate) fn out_of_window(&self, before: u32, computed: u32) -> u32 {
+        let given_back = |computed| self.groups.given_back(computed, self.block_tokens);
+        given_back(computed) - given_back(before)
+    }
+
+    /// Takes back `n` blocks of requests that go on.
+    pub(crate) fn give_back(&mut self, n: u32) {
+        self.free += n;
+        assert!(self.free <= self.total, "more KV blocks freed than there are");
+    }
+
+    /// Notes how many blocks are in use. Where blocks come back while requests run only what a
+    /// whole step comes to is counted, so that the order within it is of no account.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        self.peak_used = self.peak_used.max(self.total - self.free);
     }
 
     /// Whether blocks have identities.
@@ -139,6 +196,8 @@ impl Pool {
     #[inline]
     fn take_count(&mut self, n: u32) {
         self.free = self.free.checked_sub(n).expect("took more KV blocks than are free");
-        self.peak_used = self.peak_used.max(self.total - self.free);
+        if !self.trims() {
+            self.settle();
+        }
     }
 }

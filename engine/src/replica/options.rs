@@ -1,7 +1,7 @@
 //! What a replica and its policy are built for, and what they must know of each other.
 
 use super::QueueOrder;
-use crate::kv::CacheRules;
+use crate::kv::{CacheRules, KvGroups};
 
 /// What the engine must know of a policy before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Needs {
     pub watermark_blocks: u32,
     /// The longest prompt that it can ever schedule (whole prompts within a token budget).
     pub prompt_tokens_max: Option<u32>,
+    /// The most tokens of a prompt that it computes in a step, where there is a limit.
+    pub step_tokens_max: Option<u32>,
     /// A request of more tokens than this is computed in several steps, each of which asks for a free
     /// block, needed or not: where it holds all there are, it preempts itself for ever.
     pub spare_block_over: Option<u32>,
@@ -37,6 +39,8 @@ pub struct EngineInfo {
     pub kv_block_tokens: u32,
     /// The engine's `num_gpu_blocks`.
     pub kv_blocks: u32,
+    /// The groups of layers that these blocks hold.
+    pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
     /// Whether the scenario asks for prefix caching.
@@ -52,6 +56,8 @@ pub struct ReplicaOptions {
     pub block_tokens: u32,
     /// Blocks that requests can use.
     pub usable_blocks: u32,
+    /// The groups of layers that these blocks hold.
+    pub groups: KvGroups,
     /// Longest prompt plus output; an answer that reaches it is known to end.
     pub max_model_len: u32,
     /// Order of the waiting queue.
@@ -74,9 +80,11 @@ impl ReplicaOptions {
         reference: bool,
     ) -> ReplicaOptions {
         let caches = engine.prefix_caching || needs.always_caches;
+        let caches = caches && engine.kv_groups.caching_supported();
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
+            groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
             cache: needs.cache.filter(|_| caches),

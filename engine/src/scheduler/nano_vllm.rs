@@ -115,7 +115,7 @@ impl NanoVllm {
             }
             let tokens = step.view(request).tokens;
             let hit: Hit = step.lookup(request);
-            if step.blocks_for(tokens) - hit.blocks + hit.idle > step.free_blocks() {
+            if step.blocks_to_admit(tokens, hit) > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
             let uncached = tokens - hit.blocks * step.block_tokens();

@@ -265,6 +265,7 @@ impl Scheduler for VllmV1 {
             }),
             null_blocks: 1,
             prompt_tokens_max: (!self.chunked).then_some(self.budget),
+            step_tokens_max: Some(self.budget),
             plans_ahead: true,
             ..Needs::default()
         }
@@ -303,7 +304,7 @@ impl VllmV1 {
             let chunk = wanted.min(left);
             cut |= chunk < wanted;
             if chunk > 0 {
-                blocks += step.blocks_for(view.computed + chunk).saturating_sub(view.blocks);
+                blocks += step.more_blocks_for(request, view.computed + chunk);
                 chunks.push((request, chunk));
                 left -= chunk;
             }
@@ -389,14 +390,17 @@ impl VllmV1 {
             }
             let others = !step.is_empty() || step.running_len() > 0;
             let spare = if self.newer && others { self.watermark_blocks } else { 0 };
-            let hold = if self.reserve_full { step.blocks_for(view.tokens) } else { 0 };
+            let complete = match self.reserve_full {
+                true => step.blocks_to_complete(view.tokens, self.budget, hit),
+                false => hit.idle,
+            };
             let free = step.free_blocks();
-            if hold.saturating_sub(hit.blocks) + hit.idle + spare > free {
+            if complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
             let tokens = wanted.min(budget);
             let end = view.tokens - left + tokens;
-            let needed = step.blocks_for(end) - hit.blocks + hit.idle;
+            let needed = step.blocks_to_admit(end, hit);
             if needed + spare > free || !step.admit(request, tokens, 0, hit) {
                 return step.hold(Held::NoKvBlocks);
             }
