@@ -154,8 +154,6 @@ impl Case {
             Some("async scheduling")
         } else if !self.config["spec"].is_null() {
             Some("speculative decoding")
-        } else if on("enable_prefix_caching") && !self.groups().caching_supported() {
-            Some("prefix caching with these groups")
         } else {
             None
         }

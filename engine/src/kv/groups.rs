@@ -6,6 +6,10 @@
 //! before every allocation, blocks that no later token reads; a state group holds one block from
 //! admission to the end.
 
+/// A state is read by the next token and no other: it is kept as the block of a window of two
+/// tokens would be.
+pub(super) const STATE_TOKENS: u32 = 2;
+
 /// Kinds of window that one model may have.
 pub const WINDOW_KINDS_MAX: usize = 4;
 
@@ -65,6 +69,13 @@ impl KvGroups {
         self.states
     }
 
+    /// The windows behind which blocks are given back. With prefix caching states are kept at the
+    /// ends of blocks (vLLM's `align` mode), and given back likewise.
+    pub(crate) fn trimmed(&self, caching: bool) -> impl Iterator<Item = WindowGroups> + '_ {
+        let states = WindowGroups { tokens: STATE_TOKENS, count: self.states };
+        self.windows().chain((caching && self.states > 0).then_some(states))
+    }
+
     /// Whether there is one group, with full attention.
     pub fn is_one(&self) -> bool {
         *self == KvGroups::ONE
@@ -83,11 +94,6 @@ impl KvGroups {
     /// Groups of every kind.
     pub fn all(&self) -> u32 {
         self.growing() + self.states
-    }
-
-    /// Whether the rules of prefix caching with these groups are modelled.
-    pub fn caching_supported(&self) -> bool {
-        self.is_one()
     }
 
     /// Blocks that window groups have given back of a request that last took memory when it had
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn one_group_counts_as_blocks_always_did() {
         let one = KvGroups::default();
-        assert!(one.is_one() && !one.has_windows() && one.caching_supported());
+        assert!(one.is_one() && !one.has_windows());
         assert_eq!(one.blocks_for(33, 16), 3);
         assert_eq!(one.held(3, 33, 16), 3);
         assert_eq!(one.most_blocks(33, 16, 16), 3);

@@ -41,12 +41,13 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(options: &ReplicaOptions) -> Members {
-        let trims = options.groups.has_windows() && !options.reference;
+        let caching = options.cache.is_some();
+        let trims = options.groups.trimmed(caching).next().is_some() && !options.reference;
         Members {
             running: Vec::new(),
             partial: Vec::new(),
             decodes: DecodeSet::new(options.block_tokens, options.reference),
-            trims: trims.then(|| Trims::new(&options.groups, options.block_tokens)),
+            trims: trims.then(|| Trims::new(&options.groups, caching, options.block_tokens)),
             batch: Batch::default(),
             in_arrival_order: true,
             visible: usize::MAX,

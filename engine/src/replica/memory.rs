@@ -67,7 +67,11 @@ impl Replica {
         }
         let before = self.trimmed_at(&self.members, index);
         if before < done {
-            self.pool.give_back(self.pool.out_of_window(before, done));
+            if self.pool.caching() {
+                self.hash_blocks(index, done);
+            }
+            let blocks = self.pool.out_of_window(self.length(index), before, done);
+            self.pool.trim(index, done, blocks);
             self.slots[index.index()].trimmed_at = done;
         }
     }
@@ -76,7 +80,7 @@ impl Replica {
     pub(super) fn grow_to(&mut self, index: SlotId, tokens: u32) {
         let length = self.length(index);
         let more = self.pool.length_for(tokens).saturating_sub(length);
-        self.pool.take(index, self.pool.growth(more));
+        self.pool.take(index, self.pool.growth(more), length + more);
         self.slots[index.index()].length = length + more;
     }
 
@@ -116,17 +120,36 @@ impl Replica {
         if self.pool.caching() {
             let mut slots = std::mem::take(&mut self.scratch);
             self.members.decodes.growing_slots(&mut slots);
-            for &index in &slots {
-                self.pool.take(index, 1);
+            if self.pool.trims() {
+                self.decode_by_name(&mut slots);
+            } else {
+                for &index in &slots {
+                    self.pool.take(index, self.pool.growth(1), self.length(index) + 1);
+                }
             }
             self.scratch = slots;
         } else {
             // Without identities only the count matters; members' shares follow from their tokens.
-            let growth = self.pool.growth(self.members.decodes.growing());
+            let growth = self.members.decodes.growing() * self.pool.growth(1);
             if self.pool.trims() {
                 self.pool.give_back(self.given_back_next());
             }
-            self.pool.take(SlotId(0), growth);
+            self.pool.take_nameless(growth);
+        }
+    }
+
+    /// Takes and returns blocks for one token of those who have to, each in its turn, as if all
+    /// were named. `slots` are those who take some.
+    fn decode_by_name(&mut self, slots: &mut Vec<SlotId>) {
+        if let Some(trims) = &self.members.trims {
+            slots.extend(trims.due(self.members.decodes.decode_step()));
+        }
+        slots.sort_unstable_by_key(|&index| self.slots[index.index()].order);
+        slots.dedup();
+        for &index in slots.iter() {
+            let done = self.done(index);
+            self.trim(index, done);
+            self.grow_to(index, done + 1);
         }
     }
 
@@ -139,7 +162,8 @@ impl Replica {
         due.dedup();
         let of = |&slot: &SlotId| {
             let before = self.trimmed_at(&self.members, slot);
-            self.pool.out_of_window(before, decodes.done(slot).max(before))
+            let length = self.length(slot);
+            self.pool.out_of_window(length, before, decodes.done(slot).max(before))
         };
         due.iter().map(of).sum()
     }

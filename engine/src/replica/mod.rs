@@ -13,6 +13,7 @@ mod options;
 mod plain;
 mod plan;
 mod slot;
+mod state_chunks;
 mod step;
 mod trims;
 mod waiting;
@@ -119,6 +120,7 @@ impl Replica {
     pub fn step(&mut self, now: Time) -> Step<'_> {
         self.steps += 1;
         self.members.batch.begin(self.steps);
+        self.pool.begin_step();
         self.look_at_queue();
         Step::new(self, now)
     }

@@ -80,7 +80,6 @@ impl ReplicaOptions {
         reference: bool,
     ) -> ReplicaOptions {
         let caches = engine.prefix_caching || needs.always_caches;
-        let caches = caches && engine.kv_groups.caching_supported();
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),

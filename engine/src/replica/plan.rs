@@ -178,7 +178,8 @@ impl Replica {
         let fits = |decode_steps: u32| self.growth_in(decode_steps) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
         // Nobody's tables grow by more than a block a decode step.
-        let at_most = u64::from(self.pool.growth(self.members.decodes.len()));
+        let members = u64::from(self.members.decodes.len());
+        let at_most = members * u64::from(self.pool.growth(1));
         let plenty = u64::from(quiet) * at_most <= u64::from(spare);
         if plenty || fits(quiet) {
             return quiet;
@@ -195,7 +196,8 @@ impl Replica {
     /// Blocks that the decode set takes for the decode step after `decode_steps` quiet ones, less
     /// those that it gives back.
     pub(crate) fn growing_after(&self, decode_steps: u32) -> i32 {
-        let grows = self.pool.growth(self.members.decodes.growing_after(decode_steps)) as i32;
+        let growing = self.members.decodes.growing_after(decode_steps);
+        let grows = (growing * self.pool.growth(1)) as i32;
         if self.pool.trims() { grows - self.given_back_next() as i32 } else { grows }
     }
 
@@ -209,7 +211,7 @@ impl Replica {
             }
             return;
         }
-        self.pool.take(SlotId(0), self.growth_in(decode_steps) as u32);
+        self.pool.take_nameless(self.growth_in(decode_steps) as u32);
         self.members.decodes.advance_by(decode_steps);
     }
 

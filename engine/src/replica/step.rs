@@ -151,7 +151,7 @@ impl<'a> Step<'a> {
     /// Blocks that leave the free ones where a waiting request is admitted with room for `tokens`
     /// tokens and takes `hit`.
     pub fn blocks_to_admit(&self, tokens: u32, hit: Hit) -> u32 {
-        self.blocks_for(tokens).saturating_sub(self.replica.pool.growth(hit.blocks)) + hit.idle
+        self.replica.pool.blocks_beyond(hit.blocks, tokens) + hit.idle
     }
 
     /// The most that leave the free ones until a waiting request that takes `hit` has `tokens`
@@ -172,6 +172,24 @@ impl<'a> Step<'a> {
             replica.options.block_tokens,
         );
         u32::try_from(blocks).unwrap_or(u32::MAX).saturating_add(hit.idle)
+    }
+
+    /// How much of a chunk of `tokens` prefill tokens a request computes now, where states are to be
+    /// found again: they can be kept at the end of a chunk and of a block alone. `step_tokens` is
+    /// the most that a step computes of a prompt; `hit` is what it would take where it waits.
+    ///
+    /// 0 says that it has to wait for a step with more room.
+    pub fn chunk_with_state(
+        &self,
+        request: Handle,
+        tokens: u32,
+        step_tokens: u32,
+        hit: Hit,
+    ) -> u32 {
+        match self.replica.pool.aligned() {
+            true => self.replica.chunk_with_state(request.0, tokens, step_tokens, hit),
+            false => tokens,
+        }
     }
 
     /// Free blocks now (cached ones that nobody references included).
@@ -235,6 +253,12 @@ impl<'a> Step<'a> {
         self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
+    /// Whether it matters who takes memory first, though there is enough for all: with prefix
+    /// caching, which blocks lose their content where others come back on the way.
+    pub fn order_matters(&self) -> bool {
+        self.replica.pool.caching() && self.replica.pool.trims()
+    }
+
     /// Number of requests that can decode.
     pub fn decoding_len(&self) -> u32 {
         self.replica.members.decodes.len()
@@ -276,8 +300,8 @@ impl<'a> Step<'a> {
             let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
             replica.pool.take_hit(index, hit, keys);
         }
-        replica.pool.take(index, new);
         let length = replica.pool.length_for(hold_tokens);
+        replica.pool.take(index, new, length);
         let rank = rank_of(&replica.slots[index.index()]);
         replica.waiting.remove(index, rank);
         replica.left_queue(index);
@@ -298,6 +322,7 @@ impl<'a> Step<'a> {
         slot.done = hit_tokens;
         slot.length = length;
         slot.trimmed_at = hit_tokens;
+        slot.junction = hit.junction;
         slot.order = order;
         slot.admitted_stamp = replica.members.batch.stamp;
         if !slot.admitted_once {
@@ -340,7 +365,7 @@ impl<'a> Step<'a> {
 
     /// New blocks that one token for every decoding request takes.
     pub fn blocks_for_decodes(&self) -> u32 {
-        self.replica.pool.growth(self.replica.members.decodes.growing())
+        self.replica.members.decodes.growing() * self.replica.pool.growth(1)
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
@@ -444,7 +469,9 @@ impl<'a> Step<'a> {
     /// reference path ignores it, and so checks it.
     pub fn repeats(&mut self, keep_free: u32) {
         // Where blocks come back while requests run, who waits for some may be next.
-        let awaits_memory = self.replica.pool.trims() && self.may_await_memory();
+        // And of blocks with identities nobody knows beforehand how many those are.
+        let caching = self.replica.pool.caching();
+        let awaits_memory = self.replica.pool.trims() && (caching || self.may_await_memory());
         let batch = &mut self.replica.members.batch;
         if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
             batch.repeats = Some(keep_free.max(batch.held_while_free));

@@ -24,10 +24,10 @@ struct Kind {
 }
 
 impl Trims {
-    pub(super) fn new(groups: &KvGroups, block_tokens: u32) -> Trims {
+    pub(super) fn new(groups: &KvGroups, caching: bool, block_tokens: u32) -> Trims {
         let kind =
             |window_tokens| Kind { window_tokens, due: vec![Vec::new(); block_tokens as usize] };
-        let kinds = groups.windows().map(|window| kind(window.tokens)).collect();
+        let kinds = groups.trimmed(caching).map(|window| kind(window.tokens)).collect();
         Trims { block_tokens, kinds, fresh: Vec::new() }
     }
 
@@ -88,7 +88,7 @@ mod tests {
     fn a_member_is_due_when_a_block_falls_behind_its_window() {
         let windows = [WindowGroups { tokens: 128, count: 1 }];
         let groups = KvGroups::new(1, &windows, 0).expect("sound groups");
-        let mut trims = Trims::new(&groups, 16);
+        let mut trims = Trims::new(&groups, false, 16);
         // 140 tokens at decode step 5: 143 at step 8, when block 0 goes, 159 at step 24.
         trims.join(SlotId(7), 5, 140);
         assert_eq!(due(&trims, 5), [7], "it has just joined");

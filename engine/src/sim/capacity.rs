@@ -32,11 +32,14 @@ impl Capacity {
         let tokens = tokens.min(u64::from(info.max_model_len));
         let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
         let groups = &info.kv_groups;
-        let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens);
+        // States kept for others to go on from: the one that the last tokens went on from too.
+        let kept = info.prefix_caching && needs.cache.is_some();
+        let kept = if kept { u64::from(groups.states()) } else { 0 };
+        let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens) + kept;
         // Before its last token, and at least with its prompt alone.
         let held = blocks(tokens.saturating_sub(1).max(u64::from(request.prompt_tokens)));
         let in_steps = needs.spare_block_over.is_some_and(|most| tokens > u64::from(most));
-        let grow = u64::from(groups.growing());
+        let grow = u64::from(groups.growing()) + kept;
         let spare = !in_steps || held + grow <= u64::from(*usable_blocks);
         let view = RequestView::of_arrival(id, request);
         let reserved = policy.reserves(&view, block_tokens);
