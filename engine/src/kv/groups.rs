@@ -120,10 +120,13 @@ impl KvGroups {
         u64::from(self.growing()) * length + u64::from(self.states)
     }
 
-    /// Tokens that a new request can have room for in `blocks` blocks, all of them kept.
-    pub fn room_tokens(&self, blocks: u32, block_tokens: u32) -> u32 {
-        let lengths = blocks.saturating_sub(self.states).checked_div(self.growing());
-        lengths.map_or(u32::MAX, |length| length.saturating_mul(block_tokens))
+    /// Tokens that a new request can have room for in `blocks` blocks, all of them kept; `None` for
+    /// any number.
+    pub fn room_tokens(&self, blocks: u32, block_tokens: u32) -> Option<u32> {
+        match blocks.checked_sub(self.states) {
+            None => Some(0),
+            Some(rest) => Some(rest.checked_div(self.growing())?.saturating_mul(block_tokens)),
+        }
     }
 
     /// The most blocks that a request of `tokens` tokens holds at once where a step computes at
@@ -199,9 +202,9 @@ mod tests {
         assert_eq!(mamba.blocks_for(1, 16), 4);
         assert_eq!(mamba.blocks_for(160, 16), 13);
         assert_eq!(mamba.held(0, 0, 16), 0, "nothing is held before admission");
-        assert_eq!(mamba.room_tokens(13, 16), 160);
-        assert_eq!(mamba.room_tokens(2, 16), 0);
-        assert_eq!(groups(0, &[], 3).room_tokens(13, 16), u32::MAX);
+        assert_eq!(mamba.room_tokens(13, 16), Some(160));
+        assert_eq!(mamba.room_tokens(2, 16), Some(0));
+        assert_eq!(groups(0, &[], 3).room_tokens(13, 16), None);
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! something else. Rules read from vLLM 0.33 and 0.10.2 (`v1/core/block_pool.py`) and from
 //! nano-vllm bb823b3 (`block_manager.py`).
 
-use super::Hit;
 use super::named_blocks::NamedBlocks;
+use super::{Hit, KvGroups};
 use crate::ids::SlotId;
 
 /// What a full block contains: equal keys mean equal tokens from the prompt's beginning on.
@@ -30,6 +30,16 @@ pub struct CacheRules {
     /// Keys are given when a chunk is scheduled (vLLM), so that requests of one step can share;
     /// otherwise after the step (nano-vllm).
     pub hash_at_schedule: bool,
+    /// Chunks are cut so that the states of recurrent layers are there at the ends of blocks, and
+    /// these are kept (vLLM 0.33's `align` mode for Mamba).
+    pub keeps_states: bool,
+}
+
+impl CacheRules {
+    /// Whether blocks can be found again where a model has these groups of layers.
+    pub fn allow(&self, groups: &KvGroups) -> bool {
+        groups.states() == 0 || self.keeps_states
+    }
 }
 
 /// Block identities of one pool. The counts are the [`Pool`](super::Pool)'s.

@@ -43,7 +43,8 @@ pub struct EngineInfo {
     pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
-    /// Whether the scenario asks for prefix caching.
+    /// Whether the scenario asks for prefix caching. Without effect where the policy's rules do not
+    /// [allow](CacheRules::allow) it for these groups of layers.
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
@@ -86,7 +87,7 @@ impl ReplicaOptions {
             groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.cache.filter(|_| caches),
+            cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
             planned_ahead,
             reference,
         }

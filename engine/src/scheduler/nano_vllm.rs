@@ -79,6 +79,7 @@ impl Scheduler for NanoVllm {
                 keyless_first: false,
                 newest_wins: true,
                 hash_at_schedule: false,
+                keeps_states: false,
             }),
             always_caches: true,
             ..Needs::default()

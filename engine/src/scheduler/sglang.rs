@@ -294,6 +294,7 @@ impl Scheduler for SgLang {
                 keyless_first: true,
                 newest_wins: false,
                 hash_at_schedule: false,
+                keeps_states: false,
             }),
             plans_ahead: true,
             ..Needs::default()

@@ -262,6 +262,7 @@ impl Scheduler for VllmV1 {
                 keyless_first: self.newer,
                 newest_wins: false,
                 hash_at_schedule: true,
+                keeps_states: self.newer,
             }),
             null_blocks: 1,
             prompt_tokens_max: (!self.chunked).then_some(self.budget),

@@ -33,7 +33,7 @@ impl Capacity {
         let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
         let groups = &info.kv_groups;
         // States kept for others to go on from: the one that the last tokens went on from too.
-        let kept = info.prefix_caching && needs.cache.is_some();
+        let kept = info.prefix_caching && needs.cache.is_some_and(|rules| rules.keeps_states);
         let kept = if kept { u64::from(groups.states()) } else { 0 };
         let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens) + kept;
         // Before its last token, and at least with its prompt alone.
