@@ -16,7 +16,7 @@ use crate::scenario::resolved::{
     BlocksFrom, DerivedBlocks, DerivedGpu, DerivedLength, DerivedProfile, DerivedReplicas,
     LengthFrom,
 };
-use crate::scheduler::EngineInfo;
+use crate::scheduler::{EngineInfo, KvGroups};
 use crate::units::Bytes;
 use crate::yaml::Path;
 
@@ -56,6 +56,7 @@ pub(super) fn any_engine() -> EngineInfo {
         kv_blocks: 1 << 16,
         max_model_len: 8192,
         prefix_caching: false,
+        kv_groups: KvGroups::ONE,
         large_gpu: false,
     }
 }
