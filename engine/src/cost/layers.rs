@@ -1,7 +1,7 @@
 //! What depends on the number of tokens alone: matrix products, experts, elementwise kernels,
 //! and the output head, which depends on the sequences sampled.
 
-use crate::catalog::{EngineProfile, Gpu, LayerTable, Model};
+use crate::catalog::{Arithmetic, EngineProfile, Gpu, LayerTable, Model};
 
 use super::exchange::Exchange;
 use super::experts::{ExpertLayer, RoutedExperts};
@@ -34,9 +34,9 @@ impl Layers {
         dtype: Dtype,
     ) -> Result<Layers, CostError> {
         let gemm_head = Gemm::new(&gpu.gemm_bf16, 2);
-        let gemm = match (dtype, &gpu.gemm_fp8) {
+        let gemm = match (dtype, gpu.gemm_for(Arithmetic::Fp8)) {
             (Dtype::Bf16 | Dtype::Fp16, _) => gemm_head,
-            (Dtype::Fp8, Some(fit)) => Gemm::new(fit, 1),
+            (Dtype::Fp8, Some((fit, _))) => Gemm::new(&fit, 1),
             (Dtype::Fp8, None) => {
                 return Err(CostError::DtypeUnknown { gpu: gpu.name.clone(), dtype });
             }
@@ -169,10 +169,9 @@ fn expert_layer(
     let Some(mut fit) = gpu.experts else {
         return Err(CostError::ExpertsUnknown { gpu: gpu.name.clone(), model: model.name.clone() });
     };
-    // In fp8 the grouped products gain what the plain ones gain: there is no fit of their own.
     let mut input_bytes = 2.0;
-    if let (Dtype::Fp8, Some(fp8)) = (dtype, &gpu.gemm_fp8) {
-        fit.tflops *= fp8.tflops / gpu.gemm_bf16.tflops;
+    if let (Dtype::Fp8, Some((fp8, _))) = (dtype, gpu.experts_for(Arithmetic::Fp8)) {
+        fit = fp8;
         input_bytes = 1.0;
     }
     let (width, held) = match shard.whole_experts {
