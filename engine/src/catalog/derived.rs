@@ -44,6 +44,7 @@ impl Gpu {
                 launch_us: 21.0,
                 knee: 1.43,
                 pad_rows: 0.8,
+                activation_bytes: None,
             }),
             experts_fp8: None,
             elementwise: Elementwise { kernel_us: 2.0, memory_gb_per_s: 2.4 * bandwidth },

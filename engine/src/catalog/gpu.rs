@@ -144,6 +144,10 @@ pub struct GroupedGemm {
     pub knee: f64,
     /// Rows computed for nothing in each expert in use.
     pub pad_rows: f64,
+    /// Bytes moved for each number of the rows: input, output and what is between the products.
+    /// Unless given, those of a number of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_bytes: Option<f64>,
 }
 
 /// Elementwise kernels: a fixed time each, and a bandwidth for their bytes.

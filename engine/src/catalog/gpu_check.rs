@@ -124,6 +124,8 @@ impl GroupedGemm {
         positive(&format!("{path}.memory_gb_per_s"), self.memory_gb_per_s)?;
         at_least_zero(&format!("{path}.launch_us"), self.launch_us)?;
         positive(&format!("{path}.knee"), self.knee)?;
-        at_least_zero(&format!("{path}.pad_rows"), self.pad_rows)
+        at_least_zero(&format!("{path}.pad_rows"), self.pad_rows)?;
+        let activations = self.activation_bytes.unwrap_or_default();
+        at_least_zero(&format!("{path}.activation_bytes"), activations)
     }
 }

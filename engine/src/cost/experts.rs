@@ -13,8 +13,8 @@ pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
     count * (1.0 - libm::pow(missed, tokens))
 }
 
-/// Time of a layer's routed experts in bf16, microseconds, when `tokens` tokens reach `activated`
-/// different experts. For checking constants against measured tables.
+/// Time of a layer's routed experts, microseconds, when `tokens` tokens reach `activated` different
+/// experts whose numbers have `input_bytes` each. For checking constants against measured tables.
 #[cfg(any(test, feature = "internals"))]
 pub fn routed_experts_us(
     fit: &GroupedGemm,
@@ -22,8 +22,10 @@ pub fn routed_experts_us(
     experts: &Experts,
     tokens: u32,
     activated: f64,
+    input_bytes: f64,
 ) -> f64 {
-    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, experts.intermediate_size, 2.0);
+    let width = experts.intermediate_size;
+    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, width, input_bytes);
     routed.us(tokens.into(), activated)
 }
 
@@ -35,8 +37,10 @@ pub(super) struct RoutedExperts {
     hidden: f64,
     width: f64,
     matrices: f64,
-    /// Bytes of an element of the weights and activations.
+    /// Bytes of an element of the weights.
     input_bytes: f64,
+    /// Bytes of an element of the activations.
+    activation_bytes: f64,
 }
 
 impl RoutedExperts {
@@ -56,6 +60,7 @@ impl RoutedExperts {
             width: f64::from(width),
             matrices: f64::from(matrices),
             input_bytes,
+            activation_bytes: fit.activation_bytes.unwrap_or(input_bytes),
         }
     }
 
@@ -66,9 +71,8 @@ impl RoutedExperts {
         let compute =
             2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
         let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
-        let memory = self.input_bytes
-            * (activated * weights + activations)
-            * us_per_byte(self.fit.memory_gb_per_s);
+        let bytes = self.input_bytes * activated * weights + self.activation_bytes * activations;
+        let memory = bytes * us_per_byte(self.fit.memory_gb_per_s);
         self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
     }
 }
