@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Gpu, Model};
+use super::Model;
 
 /// What the figures of a GPU, a model or a profile rest on, and how far off times made of them may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,22 +71,20 @@ impl Evidence {
         }
     }
 
+    /// A sentence for a report's head about the constants of the GPU `name`; `None` unless they were
+    /// derived.
+    pub fn caution(&self, name: &str) -> Option<String> {
+        if self.kind != EvidenceKind::Derived {
+            return None;
+        }
+        let expect = self.expected_error.as_deref().map(|error| format!(", expect {error}"));
+        let expect = expect.unwrap_or_default();
+        Some(format!("GPU {name}: constants derived from {}'s shares of peak{expect}", self.from))
+    }
+
     /// Whether the file says nothing.
     pub fn is_unstated(&self) -> bool {
         self.kind == EvidenceKind::Unstated
-    }
-}
-
-impl Gpu {
-    /// A sentence for a report's head about constants that were not measured; `None` where they were.
-    pub fn caution(&self) -> Option<String> {
-        if self.evidence.kind != EvidenceKind::Derived {
-            return None;
-        }
-        let error = self.evidence.expected_error.as_deref();
-        let expect = error.map_or(String::new(), |error| format!(", expect {error}"));
-        let from = &self.evidence.from;
-        Some(format!("GPU {}: constants derived from {from}'s shares of peak{expect}", self.name))
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use super::owner::Owner;
-use crate::catalog::{EngineProfile, Gpu, Model};
+use crate::catalog::{Arithmetic, EngineProfile, EvidenceKind, Gpu, Model, Origin};
 use crate::cost::{
-    CostModel, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing, Roofline,
+    CostModel, Dtype, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing,
+    Roofline,
 };
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
@@ -150,6 +151,9 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         check.warnings.extend(model.approximations());
     }
     warn_of_groups(check, model.as_ref(), parallelism);
+    if let (Profile::Engine(_), Some(gpu)) = (&profile, &gpu) {
+        warn_of_arithmetic(check, owner, gpu, precision);
+    }
     Some(Engine {
         data_ranks: parallelism.data,
         stages: parallelism.pipeline,
@@ -189,9 +193,12 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             profile: match profile {
                 Profile::Engine(profile) => DerivedProfile {
                     name: profile.name.clone(),
+                    evidence: Some(profile.evidence.clone()),
                     source: Some(profile.source.clone()),
                 },
-                Profile::Fixed(_) => DerivedProfile { name: "fixed".to_owned(), source: None },
+                Profile::Fixed(_) => {
+                    DerivedProfile { name: "fixed".to_owned(), ..DerivedProfile::default() }
+                }
             },
         },
         model,
@@ -203,8 +210,8 @@ fn default_profile() -> raw::ProfileRef {
 }
 
 fn derived_gpu(gpu: Gpu) -> DerivedGpu {
-    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, source, .. } = gpu;
-    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, source }
+    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source, .. } = gpu;
+    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source }
 }
 
 /// Why a model and a GPU are needed; `None` when a run can do without.
@@ -319,6 +326,21 @@ fn cost(
                 }
             }
         }
+    }
+}
+
+/// Constants of a number type that a fitted GPU has no fit of.
+fn warn_of_arithmetic(check: &mut Check<'_>, owner: &Owner, gpu: &Gpu, precision: Precision) {
+    if precision.weights != Dtype::Fp8 || gpu.evidence.kind == EvidenceKind::Derived {
+        return;
+    }
+    if let Some((_, Origin::Derived)) = gpu.gemm_for(Arithmetic::Fp8) {
+        let path = owner.path(check, &["engine", "dtype"]);
+        check.warnings.push(format!(
+            "{path}: matrix products in fp8 were not measured on {}: its peak, by the shares that \
+             h100-sxm reaches",
+            gpu.name
+        ));
     }
 }
 

@@ -42,11 +42,11 @@ fn rates_are_shares_of_the_peak_and_times_are_kept() {
     assert_eq!(half.all_reduce[2].latency_us, 5.421);
     assert_eq!(half.evidence, Evidence::derived_from("h100-sxm", "10 to 20 %"));
     assert_eq!(
-        half.caution().unwrap(),
+        half.evidence.caution("half").unwrap(),
         "GPU half: constants derived from h100-sxm's shares of peak, expect 10 to 20 %"
     );
     assert!(half.source.constants.contains("79 % of compute and 86 % of bandwidth"));
-    assert_eq!(h100.caution(), None);
+    assert_eq!(h100.evidence.caution("h100-sxm"), None);
 }
 
 #[test]
