@@ -16,8 +16,8 @@ fn expected_experts(experts: &Experts, chances: Option<&[f64]>, tokens: f64) -> 
     count * (1.0 - libm::pow(missed, tokens))
 }
 
-/// Time of a layer's routed experts in bf16, microseconds, when `tokens` tokens reach `activated`
-/// different experts. For checking constants against measured tables.
+/// Time of a layer's routed experts, microseconds, when `tokens` tokens reach `activated` different
+/// experts whose numbers have `input_bytes` each. For checking constants against measured tables.
 #[cfg(any(test, feature = "internals"))]
 pub fn routed_experts_us(
     fit: &GroupedGemm,
@@ -25,8 +25,10 @@ pub fn routed_experts_us(
     experts: &Experts,
     tokens: u32,
     activated: f64,
+    input_bytes: f64,
 ) -> f64 {
-    let routed = RoutedExperts::new(fit, hidden_size, experts, experts.width, (2.0, 2.0));
+    let bytes = (input_bytes, input_bytes);
+    let routed = RoutedExperts::new(fit, hidden_size, experts, experts.width, bytes);
     routed.us(tokens.into(), activated)
 }
 
@@ -41,7 +43,7 @@ pub(super) struct RoutedExperts {
     /// Bytes of an element of the weights.
     weight_bytes: f64,
     /// Bytes of an element of the activations.
-    input_bytes: f64,
+    activation_bytes: f64,
 }
 
 impl RoutedExperts {
@@ -61,7 +63,7 @@ impl RoutedExperts {
             width: f64::from(width),
             matrices: f64::from(experts.matrices()),
             weight_bytes,
-            input_bytes,
+            activation_bytes: fit.activation_bytes.unwrap_or(input_bytes),
         }
     }
 
@@ -72,7 +74,7 @@ impl RoutedExperts {
         let compute =
             2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
         let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
-        let bytes = self.weight_bytes * activated * weights + self.input_bytes * activations;
+        let bytes = self.weight_bytes * activated * weights + self.activation_bytes * activations;
         let memory = bytes * us_per_byte(self.fit.memory_gb_per_s);
         self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
     }

@@ -38,6 +38,7 @@ pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
+pub use rates::format_notes;
 pub use roofline::Roofline;
 pub use shape::{BatchShape, Chunk, Decodes, ReachSlot, Within};
 

@@ -8,7 +8,7 @@ use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision,
-    Pricing,
+    Pricing, format_notes,
 };
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
@@ -153,6 +153,11 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
     if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
         check.warnings.extend(model.approximations());
+        if let Some(gpu) = &gpu {
+            let at = owner.path(check, &["engine", "dtype"]);
+            let notes = format_notes(model, gpu, &precision.formats(model));
+            check.warnings.extend(notes.into_iter().map(|note| format!("{at}: {note}")));
+        }
     }
     warn_of_groups(check, model.as_ref(), parallelism);
     Some(Engine {
@@ -194,9 +199,12 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             profile: match profile {
                 Profile::Engine(profile) => DerivedProfile {
                     name: profile.name.clone(),
+                    evidence: Some(profile.evidence.clone()),
                     source: Some(profile.source.clone()),
                 },
-                Profile::Fixed(_) => DerivedProfile { name: "fixed".to_owned(), source: None },
+                Profile::Fixed(_) => {
+                    DerivedProfile { name: "fixed".to_owned(), ..DerivedProfile::default() }
+                }
             },
         },
         model,
@@ -208,8 +216,8 @@ fn default_profile() -> raw::ProfileRef {
 }
 
 fn derived_gpu(gpu: Gpu) -> DerivedGpu {
-    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, source, .. } = gpu;
-    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, source }
+    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source, .. } = gpu;
+    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source }
 }
 
 /// Why a model and a GPU are needed; `None` when a run can do without.
