@@ -25,7 +25,7 @@ pub use check::InvalidFigure;
 pub use gpu::*;
 pub use gpu_constants::GpuConstants;
 pub use gpu_overrides::GpuOverrides;
-pub use hf::HfConfigError;
+pub use hf::{Assumption, HfConfigError, HfFiles};
 pub use model::*;
 use model_file::ModelFile;
 pub use profile::*;
