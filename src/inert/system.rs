@@ -1,5 +1,6 @@
 //! Keys of the model, the GPUs, the engine and the router.
 
+use crate::catalog::{Arithmetic, Format, Mlp};
 use super::Effect::{Always, Unless};
 use super::facts::Replicas;
 use super::{Entry, Facts, Written};
@@ -118,8 +119,11 @@ fn priced(facts: &Facts<'_>, key: &Written) -> Option<String> {
 fn fp8_tflops(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| match &one.pool.hardware.pricing {
         None => Some(FIXED),
-        Some(pricing) => (pricing.precision.weights != crate::cost::Dtype::Fp8)
-            .then_some("`engine.dtype` is not fp8"),
+        Some(pricing) => {
+            let formats = pricing.precision.formats(&pricing.model);
+            let fp8 = |(_, format): &(_, Format)| format.arithmetic() == Arithmetic::Fp8;
+            (!formats.classes().iter().any(fp8)).then_some("no weights are in fp8")
+        }
     })
 }
 
@@ -127,7 +131,7 @@ fn link(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| match &one.pool.hardware.pricing {
         None => Some(FIXED),
         Some(pricing) => {
-            let shares_experts = one.data > 1 && pricing.model.experts.is_some();
+            let shares_experts = one.data > 1 && pricing.model.experts().is_some();
             (one.tensor == 1 && one.pipeline == 1 && !shares_experts)
                 .then_some("the model is on one GPU, and nothing goes over the link")
         }
@@ -173,7 +177,7 @@ fn max_position_embeddings(facts: &Facts<'_>, key: &Written) -> Option<String> {
 fn intermediate_size(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| {
         let model = &one.pool.hardware.pricing.as_ref()?.model;
-        let dense = model.experts.is_none_or(|experts| experts.dense_layers > 0);
+        let dense = model.groups.iter().any(|group| matches!(group.mlp, Mlp::Dense(_)));
         (!dense).then_some("every layer of the model has experts, which have a width of their own")
     })
 }

@@ -1,7 +1,7 @@
 //! The constants that a real run can be asked for, and the steps in which a fit moves them.
 
-use crate::catalog::{Gemm, GpuConstants, PrefillAttention};
-use crate::cost::{Dtype, Pricing};
+use crate::catalog::{Arithmetic, Gemm, GpuConstants, PrefillAttention};
+use crate::cost::{Pricing};
 
 /// Constants that are fitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,21 +104,23 @@ fn of_gpu(pricing: &Pricing) -> Vec<Free> {
     fn fp8(pricing: &mut Pricing) -> &mut Gemm {
         constants(pricing).gemm_fp8.as_mut().expect(CARRIED)
     }
-    let mut free = match pricing.precision.weights {
-        Dtype::Fp8 => vec![
+    let formats = pricing.precision.formats(&pricing.model);
+    let in_fp8 = formats.mlp.arithmetic() == Arithmetic::Fp8 && pricing.gpu.gemm_fp8.is_some();
+    let mut free = match in_fp8 {
+        true => vec![
             Free::rate("gpu.gemm_fp8.tflops", "TFLOP/s", pricing, |p| &mut fp8(p).tflops),
             Free::rate("gpu.gemm_fp8.memory_gb_per_s", "GB/s", pricing, |p| {
                 &mut fp8(p).memory_gb_per_s
             }),
         ],
-        Dtype::Bf16 | Dtype::Fp16 => vec![
+        false => vec![
             Free::rate("gpu.gemm_bf16.tflops", "TFLOP/s", pricing, |p| &mut bf16(p).tflops),
             Free::rate("gpu.gemm_bf16.memory_gb_per_s", "GB/s", pricing, |p| {
                 &mut bf16(p).memory_gb_per_s
             }),
         ],
     };
-    if pricing.model.experts.is_some() {
+    if pricing.model.experts().is_some() {
         free.push(Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| {
             &mut constants(p).experts.as_mut().expect(CARRIED).tflops
         }));

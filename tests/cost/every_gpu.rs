@@ -1,7 +1,7 @@
 //! Every GPU of the catalog with dense, mixed and latent models under every profile: do times lie
 //! between what the peaks allow and a few times that, and grow with the work?
 
-use metron_sim::catalog::{self, Gpu, Kind, Model};
+use metron_sim::catalog::{self, Gpu, Kind, Mixer, Model};
 use metron_sim::cost::{
     BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Roofline, kv_capacity,
 };
@@ -52,21 +52,30 @@ fn price(cost: &Roofline, (prefill, decodes, kv): Batch) -> (f64, f64) {
 fn least_us(model: &Model, gpu: &Gpu, ranks: u32, (prefill, decodes, kv): Batch) -> f64 {
     let [ranks, tokens, decodes_f] = [ranks, prefill + decodes, decodes].map(f64::from);
     let routed = model.routed_parameters() as f64;
-    let (used, woken) = model.experts.map_or((0.0, 0.0), |e| {
+    let (used, woken) = model.experts().map_or((0.0, 0.0), |e| {
         let [count, each] = [e.count, e.per_token].map(f64::from);
         (routed * each / count, routed * (1.0 - libm::pow(1.0 - each / count, tokens)))
     });
     let others = model.matrix_parameters() as f64 - routed;
     let head = model.embedding_parameters() as f64;
     let sampled = decodes_f + f64::from(u8::from(prefill > 0));
-    let heads = f64::from(model.layers * model.heads);
     let prefill_pairs = f64::from(prefill) * f64::from(prefill) / 2.0;
-    let attention = 4.0 * heads * f64::from(model.head_dim) * prefill_pairs;
-    // Latent attention has narrower values.
-    let attention = if model.latent_attention.is_some() { 0.8 * attention } else { attention };
+    let (mut attention, mut kv_bytes) = (0.0, 0.0);
+    for (mixer, layers) in model.mixers() {
+        let (heads, widths, numbers) = match mixer {
+            Mixer::Attention(a) => {
+                let kv_heads = (a.kv_heads / ranks as u32).max(1);
+                (a.heads, a.key_dim + a.value_dim, kv_heads * a.kv_numbers_of_head())
+            }
+            Mixer::Latent(latent) => {
+                (latent.heads, latent.key_dim + latent.value_dim, latent.kv_numbers())
+            }
+            Mixer::Recurrent(_) | Mixer::None => continue,
+        };
+        attention += f64::from(layers * heads) * 2.0 * f64::from(widths) * prefill_pairs;
+        kv_bytes += 2.0 * f64::from(layers * numbers);
+    }
     let flops = (2.0 * ((others + used) * tokens + head * sampled) + attention) / ranks;
-    let kv_heads = (model.kv_heads / ranks as u32).max(1);
-    let kv_bytes = 2.0 * f64::from(model.layers) * model.kv_numbers(kv_heads) as f64;
     let bytes = 2.0 * (others + woken + head) / ranks + kv_bytes * decodes_f * kv as f64;
     let compute = flops / gpu.peak.bf16_tflops / 1e6;
     compute.max(bytes / gpu.peak.memory_gb_per_s / 1e3)

@@ -364,9 +364,11 @@ fn mixtures_of_experts() {
             let experts = Experts {
                 count,
                 per_token,
-                intermediate_size: width / tp,
-                shared_intermediate_size: 0,
-                dense_layers: 0,
+                width: width / tp,
+                shared_width: 0,
+                gated: true,
+                bias: false,
+                latent: 0,
             };
             let activated = f64::from(count.min(tokens * per_token));
             let us = routed_experts_us(&fit, hidden, &experts, tokens, activated);
@@ -380,7 +382,7 @@ fn mixtures_of_experts() {
     let path = kernels.join("llmservingsim").join(folder).join("moe_us.csv");
     let mut errors = Errors::default();
     for row in rows(&path, ["tokens", "activated_experts", "time_us"]) {
-        let experts = qwen.experts.unwrap();
+        let experts = qwen.experts().unwrap();
         let us = routed_experts_us(&fit, qwen.hidden_size, &experts, int(&row[0]), float(&row[1]));
         errors.add(us, float(&row[2]));
     }

@@ -1,6 +1,6 @@
 //! Models that are not dense, and numbers that are not bf16.
 
-use metron_sim::catalog::{self, Model};
+use metron_sim::catalog::{self, Attention, KvSource, Mixer, QkNorm, Reach};
 use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Decodes, Dtype, KvRequest, Roofline, kv_capacity,
 };
@@ -32,7 +32,22 @@ fn latent_attention_keeps_and_reads_little() {
         assert_eq!(kv.weight_bytes, split.div_ceil(u64::from(ranks)) + unsplit);
     }
     let ideal = catalog::profile("ideal").unwrap();
-    let heads_apart = Model { latent_attention: None, head_dim: 160, ..model.clone() };
+    let mut heads_apart = model.clone();
+    let attention = Attention {
+        heads: 16,
+        kv_heads: 16,
+        key_dim: 160,
+        value_dim: 160,
+        reach: Reach::All,
+        kv: KvSource::Own,
+        qk_norm: QkNorm::None,
+        qkv_bias: false,
+        output_bias: false,
+        gate_columns: 0,
+    };
+    for group in &mut heads_apart.groups {
+        group.mixer = Mixer::Attention(attention);
+    }
     let [latent, apart] = [&model, &heads_apart].map(|model| {
         let cost = Roofline::new(model, &gpu, &ideal, tensor(1), Dtype::Bf16).unwrap();
         let kv = 64 * 4096;
@@ -59,7 +74,7 @@ fn deepseek_v3_in_fp8_fits_on_eight_h200_and_computes_its_active_parameters() {
     let least_us = 2.0 * 37e9 * tokens / 8.0 / (gpu.gemm_fp8.unwrap().tflops * 1e6);
     assert!((least_us..4.0 * least_us).contains(&us), "{us} {least_us}");
     let bf16 = KvRequest { block_tokens: 64, ..memory(&model, &gpu, 8) };
-    let fp8 = KvRequest { dtype: Dtype::Fp8, ..bf16 };
+    let fp8 = KvRequest { precision: Dtype::Fp8.into(), ..bf16 };
     assert!(kv_capacity(&fp8).unwrap().blocks > 1000);
     assert!(kv_capacity(&bf16).is_err());
 }

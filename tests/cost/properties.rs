@@ -4,7 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use metron_sim::catalog::{self, EngineProfile, Gpu, Kind, Model, PrefillAttention};
+use metron_sim::catalog::{self, EngineProfile, Gpu, Kind, Mixer, Model, PrefillAttention};
 use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Decodes, Dtype, IterationTime, KvDtype, Parallelism, Precision,
     Roofline,
@@ -164,9 +164,13 @@ fn more_work_is_never_cheaper() {
 fn most(gpu: &Gpu, model: &Model) -> f64 {
     match &gpu.prefill_attention {
         PrefillAttention::FlashAttention2(fit)
-            if fit.mixed_measured && model.latent_attention.is_none() =>
+            if fit.mixed_measured =>
         {
-            TOGETHER_MOST.max(1.5 * f64::from(model.heads) / f64::from(model.kv_heads))
+            let group = |(mixer, _): (Mixer, u32)| match mixer {
+                Mixer::Attention(a) => TOGETHER_MOST.max(1.5 * f64::from(a.heads / a.kv_heads)),
+                _ => 1.0,
+            };
+            model.mixers().into_iter().map(group).fold(1.0, f64::max)
         }
         _ => 1.0,
     }

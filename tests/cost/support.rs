@@ -2,7 +2,7 @@
 
 use metron_sim::catalog::{self, Gpu, Model};
 use metron_sim::cost::{
-    BatchShape, CostError, CostModel, Dtype, KvCapacity, KvDtype, KvRequest, Parallelism, Roofline,
+    BatchShape, CostError, CostModel, Dtype, KvCapacity, KvRequest, Parallelism, Roofline,
     kv_capacity, prefill_time,
 };
 
@@ -44,8 +44,7 @@ pub(crate) fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvReques
         model,
         gpu,
         parallelism: tensor(ranks),
-        dtype: Dtype::Bf16,
-        kv_dtype: KvDtype::Auto,
+        precision: Dtype::Bf16.into(),
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: OVERHEAD_BYTES,

@@ -37,7 +37,7 @@ fn lists_describe_every_entry() {
 fn figures_give_the_published_parameter_counts() {
     for name in names(Kind::Model) {
         let model = model(&name).unwrap();
-        let published = model.published_parameters.expect("every built-in model has one") as f64;
+        let published = model.published.parameters.expect("every built-in model has one") as f64;
         let error = model.parameters() as f64 / published - 1.0;
         assert!(error.abs() < 0.001, "{name}: {} is {error:+.4} off", model.parameters());
     }
@@ -126,7 +126,7 @@ fn model_overrides_are_checked() {
     let model = model("llama-3.1-8b").unwrap();
     let half = ModelOverrides { layers: Some(16), ..ModelOverrides::default() };
     let smaller = model.clone().with(&half).unwrap();
-    assert_eq!((smaller.layers, smaller.name.as_str()), (16, "llama-3.1-8b*"));
+    assert_eq!((smaller.layers(), smaller.name.as_str()), (16, "llama-3.1-8b*"));
     assert!(smaller.parameters() < model.parameters());
     let odd = ModelOverrides { kv_heads: Some(5), ..ModelOverrides::default() };
     assert_eq!(model.with(&odd).unwrap_err().path, "kv_heads");
@@ -135,8 +135,7 @@ fn model_overrides_are_checked() {
 #[test]
 fn approximations_are_said() {
     assert!(model("llama-3.1-8b").unwrap().approximations().is_empty());
-    let notes = model("gemma-2-9b").unwrap().approximations();
-    assert!(notes.len() == 1 && notes[0].contains("sliding window of 4096 tokens"), "{notes:?}");
+    assert!(model("gemma-2-9b").unwrap().approximations().is_empty());
     assert_eq!(model("mixtral-8x7b").unwrap().approximations().len(), 1);
 }
 

@@ -1,10 +1,10 @@
 //! How many KV blocks fit beside the weights.
 
-use crate::catalog::{Gpu, Model};
+use crate::catalog::{Formats, Gpu, Mixer, Model, WeightBytes};
 
 use super::pipeline::split;
 use super::shard::Shard;
-use super::{CostError, Dtype, KvDtype, Parallelism};
+use super::{CostError, Parallelism, Precision};
 
 /// What decides the number of KV blocks.
 #[derive(Clone, Copy, Debug)]
@@ -15,10 +15,8 @@ pub struct KvRequest<'a> {
     pub gpu: &'a Gpu,
     /// Ranks.
     pub parallelism: Parallelism,
-    /// Number type of the weights.
-    pub dtype: Dtype,
-    /// Number type of K and V.
-    pub kv_dtype: KvDtype,
+    /// Number types of the weights, and of K and V.
+    pub precision: Precision,
     /// Share of device memory that the engine may use, above 0 and at most 1.
     pub gpu_memory_utilization: f64,
     /// Tokens in a KV block, at least 1.
@@ -89,17 +87,11 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     let usable_bytes = (gpu.memory_bytes as f64 * utilization) as u64;
     let parts = split(model, request.parallelism.pipeline)?;
     let last = parts.len() - 1;
+    let formats = request.precision.formats(model);
+    let kv_bits = request.precision.kv_bits_1024ths(model);
     let stages = parts.iter().enumerate().map(|(i, part)| {
-        let weights = stage_weight_bytes(part, request.dtype, i == 0, i == last);
-        // Counted apart: every rank holds the whole of it.
-        let bytes = if request.dtype == Dtype::Fp8 { 1 } else { 2 };
-        let unsplit = bytes * part.unsplit_parameters();
-        let routed = bytes * part.routed_parameters();
-        let weight_bytes = (weights - unsplit - routed).div_ceil(u64::from(shard.ranks))
-            + unsplit
-            + expert_bytes(part, shard, routed);
-        let block_tokens = request.block_tokens;
-        let bytes_per_block = kv_bytes_per_block(part, shard, request.kv_dtype, block_tokens);
+        let weight_bytes = rank_bytes(part, shard, &formats, (i == 0, i == last));
+        let bytes_per_block = kv_bytes_per_block(part, shard, kv_bits, request.block_tokens);
         let taken = weight_bytes.saturating_add(request.overhead_bytes);
         let kv_bytes = usable_bytes.saturating_sub(taken);
         (kv_bytes / bytes_per_block, i, weight_bytes, bytes_per_block, kv_bytes)
@@ -141,40 +133,29 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     Ok(KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic })
 }
 
-/// One rank's share of the routed experts' bytes.
-fn expert_bytes(part: &Model, shard: Shard, all: u64) -> u64 {
-    match (shard.whole_experts, part.experts) {
-        (Some(whole), Some(experts)) => all / u64::from(experts.count) * u64::from(whole),
-        _ => all.div_ceil(u64::from(shard.expert_ranks)),
-    }
+/// One rank's part of a stage's weights.
+fn rank_bytes(part: &Model, shard: Shard, formats: &Formats, ends: (bool, bool)) -> u64 {
+    let WeightBytes { split, whole, routed } = part.weight_bytes(formats, ends.0, ends.1);
+    let experts = match (shard.whole_experts, part.experts()) {
+        (Some(held), Some(experts)) => routed / u64::from(experts.count) * u64::from(held),
+        _ => routed.div_ceil(u64::from(shard.expert_ranks)),
+    };
+    split.div_ceil(u64::from(shard.ranks)) + whole + experts
 }
 
 /// Bytes of one block on one rank of a stage with the layers of `part`.
-fn kv_bytes_per_block(part: &Model, shard: Shard, kv_dtype: KvDtype, block_tokens: u32) -> u64 {
-    let bytes = u64::from(kv_dtype.bytes());
-    let bytes_per_token = bytes * u64::from(part.layers) * part.kv_numbers(shard.kv_heads);
-    bytes_per_token.saturating_mul(u64::from(block_tokens.max(1)))
-}
-
-/// Bytes of a stage's weights: the layers of `part`, the embedding on the first stage, the head on
-/// the last. In fp8 the embedding, the head, the norms and the routers keep 16 bits.
-fn stage_weight_bytes(part: &Model, dtype: Dtype, first: bool, last: bool) -> u64 {
-    let embedding = part.embedding_parameters();
-    let mut all = part.layer_parameters();
-    if first {
-        all += embedding;
-    }
-    if last {
-        all += u64::from(part.hidden_size);
-        // Tied, the last stage needs its own copy where it is not the first as well.
-        if !(first && part.tied_embeddings) {
-            all += embedding;
+fn kv_bytes_per_block(part: &Model, shard: Shard, kv_bits: u32, block_tokens: u32) -> u64 {
+    let of_layer = |mixer: &Mixer| match mixer {
+        Mixer::Attention(a) => {
+            let numbers = u64::from(shard.kv_heads(a.kv_heads)) * u64::from(a.kv_numbers_of_head());
+            numbers * u64::from(kv_bits) / (8 * 1024)
         }
-    }
-    match dtype {
-        Dtype::Bf16 | Dtype::Fp16 => 2 * all,
-        Dtype::Fp8 => 2 * all - part.matrix_parameters(),
-    }
+        Mixer::Latent(latent) => latent.kv_bytes(kv_bits),
+        Mixer::Recurrent(_) | Mixer::None => 0,
+    };
+    let mixers = part.mixers();
+    let bytes = mixers.iter().map(|(mixer, layers)| u64::from(*layers) * of_layer(mixer));
+    bytes.sum::<u64>().saturating_mul(u64::from(block_tokens.max(1))).max(1)
 }
 
 /// A size in GiB, MiB or KiB with one decimal.

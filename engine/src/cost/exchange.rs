@@ -1,11 +1,11 @@
 //! What ranks send one another within a layer: all-reduces under tensor parallelism, and tokens on
 //! their way to experts and back.
 
-use crate::catalog::{AllReduce, Gpu, Model};
+use crate::catalog::{AllReduce, Arithmetic, Formats, Gpu, Mixer, Mlp, Model};
 
 use super::gemm::us_per_byte;
 use super::shard::Shard;
-use super::{CostError, Dtype};
+use super::CostError;
 
 /// Bytes of a number of the hidden state.
 const HIDDEN_BYTES: f64 = 2.0;
@@ -34,19 +34,26 @@ impl Exchange {
         model: &Model,
         gpu: &Gpu,
         shard: Shard,
-        dtype: Dtype,
+        formats: &Formats,
     ) -> Result<Exchange, CostError> {
         let hidden = f64::from(model.hidden_size);
         let reduced = Message::all_reduce(gpu, shard.ranks, hidden * HIDDEN_BYTES)?;
-        let dense = f64::from(model.dense_layers());
-        let attention = f64::from(model.layers);
+        let layers_with = |has: &dyn Fn(&crate::catalog::LayerGroup) -> bool| {
+            let layers = model.groups.iter().filter(|group| has(group)).map(|group| group.layers);
+            f64::from(layers.sum::<u32>())
+        };
+        let mixers = layers_with(&|group| group.mixer != Mixer::None);
+        let dense = layers_with(&|group| matches!(group.mlp, Mlp::Dense(_)));
         let mut sum = Message::default();
-        sum.add(attention + dense, reduced);
-        if let Some(experts) = model.experts {
-            let layers = attention - dense;
+        sum.add(mixers + dense, reduced);
+        if let Some(experts) = model.experts() {
+            let layers = layers_with(&|group| matches!(group.mlp, Mlp::Experts(_)));
             match shard.whole_experts {
                 Some(_) if shard.data > 1 => {
-                    let input_bytes = if dtype == Dtype::Fp8 { 1.0 } else { HIDDEN_BYTES };
+                    let input_bytes = match formats.experts.arithmetic() {
+                        Arithmetic::Fp8 => 1.0,
+                        _ => HIDDEN_BYTES,
+                    };
                     let numbers = f64::from(experts.per_token) * hidden / f64::from(shard.ranks);
                     for bytes in [input_bytes, HIDDEN_BYTES] {
                         let there = Message::all_to_all(gpu, shard.expert_ranks, bytes * numbers)?;

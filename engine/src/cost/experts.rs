@@ -1,6 +1,6 @@
 //! Mixtures of experts: how many a batch wakes, and what they cost.
 
-use crate::catalog::{Experts, GroupedGemm, Model};
+use crate::catalog::{Experts, GroupedGemm};
 
 use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
 
@@ -23,7 +23,7 @@ pub fn routed_experts_us(
     tokens: u32,
     activated: f64,
 ) -> f64 {
-    let routed = RoutedExperts::new(fit, hidden_size, 3, experts, experts.intermediate_size, 2.0);
+    let routed = RoutedExperts::new(fit, hidden_size, experts, experts.width, (2.0, 2.0));
     routed.us(tokens.into(), activated)
 }
 
@@ -35,26 +35,29 @@ pub(super) struct RoutedExperts {
     hidden: f64,
     width: f64,
     matrices: f64,
-    /// Bytes of an element of the weights and activations.
+    /// Bytes of an element of the weights.
+    weight_bytes: f64,
+    /// Bytes of an element of the activations.
     input_bytes: f64,
 }
 
 impl RoutedExperts {
-    /// `width` is one rank's part of an expert's width; `input_bytes` those of a number.
+    /// `width` is one rank's part of an expert's width; the bytes are those of a number of the
+    /// weights and of one of the activations.
     pub(super) fn new(
         fit: &GroupedGemm,
         hidden_size: u32,
-        matrices: u32,
         experts: &Experts,
         width: u32,
-        input_bytes: f64,
+        (weight_bytes, input_bytes): (f64, f64),
     ) -> Self {
         RoutedExperts {
             fit: *fit,
             per_token: f64::from(experts.per_token),
-            hidden: f64::from(hidden_size),
+            hidden: f64::from(experts.input_width(hidden_size)),
             width: f64::from(width),
-            matrices: f64::from(matrices),
+            matrices: f64::from(experts.matrices()),
+            weight_bytes,
             input_bytes,
         }
     }
@@ -66,9 +69,8 @@ impl RoutedExperts {
         let compute =
             2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
         let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
-        let memory = self.input_bytes
-            * (activated * weights + activations)
-            * us_per_byte(self.fit.memory_gb_per_s);
+        let bytes = self.weight_bytes * activated * weights + self.input_bytes * activations;
+        let memory = bytes * us_per_byte(self.fit.memory_gb_per_s);
         self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
     }
 }
@@ -88,19 +90,23 @@ pub(super) struct ExpertLayer {
 }
 
 impl ExpertLayer {
-    /// Microseconds for `tokens` tokens.
-    pub(super) fn us(&self, gemm: &Gemm, model: &Model, tokens: f64) -> f64 {
-        let h = f64::from(model.hidden_size);
-        let router = gemm.us(tokens, f64::from(self.experts.count), h);
+    /// Microseconds for `tokens` tokens of a hidden state of width `h`. `router` prices products in
+    /// 16 bits, `shared` those of shared experts.
+    pub(super) fn us(&self, router: &Gemm, shared: &Gemm, h: f64, tokens: f64) -> f64 {
+        let router = router.us(tokens, f64::from(self.experts.count), h);
         // Spread evenly: of all ranks' tokens these experts get their part.
         let all_tokens = tokens * self.data;
         let activated = self.held * expected_experts(&self.experts, all_tokens);
-        let routed = self.routed.us(self.held * all_tokens, activated);
-        if self.shared_width == 0 {
-            return router + routed;
+        let mut us = router + self.routed.us(self.held * all_tokens, activated);
+        if self.shared_width > 0 {
+            let width = f64::from(self.shared_width);
+            let first = f64::from(self.experts.matrices() - 1);
+            us = us + shared.us(tokens, first * width, h) + shared.us(tokens, h, width);
         }
-        let width = f64::from(self.shared_width);
-        let first = f64::from(model.mlp_matrices() - 1);
-        router + routed + gemm.us(tokens, first * width, h) + gemm.us(tokens, h, width)
+        if self.experts.latent > 0 {
+            let latent = f64::from(self.experts.latent);
+            us += shared.us(tokens, latent, h) + shared.us(tokens, h, latent);
+        }
+        us
     }
 }

@@ -6,7 +6,7 @@ use crate::catalog;
 /// checking constants against measured tables.
 #[cfg(any(test, feature = "internals"))]
 pub fn gemm_us(fit: &catalog::Gemm, m: u32, n: u32, k: u32) -> f64 {
-    Gemm::new(fit, 2).us(m.into(), n.into(), k.into())
+    Gemm::new(fit, 2.0, 2.0).us(m.into(), n.into(), k.into())
 }
 
 /// `(a^p + b^p)^(1/p)`: near the larger of both, above it where they are close.
@@ -38,26 +38,29 @@ pub(super) struct Gemm {
     us_per_byte: f64,
     knee: f64,
     row_penalty: f64,
-    /// Bytes of an element of the weights and of the input; the output has 2.
+    /// Bytes of an element of the weights.
+    weight_bytes: f64,
+    /// Bytes of an element of the input; the output has 2.
     input_bytes: f64,
 }
 
 impl Gemm {
-    pub(super) fn new(fit: &catalog::Gemm, input_bytes: u32) -> Gemm {
+    pub(super) fn new(fit: &catalog::Gemm, weight_bytes: f64, input_bytes: f64) -> Gemm {
         Gemm {
             launch_us: fit.launch_us,
             us_per_flop: us_per_flop(fit.tflops),
             us_per_byte: us_per_byte(fit.memory_gb_per_s),
             knee: fit.knee,
             row_penalty: fit.row_penalty,
-            input_bytes: f64::from(input_bytes),
+            weight_bytes,
+            input_bytes,
         }
     }
 
     /// Time of one product, microseconds: `m` tokens, `n` outputs, `k` inputs.
     pub(super) fn us(&self, m: f64, n: f64, k: f64) -> f64 {
         let compute = 2.0 * m * n * k * self.us_per_flop;
-        let bytes = self.input_bytes * (n * k + m * k) + 2.0 * m * n;
+        let bytes = self.weight_bytes * n * k + self.input_bytes * m * k + 2.0 * m * n;
         let penalty = 1.0 + self.row_penalty * m.min(64.0) / 64.0;
         let memory = bytes * penalty * self.us_per_byte;
         self.launch_us + soft_max(compute, memory, self.knee)

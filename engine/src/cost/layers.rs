@@ -1,22 +1,26 @@
 //! What depends on the number of tokens alone: matrix products, experts, elementwise kernels,
 //! and the output head, which depends on the sequences sampled.
 
-use crate::catalog::{EngineProfile, Gpu, LayerTable, Model};
+use crate::catalog::{
+    Attention, Dense, EngineProfile, Experts, Formats, Gpu, Latent, LayerGroup, LayerTable, Mixer,
+    Mlp, Model, QkNorm, Recurrent,
+};
 
 use super::exchange::Exchange;
 use super::experts::{ExpertLayer, RoutedExperts};
 use super::gemm::{Gemm, us_per_byte};
+use super::rates;
 use super::shard::Shard;
-use super::{CostError, Dtype};
+use super::CostError;
 
 /// Prices the layers of a model without attention, and its head, on one rank.
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
-    model: Model,
+    layers: f64,
+    kinds: Vec<KindOfLayer>,
+    hidden: f64,
     shard: Shard,
-    gemm: Gemm,
-    gemm_head: Gemm,
-    experts: Option<ExpertLayer>,
+    gemm: Gemms,
     kernel_us: f64,
     elementwise_us_per_byte: f64,
     sampler_us: f64,
@@ -25,29 +29,52 @@ pub(super) struct Layers {
     table: Option<LayerTable>,
 }
 
+/// Layers that are alike.
+#[derive(Clone, Copy, Debug)]
+struct KindOfLayer {
+    group: LayerGroup,
+    experts: Option<ExpertLayer>,
+}
+
+/// Matrix products by the class of their weights.
+#[derive(Clone, Copy, Debug)]
+struct Gemms {
+    attention: Gemm,
+    mlp: Gemm,
+    shared: Gemm,
+    head: Gemm,
+    router: Gemm,
+}
+
 impl Layers {
     pub(super) fn new(
         model: &Model,
         gpu: &Gpu,
         profile: &EngineProfile,
         shard: Shard,
-        dtype: Dtype,
+        formats: &Formats,
     ) -> Result<Layers, CostError> {
-        let gemm_head = Gemm::new(&gpu.gemm_bf16, 2);
-        let gemm = match (dtype, &gpu.gemm_fp8) {
-            (Dtype::Bf16 | Dtype::Fp16, _) => gemm_head,
-            (Dtype::Fp8, Some(fit)) => Gemm::new(fit, 1),
-            (Dtype::Fp8, None) => {
-                return Err(CostError::DtypeUnknown { gpu: gpu.name.clone(), dtype });
-            }
-        };
+        let kinds = model.kinds().into_iter().map(|group| {
+            let experts = match group.mlp {
+                Mlp::Experts(experts) => Some(expert_layer(model, &experts, gpu, shard, formats)?),
+                Mlp::Dense(_) | Mlp::None => None,
+            };
+            Ok(KindOfLayer { group, experts })
+        });
+        let head = if model.tied_embeddings { formats.embedding } else { formats.head };
         Ok(Layers {
-            experts: expert_layer(model, gpu, shard, dtype)?,
-            exchange: Exchange::new(model, gpu, shard, dtype)?,
-            model: model.clone(),
+            layers: model.layers().into(),
+            kinds: kinds.collect::<Result<_, CostError>>()?,
+            exchange: Exchange::new(model, gpu, shard, formats)?,
+            hidden: model.hidden_size.into(),
             shard,
-            gemm,
-            gemm_head,
+            gemm: Gemms {
+                attention: rates::gemm(gpu, formats.attention),
+                mlp: rates::gemm(gpu, formats.mlp),
+                shared: rates::gemm(gpu, formats.shared),
+                head: rates::gemm(gpu, head),
+                router: rates::gemm(gpu, crate::catalog::Format::BF16),
+            },
             kernel_us: gpu.elementwise.kernel_us,
             elementwise_us_per_byte: us_per_byte(gpu.elementwise.memory_gb_per_s),
             sampler_us: gpu.sampler.launch_us,
@@ -58,10 +85,9 @@ impl Layers {
 
     /// All layers for `tokens` tokens, microseconds.
     pub(super) fn all_layers_us(&self, tokens: f64) -> f64 {
-        let layers = f64::from(self.model.layers);
         match &self.table {
-            Some(table) => layers * self.table_us(table, tokens),
-            None => layers * self.mean_layer_us(tokens),
+            Some(table) => self.layers * self.table_us(table, tokens),
+            None => self.layers * self.mean_layer_us(tokens),
         }
     }
 
@@ -75,67 +101,131 @@ impl Layers {
         if sampled <= 0.0 {
             return 0.0;
         }
-        let [vocab, h] = [self.shard.vocab, self.model.hidden_size].map(f64::from);
-        self.gemm_head.us(sampled, vocab, h) + self.sampler_us + self.sampler_sequence_us * sampled
+        let vocab = f64::from(self.shard.vocab);
+        self.gemm.head.us(sampled, vocab, self.hidden)
+            + self.sampler_us
+            + self.sampler_sequence_us * sampled
     }
 
     /// The mean over the model's layers, without attention and communication.
     fn mean_layer_us(&self, tokens: f64) -> f64 {
-        let dense_layers = self.model.dense_layers();
-        let mut total = 0.0;
-        if dense_layers > 0 {
-            total += f64::from(dense_layers) * self.dense_layer_us(tokens);
+        let of = |kind: &KindOfLayer| f64::from(kind.group.layers) * self.layer_us(kind, tokens);
+        self.kinds.iter().map(of).sum::<f64>() / self.layers
+    }
+
+    fn layer_us(&self, kind: &KindOfLayer, tokens: f64) -> f64 {
+        let projections = self.projections_us(&kind.group.mixer, tokens);
+        let norms = f64::from(kind.group.norms);
+        match (&kind.group.mlp, &kind.experts) {
+            (Mlp::Dense(dense), _) => {
+                // Norms, rotary embedding, activation.
+                let elementwise =
+                    self.elementwise_us(&kind.group.mixer, tokens, norms + 2.0, self.width(dense));
+                projections + self.dense_us(dense, tokens) + elementwise
+            }
+            // The activation is part of the experts' own time.
+            (_, Some(experts)) => {
+                projections
+                    + experts.us(&self.gemm.router, &self.gemm.shared, self.hidden, tokens)
+                    + self.elementwise_us(&kind.group.mixer, tokens, norms + 1.0, 0.0)
+            }
+            (_, None) => {
+                projections + self.elementwise_us(&kind.group.mixer, tokens, norms + 1.0, 0.0)
+            }
         }
-        if let Some(experts) = &self.experts {
-            let layers = f64::from(self.model.layers - dense_layers);
-            total += layers * self.expert_layer_us(experts, tokens);
+    }
+
+    fn width(&self, dense: &Dense) -> f64 {
+        self.shard.part(dense.width).into()
+    }
+
+    fn dense_us(&self, dense: &Dense, tokens: f64) -> f64 {
+        let (h, width) = (self.hidden, self.width(dense));
+        let first = f64::from(dense.matrices() - 1);
+        self.gemm.mlp.us(tokens, first * width, h) + self.gemm.mlp.us(tokens, h, width)
+    }
+
+    fn projections_us(&self, mixer: &Mixer, tokens: f64) -> f64 {
+        match mixer {
+            Mixer::Attention(attention) => self.attention_projections_us(attention, tokens),
+            Mixer::Latent(latent) => self.latent_projections_us(latent, tokens),
+            Mixer::Recurrent(recurrent) => self.recurrent_projections_us(recurrent, tokens),
+            Mixer::None => 0.0,
         }
-        total / f64::from(self.model.layers)
     }
 
-    fn dense_layer_us(&self, tokens: f64) -> f64 {
-        let [h, width] = [self.model.hidden_size, self.shard.intermediate].map(f64::from);
-        let first = f64::from(self.model.mlp_matrices() - 1);
-        let mlp = self.gemm.us(tokens, first * width, h) + self.gemm.us(tokens, h, width);
-        // Two norms, rotary embedding, activation.
-        self.projections_us(tokens) + mlp + self.elementwise_us(tokens, 4.0, width)
+    fn attention_projections_us(&self, attention: &Attention, tokens: f64) -> f64 {
+        let h = self.hidden;
+        let [q, kv] = self.heads(attention);
+        // One rank's part of each, its KV heads replicated where there are fewer than ranks.
+        let of_kv_head = attention.kv_columns() as f64 / f64::from(attention.kv_heads);
+        let gate = f64::from(self.shard.part(attention.gate_columns));
+        let columns = q * f64::from(attention.key_dim) + kv * of_kv_head + gate;
+        self.gemm.attention.us(tokens, columns, h)
+            + self.gemm.attention.us(tokens, h, q * f64::from(attention.value_dim))
     }
 
-    /// The activation is part of the experts' own time.
-    fn expert_layer_us(&self, experts: &ExpertLayer, tokens: f64) -> f64 {
-        self.projections_us(tokens)
-            + experts.us(&self.gemm, &self.model, tokens)
-            + self.elementwise_us(tokens, 3.0, 0.0)
+    /// One rank's query and KV heads.
+    fn heads(&self, attention: &Attention) -> [f64; 2] {
+        [self.shard.heads(attention.heads), self.shard.kv_heads(attention.kv_heads)].map(f64::from)
     }
 
-    fn projections_us(&self, tokens: f64) -> f64 {
-        let [h, d] = [self.model.hidden_size, self.model.head_dim].map(f64::from);
-        let [q, kv] = [self.shard.heads, self.shard.kv_heads].map(f64::from);
-        let Some(latent) = self.model.latent_attention else {
-            return self.gemm.us(tokens, (q + 2.0 * kv) * d, h) + self.gemm.us(tokens, h, q * d);
-        };
-        let [kv_rank, query_rank, rope, value] =
-            [latent.kv_rank, latent.query_rank, latent.rope_dim, latent.value_dim].map(f64::from);
+    fn latent_projections_us(&self, latent: &Latent, tokens: f64) -> f64 {
+        let gemm = &self.gemm.attention;
+        let (h, q) = (self.hidden, f64::from(self.shard.heads(latent.heads)));
+        let [kv_rank, query_rank, rope, d, value] = [
+            latent.kv_rank,
+            latent.query_rank,
+            latent.rope_dim,
+            latent.key_dim,
+            latent.value_dim,
+        ]
+        .map(f64::from);
         // Compressing is done whole on every rank; a decode's query is taken to the compressed
         // space and its output back by the same matrix that expands K and V of a prefill.
         let queries = match latent.query_rank {
-            0 => self.gemm.us(tokens, q * d, h) + self.gemm.us(tokens, kv_rank + rope, h),
+            0 => gemm.us(tokens, q * d, h) + gemm.us(tokens, kv_rank + rope, h),
             _ => {
-                self.gemm.us(tokens, query_rank + kv_rank + rope, h)
-                    + self.gemm.us(tokens, q * d, query_rank)
+                gemm.us(tokens, query_rank + kv_rank + rope, h)
+                    + gemm.us(tokens, q * d, query_rank)
             }
         };
-        queries
-            + self.gemm.us(tokens, q * (d - rope + value), kv_rank)
-            + self.gemm.us(tokens, h, q * value)
+        let rest = queries
+            + gemm.us(tokens, q * (d - rope + value), kv_rank)
+            + gemm.us(tokens, h, q * value);
+        let Some(indexer) = latent.indexer else { return rest };
+        let [heads, dim] = [indexer.heads, indexer.dim].map(f64::from);
+        let from = if latent.query_rank == 0 { h } else { query_rank };
+        rest + gemm.us(tokens, heads * dim, from) + gemm.us(tokens, dim + heads, h)
     }
 
-    fn elementwise_us(&self, tokens: f64, kernels: f64, width: f64) -> f64 {
-        let [h, d] = [self.model.hidden_size, self.model.head_dim].map(f64::from);
-        let [q, kv] = [self.shard.heads, self.shard.kv_heads].map(f64::from);
-        let kernels = kernels + if self.model.qk_norm { 1.0 } else { 0.0 };
-        let bytes = tokens * (16.0 * h + 6.0 * width + 4.0 * (q + kv) * d);
-        kernels * self.kernel_us + bytes * self.elementwise_us_per_byte
+    fn recurrent_projections_us(&self, recurrent: &Recurrent, tokens: f64) -> f64 {
+        let h = self.hidden;
+        let [columns, rows] = [recurrent.input_columns, recurrent.output_rows]
+            .map(|width| f64::from(self.shard.part(width)));
+        self.gemm.attention.us(tokens, columns, h) + self.gemm.attention.us(tokens, h, rows)
+    }
+
+    fn elementwise_us(&self, mixer: &Mixer, tokens: f64, kernels: f64, width: f64) -> f64 {
+        // Numbers of queries and keys that rotary embedding and norms of heads pass over.
+        let (mixed, more) = match mixer {
+            Mixer::Attention(attention) => {
+                let [q, kv] = self.heads(attention);
+                let numbers = (q + kv) * f64::from(attention.key_dim);
+                (numbers, f64::from(u32::from(attention.qk_norm != QkNorm::None)))
+            }
+            Mixer::Latent(latent) => {
+                let q = f64::from(self.shard.heads(latent.heads));
+                (2.0 * q * f64::from(latent.key_dim), 0.0)
+            }
+            Mixer::Recurrent(recurrent) => {
+                // Convolution and gate pass over all that the projections gave.
+                (f64::from(self.shard.part(recurrent.input_columns)), 1.0)
+            }
+            Mixer::None => (0.0, 0.0),
+        };
+        let bytes = tokens * (16.0 * self.hidden + 6.0 * width + 4.0 * mixed);
+        (kernels + more) * self.kernel_us + bytes * self.elementwise_us_per_byte
     }
 
     /// A measured layer: linear between its points, the first point below them, and beyond them
@@ -161,36 +251,26 @@ impl Layers {
 
 fn expert_layer(
     model: &Model,
+    experts: &Experts,
     gpu: &Gpu,
     shard: Shard,
-    dtype: Dtype,
-) -> Result<Option<ExpertLayer>, CostError> {
-    let Some(experts) = model.experts else { return Ok(None) };
-    let Some(mut fit) = gpu.experts else {
+    formats: &Formats,
+) -> Result<ExpertLayer, CostError> {
+    let Some(fit) = gpu.experts else {
         return Err(CostError::ExpertsUnknown { gpu: gpu.name.clone(), model: model.name.clone() });
     };
-    // In fp8 the grouped products gain what the plain ones gain: there is no fit of their own.
-    let mut input_bytes = 2.0;
-    if let (Dtype::Fp8, Some(fp8)) = (dtype, &gpu.gemm_fp8) {
-        fit.tflops *= fp8.tflops / gpu.gemm_bf16.tflops;
-        input_bytes = 1.0;
-    }
+    let format = formats.experts;
+    let bytes = (format.bytes_each(), rates::input_bytes(gpu, format));
     let (width, held) = match shard.whole_experts {
-        Some(whole) => (experts.intermediate_size, f64::from(whole) / f64::from(experts.count)),
-        None => (experts.intermediate_size.div_ceil(shard.expert_ranks), 1.0),
+        Some(whole) => (experts.width, f64::from(whole) / f64::from(experts.count)),
+        None => (experts.width.div_ceil(shard.expert_ranks), 1.0),
     };
-    Ok(Some(ExpertLayer {
-        experts,
-        routed: RoutedExperts::new(
-            &fit,
-            model.hidden_size,
-            model.mlp_matrices(),
-            &experts,
-            width,
-            input_bytes,
-        ),
-        shared_width: experts.shared_intermediate_size.div_ceil(shard.ranks),
+    let fit = rates::grouped(gpu, &fit, format);
+    Ok(ExpertLayer {
+        experts: *experts,
+        routed: RoutedExperts::new(&fit, model.hidden_size, experts, width, bytes),
+        shared_width: shard.part(experts.shared_width),
         data: shard.data.into(),
         held,
-    }))
+    })
 }

@@ -9,16 +9,20 @@ mod experts;
 mod fixed;
 mod gemm;
 mod layers;
+mod mixers;
 mod parallelism;
 mod pipeline;
 mod precision;
 mod pricing;
+mod rates;
+mod recurrence;
 mod roofline;
 mod shape;
 mod shard;
 mod stage;
 mod table;
 
+use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::time::Span;
 
 pub use capacity::*;
@@ -33,7 +37,7 @@ pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
 pub use roofline::Roofline;
-pub use shape::{BatchShape, Chunk, Decodes};
+pub use shape::{BatchShape, Chunk, Decodes, ReachSlot, Within};
 
 /// The time of one iteration, each part rounded to nanoseconds once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,14 +80,26 @@ pub trait CostModel: Send + Sync {
     /// Time of one iteration over `shape`.
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime;
 
-    /// Times of iterations in a row that are decodes alone, of the same requests: the first reads
-    /// `kv` tokens, each later one `decodes` more. A model may know a quicker way to the same.
-    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
-        let mut kv = kv;
+    /// Times of iterations in a row that are decodes alone, of the same requests: the first is
+    /// `first`, each later one reads an entry more for each, and within each reach one more for each
+    /// of those `growing` there. A model may know a quicker way to the same.
+    fn times_in_a_row(
+        &self,
+        first: Decodes,
+        growing: [u32; REACHES_MAX],
+        times: &mut [IterationTime],
+    ) {
+        let mut decodes = first;
         for time in times {
-            *time = self.time(&BatchShape::decodes_alone(decodes, kv));
-            kv += u64::from(decodes);
+            *time = self.time(&BatchShape::of_decodes(decodes));
+            decodes = decodes.later(1, growing);
         }
+    }
+
+    /// How far back attention looks where it does not look at all tokens: the sums of KV entries
+    /// that a batch's decodes need besides the sum of all.
+    fn reaches(&self) -> Reaches {
+        [Reach::All; REACHES_MAX]
     }
 
     /// The same time taken apart.

@@ -26,17 +26,12 @@ pub fn stage_layers(layers: u32, stages: u32) -> Result<Vec<u32>, CostError> {
     Ok(parts)
 }
 
-/// The model of each stage: its layers, and of those the dense ones.
+/// The model of each stage: its layers.
 pub(super) fn split(model: &Model, stages: u32) -> Result<Vec<Model>, CostError> {
-    let mut dense_left = model.dense_layers();
-    let parts = stage_layers(model.layers, stages)?.into_iter().map(|layers| {
-        let mut part = model.clone();
-        part.layers = layers;
-        if let Some(experts) = &mut part.experts {
-            experts.dense_layers = dense_left.min(layers);
-            dense_left -= experts.dense_layers;
-        }
-        part
+    let mut from = 0;
+    let parts = stage_layers(model.layers(), stages)?.into_iter().map(|layers| {
+        from += layers;
+        model.layers_between(from - layers, from)
     });
     Ok(parts.collect())
 }

@@ -4,14 +4,14 @@
 //! makes the decodes' KV reads free under a prefill, and prefill time plus decode time reads the
 //! weights twice.
 
-use crate::catalog::{EngineProfile, Gpu, Model};
+use crate::catalog::{EngineProfile, Gpu, Model, REACHES_MAX, Reaches};
 use crate::time::Span;
 
 use super::pipeline::{HandOver, split};
 use super::shard::Shard;
-use super::stage::{LONGEST_US, Place, Stage};
+use super::stage::{LONGEST_US, Place, Serving, Stage};
 use super::{
-    BatchShape, CostError, CostModel, IterationTime, Overheads, Parallelism, Parts, Precision,
+    BatchShape, CostError, CostModel, Decodes, IterationTime, Overheads, Parallelism, Parts, Precision,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.
@@ -27,6 +27,7 @@ use super::{
 pub struct Roofline {
     stages: Vec<Stage>,
     hand_over: HandOver,
+    reaches: Reaches,
 }
 
 impl Roofline {
@@ -49,15 +50,25 @@ impl Roofline {
         let shard = Shard::new(model, parallelism)?;
         let parts = split(model, parallelism.pipeline)?;
         let last = parts.len() - 1;
+        let reaches = model.reaches();
+        let serving = Serving {
+            gpu,
+            profile,
+            shard,
+            formats: precision.formats(model),
+            kv_bits_1024ths: precision.kv_bits_1024ths(model),
+            reaches: &reaches,
+        };
         let stages: Result<Vec<Stage>, CostError> = parts
             .iter()
             .enumerate()
             .map(|(i, part)| {
                 let place = Place { first: i == 0, last: i == last };
-                Stage::new(part, gpu, profile, shard, precision, place)
+                Stage::new(part, &serving, place)
             })
             .collect();
-        Ok(Roofline { stages: stages?, hand_over: HandOver::new(model, gpu, shard.ranks, last)? })
+        let (stages, hand_over) = (stages?, HandOver::new(model, gpu, shard.ranks, last)?);
+        Ok(Roofline { stages, hand_over, reaches })
     }
 
     /// Time of one layer's attention over `decodes` decodes that read `kv_tokens` tokens together, as
@@ -87,15 +98,24 @@ impl CostModel for Roofline {
         IterationTime { gpu: gpu.min(longest), host: first.host }
     }
 
-    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
+    fn times_in_a_row(
+        &self,
+        first: Decodes,
+        growing: [u32; REACHES_MAX],
+        times: &mut [IterationTime],
+    ) {
         if let [stage] = self.stages.as_slice() {
-            return stage.times_in_a_row(decodes, kv, times);
+            return stage.times_in_a_row(first, growing, times);
         }
-        let mut kv = kv;
+        let mut decodes = first;
         for time in times {
-            *time = self.time(&BatchShape::decodes_alone(decodes, kv));
-            kv += u64::from(decodes);
+            *time = self.time(&BatchShape::of_decodes(decodes));
+            decodes = decodes.later(1, growing);
         }
+    }
+
+    fn reaches(&self) -> Reaches {
+        self.reaches
     }
 
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {

@@ -1,5 +1,7 @@
 //! What a price may depend on: the shape of a batch.
 
+use crate::catalog::{REACHES_MAX, Reach, Reaches};
+
 /// One prefill chunk of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chunk {
@@ -9,22 +11,77 @@ pub struct Chunk {
     pub tokens: u32,
 }
 
+/// Which sum of KV entries the layers of a model with one reach read: of all tokens, or of those
+/// within one of the model's [reaches](crate::catalog::Model::reaches).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachSlot(u8);
+
+impl ReachSlot {
+    /// All tokens.
+    pub const ALL: ReachSlot = ReachSlot(u8::MAX);
+
+    /// That of `reach` in a model with these reaches.
+    ///
+    /// # Panics
+    /// When it is none of them.
+    pub fn of(reach: Reach, reaches: &Reaches) -> ReachSlot {
+        if reach == Reach::All {
+            return ReachSlot::ALL;
+        }
+        let place = reaches.iter().position(|&known| known == reach);
+        ReachSlot(place.expect("the model's reaches are all known") as u8)
+    }
+}
+
+/// KV entries within each of a model's reaches, in their order; rows beyond them say nothing.
+pub type Within = [u64; REACHES_MAX];
+
 /// The decodes of a batch, summed over their requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decodes {
     requests: u32,
     kv_tokens: u64,
+    within: Within,
 }
 
 impl Decodes {
     /// A batch without decodes.
-    pub const NONE: Decodes = Decodes { requests: 0, kv_tokens: 0 };
+    pub const NONE: Decodes = Decodes { requests: 0, kv_tokens: 0, within: [0; REACHES_MAX] };
 
     /// So many requests that decode one token each, and read `kv_tokens` KV entries together, their
-    /// new tokens' own included.
+    /// new tokens' own included, all of them within every reach.
     #[inline]
     pub const fn one_token_each(requests: u32, kv_tokens: u64) -> Decodes {
-        Decodes { requests, kv_tokens }
+        Decodes { requests, kv_tokens, within: [kv_tokens; REACHES_MAX] }
+    }
+
+    /// The same decodes, of whose KV entries these are within the model's reaches.
+    #[inline]
+    #[must_use]
+    pub const fn reading(self, within: Within) -> Decodes {
+        Decodes { within, ..self }
+    }
+
+    /// One request that decodes its token number `length`, in a model with these reaches.
+    pub fn single(length: u64, reaches: &Reaches) -> Decodes {
+        let mut decodes = Decodes::one_token_each(1, length);
+        for (within, reach) in decodes.within.iter_mut().zip(reaches) {
+            *within = reach.of(length);
+        }
+        decodes
+    }
+
+    /// The same decodes `steps` decode steps later, when `growing` of them still read one entry more
+    /// at each within each reach.
+    #[inline]
+    #[must_use]
+    pub fn later(self, steps: u32, growing: [u32; REACHES_MAX]) -> Decodes {
+        let steps = u64::from(steps);
+        let mut within = self.within;
+        for (within, growing) in within.iter_mut().zip(growing) {
+            *within += u64::from(growing) * steps;
+        }
+        Decodes { kv_tokens: self.kv_tokens + u64::from(self.requests) * steps, within, ..self }
     }
 
     /// Requests that decode.
@@ -39,10 +96,22 @@ impl Decodes {
         self.requests
     }
 
-    /// KV entries that they read, summed over them.
+    /// KV entries that they read in layers that look at all tokens, summed over them.
     #[inline]
     pub const fn kv_tokens(self) -> u64 {
         self.kv_tokens
+    }
+
+    /// The same within each of the model's reaches.
+    #[inline]
+    pub const fn within(self) -> Within {
+        self.within
+    }
+
+    /// KV entries that layers of one reach read.
+    #[inline]
+    pub fn kv_in(self, slot: ReachSlot) -> u64 {
+        self.within.get(usize::from(slot.0)).copied().unwrap_or(self.kv_tokens)
     }
 }
 
@@ -63,7 +132,14 @@ impl<'a> BatchShape<'a> {
         BatchShape { chunks, decodes, sampled }
     }
 
-    /// Decodes alone, one token each, which read `kv_tokens` entries together.
+    /// These decodes alone.
+    #[inline]
+    pub const fn of_decodes(decodes: Decodes) -> BatchShape<'static> {
+        BatchShape::new(&[], decodes, decodes.requests)
+    }
+
+    /// Decodes alone, one token each, which read `kv_tokens` entries together, all of them within
+    /// every reach.
     #[inline]
     pub const fn decodes_alone(requests: u32, kv_tokens: u64) -> BatchShape<'static> {
         BatchShape::new(&[], Decodes::one_token_each(requests, kv_tokens), requests)

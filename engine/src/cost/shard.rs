@@ -14,12 +14,6 @@ pub(super) struct Shard {
     pub(super) expert_ranks: u32,
     /// Whole experts on each rank; `None` where each rank has a slice of every expert.
     pub(super) whole_experts: Option<u32>,
-    /// Query heads.
-    pub(super) heads: u32,
-    /// KV heads: replicated when there are fewer than ranks.
-    pub(super) kv_heads: u32,
-    /// Width of the dense feed-forward network.
-    pub(super) intermediate: u32,
     /// Rows of the output head.
     pub(super) vocab: u32,
 }
@@ -31,9 +25,10 @@ impl Shard {
         if ranks == 0 || parallelism.pipeline == 0 || parallelism.data == 0 {
             return Err(CostError::NoRanks);
         }
-        let data = model.experts.map_or(1, |_| parallelism.data);
+        let experts = model.experts();
+        let data = experts.map_or(1, |_| parallelism.data);
         let expert_ranks = ranks.saturating_mul(data);
-        let whole_experts = match (parallelism.expert, model.experts) {
+        let whole_experts = match (parallelism.expert, experts) {
             (false, _) => None,
             (true, None) => return Err(CostError::NoExperts { model: model.name.clone() }),
             (true, Some(experts)) if experts.count < expert_ranks => {
@@ -45,22 +40,29 @@ impl Shard {
             }
             (true, Some(experts)) => Some(experts.count.div_ceil(expert_ranks)),
         };
-        if !model.heads.is_multiple_of(ranks) {
+        let heads = model.groups.iter().map(|group| group.mixer.heads());
+        if let Some(heads) = heads.clone().find(|heads| !heads.is_multiple_of(ranks)) {
             return Err(CostError::HeadsNotDivisible {
                 model: model.name.clone(),
-                heads: model.heads,
+                heads,
                 tensor: ranks,
             });
         }
-        Ok(Shard {
-            ranks,
-            data,
-            expert_ranks,
-            whole_experts,
-            heads: model.heads / ranks,
-            kv_heads: (model.kv_heads / ranks).max(1),
-            intermediate: model.intermediate_size.div_ceil(ranks),
-            vocab: model.vocab_size.div_ceil(ranks),
-        })
+        Ok(Shard { ranks, data, expert_ranks, whole_experts, vocab: model.vocab_size.div_ceil(ranks) })
+    }
+
+    /// One rank's query heads, or those of a recurrent mixer, of `heads` in all.
+    pub(super) fn heads(self, heads: u32) -> u32 {
+        heads / self.ranks
+    }
+
+    /// One rank's KV heads: replicated when there are fewer than ranks.
+    pub(super) fn kv_heads(self, kv_heads: u32) -> u32 {
+        (kv_heads / self.ranks).max(1)
+    }
+
+    /// One rank's part of a width.
+    pub(super) fn part(self, width: u32) -> u32 {
+        width.div_ceil(self.ranks)
     }
 }

@@ -1,13 +1,14 @@
 //! One pipeline stage, which is the whole model without pipeline parallelism.
 
-use crate::catalog::{EngineProfile, Gpu, Model, Overhead};
+use crate::catalog::{EngineProfile, Formats, Gpu, Model, Overhead, REACHES_MAX, Reaches};
 use crate::time::Span;
 
-use super::attention::{Attention, Reading};
+use super::attention::Reading;
 use super::layers::Layers;
+use super::mixers::MixerCost;
 use super::shard::Shard;
 use super::table::CountTable;
-use super::{BatchShape, CostError, CostModel, IterationTime, Overheads, Parts, Precision};
+use super::{BatchShape, CostError, CostModel, Decodes, IterationTime, Overheads, Parts};
 
 /// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
 /// overflow the clock.
@@ -19,6 +20,21 @@ pub(super) const LONGEST_US: f64 = 3.6e9;
 pub(super) struct Place {
     pub(super) first: bool,
     pub(super) last: bool,
+}
+
+/// What all stages of a model share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Serving<'a> {
+    /// Valid, with the profile's own constants in place.
+    pub(super) gpu: &'a Gpu,
+    /// Valid.
+    pub(super) profile: &'a EngineProfile,
+    pub(super) shard: Shard,
+    pub(super) formats: Formats,
+    /// Bits of a number of K or V.
+    pub(super) kv_bits_1024ths: u32,
+    /// The whole model's.
+    pub(super) reaches: &'a Reaches,
 }
 
 /// Prices what one stage does of an iteration.
@@ -33,12 +49,14 @@ pub(super) struct Stage {
     head_us: CountTable,
     /// Tokens that a decode-only batch is padded to, by decodes.
     padded: Vec<u32>,
-    attention: Attention,
+    /// The first kind of mixer, and the others: most models have one.
+    mixer: Priced,
+    others: Vec<Priced>,
+    /// Decode-only batches are looked up in a table of measured attention.
+    decodes_are_measured: bool,
     /// Decode-only batches whose every request samples, by decodes.
     decode_only: Vec<DecodeOnly>,
     kernel_factor: f64,
-    /// The kernel factor times the number of layers.
-    attention_factor: f64,
     has_communication: bool,
     has_head: bool,
     step_gap: Overhead,
@@ -54,25 +72,40 @@ struct DecodeOnly {
     host: Span,
 }
 
+/// A kind of mixer, and what decode-only batches take of it.
+#[derive(Clone, Debug)]
+struct Priced {
+    cost: MixerCost,
+    /// The kernel factor times its layers.
+    factor: f64,
+    /// By decodes. Those of the first kind stand with what else such a batch takes.
+    readings: Vec<Reading>,
+}
+
 /// Decode-only batches up to this size are tabulated.
 const DECODE_ONLY_MAX: u32 = 1024;
 
 impl Stage {
-    /// Builds the tables. `gpu` and `profile` are valid, and the profile's own constants of a GPU
-    /// are in place.
+    /// Builds the tables for the layers of `model`, which is a part of the whole.
     pub(super) fn new(
         model: &Model,
-        gpu: &Gpu,
-        profile: &EngineProfile,
-        shard: Shard,
-        precision: Precision,
+        serving: &Serving<'_>,
         place: Place,
     ) -> Result<Stage, CostError> {
-        let layers = Layers::new(model, gpu, profile, shard, precision.weights)?;
+        let Serving { gpu, profile, shard, .. } = *serving;
+        let layers = Layers::new(model, gpu, profile, shard, &serving.formats)?;
         let (step_gap, host) = match place.first {
             true => (profile.step_gap, profile.host),
             false => (Overhead::default(), Overhead::default()),
         };
+        let table = profile.attention_table.as_ref();
+        let bits = serving.kv_bits_1024ths;
+        let costs = MixerCost::of(model, gpu, table, shard, bits, serving.reaches);
+        let mut mixers = costs.into_iter().map(|cost| Priced {
+            factor: profile.kernel_factor * cost.layers,
+            readings: Vec::new(),
+            cost,
+        });
         let mut cost = Stage {
             layers_us: CountTable::new(|tokens| layers.all_layers_us(tokens)),
             head_us: CountTable::new(|sampled| match place.last {
@@ -82,31 +115,37 @@ impl Stage {
             has_head: place.last,
             layers,
             padded: padded(&profile.cuda_graph_sizes),
-            attention: Attention::new(
-                model,
-                gpu,
-                profile.attention_table.as_ref(),
-                shard,
-                precision.kv,
-            ),
+            mixer: mixers.next().expect("there is at least one"),
+            others: mixers.collect(),
+            decodes_are_measured: false,
             decode_only: Vec::new(),
             kernel_factor: profile.kernel_factor,
-            attention_factor: profile.kernel_factor * f64::from(model.layers),
             has_communication: shard.expert_ranks > 1,
             step_gap,
             host,
         };
+        let measured = cost.mixers().any(|mixer| mixer.cost.decodes_are_measured());
+        cost.decodes_are_measured = measured;
+        for mixer in &mut cost.others {
+            let reading = |n: u32| mixer.cost.decode_reading(n.into());
+            mixer.readings = (0..=DECODE_ONLY_MAX).map(reading).collect();
+        }
         cost.decode_only = (0..=DECODE_ONLY_MAX).map(|n| cost.decode_only(n)).collect();
         Ok(cost)
+    }
+
+    fn mixers(&self) -> impl Iterator<Item = &Priced> {
+        std::iter::once(&self.mixer).chain(&self.others)
     }
 
     fn decode_only(&self, decodes: u32) -> DecodeOnly {
         let shape = BatchShape::decodes_alone(decodes, 0);
         let price = self.price(&shape);
-        let attention = self.attention_factor * self.attention.decode_fixed_us(f64::from(decodes));
+        let fixed = |mixer: &Priced| mixer.factor * mixer.cost.decode_fixed_us(f64::from(decodes));
+        let attention = self.mixers().map(fixed).sum::<f64>();
         DecodeOnly {
             gpu_us: price.layers + attention + price.communication + price.head + price.gap,
-            reading: self.attention.decode_reading(decodes.into()),
+            reading: self.mixer.cost.decode_reading(decodes.into()),
             host: Span::from_micros_f64(price.host.min(LONGEST_US)),
         }
     }
@@ -122,7 +161,7 @@ impl Stage {
 
     /// Time of one layer's decode-only attention as a benchmark that repeats it finds it.
     pub(super) fn warm_decode_us(&self, decodes: u32, kv: u64) -> f64 {
-        self.attention.warm_decode_us(decodes.into(), kv as f64)
+        self.mixer.cost.warm_decode_us(decodes.into(), kv as f64)
     }
 
     fn kernels_of_layers_us(&self, tokens: u64) -> f64 {
@@ -139,22 +178,21 @@ impl Stage {
 
     /// A decode-only batch whose every request samples.
     #[inline]
-    fn decodes_alone(&self, fixed: &DecodeOnly, kv: u64) -> IterationTime {
-        let gpu_us = self.decodes_alone_us(fixed, kv);
+    fn decodes_alone(&self, fixed: &DecodeOnly, decodes: Decodes) -> IterationTime {
+        let reading = self.mixer.cost.decode_kv_us(fixed.reading, self.mixer.cost.kv(decodes));
+        let mut gpu_us = fixed.gpu_us + self.mixer.factor * reading;
+        for mixer in &self.others {
+            let reading = mixer.readings[decodes.requests() as usize];
+            gpu_us += mixer.factor * mixer.cost.decode_kv_us(reading, mixer.cost.kv(decodes));
+        }
         IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
-    }
-
-    #[inline]
-    fn decodes_alone_us(&self, fixed: &DecodeOnly, kv: u64) -> f64 {
-        let reading = self.attention.decode_kv_us(fixed.reading, kv as f64);
-        fixed.gpu_us + self.attention_factor * reading
     }
 
     /// What is tabulated of so many decodes alone.
     #[inline]
     fn fixed_of(&self, decodes: u32) -> Option<&DecodeOnly> {
         let fixed = self.decode_only.get(decodes as usize);
-        fixed.filter(|_| decodes > 0 && !self.attention.decodes_are_measured())
+        fixed.filter(|_| decodes > 0 && !self.decodes_are_measured)
     }
 
     /// All layers' attention, microseconds, beside which the batch takes `rest_us` in its layers.
@@ -164,9 +202,13 @@ impl Stage {
     /// together may be dearer than apart. Overheads are no part of the bound: an engine's pause
     /// between iterations makes no kernel longer.
     fn attention_us(&self, shape: &BatchShape<'_>, rest_us: f64) -> f64 {
-        let time = self.attention.time(shape);
-        let together_us = self.attention_factor * time.together_us;
-        if time.together_us <= time.in_turn_us {
+        let (mut together_us, mut in_turn_us) = (0.0, 0.0);
+        for mixer in self.mixers() {
+            let (together, in_turn) = mixer.cost.time(shape);
+            together_us += mixer.factor * together;
+            in_turn_us += mixer.factor * together.min(in_turn);
+        }
+        if together_us <= in_turn_us {
             return together_us;
         }
         let decodes = BatchShape::decodes_alone(shape.decodes().requests(), 0);
@@ -175,7 +217,7 @@ impl Stage {
             .iter()
             .sum();
         let saved_us = (rest_in_turn_us - rest_us).max(0.0);
-        together_us.min(self.attention_factor * time.in_turn_us + saved_us)
+        together_us.min(in_turn_us + saved_us)
     }
 
     /// The parts of the GPU's time and the gap after it, microseconds.
@@ -227,7 +269,7 @@ impl CostModel for Stage {
             if shape.sampled() == shape.decodes().requests()
                 && let Some(fixed) = self.fixed_of(shape.decodes().requests())
             {
-                return self.decodes_alone(fixed, shape.decodes().kv_tokens());
+                return self.decodes_alone(fixed, shape.decodes());
             }
         }
         let p = self.price(shape);
@@ -237,15 +279,20 @@ impl CostModel for Stage {
         }
     }
 
-    fn times_in_a_row(&self, decodes: u32, kv: u64, times: &mut [IterationTime]) {
-        let fixed = self.fixed_of(decodes);
-        let mut kv = kv;
+    fn times_in_a_row(
+        &self,
+        first: Decodes,
+        growing: [u32; REACHES_MAX],
+        times: &mut [IterationTime],
+    ) {
+        let fixed = self.fixed_of(first.requests());
+        let mut decodes = first;
         for time in times {
             *time = match fixed {
-                Some(fixed) => self.decodes_alone(fixed, kv),
-                None => self.time(&BatchShape::decodes_alone(decodes, kv)),
+                Some(fixed) => self.decodes_alone(fixed, decodes),
+                None => self.time(&BatchShape::of_decodes(decodes)),
             };
-            kv += u64::from(decodes);
+            decodes = decodes.later(1, growing);
         }
     }
 

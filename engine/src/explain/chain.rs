@@ -182,7 +182,10 @@ impl<'a> Pricer<'a> {
         let all = match (n, alone) {
             (_, true) => kernels,
             (1, _) => own,
-            _ => self.prices.kernels(&BatchShape::decodes_alone(n, kv)).clamp(own, kernels),
+            _ => {
+                let decodes = BatchShape::of_decodes(iteration.decoding());
+                self.prices.kernels(&decodes).clamp(own, kernels)
+            }
         };
         let (batch_growth, prefill) = (all - own, kernels - all);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble }
@@ -219,7 +222,7 @@ impl<'a> Pricer<'a> {
         if whole == 0 || iteration.decodes == 0 {
             return 0;
         }
-        let decodes = BatchShape::decodes_alone(iteration.decodes, iteration.decode_kv_tokens);
+        let decodes = BatchShape::of_decodes(iteration.decoding());
         whole.saturating_sub(self.prices.overheads(&decodes).communication.as_nanos())
     }
 
@@ -265,7 +268,7 @@ impl<'a> Pricer<'a> {
             others.extend_from_slice(&self.chunks[..place]);
             others.extend_from_slice(&self.chunks[place + 1..]);
             let sampled = iteration.sampled() - u32::from(record.samples);
-            let without = BatchShape::new(&others, decodes(iteration), sampled);
+            let without = BatchShape::new(&others, iteration.decoding(), sampled);
             weights.push(whole.saturating_sub(total(&without)));
         }
         self.scratch = others;
@@ -277,11 +280,7 @@ impl<'a> Pricer<'a> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {
-    BatchShape::new(chunks, decodes(iteration), iteration.sampled())
-}
-
-fn decodes(iteration: &Iteration<'_>) -> Decodes {
-    Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens)
+    BatchShape::new(chunks, iteration.decoding(), iteration.sampled())
 }
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add

@@ -1,11 +1,13 @@
 //! Prices of parts of batches. Those that come again and again are kept: of one decode by the KV
 //! entries that it reads, and of what is no kernel's by the number of decodes.
 
-use crate::cost::{BatchShape, CostModel, Overheads};
+use crate::catalog::Reaches;
+use crate::cost::{BatchShape, CostModel, Decodes, Overheads};
 
 /// A cost model, and what was asked of it.
 pub(super) struct Prices<'a> {
     pub cost: &'a dyn CostModel,
+    reaches: Reaches,
     /// Row n: what is no kernel's in a batch of n decodes alone, where that is all it depends on;
     /// `None` where it was not asked for yet.
     overheads: Vec<Option<Option<Overheads>>>,
@@ -22,7 +24,7 @@ const KV_MAX: u64 = 1 << 18;
 impl<'a> Prices<'a> {
     /// Nothing asked for yet.
     pub(super) fn of(cost: &'a dyn CostModel) -> Prices<'a> {
-        Prices { cost, overheads: Vec::new(), singles: Vec::new() }
+        Prices { cost, reaches: cost.reaches(), overheads: Vec::new(), singles: Vec::new() }
     }
 
     /// What is no kernel's in a batch.
@@ -63,7 +65,7 @@ impl<'a> Prices<'a> {
     }
 
     fn price_single(&mut self, kv: u64) -> u64 {
-        let ns = self.kernels(&BatchShape::decodes_alone(1, kv));
+        let ns = self.kernels(&BatchShape::of_decodes(Decodes::single(kv, &self.reaches)));
         if kv < KV_MAX {
             if self.singles.len() <= kv as usize {
                 self.singles.resize((kv as usize + 1).next_power_of_two(), UNKNOWN);

@@ -9,6 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::decodes::{Joining, Leaving};
+use super::reads::{ReadSums, Reads};
+use crate::catalog::Reaches;
 use crate::ids::SlotId;
 
 const NO_RESIDUE: u32 = u32::MAX;
@@ -42,10 +44,12 @@ pub(crate) struct DecodeSteps {
     ahead: BinaryHeap<Reverse<(u32, SlotId)>>,
     /// `(last decode_step, slot)`; entries of members that left meanwhile are skipped.
     endings: BinaryHeap<Reverse<(u32, SlotId)>>,
+    /// Nothing for models that look at all tokens.
+    reads: Option<ReadSums>,
 }
 
 impl DecodeSteps {
-    pub(super) fn new(block_tokens: u32) -> DecodeSteps {
+    pub(super) fn new(block_tokens: u32, reaches: Reaches) -> DecodeSteps {
         DecodeSteps {
             block_tokens,
             decode_step: 0,
@@ -57,6 +61,7 @@ impl DecodeSteps {
             growing_all: 0,
             ahead: BinaryHeap::new(),
             endings: BinaryHeap::new(),
+            reads: ReadSums::of(reaches),
         }
     }
 
@@ -66,6 +71,10 @@ impl DecodeSteps {
 
     pub(super) fn kv_tokens(&self) -> u64 {
         self.kv_tokens
+    }
+
+    pub(super) fn reads(&self) -> Option<Reads> {
+        self.reads.as_ref().map(ReadSums::next)
     }
 
     pub(super) fn decode_step(&self) -> u32 {
@@ -127,6 +136,9 @@ impl DecodeSteps {
         }
         self.len += 1;
         self.kv_tokens += u64::from(j.done);
+        if let Some(reads) = &mut self.reads {
+            reads.join(j.slot, self.decode_step, j.done);
+        }
     }
 
     pub(super) fn leave(&mut self, slot: SlotId) -> Leaving {
@@ -150,6 +162,9 @@ impl DecodeSteps {
         }
         self.len -= 1;
         self.kv_tokens -= u64::from(done);
+        if let Some(reads) = &mut self.reads {
+            reads.leave(slot, done);
+        }
         leaving
     }
 
@@ -179,6 +194,9 @@ impl DecodeSteps {
         if self.phase >= self.block_tokens {
             self.phase %= self.block_tokens;
         }
+        if let Some(reads) = &mut self.reads {
+            reads.advance(decode_steps, self.decode_step);
+        }
         while let Some(&Reverse((enters, slot))) = self.ahead.peek() {
             if enters > self.decode_step {
                 break;
@@ -197,7 +215,13 @@ impl DecodeSteps {
     pub(super) fn quiet(&self, most: u32) -> u32 {
         let end = self.endings.peek().map_or(u32::MAX, |&Reverse((decode_step, _))| decode_step);
         let enter = self.ahead.peek().map_or(u32::MAX, |&Reverse((decode_step, _))| decode_step);
-        most.min(end.saturating_sub(self.decode_step)).min(enter.saturating_sub(self.decode_step))
+        let quiet = most
+            .min(end.saturating_sub(self.decode_step))
+            .min(enter.saturating_sub(self.decode_step));
+        match &self.reads {
+            None => quiet,
+            Some(reads) => reads.quiet(quiet, self.decode_step),
+        }
     }
 
     /// Blocks that `decode_steps` decode steps in a row need; for at most as many as are

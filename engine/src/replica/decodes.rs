@@ -6,6 +6,8 @@
 
 use super::decode_steps::DecodeSteps;
 use super::plain::Plain;
+use super::reads::Reads;
+use crate::catalog::Reaches;
 use crate::ids::SlotId;
 
 /// A request that begins (or resumes) decoding.
@@ -51,11 +53,11 @@ macro_rules! both {
 }
 
 impl DecodeSet {
-    pub(super) fn new(block_tokens: u32, reference: bool) -> DecodeSet {
+    pub(super) fn new(block_tokens: u32, reference: bool, reaches: Reaches) -> DecodeSet {
         if reference {
-            DecodeSet::Plain(Plain::new(block_tokens))
+            DecodeSet::Plain(Plain::new(block_tokens, reaches))
         } else {
-            DecodeSet::DecodeSteps(DecodeSteps::new(block_tokens))
+            DecodeSet::DecodeSteps(DecodeSteps::new(block_tokens, reaches))
         }
     }
 
@@ -67,6 +69,11 @@ impl DecodeSet {
     /// Tokens computed, summed over members.
     pub(super) fn kv_tokens(&self) -> u64 {
         both!(self, set => set.kv_tokens())
+    }
+
+    /// What the next decode step reads within the model's reaches; `None` where it has none.
+    pub(super) fn reads(&self) -> Option<Reads> {
+        both!(self, set => set.reads())
     }
 
     /// Decode steps so far; the index of the next one.
@@ -103,7 +110,8 @@ impl DecodeSet {
         both!(self, set => set.advance(ended))
     }
 
-    /// Decode steps in a row, `most` at most, at which nobody emits a last token.
+    /// Decode steps in a row, `most` at most, at which nobody emits a last token or turns within a
+    /// reach before the last.
     pub(super) fn quiet(&self, most: u32) -> u32 {
         both!(self, set => set.quiet(most))
     }

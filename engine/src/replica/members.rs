@@ -9,7 +9,7 @@
 //! other lanes are empty: otherwise two lanes could take turns in robbing each other of memory and
 //! neither would get anywhere. Without pipeline parallelism there is one lane, and it sees the whole queue.
 
-use super::Replica;
+use super::{Replica, ReplicaOptions};
 use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
@@ -36,11 +36,11 @@ pub(super) struct Members {
 }
 
 impl Members {
-    pub(super) fn new(block_tokens: u32, reference: bool) -> Members {
+    pub(super) fn new(options: &ReplicaOptions) -> Members {
         Members {
             running: Vec::new(),
             partial: Vec::new(),
-            decodes: DecodeSet::new(block_tokens, reference),
+            decodes: DecodeSet::new(options.block_tokens, options.reference, options.reaches),
             batch: Batch::default(),
             in_arrival_order: true,
             visible: usize::MAX,
@@ -54,7 +54,7 @@ impl Replica {
     /// Spreads the replica over `lanes` lanes; said while it is empty. Lane 0 is selected.
     pub(crate) fn spread(&mut self, lanes: u32) {
         assert!(self.slots.is_empty(), "said while it is empty");
-        let members = || Members::new(self.options.block_tokens, self.options.reference);
+        let members = || Members::new(&self.options);
         self.parked = if lanes > 1 { (0..lanes).map(|_| members()).collect() } else { Vec::new() };
     }
 

@@ -11,12 +11,15 @@ mod members;
 mod options;
 mod plain;
 mod plan;
+mod reads;
 mod slot;
 mod step;
 mod waiting;
 
 pub use options::{EngineInfo, Needs, ReplicaOptions};
+pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};
+pub use reads::Reads;
 pub(crate) use slot::Content;
 pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
@@ -66,7 +69,7 @@ impl Replica {
             slots: Vec::new(),
             vacant: Vec::new(),
             waiting: Waiting::new(options.queue),
-            members: Members::new(options.block_tokens, options.reference),
+            members: Members::new(&options),
             parked: Vec::new(),
             selected: LaneOfReplica(0),
             steps: 0,

@@ -1,6 +1,7 @@
 //! What a replica and its policy are built for, and what they must know of each other.
 
 use super::QueueOrder;
+use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::kv::CacheRules;
 
 /// What the engine must know of a policy before it starts.
@@ -62,6 +63,8 @@ pub struct ReplicaOptions {
     pub planned_ahead: bool,
     /// The slow path: every request is visited at every step and no shortcut is offered.
     pub reference: bool,
+    /// How far back the model's attention looks where it does not look at all tokens.
+    pub reaches: Reaches,
 }
 
 impl ReplicaOptions {
@@ -82,6 +85,7 @@ impl ReplicaOptions {
             cache: needs.cache.filter(|_| caches),
             planned_ahead,
             reference,
+            reaches: [Reach::All; REACHES_MAX],
         }
     }
 }

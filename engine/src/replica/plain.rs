@@ -2,6 +2,8 @@
 //! [`DecodeSteps`](super::decode steps::Decode steps).
 
 use super::decodes::{Joining, Leaving};
+use super::reads::Reads;
+use crate::catalog::{Reach, Reaches};
 use crate::ids::SlotId;
 
 #[derive(Clone, Debug)]
@@ -17,11 +19,12 @@ pub(crate) struct Plain {
     block_tokens: u32,
     decode_step: u32,
     members: Vec<Member>,
+    reaches: Reaches,
 }
 
 impl Plain {
-    pub(super) fn new(block_tokens: u32) -> Plain {
-        Plain { block_tokens, decode_step: 0, members: Vec::new() }
+    pub(super) fn new(block_tokens: u32, reaches: Reaches) -> Plain {
+        Plain { block_tokens, decode_step: 0, members: Vec::new(), reaches }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -30,6 +33,17 @@ impl Plain {
 
     pub(super) fn kv_tokens(&self) -> u64 {
         self.members.iter().map(|member| u64::from(member.done)).sum()
+    }
+
+    pub(super) fn reads(&self) -> Option<Reads> {
+        if self.reaches.iter().all(|reach| *reach == Reach::All) {
+            return None;
+        }
+        let mut reads = Reads::default();
+        for member in &self.members {
+            reads.count(&self.reaches, u64::from(member.done) + 1);
+        }
+        Some(reads)
     }
 
     pub(super) fn decode_step(&self) -> u32 {

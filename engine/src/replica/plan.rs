@@ -1,6 +1,7 @@
 //! Committing a batch: every scheduled request advances, and what the iteration will bring is
 //! written down.
 
+use super::reads::Reads;
 use super::Replica;
 use super::slot::{Handle, Phase};
 use super::step::Held;
@@ -21,6 +22,8 @@ pub struct Plan {
     pub decodes: u32,
     /// KV entries that the decodes read, their own new ones included.
     pub decode_kv_tokens: u64,
+    /// What they read within the model's reaches, where it has some.
+    pub reads: Option<Reads>,
     /// Sequences that sample a token.
     pub sampled: u32,
     /// Prefills that this iteration completes, each of which emits a token at its end.
@@ -84,7 +87,7 @@ impl Plan {
     pub fn shape(&self) -> BatchShape<'_> {
         BatchShape::new(
             &self.chunks,
-            Decodes::one_token_each(self.decodes, self.decode_kv_tokens),
+            decodes(self.decodes, self.decode_kv_tokens, self.reads),
             self.sampled,
         )
     }
@@ -113,7 +116,19 @@ impl Plan {
     }
 }
 
+/// So many decodes, which read so many entries, and within the model's reaches these.
+pub(crate) fn decodes(requests: u32, kv_tokens: u64, reads: Option<Reads>) -> Decodes {
+    let all = Decodes::one_token_each(requests, kv_tokens);
+    reads.map_or(all, |reads| all.reading(reads.within))
+}
+
 impl Replica {
+    /// What the next decode step would read within the model's reaches, if the decode set stays as
+    /// it is; `None` where it has none.
+    pub(crate) fn next_reads(&self) -> Option<Reads> {
+        self.members.decodes.reads()
+    }
+
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
@@ -217,6 +232,7 @@ impl Replica {
             false => self.members.batch.entries.iter().filter(|entry| entry.decode).count() as u32,
         };
         plan.decode_kv_tokens = 0;
+        plan.reads = None;
         if plan.decodes == 0 {
             return;
         }
@@ -241,6 +257,7 @@ impl Replica {
             "a decode_step advances those scheduled"
         );
         plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
+        plan.reads = self.members.decodes.reads();
         if self.members.decodes.quiet(1) == 1 {
             self.members.decodes.advance_by(1);
         } else {

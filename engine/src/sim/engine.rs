@@ -388,7 +388,10 @@ fn add_pool<'a>(
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
     // In a pipeline the micro-batches in flight are the steps ahead.
     let planned_ahead = asynchronous && stages == 1;
-    let replica = ReplicaOptions::of(&pool.engine, &needs, planned_ahead, options.reference);
+    let replica = ReplicaOptions {
+        reaches: pool.cost.reaches(),
+        ..ReplicaOptions::of(&pool.engine, &needs, planned_ahead, options.reference)
+    };
     for _ in 0..pool.replicas {
         let first = *lanes;
         *lanes += stages;

@@ -7,8 +7,8 @@
 
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
-use crate::cost::{CostModel, IterationTime};
-use crate::replica::{Plan, Replica};
+use crate::cost::{BatchShape, CostModel, IterationTime};
+use crate::replica::{Plan, Reads, Replica, decodes};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::Log;
@@ -40,6 +40,38 @@ struct InFlight {
     tokens_at: Time,
     /// When the next step can start.
     end: Time,
+}
+
+/// What repeated decode steps read within the model's reaches, numbered from 1: those that the replica
+/// has not begun follow from what it would read next, and one planned before them from its plan.
+#[derive(Clone, Copy, Debug)]
+struct Repeated {
+    planned: Option<Reads>,
+    next: Option<Reads>,
+    /// Steps planned before.
+    behind: u32,
+}
+
+impl Repeated {
+    fn of(self, nth: u32) -> Option<Reads> {
+        match nth > self.behind {
+            true => self.next.map(|next| next.later(nth - self.behind - 1)),
+            false => self.planned,
+        }
+    }
+
+    /// Prices steps of `requests` decodes, the first of which reads `kv` entries.
+    fn price(self, cost: &dyn CostModel, requests: u32, kv: u64, times: &mut [IterationTime]) {
+        let Some(next) = self.next else {
+            return cost.times_in_a_row(decodes(requests, kv, None), Reads::default().growing, times);
+        };
+        let (before, rest) = times.split_at_mut(self.behind as usize);
+        for time in before {
+            *time = cost.time(&BatchShape::of_decodes(decodes(requests, kv, self.planned)));
+        }
+        let kv = kv + u64::from(self.behind) * u64::from(requests);
+        cost.times_in_a_row(decodes(requests, kv, Some(next)), next.growing, rest);
+    }
 }
 
 /// Up to where a lane may run ahead on its own.
@@ -176,11 +208,16 @@ impl<'a> Lane<'a> {
     fn repeat(&mut self, step: &mut InFlight, most: u32, limit: Limit, tally: &mut Tally) {
         // What was planned ahead is the first of them; the replica has it behind it.
         let first = self.planned.as_deref().unwrap_or(&step.plan);
-        let (decodes, behind) = (first.decodes, u32::from(self.planned_ahead));
-        let more = |decode_steps: u32| u64::from(decodes) * u64::from(decode_steps);
+        let (requests, behind) = (first.decodes, u32::from(self.planned_ahead));
+        let more = |decode_steps: u32| u64::from(requests) * u64::from(decode_steps);
         let kv = first.decode_kv_tokens + more(1 - behind);
+        let reads = Repeated {
+            planned: first.reads.filter(|_| behind > 0),
+            next: self.replica.next_reads(),
+            behind,
+        };
         let mut times = std::mem::take(&mut self.times);
-        self.cost.times_in_a_row(decodes, kv, &mut times[..most as usize]);
+        reads.price(self.cost, requests, kv, &mut times[..most as usize]);
         if let Some(planned) = &mut self.planned {
             std::mem::swap(planned, &mut step.plan);
             planned.clone_decision(&step.plan);
@@ -211,15 +248,17 @@ impl<'a> Lane<'a> {
                 self.planner.log_repeat(
                     decode_steps,
                     &step.plan,
-                    (kv + more(decode_steps - 1), used),
+                    ((kv + more(decode_steps - 1), reads.of(decode_steps)), used),
                     at,
                 );
             }
         }
         step.plan.decode_kv_tokens = kv + more(decode_steps - 1);
+        step.plan.reads = reads.of(decode_steps);
         self.replica.repeat(decode_steps);
         if let Some(planned) = &mut self.planned {
             planned.decode_kv_tokens = kv + more(decode_steps);
+            planned.reads = reads.of(decode_steps + 1);
             planned.kv_used = self.replica.used_after(0);
         }
         self.times = times;

@@ -4,7 +4,7 @@
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
 use crate::ids::LaneId;
-use crate::replica::{Handle, Plan, Replica};
+use crate::replica::{Handle, Plan, Reads, Replica};
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
 use crate::time::Time;
@@ -183,18 +183,18 @@ impl Planner {
             };
             self.chunks.extend(plan.chunks.iter().zip(&plan.chunk_requests).map(chunk));
         }
-        let iteration = row(plan, plan.decode_kv_tokens, plan.kv_used, at);
+        let iteration = row(plan, (plan.decode_kv_tokens, plan.reads), plan.kv_used, at);
         log.push(&Iteration { chunks: &self.chunks, preempted: &self.preempted, ..iteration });
         self.preempted.clear();
     }
 
     /// Logs the `nth` decode step (from 1) in a row that repeats a decision, with the KV entries it
-    /// read and the blocks in use.
+    /// read, within the model's reaches too, and the blocks in use.
     pub(super) fn log_repeat(
         &mut self,
         nth: u32,
         plan: &Plan,
-        (kv_tokens, kv_used): (u64, u32),
+        (read, kv_used): ((u64, Option<Reads>), u32),
         at: Instants,
     ) {
         let Some(log) = &mut self.log else { return };
@@ -202,7 +202,7 @@ impl Planner {
         if nth > 2 {
             log.repeat(at.end, at.free, kv_used);
         } else {
-            let iteration = row(plan, kv_tokens, kv_used, at);
+            let iteration = row(plan, read, kv_used, at);
             log.push(&Iteration { preempted: &self.preempted, ..iteration });
             self.preempted.clear();
         }
@@ -215,7 +215,12 @@ impl Planner {
 }
 
 /// An iteration without chunks.
-fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iteration<'static> {
+fn row(
+    plan: &Plan,
+    (decode_kv_tokens, reads): (u64, Option<Reads>),
+    kv_used: u32,
+    at: Instants,
+) -> Iteration<'static> {
     Iteration {
         decided: at.decided,
         start: at.start,
@@ -223,6 +228,7 @@ fn row(plan: &Plan, decode_kv_tokens: u64, kv_used: u32, at: Instants) -> Iterat
         free: at.free,
         decodes: plan.decodes,
         decode_kv_tokens,
+        reads,
         chunks: &[],
         preempted: &[],
         kv_used,

@@ -1,7 +1,8 @@
 //! The iterations of a replica as a run writes them down: what there was to explain a gap with.
 
 use crate::ids::{ChunkPlace, IterationNo};
-use crate::replica::Held;
+use crate::cost::Decodes;
+use crate::replica::{Held, Reads, decodes};
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -20,6 +21,8 @@ pub struct Iteration<'l> {
     pub decodes: u32,
     /// KV entries that the decodes read.
     pub decode_kv_tokens: u64,
+    /// What they read within the model's reaches, where it has some.
+    pub reads: Option<Reads>,
     /// Prefill chunks in batch order.
     pub chunks: &'l [ChunkRecord],
     /// Requests preempted since the batch before was formed, in order.
@@ -37,6 +40,11 @@ pub struct Iteration<'l> {
 }
 
 impl Iteration<'_> {
+    /// Its decodes, as a price depends on them.
+    pub fn decoding(&self) -> Decodes {
+        decodes(self.decodes, self.decode_kv_tokens, self.reads)
+    }
+
     /// Sequences that sampled a token: the decodes, and the prompts that were completed.
     pub fn sampled(&self) -> u32 {
         self.decodes + self.chunks.iter().filter(|chunk| chunk.samples).count() as u32

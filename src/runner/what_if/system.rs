@@ -120,12 +120,15 @@ impl Maker<'_> {
     }
 
     pub(super) fn kv_in_fp8(&self) -> Vec<Change> {
-        let narrow = self.replicas.engine.kv_cache_dtype == Some(KvDtype::Fp8);
+        let narrow = matches!(
+            self.replicas.engine.kv_cache_dtype,
+            Some(KvDtype::Fp8 | KvDtype::Int8 | KvDtype::Nvfp4)
+        );
         self.fp8("kv_cache_dtype", "KV cache", narrow)
     }
 
     pub(super) fn weights_in_fp8(&self) -> Vec<Change> {
-        self.fp8("dtype", "weights", self.replicas.engine.dtype == Some(Dtype::Fp8))
+        self.fp8("dtype", "weights", !matches!(self.replicas.engine.dtype, Some(Dtype::Bf16 | Dtype::Fp16)))
     }
 
     fn fp8(&self, key: &str, of: &str, narrow: bool) -> Vec<Change> {

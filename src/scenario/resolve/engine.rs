@@ -7,7 +7,7 @@ use super::hardware::{self, Memory, Profile};
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
-    CostModel, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing, Roofline,
+    CostModel, Dtype, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing, Roofline,
 };
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
@@ -82,10 +82,6 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         _ => None,
     };
 
-    let precision = Precision {
-        weights: given.dtype.unwrap_or_default(),
-        kv: given.kv_cache_dtype.unwrap_or_default(),
-    };
     let default_block_tokens = engine_profile.map_or(16, |p| p.kv_block_tokens);
     let block_tokens = given.kv_block_tokens.unwrap_or(default_block_tokens);
     check.whole(&path(check, "kv_block_tokens"), block_tokens, 1, 65_536);
@@ -110,6 +106,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let needed = needed_for(fixed, given);
     let model = hardware::model(check, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu);
+    let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
     if let Some(why) = needed {
         let missing = [
             (
@@ -322,9 +319,34 @@ fn cost(
     }
 }
 
+/// The number types of the weights and of KV. Unless the scenario gives one, the weights are as the
+/// model's config says.
+fn precision(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &raw::Engine,
+    model: Option<&Model>,
+) -> Precision {
+    let kv = given.kv_cache_dtype.unwrap_or_default();
+    let own = model.map(|model| model.formats).filter(|formats| !formats.is_16_bit());
+    let weights = match (given.dtype, own) {
+        (None | Some(Dtype::Auto), None) => Dtype::Bf16,
+        (None | Some(Dtype::Auto), Some(_)) => Dtype::Auto,
+        (Some(dtype), own) => {
+            if let Some(own) = own {
+                check.warnings.push(format!(
+                    "{path}: {dtype} in place of what the model's config says: {own}"
+                ));
+            }
+            dtype
+        }
+    };
+    Precision { weights, kv }
+}
+
 /// What data-parallel ranks that share experts leave out.
 fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Parallelism) {
-    let Some(model) = model.filter(|m| m.experts.is_some() && parallelism.data > 1) else { return };
+    let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else { return };
     check.warnings.push(format!(
         "parallelism.data: the {} ranks that share the experts of {} are priced as if each batch were \
          like those of the others at that moment, and do not wait for each other",

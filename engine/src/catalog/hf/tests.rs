@@ -8,7 +8,7 @@ fn assert_reads_as(json: &str, name: &str) {
     expected.name.clone_from(&read.name);
     expected.description.clone_from(&read.description);
     expected.source.clone_from(&read.source);
-    expected.published_parameters = None;
+    expected.published = crate::catalog::Published::default();
     assert_eq!(read, expected, "{name}");
 }
 
@@ -123,8 +123,8 @@ fn deepseek_16b_has_shared_experts_and_a_dense_layer() {
         "vocab_size": 102400}"#,
     )
     .unwrap();
-    let experts = model.experts.unwrap();
-    assert_eq!((experts.shared_intermediate_size, experts.dense_layers), (2816, 1));
+    let experts = model.experts().unwrap();
+    assert_eq!((experts.shared_width, model.groups[0].layers), (2816, 1));
     // Published as 16.4 B.
     assert!((model.parameters() as f64 / 16.4e9 - 1.0).abs() < 0.005, "{}", model.parameters());
 }

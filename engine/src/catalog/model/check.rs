@@ -33,7 +33,7 @@ impl Model {
                 Mlp::None => {}
             }
         }
-        let reaches = self.reaches().len();
+        let reaches = self.all_reaches().len();
         if reaches > REACHES_MAX {
             return Err(InvalidFigure::new(
                 "sliding_window",

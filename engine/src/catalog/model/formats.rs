@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 /// How a tensor's numbers are stored, and in which numbers its products are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Format {
@@ -127,6 +129,15 @@ impl Format {
     }
 }
 
+impl Serialize for Format {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("format", &self.to_string())?;
+        map.serialize_entry("bits", &(f64::from(self.bits_1024ths) / 1024.0))?;
+        map.end()
+    }
+}
+
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = match self.name {
@@ -152,7 +163,7 @@ impl fmt::Display for Format {
 }
 
 /// The formats of a model's tensors. Norms, routers, convolutions and biases keep 16 bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Formats {
     /// Projections of attention and of recurrent mixers.
     pub attention: Format,
@@ -167,6 +178,7 @@ pub struct Formats {
     /// The output head, where it is not the embedding.
     pub head: Format,
     /// K and V, where the config says it: bits of a number in 1,024ths.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_bits_1024ths: Option<u32>,
 }
 
@@ -202,6 +214,25 @@ impl Formats {
             ("embedding", self.embedding),
             ("head", self.head),
         ]
+    }
+}
+
+impl fmt::Display for Formats {
+    /// Each format with the classes that have it: `mxfp4 (experts), bf16 (attention, embedding, head)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let classes = self.classes();
+        let mut told: Vec<Format> = Vec::new();
+        for (_, format) in classes {
+            if told.contains(&format) {
+                continue;
+            }
+            let comma = if told.is_empty() { "" } else { ", " };
+            let of: Vec<&str> =
+                classes.iter().filter(|(_, own)| *own == format).map(|(name, _)| *name).collect();
+            write!(f, "{comma}{format} ({})", of.join(", "))?;
+            told.push(format);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,10 @@
 //! What mixes a layer's tokens: attention in its kinds, or a state that is carried along.
 
+use serde::Serialize;
+
 /// The mixer of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mixer {
     /// Attention over K and V of each KV head: MHA, GQA, MQA.
     Attention(Attention),
@@ -15,7 +18,7 @@ pub enum Mixer {
 }
 
 /// Attention whose KV heads are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Attention {
     /// Query heads.
     pub heads: u32,
@@ -40,7 +43,8 @@ pub struct Attention {
 }
 
 /// How far back attention looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// All tokens.
     #[default]
@@ -66,8 +70,29 @@ impl Reach {
     }
 }
 
+impl Reach {
+    /// KV entries that the first `length` tokens of a sequence read, summed over them.
+    pub fn sum(self, length: u64) -> u128 {
+        let triangle = |n: u64| u128::from(n) * (u128::from(n) + 1) / 2;
+        match self {
+            Reach::All => triangle(length),
+            Reach::Window(most) | Reach::Picked(most) => {
+                let most = u64::from(most);
+                let below = length.min(most);
+                triangle(below) + u128::from(length - below) * u128::from(most)
+            }
+            Reach::Chunk(0) => 0,
+            Reach::Chunk(chunk) => {
+                let chunk = u64::from(chunk);
+                u128::from(length / chunk) * triangle(chunk) + triangle(length % chunk)
+            }
+        }
+    }
+}
+
 /// Where the K and V of an attention layer come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum KvSource {
     /// Its own projections; both are stored.
     #[default]
@@ -81,7 +106,8 @@ pub enum KvSource {
 }
 
 /// Norms of queries and keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QkNorm {
     /// None.
     #[default]
@@ -93,7 +119,7 @@ pub enum QkNorm {
 }
 
 /// Multi-head latent attention.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Latent {
     /// Query heads.
     pub heads: u32,
@@ -114,7 +140,7 @@ pub struct Latent {
 }
 
 /// Picks the tokens that latent attention reads, by a small attention over all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Indexer {
     /// Query heads (`index_n_heads`); 0, as its size, where a layer has none of its own and reads what
     /// an earlier layer's picked (GLM-5.2).
@@ -134,7 +160,7 @@ impl Indexer {
 }
 
 /// A mixer that carries a state of fixed size from token to token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Recurrent {
     /// Which one.
     pub kind: RecurrentKind,
@@ -155,7 +181,8 @@ pub struct Recurrent {
 }
 
 /// Kinds of recurrent mixers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RecurrentKind {
     /// Mamba, first version.
     Mamba,

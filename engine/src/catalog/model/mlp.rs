@@ -1,7 +1,10 @@
 //! The feed-forward network of a layer.
 
+use serde::Serialize;
+
 /// The feed-forward network of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mlp {
     /// One network for every token.
     Dense(Dense),
@@ -12,7 +15,7 @@ pub enum Mlp {
 }
 
 /// A dense network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Dense {
     /// Its width (`intermediate_size`).
     pub width: u32,
@@ -23,7 +26,7 @@ pub struct Dense {
 }
 
 /// A mixture of experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Experts {
     /// Routed experts a layer.
     pub count: u32,
@@ -68,7 +71,7 @@ impl Experts {
 }
 
 /// Parameters of a feed-forward network, by what quantisation tells apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MlpParameters {
     /// Matrices of a dense network.
     pub dense: u64,

@@ -15,9 +15,11 @@ pub use mlp::{Dense, Experts, Mlp, MlpParameters};
 pub use overrides::ModelOverrides;
 pub use size::WeightBytes;
 
+use serde::Serialize;
+
 /// A decoder-only model: what its `config.json` says, layer by layer and tensor class by tensor
 /// class.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Model {
     /// Catalog name, such as `llama-3.1-8b`.
     pub name: String,
@@ -49,7 +51,7 @@ pub struct Model {
 }
 
 /// Equal layers in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct LayerGroup {
     /// How many.
     pub layers: u32,
@@ -62,7 +64,7 @@ pub struct LayerGroup {
 }
 
 /// Figures that a model's makers publish; `None` where they do not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Published {
     /// All parameters, without layers for multi-token prediction and without encoders.
@@ -77,6 +79,9 @@ pub struct Published {
 
 /// Most distinct reaches besides all tokens that a model may have: what a batch sums up.
 pub const REACHES_MAX: usize = 2;
+
+/// The reaches of a model besides all tokens, in order; [`Reach::All`] where it has no more.
+pub type Reaches = [Reach; REACHES_MAX];
 
 impl Model {
     /// Layers in all.
@@ -110,8 +115,16 @@ impl Model {
     }
 
     /// The distinct reaches of its attention besides all tokens, by first appearance: what a batch
-    /// sums KV entries by.
-    pub fn reaches(&self) -> Vec<Reach> {
+    /// sums KV entries by. Of more than [`REACHES_MAX`], which no valid model has, the first.
+    pub fn reaches(&self) -> Reaches {
+        let mut reaches = [Reach::All; REACHES_MAX];
+        for (row, reach) in reaches.iter_mut().zip(self.all_reaches()) {
+            *row = reach;
+        }
+        reaches
+    }
+
+    fn all_reaches(&self) -> Vec<Reach> {
         let mut reaches = Vec::new();
         for reach in self.groups.iter().filter_map(|group| group.mixer.reach()) {
             if reach != Reach::All && !reaches.contains(&reach) {

@@ -55,6 +55,17 @@ impl Model {
         self.groups.iter().map(of).sum()
     }
 
+    /// Parameters of the layers' matrices: projections, feed-forward networks, experts. They are
+    /// what a quantised checkpoint quantises.
+    pub fn matrix_parameters(&self) -> u64 {
+        let of = |group: &LayerGroup| {
+            let mlp = group.mlp_parameters(self.hidden_size);
+            let mixer = group.mixer.matrix_parameters(self.hidden_size);
+            u64::from(group.layers) * (mixer + mlp.dense + mlp.shared + mlp.routed)
+        };
+        self.groups.iter().map(of).sum()
+    }
+
     /// Parameters of the routed experts of all layers; 0 for a dense model.
     pub fn routed_parameters(&self) -> u64 {
         let of = |group: &LayerGroup| {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::{ChunkAt, ChunkRecord, Iteration};
 use crate::ids::IterationNo;
-use crate::replica::Held;
+use crate::replica::{Held, Reads};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 
@@ -23,6 +23,9 @@ pub struct Log {
     /// Row i: how long after its tokens the next could begin. No rows where that is always at once.
     tails: Vec<Span>,
     stretches: Vec<Stretch>,
+    /// Row i: what the first decodes of stretch i read within the model's reaches. No rows where it
+    /// has none.
+    reads: Vec<Reads>,
     /// The stretches that iterations 0, [`MARK`], 2 [`MARK`] ... belong to.
     marks: Vec<u32>,
     /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
@@ -271,6 +274,7 @@ impl Log {
                 let nth = number.since(before.first);
                 let known = nth > 1 || !before.apart;
                 before.is_repeated(next, nth, self.chunks_of(self.stretches.len() - 1))
+                    && self.reads_repeat(next.reads, nth)
                     && (!known || before.ahead == ahead)
             });
         if repeats {
@@ -321,6 +325,13 @@ impl Log {
         if !next.preempted.is_empty() {
             self.preempted.extend_from_slice(next.preempted);
             self.preempted_at.push((first, self.preempted.len() as u32));
+        }
+        if let Some(reads) = next.reads {
+            // Stretches before the first that decodes.
+            self.reads.resize(self.stretches.len(), Reads::default());
+            self.reads.push(reads);
+        } else if !self.reads.is_empty() {
+            self.reads.push(Reads::default());
         }
         self.stretches.push(Stretch {
             kv_tokens: next.decode_kv_tokens,
@@ -374,6 +385,7 @@ impl Log {
             free: self.free(number),
             decodes: of.decodes,
             decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(nth),
+            reads: self.reads.get(stretch).filter(|_| of.decodes > 0).map(|reads| reads.later(nth)),
             chunks: if is_first { self.chunks_of(stretch) } else { &[] },
             preempted: if is_first && of.has_preempted { self.preempted_of(number) } else { &[] },
             kv_used: self.kv_used[number.index()],
@@ -381,6 +393,14 @@ impl Log {
             running: of.running,
             held: of.held,
             head: of.has_head.then_some(of.head),
+        }
+    }
+
+    /// Whether the `nth` iteration after the first of the last stretch reads what that lets expect.
+    fn reads_repeat(&self, next: Option<Reads>, nth: u32) -> bool {
+        match next {
+            None => true,
+            Some(_) => self.reads.last().map(|reads| reads.later(nth)) == next,
         }
     }
 

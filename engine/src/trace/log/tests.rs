@@ -13,10 +13,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec((idle, 0_u8..4, 1_u64..100, tail, what), 0..60)
 }
 
-/// Both the log and what was written into it, as text.
-fn written(steps: &[Step]) -> (Log, Vec<String>) {
+/// Both the log and what was written into it, as text. `windowed`: of a model with a window.
+fn written(steps: &[Step], windowed: bool) -> (Log, Vec<String>) {
     let (mut log, mut told) = (Log::default(), Vec::new());
     let (mut free, mut started, mut kv) = (0, 0, 100);
+    let mut reads = Reads::default();
     for &(idle, ahead, lasted, tail, (decodes, chunk, lost, waiting, jump)) in steps {
         let start = free + idle;
         let decided = match ahead {
@@ -33,6 +34,10 @@ fn written(steps: &[Step]) -> (Log, Vec<String>) {
         };
         let chunks = [record; 2];
         kv = if jump == 0 { 5 } else { kv + u64::from(decodes) };
+        reads = reads.later(1);
+        if jump < 3 {
+            reads = Reads { within: [7, 0], growing: [decodes * u32::from(jump > 1), 0] };
+        }
         let iteration = Iteration {
             decided: Time::from_nanos(decided),
             start: Time::from_nanos(start),
@@ -40,6 +45,7 @@ fn written(steps: &[Step]) -> (Log, Vec<String>) {
             free: Time::from_nanos(start + lasted + tail),
             decodes,
             decode_kv_tokens: kv,
+            reads: windowed.then_some(reads),
             chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
             preempted: &[RequestId(3), RequestId(4)][..if lost == 0 { 2 } else { 0 }],
             kv_used: lasted as u32,
@@ -57,8 +63,8 @@ fn written(steps: &[Step]) -> (Log, Vec<String>) {
 
 proptest! {
     #[test]
-    fn what_is_written_is_told(steps in steps()) {
-        let (log, told) = written(&steps);
+    fn what_is_written_is_told(steps in steps(), windowed in any::<bool>()) {
+        let (log, told) = written(&steps, windowed);
         prop_assert_eq!(log.len(), told.len());
         let read: Vec<String> = log.iter().map(|iteration| format!("{iteration:?}")).collect();
         prop_assert_eq!(&read, &told);
@@ -102,7 +108,7 @@ proptest! {
 
     #[test]
     fn begun_before_counts_starts(steps in steps(), instant in 0_u64..4000, guess in 0_u32..70) {
-        let (log, _) = written(&steps);
+        let (log, _) = written(&steps, false);
         let instant = Time::from_nanos(instant);
         let counted = log.iter().filter(|iteration| iteration.start < instant).count();
         let counted = IterationNo::at(counted);
@@ -114,7 +120,7 @@ proptest! {
 #[test]
 fn a_repeated_iteration_takes_twelve_bytes() {
     let steady: Vec<Step> = vec![(0, 0, 10, 0, (2, 9, 9, 5, 9)); 100];
-    let (log, _) = written(&steady);
+    let (log, _) = written(&steady, false);
     assert_eq!(log.stretches.len(), 1);
     assert_eq!((log.tails.len(), log.instants.len()), (0, 0));
     assert_eq!(size_of::<Stretch>(), 40);
