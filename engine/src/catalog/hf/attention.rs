@@ -11,8 +11,14 @@ use crate::catalog::model::{Attention, KvSource, QkNorm, Reach};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
-pub(super) const HEADS: [&str; 5] =
-    ["num_attention_heads", "n_head", "n_heads", "attention_heads", "decoder_attention_heads"];
+pub(super) const HEADS: [&str; 6] = [
+    "num_attention_heads",
+    "n_head",
+    "n_heads",
+    "attention_heads",
+    "decoder_attention_heads",
+    "num_heads",
+];
 const KV_HEADS: [&str; 6] = [
     "num_key_value_heads",
     "num_kv_heads",
@@ -109,6 +115,7 @@ fn kv_heads(config: &Config<'_>, nested: Option<&Keys<'_>>, heads: u32) -> Resul
             });
         }
         "gpt_bigcode" => {
+            config.pass(&KV_HEADS);
             return Ok(if config.flag(&["multi_query"], true)? { 1 } else { heads });
         }
         "chatglm" => {
@@ -171,7 +178,7 @@ fn qk_norm(config: &Config<'_>, family: &Family) -> Result<QkNorm> {
 fn gate_columns(config: &Config<'_>, heads: u32, head_dim: u32) -> Result<u32> {
     let whole = heads.saturating_mul(head_dim);
     let kind = config.kind;
-    let by_class = kind.starts_with("qwen3_next") || kind.starts_with("qwen3_5") || kind == "afmoe";
+    let by_class = kind.starts_with("qwen3_next") || kind.starts_with("qwen3_5") || matches!(kind, "afmoe" | "beam");
     let said = config.optional_flag(&[
         "attn_output_gate",
         "attention_output_gate",
@@ -237,6 +244,14 @@ fn of_global_layers(config: &Config<'_>, both: &mut Heads) -> Result<()> {
         full.kv_heads = kv_heads.unwrap_or(full.kv_heads);
     }
     Ok(())
+}
+
+/// Counts attention's keys as looked at in a model whose layers have none.
+pub(super) fn pass(config: &Config<'_>) {
+    for names in [&HEADS[..], &KV_HEADS[..], &HEAD_DIM[..]] {
+        config.pass(names);
+    }
+    config.pass(&["attention_bias"]);
 }
 
 /// Query heads of a layer where a list has them by layer (Laguna).

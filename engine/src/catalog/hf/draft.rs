@@ -1,7 +1,5 @@
 //! Layers for multi-token prediction.
 
-use serde_json::Value;
-
 use super::config::Config;
 use super::error::HfConfigError;
 use crate::catalog::model::{LayerGroup, Mixer, Mlp};
@@ -35,20 +33,20 @@ pub(super) fn parameters(
         "keep_mtp_spec_layers",
         "num_mtp_modules",
     ];
-    let layers = config.given_number(&LAYERS)?.unwrap_or(0);
+    let Some(layers) = config.given_number(&LAYERS)? else { return Ok(0) };
     config.pass(&LAYERS);
+    config.pass(&SILENT);
     if layers == 0 {
         return Ok(0);
     }
-    let several = config.text.peek("mtp_hybrid_override_pattern").and_then(Value::as_str);
-    config.pass(&SILENT);
     let h = u64::from(hidden_size);
     // Where a layer is one mixer or one network, a predicting one is a mixer with experts.
     let attention = groups.iter().rev().find(|group| matches!(group.mixer, Mixer::Attention(_)));
     let experts = groups.iter().rev().find(|group| matches!(group.mlp, Mlp::Experts(_)));
     let last = groups.last().map_or(0, |group| group.parameters(hidden_size));
-    let one = match (several, attention, experts) {
-        (Some(_), Some(attention), Some(experts)) => {
+    let apart = groups.iter().any(|group| matches!(group.mixer, Mixer::None));
+    let one = match (apart, attention, experts) {
+        (true, Some(attention), Some(experts)) => {
             attention.parameters(hidden_size) + experts.parameters(hidden_size)
         }
         // Gated delta layers are never last in what predicts: attention is.

@@ -79,7 +79,7 @@ pub(super) fn family(kind: &str) -> Option<Family> {
     Some(match kind {
         "gpt2" | "gpt-sw3" | "gpt_bigcode" => Family { positions: Some(0), ..GPT },
         "opt" => Family { positions: Some(2), ..GPT },
-        "gpt_neo" => Family { biases: Biases::All(false), positions: Some(0), ..GPT },
+        "gpt_neo" => Family { biases: Biases::Never, positions: Some(0), windows: Windows::All, ..GPT },
         "gptj" | "codegen" => Family { biases: Biases::Never, norms: 2, ..GPT },
         "phi" => Family { norms: 2, ..GPT },
         "gpt_neox" | "bloom" | "persimmon" | "jais2" => GPT,

@@ -142,8 +142,15 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
     });
     let heads = match latent {
         None if attends => Some(attention::read(config, family, hidden_size)?),
-        _ => None,
+        None => {
+            attention::pass(config);
+            None
+        }
+        Some(_) => None,
     };
+    if !kinds.kinds.iter().any(|kind| matches!(kind, Kind::State(_) | Kind::Only(Some(_)) | Kind::Both)) {
+        recurrent::pass(config);
+    }
     let networks = mlp::read(config, family, hidden_size)?;
     let by_layer = heads_by_layer(config)?;
     let indexers = latent::indexers(config)?;
@@ -186,6 +193,7 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
     }
     special::share_kv(config, &mut groups)?;
     special::searched_blocks(config, &mut groups)?;
+    special::by_layer(config, &mut groups)?;
     Ok(groups)
 }
 
@@ -246,6 +254,10 @@ pub(super) fn tables(config: &Config<'_>, family: &Family, frame: &Frame) -> Res
     let positions = family.positions.map_or(0, |more| {
         u64::from(frame.max_position_embeddings) + u64::from(more)
     });
+    // OPT's smallest embeds in another width; the key is left to be judged there.
+    if config.text.peek("word_embed_proj_dim").and_then(Value::as_u64) == Some(frame.hidden_size.into()) {
+        config.pass(&["word_embed_proj_dim"]);
+    }
     let by_layer = special::per_layer_embeddings(config, frame.hidden_size)?;
     Ok(positions.saturating_mul(frame.hidden_size.into()).saturating_add(by_layer))
 }

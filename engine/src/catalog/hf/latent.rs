@@ -18,7 +18,11 @@ pub(super) fn read(config: &Config<'_>) -> Result<Option<Latent>> {
     let rope_dim = config.number(&["qk_rope_head_dim"])?;
     let key_dim = config.number(&["qk_nope_head_dim"])?.saturating_add(rope_dim);
     let value_dim = config.number(&["v_head_dim"])?;
-    let gated = config.flag(&["mla_use_output_gate"], false)?;
+    let gate_columns = match (config.kind, config.flag(&["mla_use_output_gate"], false)?) {
+        ("bailing_hybrid", _) => heads,
+        (_, true) => heads.saturating_mul(value_dim),
+        (_, false) => 0,
+    };
     Ok(Some(Latent {
         heads,
         kv_rank,
@@ -26,7 +30,7 @@ pub(super) fn read(config: &Config<'_>) -> Result<Option<Latent>> {
         key_dim,
         rope_dim,
         value_dim,
-        gate_columns: if gated { heads.saturating_mul(value_dim) } else { 0 },
+        gate_columns,
         indexer: indexer(config)?,
     }))
 }

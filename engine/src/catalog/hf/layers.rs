@@ -150,6 +150,7 @@ fn listed(config: &Config<'_>) -> Result<Option<Vec<Kind>>> {
         config.pass(&PATTERNS);
         config.pass(&["attn_layer_period", "attn_layer_offset", "full_attn_idxs", "max_window_layers"]);
         config.pass(&["attn_layer_indices", "hybrid_layer_ids", "layer_group_size"]);
+        config.pass(&["prefix_dense_sliding_window_pattern"]);
         if let Some(keys) = config.text.nested("linear_attn_config")? {
             keys.get("full_attn_layers");
             keys.get("kda_layers");
@@ -260,7 +261,13 @@ fn by_rule(
             if full.contains(&layer) { Kind::Full } else { Kind::State(state) }
         });
     }
-    let Some(_) = window else { return each(&|_| Kind::Full) };
+    if config.kind == "gpt_neo" {
+        return gpt_neo(config);
+    }
+    let Some(_) = window else {
+        config.pass(&PATTERNS);
+        return each(&|_| Kind::Full);
+    };
     match config.find(&PATTERNS) {
         None => {}
         Some((key, Value::String(text))) => return cycle(config, key, text),
@@ -278,9 +285,13 @@ fn by_rule(
     match family.windows {
         Windows::Unread => each(&|_| Kind::Full),
         Windows::All => each(&|_| Kind::Window),
-        Windows::ButEach(step) => each(&|layer| {
-            if (layer + 1).is_multiple_of(step) { Kind::Full } else { Kind::Window }
-        }),
+        Windows::ButEach(step) => {
+            let last_too = config.kind.starts_with("gemma4");
+            each(&|layer| {
+                let full = (layer + 1).is_multiple_of(step) || (last_too && layer + 1 == layers);
+                if full { Kind::Full } else { Kind::Window }
+            })
+        }
         Windows::First => {
             each(&|layer| if layer.is_multiple_of(2) { Kind::Window } else { Kind::Full })
         }
@@ -351,6 +362,10 @@ fn full_among_states(config: &Config<'_>, layers: u32) -> Result<Vec<u32>> {
     if let Some(numbers) = config.layer_numbers(&indices)? {
         return Ok(numbers);
     }
+    if matches!(config.kind, "bamba" | "granitemoehybrid") {
+        config.say("no list of its layers with attention: none has it, as in its class");
+        return Ok(Vec::new());
+    }
     let period = config.optional(&["attn_layer_period"])?.unwrap_or(0);
     if period > 0 {
         let offset = config.optional(&["attn_layer_offset"])?.unwrap_or(0);
@@ -382,4 +397,17 @@ fn numbers_from_one(keys: &Keys<'_>, key: &str) -> Result<Vec<u32>> {
             layer => Ok(layer - 1),
         })
         .collect()
+}
+
+/// GPT-Neo's layers, in its own words.
+fn gpt_neo(config: &Config<'_>) -> Result<Vec<Kind>> {
+    config.pass(&["attention_types"]);
+    match config.by_layer(&["attention_layers"])? {
+        Some((key, list)) => list.iter().map(|value| named(config, &key, value)).collect(),
+        None => {
+            let layers = 0..config.layers.get();
+            let kind = |layer: u32| if layer % 2 == 1 { Kind::Window } else { Kind::Full };
+            Ok(layers.map(kind).collect())
+        }
+    }
 }

@@ -79,7 +79,12 @@ fn gated(config: &Config<'_>, family: &Family) -> Result<bool> {
 
 fn dense(config: &Config<'_>, family: &Family, hidden_size: u32) -> Result<Option<Dense>> {
     let nested = config.text.nested("ffn_config")?;
-    let given = config.optional(&["dense_intermediate_size", "intermediate_size_mlp", "dense_ffn_hidden_size"])?;
+    let given = config.optional(&[
+        "dense_intermediate_size",
+        "intermediate_size_mlp",
+        "dense_ffn_hidden_size",
+        "prefix_dense_intermediate_size",
+    ])?;
     let width = match (given, config.find(&WIDTH)) {
         (Some(width), _) => Some(width),
         (None, Some((key, Value::Array(list)))) => Some(one_of_all(key, list)?),
@@ -89,6 +94,8 @@ fn dense(config: &Config<'_>, family: &Family, hidden_size: u32) -> Result<Optio
     if let Some(keys) = nested {
         super::special::ffn_config(config, keys)?;
     }
+    // Widths that are said layer by layer replace this one.
+    let width = width.or(config.text.holds("block_configs").then_some(1));
     let Some(width) = width else { return Ok(None) };
     let width = match config.kind {
         "qwen" => width / 2,
@@ -274,10 +281,22 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
     if let Some(numbers) = listed(config)? {
         return Ok((0..layers).map(|layer| numbers.contains(&layer)).collect());
     }
-    let first = config
-        .optional(&["first_k_dense_replace", "num_dense_layers", "first_k_dense", "moe_layer_start_index", "n_dense_layers"])?
-        .unwrap_or(0);
-    let end = config.optional(&["moe_layer_end_index"])?.unwrap_or(u32::MAX);
+    const FIRST: [&str; 5] = [
+        "first_k_dense_replace",
+        "num_dense_layers",
+        "first_k_dense",
+        "moe_layer_start_index",
+        "n_dense_layers",
+    ];
+    let first = number_or_first(config, &FIRST)?.unwrap_or(0);
+    let end = match config.given(&["moe_layer_end_index"]) {
+        // Ernie's -1 is the last layer.
+        Some((_, Value::Number(number))) if number.as_i64() == Some(-1) => u32::MAX,
+        Some((_, Value::Array(list))) => {
+            list.first().map_or(Ok(u32::MAX), |value| whole("moe_layer_end_index", value))?
+        }
+        _ => config.optional(&["moe_layer_end_index"])?.unwrap_or(u32::MAX),
+    };
     let mut sparse: Vec<bool> =
         (0..layers).map(|layer| layer >= first && layer <= end).collect();
     if let Some((_, value)) = config.find(&["moe_layer_freq", "moe_layer_interval"]) {
@@ -322,7 +341,11 @@ fn listed(config: &Config<'_>) -> Result<Option<Vec<u32>>> {
             .map_err(|_| HfConfigError::wrong(key, "numbers with commas between", value));
     }
     let moe_layers = config.layer_numbers(&["moe_layers", "moe_layer_indices"])?;
-    Ok(moe_layers.filter(|list| !list.is_empty()))
+    let moe_layers = moe_layers.filter(|list| !list.is_empty());
+    if moe_layers.is_some() {
+        config.pass(&["interleave_moe_layer_step"]);
+    }
+    Ok(moe_layers)
 }
 
 /// Keys of experts that dense models of a class keep, where a key says that there are none.

@@ -87,7 +87,7 @@ pub(super) fn mamba2(config: &Config<'_>, hidden_size: u32) -> Result<Recurrent>
     let conv = config.number(&["conv_kernel", "mamba_d_conv", "mamba_d_conv_kernel"])?;
     let conv_bias = config.flag(&["use_conv_bias", "mamba_conv_bias"], true)?;
     let normed = config.flag(&["mamba_rms_norm"], true)?;
-    config.pass(&["mamba_proj_bias", "use_bias", "mamba_d_ssm", "time_step_rank", "mamba_d_inner"]);
+    config.pass(&["mamba_use_mlp", "mamba_proj_bias", "use_bias", "mamba_d_ssm", "time_step_rank", "mamba_d_inner"]);
     let inner = narrow("mamba_num_heads", product(&[heads, dim]))?;
     let conv_dim = narrow("n_groups", u64::from(inner) + product(&[2, groups, state]))?;
     Ok(Recurrent {
@@ -154,8 +154,13 @@ pub(super) fn kimi_delta(config: &Config<'_>, nested: Option<&Keys<'_>>) -> Resu
     let wide = u64::from(inner);
     // The gate of the decay, and that of the output, each through a width of one head unless the
     // latter is of full rank: both are projections of the hidden state.
-    let (gate, low) = if full_gate { (wide, 1) } else { (u64::from(dim), 2) };
-    let columns = 3 * wide + u64::from(dim) + gate + u64::from(heads);
+    let (gates, low) = match (config.kind, full_gate) {
+        // Ling 3's are both of full rank.
+        ("bailing_hybrid", _) => (2 * wide, 0),
+        (_, true) => (u64::from(dim) + wide, 1),
+        (_, false) => (2 * u64::from(dim), 2),
+    };
+    let columns = 3 * wide + gates + u64::from(heads);
     Ok(Recurrent {
         kind: RecurrentKind::KimiDelta,
         heads,
@@ -180,7 +185,7 @@ pub(super) fn lightning(config: &Config<'_>, hidden_size: u32) -> Result<Recurre
         None if heads == 0 => return Err(HfConfigError::wrong(HEADS[0], "above 0", heads)),
         None => hidden_size / heads,
     };
-    config.pass(&["group_norm_size", "linear_silu", "use_linear_silu", "linear_attn_norm_group_size"]);
+    config.pass(&["block_size", "group_norm_size", "linear_silu", "use_linear_silu", "linear_attn_norm_group_size"]);
     let inner = narrow(HEADS[0], product(&[heads, dim]))?;
     Ok(Recurrent {
         kind: RecurrentKind::Lightning,
@@ -208,4 +213,22 @@ pub(super) fn short_convolution(config: &Config<'_>, hidden_size: u32) -> Result
         state_bits: 16,
         conv_numbers: product(&[hidden_size, kernel.saturating_sub(1)]),
     })
+}
+
+/// Counts the keys of a class's states as looked at in a model none of whose layers has one.
+pub(super) fn pass(config: &Config<'_>) {
+    match config.kind {
+        "lfm2" | "lfm2_moe" => config.pass(&["conv_L_cache", "conv_bias", "conv_dim", "conv_dim_out"]),
+        "granitemoehybrid" | "bamba" => config.pass(&[
+            "mamba_n_heads",
+            "mamba_n_groups",
+            "mamba_d_state",
+            "mamba_d_head",
+            "mamba_d_conv",
+            "mamba_expand",
+            "mamba_conv_bias",
+            "mamba_proj_bias",
+        ]),
+        _ => {}
+    }
 }

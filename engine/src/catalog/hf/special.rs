@@ -182,12 +182,13 @@ fn searched_network(config: &Config<'_>, keys: &Keys<'_>, group: &mut LayerGroup
     };
     if none {
         (group.mlp, group.norms) = (Mlp::None, group.norms.saturating_sub(1));
-    } else if let Some(width) = width {
-        group.mlp = match group.mlp {
-            Mlp::Dense(dense) => Mlp::Dense(Dense { width, ..dense }),
-            other => other,
-        };
+        return Ok(());
     }
+    let width = width.ok_or_else(|| HfConfigError::Missing(keys.path_of("intermediate_size")))?;
+    group.mlp = match group.mlp {
+        Mlp::Dense(dense) => Mlp::Dense(Dense { width, ..dense }),
+        other => other,
+    };
     Ok(())
 }
 
@@ -209,4 +210,37 @@ pub(super) fn twice(
         ]
     };
     Ok(groups.iter().flat_map(both).collect())
+}
+
+/// Figures of single layers (`per_layer_config` of transformers 5), by the layer's number.
+pub(super) fn by_layer(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result<()> {
+    let Some(keys) = config.text.nested("per_layer_config")? else { return Ok(()) };
+    for (name, value) in keys.unused() {
+        let path = keys.path_of(name);
+        let layer = name.parse::<usize>().ok().and_then(|layer| groups.get_mut(layer));
+        let Some(group) = layer else {
+            return Err(HfConfigError::unknown(&path, name, "numbers of layers"));
+        };
+        let map = value.as_object().ok_or_else(|| HfConfigError::wrong(&path, "a map", value))?;
+        let own = Keys::new(map, &format!("{path}."));
+        if let Mixer::Attention(attention) = &mut group.mixer {
+            if let Some(dim) = own.number("head_dim")? {
+                (attention.key_dim, attention.value_dim) = (dim, dim);
+            }
+            if let Some(heads) = own.number("num_attention_heads")? {
+                attention.heads = heads;
+            }
+            if let Some(heads) = own.number("num_key_value_heads")? {
+                attention.kv_heads = heads;
+            }
+        }
+        if let Mlp::Dense(dense) = &mut group.mlp {
+            if let Some(width) = own.number("intermediate_size")? {
+                dense.width = width;
+            }
+        }
+        config.keep(own);
+    }
+    keys.use_all();
+    Ok(())
 }

@@ -41,7 +41,11 @@ impl Model {
             ));
         }
         for (path, parameters) in
-            [("other_parameters", self.other_parameters), ("draft_parameters", self.draft_parameters)]
+            [
+                ("other_parameters", self.other_parameters),
+                ("encoder_parameters", self.encoder_parameters),
+                ("draft_parameters", self.draft_parameters),
+            ]
         {
             if parameters > 1 << 50 {
                 return Err(InvalidFigure::new(path, format!("{parameters} are too many")));

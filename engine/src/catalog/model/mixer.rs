@@ -97,7 +97,8 @@ pub enum KvSource {
     /// Its own projections; both are stored.
     #[default]
     Own,
-    /// One projection gives both: V is K, and is stored once (global layers of Gemma 4).
+    /// One projection gives both. K is normed and rotated and V is not, so both are stored (global
+    /// layers of Gemma 4; vLLM `gemma4.py`, transformers 5.24.0 `modeling_gemma4.py`).
     KeyIsValue,
     /// An earlier layer's: nothing is stored, and it has no projections of its own.
     Shared,
@@ -287,8 +288,7 @@ impl Attention {
     /// Numbers that the KV cache holds for a token of one KV head.
     pub fn kv_numbers_of_head(&self) -> u32 {
         match self.kv {
-            KvSource::Own => self.key_dim + self.value_dim,
-            KvSource::KeyIsValue => self.key_dim,
+            KvSource::Own | KvSource::KeyIsValue => self.key_dim + self.value_dim,
             KvSource::Shared | KvSource::SharedWithWeights => 0,
         }
     }

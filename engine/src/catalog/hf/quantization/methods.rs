@@ -33,7 +33,7 @@ pub(super) fn read<'a>(config: &Config<'a>, keys: &Keys<'a>, model: &Model) -> R
     let groups = keys.peek("config_groups").is_some();
     let mut scheme = match method.as_deref() {
         _ if algorithm && method.as_deref().is_none_or(|m| m.starts_with("modelopt") || m == "fp8") => {
-            modelopt(config, keys, model)?
+            modelopt(keys)?
         }
         Some("modelopt" | "modelopt_fp4" | "modelopt_mixed") if groups => compressed(config, keys, model)?,
         Some("compressed-tensors") => compressed(config, keys, model)?,
@@ -43,7 +43,7 @@ pub(super) fn read<'a>(config: &Config<'a>, keys: &Keys<'a>, model: &Model) -> R
         Some("auto-round" | "auto_round" | "autoround" | "intel/auto-round") => auto_round(keys)?,
         Some("mxfp4") => only_experts(Format::MXFP4),
         Some("bitsandbytes") => of_all(bitsandbytes(keys)?),
-        Some("quark") => quark(config, keys, model)?,
+        Some("quark") => quark(keys)?,
         Some("int8" | "w8a8_int8" | "w8a8") => of_all(Format::INT8),
         Some("w8a8_fp8") => of_all(Format::FP8),
         Some("eetq" | "experts_int8") => of_all(schemes::int_weights("bits", 8, 0, false)?),
@@ -57,7 +57,7 @@ pub(super) fn read<'a>(config: &Config<'a>, keys: &Keys<'a>, model: &Model) -> R
     };
     leave_out(keys, &mut scheme)?;
     if scheme.kv_bits_1024ths.is_none() {
-        scheme.kv_bits_1024ths = kv(config, keys)?;
+        scheme.kv_bits_1024ths = kv(keys)?;
     }
     Ok(scheme)
 }
@@ -100,15 +100,18 @@ fn leave_out(keys: &Keys<'_>, scheme: &mut Scheme) -> Result<()> {
     Ok(())
 }
 
-fn kv(config: &Config<'_>, keys: &Keys<'_>) -> Result<Option<u32>> {
+fn kv(keys: &Keys<'_>) -> Result<Option<u32>> {
     if let Some(name) = keys.string("kv_cache_quant_algo")? {
         return schemes::kv_algorithm(&keys.path_of("kv_cache_quant_algo"), name);
     }
     if let Some(name) = keys.string("kv_cache_quant_method")? {
         return schemes::kv_algorithm(&keys.path_of("kv_cache_quant_method"), name);
     }
+    if let Some(name) = keys.peek("kv_cache_scheme").and_then(Value::as_str) {
+        keys.get("kv_cache_scheme");
+        return schemes::kv_algorithm(&keys.path_of("kv_cache_scheme"), name);
+    }
     let Some(scheme) = keys.nested("kv_cache_scheme")? else { return Ok(None) };
-    let _ = config;
     schemes::kv_scheme(&scheme)
 }
 
@@ -366,7 +369,7 @@ fn compressed<'a>(config: &Config<'a>, keys: &Keys<'a>, model: &Model) -> Result
 }
 
 /// NVIDIA's words, in the config itself.
-fn modelopt(config: &Config<'_>, keys: &Keys<'_>, model: &Model) -> Result<Scheme> {
+fn modelopt(keys: &Keys<'_>) -> Result<Scheme> {
     let algorithm = keys.string("quant_algo")?.unwrap_or("NONE");
     for silent in ["quant_type", "quantization_type", "config_groups", "group_size", "awq_block_size"] {
         keys.get(silent);
@@ -379,7 +382,6 @@ fn modelopt(config: &Config<'_>, keys: &Keys<'_>, model: &Model) -> Result<Schem
     if algorithm.eq_ignore_ascii_case("MIXED_PRECISION") {
         return mixed(keys);
     }
-    let _ = (config, model);
     Ok(Scheme { otherwise: schemes::modelopt(&path, algorithm, group)?, ..Scheme::none() })
 }
 
@@ -408,21 +410,16 @@ fn mixed(keys: &Keys<'_>) -> Result<Scheme> {
 }
 
 /// `hf_quant_config.json` beside the config.
-pub(super) fn beside(
-    config: &Config<'_>,
-    map: &Map<String, Value>,
-    model: &Model,
-) -> Result<Scheme> {
+pub(super) fn beside(map: &Map<String, Value>) -> Result<Scheme> {
     let keys = Keys::new(map, "hf_quant_config.json: ");
-    let mut scheme = modelopt(config, &keys, model)?;
+    let mut scheme = modelopt(&keys)?;
     leave_out(&keys, &mut scheme)?;
-    scheme.kv_bits_1024ths = kv(config, &keys)?;
+    scheme.kv_bits_1024ths = kv(&keys)?;
     Ok(scheme)
 }
 
 /// AMD's Quark: formats of all, and of some by name.
-fn quark(config: &Config<'_>, keys: &Keys<'_>, model: &Model) -> Result<Scheme> {
-    let _ = (config, model);
+fn quark(keys: &Keys<'_>) -> Result<Scheme> {
     for silent in ["quant_mode", "softmax_quant_spec", "layer_type_quant_config", "kv_cache_quant_config"] {
         keys.get(silent);
     }

@@ -55,7 +55,7 @@ pub(super) fn read(
         // of the checkpoint which NVIDIA quantised anew.
         (Some(_), Some(inside)) if named.is_some_and(|method| method != "modelopt") => {
             config.say("`hf_quant_config.json` beside it counts, not `quantization_config`");
-            methods::beside(config, inside, model)?
+            methods::beside(inside)?
         }
         (Some(own), _) => {
             let keys = Keys::new(own, "quantization_config.");
@@ -63,7 +63,7 @@ pub(super) fn read(
             config.keep(keys);
             scheme
         }
-        (None, Some(inside)) => methods::beside(config, inside, model)?,
+        (None, Some(inside)) => methods::beside(inside)?,
         (None, None) => Scheme::none(),
     };
     Ok(formats(config, model, &scheme))
