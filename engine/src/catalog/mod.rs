@@ -30,7 +30,7 @@ pub use evidence::{Evidence, EvidenceKind};
 pub use gpu::*;
 pub use gpu_constants::GpuConstants;
 pub use gpu_overrides::GpuOverrides;
-pub use hf::HfConfigError;
+pub use hf::{Assumption, HfConfigError, HfFiles};
 pub use model::*;
 use model_file::ModelFile;
 pub use profile::*;

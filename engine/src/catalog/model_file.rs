@@ -20,7 +20,7 @@ pub(super) struct ModelFile {
 
 impl ModelFile {
     fn model(self) -> Result<Model, FileError> {
-        let model = Model::from_hf_keys(&self.config, &self.name)?;
+        let model = Model::from_hf_keys(&self.config, None, &self.name, &[])?;
         let ModelFile { name, description, published, source, .. } = self;
         Ok(Model { name, description, published, source, ..model })
     }

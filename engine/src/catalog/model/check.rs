@@ -41,7 +41,11 @@ impl Model {
             ));
         }
         for (path, parameters) in
-            [("other_parameters", self.other_parameters), ("draft_parameters", self.draft_parameters)]
+            [
+                ("other_parameters", self.other_parameters),
+                ("encoder_parameters", self.encoder_parameters),
+                ("draft_parameters", self.draft_parameters),
+            ]
         {
             if parameters > 1 << 50 {
                 return Err(InvalidFigure::new(path, format!("{parameters} are too many")));
@@ -86,9 +90,14 @@ impl Latent {
                 "must not pass 65536, and qk_nope_head_dim must be above 0".into(),
             ));
         }
+        if self.gate_columns > 1 << 24 {
+            return Err(InvalidFigure::new("gate_columns", "must not pass 16777216".into()));
+        }
         if let Some(indexer) = self.indexer {
-            count("index_n_heads", indexer.heads, 1 << 12)?;
-            count("index_head_dim", indexer.dim, 1 << 12)?;
+            if (indexer.heads, indexer.dim) != (0, 0) {
+                count("index_n_heads", indexer.heads, 1 << 12)?;
+                count("index_head_dim", indexer.dim, 1 << 12)?;
+            }
             count("index_topk", indexer.top, 1 << 30)?;
         }
         Ok(())

@@ -37,6 +37,8 @@ pub enum FormatName {
     Mxfp4,
     /// 4-bit floating point, groups of 16 with an fp8 scale.
     Nvfp4,
+    /// 4-bit floating point weights; products in 16 bits (NVFP4 and MXFP4 without activations).
+    Fp4Weights,
     /// A format of llama.cpp's; products in 16 bits.
     Gguf,
 }
@@ -112,6 +114,7 @@ impl Format {
             | FormatName::Fp8Weights
             | FormatName::Int8Weights
             | FormatName::Int4
+            | FormatName::Fp4Weights
             | FormatName::Gguf => Arithmetic::Bf16,
             FormatName::Fp8 | FormatName::Int4Fp8 => Arithmetic::Fp8,
             FormatName::Int8 => Arithmetic::Int8,
@@ -144,6 +147,7 @@ impl fmt::Display for Format {
             FormatName::Int4Fp8 => "int4 weights, fp8 activations",
             FormatName::Mxfp4 => "mxfp4",
             FormatName::Nvfp4 => "nvfp4",
+            FormatName::Fp4Weights => "fp4 weights only",
             FormatName::Gguf => {
                 return write!(f, "GGUF, {:.2} bits", f64::from(self.bits_1024ths) / 1024.0);
             }

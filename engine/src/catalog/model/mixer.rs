@@ -97,7 +97,8 @@ pub enum KvSource {
     /// Its own projections; both are stored.
     #[default]
     Own,
-    /// One projection gives both: V is K, and is stored once (global layers of Gemma 4).
+    /// One projection gives both. K is normed and rotated and V is not, so both are stored (global
+    /// layers of Gemma 4; vLLM `gemma4.py`, transformers 5.24.0 `modeling_gemma4.py`).
     KeyIsValue,
     /// An earlier layer's: nothing is stored, and it has no projections of its own.
     Shared,
@@ -133,6 +134,8 @@ pub struct Latent {
     pub rope_dim: u32,
     /// Size of a value head (`v_head_dim`).
     pub value_dim: u32,
+    /// Columns of a projection that gates the output (Kimi K3); 0 is none.
+    pub gate_columns: u32,
     /// What picks the tokens that it reads (DeepSeek-V3.2); it looks at all without.
     pub indexer: Option<Indexer>,
 }
@@ -140,7 +143,8 @@ pub struct Latent {
 /// Picks the tokens that latent attention reads, by a small attention over all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Indexer {
-    /// Query heads (`index_n_heads`).
+    /// Query heads (`index_n_heads`); 0, as its size, where a layer has none of its own and reads what
+    /// an earlier layer's picked (GLM-5.2).
     pub heads: u32,
     /// Size of a head (`index_head_dim`).
     pub dim: u32,
@@ -218,7 +222,8 @@ impl Mixer {
     pub fn small_parameters(&self, hidden_size: u32) -> u64 {
         match *self {
             Mixer::Attention(a) => a.small_parameters(hidden_size),
-            Mixer::Latent(_) | Mixer::None => 0,
+            Mixer::Latent(latent) => latent.small_parameters(),
+            Mixer::None => 0,
             Mixer::Recurrent(r) => r.other_parameters,
         }
     }
@@ -283,8 +288,7 @@ impl Attention {
     /// Numbers that the KV cache holds for a token of one KV head.
     pub fn kv_numbers_of_head(&self) -> u32 {
         match self.kv {
-            KvSource::Own => self.key_dim + self.value_dim,
-            KvSource::KeyIsValue => self.key_dim,
+            KvSource::Own | KvSource::KeyIsValue => self.key_dim + self.value_dim,
             KvSource::Shared | KvSource::SharedWithWeights => 0,
         }
     }
@@ -324,7 +328,13 @@ impl Latent {
             let from = if query_rank == 0 { h } else { query_rank };
             from * heads * dim + h * (dim + heads)
         });
-        queries + keys_and_values + q * value * h + indexer
+        queries + keys_and_values + (q * value + u64::from(self.gate_columns)) * h + indexer
+    }
+
+    /// Norms of the compressed vectors, and that of the indexer's key, which has a bias.
+    fn small_parameters(&self) -> u64 {
+        let indexer = self.indexer.map_or(0, |indexer| 2 * u64::from(indexer.dim));
+        u64::from(self.kv_rank) + u64::from(self.query_rank) + indexer
     }
 
     /// Parameters that every tensor-parallel rank holds whole: what compresses, and the indexer.

@@ -38,9 +38,11 @@ pub struct Model {
     pub groups: Vec<LayerGroup>,
     /// The number formats that its checkpoint has.
     pub formats: Formats,
-    /// Parameters that are no layer's and no head's, in 16 bits on every rank: encoders of images or
-    /// sound, tables of positions, embeddings by layer.
+    /// Parameters of the language model that are in no layer and no head, in 16 bits on every rank:
+    /// tables of positions, embeddings by layer and what mixes them in.
     pub other_parameters: u64,
+    /// Parameters of encoders of images or sound, in 16 bits on every rank.
+    pub encoder_parameters: u64,
     /// Parameters of its layers for multi-token prediction: in memory only where they draft.
     pub draft_parameters: u64,
     /// What its makers publish, to check the figures against.

@@ -75,10 +75,13 @@ impl Model {
     }
 
     /// All parameters of the language model, computed from the figures: layers, embedding, head, the
-    /// last norm. Encoders and layers for multi-token prediction are not among them.
+    /// last norm, other tables. Encoders and layers for multi-token prediction are not among them.
     pub fn parameters(&self) -> u64 {
         let tables = if self.tied_embeddings { 1 } else { 2 };
-        self.layer_parameters() + tables * self.embedding_parameters() + u64::from(self.hidden_size)
+        self.layer_parameters()
+            + tables * self.embedding_parameters()
+            + u64::from(self.hidden_size)
+            + self.other_parameters
     }
 
     /// Parameters that one token goes through: all but the experts that it does not reach.
@@ -113,7 +116,7 @@ impl Model {
         let table = self.embedding_parameters();
         if first {
             sum.split += formats.embedding.bytes(table);
-            sum.whole += Format::BF16.bytes(self.other_parameters);
+            sum.whole += Format::BF16.bytes(self.other_parameters + self.encoder_parameters);
         }
         if last {
             sum.split += Format::BF16.bytes(u64::from(h));
@@ -131,6 +134,15 @@ impl Model {
     /// prediction.
     pub fn checkpoint_bytes(&self) -> u64 {
         self.weight_bytes(&self.formats, true, true).total()
+    }
+
+    /// Bytes of its layers for multi-token prediction, in the format that most of its weights have.
+    pub fn draft_bytes(&self) -> u64 {
+        let format = match self.experts() {
+            Some(_) => self.formats.experts,
+            None => self.formats.mlp,
+        };
+        format.bytes(self.draft_parameters)
     }
 
     /// Bytes of K and V that all layers keep of one token, on all ranks together, with KV in numbers
