@@ -45,10 +45,9 @@ impl KvGroups {
     /// of no token, or no group at all.
     pub fn new(full: u32, windows: &[WindowGroups], states: u32) -> Option<KvGroups> {
         let mut groups = KvGroups { full, states, ..KvGroups::ONE };
-        let mut kinds = 0;
-        for window in windows.iter().filter(|window| window.count > 0) {
-            *groups.windows.get_mut(kinds)? = *window;
-            kinds += 1;
+        let given = windows.iter().filter(|window| window.count > 0);
+        for (kind, window) in given.enumerate() {
+            *groups.windows.get_mut(kind)? = *window;
         }
         let sound = groups.windows().all(|window| window.tokens > 0);
         (sound && groups.all() > 0).then_some(groups)

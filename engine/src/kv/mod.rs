@@ -6,10 +6,12 @@
 
 mod free_list;
 mod grouped;
+mod grouping;
 mod groups;
 mod named_blocks;
 mod prefix;
 
+pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 
