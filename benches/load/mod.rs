@@ -53,6 +53,7 @@ pub(crate) fn simulate(
 ) -> Outcome {
     let make = || scheduler.build(&ENGINE);
     let pool = PoolSetup {
+        lockstep: 1,
         cost,
         engine: ENGINE,
         replicas: 1,

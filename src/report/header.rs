@@ -179,7 +179,13 @@ fn memory_of(scenario: &Value, from_run: Option<u64>) -> Vec<String> {
     let given = scenario.pointer("/engine/kv_blocks").and_then(Value::as_u64);
     let Some(blocks) = given.or(from_run) else { return Vec::new() };
     let tokens = scenario.pointer("/engine/kv_block_tokens").and_then(Value::as_u64);
+    let groups = text(scenario, "/derived/kv_blocks/groups/words");
     let mut parts = vec![match tokens {
+        Some(tokens) if groups.is_some() => format!(
+            "{} blocks of {tokens} tokens a replica, in groups of layers: {}",
+            count(blocks),
+            groups.unwrap_or_default()
+        ),
         Some(tokens) => format!(
             "{} blocks of {tokens} tokens = {} tokens a replica",
             count(blocks),

@@ -56,6 +56,18 @@ pub struct DerivedBlocks {
     /// Where the number comes from.
     #[serde(flatten)]
     pub from: BlocksFrom,
+    /// The groups of layers that draw from them, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<DerivedGroups>,
+}
+
+/// Groups of layers that draw from one pool of blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DerivedGroups {
+    /// How many groups of each kind, in words.
+    pub words: String,
+    /// Groups of all kinds: a request holds blocks in each.
+    pub count: u32,
 }
 
 /// Where a number of KV blocks comes from.

@@ -8,15 +8,16 @@ use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision,
-    Pricing, format_notes,
+    KvLayout, Pricing, format_notes, kv_layout,
 };
+use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{
-    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedLength, DerivedProfile, DerivedReplicas,
+    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedGroups, DerivedLength, DerivedProfile, DerivedReplicas,
     LengthFrom,
 };
-use crate::scheduler::{EngineInfo, KvGroups};
+use crate::scheduler::EngineInfo;
 use crate::units::Bytes;
 use crate::yaml::Path;
 
@@ -141,10 +142,20 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         block_tokens,
         overhead_bytes: reserved.0,
     };
+    // With both fixed the model is only named.
+    let laid_out = model.as_ref().filter(|_| !fixed || given.kv_blocks.is_none());
+    let layout = layout(check, owner, given, laid_out, parallelism, &memory)?;
+    let block_tokens = layout.block_tokens;
     let kv_blocks =
         kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    let max_model_len =
-        max_model_len(check, owner, given, model.as_ref(), kv_blocks.value, block_tokens);
+    let kv_blocks = DerivedBlocks { groups: told_groups(&layout.groups), ..kv_blocks };
+    let info = EngineInfo {
+        kv_block_tokens: block_tokens,
+        kv_blocks: kv_blocks.value,
+        kv_groups: layout.groups,
+        ..any_engine()
+    };
+    let max_model_len = max_model_len(check, owner, given, model.as_ref(), &info);
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
@@ -166,6 +177,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         limits: EngineLimits {
             kv_block_tokens: block_tokens,
             kv_blocks: kv_blocks.value,
+            kv_groups: layout.groups,
             max_model_len: max_model_len.value,
             prefix_caching,
             async_scheduling,
@@ -253,6 +265,47 @@ fn parallelism(check: &mut Check<'_>, owner: &Owner, given: raw::Parallelism) ->
     Parallelism { tensor, pipeline, data, expert: given.expert.unwrap_or(false) }
 }
 
+/// How KV lies in blocks; one group of layers without a model. `None` when it cannot (and reported).
+fn layout(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: &raw::Engine,
+    model: Option<&Model>,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<Layout> {
+    let asked = memory.block_tokens;
+    let Some(model) = model else {
+        return Some(Layout { groups: KvGroups::ONE, block_tokens: asked });
+    };
+    match kv_layout(model, parallelism, memory.precision, asked) {
+        Ok(KvLayout { groups, block_tokens, .. }) => {
+            if block_tokens != asked && given.kv_block_tokens.is_some() {
+                let path = owner.path(check, &["engine", "kv_block_tokens"]);
+                check.warnings.push(format!(
+                    "{path}: {asked} tokens become {block_tokens}: a block must hold a state of {}",
+                    model.name
+                ));
+            }
+            Some(Layout { groups, block_tokens })
+        }
+        Err(error) => {
+            hardware::cost_problem(check, owner, &error);
+            None
+        }
+    }
+}
+
+/// Which groups of layers draw from a pool of blocks, and how many tokens a block holds.
+struct Layout {
+    groups: KvGroups,
+    block_tokens: u32,
+}
+
+fn told_groups(groups: &KvGroups) -> Option<DerivedGroups> {
+    (!groups.is_one()).then(|| DerivedGroups { words: groups.to_string(), count: groups.all() })
+}
+
 fn kv_blocks(
     check: &mut Check<'_>,
     owner: &Owner,
@@ -268,12 +321,12 @@ fn kv_blocks(
             let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
             check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
         }
-        return Some(DerivedBlocks { value: blocks, from: BlocksFrom::Given });
+        return Some(DerivedBlocks { value: blocks, from: BlocksFrom::Given, groups: None });
     }
     let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
-    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic } = capacity;
+    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic, .. } = capacity;
     let from = BlocksFrom::Memory { arithmetic, bytes_per_block, weight_bytes, kv_bytes };
-    Some(DerivedBlocks { value: blocks, from })
+    Some(DerivedBlocks { value: blocks, from, groups: None })
 }
 
 fn max_model_len(
@@ -281,10 +334,10 @@ fn max_model_len(
     owner: &Owner,
     given: &raw::Engine,
     model: Option<&Model>,
-    kv_blocks: u32,
-    block_tokens: u32,
+    info: &EngineInfo,
 ) -> DerivedLength {
-    let kv_tokens = kv_blocks.saturating_mul(block_tokens);
+    let EngineInfo { kv_blocks, kv_block_tokens: block_tokens, kv_groups, .. } = *info;
+    let kv_tokens = info.kv_tokens();
     let longest = model.map(|m| m.max_position_embeddings);
     if let Some(length) = given.max_model_len {
         let field = owner.field(check, &["engine", "max_model_len"]);
@@ -294,9 +347,13 @@ fn max_model_len(
             ));
         }
         if length > kv_tokens {
+            let of = match kv_groups.is_one() {
+                true => String::new(),
+                false => format!(" in groups of layers, {kv_groups},"),
+            };
             check.warnings.push(format!(
                 "{field}: {length} is more than the KV cache holds ({kv_blocks} blocks \
-                 of {block_tokens} tokens are {kv_tokens}); longer requests are rejected"
+                 of {block_tokens} tokens{of} are {kv_tokens}); longer requests are rejected"
             ));
         }
         return DerivedLength { value: length, from: LengthFrom::Given };
@@ -358,10 +415,16 @@ fn precision(
 
 /// What data-parallel ranks that share experts leave out.
 fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Parallelism) {
-    let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else { return };
+    let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else {
+        return;
+    };
+    let waits = match parallelism.pipeline {
+        1 => "step together: each step lasts as long as the slowest rank's",
+        _ => "do not wait for each other, because they are pipelines",
+    };
     check.warnings.push(format!(
-        "parallelism.data: the {} ranks that share the experts of {} are priced as if each batch were \
-         like those of the others at that moment, and do not wait for each other",
+        "parallelism.data: the {} ranks that share the experts of {} {waits}; each batch is priced as \
+         if those of the others had as many tokens",
         parallelism.data, model.name
     ));
 }
