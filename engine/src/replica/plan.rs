@@ -308,7 +308,7 @@ impl Replica {
         let slot = &mut self.slots[index.index()];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
-        plan.chunk_blocks.push(self.pool.held(slot.length, || slot.trimmed_at));
+        plan.chunk_blocks.push(self.pool.held(index, slot.length, || slot.trimmed_at));
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.

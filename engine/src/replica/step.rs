@@ -59,6 +59,8 @@ pub(crate) struct Entry {
 pub(crate) struct Batch {
     /// Counts steps, so that a slot's mark of an earlier step reads as "not in this batch".
     pub stamp: u64,
+    /// The lane's step before.
+    pub before: u64,
     /// In batch order; decodes are absent when `all_decodes`.
     pub entries: Vec<Entry>,
     pub all_decodes: bool,
@@ -73,7 +75,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(super) fn begin(&mut self, stamp: u64) {
-        self.stamp = stamp;
+        self.before = std::mem::replace(&mut self.stamp, stamp);
         self.entries.clear();
         self.all_decodes = false;
         self.preempted.clear();
@@ -354,7 +356,7 @@ impl<'a> Step<'a> {
             _ => panic!("only a running request runs"),
         }
         let wanted = view.computed + tokens;
-        self.replica.trim(index, view.computed);
+        self.replica.trim(index);
         if self.replica.growth_to(index, wanted) > self.free_blocks() {
             return false;
         }
@@ -491,6 +493,7 @@ impl<'a> Step<'a> {
         let slot = &mut self.replica.slots[index.index()];
         slot.stamp = stamp;
         slot.scheduled = tokens;
+        slot.chunk_from = context;
         self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
         if !decode && self.replica.pool.hashes_at_schedule() {
             self.replica.hash_blocks(index, context + tokens);
