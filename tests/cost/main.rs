@@ -5,6 +5,7 @@ mod every_gpu;
 mod expert_parallel;
 mod gpu;
 mod kernel_accuracy;
+mod links;
 mod memory;
 mod model;
 mod properties;

@@ -5,6 +5,7 @@ mod arrivals;
 mod engine;
 mod hardware;
 mod lengths;
+mod links;
 mod pools;
 mod router;
 mod schedulers;
@@ -21,6 +22,7 @@ pub use arrivals::*;
 pub use engine::*;
 pub use hardware::*;
 pub use lengths::*;
+pub use links::*;
 pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
@@ -54,6 +56,10 @@ pub struct Scenario {
     /// How the model is spread over GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
+    /// What joins GPUs, within a node and between nodes; the GPU's own figures, and no network, unless
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Identical replicas behind the router; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Parallelism, Promise};
+use super::{Engine, GpuRef, Links, Parallelism, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,9 @@ pub struct Pool {
     /// How the model is spread over GPUs in it, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
+    /// What joins its GPUs, link by link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Its engine, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
+use super::links::linked;
 use super::owner::Owner;
 use crate::catalog::{Arithmetic, EngineProfile, EvidenceKind, Gpu, Model, Origin};
 use crate::cost::{
@@ -68,13 +69,16 @@ pub(super) struct Given<'g> {
     pub gpu: Option<&'g raw::GpuRef>,
     /// How the model is spread.
     pub parallelism: raw::Parallelism,
+    /// What joins the GPUs.
+    pub links: raw::Links,
     /// The engine.
     pub engine: &'g raw::Engine,
 }
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
-    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given } = given;
+    let Given { model: given_model, gpu: given_gpu, parallelism: spread, links, engine: given } =
+        given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
     let profile = hardware::profile(check, owner, given.profile.as_ref());
@@ -110,7 +114,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
     let model = hardware::model(check, given_model);
-    let gpu = hardware::gpu(check, owner, given_gpu);
+    let gpu = hardware::gpu(check, owner, given_gpu)
+        .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     if let Some(why) = needed {
         let missing = [
             (
@@ -230,7 +235,7 @@ fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
 fn in_trouble(check: &Check<'_>, owner: &Owner) -> bool {
     let root = Path::root();
     let mut parts: Vec<Path> =
-        ["engine", "parallelism", "model", "gpu"].map(|name| root.key(name)).to_vec();
+        ["engine", "parallelism", "model", "gpu", "links"].map(|name| root.key(name)).to_vec();
     parts.extend(owner.pool.clone());
     parts.iter().any(|part| {
         let within = part.to_string();

@@ -7,6 +7,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod lengths;
+mod links;
 mod lists;
 mod owner;
 mod router;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Draw;
 use crate::catalog;
 
-/// GPUs that hold the models below; the last has no constants for fp8.
+/// GPUs that hold the models below.
 const GPUS: [&str; 3] = ["h100-sxm", "h200-sxm", "b200-sxm"];
 
 impl Draw {
@@ -28,7 +28,9 @@ impl Draw {
         };
         scenario.insert("model".to_owned(), model);
         let gpu = self.gpu();
+        let links = self.links(&gpu);
         scenario.insert("gpu".to_owned(), gpu);
+        self.perhaps(scenario, "links", 0.2, links);
         let mut parallelism = json!({"tensor": self.one_of(&[2, 4])});
         if self.on("pipeline", 0.25) {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
@@ -66,8 +68,7 @@ impl Draw {
     }
 
     pub(super) fn gpu(&mut self) -> Value {
-        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS[..] };
-        let name = self.one_of(gpus);
+        let name = self.one_of(&GPUS);
         match self.rng.random_range(0..10) {
             0 | 1 => {
                 let mut gpu = json!({"base": name});
@@ -103,6 +104,18 @@ impl Draw {
             }
             _ => json!(name),
         }
+    }
+
+    /// Links for the GPUs; within nodes only where the GPU does not give that link itself.
+    fn links(&mut self, gpu: &Value) -> Value {
+        let mut links = Map::new();
+        let network = json!({"bandwidth": self.one_of(&["12GB/s", "50GB/s"]), "latency": "10us"});
+        links.insert("network".to_owned(), network);
+        if gpu.is_string() {
+            let node = json!({"bandwidth": self.one_of(&["16GB/s", "450GB/s"]), "latency": "5us"});
+            self.perhaps(&mut links, "node", 0.5, node);
+        }
+        Value::Object(links)
     }
 
     /// A profile with every figure drawn, as JSON, which is YAML too.
