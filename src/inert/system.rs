@@ -73,6 +73,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Engine.max_model_len", Unless(each_own)),
     ("Engine.prefix_caching", Unless(prefix_caching)),
     ("Engine.async_scheduling", Unless(async_scheduling)),
+    ("Engine.enforce_eager", Unless(enforce_eager)),
     ("ProfileSource.file", Always("the profile")),
     ("ProfileSource.fixed", Always("the profile")),
     ("FixedProfile.iteration", Always("the time of every iteration")),
@@ -182,6 +183,15 @@ fn tensor(facts: &Facts<'_>, key: &Written) -> Option<String> {
         let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
         (one.fixed && one.kv_blocks_given && !costs && alike)
             .then_some("iterations take a fixed time, and `kv_blocks` is given")
+    })
+}
+
+fn enforce_eager(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let Some(pricing) = &one.pool.hardware.pricing else { return Some(FIXED) };
+        let profile = &pricing.profile;
+        (profile.cuda_graph_sizes.is_empty() && profile.eager_us_per_kernel == 0.0)
+            .then_some("the profile has neither CUDA graphs nor a time to launch a kernel")
     })
 }
 

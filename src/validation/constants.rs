@@ -1,6 +1,6 @@
 //! The constants that a real run can be asked for, and the steps in which a fit moves them.
 
-use crate::catalog::{Gemm, GpuConstants, PrefillAttention};
+use crate::catalog::{Arithmetic, Gemm, GpuConstants, GroupedGemm, PrefillAttention};
 use crate::cost::{Dtype, Pricing};
 
 /// Constants that are fitted together.
@@ -59,10 +59,20 @@ impl Free {
 pub(super) fn own_gpu_constants(pricing: &mut Pricing) {
     let carried = pricing.profile.gpu.take().unwrap_or_default();
     let gpu = carried.on(&pricing.gpu);
+    let in_fp8 = pricing.precision.weights == Dtype::Fp8;
+    let (gemm_fp8, experts_fp8) = match in_fp8 {
+        // Derived ones have to be carried too, where they are what is fitted.
+        true => (
+            gpu.gemm_for(Arithmetic::Fp8).map(|(gemm, _)| gemm),
+            gpu.experts_for(Arithmetic::Fp8).map(|(experts, _)| experts),
+        ),
+        false => (gpu.gemm_fp8, gpu.experts_fp8),
+    };
     pricing.profile.gpu = Some(GpuConstants {
         gemm_bf16: Some(gpu.gemm_bf16),
-        gemm_fp8: gpu.gemm_fp8,
+        gemm_fp8,
         experts: gpu.experts,
+        experts_fp8,
         decode_attention: Some(gpu.decode_attention),
         prefill_attention: Some(gpu.prefill_attention),
         ..carried
@@ -118,13 +128,29 @@ fn of_gpu(pricing: &Pricing) -> Vec<Free> {
             }),
         ],
     };
+    fn experts(pricing: &mut Pricing) -> &mut GroupedGemm {
+        constants(pricing).experts.as_mut().expect(CARRIED)
+    }
+    fn experts_fp8(pricing: &mut Pricing) -> &mut GroupedGemm {
+        constants(pricing).experts_fp8.as_mut().expect(CARRIED)
+    }
     if pricing.model.experts.is_some() {
-        free.push(Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| {
-            &mut constants(p).experts.as_mut().expect(CARRIED).tflops
-        }));
-        free.push(Free::rate("gpu.experts.memory_gb_per_s", "GB/s", pricing, |p| {
-            &mut constants(p).experts.as_mut().expect(CARRIED).memory_gb_per_s
-        }));
+        free.extend(match pricing.precision.weights {
+            Dtype::Fp8 => [
+                Free::rate("gpu.experts_fp8.tflops", "TFLOP/s", pricing, |p| {
+                    &mut experts_fp8(p).tflops
+                }),
+                Free::rate("gpu.experts_fp8.memory_gb_per_s", "GB/s", pricing, |p| {
+                    &mut experts_fp8(p).memory_gb_per_s
+                }),
+            ],
+            Dtype::Bf16 | Dtype::Fp16 => [
+                Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| &mut experts(p).tflops),
+                Free::rate("gpu.experts.memory_gb_per_s", "GB/s", pricing, |p| {
+                    &mut experts(p).memory_gb_per_s
+                }),
+            ],
+        });
     }
     free.push(Free::rate("gpu.decode_attention.memory_gb_per_s", "GB/s", pricing, |p| {
         &mut constants(p).decode_attention.as_mut().expect(CARRIED).memory_gb_per_s

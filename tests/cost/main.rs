@@ -1,6 +1,7 @@
 //! Is the price of an iteration sane: its limits, its shape, what makes it dearer, what fits.
 
 mod batch;
+mod eager;
 mod every_gpu;
 mod expert_parallel;
 mod gpu;

@@ -166,6 +166,12 @@ const CASES: &[Case] = &[
         "engine.prefix_caching=false",
     ),
     case(
+        "Engine.enforce_eager",
+        &[FIXED],
+        "engine.enforce_eager=true",
+        "engine.enforce_eager=false",
+    ),
+    case(
         "Engine.async_scheduling",
         &["schedulers=[sarathi, tgi]"],
         "engine.async_scheduling=true",

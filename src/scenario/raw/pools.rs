@@ -61,6 +61,7 @@ impl Engine {
             max_model_len,
             prefix_caching,
             async_scheduling,
+            enforce_eager,
         } = self;
         Engine {
             profile: profile.or(otherwise.profile),
@@ -73,6 +74,7 @@ impl Engine {
             max_model_len: max_model_len.or(otherwise.max_model_len),
             prefix_caching: prefix_caching.or(otherwise.prefix_caching),
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
+            enforce_eager: enforce_eager.or(otherwise.enforce_eager),
         }
     }
 }

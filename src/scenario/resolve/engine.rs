@@ -81,7 +81,10 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
-    let profile = hardware::profile(check, owner, given.profile.as_ref());
+    let mut profile = hardware::profile(check, owner, given.profile.as_ref());
+    if let (Some(Profile::Engine(profile)), Some(eager)) = (&mut profile, given.enforce_eager) {
+        profile.enforce_eager = eager;
+    }
     let engine_profile = match &profile {
         Some(Profile::Engine(profile)) => Some(&**profile),
         _ => None,
@@ -190,6 +193,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             max_model_len: Some(max_model_len.value),
             prefix_caching: Some(prefix_caching),
             async_scheduling: Some(async_scheduling),
+            enforce_eager: given.enforce_eager,
         },
         derived: DerivedReplicas {
             kv_blocks,

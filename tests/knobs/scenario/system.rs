@@ -138,6 +138,7 @@ pub(super) const CASES: &[Case] = &[
     case("Engine.kv_blocks", &[BURST], "engine.kv_blocks=400", "engine.kv_blocks=800"),
     case("Engine.max_model_len", &[], "engine.max_model_len=600", "engine.max_model_len=6000"),
     case("Engine.prefix_caching", &[PREFIXES, VLLM_V1], "engine.prefix_caching=false", CACHING),
+    case("Engine.enforce_eager", &[], "engine.enforce_eager=false", "engine.enforce_eager=true"),
     case(
         "Engine.async_scheduling",
         &[VLLM_V1],
