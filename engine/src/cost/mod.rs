@@ -3,6 +3,7 @@
 mod attention;
 mod attention_table;
 mod capacity;
+mod eager;
 mod error;
 mod exchange;
 mod expert_load;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
+use super::links::linked;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
@@ -70,6 +71,8 @@ pub(super) struct Given<'g> {
     pub gpu: Option<&'g raw::GpuRef>,
     /// How the model is spread.
     pub parallelism: raw::Parallelism,
+    /// What joins the GPUs.
+    pub links: raw::Links,
     /// The engine.
     pub engine: &'g raw::Engine,
     /// The way to experts.
@@ -78,11 +81,21 @@ pub(super) struct Given<'g> {
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
-    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given, experts } =
+    let Given {
+        model: given_model,
+        gpu: given_gpu,
+        parallelism: spread,
+        links,
+        engine: given,
+        experts,
+    } =
         given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
-    let profile = hardware::profile(check, owner, given.profile.as_ref());
+    let mut profile = hardware::profile(check, owner, given.profile.as_ref());
+    if let (Some(Profile::Engine(profile)), Some(eager)) = (&mut profile, given.enforce_eager) {
+        profile.enforce_eager = eager;
+    }
     let engine_profile = match &profile {
         Some(Profile::Engine(profile)) => Some(&**profile),
         _ => None,
@@ -111,7 +124,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
     let model = hardware::model(check, given_model);
-    let gpu = hardware::gpu(check, owner, given_gpu);
+    let gpu = hardware::gpu(check, owner, given_gpu)
+        .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
     let experts = super::experts::experts(check, experts, model.as_ref());
     if let Some(why) = needed {
@@ -203,6 +217,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             max_model_len: Some(max_model_len.value),
             prefix_caching: Some(prefix_caching),
             async_scheduling: Some(async_scheduling),
+            enforce_eager: given.enforce_eager,
         },
         derived: DerivedReplicas {
             kv_blocks,
@@ -248,7 +263,7 @@ fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
 fn in_trouble(check: &Check<'_>, owner: &Owner) -> bool {
     let root = Path::root();
     let mut parts: Vec<Path> =
-        ["engine", "parallelism", "model", "gpu"].map(|name| root.key(name)).to_vec();
+        ["engine", "parallelism", "model", "gpu", "links"].map(|name| root.key(name)).to_vec();
     parts.extend(owner.pool.clone());
     parts.iter().any(|part| {
         let within = part.to_string();

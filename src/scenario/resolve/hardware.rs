@@ -328,7 +328,8 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
         CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
         CostError::AllReduceUnknown { .. } => (
             at(&["parallelism"]),
-            "such as `gpu: {base: rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
+            "such as `links: {network: {bandwidth: 50GB/s, latency: 10us}}`, or `gpu: {base: \
+             rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
                 .to_owned(),
         ),
         CostError::NoExperts { .. } => (

@@ -8,6 +8,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod lengths;
+mod links;
 mod lists;
 mod owner;
 mod router;

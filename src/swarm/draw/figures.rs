@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Draw;
 use crate::catalog;
 
-/// GPUs that hold the models below; the last has no constants for fp8.
+/// GPUs that hold the models below.
 const GPUS: [&str; 3] = ["h100-sxm", "h200-sxm", "b200-sxm"];
 
 impl Draw {
@@ -28,7 +28,9 @@ impl Draw {
         };
         scenario.insert("model".to_owned(), model);
         let gpu = self.gpu();
+        let links = self.links(&gpu);
         scenario.insert("gpu".to_owned(), gpu);
+        self.perhaps(scenario, "links", 0.2, links);
         let mut parallelism = json!({"tensor": self.one_of(&[2, 4])});
         if self.on("pipeline", 0.25) {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
@@ -78,8 +80,7 @@ impl Draw {
     }
 
     pub(super) fn gpu(&mut self) -> Value {
-        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS[..] };
-        let name = self.one_of(gpus);
+        let name = self.one_of(&GPUS);
         match self.rng.random_range(0..10) {
             0 | 1 => {
                 let mut gpu = json!({"base": name});
@@ -117,6 +118,18 @@ impl Draw {
         }
     }
 
+    /// Links for the GPUs; within nodes only where the GPU does not give that link itself.
+    fn links(&mut self, gpu: &Value) -> Value {
+        let mut links = Map::new();
+        let network = json!({"bandwidth": self.one_of(&["12GB/s", "50GB/s"]), "latency": "10us"});
+        links.insert("network".to_owned(), network);
+        if gpu.is_string() {
+            let node = json!({"bandwidth": self.one_of(&["16GB/s", "450GB/s"]), "latency": "5us"});
+            self.perhaps(&mut links, "node", 0.5, node);
+        }
+        Value::Object(links)
+    }
+
     /// A profile with every figure drawn, as JSON, which is YAML too.
     pub(super) fn profile_text(&mut self) -> String {
         let us = |draw: &mut Draw| draw.one_of(&[0.0, 3.5, 250.0, 2_000.0]);
@@ -131,6 +144,7 @@ impl Draw {
             "host": overhead[0],
             "step_gap": overhead[1],
             "cuda_graph_sizes": sizes,
+            "eager_us_per_kernel": self.one_of(&[0.0, 40.0]),
             "kv_block_tokens": self.one_of(&[16, 32]),
             "gpu_memory_utilization": self.one_of(&[0.85, 0.9]),
             "source": self.one_of(&["invented", "made up"]),
@@ -171,6 +185,7 @@ impl Draw {
                 "gemm_bf16",
                 "gemm_fp8",
                 "experts",
+                "experts_fp8",
                 "elementwise",
                 "decode_attention",
                 "prefill_attention",
