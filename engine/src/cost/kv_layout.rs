@@ -19,8 +19,21 @@ pub struct KvLayout {
     pub groups: KvGroups,
     /// Tokens in a block: those asked for, or more where a block must hold a state.
     pub block_tokens: u32,
+    /// What the layers of each kind keep on one rank, by first appearance.
+    pub kept: Vec<KeptBytes>,
     /// Bytes of a block on one rank of each pipeline stage.
     pub(super) bytes_per_block: Vec<u64>,
+}
+
+/// What all layers of one kind keep on one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptBytes {
+    /// What they keep.
+    pub keeps: LayerKv,
+    /// How many layers.
+    pub layers: u32,
+    /// Bytes of a token in all of them, or of a request's states.
+    pub bytes: u64,
 }
 
 /// What layers of one kind keep on one rank.
@@ -54,11 +67,12 @@ pub fn kv_layout(
     let kept_in = |part: &Model| kept(part, shard, bits);
     let all = kept_in(model);
     let block_tokens = block_tokens.max(1);
+    let told = told(&all);
     let kinds: Vec<(LayerKv, u32)> = all.iter().map(|kept| (kept.keeps, kept.layers)).collect();
     let Some(grouping) = Grouping::of(&kinds) else {
         // Nothing is kept: a block is a token's place.
         let bytes_per_block = vec![1; parts.len()];
-        return Ok(KvLayout { groups: KvGroups::ONE, block_tokens, bytes_per_block });
+        return Ok(KvLayout { groups: KvGroups::ONE, block_tokens, kept: told, bytes_per_block });
     };
     if kinds.iter().all(|(keeps, _)| *keeps == kinds[0].0) {
         let of_stage = |part: &Model| {
@@ -67,7 +81,8 @@ pub fn kv_layout(
             u64::saturating_mul(bytes, tokens).max(1)
         };
         let bytes_per_block = parts.iter().map(of_stage).collect();
-        return Ok(KvLayout { groups: grouping.groups, block_tokens, bytes_per_block });
+        let groups = grouping.groups;
+        return Ok(KvLayout { groups, block_tokens, kept: told, bytes_per_block });
     }
     let page = Page::of(&all);
     let block_tokens = match page.state_bytes {
@@ -94,8 +109,25 @@ pub fn kv_layout(
     Ok(KvLayout {
         groups: groups.unwrap_or(grouping.groups),
         block_tokens,
+        kept: told,
         bytes_per_block: parts.iter().map(of_stage).collect(),
     })
+}
+
+/// The sums over layers that keep the same.
+fn told(all: &[Kept]) -> Vec<KeptBytes> {
+    let mut told: Vec<KeptBytes> = Vec::new();
+    for &Kept { keeps, layers, bytes, .. } in all {
+        let bytes = bytes * u64::from(layers);
+        match told.iter_mut().find(|one| one.keeps == keeps) {
+            Some(one) => {
+                one.layers += layers;
+                one.bytes += bytes;
+            }
+            None => told.push(KeptBytes { keeps, layers, bytes }),
+        }
+    }
+    told
 }
 
 /// Layers of a stage whose memory a block holds, at least 1.
@@ -169,5 +201,93 @@ impl Page {
         let bytes = all.iter().filter(|kept| kept.keeps == keeps).map(|kept| kept.bytes).max();
         let times = bytes.unwrap_or(0).div_ceil(self.token_bytes.max(1));
         u32::try_from(times.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{self, Attention, LayerGroup, RecurrentKind};
+    use crate::cost::Dtype;
+
+    fn model(groups: &[(u32, Mixer)]) -> Model {
+        let llama = catalog::model("llama-3.1-8b").unwrap();
+        let mlp = llama.groups[0].mlp;
+        let groups = groups.iter().map(|&(layers, mixer)| LayerGroup { layers, mixer, mlp, norms: 2 });
+        Model { groups: groups.collect(), ..llama.clone() }
+    }
+
+    fn attention(kv_heads: u32, key_dim: u32, value_dim: u32, reach: Reach) -> Mixer {
+        let Mixer::Attention(llama) = catalog::model("llama-3.1-8b").unwrap().groups[0].mixer else {
+            panic!("attention")
+        };
+        Mixer::Attention(Attention { kv_heads, key_dim, value_dim, reach, ..llama })
+    }
+
+    fn state(bytes: u64) -> Mixer {
+        Mixer::Recurrent(catalog::Recurrent {
+            kind: RecurrentKind::Mamba2,
+            heads: 32,
+            input_columns: 4096,
+            output_rows: 4096,
+            other_parameters: 0,
+            state_numbers: bytes / 4,
+            state_bits: 32,
+            conv_numbers: 0,
+        })
+    }
+
+    fn layout(groups: &[(u32, Mixer)], tensor: u32) -> KvLayout {
+        let parallelism = Parallelism { tensor, ..Parallelism::default() };
+        kv_layout(&model(groups), parallelism, Dtype::Bf16.into(), 16).unwrap()
+    }
+
+    fn groups(full: u32, windows: &[(u32, u32)], states: u32) -> KvGroups {
+        let window = |&(tokens, count)| WindowGroups { tokens, count };
+        let windows: Vec<WindowGroups> = windows.iter().map(window).collect();
+        KvGroups::new(full, &windows, states).unwrap()
+    }
+
+    #[test]
+    fn layers_that_are_alike_lie_in_one_block() {
+        // 2 x 8 heads x 128 x 2 bytes x 16 tokens in 32 layers.
+        let all = layout(&[(32, attention(8, 128, 128, Reach::All))], 1);
+        assert_eq!((all.groups, all.bytes_per_block), (KvGroups::ONE, vec![32 * 65_536]));
+        let halves = layout(&[(32, attention(8, 128, 128, Reach::All))], 2);
+        assert_eq!(halves.bytes_per_block, [16 * 65_536]);
+        // Chunks and picked tokens keep all.
+        let chunks = layout(&[(24, attention(8, 128, 128, Reach::Chunk(8192))), (8, attention(8, 128, 128, Reach::All))], 1);
+        assert_eq!((chunks.groups, chunks.bytes_per_block), (KvGroups::ONE, vec![32 * 65_536]));
+    }
+
+    #[test]
+    fn windows_have_groups_of_their_own() {
+        // Gemma 3 27B: 10 layers of full attention, 52 with a window: groups of 10.
+        let window = attention(16, 128, 128, Reach::Window(1024));
+        let gemma = layout(&[(52, window), (10, attention(16, 128, 128, Reach::All))], 1);
+        assert_eq!(gemma.groups, groups(1, &[(1024, 6)], 0));
+        assert_eq!(gemma.bytes_per_block, [10 * 2 * 16 * 128 * 2 * 16]);
+    }
+
+    /// MiMo: window layers keep twice what full ones do, and take two blocks where those take one.
+    #[test]
+    fn larger_layers_take_more_blocks() {
+        let window = attention(8, 192, 128, Reach::Window(128));
+        let mimo = layout(&[(2, attention(4, 192, 128, Reach::All)), (6, window)], 1);
+        assert_eq!(mimo.groups, groups(1, &[(128, 3 * 2)], 0));
+        assert_eq!(mimo.bytes_per_block, [2 * 4 * 320 * 2 * 16]);
+        let kept: Vec<u64> = mimo.kept.iter().map(|kept| kept.bytes).collect();
+        assert_eq!(kept, [2 * 4 * 320 * 2, 6 * 8 * 320 * 2]);
+    }
+
+    #[test]
+    fn a_block_holds_a_state() {
+        // 1,024 bytes a token and layer; a state of 100,000 bytes needs 98 tokens: 112 in sixteens.
+        let hybrid = layout(&[(1, attention(2, 128, 128, Reach::All)), (4, state(100_000))], 1);
+        assert_eq!((hybrid.groups, hybrid.block_tokens), (groups(1, &[], 4), 112));
+        assert_eq!(hybrid.bytes_per_block, [112 * 1024]);
+        // Nothing but states: a block is a request's.
+        let states = layout(&[(8, state(100_000))], 1);
+        assert_eq!((states.groups, states.bytes_per_block), (groups(0, &[], 1), vec![800_000]));
     }
 }

@@ -36,7 +36,7 @@ pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};
 #[cfg(any(test, feature = "internals"))]
 pub use gemm::gemm_us;
-pub use kv_layout::{KvLayout, kv_layout};
+pub use kv_layout::{KeptBytes, KvLayout, kv_layout};
 pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};

@@ -15,7 +15,7 @@ use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{
-    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedGroups, DerivedLength, DerivedProfile, DerivedReplicas,
+    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedGroups, DerivedKept, DerivedLength, DerivedProfile, DerivedReplicas,
     LengthFrom,
 };
 use crate::scheduler::EngineInfo;
@@ -162,7 +162,11 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let block_tokens = layout.block_tokens;
     let kv_blocks =
         kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    let kv_blocks = DerivedBlocks { groups: told_groups(&layout.groups), ..kv_blocks };
+    let kv_blocks = DerivedBlocks {
+        groups: told_groups(&layout.groups),
+        kept: layout.kept,
+        ..kv_blocks
+    };
     let info = EngineInfo {
         kv_block_tokens: block_tokens,
         kv_blocks: kv_blocks.value,
@@ -291,10 +295,10 @@ fn layout(
 ) -> Option<Layout> {
     let asked = memory.block_tokens;
     let Some(model) = model else {
-        return Some(Layout { groups: KvGroups::ONE, block_tokens: asked });
+        return Some(Layout { groups: KvGroups::ONE, block_tokens: asked, kept: Vec::new() });
     };
     match kv_layout(model, parallelism, memory.precision, asked) {
-        Ok(KvLayout { groups, block_tokens, .. }) => {
+        Ok(KvLayout { groups, block_tokens, kept, .. }) => {
             if block_tokens != asked && given.kv_block_tokens.is_some() {
                 let path = owner.path(check, &["engine", "kv_block_tokens"]);
                 check.warnings.push(format!(
@@ -302,7 +306,8 @@ fn layout(
                     model.name
                 ));
             }
-            Some(Layout { groups, block_tokens })
+            let kept = kept.into_iter().map(Into::into).collect();
+            Some(Layout { groups, block_tokens, kept })
         }
         Err(error) => {
             hardware::cost_problem(check, owner, &error);
@@ -315,6 +320,7 @@ fn layout(
 struct Layout {
     groups: KvGroups,
     block_tokens: u32,
+    kept: Vec<DerivedKept>,
 }
 
 fn told_groups(groups: &KvGroups) -> Option<DerivedGroups> {
@@ -336,12 +342,12 @@ fn kv_blocks(
             let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
             check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
         }
-        return Some(DerivedBlocks { value: blocks, from: BlocksFrom::Given, groups: None });
+        return Some(DerivedBlocks { value: blocks, ..DerivedBlocks::default() });
     }
     let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
     let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic, .. } = capacity;
     let from = BlocksFrom::Memory { arithmetic, bytes_per_block, weight_bytes, kv_bytes };
-    Some(DerivedBlocks { value: blocks, from, groups: None })
+    Some(DerivedBlocks { value: blocks, from, ..DerivedBlocks::default() })
 }
 
 fn max_model_len(
