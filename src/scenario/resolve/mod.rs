@@ -8,6 +8,7 @@ mod fleet;
 mod hardware;
 mod lengths;
 mod lists;
+mod model;
 mod owner;
 mod router;
 mod schedulers;
