@@ -60,7 +60,7 @@ fn name_files(node: &Node, named: &mut Vec<String>) {
     }
     for entry in node.entries() {
         match entry.value.as_text() {
-            Some(text) if entry.key == "file" || entry.key == "config" => {
+            Some(text) if matches!(entry.key.as_str(), "file" | "config" | "gguf") => {
                 named.push(text.to_owned());
             }
             _ => name_files(&entry.value, named),

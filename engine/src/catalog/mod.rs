@@ -12,6 +12,7 @@ mod gpu;
 mod gpu_check;
 mod gpu_constants;
 mod gpu_overrides;
+mod gguf;
 mod hf;
 mod model;
 mod model_file;

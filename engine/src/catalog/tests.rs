@@ -34,12 +34,48 @@ fn lists_describe_every_entry() {
 }
 
 #[test]
-fn figures_give_the_published_parameter_counts() {
+fn figures_give_the_published_sizes() {
+    // Said so roughly by their makers that no count comes near.
+    const ROUGH: [&str; 4] =
+        ["qwen3-next-80b-a3b", "granite-4.0-h-tiny", "lfm2-8b-a1b", "kimi-linear-48b-a3b"];
+    let error = |given: u64, published: u64| given as f64 / published as f64 - 1.0;
     for name in names(Kind::Model) {
         let model = model(&name).unwrap();
-        let published = model.published.parameters.expect("every built-in model has one") as f64;
-        let error = model.parameters() as f64 / published - 1.0;
-        assert!(error.abs() < 0.001, "{name}: {} is {error:+.4} off", model.parameters());
+        let published = model.published;
+        if let Some(parameters) = published.parameters {
+            let off = error(model.parameters(), parameters);
+            assert!(off.abs() < 0.005, "{name}: {} parameters, {off:+.4}", model.parameters());
+        }
+        if let Some(active) = published.active_parameters.filter(|_| !ROUGH.contains(&&*name)) {
+            // Makers count with embedding and head, with one of them, or with neither.
+            let all = model.active_parameters();
+            let table = model.embedding_parameters();
+            let counts = [all, all - table, all.saturating_sub(2 * table)];
+            let off = counts.map(|count| error(count, active).abs()).into_iter().fold(1.0, f64::min);
+            assert!(off < 0.035, "{name}: {all} active parameters, {off:+.4}");
+        }
+        if let Some(bytes) = published.checkpoint_bytes {
+            // With layers for multi-token prediction or without, and those with tables of their own.
+            let own = model.checkpoint_bytes();
+            let draft = own + model.draft_bytes();
+            let tables = draft + 4 * model.embedding_parameters();
+            let off = [own, draft, tables].map(|given| error(given, bytes).abs());
+            let off = off.into_iter().fold(1.0, f64::min);
+            assert!(off < 0.02, "{name}: {own} bytes, {off:+.4}");
+        }
+        if let Some(bytes) = published.kv_bytes_per_token {
+            // Published without what an indexer keeps.
+            let indexers: u64 = model
+                .groups
+                .iter()
+                .filter_map(|group| match group.mixer {
+                    Mixer::Latent(latent) => Some((group.layers, latent.indexer?)),
+                    _ => None,
+                })
+                .map(|(layers, indexer)| u64::from(layers) * indexer.kv_bytes())
+                .sum();
+            assert_eq!(model.kv_bytes_per_token(16 * 1024) - indexers, bytes, "{name}");
+        }
     }
 }
 

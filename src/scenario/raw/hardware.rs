@@ -1,5 +1,7 @@
 //! The model and the GPU.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,9 +18,22 @@ pub type GpuRef = TextOr<GpuFigures>;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelFigures {
-    /// Path of a Hugging Face `config.json`, relative to the scenario's file.
+    /// Path of a Hugging Face `config.json`, relative to the scenario's file. A
+    /// `hf_quant_config.json` and a `generation_config.json` beside it are read with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
+    /// Path of a GGUF file, relative to the scenario's file, in place of `config`: its header has the
+    /// figures, and each tensor's format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gguf: Option<String>,
+    /// With `config`: keys of it that are not known, and that are taken to change nothing, such as
+    /// `{num_hash_layers: ignored}`. Each is repeated in the output.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub assume: BTreeMap<String, AssumedKey>,
+    /// With `config` or `base`: the mix of llama.cpp's formats that the weights are in, such as
+    /// `q4_k_m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
     /// A name of `metron-sim list models`, whose figures hold where none is given here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
@@ -46,6 +61,14 @@ pub struct ModelFigures {
     /// Longest prompt plus output that the model was made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_position_embeddings: Option<u32>,
+}
+
+/// What is taken for granted about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssumedKey {
+    /// It changes neither size nor work.
+    Ignored,
 }
 
 impl InPlaceOfText for ModelFigures {

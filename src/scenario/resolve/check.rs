@@ -248,6 +248,28 @@ impl<'a> Check<'a> {
         format!("looked for {}; paths are relative to the scenario's file", absolute.display())
     }
 
+    /// Whether a file is there that may be read.
+    pub(super) fn is_file(&self, given: &str) -> bool {
+        self.why_not_a_file(&self.files.path(given)).is_none()
+    }
+
+    /// A file that the scenario names, open, or a reported problem.
+    pub(super) fn open_file(&mut self, path: &Path, given: &str) -> Option<std::fs::File> {
+        let before = self.problems.len();
+        let file = self.existing_file(path, given);
+        if self.problems.len() > before {
+            return None;
+        }
+        match std::fs::File::open(&file) {
+            Ok(file) => Some(file),
+            Err(error) => {
+                let help = self.looked_for(&file);
+                self.report(path, format!("`{given}` cannot be read: {error}"), &help);
+                None
+            }
+        }
+    }
+
     /// The text of a file that the scenario names, or a reported problem.
     pub(super) fn read_file(&mut self, path: &Path, given: &str, bytes_max: u64) -> Option<String> {
         let before = self.problems.len();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use super::links::linked;
+use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
@@ -123,7 +124,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
-    let model = hardware::model(check, given_model);
+    let model = model::model(check, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu)
         .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());

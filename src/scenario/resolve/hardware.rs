@@ -2,9 +2,7 @@
 
 use super::check::Check;
 use super::owner::Owner;
-use crate::catalog::{
-    self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, ModelOverrides, UnknownName,
-};
+use crate::catalog::{self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, UnknownName};
 use crate::cost::{
     CapacityError, CostError, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
@@ -18,7 +16,7 @@ use crate::yaml::Path;
 pub(super) const DEFAULT_PROFILE: &str = "vllm-0.19";
 
 /// Longest file that describes a model, a GPU or a profile.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// What an iteration costs by.
 #[derive(Clone, Debug)]
@@ -27,56 +25,6 @@ pub(super) enum Profile {
     Engine(Box<EngineProfile>),
     /// A constant time.
     Fixed(Span),
-}
-
-/// The model's figures; `None` when it is not given or wrong (and reported).
-pub(super) fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
-    let path = Path::root().key("model");
-    match given? {
-        TextOr::Text(name) => found(check, &path, catalog::model(name)),
-        TextOr::Map(figures) => {
-            let model = match (&figures.config, &figures.base) {
-                (Some(_), Some(_)) => {
-                    either(check, &path, "config", "base");
-                    return None;
-                }
-                (Some(config), None) => hf_model(check, &path.key("config"), config)?,
-                (None, Some(base)) => found(check, &path.key("base"), catalog::model(base))?,
-                (None, None) => {
-                    let help = "such as `{config: path/to/config.json}` or `{base: llama-3.1-8b, layers: 16}`";
-                    check.nothing_in(
-                        &path,
-                        &["base", "config"],
-                        "expected `config` or `base`, found neither",
-                        help,
-                    );
-                    return None;
-                }
-            };
-            let overrides = ModelOverrides {
-                hidden_size: figures.hidden_size,
-                intermediate_size: figures.intermediate_size,
-                layers: figures.layers,
-                heads: figures.heads,
-                kv_heads: figures.kv_heads,
-                head_dim: figures.head_dim,
-                vocab_size: figures.vocab_size,
-                max_position_embeddings: figures.max_position_embeddings,
-            };
-            figure(check, &path, model.with(&overrides))
-        }
-    }
-}
-
-fn hf_model(check: &mut Check<'_>, path: &Path, config: &str) -> Option<Model> {
-    let text = check.read_file(path, config, FILE_BYTES_MAX)?;
-    match Model::from_hf_config_at(&text, config) {
-        Ok(model) => Some(model),
-        Err(error) => {
-            check.report(path, format!("`{config}` is not a model's config.json: {error}"), "");
-            None
-        }
-    }
 }
 
 /// The GPU's figures; `None` when it is not given or wrong (and reported).
@@ -348,7 +296,7 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
     check.report(&path, error.to_string(), &help);
 }
 
-fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName>) -> Option<T> {
+pub(super) fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName>) -> Option<T> {
     match looked_up {
         Ok(found) => Some(found),
         Err(unknown) => {
@@ -371,7 +319,7 @@ fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName
     }
 }
 
-fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>) -> Option<T> {
+pub(super) fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>) -> Option<T> {
     match given {
         Ok(given) => Some(given),
         Err(invalid) => {
@@ -399,7 +347,7 @@ fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>
     }
 }
 
-fn either(check: &mut Check<'_>, path: &Path, one: &str, other: &str) {
+pub(super) fn either(check: &mut Check<'_>, path: &Path, one: &str, other: &str) {
     let message = format!("expected one of `{one}` and `{other}`, found both");
     check.report(path, message, "keep one of the two");
 }

@@ -10,6 +10,7 @@ mod hardware;
 mod lengths;
 mod links;
 mod lists;
+mod model;
 mod owner;
 mod router;
 mod schedulers;

@@ -32,6 +32,9 @@ pub(crate) fn write_files(folder: &Path) {
     write("shallow.json", &config(16));
     write("even.json", "[1, 1, 1, 1, 1, 1, 1, 1]");
     write("skewed.json", "[9, 1, 1, 1, 1, 1, 1, 1]");
+    for (name, layers) in [("deep.gguf", 32), ("shallow.gguf", 16)] {
+        fs::write(folder.join(name), gguf(layers)).expect("writable");
+    }
     write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
     write("plain.csv", "arrival_s,input_tokens,output_tokens\n0,500,50\n0.02,800,60\n0.5,600,70\n");
@@ -42,8 +45,46 @@ pub(crate) fn write_files(folder: &Path) {
     copy("engine/src/catalog/data/profiles/vllm-0.4.yaml", &folder.join("p4.yaml"));
 }
 
+/// The first of two parts of a GGUF file: its keys, and the embedding among its tensors.
+fn gguf(layers: u32) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    let numbers = [
+        ("split.count", 2),
+        ("llama.block_count", layers),
+        ("llama.context_length", 8192),
+        ("llama.embedding_length", 4096),
+        ("llama.feed_forward_length", 14336),
+        ("llama.attention.head_count", 32),
+        ("llama.attention.head_count_kv", 8),
+    ];
+    let mut out = b"GGUF".to_vec();
+    out.extend(3_u32.to_le_bytes());
+    out.extend(1_u64.to_le_bytes());
+    out.extend((numbers.len() as u64 + 1).to_le_bytes());
+    text(&mut out, "general.architecture");
+    out.extend(8_u32.to_le_bytes());
+    text(&mut out, "llama");
+    for (key, number) in numbers {
+        text(&mut out, key);
+        out.extend(4_u32.to_le_bytes());
+        out.extend(number.to_le_bytes());
+    }
+    text(&mut out, "token_embd.weight");
+    out.extend(2_u32.to_le_bytes());
+    out.extend(4096_u64.to_le_bytes());
+    out.extend(128_256_u64.to_le_bytes());
+    // 16-bit floats, at the beginning of the tensors.
+    out.extend(1_u32.to_le_bytes());
+    out.extend(0_u64.to_le_bytes());
+    out
+}
+
 const EXEMPT: &[(&str, &str)] = &[
     ("Scenario.name", "words for people"),
+    ("ModelFigures.assume", "takes a refusal away; the key that it names changes nothing"),
     ("Scenario.description", "words for people"),
     ("Scenario.derived", "written into results, so that a result's scenario runs again; not read"),
     ("SchedulerEntry.label", "words for people"),

@@ -40,6 +40,8 @@ pub(super) const CASES: &[Case] = &[
     case("Scenario.pools", &[], "", "pools=[{replicas: 2}]"),
     case("ModelFigures.base", &[], LLAMA, "model={base: llama-2-7b}"),
     case("ModelFigures.config", &[], "model={config: deep.json}", "model={config: shallow.json}"),
+    case("ModelFigures.gguf", &[], "model={gguf: deep.gguf}", "model={gguf: shallow.gguf}"),
+    case("ModelFigures.weights", &[], LLAMA, "model={base: llama-3.1-8b, weights: q4_k_m}"),
     case("ModelFigures.hidden_size", &[], LLAMA, "model={base: llama-3.1-8b, hidden_size: 2048}"),
     case(
         "ModelFigures.intermediate_size",

@@ -264,14 +264,6 @@ impl<'a> Config<'a> {
         self.find(names).map(|(key, value)| truth(&self.text.path_of(key), value)).transpose()
     }
 
-    pub(super) fn string(&self, names: &[&str]) -> Result<Option<&'a str>> {
-        let Some((key, value)) = self.find(names) else { return Ok(None) };
-        value
-            .as_str()
-            .map(Some)
-            .ok_or_else(|| HfConfigError::wrong(&self.text.path_of(key), "a string", value))
-    }
-
     /// A list, with the key that it is at.
     pub(super) fn list(&self, names: &[&str]) -> Result<Option<(String, &'a [Value])>> {
         let Some((key, value)) = self.given(names) else { return Ok(None) };
@@ -303,15 +295,6 @@ impl<'a> Config<'a> {
     pub(super) fn layer_numbers(&self, names: &[&str]) -> Result<Option<Vec<u32>>> {
         let Some((key, list)) = self.list(names)? else { return Ok(None) };
         list.iter().map(|value| whole(&key, value)).collect::<Result<Vec<u32>>>().map(Some)
-    }
-
-    /// A map inside the language model's keys; its keys are judged too.
-    pub(super) fn map(&self, names: &[&str]) -> Result<Option<&'a Map<String, Value>>> {
-        let Some((key, value)) = self.given(names) else { return Ok(None) };
-        value
-            .as_object()
-            .map(Some)
-            .ok_or_else(|| HfConfigError::wrong(&self.text.path_of(key), "a map", value))
     }
 
     /// Keeps a nested map, so that its keys are judged.

@@ -54,7 +54,14 @@ pub(super) fn family(config: &Config<'_>) -> Result<Family> {
 
 /// Reads the frame.
 pub(super) fn frame(config: &Config<'_>) -> Result<Frame> {
-    let hidden_size = config.number(&["hidden_size", "n_embd", "d_model", "emb_dim", "dim"])?;
+    const HIDDEN: [&str; 5] = ["hidden_size", "n_embd", "d_model", "emb_dim", "dim"];
+    // What is no part of a larger config has these of its own: without them it is no model's config.
+    let flat = config.around.is_empty();
+    let hidden_size = match config.given_number(&HIDDEN)? {
+        Some(size) => size,
+        None if flat => return Err(HfConfigError::Missing(HIDDEN[0].into())),
+        None => config.number(&HIDDEN)?,
+    };
     let layers = layers_in_all(config)?;
     if layers == 0 || layers > 1 << 11 {
         let problem = format!("must lie in 1 to {}, got {layers}", 1 << 11);
@@ -63,7 +70,10 @@ pub(super) fn frame(config: &Config<'_>) -> Result<Frame> {
     config.layers.set(layers);
     Ok(Frame {
         hidden_size,
-        vocab_size: config.number(&["padded_vocab_size", "vocab_size", "n_words", "n_token"])?,
+        vocab_size: match config.given_number(&["padded_vocab_size"])? {
+            Some(padded) => padded,
+            None => config.number(&["vocab_size", "n_words", "n_token"])?,
+        },
         max_position_embeddings: longest(config)?,
         tied_embeddings: tied(config)?,
     })
@@ -81,6 +91,7 @@ fn layers_in_all(config: &Config<'_>) -> Result<u32> {
     let letters = letters.map(|text| text.chars().filter(|letter| *letter != '|').count());
     match listed.or(letters) {
         Some(layers) => Ok(u32::try_from(layers).unwrap_or(u32::MAX)),
+        None if config.around.is_empty() => Err(HfConfigError::Missing(LAYERS[0].into())),
         None => config.number(&LAYERS),
     }
 }

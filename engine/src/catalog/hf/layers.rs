@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, Keys, truth, whole};
 use super::error::HfConfigError;
-use super::families::{Family, Windows};
+use super::families::{self, Family, Windows};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
@@ -56,6 +56,7 @@ fn state_of(config: &Config<'_>) -> Option<State> {
         | "bailing_moe_linear" | "bailing_moe_v2_5" => State::Lightning,
         "lfm2" | "lfm2_moe" => State::Convolution,
         "nemotron_h" | "bamba" | "granitemoehybrid" | "falcon_h1" | "mamba2" => State::Mamba2,
+        kind if families::family(kind).is_some() => return None,
         // A class that is not known: by the keys that only one of them has.
         _ => {
             let has = |key: &str| config.text.peek(key).is_some();

@@ -193,13 +193,15 @@ fn experts(config: &Config<'_>, family: &Family) -> Result<Option<Experts>> {
             None => return Err(HfConfigError::Missing("moe_intermediate_size".into())),
         },
     };
-    let per_token = number_or_first(config, &PER_TOKEN)?
+    let mut per_token = number_or_first(config, &PER_TOKEN)?
         .ok_or_else(|| HfConfigError::Missing("num_experts_per_tok".into()))?;
     let latent = config.optional(&["moe_latent_size", "routed_expert_hidden_size"])?.unwrap_or(0);
     if let Some(zero) = config.optional(&["zero_expert_num"])?.filter(|&zero| zero > 0) {
+        let real = f64::from(per_token) * f64::from(count) / (f64::from(count) + f64::from(zero));
+        per_token = (real.round() as u32).max(1);
         config.say(format!(
-            "{zero} experts that compute nothing are left out: each token is taken to go to \
-             {per_token} real ones"
+            "{zero} experts compute nothing: each token is taken to go to {per_token} of the others, \
+             the mean where all are as likely"
         ));
         config.pass(&["zero_expert_type"]);
     }

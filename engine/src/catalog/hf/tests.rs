@@ -1,6 +1,11 @@
 use super::*;
 use crate::catalog;
 
+mod cases;
+mod classes;
+mod formats;
+mod unknown;
+
 /// Reads `json` and compares with the catalog's entry, names aside.
 fn assert_reads_as(json: &str, name: &str) {
     let read = Model::from_hf_config(json).unwrap();
@@ -9,6 +14,7 @@ fn assert_reads_as(json: &str, name: &str) {
     expected.description.clone_from(&read.description);
     expected.source.clone_from(&read.source);
     expected.published = crate::catalog::Published::default();
+    expected.assumed.clone_from(&read.assumed);
     assert_eq!(read, expected, "{name}");
 }
 
@@ -148,12 +154,13 @@ fn deepseek_v2_lite_and_v3_have_latent_attention() {
         "n_shared_experts": 1, "num_attention_heads": 128, "num_experts_per_tok": 8,
         "num_hidden_layers": 61, "num_key_value_heads": 128, "q_lora_rank": 1536,
         "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
-        "tie_word_embeddings": false, "vocab_size": 129280}"#,
+        "num_nextn_predict_layers": 1, "tie_word_embeddings": false, "vocab_size": 129280,
+        "quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}"#,
         "deepseek-v3",
     );
     let error = Model::from_hf_config(
         r#"{"model_type": "deepseek_v3", "hidden_size": 64, "num_attention_heads": 4,
-        "kv_lora_rank": 512}"#,
+        "num_hidden_layers": 2, "kv_lora_rank": 512, "qk_rope_head_dim": null}"#,
     )
     .unwrap_err();
     assert_eq!(error, HfConfigError::Missing("qk_rope_head_dim".into()));
@@ -161,8 +168,9 @@ fn deepseek_v2_lite_and_v3_have_latent_attention() {
 
 #[test]
 fn a_missing_key_is_named() {
+    let unknown = LLAMA.replace("\"model_type\": \"llama\"", "\"model_type\": \"foo\"");
     for key in ["hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size"] {
-        let renamed = LLAMA.replace(&format!("\"{key}\""), "\"other\"");
+        let renamed = unknown.replace(&format!("\"{key}\""), "\"other\"");
         let error = Model::from_hf_config(&renamed).unwrap_err();
         assert_eq!(error, HfConfigError::Missing(key.into()));
         assert_eq!(error.to_string(), format!("the key `{key}` is missing"));
@@ -183,7 +191,7 @@ fn wrong_values_are_named() {
 #[test]
 fn other_architectures_are_refused() {
     for (json, what) in [
-        (r#"{"model_type": "mamba2", "state_size": 128}"#, "state-space"),
+        (r#"{"model_type": "rwkv", "hidden_size": 128}"#, "`model_type: rwkv` are not modelled"),
         (r#"{"model_type": "t5", "is_encoder_decoder": true}"#, "encoder-decoder"),
     ] {
         let error = Model::from_hf_config(json).unwrap_err();

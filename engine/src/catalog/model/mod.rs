@@ -2,6 +2,7 @@
 
 mod check;
 mod formats;
+mod gguf_mixes;
 mod mixer;
 mod mlp;
 mod overrides;
