@@ -119,7 +119,7 @@ impl PoolView<'_> {
         let needs = run.config.build(&self.engine_info()).needs();
         match feature {
             Feature::PrefixCaching => {
-                needs.cache.is_some() && (self.engine.prefix_caching || needs.always_caches)
+                needs.caches_on(&self.engine_info())
             }
             Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
             Feature::Priorities => needs.queue == QueueOrder::Priority,

@@ -152,6 +152,7 @@ fn checked(
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
+        schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
     }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
