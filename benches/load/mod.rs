@@ -5,7 +5,7 @@ use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
 use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
 use metron_sim::replica::EngineInfo;
-use metron_sim::scheduler::SchedulerConfig;
+use metron_sim::scheduler::{KvGroups, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
@@ -17,6 +17,7 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     kv_blocks: 27_000,
     max_model_len: 8192,
     prefix_caching: false,
+    kv_groups: KvGroups::ONE,
     large_gpu: true,
 };
 

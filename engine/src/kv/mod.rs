@@ -125,10 +125,12 @@ impl Pool {
     /// when `computed()` of its tokens were known to be computed.
     #[inline]
     pub(crate) fn held(&self, owner: SlotId, length: u32, computed: impl FnOnce() -> u32) -> u32 {
+        if !self.several {
+            return length;
+        }
         match &self.cache {
             Some(Cache::Several(cache)) => cache.held(owner),
-            _ if self.several => self.groups.held(length, computed(), self.block_tokens),
-            _ => length,
+            _ => self.groups.held(length, computed(), self.block_tokens),
         }
     }
 
@@ -173,7 +175,7 @@ impl Pool {
 
     /// A new step is being formed.
     pub(crate) fn begin_step(&mut self) {
-        if let Some(Cache::Several(cache)) = &mut self.cache {
+        if let (true, Some(Cache::Several(cache))) = (self.aligned, &mut self.cache) {
             cache.begin_step();
         }
     }
