@@ -1,5 +1,7 @@
 //! "Did you mean".
 
+use std::cmp::Reverse;
+
 /// The name in `valid` that was probably meant by `given`.
 pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| -> String {
@@ -25,10 +27,12 @@ pub fn nearest<'a>(given: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
                     && (candidate.starts_with(&given) || given.starts_with(&candidate)))
                 || strsim::jaro_winkler(&given, &candidate) > 0.9;
             let lengths_apart = candidate.chars().count().abs_diff(given.chars().count());
-            (near, (edits, lengths_apart), name)
+            // Who types a beginning has left out the end, and misspelt nothing.
+            let is_beginning = given.chars().count() >= 3 && candidate.starts_with(&given);
+            (near, (!is_beginning, edits, lengths_apart), name)
         })
         .filter(|&(near, ..)| near)
-        .min_by_key(|&(_, distance, _)| distance)
+        .max_by_key(|&(_, distance, _)| Reverse(distance))
         .map(|(.., name)| name)
 }
 
@@ -71,6 +75,9 @@ mod tests {
         assert_eq!(meant(""), None);
         assert_eq!(nearest("vllm-0.20", ["vllm-0.4", "vllm-0.19"]), Some("vllm-0.19"));
         assert_eq!(nearest("h100", ["a100-sxm-80gb", "h100-sxm", "h200-sxm"]), Some("h100-sxm"));
+        // The last of those that are as near.
+        let hopper = ["h100-nvl", "h100-pcie", "h100-sxm", "h800"];
+        assert_eq!(nearest("h100", hopper), Some("h100-sxm"));
         assert_eq!(nearest("llama3.1-8b", ["llama-3.1-8b", "llama-3.1-70b"]), Some("llama-3.1-8b"));
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::args::{GlobalFlags, Listed};
 use crate::cli::error::Error;
+use crate::cli::figures::Figures;
 use crate::inert::{self, Ended, Written};
 use crate::result::Found;
 use crate::runner::{Requests, SchedulerOutput, Simulate};
@@ -76,6 +77,9 @@ pub struct ListEntry {
     /// More of a scheduler.
     #[serde(flatten)]
     pub scheduler: Option<SchedulerDetails>,
+    /// More of a GPU, a model or a profile.
+    #[serde(flatten)]
+    pub figures: Option<Figures>,
 }
 
 /// Scenarios, catalogs and the simulator, as commands see them: a seam, so that commands can be

@@ -6,6 +6,7 @@ use crate::catalog::{self, Kind};
 use crate::cli::args::Listed;
 use crate::cli::backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
+use crate::cli::figures::Figures;
 use crate::inert;
 use crate::runner::{PlayError, PlayOptions, Prepared, Requests, Simulate, Simulator, prepare};
 use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
@@ -39,7 +40,12 @@ impl Backend for Library {
         let catalog = |kind| {
             let entries = catalog::list(kind).into_iter();
             entries
-                .map(|e| ListEntry { name: e.name, description: e.description, scheduler: None })
+                .map(|e| ListEntry {
+                    figures: Figures::of(kind, &e.name),
+                    name: e.name,
+                    description: e.description,
+                    scheduler: None,
+                })
                 .collect()
         };
         match what {
@@ -75,6 +81,7 @@ fn schedulers() -> Vec<ListEntry> {
             name: config.name().to_owned(),
             description: config.summary().to_owned(),
             scheduler: Some(SchedulerDetails::of(&config)),
+            figures: None,
         })
         .collect()
 }
@@ -83,6 +90,11 @@ fn schedulers() -> Vec<ListEntry> {
 fn scenarios() -> Vec<ListEntry> {
     let entries = scenario::bundled().into_iter();
     entries
-        .map(|one| ListEntry { name: one.name, description: one.description, scheduler: None })
+        .map(|one| ListEntry {
+            name: one.name,
+            description: one.description,
+            scheduler: None,
+            figures: None,
+        })
         .collect()
 }

@@ -6,6 +6,7 @@ use crate::cli::args::{Format, GlobalFlags, Listed};
 use crate::cli::backend::{Backend, ListEntry};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::figures::Figures;
 use crate::report::csv_text::CsvText;
 use crate::report::table::{WIDTH, wrap};
 use crate::scenario::{Parameter, SchedulerDetails};
@@ -23,7 +24,7 @@ pub(super) fn run(
     let sink = console.open_result(global.output.as_ref())?;
     let entries = backend.list(what);
     let text = match global.format {
-        Format::Text => table(&entries),
+        Format::Text => table(&entries, global.verbose),
         Format::Json => crate::json::indented(&entries),
         Format::Csv => rows(&entries),
         Format::Quiet => String::new(),
@@ -32,15 +33,24 @@ pub(super) fn run(
     Ok(Exit::Fine)
 }
 
-/// Names, and descriptions beside them; a long one goes on below itself.
-fn table(entries: &[ListEntry]) -> String {
+/// Names, what their figures rest on, and descriptions beside them; a long one goes on below itself.
+/// `verbose` puts the figures below.
+fn table(entries: &[ListEntry], verbose: bool) -> String {
     let names = entries.iter().map(|entry| entry.name.chars().count()).max().unwrap_or(0);
+    let evidence = |entry: &ListEntry| entry.figures.as_ref().map(|f| f.evidence.kind.name());
+    let kinds = entries.iter().filter_map(evidence).map(|kind| kind.len() + 2).max().unwrap_or(0);
     let mut text = String::new();
     for (index, entry) in entries.iter().enumerate() {
-        if index > 0 && entry.scheduler.is_some() {
+        let figures = entry.figures.as_ref().filter(|_| verbose);
+        if index > 0 && (entry.scheduler.is_some() || figures.is_some()) {
             text.push('\n');
         }
-        text.push_str(&beside(&format!("{:<names$}  ", entry.name), &entry.description));
+        let kind = evidence(entry).unwrap_or_default();
+        let head = format!("{:<names$}  {kind:<kinds$}", entry.name);
+        text.push_str(&beside(&head, &entry.description));
+        for line in figures.map(Figures::lines).unwrap_or_default() {
+            text.push_str(&beside("    ", &line));
+        }
         if let Some(scheduler) = &entry.scheduler {
             text.push_str(&details(scheduler));
         }
@@ -96,7 +106,12 @@ fn beside(head: &str, words: &str) -> String {
 /// A row a name; schedulers have more columns, their parameters as a JSON object of defaults.
 fn rows(entries: &[ListEntry]) -> String {
     let schedulers = entries.iter().any(|entry| entry.scheduler.is_some());
-    let more: &[&str] = if schedulers { &["system", "evidence", "parameters"] } else { &[] };
+    let figures = entries.iter().any(|entry| entry.figures.is_some());
+    let more: &[&str] = match (schedulers, figures) {
+        (true, _) => &["system", "evidence", "parameters"],
+        (false, true) => &["evidence", "from", "expected_error"],
+        (false, false) => &[],
+    };
     let mut csv = CsvText::new(["name", "description"].iter().chain(more));
     for entry in entries {
         let mut record = vec![entry.name.clone(), entry.description.clone()];
@@ -108,6 +123,11 @@ fn rows(entries: &[ListEntry]) -> String {
             record.push(scheduler.evidence.name().to_owned());
             record.push(Value::Object(defaults).to_string());
         }
+        if let Some(Figures { evidence, .. }) = &entry.figures {
+            record.push(evidence.kind.name().to_owned());
+            record.push(evidence.from.clone());
+            record.push(evidence.expected_error.clone().unwrap_or_default());
+        }
         csv.row(record);
     }
     csv.into_string()
@@ -118,19 +138,38 @@ mod tests {
     use super::*;
 
     fn entry(name: &str, description: String) -> ListEntry {
-        ListEntry { name: name.to_owned(), description, scheduler: None }
+        ListEntry { name: name.to_owned(), description, scheduler: None, figures: None }
     }
 
     #[test]
     fn long_descriptions_go_on_below_themselves() {
         let entries =
             [entry("short", "one line".to_owned()), entry("longer-name", "word ".repeat(30))];
-        let text = table(&entries);
+        let text = table(&entries, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "short        one line");
         assert!(lines[2].starts_with("             word"), "{text}");
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
         assert!(rows(&entries).starts_with("name,description\nshort,one line\n"));
+    }
+
+    #[test]
+    fn a_gpu_has_its_evidence_beside_it_and_its_figures_below_when_asked() {
+        let gpu = |name: &str| ListEntry {
+            figures: Figures::of(crate::catalog::Kind::Gpu, name),
+            ..entry(name, "a GPU".to_owned())
+        };
+        let entries = [gpu("h20"), gpu("h100-sxm")];
+        assert_eq!(table(&entries, false), "h20       derived  a GPU\nh100-sxm  fitted   a GPU\n");
+        let text = table(&entries, true);
+        assert!(
+            text.contains("\n    derived from h100-sxm; expected error: 10 to 20 %\n"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        let csv = rows(&entries);
+        assert!(csv.starts_with("name,description,evidence,from,expected_error\n"), "{csv}");
+        assert!(csv.contains("h20,a GPU,derived,h100-sxm,10 to 20 %\n"), "{csv}");
     }
 
     #[test]
@@ -140,7 +179,7 @@ mod tests {
             scheduler: Some(SchedulerDetails::of(&config)),
             ..entry("vllm-v1", config.summary().to_owned())
         }];
-        let text = table(&entries);
+        let text = table(&entries, false);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], format!("vllm-v1  {}", config.summary()));
         assert!(lines[1].starts_with("    vLLM 0.33.0"), "{text}");

@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod explanation;
+mod figures;
 mod judging;
 mod kept;
 mod library;

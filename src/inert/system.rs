@@ -20,6 +20,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Scenario.model", Unless(model)),
     ("Scenario.gpu", Unless(gpu)),
     ("Scenario.parallelism", Always("its keys are judged one by one")),
+    ("Scenario.experts", Always("its keys are judged one by one")),
     ("Scenario.replicas", Always("how many there are")),
     ("Scenario.pools", Always("what there is")),
     ("Scenario.router", Unless(router)),
@@ -56,6 +57,10 @@ pub(super) const TABLE: &[Entry] = &[
     ("Parallelism.pipeline", Unless(each_own)),
     ("Parallelism.data", Unless(each_own)),
     ("Parallelism.expert", Unless(expert)),
+    ("ExpertTraffic.exchange", Unless(exchange)),
+    ("ExpertTraffic.imbalance", Unless(imbalance)),
+    ("ExpertShares.zipf", Always("judged with the whole imbalance")),
+    ("ExpertShares.file", Always("judged with the whole imbalance")),
     ("Pool.name", Always("what it is called")),
     ("Pool.replicas", Always("how many there are")),
     ("Pool.gpu", Unless(gpu)),
@@ -138,6 +143,37 @@ fn link(facts: &Facts<'_>, key: &Written) -> Option<String> {
             (one.tensor == 1 && one.pipeline == 1 && !shares_experts)
                 .then_some("the model is on one GPU, and nothing goes over the link")
         }
+    })
+}
+
+/// Why the way to experts has no effect on replicas, whatever it is.
+fn no_way_to_experts(one: &Replicas<'_>) -> Option<&'static str> {
+    match &one.pool.hardware.pricing {
+        None => Some(FIXED),
+        Some(pricing) => {
+            pricing.model.experts().is_none().then_some("the model is dense: it has no experts")
+        }
+    }
+}
+
+fn exchange(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let pricing = one.pool.hardware.pricing.as_ref();
+        let whole = pricing.is_some_and(|pricing| pricing.parallelism.expert) && one.data > 1;
+        no_way_to_experts(one).or((!whole).then_some(
+            "no data-parallel ranks hold whole experts (`parallelism: {data: 2, expert: true}`)",
+        ))
+    })
+}
+
+fn imbalance(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let ratio = key.value.is_number();
+    for_all(facts, key, |one| {
+        let pricing = one.pool.hardware.pricing.as_ref();
+        let whole = pricing.is_some_and(|pricing| pricing.parallelism.expert);
+        no_way_to_experts(one).or((ratio && !whole).then_some(
+            "every rank has a slice of every expert, and none is busier (`parallelism: {expert: true}`)",
+        ))
     })
 }
 

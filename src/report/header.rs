@@ -1,7 +1,9 @@
 //! What was simulated, in a few lines above the table.
 
+use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalog::Evidence;
 use crate::result::ResultFile;
 use crate::shown::count;
 
@@ -20,6 +22,7 @@ pub fn header(result: &ResultFile) -> Vec<String> {
         Some(pools) => lines.extend(pools),
         None => lines.extend(labelled("KV memory", &memory(result))),
     }
+    lines.extend(cautions(scenario));
     lines.extend(labelled("workload", &workload(scenario)));
     lines.extend(labelled("observed", &observed(scenario)));
     lines.extend(labelled("SLO", &promise(scenario)));
@@ -102,6 +105,22 @@ fn pools(scenario: &Value) -> Option<Vec<String>> {
         format!("pool {name}: {}", parts.join(", "))
     });
     Some(lines.collect())
+}
+
+/// A line for each GPU whose constants were not measured.
+fn cautions(scenario: &Value) -> Vec<String> {
+    let pools = scenario.pointer("/derived/pools").and_then(Value::as_array);
+    let alone = scenario.pointer("/derived/gpu");
+    let gpus = pools.into_iter().flatten().filter_map(|pool| pool.get("gpu")).chain(alone);
+    let mut lines: Vec<String> = Vec::new();
+    for gpu in gpus {
+        let evidence: Option<Evidence> =
+            gpu.get("evidence").and_then(|evidence| Evidence::deserialize(evidence).ok());
+        let name = text(gpu, "/name").unwrap_or_default();
+        let line = evidence.and_then(|evidence| evidence.caution(&name));
+        lines.extend(line.filter(|line| !lines.contains(line)));
+    }
+    lines
 }
 
 fn system(scenario: &Value) -> Vec<String> {
@@ -317,6 +336,24 @@ mod tests {
         result.scenario["derived"] =
             json!({"kv_blocks": {"from": "memory", "arithmetic": "80 GiB x 0.90 - 18 GiB"}});
         assert!(line(&result).ends_with("a replica (80 GiB x 0.90 - 18 GiB)"), "{}", line(&result));
+    }
+
+    #[test]
+    fn a_gpu_that_was_not_measured_is_said_once() {
+        let mut result = fixture::result(Vec::new());
+        let gpu = |kind: &str| {
+            json!({"name": "h20", "evidence":
+                {"kind": kind, "from": "h100-sxm", "expected_error": "10 to 20 %"}})
+        };
+        let said = "GPU h20: constants derived from h100-sxm's shares of peak, expect 10 to 20 %";
+        let times = |result: &ResultFile| header(result).iter().filter(|l| *l == said).count();
+        result.scenario["derived"] = json!({"gpu": gpu("derived")});
+        assert_eq!(times(&result), 1);
+        result.scenario["derived"] = json!({"gpu": gpu("fitted")});
+        assert_eq!(times(&result), 0);
+        let pool = json!({"gpu": gpu("derived")});
+        result.scenario["derived"] = json!({"pools": [pool, pool]});
+        assert_eq!(times(&result), 1);
     }
 
     #[test]

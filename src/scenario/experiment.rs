@@ -7,7 +7,7 @@ pub use crate::fleet::RouterKind;
 use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
-use crate::scheduler::{EngineInfo, Feature, QueueOrder, SchedulerConfig};
+use crate::scheduler::{EngineInfo, Feature, KvGroups, QueueOrder, SchedulerConfig};
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
 
@@ -184,6 +184,7 @@ impl EngineLimits {
             kv_blocks: self.kv_blocks,
             max_model_len: self.max_model_len,
             prefix_caching: self.prefix_caching,
+            kv_groups: KvGroups::ONE,
             large_gpu,
         }
     }

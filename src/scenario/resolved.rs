@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::raw::{Engine, GpuRef, Parallelism, Scenario};
-use crate::catalog::{GpuSource, Model, Peak, Power};
+use crate::catalog::{self, GpuSource, Model, Peak, Power};
 use crate::scheduler::Evidence;
 
 /// A scenario with every default filled in, itself a scenario; as JSON, what results publish.
@@ -25,6 +25,9 @@ pub struct Derived {
     pub alike: Option<DerivedReplicas>,
     /// The model's figures; `None` where a fixed iteration time stands for it.
     pub model: Option<Model>,
+    /// What the model's figures rest on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_evidence: Option<catalog::Evidence>,
     /// Of the replicas of each pool, where there are pools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<DerivedPool>>,
@@ -115,6 +118,8 @@ pub struct DerivedGpu {
     pub price_usd_per_hour: Option<f64>,
     /// Electric power of one GPU.
     pub power: Option<Power>,
+    /// What its constants rest on.
+    pub evidence: catalog::Evidence,
     /// Where its constants come from.
     pub source: GpuSource,
 }
@@ -124,6 +129,9 @@ pub struct DerivedGpu {
 pub struct DerivedProfile {
     /// Its name; `fixed` for a constant iteration time.
     pub name: String,
+    /// What its constants rest on; `None` for a constant iteration time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<catalog::Evidence>,
     /// Where its constants come from; `None` for a constant iteration time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

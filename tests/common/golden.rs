@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -129,6 +129,36 @@ impl Case {
         Replay::new(config.build(&engine), &engine, self.replay_requests(), reference)
     }
 
+    /// The groups of layers; one where the case names none.
+    fn groups(&self) -> KvGroups {
+        let Some(given) = self.config["kv_groups"].as_array() else { return KvGroups::ONE };
+        let number = |group: &Value, key: &str| group[key].as_u64().map(|n| n as u32);
+        let (mut full, mut windows, mut states) = (0, Vec::new(), 0);
+        for group in given {
+            let count = number(group, "count").unwrap_or(1);
+            match group["kind"].as_str().expect("kind") {
+                "full" => full += count,
+                "swa" => windows
+                    .push(WindowGroups { tokens: number(group, "window").expect("window"), count }),
+                "mamba" => states += count,
+                other => panic!("{}: groups of kind {other}", self.name),
+            }
+        }
+        KvGroups::new(full, &windows, states).expect("sound groups")
+    }
+
+    /// What the case needs beyond a synchronous engine that samples one token at a time.
+    pub(crate) fn beyond(&self) -> Option<&'static str> {
+        let on = |key: &str| self.config[key] == true;
+        if on("async_scheduling") {
+            Some("async scheduling")
+        } else if !self.config["spec"].is_null() {
+            Some("speculative decoding")
+        } else {
+            None
+        }
+    }
+
     fn number(&self, key: &str) -> Option<u32> {
         self.config[key].as_u64().map(|n| n as u32)
     }
@@ -139,6 +169,7 @@ impl Case {
             kv_blocks: self.number("num_blocks").expect("num_blocks"),
             max_model_len: self.number("max_model_len").unwrap_or(1 << 20),
             prefix_caching: self.config["enable_prefix_caching"] == true,
+            kv_groups: self.groups(),
             large_gpu: false,
         }
     }
@@ -232,6 +263,21 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
     }
     let cases = read_folder(&shared("golden")?);
     assert!(!cases.is_empty(), "the golden folder holds no scheduler case");
+    Some(cases)
+}
+
+/// The cases of a capability's own folder; `None`, said aloud, when there is no such folder.
+pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
+    let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
+    let golden = given.or_else(|| shared("golden"))?;
+    let inner = golden.join("schedulers");
+    let folder = if inner.is_dir() { inner } else { golden }.join(capability);
+    if !folder.is_dir() {
+        say(&format!("SKIPPED: golden {capability}: no such folder"));
+        return None;
+    }
+    let cases = read_folder(&folder);
+    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
     Some(cases)
 }
 

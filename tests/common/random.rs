@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use metron_sim::scheduler::{Draws, EngineInfo, Scale, SchedulerConfig};
+use metron_sim::scheduler::{Draws, EngineInfo, KvGroups, Scale, SchedulerConfig};
 use rand::RngExt;
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -39,6 +39,7 @@ fn engine(rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
         kv_blocks: times * rng.random_range(least..=3 * least),
         max_model_len: REQUEST_TOKENS_MAX,
         prefix_caching: rng.random_bool(0.4),
+        kv_groups: KvGroups::ONE,
         large_gpu: rng.random_bool(0.5),
     }
 }

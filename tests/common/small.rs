@@ -4,7 +4,7 @@ use metron_sim::cost::CostModel;
 use metron_sim::fleet::Routing;
 use metron_sim::ids::ClassId;
 use metron_sim::request::Request;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions};
 use metron_sim::time::{Span, Time};
 use metron_sim::workload::Workload;
@@ -17,6 +17,7 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     kv_blocks: 10_000,
     max_model_len: 8192,
     prefix_caching: false,
+    kv_groups: KvGroups::ONE,
     large_gpu: false,
 };
 

@@ -1,7 +1,7 @@
 //! Every GPU of the catalog with dense, mixed and latent models under every profile: do times lie
 //! between what the peaks allow and a few times that, and grow with the work?
 
-use metron_sim::catalog::{self, Gpu, Kind, Mixer, Model};
+use metron_sim::catalog::{self, EvidenceKind, Gpu, Kind, Mixer, Model};
 use metron_sim::cost::{
     BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Roofline, kv_capacity,
 };
@@ -94,6 +94,9 @@ fn times_lie_between_the_peaks_and_five_times_that() {
                     Ok(cost) => cost,
                     // Said, not priced by guess.
                     Err(CostError::ExpertsUnknown { .. }) => continue,
+                    Err(CostError::AllReduceUnknown { .. }) if gpu.gpus_per_node == Some(1) => {
+                        continue;
+                    }
                     Err(error) => panic!("{name} on {}: {error}", gpu.name),
                 };
                 for batch in LARGE.into_iter().chain(SMALL) {
@@ -152,6 +155,18 @@ fn more_work_takes_longer_everywhere() {
     assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// By how much a GPU may be slower than one of lower peaks: shares of the peak differ by GPU, so that
+/// only those that were fitted, or that share a relative, are held to be in order.
+fn leeway(one: &Gpu, other: &Gpu) -> f64 {
+    let relative = |gpu: &Gpu| match gpu.evidence.kind {
+        EvidenceKind::Derived => gpu.evidence.from.clone(),
+        _ => gpu.name.clone(),
+    };
+    let derived = |gpu: &Gpu| gpu.evidence.kind == EvidenceKind::Derived;
+    let alike = relative(one) == relative(other) || !(derived(one) || derived(other));
+    if alike { 1.0 } else { 1.2 }
+}
+
 #[test]
 fn a_gpu_with_higher_peaks_is_never_slower() {
     let ideal = catalog::profile("ideal").unwrap();
@@ -171,7 +186,7 @@ fn a_gpu_with_higher_peaks_is_never_slower() {
                 for batch in LARGE.into_iter().chain(SMALL) {
                     compared += 1;
                     let ratio = price(&faster, batch).0 / price(&slower, batch).0;
-                    if ratio > 1.0 {
+                    if ratio > leeway(fast, slow) {
                         let names = format!("{} against {}", fast.name, slow.name);
                         wrong.push(format!("{names}: {name}x{ranks} {batch:?} {ratio:.2}"));
                     }
@@ -188,7 +203,9 @@ fn a_gpu_with_higher_peaks_is_never_slower() {
 fn more_ranks_are_faster_for_large_batches() {
     let ideal = catalog::profile("ideal").unwrap();
     for gpu in gpus() {
-        let linked = gpu.all_reduce_on(2).unwrap().gb_per_s > 40.0;
+        let Some(link) = gpu.all_reduce_on(2) else { continue };
+        // A bridge joins two; beyond it there is PCIe.
+        let linked = link.gb_per_s.min(gpu.all_reduce_on(8).unwrap().gb_per_s) > 40.0;
         for name in ["llama-3.1-8b", "llama-3.1-70b", "mixtral-8x7b", "qwen3-32b"] {
             let model = catalog::model(name).unwrap();
             let build = |ranks| Roofline::new(&model, &gpu, &ideal, tensor(ranks), Dtype::Bf16);

@@ -68,8 +68,9 @@ fn what_cannot_be_priced_says_why() {
     let [model, gpu, profile] = ["llama-3.1-8b", "rtx-4090", "ideal"];
     let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
     let profile = catalog::profile(profile).unwrap();
-    let fp8 = Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Fp8).unwrap_err();
-    assert_eq!(fp8.to_string(), "rtx-4090 has no measured constants for fp8");
+    let ampere = catalog::gpu("a40").unwrap();
+    let fp8 = Roofline::new(&model, &ampere, &profile, tensor(1), Dtype::Fp8).unwrap_err();
+    assert_eq!(fp8.to_string(), "a40 has no measured constants for fp8");
     let staged = Parallelism { pipeline: 33, ..Parallelism::default() };
     let ada = catalog::gpu("rtx-4090").unwrap();
     let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();

@@ -371,7 +371,7 @@ fn mixtures_of_experts() {
                 latent: 0,
             };
             let activated = f64::from(count.min(tokens * per_token));
-            let us = routed_experts_us(&fit, hidden, &experts, tokens, activated);
+            let us = routed_experts_us(&fit, hidden, &experts, tokens, activated, 2.0);
             errors.add(us, float(&row[8]));
         }
         errors.report(&format!("experts     {folder}"), bound);
@@ -383,8 +383,70 @@ fn mixtures_of_experts() {
     let mut errors = Errors::default();
     for row in rows(&path, ["tokens", "activated_experts", "time_us"]) {
         let experts = qwen.experts().unwrap();
-        let us = routed_experts_us(&fit, qwen.hidden_size, &experts, int(&row[0]), float(&row[1]));
+        let us =
+            routed_experts_us(&fit, qwen.hidden_size, &experts, int(&row[0]), float(&row[1]), 2.0);
         errors.add(us, float(&row[2]));
     }
     errors.report("experts     RTXPRO6000_Qwen3-30B-A3B", 0.09);
+}
+
+/// The shapes that the fp8 constants were fitted on and those that were kept apart: for each number
+/// of ranks, shapes in order, every other one. What a rank holds of an expert divides by 64.
+#[test]
+fn mixtures_of_experts_in_fp8() {
+    let Some(kernels) = kernels() else { return };
+    for (folder, gpu, bounds) in
+        [("h100_sxm", "h100-sxm", [0.045, 0.055]), ("b200_sxm", "b200-sxm", [0.085, 0.09])]
+    {
+        let fit = catalog::gpu(gpu).unwrap().experts_fp8.unwrap();
+        let columns = [
+            "moe_dtype",
+            "num_tokens",
+            "hidden_size",
+            "inter_size",
+            "topk",
+            "num_experts",
+            "moe_tp_size",
+            "moe_ep_size",
+            "us",
+        ];
+        let path = kernels.join("aic").join(folder).join("moe_balanced.csv.gz");
+        // By ranks: the shape, tokens, time.
+        let mut by_ranks = std::collections::BTreeMap::<u32, Vec<([u32; 4], u32, f64)>>::new();
+        for row in rows(&path, columns) {
+            let [tokens, hidden, width, per_token, count, tp, ep] =
+                [1, 2, 3, 4, 5, 6, 7].map(|i| int(&row[i]));
+            if row[0] == "fp8" && ep == 1 && tp <= 8 && count <= 256 {
+                let point = ([hidden, width, per_token, count], tokens, float(&row[8]));
+                by_ranks.entry(tp).or_default().push(point);
+            }
+        }
+        let mut errors = [(); 2].map(|()| Errors::default());
+        for (tp, points) in by_ranks {
+            let shapes: std::collections::BTreeSet<[u32; 4]> =
+                points.iter().map(|point| point.0).collect();
+            for (shape, tokens, measured) in points {
+                let [hidden, width, per_token, count] = shape;
+                if width % (64 * tp) != 0 {
+                    continue;
+                }
+                let experts = Experts {
+                    count,
+                    per_token,
+                    width: width / tp,
+                    shared_width: 0,
+                    gated: true,
+                    bias: false,
+                    latent: 0,
+                };
+                let activated = f64::from(count.min(tokens * per_token));
+                let us = routed_experts_us(&fit, hidden, &experts, tokens, activated, 1.0);
+                let apart = shapes.iter().position(|other| *other == shape).unwrap() % 2;
+                errors[apart].add(us, measured);
+            }
+        }
+        for ((errors, bound), which) in errors.iter().zip(bounds).zip(["fitted", "apart"]) {
+            errors.report(&format!("experts fp8 {which} {folder}"), bound);
+        }
+    }
 }

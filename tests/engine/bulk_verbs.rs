@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use metron_sim::scheduler::{EngineInfo, Held, Hit, Scheduler, Step};
+use metron_sim::scheduler::{EngineInfo, Held, Hit, KvGroups, Scheduler, Step};
 use metron_sim::sim::{Replay, ReplayRequest};
 
 /// Decodes everybody, in bulk where it may, and writes down what it sees then.
@@ -41,6 +41,7 @@ fn decoding_all_leaves_the_same_view_as_decoding_each() {
         kv_blocks: 200,
         max_model_len: 64,
         prefix_caching: false,
+        kv_groups: KvGroups::ONE,
         large_gpu: false,
     };
     let request = |k: u32| ReplayRequest {

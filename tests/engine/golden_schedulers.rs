@@ -2,7 +2,7 @@
 //!
 //! `METRON_GOLDEN=<folder>` points at another folder of the same shape.
 
-use crate::golden::{Case, GoldenStep, cases, small_cases};
+use crate::golden::{Case, GoldenStep, cases, cases_of, small_cases};
 use crate::shared::say;
 use metron_sim::sim::StepRecord;
 
@@ -27,6 +27,23 @@ fn golden_schedulers_in_the_checkout() {
     let steps: usize =
         cases.iter().map(|case| compare_every_entry(case).min(compare_iterations(case))).sum();
     report("schedulers (compact)", cases.len(), steps);
+}
+
+/// Models with several groups of layers in one pool.
+#[test]
+fn golden_hybrid() {
+    let Some(cases) = cases_of("hybrid") else { return };
+    let (mut replayed, mut steps) = (0, 0);
+    for case in &cases {
+        if let Some(why) = case.beyond() {
+            say(&format!("golden hybrid: {} is left out: {why}", case.name));
+            continue;
+        }
+        steps += compare_every_entry(case).min(compare_iterations(case));
+        replayed += 1;
+    }
+    assert!(replayed > 0, "some cases need no more than this engine has");
+    report("hybrid", replayed, steps);
 }
 
 fn report(name: &str, cases: usize, steps: usize) {

@@ -2,7 +2,7 @@
 //! step.
 
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ fn engine(kv_blocks: u32, kv_block_tokens: u32) -> EngineInfo {
         kv_blocks,
         max_model_len: 8192,
         prefix_caching: false,
+        kv_groups: KvGroups::ONE,
         large_gpu: false,
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::random::{seeds, small};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
+use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, StepRecord};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -42,6 +42,28 @@ impl Case {
         });
         let load = load.collect();
         Case { config, engine, load }
+    }
+
+    /// The same with several groups of layers, and as much more memory.
+    fn draw_with_groups(name: &str, seed: u64) -> Case {
+        let mut case = Case::draw(name, seed);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let groups = loop {
+            let mut window = || WindowGroups {
+                tokens: rng.random_range(1..=24),
+                count: rng.random_range(0..=2),
+            };
+            let windows = [window(), window()];
+            let (full, states) = (rng.random_range(0..=2), rng.random_range(0..=2));
+            if let Some(groups) = KvGroups::new(full, &windows, states) {
+                break groups;
+            }
+        };
+        let engine = &mut case.engine;
+        engine.kv_groups = groups;
+        // Room for the longest request where nothing of it is given back, as before.
+        engine.kv_blocks = engine.kv_blocks * groups.growing().max(1) + 3 * groups.states();
+        case
     }
 
     fn play(&self, ahead: bool, reference: bool, skipping: bool) -> Vec<StepRecord> {
@@ -106,8 +128,7 @@ fn essence(record: &StepRecord) -> impl PartialEq + std::fmt::Debug {
     )
 }
 
-fn check(name: &str, seed: u64) -> u64 {
-    let case = Case::draw(name, seed);
+fn check(case: &Case) -> u64 {
     let mut preemptions = case.check(false);
     if case.config.build(&case.engine).needs().plans_ahead {
         preemptions += case.check(true);
@@ -118,11 +139,21 @@ fn check(name: &str, seed: u64) -> u64 {
 /// Set `METRON_SEED` to play one seed again.
 #[test]
 fn all_policies_agree_with_their_reference_path_on_random_loads() {
-    let seeds = seeds(1000);
+    agree(1000, Case::draw);
+}
+
+/// Likewise where models have sliding windows and states.
+#[test]
+fn all_policies_agree_with_several_groups_of_layers() {
+    agree(500, Case::draw_with_groups);
+}
+
+fn agree(count: u64, draw: impl Fn(&str, u64) -> Case + std::panic::RefUnwindSafe) {
+    let seeds = seeds(count);
     for name in SchedulerConfig::names() {
         let mut preemptions = 0;
         for seed in seeds.clone() {
-            let checked = std::panic::catch_unwind(|| check(name, seed));
+            let checked = std::panic::catch_unwind(|| check(&draw(name, seed)));
             preemptions += checked.unwrap_or_else(|_| panic!("{name}: METRON_SEED={seed}"));
         }
         println!("{name}: {} cases, {preemptions} preemptions", seeds.end - seeds.start);

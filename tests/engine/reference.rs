@@ -4,7 +4,7 @@
 use crate::alike::{Setup, play};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
-use metron_sim::scheduler::{Draws, EngineInfo, Scale, SchedulerConfig};
+use metron_sim::scheduler::{Draws, EngineInfo, KvGroups, Scale, SchedulerConfig};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -200,6 +200,7 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
                 kv_blocks: blocks * 16 / block,
                 max_model_len,
                 prefix_caching: prefix_caching && block == 16,
+                kv_groups: KvGroups::ONE,
                 large_gpu: seed.is_multiple_of(2),
             };
             let mut system = System {

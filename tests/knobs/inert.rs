@@ -106,6 +106,13 @@ const CASES: &[Case] = &[
     case("Parallelism.tensor", &[FIXED, BARE], "parallelism.tensor=2", "parallelism.tensor=4"),
     case("Parallelism.pipeline", &[POOLS], "parallelism.pipeline=2", "parallelism.pipeline=4"),
     case("Parallelism.data", &[POOLS], "parallelism.data=2", "parallelism.data=4"),
+    case(
+        "ExpertTraffic.exchange",
+        &[MOE],
+        "experts={exchange: all_to_all}",
+        "experts={exchange: deepep_low_latency}",
+    ),
+    case("ExpertTraffic.imbalance", &[MOE], "experts={imbalance: 1.2}", "experts={imbalance: 2}"),
     case("Parallelism.expert", &[MOE], "parallelism.expert=true", "parallelism.expert=false"),
     case("Engine.profile", &[POOLS], "engine.profile=vllm-0.12", "engine.profile=vllm-0.19"),
     case("Engine.dtype", &[FIXED], "engine.dtype=fp8", "engine.dtype=bf16"),

@@ -2,7 +2,7 @@
 //! fitted GPUs reach.
 
 use super::{
-    DecodeAttention, Elementwise, FlashAttention3, Gemm, Gpu, GpuSource, GroupedGemm,
+    DecodeAttention, Elementwise, Evidence, FlashAttention3, Gemm, Gpu, GpuSource, GroupedGemm,
     InvalidFigure, Peak, PrefillAttention, Sampler,
 };
 
@@ -20,6 +20,10 @@ impl Gpu {
             description: "given by its peak figures".into(),
             memory_bytes,
             peak,
+            chip: None,
+            link: None,
+            gpus_per_node: None,
+            evidence: Evidence::derived_from("h100-sxm and a100-sxm-80gb", "10 to 30 %"),
             gemm_bf16: Gemm {
                 tflops: 0.8 * peak.bf16_tflops,
                 memory_gb_per_s: 0.83 * bandwidth,
@@ -40,7 +44,9 @@ impl Gpu {
                 launch_us: 21.0,
                 knee: 1.43,
                 pad_rows: 0.8,
+                activation_bytes: None,
             }),
+            experts_fp8: None,
             elementwise: Elementwise { kernel_us: 2.0, memory_gb_per_s: 2.4 * bandwidth },
             decode_attention: DecodeAttention {
                 launch_us: 10.0,
@@ -62,6 +68,7 @@ impl Gpu {
             }),
             sampler: Sampler { launch_us: 13.0, sequence_us: 950.0 / bandwidth },
             all_reduce: Vec::new(),
+            network: None,
             price_usd_per_hour: None,
             power: None,
             source: GpuSource {

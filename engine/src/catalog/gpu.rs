@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Evidence;
+
 /// A GPU's figures. A user's own file has the same keys as the built-in ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,18 @@ pub struct Gpu {
     pub memory_bytes: u64,
     /// The maker's figures, for reports; nothing is priced by them.
     pub peak: Peak,
+    /// The chip's counts, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip: Option<Chip>,
+    /// What joins the GPUs of a node, for reports; `all_reduce` is what is priced by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// GPUs that such links join. Absent: as many as one likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus_per_node: Option<u32>,
+    /// What the constants rest on.
+    #[serde(default, skip_serializing_if = "Evidence::is_unstated")]
+    pub evidence: Evidence,
     /// Matrix products in bf16 and fp16.
     pub gemm_bf16: Gemm,
     /// Matrix products in fp8, where they were measured.
@@ -23,6 +37,9 @@ pub struct Gpu {
     /// The three matrix products of a mixture of experts in bf16. Absent: no such models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<GroupedGemm>,
+    /// The same in fp8, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts_fp8: Option<GroupedGemm>,
     /// Norms, activations, rotary embedding.
     pub elementwise: Elementwise,
     /// Attention of a batch in which every request decodes.
@@ -34,6 +51,10 @@ pub struct Gpu {
     /// All-reduce by number of GPUs, ascending. Empty: one GPU only.
     #[serde(default)]
     pub all_reduce: Vec<AllReduce>,
+    /// All-reduce over more GPUs than a node has, by the network between nodes. Absent: that has no
+    /// price. Only a scenario knows its network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<AllReduce>,
     /// Money, US dollars per GPU and hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price_usd_per_hour: Option<f64>,
@@ -48,13 +69,46 @@ pub struct Gpu {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Peak {
-    /// bf16 on tensor cores, TFLOP/s.
+    /// bf16 on tensor cores, TFLOP/s; fp16 where there is no bf16.
     pub bf16_tflops: f64,
-    /// fp8 on tensor cores, TFLOP/s.
+    /// fp8 on tensor cores, TFLOP/s. Absent: there are no such units.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fp8_tflops: Option<f64>,
+    /// fp4 with scales (nvfp4, mxfp4) on tensor cores, TFLOP/s. Absent: there are no such units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fp4_tflops: Option<f64>,
+    /// int8 on tensor cores, TOP/s. Absent: there are no such units worth using.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_tops: Option<f64>,
     /// Device memory, GB/s (10^9 bytes).
     pub memory_gb_per_s: f64,
+}
+
+/// Counts of a chip that prefill attention is priced by.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chip {
+    /// Streaming multiprocessors (AMD: compute units).
+    pub multiprocessors: u32,
+    /// L2 cache, 2^20 bytes.
+    pub l2_mb: f64,
+}
+
+/// What joins the GPUs of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Kind and generation, such as `NVLink 4` or `PCIe 5.0 x16`.
+    pub name: String,
+    /// Bandwidth of one GPU in one direction, GB/s, as the maker states it.
+    pub gb_per_s: f64,
+}
+
+impl Link {
+    /// Whether GPUs have no link of their own, but share the host's bus.
+    pub fn is_pcie(&self) -> bool {
+        self.name.starts_with("PCIe")
+    }
 }
 
 /// A smooth roofline for matrix products:
@@ -90,6 +144,10 @@ pub struct GroupedGemm {
     pub knee: f64,
     /// Rows computed for nothing in each expert in use.
     pub pad_rows: f64,
+    /// Bytes moved for each number of the rows: input, output and what is between the products.
+    /// Unless given, those of a number of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_bytes: Option<f64>,
 }
 
 /// Elementwise kernels: a fixed time each, and a bandwidth for their bytes.
@@ -265,6 +323,7 @@ pub struct GpuSource {
     /// Peak figures, memory size and power.
     pub figures: String,
     /// Fitted or derived constants: data, engine version, method, error reached.
+    #[serde(default)]
     pub constants: String,
     /// All-reduce.
     #[serde(default)]
@@ -275,8 +334,14 @@ pub struct GpuSource {
 }
 
 impl Gpu {
-    /// The all-reduce of `gpus` GPUs: that of the next larger number measured.
+    /// The all-reduce of `gpus` GPUs: that of the next larger number measured, or the network's where
+    /// a node has fewer and the network is known.
     pub fn all_reduce_on(&self, gpus: u32) -> Option<&AllReduce> {
+        if let (Some(network), Some(node)) = (&self.network, self.gpus_per_node)
+            && gpus > node
+        {
+            return Some(network);
+        }
         self.all_reduce.iter().find(|a| a.gpus >= gpus)
     }
 }

@@ -1,7 +1,7 @@
 //! Ranges of a GPU's figures.
 
 use super::check::{InvalidFigure, at_least_zero, positive};
-use super::{Gemm, Gpu, PrefillAttention};
+use super::{Gemm, Gpu, GroupedGemm, PrefillAttention};
 
 impl Gpu {
     /// Checks every figure's range, so that pricing cannot divide by zero or go backwards.
@@ -14,19 +14,26 @@ impl Gpu {
         }
         positive("peak.bf16_tflops", self.peak.bf16_tflops)?;
         positive("peak.memory_gb_per_s", self.peak.memory_gb_per_s)?;
-        if let Some(tflops) = self.peak.fp8_tflops {
-            positive("peak.fp8_tflops", tflops)?;
+        let others = [
+            ("peak.fp8_tflops", self.peak.fp8_tflops),
+            ("peak.fp4_tflops", self.peak.fp4_tflops),
+            ("peak.int8_tops", self.peak.int8_tops),
+            ("chip.multiprocessors", self.chip.map(|chip| chip.multiprocessors.into())),
+            ("chip.l2_mb", self.chip.map(|chip| chip.l2_mb)),
+            ("link.gb_per_s", self.link.as_ref().map(|link| link.gb_per_s)),
+            ("gpus_per_node", self.gpus_per_node.map(f64::from)),
+        ];
+        for (path, figure) in others {
+            figure.map_or(Ok(()), |figure| positive(path, figure))?;
         }
         self.gemm_bf16.validate("gemm_bf16")?;
         if let Some(gemm) = &self.gemm_fp8 {
             gemm.validate("gemm_fp8")?;
         }
-        if let Some(experts) = &self.experts {
-            positive("experts.tflops", experts.tflops)?;
-            positive("experts.memory_gb_per_s", experts.memory_gb_per_s)?;
-            at_least_zero("experts.launch_us", experts.launch_us)?;
-            positive("experts.knee", experts.knee)?;
-            at_least_zero("experts.pad_rows", experts.pad_rows)?;
+        for (path, experts) in [("experts", &self.experts), ("experts_fp8", &self.experts_fp8)] {
+            if let Some(experts) = experts {
+                experts.validate(path)?;
+            }
         }
         at_least_zero("elementwise.kernel_us", self.elementwise.kernel_us)?;
         positive("elementwise.memory_gb_per_s", self.elementwise.memory_gb_per_s)?;
@@ -83,6 +90,10 @@ impl Gpu {
             at_least_zero("all_reduce.latency_us", link.latency_us)?;
             positive("all_reduce.gb_per_s", link.gb_per_s)?;
         }
+        if let Some(network) = &self.network {
+            at_least_zero("network.latency_us", network.latency_us)?;
+            positive("network.gb_per_s", network.gb_per_s)?;
+        }
         if let Some(price) = self.price_usd_per_hour {
             at_least_zero("price_usd_per_hour", price)?;
         }
@@ -104,5 +115,17 @@ impl Gemm {
         at_least_zero(&format!("{path}.launch_us"), self.launch_us)?;
         positive(&format!("{path}.knee"), self.knee)?;
         at_least_zero(&format!("{path}.row_penalty"), self.row_penalty)
+    }
+}
+
+impl GroupedGemm {
+    fn validate(&self, path: &str) -> Result<(), InvalidFigure> {
+        positive(&format!("{path}.tflops"), self.tflops)?;
+        positive(&format!("{path}.memory_gb_per_s"), self.memory_gb_per_s)?;
+        at_least_zero(&format!("{path}.launch_us"), self.launch_us)?;
+        positive(&format!("{path}.knee"), self.knee)?;
+        at_least_zero(&format!("{path}.pad_rows"), self.pad_rows)?;
+        let activations = self.activation_bytes.unwrap_or_default();
+        at_least_zero(&format!("{path}.activation_bytes"), activations)
     }
 }

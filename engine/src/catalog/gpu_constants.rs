@@ -20,6 +20,9 @@ pub struct GpuConstants {
     /// Routed experts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<GroupedGemm>,
+    /// Routed experts in 8 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts_fp8: Option<GroupedGemm>,
     /// Norms, activations, rotary embeddings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elementwise: Option<Elementwise>,
@@ -44,6 +47,7 @@ impl GpuConstants {
         gpu.gemm_bf16 = self.gemm_bf16.unwrap_or(gpu.gemm_bf16);
         gpu.gemm_fp8 = self.gemm_fp8.or(gpu.gemm_fp8);
         gpu.experts = self.experts.or(gpu.experts);
+        gpu.experts_fp8 = self.experts_fp8.or(gpu.experts_fp8);
         gpu.elementwise = self.elementwise.unwrap_or(gpu.elementwise);
         gpu.decode_attention = self.decode_attention.unwrap_or(gpu.decode_attention);
         gpu.prefill_attention = self.prefill_attention.unwrap_or(gpu.prefill_attention);

@@ -3,9 +3,11 @@
 //! A built-in entry is a YAML file under `data/`; a user's own file has the same keys. To add a
 //! GPU, a model or a profile, add a file.
 
+mod arithmetic;
 mod attention_table;
 mod check;
 mod derived;
+mod evidence;
 mod gpu;
 mod gpu_check;
 mod gpu_constants;
@@ -15,14 +17,17 @@ mod hf;
 mod model;
 mod model_file;
 mod profile;
+mod relative;
 
 use std::fmt;
 
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
+pub use arithmetic::{Arithmetic, Origin};
 pub use attention_table::*;
 pub use check::InvalidFigure;
+pub use evidence::{Evidence, EvidenceKind};
 pub use gpu::*;
 pub use gpu_constants::GpuConstants;
 pub use gpu_overrides::GpuOverrides;
@@ -30,6 +35,7 @@ pub use hf::{Assumption, HfConfigError, HfFiles};
 pub use model::*;
 use model_file::ModelFile;
 pub use profile::*;
+pub use relative::GpuOfPeaks;
 
 use crate::yaml;
 pub use crate::yaml::Unreadable;
@@ -82,6 +88,9 @@ pub enum FileError {
     /// A model's `config` that is none.
     #[error("config: {0}")]
     Config(#[from] HfConfigError),
+    /// Derived from a GPU that is not there.
+    #[error("derived_from: {0}")]
+    Relative(#[from] UnknownName),
 }
 
 /// The GPU of this name.
@@ -89,7 +98,8 @@ pub enum FileError {
 /// # Errors
 /// When there is none.
 pub fn gpu(name: &str) -> Result<Gpu, UnknownName> {
-    look_up(Kind::Gpu, name)
+    let text = built_in_text(Kind::Gpu, name).ok_or_else(|| unknown(Kind::Gpu, name))?;
+    Ok(relative::read(text).expect("a test reads every catalog file"))
 }
 
 /// The model of this name.
@@ -112,7 +122,7 @@ pub fn profile(name: &str) -> Result<EngineProfile, UnknownName> {
 /// All entries of a kind, by name.
 pub fn list(kind: Kind) -> Vec<Entry> {
     let describe = |name: &str| match kind {
-        Kind::Gpu => built_in::<Gpu>(kind, name).map(|g| g.description),
+        Kind::Gpu => gpu(name).ok().map(|g| g.description),
         Kind::Model => built_in::<ModelFile>(kind, name).map(|m| m.description),
         Kind::Profile => built_in::<EngineProfile>(kind, name).map(|p| p.description),
     };
@@ -138,7 +148,7 @@ pub fn names(kind: Kind) -> Vec<String> {
 }
 
 macro_rules! from_yaml {
-    ($type:ty) => {
+    ($type:ty, $read:path) => {
         impl $type {
             /// Reads a catalog file of a user's own and checks its figures.
             ///
@@ -146,7 +156,7 @@ macro_rules! from_yaml {
             /// With line and column when it is not YAML or has other keys; with the key's path
             /// when a figure is out of range.
             pub fn from_yaml(text: &str) -> Result<Self, FileError> {
-                let entry: Self = yaml::read(text)?;
+                let entry: Self = $read(text)?;
                 entry.validate()?;
                 Ok(entry)
             }
@@ -154,8 +164,8 @@ macro_rules! from_yaml {
     };
 }
 
-from_yaml!(Gpu);
-from_yaml!(EngineProfile);
+from_yaml!(Gpu, relative::read);
+from_yaml!(EngineProfile, yaml::read);
 
 fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName> {
     Ok(read_built_in(text_of(kind, name)?))
@@ -163,11 +173,13 @@ fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName
 
 /// The file of this name.
 fn text_of(kind: Kind, name: &str) -> Result<&'static str, UnknownName> {
-    built_in_text(kind, name).ok_or_else(|| {
-        let valid = names(kind);
-        let nearest = nearest(name, &valid).map(str::to_owned);
-        UnknownName { kind, given: name.to_owned(), nearest, valid }
-    })
+    built_in_text(kind, name).ok_or_else(|| unknown(kind, name))
+}
+
+fn unknown(kind: Kind, name: &str) -> UnknownName {
+    let valid = names(kind);
+    let nearest = nearest(name, &valid).map(str::to_owned);
+    UnknownName { kind, given: name.to_owned(), nearest, valid }
 }
 
 fn built_in<T: DeserializeOwned>(kind: Kind, name: &str) -> Option<T> {

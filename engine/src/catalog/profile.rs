@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{InvalidFigure, at_least_zero, positive};
-use super::{AttentionTable, GpuConstants};
+use super::{AttentionTable, Evidence, GpuConstants};
 
 /// An engine's version, as far as time and memory go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +45,9 @@ pub struct EngineProfile {
     /// Constants in place of the GPU's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuConstants>,
+    /// What the constants rest on.
+    #[serde(default, skip_serializing_if = "Evidence::is_unstated")]
+    pub evidence: Evidence,
     /// Where the constants come from, and how well they fit.
     pub source: String,
 }

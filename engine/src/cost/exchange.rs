@@ -5,7 +5,7 @@ use crate::catalog::{AllReduce, Arithmetic, Formats, Gpu, Mixer, Mlp, Model};
 
 use super::gemm::us_per_byte;
 use super::shard::Shard;
-use super::CostError;
+use super::{CostError, ExpertExchange};
 
 /// Bytes of a number of the hidden state.
 const HIDDEN_BYTES: f64 = 2.0;
@@ -15,12 +15,12 @@ const HIDDEN_BYTES: f64 = 2.0;
 /// - After attention, and after a dense network: an all-reduce over the tensor-parallel ranks.
 /// - After experts of one data-parallel rank: the same, since each rank has all tokens, and adds up
 ///   what its experts, or its slices of them, make of them.
-/// - Slices of experts over several data-parallel ranks: the tokens of all are gathered, and the
-///   sums scattered back, which together is an all-reduce of all ranks' tokens.
-/// - Whole experts over several data-parallel ranks: two all-to-alls. Each GPU dispatches its part
-///   of the rank's tokens, a copy for each of a token's experts, and gets as many results back; of
-///   `R` ranks' experts `1 - 1/R` are elsewhere. Then the tensor-parallel ranks gather their parts,
-///   half an all-reduce.
+/// - Experts over several data-parallel ranks, in slices or by vLLM's default exchange: the tokens of
+///   all are gathered, and the sums scattered back, which together is an all-reduce of all ranks'
+///   tokens.
+/// - Whole experts, by all-to-alls: each GPU dispatches its part of the rank's tokens, and gets as
+///   many results back; of `R` ranks' experts `1 - 1/R` are elsewhere. Then the tensor-parallel ranks
+///   gather their parts, half an all-reduce.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
     fixed_us: f64,
@@ -35,6 +35,7 @@ impl Exchange {
         gpu: &Gpu,
         shard: Shard,
         formats: &Formats,
+        way: ExpertExchange,
     ) -> Result<Exchange, CostError> {
         let hidden = f64::from(model.hidden_size);
         let reduced = Message::all_reduce(gpu, shard.ranks, hidden * HIDDEN_BYTES)?;
@@ -49,15 +50,16 @@ impl Exchange {
         if let Some(experts) = model.experts() {
             let layers = layers_with(&|group| matches!(group.mlp, Mlp::Experts(_)));
             match shard.whole_experts {
-                Some(_) if shard.data > 1 => {
-                    let input_bytes = match formats.experts.arithmetic() {
-                        Arithmetic::Fp8 => 1.0,
-                        _ => HIDDEN_BYTES,
-                    };
-                    let numbers = f64::from(experts.per_token) * hidden / f64::from(shard.ranks);
-                    for bytes in [input_bytes, HIDDEN_BYTES] {
-                        let there = Message::all_to_all(gpu, shard.expert_ranks, bytes * numbers)?;
-                        sum.add(layers, there);
+                Some(_) if shard.data > 1 && way != ExpertExchange::AllgatherReducescatter => {
+                    let ranks = shard.expert_ranks;
+                    let there = Dispatch::new(way, formats, experts.per_token, ranks);
+                    let part = hidden / f64::from(shard.ranks);
+                    for bytes in [there.input_bytes, HIDDEN_BYTES] {
+                        let message = Message::all_to_all(gpu, ranks, bytes * there.copies * part)?;
+                        sum.add(layers, Message {
+                            fixed_us: message.fixed_us + there.more_us,
+                            us_per_token: message.us_per_token / there.rate,
+                        });
                     }
                     sum.add(0.5 * layers, reduced);
                 }
@@ -73,6 +75,47 @@ impl Exchange {
     /// Microseconds for a batch of `tokens` tokens on each data-parallel rank.
     pub(super) fn us(&self, tokens: f64) -> f64 {
         self.fixed_us + self.us_per_token * tokens
+    }
+}
+
+/// How a token is sent to its experts.
+#[derive(Clone, Copy, Debug)]
+struct Dispatch {
+    /// Bytes of a number on the way there.
+    input_bytes: f64,
+    /// Copies of a token.
+    copies: f64,
+    /// Time that a message takes more than the link's latency.
+    more_us: f64,
+    /// Share of the link's rate that the kernels reach.
+    rate: f64,
+}
+
+impl Dispatch {
+    /// DeepEP's figures are those of its README (H800, 7,168 numbers, 8 experts a token): normal
+    /// kernels reach 153 to 158 of about 160 GB/s over NVLink; low-latency kernels take 77 us there
+    /// and 114 us back for 128 tokens on 8 ranks, which is 98 to 127 GB/s, so that latency beyond
+    /// the link's own is small.
+    fn new(way: ExpertExchange, formats: &Formats, per_token: u32, ranks: u32) -> Dispatch {
+        let per_token = f64::from(per_token);
+        let own_bytes = match formats.experts.arithmetic() {
+            Arithmetic::Fp8 => 1.0,
+            _ => HIDDEN_BYTES,
+        };
+        match way {
+            ExpertExchange::AllgatherReducescatter | ExpertExchange::AllToAll => {
+                Dispatch { input_bytes: own_bytes, copies: per_token, more_us: 0.0, rate: 1.0 }
+            }
+            ExpertExchange::DeepepHighThroughput => {
+                let ranks = f64::from(ranks);
+                // Ranks that have some of its experts, evenly at random.
+                let copies = ranks * (1.0 - libm::pow(1.0 - 1.0 / ranks, per_token));
+                Dispatch { input_bytes: 1.0, copies, more_us: 20.0, rate: 0.95 }
+            }
+            ExpertExchange::DeepepLowLatency => {
+                Dispatch { input_bytes: 1.0, copies: per_token, more_us: 5.0, rate: 0.7 }
+            }
+        }
     }
 }
 

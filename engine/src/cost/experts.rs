@@ -4,17 +4,20 @@ use crate::catalog::{Experts, GroupedGemm};
 
 use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
 
-/// Distinct experts that `tokens` tokens reach, when each picks its experts evenly at random:
-/// an expert is missed by one token with probability `1 - per_token/count`, by all with the
-/// power of it. Real routing is less even, so fewer experts are reached and this is dear.
-pub(super) fn expected_experts(experts: &Experts, tokens: f64) -> f64 {
+/// Distinct experts that `tokens` tokens reach: an expert that a token picks with a certain chance is
+/// missed by all with the power of that of missing it. Evenly at random that chance is
+/// `per_token/count`; real routing is less even, so fewer experts are reached and this is dear.
+fn expected_experts(experts: &Experts, chances: Option<&[f64]>, tokens: f64) -> f64 {
+    if let Some(chances) = chances {
+        return chances.iter().map(|chance| 1.0 - libm::pow(1.0 - chance, tokens)).sum();
+    }
     let count = f64::from(experts.count);
     let missed = 1.0 - f64::from(experts.per_token) / count;
     count * (1.0 - libm::pow(missed, tokens))
 }
 
-/// Time of a layer's routed experts in bf16, microseconds, when `tokens` tokens reach `activated`
-/// different experts. For checking constants against measured tables.
+/// Time of a layer's routed experts, microseconds, when `tokens` tokens reach `activated` different
+/// experts whose numbers have `input_bytes` each. For checking constants against measured tables.
 #[cfg(any(test, feature = "internals"))]
 pub fn routed_experts_us(
     fit: &GroupedGemm,
@@ -22,8 +25,10 @@ pub fn routed_experts_us(
     experts: &Experts,
     tokens: u32,
     activated: f64,
+    input_bytes: f64,
 ) -> f64 {
-    let routed = RoutedExperts::new(fit, hidden_size, experts, experts.width, (2.0, 2.0));
+    let bytes = (input_bytes, input_bytes);
+    let routed = RoutedExperts::new(fit, hidden_size, experts, experts.width, bytes);
     routed.us(tokens.into(), activated)
 }
 
@@ -38,7 +43,7 @@ pub(super) struct RoutedExperts {
     /// Bytes of an element of the weights.
     weight_bytes: f64,
     /// Bytes of an element of the activations.
-    input_bytes: f64,
+    activation_bytes: f64,
 }
 
 impl RoutedExperts {
@@ -58,7 +63,7 @@ impl RoutedExperts {
             width: f64::from(width),
             matrices: f64::from(experts.matrices()),
             weight_bytes,
-            input_bytes,
+            activation_bytes: fit.activation_bytes.unwrap_or(input_bytes),
         }
     }
 
@@ -69,14 +74,14 @@ impl RoutedExperts {
         let compute =
             2.0 * weights * (rows + activated * self.fit.pad_rows) * us_per_flop(self.fit.tflops);
         let activations = rows * (2.0 * self.hidden + self.matrices * self.width);
-        let bytes = self.weight_bytes * activated * weights + self.input_bytes * activations;
+        let bytes = self.weight_bytes * activated * weights + self.activation_bytes * activations;
         let memory = bytes * us_per_byte(self.fit.memory_gb_per_s);
         self.fit.launch_us + soft_max(compute, memory, self.fit.knee)
     }
 }
 
 /// The feed-forward part of a layer with experts: router, shared expert, routed experts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ExpertLayer {
     pub(super) experts: Experts,
     pub(super) routed: RoutedExperts,
@@ -87,6 +92,10 @@ pub(super) struct ExpertLayer {
     pub(super) data: f64,
     /// This rank's part of the experts: 1 where it has a slice of each.
     pub(super) held: f64,
+    /// Rows of the busiest rank as a multiple of the mean: the others wait for it.
+    pub(super) imbalance: f64,
+    /// The chance of each expert to be picked by a token, where they differ.
+    pub(super) chances: Option<std::sync::Arc<[f64]>>,
 }
 
 impl ExpertLayer {
@@ -96,8 +105,9 @@ impl ExpertLayer {
         let router = router.us(tokens, f64::from(self.experts.count), h);
         // Spread evenly: of all ranks' tokens these experts get their part.
         let all_tokens = tokens * self.data;
-        let activated = self.held * expected_experts(&self.experts, all_tokens);
-        let mut us = router + self.routed.us(self.held * all_tokens, activated);
+        let reached = expected_experts(&self.experts, self.chances.as_deref(), all_tokens);
+        let rows = self.imbalance * self.held * all_tokens;
+        let mut us = router + self.routed.us(rows, self.held * reached);
         if self.shared_width > 0 {
             let width = f64::from(self.shared_width);
             let first = f64::from(self.experts.matrices() - 1);

@@ -11,7 +11,7 @@ use super::experts::{ExpertLayer, RoutedExperts};
 use super::gemm::{Gemm, us_per_byte};
 use super::rates;
 use super::shard::Shard;
-use super::CostError;
+use super::{CostError, ExpertLoad};
 
 /// Prices the layers of a model without attention, and its head, on one rank.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Layers {
 }
 
 /// Layers that are alike.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct KindOfLayer {
     group: LayerGroup,
     experts: Option<ExpertLayer>,
@@ -53,10 +53,11 @@ impl Layers {
         profile: &EngineProfile,
         shard: Shard,
         formats: &Formats,
+        load: &ExpertLoad,
     ) -> Result<Layers, CostError> {
         let kinds = model.kinds().into_iter().map(|group| {
             let experts = match group.mlp {
-                Mlp::Experts(experts) => Some(expert_layer(model, &experts, gpu, shard, formats)?),
+                Mlp::Experts(experts) => Some(expert_layer(model, &experts, gpu, shard, (formats, load))?),
                 Mlp::Dense(_) | Mlp::None => None,
             };
             Ok(KindOfLayer { group, experts })
@@ -65,7 +66,7 @@ impl Layers {
         Ok(Layers {
             layers: model.layers().into(),
             kinds: kinds.collect::<Result<_, CostError>>()?,
-            exchange: Exchange::new(model, gpu, shard, formats)?,
+            exchange: Exchange::new(model, gpu, shard, formats, load.exchange)?,
             hidden: model.hidden_size.into(),
             shard,
             gemm: Gemms {
@@ -254,7 +255,7 @@ fn expert_layer(
     experts: &Experts,
     gpu: &Gpu,
     shard: Shard,
-    formats: &Formats,
+    (formats, load): (&Formats, &ExpertLoad),
 ) -> Result<ExpertLayer, CostError> {
     let Some(fit) = gpu.experts else {
         return Err(CostError::ExpertsUnknown { gpu: gpu.name.clone(), model: model.name.clone() });
@@ -272,5 +273,8 @@ fn expert_layer(
         shared_width: shard.part(experts.shared_width),
         data: shard.data.into(),
         held,
+        // Slices of every expert are alike on all ranks.
+        imbalance: shard.whole_experts.map_or(1.0, |_| load.choice.imbalance(shard.expert_ranks)),
+        chances: load.choice.chances(experts.per_token).map(Into::into),
     })
 }

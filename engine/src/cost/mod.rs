@@ -5,6 +5,7 @@ mod attention_table;
 mod capacity;
 mod error;
 mod exchange;
+mod expert_load;
 mod experts;
 mod fixed;
 mod gemm;
@@ -27,6 +28,7 @@ use crate::time::Span;
 
 pub use capacity::*;
 pub use error::CostError;
+pub use expert_load::{ExpertChoice, ExpertExchange, ExpertLoad};
 #[cfg(any(test, feature = "internals"))]
 pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};
@@ -36,6 +38,7 @@ pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
+pub use rates::format_notes;
 pub use roofline::Roofline;
 pub use shape::{BatchShape, Chunk, Decodes, ReachSlot, Within};
 

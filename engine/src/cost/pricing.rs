@@ -2,7 +2,7 @@
 
 use crate::catalog::{EngineProfile, Gpu, Model};
 
-use super::{CostError, Parallelism, Precision, Roofline};
+use super::{CostError, ExpertLoad, Parallelism, Precision, Roofline};
 
 /// A model on a GPU under an engine profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Pricing {
     pub parallelism: Parallelism,
     /// In which numbers.
     pub precision: Precision,
+    /// How tokens get to their experts.
+    pub experts: ExpertLoad,
 }
 
 impl Pricing {
@@ -25,6 +27,13 @@ impl Pricing {
     /// # Errors
     /// When they do not go together.
     pub fn roofline(&self) -> Result<Roofline, CostError> {
-        Roofline::new(&self.model, &self.gpu, &self.profile, self.parallelism, self.precision)
+        Roofline::with_experts(
+            &self.model,
+            &self.gpu,
+            &self.profile,
+            self.parallelism,
+            self.precision,
+            &self.experts,
+        )
     }
 }

@@ -1,6 +1,8 @@
 //! Which rates a product in a number format has on a GPU.
 
-use crate::catalog::{Arithmetic, Format, Gpu, GroupedGemm};
+use crate::catalog::{
+    Arithmetic, EvidenceKind, Format, Formats, Gpu, GroupedGemm, Mixer, Mlp, Model, Origin,
+};
 
 use super::gemm::Gemm;
 
@@ -9,17 +11,13 @@ use super::gemm::Gemm;
 const UNPACKED_COMPUTE: f64 = 0.85;
 const UNPACKED_BANDWIDTH: f64 = 0.9;
 
-/// What the derived rate of a narrower format keeps of the ratio of the peaks: what the fp8 products
-/// of H100 and B200 keep of theirs.
-const NARROW_COMPUTE: f64 = 0.75;
-
 /// How a GPU computes products in a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// At rates measured for this arithmetic.
-    Measured,
-    /// At rates derived from its peak.
-    Derived,
+    /// In 16 bits, as they are stored.
+    Plain,
+    /// In narrower numbers, at rates of this origin.
+    Narrow(Origin),
     /// It has no such units: weights are unpacked, and products are in 16 bits.
     Unpacked,
 }
@@ -27,11 +25,9 @@ pub(super) enum Way {
 /// How `gpu` computes products with weights in `format`.
 pub(super) fn way(gpu: &Gpu, format: Format) -> Way {
     let arithmetic = format.arithmetic();
-    match arithmetic {
-        Arithmetic::Bf16 if format.is_16_bit() || format == Format::FP32 => Way::Measured,
-        Arithmetic::Bf16 => Way::Unpacked,
-        Arithmetic::Fp8 if gpu.gemm_fp8.is_some() => Way::Measured,
-        _ if peak_of(gpu, arithmetic).is_some() => Way::Derived,
+    match gpu.gemm_for(arithmetic) {
+        _ if arithmetic == Arithmetic::Bf16 && !format.is_unpacked() => Way::Plain,
+        Some((_, origin)) if arithmetic != Arithmetic::Bf16 => Way::Narrow(origin),
         _ => Way::Unpacked,
     }
 }
@@ -39,43 +35,37 @@ pub(super) fn way(gpu: &Gpu, format: Format) -> Way {
 /// Bytes of an activation that goes into a product with weights in `format`.
 pub(super) fn input_bytes(gpu: &Gpu, format: Format) -> f64 {
     match (way(gpu, format), format.arithmetic()) {
-        (Way::Unpacked, _) | (_, Arithmetic::Bf16) => 2.0,
-        (_, Arithmetic::Fp8 | Arithmetic::Int8) => 1.0,
-        (_, Arithmetic::Fp4) => 0.5625,
+        (Way::Plain | Way::Unpacked, _) | (_, Arithmetic::Bf16) => 2.0,
+        (Way::Narrow(_), Arithmetic::Fp8 | Arithmetic::Int8) => 1.0,
+        (Way::Narrow(_), Arithmetic::Fp4) => 0.5625,
     }
 }
 
 /// Prices products with weights in `format`.
 pub(super) fn gemm(gpu: &Gpu, format: Format) -> Gemm {
-    let bytes = (format.bytes_each(), input_bytes(gpu, format));
     let mut fit = gpu.gemm_bf16;
-    match (way(gpu, format), &gpu.gemm_fp8) {
-        (Way::Measured, Some(fp8)) if format.arithmetic() == Arithmetic::Fp8 => fit = *fp8,
-        (Way::Measured, _) => {}
-        (Way::Derived, fp8) => {
-            // The fp8 kernels' launch and knee, where there are some, are nearer than bf16's.
-            fit = fp8.unwrap_or(fit);
-            fit.tflops = gpu.gemm_bf16.tflops * faster(gpu, format.arithmetic());
+    match way(gpu, format) {
+        Way::Plain => {}
+        Way::Narrow(_) => {
+            fit = gpu.gemm_for(format.arithmetic()).map_or(fit, |(narrow, _)| narrow);
         }
-        (Way::Unpacked, _) => {
+        Way::Unpacked => {
             fit.tflops *= UNPACKED_COMPUTE;
             fit.memory_gb_per_s *= UNPACKED_BANDWIDTH;
         }
     }
-    Gemm::new(&fit, bytes.0, bytes.1)
+    Gemm::new(&fit, format.bytes_each(), input_bytes(gpu, format))
 }
 
-/// The rates of grouped products with weights in `format`: in narrower numbers they gain what the
-/// plain ones gain, since there is no fit of their own.
+/// The rates of grouped products with weights in `format`; `fit` are those in 16 bits.
 pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format) -> GroupedGemm {
     let mut fit = *fit;
-    match (way(gpu, format), &gpu.gemm_fp8) {
-        (Way::Measured, Some(fp8)) if format.arithmetic() == Arithmetic::Fp8 => {
-            fit.tflops *= fp8.tflops / gpu.gemm_bf16.tflops;
+    match way(gpu, format) {
+        Way::Plain => {}
+        Way::Narrow(_) => {
+            fit = gpu.experts_for(format.arithmetic()).map_or(fit, |(narrow, _)| narrow);
         }
-        (Way::Measured, _) => {}
-        (Way::Derived, _) => fit.tflops *= faster(gpu, format.arithmetic()),
-        (Way::Unpacked, _) => {
+        Way::Unpacked => {
             fit.tflops *= UNPACKED_COMPUTE;
             fit.memory_gb_per_s *= UNPACKED_BANDWIDTH;
         }
@@ -83,17 +73,56 @@ pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format) -> GroupedGe
     fit
 }
 
-/// How many times as fast as in 16 bits products in this arithmetic are, by the peaks.
-fn faster(gpu: &Gpu, arithmetic: Arithmetic) -> f64 {
-    let peak = peak_of(gpu, arithmetic).unwrap_or(gpu.peak.bf16_tflops);
-    (NARROW_COMPUTE * peak / gpu.peak.bf16_tflops).max(1.0)
+/// What is taken for granted when a model's products are priced on a GPU in these formats, a sentence
+/// each, for the output to say.
+pub fn format_notes(model: &Model, gpu: &Gpu, formats: &Formats) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut told: Vec<Format> = Vec::new();
+    for format in used(model, formats) {
+        if told.contains(&format) {
+            continue;
+        }
+        told.push(format);
+        let derived_alone = gpu.evidence.kind != EvidenceKind::Derived;
+        match way(gpu, format) {
+            Way::Narrow(Origin::Derived) if derived_alone => notes.push(format!(
+                "matrix products in {format} were not measured on {}: its peak, by the shares that \
+                 h100-sxm reaches in fp8",
+                gpu.name
+            )),
+            Way::Unpacked if format.arithmetic() != Arithmetic::Bf16 => notes.push(format!(
+                "{} has no units for {format}: weights are unpacked and multiplied in 16 bits",
+                gpu.name
+            )),
+            Way::Unpacked => notes.push(format!(
+                "{format}: kernels that unpack weights are taken to reach {:.0} % of the compute and \
+                 {:.0} % of the bandwidth of plain ones",
+                100.0 * UNPACKED_COMPUTE,
+                100.0 * UNPACKED_BANDWIDTH
+            )),
+            Way::Plain | Way::Narrow(_) => {}
+        }
+    }
+    notes
 }
 
-/// Its peak in this arithmetic, TFLOP/s, where it has such units.
-fn peak_of(gpu: &Gpu, arithmetic: Arithmetic) -> Option<f64> {
-    match arithmetic {
-        Arithmetic::Bf16 => Some(gpu.peak.bf16_tflops),
-        Arithmetic::Fp8 => gpu.peak.fp8_tflops,
-        Arithmetic::Int8 | Arithmetic::Fp4 => None,
+/// The formats of the products that a model has.
+fn used(model: &Model, formats: &Formats) -> Vec<Format> {
+    let mut used = Vec::new();
+    for group in &model.groups {
+        if group.mixer != Mixer::None {
+            used.push(formats.attention);
+        }
+        match group.mlp {
+            Mlp::Dense(_) => used.push(formats.mlp),
+            Mlp::Experts(experts) => {
+                used.push(formats.experts);
+                if experts.shared_width > 0 {
+                    used.push(formats.shared);
+                }
+            }
+            Mlp::None => {}
+        }
     }
+    used
 }

@@ -11,7 +11,7 @@ use super::pipeline::{HandOver, split};
 use super::shard::Shard;
 use super::stage::{LONGEST_US, Place, Serving, Stage};
 use super::{
-    BatchShape, CostError, CostModel, Decodes, IterationTime, Overheads, Parallelism, Parts, Precision,
+    BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parallelism, Parts, Precision,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.
@@ -42,7 +42,22 @@ impl Roofline {
         parallelism: Parallelism,
         precision: impl Into<Precision>,
     ) -> Result<Roofline, CostError> {
-        let precision = precision.into();
+        let even = ExpertLoad::default();
+        Roofline::with_experts(model, gpu, profile, parallelism, precision.into(), &even)
+    }
+
+    /// The same with tokens that reach their experts in this way.
+    ///
+    /// # Errors
+    /// As [`new`](Roofline::new).
+    pub fn with_experts(
+        model: &Model,
+        gpu: &Gpu,
+        profile: &EngineProfile,
+        parallelism: Parallelism,
+        precision: Precision,
+        load: &ExpertLoad,
+    ) -> Result<Roofline, CostError> {
         let with_constants = profile.gpu.as_ref().map(|constants| constants.on(gpu));
         let gpu = with_constants.as_ref().unwrap_or(gpu);
         gpu.validate()?;
@@ -56,6 +71,7 @@ impl Roofline {
             profile,
             shard,
             formats: precision.formats(model),
+            load,
             kv_bits_1024ths: precision.kv_bits_1024ths(model),
             reaches: &reaches,
         };

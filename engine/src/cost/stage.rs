@@ -8,7 +8,9 @@ use super::layers::Layers;
 use super::mixers::MixerCost;
 use super::shard::Shard;
 use super::table::CountTable;
-use super::{BatchShape, CostError, CostModel, Decodes, IterationTime, Overheads, Parts};
+use super::{
+    BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parts,
+};
 
 /// No iteration takes longer: an hour. Only figures that are nonsense get there, and must not
 /// overflow the clock.
@@ -31,6 +33,8 @@ pub(super) struct Serving<'a> {
     pub(super) profile: &'a EngineProfile,
     pub(super) shard: Shard,
     pub(super) formats: Formats,
+    /// The way to experts.
+    pub(super) load: &'a ExpertLoad,
     /// Bits of a number of K or V.
     pub(super) kv_bits_1024ths: u32,
     /// The whole model's.
@@ -93,7 +97,7 @@ impl Stage {
         place: Place,
     ) -> Result<Stage, CostError> {
         let Serving { gpu, profile, shard, .. } = *serving;
-        let layers = Layers::new(model, gpu, profile, shard, &serving.formats)?;
+        let layers = Layers::new(model, gpu, profile, shard, &serving.formats, serving.load)?;
         let (step_gap, host) = match place.first {
             true => (profile.step_gap, profile.host),
             false => (Overhead::default(), Overhead::default()),

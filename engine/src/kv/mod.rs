@@ -5,11 +5,16 @@
 //! [`PrefixCache`].
 
 mod free_list;
+mod grouped;
+mod groups;
+mod named_blocks;
 mod prefix;
 
+pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 
 use crate::ids::SlotId;
+use grouped::GroupedCache;
 
 /// The blocks of one replica.
 ///
@@ -17,10 +22,22 @@ use crate::ids::SlotId;
 #[derive(Clone, Debug)]
 pub struct Pool {
     block_tokens: u32,
+    groups: KvGroups,
+    /// Whether there is more than one group.
+    several: bool,
+    /// Whether states are kept at the ends of blocks, for others to go on from.
+    aligned: bool,
     total: u32,
     free: u32,
     peak_used: u32,
-    cache: Option<PrefixCache>,
+    cache: Option<Cache>,
+}
+
+/// Identities of blocks, of one group of layers or of several.
+#[derive(Clone, Debug)]
+enum Cache {
+    One(PrefixCache),
+    Several(GroupedCache),
 }
 
 /// Cached blocks at the head of a request's tokens.
@@ -30,15 +47,26 @@ pub struct Hit {
     pub blocks: u32,
     /// Those of them that nobody references: they sit in the free queue and leave it when taken.
     pub idle: u32,
+    /// With several groups of layers, the longest prefix that some of them could go on from, in
+    /// blocks, where that is longer; otherwise 0.
+    pub junction: u32,
+    /// Whether it ends with a state that is computed only in the step being formed, so that nobody
+    /// can go on from it yet.
+    pub unready: bool,
 }
 
 impl Pool {
-    /// A pool of `total` usable blocks of `block_tokens` tokens, with a prefix cache if rules are
-    /// given.
-    pub fn new(total: u32, block_tokens: u32, cache: Option<CacheRules>) -> Pool {
+    /// A pool of `total` usable blocks of `block_tokens` tokens for `groups` of layers, with a
+    /// prefix cache if rules are given.
+    pub fn new(total: u32, block_tokens: u32, groups: KvGroups, cache: Option<CacheRules>) -> Pool {
         assert!(block_tokens > 0, "a KV block holds at least one token");
-        let cache = cache.map(|rules| PrefixCache::new(total, rules));
-        Pool { block_tokens, total, free: total, peak_used: 0, cache }
+        let several = !groups.is_one();
+        let cache = cache.map(|rules| match several {
+            true => Cache::Several(GroupedCache::new(total, block_tokens, groups, rules)),
+            false => Cache::One(PrefixCache::new(total, rules)),
+        });
+        let aligned = cache.is_some() && groups.states() > 0;
+        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache }
     }
 
     /// Usable blocks.
@@ -58,13 +86,109 @@ impl Pool {
 
     /// Cached blocks that lost their content because they were taken for something else.
     pub fn evicted(&self) -> u64 {
-        self.cache.as_ref().map_or(0, PrefixCache::evicted)
+        match &self.cache {
+            None => 0,
+            Some(Cache::One(cache)) => cache.evicted(),
+            Some(Cache::Several(cache)) => cache.evicted(),
+        }
     }
 
-    /// Blocks that hold `tokens` tokens.
+    /// The groups of layers whose blocks these are.
+    pub fn groups(&self) -> &KvGroups {
+        &self.groups
+    }
+
+    /// Blocks that a new request takes to have room for `tokens` tokens.
     #[inline]
     pub fn blocks_for(&self, tokens: u32) -> u32 {
+        let length = self.length_for(tokens);
+        if self.several { self.groups.held(length, 0, self.block_tokens) } else { length }
+    }
+
+    /// Blocks that a new request takes to have room for `tokens` tokens, `hit` blocks of which it
+    /// takes from the cache.
+    #[inline]
+    pub(crate) fn blocks_beyond(&self, hit: u32, tokens: u32) -> u32 {
+        let new = self.length_for(tokens).saturating_sub(hit);
+        if self.several { self.groups.held(new, 0, self.block_tokens) } else { new }
+    }
+
+    /// Blocks of one group's table that has room for `tokens` tokens.
+    #[inline]
+    pub(crate) fn length_for(&self, tokens: u32) -> u32 {
         tokens.div_ceil(self.block_tokens)
+    }
+
+    /// Blocks of a request whose tables are `length` blocks long and that last took memory when
+    /// `computed()` of its tokens were computed.
+    #[inline]
+    pub(crate) fn held(&self, length: u32, computed: impl FnOnce() -> u32) -> u32 {
+        if self.several { self.held_in_groups(length, computed()) } else { length }
+    }
+
+    fn held_in_groups(&self, length: u32, computed: u32) -> u32 {
+        let held = self.groups.held(length, computed, self.block_tokens);
+        // The state that the last tokens went on from, beside the one that they lead to.
+        let two = self.aligned && computed > 0 && length > computed.div_ceil(self.block_tokens);
+        if two { held + self.groups.states() } else { held }
+    }
+
+    /// Blocks that a request takes whose tables grow by `lengths` blocks each: however many these
+    /// are, one of them holds a state.
+    #[inline]
+    pub(crate) fn growth(&self, lengths: u32) -> u32 {
+        if self.several { self.growth_in_groups(lengths) } else { lengths }
+    }
+
+    fn growth_in_groups(&self, lengths: u32) -> u32 {
+        let states = if self.aligned && lengths > 0 { self.groups.states() } else { 0 };
+        self.groups.growing().saturating_mul(lengths).saturating_add(states)
+    }
+
+    /// Whether blocks come back while a request runs.
+    #[inline]
+    pub(crate) fn trims(&self) -> bool {
+        self.several && (self.aligned || self.groups.has_windows())
+    }
+
+    /// Whether states are kept at the ends of blocks.
+    pub(crate) fn aligned(&self) -> bool {
+        self.aligned
+    }
+
+    /// Blocks that a request gives back whose tables are `length` blocks long: it last took memory
+    /// when `before` of its tokens were computed, and is about to take some now that `computed` are.
+    pub(crate) fn out_of_window(&self, length: u32, before: u32, computed: u32) -> u32 {
+        self.held_in_groups(length, before) - self.held_in_groups(length, computed)
+    }
+
+    /// Takes back what a request that goes on no longer reads: `n` blocks, of which with identities
+    /// others may still hold some.
+    pub(crate) fn trim(&mut self, owner: SlotId, computed: u32, n: u32) {
+        match &mut self.cache {
+            Some(Cache::Several(cache)) => self.free += cache.trim(owner, computed),
+            _ => self.give_back(n),
+        }
+    }
+
+    /// A new step is being formed.
+    pub(crate) fn begin_step(&mut self) {
+        if let Some(Cache::Several(cache)) = &mut self.cache {
+            cache.begin_step();
+        }
+    }
+
+    /// Takes back `n` blocks of requests that go on.
+    pub(crate) fn give_back(&mut self, n: u32) {
+        self.free += n;
+        assert!(self.free <= self.total, "more KV blocks freed than there are");
+    }
+
+    /// Notes how many blocks are in use. Where blocks come back while requests run only what a
+    /// whole step comes to is counted, so that the order within it is of no account.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        self.peak_used = self.peak_used.max(self.total - self.free);
     }
 
     /// Whether blocks have identities.
@@ -74,46 +198,71 @@ impl Pool {
 
     /// The longest cached prefix of `keys`, in whole blocks. Nothing without a cache.
     pub fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
-        self.cache.as_ref().map_or(Hit::default(), |cache| cache.lookup(keys))
+        match &self.cache {
+            None => Hit::default(),
+            Some(Cache::One(cache)) => cache.lookup(keys),
+            Some(Cache::Several(cache)) => cache.lookup(&keys.collect::<Vec<_>>()),
+        }
     }
 
     /// Takes the cached blocks of a hit for request `owner`, which holds none yet.
     pub fn take_hit(&mut self, owner: SlotId, hit: Hit, keys: impl Iterator<Item = BlockKey>) {
-        if let Some(cache) = &mut self.cache {
-            cache.take_hit(owner, keys.take(hit.blocks as usize));
-            self.take_count(hit.idle);
+        let keys = keys.take(hit.blocks as usize);
+        match &mut self.cache {
+            None => return,
+            Some(Cache::One(cache)) => cache.take_hit(owner, keys),
+            Some(Cache::Several(cache)) => cache.take_hit(owner, &keys.collect::<Vec<_>>()),
         }
+        self.take_count(hit.idle);
     }
 
-    /// Takes `n` new blocks for request `owner`.
+    /// Takes `n` new blocks for request `owner`, whose tables are `length` blocks long with them.
     ///
     /// # Panics
     /// When fewer are free: policies ask first.
     #[inline]
-    pub fn take(&mut self, owner: SlotId, n: u32) {
+    pub fn take(&mut self, owner: SlotId, n: u32, length: u32) {
         self.take_count(n);
-        if let Some(cache) = &mut self.cache {
-            cache.take_new(owner, n);
+        match &mut self.cache {
+            None => {}
+            Some(Cache::One(cache)) => cache.take_new(owner, n),
+            Some(Cache::Several(cache)) => cache.take_to(owner, length),
         }
+    }
+
+    /// Takes a block for every one of `n` requests, where blocks have no identities.
+    #[inline]
+    pub(crate) fn take_nameless(&mut self, n: u32) {
+        self.take_count(n);
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
     pub fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
-        if let Some(cache) = &mut self.cache {
-            cache.hash(owner, full, key);
+        match &mut self.cache {
+            None => {}
+            Some(Cache::One(cache)) => cache.hash(owner, full, key),
+            Some(Cache::Several(cache)) => cache.hash(owner, full, key),
         }
     }
 
     /// Whether blocks get their keys when they are scheduled rather than after the step.
     pub fn hashes_at_schedule(&self) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.rules().hash_at_schedule)
+        match &self.cache {
+            None => false,
+            Some(Cache::One(cache)) => cache.rules().hash_at_schedule,
+            Some(Cache::Several(cache)) => cache.rules().hash_at_schedule,
+        }
     }
 
     /// Returns the `held` blocks of request `owner`.
     pub fn release(&mut self, owner: SlotId, held: u32) {
         self.free += match &mut self.cache {
             None => held,
-            Some(cache) => {
+            Some(Cache::One(cache)) => {
+                debug_assert_eq!(cache.held(owner), held);
+                cache.release(owner)
+            }
+            Some(Cache::Several(cache)) => {
                 debug_assert_eq!(cache.held(owner), held);
                 cache.release(owner)
             }
@@ -131,7 +280,10 @@ impl Pool {
             None => assert_eq!(used, held, "KV blocks allocated + free = total"),
             Some(cache) => {
                 assert!(used <= held, "a referenced block has no holder");
-                cache.check(self.free);
+                match cache {
+                    Cache::One(cache) => cache.check(self.free),
+                    Cache::Several(cache) => cache.check(self.free),
+                }
             }
         }
     }
@@ -139,6 +291,8 @@ impl Pool {
     #[inline]
     fn take_count(&mut self, n: u32) {
         self.free = self.free.checked_sub(n).expect("took more KV blocks than are free");
-        self.peak_used = self.peak_used.max(self.total - self.free);
+        if !self.trims() {
+            self.settle();
+        }
     }
 }

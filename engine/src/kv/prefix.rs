@@ -5,13 +5,9 @@
 //! something else. Rules read from vLLM 0.33 and 0.10.2 (`v1/core/block_pool.py`) and from
 //! nano-vllm bb823b3 (`block_manager.py`).
 
-use rustc_hash::FxHashMap;
-
-use super::Hit;
-use super::free_list::FreeList;
+use super::named_blocks::NamedBlocks;
+use super::{Hit, KvGroups};
 use crate::ids::SlotId;
-
-const NONE: u32 = u32::MAX;
 
 /// What a full block contains: equal keys mean equal tokens from the prompt's beginning on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,26 +30,24 @@ pub struct CacheRules {
     /// Keys are given when a chunk is scheduled (vLLM), so that requests of one step can share;
     /// otherwise after the step (nano-vllm).
     pub hash_at_schedule: bool,
+    /// Chunks are cut so that the states of recurrent layers are there at the ends of blocks, and
+    /// these are kept (vLLM 0.33's `align` mode for Mamba).
+    pub keeps_states: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Block {
-    references: u32,
-    key: Option<BlockKey>,
-    /// The next block with the same key, hashed later.
-    duplicate: u32,
+impl CacheRules {
+    /// Whether blocks can be found again where a model has these groups of layers.
+    pub fn allow(&self, groups: &KvGroups) -> bool {
+        groups.states() == 0 || self.keeps_states
+    }
 }
 
 /// Block identities of one pool. The counts are the [`Pool`](super::Pool)'s.
 #[derive(Clone, Debug)]
 pub struct PrefixCache {
-    rules: CacheRules,
-    blocks: Vec<Block>,
-    free: FreeList,
-    by_key: FxHashMap<BlockKey, u32>,
+    blocks: NamedBlocks<BlockKey>,
     /// Blocks of each owner in order, and how many of them are known to have keys.
     tables: Vec<Table>,
-    evicted: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -64,24 +58,16 @@ struct Table {
 
 impl PrefixCache {
     pub(super) fn new(total: u32, rules: CacheRules) -> PrefixCache {
-        let block = Block { references: 0, key: None, duplicate: NONE };
-        PrefixCache {
-            rules,
-            blocks: vec![block; total as usize],
-            free: FreeList::full(total),
-            by_key: FxHashMap::default(),
-            tables: Vec::new(),
-            evicted: 0,
-        }
+        PrefixCache { blocks: NamedBlocks::new(total, rules), tables: Vec::new() }
     }
 
     /// Blocks that lost their content because they were taken for something else.
     pub(super) fn evicted(&self) -> u64 {
-        self.evicted
+        self.blocks.evicted()
     }
 
     pub(super) fn rules(&self) -> CacheRules {
-        self.rules
+        self.blocks.rules()
     }
 
     pub(super) fn held(&self, owner: SlotId) -> u32 {
@@ -90,9 +76,9 @@ impl PrefixCache {
 
     pub(super) fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
         let mut hit = Hit::default();
-        for block in keys.map_while(|key| self.by_key.get(&key)) {
+        for block in keys.map_while(|key| self.blocks.find(&key)) {
             hit.blocks += 1;
-            hit.idle += u32::from(self.blocks[*block as usize].references == 0);
+            hit.idle += u32::from(self.blocks.is_idle(block));
         }
         hit
     }
@@ -100,12 +86,8 @@ impl PrefixCache {
     pub(super) fn take_hit(&mut self, owner: SlotId, keys: impl Iterator<Item = BlockKey>) {
         debug_assert_eq!(self.held(owner), 0);
         for key in keys {
-            let number = self.by_key[&key];
-            let block = &mut self.blocks[number as usize];
-            if block.references == 0 {
-                self.free.remove(number);
-            }
-            block.references += 1;
+            let number = self.blocks.find(&key).expect("it was looked up");
+            self.blocks.share(number);
             self.table(owner).blocks.push(number);
         }
         let table = self.table(owner);
@@ -114,9 +96,7 @@ impl PrefixCache {
 
     pub(super) fn take_new(&mut self, owner: SlotId, n: u32) {
         for _ in 0..n {
-            let number = self.free.pop_front().expect("the pool counted a free block");
-            self.forget_key(number);
-            self.blocks[number as usize].references = 1;
+            let number = self.blocks.take();
             self.table(owner).blocks.push(number);
         }
     }
@@ -127,42 +107,20 @@ impl PrefixCache {
         table.hashed = from.max(full);
         for index in from..full {
             let number = self.tables[owner.index()].blocks[index as usize];
-            if self.blocks[number as usize].key.is_none() {
-                self.give_key(number, key(index));
-            }
+            self.blocks.name(number, || key(index));
         }
     }
 
     /// Returns the owner's blocks, last block first, and tells how many nobody references now.
     pub(super) fn release(&mut self, owner: SlotId) -> u32 {
         let table = std::mem::take(self.table(owner));
-        let mut freed = 0;
-        let mut keyless = Vec::new();
-        for &number in table.blocks.iter().rev() {
-            let block = &mut self.blocks[number as usize];
-            block.references -= 1;
-            if block.references > 0 {
-                continue;
-            }
-            freed += 1;
-            if self.rules.keyless_first && block.key.is_none() {
-                keyless.push(number);
-            } else {
-                self.free.push_back(number);
-            }
-        }
-        for number in keyless.into_iter().rev() {
-            self.free.push_front(number);
-        }
-        freed
+        self.blocks.drop_all(table.blocks.into_iter().rev())
     }
 
     /// Checks the queue against the pool's count and every reference against a holder.
     pub(super) fn check(&self, free: u32) {
-        assert_eq!(self.free.len(), free, "free queue and pool disagree");
-        let references: u64 = self.blocks.iter().map(|block| u64::from(block.references)).sum();
-        let held: u64 = self.tables.iter().map(|table| table.blocks.len() as u64).sum();
-        assert_eq!(references, held, "references and holders disagree");
+        let held = self.tables.iter().map(|table| table.blocks.len() as u64).sum();
+        self.blocks.check(free, held);
     }
 
     fn table(&mut self, owner: SlotId) -> &mut Table {
@@ -171,50 +129,5 @@ impl PrefixCache {
             self.tables.resize_with(index + 1, Table::default);
         }
         &mut self.tables[index]
-    }
-
-    fn give_key(&mut self, number: u32, key: BlockKey) {
-        self.blocks[number as usize].key = Some(key);
-        self.blocks[number as usize].duplicate = NONE;
-        let Some(&first) = self.by_key.get(&key) else {
-            self.by_key.insert(key, number);
-            return;
-        };
-        if self.rules.newest_wins {
-            // The older block keeps its key but can no longer be found, as in nano-vllm.
-            self.by_key.insert(key, number);
-            return;
-        }
-        let mut last = first;
-        while self.blocks[last as usize].duplicate != NONE {
-            last = self.blocks[last as usize].duplicate;
-        }
-        self.blocks[last as usize].duplicate = number;
-    }
-
-    fn forget_key(&mut self, number: u32) {
-        let Some(key) = self.blocks[number as usize].key.take() else { return };
-        self.evicted += 1;
-        let next = self.blocks[number as usize].duplicate;
-        let first = match self.by_key.get(&key) {
-            Some(&first) => first,
-            None => return,
-        };
-        if first == number {
-            match next {
-                NONE => self.by_key.remove(&key),
-                _ => self.by_key.insert(key, next),
-            };
-            return;
-        }
-        let mut at = first;
-        while at != NONE {
-            let after = self.blocks[at as usize].duplicate;
-            if after == number {
-                self.blocks[at as usize].duplicate = next;
-                return;
-            }
-            at = after;
-        }
     }
 }

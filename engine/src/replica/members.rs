@@ -9,10 +9,11 @@
 //! other lanes are empty: otherwise two lanes could take turns in robbing each other of memory and
 //! neither would get anywhere. Without pipeline parallelism there is one lane, and it sees the whole queue.
 
-use super::{Replica, ReplicaOptions};
 use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
+use super::trims::Trims;
+use super::{Replica, ReplicaOptions};
 use crate::ids::{LaneOfReplica, SlotId};
 
 /// The running requests of one lane and the batch being formed of them.
@@ -23,6 +24,9 @@ pub(super) struct Members {
     /// Those of `running` whose prefill is unfinished, in the same order.
     pub partial: Vec<SlotId>,
     pub decodes: DecodeSet,
+    /// Who of `decodes` gives back blocks and when; nothing where none come back, and on the slow
+    /// path, where everybody is visited.
+    pub trims: Option<Trims>,
     pub batch: Batch,
     /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
     /// that admit out of turn.
@@ -37,10 +41,13 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(options: &ReplicaOptions) -> Members {
+        let caching = options.cache.is_some();
+        let trims = options.groups.trimmed(caching).next().is_some() && !options.reference;
         Members {
             running: Vec::new(),
             partial: Vec::new(),
             decodes: DecodeSet::new(options.block_tokens, options.reference, options.reaches),
+            trims: trims.then(|| Trims::new(&options.groups, caching, options.block_tokens)),
             batch: Batch::default(),
             in_arrival_order: true,
             visible: usize::MAX,

@@ -8,12 +8,15 @@
 mod decode_steps;
 mod decodes;
 mod members;
+mod memory;
 mod options;
 mod plain;
 mod plan;
 mod reads;
 mod slot;
+mod state_chunks;
 mod step;
+mod trims;
 mod waiting;
 
 pub use options::{EngineInfo, Needs, ReplicaOptions};
@@ -26,7 +29,7 @@ pub use step::{Held, Step};
 pub use waiting::QueueOrder;
 
 use crate::ids::{LaneOfReplica, SlotId};
-use crate::kv::{BlockKey, Pool};
+use crate::kv::Pool;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use decodes::Joining;
@@ -65,7 +68,12 @@ impl Replica {
     pub fn new(options: ReplicaOptions) -> Replica {
         Replica {
             options,
-            pool: Pool::new(options.usable_blocks, options.block_tokens, options.cache),
+            pool: Pool::new(
+                options.usable_blocks,
+                options.block_tokens,
+                options.groups,
+                options.cache,
+            ),
             slots: Vec::new(),
             vacant: Vec::new(),
             waiting: Waiting::new(options.queue),
@@ -115,6 +123,7 @@ impl Replica {
     pub fn step(&mut self, now: Time) -> Step<'_> {
         self.steps += 1;
         self.members.batch.begin(self.steps);
+        self.pool.begin_step();
         self.look_at_queue();
         Step::new(self, now)
     }
@@ -262,21 +271,6 @@ impl Replica {
     }
 
     #[inline]
-    fn held(&self, index: SlotId) -> u32 {
-        self.held_of(&self.members, index)
-    }
-
-    /// Blocks held by a request of `members`.
-    #[inline(always)]
-    fn held_of(&self, members: &Members, index: SlotId) -> u32 {
-        let slot = &self.slots[index.index()];
-        match slot.phase {
-            Phase::Decode => slot.blocks.max(self.pool.blocks_for(members.decodes.done(index))),
-            _ => slot.blocks,
-        }
-    }
-
-    #[inline]
     fn view(&self, index: SlotId) -> RequestView {
         let slot = &self.slots[index.index()];
         let done = self.done(index);
@@ -287,8 +281,10 @@ impl Replica {
             true => slot.scheduled,
             false => 0,
         };
-        let blocks = self.held(index);
-        let blocks = if in_bulk { blocks.max(self.pool.blocks_for(done + 1)) } else { blocks };
+        let blocks = match in_bulk {
+            true => self.held_after_token(index, done),
+            false => self.held(index),
+        };
         RequestView {
             id: slot.request,
             arrival: slot.arrival,
@@ -305,48 +301,6 @@ impl Replica {
         }
     }
 
-    fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
-        let slot = &self.slots[index.index()];
-        let block_tokens = self.options.block_tokens;
-        // The last known token is always computed anew, so that there is something to sample from.
-        let full = (slot.target - 1) / block_tokens;
-        (0..full).map(move |k| slot.block_key(k, block_tokens))
-    }
-
-    fn hash_blocks(&mut self, index: SlotId, tokens: u32) {
-        let block_tokens = self.options.block_tokens;
-        let slot = &self.slots[index.index()];
-        self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
-    }
-
-    /// Gives back all blocks, those that became full since the last hash with their keys.
-    fn free_blocks(&mut self, index: SlotId) {
-        if self.pool.caching() {
-            let slot = &self.slots[index.index()];
-            let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
-            let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
-            self.hash_blocks(index, tokens);
-        }
-        let held = self.slots[index.index()].blocks;
-        self.pool.release(index, held);
-        self.slots[index.index()].blocks = 0;
-    }
-
-    /// Takes the blocks that one token for every decoding request needs.
-    fn decode_blocks(&mut self) {
-        if self.pool.caching() {
-            let mut slots = std::mem::take(&mut self.scratch);
-            self.members.decodes.growing_slots(&mut slots);
-            for &index in &slots {
-                self.pool.take(index, 1);
-            }
-            self.scratch = slots;
-        } else {
-            // Without identities only the count matters; members' shares follow from their tokens.
-            self.pool.take(SlotId(0), self.members.decodes.growing());
-        }
-    }
-
     fn join_decodes(&mut self, index: SlotId) {
         let slot = &mut self.slots[index.index()];
         slot.phase = Phase::Decode;
@@ -356,19 +310,28 @@ impl Replica {
             order: slot.order,
             done: slot.done,
             left: slot.left,
-            blocks: slot.blocks,
-            grows: u64::from(slot.blocks) * u64::from(self.options.block_tokens) < most,
+            blocks: slot.length,
+            grows: u64::from(slot.length) * u64::from(self.options.block_tokens) < most,
         });
+        if let Some(trims) = &mut self.members.trims {
+            let decode_step = self.members.decodes.decode_step();
+            trims.join(index, decode_step, self.slots[index.index()].done);
+        }
     }
 
     /// Takes a request out of the decode set and settles its own counts. Its phase is the caller's.
     fn leave_decodes(&mut self, index: SlotId) {
-        let held = self.held(index);
+        let (length, trimmed_at) = (self.length(index), self.trimmed_at(&self.members, index));
+        let decode_step = self.members.decodes.decode_step();
         let leaving = self.members.decodes.leave(index);
+        if let Some(trims) = &mut self.members.trims {
+            trims.leave(index, decode_step, leaving.done);
+        }
         let slot = &mut self.slots[index.index()];
         slot.done = leaving.done;
         slot.left = leaving.left;
-        slot.blocks = held;
+        slot.length = length;
+        slot.trimmed_at = trimmed_at;
         if let Some((first, count)) = leaving.emitted {
             self.closed_runs.push((slot.request, first, count));
         }

@@ -2,7 +2,7 @@
 
 use super::QueueOrder;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
-use crate::kv::CacheRules;
+use crate::kv::{CacheRules, KvGroups};
 
 /// What the engine must know of a policy before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Needs {
     pub watermark_blocks: u32,
     /// The longest prompt that it can ever schedule (whole prompts within a token budget).
     pub prompt_tokens_max: Option<u32>,
+    /// The most tokens of a prompt that it computes in a step, where there is a limit.
+    pub step_tokens_max: Option<u32>,
     /// A request of more tokens than this is computed in several steps, each of which asks for a free
     /// block, needed or not: where it holds all there are, it preempts itself for ever.
     pub spare_block_over: Option<u32>,
@@ -38,9 +40,12 @@ pub struct EngineInfo {
     pub kv_block_tokens: u32,
     /// The engine's `num_gpu_blocks`.
     pub kv_blocks: u32,
+    /// The groups of layers that these blocks hold.
+    pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
-    /// Whether the scenario asks for prefix caching.
+    /// Whether the scenario asks for prefix caching. Without effect where the policy's rules do not
+    /// [allow](CacheRules::allow) it for these groups of layers.
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
@@ -53,6 +58,8 @@ pub struct ReplicaOptions {
     pub block_tokens: u32,
     /// Blocks that requests can use.
     pub usable_blocks: u32,
+    /// The groups of layers that these blocks hold.
+    pub groups: KvGroups,
     /// Longest prompt plus output; an answer that reaches it is known to end.
     pub max_model_len: u32,
     /// Order of the waiting queue.
@@ -80,9 +87,10 @@ impl ReplicaOptions {
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
+            groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.cache.filter(|_| caches),
+            cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
             planned_ahead,
             reference,
             reaches: [Reach::All; REACHES_MAX],

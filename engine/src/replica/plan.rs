@@ -157,6 +157,7 @@ impl Replica {
         if !self.admitted.is_empty() {
             plan.admitted.append(&mut self.admitted);
         }
+        self.pool.settle();
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
         plan.running = self.seats() as u32;
@@ -186,14 +187,15 @@ impl Replica {
     /// Decode steps in a row, `most` at most, at which a decision that repeats does so: nobody ends
     /// and memory suffices.
     pub(crate) fn quiet_decode_steps(&self, keep_free: u32, most: u32) -> u32 {
-        // With identities blocks are taken by name at every decode step.
-        let most = if self.pool.caching() { most.min(1) } else { most };
+        // With identities blocks are taken by name at every decode step, with windows given back.
+        let most = if self.by_step() { most.min(1) } else { most };
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
-        let fits =
-            |decode_steps: u32| self.members.decodes.growing_in(decode_steps) <= u64::from(spare);
+        let fits = |decode_steps: u32| self.growth_in(decode_steps) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
-        // Nobody takes more than a block a decode step.
-        let plenty = u64::from(quiet) * u64::from(self.members.decodes.len()) <= u64::from(spare);
+        // Nobody's tables grow by more than a block a decode step.
+        let members = u64::from(self.members.decodes.len());
+        let at_most = members * u64::from(self.pool.growth(1));
+        let plenty = u64::from(quiet) * at_most <= u64::from(spare);
         if plenty || fits(quiet) {
             return quiet;
         }
@@ -202,26 +204,48 @@ impl Replica {
 
     /// Blocks in use when the decode set as it stands has gone on for `decode_steps` decode steps.
     pub(crate) fn used_after(&self, decode_steps: u32) -> u32 {
-        let growing = self.members.decodes.growing_in(decode_steps) as u32;
+        let growing = self.growth_in(decode_steps) as u32;
         self.pool.total() - self.pool.free() + growing
     }
 
-    /// Blocks that the decode set takes for the decode step after `decode_steps` quiet ones.
-    pub(crate) fn growing_after(&self, decode_steps: u32) -> u32 {
-        self.members.decodes.growing_after(decode_steps)
+    /// Blocks that the decode set takes for the decode step after `decode_steps` quiet ones, less
+    /// those that it gives back.
+    pub(crate) fn growing_after(&self, decode_steps: u32) -> i32 {
+        let growing = self.members.decodes.growing_after(decode_steps);
+        let grows = (growing * self.pool.growth(1)) as i32;
+        if self.pool.trims() { grows - self.given_back_next() as i32 } else { grows }
     }
 
     /// Further decode steps of the decode set as it stands, which are [quiet](Self::quiet_beats).
     pub(crate) fn repeat(&mut self, decode_steps: u32) {
-        if self.pool.caching() {
+        if self.by_step() {
             for _ in 0..decode_steps {
                 self.decode_blocks();
                 self.members.decodes.advance_by(1);
+                self.advanced();
             }
             return;
         }
-        self.pool.take(SlotId(0), self.members.decodes.growing_in(decode_steps) as u32);
+        self.pool.take_nameless(self.growth_in(decode_steps) as u32);
         self.members.decodes.advance_by(decode_steps);
+    }
+
+    /// Whether memory has to be looked at at every decode step.
+    fn by_step(&self) -> bool {
+        self.pool.caching() || self.pool.trims()
+    }
+
+    /// Blocks that the next quiet decode steps take.
+    fn growth_in(&self, decode_steps: u32) -> u64 {
+        self.members.decodes.growing_in(decode_steps) * u64::from(self.pool.growth(1))
+    }
+
+    /// The decode set has advanced.
+    fn advanced(&mut self) {
+        if let Some(trims) = &mut self.members.trims {
+            trims.advanced();
+        }
+        self.pool.settle();
     }
 
     fn commit_decodes(&mut self, plan: &mut Plan) {
@@ -274,6 +298,7 @@ impl Replica {
             }
             self.scratch = ended;
         }
+        self.advanced();
         for index in missing {
             self.join_decodes(index);
         }
@@ -283,7 +308,7 @@ impl Replica {
         let slot = &mut self.slots[index.index()];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
-        plan.chunk_blocks.push(slot.blocks);
+        plan.chunk_blocks.push(self.pool.held(slot.length, || slot.trimmed_at));
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.

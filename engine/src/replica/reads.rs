@@ -151,3 +151,79 @@ impl ReadSums {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::decodes::{DecodeSet, Joining};
+    use super::*;
+
+    fn reach() -> impl Strategy<Value = Reach> {
+        prop_oneof![
+            Just(Reach::All),
+            (1_u32..40).prop_map(Reach::Window),
+            (1_u32..40).prop_map(Reach::Chunk),
+            (1_u32..40).prop_map(Reach::Picked),
+        ]
+    }
+
+    /// What one decode set does: `(a slot, tokens so far, decode steps)`.
+    fn deeds() -> impl Strategy<Value = Vec<(u32, u32, u32)>> {
+        proptest::collection::vec((0_u32..6, 0_u32..90, 0_u32..50), 1..60)
+    }
+
+    proptest! {
+        /// The sums that touch no member are those of visiting every one, at every decode step.
+        #[test]
+        fn sums_are_those_of_the_plain_form(reaches in [reach(), reach()], deeds in deeds()) {
+            let mut fast = DecodeSet::new(16, false, reaches);
+            let mut plain = DecodeSet::new(16, true, reaches);
+            let mut present = [false; 6];
+            for (order, (slot, done, steps)) in deeds.into_iter().enumerate() {
+                let id = SlotId(slot);
+                if std::mem::replace(&mut present[slot as usize], true) {
+                    present[slot as usize] = false;
+                    prop_assert_eq!(fast.leave(id), plain.leave(id));
+                } else {
+                    let joining = Joining {
+                        slot: id,
+                        order: order as u64,
+                        done,
+                        left: 1 << 20,
+                        blocks: done.div_ceil(16),
+                        grows: true,
+                    };
+                    fast.join(joining);
+                    plain.join(joining);
+                }
+                let mut left = steps;
+                while left > 0 {
+                    let quiet = fast.quiet(left);
+                    prop_assert!(quiet > 0, "a turn is never due already");
+                    let start = fast.reads();
+                    for step in 0..quiet {
+                        prop_assert_eq!(start.map(|reads| reads.later(step)), plain.reads());
+                        plain.advance_by(1);
+                    }
+                    fast.advance_by(quiet);
+                    left -= quiet;
+                }
+                prop_assert_eq!(fast.reads(), plain.reads());
+            }
+        }
+    }
+
+    #[test]
+    fn reach_sums_are_those_of_their_tokens() {
+        for reach in [Reach::All, Reach::Window(7), Reach::Chunk(5), Reach::Picked(3)] {
+            let mut sum = 0;
+            for length in 1..40 {
+                sum += u128::from(reach.of(length));
+                assert_eq!(reach.sum(length), sum, "{reach:?} {length}");
+            }
+        }
+        assert_eq!((1..=11).map(|n| Reach::Chunk(5).of(n)).max(), Some(5));
+        assert_eq!((Reach::Chunk(5).of(5), Reach::Chunk(5).of(6)), (5, 1));
+    }
+}

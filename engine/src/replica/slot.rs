@@ -39,8 +39,15 @@ pub(crate) struct Slot {
     pub target: u32,
     /// Tokens computed. While it decodes, the decode set knows better.
     pub done: u32,
-    /// Blocks held. While it decodes, at least this many.
-    pub blocks: u32,
+    /// Blocks of its table, of each group's where there are several; those that a window group has
+    /// given back count. While it decodes, at least this many.
+    pub length: u32,
+    /// Tokens computed when it last took memory: what lay behind a window then has been given back.
+    /// While it decodes, at least this many.
+    pub trimmed_at: u32,
+    /// Blocks at which its computation joins what others have computed, for a state to be kept there;
+    /// 0 where there is nothing of the kind.
+    pub junction: u32,
     /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
     pub left: u32,
     /// Whether it occupies one decode step more after its last token (it ends by EOS, which a step
@@ -82,7 +89,9 @@ impl Slot {
             phase: Phase::Waiting,
             target: r.prompt_tokens,
             done: 0,
-            blocks: 0,
+            length: 0,
+            trimmed_at: 0,
+            junction: 0,
             left: r.output_tokens,
             lingers,
             order: 0,

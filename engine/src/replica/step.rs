@@ -3,7 +3,7 @@
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
-use crate::kv::Hit;
+use crate::kv::{Hit, KvGroups};
 use crate::time::Time;
 
 /// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading; the
@@ -117,9 +117,79 @@ impl<'a> Step<'a> {
         self.replica.options.block_tokens
     }
 
-    /// Blocks that hold `tokens` tokens.
+    /// Blocks that a new request takes to have room for `tokens` tokens, of all groups of layers.
     pub fn blocks_for(&self, tokens: u32) -> u32 {
         self.replica.pool.blocks_for(tokens)
+    }
+
+    /// New blocks that a request takes to have room for `tokens` tokens of it, what it holds aside.
+    /// Blocks that it gives back first, where a model has sliding windows, are not counted off.
+    pub fn more_blocks_for(&self, request: Handle, tokens: u32) -> u32 {
+        match self.replica.phase(request.0) {
+            Phase::Waiting => self.blocks_for(tokens),
+            _ => self.replica.growth_to(request.0, tokens),
+        }
+    }
+
+    /// Blocks that one block more in every growing table of a request takes: 1 where a model has one
+    /// group of layers.
+    pub fn blocks_to_grow(&self) -> u32 {
+        self.replica.pool.growth(1)
+    }
+
+    /// Tokens that a running request can have room for, with what it holds and all free blocks.
+    pub fn room_tokens(&self, request: Handle) -> u32 {
+        let free = self.free_blocks().checked_div(self.blocks_to_grow()).unwrap_or(u32::MAX);
+        self.replica.length(request.0).saturating_add(free).saturating_mul(self.block_tokens())
+    }
+
+    /// The groups of layers that blocks hold.
+    pub fn groups(&self) -> &KvGroups {
+        self.replica.pool.groups()
+    }
+
+    /// Blocks that leave the free ones where a waiting request is admitted with room for `tokens`
+    /// tokens and takes `hit`.
+    pub fn blocks_to_admit(&self, tokens: u32, hit: Hit) -> u32 {
+        self.replica.pool.blocks_beyond(hit.blocks, tokens) + hit.idle
+    }
+
+    /// The most that leave the free ones until a waiting request that takes `hit` has `tokens`
+    /// tokens computed, at most `step_tokens` of it a step: a group with a sliding window holds its
+    /// window and what is being computed.
+    pub fn blocks_to_complete(&self, tokens: u32, step_tokens: u32, hit: Hit) -> u32 {
+        let replica = &self.replica;
+        if !replica.pool.trims() {
+            return self.blocks_to_admit(tokens, hit);
+        }
+        // vLLM counts what may be in flight: a step of each micro-batch, and one planned ahead.
+        let steps = replica.parked.len().max(1) as u64 + u64::from(replica.options.planned_ahead);
+        let (most, in_flight) = (replica.options.max_model_len, u64::from(step_tokens) * steps);
+        let blocks = replica.pool.groups().blocks_beyond(
+            hit.blocks,
+            tokens.min(most).into(),
+            in_flight,
+            replica.options.block_tokens,
+        );
+        u32::try_from(blocks).unwrap_or(u32::MAX).saturating_add(hit.idle)
+    }
+
+    /// How much of a chunk of `tokens` prefill tokens a request computes now, where states are to be
+    /// found again: they can be kept at the end of a chunk and of a block alone. `step_tokens` is
+    /// the most that a step computes of a prompt; `hit` is what it would take where it waits.
+    ///
+    /// 0 says that it has to wait for a step with more room.
+    pub fn chunk_with_state(
+        &self,
+        request: Handle,
+        tokens: u32,
+        step_tokens: u32,
+        hit: Hit,
+    ) -> u32 {
+        match self.replica.pool.aligned() {
+            true => self.replica.chunk_with_state(request.0, tokens, step_tokens, hit),
+            false => tokens,
+        }
     }
 
     /// Free blocks now (cached ones that nobody references included).
@@ -183,6 +253,12 @@ impl<'a> Step<'a> {
         self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
+    /// Whether it matters who takes memory first, though there is enough for all: with prefix
+    /// caching, which blocks lose their content where others come back on the way.
+    pub fn order_matters(&self) -> bool {
+        self.replica.pool.caching() && self.replica.pool.trims()
+    }
+
     /// Number of requests that can decode.
     pub fn decoding_len(&self) -> u32 {
         self.replica.members.decodes.len()
@@ -212,8 +288,9 @@ impl<'a> Step<'a> {
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
-        let hold = self.blocks_for(hold_tokens.max(hit_tokens + tokens));
-        if hold - hit.blocks + hit.idle > self.replica.pool.free() {
+        let hold_tokens = hold_tokens.max(hit_tokens + tokens);
+        let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
+        if new + hit.idle > self.replica.pool.free() {
             return false;
         }
         let replica = &mut *self.replica;
@@ -223,7 +300,8 @@ impl<'a> Step<'a> {
             let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
             replica.pool.take_hit(index, hit, keys);
         }
-        replica.pool.take(index, hold - hit.blocks);
+        let length = replica.pool.length_for(hold_tokens);
+        replica.pool.take(index, new, length);
         let rank = rank_of(&replica.slots[index.index()]);
         replica.waiting.remove(index, rank);
         replica.left_queue(index);
@@ -242,7 +320,9 @@ impl<'a> Step<'a> {
         let slot = &mut replica.slots[index.index()];
         slot.phase = Phase::Prefill;
         slot.done = hit_tokens;
-        slot.blocks = hold;
+        slot.length = length;
+        slot.trimmed_at = hit_tokens;
+        slot.junction = hit.junction;
         slot.order = order;
         slot.admitted_stamp = replica.members.batch.stamp;
         if !slot.admitted_once {
@@ -256,7 +336,8 @@ impl<'a> Step<'a> {
     /// Schedules `tokens` of a running request: 1 for a decode, a chunk for a prefill. Takes the KV
     /// blocks that they need.
     ///
-    /// Says `false`, and changes nothing, when too few blocks are free.
+    /// Says `false` when too few blocks are free, and changes nothing but this: what lies behind a
+    /// sliding window is given back first.
     pub fn run(&mut self, request: Handle, tokens: u32) -> bool {
         let index = request.0;
         let phase = self.replica.phase(index);
@@ -272,19 +353,19 @@ impl<'a> Step<'a> {
             Phase::Prefill => assert!(tokens <= view.prefill_left(), "a chunk lies in the prompt"),
             _ => panic!("only a running request runs"),
         }
-        let needed = self.blocks_for(view.computed + tokens).saturating_sub(view.blocks);
-        if needed > self.free_blocks() {
+        let wanted = view.computed + tokens;
+        self.replica.trim(index, view.computed);
+        if self.replica.growth_to(index, wanted) > self.free_blocks() {
             return false;
         }
-        self.replica.pool.take(index, needed);
-        self.replica.slots[index.index()].blocks = view.blocks + needed;
+        self.replica.grow_to(index, wanted);
         self.enter(index, tokens, phase == Phase::Decode);
         true
     }
 
     /// New blocks that one token for every decoding request takes.
     pub fn blocks_for_decodes(&self) -> u32 {
-        self.replica.members.decodes.growing()
+        self.replica.members.decodes.growing() * self.replica.pool.growth(1)
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
@@ -387,10 +468,21 @@ impl<'a> Step<'a> {
     /// Call it only after [`decode_all`](Step::decode_all) with nothing else scheduled. The
     /// reference path ignores it, and so checks it.
     pub fn repeats(&mut self, keep_free: u32) {
+        // Where blocks come back while requests run, who waits for some may be next.
+        // And of blocks with identities nobody knows beforehand how many those are.
+        let caching = self.replica.pool.caching();
+        let awaits_memory = self.replica.pool.trims() && (caching || self.may_await_memory());
         let batch = &mut self.replica.members.batch;
-        if batch.all_decodes && batch.entries.is_empty() {
+        if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
             batch.repeats = Some(keep_free.max(batch.held_while_free));
         }
+    }
+
+    /// Whether more free blocks might change the decision.
+    fn may_await_memory(&self) -> bool {
+        let held = self.replica.members.batch.held;
+        let otherwise = matches!(held, Some(Held::NoSeat | Held::NoTokenBudget));
+        !self.replica.members.partial.is_empty() || self.replica.visible() > 0 && !otherwise
     }
 
     fn enter(&mut self, index: SlotId, tokens: u32, decode: bool) {

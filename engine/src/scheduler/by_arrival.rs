@@ -50,7 +50,7 @@ pub(super) fn next_fitting(
     }
 }
 
-/// Sees to it that a block is free for `request` (these systems ask for one even where none is
+/// Sees to it that a block (one of each group of layers) is free for `request` (these systems ask for one even where none is
 /// needed), preempting from the end of `later`, or at last the request itself. Says whether the
 /// request still runs.
 pub(super) fn make_room(
@@ -58,7 +58,7 @@ pub(super) fn make_room(
     request: Handle,
     later: &mut VecDeque<Handle>,
 ) -> bool {
-    while step.free_blocks() < 1 {
+    while step.free_blocks() < step.blocks_to_grow() {
         match later.pop_back() {
             Some(victim) => {
                 step.preempt(victim);
@@ -76,7 +76,8 @@ pub(super) fn make_room(
 /// returned in the order in which they were met.
 pub(super) fn decode_by_arrival(step: &mut Step<'_>) -> Vec<Handle> {
     // One block beyond what the decodes take means that each of them finds one free in its turn.
-    if step.may_decode_all() && step.free_blocks() > step.blocks_for_decodes() {
+    let needed = step.blocks_for_decodes() + step.blocks_to_grow();
+    if step.may_decode_all() && step.free_blocks() >= needed {
         step.decode_all();
         let mut aside: Vec<Handle> = step.prefilling().collect();
         if aside.len() > 1 {

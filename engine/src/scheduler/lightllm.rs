@@ -182,6 +182,9 @@ fn at_admission(view: &RequestView) -> (u32, u32) {
 /// The most memory that a set of requests can need at once, if each runs to its `max_tokens`.
 struct Peak {
     block_tokens: u64,
+    /// Groups of layers whose tables grow, and those with a state for each request.
+    growing: u64,
+    states: u64,
     total_blocks: u64,
     /// `(tokens held, tokens to come)`, those with the most to come first.
     requests: Vec<(u32, u32)>,
@@ -197,6 +200,8 @@ impl Peak {
         requests.sort_by_key(|&(_, left)| std::cmp::Reverse(left));
         Peak {
             block_tokens: u64::from(step.block_tokens()),
+            growing: u64::from(step.groups().growing()),
+            states: u64::from(step.groups().states()),
             total_blocks: u64::from(step.total_blocks()),
             requests,
         }
@@ -216,16 +221,17 @@ impl Peak {
     /// Memory peaks whenever a request is about to end: it and all with more to come then hold what
     /// they hold now and as many tokens more as it still gets.
     fn fits(&self) -> bool {
-        let mut held = 0;
+        let (mut held, total) = (0, self.total_blocks);
+        let groups = |tables: u64, n: u64| tables * self.growing + n * self.states;
         self.requests.iter().enumerate().all(|(i, &(has_run, left))| {
             held += u64::from(has_run);
             let n = i as u64 + 1;
             let tokens = held + n * u64::from(left);
             // Each request's last block may be partly empty; count exactly only where it matters.
             let at_most = (tokens + n * (self.block_tokens - 1)) / self.block_tokens;
-            let blocks = if at_most < self.total_blocks {
+            let blocks = if groups(at_most, n) < total {
                 at_most
-            } else if tokens.div_ceil(self.block_tokens) >= self.total_blocks {
+            } else if groups(tokens.div_ceil(self.block_tokens), n) >= total {
                 return false;
             } else {
                 let blocks = |&(has_run, _): &(u32, u32)| {
@@ -233,7 +239,7 @@ impl Peak {
                 };
                 self.requests[..=i].iter().map(blocks).sum()
             };
-            blocks < self.total_blocks
+            groups(blocks, n) < total
         })
     }
 }
@@ -243,7 +249,8 @@ mod tests {
     use super::*;
 
     fn peak(block_tokens: u64, total_blocks: u64, requests: &[(u32, u32)]) -> Peak {
-        Peak { block_tokens, total_blocks, requests: requests.to_vec() }
+        let requests = requests.to_vec();
+        Peak { block_tokens, growing: 1, states: 0, total_blocks, requests }
     }
 
     #[test]

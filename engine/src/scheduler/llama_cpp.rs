@@ -113,10 +113,14 @@ impl Parameters for LlamaCppParams {
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let slots = self.slots();
         let own = (!self.unified()).then(|| engine.kv_blocks / slots);
+        let own_tokens = |blocks| {
+            let room = engine.kv_groups.room_tokens(blocks, engine.kv_block_tokens);
+            room.unwrap_or(engine.max_model_len)
+        };
         Box::new(LlamaCpp {
             batch: self.n_batch,
             cont_batching: self.cont_batching,
-            own_tokens: own.map(|blocks| blocks.saturating_mul(engine.kv_block_tokens)),
+            own_tokens: own.map(own_tokens),
             slots: vec![ServerSlot::default(); slots as usize],
             uses: 0,
         })
@@ -273,7 +277,7 @@ impl LlamaCpp {
                 Some(own) if !task.started => own.max(chunk),
                 _ => view.computed + chunk,
             };
-            blocks += step.blocks_for(end).saturating_sub(view.blocks);
+            blocks += step.more_blocks_for(task.request, end);
         }
         blocks <= step.free_blocks()
     }

@@ -46,7 +46,7 @@ pub use vllm_v0::VllmV0Params;
 pub use vllm_v0_chunked::VllmV0ChunkedParams;
 pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};
 
-pub use crate::kv::{CacheRules, Hit};
+pub use crate::kv::{CacheRules, Hit, KvGroups, WindowGroups};
 pub use crate::replica::{EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step};
 
 /// A scheduling policy of one replica.
@@ -59,8 +59,8 @@ pub trait Scheduler: Send {
         Needs::default()
     }
 
-    /// The most KV blocks that the policy will ask for at once on behalf of this request, where
-    /// that is more than its tokens take; a request that can never get them is rejected on arrival.
+    /// The most KV blocks (of each group of layers, where there are several) that the policy will
+    /// ask for at once on behalf of this request, where that is more than its tokens take; a request that can never get them is rejected on arrival.
     fn reserves(&self, _request: &RequestView, _block_tokens: u32) -> u32 {
         0
     }

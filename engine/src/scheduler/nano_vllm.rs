@@ -79,6 +79,7 @@ impl Scheduler for NanoVllm {
                 keyless_first: false,
                 newest_wins: true,
                 hash_at_schedule: false,
+                keeps_states: false,
             }),
             always_caches: true,
             ..Needs::default()
@@ -115,7 +116,7 @@ impl NanoVllm {
             }
             let tokens = step.view(request).tokens;
             let hit: Hit = step.lookup(request);
-            if step.blocks_for(tokens) - hit.blocks + hit.idle > step.free_blocks() {
+            if step.blocks_to_admit(tokens, hit) > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);
             }
             let uncached = tokens - hit.blocks * step.block_tokens();

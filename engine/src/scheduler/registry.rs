@@ -180,7 +180,7 @@ impl Policy {
 mod tests {
     use super::*;
     use crate::replica::QueueOrder;
-    use crate::scheduler::{SarathiParams, SchedulerConfig};
+    use crate::scheduler::{KvGroups, SarathiParams, SchedulerConfig};
 
     /// What a policy says of itself is what the engine is told.
     #[test]
@@ -190,6 +190,7 @@ mod tests {
             kv_blocks: 1000,
             max_model_len: 4096,
             prefix_caching: true,
+            kv_groups: KvGroups::ONE,
             large_gpu: false,
         };
         for name in SchedulerConfig::names() {

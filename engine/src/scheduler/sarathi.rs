@@ -208,7 +208,7 @@ impl Scheduler for Sarathi {
         }
         self.admit(step, scheduled);
         step.arrange(|view| u32::from(!view.is_prefilling()));
-        step.repeats(1);
+        step.repeats(step.blocks_to_grow());
     }
 }
 

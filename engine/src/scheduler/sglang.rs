@@ -235,6 +235,7 @@ impl SgLangParams {
 
     fn seats(&self, engine: &EngineInfo) -> u32 {
         let kv_tokens = f64::from(engine.kv_blocks) * f64::from(engine.kv_block_tokens);
+        let kv_tokens = kv_tokens / f64::from(engine.kv_groups.growing().max(1));
         let seats = (kv_tokens / f64::from(engine.max_model_len.max(1)) * 512.0) as u32;
         self.max_running_requests.unwrap_or(seats.clamp(2048, 4096))
     }
@@ -293,6 +294,7 @@ impl Scheduler for SgLang {
                 keyless_first: true,
                 newest_wins: false,
                 hash_at_schedule: false,
+                keeps_states: false,
             }),
             plans_ahead: true,
             ..Needs::default()
@@ -400,7 +402,8 @@ impl SgLang {
 
     fn budget(&self, step: &Step<'_>) -> Budget {
         let mixed = if self.mixed { i64::from(step.decoding_len()) } else { 0 };
-        let memory = i64::from(step.free_blocks()) * i64::from(step.block_tokens()) - mixed;
+        let pages = step.free_blocks() / step.blocks_to_grow().max(1);
+        let memory = i64::from(pages) * i64::from(step.block_tokens()) - mixed;
         let expected = |request| {
             let view = step.view(request);
             match view.is_prefilling() {

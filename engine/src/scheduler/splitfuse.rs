@@ -150,7 +150,7 @@ impl SplitFuse {
         let mut cut = cut.into_iter();
         while let Some(request) = cut.next().or_else(|| step.waiting_at(0)) {
             let view = step.view(request);
-            let blocks = step.blocks_for(view.prefill_target).saturating_sub(view.blocks);
+            let blocks = step.more_blocks_for(request, view.prefill_target);
             // The whole rest of the prompt must fit, or a flushed request would come straight back.
             if free == 0 || blocks > step.free_blocks() {
                 return step.hold(Held::NoKvBlocks);

@@ -227,6 +227,8 @@ impl TensorRtLlm {
         let decodes = step.decoding_len();
         let mut fitting = Vec::new();
         let all = step.may_decode_all() && decodes <= self.budget;
+        // Before blocks come back that decodes no longer need: those serve the next step.
+        let free = step.free_blocks();
         if all {
             step.decode_all();
         } else {
@@ -236,7 +238,7 @@ impl TensorRtLlm {
             step.hold(Held::Deferred);
         } else {
             fitting.extend(step.prefilling().map(|request| running(step, request)));
-            let mut unreserved = step.free_blocks();
+            let mut unreserved = free;
             for place in 0.. {
                 let Some(request) = step.waiting_at(place) else { break };
                 let view = step.view(request);
@@ -264,10 +266,10 @@ impl TensorRtLlm {
             && decodes <= self.budget
             && step.seats_used() <= self.seats;
         if roomy && step.may_decode_all() && self.running_came_first(step) {
+            let mut free = step.free_blocks() - step.blocks_for_decodes();
             step.decode_all();
             let mut fitting: Vec<Fitting> =
                 step.prefilling().map(|request| running(step, request)).collect();
-            let mut free = step.free_blocks();
             let mut seats = self.seats - step.seats_used();
             let mut place = 0;
             while let Some(next) = self.next_waiting(step, place) {
@@ -330,7 +332,7 @@ impl TensorRtLlm {
         let view = step.view(next.request);
         // A prompt's blocks are all taken with its first chunk.
         let tokens = next.admits.unwrap_or(view.computed + 1);
-        let blocks = step.blocks_for(tokens).saturating_sub(view.blocks);
+        let blocks = step.more_blocks_for(next.request, tokens);
         if *seats == 0 {
             step.hold(Held::NoSeat);
             return false;

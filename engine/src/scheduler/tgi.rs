@@ -18,7 +18,7 @@ use super::facts::{
 };
 use super::orca::decode_reserved;
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
+use super::{EngineInfo, Handle, Held, Hit, KvGroups, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `tgi`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -121,7 +121,10 @@ impl Parameters for TgiParams {
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
-        let total = self.max_batch_total_tokens.map(|tokens| tokens / engine.kv_block_tokens);
+        let groups = engine.kv_groups;
+        let total = self
+            .max_batch_total_tokens
+            .map(|tokens| (tokens / engine.kv_block_tokens).saturating_mul(groups.growing()));
         Box::new(Tgi {
             chunking: self.prefill_chunking,
             ratio: self.waiting_served_ratio,
@@ -131,6 +134,7 @@ impl Parameters for TgiParams {
             bounded: total.is_some_and(|total| total < engine.kv_blocks),
             size: self.max_batch_size.unwrap_or(u32::MAX),
             max_model_len: engine.max_model_len,
+            groups,
             prefilled_at: 0,
             joined: false,
         })
@@ -174,6 +178,7 @@ struct Tgi {
     bounded: bool,
     size: u32,
     max_model_len: u32,
+    groups: KvGroups,
     /// Decode steps at the last prefill.
     prefilled_at: u32,
     /// Whether the last step was a prefill that joined a running batch: the next is a decode.
@@ -199,8 +204,9 @@ impl Scheduler for Tgi {
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {
-        let blocks = self.reserved_tokens(request).div_ceil(block_tokens);
-        if blocks > self.blocks { u32::MAX } else { blocks }
+        let tokens = self.reserved_tokens(request);
+        let blocks = self.groups.blocks_for(tokens.into(), block_tokens);
+        if blocks > self.blocks.into() { u32::MAX } else { tokens.div_ceil(block_tokens) }
     }
 
     fn schedule(&mut self, step: &mut Step<'_>) {

@@ -153,7 +153,7 @@ impl Scheduler for VllmV0 {
         decode_by_arrival(step);
         // With a delay factor the same queue may be admitted later merely because time passes.
         if self.delay_factor == 0.0 || step.waiting_len() == 0 {
-            step.repeats(1);
+            step.repeats(step.blocks_to_grow());
         }
     }
 }

@@ -114,7 +114,7 @@ impl Scheduler for VllmV0Chunked {
             (true, true) => 0,
             (true, false) => 1 + u32::from(view.scheduled < view.prefill_left()),
         });
-        step.repeats(1);
+        step.repeats(step.blocks_to_grow());
     }
 }
 
@@ -122,7 +122,8 @@ impl VllmV0Chunked {
     /// The same as serving by arrival, where the order cannot matter: memory for all, and prefills
     /// only behind all decodes. Returns what is left of the budget.
     fn run_in_bulk(&self, step: &mut Step<'_>) -> Option<u32> {
-        let roomy = step.may_decode_all() && step.free_blocks() > step.blocks_for_decodes();
+        let needed = step.blocks_for_decodes() + step.blocks_to_grow();
+        let roomy = step.may_decode_all() && step.free_blocks() >= needed;
         let ordered = step.admitted_by_arrival() && step.prefilling_last();
         if !roomy || !ordered || step.decoding_len() > self.budget {
             return None;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{CacheRules, EngineInfo, Handle, Held, Needs, QueueOrder, Scheduler, Step};
+use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -262,9 +262,11 @@ impl Scheduler for VllmV1 {
                 keyless_first: self.newer,
                 newest_wins: false,
                 hash_at_schedule: true,
+                keeps_states: self.newer,
             }),
             null_blocks: 1,
             prompt_tokens_max: (!self.chunked).then_some(self.budget),
+            step_tokens_max: Some(self.budget),
             plans_ahead: true,
             ..Needs::default()
         }
@@ -293,6 +295,9 @@ impl VllmV1 {
         if !step.may_decode_all() || step.decoding_len() > self.budget {
             return None;
         }
+        if step.order_matters() && !step.prefilling_last() {
+            return None;
+        }
         let mut left = self.budget - step.decoding_len();
         let mut blocks = step.blocks_for_decodes();
         let mut chunks: Vec<(Handle, u32)> = Vec::new();
@@ -302,8 +307,9 @@ impl VllmV1 {
             let wanted = self.chunk(view.prefill_left(), view.computed, threshold, u32::MAX);
             let chunk = wanted.min(left);
             cut |= chunk < wanted;
+            let chunk = self.with_state(step, request, chunk, Hit::default());
             if chunk > 0 {
-                blocks += step.blocks_for(view.computed + chunk).saturating_sub(view.blocks);
+                blocks += step.more_blocks_for(request, view.computed + chunk);
                 chunks.push((request, chunk));
                 left -= chunk;
             }
@@ -327,6 +333,7 @@ impl VllmV1 {
             let request = running[i];
             let view = step.view(request);
             let tokens = self.chunk(view.tokens - view.computed, view.computed, threshold, budget);
+            let tokens = self.with_state(step, request, tokens, Hit::default());
             if tokens == 0 {
                 i += 1;
                 continue;
@@ -360,6 +367,12 @@ impl VllmV1 {
         tokens.min(budget).min((self.max_model_len - 1).saturating_sub(computed))
     }
 
+    /// A chunk cut where a state can be kept, in models that have such layers.
+    fn with_state(&self, step: &Step<'_>, request: Handle, tokens: u32, hit: Hit) -> u32 {
+        let most = if self.threshold > 0 { self.threshold.min(self.budget) } else { self.budget };
+        step.chunk_with_state(request, tokens, most, hit)
+    }
+
     /// Place of the request to preempt: the last admitted, or the least urgent.
     fn victim(&self, step: &Step<'_>, running: &[Handle]) -> usize {
         if !self.priority {
@@ -387,16 +400,22 @@ impl VllmV1 {
             if !self.chunked && wanted > budget {
                 return step.hold(Held::NoTokenBudget);
             }
+            let tokens = self.with_state(step, request, wanted.min(budget), hit);
+            if tokens == 0 {
+                return step.hold(Held::NoTokenBudget);
+            }
             let others = !step.is_empty() || step.running_len() > 0;
             let spare = if self.newer && others { self.watermark_blocks } else { 0 };
-            let hold = if self.reserve_full { step.blocks_for(view.tokens) } else { 0 };
+            let complete = match self.reserve_full {
+                true => step.blocks_to_complete(view.tokens, self.budget, hit),
+                false => hit.idle,
+            };
             let free = step.free_blocks();
-            if hold.saturating_sub(hit.blocks) + hit.idle + spare > free {
+            if hit.unready || complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
-            let tokens = wanted.min(budget);
             let end = view.tokens - left + tokens;
-            let needed = step.blocks_for(end) - hit.blocks + hit.idle;
+            let needed = step.blocks_to_admit(end, hit);
             if needed + spare > free || !step.admit(request, tokens, 0, hit) {
                 return step.hold(Held::NoKvBlocks);
             }

@@ -30,11 +30,17 @@ impl Capacity {
         }
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
         let tokens = tokens.min(u64::from(info.max_model_len));
-        let blocks = |tokens: u64| tokens.div_ceil(u64::from(block_tokens));
+        let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
+        let groups = &info.kv_groups;
+        // States kept for others to go on from: the one that the last tokens went on from too.
+        let kept = info.prefix_caching && needs.cache.is_some_and(|rules| rules.keeps_states);
+        let kept = if kept { u64::from(groups.states()) } else { 0 };
+        let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens) + kept;
         // Before its last token, and at least with its prompt alone.
         let held = blocks(tokens.saturating_sub(1).max(u64::from(request.prompt_tokens)));
         let in_steps = needs.spare_block_over.is_some_and(|most| tokens > u64::from(most));
-        let spare = !in_steps || held < u64::from(*usable_blocks);
+        let grow = u64::from(groups.growing()) + kept;
+        let spare = !in_steps || held + grow <= u64::from(*usable_blocks);
         let view = RequestView::of_arrival(id, request);
         let reserved = policy.reserves(&view, block_tokens);
         let (needed, usable) = (blocks(tokens), u64::from(*usable_blocks));
@@ -46,7 +52,12 @@ impl Capacity {
         }
         match reserved {
             u32::MAX if !needs.grant.is_empty() => Some(Rejection::OverLimit(needs.grant)),
-            reserved => (reserved > *usable_blocks).then_some(Rejection::NeverFits),
+            0 => None,
+            reserved => {
+                let tokens = u64::from(reserved) * u64::from(block_tokens);
+                let reserved = groups.blocks_for(tokens, block_tokens);
+                (reserved > usable).then_some(Rejection::NeverFits)
+            }
         }
     }
 }

@@ -241,7 +241,8 @@ impl<'a> Lane<'a> {
             }
             if logs {
                 if decode_steps > behind {
-                    used += self.replica.growing_after(decode_steps - behind - 1);
+                    let more = self.replica.growing_after(decode_steps - behind - 1);
+                    used = used.saturating_add_signed(more);
                 }
                 let at =
                     Instants { decided, start: step.began, end: step.tokens_at, free: step.end };

@@ -165,6 +165,7 @@ impl Swap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scheduler::KvGroups;
 
     fn engine() -> EngineInfo {
         EngineInfo {
@@ -172,6 +173,7 @@ mod tests {
             kv_blocks: 1000,
             max_model_len: 4096,
             prefix_caching: false,
+            kv_groups: KvGroups::ONE,
             large_gpu: false,
         }
     }

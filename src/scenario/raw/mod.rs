@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod engine;
+mod experts;
 mod hardware;
 mod lengths;
 mod pools;
@@ -19,6 +20,7 @@ use crate::units::Duration;
 
 pub use arrivals::*;
 pub use engine::*;
+pub use experts::*;
 pub use hardware::*;
 pub use lengths::*;
 pub use pools::*;
@@ -54,6 +56,9 @@ pub struct Scenario {
     /// How the model is spread over GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
+    /// How tokens get to the experts of a mixture, in every pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertTraffic>,
     /// Identical replicas behind the router; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,

@@ -8,7 +8,8 @@ use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
-    CostModel, Dtype, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision, Pricing, Roofline,
+    CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision,
+    Pricing, format_notes,
 };
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
@@ -16,7 +17,7 @@ use crate::scenario::resolved::{
     BlocksFrom, DerivedBlocks, DerivedGpu, DerivedLength, DerivedProfile, DerivedReplicas,
     LengthFrom,
 };
-use crate::scheduler::EngineInfo;
+use crate::scheduler::{EngineInfo, KvGroups};
 use crate::units::Bytes;
 use crate::yaml::Path;
 
@@ -56,6 +57,7 @@ pub(super) fn any_engine() -> EngineInfo {
         kv_blocks: 1 << 16,
         max_model_len: 8192,
         prefix_caching: false,
+        kv_groups: KvGroups::ONE,
         large_gpu: false,
     }
 }
@@ -70,11 +72,14 @@ pub(super) struct Given<'g> {
     pub parallelism: raw::Parallelism,
     /// The engine.
     pub engine: &'g raw::Engine,
+    /// The way to experts.
+    pub experts: Option<&'g raw::ExpertTraffic>,
 }
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
-    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given } = given;
+    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given, experts } =
+        given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
     let profile = hardware::profile(check, owner, given.profile.as_ref());
@@ -108,6 +113,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let model = model::model(check, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu);
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
+    let experts = super::experts::experts(check, experts, model.as_ref());
     if let Some(why) = needed {
         let missing = [
             (
@@ -143,9 +149,16 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
-    let cost = cost(check, owner, &profile, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+    let pricing =
+        pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, (precision, experts));
+    let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
     if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
         check.warnings.extend(model.approximations());
+        if let Some(gpu) = &gpu {
+            let at = owner.path(check, &["engine", "dtype"]);
+            let notes = format_notes(model, gpu, &precision.formats(model));
+            check.warnings.extend(notes.into_iter().map(|note| format!("{at}: {note}")));
+        }
     }
     warn_of_groups(check, model.as_ref(), parallelism);
     Some(Engine {
@@ -160,7 +173,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         },
         cost,
         hardware: Hardware {
-            pricing: pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, precision),
+            pricing,
             ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
         },
         filled_parallelism: raw::Parallelism {
@@ -187,9 +200,12 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             profile: match profile {
                 Profile::Engine(profile) => DerivedProfile {
                     name: profile.name.clone(),
+                    evidence: Some(profile.evidence.clone()),
                     source: Some(profile.source.clone()),
                 },
-                Profile::Fixed(_) => DerivedProfile { name: "fixed".to_owned(), source: None },
+                Profile::Fixed(_) => {
+                    DerivedProfile { name: "fixed".to_owned(), ..DerivedProfile::default() }
+                }
             },
         },
         model,
@@ -201,8 +217,8 @@ fn default_profile() -> raw::ProfileRef {
 }
 
 fn derived_gpu(gpu: Gpu) -> DerivedGpu {
-    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, source, .. } = gpu;
-    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, source }
+    let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source, .. } = gpu;
+    DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source }
 }
 
 /// Why a model and a GPU are needed; `None` when a run can do without.
@@ -298,25 +314,21 @@ fn cost(
     check: &mut Check<'_>,
     owner: &Owner,
     profile: &Profile,
-    model: Option<&Model>,
-    gpu: Option<&Gpu>,
+    pricing: Option<&Pricing>,
     parallelism: Parallelism,
-    memory: &Memory,
 ) -> Option<Arc<dyn CostModel>> {
     match profile {
         Profile::Fixed(iteration) => Some(match parallelism.pipeline {
             1 => Arc::new(FixedCost { iteration: *iteration }),
             stages => Arc::new(FixedPipeline { iteration: *iteration, stages }),
         }),
-        Profile::Engine(profile) => {
-            match Roofline::new(model?, gpu?, profile, parallelism, memory.precision) {
-                Ok(cost) => Some(Arc::new(cost)),
-                Err(error) => {
-                    hardware::cost_problem(check, owner, &error);
-                    None
-                }
+        Profile::Engine(_) => match pricing?.roofline() {
+            Ok(cost) => Some(Arc::new(cost)),
+            Err(error) => {
+                hardware::cost_problem(check, owner, &error);
+                None
             }
-        }
+        },
     }
 }
 
@@ -397,12 +409,12 @@ fn pricing(
     model: Option<&Model>,
     gpu: Option<&Gpu>,
     parallelism: Parallelism,
-    precision: Precision,
+    (precision, experts): (Precision, ExpertLoad),
 ) -> Option<Box<Pricing>> {
     let Profile::Engine(profile) = profile else { return None };
     let (model, gpu) = (model?.clone(), gpu?.clone());
     let profile = EngineProfile::clone(profile);
-    Some(Box::new(Pricing { model, gpu, profile, parallelism, precision }))
+    Some(Box::new(Pricing { model, gpu, profile, parallelism, precision, experts }))
 }
 
 fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {

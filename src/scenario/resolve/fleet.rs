@@ -92,6 +92,7 @@ fn built(
         gpu: given.gpu.as_ref(),
         parallelism: given.parallelism.unwrap_or_default(),
         engine: &given.engine.clone().unwrap_or_default(),
+        experts: scenario.experts.as_ref(),
     };
     let engine = engine::engine(check, &owner, from)?;
     let filled = raw::Pool {

@@ -114,6 +114,8 @@ fn peak_gpu(check: &mut Check<'_>, path: &Path, figures: &raw::GpuFigures) -> Op
     let peak = catalog::Peak {
         bf16_tflops: bf16,
         fp8_tflops: figures.fp8_tflops,
+        fp4_tflops: None,
+        int8_tops: None,
         memory_gb_per_s: bandwidth.0 as f64 / 1e9,
     };
     let gpu = figure(check, path, Gpu::from_peak(memory.0, peak))?;

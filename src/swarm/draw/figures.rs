@@ -40,6 +40,18 @@ impl Draw {
             parallelism["expert"] = json!(self.rng.random_bool(0.7));
         }
         scenario.insert("parallelism".to_owned(), parallelism);
+        if experts && self.on("way to experts", 0.3) {
+            let ways = ["allgather_reducescatter", "all_to_all", "deepep_high_throughput"];
+            let (way, power) = (self.one_of(&ways), self.one_of(&[0.0, 0.7]));
+            let choice = match self.rng.random_bool(0.5) {
+                true => json!(self.rng.random_range(1.0..2.0)),
+                false => json!({"zipf": power}),
+            };
+            let mut traffic = Map::new();
+            self.perhaps(&mut traffic, "exchange", 0.6, json!(way));
+            self.perhaps(&mut traffic, "imbalance", 0.6, choice);
+            scenario.insert("experts".to_owned(), Value::Object(traffic));
+        }
     }
 
     fn model_figures(&mut self) -> Value {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 use crate::catalog;
 use crate::fleet::RouterKind;
-use crate::scheduler::EngineInfo;
+use crate::scheduler::{EngineInfo, KvGroups};
 
 /// Longest prompt plus output where requests are long.
 const LONG: u32 = 8192;
@@ -85,6 +85,7 @@ impl Draw {
             kv_blocks: blocks,
             max_model_len: longest,
             prefix_caching: caching,
+            kv_groups: KvGroups::ONE,
             large_gpu: false,
         };
         Limits { info, whole_prompt: longest }

@@ -6,6 +6,7 @@ use crate::{Case, case};
 const TENSOR: &str = "parallelism={tensor: 2}";
 const THREE: &str = "replicas=3";
 const MOE: &str = "model=mixtral-8x7b";
+const SPREAD: &str = "parallelism={tensor: 2, data: 2, expert: true}";
 const EIGHT: &str = "workload.requests=8";
 const CLASSES: &str =
     "workload.classes=[{name: chat, share: 0.5}, {name: batch, share: 0.5, priority: 1}]";
@@ -106,6 +107,36 @@ pub(super) const CASES: &[Case] = &[
         &[MOE, EIGHT],
         "parallelism={tensor: 2, data: 2, expert: false}",
         "parallelism={tensor: 2, data: 2, expert: true}",
+    ),
+    case(
+        "Scenario.experts",
+        &[MOE, EIGHT, SPREAD],
+        "experts={imbalance: 1}",
+        "experts={imbalance: 1.5}",
+    ),
+    case(
+        "ExpertTraffic.exchange",
+        &[MOE, EIGHT, SPREAD],
+        "experts={exchange: allgather_reducescatter}",
+        "experts={exchange: deepep_high_throughput}",
+    ),
+    case(
+        "ExpertTraffic.imbalance",
+        &[MOE, EIGHT, SPREAD],
+        "experts={imbalance: 1.1}",
+        "experts={imbalance: {zipf: 1}}",
+    ),
+    case(
+        "ExpertShares.zipf",
+        &[MOE, EIGHT],
+        "experts={imbalance: {zipf: 0.5}}",
+        "experts={imbalance: {zipf: 2}}",
+    ),
+    case(
+        "ExpertShares.file",
+        &[MOE, EIGHT],
+        "experts={imbalance: {file: even.json}}",
+        "experts={imbalance: {file: skewed.json}}",
     ),
     case("Parallelism.tensor", &[], TENSOR, "parallelism={tensor: 4}"),
     case("Parallelism.pipeline", &[], "parallelism={pipeline: 1}", "parallelism={pipeline: 2}"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::catalog::Arithmetic;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// How a tensor's numbers are stored, and in which numbers its products are computed.
@@ -40,19 +41,6 @@ pub enum FormatName {
     Fp4Weights,
     /// A format of llama.cpp's; products in 16 bits.
     Gguf,
-}
-
-/// In which numbers a product is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Arithmetic {
-    /// 16 bits.
-    Bf16,
-    /// 8-bit floating point.
-    Fp8,
-    /// 8-bit integers.
-    Int8,
-    /// 4-bit floating point.
-    Fp4,
 }
 
 const BIT: u32 = 1024;
@@ -110,6 +98,12 @@ impl Format {
     /// Whether a weight takes 16 bits.
     pub fn is_16_bit(self) -> bool {
         self.name == FormatName::Bf16
+    }
+
+    /// Whether its weights are unpacked to 16 bits for a product.
+    pub fn is_unpacked(self) -> bool {
+        !matches!(self.name, FormatName::Fp32 | FormatName::Bf16)
+            && self.arithmetic() == Arithmetic::Bf16
     }
 
     /// In which numbers the products are meant to be computed.

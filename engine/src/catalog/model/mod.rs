@@ -7,8 +7,9 @@ mod mixer;
 mod mlp;
 mod overrides;
 mod size;
+mod words;
 
-pub use formats::{Arithmetic, Format, FormatName, Formats};
+pub use formats::{Format, FormatName, Formats};
 pub use mixer::{
     Attention, Indexer, KvSource, Latent, Mixer, QkNorm, Reach, Recurrent, RecurrentKind,
 };

@@ -12,7 +12,7 @@ use crate::catalog::check::InvalidFigure;
 pub struct ModelOverrides {
     /// Replaces [`Model::hidden_size`].
     pub hidden_size: Option<u32>,
-    /// Replaces the width of the dense feed-forward networks.
+    /// Replaces the width of the dense feed-forward networks, where there are some.
     pub intermediate_size: Option<u32>,
     /// Keeps the first so many layers, or repeats the one kind of layer so often.
     pub layers: Option<u32>,
@@ -74,10 +74,10 @@ impl Model {
 
     fn replace(&mut self, overrides: &ModelOverrides) -> Result<(), InvalidFigure> {
         let ModelOverrides { intermediate_size, heads, kv_heads, head_dim, .. } = *overrides;
-        let mut found = [intermediate_size, heads, kv_heads, head_dim].map(|given| given.is_none());
+        let mut found = [heads, kv_heads, head_dim].map(|given| given.is_none());
         for LayerGroup { mixer, mlp, .. } in &mut self.groups {
             if let (Mlp::Dense(dense), Some(width)) = (&mut *mlp, intermediate_size) {
-                (dense.width, found[0]) = (width, true);
+                dense.width = width;
             }
             match mixer {
                 Mixer::Attention(a) => {
@@ -86,17 +86,17 @@ impl Model {
                     let (old, new) = (a.key_dim, head_dim.unwrap_or(a.key_dim));
                     a.key_dim = new;
                     a.value_dim = if a.value_dim == old { new } else { a.value_dim };
-                    found = [found[0], true, true, true];
+                    found = [true; 3];
                 }
                 Mixer::Latent(latent) => {
                     latent.heads = heads.unwrap_or(latent.heads);
                     latent.key_dim = head_dim.unwrap_or(latent.key_dim);
-                    (found[1], found[3]) = (true, true);
+                    (found[0], found[2]) = (true, true);
                 }
                 Mixer::Recurrent(_) | Mixer::None => {}
             }
         }
-        let names = ["intermediate_size", "heads", "kv_heads", "head_dim"];
+        let names = ["heads", "kv_heads", "head_dim"];
         match found.iter().position(|&found| !found) {
             None => Ok(()),
             Some(at) => Err(InvalidFigure::new(

@@ -60,8 +60,7 @@ pub(super) fn go_on(step: &mut Step<'_>, request: Handle, budget: &mut Budget) -
     let within = chunk.min(budget.total as i64);
     let within = if within <= 0 { chunk } else { within };
     // SGLang relies on the memory to be there.
-    let blocks = i64::from(view.blocks) + i64::from(step.free_blocks());
-    let room = blocks * budget.page - i64::from(view.computed);
+    let room = i64::from(step.room_tokens(request)) - i64::from(view.computed);
     let left = i64::from(view.prefill_left());
     let tokens = left.min(within).min(room);
     if tokens <= 0 {
