@@ -30,11 +30,11 @@ pub(crate) fn write_files(folder: &Path) {
     };
     write("deep.json", &config(32));
     write("shallow.json", &config(16));
-    write("even.json", "[1, 1, 1, 1, 1, 1, 1, 1]");
-    write("skewed.json", "[9, 1, 1, 1, 1, 1, 1, 1]");
     for (name, layers) in [("deep.gguf", 32), ("shallow.gguf", 16)] {
         fs::write(folder.join(name), gguf(layers)).expect("writable");
     }
+    write("even.json", "[1, 1, 1, 1, 1, 1, 1, 1]");
+    write("skewed.json", "[9, 1, 1, 1, 1, 1, 1, 1]");
     write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
     write("plain.csv", "arrival_s,input_tokens,output_tokens\n0,500,50\n0.02,800,60\n0.5,600,70\n");
