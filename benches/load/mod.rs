@@ -12,7 +12,6 @@ use metron_sim::workload::{
 };
 
 pub(crate) const ENGINE: EngineInfo = EngineInfo {
-    kv_groups: metron_sim::kv::KvGroups::ONE,
     kv_block_tokens: 16,
     kv_blocks: 27_000,
     max_model_len: 8192,
