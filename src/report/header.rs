@@ -164,7 +164,11 @@ fn system(scenario: &Value) -> Vec<String> {
     if let Some(profile) = scenario.pointer("/engine/profile") {
         parts.push(format!("engine {}", plain(profile)));
     }
-    parts.extend(text(scenario, "/engine/dtype"));
+    let own = || text(scenario, "/derived/model_formats");
+    parts.extend(match text(scenario, "/engine/dtype") {
+        Some(dtype) if dtype == "auto" => own().or(Some(dtype)),
+        dtype => dtype,
+    });
     parts.extend(text(scenario, "/engine/kv_cache_dtype").map(|dtype| format!("KV in {dtype}")));
     parts
 }

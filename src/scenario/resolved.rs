@@ -30,6 +30,9 @@ pub struct Derived {
     /// What the model's figures rest on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_evidence: Option<catalog::Evidence>,
+    /// The number formats of its checkpoint, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_formats: Option<String>,
     /// Of the replicas of each pool, where there are pools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<DerivedPool>>,
