@@ -15,6 +15,7 @@ mod plan;
 mod slot;
 mod state_chunks;
 mod step;
+mod step_memory;
 mod trims;
 mod waiting;
 
