@@ -2,7 +2,8 @@
 //!
 //! Without a cache only counts matter, so a pool is a few numbers and the number of blocks that a
 //! request holds lives with the request. With a cache every block has an identity: see
-//! [`PrefixCache`].
+//! [`PrefixCache`]. Where a model has several groups of layers ([`KvGroups`]) they share the pool, and a
+//! request's blocks are the sum over them.
 
 mod free_list;
 mod grouped;

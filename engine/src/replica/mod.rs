@@ -16,6 +16,7 @@ mod reads;
 mod slot;
 mod state_chunks;
 mod step;
+mod step_memory;
 mod trims;
 mod waiting;
 
