@@ -152,7 +152,10 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
         !matches!(kind, Kind::State(_) | Kind::Alone(_) | Kind::Only(Some(_)))
     });
     let heads = match latent {
-        None if attends => Some(attention::read(config, family, hidden_size)?),
+        None if attends => {
+            let has_windows = kinds.kinds.contains(&Kind::Window);
+            Some(attention::read(config, family, hidden_size, has_windows)?)
+        }
         None => {
             attention::pass(config);
             None

@@ -261,6 +261,10 @@ fn shared_width(config: &Config<'_>, width: u32) -> Result<u32> {
         (Some(number), Some(wide)) if config.kind.starts_with("bailing") => {
             Ok(number.saturating_mul(wide))
         }
+        (Some(number), Some(wide)) if number > 1 => {
+            config.say(format!("{number} shared experts: {wide} is taken as the width of all"));
+            Ok(wide)
+        }
         (_, Some(wide)) => Ok(wide),
         (Some(number), None) => Ok(number.saturating_mul(width)),
     }

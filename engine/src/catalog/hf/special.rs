@@ -66,6 +66,9 @@ pub(super) fn lfm2_width(config: &Config<'_>, width: u32) -> Result<u32> {
 
 /// The last layers take K and V of earlier ones (Gemma 3n and 4).
 pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result<()> {
+    if !groups.iter().any(|group| matches!(group.mixer, Mixer::Attention(_))) {
+        return Ok(());
+    }
     let shared = config.optional(&["num_kv_shared_layers"])?.unwrap_or(0);
     let wide = config.flag(&["use_double_wide_mlp"], false)?;
     let layers = groups.len();
