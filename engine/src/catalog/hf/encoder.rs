@@ -39,8 +39,8 @@ pub(super) fn parameters(config: &Config<'_>, hidden_size: u32) -> Result<u64> {
                 config.say(format!("`{name}`: what speaks is not in memory, only what thinks"));
             }
         }
-        for name in ["mm_vision_tower", "vision_tower", "audio_tower"] {
-            if keys.get(name).is_some_and(serde_json::Value::is_string) {
+        for name in ["mm_vision_tower", "vision_tower", "audio_tower", "embd_layer"] {
+            if keys.get(name).is_some_and(|value| value.is_string() || value.is_object()) {
                 config.say(format!("`{name}`: an encoder of a size not said here is left out"));
             }
         }

@@ -252,9 +252,9 @@ fn mixer_of(config: &Config<'_>, state: State, hidden_size: u32) -> Result<Mixer
 }
 
 /// Equal layers in a row, put together.
-pub(super) fn runs(layers: Vec<LayerGroup>) -> Vec<LayerGroup> {
+pub(super) fn runs(layers: &[LayerGroup]) -> Vec<LayerGroup> {
     let mut groups: Vec<LayerGroup> = Vec::new();
-    for layer in layers {
+    for layer in layers.iter().copied() {
         match groups.last_mut() {
             Some(last) if (LayerGroup { layers: 1, ..*last }) == layer => last.layers += 1,
             _ => groups.push(layer),

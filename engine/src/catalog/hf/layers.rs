@@ -116,6 +116,10 @@ fn window(config: &Config<'_>, family: &Family) -> Result<Option<u32>> {
         "local_window_size",
     ];
     let used = config.optional_flag(&["use_sliding_window"])?;
+    // Phi's remote class: each so many-th layer looks at all tokens; 1 says nothing.
+    if config.text.peek("full_attn_mod").and_then(Value::as_u64) == Some(1) {
+        config.pass(&["full_attn_mod"]);
+    }
     let given = config.given_number(&WINDOW)?.filter(|&window| window > 0);
     let listed = config.text.holds("layer_types") || config.text.holds("hybrid_layer_pattern");
     if used == Some(false) {

@@ -119,7 +119,7 @@ fn one_of_all(key: &str, list: &[Value]) -> Result<u32> {
 fn default_width(config: &Config<'_>, hidden_size: u32) -> Result<Option<u32>> {
     Ok(match config.kind {
         "gpt2" | "gpt-sw3" | "gpt_bigcode" | "gptj" | "gpt_neo" | "codegen" | "bloom" | "falcon"
-        | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
+        | "phi-msft" | "mixformer-sequential" | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
         "mpt" => Some(
             config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size),
         ),
