@@ -46,7 +46,12 @@ impl Heads {
 }
 
 /// Reads the figures of attention.
-pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Result<Heads> {
+pub(super) fn read(
+    config: &Config<'_>,
+    family: &Family,
+    hidden_size: u32,
+    has_windows: bool,
+) -> Result<Heads> {
     let nested = config.text.nested("attn_config")?;
     let heads = config.number(&HEADS)?;
     let head_dim = match config.optional(&HEAD_DIM)? {
@@ -76,8 +81,10 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
         config.keep(keys);
     }
     let mut both = Heads { full, window: full };
-    of_windows(config, &mut both)?;
-    of_global_layers(config, &mut both)?;
+    if has_windows {
+        of_windows(config, &mut both)?;
+        of_global_layers(config, &mut both)?;
+    }
     Ok(both)
 }
 

@@ -318,6 +318,13 @@ impl<'a> Config<'a> {
         }
     }
 
+    /// The same for those that the class has, as far as that is known.
+    pub(super) fn pass_own(&self, names: &[&str]) {
+        for name in names.iter().filter(|name| self.class_has(name)) {
+            self.text.get(name);
+        }
+    }
+
     /// The innermost map's value of `name`, or that of one around it.
     pub(super) fn anywhere(&self, name: &str) -> Option<&'a Value> {
         let outer = self.around.iter().rev().map(|keys| keys.get(name));

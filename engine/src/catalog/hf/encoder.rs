@@ -20,7 +20,7 @@ pub(super) fn parameters(config: &Config<'_>, hidden_size: u32) -> Result<u64> {
     for keys in config.around.iter().chain(std::iter::once(&config.text)) {
         for name in VISION {
             if let Some(vision) = nested_map(keys, name) {
-                let parameters = vision_parameters(&vision, hidden_size)?;
+                let parameters = vision_parameters(&vision, config.kind, hidden_size)?;
                 say(config, "images", parameters);
                 sum += parameters;
                 finish(config, vision);
@@ -39,8 +39,8 @@ pub(super) fn parameters(config: &Config<'_>, hidden_size: u32) -> Result<u64> {
                 config.say(format!("`{name}`: what speaks is not in memory, only what thinks"));
             }
         }
-        for name in ["mm_vision_tower", "vision_tower", "audio_tower"] {
-            if keys.get(name).is_some_and(serde_json::Value::is_string) {
+        for name in ["mm_vision_tower", "vision_tower", "audio_tower", "embd_layer"] {
+            if keys.get(name).is_some_and(|value| value.is_string() || value.is_object()) {
                 config.say(format!("`{name}`: an encoder of a size not said here is left out"));
             }
         }
@@ -85,8 +85,8 @@ const INNER: [&str; 4] =
     ["intermediate_size", "vt_intermediate_size", "encoder_ffn_dim", "ffn_hidden_size"];
 
 /// An image encoder as transformers has them: patches, layers, and two matrices to the text's width.
-fn vision_parameters(keys: &Keys<'_>, hidden_size: u32) -> Result<u64> {
-    let kind = keys.string("model_type")?.unwrap_or("");
+fn vision_parameters(keys: &Keys<'_>, around: &str, hidden_size: u32) -> Result<u64> {
+    let kind = keys.string("model_type")?.unwrap_or(around);
     let width = match kind {
         // Qwen2.5-VL's own: `hidden_size` is the encoder's, Qwen2-VL's that of the text.
         "qwen2_5_vl" | "qwen3_vl" => first(keys, &["hidden_size"])?,

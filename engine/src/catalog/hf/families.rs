@@ -81,7 +81,7 @@ pub(super) fn family(kind: &str) -> Option<Family> {
         "opt" => Family { positions: Some(2), ..GPT },
         "gpt_neo" => Family { biases: Biases::Never, positions: Some(0), windows: Windows::All, ..GPT },
         "gptj" | "codegen" => Family { biases: Biases::Never, norms: 2, ..GPT },
-        "phi" => Family { norms: 2, ..GPT },
+        "phi" | "phi-msft" | "mixformer-sequential" => Family { norms: 2, ..GPT },
         "gpt_neox" | "bloom" | "persimmon" | "jais2" => GPT,
         "starcoder2" => Family { windows: Windows::All, ..GPT },
         "mpt" => Family { biases: Biases::Never, mlp_bias: false, norms: 2, ..GPT },

@@ -152,7 +152,10 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
         !matches!(kind, Kind::State(_) | Kind::Alone(_) | Kind::Only(Some(_)))
     });
     let heads = match latent {
-        None if attends => Some(attention::read(config, family, hidden_size)?),
+        None if attends => {
+            let has_windows = kinds.kinds.contains(&Kind::Window);
+            Some(attention::read(config, family, hidden_size, has_windows)?)
+        }
         None => {
             attention::pass(config);
             None
@@ -249,9 +252,9 @@ fn mixer_of(config: &Config<'_>, state: State, hidden_size: u32) -> Result<Mixer
 }
 
 /// Equal layers in a row, put together.
-pub(super) fn runs(layers: Vec<LayerGroup>) -> Vec<LayerGroup> {
+pub(super) fn runs(layers: &[LayerGroup]) -> Vec<LayerGroup> {
     let mut groups: Vec<LayerGroup> = Vec::new();
-    for layer in layers {
+    for layer in layers.iter().copied() {
         match groups.last_mut() {
             Some(last) if (LayerGroup { layers: 1, ..*last }) == layer => last.layers += 1,
             _ => groups.push(layer),

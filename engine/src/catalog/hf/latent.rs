@@ -12,7 +12,10 @@ pub(super) fn read(config: &Config<'_>) -> Result<Option<Latent>> {
     let Some(kv_rank) = config.optional(&["kv_lora_rank"])? else { return Ok(None) };
     // The class's own `head_dim` is that of the rotary part; KV heads do not count.
     config.pass(&["head_dim", "num_key_value_heads", "qk_head_dim", "mla_scale_q_lora"]);
-    config.pass(&["mla_scale_kv_lora", "attention_bias", "qk_layernorm", "use_qk_norm"]);
+    config.pass(&["mla_scale_kv_lora", "attention_bias", "qk_layernorm"]);
+    if config.kind.starts_with("bailing") {
+        config.pass(&["use_qk_norm"]);
+    }
     config.pass(&["sliding_window", "attention_method", "mla_config", "num_query_groups"]);
     let heads = config.number(&HEADS)?;
     let rope_dim = config.number(&["qk_rope_head_dim"])?;

@@ -116,6 +116,10 @@ fn window(config: &Config<'_>, family: &Family) -> Result<Option<u32>> {
         "local_window_size",
     ];
     let used = config.optional_flag(&["use_sliding_window"])?;
+    // Phi's remote class: each so many-th layer looks at all tokens; 1 says nothing.
+    if config.text.peek("full_attn_mod").and_then(Value::as_u64) == Some(1) {
+        config.pass(&["full_attn_mod"]);
+    }
     let given = config.given_number(&WINDOW)?.filter(|&window| window > 0);
     let listed = config.text.holds("layer_types") || config.text.holds("hybrid_layer_pattern");
     if used == Some(false) {
@@ -149,9 +153,17 @@ fn listed(config: &Config<'_>) -> Result<Option<Vec<Kind>>> {
     let names = ["layer_types", "layers_block_type", "block_types"];
     if let Some((key, list)) = config.by_layer(&names)? {
         config.pass(&PATTERNS);
-        config.pass(&["attn_layer_period", "attn_layer_offset", "full_attn_idxs", "max_window_layers"]);
-        config.pass(&["attn_layer_indices", "hybrid_layer_ids", "layer_group_size"]);
-        config.pass(&["prefix_dense_sliding_window_pattern"]);
+        // Other ways to say the same, where the class has them.
+        config.pass_own(&["attn_layer_period", "attn_layer_offset", "attn_layer_indices"]);
+        config.pass_own(&["prefix_dense_sliding_window_pattern", "max_window_layers"]);
+        match config.kind {
+            "lfm2" | "lfm2_moe" => config.pass(&["full_attn_idxs"]),
+            "zamba2" => config.pass(&["hybrid_layer_ids"]),
+            kind if kind.starts_with("bailing") => config.pass(&["layer_group_size"]),
+            "bamba" | "granitemoehybrid" => config.pass(&["attn_layer_indices"]),
+            kind if kind.starts_with("qwen") => config.pass(&["max_window_layers"]),
+            _ => {}
+        }
         if let Some(keys) = config.text.nested("linear_attn_config")? {
             keys.get("full_attn_layers");
             keys.get("kda_layers");
@@ -204,7 +216,7 @@ fn named(config: &Config<'_>, key: &str, value: &Value) -> Result<Kind> {
     let alone = config.kind == "nemotron_h";
     match value.as_str() {
         Some("attention" | "full_attention") if alone => Ok(Kind::Only(None)),
-        Some("mamba" | "mamba2") if alone => Ok(Kind::Only(Some(State::Mamba2))),
+        Some("mamba" | "mamba2" | "linear_attention") if alone => Ok(Kind::Only(Some(State::Mamba2))),
         Some("mlp") if alone => Ok(Kind::Alone(false)),
         Some("moe") if alone => Ok(Kind::Alone(true)),
         Some("full_attention" | "attention" | "global" | "full") => Ok(Kind::Full),

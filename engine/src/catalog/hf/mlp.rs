@@ -119,7 +119,7 @@ fn one_of_all(key: &str, list: &[Value]) -> Result<u32> {
 fn default_width(config: &Config<'_>, hidden_size: u32) -> Result<Option<u32>> {
     Ok(match config.kind {
         "gpt2" | "gpt-sw3" | "gpt_bigcode" | "gptj" | "gpt_neo" | "codegen" | "bloom" | "falcon"
-        | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
+        | "phi-msft" | "mixformer-sequential" | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
         "mpt" => Some(
             config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size),
         ),
@@ -260,6 +260,10 @@ fn shared_width(config: &Config<'_>, width: u32) -> Result<u32> {
         // Nemotron-H's and Bailing's keys: the width of all shared experts, and of one.
         (Some(number), Some(wide)) if config.kind.starts_with("bailing") => {
             Ok(number.saturating_mul(wide))
+        }
+        (Some(number), Some(wide)) if number > 1 => {
+            config.say(format!("{number} shared experts: {wide} is taken as the width of all"));
+            Ok(wide)
         }
         (_, Some(wide)) => Ok(wide),
         (Some(number), None) => Ok(number.saturating_mul(width)),

@@ -113,7 +113,6 @@ fn read(
     let family = groups::family(config)?;
     let frame = groups::frame(config)?;
     let groups = groups::read(config, &family, frame.hidden_size)?;
-    let draft_parameters = draft::parameters(config, &groups, frame.hidden_size)?;
     let tables = groups::tables(config, &family, &frame)?;
     let encoders = encoder::parameters(config, frame.hidden_size)?;
     let name = name::of(config, place);
@@ -121,20 +120,21 @@ fn read(
         name: name.to_lowercase(),
         description: format!("{name}, from its config.json"),
         hidden_size: frame.hidden_size,
-        groups: groups::runs(groups),
+        groups: groups::runs(&groups),
         vocab_size: frame.vocab_size,
         max_position_embeddings: frame.max_position_embeddings,
         tied_embeddings: frame.tied_embeddings,
         formats: Default::default(),
         other_parameters: tables,
         encoder_parameters: encoders,
-        draft_parameters,
+        draft_parameters: 0,
         published: Published::default(),
         assumed: Vec::new(),
         source: "config.json".into(),
     };
-    // What the formats are counted on must be in range.
+    // What sums are made of must be in range.
     model.validate()?;
+    model.draft_parameters = draft::parameters(config, &groups, model.hidden_size)?;
     model.formats = quantization::read(config, quant, &model)?;
     Ok(model)
 }

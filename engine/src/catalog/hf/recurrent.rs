@@ -10,9 +10,14 @@ use crate::catalog::model::{Recurrent, RecurrentKind};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
+/// Far beyond any figure, and small enough that a sum of some of them does not overflow.
+const LARGEST: u64 = 1 << 56;
+
 /// Products of figures that are not checked yet.
 fn product(factors: &[u32]) -> u64 {
-    factors.iter().fold(1_u64, |product, &factor| product.saturating_mul(factor.into()))
+    let product =
+        factors.iter().fold(1_u64, |product, &factor| product.saturating_mul(factor.into()));
+    product.min(LARGEST)
 }
 
 fn narrow(key: &str, value: u64) -> Result<u32> {
@@ -49,10 +54,10 @@ pub(super) fn mamba(config: &Config<'_>, hidden_size: u32) -> Result<Recurrent> 
     };
     config.pass(&["use_conv_bias", "mamba_conv_bias", "mamba_proj_bias", "mamba_inner_layernorms"]);
     config.pass(&["mixer_rms_eps", "d_model", "n_layer", "ssm_cfg"]);
-    let inside = product(&[inner, conv + 1])
+    let inside = product(&[inner, conv.saturating_add(1)])
         + product(&[inner, rank.saturating_add(state.saturating_mul(2))])
-        + product(&[inner, rank + 1])
-        + product(&[inner, state + 1]);
+        + product(&[inner, rank.saturating_add(1)])
+        + product(&[inner, state.saturating_add(1)]);
     Ok(Recurrent {
         kind: RecurrentKind::Mamba,
         heads: inner,
@@ -98,7 +103,7 @@ pub(super) fn mamba2(config: &Config<'_>, hidden_size: u32) -> Result<Recurrent>
             u64::from(inner) + u64::from(conv_dim) + u64::from(heads),
         )?,
         output_rows: inner,
-        other_parameters: product(&[conv_dim, conv + u32::from(conv_bias)])
+        other_parameters: product(&[conv_dim, conv.saturating_add(conv_bias.into())])
             + product(&[3, heads])
             + if normed { u64::from(inner) } else { 0 },
         state_numbers: product(&[heads, dim, state]),

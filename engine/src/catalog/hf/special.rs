@@ -66,6 +66,9 @@ pub(super) fn lfm2_width(config: &Config<'_>, width: u32) -> Result<u32> {
 
 /// The last layers take K and V of earlier ones (Gemma 3n and 4).
 pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result<()> {
+    if !groups.iter().any(|group| matches!(group.mixer, Mixer::Attention(_))) {
+        return Ok(());
+    }
     let shared = config.optional(&["num_kv_shared_layers"])?.unwrap_or(0);
     let wide = config.flag(&["use_double_wide_mlp"], false)?;
     let layers = groups.len();
@@ -87,28 +90,28 @@ pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result
 pub(super) fn per_layer_embeddings(config: &Config<'_>, hidden_size: u32) -> Result<u64> {
     let width = config.optional(&["hidden_size_per_layer_input"])?.unwrap_or(0);
     let vocabulary = config.optional(&["vocab_size_per_layer_input"])?.unwrap_or(0);
-    let layers = u64::from(config.layers.get());
-    let (h, width) = (u64::from(hidden_size), u64::from(width));
-    let mut sum = 0;
+    let layers = u128::from(config.layers.get());
+    let (h, width) = (u128::from(hidden_size), u128::from(width));
+    let mut sum = 0_u128;
     if width > 0 {
         let all = layers * width;
-        sum += u64::from(vocabulary) * all + h * all + width + layers * (2 * h * width + h);
+        sum += u128::from(vocabulary) * all + h * all + width + layers * (2 * h * width + h);
         config.say(
             "embeddings by layer, and what mixes them in, are in memory; their time is not priced",
         );
     }
     if let Some(rank) = config.optional(&["laurel_rank"])? {
-        sum += layers * (2 * h * u64::from(rank) + h);
+        sum += layers * (2 * h * u128::from(rank) + h);
     }
     if let Some(inputs) = config.optional(&["altup_num_inputs"])? {
         config.pass(&["altup_active_idx", "altup_coef_clip", "altup_correct_scale"]);
         config.pass(&["altup_lr_multiplier", "activation_sparsity_pattern"]);
-        let n = u64::from(inputs);
+        let n = u128::from(inputs);
         sum += 2 * n.saturating_sub(1) * h * h;
-        sum += layers * (2 * h + h * n + n.saturating_mul(n) * n + n * n);
+        sum += layers * (2 * h + h * n + n * n * n + n * n);
         config.say("streams beside the hidden state (`altup_num_inputs`): their time is not priced");
     }
-    Ok(sum)
+    Ok(u64::try_from(sum).unwrap_or(u64::MAX))
 }
 
 /// Layers of a network that a search has thinned out (`block_configs` of Nemotron's), one by one.
