@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
+use super::kv;
 use super::links::linked;
 use super::model;
 use super::owner::Owner;
@@ -159,12 +160,12 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     };
     // With both fixed the model is only named.
     let laid_out = model.as_ref().filter(|_| !fixed || given.kv_blocks.is_none());
-    let layout = layout(check, owner, given, laid_out, parallelism, &memory)?;
+    let layout = kv::layout(check, owner, given, laid_out, parallelism, &memory)?;
     let block_tokens = layout.block_tokens;
     let kv_blocks =
-        kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
+        kv::kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
     let kv_blocks = DerivedBlocks {
-        groups: told_groups(&layout.groups),
+        groups: kv::told_groups(&layout.groups),
         kept: layout.kept,
         ..kv_blocks
     };
@@ -174,7 +175,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         kv_groups: layout.groups,
         ..any_engine()
     };
-    let max_model_len = max_model_len(check, owner, given, model.as_ref(), &info);
+    let max_model_len = kv::max_model_len(check, owner, given, model.as_ref(), &info);
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
@@ -283,109 +284,6 @@ fn parallelism(check: &mut Check<'_>, owner: &Owner, given: raw::Parallelism) ->
     let pipeline = check.whole(&pipeline_path, given.pipeline.unwrap_or(1), 1, 64);
     let data = check.whole(&data_path, given.data.unwrap_or(1), 1, 1024);
     Parallelism { tensor, pipeline, data, expert: given.expert.unwrap_or(false) }
-}
-
-/// How KV lies in blocks; one group of layers without a model. `None` when it cannot (and reported).
-fn layout(
-    check: &mut Check<'_>,
-    owner: &Owner,
-    given: &raw::Engine,
-    model: Option<&Model>,
-    parallelism: Parallelism,
-    memory: &Memory,
-) -> Option<Layout> {
-    let asked = memory.block_tokens;
-    let Some(model) = model else {
-        return Some(Layout { groups: KvGroups::ONE, block_tokens: asked, kept: Vec::new() });
-    };
-    match kv_layout(model, parallelism, memory.precision, asked) {
-        Ok(KvLayout { groups, block_tokens, kept, .. }) => {
-            if block_tokens != asked && given.kv_block_tokens.is_some() {
-                let path = owner.path(check, &["engine", "kv_block_tokens"]);
-                check.warnings.push(format!(
-                    "{path}: {asked} tokens become {block_tokens}: a block must hold a state of {}",
-                    model.name
-                ));
-            }
-            let kept = kept.into_iter().map(Into::into).collect();
-            Some(Layout { groups, block_tokens, kept })
-        }
-        Err(error) => {
-            hardware::cost_problem(check, owner, &error);
-            None
-        }
-    }
-}
-
-/// Which groups of layers draw from a pool of blocks, and how many tokens a block holds.
-struct Layout {
-    groups: KvGroups,
-    block_tokens: u32,
-    kept: Vec<DerivedKept>,
-}
-
-fn told_groups(groups: &KvGroups) -> Option<DerivedGroups> {
-    (!groups.is_one()).then(|| DerivedGroups { words: groups.to_string(), count: groups.all() })
-}
-
-fn kv_blocks(
-    check: &mut Check<'_>,
-    owner: &Owner,
-    given: &raw::Engine,
-    model: Option<&Model>,
-    gpu: Option<&Gpu>,
-    parallelism: Parallelism,
-    memory: &Memory,
-) -> Option<DerivedBlocks> {
-    if let Some(blocks) = given.kv_blocks {
-        if let (Some(model), Some(gpu)) = (model, gpu) {
-            let path = owner.path(check, &["engine", "kv_blocks"]);
-            let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
-            check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
-        }
-        return Some(DerivedBlocks { value: blocks, ..DerivedBlocks::default() });
-    }
-    let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
-    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic, .. } = capacity;
-    let from = BlocksFrom::Memory { arithmetic, bytes_per_block, weight_bytes, kv_bytes };
-    Some(DerivedBlocks { value: blocks, from, ..DerivedBlocks::default() })
-}
-
-fn max_model_len(
-    check: &mut Check<'_>,
-    owner: &Owner,
-    given: &raw::Engine,
-    model: Option<&Model>,
-    info: &EngineInfo,
-) -> DerivedLength {
-    let EngineInfo { kv_blocks, kv_block_tokens: block_tokens, kv_groups, .. } = *info;
-    let kv_tokens = info.kv_tokens();
-    let longest = model.map(|m| m.max_position_embeddings);
-    if let Some(length) = given.max_model_len {
-        let field = owner.field(check, &["engine", "max_model_len"]);
-        if let Some(longest) = longest.filter(|&longest| longest < length) {
-            check.warnings.push(format!(
-                "{field}: {length} is more than the {longest} that the model was made for"
-            ));
-        }
-        if length > kv_tokens {
-            let of = match kv_groups.is_one() {
-                true => String::new(),
-                false => format!(" in groups of layers, {kv_groups},"),
-            };
-            check.warnings.push(format!(
-                "{field}: {length} is more than the KV cache holds ({kv_blocks} blocks \
-                 of {block_tokens} tokens{of} are {kv_tokens}); longer requests are rejected"
-            ));
-        }
-        return DerivedLength { value: length, from: LengthFrom::Given };
-    }
-    match longest {
-        Some(longest) if longest <= kv_tokens => {
-            DerivedLength { value: longest, from: LengthFrom::Model }
-        }
-        _ => DerivedLength { value: kv_tokens, from: LengthFrom::KvCache },
-    }
 }
 
 fn cost(

@@ -7,6 +7,7 @@ mod experts;
 mod feasible;
 mod fleet;
 mod hardware;
+mod kv;
 mod lengths;
 mod links;
 mod lists;
