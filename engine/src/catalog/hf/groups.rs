@@ -34,6 +34,15 @@ pub(super) fn family(config: &Config<'_>) -> Result<Family> {
         return Ok(family);
     }
     if defaults::is_other(kind) {
+        // By key, where one says why.
+        for key in ["compress_ratios", "compress_rates"] {
+            if let Some(value) = config.text.peek(key) {
+                let value = super::config::value_shown(value);
+                return refuse(format!(
+                    "`{key}`: {value}: attention over compressed tokens is not modelled"
+                ));
+            }
+        }
         return refuse(format!("the layers of `model_type: {kind}` are not modelled"));
     }
     for part in ["mamba", "rwkv", "hyena", "retnet", "xlstm", "griffin"] {

@@ -309,8 +309,13 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
         match value {
             Value::Array(_) => {
                 let (key, list) = config.by_layer(&["moe_layer_freq"])?.unwrap_or_default();
-                for (layer, value) in list.iter().enumerate() {
-                    sparse[layer] = super::config::truth(&key, value)?;
+                for (has, value) in sparse.iter_mut().zip(list) {
+                    let listed = super::config::truth(&key, value)?;
+                    if listed && !*has {
+                        let known = "a list with none of the first dense layers";
+                        return Err(HfConfigError::wrong(&key, known, first));
+                    }
+                    *has = listed;
                 }
             }
             _ => {
