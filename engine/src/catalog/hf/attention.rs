@@ -27,7 +27,8 @@ const KV_HEADS: [&str; 6] = [
     "num_attention_groups",
     "n_kv_heads",
 ];
-const HEAD_DIM: [&str; 4] = ["head_dim", "kv_channels", "attention_head_dim", "attention_head_size"];
+const HEAD_DIM: [&str; 4] =
+    ["head_dim", "kv_channels", "attention_head_dim", "attention_head_size"];
 
 /// Figures of attention layers of each kind.
 pub(super) struct Heads {
@@ -164,7 +165,8 @@ fn biases(config: &Config<'_>, family: &Family) -> Result<(bool, bool)> {
 }
 
 fn qk_norm(config: &Config<'_>, family: &Family) -> Result<QkNorm> {
-    let said = config.optional_flag(&["use_qk_norm", "qk_layernorm", "qk_norm", "use_qk_layernorm"])?;
+    let said =
+        config.optional_flag(&["use_qk_norm", "qk_layernorm", "qk_norm", "use_qk_layernorm"])?;
     if let Some((key, value)) = config.given(&["qk_norm_type"]) {
         return match value.as_str() {
             Some("per_head" | "per_layer_head") => Ok(QkNorm::PerHead),
@@ -185,7 +187,9 @@ fn qk_norm(config: &Config<'_>, family: &Family) -> Result<QkNorm> {
 fn gate_columns(config: &Config<'_>, heads: u32, head_dim: u32) -> Result<u32> {
     let whole = heads.saturating_mul(head_dim);
     let kind = config.kind;
-    let by_class = kind.starts_with("qwen3_next") || kind.starts_with("qwen3_5") || matches!(kind, "afmoe" | "beam");
+    let by_class = kind.starts_with("qwen3_next")
+        || kind.starts_with("qwen3_5")
+        || matches!(kind, "afmoe" | "beam");
     let said = config.optional_flag(&[
         "attn_output_gate",
         "attention_output_gate",

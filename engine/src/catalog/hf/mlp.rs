@@ -72,7 +72,8 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
 
 /// Whether the network has three matrices: where the config says it, else as in the class.
 fn gated(config: &Config<'_>, family: &Family) -> Result<bool> {
-    let said = config.optional_flag(&["gated_mlp", "use_gated_mlp", "use_glu", "mlp_gated", "glu_mlp"])?;
+    let said =
+        config.optional_flag(&["gated_mlp", "use_gated_mlp", "use_glu", "mlp_gated", "glu_mlp"])?;
     let not = config.optional_flag(&["use_gelu_mlp"])?;
     Ok(said.or(not.map(|not| !not)).unwrap_or(family.gated))
 }
@@ -118,22 +119,28 @@ fn one_of_all(key: &str, list: &[Value]) -> Result<u32> {
 /// Classes whose width follows from that of the hidden state.
 fn default_width(config: &Config<'_>, hidden_size: u32) -> Result<Option<u32>> {
     Ok(match config.kind {
-        "gpt2" | "gpt-sw3" | "gpt_bigcode" | "gptj" | "gpt_neo" | "codegen" | "bloom" | "falcon"
-        | "phi-msft" | "mixformer-sequential" | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
-        "mpt" => Some(
-            config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size),
-        ),
+        "gpt2"
+        | "gpt-sw3"
+        | "gpt_bigcode"
+        | "gptj"
+        | "gpt_neo"
+        | "codegen"
+        | "bloom"
+        | "falcon"
+        | "phi-msft"
+        | "mixformer-sequential"
+        | "RefinedWeb"
+        | "RefinedWebModel"
+        | "jais" => Some(hidden_size.saturating_mul(4)),
+        "mpt" => {
+            Some(config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size))
+        }
         _ => None,
     })
 }
 
-pub(super) const COUNT: [&str; 5] = [
-    "num_local_experts",
-    "num_experts",
-    "n_routed_experts",
-    "moe_num_experts",
-    "moe_n_experts",
-];
+pub(super) const COUNT: [&str; 5] =
+    ["num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "moe_n_experts"];
 const PER_TOKEN: [&str; 9] = [
     "num_experts_per_tok",
     "num_experts_per_token",
@@ -250,7 +257,9 @@ fn shared_width(config: &Config<'_>, width: u32) -> Result<u32> {
     match config.kind {
         "llama4_text" | "llama4" => return Ok(width),
         "gemma4_text" | "gemma4" => return config.number(&["intermediate_size"]),
-        "hunyuan_v1_moe" | "hunyuan" if !config.flag(&["use_mixed_mlp_moe"], true)? => return Ok(0),
+        "hunyuan_v1_moe" | "hunyuan" if !config.flag(&["use_mixed_mlp_moe"], true)? => {
+            return Ok(0);
+        }
         _ => {}
     }
     let number = number_or_first(config, &SHARED)?;
@@ -303,8 +312,7 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
         }
         _ => config.optional(&["moe_layer_end_index"])?.unwrap_or(u32::MAX),
     };
-    let mut sparse: Vec<bool> =
-        (0..layers).map(|layer| layer >= first && layer <= end).collect();
+    let mut sparse: Vec<bool> = (0..layers).map(|layer| layer >= first && layer <= end).collect();
     if let Some((_, value)) = config.find(&["moe_layer_freq", "moe_layer_interval"]) {
         match value {
             Value::Array(_) => {
@@ -366,6 +374,11 @@ fn pass_keys_of_experts(config: &Config<'_>) {
     }
     config.pass(&PER_TOKEN);
     config.pass(&EXPERT_WIDTH);
-    config.pass(&["decoder_sparse_step", "mlp_only_layers", "moe_layer_freq", "expert_layer_period"]);
+    config.pass(&[
+        "decoder_sparse_step",
+        "mlp_only_layers",
+        "moe_layer_freq",
+        "expert_layer_period",
+    ]);
     config.pass(&["expert_layer_offset", "first_k_dense_replace", "mlp_layer_types"]);
 }

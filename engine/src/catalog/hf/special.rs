@@ -54,7 +54,13 @@ pub(super) fn lfm2_width(config: &Config<'_>, width: u32) -> Result<u32> {
             .filter(|factor| (0.0..=1024.0).contains(factor))
             .ok_or_else(|| HfConfigError::wrong(key, "a number", value))?,
     };
-    config.pass(&["block_mlp_init_scale", "block_out_init_scale", "block_use_swiglu", "block_use_xavier_init", "block_norm_eps"]);
+    config.pass(&[
+        "block_mlp_init_scale",
+        "block_out_init_scale",
+        "block_use_swiglu",
+        "block_use_xavier_init",
+        "block_norm_eps",
+    ]);
     if !config.flag(&["block_auto_adjust_ff_dim"], true)? {
         return Ok(width);
     }
@@ -109,7 +115,8 @@ pub(super) fn per_layer_embeddings(config: &Config<'_>, hidden_size: u32) -> Res
         let n = u128::from(inputs);
         sum += 2 * n.saturating_sub(1) * h * h;
         sum += layers * (2 * h + h * n + n * n * n + n * n);
-        config.say("streams beside the hidden state (`altup_num_inputs`): their time is not priced");
+        config
+            .say("streams beside the hidden state (`altup_num_inputs`): their time is not priced");
     }
     Ok(u64::try_from(sum).unwrap_or(u64::MAX))
 }
@@ -237,10 +244,9 @@ pub(super) fn by_layer(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result
                 attention.kv_heads = heads;
             }
         }
-        if let Mlp::Dense(dense) = &mut group.mlp {
-            if let Some(width) = own.number("intermediate_size")? {
-                dense.width = width;
-            }
+        if let (Mlp::Dense(dense), Some(width)) = (&mut group.mlp, own.number("intermediate_size")?)
+        {
+            dense.width = width;
         }
         config.keep(own);
     }
