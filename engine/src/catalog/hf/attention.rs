@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, Keys, whole};
 use super::error::HfConfigError;
-use super::families::{Biases, Family};
+use super::families::{Biases, Family, reads};
 use super::layers::Kind;
 use crate::catalog::check::InvalidFigure;
 use crate::catalog::model::{Attention, KvSource, QkNorm, Reach};
@@ -82,8 +82,10 @@ pub(super) fn read(
         config.keep(keys);
     }
     let mut both = Heads { full, window: full };
-    if has_windows {
+    if has_windows && reads(config.kind, &["mimo", "step3"]) {
         of_windows(config, &mut both)?;
+    }
+    if has_windows && reads(config.kind, &["gemma4"]) {
         of_global_layers(config, &mut both)?;
     }
     Ok(both)
@@ -267,6 +269,9 @@ pub(super) fn pass(config: &Config<'_>) {
 
 /// Query heads of a layer where a list has them by layer (Laguna).
 pub(super) fn heads_by_layer(config: &Config<'_>) -> Result<Option<Vec<u32>>> {
+    if !reads(config.kind, &["laguna"]) {
+        return Ok(None);
+    }
     let Some((key, list)) = config.by_layer(&["num_attention_heads_per_layer"])? else {
         return Ok(None);
     };

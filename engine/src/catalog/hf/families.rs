@@ -92,6 +92,12 @@ pub(super) fn family(kind: &str) -> Option<Family> {
     })
 }
 
+/// Whether a class is one of these, by the beginning of its name, or not known: keys that only these
+/// classes read mean nothing in others.
+pub(super) fn reads(kind: &str, classes: &[&str]) -> bool {
+    classes.iter().any(|class| kind.starts_with(class)) || family(kind).is_none()
+}
+
 /// Classes like Llama without windows.
 fn simple(kind: &str) -> Option<Family> {
     Some(match kind {

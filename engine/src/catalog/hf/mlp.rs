@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, whole};
 use super::error::HfConfigError;
-use super::families::Family;
+use super::families::{Family, reads};
 use crate::catalog::model::{Dense, Experts, Mlp};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
@@ -202,8 +202,15 @@ fn experts(config: &Config<'_>, family: &Family) -> Result<Option<Experts>> {
     };
     let mut per_token = number_or_first(config, &PER_TOKEN)?
         .ok_or_else(|| HfConfigError::Missing("num_experts_per_tok".into()))?;
-    let latent = config.optional(&["moe_latent_size", "routed_expert_hidden_size"])?.unwrap_or(0);
-    if let Some(zero) = config.optional(&["zero_expert_num"])?.filter(|&zero| zero > 0) {
+    let latent = match reads(config.kind, &["nemotron_h", "kimi"]) {
+        true => config.optional(&["moe_latent_size", "routed_expert_hidden_size"])?.unwrap_or(0),
+        false => 0,
+    };
+    let zero = match reads(config.kind, &["longcat"]) {
+        true => config.optional(&["zero_expert_num"])?,
+        false => None,
+    };
+    if let Some(zero) = zero.filter(|&zero| zero > 0) {
         let real = f64::from(per_token) * f64::from(count) / (f64::from(count) + f64::from(zero));
         per_token = (real.round() as u32).max(1);
         config.say(format!(
@@ -338,8 +345,13 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
     let step = config
         .optional(&["decoder_sparse_step", "interleave_moe_layer_step", "moe_every_n_layers"])?
         .unwrap_or(1);
-    let period = config.optional(&["expert_layer_period"])?.unwrap_or(1).max(1);
-    let offset = config.optional(&["expert_layer_offset"])?.unwrap_or(0);
+    let (period, offset) = match reads(config.kind, &["jamba"]) {
+        true => (
+            config.optional(&["expert_layer_period"])?.unwrap_or(1).max(1),
+            config.optional(&["expert_layer_offset"])?.unwrap_or(0),
+        ),
+        false => (1, 0),
+    };
     let only = config.layer_numbers(&["mlp_only_layers"])?.unwrap_or_default();
     for (layer, has) in (0..layers).zip(&mut sparse) {
         *has &= step > 0 && (layer + 1).is_multiple_of(step);
