@@ -51,7 +51,8 @@ fn figures_give_the_published_sizes() {
             let all = model.active_parameters();
             let table = model.embedding_parameters();
             let counts = [all, all - table, all.saturating_sub(2 * table)];
-            let off = counts.map(|count| error(count, active).abs()).into_iter().fold(1.0, f64::min);
+            let off =
+                counts.map(|count| error(count, active).abs()).into_iter().fold(1.0, f64::min);
             assert!(off < 0.035, "{name}: {all} active parameters, {off:+.4}");
         }
         if let Some(bytes) = published.checkpoint_bytes {

@@ -57,7 +57,8 @@ fn whole(check: &mut Check<'_>, path: &Path, figures: &raw::ModelFigures) -> Opt
         ("config", figures.config.is_some()),
         ("gguf", figures.gguf.is_some()),
     ];
-    let names: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    let names: Vec<&str> =
+        given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     if let [one, other, ..] = names[..] {
         either(check, path, one, other);
         return None;

@@ -67,7 +67,8 @@ impl Header {
 
     /// All keys with their values, by name.
     pub(super) fn sorted(&self) -> Vec<(&str, &MetadataValue)> {
-        let mut all: Vec<_> = self.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+        let mut all: Vec<_> =
+            self.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }

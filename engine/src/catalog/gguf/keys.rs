@@ -23,19 +23,15 @@ fn value(given: &MetadataValue) -> Value {
 }
 
 /// The config.
-pub(super) fn config(
-    header: &Header,
-    sums: &Sums,
-) -> Result<Map<String, Value>, HfConfigError> {
+pub(super) fn config(header: &Header, sums: &Sums) -> Result<Map<String, Value>, HfConfigError> {
     let architecture = header
         .text("general.architecture")
         .ok_or_else(|| HfConfigError::Missing("general.architecture".into()))?;
     let prefix = format!("{architecture}.");
     let get = |key: &str| header.get(&format!("{prefix}{key}")).map(value);
     let number = |key: &str| get(key).and_then(|value| value.as_u64());
-    let need = |key: &str| {
-        number(key).ok_or_else(|| HfConfigError::Missing(format!("{prefix}{key}")))
-    };
+    let need =
+        |key: &str| number(key).ok_or_else(|| HfConfigError::Missing(format!("{prefix}{key}")));
     let has_experts = number("expert_count").unwrap_or(0) > 0;
     let mut config = Map::new();
     match model_type(architecture, has_experts) {
@@ -159,12 +155,13 @@ fn of_architecture(
         "lfm2" => {
             config.insert("block_auto_adjust_ff_dim".into(), json!(false));
         }
-        "gpt-oss" | "mixtral" | "llama" | "granitemoe" | "phimoe" => {
-            // Experts as wide as the one key says.
-            if config.contains_key("num_experts") && !config.contains_key("moe_intermediate_size") {
-                let width = config.get("intermediate_size").cloned().unwrap_or(Value::Null);
-                config.insert("moe_intermediate_size".into(), width);
-            }
+        // Experts as wide as the one key says.
+        "gpt-oss" | "llama" | "granitemoe" | "phimoe"
+            if config.contains_key("num_experts")
+                && !config.contains_key("moe_intermediate_size") =>
+        {
+            let width = config.get("intermediate_size").cloned().unwrap_or(Value::Null);
+            config.insert("moe_intermediate_size".into(), width);
         }
         _ => {}
     }

@@ -46,7 +46,8 @@ impl Model {
 }
 
 fn check(model: &mut Model, header: &Header, sums: &tensors::Sums) -> Result<(), HfConfigError> {
-    let parts = header.get("split.count").and_then(gguf_rs_lib::format::MetadataValue::as_u64).unwrap_or(1);
+    let parts =
+        header.get("split.count").and_then(gguf_rs_lib::format::MetadataValue::as_u64).unwrap_or(1);
     if parts > 1 {
         model.assumed.push(format!(
             "one of {parts} parts of a GGUF file: the formats of its tensors stand for all"

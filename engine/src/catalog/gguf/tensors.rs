@@ -141,21 +141,24 @@ impl Sums {
                 _ => &mut self.other,
             });
         };
-        Some(if tail.starts_with("ffn_gate_inp") || tail.contains("norm") || tail.contains("conv1d") {
-            &mut self.other
-        } else if tail.contains("_exps.") {
-            &mut self.experts
-        } else if tail.contains("_shexp.") {
-            &mut self.shared
-        } else if tail.starts_with("ffn_") {
-            &mut self.mlp
-        } else if tail.starts_with("attn_")
-            || matches!(tail, "ssm_in.weight" | "ssm_out.weight" | "ssm_beta_alpha.weight")
-            || tail.starts_with("shortconv.")
-        {
-            &mut self.attention
-        } else {
-            &mut self.other
-        })
+        Some(
+            if tail.starts_with("ffn_gate_inp") || tail.contains("norm") || tail.contains("conv1d")
+            {
+                &mut self.other
+            } else if tail.contains("_exps.") {
+                &mut self.experts
+            } else if tail.contains("_shexp.") {
+                &mut self.shared
+            } else if tail.starts_with("ffn_") {
+                &mut self.mlp
+            } else if tail.starts_with("attn_")
+                || matches!(tail, "ssm_in.weight" | "ssm_out.weight" | "ssm_beta_alpha.weight")
+                || tail.starts_with("shortconv.")
+            {
+                &mut self.attention
+            } else {
+                &mut self.other
+            },
+        )
     }
 }

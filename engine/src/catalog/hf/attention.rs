@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, Keys, whole};
 use super::error::HfConfigError;
-use super::families::{Biases, Family};
+use super::families::{Biases, Family, reads};
 use super::layers::Kind;
 use crate::catalog::check::InvalidFigure;
 use crate::catalog::model::{Attention, KvSource, QkNorm, Reach};
@@ -27,7 +27,8 @@ const KV_HEADS: [&str; 6] = [
     "num_attention_groups",
     "n_kv_heads",
 ];
-const HEAD_DIM: [&str; 4] = ["head_dim", "kv_channels", "attention_head_dim", "attention_head_size"];
+const HEAD_DIM: [&str; 4] =
+    ["head_dim", "kv_channels", "attention_head_dim", "attention_head_size"];
 
 /// Figures of attention layers of each kind.
 pub(super) struct Heads {
@@ -81,8 +82,10 @@ pub(super) fn read(
         config.keep(keys);
     }
     let mut both = Heads { full, window: full };
-    if has_windows {
+    if has_windows && reads(config.kind, &["mimo", "step3"]) {
         of_windows(config, &mut both)?;
+    }
+    if has_windows && reads(config.kind, &["gemma4"]) {
         of_global_layers(config, &mut both)?;
     }
     Ok(both)
@@ -164,7 +167,8 @@ fn biases(config: &Config<'_>, family: &Family) -> Result<(bool, bool)> {
 }
 
 fn qk_norm(config: &Config<'_>, family: &Family) -> Result<QkNorm> {
-    let said = config.optional_flag(&["use_qk_norm", "qk_layernorm", "qk_norm", "use_qk_layernorm"])?;
+    let said =
+        config.optional_flag(&["use_qk_norm", "qk_layernorm", "qk_norm", "use_qk_layernorm"])?;
     if let Some((key, value)) = config.given(&["qk_norm_type"]) {
         return match value.as_str() {
             Some("per_head" | "per_layer_head") => Ok(QkNorm::PerHead),
@@ -185,7 +189,9 @@ fn qk_norm(config: &Config<'_>, family: &Family) -> Result<QkNorm> {
 fn gate_columns(config: &Config<'_>, heads: u32, head_dim: u32) -> Result<u32> {
     let whole = heads.saturating_mul(head_dim);
     let kind = config.kind;
-    let by_class = kind.starts_with("qwen3_next") || kind.starts_with("qwen3_5") || matches!(kind, "afmoe" | "beam");
+    let by_class = kind.starts_with("qwen3_next")
+        || kind.starts_with("qwen3_5")
+        || matches!(kind, "afmoe" | "beam");
     let said = config.optional_flag(&[
         "attn_output_gate",
         "attention_output_gate",
@@ -263,6 +269,9 @@ pub(super) fn pass(config: &Config<'_>) {
 
 /// Query heads of a layer where a list has them by layer (Laguna).
 pub(super) fn heads_by_layer(config: &Config<'_>) -> Result<Option<Vec<u32>>> {
+    if !reads(config.kind, &["laguna"]) {
+        return Ok(None);
+    }
     let Some((key, list)) = config.by_layer(&["num_attention_heads_per_layer"])? else {
         return Ok(None);
     };

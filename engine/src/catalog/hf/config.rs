@@ -93,7 +93,8 @@ impl<'a> Keys<'a> {
 pub(super) fn whole(key: &str, value: &Value) -> Result<u32> {
     let number = value.as_u64().or_else(|| {
         let float = value.as_f64()?;
-        (float.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&float)).then_some(float as u64)
+        (float.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&float))
+            .then_some(float as u64)
     });
     number
         .and_then(|n| u32::try_from(n).ok())

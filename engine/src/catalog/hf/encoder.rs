@@ -7,7 +7,8 @@ type Result<T> = std::result::Result<T, HfConfigError>;
 
 const VISION: [&str; 5] =
     ["vision_config", "visual", "vit_config", "vision_tower_config", "image_encoder_config"];
-const AUDIO: [&str; 4] = ["audio_config", "speech_config", "encoder_config", "audio_encoder_config"];
+const AUDIO: [&str; 4] =
+    ["audio_config", "speech_config", "encoder_config", "audio_encoder_config"];
 /// Parts that a server of text leaves out, or that hold figures of the encoders' ends.
 const LEFT_OUT: [&str; 3] = ["talker_config", "token2wav_config", "code2wav_config"];
 
@@ -106,7 +107,8 @@ fn vision_parameters(keys: &Keys<'_>, around: &str, hidden_size: u32) -> Result<
             if kind == "pixtral" { 0 } else { side.saturating_mul(side) }
         }
     };
-    let gated = ["pixtral", "qwen2_5_vl", "glm4v", "glm4v_moe", "gemma4_vision", "aimv2", "glm_ocr"];
+    let gated =
+        ["pixtral", "qwen2_5_vl", "glm4v", "glm4v_moe", "gemma4_vision", "aimv2", "glm_ocr"];
     let matrices = if gated.iter().any(|name| kind.starts_with(name)) { 3 } else { 2 };
     let text = first(keys, &["out_hidden_size", "text_hidden_size"])?;
     let text = text.unwrap_or_else(|| u64::from(hidden_size));
@@ -132,7 +134,16 @@ fn vision_parameters(keys: &Keys<'_>, around: &str, hidden_size: u32) -> Result<
 fn audio_parameters(keys: &Keys<'_>, hidden_size: u32) -> Result<u64> {
     let kind = keys.string("model_type")?.unwrap_or("");
     let width = first(keys, &["d_model", "hidden_size", "attention_dim"])?.unwrap_or(1280);
-    let depth = first(keys, &["encoder_layers", "num_hidden_layers", "num_layers", "num_blocks", "conf_num_hidden_layers"])?;
+    let depth = first(
+        keys,
+        &[
+            "encoder_layers",
+            "num_hidden_layers",
+            "num_layers",
+            "num_blocks",
+            "conf_num_hidden_layers",
+        ],
+    )?;
     let inner = first(keys, &["encoder_ffn_dim", "intermediate_size", "linear_units"])?;
     let inner = inner.unwrap_or(4 * width);
     let layer = match kind {
@@ -143,5 +154,9 @@ fn audio_parameters(keys: &Keys<'_>, hidden_size: u32) -> Result<u64> {
     };
     let out = first(keys, &["output_dim", "output_proj_dims"])?;
     let out = out.unwrap_or_else(|| u64::from(hidden_size));
-    Ok(depth.unwrap_or(32).saturating_mul(layer).saturating_add(width.saturating_mul(out)).min(1 << 44))
+    Ok(depth
+        .unwrap_or(32)
+        .saturating_mul(layer)
+        .saturating_add(width.saturating_mul(out))
+        .min(1 << 44))
 }

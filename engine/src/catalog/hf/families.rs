@@ -60,13 +60,8 @@ const LLAMA: Family = Family {
 
 const QWEN3: Family = Family { qk_norm: QkNorm::PerHead, windows: Windows::Qwen, ..LLAMA };
 
-const GPT: Family = Family {
-    biases: Biases::All(true),
-    gated: false,
-    mlp_bias: true,
-    norms: 4,
-    ..LLAMA
-};
+const GPT: Family =
+    Family { biases: Biases::All(true), gated: false, mlp_bias: true, norms: 4, ..LLAMA };
 
 /// A class that is not known is taken to be like Llama.
 pub(super) const UNKNOWN: Family = Family { windows: Windows::All, ..LLAMA };
@@ -79,7 +74,9 @@ pub(super) fn family(kind: &str) -> Option<Family> {
     Some(match kind {
         "gpt2" | "gpt-sw3" | "gpt_bigcode" => Family { positions: Some(0), ..GPT },
         "opt" => Family { positions: Some(2), ..GPT },
-        "gpt_neo" => Family { biases: Biases::Never, positions: Some(0), windows: Windows::All, ..GPT },
+        "gpt_neo" => {
+            Family { biases: Biases::Never, positions: Some(0), windows: Windows::All, ..GPT }
+        }
         "gptj" | "codegen" => Family { biases: Biases::Never, norms: 2, ..GPT },
         "phi" | "phi-msft" | "mixformer-sequential" => Family { norms: 2, ..GPT },
         "gpt_neox" | "bloom" | "persimmon" | "jais2" => GPT,
@@ -95,19 +92,32 @@ pub(super) fn family(kind: &str) -> Option<Family> {
     })
 }
 
+/// Whether a class is one of these, by the beginning of its name, or not known: keys that only these
+/// classes read mean nothing in others.
+pub(super) fn reads(kind: &str, classes: &[&str]) -> bool {
+    classes.iter().any(|class| kind.starts_with(class)) || family(kind).is_none()
+}
+
 /// Classes like Llama without windows.
 fn simple(kind: &str) -> Option<Family> {
     Some(match kind {
-        "llama" | "granite" | "granitemoe" | "granitemoeshared" | "internlm" | "internlm3" | "gemma"
-        | "helium" | "minicpm" | "minicpm3" | "aria_text" | "deepseek" | "deepseek_v2"
-        | "deepseek_v3" | "deepseek_v32" | "kimi_k2" | "youtu" | "glm_moe_dsa" | "glm4_moe_lite"
-        | "axk1" | "bitnet" | "solar" | "solar_open" | "orion" | "xverse" | "aquila" | "cwm_dense"
-        | "iquestcoder" | "telechat" | "telechat3" | "teleflm" | "longcat_flash" | "mistral4"
-        | "nemotron-nas" | "deci" | "decilm" | "chameleon" | "mllama_text_model" | "emu3_text_model"
-        | "hyperclovax" | "mobilellm" | "yi" | "Yi" | "kimi_linear" | "sarvam_mla" | "smolvlm"
-        | "nanbeige" => LLAMA,
-        "baichuan" | "internlm2" | "grok-1" | "exaone" | "ernie4_5" | "ernie4_5_moe"
-        | "ernie4_5_moe_vl" | "ernie4_5_vl_moe_text" | "ernie4_5_vl" => LLAMA,
+        "llama" | "granite" | "granitemoe" | "granitemoeshared" | "internlm" | "internlm3"
+        | "gemma" | "helium" | "minicpm" | "minicpm3" | "aria_text" | "deepseek"
+        | "deepseek_v2" | "deepseek_v3" | "deepseek_v32" | "kimi_k2" | "youtu" | "glm_moe_dsa"
+        | "glm4_moe_lite" | "axk1" | "bitnet" | "solar" | "solar_open" | "orion" | "xverse"
+        | "aquila" | "cwm_dense" | "iquestcoder" | "telechat" | "telechat3" | "teleflm"
+        | "longcat_flash" | "mistral4" | "nemotron-nas" | "deci" | "decilm" | "chameleon"
+        | "mllama_text_model" | "emu3_text_model" | "hyperclovax" | "mobilellm" | "yi" | "Yi"
+        | "kimi_linear" | "sarvam_mla" | "smolvlm" | "nanbeige" => LLAMA,
+        "baichuan"
+        | "internlm2"
+        | "grok-1"
+        | "exaone"
+        | "ernie4_5"
+        | "ernie4_5_moe"
+        | "ernie4_5_moe_vl"
+        | "ernie4_5_vl_moe_text"
+        | "ernie4_5_vl" => LLAMA,
         "seed_oss" => Family { biases: Biases::Inputs(true), ..LLAMA },
         "glm" | "glm4_moe" | "glm4v_moe_text" | "glm4_moe_text" => {
             Family { biases: Biases::Inputs(false), ..LLAMA }
@@ -121,8 +131,8 @@ fn simple(kind: &str) -> Option<Family> {
         "olmoe" => Family { qk_norm: QkNorm::Whole, ..LLAMA },
         "cohere" => Family { norms: 1, ..LLAMA },
         "dbrx" => Family { biases: Biases::Never, ..LLAMA },
-        "hunyuan_v1_dense" | "hunyuan_v1_moe" | "hunyuan" | "hunyuan_vl_text" | "dots1" | "dots1_text"
-        | "hy_v3" | "minimax_m3" | "minimax_m3_vl" | "minimax_m3_vl_text" => {
+        "hunyuan_v1_dense" | "hunyuan_v1_moe" | "hunyuan" | "hunyuan_vl_text" | "dots1"
+        | "dots1_text" | "hy_v3" | "minimax_m3" | "minimax_m3_vl" | "minimax_m3_vl_text" => {
             Family { qk_norm: QkNorm::PerHead, ..LLAMA }
         }
         "minimax_m2" => Family { qk_norm: QkNorm::Whole, biases: Biases::Never, ..LLAMA },
@@ -131,7 +141,10 @@ fn simple(kind: &str) -> Option<Family> {
             Family { qk_norm: QkNorm::PerHead, ..LLAMA }
         }
         "step3_text" | "step3" => Family { biases: Biases::Never, ..LLAMA },
-        "qwen3_vl_text" | "qwen3_vl_moe_text" | "qwen3_omni_moe_text" | "qwen3_omni_moe_thinker"
+        "qwen3_vl_text"
+        | "qwen3_vl_moe_text"
+        | "qwen3_omni_moe_text"
+        | "qwen3_omni_moe_thinker"
         | "qwen3_asr_text" => Family { qk_norm: QkNorm::PerHead, ..LLAMA },
         _ => return None,
     })
@@ -147,8 +160,15 @@ fn windowed(kind: &str) -> Option<Family> {
         "ministral" | "cwm" => windows(Windows::All),
         "phimoe" => Family { biases: Biases::All(false), norms: 4, ..windows(Windows::All) },
         "smollm3" => windows(Windows::All),
-        "qwen2" | "qwen2_vl" | "qwen2_vl_text" | "qwen2_5_vl" | "qwen2_5_vl_text" | "qwen2_moe"
-        | "qwen2_audio_text" | "qwen2_5_omni_text" | "qwen2_5_omni_thinker" => {
+        "qwen2"
+        | "qwen2_vl"
+        | "qwen2_vl_text"
+        | "qwen2_5_vl"
+        | "qwen2_5_vl_text"
+        | "qwen2_moe"
+        | "qwen2_audio_text"
+        | "qwen2_5_omni_text"
+        | "qwen2_5_omni_thinker" => {
             Family { biases: Biases::Inputs(true), windows: Windows::Qwen, ..LLAMA }
         }
         "mimo" => Family { biases: Biases::Inputs(true), windows: Windows::Qwen, ..LLAMA },
@@ -174,7 +194,9 @@ fn windowed(kind: &str) -> Option<Family> {
             biases: Biases::Never,
             ..windows(Windows::ButEach(4))
         },
-        "gpt_oss" => Family { biases: Biases::All(true), mlp_bias: true, ..windows(Windows::First) },
+        "gpt_oss" => {
+            Family { biases: Biases::All(true), mlp_bias: true, ..windows(Windows::First) }
+        }
         "mimo_v2_flash" | "mimo_v2" => {
             Family { biases: Biases::Inputs(false), ..windows(Windows::All) }
         }

@@ -34,6 +34,15 @@ pub(super) fn family(config: &Config<'_>) -> Result<Family> {
         return Ok(family);
     }
     if defaults::is_other(kind) {
+        // By key, where one says why.
+        for key in ["compress_ratios", "compress_rates"] {
+            if let Some(value) = config.text.peek(key) {
+                let value = super::config::value_shown(value);
+                return refuse(format!(
+                    "`{key}`: {value}: attention over compressed tokens is not modelled"
+                ));
+            }
+        }
         return refuse(format!("the layers of `model_type: {kind}` are not modelled"));
     }
     for part in ["mamba", "rwkv", "hyena", "retnet", "xlstm", "griffin"] {
@@ -145,12 +154,17 @@ fn tied(config: &Config<'_>) -> Result<bool> {
 }
 
 /// Reads the layers, one by one.
-pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Result<Vec<LayerGroup>> {
+pub(super) fn read(
+    config: &Config<'_>,
+    family: &Family,
+    hidden_size: u32,
+) -> Result<Vec<LayerGroup>> {
     let latent = latent::read(config)?;
     let kinds = layers::read(config, family)?;
-    let attends = kinds.kinds.iter().any(|kind| {
-        !matches!(kind, Kind::State(_) | Kind::Alone(_) | Kind::Only(Some(_)))
-    });
+    let attends = kinds
+        .kinds
+        .iter()
+        .any(|kind| !matches!(kind, Kind::State(_) | Kind::Alone(_) | Kind::Only(Some(_))));
     let heads = match latent {
         None if attends => {
             let has_windows = kinds.kinds.contains(&Kind::Window);
@@ -162,7 +176,11 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
         }
         Some(_) => None,
     };
-    if !kinds.kinds.iter().any(|kind| matches!(kind, Kind::State(_) | Kind::Only(Some(_)) | Kind::Both)) {
+    if !kinds
+        .kinds
+        .iter()
+        .any(|kind| matches!(kind, Kind::State(_) | Kind::Only(Some(_)) | Kind::Both))
+    {
         recurrent::pass(config);
     }
     let networks = mlp::read(config, family, hidden_size)?;
@@ -179,11 +197,13 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
                 }
                 return Ok(Mixer::Latent(latent));
             }
-            let heads = heads.as_ref().ok_or_else(|| HfConfigError::Missing("layer_types".into()))?;
+            let heads =
+                heads.as_ref().ok_or_else(|| HfConfigError::Missing("layer_types".into()))?;
             let own = by_layer.as_ref().and_then(|list| list.get(layer as usize)).copied();
             Ok(Mixer::Attention(with_reach(heads.of(kind), kind, &kinds, own)))
         };
-        let alone = |mixer: Mixer, mlp: Mlp, norms: u32| LayerGroup { layers: 1, mixer, mlp, norms };
+        let alone =
+            |mixer: Mixer, mlp: Mlp, norms: u32| LayerGroup { layers: 1, mixer, mlp, norms };
         let state = |state: State| mixer_of(config, state, hidden_size);
         match kind {
             Kind::Full | Kind::Window | Kind::Chunk => {
@@ -211,7 +231,12 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
     Ok(groups)
 }
 
-fn with_reach(attention: Attention, kind: Kind, kinds: &layers::Kinds, heads: Option<u32>) -> Attention {
+fn with_reach(
+    attention: Attention,
+    kind: Kind,
+    kinds: &layers::Kinds,
+    heads: Option<u32>,
+) -> Attention {
     let reach = match kind {
         Kind::Window => kinds.window.map(Reach::Window),
         Kind::Chunk => kinds.chunk.map(Reach::Chunk),
@@ -265,11 +290,13 @@ pub(super) fn runs(layers: &[LayerGroup]) -> Vec<LayerGroup> {
 
 /// Parameters of tables besides the embedding.
 pub(super) fn tables(config: &Config<'_>, family: &Family, frame: &Frame) -> Result<u64> {
-    let positions = family.positions.map_or(0, |more| {
-        u64::from(frame.max_position_embeddings) + u64::from(more)
-    });
+    let positions = family
+        .positions
+        .map_or(0, |more| u64::from(frame.max_position_embeddings) + u64::from(more));
     // OPT's smallest embeds in another width; the key is left to be judged there.
-    if config.text.peek("word_embed_proj_dim").and_then(Value::as_u64) == Some(frame.hidden_size.into()) {
+    if config.text.peek("word_embed_proj_dim").and_then(Value::as_u64)
+        == Some(frame.hidden_size.into())
+    {
         config.pass(&["word_embed_proj_dim"]);
     }
     let by_layer = special::per_layer_embeddings(config, frame.hidden_size)?;

@@ -3,12 +3,31 @@
 use super::attention::HEADS;
 use super::config::Config;
 use super::error::HfConfigError;
+use super::families::reads;
 use crate::catalog::model::{Indexer, Latent};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
 /// Reads the figures of latent attention; `None` where it is of another kind.
 pub(super) fn read(config: &Config<'_>) -> Result<Option<Latent>> {
+    const CLASSES: [&str; 13] = [
+        "deepseek",
+        "kimi",
+        "glm_moe_dsa",
+        "glm4_moe_lite",
+        "minicpm3",
+        "youtu",
+        "axk",
+        "longcat",
+        "mistral4",
+        "sarvam_mla",
+        "bailing",
+        "dots3",
+        "hy_v4",
+    ];
+    if !reads(config.kind, &CLASSES) {
+        return Ok(None);
+    }
     let Some(kv_rank) = config.optional(&["kv_lora_rank"])? else { return Ok(None) };
     // The class's own `head_dim` is that of the rotary part; KV heads do not count.
     config.pass(&["head_dim", "num_key_value_heads", "qk_head_dim", "mla_scale_q_lora"]);
@@ -39,6 +58,9 @@ pub(super) fn read(config: &Config<'_>) -> Result<Option<Latent>> {
 }
 
 fn indexer(config: &Config<'_>) -> Result<Option<Indexer>> {
+    if !reads(config.kind, &["deepseek_v32", "glm_moe_dsa", "axk2", "dots3", "hy_v4"]) {
+        return Ok(None);
+    }
     let Some(top) = config.optional(&["index_topk"])? else { return Ok(None) };
     config.pass(&["indexer_rope_interleave", "index_rope_interleave"]);
     Ok(Some(Indexer {
@@ -51,6 +73,9 @@ fn indexer(config: &Config<'_>) -> Result<Option<Indexer>> {
 /// Which layers have an indexer of their own, where a list says it; the others read what an earlier
 /// layer's picked (GLM-5.2).
 pub(super) fn indexers(config: &Config<'_>) -> Result<Vec<bool>> {
+    if !reads(config.kind, &["glm_moe_dsa"]) {
+        return Ok(Vec::new());
+    }
     const RULE: [&str; 3] = ["index_topk_pattern", "index_topk_freq", "index_skip_topk_offset"];
     if let Some((key, list)) = config.by_layer(&["indexer_types"])? {
         config.pass(&RULE);

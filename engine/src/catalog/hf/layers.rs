@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::config::{Config, Keys, truth, whole};
 use super::error::HfConfigError;
 use super::families::{self, Family, Windows};
+use super::windows;
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
@@ -82,65 +83,32 @@ fn state_of(config: &Config<'_>) -> Option<State> {
 /// Reads the kind of each layer.
 pub(super) fn read(config: &Config<'_>, family: &Family) -> Result<Kinds> {
     let layers = config.layers.get();
-    let window = window(config, family)?;
+    let window = windows::width(config, family)?;
     let chunk = config.optional(&["attention_chunk_size"])?;
     let kinds = match listed(config)? {
         Some(kinds) => kinds,
         None => by_rule(config, family, layers, window, chunk)?,
     };
-    for (kind, figure, key) in [
-        (Kind::Window, window, "sliding_window"),
-        (Kind::Chunk, chunk, "attention_chunk_size"),
-    ] {
+    for (kind, figure, key) in
+        [(Kind::Window, window, "sliding_window"), (Kind::Chunk, chunk, "attention_chunk_size")]
+    {
         if kinds.contains(&kind) && figure.is_none() {
             return Err(HfConfigError::Missing(key.into()));
         }
     }
-    if window.is_some() && config.text.peek("sliding_window").is_some() && !kinds.contains(&Kind::Window) {
+    if window.is_some()
+        && config.text.peek("sliding_window").is_some()
+        && !kinds.contains(&Kind::Window)
+    {
         config.say("`sliding_window` is for none of its layers");
     }
-    if chunk.is_some() && config.text.peek("attention_chunk_size").is_some() && !kinds.contains(&Kind::Chunk) {
+    if chunk.is_some()
+        && config.text.peek("attention_chunk_size").is_some()
+        && !kinds.contains(&Kind::Chunk)
+    {
         config.say("`attention_chunk_size` is for none of its layers");
     }
     Ok(Kinds { kinds, window, chunk })
-}
-
-/// The width of windows, where they are used at all.
-fn window(config: &Config<'_>, family: &Family) -> Result<Option<u32>> {
-    const WINDOW: [&str; 6] = [
-        "sliding_window",
-        "sliding_window_size",
-        "attention_window_size",
-        "window_size",
-        "swa_window_size",
-        "local_window_size",
-    ];
-    let used = config.optional_flag(&["use_sliding_window"])?;
-    // Phi's remote class: each so many-th layer looks at all tokens; 1 says nothing.
-    if config.text.peek("full_attn_mod").and_then(Value::as_u64) == Some(1) {
-        config.pass(&["full_attn_mod"]);
-    }
-    let given = config.given_number(&WINDOW)?.filter(|&window| window > 0);
-    let listed = config.text.holds("layer_types") || config.text.holds("hybrid_layer_pattern");
-    if used == Some(false) {
-        config.pass(&["max_window_layers", "sliding_window_pattern"]);
-        return Ok(None);
-    }
-    if family.windows == Windows::Qwen && used != Some(true) && !listed {
-        config.pass(&["max_window_layers"]);
-        if given.is_some() {
-            config.say("`sliding_window` is not used: `use_sliding_window` is not there");
-        }
-        return Ok(None);
-    }
-    if family.windows == Windows::Unread && !listed {
-        if given.is_some() {
-            let kind = config.kind;
-            config.say(format!("`sliding_window` is not used: the class `{kind}` does not read it"));
-        }
-        return Ok(None);
-    }
-    Ok(config.optional(&WINDOW)?.filter(|&window| window > 0))
 }
 
 /// Kinds where a list or a string has them layer by layer.
@@ -169,7 +137,11 @@ fn listed(config: &Config<'_>) -> Result<Option<Vec<Kind>>> {
             keys.get("kda_layers");
             config.keep(keys);
         }
-        return list.iter().map(|value| named(config, &key, value)).collect::<Result<_>>().map(Some);
+        return list
+            .iter()
+            .map(|value| named(config, &key, value))
+            .collect::<Result<_>>()
+            .map(Some);
     }
     if let Some((key, list)) = config.by_layer(&["hybrid_layer_pattern"])? {
         let kind = |value| Ok(if truth(&key, value)? { Kind::Window } else { Kind::Full });
@@ -206,17 +178,19 @@ fn letters(config: &Config<'_>, key: &str, text: &str) -> Result<Vec<Kind>> {
         .collect()
 }
 
-fn named(config: &Config<'_>, key: &str, value: &Value) -> Result<Kind> {
+pub(super) fn named(config: &Config<'_>, key: &str, value: &Value) -> Result<Kind> {
     let state = || {
-        state_of(config).map(Kind::State).ok_or_else(|| {
-            HfConfigError::unknown(key, value, "full_attention, sliding_attention")
-        })
+        state_of(config)
+            .map(Kind::State)
+            .ok_or_else(|| HfConfigError::unknown(key, value, "full_attention, sliding_attention"))
     };
     // A layer of Nemotron-H is one mixer or one network.
     let alone = config.kind == "nemotron_h";
     match value.as_str() {
         Some("attention" | "full_attention") if alone => Ok(Kind::Only(None)),
-        Some("mamba" | "mamba2" | "linear_attention") if alone => Ok(Kind::Only(Some(State::Mamba2))),
+        Some("mamba" | "mamba2" | "linear_attention") if alone => {
+            Ok(Kind::Only(Some(State::Mamba2)))
+        }
         Some("mlp") if alone => Ok(Kind::Alone(false)),
         Some("moe") if alone => Ok(Kind::Alone(true)),
         Some("full_attention" | "attention" | "global" | "full") => Ok(Kind::Full),
@@ -224,7 +198,9 @@ fn named(config: &Config<'_>, key: &str, value: &Value) -> Result<Kind> {
             Ok(Kind::Window)
         }
         Some("chunked_attention") => Ok(Kind::Chunk),
-        Some("linear_attention" | "mamba" | "mamba2" | "conv" | "linear" | "kda" | "gdn") => state(),
+        Some("linear_attention" | "mamba" | "mamba2" | "conv" | "linear" | "kda" | "gdn") => {
+            state()
+        }
         Some("hybrid") => Ok(Kind::Both),
         Some("indexed_attention" | "deepseek_sparse_attention") if config.kind != "deepseek_v4" => {
             Ok(Kind::Full)
@@ -260,7 +236,7 @@ fn by_rule(
         "mamba2" => return each(&|_| Kind::Only(Some(State::Mamba2))),
         "falcon_h1" => return each(&|_| Kind::Both),
         "llama4_text" | "llama4" => {
-            let full = no_rope(config)?;
+            let full = windows::no_rope(config)?;
             return each(&|layer| match chunk {
                 Some(_) if !full.contains(&layer) => Kind::Chunk,
                 _ => Kind::Full,
@@ -275,7 +251,7 @@ fn by_rule(
         });
     }
     if config.kind == "gpt_neo" {
-        return gpt_neo(config);
+        return windows::gpt_neo(config);
     }
     let Some(_) = window else {
         config.pass(&PATTERNS);
@@ -283,7 +259,7 @@ fn by_rule(
     };
     match config.find(&PATTERNS) {
         None => {}
-        Some((key, Value::String(text))) => return cycle(config, key, text),
+        Some((key, Value::String(text))) => return windows::cycle(config, key, text),
         Some((key, Value::Array(list))) => {
             let kind = |value| Ok(if truth(key, value)? { Kind::Window } else { Kind::Full });
             return list.iter().take(layers as usize).map(kind).collect();
@@ -313,46 +289,6 @@ fn by_rule(
             each(&|layer| if layer >= first { Kind::Window } else { Kind::Full })
         }
     }
-}
-
-/// Layers by a cycle of letters: L is a window, G looks at all (EXAONE 4).
-fn cycle(config: &Config<'_>, key: &str, text: &str) -> Result<Vec<Kind>> {
-    let layers = config.layers.get();
-    let letters: Vec<Kind> = text
-        .chars()
-        .map(|letter| match letter {
-            'L' => Ok(Kind::Window),
-            'G' => Ok(Kind::Full),
-            other => Err(HfConfigError::unknown(key, other, "L, G")),
-        })
-        .collect::<Result<_>>()?;
-    if letters.is_empty() {
-        return Err(HfConfigError::Missing(key.into()));
-    }
-    let mut kinds: Vec<Kind> =
-        (0..layers as usize).map(|layer| letters[layer % letters.len()]).collect();
-    // EXAONE 4's last layer always looks at all tokens.
-    if let (Some(last), true) = (kinds.last_mut(), config.kind.starts_with("exaone")) {
-        *last = Kind::Full;
-    }
-    Ok(kinds)
-}
-
-/// Llama 4's layers without rotary embedding, which look at all tokens.
-fn no_rope(config: &Config<'_>) -> Result<Vec<u32>> {
-    let layers = config.layers.get();
-    if let Some((key, list)) = config.by_layer(&["no_rope_layers"])? {
-        let mut full = Vec::new();
-        for (layer, value) in (0..layers).zip(list) {
-            // 0 says that there is no rotary embedding.
-            if !truth(&key, value)? {
-                full.push(layer);
-            }
-        }
-        return Ok(full);
-    }
-    let step = config.optional(&["no_rope_layer_interval"])?.unwrap_or(4);
-    Ok((0..layers).filter(|layer| step > 0 && (layer + 1).is_multiple_of(step)).collect())
 }
 
 /// Layers with attention in a model of states, from 0.
@@ -410,17 +346,4 @@ fn numbers_from_one(keys: &Keys<'_>, key: &str) -> Result<Vec<u32>> {
             layer => Ok(layer - 1),
         })
         .collect()
-}
-
-/// GPT-Neo's layers, in its own words.
-fn gpt_neo(config: &Config<'_>) -> Result<Vec<Kind>> {
-    config.pass(&["attention_types"]);
-    match config.by_layer(&["attention_layers"])? {
-        Some((key, list)) => list.iter().map(|value| named(config, &key, value)).collect(),
-        None => {
-            let layers = 0..config.layers.get();
-            let kind = |layer: u32| if layer % 2 == 1 { Kind::Window } else { Kind::Full };
-            Ok(layers.map(kind).collect())
-        }
-    }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, whole};
 use super::error::HfConfigError;
-use super::families::Family;
+use super::families::{Family, reads};
 use crate::catalog::model::{Dense, Experts, Mlp};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
@@ -72,7 +72,8 @@ pub(super) fn read(config: &Config<'_>, family: &Family, hidden_size: u32) -> Re
 
 /// Whether the network has three matrices: where the config says it, else as in the class.
 fn gated(config: &Config<'_>, family: &Family) -> Result<bool> {
-    let said = config.optional_flag(&["gated_mlp", "use_gated_mlp", "use_glu", "mlp_gated", "glu_mlp"])?;
+    let said =
+        config.optional_flag(&["gated_mlp", "use_gated_mlp", "use_glu", "mlp_gated", "glu_mlp"])?;
     let not = config.optional_flag(&["use_gelu_mlp"])?;
     Ok(said.or(not.map(|not| !not)).unwrap_or(family.gated))
 }
@@ -118,22 +119,28 @@ fn one_of_all(key: &str, list: &[Value]) -> Result<u32> {
 /// Classes whose width follows from that of the hidden state.
 fn default_width(config: &Config<'_>, hidden_size: u32) -> Result<Option<u32>> {
     Ok(match config.kind {
-        "gpt2" | "gpt-sw3" | "gpt_bigcode" | "gptj" | "gpt_neo" | "codegen" | "bloom" | "falcon"
-        | "phi-msft" | "mixformer-sequential" | "RefinedWeb" | "RefinedWebModel" | "jais" => Some(hidden_size.saturating_mul(4)),
-        "mpt" => Some(
-            config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size),
-        ),
+        "gpt2"
+        | "gpt-sw3"
+        | "gpt_bigcode"
+        | "gptj"
+        | "gpt_neo"
+        | "codegen"
+        | "bloom"
+        | "falcon"
+        | "phi-msft"
+        | "mixformer-sequential"
+        | "RefinedWeb"
+        | "RefinedWebModel"
+        | "jais" => Some(hidden_size.saturating_mul(4)),
+        "mpt" => {
+            Some(config.optional(&["expansion_ratio"])?.unwrap_or(4).saturating_mul(hidden_size))
+        }
         _ => None,
     })
 }
 
-pub(super) const COUNT: [&str; 5] = [
-    "num_local_experts",
-    "num_experts",
-    "n_routed_experts",
-    "moe_num_experts",
-    "moe_n_experts",
-];
+pub(super) const COUNT: [&str; 5] =
+    ["num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "moe_n_experts"];
 const PER_TOKEN: [&str; 9] = [
     "num_experts_per_tok",
     "num_experts_per_token",
@@ -195,8 +202,15 @@ fn experts(config: &Config<'_>, family: &Family) -> Result<Option<Experts>> {
     };
     let mut per_token = number_or_first(config, &PER_TOKEN)?
         .ok_or_else(|| HfConfigError::Missing("num_experts_per_tok".into()))?;
-    let latent = config.optional(&["moe_latent_size", "routed_expert_hidden_size"])?.unwrap_or(0);
-    if let Some(zero) = config.optional(&["zero_expert_num"])?.filter(|&zero| zero > 0) {
+    let latent = match reads(config.kind, &["nemotron_h", "kimi"]) {
+        true => config.optional(&["moe_latent_size", "routed_expert_hidden_size"])?.unwrap_or(0),
+        false => 0,
+    };
+    let zero = match reads(config.kind, &["longcat"]) {
+        true => config.optional(&["zero_expert_num"])?,
+        false => None,
+    };
+    if let Some(zero) = zero.filter(|&zero| zero > 0) {
         let real = f64::from(per_token) * f64::from(count) / (f64::from(count) + f64::from(zero));
         per_token = (real.round() as u32).max(1);
         config.say(format!(
@@ -250,7 +264,9 @@ fn shared_width(config: &Config<'_>, width: u32) -> Result<u32> {
     match config.kind {
         "llama4_text" | "llama4" => return Ok(width),
         "gemma4_text" | "gemma4" => return config.number(&["intermediate_size"]),
-        "hunyuan_v1_moe" | "hunyuan" if !config.flag(&["use_mixed_mlp_moe"], true)? => return Ok(0),
+        "hunyuan_v1_moe" | "hunyuan" if !config.flag(&["use_mixed_mlp_moe"], true)? => {
+            return Ok(0);
+        }
         _ => {}
     }
     let number = number_or_first(config, &SHARED)?;
@@ -303,14 +319,18 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
         }
         _ => config.optional(&["moe_layer_end_index"])?.unwrap_or(u32::MAX),
     };
-    let mut sparse: Vec<bool> =
-        (0..layers).map(|layer| layer >= first && layer <= end).collect();
+    let mut sparse: Vec<bool> = (0..layers).map(|layer| layer >= first && layer <= end).collect();
     if let Some((_, value)) = config.find(&["moe_layer_freq", "moe_layer_interval"]) {
         match value {
             Value::Array(_) => {
                 let (key, list) = config.by_layer(&["moe_layer_freq"])?.unwrap_or_default();
-                for (layer, value) in list.iter().enumerate() {
-                    sparse[layer] = super::config::truth(&key, value)?;
+                for (has, value) in sparse.iter_mut().zip(list) {
+                    let listed = super::config::truth(&key, value)?;
+                    if listed && !*has {
+                        let known = "a list with none of the first dense layers";
+                        return Err(HfConfigError::wrong(&key, known, first));
+                    }
+                    *has = listed;
                 }
             }
             _ => {
@@ -325,8 +345,13 @@ fn layers_with_experts(config: &Config<'_>) -> Result<Vec<bool>> {
     let step = config
         .optional(&["decoder_sparse_step", "interleave_moe_layer_step", "moe_every_n_layers"])?
         .unwrap_or(1);
-    let period = config.optional(&["expert_layer_period"])?.unwrap_or(1).max(1);
-    let offset = config.optional(&["expert_layer_offset"])?.unwrap_or(0);
+    let (period, offset) = match reads(config.kind, &["jamba"]) {
+        true => (
+            config.optional(&["expert_layer_period"])?.unwrap_or(1).max(1),
+            config.optional(&["expert_layer_offset"])?.unwrap_or(0),
+        ),
+        false => (1, 0),
+    };
     let only = config.layer_numbers(&["mlp_only_layers"])?.unwrap_or_default();
     for (layer, has) in (0..layers).zip(&mut sparse) {
         *has &= step > 0 && (layer + 1).is_multiple_of(step);
@@ -361,6 +386,11 @@ fn pass_keys_of_experts(config: &Config<'_>) {
     }
     config.pass(&PER_TOKEN);
     config.pass(&EXPERT_WIDTH);
-    config.pass(&["decoder_sparse_step", "mlp_only_layers", "moe_layer_freq", "expert_layer_period"]);
+    config.pass(&[
+        "decoder_sparse_step",
+        "mlp_only_layers",
+        "moe_layer_freq",
+        "expert_layer_period",
+    ]);
     config.pass(&["expert_layer_offset", "first_k_dense_replace", "mlp_layer_types"]);
 }

@@ -25,6 +25,7 @@ mod recurrent;
 mod schemes;
 mod special;
 mod tensors;
+mod windows;
 
 use serde_json::{Map, Value};
 

@@ -23,8 +23,20 @@ const BEGINNINGS: [&str; 7] = [
 
 /// Parts of a name that lie outside the language model.
 const OUTSIDE: [&str; 14] = [
-    "vision", "visual", "audio", "vit.", "tower", "projector", "mtp", "nextn", "img_", "image",
-    "speech", "mm_", "multi_modal", "connector",
+    "vision",
+    "visual",
+    "audio",
+    "vit.",
+    "tower",
+    "projector",
+    "mtp",
+    "nextn",
+    "img_",
+    "image",
+    "speech",
+    "mm_",
+    "multi_modal",
+    "connector",
 ];
 
 /// Most patterns that are tried one by one.

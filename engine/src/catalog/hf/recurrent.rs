@@ -88,11 +88,19 @@ pub(super) fn mamba2(config: &Config<'_>, hidden_size: u32) -> Result<Recurrent>
         _ => expand.saturating_mul(hidden_size) / heads,
     };
     let groups = config.number(&["n_groups", "mamba_n_groups", "mamba_ngroups"])?;
-    let state = config.number(&["ssm_state_size", "mamba_d_state", "state_size", "mamba_state_dim"])?;
+    let state =
+        config.number(&["ssm_state_size", "mamba_d_state", "state_size", "mamba_state_dim"])?;
     let conv = config.number(&["conv_kernel", "mamba_d_conv", "mamba_d_conv_kernel"])?;
     let conv_bias = config.flag(&["use_conv_bias", "mamba_conv_bias"], true)?;
     let normed = config.flag(&["mamba_rms_norm"], true)?;
-    config.pass(&["mamba_use_mlp", "mamba_proj_bias", "use_bias", "mamba_d_ssm", "time_step_rank", "mamba_d_inner"]);
+    config.pass(&[
+        "mamba_use_mlp",
+        "mamba_proj_bias",
+        "use_bias",
+        "mamba_d_ssm",
+        "time_step_rank",
+        "mamba_d_inner",
+    ]);
     let inner = narrow("mamba_num_heads", product(&[heads, dim]))?;
     let conv_dim = narrow("n_groups", u64::from(inner) + product(&[2, groups, state]))?;
     Ok(Recurrent {
@@ -190,7 +198,13 @@ pub(super) fn lightning(config: &Config<'_>, hidden_size: u32) -> Result<Recurre
         None if heads == 0 => return Err(HfConfigError::wrong(HEADS[0], "above 0", heads)),
         None => hidden_size / heads,
     };
-    config.pass(&["block_size", "group_norm_size", "linear_silu", "use_linear_silu", "linear_attn_norm_group_size"]);
+    config.pass(&[
+        "block_size",
+        "group_norm_size",
+        "linear_silu",
+        "use_linear_silu",
+        "linear_attn_norm_group_size",
+    ]);
     let inner = narrow(HEADS[0], product(&[heads, dim]))?;
     Ok(Recurrent {
         kind: RecurrentKind::Lightning,
@@ -223,7 +237,9 @@ pub(super) fn short_convolution(config: &Config<'_>, hidden_size: u32) -> Result
 /// Counts the keys of a class's states as looked at in a model none of whose layers has one.
 pub(super) fn pass(config: &Config<'_>) {
     match config.kind {
-        "lfm2" | "lfm2_moe" => config.pass(&["conv_L_cache", "conv_bias", "conv_dim", "conv_dim_out"]),
+        "lfm2" | "lfm2_moe" => {
+            config.pass(&["conv_L_cache", "conv_bias", "conv_dim", "conv_dim_out"])
+        }
         "granitemoehybrid" | "bamba" => config.pass(&[
             "mamba_n_heads",
             "mamba_n_groups",

@@ -35,9 +35,10 @@ pub(super) fn modelopt(key: &str, algorithm: &str, group: Option<u32>) -> Result
         "FP8_PB_WO" | "FP8_PB_REAL" | "FP8_BLOCK_SCALES" | "FP8_2D_BLOCKWISE_WEIGHT_ONLY" => {
             Format::FP8_BLOCKS
         }
-        "NVFP4" | "NVFP4_AWQ" | "NVFP4_SVDQUANT" | "NVFP4_AWQ_LITE" => {
-            Format { bits_1024ths: 4 * 1024 + 8 * 1024 / group.unwrap_or(16).max(1), ..Format::NVFP4 }
-        }
+        "NVFP4" | "NVFP4_AWQ" | "NVFP4_SVDQUANT" | "NVFP4_AWQ_LITE" => Format {
+            bits_1024ths: 4 * 1024 + 8 * 1024 / group.unwrap_or(16).max(1),
+            ..Format::NVFP4
+        },
         "W4A16_NVFP4" | "NVFP4_W4A16" | "NVFP4A16" => {
             Format { name: FormatName::Fp4Weights, ..Format::NVFP4 }
         }
@@ -73,7 +74,9 @@ pub(super) fn kv_algorithm(key: &str, algorithm: &str) -> Result<Option<u32>> {
 
 /// Bits of KV by a scheme of compressed-tensors (`kv_cache_scheme`), in 1,024ths.
 pub(super) fn kv_scheme(keys: &Keys<'_>) -> Result<Option<u32>> {
-    for key in ["type", "dynamic", "symmetric", "strategy", "observer", "observer_kwargs", "actorder"] {
+    for key in
+        ["type", "dynamic", "symmetric", "strategy", "observer", "observer_kwargs", "actorder"]
+    {
         keys.get(key);
     }
     for key in ["block_structure", "scale_dtype", "zp_dtype", "group_size"] {
@@ -113,7 +116,8 @@ fn scheme(keys: &Keys<'_>) -> Result<Scheme> {
         Some(value) => Some(whole(&keys.path_of("group_size"), value)?),
         None => None,
     };
-    let block = keys.get("block_structure").is_some_and(|value| value.is_array() || value.is_string());
+    let block =
+        keys.get("block_structure").is_some_and(|value| value.is_array() || value.is_string());
     let by_channel = match keys.string("strategy")? {
         Some("channel" | "token") => true,
         None | Some("tensor" | "group" | "tensor_group" | "block" | "attn_head") => false,

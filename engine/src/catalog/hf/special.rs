@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::config::{Config, Keys, whole};
 use super::error::HfConfigError;
+use super::families::reads;
 use crate::catalog::model::{Dense, Experts, KvSource, LayerGroup, Mixer, Mlp};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
@@ -54,7 +55,13 @@ pub(super) fn lfm2_width(config: &Config<'_>, width: u32) -> Result<u32> {
             .filter(|factor| (0.0..=1024.0).contains(factor))
             .ok_or_else(|| HfConfigError::wrong(key, "a number", value))?,
     };
-    config.pass(&["block_mlp_init_scale", "block_out_init_scale", "block_use_swiglu", "block_use_xavier_init", "block_norm_eps"]);
+    config.pass(&[
+        "block_mlp_init_scale",
+        "block_out_init_scale",
+        "block_use_swiglu",
+        "block_use_xavier_init",
+        "block_norm_eps",
+    ]);
     if !config.flag(&["block_auto_adjust_ff_dim"], true)? {
         return Ok(width);
     }
@@ -66,7 +73,7 @@ pub(super) fn lfm2_width(config: &Config<'_>, width: u32) -> Result<u32> {
 
 /// The last layers take K and V of earlier ones (Gemma 3n and 4).
 pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result<()> {
-    if !groups.iter().any(|group| matches!(group.mixer, Mixer::Attention(_))) {
+    if !reads(config.kind, &["gemma3n", "gemma4"]) {
         return Ok(());
     }
     let shared = config.optional(&["num_kv_shared_layers"])?.unwrap_or(0);
@@ -88,6 +95,9 @@ pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result
 /// Parameters of embeddings by layer and of what mixes them in (Gemma 3n and 4), which are in no
 /// layer's matrices here.
 pub(super) fn per_layer_embeddings(config: &Config<'_>, hidden_size: u32) -> Result<u64> {
+    if !reads(config.kind, &["gemma3n", "gemma4"]) {
+        return Ok(0);
+    }
     let width = config.optional(&["hidden_size_per_layer_input"])?.unwrap_or(0);
     let vocabulary = config.optional(&["vocab_size_per_layer_input"])?.unwrap_or(0);
     let layers = u128::from(config.layers.get());
@@ -109,13 +119,17 @@ pub(super) fn per_layer_embeddings(config: &Config<'_>, hidden_size: u32) -> Res
         let n = u128::from(inputs);
         sum += 2 * n.saturating_sub(1) * h * h;
         sum += layers * (2 * h + h * n + n * n * n + n * n);
-        config.say("streams beside the hidden state (`altup_num_inputs`): their time is not priced");
+        config
+            .say("streams beside the hidden state (`altup_num_inputs`): their time is not priced");
     }
     Ok(u64::try_from(sum).unwrap_or(u64::MAX))
 }
 
 /// Layers of a network that a search has thinned out (`block_configs` of Nemotron's), one by one.
 pub(super) fn searched_blocks(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result<()> {
+    if !reads(config.kind, &["nemotron-nas", "deci"]) {
+        return Ok(());
+    }
     let Some((key, list)) = config.by_layer(&["block_configs"])? else { return Ok(()) };
     for (layer, (value, group)) in list.iter().zip(groups).enumerate() {
         let path = format!("{key}.{layer}");
@@ -237,10 +251,9 @@ pub(super) fn by_layer(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result
                 attention.kv_heads = heads;
             }
         }
-        if let Mlp::Dense(dense) = &mut group.mlp {
-            if let Some(width) = own.number("intermediate_size")? {
-                dense.width = width;
-            }
+        if let (Mlp::Dense(dense), Some(width)) = (&mut group.mlp, own.number("intermediate_size")?)
+        {
+            dense.width = width;
         }
         config.keep(own);
     }

@@ -51,9 +51,9 @@ fn add(
     matrices: &[(&[&str], u64)],
 ) {
     for (own, weights) in matrices.iter().filter(|(_, weights)| *weights > 0) {
-        let names = parents
-            .iter()
-            .flat_map(|parent| own.iter().map(move |name| format!("layers.{layer}.{parent}.{name}")));
+        let names = parents.iter().flat_map(|parent| {
+            own.iter().map(move |name| format!("layers.{layer}.{parent}.{name}"))
+        });
         all.push(Module { class, names: names.collect(), weights: *weights });
     }
 }

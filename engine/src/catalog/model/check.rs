@@ -16,7 +16,10 @@ impl Model {
         let layers: u64 = self.groups.iter().map(|group| u64::from(group.layers)).sum();
         count("layers", u32::try_from(layers).unwrap_or(u32::MAX), LAYERS_MAX)?;
         if self.groups.iter().any(|group| group.layers == 0 || group.norms > 16) {
-            return Err(InvalidFigure::new("groups", "a group of no layers, or of 17 norms".into()));
+            return Err(InvalidFigure::new(
+                "groups",
+                "a group of no layers, or of 17 norms".into(),
+            ));
         }
         count("vocab_size", self.vocab_size, 1 << 24)?;
         count("max_position_embeddings", self.max_position_embeddings, 1 << 30)?;
@@ -40,13 +43,11 @@ impl Model {
                 format!("{reaches} different windows; {REACHES_MAX} at most are modelled"),
             ));
         }
-        for (path, parameters) in
-            [
-                ("other_parameters", self.other_parameters),
-                ("encoder_parameters", self.encoder_parameters),
-                ("draft_parameters", self.draft_parameters),
-            ]
-        {
+        for (path, parameters) in [
+            ("other_parameters", self.other_parameters),
+            ("encoder_parameters", self.encoder_parameters),
+            ("draft_parameters", self.draft_parameters),
+        ] {
             if parameters > 1 << 50 {
                 return Err(InvalidFigure::new(path, format!("{parameters} are too many")));
             }

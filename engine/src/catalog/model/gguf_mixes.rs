@@ -74,7 +74,9 @@ mod tests {
     fn a_mix_has_the_bits_of_published_files() {
         // Bits a weight of Llama 3.1 8B's published files: Q4_K_M is 4.92 GB, Q5_K_M 5.73, Q6_K 6.60,
         // Q8_0 8.54.
-        for (name, gigabytes) in [("q4_k_m", 4.92), ("Q5_K_M", 5.73), ("q6_k", 6.60), ("q8_0", 8.54)] {
+        for (name, gigabytes) in
+            [("q4_k_m", 4.92), ("Q5_K_M", 5.73), ("q6_k", 6.60), ("q8_0", 8.54)]
+        {
             let model = catalog::model("llama-3.1-8b").expect("in the catalog");
             let model = model.with_gguf_mix(name).expect("known");
             let given = model.checkpoint_bytes() as f64 / 1e9;

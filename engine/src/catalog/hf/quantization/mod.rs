@@ -1,6 +1,7 @@
 //! The formats of a checkpoint's tensors, from what its config says of its quantisation.
 
 mod methods;
+mod weights_only;
 
 use serde_json::{Map, Value};
 
@@ -27,7 +28,12 @@ pub(super) struct Scheme {
 impl Scheme {
     /// Everything in 16 bits.
     fn none() -> Scheme {
-        Scheme { rules: Vec::new(), otherwise: None, classes: LINEAR.to_vec(), kv_bits_1024ths: None }
+        Scheme {
+            rules: Vec::new(),
+            otherwise: None,
+            classes: LINEAR.to_vec(),
+            kv_bits_1024ths: None,
+        }
     }
 }
 
@@ -41,7 +47,8 @@ pub(super) fn read(
     model: &Model,
 ) -> Result<Formats> {
     dtype(config)?;
-    let own = config.anywhere("quantization_config").or_else(|| config.anywhere("compression_config"));
+    let own =
+        config.anywhere("quantization_config").or_else(|| config.anywhere("compression_config"));
     let mlx = config.anywhere("quantization");
     let inside = beside.and_then(|map| map.get("quantization")).and_then(Value::as_object);
     let own = match own.or(mlx) {
@@ -77,7 +84,8 @@ fn dtype(config: &Config<'_>) -> Result<()> {
     match value.as_str().map(|text| text.trim_start_matches("torch.")) {
         Some("bfloat16" | "float16" | "half" | "auto" | "bf16" | "fp16") => Ok(()),
         Some("float32" | "float" | "fp32") => {
-            config.say("its checkpoint has 32 bits a weight; served in 16, as engines do by default");
+            config
+                .say("its checkpoint has 32 bits a weight; served in 16, as engines do by default");
             Ok(())
         }
         _ => Err(HfConfigError::unknown("torch_dtype", value, "bfloat16, float16, float32")),
@@ -131,16 +139,14 @@ fn mean(config: &Config<'_>, name: &str, of: &[(Format, u64)]) -> Format {
             None => by_name.push((*format, u128::from(*own))),
         }
     }
-    let most = by_name.iter().max_by_key(|(_, sum)| *sum).map_or(Format::BF16, |(format, _)| *format);
+    let most =
+        by_name.iter().max_by_key(|(_, sum)| *sum).map_or(Format::BF16, |(format, _)| *format);
     if by_name.len() > 1 {
         let parts: Vec<String> = by_name
             .iter()
             .map(|(format, own)| format!("{:.1} % {format}", *own as f64 * 100.0 / weights as f64))
             .collect();
-        config.say(format!(
-            "of {name}, {}: taken as {most} of the mean bits",
-            parts.join(", ")
-        ));
+        config.say(format!("of {name}, {}: taken as {most} of the mean bits", parts.join(", ")));
     }
     let bits = u32::try_from((bits + weights / 2) / weights).unwrap_or(u32::MAX);
     Format { bits_1024ths: bits, ..most }

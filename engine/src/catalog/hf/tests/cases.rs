@@ -94,13 +94,17 @@ fn which_layers_are_dense_may_be_a_list() {
         model.groups.iter().map(|g| (g.layers, matches!(g.mlp, Mlp::Experts(_)))).collect();
     assert_eq!(mlps, [(3, false), (5, true)]);
     assert!(matches!(model.groups[0].mlp, Mlp::Dense(dense) if dense.width == 4096));
-    assert!(matches!(model.groups[1].mlp, Mlp::Experts(e) if e.width == 512 && e.shared_width == 512));
+    assert!(
+        matches!(model.groups[1].mlp, Mlp::Experts(e) if e.width == 512 && e.shared_width == 512)
+    );
 }
 
 #[test]
 fn falcon_has_one_kv_head() {
     let model = read(include_str!("../cases/m1_falcon.json"));
-    assert!(matches!(model.groups[0].mixer, Mixer::Attention(a) if a.kv_heads == 1 && a.key_dim == 64));
+    assert!(
+        matches!(model.groups[0].mixer, Mixer::Attention(a) if a.kv_heads == 1 && a.key_dim == 64)
+    );
 }
 
 #[test]

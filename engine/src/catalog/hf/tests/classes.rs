@@ -60,7 +60,10 @@ fn biases_norms_and_matrices_are_by_class() {
 #[test]
 fn which_layers_have_experts() {
     let sparse = |kind: &str, more: &str| -> Vec<u32> {
-        let model = small(kind, &format!(r#", "num_experts_per_tok": 2, "moe_intermediate_size": 32{more}"#));
+        let model = small(
+            kind,
+            &format!(r#", "num_experts_per_tok": 2, "moe_intermediate_size": 32{more}"#),
+        );
         let mut layers = Vec::new();
         let mut layer = 0;
         for group in &model.groups {
@@ -75,12 +78,24 @@ fn which_layers_have_experts() {
     };
     let all: Vec<u32> = (0..8).collect();
     assert_eq!(sparse("qwen3_moe", r#", "num_experts": 8"#), all);
-    assert_eq!(sparse("qwen3_moe", r#", "num_experts": 8, "decoder_sparse_step": 2"#), [1, 3, 5, 7]);
+    assert_eq!(
+        sparse("qwen3_moe", r#", "num_experts": 8, "decoder_sparse_step": 2"#),
+        [1, 3, 5, 7]
+    );
     let only = r#", "num_experts": 8, "mlp_only_layers": [0, 3]"#;
     assert_eq!(sparse("qwen3_moe", only), [1, 2, 4, 5, 6, 7]);
-    assert_eq!(sparse("glm4_moe", r#", "n_routed_experts": 8, "first_k_dense_replace": 5"#), [5, 6, 7]);
-    assert_eq!(sparse("llama4_text", r#", "num_local_experts": 8, "interleave_moe_layer_step": 4"#), [3, 7]);
-    assert_eq!(sparse("step3p5", r#", "moe_num_experts": 8, "moe_layers_enum": "4,5,7""#), [4, 5, 7]);
+    assert_eq!(
+        sparse("glm4_moe", r#", "n_routed_experts": 8, "first_k_dense_replace": 5"#),
+        [5, 6, 7]
+    );
+    assert_eq!(
+        sparse("llama4_text", r#", "num_local_experts": 8, "interleave_moe_layer_step": 4"#),
+        [3, 7]
+    );
+    assert_eq!(
+        sparse("step3p5", r#", "moe_num_experts": 8, "moe_layers_enum": "4,5,7""#),
+        [4, 5, 7]
+    );
     let jamba = r#", "num_experts": 8, "expert_layer_period": 4, "expert_layer_offset": 1,
         "attn_layer_period": 4, "attn_layer_offset": 2, "mamba_d_state": 4, "mamba_d_conv": 4,
         "mamba_expand": 2, "mamba_dt_rank": 4"#;
@@ -89,15 +104,15 @@ fn which_layers_have_experts() {
 
 #[test]
 fn lists_must_be_as_long_as_the_layers() {
-    let error = Model::from_hf_config(
-        &LLAMA.replacen('{', r#"{"layer_types": ["full_attention"], "#, 1),
-    );
+    let error =
+        Model::from_hf_config(&LLAMA.replacen('{', r#"{"layer_types": ["full_attention"], "#, 1));
     assert!(error.is_err_and(|e| e.to_string().contains("1 entries for 32 layers")));
 }
 
 #[test]
 fn searched_blocks_have_widths_of_their_own() {
-    let block = |attention: &str, ffn: &str| format!(r#"{{"attention": {attention}, "ffn": {ffn}}}"#);
+    let block =
+        |attention: &str, ffn: &str| format!(r#"{{"attention": {attention}, "ffn": {ffn}}}"#);
     let keep = r#"{"n_heads_in_group": 4, "no_op": false}"#;
     let none = r#"{"no_op": true, "n_heads_in_group": null}"#;
     // 2/3 of 3 x 384 is 768; of 1.3 x 384, 332, rounded up to 512.
@@ -133,7 +148,10 @@ fn kimis_layers_are_counted_from_one() {
 
 #[test]
 fn layers_for_multi_token_prediction_are_apart() {
-    let plain = small("glm4_moe", r#", "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32"#);
+    let plain = small(
+        "glm4_moe",
+        r#", "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32"#,
+    );
     let more = r#", "n_routed_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 32,
         "num_nextn_predict_layers": 2"#;
     let model = small("glm4_moe", more);

@@ -18,19 +18,47 @@ fn methods_and_their_bits() {
         (r#"{"quant_method": "fp8"}"#, FormatName::Fp8, 8.0),
         (r#"{"quant_method": "fp8", "weight_block_size": [128, 128]}"#, FormatName::Fp8, 8.002),
         (r#"{"quant_method": "awq", "bits": 4, "group_size": 64}"#, FormatName::Int4, 4.3125),
-        (r#"{"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": true, "sym": true}"#, FormatName::Int4, 4.15625),
+        (
+            r#"{"quant_method": "gptq", "bits": 4, "group_size": 128, "desc_act": true, "sym": true}"#,
+            FormatName::Int4,
+            4.15625,
+        ),
         (r#"{"quant_method": "gptq", "bits": 8, "group_size": -1}"#, FormatName::Int8Weights, 8.0),
         (r#"{"quant_method": "gptq", "bits": 3, "group_size": 128}"#, FormatName::Int4, 3.148),
         (r#"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#, FormatName::Int4, 4.5),
         (r#"{"quant_method": "bitsandbytes", "load_in_8bit": true}"#, FormatName::Int8Weights, 8.0),
         (r#"{"quant_method": "modelopt", "quant_algo": "FP8"}"#, FormatName::Fp8, 8.0),
         (r#"{"quant_method": "modelopt", "quant_algo": "NVFP4"}"#, FormatName::Nvfp4, 4.5),
-        (r#"{"quant_method": "modelopt", "quant_algo": "W4A8_AWQ", "group_size": 128}"#, FormatName::Int4Fp8, 4.125),
-        (r#"{"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": true}"#, FormatName::Int4, 4.125),
-        (r#"{"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}, "input_tensors": {"dtype": "fp8_e4m3"}}}"#, FormatName::Fp8, 8.0),
-        (r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "int", "strategy": "channel"}, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token"}}}, "ignore": ["lm_head"]}"#, FormatName::Int8, 8.008),
-        (r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}}}, "ignore": ["lm_head"]}"#, FormatName::Int4, 4.125),
-        (r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}, "input_activations": {"num_bits": 4, "type": "float", "group_size": 16}}}}"#, FormatName::Nvfp4, 4.5),
+        (
+            r#"{"quant_method": "modelopt", "quant_algo": "W4A8_AWQ", "group_size": 128}"#,
+            FormatName::Int4Fp8,
+            4.125,
+        ),
+        (
+            r#"{"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": true}"#,
+            FormatName::Int4,
+            4.125,
+        ),
+        (
+            r#"{"quant_method": "quark", "global_quant_config": {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_tensor"}, "input_tensors": {"dtype": "fp8_e4m3"}}}"#,
+            FormatName::Fp8,
+            8.0,
+        ),
+        (
+            r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 8, "type": "int", "strategy": "channel"}, "input_activations": {"num_bits": 8, "type": "int", "strategy": "token"}}}, "ignore": ["lm_head"]}"#,
+            FormatName::Int8,
+            8.008,
+        ),
+        (
+            r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": true}}}, "ignore": ["lm_head"]}"#,
+            FormatName::Int4,
+            4.125,
+        ),
+        (
+            r#"{"quant_method": "compressed-tensors", "config_groups": {"group_0": {"targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "strategy": "tensor_group", "group_size": 16}, "input_activations": {"num_bits": 4, "type": "float", "group_size": 16}}}}"#,
+            FormatName::Nvfp4,
+            4.5,
+        ),
         (r#"{"bits": 4, "group_size": 64}"#, FormatName::Int4, 4.5),
     ] {
         let formats = formats(quantization);
@@ -70,7 +98,9 @@ fn what_lies_beside_the_config_counts() {
     let formats = Model::from_hf(&files).expect("a model").formats;
     assert_eq!((formats.mlp, formats.kv_bits_1024ths), (Format::NVFP4, Some(8192)));
     let files = HfFiles { generation_config: Some("["), ..files };
-    assert!(Model::from_hf(&files).is_err_and(|e| e.to_string().contains("generation_config.json")));
+    assert!(
+        Model::from_hf(&files).is_err_and(|e| e.to_string().contains("generation_config.json"))
+    );
 }
 
 #[test]

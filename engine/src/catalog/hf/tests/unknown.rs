@@ -33,10 +33,14 @@ fn a_key_that_may_shape_the_model_refuses_it() {
         let error = Model::from_hf_config(&with(key, value)).expect_err(key);
         assert!(error.to_string().contains(key), "{key}: {error}");
     }
-    let error = Model::from_hf_config(&with("num_hash_layers", "3")).expect_err("unknown").to_string();
+    let error =
+        Model::from_hf_config(&with("num_hash_layers", "3")).expect_err("unknown").to_string();
     assert!(error.starts_with("`num_hash_layers` is not known, and 3 there may change"), "{error}");
     assert!(error.contains("32 layers of full attention; 8.0 billion parameters"), "{error}");
-    assert!(error.ends_with("`model: {config: ..., assume: {num_hash_layers: ignored}}`"), "{error}");
+    assert!(
+        error.ends_with("`model: {config: ..., assume: {num_hash_layers: ignored}}`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -58,7 +62,8 @@ fn what_is_not_known_and_shapes_nothing_by_its_name_is_said() {
 
 #[test]
 fn an_unknown_key_lies_also_deeper() {
-    let nested = format!(r#"{{"model_type": "llava", "text_config": {}}}"#, with("num_hash_layers", "3"));
+    let nested =
+        format!(r#"{{"model_type": "llava", "text_config": {}}}"#, with("num_hash_layers", "3"));
     assert_eq!(refused(&nested), "text_config.num_hash_layers");
     let vision = r#""x", "vision_config": {"hidden_size": 64, "vision_moe_layers": 3}"#;
     let text = with("colour", vision);
