@@ -10,16 +10,13 @@ use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
-    CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision,
-    KvLayout, Pricing, format_notes, kv_layout,
+    CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision, Pricing,
+    format_notes,
 };
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
-use crate::scenario::resolved::{
-    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedGroups, DerivedKept, DerivedLength, DerivedProfile, DerivedReplicas,
-    LengthFrom,
-};
+use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
 use crate::scheduler::EngineInfo;
 use crate::units::Bytes;
 use crate::yaml::Path;
