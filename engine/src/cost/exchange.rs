@@ -10,7 +10,8 @@ use super::{CostError, ExpertExchange};
 /// Bytes of a number of the hidden state.
 const HIDDEN_BYTES: f64 = 2.0;
 
-/// The time that all layers' messages take: `fixed + token x tokens`.
+/// The time that all layers' messages take: `fixed + token x tokens + group token x all ranks'
+/// tokens`.
 ///
 /// - After attention, and after a dense network: an all-reduce over the tensor-parallel ranks.
 /// - After experts of one data-parallel rank: the same, since each rank has all tokens, and adds up
@@ -25,6 +26,8 @@ const HIDDEN_BYTES: f64 = 2.0;
 pub(super) struct Exchange {
     fixed_us: f64,
     us_per_token: f64,
+    /// For a token of any of the data-parallel ranks.
+    us_per_group_token: f64,
 }
 
 impl Exchange {
@@ -45,6 +48,7 @@ impl Exchange {
         };
         let mixers = layers_with(&|group| group.mixer != Mixer::None);
         let dense = layers_with(&|group| matches!(group.mlp, Mlp::Dense(_)));
+        let mut us_per_group_token = 0.0;
         let mut sum = Message::default();
         sum.add(mixers + dense, reduced);
         if let Some(experts) = model.experts() {
@@ -64,17 +68,27 @@ impl Exchange {
                     sum.add(0.5 * layers, reduced);
                 }
                 _ => {
-                    let bytes = HIDDEN_BYTES * hidden * f64::from(shard.data);
-                    sum.add(layers, Message::all_reduce(gpu, shard.expert_ranks, bytes)?);
+                    let bytes = HIDDEN_BYTES * hidden;
+                    let gathered = Message::all_reduce(gpu, shard.expert_ranks, bytes)?;
+                    match shard.data {
+                        1 => sum.add(layers, gathered),
+                        // The tokens of all ranks.
+                        _ => {
+                            sum.fixed_us += layers * gathered.fixed_us;
+                            us_per_group_token = layers * gathered.us_per_token;
+                        }
+                    }
                 }
             }
         }
-        Ok(Exchange { fixed_us: sum.fixed_us, us_per_token: sum.us_per_token })
+        let Message { fixed_us, us_per_token } = sum;
+        Ok(Exchange { fixed_us, us_per_token, us_per_group_token })
     }
 
-    /// Microseconds for a batch of `tokens` tokens on each data-parallel rank.
-    pub(super) fn us(&self, tokens: f64) -> f64 {
-        self.fixed_us + self.us_per_token * tokens
+    /// Microseconds for a batch of `tokens` tokens, when all data-parallel ranks together have
+    /// `all_tokens`.
+    pub(super) fn us(&self, tokens: f64, all_tokens: f64) -> f64 {
+        self.fixed_us + self.us_per_token * tokens + self.us_per_group_token * all_tokens
     }
 }
 

@@ -46,31 +46,41 @@ pub struct ExpertLoad {
 }
 
 impl ExpertChoice {
-    /// Shares that fall as the `exponent`-th power of an expert's rank among `experts`: 0 is even.
+    /// Shares that fall as the `exponent`-th power of an expert's place in the order of popularity: 0
+    /// is even. That order is dealt out to 64 heaps in turn, so that the popular ones are not
+    /// neighbours, which share a rank.
     pub fn zipf(experts: u32, exponent: f64) -> ExpertChoice {
-        let share = |rank: u32| libm::pow(f64::from(rank), -exponent);
-        ExpertChoice::Shares((1..=experts).map(share).collect())
+        const HEAPS: u32 = 64;
+        let heaps = experts.clamp(1, HEAPS);
+        let each = experts.div_ceil(heaps).max(1);
+        // Expert number n is the `n % each`-th of heap `n / each`.
+        let place = |n: u32| n % each * heaps + n / each + 1;
+        let share = |n: u32| libm::pow(f64::from(place(n)), -exponent);
+        ExpertChoice::Shares((0..experts).map(share).collect())
     }
 
-    /// The load of the busiest of `ranks` ranks as a multiple of the mean. Experts are dealt out to
-    /// ranks in turn, as vLLM's `round_robin` placement does, so that the most popular ones are
-    /// apart.
-    pub(super) fn imbalance(&self, ranks: u32) -> f64 {
-        match self {
-            ExpertChoice::Imbalance(most) => most.max(1.0),
-            ExpertChoice::Shares(shares) => {
-                let ranks = ranks.max(1) as usize;
-                let load = |rank: usize| shares.iter().skip(rank).step_by(ranks).sum::<f64>();
-                let most = (0..ranks).map(load).fold(0.0, f64::max);
-                let mean = shares.iter().sum::<f64>() / ranks as f64;
-                if mean > 0.0 { most / mean } else { 1.0 }
-            }
-        }
+    /// The load of the busiest of `ranks` ranks as a multiple of the mean, and the chances of its
+    /// experts to be among the `per_token` that a token goes to, where those differ. No rank gets
+    /// more than all.
+    pub(super) fn busiest(&self, per_token: u32, ranks: u32) -> (f64, Option<Vec<f64>>) {
+        let ranks = ranks.max(1);
+        let Some(chances) = self.chances(per_token) else {
+            let ExpertChoice::Imbalance(most) = self else { return (1.0, None) };
+            return (most.clamp(1.0, f64::from(ranks)), None);
+        };
+        // Experts lie on ranks in a row, vLLM's `linear` placement.
+        let each = chances.len().div_ceil(ranks as usize).max(1);
+        let load = |held: &[f64]| held.iter().sum::<f64>();
+        let busiest = chances.chunks(each).max_by(|a, b| load(a).total_cmp(&load(b)));
+        let busiest = busiest.unwrap_or_default();
+        let mean = load(&chances) / f64::from(ranks);
+        let most = if mean > 0.0 { load(busiest) / mean } else { 1.0 };
+        (most.max(1.0), Some(busiest.to_vec()))
     }
 
     /// The chance of each expert to be among the `per_token` that a token goes to; `None` where all
     /// are alike.
-    pub(super) fn chances(&self, per_token: u32) -> Option<Vec<f64>> {
+    fn chances(&self, per_token: u32) -> Option<Vec<f64>> {
         let ExpertChoice::Shares(shares) = self else { return None };
         let sum: f64 = shares.iter().sum();
         // No expert is chosen twice by one token: what is above 1 goes to the others.
@@ -94,13 +104,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_busiest_rank_is_that_of_the_most_popular_expert() {
-        let shares = ExpertChoice::Shares(vec![4.0, 1.0, 2.0, 1.0]);
-        // Experts 0 and 2 are on rank 0: 6 of 8, where 4 is even.
-        assert!((shares.imbalance(2) - 1.5).abs() < 1e-12);
-        assert_eq!(shares.imbalance(1), 1.0);
-        assert_eq!(ExpertChoice::zipf(8, 0.0).imbalance(4), 1.0);
-        assert_eq!(ExpertChoice::Imbalance(1.3).imbalance(4), 1.3);
+    fn the_busiest_rank_is_that_of_the_most_chosen_experts() {
+        let shares = ExpertChoice::Shares(vec![3.0, 3.0, 1.0, 1.0]);
+        // Experts 0 and 1 are on rank 0: 6 of 8, where 4 is even.
+        let (most, chances) = shares.busiest(1, 2);
+        assert!((most - 1.5).abs() < 1e-12);
+        assert_eq!(chances, Some(vec![0.375; 2]));
+        assert_eq!(shares.busiest(1, 1).0, 1.0);
+        assert!((ExpertChoice::zipf(8, 0.0).busiest(2, 4).0 - 1.0).abs() < 1e-12);
+        assert_eq!(ExpertChoice::Imbalance(1.3).busiest(2, 4), (1.3, None));
+        // No rank gets more than all, and one rank has all there is.
+        assert_eq!(ExpertChoice::Imbalance(8.0).busiest(2, 4).0, 4.0);
+        assert_eq!(ExpertChoice::Imbalance(8.0).busiest(2, 1).0, 1.0);
+    }
+
+    /// Popular experts are chosen once a token at most: 128 experts, 8 a token, the first of 8 ranks.
+    #[test]
+    fn popular_experts_are_apart() {
+        let (most, _) = ExpertChoice::zipf(128, 2.0).busiest(8, 8);
+        let (less, _) = ExpertChoice::zipf(128, 0.3).busiest(8, 8);
+        assert!(1.0 < less && less < 8.0 && most < 8.0, "{less} {most}");
     }
 
     #[test]

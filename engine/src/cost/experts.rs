@@ -4,15 +4,11 @@ use crate::catalog::{Experts, GroupedGemm};
 
 use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
 
-/// Distinct experts that `tokens` tokens reach: an expert that a token picks with a certain chance is
-/// missed by all with the power of that of missing it. Evenly at random that chance is
-/// `per_token/count`; real routing is less even, so fewer experts are reached and this is dear.
-fn expected_experts(experts: &Experts, chances: Option<&[f64]>, tokens: f64) -> f64 {
-    if let Some(chances) = chances {
-        return chances.iter().map(|chance| 1.0 - libm::pow(1.0 - chance, tokens)).sum();
-    }
-    let count = f64::from(experts.count);
-    let missed = 1.0 - f64::from(experts.per_token) / count;
+/// Distinct experts that `tokens` tokens reach, when each picks `per_token` of `count` evenly at random:
+/// one is missed by one token with probability `1 - per_token/count`, by all with the power of it.
+/// Real routing is less even, so fewer experts are reached and this is dear.
+fn expected_experts(count: f64, per_token: f64, tokens: f64) -> f64 {
+    let missed = 1.0 - (per_token / count).min(1.0);
     count * (1.0 - libm::pow(missed, tokens))
 }
 
@@ -92,22 +88,43 @@ pub(super) struct ExpertLayer {
     pub(super) data: f64,
     /// This rank's part of the experts: 1 where it has a slice of each.
     pub(super) held: f64,
-    /// Rows of the busiest rank as a multiple of the mean: the others wait for it.
+    /// What the busiest rank gets as a multiple of the mean: the others wait for it.
     pub(super) imbalance: f64,
-    /// The chance of each expert to be picked by a token, where they differ.
+    /// The chance of each expert of the busiest rank to be picked by a token, where they differ.
     pub(super) chances: Option<std::sync::Arc<[f64]>>,
 }
 
 impl ExpertLayer {
-    /// Microseconds for `tokens` tokens of a hidden state of width `h`. `router` prices products in
-    /// 16 bits, `shared` those of shared experts.
+    /// Microseconds for `tokens` tokens of a hidden state of width `h`, and as many on every other
+    /// rank. `router` prices products in 16 bits, `shared` those of shared experts.
     pub(super) fn us(&self, router: &Gemm, shared: &Gemm, h: f64, tokens: f64) -> f64 {
         let router = router.us(tokens, f64::from(self.experts.count), h);
-        // Spread evenly: of all ranks' tokens these experts get their part.
-        let all_tokens = tokens * self.data;
-        let reached = expected_experts(&self.experts, self.chances.as_deref(), all_tokens);
-        let rows = self.imbalance * self.held * all_tokens;
-        let mut us = router + self.routed.us(rows, self.held * reached);
+        let routed = router + self.routed_us(tokens * self.data);
+        self.beside_routed_us(shared, h, tokens, routed)
+    }
+
+    /// The same without the routed experts.
+    pub(super) fn own_us(&self, router: &Gemm, shared: &Gemm, h: f64, tokens: f64) -> f64 {
+        let router = router.us(tokens, f64::from(self.experts.count), h);
+        self.beside_routed_us(shared, h, tokens, router)
+    }
+
+    /// The routed experts of the busiest rank, when all ranks together have so many tokens.
+    pub(super) fn routed_us(&self, all_tokens: f64) -> f64 {
+        let reached = match &self.chances {
+            Some(chances) => {
+                chances.iter().map(|chance| 1.0 - libm::pow(1.0 - chance, all_tokens)).sum()
+            }
+            None => {
+                let [count, each] = [self.experts.count, self.experts.per_token].map(f64::from);
+                self.held * expected_experts(count, each * self.imbalance, all_tokens)
+            }
+        };
+        self.routed.us(self.imbalance * self.held * all_tokens, reached)
+    }
+
+    /// `us`, and the shared experts and what compresses tokens for routed ones.
+    fn beside_routed_us(&self, shared: &Gemm, h: f64, tokens: f64, mut us: f64) -> f64 {
         if self.shared_width > 0 {
             let width = f64::from(self.shared_width);
             let first = f64::from(self.experts.matrices() - 1);

@@ -13,6 +13,10 @@ use super::rates;
 use super::shard::Shard;
 use super::{CostError, ExpertLoad};
 
+/// Small kernels of an indexer besides its products and its pass over all tokens: norm and rotary
+/// embedding of its key, both quantised, weights of its heads, and two to pick the top ones.
+const INDEXER_KERNELS: f64 = 7.0;
+
 /// Prices the layers of a model without attention, and its head, on one rank.
 #[derive(Clone, Debug)]
 pub(super) struct Layers {
@@ -92,9 +96,35 @@ impl Layers {
         }
     }
 
-    /// What the ranks exchange in all layers for `tokens` tokens, microseconds.
-    pub(super) fn communication_us(&self, tokens: f64) -> f64 {
-        self.exchange.us(tokens)
+    /// All layers but their routed experts for `tokens` tokens, microseconds.
+    pub(super) fn own_us(&self, tokens: f64) -> f64 {
+        let own = |kind: &KindOfLayer| {
+            let us = self.layer_with(kind, tokens, |experts| {
+                experts.own_us(&self.gemm.router, &self.gemm.shared, self.hidden, tokens)
+            });
+            f64::from(kind.group.layers) * us
+        };
+        self.kinds.iter().map(own).sum()
+    }
+
+    /// The routed experts of all layers when all ranks together have so many tokens, microseconds.
+    pub(super) fn routed_us(&self, all_tokens: f64) -> f64 {
+        let routed = |kind: &KindOfLayer| {
+            let us = kind.experts.as_ref().map_or(0.0, |experts| experts.routed_us(all_tokens));
+            f64::from(kind.group.layers) * us
+        };
+        self.kinds.iter().map(routed).sum()
+    }
+
+    /// Data-parallel ranks that share the experts.
+    pub(super) fn data_ranks(&self) -> u32 {
+        self.shard.data
+    }
+
+    /// What the ranks exchange in all layers for `tokens` tokens, of `all_tokens` of all ranks
+    /// together, microseconds.
+    pub(super) fn communication_us(&self, tokens: f64, all_tokens: f64) -> f64 {
+        self.exchange.us(tokens, all_tokens)
     }
 
     /// Output head and sampler for `sampled` sequences, microseconds; nothing for none.
@@ -115,6 +145,18 @@ impl Layers {
     }
 
     fn layer_us(&self, kind: &KindOfLayer, tokens: f64) -> f64 {
+        self.layer_with(kind, tokens, |experts| {
+            experts.us(&self.gemm.router, &self.gemm.shared, self.hidden, tokens)
+        })
+    }
+
+    /// A layer with what its experts take.
+    fn layer_with(
+        &self,
+        kind: &KindOfLayer,
+        tokens: f64,
+        experts_us: impl FnOnce(&ExpertLayer) -> f64,
+    ) -> f64 {
         let projections = self.projections_us(&kind.group.mixer, tokens);
         let norms = f64::from(kind.group.norms);
         match (&kind.group.mlp, &kind.experts) {
@@ -127,7 +169,7 @@ impl Layers {
             // The activation is part of the experts' own time.
             (_, Some(experts)) => {
                 projections
-                    + experts.us(&self.gemm.router, &self.gemm.shared, self.hidden, tokens)
+                    + experts_us(experts)
                     + self.elementwise_us(&kind.group.mixer, tokens, norms + 1.0, 0.0)
             }
             (_, None) => {
@@ -217,7 +259,8 @@ impl Layers {
             }
             Mixer::Latent(latent) => {
                 let q = f64::from(self.shard.heads(latent.heads));
-                (2.0 * q * f64::from(latent.key_dim), 0.0)
+                let indexer = if latent.indexer.is_some() { INDEXER_KERNELS } else { 0.0 };
+                (2.0 * q * f64::from(latent.key_dim), indexer)
             }
             Mixer::Recurrent(recurrent) => {
                 // Convolution and gate pass over all that the projections gave.
@@ -267,14 +310,16 @@ fn expert_layer(
         None => (experts.width.div_ceil(shard.expert_ranks), 1.0),
     };
     let fit = rates::grouped(gpu, &fit, format);
+    // Slices of every expert are alike on all ranks.
+    let ranks = shard.whole_experts.map_or(1, |_| shard.expert_ranks);
+    let (imbalance, chances) = load.choice.busiest(experts.per_token, ranks);
     Ok(ExpertLayer {
         experts: *experts,
         routed: RoutedExperts::new(&fit, model.hidden_size, experts, width, bytes),
         shared_width: shard.part(experts.shared_width),
         data: shard.data.into(),
         held,
-        // Slices of every expert are alike on all ranks.
-        imbalance: shard.whole_experts.map_or(1.0, |_| load.choice.imbalance(shard.expert_ranks)),
-        chances: load.choice.chances(experts.per_token).map(Into::into),
+        imbalance,
+        chances: chances.map(Into::into),
     })
 }

@@ -122,6 +122,7 @@ pub struct BatchShape<'a> {
     chunks: &'a [Chunk],
     decodes: Decodes,
     sampled: u32,
+    beside: Option<u64>,
 }
 
 impl<'a> BatchShape<'a> {
@@ -129,7 +130,7 @@ impl<'a> BatchShape<'a> {
     /// sample a token: the decodes and the chunks that complete a prompt.
     #[inline]
     pub const fn new(chunks: &'a [Chunk], decodes: Decodes, sampled: u32) -> BatchShape<'a> {
-        BatchShape { chunks, decodes, sampled }
+        BatchShape { chunks, decodes, sampled, beside: None }
     }
 
     /// These decodes alone.
@@ -143,6 +144,26 @@ impl<'a> BatchShape<'a> {
     #[inline]
     pub const fn decodes_alone(requests: u32, kv_tokens: u64) -> BatchShape<'static> {
         BatchShape::new(&[], Decodes::one_token_each(requests, kv_tokens), requests)
+    }
+
+    /// The same batch, beside which the other ranks that share its experts compute so many tokens;
+    /// `None` where they are taken to compute as many each.
+    #[inline]
+    #[must_use]
+    pub const fn beside(self, tokens: Option<u64>) -> BatchShape<'a> {
+        BatchShape { beside: tokens, ..self }
+    }
+
+    /// Tokens of the other ranks that share its experts, where they are known.
+    #[inline]
+    pub const fn tokens_beside(&self) -> Option<u64> {
+        self.beside
+    }
+
+    /// Tokens that are computed.
+    pub fn tokens(&self) -> u64 {
+        let chunks: u64 = self.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
+        chunks + u64::from(self.decodes.tokens())
     }
 
     /// Prefill chunks in batch order.

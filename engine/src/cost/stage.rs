@@ -51,6 +51,8 @@ pub(super) struct Serving<'a> {
 pub(super) struct Stage {
     pub(super) layers: Layers,
     pub(super) layers_us: CountTable,
+    /// The layers' own part and that of routed experts apart, where ranks share these.
+    apart: Option<Apart>,
     head_us: CountTable,
     /// Tokens that a decode-only batch is padded to, by decodes.
     padded: Vec<u32>,
@@ -79,6 +81,14 @@ struct DecodeOnly {
     least_us: f64,
     reading: Reading,
     host: Span,
+}
+
+/// What layers take beside their routed experts, by a rank's tokens, and what these take, by the tokens
+/// of all ranks that share them.
+#[derive(Clone, Debug)]
+struct Apart {
+    own_us: CountTable,
+    routed_us: CountTable,
 }
 
 /// A kind of mixer, and what decode-only batches take of it.
@@ -117,6 +127,10 @@ impl Stage {
         });
         let mut cost = Stage {
             layers_us: CountTable::new(|tokens| layers.all_layers_us(tokens)),
+            apart: (layers.data_ranks() > 1).then(|| Apart {
+                own_us: CountTable::new(|tokens| layers.own_us(tokens)),
+                routed_us: CountTable::new(|tokens| layers.routed_us(tokens)),
+            }),
             head_us: CountTable::new(|sampled| match place.last {
                 true => layers.head_us(sampled),
                 false => 0.0,
@@ -181,11 +195,25 @@ impl Stage {
         self.kernel_factor * us.unwrap_or_else(|| self.layers.all_layers_us(tokens as f64))
     }
 
-    fn communication_us(&self, tokens: u64) -> f64 {
-        match self.has_communication {
-            true => self.kernel_factor * self.layers.communication_us(tokens as f64),
-            false => 0.0,
+    /// The same when the other ranks that share the experts compute so many tokens.
+    fn kernels_beside_us(&self, tokens: u64, beside: Option<u64>) -> f64 {
+        let (Some(beside), Some(apart)) = (beside, &self.apart) else {
+            return self.kernels_of_layers_us(tokens);
+        };
+        let all = tokens.saturating_add(beside);
+        let own = apart.own_us.get(tokens).unwrap_or_else(|| self.layers.own_us(tokens as f64));
+        let routed = apart.routed_us.get(all);
+        let routed = routed.unwrap_or_else(|| self.layers.routed_us(all as f64));
+        self.kernel_factor * (own + routed)
+    }
+
+    fn communication_us(&self, tokens: u64, beside: Option<u64>) -> f64 {
+        if !self.has_communication {
+            return 0.0;
         }
+        let alike = tokens as f64 * f64::from(self.layers.data_ranks());
+        let all = beside.map_or(alike, |beside| tokens.saturating_add(beside) as f64);
+        self.kernel_factor * self.layers.communication_us(tokens as f64, all)
     }
 
     /// A decode-only batch whose every request samples.
@@ -226,7 +254,10 @@ impl Stage {
         }
         let decodes = BatchShape::decodes_alone(shape.decodes().requests(), 0);
         let rest_in_turn_us: f64 = [chunk_tokens(shape), self.computed_tokens(&decodes)]
-            .map(|tokens| self.kernels_of_layers_us(tokens) + self.communication_us(tokens))
+            .map(|tokens| {
+                self.kernels_beside_us(tokens, shape.tokens_beside())
+                    + self.communication_us(tokens, shape.tokens_beside())
+            })
             .iter()
             .sum();
         let saved_us = (rest_in_turn_us - rest_us).max(0.0);
@@ -236,8 +267,8 @@ impl Stage {
     /// The parts of the GPU's time and the gap after it, microseconds.
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
-        let layers = self.kernels_of_layers_us(tokens);
-        let communication = self.communication_us(tokens);
+        let layers = self.kernels_beside_us(tokens, shape.tokens_beside());
+        let communication = self.communication_us(tokens, shape.tokens_beside());
         let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
             if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
@@ -288,6 +319,7 @@ impl CostModel for Stage {
                 return IterationTime::default();
             }
             if shape.sampled() == shape.decodes().requests()
+                && shape.tokens_beside().is_none()
                 && let Some(fixed) = self.fixed_of(shape.decodes().requests())
             {
                 return self.decodes_alone(fixed, shape.decodes());
@@ -335,7 +367,8 @@ impl CostModel for Stage {
         if shape.is_empty() {
             return Overheads::default();
         }
-        let communication = self.communication_us(self.computed_tokens(shape));
+        let tokens = self.computed_tokens(shape);
+        let communication = self.communication_us(tokens, shape.tokens_beside());
         let gap = if self.launches_us > 0.0 { self.price(shape).gap } else { self.gap_us(shape) };
         let host = self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64;
         Overheads {

@@ -187,7 +187,7 @@ impl<'a> Pricer<'a> {
             (_, true) => kernels,
             (1, _) => own,
             _ => {
-                let decodes = BatchShape::of_decodes(iteration.decoding());
+                let decodes = BatchShape::of_decodes(iteration.decoding()).beside(iteration.beside);
                 self.prices.kernels(&decodes).clamp(own, kernels)
             }
         };
@@ -201,8 +201,11 @@ impl<'a> Pricer<'a> {
         Whole { kernels, communication, host, bubble }: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
-        let mut alone =
-            |chunks, sampled| self.prices.kernels(&BatchShape::new(chunks, Decodes::NONE, sampled));
+        let beside = iteration.beside;
+        let mut alone = |chunks, sampled| {
+            let shape = BatchShape::new(chunks, Decodes::NONE, sampled).beside(beside);
+            self.prices.kernels(&shape)
+        };
         let several = self.chunks.len() > 1;
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
         let chunks = match iteration.decodes {
@@ -226,7 +229,7 @@ impl<'a> Pricer<'a> {
         if whole == 0 || iteration.decodes == 0 {
             return 0;
         }
-        let decodes = BatchShape::of_decodes(iteration.decoding());
+        let decodes = BatchShape::of_decodes(iteration.decoding()).beside(iteration.beside);
         whole.saturating_sub(self.prices.overheads(&decodes).communication.as_nanos())
     }
 
@@ -243,7 +246,7 @@ impl<'a> Pricer<'a> {
             return 0;
         }
         let mut communication = |chunks, sampled| {
-            let shape = BatchShape::new(chunks, Decodes::NONE, sampled);
+            let shape = BatchShape::new(chunks, Decodes::NONE, sampled).beside(iteration.beside);
             self.prices.overheads(&shape).communication.as_nanos()
         };
         let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
@@ -273,6 +276,7 @@ impl<'a> Pricer<'a> {
             others.extend_from_slice(&self.chunks[place + 1..]);
             let sampled = iteration.sampled() - u32::from(record.samples);
             let without = BatchShape::new(&others, iteration.decoding(), sampled);
+            let without = without.beside(iteration.beside);
             weights.push(whole.saturating_sub(total(&without)));
         }
         self.scratch = others;
@@ -284,7 +288,7 @@ impl<'a> Pricer<'a> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk]) -> BatchShape<'c> {
-    BatchShape::new(chunks, iteration.decoding(), iteration.sampled())
+    BatchShape::new(chunks, iteration.decoding(), iteration.sampled()).beside(iteration.beside)
 }
 
 /// Shares `ns` in proportion to `weights`, as differences of rounded running sums: the shares add

@@ -30,7 +30,8 @@ impl<'a> Prices<'a> {
     /// What is no kernel's in a batch.
     pub(super) fn overheads(&mut self, shape: &BatchShape<'_>) -> Overheads {
         let n = shape.decodes().requests();
-        if !shape.chunks().is_empty() || shape.sampled() != n {
+        let alike = shape.tokens_beside().is_none();
+        if !alike || !shape.chunks().is_empty() || shape.sampled() != n {
             return self.cost.overheads(shape);
         }
         self.overheads_of_decodes(n).unwrap_or_else(|| self.cost.overheads(shape))

@@ -25,6 +25,9 @@ pub struct Plan {
     pub decode_kv_tokens: u64,
     /// What they read within the model's reaches, where it has some.
     pub reads: Option<Reads>,
+    /// Tokens that the other ranks which share its experts compute meanwhile, where they step
+    /// together.
+    pub beside: Option<u64>,
     /// Sequences that sample a token.
     pub sampled: u32,
     /// Prefills that this iteration completes, each of which emits a token at its end.
@@ -91,6 +94,7 @@ impl Plan {
             decodes(self.decodes, self.decode_kv_tokens, self.reads),
             self.sampled,
         )
+        .beside(self.beside)
     }
 
     /// Makes this the same decision as `other`: decodes alone, of the same requests.
@@ -106,6 +110,7 @@ impl Plan {
     }
 
     fn clear(&mut self) {
+        self.beside = None;
         self.chunks.clear();
         self.chunk_requests.clear();
         self.chunk_blocks.clear();

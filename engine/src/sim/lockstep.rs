@@ -77,6 +77,10 @@ impl Engine<'_> {
                 ready.push(Ready { rank, plan, decided });
             }
         }
+        let all: u64 = ready.iter().map(|ready| ready.plan.shape().tokens()).sum();
+        for Ready { plan, .. } in &mut ready {
+            plan.beside = Some(all - plan.shape().tokens());
+        }
         let times = ready.iter().map(|ready| self.rank(ready.rank).price(&ready.plan));
         let Some(step) = times.reduce(longer) else { return };
         for Ready { rank, plan, decided } in ready {

@@ -229,6 +229,7 @@ fn row(
         decodes: plan.decodes,
         decode_kv_tokens,
         reads,
+        beside: plan.beside,
         chunks: &[],
         preempted: &[],
         kv_used,

@@ -23,6 +23,9 @@ pub struct Iteration<'l> {
     pub decode_kv_tokens: u64,
     /// What they read within the model's reaches, where it has some.
     pub reads: Option<Reads>,
+    /// Tokens that the other ranks which share its experts computed meanwhile, where they stepped
+    /// together.
+    pub beside: Option<u64>,
     /// Prefill chunks in batch order.
     pub chunks: &'l [ChunkRecord],
     /// Requests preempted since the batch before was formed, in order.

@@ -335,15 +335,14 @@ fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Par
     let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else {
         return;
     };
-    let waits = match parallelism.pipeline {
-        1 => "step together: each step lasts as long as the slowest rank's",
-        _ => "do not wait for each other, because they are pipelines",
-    };
-    check.warnings.push(format!(
-        "parallelism.data: the {} ranks that share the experts of {} {waits}; each batch is priced as \
-         if those of the others had as many tokens",
-        parallelism.data, model.name
-    ));
+    if parallelism.pipeline > 1 {
+        check.warnings.push(format!(
+            "parallelism.data: the {} ranks that share the experts of {} do not wait for each other, \
+             because they are pipelines; each batch is priced as if those of the others had as many \
+             tokens",
+            parallelism.data, model.name
+        ));
+    }
 }
 
 /// A measured layer says nothing of batches outside of its table.

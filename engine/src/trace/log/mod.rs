@@ -26,6 +26,9 @@ pub struct Log {
     /// Row i: what the first decodes of stretch i read within the model's reaches. No rows where it
     /// has none.
     reads: Vec<Reads>,
+    /// Row i: what the other ranks computed while iteration i ran. No rows where ranks do not step
+    /// together.
+    beside: Vec<u64>,
     /// The stretches that iterations 0, [`MARK`], 2 [`MARK`] ... belong to.
     marks: Vec<u32>,
     /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
@@ -283,6 +286,7 @@ impl Log {
         } else {
             self.begin(next, ahead, apart);
         }
+        self.beside.extend(next.beside);
         self.go_on(next.end, next.free, next.kv_used);
     }
 
@@ -385,6 +389,7 @@ impl Log {
             free: self.free(number),
             decodes: of.decodes,
             decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(nth),
+            beside: self.beside.get(number.index()).copied(),
             reads: self.reads.get(stretch).filter(|_| of.decodes > 0).map(|reads| reads.later(nth)),
             chunks: if is_first { self.chunks_of(stretch) } else { &[] },
             preempted: if is_first && of.has_preempted { self.preempted_of(number) } else { &[] },

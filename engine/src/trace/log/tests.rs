@@ -46,6 +46,7 @@ fn written(steps: &[Step], windowed: bool) -> (Log, Vec<String>) {
             decodes,
             decode_kv_tokens: kv,
             reads: windowed.then_some(reads),
+            beside: None,
             chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
             preempted: &[RequestId(3), RequestId(4)][..if lost == 0 { 2 } else { 0 }],
             kv_used: lasted as u32,
