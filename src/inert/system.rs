@@ -212,7 +212,8 @@ fn imbalance(facts: &Facts<'_>, key: &Written) -> Option<String> {
     let ratio = key.value.is_number();
     for_all(facts, key, |one| {
         let pricing = one.pool.hardware.pricing.as_ref();
-        let whole = pricing.is_some_and(|pricing| pricing.parallelism.expert);
+        let whole = pricing.is_some_and(|pricing| pricing.parallelism.expert)
+            && one.tensor.saturating_mul(one.data) > 1;
         no_way_to_experts(one).or((ratio && !whole).then_some(
             "every rank has a slice of every expert, and none is busier (`parallelism: {expert: true}`)",
         ))

@@ -26,11 +26,11 @@ pub struct Derived {
     #[serde(flatten)]
     pub alike: Option<DerivedReplicas>,
     /// The model's figures; `None` where a fixed iteration time stands for it.
-    pub model: Option<Model>,
+    pub model: Option<DerivedModel>,
     /// What the model's figures rest on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_evidence: Option<catalog::Evidence>,
-    /// The number formats of its checkpoint, in words.
+    /// The number formats that it is served in, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_formats: Option<String>,
     /// Of the replicas of each pool, where there are pools.
@@ -38,6 +38,28 @@ pub struct Derived {
     pub pools: Option<Vec<DerivedPool>>,
     /// Of each scheduler.
     pub schedulers: Vec<DerivedScheduler>,
+}
+
+/// A model's figures, and what follows of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DerivedModel {
+    /// The figures.
+    #[serde(flatten)]
+    pub of: Model,
+    /// Layers.
+    pub layers: u32,
+    /// Parameters of the language model.
+    pub parameters: u64,
+    /// Those that a token goes through.
+    pub active_parameters: u64,
+}
+
+impl From<Model> for DerivedModel {
+    fn from(of: Model) -> DerivedModel {
+        let (layers, parameters) = (of.layers(), of.parameters());
+        let active_parameters = of.active_parameters();
+        DerivedModel { of, layers, parameters, active_parameters }
+    }
 }
 
 /// What follows of replicas that are alike.

@@ -1,10 +1,7 @@
 //! Mixtures of experts over several GPUs, and KV in 8 bits: memory, time, what is refused.
 
 use metron_sim::catalog;
-use metron_sim::cost::{
-    BatchShape, Chunk, CostModel, Decodes, Dtype, KvCapacity, KvDtype, KvRequest, Parallelism,
-    Parts, Precision, Roofline, kv_capacity,
-};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, Dtype, ExpertChoice, ExpertExchange, ExpertLoad, KvCapacity, KvDtype, KvRequest, Parallelism, Parts, Precision, Roofline, kv_capacity};
 use metron_sim::scenario::{Document, Files, Resolved};
 
 fn spread(tensor: u32, data: u32, expert: bool) -> Parallelism {
@@ -105,7 +102,7 @@ fn tokens_go_to_their_experts_and_back() {
     let gpu = catalog::gpu("h100-sxm").unwrap();
     let link = gpu.all_reduce_on(4).unwrap();
     let us = |precision: Precision, tokens| {
-        parts(&build("mixtral-8x7b", spread(1, 4, true), precision), tokens, 0, 0).communication_us
+        parts(&all_to_all(precision), tokens, 0, 0).communication_us
     };
     // 32 layers, two messages of 2 copies of 4096 numbers, 3/4 of them to other GPUs, at the rate of
     // the wire: an all-reduce of four sends 1.5 times its bytes.
@@ -122,7 +119,7 @@ fn tokens_go_to_their_experts_and_back() {
     let expected = 32.0 * (message(1.0, 2048.0) + message(2.0, 2048.0));
     assert!((us(Dtype::Fp8.into(), 2048) / expected - 1.0).abs() < 1e-9);
     // It is communication to attribution as well.
-    let cost = build("mixtral-8x7b", spread(1, 4, true), bf16);
+    let cost = all_to_all(bf16);
     let chunk = [Chunk { context: 0, tokens: 2048 }];
     let shape = BatchShape::new(&chunk, Decodes::NONE, 1);
     let said = cost.overheads(&shape).communication.as_millis_f64() * 1e3;
@@ -135,6 +132,61 @@ fn tokens_go_to_their_experts_and_back() {
     // Slices over data-parallel ranks need all tokens everywhere: dearer than all-to-all.
     let gathered = parts(&build("mixtral-8x7b", spread(1, 4, false), bf16), 2048, 0, 0);
     assert!(gathered.communication_us > us(bf16, 2048));
+    // That is what whole experts do too unless told otherwise, as in vLLM.
+    let default = parts(&build("mixtral-8x7b", spread(1, 4, true), bf16), 2048, 0, 0);
+    assert_eq!(default.communication_us, gathered.communication_us);
+}
+
+/// Mixtral's whole experts on four ranks that send each token to its experts.
+fn all_to_all(precision: Precision) -> Roofline {
+    let load = ExpertLoad { exchange: ExpertExchange::AllToAll, ..ExpertLoad::default() };
+    let model = catalog::model("mixtral-8x7b").unwrap();
+    let gpu = catalog::gpu("h100-sxm").unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    Roofline::with_experts(&model, &gpu, &ideal, spread(1, 4, true), precision, &load).unwrap()
+}
+
+/// A lone prompt of 8,000 tokens brings 8,000 tokens to the experts of eight ranks, and as many are
+/// gathered; as many on every rank are eight times that.
+#[test]
+fn what_other_ranks_compute_is_priced_as_it_is() {
+    let cost = build("deepseek-v3", spread(1, 8, true), Dtype::Fp8);
+    let chunk = [Chunk { context: 0, tokens: 8000 }];
+    let alone = BatchShape::new(&chunk, Decodes::NONE, 1).beside(Some(0));
+    let full = BatchShape::new(&chunk, Decodes::NONE, 1).beside(Some(7 * 8000));
+    let unsaid = BatchShape::new(&chunk, Decodes::NONE, 1);
+    let [alone, full, unsaid] = [alone, full, unsaid].map(|shape| cost.parts(&shape));
+    let link = catalog::gpu("h100-sxm").unwrap();
+    let link = link.all_reduce_on(8).unwrap();
+    // 58 layers with experts, 7,168 numbers of two bytes a token; three layers are dense, on one GPU.
+    let gathered = 58.0 * (link.latency_us + 8000.0 * 7168.0 * 2.0 / (link.gb_per_s * 1e3));
+    assert!((alone.communication_us / gathered - 1.0).abs() < 1e-9, "{alone:?} {gathered}");
+    assert!(full.communication_us > 7.9 * alone.communication_us);
+    assert!((full.communication_us / unsaid.communication_us - 1.0).abs() < 1e-9);
+    assert!((full.layers_us / unsaid.layers_us - 1.0).abs() < 1e-6, "{full:?} {unsaid:?}");
+    assert!(alone.layers_us < 0.7 * full.layers_us, "{alone:?} {full:?}");
+}
+
+/// Two users on eight ranks, all of whose experts are those of the busiest: it reads twice as many.
+#[test]
+fn the_busiest_rank_reads_its_experts() {
+    let model = catalog::model("deepseek-v3").unwrap();
+    let gpu = catalog::gpu("b200-sxm").unwrap();
+    let ideal = catalog::profile("ideal").unwrap();
+    let us = |imbalance: f64| {
+        let choice = ExpertChoice::Imbalance(imbalance);
+        let load = ExpertLoad { choice, ..ExpertLoad::default() };
+        let parallelism = spread(8, 1, true);
+        let cost =
+            Roofline::with_experts(&model, &gpu, &ideal, parallelism, Dtype::Fp8.into(), &load);
+        cost.unwrap().parts(&BatchShape::decodes_alone(4, 4000)).layers_us
+    };
+    // 3.8 of 32 experts in the mean, 7.2 at twice the load: 3.4 x 44 MB x 58 layers more.
+    let more_bytes = 3.4 * 3.0 * 7168.0 * 2048.0 * 58.0;
+    let least_us = more_bytes / (gpu.peak.memory_gb_per_s * 1e3);
+    let more_us = us(2.0) - us(1.0);
+    assert!((least_us..1.6 * least_us).contains(&more_us), "{more_us} {least_us}");
+    assert_eq!(us(8.0), us(20.0), "no rank gets more than all");
 }
 
 #[test]
@@ -169,7 +221,10 @@ fn data_parallel_ranks_are_replicas() {
     .unwrap();
     assert_eq!(found.experiment.replicas, 12);
     assert_eq!(found.experiment.hardware.gpus_per_replica, 2);
-    assert!(found.warnings.iter().any(|w| w.contains("do not wait for each other")));
+    assert!(found.warnings.iter().all(|w| !w.contains("do not wait for each other")));
+    let staged = resolve("model: mixtral-8x7b\nparallelism: {pipeline: 2, data: 2, tensor: 2}\n");
+    let warnings = staged.unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.contains("do not wait for each other")), "{warnings:?}");
     // Dense models share nothing: the same as so many replicas, with nothing to warn of.
     let dense = resolve("model: llama-3.1-8b\nparallelism: {data: 4}\n").unwrap();
     assert_eq!((dense.experiment.replicas, dense.warnings.len()), (4, 0));

@@ -1,7 +1,7 @@
 //! GPUs of the catalog and of a scenario, and what cannot be priced.
 
 use metron_sim::catalog;
-use metron_sim::cost::{CostError, Dtype, Parallelism, Roofline};
+use metron_sim::cost::{CostError, Dtype, Parallelism, Roofline, format_notes};
 
 use crate::support::{build, decode_ms, prefill_ms, tensor};
 
@@ -69,8 +69,13 @@ fn what_cannot_be_priced_says_why() {
     let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
     let profile = catalog::profile(profile).unwrap();
     let ampere = catalog::gpu("a40").unwrap();
-    let fp8 = Roofline::new(&model, &ampere, &profile, tensor(1), Dtype::Fp8).unwrap_err();
-    assert_eq!(fp8.to_string(), "a40 has no measured constants for fp8");
+    // No units for fp8: weights are unpacked, and that is said.
+    assert!(Roofline::new(&model, &ampere, &profile, tensor(1), Dtype::Fp8).is_ok());
+    let notes = format_notes(&model, &ampere, &Dtype::Fp8.formats(&model.formats));
+    assert_eq!(
+        notes,
+        ["a40 has no units for fp8: weights are unpacked and multiplied in 16 bits"]
+    );
     let staged = Parallelism { pipeline: 33, ..Parallelism::default() };
     let ada = catalog::gpu("rtx-4090").unwrap();
     let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();

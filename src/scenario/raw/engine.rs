@@ -15,11 +15,12 @@ pub struct Engine {
     /// a file, or a constant time an iteration. `vllm-0.19` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<ProfileRef>,
-    /// Number type of weights and matrix products: `bf16`, `fp16` or `fp8`; `bf16` unless given.
+    /// Number format of the matrices of the layers: `bf16`, `fp16`, `fp8`, `int8`, `int4`, `mxfp4` or
+    /// `nvfp4`; `auto`, what the model's config says, unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
-    /// Number type of the KV cache: `auto` (16 bits), `bf16`, `fp16` or `fp8`, which needs half the
-    /// memory and half the reading; `auto` unless given.
+    /// Number format of the KV cache: `auto` (what the model's config says, else 16 bits), `bf16`,
+    /// `fp16`, `fp8`, `int8` or `nvfp4`; `auto` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kv_cache_dtype: Option<KvDtype>,
     /// Tokens in a KV block; the profile's unless given (16).

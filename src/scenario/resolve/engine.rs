@@ -10,7 +10,7 @@ use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
-    CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision, Pricing,
+    CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision, Pricing,
     format_notes,
 };
 use crate::kv::KvGroups;
@@ -44,6 +44,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
+    /// The number formats that the model is served in, in words.
+    pub(super) fn formats_in_words(&self) -> Option<String> {
+        let pricing = self.hardware.pricing.as_ref()?;
+        let formats = pricing.precision.formats(&pricing.model);
+        Some(Model { formats, ..pricing.model.clone() }.formats_in_words())
+    }
+
     /// What a scheduler is built for.
     pub(super) fn info(&self) -> EngineInfo {
         self.limits.info(self.hardware.large_gpu)
@@ -127,6 +134,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
     let experts = super::experts::experts(check, experts, model.as_ref());
+    let evenly = experts.choice == ExpertChoice::default();
     if let Some(why) = needed {
         let missing = [
             (
@@ -181,6 +189,12 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
     if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
         check.warnings.extend(model.approximations());
+        if model.experts().is_some() && evenly {
+            check.warnings.push(format!(
+                "{}: tokens are taken to choose their experts evenly at random",
+                model.name
+            ));
+        }
         if let Some(gpu) = &gpu {
             let at = owner.path(check, &["engine", "dtype"]);
             let notes = format_notes(model, gpu, &precision.formats(model));

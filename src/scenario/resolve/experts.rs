@@ -36,7 +36,8 @@ fn shares(
     given: &ExpertShares,
     model: Option<&Model>,
 ) -> Option<ExpertChoice> {
-    let experts = model.and_then(Model::experts).map(|experts| experts.count);
+    let of_model = model.and_then(Model::experts);
+    let experts = of_model.map(|experts| experts.count);
     match (given.zipf, &given.file) {
         (Some(exponent), None) => {
             let path = path.key("zipf");
@@ -50,7 +51,18 @@ fn shares(
             let path = path.key("file");
             let text = check.read_file(&path, file, FILE_BYTES_MAX)?;
             match read_shares(&text, experts) {
-                Ok(shares) => Some(ExpertChoice::Shares(shares)),
+                Ok(shares) => {
+                    let chosen = shares.iter().filter(|share| **share > 0.0).count();
+                    let each = of_model.map_or(0, |experts| experts.per_token) as usize;
+                    if chosen < each {
+                        let message = format!(
+                            "`{file}`: {chosen} experts are ever chosen, and a token goes to {each}"
+                        );
+                        check.report(&path, message, "give every expert that is chosen its share");
+                        return None;
+                    }
+                    Some(ExpertChoice::Shares(shares))
+                }
                 Err(problem) => {
                     let help = "a JSON list of numbers, or one number a line";
                     check.report(&path, format!("`{file}`: {problem}"), help);

@@ -270,7 +270,7 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
     let (path, help) = match error {
         CostError::HeadsNotDivisible { heads, .. } => {
             let divisors: Vec<String> =
-                [1, 2, 4, 8, 16].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
+                [1, 2, 4, 8, 16, 32, 64].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
         CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
@@ -307,7 +307,9 @@ pub(super) fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, 
                 catalog::Kind::Profile => "metron-sim list profiles",
             };
             // The nearest name, and not a long list with it.
-            let help = match nearest(&unknown.given, valid) {
+            // Of `Qwen/Qwen3-32B` the part behind the owner is the name.
+            let given = unknown.given.rsplit('/').next().unwrap_or_default().to_lowercase();
+            let help = match nearest(&given, valid) {
                 Some(name) => format!("did you mean `{name}`? "),
                 None => String::new(),
             };

@@ -241,8 +241,8 @@ fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
     let pools: Option<Vec<DerivedPool>> = fleet.iter().map(pool).collect();
     Derived {
         alike: pools.is_none().then(|| fleet[0].engine.derived.clone()),
-        model: fleet[0].engine.model.clone(),
-        model_formats: fleet[0].engine.model.as_ref().map(crate::catalog::Model::formats_in_words),
+        model: fleet[0].engine.model.clone().map(Into::into),
+        model_formats: fleet[0].engine.formats_in_words(),
         model_evidence: fleet[0].engine.model.as_ref().map(crate::catalog::Model::evidence),
         pools,
         schedulers: runs.iter().map(scheduler).collect(),

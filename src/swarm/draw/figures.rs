@@ -23,7 +23,12 @@ impl Draw {
                 let layers = self.one_of(&[16, 32]);
                 let text = self.model_config(layers).to_string();
                 let name = self.one_of(&["model.json", "config.json"]);
-                json!({"config": self.file(name, text)})
+                let mut given = json!({"config": self.file(name, text)});
+                if self.rng.random_bool(0.2) {
+                    let mix = self.one_of(&["q4_k_m", "q8_0"]);
+                    given["weights"] = json!(mix);
+                }
+                given
             }
             _ => json!(self.one_of(&["llama-3.1-8b", "qwen3-32b", "gemma-2-9b"])),
         };
@@ -44,11 +49,24 @@ impl Draw {
         }
         scenario.insert("parallelism".to_owned(), parallelism);
         if experts && self.on("way to experts", 0.3) {
-            let ways = ["allgather_reducescatter", "all_to_all", "deepep_high_throughput"];
+            let ways = [
+                "allgather_reducescatter",
+                "all_to_all",
+                "deepep_high_throughput",
+                "deepep_low_latency",
+            ];
             let (way, power) = (self.one_of(&ways), self.one_of(&[0.0, 0.7]));
-            let choice = match self.rng.random_bool(0.5) {
-                true => json!(self.rng.random_range(1.0..2.0)),
-                false => json!({"zipf": power}),
+            let mixtral = scenario["model"] == "mixtral-8x7b";
+            let choice = match self.rng.random_range(0..3) {
+                0 => json!(self.rng.random_range(1.0..2.0)),
+                1 if mixtral => {
+                    let name = self.one_of(&["loads.json", "shares.json"]);
+                    if self.files.iter().all(|(other, _)| other != name) {
+                        self.file(name, "[1, 2, 3, 4, 5, 6, 7, 8]".to_owned());
+                    }
+                    json!({"file": name})
+                }
+                _ => json!({"zipf": power}),
             };
             let mut traffic = Map::new();
             self.perhaps(&mut traffic, "exchange", 0.6, json!(way));
@@ -215,6 +233,8 @@ impl Draw {
         self.perhaps(&mut profile, "kernel_factor", 0.7, json!(factor));
         let ahead = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "async_scheduling", 0.7, json!(ahead));
+        let eager = self.rng.random_bool(0.5);
+        self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
         self.tables(&mut profile);

@@ -70,11 +70,12 @@ impl Draw {
         if self.has("fp8") {
             engine.insert("dtype".to_owned(), json!("fp8"));
         } else if priced {
-            let dtype = self.one_of(&["bf16", "fp16"]);
+            let formats = ["bf16", "fp16", "auto", "int8", "int4", "mxfp4", "nvfp4"];
+            let dtype = self.one_of(&formats);
             self.perhaps(&mut engine, "dtype", 0.4, json!(dtype));
         }
         if priced {
-            let kv = self.one_of(&["auto", "bf16", "fp16", "fp8"]);
+            let kv = self.one_of(&["auto", "bf16", "fp16", "fp8", "int8", "nvfp4"]);
             self.perhaps(&mut engine, "kv_cache_dtype", 0.4, json!(kv));
         }
         let ahead = self.rng.random_bool(0.5);
@@ -170,6 +171,11 @@ impl Draw {
             if self.has("pipeline") && self.rng.random_bool(0.5) {
                 let stages = self.rng.random_range(1..=3);
                 pool.insert("parallelism".to_owned(), json!({"pipeline": stages}));
+            }
+            if self.has("priced") {
+                let (speed, time) = (self.one_of(&["25GB/s", "50GB/s"]), self.one_of(&["5us", "9us"]));
+                let network = json!({"network": {"bandwidth": speed, "latency": time}});
+                self.perhaps(&mut pool, "links", 0.3, network);
             }
             let promise = self.promise();
             self.perhaps(&mut pool, "promise", 0.3, promise);

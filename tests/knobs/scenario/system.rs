@@ -140,13 +140,13 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "ExpertShares.zipf",
-        &[MOE, EIGHT],
+        &[MOE, EIGHT, SPREAD],
         "experts={imbalance: {zipf: 0.5}}",
         "experts={imbalance: {zipf: 2}}",
     ),
     case(
         "ExpertShares.file",
-        &[MOE, EIGHT],
+        &[MOE, EIGHT, SPREAD],
         "experts={imbalance: {file: even.json}}",
         "experts={imbalance: {file: skewed.json}}",
     ),

@@ -170,12 +170,6 @@ impl Model {
     pub fn approximations(&self) -> Vec<String> {
         let mut notes: Vec<String> =
             self.assumed.iter().map(|note| format!("{}: {note}", self.name)).collect();
-        if self.experts().is_some() {
-            notes.push(format!(
-                "{}: tokens are taken to choose their experts evenly at random",
-                self.name
-            ));
-        }
         if self.groups.iter().any(|group| matches!(group.mixer, Mixer::Recurrent(_))) {
             notes.push(format!(
                 "{}: layers that carry a state are priced by their bytes and operations, not fitted \
