@@ -79,6 +79,8 @@ struct Run<'a> {
 struct Pool {
     facts: Facts,
     planned_ahead: bool,
+    /// Whether ranks of it wait for each other's steps.
+    in_step: bool,
     used: PoolUse,
 }
 
@@ -90,6 +92,7 @@ impl<'a> Run<'a> {
             Pool {
                 facts: scheduler.config.facts(&info),
                 planned_ahead: plans_ahead && pool.engine.async_scheduling,
+                in_step: pool.hardware.lockstep() > 1,
                 used,
             }
         };
@@ -215,14 +218,15 @@ impl Run<'_> {
         assert_eq!(seen, observed, "request {id}: the first token comes with the whole prompt");
     }
 
-    /// Nobody who could be served waits while the replica stands still.
+    /// Nobody who could be served waits while the replica stands still, unless it plans ahead, has
+    /// several lanes, or waits for the step of other ranks.
     fn works_while_there_is_work<'r>(
         &self,
         pool: &Pool,
         (from, to): (Time, Time),
         mut rows: impl Iterator<Item = &'r RequestRow>,
     ) {
-        if from >= to || pool.planned_ahead || pool.lanes() > 1 {
+        if from >= to || pool.planned_ahead || pool.in_step || pool.lanes() > 1 {
             return;
         }
         let trace = &self.outcome.trace;

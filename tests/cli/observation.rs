@@ -300,3 +300,29 @@ fn too_many_threads_and_seeds_are_refused() {
         assert!(errors.contains("is not in 1..=1"), "{errors}");
     }
 }
+
+/// A rank of a group that steps together has a request when the horizon comes, and waits for the
+/// step of the other: it is not stuck. The first prompt takes longer than the horizon on one rank;
+/// the second arrives at the other 1 ms later.
+#[test]
+fn a_rank_that_waits_for_its_groups_step_is_not_stuck() {
+    let scenario = "
+model: qwen3-30b-a3b
+gpu: h100-sxm
+parallelism: {data: 2, expert: true}
+schedulers: [vllm-v1: {}]
+workload: {trace: {file: two.csv}}
+horizon: 50ms
+";
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = "arrival_s,prompt_tokens,output_tokens\n0.000,8000,5\n0.001,64,5\n";
+    std::fs::write(folder.path().join("two.csv"), rows).expect("written");
+    let path = folder.path().join("scenario.yaml");
+    std::fs::write(&path, scenario).expect("written");
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let output = command.arg("run").arg(&path).args(["--format", "json", "-q"]).output();
+    let output = output.expect("ran");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["runs"][0]["requests"]["unfinished"], json!(2));
+}

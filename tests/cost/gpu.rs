@@ -59,10 +59,28 @@ fn a_gpu_may_be_given_in_the_scenario() {
     }
 }
 
+/// A short convolution and the first Mamba are shared out by channels: their one head, or as many as
+/// channels, are nothing that must divide. LFM2 and Jamba have 32 query heads.
+#[test]
+fn ranks_share_out_channels() {
+    for model in ["lfm2-1.2b", "lfm2-8b-a1b", "jamba-1.5-mini"] {
+        let one = decode_ms(&build(model, "h100-sxm", "ideal", 1).unwrap(), 64, 1000);
+        for ranks in [2, 4] {
+            let shared = build(model, "h100-sxm", "ideal", ranks).unwrap();
+            assert!(decode_ms(&shared, 64, 1000) > 0.5 * one / f64::from(ranks), "{model}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_priced_says_why() {
     let error = build("llama-3.1-8b", "h100-sxm", "ideal", 3).unwrap_err();
     assert!(matches!(error, CostError::HeadsNotDivisible { heads: 32, tensor: 3, .. }));
+    let words = "llama-3.1-8b has 32 attention heads, which do not divide over tensor: 3";
+    assert_eq!(error.to_string(), words);
+    // 40 query heads divide over 5, the 128 of Mamba 2 do not.
+    let error = build("nemotron-nano-9b-v2", "h100-sxm", "ideal", 5).unwrap_err();
+    assert!(error.to_string().contains("has 128 heads of states, which do not"), "{error}");
     let error = build("llama-3.1-405b", "h100-sxm", "ideal", 16).unwrap_err();
     assert!(matches!(error, CostError::AllReduceUnknown { tensor: 16, known: 8, .. }));
     let [model, gpu, profile] = ["llama-3.1-8b", "rtx-4090", "ideal"];

@@ -83,3 +83,20 @@ fn half_a_network_is_refused_and_a_node_of_unknown_size_is_said() {
     let said = "does not say how many GPUs a node has; taken to be 8";
     assert!(warnings.iter().any(|w| w.contains(said)), "{warnings:?}");
 }
+
+#[test]
+fn a_link_out_of_range_is_named_by_the_scenarios_key() {
+    let mut named = [
+        ("links: {network: {bandwidth: 0GB/s, latency: 10us}}\n", "links.network.bandwidth"),
+        ("links: {node: {bandwidth: 0GB/s, latency: 10us}}\n", "links.node.bandwidth"),
+    ]
+    .map(|(links, key)| (format!("gpu: h100-sxm\nparallelism: {{tensor: 2}}\n{links}"), key))
+    .to_vec();
+    let own = "gpu: {base: h100-sxm, interconnect: {bandwidth: 0GB/s}}\n".to_owned();
+    named.push((own, "gpu.interconnect.bandwidth"));
+    for (text, key) in named {
+        let error = resolved(&text).unwrap_err();
+        assert!(error.contains("its GB/s must lie in 0.000001 to 1e12, got 0"), "{error}");
+        assert!(error.contains(key) && !error.contains("gb_per_s"), "{error}");
+    }
+}

@@ -432,3 +432,28 @@ fn every_parameter_has_a_default_and_survives_json() {
         assert!(serde_json::from_value::<SchedulerConfig>(wrong).is_err(), "{name}");
     }
 }
+
+/// Chunks are whole blocks: below one there are none. A block that holds a state is said to.
+#[test]
+fn chunks_below_a_block_are_refused_in_its_tokens() {
+    let chunked = json!({"tensorrt-llm":
+                         {"max_num_tokens": 512, "enable_chunked_prefill": true}});
+    let systems = [
+        (json!({"sglang": {"chunked_prefill_size": 512}}), "at least 528, or -1 for no chunks"),
+        (chunked, "at least 528, or no `enable_chunked_prefill`"),
+        (json!({"tgi": {"max_batch_total_tokens": 512}}), "at least 528"),
+    ];
+    let states = KvGroups::new(1, &[], 3).expect("few groups");
+    for (config, expected) in systems {
+        let config: SchedulerConfig = serde_json::from_value(config).expect("a valid config");
+        assert!(config.problems(&engine(1000, 512)).is_empty());
+        let said = |engine: &EngineInfo| -> Vec<String> {
+            config.problems(engine).into_iter().map(|problem| problem.expected).collect()
+        };
+        let plain = format!("{expected} (the tokens of a KV block)");
+        assert_eq!(said(&engine(1000, 528)), [plain]);
+        let wide = EngineInfo { kv_groups: states, ..engine(1000, 528) };
+        let why = "the tokens of a KV block, so wide that it holds a state of the model";
+        assert_eq!(said(&wide), [format!("{expected} ({why})")]);
+    }
+}

@@ -14,7 +14,7 @@ use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::Outcome;
 use metron_sim::time::Span;
 
-struct Linear;
+pub(crate) struct Linear;
 
 impl CostModel for Linear {
     fn time(&self, shape: &BatchShape<'_>) -> IterationTime {
@@ -47,7 +47,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
 }
 
 /// Microseconds by cause, causes without any left out.
-fn us(split: &Split) -> Vec<(Cause, u64)> {
+pub(crate) fn us(split: &Split) -> Vec<(Cause, u64)> {
     split.iter().filter(|(_, ns)| *ns > 0).map(|(cause, ns)| (cause, ns / 1_000)).collect()
 }
 

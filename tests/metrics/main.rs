@@ -7,6 +7,7 @@ mod alike;
 mod bubbles;
 mod explain_exact;
 mod explain_known;
+mod explain_lockstep;
 mod golden_fluidity;
 #[path = "../common/random.rs"]
 mod random;

@@ -7,13 +7,15 @@ use super::Dtype;
 /// A combination that has no price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CostError {
-    /// Query heads cannot be dealt out evenly.
-    #[error("{model} has {heads} attention heads, which do not divide over tensor: {tensor}")]
+    /// Heads cannot be dealt out evenly.
+    #[error("{model} has {heads} {of}, which do not divide over tensor: {tensor}")]
     HeadsNotDivisible {
         /// The model.
         model: String,
-        /// Its query heads.
+        /// Its query heads, or those of a recurrent mixer.
         heads: u32,
+        /// What they are heads of, in words.
+        of: &'static str,
         /// Ranks.
         tensor: u32,
     },

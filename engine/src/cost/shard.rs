@@ -1,6 +1,6 @@
 //! One rank's share of a model under tensor parallelism.
 
-use crate::catalog::Model;
+use crate::catalog::{Mixer, Model};
 
 use super::{CostError, Parallelism};
 
@@ -40,11 +40,13 @@ impl Shard {
             }
             (true, Some(experts)) => Some(experts.count.div_ceil(expert_ranks)),
         };
-        let heads = model.groups.iter().map(|group| group.mixer.heads());
-        if let Some(heads) = heads.clone().find(|heads| !heads.is_multiple_of(ranks)) {
+        let mut mixers = model.groups.iter().map(|group| group.mixer);
+        let undivided = |mixer: &Mixer| !mixer.heads_to_divide().is_multiple_of(ranks);
+        if let Some(mixer) = mixers.find(undivided) {
             return Err(CostError::HeadsNotDivisible {
                 model: model.name.clone(),
-                heads,
+                heads: mixer.heads_to_divide(),
+                of: if mixer.is_attention() { "attention heads" } else { "heads of states" },
                 tensor: ranks,
             });
         }

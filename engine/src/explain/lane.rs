@@ -327,15 +327,13 @@ impl<'a> LaneColumns<'a> {
         into.add(Cause::PrefillOnly, all[3]);
         into.add(Cause::PipelineBubble, all[7]);
         into.add(Cause::LockstepWait, all[8]);
-        let rest = all.iter().sum::<u64>() - all[3] - all[7] - all[8];
-        into.add(Cause::NoTokenBudget, rest);
+        into.add(Cause::NoTokenBudget, given_to_others(&all));
     }
 
-    /// The part of [`missed`](LaneColumns::missed) that an iteration brings and that is not prefill
-    /// alone.
-    pub(super) fn missed_beside_prefill(&self, number: IterationNo) -> u64 {
-        let all = self.decoded(number..number.next());
-        all.iter().sum::<u64>() - all[3]
+    /// What an iteration adds to the want of token budget of one that could decode and was in no
+    /// batch.
+    pub(super) fn missed_for_budget(&self, number: IterationNo) -> u64 {
+        given_to_others(&self.decoded(number..number.next()))
     }
 
     /// From the start of iteration `from` to that of iteration `to`, for a waiting request.
@@ -444,6 +442,12 @@ impl<'a> LaneColumns<'a> {
         let all = self.decoded(number..number.next());
         all[2] + all[3]
     }
+}
+
+/// What of a stretch by [`DECODING`] others were computed in beside those who decode: all but
+/// prefill alone and waits for stages and ranks.
+fn given_to_others(all: &[u64; 9]) -> u64 {
+    all.iter().sum::<u64>() - all[3] - all[7] - all[8]
 }
 
 /// The last iteration up to this one before which sums are kept, or were.

@@ -110,7 +110,7 @@ impl Waits {
             add(Cause::PreemptedWaiting, times(preempted, stood));
             add(Cause::ScheduledAhead, times(unseen, stood));
             add(passed_cause(&iteration), times(passed, stood));
-            add(Cause::NoTokenBudget, times(missed, lane.missed_beside_prefill(at)));
+            add(Cause::NoTokenBudget, times(missed, lane.missed_for_budget(at)));
         }
         self.pressure
     }

@@ -79,7 +79,7 @@ impl<'r> LaneSums<'r> {
             holders.sums(lane, means, IterationNo::FIRST, &waited)
         };
         let missed: Vec<u64> = IterationNo::each(lane.log.numbers())
-            .map(|at| lane.missed_beside_prefill(at))
+            .map(|at| lane.missed_for_budget(at))
             .collect();
         LaneSums {
             lane,

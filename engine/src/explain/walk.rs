@@ -143,7 +143,7 @@ pub trait Visit {
     fn stage_0(&mut self, _iteration: IterationNo) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
-    /// It arrived while the iteration before `first` ran, `in_flight` before `first` started, and
+    /// It arrived while the iteration before `first` ran, which took `in_flight` from then on, and
     /// the iterations from `first` up to `seen` were planned without it.
     fn unseen(&mut self, _first: IterationNo, _seen: IterationNo, _in_flight: u64) {}
     /// Its prefill was passed over in these iterations.
@@ -301,7 +301,7 @@ impl<'w> Walk<'w> {
             return self.came_last(queued.first, visit);
         }
         self.before_seen(queued, &mut split);
-        visit.unseen(queued.first, queued.seen, split[Cause::StepInFlight]);
+        self.unseen(queued, split[Cause::StepInFlight], visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
@@ -385,6 +385,16 @@ impl<'w> Walk<'w> {
         }
     }
 
+    /// Tells of the step that it arrived in. Who comes to a rank that runs none while others of its
+    /// group do waits for theirs: nobody of its own lane is to blame for that.
+    fn unseen(&self, Queued { first, seen, .. }: Queued, in_flight: u64, visit: &mut impl Visit) {
+        let own = match self.lane.in_step {
+            true => self.lane.log.free_before(first).max(self.row.arrival),
+            false => self.lane.begins(first),
+        };
+        visit.unseen(first, seen, in_flight.min(own.since(self.row.arrival).as_nanos()));
+    }
+
     fn queued(&self) -> Option<Queued> {
         queued(self.trace, self.lane, self.places, self.request)
     }
@@ -402,7 +412,7 @@ impl<'w> Walk<'w> {
         let queued = self.queued().expect("a first token follows an admission");
         let mut split = Split::ZERO;
         self.before_seen(queued, &mut split);
-        visit.unseen(queued.first, queued.seen, split[Cause::StepInFlight]);
+        self.unseen(queued, split[Cause::StepInFlight], visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });

@@ -114,7 +114,9 @@ impl Slot {
 
     /// The key of full block `index`: shared where content ids cover it, its own otherwise.
     ///
-    /// An id of S tokens stands for S/B blocks; the last id covers `floor((P % S) / B)` of them.
+    /// A block belongs to the id that its last token lies in. Ids are chained, so whoever has that id
+    /// has all tokens before it too, and n ids in common are `floor(n * S / B)` shared blocks, whether
+    /// B divides S or not (a block widened to hold a state is as wide as it must be).
     pub(super) fn block_key(&self, index: u32, block_tokens: u32) -> BlockKey {
         let end = u64::from(index + 1) * u64::from(block_tokens);
         if end <= u64::from(self.prompt) && self.content.id_tokens > 0 {
@@ -190,5 +192,37 @@ impl RequestView {
     /// Output tokens so far.
     pub fn generated(&self) -> u32 {
         self.tokens - self.prompt_tokens
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::ClassId;
+    use crate::time::Time;
+
+    fn slot(number: u32, ids: &[u64]) -> Slot {
+        let request = Request {
+            arrival: Time::ZERO,
+            prompt_tokens: 1100,
+            output_tokens: 1,
+            max_tokens: 1,
+            priority: 0,
+            class: ClassId(0),
+        };
+        let content = Content { ids: ids.into(), id_tokens: 512 };
+        Slot::new(RequestId(number), &request, false, content)
+    }
+
+    #[test]
+    fn a_block_across_two_ids_is_shared_by_who_has_both() {
+        let [all, same, other] = [slot(0, &[1, 2, 3]), slot(1, &[1, 2]), slot(2, &[1, 9])];
+        // 528 tokens reach into the second id, 1056 into the third, and 1584 beyond the prompt.
+        let key = |slot: &Slot, index| slot.block_key(index, 528);
+        assert_eq!(key(&all, 0), BlockKey { id: 2, index: 0, shared: true });
+        assert_eq!(key(&all, 0), key(&same, 0));
+        assert_ne!(key(&all, 0), key(&other, 0));
+        assert_eq!(key(&all, 1), BlockKey { id: 3, index: 1, shared: true });
+        assert!(!key(&same, 1).shared && !key(&all, 2).shared);
     }
 }

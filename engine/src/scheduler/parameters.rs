@@ -156,4 +156,21 @@ impl Problem {
     pub fn when(wrong: bool, parameter: &'static str, expected: &str) -> Option<Problem> {
         wrong.then(|| Problem { parameter, expected: expected.to_owned() })
     }
+
+    /// Collects a problem where `tokens` are less than a KV block's, and says how many those are and
+    /// why so many. `besides` follows the number.
+    pub fn below_a_block(
+        tokens: u32,
+        engine: &EngineInfo,
+        parameter: &'static str,
+        besides: &str,
+    ) -> Option<Problem> {
+        let block = engine.kv_block_tokens;
+        let wide = match engine.kv_groups.states() > 0 {
+            true => ", so wide that it holds a state of the model",
+            false => "",
+        };
+        let expected = format!("at least {block}{besides} (the tokens of a KV block{wide})");
+        (tokens < block).then_some(Problem { parameter, expected })
+    }
 }

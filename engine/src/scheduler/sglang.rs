@@ -89,13 +89,16 @@ impl Parameters for SgLangParams {
         &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
-        let chunk = self.chunked_prefill_size.map_or(i64::from(i32::MAX), i64::from);
+        // Chunks are whole pages: below one there are none. A negative number but -1 is below all.
+        let chunk = self.chunked_prefill_size.filter(|&chunk| chunk != -1);
+        let chunk = chunk.map_or(u32::MAX, |chunk| u32::try_from(chunk).unwrap_or(0));
         let conservativeness = self.schedule_conservativeness;
         [
-            Problem::when(
-                chunk != -1 && chunk < i64::from(engine.kv_block_tokens),
+            Problem::below_a_block(
+                chunk,
+                engine,
                 "chunked_prefill_size",
-                "at least a KV block's tokens, or -1 for no chunks",
+                ", or -1 for no chunks",
             ),
             Problem::when(self.max_prefill_tokens == 0, "max_prefill_tokens", "at least 1"),
             Problem::when(

@@ -81,14 +81,18 @@ impl Parameters for TensorRtLlmParams {
     const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
-        let unit = if self.enable_chunked_prefill { engine.kv_block_tokens } else { 1 };
+        let tokens = self.max_num_tokens;
+        // Chunks are whole blocks.
+        let too_few = match self.enable_chunked_prefill {
+            true => {
+                let besides = ", or no `enable_chunked_prefill`";
+                Problem::below_a_block(tokens, engine, "max_num_tokens", besides)
+            }
+            false => Problem::when(tokens == 0, "max_num_tokens", "at least 1"),
+        };
         [
             Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"),
-            Problem::when(
-                self.max_num_tokens < unit,
-                "max_num_tokens",
-                "at least a KV block's tokens (1 without chunks)",
-            ),
+            too_few,
         ]
         .into_iter()
         .flatten()

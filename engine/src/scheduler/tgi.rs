@@ -73,11 +73,9 @@ impl Parameters for TgiParams {
                 "0 or more",
             ),
             Problem::when(budget == 0, "max_batch_prefill_tokens", "at least 1"),
-            Problem::when(
-                total.is_some_and(|total| total < engine.kv_block_tokens),
-                "max_batch_total_tokens",
-                "at least a KV block's tokens",
-            ),
+            total.and_then(|total| {
+                Problem::below_a_block(total, engine, "max_batch_total_tokens", "")
+            }),
             Problem::when(self.max_batch_size == Some(0), "max_batch_size", "at least 1"),
         ]
         .into_iter()

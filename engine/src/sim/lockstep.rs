@@ -61,8 +61,9 @@ impl Engine<'_> {
         for rank in group.members() {
             self.plan_ahead_of(rank, arriving);
         }
+        let runs = group.members().any(|rank| self.rank(rank).is_running());
         for rank in group.members() {
-            self.note_standing(rank);
+            self.note_standing(rank, runs);
         }
     }
 
@@ -100,10 +101,12 @@ impl Engine<'_> {
         });
     }
 
-    fn note_standing(&mut self, rank: ReplicaId) {
+    /// Notes since when a rank with requests stands; while another rank of its group `runs`, it
+    /// waits for the group's next step.
+    fn note_standing(&mut self, rank: ReplicaId, runs: bool) {
         let server = &self.servers[rank.index()];
         let since = &mut self.stands_since[rank.index()];
-        *since = match server.runs_nothing() && !server.replica().is_empty() {
+        *since = match !runs && server.runs_nothing() && !server.replica().is_empty() {
             true => self.calendar.now().min(*since),
             false => Time::NEVER,
         };

@@ -1,6 +1,7 @@
 //! The model, the GPU and the engine's profile, looked up and put together.
 
 use super::check::Check;
+use super::links::figure_of_link;
 use super::owner::Owner;
 use crate::catalog::{self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, UnknownName};
 use crate::cost::{
@@ -341,6 +342,10 @@ pub(super) fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, Inv
     match given {
         Ok(given) => Some(given),
         Err(invalid) => {
+            if let Some((at, message)) = figure_of_link(&path.key("interconnect"), &invalid) {
+                check.report(&at, message, "");
+                return None;
+            }
             // The catalog's key and the scenario's are the same but for units.
             let (at, same) = match invalid.path.as_str() {
                 "memory_bytes" => (path.key("memory"), false),
@@ -349,7 +354,6 @@ pub(super) fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, Inv
                 "peak.fp8_tflops" => (path.key("fp8_tflops"), false),
                 "power.idle_w" => (path.key("power").key("idle_w"), true),
                 "power.max_w" => (path.key("power").key("max_w"), true),
-                figure if figure.starts_with("all_reduce") => (path.key("interconnect"), false),
                 figure => {
                     let key = figure.split('.').next().unwrap_or(figure);
                     (path.key(key), key == figure)

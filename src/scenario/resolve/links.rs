@@ -2,8 +2,9 @@
 
 use super::check::Check;
 use super::owner::Owner;
-use crate::catalog::{AllReduce, Gpu, GpuOverrides};
+use crate::catalog::{AllReduce, Gpu, GpuOverrides, InvalidFigure};
 use crate::scenario::raw::{GpuRef, Interconnect, Links, TextOr};
+use crate::yaml::Path;
 
 /// GPUs of a node where the GPU's file does not say: what servers of cards and boards have.
 const GPUS_PER_NODE: u32 = 8;
@@ -36,7 +37,7 @@ pub(super) fn linked(
         match gpu.with(&overrides) {
             Ok(linked) => gpu = linked,
             Err(invalid) => {
-                check.report(&path, invalid.to_string(), "");
+                report(check, &path, &invalid);
                 return None;
             }
         }
@@ -63,8 +64,26 @@ pub(super) fn linked(
         gb_per_s: bandwidth.0 as f64 / 1e9,
     });
     if let Err(invalid) = gpu.validate() {
-        check.report(&path, invalid.to_string(), "");
+        report(check, &path, &invalid);
         return None;
     }
     Some(gpu)
+}
+
+fn report(check: &mut Check<'_>, link: &Path, invalid: &InvalidFigure) {
+    let (path, message) =
+        figure_of_link(link, invalid).unwrap_or_else(|| (link.clone(), invalid.to_string()));
+    check.report(&path, message, "");
+}
+
+/// The scenario's key of a wrong figure of a link, and what is wrong in the figure's unit. `None`
+/// where it is no figure of a link.
+pub(super) fn figure_of_link(link: &Path, invalid: &InvalidFigure) -> Option<(Path, String)> {
+    let (of, figure) = invalid.path.split_once('.')?;
+    let (key, unit) = match (of, figure) {
+        ("network" | "all_reduce", "gb_per_s") => ("bandwidth", "GB/s"),
+        ("network" | "all_reduce", "latency_us") => ("latency", "microseconds"),
+        _ => return None,
+    };
+    Some((link.key(key), format!("its {unit} {}", invalid.problem)))
 }

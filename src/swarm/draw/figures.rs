@@ -9,6 +9,9 @@ use crate::catalog;
 /// GPUs that hold the models below.
 const GPUS: [&str; 3] = ["h100-sxm", "h200-sxm", "b200-sxm"];
 
+/// The most GPUs that share layers or experts: tensor 4, data 2.
+const SHARING_MAX: u32 = 8;
+
 impl Draw {
     /// Model, GPU and parallelism.
     pub(super) fn hardware(&mut self, scenario: &mut Map<String, Value>) {
@@ -273,6 +276,10 @@ impl Draw {
                 "sampler",
                 "all_reduce",
             ] {
+                // Of a GPU that comes alone there are none for the most GPUs that share layers here.
+                if name == "all_reduce" && gpu.all_reduce_on(SHARING_MAX).is_none() {
+                    continue;
+                }
                 if let Some(figures) = all.get(name) {
                     let mut figures = figures.clone();
                     if figures["kernel"] == "flash-attention-2" {

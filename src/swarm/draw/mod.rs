@@ -118,8 +118,8 @@ impl Draw {
         self.features.push(name);
         let mut parameters = json!({});
         if self.on("drawn parameters", 0.8) {
-            let whole = limits.whole_prompt;
-            let scale = Scale {
+            let whole = limits.whole_prompt.max(limits.info.kv_block_tokens);
+            let mut scale = Scale {
                 seats: 1..=12,
                 chunk: 1..=200,
                 whole: whole..=2 * whole,
@@ -133,6 +133,8 @@ impl Draw {
                 if config.problems(&limits.info).is_empty() {
                     break config;
                 }
+                // Some blocks are wider than most chunks.
+                scale.chunk = 1..=scale.chunk.end().saturating_add(200);
             };
             parameters = config.parameters();
         }

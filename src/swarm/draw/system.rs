@@ -11,6 +11,11 @@ use crate::scheduler::{EngineInfo, KvGroups};
 /// Longest prompt plus output where requests are long.
 const LONG: u32 = 8192;
 
+/// The most tokens of a block that holds a state of a drawn model: 2 MiB in 32 bits and 48 KiB of
+/// its convolution's past, beside 2 KiB a token and layer where KV has 8 bits, up to whole blocks of
+/// 128.
+const STATE_BLOCK_MAX: u32 = 1152;
+
 /// What parameters of schedulers are drawn for.
 pub(super) struct Limits {
     /// The engine, as far as the draw knows it; memory and context are less than a run's where they
@@ -83,6 +88,8 @@ impl Draw {
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut engine, "enforce_eager", 0.2, json!(eager));
         scenario.insert("engine".to_owned(), Value::Object(engine));
+        // A block that must hold a state is wider than what is asked for.
+        let block = if self.has("states") { block.max(STATE_BLOCK_MAX) } else { block };
         let info = EngineInfo {
             kv_block_tokens: block,
             kv_blocks: blocks,

@@ -228,14 +228,26 @@ impl Mixer {
         }
     }
 
-    /// Query heads, or those of a recurrent mixer; 0 without a mixer.
-    pub fn heads(&self) -> u32 {
+    /// Heads that ranks deal out evenly: query heads, or those of a recurrent mixer. 0 without a
+    /// mixer, and where ranks share out channels: in Mamba's first version and a short convolution.
+    pub fn heads_to_divide(&self) -> u32 {
         match *self {
             Mixer::Attention(a) => a.heads,
             Mixer::Latent(latent) => latent.heads,
-            Mixer::Recurrent(r) => r.heads,
+            Mixer::Recurrent(r) => match r.kind {
+                RecurrentKind::Mamba | RecurrentKind::ShortConvolution => 0,
+                RecurrentKind::Mamba2
+                | RecurrentKind::GatedDelta
+                | RecurrentKind::KimiDelta
+                | RecurrentKind::Lightning => r.heads,
+            },
             Mixer::None => 0,
         }
+    }
+
+    /// Whether it is attention, of either kind.
+    pub fn is_attention(&self) -> bool {
+        matches!(self, Mixer::Attention(_) | Mixer::Latent(_))
     }
 
     /// How far back it looks; nowhere without attention.

@@ -28,19 +28,6 @@ pub(crate) fn read(
     let mut table = load(&trace.file, trace.format, limits.kv_block_tokens)?;
     let mut rows = std::mem::take(&mut table.rows);
     workload.block_tokens = table.block_tokens.unwrap_or(limits.kv_block_tokens);
-    if !table.block_ids.is_empty() && !workload.block_tokens.is_multiple_of(limits.kv_block_tokens)
-    {
-        return Err(WorkloadError::content(
-            &trace.file,
-            None,
-            format!(
-                "its block ids stand for {} tokens, which is not a multiple of the engine's KV \
-                 block of {}",
-                workload.block_tokens, limits.kv_block_tokens
-            ),
-        )
-        .with_help("set `engine.kv_block_tokens` to a divisor"));
-    }
     if let Some(asked) = spec.amount.requests.filter(|&asked| rows.len() < asked as usize) {
         let has = rows.len();
         table
