@@ -96,7 +96,8 @@ pub use playground::answer;
 pub mod policy {
     // What a policy decides, and by what.
     pub use crate::scheduler::{
-        CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, RequestView, Scheduler, Step,
+        CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, QueueOrder, RequestView,
+        Scheduler, Step, WindowGroups,
     };
 
     // What a scenario may say to it, under which name.

@@ -153,6 +153,7 @@ var Metron = (() => {
 		decodes_alongside: ["#0f766e", "#3fc7b8", "back"],
 		communication: ["#6d28d9", "#b69cff", "dots"],
 		pipeline_bubble: ["#1e5b6e", "#6fc3dd", "level"],
+		lockstep_wait: ["#57534e", "#d6cfc7", "cross"],
 		host: ["#8a6f5c", "#c9ab94", "level"],
 		idle: ["#a3a3a3", "#70757d", "level"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],

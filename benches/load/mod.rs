@@ -5,18 +5,18 @@ use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
 use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
 use metron_sim::replica::EngineInfo;
-use metron_sim::scheduler::SchedulerConfig;
+use metron_sim::scheduler::{KvGroups, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
 use metron_sim::workload::{
     Amount, Arrivals, Dist, Lengths, Limits, MaxTokens, Shape, Source, Workload, WorkloadSpec, draw,
 };
 
 pub(crate) const ENGINE: EngineInfo = EngineInfo {
-    kv_groups: metron_sim::kv::KvGroups::ONE,
     kv_block_tokens: 16,
     kv_blocks: 27_000,
     max_model_len: 8192,
     prefix_caching: false,
+    kv_groups: KvGroups::ONE,
     large_gpu: true,
 };
 
@@ -53,6 +53,7 @@ pub(crate) fn simulate(
 ) -> Outcome {
     let make = || scheduler.build(&ENGINE);
     let pool = PoolSetup {
+        lockstep: 1,
         cost,
         engine: ENGINE,
         replicas: 1,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::catalog::{Evidence, EvidenceKind};
 use crate::cli::args::{CalibrateArgs, Fit, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded};
 use crate::cli::console::Console;
@@ -118,6 +119,11 @@ fn describe(found: &mut Calibration, args: &CalibrateArgs, loaded: &Loaded) {
         |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{:+.2} %", e * 100.0));
     let observed = args.observed.file_name().map(|n| n.to_string_lossy().into_owned());
     found.profile.name = format!("{base}-fitted");
+    found.profile.evidence = Evidence {
+        kind: EvidenceKind::Fitted,
+        from: format!("a run of {model} on {gpu}"),
+        expected_error: None,
+    };
     found.profile.description = format!("{base}, fitted to a run of {model} on {gpu}");
     found.profile.source = format!(
         "Fitted by metron-sim {} to {} ({} requests of {model} on {gpu}): {}. Mean errors after \

@@ -64,6 +64,8 @@ pub struct ModelFigures {
     pub published: Published,
     /// The number formats of its checkpoint.
     pub formats: Formats,
+    /// The same of the tensors that it has, in words.
+    pub formats_in_words: String,
     /// Bytes of its weights in these.
     pub weight_bytes: u64,
     /// Bytes of K and V a token in all layers, in the numbers of its config.
@@ -122,6 +124,7 @@ impl Figures {
             active_parameters: model.active_parameters(),
             published: model.published,
             formats: model.formats,
+            formats_in_words: model.formats_in_words(),
             weight_bytes: model.checkpoint_bytes(),
             kv_bytes_per_token: model
                 .kv_bytes_per_token(model.formats.kv_bits_1024ths.unwrap_or(16 * 1024)),
@@ -237,7 +240,7 @@ impl ModelFigures {
         };
         vec![
             format!("parameters: {}{active}{published}", billions(self.parameters)),
-            format!("weights: {weights:.1} GiB, {}", self.formats),
+            format!("weights: {weights:.1} GiB, {}", self.formats_in_words),
             format!("KV: {} bytes a token{states}", count(self.kv_bytes_per_token)),
             format!("layers: {}", self.kinds.join("; ")),
             format!(

@@ -4,6 +4,7 @@ use crate::catalog::{Arithmetic, Format, Mlp};
 use super::Effect::{Always, Unless};
 use super::facts::Replicas;
 use super::{Entry, Facts, Written};
+use crate::cost::Pricing;
 use crate::fleet::RouterKind;
 use crate::scenario::SchedulerRun;
 use crate::scheduler::Feature;
@@ -21,6 +22,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Scenario.gpu", Unless(gpu)),
     ("Scenario.parallelism", Always("its keys are judged one by one")),
     ("Scenario.experts", Always("its keys are judged one by one")),
+    ("Scenario.links", Always("its links are judged one by one")),
     ("Scenario.replicas", Always("how many there are")),
     ("Scenario.pools", Always("what there is")),
     ("Scenario.router", Unless(router)),
@@ -65,6 +67,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("Pool.replicas", Always("how many there are")),
     ("Pool.gpu", Unless(gpu)),
     ("Pool.parallelism", Always("its keys are judged one by one")),
+    ("Pool.links", Always("its links are judged one by one")),
+    ("Links.node", Unless(link)),
+    ("Links.network", Unless(network)),
     ("Pool.engine", Always("its keys are judged one by one")),
     ("Pool.promise", Always("a term of the SLO")),
     ("Engine.profile", Unless(each_own)),
@@ -77,6 +82,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Engine.max_model_len", Unless(each_own)),
     ("Engine.prefix_caching", Unless(prefix_caching)),
     ("Engine.async_scheduling", Unless(async_scheduling)),
+    ("Engine.enforce_eager", Unless(enforce_eager)),
     ("ProfileSource.file", Always("the profile")),
     ("ProfileSource.fixed", Always("the profile")),
     ("FixedProfile.iteration", Always("the time of every iteration")),
@@ -135,14 +141,50 @@ fn fp8_tflops(facts: &Facts<'_>, key: &Written) -> Option<String> {
     })
 }
 
-fn link(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    for_all(facts, key, |one| match &one.pool.hardware.pricing {
-        None => Some(FIXED),
-        Some(pricing) => {
-            let shares_experts = one.data > 1 && pricing.model.experts().is_some();
-            (one.tensor == 1 && one.pipeline == 1 && !shares_experts)
-                .then_some("the model is on one GPU, and nothing goes over the link")
+/// What goes between the GPUs of one replica.
+struct Groups {
+    /// More than one GPU takes part.
+    any: bool,
+    /// Some of it stays within nodes, or there is no network.
+    in_node: bool,
+    /// Some of it goes between nodes.
+    between: bool,
+}
+
+impl Groups {
+    fn of(one: &Replicas<'_>, pricing: &Pricing) -> Groups {
+        let shares_experts = one.data > 1 && pricing.model.experts().is_some();
+        // A stage hands over to the next as one of two GPUs.
+        let stages = if one.pipeline > 1 { 2 } else { 1 };
+        let experts = if shares_experts { one.tensor.saturating_mul(one.data) } else { 1 };
+        let node = pricing.gpu.gpus_per_node.unwrap_or(u32::MAX);
+        let node = if pricing.gpu.network.is_some() { node } else { u32::MAX };
+        let sizes = [one.tensor, stages, experts];
+        Groups {
+            any: sizes.iter().any(|&size| size > 1),
+            in_node: sizes.iter().any(|&size| size > 1 && size <= node),
+            between: sizes.iter().any(|&size| size > node),
         }
+    }
+}
+
+fn link(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let Some(pricing) = &one.pool.hardware.pricing else { return Some(FIXED) };
+        let groups = Groups::of(one, pricing);
+        if !groups.any {
+            return Some("the model is on one GPU, and nothing goes over the link");
+        }
+        (!groups.in_node).then_some("all that GPUs exchange goes between nodes")
+    })
+}
+
+fn network(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let Some(pricing) = &one.pool.hardware.pricing else { return Some(FIXED) };
+        (!Groups::of(one, pricing).between).then_some(
+            "no more GPUs exchange data than a node has, and nothing goes over the network",
+        )
     })
 }
 
@@ -184,6 +226,15 @@ fn tensor(facts: &Facts<'_>, key: &Written) -> Option<String> {
         let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
         (one.fixed && one.kv_blocks_given && !costs && alike)
             .then_some("iterations take a fixed time, and `kv_blocks` is given")
+    })
+}
+
+fn enforce_eager(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
+        let Some(pricing) = &one.pool.hardware.pricing else { return Some(FIXED) };
+        let profile = &pricing.profile;
+        (profile.cuda_graph_sizes.is_empty() && profile.eager_us_per_kernel == 0.0)
+            .then_some("the profile has neither CUDA graphs nor a time to launch a kernel")
     })
 }
 

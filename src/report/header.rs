@@ -164,7 +164,11 @@ fn system(scenario: &Value) -> Vec<String> {
     if let Some(profile) = scenario.pointer("/engine/profile") {
         parts.push(format!("engine {}", plain(profile)));
     }
-    parts.extend(text(scenario, "/engine/dtype"));
+    let own = || text(scenario, "/derived/model_formats");
+    parts.extend(match text(scenario, "/engine/dtype") {
+        Some(dtype) if dtype == "auto" => own().or(Some(dtype)),
+        dtype => dtype,
+    });
     parts.extend(text(scenario, "/engine/kv_cache_dtype").map(|dtype| format!("KV in {dtype}")));
     parts
 }
@@ -179,7 +183,13 @@ fn memory_of(scenario: &Value, from_run: Option<u64>) -> Vec<String> {
     let given = scenario.pointer("/engine/kv_blocks").and_then(Value::as_u64);
     let Some(blocks) = given.or(from_run) else { return Vec::new() };
     let tokens = scenario.pointer("/engine/kv_block_tokens").and_then(Value::as_u64);
+    let groups = text(scenario, "/derived/kv_blocks/groups/words");
     let mut parts = vec![match tokens {
+        Some(tokens) if groups.is_some() => format!(
+            "{} blocks of {tokens} tokens a replica, in groups of layers: {}",
+            count(blocks),
+            groups.unwrap_or_default()
+        ),
         Some(tokens) => format!(
             "{} blocks of {tokens} tokens = {} tokens a replica",
             count(blocks),

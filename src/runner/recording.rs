@@ -19,7 +19,7 @@ pub fn recording<'a>(
         let planned = pool.engine.async_scheduling;
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
-        RecordedPool { name: pool.name, ..recorded }
+        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep() > 1, ..recorded }
     };
     Recording {
         trace: &outcome.trace,
@@ -60,6 +60,7 @@ fn recorded_pool<'a>(
         replicas: used.map_or(1, |pool| pool.replicas),
         cost,
         planned_ahead: needs.plans_ahead && async_scheduling,
+        in_step: false,
         memory: Memory {
             block_tokens: engine.kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),

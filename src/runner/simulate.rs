@@ -64,6 +64,7 @@ impl Simulate for Simulator {
                 cost: pool.cost.as_ref(),
                 engine: pool.engine_info(),
                 replicas: pool.replicas,
+                lockstep: pool.hardware.lockstep(),
                 async_scheduling: pool.engine.async_scheduling,
                 answers_end_at: Some(pool.engine.max_model_len)
                     .filter(|&longest| longest < experiment.engine.max_model_len),

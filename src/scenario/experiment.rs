@@ -65,6 +65,17 @@ pub struct Hardware {
     pub pricing: Option<Box<crate::cost::Pricing>>,
 }
 
+impl Hardware {
+    /// Replicas in a row that step together: data-parallel ranks that share experts. Ranks of
+    /// pipelines are played apart.
+    pub fn lockstep(&self) -> u32 {
+        let shares = self.pricing.as_ref().is_some_and(|pricing| {
+            pricing.model.experts().is_some() && pricing.parallelism.pipeline == 1
+        });
+        if shares { self.data_ranks.max(1) } else { 1 }
+    }
+}
+
 /// Replicas of a kind, within a fleet of several kinds.
 #[derive(Clone)]
 pub struct Pool {
@@ -108,7 +119,7 @@ impl PoolView<'_> {
         let needs = run.config.build(&self.engine_info()).needs();
         match feature {
             Feature::PrefixCaching => {
-                needs.cache.is_some() && (self.engine.prefix_caching || needs.always_caches)
+                needs.caches_on(&self.engine_info())
             }
             Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
             Feature::Priorities => needs.queue == QueueOrder::Priority,
@@ -184,7 +195,7 @@ impl EngineLimits {
             kv_blocks: self.kv_blocks,
             max_model_len: self.max_model_len,
             prefix_caching: self.prefix_caching,
-            kv_groups: KvGroups::ONE,
+            kv_groups: self.kv_groups,
             large_gpu,
         }
     }
@@ -197,6 +208,8 @@ pub struct EngineLimits {
     pub kv_block_tokens: u32,
     /// The engine's `num_gpu_blocks`.
     pub kv_blocks: u32,
+    /// Which groups of the model's layers draw from the blocks.
+    pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
     /// Whether full blocks are kept and found again by content.

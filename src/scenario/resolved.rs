@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::raw::{Engine, GpuRef, Parallelism, Scenario};
+use crate::cost::KeptBytes;
+use crate::kv::LayerKv;
 use crate::catalog::{self, GpuSource, Model, Peak, Power};
 use crate::scheduler::Evidence;
 
@@ -28,6 +30,9 @@ pub struct Derived {
     /// What the model's figures rest on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_evidence: Option<catalog::Evidence>,
+    /// The number formats of its checkpoint, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_formats: Option<String>,
     /// Of the replicas of each pool, where there are pools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<Vec<DerivedPool>>,
@@ -56,6 +61,57 @@ pub struct DerivedBlocks {
     /// Where the number comes from.
     #[serde(flatten)]
     pub from: BlocksFrom,
+    /// The groups of layers that draw from them, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<DerivedGroups>,
+    /// What the model's layers keep, kind by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<DerivedKept>,
+}
+
+/// What a model's layers of one kind keep, on one rank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DerivedKept {
+    /// What: `full attention`, `window`, or `state`.
+    pub keeps: &'static str,
+    /// Tokens of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<u32>,
+    /// How many layers.
+    pub layers: u32,
+    /// Bytes of a token in all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_token: Option<u64>,
+    /// Bytes of a request in all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_request: Option<u64>,
+}
+
+impl From<KeptBytes> for DerivedKept {
+    fn from(of: KeptBytes) -> DerivedKept {
+        let (keeps, window) = match of.keeps {
+            LayerKv::Full => ("full attention", None),
+            LayerKv::Window(tokens) => ("window", Some(tokens)),
+            LayerKv::State => ("state", None),
+        };
+        let state = of.keeps == LayerKv::State;
+        DerivedKept {
+            keeps,
+            window,
+            layers: of.layers,
+            bytes_per_token: (!state).then_some(of.bytes),
+            bytes_per_request: state.then_some(of.bytes),
+        }
+    }
+}
+
+/// Groups of layers that draw from one pool of blocks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DerivedGroups {
+    /// How many groups of each kind, in words.
+    pub words: String,
+    /// Groups of all kinds: a request holds blocks in each.
+    pub count: u32,
 }
 
 /// Where a number of KV blocks comes from.

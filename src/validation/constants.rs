@@ -1,7 +1,7 @@
 //! The constants that a real run can be asked for, and the steps in which a fit moves them.
 
-use crate::catalog::{Arithmetic, Gemm, GpuConstants, PrefillAttention};
-use crate::cost::{Pricing};
+use crate::catalog::{Arithmetic, Gemm, GpuConstants, GroupedGemm, PrefillAttention};
+use crate::cost::Pricing;
 
 /// Constants that are fitted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +59,22 @@ impl Free {
 pub(super) fn own_gpu_constants(pricing: &mut Pricing) {
     let carried = pricing.profile.gpu.take().unwrap_or_default();
     let gpu = carried.on(&pricing.gpu);
+    let formats = pricing.precision.formats(&pricing.model);
+    let in_fp8 =
+        [formats.mlp, formats.experts].iter().any(|f| f.arithmetic() == Arithmetic::Fp8);
+    let (gemm_fp8, experts_fp8) = match in_fp8 {
+        // Derived ones have to be carried too, where they are what is fitted.
+        true => (
+            gpu.gemm_for(Arithmetic::Fp8).map(|(gemm, _)| gemm),
+            gpu.experts_for(Arithmetic::Fp8).map(|(experts, _)| experts),
+        ),
+        false => (gpu.gemm_fp8, gpu.experts_fp8),
+    };
     pricing.profile.gpu = Some(GpuConstants {
         gemm_bf16: Some(gpu.gemm_bf16),
-        gemm_fp8: gpu.gemm_fp8,
+        gemm_fp8,
         experts: gpu.experts,
+        experts_fp8,
         decode_attention: Some(gpu.decode_attention),
         prefill_attention: Some(gpu.prefill_attention),
         ..carried
@@ -105,7 +117,9 @@ fn of_gpu(pricing: &Pricing) -> Vec<Free> {
         constants(pricing).gemm_fp8.as_mut().expect(CARRIED)
     }
     let formats = pricing.precision.formats(&pricing.model);
-    let in_fp8 = formats.mlp.arithmetic() == Arithmetic::Fp8 && pricing.gpu.gemm_fp8.is_some();
+    let carried = pricing.profile.gpu.as_ref();
+    let has_fp8 = carried.is_some_and(|gpu| gpu.gemm_fp8.is_some());
+    let in_fp8 = formats.mlp.arithmetic() == Arithmetic::Fp8 && has_fp8;
     let mut free = match in_fp8 {
         true => vec![
             Free::rate("gpu.gemm_fp8.tflops", "TFLOP/s", pricing, |p| &mut fp8(p).tflops),
@@ -120,13 +134,31 @@ fn of_gpu(pricing: &Pricing) -> Vec<Free> {
             }),
         ],
     };
+    fn experts(pricing: &mut Pricing) -> &mut GroupedGemm {
+        constants(pricing).experts.as_mut().expect(CARRIED)
+    }
+    fn experts_fp8(pricing: &mut Pricing) -> &mut GroupedGemm {
+        constants(pricing).experts_fp8.as_mut().expect(CARRIED)
+    }
     if pricing.model.experts().is_some() {
-        free.push(Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| {
-            &mut constants(p).experts.as_mut().expect(CARRIED).tflops
-        }));
-        free.push(Free::rate("gpu.experts.memory_gb_per_s", "GB/s", pricing, |p| {
-            &mut constants(p).experts.as_mut().expect(CARRIED).memory_gb_per_s
-        }));
+        let in_fp8 = formats.experts.arithmetic() == Arithmetic::Fp8;
+        let carried = pricing.profile.gpu.as_ref();
+        free.extend(match in_fp8 && carried.is_some_and(|gpu| gpu.experts_fp8.is_some()) {
+            true => [
+                Free::rate("gpu.experts_fp8.tflops", "TFLOP/s", pricing, |p| {
+                    &mut experts_fp8(p).tflops
+                }),
+                Free::rate("gpu.experts_fp8.memory_gb_per_s", "GB/s", pricing, |p| {
+                    &mut experts_fp8(p).memory_gb_per_s
+                }),
+            ],
+            false => [
+                Free::rate("gpu.experts.tflops", "TFLOP/s", pricing, |p| &mut experts(p).tflops),
+                Free::rate("gpu.experts.memory_gb_per_s", "GB/s", pricing, |p| {
+                    &mut experts(p).memory_gb_per_s
+                }),
+            ],
+        });
     }
     free.push(Free::rate("gpu.decode_attention.memory_gb_per_s", "GB/s", pricing, |p| {
         &mut constants(p).decode_attention.as_mut().expect(CARRIED).memory_gb_per_s

@@ -171,6 +171,7 @@ impl Backend for Toy {
                 router: RouterKind::RoundRobin,
                 cost: Arc::new(FixedCost { iteration: STEP }),
                 engine: EngineLimits {
+                    kv_groups: metron_sim::kv::KvGroups::ONE,
                     kv_block_tokens: 16,
                     kv_blocks: 1000,
                     max_model_len: 8192,

@@ -27,6 +27,7 @@ impl<'a> Setup<'a> {
     /// The same as a fleet of one pool, whose policies `make` makes.
     pub(crate) fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
         let pool = PoolSetup {
+            lockstep: 1,
             cost: self.cost,
             engine: self.engine,
             replicas: self.replicas,

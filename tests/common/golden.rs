@@ -147,16 +147,14 @@ impl Case {
         KvGroups::new(full, &windows, states).expect("sound groups")
     }
 
-    /// What the case needs beyond a synchronous engine that samples one token at a time.
+    /// Whether steps are planned while the one before runs.
+    pub(crate) fn planned_ahead(&self) -> bool {
+        self.config["async_scheduling"] == true
+    }
+
+    /// What the case needs beyond an engine that samples one token at a time.
     pub(crate) fn beyond(&self) -> Option<&'static str> {
-        let on = |key: &str| self.config[key] == true;
-        if on("async_scheduling") {
-            Some("async scheduling")
-        } else if !self.config["spec"].is_null() {
-            Some("speculative decoding")
-        } else {
-            None
-        }
+        (!self.config["spec"].is_null()).then_some("speculative decoding")
     }
 
     fn number(&self, key: &str) -> Option<u32> {

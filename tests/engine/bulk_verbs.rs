@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use metron_sim::scheduler::{EngineInfo, Held, Hit, KvGroups, Scheduler, Step};
+use metron_sim::scheduler::{EngineInfo, Held, Hit, KvGroups, Scheduler, Step, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest};
 
 /// Decodes everybody, in bulk where it may, and writes down what it sees then.
@@ -36,12 +36,21 @@ impl Scheduler for Watches {
 
 #[test]
 fn decoding_all_leaves_the_same_view_as_decoding_each() {
+    same_views(KvGroups::ONE);
+    // Windows narrower than a block, as wide as two, and odd ones.
+    for tokens in [1, 3, 8, 13] {
+        let window = WindowGroups { tokens, count: 2 };
+        same_views(KvGroups::new(1, &[window], 1).unwrap());
+    }
+}
+
+fn same_views(kv_groups: KvGroups) {
     let engine = EngineInfo {
         kv_block_tokens: 4,
         kv_blocks: 200,
         max_model_len: 64,
         prefix_caching: false,
-        kv_groups: KvGroups::ONE,
+        kv_groups,
         large_gpu: false,
     };
     let request = |k: u32| ReplayRequest {

@@ -4,7 +4,7 @@
 use crate::alike::{Setup, play};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
 use metron_sim::request::{BlockIds, Request};
-use metron_sim::scheduler::{Draws, EngineInfo, KvGroups, Scale, SchedulerConfig};
+use metron_sim::scheduler::{Draws, EngineInfo, KvGroups, Scale, SchedulerConfig, WindowGroups};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use std::sync::Arc;
@@ -183,24 +183,34 @@ fn fleet() -> impl Strategy<Value = (u32, Routing)> {
     )
 }
 
+/// One group of layers with full attention, or several of all kinds.
+fn groups() -> impl Strategy<Value = KvGroups> {
+    let window = (1..200u32, 0..3u32).prop_map(|(tokens, count)| WindowGroups { tokens, count });
+    let several = (0..3u32, [window.clone(), window], 0..3u32);
+    let several = several.prop_filter_map("some group", |(full, windows, states)| {
+        KvGroups::new(full, &windows, states)
+    });
+    prop_oneof![2 => Just(KvGroups::ONE), 1 => several]
+}
+
 pub(crate) fn system() -> impl Strategy<Value = System> {
     let engine = (prop_oneof![Just(16u32), Just(8), Just(1)], 30..120u32, any::<bool>());
     let limits = (any::<prop::sample::Index>(), any::<bool>(), any::<u64>());
     let horizon = prop_oneof![3 => Just(None), 1 => (1..900u64).prop_map(Some)];
     let pipeline = prop_oneof![1 => Just(1u32), 1 => 2..5u32];
-    let engine = (engine, prop_oneof![Just(600u32), 60..500u32], pipeline);
+    let engine = (engine, groups(), prop_oneof![Just(600u32), 60..500u32], pipeline);
     (engine, limits, workload(), fleet(), any::<bool>(), horizon).prop_map(
         |(engine, limits, workload, (replicas, routing), async_scheduling, horizon)| {
-            let ((block, blocks, prefix_caching), max_model_len, pipeline) = engine;
+            let ((block, blocks, prefix_caching), groups, max_model_len, pipeline) = engine;
             let workload = cut(workload, max_model_len);
             let (which, tightened, seed) = limits;
             let name = *which.get(SchedulerConfig::names());
             let engine = EngineInfo {
                 kv_block_tokens: block,
-                kv_blocks: blocks * 16 / block,
+                kv_blocks: blocks * 16 / block * groups.growing().max(1) + 2 * groups.states(),
                 max_model_len,
                 prefix_caching: prefix_caching && block == 16,
-                kv_groups: KvGroups::ONE,
+                kv_groups: groups,
                 large_gpu: seed.is_multiple_of(2),
             };
             let mut system = System {

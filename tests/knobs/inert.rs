@@ -103,6 +103,18 @@ const CASES: &[Case] = &[
         "gpu={base: h100-sxm, interconnect: {bandwidth: 16GB/s, latency: 20us}}",
         "gpu={base: h100-sxm, interconnect: {bandwidth: 64GB/s, latency: 5us}}",
     ),
+    case(
+        "Links.node",
+        &[],
+        "links={node: {bandwidth: 16GB/s, latency: 20us}}",
+        "links={node: {bandwidth: 64GB/s, latency: 5us}}",
+    ),
+    case(
+        "Links.network",
+        &["parallelism={tensor: 2}"],
+        "links={network: {bandwidth: 16GB/s, latency: 20us}}",
+        "links={network: {bandwidth: 64GB/s, latency: 5us}}",
+    ),
     case("Parallelism.tensor", &[FIXED, BARE], "parallelism.tensor=2", "parallelism.tensor=4"),
     case("Parallelism.pipeline", &[POOLS], "parallelism.pipeline=2", "parallelism.pipeline=4"),
     case("Parallelism.data", &[POOLS], "parallelism.data=2", "parallelism.data=4"),
@@ -159,6 +171,12 @@ const CASES: &[Case] = &[
         &["schedulers=[nano-vllm]", PREFIXES],
         CACHING,
         "engine.prefix_caching=false",
+    ),
+    case(
+        "Engine.enforce_eager",
+        &[FIXED],
+        "engine.enforce_eager=true",
+        "engine.enforce_eager=false",
     ),
     case(
         "Engine.async_scheduling",

@@ -17,9 +17,12 @@ fn profile() -> Value {
         "step_gap": {"iteration_us": 300.0, "sequence_us": 10.0},
         "async_scheduling": false,
         "cuda_graph_sizes": [8, 64],
+        "enforce_eager": false,
+        "eager_us_per_kernel": 40.0,
         "kv_block_tokens": 16,
         "gpu_memory_utilization": 0.9,
         "overhead_bytes": 3_500_000_000u64,
+        "evidence": {"kind": "assumed"},
         "source": "invented",
     })
 }
@@ -47,6 +50,7 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/step_gap/sequence_us", 40.0.into()),
         ("/async_scheduling", true.into()),
         ("/cuda_graph_sizes", serde_json::json!([16, 64])),
+        ("/enforce_eager", true.into()),
         ("/kv_block_tokens", 64.into()),
         ("/gpu_memory_utilization", 0.5.into()),
         ("/overhead_bytes", 30_000_000_000u64.into()),
@@ -59,7 +63,9 @@ fn others() -> Vec<(&'static str, Value)> {
     others
 }
 
-const EXEMPT: &[&str] = &["/name", "/description", "/source"];
+/// Words; and what matters in eager mode alone, `tests/cost/eager.rs`.
+const EXEMPT: &[&str] =
+    &["/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel"];
 
 /// Paths of all figures that a profile can carry, from the type itself.
 fn known() -> BTreeSet<String> {

@@ -29,6 +29,16 @@ pub struct EngineProfile {
     /// Sizes captured as CUDA graphs, ascending: a decode-only batch is padded to the next one.
     #[serde(default)]
     pub cuda_graph_sizes: Vec<u32>,
+    /// Whether CUDA graphs are left out (vLLM's `--enforce-eager`) unless the scenario says otherwise:
+    /// nothing is padded, and the host launches every kernel.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub enforce_eager: bool,
+    /// The host's time to launch a kernel in eager mode, microseconds: an operation's way through
+    /// Python, PyTorch and the driver. Assumed: 40, of which the kernels of Llama-3.1-8B make 13 ms.
+    /// Reported: 8.4 ms a step of that model on an H100 in plain PyTorch (26 us a kernel); 22 ms
+    /// where graphs take 13 for a 7B model of 28 layers on an A800 (vllm-project/vllm-omni, issue 7960; up to 75).
+    #[serde(default = "eager_us_per_kernel")]
+    pub eager_us_per_kernel: f64,
     /// Tokens in a KV block unless the scenario says otherwise.
     pub kv_block_tokens: u32,
     /// Share of device memory used unless the scenario says otherwise.
@@ -81,6 +91,10 @@ fn one() -> f64 {
 /// Activations, graphs and context when nobody says otherwise: 3.5 GB.
 pub const DEFAULT_OVERHEAD_BYTES: u64 = 3_500_000_000;
 
+fn eager_us_per_kernel() -> f64 {
+    40.0
+}
+
 fn default_overhead_bytes() -> u64 {
     DEFAULT_OVERHEAD_BYTES
 }
@@ -96,6 +110,7 @@ impl EngineProfile {
         at_least_zero("host.sequence_us", self.host.sequence_us)?;
         at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;
         at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
+        at_least_zero("eager_us_per_kernel", self.eager_us_per_kernel)?;
         let invalid = |path: &str, problem: &str| Err(InvalidFigure::new(path, problem.into()));
         if self.cuda_graph_sizes.first() == Some(&0) || !ascends(&self.cuda_graph_sizes) {
             return invalid("cuda_graph_sizes", "must ascend from 1 or more");

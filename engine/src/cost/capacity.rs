@@ -1,7 +1,9 @@
 //! How many KV blocks fit beside the weights.
 
-use crate::catalog::{Formats, Gpu, Mixer, Model, WeightBytes};
+use crate::catalog::{Formats, Gpu, Model, WeightBytes};
+use crate::kv::KvGroups;
 
+use super::kv_layout::kv_layout;
 use super::pipeline::split;
 use super::shard::Shard;
 use super::{CostError, Parallelism, Precision};
@@ -30,6 +32,10 @@ pub struct KvRequest<'a> {
 pub struct KvCapacity {
     /// Blocks: the engine's `num_gpu_blocks`.
     pub blocks: u32,
+    /// Tokens in a block of one group: those asked for, or more where a block must hold a state.
+    pub block_tokens: u32,
+    /// Which groups of layers draw from the blocks.
+    pub groups: KvGroups,
     /// Bytes of one block on one rank.
     pub bytes_per_block: u64,
     /// Bytes of the weights on one rank.
@@ -88,10 +94,10 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     let parts = split(model, request.parallelism.pipeline)?;
     let last = parts.len() - 1;
     let formats = request.precision.formats(model);
-    let kv_bits = request.precision.kv_bits_1024ths(model);
+    let layout = kv_layout(model, request.parallelism, request.precision, request.block_tokens)?;
     let stages = parts.iter().enumerate().map(|(i, part)| {
         let weight_bytes = rank_bytes(part, shard, &formats, (i == 0, i == last));
-        let bytes_per_block = kv_bytes_per_block(part, shard, kv_bits, request.block_tokens);
+        let bytes_per_block = layout.bytes_per_block[i];
         let taken = weight_bytes.saturating_add(request.overhead_bytes);
         let kv_bytes = usable_bytes.saturating_sub(taken);
         (kv_bytes / bytes_per_block, i, weight_bytes, bytes_per_block, kv_bytes)
@@ -114,8 +120,9 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         Bytes(weight_bytes),
         Bytes(request.overhead_bytes),
     );
-    let block_tokens = request.block_tokens.max(1);
-    let block = format!("blocks of {block_tokens} tokens ({} each)", Bytes(bytes_per_block));
+    let (block_tokens, groups) = (layout.block_tokens, layout.groups);
+    let of = if groups.is_one() { "" } else { " of one group of layers" };
+    let block = format!("blocks of {block_tokens} tokens{of} ({} each)", Bytes(bytes_per_block));
     if blocks == 0 {
         let arithmetic = if taken > usable_bytes {
             format!("{sum}; {} too little", Bytes(taken - usable_bytes))
@@ -130,7 +137,15 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         });
     }
     let arithmetic = format!("{sum}; left {} = {} {block}", Bytes(kv_bytes), Thousands(blocks));
-    Ok(KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic })
+    Ok(KvCapacity {
+        blocks,
+        block_tokens,
+        groups,
+        bytes_per_block,
+        weight_bytes,
+        kv_bytes,
+        arithmetic,
+    })
 }
 
 /// One rank's part of a stage's weights.
@@ -141,21 +156,6 @@ fn rank_bytes(part: &Model, shard: Shard, formats: &Formats, ends: (bool, bool))
         _ => routed.div_ceil(u64::from(shard.expert_ranks)),
     };
     split.div_ceil(u64::from(shard.ranks)) + whole + experts
-}
-
-/// Bytes of one block on one rank of a stage with the layers of `part`.
-fn kv_bytes_per_block(part: &Model, shard: Shard, kv_bits: u32, block_tokens: u32) -> u64 {
-    let of_layer = |mixer: &Mixer| match mixer {
-        Mixer::Attention(a) => {
-            let numbers = u64::from(shard.kv_heads(a.kv_heads)) * u64::from(a.kv_numbers_of_head());
-            numbers * u64::from(kv_bits) / (8 * 1024)
-        }
-        Mixer::Latent(latent) => latent.kv_bytes(kv_bits),
-        Mixer::Recurrent(_) | Mixer::None => 0,
-    };
-    let mixers = part.mixers();
-    let bytes = mixers.iter().map(|(mixer, layers)| u64::from(*layers) * of_layer(mixer));
-    bytes.sum::<u64>().saturating_mul(u64::from(block_tokens.max(1))).max(1)
 }
 
 /// A size in GiB, MiB or KiB with one decimal.

@@ -36,7 +36,8 @@ pub enum CostError {
     /// No all-reduce figures for as many GPUs.
     #[error(
         "{gpu} has no all-reduce figures for {tensor} GPUs (known up to {known}); \
-         give interconnect: {{bandwidth, latency}}"
+         give interconnect: {{bandwidth, latency}}, which then holds for any number, or what joins \
+         nodes, links: {{network: {{bandwidth: 50GB/s, latency: 10us}}}}"
     )]
     AllReduceUnknown {
         /// The GPU.

@@ -3,12 +3,14 @@
 mod attention;
 mod attention_table;
 mod capacity;
+mod eager;
 mod error;
 mod exchange;
 mod expert_load;
 mod experts;
 mod fixed;
 mod gemm;
+mod kv_layout;
 mod layers;
 mod mixers;
 mod parallelism;
@@ -34,6 +36,7 @@ pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};
 #[cfg(any(test, feature = "internals"))]
 pub use gemm::gemm_us;
+pub use kv_layout::{KeptBytes, KvLayout, kv_layout};
 pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};

@@ -4,6 +4,7 @@ use crate::catalog::{EngineProfile, Formats, Gpu, Model, Overhead, REACHES_MAX, 
 use crate::time::Span;
 
 use super::attention::Reading;
+use super::eager::launches_us;
 use super::layers::Layers;
 use super::mixers::MixerCost;
 use super::shard::Shard;
@@ -65,6 +66,8 @@ pub(super) struct Stage {
     has_head: bool,
     step_gap: Overhead,
     host: Overhead,
+    /// In eager mode, the time to launch all kernels.
+    launches_us: f64,
 }
 
 /// What a decode-only batch takes whatever its KV: nearly every iteration is one, so that this is
@@ -72,6 +75,8 @@ pub(super) struct Stage {
 #[derive(Clone, Copy, Debug)]
 struct DecodeOnly {
     gpu_us: f64,
+    /// The GPU's time is never less: launches, and the gap.
+    least_us: f64,
     reading: Reading,
     host: Span,
 }
@@ -118,7 +123,7 @@ impl Stage {
             }),
             has_head: place.last,
             layers,
-            padded: padded(&profile.cuda_graph_sizes),
+            padded: if profile.enforce_eager { vec![0] } else { padded(&profile.cuda_graph_sizes) },
             mixer: mixers.next().expect("there is at least one"),
             others: mixers.collect(),
             decodes_are_measured: false,
@@ -127,6 +132,7 @@ impl Stage {
             has_communication: shard.expert_ranks > 1,
             step_gap,
             host,
+            launches_us: launches_us(model, profile, shard, place),
         };
         let measured = cost.mixers().any(|mixer| mixer.cost.decodes_are_measured());
         cost.decodes_are_measured = measured;
@@ -147,8 +153,10 @@ impl Stage {
         let price = self.price(&shape);
         let fixed = |mixer: &Priced| mixer.factor * mixer.cost.decode_fixed_us(f64::from(decodes));
         let attention = self.mixers().map(fixed).sum::<f64>();
+        let gap = self.gap_us(&shape);
         DecodeOnly {
-            gpu_us: price.layers + attention + price.communication + price.head + price.gap,
+            gpu_us: price.layers + attention + price.communication + price.head + gap,
+            least_us: self.launches_us + gap,
             reading: self.mixer.cost.decode_reading(decodes.into()),
             host: Span::from_micros_f64(price.host.min(LONGEST_US)),
         }
@@ -189,6 +197,7 @@ impl Stage {
             let reading = mixer.readings[decodes.requests() as usize];
             gpu_us += mixer.factor * mixer.cost.decode_kv_us(reading, mixer.cost.kv(decodes));
         }
+        let gpu_us = gpu_us.max(fixed.least_us);
         IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
     }
 
@@ -232,15 +241,23 @@ impl Stage {
         let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
             if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
-        let sequences = shape.sequences() as f64;
+        let head = self.kernel_factor * head;
+        let attention = self.attention_us(shape, layers + communication);
+        // A GPU that waits for launches is idle as in a gap.
+        let waits = (self.launches_us - layers - attention - communication - head).max(0.0);
         Price {
             layers,
-            attention: self.attention_us(shape, layers + communication),
+            attention,
             communication,
-            head: self.kernel_factor * head,
-            gap: self.step_gap.iteration_us + self.step_gap.sequence_us * sequences,
-            host: self.host.iteration_us + self.host.sequence_us * sequences,
+            head,
+            gap: self.gap_us(shape) + waits,
+            host: self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64,
         }
+    }
+
+    /// The engine's own time between two iterations' kernels, microseconds.
+    fn gap_us(&self, shape: &BatchShape<'_>) -> f64 {
+        self.step_gap.iteration_us + self.step_gap.sequence_us * shape.sequences() as f64
     }
 }
 
@@ -319,9 +336,8 @@ impl CostModel for Stage {
             return Overheads::default();
         }
         let communication = self.communication_us(self.computed_tokens(shape));
-        let sequences = shape.sequences() as f64;
-        let gap = self.step_gap.iteration_us + self.step_gap.sequence_us * sequences;
-        let host = self.host.iteration_us + self.host.sequence_us * sequences;
+        let gap = if self.launches_us > 0.0 { self.price(shape).gap } else { self.gap_us(shape) };
+        let host = self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64;
         Overheads {
             host: Span::from_micros_f64(host.min(LONGEST_US)),
             communication: Span::from_micros_f64(communication.min(LONGEST_US)),

@@ -44,6 +44,7 @@ causes! {
     DecodesAlongside "decodes_alongside" "its prefill slowed by decodes in the same iteration",
     Communication "communication" "communication between GPUs",
     PipelineBubble "pipeline_bubble" "waiting for other micro-batches in the pipeline",
+    LockstepWait "lockstep_wait" "waiting for the slowest of the ranks that share experts",
     Host "host" "host work that the GPU waited for",
     Idle "idle" "the GPU had nothing to run",
     StepInFlight "step_in_flight" "arrived while an iteration ran",

@@ -24,7 +24,7 @@ pub struct DecodeChain {
     pub communication: u64,
     /// Host work of the whole batch.
     pub host: u64,
-    /// Waiting for other micro-batches between pipeline stages.
+    /// Waiting for other micro-batches between pipeline stages, or for slower ranks.
     pub bubble: u64,
 }
 
@@ -74,6 +74,8 @@ pub(super) struct Pricer<'a> {
     /// iteration's time.
     planned_ahead: bool,
     staged: bool,
+    /// Whether it steps with other ranks, and waits for the slowest.
+    in_step: bool,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
 }
@@ -81,11 +83,12 @@ pub(super) struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     /// For iterations of such replicas.
     pub(super) fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
-        let &RecordedPool { cost, planned_ahead, .. } = pool;
+        let &RecordedPool { cost, planned_ahead, in_step, .. } = pool;
         Pricer {
             prices: Prices::of(cost),
             planned_ahead,
             staged: cost.stages() > 1,
+            in_step,
             chunks: Vec::new(),
             scratch: Vec::new(),
         }
@@ -105,7 +108,8 @@ impl<'a> Pricer<'a> {
             }
         };
         // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
-        let bubble = match self.staged {
+        // Alone it would take what it takes by itself; the rest is waiting for slower ranks.
+        let bubble = match self.staged || self.in_step {
             true => lasted.saturating_sub(self.prices.cost.time(&shape).gpu.as_nanos() + exposed),
             false => 0,
         };
@@ -143,7 +147,7 @@ impl<'a> Pricer<'a> {
     /// What iterations of decodes alone that repeat `first` have in common. `None` where more than
     /// that has to be known of each.
     pub(super) fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
-        if self.staged || first.decodes == 0 || !first.chunks.is_empty() {
+        if self.staged || self.in_step || first.decodes == 0 || !first.chunks.is_empty() {
             return None;
         }
         let aside = self.prices.overheads_of_decodes(first.decodes)?;

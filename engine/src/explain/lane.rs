@@ -15,7 +15,7 @@ use crate::time::Time;
 use crate::trace::{ChunkAt, ChunkRecord, Iteration, Log};
 
 /// Causes between two tokens of a request that decodes in every decode step.
-pub const DECODING: [Cause; 8] = [
+pub const DECODING: [Cause; 9] = [
     Cause::Own,
     Cause::BatchGrowth,
     Cause::PrefillInterference,
@@ -24,6 +24,7 @@ pub const DECODING: [Cause; 8] = [
     Cause::Host,
     Cause::Idle,
     Cause::PipelineBubble,
+    Cause::LockstepWait,
 ];
 
 /// Why requests wait, by what the policy said.
@@ -45,6 +46,8 @@ pub(super) struct LaneColumns<'a> {
     /// included, have culprits then: lanes of a pipeline share seats and memory, and their
     /// iterations overlap, so who else was in the way is not told apart.
     pub staged: bool,
+    /// Whether it steps with other ranks that share its experts, and waits for the slowest.
+    pub in_step: bool,
     /// What came before every [`MARK`]th iteration: parts of it, and what held requests back.
     marks: Vec<Sums>,
     wait_marks: Vec<Waits>,
@@ -81,6 +84,7 @@ impl<'a> LaneColumns<'a> {
             log,
             pool,
             staged: pool.cost.stages() > 1,
+            in_step: pool.in_step,
             marks: Vec::with_capacity(marks),
             wait_marks: Vec::with_capacity(marks),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
@@ -152,7 +156,7 @@ impl<'a> LaneColumns<'a> {
         for (iteration, number) in self.log.range(numbers.clone()).zip(numbers.start.onwards()) {
             let decoded = iteration.decodes > 0;
             let chain = pricer.chains(&iteration, &mut chunks);
-            self.parts.push(&chain, decoded, self.staged);
+            self.parts.push(&chain, decoded, self.staged || self.in_step);
             sums.add(&chain, decoded);
             sums.host += self.tail_before(number);
         }
@@ -190,7 +194,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of some iterations, from the tokens before the first to those of
     /// the last.
-    fn decoded(&self, numbers: Range<IterationNo>) -> [u64; 8] {
+    fn decoded(&self, numbers: Range<IterationNo>) -> [u64; 9] {
         let Range { start: from, end: to } = numbers;
         let mut sums = Sums::default();
         if to.since(from) <= MARK {
@@ -213,8 +217,23 @@ impl<'a> LaneColumns<'a> {
         let Sums { batch_growth, prefill_interference, prefill_only, communication, host, bubble } =
             sums;
         // In a pipeline stage 0 is another lane's meanwhile.
-        let (idle, bubble) = if self.staged { (0, bubble + idle) } else { (idle, bubble) };
-        [own, batch_growth, prefill_interference, prefill_only, communication, host, idle, bubble]
+        // A rank that steps with others runs a dummy batch while they run theirs.
+        let (idle, bubble, waited) = match (self.staged, self.in_step) {
+            (true, _) => (0, bubble + idle, 0),
+            (false, true) => (0, 0, bubble + idle),
+            (false, false) => (idle, bubble, 0),
+        };
+        [
+            own,
+            batch_growth,
+            prefill_interference,
+            prefill_only,
+            communication,
+            host,
+            idle,
+            bubble,
+            waited,
+        ]
     }
 
     /// What held requests back in some iterations.
@@ -297,7 +316,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
-    pub(super) fn decoding_row(&self, from: IterationNo, to: IterationNo) -> [u64; 8] {
+    pub(super) fn decoding_row(&self, from: IterationNo, to: IterationNo) -> [u64; 9] {
         self.decoded(from.next()..to.next())
     }
 
@@ -307,7 +326,8 @@ impl<'a> LaneColumns<'a> {
         let all = self.decoding_row(from, to);
         into.add(Cause::PrefillOnly, all[3]);
         into.add(Cause::PipelineBubble, all[7]);
-        let rest = all.iter().sum::<u64>() - all[3] - all[7];
+        into.add(Cause::LockstepWait, all[8]);
+        let rest = all.iter().sum::<u64>() - all[3] - all[7] - all[8];
         into.add(Cause::NoTokenBudget, rest);
     }
 
@@ -400,8 +420,17 @@ impl<'a> LaneColumns<'a> {
             (Cause::Communication, communication),
             (Cause::Host, host),
         ];
-        parts.extend(self.staged.then_some((Cause::PipelineBubble, bubble)));
+        parts.extend(self.waits_for().map(|cause| (cause, bubble)));
         parts
+    }
+
+    /// What the time of an iteration beyond its own price is, where there is some.
+    pub(super) fn waits_for(&self) -> Option<Cause> {
+        match (self.staged, self.in_step) {
+            (true, _) => Some(Cause::PipelineBubble),
+            (false, true) => Some(Cause::LockstepWait),
+            (false, false) => None,
+        }
     }
 
     /// Waits for stage 0 before an iteration, and between stages in it.

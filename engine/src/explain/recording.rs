@@ -26,6 +26,8 @@ pub struct RecordedPool<'a> {
     pub cost: &'a dyn CostModel,
     /// Whether steps were planned ahead, so that host work beside the GPU's took no time.
     pub planned_ahead: bool,
+    /// Whether replicas stepped together, each as long as the slowest.
+    pub in_step: bool,
     /// KV memory of one replica.
     pub memory: Memory,
 }

@@ -483,7 +483,8 @@ impl<'w> Walk<'w> {
         self.gap.split.add(Cause::DecodesAlongside, chain.decodes);
         self.gap.split.add(Cause::Communication, chain.communication);
         self.gap.split.add(Cause::Host, chain.host);
-        self.gap.split.add(Cause::PipelineBubble, chain.bubble);
+        let waits_for = self.lane.waits_for().unwrap_or(Cause::PipelineBubble);
+        self.gap.split.add(waits_for, chain.bubble);
         visit.chunk(at);
     }
 
@@ -522,7 +523,7 @@ impl<'w> Walk<'w> {
         }
         let (free, start) = (self.lane.log.free_before(next), self.lane.log.start(next));
         self.gap.split.add(Cause::Host, self.lane.tail_before(next));
-        let until = if self.lane.staged { Cause::PipelineBubble } else { Cause::Idle };
+        let until = self.lane.waits_for().unwrap_or(Cause::Idle);
         self.gap.split.add(until, start.since(free).as_nanos());
     }
 

@@ -60,6 +60,9 @@ pub struct PoolSetup<'a> {
     pub engine: EngineInfo,
     /// How many.
     pub replicas: u32,
+    /// Replicas in a row that step together, as data-parallel ranks with shared experts do; 1 for
+    /// replicas that know nothing of each other.
+    pub lockstep: u32,
     /// Whether the engine plans steps ahead, for policies that can.
     pub async_scheduling: bool,
     /// Answers end where prompt and answer are so long: for pools with a shorter context than

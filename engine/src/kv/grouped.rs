@@ -51,6 +51,8 @@ enum Reads {
 struct Owner {
     /// A table for each group, all of one length.
     tables: Vec<Table>,
+    /// Blocks in them.
+    held: u32,
     /// Places of them that are known to have keys.
     hashed: u32,
 }
@@ -103,9 +105,7 @@ impl GroupedCache {
     }
 
     pub(super) fn held(&self, owner: SlotId) -> u32 {
-        let Some(owner) = self.owners.get(owner.index()) else { return 0 };
-        let blocks = owner.tables.iter().flat_map(|table| &table.blocks);
-        blocks.filter(|&&block| block != NONE).count() as u32
+        self.owners.get(owner.index()).map_or(0, |owner| owner.held)
     }
 
     /// The longest prefix of `keys` that every group can go on from.
@@ -171,7 +171,9 @@ impl GroupedCache {
             for (group, place) in kind.places(keys.len(), self.block_tokens) {
                 let block = self.blocks.find(&(group, keys[place])).expect("it was looked up");
                 self.blocks.share(block);
-                self.owners[owner.index()].tables[group as usize].blocks[place] = block;
+                let owner = &mut self.owners[owner.index()];
+                owner.tables[group as usize].blocks[place] = block;
+                owner.held += 1;
             }
         }
         self.owners[owner.index()].hashed = keys.len() as u32;
@@ -187,12 +189,14 @@ impl GroupedCache {
         let length = length as usize;
         for kind in &self.kinds {
             for group in kind.first..kind.first + kind.count {
-                let table = &mut self.owners[owner.index()].tables[group as usize].blocks;
+                let owner = &mut self.owners[owner.index()];
+                let table = &mut owner.tables[group as usize].blocks;
                 if kind.reads == Reads::State && table.len() < length {
                     table.resize(length - 1, NONE);
                 }
                 while table.len() < length {
                     table.push(self.blocks.take());
+                    owner.held += 1;
                 }
             }
         }
@@ -203,13 +207,14 @@ impl GroupedCache {
     pub(super) fn trim(&mut self, owner: SlotId, computed: u32) -> u32 {
         let mut freed = 0;
         for (group, gone) in self.behind(computed) {
-            let Some(table) = self.owners.get_mut(owner.index()) else { break };
-            let Some(table) = table.tables.get_mut(group as usize) else { break };
+            let Some(owner) = self.owners.get_mut(owner.index()) else { break };
+            let Some(table) = owner.tables.get_mut(group as usize) else { break };
             let gone = gone.min(table.blocks.len() as u32).max(table.gone);
             let dropped = &mut table.blocks[table.gone as usize..gone as usize];
             let blocks = dropped.iter_mut().rev().map(|block| std::mem::replace(block, NONE));
             let blocks: Vec<u32> = blocks.filter(|&block| block != NONE).collect();
             table.gone = gone;
+            owner.held -= blocks.len() as u32;
             freed += self.blocks.drop_all(blocks.into_iter());
         }
         freed
@@ -217,7 +222,7 @@ impl GroupedCache {
 
     pub(super) fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
         self.owners_tables(owner, 0);
-        let Owner { tables, hashed } = &mut self.owners[owner.index()];
+        let Owner { tables, hashed, .. } = &mut self.owners[owner.index()];
         let from = *hashed;
         *hashed = from.max(full);
         for kind in &self.kinds {

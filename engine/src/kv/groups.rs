@@ -6,6 +6,8 @@
 //! before every allocation, blocks that no later token reads; a state group holds one block from
 //! admission to the end.
 
+use std::fmt;
+
 /// A state is read by the next token and no other: it is kept as the block of a window of two
 /// tokens would be.
 pub(super) const STATE_TOKENS: u32 = 2;
@@ -45,10 +47,9 @@ impl KvGroups {
     /// of no token, or no group at all.
     pub fn new(full: u32, windows: &[WindowGroups], states: u32) -> Option<KvGroups> {
         let mut groups = KvGroups { full, states, ..KvGroups::ONE };
-        let mut kinds = 0;
-        for window in windows.iter().filter(|window| window.count > 0) {
-            *groups.windows.get_mut(kinds)? = *window;
-            kinds += 1;
+        let given = windows.iter().filter(|window| window.count > 0);
+        for (kind, window) in given.enumerate() {
+            *groups.windows.get_mut(kind)? = *window;
         }
         let sound = groups.windows().all(|window| window.tokens > 0);
         (sound && groups.all() > 0).then_some(groups)
@@ -129,6 +130,21 @@ impl KvGroups {
         }
     }
 
+    /// The longest request that `blocks` blocks hold where a step computes at most `step_tokens` of
+    /// it, tokens; no more than `u32::MAX`.
+    pub fn longest(&self, blocks: u32, step_tokens: u32, block_tokens: u32) -> u32 {
+        let fits = |tokens: u32| {
+            let most = self.most_blocks(tokens.into(), step_tokens.into(), block_tokens);
+            most <= u64::from(blocks)
+        };
+        let (mut low, mut high) = (0, u32::MAX);
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if fits(middle) { low = middle } else { high = middle - 1 }
+        }
+        low
+    }
+
     /// The most blocks that a request of `tokens` tokens holds at once where a step computes at
     /// most `step_tokens` of it; `u64::MAX` for no limit. This is what vLLM's whole-prompt gate
     /// asks for: a window group holds its window and the whole chunk, in `ceil((w - 1 + F) / B) + 1`
@@ -148,6 +164,23 @@ impl KvGroups {
         };
         let windows: u64 = self.windows().map(of).sum();
         u64::from(self.full) * beyond(whole) + windows + u64::from(self.states)
+    }
+}
+
+impl fmt::Display for KvGroups {
+    /// Such as `1 of full attention, 5 with a window of 1024 tokens`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.full > 0 {
+            parts.push(format!("{} of full attention", self.full));
+        }
+        for WindowGroups { tokens, count } in self.windows() {
+            parts.push(format!("{count} with a window of {tokens} tokens"));
+        }
+        if self.states > 0 {
+            parts.push(format!("{} of states", self.states));
+        }
+        f.write_str(&parts.join(", "))
     }
 }
 
@@ -215,6 +248,16 @@ mod tests {
         assert_eq!(hybrid.most_blocks(100, 256, 16), 7 + 2 * 7 + 1);
         assert_eq!(hybrid.blocks_beyond(10, 1000, 256, 16), 53 + 2 * 15 + 1);
         assert_eq!(hybrid.most_blocks(1000, u64::MAX, 16), 63 * 3 + 1);
+    }
+
+    #[test]
+    fn the_longest_request_fills_the_blocks() {
+        assert_eq!(KvGroups::ONE.longest(100, 8192, 16), 1600);
+        // Window 128 and steps of 256 take ceil(383 / 16) + 1 = 25 blocks at most; 75 are left.
+        let hybrid = groups(1, &[window(128, 1)], 0);
+        assert_eq!(hybrid.longest(100, 256, 16), 75 * 16);
+        assert_eq!(groups(0, &[window(128, 1)], 0).longest(25, 256, 16), u32::MAX);
+        assert_eq!(hybrid.longest(0, 256, 16), 0);
     }
 
     #[test]

@@ -2,14 +2,17 @@
 //!
 //! Without a cache only counts matter, so a pool is a few numbers and the number of blocks that a
 //! request holds lives with the request. With a cache every block has an identity: see
-//! [`PrefixCache`].
+//! [`PrefixCache`]. Where a model has several groups of layers ([`KvGroups`]) they share the pool, and a
+//! request's blocks are the sum over them.
 
 mod free_list;
 mod grouped;
+mod grouping;
 mod groups;
 mod named_blocks;
 mod prefix;
 
+pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 
@@ -119,18 +122,17 @@ impl Pool {
         tokens.div_ceil(self.block_tokens)
     }
 
-    /// Blocks of a request whose tables are `length` blocks long and that last took memory when
-    /// `computed()` of its tokens were computed.
+    /// Blocks of request `owner`, whose tables are `length` blocks long and which last took memory
+    /// when `computed()` of its tokens were known to be computed.
     #[inline]
-    pub(crate) fn held(&self, length: u32, computed: impl FnOnce() -> u32) -> u32 {
-        if self.several { self.held_in_groups(length, computed()) } else { length }
-    }
-
-    fn held_in_groups(&self, length: u32, computed: u32) -> u32 {
-        let held = self.groups.held(length, computed, self.block_tokens);
-        // The state that the last tokens went on from, beside the one that they lead to.
-        let two = self.aligned && computed > 0 && length > computed.div_ceil(self.block_tokens);
-        if two { held + self.groups.states() } else { held }
+    pub(crate) fn held(&self, owner: SlotId, length: u32, computed: impl FnOnce() -> u32) -> u32 {
+        if !self.several {
+            return length;
+        }
+        match &self.cache {
+            Some(Cache::Several(cache)) => cache.held(owner),
+            _ => self.groups.held(length, computed(), self.block_tokens),
+        }
     }
 
     /// Blocks that a request takes whose tables grow by `lengths` blocks each: however many these
@@ -156,24 +158,25 @@ impl Pool {
         self.aligned
     }
 
-    /// Blocks that a request gives back whose tables are `length` blocks long: it last took memory
-    /// when `before` of its tokens were computed, and is about to take some now that `computed` are.
-    pub(crate) fn out_of_window(&self, length: u32, before: u32, computed: u32) -> u32 {
-        self.held_in_groups(length, before) - self.held_in_groups(length, computed)
+    /// Blocks that a request gives back, where they have no identities: it last took memory when
+    /// `before` of its tokens were known to be computed, and is about to take some now that
+    /// `computed` are.
+    pub(crate) fn out_of_window(&self, before: u32, computed: u32) -> u32 {
+        let given_back = |computed| self.groups.given_back(computed, self.block_tokens);
+        given_back(computed) - given_back(before)
     }
 
-    /// Takes back what a request that goes on no longer reads: `n` blocks, of which with identities
-    /// others may still hold some.
-    pub(crate) fn trim(&mut self, owner: SlotId, computed: u32, n: u32) {
-        match &mut self.cache {
-            Some(Cache::Several(cache)) => self.free += cache.trim(owner, computed),
-            _ => self.give_back(n),
+    /// Takes back what request `owner`, which goes on, no longer reads once `computed` of its tokens
+    /// are computed: blocks with identities, some of which others may hold.
+    pub(crate) fn trim(&mut self, owner: SlotId, computed: u32) {
+        if let Some(Cache::Several(cache)) = &mut self.cache {
+            self.free += cache.trim(owner, computed);
         }
     }
 
     /// A new step is being formed.
     pub(crate) fn begin_step(&mut self) {
-        if let Some(Cache::Several(cache)) = &mut self.cache {
+        if let (true, Some(Cache::Several(cache))) = (self.aligned, &mut self.cache) {
             cache.begin_step();
         }
     }

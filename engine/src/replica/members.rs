@@ -47,7 +47,9 @@ impl Members {
             running: Vec::new(),
             partial: Vec::new(),
             decodes: DecodeSet::new(options.block_tokens, options.reference, options.reaches),
-            trims: trims.then(|| Trims::new(&options.groups, caching, options.block_tokens)),
+            trims: trims.then(|| {
+                Trims::new(&options.groups, caching, options.block_tokens, options.planned_ahead)
+            }),
             batch: Batch::default(),
             in_arrival_order: true,
             visible: usize::MAX,

@@ -17,13 +17,13 @@ impl Replica {
     #[inline(always)]
     pub(super) fn held_of(&self, members: &Members, index: SlotId) -> u32 {
         let length = self.length_of(members, index);
-        self.pool.held(length, || self.trimmed_at(members, index))
+        self.pool.held(index, length, || self.trimmed_at(members, index))
     }
 
-    /// Blocks held by a decoding request of `done` tokens once memory for one more is taken.
-    pub(super) fn held_after_token(&self, index: SlotId, done: u32) -> u32 {
-        let length = self.length(index).max(self.pool.length_for(done + 1));
-        self.pool.held(length, || done)
+    /// Blocks held by a decoding request once memory for one more token is taken.
+    pub(super) fn held_after_token(&self, index: SlotId) -> u32 {
+        let length = self.length(index).max(self.pool.length_for(self.done(index) + 1));
+        self.pool.held(index, length, || self.known(index))
     }
 
     /// Blocks of its table.
@@ -41,15 +41,33 @@ impl Replica {
         }
     }
 
-    /// Tokens that were computed when a request of `members` last took memory. Who decodes takes
-    /// some at every decode step since it joined.
+    /// Tokens that were known to be computed when a request of `members` last took memory. Who
+    /// decodes takes some at every decode step since it joined.
     pub(super) fn trimmed_at(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
+        if slot.phase != Phase::Decode {
+            return slot.trimmed_at;
+        }
+        let done = members.decodes.done(index);
+        match done - slot.done {
+            0 => slot.trimmed_at,
+            1 => slot.trimmed_at.max(slot.known_at_join),
+            _ => slot.trimmed_at.max(done - 1 - u32::from(self.options.planned_ahead)),
+        }
+    }
+
+    /// Tokens of a running request that are known to be computed: not those of a step that runs
+    /// while the next is planned. Blocks go back by them alone.
+    pub(super) fn known(&self, index: SlotId) -> u32 {
+        let slot = &self.slots[index.index()];
+        let done = self.done(index);
         match slot.phase {
-            Phase::Decode if members.decodes.done(index) > slot.done => {
-                slot.trimmed_at.max(members.decodes.done(index) - 1)
+            Phase::Decode if done == slot.done => slot.known_at_join,
+            Phase::Decode => done - u32::from(self.options.planned_ahead),
+            _ if self.options.planned_ahead && slot.stamp == self.members.batch.before => {
+                slot.chunk_from
             }
-            _ => slot.trimmed_at,
+            _ => done,
         }
     }
 
@@ -59,21 +77,22 @@ impl Replica {
         self.pool.growth(self.pool.length_for(tokens).saturating_sub(self.length(index)))
     }
 
-    /// Returns what lies behind the windows of a request that is about to take memory, with `done`
-    /// of its tokens computed.
-    pub(super) fn trim(&mut self, index: SlotId, done: u32) {
+    /// Returns what lies behind the windows of a request that is about to take memory.
+    pub(super) fn trim(&mut self, index: SlotId) {
         if !self.pool.trims() {
             return;
         }
-        let before = self.trimmed_at(&self.members, index);
-        if before < done {
-            if self.pool.caching() {
-                self.hash_blocks(index, done);
-            }
-            let blocks = self.pool.out_of_window(self.length(index), before, done);
-            self.pool.trim(index, done, blocks);
-            self.slots[index.index()].trimmed_at = done;
+        let (before, known) = (self.trimmed_at(&self.members, index), self.known(index));
+        if before >= known {
+            return;
         }
+        if self.pool.caching() {
+            self.hash_blocks(index, known);
+            self.pool.trim(index, known);
+        } else {
+            self.pool.give_back(self.pool.out_of_window(before, known));
+        }
+        self.slots[index.index()].trimmed_at = known;
     }
 
     /// Takes new blocks so that a running request has room for `tokens` tokens.
@@ -107,7 +126,7 @@ impl Replica {
             self.hash_blocks(index, tokens);
         }
         let slot = &self.slots[index.index()];
-        let held = self.pool.held(slot.length, || slot.trimmed_at);
+        let held = self.pool.held(index, slot.length, || slot.trimmed_at);
         self.pool.release(index, held);
         let slot = &mut self.slots[index.index()];
         slot.length = 0;
@@ -148,7 +167,7 @@ impl Replica {
         slots.dedup();
         for &index in slots.iter() {
             let done = self.done(index);
-            self.trim(index, done);
+            self.trim(index);
             self.grow_to(index, done + 1);
         }
     }
@@ -156,14 +175,13 @@ impl Replica {
     /// Blocks that the decode set gives back at the next decode step.
     pub(super) fn given_back_next(&self) -> u32 {
         let Some(trims) = &self.members.trims else { return 0 };
-        let decodes = &self.members.decodes;
-        let mut due: Vec<SlotId> = trims.due(decodes.decode_step()).collect();
+        let decode_step = self.members.decodes.decode_step();
+        let mut due: Vec<SlotId> = trims.due(decode_step).collect();
         due.sort_unstable();
         due.dedup();
         let of = |&slot: &SlotId| {
             let before = self.trimmed_at(&self.members, slot);
-            let length = self.length(slot);
-            self.pool.out_of_window(length, before, decodes.done(slot).max(before))
+            self.pool.out_of_window(before, self.known(slot).max(before))
         };
         due.iter().map(of).sum()
     }

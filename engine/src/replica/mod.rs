@@ -16,6 +16,7 @@ mod reads;
 mod slot;
 mod state_chunks;
 mod step;
+mod step_memory;
 mod trims;
 mod waiting;
 
@@ -93,6 +94,7 @@ impl Replica {
     /// From now on steps are planned while the one before runs.
     pub(crate) fn plan_ahead(&mut self) {
         self.options.planned_ahead = true;
+        self.members = Members::new(&self.options);
     }
 
     /// Puts an arrived request into the waiting queue.
@@ -282,7 +284,7 @@ impl Replica {
             false => 0,
         };
         let blocks = match in_bulk {
-            true => self.held_after_token(index, done),
+            true => self.held_after_token(index),
             false => self.held(index),
         };
         RequestView {
@@ -302,7 +304,10 @@ impl Replica {
     }
 
     fn join_decodes(&mut self, index: SlotId) {
+        let ahead = self.options.planned_ahead;
         let slot = &mut self.slots[index.index()];
+        let in_flight = ahead && slot.stamp == self.members.batch.stamp;
+        slot.known_at_join = if in_flight { slot.chunk_from } else { slot.done };
         slot.phase = Phase::Decode;
         let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
         self.members.decodes.join(Joining {

@@ -51,6 +51,26 @@ pub struct EngineInfo {
     pub large_gpu: bool,
 }
 
+/// Tokens of one request that a step computes at most where nobody says: vLLM's default budget for
+/// large GPUs.
+const STEP_TOKENS: u32 = 8192;
+
+impl Needs {
+    /// Whether blocks are kept for reuse on this engine: it is asked for, or always done, and can be
+    /// with the groups of the model's layers.
+    pub fn caches_on(&self, engine: &EngineInfo) -> bool {
+        let asked = engine.prefix_caching || self.always_caches;
+        asked && self.cache.is_some_and(|rules| rules.allow(&engine.kv_groups))
+    }
+}
+
+impl EngineInfo {
+    /// The longest request that all KV blocks hold, tokens.
+    pub fn kv_tokens(&self) -> u32 {
+        self.kv_groups.longest(self.kv_blocks, STEP_TOKENS, self.kv_block_tokens)
+    }
+}
+
 /// What a replica is built from.
 #[derive(Clone, Copy, Debug)]
 pub struct ReplicaOptions {

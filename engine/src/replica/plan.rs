@@ -16,7 +16,8 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Whose chunks they are.
     pub chunk_requests: Vec<RequestId>,
-    /// KV blocks that each of them holds with its chunk.
+    /// KV blocks of the table of each of them with its chunk: what it holds, where a model has one
+    /// group of layers.
     pub chunk_blocks: Vec<u32>,
     /// Requests that decode one token.
     pub decodes: u32,
@@ -308,7 +309,7 @@ impl Replica {
         let slot = &mut self.slots[index.index()];
         slot.done += tokens;
         plan.chunk_requests.push(slot.request);
-        plan.chunk_blocks.push(self.pool.held(slot.length, || slot.trimmed_at));
+        plan.chunk_blocks.push(slot.length);
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
             // It ended by EOS while this step, planned ahead, was to compute it anew.

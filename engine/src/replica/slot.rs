@@ -45,6 +45,11 @@ pub(crate) struct Slot {
     /// Tokens computed when it last took memory: what lay behind a window then has been given back.
     /// While it decodes, at least this many.
     pub trimmed_at: u32,
+    /// Tokens computed before its last chunk.
+    pub chunk_from: u32,
+    /// Tokens whose results are known when its first decode step since it joined the decode set is
+    /// planned.
+    pub known_at_join: u32,
     /// Blocks at which its computation joins what others have computed, for a state to be kept there;
     /// 0 where there is nothing of the kind.
     pub junction: u32,
@@ -91,6 +96,8 @@ impl Slot {
             done: 0,
             length: 0,
             trimmed_at: 0,
+            chunk_from: 0,
+            known_at_join: 0,
             junction: 0,
             left: r.output_tokens,
             lingers,

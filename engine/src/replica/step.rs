@@ -3,7 +3,7 @@
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
-use crate::kv::{Hit, KvGroups};
+use crate::kv::Hit;
 use crate::time::Time;
 
 /// Why a policy left requests waiting. Kept with each iteration, so that explaining is reading; the
@@ -59,6 +59,8 @@ pub(crate) struct Entry {
 pub(crate) struct Batch {
     /// Counts steps, so that a slot's mark of an earlier step reads as "not in this batch".
     pub stamp: u64,
+    /// The lane's step before.
+    pub before: u64,
     /// In batch order; decodes are absent when `all_decodes`.
     pub entries: Vec<Entry>,
     pub all_decodes: bool,
@@ -73,7 +75,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(super) fn begin(&mut self, stamp: u64) {
-        self.stamp = stamp;
+        self.before = std::mem::replace(&mut self.stamp, stamp);
         self.entries.clear();
         self.all_decodes = false;
         self.preempted.clear();
@@ -91,7 +93,7 @@ impl Batch {
 /// when the policy returns. Memory is checked: `admit` and `run` say `false`, and change nothing,
 /// where blocks are short.
 pub struct Step<'a> {
-    replica: &'a mut Replica,
+    pub(super) replica: &'a mut Replica,
     now: Time,
 }
 
@@ -110,96 +112,6 @@ impl<'a> Step<'a> {
     /// policy that keeps a count of decode steps can catch up with them.
     pub fn decode_steps(&self) -> u32 {
         self.replica.decode_steps()
-    }
-
-    /// Tokens in a KV block.
-    pub fn block_tokens(&self) -> u32 {
-        self.replica.options.block_tokens
-    }
-
-    /// Blocks that a new request takes to have room for `tokens` tokens, of all groups of layers.
-    pub fn blocks_for(&self, tokens: u32) -> u32 {
-        self.replica.pool.blocks_for(tokens)
-    }
-
-    /// New blocks that a request takes to have room for `tokens` tokens of it, what it holds aside.
-    /// Blocks that it gives back first, where a model has sliding windows, are not counted off.
-    pub fn more_blocks_for(&self, request: Handle, tokens: u32) -> u32 {
-        match self.replica.phase(request.0) {
-            Phase::Waiting => self.blocks_for(tokens),
-            _ => self.replica.growth_to(request.0, tokens),
-        }
-    }
-
-    /// Blocks that one block more in every growing table of a request takes: 1 where a model has one
-    /// group of layers.
-    pub fn blocks_to_grow(&self) -> u32 {
-        self.replica.pool.growth(1)
-    }
-
-    /// Tokens that a running request can have room for, with what it holds and all free blocks.
-    pub fn room_tokens(&self, request: Handle) -> u32 {
-        let free = self.free_blocks().checked_div(self.blocks_to_grow()).unwrap_or(u32::MAX);
-        self.replica.length(request.0).saturating_add(free).saturating_mul(self.block_tokens())
-    }
-
-    /// The groups of layers that blocks hold.
-    pub fn groups(&self) -> &KvGroups {
-        self.replica.pool.groups()
-    }
-
-    /// Blocks that leave the free ones where a waiting request is admitted with room for `tokens`
-    /// tokens and takes `hit`.
-    pub fn blocks_to_admit(&self, tokens: u32, hit: Hit) -> u32 {
-        self.replica.pool.blocks_beyond(hit.blocks, tokens) + hit.idle
-    }
-
-    /// The most that leave the free ones until a waiting request that takes `hit` has `tokens`
-    /// tokens computed, at most `step_tokens` of it a step: a group with a sliding window holds its
-    /// window and what is being computed.
-    pub fn blocks_to_complete(&self, tokens: u32, step_tokens: u32, hit: Hit) -> u32 {
-        let replica = &self.replica;
-        if !replica.pool.trims() {
-            return self.blocks_to_admit(tokens, hit);
-        }
-        // vLLM counts what may be in flight: a step of each micro-batch, and one planned ahead.
-        let steps = replica.parked.len().max(1) as u64 + u64::from(replica.options.planned_ahead);
-        let (most, in_flight) = (replica.options.max_model_len, u64::from(step_tokens) * steps);
-        let blocks = replica.pool.groups().blocks_beyond(
-            hit.blocks,
-            tokens.min(most).into(),
-            in_flight,
-            replica.options.block_tokens,
-        );
-        u32::try_from(blocks).unwrap_or(u32::MAX).saturating_add(hit.idle)
-    }
-
-    /// How much of a chunk of `tokens` prefill tokens a request computes now, where states are to be
-    /// found again: they can be kept at the end of a chunk and of a block alone. `step_tokens` is
-    /// the most that a step computes of a prompt; `hit` is what it would take where it waits.
-    ///
-    /// 0 says that it has to wait for a step with more room.
-    pub fn chunk_with_state(
-        &self,
-        request: Handle,
-        tokens: u32,
-        step_tokens: u32,
-        hit: Hit,
-    ) -> u32 {
-        match self.replica.pool.aligned() {
-            true => self.replica.chunk_with_state(request.0, tokens, step_tokens, hit),
-            false => tokens,
-        }
-    }
-
-    /// Free blocks now (cached ones that nobody references included).
-    pub fn free_blocks(&self) -> u32 {
-        self.replica.pool.free()
-    }
-
-    /// Usable blocks in all.
-    pub fn total_blocks(&self) -> u32 {
-        self.replica.pool.total()
     }
 
     /// Requests that hold a seat: running, or with their last token on its way. With pipeline
@@ -253,12 +165,6 @@ impl<'a> Step<'a> {
         self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
-    /// Whether it matters who takes memory first, though there is enough for all: with prefix
-    /// caching, which blocks lose their content where others come back on the way.
-    pub fn order_matters(&self) -> bool {
-        self.replica.pool.caching() && self.replica.pool.trims()
-    }
-
     /// Number of requests that can decode.
     pub fn decoding_len(&self) -> u32 {
         self.replica.members.decodes.len()
@@ -267,14 +173,6 @@ impl<'a> Step<'a> {
     /// What is known of a request.
     pub fn view(&self, request: Handle) -> RequestView {
         self.replica.view(request.0)
-    }
-
-    /// Cached blocks at the head of a waiting request's tokens; none without prefix caching.
-    pub fn lookup(&self, request: Handle) -> Hit {
-        if !self.replica.pool.caching() {
-            return Hit::default();
-        }
-        self.replica.pool.lookup(self.replica.block_keys(request.0))
     }
 
     /// Admits a waiting request and schedules `tokens` of its prefill, with KV blocks for
@@ -354,18 +252,13 @@ impl<'a> Step<'a> {
             _ => panic!("only a running request runs"),
         }
         let wanted = view.computed + tokens;
-        self.replica.trim(index, view.computed);
+        self.replica.trim(index);
         if self.replica.growth_to(index, wanted) > self.free_blocks() {
             return false;
         }
         self.replica.grow_to(index, wanted);
         self.enter(index, tokens, phase == Phase::Decode);
         true
-    }
-
-    /// New blocks that one token for every decoding request takes.
-    pub fn blocks_for_decodes(&self) -> u32 {
-        self.replica.members.decodes.growing() * self.replica.pool.growth(1)
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
@@ -491,6 +384,7 @@ impl<'a> Step<'a> {
         let slot = &mut self.replica.slots[index.index()];
         slot.stamp = stamp;
         slot.scheduled = tokens;
+        slot.chunk_from = context;
         self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
         if !decode && self.replica.pool.hashes_at_schedule() {
             self.replica.hash_blocks(index, context + tokens);

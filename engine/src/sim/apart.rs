@@ -25,6 +25,7 @@ pub(super) fn can_be(
         && arriving.known().is_some()
         && !arriving.answers_bring_arrivals()
         && !setup.routing.router.sees_load()
+        && setup.pools.iter().all(|pool| pool.lockstep <= 1)
         && (setup.controllers)().is_empty()
 }
 

@@ -32,9 +32,12 @@ impl Capacity {
         let tokens = tokens.min(u64::from(info.max_model_len));
         let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
         let groups = &info.kv_groups;
-        // States kept for others to go on from: the one that the last tokens went on from too.
+        // Of states kept for others to go on from, those that the steps in flight went on from too.
         let kept = info.prefix_caching && needs.cache.is_some_and(|rules| rules.keeps_states);
-        let kept = if kept { u64::from(groups.states()) } else { 0 };
+        let kept = match (kept, needs.plans_ahead) {
+            (false, _) => 0,
+            (true, ahead) => u64::from(groups.states()) * (1 + u64::from(ahead)),
+        };
         let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens) + kept;
         // Before its last token, and at least with its prompt alone.
         let held = blocks(tokens.saturating_sub(1).max(u64::from(request.prompt_tokens)));

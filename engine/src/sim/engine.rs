@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
 use super::lane::{Lane, Limit};
+use super::lockstep::Group;
 use super::part::{Part, ReplicaUse};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
@@ -148,13 +149,15 @@ pub(super) fn part(
     Ok(engine.close())
 }
 
-struct Engine<'a> {
-    servers: Vec<Server<'a>>,
+pub(super) struct Engine<'a> {
+    pub(super) servers: Vec<Server<'a>>,
+    /// By replica: who steps with it.
+    groups: Vec<Group>,
     /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
-    stands_since: Vec<Time>,
-    calendar: Calendar,
-    tally: Tally,
-    fleet: Fleet,
+    pub(super) stands_since: Vec<Time>,
+    pub(super) calendar: Calendar,
+    pub(super) tally: Tally,
+    pub(super) fleet: Fleet,
     /// Where each request went, when there is a choice or the log is kept.
     routes: Option<Vec<RouteDecision>>,
     pools: Vec<PoolLimits>,
@@ -178,7 +181,9 @@ impl<'a> Engine<'a> {
         let replicas = setup.replicas();
         let mut lanes = 0;
         let (mut servers, mut pools) = (Vec::new(), Vec::new());
+        let mut groups = Vec::new();
         for pool in &setup.pools {
+            groups.extend(Group::of_pool(groups.len() as u32, pool.replicas, pool.lockstep));
             pools.push(add_pool(pool, &mut servers, &mut lanes, &options));
         }
         let touch = match arriving.answers_bring_arrivals() {
@@ -193,6 +198,7 @@ impl<'a> Engine<'a> {
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             servers,
+            groups,
             calendar,
             tally: Tally::new(setup.lanes(), setup.horizon.is_some()),
             fleet,
@@ -284,6 +290,10 @@ impl<'a> Engine<'a> {
     }
 
     fn decide(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
+        let group = self.groups[index.index()];
+        if group.is_several() {
+            return self.decide_together(group, arriving);
+        }
         let now = self.calendar.now();
         let before = self.calendar.lookahead(arriving.next_arrival());
         let limit = Limit { before, horizon: self.horizon };
@@ -384,6 +394,7 @@ fn add_pool<'a>(
     let needs = (pool.make)().needs();
     let stages = pool.cost.stages();
     assert!(stages > 0, "at least one pipeline stage");
+    assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
     assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
     // In a pipeline the micro-batches in flight are the steps ahead.

@@ -139,29 +139,75 @@ impl<'a> Lane<'a> {
     ) {
         let starts = self.running.is_none();
         if starts {
-            let (plan, decided) = match self.planned.take() {
-                Some(plan) => (Some(plan), self.planned_at),
-                None => (self.planner.plan(&mut self.replica, now, tally, &mut dropped), now),
-            };
-            let Some(plan) = plan else { return };
+            let next = self.next_plan(now, tally, &mut dropped);
+            let Some((plan, decided)) = next else { return };
             self.start(now, decided, plan, tally);
         }
-        if self.planned_ahead && self.planned.is_none() {
-            self.planned = self.planner.plan(&mut self.replica, now, tally, &mut dropped);
-            self.planned_at = now;
-        }
+        self.plan_ahead(now, tally, &mut dropped);
         if starts {
             self.run_ahead(limit, tally);
         }
     }
 
+    /// What it would start with now: what was planned ahead, or a plan made now, and when it was
+    /// made.
+    pub(super) fn next_plan(
+        &mut self,
+        now: Time,
+        tally: &mut Tally,
+        mut dropped: impl FnMut(RequestId, Time),
+    ) -> Option<(Box<Plan>, Time)> {
+        match self.planned.take() {
+            Some(plan) => Some((plan, self.planned_at)),
+            None => {
+                self.planner.plan(&mut self.replica, now, tally, &mut dropped).map(|p| (p, now))
+            }
+        }
+    }
+
+    /// Plans the step after the next, where it plans ahead and has not yet.
+    pub(super) fn plan_ahead(
+        &mut self,
+        now: Time,
+        tally: &mut Tally,
+        mut dropped: impl FnMut(RequestId, Time),
+    ) {
+        if self.planned_ahead && self.planned.is_none() {
+            self.planned = self.planner.plan(&mut self.replica, now, tally, &mut dropped);
+            self.planned_at = now;
+        }
+    }
+
+    /// Whether a step is in flight.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// The time that a batch takes by itself.
+    pub(super) fn price(&self, plan: &Plan) -> IterationTime {
+        self.cost.time(&plan.shape())
+    }
+
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
-        let time = self.cost.time(&plan.shape());
+        let time = self.price(&plan);
         self.gpu_busy += time.gpu;
+        self.start_in_step(now, decided, plan, time, tally);
+    }
+
+    /// Starts a batch in a step of this length; says when the next can start.
+    pub(super) fn start_in_step(
+        &mut self,
+        now: Time,
+        decided: Time,
+        plan: Box<Plan>,
+        time: IterationTime,
+        tally: &mut Tally,
+    ) -> Time {
         let (tokens_at, end) = self.ends(now, time);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
         self.planner.begin(&plan, at, tally);
         self.running = Some(InFlight { plan, began: now, tokens_at, end });
+        end
     }
 
     /// When the tokens of a step that starts `now` are there, and when the next can start.

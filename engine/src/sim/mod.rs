@@ -5,6 +5,7 @@ mod calendar;
 mod capacity;
 mod engine;
 mod lane;
+mod lockstep;
 mod outcome;
 mod part;
 mod pipeline;

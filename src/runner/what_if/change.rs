@@ -416,8 +416,9 @@ impl<'m> Maker<'m> {
     fn larger_shares(&self) -> Vec<Change> {
         let seats = self.facts.seats.filter(|_| self.facts.takes == Takes::EqualShare);
         let Some(limit) = seats.map(|seats| seats.limit) else { return Vec::new() };
-        let each = self.refused.longest_request.div_ceil(self.info.kv_block_tokens);
-        let most = self.info.kv_blocks.checked_div(each).unwrap_or(0);
+        let longest = u64::from(self.refused.longest_request);
+        let each = self.info.kv_groups.blocks_for(longest, self.info.kv_block_tokens);
+        let most = u64::from(self.info.kv_blocks).checked_div(each).unwrap_or(0) as u32;
         let fewer = most >= 1 && limit.most.is_some_and(|old| most < old);
         self.cut_short(self.limits(limit, fewer.then_some(most)))
     }

@@ -242,6 +242,12 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
+        Cause::LockstepWait => &[
+            (SmallerSteps, "the slowest rank's step is shorter"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (LessLoad, LESS),
+        ],
         Cause::Communication => &[
             (ReplicasForTensor, "fewer GPUs have to wait for each other"),
             (TensorForPipeline, "no stages to wait for"),

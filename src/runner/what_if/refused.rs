@@ -2,6 +2,7 @@
 
 use crate::order;
 use crate::runner::{Patient, Requests};
+use crate::scheduler::EngineInfo;
 use crate::sim::{Outcome, Rejection};
 
 /// The rejected requests of a run.
@@ -50,11 +51,12 @@ impl Refused {
     }
 
     /// KV blocks of the longest, where memory is what refuses.
-    pub(super) fn blocks(&self, block_tokens: u32) -> u64 {
+    pub(super) fn blocks(&self, info: &EngineInfo) -> u64 {
         let memory =
             |why: &Rejection| matches!(why, Rejection::NeverFits | Rejection::OverLimit(_));
         let refuses = self.why.iter().any(memory);
-        if refuses { self.longest_request.div_ceil(block_tokens).into() } else { 0 }
+        let blocks = || info.kv_groups.blocks_for(self.longest_request.into(), info.kv_block_tokens);
+        if refuses { blocks() } else { 0 }
     }
 
     /// Whether nothing else is to be cured: the stall is in time, and no latency breaks the promise.

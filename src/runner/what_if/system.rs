@@ -34,7 +34,7 @@ impl Maker<'_> {
     /// Whether KV memory was full, or too small for a request.
     pub(super) fn memory_bounds(&self) -> bool {
         let block = self.info.kv_block_tokens;
-        self.bound.memory_was_full(block) || self.refused.blocks(block) > 0
+        self.bound.memory_was_full(block) || self.refused.blocks(&self.info) > 0
     }
 
     /// Whether the context is as long as the KV memory lets it be, and too short.
@@ -45,11 +45,11 @@ impl Maker<'_> {
 
     /// Tokens that the KV memory of a replica holds.
     fn kv_tokens(&self) -> u64 {
-        u64::from(self.info.kv_blocks) * u64::from(self.info.kv_block_tokens)
+        self.info.kv_tokens().into()
     }
 
     pub(super) fn more_blocks(&self) -> Vec<Change> {
-        let refused = self.refused.blocks(self.info.kv_block_tokens);
+        let refused = self.refused.blocks(&self.info);
         let Some(old) = self.replicas.engine.kv_blocks.map(u64::from) else { return Vec::new() };
         let utilization = format!("{}engine.gpu_memory_utilization={UTILIZATION}", self.at);
         let most = self.blocks_that_fit(&[utilization]);

@@ -46,6 +46,10 @@ pub struct Engine {
     /// sglang); the profile's unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub async_scheduling: Option<bool>,
+    /// Whether CUDA graphs are left out, as by vLLM's `--enforce-eager`: decode batches are not padded,
+    /// and the host launches every kernel; the profile's unless given (`false`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enforce_eager: Option<bool>,
 }
 
 /// A profile's name, or where it comes from.

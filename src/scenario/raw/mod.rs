@@ -6,6 +6,7 @@ mod engine;
 mod experts;
 mod hardware;
 mod lengths;
+mod links;
 mod pools;
 mod router;
 mod schedulers;
@@ -23,6 +24,7 @@ pub use engine::*;
 pub use experts::*;
 pub use hardware::*;
 pub use lengths::*;
+pub use links::*;
 pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
@@ -59,6 +61,10 @@ pub struct Scenario {
     /// How tokens get to the experts of a mixture, in every pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experts: Option<ExpertTraffic>,
+    /// What joins GPUs, within a node and between nodes; the GPU's own figures, and no network, unless
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Identical replicas behind the router; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Parallelism, Promise};
+use super::{Engine, GpuRef, Links, Parallelism, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +23,9 @@ pub struct Pool {
     /// How the model is spread over GPUs in it, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
+    /// What joins its GPUs, link by link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<Links>,
     /// Its engine, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
@@ -58,6 +61,7 @@ impl Engine {
             max_model_len,
             prefix_caching,
             async_scheduling,
+            enforce_eager,
         } = self;
         Engine {
             profile: profile.or(otherwise.profile),
@@ -70,6 +74,7 @@ impl Engine {
             max_model_len: max_model_len.or(otherwise.max_model_len),
             prefix_caching: prefix_caching.or(otherwise.prefix_caching),
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
+            enforce_eager: enforce_eager.or(otherwise.enforce_eager),
         }
     }
 }

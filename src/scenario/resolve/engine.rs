@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
+use super::links::linked;
 use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertLoad, FixedCost, FixedPipeline, KvCapacity, Parallelism, Precision,
-    Pricing, format_notes,
+    KvLayout, Pricing, format_notes, kv_layout,
 };
+use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{
-    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedLength, DerivedProfile, DerivedReplicas,
+    BlocksFrom, DerivedBlocks, DerivedGpu, DerivedGroups, DerivedKept, DerivedLength, DerivedProfile, DerivedReplicas,
     LengthFrom,
 };
-use crate::scheduler::{EngineInfo, KvGroups};
+use crate::scheduler::EngineInfo;
 use crate::units::Bytes;
 use crate::yaml::Path;
 
@@ -70,6 +72,8 @@ pub(super) struct Given<'g> {
     pub gpu: Option<&'g raw::GpuRef>,
     /// How the model is spread.
     pub parallelism: raw::Parallelism,
+    /// What joins the GPUs.
+    pub links: raw::Links,
     /// The engine.
     pub engine: &'g raw::Engine,
     /// The way to experts.
@@ -78,11 +82,21 @@ pub(super) struct Given<'g> {
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
-    let Given { model: given_model, gpu: given_gpu, parallelism: spread, engine: given, experts } =
+    let Given {
+        model: given_model,
+        gpu: given_gpu,
+        parallelism: spread,
+        links,
+        engine: given,
+        experts,
+    } =
         given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
-    let profile = hardware::profile(check, owner, given.profile.as_ref());
+    let mut profile = hardware::profile(check, owner, given.profile.as_ref());
+    if let (Some(Profile::Engine(profile)), Some(eager)) = (&mut profile, given.enforce_eager) {
+        profile.enforce_eager = eager;
+    }
     let engine_profile = match &profile {
         Some(Profile::Engine(profile)) => Some(&**profile),
         _ => None,
@@ -111,7 +125,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
     let model = model::model(check, given_model);
-    let gpu = hardware::gpu(check, owner, given_gpu);
+    let gpu = hardware::gpu(check, owner, given_gpu)
+        .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
     let experts = super::experts::experts(check, experts, model.as_ref());
     if let Some(why) = needed {
@@ -142,10 +157,24 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         block_tokens,
         overhead_bytes: reserved.0,
     };
+    // With both fixed the model is only named.
+    let laid_out = model.as_ref().filter(|_| !fixed || given.kv_blocks.is_none());
+    let layout = layout(check, owner, given, laid_out, parallelism, &memory)?;
+    let block_tokens = layout.block_tokens;
     let kv_blocks =
         kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    let max_model_len =
-        max_model_len(check, owner, given, model.as_ref(), kv_blocks.value, block_tokens);
+    let kv_blocks = DerivedBlocks {
+        groups: told_groups(&layout.groups),
+        kept: layout.kept,
+        ..kv_blocks
+    };
+    let info = EngineInfo {
+        kv_block_tokens: block_tokens,
+        kv_blocks: kv_blocks.value,
+        kv_groups: layout.groups,
+        ..any_engine()
+    };
+    let max_model_len = max_model_len(check, owner, given, model.as_ref(), &info);
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
     }
@@ -167,6 +196,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         limits: EngineLimits {
             kv_block_tokens: block_tokens,
             kv_blocks: kv_blocks.value,
+            kv_groups: layout.groups,
             max_model_len: max_model_len.value,
             prefix_caching,
             async_scheduling,
@@ -192,6 +222,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             max_model_len: Some(max_model_len.value),
             prefix_caching: Some(prefix_caching),
             async_scheduling: Some(async_scheduling),
+            enforce_eager: given.enforce_eager,
         },
         derived: DerivedReplicas {
             kv_blocks,
@@ -237,7 +268,7 @@ fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
 fn in_trouble(check: &Check<'_>, owner: &Owner) -> bool {
     let root = Path::root();
     let mut parts: Vec<Path> =
-        ["engine", "parallelism", "model", "gpu"].map(|name| root.key(name)).to_vec();
+        ["engine", "parallelism", "model", "gpu", "links"].map(|name| root.key(name)).to_vec();
     parts.extend(owner.pool.clone());
     parts.iter().any(|part| {
         let within = part.to_string();
@@ -252,6 +283,49 @@ fn parallelism(check: &mut Check<'_>, owner: &Owner, given: raw::Parallelism) ->
     let pipeline = check.whole(&pipeline_path, given.pipeline.unwrap_or(1), 1, 64);
     let data = check.whole(&data_path, given.data.unwrap_or(1), 1, 1024);
     Parallelism { tensor, pipeline, data, expert: given.expert.unwrap_or(false) }
+}
+
+/// How KV lies in blocks; one group of layers without a model. `None` when it cannot (and reported).
+fn layout(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: &raw::Engine,
+    model: Option<&Model>,
+    parallelism: Parallelism,
+    memory: &Memory,
+) -> Option<Layout> {
+    let asked = memory.block_tokens;
+    let Some(model) = model else {
+        return Some(Layout { groups: KvGroups::ONE, block_tokens: asked, kept: Vec::new() });
+    };
+    match kv_layout(model, parallelism, memory.precision, asked) {
+        Ok(KvLayout { groups, block_tokens, kept, .. }) => {
+            if block_tokens != asked && given.kv_block_tokens.is_some() {
+                let path = owner.path(check, &["engine", "kv_block_tokens"]);
+                check.warnings.push(format!(
+                    "{path}: {asked} tokens become {block_tokens}: a block must hold a state of {}",
+                    model.name
+                ));
+            }
+            let kept = kept.into_iter().map(Into::into).collect();
+            Some(Layout { groups, block_tokens, kept })
+        }
+        Err(error) => {
+            hardware::cost_problem(check, owner, &error);
+            None
+        }
+    }
+}
+
+/// Which groups of layers draw from a pool of blocks, and how many tokens a block holds.
+struct Layout {
+    groups: KvGroups,
+    block_tokens: u32,
+    kept: Vec<DerivedKept>,
+}
+
+fn told_groups(groups: &KvGroups) -> Option<DerivedGroups> {
+    (!groups.is_one()).then(|| DerivedGroups { words: groups.to_string(), count: groups.all() })
 }
 
 fn kv_blocks(
@@ -269,12 +343,12 @@ fn kv_blocks(
             let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
             check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
         }
-        return Some(DerivedBlocks { value: blocks, from: BlocksFrom::Given });
+        return Some(DerivedBlocks { value: blocks, ..DerivedBlocks::default() });
     }
     let capacity = hardware::kv_blocks(check, owner, model?, gpu?, parallelism, memory)?;
-    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic } = capacity;
+    let KvCapacity { blocks, bytes_per_block, weight_bytes, kv_bytes, arithmetic, .. } = capacity;
     let from = BlocksFrom::Memory { arithmetic, bytes_per_block, weight_bytes, kv_bytes };
-    Some(DerivedBlocks { value: blocks, from })
+    Some(DerivedBlocks { value: blocks, from, ..DerivedBlocks::default() })
 }
 
 fn max_model_len(
@@ -282,10 +356,10 @@ fn max_model_len(
     owner: &Owner,
     given: &raw::Engine,
     model: Option<&Model>,
-    kv_blocks: u32,
-    block_tokens: u32,
+    info: &EngineInfo,
 ) -> DerivedLength {
-    let kv_tokens = kv_blocks.saturating_mul(block_tokens);
+    let EngineInfo { kv_blocks, kv_block_tokens: block_tokens, kv_groups, .. } = *info;
+    let kv_tokens = info.kv_tokens();
     let longest = model.map(|m| m.max_position_embeddings);
     if let Some(length) = given.max_model_len {
         let field = owner.field(check, &["engine", "max_model_len"]);
@@ -295,9 +369,13 @@ fn max_model_len(
             ));
         }
         if length > kv_tokens {
+            let of = match kv_groups.is_one() {
+                true => String::new(),
+                false => format!(" in groups of layers, {kv_groups},"),
+            };
             check.warnings.push(format!(
                 "{field}: {length} is more than the KV cache holds ({kv_blocks} blocks \
-                 of {block_tokens} tokens are {kv_tokens}); longer requests are rejected"
+                 of {block_tokens} tokens{of} are {kv_tokens}); longer requests are rejected"
             ));
         }
         return DerivedLength { value: length, from: LengthFrom::Given };
@@ -359,10 +437,16 @@ fn precision(
 
 /// What data-parallel ranks that share experts leave out.
 fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Parallelism) {
-    let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else { return };
+    let Some(model) = model.filter(|m| m.experts().is_some() && parallelism.data > 1) else {
+        return;
+    };
+    let waits = match parallelism.pipeline {
+        1 => "step together: each step lasts as long as the slowest rank's",
+        _ => "do not wait for each other, because they are pipelines",
+    };
     check.warnings.push(format!(
-        "parallelism.data: the {} ranks that share the experts of {} are priced as if each batch were \
-         like those of the others at that moment, and do not wait for each other",
+        "parallelism.data: the {} ranks that share the experts of {} {waits}; each batch is priced as \
+         if those of the others had as many tokens",
         parallelism.data, model.name
     ));
 }

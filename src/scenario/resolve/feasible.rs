@@ -63,11 +63,12 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
     }
     let block_tokens = engine.kv_block_tokens;
     let tokens = prompt.saturating_add(output - 1).min(longest);
-    let blocks = tokens.div_ceil(block_tokens);
     for run in runs {
         let needs = run.config.build(info).needs();
+        let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
+        let blocks = info.kv_groups.most_blocks(tokens.into(), step_tokens, block_tokens);
         let usable = engine.kv_blocks.saturating_sub(needs.null_blocks + needs.watermark_blocks);
-        if blocks > usable {
+        if blocks > u64::from(usable) {
             let kept_back = needs.null_blocks + needs.watermark_blocks;
             let message = format!(
                 "no request can run under {}: the shortest takes {blocks} KV blocks ({tokens} tokens, \

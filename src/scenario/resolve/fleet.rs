@@ -7,7 +7,7 @@ use super::slo;
 use crate::excerpt::quoted;
 use crate::promise::Slo;
 use crate::scenario::experiment::Pool;
-use crate::scenario::raw::{self, GpuRef, Scenario};
+use crate::scenario::raw::{self, GpuRef, Scenario, TextOr};
 use crate::scenario::resolved::{DerivedLength, LengthFrom};
 use crate::yaml::Path;
 
@@ -57,6 +57,7 @@ pub(super) fn fleet(check: &mut Check<'_>, scenario: &Scenario) -> Option<Vec<Bu
                 replicas,
                 gpu: scenario.gpu.clone(),
                 parallelism: scenario.parallelism,
+                links: scenario.links,
                 engine: scenario.engine.clone(),
                 promise: None,
             };
@@ -91,6 +92,7 @@ fn built(
         model: scenario.model.as_ref(),
         gpu: given.gpu.as_ref(),
         parallelism: given.parallelism.unwrap_or_default(),
+        links: given.links.unwrap_or_default(),
         engine: &given.engine.clone().unwrap_or_default(),
         experts: scenario.experts.as_ref(),
     };
@@ -102,6 +104,18 @@ fn built(
     };
     let replicas = filled.replicas.saturating_mul(engine.data_ranks);
     Some(Built { name: filled.name.clone(), filled, owner, replicas, engine, promise })
+}
+
+/// A pool's links, and the scenario's where it has none. The link of a GPU of its own comes before the
+/// scenario's.
+fn links(pool: &raw::Pool, scenario: &Scenario) -> Option<raw::Links> {
+    let has_own = matches!(&pool.gpu, Some(TextOr::Map(gpu)) if gpu.interconnect.is_some());
+    let others =
+        scenario.links.map(|links| raw::Links { node: links.node.filter(|_| !has_own), ..links });
+    match (pool.links, others) {
+        (Some(own), Some(others)) => Some(own.or(others)),
+        (own, others) => own.or(others),
+    }
 }
 
 fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Option<Vec<Built>> {
@@ -137,6 +151,7 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
             replicas: pool.replicas,
             gpu: pool.gpu.clone().or_else(|| scenario.gpu.clone()),
             parallelism: Some(parallelism.or(scenario.parallelism.unwrap_or_default())),
+            links: links(pool, scenario),
             engine: Some(engine),
             promise: in_one_line,
         };

@@ -8,7 +8,7 @@ use crate::cost::{
 };
 use crate::excerpt::quoted;
 use crate::scenario::raw::{self, TextOr};
-use crate::suggest::{advice, nearest};
+use crate::suggest::nearest;
 use crate::time::Span;
 use crate::yaml::Path;
 
@@ -239,7 +239,7 @@ pub(super) fn kv_blocks(
             None
         }
         Err(error @ CapacityError::DoesNotFit { .. }) => {
-            let help = "use more GPUs (`parallelism: {tensor: 2}`), a GPU with more memory, `dtype: fp8`, or a smaller model";
+            let help = "use more GPUs (`parallelism: {tensor: 2}`), a GPU with more memory, weights in fewer bits (`engine: {dtype: fp8}`, or a quantised checkpoint's own config, `model: {config: config.json}`), or a smaller model";
             let path = match &owner.pool {
                 Some(_) => owner.path(check, &["gpu"]),
                 None => Path::root().key("model"),
@@ -276,7 +276,8 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
         CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
         CostError::AllReduceUnknown { .. } => (
             at(&["parallelism"]),
-            "such as `gpu: {base: rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
+            "such as `links: {network: {bandwidth: 50GB/s, latency: 10us}}`, or `gpu: {base: \
+             rtx-pro-6000, interconnect: {bandwidth: 16GB/s, latency: 20us}}`"
                 .to_owned(),
         ),
         CostError::NoExperts { .. } => (
@@ -306,15 +307,31 @@ pub(super) fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, 
                 catalog::Kind::Profile => "metron-sim list profiles",
             };
             // The nearest name, and not a long list with it.
-            let help = match nearest(&unknown.given, valid.clone()) {
-                Some(name) => format!("did you mean `{name}`? `{command}` shows all"),
-                None => advice(&unknown.given, valid),
+            let help = match nearest(&unknown.given, valid) {
+                Some(name) => format!("did you mean `{name}`? "),
+                None => String::new(),
             };
+            let own = own_figures(unknown.kind);
+            let help = format!("{help}`{command}` shows all; {own}");
             let message = format!("unknown {} `{}`", unknown.kind, quoted(&unknown.given));
             let problem = check.at(path, message).label("unknown").help(help);
             check.problems.push(problem);
             None
         }
+    }
+}
+
+/// How to go on with what the catalog does not have.
+fn own_figures(kind: catalog::Kind) -> &'static str {
+    match kind {
+        catalog::Kind::Gpu => {
+            "any other GPU goes by its peak figures, such as `gpu: {memory: 80GiB, memory_bandwidth: \
+             3350GB/s, bf16_tflops: 989}`"
+        }
+        catalog::Kind::Model => {
+            "any other model goes by its own config, such as `model: {config: path/to/config.json}`"
+        }
+        catalog::Kind::Profile => "any other engine goes by a file, such as `{file: profile.yaml}`",
     }
 }
 

@@ -8,6 +8,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod lengths;
+mod links;
 mod lists;
 mod model;
 mod owner;
@@ -151,6 +152,7 @@ fn checked(
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
+        schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
     }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
@@ -239,6 +241,7 @@ fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
     Derived {
         alike: pools.is_none().then(|| fleet[0].engine.derived.clone()),
         model: fleet[0].engine.model.clone(),
+        model_formats: fleet[0].engine.model.as_ref().map(crate::catalog::Model::formats_in_words),
         model_evidence: fleet[0].engine.model.as_ref().map(crate::catalog::Model::evidence),
         pools,
         schedulers: runs.iter().map(scheduler).collect(),

@@ -111,6 +111,25 @@ pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: 
     }
 }
 
+/// Warns of every run that would keep blocks for reuse and cannot with the model's layers.
+pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    for pool in fleet {
+        let info = pool.engine.info();
+        for run in runs {
+            let needs = run.config.build(&info).needs();
+            let asked = info.prefix_caching || needs.always_caches;
+            if asked && needs.cache.is_some() && !needs.caches_on(&info) {
+                let path = pool.owner.path(check, &["engine", "prefix_caching"]);
+                check.warnings.push(format!(
+                    "{path}: {} runs without prefix cache here: it keeps no states of layers that \
+                     carry one",
+                    run.label
+                ));
+            }
+        }
+    }
+}
+
 /// Warns of every run whose batches a pipeline forms by simpler rules than the system's own, and says
 /// which way its figures are off.
 pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Draw;
 use crate::catalog;
 
-/// GPUs that hold the models below; the last has no constants for fp8.
+/// GPUs that hold the models below.
 const GPUS: [&str; 3] = ["h100-sxm", "h200-sxm", "b200-sxm"];
 
 impl Draw {
@@ -19,8 +19,9 @@ impl Draw {
         let model = match self.rng.random_range(0..4) {
             _ if experts => json!(self.one_of(&["mixtral-8x7b", "deepseek-v2-lite"])),
             0 => self.model_figures(),
-            1 if self.rng.random_bool(0.3) => {
-                let text = model_config(self.one_of(&[16, 32]));
+            1 => {
+                let layers = self.one_of(&[16, 32]);
+                let text = self.model_config(layers).to_string();
                 let name = self.one_of(&["model.json", "config.json"]);
                 json!({"config": self.file(name, text)})
             }
@@ -28,7 +29,9 @@ impl Draw {
         };
         scenario.insert("model".to_owned(), model);
         let gpu = self.gpu();
+        let links = self.links(&gpu);
         scenario.insert("gpu".to_owned(), gpu);
+        self.perhaps(scenario, "links", 0.2, links);
         let mut parallelism = json!({"tensor": self.one_of(&[2, 4])});
         if self.on("pipeline", 0.25) {
             parallelism["pipeline"] = json!(self.rng.random_range(2..=4));
@@ -52,6 +55,66 @@ impl Draw {
             self.perhaps(&mut traffic, "imbalance", 0.6, choice);
             scenario.insert("experts".to_owned(), Value::Object(traffic));
         }
+    }
+
+    /// A Hugging Face config: dense, or with layers of several kinds, or quantised.
+    fn model_config(&mut self, layers: u32) -> Value {
+        let mut config = json!({
+            "model_type": "llama", "hidden_size": 4096,
+            "intermediate_size": 14336, "num_hidden_layers": layers, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 128256,
+            "max_position_embeddings": 16384, "torch_dtype": "bfloat16",
+            "tie_word_embeddings": false,
+        });
+        let window = self.one_of(&[48, 128, 1024]);
+        let kinds = |period: u32, rare: &str, common: &str| -> Vec<String> {
+            let kind = |layer| if (layer + 1) % period == 0 { rare } else { common };
+            (0..layers).map(|layer| kind(layer).to_owned()).collect()
+        };
+        let more = match self.rng.random_range(0..8) {
+            0 | 1 => {
+                self.on("windows", 1.0);
+                let period = self.one_of(&[2, 4]);
+                json!({"model_type": "olmo3", "sliding_window": window,
+                       "layer_types": kinds(period, "full_attention", "sliding_attention")})
+            }
+            2 => {
+                self.on("windows everywhere", 1.0);
+                json!({"model_type": "mistral", "sliding_window": window})
+            }
+            3 => {
+                self.on("states", 1.0);
+                json!({"model_type": "qwen3_next", "layer_types":
+                       kinds(4, "full_attention", "linear_attention"),
+                       "linear_num_key_heads": 16, "linear_num_value_heads": 32,
+                       "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+                       "linear_conv_kernel_dim": 4, "num_experts": 16, "num_experts_per_tok": 2,
+                       "moe_intermediate_size": 512, "shared_expert_intermediate_size": 512,
+                       "decoder_sparse_step": 1, "mlp_only_layers": []})
+            }
+            4 => {
+                self.on("picked tokens", 1.0);
+                json!({"model_type": "deepseek_v32", "kv_lora_rank": 512, "q_lora_rank": 1536,
+                       "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128,
+                       "index_head_dim": 128, "index_n_heads": 32, "index_topk": window,
+                       "n_routed_experts": 16, "num_experts_per_tok": 2, "n_shared_experts": 1,
+                       "moe_intermediate_size": 512, "first_k_dense_replace": 3})
+            }
+            5 => {
+                self.on("weights in int4", 1.0);
+                json!({"quantization_config":
+                       {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": true}})
+            }
+            6 => {
+                self.on("KV in fp8", 1.0);
+                json!({"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8",
+                       "kv_cache_scheme": {"num_bits": 8, "type": "float"}}})
+            }
+            _ => json!({}),
+        };
+        let all = config.as_object_mut().expect("a map");
+        all.extend(more.as_object().cloned().unwrap_or_default());
+        config
     }
 
     fn model_figures(&mut self) -> Value {
@@ -78,8 +141,7 @@ impl Draw {
     }
 
     pub(super) fn gpu(&mut self) -> Value {
-        let gpus = if self.has("fp8") { &GPUS[..2] } else { &GPUS[..] };
-        let name = self.one_of(gpus);
+        let name = self.one_of(&GPUS);
         match self.rng.random_range(0..10) {
             0 | 1 => {
                 let mut gpu = json!({"base": name});
@@ -117,6 +179,18 @@ impl Draw {
         }
     }
 
+    /// Links for the GPUs; within nodes only where the GPU does not give that link itself.
+    fn links(&mut self, gpu: &Value) -> Value {
+        let mut links = Map::new();
+        let network = json!({"bandwidth": self.one_of(&["12GB/s", "50GB/s"]), "latency": "10us"});
+        links.insert("network".to_owned(), network);
+        if gpu.is_string() {
+            let node = json!({"bandwidth": self.one_of(&["16GB/s", "450GB/s"]), "latency": "5us"});
+            self.perhaps(&mut links, "node", 0.5, node);
+        }
+        Value::Object(links)
+    }
+
     /// A profile with every figure drawn, as JSON, which is YAML too.
     pub(super) fn profile_text(&mut self) -> String {
         let us = |draw: &mut Draw| draw.one_of(&[0.0, 3.5, 250.0, 2_000.0]);
@@ -131,6 +205,7 @@ impl Draw {
             "host": overhead[0],
             "step_gap": overhead[1],
             "cuda_graph_sizes": sizes,
+            "eager_us_per_kernel": self.one_of(&[0.0, 40.0]),
             "kv_block_tokens": self.one_of(&[16, 32]),
             "gpu_memory_utilization": self.one_of(&[0.85, 0.9]),
             "source": self.one_of(&["invented", "made up"]),
@@ -171,6 +246,7 @@ impl Draw {
                 "gemm_bf16",
                 "gemm_fp8",
                 "experts",
+                "experts_fp8",
                 "elementwise",
                 "decode_attention",
                 "prefill_attention",
@@ -188,17 +264,6 @@ impl Draw {
             profile.insert("gpu".to_owned(), Value::Object(constants));
         }
     }
-}
-
-/// A Hugging Face config.
-fn model_config(layers: u32) -> String {
-    json!({
-        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": 4096,
-        "intermediate_size": 14336, "num_hidden_layers": layers, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 16384,
-        "torch_dtype": "bfloat16", "tie_word_embeddings": false,
-    })
-    .to_string()
 }
 
 /// Makes every time among these figures longer, and every bandwidth smaller.

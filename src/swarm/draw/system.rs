@@ -79,6 +79,8 @@ impl Draw {
         }
         let ahead = self.rng.random_bool(0.5);
         self.perhaps(&mut engine, "async_scheduling", 0.6, json!(ahead));
+        let eager = self.rng.random_bool(0.5);
+        self.perhaps(&mut engine, "enforce_eager", 0.2, json!(eager));
         scenario.insert("engine".to_owned(), Value::Object(engine));
         let info = EngineInfo {
             kv_block_tokens: block,

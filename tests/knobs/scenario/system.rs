@@ -4,6 +4,9 @@ use super::{BURST, CACHING, PREFIXES, VLLM_V1};
 use crate::{Case, case};
 
 const TENSOR: &str = "parallelism={tensor: 2}";
+const SIXTEEN: &str = "parallelism={tensor: 16}";
+const LINKS: &str = "links={node: {bandwidth: 16GB/s, latency: 20us}}";
+const NETWORK: &str = "links.network={bandwidth: 50GB/s, latency: 10us}";
 const THREE: &str = "replicas=3";
 const MOE: &str = "model=mixtral-8x7b";
 const SPREAD: &str = "parallelism={tensor: 2, data: 2, expert: true}";
@@ -21,6 +24,15 @@ pub(super) const CASES: &[Case] = &[
     case("Scenario.model", &[], "model=llama-3.1-8b", "model=mistral-7b"),
     case("Scenario.gpu", &[], "gpu=h100-sxm", "gpu=a40"),
     case("Scenario.parallelism", &[], "", TENSOR),
+    case("Scenario.links", &[TENSOR], "", LINKS),
+    case("Links.node", &[TENSOR], "", LINKS),
+    case("Links.network", &[SIXTEEN], NETWORK, "links.network={bandwidth: 25GB/s, latency: 20us}"),
+    case(
+        "Pool.links",
+        &[TENSOR],
+        "pools=[{replicas: 1}]",
+        "pools=[{replicas: 1, links: {node: {bandwidth: 16GB/s, latency: 20us}}}]",
+    ),
     case("Scenario.replicas", &[], "", THREE),
     case("Scenario.router", &[THREE], "router=round-robin", "router=least-tokens"),
     case("Scenario.engine", &[], "engine={profile: ideal}", "engine={profile: vllm-0.4}"),
@@ -159,6 +171,7 @@ pub(super) const CASES: &[Case] = &[
     case("Engine.kv_blocks", &[BURST], "engine.kv_blocks=400", "engine.kv_blocks=800"),
     case("Engine.max_model_len", &[], "engine.max_model_len=600", "engine.max_model_len=6000"),
     case("Engine.prefix_caching", &[PREFIXES, VLLM_V1], "engine.prefix_caching=false", CACHING),
+    case("Engine.enforce_eager", &[], "engine.enforce_eager=false", "engine.enforce_eager=true"),
     case(
         "Engine.async_scheduling",
         &[VLLM_V1],

@@ -212,21 +212,27 @@ impl Formats {
 }
 
 impl fmt::Display for Formats {
-    /// Each format with the classes that have it: `mxfp4 (experts), bf16 (attention, embedding, head)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let classes = self.classes();
-        let mut told: Vec<Format> = Vec::new();
-        for (_, format) in classes {
-            if told.contains(&format) {
-                continue;
-            }
-            let comma = if told.is_empty() { "" } else { ", " };
-            let of: Vec<&str> =
-                classes.iter().filter(|(_, own)| *own == format).map(|(name, _)| *name).collect();
-            write!(f, "{comma}{format} ({})", of.join(", "))?;
-            told.push(format);
+        f.write_str(&in_words(&self.classes()))
+    }
+}
+
+/// Each format with the classes that have it: `mxfp4 (experts), bf16 (attention, embedding, head)`.
+pub(super) fn in_words(classes: &[(&'static str, Format)]) -> String {
+    let mut told: Vec<Format> = Vec::new();
+    let mut parts = Vec::new();
+    for &(_, format) in classes {
+        if told.contains(&format) {
+            continue;
         }
-        Ok(())
+        told.push(format);
+        let of: Vec<&str> =
+            classes.iter().filter(|(_, own)| *own == format).map(|(name, _)| *name).collect();
+        parts.push(format!("{format} ({})", of.join(", ")));
+    }
+    match told[..] {
+        [only] => only.to_string(),
+        _ => parts.join(", "),
     }
 }
 

@@ -2,7 +2,27 @@
 
 use std::fmt;
 
-use super::{Attention, KvSource, LayerGroup, Mixer, Mlp, Reach, Recurrent, RecurrentKind};
+use super::formats::in_words;
+use super::{
+    Attention, Format, KvSource, LayerGroup, Mixer, Mlp, Model, Reach, Recurrent, RecurrentKind,
+};
+
+impl Model {
+    /// The formats of the tensors that it has, in words.
+    pub fn formats_in_words(&self) -> String {
+        let has = |mlp: &dyn Fn(&Mlp) -> bool| self.groups.iter().any(|group| mlp(&group.mlp));
+        let shared = |mlp: &Mlp| matches!(mlp, Mlp::Experts(experts) if experts.shared_width > 0);
+        let there = |(class, _): &(&str, Format)| match *class {
+            "dense layers" => has(&|mlp| matches!(mlp, Mlp::Dense(_))),
+            "experts" => has(&|mlp| matches!(mlp, Mlp::Experts(_))),
+            "shared experts" => has(&shared),
+            "head" => !self.tied_embeddings,
+            _ => true,
+        };
+        let classes: Vec<_> = self.formats.classes().into_iter().filter(there).collect();
+        in_words(&classes)
+    }
+}
 
 impl fmt::Display for LayerGroup {
     /// Such as `24 x attention (64 heads, 8 KV heads of 64, window of 128), 128 experts, 4 a token`.
