@@ -3,6 +3,7 @@ use crate::catalog;
 
 mod cases;
 mod classes;
+mod encoders;
 mod formats;
 mod unknown;
 
