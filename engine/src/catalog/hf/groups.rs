@@ -303,6 +303,15 @@ pub(super) fn tables(config: &Config<'_>, family: &Family, frame: &Frame) -> Res
     Ok(positions.saturating_mul(frame.hidden_size.into()).saturating_add(by_layer))
 }
 
+/// Why a user may not have more layers of this model, or fewer, as read into so many.
+pub(super) fn fixed(config: &Config<'_>, read: usize) -> Result<Option<&'static str>> {
+    if read != config.layers.get() as usize {
+        return Ok(Some("each layer of its config is two here"));
+    }
+    let by_layer = special::per_layer_embeddings(config, 1)? > 0;
+    Ok(by_layer.then_some("its embeddings by layer are those of all its layers"))
+}
+
 /// What was read of a config, in a few words.
 pub(super) fn described(model: &Model) -> String {
     let mut parts: Vec<String> = Vec::new();

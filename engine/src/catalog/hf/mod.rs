@@ -129,6 +129,7 @@ fn read(
         other_parameters: tables,
         encoder_parameters: encoders,
         draft_parameters: 0,
+        layers_fixed: groups::fixed(config, groups.len())?,
         published: Published::default(),
         assumed: Vec::new(),
         source: "config.json".into(),
