@@ -2,7 +2,7 @@
 //! of its class; every key that is looked at is remembered, so that the others can be judged.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -81,11 +81,39 @@ impl<'a> Keys<'a> {
 
     /// A map of its own that lies at `key`.
     pub(super) fn nested(&self, key: &str) -> Result<Option<Keys<'a>>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_object() {
-            Some(map) => Ok(Some(Keys::new(map, &format!("{}.", self.path_of(key))))),
-            None => Err(HfConfigError::wrong(&self.path_of(key), "a map", value)),
+        self.get(key).map(|value| opened(&self.path_of(key), value)).transpose()
+    }
+
+    /// The map at `key`, or each of a list of maps there.
+    pub(super) fn nested_or_list(&self, key: &str) -> Result<Vec<Keys<'a>>> {
+        let path = self.path_of(key);
+        match self.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(|value| opened(&path, value)).collect(),
+            Some(value) => Ok(vec![opened(&path, value)?]),
         }
+    }
+
+    /// All that nothing looked at, each of which must be a map.
+    pub(super) fn entries(&self) -> Result<Vec<(&'a str, Keys<'a>)>> {
+        let open = |(name, value)| Ok((name, opened(&self.path_of(name), value)?));
+        let entries = self.unused().map(open).collect::<Result<_>>();
+        self.use_all();
+        entries
+    }
+
+    /// Counts keys as looked at that mean nothing here.
+    pub(super) fn pass(&self, names: &[&str]) {
+        for name in names {
+            self.get(name);
+        }
+    }
+}
+
+fn opened<'a>(path: &str, value: &'a Value) -> Result<Keys<'a>> {
+    match value.as_object() {
+        Some(map) => Ok(Keys::new(map, &format!("{path}."))),
+        None => Err(HfConfigError::wrong(path, "a map", value)),
     }
 }
 
@@ -118,7 +146,7 @@ pub(super) struct Config<'a> {
     /// The maps around it, outermost first.
     pub(super) around: Vec<Keys<'a>>,
     /// Nested maps that were opened, to be judged as well.
-    pub(super) opened: RefCell<Vec<Keys<'a>>>,
+    pub(super) opened: RefCell<BTreeMap<String, Keys<'a>>>,
     /// The language model's `model_type`.
     pub(super) kind: &'a str,
     defaults: Option<&'static Map<String, Value>>,
@@ -298,17 +326,15 @@ impl<'a> Config<'a> {
         list.iter().map(|value| whole(&key, value)).collect::<Result<Vec<u32>>>().map(Some)
     }
 
-    /// Keeps a nested map, so that its keys are judged.
+    /// Keeps a nested map, so that its keys are judged; of one that several layers open, what each
+    /// looked at.
     pub(super) fn keep(&self, keys: Keys<'a>) {
-        self.keep_once(keys);
-    }
-
-    /// The same for a map that several layers open; only the first is kept.
-    pub(super) fn keep_once(&self, keys: Keys<'a>) {
         let mut opened = self.opened.borrow_mut();
-        match opened.iter_mut().find(|kept| kept.path == keys.path) {
+        match opened.get(&keys.path) {
             Some(kept) => kept.used.borrow_mut().extend(keys.used.borrow().iter()),
-            None => opened.push(keys),
+            None => {
+                opened.insert(keys.path.clone(), keys);
+            }
         }
     }
 

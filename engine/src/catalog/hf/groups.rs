@@ -267,7 +267,7 @@ fn mixer_of(config: &Config<'_>, state: State, hidden_size: u32) -> Result<Mixer
                 for key in ["full_attn_layers", "kda_layers", "gate_lower_bound"] {
                     keys.get(key);
                 }
-                config.keep_once(keys);
+                config.keep(keys);
             }
             mixer
         }

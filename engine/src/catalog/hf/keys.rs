@@ -184,7 +184,7 @@ pub(super) fn judge(
     for keys in &config.around {
         judge_map(keys, true);
     }
-    for keys in config.opened.borrow().iter() {
+    for keys in config.opened.borrow().values() {
         judge_map(keys, false);
     }
     if !odd.is_empty() {
@@ -210,7 +210,7 @@ pub(super) fn judge(
 fn problem(config: &Config<'_>, name: &str) -> &'static str {
     let last = name.rsplit('.').next().unwrap_or(name);
     let opened = config.opened.borrow();
-    let mut maps = std::iter::once(&config.text).chain(&config.around).chain(opened.iter());
+    let mut maps = std::iter::once(&config.text).chain(&config.around).chain(opened.values());
     if maps.any(|keys| keys.peek(last).is_some()) {
         "is understood or known not to matter: it needs no assumption"
     } else {

@@ -91,9 +91,9 @@ impl Model {
     ///
     /// # Errors
     /// As [`from_hf`](Model::from_hf).
-    pub(super) fn from_hf_keys(
-        outer: &Map<String, Value>,
-        quant: Option<&Map<String, Value>>,
+    pub(super) fn from_hf_keys<'a>(
+        outer: &'a Map<String, Value>,
+        quant: Option<&'a Map<String, Value>>,
         place: &str,
         assume: &[(String, Assumption)],
     ) -> Result<Model, HfConfigError> {
@@ -106,9 +106,9 @@ impl Model {
     }
 }
 
-fn read(
-    config: &Config<'_>,
-    quant: Option<&Map<String, Value>>,
+fn read<'a>(
+    config: &Config<'a>,
+    quant: Option<&'a Map<String, Value>>,
     place: &str,
 ) -> Result<Model, HfConfigError> {
     let family = groups::family(config)?;

@@ -5,6 +5,7 @@ mod cases;
 mod classes;
 mod encoders;
 mod formats;
+mod quantization;
 mod unknown;
 
 /// Reads `json` and compares with the catalog's entry, names aside.
