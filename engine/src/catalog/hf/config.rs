@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::defaults;
-use super::error::{HfConfigError, shown};
+use super::error::{HfConfigError, printable, shown};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
@@ -161,25 +161,39 @@ const NESTED_TEXT: [&str; 5] =
 
 impl<'a> Config<'a> {
     /// Finds the language model in a config.
-    pub(super) fn new(outer: &'a Map<String, Value>) -> Config<'a> {
+    ///
+    /// # Errors
+    /// When what should be a map in it, or a model's type, is something else.
+    pub(super) fn new(outer: &'a Map<String, Value>) -> Result<Config<'a>> {
         let mut around: Vec<Keys<'a>> = Vec::new();
         let mut text = Keys::new(outer, "");
-        let mut kind = model_type(outer).unwrap_or("");
+        let mut kind = model_type(&text)?.unwrap_or("");
+        let mut class = None;
+        if kind.is_empty() {
+            class = class_of(&text);
+            kind = class.and_then(defaults::of_class).unwrap_or("");
+        }
+        let of_class = !kind.is_empty();
         while around.len() < 4 {
-            let inner = NESTED_TEXT.iter().find_map(|key| {
-                let map = text.peek(key)?.as_object().filter(|map| !map.is_empty())?;
-                text.get(key);
-                Some(Keys::new(map, &format!("{}.", text.path_of(key))))
-            });
+            let mut inner = None;
+            for key in NESTED_TEXT {
+                let Some(value) = text.peek(key) else { continue };
+                let keys = opened(&text.path_of(key), value)?;
+                if !keys.map.is_empty() {
+                    text.get(key);
+                    inner = Some(keys);
+                    break;
+                }
+            }
             let Some(inner) = inner else { break };
-            kind = model_type(inner.map).unwrap_or_else(|| defaults::text_type(kind));
+            kind = model_type(&inner)?.unwrap_or_else(|| defaults::text_type(kind));
             around.push(std::mem::replace(&mut text, inner));
         }
         // Flat configs of multimodal models whose class has a part of its own for text.
         if around.is_empty() && defaults::of(kind).is_none() {
             kind = defaults::text_type(kind);
         }
-        Config {
+        let config = Config {
             text,
             around,
             opened: RefCell::default(),
@@ -188,7 +202,16 @@ impl<'a> Config<'a> {
             filled: RefCell::default(),
             said: RefCell::default(),
             layers: Cell::new(0),
+        };
+        if let (Some(class), true) = (class, of_class) {
+            config.say(format!("no `model_type`: that of its class `{class}` is taken"));
         }
+        Ok(config)
+    }
+
+    /// The name of its class.
+    pub(super) fn class(&self) -> Option<&'a str> {
+        class_of(self.outer())
     }
 
     /// The outermost map.
@@ -198,7 +221,7 @@ impl<'a> Config<'a> {
 
     /// Says a sentence in the model's notes, once.
     pub(super) fn say(&self, sentence: impl Into<String>) {
-        let (sentence, mut said) = (sentence.into(), self.said.borrow_mut());
+        let (sentence, mut said) = (printable(&sentence.into()), self.said.borrow_mut());
         if !said.contains(&sentence) {
             said.push(sentence);
         }
@@ -367,8 +390,12 @@ impl<'a> Config<'a> {
     }
 }
 
-fn model_type(map: &Map<String, Value>) -> Option<&str> {
-    map.get("model_type").and_then(Value::as_str).filter(|kind| !kind.is_empty())
+fn model_type<'a>(keys: &Keys<'a>) -> Result<Option<&'a str>> {
+    Ok(keys.string("model_type")?.filter(|kind| !kind.is_empty()))
+}
+
+fn class_of<'a>(keys: &Keys<'a>) -> Option<&'a str> {
+    keys.peek("architectures")?.as_array()?.first()?.as_str()
 }
 
 /// A value in a sentence.

@@ -97,7 +97,7 @@ impl Model {
         place: &str,
         assume: &[(String, Assumption)],
     ) -> Result<Model, HfConfigError> {
-        let config = Config::new(outer);
+        let config = Config::new(outer)?;
         let mut model = read(&config, quant, place)?;
         keys::judge(&config, assume, &groups::described(&model))?;
         model.assumed = config.notes();

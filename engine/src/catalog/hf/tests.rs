@@ -6,6 +6,7 @@ mod classes;
 mod encoders;
 mod formats;
 mod quantization;
+mod strict;
 mod unknown;
 
 /// Reads `json` and compares with the catalog's entry, names aside.

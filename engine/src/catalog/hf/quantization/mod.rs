@@ -50,6 +50,10 @@ pub(super) fn read<'a>(
     model: &Model,
 ) -> Result<Formats> {
     dtype(config)?;
+    // ChatGLM's: 0 where it is not quantised.
+    if config.text.peek("quantization_bit").and_then(Value::as_u64) == Some(0) {
+        config.pass(&["quantization_bit"]);
+    }
     let own =
         config.anywhere("quantization_config").or_else(|| config.anywhere("compression_config"));
     let mlx = config.anywhere("quantization");
