@@ -170,6 +170,28 @@ fn model_overrides_are_checked() {
 }
 
 #[test]
+fn layers_that_other_figures_hang_on_are_not_replaced() {
+    // Falcon-H1's 44 layers are two each, LongCat's 28 as well; Gemma 3n embeds in each of 35.
+    for (name, why) in [
+        ("falcon-h1-7b", "each layer of its config is two here"),
+        ("longcat-flash", "each layer of its config is two here"),
+        ("gemma-3n-e4b", "its embeddings by layer"),
+    ] {
+        let fewer = ModelOverrides { layers: Some(10), ..ModelOverrides::default() };
+        let error = model(name).unwrap().with(&fewer).unwrap_err();
+        assert_eq!(error.path, "layers");
+        assert!(error.problem.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn a_latent_head_must_be_above_its_rotary_part() {
+    let short = ModelOverrides { head_dim: Some(64), ..ModelOverrides::default() };
+    let error = model("deepseek-v3").unwrap().with(&short).unwrap_err();
+    assert_eq!(error.path, "head_dim");
+}
+
+#[test]
 fn approximations_are_said() {
     assert!(model("llama-3.1-8b").unwrap().approximations().is_empty());
     assert!(model("gemma-2-9b").unwrap().approximations().is_empty());

@@ -74,6 +74,27 @@ pub(super) fn model_type(architecture: &str, has_experts: bool) -> Option<&'stat
     })
 }
 
+/// Architectures whose layers are not modelled and would pass for others': encoders, and what puts
+/// out no text.
+pub(super) const REFUSED: [&str; 16] = [
+    "bert",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "neo-bert",
+    "jina-bert-v2",
+    "jina-bert-v3",
+    "eurobert",
+    "modern-bert",
+    "t5",
+    "t5encoder",
+    "gemma-embedding",
+    "clip",
+    "dream",
+    "llada",
+    "llada-moe",
+    "wavtokenizer-dec",
+];
+
 /// Keys below the architecture's name, and what a Hugging Face config calls them.
 pub(super) const KEYS: [(&str, &str); 36] = [
     ("context_length", "max_position_embeddings"),
@@ -115,13 +136,12 @@ pub(super) const KEYS: [(&str, &str); 36] = [
 ];
 
 /// Keys below the architecture's name that shape nothing.
-pub(super) const HARMLESS: [&str; 22] = [
+pub(super) const HARMLESS: [&str; 21] = [
     "attention.layer_norm_epsilon",
     "attention.layer_norm_rms_epsilon",
     "attention.group_norm_epsilon",
     "attention.clamp_kqv",
     "attention.max_alibi_bias",
-    "attention.causal",
     "attention.scale",
     "attention.output_scale",
     "attention.temperature_length",

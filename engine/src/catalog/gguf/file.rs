@@ -37,7 +37,7 @@ fn broken(error: impl std::fmt::Display) -> HfConfigError {
 impl Header {
     /// Reads it; nothing behind it is read.
     pub(super) fn read(reader: impl Read) -> Result<Header, HfConfigError> {
-        let mut reader = reader.take(HEADER_MAX);
+        let mut reader = as_version_3(reader)?.take(HEADER_MAX);
         let header = GGUFHeader::read_from(&mut reader).map_err(broken)?;
         if header.metadata_kv_count > KEYS_MAX || header.tensor_count > KEYS_MAX {
             return Err(broken("too many keys or tensors"));
@@ -72,6 +72,21 @@ impl Header {
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }
+}
+
+/// Version 2 has the layout of version 3, which only adds files of big-endian numbers; the crate reads
+/// version 3 alone. Version 1 has shorter lengths.
+fn as_version_3(mut reader: impl Read) -> Result<impl Read, HfConfigError> {
+    let mut first = Vec::new();
+    (&mut reader).take(8).read_to_end(&mut first).map_err(broken)?;
+    match first.get(4..8) {
+        Some([2, 0, 0, 0]) => first[4] = 3,
+        Some([1, 0, 0, 0]) => {
+            return Err(broken("it has version 1: convert it with a tool of today's llama.cpp"));
+        }
+        _ => {}
+    }
+    Ok(std::io::Cursor::new(first).chain(reader))
 }
 
 fn u32_of(reader: &mut impl Read) -> Result<u32, HfConfigError> {

@@ -3,10 +3,11 @@
 use gguf_rs_lib::format::MetadataValue;
 use serde_json::{Map, Value, json};
 
-use super::architecture::{HARMLESS, KEYS, model_type};
+use super::architecture::{HARMLESS, KEYS, REFUSED, model_type};
 use super::file::Header;
 use super::tensors::Sums;
 use crate::catalog::hf::HfConfigError;
+use crate::excerpt::quoted;
 
 /// A metadata value as JSON.
 fn value(given: &MetadataValue) -> Value {
@@ -32,6 +33,7 @@ pub(super) fn config(header: &Header, sums: &Sums) -> Result<Map<String, Value>,
     let number = |key: &str| get(key).and_then(|value| value.as_u64());
     let need =
         |key: &str| number(key).ok_or_else(|| HfConfigError::Missing(format!("{prefix}{key}")));
+    refused(header, architecture, &prefix)?;
     let has_experts = number("expert_count").unwrap_or(0) > 0;
     let mut config = Map::new();
     match model_type(architecture, has_experts) {
@@ -63,12 +65,30 @@ pub(super) fn config(header: &Header, sums: &Sums) -> Result<Map<String, Value>,
     // What is not known is judged like any key.
     for (key, given) in header.sorted() {
         let Some(own) = key.strip_prefix(&prefix) else { continue };
-        let known = KEYS.iter().any(|(known, _)| *known == own) || HARMLESS.contains(&own);
+        let known = KEYS.iter().any(|(known, _)| *known == own)
+            || HARMLESS.contains(&own)
+            || own == "attention.causal";
         if !known && !own.starts_with("rope.") {
             config.insert(key.to_owned(), value(given));
         }
     }
     Ok(config)
+}
+
+/// Refuses what is no model of these: encoders, and states in words that are not known.
+fn refused(header: &Header, architecture: &str, prefix: &str) -> Result<(), HfConfigError> {
+    let why = if REFUSED.contains(&architecture) {
+        "its layers are not modelled"
+    } else if header.get(&format!("{prefix}attention.causal")).map(value) == Some(json!(false)) {
+        "it is no model that generates from left to right (`attention.causal`)"
+    } else if model_type(architecture, false).is_none()
+        && header.sorted().iter().any(|(key, _)| key.starts_with(&format!("{prefix}ssm.")))
+    {
+        "its layers that carry a state (`ssm.`) are not modelled"
+    } else {
+        return Ok(());
+    };
+    Err(HfConfigError::Unsupported(format!("the architecture `{}`: {why}", quoted(architecture))))
 }
 
 /// What the tensors say: biases, norms, the gate of the networks.

@@ -33,7 +33,8 @@ impl Model {
         let header = Header::read(reader)?;
         let sums = tensors::sums(&header.tensors)?;
         let config = keys::config(&header, &sums)?;
-        let mut model = Model::from_hf_keys(&config, None, place, assume)?;
+        let model = Model::from_hf_keys(&config, None, place, assume);
+        let mut model = model.map_err(HfConfigError::of_gguf)?;
         if let Some(name) = header.text("general.name").filter(|name| !name.is_empty()) {
             model.name = name.to_lowercase().replace(' ', "-");
         }

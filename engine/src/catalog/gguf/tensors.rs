@@ -3,6 +3,7 @@
 use super::file::Tensor;
 use crate::catalog::hf::HfConfigError;
 use crate::catalog::model::{Format, FormatName, Formats};
+use crate::excerpt::quoted;
 
 /// Weights and bytes of a class of tensors.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +92,10 @@ pub(super) fn sums(tensors: &[Tensor]) -> Result<Sums, HfConfigError> {
     for tensor in tensors {
         let (name, dims) = (tensor.name.as_str(), tensor.dims.as_slice());
         let Some((weights, bytes)) = size(tensor) else {
-            return Err(HfConfigError::Gguf(format!("the tensor `{name}` is of no size")));
+            return Err(HfConfigError::Gguf(format!(
+                "the tensor `{}` is of no size",
+                quoted(name)
+            )));
         };
         sums.note(name, dims);
         if let Some(class) = sums.class(name, dims.len()) {

@@ -10,6 +10,7 @@ const Q4_K: u32 = 12;
 const Q6_K: u32 = 14;
 
 enum Meta<'a> {
+    Flag(bool),
     Text(&'a str),
     Number(u32),
     Numbers(&'a [u32]),
@@ -32,6 +33,10 @@ fn file(metadata: &[(&str, Meta<'_>)], tensors: &[(String, Vec<u64>, u32)]) -> V
             Meta::Text(value) => {
                 out.extend(8_u32.to_le_bytes());
                 text(&mut out, value);
+            }
+            Meta::Flag(value) => {
+                out.extend(7_u32.to_le_bytes());
+                out.push(u8::from(*value));
             }
             Meta::Number(value) => {
                 out.extend(4_u32.to_le_bytes());
@@ -152,22 +157,62 @@ fn keys_may_be_lists_and_unknown_ones_refuse_the_file() {
     assert!(error.starts_with("`llama.attention.mystery_rank` is not known"), "{error}");
 }
 
-#[test]
-fn an_architecture_that_is_not_known_is_said() {
+/// The keys of a Llama, with another architecture's name.
+fn read_as(architecture: &str, more: Vec<(&str, Meta<'_>)>) -> Result<Model, HfConfigError> {
+    let more = more.into_iter().map(|(key, value)| (format!("{architecture}.{key}"), value));
     let keys: Vec<(String, Meta<'_>)> = llama_keys()
         .into_iter()
         .map(|(key, value)| match value {
-            Meta::Text("llama") => (key.to_owned(), Meta::Text("newcomer")),
-            value => (key.replace("llama.", "newcomer."), value),
+            Meta::Text("llama") => (key.to_owned(), Meta::Text(architecture)),
+            value => (key.replace("llama.", &format!("{architecture}.")), value),
         })
+        .chain(more)
         .collect();
     let keys: Vec<(&str, Meta<'_>)> = keys.iter().map(|(k, v)| (k.as_str(), copy(v))).collect();
-    let model = read(&file(&keys, &llama_tensors())).expect("like Llama");
+    read(&file(&keys, &llama_tensors()))
+}
+
+#[test]
+fn an_architecture_that_is_not_known_is_said() {
+    let model = read_as("newcomer", Vec::new()).expect("like Llama");
     assert!(model.assumed[0].contains("newcomer"), "{:?}", model.assumed);
+}
+
+#[test]
+fn what_would_pass_for_a_llama_is_refused_by_name() {
+    let refused = |architecture: &str, more| match read_as(architecture, more) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("{architecture} is read"),
+    };
+    for architecture in ["bert", "t5encoder", "modern-bert", "gemma-embedding", "clip", "dream"] {
+        let error = refused(architecture, Vec::new());
+        assert!(error.contains(&format!("`{architecture}`")), "{error}");
+    }
+    let error = refused("llama", vec![("attention.causal", Meta::Flag(false))]);
+    assert!(error.contains("attention.causal"), "{error}");
+    read_as("llama", vec![("attention.causal", Meta::Flag(true))]).expect("causal");
+    // Mamba-2's states have the keys of gated delta's here.
+    let error = refused("granitehybrid", vec![("ssm.state_size", Meta::Number(128))]);
+    assert!(error.contains("`granitehybrid`") && error.contains("ssm."), "{error}");
+    let error = refused("llama", vec![("mystery_rank", Meta::Number(8))]);
+    assert!(error.contains("model: {gguf: ..., assume:"), "{error}");
+}
+
+#[test]
+fn version_2_is_read_like_version_3_and_version_1_is_not() {
+    let mut bytes = file(&llama_keys(), &llama_tensors());
+    bytes[4] = 2;
+    assert_eq!(read(&bytes).expect("version 2").layers(), 2);
+    bytes[4] = 1;
+    let error = read(&bytes).expect_err("version 1").to_string();
+    assert!(error.contains("version 1: convert it"), "{error}");
+    bytes[4] = 4;
+    assert!(read(&bytes).is_err());
 }
 
 fn copy<'a>(meta: &Meta<'a>) -> Meta<'a> {
     match *meta {
+        Meta::Flag(flag) => Meta::Flag(flag),
         Meta::Text(text) => Meta::Text(text),
         Meta::Number(number) => Meta::Number(number),
         Meta::Numbers(numbers) => Meta::Numbers(numbers),

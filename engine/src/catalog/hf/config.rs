@@ -2,12 +2,12 @@
 //! of its class; every key that is looked at is remembered, so that the others can be judged.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
 use super::defaults;
-use super::error::{HfConfigError, shown};
+use super::error::{HfConfigError, printable, shown};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
@@ -81,11 +81,39 @@ impl<'a> Keys<'a> {
 
     /// A map of its own that lies at `key`.
     pub(super) fn nested(&self, key: &str) -> Result<Option<Keys<'a>>> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_object() {
-            Some(map) => Ok(Some(Keys::new(map, &format!("{}.", self.path_of(key))))),
-            None => Err(HfConfigError::wrong(&self.path_of(key), "a map", value)),
+        self.get(key).map(|value| opened(&self.path_of(key), value)).transpose()
+    }
+
+    /// The map at `key`, or each of a list of maps there.
+    pub(super) fn nested_or_list(&self, key: &str) -> Result<Vec<Keys<'a>>> {
+        let path = self.path_of(key);
+        match self.get(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => list.iter().map(|value| opened(&path, value)).collect(),
+            Some(value) => Ok(vec![opened(&path, value)?]),
         }
+    }
+
+    /// All that nothing looked at, each of which must be a map.
+    pub(super) fn entries(&self) -> Result<Vec<(&'a str, Keys<'a>)>> {
+        let open = |(name, value)| Ok((name, opened(&self.path_of(name), value)?));
+        let entries = self.unused().map(open).collect::<Result<_>>();
+        self.use_all();
+        entries
+    }
+
+    /// Counts keys as looked at that mean nothing here.
+    pub(super) fn pass(&self, names: &[&str]) {
+        for name in names {
+            self.get(name);
+        }
+    }
+}
+
+fn opened<'a>(path: &str, value: &'a Value) -> Result<Keys<'a>> {
+    match value.as_object() {
+        Some(map) => Ok(Keys::new(map, &format!("{path}."))),
+        None => Err(HfConfigError::wrong(path, "a map", value)),
     }
 }
 
@@ -118,7 +146,7 @@ pub(super) struct Config<'a> {
     /// The maps around it, outermost first.
     pub(super) around: Vec<Keys<'a>>,
     /// Nested maps that were opened, to be judged as well.
-    pub(super) opened: RefCell<Vec<Keys<'a>>>,
+    pub(super) opened: RefCell<BTreeMap<String, Keys<'a>>>,
     /// The language model's `model_type`.
     pub(super) kind: &'a str,
     defaults: Option<&'static Map<String, Value>>,
@@ -133,25 +161,39 @@ const NESTED_TEXT: [&str; 5] =
 
 impl<'a> Config<'a> {
     /// Finds the language model in a config.
-    pub(super) fn new(outer: &'a Map<String, Value>) -> Config<'a> {
+    ///
+    /// # Errors
+    /// When what should be a map in it, or a model's type, is something else.
+    pub(super) fn new(outer: &'a Map<String, Value>) -> Result<Config<'a>> {
         let mut around: Vec<Keys<'a>> = Vec::new();
         let mut text = Keys::new(outer, "");
-        let mut kind = model_type(outer).unwrap_or("");
+        let mut kind = model_type(&text)?.unwrap_or("");
+        let mut class = None;
+        if kind.is_empty() {
+            class = class_of(&text);
+            kind = class.and_then(defaults::of_class).unwrap_or("");
+        }
+        let of_class = !kind.is_empty();
         while around.len() < 4 {
-            let inner = NESTED_TEXT.iter().find_map(|key| {
-                let map = text.peek(key)?.as_object().filter(|map| !map.is_empty())?;
-                text.get(key);
-                Some(Keys::new(map, &format!("{}.", text.path_of(key))))
-            });
+            let mut inner = None;
+            for key in NESTED_TEXT {
+                let Some(value) = text.peek(key) else { continue };
+                let keys = opened(&text.path_of(key), value)?;
+                if !keys.map.is_empty() {
+                    text.get(key);
+                    inner = Some(keys);
+                    break;
+                }
+            }
             let Some(inner) = inner else { break };
-            kind = model_type(inner.map).unwrap_or_else(|| defaults::text_type(kind));
+            kind = model_type(&inner)?.unwrap_or_else(|| defaults::text_type(kind));
             around.push(std::mem::replace(&mut text, inner));
         }
         // Flat configs of multimodal models whose class has a part of its own for text.
         if around.is_empty() && defaults::of(kind).is_none() {
             kind = defaults::text_type(kind);
         }
-        Config {
+        let config = Config {
             text,
             around,
             opened: RefCell::default(),
@@ -160,7 +202,16 @@ impl<'a> Config<'a> {
             filled: RefCell::default(),
             said: RefCell::default(),
             layers: Cell::new(0),
+        };
+        if let (Some(class), true) = (class, of_class) {
+            config.say(format!("no `model_type`: that of its class `{class}` is taken"));
         }
+        Ok(config)
+    }
+
+    /// The name of its class.
+    pub(super) fn class(&self) -> Option<&'a str> {
+        class_of(self.outer())
     }
 
     /// The outermost map.
@@ -170,7 +221,7 @@ impl<'a> Config<'a> {
 
     /// Says a sentence in the model's notes, once.
     pub(super) fn say(&self, sentence: impl Into<String>) {
-        let (sentence, mut said) = (sentence.into(), self.said.borrow_mut());
+        let (sentence, mut said) = (printable(&sentence.into()), self.said.borrow_mut());
         if !said.contains(&sentence) {
             said.push(sentence);
         }
@@ -298,17 +349,15 @@ impl<'a> Config<'a> {
         list.iter().map(|value| whole(&key, value)).collect::<Result<Vec<u32>>>().map(Some)
     }
 
-    /// Keeps a nested map, so that its keys are judged.
+    /// Keeps a nested map, so that its keys are judged; of one that several layers open, what each
+    /// looked at.
     pub(super) fn keep(&self, keys: Keys<'a>) {
-        self.keep_once(keys);
-    }
-
-    /// The same for a map that several layers open; only the first is kept.
-    pub(super) fn keep_once(&self, keys: Keys<'a>) {
         let mut opened = self.opened.borrow_mut();
-        match opened.iter_mut().find(|kept| kept.path == keys.path) {
+        match opened.get(&keys.path) {
             Some(kept) => kept.used.borrow_mut().extend(keys.used.borrow().iter()),
-            None => opened.push(keys),
+            None => {
+                opened.insert(keys.path.clone(), keys);
+            }
         }
     }
 
@@ -341,8 +390,12 @@ impl<'a> Config<'a> {
     }
 }
 
-fn model_type(map: &Map<String, Value>) -> Option<&str> {
-    map.get("model_type").and_then(Value::as_str).filter(|kind| !kind.is_empty())
+fn model_type<'a>(keys: &Keys<'a>) -> Result<Option<&'a str>> {
+    Ok(keys.string("model_type")?.filter(|kind| !kind.is_empty()))
+}
+
+fn class_of<'a>(keys: &Keys<'a>) -> Option<&'a str> {
+    keys.peek("architectures")?.as_array()?.first()?.as_str()
 }
 
 /// A value in a sentence.

@@ -33,6 +33,17 @@ pub(super) fn text_type(kind: &str) -> &str {
     }
 }
 
+/// The `model_type` of a class by its name, such as `LlamaForCausalLM`.
+pub(super) fn of_class(class: &str) -> Option<&'static str> {
+    let whole = |name: &str| name.to_ascii_lowercase().replace(['_', '-'], "");
+    let mut stem = class.split_once("For").map_or(class, |(stem, _)| stem);
+    for end in ["Model", "LMHead", "Encoder", "PreTrained"] {
+        stem = stem.strip_suffix(end).unwrap_or(stem);
+    }
+    let stem = whole(stem);
+    DEFAULTS.keys().map(String::as_str).find(|kind| whole(kind) == stem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +53,16 @@ mod tests {
         assert_eq!(of("gemma3_text").and_then(|map| map["vocab_size"].as_u64()), Some(262_208));
         assert_eq!(text_type("gemma3"), "gemma3_text");
         assert_eq!(text_type("llama"), "llama");
+        for (class, kind) in [
+            ("LlamaForCausalLM", Some("llama")),
+            ("GPT2LMHeadModel", Some("gpt2")),
+            ("Qwen2MoeForCausalLM", Some("qwen2_moe")),
+            ("RobertaForMaskedLM", Some("roberta")),
+            ("T5EncoderModel", Some("t5")),
+            ("NewcomerForCausalLM", None),
+        ] {
+            assert_eq!(of_class(class), kind, "{class}");
+        }
         assert!(is_other("xlnet") && !is_other("llama") && !is_other("foo"));
     }
 }

@@ -109,12 +109,19 @@ fn vision_parameters(keys: &Keys<'_>, around: &str, hidden_size: u32) -> Result<
     };
     let gated =
         ["pixtral", "qwen2_5_vl", "glm4v", "glm4v_moe", "gemma4_vision", "aimv2", "glm_ocr"];
+    // GLM's blocks are as wide inside as the text; `intermediate_size` is the merger's.
+    let is_glm = kind.starts_with("glm4v");
     let matrices = if gated.iter().any(|name| kind.starts_with(name)) { 3 } else { 2 };
     let text = first(keys, &["out_hidden_size", "text_hidden_size"])?;
     let text = text.unwrap_or_else(|| u64::from(hidden_size));
+    let (inner, in_merger) = if is_glm { (text, inner) } else { (inner, 0) };
     let merge = first(keys, &["spatial_merge_size"])?.unwrap_or(1).min(64);
     let merged = width.saturating_mul(merge * merge);
     let ends = match merge {
+        // Patches come together in a convolution; then one matrix, and a gated network.
+        _ if is_glm => merged
+            .saturating_mul(text)
+            .saturating_add(text.saturating_mul(text.saturating_add(3 * in_merger))),
         1 => merged.saturating_mul(text).saturating_add(text.saturating_mul(text)),
         _ => merged.saturating_mul(merged.saturating_add(text)),
     };

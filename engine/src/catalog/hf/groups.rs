@@ -50,6 +50,9 @@ pub(super) fn family(config: &Config<'_>) -> Result<Family> {
             return refuse(format!("the layers of `model_type: {kind}` are not modelled"));
         }
     }
+    if let Some(class) = config.class().filter(|class| class.ends_with("ForMaskedLM")) {
+        return refuse(format!("`{class}` is an encoder: it generates no tokens"));
+    }
     if kind.is_empty() {
         config.say("no `model_type`: read as a model like Llama, by its keys");
     } else {
@@ -63,7 +66,7 @@ pub(super) fn family(config: &Config<'_>) -> Result<Family> {
 
 /// Reads the frame.
 pub(super) fn frame(config: &Config<'_>) -> Result<Frame> {
-    const HIDDEN: [&str; 5] = ["hidden_size", "n_embd", "d_model", "emb_dim", "dim"];
+    const HIDDEN: [&str; 6] = ["hidden_size", "n_embd", "n_embed", "d_model", "emb_dim", "dim"];
     // What is no part of a larger config has these of its own: without them it is no model's config.
     let flat = config.around.is_empty();
     let hidden_size = match config.given_number(&HIDDEN)? {
@@ -96,7 +99,10 @@ fn layers_in_all(config: &Config<'_>) -> Result<u32> {
     }
     // Nemotron-H's class counts the blocks in its list.
     let listed = config.text.peek("layers_block_type").and_then(Value::as_array).map(Vec::len);
-    let letters = config.text.peek("hybrid_override_pattern").and_then(Value::as_str);
+    let letters = match families::reads(config.kind, &layers::OF_LETTERS) {
+        true => config.text.peek("hybrid_override_pattern").and_then(Value::as_str),
+        false => None,
+    };
     let letters = letters.map(|text| text.chars().filter(|letter| *letter != '|').count());
     match listed.or(letters) {
         Some(layers) => Ok(u32::try_from(layers).unwrap_or(u32::MAX)),
@@ -267,7 +273,7 @@ fn mixer_of(config: &Config<'_>, state: State, hidden_size: u32) -> Result<Mixer
                 for key in ["full_attn_layers", "kda_layers", "gate_lower_bound"] {
                     keys.get(key);
                 }
-                config.keep_once(keys);
+                config.keep(keys);
             }
             mixer
         }
@@ -301,6 +307,15 @@ pub(super) fn tables(config: &Config<'_>, family: &Family, frame: &Frame) -> Res
     }
     let by_layer = special::per_layer_embeddings(config, frame.hidden_size)?;
     Ok(positions.saturating_mul(frame.hidden_size.into()).saturating_add(by_layer))
+}
+
+/// Why a user may not have more layers of this model, or fewer, as read into so many.
+pub(super) fn fixed(config: &Config<'_>, read: usize) -> Result<Option<&'static str>> {
+    if read != config.layers.get() as usize {
+        return Ok(Some("each layer of its config is two here"));
+    }
+    let by_layer = special::per_layer_embeddings(config, 1)? > 0;
+    Ok(by_layer.then_some("its embeddings by layer are those of all its layers"))
 }
 
 /// What was read of a config, in a few words.

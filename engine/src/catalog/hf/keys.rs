@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::config::{Config, Keys, value_shown};
 use super::error::HfConfigError;
+use crate::excerpt::quoted;
 
 /// What a scenario takes for granted about a key that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub enum Assumption {
     Ignored,
 }
 
-/// Parts of names that speak of a model's shape.
-const STRUCTURAL: [&str; 69] = [
+/// Parts of names that speak of a model's shape wherever they stand.
+const STRUCTURAL: [&str; 14] = [
     "layer",
     "attn",
     "attention",
@@ -28,7 +29,18 @@ const STRUCTURAL: [&str; 69] = [
     "expert",
     "moe",
     "mlp",
+    "ffn",
+    "lora",
+    "quant",
+    "embd",
+    "embed",
+    "hidden",
     "window",
+];
+
+/// The same for those that are also part of longer words that say nothing (`position_id`, `resize`,
+/// `aggregate`): only at the beginning of a word.
+const STRUCTURAL_WORDS: [&str; 55] = [
     "index",
     "compress",
     "conv",
@@ -36,7 +48,6 @@ const STRUCTURAL: [&str; 69] = [
     "mamba",
     "state",
     "kv",
-    "quant",
     "rank",
     "share",
     "topk",
@@ -48,28 +59,22 @@ const STRUCTURAL: [&str; 69] = [
     "nextn",
     "linear",
     "delta",
-    "lora",
     "altup",
     "laurel",
     "skip",
     "repeat",
     "loop",
     "parallel",
-    "ffn",
     "feed_forward",
-    "hidden",
     "inner",
     "dim",
     "size",
     "width",
     "depth",
-    "embed",
-    "embd",
     "adapter",
     "memory",
     "cache",
     "route",
-    "router",
     "sparse",
     "sparsity",
     "dense",
@@ -86,6 +91,7 @@ const STRUCTURAL: [&str; 69] = [
     "stride",
     "kernel",
     "bits",
+    "nbits",
     "dtype",
     "per_token",
     "num_",
@@ -129,8 +135,12 @@ pub(super) fn is_harmless(key: &str) -> bool {
 }
 
 /// Whether a value says that there is nothing of its kind.
-fn is_absent(value: &Value) -> bool {
+fn is_absent(key: &str, value: &Value) -> bool {
+    const FLAGS: [&str; 5] = ["use_", "is_", "has_", "enable_", "with_"];
     match value {
+        Value::Number(number) if FLAGS.iter().any(|flag| key.starts_with(flag)) => {
+            number.as_f64() == Some(0.0)
+        }
         Value::Null | Value::Bool(false) => true,
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
@@ -140,8 +150,24 @@ fn is_absent(value: &Value) -> bool {
 }
 
 fn is_structural(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    STRUCTURAL.iter().any(|part| key.contains(part))
+    let lower = key.to_ascii_lowercase();
+    if STRUCTURAL.iter().any(|part| lower.contains(part)) {
+        return true;
+    }
+    let bytes = key.as_bytes();
+    let begins = |at: usize| {
+        at == 0 || !bytes[at - 1].is_ascii_alphabetic() || bytes[at].is_ascii_uppercase()
+    };
+    let mut words = (0..bytes.len()).filter(|&at| begins(at));
+    words.any(|at| {
+        let rest = lower.as_bytes().get(at..).unwrap_or_default();
+        STRUCTURAL_WORDS.iter().any(|part| rest.starts_with(part.as_bytes()))
+    })
+}
+
+/// Whether a text says something other than a figure: floats that are not finite are read as texts.
+fn is_word(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| !matches!(text, "NaN" | "Infinity" | "-Infinity"))
 }
 
 /// Judges every key that reading the config did not look at.
@@ -160,23 +186,33 @@ pub(super) fn judge(
     let mut judge_map = |keys: &Keys<'_>, is_around: bool| {
         for (key, value) in keys.unused() {
             let path = keys.path_of(key);
+            if is_absent(key, value) || is_harmless(key) {
+                continue;
+            }
             // What lies around the language model repeats some of its keys; its own are what counts.
-            let repeats = is_around && own.contains_key(key);
-            if is_absent(value) || is_harmless(key) || repeats {
+            if let Some(inner) = own.get(key).filter(|inner| is_around && !inner.is_null()) {
+                if *inner != value && is_structural(key) && !is_word(value) {
+                    let inner = value_shown(inner);
+                    config.say(format!(
+                        "`{path}`: {} is not read: the language model's own is {inner}",
+                        value_shown(value)
+                    ));
+                }
                 continue;
             }
             let assumed = assume.iter().position(|(name, _)| *name == path || name == key);
             if let Some(at) = assumed {
                 needed[at] = true;
                 config.say(format!("`{path}`: {} is ignored, as assumed", value_shown(value)));
-            } else if is_structural(key) && !value.is_string() {
+            } else if is_structural(key) && !is_word(value) {
                 unknown.get_or_insert_with(|| HfConfigError::UnknownKey {
                     key: path,
                     value: value_shown(value),
                     modelled: modelled.to_owned(),
+                    form: "config",
                 });
             } else {
-                odd.push(path);
+                odd.push(quoted(&path));
             }
         }
     };
@@ -184,7 +220,7 @@ pub(super) fn judge(
     for keys in &config.around {
         judge_map(keys, true);
     }
-    for keys in config.opened.borrow().iter() {
+    for keys in config.opened.borrow().values() {
         judge_map(keys, false);
     }
     if !odd.is_empty() {
@@ -210,10 +246,36 @@ pub(super) fn judge(
 fn problem(config: &Config<'_>, name: &str) -> &'static str {
     let last = name.rsplit('.').next().unwrap_or(name);
     let opened = config.opened.borrow();
-    let mut maps = std::iter::once(&config.text).chain(&config.around).chain(opened.iter());
+    let mut maps = std::iter::once(&config.text).chain(&config.around).chain(opened.values());
     if maps.any(|keys| keys.peek(last).is_some()) {
         "is understood or known not to matter: it needs no assumption"
     } else {
         "is not in the config"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_structural;
+
+    #[test]
+    fn parts_that_longer_words_have_count_at_the_beginning_of_a_word() {
+        for key in [
+            "num_foo",
+            "moe_n_foo",
+            "nheads",
+            "kvGroups",
+            "fooSize",
+            "top2_size",
+            "a.n_b",
+            "foo_size",
+        ] {
+            assert!(is_structural(key), "{key}");
+        }
+        for key in
+            ["position_id_per_seconds", "train_foo", "version_id", "resized", "aggregate", "é"]
+        {
+            assert!(!is_structural(key), "{key}");
+        }
     }
 }

@@ -111,9 +111,16 @@ pub(super) fn read(config: &Config<'_>, family: &Family) -> Result<Kinds> {
     Ok(Kinds { kinds, window, chunk })
 }
 
+/// Classes whose layers are letters of a string.
+pub(super) const OF_LETTERS: [&str; 1] = ["nemotron_h"];
+
 /// Kinds where a list or a string has them layer by layer.
 fn listed(config: &Config<'_>) -> Result<Option<Vec<Kind>>> {
-    if let Some((key, value)) = config.given(&["hybrid_override_pattern"]) {
+    let letters_read = match families::reads(config.kind, &OF_LETTERS) {
+        true => config.given(&["hybrid_override_pattern"]),
+        false => None,
+    };
+    if let Some((key, value)) = letters_read {
         let text = value.as_str().ok_or_else(|| HfConfigError::wrong(key, "a string", value))?;
         config.pass(&["layers_block_type", "layer_types"]);
         return letters(config, key, text).map(Some);
@@ -121,6 +128,9 @@ fn listed(config: &Config<'_>) -> Result<Option<Vec<Kind>>> {
     let names = ["layer_types", "layers_block_type", "block_types"];
     if let Some((key, list)) = config.by_layer(&names)? {
         config.pass(&PATTERNS);
+        if state_of(config).is_some() {
+            config.pass(&["full_attention_interval"]);
+        }
         // Other ways to say the same, where the class has them.
         config.pass_own(&["attn_layer_period", "attn_layer_offset", "attn_layer_indices"]);
         config.pass_own(&["prefix_dense_sliding_window_pattern", "max_window_layers"]);
@@ -214,11 +224,10 @@ pub(super) fn named(config: &Config<'_>, key: &str, value: &Value) -> Result<Kin
     }
 }
 
-const PATTERNS: [&str; 5] = [
+const PATTERNS: [&str; 4] = [
     "sliding_window_pattern",
     "_sliding_window_pattern",
     "global_attn_every_n_layers",
-    "full_attention_interval",
     "full_attn_every_n_layers",
 ];
 
@@ -257,7 +266,11 @@ fn by_rule(
         config.pass(&PATTERNS);
         return each(&|_| Kind::Full);
     };
-    match config.find(&PATTERNS) {
+    let found = match families::family(config.kind) {
+        None => config.find(&["full_attention_interval"]),
+        Some(_) => None,
+    };
+    match found.or_else(|| config.find(&PATTERNS)) {
         None => {}
         Some((key, Value::String(text))) => return windows::cycle(config, key, text),
         Some((key, Value::Array(list))) => {

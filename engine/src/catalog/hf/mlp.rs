@@ -9,7 +9,7 @@ use crate::catalog::model::{Dense, Experts, Mlp};
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
-const WIDTH: [&str; 10] = [
+const WIDTH: [&str; 11] = [
     "intermediate_size",
     "n_inner",
     "ffn_hidden_size",
@@ -20,6 +20,7 @@ const WIDTH: [&str; 10] = [
     "decoder_ffn_dim",
     "block_ff_dim",
     "feed_forward_size",
+    "ff_intermediate_size",
 ];
 
 /// The networks of a model's layers.

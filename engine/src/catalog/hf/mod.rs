@@ -91,13 +91,13 @@ impl Model {
     ///
     /// # Errors
     /// As [`from_hf`](Model::from_hf).
-    pub(super) fn from_hf_keys(
-        outer: &Map<String, Value>,
-        quant: Option<&Map<String, Value>>,
+    pub(super) fn from_hf_keys<'a>(
+        outer: &'a Map<String, Value>,
+        quant: Option<&'a Map<String, Value>>,
         place: &str,
         assume: &[(String, Assumption)],
     ) -> Result<Model, HfConfigError> {
-        let config = Config::new(outer);
+        let config = Config::new(outer)?;
         let mut model = read(&config, quant, place)?;
         keys::judge(&config, assume, &groups::described(&model))?;
         model.assumed = config.notes();
@@ -106,9 +106,9 @@ impl Model {
     }
 }
 
-fn read(
-    config: &Config<'_>,
-    quant: Option<&Map<String, Value>>,
+fn read<'a>(
+    config: &Config<'a>,
+    quant: Option<&'a Map<String, Value>>,
     place: &str,
 ) -> Result<Model, HfConfigError> {
     let family = groups::family(config)?;
@@ -129,6 +129,7 @@ fn read(
         other_parameters: tables,
         encoder_parameters: encoders,
         draft_parameters: 0,
+        layers_fixed: groups::fixed(config, groups.len())?,
         published: Published::default(),
         assumed: Vec::new(),
         source: "config.json".into(),

@@ -98,12 +98,17 @@ impl Patterns {
     }
 
     /// Whether nothing is listed.
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.exact.is_empty()
             && self.starts.is_empty()
             && self.parts.is_empty()
             && self.globs.is_empty()
             && self.regexes.is_empty()
+    }
+
+    /// Whether a module of any of these names is meant.
+    pub(super) fn matches_any(&self, names: &[String]) -> bool {
+        !self.is_empty() && names.iter().any(|name| self.matches(name))
     }
 
     /// Whether a module of this name, from `layers.` on, is meant.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::config::{Keys, whole};
+use super::config::{Config, Keys, whole};
 use super::error::HfConfigError;
 use crate::catalog::model::{Format, FormatName};
 
@@ -131,11 +131,20 @@ fn scheme(keys: &Keys<'_>) -> Result<Scheme> {
 }
 
 /// The format of a group of compressed-tensors, or of AMD's Quark with the same words.
-pub(super) fn compressed(group: &Keys<'_>, hidden_size: u32) -> Result<Option<Format>> {
-    let Some(weights) = group.nested("weights")? else { return Ok(None) };
-    let own = scheme(&weights)?;
-    let inputs = group.nested("input_activations")?;
-    let inputs = inputs.as_ref().map(scheme).transpose()?;
+pub(super) fn compressed<'a>(
+    config: &Config<'a>,
+    group: &Keys<'a>,
+    hidden_size: u32,
+) -> Result<Option<Format>> {
+    group.pass(&["output_activations", "format"]);
+    let read = |key: &str| -> Result<Option<Scheme>> {
+        let Some(keys) = group.nested(key)? else { return Ok(None) };
+        let scheme = scheme(&keys)?;
+        config.keep(keys);
+        Ok(Some(scheme))
+    };
+    let inputs = read("input_activations")?;
+    let Some(own) = read("weights")? else { return Ok(None) };
     let unknown = |what: String| {
         let known = "int of 2 to 8 bits, float of 4 or 8 bits";
         HfConfigError::unknown(&group.path_of("weights"), what, known)
@@ -154,7 +163,7 @@ pub(super) fn compressed(group: &Keys<'_>, hidden_size: u32) -> Result<Option<Fo
         }
         (false, 8, true) => Format::INT8,
         (false, bits, _) => {
-            let key = weights.path_of("num_bits");
+            let key = group.path_of("weights.num_bits");
             let groups = int_weights(&key, bits, own.group.unwrap_or(0), !own.symmetric)?;
             match inputs_8_float {
                 true => Format { name: FormatName::Int4Fp8, ..groups },

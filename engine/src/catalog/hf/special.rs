@@ -77,6 +77,10 @@ pub(super) fn share_kv(config: &Config<'_>, groups: &mut [LayerGroup]) -> Result
         return Ok(());
     }
     let shared = config.optional(&["num_kv_shared_layers"])?.unwrap_or(0);
+    // Of a class that is not known, it may speak of other layers.
+    if shared == 0 && !config.kind.starts_with("gemma") {
+        return Ok(());
+    }
     let wide = config.flag(&["use_double_wide_mlp"], false)?;
     let layers = groups.len();
     let first = layers.saturating_sub(shared as usize);

@@ -3,7 +3,10 @@ use crate::catalog;
 
 mod cases;
 mod classes;
+mod encoders;
 mod formats;
+mod quantization;
+mod strict;
 mod unknown;
 
 /// Reads `json` and compares with the catalog's entry, names aside.

@@ -20,6 +20,10 @@ pub(super) fn width(config: &Config<'_>, family: &Family) -> Result<Option<u32>>
         "local_window_size",
     ];
     let used = config.optional_flag(&["use_sliding_window"])?;
+    if config.kind.starts_with("bailing") {
+        // Left from Qwen's: Ling's class has no windows.
+        config.pass(&["max_window_layers"]);
+    }
     // Phi's remote class: each so many-th layer looks at all tokens; 1 says nothing.
     if config.text.peek("full_attn_mod").and_then(Value::as_u64) == Some(1) {
         config.pass(&["full_attn_mod"]);

@@ -85,11 +85,15 @@ impl Latent {
         count("head_dim", self.key_dim, 1 << 12)?;
         count("kv_lora_rank", self.kv_rank, 1 << 16)?;
         count("v_head_dim", self.value_dim, 1 << 12)?;
-        if self.query_rank > 1 << 16 || self.rope_dim >= self.key_dim {
-            return Err(InvalidFigure::new(
-                "q_lora_rank",
-                "must not pass 65536, and qk_nope_head_dim must be above 0".into(),
-            ));
+        if self.query_rank > 1 << 16 {
+            return Err(InvalidFigure::new("q_lora_rank", "must not pass 65536".into()));
+        }
+        if self.rope_dim >= self.key_dim {
+            let (all, rope) = (self.key_dim, self.rope_dim);
+            let problem = format!(
+                "{all} must be above its rotary part, {rope} (qk_nope_head_dim is what is left)"
+            );
+            return Err(InvalidFigure::new("head_dim", problem));
         }
         if self.gate_columns > 1 << 24 {
             return Err(InvalidFigure::new("gate_columns", "must not pass 16777216".into()));

@@ -46,6 +46,9 @@ pub struct Model {
     pub encoder_parameters: u64,
     /// Parameters of its layers for multi-token prediction: in memory only where they draft.
     pub draft_parameters: u64,
+    /// Why its layers can be no more and no fewer, where figures read with them hang on their number.
+    #[serde(skip)]
+    pub layers_fixed: Option<&'static str>,
     /// What its makers publish, to check the figures against.
     pub published: Published,
     /// What was taken for granted when its config was read, a sentence each, for the output to say.

@@ -55,6 +55,9 @@ impl Model {
     }
 
     fn keep_layers(&mut self, layers: u32) -> Result<(), InvalidFigure> {
+        if let Some(why) = self.layers_fixed {
+            return Err(InvalidFigure::new("layers", format!("cannot be replaced here: {why}")));
+        }
         let (all, kinds) = (self.layers(), self.kinds().len());
         if layers > all && kinds > 1 {
             let problem = format!(

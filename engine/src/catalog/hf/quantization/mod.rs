@@ -1,6 +1,9 @@
 //! The formats of a checkpoint's tensors, from what its config says of its quantisation.
 
+mod compressed;
 mod methods;
+mod nvidia;
+mod quark;
 mod weights_only;
 
 use serde_json::{Map, Value};
@@ -41,16 +44,20 @@ impl Scheme {
 const LINEAR: [Class; 4] = [Class::Attention, Class::Mlp, Class::Shared, Class::Experts];
 
 /// Reads the formats.
-pub(super) fn read(
-    config: &Config<'_>,
-    beside: Option<&Map<String, Value>>,
+pub(super) fn read<'a>(
+    config: &Config<'a>,
+    beside: Option<&'a Map<String, Value>>,
     model: &Model,
 ) -> Result<Formats> {
     dtype(config)?;
+    // ChatGLM's: 0 where it is not quantised.
+    if config.text.peek("quantization_bit").and_then(Value::as_u64) == Some(0) {
+        config.pass(&["quantization_bit"]);
+    }
     let own =
         config.anywhere("quantization_config").or_else(|| config.anywhere("compression_config"));
     let mlx = config.anywhere("quantization");
-    let inside = beside.and_then(|map| map.get("quantization")).and_then(Value::as_object);
+    let inside = beside.map(|map| nvidia::in_file(config, map)).transpose()?;
     let own = match own.or(mlx) {
         None => None,
         Some(Value::Object(map)) => Some(map),
@@ -62,7 +69,7 @@ pub(super) fn read(
         // of the checkpoint which NVIDIA quantised anew.
         (Some(_), Some(inside)) if named.is_some_and(|method| method != "modelopt") => {
             config.say("`hf_quant_config.json` beside it counts, not `quantization_config`");
-            methods::beside(inside)?
+            nvidia::beside(config, inside, model)?
         }
         (Some(own), _) => {
             let keys = Keys::new(own, "quantization_config.");
@@ -70,7 +77,7 @@ pub(super) fn read(
             config.keep(keys);
             scheme
         }
-        (None, Some(inside)) => methods::beside(inside)?,
+        (None, Some(inside)) => nvidia::beside(config, inside, model)?,
         (None, None) => Scheme::none(),
     };
     Ok(formats(config, model, &scheme))
@@ -118,9 +125,7 @@ impl Scheme {
         if !self.classes.contains(&module.class) {
             return Format::BF16;
         }
-        let rule = self.rules.iter().find(|(patterns, _)| {
-            !patterns.is_empty() && module.names.iter().any(|name| patterns.matches(name))
-        });
+        let rule = self.rules.iter().find(|(patterns, _)| patterns.matches_any(&module.names));
         rule.map_or(self.otherwise, |(_, format)| *format).unwrap_or(Format::BF16)
     }
 }

@@ -1,10 +1,10 @@
 //! Methods that quantise weights alone: products are computed in 16 bits, but for torchao's few.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Scheme;
 use super::methods::{group_size, number, of_all};
-use crate::catalog::hf::config::{Config, Keys, whole};
+use crate::catalog::hf::config::{Config, Keys};
 use crate::catalog::hf::error::HfConfigError;
 use crate::catalog::hf::patterns::Patterns;
 use crate::catalog::hf::schemes;
@@ -36,24 +36,58 @@ pub(super) fn bitsandbytes(keys: &Keys<'_>) -> Result<Format> {
     }
 }
 
-pub(super) fn hqq(keys: &Keys<'_>) -> Result<Format> {
-    keys.get("skip_modules");
+pub(super) fn hqq<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Format> {
     let need = || HfConfigError::Missing(keys.path_of("quant_config.weight_quant_params"));
     let inner = keys.nested("quant_config")?.ok_or_else(need)?;
     let weights = inner.nested("weight_quant_params")?.ok_or_else(need)?;
     let bits = weights.number("nbits")?.unwrap_or(4);
     let group = group_size(&weights, &["group_size"], 64)?;
-    schemes::int_weights(&weights.path_of("nbits"), bits, group, true)
+    weights.pass(&["axis", "channel_wise", "round_zero", "optimize", "view_as_float"]);
+    inner.pass(&["offload_meta"]);
+    let format = schemes::int_weights(&weights.path_of("nbits"), bits, group, true)?;
+    config.keep(weights);
+    config.keep(inner);
+    Ok(format)
 }
 
-pub(super) fn torchao(keys: &Keys<'_>) -> Result<Format> {
-    let named = keys.get("quant_type").and_then(|value| match value {
-        Value::String(name) => Some(name.as_str()),
-        other => other.get("default")?.get("_type")?.as_str(),
-    });
-    keys.get("quant_type_kwargs");
-    keys.get("include_input_output_embeddings");
-    keys.get("untie_embedding_weights");
+/// Figures of torchao's formats that change no bits.
+const QUIET_TORCHAO: [&str; 6] = [
+    "kernel_preference",
+    "weight_dtype",
+    "activation_dtype",
+    "int4_packing_format",
+    "inner_k_tiles",
+    "set_inductor_config",
+];
+
+pub(super) fn torchao<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Format> {
+    keys.pass(&["include_input_output_embeddings", "untie_embedding_weights"]);
+    let (named, figures) = match keys.get("quant_type") {
+        Some(Value::String(name)) => (Some(name.as_str()), keys.nested("quant_type_kwargs")?),
+        None => (None, None),
+        Some(_) => {
+            let types = keys.nested("quant_type")?;
+            let types = types.ok_or_else(|| HfConfigError::Missing(keys.path_of("quant_type")))?;
+            let all = types.nested("default")?;
+            let all = all.ok_or_else(|| HfConfigError::Missing(types.path_of("default")))?;
+            // Modules with formats of their own.
+            if let Some((name, _)) = types.unused().next() {
+                let path = keys.path_of("quant_type");
+                return Err(HfConfigError::unknown(&path, name, "default alone"));
+            }
+            all.get("_version");
+            let figures = all.nested("_data")?;
+            let name = all.string("_type")?;
+            config.keep(all);
+            (name, figures)
+        }
+    };
+    let mut group = 128;
+    if let Some(figures) = figures {
+        group = group_size(&figures, &["group_size"], group)?;
+        figures.pass(&QUIET_TORCHAO);
+        config.keep(figures);
+    }
     match named {
         Some(
             "Float8DynamicActivationFloat8WeightConfig" | "float8_dynamic_activation_float8_weight",
@@ -67,8 +101,10 @@ pub(super) fn torchao(keys: &Keys<'_>) -> Result<Format> {
         Some("Int8DynamicActivationInt8WeightConfig" | "int8_dynamic_activation_int8_weight") => {
             Ok(Format::INT8)
         }
+        // A scale and a zero point of 16 bits each a group.
         Some("Int4WeightOnlyConfig" | "int4_weight_only") => {
-            schemes::int_weights("bits", 4, 128, true)
+            let scales = (32 * 1024_u32).checked_div(group).unwrap_or(0);
+            Ok(Format { name: FormatName::Int4, bits_1024ths: 4 * 1024 + scales })
         }
         other => Err(HfConfigError::unknown(
             &keys.path_of("quant_type"),
@@ -79,52 +115,44 @@ pub(super) fn torchao(keys: &Keys<'_>) -> Result<Format> {
 }
 
 /// MLX's: all matrices, embedding and head too, with a 16-bit scale and a 16-bit bias a group.
-pub(super) fn mlx(config: &Config<'_>, keys: &Keys<'_>) -> Result<Scheme> {
-    let figures = |map: &Map<String, Value>| -> Result<Option<Format>> {
-        let key = keys.path_of("bits");
-        let Some(bits) = map.get("bits") else { return Ok(None) };
-        let bits = whole(&key, bits)?;
-        let group = map.get("group_size").map(|v| whole(&key, v)).transpose()?.unwrap_or(64);
-        if !(2..=8).contains(&bits) {
-            return Err(HfConfigError::unknown(&key, bits, "2 to 8 bits"));
-        }
-        let name = if bits == 8 { FormatName::Int8Weights } else { FormatName::Int4 };
-        let scale = match map.get("mode").and_then(Value::as_str) {
-            None | Some("affine") => 32,
-            Some("mxfp4" | "mxfp8" | "nvfp4") => 8,
-            Some(other) => {
-                let known = "affine, mxfp4, mxfp8, nvfp4";
-                return Err(HfConfigError::unknown(&keys.path_of("mode"), other, known));
-            }
-        };
-        let bits_1024ths = bits * 1024 + scale * 1024 / group.max(1);
-        Ok(Some(Format { name, bits_1024ths }))
-    };
-    for key in ["bits", "group_size", "mode"] {
-        keys.get(key);
-    }
+pub(super) fn mlx<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
     let mut scheme = Scheme::none();
     scheme.classes.extend([Class::Embedding, Class::Head]);
-    let own: Map<String, Value> = ["bits", "group_size", "mode"]
-        .iter()
-        .filter_map(|key| Some(((*key).to_owned(), keys.peek(key)?.clone())))
-        .collect();
-    scheme.otherwise = figures(&own)?;
+    scheme.otherwise = mlx_figures(keys)?;
     for (name, value) in keys.unused() {
-        match value {
-            Value::Object(map) => {
-                scheme.rules.push((Patterns::new(name, [name])?, figures(map)?));
-                keys.get(name);
+        let format = match value {
+            Value::Object(_) => {
+                let Some(own) = keys.nested(name)? else { continue };
+                let format = mlx_figures(&own)?;
+                config.keep(own);
+                format
             }
-            Value::Bool(false) => {
-                scheme.rules.push((Patterns::new(name, [name])?, None));
-                keys.get(name);
-            }
-            _ => {}
-        }
+            Value::Bool(false) => None,
+            _ => continue,
+        };
+        keys.get(name);
+        scheme.rules.push((Patterns::new(name, [name])?, format));
     }
     config.say("quantised as MLX does: priced as weights only, whatever the engine");
     Ok(scheme)
+}
+
+fn mlx_figures(keys: &Keys<'_>) -> Result<Option<Format>> {
+    let group = keys.number("group_size")?.unwrap_or(64);
+    let scale = match keys.string("mode")? {
+        None | Some("affine") => 32,
+        Some("mxfp4" | "mxfp8" | "nvfp4") => 8,
+        Some(other) => {
+            let known = "affine, mxfp4, mxfp8, nvfp4";
+            return Err(HfConfigError::unknown(&keys.path_of("mode"), other, known));
+        }
+    };
+    let Some(bits) = keys.number("bits")? else { return Ok(None) };
+    if !(2..=8).contains(&bits) {
+        return Err(HfConfigError::unknown(&keys.path_of("bits"), bits, "2 to 8 bits"));
+    }
+    let name = if bits == 8 { FormatName::Int8Weights } else { FormatName::Int4 };
+    Ok(Some(Format { name, bits_1024ths: bits * 1024 + scale * 1024 / group.max(1) }))
 }
 
 pub(super) fn awq(keys: &Keys<'_>) -> Result<Format> {
@@ -136,7 +164,7 @@ pub(super) fn awq(keys: &Keys<'_>) -> Result<Format> {
 }
 
 /// GPTQ keeps zero points also where they are all the same (`sym`).
-pub(super) fn gptq(keys: &Keys<'_>) -> Result<Scheme> {
+pub(super) fn gptq<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
     let bits = keys.number("bits")?.unwrap_or(4);
     let group = group_size(keys, &["group_size"], 128)?;
     keys.get("sym");
@@ -147,7 +175,7 @@ pub(super) fn gptq(keys: &Keys<'_>) -> Result<Scheme> {
         scheme.classes.push(Class::Head);
     }
     if let Some(dynamic) = keys.nested("dynamic")? {
-        for (pattern, own) in dynamic.unused() {
+        for (pattern, own) in dynamic.entries()? {
             // `-:` leaves a module out, `+:` or nothing gives it figures of its own.
             let (out, regex) = match (pattern.strip_prefix("-:"), pattern.strip_prefix("+:")) {
                 (Some(regex), _) => (true, regex),
@@ -156,47 +184,72 @@ pub(super) fn gptq(keys: &Keys<'_>) -> Result<Scheme> {
             };
             let patterns =
                 Patterns::new(&keys.path_of("dynamic"), [format!("re:{regex}").as_str()])?;
-            let own_bits = own.get("bits").map(|v| whole(&key, v)).transpose()?.unwrap_or(bits);
-            let own_group = own.get("group_size").map(|v| whole(&key, v)).transpose()?;
-            let own = schemes::int_weights(&key, own_bits, own_group.unwrap_or(group), true)?;
-            scheme.rules.push((patterns, (!out).then_some(own)));
+            own.pass(&["sym", "desc_act", "damp_percent", "static_groups", "true_sequential"]);
+            let own_bits = own.number("bits")?.unwrap_or(bits);
+            let own_group = group_size(&own, &["group_size"], group)?;
+            let format = schemes::int_weights(&own.path_of("bits"), own_bits, own_group, true)?;
+            scheme.rules.push((patterns, (!out).then_some(format)));
+            config.keep(own);
         }
-        dynamic.use_all();
     }
     Ok(scheme)
 }
 
-pub(super) fn auto_round(keys: &Keys<'_>) -> Result<Scheme> {
-    let bits = keys.number("bits")?.unwrap_or(4);
-    let group = group_size(keys, &["group_size"], 128)?;
-    let zeros = !keys.flag("sym")?.unwrap_or(true);
-    let key = keys.path_of("bits");
-    match keys.string("data_type")? {
-        None | Some("int") => {}
-        Some(other) => {
-            return Err(HfConfigError::unknown(&keys.path_of("data_type"), other, "int"));
-        }
-    }
-    for silent in ["lr", "minmax_lr", "nsamples", "seqlen", "gradient_accumulate_steps", "amp"] {
-        keys.get(silent);
-    }
-    for silent in
-        ["enable_quanted_input", "enable_minmax_tuning", "quant_block_list", "scale_dtype"]
-    {
-        keys.get(silent);
-    }
-    let mut scheme = of_all(schemes::int_weights(&key, bits, group, zeros)?);
+pub(super) fn auto_round<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
+    keys.pass(&["lr", "minmax_lr", "nsamples", "seqlen", "gradient_accumulate_steps", "amp"]);
+    keys.pass(&["enable_quanted_input", "enable_minmax_tuning", "quant_block_list"]);
+    let otherwise = Rounded { bits: 4, group: 128, symmetric: true };
+    let all = Rounded::read(keys, &otherwise)?;
+    let mut scheme = Scheme { otherwise: all.format(keys)?, ..Scheme::none() };
     if let Some(extra) = keys.nested("extra_config")? {
-        for (name, own) in extra.unused() {
-            let own_bits = own.get("bits").map(|v| whole(&key, v)).transpose()?.unwrap_or(bits);
+        for (name, own) in extra.entries()? {
             let patterns = Patterns::new(&keys.path_of("extra_config"), [name])?;
-            let format = match own_bits {
-                16.. => None,
-                own => Some(schemes::int_weights(&key, own, group, zeros)?),
-            };
+            let format = Rounded::read(&own, &all)?.format(&own)?;
             scheme.rules.push((patterns, format));
+            config.keep(own);
         }
-        extra.use_all();
     }
     Ok(scheme)
+}
+
+/// Figures of AutoRound's, of all modules or of one.
+struct Rounded {
+    bits: u32,
+    group: u32,
+    symmetric: bool,
+}
+
+impl Rounded {
+    fn read(keys: &Keys<'_>, otherwise: &Rounded) -> Result<Rounded> {
+        let bits = keys.number("bits")?.unwrap_or(otherwise.bits);
+        match keys.string("data_type")? {
+            None | Some("int") => {}
+            Some("float") if bits >= 16 => {}
+            Some(other) => {
+                return Err(HfConfigError::unknown(&keys.path_of("data_type"), other, "int"));
+            }
+        }
+        // What weights are multiplied with, where it is in 16 bits.
+        let inputs = keys.number("act_bits")?.unwrap_or(16);
+        if inputs < 16 {
+            return Err(HfConfigError::unknown(&keys.path_of("act_bits"), inputs, "16"));
+        }
+        keys.pass(&["act_group_size", "act_sym", "act_dynamic", "act_data_type", "scale_dtype"]);
+        Ok(Rounded {
+            bits,
+            group: group_size(keys, &["group_size"], otherwise.group)?,
+            symmetric: keys.flag("sym")?.unwrap_or(otherwise.symmetric),
+        })
+    }
+
+    /// `None` is 16 bits.
+    fn format(&self, keys: &Keys<'_>) -> Result<Option<Format>> {
+        match self.bits {
+            16.. => Ok(None),
+            bits => {
+                let key = keys.path_of("bits");
+                schemes::int_weights(&key, bits, self.group, !self.symmetric).map(Some)
+            }
+        }
+    }
 }

@@ -3,12 +3,12 @@
 use super::*;
 use crate::catalog::{Format, FormatName, Formats};
 
-fn llama_with(quantization: &str) -> Result<Model, HfConfigError> {
+pub(super) fn llama_with(quantization: &str) -> Result<Model, HfConfigError> {
     let key = format!("{{\"quantization_config\": {quantization}, ");
     Model::from_hf_config(&LLAMA.replacen('{', &key, 1))
 }
 
-fn formats(quantization: &str) -> Formats {
+pub(super) fn formats(quantization: &str) -> Formats {
     llama_with(quantization).unwrap_or_else(|error| panic!("{quantization}: {error}")).formats
 }
 
