@@ -165,9 +165,11 @@ fn is_structural(key: &str) -> bool {
     })
 }
 
-/// Whether a text says something other than a figure: floats that are not finite are read as texts.
-fn is_word(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| !matches!(text, "NaN" | "Infinity" | "-Infinity"))
+/// Whether a text says something other than a figure, or than what each layer is. Floats that are not
+/// finite are read as texts.
+fn is_word(key: &str, value: &Value) -> bool {
+    let figure = |text: &str| matches!(text, "NaN" | "Infinity" | "-Infinity");
+    value.as_str().is_some_and(|text| !figure(text) && !key.contains("pattern"))
 }
 
 /// Judges every key that reading the config did not look at.
@@ -191,7 +193,7 @@ pub(super) fn judge(
             }
             // What lies around the language model repeats some of its keys; its own are what counts.
             if let Some(inner) = own.get(key).filter(|inner| is_around && !inner.is_null()) {
-                if *inner != value && is_structural(key) && !is_word(value) {
+                if *inner != value && is_structural(key) && !is_word(key, value) {
                     let inner = value_shown(inner);
                     config.say(format!(
                         "`{path}`: {} is not read: the language model's own is {inner}",
@@ -204,7 +206,7 @@ pub(super) fn judge(
             if let Some(at) = assumed {
                 needed[at] = true;
                 config.say(format!("`{path}`: {} is ignored, as assumed", value_shown(value)));
-            } else if is_structural(key) && !is_word(value) {
+            } else if is_structural(key) && !is_word(key, value) {
                 unknown.get_or_insert_with(|| HfConfigError::UnknownKey {
                     key: path,
                     value: value_shown(value),

@@ -22,6 +22,7 @@ mod name;
 mod patterns;
 mod quantization;
 mod recurrent;
+mod regexes;
 mod schemes;
 mod special;
 mod tensors;

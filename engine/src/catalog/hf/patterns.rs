@@ -6,20 +6,8 @@
 
 use std::collections::HashSet;
 
-use regex_lite::Regex;
-
 use super::error::HfConfigError;
-
-/// Beginnings of names of layers.
-const BEGINNINGS: [&str; 7] = [
-    "model.",
-    "model.language_model.",
-    "language_model.model.",
-    "language_model.",
-    "backbone.",
-    "language_model.backbone.",
-    "",
-];
+use super::regexes::{self, BEGINNINGS, Expression};
 
 /// Parts of a name that lie outside the language model.
 const OUTSIDE: [&str; 14] = [
@@ -53,7 +41,7 @@ pub(super) struct Patterns {
     parts: Vec<String>,
     /// Names with stars.
     globs: Vec<String>,
-    regexes: Vec<Regex>,
+    regexes: Vec<Expression>,
 }
 
 impl Patterns {
@@ -66,19 +54,32 @@ impl Patterns {
         for pattern in patterns {
             all.add(key, pattern)?;
         }
-        let tried = all.starts.len() + all.parts.len() + all.globs.len() + all.regexes.len();
+        all.check(key)?;
+        Ok(all)
+    }
+
+    /// Adds another list.
+    pub(super) fn extend(&mut self, key: &str, other: Patterns) -> Result<(), HfConfigError> {
+        self.exact.extend(other.exact);
+        self.starts.extend(other.starts);
+        self.parts.extend(other.parts);
+        self.globs.extend(other.globs);
+        self.regexes.extend(other.regexes);
+        self.check(key)
+    }
+
+    fn check(&self, key: &str) -> Result<(), HfConfigError> {
+        regexes::check(key, &self.regexes)?;
+        let tried = self.starts.len() + self.parts.len() + self.globs.len();
         if tried > MOST {
             return Err(HfConfigError::wrong(key, "a list of at most 4096 patterns", tried));
         }
-        Ok(all)
+        Ok(())
     }
 
     fn add(&mut self, key: &str, pattern: &str) -> Result<(), HfConfigError> {
         if let Some(text) = pattern.strip_prefix("re:") {
-            // As Python's `re.match`: from the beginning.
-            let regex = Regex::new(&format!("^(?:{text})"))
-                .map_err(|e| HfConfigError::unknown(key, pattern, &format!("{e}")))?;
-            self.regexes.push(regex);
+            self.regexes.push(Expression::new(key, text)?);
             return Ok(());
         }
         let stars = pattern.matches('*').count();
@@ -120,14 +121,12 @@ impl Patterns {
         if self.parts.iter().any(|part| dotted.contains(part.as_str())) {
             return true;
         }
-        if self.globs.is_empty() && self.regexes.is_empty() {
-            return false;
+        if self.regexes.iter().any(|regex| regex.matches(name)) {
+            return true;
         }
-        BEGINNINGS.iter().any(|beginning| {
-            let full = format!("{beginning}{name}");
-            self.regexes.iter().any(|regex| regex.is_match(&full))
-                || self.globs.iter().any(|glob| is_like(glob, &full))
-        })
+        let is_glob = |full: String| self.globs.iter().any(|glob| is_like(glob, &full));
+        !self.globs.is_empty()
+            && BEGINNINGS.iter().any(|beginning| is_glob(format!("{beginning}{name}")))
     }
 
     /// Whether the name, or that of a module it lies in, is listed.

@@ -32,7 +32,8 @@ pub(super) fn read<'a>(config: &Config<'a>, keys: &Keys<'a>, model: &Model) -> R
         if targets.is_empty() || targets.contains(&"Linear") {
             scheme.otherwise = format;
         } else {
-            scheme.rules.push((Patterns::new(&groups.path_of(name), targets)?, format));
+            let path = groups.path_of(name);
+            scheme.rule(&path, Patterns::new(&path, targets)?, format)?;
         }
         config.keep(group);
     }

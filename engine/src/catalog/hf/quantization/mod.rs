@@ -29,6 +29,40 @@ pub(super) struct Scheme {
 }
 
 impl Scheme {
+    /// Adds a rule after the others: to the last where that has the same format, so that lists of
+    /// thousands of modules are few rules.
+    fn rule(&mut self, key: &str, patterns: Patterns, format: Option<Format>) -> Result<()> {
+        const MOST: usize = 1024;
+        match self.rules.last_mut() {
+            Some((last, own)) if *own == format => last.extend(key, patterns)?,
+            _ => self.rules.push((patterns, format)),
+        }
+        if self.rules.len() > MOST {
+            let expected = "of at most 1024 runs of modules of one format";
+            return Err(HfConfigError::wrong(key, expected, "more"));
+        }
+        Ok(())
+    }
+
+    /// Adds rules of single modules, which do not overlap.
+    fn single<'n>(
+        &mut self,
+        key: &str,
+        modules: impl IntoIterator<Item = (&'n str, Option<Format>)>,
+    ) -> Result<()> {
+        let mut by_format: Vec<(Option<Format>, Vec<&str>)> = Vec::new();
+        for (name, format) in modules {
+            match by_format.iter_mut().find(|(known, _)| *known == format) {
+                Some((_, names)) => names.push(name),
+                None => by_format.push((format, vec![name])),
+            }
+        }
+        for (format, names) in by_format {
+            self.rule(key, Patterns::new(key, names)?, format)?;
+        }
+        Ok(())
+    }
+
     /// Everything in 16 bits.
     fn none() -> Scheme {
         Scheme {

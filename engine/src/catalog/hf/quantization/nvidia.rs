@@ -6,10 +6,9 @@ use super::methods::{SILENT, kv, leave_out, number};
 use super::{LINEAR, Scheme};
 use crate::catalog::hf::config::{Config, Keys};
 use crate::catalog::hf::error::HfConfigError;
-use crate::catalog::hf::patterns::Patterns;
 use crate::catalog::hf::schemes;
 use crate::catalog::hf::tensors::Class;
-use crate::catalog::model::{Format, Model};
+use crate::catalog::model::Model;
 
 type Result<T> = std::result::Result<T, HfConfigError>;
 
@@ -49,24 +48,18 @@ fn mixed<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
     let path = keys.path_of("quantized_layers");
     let layers =
         keys.nested("quantized_layers")?.ok_or_else(|| HfConfigError::Missing(path.clone()))?;
-    let mut by_format: Vec<(Option<Format>, Vec<&str>)> = Vec::new();
+    let mut modules = Vec::new();
     for (name, own) in layers.entries()? {
         let algorithm = own.string("quant_algo")?.unwrap_or("NONE");
         let group = own.number("group_size")?;
-        let format = schemes::modelopt(&path, algorithm, group)?;
+        modules.push((name, schemes::modelopt(&path, algorithm, group)?));
         own.pass(&QUIET);
         config.keep(own);
-        match by_format.iter_mut().find(|(known, _)| *known == format) {
-            Some((_, names)) => names.push(name),
-            None => by_format.push((format, vec![name])),
-        }
     }
     let mut scheme = Scheme::none();
     scheme.classes = LINEAR.to_vec();
     scheme.classes.push(Class::Head);
-    for (format, names) in by_format {
-        scheme.rules.push((Patterns::new(&path, names)?, format));
-    }
+    scheme.single(&path, modules)?;
     Ok(scheme)
 }
 

@@ -36,7 +36,8 @@ pub(super) fn read<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
     if let Some(layers) = keys.nested("layer_quant_config")? {
         for (name, own) in layers.entries()? {
             let format = format(config, &own)?;
-            scheme.rules.push((Patterns::new(&layers.path_of(name), [name])?, format));
+            let path = layers.path_of(name);
+            scheme.rule(&path, Patterns::new(&path, [name])?, format)?;
             // What the projections of K and V put out is what is kept.
             if name.contains("k_proj") || name.contains("v_proj") {
                 scheme.kv_bits_1024ths = outputs(config, &own)?.or(scheme.kv_bits_1024ths);

@@ -119,6 +119,7 @@ pub(super) fn mlx<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
     let mut scheme = Scheme::none();
     scheme.classes.extend([Class::Embedding, Class::Head]);
     scheme.otherwise = mlx_figures(keys)?;
+    let mut modules = Vec::new();
     for (name, value) in keys.unused() {
         let format = match value {
             Value::Object(_) => {
@@ -131,8 +132,9 @@ pub(super) fn mlx<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
             _ => continue,
         };
         keys.get(name);
-        scheme.rules.push((Patterns::new(name, [name])?, format));
+        modules.push((name, format));
     }
+    scheme.single("quantization", modules)?;
     config.say("quantised as MLX does: priced as weights only, whatever the engine");
     Ok(scheme)
 }
@@ -188,7 +190,7 @@ pub(super) fn gptq<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Scheme> {
             let own_bits = own.number("bits")?.unwrap_or(bits);
             let own_group = group_size(&own, &["group_size"], group)?;
             let format = schemes::int_weights(&own.path_of("bits"), own_bits, own_group, true)?;
-            scheme.rules.push((patterns, (!out).then_some(format)));
+            scheme.rule(&keys.path_of("dynamic"), patterns, (!out).then_some(format))?;
             config.keep(own);
         }
     }
@@ -202,12 +204,12 @@ pub(super) fn auto_round<'a>(config: &Config<'a>, keys: &Keys<'a>) -> Result<Sch
     let all = Rounded::read(keys, &otherwise)?;
     let mut scheme = Scheme { otherwise: all.format(keys)?, ..Scheme::none() };
     if let Some(extra) = keys.nested("extra_config")? {
+        let mut modules = Vec::new();
         for (name, own) in extra.entries()? {
-            let patterns = Patterns::new(&keys.path_of("extra_config"), [name])?;
-            let format = Rounded::read(&own, &all)?.format(&own)?;
-            scheme.rules.push((patterns, format));
+            modules.push((name, Rounded::read(&own, &all)?.format(&own)?));
             config.keep(own);
         }
+        scheme.single(&keys.path_of("extra_config"), modules)?;
     }
     Ok(scheme)
 }

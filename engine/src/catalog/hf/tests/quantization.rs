@@ -164,3 +164,25 @@ fn modules_may_have_groups_of_their_own() {
     assert_eq!((formats.mlp.name, formats.attention), (FormatName::Int4, Format::BF16));
     assert_eq!(formats.mlp.bits_1024ths, 4 * 1024 + 512);
 }
+
+#[test]
+fn long_lists_take_no_time_to_speak_of() {
+    let start = std::time::Instant::now();
+    // 4,000 modules of two formats in turn, and a thousand expressions.
+    let own: Vec<String> = (0..4000)
+        .map(|at| {
+            let (layer, bits) = (at % 32, if at % 2 == 0 { 8 } else { 16 });
+            format!(r#""model.layers.{layer}.mlp.x{at}": {{"bits": {bits}}}"#)
+        })
+        .collect();
+    let own = own.join(", ");
+    formats(&format!(r#"{{"quant_method": "auto-round", "bits": 4, "extra_config": {{{own}}}}}"#));
+    let list = |count: usize| {
+        let all: Vec<String> =
+            (0..count).map(|at| format!(r#""re:.*(a|b)*layers.*{at}x.*""#)).collect();
+        format!(r#"{{"quant_method": "fp8", "ignore": [{}]}}"#, all.join(", "))
+    };
+    formats(&list(1000));
+    assert!(refused(&list(4000)).contains("at most 1024"));
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
