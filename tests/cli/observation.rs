@@ -310,7 +310,7 @@ fn a_rank_that_waits_for_its_groups_step_is_not_stuck() {
 model: qwen3-30b-a3b
 gpu: h100-sxm
 parallelism: {data: 2, expert: true}
-schedulers: [vllm-v1: {}]
+schedulers: [orca: {}]
 workload: {trace: {file: two.csv}}
 horizon: 50ms
 ";

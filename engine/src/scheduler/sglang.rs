@@ -94,12 +94,7 @@ impl Parameters for SgLangParams {
         let chunk = chunk.map_or(u32::MAX, |chunk| u32::try_from(chunk).unwrap_or(0));
         let conservativeness = self.schedule_conservativeness;
         [
-            Problem::below_a_block(
-                chunk,
-                engine,
-                "chunked_prefill_size",
-                ", or -1 for no chunks",
-            ),
+            Problem::below_a_block(chunk, engine, "chunked_prefill_size", ", or -1 for no chunks"),
             Problem::when(self.max_prefill_tokens == 0, "max_prefill_tokens", "at least 1"),
             Problem::when(
                 self.max_running_requests == Some(0),

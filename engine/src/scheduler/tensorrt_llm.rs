@@ -90,13 +90,10 @@ impl Parameters for TensorRtLlmParams {
             }
             false => Problem::when(tokens == 0, "max_num_tokens", "at least 1"),
         };
-        [
-            Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"),
-            too_few,
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        [Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"), too_few]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     fn draw(draws: &mut Draws<'_>) -> Self {
