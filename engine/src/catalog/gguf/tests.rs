@@ -9,6 +9,7 @@ const Q8_0: u32 = 8;
 const Q4_K: u32 = 12;
 const Q6_K: u32 = 14;
 
+#[derive(Clone, Copy)]
 enum Meta<'a> {
     Flag(bool),
     Text(&'a str),
@@ -168,7 +169,7 @@ fn read_as(architecture: &str, more: Vec<(&str, Meta<'_>)>) -> Result<Model, HfC
         })
         .chain(more)
         .collect();
-    let keys: Vec<(&str, Meta<'_>)> = keys.iter().map(|(k, v)| (k.as_str(), copy(v))).collect();
+    let keys: Vec<(&str, Meta<'_>)> = keys.iter().map(|(k, v)| (k.as_str(), *v)).collect();
     read(&file(&keys, &llama_tensors()))
 }
 
@@ -208,15 +209,6 @@ fn version_2_is_read_like_version_3_and_version_1_is_not() {
     assert!(error.contains("version 1: convert it"), "{error}");
     bytes[4] = 4;
     assert!(read(&bytes).is_err());
-}
-
-fn copy<'a>(meta: &Meta<'a>) -> Meta<'a> {
-    match *meta {
-        Meta::Flag(flag) => Meta::Flag(flag),
-        Meta::Text(text) => Meta::Text(text),
-        Meta::Number(number) => Meta::Number(number),
-        Meta::Numbers(numbers) => Meta::Numbers(numbers),
-    }
 }
 
 #[test]
