@@ -74,6 +74,15 @@ impl MixerCost {
         costs
     }
 
+    /// Its attention, where it looks at all tokens.
+    #[inline]
+    pub(super) fn attention_over_all(&self) -> Option<&Attention> {
+        match &self.kind {
+            Kind::Attention(attention) if self.slot == ReachSlot::ALL => Some(attention),
+            _ => None,
+        }
+    }
+
     /// KV entries that the decodes of a batch read in one of these layers.
     #[inline]
     pub(super) fn kv(&self, decodes: Decodes) -> f64 {

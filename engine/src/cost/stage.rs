@@ -3,7 +3,7 @@
 use crate::catalog::{EngineProfile, Formats, Gpu, Model, Overhead, REACHES_MAX, Reaches};
 use crate::time::Span;
 
-use super::attention::Reading;
+use super::attention::{Attention, Reading};
 use super::eager::launches_us;
 use super::layers::Layers;
 use super::mixers::MixerCost;
@@ -216,9 +216,32 @@ impl Stage {
         self.kernel_factor * self.layers.communication_us(tokens as f64, all)
     }
 
+    /// Decodes of a model whose layers all have the same attention over all tokens: nearly every
+    /// iteration of most models is one of these.
+    #[inline]
+    fn alike_decodes_alone(
+        &self,
+        attention: &Attention,
+        fixed: &DecodeOnly,
+        kv: u64,
+    ) -> IterationTime {
+        let reading = attention.decode_kv_us(fixed.reading, kv as f64);
+        let gpu_us = (fixed.gpu_us + self.mixer.factor * reading).max(fixed.least_us);
+        IterationTime { gpu: Span::from_micros_f64(gpu_us.min(LONGEST_US)), host: fixed.host }
+    }
+
+    /// The attention of all layers, where it is the same in all of them and over all tokens.
+    #[inline]
+    fn only_attention(&self) -> Option<&Attention> {
+        self.mixer.cost.attention_over_all().filter(|_| self.others.is_empty())
+    }
+
     /// A decode-only batch whose every request samples.
     #[inline]
     fn decodes_alone(&self, fixed: &DecodeOnly, decodes: Decodes) -> IterationTime {
+        if let Some(attention) = self.only_attention() {
+            return self.alike_decodes_alone(attention, fixed, decodes.kv_tokens());
+        }
         let reading = self.mixer.cost.decode_kv_us(fixed.reading, self.mixer.cost.kv(decodes));
         let mut gpu_us = fixed.gpu_us + self.mixer.factor * reading;
         for mixer in &self.others {
@@ -339,6 +362,14 @@ impl CostModel for Stage {
         times: &mut [IterationTime],
     ) {
         let fixed = self.fixed_of(first.requests());
+        if let (Some(fixed), Some(attention)) = (fixed, self.only_attention()) {
+            let mut kv = first.kv_tokens();
+            for time in times {
+                *time = self.alike_decodes_alone(attention, fixed, kv);
+                kv += u64::from(first.requests());
+            }
+            return;
+        }
         let mut decodes = first;
         for time in times {
             *time = match fixed {
