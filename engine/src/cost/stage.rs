@@ -218,7 +218,7 @@ impl Stage {
 
     /// Decodes of a model whose layers all have the same attention over all tokens: nearly every
     /// iteration of most models is one of these.
-    #[inline]
+    #[inline(always)]
     fn alike_decodes_alone(
         &self,
         attention: &Attention,
@@ -231,7 +231,7 @@ impl Stage {
     }
 
     /// The attention of all layers, where it is the same in all of them and over all tokens.
-    #[inline]
+    #[inline(always)]
     fn only_attention(&self) -> Option<&Attention> {
         self.mixer.cost.attention_over_all().filter(|_| self.others.is_empty())
     }

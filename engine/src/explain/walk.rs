@@ -388,10 +388,10 @@ impl<'w> Walk<'w> {
     /// Tells of the step that it arrived in. Who comes to a rank that runs none while others of its
     /// group do waits for theirs: nobody of its own lane is to blame for that.
     fn unseen(&self, Queued { first, seen, .. }: Queued, in_flight: u64, visit: &mut impl Visit) {
-        let own = match self.lane.in_step {
-            true => self.lane.log.free_before(first).max(self.row.arrival),
-            false => self.lane.begins(first),
-        };
+        if !self.lane.in_step {
+            return visit.unseen(first, seen, in_flight);
+        }
+        let own = self.lane.log.free_before(first).max(self.row.arrival);
         visit.unseen(first, seen, in_flight.min(own.since(self.row.arrival).as_nanos()));
     }
 

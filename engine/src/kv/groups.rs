@@ -62,7 +62,8 @@ impl KvGroups {
 
     /// Groups with a sliding window, by kind.
     pub fn windows(&self) -> impl Iterator<Item = WindowGroups> + '_ {
-        self.windows.iter().copied().filter(|window| window.count > 0)
+        // Those that stand for nothing are the last.
+        self.windows.iter().copied().take_while(|window| window.count > 0)
     }
 
     /// Groups with a state of fixed size: one block a request and group.
