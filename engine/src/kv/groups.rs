@@ -90,6 +90,9 @@ impl KvGroups {
 
     /// Groups whose tables grow with a request's tokens, by a block each.
     pub fn growing(&self) -> u32 {
+        if !self.has_windows() {
+            return self.full;
+        }
         self.full + self.windows().map(|window| window.count).sum::<u32>()
     }
 
@@ -158,13 +161,16 @@ impl KvGroups {
     pub fn blocks_beyond(&self, hit: u32, tokens: u64, step_tokens: u64, block_tokens: u32) -> u64 {
         let whole = tokens.div_ceil(u64::from(block_tokens));
         let beyond = |blocks: u64| blocks.saturating_sub(u64::from(hit));
+        let without_windows = u64::from(self.full) * beyond(whole) + u64::from(self.states);
+        if !self.has_windows() {
+            return without_windows;
+        }
         let of = |window: WindowGroups| {
             let most = step_tokens.saturating_add(u64::from(window.tokens - 1));
             let most = most.div_ceil(u64::from(block_tokens)).saturating_add(1);
             u64::from(window.count) * beyond(whole.min(most))
         };
-        let windows: u64 = self.windows().map(of).sum();
-        u64::from(self.full) * beyond(whole) + windows + u64::from(self.states)
+        without_windows + self.windows().map(of).sum::<u64>()
     }
 }
 
