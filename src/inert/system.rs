@@ -1,9 +1,9 @@
 //! Keys of the model, the GPUs, the engine and the router.
 
-use crate::catalog::{Arithmetic, Format, Mlp};
 use super::Effect::{Always, Unless};
 use super::facts::Replicas;
 use super::{Entry, Facts, Written};
+use crate::catalog::{Arithmetic, Format, Mlp};
 use crate::cost::Pricing;
 use crate::fleet::RouterKind;
 use crate::scenario::SchedulerRun;

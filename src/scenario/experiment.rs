@@ -118,9 +118,7 @@ impl PoolView<'_> {
     pub fn uses(&self, run: &SchedulerRun, feature: Feature) -> bool {
         let needs = run.config.build(&self.engine_info()).needs();
         match feature {
-            Feature::PrefixCaching => {
-                needs.caches_on(&self.engine_info())
-            }
+            Feature::PrefixCaching => needs.caches_on(&self.engine_info()),
             Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
             Feature::Priorities => needs.queue == QueueOrder::Priority,
             Feature::DeclaredLengths => {

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::raw::{Engine, GpuRef, Parallelism, Scenario};
+use crate::catalog::{self, GpuSource, Model, Peak, Power};
 use crate::cost::KeptBytes;
 use crate::kv::LayerKv;
-use crate::catalog::{self, GpuSource, Model, Peak, Power};
 use crate::scheduler::Evidence;
 
 /// A scenario with every default filled in, itself a scenario; as JSON, what results publish.

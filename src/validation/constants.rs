@@ -60,8 +60,7 @@ pub(super) fn own_gpu_constants(pricing: &mut Pricing) {
     let carried = pricing.profile.gpu.take().unwrap_or_default();
     let gpu = carried.on(&pricing.gpu);
     let formats = pricing.precision.formats(&pricing.model);
-    let in_fp8 =
-        [formats.mlp, formats.experts].iter().any(|f| f.arithmetic() == Arithmetic::Fp8);
+    let in_fp8 = [formats.mlp, formats.experts].iter().any(|f| f.arithmetic() == Arithmetic::Fp8);
     let (gemm_fp8, experts_fp8) = match in_fp8 {
         // Derived ones have to be carried too, where they are what is fitted.
         true => (

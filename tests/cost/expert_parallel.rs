@@ -1,7 +1,10 @@
 //! Mixtures of experts over several GPUs, and KV in 8 bits: memory, time, what is refused.
 
 use metron_sim::catalog;
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, Dtype, ExpertChoice, ExpertExchange, ExpertLoad, KvCapacity, KvDtype, KvRequest, Parallelism, Parts, Precision, Roofline, kv_capacity};
+use metron_sim::cost::{
+    BatchShape, Chunk, CostModel, Decodes, Dtype, ExpertChoice, ExpertExchange, ExpertLoad,
+    KvCapacity, KvDtype, KvRequest, Parallelism, Parts, Precision, Roofline, kv_capacity,
+};
 use metron_sim::scenario::{Document, Files, Resolved};
 
 fn spread(tensor: u32, data: u32, expert: bool) -> Parallelism {
@@ -101,9 +104,8 @@ fn whole_experts_are_read_by_the_ranks_that_hold_them() {
 fn tokens_go_to_their_experts_and_back() {
     let gpu = catalog::gpu("h100-sxm").unwrap();
     let link = gpu.all_reduce_on(4).unwrap();
-    let us = |precision: Precision, tokens| {
-        parts(&all_to_all(precision), tokens, 0, 0).communication_us
-    };
+    let us =
+        |precision: Precision, tokens| parts(&all_to_all(precision), tokens, 0, 0).communication_us;
     // 32 layers, two messages of 2 copies of 4096 numbers, 3/4 of them to other GPUs, at the rate of
     // the wire: an all-reduce of four sends 1.5 times its bytes.
     let message = |bytes: f64, tokens: f64| {

@@ -90,10 +90,7 @@ fn what_cannot_be_priced_says_why() {
     // No units for fp8: weights are unpacked, and that is said.
     assert!(Roofline::new(&model, &ampere, &profile, tensor(1), Dtype::Fp8).is_ok());
     let notes = format_notes(&model, &ampere, &Dtype::Fp8.formats(&model.formats));
-    assert_eq!(
-        notes,
-        ["a40 has no units for fp8: weights are unpacked and multiplied in 16 bits"]
-    );
+    assert_eq!(notes, ["a40 has no units for fp8: weights are unpacked and multiplied in 16 bits"]);
     let staged = Parallelism { pipeline: 33, ..Parallelism::default() };
     let ada = catalog::gpu("rtx-4090").unwrap();
     let error = Roofline::new(&model, &ada, &profile, staged, Dtype::Bf16).unwrap_err();

@@ -4,9 +4,7 @@
 
 use std::ops::RangeInclusive;
 
-use metron_sim::catalog::{
-    self, EngineProfile, Gpu, Kind, Mixer, Model, PrefillAttention, Reach,
-};
+use metron_sim::catalog::{self, EngineProfile, Gpu, Kind, Mixer, Model, PrefillAttention, Reach};
 use metron_sim::cost::{
     BatchShape, Chunk, CostModel, Decodes, Dtype, IterationTime, KvDtype, Parallelism, Precision,
     Roofline,
@@ -170,9 +168,7 @@ fn more_work_is_never_cheaper() {
 /// of a group, at no less than two thirds of the bandwidth. (Latent attention has two kernels.)
 fn most(gpu: &Gpu, model: &Model) -> f64 {
     match &gpu.prefill_attention {
-        PrefillAttention::FlashAttention2(fit)
-            if fit.mixed_measured =>
-        {
+        PrefillAttention::FlashAttention2(fit) if fit.mixed_measured => {
             let group = |(mixer, _): (Mixer, u32)| match mixer {
                 Mixer::Attention(a) => TOGETHER_MOST.max(1.5 * f64::from(a.heads / a.kv_heads)),
                 _ => 1.0,

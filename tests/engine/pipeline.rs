@@ -80,7 +80,14 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         blocks: outcome.kv.blocks,
         watermark_blocks: 0,
     };
-    let pools = vec![RecordedPool { name: None, replicas: 1, cost, planned_ahead: false, in_step: false, memory }];
+    let pools = vec![RecordedPool {
+        name: None,
+        replicas: 1,
+        cost,
+        planned_ahead: false,
+        in_step: false,
+        memory,
+    }];
     Recording { trace: &outcome.trace, log, pools }
 }
 

@@ -40,8 +40,14 @@ fn index(outcome: &Outcome) -> Index<'_> {
     let log = outcome.log.as_deref().unwrap();
     let memory = Memory { block_tokens: 16, blocks: outcome.kv.blocks, watermark_blocks: 0 };
     let planned_ahead = false;
-    let pools =
-        vec![RecordedPool { name: None, replicas: 1, cost: &Linear, planned_ahead, in_step: false, memory }];
+    let pools = vec![RecordedPool {
+        name: None,
+        replicas: 1,
+        cost: &Linear,
+        planned_ahead,
+        in_step: false,
+        memory,
+    }];
     let recording = Recording { trace: &outcome.trace, log, pools };
     Index::new(recording)
 }

@@ -60,10 +60,13 @@ impl Exchange {
                     let part = hidden / f64::from(shard.ranks);
                     for bytes in [there.input_bytes, HIDDEN_BYTES] {
                         let message = Message::all_to_all(gpu, ranks, bytes * there.copies * part)?;
-                        sum.add(layers, Message {
-                            fixed_us: message.fixed_us + there.more_us,
-                            us_per_token: message.us_per_token / there.rate,
-                        });
+                        sum.add(
+                            layers,
+                            Message {
+                                fixed_us: message.fixed_us + there.more_us,
+                                us_per_token: message.us_per_token / there.rate,
+                            },
+                        );
                     }
                     sum.add(0.5 * layers, reduced);
                 }

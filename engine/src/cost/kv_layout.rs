@@ -213,12 +213,14 @@ mod tests {
     fn model(groups: &[(u32, Mixer)]) -> Model {
         let llama = catalog::model("llama-3.1-8b").unwrap();
         let mlp = llama.groups[0].mlp;
-        let groups = groups.iter().map(|&(layers, mixer)| LayerGroup { layers, mixer, mlp, norms: 2 });
+        let groups =
+            groups.iter().map(|&(layers, mixer)| LayerGroup { layers, mixer, mlp, norms: 2 });
         Model { groups: groups.collect(), ..llama.clone() }
     }
 
     fn attention(kv_heads: u32, key_dim: u32, value_dim: u32, reach: Reach) -> Mixer {
-        let Mixer::Attention(llama) = catalog::model("llama-3.1-8b").unwrap().groups[0].mixer else {
+        let Mixer::Attention(llama) = catalog::model("llama-3.1-8b").unwrap().groups[0].mixer
+        else {
             panic!("attention")
         };
         Mixer::Attention(Attention { kv_heads, key_dim, value_dim, reach, ..llama })
@@ -256,7 +258,13 @@ mod tests {
         let halves = layout(&[(32, attention(8, 128, 128, Reach::All))], 2);
         assert_eq!(halves.bytes_per_block, [16 * 65_536]);
         // Chunks and picked tokens keep all.
-        let chunks = layout(&[(24, attention(8, 128, 128, Reach::Chunk(8192))), (8, attention(8, 128, 128, Reach::All))], 1);
+        let chunks = layout(
+            &[
+                (24, attention(8, 128, 128, Reach::Chunk(8192))),
+                (8, attention(8, 128, 128, Reach::All)),
+            ],
+            1,
+        );
         assert_eq!((chunks.groups, chunks.bytes_per_block), (KvGroups::ONE, vec![32 * 65_536]));
     }
 

@@ -61,7 +61,9 @@ impl Layers {
     ) -> Result<Layers, CostError> {
         let kinds = model.kinds().into_iter().map(|group| {
             let experts = match group.mlp {
-                Mlp::Experts(experts) => Some(expert_layer(model, &experts, gpu, shard, (formats, load))?),
+                Mlp::Experts(experts) => {
+                    Some(expert_layer(model, &experts, gpu, shard, (formats, load))?)
+                }
                 Mlp::Dense(_) | Mlp::None => None,
             };
             Ok(KindOfLayer { group, experts })
@@ -216,21 +218,15 @@ impl Layers {
     fn latent_projections_us(&self, latent: &Latent, tokens: f64) -> f64 {
         let gemm = &self.gemm.attention;
         let (h, q) = (self.hidden, f64::from(self.shard.heads(latent.heads)));
-        let [kv_rank, query_rank, rope, d, value] = [
-            latent.kv_rank,
-            latent.query_rank,
-            latent.rope_dim,
-            latent.key_dim,
-            latent.value_dim,
-        ]
-        .map(f64::from);
+        let [kv_rank, query_rank, rope, d, value] =
+            [latent.kv_rank, latent.query_rank, latent.rope_dim, latent.key_dim, latent.value_dim]
+                .map(f64::from);
         // Compressing is done whole on every rank; a decode's query is taken to the compressed
         // space and its output back by the same matrix that expands K and V of a prefill.
         let queries = match latent.query_rank {
             0 => gemm.us(tokens, q * d, h) + gemm.us(tokens, kv_rank + rope, h),
             _ => {
-                gemm.us(tokens, query_rank + kv_rank + rope, h)
-                    + gemm.us(tokens, q * d, query_rank)
+                gemm.us(tokens, query_rank + kv_rank + rope, h) + gemm.us(tokens, q * d, query_rank)
             }
         };
         let rest = queries

@@ -11,7 +11,8 @@ use super::pipeline::{HandOver, split};
 use super::shard::Shard;
 use super::stage::{LONGEST_US, Place, Serving, Stage};
 use super::{
-    BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parallelism, Parts, Precision,
+    BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parallelism,
+    Parts, Precision,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.

@@ -50,7 +50,13 @@ impl Shard {
                 tensor: ranks,
             });
         }
-        Ok(Shard { ranks, data, expert_ranks, whole_experts, vocab: model.vocab_size.div_ceil(ranks) })
+        Ok(Shard {
+            ranks,
+            data,
+            expert_ranks,
+            whole_experts,
+            vocab: model.vocab_size.div_ceil(ranks),
+        })
     }
 
     /// One rank's query heads, or those of a recurrent mixer, of `heads` in all.

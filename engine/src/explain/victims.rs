@@ -78,9 +78,8 @@ impl<'r> LaneSums<'r> {
                 lane.log.iter().zip(IterationNo::FIRST.onwards()).map(stood).collect();
             holders.sums(lane, means, IterationNo::FIRST, &waited)
         };
-        let missed: Vec<u64> = IterationNo::each(lane.log.numbers())
-            .map(|at| lane.missed_for_budget(at))
-            .collect();
+        let missed: Vec<u64> =
+            IterationNo::each(lane.log.numbers()).map(|at| lane.missed_for_budget(at)).collect();
         LaneSums {
             lane,
             id,

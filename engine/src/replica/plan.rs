@@ -1,8 +1,8 @@
 //! Committing a batch: every scheduled request advances, and what the iteration will bring is
 //! written down.
 
-use super::reads::Reads;
 use super::Replica;
+use super::reads::Reads;
 use super::slot::{Handle, Phase};
 use super::step::Held;
 use crate::cost::{BatchShape, Chunk, Decodes};

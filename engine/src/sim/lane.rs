@@ -63,7 +63,11 @@ impl Repeated {
     /// Prices steps of `requests` decodes, the first of which reads `kv` entries.
     fn price(self, cost: &dyn CostModel, requests: u32, kv: u64, times: &mut [IterationTime]) {
         let Some(next) = self.next else {
-            return cost.times_in_a_row(decodes(requests, kv, None), Reads::default().growing, times);
+            return cost.times_in_a_row(
+                decodes(requests, kv, None),
+                Reads::default().growing,
+                times,
+            );
         };
         let (before, rest) = times.split_at_mut(self.behind as usize);
         for time in before {

@@ -1,7 +1,7 @@
 //! The iterations of a replica as a run writes them down: what there was to explain a gap with.
 
-use crate::ids::{ChunkPlace, IterationNo};
 use crate::cost::Decodes;
+use crate::ids::{ChunkPlace, IterationNo};
 use crate::replica::{Held, Reads, decodes};
 use crate::request::RequestId;
 use crate::time::Time;

@@ -55,7 +55,8 @@ impl Refused {
         let memory =
             |why: &Rejection| matches!(why, Rejection::NeverFits | Rejection::OverLimit(_));
         let refuses = self.why.iter().any(memory);
-        let blocks = || info.kv_groups.blocks_for(self.longest_request.into(), info.kv_block_tokens);
+        let blocks =
+            || info.kv_groups.blocks_for(self.longest_request.into(), info.kv_block_tokens);
         if refuses { blocks() } else { 0 }
     }
 

@@ -128,7 +128,11 @@ impl Maker<'_> {
     }
 
     pub(super) fn weights_in_fp8(&self) -> Vec<Change> {
-        self.fp8("dtype", "weights", !matches!(self.replicas.engine.dtype, Some(Dtype::Bf16 | Dtype::Fp16)))
+        self.fp8(
+            "dtype",
+            "weights",
+            !matches!(self.replicas.engine.dtype, Some(Dtype::Bf16 | Dtype::Fp16)),
+        )
     }
 
     fn fp8(&self, key: &str, of: &str, narrow: bool) -> Vec<Change> {

@@ -10,8 +10,8 @@ use super::model;
 use super::owner::Owner;
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
-    CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision, Pricing,
-    format_notes,
+    CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision,
+    Pricing, format_notes,
 };
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
@@ -94,8 +94,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         links,
         engine: given,
         experts,
-    } =
-        given;
+    } = given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
     let mut profile = hardware::profile(check, owner, given.profile.as_ref());
@@ -169,11 +168,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let block_tokens = layout.block_tokens;
     let kv_blocks =
         kv::kv_blocks(check, owner, given, model.as_ref(), gpu.as_ref(), parallelism, &memory)?;
-    let kv_blocks = DerivedBlocks {
-        groups: kv::told_groups(&layout.groups),
-        kept: layout.kept,
-        ..kv_blocks
-    };
+    let kv_blocks =
+        DerivedBlocks { groups: kv::told_groups(&layout.groups), kept: layout.kept, ..kv_blocks };
     let info = EngineInfo {
         kv_block_tokens: block_tokens,
         kv_blocks: kv_blocks.value,
@@ -214,10 +210,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             async_scheduling,
         },
         cost,
-        hardware: Hardware {
-            pricing,
-            ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism)
-        },
+        hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
         filled_parallelism: raw::Parallelism {
             tensor: Some(parallelism.tensor),
             pipeline: Some(parallelism.pipeline),

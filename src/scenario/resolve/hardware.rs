@@ -270,8 +270,11 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
     let tensor = at(&["parallelism", "tensor"]);
     let (path, help) = match error {
         CostError::HeadsNotDivisible { heads, .. } => {
-            let divisors: Vec<String> =
-                [1, 2, 4, 8, 16, 32, 64].iter().filter(|t| heads % *t == 0).map(u32::to_string).collect();
+            let divisors: Vec<String> = [1, 2, 4, 8, 16, 32, 64]
+                .iter()
+                .filter(|t| heads % *t == 0)
+                .map(u32::to_string)
+                .collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
         CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
@@ -297,7 +300,11 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
     check.report(&path, error.to_string(), &help);
 }
 
-pub(super) fn found<T>(check: &mut Check<'_>, path: &Path, looked_up: Result<T, UnknownName>) -> Option<T> {
+pub(super) fn found<T>(
+    check: &mut Check<'_>,
+    path: &Path,
+    looked_up: Result<T, UnknownName>,
+) -> Option<T> {
     match looked_up {
         Ok(found) => Some(found),
         Err(unknown) => {
@@ -338,7 +345,11 @@ fn own_figures(kind: catalog::Kind) -> &'static str {
     }
 }
 
-pub(super) fn figure<T>(check: &mut Check<'_>, path: &Path, given: Result<T, InvalidFigure>) -> Option<T> {
+pub(super) fn figure<T>(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: Result<T, InvalidFigure>,
+) -> Option<T> {
     match given {
         Ok(given) => Some(given),
         Err(invalid) => {

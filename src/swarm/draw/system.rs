@@ -180,7 +180,8 @@ impl Draw {
                 pool.insert("parallelism".to_owned(), json!({"pipeline": stages}));
             }
             if self.has("priced") {
-                let (speed, time) = (self.one_of(&["25GB/s", "50GB/s"]), self.one_of(&["5us", "9us"]));
+                let (speed, time) =
+                    (self.one_of(&["25GB/s", "50GB/s"]), self.one_of(&["5us", "9us"]));
                 let network = json!({"network": {"bandwidth": speed, "latency": time}});
                 self.perhaps(&mut pool, "links", 0.3, network);
             }

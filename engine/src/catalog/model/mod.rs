@@ -100,7 +100,8 @@ impl Model {
     pub fn kinds(&self) -> Vec<LayerGroup> {
         let mut kinds: Vec<LayerGroup> = Vec::new();
         for group in &self.groups {
-            let same = |kind: &&mut LayerGroup| LayerGroup { layers: group.layers, ..**kind } == *group;
+            let same =
+                |kind: &&mut LayerGroup| LayerGroup { layers: group.layers, ..**kind } == *group;
             match kinds.iter_mut().find(same) {
                 Some(kind) => kind.layers += group.layers,
                 None => kinds.push(*group),

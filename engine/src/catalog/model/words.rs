@@ -44,7 +44,12 @@ impl fmt::Display for Mixer {
         match self {
             Mixer::Attention(attention) => attention.fmt(f),
             Mixer::Latent(latent) => {
-                write!(f, "latent attention ({} heads, KV of {}", latent.heads, latent.kv_numbers())?;
+                write!(
+                    f,
+                    "latent attention ({} heads, KV of {}",
+                    latent.heads,
+                    latent.kv_numbers()
+                )?;
                 match latent.indexer {
                     Some(indexer) => write!(f, ", at most {} tokens picked)", indexer.top),
                     None => f.write_str(")"),

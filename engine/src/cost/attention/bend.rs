@@ -17,4 +17,3 @@ impl Bend {
         if small <= 0.0 { large } else { large * self.0.get(small / large) }
     }
 }
-

@@ -114,4 +114,3 @@ fn reading_us(heads: Heads, gb_per_s: f64, tflops: f64) -> f64 {
     }
     soft_max(reading, heads.query * heads.pair_flops * us_per_flop(tflops), 3.0)
 }
-

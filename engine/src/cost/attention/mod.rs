@@ -8,8 +8,8 @@ mod prefill;
 
 use crate::catalog::{self, AttentionTable, Gpu, Indexer, Latent, PrefillAttention, Reach};
 
-pub(super) use decode::Reading;
 use decode::Decode;
+pub(super) use decode::Reading;
 use heads::Heads;
 use prefill::{Blocks, Prefill, Three, Two};
 
@@ -213,4 +213,3 @@ impl Attention {
         if constants > 0.0 { by_constants * (table / constants) } else { table }
     }
 }
-

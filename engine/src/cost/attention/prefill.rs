@@ -77,10 +77,9 @@ impl Blocks {
             sum.tiles += tiles;
             sum.tokens += f64::from(chunk.tokens);
             let (keys, longest) = match reach {
-                Reach::All => (
-                    tiles * context + rows * tiles * (tiles + 1.0) * 0.5,
-                    context + rows * tiles,
-                ),
+                Reach::All => {
+                    (tiles * context + rows * tiles * (tiles + 1.0) * 0.5, context + rows * tiles)
+                }
                 _ => {
                     // A tile walks the keys that any of its rows reads: as many as the mean of its
                     // rows, and half a tile.
