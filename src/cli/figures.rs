@@ -25,7 +25,7 @@ pub enum FiguresOf {
     /// Of a GPU.
     Gpu(Box<GpuFigures>),
     /// Of a model.
-    Model(ModelFigures),
+    Model(Box<ModelFigures>),
     /// Of a profile.
     Profile(ProfileFigures),
 }
@@ -136,7 +136,7 @@ impl Figures {
             max_position_embeddings: model.max_position_embeddings,
             source: model.source.clone(),
         };
-        Figures { evidence: model.evidence(), of: FiguresOf::Model(of) }
+        Figures { evidence: model.evidence(), of: FiguresOf::Model(Box::new(of)) }
     }
 
     fn of_profile(profile: EngineProfile) -> Figures {
