@@ -101,6 +101,15 @@ struct Priced {
     readings: Vec<Reading>,
 }
 
+impl Priced {
+    /// All of its layers in a batch, together and in turn, microseconds.
+    #[inline]
+    fn time_us(&self, shape: &BatchShape<'_>) -> (f64, f64) {
+        let (together, in_turn) = self.cost.time(shape);
+        (self.factor * together, self.factor * together.min(in_turn))
+    }
+}
+
 /// Decode-only batches up to this size are tabulated.
 const DECODE_ONLY_MAX: u32 = 1024;
 
@@ -196,6 +205,7 @@ impl Stage {
     }
 
     /// The same when the other ranks that share the experts compute so many tokens.
+    #[inline]
     fn kernels_beside_us(&self, tokens: u64, beside: Option<u64>) -> f64 {
         let (Some(beside), Some(apart)) = (beside, &self.apart) else {
             return self.kernels_of_layers_us(tokens);
@@ -266,11 +276,11 @@ impl Stage {
     /// together may be dearer than apart. Overheads are no part of the bound: an engine's pause
     /// between iterations makes no kernel longer.
     fn attention_us(&self, shape: &BatchShape<'_>, rest_us: f64) -> f64 {
-        let (mut together_us, mut in_turn_us) = (0.0, 0.0);
-        for mixer in self.mixers() {
-            let (together, in_turn) = mixer.cost.time(shape);
-            together_us += mixer.factor * together;
-            in_turn_us += mixer.factor * together.min(in_turn);
+        let (mut together_us, mut in_turn_us) = self.mixer.time_us(shape);
+        for mixer in &self.others {
+            let (together, in_turn) = mixer.time_us(shape);
+            together_us += together;
+            in_turn_us += in_turn;
         }
         if together_us <= in_turn_us {
             return together_us;

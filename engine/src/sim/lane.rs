@@ -199,6 +199,7 @@ impl<'a> Lane<'a> {
     }
 
     /// Starts a batch in a step of this length; says when the next can start.
+    #[inline]
     pub(super) fn start_in_step(
         &mut self,
         now: Time,
