@@ -140,9 +140,15 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
                 "model",
                 given_model.is_none(),
                 "which model is served?",
-                "such as `model: llama-3.1-8b`",
+                "such as `model: llama-3.1-8b`, or `model: {config: path/to/config.json}` for one of your own",
             ),
-            ("gpu", given_gpu.is_none(), "what does it run on?", "such as `gpu: h100-sxm`"),
+            (
+                "gpu",
+                given_gpu.is_none(),
+                "what does it run on?",
+                "such as `gpu: h100-sxm`, or its peak figures, `gpu: {memory: 80GiB, memory_bandwidth: \
+                 3350GB/s, bf16_tflops: 989}`",
+            ),
         ];
         for (name, missing, question, example) in missing {
             if missing {
