@@ -384,6 +384,12 @@ impl<'a> Config<'a> {
         found
     }
 
+    /// The class that the config names as its own.
+    pub(super) fn architecture(&self) -> Option<&'a str> {
+        let outermost = self.around.first().unwrap_or(&self.text);
+        class_of(outermost)
+    }
+
     /// Values of the language model's own keys by name, for what lies around it to be compared with.
     pub(super) fn text_keys(&self) -> HashMap<&'a str, &'a Value> {
         self.text.map.iter().map(|(key, value)| (key.as_str(), value)).collect()

@@ -138,8 +138,29 @@ fn longest(config: &Config<'_>) -> Result<u32> {
     }))
 }
 
+/// Classes that score or embed, and have no output head over the vocabulary.
+const HEADLESS: [&str; 8] = [
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForRewardModel",
+    "MistralModel",
+    "LlamaModel",
+    "Qwen2Model",
+    "Qwen3Model",
+    "Gemma3TextModel",
+];
+
 fn tied(config: &Config<'_>) -> Result<bool> {
     const TIED: [&str; 2] = ["tie_word_embeddings", "tie_embedding"];
+    let class = config.architecture().unwrap_or_default();
+    if HEADLESS.iter().any(|headless| class.ends_with(headless)) {
+        config.optional_flag(&TIED)?;
+        config.say(format!(
+            "`{class}` has no output head: none is in memory, and tokens are priced as if the \
+             embedding were one"
+        ));
+        return Ok(true);
+    }
     if let Some((key, value)) = config.given(&TIED) {
         return super::config::truth(key, value);
     }

@@ -87,6 +87,10 @@ pub(super) fn mamba2(config: &Config<'_>, hidden_size: u32) -> Result<Recurrent>
         _ if heads == 0 => return Err(HfConfigError::wrong(head_keys[0], "above 0", heads)),
         _ => expand.saturating_mul(hidden_size) / heads,
     };
+    // The class refuses other figures too; its own default of 128 heads fits few widths.
+    if config.kind == "mamba2" && product(&[heads, dim]) != product(&[expand, hidden_size]) {
+        return Err(HfConfigError::wrong("num_heads", "expand x hidden_size / head_dim", heads));
+    }
     let groups = config.number(&["n_groups", "mamba_n_groups", "mamba_ngroups"])?;
     let state =
         config.number(&["ssm_state_size", "mamba_d_state", "state_size", "mamba_state_dim"])?;

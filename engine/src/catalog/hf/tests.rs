@@ -208,3 +208,12 @@ fn not_json_is_an_error() {
     assert!(matches!(Model::from_hf_config("nope"), Err(HfConfigError::NotAnObject(_))));
     assert!(matches!(Model::from_hf_config("[]"), Err(HfConfigError::NotAnObject(_))));
 }
+
+/// Models that score have no head over the vocabulary: 128,256 x 4,096 parameters fewer.
+#[test]
+fn a_class_without_a_head_has_none() {
+    let scoring = LLAMA.replace("LlamaForCausalLM", "LlamaForSequenceClassification");
+    let [with, without] = [LLAMA, &scoring].map(|json| Model::from_hf_config(json).unwrap());
+    assert_eq!(with.parameters() - without.parameters(), 128_256 * 4096);
+    assert!(without.assumed.iter().any(|note| note.contains("has no output head")));
+}
