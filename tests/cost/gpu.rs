@@ -87,7 +87,7 @@ fn what_cannot_be_priced_says_why() {
     let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
     let profile = catalog::profile(profile).unwrap();
     let ampere = catalog::gpu("a40").unwrap();
-    // No units for fp8: weights are unpacked, and that is said.
+    // Without fp8 units kernels unpack the weights; the output says so.
     assert!(Roofline::new(&model, &ampere, &profile, tensor(1), Dtype::Fp8).is_ok());
     let notes = format_notes(&model, &ampere, &Dtype::Fp8.formats(&model.formats));
     assert_eq!(notes, ["a40 has no units for fp8: weights are unpacked and multiplied in 16 bits"]);

@@ -361,15 +361,7 @@ fn mixtures_of_experts() {
             if row[0] != "bfloat16" || ep != 1 || tp > 8 || count > 256 {
                 continue;
             }
-            let experts = Experts {
-                count,
-                per_token,
-                width: width / tp,
-                shared_width: 0,
-                gated: true,
-                bias: false,
-                latent: 0,
-            };
+            let experts = routed_alone(count, per_token, width / tp);
             let activated = f64::from(count.min(tokens * per_token));
             let us = routed_experts_us(&fit, hidden, &experts, tokens, activated, 2.0);
             errors.add(us, float(&row[8]));
@@ -388,6 +380,11 @@ fn mixtures_of_experts() {
         errors.add(us, float(&row[2]));
     }
     errors.report("experts     RTXPRO6000_Qwen3-30B-A3B", 0.09);
+}
+
+/// Gated experts without a shared one.
+fn routed_alone(count: u32, per_token: u32, width: u32) -> Experts {
+    Experts { count, per_token, width, shared_width: 0, gated: true, bias: false, latent: 0 }
 }
 
 /// The shapes that the fp8 constants were fitted on and those that were kept apart: for each number
@@ -430,15 +427,7 @@ fn mixtures_of_experts_in_fp8() {
                 if width % (64 * tp) != 0 {
                     continue;
                 }
-                let experts = Experts {
-                    count,
-                    per_token,
-                    width: width / tp,
-                    shared_width: 0,
-                    gated: true,
-                    bias: false,
-                    latent: 0,
-                };
+                let experts = routed_alone(count, per_token, width / tp);
                 let activated = f64::from(count.min(tokens * per_token));
                 let us = routed_experts_us(&fit, hidden, &experts, tokens, activated, 1.0);
                 let apart = shapes.iter().position(|other| *other == shape).unwrap() % 2;

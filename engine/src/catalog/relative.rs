@@ -45,7 +45,7 @@ pub struct GpuOfPeaks {
     /// Power, when measured or stated.
     #[serde(default)]
     pub power: Option<Power>,
-    /// Where the figures come from; `constants` is added to what is said of the shares.
+    /// Where the figures come from; `constants` goes behind the words about the shares.
     #[serde(default)]
     pub source: GpuSource,
 }

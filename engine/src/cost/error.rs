@@ -2,8 +2,6 @@
 
 use crate::catalog::InvalidFigure;
 
-use super::Dtype;
-
 /// A combination that has no price.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CostError {
@@ -18,14 +16,6 @@ pub enum CostError {
         of: &'static str,
         /// Ranks.
         tensor: u32,
-    },
-    /// No constants for this number type.
-    #[error("{gpu} has no measured constants for {dtype}")]
-    DtypeUnknown {
-        /// The GPU.
-        gpu: String,
-        /// The number type.
-        dtype: Dtype,
     },
     /// No constants for the experts of a mixture of experts.
     #[error("{gpu} has no measured constants for mixtures of experts such as {model}")]

@@ -81,6 +81,20 @@ pub struct Overheads {
     pub gap: Span,
 }
 
+/// Times of iterations in a row, each priced by itself.
+fn one_by_one<C: CostModel + ?Sized>(
+    cost: &C,
+    first: Decodes,
+    growing: [u32; REACHES_MAX],
+    times: &mut [IterationTime],
+) {
+    let mut decodes = first;
+    for time in times {
+        *time = cost.time(&BatchShape::of_decodes(decodes));
+        decodes = decodes.later(1, growing);
+    }
+}
+
 /// Prices a batch. Pure: the same shape costs the same, and nothing is allocated.
 pub trait CostModel: Send + Sync {
     /// Time of one iteration over `shape`.
@@ -95,11 +109,7 @@ pub trait CostModel: Send + Sync {
         growing: [u32; REACHES_MAX],
         times: &mut [IterationTime],
     ) {
-        let mut decodes = first;
-        for time in times {
-            *time = self.time(&BatchShape::of_decodes(decodes));
-            decodes = decodes.later(1, growing);
-        }
+        one_by_one(self, first, growing, times);
     }
 
     /// How far back attention looks where it does not look at all tokens: the sums of KV entries

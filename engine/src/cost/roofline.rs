@@ -12,7 +12,7 @@ use super::shard::Shard;
 use super::stage::{LONGEST_US, Place, Serving, Stage};
 use super::{
     BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parallelism,
-    Parts, Precision,
+    Parts, Precision, one_by_one,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.
@@ -124,11 +124,7 @@ impl CostModel for Roofline {
         if let [stage] = self.stages.as_slice() {
             return stage.times_in_a_row(first, growing, times);
         }
-        let mut decodes = first;
-        for time in times {
-            *time = self.time(&BatchShape::of_decodes(decodes));
-            decodes = decodes.later(1, growing);
-        }
+        one_by_one(self, first, growing, times);
     }
 
     fn reaches(&self) -> Reaches {

@@ -277,7 +277,6 @@ pub(super) fn cost_problem(check: &mut Check<'_>, owner: &Owner, error: &CostErr
                 .collect();
             (tensor, format!("{heads} divides over {}", divisors.join(", ")))
         }
-        CostError::DtypeUnknown { .. } => (at(&["engine", "dtype"]), String::new()),
         CostError::AllReduceUnknown { .. } => (
             at(&["parallelism"]),
             "such as `links: {network: {bandwidth: 50GB/s, latency: 10us}}`, or `gpu: {base: \

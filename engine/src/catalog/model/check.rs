@@ -107,23 +107,6 @@ impl Latent {
         }
         Ok(())
     }
-
-    /// Bytes that the KV cache holds for a token in one layer. With an indexer and KV in 8 bits vLLM
-    /// stores 656 bytes for DeepSeek-V3.2: the 512 numbers of `kv_rank` in fp8 with a 32-bit scale
-    /// for each 128 of them, and the rotary key in 16 bits (`fp8_ds_mla`, vLLM
-    /// `v1/attention/backends/mla/flashmla_sparse.py`).
-    pub fn kv_bytes(&self, kv_bits_1024ths: u32) -> u64 {
-        let plain = u64::from(self.kv_numbers()) * u64::from(kv_bits_1024ths) / (8 * 1024);
-        let Some(indexer) = self.indexer else { return plain };
-        let stored = match kv_bits_1024ths {
-            8192 => {
-                let rank = u64::from(self.kv_rank);
-                rank + 4 * rank.div_ceil(128) + 2 * u64::from(self.rope_dim)
-            }
-            _ => plain,
-        };
-        stored + indexer.kv_bytes()
-    }
 }
 
 impl Recurrent {

@@ -335,12 +335,8 @@ impl Latent {
             _ => query_rank * (h + q * d),
         };
         let keys_and_values = h * (kv_rank + rope) + kv_rank * q * (d - rope + value);
-        let indexer = self.indexer.map_or(0, |indexer| {
-            let [heads, dim] = [indexer.heads, indexer.dim].map(u64::from);
-            let from = if query_rank == 0 { h } else { query_rank };
-            from * heads * dim + h * (dim + heads)
-        });
-        queries + keys_and_values + (q * value + u64::from(self.gate_columns)) * h + indexer
+        let output = (q * value + u64::from(self.gate_columns)) * h;
+        queries + keys_and_values + output + self.indexer_parameters(h)
     }
 
     /// Norms of the compressed vectors, and that of the indexer's key, which has a bias.
@@ -353,16 +349,36 @@ impl Latent {
     pub fn unsplit_parameters(&self, hidden_size: u32) -> u64 {
         let h = u64::from(hidden_size);
         let compress = u64::from(self.kv_rank + self.query_rank + self.rope_dim) * h;
-        let indexer = self.indexer.map_or(0, |indexer| {
-            let [heads, dim] = [indexer.heads, indexer.dim].map(u64::from);
-            let from = if self.query_rank == 0 { h } else { u64::from(self.query_rank) };
-            from * heads * dim + h * (dim + heads)
-        });
-        compress + indexer
+        compress + self.indexer_parameters(h)
+    }
+
+    /// Matrices of the indexer: its queries, and from the hidden state its key and weights of heads.
+    fn indexer_parameters(&self, h: u64) -> u64 {
+        let Some(indexer) = self.indexer else { return 0 };
+        let [heads, dim] = [indexer.heads, indexer.dim].map(u64::from);
+        let from = if self.query_rank == 0 { h } else { u64::from(self.query_rank) };
+        from * heads * dim + h * (dim + heads)
     }
 
     /// Numbers of the compressed K, V and rotary key of a token.
     pub fn kv_numbers(&self) -> u32 {
         self.kv_rank + self.rope_dim
+    }
+
+    /// Bytes that the KV cache holds for a token in one layer. With an indexer and KV in 8 bits vLLM
+    /// stores 656 bytes for DeepSeek-V3.2: the 512 numbers of `kv_rank` in fp8 with a 32-bit scale
+    /// for each 128 of them, and the rotary key in 16 bits (`fp8_ds_mla`, vLLM
+    /// `v1/attention/backends/mla/flashmla_sparse.py`).
+    pub fn kv_bytes(&self, kv_bits_1024ths: u32) -> u64 {
+        let plain = u64::from(self.kv_numbers()) * u64::from(kv_bits_1024ths) / (8 * 1024);
+        let Some(indexer) = self.indexer else { return plain };
+        let stored = match kv_bits_1024ths {
+            8192 => {
+                let rank = u64::from(self.kv_rank);
+                rank + 4 * rank.div_ceil(128) + 2 * u64::from(self.rope_dim)
+            }
+            _ => plain,
+        };
+        stored + indexer.kv_bytes()
     }
 }
