@@ -2,7 +2,7 @@
 //!
 //! `METRON_GOLDEN=<folder>` points at another folder of the same shape.
 
-use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, small_cases};
+use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
 use metron_sim::sim::StepRecord;
 
@@ -47,6 +47,50 @@ fn golden_hybrid() {
     }
     assert!(replayed > 0, "some cases need no more than this engine has");
     report("hybrid", replayed, steps);
+}
+
+/// Follow-up turns, whose prompts begin with prompts and answers before them.
+#[test]
+fn golden_multiturn() {
+    let Some(cases) = cases_of("multiturn") else { return };
+    let (mut replayed, mut steps) = (0, 0);
+    for case in &cases {
+        let ahead = case.planned_ahead().then_some("it is planned ahead");
+        if let Some(why) = case.beyond().or(ahead) {
+            say(&format!("golden multiturn: {} is left out: {why}", case.name));
+            continue;
+        }
+        steps += compare_every_entry(case).min(compare_iterations(case));
+        replayed += 1;
+    }
+    assert!(replayed > 0, "some cases need no more than this engine has");
+    report("multiturn", replayed, steps);
+}
+
+/// Runs of a real vLLM 0.32 server: what it decided, step by step.
+#[test]
+fn golden_server_runs() {
+    let Some(cases) = recorded_runs("golden") else { return };
+    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
+    let steps = cases.iter().map(both).sum();
+    report("server runs", cases.len(), steps);
+}
+
+#[test]
+fn golden_server_runs_planned_ahead() {
+    let Some(cases) = recorded_runs("golden-async") else { return };
+    let both = |case: &Case| compare_plans(case, true).min(compare_plans(case, false));
+    let steps = cases.iter().map(both).sum();
+    report("server runs (planned ahead)", cases.len(), steps);
+}
+
+/// The same of conversations: ids of blocks of prompts and answers.
+#[test]
+fn golden_server_sessions() {
+    let Some(cases) = recorded_runs("golden-sessions") else { return };
+    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
+    let steps = cases.iter().map(both).sum();
+    report("server sessions", cases.len(), steps);
 }
 
 fn report(name: &str, cases: usize, steps: usize) {

@@ -87,7 +87,7 @@ impl Replica {
             return;
         }
         if self.pool.caching() {
-            self.hash_blocks(index, known);
+            self.hash_blocks(index, known, known);
             self.pool.trim(index, known);
         } else {
             self.pool.give_back(self.pool.out_of_window(before, known));
@@ -105,16 +105,35 @@ impl Replica {
 
     pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
         let slot = &self.slots[index.index()];
-        let block_tokens = self.options.block_tokens;
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.key_lookahead);
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = (slot.target - 1) / block_tokens;
-        (0..full).map(move |k| slot.block_key(k, block_tokens))
+        let full = slot.target.saturating_sub(ahead.max(1)) / block_tokens;
+        (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
     }
 
-    pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32) {
-        let block_tokens = self.options.block_tokens;
+    /// Gives keys to the blocks that `tokens` computed tokens fill, as far as what they are is
+    /// known: `known` tokens are.
+    pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32, known: u32) {
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.key_lookahead);
+        let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
+        self.pool.hash(index, full, |k| slot.block_key(k, block_tokens, ahead));
+    }
+
+    /// Gives keys to what the next decode step fills of answers that others can meet. Of all other
+    /// answers it is time enough when they give their blocks back.
+    pub(super) fn hash_answers(&mut self) {
+        if !self.answers_are_met {
+            return;
+        }
+        let mut slots = std::mem::take(&mut self.scratch);
+        self.members.decodes.filling_slots(self.options.key_lookahead, &mut slots);
+        slots.retain(|index| self.slots[index.index()].content.answer_is_met());
+        for &index in &slots {
+            let known = self.done(index) + 1;
+            self.hash_blocks(index, known, known);
+        }
+        self.scratch = slots;
     }
 
     /// Gives back all blocks, those that became full since the last hash with their keys.
@@ -123,7 +142,9 @@ impl Replica {
             let slot = &self.slots[index.index()];
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
-            self.hash_blocks(index, tokens);
+            // Of an answer one token more is known than is computed.
+            let known = slot.target.max(tokens + 1);
+            self.hash_blocks(index, tokens, known);
         }
         let slot = &self.slots[index.index()];
         let held = self.pool.held(index, slot.length, || slot.trimmed_at);
@@ -147,6 +168,9 @@ impl Replica {
                 }
             }
             self.scratch = slots;
+            if self.pool.hashes_at_schedule() {
+                self.hash_answers();
+            }
         } else {
             // Without identities only the count matters; members' shares follow from their tokens.
             let growth = self.members.decodes.growing() * self.pool.growth(1);

@@ -90,6 +90,9 @@ pub struct ReplicaOptions {
     pub planned_ahead: bool,
     /// The slow path: every request is visited at every step and no shortcut is offered.
     pub reference: bool,
+    /// Tokens after a block that belong to its identity too: 0, but with drafts by a head that looks
+    /// ahead (EAGLE, MTP), where vLLM 0.33 finds a block only with the tokens that the head saw.
+    pub key_lookahead: u32,
     /// How far back the model's attention looks where it does not look at all tokens.
     pub reaches: Reaches,
 }
@@ -113,6 +116,7 @@ impl ReplicaOptions {
             cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
             planned_ahead,
             reference,
+            key_lookahead: 0,
             reaches: [Reach::All; REACHES_MAX],
         }
     }

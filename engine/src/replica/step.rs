@@ -194,8 +194,9 @@ impl<'a> Step<'a> {
         let replica = &mut *self.replica;
         if hit.blocks > 0 {
             let slot = &replica.slots[index.index()];
-            let block_tokens = replica.options.block_tokens;
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
+            let options = &replica.options;
+            let (width, ahead) = (options.block_tokens, options.key_lookahead);
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
             replica.pool.take_hit(index, hit, keys);
         }
         let length = replica.pool.length_for(hold_tokens);
@@ -386,8 +387,14 @@ impl<'a> Step<'a> {
         slot.scheduled = tokens;
         slot.chunk_from = context;
         self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
-        if !decode && self.replica.pool.hashes_at_schedule() {
-            self.replica.hash_blocks(index, context + tokens);
+        if self.replica.pool.hashes_at_schedule() {
+            let slot = &self.replica.slots[index.index()];
+            if !decode {
+                let known = slot.target;
+                self.replica.hash_blocks(index, context + tokens, known);
+            } else if slot.content.answer_is_met() {
+                self.replica.hash_blocks(index, context + 1, context + 1);
+            }
         }
     }
 }

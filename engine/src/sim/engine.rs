@@ -12,9 +12,10 @@ use super::planner::Planner;
 use super::server::Server;
 use super::tally::Tally;
 use super::{KvUse, Outcome, Rejection, apart};
+use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
 use crate::ids::{ControllerId, LaneId, ReplicaId};
-use crate::replica::{Content, Replica, ReplicaOptions};
+use crate::replica::{Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::units::Duration;
@@ -279,7 +280,7 @@ impl<'a> Engine<'a> {
         }
         let server = &mut self.servers[index.index()];
         let content = if server.replica().pool().caching() {
-            Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
+            arriving.content(id)
         } else {
             Content::default()
         };

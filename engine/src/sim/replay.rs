@@ -3,8 +3,9 @@
 //! one's own: the replica's invariants are checked after every step.
 
 use super::capacity::Capacity;
+use crate::content::{Content, Ids, Origin, Parent, Turn};
 use crate::ids::ClassId;
-use crate::replica::{Content, Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -22,8 +23,11 @@ pub struct ReplayRequest {
     pub max_tokens: u32,
     /// Lower is more urgent.
     pub priority: i32,
-    /// Chained content ids of the prompt's first KV blocks.
+    /// Chained content ids of its first KV blocks: of the prompt, and of the answer where there are
+    /// more.
     pub block_ids: Vec<u64>,
+    /// Whose tokens it begins with: the place of a request before it in the list, and how many.
+    pub parent: Option<(usize, u32)>,
 }
 
 /// What one step did.
@@ -63,6 +67,7 @@ pub struct Replay {
     replica: Replica,
     scheduler: Box<dyn Scheduler>,
     requests: Vec<ReplayRequest>,
+    origins: Vec<Origin>,
     block_tokens: u32,
     arrived: usize,
     step: u64,
@@ -86,10 +91,12 @@ impl Replay {
         reference: bool,
     ) -> Replay {
         let options = ReplicaOptions::of(engine, &scheduler.needs(), false, reference);
+        let origins = origins(&requests, engine.kv_block_tokens);
         Replay {
             replica: Replica::new(options),
             scheduler,
             requests,
+            origins,
             block_tokens: engine.kv_block_tokens,
             arrived: 0,
             step: 0,
@@ -159,11 +166,32 @@ impl Replay {
                 self.arrived += 1;
                 continue;
             }
-            let ids = next.block_ids.clone().into();
-            self.replica.arrive(id, &request, Content { ids, id_tokens: self.block_tokens });
+            let origin = |id: RequestId| self.origins[id.index()].clone();
+            let content = Content::of(id, self.block_tokens, origin);
+            self.replica.arrive(id, &request, content);
             self.arrived += 1;
         }
     }
+}
+
+/// What is known of the tokens of each request.
+fn origins(requests: &[ReplayRequest], block_tokens: u32) -> Vec<Origin> {
+    let mut turns = vec![Turn::default(); requests.len()];
+    for (place, request) in requests.iter().enumerate() {
+        let Some((parent, tokens)) = request.parent else { continue };
+        turns[place].parent = Some(Parent { request: RequestId::at(parent), tokens });
+        turns[parent].followed = true;
+    }
+    let of = |(request, turn): (&ReplayRequest, &Turn)| {
+        let covers = (request.block_ids.len() as u32).saturating_mul(block_tokens);
+        Origin {
+            ids: Ids::all(request.block_ids.clone()),
+            covers,
+            parent: turn.parent,
+            answer_is_met: turn.followed || covers > request.prompt_tokens,
+        }
+    };
+    requests.iter().zip(&turns).map(of).collect()
 }
 
 impl Replay {
