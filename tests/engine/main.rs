@@ -27,3 +27,4 @@ mod small;
 mod swarm;
 mod threads;
 mod timing;
+mod transfers;
