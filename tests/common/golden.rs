@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use metron_sim::replica::{Became, Luck};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
+use metron_sim::scheduler::{DraftRules, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -26,6 +28,13 @@ struct GoldenRequest {
     arrival_step: u64,
     prompt: u32,
     output: u32,
+    max_tokens: Option<u32>,
+    /// How many drafts are accepted, verification by verification.
+    #[serde(default)]
+    accept: Vec<u32>,
+    /// How many are found, sample by sample, where they have to be looked for.
+    #[serde(default)]
+    drafts: Vec<u32>,
     #[serde(default)]
     priority: i32,
     prefix_group: Option<Value>,
@@ -43,6 +52,8 @@ pub(crate) struct GoldenStep {
     pub num_running: usize,
     #[serde(default)]
     pub ignored: Vec<String>,
+    #[serde(default)]
+    pub processed: Option<u64>,
 }
 
 #[derive(Deserialize, Clone)]
@@ -54,6 +65,14 @@ struct GoldenEntry {
     emits: u32,
     #[serde(default)]
     recompute: bool,
+    spec: Option<u32>,
+    accepted: Option<u32>,
+    #[serde(default)]
+    pad: u32,
+    placeholders_before: Option<u32>,
+    #[serde(default)]
+    ignored: u32,
+    stale: Option<String>,
 }
 
 /// One scheduled request, as compared.
@@ -63,8 +82,21 @@ pub(crate) struct Entry {
     pub tokens: u32,
     pub kind: String,
     pub computed_before: u32,
-    pub emits: bool,
+    pub emits: u32,
     pub recompute: bool,
+    /// What became of it, where the case says: drafts verified and accepted, placeholders, and what
+    /// processing found.
+    pub fate: Option<Fate>,
+}
+
+/// What became of a scheduled request.
+#[derive(Debug, PartialEq, Clone)]
+pub(crate) struct Fate {
+    pub drafts: u32,
+    pub accepted: Option<u32>,
+    pub padded: bool,
+    pub placeholders: u32,
+    pub became: Became,
 }
 
 impl GoldenStep {
@@ -74,8 +106,21 @@ impl GoldenStep {
             tokens: e.num_tokens,
             kind: e.kind.clone(),
             computed_before: e.computed_before,
-            emits: e.emits == 1,
+            emits: e.emits,
             recompute: e.recompute,
+            fate: (e.spec.is_some() || e.placeholders_before.is_some()).then(|| Fate {
+                drafts: e.spec.unwrap_or(0),
+                accepted: e.accepted,
+                padded: e.pad == 1,
+                placeholders: e.placeholders_before.unwrap_or(0),
+                became: match (e.ignored, e.stale.as_deref()) {
+                    (1, _) => Became::Ignored,
+                    (_, Some("delivered")) => Became::Stale,
+                    (_, Some("dropped")) => Became::Dropped,
+                    (_, Some(other)) => panic!("stale: {other}"),
+                    (_, None) => Became::Planned,
+                },
+            }),
         };
         self.scheduled.iter().map(entry).collect()
     }
@@ -116,8 +161,46 @@ impl Case {
             tokens: s.tokens,
             kind: if s.prefill { "prefill" } else { "decode" }.to_owned(),
             computed_before: s.computed_before,
-            emits: s.emits,
+            emits: s.became.map_or(u32::from(s.emits), |became| became.emits),
             recompute: s.recompute,
+            fate: s.became.filter(|_| self.tells_fates()).map(|brought| Fate {
+                drafts: brought.drafts,
+                accepted: (brought.drafts > 0).then_some(brought.accepted),
+                padded: brought.padded,
+                placeholders: brought.placeholders_before,
+                became: brought.became,
+            }),
+        }
+    }
+
+    /// Whether the case says what became of each entry.
+    fn tells_fates(&self) -> bool {
+        self.config["async_scheduling"] == true || !self.config["spec"].is_null()
+    }
+
+    /// Stages of the pipeline.
+    fn stages(&self) -> u32 {
+        self.number("pipeline_parallel_size").unwrap_or(1)
+    }
+
+    /// Whether several batches are out at once.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.planned_ahead() || self.stages() > 1
+    }
+
+    fn drafts(&self) -> DraftRules {
+        let spec = &self.config["spec"];
+        let number = |key: &str| spec[key].as_u64().unwrap_or(0) as u32;
+        let states = self.config["kv_groups"].as_array().into_iter().flatten();
+        let scratch = states.filter_map(|group| group["num_speculative_blocks"].as_u64()).max();
+        DraftRules {
+            tokens: number("k"),
+            lookahead_slots: number("num_lookahead_tokens"),
+            prefill_lookahead: number("num_prefill_lookahead_tokens"),
+            input_slots: number("max_num_new_slots_for_drafting"),
+            hash_lookahead: number("num_hash_lookahead_tokens"),
+            drops_last_block: spec["eagle_block_drop"] == true,
+            state_blocks: scratch.unwrap_or(0) as u32,
         }
     }
 
@@ -126,7 +209,16 @@ impl Case {
         let config = self.scheduler();
         let problems = config.problems(&engine);
         assert!(problems.is_empty(), "{}: {problems:?}", self.name);
-        Replay::new(config.build(&engine), &engine, self.replay_requests(), reference)
+        let replay = Replay::new(config.build(&engine), &engine, self.replay_requests(), reference);
+        let replay = match self.overlaps() {
+            true => replay.overlapping(self.stages(), self.planned_ahead()),
+            false => replay,
+        };
+        let script = |r: &GoldenRequest| (r.accept.clone(), r.drafts.clone());
+        match engine.drafts.tokens {
+            0 => replay,
+            _ => replay.drafting(Arc::new(Script(self.requests.iter().map(script).collect()))),
+        }
     }
 
     /// The groups of layers; one where the case names none.
@@ -140,7 +232,11 @@ impl Case {
                 "full" => full += count,
                 "swa" => windows
                     .push(WindowGroups { tokens: number(group, "window").expect("window"), count }),
-                "mamba" => states += count,
+                // Without prefix caching a state and its scratch blocks are held from first to last.
+                "mamba" if group["mode"] == "align" => states += count,
+                "mamba" => {
+                    states += count * (1 + number(group, "num_speculative_blocks").unwrap_or(0))
+                }
                 other => panic!("{}: groups of kind {other}", self.name),
             }
         }
@@ -152,9 +248,9 @@ impl Case {
         self.config["async_scheduling"] == true
     }
 
-    /// What the case needs beyond an engine that samples one token at a time.
+    /// What the case needs that the engine does not have.
     pub(crate) fn beyond(&self) -> Option<&'static str> {
-        (!self.config["spec"].is_null()).then_some("speculative decoding")
+        (!self.config["kv_connector"].is_null()).then_some("a KV connector")
     }
 
     fn number(&self, key: &str) -> Option<u32> {
@@ -169,6 +265,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
+            drafts: self.drafts(),
         }
     }
 
@@ -238,12 +335,27 @@ impl Case {
                 arrival_step: r.arrival_step,
                 prompt_tokens: r.prompt,
                 output_tokens: output,
-                max_tokens: output,
+                max_tokens: r.max_tokens.unwrap_or(output).max(output),
                 priority: r.priority,
                 block_ids,
             }
         };
         self.requests.iter().map(request).collect()
+    }
+}
+
+/// Drafts accepted, and found, as a case says, request by request.
+#[derive(Debug)]
+struct Script(Vec<(Vec<u32>, Vec<u32>)>);
+
+impl Luck for Script {
+    fn accepted(&self, request: RequestId, round: u32, _: u32, drafts: u32) -> u32 {
+        self.0[request.index()].0[round as usize].min(drafts)
+    }
+
+    fn found(&self, request: RequestId, round: u32, _: u32, most: u32) -> u32 {
+        let found = &self.0[request.index()].1;
+        if found.is_empty() { most } else { found[round as usize % found.len()] }
     }
 }
 

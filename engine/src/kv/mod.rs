@@ -199,11 +199,13 @@ impl Pool {
         self.cache.is_some()
     }
 
-    /// The longest cached prefix of `keys`, in whole blocks. Nothing without a cache.
-    pub fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
+    /// The longest cached prefix of `keys`, in whole blocks. Nothing without a cache. With
+    /// `drops_last` one group of layers does without the last block (vLLM 0.33.0's
+    /// `eagle_block_drop`).
+    pub fn lookup(&self, keys: impl Iterator<Item = BlockKey>, drops_last: bool) -> Hit {
         match &self.cache {
             None => Hit::default(),
-            Some(Cache::One(cache)) => cache.lookup(keys),
+            Some(Cache::One(cache)) => cache.lookup(keys, drops_last),
             Some(Cache::Several(cache)) => cache.lookup(&keys.collect::<Vec<_>>()),
         }
     }

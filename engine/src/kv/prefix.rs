@@ -74,11 +74,18 @@ impl PrefixCache {
         self.tables.get(owner.index()).map_or(0, |table| table.blocks.len() as u32)
     }
 
-    pub(super) fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
+    /// The longest hit, or with `drops_last` one block less.
+    pub(super) fn lookup(&self, keys: impl Iterator<Item = BlockKey>, drops_last: bool) -> Hit {
         let mut hit = Hit::default();
+        let mut last = None;
         for block in keys.map_while(|key| self.blocks.find(&key)) {
             hit.blocks += 1;
             hit.idle += u32::from(self.blocks.is_idle(block));
+            last = Some(block);
+        }
+        if let Some(block) = last.filter(|_| drops_last) {
+            hit.blocks -= 1;
+            hit.idle -= u32::from(self.blocks.is_idle(block));
         }
         hit
     }

@@ -28,6 +28,8 @@ pub(super) struct Members {
     /// path, where everybody is visited.
     pub trims: Option<Trims>,
     pub batch: Batch,
+    /// The last schedule call in which `decodes` advanced.
+    pub last_decodes: u64,
     /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
     /// that admit out of turn.
     pub in_arrival_order: bool,
@@ -42,15 +44,17 @@ pub(super) struct Members {
 impl Members {
     pub(super) fn new(options: &ReplicaOptions) -> Members {
         let caching = options.cache.is_some();
-        let trims = options.groups.trimmed(caching).next().is_some() && !options.reference;
+        let visited = options.reference || options.by_request;
+        let trims = options.groups.trimmed(caching).next().is_some() && !visited;
         Members {
             running: Vec::new(),
             partial: Vec::new(),
             decodes: DecodeSet::new(options.block_tokens, options.reference, options.reaches),
             trims: trims.then(|| {
-                Trims::new(&options.groups, caching, options.block_tokens, options.planned_ahead)
+                Trims::new(&options.groups, caching, options.block_tokens, options.out.ahead)
             }),
             batch: Batch::default(),
+            last_decodes: 0,
             in_arrival_order: true,
             visible: usize::MAX,
             preempted: 0,

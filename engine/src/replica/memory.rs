@@ -36,7 +36,9 @@ impl Replica {
     fn length_of(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         match slot.phase {
-            Phase::Decode => slot.length.max(self.pool.length_for(members.decodes.done(index))),
+            Phase::Decode if !self.options.by_request => {
+                slot.length.max(self.pool.length_for(members.decodes.done(index)))
+            }
             _ => slot.length,
         }
     }
@@ -45,14 +47,14 @@ impl Replica {
     /// decodes takes some at every decode step since it joined.
     pub(super) fn trimmed_at(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
-        if slot.phase != Phase::Decode {
+        if !self.decodes_together(index) {
             return slot.trimmed_at;
         }
         let done = members.decodes.done(index);
         match done - slot.done {
             0 => slot.trimmed_at,
             1 => slot.trimmed_at.max(slot.known_at_join),
-            _ => slot.trimmed_at.max(done - 1 - u32::from(self.options.planned_ahead)),
+            _ => slot.trimmed_at.max(done - 1 - u32::from(self.options.out.ahead)),
         }
     }
 
@@ -61,13 +63,10 @@ impl Replica {
     pub(super) fn known(&self, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         let done = self.done(index);
-        match slot.phase {
-            Phase::Decode if done == slot.done => slot.known_at_join,
-            Phase::Decode => done - u32::from(self.options.planned_ahead),
-            _ if self.options.planned_ahead && slot.stamp == self.members.batch.before => {
-                slot.chunk_from
-            }
-            _ => done,
+        match self.decodes_together(index) {
+            true if done == slot.done => slot.known_at_join,
+            true => done - u32::from(self.options.out.ahead),
+            false => done - slot.in_flight,
         }
     }
 
@@ -117,13 +116,16 @@ impl Replica {
         self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
     }
 
-    /// Gives back all blocks, those that became full since the last hash with their keys.
-    pub(super) fn free_blocks(&mut self, index: SlotId) {
-        if self.pool.caching() {
+    /// Gives back all blocks, those that became full since the last hash with their keys. `in_flight`
+    /// says whether a decode step of it, if it has made one, is out: what that computes is not known
+    /// to anybody.
+    pub(super) fn free_blocks(&mut self, index: SlotId, in_flight: bool) {
+        if self.pool.caching() && !self.options.by_request {
             let slot = &self.slots[index.index()];
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
-            self.hash_blocks(index, tokens);
+            let unknown = self.options.out.ahead && in_flight && slot.decoded;
+            self.hash_blocks(index, tokens - u32::from(unknown));
         }
         let slot = &self.slots[index.index()];
         let held = self.pool.held(index, slot.length, || slot.trimmed_at);

@@ -1,6 +1,7 @@
 //! What a replica and its policy are built for, and what they must know of each other.
 
 use super::QueueOrder;
+use super::drafts::DraftRules;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::kv::{CacheRules, KvGroups};
 
@@ -31,6 +32,10 @@ pub struct Needs {
     /// Whether its rules need every request of the replica before them, so that it cannot be one of
     /// several lanes of a pipeline.
     pub one_lane: bool,
+    /// Whether it plans by what each request [wants](super::RequestView::wanted) and skips who waits
+    /// for a token of its own. It then has one running list for all batches of a pipeline, can plan
+    /// drafts, and its slow path counts every request by itself.
+    pub by_request: bool,
 }
 
 /// What a policy is built for.
@@ -49,6 +54,28 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// What drafting asks of scheduler and memory; nothing where nobody drafts.
+    pub drafts: DraftRules,
+}
+
+/// Which batches of a replica may be out, sent to the workers and not yet processed, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchesOut {
+    /// Pipeline stages: schedule calls between two samples of one request.
+    pub stages: u32,
+    /// Whether a request goes on before its last token is known, so that a batch more is out
+    /// (vLLM's asynchronous scheduling).
+    pub ahead: bool,
+}
+
+impl BatchesOut {
+    /// One at a time: each is processed before the next is planned.
+    pub const ONE: BatchesOut = BatchesOut { stages: 1, ahead: false };
+
+    /// The most at once (vLLM 0.33.0's `max_concurrent_batches`).
+    pub fn most(self) -> u32 {
+        self.stages + u32::from(self.ahead)
+    }
 }
 
 /// Tokens of one request that a step computes at most where nobody says: vLLM's default budget for
@@ -86,8 +113,13 @@ pub struct ReplicaOptions {
     pub queue: QueueOrder,
     /// Prefix caching, where it is on.
     pub cache: Option<CacheRules>,
-    /// Whether steps are planned while the one before runs.
-    pub planned_ahead: bool,
+    /// Which batches are out while one is planned.
+    pub out: BatchesOut,
+    /// What drafting asks for.
+    pub drafts: DraftRules,
+    /// Whether every request is counted by itself: drafts, several stages, and on the slow path of a
+    /// policy that [can](Needs::by_request). Otherwise who decodes is counted together.
+    pub by_request: bool,
     /// The slow path: every request is visited at every step and no shortcut is offered.
     pub reference: bool,
     /// How far back the model's attention looks where it does not look at all tokens.
@@ -96,11 +128,11 @@ pub struct ReplicaOptions {
 
 impl ReplicaOptions {
     /// Options for a policy with these needs. `reference` asks for the slow path,
-    /// `planned_ahead` for steps planned while the one before runs.
+    /// `out` says which batches are out while one is planned.
     pub fn of(
         engine: &EngineInfo,
         needs: &Needs,
-        planned_ahead: bool,
+        out: BatchesOut,
         reference: bool,
     ) -> ReplicaOptions {
         let caches = engine.prefix_caching || needs.always_caches;
@@ -111,7 +143,9 @@ impl ReplicaOptions {
             max_model_len: engine.max_model_len,
             queue: needs.queue,
             cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
-            planned_ahead,
+            out,
+            drafts: engine.drafts,
+            by_request: out.stages > 1 || engine.drafts.tokens > 0 || reference && needs.by_request,
             reference,
             reaches: [Reach::All; REACHES_MAX],
         }

@@ -2,6 +2,7 @@
 //! written down.
 
 use super::Replica;
+use super::one_by_one::Brought;
 use super::reads::Reads;
 use super::slot::{Handle, Phase};
 use super::step::Held;
@@ -16,6 +17,14 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Whose chunks they are.
     pub chunk_requests: Vec<RequestId>,
+    /// Where these are.
+    pub(crate) chunk_slots: Vec<SlotId>,
+    /// What it brings each of its requests, in batch order, where requests are counted one by one.
+    pub brought: Vec<Brought>,
+    /// The schedule call that formed it.
+    pub call: u64,
+    /// The number of its decode step among those of its lane, once it has begun with decodes.
+    pub step: u32,
     /// KV blocks of the table of each of them with its chunk: what it holds, where a model has one
     /// group of layers.
     pub chunk_blocks: Vec<u32>,
@@ -79,6 +88,8 @@ pub struct Scheduled {
     pub emits: bool,
     /// Whether it prefills again after a preemption.
     pub recompute: bool,
+    /// What became of it, where requests are counted one by one and its batch was processed.
+    pub became: Option<Brought>,
 }
 
 impl Plan {
@@ -113,6 +124,8 @@ impl Plan {
         self.beside = None;
         self.chunks.clear();
         self.chunk_requests.clear();
+        self.chunk_slots.clear();
+        self.brought.clear();
         self.chunk_blocks.clear();
         self.emissions.clear();
         self.ending.clear();
@@ -138,6 +151,7 @@ impl Replica {
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
+        plan.call = self.steps;
         plan.repeats = self.members.batch.repeats;
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
@@ -147,9 +161,13 @@ impl Replica {
         for &index in &self.members.batch.preempted {
             plan.preempted.push(self.slots[index.index()].request);
         }
-        self.commit_decodes(plan);
-        plan.sampled = plan.decodes;
-        if !self.members.batch.entries.is_empty() {
+        if self.options.by_request {
+            self.commit_one_by_one(plan);
+        } else {
+            self.commit_decodes(plan);
+            plan.sampled = plan.decodes;
+        }
+        if !self.options.by_request && !self.members.batch.entries.is_empty() {
             let entries = std::mem::take(&mut self.members.batch.entries);
             for entry in &entries {
                 self.slots[entry.slot.index()].scheduled = 0;
@@ -174,17 +192,24 @@ impl Replica {
         plan.head = head.map(|index| self.slots[index.index()].request);
     }
 
-    /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
-    pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
+    /// The batch just committed as `plan`, entry by entry. Decodes scheduled all at once are not in
+    /// it.
+    pub(crate) fn batch_listed(&self, plan: &Plan) -> Vec<Scheduled> {
+        let mut brought = plan.brought.iter();
         let listed = self.members.batch.entries.iter().map(|entry| {
             let slot = &self.slots[entry.slot.index()];
+            let samples = match brought.next() {
+                Some(brought) => brought.samples,
+                None => entry.decode || entry.context + entry.tokens == slot.target,
+            };
             Scheduled {
                 request: slot.request,
                 tokens: entry.tokens,
                 prefill: !entry.decode,
                 computed_before: entry.context,
-                emits: entry.decode || entry.context + entry.tokens == slot.target,
+                emits: samples,
                 recompute: !entry.decode && slot.recomputing,
+                became: None,
             }
         });
         listed.collect()
@@ -266,6 +291,7 @@ impl Replica {
         if plan.decodes == 0 {
             return;
         }
+        self.members.last_decodes = self.steps;
         // Those who miss the decode step leave the set for its length: their run of decode steps
         // ends here.
         let missing: Vec<SlotId> = if plan.decodes == members {
@@ -313,7 +339,11 @@ impl Replica {
     fn commit_chunk(&mut self, index: SlotId, tokens: u32, plan: &mut Plan) {
         let slot = &mut self.slots[index.index()];
         slot.done += tokens;
+        if self.options.out.most() > 1 {
+            slot.in_flight += tokens;
+        }
         plan.chunk_requests.push(slot.request);
+        plan.chunk_slots.push(index);
         plan.chunk_blocks.push(slot.length);
         let done = slot.done;
         if done == slot.target && slot.left == 0 {

@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     /// Tokens computed before.
     pub context: u32,
     pub decode: bool,
+    /// Whether its drafts are placeholders, none of which is accepted.
+    pub padded: bool,
 }
 
 /// The batch being formed.
@@ -139,7 +141,12 @@ impl<'a> Step<'a> {
 
     /// Number of running requests, decoding or prefilling.
     pub fn running_len(&self) -> usize {
-        self.replica.members.decodes.len() as usize + self.replica.members.partial.len()
+        match self.replica.options.by_request {
+            true => self.replica.members.running.len(),
+            false => {
+                self.replica.members.decodes.len() as usize + self.replica.members.partial.len()
+            }
+        }
     }
 
     /// Running requests in order of admission. Those whose last token is on its way are left out.
@@ -147,6 +154,18 @@ impl<'a> Step<'a> {
         let replica = &*self.replica;
         let alive = |&&s: &&SlotId| replica.phase(s) != Phase::Ending;
         replica.members.running.iter().filter(alive).map(|&s| Handle(s))
+    }
+
+    /// All that hold a seat, in order of admission: those whose last token is on its way too, who
+    /// [want](RequestView::wanted) nothing more.
+    pub fn seated(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        self.replica.members.running.iter().map(|&s| Handle(s))
+    }
+
+    /// Whether tokens of a waiting request, which was preempted, are still on their way: until they
+    /// have come it cannot be admitted again.
+    pub fn awaits_tokens(&self, request: Handle) -> bool {
+        self.replica.awaits_stale(request.0)
     }
 
     /// Running requests whose prefill is unfinished, in order of admission.
@@ -181,12 +200,26 @@ impl<'a> Step<'a> {
     ///
     /// Says `false`, and changes nothing, when too few blocks are free.
     pub fn admit(&mut self, request: Handle, tokens: u32, hold_tokens: u32, hit: Hit) -> bool {
+        self.admit_padded(request, tokens, hold_tokens, hit, 0)
+    }
+
+    /// The same with so many placeholder drafts, none of which is accepted, beside the chunk's
+    /// tokens: a request that comes with a single token to compute joins a batch of drafts evenly.
+    pub fn admit_padded(
+        &mut self,
+        request: Handle,
+        tokens: u32,
+        hold_tokens: u32,
+        hit: Hit,
+        drafts: u32,
+    ) -> bool {
         let index = request.0;
         let hit_tokens = hit.blocks * self.block_tokens();
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
-        let hold_tokens = hold_tokens.max(hit_tokens + tokens);
+        let tokens = tokens + drafts;
+        let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
         if new + hit.idle > self.replica.pool.free() {
             return false;
@@ -227,7 +260,7 @@ impl<'a> Step<'a> {
             slot.admitted_once = true;
             replica.admitted.push((slot.request, hit_tokens));
         }
-        self.enter(index, tokens, false);
+        self.enter(index, tokens, false, drafts > 0);
         true
     }
 
@@ -242,6 +275,9 @@ impl<'a> Step<'a> {
         let view = self.view(request);
         assert!(tokens > 0 && view.scheduled == 0, "a request is scheduled once a step");
         match phase {
+            _ if self.replica.options.by_request => {
+                assert!(tokens <= view.wanted, "no more than it wants");
+            }
             Phase::Decode => {
                 assert!(
                     tokens == 1 && !self.replica.members.batch.all_decodes,
@@ -251,20 +287,20 @@ impl<'a> Step<'a> {
             Phase::Prefill => assert!(tokens <= view.prefill_left(), "a chunk lies in the prompt"),
             _ => panic!("only a running request runs"),
         }
-        let wanted = view.computed + tokens;
+        let wanted = self.replica.with_lookahead(view.computed + tokens);
         self.replica.trim(index);
         if self.replica.growth_to(index, wanted) > self.free_blocks() {
             return false;
         }
         self.replica.grow_to(index, wanted);
-        self.enter(index, tokens, phase == Phase::Decode);
+        self.enter(index, tokens, phase == Phase::Decode, false);
         true
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
     /// makes a policy name every request.
     pub fn may_decode_all(&self) -> bool {
-        !self.replica.options.reference
+        !self.replica.options.reference && !self.replica.options.by_request
     }
 
     /// Schedules one token for every decoding request at once, without visiting them. A policy may
@@ -289,15 +325,21 @@ impl<'a> Step<'a> {
         let view = self.view(request);
         let replica = &mut *self.replica;
         match replica.phase(index) {
-            Phase::Decode => replica.leave_decodes(index),
+            Phase::Decode if !replica.options.by_request => replica.leave_decodes(index),
+            Phase::Decode => {}
             Phase::Prefill => replica.members.partial.retain(|&s| s != index),
+            Phase::Ending => {}
             _ => panic!("only a running request is preempted"),
         }
         if view.scheduled > 0 {
             replica.members.batch.entries.retain(|entry| entry.slot != index);
         }
-        replica.free_blocks(index);
+        let in_flight = replica.members.last_decodes + 1 == replica.steps;
+        replica.free_blocks(index, in_flight);
         replica.members.running.retain(|&s| s != index);
+        if replica.options.by_request {
+            replica.lose_own(index);
+        }
         let slot = &mut replica.slots[index.index()];
         slot.phase = Phase::Waiting;
         slot.target = view.tokens;
@@ -378,15 +420,19 @@ impl<'a> Step<'a> {
         !self.replica.members.partial.is_empty() || self.replica.visible() > 0 && !otherwise
     }
 
-    fn enter(&mut self, index: SlotId, tokens: u32, decode: bool) {
+    fn enter(&mut self, index: SlotId, tokens: u32, decode: bool, padded: bool) {
         let context = self.replica.done(index);
         let stamp = self.replica.members.batch.stamp;
         let slot = &mut self.replica.slots[index.index()];
         slot.stamp = stamp;
         slot.scheduled = tokens;
         slot.chunk_from = context;
-        self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
-        if !decode && self.replica.pool.hashes_at_schedule() {
+        let entry = Entry { slot: index, tokens, context, decode, padded };
+        self.replica.members.batch.entries.push(entry);
+        if self.replica.options.by_request {
+            let known = self.replica.slots[index.index()].own.known;
+            self.replica.hash_own(index, (context + tokens).min(known));
+        } else if !decode && self.replica.pool.hashes_at_schedule() {
             self.replica.hash_blocks(index, context + tokens);
         }
     }

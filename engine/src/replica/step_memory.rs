@@ -57,6 +57,11 @@ impl Step<'_> {
         self.replica.pool.blocks_beyond(hit.blocks, tokens) + hit.idle
     }
 
+    /// The same with the slots that drafts may need beyond them.
+    pub fn blocks_to_admit_with(&self, tokens: u32, hit: Hit) -> u32 {
+        self.blocks_to_admit(self.replica.with_lookahead(tokens), hit)
+    }
+
     /// The most that leave the free ones until a waiting request that takes `hit` has `tokens`
     /// tokens computed, at most `step_tokens` of it a step: a group with a sliding window holds its
     /// window and what is being computed.
@@ -66,7 +71,8 @@ impl Step<'_> {
             return self.blocks_to_admit(tokens, hit);
         }
         // vLLM counts what may be in flight: a step of each micro-batch, and one planned ahead.
-        let steps = replica.parked.len().max(1) as u64 + u64::from(replica.options.planned_ahead);
+        let lanes = replica.parked.len().max(1) as u64;
+        let steps = lanes.max(replica.options.out.most().into());
         let (most, in_flight) = (replica.options.max_model_len, u64::from(step_tokens) * steps);
         let blocks = replica.pool.groups().blocks_beyond(
             hit.blocks,
@@ -79,6 +85,7 @@ impl Step<'_> {
 
     /// New blocks that one token for every decoding request takes.
     pub fn blocks_for_decodes(&self) -> u32 {
+        debug_assert!(!self.replica.options.by_request, "they are named");
         self.replica.members.decodes.growing() * self.replica.pool.growth(1)
     }
 
@@ -111,6 +118,7 @@ impl Step<'_> {
         if !self.replica.pool.caching() {
             return Hit::default();
         }
-        self.replica.pool.lookup(self.replica.block_keys(request.0))
+        let drops_last = self.replica.options.drafts.drops_last_block;
+        self.replica.pool.lookup(self.replica.block_keys(request.0), drops_last)
     }
 }

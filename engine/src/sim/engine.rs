@@ -7,14 +7,15 @@ use super::capacity::Capacity;
 use super::lane::{Lane, Limit};
 use super::lockstep::Group;
 use super::part::{Part, ReplicaUse};
-use super::pipeline::{Begun, Pipeline};
+use super::pipeline::Pipeline;
 use super::planner::Planner;
 use super::server::Server;
 use super::tally::Tally;
+use super::turns::{Next, Turns};
 use super::{KvUse, Outcome, Rejection, apart};
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
-use crate::ids::{ControllerId, LaneId, ReplicaId};
-use crate::replica::{Content, Replica, ReplicaOptions};
+use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
+use crate::replica::{BatchesOut, Content, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::units::Duration;
@@ -200,7 +201,9 @@ impl<'a> Engine<'a> {
             servers,
             groups,
             calendar,
-            tally: Tally::new(setup.lanes(), setup.horizon.is_some()),
+            tally: Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
+                setup.pools[pool.index()].engine.drafts.tokens > 0
+            }),
             fleet,
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
@@ -304,11 +307,13 @@ impl<'a> Engine<'a> {
             arriving.finished(request, at);
         });
         let since = &mut self.stands_since[index.index()];
-        if let Some(Begun { free, end }) = begun {
+        if begun != Next::default() {
             *since = Time::NEVER;
-            self.calendar.add(end, What::StepEnds(index));
-            if free < end {
-                self.calendar.add(free, What::StageFree(index));
+            if let Some(end) = begun.end {
+                self.calendar.add(end, What::StepEnds(index));
+            }
+            if let Some(turn) = begun.turn {
+                self.calendar.add(turn, What::StageFree(index));
             }
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
@@ -372,6 +377,7 @@ impl<'a> Engine<'a> {
             };
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }
+        self.tally.write_own();
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
         }
@@ -397,11 +403,15 @@ fn add_pool<'a>(
     assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
     assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
-    // In a pipeline the micro-batches in flight are the steps ahead.
-    let planned_ahead = asynchronous && stages == 1;
+    let turns = stages > 1 && needs.by_request;
+    // Where lanes of a pipeline have requests of their own, those in flight are the steps ahead.
+    let out = match turns {
+        true => BatchesOut { stages, ahead: asynchronous },
+        false => BatchesOut { stages: 1, ahead: asynchronous && stages == 1 },
+    };
     let replica = ReplicaOptions {
         reaches: pool.cost.reaches(),
-        ..ReplicaOptions::of(&pool.engine, &needs, planned_ahead, options.reference)
+        ..ReplicaOptions::of(&pool.engine, &needs, out, options.reference)
     };
     for _ in 0..pool.replicas {
         let first = *lanes;
@@ -409,8 +419,11 @@ fn add_pool<'a>(
         let planner = |lane| Planner::new(LaneId(first + lane), (pool.make)(), options);
         let replica = Replica::new(replica);
         servers.push(if stages == 1 {
-            let lane = Lane::new(replica, planner(0), planned_ahead, pool.cost);
+            let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);
             Server::Whole(Box::new(lane))
+        } else if turns {
+            let planners = (0..stages).map(planner).collect();
+            Server::Turns(Box::new(Turns::new(replica, planners, out, pool.cost)))
         } else {
             let planners = (0..stages).map(planner).collect();
             let pipeline = Pipeline::new(replica, planners, asynchronous, pool.cost);

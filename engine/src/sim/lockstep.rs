@@ -115,7 +115,9 @@ impl Engine<'_> {
     fn rank(&self, rank: ReplicaId) -> &Lane<'_> {
         match &self.servers[rank.index()] {
             Server::Whole(lane) => lane,
-            Server::Staged(_) => unreachable!("ranks that step together have no stages"),
+            Server::Staged(_) | Server::Turns(_) => {
+                unreachable!("ranks that step together have no stages")
+            }
         }
     }
 
@@ -145,7 +147,9 @@ fn lane_and_tally<'s, 'a>(
 ) -> (&'s mut Lane<'a>, &'s mut super::tally::Tally) {
     match &mut servers[rank.index()] {
         Server::Whole(lane) => (lane, tally),
-        Server::Staged(_) => unreachable!("ranks that step together have no stages"),
+        Server::Staged(_) | Server::Turns(_) => {
+            unreachable!("ranks that step together have no stages")
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod planner;
 mod replay;
 mod server;
 mod tally;
+mod turns;
 
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, play_fleet};

@@ -88,8 +88,11 @@ impl Part {
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
-        let mut whole =
-            Part { tally: Tally::new(Vec::new(), false), replicas: Vec::new(), log: None };
+        let mut whole = Part {
+            tally: Tally::new(Vec::new(), false, |_| false),
+            replicas: Vec::new(),
+            log: None,
+        };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
             let mut row = parts[replica.index()].tally.trace.requests[place as usize];

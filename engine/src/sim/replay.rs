@@ -1,10 +1,16 @@
 //! Steps without time: plays a policy step by step on requests that arrive at given steps, and
 //! tells what each step did. For proving policies against other systems' steps, and for writing
 //! one's own: the replica's invariants are checked after every step.
+//!
+//! A step is a turn of the engine's loop (vLLM 0.33.0's `step_with_batch_queue`): a batch is planned and
+//! sent, and where as many are out as may be, the oldest is processed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::capacity::Capacity;
 use crate::ids::ClassId;
-use crate::replica::{Content, Handle, Held, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{BatchesOut, Content, Held, Luck, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -38,7 +44,9 @@ pub struct StepRecord {
     pub decodes: u32,
     /// Requests preempted, in order.
     pub preempted: Vec<RequestId>,
-    /// Requests that ended, in batch order where the batch is listed.
+    /// The step whose batch was processed in this one.
+    pub processed: Option<u64>,
+    /// Requests that ended with that batch, in its order where it is listed.
     pub finished: Vec<RequestId>,
     /// Requests that the policy dropped.
     pub dropped: Vec<RequestId>,
@@ -62,18 +70,31 @@ pub struct StepRecord {
 pub struct Replay {
     replica: Replica,
     scheduler: Box<dyn Scheduler>,
+    options: ReplicaOptions,
     requests: Vec<ReplayRequest>,
     block_tokens: u32,
     arrived: usize,
     step: u64,
-    plan: Plan,
+    /// Batches sent and not processed, oldest first.
+    out: VecDeque<Batch>,
+    /// Steps that have been played and whose batches are not processed, or wait for one before.
+    played: VecDeque<StepRecord>,
+    /// The last plan, where its decision may repeat.
+    repeats: Option<u32>,
     skips: bool,
-    ahead: bool,
+    /// Whether somebody has ended since the last plan: the workers are told by one more.
+    news: bool,
     /// What decides who is turned away, where somebody is.
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
-    /// Requests whose last token the step before emits; they are there while this one is planned.
-    ending: Vec<Handle>,
+    spare: Vec<Plan>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    step: u64,
+    plan: Plan,
+    scheduled: Vec<Scheduled>,
 }
 
 impl Replay {
@@ -85,29 +106,45 @@ impl Replay {
         requests: Vec<ReplayRequest>,
         reference: bool,
     ) -> Replay {
-        let options = ReplicaOptions::of(engine, &scheduler.needs(), false, reference);
+        let options = ReplicaOptions::of(engine, &scheduler.needs(), BatchesOut::ONE, reference);
         Replay {
             replica: Replica::new(options),
             scheduler,
+            options,
             requests,
             block_tokens: engine.kv_block_tokens,
             arrived: 0,
             step: 0,
-            plan: Plan::default(),
+            out: VecDeque::new(),
+            played: VecDeque::new(),
+            repeats: None,
             skips: false,
-            ahead: false,
+            news: false,
             capacity: None,
             rejected: Vec::new(),
-            ending: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
-    /// Plans every step while the one before runs: requests that end in a step keep their seats
-    /// and blocks in the next plan, and those that end by EOS are in it too.
-    pub fn planned_ahead(mut self) -> Replay {
+    /// Plans every step while the one before runs: asynchronous scheduling without a pipeline.
+    pub fn planned_ahead(self) -> Replay {
+        self.overlapping(1, true)
+    }
+
+    /// Has several batches out at once: those of a pipeline of so many stages, and one more where
+    /// requests go on before their last token is known.
+    pub fn overlapping(mut self, stages: u32, ahead: bool) -> Replay {
         assert_eq!(self.arrived, 0, "said before the first step");
-        self.replica.plan_ahead();
-        self.ahead = true;
+        let by_request = self.options.by_request || stages > 1;
+        let out = BatchesOut { stages, ahead };
+        self.options = ReplicaOptions { out, by_request, ..self.options };
+        self.replica = Replica::new(self.options);
+        self
+    }
+
+    /// Says whose drafts are accepted; after [`overlapping`](Replay::overlapping).
+    pub fn drafting(mut self, luck: Arc<dyn Luck>) -> Replay {
+        self.replica.draft_with(luck);
         self
     }
 
@@ -128,12 +165,12 @@ impl Replay {
     }
 
     /// Whether the last decision stands for this step too.
-    fn repeats(&self) -> bool {
+    fn can_repeat(&self) -> bool {
         let arrival = self.requests.get(self.arrived).map(|next| next.arrival_step);
         self.skips
             && arrival.is_none_or(|arrival| arrival > self.step)
+            && self.out.iter().all(|batch| batch.plan.ending.is_empty())
             && self
-                .plan
                 .repeats
                 .is_some_and(|keep_free| self.replica.quiet_decode_steps(keep_free, 1) == 1)
     }
@@ -164,64 +201,123 @@ impl Replay {
             self.arrived += 1;
         }
     }
-}
 
-impl Replay {
+    /// Whether the scheduler has anything to do.
+    fn alive(&self) -> bool {
+        !self.replica.is_empty() || self.news && self.options.out.most() > 1
+    }
+
+    /// One turn of the engine's loop.
+    fn turn(&mut self) {
+        let (repeats, most) = (self.can_repeat(), self.options.out.most() as usize);
+        self.admit_arrivals();
+        let planned = repeats || self.alive() || most == 1;
+        let mut record = self.blank();
+        if planned {
+            self.news = false;
+            let batch = if repeats { self.repeated() } else { self.decided(&mut record) };
+            record.decodes = batch.plan.decodes;
+            record.preempted.clone_from(&batch.plan.preempted);
+            record.dropped.clone_from(&batch.plan.dropped);
+            (record.held, record.head) = (batch.plan.held, batch.plan.head);
+            record.scheduled.clone_from(&batch.scheduled);
+            self.out.push_back(batch);
+        }
+        if repeats || !planned {
+            record.free_blocks = self.replica.pool().free();
+        }
+        let nothing = self.out.back().is_none_or(|batch| batch.plan.is_empty());
+        let fills = planned && self.out.len() < most && (!nothing || self.alive());
+        if !fills && let Some(batch) = self.out.pop_front() {
+            record.processed = Some(batch.step);
+            self.process(batch, &mut record);
+        }
+        self.replica.check();
+        record.waiting = self.replica.waiting();
+        record.running = self.replica.running();
+        record.prefilling = self.replica.prefilling();
+        self.played.push_back(record);
+        self.step += 1;
+    }
+
     /// One more step of a decision that repeats.
-    fn repeat(&mut self) -> StepRecord {
+    fn repeated(&mut self) -> Batch {
         self.replica.repeat(1);
-        let free_blocks = self.replica.pool().free();
-        self.plan.preempted.clear();
-        self.plan.dropped.clear();
-        self.record(Vec::new(), Vec::new(), free_blocks)
+        let mut plan = self.spare.pop().unwrap_or_default();
+        match self.out.back() {
+            Some(last) => plan.clone_decision(&last.plan),
+            // What was processed last is the one that repeats.
+            None => {
+                plan.preempted.clear();
+                plan.dropped.clear();
+            }
+        }
+        Batch { step: self.step, plan, scheduled: Vec::new() }
     }
 
     /// One step decided by the policy.
-    fn decide(&mut self) -> StepRecord {
-        self.admit_arrivals();
+    fn decided(&mut self, record: &mut StepRecord) -> Batch {
         self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
-        let free_blocks = self.replica.pool().free();
-        self.replica.commit(&mut self.plan);
-        let scheduled = self.replica.batch_listed();
-        let ending = std::mem::take(&mut self.plan.ending);
-        let mut finished: Vec<RequestId> =
-            ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
-        finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
-        if !ending.is_empty() || !self.ending.is_empty() {
-            self.plan.repeats = None;
-        }
-        let mut leaving = match self.ahead {
-            true => std::mem::replace(&mut self.ending, ending),
-            false => ending,
-        };
-        self.replica.finish(&mut leaving);
-        self.record(scheduled, finished, free_blocks)
+        record.free_blocks = self.replica.pool().free();
+        let mut plan = self.spare.pop().unwrap_or_default();
+        self.replica.commit(&mut plan);
+        self.repeats = plan.repeats;
+        let scheduled = self.replica.batch_listed(&plan);
+        Batch { step: self.step, plan, scheduled }
     }
 
-    fn record(
-        &mut self,
-        scheduled: Vec<Scheduled>,
-        finished: Vec<RequestId>,
-        free_blocks: u32,
-    ) -> StepRecord {
-        self.replica.check();
-        let record = StepRecord {
+    /// Processes the oldest batch and tells its step what became of it.
+    fn process(&mut self, mut batch: Batch, record: &mut StepRecord) {
+        let mut finished: Vec<RequestId> = Vec::new();
+        if self.options.by_request {
+            self.replica.settle(&mut batch.plan, |request| finished.push(request));
+            for (entry, brought) in batch.scheduled.iter_mut().zip(&batch.plan.brought) {
+                entry.became = Some(*brought);
+                entry.emits = brought.emits > 0;
+            }
+        } else {
+            let ending = batch.plan.ending.iter();
+            finished.extend(ending.map(|&handle| self.replica.request_of(handle)));
+            let place = |id: &RequestId| batch.scheduled.iter().position(|e| e.request == *id);
+            finished.sort_by_key(place);
+            self.replica.finish(&mut batch.plan);
+        }
+        if !finished.is_empty() {
+            self.news = true;
+            self.repeats = None;
+        }
+        record.finished = finished;
+        // A step processes its own batch where there is one at a time.
+        let of_batch = |played: &&mut StepRecord| played.step == batch.step;
+        let own = self.played.iter_mut().find(of_batch);
+        own.unwrap_or(record).scheduled = batch.scheduled;
+        self.spare.push(batch.plan);
+    }
+
+    fn blank(&mut self) -> StepRecord {
+        StepRecord {
             step: self.step,
-            scheduled,
-            decodes: self.plan.decodes,
-            preempted: self.plan.preempted.clone(),
-            finished,
-            dropped: self.plan.dropped.clone(),
+            scheduled: Vec::new(),
+            decodes: 0,
+            preempted: Vec::new(),
+            processed: None,
+            finished: Vec::new(),
+            dropped: Vec::new(),
             rejected: std::mem::take(&mut self.rejected),
-            free_blocks,
-            waiting: self.replica.waiting(),
-            running: self.replica.running(),
-            prefilling: self.replica.prefilling(),
-            held: self.plan.held,
-            head: self.plan.head,
-        };
-        self.step += 1;
-        record
+            free_blocks: 0,
+            waiting: 0,
+            running: 0,
+            prefilling: 0,
+            held: None,
+            head: None,
+        }
+    }
+
+    /// The first step played of which all is known.
+    fn settled(&mut self) -> Option<StepRecord> {
+        let first = self.played.front()?;
+        let out = self.out.iter().any(|batch| batch.step == first.step);
+        if out { None } else { self.played.pop_front() }
     }
 }
 
@@ -229,11 +325,16 @@ impl Iterator for Replay {
     type Item = StepRecord;
 
     fn next(&mut self) -> Option<StepRecord> {
-        if self.replica.waiting() + self.replica.running() == 0 {
-            let next = self.requests.get(self.arrived)?;
-            self.step = self.step.max(next.arrival_step);
-            self.plan.repeats = None;
+        loop {
+            if let Some(record) = self.settled() {
+                return Some(record);
+            }
+            if !self.alive() && self.out.is_empty() {
+                let next = self.requests.get(self.arrived)?;
+                self.step = self.step.max(next.arrival_step);
+                self.repeats = None;
+            }
+            self.turn();
         }
-        Some(if self.repeats() { self.repeat() } else { self.decide() })
     }
 }

@@ -1,0 +1,307 @@
+//! Requests counted one by one: with drafts, where a step brings each its own number of tokens; in a
+//! pipeline, where each waits for a token of its own; and on the slow path of policies whose fast one
+//! counts all who decode together.
+//!
+//! A batch that is formed counts its tokens as computed at once ([`Replica::commit`]), drafts among
+//! them; what became of them is known when it is processed (`Replica::settle`), by when further
+//! batches may be out. Rules and names are vLLM 0.33.0's (`v1/core/sched/scheduler.py`,
+//! `v1/core/sched/async_scheduler.py`: `num_output_placeholders`, `spec_token_ids`).
+
+use super::Replica;
+use super::plan::Plan;
+use super::reads::Reads;
+use super::slot::Phase;
+use super::step::Entry;
+use crate::catalog::Reach;
+use crate::cost::Chunk;
+use crate::ids::SlotId;
+use crate::replica::Emission;
+use crate::request::RequestId;
+
+/// What a batch computes of one request, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Brought {
+    /// Whose.
+    pub request: RequestId,
+    pub(super) slot: SlotId,
+    /// Tokens computed, drafts among them.
+    pub tokens: u32,
+    /// Tokens counted as computed before: drafts in flight as if all were accepted.
+    pub context: u32,
+    /// Whether it decodes; otherwise it is a chunk of its prefill.
+    pub decode: bool,
+    /// Whether it reaches the end of what is known, so that a token is sampled.
+    pub samples: bool,
+    /// Drafts that are verified.
+    pub drafts: u32,
+    /// Those of them that are accepted.
+    pub accepted: u32,
+    /// Whether they are placeholders, none of which can be accepted.
+    pub padded: bool,
+    /// Output tokens that were on their way before.
+    pub placeholders_before: u32,
+    /// Tokens delivered; 0 until it is processed.
+    pub emits: u32,
+    /// What processing found.
+    pub became: Became,
+}
+
+/// What processing a batch finds of a request in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Became {
+    /// Not processed yet.
+    #[default]
+    Unknown,
+    /// As it was planned.
+    Planned,
+    /// It had ended already: computed for nothing.
+    Ignored,
+    /// It had been preempted since, and its tokens count all the same.
+    Stale,
+    /// It had been preempted since, and samples its tokens again.
+    Dropped,
+}
+
+impl Replica {
+    /// Tokens that a step can compute of a running request now.
+    #[inline]
+    pub(super) fn wanted_of_own(&self, index: SlotId) -> u32 {
+        let slot = &self.slots[index.index()];
+        let own = &slot.own;
+        if self.options.out.ahead {
+            let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
+            let sure = u64::from(slot.done) + 2 >= most + u64::from(own.placeholders);
+            // The token on its way surely ends it, or is yet to come.
+            if own.placeholders > 0 && sure || self.steps < own.next_call {
+                return 0;
+            }
+        }
+        (own.known + own.drafts + own.placeholders).saturating_sub(slot.done)
+    }
+
+    /// So many tokens of a request and the slots that its drafts may need.
+    pub(super) fn with_lookahead(&self, tokens: u32) -> u32 {
+        match self.options.drafts.lookahead_slots {
+            0 => tokens,
+            slots => (tokens + slots).min(self.options.max_model_len),
+        }
+    }
+
+    /// Drafts of a request among `tokens` that are scheduled of it now.
+    fn drafts_among(&self, index: SlotId, tokens: u32) -> u32 {
+        let slot = &self.slots[index.index()];
+        let own = &slot.own;
+        if own.drafts == 0 {
+            return 0;
+        }
+        let beyond = (slot.done + tokens).saturating_sub(own.known + own.placeholders);
+        beyond.min(own.drafts)
+    }
+
+    /// Gives keys to the blocks that `tokens` of its tokens fill.
+    pub(super) fn hash_own(&mut self, index: SlotId, tokens: u32) {
+        if !self.pool.caching() {
+            return;
+        }
+        let rules = &self.options.drafts;
+        let known = self.slots[index.index()].own.known;
+        let again = rules.prefill_lookahead.saturating_sub(1);
+        let full = tokens.saturating_sub(again).min(known.saturating_sub(rules.hash_lookahead));
+        self.hash_blocks(index, full);
+    }
+
+    /// A preempted request loses what it counted; tokens in flight will still come.
+    pub(super) fn lose_own(&mut self, index: SlotId) {
+        let slot = &mut self.slots[index.index()];
+        slot.own.stale = slot.in_flight;
+        slot.own.placeholders = 0;
+        slot.own.drafts = 0;
+    }
+
+    /// Whether tokens of a waiting request are still on their way: it cannot be admitted before.
+    pub(super) fn awaits_stale(&self, index: SlotId) -> bool {
+        let slot = &self.slots[index.index()];
+        match self.options.by_request {
+            true => slot.own.stale > 0,
+            false => slot.in_flight > 0,
+        }
+    }
+
+    /// Advances every request of the batch.
+    pub(super) fn commit_one_by_one(&mut self, plan: &mut Plan) {
+        let entries = std::mem::take(&mut self.members.batch.entries);
+        (plan.decodes, plan.decode_kv_tokens, plan.sampled) = (0, 0, 0);
+        plan.reads = self.own_reads(&entries);
+        for entry in &entries {
+            let index = entry.slot;
+            let drafts = match entry.padded {
+                true => entry.tokens - 1,
+                false => self.drafts_among(index, entry.tokens),
+            };
+            let slot = &mut self.slots[index.index()];
+            slot.scheduled = 0;
+            if entry.decode {
+                plan.decodes += 1;
+                plan.decode_kv_tokens += u64::from(entry.context) + u64::from(entry.tokens);
+            } else {
+                plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
+                plan.chunk_requests.push(slot.request);
+                plan.chunk_blocks.push(slot.length);
+            }
+            slot.done += entry.tokens;
+            slot.in_flight += entry.tokens;
+            slot.own.drafts = 0;
+            let samples = slot.done >= slot.own.known + slot.own.placeholders;
+            let mut brought = Brought {
+                request: slot.request,
+                slot: index,
+                tokens: entry.tokens,
+                context: entry.context,
+                decode: entry.decode,
+                samples,
+                drafts,
+                accepted: 0,
+                padded: entry.padded,
+                placeholders_before: slot.own.placeholders,
+                emits: 0,
+                became: Became::Unknown,
+            };
+            if samples {
+                plan.sampled += 1 + drafts;
+                if !entry.decode {
+                    let first = slot.target == slot.prompt;
+                    plan.emissions.push(Emission { request: slot.request, first });
+                    slot.phase = Phase::Decode;
+                    self.members.partial.retain(|&s| s != index);
+                }
+                self.sample(index, &mut brought);
+            }
+            plan.brought.push(brought);
+        }
+        self.members.batch.entries = entries;
+    }
+
+    /// What the decodes of a batch read within the model's reaches, where it has some.
+    fn own_reads(&self, entries: &[Entry]) -> Option<Reads> {
+        let reaches = &self.options.reaches;
+        if reaches.iter().all(|reach| *reach == Reach::All) {
+            return None;
+        }
+        let mut reads = Reads::default();
+        for entry in entries.iter().filter(|entry| entry.decode) {
+            reads.count(reaches, u64::from(entry.context) + u64::from(entry.tokens));
+        }
+        Some(reads)
+    }
+
+    /// A request reaches the end of what is known of it.
+    fn sample(&mut self, index: SlotId, brought: &mut Brought) {
+        let (out, most) = (self.options.out, self.options.drafts.tokens);
+        let slot = &mut self.slots[index.index()];
+        let own = &mut slot.own;
+        if brought.drafts > 0 && !brought.padded {
+            let luck = self.luck.as_deref().expect("who drafts has luck");
+            brought.accepted = luck
+                .accepted(slot.request, own.rounds, own.brought, brought.drafts)
+                .min(brought.drafts);
+            own.rounds += 1;
+        }
+        own.brought += 1 + brought.accepted;
+        if out.ahead {
+            own.placeholders += 1 + brought.drafts;
+            own.drafts = most;
+            own.next_call = self.steps + u64::from(out.stages);
+        }
+    }
+
+    /// Processes a batch that is over: tokens are delivered, requests that have all of theirs leave.
+    pub(crate) fn settle(&mut self, plan: &mut Plan, mut ended: impl FnMut(RequestId)) {
+        for brought in &mut plan.brought {
+            if self.settle_one(brought) {
+                ended(brought.request);
+            }
+        }
+        if self.options.drafts.tokens > 0 && !self.options.out.ahead {
+            self.propose(plan);
+        }
+    }
+
+    /// One request of a batch that is over; says whether it ends with it.
+    fn settle_one(&mut self, brought: &mut Brought) -> bool {
+        let index = brought.slot;
+        let slot = &mut self.slots[index.index()];
+        if slot.request != brought.request || slot.phase == Phase::Gone {
+            brought.became = Became::Ignored;
+            return false;
+        }
+        slot.in_flight -= brought.tokens;
+        let stale = slot.own.stale > 0;
+        brought.became = if stale { Became::Stale } else { Became::Planned };
+        if stale {
+            slot.own.stale -= brought.tokens;
+        }
+        if !brought.samples {
+            return false;
+        }
+        let (new, rejected) = (1 + brought.accepted, brought.drafts - brought.accepted);
+        if !stale {
+            slot.done -= rejected;
+            slot.own.placeholders = slot.own.placeholders.saturating_sub(rejected);
+        }
+        brought.emits = new.min(slot.left);
+        slot.left -= brought.emits;
+        slot.own.known += brought.emits;
+        let ends = slot.left == 0;
+        if slot.phase == Phase::Waiting {
+            slot.target = slot.own.known;
+        } else if !stale {
+            if ends {
+                slot.done -= new - brought.emits;
+            }
+            slot.own.placeholders = slot.own.placeholders.saturating_sub(new);
+            let computed = slot.done - slot.in_flight;
+            self.hash_own(index, computed);
+        }
+        if ends {
+            self.end_own(index);
+        }
+        ends
+    }
+
+    fn end_own(&mut self, index: SlotId) {
+        match self.phase(index) {
+            Phase::Waiting => {
+                let rank = super::rank_of(&self.slots[index.index()]);
+                self.waiting.remove(index, rank);
+            }
+            phase => {
+                if phase == Phase::Prefill {
+                    self.members.partial.retain(|&s| s != index);
+                }
+                let place = self.members.running.iter().position(|&s| s == index);
+                self.members.running.remove(place.expect("it runs"));
+                self.free_blocks(index, false);
+            }
+        }
+        self.slots[index.index()].phase = Phase::Gone;
+        self.vacant.push(index);
+    }
+
+    /// Drafts for the next step of those who have sampled.
+    fn propose(&mut self, plan: &Plan) {
+        let most = self.options.drafts.tokens;
+        for brought in &plan.brought {
+            let slot = &mut self.slots[brought.slot.index()];
+            if slot.request != brought.request || slot.phase == Phase::Gone {
+                continue;
+            }
+            slot.own.drafts = 0;
+            if brought.samples {
+                let luck = self.luck.as_deref().expect("who drafts has luck");
+                let own = &mut slot.own;
+                own.drafts = luck.found(slot.request, own.samples, own.brought, most).min(most);
+                own.samples += 1;
+            }
+        }
+    }
+}
