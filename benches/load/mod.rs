@@ -18,7 +18,6 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     prefix_caching: false,
     kv_groups: KvGroups::ONE,
     large_gpu: true,
-    drafts: metron_sim::scheduler::DraftRules::NONE,
 };
 
 pub(crate) fn workload(requests: u32, rate: f64) -> Workload {

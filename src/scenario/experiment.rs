@@ -195,7 +195,6 @@ impl EngineLimits {
             prefix_caching: self.prefix_caching,
             kv_groups: self.kv_groups,
             large_gpu,
-            drafts: crate::scheduler::DraftRules::NONE,
         }
     }
 }

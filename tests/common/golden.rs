@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use metron_sim::replica::{Became, Luck};
+use metron_sim::replica::{Became, Accepts};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{DraftRules, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
+use metron_sim::scheduler::{DraftSlots, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -188,12 +188,12 @@ impl Case {
         self.planned_ahead() || self.stages() > 1
     }
 
-    fn drafts(&self) -> DraftRules {
+    fn drafts(&self) -> DraftSlots {
         let spec = &self.config["spec"];
         let number = |key: &str| spec[key].as_u64().unwrap_or(0) as u32;
         let states = self.config["kv_groups"].as_array().into_iter().flatten();
         let scratch = states.filter_map(|group| group["num_speculative_blocks"].as_u64()).max();
-        DraftRules {
+        DraftSlots {
             tokens: number("k"),
             lookahead_slots: number("num_lookahead_tokens"),
             prefill_lookahead: number("num_prefill_lookahead_tokens"),
@@ -348,7 +348,7 @@ impl Case {
 #[derive(Debug)]
 struct Script(Vec<(Vec<u32>, Vec<u32>)>);
 
-impl Luck for Script {
+impl Accepts for Script {
     fn accepted(&self, request: RequestId, round: u32, _: u32, drafts: u32) -> u32 {
         self.0[request.index()].0[round as usize].min(drafts)
     }

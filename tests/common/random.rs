@@ -41,7 +41,6 @@ fn engine(rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
         prefix_caching: rng.random_bool(0.4),
         kv_groups: KvGroups::ONE,
         large_gpu: rng.random_bool(0.5),
-        drafts: metron_sim::scheduler::DraftRules::NONE,
     }
 }
 

@@ -19,7 +19,6 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     prefix_caching: false,
     kv_groups: KvGroups::ONE,
     large_gpu: false,
-    drafts: metron_sim::scheduler::DraftRules::NONE,
 };
 
 pub(crate) fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {

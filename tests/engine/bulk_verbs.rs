@@ -52,7 +52,6 @@ fn same_views(kv_groups: KvGroups) {
         prefix_caching: false,
         kv_groups,
         large_gpu: false,
-        drafts: metron_sim::scheduler::DraftRules::NONE,
     };
     let request = |k: u32| ReplayRequest {
         arrival_step: u64::from(3 * k),

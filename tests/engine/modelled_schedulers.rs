@@ -17,7 +17,6 @@ fn engine(kv_blocks: u32, kv_block_tokens: u32) -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
-        drafts: metron_sim::scheduler::DraftRules::NONE,
     }
 }
 

@@ -117,7 +117,8 @@ impl Case {
 
 /// What both paths must agree on: the fast one does not list decodes one by one.
 fn essence(record: &StepRecord) -> impl PartialEq + std::fmt::Debug {
-    let chunks: Vec<_> = record.scheduled.iter().filter(|s| s.prefill).copied().collect();
+    let chunks = record.scheduled.iter().filter(|s| s.prefill);
+    let chunks: Vec<_> = chunks.map(|s| (s.request, s.tokens, s.computed_before)).collect();
     let mut finished = record.finished.clone();
     finished.sort_unstable();
     (

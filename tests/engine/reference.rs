@@ -212,7 +212,6 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
                 prefix_caching: prefix_caching && block == 16,
                 kv_groups: groups,
                 large_gpu: seed.is_multiple_of(2),
-                drafts: metron_sim::scheduler::DraftRules::NONE,
             };
             let mut system = System {
                 pipeline,

@@ -7,7 +7,7 @@ use crate::request::RequestId;
 /// What a drafting method asks for, as vLLM 0.33.0 has it (`config/speculative.py`,
 /// `v1/core/sched/scheduler.py`). The default is: nobody drafts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DraftRules {
+pub struct DraftSlots {
     /// Draft tokens of a step (`num_speculative_tokens`); 0 where nobody drafts.
     pub tokens: u32,
     /// Slots for which every allocation makes room beyond its tokens (EAGLE, MTP: as many as drafts).
@@ -24,9 +24,9 @@ pub struct DraftRules {
     pub state_blocks: u32,
 }
 
-impl DraftRules {
+impl DraftSlots {
     /// Nobody drafts.
-    pub const NONE: DraftRules = DraftRules {
+    pub const NONE: DraftSlots = DraftSlots {
         tokens: 0,
         lookahead_slots: 0,
         prefill_lookahead: 0,
@@ -38,7 +38,7 @@ impl DraftRules {
 }
 
 /// Whose drafts are accepted, and how many are found: the same for every scheduler.
-pub trait Luck: Debug + Send + Sync {
+pub trait Accepts: Debug + Send + Sync {
     /// How many of `drafts` drafts are accepted when `request` verifies for the `round`th time, its
     /// output `position` tokens long; at most `drafts`.
     fn accepted(&self, request: RequestId, round: u32, position: u32, drafts: u32) -> u32;

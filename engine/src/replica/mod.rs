@@ -22,7 +22,7 @@ mod step_memory;
 mod trims;
 mod waiting;
 
-pub use drafts::{DraftRules, Luck};
+pub use drafts::{DraftSlots, Accepts};
 pub use one_by_one::{Became, Brought};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;
@@ -69,7 +69,7 @@ pub struct Replica {
     admitted: Vec<(RequestId, u32)>,
     scratch: Vec<SlotId>,
     /// Whose drafts are accepted; needed where somebody drafts.
-    luck: Option<Arc<dyn Luck>>,
+    luck: Option<Arc<dyn Accepts>>,
 }
 
 impl Replica {
@@ -101,7 +101,7 @@ impl Replica {
     }
 
     /// Whose drafts are accepted.
-    pub(crate) fn draft_with(&mut self, luck: Arc<dyn Luck>) {
+    pub(crate) fn draft_with(&mut self, luck: Arc<dyn Accepts>) {
         self.luck = Some(luck);
     }
 

@@ -1,7 +1,7 @@
 //! What a replica and its policy are built for, and what they must know of each other.
 
 use super::QueueOrder;
-use super::drafts::DraftRules;
+use super::drafts::DraftSlots;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::kv::{CacheRules, KvGroups};
 
@@ -54,8 +54,6 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
-    /// What drafting asks of scheduler and memory; nothing where nobody drafts.
-    pub drafts: DraftRules,
 }
 
 /// Which batches of a replica may be out, sent to the workers and not yet processed, at once.
@@ -116,7 +114,7 @@ pub struct ReplicaOptions {
     /// Which batches are out while one is planned.
     pub out: BatchesOut,
     /// What drafting asks for.
-    pub drafts: DraftRules,
+    pub drafts: DraftSlots,
     /// Whether every request is counted by itself: drafts, several stages, and on the slow path of a
     /// policy that [can](Needs::by_request). Otherwise who decodes is counted together.
     pub by_request: bool,

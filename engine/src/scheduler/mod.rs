@@ -48,7 +48,7 @@ pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};
 
 pub use crate::kv::{CacheRules, Hit, KvGroups, WindowGroups};
 pub use crate::replica::{
-    DraftRules, EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step,
+    DraftSlots, EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step,
 };
 
 /// A scheduling policy of one replica.

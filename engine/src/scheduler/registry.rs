@@ -192,7 +192,6 @@ mod tests {
             prefix_caching: true,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
-            drafts: crate::replica::DraftRules::NONE,
         };
         for name in SchedulerConfig::names() {
             let config = SchedulerConfig::by_name(name).expect("registered");

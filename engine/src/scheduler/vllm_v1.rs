@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use crate::replica::DraftRules;
+use crate::replica::DraftSlots;
 
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 
@@ -255,7 +255,7 @@ struct VllmV1 {
     reserve_full: bool,
     watermark_blocks: u32,
     max_model_len: u32,
-    drafts: DraftRules,
+    drafts: DraftSlots,
 }
 
 impl Scheduler for VllmV1 {

@@ -44,8 +44,8 @@ impl Part {
             })
             .collect();
         let Tally { mut trace, mut rejections, counts, .. } = self.tally;
-        if setup.replicas() > 1 {
-            // Neither order may tell in which order the replicas were played.
+        if setup.replicas() > 1 || !trace.more_runs.is_empty() {
+            // No order may tell in which order the replicas were played, or runs ended.
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
         }

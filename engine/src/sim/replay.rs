@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::capacity::Capacity;
 use crate::ids::ClassId;
-use crate::replica::{BatchesOut, Content, Held, Luck, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{BatchesOut, Content, Held, Accepts, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -143,7 +143,7 @@ impl Replay {
     }
 
     /// Says whose drafts are accepted; after [`overlapping`](Replay::overlapping).
-    pub fn drafting(mut self, luck: Arc<dyn Luck>) -> Replay {
+    pub fn drafting(mut self, luck: Arc<dyn Accepts>) -> Replay {
         self.replica.draft_with(luck);
         self
     }

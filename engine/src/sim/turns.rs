@@ -167,9 +167,11 @@ impl<'a> Turns<'a> {
                 }
                 return Next { turn: None, end: Some(oldest.end) };
             }
+            // Whatever it brought may change the next turn's mind.
+            let changed = turn.changed || !oldest.plan.is_empty();
             self.process(tally, &mut ended);
             if !turn.planned && !self.replica.is_empty() {
-                if !turn.changed && self.runs_nothing() {
+                if !changed && self.runs_nothing() {
                     return Next::default();
                 }
                 self.next_turn = now + SLEEP;

@@ -175,7 +175,6 @@ mod tests {
             prefix_caching: false,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
-            drafts: crate::scheduler::DraftRules::NONE,
         }
     }
 

@@ -66,7 +66,6 @@ pub(super) fn any_engine() -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
-        drafts: crate::scheduler::DraftRules::NONE,
     }
 }
 

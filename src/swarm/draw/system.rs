@@ -97,7 +97,6 @@ impl Draw {
             prefix_caching: caching,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
-            drafts: crate::scheduler::DraftRules::NONE,
         };
         Limits { info, whole_prompt: longest }
     }
