@@ -51,7 +51,8 @@ pub struct Decodes {
 
 impl Decodes {
     /// A batch without decodes.
-    pub const NONE: Decodes = Decodes { requests: 0, tokens: 0, kv_tokens: 0, within: [0; REACHES_MAX] };
+    pub const NONE: Decodes =
+        Decodes { requests: 0, tokens: 0, kv_tokens: 0, within: [0; REACHES_MAX] };
 
     /// So many requests that decode one token each, and read `kv_tokens` KV entries together, their
     /// new tokens' own included, all of them within every reach.

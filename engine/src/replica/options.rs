@@ -3,6 +3,7 @@
 use super::QueueOrder;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::kv::{CacheRules, KvGroups};
+use crate::speculative::DraftRules;
 
 /// What the engine must know of a policy before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Needs {
     /// Whether its rules need every request of the replica before them, so that it cannot be one of
     /// several lanes of a pipeline.
     pub one_lane: bool,
+    /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
+    pub drafts: bool,
 }
 
 /// What a policy is built for.
@@ -49,6 +52,9 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// How the engine drafts tokens, where it does. Only for policies whose needs say that they
+    /// schedule [drafts](Needs::drafts).
+    pub speculative: Option<DraftRules>,
 }
 
 /// Tokens of one request that a step computes at most where nobody says: vLLM's default budget for

@@ -268,6 +268,7 @@ impl Scheduler for VllmV1 {
             prompt_tokens_max: (!self.chunked).then_some(self.budget),
             step_tokens_max: Some(self.budget),
             plans_ahead: true,
+            drafts: true,
             ..Needs::default()
         }
     }

@@ -174,14 +174,26 @@ mod tests {
         // Qwen3.5-397B, MTP, thinking: .93, .80, .66, ... of each draft and all before it.
         let rates = rates_of(&[1.93, 2.73, 3.39, 3.97]);
         let mut all = 1.0;
-        let sums: Vec<f64> = rates.iter().map(|rate| { all *= rate; all }).collect();
+        let sums: Vec<f64> = rates
+            .iter()
+            .map(|rate| {
+                all *= rate;
+                all
+            })
+            .collect();
         for (sum, told) in sums.iter().zip([0.93, 0.80, 0.66, 0.58]) {
             assert!((sum - told).abs() < 1e-9, "{sums:?}");
         }
         // Where a further draft seems to cost tokens those before it bear it.
         let rates = rates_of(&[1.79, 2.27, 2.49, 2.54, 2.55, 2.55, 2.54, 2.58]);
         let mut all = 1.0;
-        let sum: f64 = rates.iter().map(|rate| { all *= rate; all }).sum();
+        let sum: f64 = rates
+            .iter()
+            .map(|rate| {
+                all *= rate;
+                all
+            })
+            .sum();
         assert!((sum - 1.58).abs() < 1e-9, "{sum}");
         assert!(rates.iter().all(|rate| (0.0..=1.0).contains(rate)), "{rates:?}");
     }

@@ -21,9 +21,18 @@ pub use rounds::{Rounds, RoundsError};
 /// The most tokens that may be drafted at a time (vLLM's `MAX_SPEC_LEN`).
 pub const DRAFTS_MAX: u32 = 128;
 
-/// How an engine drafts.
+/// How an engine drafts, and how many drafts are accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Speculative {
+    /// Who drafts how many tokens, and when: what a policy may know.
+    pub rules: DraftRules,
+    /// How many drafts are accepted: what it may not.
+    pub acceptance: Acceptance,
+}
+
+/// Who drafts how many tokens, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftRules {
     /// Who drafts.
     pub method: Method,
     /// Tokens drafted for a request at a time (`num_speculative_tokens`), at least 1.
@@ -32,13 +41,18 @@ pub struct Speculative {
     pub off_above_running: Option<u32>,
     /// Fewer drafts in larger batches, where the engine is told so.
     pub by_batch_size: Option<DraftsByBatchSize>,
-    /// How many drafts are accepted.
-    pub acceptance: Acceptance,
 }
 
 impl Speculative {
+    /// The luck of a run with this seed.
+    pub fn luck(self: &Arc<Self>, seed: u64) -> Luck {
+        Luck::new(self.clone(), seed)
+    }
+}
+
+impl DraftRules {
     /// Tokens to draft for each request in a batch of so many running requests: 0 to
-    /// [`tokens`](Speculative::tokens).
+    /// [`tokens`](DraftRules::tokens).
     #[inline]
     pub fn k_at(&self, running: u32) -> u32 {
         if self.off_above_running.is_some_and(|most| running > most) {
@@ -49,23 +63,23 @@ impl Speculative {
     }
 
     /// Slots for KV beyond a request's scheduled tokens that every allocation counts in.
-    pub fn lookahead_slots(&self) -> u32 {
+    pub const fn lookahead_slots(&self) -> u32 {
         self.method.lookahead_slots(self.tokens)
     }
 
     /// Tokens of a prompt that its next to last chunk must leave to the last.
-    pub fn prefill_lookahead(&self) -> u32 {
+    pub const fn prefill_lookahead(&self) -> u32 {
         self.method.prefill_lookahead(self.tokens)
     }
 
-    /// Tokens after a block that its hash covers.
-    pub fn hash_lookahead(&self) -> u32 {
-        self.method.hash_lookahead(self.tokens)
+    /// Tokens of the drafter's own input that a request is charged for beside its scheduled ones.
+    pub const fn draft_slots(&self) -> u32 {
+        self.method.draft_slots()
     }
 
-    /// The luck of a run with this seed.
-    pub fn luck(self: &Arc<Self>, seed: u64) -> Luck {
-        Luck::new(self.clone(), seed)
+    /// Tokens after a block that its hash covers.
+    pub const fn hash_lookahead(&self) -> u32 {
+        self.method.hash_lookahead(self.tokens)
     }
 }
 

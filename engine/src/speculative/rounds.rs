@@ -51,7 +51,8 @@ impl Rounds {
                 continue;
             }
             let wrong = |problem: String| RoundsError::Line { line: index + 1, problem };
-            let line: Line = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
+            let line: Line =
+                serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
             if line.accepted.is_empty() {
                 return Err(wrong("`accepted` has no round".to_owned()));
             }

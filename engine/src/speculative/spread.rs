@@ -25,8 +25,8 @@ impl Spread {
         let point = |place: u32| (f64::from(place) + 0.5) / f64::from(Spread::POINTS);
         // Over that at the mean, so that neither all nor none of it leaves the range of numbers.
         let density = |x: f64| {
-            let over = (a - 1.0) * libm::log(x / mean)
-                + (b - 1.0) * libm::log((1.0 - x) / (1.0 - mean));
+            let over =
+                (a - 1.0) * libm::log(x / mean) + (b - 1.0) * libm::log((1.0 - x) / (1.0 - mean));
             libm::exp(over)
         };
         let whole: f64 = (0..Spread::POINTS).map(|place| density(point(place))).sum();

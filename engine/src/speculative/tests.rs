@@ -5,13 +5,11 @@ use crate::catalog::{self, Kind};
 use crate::ids::{ClassId, RequestId};
 
 fn speculative(tokens: u32, rule: AcceptanceRule) -> Arc<Speculative> {
-    Arc::new(Speculative {
-        method: Method::Eagle,
-        tokens,
-        off_above_running: None,
-        by_batch_size: None,
-        acceptance: Acceptance::of_all(rule),
-    })
+    Arc::new(Speculative { rules: rules(tokens), acceptance: Acceptance::of_all(rule) })
+}
+
+fn rules(tokens: u32) -> DraftRules {
+    DraftRules { method: Method::Eagle, tokens, off_above_running: None, by_batch_size: None }
 }
 
 /// Accepted drafts of a request's steps one after the other, for answers of so many tokens.
@@ -57,10 +55,7 @@ fn methods_ask_of_a_scheduler_what_vllm_does() {
 #[test]
 fn ranges_of_batch_sizes_have_both_ends_and_gaps_inherit_from_below() {
     let table = DraftsByBatchSize::new(&[(256, 4096, 0), (2, 16, 3), (64, 128, 2)]).unwrap();
-    let of = Speculative {
-        by_batch_size: Some(table),
-        ..Speculative::clone(&speculative(4, AcceptanceRule::rate(0.5, 4)))
-    };
+    let of = DraftRules { by_batch_size: Some(table), ..rules(4) };
     let told = [(1, 4), (2, 3), (16, 3), (17, 3), (63, 3), (64, 2), (255, 2), (256, 0), (5000, 0)];
     for (running, drafts) in told {
         assert_eq!(of.k_at(running), drafts, "{running}");
@@ -68,7 +63,7 @@ fn ranges_of_batch_sizes_have_both_ends_and_gaps_inherit_from_below() {
     assert_eq!(DraftsByBatchSize::new(&[(1, 16, 3), (16, 20, 2)]), Err(1));
     assert_eq!(DraftsByBatchSize::new(&[(8, 4, 3)]), Err(0));
     assert_eq!(DraftsByBatchSize::new(&[(0, 4, 3)]), Err(0));
-    let off = Speculative { by_batch_size: None, off_above_running: Some(32), ..of };
+    let off = DraftRules { off_above_running: Some(32), ..rules(4) };
     assert_eq!([off.k_at(32), off.k_at(33)], [4, 0]);
 }
 
@@ -209,12 +204,9 @@ fn recorded_rounds_are_given_again() {
 
 #[test]
 fn classes_have_their_own_rules() {
-    let rules = vec![AcceptanceRule::rate(0.0, 2), AcceptanceRule::rate(1.0, 2)];
-    let acceptance = Acceptance::by_class(rules);
-    let of = Arc::new(Speculative {
-        acceptance,
-        ..Speculative::clone(&speculative(2, AcceptanceRule::rate(0.5, 2)))
-    });
+    let by_class = vec![AcceptanceRule::rate(0.0, 2), AcceptanceRule::rate(1.0, 2)];
+    let acceptance = Acceptance::by_class(by_class);
+    let of = Arc::new(Speculative { rules: rules(2), acceptance });
     let luck = of.luck(0);
     assert_eq!([0, 1].map(|class| luck.accepted(RequestId(0), ClassId(class), 1, 2)), [0, 2]);
 }

@@ -189,9 +189,8 @@ impl Attention {
     /// Time of a decode-only batch.
     fn decodes_us(&self, decodes: Queries, kv: f64) -> f64 {
         let Queries { count, rows } = decodes;
-        let by_constants = |rows: f64| {
-            self.decode_fixed_us(count) + self.decode.kv_us(count, rows, kv)
-        };
+        let by_constants =
+            |rows: f64| self.decode_fixed_us(count) + self.decode.kv_us(count, rows, kv);
         let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, 1.0, n * mean);
         match &self.measured.decode {
             Some(grid) if count > 0.0 => {
