@@ -6,10 +6,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use metron_sim::replica::{Became, Accepts};
+use metron_sim::ids::ClassId;
+use metron_sim::replica::{Accepts, Became};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{DraftSlots, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
+use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
+use metron_sim::speculative::{DraftRules, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -188,20 +190,24 @@ impl Case {
         self.planned_ahead() || self.stages() > 1
     }
 
-    fn drafts(&self) -> DraftSlots {
+    /// Who drafts; what that implies is held to what the case says.
+    fn drafts(&self) -> Option<DraftRules> {
         let spec = &self.config["spec"];
-        let number = |key: &str| spec[key].as_u64().unwrap_or(0) as u32;
-        let states = self.config["kv_groups"].as_array().into_iter().flatten();
-        let scratch = states.filter_map(|group| group["num_speculative_blocks"].as_u64()).max();
-        DraftSlots {
-            tokens: number("k"),
-            lookahead_slots: number("num_lookahead_tokens"),
-            prefill_lookahead: number("num_prefill_lookahead_tokens"),
-            input_slots: number("max_num_new_slots_for_drafting"),
-            hash_lookahead: number("num_hash_lookahead_tokens"),
-            drops_last_block: spec["eagle_block_drop"] == true,
-            state_blocks: scratch.unwrap_or(0) as u32,
-        }
+        let tokens = spec["k"].as_u64()? as u32;
+        let method = match spec["method"].as_str().expect("method") {
+            "eagle" => Method::Eagle,
+            "mtp" if spec["multi_module"] == true => Method::Mtp { modules: tokens },
+            "mtp" => Method::Mtp { modules: 1 },
+            "ngram" => Method::Ngram,
+            "draft_model" => Method::DraftModel,
+            other => panic!("{}: drafts by {other}", self.name),
+        };
+        let rules = DraftRules { method, tokens, off_above_running: None, by_batch_size: None };
+        let said = |key: &str| spec[key].as_u64().unwrap_or(0) as u32;
+        assert_eq!(rules.lookahead_slots(), said("num_lookahead_tokens"), "{}", self.name);
+        assert_eq!(rules.prefill_lookahead(), said("num_prefill_lookahead_tokens"));
+        assert_eq!(rules.draft_slots(), said("max_num_new_slots_for_drafting"));
+        Some(rules)
     }
 
     pub(crate) fn replay(&self, reference: bool) -> Replay {
@@ -215,9 +221,15 @@ impl Case {
             false => replay,
         };
         let script = |r: &GoldenRequest| (r.accept.clone(), r.drafts.clone());
-        match engine.drafts.tokens {
-            0 => replay,
-            _ => replay.drafting(Arc::new(Script(self.requests.iter().map(script).collect()))),
+        let replay = match self.config["spec"]["eagle_block_drop"] == true {
+            true => replay.dropping_last_blocks(),
+            false => replay,
+        };
+        match engine.speculative {
+            None => replay,
+            Some(_) => {
+                replay.drafting(Arc::new(Script(self.requests.iter().map(script).collect())))
+            }
         }
     }
 
@@ -265,7 +277,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
-            drafts: self.drafts(),
+            speculative: self.drafts(),
         }
     }
 
@@ -349,11 +361,11 @@ impl Case {
 struct Script(Vec<(Vec<u32>, Vec<u32>)>);
 
 impl Accepts for Script {
-    fn accepted(&self, request: RequestId, round: u32, _: u32, drafts: u32) -> u32 {
+    fn accepted(&self, request: RequestId, _: ClassId, round: u32, _: u32, drafts: u32) -> u32 {
         self.0[request.index()].0[round as usize].min(drafts)
     }
 
-    fn found(&self, request: RequestId, round: u32, _: u32, most: u32) -> u32 {
+    fn found(&self, request: RequestId, round: u32, most: u32) -> u32 {
         let found = &self.0[request.index()].1;
         if found.is_empty() { most } else { found[round as usize % found.len()] }
     }

@@ -4,7 +4,10 @@ use super::controller::MakeControllers;
 use super::member::Member;
 use super::router::Routing;
 use crate::cost::CostModel;
+use std::sync::Arc;
+
 use crate::ids::{LaneOfReplica, PoolId, ReplicaId};
+use crate::replica::Accepts;
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 use crate::trace::Lane;
@@ -65,6 +68,8 @@ pub struct PoolSetup<'a> {
     pub lockstep: u32,
     /// Whether the engine plans steps ahead, for policies that can.
     pub async_scheduling: bool,
+    /// Whose drafts are accepted, where the engine drafts.
+    pub luck: Option<&'a Arc<dyn Accepts>>,
     /// Answers end where prompt and answer are so long: for pools with a shorter context than
     /// the requests were made for.
     pub answers_end_at: Option<u32>,

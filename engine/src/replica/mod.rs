@@ -22,7 +22,8 @@ mod step_memory;
 mod trims;
 mod waiting;
 
-pub use drafts::{DraftSlots, Accepts};
+pub(crate) use drafts::Renumbered;
+pub use drafts::{Accepts, DraftSlots};
 pub use one_by_one::{Became, Brought};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;

@@ -81,7 +81,7 @@ impl Replica {
 
     /// So many tokens of a request and the slots that its drafts may need.
     pub(super) fn with_lookahead(&self, tokens: u32) -> u32 {
-        match self.options.drafts.lookahead_slots {
+        match self.options.drafts.lookahead {
             0 => tokens,
             slots => (tokens + slots).min(self.options.max_model_len),
         }
@@ -132,6 +132,9 @@ impl Replica {
         let entries = std::mem::take(&mut self.members.batch.entries);
         (plan.decodes, plan.decode_kv_tokens, plan.sampled) = (0, 0, 0);
         plan.reads = self.own_reads(&entries);
+        plan.decode_tokens = 0;
+        let rules = self.options.drafts.rules;
+        plan.drafting = rules.map_or(0, |rules| rules.k_at(entries.len() as u32));
         for entry in &entries {
             let index = entry.slot;
             let drafts = match entry.padded {
@@ -142,6 +145,7 @@ impl Replica {
             slot.scheduled = 0;
             if entry.decode {
                 plan.decodes += 1;
+                plan.decode_tokens += entry.tokens;
                 plan.decode_kv_tokens += u64::from(entry.context) + u64::from(entry.tokens);
             } else {
                 plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
@@ -174,7 +178,7 @@ impl Replica {
                     slot.phase = Phase::Decode;
                     self.members.partial.retain(|&s| s != index);
                 }
-                self.sample(index, &mut brought);
+                self.sample(index, plan.drafting, &mut brought);
             }
             plan.brought.push(brought);
         }
@@ -195,21 +199,21 @@ impl Replica {
     }
 
     /// A request reaches the end of what is known of it.
-    fn sample(&mut self, index: SlotId, brought: &mut Brought) {
-        let (out, most) = (self.options.out, self.options.drafts.tokens);
+    fn sample(&mut self, index: SlotId, drafting: u32, brought: &mut Brought) {
+        let out = self.options.out;
         let slot = &mut self.slots[index.index()];
         let own = &mut slot.own;
         if brought.drafts > 0 && !brought.padded {
             let luck = self.luck.as_deref().expect("who drafts has luck");
             brought.accepted = luck
-                .accepted(slot.request, own.rounds, own.brought, brought.drafts)
+                .accepted(slot.request, slot.class, own.rounds, own.brought, brought.drafts)
                 .min(brought.drafts);
             own.rounds += 1;
         }
         own.brought += 1 + brought.accepted;
         if out.ahead {
             own.placeholders += 1 + brought.drafts;
-            own.drafts = most;
+            own.drafts = drafting;
             own.next_call = self.steps + u64::from(out.stages);
         }
     }
@@ -221,7 +225,7 @@ impl Replica {
                 ended(brought.request);
             }
         }
-        if self.options.drafts.tokens > 0 && !self.options.out.ahead {
+        if self.options.drafts.any() && !self.options.out.ahead {
             self.propose(plan);
         }
     }
@@ -289,7 +293,7 @@ impl Replica {
 
     /// Drafts for the next step of those who have sampled.
     fn propose(&mut self, plan: &Plan) {
-        let most = self.options.drafts.tokens;
+        let most = plan.drafting;
         for brought in &plan.brought {
             let slot = &mut self.slots[brought.slot.index()];
             if slot.request != brought.request || slot.phase == Phase::Gone {
@@ -299,7 +303,7 @@ impl Replica {
             if brought.samples {
                 let luck = self.luck.as_deref().expect("who drafts has luck");
                 let own = &mut slot.own;
-                own.drafts = luck.found(slot.request, own.samples, own.brought, most).min(most);
+                own.drafts = luck.found(slot.request, own.samples, most).min(most);
                 own.samples += 1;
             }
         }

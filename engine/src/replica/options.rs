@@ -4,6 +4,7 @@ use super::QueueOrder;
 use super::drafts::DraftSlots;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::kv::{CacheRules, KvGroups};
+use crate::speculative::DraftRules;
 
 /// What the engine must know of a policy before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Needs {
     /// for a token of its own. It then has one running list for all batches of a pipeline, can plan
     /// drafts, and its slow path counts every request by itself.
     pub by_request: bool,
+    /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
+    pub drafts: bool,
 }
 
 /// What a policy is built for.
@@ -54,6 +57,9 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// How the engine drafts tokens, where it does. Only for policies whose needs say that they
+    /// schedule [drafts](Needs::drafts).
+    pub speculative: Option<DraftRules>,
 }
 
 /// Which batches of a replica may be out, sent to the workers and not yet processed, at once.
@@ -142,8 +148,10 @@ impl ReplicaOptions {
             queue: needs.queue,
             cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
             out,
-            drafts: engine.drafts,
-            by_request: out.stages > 1 || engine.drafts.tokens > 0 || reference && needs.by_request,
+            drafts: DraftSlots::of(engine),
+            by_request: out.stages > 1
+                || engine.speculative.is_some()
+                || reference && needs.by_request,
             reference,
             reaches: [Reach::All; REACHES_MAX],
         }

@@ -6,7 +6,7 @@ use super::one_by_one::Brought;
 use super::reads::Reads;
 use super::slot::{Handle, Phase};
 use super::step::Held;
-use crate::cost::{BatchShape, Chunk, Decodes};
+use crate::cost::{BatchShape, Chunk, Decodes, DraftShape};
 use crate::ids::SlotId;
 use crate::request::RequestId;
 
@@ -30,6 +30,11 @@ pub struct Plan {
     pub chunk_blocks: Vec<u32>,
     /// Requests that decode one token.
     pub decodes: u32,
+    /// Tokens that they compute, drafts among them, where requests are counted one by one; otherwise 0,
+    /// for one each.
+    pub decode_tokens: u32,
+    /// Tokens that are drafted behind it for each of its requests.
+    pub drafting: u32,
     /// KV entries that the decodes read, their own new ones included.
     pub decode_kv_tokens: u64,
     /// What they read within the model's reaches, where it has some.
@@ -100,18 +105,35 @@ impl Plan {
 
     /// What a cost model may know of it.
     pub fn shape(&self) -> BatchShape<'_> {
-        BatchShape::new(
-            &self.chunks,
-            decodes(self.decodes, self.decode_kv_tokens, self.reads),
-            self.sampled,
-        )
-        .beside(self.beside)
+        let mut decoding = decodes(self.decodes, self.decode_kv_tokens, self.reads);
+        if self.decode_tokens > self.decodes {
+            let tokens = self.decode_tokens;
+            let within = decoding.within();
+            decoding = Decodes::verifying(self.decodes, tokens, self.decode_kv_tokens);
+            decoding = if self.reads.is_some() { decoding.reading(within) } else { decoding };
+        }
+        BatchShape::new(&self.chunks, decoding, self.sampled).beside(self.beside)
+    }
+
+    /// What is drafted behind it, where anything is.
+    pub fn draft_shape(&self) -> Option<DraftShape<'_>> {
+        if self.drafting == 0 || self.is_empty() {
+            return None;
+        }
+        let chunk = |chunk: &Chunk| u64::from(chunk.context) + u64::from(chunk.tokens);
+        Some(DraftShape {
+            batch: self.shape(),
+            requests: self.decodes + self.chunks.len() as u32,
+            tokens: self.drafting,
+            kv_tokens: self.decode_kv_tokens + self.chunks.iter().map(chunk).sum::<u64>(),
+        })
     }
 
     /// Makes this the same decision as `other`: decodes alone, of the same requests.
     pub(crate) fn clone_decision(&mut self, other: &Plan) {
         self.clear();
         self.decodes = other.decodes;
+        self.decode_tokens = other.decode_tokens;
         self.sampled = other.sampled;
         self.held = other.held;
         self.head = other.head;

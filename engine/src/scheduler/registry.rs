@@ -192,6 +192,7 @@ mod tests {
             prefix_caching: true,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            speculative: None,
         };
         for name in SchedulerConfig::names() {
             let config = SchedulerConfig::by_name(name).expect("registered");

@@ -165,7 +165,7 @@ impl Parameters for VllmV1Params {
             reserve_full: newer && self.scheduler_reserve_full_isl,
             watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
             max_model_len: engine.max_model_len,
-            drafts: engine.drafts,
+            drafts: DraftSlots::of(engine),
         })
     }
 
@@ -273,6 +273,7 @@ impl Scheduler for VllmV1 {
             step_tokens_max: Some(self.budget),
             plans_ahead: true,
             by_request: true,
+            drafts: true,
             ..Needs::default()
         }
     }
@@ -331,7 +332,7 @@ impl VllmV1 {
     }
 
     fn run_in_order(&self, step: &mut Step<'_>, threshold: u32) -> (Budget, bool) {
-        let mut budget = Budget::of(self.budget, self.drafts.input_slots);
+        let mut budget = Budget::of(self.budget, self.drafts.input);
         let mut chunks = false;
         let mut running: Vec<Handle> = step.seated().collect();
         let mut i = 0;
@@ -466,8 +467,8 @@ impl VllmV1 {
 
     /// Placeholder drafts of a request that comes with one token to compute, `computed` being there.
     fn padding(&self, computed: u32) -> u32 {
-        let fits = computed + self.drafts.tokens + 2 <= self.max_model_len;
-        if fits { self.drafts.tokens } else { 0 }
+        let drafts = self.drafts.most();
+        if computed + drafts + 2 <= self.max_model_len { drafts } else { 0 }
     }
 }
 

@@ -202,7 +202,7 @@ impl<'a> Engine<'a> {
             groups,
             calendar,
             tally: Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
-                setup.pools[pool.index()].engine.drafts.tokens > 0
+                setup.pools[pool.index()].engine.speculative.is_some()
             }),
             fleet,
             routes: (options.keep_log || replicas > 1).then(Vec::new),
@@ -417,7 +417,10 @@ fn add_pool<'a>(
         let first = *lanes;
         *lanes += stages;
         let planner = |lane| Planner::new(LaneId(first + lane), (pool.make)(), options);
-        let replica = Replica::new(replica);
+        let mut replica = Replica::new(replica);
+        if let Some(luck) = pool.luck {
+            replica.draft_with(luck.clone());
+        }
         servers.push(if stages == 1 {
             let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);
             Server::Whole(Box::new(lane))

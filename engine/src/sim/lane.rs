@@ -202,7 +202,13 @@ impl<'a> Lane<'a> {
 
     /// The time that a batch takes by itself.
     pub(super) fn price(&self, plan: &Plan) -> IterationTime {
-        self.cost.time(&plan.shape())
+        let mut time = self.cost.time(&plan.shape());
+        if let Some(draft) = plan.draft_shape() {
+            let drafting = self.cost.draft_time(&draft);
+            time.gpu = time.gpu + drafting.gpu;
+            time.host = time.host + drafting.host;
+        }
+        time
     }
 
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {

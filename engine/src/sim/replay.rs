@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use super::capacity::Capacity;
 use crate::ids::ClassId;
-use crate::replica::{BatchesOut, Content, Held, Accepts, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::replica::{
+    Accepts, BatchesOut, Content, Held, Plan, Replica, ReplicaOptions, Scheduled,
+};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -138,6 +140,15 @@ impl Replay {
         let by_request = self.options.by_request || stages > 1;
         let out = BatchesOut { stages, ahead };
         self.options = ReplicaOptions { out, by_request, ..self.options };
+        self.replica = Replica::new(self.options);
+        self
+    }
+
+    /// Every prefix hit loses its last block, as where drafts do without identities that reach beyond
+    /// a block (vLLM's `disable_lookahead_block_hashes`); after [`overlapping`](Replay::overlapping).
+    pub fn dropping_last_blocks(mut self) -> Replay {
+        self.options.drafts.hash_lookahead = 0;
+        self.options.drafts.drops_last_block = true;
         self.replica = Replica::new(self.options);
         self
     }

@@ -206,8 +206,10 @@ impl<'a> Turns<'a> {
         let shape = plan.shape();
         let hand_over = self.cost.hand_over(&shape);
         let first = self.cost.stage_time(&shape, 0);
+        let drafting = plan.draft_shape().map(|draft| self.cost.draft_time(&draft));
+        let drafting = drafting.unwrap_or_default();
         // The engine itself is busy for so long, and sends the batch then.
-        self.next_turn = now + first.host;
+        self.next_turn = now + first.host + drafting.host;
         let (before, sampled) = self.last[lane];
         let mut there = self.next_turn.max(self.free[0]);
         if self.batches.ahead && sampled {
@@ -216,7 +218,14 @@ impl<'a> Turns<'a> {
         // A lane's batches are told one after the other, though chunks of a prompt may overlap.
         let start = there.max(before);
         for stage in 0..self.free.len() {
-            let time = if stage == 0 { first } else { self.cost.stage_time(&shape, stage as u32) };
+            let mut time = match stage {
+                0 => first,
+                _ => self.cost.stage_time(&shape, stage as u32),
+            };
+            // The last stage samples, and drafts.
+            if stage + 1 == self.free.len() {
+                time.gpu = time.gpu + drafting.gpu;
+            }
             self.gpu_busy += time.gpu;
             if stage > 0 {
                 there = (there + hand_over).max(self.free[stage]);

@@ -11,6 +11,7 @@ mod pools;
 mod router;
 mod schedulers;
 mod slo;
+mod speculative;
 mod text_or_map;
 mod workload;
 
@@ -29,6 +30,7 @@ pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
 pub use slo::*;
+pub use speculative::*;
 pub use text_or_map::*;
 pub use workload::*;
 

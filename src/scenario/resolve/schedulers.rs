@@ -111,6 +111,27 @@ pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: 
     }
 }
 
+/// Refuses schedulers that do not draft where the engine is to.
+pub(super) fn can_draft(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    for pool in fleet.iter().filter(|pool| pool.engine.limits.speculative.is_some()) {
+        let info = pool.engine.info();
+        let drafts = |config: &SchedulerConfig| config.build(&info).needs().drafts;
+        for run in runs.iter().filter(|run| !drafts(&run.config)) {
+            let able: Vec<&str> = SchedulerConfig::all()
+                .filter(|config| drafts(config))
+                .map(|config| config.name())
+                .collect();
+            let message = format!(
+                "{} has no speculative decoding here; those that have: {}",
+                run.name,
+                able.join(", ")
+            );
+            let path = pool.owner.path(check, &["engine", "speculative"]);
+            check.report(&path, message, "leave it out, or the scheduler");
+        }
+    }
+}
+
 /// Warns of every run that would keep blocks for reuse and cannot with the model's layers.
 pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet {

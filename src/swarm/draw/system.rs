@@ -97,6 +97,7 @@ impl Draw {
             prefix_caching: caching,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            speculative: None,
         };
         Limits { info, whole_prompt: longest }
     }
