@@ -7,6 +7,7 @@
 //! optimised, while those above them need not be: `docs/architecture.md`.
 
 pub mod catalog;
+pub mod content;
 pub mod cost;
 pub mod explain;
 pub mod fleet;

@@ -26,6 +26,9 @@ impl Requests {
     pub fn shares_prefixes(&self, experiment: &Experiment) -> bool {
         match self.known() {
             Some(workload) => {
+                if workload.turns.iter().any(|turn| turn.parent.is_some()) {
+                    return true;
+                }
                 let mut seen = HashSet::new();
                 let first = |blocks: &BlockIds| blocks.of(&workload.block_ids).first().copied();
                 workload.blocks.iter().filter_map(first).any(|id| !seen.insert(id))

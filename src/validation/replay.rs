@@ -1,7 +1,8 @@
 //! A scenario's requests at the times at which a real run had them.
 
+use crate::content::{Parent, Turn};
 use crate::ids::ClassId;
-use crate::request::Request;
+use crate::request::{Request, RequestId};
 use crate::runner::Requests;
 use crate::time::Time;
 use crate::validation::{ObservedRequest, ObservedRun};
@@ -103,6 +104,8 @@ impl Replay {
             classes: trace.map_or_else(|| vec![String::new()], |t| t.classes.clone()),
             names_classes: trace.is_some_and(|t| t.names_classes),
             nominal_rate_per_s: None,
+            ids_cover_answers: trace.is_some_and(|t| t.ids_cover_answers),
+            turns: trace.map(|t| turns_of_observed(&t.turns, &observed)).unwrap_or_default(),
             sessions: trace.map(|t| of_observed(&t.sessions, &observed)).unwrap_or_default(),
         };
         let failed = observed.iter().filter(|r| r.tokens_s.is_none()).count();
@@ -177,6 +180,26 @@ fn of_observed<T: Copy>(table: &[T], observed: &[ObservedRequest]) -> Vec<T> {
     observed.iter().filter_map(|real| table.get(real.index as usize).copied()).collect()
 }
 
+/// The same of turns, whose requests are numbered anew.
+fn turns_of_observed(table: &[Turn], observed: &[ObservedRequest]) -> Vec<Turn> {
+    let mut places = vec![None; table.len()];
+    for (place, real) in observed.iter().enumerate() {
+        if let Some(known) = places.get_mut(real.index as usize) {
+            *known = Some(RequestId::at(place));
+        }
+    }
+    let mut turns = of_observed(table, observed);
+    for (place, turn) in turns.iter_mut().enumerate() {
+        let renamed = turn.parent.and_then(|parent| {
+            let request = places[parent.request.index()]?;
+            // Who came before the turn that it goes on from went on from nothing here.
+            (request < RequestId::at(place)).then_some(Parent { request, ..parent })
+        });
+        turn.parent = renamed;
+    }
+    turns
+}
+
 fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> {
     let request = |real: &ObservedRequest| {
         // One that failed may have no lengths of its own: one token stands for each.
@@ -201,7 +224,7 @@ fn of_run(observed: &[ObservedRequest], limits: Limits) -> Option<Vec<Request>> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{BlockIds, RequestId};
+    use crate::request::BlockIds;
 
     #[test]
     fn what_a_trace_says_of_a_request_goes_by_its_index() {
@@ -213,9 +236,13 @@ mod tests {
             priority: 0,
             class: ClassId(0),
         };
+        let follows = |parent: Option<u32>| Turn {
+            parent: parent.map(|id| Parent { request: RequestId(id), tokens: 9 }),
+            followed: false,
+        };
         let trace = Requests::Open(Workload {
             requests: [10, 20, 30].map(request).to_vec(),
-            block_ids: vec![7, 8, 9],
+            block_ids: vec![7, 8, 9].into(),
             blocks: vec![
                 BlockIds { start: 2, len: 1 },
                 BlockIds::default(),
@@ -225,6 +252,8 @@ mod tests {
             classes: vec![String::new()],
             names_classes: false,
             sessions: vec![Some(5), None, Some(6)],
+            turns: vec![follows(None), follows(Some(0)), follows(Some(0))],
+            ids_cover_answers: false,
             nominal_rate_per_s: None,
         });
         let text = "idx,arrival_s,first_token_s,last_token_s\n2,1.0,2.0,3.0\n0,1.5,2.0,3.0\n";
@@ -233,7 +262,11 @@ mod tests {
         let replay = Replay::new(&trace, true, limits, &run).expect("they go together");
         let mut arriving = replay.requests.arriving();
         assert_eq!([arriving.take(), arriving.take()].map(|r| r.prompt_tokens), [30, 10]);
-        assert_eq!([0, 1].map(|id| arriving.content(RequestId(id))), [&[7, 8][..], &[9]]);
+        let Requests::Open(workload) = &replay.requests else { panic!("known beforehand") };
+        let ids = |id| workload.origin(RequestId(id)).ids.map(|ids| ids.as_slice().to_vec());
+        assert_eq!([0, 1].map(ids), [Some(vec![7, 8]), Some(vec![9])]);
+        // The third row came before the first, which it would have gone on from.
+        assert_eq!(workload.turns, [follows(None), follows(None)]);
         assert_eq!([0, 1].map(|id| arriving.session(RequestId(id))), [Some(6), Some(5)]);
     }
 }

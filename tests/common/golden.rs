@@ -41,6 +41,12 @@ struct GoldenRequest {
     priority: i32,
     prefix_group: Option<Value>,
     prefix_len: Option<u32>,
+    parent: Option<String>,
+    #[serde(default)]
+    parent_tokens: u32,
+    /// Of blocks of prompt and answer.
+    #[serde(default)]
+    block_ids: Vec<u64>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +216,11 @@ impl Case {
         Some(rules)
     }
 
+    /// The content ids of each request.
+    pub(crate) fn block_ids(&self) -> Vec<Vec<u64>> {
+        self.requests.iter().map(|request| request.block_ids.clone()).collect()
+    }
+
     pub(crate) fn replay(&self, reference: bool) -> Replay {
         let engine = self.engine();
         let config = self.scheduler();
@@ -244,11 +255,7 @@ impl Case {
                 "full" => full += count,
                 "swa" => windows
                     .push(WindowGroups { tokens: number(group, "window").expect("window"), count }),
-                // Without prefix caching a state and its scratch blocks are held from first to last.
-                "mamba" if group["mode"] == "align" => states += count,
-                "mamba" => {
-                    states += count * (1 + number(group, "num_speculative_blocks").unwrap_or(0))
-                }
+                "mamba" => states += count,
                 other => panic!("{}: groups of kind {other}", self.name),
             }
         }
@@ -334,13 +341,15 @@ impl Case {
         let engine = self.engine();
         let capped = self.config["scheduler"] == "vllm_v1";
         let mut groups: HashMap<String, u64> = HashMap::new();
+        let places: HashMap<&str, usize> =
+            self.requests.iter().enumerate().map(|(place, r)| (r.id.as_str(), place)).collect();
         let request = |r: &GoldenRequest| {
             let room = engine.max_model_len.saturating_sub(r.prompt).max(1);
             let output = if capped { r.output.min(room) } else { r.output };
-            let block_ids = r.prefix_group.as_ref().map_or(Vec::new(), |group| {
+            let block_ids = r.prefix_group.as_ref().map_or(r.block_ids.clone(), |group| {
                 let next = groups.len() as u64;
                 let group = *groups.entry(group.to_string()).or_insert(next);
-                let blocks = r.prefix_len.unwrap_or(0) / engine.kv_block_tokens;
+                let blocks = r.prefix_len.unwrap_or(0).div_ceil(engine.kv_block_tokens);
                 (0..u64::from(blocks)).map(|k| (group << 32) | k).collect()
             });
             ReplayRequest {
@@ -349,7 +358,9 @@ impl Case {
                 output_tokens: output,
                 max_tokens: r.max_tokens.unwrap_or(output).max(output),
                 priority: r.priority,
+                ids_cover: r.prefix_group.as_ref().and(r.prefix_len),
                 block_ids,
+                parent: r.parent.as_ref().map(|id| (places[id.as_str()], r.parent_tokens)),
             }
         };
         self.requests.iter().map(request).collect()
@@ -400,6 +411,18 @@ pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
     }
     let cases = read_folder(&folder);
     assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
+    Some(cases)
+}
+
+/// Cases made of runs of a real server; `None`, said aloud, when there are none.
+pub(crate) fn recorded_runs(folder: &str) -> Option<Vec<Case>> {
+    let folder = shared("data")?.join("runs-local").join(folder);
+    if !folder.is_dir() {
+        say(&format!("SKIPPED: {} is not there", folder.display()));
+        return None;
+    }
+    let cases = read_folder(&folder);
+    assert!(!cases.is_empty(), "{}: no case", folder.display());
     Some(cases)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `METRON_GOLDEN=<folder>` points at another folder of the same shape.
 
-use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, small_cases};
+use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
 use metron_sim::sim::StepRecord;
 
@@ -72,6 +72,38 @@ fn replay_folder(name: &str) {
     report(name, replayed, steps);
 }
 
+/// Follow-up turns, whose prompts begin with prompts and answers before them.
+#[test]
+fn golden_multiturn() {
+    replay_folder("multiturn");
+}
+
+/// Runs of a real vLLM 0.32 server: what it decided, step by step.
+#[test]
+fn golden_server_runs() {
+    let Some(cases) = recorded_runs("golden") else { return };
+    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
+    let steps = cases.iter().map(both).sum();
+    report("server runs", cases.len(), steps);
+}
+
+#[test]
+fn golden_server_runs_planned_ahead() {
+    let Some(cases) = recorded_runs("golden-async") else { return };
+    let both = |case: &Case| compare_plans(case, true).min(compare_plans(case, false));
+    let steps = cases.iter().map(both).sum();
+    report("server runs (planned ahead)", cases.len(), steps);
+}
+
+/// The same of conversations: ids of blocks of prompts and answers.
+#[test]
+fn golden_server_sessions() {
+    let Some(cases) = recorded_runs("golden-sessions") else { return };
+    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
+    let steps = cases.iter().map(both).sum();
+    report("server sessions", cases.len(), steps);
+}
+
 fn report(name: &str, cases: usize, steps: usize) {
     let line = format!("golden {name}: {cases} cases, {steps} steps, all equal");
     say(&line);
@@ -121,6 +153,32 @@ fn compare_iterations(case: &Case) -> usize {
     }
     assert!(replay.next().is_none(), "{}: goes on after the last golden step", case.name);
     case.steps.len()
+}
+
+/// What a server's log says of its plans: who, how many tokens, preemptions in order, free blocks.
+/// It has no turns that plan nothing, and ends with some that only read what has come.
+fn compare_plans(case: &Case, reference: bool) -> usize {
+    let mut replay = case.replay(reference).planned_ahead().plans_alone();
+    let mut steps = 0;
+    for golden in case.steps.iter().filter(|step| !step.entries().is_empty()) {
+        let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
+        same(case, golden, "step", &ours.step, &golden.step);
+        let plan = |e: &Entry| (e.id.clone(), e.tokens, e.computed_before);
+        let theirs = golden.entries();
+        if reference {
+            let listed: Vec<_> = ours.scheduled.iter().map(|s| plan(&case.entry(s))).collect();
+            let theirs: Vec<_> = theirs.iter().map(plan).collect();
+            same(case, golden, "scheduled", &listed, &theirs);
+        } else {
+            let decodes = theirs.iter().filter(|e| e.kind == "decode").count();
+            same(case, golden, "decodes", &(ours.decodes as usize), &decodes);
+        }
+        same(case, golden, "preempted", &case.ids(&ours.preempted), &golden.preempted);
+        let free = golden.free_blocks_after_schedule;
+        same(case, golden, "free blocks", &ours.free_blocks, &free);
+        steps += 1;
+    }
+    steps
 }
 
 fn compare_counts(case: &Case, golden: &GoldenStep, ours: &StepRecord) {

@@ -18,6 +18,7 @@ mod queueing;
 mod random;
 mod random_schedulers;
 mod reference;
+mod sessions;
 #[path = "../common/shared.rs"]
 mod shared;
 #[path = "../common/small.rs"]

@@ -38,10 +38,38 @@ impl Case {
                 max_tokens,
                 priority: rng.random_range(0..=1),
                 block_ids: (0..rng.random_range(0..=blocks)).map(|k| 100 * group + k).collect(),
+                parent: None,
+                ids_cover: None,
             }
         });
         let load = load.collect();
         Case { config, engine, load }
+    }
+
+    /// The same where requests go on from others, often before these have ended, and where content
+    /// ids go beyond prompts.
+    fn draw_with_turns(name: &str, seed: u64) -> Case {
+        let mut case = Case::draw(name, seed);
+        case.engine.prefix_caching = true;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        for place in 0..case.load.len() {
+            let request = &case.load[place];
+            let tokens = request.prompt_tokens + request.output_tokens;
+            match rng.random_range(0..4) {
+                0 if place > 0 => {
+                    let parent = rng.random_range(0..place);
+                    let said = &case.load[parent];
+                    let most = request.prompt_tokens.min(said.prompt_tokens + said.output_tokens);
+                    case.load[place].parent = Some((parent, rng.random_range(1..=most)));
+                }
+                1 => {
+                    let blocks = u64::from(tokens / case.engine.kv_block_tokens);
+                    case.load[place].block_ids = (0..blocks).collect();
+                }
+                _ => {}
+            }
+        }
+        case
     }
 
     /// The same with several groups of layers, and as much more memory.
@@ -147,6 +175,12 @@ fn all_policies_agree_with_their_reference_path_on_random_loads() {
 #[test]
 fn all_policies_agree_with_several_groups_of_layers() {
     agree(500, Case::draw_with_groups);
+}
+
+/// Likewise where prompts begin with other requests' prompts and answers.
+#[test]
+fn all_policies_agree_where_requests_go_on_from_others() {
+    agree(500, Case::draw_with_turns);
 }
 
 fn agree(count: u64, draw: impl Fn(&str, u64) -> Case + std::panic::RefUnwindSafe) {

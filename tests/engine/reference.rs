@@ -2,8 +2,9 @@
 //! random small systems, for every registered scheduler.
 
 use crate::alike::{Setup, play};
+use metron_sim::content::{Parent, Turn};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::request::{BlockIds, Request};
+use metron_sim::request::{BlockIds, Request, RequestId};
 use metron_sim::scheduler::{Draws, EngineInfo, KvGroups, Scale, SchedulerConfig, WindowGroups};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
@@ -101,27 +102,43 @@ impl System {
     }
 }
 
-fn request() -> impl Strategy<Value = (u64, u32, u32, u32, i32, Option<u64>, u32)> {
+type Drawn = (u64, u32, u32, u32, i32, Option<u64>, u32, Option<(u32, u32)>);
+
+fn request() -> impl Strategy<Value = Drawn> {
     let output = prop_oneof![1..4u32, 1..80u32];
     let extra = prop_oneof![Just(0), 0..30u32];
     let group = prop_oneof![Just(None), (0..3u64).prop_map(Some)];
-    (0..60_000_000u64, 1..400u32, output, extra, -2..3i32, group, 0..120u32)
+    // How many requests before it is the one that it goes on from, and from how many of its tokens.
+    let follows = prop_oneof![3 => Just(None), 1 => (1..4u32, 1..400u32).prop_map(Some)];
+    (0..60_000_000u64, 1..400u32, output, extra, -2..3i32, group, 0..120u32, follows)
 }
 
 fn workload() -> impl Strategy<Value = Workload> {
     let gap_scale = prop_oneof![Just(0u64), Just(1), Just(4)];
-    (prop::collection::vec(request(), 1..40), gap_scale).prop_map(|(drawn, scale)| {
+    let all = (prop::collection::vec(request(), 1..40), gap_scale, any::<bool>());
+    all.prop_map(|(drawn, scale, ids_cover_answers)| {
         let mut workload =
             Workload { block_tokens: 16, classes: vec![String::new()], ..Workload::default() };
+        workload.ids_cover_answers = ids_cover_answers;
+        let mut ids = Vec::new();
         let mut at = 0;
-        for (gap, prompt, output, extra, priority, group, shared) in drawn {
+        for (gap, prompt, output, extra, priority, group, shared, follows) in drawn {
             at += gap * scale;
-            let start = workload.block_ids.len() as u32;
+            let start = ids.len() as u32;
             if let Some(group) = group {
-                let ids = (0..u64::from(shared.min(prompt) / 16)).map(|k| (group << 32) | k);
-                workload.block_ids.extend(ids);
+                let named = if ids_cover_answers { prompt + output } else { prompt };
+                ids.extend((0..u64::from(shared.min(named) / 16)).map(|k| (group << 32) | k));
             }
-            let len = workload.block_ids.len() as u32 - start;
+            let len = ids.len() as u32 - start;
+            let place = workload.requests.len();
+            workload.turns.push(Turn::default());
+            if let Some((back, tokens)) = follows.filter(|&(back, _)| back as usize <= place) {
+                let request = RequestId::at(place - back as usize);
+                let said: &Request = &workload.requests[request.index()];
+                let tokens = tokens.min(prompt).min(said.prompt_tokens + said.output_tokens);
+                workload.turns[place].parent = Some(Parent { request, tokens });
+                workload.turns[request.index()].followed = true;
+            }
             workload.requests.push(Request {
                 arrival: Time::from_nanos(at),
                 prompt_tokens: prompt,
@@ -132,6 +149,7 @@ fn workload() -> impl Strategy<Value = Workload> {
             });
             workload.blocks.push(BlockIds { start, len });
         }
+        workload.block_ids = Arc::new(ids);
         workload
     })
 }

@@ -71,6 +71,12 @@ impl KvGroups {
         self.states
     }
 
+    /// The same with `scratch` blocks beside each state.
+    #[must_use]
+    pub(crate) fn with_scratch(self, scratch: u32) -> KvGroups {
+        KvGroups { states: self.states * (1 + scratch), ..self }
+    }
+
     /// The windows behind which blocks are given back. With prefix caching states are kept at the
     /// ends of blocks (vLLM's `align` mode), and given back likewise.
     pub(crate) fn trimmed(&self, caching: bool) -> impl Iterator<Item = WindowGroups> + '_ {

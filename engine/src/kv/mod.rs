@@ -30,6 +30,8 @@ pub struct Pool {
     several: bool,
     /// Whether states are kept at the ends of blocks, for others to go on from.
     aligned: bool,
+    /// Scratch blocks that a request holds behind each of those states, for its drafts.
+    scratch: u32,
     total: u32,
     free: u32,
     peak_used: u32,
@@ -60,16 +62,34 @@ pub struct Hit {
 
 impl Pool {
     /// A pool of `total` usable blocks of `block_tokens` tokens for `groups` of layers, with a
-    /// prefix cache if rules are given.
-    pub fn new(total: u32, block_tokens: u32, groups: KvGroups, cache: Option<CacheRules>) -> Pool {
+    /// prefix cache if rules are given. Each state that a request holds has `scratch` blocks beside
+    /// it.
+    pub fn new(
+        total: u32,
+        block_tokens: u32,
+        groups: KvGroups,
+        cache: Option<CacheRules>,
+        scratch: u32,
+    ) -> Pool {
         assert!(block_tokens > 0, "a KV block holds at least one token");
         let several = !groups.is_one();
         let cache = cache.map(|rules| match several {
-            true => Cache::Several(GroupedCache::new(total, block_tokens, groups, rules)),
+            true => Cache::Several(GroupedCache::new(total, block_tokens, groups, rules, scratch)),
             false => Cache::One(PrefixCache::new(total, rules)),
         });
         let aligned = cache.is_some() && groups.states() > 0;
-        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache }
+        let groups = if aligned { groups } else { groups.with_scratch(scratch) };
+        Pool {
+            block_tokens,
+            groups,
+            several,
+            aligned,
+            scratch,
+            total,
+            free: total,
+            peak_used: 0,
+            cache,
+        }
     }
 
     /// Usable blocks.
@@ -113,7 +133,30 @@ impl Pool {
     #[inline]
     pub(crate) fn blocks_beyond(&self, hit: u32, tokens: u32) -> u32 {
         let new = self.length_for(tokens).saturating_sub(hit);
-        if self.several { self.groups.held(new, 0, self.block_tokens) } else { new }
+        match self.several {
+            true if new > 0 => self.groups.held(new, 0, self.block_tokens) + self.scratch_blocks(),
+            true => 0,
+            false => new,
+        }
+    }
+
+    /// Scratch blocks beside the states of a request, where those are kept at the ends of blocks.
+    pub(crate) fn scratch_blocks(&self) -> u32 {
+        if self.aligned { self.groups.states() * self.scratch } else { 0 }
+    }
+
+    /// New blocks that request `owner`, whose tables are `have` blocks long, takes so that they are
+    /// `length` long, and those of states as long as its tokens without slots for drafts are.
+    #[inline]
+    pub(crate) fn growth_to(&self, owner: SlotId, have: u32, length: u32, tokens: u32) -> u32 {
+        let more = length.saturating_sub(have);
+        match &self.cache {
+            Some(Cache::Several(cache)) if self.scratch > 0 && self.aligned => {
+                let states = u32::from(tokens > cache.states_length(owner)) * self.groups.states();
+                self.groups.growing() * more + states
+            }
+            _ => self.growth(more),
+        }
     }
 
     /// Blocks of one group's table that has room for `tokens` tokens.
@@ -227,11 +270,17 @@ impl Pool {
     /// When fewer are free: policies ask first.
     #[inline]
     pub fn take(&mut self, owner: SlotId, n: u32, length: u32) {
+        self.take_for(owner, n, length, length);
+    }
+
+    /// The same where the tables of states are only as long as its tokens are: `tokens` blocks.
+    #[inline]
+    pub(crate) fn take_for(&mut self, owner: SlotId, n: u32, length: u32, tokens: u32) {
         self.take_count(n);
         match &mut self.cache {
             None => {}
             Some(Cache::One(cache)) => cache.take_new(owner, n),
-            Some(Cache::Several(cache)) => cache.take_to(owner, length),
+            Some(Cache::Several(cache)) => cache.take_to(owner, length, tokens),
         }
     }
 

@@ -96,6 +96,15 @@ impl DecodeSteps {
         into.sort_unstable_by_key(|&slot| self.members[slot.index()].order);
     }
 
+    pub(super) fn filling_slots(&self, ahead: u32, into: &mut Vec<SlotId>) {
+        // Who fills a block takes a new one a decode step later.
+        let later = 1 + self.block_tokens - ahead % self.block_tokens;
+        let phase = (self.phase + later) % self.block_tokens;
+        into.clear();
+        into.extend_from_slice(&self.growth[phase as usize]);
+        into.sort_unstable_by_key(|&slot| self.members[slot.index()].order);
+    }
+
     pub(super) fn join(&mut self, j: Joining) {
         let index = j.slot.index();
         if index >= self.members.len() {

@@ -97,6 +97,12 @@ impl DecodeSet {
         both!(self, set => set.growing_slots(into))
     }
 
+    /// Members that fill a block at the next decode step, or fill it up to `ahead` tokens beyond its
+    /// end, in admission order. Of those that hold more than a block ahead nothing is said.
+    pub(super) fn filling_slots(&self, ahead: u32, into: &mut Vec<SlotId>) {
+        both!(self, set => set.filling_slots(ahead, into))
+    }
+
     pub(super) fn join(&mut self, joining: Joining) {
         both!(self, set => set.join(joining))
     }

@@ -73,7 +73,14 @@ impl Replica {
     /// New blocks that a running request takes to have room for `tokens` tokens.
     #[inline]
     pub(super) fn growth_to(&self, index: SlotId, tokens: u32) -> u32 {
-        self.pool.growth(self.pool.length_for(tokens).saturating_sub(self.length(index)))
+        self.growth_with_slots(index, tokens, tokens)
+    }
+
+    /// The same where there is to be room for `slots` tokens, drafts' slots included.
+    #[inline]
+    pub(super) fn growth_with_slots(&self, index: SlotId, tokens: u32, slots: u32) -> u32 {
+        let [tokens, slots] = [tokens, slots].map(|tokens| self.pool.length_for(tokens));
+        self.pool.growth_to(index, self.length(index), slots, tokens)
     }
 
     /// Returns what lies behind the windows of a request that is about to take memory.
@@ -86,7 +93,7 @@ impl Replica {
             return;
         }
         if self.pool.caching() {
-            self.hash_blocks(index, known);
+            self.hash_blocks(index, known, known);
             self.pool.trim(index, known);
         } else {
             self.pool.give_back(self.pool.out_of_window(before, known));
@@ -96,24 +103,48 @@ impl Replica {
 
     /// Takes new blocks so that a running request has room for `tokens` tokens.
     pub(super) fn grow_to(&mut self, index: SlotId, tokens: u32) {
-        let length = self.length(index);
-        let more = self.pool.length_for(tokens).saturating_sub(length);
-        self.pool.take(index, self.pool.growth(more), length + more);
-        self.slots[index.index()].length = length + more;
+        self.grow_with_slots(index, tokens, tokens);
+    }
+
+    /// The same with room for `slots` tokens, drafts' slots included.
+    pub(super) fn grow_with_slots(&mut self, index: SlotId, tokens: u32, slots: u32) {
+        let new = self.growth_with_slots(index, tokens, slots);
+        let length = self.length(index).max(self.pool.length_for(slots));
+        self.pool.take_for(index, new, length, self.pool.length_for(tokens));
+        self.slots[index.index()].length = length;
     }
 
     pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
         let slot = &self.slots[index.index()];
-        let block_tokens = self.options.block_tokens;
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = (slot.target - 1) / block_tokens;
-        (0..full).map(move |k| slot.block_key(k, block_tokens))
+        let full = slot.target.saturating_sub(ahead.max(1)) / block_tokens;
+        (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
     }
 
-    pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32) {
-        let block_tokens = self.options.block_tokens;
+    /// Gives keys to the blocks that `tokens` computed tokens fill, as far as what they are is
+    /// known: `known` tokens are.
+    pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32, known: u32) {
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+        let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
+        self.pool.hash(index, full, |k| slot.block_key(k, block_tokens, ahead));
+    }
+
+    /// Gives keys to what the next decode step fills of answers that others can meet. Of all other
+    /// answers it is time enough when they give their blocks back.
+    pub(super) fn hash_answers(&mut self) {
+        if !self.answers_are_met {
+            return;
+        }
+        let mut slots = std::mem::take(&mut self.scratch);
+        self.members.decodes.filling_slots(self.options.drafts.hash_lookahead, &mut slots);
+        slots.retain(|index| self.slots[index.index()].content.answer_is_met());
+        for &index in &slots {
+            let known = self.done(index) + 1;
+            self.hash_blocks(index, known, known);
+        }
+        self.scratch = slots;
     }
 
     /// Gives back all blocks, those that became full since the last hash with their keys. `in_flight`
@@ -125,7 +156,10 @@ impl Replica {
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
             let unknown = self.options.out.ahead && in_flight && slot.decoded;
-            self.hash_blocks(index, tokens - u32::from(unknown));
+            let tokens = tokens - u32::from(unknown);
+            // Of an answer one token more is known than is computed.
+            let known = slot.target.max(tokens + 1);
+            self.hash_blocks(index, tokens, known);
         }
         let slot = &self.slots[index.index()];
         let held = self.pool.held(index, slot.length, || slot.trimmed_at);
@@ -149,6 +183,9 @@ impl Replica {
                 }
             }
             self.scratch = slots;
+            if self.pool.hashes_at_schedule() {
+                self.hash_answers();
+            }
         } else {
             // Without identities only the count matters; members' shares follow from their tokens.
             let growth = self.members.decodes.growing() * self.pool.growth(1);

@@ -29,11 +29,11 @@ pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};
 pub use reads::Reads;
-pub(crate) use slot::Content;
 pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
 pub use waiting::QueueOrder;
 
+use crate::content::Content;
 use crate::ids::{LaneOfReplica, SlotId};
 use crate::kv::Pool;
 use crate::request::{Request, RequestId};
@@ -63,6 +63,8 @@ pub struct Replica {
     admissions: u64,
     preemptions: u64,
     hit_tokens: u64,
+    /// Whether an answer of any request here could be met in another.
+    answers_are_met: bool,
     /// Stretches of decode steps that requests have completed: `(request, first decode_step,
     /// count)`.
     closed_runs: Vec<(RequestId, u32, u32)>,
@@ -83,6 +85,7 @@ impl Replica {
                 options.block_tokens,
                 options.groups,
                 options.cache,
+                options.drafts.most(),
             ),
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -94,6 +97,7 @@ impl Replica {
             admissions: 0,
             preemptions: 0,
             hit_tokens: 0,
+            answers_are_met: false,
             closed_runs: Vec::new(),
             admitted: Vec::new(),
             scratch: Vec::new(),
@@ -114,6 +118,7 @@ impl Replica {
         let by_eos = request.output_tokens < request.max_tokens
             && tokens < u64::from(self.options.max_model_len);
         let lingers = self.options.out.ahead && by_eos;
+        self.answers_are_met |= content.answer_is_met();
         let slot = Slot::new(id, request, lingers, content);
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {

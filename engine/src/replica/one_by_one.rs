@@ -103,11 +103,9 @@ impl Replica {
         if !self.pool.caching() {
             return;
         }
-        let rules = &self.options.drafts;
         let known = self.slots[index.index()].own.known;
-        let again = rules.prefill_lookahead.saturating_sub(1);
-        let full = tokens.saturating_sub(again).min(known.saturating_sub(rules.hash_lookahead));
-        self.hash_blocks(index, full);
+        let again = self.options.drafts.prefill_lookahead.saturating_sub(1);
+        self.hash_blocks(index, tokens.min(known).saturating_sub(again), known);
     }
 
     /// A preempted request loses what it counted; tokens in flight will still come.

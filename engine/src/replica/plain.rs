@@ -67,6 +67,18 @@ impl Plain {
         into.extend(growing.iter().map(|member| member.joining.slot));
     }
 
+    pub(super) fn filling_slots(&self, ahead: u32, into: &mut Vec<SlotId>) {
+        into.clear();
+        let filled = |member: &&Member| {
+            (member.done + 1)
+                .checked_sub(ahead)
+                .is_some_and(|n| n.is_multiple_of(self.block_tokens))
+        };
+        let mut filling: Vec<&Member> = self.members.iter().filter(filled).collect();
+        filling.sort_by_key(|member| member.joining.order);
+        into.extend(filling.iter().map(|member| member.joining.slot));
+    }
+
     pub(super) fn join(&mut self, joining: Joining) {
         let absent = self.members.iter().all(|member| member.joining.slot != joining.slot);
         assert!(absent, "a request joins the decode set once");

@@ -274,6 +274,9 @@ impl Replica {
         if self.by_step() {
             for _ in 0..decode_steps {
                 self.decode_blocks();
+                if !self.pool.hashes_at_schedule() {
+                    self.hash_answers();
+                }
                 self.members.decodes.advance_by(1);
                 self.advanced();
             }
@@ -336,6 +339,9 @@ impl Replica {
         );
         plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
         plan.reads = self.members.decodes.reads();
+        if !self.pool.hashes_at_schedule() {
+            self.hash_answers();
+        }
         if self.members.decodes.quiet(1) == 1 {
             self.members.decodes.advance_by(1);
         } else {
@@ -390,7 +396,8 @@ impl Replica {
             }
         }
         if !self.pool.hashes_at_schedule() {
-            self.hash_blocks(index, done);
+            let known = self.slots[index.index()].target;
+            self.hash_blocks(index, done, known);
         }
     }
 }

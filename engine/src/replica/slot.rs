@@ -1,5 +1,6 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
+use crate::content::Content;
 use crate::ids::{ClassId, LaneOfReplica, SlotId};
 use crate::kv::BlockKey;
 use crate::request::{Request, RequestId};
@@ -104,15 +105,6 @@ pub(crate) struct Own {
     pub samples: u32,
 }
 
-/// How the content of a request's blocks is known.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Content {
-    /// Chained content ids of the prompt's head.
-    pub ids: Box<[u64]>,
-    /// Tokens that one id stands for.
-    pub id_tokens: u32,
-}
-
 impl Slot {
     pub(super) fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
         Slot {
@@ -146,20 +138,10 @@ impl Slot {
         }
     }
 
-    /// The key of full block `index`: shared where content ids cover it, its own otherwise.
-    ///
-    /// A block belongs to the id that its last token lies in. Ids are chained, so whoever has that id
-    /// has all tokens before it too, and n ids in common are `floor(n * S / B)` shared blocks, whether
-    /// B divides S or not (a block widened to hold a state is as wide as it must be).
-    pub(super) fn block_key(&self, index: u32, block_tokens: u32) -> BlockKey {
-        let end = u64::from(index + 1) * u64::from(block_tokens);
-        if end <= u64::from(self.prompt) && self.content.id_tokens > 0 {
-            let id = (end - 1) / u64::from(self.content.id_tokens);
-            if let Some(&id) = self.content.ids.get(id as usize) {
-                return BlockKey { id, index, shared: true };
-            }
-        }
-        BlockKey { id: u64::from(self.request.0), index, shared: false }
+    /// The key of full block `index`, whose identity covers `lookahead` tokens after it too.
+    pub(super) fn block_key(&self, index: u32, block_tokens: u32, lookahead: u32) -> BlockKey {
+        let end = u64::from(index + 1) * u64::from(block_tokens) + u64::from(lookahead);
+        self.content.key(index, end)
     }
 }
 
@@ -230,37 +212,5 @@ impl RequestView {
     /// Output tokens so far.
     pub fn generated(&self) -> u32 {
         self.tokens - self.prompt_tokens
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::ClassId;
-    use crate::time::Time;
-
-    fn slot(number: u32, ids: &[u64]) -> Slot {
-        let request = Request {
-            arrival: Time::ZERO,
-            prompt_tokens: 1100,
-            output_tokens: 1,
-            max_tokens: 1,
-            priority: 0,
-            class: ClassId(0),
-        };
-        let content = Content { ids: ids.into(), id_tokens: 512 };
-        Slot::new(RequestId(number), &request, false, content)
-    }
-
-    #[test]
-    fn a_block_across_two_ids_is_shared_by_who_has_both() {
-        let [all, same, other] = [slot(0, &[1, 2, 3]), slot(1, &[1, 2]), slot(2, &[1, 9])];
-        // 528 tokens reach into the second id, 1056 into the third, and 1584 beyond the prompt.
-        let key = |slot: &Slot, index| slot.block_key(index, 528);
-        assert_eq!(key(&all, 0), BlockKey { id: 2, index: 0, shared: true });
-        assert_eq!(key(&all, 0), key(&same, 0));
-        assert_ne!(key(&all, 0), key(&other, 0));
-        assert_eq!(key(&all, 1), BlockKey { id: 3, index: 1, shared: true });
-        assert!(!key(&same, 1).shared && !key(&all, 2).shared);
     }
 }

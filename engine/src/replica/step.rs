@@ -227,12 +227,17 @@ impl<'a> Step<'a> {
         let replica = &mut *self.replica;
         if hit.blocks > 0 {
             let slot = &replica.slots[index.index()];
-            let block_tokens = replica.options.block_tokens;
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, block_tokens));
+            let options = &replica.options;
+            let (width, ahead) = (options.block_tokens, options.drafts.hash_lookahead);
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
             replica.pool.take_hit(index, hit, keys);
         }
         let length = replica.pool.length_for(hold_tokens);
-        replica.pool.take(index, new, length);
+        let computed = match replica.options.drafts.any() {
+            true => replica.pool.length_for(hit_tokens + tokens),
+            false => length,
+        };
+        replica.pool.take_for(index, new, length, computed);
         let rank = rank_of(&replica.slots[index.index()]);
         replica.waiting.remove(index, rank);
         replica.left_queue(index);
@@ -287,12 +292,13 @@ impl<'a> Step<'a> {
             Phase::Prefill => assert!(tokens <= view.prefill_left(), "a chunk lies in the prompt"),
             _ => panic!("only a running request runs"),
         }
-        let wanted = self.replica.with_lookahead(view.computed + tokens);
+        let wanted = view.computed + tokens;
+        let slots = self.replica.with_lookahead(wanted);
         self.replica.trim(index);
-        if self.replica.growth_to(index, wanted) > self.free_blocks() {
+        if self.replica.growth_with_slots(index, wanted, slots) > self.free_blocks() {
             return false;
         }
-        self.replica.grow_to(index, wanted);
+        self.replica.grow_with_slots(index, wanted, slots);
         self.enter(index, tokens, phase == Phase::Decode, false);
         true
     }
@@ -430,10 +436,15 @@ impl<'a> Step<'a> {
         let entry = Entry { slot: index, tokens, context, decode, padded };
         self.replica.members.batch.entries.push(entry);
         if self.replica.options.by_request {
-            let known = self.replica.slots[index.index()].own.known;
-            self.replica.hash_own(index, (context + tokens).min(known));
-        } else if !decode && self.replica.pool.hashes_at_schedule() {
-            self.replica.hash_blocks(index, context + tokens);
+            self.replica.hash_own(index, context + tokens);
+        } else if self.replica.pool.hashes_at_schedule() {
+            let slot = &self.replica.slots[index.index()];
+            if !decode {
+                let known = slot.target;
+                self.replica.hash_blocks(index, context + tokens, known);
+            } else if slot.content.answer_is_met() {
+                self.replica.hash_blocks(index, context + 1, context + 1);
+            }
         }
     }
 }

@@ -80,6 +80,7 @@ impl Step<'_> {
             in_flight,
             replica.options.block_tokens,
         );
+        let blocks = blocks + u64::from(replica.pool.scratch_blocks());
         u32::try_from(blocks).unwrap_or(u32::MAX).saturating_add(hit.idle)
     }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
+use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
 use crate::ids::ReplicaId;
 use crate::replica::{Accepts, Renumbered};
@@ -147,12 +148,9 @@ impl Arriving for Listed<'_> {
         self.all.session(self.ids[request.index()])
     }
 
-    fn content(&self, request: RequestId) -> &[u64] {
+    /// By the numbers of the whole run, in which requests follow each other.
+    fn content(&self, request: RequestId) -> Content {
         self.all.content(self.ids[request.index()])
-    }
-
-    fn block_tokens(&self) -> u32 {
-        self.all.block_tokens()
     }
 
     fn classes(&self) -> &[String] {

@@ -13,9 +13,10 @@ use super::server::Server;
 use super::tally::Tally;
 use super::turns::{Next, Turns};
 use super::{KvUse, Outcome, Rejection, apart};
+use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
 use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
-use crate::replica::{BatchesOut, Content, Replica, ReplicaOptions};
+use crate::replica::{BatchesOut, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::units::Duration;
@@ -282,7 +283,7 @@ impl<'a> Engine<'a> {
         }
         let server = &mut self.servers[index.index()];
         let content = if server.replica().pool().caching() {
-            Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
+            arriving.content(id)
         } else {
             Content::default()
         };

@@ -9,10 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::capacity::Capacity;
+use crate::content::{Content, Ids, Origin, Parent, Turn};
 use crate::ids::ClassId;
-use crate::replica::{
-    Accepts, BatchesOut, Content, Held, Plan, Replica, ReplicaOptions, Scheduled,
-};
+use crate::replica::{Accepts, BatchesOut, Held, Plan, Replica, ReplicaOptions, Scheduled};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -30,8 +29,13 @@ pub struct ReplayRequest {
     pub max_tokens: u32,
     /// Lower is more urgent.
     pub priority: i32,
-    /// Chained content ids of the prompt's first KV blocks.
+    /// Chained content ids of its first KV blocks: of the prompt, and of the answer where there are
+    /// more.
     pub block_ids: Vec<u64>,
+    /// Tokens that these ids cover, where it is not all of their blocks'.
+    pub ids_cover: Option<u32>,
+    /// Whose tokens it begins with: the place of a request before it in the list, and how many.
+    pub parent: Option<(usize, u32)>,
 }
 
 /// What one step did.
@@ -68,19 +72,46 @@ pub struct StepRecord {
     pub head: Option<RequestId>,
 }
 
+/// What is known of the tokens of each request.
+fn origins(requests: &[ReplayRequest], block_tokens: u32) -> Vec<Origin> {
+    let mut turns = vec![Turn::default(); requests.len()];
+    for (place, request) in requests.iter().enumerate() {
+        let Some((parent, tokens)) = request.parent else { continue };
+        turns[place].parent = Some(Parent { request: RequestId::at(parent), tokens });
+        turns[parent].followed = true;
+    }
+    let of = |(request, turn): (&ReplayRequest, &Turn)| {
+        let all = (request.block_ids.len() as u32).saturating_mul(block_tokens);
+        let covers = request.ids_cover.unwrap_or(all);
+        Origin {
+            ids: Ids::all(request.block_ids.clone()),
+            covers,
+            parent: turn.parent,
+            answer_is_met: turn.followed || covers > request.prompt_tokens,
+        }
+    };
+    requests.iter().zip(&turns).map(of).collect()
+}
+
 /// A policy playing step by step; iterate to get the steps.
 pub struct Replay {
     replica: Replica,
     scheduler: Box<dyn Scheduler>,
     options: ReplicaOptions,
     requests: Vec<ReplayRequest>,
+    origins: Vec<Origin>,
     block_tokens: u32,
     arrived: usize,
     step: u64,
+    /// Turns so far.
+    turns: u64,
+    /// Whether turns that plan nothing are no steps.
+    plans_alone: bool,
     /// Batches sent and not processed, oldest first.
     out: VecDeque<Batch>,
-    /// Steps that have been played and whose batches are not processed, or wait for one before.
-    played: VecDeque<StepRecord>,
+    /// Steps that have been played and whose batches are not processed, or wait for one before, by
+    /// turn.
+    played: VecDeque<(u64, StepRecord)>,
     /// The last plan, where its decision may repeat.
     repeats: Option<u32>,
     skips: bool,
@@ -94,6 +125,7 @@ pub struct Replay {
 
 #[derive(Debug)]
 struct Batch {
+    turn: u64,
     step: u64,
     plan: Plan,
     scheduled: Vec<Scheduled>,
@@ -109,14 +141,18 @@ impl Replay {
         reference: bool,
     ) -> Replay {
         let options = ReplicaOptions::of(engine, &scheduler.needs(), BatchesOut::ONE, reference);
+        let origins = origins(&requests, engine.kv_block_tokens);
         Replay {
             replica: Replica::new(options),
             scheduler,
             options,
             requests,
+            origins,
             block_tokens: engine.kv_block_tokens,
             arrived: 0,
             step: 0,
+            turns: 0,
+            plans_alone: false,
             out: VecDeque::new(),
             played: VecDeque::new(),
             repeats: None,
@@ -156,6 +192,12 @@ impl Replay {
     /// Says whose drafts are accepted; after [`overlapping`](Replay::overlapping).
     pub fn drafting(mut self, luck: Arc<dyn Accepts>) -> Replay {
         self.replica.draft_with(luck);
+        self
+    }
+
+    /// Counts as steps only turns that plan something: how a server's log of its plans counts them.
+    pub fn plans_alone(mut self) -> Replay {
+        self.plans_alone = true;
         self
     }
 
@@ -207,8 +249,9 @@ impl Replay {
                 self.arrived += 1;
                 continue;
             }
-            let ids = next.block_ids.clone().into();
-            self.replica.arrive(id, &request, Content { ids, id_tokens: self.block_tokens });
+            let origin = |id: RequestId| self.origins[id.index()].clone();
+            let content = Content::of(id, self.block_tokens, origin);
+            self.replica.arrive(id, &request, content);
             self.arrived += 1;
         }
     }
@@ -247,8 +290,12 @@ impl Replay {
         record.waiting = self.replica.waiting();
         record.running = self.replica.running();
         record.prefilling = self.replica.prefilling();
-        self.played.push_back(record);
-        self.step += 1;
+        self.turns += 1;
+        let planned = record.decodes > 0 || !record.scheduled.is_empty();
+        if planned || !self.plans_alone {
+            self.step += 1;
+            self.played.push_back((self.turns - 1, record));
+        }
     }
 
     /// One more step of a decision that repeats.
@@ -263,7 +310,7 @@ impl Replay {
                 plan.dropped.clear();
             }
         }
-        Batch { step: self.step, plan, scheduled: Vec::new() }
+        Batch { turn: self.turns, step: self.step, plan, scheduled: Vec::new() }
     }
 
     /// One step decided by the policy.
@@ -274,7 +321,7 @@ impl Replay {
         self.replica.commit(&mut plan);
         self.repeats = plan.repeats;
         let scheduled = self.replica.batch_listed(&plan);
-        Batch { step: self.step, plan, scheduled }
+        Batch { turn: self.turns, step: self.step, plan, scheduled }
     }
 
     /// Processes the oldest batch and tells its step what became of it.
@@ -299,9 +346,12 @@ impl Replay {
         }
         record.finished = finished;
         // A step processes its own batch where there is one at a time.
-        let of_batch = |played: &&mut StepRecord| played.step == batch.step;
-        let own = self.played.iter_mut().find(of_batch);
-        own.unwrap_or(record).scheduled = batch.scheduled;
+        let own = self.played.iter_mut().find(|(turn, _)| *turn == batch.turn);
+        match own {
+            Some((_, own)) => own.scheduled = batch.scheduled,
+            None if batch.turn == self.turns => record.scheduled = batch.scheduled,
+            None => {}
+        }
         self.spare.push(batch.plan);
     }
 
@@ -326,9 +376,9 @@ impl Replay {
 
     /// The first step played of which all is known.
     fn settled(&mut self) -> Option<StepRecord> {
-        let first = self.played.front()?;
-        let out = self.out.iter().any(|batch| batch.step == first.step);
-        if out { None } else { self.played.pop_front() }
+        let (first, _) = self.played.front()?;
+        let out = self.out.iter().any(|batch| batch.turn == *first);
+        if out { None } else { self.played.pop_front().map(|(_, record)| record) }
     }
 }
 

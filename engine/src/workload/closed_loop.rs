@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use crate::content::{Content, Ids, Origin, Turn};
 use crate::request::{BlockIds, Request, RequestId};
 use crate::time::{Span, Time};
 
 use super::arrivals::{end_of, too_many_requests};
 use super::recipe::Recipe;
+use super::source::ids_cover;
 use super::{
     Arrivals, Arriving, Limits, MAX_REQUESTS, Source, Warning, Workload, WorkloadError,
     WorkloadSpec, check_limits, trace_files,
@@ -30,11 +32,14 @@ const REJECTED_ROUND_TRIP: Span = Span::from_millis(1);
 #[derive(Clone, Debug)]
 pub struct ClosedLoop {
     source: Rows,
-    block_ids: Arc<[u64]>,
+    block_ids: Arc<Vec<u64>>,
     /// Where the content ids of each request taken stand, of a trace's those to come too; empty
     /// where there are none.
     blocks: Vec<BlockIds>,
     block_tokens: u32,
+    ids_cover_answers: bool,
+    /// The place of each row of a trace in its conversation; empty where there is none.
+    places: Arc<[Turn]>,
     classes: Arc<[String]>,
     warnings: Arc<[Warning]>,
     think_time: Span,
@@ -82,6 +87,7 @@ impl ClosedLoop {
         let mut warnings = Vec::new();
         let mut requests = spec.amount.requests.unwrap_or(MAX_REQUESTS);
         let mut counted_by_us = spec.amount.requests.is_none();
+        let (mut ids_cover_answers, mut places) = (false, Vec::new());
         let (source, block_ids, blocks, block_tokens, classes) = match &spec.source {
             Source::Synthetic { lengths, .. } => {
                 if spec.amount.requests.is_none() && spec.amount.duration.is_none() {
@@ -104,9 +110,11 @@ impl ClosedLoop {
                 trace_files::read(trace, spec, seed, limits, &mut workload, &mut warnings)?;
                 requests = requests.min(workload.requests.len() as u32);
                 counted_by_us = false;
+                ids_cover_answers = workload.ids_cover_answers;
+                places = workload.turns;
                 (
                     Rows::Read(workload.requests.into()),
-                    workload.block_ids.into(),
+                    workload.block_ids,
                     workload.blocks,
                     workload.block_tokens,
                     workload.classes.into(),
@@ -120,6 +128,8 @@ impl ClosedLoop {
             block_ids,
             blocks,
             block_tokens,
+            ids_cover_answers,
+            places: places.into(),
             classes,
             warnings: warnings.into(),
             think_time,
@@ -140,6 +150,30 @@ impl ClosedLoop {
     /// Whether the number of requests is known to be bounded, by more than time.
     pub fn is_bounded(&self) -> bool {
         !self.counted_by_us
+    }
+
+    /// Tokens that one content id stands for.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn id_tokens(&self) -> u32 {
+        self.block_tokens
+    }
+
+    /// What is known of the tokens of a request taken.
+    pub fn origin(&self, request: RequestId) -> Origin {
+        let place = self.blocks.get(request.index()).copied().unwrap_or_default();
+        let turn = self.places.get(request.index()).copied().unwrap_or_default();
+        let prompt_tokens = match &self.source {
+            Rows::Read(rows) => rows[request.index()].prompt_tokens,
+            // Those of a drawn prefix lie in the prompt.
+            Rows::Drawn(_) => u32::MAX,
+        };
+        let covers = ids_cover(place, self.block_tokens, prompt_tokens, self.ids_cover_answers);
+        Origin {
+            ids: Ids::of(&self.block_ids, place),
+            covers,
+            parent: turn.parent,
+            answer_is_met: turn.followed || covers > prompt_tokens,
+        }
     }
 
     /// The most requests that it sends.
@@ -203,13 +237,8 @@ impl Arriving for ClosedLoop {
         true
     }
 
-    fn content(&self, request: RequestId) -> &[u64] {
-        let blocks = self.blocks.get(request.index()).copied().unwrap_or_default();
-        blocks.of(&self.block_ids)
-    }
-
-    fn block_tokens(&self) -> u32 {
-        self.block_tokens
+    fn content(&self, request: RequestId) -> Content {
+        Content::of(request, self.block_tokens, |id| self.origin(id))
     }
 
     fn classes(&self) -> &[String] {

@@ -48,9 +48,12 @@ pub use error::{ErrorKind, Warning, WorkloadError};
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
 
+use std::sync::Arc;
+
 use arrivals::ArrivalTimes;
 use recipe::Recipe;
 
+use crate::content::Turn;
 use crate::memory::try_to;
 use crate::request::{BlockIds, Request};
 
@@ -66,12 +69,17 @@ pub const MAX_BLOCK_IDS: usize = 1 << 28;
 pub struct Workload {
     /// In order of arrival; the index is the request's id.
     pub requests: Vec<Request>,
-    /// Content ids of prompt blocks.
-    pub block_ids: Vec<u64>,
-    /// Where the ids of each request's prompt stand in `block_ids`; empty where none has any.
+    /// Content ids of blocks of tokens.
+    pub block_ids: Arc<Vec<u64>>,
+    /// Where the ids of each request stand in `block_ids`; empty where none has any.
     pub blocks: Vec<BlockIds>,
     /// Tokens that one content id stands for.
     pub block_tokens: u32,
+    /// Whether ids go on beyond prompts into answers, so that the one in which a prompt ends has the
+    /// beginning of the answer too.
+    pub ids_cover_answers: bool,
+    /// The place of each request in its conversation; empty where none begins with another's tokens.
+    pub turns: Vec<Turn>,
     /// Class names; at least one.
     pub classes: Vec<String>,
     /// Whether a trace says the class of its requests.
@@ -130,7 +138,7 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
             workload.classes = recipe.classes.names;
             workload.block_tokens = limits.kv_block_tokens;
             if let Some(prefixes) = recipe.prefixes {
-                workload.block_ids = prefixes.block_ids.to_vec();
+                workload.block_ids = prefixes.block_ids;
             }
         }
         Source::Trace(trace) => {

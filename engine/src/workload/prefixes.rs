@@ -13,7 +13,7 @@ use super::{MAX_BLOCK_IDS, PrefixGroups, WorkloadError};
 #[derive(Clone, Debug)]
 pub(crate) struct Prefixes {
     /// Block j of group g has the id `g * blocks_each + j`.
-    pub(crate) block_ids: Arc<[u64]>,
+    pub(crate) block_ids: Arc<Vec<u64>>,
     blocks_each: u32,
     groups: u32,
     share: f64,
@@ -45,7 +45,7 @@ impl Prefixes {
             ));
         }
         Ok(Prefixes {
-            block_ids: (0..ids).collect(),
+            block_ids: Arc::new((0..ids).collect()),
             blocks_each,
             groups: groups.count,
             share: groups.share,

@@ -1,6 +1,7 @@
 //! The seam between a workload and the simulator: requests in the order in which they arrive.
 
-use crate::request::{Request, RequestId};
+use crate::content::{Content, Ids, Origin};
+use crate::request::{BlockIds, Request, RequestId};
 use crate::time::Time;
 
 use super::{Workload, WorkloadError};
@@ -49,14 +50,23 @@ pub trait Arriving: Sync {
         false
     }
 
-    /// The chained content ids of the head of a taken request's prompt; empty where it has none.
-    fn content(&self, request: RequestId) -> &[u64];
-
-    /// Tokens that one content id stands for.
-    fn block_tokens(&self) -> u32;
+    /// What the tokens of a taken request are, as far as others can have the same ones.
+    fn content(&self, request: RequestId) -> Content;
 
     /// Class names; at least one.
     fn classes(&self) -> &[String];
+}
+
+/// Tokens of a request that its content ids cover: of its prompt, and where ids `cover_answers` of
+/// its answer too.
+pub(super) fn ids_cover(
+    ids: BlockIds,
+    id_tokens: u32,
+    prompt_tokens: u32,
+    cover_answers: bool,
+) -> u32 {
+    let all = ids.len.saturating_mul(id_tokens);
+    if cover_answers { all } else { all.min(prompt_tokens) }
 }
 
 /// A cursor over the requests of a workload.
@@ -70,6 +80,20 @@ impl Workload {
     /// Its requests from the first on.
     pub fn arriving(&self) -> OpenArrivals<'_> {
         OpenArrivals { workload: self, next: 0 }
+    }
+
+    /// What is known of the tokens of a request.
+    pub fn origin(&self, request: RequestId) -> Origin {
+        let place = self.blocks.get(request.index()).copied().unwrap_or_default();
+        let turn = self.turns.get(request.index()).copied().unwrap_or_default();
+        let prompt_tokens = self.requests[request.index()].prompt_tokens;
+        let covers = ids_cover(place, self.block_tokens, prompt_tokens, self.ids_cover_answers);
+        Origin {
+            ids: Ids::of(&self.block_ids, place),
+            covers,
+            parent: turn.parent,
+            answer_is_met: turn.followed || covers > prompt_tokens,
+        }
     }
 }
 
@@ -97,13 +121,9 @@ impl Arriving for OpenArrivals<'_> {
         self.workload.sessions.get(request.index()).copied().flatten()
     }
 
-    fn content(&self, request: RequestId) -> &[u64] {
-        let blocks = self.workload.blocks.get(request.index()).copied().unwrap_or_default();
-        blocks.of(&self.workload.block_ids)
-    }
-
-    fn block_tokens(&self) -> u32 {
-        self.workload.block_tokens
+    fn content(&self, request: RequestId) -> Content {
+        let workload = self.workload;
+        Content::of(request, workload.block_tokens, |id| workload.origin(id))
     }
 
     fn classes(&self) -> &[String] {

@@ -176,7 +176,9 @@ impl Maker<'_> {
     /// Whether prompts are known to begin alike.
     fn prompts_share(&self) -> bool {
         match self.patient.requests {
-            Requests::Open(workload) => !workload.block_ids.is_empty(),
+            Requests::Open(workload) => {
+                !workload.block_ids.is_empty() || !workload.turns.is_empty()
+            }
             Requests::Closed(_) => {
                 self.workload().is_some_and(|workload| workload.prefix_groups.is_some())
             }

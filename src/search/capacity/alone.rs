@@ -80,6 +80,7 @@ fn one_at_a_time(
     workload.requests.truncate(REQUESTS_MAX);
     workload.blocks.truncate(REQUESTS_MAX);
     workload.sessions.truncate(REQUESTS_MAX);
+    workload.turns.truncate(REQUESTS_MAX);
     study.found_or_played(scheduler, &json!({"one at a time": seed}), || {
         for gap in GAPS_S {
             space_out(&mut workload, gap);

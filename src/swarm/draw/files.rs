@@ -173,7 +173,8 @@ impl Draw {
             }
             row.insert("prompt_tokens".to_owned(), json!(prompt));
             row.insert("output_tokens".to_owned(), json!(output));
-            let ids = self.ids(prompt / block);
+            let covered = prompt + self.one_of(&[0, *output]);
+            let ids = self.ids(covered / block);
             self.perhaps(&mut row, "block_hash_ids", 0.5, json!(ids));
             let class = self.one_of(&["chat", "batch"]);
             self.perhaps(&mut row, "class", 0.5, json!(class));

@@ -108,9 +108,12 @@ fn rows_of_a_trace_are_taken_in_order() {
     let prompts: Vec<u32> = served.iter().map(|r| r.prompt_tokens).collect();
     assert_eq!(prompts, [1100, 1536, 400]);
     assert_eq!(served[2].arrival, Time::from_nanos(12_000_000));
-    let contents = [0, 1, 2].map(|id| source.content(RequestId(id)).to_vec());
+    let contents = [0, 1, 2].map(|id| {
+        let ids = source.origin(RequestId(id)).ids;
+        ids.map_or(Vec::new(), |ids| ids.as_slice().to_vec())
+    });
     assert_eq!(contents, [vec![0, 1, 2], vec![0, 1, 3], vec![4]]);
-    assert_eq!(source.block_tokens(), 512);
+    assert_eq!(source.id_tokens(), 512);
     let error = draw(&spec, 1, LIMITS).unwrap_err();
     assert_eq!(error.field(), Some("trace.arrivals"));
 }

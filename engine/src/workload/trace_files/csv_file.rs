@@ -145,6 +145,7 @@ pub(super) fn read(
     let columns = find_columns(&header, dialect, table)?;
     table.has_arrivals = columns.arrival.is_some();
     table.arrival_names = dialect.arrival;
+    table.sessions_are_conversations = dialect.name == PLAIN.name;
     let mut clock = dialect.clock;
     let mut failed = 0u64;
     let mut fields: Vec<Range<usize>> = Vec::with_capacity(columns.count);

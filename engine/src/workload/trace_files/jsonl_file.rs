@@ -111,7 +111,13 @@ pub(super) fn read(
         };
         cut += u64::from(row.max_tokens.is_some_and(|most| most < output_tokens));
         let blocks = table
-            .block_ids_from(ids_start, prompt_tokens, block_tokens, &line)
+            .block_ids_from(
+                ids_start,
+                prompt_tokens,
+                keys.ours.then_some(output_tokens),
+                block_tokens,
+                &line,
+            )
             .map_err(|error| error.with_field(keys.block_ids))?;
         odd.see(&row, keys, prompt_tokens / block_tokens, blocks.len);
         let row = Row {
@@ -127,6 +133,7 @@ pub(super) fn read(
         table.push(row, &line)?;
     }
     table.block_tokens = Some(block_tokens);
+    table.sessions_are_conversations = keys.ours;
     table.notes.extend(ignored.note("keys"));
     table.notes.extend(odd.notes(keys));
     if cut > 0 {

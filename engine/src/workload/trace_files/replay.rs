@@ -1,6 +1,9 @@
 //! From the rows of a trace to the requests of a run.
 
-use crate::request::Request;
+use std::sync::Arc;
+
+use crate::content::{Parent, Turn};
+use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::arrivals::{ArrivalTimes, LATEST_ARRIVAL, end_of};
 use crate::workload::classes::{Classes, UNNAMED_CLASS};
@@ -60,7 +63,8 @@ pub(crate) fn read(
         .with_help("give `trace` an `arrivals`, or use the file as `lengths: {file: ...}`"));
     }
     make_requests(rows, &mut table, spec, seed, limits, workload, warnings)?;
-    workload.block_ids = table.block_ids;
+    workload.block_ids = Arc::new(table.block_ids);
+    workload.ids_cover_answers = table.ids_cover_answers;
     if let Some(prefixes) = prefixes(spec, seed, limits, warnings)? {
         if !workload.block_ids.is_empty() {
             return Err(WorkloadError::spec("prefix_groups", "the trace has block ids of its own")
@@ -68,7 +72,7 @@ pub(crate) fn read(
         }
         let keyed = (0..).zip(&workload.requests);
         workload.blocks = keyed.map(|(key, r)| prefixes.draw(key, r.prompt_tokens)).collect();
-        workload.block_ids = prefixes.block_ids.to_vec();
+        workload.block_ids = prefixes.block_ids;
     }
     warn(&trace.file, table.notes, warnings);
     Ok(())
@@ -180,6 +184,12 @@ fn make_requests(
     if !table.block_ids.is_empty() {
         workload.blocks = rows.iter().map(|row| row.blocks).collect();
     }
+    // What a row with ids of its own has in common with others, the ids say.
+    let has_turns = table.sessions_are_conversations && table.has_sessions();
+    let speaks: Vec<Option<u32>> = match has_turns {
+        true => rows.iter().map(|row| row.session.filter(|_| row.blocks.len == 0)).collect(),
+        false => Vec::new(),
+    };
     workload.requests = rows
         .into_iter()
         .enumerate()
@@ -201,7 +211,38 @@ fn make_requests(
             }
         })
         .collect();
+    if let Some(found) = turns(&workload.requests, &speaks) {
+        let begin = found.iter().filter(|turn| turn.parent.is_some()).count();
+        table.notes.push(format!(
+            "{begin} rows are long enough to begin with the row of their session before them, prompt \
+             and answer, and are taken to do so"
+        ));
+        workload.turns = found;
+    }
     workload.names_classes = named;
     workload.classes = classes.names;
     Ok(())
+}
+
+/// The places of requests in their conversations, where any goes on from one before it: a turn has
+/// the turn before in its prompt, and the answer to it, if it is long enough for both. `speaks` are the
+/// sessions of those that are turns.
+fn turns(requests: &[Request], speaks: &[Option<u32>]) -> Option<Vec<Turn>> {
+    let sessions = speaks.iter().flatten().max().map_or(0, |&last| last as usize + 1);
+    let mut before: Vec<Option<RequestId>> = vec![None; sessions];
+    let mut turns = vec![Turn::default(); speaks.len()];
+    let mut some = false;
+    for (place, (request, session)) in requests.iter().zip(speaks).enumerate() {
+        let &Some(session) = session else { continue };
+        let last = before[session as usize].replace(RequestId::at(place));
+        let Some(last) = last else { continue };
+        let said = &requests[last.index()];
+        let Some(tokens) = said.prompt_tokens.checked_add(said.output_tokens) else { continue };
+        if tokens <= request.prompt_tokens {
+            turns[place].parent = Some(Parent { request: last, tokens });
+            turns[last.index()].followed = true;
+            some = true;
+        }
+    }
+    some.then_some(turns)
 }

@@ -31,12 +31,16 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     pub(super) block_ids: Vec<u64>,
+    /// Whether the ids of some row go on beyond its prompt.
+    pub(super) ids_cover_answers: bool,
     /// Tokens that a content id stands for, where the file or its format says so.
     pub(super) block_tokens: Option<u32>,
     /// In the order in which they appear.
     pub(super) class_names: Vec<String>,
     /// Numbers of the sessions that were named.
     sessions: HashMap<String, u32>,
+    /// Whether rows of one session are turns of a conversation, each with the one before in its prompt.
+    pub(super) sessions_are_conversations: bool,
     pub(super) has_arrivals: bool,
     /// What the arrivals are called, for an error that misses them.
     pub(super) arrival_names: &'static [&'static str],
@@ -55,12 +59,14 @@ impl Table {
         Ok(())
     }
 
-    /// The ids from `start` to the end of the table, checked against the prompt that they are for.
+    /// The ids from `start` to the end of the table, checked against the prompt and the answer that
+    /// they are for; `answer_tokens` is `None` where a format has ids of prompts alone.
     /// `block_tokens` tokens each, the last one perhaps not full.
     pub(super) fn block_ids_from(
-        &self,
+        &mut self,
         start: usize,
         prompt_tokens: u32,
+        answer_tokens: Option<u32>,
         block_tokens: u32,
         line: &Line<'_>,
     ) -> Result<BlockIds, WorkloadError> {
@@ -68,18 +74,22 @@ impl Table {
             return Err(line.error(format!("more than {MAX_BLOCK_IDS} block ids in one trace")));
         }
         let len = self.block_ids.len() - start;
-        let most = prompt_tokens.div_ceil(block_tokens);
-        if len > most as usize {
+        let tokens = u64::from(prompt_tokens) + u64::from(answer_tokens.unwrap_or(0));
+        let most = tokens.div_ceil(u64::from(block_tokens));
+        if len as u64 > most {
+            let answer =
+                answer_tokens.map_or(String::new(), |tokens| format!(" and an answer of {tokens}"));
             return Err(line
                 .error(format!(
-                    "expected at most {most} block ids for a prompt of {prompt_tokens} tokens in \
-                     blocks of {block_tokens}, found {len}"
+                    "expected at most {most} block ids for a prompt of {prompt_tokens} tokens\
+                     {answer} in blocks of {block_tokens}, found {len}"
                 ))
                 .with_help("a first line such as {\"block_tokens\": 16} gives the block size"));
         }
         if len == 0 {
             return Ok(BlockIds::default());
         }
+        self.ids_cover_answers |= len > prompt_tokens.div_ceil(block_tokens) as usize;
         Ok(BlockIds { start: start as u32, len: len as u32 })
     }
 

@@ -32,7 +32,7 @@ fn vidur_and_splitwise() {
 fn mooncake() {
     let (workload, warnings) = read(&trace(&data("mooncake.jsonl")));
     assert_eq!(rows(&workload), [(0, 1100, 50), (27_000_000, 1536, 12), (3_000_000_000, 400, 7)]);
-    assert_eq!(workload.block_ids, [0, 1, 2, 0, 1, 3, 4]);
+    assert_eq!(*workload.block_ids, [0, 1, 2, 0, 1, 3, 4]);
     assert_eq!(workload.block_tokens, 512);
     assert_eq!(workload.blocks[1], BlockIds { start: 3, len: 3 });
     assert_eq!(
@@ -103,7 +103,7 @@ fn our_own_jsonl() {
     let (workload, warnings) = read(&trace(&data("ours.jsonl")));
     assert_eq!(rows(&workload), [(0, 1034, 769), (900_000_000, 100, 20), (900_000_000, 70, 5)]);
     assert_eq!(workload.block_tokens, 32);
-    assert_eq!(workload.block_ids, [7, 8, 9, 7, 8]);
+    assert_eq!(*workload.block_ids, [7, 8, 9, 7, 8]);
     assert_eq!(workload.classes, ["chat", "batch", "default"]);
     let told: Vec<_> =
         workload.requests.iter().map(|r| (r.class.0, r.priority, r.max_tokens)).collect();

@@ -102,9 +102,9 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         (
             json(
-                "{\"arrival_s\":1,\"prompt_tokens\":40,\"output_tokens\":1,\"block_hash_ids\":[1,2,3,4]}",
+                "{\"arrival_s\":1,\"prompt_tokens\":40,\"output_tokens\":9,\"block_hash_ids\":[1,2,3,4,5]}",
             ),
-            ":2: `block_hash_ids`: expected at most 3 block ids for a prompt of 40 tokens in blocks of 16, found 4",
+            ":2: `block_hash_ids`: expected at most 4 block ids for a prompt of 40 tokens and an answer of 9 in blocks of 16, found 5",
         ),
         (
             json(

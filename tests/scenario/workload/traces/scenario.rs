@@ -69,7 +69,7 @@ fn prefix_groups_fit_a_trace_without_ids_only() {
     let (workload, _) = read(&spec);
     let lens: Vec<u32> = workload.blocks.iter().map(|blocks| blocks.len).collect();
     assert_eq!(lens, [4, 4, 0]);
-    assert_eq!(workload.block_ids, [0, 1, 2, 3]);
+    assert_eq!(*workload.block_ids, [0, 1, 2, 3]);
     let mut spec = trace(&data("mooncake.jsonl"));
     spec.prefix_groups = Some(PrefixGroups { count: 1, tokens: 64, share: 1.0 });
     assert_eq!(draw(&spec, 1, LIMITS).unwrap_err().field(), Some("prefix_groups"));
