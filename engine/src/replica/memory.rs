@@ -138,10 +138,13 @@ impl Replica {
             return;
         }
         let mut slots = std::mem::take(&mut self.scratch);
-        self.members.decodes.filling_slots(self.options.drafts.hash_lookahead, &mut slots);
+        // A token that is on its way is not known yet.
+        let late = u32::from(self.options.out.ahead);
+        let beyond = self.options.drafts.hash_lookahead + late;
+        self.members.decodes.filling_slots(beyond, &mut slots);
         slots.retain(|index| self.slots[index.index()].content.answer_is_met());
         for &index in &slots {
-            let known = self.done(index) + 1;
+            let known = self.done(index) + 1 - late;
             self.hash_blocks(index, known, known);
         }
         self.scratch = slots;

@@ -259,6 +259,7 @@ impl<'a> Step<'a> {
         slot.length = length;
         slot.trimmed_at = hit_tokens;
         slot.junction = hit.junction;
+        slot.decoded = false;
         slot.order = order;
         slot.admitted_stamp = replica.members.batch.stamp;
         if !slot.admitted_once {
@@ -443,7 +444,8 @@ impl<'a> Step<'a> {
                 let known = slot.target;
                 self.replica.hash_blocks(index, context + tokens, known);
             } else if slot.content.answer_is_met() {
-                self.replica.hash_blocks(index, context + 1, context + 1);
+                let known = context + 1 - u32::from(self.replica.options.out.ahead);
+                self.replica.hash_blocks(index, known, known);
             }
         }
     }
