@@ -91,9 +91,11 @@ impl Step<'_> {
     }
 
     /// Whether it matters who takes memory first, though there is enough for all: with prefix
-    /// caching, which blocks lose their content where others come back on the way.
+    /// caching, which blocks lose their content where others come back on the way, and which of two
+    /// blocks with the same content is found where answers can meet prompts.
     pub fn order_matters(&self) -> bool {
-        self.replica.pool.caching() && self.replica.pool.trims()
+        let replica = &self.replica;
+        replica.pool.caching() && (replica.pool.trims() || replica.answers_are_met)
     }
 
     /// How much of a chunk of `tokens` prefill tokens a request computes now, where states are to be
