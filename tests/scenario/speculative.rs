@@ -60,9 +60,9 @@ fn what_is_published_is_taken_by_method_and_model() {
     let ngram = of("engine.speculative={method: ngram, tokens: 3}");
     assert_eq!(ngram["preset"], "llama-3.1-8b-ngram-sharegpt");
     let error = document(&["engine.speculative={method: suffix, tokens: 3}"]).resolve(None);
-    let text = error.err().unwrap().render(false);
-    assert!(text.contains("none is published of suffix on llama-3.1-8b"), "{text}");
-    assert!(text.contains("{rate: 0.7}"), "{text}");
+    let report = &error.err().unwrap().reports()[0];
+    assert!(report.message.contains("none is published of suffix on llama-3.1-8b"), "{report:?}");
+    assert!(report.help.as_ref().unwrap().contains("{rate: 0.7}"), "{report:?}");
 }
 
 #[test]
