@@ -179,6 +179,28 @@ pub(super) const CASES: &[Case] = &[
         "engine.async_scheduling=true",
     ),
     case(
+        "Engine.speculative",
+        &[VLLM_V1, BURST],
+        "",
+        "engine.speculative={method: eagle, tokens: 3}",
+    ),
+    case(
+        "Speculative.method",
+        &[VLLM_V1, BURST],
+        "engine.speculative={method: ngram, tokens: 3}",
+        "engine.speculative={method: eagle, tokens: 3}",
+    ),
+    case(
+        "Speculative.draft_model",
+        &[
+            VLLM_V1,
+            BURST,
+            "engine.speculative={method: draft_model, tokens: 3, acceptance: {rate: 0.7}}",
+        ],
+        "engine.speculative.draft_model=llama-3.2-1b",
+        "engine.speculative.draft_model=llama-3.2-3b",
+    ),
+    case(
         "Pool.name",
         &[CLASSES, "router={class-to-pool: {chat: a}}"],
         "pools=[{name: a, replicas: 1}, {name: b, replicas: 2}]",
