@@ -128,7 +128,7 @@ impl Content {
     /// A block belongs to the id that its last token lies in. Ids are chained, so whoever has that id
     /// has all tokens before it too, and n ids in common are `floor(n * S / B)` shared blocks, whether
     /// B divides S or not (a block widened to hold a state is as wide as it must be).
-    pub(crate) fn key(&self, index: u32, end: u64) -> BlockKey {
+    pub fn key(&self, index: u32, end: u64) -> BlockKey {
         let own = |request: RequestId| BlockKey { id: request.0.into(), index, shared: false };
         let place = self.stretches.partition_point(|stretch| u64::from(stretch.end) < end);
         let Some(stretch) = self.stretches.get(place) else { return own(self.request) };

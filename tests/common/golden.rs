@@ -144,14 +144,8 @@ pub(crate) struct Case {
 impl Case {
     fn read(path: &Path) -> Case {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let mut text = String::new();
-        let mut file = File::open(path).unwrap();
-        match name.ends_with(".gz") {
-            true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
-            false => file.read_to_string(&mut text).unwrap(),
-        };
-        let file: File_ =
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file: File_ = serde_json::from_str(&text_of(path))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Case { name, config: file.config, requests: file.requests, steps: file.steps }
     }
 
@@ -262,9 +256,9 @@ impl Case {
         KvGroups::new(full, &windows, states).expect("sound groups")
     }
 
-    /// Whether steps are planned while the one before runs.
+    /// Whether steps are planned while the one before runs. Runs of a server say it in the name.
     pub(crate) fn planned_ahead(&self) -> bool {
-        self.config["async_scheduling"] == true
+        self.config["async_scheduling"] == true || self.name.starts_with("async_real_")
     }
 
     /// What the case needs that the engine does not have.
@@ -382,6 +376,16 @@ impl Accepts for Script {
     }
 }
 
+fn text_of(path: &Path) -> String {
+    let mut text = String::new();
+    let mut file = File::open(path).unwrap();
+    match path.extension().is_some_and(|extension| extension == "gz") {
+        true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
+        false => file.read_to_string(&mut text).unwrap(),
+    };
+    text
+}
+
 /// All cases of the golden folder; `None`, said aloud, when there is no such folder.
 pub(crate) fn cases() -> Option<Vec<Case>> {
     if let Some(folder) = std::env::var_os("METRON_GOLDEN") {
@@ -401,6 +405,13 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
 
 /// The cases of a capability's own folder; `None`, said aloud, when there is no such folder.
 pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
+    let folder = folder_of(capability)?;
+    let cases = read_folder(&folder);
+    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
+    Some(cases)
+}
+
+fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");
@@ -409,9 +420,19 @@ pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
         say(&format!("SKIPPED: golden {capability}: no such folder"));
         return None;
     }
-    let cases = read_folder(&folder);
-    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
-    Some(cases)
+    Some(folder)
+}
+
+/// The cases of a capability's own folder as they are written, by name; `None`, said aloud, when there is
+/// no such folder.
+pub(crate) fn raw_cases_of(capability: &str) -> Option<Vec<(String, Value)>> {
+    let folder = folder_of(capability)?;
+    let read = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let value = serde_json::from_str(&text_of(&path)).unwrap();
+        (name, value)
+    };
+    Some(paths_in(&folder).into_iter().map(read).collect())
 }
 
 /// Cases made of runs of a real server; `None`, said aloud, when there are none.
@@ -434,12 +455,16 @@ pub(crate) fn small_cases() -> Vec<Case> {
 fn read_folder(folder: &Path) -> Vec<Case> {
     let inner = folder.join("schedulers");
     let folder = if inner.is_dir() { inner } else { folder.to_owned() };
-    let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    paths_in(&folder).iter().map(|path| Case::read(path)).collect()
+}
+
+fn paths_in(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.retain(|path| {
         let name = path.file_name().unwrap().to_string_lossy();
         name.ends_with(".json.gz") || name.ends_with(".json") && name != "fluidity.json"
     });
     paths.sort();
-    paths.iter().map(|path| Case::read(path)).collect()
+    paths
 }

@@ -11,6 +11,7 @@ mod golden_schedulers;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;
+mod offload;
 mod pipeline;
 mod pools;
 mod queueing;

@@ -9,6 +9,7 @@ mod free_list;
 mod grouped;
 mod grouping;
 mod groups;
+pub mod host_tier;
 mod named_blocks;
 mod prefix;
 
@@ -296,6 +297,15 @@ impl Pool {
             None => {}
             Some(Cache::One(cache)) => cache.hash(owner, full, key),
             Some(Cache::Several(cache)) => cache.hash(owner, full, key),
+        }
+    }
+
+    /// The numbers of the blocks of request `owner`, in the order of its tokens; `None` where blocks
+    /// have no identities, or there are several groups of layers.
+    pub fn blocks_of(&self, owner: SlotId) -> Option<&[u32]> {
+        match &self.cache {
+            Some(Cache::One(cache)) => Some(cache.blocks_of(owner)),
+            _ => None,
         }
     }
 

@@ -74,6 +74,11 @@ impl PrefixCache {
         self.tables.get(owner.index()).map_or(0, |table| table.blocks.len() as u32)
     }
 
+    /// The numbers of the owner's blocks, in order.
+    pub(super) fn blocks_of(&self, owner: SlotId) -> &[u32] {
+        self.tables.get(owner.index()).map_or(&[], |table| &table.blocks)
+    }
+
     /// The longest hit, or with `drops_last` one block less.
     pub(super) fn lookup(&self, keys: impl Iterator<Item = BlockKey>, drops_last: bool) -> Hit {
         let mut hit = Hit::default();

@@ -413,7 +413,12 @@ impl<'a> Step<'a> {
         // Where blocks come back while requests run, who waits for some may be next.
         // And of blocks with identities nobody knows beforehand how many those are.
         let caching = self.replica.pool.caching();
-        let awaits_memory = self.replica.pool.trims() && (caching || self.may_await_memory());
+        let grows = caching && self.replica.answers_are_met;
+        let awaits_memory = match self.replica.pool.trims() {
+            true => caching || self.may_await_memory(),
+            // Who waits may find more of the answer that it begins with.
+            false => grows && self.may_await_memory(),
+        };
         let batch = &mut self.replica.members.batch;
         if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
             batch.repeats = Some(keep_free.max(batch.held_while_free));
