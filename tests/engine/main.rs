@@ -7,6 +7,7 @@ mod bulk_verbs;
 mod controllers;
 #[path = "../common/golden.rs"]
 mod golden;
+mod golden_routing;
 mod golden_schedulers;
 mod lockstep;
 mod modelled_schedulers;

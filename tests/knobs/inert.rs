@@ -185,10 +185,16 @@ const CASES: &[Case] = &[
         "engine.async_scheduling=false",
     ),
     case(
-        "ClassRouter.within",
+        "RouterMap.within",
         &["replicas=2", CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1]}, within: least-tokens}",
         "router={class-to-pool: {chat: [0], batch: [1]}, within: random}",
+    ),
+    case(
+        "VllmDpRouter.clients",
+        &[],
+        "router={vllm-dp: {clients: 3}}",
+        "router={vllm-dp: {clients: 1}}",
     ),
     case("Workload.duration", &[BURST], "workload.duration=2s", "workload.duration=4s"),
     case(

@@ -155,6 +155,8 @@ pub(super) struct Engine<'a> {
     groups: Vec<Group>,
     /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
     pub(super) stands_since: Vec<Time>,
+    /// By the first replica of those that step together: their steps so far.
+    pub(super) steps_together: Vec<u64>,
     pub(super) calendar: Calendar,
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
@@ -197,6 +199,7 @@ impl<'a> Engine<'a> {
         fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
+            steps_together: vec![0; servers.len()],
             servers,
             groups,
             calendar,
@@ -247,6 +250,7 @@ impl<'a> Engine<'a> {
         if self.options.reference {
             server.replica().check();
         }
+        self.after_step(index);
         self.calendar.wake(index);
     }
 
@@ -294,6 +298,7 @@ impl<'a> Engine<'a> {
         if group.is_several() {
             return self.decide_together(group, arriving);
         }
+        let said = self.before_step(index);
         let now = self.calendar.now();
         let before = self.calendar.lookahead(arriving.next_arrival());
         let limit = Limit { before, horizon: self.horizon };
@@ -312,6 +317,12 @@ impl<'a> Engine<'a> {
             }
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
+        }
+        // A replica that is in the middle of a step does not look.
+        if let Some(report) = said
+            && (begun.is_some() || self.servers[index.index()].runs_nothing())
+        {
+            self.fleet.report(&report);
         }
     }
 

@@ -4,7 +4,9 @@ use super::change::{Change, Load, Maker};
 use super::swap::Wanted;
 use crate::cost::{Dtype, KvDtype};
 use crate::runner::Requests;
-use crate::scenario::raw::{Arrivals, ClassRouter, ClosedLoop, Parallelism, RouterRef, Workload};
+use crate::scenario::raw::{
+    Arrivals, ClosedLoop, Parallelism, RouterMap, RouterRef, WithinRef, Workload,
+};
 use crate::scenario::{BlocksFrom, LengthFrom, RouterKind};
 use crate::scheduler::{self, Bounds};
 
@@ -204,8 +206,13 @@ impl Maker<'_> {
             None => to("router", "round-robin"),
             Some(RouterRef::Text(name)) => to("router", name),
             // Within the replicas of each class, and over all of them.
-            Some(RouterRef::Map(ClassRouter { within, .. })) => {
-                let within = within.as_deref().unwrap_or("round-robin");
+            Some(RouterRef::Map(RouterMap { vllm_dp: Some(_), .. })) => to("router", "vllm-dp"),
+            Some(RouterRef::Map(RouterMap { within, .. })) => {
+                let within = match within {
+                    None => "round-robin",
+                    Some(WithinRef::Text(name)) => name,
+                    Some(WithinRef::Map(_)) => "vllm-dp",
+                };
                 to("router", "by class").into_iter().chain(to("router.within", within)).collect()
             }
         }
