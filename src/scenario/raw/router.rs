@@ -15,7 +15,7 @@ use super::text_or_map::{InPlaceOfText, TextOr};
 pub type RouterRef = TextOr<RouterMap>;
 
 /// A router with what it needs beyond its name: one of `class-to-pool` and `vllm-dp`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouterMap {
     /// Each class of requests has replicas of its own: a pool's name, or their numbers from 0 on.
