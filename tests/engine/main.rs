@@ -9,6 +9,7 @@ mod controllers;
 mod golden;
 mod golden_routing;
 mod golden_schedulers;
+mod llama_decodes;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;

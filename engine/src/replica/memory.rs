@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::BlockKey;
+use crate::kv::{BlockKey, Stored, Whole};
 
 impl Replica {
     /// Blocks held.
@@ -107,14 +107,29 @@ impl Replica {
         let slot = &self.slots[index.index()];
         let block_tokens = self.options.block_tokens;
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = (slot.target - 1) / block_tokens;
+        let last = u32::from(self.options.reuse.whole == Whole::LastBlock);
+        let full = (slot.target - last) / block_tokens;
         (0..full).map(move |k| slot.block_key(k, block_tokens))
     }
 
     pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32) {
         let block_tokens = self.options.block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, tokens / block_tokens, |k| slot.block_key(k, block_tokens));
+        let reuse = self.options.reuse;
+        let kept = if reuse.prompts_alone { tokens.min(slot.prompt) } else { tokens };
+        let key = |k| slot.block_key(k, block_tokens);
+        self.pool.hash(index, kept / block_tokens, reuse.once, key);
+    }
+
+    /// Blocks that a chunk has filled can be found from now on, where its system does so then.
+    pub(super) fn hash_chunk(&mut self, index: SlotId) {
+        let slot = &self.slots[index.index()];
+        let (done, target) = (slot.done, slot.target);
+        match self.options.reuse.stored {
+            Stored::Computed if !self.pool.hashes_at_schedule() => self.hash_blocks(index, done),
+            Stored::PromptDone if done == target => self.hash_blocks(index, done - 1),
+            _ => {}
+        }
     }
 
     /// Gives back all blocks, those that became full since the last hash with their keys.

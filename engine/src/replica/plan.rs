@@ -337,8 +337,6 @@ impl Replica {
                 self.join_decodes(index);
             }
         }
-        if !self.pool.hashes_at_schedule() {
-            self.hash_blocks(index, done);
-        }
+        self.hash_chunk(index);
     }
 }

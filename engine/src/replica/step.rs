@@ -182,7 +182,7 @@ impl<'a> Step<'a> {
     /// Says `false`, and changes nothing, when too few blocks are free.
     pub fn admit(&mut self, request: Handle, tokens: u32, hold_tokens: u32, hit: Hit) -> bool {
         let index = request.0;
-        let hit_tokens = hit.blocks * self.block_tokens();
+        let hit_tokens = hit.tokens(self.block_tokens());
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");

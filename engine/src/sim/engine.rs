@@ -282,7 +282,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().pool().caching() {
+        let content = if server.replica().knows_contents() {
             Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
         } else {
             Content::default()

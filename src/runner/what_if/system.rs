@@ -159,8 +159,9 @@ impl Maker<'_> {
     }
 
     pub(super) fn prefix_caching(&self) -> Vec<Change> {
-        let can = self.config.build(&self.info).needs().cache.is_some();
-        if self.info.prefix_caching && can || !self.prompts_share() {
+        let needs = self.config.build(&self.info).needs();
+        let can = needs.can_cache();
+        if (self.info.prefix_caching || needs.always_caches) && can || !self.prompts_share() {
             return Vec::new();
         }
         let set = format!("{}engine.prefix_caching=true", self.at);
