@@ -90,7 +90,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("RouterMap.within", Unless(within)),
     ("RouterMap.vllm-dp", Always("judged with the whole router")),
     ("WithinMap.vllm-dp", Always("judged with the whole router")),
-    ("VllmDpRouter.clients", Unless(clients)),
+    ("VllmDpRouter.clients", Always("judged with the whole router")),
 ];
 
 /// The reason that holds for all replicas that a key is about; of none, that each pool has its own.
@@ -331,11 +331,6 @@ fn within(facts: &Facts<'_>, key: &Written) -> Option<String> {
         return Some("no class has more than one replica".to_owned());
     }
     affinity_without_sessions(facts, &pools.within)
-}
-
-fn clients(facts: &Facts<'_>, _: &Written) -> Option<String> {
-    let chooses = facts.chooses(|router| matches!(router, RouterKind::VllmDp(_)));
-    (!chooses).then(|| "there is one replica to choose from".to_owned())
 }
 
 /// Whether no request is of a class that may go to any replica.

@@ -156,7 +156,7 @@ const CASES: &[Case] = &[
     ),
     case(
         "Engine.prefix_caching",
-        &["schedulers=[tensorrt-llm, tgi]", PREFIXES],
+        &["schedulers=[orca, sarathi]", PREFIXES],
         CACHING,
         "engine.prefix_caching=false",
     ),
@@ -189,12 +189,6 @@ const CASES: &[Case] = &[
         &["replicas=2", CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1]}, within: least-tokens}",
         "router={class-to-pool: {chat: [0], batch: [1]}, within: random}",
-    ),
-    case(
-        "VllmDpRouter.clients",
-        &[],
-        "router={vllm-dp: {clients: 3}}",
-        "router={vllm-dp: {clients: 1}}",
     ),
     case("Workload.duration", &[BURST], "workload.duration=2s", "workload.duration=4s"),
     case(
@@ -235,7 +229,7 @@ const CASES: &[Case] = &[
     ),
     case(
         "Workload.prefix_groups",
-        &["schedulers=[tgi]", CACHING],
+        &["schedulers=[sarathi]", CACHING],
         PREFIXES,
         "workload.prefix_groups=null",
     ),
