@@ -12,10 +12,12 @@ mod groups;
 pub mod host_tier;
 mod named_blocks;
 mod prefix;
+mod reuse;
 
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
+pub use reuse::{Reuse, Stored, Whole};
 
 use crate::ids::SlotId;
 use grouped::GroupedCache;
@@ -59,6 +61,17 @@ pub struct Hit {
     /// Whether it ends with a state that is computed only in the step being formed, so that nobody
     /// can go on from it yet.
     pub unready: bool,
+    /// Tokens after these blocks whose KV is copied into blocks of the request's own.
+    pub copied: u32,
+    /// Tokens at the end of these blocks that are computed anew, in place.
+    pub again: u32,
+}
+
+impl Hit {
+    /// Tokens that need not be computed.
+    pub fn tokens(&self, block_tokens: u32) -> u32 {
+        self.blocks * block_tokens + self.copied - self.again
+    }
 }
 
 impl Pool {
@@ -292,10 +305,11 @@ impl Pool {
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
-    pub fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
+    /// With `once` only those whose content no other block has.
+    pub fn hash(&mut self, owner: SlotId, full: u32, once: bool, key: impl Fn(u32) -> BlockKey) {
         match &mut self.cache {
             None => {}
-            Some(Cache::One(cache)) => cache.hash(owner, full, key),
+            Some(Cache::One(cache)) => cache.hash(owner, full, once, key),
             Some(Cache::Several(cache)) => cache.hash(owner, full, key),
         }
     }
@@ -306,6 +320,13 @@ impl Pool {
         match &self.cache {
             Some(Cache::One(cache)) => Some(cache.blocks_of(owner)),
             _ => None,
+        }
+    }
+
+    /// Takes the content of all blocks that nobody references, but for those of a hit.
+    pub(crate) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
+        if let Some(Cache::One(cache)) = &mut self.cache {
+            cache.forget_idle(keep);
         }
     }
 

@@ -113,14 +113,28 @@ impl PrefixCache {
         }
     }
 
-    pub(super) fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
+    pub(super) fn hash(
+        &mut self,
+        owner: SlotId,
+        full: u32,
+        once: bool,
+        key: impl Fn(u32) -> BlockKey,
+    ) {
         let table = self.table(owner);
         let from = table.hashed;
         table.hashed = from.max(full);
         for index in from..full {
             let number = self.tables[owner.index()].blocks[index as usize];
-            self.blocks.name(number, || key(index));
+            if !once || self.blocks.find(&key(index)).is_none() {
+                self.blocks.name(number, || key(index));
+            }
         }
+    }
+
+    /// Takes the content of all blocks that nobody references, but for those found by `keep`.
+    pub(super) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
+        let keep: Vec<u32> = keep.map_while(|key| self.blocks.find(&key)).collect();
+        self.blocks.forget_idle(&keep);
     }
 
     /// Returns the owner's blocks, last block first, and tells how many nobody references now.

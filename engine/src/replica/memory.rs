@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::BlockKey;
+use crate::kv::{BlockKey, Stored, Whole};
 
 impl Replica {
     /// Blocks held.
@@ -118,7 +118,11 @@ impl Replica {
         let slot = &self.slots[index.index()];
         let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = slot.target.saturating_sub(ahead.max(1)) / block_tokens;
+        let last = match self.options.reuse.whole {
+            Whole::LastBlock => ahead.max(1),
+            _ => ahead,
+        };
+        let full = slot.target.saturating_sub(last) / block_tokens;
         (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
     }
 
@@ -128,7 +132,23 @@ impl Replica {
         let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, full, |k| slot.block_key(k, block_tokens, ahead));
+        let reuse = self.options.reuse;
+        let full = if reuse.prompts_alone { full.min(slot.prompt / block_tokens) } else { full };
+        let key = |k| slot.block_key(k, block_tokens, ahead);
+        self.pool.hash(index, full, reuse.once, key);
+    }
+
+    /// Blocks that a chunk has filled can be found from now on, where its system does so then.
+    pub(super) fn hash_chunk(&mut self, index: SlotId) {
+        let slot = &self.slots[index.index()];
+        let (done, target) = (slot.done, slot.target);
+        match self.options.reuse.stored {
+            Stored::Computed if !self.pool.hashes_at_schedule() => {
+                self.hash_blocks(index, done, target);
+            }
+            Stored::PromptDone if done == target => self.hash_blocks(index, done - 1, target),
+            _ => {}
+        }
     }
 
     /// Gives keys to what the next decode step fills of answers that others can meet. Of all other

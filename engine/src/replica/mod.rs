@@ -149,6 +149,11 @@ impl Replica {
         &self.pool
     }
 
+    /// Whether it matters what a prompt contains.
+    pub(crate) fn knows_contents(&self) -> bool {
+        self.pool.caching() || self.options.knows_contents
+    }
+
     /// Requests waiting for admission.
     pub fn waiting(&self) -> usize {
         self.waiting.len()

@@ -395,9 +395,6 @@ impl Replica {
                 self.join_decodes(index);
             }
         }
-        if !self.pool.hashes_at_schedule() {
-            let known = self.slots[index.index()].target;
-            self.hash_blocks(index, done, known);
-        }
+        self.hash_chunk(index);
     }
 }

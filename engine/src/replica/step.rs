@@ -214,7 +214,7 @@ impl<'a> Step<'a> {
         drafts: u32,
     ) -> bool {
         let index = request.0;
-        let hit_tokens = hit.blocks * self.block_tokens();
+        let hit_tokens = hit.tokens(self.block_tokens());
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");

@@ -5,8 +5,18 @@
 //! (`microBatchScheduler.cpp`). Chunks are cut to multiples of a KV block. A request that was
 //! paused and has grown beyond `max_num_tokens` is dropped where prompts cannot be cut.
 //!
-//! Not modelled: reuse of KV blocks and the skipping of prompts that could share a prefix being
-//! computed, overlap scheduling, beams, draft tokens, disaggregation, priorities, `PREFILL_FIRST`.
+//! Reuse of KV blocks (`kv_cache_config.enable_block_reuse`), from `kvCacheManager.cpp` and
+//! `capacityScheduler.cpp`: the whole blocks of a prompt but for its last token can be found when all of it
+//! is computed, those of its answer when the request ends or is paused; of each content one block is
+//! kept. What is found is not computed, does not count towards `max_num_tokens`, and is not
+//! reserved where another request holds it. The last block of a prompt that is found whole is copied but for the
+//! last token (`enable_partial_reuse`). Of requests that would compute the same new block only the first is
+//! scheduled; the others wait until they can find it, and those behind them do not. Blocks that nobody uses are
+//! evicted in the order in which they came free, ends first.
+//!
+//! Not modelled: other partly equal blocks; an evicted block's successors, which can be found here once it
+//! is computed anew; retention priorities; the host's cache; reuse with windows or states; overlap
+//! scheduling, beams, draft tokens, disaggregation, priorities, `PREFILL_FIRST`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +25,10 @@ use super::by_arrival::by_arrival;
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
+use super::{
+    CacheRules, EngineInfo, Handle, Held, Needs, RequestView, Reuse, Scheduler, Step, Stored, Whole,
+};
+use crate::kv::BlockKey;
 use crate::request::RequestId;
 use crate::time::Time;
 
@@ -36,6 +49,11 @@ pub struct TensorRtLlmParams {
     pub enable_chunked_prefill: bool,
     /// How prompts that do not fit a step together share it; only with `enable_chunked_prefill`.
     pub context_chunking_policy: ContextChunkingPolicy,
+    /// Whether KV blocks are kept for requests that begin alike.
+    pub enable_block_reuse: bool,
+    /// Whether blocks are found too of which only a part can be used; only with
+    /// `enable_block_reuse`.
+    pub enable_partial_reuse: bool,
 }
 
 /// When a request is admitted, and whether a running one can be paused.
@@ -70,6 +88,8 @@ impl Default for TensorRtLlmParams {
             max_num_tokens: 8192,
             enable_chunked_prefill: false,
             context_chunking_policy: ContextChunkingPolicy::default(),
+            enable_block_reuse: true,
+            enable_partial_reuse: true,
         }
     }
 }
@@ -78,7 +98,7 @@ impl Parameters for TensorRtLlmParams {
     const SYSTEM: &'static str = "TensorRT-LLM 02a10fe";
     const SUMMARY: &'static str = "decodes and prompts in one batch, memory reserved to the end";
     const EVIDENCE: Evidence = Evidence::Modelled;
-    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
+    const FEATURES: &'static [Feature] = &[Feature::PrefixCaching, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let tokens = self.max_num_tokens;
@@ -109,13 +129,28 @@ impl Parameters for TensorRtLlmParams {
             enable_chunked_prefill: chunked,
             context_chunking_policy: draws
                 .one_of(&[Chunking::FirstComeFirstServed, Chunking::EqualProgress]),
+            enable_block_reuse: draws.flag(),
+            enable_partial_reuse: draws.flag(),
         }
     }
 
-    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
         let whole = !self.enable_chunked_prefill;
         let why = "`enable_chunked_prefill` is false: prompts are not cut";
-        Idle::when(whole, "context_chunking_policy", why).into_iter().collect()
+        let pauses = self.capacity_scheduler_policy == CapacitySchedulerPolicy::MaxUtilization;
+        let unlike = !setting.shares_prefixes;
+        let differ = "no two prompts begin with the same KV block";
+        let off = "`enable_block_reuse` is false";
+        [
+            Idle::when(whole, "context_chunking_policy", why),
+            // Who was paused may find its own.
+            Idle::when(unlike && !pauses, "enable_block_reuse", differ),
+            Idle::when(unlike && self.enable_block_reuse, "enable_partial_reuse", differ),
+            Idle::when(!self.enable_block_reuse, "enable_partial_reuse", off),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
@@ -125,6 +160,8 @@ impl Parameters for TensorRtLlmParams {
             budget: self.max_num_tokens,
             chunking: self.enable_chunked_prefill.then_some(self.context_chunking_policy),
             max_model_len: engine.max_model_len,
+            reuses: self.enable_block_reuse,
+            partly: self.enable_partial_reuse,
         })
     }
 
@@ -185,7 +222,12 @@ struct TensorRtLlm {
     budget: u32,
     chunking: Option<ContextChunkingPolicy>,
     max_model_len: u32,
+    reuses: bool,
+    partly: bool,
 }
+
+/// Shared blocks that prompts being computed will bring.
+type Coming = Vec<BlockKey>;
 
 /// A request that fits the memory, in the order in which tokens are dealt.
 struct Fitting {
@@ -199,7 +241,23 @@ struct Fitting {
 impl Scheduler for TensorRtLlm {
     fn needs(&self) -> Needs {
         let whole = self.chunking.is_none();
-        Needs { prompt_tokens_max: whole.then_some(self.budget), ..Needs::default() }
+        Needs {
+            prompt_tokens_max: whole.then_some(self.budget),
+            cache: self.reuses.then_some(CacheRules {
+                keyless_first: false,
+                newest_wins: false,
+                hash_at_schedule: false,
+                keeps_states: false,
+            }),
+            always_caches: true,
+            reuse: Reuse {
+                stored: Stored::PromptDone,
+                prompts_alone: false,
+                once: true,
+                whole: if self.partly { Whole::Copied } else { Whole::LastBlock },
+            },
+            ..Needs::default()
+        }
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {
@@ -228,36 +286,45 @@ impl TensorRtLlm {
         let decodes = step.decoding_len();
         let mut fitting = Vec::new();
         let all = step.may_decode_all() && decodes <= self.budget;
-        // Before blocks come back that decodes no longer need: those serve the next step.
-        let free = step.free_blocks();
-        if all {
-            step.decode_all();
-        } else {
+        if !all {
             fitting.extend(decoding(step));
         }
+        let mut later = false;
         if self.capacity == CapacitySchedulerPolicy::StaticBatch && decodes > 0 {
             step.hold(Held::Deferred);
         } else {
             fitting.extend(step.prefilling().map(|request| running(step, request)));
-            let mut unreserved = free;
+            let mut unreserved = step.free_blocks();
+            let mut seats = self.seats.saturating_sub(step.seats_used());
+            let mut coming = coming(step);
+            let waits = self.capacity == CapacitySchedulerPolicy::GuaranteedNoEvict;
             for place in 0.. {
                 let Some(request) = step.waiting_at(place) else { break };
+                if waits && finds_later(step, request, &mut coming) {
+                    later |= place == 0;
+                    continue;
+                }
                 let view = step.view(request);
-                if step.seats_used() as usize + place >= self.seats as usize {
+                if seats == 0 {
                     step.hold(Held::NoSeat);
                     break;
                 }
                 let hold = self.to_the_end(&view);
-                let blocks = step.blocks_for(hold);
+                let hit = step.lookup(request);
+                let blocks = step.blocks_to_admit(hold, hit);
                 if blocks > unreserved {
                     step.hold(Held::NoKvBlocks);
                     break;
                 }
                 unreserved -= blocks;
-                fitting.push(Fitting { request, left: view.tokens, admits: Some(hold) });
+                seats -= 1;
+                fitting.push(admitting(step, request, hold));
             }
         }
         self.micro_batch(step, &fitting, if all { decodes } else { 0 });
+        if later {
+            step.hold(Held::Deferred);
+        }
     }
 
     fn max_utilization(&self, step: &mut Step<'_>) {
@@ -268,27 +335,40 @@ impl TensorRtLlm {
             && step.seats_used() <= self.seats;
         if roomy && step.may_decode_all() && self.running_came_first(step) {
             let mut free = step.free_blocks() - step.blocks_for_decodes();
-            step.decode_all();
             let mut fitting: Vec<Fitting> =
                 step.prefilling().map(|request| running(step, request)).collect();
             let mut seats = self.seats - step.seats_used();
-            let mut place = 0;
+            let (mut place, mut later) = (0, false);
+            let mut coming = coming(step);
             while let Some(next) = self.next_waiting(step, place) {
-                if !self.fits(step, &next, &mut free, &mut seats) {
+                if finds_later(step, next.request, &mut coming) {
+                    later |= place == 0;
+                } else if self.fits(step, &next, &mut free, &mut seats) {
+                    fitting.push(next);
+                } else {
                     break;
                 }
-                fitting.push(next);
                 place += 1;
             }
-            return self.micro_batch(step, &fitting, decodes);
+            self.micro_batch(step, &fitting, decodes);
+            if later {
+                step.hold(Held::Deferred);
+            }
+            return;
         }
-        let fitting = self.pausing(step);
+        let (fitting, later) = self.pausing(step);
         self.micro_batch(step, &fitting, 0);
+        if later {
+            step.hold(Held::Deferred);
+        }
     }
 
     /// All requests by arrival, each given the memory of its next step, for which the last started
     /// one that is not yet served is paused as often as need be.
-    fn pausing(&self, step: &mut Step<'_>) -> Vec<Fitting> {
+    /// Says too whether the queue's head waits for what another computes.
+    fn pausing(&self, step: &mut Step<'_>) -> (Vec<Fitting>, bool) {
+        let mut later = false;
+        let mut coming = coming(step);
         let mut started: Vec<Handle> = by_arrival(step).into();
         let (mut free, mut seats) = (step.free_blocks(), self.seats);
         let mut fitting = Vec::new();
@@ -305,6 +385,11 @@ impl TensorRtLlm {
                 Some(next) if step.preempted_len() == 0 || !self.paused_before(step, &next) => next,
                 _ => break,
             };
+            if !first && finds_later(step, next.request, &mut coming) {
+                later |= place == 0 && step.preempted_len() == 0;
+                place += 1;
+                continue;
+            }
             if self.fits(step, &next, &mut free, &mut seats) {
                 served += usize::from(first);
                 place += usize::from(!first);
@@ -315,11 +400,12 @@ impl TensorRtLlm {
                 break;
             }
             let last = started.pop().expect("some are not served yet");
-            free += step.view(last).blocks;
+            let before = step.free_blocks();
             step.preempt(last);
+            free += step.free_blocks() - before;
             step.hold(Held::Preempting);
         }
-        fitting
+        (fitting, later)
     }
 
     /// Whether someone who arrived before `next` was paused in this step: then nobody after is
@@ -332,8 +418,10 @@ impl TensorRtLlm {
     fn fits(&self, step: &mut Step<'_>, next: &Fitting, free: &mut u32, seats: &mut u32) -> bool {
         let view = step.view(next.request);
         // A prompt's blocks are all taken with its first chunk.
-        let tokens = next.admits.unwrap_or(view.computed + 1);
-        let blocks = step.more_blocks_for(next.request, tokens);
+        let blocks = match next.admits {
+            Some(hold) => step.blocks_to_admit(hold, step.lookup(next.request)),
+            None => step.more_blocks_for(next.request, view.computed + 1),
+        };
         if *seats == 0 {
             step.hold(Held::NoSeat);
             return false;
@@ -361,14 +449,16 @@ impl TensorRtLlm {
             let request = step.waiting_at(place)?;
             let tokens = step.view(request).tokens;
             if self.chunking.is_some() || tokens <= self.budget {
-                return Some(Fitting { request, left: tokens, admits: Some(tokens) });
+                return Some(admitting(step, request, tokens));
             }
             step.drop_request(request);
         }
     }
 
-    /// Deals the step's tokens; `n` decodes are in it already.
+    /// Deals the step's tokens; all `n` decodes are in it besides, where that is not 0.
     fn micro_batch(&self, step: &mut Step<'_>, fitting: &[Fitting], mut n: u32) {
+        let all = n > 0;
+        let mut decodes = Vec::new();
         let mut contexts: Vec<&Fitting> = Vec::new();
         let mut whole = 0;
         // Those who wait, fit the memory and get no tokens; the first of them is held for that.
@@ -388,8 +478,7 @@ impl TensorRtLlm {
                 whole += tokens;
             } else {
                 n += 1;
-                let runs = step.run(next.request, 1);
-                assert!(runs, "its block was counted");
+                decodes.push(next.request);
             }
         }
         let lefts: Vec<u32> = contexts.iter().map(|next| next.left).collect();
@@ -404,10 +493,19 @@ impl TensorRtLlm {
                 continue;
             }
             let runs = match next.admits {
-                Some(hold) => step.admit(next.request, chunk, hold, Hit::default()),
+                // What it was to take may have been evicted for those before it.
+                Some(hold) => step.admit(next.request, chunk, hold, step.lookup(next.request)),
                 None => step.run(next.request, chunk),
             };
             assert!(runs, "its blocks were counted");
+        }
+        // What prompts take of the cache they take before decodes get their blocks.
+        for request in decodes {
+            let runs = step.run(request, 1);
+            assert!(runs, "its block was counted");
+        }
+        if all {
+            step.decode_all();
         }
         if let Some(hold) = first.or(unserved) {
             // With fewer free blocks memory would be the reason.
@@ -423,6 +521,27 @@ fn arrival(step: &Step<'_>, request: Handle) -> (Time, RequestId) {
 
 fn running(step: &Step<'_>, request: Handle) -> Fitting {
     Fitting { request, left: step.view(request).prefill_left(), admits: None }
+}
+
+/// A waiting request that is admitted with room for `hold` tokens.
+fn admitting(step: &Step<'_>, request: Handle, hold: u32) -> Fitting {
+    let found = step.lookup(request).tokens(step.block_tokens());
+    Fitting { request, left: step.view(request).tokens - found, admits: Some(hold) }
+}
+
+/// What those prompts will bring of which a part is computed.
+fn coming(step: &Step<'_>) -> Coming {
+    step.prefilling().filter_map(|request| step.first_new_block(request)).collect()
+}
+
+/// Whether a waiting request will find what another is computing, or about to compute, if it waits.
+fn finds_later(step: &Step<'_>, request: Handle, coming: &mut Coming) -> bool {
+    let Some(key) = step.first_new_block(request).filter(|key| key.shared) else { return false };
+    let later = coming.contains(&key);
+    if !later {
+        coming.push(key);
+    }
+    later
 }
 
 fn decoding(step: &Step<'_>) -> Vec<Fitting> {

@@ -11,6 +11,7 @@ mod part;
 mod pipeline;
 mod planner;
 mod replay;
+mod reports;
 mod server;
 mod tally;
 mod turns;
