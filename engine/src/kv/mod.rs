@@ -48,6 +48,21 @@ enum Cache {
     Several(GroupedCache),
 }
 
+/// Blocks that have no owner any more and are not free yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Detached {
+    held: u32,
+    /// Their numbers, where they have identities.
+    blocks: Vec<u32>,
+}
+
+impl Detached {
+    /// How many.
+    pub(crate) fn held(&self) -> u32 {
+        self.held
+    }
+}
+
 /// Cached blocks at the head of a request's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hit {
@@ -351,6 +366,28 @@ impl Pool {
                 debug_assert_eq!(cache.held(owner), held);
                 cache.release(owner)
             }
+        };
+        assert!(self.free <= self.total, "more KV blocks freed than there are");
+    }
+
+    /// Takes the `held` blocks of request `owner` from it; they come back later.
+    ///
+    /// # Panics
+    /// With a prefix cache for several groups of layers.
+    pub(crate) fn detach(&mut self, owner: SlotId, held: u32) -> Detached {
+        let blocks = match &mut self.cache {
+            None => Vec::new(),
+            Some(Cache::One(cache)) => cache.detach(owner),
+            Some(Cache::Several(_)) => unreachable!("refused with several groups of layers"),
+        };
+        Detached { held, blocks }
+    }
+
+    /// Takes back blocks that were detached.
+    pub(crate) fn put_back(&mut self, detached: Detached) {
+        self.free += match &mut self.cache {
+            Some(Cache::One(cache)) => cache.put_back(detached.blocks),
+            _ => detached.held,
         };
         assert!(self.free <= self.total, "more KV blocks freed than there are");
     }

@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::{BlockKey, Stored, Whole};
+use crate::kv::{BlockKey, Hit, Stored, Whole};
 
 impl Replica {
     /// Blocks held.
@@ -81,6 +81,25 @@ impl Replica {
     pub(super) fn growth_with_slots(&self, index: SlotId, tokens: u32, slots: u32) -> u32 {
         let [tokens, slots] = [tokens, slots].map(|tokens| self.pool.length_for(tokens));
         self.pool.growth_to(index, self.length(index), slots, tokens)
+    }
+
+    /// Takes the cached blocks of a hit for a request that holds none.
+    pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
+        if hit.blocks > 0 {
+            let slot = &self.slots[index.index()];
+            let (width, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
+            self.pool.take_hit(index, hit, keys);
+        }
+    }
+
+    /// So many tokens of a request were found in the prefix cache.
+    pub(super) fn note_hit(&mut self, index: SlotId, tokens: u32) {
+        self.hit_tokens += u64::from(tokens);
+        let slot = &mut self.slots[index.index()];
+        if !slot.admitted_once {
+            slot.first_hit = tokens;
+        }
     }
 
     /// Returns what lies behind the windows of a request that is about to take memory.

@@ -110,7 +110,9 @@ impl Replica {
 
     /// A preempted request loses what it counted; tokens in flight will still come.
     pub(super) fn lose_own(&mut self, index: SlotId) {
+        let delivers = self.drops_stale();
         let slot = &mut self.slots[index.index()];
+        slot.own.drops = delivers || slot.own.drops && slot.own.stale > 0;
         slot.own.stale = slot.in_flight;
         slot.own.placeholders = 0;
         slot.own.drafts = 0;
@@ -120,7 +122,7 @@ impl Replica {
     pub(super) fn awaits_stale(&self, index: SlotId) -> bool {
         let slot = &self.slots[index.index()];
         match self.options.by_request {
-            true => slot.own.stale > 0,
+            true => slot.own.stale > 0 && !slot.own.drops,
             false => slot.in_flight > 0,
         }
     }
@@ -181,6 +183,10 @@ impl Replica {
             plan.brought.push(brought);
         }
         self.members.batch.entries = entries;
+        if self.transfers.is_some() {
+            self.settle_host(plan);
+            self.send(plan);
+        }
     }
 
     /// What the decodes of a batch read within the model's reaches, where it has some.
@@ -218,6 +224,7 @@ impl Replica {
 
     /// Processes a batch that is over: tokens are delivered, requests that have all of theirs leave.
     pub(crate) fn settle(&mut self, plan: &mut Plan, mut ended: impl FnMut(RequestId)) {
+        self.begin_processing(plan);
         for brought in &mut plan.brought {
             if self.settle_one(brought) {
                 ended(brought.request);
@@ -241,6 +248,13 @@ impl Replica {
         brought.became = if stale { Became::Stale } else { Became::Planned };
         if stale {
             slot.own.stale -= brought.tokens;
+            if slot.own.drops {
+                brought.became = Became::Dropped;
+                if brought.samples {
+                    slot.own.brought -= 1 + brought.accepted;
+                }
+                return false;
+            }
         }
         if !brought.samples {
             return false;
@@ -273,8 +287,7 @@ impl Replica {
     fn end_own(&mut self, index: SlotId) {
         match self.phase(index) {
             Phase::Waiting => {
-                let rank = super::rank_of(&self.slots[index.index()]);
-                self.waiting.remove(index, rank);
+                self.leave_waiting(index);
             }
             phase => {
                 if phase == Phase::Prefill {
@@ -282,7 +295,10 @@ impl Replica {
                 }
                 let place = self.members.running.iter().position(|&s| s == index);
                 self.members.running.remove(place.expect("it runs"));
-                self.free_blocks(index, false);
+                if self.stays_for_fetch(index) {
+                    return;
+                }
+                self.free_in_time(index);
             }
         }
         self.slots[index.index()].phase = Phase::Gone;

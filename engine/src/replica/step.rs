@@ -130,13 +130,18 @@ impl<'a> Step<'a> {
 
     /// The waiting request at a place of the queue; 0 is its head.
     pub fn waiting_at(&self, place: usize) -> Option<Handle> {
+        // Those that hold blocks already come first.
+        let hold = self.replica.hold();
+        let Some(place) = place.checked_sub(hold.len()) else { return Some(Handle(hold[place])) };
         let seen = place < self.replica.members.visible;
         self.replica.waiting.get(place).filter(|_| seen).map(Handle)
     }
 
     /// All waiting requests in queue order.
     pub fn waiting(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.replica.waiting.iter().take(self.replica.members.visible).map(Handle)
+        let hold = self.replica.hold().iter().copied();
+        let rest = self.replica.waiting.iter().take(self.replica.members.visible);
+        hold.chain(rest).map(Handle)
     }
 
     /// Number of running requests, decoding or prefilling.
@@ -218,6 +223,9 @@ impl<'a> Step<'a> {
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
+        if slot.length > 0 {
+            return self.readmit(index, tokens + drafts, drafts > 0);
+        }
         let tokens = tokens + drafts;
         let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
@@ -225,48 +233,44 @@ impl<'a> Step<'a> {
             return false;
         }
         let replica = &mut *self.replica;
-        if hit.blocks > 0 {
-            let slot = &replica.slots[index.index()];
-            let options = &replica.options;
-            let (width, ahead) = (options.block_tokens, options.drafts.hash_lookahead);
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
-            replica.pool.take_hit(index, hit, keys);
-        }
+        replica.take_hit(index, hit);
         let length = replica.pool.length_for(hold_tokens);
         let computed = match replica.options.drafts.any() {
             true => replica.pool.length_for(hit_tokens + tokens),
             false => length,
         };
         replica.pool.take_for(index, new, length, computed);
-        let rank = rank_of(&replica.slots[index.index()]);
-        replica.waiting.remove(index, rank);
-        replica.left_queue(index);
-        let rank_by_arrival = |s: SlotId| {
-            let slot = &replica.slots[s.index()];
-            (slot.arrival, slot.request)
-        };
-        let last = replica.members.running.last();
-        replica.members.in_arrival_order &=
-            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
-        replica.members.running.push(index);
-        replica.members.partial.push(index);
-        let order = replica.admissions;
-        replica.admissions += 1;
-        replica.hit_tokens += u64::from(hit_tokens);
+        replica.note_hit(index, hit_tokens);
+        replica.seat(index);
         let slot = &mut replica.slots[index.index()];
-        slot.phase = Phase::Prefill;
         slot.done = hit_tokens;
         slot.length = length;
         slot.trimmed_at = hit_tokens;
         slot.junction = hit.junction;
-        slot.decoded = false;
-        slot.order = order;
-        slot.admitted_stamp = replica.members.batch.stamp;
-        if !slot.admitted_once {
-            slot.admitted_once = true;
-            replica.admitted.push((slot.request, hit_tokens));
+        if hit_tokens + tokens < slot.target {
+            replica.reserves(index);
         }
+        replica.allocated(index, hit_tokens, 0);
         self.enter(index, tokens, false, drafts > 0);
+        true
+    }
+
+    /// Admits a waiting request that holds blocks already: its KV has come from elsewhere.
+    fn readmit(&mut self, index: SlotId, tokens: u32, padded: bool) -> bool {
+        let replica = &mut *self.replica;
+        let wanted = replica.slots[index.index()].done + tokens;
+        let slots = replica.with_lookahead(wanted);
+        replica.trim(index);
+        if replica.growth_with_slots(index, wanted, slots) > replica.pool.free() {
+            return false;
+        }
+        replica.grow_with_slots(index, wanted, slots);
+        replica.seat(index);
+        if wanted < replica.slots[index.index()].target {
+            replica.reserves(index);
+        }
+        replica.allocated(index, 0, 0);
+        self.enter(index, tokens, false, padded);
         true
     }
 
@@ -343,6 +347,7 @@ impl<'a> Step<'a> {
         }
         let in_flight = replica.members.last_decodes + 1 == replica.steps;
         replica.free_blocks(index, in_flight);
+        replica.reserves_no_more(index);
         replica.members.running.retain(|&s| s != index);
         if replica.options.by_request {
             replica.lose_own(index);

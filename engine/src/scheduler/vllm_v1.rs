@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use crate::replica::DraftSlots;
+use crate::replica::{DraftSlots, External};
 
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 
@@ -349,6 +349,9 @@ impl VllmV1 {
             let mut runs = step.run(request, tokens);
             while !runs {
                 let place = self.victim(step, &running);
+                if !step.may_preempt(running[place]) {
+                    return (budget, chunks);
+                }
                 let victim = running.remove(place);
                 match step.preempt(victim) {
                     0 => {}
@@ -415,13 +418,31 @@ impl VllmV1 {
             if step.seats_used() >= self.seats {
                 return step.hold(Held::NoSeat);
             }
-            if step.awaits_tokens(request) {
+            if step.still_loads(request) || step.awaits_tokens(request) {
                 place += 1;
                 continue;
             }
             let view = step.view(request);
-            let hit = step.lookup(request);
-            let computed = hit.blocks * step.block_tokens();
+            // Of one whose KV has come nothing is looked up.
+            let hit = if view.computed == 0 { step.lookup(request) } else { Hit::default() };
+            if view.computed == 0 {
+                match step.external(request, hit) {
+                    External::Tokens(0) => {}
+                    External::Tokens(external) => {
+                        if !self.load(step, request, hit, external) {
+                            return step.hold(Held::NoKvBlocks);
+                        }
+                        // It waits with those that hold blocks now, before this place.
+                        place += 1;
+                        continue;
+                    }
+                    External::Later => {
+                        place += 1;
+                        continue;
+                    }
+                }
+            }
+            let computed = view.computed + hit.blocks * step.block_tokens();
             let left = view.tokens - computed;
             let room = budget.room();
             let mut drafts = match left == 1 && !chunks && (runs || computed > 0) {
@@ -450,19 +471,44 @@ impl VllmV1 {
             let others = step.seats_used() > 0;
             let spare = if self.newer && others { self.watermark_blocks } else { 0 };
             let complete = match self.reserve_full {
-                true => step.blocks_to_complete(view.tokens, self.budget, hit),
+                true => step.blocks_to_complete_with(request, view.tokens, self.budget, (hit, 0)),
                 false => hit.idle,
             };
             let free = step.free_blocks();
             if hit.unready || complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
-            let needed = step.blocks_to_admit_with(computed + tokens + drafts, hit);
+            let needed = match view.computed {
+                0 => step.blocks_to_admit_with(computed + tokens + drafts, hit),
+                _ => step.more_blocks_with(request, computed + tokens + drafts),
+            };
             if needed + spare > free || !step.admit_padded(request, tokens, 0, hit, drafts) {
                 return step.hold(Held::NoKvBlocks);
             }
             budget.spend(tokens + drafts);
         }
+    }
+
+    /// Begins to load `external` tokens behind `hit`, where memory allows: the whole prompt must fit,
+    /// and what unfinished prompts still need stays free.
+    fn load(&self, step: &mut Step<'_>, request: Handle, hit: Hit, external: u32) -> bool {
+        let others = step.seats_used() > 0;
+        let spare = if self.newer && others { self.watermark_blocks } else { 0 };
+        let free = step.free_blocks();
+        let known = step.view(request).tokens;
+        let whole = (hit, external);
+        if self.reserve_full
+            && step.blocks_to_complete_with(request, known, self.budget, whole) + spare > free
+        {
+            return false;
+        }
+        let step_blocks = match self.drafts.most() {
+            0 => 0,
+            drafts => step.blocks_growing_by(1 + drafts + self.drafts.lookahead),
+        };
+        let reserved = step.reserved_blocks(self.budget) + step_blocks;
+        let needed = step.blocks_to_load(hit, external) + spare;
+        needed <= free.saturating_sub(reserved) && step.load(request, hit, external)
     }
 
     /// Placeholder drafts of a request that comes with one token to compute, `computed` being there.

@@ -19,4 +19,4 @@ mod turns;
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, play_fleet};
 pub use outcome::*;
-pub use replay::{Replay, ReplayRequest, StepRecord};
+pub use replay::{Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, StepRecord, Transferred};
