@@ -606,13 +606,22 @@ fn folder_of(capability: &str) -> Option<PathBuf> {
 /// The cases of a capability's own folder as they are written, by name; `None`, said aloud, when there is
 /// no such folder.
 pub(crate) fn raw_cases_of(capability: &str) -> Option<Vec<(String, Value)>> {
-    let folder = folder_of(capability)?;
+    Some(raw_cases_in(&folder_of(capability)?))
+}
+
+/// Those of them that are part of the checkout.
+pub(crate) fn small_raw_cases_of(capability: &str) -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(capability);
+    raw_cases_in(&folder)
+}
+
+fn raw_cases_in(folder: &Path) -> Vec<(String, Value)> {
     let read = |path: PathBuf| {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let value = serde_json::from_str(&text_of(&path)).unwrap();
         (name, value)
     };
-    Some(paths_in(&folder).into_iter().map(read).collect())
+    paths_in(folder).into_iter().map(read).collect()
 }
 
 /// Cases made of runs of a real server; `None`, said aloud, when there are none.
