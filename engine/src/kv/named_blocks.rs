@@ -108,13 +108,11 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
         }
     }
 
-    /// Takes the keys of all blocks that nobody references, but for those of these numbers.
+    /// Takes the keys of all blocks that can be found and nobody references, but for those of these
+    /// numbers.
     pub(super) fn forget_idle(&mut self, keep: &[u32]) {
-        let idle = |&number: &u32| {
-            let block = &self.blocks[number as usize];
-            block.references == 0 && block.key.is_some() && !keep.contains(&number)
-        };
-        let idle: Vec<u32> = (0..self.blocks.len() as u32).filter(idle).collect();
+        let idle = |&number: &u32| self.is_idle(number) && !keep.contains(&number);
+        let idle: Vec<u32> = self.by_key.values().copied().filter(idle).collect();
         for number in idle {
             self.forget_key(number);
         }

@@ -137,14 +137,17 @@ impl Step<'_> {
         }
     }
 
-    /// The first full block of a request's tokens that is not cached; `None` where all are, or
-    /// nothing is kept.
+    /// The first full block of a request's tokens that is not cached; `None` where all are, nothing
+    /// is kept, or nobody else can have any of them.
     pub fn first_new_block(&self, request: Handle) -> Option<BlockKey> {
         let replica = &self.replica;
         if !replica.pool.caching() {
             return None;
         }
         let slot = &replica.slots[request.0.index()];
+        if slot.content.ids.is_empty() {
+            return None;
+        }
         let block_tokens = replica.options.block_tokens;
         let keys = (0..slot.target / block_tokens).map(|k| slot.block_key(k, block_tokens, 0));
         let cached = replica.pool.lookup(keys.clone(), false).blocks;
