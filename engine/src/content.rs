@@ -122,6 +122,11 @@ impl Content {
         Content { request, stretches: stretches.into(), id_tokens, answer_is_met }
     }
 
+    /// Whether another request can have some of its tokens.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.answer_is_met || !self.stretches.is_empty()
+    }
+
     /// Whether tokens of its answer can be met in another request, so that its blocks must be found
     /// as soon as they are full.
     #[inline]

@@ -595,7 +595,10 @@ fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");
-    let folder = if inner.is_dir() { inner } else { golden }.join(capability);
+    let folder = if inner.is_dir() { inner } else { golden };
+    // The folder of a capability itself may be given too.
+    let itself = folder.file_name().is_some_and(|name| name == capability);
+    let folder = if itself { folder } else { folder.join(capability) };
     if !folder.is_dir() {
         say(&format!("SKIPPED: golden {capability}: no such folder"));
         return None;

@@ -103,6 +103,7 @@ fn compare(run: &Run, folder: &Path) -> usize {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        speculative: None,
     };
     let config: SchedulerConfig =
         serde_json::from_value(json!({"llama-cpp": run.flags})).expect("a valid config");

@@ -26,7 +26,7 @@ mod waiting;
 
 pub(crate) use drafts::Renumbered;
 pub use drafts::{Accepts, DraftSlots};
-pub use one_by_one::{Became, Brought};
+pub use one_by_one::{Became, Brought, Leading};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};

@@ -1,5 +1,6 @@
 //! The batch being formed, and the verbs with which a policy forms it.
 
+use super::one_by_one::Leading;
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
@@ -325,6 +326,17 @@ impl<'a> Step<'a> {
         assert!(self.replica.members.batch.entries.iter().all(|entry| !entry.decode));
         self.replica.decode_blocks();
         self.replica.members.batch.all_decodes = self.decoding_len() > 0;
+    }
+
+    /// Schedules all that the decodes at the head of [`seated`](Step::seated) want, where requests are
+    /// counted one by one and `most_tokens` and memory surely suffice, as naming each in turn would;
+    /// nobody otherwise, nor in the reference path. Tells at which place to go on.
+    pub fn run_leading_decodes(&mut self, most_tokens: u32) -> Leading {
+        let options = &self.replica.options;
+        match options.by_request && !options.reference {
+            true => self.replica.run_leading(most_tokens),
+            false => Leading::default(),
+        }
     }
 
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the

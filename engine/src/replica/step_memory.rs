@@ -145,7 +145,7 @@ impl Step<'_> {
             return None;
         }
         let slot = &replica.slots[request.0.index()];
-        if slot.content.ids.is_empty() {
+        if !slot.content.is_shared() {
             return None;
         }
         let block_tokens = replica.options.block_tokens;

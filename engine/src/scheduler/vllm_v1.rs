@@ -335,7 +335,7 @@ impl VllmV1 {
         let mut budget = Budget::of(self.budget, self.drafts.input);
         let mut chunks = false;
         let mut running: Vec<Handle> = step.seated().collect();
-        let mut i = 0;
+        let mut i = self.run_leading(step, threshold, &mut budget);
         while i < running.len() && budget.room() > 0 {
             let request = running[i];
             let view = step.view(request);
@@ -374,6 +374,19 @@ impl VllmV1 {
             }
         }
         (budget, chunks)
+    }
+
+    /// The decodes at the head of the running list at once, where nothing can be short for them; says
+    /// at which place the others begin.
+    fn run_leading(&self, step: &mut Step<'_>, threshold: u32, budget: &mut Budget) -> usize {
+        if threshold > 0 && threshold <= self.drafts.most() {
+            return 0;
+        }
+        let charged = budget.slots.saturating_mul(step.seats_used());
+        let leading = step.run_leading_decodes(budget.tokens.saturating_sub(charged));
+        budget.tokens -= leading.tokens;
+        budget.input -= leading.tokens + leading.requests * budget.slots;
+        leading.places
     }
 
     /// MTP of several modules reads tokens ahead: a chunk leaves that many of its prompt, or none.

@@ -106,10 +106,22 @@ impl Copies {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
+    use super::*;
+    use crate::content::{Ids, Origin};
+    use crate::request::RequestId;
+
+    /// Of a request of its own each time.
     fn tokens(ids: &[u64], count: u32) -> Tokens {
-        Tokens { ids: ids.into(), id_tokens: 10, count }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let request = RequestId(NEXT.fetch_add(1, Ordering::Relaxed));
+        let origin = |_| Origin {
+            ids: Ids::all(ids.to_vec()),
+            covers: 10 * ids.len() as u32,
+            ..Origin::default()
+        };
+        Tokens { content: Content::of(request, 10, origin), count }
     }
 
     #[test]
