@@ -18,6 +18,7 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     prefix_caching: false,
     kv_groups: KvGroups::ONE,
     large_gpu: true,
+    speculative: None,
 };
 
 pub(crate) fn workload(requests: u32, rate: f64) -> Workload {
@@ -58,6 +59,7 @@ pub(crate) fn simulate(
         engine: ENGINE,
         replicas: 1,
         async_scheduling: false,
+        luck: None,
         answers_end_at: None,
         make: &make,
     };

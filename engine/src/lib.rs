@@ -24,6 +24,7 @@ pub mod result;
 pub mod scheduler;
 pub mod shown;
 pub mod sim;
+pub mod speculative;
 pub mod time;
 pub mod trace;
 pub mod units;

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::catalog::{
-    self, AllReduce, Chip, EngineProfile, Evidence, EvidenceKind, Formats, Gpu, GpuSource, Kind,
-    Link, Model, Peak, Power, Published,
+    self, AcceptanceFigures, AcceptancePreset, AllReduce, Chip, EngineProfile, Evidence,
+    EvidenceKind, Formats, Gpu, GpuSource, Kind, Link, Model, Peak, Power, Published,
 };
 use crate::shown::count;
 
@@ -28,6 +28,8 @@ pub enum FiguresOf {
     Model(Box<ModelFigures>),
     /// Of a profile.
     Profile(ProfileFigures),
+    /// Of published acceptance.
+    Acceptance(Box<AcceptancePreset>),
 }
 
 /// A GPU's figures, the constants of its kernels left out.
@@ -100,6 +102,7 @@ impl Figures {
             Kind::Gpu => catalog::gpu(name).ok().map(Figures::of_gpu),
             Kind::Model => catalog::model(name).ok().map(Figures::of_model),
             Kind::Profile => catalog::profile(name).ok().map(Figures::of_profile),
+            Kind::Acceptance => catalog::acceptance(name).ok().map(Figures::of_acceptance),
         }
     }
 
@@ -144,18 +147,24 @@ impl Figures {
         Figures { evidence: profile.evidence, of: FiguresOf::Profile(of) }
     }
 
+    fn of_acceptance(preset: AcceptancePreset) -> Figures {
+        Figures { evidence: preset.evidence.clone(), of: FiguresOf::Acceptance(Box::new(preset)) }
+    }
+
     /// A sentence a line: the figures, what they rest on, where they come from.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = match &self.of {
             FiguresOf::Gpu(gpu) => gpu.lines(),
             FiguresOf::Model(model) => model.lines(),
             FiguresOf::Profile(_) => Vec::new(),
+            FiguresOf::Acceptance(preset) => acceptance_lines(preset),
         };
         lines.push(rests_on(&self.evidence));
         lines.extend(match &self.of {
             FiguresOf::Gpu(gpu) => gpu.sources(),
             FiguresOf::Model(model) => vec![labelled("source", &model.source)],
             FiguresOf::Profile(profile) => vec![labelled("source", &profile.source)],
+            FiguresOf::Acceptance(preset) => vec![labelled("source", &preset.source)],
         });
         lines.retain(|line| !line.is_empty());
         lines
@@ -172,6 +181,39 @@ fn rests_on(evidence: &Evidence) -> String {
     let error = evidence.expected_error.as_deref();
     let error = error.map_or(String::new(), |error| format!("; expected error: {error}"));
     format!("{}{from}{error}", evidence.kind)
+}
+
+/// What was drafted for whom, and how much was accepted.
+fn acceptance_lines(preset: &AcceptancePreset) -> Vec<String> {
+    let of = match preset.models.is_empty() {
+        true => String::new(),
+        false => format!(" of {}", preset.models.join(", ")),
+    };
+    let taken = if preset.default { ", taken where a scenario gives none" } else { "" };
+    let figures = match &preset.acceptance {
+        AcceptanceFigures::Lengths(lengths) => {
+            let lengths: Vec<String> = lengths.iter().map(|one| format!("{one:.2}")).collect();
+            format!("tokens a step with 1, 2, ... drafts: {}", lengths.join(", "))
+        }
+        AcceptanceFigures::Rate { mean, sd } => {
+            format!("rate: {mean} in the mean, requests differ by {sd}")
+        }
+        AcceptanceFigures::Copying(copying) => format!(
+            "copies: {} of all tokens, correlation of neighbours {}; drafts accepted there {}, elsewhere {}",
+            copying.share, copying.persistence, copying.accepted, copying.elsewhere
+        ),
+    };
+    let published: Vec<String> = preset
+        .published
+        .iter()
+        .map(|one| format!("{:.2} with {}", one.length, one.tokens))
+        .collect();
+    vec![
+        format!("method: {}{of}{taken}", preset.method),
+        figures,
+        labelled("published tokens a step", &published.join(", ")),
+        labelled("workload", &preset.workload),
+    ]
 }
 
 fn labelled(label: &str, text: &str) -> String {

@@ -52,6 +52,7 @@ impl Backend for Library {
             Listed::Gpus => catalog(Kind::Gpu),
             Listed::Models => catalog(Kind::Model),
             Listed::Profiles => catalog(Kind::Profile),
+            Listed::Acceptance => catalog(Kind::Acceptance),
             Listed::Schedulers => schedulers(),
             Listed::Scenarios => scenarios(),
         }

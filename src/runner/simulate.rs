@@ -1,10 +1,12 @@
 //! From one scheduler of an experiment to the simulator.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
+use crate::replica::Accepts;
 use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::{self, Outcome};
@@ -57,8 +59,13 @@ impl Simulate for Simulator {
             move || scheduler.config.build(&info)
         };
         let makers: Vec<_> = fleet.iter().map(build).collect();
+        let luck = |pool: &PoolView<'_>| -> Option<Arc<dyn Accepts>> {
+            let speculative = pool.engine.speculative.as_ref()?;
+            Some(Arc::new(speculative.luck(experiment.seed)))
+        };
+        let lucks: Vec<_> = fleet.iter().map(luck).collect();
         let mut pools = Vec::with_capacity(fleet.len());
-        for (pool, make) in fleet.iter().zip(&makers) {
+        for ((pool, make), luck) in fleet.iter().zip(&makers).zip(&lucks) {
             let make: &MakeScheduler<'_> = make;
             pools.push(PoolSetup {
                 cost: pool.cost.as_ref(),
@@ -66,6 +73,7 @@ impl Simulate for Simulator {
                 replicas: pool.replicas,
                 lockstep: pool.hardware.lockstep(),
                 async_scheduling: pool.engine.async_scheduling,
+                luck: luck.as_ref(),
                 answers_end_at: Some(pool.engine.max_model_len)
                     .filter(|&longest| longest < experiment.engine.max_model_len),
                 make,

@@ -8,6 +8,7 @@ use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
 use crate::scheduler::{EngineInfo, Feature, KvGroups, QueueOrder, SchedulerConfig};
+use crate::speculative::Speculative;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
 
@@ -178,7 +179,7 @@ impl Experiment {
             router: RouterKind::RoundRobin,
             pools: Vec::new(),
             cost: pool.cost.clone(),
-            engine: *pool.engine,
+            engine: pool.engine.clone(),
             hardware: pool.hardware.clone(),
             ..self.clone()
         }
@@ -195,12 +196,13 @@ impl EngineLimits {
             prefix_caching: self.prefix_caching,
             kv_groups: self.kv_groups,
             large_gpu,
+            speculative: self.speculative.as_ref().map(|speculative| speculative.rules),
         }
     }
 }
 
 /// Limits of one replica's engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
     /// Tokens in a KV block.
     pub kv_block_tokens: u32,
@@ -214,6 +216,8 @@ pub struct EngineLimits {
     pub prefix_caching: bool,
     /// Whether the profile plans a step while the one before runs (for policies that can).
     pub async_scheduling: bool,
+    /// How it drafts tokens, where it does (for policies that can).
+    pub speculative: Option<Arc<Speculative>>,
 }
 
 /// One scheduler to run.

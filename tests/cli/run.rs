@@ -177,6 +177,7 @@ impl Backend for Toy {
                     max_model_len: 8192,
                     prefix_caching: false,
                     async_scheduling: false,
+                    speculative: None,
                 },
                 schedulers: schedulers.to_vec(),
                 workload: WorkloadSpec {

@@ -32,6 +32,7 @@ impl<'a> Setup<'a> {
             engine: self.engine,
             replicas: self.replicas,
             async_scheduling: self.async_scheduling,
+            luck: None,
             answers_end_at: None,
             make,
         };

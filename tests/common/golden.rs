@@ -4,10 +4,17 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use metron_sim::ids::ClassId;
+use metron_sim::kv::host_tier::{HostTierRules, JobId, Lookup};
+use metron_sim::replica::{Accepts, Became, Failure, TransferRules};
 use metron_sim::request::RequestId;
 use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
-use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
+use metron_sim::sim::{
+    Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, Scheduled, StepRecord,
+};
+use metron_sim::speculative::{DraftRules, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,6 +33,20 @@ struct GoldenRequest {
     arrival_step: u64,
     prompt: u32,
     output: u32,
+    max_tokens: Option<u32>,
+    #[serde(default)]
+    remote_prefill: bool,
+    load_steps: Option<u64>,
+    fail_block: Option<Value>,
+    #[serde(default)]
+    remote_decode: bool,
+    send_steps: Option<u64>,
+    /// How many drafts are accepted, verification by verification.
+    #[serde(default)]
+    accept: Vec<u32>,
+    /// How many are found, sample by sample, where they have to be looked for.
+    #[serde(default)]
+    drafts: Vec<u32>,
     #[serde(default)]
     priority: i32,
     prefix_group: Option<Value>,
@@ -49,6 +70,56 @@ pub(crate) struct GoldenStep {
     pub num_running: usize,
     #[serde(default)]
     pub ignored: Vec<String>,
+    #[serde(default)]
+    pub processed: Option<u64>,
+    #[serde(default)]
+    loads_started: Vec<GoldenLoad>,
+    #[serde(default)]
+    recv_done: Vec<String>,
+    #[serde(default)]
+    sent_done: Vec<String>,
+    #[serde(default)]
+    load_failed: Vec<String>,
+    num_loading: Option<usize>,
+    num_holding_for_send: Option<usize>,
+    offload: Option<GoldenOffload>,
+}
+
+#[derive(Deserialize)]
+struct GoldenLoad {
+    #[serde(default)]
+    job: Option<u64>,
+    id: String,
+    #[serde(default)]
+    external_tokens: Option<u32>,
+    blocks: u32,
+}
+
+#[derive(Deserialize)]
+struct GoldenStore {
+    job: u64,
+    id: String,
+    blocks: u32,
+    first_block: u32,
+}
+
+#[derive(Deserialize)]
+struct GoldenOffload {
+    #[serde(default)]
+    lookups: Vec<(String, u32, Option<u32>)>,
+    #[serde(default)]
+    loads_started: Vec<GoldenLoad>,
+    #[serde(default)]
+    stores_started: Vec<GoldenStore>,
+    #[serde(default)]
+    flushed: Vec<u64>,
+    #[serde(default)]
+    done: Vec<u64>,
+    #[serde(default)]
+    evicted: Vec<Value>,
+    #[serde(default)]
+    store_refused: Vec<String>,
+    cpu_chunks_used: u32,
 }
 
 #[derive(Deserialize, Clone)]
@@ -60,6 +131,14 @@ struct GoldenEntry {
     emits: u32,
     #[serde(default)]
     recompute: bool,
+    spec: Option<u32>,
+    accepted: Option<u32>,
+    #[serde(default)]
+    pad: u32,
+    placeholders_before: Option<u32>,
+    #[serde(default)]
+    ignored: u32,
+    stale: Option<String>,
 }
 
 /// One scheduled request, as compared.
@@ -69,8 +148,21 @@ pub(crate) struct Entry {
     pub tokens: u32,
     pub kind: String,
     pub computed_before: u32,
-    pub emits: bool,
+    pub emits: u32,
     pub recompute: bool,
+    /// What became of it, where the case says: drafts verified and accepted, placeholders, and what
+    /// processing found.
+    pub fate: Option<Fate>,
+}
+
+/// What became of a scheduled request.
+#[derive(Debug, PartialEq, Clone)]
+pub(crate) struct Fate {
+    pub drafts: u32,
+    pub accepted: Option<u32>,
+    pub padded: bool,
+    pub placeholders: u32,
+    pub became: Became,
 }
 
 impl GoldenStep {
@@ -80,8 +172,21 @@ impl GoldenStep {
             tokens: e.num_tokens,
             kind: e.kind.clone(),
             computed_before: e.computed_before,
-            emits: e.emits == 1,
+            emits: e.emits,
             recompute: e.recompute,
+            fate: (e.spec.is_some() || e.placeholders_before.is_some()).then(|| Fate {
+                drafts: e.spec.unwrap_or(0),
+                accepted: e.accepted,
+                padded: e.pad == 1,
+                placeholders: e.placeholders_before.unwrap_or(0),
+                became: match (e.ignored, e.stale.as_deref()) {
+                    (1, _) => Became::Ignored,
+                    (_, Some("delivered")) => Became::Stale,
+                    (_, Some("dropped")) => Became::Dropped,
+                    (_, Some(other)) => panic!("stale: {other}"),
+                    (_, None) => Became::Planned,
+                },
+            }),
         };
         self.scheduled.iter().map(entry).collect()
     }
@@ -116,9 +221,51 @@ impl Case {
             tokens: s.tokens,
             kind: if s.prefill { "prefill" } else { "decode" }.to_owned(),
             computed_before: s.computed_before,
-            emits: s.emits,
+            emits: s.became.map_or(u32::from(s.emits), |became| became.emits),
             recompute: s.recompute,
+            fate: s.became.filter(|_| self.tells_fates()).map(|brought| Fate {
+                drafts: brought.drafts,
+                accepted: (brought.drafts > 0).then_some(brought.accepted),
+                padded: brought.padded,
+                placeholders: brought.placeholders_before,
+                became: brought.became,
+            }),
         }
+    }
+
+    /// Whether the case says what became of each entry.
+    fn tells_fates(&self) -> bool {
+        self.config["async_scheduling"] == true || !self.config["spec"].is_null()
+    }
+
+    /// Stages of the pipeline.
+    fn stages(&self) -> u32 {
+        self.number("pipeline_parallel_size").unwrap_or(1)
+    }
+
+    /// Whether several batches are out at once.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.planned_ahead() || self.stages() > 1
+    }
+
+    /// Who drafts; what that implies is held to what the case says.
+    fn drafts(&self) -> Option<DraftRules> {
+        let spec = &self.config["spec"];
+        let tokens = spec["k"].as_u64()? as u32;
+        let method = match spec["method"].as_str().expect("method") {
+            "eagle" => Method::Eagle,
+            "mtp" if spec["multi_module"] == true => Method::Mtp { modules: tokens },
+            "mtp" => Method::Mtp { modules: 1 },
+            "ngram" => Method::Ngram,
+            "draft_model" => Method::DraftModel,
+            other => panic!("{}: drafts by {other}", self.name),
+        };
+        let rules = DraftRules { method, tokens, off_above_running: None, by_batch_size: None };
+        let said = |key: &str| spec[key].as_u64().unwrap_or(0) as u32;
+        assert_eq!(rules.lookahead_slots(), said("num_lookahead_tokens"), "{}", self.name);
+        assert_eq!(rules.prefill_lookahead(), said("num_prefill_lookahead_tokens"));
+        assert_eq!(rules.draft_slots(), said("max_num_new_slots_for_drafting"));
+        Some(rules)
     }
 
     /// The content ids of each request.
@@ -131,7 +278,26 @@ impl Case {
         let config = self.scheduler();
         let problems = config.problems(&engine);
         assert!(problems.is_empty(), "{}: {problems:?}", self.name);
-        Replay::new(config.build(&engine), &engine, self.replay_requests(), reference)
+        let replay = Replay::new(config.build(&engine), &engine, self.replay_requests(), reference);
+        let replay = match self.overlaps() {
+            true => replay.overlapping(self.stages(), self.planned_ahead()),
+            false => replay,
+        };
+        let replay = match self.transfers() {
+            Some(transfers) => replay.transferring(transfers),
+            None => replay,
+        };
+        let script = |r: &GoldenRequest| (r.accept.clone(), r.drafts.clone());
+        let replay = match self.config["spec"]["eagle_block_drop"] == true {
+            true => replay.dropping_last_blocks(),
+            false => replay,
+        };
+        match engine.speculative {
+            None => replay,
+            Some(_) => {
+                replay.drafting(Arc::new(Script(self.requests.iter().map(script).collect())))
+            }
+        }
     }
 
     /// The groups of layers; one where the case names none.
@@ -157,9 +323,103 @@ impl Case {
         self.config["async_scheduling"] == true || self.name.starts_with("async_real_")
     }
 
-    /// What the case needs beyond an engine that samples one token at a time.
-    pub(crate) fn beyond(&self) -> Option<&'static str> {
-        (!self.config["spec"].is_null()).then_some("speculative decoding")
+    /// KV that comes from elsewhere or goes there.
+    fn transfers(&self) -> Option<ReplayTransfers> {
+        let c = &self.config;
+        c["kv_connector"].as_str()?;
+        let offload = &c["offload"];
+        let number = |key: &str| offload[key].as_u64();
+        let host = offload.is_object().then(|| {
+            let rules = HostTierRules {
+                block_tokens: self.number("block_size").expect("block_size"),
+                chunk_blocks: number("blocks_per_chunk").unwrap_or(1) as u32,
+                capacity: number("cpu_chunks").expect("cpu_chunks") as u32,
+                prompt_only: offload["offload_prompt_only"] != false,
+                store_threshold: number("store_threshold").unwrap_or(0) as u32,
+                key_lookahead: 0,
+            };
+            let blocks = ["load_blocks_per_step", "store_blocks_per_step"];
+            (rules, blocks.map(|key| number(key).expect("blocks a step")))
+        });
+        Some(ReplayTransfers {
+            rules: TransferRules {
+                consumes: c["kv_role"] != "kv_producer",
+                delivers: c["requires_kv_delivery"] != false,
+            },
+            failure: match c["kv_load_failure_policy"].as_str() {
+                Some("fail") => Failure::Ends,
+                _ => Failure::Recomputes,
+            },
+            host,
+        })
+    }
+
+    /// What a step did with KV of elsewhere, as the case says it; and as we say it.
+    pub(crate) fn transferred(
+        &self,
+        golden: &GoldenStep,
+        ours: &StepRecord,
+    ) -> Option<[TransfersSaid; 2]> {
+        self.config["kv_connector"].as_str()?;
+        let ours = ours.transferred.as_deref().expect("it is told");
+        let id = |request: &RequestId| self.requests[request.index()].id.clone();
+        let host = golden.offload.as_ref();
+        let loads = host.map_or(&golden.loads_started, |host| &host.loads_started);
+        let theirs = TransfersSaid {
+            begun: loads
+                .iter()
+                .map(|l| (l.job, l.id.clone(), l.external_tokens, l.blocks))
+                .collect(),
+            received: golden.recv_done.clone(),
+            sent: golden.sent_done.clone(),
+            failed: golden.load_failed.clone(),
+            loading: golden.num_loading.unwrap_or(0),
+            sending: golden.num_holding_for_send.unwrap_or(0),
+            lookups: host.map_or(Vec::new(), |host| host.lookups.clone()),
+            stores: host.map_or(Vec::new(), |host| {
+                let store = |s: &GoldenStore| (s.job, s.id.clone(), s.blocks, s.first_block);
+                host.stores_started.iter().map(store).collect()
+            }),
+            flushed: host.map_or(Vec::new(), |host| host.flushed.clone()),
+            copied: host.map_or(Vec::new(), |host| host.done.clone()),
+            evicted: host.map_or(0, |host| host.evicted.len()),
+            refused: host.map_or(Vec::new(), |host| host.store_refused.clone()),
+            chunks: host.map_or(0, |host| host.cpu_chunks_used),
+        };
+        let number = |job: &JobId| u64::from(job.0);
+        let tokens = |tokens: u32| host.is_none().then_some(tokens);
+        let ours = TransfersSaid {
+            begun: ours
+                .begun
+                .iter()
+                .map(|b| (b.job.as_ref().map(number), id(&b.request), tokens(b.tokens), b.blocks))
+                .collect(),
+            received: ours.received.iter().map(id).collect(),
+            sent: ours.sent.iter().map(id).collect(),
+            failed: ours.failed.iter().map(id).collect(),
+            loading: ours.loading,
+            sending: ours.sending,
+            lookups: ours
+                .lookups
+                .iter()
+                .map(|(request, local, answer)| match answer {
+                    Lookup::Tokens(tokens) => (id(request), *local, Some(*tokens)),
+                    Lookup::Later => (id(request), *local, None),
+                })
+                .collect(),
+            stores: ours
+                .orders
+                .stores
+                .iter()
+                .map(|s| (number(&s.job), id(&s.request), s.blocks, s.first_block))
+                .collect(),
+            flushed: ours.orders.flush.iter().map(number).collect(),
+            copied: ours.copied.iter().map(number).collect(),
+            evicted: ours.orders.evicted.len(),
+            refused: ours.orders.refused.iter().map(id).collect(),
+            chunks: ours.host_chunks,
+        };
+        Some([theirs, ours])
     }
 
     fn number(&self, key: &str) -> Option<u32> {
@@ -174,6 +434,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
+            speculative: self.drafts(),
         }
     }
 
@@ -238,20 +499,60 @@ impl Case {
             let block_ids = r.prefix_group.as_ref().map_or(r.block_ids.clone(), |group| {
                 let next = groups.len() as u64;
                 let group = *groups.entry(group.to_string()).or_insert(next);
-                let blocks = r.prefix_len.unwrap_or(0) / engine.kv_block_tokens;
+                let blocks = r.prefix_len.unwrap_or(0).div_ceil(engine.kv_block_tokens);
                 (0..u64::from(blocks)).map(|k| (group << 32) | k).collect()
             });
             ReplayRequest {
                 arrival_step: r.arrival_step,
                 prompt_tokens: r.prompt,
                 output_tokens: output,
-                max_tokens: output,
+                max_tokens: r.max_tokens.unwrap_or(output).max(output),
                 priority: r.priority,
+                transfer: ReplayTransfer {
+                    load_steps: r.load_steps.filter(|_| r.remote_prefill),
+                    // "all" is from the first block on.
+                    fails_at: r.fail_block.as_ref().map(|at| at.as_u64().unwrap_or(0) as u32),
+                    send_steps: r.send_steps.filter(|_| r.remote_decode),
+                },
+                ids_cover: r.prefix_group.as_ref().and(r.prefix_len),
                 block_ids,
                 parent: r.parent.as_ref().map(|id| (places[id.as_str()], r.parent_tokens)),
             }
         };
         self.requests.iter().map(request).collect()
+    }
+}
+
+/// What a step did with KV of elsewhere.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TransfersSaid {
+    begun: Vec<(Option<u64>, String, Option<u32>, u32)>,
+    received: Vec<String>,
+    sent: Vec<String>,
+    failed: Vec<String>,
+    loading: usize,
+    sending: usize,
+    lookups: Vec<(String, u32, Option<u32>)>,
+    stores: Vec<(u64, String, u32, u32)>,
+    flushed: Vec<u64>,
+    copied: Vec<u64>,
+    evicted: usize,
+    refused: Vec<String>,
+    chunks: u32,
+}
+
+/// Drafts accepted, and found, as a case says, request by request.
+#[derive(Debug)]
+struct Script(Vec<(Vec<u32>, Vec<u32>)>);
+
+impl Accepts for Script {
+    fn accepted(&self, request: RequestId, _: ClassId, round: u32, _: u32, drafts: u32) -> u32 {
+        self.0[request.index()].0[round as usize].min(drafts)
+    }
+
+    fn found(&self, request: RequestId, round: u32, most: u32) -> u32 {
+        let found = &self.0[request.index()].1;
+        if found.is_empty() { most } else { found[round as usize % found.len()] }
     }
 }
 
@@ -294,7 +595,10 @@ fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");
-    let folder = if inner.is_dir() { inner } else { golden }.join(capability);
+    let folder = if inner.is_dir() { inner } else { golden };
+    // The folder of a capability itself may be given too.
+    let itself = folder.file_name().is_some_and(|name| name == capability);
+    let folder = if itself { folder } else { folder.join(capability) };
     if !folder.is_dir() {
         say(&format!("SKIPPED: golden {capability}: no such folder"));
         return None;

@@ -31,6 +31,7 @@ fn capacity(
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: 3_500_000_000,
+        drafter: None,
     })
     .map_err(|e| e.to_string())
 }

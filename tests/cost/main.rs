@@ -15,4 +15,5 @@ mod random;
 mod ranks;
 #[path = "../common/shared.rs"]
 mod shared;
+mod speculative;
 mod support;

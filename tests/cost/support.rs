@@ -48,6 +48,7 @@ pub(crate) fn memory<'a>(model: &'a Model, gpu: &'a Gpu, ranks: u32) -> KvReques
         gpu_memory_utilization: 0.9,
         block_tokens: 16,
         overhead_bytes: OVERHEAD_BYTES,
+        drafter: None,
     }
 }
 

@@ -7,7 +7,9 @@ mod bulk_verbs;
 mod controllers;
 #[path = "../common/golden.rs"]
 mod golden;
+mod golden_routing;
 mod golden_schedulers;
+mod llama_decodes;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;

@@ -157,7 +157,7 @@ impl Follower {
             prompt_only,
             load: u64::from(number(offload, "load_blocks_per_step")),
             store: u64::from(number(offload, "store_blocks_per_step")),
-            pool: Pool::new(number(config, "num_blocks") - 1, block, KvGroups::ONE, Some(RULES)),
+            pool: Pool::new(number(config, "num_blocks") - 1, block, KvGroups::ONE, Some(RULES), 0),
             tier: HostTier::new(rules),
             all,
             places,
@@ -208,7 +208,7 @@ impl Follower {
     fn register(&mut self, place: usize, tokens: u32) {
         let (live, block) = (&self.all[place], self.block);
         let key = |index: u32| live.content.key(index, u64::from(index + 1) * u64::from(block));
-        self.pool.hash(SlotId::at(place), tokens.min(live.known) / block, key);
+        self.pool.hash(SlotId::at(place), tokens.min(live.known) / block, false, key);
     }
 
     fn release(&mut self, place: usize) {
@@ -313,7 +313,7 @@ impl Follower {
             let known = self.all[place].known;
             let full = (known - 1) / self.block;
             let keys: Vec<BlockKey> = (0..full).map(|block| self.key(place, block)).collect();
-            let hit = self.pool.lookup(keys.iter().copied());
+            let hit = self.pool.lookup(keys.iter().copied(), false);
             let local = hit.blocks * self.block;
             let answer = {
                 let chunks: Vec<BlockKey> =

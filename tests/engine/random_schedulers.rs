@@ -39,6 +39,8 @@ impl Case {
                 priority: rng.random_range(0..=1),
                 block_ids: (0..rng.random_range(0..=blocks)).map(|k| 100 * group + k).collect(),
                 parent: None,
+                ids_cover: None,
+                ..ReplayRequest::default()
             }
         });
         let load = load.collect();
@@ -144,7 +146,8 @@ impl Case {
 
 /// What both paths must agree on: the fast one does not list decodes one by one.
 fn essence(record: &StepRecord) -> impl PartialEq + std::fmt::Debug {
-    let chunks: Vec<_> = record.scheduled.iter().filter(|s| s.prefill).copied().collect();
+    let chunks = record.scheduled.iter().filter(|s| s.prefill);
+    let chunks: Vec<_> = chunks.map(|s| (s.request, s.tokens, s.computed_before)).collect();
     let mut finished = record.finished.clone();
     finished.sort_unstable();
     (

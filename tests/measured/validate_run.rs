@@ -24,7 +24,7 @@ fn validate(scenario: &str, overrides: &[String], observed: &Path) -> Validation
     let resolved = document.resolve(None).expect("the scenario loads");
     let (drawn, _) = Requests::of(&resolved.experiment).expect("the trace is there");
     let run = ObservedRun::read(observed, None).expect("a run");
-    let engine = resolved.experiment.engine;
+    let engine = &resolved.experiment.engine;
     let limits =
         Limits { max_model_len: engine.max_model_len, kv_block_tokens: engine.kv_block_tokens };
     let replay = Replay::new(&drawn, true, limits, &run).expect("they go together");

@@ -28,6 +28,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         engine: ENGINE,
         replicas: 2,
         async_scheduling: false,
+        luck: None,
         answers_end_at: None,
         make: &make,
     };

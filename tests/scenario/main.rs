@@ -7,4 +7,5 @@ mod fuzz;
 mod load;
 #[path = "../common/shared.rs"]
 mod shared;
+mod speculative;
 mod workload;

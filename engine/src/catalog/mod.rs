@@ -3,6 +3,7 @@
 //! A built-in entry is a YAML file under `data/`; a user's own file has the same keys. To add a
 //! GPU, a model or a profile, add a file.
 
+mod acceptance;
 mod arithmetic;
 mod attention_table;
 mod check;
@@ -24,6 +25,7 @@ use std::fmt;
 use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
+pub use acceptance::*;
 pub use arithmetic::{Arithmetic, Origin};
 pub use attention_table::*;
 pub use check::InvalidFigure;
@@ -51,6 +53,8 @@ pub enum Kind {
     Model,
     /// Engine profiles.
     Profile,
+    /// Published acceptance of drafts.
+    Acceptance,
 }
 
 /// One line of `metron-sim list`.
@@ -119,12 +123,21 @@ pub fn profile(name: &str) -> Result<EngineProfile, UnknownName> {
     look_up(Kind::Profile, name)
 }
 
+/// The published acceptance of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn acceptance(name: &str) -> Result<AcceptancePreset, UnknownName> {
+    look_up(Kind::Acceptance, name)
+}
+
 /// All entries of a kind, by name.
 pub fn list(kind: Kind) -> Vec<Entry> {
     let describe = |name: &str| match kind {
         Kind::Gpu => gpu(name).ok().map(|g| g.description),
         Kind::Model => built_in::<ModelFile>(kind, name).map(|m| m.description),
         Kind::Profile => built_in::<EngineProfile>(kind, name).map(|p| p.description),
+        Kind::Acceptance => built_in::<AcceptancePreset>(kind, name).map(|p| p.description),
     };
     names(kind)
         .into_iter()
@@ -218,6 +231,7 @@ impl Kind {
             Kind::Gpu => "gpus",
             Kind::Model => "models",
             Kind::Profile => "profiles",
+            Kind::Acceptance => "acceptance",
         }
     }
 }
@@ -228,6 +242,7 @@ impl fmt::Display for Kind {
             Kind::Gpu => "GPU",
             Kind::Model => "model",
             Kind::Profile => "engine profile",
+            Kind::Acceptance => "acceptance preset",
         })
     }
 }

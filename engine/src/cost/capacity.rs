@@ -3,10 +3,10 @@
 use crate::catalog::{Formats, Gpu, Model, WeightBytes};
 use crate::kv::KvGroups;
 
-use super::kv_layout::kv_layout;
+use super::kv_layout::{kv_layout, token_bytes};
 use super::pipeline::split;
 use super::shard::Shard;
-use super::{CostError, Parallelism, Precision};
+use super::{CostError, DraftLayers, Drafter, Parallelism, Precision};
 
 /// What decides the number of KV blocks.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub struct KvRequest<'a> {
     pub block_tokens: u32,
     /// Activation peak, CUDA graphs and context on each rank, bytes.
     pub overhead_bytes: u64,
+    /// What drafts beside the model, where something does.
+    pub drafter: Option<&'a Drafter>,
 }
 
 /// The KV cache that fits on each rank.
@@ -38,7 +40,7 @@ pub struct KvCapacity {
     pub groups: KvGroups,
     /// Bytes of one block on one rank.
     pub bytes_per_block: u64,
-    /// Bytes of the weights on one rank.
+    /// Bytes of the weights on one rank, those of a drafter included.
     pub weight_bytes: u64,
     /// Bytes left for KV on one rank.
     pub kv_bytes: u64,
@@ -75,6 +77,9 @@ impl From<crate::catalog::InvalidFigure> for CapacityError {
 /// KV blocks that fit: `(memory x utilization - weights/ranks - overhead) / bytes a block`, on the
 /// pipeline stage where the fewest do.
 ///
+/// A drafter's weights and the KV of its layers are on the last stage. Its KV of a block's tokens is
+/// counted with that block; where several groups of layers look at all tokens, dealt out to theirs.
+///
 /// # Errors
 /// When not one block fits, the parallelism cannot be, or a figure is out of range.
 pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError> {
@@ -95,9 +100,16 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     let last = parts.len() - 1;
     let formats = request.precision.formats(model);
     let layout = kv_layout(model, request.parallelism, request.precision, request.block_tokens)?;
+    let (draft_weights, draft_kv) = match request.drafter.and_then(Drafter::layers) {
+        Some(layers) => drafter_bytes(layers, request.parallelism)?,
+        None => (0, 0),
+    };
+    let draft_kv = draft_kv.saturating_mul(layout.block_tokens.into());
+    let draft_kv = draft_kv.div_ceil(layout.groups.full().max(1).into());
     let stages = parts.iter().enumerate().map(|(i, part)| {
-        let weight_bytes = rank_bytes(part, shard, &formats, (i == 0, i == last));
-        let bytes_per_block = layout.bytes_per_block[i];
+        let (more, more_a_block) = if i == last { (draft_weights, draft_kv) } else { (0, 0) };
+        let weight_bytes = rank_bytes(part, shard, &formats, (i == 0, i == last)) + more;
+        let bytes_per_block = layout.bytes_per_block[i] + more_a_block;
         let taken = weight_bytes.saturating_add(request.overhead_bytes);
         let kv_bytes = usable_bytes.saturating_sub(taken);
         (kv_bytes / bytes_per_block, i, weight_bytes, bytes_per_block, kv_bytes)
@@ -113,8 +125,12 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         0 => String::new(),
         _ => format!(" of stage {} of {}", stage + 1, last + 1),
     };
+    let drafting = match draft_weights {
+        0 => String::new(),
+        bytes => format!(", {} of them to draft", Bytes(bytes)),
+    };
     let sum = format!(
-        "{} x {utilization:.2} = {}; weights{of} {}; activations, graphs and context {}",
+        "{} x {utilization:.2} = {}; weights{of} {}{drafting}; activations, graphs and context {}",
         Bytes(gpu.memory_bytes),
         Bytes(usable_bytes),
         Bytes(weight_bytes),
@@ -146,6 +162,17 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         kv_bytes,
         arithmetic,
     })
+}
+
+/// Bytes of a drafter on one rank: its weights, and its KV of a token.
+fn drafter_bytes(layers: &DraftLayers, parallelism: Parallelism) -> Result<(u64, u64), CostError> {
+    let shard = Shard::new(&layers.model, layers.parallelism(parallelism))?;
+    let formats = layers.precision.formats(&layers.model);
+    let one = rank_bytes(&layers.model, shard, &formats, (layers.own_embedding, layers.own_head));
+    let copies = u64::from(layers.copies);
+    let bits = layers.precision.kv_bits_1024ths(&layers.model);
+    let kv = token_bytes(&layers.model, shard, bits);
+    Ok((copies * (one + layers.fused_bytes()), copies * kv))
 }
 
 /// One rank's part of a stage's weights.

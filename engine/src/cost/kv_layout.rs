@@ -168,6 +168,14 @@ fn kept(part: &Model, shard: Shard, kv_bits: u32) -> Vec<Kept> {
     all
 }
 
+/// Bytes that all layers of a model keep of a token on one rank, as if none had a window; states are
+/// not among them.
+pub(super) fn token_bytes(model: &Model, shard: Shard, kv_bits: u32) -> u64 {
+    let all = kept(model, shard, kv_bits);
+    let of_tokens = all.iter().filter(|kept| kept.keeps != LayerKv::State);
+    of_tokens.map(|kept| kept.bytes * u64::from(kept.layers)).sum()
+}
+
 fn keeps(reach: Reach) -> LayerKv {
     match reach {
         Reach::Window(tokens) => LayerKv::Window(tokens),

@@ -3,6 +3,8 @@
 mod attention;
 mod attention_table;
 mod capacity;
+mod drafter;
+mod drafting;
 mod eager;
 mod error;
 mod exchange;
@@ -29,6 +31,8 @@ use crate::catalog::{REACHES_MAX, Reach, Reaches};
 use crate::time::Span;
 
 pub use capacity::*;
+pub use drafter::{DraftError, DraftLayers, Drafter, HostDrafter};
+pub use drafting::DraftShape;
 pub use error::CostError;
 pub use expert_load::{ExpertChoice, ExpertExchange, ExpertLoad};
 #[cfg(any(test, feature = "internals"))]
@@ -120,6 +124,12 @@ pub trait CostModel: Send + Sync {
 
     /// The same time taken apart.
     fn parts(&self, shape: &BatchShape<'_>) -> Parts;
+
+    /// Time to draft the next tokens after an iteration; nothing where nobody drafts.
+    fn draft_time(&self, draft: &DraftShape<'_>) -> IterationTime {
+        let _ = draft;
+        IterationTime::default()
+    }
 
     /// Communication and host work. Made from [`parts`](Self::parts) unless a model knows a quicker
     /// way to the same.

@@ -2,7 +2,7 @@
 
 use crate::catalog::{EngineProfile, Gpu, Model};
 
-use super::{CostError, ExpertLoad, Parallelism, Precision, Roofline};
+use super::{CostError, Drafter, ExpertLoad, Parallelism, Precision, Roofline};
 
 /// A model on a GPU under an engine profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub struct Pricing {
     pub precision: Precision,
     /// How tokens get to their experts.
     pub experts: ExpertLoad,
+    /// What drafts beside the model, where something does.
+    pub drafter: Option<Drafter>,
 }
 
 impl Pricing {
@@ -27,13 +29,19 @@ impl Pricing {
     /// # Errors
     /// When they do not go together.
     pub fn roofline(&self) -> Result<Roofline, CostError> {
-        Roofline::with_experts(
+        let roofline = Roofline::with_experts(
             &self.model,
             &self.gpu,
             &self.profile,
             self.parallelism,
             self.precision,
             &self.experts,
-        )
+        )?;
+        match &self.drafter {
+            Some(drafter) => {
+                roofline.drafting_by(drafter, &self.gpu, &self.profile, self.parallelism)
+            }
+            None => Ok(roofline),
+        }
     }
 }

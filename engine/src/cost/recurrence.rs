@@ -7,9 +7,9 @@
 
 use crate::catalog::{Gpu, Recurrent, RecurrentKind};
 
-use super::BatchShape;
 use super::gemm::{us_per_byte, us_per_flop};
 use super::shard::Shard;
+use super::{BatchShape, Decodes};
 
 /// Tokens of a block of the scan: what the kernels of Mamba 2 and of flash-linear-attention use.
 const SCAN_TOKENS: f64 = 64.0;
@@ -67,9 +67,17 @@ impl Recurrence {
         self.launch_us + self.state_us * decodes
     }
 
+    /// Of decodes in a batch: each reads a state, and writes one for each of its tokens, since any of
+    /// them may be the last that is accepted.
+    fn verifying_us(&self, decodes: Decodes) -> f64 {
+        let [requests, tokens] = [decodes.requests(), decodes.tokens()].map(f64::from);
+        let states = 0.5 * (requests + tokens);
+        self.decodes_us(states) + self.token_us * (tokens - requests)
+    }
+
     /// Of a batch.
     pub(super) fn us(&self, shape: &BatchShape<'_>) -> f64 {
-        let decodes = self.decodes_us(shape.decodes().requests().into());
+        let decodes = self.verifying_us(shape.decodes());
         if shape.chunks().is_empty() {
             return decodes;
         }

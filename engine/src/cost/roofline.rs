@@ -7,12 +7,13 @@
 use crate::catalog::{EngineProfile, Gpu, Model, REACHES_MAX, Reaches};
 use crate::time::Span;
 
+use super::drafting::DraftCost;
 use super::pipeline::{HandOver, split};
 use super::shard::Shard;
 use super::stage::{LONGEST_US, Place, Serving, Stage};
 use super::{
-    BatchShape, CostError, CostModel, Decodes, ExpertLoad, IterationTime, Overheads, Parallelism,
-    Parts, Precision, one_by_one,
+    BatchShape, CostError, CostModel, Decodes, DraftShape, Drafter, ExpertLoad, IterationTime,
+    Overheads, Parallelism, Parts, Precision, one_by_one,
 };
 
 /// Prices iterations of one model on one kind of GPU under one engine profile.
@@ -29,6 +30,7 @@ pub struct Roofline {
     stages: Vec<Stage>,
     hand_over: HandOver,
     reaches: Reaches,
+    drafting: Option<Box<DraftCost>>,
 }
 
 impl Roofline {
@@ -85,7 +87,22 @@ impl Roofline {
             })
             .collect();
         let (stages, hand_over) = (stages?, HandOver::new(model, gpu, shard.ranks, last)?);
-        Ok(Roofline { stages, hand_over, reaches })
+        Ok(Roofline { stages, hand_over, reaches, drafting: None })
+    }
+
+    /// The same beside which this drafts.
+    ///
+    /// # Errors
+    /// When its layers cannot be split so, or constants are missing.
+    pub fn drafting_by(
+        self,
+        drafter: &Drafter,
+        gpu: &Gpu,
+        profile: &EngineProfile,
+        parallelism: Parallelism,
+    ) -> Result<Roofline, CostError> {
+        let drafting = DraftCost::new(drafter, gpu, profile, parallelism)?;
+        Ok(Roofline { drafting: Some(Box::new(drafting)), ..self })
     }
 
     /// Time of one layer's attention over `decodes` decodes that read `kv_tokens` tokens together, as
@@ -145,6 +162,10 @@ impl CostModel for Roofline {
             sum.host_us += parts.host_us;
         }
         sum
+    }
+
+    fn draft_time(&self, draft: &DraftShape<'_>) -> IterationTime {
+        self.drafting.as_ref().map_or_else(IterationTime::default, |cost| cost.time(draft))
     }
 
     fn overheads(&self, shape: &BatchShape<'_>) -> Overheads {

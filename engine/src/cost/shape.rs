@@ -37,22 +37,36 @@ impl ReachSlot {
 pub type Within = [u64; REACHES_MAX];
 
 /// The decodes of a batch, summed over their requests.
+///
+/// A request that decodes computes one token, or one and as many as were drafted for it, which the
+/// model verifies: a query of several tokens that reads the request's KV once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Decodes {
     requests: u32,
+    /// At least as many as requests.
+    tokens: u32,
     kv_tokens: u64,
     within: Within,
 }
 
 impl Decodes {
     /// A batch without decodes.
-    pub const NONE: Decodes = Decodes { requests: 0, kv_tokens: 0, within: [0; REACHES_MAX] };
+    pub const NONE: Decodes =
+        Decodes { requests: 0, tokens: 0, kv_tokens: 0, within: [0; REACHES_MAX] };
 
     /// So many requests that decode one token each, and read `kv_tokens` KV entries together, their
     /// new tokens' own included, all of them within every reach.
     #[inline]
     pub const fn one_token_each(requests: u32, kv_tokens: u64) -> Decodes {
-        Decodes { requests, kv_tokens, within: [kv_tokens; REACHES_MAX] }
+        Decodes { requests, tokens: requests, kv_tokens, within: [kv_tokens; REACHES_MAX] }
+    }
+
+    /// So many requests that compute `tokens` tokens together, drafts included and each at least one,
+    /// and read `kv_tokens` KV entries: those of each request once, all of its new tokens' own
+    /// included, whether they will be accepted or not. All of them are within every reach.
+    #[inline]
+    pub const fn verifying(requests: u32, tokens: u32, kv_tokens: u64) -> Decodes {
+        Decodes { tokens, ..Decodes::one_token_each(requests, kv_tokens) }
     }
 
     /// The same decodes, of whose KV entries these are within the model's reaches.
@@ -72,7 +86,7 @@ impl Decodes {
     }
 
     /// The same decodes `steps` decode steps later, when `growing` of them still read one entry more
-    /// at each within each reach.
+    /// at each within each reach. Of requests that decode one token at each.
     #[inline]
     #[must_use]
     pub fn later(self, steps: u32, growing: [u32; REACHES_MAX]) -> Decodes {
@@ -90,10 +104,25 @@ impl Decodes {
         self.requests
     }
 
-    /// Tokens that they compute: one each.
+    /// Tokens that they compute, drafts included.
     #[inline]
     pub const fn tokens(self) -> u32 {
-        self.requests
+        self.tokens
+    }
+
+    /// Whether they compute one token each: nothing was drafted.
+    #[inline]
+    pub const fn is_one_token_each(self) -> bool {
+        self.tokens == self.requests
+    }
+
+    /// Tokens of the mean request, at least 1: rows of its query.
+    #[inline]
+    pub fn query_tokens(self) -> f64 {
+        if self.is_one_token_each() {
+            return 1.0;
+        }
+        f64::from(self.tokens) / f64::from(self.requests.max(1))
     }
 
     /// KV entries that they read in layers that look at all tokens, summed over them.
@@ -126,8 +155,9 @@ pub struct BatchShape<'a> {
 }
 
 impl<'a> BatchShape<'a> {
-    /// A batch of these prefill chunks, in batch order, and these decodes. `sampled` sequences
-    /// sample a token: the decodes and the chunks that complete a prompt.
+    /// A batch of these prefill chunks, in batch order, and these decodes. For `sampled` tokens the
+    /// output head says what comes next: all of the decodes', drafts included, and the last of each
+    /// chunk that completes a prompt.
     #[inline]
     pub const fn new(chunks: &'a [Chunk], decodes: Decodes, sampled: u32) -> BatchShape<'a> {
         BatchShape { chunks, decodes, sampled, beside: None }
@@ -136,7 +166,7 @@ impl<'a> BatchShape<'a> {
     /// These decodes alone.
     #[inline]
     pub const fn of_decodes(decodes: Decodes) -> BatchShape<'static> {
-        BatchShape::new(&[], decodes, decodes.requests)
+        BatchShape::new(&[], decodes, decodes.tokens)
     }
 
     /// Decodes alone, one token each, which read `kv_tokens` entries together, all of them within
@@ -178,7 +208,7 @@ impl<'a> BatchShape<'a> {
         self.decodes
     }
 
-    /// Sequences that sample a token.
+    /// Tokens that the output head is computed for: sequences that sample one, and drafts.
     #[inline]
     pub const fn sampled(&self) -> u32 {
         self.sampled

@@ -189,7 +189,7 @@ impl Stage {
     /// pad it to a captured CUDA graph. A few tokens of a chunk beside the decodes take the place of
     /// padding: with more work there are never fewer.
     pub(super) fn computed_tokens(&self, shape: &BatchShape<'_>) -> u64 {
-        let decodes = shape.decodes().requests();
+        let decodes = shape.decodes().tokens();
         let padded = u64::from(*self.padded.get(decodes as usize).unwrap_or(&decodes));
         padded.max(chunk_tokens(shape) + u64::from(decodes))
     }
@@ -285,7 +285,7 @@ impl Stage {
         if together_us <= in_turn_us {
             return together_us;
         }
-        let decodes = BatchShape::decodes_alone(shape.decodes().requests(), 0);
+        let decodes = BatchShape::of_decodes(shape.decodes());
         let rest_in_turn_us: f64 = [chunk_tokens(shape), self.computed_tokens(&decodes)]
             .map(|tokens| {
                 self.kernels_beside_us(tokens, shape.tokens_beside())
@@ -352,6 +352,7 @@ impl CostModel for Stage {
                 return IterationTime::default();
             }
             if shape.sampled() == shape.decodes().requests()
+                && shape.decodes().is_one_token_each()
                 && shape.tokens_beside().is_none()
                 && let Some(fixed) = self.fixed_of(shape.decodes().requests())
             {
@@ -371,7 +372,7 @@ impl CostModel for Stage {
         growing: [u32; REACHES_MAX],
         times: &mut [IterationTime],
     ) {
-        let fixed = self.fixed_of(first.requests());
+        let fixed = self.fixed_of(first.requests()).filter(|_| first.is_one_token_each());
         if let (Some(fixed), Some(attention)) = (fixed, self.only_attention()) {
             let mut kv = first.kv_tokens();
             for time in times {

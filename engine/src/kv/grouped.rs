@@ -25,6 +25,8 @@ pub(super) struct GroupedCache {
     block_tokens: u32,
     /// Groups of one kind, looked up together: full ones first, then windows, then states.
     kinds: Vec<Kind>,
+    /// Blocks behind a state that its drafts write their own into.
+    scratch: u32,
     blocks: NamedBlocks<GroupKey>,
     owners: Vec<Owner>,
     /// States that got their keys in the step being formed: nobody can go on from them yet.
@@ -55,6 +57,8 @@ struct Owner {
     held: u32,
     /// Places of them that are known to have keys.
     hashed: u32,
+    /// Blocks that its tokens fill or begin, as far as its tables of states go.
+    states: u32,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -70,6 +74,7 @@ impl GroupedCache {
         block_tokens: u32,
         groups: KvGroups,
         rules: CacheRules,
+        scratch: u32,
     ) -> GroupedCache {
         let mut kinds = Vec::new();
         let mut first = 0;
@@ -85,6 +90,7 @@ impl GroupedCache {
             groups,
             block_tokens,
             kinds,
+            scratch,
             blocks: NamedBlocks::new(total, rules),
             owners: Vec::new(),
             unready: FxHashSet::default(),
@@ -183,16 +189,37 @@ impl GroupedCache {
         }
     }
 
-    /// Makes an owner's tables `length` blocks long; of states only the last is kept.
-    pub(super) fn take_to(&mut self, owner: SlotId, length: u32) {
+    /// Blocks that an owner's tokens fill or begin, as far as its tables of states go.
+    pub(super) fn states_length(&self, owner: SlotId) -> u32 {
+        self.owners.get(owner.index()).map_or(0, |owner| owner.states)
+    }
+
+    /// Makes an owner's tables `length` blocks long, those of states `tokens` long: of these only
+    /// the last is kept, with the scratch blocks behind it, which move along (vLLM 0.33.0's
+    /// `MambaManager.allocate_new_blocks`).
+    pub(super) fn take_to(&mut self, owner: SlotId, length: u32, tokens: u32) {
         self.owners_tables(owner, 0);
-        let length = length as usize;
+        let scratch = self.scratch as usize;
+        let has_scratch = self.owners[owner.index()].states > 0;
         for kind in &self.kinds {
             for group in kind.first..kind.first + kind.count {
                 let owner = &mut self.owners[owner.index()];
                 let table = &mut owner.tables[group as usize].blocks;
+                let length = match kind.reads {
+                    Reads::State => tokens as usize + scratch,
+                    _ => length as usize,
+                };
                 if kind.reads == Reads::State && table.len() < length {
-                    table.resize(length - 1, NONE);
+                    let before = table.len();
+                    let current = tokens as usize - 1;
+                    if before < current {
+                        table.resize(current, NONE);
+                    }
+                    let moved = if has_scratch { before - scratch..before } else { 0..0 };
+                    for place in moved.take_while(|&place| place < current) {
+                        let block = std::mem::replace(&mut table[place], NONE);
+                        table.push(block);
+                    }
                 }
                 while table.len() < length {
                     table.push(self.blocks.take());
@@ -200,6 +227,8 @@ impl GroupedCache {
                 }
             }
         }
+        let owner = &mut self.owners[owner.index()];
+        owner.states = owner.states.max(tokens);
     }
 
     /// Drops what an owner with `computed` tokens no longer reads, last block first, and tells how

@@ -13,10 +13,12 @@ mod groups;
 pub mod host_tier;
 mod named_blocks;
 mod prefix;
+mod reuse;
 
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
+pub use reuse::{Reuse, Stored, Whole};
 
 use crate::ids::SlotId;
 use grouped::GroupedCache;
@@ -32,6 +34,8 @@ pub struct Pool {
     several: bool,
     /// Whether states are kept at the ends of blocks, for others to go on from.
     aligned: bool,
+    /// Scratch blocks that a request holds behind each of those states, for its drafts.
+    scratch: u32,
     total: u32,
     free: u32,
     peak_used: u32,
@@ -43,6 +47,21 @@ pub struct Pool {
 enum Cache {
     One(PrefixCache),
     Several(GroupedCache),
+}
+
+/// Blocks that have no owner any more and are not free yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Detached {
+    held: u32,
+    /// Their numbers, where they have identities.
+    blocks: Vec<u32>,
+}
+
+impl Detached {
+    /// How many.
+    pub(crate) fn held(&self) -> u32 {
+        self.held
+    }
 }
 
 /// Cached blocks at the head of a request's tokens.
@@ -58,20 +77,49 @@ pub struct Hit {
     /// Whether it ends with a state that is computed only in the step being formed, so that nobody
     /// can go on from it yet.
     pub unready: bool,
+    /// Tokens after these blocks whose KV is copied into blocks of the request's own.
+    pub copied: u32,
+    /// Tokens at the end of these blocks that are computed anew, in place.
+    pub again: u32,
+}
+
+impl Hit {
+    /// Tokens that need not be computed.
+    pub fn tokens(&self, block_tokens: u32) -> u32 {
+        self.blocks * block_tokens + self.copied - self.again
+    }
 }
 
 impl Pool {
     /// A pool of `total` usable blocks of `block_tokens` tokens for `groups` of layers, with a
-    /// prefix cache if rules are given.
-    pub fn new(total: u32, block_tokens: u32, groups: KvGroups, cache: Option<CacheRules>) -> Pool {
+    /// prefix cache if rules are given. Each state that a request holds has `scratch` blocks beside
+    /// it.
+    pub fn new(
+        total: u32,
+        block_tokens: u32,
+        groups: KvGroups,
+        cache: Option<CacheRules>,
+        scratch: u32,
+    ) -> Pool {
         assert!(block_tokens > 0, "a KV block holds at least one token");
         let several = !groups.is_one();
         let cache = cache.map(|rules| match several {
-            true => Cache::Several(GroupedCache::new(total, block_tokens, groups, rules)),
+            true => Cache::Several(GroupedCache::new(total, block_tokens, groups, rules, scratch)),
             false => Cache::One(PrefixCache::new(total, rules)),
         });
         let aligned = cache.is_some() && groups.states() > 0;
-        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache }
+        let groups = if aligned { groups } else { groups.with_scratch(scratch) };
+        Pool {
+            block_tokens,
+            groups,
+            several,
+            aligned,
+            scratch,
+            total,
+            free: total,
+            peak_used: 0,
+            cache,
+        }
     }
 
     /// Usable blocks.
@@ -115,7 +163,30 @@ impl Pool {
     #[inline]
     pub(crate) fn blocks_beyond(&self, hit: u32, tokens: u32) -> u32 {
         let new = self.length_for(tokens).saturating_sub(hit);
-        if self.several { self.groups.held(new, 0, self.block_tokens) } else { new }
+        match self.several {
+            true if new > 0 => self.groups.held(new, 0, self.block_tokens) + self.scratch_blocks(),
+            true => 0,
+            false => new,
+        }
+    }
+
+    /// Scratch blocks beside the states of a request, where those are kept at the ends of blocks.
+    pub(crate) fn scratch_blocks(&self) -> u32 {
+        if self.aligned { self.groups.states() * self.scratch } else { 0 }
+    }
+
+    /// New blocks that request `owner`, whose tables are `have` blocks long, takes so that they are
+    /// `length` long, and those of states as long as its tokens without slots for drafts are.
+    #[inline]
+    pub(crate) fn growth_to(&self, owner: SlotId, have: u32, length: u32, tokens: u32) -> u32 {
+        let more = length.saturating_sub(have);
+        match &self.cache {
+            Some(Cache::Several(cache)) if self.scratch > 0 && self.aligned => {
+                let states = u32::from(tokens > cache.states_length(owner)) * self.groups.states();
+                self.groups.growing() * more + states
+            }
+            _ => self.growth(more),
+        }
     }
 
     /// Blocks of one group's table that has room for `tokens` tokens.
@@ -201,11 +272,13 @@ impl Pool {
         self.cache.is_some()
     }
 
-    /// The longest cached prefix of `keys`, in whole blocks. Nothing without a cache.
-    pub fn lookup(&self, keys: impl Iterator<Item = BlockKey>) -> Hit {
+    /// The longest cached prefix of `keys`, in whole blocks. Nothing without a cache. With
+    /// `drops_last` one group of layers does without the last block (vLLM 0.33.0's
+    /// `eagle_block_drop`).
+    pub fn lookup(&self, keys: impl Iterator<Item = BlockKey>, drops_last: bool) -> Hit {
         match &self.cache {
             None => Hit::default(),
-            Some(Cache::One(cache)) => cache.lookup(keys),
+            Some(Cache::One(cache)) => cache.lookup(keys, drops_last),
             Some(Cache::Several(cache)) => cache.lookup(&keys.collect::<Vec<_>>()),
         }
     }
@@ -227,11 +300,17 @@ impl Pool {
     /// When fewer are free: policies ask first.
     #[inline]
     pub fn take(&mut self, owner: SlotId, n: u32, length: u32) {
+        self.take_for(owner, n, length, length);
+    }
+
+    /// The same where the tables of states are only as long as its tokens are: `tokens` blocks.
+    #[inline]
+    pub(crate) fn take_for(&mut self, owner: SlotId, n: u32, length: u32, tokens: u32) {
         self.take_count(n);
         match &mut self.cache {
             None => {}
             Some(Cache::One(cache)) => cache.take_new(owner, n),
-            Some(Cache::Several(cache)) => cache.take_to(owner, length),
+            Some(Cache::Several(cache)) => cache.take_to(owner, length, tokens),
         }
     }
 
@@ -242,10 +321,11 @@ impl Pool {
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
-    pub fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
+    /// With `once` only those whose content no other block has.
+    pub fn hash(&mut self, owner: SlotId, full: u32, once: bool, key: impl Fn(u32) -> BlockKey) {
         match &mut self.cache {
             None => {}
-            Some(Cache::One(cache)) => cache.hash(owner, full, key),
+            Some(Cache::One(cache)) => cache.hash(owner, full, once, key),
             Some(Cache::Several(cache)) => cache.hash(owner, full, key),
         }
     }
@@ -256,6 +336,13 @@ impl Pool {
         match &self.cache {
             Some(Cache::One(cache)) => Some(cache.blocks_of(owner)),
             _ => None,
+        }
+    }
+
+    /// Takes the content of all blocks that nobody references, but for those of a hit.
+    pub(crate) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
+        if let Some(Cache::One(cache)) = &mut self.cache {
+            cache.forget_idle(keep);
         }
     }
 
@@ -280,6 +367,28 @@ impl Pool {
                 debug_assert_eq!(cache.held(owner), held);
                 cache.release(owner)
             }
+        };
+        assert!(self.free <= self.total, "more KV blocks freed than there are");
+    }
+
+    /// Takes the `held` blocks of request `owner` from it; they come back later.
+    ///
+    /// # Panics
+    /// With a prefix cache for several groups of layers.
+    pub(crate) fn detach(&mut self, owner: SlotId, held: u32) -> Detached {
+        let blocks = match &mut self.cache {
+            None => Vec::new(),
+            Some(Cache::One(cache)) => cache.detach(owner),
+            Some(Cache::Several(_)) => unreachable!("refused with several groups of layers"),
+        };
+        Detached { held, blocks }
+    }
+
+    /// Takes back blocks that were detached.
+    pub(crate) fn put_back(&mut self, detached: Detached) {
+        self.free += match &mut self.cache {
+            Some(Cache::One(cache)) => cache.put_back(detached.blocks),
+            _ => detached.held,
         };
         assert!(self.free <= self.total, "more KV blocks freed than there are");
     }

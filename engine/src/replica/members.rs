@@ -28,6 +28,8 @@ pub(super) struct Members {
     /// path, where everybody is visited.
     pub trims: Option<Trims>,
     pub batch: Batch,
+    /// The last schedule call in which `decodes` advanced.
+    pub last_decodes: u64,
     /// Whether `running` is known to be in order of arrival too. Readmissions break it, and policies
     /// that admit out of turn.
     pub in_arrival_order: bool,
@@ -42,15 +44,17 @@ pub(super) struct Members {
 impl Members {
     pub(super) fn new(options: &ReplicaOptions) -> Members {
         let caching = options.cache.is_some();
-        let trims = options.groups.trimmed(caching).next().is_some() && !options.reference;
+        let visited = options.reference || options.by_request;
+        let trims = options.groups.trimmed(caching).next().is_some() && !visited;
         Members {
             running: Vec::new(),
             partial: Vec::new(),
             decodes: DecodeSet::new(options.block_tokens, options.reference, options.reaches),
             trims: trims.then(|| {
-                Trims::new(&options.groups, caching, options.block_tokens, options.planned_ahead)
+                Trims::new(&options.groups, caching, options.block_tokens, options.out.ahead)
             }),
             batch: Batch::default(),
+            last_decodes: 0,
             in_arrival_order: true,
             visible: usize::MAX,
             preempted: 0,
@@ -125,7 +129,7 @@ impl Replica {
 
     /// Waiting requests that the selected lane sees.
     pub(super) fn visible(&self) -> usize {
-        self.waiting.len().min(self.members.visible)
+        self.hold().len() + self.waiting.len().min(self.members.visible)
     }
 
     /// A request of the selected lane is back in the queue.
@@ -153,6 +157,39 @@ impl Replica {
         let last: Vec<_> = last.collect();
         let &((_, slot), lane) = last.iter().max().filter(|_| last.len() > 1)?;
         Some((lane, Handle(slot)))
+    }
+
+    /// A waiting request takes a seat.
+    pub(super) fn seat(&mut self, index: SlotId) {
+        self.leave_waiting(index);
+        let rank_by_arrival = |s: SlotId| {
+            let slot = &self.slots[s.index()];
+            (slot.arrival, slot.request)
+        };
+        let last = self.members.running.last();
+        self.members.in_arrival_order &=
+            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
+        self.members.running.push(index);
+        self.members.partial.push(index);
+        let slot = &mut self.slots[index.index()];
+        slot.phase = Phase::Prefill;
+        slot.decoded = false;
+        slot.order = self.admissions;
+        slot.admitted_stamp = self.members.batch.stamp;
+        self.admissions += 1;
+        if !slot.admitted_once {
+            slot.admitted_once = true;
+            self.admitted.push((slot.request, slot.first_hit));
+        }
+    }
+
+    /// A request leaves the queue in which it waits.
+    pub(super) fn leave_waiting(&mut self, index: SlotId) {
+        let rank = super::rank_of(&self.slots[index.index()]);
+        if !self.leave_hold(index) {
+            self.waiting.remove(index, rank);
+            self.left_queue(index);
+        }
     }
 
     /// A waiting request leaves the queue.

@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::BlockKey;
+use crate::kv::{BlockKey, Hit, Stored, Whole};
 
 impl Replica {
     /// Blocks held.
@@ -36,7 +36,9 @@ impl Replica {
     fn length_of(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         match slot.phase {
-            Phase::Decode => slot.length.max(self.pool.length_for(members.decodes.done(index))),
+            Phase::Decode if !self.options.by_request => {
+                slot.length.max(self.pool.length_for(members.decodes.done(index)))
+            }
             _ => slot.length,
         }
     }
@@ -45,14 +47,14 @@ impl Replica {
     /// decodes takes some at every decode step since it joined.
     pub(super) fn trimmed_at(&self, members: &Members, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
-        if slot.phase != Phase::Decode {
+        if !self.decodes_together(index) {
             return slot.trimmed_at;
         }
         let done = members.decodes.done(index);
         match done - slot.done {
             0 => slot.trimmed_at,
             1 => slot.trimmed_at.max(slot.known_at_join),
-            _ => slot.trimmed_at.max(done - 1 - u32::from(self.options.planned_ahead)),
+            _ => slot.trimmed_at.max(done - 1 - u32::from(self.options.out.ahead)),
         }
     }
 
@@ -61,20 +63,43 @@ impl Replica {
     pub(super) fn known(&self, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         let done = self.done(index);
-        match slot.phase {
-            Phase::Decode if done == slot.done => slot.known_at_join,
-            Phase::Decode => done - u32::from(self.options.planned_ahead),
-            _ if self.options.planned_ahead && slot.stamp == self.members.batch.before => {
-                slot.chunk_from
-            }
-            _ => done,
+        match self.decodes_together(index) {
+            true if done == slot.done => slot.known_at_join,
+            true => done - u32::from(self.options.out.ahead),
+            false => done - slot.in_flight,
         }
     }
 
     /// New blocks that a running request takes to have room for `tokens` tokens.
     #[inline]
     pub(super) fn growth_to(&self, index: SlotId, tokens: u32) -> u32 {
-        self.pool.growth(self.pool.length_for(tokens).saturating_sub(self.length(index)))
+        self.growth_with_slots(index, tokens, tokens)
+    }
+
+    /// The same where there is to be room for `slots` tokens, drafts' slots included.
+    #[inline]
+    pub(super) fn growth_with_slots(&self, index: SlotId, tokens: u32, slots: u32) -> u32 {
+        let [tokens, slots] = [tokens, slots].map(|tokens| self.pool.length_for(tokens));
+        self.pool.growth_to(index, self.length(index), slots, tokens)
+    }
+
+    /// Takes the cached blocks of a hit for a request that holds none.
+    pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
+        if hit.blocks > 0 {
+            let slot = &self.slots[index.index()];
+            let (width, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
+            self.pool.take_hit(index, hit, keys);
+        }
+    }
+
+    /// So many tokens of a request were found in the prefix cache.
+    pub(super) fn note_hit(&mut self, index: SlotId, tokens: u32) {
+        self.hit_tokens += u64::from(tokens);
+        let slot = &mut self.slots[index.index()];
+        if !slot.admitted_once {
+            slot.first_hit = tokens;
+        }
     }
 
     /// Returns what lies behind the windows of a request that is about to take memory.
@@ -97,27 +122,52 @@ impl Replica {
 
     /// Takes new blocks so that a running request has room for `tokens` tokens.
     pub(super) fn grow_to(&mut self, index: SlotId, tokens: u32) {
-        let length = self.length(index);
-        let more = self.pool.length_for(tokens).saturating_sub(length);
-        self.pool.take(index, self.pool.growth(more), length + more);
-        self.slots[index.index()].length = length + more;
+        self.grow_with_slots(index, tokens, tokens);
+    }
+
+    /// The same with room for `slots` tokens, drafts' slots included.
+    pub(super) fn grow_with_slots(&mut self, index: SlotId, tokens: u32, slots: u32) {
+        let new = self.growth_with_slots(index, tokens, slots);
+        let length = self.length(index).max(self.pool.length_for(slots));
+        self.pool.take_for(index, new, length, self.pool.length_for(tokens));
+        self.slots[index.index()].length = length;
     }
 
     pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
         let slot = &self.slots[index.index()];
-        let (block_tokens, ahead) = (self.options.block_tokens, self.options.key_lookahead);
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = slot.target.saturating_sub(ahead.max(1)) / block_tokens;
+        let last = match self.options.reuse.whole {
+            Whole::LastBlock => ahead.max(1),
+            _ => ahead,
+        };
+        let full = slot.target.saturating_sub(last) / block_tokens;
         (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
     }
 
     /// Gives keys to the blocks that `tokens` computed tokens fill, as far as what they are is
     /// known: `known` tokens are.
     pub(super) fn hash_blocks(&mut self, index: SlotId, tokens: u32, known: u32) {
-        let (block_tokens, ahead) = (self.options.block_tokens, self.options.key_lookahead);
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, full, |k| slot.block_key(k, block_tokens, ahead));
+        let reuse = self.options.reuse;
+        let full = if reuse.prompts_alone { full.min(slot.prompt / block_tokens) } else { full };
+        let key = |k| slot.block_key(k, block_tokens, ahead);
+        self.pool.hash(index, full, reuse.once, key);
+    }
+
+    /// Blocks that a chunk has filled can be found from now on, where its system does so then.
+    pub(super) fn hash_chunk(&mut self, index: SlotId) {
+        let slot = &self.slots[index.index()];
+        let (done, target) = (slot.done, slot.target);
+        match self.options.reuse.stored {
+            Stored::Computed if !self.pool.hashes_at_schedule() => {
+                self.hash_blocks(index, done, target);
+            }
+            Stored::PromptDone if done == target => self.hash_blocks(index, done - 1, target),
+            _ => {}
+        }
     }
 
     /// Gives keys to what the next decode step fills of answers that others can meet. Of all other
@@ -127,21 +177,28 @@ impl Replica {
             return;
         }
         let mut slots = std::mem::take(&mut self.scratch);
-        self.members.decodes.filling_slots(self.options.key_lookahead, &mut slots);
+        // A token that is on its way is not known yet.
+        let late = u32::from(self.options.out.ahead);
+        let beyond = self.options.drafts.hash_lookahead + late;
+        self.members.decodes.filling_slots(beyond, &mut slots);
         slots.retain(|index| self.slots[index.index()].content.answer_is_met());
         for &index in &slots {
-            let known = self.done(index) + 1;
+            let known = self.done(index) + 1 - late;
             self.hash_blocks(index, known, known);
         }
         self.scratch = slots;
     }
 
-    /// Gives back all blocks, those that became full since the last hash with their keys.
-    pub(super) fn free_blocks(&mut self, index: SlotId) {
-        if self.pool.caching() {
+    /// Gives back all blocks, those that became full since the last hash with their keys. `in_flight`
+    /// says whether a decode step of it, if it has made one, is out: what that computes is not known
+    /// to anybody.
+    pub(super) fn free_blocks(&mut self, index: SlotId, in_flight: bool) {
+        if self.pool.caching() && !self.options.by_request {
             let slot = &self.slots[index.index()];
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
+            let unknown = self.options.out.ahead && in_flight && slot.decoded;
+            let tokens = tokens - u32::from(unknown);
             // Of an answer one token more is known than is computed.
             let known = slot.target.max(tokens + 1);
             self.hash_blocks(index, tokens, known);

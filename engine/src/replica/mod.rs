@@ -7,8 +7,10 @@
 
 mod decode_steps;
 mod decodes;
+mod drafts;
 mod members;
 mod memory;
+mod one_by_one;
 mod options;
 mod plain;
 mod plan;
@@ -17,15 +19,21 @@ mod slot;
 mod state_chunks;
 mod step;
 mod step_memory;
+mod step_transfers;
+mod transfers;
 mod trims;
 mod waiting;
 
-pub use options::{EngineInfo, Needs, ReplicaOptions};
+pub(crate) use drafts::Renumbered;
+pub use drafts::{Accepts, DraftSlots};
+pub use one_by_one::{Became, Brought, Leading};
+pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};
 pub use reads::Reads;
 pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
+pub use transfers::{External, Failure, LoadBegun, Remote, TransferRules};
 pub use waiting::QueueOrder;
 
 use crate::content::Content;
@@ -33,6 +41,8 @@ use crate::ids::{LaneOfReplica, SlotId};
 use crate::kv::Pool;
 use crate::request::{Request, RequestId};
 use crate::time::Time;
+use std::sync::Arc;
+
 use decodes::Joining;
 use members::Members;
 use slot::{Phase, Slot};
@@ -64,6 +74,10 @@ pub struct Replica {
     /// First admissions since they were last read: `(request, prefix hit in tokens)`.
     admitted: Vec<(RequestId, u32)>,
     scratch: Vec<SlotId>,
+    /// Whose drafts are accepted; needed where somebody drafts.
+    luck: Option<Arc<dyn Accepts>>,
+    /// KV that comes from elsewhere and goes there, where any does.
+    transfers: Option<Box<transfers::Transfers>>,
 }
 
 impl Replica {
@@ -76,6 +90,7 @@ impl Replica {
                 options.block_tokens,
                 options.groups,
                 options.cache,
+                options.drafts.most(),
             ),
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -91,13 +106,14 @@ impl Replica {
             closed_runs: Vec::new(),
             admitted: Vec::new(),
             scratch: Vec::new(),
+            luck: None,
+            transfers: None,
         }
     }
 
-    /// From now on steps are planned while the one before runs.
-    pub(crate) fn plan_ahead(&mut self) {
-        self.options.planned_ahead = true;
-        self.members = Members::new(&self.options);
+    /// Whose drafts are accepted.
+    pub(crate) fn draft_with(&mut self, luck: Arc<dyn Accepts>) {
+        self.luck = Some(luck);
     }
 
     /// Puts an arrived request into the waiting queue.
@@ -107,7 +123,7 @@ impl Replica {
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens);
         let by_eos = request.output_tokens < request.max_tokens
             && tokens < u64::from(self.options.max_model_len);
-        let lingers = self.options.planned_ahead && by_eos;
+        let lingers = self.options.out.ahead && by_eos;
         self.answers_are_met |= content.answer_is_met();
         let slot = Slot::new(id, request, lingers, content);
         let rank = rank_of(&slot);
@@ -139,9 +155,14 @@ impl Replica {
         &self.pool
     }
 
+    /// Whether it matters what a prompt contains.
+    pub(crate) fn knows_contents(&self) -> bool {
+        self.pool.caching() || self.options.knows_contents
+    }
+
     /// Requests waiting for admission.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.hold().len()
     }
 
     /// Requests that hold a seat.
@@ -181,15 +202,30 @@ impl Replica {
     }
 
     /// Frees the seats and blocks of requests whose last token has been emitted, in the order of
-    /// the running list.
-    pub(crate) fn finish(&mut self, ending: &mut [Handle]) {
+    /// the running list, and forgets the chunks in flight of `plan`, which is over.
+    pub(crate) fn finish(&mut self, plan: &mut Plan) {
+        if self.options.out.most() > 1 {
+            for (slot, chunk) in plan.chunk_slots.iter().zip(&plan.chunks) {
+                let slot = &mut self.slots[slot.index()];
+                slot.in_flight = slot.in_flight.saturating_sub(chunk.tokens);
+            }
+        }
+        if !plan.ending.is_empty() {
+            self.end(&mut plan.ending, plan.call);
+        }
+    }
+
+    /// `call` is the schedule call whose batch ends them.
+    fn end(&mut self, ending: &mut [Handle], call: u64) {
         self.memory_came_free();
         ending.sort_by_key(|handle| self.slots[handle.0.index()].order);
         for &mut Handle(index) in ending {
+            // Whose end nobody foresaw is in one more batch.
+            let in_flight = self.phase(index) == Phase::Decode && self.members.last_decodes > call;
             match self.phase(index) {
                 Phase::Decode => self.leave_decodes(index),
                 Phase::Prefill => self.members.partial.retain(|&s| s != index),
-                Phase::Ending => {}
+                Phase::Ending | Phase::Gone | Phase::Loading | Phase::Sending => {}
                 Phase::Waiting => {
                     // A step planned ahead preempted it before its EOS was known.
                     self.waiting.remove(index, rank_of(&self.slots[index.index()]));
@@ -199,13 +235,16 @@ impl Replica {
             }
             let place = self.members.running.iter().position(|&s| s == index).expect("it runs");
             self.members.running.remove(place);
-            self.free_blocks(index);
+            self.free_blocks(index, in_flight);
             self.vacant.push(index);
         }
     }
 
     /// Ends observation: closes the runs of requests that are still decoding.
     pub(crate) fn close_all(&mut self) {
+        if self.options.by_request {
+            return;
+        }
         for index in self.members.running.clone() {
             if self.slots[index.index()].phase == Phase::Decode {
                 self.leave_decodes(index);
@@ -220,12 +259,12 @@ impl Replica {
 
     /// Whether no request is here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.seats() == 0 && self.waiting.len() == 0
+        self.seats() == 0 && self.waiting() == 0
     }
 
     /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.
     pub(crate) fn present(&self) -> Vec<RequestId> {
-        let waiting = self.waiting.iter();
+        let waiting = self.hold().iter().copied().chain(self.waiting.iter());
         let running = self.all_members().flat_map(|members| members.running.iter().copied());
         let all = running.chain(waiting);
         all.map(|index| self.slots[index.index()].request).collect()
@@ -243,13 +282,15 @@ impl Replica {
                 members.running.iter().map(|&s| u64::from(self.held_of(members, s))).sum::<u64>();
             let partial = members.running.iter().filter(|s| phase(s, Phase::Prefill));
             assert!(partial.eq(members.partial.iter()), "partial prefills in running order");
-            let decodes = members.running.iter().filter(|s| phase(s, Phase::Decode));
-            assert_eq!(decodes.count() as u32, members.decodes.len(), "the decode set is complete");
+            let decodes = members.running.iter().filter(|s| phase(s, Phase::Decode)).count();
+            if !self.options.by_request {
+                assert_eq!(decodes as u32, members.decodes.len(), "the decode set is complete");
+            }
             assert!(members.running.is_sorted_by_key(|&s| self.slots[s.index()].order));
         }
-        self.pool.check(held);
+        self.pool.check(held + self.held_in_transfers());
         assert!(self.waiting.iter().all(|s| self.phase(s) == Phase::Waiting));
-        let present = self.seats() + self.waiting.len();
+        let present = self.seats() + self.waiting() + self.sending();
         assert_eq!(present + self.vacant.len(), self.slots.len(), "no request is lost");
     }
 
@@ -271,9 +312,15 @@ impl Replica {
     #[inline]
     fn done(&self, index: SlotId) -> u32 {
         match self.phase(index) {
-            Phase::Decode => self.members.decodes.done(index),
+            Phase::Decode if !self.options.by_request => self.members.decodes.done(index),
             _ => self.slots[index.index()].done,
         }
+    }
+
+    /// Whether a request's counts are those of its decode set.
+    #[inline]
+    fn decodes_together(&self, index: SlotId) -> bool {
+        self.phase(index) == Phase::Decode && !self.options.by_request
     }
 
     #[inline]
@@ -298,7 +345,12 @@ impl Replica {
             max_tokens: slot.max_tokens,
             priority: slot.priority,
             class: slot.class,
-            tokens: if slot.phase == Phase::Decode { done + 1 } else { slot.target },
+            tokens: match slot.phase {
+                _ if self.options.by_request => slot.own.known,
+                Phase::Decode => done + 1,
+                _ => slot.target,
+            },
+            wanted: self.wanted(index),
             computed: done,
             prefill_target: slot.target,
             blocks,
@@ -307,8 +359,21 @@ impl Replica {
         }
     }
 
+    /// Tokens that a step can compute of a request now.
+    #[inline]
+    fn wanted(&self, index: SlotId) -> u32 {
+        let slot = &self.slots[index.index()];
+        match slot.phase {
+            Phase::Ending | Phase::Gone | Phase::Loading | Phase::Sending => 0,
+            Phase::Waiting => slot.target - slot.done,
+            _ if self.options.by_request => self.wanted_of_own(index),
+            Phase::Decode => 1,
+            Phase::Prefill => slot.target - slot.done,
+        }
+    }
+
     fn join_decodes(&mut self, index: SlotId) {
-        let ahead = self.options.planned_ahead;
+        let ahead = self.options.out.ahead;
         let slot = &mut self.slots[index.index()];
         let in_flight = ahead && slot.stamp == self.members.batch.stamp;
         slot.known_at_join = if in_flight { slot.chunk_from } else { slot.done };
@@ -337,6 +402,7 @@ impl Replica {
             trims.leave(index, decode_step, leaving.done);
         }
         let slot = &mut self.slots[index.index()];
+        slot.decoded = leaving.done > slot.done;
         slot.done = leaving.done;
         slot.left = leaving.left;
         slot.length = length;

@@ -1,8 +1,10 @@
 //! What a replica and its policy are built for, and what they must know of each other.
 
 use super::QueueOrder;
+use super::drafts::DraftSlots;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
-use crate::kv::{CacheRules, KvGroups};
+use crate::kv::{CacheRules, KvGroups, Reuse};
+use crate::speculative::DraftRules;
 
 /// What the engine must know of a policy before it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,11 @@ pub struct Needs {
     pub cache: Option<CacheRules>,
     /// Whether it caches even where the scenario does not ask for it.
     pub always_caches: bool,
+    /// What it keeps of a request's blocks, and when.
+    pub reuse: Reuse,
+    /// Whether it keeps KV by rules of its own and has to know what prompts contain
+    /// ([`Step::content`](super::Step::content)).
+    pub knows_contents: bool,
     /// Blocks of `kv_blocks` that it never hands out (vLLM V1's null block).
     pub null_blocks: u32,
     /// Blocks that an admission must leave free, whatever the request.
@@ -31,6 +38,12 @@ pub struct Needs {
     /// Whether its rules need every request of the replica before them, so that it cannot be one of
     /// several lanes of a pipeline.
     pub one_lane: bool,
+    /// Whether it plans by what each request [wants](super::RequestView::wanted) and skips who waits
+    /// for a token of its own. It then has one running list for all batches of a pipeline, can plan
+    /// drafts, and its slow path counts every request by itself.
+    pub by_request: bool,
+    /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
+    pub drafts: bool,
 }
 
 /// What a policy is built for.
@@ -49,6 +62,29 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// How the engine drafts tokens, where it does. Only for policies whose needs say that they
+    /// schedule [drafts](Needs::drafts).
+    pub speculative: Option<DraftRules>,
+}
+
+/// Which batches of a replica may be out, sent to the workers and not yet processed, at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchesOut {
+    /// Pipeline stages: schedule calls between two samples of one request.
+    pub stages: u32,
+    /// Whether a request goes on before its last token is known, so that a batch more is out
+    /// (vLLM's asynchronous scheduling).
+    pub ahead: bool,
+}
+
+impl BatchesOut {
+    /// One at a time: each is processed before the next is planned.
+    pub const ONE: BatchesOut = BatchesOut { stages: 1, ahead: false };
+
+    /// The most at once (vLLM 0.33.0's `max_concurrent_batches`).
+    pub fn most(self) -> u32 {
+        self.stages + u32::from(self.ahead)
+    }
 }
 
 /// Tokens of one request that a step computes at most where nobody says: vLLM's default budget for
@@ -56,11 +92,24 @@ pub struct EngineInfo {
 const STEP_TOKENS: u32 = 8192;
 
 impl Needs {
-    /// Whether blocks are kept for reuse on this engine: it is asked for, or always done, and can be
+    /// Whether KV is kept for reuse on this engine: it is asked for, or always done, and can be
     /// with the groups of the model's layers.
     pub fn caches_on(&self, engine: &EngineInfo) -> bool {
+        self.knows_contents && engine.kv_groups.is_one() || self.rules_on(engine).is_some()
+    }
+
+    /// The rules by which blocks are kept for reuse on this engine, where they are.
+    fn rules_on(&self, engine: &EngineInfo) -> Option<CacheRules> {
         let asked = engine.prefix_caching || self.always_caches;
-        asked && self.cache.is_some_and(|rules| rules.allow(&engine.kv_groups))
+        let allowed = |rules: &CacheRules| {
+            rules.allow(&engine.kv_groups) && (self.reuse.is_plain() || engine.kv_groups.is_one())
+        };
+        self.cache.filter(|rules| asked && allowed(rules))
+    }
+
+    /// Whether it can keep KV for reuse.
+    pub fn can_cache(&self) -> bool {
+        self.cache.is_some() || self.knows_contents
     }
 }
 
@@ -86,37 +135,47 @@ pub struct ReplicaOptions {
     pub queue: QueueOrder,
     /// Prefix caching, where it is on.
     pub cache: Option<CacheRules>,
-    /// Whether steps are planned while the one before runs.
-    pub planned_ahead: bool,
+    /// What is kept of a request's blocks, and when.
+    pub reuse: Reuse,
+    /// Whether the policy has to know what prompts contain.
+    pub knows_contents: bool,
+    /// Which batches are out while one is planned.
+    pub out: BatchesOut,
+    /// What drafting asks for.
+    pub drafts: DraftSlots,
+    /// Whether every request is counted by itself: drafts, several stages, and on the slow path of a
+    /// policy that [can](Needs::by_request). Otherwise who decodes is counted together.
+    pub by_request: bool,
     /// The slow path: every request is visited at every step and no shortcut is offered.
     pub reference: bool,
-    /// Tokens after a block that belong to its identity too: 0, but with drafts by a head that looks
-    /// ahead (EAGLE, MTP), where vLLM 0.33 finds a block only with the tokens that the head saw.
-    pub key_lookahead: u32,
     /// How far back the model's attention looks where it does not look at all tokens.
     pub reaches: Reaches,
 }
 
 impl ReplicaOptions {
     /// Options for a policy with these needs. `reference` asks for the slow path,
-    /// `planned_ahead` for steps planned while the one before runs.
+    /// `out` says which batches are out while one is planned.
     pub fn of(
         engine: &EngineInfo,
         needs: &Needs,
-        planned_ahead: bool,
+        out: BatchesOut,
         reference: bool,
     ) -> ReplicaOptions {
-        let caches = engine.prefix_caching || needs.always_caches;
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
             groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
-            planned_ahead,
+            cache: needs.rules_on(engine),
+            reuse: needs.reuse,
+            knows_contents: needs.knows_contents,
+            out,
+            drafts: DraftSlots::of(engine),
+            by_request: out.stages > 1
+                || engine.speculative.is_some()
+                || reference && needs.by_request,
             reference,
-            key_lookahead: 0,
             reaches: [Reach::All; REACHES_MAX],
         }
     }

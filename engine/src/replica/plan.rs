@@ -2,10 +2,11 @@
 //! written down.
 
 use super::Replica;
+use super::one_by_one::Brought;
 use super::reads::Reads;
 use super::slot::{Handle, Phase};
 use super::step::Held;
-use crate::cost::{BatchShape, Chunk, Decodes};
+use crate::cost::{BatchShape, Chunk, Decodes, DraftShape};
 use crate::ids::SlotId;
 use crate::request::RequestId;
 
@@ -16,11 +17,24 @@ pub struct Plan {
     pub chunks: Vec<Chunk>,
     /// Whose chunks they are.
     pub chunk_requests: Vec<RequestId>,
+    /// Where these are.
+    pub(crate) chunk_slots: Vec<SlotId>,
+    /// What it brings each of its requests, in batch order, where requests are counted one by one.
+    pub brought: Vec<Brought>,
+    /// The schedule call that formed it.
+    pub call: u64,
+    /// The number of its decode step among those of its lane, once it has begun with decodes.
+    pub step: u32,
     /// KV blocks of the table of each of them with its chunk: what it holds, where a model has one
     /// group of layers.
     pub chunk_blocks: Vec<u32>,
     /// Requests that decode one token.
     pub decodes: u32,
+    /// Tokens that they compute, drafts among them, where requests are counted one by one; otherwise 0,
+    /// for one each.
+    pub decode_tokens: u32,
+    /// Tokens that are drafted behind it for each of its requests.
+    pub drafting: u32,
     /// KV entries that the decodes read, their own new ones included.
     pub decode_kv_tokens: u64,
     /// What they read within the model's reaches, where it has some.
@@ -79,6 +93,8 @@ pub struct Scheduled {
     pub emits: bool,
     /// Whether it prefills again after a preemption.
     pub recompute: bool,
+    /// What became of it, where requests are counted one by one and its batch was processed.
+    pub became: Option<Brought>,
 }
 
 impl Plan {
@@ -89,18 +105,35 @@ impl Plan {
 
     /// What a cost model may know of it.
     pub fn shape(&self) -> BatchShape<'_> {
-        BatchShape::new(
-            &self.chunks,
-            decodes(self.decodes, self.decode_kv_tokens, self.reads),
-            self.sampled,
-        )
-        .beside(self.beside)
+        let mut decoding = decodes(self.decodes, self.decode_kv_tokens, self.reads);
+        if self.decode_tokens > self.decodes {
+            let tokens = self.decode_tokens;
+            let within = decoding.within();
+            decoding = Decodes::verifying(self.decodes, tokens, self.decode_kv_tokens);
+            decoding = if self.reads.is_some() { decoding.reading(within) } else { decoding };
+        }
+        BatchShape::new(&self.chunks, decoding, self.sampled).beside(self.beside)
+    }
+
+    /// What is drafted behind it, where anything is.
+    pub fn draft_shape(&self) -> Option<DraftShape<'_>> {
+        if self.drafting == 0 || self.is_empty() {
+            return None;
+        }
+        let chunk = |chunk: &Chunk| u64::from(chunk.context) + u64::from(chunk.tokens);
+        Some(DraftShape {
+            batch: self.shape(),
+            requests: self.decodes + self.chunks.len() as u32,
+            tokens: self.drafting,
+            kv_tokens: self.decode_kv_tokens + self.chunks.iter().map(chunk).sum::<u64>(),
+        })
     }
 
     /// Makes this the same decision as `other`: decodes alone, of the same requests.
     pub(crate) fn clone_decision(&mut self, other: &Plan) {
         self.clear();
         self.decodes = other.decodes;
+        self.decode_tokens = other.decode_tokens;
         self.sampled = other.sampled;
         self.held = other.held;
         self.head = other.head;
@@ -113,6 +146,8 @@ impl Plan {
         self.beside = None;
         self.chunks.clear();
         self.chunk_requests.clear();
+        self.chunk_slots.clear();
+        self.brought.clear();
         self.chunk_blocks.clear();
         self.emissions.clear();
         self.ending.clear();
@@ -138,6 +173,7 @@ impl Replica {
     /// Advances every request of the batch that the policy has formed, and fills in `plan`.
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
+        plan.call = self.steps;
         plan.repeats = self.members.batch.repeats;
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
@@ -147,9 +183,13 @@ impl Replica {
         for &index in &self.members.batch.preempted {
             plan.preempted.push(self.slots[index.index()].request);
         }
-        self.commit_decodes(plan);
-        plan.sampled = plan.decodes;
-        if !self.members.batch.entries.is_empty() {
+        if self.options.by_request {
+            self.commit_one_by_one(plan);
+        } else {
+            self.commit_decodes(plan);
+            plan.sampled = plan.decodes;
+        }
+        if !self.options.by_request && !self.members.batch.entries.is_empty() {
             let entries = std::mem::take(&mut self.members.batch.entries);
             for entry in &entries {
                 self.slots[entry.slot.index()].scheduled = 0;
@@ -174,17 +214,24 @@ impl Replica {
         plan.head = head.map(|index| self.slots[index.index()].request);
     }
 
-    /// The batch just committed, entry by entry. Decodes scheduled all at once are not in it.
-    pub(crate) fn batch_listed(&self) -> Vec<Scheduled> {
+    /// The batch just committed as `plan`, entry by entry. Decodes scheduled all at once are not in
+    /// it.
+    pub(crate) fn batch_listed(&self, plan: &Plan) -> Vec<Scheduled> {
+        let mut brought = plan.brought.iter();
         let listed = self.members.batch.entries.iter().map(|entry| {
             let slot = &self.slots[entry.slot.index()];
+            let samples = match brought.next() {
+                Some(brought) => brought.samples,
+                None => entry.decode || entry.context + entry.tokens == slot.target,
+            };
             Scheduled {
                 request: slot.request,
                 tokens: entry.tokens,
                 prefill: !entry.decode,
                 computed_before: entry.context,
-                emits: entry.decode || entry.context + entry.tokens == slot.target,
+                emits: samples,
                 recompute: !entry.decode && slot.recomputing,
+                became: None,
             }
         });
         listed.collect()
@@ -193,11 +240,10 @@ impl Replica {
     /// Decode steps in a row, `most` at most, at which a decision that repeats does so: nobody ends
     /// and memory suffices.
     pub(crate) fn quiet_decode_steps(&self, keep_free: u32, most: u32) -> u32 {
-        // With identities blocks are taken by name at every decode step, with windows given back.
-        let most = if self.by_step() { most.min(1) } else { most };
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
         let fits = |decode_steps: u32| self.growth_in(decode_steps) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
+        let quiet = if self.by_step(quiet) { quiet.min(1) } else { quiet };
         // Nobody's tables grow by more than a block a decode step.
         let members = u64::from(self.members.decodes.len());
         let at_most = members * u64::from(self.pool.growth(1));
@@ -224,7 +270,7 @@ impl Replica {
 
     /// Further decode steps of the decode set as it stands, which are [quiet](Self::quiet_beats).
     pub(crate) fn repeat(&mut self, decode_steps: u32) {
-        if self.by_step() {
+        if self.by_step(decode_steps) {
             for _ in 0..decode_steps {
                 self.decode_blocks();
                 if !self.pool.hashes_at_schedule() {
@@ -239,9 +285,11 @@ impl Replica {
         self.members.decodes.advance_by(decode_steps);
     }
 
-    /// Whether memory has to be looked at at every decode step.
-    fn by_step(&self) -> bool {
-        self.pool.caching() || self.pool.trims()
+    /// Whether memory has to be looked at at every one of so many quiet decode steps: with
+    /// identities blocks are taken by name, with windows given back.
+    fn by_step(&self, decode_steps: u32) -> bool {
+        self.pool.trims()
+            || self.pool.caching() && self.members.decodes.growing_in(decode_steps) > 0
     }
 
     /// Blocks that the next quiet decode steps take.
@@ -269,6 +317,7 @@ impl Replica {
         if plan.decodes == 0 {
             return;
         }
+        self.members.last_decodes = self.steps;
         // Those who miss the decode step leave the set for its length: their run of decode steps
         // ends here.
         let missing: Vec<SlotId> = if plan.decodes == members {
@@ -319,7 +368,11 @@ impl Replica {
     fn commit_chunk(&mut self, index: SlotId, tokens: u32, plan: &mut Plan) {
         let slot = &mut self.slots[index.index()];
         slot.done += tokens;
+        if self.options.out.most() > 1 {
+            slot.in_flight += tokens;
+        }
         plan.chunk_requests.push(slot.request);
+        plan.chunk_slots.push(index);
         plan.chunk_blocks.push(slot.length);
         let done = slot.done;
         if done == slot.target && slot.left == 0 {
@@ -343,9 +396,6 @@ impl Replica {
                 self.join_decodes(index);
             }
         }
-        if !self.pool.hashes_at_schedule() {
-            let known = self.slots[index.index()].target;
-            self.hash_blocks(index, done, known);
-        }
+        self.hash_chunk(index);
     }
 }

@@ -1,5 +1,6 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
+use super::transfers::Remote;
 use crate::content::Content;
 use crate::ids::{ClassId, LaneOfReplica, SlotId};
 use crate::kv::BlockKey;
@@ -21,6 +22,12 @@ pub(crate) enum Phase {
     Decode,
     /// Its last token is on the way; it keeps its seat and blocks until that step has ended.
     Ending,
+    /// In the waiting queue with blocks that its KV is on the way to.
+    Loading,
+    /// It has ended and its KV is being fetched.
+    Sending,
+    /// It has left. Only where requests are counted one by one.
+    Gone,
 }
 
 /// A request that no lane has admitted yet.
@@ -54,6 +61,8 @@ pub(crate) struct Slot {
     /// Blocks at which its computation joins what others have computed, for a state to be kept there;
     /// 0 where there is nothing of the kind.
     pub junction: u32,
+    /// Whether the decode set that it last left had advanced while it was a member.
+    pub decoded: bool,
     /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
     pub left: u32,
     /// Whether it occupies one decode step more after its last token (it ends by EOS, which a step
@@ -68,10 +77,47 @@ pub(crate) struct Slot {
     /// The step that last admitted it.
     pub admitted_stamp: u64,
     pub admitted_once: bool,
+    /// Tokens found in the prefix cache when it first took blocks.
+    pub first_hit: u32,
     pub recomputing: bool,
     /// The lane that it belongs to, or [`NO_LANE`]; unused where there is one lane.
     pub lane: LaneOfReplica,
+    /// Tokens of batches that are out: of its chunks, or where requests are counted one by one of all
+    /// that it computes.
+    pub in_flight: u32,
+    /// What comes from elsewhere for it, or goes there.
+    pub remote: Remote,
+    /// What is counted of it where requests are counted one by one.
+    pub own: Own,
     pub content: Content,
+}
+
+/// What a scheduler counts of a request that is counted by itself, and of its drafts. Names as in
+/// vLLM's `Request`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own {
+    /// Tokens known: the prompt, and the answer as far as it was processed.
+    pub known: u32,
+    /// Output tokens on their way, drafts among them (`num_output_placeholders`).
+    pub placeholders: u32,
+    /// Drafts that wait to be verified (`spec_token_ids`).
+    pub drafts: u32,
+    /// Of the tokens in flight, those from before a preemption.
+    pub stale: u32,
+    /// The schedule call from which on it may sample again.
+    pub next_call: u64,
+    /// Output tokens of all batches so far, those that are out included.
+    pub brought: u32,
+    /// How often it has verified drafts.
+    pub rounds: u32,
+    /// How often it has sampled.
+    pub samples: u32,
+    /// Whether its stale tokens are sampled again.
+    pub drops: bool,
+    /// Whether its KV was pulled: once in its life.
+    pub pulled: bool,
+    /// The last batch that it was in, of those that computed something.
+    pub last_batch: u64,
 }
 
 impl Slot {
@@ -91,6 +137,7 @@ impl Slot {
             chunk_from: 0,
             known_at_join: 0,
             junction: 0,
+            decoded: false,
             left: r.output_tokens,
             lingers,
             order: 0,
@@ -98,8 +145,12 @@ impl Slot {
             scheduled: 0,
             admitted_stamp: 0,
             admitted_once: false,
+            first_hit: 0,
             recomputing: false,
             lane: NO_LANE,
+            in_flight: 0,
+            remote: Remote::default(),
+            own: Own { known: r.prompt_tokens, ..Own::default() },
             content,
         }
     }
@@ -136,6 +187,9 @@ pub struct RequestView {
     pub prefill_target: u32,
     /// KV blocks it holds.
     pub blocks: u32,
+    /// Tokens that a step can compute of it now, drafts included; 0 while it waits for a token of its
+    /// own, or surely ends with one that is on its way.
+    pub wanted: u32,
     /// Tokens of it in the batch being formed.
     pub scheduled: u32,
     /// Whether it was admitted in the step being formed.
@@ -156,6 +210,7 @@ impl RequestView {
             computed: 0,
             prefill_target: request.prompt_tokens,
             blocks: 0,
+            wanted: request.prompt_tokens,
             scheduled: 0,
             admitted_now: false,
         }

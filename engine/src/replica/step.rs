@@ -1,5 +1,6 @@
 //! The batch being formed, and the verbs with which a policy forms it.
 
+use super::one_by_one::Leading;
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
@@ -52,6 +53,8 @@ pub(crate) struct Entry {
     /// Tokens computed before.
     pub context: u32,
     pub decode: bool,
+    /// Whether its drafts are placeholders, none of which is accepted.
+    pub padded: bool,
 }
 
 /// The batch being formed.
@@ -128,18 +131,28 @@ impl<'a> Step<'a> {
 
     /// The waiting request at a place of the queue; 0 is its head.
     pub fn waiting_at(&self, place: usize) -> Option<Handle> {
+        // Those that hold blocks already come first.
+        let hold = self.replica.hold();
+        let Some(place) = place.checked_sub(hold.len()) else { return Some(Handle(hold[place])) };
         let seen = place < self.replica.members.visible;
         self.replica.waiting.get(place).filter(|_| seen).map(Handle)
     }
 
     /// All waiting requests in queue order.
     pub fn waiting(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.replica.waiting.iter().take(self.replica.members.visible).map(Handle)
+        let hold = self.replica.hold().iter().copied();
+        let rest = self.replica.waiting.iter().take(self.replica.members.visible);
+        hold.chain(rest).map(Handle)
     }
 
     /// Number of running requests, decoding or prefilling.
     pub fn running_len(&self) -> usize {
-        self.replica.members.decodes.len() as usize + self.replica.members.partial.len()
+        match self.replica.options.by_request {
+            true => self.replica.members.running.len(),
+            false => {
+                self.replica.members.decodes.len() as usize + self.replica.members.partial.len()
+            }
+        }
     }
 
     /// Running requests in order of admission. Those whose last token is on its way are left out.
@@ -147,6 +160,18 @@ impl<'a> Step<'a> {
         let replica = &*self.replica;
         let alive = |&&s: &&SlotId| replica.phase(s) != Phase::Ending;
         replica.members.running.iter().filter(alive).map(|&s| Handle(s))
+    }
+
+    /// All that hold a seat, in order of admission: those whose last token is on its way too, who
+    /// [want](RequestView::wanted) nothing more.
+    pub fn seated(&self) -> impl DoubleEndedIterator<Item = Handle> + '_ {
+        self.replica.members.running.iter().map(|&s| Handle(s))
+    }
+
+    /// Whether tokens of a waiting request, which was preempted, are still on their way: until they
+    /// have come it cannot be admitted again.
+    pub fn awaits_tokens(&self, request: Handle) -> bool {
+        self.replica.awaits_stale(request.0)
     }
 
     /// Running requests whose prefill is unfinished, in order of admission.
@@ -181,54 +206,72 @@ impl<'a> Step<'a> {
     ///
     /// Says `false`, and changes nothing, when too few blocks are free.
     pub fn admit(&mut self, request: Handle, tokens: u32, hold_tokens: u32, hit: Hit) -> bool {
+        self.admit_padded(request, tokens, hold_tokens, hit, 0)
+    }
+
+    /// The same with so many placeholder drafts, none of which is accepted, beside the chunk's
+    /// tokens: a request that comes with a single token to compute joins a batch of drafts evenly.
+    pub fn admit_padded(
+        &mut self,
+        request: Handle,
+        tokens: u32,
+        hold_tokens: u32,
+        hit: Hit,
+        drafts: u32,
+    ) -> bool {
         let index = request.0;
-        let hit_tokens = hit.blocks * self.block_tokens();
+        let hit_tokens = hit.tokens(self.block_tokens());
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
-        let hold_tokens = hold_tokens.max(hit_tokens + tokens);
+        if slot.length > 0 {
+            return self.readmit(index, tokens + drafts, drafts > 0);
+        }
+        let tokens = tokens + drafts;
+        let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
         if new + hit.idle > self.replica.pool.free() {
             return false;
         }
         let replica = &mut *self.replica;
-        if hit.blocks > 0 {
-            let slot = &replica.slots[index.index()];
-            let options = &replica.options;
-            let (width, ahead) = (options.block_tokens, options.key_lookahead);
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
-            replica.pool.take_hit(index, hit, keys);
-        }
+        replica.take_hit(index, hit);
         let length = replica.pool.length_for(hold_tokens);
-        replica.pool.take(index, new, length);
-        let rank = rank_of(&replica.slots[index.index()]);
-        replica.waiting.remove(index, rank);
-        replica.left_queue(index);
-        let rank_by_arrival = |s: SlotId| {
-            let slot = &replica.slots[s.index()];
-            (slot.arrival, slot.request)
+        let computed = match replica.options.drafts.any() {
+            true => replica.pool.length_for(hit_tokens + tokens),
+            false => length,
         };
-        let last = replica.members.running.last();
-        replica.members.in_arrival_order &=
-            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
-        replica.members.running.push(index);
-        replica.members.partial.push(index);
-        let order = replica.admissions;
-        replica.admissions += 1;
-        replica.hit_tokens += u64::from(hit_tokens);
+        replica.pool.take_for(index, new, length, computed);
+        replica.note_hit(index, hit_tokens);
+        replica.seat(index);
         let slot = &mut replica.slots[index.index()];
-        slot.phase = Phase::Prefill;
         slot.done = hit_tokens;
         slot.length = length;
         slot.trimmed_at = hit_tokens;
         slot.junction = hit.junction;
-        slot.order = order;
-        slot.admitted_stamp = replica.members.batch.stamp;
-        if !slot.admitted_once {
-            slot.admitted_once = true;
-            replica.admitted.push((slot.request, hit_tokens));
+        if hit_tokens + tokens < slot.target {
+            replica.reserves(index);
         }
-        self.enter(index, tokens, false);
+        replica.allocated(index, hit_tokens, 0);
+        self.enter(index, tokens, false, drafts > 0);
+        true
+    }
+
+    /// Admits a waiting request that holds blocks already: its KV has come from elsewhere.
+    fn readmit(&mut self, index: SlotId, tokens: u32, padded: bool) -> bool {
+        let replica = &mut *self.replica;
+        let wanted = replica.slots[index.index()].done + tokens;
+        let slots = replica.with_lookahead(wanted);
+        replica.trim(index);
+        if replica.growth_with_slots(index, wanted, slots) > replica.pool.free() {
+            return false;
+        }
+        replica.grow_with_slots(index, wanted, slots);
+        replica.seat(index);
+        if wanted < replica.slots[index.index()].target {
+            replica.reserves(index);
+        }
+        replica.allocated(index, 0, 0);
+        self.enter(index, tokens, false, padded);
         true
     }
 
@@ -243,6 +286,9 @@ impl<'a> Step<'a> {
         let view = self.view(request);
         assert!(tokens > 0 && view.scheduled == 0, "a request is scheduled once a step");
         match phase {
+            _ if self.replica.options.by_request => {
+                assert!(tokens <= view.wanted, "no more than it wants");
+            }
             Phase::Decode => {
                 assert!(
                     tokens == 1 && !self.replica.members.batch.all_decodes,
@@ -253,19 +299,20 @@ impl<'a> Step<'a> {
             _ => panic!("only a running request runs"),
         }
         let wanted = view.computed + tokens;
+        let slots = self.replica.with_lookahead(wanted);
         self.replica.trim(index);
-        if self.replica.growth_to(index, wanted) > self.free_blocks() {
+        if self.replica.growth_with_slots(index, wanted, slots) > self.free_blocks() {
             return false;
         }
-        self.replica.grow_to(index, wanted);
-        self.enter(index, tokens, phase == Phase::Decode);
+        self.replica.grow_with_slots(index, wanted, slots);
+        self.enter(index, tokens, phase == Phase::Decode, false);
         true
     }
 
     /// Whether [`decode_all`](Step::decode_all) may be used: never in the reference path, which
     /// makes a policy name every request.
     pub fn may_decode_all(&self) -> bool {
-        !self.replica.options.reference
+        !self.replica.options.reference && !self.replica.options.by_request
     }
 
     /// Schedules one token for every decoding request at once, without visiting them. A policy may
@@ -281,6 +328,17 @@ impl<'a> Step<'a> {
         self.replica.members.batch.all_decodes = self.decoding_len() > 0;
     }
 
+    /// Schedules all that the decodes at the head of [`seated`](Step::seated) want, where requests are
+    /// counted one by one and `most_tokens` and memory surely suffice, as naming each in turn would;
+    /// nobody otherwise, nor in the reference path. Tells at which place to go on.
+    pub fn run_leading_decodes(&mut self, most_tokens: u32) -> Leading {
+        let options = &self.replica.options;
+        match options.by_request && !options.reference {
+            true => self.replica.run_leading(most_tokens),
+            false => Leading::default(),
+        }
+    }
+
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
     /// waiting queue (to the place that its [`QueueOrder`](super::QueueOrder) says) and will
     /// compute prompt and output anew. Tells how many tokens of it were in the batch.
@@ -290,15 +348,22 @@ impl<'a> Step<'a> {
         let view = self.view(request);
         let replica = &mut *self.replica;
         match replica.phase(index) {
-            Phase::Decode => replica.leave_decodes(index),
+            Phase::Decode if !replica.options.by_request => replica.leave_decodes(index),
+            Phase::Decode => {}
             Phase::Prefill => replica.members.partial.retain(|&s| s != index),
+            Phase::Ending => {}
             _ => panic!("only a running request is preempted"),
         }
         if view.scheduled > 0 {
             replica.members.batch.entries.retain(|entry| entry.slot != index);
         }
-        replica.free_blocks(index);
+        let in_flight = replica.members.last_decodes + 1 == replica.steps;
+        replica.free_blocks(index, in_flight);
+        replica.reserves_no_more(index);
         replica.members.running.retain(|&s| s != index);
+        if replica.options.by_request {
+            replica.lose_own(index);
+        }
         let slot = &mut replica.slots[index.index()];
         slot.phase = Phase::Waiting;
         slot.target = view.tokens;
@@ -384,21 +449,25 @@ impl<'a> Step<'a> {
         !self.replica.members.partial.is_empty() || self.replica.visible() > 0 && !otherwise
     }
 
-    fn enter(&mut self, index: SlotId, tokens: u32, decode: bool) {
+    fn enter(&mut self, index: SlotId, tokens: u32, decode: bool, padded: bool) {
         let context = self.replica.done(index);
         let stamp = self.replica.members.batch.stamp;
         let slot = &mut self.replica.slots[index.index()];
         slot.stamp = stamp;
         slot.scheduled = tokens;
         slot.chunk_from = context;
-        self.replica.members.batch.entries.push(Entry { slot: index, tokens, context, decode });
-        if self.replica.pool.hashes_at_schedule() {
+        let entry = Entry { slot: index, tokens, context, decode, padded };
+        self.replica.members.batch.entries.push(entry);
+        if self.replica.options.by_request {
+            self.replica.hash_own(index, context + tokens);
+        } else if self.replica.pool.hashes_at_schedule() {
             let slot = &self.replica.slots[index.index()];
             if !decode {
                 let known = slot.target;
                 self.replica.hash_blocks(index, context + tokens, known);
             } else if slot.content.answer_is_met() {
-                self.replica.hash_blocks(index, context + 1, context + 1);
+                let known = context + 1 - u32::from(self.replica.options.out.ahead);
+                self.replica.hash_blocks(index, known, known);
             }
         }
     }

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
+use crate::replica::{DraftSlots, External};
+
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 
 /// Parameters of `vllm-v1`.
@@ -163,6 +165,7 @@ impl Parameters for VllmV1Params {
             reserve_full: newer && self.scheduler_reserve_full_isl,
             watermark_blocks: (watermark * f64::from(engine.kv_blocks)) as u32,
             max_model_len: engine.max_model_len,
+            drafts: DraftSlots::of(engine),
         })
     }
 
@@ -252,6 +255,7 @@ struct VllmV1 {
     reserve_full: bool,
     watermark_blocks: u32,
     max_model_len: u32,
+    drafts: DraftSlots,
 }
 
 impl Scheduler for VllmV1 {
@@ -268,6 +272,8 @@ impl Scheduler for VllmV1 {
             prompt_tokens_max: (!self.chunked).then_some(self.budget),
             step_tokens_max: Some(self.budget),
             plans_ahead: true,
+            by_request: true,
+            drafts: true,
             ..Needs::default()
         }
     }
@@ -275,12 +281,12 @@ impl Scheduler for VllmV1 {
     fn schedule(&mut self, step: &mut Step<'_>) {
         let alone = step.seats_used() as usize + step.waiting_len() == 1;
         let threshold = if self.newer && alone { 0 } else { self.threshold };
-        let budget = match self.run_in_bulk(step, threshold) {
-            Some(budget) => budget,
+        let (budget, chunks) = match self.run_in_bulk(step, threshold) {
+            Some(left) => (Budget::of(left, 0), false),
             None => self.run_in_order(step, threshold),
         };
         if step.preempted_len() == 0 {
-            self.admit(step, threshold, budget);
+            self.admit(step, threshold, budget, chunks);
         } else {
             step.hold(Held::Preempting);
         }
@@ -325,15 +331,17 @@ impl VllmV1 {
         Some(left)
     }
 
-    fn run_in_order(&self, step: &mut Step<'_>, threshold: u32) -> u32 {
-        let mut budget = self.budget;
-        let mut running: Vec<Handle> = step.running().collect();
-        let mut i = 0;
-        while i < running.len() && budget > 0 {
+    fn run_in_order(&self, step: &mut Step<'_>, threshold: u32) -> (Budget, bool) {
+        let mut budget = Budget::of(self.budget, self.drafts.input);
+        let mut chunks = false;
+        let mut running: Vec<Handle> = step.seated().collect();
+        let mut i = self.run_leading(step, threshold, &mut budget);
+        while i < running.len() && budget.room() > 0 {
             let request = running[i];
             let view = step.view(request);
-            let tokens = self.chunk(view.tokens - view.computed, view.computed, threshold, budget);
+            let tokens = self.chunk(view.wanted, view.computed, threshold, budget.room());
             let tokens = self.with_state(step, request, tokens, Hit::default());
+            let tokens = self.with_prefill_lookahead(view.tokens, view.computed, tokens);
             if tokens == 0 {
                 i += 1;
                 continue;
@@ -341,8 +349,14 @@ impl VllmV1 {
             let mut runs = step.run(request, tokens);
             while !runs {
                 let place = self.victim(step, &running);
+                if !step.may_preempt(running[place]) {
+                    return (budget, chunks);
+                }
                 let victim = running.remove(place);
-                budget += step.preempt(victim);
+                match step.preempt(victim) {
+                    0 => {}
+                    tokens => budget.returned(tokens),
+                }
                 if victim == request {
                     break;
                 }
@@ -352,13 +366,34 @@ impl VllmV1 {
                 runs = step.run(request, tokens);
             }
             if runs {
-                budget -= tokens;
+                budget.spend(tokens);
+                chunks |= view.is_prefilling();
                 i += 1;
             } else if !self.priority {
                 break;
             }
         }
-        budget
+        (budget, chunks)
+    }
+
+    /// The decodes at the head of the running list at once, where nothing can be short for them; says
+    /// at which place the others begin.
+    fn run_leading(&self, step: &mut Step<'_>, threshold: u32, budget: &mut Budget) -> usize {
+        if threshold > 0 && threshold <= self.drafts.most() {
+            return 0;
+        }
+        let charged = budget.slots.saturating_mul(step.seats_used());
+        let leading = step.run_leading_decodes(budget.tokens.saturating_sub(charged));
+        budget.tokens -= leading.tokens;
+        budget.input -= leading.tokens + leading.requests * budget.slots;
+        leading.places
+    }
+
+    /// MTP of several modules reads tokens ahead: a chunk leaves that many of its prompt, or none.
+    fn with_prefill_lookahead(&self, known: u32, computed: u32, tokens: u32) -> u32 {
+        let ahead = self.drafts.prefill_lookahead;
+        let left = known.saturating_sub(computed + tokens);
+        if left == 0 || left >= ahead { tokens } else { tokens.saturating_sub(ahead - left) }
     }
 
     /// Tokens of a request in this step: what is left of it, within every limit.
@@ -385,41 +420,143 @@ impl VllmV1 {
         (0..running.len()).max_by_key(urgency).expect("the request itself runs")
     }
 
-    fn admit(&self, step: &mut Step<'_>, threshold: u32, mut budget: u32) {
-        while let Some(request) = step.waiting_at(0) {
-            if budget == 0 {
+    /// Admits from the queue's head on. `chunks` says whether a prompt's chunk runs in this step.
+    fn admit(&self, step: &mut Step<'_>, threshold: u32, mut budget: Budget, chunks: bool) {
+        let runs = !step.is_empty();
+        let mut place = 0;
+        while let Some(request) = step.waiting_at(place) {
+            if budget.room() == 0 {
                 return step.hold(Held::NoTokenBudget);
             }
             if step.seats_used() >= self.seats {
                 return step.hold(Held::NoSeat);
             }
+            if step.still_loads(request) || step.awaits_tokens(request) {
+                place += 1;
+                continue;
+            }
             let view = step.view(request);
-            let hit = step.lookup(request);
-            let left = view.tokens - hit.blocks * step.block_tokens();
-            let wanted = if threshold > 0 { left.min(threshold) } else { left };
-            if !self.chunked && wanted > budget {
+            // Of one whose KV has come nothing is looked up.
+            let hit = if view.computed == 0 { step.lookup(request) } else { Hit::default() };
+            if view.computed == 0 {
+                match step.external(request, hit) {
+                    External::Tokens(0) => {}
+                    External::Tokens(external) => {
+                        if !self.load(step, request, hit, external) {
+                            return step.hold(Held::NoKvBlocks);
+                        }
+                        // It waits with those that hold blocks now, before this place.
+                        place += 1;
+                        continue;
+                    }
+                    External::Later => {
+                        place += 1;
+                        continue;
+                    }
+                }
+            }
+            let computed = view.computed + hit.blocks * step.block_tokens();
+            let left = view.tokens - computed;
+            let room = budget.room();
+            let mut drafts = match left == 1 && !chunks && (runs || computed > 0) {
+                true => self.padding(computed),
+                false => 0,
+            };
+            if 1 + drafts > room {
                 return step.hold(Held::NoTokenBudget);
             }
-            let tokens = self.with_state(step, request, wanted.min(budget), hit);
+            let wanted = if threshold > 0 { (left + drafts).min(threshold) } else { left + drafts };
+            if !self.chunked && wanted > room {
+                return step.hold(Held::NoTokenBudget);
+            }
+            let mut tokens = self.with_state(step, request, wanted.min(room), hit);
             if tokens == 0 {
                 return step.hold(Held::NoTokenBudget);
             }
-            let others = !step.is_empty() || step.running_len() > 0;
+            if drafts > 0 && tokens != 1 + drafts {
+                (tokens, drafts) = (1, 0);
+            }
+            let tokens = self.with_prefill_lookahead(view.tokens, computed, tokens - drafts);
+            if tokens == 0 {
+                place += 1;
+                continue;
+            }
+            let others = step.seats_used() > 0;
             let spare = if self.newer && others { self.watermark_blocks } else { 0 };
             let complete = match self.reserve_full {
-                true => step.blocks_to_complete(view.tokens, self.budget, hit),
+                true => step.blocks_to_complete_with(request, view.tokens, self.budget, (hit, 0)),
                 false => hit.idle,
             };
             let free = step.free_blocks();
             if hit.unready || complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
-            let end = view.tokens - left + tokens;
-            let needed = step.blocks_to_admit(end, hit);
-            if needed + spare > free || !step.admit(request, tokens, 0, hit) {
+            let needed = match view.computed {
+                0 => step.blocks_to_admit_with(computed + tokens + drafts, hit),
+                _ => step.more_blocks_with(request, computed + tokens + drafts),
+            };
+            if needed + spare > free || !step.admit_padded(request, tokens, 0, hit, drafts) {
                 return step.hold(Held::NoKvBlocks);
             }
-            budget -= tokens;
+            budget.spend(tokens + drafts);
         }
+    }
+
+    /// Begins to load `external` tokens behind `hit`, where memory allows: the whole prompt must fit,
+    /// and what unfinished prompts still need stays free.
+    fn load(&self, step: &mut Step<'_>, request: Handle, hit: Hit, external: u32) -> bool {
+        let others = step.seats_used() > 0;
+        let spare = if self.newer && others { self.watermark_blocks } else { 0 };
+        let free = step.free_blocks();
+        let known = step.view(request).tokens;
+        let whole = (hit, external);
+        if self.reserve_full
+            && step.blocks_to_complete_with(request, known, self.budget, whole) + spare > free
+        {
+            return false;
+        }
+        let step_blocks = match self.drafts.most() {
+            0 => 0,
+            drafts => step.blocks_growing_by(1 + drafts + self.drafts.lookahead),
+        };
+        let reserved = step.reserved_blocks(self.budget) + step_blocks;
+        let needed = step.blocks_to_load(hit, external) + spare;
+        needed <= free.saturating_sub(reserved) && step.load(request, hit, external)
+    }
+
+    /// Placeholder drafts of a request that comes with one token to compute, `computed` being there.
+    fn padding(&self, computed: u32) -> u32 {
+        let drafts = self.drafts.most();
+        if computed + drafts + 2 <= self.max_model_len { drafts } else { 0 }
+    }
+}
+
+/// What is left of a step's tokens, and of its input, which drafts may be charged beyond their tokens.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    tokens: u32,
+    input: u32,
+    /// Input that each request is charged beyond its tokens.
+    slots: u32,
+}
+
+impl Budget {
+    fn of(tokens: u32, slots: u32) -> Budget {
+        Budget { tokens, input: tokens, slots }
+    }
+
+    /// Tokens that one request more can have.
+    fn room(self) -> u32 {
+        self.tokens.min(self.input.saturating_sub(self.slots))
+    }
+
+    fn spend(&mut self, tokens: u32) {
+        self.tokens -= tokens;
+        self.input = self.input.saturating_sub(tokens + self.slots);
+    }
+
+    fn returned(&mut self, tokens: u32) {
+        self.tokens += tokens;
+        self.input += tokens + self.slots;
     }
 }

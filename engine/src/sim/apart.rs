@@ -2,6 +2,7 @@
 //! and no answer brings an arrival. Requests are routed first; each replica then has a clock of its
 //! own, and the parts are put together in the order of the replicas.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Outcome;
@@ -10,6 +11,7 @@ use super::part::Part;
 use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
 use crate::ids::ReplicaId;
+use crate::replica::{Accepts, Renumbered};
 use crate::request::{Request, RequestId};
 use crate::threads;
 use crate::time::Time;
@@ -59,7 +61,13 @@ pub(super) fn play(
             options.progress.is_none_or(|progress| progress(all.0, all.1))
         };
         let routing = Routing::default();
-        let setup = FleetSetup { pools: vec![*pool], routing, ..*setup };
+        // Luck goes by a request's number in the fleet.
+        let renumbered = |luck: &Arc<dyn Accepts>| -> Arc<dyn Accepts> {
+            Arc::new(Renumbered { luck: luck.clone(), ids: ids.clone() })
+        };
+        let luck = pool.luck.map(renumbered);
+        let pool = PoolSetup { luck: luck.as_ref(), ..*pool };
+        let setup = FleetSetup { pools: vec![pool], routing, ..*setup };
         let options = SimOptions { progress: Some(&report), ..options };
         let mut part = part(&setup, &mut Listed { all, requests, ids, next: 0 }, options)?;
         part.rename(ids);

@@ -7,15 +7,16 @@ use super::capacity::Capacity;
 use super::lane::{Lane, Limit};
 use super::lockstep::Group;
 use super::part::{Part, ReplicaUse};
-use super::pipeline::{Begun, Pipeline};
+use super::pipeline::Pipeline;
 use super::planner::Planner;
 use super::server::Server;
 use super::tally::Tally;
+use super::turns::{Next, Turns};
 use super::{KvUse, Outcome, Rejection, apart};
 use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
-use crate::ids::{ControllerId, LaneId, ReplicaId};
-use crate::replica::{Replica, ReplicaOptions};
+use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
+use crate::replica::{BatchesOut, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::units::Duration;
@@ -156,6 +157,8 @@ pub(super) struct Engine<'a> {
     groups: Vec<Group>,
     /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
     pub(super) stands_since: Vec<Time>,
+    /// By the first replica of those that step together: their steps so far.
+    pub(super) steps_together: Vec<u64>,
     pub(super) calendar: Calendar,
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
@@ -198,10 +201,13 @@ impl<'a> Engine<'a> {
         fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
+            steps_together: vec![0; servers.len()],
             servers,
             groups,
             calendar,
-            tally: Tally::new(setup.lanes(), setup.horizon.is_some()),
+            tally: Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
+                setup.pools[pool.index()].engine.speculative.is_some()
+            }),
             fleet,
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
@@ -248,6 +254,7 @@ impl<'a> Engine<'a> {
         if self.options.reference {
             server.replica().check();
         }
+        self.after_step(index);
         self.calendar.wake(index);
     }
 
@@ -279,7 +286,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().pool().caching() {
+        let content = if server.replica().knows_contents() {
             arriving.content(id)
         } else {
             Content::default()
@@ -295,6 +302,7 @@ impl<'a> Engine<'a> {
         if group.is_several() {
             return self.decide_together(group, arriving);
         }
+        let said = self.before_step(index);
         let now = self.calendar.now();
         let before = self.calendar.lookahead(arriving.next_arrival());
         let limit = Limit { before, horizon: self.horizon };
@@ -305,14 +313,22 @@ impl<'a> Engine<'a> {
             arriving.finished(request, at);
         });
         let since = &mut self.stands_since[index.index()];
-        if let Some(Begun { free, end }) = begun {
+        if begun != Next::default() {
             *since = Time::NEVER;
-            self.calendar.add(end, What::StepEnds(index));
-            if free < end {
-                self.calendar.add(free, What::StageFree(index));
+            if let Some(end) = begun.end {
+                self.calendar.add(end, What::StepEnds(index));
+            }
+            if let Some(turn) = begun.turn {
+                self.calendar.add(turn, What::StageFree(index));
             }
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
+        }
+        // A replica that is in the middle of a step does not look.
+        if let Some(report) = said
+            && (begun != Next::default() || self.servers[index.index()].runs_nothing())
+        {
+            self.fleet.report(&report);
         }
     }
 
@@ -373,6 +389,7 @@ impl<'a> Engine<'a> {
             };
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }
+        self.tally.write_own();
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
         }
@@ -398,20 +415,30 @@ fn add_pool<'a>(
     assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
     assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
-    // In a pipeline the micro-batches in flight are the steps ahead.
-    let planned_ahead = asynchronous && stages == 1;
+    let turns = stages > 1 && needs.by_request;
+    // Where lanes of a pipeline have requests of their own, those in flight are the steps ahead.
+    let out = match turns {
+        true => BatchesOut { stages, ahead: asynchronous },
+        false => BatchesOut { stages: 1, ahead: asynchronous && stages == 1 },
+    };
     let replica = ReplicaOptions {
         reaches: pool.cost.reaches(),
-        ..ReplicaOptions::of(&pool.engine, &needs, planned_ahead, options.reference)
+        ..ReplicaOptions::of(&pool.engine, &needs, out, options.reference)
     };
     for _ in 0..pool.replicas {
         let first = *lanes;
         *lanes += stages;
         let planner = |lane| Planner::new(LaneId(first + lane), (pool.make)(), options);
-        let replica = Replica::new(replica);
+        let mut replica = Replica::new(replica);
+        if let Some(luck) = pool.luck {
+            replica.draft_with(luck.clone());
+        }
         servers.push(if stages == 1 {
-            let lane = Lane::new(replica, planner(0), planned_ahead, pool.cost);
+            let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);
             Server::Whole(Box::new(lane))
+        } else if turns {
+            let planners = (0..stages).map(planner).collect();
+            Server::Turns(Box::new(Turns::new(replica, planners, out, pool.cost)))
         } else {
             let planners = (0..stages).map(planner).collect();
             let pipeline = Pipeline::new(replica, planners, asynchronous, pool.cost);

@@ -27,6 +27,9 @@ pub(super) struct Lane<'a> {
     planned: Option<Box<Plan>>,
     /// When that step was planned.
     planned_at: Time,
+    /// Whether it was asked for: what was planned empty is not asked for again before the step in
+    /// flight is over.
+    asked: bool,
     /// Kept for the decode steps of a stretch.
     times: Box<[IterationTime]>,
     /// GPU time of all steps so far.
@@ -102,6 +105,7 @@ impl<'a> Lane<'a> {
             running: None,
             planned: None,
             planned_at: Time::ZERO,
+            asked: false,
             times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
             gpu_busy: Span::ZERO,
         }
@@ -119,7 +123,7 @@ impl<'a> Lane<'a> {
 
     /// Whether a decision now could start or plan something.
     pub(super) fn can_decide(&self) -> bool {
-        self.running.is_none() || (self.planned_ahead && self.planned.is_none())
+        self.running.is_none() || (self.planned_ahead && !self.asked)
     }
 
     /// Whether no step is in flight and none planned.
@@ -130,6 +134,7 @@ impl<'a> Lane<'a> {
     /// Ends the step in flight: seats and blocks of requests that got their last token are free.
     pub(super) fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };
+        self.asked = false;
         self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
     }
 
@@ -161,6 +166,7 @@ impl<'a> Lane<'a> {
         tally: &mut Tally,
         mut dropped: impl FnMut(RequestId, Time),
     ) -> Option<(Box<Plan>, Time)> {
+        self.asked = false;
         match self.planned.take() {
             Some(plan) => Some((plan, self.planned_at)),
             None => {
@@ -176,8 +182,15 @@ impl<'a> Lane<'a> {
         tally: &mut Tally,
         mut dropped: impl FnMut(RequestId, Time),
     ) {
-        if self.planned_ahead && self.planned.is_none() {
-            self.planned = self.planner.plan(&mut self.replica, now, tally, &mut dropped);
+        if self.planned_ahead && !self.asked {
+            self.asked = true;
+            // Once: whom it preempts has a token on its way, and comes back later.
+            let plan = self.planner.ask(&mut self.replica, now, tally, &mut dropped);
+            if plan.is_empty() {
+                self.planner.put_away(plan);
+            } else {
+                self.planned = Some(plan);
+            }
             self.planned_at = now;
         }
     }
@@ -189,7 +202,13 @@ impl<'a> Lane<'a> {
 
     /// The time that a batch takes by itself.
     pub(super) fn price(&self, plan: &Plan) -> IterationTime {
-        self.cost.time(&plan.shape())
+        let mut time = self.cost.time(&plan.shape());
+        if let Some(draft) = plan.draft_shape() {
+            let drafting = self.cost.draft_time(&draft);
+            time.gpu = time.gpu + drafting.gpu;
+            time.host = time.host + drafting.host;
+        }
+        time
     }
 
     fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
@@ -204,13 +223,13 @@ impl<'a> Lane<'a> {
         &mut self,
         now: Time,
         decided: Time,
-        plan: Box<Plan>,
+        mut plan: Box<Plan>,
         time: IterationTime,
         tally: &mut Tally,
     ) -> Time {
         let (tokens_at, end) = self.ends(now, time);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
-        self.planner.begin(&plan, at, tally);
+        self.planner.begin(&mut plan, at, tally);
         self.running = Some(InFlight { plan, began: now, tokens_at, end });
         end
     }

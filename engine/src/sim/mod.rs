@@ -11,10 +11,12 @@ mod part;
 mod pipeline;
 mod planner;
 mod replay;
+mod reports;
 mod server;
 mod tally;
+mod turns;
 
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, play_fleet};
 pub use outcome::*;
-pub use replay::{Replay, ReplayRequest, StepRecord};
+pub use replay::{Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, StepRecord, Transferred};

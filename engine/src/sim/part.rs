@@ -44,8 +44,8 @@ impl Part {
             })
             .collect();
         let Tally { mut trace, mut rejections, counts, .. } = self.tally;
-        if setup.replicas() > 1 {
-            // Neither order may tell in which order the replicas were played.
+        if setup.replicas() > 1 || !trace.more_runs.is_empty() {
+            // No order may tell in which order the replicas were played, or runs ended.
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
         }
@@ -88,8 +88,11 @@ impl Part {
             columns += trace.columns.len() as u32;
             runs += trace.more_runs.len() as u32;
         }
-        let mut whole =
-            Part { tally: Tally::new(Vec::new(), false), replicas: Vec::new(), log: None };
+        let mut whole = Part {
+            tally: Tally::new(Vec::new(), false, |_| false),
+            replicas: Vec::new(),
+            log: None,
+        };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
             let (replica, place) = origin(id);
             let mut row = parts[replica.index()].tally.trace.requests[place as usize];

@@ -158,12 +158,12 @@ impl<'a> Pipeline<'a> {
         &mut self,
         now: Time,
         lane: LaneOfReplica,
-        plan: Box<Plan>,
+        mut plan: Box<Plan>,
         tally: &mut Tally,
     ) -> Begun {
         let end = self.pass(now, &plan);
         let at = Instants { decided: now, start: now, end, free: end };
-        self.planners[lane.index()].begin(&plan, at, tally);
+        self.planners[lane.index()].begin(&mut plan, at, tally);
         self.in_flight.push_back(InFlight { lane, plan, end });
         Begun { free: self.free[0], end }
     }

@@ -29,6 +29,8 @@ pub(super) struct Planner {
     log: Option<Log>,
     /// Kept for the chunks of the batch to log.
     chunks: Vec<ChunkRecord>,
+    /// Kept for those who end with a batch.
+    ended: Vec<RequestId>,
 }
 
 /// When an iteration's batch was formed, began, brought its tokens, and let the next one begin.
@@ -54,6 +56,7 @@ impl Planner {
             spare: Vec::new(),
             log: options.keep_log.then(Log::default),
             chunks: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
@@ -65,25 +68,43 @@ impl Planner {
         tally: &mut Tally,
         dropped: &mut impl FnMut(RequestId, Time),
     ) -> Option<Box<Plan>> {
-        let mut plan = self.spare.pop().unwrap_or_default();
         loop {
-            self.scheduler.schedule(&mut replica.step(now));
-            replica.commit(&mut plan);
-            self.write_runs(replica, tally);
-            self.note_preempted(&plan, tally);
-            for &request in &plan.dropped {
-                tally.reject(request, super::Rejection::DroppedByPolicy);
-                dropped(request, now);
-            }
+            let plan = self.ask(replica, now, tally, dropped);
             if !plan.is_empty() {
                 return Some(plan);
             }
             // A step that only preempted or dropped has changed the queue: ask again.
-            if plan.preempted.is_empty() && plan.dropped.is_empty() {
-                self.spare.push(plan);
+            let again = !plan.preempted.is_empty() || !plan.dropped.is_empty();
+            self.spare.push(plan);
+            if !again {
                 return None;
             }
         }
+    }
+
+    /// Asks the policy once; the batch may be empty.
+    pub(super) fn ask(
+        &mut self,
+        replica: &mut Replica,
+        now: Time,
+        tally: &mut Tally,
+        dropped: &mut impl FnMut(RequestId, Time),
+    ) -> Box<Plan> {
+        let mut plan = self.spare.pop().unwrap_or_default();
+        self.scheduler.schedule(&mut replica.step(now));
+        replica.commit(&mut plan);
+        self.write_runs(replica, tally);
+        self.note_preempted(&plan, tally);
+        for &request in &plan.dropped {
+            tally.reject(request, super::Rejection::DroppedByPolicy);
+            dropped(request, now);
+        }
+        plan
+    }
+
+    /// Puts away a plan that came to nothing.
+    pub(super) fn put_away(&mut self, plan: Box<Plan>) {
+        self.spare.push(plan);
     }
 
     /// Preempts a request of the lane in the policy's place.
@@ -121,15 +142,20 @@ impl Planner {
     }
 
     /// Writes down what a batch brings when it begins.
-    pub(super) fn begin(&mut self, plan: &Plan, at: Instants, tally: &mut Tally) {
+    pub(super) fn begin(&mut self, plan: &mut Plan, at: Instants, tally: &mut Tally) {
         if plan.decodes > 0 {
-            tally.steps(self.lane).push(at.end);
+            let mut steps = tally.steps(self.lane);
+            steps.push(at.end);
+            plan.step = steps.last();
         }
         for &(request, hit_tokens) in &plan.admitted {
             tally.schedule(self.lane, request, at.start, hit_tokens);
         }
-        for emission in &plan.emissions {
-            tally.emit(self.lane, *emission, at.end);
+        // Of requests that are counted one by one, what a batch brings is known when it is over.
+        if plan.brought.is_empty() {
+            for emission in &plan.emissions {
+                tally.emit(self.lane, *emission, at.end);
+            }
         }
         tally.count(plan);
         self.write_log(plan, at);
@@ -144,16 +170,37 @@ impl Planner {
         tally: &mut Tally,
         mut finished: impl FnMut(RequestId, Time),
     ) {
-        if !plan.ending.is_empty() {
+        if !plan.brought.is_empty() {
+            self.settle(&mut plan, tokens_at, replica, tally, finished);
+        } else if !plan.ending.is_empty() || !plan.chunks.is_empty() {
             for &handle in &plan.ending {
                 let request = replica.request_of(handle);
                 tally.complete(request);
                 finished(request, tokens_at);
             }
-            replica.finish(&mut plan.ending);
+            replica.finish(&mut plan);
             self.write_runs(replica, tally);
         }
         self.spare.push(plan);
+    }
+
+    fn settle(
+        &mut self,
+        plan: &mut Plan,
+        tokens_at: Time,
+        replica: &mut Replica,
+        tally: &mut Tally,
+        mut finished: impl FnMut(RequestId, Time),
+    ) {
+        self.ended.clear();
+        replica.settle(plan, |request| self.ended.push(request));
+        for brought in plan.brought.iter().filter(|brought| brought.emits > 0) {
+            tally.bring(self.lane, brought, plan.step, tokens_at);
+        }
+        for &request in &self.ended {
+            tally.complete(request);
+            finished(request, tokens_at);
+        }
     }
 
     pub(super) fn write_runs(&self, replica: &mut Replica, tally: &mut Tally) {

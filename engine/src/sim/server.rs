@@ -4,6 +4,7 @@ use super::lane::{Lane, Limit};
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
 use super::tally::Tally;
+use super::turns::{Next, Turns};
 use crate::ids::LaneId;
 use crate::replica::Replica;
 use crate::request::RequestId;
@@ -15,8 +16,10 @@ use crate::trace::Log;
 pub(super) enum Server<'a> {
     /// One micro-batch at a time.
     Whole(Box<Lane<'a>>),
-    /// Several in flight.
+    /// Several in flight, each of its own requests.
     Staged(Box<Pipeline<'a>>),
+    /// Several in flight, of one running list.
+    Turns(Box<Turns<'a>>),
 }
 
 impl Server<'_> {
@@ -24,6 +27,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => &lane.replica,
             Server::Staged(pipeline) => &pipeline.replica,
+            Server::Turns(turns) => &turns.replica,
         }
     }
 
@@ -31,6 +35,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => &mut lane.replica,
             Server::Staged(pipeline) => &mut pipeline.replica,
+            Server::Turns(turns) => &mut turns.replica,
         }
     }
 
@@ -39,6 +44,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.gpu_busy,
             Server::Staged(pipeline) => pipeline.gpu_busy,
+            Server::Turns(turns) => turns.gpu_busy,
         }
     }
 
@@ -47,6 +53,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.planner.lane,
             Server::Staged(pipeline) => pipeline.planners[0].lane,
+            Server::Turns(turns) => turns.planners[0].lane,
         }
     }
 
@@ -55,6 +62,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => &*lane.planner.scheduler,
             Server::Staged(pipeline) => &*pipeline.planners[0].scheduler,
+            Server::Turns(turns) => &*turns.planners[0].scheduler,
         }
     }
 
@@ -62,7 +70,7 @@ impl Server<'_> {
     pub(super) fn can_decide(&self) -> bool {
         match self {
             Server::Whole(lane) => lane.can_decide(),
-            Server::Staged(_) => true,
+            Server::Staged(_) | Server::Turns(_) => true,
         }
     }
 
@@ -72,6 +80,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.runs_nothing(),
             Server::Staged(pipeline) => pipeline.runs_nothing(),
+            Server::Turns(turns) => turns.runs_nothing(),
         }
     }
 
@@ -81,6 +90,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.planner.thrashes(),
             Server::Staged(pipeline) => pipeline.planners.iter().any(Planner::thrashes),
+            Server::Turns(turns) => turns.planners.iter().any(Planner::thrashes),
         }
     }
 
@@ -95,11 +105,12 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.end_step(tally, finished),
             Server::Staged(pipeline) => pipeline.end_step(now, tally, finished),
+            Server::Turns(turns) => turns.end_step(now, tally, finished),
         }
     }
 
-    /// Starts and plans what can be at `now`; says when what has begun ends, and when stage 0 is
-    /// free where that is earlier.
+    /// Starts and plans what can be at `now`; says when it is to be looked at again: what has begun
+    /// ends, and stage 0 is free where that is earlier.
     #[inline]
     pub(super) fn decide(
         &mut self,
@@ -107,16 +118,21 @@ impl Server<'_> {
         limit: Limit,
         tally: &mut Tally,
         dropped: impl FnMut(RequestId, Time),
-    ) -> Option<Begun> {
+    ) -> Next {
         match self {
             Server::Whole(lane) => {
                 let before = lane.end();
                 lane.decide(now, limit, tally, dropped);
                 // What was busy and only planned ahead is in the calendar already.
-                let end = lane.end().filter(|_| before.is_none())?;
-                Some(Begun { free: end, end })
+                Next { turn: None, end: lane.end().filter(|_| before.is_none()) }
             }
-            Server::Staged(pipeline) => pipeline.decide(now, tally, dropped),
+            Server::Staged(pipeline) => match pipeline.decide(now, tally, dropped) {
+                None => Next::default(),
+                Some(Begun { free, end }) => {
+                    Next { turn: Some(free).filter(|&free| free < end), end: Some(end) }
+                }
+            },
+            Server::Turns(turns) => turns.decide(now, tally, dropped),
         }
     }
 
@@ -131,6 +147,7 @@ impl Server<'_> {
                 vec![lane.close(tally)]
             }
             Server::Staged(pipeline) => pipeline.close(tally),
+            Server::Turns(turns) => turns.close(horizon, tally),
         }
     }
 }

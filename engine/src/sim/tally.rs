@@ -1,8 +1,8 @@
 //! What a run writes down as it goes: a row a request, the decode steps of each lane, and counts.
 
 use super::{IterationCounts, Rejection};
-use crate::ids::{ColumnId, LaneId};
-use crate::replica::{Emission, Plan};
+use crate::ids::{ColumnId, LaneId, PoolId};
+use crate::replica::{Brought, Emission, Plan};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::trace::{Column, ColumnKind, Lane, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
@@ -12,6 +12,8 @@ pub(super) struct Tally {
     pub trace: TokenTrace,
     /// By lane.
     columns_of: Vec<ColumnsOf>,
+    /// By request: its tokens after the first, where drafts bring them.
+    own: Vec<Vec<Time>>,
     /// Index of each request's last further run, or `NO_RUN`.
     last_run: Vec<u32>,
     pub counts: IterationCounts,
@@ -31,6 +33,11 @@ impl Steps<'_> {
         debug_assert!(self.0.last().is_none_or(|&last| last < at), "steps move forward");
         self.0.push(at);
     }
+
+    /// The number of the last.
+    pub(super) fn last(&self) -> u32 {
+        (self.0.len() - 1) as u32
+    }
 }
 
 /// Where the columns of a lane are in the trace.
@@ -40,6 +47,8 @@ struct ColumnsOf {
     steps: ColumnId,
     /// Tokens that a recomputed prefill emits between them.
     between: ColumnId,
+    /// Where drafts bring each request its own number of tokens: those of its replica's requests.
+    own: Option<ColumnId>,
 }
 
 /// The row of a request that has arrived at the replica whose first lane is `lane`, of which
@@ -61,19 +70,28 @@ fn arrived(request: &Request, lane: LaneId) -> RequestRow {
 }
 
 impl Tally {
-    /// `ends` says whether observation may end before the requests do.
-    pub(super) fn new(lanes: Vec<Lane>, ends: bool) -> Tally {
+    /// `ends` says whether observation may end before the requests do, `drafts` whether drafts bring
+    /// tokens in a pool.
+    pub(super) fn new(lanes: Vec<Lane>, ends: bool, drafts: impl Fn(PoolId) -> bool) -> Tally {
         let mut columns = Vec::new();
         let mut add = |kind| {
             columns.push(Column::of(kind));
             ColumnId((columns.len() - 1) as u32)
         };
-        let columns_of = (0..lanes.len()).map(LaneId::at).map(|lane| ColumnsOf {
-            steps: add(ColumnKind::Steps(lane)),
-            between: add(ColumnKind::Between(lane)),
-        });
+        let mut columns_of: Vec<ColumnsOf> = Vec::with_capacity(lanes.len());
+        for (number, lane) in lanes.iter().enumerate() {
+            let id = LaneId::at(number);
+            let (steps, between) = (add(ColumnKind::Steps(id)), add(ColumnKind::Between(id)));
+            let beside = lane.part.is_some_and(|part| part.0 > 0);
+            let own = match columns_of.last() {
+                Some(before) if beside => before.own,
+                _ => drafts(lane.pool).then(|| add(ColumnKind::Own)),
+            };
+            columns_of.push(ColumnsOf { steps, between, own });
+        }
         Tally {
-            columns_of: columns_of.collect(),
+            columns_of,
+            own: Vec::new(),
             trace: TokenTrace { columns, lanes, ..TokenTrace::default() },
             last_run: Vec::new(),
             counts: IterationCounts::default(),
@@ -89,6 +107,9 @@ impl Tally {
         let id = RequestId::at(self.trace.requests.len());
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
+        if self.columns_of.get(lane.index()).is_some_and(|columns| columns.own.is_some()) {
+            self.own.resize_with(id.index() + 1, Vec::new);
+        }
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
         }
@@ -144,6 +165,58 @@ impl Tally {
         self.append(request, Run { column, first, len, next: NO_RUN });
     }
 
+    /// What a batch brought a request that is counted by itself: `step` is its decode step, and the
+    /// tokens came `at` that instant.
+    pub(super) fn bring(&mut self, lane: LaneId, brought: &Brought, step: u32, at: Time) {
+        let request = brought.request;
+        let row = self.row(request);
+        if row.first_token == Time::NEVER {
+            assert_eq!(brought.emits, 1, "a prompt ends with one token");
+            row.first_token = at;
+            row.tokens = 1;
+        } else if self.columns_of[lane.index()].own.is_some() {
+            let tokens = std::iter::repeat_n(at, brought.emits as usize);
+            self.own[request.index()].extend(tokens);
+        } else if brought.decode {
+            self.go_on(lane, request, step);
+        } else {
+            self.emit(lane, Emission { request, first: false }, at);
+        }
+    }
+
+    /// Writes down the tokens of drafts, request by request: each has times of its own.
+    pub(super) fn write_own(&mut self) {
+        for (times, request) in
+            std::mem::take(&mut self.own).into_iter().zip(RequestId::FIRST.onwards())
+        {
+            let lane = self.trace.requests[request.index()].lane;
+            let Some(column) = self.columns_of[lane.index()].own else { continue };
+            if times.is_empty() {
+                continue;
+            }
+            let all = &mut self.trace.columns[column.index()].times;
+            let (first, len) = (all.len() as u32, times.len() as u32);
+            all.extend(times);
+            self.append(request, Run { column, first, len, next: NO_RUN });
+        }
+    }
+
+    /// One more decode step of a request.
+    fn go_on(&mut self, lane: LaneId, request: RequestId, step: u32) {
+        let column = self.columns_of[lane.index()].steps;
+        let row = &mut self.trace.requests[request.index()];
+        let last = match self.last_run[request.index()] {
+            NO_RUN => &mut row.run,
+            more => &mut self.trace.more_runs[more as usize],
+        };
+        if last.len > 0 && last.column == column && last.first + last.len == step {
+            last.len += 1;
+            row.tokens += 1;
+        } else {
+            self.append(request, Run { column, first: step, len: 1, next: NO_RUN });
+        }
+    }
+
     fn append(&mut self, request: RequestId, run: Run) {
         let row = &mut self.trace.requests[request.index()];
         row.tokens += run.len;
@@ -177,6 +250,7 @@ impl Tally {
     /// Forgets tokens of steps that were still in flight when observation ended at `end`, and notes
     /// what requests were still to get.
     pub(super) fn cut_at(&mut self, end: Time) {
+        debug_assert!(self.own.is_empty(), "they are written before");
         let TokenTrace { columns, requests, more_runs, to_come, .. } = &mut self.trace;
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.

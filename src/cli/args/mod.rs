@@ -179,6 +179,8 @@ pub enum Listed {
     Scenarios,
     /// Engine profiles of the catalog
     Profiles,
+    /// Published acceptance of drafts
+    Acceptance,
 }
 
 /// What has a schema.

@@ -95,7 +95,7 @@ fn swap(
         swap.not_held.push(format!("{} has no asynchronous scheduling", new.name()));
     }
     let caches = engine.prefix_caching || needs.always_caches;
-    if caches && needs.cache.is_some() && their_needs.cache.is_none() {
+    if caches && needs.can_cache() && !their_needs.can_cache() {
         swap.not_held.push(format!("{} keeps no prefixes", new.name()));
     }
     swap.hold(
@@ -175,6 +175,7 @@ mod tests {
             prefix_caching: false,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            speculative: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Speculative;
 use super::text_or_map::{InPlaceOfText, TextOr};
 use crate::cost::{Dtype, KvDtype};
 use crate::units::{Bytes, Duration};
@@ -51,6 +52,9 @@ pub struct Engine {
     /// and the host launches every kernel; the profile's unless given (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce_eager: Option<bool>,
+    /// Speculative decoding, for policies that can (vllm-v1); none unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speculative: Option<Speculative>,
 }
 
 /// A profile's name, or where it comes from.

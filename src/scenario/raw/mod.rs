@@ -11,6 +11,7 @@ mod pools;
 mod router;
 mod schedulers;
 mod slo;
+mod speculative;
 mod text_or_map;
 mod workload;
 
@@ -29,6 +30,7 @@ pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
 pub use slo::*;
+pub use speculative::*;
 pub use text_or_map::*;
 pub use workload::*;
 
@@ -74,8 +76,9 @@ pub struct Scenario {
     pub pools: Option<Vec<Pool>>,
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
     /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
-    /// (a session stays with its replica), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with
-    /// the name of a pool in place of a list, too.
+    /// (a session stays with its replica), `vllm-dp` (as vLLM balances within one data-parallel
+    /// deployment), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
+    /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
     /// The engine: version, memory, limits.

@@ -62,6 +62,7 @@ impl Engine {
             prefix_caching,
             async_scheduling,
             enforce_eager,
+            speculative,
         } = self;
         Engine {
             profile: profile.or(otherwise.profile),
@@ -75,6 +76,7 @@ impl Engine {
             prefix_caching: prefix_caching.or(otherwise.prefix_caching),
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
             enforce_eager: enforce_eager.or(otherwise.enforce_eager),
+            speculative: speculative.or(otherwise.speculative),
         }
     }
 }

@@ -8,6 +8,7 @@ use super::kv;
 use super::links::linked;
 use super::model;
 use super::owner::Owner;
+use super::speculative::{Drafted, speculative};
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision,
@@ -66,6 +67,7 @@ pub(super) fn any_engine() -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        speculative: None,
     }
 }
 
@@ -83,6 +85,8 @@ pub(super) struct Given<'g> {
     pub engine: &'g raw::Engine,
     /// The way to experts.
     pub experts: Option<&'g raw::ExpertTraffic>,
+    /// The workload's classes.
+    pub classes: &'g [String],
 }
 
 /// The engine of the scenario or of one of its pools; `None` when something is wrong (and reported).
@@ -94,6 +98,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         links,
         engine: given,
         experts,
+        classes,
     } = given;
     let parallelism = self::parallelism(check, owner, spread);
     let path = |check: &Check<'_>, key: &str| owner.path(check, &["engine", key]);
@@ -133,6 +138,10 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
     let experts = super::experts::experts(check, experts, model.as_ref());
+    let drafting = given.speculative.as_ref().and_then(|given| {
+        speculative(check, owner, given, Drafted { model: model.as_ref(), precision, classes })
+    });
+    let drafter = drafting.as_ref().and_then(|drafting| drafting.drafter.as_ref());
     let evenly = experts.choice == ExpertChoice::default();
     if let Some(why) = needed {
         let missing = [
@@ -167,6 +176,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         gpu_memory_utilization: utilization,
         block_tokens,
         overhead_bytes: reserved.0,
+        drafter,
     };
     // With both fixed the model is only named.
     let laid_out = model.as_ref().filter(|_| !fixed || given.kv_blocks.is_none());
@@ -188,6 +198,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     }
     let pricing =
         pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, (precision, experts));
+    let pricing =
+        pricing.map(|pricing| Box::new(Pricing { drafter: drafter.cloned(), ..*pricing }));
     let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
     if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
         check.warnings.extend(model.approximations());
@@ -214,6 +226,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             max_model_len: max_model_len.value,
             prefix_caching,
             async_scheduling,
+            speculative: drafting.as_ref().map(|drafting| drafting.speculative.clone()),
         },
         cost,
         hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
@@ -234,6 +247,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             prefix_caching: Some(prefix_caching),
             async_scheduling: Some(async_scheduling),
             enforce_eager: given.enforce_eager,
+            speculative: drafting.map(|drafting| drafting.filled),
         },
         derived: DerivedReplicas {
             kv_blocks,
@@ -405,7 +419,7 @@ fn pricing(
     let Profile::Engine(profile) = profile else { return None };
     let (model, gpu) = (model?.clone(), gpu?.clone());
     let profile = EngineProfile::clone(profile);
-    Some(Box::new(Pricing { model, gpu, profile, parallelism, precision, experts }))
+    Some(Box::new(Pricing { model, gpu, profile, parallelism, precision, experts, drafter: None }))
 }
 
 fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelism) -> Hardware {

@@ -37,7 +37,7 @@ impl Built {
             name: self.name.clone()?,
             replicas: self.replicas,
             cost: self.engine.cost.clone(),
-            engine: self.engine.limits,
+            engine: self.engine.limits.clone(),
             hardware: self.engine.hardware.clone(),
             promise: self.promise.clone(),
         })
@@ -95,6 +95,7 @@ fn built(
         links: given.links.unwrap_or_default(),
         engine: &given.engine.clone().unwrap_or_default(),
         experts: scenario.experts.as_ref(),
+        classes: &class_names(scenario),
     };
     let engine = engine::engine(check, &owner, from)?;
     let filled = raw::Pool {
@@ -104,6 +105,12 @@ fn built(
     };
     let replicas = filled.replicas.saturating_mul(engine.data_ranks);
     Some(Built { name: filled.name.clone(), filled, owner, replicas, engine, promise })
+}
+
+/// The names of the workload's classes, in order.
+fn class_names(scenario: &Scenario) -> Vec<String> {
+    let classes = scenario.workload.as_ref().and_then(|workload| workload.classes.as_ref());
+    classes.into_iter().flatten().map(|class| class.name.clone()).collect()
 }
 
 /// A pool's links, and the scenario's where it has none. The link of a GPU of its own comes before the

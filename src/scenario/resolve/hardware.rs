@@ -5,7 +5,7 @@ use super::links::figure_of_link;
 use super::owner::Owner;
 use crate::catalog::{self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, UnknownName};
 use crate::cost::{
-    CapacityError, CostError, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
+    CapacityError, CostError, Drafter, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
 use crate::excerpt::quoted;
 use crate::scenario::raw::{self, TextOr};
@@ -187,7 +187,7 @@ pub(super) fn beyond_memory(
     model: &Model,
     gpu: &Gpu,
     parallelism: Parallelism,
-    memory: &Memory,
+    memory: &Memory<'_>,
 ) -> Option<String> {
     let all = Memory { gpu_memory_utilization: 1.0, overhead_bytes: 0, ..*memory };
     let Ok(capacity) = kv_capacity(&request(model, gpu, parallelism, &all)) else {
@@ -211,7 +211,7 @@ fn request<'a>(
     model: &'a Model,
     gpu: &'a Gpu,
     parallelism: Parallelism,
-    memory: &Memory,
+    memory: &Memory<'a>,
 ) -> KvRequest<'a> {
     KvRequest {
         model,
@@ -221,6 +221,7 @@ fn request<'a>(
         gpu_memory_utilization: memory.gpu_memory_utilization,
         block_tokens: memory.block_tokens,
         overhead_bytes: memory.overhead_bytes,
+        drafter: memory.drafter,
     }
 }
 
@@ -231,7 +232,7 @@ pub(super) fn kv_blocks(
     model: &Model,
     gpu: &Gpu,
     parallelism: Parallelism,
-    memory: &Memory,
+    memory: &Memory<'_>,
 ) -> Option<KvCapacity> {
     match kv_capacity(&request(model, gpu, parallelism, memory)) {
         Ok(capacity) => Some(capacity),
@@ -253,7 +254,7 @@ pub(super) fn kv_blocks(
 
 /// What decides how much memory is left for KV.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory {
+pub(super) struct Memory<'d> {
     /// Number types of weights and KV.
     pub precision: Precision,
     /// Share of device memory that the engine may use.
@@ -262,6 +263,8 @@ pub(super) struct Memory {
     pub block_tokens: u32,
     /// Activations, graphs, context.
     pub overhead_bytes: u64,
+    /// What drafts beside the model.
+    pub drafter: Option<&'d Drafter>,
 }
 
 /// Reports why a model, a GPU and a parallelism do not go together.
@@ -312,6 +315,7 @@ pub(super) fn found<T>(
                 catalog::Kind::Gpu => "metron-sim list gpus",
                 catalog::Kind::Model => "metron-sim list models",
                 catalog::Kind::Profile => "metron-sim list profiles",
+                catalog::Kind::Acceptance => "metron-sim list acceptance",
             };
             // The nearest name, and not a long list with it.
             // Of `Qwen/Qwen3-32B` the part behind the owner is the name.
@@ -341,6 +345,7 @@ fn own_figures(kind: catalog::Kind) -> &'static str {
             "any other model goes by its own config, such as `model: {config: path/to/config.json}`"
         }
         catalog::Kind::Profile => "any other engine goes by a file, such as `{file: profile.yaml}`",
+        catalog::Kind::Acceptance => "any other goes by a figure, such as `{length: 2.4}`",
     }
 }
 

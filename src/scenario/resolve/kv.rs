@@ -19,7 +19,7 @@ pub(super) fn layout(
     given: &raw::Engine,
     model: Option<&Model>,
     parallelism: Parallelism,
-    memory: &Memory,
+    memory: &Memory<'_>,
 ) -> Option<Layout> {
     let asked = memory.block_tokens;
     let Some(model) = model else {
@@ -63,7 +63,7 @@ pub(super) fn kv_blocks(
     model: Option<&Model>,
     gpu: Option<&Gpu>,
     parallelism: Parallelism,
-    memory: &Memory,
+    memory: &Memory<'_>,
 ) -> Option<DerivedBlocks> {
     if let Some(blocks) = given.kv_blocks {
         if let (Some(model), Some(gpu)) = (model, gpu) {

@@ -16,6 +16,7 @@ mod owner;
 mod router;
 mod schedulers;
 mod slo;
+mod speculative;
 mod workload;
 
 use crate::scenario::files::Files;
@@ -152,6 +153,7 @@ fn checked(
     let runs = schedulers::runs(check, entries, names, &infos);
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
+        schedulers::can_draft(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);

@@ -13,12 +13,16 @@ const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// The model's figures; `None` when it is not given or wrong (and reported).
 pub(super) fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
-    let path = Path::root().key("model");
-    let figures = match given? {
-        TextOr::Text(name) => return found(check, &path, catalog::model(name)),
+    model_at(check, &Path::root().key("model"), given?)
+}
+
+/// The same of the model that stands at `path`.
+pub(super) fn model_at(check: &mut Check<'_>, path: &Path, given: &raw::ModelRef) -> Option<Model> {
+    let figures = match given {
+        TextOr::Text(name) => return found(check, path, catalog::model(name)),
         TextOr::Map(figures) => figures,
     };
-    let model = whole(check, &path, figures)?;
+    let model = whole(check, path, figures)?;
     let model = match &figures.weights {
         None => model,
         Some(_) if figures.gguf.is_some() => {
@@ -47,7 +51,7 @@ pub(super) fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Opt
         vocab_size: figures.vocab_size,
         max_position_embeddings: figures.max_position_embeddings,
     };
-    figure(check, &path, model.with(&overrides))
+    figure(check, path, model.with(&overrides))
 }
 
 /// The model before any figure is replaced.

@@ -111,6 +111,27 @@ pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: 
     }
 }
 
+/// Refuses schedulers that do not draft where the engine is to.
+pub(super) fn can_draft(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
+    for pool in fleet.iter().filter(|pool| pool.engine.limits.speculative.is_some()) {
+        let info = pool.engine.info();
+        let drafts = |config: &SchedulerConfig| config.build(&info).needs().drafts;
+        for run in runs.iter().filter(|run| !drafts(&run.config)) {
+            let able: Vec<&str> = SchedulerConfig::all()
+                .filter(|config| drafts(config))
+                .map(|config| config.name())
+                .collect();
+            let message = format!(
+                "{} has no speculative decoding here; those that have: {}",
+                run.name,
+                able.join(", ")
+            );
+            let path = pool.owner.path(check, &["engine", "speculative"]);
+            check.report(&path, message, "leave it out, or the scheduler");
+        }
+    }
+}
+
 /// Warns of every run that would keep blocks for reuse and cannot with the model's layers.
 pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet {
@@ -118,13 +139,15 @@ pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], flee
         for run in runs {
             let needs = run.config.build(&info).needs();
             let asked = info.prefix_caching || needs.always_caches;
-            if asked && needs.cache.is_some() && !needs.caches_on(&info) {
+            if asked && needs.can_cache() && !needs.caches_on(&info) {
                 let path = pool.owner.path(check, &["engine", "prefix_caching"]);
-                check.warnings.push(format!(
-                    "{path}: {} runs without prefix cache here: it keeps no states of layers that \
-                     carry one",
-                    run.label
-                ));
+                let why = match info.kv_groups.states() > 0 {
+                    true => "it keeps no states of layers that carry one",
+                    false => "it finds nothing again where layers have windows",
+                };
+                check
+                    .warnings
+                    .push(format!("{path}: {} runs without prefix cache here: {why}", run.label));
             }
         }
     }

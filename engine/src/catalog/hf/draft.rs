@@ -2,7 +2,7 @@
 
 use super::config::Config;
 use super::error::HfConfigError;
-use crate::catalog::model::{LayerGroup, Mixer, Mlp};
+use crate::catalog::model::{LayerGroup, predicting_layers, predicting_parameters};
 
 /// Their parameters: each is a layer like the last, and a projection of two hidden states to one. The
 /// embedding and the head are the model's own.
@@ -39,21 +39,6 @@ pub(super) fn parameters(
     if layers == 0 {
         return Ok(0);
     }
-    let h = u64::from(hidden_size);
-    // Where a layer is one mixer or one network, a predicting one is a mixer with experts.
-    let attention = groups.iter().rev().find(|group| matches!(group.mixer, Mixer::Attention(_)));
-    let experts = groups.iter().rev().find(|group| matches!(group.mlp, Mlp::Experts(_)));
-    let last = groups.last().map_or(0, |group| group.parameters(hidden_size));
-    let apart = groups.iter().any(|group| matches!(group.mixer, Mixer::None));
-    let one = match (apart, attention, experts) {
-        (true, Some(attention), Some(experts)) => {
-            attention.parameters(hidden_size) + experts.parameters(hidden_size)
-        }
-        // Gated delta layers are never last in what predicts: attention is.
-        (_, Some(attention), _) if !matches!(groups.last(), Some(l) if l.mixer.stores_kv()) => {
-            attention.parameters(hidden_size)
-        }
-        _ => last,
-    };
-    Ok(u64::from(layers).saturating_mul(one.saturating_add(2 * h * h + 3 * h)))
+    let one = predicting_parameters(&predicting_layers(groups), hidden_size);
+    Ok(u64::from(layers).saturating_mul(one))
 }

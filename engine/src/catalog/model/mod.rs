@@ -6,6 +6,7 @@ mod gguf_mixes;
 mod mixer;
 mod mlp;
 mod overrides;
+mod predicting;
 mod size;
 mod words;
 
@@ -15,6 +16,7 @@ pub use mixer::{
 };
 pub use mlp::{Dense, Experts, Mlp, MlpParameters};
 pub use overrides::ModelOverrides;
+pub(super) use predicting::{predicting_layers, predicting_parameters};
 pub use size::WeightBytes;
 
 use serde::Serialize;

@@ -17,6 +17,8 @@ pub(super) struct Decode {
     pub(super) sequence_us: f64,
     /// Per KV token.
     pub(super) kv_us: f64,
+    /// Of that, reading, and computing for each row of a query.
+    bounds_us: (f64, f64),
     /// Per KV token of the mean sequence.
     walk_us: f64,
     bend: Bend,
@@ -54,6 +56,7 @@ impl Decode {
             split_us: fit.split_us,
             sequence_us: fit.sequence_us * heads.query / 32.0,
             kv_us: reading_us(heads, fit.memory_gb_per_s, tflops),
+            bounds_us: bounds_us(heads, fit.memory_gb_per_s, tflops),
             walk_us: fit.walk_ns * 1e-3,
             bend: Bend::new(3.0),
             ramps_per_kv: kv_bytes / (fit.ramp_mb * 1e6),
@@ -67,8 +70,18 @@ impl Decode {
     }
 
     /// Without the launch.
-    pub(super) fn us(&self, decodes: f64, kv: f64) -> f64 {
-        self.sequence_us * decodes + self.kv_us(decodes, kv)
+    pub(super) fn us(&self, decodes: f64, rows: f64, kv: f64) -> f64 {
+        self.sequence_us * decodes + self.kv_us(decodes, rows, kv)
+    }
+
+    /// Time of a KV token that a query of so many rows meets: it is read once, whatever their number,
+    /// and computed with each.
+    fn token_us(&self, rows: f64) -> f64 {
+        if rows <= 1.0 {
+            return self.kv_us;
+        }
+        let (reading, row) = self.bounds_us;
+        self.kv_us.max(self.bend.of(reading, row * rows))
     }
 
     /// `kv_us` is for a KV token.
@@ -81,11 +94,12 @@ impl Decode {
         Reading { kv_us, splits_per_kv: 1.0 / (decodes * SPLIT_KEYS) }
     }
 
-    pub(super) fn kv_us(&self, decodes: f64, kv: f64) -> f64 {
+    /// Of queries of `rows` rows each.
+    pub(super) fn kv_us(&self, decodes: f64, rows: f64, kv: f64) -> f64 {
         if decodes <= 0.0 {
             return 0.0;
         }
-        self.kv_in_us(self.reading(decodes, self.kv_us), kv)
+        self.kv_in_us(self.reading(decodes, self.token_us(rows)), kv)
     }
 
     #[inline]
@@ -95,7 +109,7 @@ impl Decode {
     }
 
     pub(super) fn warm_kv_us(&self, decodes: f64, kv: f64) -> f64 {
-        let Some(warm) = &self.warm else { return self.kv_us(decodes, kv) };
+        let Some(warm) = &self.warm else { return self.kv_us(decodes, 1.0, kv) };
         // Nearly all or nothing: what is read in turn and does not fit is evicted before its turn.
         let fills = kv * warm.fills_per_kv;
         let stays = 1.0 / (1.0 + libm::pow(fills, 16.0));
@@ -108,9 +122,15 @@ impl Decode {
 /// their computing is within the fits; the many heads on one latent K compute as long as they read.
 fn reading_us(heads: Heads, gb_per_s: f64, tflops: f64) -> f64 {
     const GROUP_MAX: f64 = 16.0;
-    let reading = heads.kv * heads.kv_bytes * us_per_byte(gb_per_s);
+    let (reading, computing) = bounds_us(heads, gb_per_s, tflops);
     if heads.query / heads.kv <= GROUP_MAX {
         return reading;
     }
-    soft_max(reading, heads.query * heads.pair_flops * us_per_flop(tflops), 3.0)
+    soft_max(reading, computing, 3.0)
+}
+
+/// What reading a KV token takes, and what computing with it does for one row of a query.
+fn bounds_us(heads: Heads, gb_per_s: f64, tflops: f64) -> (f64, f64) {
+    let reading = heads.kv * heads.kv_bytes * us_per_byte(gb_per_s);
+    (reading, heads.query * heads.pair_flops * us_per_flop(tflops))
 }

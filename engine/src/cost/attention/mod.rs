@@ -32,6 +32,19 @@ pub(super) struct Attention {
     reach: Reach,
 }
 
+/// The queries of a batch's decodes.
+#[derive(Clone, Copy, Debug)]
+struct Queries {
+    /// Requests.
+    count: f64,
+    /// Tokens of the mean request.
+    rows: f64,
+}
+
+impl Queries {
+    const NONE: Queries = Queries { count: 0.0, rows: 1.0 };
+}
+
 /// Attention of a batch, microseconds a layer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AttentionTime {
@@ -143,7 +156,10 @@ impl Attention {
 
     /// Time of one layer's attention. `kv` are the entries that its decodes read.
     pub(super) fn time(&self, shape: &BatchShape<'_>, kv: f64) -> AttentionTime {
-        let decodes = f64::from(shape.decodes().requests());
+        let decodes = Queries {
+            count: f64::from(shape.decodes().requests()),
+            rows: shape.decodes().query_tokens(),
+        };
         if shape.chunks().is_empty() {
             let us = self.decodes_us(decodes, kv);
             return AttentionTime { together_us: us, in_turn_us: f64::INFINITY };
@@ -159,7 +175,7 @@ impl Attention {
                 (chunks, chunks + (mixed - by_constants).max(0.0))
             }
         };
-        if decodes <= 0.0 || self.within_bounds {
+        if decodes.count <= 0.0 || self.within_bounds {
             return AttentionTime { together_us: mixed, in_turn_us: f64::INFINITY };
         }
         let alone = self.decodes_us(decodes, kv);
@@ -171,29 +187,37 @@ impl Attention {
     }
 
     /// Time of a decode-only batch.
-    fn decodes_us(&self, decodes: f64, kv: f64) -> f64 {
-        let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, n * mean);
+    fn decodes_us(&self, decodes: Queries, kv: f64) -> f64 {
+        let Queries { count, rows } = decodes;
+        let by_constants =
+            |rows: f64| self.decode_fixed_us(count) + self.decode.kv_us(count, rows, kv);
+        let model = |n: f64, mean: f64| self.decode.launch_us + self.decode.us(n, 1.0, n * mean);
         match &self.measured.decode {
-            Some(grid) if decodes > 0.0 => grid.us(decodes, kv / decodes, model),
-            _ => self.decode_fixed_us(decodes) + self.decode.kv_us(decodes, kv),
+            Some(grid) if count > 0.0 => {
+                let us = grid.us(count, kv / count, model);
+                // The table is of one row each: more are as much dearer as the constants have it.
+                if rows > 1.0 { us * (by_constants(rows) / by_constants(1.0)) } else { us }
+            }
+            _ => by_constants(rows),
         }
     }
 
     /// Time of the chunks alone, and of chunks and decodes together, by the constants.
-    fn by_constants_us(&self, chunks: &[Chunk], decodes: f64, kv: f64) -> (f64, f64) {
+    fn by_constants_us(&self, chunks: &[Chunk], decodes: Queries, kv: f64) -> (f64, f64) {
+        let Queries { count, rows } = decodes;
         match &self.prefill {
             Prefill::Two(two) => {
                 let blocks = Blocks::of(chunks, self.reach);
-                let alone = two.us(&blocks, 0.0, 0.0);
+                let alone = two.us(&blocks, Queries::NONE, 0.0);
                 let mixed = match self.apart {
-                    true => alone + self.decode.us(decodes, kv),
+                    true => alone + self.decode.us(count, rows, kv),
                     false => two.us(&blocks, decodes, kv),
                 };
                 (alone, mixed)
             }
             Prefill::Three(three) => {
                 let alone = three.us(chunks, self.reach);
-                (alone, alone + self.decode.us(decodes, kv))
+                (alone, alone + self.decode.us(count, rows, kv))
             }
         }
     }
@@ -202,7 +226,7 @@ impl Attention {
     fn chunks_in_table_us(&self, grid: &Grid, chunks: &[Chunk], by_constants: f64) -> f64 {
         let one = |tokens: f64, context: f64| {
             let chunk = Chunk { context: context as u32, tokens: tokens as u32 };
-            self.by_constants_us(&[chunk], 0.0, 0.0).0
+            self.by_constants_us(&[chunk], Queries::NONE, 0.0).0
         };
         let (mut table, mut constants) = (0.0, 0.0);
         for chunk in chunks {

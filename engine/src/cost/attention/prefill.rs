@@ -1,5 +1,6 @@
 //! The attention of a batch with prefill chunks, by the kernel that computes it.
 
+use super::Queries;
 use super::bend::Bend;
 use super::heads::Heads;
 use crate::catalog::{self, Reach};
@@ -183,8 +184,11 @@ impl Two {
         }
     }
 
-    pub(super) fn us(&self, blocks: &Blocks, decodes: f64, kv: f64) -> f64 {
-        let (tiles, keys) = (blocks.tiles + decodes, blocks.keys + kv);
+    pub(super) fn us(&self, blocks: &Blocks, queries: Queries, kv: f64) -> f64 {
+        // The rows of a decode's query, few as they are, take a tile like one row.
+        let decodes = queries.count;
+        let tiles_each = (queries.rows / f64::from(TILE_ROWS)).ceil();
+        let (tiles, keys) = (blocks.tiles + decodes * tiles_each, blocks.keys + kv * tiles_each);
         // Of the decodes the mean stands for the longest.
         let longest = if decodes > 0.0 { blocks.longest.max(kv / decodes) } else { blocks.longest };
         let work = self.waves * (self.tile_us * tiles + self.key_us * keys);

@@ -192,6 +192,11 @@ impl HostTier {
         self.chunks.len()
     }
 
+    /// KV blocks in a chunk.
+    pub fn chunk_blocks(&self) -> u32 {
+        self.rules.chunk_blocks
+    }
+
     /// Whether copies are going on.
     pub fn is_busy(&self) -> bool {
         !self.jobs.is_empty()
