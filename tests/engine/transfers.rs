@@ -69,7 +69,7 @@ impl<'a> Follower<'a> {
             seats: number(config, "max_num_seqs") as usize,
             budget: number(config, "max_num_batched_tokens"),
             fails,
-            pool: Pool::new(number(config, "num_blocks") - 1, block, KvGroups::ONE, cache),
+            pool: Pool::new(number(config, "num_blocks") - 1, block, KvGroups::ONE, cache, 0),
             receiver: Receiver::new(block, on_failure),
             sender: Sender::default(),
             places: all.iter().enumerate().map(|(place, live)| (live.id, place)).collect(),
@@ -96,7 +96,7 @@ impl<'a> Follower<'a> {
     fn register(&mut self, place: usize, tokens: u32) {
         let (live, block) = (&self.all[place], self.block);
         let key = |index: u32| live.content.key(index, u64::from(index + 1) * u64::from(block));
-        self.pool.hash(SlotId::at(place), tokens.min(live.known) / block, key);
+        self.pool.hash(SlotId::at(place), tokens.min(live.known) / block, false, key);
     }
 
     fn release(&mut self, place: usize) {
@@ -117,7 +117,7 @@ impl<'a> Follower<'a> {
         let end = |index: u32| u64::from(index + 1) * u64::from(self.block);
         let full = (live.known - 1) / self.block;
         let keys: Vec<_> = (0..full).map(|k| live.content.key(k, end(k))).collect();
-        (self.pool.lookup(keys.iter().copied()), keys)
+        (self.pool.lookup(keys.iter().copied(), false), keys)
     }
 
     /// One recorded step.
