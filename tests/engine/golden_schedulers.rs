@@ -4,7 +4,7 @@
 
 use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
-use metron_sim::sim::{Replay, StepRecord};
+use metron_sim::sim::StepRecord;
 
 #[test]
 fn golden_schedulers_by_the_reference_path() {
@@ -98,7 +98,7 @@ fn golden_server_runs() {
 #[test]
 fn golden_server_runs_planned_ahead() {
     let Some(cases) = recorded_runs("golden-async") else { return };
-    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
+    let both = |case: &Case| compare_plans(case, true).min(compare_plans(case, false));
     let steps = cases.iter().map(both).sum();
     report("server runs (planned ahead)", cases.len(), steps);
 }
@@ -117,15 +117,10 @@ fn report(name: &str, cases: usize, steps: usize) {
     say(&line);
 }
 
-/// A replay that plans its steps ahead where the case did.
-fn as_planned(case: &Case, replay: Replay) -> Replay {
-    if case.planned_ahead() { replay.planned_ahead() } else { replay }
-}
-
 /// Who, in which order, how many tokens, computed before, emission, preemptions in order,
 /// finishes, free blocks.
 fn compare_every_entry(case: &Case) -> usize {
-    let mut replay = as_planned(case, case.replay(true));
+    let mut replay = case.replay(true);
     for golden in &case.steps {
         let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
         let listed: Vec<_> = ours.scheduled.iter().map(|s| case.entry(s)).collect();
@@ -140,7 +135,7 @@ fn compare_every_entry(case: &Case) -> usize {
 
 /// The same at the granularity of an iteration: decodes are counted, not listed.
 fn compare_iterations(case: &Case) -> usize {
-    let mut replay = as_planned(case, case.replay(false));
+    let mut replay = case.replay(false);
     for golden in &case.steps {
         let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
         // Where decodes are counted together nobody asks what became of a chunk.
@@ -171,7 +166,7 @@ fn compare_iterations(case: &Case) -> usize {
 /// What a server's log says of its plans: who, how many tokens, preemptions in order, free blocks.
 /// It has no turns that plan nothing, and ends with some that only read what has come.
 fn compare_plans(case: &Case, reference: bool) -> usize {
-    let mut replay = case.replay(reference).planned_ahead().plans_alone();
+    let mut replay = case.replay(reference).plans_alone();
     let mut steps = 0;
     for golden in case.steps.iter().filter(|step| !step.entries().is_empty()) {
         let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
