@@ -29,6 +29,7 @@ impl CostModel for ByTokens {
 /// Two ranks that take requests in turn.
 fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -> Outcome {
     let setup = Setup {
+        luck: None,
         cost: &ByTokens,
         engine: ENGINE,
         replicas: 2,
