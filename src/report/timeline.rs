@@ -16,8 +16,8 @@ use crate::explain::{Index, Stall, main_cause};
 use crate::ids::{IterationNo, LaneId, LaneOfReplica};
 use crate::sim::{Iteration, Log, Outcome};
 use crate::time::Time;
-use crate::trace::Lane;
 use crate::trace::decimal::ExactMicros;
+use crate::trace::{Drafts, Lane};
 
 /// Above this many requests in a run, single requests get no tracks.
 pub const REQUEST_TRACKS_MAX: usize = 256;

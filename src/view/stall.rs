@@ -99,7 +99,8 @@ fn prefills(
     };
     let first = log.partition_point(|i| i.end <= from);
     let last = log.partition_point(|i| i.start < to).max(first);
-    let iterations = log.range(first..last)
+    let iterations = log
+        .range(first..last)
         .filter(|i| i.chunks.iter().any(|chunk| chunk.request == request))
         .take(MARKED)
         .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))

@@ -317,8 +317,7 @@ impl Case {
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
-                if self.cost.stages > 1 && self.luck.is_some()
-                    || index.recording.pools[0].by_turns
+                if self.cost.stages > 1 && self.luck.is_some() || index.recording.pools[0].by_turns
                 {
                     assert!(by[Cause::Communication] <= gap.split[Cause::Communication]);
                 } else {

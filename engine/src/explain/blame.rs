@@ -232,8 +232,7 @@ impl Visit for Collect<'_, '_> {
     fn chunk(&mut self, at: ChunkAt, seen: Seen) {
         let by_turns = self.index.lanes[at.lane.index()].pool.by_turns;
         // Others see the waits of an iteration as long as they are: they are counted.
-        if let Some(counts) =
-            self.covers[at.lane.index()].prefilling.get_mut(at.iteration.index())
+        if let Some(counts) = self.covers[at.lane.index()].prefilling.get_mut(at.iteration.index())
             && !by_turns
         {
             counts[1] += 1;

@@ -99,7 +99,8 @@ impl Seen {
 impl DecodeChain {
     /// The part of it that was seen.
     pub fn seen(self, seen: Seen) -> DecodeChain {
-        let DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected } = self;
+        let DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected } =
+            self;
         let [own, batch_growth, prefill, communication, host, bubble, rejected] =
             seen.parts([own, batch_growth, prefill, communication, host, bubble, rejected]);
         DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected }

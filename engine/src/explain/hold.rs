@@ -151,7 +151,8 @@ impl Holders {
                 runs.push(Decoded { first: decode_steps.0, last: decode_steps.1, tokens });
                 self.runs.push((lane.decode_steps.at(decode_steps.0), last));
             } else {
-                last = self.one_by_one(tables, lane, (request, tokens), trace.times(run), &mut runs);
+                last =
+                    self.one_by_one(tables, lane, (request, tokens), trace.times(run), &mut runs);
             }
             tokens += i64::from(run.len);
         }

@@ -65,7 +65,8 @@ fn by_turns(index: &Index<'_>, culprit: RequestId) -> Victims {
     };
     let lanes: Vec<InLane> = LaneId::each(index.trace().lanes_beside(first)).map(caused).collect();
     let pricer = Pricer::of(&index.lanes[first.index()].pool);
-    let mut suffer = SufferInTurns { index, lanes: &lanes, culprit, victim: culprit, pricer, ns: 0 };
+    let mut suffer =
+        SufferInTurns { index, lanes: &lanes, culprit, victim: culprit, pricer, ns: 0 };
     let mut delayed = Vec::new();
     for victim in index.requests() {
         if lanes.iter().all(|lane| lane.id != index.lane(victim)) {

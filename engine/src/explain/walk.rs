@@ -190,14 +190,7 @@ pub trait Visit {
     fn decode_steps(&mut self, _token: u32, _run: Run) {}
     /// It decoded, or could have, from the tokens of one iteration to those of another; `in_batch`
     /// when it was in every decode step between.
-    fn decoding(
-        &mut self,
-        _lane: LaneId,
-        _from: IterationNo,
-        _to: IterationNo,
-        _in_batch: bool,
-    ) {
-    }
+    fn decoding(&mut self, _lane: LaneId, _from: IterationNo, _to: IterationNo, _in_batch: bool) {}
     /// It decoded in an iteration of another lane than before, of which it saw so much; what it waited
     /// for before is nobody's.
     fn joined(&mut self, _lane: LaneId, _iteration: IterationNo, _seen: Seen) {}

@@ -219,12 +219,7 @@ impl<'a> Turns<'a> {
 
     /// Sends a batch through the stages; says too how long the engine itself kept stage 0 waiting, which
     /// it planned `now` and could have planned when it went to sleep.
-    fn pass(
-        &mut self,
-        (woken, now): (Time, Time),
-        lane: usize,
-        plan: &Plan,
-    ) -> (Instants, Span) {
+    fn pass(&mut self, (woken, now): (Time, Time), lane: usize, plan: &Plan) -> (Instants, Span) {
         let shape = plan.shape();
         let hand_over = self.cost.hand_over(&shape);
         let first = self.cost.stage_time(&shape, 0);
