@@ -97,6 +97,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         replicas: 2,
         cost: &ByTokens,
         planned_ahead: false,
+        by_turns: false,
         in_step: true,
         memory,
     };
