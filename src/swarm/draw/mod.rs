@@ -118,8 +118,9 @@ impl Draw {
             .copied()
             .filter(|name| {
                 let config = SchedulerConfig::by_name(name).expect("a registered name");
-                // Some need every request of a replica at each decision.
-                !self.has("pipeline") || !config.build(&limits.info).needs().one_lane
+                let needs = config.build(&limits.info).needs();
+                // Some need every request of a replica at each decision; not all draft.
+                (!self.has("pipeline") || !needs.one_lane) && (!self.has("drafts") || needs.drafts)
             })
             .collect();
         let name = self.one_of(&names);
