@@ -9,7 +9,7 @@ use std::sync::Arc;
 use metron_sim::ids::ClassId;
 use metron_sim::replica::{Accepts, Became};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
+use metron_sim::scheduler::{Capability, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
 use metron_sim::speculative::{DraftRules, Method};
 use serde::Deserialize;
@@ -267,6 +267,41 @@ impl Case {
         self.config["async_scheduling"] == true
     }
 
+    /// The scheduler that stands for the case's, and the version that was recorded.
+    pub(crate) fn recorded_of(&self) -> (&'static str, String) {
+        let version = match (self.config["vllm_version"].as_str(), self.config["source"].as_str()) {
+            (Some(version), _) => version,
+            (None, Some(source)) => source.rsplit('@').next().unwrap_or(source),
+            (None, None) => panic!("{}: no version", self.name),
+        };
+        let name = self.scheduler().name();
+        // The same rules stand in two places.
+        let of_sarathi = name == "vllm-v0" && self.config["vllm_version"].is_null();
+        (name, if of_sarathi { "0.4.2 of Sarathi-Serve".to_owned() } else { version.to_owned() })
+    }
+
+    /// What the case has on of what can be proven by itself. `folder` is its capability's.
+    pub(crate) fn capabilities(&self, folder: &str) -> Vec<Capability> {
+        let c = &self.config;
+        let rows = match self.planned_ahead() {
+            true => (true, Capability::Asynchronous),
+            false => (true, Capability::Synchronous),
+        };
+        [
+            rows,
+            (!c["spec"].is_null(), Capability::Drafts),
+            (self.stages() > 1, Capability::Pipeline),
+            (!c["kv_groups"].is_null(), Capability::HybridKv),
+            (c["enable_prefix_caching"] == true || self.is_nano(), Capability::PrefixCaching),
+            (!c["kv_connector"].is_null() && folder != "offload", Capability::PdEnds),
+            (folder == "offload", Capability::HostTier),
+            (c["policy"] == "priority", Capability::Priorities),
+        ]
+        .into_iter()
+        .filter_map(|(on, capability)| on.then_some(capability))
+        .collect()
+    }
+
     /// What the case needs that the engine does not have.
     pub(crate) fn beyond(&self) -> Option<&'static str> {
         (!self.config["kv_connector"].is_null()).then_some("a KV connector")
@@ -284,6 +319,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
+            gpu_memory_gib: None,
             speculative: self.drafts(),
         }
     }

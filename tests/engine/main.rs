@@ -26,3 +26,4 @@ mod small;
 mod swarm;
 mod threads;
 mod timing;
+mod unshared;

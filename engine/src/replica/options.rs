@@ -57,6 +57,8 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// GiB of memory of the GPU, whole ones; `None` where there is no GPU.
+    pub gpu_memory_gib: Option<u32>,
     /// How the engine drafts tokens, where it does. Only for policies whose needs say that they
     /// schedule [drafts](Needs::drafts).
     pub speculative: Option<DraftRules>,
