@@ -274,10 +274,7 @@ impl Case {
             (None, Some(source)) => source.rsplit('@').next().unwrap_or(source),
             (None, None) => panic!("{}: no version", self.name),
         };
-        let name = self.scheduler().name();
-        // The same rules stand in two places.
-        let of_sarathi = name == "vllm-v0" && self.config["vllm_version"].is_null();
-        (name, if of_sarathi { "0.4.2 of Sarathi-Serve".to_owned() } else { version.to_owned() })
+        (self.scheduler().name(), version.to_owned())
     }
 
     /// What the case has on of what can be proven by itself. `folder` is its capability's.

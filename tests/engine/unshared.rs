@@ -13,9 +13,11 @@ fn load(number: u32) -> Prepared {
         "vllm-v1: {max_num_seqs: 12, watermark: 0.05}",
         "vllm-v1: {version: '0.10', max_num_batched_tokens: 512}",
         "vllm-v1: {scheduler_reserve_full_isl: false, long_prefill_token_threshold: 64}",
-    ][(number / 5 % 4) as usize];
-    let ahead = number / 20 % 2 == 0;
-    let (replicas, pipeline) = [(1, 1), (2, 1), (1, 2)][(number / 40 % 3) as usize];
+        "sglang: {chunked_prefill_size: 256}",
+        "sglang: {schedule_policy: lpm, max_running_requests: 12}",
+    ][(number / 5 % 6) as usize];
+    let ahead = number / 30 % 2 == 0;
+    let (replicas, pipeline) = [(1, 1), (2, 1), (1, 2)][(number / 60 % 3) as usize];
     let workload = match number % 7 {
         0 => {
             "{requests: 60, arrivals: {closed_loop: {users: 14, think_time: 200ms}}, lengths: \

@@ -48,7 +48,7 @@ impl Parameters for VllmV0Params {
     const EVIDENCE: Evidence = Evidence::Proven;
     const PROOFS: &'static [Proof] = &[
         Proof::code("0.4.2", Capability::Synchronous, 3, 2099),
-        Proof::code("0.4.2 of Sarathi-Serve", Capability::Synchronous, 2, 1886),
+        Proof::code("96f9911", Capability::Synchronous, 2, 1886),
     ];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
