@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prepared = prepare(&document, Some(42), 1)?;
 
     // First step by step, without time; every invariant of the replica is checked after each.
-    let engine = prepared.experiment.engine_info();
+    let engine = prepared.experiment.engine_info(&prepared.experiment.schedulers[0].config);
     let policy = ShortestPromptFirstParams::default().build(&engine);
     let request = |arrival_step, prompt_tokens| ReplayRequest {
         arrival_step,

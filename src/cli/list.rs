@@ -9,7 +9,7 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::figures::Figures;
 use crate::report::csv_text::CsvText;
 use crate::report::table::{WIDTH, wrap};
-use crate::scenario::{Parameter, SchedulerDetails};
+use crate::scenario::{CELLS, Parameter, SchedulerDetails, proof_table_text};
 
 /// Runs the command.
 ///
@@ -24,7 +24,7 @@ pub(super) fn run(
     let sink = console.open_result(global.output.as_ref())?;
     let entries = backend.list(what);
     let text = match global.format {
-        Format::Text => table(&entries, global.verbose),
+        Format::Text => table(&entries, global.verbose) + &proofs(&entries),
         Format::Json => crate::json::indented(&entries),
         Format::Csv => rows(&entries),
         Format::Quiet => String::new(),
@@ -56,6 +56,14 @@ fn table(entries: &[ListEntry], verbose: bool) -> String {
         }
     }
     text
+}
+
+/// What of the schedulers is proven, below their list.
+fn proofs(entries: &[ListEntry]) -> String {
+    if entries.iter().all(|entry| entry.scheduler.is_none()) {
+        return String::new();
+    }
+    format!("\nWhat is proven:\n{}{}\n", proof_table_text(), wrap(CELLS, WIDTH, ""))
 }
 
 /// Where a scheduler's rules come from, then a line a parameter: name, default, meaning.

@@ -8,7 +8,8 @@ use super::Written;
 use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scenario::{
-    BlocksFrom, Experiment, LengthFrom, PoolView, ResolvedScenario, SchedulerDetails, SchedulerRun,
+    BlocksFrom, Experiment, GpuMemory, LengthFrom, PoolView, ResolvedScenario, SchedulerDetails,
+    SchedulerRun,
 };
 use crate::scheduler::{Feature, SchedulerConfig, Setting};
 use crate::sim::Outcome;
@@ -188,13 +189,16 @@ impl<'a> Facts<'a> {
         let fleet = self.experiment.fleet();
         let differs = |(index, run): (usize, &SchedulerRun)| {
             let Some(plain) = SchedulerConfig::by_name(&run.name) else { return false };
-            let defaults =
-                |pool: &PoolView<'_>, large| plain.resolved(&pool.engine.info(large)).parameters();
+            let defaults = |pool: &PoolView<'_>, gpu| {
+                plain.resolved(&pool.engine.info(gpu, &plain)).parameters()
+            };
             let mut by_size: Vec<String> = Vec::new();
             for pool in &fleet {
-                let (large, small) = (defaults(pool, true), defaults(pool, false));
-                let own = large.as_object().into_iter().flatten();
-                let differ = own.filter(|(name, value)| small[name.as_str()] != **value);
+                let kinds = GpuMemory::KINDS.map(|gpu| defaults(pool, gpu));
+                let own = kinds[0].as_object().into_iter().flatten();
+                let differ = own.filter(|(name, value)| {
+                    kinds.iter().any(|kind| kind[name.as_str()] != **value)
+                });
                 by_size.extend(differ.map(|(name, _)| name.clone()));
             }
             if by_size.is_empty() {
@@ -221,9 +225,9 @@ impl<'a> Facts<'a> {
     }
 
     /// What a policy's parameters may depend on besides each other.
-    pub fn setting(&self, pool: &PoolView<'_>) -> Setting {
+    pub fn setting(&self, pool: &PoolView<'_>, run: &SchedulerRun) -> Setting {
         Setting {
-            engine: pool.engine_info(),
+            engine: pool.engine_info(&run.config),
             shares_prefixes: self.shares_prefixes(),
             priorities_differ: self.priorities_differ(),
             longest_request: self.requests.longest(),

@@ -109,7 +109,7 @@ fn idle_parameters(facts: &Facts<'_>) -> BTreeMap<String, String> {
         if !facts.wrote(&place) {
             continue;
         }
-        let of = |pool| run.config.idle(&facts.setting(pool));
+        let of = |pool| run.config.idle(&facts.setting(pool, run));
         let mut everywhere = of(&fleet[0]);
         for pool in &fleet[1..] {
             let there = of(pool);

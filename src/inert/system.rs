@@ -302,8 +302,8 @@ fn prefix_caching(facts: &Facts<'_>, key: &Written) -> Option<String> {
     if !facts.any_has(Feature::PrefixCaching) {
         return Some(format!("no prefix caching of {schedulers} is modelled"));
     }
-    let info = facts.experiment.engine_info();
     let asked = |(_, run): &(usize, &SchedulerRun)| {
+        let info = facts.experiment.engine_info(&run.config);
         run.config.has(Feature::PrefixCaching) && !run.config.build(&info).needs().always_caches
     };
     if !facts.runs.iter().any(asked) {

@@ -302,10 +302,10 @@ fn mean(dist: &Dist) -> Option<(&'static str, Value)> {
 
 /// The dials of each scheduler that is shown.
 pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
-    let info = loaded.experiment.engine_info();
     let runs = loaded.shown.iter().zip(&loaded.experiment.schedulers);
     runs.map(|(&place, run)| {
         let path = |name: &str| format!("schedulers.{place}.{}.{name}", run.name);
+        let info = loaded.experiment.engine_info(&run.config);
         let mut dials = Vec::new();
         if let Some((name, value)) = token_budget(&run.config, &info) {
             let dial = Dial::slider("budget", name, path(name), value.into());

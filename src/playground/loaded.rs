@@ -129,7 +129,9 @@ impl Loaded {
             let most = |bound: fn(&SchedulerConfig, &EngineInfo) -> Option<(&'static str, u64)>| {
                 let limits: Option<Vec<u64>> = fleet
                     .iter()
-                    .map(|pool| Some(bound(&scheduler.config, &pool.engine_info())?.1))
+                    .map(|pool| {
+                        Some(bound(&scheduler.config, &pool.engine_info(&scheduler.config))?.1)
+                    })
                     .collect();
                 limits.and_then(|all| all.into_iter().max())
             };

@@ -136,7 +136,7 @@ pub(super) fn around(
     let fleet = loaded.experiment.fleet();
     let pool_place = outcome.trace.lane(window.lane).pool.index();
     let pool = fleet.get(pool_place).unwrap_or(&fleet[0]);
-    let info = pool.engine_info();
+    let info = pool.engine_info(config);
     let told = Told::new(&loaded.recording(place, output), window.lane);
     Ok(Steps {
         lane: window.lane,

@@ -120,8 +120,9 @@ pub fn cached_blocks(experiment: &Experiment, run: &SchedulerRun) -> u64 {
 }
 
 fn caches(pool: &PoolView<'_>, run: &SchedulerRun) -> bool {
-    let needs = run.config.build(&pool.engine_info()).needs();
-    needs.cache.is_some() && needs.caches_on(&pool.engine_info())
+    let info = pool.engine_info(&run.config);
+    let needs = run.config.build(&info).needs();
+    needs.cache.is_some() && needs.caches_on(&info)
 }
 
 /// The last arrival, and after it every token in a step of its own at the longest context.

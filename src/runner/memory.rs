@@ -41,7 +41,8 @@ pub(super) fn least(input: RunInput<'_>, scheduler: &SchedulerRun, cached_blocks
 /// The most requests that one replica serves at once, where the scheduler bounds them.
 fn seats(input: RunInput<'_>, scheduler: &SchedulerRun) -> Option<u64> {
     let of_pool = |pool: crate::scenario::PoolView<'_>| {
-        let seats = scheduler.config.facts(&pool.engine_info()).seats?.limit.most?;
+        let seats =
+            scheduler.config.facts(&pool.engine_info(&scheduler.config)).seats?.limit.most?;
         u64::from(seats).checked_mul(u64::from(pool.cost.stages()))
     };
     let each: Option<Vec<u64>> = input.experiment.fleet().into_iter().map(of_pool).collect();

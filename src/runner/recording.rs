@@ -14,9 +14,9 @@ pub fn recording<'a>(
     outcome: &'a Outcome,
 ) -> Recording<'a> {
     let pool = |(id, pool): (PoolId, PoolView<'a>)| {
-        let info = pool.engine_info();
+        let info = pool.engine_info(&scheduler.config);
         let needs = scheduler.config.build(&info).needs();
-        let planned = pool.engine.async_scheduling;
+        let planned = pool.engine.async_scheduling(&scheduler.config);
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
         RecordedPool { name: pool.name, in_step: pool.hardware.lockstep() > 1, ..recorded }

@@ -9,7 +9,8 @@ use crate::progress::RunProgress;
 use crate::replica::Accepts;
 use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
-use crate::sim::{self, Outcome};
+use crate::scheduler::EngineInfo;
+use crate::sim::{self, Outcome, SimError};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,67 +54,132 @@ impl Simulate for Simulator {
         requests: &Requests,
         options: PlayOptions<'_>,
     ) -> Result<Outcome, PlayError> {
-        let fleet = experiment.fleet();
-        let build = |pool: &PoolView<'_>| {
-            let info = pool.engine_info();
-            move || scheduler.config.build(&info)
-        };
-        let makers: Vec<_> = fleet.iter().map(build).collect();
-        let luck = |pool: &PoolView<'_>| -> Option<Arc<dyn Accepts>> {
-            let speculative = pool.engine.speculative.as_ref()?;
-            Some(Arc::new(speculative.luck(experiment.seed)))
-        };
-        let lucks: Vec<_> = fleet.iter().map(luck).collect();
-        let mut pools = Vec::with_capacity(fleet.len());
-        for ((pool, make), luck) in fleet.iter().zip(&makers).zip(&lucks) {
-            let make: &MakeScheduler<'_> = make;
-            pools.push(PoolSetup {
-                cost: pool.cost.as_ref(),
-                engine: pool.engine_info(),
-                replicas: pool.replicas,
-                lockstep: pool.hardware.lockstep(),
-                async_scheduling: pool.engine.async_scheduling,
-                luck: luck.as_ref(),
-                answers_end_at: Some(pool.engine.max_model_len)
-                    .filter(|&longest| longest < experiment.engine.max_model_len),
-                make,
-            });
-        }
-        let setup = FleetSetup {
-            pools,
-            routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
-            controllers: &Vec::new,
-            horizon: experiment.horizon,
-        };
-        let total = requests.count(experiment);
-        let unbounded = matches!(requests, Requests::Closed(source) if !source.is_bounded());
-        let watch = unbounded.then(memory::Watch::new);
-        // How many requests there were when memory was full.
-        let full = AtomicU64::new(u64::MAX);
-        let report = |done: u64, iterations: u64| {
-            if watch.as_ref().is_some_and(|watch| !watch.has_room(done, iterations)) {
-                full.store(done, Ordering::Relaxed);
-                return false;
+        let own_alone = finds_own_blocks_alone(experiment, scheduler, requests);
+        if own_alone && !options.reference {
+            // Where nobody was preempted nobody came back to look: it is as with every block named.
+            match play(experiment, scheduler, requests, options, Blocks::Counted) {
+                Ok(outcome) if outcome.kv.preemptions == 0 => return Ok(outcome),
+                Err(error) if was_stopped(error.as_ref()) => return Err(error),
+                Ok(_) | Err(_) => {}
             }
-            options.progress.is_none_or(|progress| {
-                progress.set(done, total.unwrap_or(done));
-                progress.may_go_on(iterations)
-            })
-        };
-        let sim_options = sim::SimOptions {
-            reference: options.reference,
-            keep_log: options.keep_log,
-            progress: Some(&report),
-        };
-        let mut arriving = requests.arriving();
-        let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options);
-        let outcome = match full.into_inner() {
-            u64::MAX => outcome?,
-            done => return Err(out_of_memory(done)),
-        };
-        arriving.check_complete()?;
+        }
+        let mut outcome = play(experiment, scheduler, requests, options, Blocks::Named)?;
+        if own_alone && outcome.kv.preemptions == 0 {
+            // No content was lost that anybody could have asked for.
+            outcome.kv.evicted_blocks = 0;
+            outcome.pools.iter_mut().for_each(|pool| pool.kv.evicted_blocks = 0);
+        }
         Ok(outcome)
     }
+}
+
+/// How KV blocks are kept where a prefix cache is on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    /// By content: each can be found again.
+    Named,
+    /// By number alone.
+    Counted,
+}
+
+/// Whether a run that keeps blocks for reuse can find those of a request again for nobody but that
+/// request, after it was preempted: no request begins like another, and none goes on from another. Then
+/// all that blocks by name can change is what a preempted request finds. States of layers that carry one
+/// are kept at the ends of chunks, so there the batches differ in any case.
+fn finds_own_blocks_alone(
+    experiment: &Experiment,
+    scheduler: &SchedulerRun,
+    requests: &Requests,
+) -> bool {
+    let fleet = experiment.fleet();
+    let asked = |pool: &PoolView<'_>| {
+        let info = pool.engine_info(&scheduler.config);
+        let needs = scheduler.config.build(&info).needs();
+        needs.caches_on(&info) && !needs.always_caches
+    };
+    let named = requests.known().is_some_and(|workload| !workload.block_ids.is_empty());
+    fleet.iter().any(asked)
+        && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
+        && !named
+        && !requests.shares_prefixes(experiment)
+}
+
+/// Whether a run came to no end for reasons that have nothing to do with its scheduler.
+fn was_stopped(error: &(dyn StdError + 'static)) -> bool {
+    !matches!(error.downcast_ref(), Some(SimError::Stuck { .. } | SimError::Thrashing { .. }))
+}
+
+fn play(
+    experiment: &Experiment,
+    scheduler: &SchedulerRun,
+    requests: &Requests,
+    options: PlayOptions<'_>,
+    blocks: Blocks,
+) -> Result<Outcome, PlayError> {
+    let fleet = experiment.fleet();
+    let info = |pool: &PoolView<'_>| {
+        let info = pool.engine_info(&scheduler.config);
+        EngineInfo { prefix_caching: info.prefix_caching && blocks == Blocks::Named, ..info }
+    };
+    let build = |pool: &PoolView<'_>| {
+        let info = info(pool);
+        move || scheduler.config.build(&info)
+    };
+    let makers: Vec<_> = fleet.iter().map(build).collect();
+    let luck = |pool: &PoolView<'_>| -> Option<Arc<dyn Accepts>> {
+        let speculative = pool.engine.speculative.as_ref()?;
+        Some(Arc::new(speculative.luck(experiment.seed)))
+    };
+    let lucks: Vec<_> = fleet.iter().map(luck).collect();
+    let mut pools = Vec::with_capacity(fleet.len());
+    for ((pool, make), luck) in fleet.iter().zip(&makers).zip(&lucks) {
+        let make: &MakeScheduler<'_> = make;
+        pools.push(PoolSetup {
+            cost: pool.cost.as_ref(),
+            engine: info(pool),
+            replicas: pool.replicas,
+            lockstep: pool.hardware.lockstep(),
+            async_scheduling: pool.engine.async_scheduling(&scheduler.config),
+            luck: luck.as_ref(),
+            answers_end_at: Some(pool.engine.max_model_len)
+                .filter(|&longest| longest < experiment.engine.max_model_len),
+            make,
+        });
+    }
+    let setup = FleetSetup {
+        pools,
+        routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
+        controllers: &Vec::new,
+        horizon: experiment.horizon,
+    };
+    let total = requests.count(experiment);
+    let unbounded = matches!(requests, Requests::Closed(source) if !source.is_bounded());
+    let watch = unbounded.then(memory::Watch::new);
+    // How many requests there were when memory was full.
+    let full = AtomicU64::new(u64::MAX);
+    let report = |done: u64, iterations: u64| {
+        if watch.as_ref().is_some_and(|watch| !watch.has_room(done, iterations)) {
+            full.store(done, Ordering::Relaxed);
+            return false;
+        }
+        options.progress.is_none_or(|progress| {
+            progress.set(done, total.unwrap_or(done));
+            progress.may_go_on(iterations)
+        })
+    };
+    let sim_options = sim::SimOptions {
+        reference: options.reference,
+        keep_log: options.keep_log,
+        progress: Some(&report),
+    };
+    let mut arriving = requests.arriving();
+    let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options);
+    let outcome = match full.into_inner() {
+        u64::MAX => outcome?,
+        done => return Err(out_of_memory(done)),
+    };
+    arriving.check_complete()?;
+    Ok(outcome)
 }
 
 /// Users who had made so many requests when there was no memory for more.

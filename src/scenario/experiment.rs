@@ -62,11 +62,18 @@ pub struct Hardware {
     pub power: Option<crate::catalog::Power>,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// GiB of memory of a GPU; `None` where a fixed iteration time stands for it.
+    pub gpu_memory_gib: Option<u32>,
     /// What the cost model is made of; `None` for a fixed iteration time.
     pub pricing: Option<Box<crate::cost::Pricing>>,
 }
 
 impl Hardware {
+    /// The memory of a GPU, as defaults go by it.
+    pub fn gpu_memory(&self) -> GpuMemory {
+        GpuMemory { large: self.large_gpu, gib: self.gpu_memory_gib }
+    }
+
     /// Replicas in a row that step together: data-parallel ranks that share experts. Ranks of
     /// pipelines are played apart.
     pub fn lockstep(&self) -> u32 {
@@ -75,6 +82,25 @@ impl Hardware {
         });
         if shares { self.data_ranks.max(1) } else { 1 }
     }
+}
+
+/// How much memory a GPU has, as schedulers' defaults go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// See [`Hardware::large_gpu`].
+    pub large: bool,
+    /// GiB; `None` where it is not known.
+    pub gib: Option<u32>,
+}
+
+impl GpuMemory {
+    /// A GPU of each kind that some default tells apart.
+    pub const KINDS: [GpuMemory; 4] = [
+        GpuMemory { large: false, gib: Some(16) },
+        GpuMemory { large: false, gib: Some(24) },
+        GpuMemory { large: true, gib: Some(80) },
+        GpuMemory { large: true, gib: Some(180) },
+    ];
 }
 
 /// Replicas of a kind, within a fleet of several kinds.
@@ -110,20 +136,27 @@ pub struct PoolView<'a> {
 }
 
 impl PoolView<'_> {
-    /// What a scheduler is built for.
-    pub fn engine_info(&self) -> EngineInfo {
-        self.engine.info(self.hardware.large_gpu)
+    /// What a scheduler is built for, what it has on by default where nobody says.
+    pub fn engine_info(&self, config: &SchedulerConfig) -> EngineInfo {
+        self.engine.info(self.hardware.gpu_memory(), config)
+    }
+
+    /// Whether a scheduler plans a step while the one before runs.
+    pub fn plans_ahead(&self, config: &SchedulerConfig) -> bool {
+        let needs = config.build(&self.engine_info(config)).needs();
+        needs.plans_ahead && self.engine.async_scheduling(config)
     }
 
     /// Whether a scheduler makes use of a feature on these replicas.
     pub fn uses(&self, run: &SchedulerRun, feature: Feature) -> bool {
-        let needs = run.config.build(&self.engine_info()).needs();
+        let info = self.engine_info(&run.config);
+        let needs = run.config.build(&info).needs();
         match feature {
-            Feature::PrefixCaching => needs.caches_on(&self.engine_info()),
-            Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
+            Feature::PrefixCaching => needs.caches_on(&info),
+            Feature::AsyncScheduling => self.plans_ahead(&run.config),
             Feature::Priorities => needs.queue == QueueOrder::Priority,
             Feature::DeclaredLengths => {
-                run.config.has(feature) && !run.config.facts(&self.engine_info()).ignores_max_tokens
+                run.config.has(feature) && !run.config.facts(&info).ignores_max_tokens
             }
         }
     }
@@ -131,8 +164,8 @@ impl PoolView<'_> {
 
 impl Experiment {
     /// What a scheduler is built for, on replicas of the first pool.
-    pub fn engine_info(&self) -> EngineInfo {
-        self.fleet()[0].engine_info()
+    pub fn engine_info(&self, config: &SchedulerConfig) -> EngineInfo {
+        self.fleet()[0].engine_info(config)
     }
 
     /// The pools in the order of their replicas; one where all replicas are alike.
@@ -187,15 +220,26 @@ impl Experiment {
 }
 
 impl EngineLimits {
-    /// What a scheduler is built for; see [`Hardware::large_gpu`].
-    pub fn info(&self, large_gpu: bool) -> EngineInfo {
+    /// Whether a scheduler is asked to keep blocks for reuse.
+    pub fn prefix_caching(&self, config: &SchedulerConfig) -> bool {
+        self.prefix_caching.unwrap_or_else(|| config.on_by_default(Feature::PrefixCaching))
+    }
+
+    /// Whether a scheduler is asked to plan ahead.
+    pub fn async_scheduling(&self, config: &SchedulerConfig) -> bool {
+        self.async_scheduling.unwrap_or_else(|| config.on_by_default(Feature::AsyncScheduling))
+    }
+
+    /// What a scheduler is built for on GPUs of this memory.
+    pub fn info(&self, gpu: GpuMemory, config: &SchedulerConfig) -> EngineInfo {
         EngineInfo {
             kv_block_tokens: self.kv_block_tokens,
             kv_blocks: self.kv_blocks,
             max_model_len: self.max_model_len,
-            prefix_caching: self.prefix_caching,
+            prefix_caching: self.prefix_caching(config),
             kv_groups: self.kv_groups,
-            large_gpu,
+            large_gpu: gpu.large,
+            gpu_memory_gib: gpu.gib,
             speculative: self.speculative.as_ref().map(|speculative| speculative.rules),
         }
     }
@@ -212,10 +256,11 @@ pub struct EngineLimits {
     pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
-    /// Whether full blocks are kept and found again by content.
-    pub prefix_caching: bool,
-    /// Whether the profile plans a step while the one before runs (for policies that can).
-    pub async_scheduling: bool,
+    /// Whether full blocks are kept and found again by content, by policies that can. `None`: as each
+    /// scheduler's version has it where nobody says.
+    pub prefix_caching: Option<bool>,
+    /// Whether a step is planned while the one before runs, by policies that can. `None`: likewise.
+    pub async_scheduling: Option<bool>,
     /// How it drafts tokens, where it does (for policies that can).
     pub speculative: Option<Arc<Speculative>>,
 }

@@ -7,6 +7,7 @@ mod files;
 mod load;
 mod overrides;
 mod places;
+mod proof_table;
 pub mod raw;
 mod resolve;
 mod resolved;
@@ -19,6 +20,9 @@ pub use error::{Report, ScenarioError};
 pub use experiment::*;
 pub use files::Files;
 pub use load::Document;
+pub use proof_table::{
+    CELLS, ProofRow, Standing, proof_table, proof_table_markdown, proof_table_text,
+};
 pub use resolve::Resolved;
 pub use resolved::*;
 pub use scheduler_details::{Parameter, SchedulerDetails};

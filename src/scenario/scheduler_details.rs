@@ -5,7 +5,7 @@ use schemars::schema_for;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::scheduler::{Evidence, SchedulerConfig};
+use crate::scheduler::{Evidence, Proof, SchedulerConfig};
 
 /// Where a scheduler's rules come from, and what can be set.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -14,6 +14,8 @@ pub struct SchedulerDetails {
     pub system: &'static str,
     /// What its likeness to the system rests on.
     pub evidence: Evidence,
+    /// By what it is proven, where it is.
+    pub proofs: &'static [Proof],
     /// Its parameters, in the order in which they are documented.
     pub parameters: Vec<Parameter>,
 }
@@ -53,8 +55,8 @@ impl SchedulerDetails {
                 name,
             })
             .collect();
-        let evidence = config.evidence();
-        SchedulerDetails { system: config.system(), evidence, parameters }
+        let (evidence, proofs) = (config.evidence(), config.proofs());
+        SchedulerDetails { system: config.system(), evidence, proofs, parameters }
     }
 
     /// Every name that a scenario may give a parameter.

@@ -53,7 +53,8 @@ pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
 
 /// Whether the real system would wait for ever too.
 fn may_hang(experiment: &Experiment, scheduler: &SchedulerRun) -> bool {
-    let hangs = |pool: &PoolView<'_>| scheduler.config.facts(&pool.engine_info()).hangs;
+    let hangs =
+        |pool: &PoolView<'_>| scheduler.config.facts(&pool.engine_info(&scheduler.config)).hangs;
     experiment.fleet().iter().any(hangs)
 }
 
@@ -86,15 +87,11 @@ struct Pool {
 
 impl<'a> Run<'a> {
     fn new(experiment: &'a Experiment, scheduler: &SchedulerRun, outcome: &'a Outcome) -> Run<'a> {
-        let pool = |(pool, &used): (PoolView<'_>, &PoolUse)| {
-            let info = pool.engine_info();
-            let plans_ahead = scheduler.config.build(&info).needs().plans_ahead;
-            Pool {
-                facts: scheduler.config.facts(&info),
-                planned_ahead: plans_ahead && pool.engine.async_scheduling,
-                in_step: pool.hardware.lockstep() > 1,
-                used,
-            }
+        let pool = |(pool, &used): (PoolView<'_>, &PoolUse)| Pool {
+            facts: scheduler.config.facts(&pool.engine_info(&scheduler.config)),
+            planned_ahead: pool.plans_ahead(&scheduler.config),
+            in_step: pool.hardware.lockstep() > 1,
+            used,
         };
         let pools = experiment.fleet();
         assert_eq!(pools.len(), outcome.pools.len());

@@ -86,7 +86,7 @@ pub(super) fn free(groups: &[Group], pricing: &Pricing) -> Vec<Free> {
     for group in groups {
         match group {
             // Under asynchronous scheduling host time hides behind the GPU: a gap is what is seen.
-            Group::Host if pricing.profile.async_scheduling => constants.extend([
+            Group::Host if pricing.profile.async_scheduling == Some(true) => constants.extend([
                 Free::time("step_gap.iteration_us", 500.0, |p| {
                     &mut p.profile.step_gap.iteration_us
                 }),

@@ -10,7 +10,7 @@ use metron_sim::ids::ClassId;
 use metron_sim::kv::host_tier::{HostTierRules, JobId, Lookup};
 use metron_sim::replica::{Accepts, Became, Failure, TransferRules};
 use metron_sim::request::RequestId;
-use metron_sim::scheduler::{EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
+use metron_sim::scheduler::{Capability, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
 use metron_sim::sim::{
     Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, Scheduled, StepRecord,
 };
@@ -422,6 +422,38 @@ impl Case {
         Some([theirs, ours])
     }
 
+    /// The scheduler that stands for the case's, and the version that was recorded.
+    pub(crate) fn recorded_of(&self) -> (&'static str, String) {
+        let version = match (self.config["vllm_version"].as_str(), self.config["source"].as_str()) {
+            (Some(version), _) => version,
+            (None, Some(source)) => source.rsplit('@').next().unwrap_or(source),
+            (None, None) => panic!("{}: no version", self.name),
+        };
+        (self.scheduler().name(), version.to_owned())
+    }
+
+    /// What the case has on of what can be proven by itself. `folder` is its capability's.
+    pub(crate) fn capabilities(&self, folder: &str) -> Vec<Capability> {
+        let c = &self.config;
+        let rows = match self.planned_ahead() {
+            true => (true, Capability::Asynchronous),
+            false => (true, Capability::Synchronous),
+        };
+        [
+            rows,
+            (!c["spec"].is_null(), Capability::Drafts),
+            (self.stages() > 1, Capability::Pipeline),
+            (!c["kv_groups"].is_null(), Capability::HybridKv),
+            (c["enable_prefix_caching"] == true || self.is_nano(), Capability::PrefixCaching),
+            (!c["kv_connector"].is_null() && folder != "offload", Capability::PdEnds),
+            (folder == "offload", Capability::HostTier),
+            (c["policy"] == "priority", Capability::Priorities),
+        ]
+        .into_iter()
+        .filter_map(|(on, capability)| on.then_some(capability))
+        .collect()
+    }
+
     fn number(&self, key: &str) -> Option<u32> {
         self.config[key].as_u64().map(|n| n as u32)
     }
@@ -434,6 +466,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
+            gpu_memory_gib: None,
             speculative: self.drafts(),
         }
     }

@@ -2,9 +2,15 @@
 //!
 //! `METRON_GOLDEN=<folder>` points at another folder of the same shape.
 
+use std::collections::BTreeMap;
+
 use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
+use metron_sim::scheduler::{Capability, Proof, Recorded, SchedulerConfig};
 use metron_sim::sim::StepRecord;
+
+/// The folders of golden cases by capability, each of which a test below replays.
+const FOLDERS: [&str; 7] = ["async", "spec", "pipeline", "hybrid", "multiturn", "pd", "offload"];
 
 #[test]
 fn golden_schedulers_by_the_reference_path() {
@@ -63,6 +69,67 @@ fn golden_offload() {
 #[test]
 fn golden_hybrid() {
     replay_folder("hybrid");
+}
+
+/// What the program, and the documentation, say is proven is what is replayed here: as many cases and steps
+/// for each version and capability.
+#[test]
+fn the_counts_said_are_those_replayed() {
+    type Key = (&'static str, String, Recorded, Capability);
+    let mut found: BTreeMap<Key, (usize, usize)> = BTreeMap::new();
+    let mut count = |name, version: String, recorded, capability, steps| {
+        let key = (name, version, recorded, capability);
+        let so_far = found.entry(key).or_default();
+        *so_far = (so_far.0 + 1, so_far.1 + steps);
+    };
+    if std::env::var_os("METRON_GOLDEN").is_some() {
+        say("SKIPPED: golden counts: METRON_GOLDEN points at other cases");
+        return;
+    }
+    let Some(cases) = cases() else { return };
+    let mut all: Vec<(&str, Case)> = cases.into_iter().map(|case| ("", case)).collect();
+    for folder in FOLDERS {
+        let Some(cases) = cases_of(folder) else { return };
+        all.extend(cases.into_iter().map(|case| (folder, case)));
+    }
+    for (folder, case) in &all {
+        let (name, version) = case.recorded_of();
+        for capability in case.capabilities(folder) {
+            count(name, version.clone(), Recorded::Code, capability, case.steps.len());
+        }
+    }
+    for folder in ["golden", "golden-async", "golden-sessions"] {
+        let Some(cases) = recorded_runs(folder) else { return };
+        for case in &cases {
+            let ahead = folder == "golden-async";
+            let steps = match ahead {
+                false => case.steps.len(),
+                true => case.steps.iter().filter(|step| !step.entries().is_empty()).count(),
+            };
+            for capability in case.capabilities("") {
+                let capability = match capability {
+                    Capability::Synchronous if ahead => Capability::Asynchronous,
+                    other => other,
+                };
+                count("vllm-v1", "0.32".to_owned(), Recorded::Server, capability, steps);
+            }
+        }
+    }
+    let replayed = |name: &str| found.keys().any(|key| key.0 == name);
+    let proofs = |config: &SchedulerConfig| {
+        let name = config.name();
+        config.proofs().iter().map(move |proof| {
+            let Proof { version, recorded, capability, cases, steps } = *proof;
+            let key = (name, version.to_owned(), recorded, capability);
+            (key, (cases as usize, steps as usize))
+        })
+    };
+    let said: BTreeMap<Key, (usize, usize)> = SchedulerConfig::all()
+        .filter(|config| replayed(config.name()))
+        .flat_map(|config| proofs(&config).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(said, found, "`PROOFS` of the policies (left) and what is replayed (right)");
+    assert!(replayed("vllm-v1") && replayed("sarathi"));
 }
 
 /// Every entry of every step by the reference path, every iteration by the fast one.

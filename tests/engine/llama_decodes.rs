@@ -103,6 +103,7 @@ fn compare(run: &Run, folder: &Path) -> usize {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        gpu_memory_gib: None,
         speculative: None,
     };
     let config: SchedulerConfig =

@@ -30,3 +30,4 @@ mod swarm;
 mod threads;
 mod timing;
 mod transfers;
+mod unshared;

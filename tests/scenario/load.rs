@@ -75,7 +75,7 @@ fn defaults_are_those_of_the_documentation() {
     let scenario = scenario.to_json();
     assert_eq!(scenario["derived"]["max_model_len"]["from"], "the model's max_position_embeddings");
     assert_eq!(e.engine.kv_blocks, chat.engine.kv_blocks);
-    assert!(!e.engine.prefix_caching);
+    assert_eq!((e.engine.prefix_caching, e.engine.async_scheduling), (None, None));
     assert!(e.horizon.is_none());
     assert_eq!(document.resolve(Some(9)).unwrap().experiment.seed, 9);
     assert_eq!(document.resolve(Some(9)).unwrap().scenario.to_json()["seed"], 9);
@@ -95,7 +95,7 @@ fn every_key_arrives() {
     assert_eq!(e.replicas, 3);
     assert_eq!(e.engine.kv_block_tokens, 32);
     assert_eq!(e.engine.max_model_len, 16_384);
-    assert!(e.engine.prefix_caching && !e.engine.async_scheduling);
+    assert_eq!((e.engine.prefix_caching, e.engine.async_scheduling), (Some(true), Some(false)));
     let labels: Vec<&str> = e.schedulers.iter().map(|s| s.label.as_str()).collect();
     let expected = ["vllm-v1", "small budget", "sarathi(chunk_tokens=256)", "vllm-v0", "orca"];
     assert_eq!(labels, expected);

@@ -3,8 +3,10 @@
 mod broken;
 #[path = "../common/cpu.rs"]
 mod cpu;
+mod defaults;
 mod fuzz;
 mod load;
+mod proofs;
 #[path = "../common/shared.rs"]
 mod shared;
 mod speculative;

@@ -23,9 +23,13 @@ pub struct EngineProfile {
     /// Time between two iterations' kernels that asynchronous scheduling does not hide.
     #[serde(default)]
     pub step_gap: Overhead,
-    /// Whether a step is planned while the one before runs, by policies that can.
-    #[serde(default)]
-    pub async_scheduling: bool,
+    /// Whether this version plans a step while the one before runs, by policies that can. A scheduler
+    /// whose own version does not by default is not asked to. Left out: as the scheduler's version has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub async_scheduling: Option<bool>,
+    /// Whether this version keeps KV blocks and finds them again by content, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_caching: Option<bool>,
     /// Sizes captured as CUDA graphs, ascending: a decode-only batch is padded to the next one.
     #[serde(default)]
     pub cuda_graph_sizes: Vec<u32>,

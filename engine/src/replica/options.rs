@@ -57,11 +57,13 @@ pub struct EngineInfo {
     pub kv_groups: KvGroups,
     /// Longest prompt plus output.
     pub max_model_len: u32,
-    /// Whether the scenario asks for prefix caching. Without effect where the policy's rules do not
+    /// Whether prefix caching is asked for, or on where nobody says. Without effect where the policy's rules do not
     /// [allow](CacheRules::allow) it for these groups of layers.
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// GiB of memory of the GPU, whole ones; `None` where there is no GPU.
+    pub gpu_memory_gib: Option<u32>,
     /// How the engine drafts tokens, where it does. Only for policies whose needs say that they
     /// schedule [drafts](Needs::drafts).
     pub speculative: Option<DraftRules>,

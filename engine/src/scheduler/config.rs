@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::draws::Draws;
 use super::facts::Facts;
 use super::parameters::{Evidence, Feature, Idle, Problem, Setting};
+use super::proofs::Proof;
 use super::registry::{BUILT_IN, Given, Policy, names, policies};
 use super::{EngineInfo, Scheduler};
 
@@ -70,9 +71,19 @@ impl SchedulerConfig {
         self.policy.evidence
     }
 
+    /// What it is proven by.
+    pub fn proofs(&self) -> &'static [Proof] {
+        self.policy.proofs
+    }
+
     /// Whether it has a feature, used or not.
     pub fn has(&self, feature: Feature) -> bool {
         self.policy.features.contains(&feature)
+    }
+
+    /// Whether its system has a feature on, in the version that the parameters name, where nobody says.
+    pub fn on_by_default(&self, feature: Feature) -> bool {
+        self.parameters.on_by_default().contains(&feature)
     }
 
     /// What is wrong with its parameters for this engine.

@@ -10,6 +10,7 @@ use super::draws::Draws;
 use super::facts::{Facts, Order, Prefills, Seats, Takes};
 use super::orca::{admit_whole, decode_reserved};
 use super::parameters::{Evidence, Parameters, Problem};
+use super::proofs::{Capability, Proof};
 use super::{EngineInfo, Held, RequestView, Scheduler, Step};
 
 /// Parameters of `faster-transformer`.
@@ -30,6 +31,7 @@ impl Parameters for FasterTransformerParams {
     const SYSTEM: &'static str = "FasterTransformer, as in Sarathi-Serve 96f9911";
     const SUMMARY: &'static str = "static batches: nobody joins until all have ended";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[Proof::code("96f9911", Capability::Synchronous, 1, 318)];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1").into_iter().collect()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
 use super::parameters::{Evidence, Feature, Parameters, Problem};
+use super::proofs::{Capability, Proof};
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, Scheduler, Step};
 
 /// Parameters of `nano-vllm`. Its KV blocks are of 256 tokens by default: see
@@ -32,6 +33,10 @@ impl Parameters for NanoVllmParams {
     const SYSTEM: &'static str = "nano-vllm bb823b3";
     const SUMMARY: &'static str = "prefill steps first, the first prompt of a step may be cut";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[
+        Proof::code("bb823b3", Capability::Synchronous, 5, 2817),
+        Proof::code("bb823b3", Capability::PrefixCaching, 5, 2817),
+    ];
     const FEATURES: &'static [Feature] = &[Feature::PrefixCaching];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {

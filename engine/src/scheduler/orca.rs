@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Facts, Order, Seats, Takes};
 use super::parameters::{Evidence, Parameters, Problem};
+use super::proofs::{Capability, Proof};
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
 /// Parameters of `orca`.
@@ -29,6 +30,7 @@ impl Parameters for OrcaParams {
     const SYSTEM: &'static str = "Orca, as in Sarathi-Serve 96f9911";
     const SUMMARY: &'static str = "decodes and whole prompts in one batch, memory fully reserved";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[Proof::code("96f9911", Capability::Synchronous, 1, 248)];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1").into_iter().collect()

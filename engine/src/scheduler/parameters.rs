@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
 use super::facts::Facts;
+use super::proofs::Proof;
 use super::{EngineInfo, Scheduler};
 
 /// A policy's parameters, as a scenario gives them: a plain struct with a default for each, whose
@@ -22,9 +23,18 @@ pub trait Parameters:
     const SUMMARY: &'static str;
     /// What the likeness to the real system rests on.
     const EVIDENCE: Evidence = Evidence::Own;
+    /// Where it is [proven](Evidence::Proven): by what, for which version. A line for each capability
+    /// that the golden files of a version have on.
+    const PROOFS: &'static [Proof] = &[];
 
     /// What it has of what not every system has.
     const FEATURES: &'static [Feature] = &[];
+
+    /// Which of its features the system has on, in this version, where nobody says: all of them, unless
+    /// said otherwise.
+    fn on_by_default(&self) -> &'static [Feature] {
+        Self::FEATURES
+    }
 
     /// What is wrong with these values; empty when nothing is.
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {

@@ -10,6 +10,7 @@ use super::draws::Draws;
 use super::facts::Facts;
 use super::fields::fields_of;
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::proofs::Proof;
 use super::{EngineInfo, Scheduler};
 
 pub(super) static BUILT_IN: [Policy; 13] = [
@@ -107,6 +108,7 @@ pub(super) fn policies() -> &'static [&'static Policy] {
 
 /// Parameters of a policy whose type is not known here.
 pub(super) trait Given: Send + Sync {
+    fn on_by_default(&self) -> &'static [Feature];
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem>;
     fn idle(&self, setting: &Setting) -> Vec<Idle>;
     fn resolved(&self, engine: &EngineInfo) -> Arc<dyn Given>;
@@ -116,6 +118,10 @@ pub(super) trait Given: Send + Sync {
 }
 
 impl<P: Parameters> Given for P {
+    fn on_by_default(&self) -> &'static [Feature] {
+        Parameters::on_by_default(self)
+    }
+
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         Parameters::problems(self, engine)
     }
@@ -150,6 +156,7 @@ pub(super) struct Policy {
     pub system: &'static str,
     pub summary: &'static str,
     pub evidence: Evidence,
+    pub proofs: &'static [Proof],
     pub features: &'static [Feature],
     /// All names of parameters that are read, other names of one too.
     pub fields: fn() -> &'static [&'static str],
@@ -166,6 +173,7 @@ impl Policy {
             system: P::SYSTEM,
             summary: P::SUMMARY,
             evidence: P::EVIDENCE,
+            proofs: P::PROOFS,
             features: P::FEATURES,
             fields: fields_of::<P>,
             schema: |generator| generator.subschema_for::<P>(),
@@ -192,6 +200,7 @@ mod tests {
             prefix_caching: true,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            gpu_memory_gib: None,
             speculative: None,
         };
         for name in SchedulerConfig::names() {

@@ -12,6 +12,7 @@ use super::by_arrival::decode_by_arrival;
 use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
+use super::proofs::{Capability, Proof};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, RequestView, Scheduler, Step};
 
@@ -58,6 +59,7 @@ impl Parameters for SarathiParams {
     const SYSTEM: &'static str = "Sarathi-Serve 96f9911";
     const SUMMARY: &'static str = "decodes in every step, prompts in chunks beside them";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[Proof::code("96f9911", Capability::Synchronous, 4, 8271)];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         let stages = self.chunk_schedule_stages;

@@ -11,6 +11,7 @@ use super::by_arrival::{Fitting, decode_by_arrival, next_fitting};
 use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Prefills, Seats, StepBudget};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
+use super::proofs::{Capability, Proof};
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 use crate::time::{Span, Time};
 
@@ -45,6 +46,10 @@ impl Parameters for VllmV0Params {
     const SYSTEM: &'static str = "vLLM 0.4.2";
     const SUMMARY: &'static str = "prefills first and alone: every prompt stalls every decode";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[
+        Proof::code("0.4.2", Capability::Synchronous, 3, 2099),
+        Proof::code("96f9911", Capability::Synchronous, 2, 1886),
+    ];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         let delay = self.delay_factor;

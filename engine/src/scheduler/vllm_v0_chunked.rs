@@ -12,6 +12,7 @@ use super::by_arrival::{Fitting, by_arrival, make_room, next_fitting};
 use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Order, Seats, StepBudget};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
+use super::proofs::{Capability, Proof};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Held, Hit, Needs, Scheduler, Step};
 
@@ -38,6 +39,7 @@ impl Parameters for VllmV0ChunkedParams {
     const SYSTEM: &'static str = "vLLM 0.4.2 --enable-chunked-prefill";
     const SUMMARY: &'static str = "decodes and prompt chunks by arrival under one token budget";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[Proof::code("0.4.2", Capability::Synchronous, 4, 2038)];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         [

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::proofs::{Capability, Proof};
 use crate::replica::{DraftSlots, External};
 
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
@@ -28,7 +29,7 @@ pub struct VllmV1Params {
     /// apart), 256 on others.
     pub max_num_seqs: Option<u32>,
     /// Token budget of a step, decodes included. Default of the API server: 8192 on GPUs of 70 GiB
-    /// and more (A100 apart), 2048 on others.
+    /// and more (A100 apart), 16384 from 160 GiB on (not in 0.10), 2048 on others.
     #[serde(alias = "max_num_scheduled_tokens", alias = "chunk_size", alias = "chunk_tokens")]
     pub max_num_batched_tokens: Option<u32>,
     /// Longest chunk of one prompt in a step; 0 sets no limit.
@@ -83,8 +84,31 @@ impl Parameters for VllmV1Params {
     const SYSTEM: &'static str = "vLLM 0.33.0 (V1); 0.10.2 with version: 0.10";
     const SUMMARY: &'static str = "one token budget for running requests, then new ones";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[
+        Proof::code("0.33.0", Capability::Synchronous, 72, 39002),
+        Proof::code("0.33.0", Capability::Asynchronous, 30, 19174),
+        Proof::code("0.33.0", Capability::Drafts, 30, 8791),
+        Proof::code("0.33.0", Capability::Pipeline, 26, 16311),
+        Proof::code("0.33.0", Capability::HybridKv, 18, 12353),
+        Proof::code("0.33.0", Capability::PrefixCaching, 29, 16435),
+        Proof::code("0.33.0", Capability::Priorities, 8, 7289),
+        Proof::code("0.10.2", Capability::Synchronous, 3, 2771),
+        Proof::code("0.10.2", Capability::PrefixCaching, 1, 964),
+        Proof::server("0.32", Capability::Synchronous, 17, 24840),
+        Proof::server("0.32", Capability::Asynchronous, 2, 2974),
+        Proof::server("0.32", Capability::PrefixCaching, 18, 26541),
+        Proof::server("0.32", Capability::Priorities, 1, 1282),
+    ];
     const FEATURES: &'static [Feature] =
         &[Feature::PrefixCaching, Feature::AsyncScheduling, Feature::Priorities];
+
+    /// Both from V1 on, planning ahead by default from 0.14.0 on (vllm-project/vllm pull request 27614).
+    fn on_by_default(&self) -> &'static [Feature] {
+        match self.version {
+            VllmVersion::V0_33 => Self::FEATURES,
+            VllmVersion::V0_10 => &[Feature::PrefixCaching, Feature::Priorities],
+        }
+    }
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let budget = self.budget(engine);
@@ -231,13 +255,23 @@ impl Parameters for VllmV1Params {
     }
 }
 
+/// GiB of GPU memory from which vLLM's largest token budget is the default.
+const LARGEST_GIB: u32 = 160;
+
 impl VllmV1Params {
     fn seats(&self, engine: &EngineInfo) -> u32 {
         self.max_num_seqs.unwrap_or(if engine.large_gpu { 1024 } else { 256 })
     }
 
     fn budget(&self, engine: &EngineInfo) -> u32 {
-        let default = if engine.large_gpu { 8192 } else { 2048 };
+        // The largest memories have had a tier of their own since vLLM 0.28.0.
+        let largest = self.version == VllmVersion::V0_33
+            && engine.gpu_memory_gib.is_some_and(|gib| gib >= LARGEST_GIB);
+        let default = match engine.large_gpu {
+            true if largest => 16_384,
+            true => 8192,
+            false => 2048,
+        };
         // Without chunking vLLM raises its default so that the longest prompt fits.
         let default =
             if self.enable_chunked_prefill { default } else { default.max(engine.max_model_len) };

@@ -7,10 +7,10 @@ use super::Patient;
 use super::bound::Bound;
 use super::menu::{Kind, admitting, fitting};
 use super::refused::Refused;
-use super::swap::{Wanted, swaps};
+use super::swap::{Switches, Wanted, swaps};
 use crate::explain::Cause;
 use crate::ids::PoolId;
-use crate::scenario::ResolvedReplicas;
+use crate::scenario::{EngineLimits, ResolvedReplicas};
 use crate::scheduler::{self, Bounds, EngineInfo, Facts, Limit, SchedulerConfig, Takes};
 
 /// A change to try.
@@ -115,6 +115,7 @@ impl Patient<'_> {
 pub(super) struct Maker<'m> {
     pub patient: &'m Patient<'m>,
     pub config: &'m SchedulerConfig,
+    pub engine: &'m EngineLimits,
     pub info: EngineInfo,
     pub facts: Facts,
     pub bound: Bound,
@@ -128,8 +129,8 @@ pub(super) struct Maker<'m> {
 
 impl<'m> Maker<'m> {
     fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
-        let fleet = patient.experiment.fleet();
-        let info = fleet[patient.pool.unwrap_or_default().index()].engine_info();
+        let pool = patient.experiment.fleet()[patient.pool.unwrap_or_default().index()];
+        let info = pool.engine_info(patient.config);
         let replicas = patient.resolved.replicas(patient.pool.map(PoolId::index));
         let replicas = replicas.expect("the scenario was resolved, and the stall was in its fleet");
         let (at, of_pool) = match patient.pool {
@@ -142,6 +143,7 @@ impl<'m> Maker<'m> {
         Maker {
             patient,
             config: patient.config,
+            engine: pool.engine,
             facts: patient.config.facts(&info),
             info,
             bound: Bound::of(&patient.output.outcome),
@@ -496,12 +498,17 @@ impl<'m> Maker<'m> {
             set.extend(
                 swap.plans_ahead.then(|| format!("{}engine.async_scheduling=false", self.at)),
             );
+            let caches = swap.caches && wanted != Wanted::Prefixes && self.prompts_share();
+            set.extend(caches.then(|| format!("{}engine.prefix_caching=false", self.at)));
             let words = format!("scheduler {old} -> {}", swap.name);
             let not_held = swap.not_held;
             Change { not_held, other_scheduler: true, ..Change::new(words, set) }
         };
-        let planning = self.replicas.engine.async_scheduling == Some(true);
-        swaps(self.config, &self.info, planning, wanted).into_iter().map(change).collect()
+        let switches = Switches {
+            planning: self.engine.async_scheduling,
+            caching: self.engine.prefix_caching,
+        };
+        swaps(self.config, &self.info, switches, wanted).into_iter().map(change).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::scheduler::{
-    EngineInfo, Evidence, Facts, Limit, Order, Prefills, SchedulerConfig, Takes,
+    EngineInfo, Evidence, Facts, Feature, Limit, Needs, Order, Prefills, SchedulerConfig, Takes,
 };
 
 /// What is sought in another policy.
@@ -53,15 +53,36 @@ pub(super) struct Swap {
     pub not_held: Vec<String>,
     /// Whether it would plan ahead here, as the old policy does not: that is to be turned off.
     pub plans_ahead: bool,
+    /// Whether it would keep prefixes here, as the old policy does not: likewise.
+    pub caches: bool,
+}
+
+/// The engine's switches, as [`EngineLimits`](crate::scenario::EngineLimits) has them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Switches {
+    /// Whether policies that can plan ahead do.
+    pub planning: Option<bool>,
+    /// Whether policies that can keep prefixes do.
+    pub caching: Option<bool>,
+}
+
+impl Switches {
+    fn plans(self, policy: &SchedulerConfig, needs: &Needs) -> bool {
+        let asked = self.planning.unwrap_or_else(|| policy.on_by_default(Feature::AsyncScheduling));
+        asked && needs.plans_ahead
+    }
+
+    fn caches(self, policy: &SchedulerConfig, needs: &Needs) -> bool {
+        let asked = self.caching.unwrap_or_else(|| policy.on_by_default(Feature::PrefixCaching));
+        (asked || needs.always_caches) && needs.cache.is_some()
+    }
 }
 
 /// Policies whose every step is proven and that have what `old` lacks.
-///
-/// `planning` says whether the engine lets policies plan ahead.
 pub(super) fn swaps(
     old: &SchedulerConfig,
     engine: &EngineInfo,
-    planning: bool,
+    switches: Switches,
     wanted: Wanted,
 ) -> Vec<Swap> {
     let facts = old.facts(engine);
@@ -72,7 +93,7 @@ pub(super) fn swaps(
         .filter(|new| new.name() != old.name())
         .filter(|new| new.evidence() == Evidence::Proven && wanted.has(new, engine))
         .take(wanted.tries())
-        .map(|new| swap(old, &facts, &new, engine, planning))
+        .map(|new| swap(old, &facts, &new, engine, switches))
         .collect()
 }
 
@@ -81,7 +102,7 @@ fn swap(
     facts: &Facts,
     new: &SchedulerConfig,
     engine: &EngineInfo,
-    planning: bool,
+    switches: Switches,
 ) -> Swap {
     let theirs = new.facts(engine);
     let (needs, their_needs) = (old.build(engine).needs(), new.build(engine).needs());
@@ -89,13 +110,13 @@ fn swap(
         name: new.name(),
         parameters: Map::new(),
         not_held: Vec::new(),
-        plans_ahead: planning && their_needs.plans_ahead && !needs.plans_ahead,
+        plans_ahead: switches.plans(new, &their_needs) && !switches.plans(old, &needs),
+        caches: switches.caches(new, &their_needs) && !switches.caches(old, &needs),
     };
-    if planning && needs.plans_ahead && !their_needs.plans_ahead {
+    if switches.plans(old, &needs) && !their_needs.plans_ahead {
         swap.not_held.push(format!("{} has no asynchronous scheduling", new.name()));
     }
-    let caches = engine.prefix_caching || needs.always_caches;
-    if caches && needs.can_cache() && !their_needs.can_cache() {
+    if switches.caches(old, &needs) && !their_needs.can_cache() {
         swap.not_held.push(format!("{} keeps no prefixes", new.name()));
     }
     swap.hold(
@@ -175,13 +196,14 @@ mod tests {
             prefix_caching: false,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            gpu_memory_gib: None,
             speculative: None,
         }
     }
 
     fn from(yaml: &str, wanted: Wanted) -> Vec<Swap> {
         let old: SchedulerConfig = serde_json::from_str(yaml).expect("a policy");
-        swaps(&old, &engine(), false, wanted)
+        swaps(&old, &engine(), Switches::default(), wanted)
     }
 
     #[test]

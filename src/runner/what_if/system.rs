@@ -30,7 +30,7 @@ impl Maker<'_> {
         let document = self.patient.document.clone().with(&set).ok()?;
         let experiment = document.resolve(self.patient.seed).ok()?.experiment;
         let pool = self.patient.pool.unwrap_or_default();
-        Some(experiment.fleet()[pool.index()].engine_info().kv_blocks.into())
+        Some(experiment.fleet()[pool.index()].engine.kv_blocks.into())
     }
 
     /// Whether KV memory was full, or too small for a request.
@@ -177,7 +177,7 @@ impl Maker<'_> {
     }
 
     /// Whether prompts are known to begin alike.
-    fn prompts_share(&self) -> bool {
+    pub(super) fn prompts_share(&self) -> bool {
         match self.patient.requests {
             Requests::Open(workload) => {
                 !workload.block_ids.is_empty() || !workload.turns.is_empty()
@@ -223,8 +223,7 @@ impl Maker<'_> {
 
     pub(super) fn plan_ahead(&self) -> Vec<Change> {
         let can = self.config.build(&self.info).needs().plans_ahead;
-        let off = self.replicas.engine.async_scheduling == Some(false);
-        if !can || !off || self.replicas.gpu.is_none() {
+        if !can || self.engine.async_scheduling(self.config) || self.replicas.gpu.is_none() {
             return Vec::new();
         }
         let set = format!("{}engine.async_scheduling=true", self.at);
@@ -232,7 +231,7 @@ impl Maker<'_> {
     }
 
     pub(super) fn plan_in_time(&self) -> Vec<Change> {
-        let on = self.replicas.engine.async_scheduling == Some(true);
+        let on = self.engine.async_scheduling(self.config);
         if !on || !self.config.build(&self.info).needs().plans_ahead {
             return Vec::new();
         }

@@ -41,11 +41,14 @@ pub struct Engine {
     /// `max_position_embeddings` and what the KV cache holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_model_len: Option<u32>,
-    /// Whether full KV blocks are kept and found again by content; `false` unless given.
+    /// Whether full KV blocks are kept and found again by content, by policies that can (vllm-v1, sglang).
+    /// Unless given, on where both the profile's version and the scheduler's have it on by default: from
+    /// vLLM V1 on, not in the profiles vllm-0.4 and vllm-0.6.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,
-    /// Whether a step is planned while the one before runs, for policies that can (vllm-v1,
-    /// sglang); the profile's unless given.
+    /// Whether a step is planned while the one before runs, by policies that can (vllm-v1, sglang). Unless
+    /// given, on where both the profile's version and the scheduler's have it on by default: in vLLM from
+    /// 0.14 on, not in vllm-v1 with `version: 0.10`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub async_scheduling: Option<bool>,
     /// Whether CUDA graphs are left out, as by vLLM's `--enforce-eager`: decode batches are not padded,

@@ -18,7 +18,7 @@ use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
-use crate::scheduler::EngineInfo;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::units::Bytes;
 use crate::yaml::Path;
 
@@ -53,8 +53,8 @@ impl Engine {
     }
 
     /// What a scheduler is built for.
-    pub(super) fn info(&self) -> EngineInfo {
-        self.limits.info(self.hardware.large_gpu)
+    pub(super) fn info(&self, config: &SchedulerConfig) -> EngineInfo {
+        self.limits.info(self.hardware.gpu_memory(), config)
     }
 }
 
@@ -67,6 +67,7 @@ pub(super) fn any_engine() -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        gpu_memory_gib: None,
         speculative: None,
     }
 }
@@ -127,9 +128,10 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     if let Some(length) = given.max_model_len {
         check.whole(&path(check, "max_model_len"), length, 2, 1 << 30);
     }
-    let prefix_caching = given.prefix_caching.unwrap_or(false);
-    let profile_async = engine_profile.is_some_and(|p| p.async_scheduling);
-    let async_scheduling = given.async_scheduling.unwrap_or(profile_async);
+    let prefix_caching =
+        switch(given.prefix_caching, engine_profile.and_then(|p| p.prefix_caching));
+    let async_scheduling =
+        switch(given.async_scheduling, engine_profile.and_then(|p| p.async_scheduling));
 
     let fixed = matches!(profile, Some(Profile::Fixed(_)));
     let needed = needed_for(fixed, given);
@@ -244,8 +246,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             reserved_memory: Some(reserved),
             kv_blocks: Some(kv_blocks.value),
             max_model_len: Some(max_model_len.value),
-            prefix_caching: Some(prefix_caching),
-            async_scheduling: Some(async_scheduling),
+            prefix_caching,
+            async_scheduling,
             enforce_eager: given.enforce_eager,
             speculative: drafting.map(|drafting| drafting.filled),
         },
@@ -275,6 +277,12 @@ fn default_profile() -> raw::ProfileRef {
 fn derived_gpu(gpu: Gpu) -> DerivedGpu {
     let Gpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source, .. } = gpu;
     DerivedGpu { name, memory_bytes, peak, price_usd_per_hour, power, evidence, source }
+}
+
+/// A switch as the scenario has it. Where it says nothing, a profile whose version is without it turns it
+/// off for all; otherwise, `None`, each scheduler's version decides.
+fn switch(given: Option<bool>, of_profile: Option<bool>) -> Option<bool> {
+    given.or(of_profile.filter(|&on| !on))
 }
 
 /// Why a model and a GPU are needed; `None` when a run can do without.
@@ -433,5 +441,6 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         power: gpu.and_then(|g| g.power),
         pricing: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
+        gpu_memory_gib: gpu.map(|g| u32::try_from(g.memory_bytes >> 30).unwrap_or(u32::MAX)),
     }
 }

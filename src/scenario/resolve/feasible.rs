@@ -27,7 +27,7 @@ pub(super) fn check(
 }
 
 fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &[SchedulerRun]) {
-    let (engine, info) = (&pool.engine.limits, &pool.engine.info());
+    let engine = &pool.engine.limits;
     let Source::Synthetic { lengths, .. } = &workload.source else { return };
     let path = Path::root().key("workload");
     let mut used: Vec<(Path, &Lengths)> = Vec::new();
@@ -64,7 +64,8 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
     let block_tokens = engine.kv_block_tokens;
     let tokens = prompt.saturating_add(output - 1).min(longest);
     for run in runs {
-        let needs = run.config.build(info).needs();
+        let info = pool.engine.info(&run.config);
+        let needs = run.config.build(&info).needs();
         let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
         let blocks = info.kv_groups.most_blocks(tokens.into(), step_tokens, block_tokens);
         let usable = engine.kv_blocks.saturating_sub(needs.null_blocks + needs.watermark_blocks);

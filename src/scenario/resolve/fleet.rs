@@ -6,9 +6,10 @@ use super::owner::Owner;
 use super::slo;
 use crate::excerpt::quoted;
 use crate::promise::Slo;
-use crate::scenario::experiment::Pool;
+use crate::scenario::experiment::{Pool, SchedulerRun};
 use crate::scenario::raw::{self, GpuRef, Scenario, TextOr};
 use crate::scenario::resolved::{DerivedLength, LengthFrom};
+use crate::scheduler::{Feature, SchedulerConfig};
 use crate::yaml::Path;
 
 /// The most replicas of a run, data-parallel ranks included.
@@ -173,8 +174,12 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
 }
 
 /// A scenario with what is filled in of its replicas.
-pub(super) fn filled_in(scenario: Scenario, fleet: &[Built]) -> Scenario {
-    let filled: Vec<raw::Pool> = fleet.iter().map(|pool| pool.filled.clone()).collect();
+pub(super) fn filled_in(scenario: Scenario, fleet: &[Built], runs: &[SchedulerRun]) -> Scenario {
+    let with_switches = |pool: &Built| {
+        let engine = pool.filled.engine.clone().map(|engine| switched(engine, pool, runs));
+        raw::Pool { engine, ..pool.filled.clone() }
+    };
+    let filled: Vec<raw::Pool> = fleet.iter().map(with_switches).collect();
     match filled.as_slice() {
         [raw::Pool { name: None, replicas, parallelism, engine, .. }] => Scenario {
             replicas: Some(*replicas),
@@ -183,6 +188,25 @@ pub(super) fn filled_in(scenario: Scenario, fleet: &[Built]) -> Scenario {
             ..scenario
         },
         _ => Scenario { pools: Some(filled), ..scenario },
+    }
+}
+
+/// The engine with its switches as the schedulers that have them come to by themselves, where nobody says.
+/// Where they come to different ones no value stands for all of them, and none is written.
+fn switched(engine: raw::Engine, pool: &Built, runs: &[SchedulerRun]) -> raw::Engine {
+    let limits = &pool.engine.limits;
+    let all = |feature: Feature, on: &dyn Fn(&SchedulerConfig) -> bool| {
+        let mut able =
+            runs.iter().map(|run| &run.config).filter(|config| config.has(feature)).map(on);
+        let first = able.next().unwrap_or(false);
+        able.all(|other| other == first).then_some(first)
+    };
+    let caching = all(Feature::PrefixCaching, &|config| limits.prefix_caching(config));
+    let planning = all(Feature::AsyncScheduling, &|config| limits.async_scheduling(config));
+    raw::Engine {
+        prefix_caching: limits.prefix_caching.or(caching),
+        async_scheduling: limits.async_scheduling.or(planning),
+        ..engine
     }
 }
 

@@ -34,7 +34,7 @@ use super::resolved::{
 use crate::excerpt::bounded;
 use crate::metrics::Measure;
 use crate::scenario::places::belongs;
-use crate::scheduler::EngineInfo;
+use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::time::Span;
 use crate::units::Duration;
 use crate::yaml::{Decoded, Node, Path, Problem, Value, decode};
@@ -145,12 +145,14 @@ fn checked(
         }
     };
     // Parameters are checked even where the engine is in doubt.
-    let infos: Vec<EngineInfo> = match &fleet {
-        Some(fleet) => fleet.iter().map(|pool| pool.engine.info()).collect(),
-        None => vec![engine::any_engine()],
+    let infos = |config: &SchedulerConfig| -> Vec<EngineInfo> {
+        match &fleet {
+            Some(fleet) => fleet.iter().map(|pool| pool.engine.info(config)).collect(),
+            None => vec![engine::any_engine()],
+        }
     };
     let entries = given.schedulers.as_deref().unwrap_or_default();
-    let runs = schedulers::runs(check, entries, names, &infos);
+    let runs = schedulers::runs(check, entries, names, infos);
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::can_draft(check, &runs, fleet);
@@ -180,7 +182,7 @@ fn checked(
         derived: None,
         ..given
     };
-    let filled = fleet::filled_in(filled, &fleet);
+    let filled = fleet::filled_in(filled, &fleet, &runs);
     let scenario = ResolvedScenario { filled, derived: derived(&fleet, &runs) };
 
     let longest = fleet.iter().map(|pool| pool.engine.limits.max_model_len).max()?;
@@ -228,10 +230,9 @@ fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
         evidence: run.config.evidence(),
     };
     let pool = |pool: &fleet::Built| {
-        let info = pool.engine.info();
         let parameters = |run: &SchedulerRun| DerivedParameters {
             label: run.label.clone(),
-            parameters: run.config.resolved(&info).parameters(),
+            parameters: run.config.resolved(&pool.engine.info(&run.config)).parameters(),
         };
         Some(DerivedPool {
             of_replicas: pool.engine.derived.clone(),

@@ -68,11 +68,12 @@ pub(super) fn runs(
     check: &mut Check<'_>,
     entries: &[SchedulerEntry],
     names: Vec<(String, String)>,
-    engines: &[EngineInfo],
+    engines: impl Fn(&SchedulerConfig) -> Vec<EngineInfo>,
 ) -> Vec<SchedulerRun> {
     let mut runs = Vec::new();
     for (i, (entry, (name, label))) in entries.iter().zip(names).enumerate() {
         let path = check.element(&Path::root().key("schedulers"), i).key(&name);
+        let engines = engines(&entry.config);
         for problem in engines.iter().flat_map(|engine| entry.config.problems(engine)) {
             let path = path.key(problem.parameter);
             let found = entry.config.parameters();
@@ -95,8 +96,8 @@ pub(super) fn runs(
 /// Refuses schedulers that cannot be one of several lanes of a pipeline.
 pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     let refused = fleet.iter().filter(|pool| pool.engine.stages > 1).flat_map(|pool| {
-        let info = pool.engine.info();
-        let refuses = move |run: &&SchedulerRun| run.config.build(&info).needs().one_lane;
+        let refuses =
+            |run: &&SchedulerRun| run.config.build(&pool.engine.info(&run.config)).needs().one_lane;
         runs.iter().filter(refuses).map(move |run| (pool, run))
     });
     for (pool, run) in refused {
@@ -114,8 +115,8 @@ pub(super) fn can_pipeline(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: 
 /// Refuses schedulers that do not draft where the engine is to.
 pub(super) fn can_draft(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet.iter().filter(|pool| pool.engine.limits.speculative.is_some()) {
-        let info = pool.engine.info();
-        let drafts = |config: &SchedulerConfig| config.build(&info).needs().drafts;
+        let drafts =
+            |config: &SchedulerConfig| config.build(&pool.engine.info(config)).needs().drafts;
         for run in runs.iter().filter(|run| !drafts(&run.config)) {
             let able: Vec<&str> = SchedulerConfig::all()
                 .filter(|config| drafts(config))
@@ -135,10 +136,12 @@ pub(super) fn can_draft(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[B
 /// Warns of every run that would keep blocks for reuse and cannot with the model's layers.
 pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet {
-        let info = pool.engine.info();
         for run in runs {
+            let info = pool.engine.info(&run.config);
             let needs = run.config.build(&info).needs();
-            let asked = info.prefix_caching || needs.always_caches;
+            // Of a default nobody waits for its effect.
+            let given = pool.engine.limits.prefix_caching == Some(true);
+            let asked = given || needs.always_caches;
             if asked && needs.can_cache() && !needs.caches_on(&info) {
                 let path = pool.owner.path(check, &["engine", "prefix_caching"]);
                 let why = match info.kv_groups.states() > 0 {
@@ -159,7 +162,7 @@ pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun],
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
         for run in runs {
             let stages = pool.engine.stages;
-            let facts = run.config.facts(&pool.engine.info());
+            let facts = run.config.facts(&pool.engine.info(&run.config));
             let most = facts.most_at_once().filter(|&most| most < u32::MAX);
             let all = most.map(|most| u64::from(most) * u64::from(stages));
             let how = match (facts.seats_over_pipeline, most.zip(all)) {
@@ -187,7 +190,8 @@ pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun],
 /// Warns of a limit on requests that holds for the first batch alone.
 pub(super) fn limits_at_first(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for run in runs {
-        let seats = fleet.iter().find_map(|pool| run.config.facts(&pool.engine.info()).seats);
+        let of_pool = |pool: &Built| run.config.facts(&pool.engine.info(&run.config)).seats;
+        let seats = fleet.iter().find_map(of_pool);
         let Some(seats) = seats.filter(|seats| seats.counts == Counted::AtFirst) else { continue };
         if let Some(most) = seats.limit.most {
             check.warnings.push(format!(

@@ -97,7 +97,7 @@ impl Draw {
         let limits = self.system(&mut scenario);
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
-        if speculative::DRAWN && self.drafts(&limits) && self.on("speculative", 0.4) {
+        if self.has("drafts") && self.drafts(&limits) {
             // Of the models that are drawn none predicts; those of a fixed time are only named.
             let predicts = !self.has("priced");
             let llama = scenario.get("model").is_none_or(|model| *model == "llama-3.1-8b");

@@ -7,7 +7,6 @@ use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 use crate::catalog;
 use crate::fleet::RouterKind;
 use crate::scheduler::{EngineInfo, KvGroups};
-use crate::speculative::{DraftRules, DraftsByBatchSize, Method};
 
 /// Longest prompt plus output where requests are long.
 const LONG: u32 = 8192;
@@ -88,7 +87,7 @@ impl Draw {
         self.perhaps(&mut engine, "async_scheduling", 0.6, json!(ahead));
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut engine, "enforce_eager", 0.2, json!(eager));
-        let drafts = self.on("drafts", 0.12).then(|| self.drafts(&mut engine, priced));
+        self.on("drafts", 0.12);
         scenario.insert("engine".to_owned(), Value::Object(engine));
         // A block that must hold a state is wider than what is asked for.
         let block = if self.has("states") { block.max(STATE_BLOCK_MAX) } else { block };
@@ -99,52 +98,10 @@ impl Draw {
             prefix_caching: caching,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
-            speculative: drafts,
+            gpu_memory_gib: None,
+            speculative: None,
         };
         Limits { info, whole_prompt: longest }
-    }
-
-    /// Speculative decoding; where there is a model, by those who need none of their own.
-    fn drafts(&mut self, engine: &mut Map<String, Value>, priced: bool) -> DraftRules {
-        let names: &[&str] = match priced {
-            true => &["ngram", "suffix"],
-            false => &["ngram", "suffix", "eagle", "eagle3"],
-        };
-        let name = self.one_of(names);
-        let method = match name {
-            "ngram" => Method::Ngram,
-            "suffix" => Method::Suffix,
-            "eagle" => Method::Eagle,
-            _ => Method::Eagle3,
-        };
-        let tokens = self.rng.random_range(1..=5);
-        let mut drafting = Map::new();
-        drafting.insert("method".to_owned(), json!(name));
-        drafting
-            .insert(self.one_of(&["num_speculative_tokens", "tokens"]).to_owned(), json!(tokens));
-        let acceptance = match self.rng.random_range(0..3) {
-            0 => json!({"rate": self.rng.random_range(0.0..=1.0)}),
-            1 => json!({"length": self.rng.random_range(1.0..=f64::from(tokens) + 1.0)}),
-            _ => json!({"by_position": vec![0.7; tokens as usize]}),
-        };
-        drafting.insert("acceptance".to_owned(), acceptance);
-        let (mut off_above_running, mut by_batch_size) = (None, None);
-        match self.rng.random_range(0..4) {
-            0 => {
-                let most = self.rng.random_range(0..=8);
-                drafting.insert("off_above_running".to_owned(), json!(most));
-                off_above_running = Some(most);
-            }
-            1 => {
-                let key = "num_speculative_tokens_per_batch_size".to_owned();
-                drafting.insert(key, json!({"1-3": tokens, "4-8": tokens / 2, "9-64": 0}));
-                let ranges = [(1, 3, tokens), (4, 8, tokens / 2), (9, 64, 0)];
-                by_batch_size = DraftsByBatchSize::new(&ranges).ok();
-            }
-            _ => {}
-        }
-        engine.insert("speculative".to_owned(), Value::Object(drafting));
-        DraftRules { method, tokens, off_above_running, by_batch_size }
     }
 
     /// What memory is left for KV.
