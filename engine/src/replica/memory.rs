@@ -170,10 +170,11 @@ impl Replica {
         }
     }
 
-    /// Gives keys to what the next decode step fills of answers that others can meet. Of all other
-    /// answers it is time enough when they give their blocks back.
+    /// Gives keys to what the next decode step fills of answers that others can meet, where the system
+    /// does so while they go on. Of all other answers it is time enough when they give their blocks
+    /// back.
     pub(super) fn hash_answers(&mut self) {
-        if !self.answers_are_met {
+        if !self.answers_are_met || self.options.reuse.stored != Stored::Computed {
             return;
         }
         let mut slots = std::mem::take(&mut self.scratch);
