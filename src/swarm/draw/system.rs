@@ -108,13 +108,14 @@ impl Draw {
     fn drafts(&mut self, engine: &mut Map<String, Value>, priced: bool) -> DraftRules {
         let names: &[&str] = match priced {
             true => &["ngram", "suffix"],
-            false => &["ngram", "suffix", "eagle", "eagle3"],
+            false => &["ngram", "suffix", "eagle", "eagle3", "mtp"],
         };
         let name = self.one_of(names);
         let method = match name {
             "ngram" => Method::Ngram,
             "suffix" => Method::Suffix,
             "eagle" => Method::Eagle,
+            "mtp" => Method::Mtp { modules: 1 },
             _ => Method::Eagle3,
         };
         let tokens = self.rng.random_range(1..=5);
@@ -122,10 +123,22 @@ impl Draw {
         drafting.insert("method".to_owned(), json!(name));
         drafting
             .insert(self.one_of(&["num_speculative_tokens", "tokens"]).to_owned(), json!(tokens));
-        let acceptance = match self.rng.random_range(0..3) {
+        let acceptance = match self.rng.random_range(0..6) {
             0 => json!({"rate": self.rng.random_range(0.0..=1.0)}),
             1 => json!({"length": self.rng.random_range(1.0..=f64::from(tokens) + 1.0)}),
-            _ => json!({"by_position": vec![0.7; tokens as usize]}),
+            2 => {
+                let text = "{\"accepted\": [1, 0, 2]}\n{\"accepted\": [0]}\n".to_owned();
+                let name = self.one_of(&["rounds.jsonl", "rounds-2.jsonl"]);
+                json!({"trace": self.file(name, text)})
+            }
+            3 if name == "ngram" => {
+                let presets = ["llama-3.1-8b-ngram-cnn", "llama-3.1-8b-ngram-sharegpt"];
+                json!({"preset": self.one_of(&presets)})
+            }
+            _ => {
+                let rate = self.rng.random_range(0.0..=1.0);
+                json!({"by_position": vec![rate; tokens as usize]})
+            }
         };
         drafting.insert("acceptance".to_owned(), acceptance);
         let (mut off_above_running, mut by_batch_size) = (None, None);
