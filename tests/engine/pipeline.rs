@@ -233,10 +233,10 @@ fn host_work_holds_stage_0_and_hides_behind_it_when_asynchronous() {
         let requests = vec![request(Span::ZERO, 5, 2)];
         token_times_ms(&crate::small::simulate(&cost, ENGINE, v1, asynchronous, requests), 0)
     };
-    // 5 + 3 and 5; then 1 + 3 and 1.
-    assert_eq!(run(false), [13.0, 18.0]);
-    // The longer of 5 and 3, and 5; then the longer of 1 and 3, and 1.
-    assert_eq!(run(true), [10.0, 14.0]);
+    // 3 + 5 and 5; then, after a millisecond asleep, 3 + 1 and 1.
+    assert_eq!(run(false), [13.0, 19.0]);
+    // The second batch is sent while the first is computed, and waits for its token.
+    assert_eq!(run(true), [13.0, 15.0]);
 }
 
 #[test]

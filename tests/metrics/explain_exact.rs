@@ -472,6 +472,11 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
 
 /// Both paths write the same, the logs included.
 fn same(fast: &Outcome, slow: &Outcome) {
+    for (row, (one, other)) in fast.trace.requests.iter().zip(&slow.trace.requests).enumerate() {
+        let times = |outcome: &Outcome, of| outcome.trace.token_times(of).collect::<Vec<Time>>();
+        assert_eq!(times(fast, one), times(slow, other), "tokens of request {row}");
+        assert_eq!(one, other, "request {row}");
+    }
     assert!(fast.trace == slow.trace, "both paths bring the same tokens");
     let logs = |outcome: &Outcome| outcome.log.clone().unwrap_or_default();
     for (lane, (fast, slow)) in logs(fast).iter().zip(&logs(slow)).enumerate() {

@@ -51,6 +51,10 @@ pub struct RunExplanation {
     pub request: Option<RequestReport>,
 }
 
+fn is_nothing(number: &u32) -> bool {
+    *number == 0
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -80,6 +84,9 @@ pub struct StallReport {
     pub pool: Option<String>,
     /// The late token's number; 0 is the first.
     pub token: u32,
+    /// Tokens that came with it: with drafts a step may bring several.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub came_with: u32,
     /// Whether it had still not come when observation ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
@@ -313,12 +320,17 @@ pub fn listed(split: &Split) -> ByCause {
 
 fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
     let gap = &stall.gap;
+    let row = &index.trace().requests[stall.request.index()];
+    let open = gap.token >= row.tokens;
+    let later = index.trace().token_times(row).skip(gap.token as usize + 1);
+    let came_with = later.take_while(|&at| !open && at == gap.to).count() as u32;
     let pool = index.recording.pool(index.lane(stall.request));
     StallReport {
         request: stall.request,
         pool: pool.name.map(str::to_owned),
         token: gap.token,
-        open: gap.token >= index.trace().requests[stall.request.index()].tokens,
+        came_with,
+        open,
         from_ns: gap.from.as_nanos(),
         to_ns: gap.to.as_nanos(),
         length_ns: gap.to.since(gap.from).as_nanos(),

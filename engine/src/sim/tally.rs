@@ -255,7 +255,9 @@ impl Tally {
         let kept = |run: &Run| {
             // Steps planned ahead that never started have no time at all.
             let times = columns[run.column.index()].times.iter().skip(run.first as usize);
-            times.take(run.len as usize).take_while(|&&at| at <= end).count() as u32
+            let len = times.take(run.len as usize).take_while(|&&at| at <= end).count() as u32;
+            // Where a token would have come that nobody saw is not kept.
+            if len > 0 { Run { len, ..*run } } else { Run { next: run.next, ..Run::EMPTY } }
         };
         for row in requests.iter_mut().filter(|row| row.status != Status::Completed) {
             if row.first_token != Time::NEVER && row.first_token > end {
@@ -263,18 +265,24 @@ impl Tally {
                 row.tokens -= 1;
             }
             row.tokens -= row.run.len;
-            row.run.len = kept(&row.run);
+            row.run = kept(&row.run);
             row.tokens += row.run.len;
             let mut next = row.run.next;
             while next != NO_RUN {
                 let run = &mut more_runs[next as usize];
                 row.tokens -= run.len;
-                run.len = kept(run);
+                *run = kept(run);
                 row.tokens += run.len;
                 next = run.next;
             }
             if row.scheduled != Time::NEVER && row.scheduled > end {
                 row.scheduled = Time::NEVER;
+            }
+        }
+        // Nor are such times, which are written down when a batch begins or when it is over.
+        for column in columns.iter_mut() {
+            if matches!(column.kind, ColumnKind::Between(_)) {
+                column.times.retain(|&at| at <= end);
             }
         }
         let wanted = self.wanted.iter().flatten();

@@ -112,6 +112,11 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         0 => "waited for its first token".to_owned(),
         token => format!("stood still before token {token}"),
     };
+    let together = match stall.came_with {
+        0 => String::new(),
+        1 => " A step brought it and 1 token more.".to_owned(),
+        more => format!(" A step brought it and {more} tokens more."),
+    };
     let pool = stall.pool.as_ref().map_or(String::new(), |name| format!(" (pool {name})"));
     let others = match stall.requests_hit {
         0 | 1 => String::new(),
@@ -126,7 +131,7 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
     paragraph(
         text,
         &format!(
-            "{number}. Request {}{pool} {what} for {}{open}{beyond}{others}. Mostly {}: {}.",
+            "{number}. Request {}{pool} {what} for {}{open}{beyond}{others}.{together} Mostly {}: {}.",
             stall.request,
             ns(stall.length_ns),
             stall.main_cause.name(),

@@ -41,8 +41,8 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
         ("engine.enforce_eager", "false", "true"),
         (
             "engine.speculative",
-            "{method: ngram, tokens: 3, acceptance: {rate: 0.5}}",
-            "{method: eagle, tokens: 3}",
+            "{method: ngram, tokens: 3, acceptance: {rate: 0.2}}",
+            "{method: eagle, tokens: 2, acceptance: {rate: 0.8}}",
         ),
     ];
     let text = TWO_GPUS.replace("engine: {profile: vllm-0.19, kv_blocks: 900}\n", "");
