@@ -87,6 +87,12 @@ struct Stretch {
     covers: u32,
 }
 
+/// Tokens in a row that are known by one name: a content id, or the request whose own they are.
+struct Piece {
+    what: (u64, bool),
+    end: u32,
+}
+
 impl Content {
     /// The content of `request`, where an id stands for `id_tokens` tokens and `origin` says what is
     /// known of it and of all that it goes on from.
@@ -116,6 +122,11 @@ impl Content {
         Content { request, stretches: stretches.into(), id_tokens, answer_is_met }
     }
 
+    /// Whether another request can have some of its tokens.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.answer_is_met || !self.stretches.is_empty()
+    }
+
     /// Whether tokens of its answer can be met in another request, so that its blocks must be found
     /// as soon as they are full.
     #[inline]
@@ -123,12 +134,45 @@ impl Content {
         self.answer_is_met
     }
 
+    /// How many tokens at the head are the same as those of `other`, as far as is known; without end
+    /// where all of one are.
+    pub fn common(&self, other: &Content) -> u32 {
+        let mut at = 0;
+        loop {
+            let (one, two) = (self.piece(at), other.piece(at));
+            if one.what != two.what {
+                return at;
+            }
+            at = one.end.min(two.end);
+            if at == u32::MAX {
+                return at;
+            }
+        }
+    }
+
+    /// The tokens from `at` on that are known by one name.
+    fn piece(&self, at: u32) -> Piece {
+        let place = self.stretches.partition_point(|stretch| stretch.end <= at);
+        let own = Piece { what: (u64::from(self.request.0), false), end: u32::MAX };
+        let Some(stretch) = self.stretches.get(place) else { return own };
+        let named = stretch.ids.as_ref().filter(|_| at < stretch.covers && self.id_tokens > 0);
+        let id = named.and_then(|ids| {
+            let index = at / self.id_tokens;
+            let end = (index + 1).saturating_mul(self.id_tokens);
+            ids.as_slice().get(index as usize).map(|&id| (id, end.min(stretch.covers)))
+        });
+        match id {
+            Some((id, end)) => Piece { what: (id, true), end: end.min(stretch.end) },
+            None => Piece { what: (stretch.request.0.into(), false), end: stretch.end },
+        }
+    }
+
     /// The key of the request's block `index`, where all tokens before `end` make up what it is.
     ///
     /// A block belongs to the id that its last token lies in. Ids are chained, so whoever has that id
     /// has all tokens before it too, and n ids in common are `floor(n * S / B)` shared blocks, whether
     /// B divides S or not (a block widened to hold a state is as wide as it must be).
-    pub(crate) fn key(&self, index: u32, end: u64) -> BlockKey {
+    pub fn key(&self, index: u32, end: u64) -> BlockKey {
         let own = |request: RequestId| BlockKey { id: request.0.into(), index, shared: false };
         let place = self.stretches.partition_point(|stretch| u64::from(stretch.end) < end);
         let Some(stretch) = self.stretches.get(place) else { return own(self.request) };
@@ -220,6 +264,26 @@ mod tests {
         let [a, b] = [[1, 2, 3, 4], [1, 2, 3, 9]].map(|own| content(0, &[ids(&own)]));
         assert_eq!(keys(&a, 2, 1), keys(&b, 2, 1));
         assert_ne!(keys(&a, 3, 1)[2], keys(&b, 3, 1)[2]);
+    }
+
+    #[test]
+    fn common_tokens_are_counted_through_names_and_turns() {
+        let named = |ids: &[u64], parent| Origin {
+            ids: Ids::all(ids.to_vec()),
+            covers: 16 * ids.len() as u32,
+            parent,
+            ..Origin::default()
+        };
+        let origins = [
+            named(&[1, 2], None),
+            Origin { parent: follows(0, 70), ..Origin::default() },
+            named(&[1, 3], None),
+            Origin::default(),
+        ];
+        let all: Vec<Content> = (0..4).map(|request| content(request, &origins)).collect();
+        assert_eq!(all[0].common(&all[1]), 70);
+        assert_eq!(all[1].common(&all[2]), 16);
+        assert_eq!((all[0].common(&all[3]), all[3].common(&all[3])), (0, u32::MAX));
     }
 
     #[test]

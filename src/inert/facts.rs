@@ -236,14 +236,19 @@ impl<'a> Facts<'a> {
 
     /// The router that chooses among several replicas, if one does: that of a class's replicas, too.
     pub fn chooses_by(&self, router: &RouterKind) -> bool {
+        self.chooses(|chooser| chooser == router)
+    }
+
+    /// Whether the router that chooses among several replicas, if one does, is such a one.
+    pub fn chooses(&self, is: impl Fn(&RouterKind) -> bool) -> bool {
         if self.experiment.replicas <= 1 {
             return false;
         }
         match &self.experiment.router {
             RouterKind::ClassToPool(pools) => {
-                pools.within == *router && pools.pools.iter().any(|(_, of)| of.len() > 1)
+                is(&pools.within) && pools.pools.iter().any(|(_, of)| of.len() > 1)
             }
-            own => own == router,
+            own => is(own),
         }
     }
 

@@ -59,8 +59,11 @@ fn seed(facts: &Facts<'_>, _: &Written) -> Option<String> {
 
 fn without_chance(facts: &Facts<'_>) -> Option<String> {
     let workload = &facts.experiment.workload;
-    let routed_by_chance =
-        facts.chooses_by(&RouterKind::Random) || facts.chooses_by(&RouterKind::PowerOfTwo);
+    let routed_by_chance = facts.chooses(|router| match router {
+        RouterKind::Random | RouterKind::PowerOfTwo => true,
+        RouterKind::VllmDp(balancer) => balancer.clients != Some(1),
+        _ => false,
+    });
     let arrive_by_chance = match workload.source.arrivals() {
         None
         | Some(Arrivals::Constant { .. } | Arrivals::AllAtOnce | Arrivals::ClosedLoop { .. }) => {

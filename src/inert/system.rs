@@ -100,8 +100,11 @@ pub(super) const TABLE: &[Entry] = &[
     ("ProfileSource.file", Always("the profile")),
     ("ProfileSource.fixed", Always("the profile")),
     ("FixedProfile.iteration", Always("the time of every iteration")),
-    ("ClassRouter.class-to-pool", Always("judged with the whole router")),
-    ("ClassRouter.within", Unless(within)),
+    ("RouterMap.class-to-pool", Always("judged with the whole router")),
+    ("RouterMap.within", Unless(within)),
+    ("RouterMap.vllm-dp", Always("judged with the whole router")),
+    ("WithinMap.vllm-dp", Always("judged with the whole router")),
+    ("VllmDpRouter.clients", Always("judged with the whole router")),
 ];
 
 /// The reason that holds for all replicas that a key is about; of none, that each pool has its own.

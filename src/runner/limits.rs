@@ -121,7 +121,8 @@ pub fn cached_blocks(experiment: &Experiment, run: &SchedulerRun) -> u64 {
 
 fn caches(pool: &PoolView<'_>, run: &SchedulerRun) -> bool {
     let info = pool.engine_info(&run.config);
-    run.config.build(&info).needs().caches_on(&info)
+    let needs = run.config.build(&info).needs();
+    needs.cache.is_some() && needs.caches_on(&info)
 }
 
 /// The last arrival, and after it every token in a step of its own at the longest context.

@@ -45,8 +45,10 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("slow-pool", &["router round-robin -> least-"]),
     // Prompts that share 3,000 of 3,200 tokens.
     ("no-caching", &["prefix caching"]),
+    // The same of a policy that keeps some, and was told not to.
+    ("tgi-prefixes", &["prefix_caching false -> true"]),
     // The same of a policy that keeps no prefixes.
-    ("tgi-prefixes", &["scheduler tgi -> vllm-v1 with prefix caching"]),
+    ("lightllm-prefixes", &["scheduler lightllm -> vllm-v1 with prefix caching"]),
     // The same with caching, and too little memory for all the prefixes.
     ("evicted", &["KV blocks "]),
     // The same, where the GPU has memory for them.

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use metron_sim::ids::ClassId;
-use metron_sim::replica::{Accepts, Became};
+use metron_sim::kv::host_tier::{HostTierRules, JobId, Lookup};
+use metron_sim::replica::{Accepts, Became, Failure, TransferRules};
 use metron_sim::request::RequestId;
 use metron_sim::scheduler::{Capability, EngineInfo, KvGroups, SchedulerConfig, WindowGroups};
-use metron_sim::sim::{Replay, ReplayRequest, Scheduled};
+use metron_sim::sim::{
+    Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, Scheduled, StepRecord,
+};
 use metron_sim::speculative::{DraftRules, Method};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -31,6 +34,13 @@ struct GoldenRequest {
     prompt: u32,
     output: u32,
     max_tokens: Option<u32>,
+    #[serde(default)]
+    remote_prefill: bool,
+    load_steps: Option<u64>,
+    fail_block: Option<Value>,
+    #[serde(default)]
+    remote_decode: bool,
+    send_steps: Option<u64>,
     /// How many drafts are accepted, verification by verification.
     #[serde(default)]
     accept: Vec<u32>,
@@ -62,6 +72,54 @@ pub(crate) struct GoldenStep {
     pub ignored: Vec<String>,
     #[serde(default)]
     pub processed: Option<u64>,
+    #[serde(default)]
+    loads_started: Vec<GoldenLoad>,
+    #[serde(default)]
+    recv_done: Vec<String>,
+    #[serde(default)]
+    sent_done: Vec<String>,
+    #[serde(default)]
+    load_failed: Vec<String>,
+    num_loading: Option<usize>,
+    num_holding_for_send: Option<usize>,
+    offload: Option<GoldenOffload>,
+}
+
+#[derive(Deserialize)]
+struct GoldenLoad {
+    #[serde(default)]
+    job: Option<u64>,
+    id: String,
+    #[serde(default)]
+    external_tokens: Option<u32>,
+    blocks: u32,
+}
+
+#[derive(Deserialize)]
+struct GoldenStore {
+    job: u64,
+    id: String,
+    blocks: u32,
+    first_block: u32,
+}
+
+#[derive(Deserialize)]
+struct GoldenOffload {
+    #[serde(default)]
+    lookups: Vec<(String, u32, Option<u32>)>,
+    #[serde(default)]
+    loads_started: Vec<GoldenLoad>,
+    #[serde(default)]
+    stores_started: Vec<GoldenStore>,
+    #[serde(default)]
+    flushed: Vec<u64>,
+    #[serde(default)]
+    done: Vec<u64>,
+    #[serde(default)]
+    evicted: Vec<Value>,
+    #[serde(default)]
+    store_refused: Vec<String>,
+    cpu_chunks_used: u32,
 }
 
 #[derive(Deserialize, Clone)]
@@ -144,14 +202,8 @@ pub(crate) struct Case {
 impl Case {
     fn read(path: &Path) -> Case {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let mut text = String::new();
-        let mut file = File::open(path).unwrap();
-        match name.ends_with(".gz") {
-            true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
-            false => file.read_to_string(&mut text).unwrap(),
-        };
-        let file: File_ =
-            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file: File_ = serde_json::from_str(&text_of(path))
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         Case { name, config: file.config, requests: file.requests, steps: file.steps }
     }
 
@@ -231,6 +283,10 @@ impl Case {
             true => replay.overlapping(self.stages(), self.planned_ahead()),
             false => replay,
         };
+        let replay = match self.transfers() {
+            Some(transfers) => replay.transferring(transfers),
+            None => replay,
+        };
         let script = |r: &GoldenRequest| (r.accept.clone(), r.drafts.clone());
         let replay = match self.config["spec"]["eagle_block_drop"] == true {
             true => replay.dropping_last_blocks(),
@@ -262,9 +318,9 @@ impl Case {
         KvGroups::new(full, &windows, states).expect("sound groups")
     }
 
-    /// Whether steps are planned while the one before runs.
+    /// Whether steps are planned while the one before runs. Runs of a server say it in the name.
     pub(crate) fn planned_ahead(&self) -> bool {
-        self.config["async_scheduling"] == true
+        self.config["async_scheduling"] == true || self.name.starts_with("async_real_")
     }
 
     /// The scheduler that stands for the case's, and the version that was recorded.
@@ -299,9 +355,103 @@ impl Case {
         .collect()
     }
 
-    /// What the case needs that the engine does not have.
-    pub(crate) fn beyond(&self) -> Option<&'static str> {
-        (!self.config["kv_connector"].is_null()).then_some("a KV connector")
+    /// KV that comes from elsewhere or goes there.
+    fn transfers(&self) -> Option<ReplayTransfers> {
+        let c = &self.config;
+        c["kv_connector"].as_str()?;
+        let offload = &c["offload"];
+        let number = |key: &str| offload[key].as_u64();
+        let host = offload.is_object().then(|| {
+            let rules = HostTierRules {
+                block_tokens: self.number("block_size").expect("block_size"),
+                chunk_blocks: number("blocks_per_chunk").unwrap_or(1) as u32,
+                capacity: number("cpu_chunks").expect("cpu_chunks") as u32,
+                prompt_only: offload["offload_prompt_only"] != false,
+                store_threshold: number("store_threshold").unwrap_or(0) as u32,
+                key_lookahead: 0,
+            };
+            let blocks = ["load_blocks_per_step", "store_blocks_per_step"];
+            (rules, blocks.map(|key| number(key).expect("blocks a step")))
+        });
+        Some(ReplayTransfers {
+            rules: TransferRules {
+                consumes: c["kv_role"] != "kv_producer",
+                delivers: c["requires_kv_delivery"] != false,
+            },
+            failure: match c["kv_load_failure_policy"].as_str() {
+                Some("fail") => Failure::Ends,
+                _ => Failure::Recomputes,
+            },
+            host,
+        })
+    }
+
+    /// What a step did with KV of elsewhere, as the case says it; and as we say it.
+    pub(crate) fn transferred(
+        &self,
+        golden: &GoldenStep,
+        ours: &StepRecord,
+    ) -> Option<[TransfersSaid; 2]> {
+        self.config["kv_connector"].as_str()?;
+        let ours = ours.transferred.as_deref().expect("it is told");
+        let id = |request: &RequestId| self.requests[request.index()].id.clone();
+        let host = golden.offload.as_ref();
+        let loads = host.map_or(&golden.loads_started, |host| &host.loads_started);
+        let theirs = TransfersSaid {
+            begun: loads
+                .iter()
+                .map(|l| (l.job, l.id.clone(), l.external_tokens, l.blocks))
+                .collect(),
+            received: golden.recv_done.clone(),
+            sent: golden.sent_done.clone(),
+            failed: golden.load_failed.clone(),
+            loading: golden.num_loading.unwrap_or(0),
+            sending: golden.num_holding_for_send.unwrap_or(0),
+            lookups: host.map_or(Vec::new(), |host| host.lookups.clone()),
+            stores: host.map_or(Vec::new(), |host| {
+                let store = |s: &GoldenStore| (s.job, s.id.clone(), s.blocks, s.first_block);
+                host.stores_started.iter().map(store).collect()
+            }),
+            flushed: host.map_or(Vec::new(), |host| host.flushed.clone()),
+            copied: host.map_or(Vec::new(), |host| host.done.clone()),
+            evicted: host.map_or(0, |host| host.evicted.len()),
+            refused: host.map_or(Vec::new(), |host| host.store_refused.clone()),
+            chunks: host.map_or(0, |host| host.cpu_chunks_used),
+        };
+        let number = |job: &JobId| u64::from(job.0);
+        let tokens = |tokens: u32| host.is_none().then_some(tokens);
+        let ours = TransfersSaid {
+            begun: ours
+                .begun
+                .iter()
+                .map(|b| (b.job.as_ref().map(number), id(&b.request), tokens(b.tokens), b.blocks))
+                .collect(),
+            received: ours.received.iter().map(id).collect(),
+            sent: ours.sent.iter().map(id).collect(),
+            failed: ours.failed.iter().map(id).collect(),
+            loading: ours.loading,
+            sending: ours.sending,
+            lookups: ours
+                .lookups
+                .iter()
+                .map(|(request, local, answer)| match answer {
+                    Lookup::Tokens(tokens) => (id(request), *local, Some(*tokens)),
+                    Lookup::Later => (id(request), *local, None),
+                })
+                .collect(),
+            stores: ours
+                .orders
+                .stores
+                .iter()
+                .map(|s| (number(&s.job), id(&s.request), s.blocks, s.first_block))
+                .collect(),
+            flushed: ours.orders.flush.iter().map(number).collect(),
+            copied: ours.copied.iter().map(number).collect(),
+            evicted: ours.orders.evicted.len(),
+            refused: ours.orders.refused.iter().map(id).collect(),
+            chunks: ours.host_chunks,
+        };
+        Some([theirs, ours])
     }
 
     fn number(&self, key: &str) -> Option<u32> {
@@ -391,6 +541,12 @@ impl Case {
                 output_tokens: output,
                 max_tokens: r.max_tokens.unwrap_or(output).max(output),
                 priority: r.priority,
+                transfer: ReplayTransfer {
+                    load_steps: r.load_steps.filter(|_| r.remote_prefill),
+                    // "all" is from the first block on.
+                    fails_at: r.fail_block.as_ref().map(|at| at.as_u64().unwrap_or(0) as u32),
+                    send_steps: r.send_steps.filter(|_| r.remote_decode),
+                },
                 ids_cover: r.prefix_group.as_ref().and(r.prefix_len),
                 block_ids,
                 parent: r.parent.as_ref().map(|id| (places[id.as_str()], r.parent_tokens)),
@@ -398,6 +554,24 @@ impl Case {
         };
         self.requests.iter().map(request).collect()
     }
+}
+
+/// What a step did with KV of elsewhere.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TransfersSaid {
+    begun: Vec<(Option<u64>, String, Option<u32>, u32)>,
+    received: Vec<String>,
+    sent: Vec<String>,
+    failed: Vec<String>,
+    loading: usize,
+    sending: usize,
+    lookups: Vec<(String, u32, Option<u32>)>,
+    stores: Vec<(u64, String, u32, u32)>,
+    flushed: Vec<u64>,
+    copied: Vec<u64>,
+    evicted: usize,
+    refused: Vec<String>,
+    chunks: u32,
 }
 
 /// Drafts accepted, and found, as a case says, request by request.
@@ -413,6 +587,16 @@ impl Accepts for Script {
         let found = &self.0[request.index()].1;
         if found.is_empty() { most } else { found[round as usize % found.len()] }
     }
+}
+
+fn text_of(path: &Path) -> String {
+    let mut text = String::new();
+    let mut file = File::open(path).unwrap();
+    match path.extension().is_some_and(|extension| extension == "gz") {
+        true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
+        false => file.read_to_string(&mut text).unwrap(),
+    };
+    text
 }
 
 /// All cases of the golden folder; `None`, said aloud, when there is no such folder.
@@ -434,17 +618,46 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
 
 /// The cases of a capability's own folder; `None`, said aloud, when there is no such folder.
 pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
+    let folder = folder_of(capability)?;
+    let cases = read_folder(&folder);
+    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
+    Some(cases)
+}
+
+fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");
-    let folder = if inner.is_dir() { inner } else { golden }.join(capability);
+    let folder = if inner.is_dir() { inner } else { golden };
+    // The folder of a capability itself may be given too.
+    let itself = folder.file_name().is_some_and(|name| name == capability);
+    let folder = if itself { folder } else { folder.join(capability) };
     if !folder.is_dir() {
         say(&format!("SKIPPED: golden {capability}: no such folder"));
         return None;
     }
-    let cases = read_folder(&folder);
-    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
-    Some(cases)
+    Some(folder)
+}
+
+/// The cases of a capability's own folder as they are written, by name; `None`, said aloud, when there is
+/// no such folder.
+pub(crate) fn raw_cases_of(capability: &str) -> Option<Vec<(String, Value)>> {
+    Some(raw_cases_in(&folder_of(capability)?))
+}
+
+/// Those of them that are part of the checkout.
+pub(crate) fn small_raw_cases_of(capability: &str) -> Vec<(String, Value)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(capability);
+    raw_cases_in(&folder)
+}
+
+fn raw_cases_in(folder: &Path) -> Vec<(String, Value)> {
+    let read = |path: PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let value = serde_json::from_str(&text_of(&path)).unwrap();
+        (name, value)
+    };
+    paths_in(folder).into_iter().map(read).collect()
 }
 
 /// Cases made of runs of a real server; `None`, said aloud, when there are none.
@@ -467,12 +680,16 @@ pub(crate) fn small_cases() -> Vec<Case> {
 fn read_folder(folder: &Path) -> Vec<Case> {
     let inner = folder.join("schedulers");
     let folder = if inner.is_dir() { inner } else { folder.to_owned() };
-    let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    paths_in(&folder).iter().map(|path| Case::read(path)).collect()
+}
+
+fn paths_in(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.retain(|path| {
         let name = path.file_name().unwrap().to_string_lossy();
         name.ends_with(".json.gz") || name.ends_with(".json") && name != "fluidity.json"
     });
     paths.sort();
-    paths.iter().map(|path| Case::read(path)).collect()
+    paths
 }

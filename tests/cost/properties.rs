@@ -19,14 +19,18 @@ use crate::support::TOGETHER_MOST;
 struct Batch {
     chunks: Vec<Chunk>,
     decodes: u32,
+    /// Drafted tokens of each decode.
+    drafts: u32,
     mean_kv: u64,
     /// Chunks that complete a prompt.
     completing: u32,
 }
 
 impl Batch {
-    fn kv(&self) -> u64 {
-        u64::from(self.decodes) * self.mean_kv
+    /// `decodes` like its own, and `more` KV entries.
+    fn decodes(&self, decodes: u32, more: u64) -> Decodes {
+        let kv = u64::from(decodes) * (self.mean_kv + u64::from(self.drafts)) + more;
+        Decodes::verifying(decodes, decodes * (1 + self.drafts), kv)
     }
 }
 
@@ -59,14 +63,19 @@ fn few_or_many(range: RangeInclusive<u32>) -> impl Strategy<Value = u32> {
     prop_oneof![least..=(least + 20).min(most), least..=most]
 }
 
+/// None, few or many for a decode.
+fn any_drafts() -> impl Strategy<Value = u32> {
+    prop_oneof![2 => Just(0), 2 => 1_u32..=8, 1 => 1_u32..=128]
+}
+
 fn any_batch(chunks: RangeInclusive<usize>, decodes: RangeInclusive<u32>) -> BoxedStrategy<Batch> {
     let chunk = (few_or_many(0..=20_000), few_or_many(1..=5000))
         .prop_map(|(context, tokens)| Chunk { context, tokens });
     let chunks = prop::collection::vec(chunk, chunks);
-    (chunks, few_or_many(decodes), few_or_many(1..=16_384), 0_u32..=4)
-        .prop_map(|(chunks, decodes, mean_kv, completing)| {
+    (chunks, few_or_many(decodes), any_drafts(), few_or_many(1..=16_384), 0_u32..=4)
+        .prop_map(|(chunks, decodes, drafts, mean_kv, completing)| {
             let completing = completing.min(chunks.len() as u32);
-            Batch { chunks, decodes, mean_kv: mean_kv.into(), completing }
+            Batch { chunks, decodes, drafts, mean_kv: mean_kv.into(), completing }
         })
         .prop_filter("nothing to compute", |b| b.decodes > 0 || !b.chunks.is_empty())
         .boxed()
@@ -107,8 +116,8 @@ fn build(gpu: &Gpu, profile: &EngineProfile, served: &Served) -> Option<Roofline
     Roofline::new(&model, gpu, profile, served.parallelism, served.precision).ok()
 }
 
-fn price(cost: &Roofline, chunks: &[Chunk], decodes: u32, kv: u64, sampled: u32) -> IterationTime {
-    cost.time(&BatchShape::new(chunks, Decodes::one_token_each(decodes, kv), sampled))
+fn price(cost: &Roofline, chunks: &[Chunk], decodes: Decodes, sampled: u32) -> IterationTime {
+    cost.time(&BatchShape::new(chunks, decodes, sampled))
 }
 
 #[test]
@@ -117,43 +126,47 @@ fn more_work_is_never_cheaper() {
         6,
         || any_batch(0..=3, 0..=700),
         |_, _, cost, batch| {
-            let Batch { chunks, decodes, mean_kv, completing } = batch;
-            let (decodes, kv, sampled) = (*decodes, batch.kv(), *decodes + completing);
-            let base = price(cost, chunks, decodes, kv, sampled);
+            let Batch { chunks, completing, .. } = batch;
+            let decodes = batch.decodes(batch.decodes, 0);
+            let sampled = decodes.tokens() + completing;
+            let base = price(cost, chunks, decodes, sampled);
             let dearer = |what: &str, more: u32, time: IterationTime| {
                 prop_assert!(time.gpu >= base.gpu, "{what} by {more}: {time:?} below {base:?}");
                 prop_assert!(time.host >= base.host, "{what} by {more}: host");
                 Ok(())
             };
             for more in [1, 2, 15, 64, 300] {
-                let sampling = price(cost, chunks, decodes, kv, sampled + more);
+                let sampling = price(cost, chunks, decodes, sampled + more);
                 dearer("sampled", more, sampling)?;
-                if decodes > 0 {
-                    dearer(
-                        "KV",
-                        more,
-                        price(cost, chunks, decodes, kv + u64::from(more), sampled),
-                    )?;
+                if batch.decodes > 0 {
+                    let longer = batch.decodes(batch.decodes, more.into());
+                    dearer("KV", more, price(cost, chunks, longer, sampled))?;
+                    let drafted = Decodes::verifying(
+                        batch.decodes,
+                        decodes.tokens() + more,
+                        longer.kv_tokens(),
+                    );
+                    dearer("drafts", more, price(cost, chunks, drafted, sampled))?;
                 }
-                // Further decodes are as long as the mean, which stands for the longest: among shorter
-                // ones the longest would seem to shrink.
-                let longer = kv + u64::from(more) * mean_kv;
-                dearer("decodes", more, price(cost, chunks, decodes + more, longer, sampled))?;
+                // Further decodes are as long as the mean, which stands for the longest, and have as
+                // many drafts: among shorter ones the longest would seem to shrink.
+                let further = batch.decodes(batch.decodes + more, 0);
+                dearer("decodes", more, price(cost, chunks, further, sampled))?;
                 for at in 0..chunks.len() {
                     let mut grown = chunks.clone();
                     grown[at].tokens += more;
-                    dearer("a chunk's tokens", more, price(cost, &grown, decodes, kv, sampled))?;
+                    dearer("a chunk's tokens", more, price(cost, &grown, decodes, sampled))?;
                     grown[at] = Chunk { context: chunks[at].context + more, ..chunks[at] };
                     // Within chunks a later token may read less.
                     let anew = |reach: &Reach| matches!(reach, Reach::Chunk(_));
                     if !cost.reaches().iter().any(anew) {
-                        let time = price(cost, &grown, decodes, kv, sampled);
+                        let time = price(cost, &grown, decodes, sampled);
                         dearer("a chunk's context", more, time)?;
                     }
                 }
                 let mut another = chunks.clone();
                 another.push(Chunk { context: 0, tokens: more });
-                dearer("a chunk of tokens", more, price(cost, &another, decodes, kv, sampled))?;
+                dearer("a chunk of tokens", more, price(cost, &another, decodes, sampled))?;
             }
             Ok(())
         },
@@ -185,15 +198,12 @@ fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
         6,
         || any_batch(1..=3, 1..=256),
         |gpu, served, cost, batch| {
-            let Batch { chunks, decodes, completing, .. } = batch;
+            let Batch { chunks, completing, .. } = batch;
+            let decodes = batch.decodes(batch.decodes, 0);
             let shapes = [
-                BatchShape::new(
-                    chunks,
-                    Decodes::one_token_each(*decodes, batch.kv()),
-                    decodes + completing,
-                ),
+                BatchShape::new(chunks, decodes, decodes.tokens() + completing),
                 BatchShape::new(chunks, Decodes::NONE, *completing),
-                BatchShape::decodes_alone(*decodes, batch.kv()),
+                BatchShape::of_decodes(decodes),
             ];
             let [together, first, then] = shapes.map(|shape| {
                 let (time, aside) = (cost.time(&shape), cost.overheads(&shape));
@@ -222,6 +232,30 @@ fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
             let stages = (0..cost.stages()).map(|stage| cost.stage_time(&shapes[0], stage).gpu);
             let staged = stages.fold(cost.hand_over(&shapes[0]), |sum, stage| sum + stage);
             prop_assert_eq!(staged, time.gpu, "stages and their hand-over");
+            Ok(())
+        },
+    );
+}
+
+/// To verify drafts is never dearer than to decode as many tokens one after the other.
+#[test]
+fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
+    everywhere(
+        4,
+        || any_batch(0..=0, 1..=256),
+        |_, served, cost, batch| {
+            let together = cost.time(&BatchShape::of_decodes(batch.decodes(batch.decodes, 0)));
+            let mut in_turn = 0;
+            for step in 0..=u64::from(batch.drafts) {
+                let kv = u64::from(batch.decodes) * (batch.mean_kv + step);
+                in_turn += cost.time(&BatchShape::decodes_alone(batch.decodes, kv)).gpu.as_nanos();
+            }
+            let rounded = u64::from(served.parallelism.pipeline) * u64::from(batch.drafts + 2);
+            prop_assert!(
+                together.gpu.as_nanos() <= in_turn + rounded,
+                "{:?} together, {in_turn} ns in turn",
+                together.gpu
+            );
             Ok(())
         },
     );

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
 use metron_sim::scheduler::{Capability, Proof, Recorded, SchedulerConfig};
-use metron_sim::sim::StepRecord;
+use metron_sim::sim::{Replay, StepRecord};
 
 /// The folders of golden cases by capability, each of which a test below replays.
-const FOLDERS: [&str; 5] = ["async", "spec", "pipeline", "hybrid", "multiturn"];
+const FOLDERS: [&str; 7] = ["async", "spec", "pipeline", "pd", "offload", "hybrid", "multiturn"];
 
 #[test]
 fn golden_schedulers_by_the_reference_path() {
@@ -53,6 +53,18 @@ fn golden_pipeline() {
     replay_folder("pipeline");
 }
 
+/// The ends of disaggregated prefill and decode.
+#[test]
+fn golden_pd() {
+    replay_folder("pd");
+}
+
+/// A tier of host memory behind the blocks.
+#[test]
+fn golden_offload() {
+    replay_folder("offload");
+}
+
 /// Models with several groups of layers in one pool.
 #[test]
 fn golden_hybrid() {
@@ -80,7 +92,7 @@ fn the_counts_said_are_those_replayed() {
         let Some(cases) = cases_of(folder) else { return };
         all.extend(cases.into_iter().map(|case| (folder, case)));
     }
-    for (folder, case) in all.iter().filter(|(_, case)| case.beyond().is_none()) {
+    for (folder, case) in &all {
         let (name, version) = case.recorded_of();
         for capability in case.capabilities(folder) {
             count(name, version.clone(), Recorded::Code, capability, case.steps.len());
@@ -89,17 +101,9 @@ fn the_counts_said_are_those_replayed() {
     for folder in ["golden", "golden-async", "golden-sessions"] {
         let Some(cases) = recorded_runs(folder) else { return };
         for case in &cases {
-            let ahead = folder == "golden-async";
-            let steps = match ahead {
-                false => case.steps.len(),
-                true => case.steps.iter().filter(|step| !step.entries().is_empty()).count(),
-            };
             for capability in case.capabilities("") {
-                let capability = match capability {
-                    Capability::Synchronous if ahead => Capability::Asynchronous,
-                    other => other,
-                };
-                count("vllm-v1", "0.32".to_owned(), Recorded::Server, capability, steps);
+                let version = "0.32".to_owned();
+                count("vllm-v1", version, Recorded::Server, capability, case.steps.len());
             }
         }
     }
@@ -129,10 +133,6 @@ fn replay_folder(name: &str) {
         if only.as_ref().is_some_and(|only| !case.name.contains(only)) {
             continue;
         }
-        if let Some(why) = case.beyond() {
-            say(&format!("golden {name}: {} is left out: {why}", case.name));
-            continue;
-        }
         replayed += 1;
         steps += compare_every_entry(case).min(compare_iterations(case));
     }
@@ -157,7 +157,7 @@ fn golden_server_runs() {
 #[test]
 fn golden_server_runs_planned_ahead() {
     let Some(cases) = recorded_runs("golden-async") else { return };
-    let both = |case: &Case| compare_plans(case, true).min(compare_plans(case, false));
+    let both = |case: &Case| compare_every_entry(case).min(compare_iterations(case));
     let steps = cases.iter().map(both).sum();
     report("server runs (planned ahead)", cases.len(), steps);
 }
@@ -176,10 +176,15 @@ fn report(name: &str, cases: usize, steps: usize) {
     say(&line);
 }
 
+/// A replay that plans its steps ahead where the case did.
+fn as_planned(case: &Case, replay: Replay) -> Replay {
+    if case.planned_ahead() { replay.planned_ahead() } else { replay }
+}
+
 /// Who, in which order, how many tokens, computed before, emission, preemptions in order,
 /// finishes, free blocks.
 fn compare_every_entry(case: &Case) -> usize {
-    let mut replay = case.replay(true);
+    let mut replay = as_planned(case, case.replay(true));
     for golden in &case.steps {
         let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
         let listed: Vec<_> = ours.scheduled.iter().map(|s| case.entry(s)).collect();
@@ -194,7 +199,7 @@ fn compare_every_entry(case: &Case) -> usize {
 
 /// The same at the granularity of an iteration: decodes are counted, not listed.
 fn compare_iterations(case: &Case) -> usize {
-    let mut replay = case.replay(false);
+    let mut replay = as_planned(case, case.replay(false));
     for golden in &case.steps {
         let ours = replay.next().unwrap_or_else(|| panic!("{}: ended early", case.name));
         // Where decodes are counted together nobody asks what became of a chunk.
@@ -256,6 +261,9 @@ fn compare_counts(case: &Case, golden: &GoldenStep, ours: &StepRecord) {
     let cut = if case.is_nano() { ours.prefilling } else { 0 };
     same(case, golden, "waiting", &(ours.waiting + cut), &golden.num_waiting);
     same(case, golden, "running", &(ours.running - cut), &golden.num_running);
+    if let Some([theirs, ours]) = case.transferred(golden, ours) {
+        same(case, golden, "transfers", &ours, &theirs);
+    }
     if case.overlaps() {
         same(case, golden, "processed", &ours.processed, &golden.processed);
     }

@@ -7,10 +7,13 @@ mod bulk_verbs;
 mod controllers;
 #[path = "../common/golden.rs"]
 mod golden;
+mod golden_routing;
 mod golden_schedulers;
+mod llama_decodes;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;
+mod offload;
 mod pipeline;
 mod pools;
 mod queueing;

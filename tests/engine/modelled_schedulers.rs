@@ -207,10 +207,14 @@ fn tensorrt_llm_chunks_by_order_or_equally() {
 
 #[test]
 fn tensorrt_llm_max_utilization_pauses_the_youngest() {
-    let config = json!({"tensorrt-llm": {"capacity_scheduler_policy": "MAX_UTILIZATION"}});
+    let with = |reuse: bool| {
+        json!({"tensorrt-llm": {
+            "capacity_scheduler_policy": "MAX_UTILIZATION", "enable_block_reuse": reuse,
+        }})
+    };
     let load = [(0, 6, 8, 8), (0, 6, 8, 8)];
     steps(
-        config,
+        with(false),
         engine(20, 1),
         &load,
         &[
@@ -221,6 +225,11 @@ fn tensorrt_llm_max_utilization_pauses_the_youngest() {
             "/ 0", "/ 0", "1+11", "/ 1", "/ 1",
         ],
     );
+    // It finds of its own what the older one has not taken since: 3 of 10 blocks.
+    let again = ["0+6 1+6", "/ 0 1", "/ 0 1", "/ 0 1", "/ 0 1", "/ 0 ~ 1", "/ 0", "/ 0", "1+4"];
+    let played = replay(&with(true), &engine(20, 1), &requests(&load), true);
+    let played: Vec<String> = played.map(|record| line(&record)).take(again.len()).collect();
+    assert_eq!(played, again);
 }
 
 #[test]
@@ -235,21 +244,22 @@ fn tensorrt_llm_static_batch_admits_nobody_while_anyone_decodes() {
 #[test]
 fn llama_cpp_gives_the_batch_to_the_lowest_slot() {
     let config = json!({"llama-cpp": {"n_batch": 100, "n_parallel": 2, "kv_unified": true}});
-    let load = [(0, 50, 2, 2), (0, 500, 2, 2), (0, 120, 1, 1)];
+    let load = [(0, 500, 2, 2), (0, 50, 2, 2), (0, 120, 1, 1)];
     steps(
         config,
         engine(1000, 1),
         &load,
         &[
-            "0+50 1+50",
-            "1+99 / 0",
+            // On a cold server the first to come gets the highest slot.
+            "1+50 0+50",
+            "0+99 / 1",
             // Request 2 has got slot 0, so it goes before the prompt that slot 1 is in the middle of.
             "2+100",
-            "2+20 1+80",
-            "1+100",
-            "1+100",
-            "1+71",
-            "/ 1",
+            "2+20 0+80",
+            "0+100",
+            "0+100",
+            "0+71",
+            "/ 0",
         ],
     );
 }
@@ -259,7 +269,7 @@ fn llama_cpp_fails_every_slot_when_unified_memory_is_full() {
     let config = json!({"llama-cpp": {"n_parallel": 2, "kv_unified": true}});
     let load = [(0, 10, 8, 8), (0, 6, 8, 8), (0, 4, 1, 1)];
     // 16, 18, 20 tokens held of 20; two more do not fit. The deferred request finds free slots.
-    let expected = ["0+10 1+6", "/ 0 1", "/ 0 1", "2+4 ~ 0 1 ! 0 1"];
+    let expected = ["1+6 0+10", "/ 0 1", "/ 0 1", "2+4 ~ 1 0 ! 1 0"];
     steps(config, engine(20, 1), &load, &expected);
 }
 
@@ -271,7 +281,7 @@ fn llama_cpp_slots_own_their_memory_unless_unified() {
     // Each slot takes 15 of 30 at once; the third request waits for a slot.
     assert_eq!(played[0].free_blocks, 0);
     let lines: Vec<String> = played.iter().map(line).collect();
-    assert_eq!(lines, ["0+10 1+6", "/ 0 1", "2+4"]);
+    assert_eq!(lines, ["1+6 0+10", "/ 0 1", "2+4"]);
 }
 
 #[test]
@@ -281,7 +291,168 @@ fn llama_cpp_without_continuous_batching_keeps_prompts_back() {
     steps(config, engine(100, 1), &load, &["0+10", "/ 0", "/ 0", "1+6"]);
 }
 
+/// A request whose first blocks have these contents: the step before which it arrives, prompt and
+/// output.
+type Alike<'a> = (u64, u32, u32, &'a [u64]);
+
+fn alike(load: &[Alike<'_>]) -> Vec<ReplayRequest> {
+    let request = |&(arrival_step, prompt_tokens, output_tokens, ids): &Alike<'_>| ReplayRequest {
+        arrival_step,
+        prompt_tokens,
+        output_tokens,
+        max_tokens: output_tokens,
+        block_ids: ids.to_vec(),
+        ..ReplayRequest::default()
+    };
+    load.iter().map(request).collect()
+}
+
+#[track_caller]
+fn steps_alike(config: &Value, engine: &EngineInfo, load: &[Alike<'_>], expected: &[&str]) {
+    let played: Vec<String> =
+        replay(config, engine, &alike(load), true).map(|r| line(&r)).collect();
+    assert_eq!(played, expected, "{config}");
+}
+
+#[test]
+fn llama_cpp_serves_those_who_waited_last_first_when_slots_come_free_together() {
+    let config = json!({"llama-cpp": {"n_parallel": 2}});
+    let load = [(0, 5, 1, 1), (0, 6, 1, 1), (0, 7, 2, 2), (0, 8, 1, 1), (0, 9, 1, 1)];
+    // Slots 0 and 1 come free in this order. Of requests 2 and 3 the later gets the slot that has been
+    // free for longer; request 4 waits for the next.
+    steps(config, engine(200, 1), &load, &["1+6 0+5", "3+8 2+7", "4+9 / 2"]);
+}
+
+#[test]
+fn llama_cpp_goes_on_from_what_a_slot_holds() {
+    let head: Vec<u64> = (1..=10).collect();
+    let longer: Vec<u64> = (1..=10).chain(50..60).collect();
+    let other: Vec<u64> = (90..100).collect();
+    let load: [Alike<'_>; 5] = [
+        (0, 10, 3, &head),
+        (5, 10, 1, &head),
+        (7, 20, 1, &longer),
+        (9, 10, 1, &other),
+        (11, 11, 1, &other),
+    ];
+    let with = |cache_prompt: bool, similarity: f64| {
+        json!({"llama-cpp": {
+            "cache_prompt": cache_prompt, "slot_prompt_similarity": similarity, "n_parallel": 2,
+            "cache_ram_tokens": 0,
+        }})
+    };
+    let engine = engine(200, 1);
+    // All but the last token of the same prompt, 10 of 20 of the longer one; the other prompt gets the
+    // slot that was never used, and there all its known tokens are found.
+    let expected = ["0+10", "/ 0", "/ 0", "1+1", "2+10", "3+10", "4+1"];
+    steps_alike(&with(true, 0.1), &engine, &load, &expected);
+    // A slot that holds no more than half of a prompt is not looked for: request 2 gets the other one.
+    let expected = ["0+10", "/ 0", "/ 0", "1+1", "2+20", "3+10", "4+1"];
+    steps_alike(&with(true, 0.5), &engine, &load, &expected);
+    let expected = ["0+10", "/ 0", "/ 0", "1+10", "2+20", "3+10", "4+11"];
+    steps_alike(&with(false, 0.1), &engine, &load, &expected);
+}
+
+#[test]
+fn llama_cpp_copies_what_a_slot_would_lose() {
+    let (head, other): (Vec<u64>, Vec<u64>) = ((1..=10).collect(), (90..100).collect());
+    let load: [Alike<'_>; 3] = [(0, 10, 1, &head), (2, 10, 1, &other), (4, 11, 1, &head)];
+    let with = |room: u32| json!({"llama-cpp": {"n_parallel": 1, "cache_ram_tokens": room}});
+    for (room, last) in [(0, "2+11"), (9, "2+11"), (10, "2+1"), (1000, "2+1")] {
+        steps_alike(&with(room), &engine(200, 1), &load, &["0+10", "1+10", last]);
+    }
+}
+
+#[test]
+fn llama_cpp_empties_idle_slots_of_a_unified_cache() {
+    let (head, other): (Vec<u64>, Vec<u64>) = ((1..=10).collect(), (90..105).collect());
+    let load: [Alike<'_>; 3] = [(0, 10, 1, &head), (2, 15, 1, &other), (4, 11, 1, &head)];
+    let with = |copies: u32| json!({"llama-cpp": {"n_parallel": 2, "kv_unified": true, "cache_ram_tokens": copies}});
+    // 10 + 15 tokens do not fit into 24: what the first left gives way.
+    let expected = |last| ["0+10", "1+15", last];
+    steps_alike(&with(0), &engine(24, 1), &load, &expected("2+11"));
+    steps_alike(&with(0), &engine(25, 1), &load, &expected("2+1"));
+    // It had been copied when the second got its slot.
+    steps_alike(&with(100), &engine(24, 1), &load, &expected("2+1"));
+}
+
 // TGI -------------------------------------------------------------------------------------------
+
+#[test]
+fn tgi_finds_prompts_of_requests_that_have_ended() {
+    let load: [Alike<'_>; 4] =
+        [(0, 8, 3, &[1, 2]), (1, 8, 1, &[1, 2]), (4, 8, 1, &[1, 2]), (6, 13, 1, &[1, 2, 9])];
+    let with = |caching: bool| json!({"tgi": {"prefix_caching": caching}});
+    // While the first runs, nothing of it can be found; then all but the last token, and what is alike of a
+    // prompt that goes on differently.
+    let expected = ["0+8", "1+8 / 0", "/ 0", "2+1", "3+5"];
+    steps_alike(&with(true), &engine(100, 4), &load, &expected);
+    let expected = ["0+8", "1+8 / 0", "/ 0", "2+8", "3+13"];
+    steps_alike(&with(false), &engine(100, 4), &load, &expected);
+}
+
+#[test]
+fn tgi_counts_what_it_finds_neither_as_memory_nor_as_work() {
+    let config = json!({"tgi": {"max_batch_prefill_tokens": 12}});
+    // The third prompt fits beside the second as 1 token is computed of it, and its blocks are there.
+    let load: [Alike<'_>; 3] = [(0, 8, 1, &[1, 2]), (2, 8, 1, &[5, 6]), (2, 8, 1, &[1, 2])];
+    steps_alike(&config, &engine(4, 4), &load, &["0+8", "1+8 2+1"]);
+    // Memory for two of different content is all there is.
+    let load: [Alike<'_>; 3] = [(0, 8, 1, &[1, 2]), (2, 8, 1, &[5, 6]), (2, 8, 1, &[7, 8])];
+    steps_alike(&config, &engine(4, 4), &load, &["0+8", "1+8 2+4", "2+4"]);
+}
+
+#[test]
+fn tgi_evicts_all_that_is_idle_in_search_of_memory_that_is_not_there() {
+    let kept: Alike<'_> = (0, 8, 1, &[1, 2]);
+    let long: Alike<'_> = (2, 16, 4, &[11, 12, 13, 14]);
+    let last: Alike<'_> = (8, 8, 1, &[1, 2]);
+    let config = json!({"tgi": {}});
+    let expected = ["0+8", "1+16", "/ 1", "/ 1", "/ 1", "2+1"];
+    steps_alike(&config, &engine(10, 4), &[kept, long, last], &expected);
+    // 5 of 10 blocks are reserved; one that asks for 6 does not get them, and takes what is cached away.
+    let waits: Alike<'_> = (3, 24, 1, &[21, 22, 23, 24, 25, 26]);
+    let expected = ["0+8", "1+16", "/ 1", "/ 1", "/ 1", "2+24", "3+8"];
+    steps_alike(&config, &engine(10, 4), &[kept, long, waits, last], &expected);
+}
+
+// TensorRT-LLM's reuse --------------------------------------------------------------------------
+
+#[test]
+fn tensorrt_llm_finds_a_prompt_when_it_is_computed_and_answers_when_they_end() {
+    let load: [Alike<'_>; 3] = [(0, 8, 2, &[1, 2]), (1, 8, 1, &[1, 2]), (3, 8, 1, &[1, 2])];
+    let with = |reuse: bool, partial: bool| json!({"tensorrt-llm": {"enable_block_reuse": reuse, "enable_partial_reuse": partial}});
+    // Of the first prompt a block can be found at once: the other holds its last token. When the request
+    // has ended that is there too; all but a token of it is copied.
+    let expected = ["0+8", "1+4 / 0", "2+1"];
+    steps_alike(&with(true, true), &engine(100, 4), &load, &expected);
+    steps_alike(&with(true, false), &engine(100, 4), &load, &["0+8", "1+4 / 0", "2+4"]);
+    steps_alike(&with(false, true), &engine(100, 4), &load, &["0+8", "1+8 / 0", "2+8"]);
+}
+
+#[test]
+fn tensorrt_llm_lets_a_prompt_wait_for_what_another_computes() {
+    // The second would compute the first's blocks; the third, behind it, is not held up.
+    let load: [Alike<'_>; 3] = [(0, 8, 1, &[1, 2]), (0, 12, 1, &[1, 2, 3]), (0, 8, 1, &[5, 6])];
+    for policy in ["GUARANTEED_NO_EVICT", "MAX_UTILIZATION"] {
+        let config = json!({"tensorrt-llm": {"capacity_scheduler_policy": policy}});
+        // When they have ended, both of its first two blocks are there.
+        steps_alike(&config, &engine(100, 4), &load, &["0+8 2+8", "1+4"]);
+    }
+    let config = json!({"tensorrt-llm": {"capacity_scheduler_policy": "STATIC_BATCH"}});
+    steps_alike(&config, &engine(100, 4), &load, &["0+8 1+12 2+8"]);
+}
+
+#[test]
+fn tensorrt_llm_reserves_no_block_that_another_holds() {
+    // Prompt and answer of each: 4 blocks of 6. The second holds two of the first's.
+    let load: [Alike<'_>; 2] = [(0, 12, 4, &[1, 2, 3]), (1, 12, 4, &[1, 2, 7])];
+    let with = |reuse: bool| json!({"tensorrt-llm": {"enable_block_reuse": reuse}});
+    let expected = ["0+12", "1+4 / 0", "/ 0 1", "/ 0 1", "/ 1"];
+    steps_alike(&with(true), &engine(6, 4), &load, &expected);
+    let expected = ["0+12", "/ 0", "/ 0", "/ 0", "1+12", "/ 1", "/ 1", "/ 1"];
+    steps_alike(&with(false), &engine(6, 4), &load, &expected);
+}
 
 #[test]
 fn tgi_without_chunks_waits_for_enough_or_long_enough() {

@@ -40,6 +40,7 @@ impl Case {
                 block_ids: (0..rng.random_range(0..=blocks)).map(|k| 100 * group + k).collect(),
                 parent: None,
                 ids_cover: None,
+                ..ReplayRequest::default()
             }
         });
         let load = load.collect();

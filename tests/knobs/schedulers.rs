@@ -15,6 +15,11 @@ const SIZED: &str = "workload.lengths={prompt: {uniform: {min: 100, max: 1500}},
 const LOOSE: &str = "workload.max_tokens={fixed: 400}";
 const PRIORITIES: &str =
     "workload.classes=[{name: a, share: 1, priority: 5}, {name: b, share: 1, priority: 0}]";
+/// So few that slots are free.
+const SLOW: &str = "workload.arrivals={constant: {rate: 1}}";
+/// Prompts that are a shared prefix and nothing else.
+const WHOLE: &str =
+    "workload.lengths={prompt: {fixed: 320}, output: {uniform: {min: 5, max: 120}}}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 
 /// `$knob` of scheduler `$name`: its two values, with shared overrides.
@@ -72,6 +77,13 @@ const CASES: &[Case] = &[
     parameter!("tensorrt-llm"."max_num_tokens": "2048", "8192"; BURST, SIZED),
     parameter!("tensorrt-llm"."enable_chunked_prefill": "false", "true"; BURST, SIZED; "max_num_tokens: 2048"),
     parameter!("tensorrt-llm"."context_chunking_policy": "FIRST_COME_FIRST_SERVED", "EQUAL_PROGRESS"; BURST, SIZED; "enable_chunked_prefill: true, max_num_tokens: 2048"),
+    parameter!("tensorrt-llm"."enable_block_reuse": "true", "false"; SIZED, PREFIXES),
+    parameter!("tensorrt-llm"."enable_partial_reuse": "true", "false"; WHOLE, PREFIXES),
+    parameter!("llama-cpp"."cache_prompt": "true", "false"; SIZED, PREFIXES),
+    parameter!("llama-cpp"."slot_prompt_similarity": "0", "0.1"; SIZED, PREFIXES, SLOW; "n_parallel: 4, cache_ram_tokens: 0"),
+    parameter!("llama-cpp"."cache_ram_tokens": "0", "100000"; WHOLE, PREFIXES; "n_parallel: 1"),
+    parameter!("llama-cpp"."cache_idle_slots": "true", "false"; WHOLE, PREFIXES; "n_parallel: 2"),
+    parameter!("tgi"."prefix_caching": "true", "false"; SIZED, PREFIXES),
     parameter!("llama-cpp"."n_batch": "256", "2048"; BURST, SIZED),
     parameter!("llama-cpp"."n_parallel": "2", "8"; BURST, SIZED),
     parameter!("llama-cpp"."kv_unified": "true", "false"; BURST, SIZED, "engine.kv_blocks=200", SHORT; "n_parallel: 8"),

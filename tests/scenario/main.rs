@@ -9,4 +9,5 @@ mod load;
 mod proofs;
 #[path = "../common/shared.rs"]
 mod shared;
+mod speculative;
 mod workload;

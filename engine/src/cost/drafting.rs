@@ -106,7 +106,7 @@ impl Passes {
             for pass in 1..tokens {
                 let kv = kv_tokens + u64::from(pass) * u64::from(requests);
                 let decodes = within(Decodes::one_token_each(requests, kv), &reaches);
-                span = span + self.layers.time(&BatchShape::of_decodes(decodes)).gpu;
+                span += self.layers.time(&BatchShape::of_decodes(decodes)).gpu;
                 fused_us += self.fused.us(requests.into());
             }
         }

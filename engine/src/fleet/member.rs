@@ -13,6 +13,8 @@ pub struct Member {
     pub role: Role,
     /// Whether it serves.
     pub state: State,
+    /// The first of the replicas that it steps together with, where there are such.
+    pub steps_with: Option<ReplicaId>,
 }
 
 /// What a replica does for a request.
@@ -32,7 +34,7 @@ pub enum State {
 impl Member {
     /// A replica that does everything and serves from the beginning to the end.
     pub fn new(id: ReplicaId, pool: PoolId) -> Member {
-        Member { id, pool, role: Role::Both, state: State::Up }
+        Member { id, pool, role: Role::Both, state: State::Up, steps_with: None }
     }
 
     /// Whether the router may send it requests that arrive.

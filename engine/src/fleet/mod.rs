@@ -3,7 +3,8 @@
 //!
 //! A router is asked once for each request, when it arrives. It sees how many requests and tokens
 //! are outstanding at each replica, as a front end that counts what it has sent and what has come
-//! back does; it sees neither queues nor KV memory.
+//! back does; it sees neither queues nor KV memory. One router hears, besides, what engines say of
+//! themselves before and after each of their steps ([`Fleet::report`]).
 
 mod controller;
 mod member;
@@ -11,14 +12,18 @@ mod router;
 mod setup;
 mod view;
 
-use crate::ids::{ControllerId, ReplicaId};
+use crate::ids::{ClassId, ControllerId, ReplicaId};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::streams::{Purpose, Stream};
 
 pub use controller::{Action, Controller, MakeControllers};
 pub use member::{Member, Role, State};
-pub use router::{ClassPools, RouteDecision, RouteReason, RouterKind, Routing};
+pub(crate) use router::Report;
+pub use router::{
+    ClassPools, DpBalancer, DpClient, DpCoordinator, EngineLoad, RouteDecision, RouteReason,
+    RouterKind, Routing,
+};
 pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
 pub use view::FleetView;
 
@@ -34,8 +39,18 @@ pub(crate) struct Fleet {
     controllers: Vec<Box<dyn Controller>>,
     outstanding: Outstanding,
     counts: bool,
-    /// Replica and tokens of each request; empty where nobody looks.
-    placed: Vec<(ReplicaId, u32)>,
+    /// Where each request went; empty where nobody looks.
+    placed: Vec<Placed>,
+    /// By replica: how many waited and ran when it last said so; `None` where nobody listens.
+    reported: Option<Vec<(u32, u32)>>,
+}
+
+/// A request as its router sent it.
+#[derive(Clone, Copy)]
+struct Placed {
+    replica: ReplicaId,
+    tokens: u32,
+    class: ClassId,
 }
 
 impl Fleet {
@@ -50,9 +65,11 @@ impl Fleet {
             members.iter().filter(|member| member.takes_requests()).map(|one| one.id).collect();
         assert!(!live.is_empty(), "at least one replica");
         let draws = Stream::new(routing.seed, Purpose::Routing);
+        let hears = routing.router.hears_engines();
         Fleet {
             live,
-            router: routing.router.make(draws, classes),
+            router: routing.router.make(draws, classes, &members),
+            reported: hears.then(|| vec![(0, 0); members.len()]),
             outstanding: Outstanding::of(members.len()),
             counts: routing.router.sees_load() || !controllers.is_empty(),
             controllers,
@@ -73,14 +90,15 @@ impl Fleet {
         request: &Request,
         session: Option<u32>,
     ) -> RouteDecision {
-        let asked = Asked { id, class: request.class, session };
+        let asked = Asked { id, class: request.class, session, at: request.arrival };
         let view = FleetView::new(&self.live, &self.outstanding);
         let decision = self.router.choose(&asked, &view);
         if self.counts {
             debug_assert_eq!(self.placed.len(), id.index(), "requests come in order");
             let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
             self.outstanding.add(decision.replica, tokens);
-            self.placed.push((decision.replica, tokens));
+            let (replica, class) = (decision.replica, request.class);
+            self.placed.push(Placed { replica, tokens, class });
         }
         decision
     }
@@ -104,8 +122,25 @@ impl Fleet {
 
     /// A request has come to its end.
     pub(crate) fn leave(&mut self, id: RequestId) {
-        if let Some(&(replica, tokens)) = self.placed.get(id.index()) {
+        if let Some(&Placed { replica, tokens, class }) = self.placed.get(id.index()) {
             self.outstanding.remove(replica, tokens);
+            let asked = Asked { id, class, session: None, at: Time::ZERO };
+            self.router.ended(&asked, replica);
+        }
+    }
+
+    /// Whether somebody listens to what engines say.
+    pub(crate) fn listens(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    /// A replica is before or after one of its steps; it says so where its counts have changed
+    /// (vLLM 0.33.0, `engine/core.py` `_maybe_publish_request_counts`).
+    pub(crate) fn report(&mut self, report: &Report) {
+        let Some(reported) = &mut self.reported else { return };
+        let counts = (report.load.waiting, report.load.running);
+        if std::mem::replace(&mut reported[report.replica.index()], counts) != counts {
+            self.router.heard(report);
         }
     }
 }

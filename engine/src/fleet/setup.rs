@@ -48,9 +48,16 @@ impl FleetSetup<'_> {
 
     /// They themselves.
     pub(crate) fn members(&self) -> Vec<Member> {
-        let pools = self.pools.iter().zip((0..).map(PoolId));
-        let each = pools.flat_map(|(pool, id)| std::iter::repeat_n(id, pool.replicas as usize));
-        (0..).map(ReplicaId).zip(each).map(|(id, pool)| Member::new(id, pool)).collect()
+        let mut members = Vec::with_capacity(self.replicas() as usize);
+        for (pool, id) in self.pools.iter().zip((0..).map(PoolId)) {
+            let first = members.len() as u32;
+            for place in 0..pool.replicas {
+                let member = Member::new(ReplicaId(first + place), id);
+                let group = ReplicaId(first + place / pool.lockstep.max(1) * pool.lockstep.max(1));
+                members.push(Member { steps_with: (pool.lockstep > 1).then_some(group), ..member });
+            }
+        }
+        members
     }
 }
 

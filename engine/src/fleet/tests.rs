@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::ids::{ClassId, PoolId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 fn request(tokens: u32) -> Request {
     Request {
@@ -143,4 +143,62 @@ fn reasons_are_words() {
         decision.to_string(),
         "pool of its class: 1 requests outstanding against 4 at replica 3"
     );
+}
+
+fn report(at_ms: u64, replica: u32, (waiting, running): (u32, u32)) -> Report {
+    Report {
+        at: Time::ZERO + Span::from_millis(at_ms),
+        replica: ReplicaId(replica),
+        load: EngineLoad { waiting, running, kv_use: 0.0 },
+        step: None,
+    }
+}
+
+/// Sends a request at this time.
+fn send_at(fleet: &mut Fleet, ms: u64) -> RouteDecision {
+    let arrival = Time::ZERO + Span::from_millis(ms);
+    let id = RequestId::at(fleet.placed.len());
+    fleet.route(id, &Request { arrival, ..request(1) }, None)
+}
+
+#[test]
+fn an_api_server_sees_what_was_published_and_what_it_has_sent_itself() {
+    let mut fleet = fleet(RouterKind::VllmDp(DpBalancer { clients: Some(1) }));
+    assert!(fleet.listens());
+    let why = |thousandths| RouteReason::LowestScore { thousandths, client: 0 };
+    assert_eq!(send_at(&mut fleet, 10), decision(0, why(0)));
+    // The counts of 40 ms are published at 100 ms: until then it knows nothing of them.
+    for (replica, counts) in [(0, (0, 1)), (1, (2, 5)), (2, (0, 3)), (3, (0, 0))] {
+        fleet.report(&report(40, replica, counts));
+    }
+    assert_eq!(send_at(&mut fleet, 100), decision(1, why(0)), "the very instant is too early");
+    assert_eq!(send_at(&mut fleet, 101), decision(3, why(0)));
+    assert_eq!(send_at(&mut fleet, 102), decision(3, why(1000)), "of equals the first from 3 on");
+    assert_eq!(send_at(&mut fleet, 103), decision(0, why(1000)));
+    // Its own requests count until they end, whatever is published.
+    for replica in 0..4 {
+        fleet.report(&report(104, replica, (0, 0)));
+    }
+    let of = |fleet: &mut Fleet, ms, times| {
+        (0..times).map(|_| send_at(fleet, ms).replica.0).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&mut fleet, 300, 3), [2, 2, 1], "own: 2, 1, 0, 2");
+    fleet.leave(RequestId(2));
+    fleet.leave(RequestId(3));
+    assert_eq!(of(&mut fleet, 300, 1), [3], "own: 2, 2, 2, 0");
+    fleet.report(&report(310, 0, (0, 1)));
+    assert_eq!(of(&mut fleet, 500, 2), [3, 2], "own: 2, 2, 2, 1; of equals the first from 2 on");
+}
+
+#[test]
+fn counts_that_did_not_change_are_not_said_again() {
+    for (again, second) in [((1, 0), 2), ((1, 1), 1)] {
+        let mut fleet = fleet(RouterKind::VllmDp(DpBalancer { clients: Some(1) }));
+        fleet.report(&report(200, 0, (1, 0)));
+        assert_eq!(send_at(&mut fleet, 305).replica.0, 1);
+        fleet.leave(RequestId(0));
+        // What is published at 310 ms wipes what was counted for the request that has ended.
+        fleet.report(&report(310, 0, again));
+        assert_eq!(send_at(&mut fleet, 315).replica.0, second);
+    }
 }

@@ -165,6 +165,19 @@ impl KvGroups {
 
     /// The same for a request whose first `hit` blocks of every table are there already.
     pub fn blocks_beyond(&self, hit: u32, tokens: u64, step_tokens: u64, block_tokens: u32) -> u64 {
+        self.blocks_from(hit, 0, tokens, step_tokens, block_tokens)
+    }
+
+    /// The same where `computed` tokens are there already, so that what lies behind their windows is
+    /// not taken.
+    pub fn blocks_from(
+        &self,
+        hit: u32,
+        computed: u32,
+        tokens: u64,
+        step_tokens: u64,
+        block_tokens: u32,
+    ) -> u64 {
         let whole = tokens.div_ceil(u64::from(block_tokens));
         let beyond = |blocks: u64| blocks.saturating_sub(u64::from(hit));
         let without_windows = u64::from(self.full) * beyond(whole) + u64::from(self.states);
@@ -174,7 +187,8 @@ impl KvGroups {
         let of = |window: WindowGroups| {
             let most = step_tokens.saturating_add(u64::from(window.tokens - 1));
             let most = most.div_ceil(u64::from(block_tokens)).saturating_add(1);
-            u64::from(window.count) * beyond(whole.min(most))
+            let behind = u64::from(below_window(window, computed, block_tokens));
+            u64::from(window.count) * whole.min(most).saturating_sub(behind.max(hit.into()))
         };
         without_windows + self.windows().map(of).sum::<u64>()
     }

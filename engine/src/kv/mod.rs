@@ -5,16 +5,20 @@
 //! [`PrefixCache`]. Where a model has several groups of layers ([`KvGroups`]) they share the pool, and a
 //! request's blocks are the sum over them.
 
+pub mod ends;
 mod free_list;
 mod grouped;
 mod grouping;
 mod groups;
+pub mod host_tier;
 mod named_blocks;
 mod prefix;
+mod reuse;
 
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
+pub use reuse::{Reuse, Stored, Whole};
 
 use crate::ids::SlotId;
 use grouped::GroupedCache;
@@ -45,6 +49,21 @@ enum Cache {
     Several(GroupedCache),
 }
 
+/// Blocks that have no owner any more and are not free yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Detached {
+    held: u32,
+    /// Their numbers, where they have identities.
+    blocks: Vec<u32>,
+}
+
+impl Detached {
+    /// How many.
+    pub(crate) fn held(&self) -> u32 {
+        self.held
+    }
+}
+
 /// Cached blocks at the head of a request's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hit {
@@ -58,6 +77,17 @@ pub struct Hit {
     /// Whether it ends with a state that is computed only in the step being formed, so that nobody
     /// can go on from it yet.
     pub unready: bool,
+    /// Tokens after these blocks whose KV is copied into blocks of the request's own.
+    pub copied: u32,
+    /// Tokens at the end of these blocks that are computed anew, in place.
+    pub again: u32,
+}
+
+impl Hit {
+    /// Tokens that need not be computed.
+    pub fn tokens(&self, block_tokens: u32) -> u32 {
+        self.blocks * block_tokens + self.copied - self.again
+    }
 }
 
 impl Pool {
@@ -291,11 +321,28 @@ impl Pool {
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
-    pub fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
+    /// With `once` only those whose content no other block has.
+    pub fn hash(&mut self, owner: SlotId, full: u32, once: bool, key: impl Fn(u32) -> BlockKey) {
         match &mut self.cache {
             None => {}
-            Some(Cache::One(cache)) => cache.hash(owner, full, key),
+            Some(Cache::One(cache)) => cache.hash(owner, full, once, key),
             Some(Cache::Several(cache)) => cache.hash(owner, full, key),
+        }
+    }
+
+    /// The numbers of the blocks of request `owner`, in the order of its tokens; `None` where blocks
+    /// have no identities, or there are several groups of layers.
+    pub fn blocks_of(&self, owner: SlotId) -> Option<&[u32]> {
+        match &self.cache {
+            Some(Cache::One(cache)) => Some(cache.blocks_of(owner)),
+            _ => None,
+        }
+    }
+
+    /// Takes the content of all blocks that nobody references, but for those of a hit.
+    pub(crate) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
+        if let Some(Cache::One(cache)) = &mut self.cache {
+            cache.forget_idle(keep);
         }
     }
 
@@ -320,6 +367,28 @@ impl Pool {
                 debug_assert_eq!(cache.held(owner), held);
                 cache.release(owner)
             }
+        };
+        assert!(self.free <= self.total, "more KV blocks freed than there are");
+    }
+
+    /// Takes the `held` blocks of request `owner` from it; they come back later.
+    ///
+    /// # Panics
+    /// With a prefix cache for several groups of layers.
+    pub(crate) fn detach(&mut self, owner: SlotId, held: u32) -> Detached {
+        let blocks = match &mut self.cache {
+            None => Vec::new(),
+            Some(Cache::One(cache)) => cache.detach(owner),
+            Some(Cache::Several(_)) => unreachable!("refused with several groups of layers"),
+        };
+        Detached { held, blocks }
+    }
+
+    /// Takes back blocks that were detached.
+    pub(crate) fn put_back(&mut self, detached: Detached) {
+        self.free += match &mut self.cache {
+            Some(Cache::One(cache)) => cache.put_back(detached.blocks),
+            _ => detached.held,
         };
         assert!(self.free <= self.total, "more KV blocks freed than there are");
     }

@@ -108,6 +108,16 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
         }
     }
 
+    /// Takes the keys of all blocks that can be found and nobody references, but for those of these
+    /// numbers.
+    pub(super) fn forget_idle(&mut self, keep: &[u32]) {
+        let idle = |&number: &u32| self.is_idle(number) && !keep.contains(&number);
+        let idle: Vec<u32> = self.by_key.values().copied().filter(idle).collect();
+        for number in idle {
+            self.forget_key(number);
+        }
+    }
+
     /// Checks the queue against the pool's count and every reference against a holder.
     pub(super) fn check(&self, free: u32, held: u64) {
         assert_eq!(self.free.len(), free, "free queue and pool disagree");

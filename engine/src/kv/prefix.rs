@@ -48,6 +48,8 @@ pub struct PrefixCache {
     blocks: NamedBlocks<BlockKey>,
     /// Blocks of each owner in order, and how many of them are known to have keys.
     tables: Vec<Table>,
+    /// Blocks that are referenced and in no table.
+    detached: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,7 +60,7 @@ struct Table {
 
 impl PrefixCache {
     pub(super) fn new(total: u32, rules: CacheRules) -> PrefixCache {
-        PrefixCache { blocks: NamedBlocks::new(total, rules), tables: Vec::new() }
+        PrefixCache { blocks: NamedBlocks::new(total, rules), tables: Vec::new(), detached: 0 }
     }
 
     /// Blocks that lost their content because they were taken for something else.
@@ -72,6 +74,11 @@ impl PrefixCache {
 
     pub(super) fn held(&self, owner: SlotId) -> u32 {
         self.tables.get(owner.index()).map_or(0, |table| table.blocks.len() as u32)
+    }
+
+    /// The numbers of the owner's blocks, in order.
+    pub(super) fn blocks_of(&self, owner: SlotId) -> &[u32] {
+        self.tables.get(owner.index()).map_or(&[], |table| &table.blocks)
     }
 
     /// The longest hit, or with `drops_last` one block less.
@@ -108,14 +115,42 @@ impl PrefixCache {
         }
     }
 
-    pub(super) fn hash(&mut self, owner: SlotId, full: u32, key: impl Fn(u32) -> BlockKey) {
+    pub(super) fn hash(
+        &mut self,
+        owner: SlotId,
+        full: u32,
+        once: bool,
+        key: impl Fn(u32) -> BlockKey,
+    ) {
         let table = self.table(owner);
         let from = table.hashed;
         table.hashed = from.max(full);
         for index in from..full {
             let number = self.tables[owner.index()].blocks[index as usize];
-            self.blocks.name(number, || key(index));
+            if !once || self.blocks.find(&key(index)).is_none() {
+                self.blocks.name(number, || key(index));
+            }
         }
+    }
+
+    /// Takes the content of all blocks that nobody references, but for those found by `keep`.
+    pub(super) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
+        let keep: Vec<u32> = keep.map_while(|key| self.blocks.find(&key)).collect();
+        self.blocks.forget_idle(&keep);
+    }
+
+    /// Takes the owner's blocks from it, in order; they stay referenced.
+    pub(super) fn detach(&mut self, owner: SlotId) -> Vec<u32> {
+        let blocks = std::mem::take(self.table(owner)).blocks;
+        self.detached += blocks.len() as u64;
+        blocks
+    }
+
+    /// Returns blocks that were detached, last block first, and tells how many nobody references
+    /// now.
+    pub(super) fn put_back(&mut self, blocks: Vec<u32>) -> u32 {
+        self.detached -= blocks.len() as u64;
+        self.blocks.drop_all(blocks.into_iter().rev())
     }
 
     /// Returns the owner's blocks, last block first, and tells how many nobody references now.
@@ -126,8 +161,8 @@ impl PrefixCache {
 
     /// Checks the queue against the pool's count and every reference against a holder.
     pub(super) fn check(&self, free: u32) {
-        let held = self.tables.iter().map(|table| table.blocks.len() as u64).sum();
-        self.blocks.check(free, held);
+        let held: u64 = self.tables.iter().map(|table| table.blocks.len() as u64).sum();
+        self.blocks.check(free, held + self.detached);
     }
 
     fn table(&mut self, owner: SlotId) -> &mut Table {

@@ -129,7 +129,7 @@ impl Replica {
 
     /// Waiting requests that the selected lane sees.
     pub(super) fn visible(&self) -> usize {
-        self.waiting.len().min(self.members.visible)
+        self.hold().len() + self.waiting.len().min(self.members.visible)
     }
 
     /// A request of the selected lane is back in the queue.
@@ -157,6 +157,39 @@ impl Replica {
         let last: Vec<_> = last.collect();
         let &((_, slot), lane) = last.iter().max().filter(|_| last.len() > 1)?;
         Some((lane, Handle(slot)))
+    }
+
+    /// A waiting request takes a seat.
+    pub(super) fn seat(&mut self, index: SlotId) {
+        self.leave_waiting(index);
+        let rank_by_arrival = |s: SlotId| {
+            let slot = &self.slots[s.index()];
+            (slot.arrival, slot.request)
+        };
+        let last = self.members.running.last();
+        self.members.in_arrival_order &=
+            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
+        self.members.running.push(index);
+        self.members.partial.push(index);
+        let slot = &mut self.slots[index.index()];
+        slot.phase = Phase::Prefill;
+        slot.decoded = false;
+        slot.order = self.admissions;
+        slot.admitted_stamp = self.members.batch.stamp;
+        self.admissions += 1;
+        if !slot.admitted_once {
+            slot.admitted_once = true;
+            self.admitted.push((slot.request, slot.first_hit));
+        }
+    }
+
+    /// A request leaves the queue in which it waits.
+    pub(super) fn leave_waiting(&mut self, index: SlotId) {
+        let rank = super::rank_of(&self.slots[index.index()]);
+        if !self.leave_hold(index) {
+            self.waiting.remove(index, rank);
+            self.left_queue(index);
+        }
     }
 
     /// A waiting request leaves the queue.

@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::BlockKey;
+use crate::kv::{BlockKey, Hit, Stored, Whole};
 
 impl Replica {
     /// Blocks held.
@@ -83,6 +83,25 @@ impl Replica {
         self.pool.growth_to(index, self.length(index), slots, tokens)
     }
 
+    /// Takes the cached blocks of a hit for a request that holds none.
+    pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
+        if hit.blocks > 0 {
+            let slot = &self.slots[index.index()];
+            let (width, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
+            self.pool.take_hit(index, hit, keys);
+        }
+    }
+
+    /// So many tokens of a request were found in the prefix cache.
+    pub(super) fn note_hit(&mut self, index: SlotId, tokens: u32) {
+        self.hit_tokens += u64::from(tokens);
+        let slot = &mut self.slots[index.index()];
+        if !slot.admitted_once {
+            slot.first_hit = tokens;
+        }
+    }
+
     /// Returns what lies behind the windows of a request that is about to take memory.
     pub(super) fn trim(&mut self, index: SlotId) {
         if !self.pool.trims() {
@@ -118,7 +137,11 @@ impl Replica {
         let slot = &self.slots[index.index()];
         let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         // The last known token is always computed anew, so that there is something to sample from.
-        let full = slot.target.saturating_sub(ahead.max(1)) / block_tokens;
+        let last = match self.options.reuse.whole {
+            Whole::LastBlock => ahead.max(1),
+            _ => ahead,
+        };
+        let full = slot.target.saturating_sub(last) / block_tokens;
         (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
     }
 
@@ -128,7 +151,23 @@ impl Replica {
         let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
-        self.pool.hash(index, full, |k| slot.block_key(k, block_tokens, ahead));
+        let reuse = self.options.reuse;
+        let full = if reuse.prompts_alone { full.min(slot.prompt / block_tokens) } else { full };
+        let key = |k| slot.block_key(k, block_tokens, ahead);
+        self.pool.hash(index, full, reuse.once, key);
+    }
+
+    /// Blocks that a chunk has filled can be found from now on, where its system does so then.
+    pub(super) fn hash_chunk(&mut self, index: SlotId) {
+        let slot = &self.slots[index.index()];
+        let (done, target) = (slot.done, slot.target);
+        match self.options.reuse.stored {
+            Stored::Computed if !self.pool.hashes_at_schedule() => {
+                self.hash_blocks(index, done, target);
+            }
+            Stored::PromptDone if done == target => self.hash_blocks(index, done - 1, target),
+            _ => {}
+        }
     }
 
     /// Gives keys to what the next decode step fills of answers that others can meet. Of all other
@@ -138,10 +177,13 @@ impl Replica {
             return;
         }
         let mut slots = std::mem::take(&mut self.scratch);
-        self.members.decodes.filling_slots(self.options.drafts.hash_lookahead, &mut slots);
+        // A token that is on its way is not known yet.
+        let late = u32::from(self.options.out.ahead);
+        let beyond = self.options.drafts.hash_lookahead + late;
+        self.members.decodes.filling_slots(beyond, &mut slots);
         slots.retain(|index| self.slots[index.index()].content.answer_is_met());
         for &index in &slots {
-            let known = self.done(index) + 1;
+            let known = self.done(index) + 1 - late;
             self.hash_blocks(index, known, known);
         }
         self.scratch = slots;

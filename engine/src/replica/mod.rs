@@ -19,18 +19,21 @@ mod slot;
 mod state_chunks;
 mod step;
 mod step_memory;
+mod step_transfers;
+mod transfers;
 mod trims;
 mod waiting;
 
 pub(crate) use drafts::Renumbered;
 pub use drafts::{Accepts, DraftSlots};
-pub use one_by_one::{Became, Brought};
+pub use one_by_one::{Became, Brought, Leading};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
 pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};
 pub use reads::Reads;
 pub use slot::{Handle, RequestView};
 pub use step::{Held, Step};
+pub use transfers::{External, Failure, LoadBegun, Remote, TransferRules};
 pub use waiting::QueueOrder;
 
 use crate::content::Content;
@@ -73,6 +76,8 @@ pub struct Replica {
     scratch: Vec<SlotId>,
     /// Whose drafts are accepted; needed where somebody drafts.
     luck: Option<Arc<dyn Accepts>>,
+    /// KV that comes from elsewhere and goes there, where any does.
+    transfers: Option<Box<transfers::Transfers>>,
 }
 
 impl Replica {
@@ -102,6 +107,7 @@ impl Replica {
             admitted: Vec::new(),
             scratch: Vec::new(),
             luck: None,
+            transfers: None,
         }
     }
 
@@ -149,9 +155,14 @@ impl Replica {
         &self.pool
     }
 
+    /// Whether it matters what a prompt contains.
+    pub(crate) fn knows_contents(&self) -> bool {
+        self.pool.caching() || self.options.knows_contents
+    }
+
     /// Requests waiting for admission.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.hold().len()
     }
 
     /// Requests that hold a seat.
@@ -214,7 +225,7 @@ impl Replica {
             match self.phase(index) {
                 Phase::Decode => self.leave_decodes(index),
                 Phase::Prefill => self.members.partial.retain(|&s| s != index),
-                Phase::Ending | Phase::Gone => {}
+                Phase::Ending | Phase::Gone | Phase::Loading | Phase::Sending => {}
                 Phase::Waiting => {
                     // A step planned ahead preempted it before its EOS was known.
                     self.waiting.remove(index, rank_of(&self.slots[index.index()]));
@@ -248,12 +259,12 @@ impl Replica {
 
     /// Whether no request is here.
     pub(crate) fn is_empty(&self) -> bool {
-        self.seats() == 0 && self.waiting.len() == 0
+        self.seats() == 0 && self.waiting() == 0
     }
 
     /// Requests that hold a seat or wait, oldest admission first; for saying who is stuck.
     pub(crate) fn present(&self) -> Vec<RequestId> {
-        let waiting = self.waiting.iter();
+        let waiting = self.hold().iter().copied().chain(self.waiting.iter());
         let running = self.all_members().flat_map(|members| members.running.iter().copied());
         let all = running.chain(waiting);
         all.map(|index| self.slots[index.index()].request).collect()
@@ -277,9 +288,9 @@ impl Replica {
             }
             assert!(members.running.is_sorted_by_key(|&s| self.slots[s.index()].order));
         }
-        self.pool.check(held);
+        self.pool.check(held + self.held_in_transfers());
         assert!(self.waiting.iter().all(|s| self.phase(s) == Phase::Waiting));
-        let present = self.seats() + self.waiting.len();
+        let present = self.seats() + self.waiting() + self.sending();
         assert_eq!(present + self.vacant.len(), self.slots.len(), "no request is lost");
     }
 
@@ -353,8 +364,8 @@ impl Replica {
     fn wanted(&self, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
         match slot.phase {
-            Phase::Ending | Phase::Gone => 0,
-            Phase::Waiting => slot.target,
+            Phase::Ending | Phase::Gone | Phase::Loading | Phase::Sending => 0,
+            Phase::Waiting => slot.target - slot.done,
             _ if self.options.by_request => self.wanted_of_own(index),
             Phase::Decode => 1,
             Phase::Prefill => slot.target - slot.done,

@@ -46,6 +46,17 @@ pub struct Brought {
     pub became: Became,
 }
 
+/// Decodes at the head of the running list that were scheduled in one go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leading {
+    /// Places of the running list that were gone through.
+    pub places: usize,
+    /// Requests scheduled.
+    pub requests: u32,
+    /// Their tokens.
+    pub tokens: u32,
+}
+
 /// What processing a batch finds of a request in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Became {
@@ -110,7 +121,9 @@ impl Replica {
 
     /// A preempted request loses what it counted; tokens in flight will still come.
     pub(super) fn lose_own(&mut self, index: SlotId) {
+        let delivers = self.drops_stale();
         let slot = &mut self.slots[index.index()];
+        slot.own.drops = delivers || slot.own.drops && slot.own.stale > 0;
         slot.own.stale = slot.in_flight;
         slot.own.placeholders = 0;
         slot.own.drafts = 0;
@@ -120,9 +133,60 @@ impl Replica {
     pub(super) fn awaits_stale(&self, index: SlotId) -> bool {
         let slot = &self.slots[index.index()];
         match self.options.by_request {
-            true => slot.own.stale > 0,
+            true => slot.own.stale > 0 && !slot.own.drops,
             false => slot.in_flight > 0,
         }
+    }
+
+    /// Schedules all that is wanted of the decodes at the head of the running list, without asking of
+    /// each whether there is room: `most_tokens` and the free blocks are enough for as many requests
+    /// whatever each wants. Nobody where they are not. Tells how many places of the list it has gone
+    /// through, and the requests and tokens that it has scheduled.
+    pub(super) fn run_leading(&mut self, most_tokens: u32) -> Leading {
+        let decodes = |&&index: &&SlotId| self.phase(index) == Phase::Decode;
+        let running = &self.members.running;
+        let places = match self.members.partial.is_empty() {
+            true => running.len(),
+            false => running.iter().take_while(decodes).count(),
+        };
+        let each = 1 + self.options.drafts.most();
+        let blocks = (each + self.options.drafts.lookahead).div_ceil(self.options.block_tokens) + 1;
+        let blocks = (places as u64).saturating_mul(self.pool.growth(blocks).into());
+        let tokens = (places as u64).saturating_mul(each.into());
+        if tokens > most_tokens.into() || blocks > self.pool.free().into() {
+            return Leading::default();
+        }
+        let mut leading = Leading { places, ..Leading::default() };
+        let running = std::mem::take(&mut self.members.running);
+        let (longest, trims) = (self.options.max_model_len - 1, self.pool.trims());
+        let (stamp, caching) = (self.members.batch.stamp, self.pool.caching());
+        for &index in &running[..places] {
+            let done = self.slots[index.index()].done;
+            let tokens = self.wanted_of_own(index).min(longest.saturating_sub(done));
+            if tokens == 0 {
+                continue;
+            }
+            let slots = self.with_lookahead(done + tokens);
+            if trims {
+                self.trim(index);
+            }
+            if slots > self.slots[index.index()].length * self.options.block_tokens || trims {
+                self.grow_with_slots(index, done + tokens, slots);
+            }
+            let slot = &mut self.slots[index.index()];
+            slot.stamp = stamp;
+            slot.scheduled = tokens;
+            slot.chunk_from = done;
+            let entry = Entry { slot: index, tokens, context: done, decode: true, padded: false };
+            self.members.batch.entries.push(entry);
+            if caching {
+                self.hash_own(index, done + tokens);
+            }
+            leading.requests += 1;
+            leading.tokens += tokens;
+        }
+        self.members.running = running;
+        leading
     }
 
     /// Advances every request of the batch.
@@ -181,6 +245,10 @@ impl Replica {
             plan.brought.push(brought);
         }
         self.members.batch.entries = entries;
+        if self.transfers.is_some() {
+            self.settle_host(plan);
+            self.send(plan);
+        }
     }
 
     /// What the decodes of a batch read within the model's reaches, where it has some.
@@ -218,6 +286,7 @@ impl Replica {
 
     /// Processes a batch that is over: tokens are delivered, requests that have all of theirs leave.
     pub(crate) fn settle(&mut self, plan: &mut Plan, mut ended: impl FnMut(RequestId)) {
+        self.begin_processing(plan);
         for brought in &mut plan.brought {
             if self.settle_one(brought) {
                 ended(brought.request);
@@ -241,6 +310,13 @@ impl Replica {
         brought.became = if stale { Became::Stale } else { Became::Planned };
         if stale {
             slot.own.stale -= brought.tokens;
+            if slot.own.drops {
+                brought.became = Became::Dropped;
+                if brought.samples {
+                    slot.own.brought -= 1 + brought.accepted;
+                }
+                return false;
+            }
         }
         if !brought.samples {
             return false;
@@ -273,8 +349,7 @@ impl Replica {
     fn end_own(&mut self, index: SlotId) {
         match self.phase(index) {
             Phase::Waiting => {
-                let rank = super::rank_of(&self.slots[index.index()]);
-                self.waiting.remove(index, rank);
+                self.leave_waiting(index);
             }
             phase => {
                 if phase == Phase::Prefill {
@@ -282,7 +357,10 @@ impl Replica {
                 }
                 let place = self.members.running.iter().position(|&s| s == index);
                 self.members.running.remove(place.expect("it runs"));
-                self.free_blocks(index, false);
+                if self.stays_for_fetch(index) {
+                    return;
+                }
+                self.free_in_time(index);
             }
         }
         self.slots[index.index()].phase = Phase::Gone;

@@ -3,7 +3,7 @@
 use super::QueueOrder;
 use super::drafts::DraftSlots;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
-use crate::kv::{CacheRules, KvGroups};
+use crate::kv::{CacheRules, KvGroups, Reuse};
 use crate::speculative::DraftRules;
 
 /// What the engine must know of a policy before it starts.
@@ -15,6 +15,11 @@ pub struct Needs {
     pub cache: Option<CacheRules>,
     /// Whether it caches even where the scenario does not ask for it.
     pub always_caches: bool,
+    /// What it keeps of a request's blocks, and when.
+    pub reuse: Reuse,
+    /// Whether it keeps KV by rules of its own and has to know what prompts contain
+    /// ([`Step::content`](super::Step::content)).
+    pub knows_contents: bool,
     /// Blocks of `kv_blocks` that it never hands out (vLLM V1's null block).
     pub null_blocks: u32,
     /// Blocks that an admission must leave free, whatever the request.
@@ -89,11 +94,24 @@ impl BatchesOut {
 const STEP_TOKENS: u32 = 8192;
 
 impl Needs {
-    /// Whether blocks are kept for reuse on this engine: it is asked for, or always done, and can be
+    /// Whether KV is kept for reuse on this engine: it is asked for, or always done, and can be
     /// with the groups of the model's layers.
     pub fn caches_on(&self, engine: &EngineInfo) -> bool {
+        self.knows_contents && engine.kv_groups.is_one() || self.rules_on(engine).is_some()
+    }
+
+    /// The rules by which blocks are kept for reuse on this engine, where they are.
+    fn rules_on(&self, engine: &EngineInfo) -> Option<CacheRules> {
         let asked = engine.prefix_caching || self.always_caches;
-        asked && self.cache.is_some_and(|rules| rules.allow(&engine.kv_groups))
+        let allowed = |rules: &CacheRules| {
+            rules.allow(&engine.kv_groups) && (self.reuse.is_plain() || engine.kv_groups.is_one())
+        };
+        self.cache.filter(|rules| asked && allowed(rules))
+    }
+
+    /// Whether it can keep KV for reuse.
+    pub fn can_cache(&self) -> bool {
+        self.cache.is_some() || self.knows_contents
     }
 }
 
@@ -119,6 +137,10 @@ pub struct ReplicaOptions {
     pub queue: QueueOrder,
     /// Prefix caching, where it is on.
     pub cache: Option<CacheRules>,
+    /// What is kept of a request's blocks, and when.
+    pub reuse: Reuse,
+    /// Whether the policy has to know what prompts contain.
+    pub knows_contents: bool,
     /// Which batches are out while one is planned.
     pub out: BatchesOut,
     /// What drafting asks for.
@@ -141,14 +163,15 @@ impl ReplicaOptions {
         out: BatchesOut,
         reference: bool,
     ) -> ReplicaOptions {
-        let caches = engine.prefix_caching || needs.always_caches;
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
             groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
+            cache: needs.rules_on(engine),
+            reuse: needs.reuse,
+            knows_contents: needs.knows_contents,
             out,
             drafts: DraftSlots::of(engine),
             by_request: out.stages > 1

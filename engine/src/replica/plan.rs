@@ -240,11 +240,10 @@ impl Replica {
     /// Decode steps in a row, `most` at most, at which a decision that repeats does so: nobody ends
     /// and memory suffices.
     pub(crate) fn quiet_decode_steps(&self, keep_free: u32, most: u32) -> u32 {
-        // With identities blocks are taken by name at every decode step, with windows given back.
-        let most = if self.by_step() { most.min(1) } else { most };
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
         let fits = |decode_steps: u32| self.growth_in(decode_steps) <= u64::from(spare);
         let quiet = self.members.decodes.quiet(most);
+        let quiet = if self.by_step(quiet) { quiet.min(1) } else { quiet };
         // Nobody's tables grow by more than a block a decode step.
         let members = u64::from(self.members.decodes.len());
         let at_most = members * u64::from(self.pool.growth(1));
@@ -271,7 +270,7 @@ impl Replica {
 
     /// Further decode steps of the decode set as it stands, which are [quiet](Self::quiet_beats).
     pub(crate) fn repeat(&mut self, decode_steps: u32) {
-        if self.by_step() {
+        if self.by_step(decode_steps) {
             for _ in 0..decode_steps {
                 self.decode_blocks();
                 if !self.pool.hashes_at_schedule() {
@@ -286,9 +285,11 @@ impl Replica {
         self.members.decodes.advance_by(decode_steps);
     }
 
-    /// Whether memory has to be looked at at every decode step.
-    fn by_step(&self) -> bool {
-        self.pool.caching() || self.pool.trims()
+    /// Whether memory has to be looked at at every one of so many quiet decode steps: with
+    /// identities blocks are taken by name, with windows given back.
+    fn by_step(&self, decode_steps: u32) -> bool {
+        self.pool.trims()
+            || self.pool.caching() && self.members.decodes.growing_in(decode_steps) > 0
     }
 
     /// Blocks that the next quiet decode steps take.
@@ -395,9 +396,6 @@ impl Replica {
                 self.join_decodes(index);
             }
         }
-        if !self.pool.hashes_at_schedule() {
-            let known = self.slots[index.index()].target;
-            self.hash_blocks(index, done, known);
-        }
+        self.hash_chunk(index);
     }
 }

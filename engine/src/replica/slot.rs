@@ -1,5 +1,6 @@
 //! The state of one request inside a replica, and what a policy may see of it.
 
+use super::transfers::Remote;
 use crate::content::Content;
 use crate::ids::{ClassId, LaneOfReplica, SlotId};
 use crate::kv::BlockKey;
@@ -21,6 +22,10 @@ pub(crate) enum Phase {
     Decode,
     /// Its last token is on the way; it keeps its seat and blocks until that step has ended.
     Ending,
+    /// In the waiting queue with blocks that its KV is on the way to.
+    Loading,
+    /// It has ended and its KV is being fetched.
+    Sending,
     /// It has left. Only where requests are counted one by one.
     Gone,
 }
@@ -72,12 +77,16 @@ pub(crate) struct Slot {
     /// The step that last admitted it.
     pub admitted_stamp: u64,
     pub admitted_once: bool,
+    /// Tokens found in the prefix cache when it first took blocks.
+    pub first_hit: u32,
     pub recomputing: bool,
     /// The lane that it belongs to, or [`NO_LANE`]; unused where there is one lane.
     pub lane: LaneOfReplica,
     /// Tokens of batches that are out: of its chunks, or where requests are counted one by one of all
     /// that it computes.
     pub in_flight: u32,
+    /// What comes from elsewhere for it, or goes there.
+    pub remote: Remote,
     /// What is counted of it where requests are counted one by one.
     pub own: Own,
     pub content: Content,
@@ -103,6 +112,12 @@ pub(crate) struct Own {
     pub rounds: u32,
     /// How often it has sampled.
     pub samples: u32,
+    /// Whether its stale tokens are sampled again.
+    pub drops: bool,
+    /// Whether its KV was pulled: once in its life.
+    pub pulled: bool,
+    /// The last batch that it was in, of those that computed something.
+    pub last_batch: u64,
 }
 
 impl Slot {
@@ -130,9 +145,11 @@ impl Slot {
             scheduled: 0,
             admitted_stamp: 0,
             admitted_once: false,
+            first_hit: 0,
             recomputing: false,
             lane: NO_LANE,
             in_flight: 0,
+            remote: Remote::default(),
             own: Own { known: r.prompt_tokens, ..Own::default() },
             content,
         }

@@ -25,7 +25,7 @@ impl Replica {
             Phase::Waiting => (hit.blocks * block_tokens, hit.junction),
             Phase::Prefill => (slot.done, slot.junction),
             // One token is never cut.
-            Phase::Decode | Phase::Ending | Phase::Gone => return tokens,
+            _ => return tokens,
         };
         let known = slot.target;
         cut(start, tokens, step_tokens, slot.prompt.max(known - 1), known, junction, block_tokens)

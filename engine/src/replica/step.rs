@@ -1,5 +1,6 @@
 //! The batch being formed, and the verbs with which a policy forms it.
 
+use super::one_by_one::Leading;
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
@@ -130,13 +131,18 @@ impl<'a> Step<'a> {
 
     /// The waiting request at a place of the queue; 0 is its head.
     pub fn waiting_at(&self, place: usize) -> Option<Handle> {
+        // Those that hold blocks already come first.
+        let hold = self.replica.hold();
+        let Some(place) = place.checked_sub(hold.len()) else { return Some(Handle(hold[place])) };
         let seen = place < self.replica.members.visible;
         self.replica.waiting.get(place).filter(|_| seen).map(Handle)
     }
 
     /// All waiting requests in queue order.
     pub fn waiting(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.replica.waiting.iter().take(self.replica.members.visible).map(Handle)
+        let hold = self.replica.hold().iter().copied();
+        let rest = self.replica.waiting.iter().take(self.replica.members.visible);
+        hold.chain(rest).map(Handle)
     }
 
     /// Number of running requests, decoding or prefilling.
@@ -214,10 +220,13 @@ impl<'a> Step<'a> {
         drafts: u32,
     ) -> bool {
         let index = request.0;
-        let hit_tokens = hit.blocks * self.block_tokens();
+        let hit_tokens = hit.tokens(self.block_tokens());
         let slot = &self.replica.slots[index.index()];
         assert_eq!(slot.phase, Phase::Waiting, "only a waiting request is admitted");
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
+        if slot.length > 0 {
+            return self.readmit(index, tokens + drafts, drafts > 0);
+        }
         let tokens = tokens + drafts;
         let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
@@ -225,47 +234,44 @@ impl<'a> Step<'a> {
             return false;
         }
         let replica = &mut *self.replica;
-        if hit.blocks > 0 {
-            let slot = &replica.slots[index.index()];
-            let options = &replica.options;
-            let (width, ahead) = (options.block_tokens, options.drafts.hash_lookahead);
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
-            replica.pool.take_hit(index, hit, keys);
-        }
+        replica.take_hit(index, hit);
         let length = replica.pool.length_for(hold_tokens);
         let computed = match replica.options.drafts.any() {
             true => replica.pool.length_for(hit_tokens + tokens),
             false => length,
         };
         replica.pool.take_for(index, new, length, computed);
-        let rank = rank_of(&replica.slots[index.index()]);
-        replica.waiting.remove(index, rank);
-        replica.left_queue(index);
-        let rank_by_arrival = |s: SlotId| {
-            let slot = &replica.slots[s.index()];
-            (slot.arrival, slot.request)
-        };
-        let last = replica.members.running.last();
-        replica.members.in_arrival_order &=
-            last.is_none_or(|&last| rank_by_arrival(last) < rank_by_arrival(index));
-        replica.members.running.push(index);
-        replica.members.partial.push(index);
-        let order = replica.admissions;
-        replica.admissions += 1;
-        replica.hit_tokens += u64::from(hit_tokens);
+        replica.note_hit(index, hit_tokens);
+        replica.seat(index);
         let slot = &mut replica.slots[index.index()];
-        slot.phase = Phase::Prefill;
         slot.done = hit_tokens;
         slot.length = length;
         slot.trimmed_at = hit_tokens;
         slot.junction = hit.junction;
-        slot.order = order;
-        slot.admitted_stamp = replica.members.batch.stamp;
-        if !slot.admitted_once {
-            slot.admitted_once = true;
-            replica.admitted.push((slot.request, hit_tokens));
+        if hit_tokens + tokens < slot.target {
+            replica.reserves(index);
         }
+        replica.allocated(index, hit_tokens, 0);
         self.enter(index, tokens, false, drafts > 0);
+        true
+    }
+
+    /// Admits a waiting request that holds blocks already: its KV has come from elsewhere.
+    fn readmit(&mut self, index: SlotId, tokens: u32, padded: bool) -> bool {
+        let replica = &mut *self.replica;
+        let wanted = replica.slots[index.index()].done + tokens;
+        let slots = replica.with_lookahead(wanted);
+        replica.trim(index);
+        if replica.growth_with_slots(index, wanted, slots) > replica.pool.free() {
+            return false;
+        }
+        replica.grow_with_slots(index, wanted, slots);
+        replica.seat(index);
+        if wanted < replica.slots[index.index()].target {
+            replica.reserves(index);
+        }
+        replica.allocated(index, 0, 0);
+        self.enter(index, tokens, false, padded);
         true
     }
 
@@ -322,6 +328,17 @@ impl<'a> Step<'a> {
         self.replica.members.batch.all_decodes = self.decoding_len() > 0;
     }
 
+    /// Schedules all that the decodes at the head of [`seated`](Step::seated) want, where requests are
+    /// counted one by one and `most_tokens` and memory surely suffice, as naming each in turn would;
+    /// nobody otherwise, nor in the reference path. Tells at which place to go on.
+    pub fn run_leading_decodes(&mut self, most_tokens: u32) -> Leading {
+        let options = &self.replica.options;
+        match options.by_request && !options.reference {
+            true => self.replica.run_leading(most_tokens),
+            false => Leading::default(),
+        }
+    }
+
     /// Preempts a running request by recompute: it loses its blocks and its place, returns to the
     /// waiting queue (to the place that its [`QueueOrder`](super::QueueOrder) says) and will
     /// compute prompt and output anew. Tells how many tokens of it were in the batch.
@@ -342,6 +359,7 @@ impl<'a> Step<'a> {
         }
         let in_flight = replica.members.last_decodes + 1 == replica.steps;
         replica.free_blocks(index, in_flight);
+        replica.reserves_no_more(index);
         replica.members.running.retain(|&s| s != index);
         if replica.options.by_request {
             replica.lose_own(index);
@@ -412,7 +430,12 @@ impl<'a> Step<'a> {
         // Where blocks come back while requests run, who waits for some may be next.
         // And of blocks with identities nobody knows beforehand how many those are.
         let caching = self.replica.pool.caching();
-        let awaits_memory = self.replica.pool.trims() && (caching || self.may_await_memory());
+        let grows = caching && self.replica.answers_are_met;
+        let awaits_memory = match self.replica.pool.trims() {
+            true => caching || self.may_await_memory(),
+            // Who waits may find more of the answer that it begins with.
+            false => grows && self.may_await_memory(),
+        };
         let batch = &mut self.replica.members.batch;
         if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
             batch.repeats = Some(keep_free.max(batch.held_while_free));
@@ -443,7 +466,8 @@ impl<'a> Step<'a> {
                 let known = slot.target;
                 self.replica.hash_blocks(index, context + tokens, known);
             } else if slot.content.answer_is_met() {
-                self.replica.hash_blocks(index, context + 1, context + 1);
+                let known = context + 1 - u32::from(self.replica.options.out.ahead);
+                self.replica.hash_blocks(index, known, known);
             }
         }
     }

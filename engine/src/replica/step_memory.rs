@@ -2,7 +2,8 @@
 
 use super::slot::{Handle, Phase};
 use super::step::Step;
-use crate::kv::{Hit, KvGroups};
+use crate::content::Content;
+use crate::kv::{BlockKey, Hit, KvGroups, Whole};
 
 impl Step<'_> {
     /// Tokens in a KV block.
@@ -91,9 +92,11 @@ impl Step<'_> {
     }
 
     /// Whether it matters who takes memory first, though there is enough for all: with prefix
-    /// caching, which blocks lose their content where others come back on the way.
+    /// caching, which blocks lose their content where others come back on the way, and which of two
+    /// blocks with the same content is found where answers can meet prompts.
     pub fn order_matters(&self) -> bool {
-        self.replica.pool.caching() && self.replica.pool.trims()
+        let replica = &self.replica;
+        replica.pool.caching() && (replica.pool.trims() || replica.answers_are_met)
     }
 
     /// How much of a chunk of `tokens` prefill tokens a request computes now, where states are to be
@@ -119,7 +122,48 @@ impl Step<'_> {
         if !self.replica.pool.caching() {
             return Hit::default();
         }
+        let (pool, block_tokens) = (&self.replica.pool, self.block_tokens());
         let drops_last = self.replica.options.drafts.drops_last_block;
-        self.replica.pool.lookup(self.replica.block_keys(request.0), drops_last)
+        let hit = pool.lookup(self.replica.block_keys(request.0), drops_last);
+        let target = self.replica.slots[request.0.index()].target;
+        let whole = hit.blocks > 0 && hit.blocks * block_tokens == target;
+        match self.replica.options.reuse.whole {
+            Whole::InPlace if whole => Hit { again: 1, ..hit },
+            Whole::Copied if whole => {
+                let but_one = self.replica.block_keys(request.0).take(hit.blocks as usize - 1);
+                Hit { copied: block_tokens - 1, ..pool.lookup(but_one, false) }
+            }
+            _ => hit,
+        }
+    }
+
+    /// The first full block of a request's tokens that is not cached; `None` where all are, nothing
+    /// is kept, or nobody else can have any of them.
+    pub fn first_new_block(&self, request: Handle) -> Option<BlockKey> {
+        let replica = &self.replica;
+        if !replica.pool.caching() {
+            return None;
+        }
+        let slot = &replica.slots[request.0.index()];
+        if !slot.content.is_shared() {
+            return None;
+        }
+        let block_tokens = replica.options.block_tokens;
+        let keys = (0..slot.target / block_tokens).map(|k| slot.block_key(k, block_tokens, 0));
+        let cached = replica.pool.lookup(keys.clone(), false).blocks;
+        keys.clone().nth(cached as usize)
+    }
+
+    /// Takes the content of all cached blocks that nobody references, but for those that a waiting
+    /// request would find.
+    pub fn forget_cached(&mut self, but_for: Handle) {
+        let keys: Vec<BlockKey> = self.replica.block_keys(but_for.0).collect();
+        self.replica.pool.forget_idle(keys.into_iter());
+    }
+
+    /// What a request's tokens are, as far as others can have the same. Nothing is known unless the
+    /// policy [needs](super::Needs::knows_contents) it.
+    pub fn content(&self, request: Handle) -> &Content {
+        &self.replica.slots[request.0.index()].content
     }
 }

@@ -12,20 +12,36 @@
 //! `1 / n_parallel` of the memory; requests whose prompt and `max_tokens` exceed that are rejected,
 //! where llama-server would cut their answers.
 //!
-//! Not modelled: reuse of what a slot still holds of an earlier prompt, and the choice of slot by
-//! it (the least recently used free one is taken); splitting of prompts near their ends for
-//! checkpoints; context shift; LoRA. `n_ubatch` is accepted and has no effect: the cost model
-//! prices a batch as one forward, not as its `n_batch / n_ubatch` micro-batches.
+//! A slot keeps what it computed for its last request. A new one gets the free slot whose tokens it
+//! begins with most, where that is more than `slot_prompt_similarity` of it, otherwise the one that
+//! has been free for longest; of several that were never used, the one with the highest number. What is the
+//! same at the head is not computed again (`cache_prompt`), but for the last token of the prompt. Where
+//! a slot would lose more than half of what it holds, that is copied into the host's memory first, and
+//! a better copy is looked for there (`server_prompt_cache`); whenever a request gets a slot, all idle slots
+//! are copied, and with a unified cache emptied (`cache_idle_slots`). Idle slots give way when memory runs
+//! short. Requests that had to wait for a slot: of `k` slots that come free in one step the first `k`
+//! that wait take them, last come first (`server-queue.cpp`, `pop_deferred_task`).
+//!
+//! Not modelled: the time that copies take; the similarity of prompts without `cache_prompt`; reuse in
+//! models with windows or states, where llama-server goes on from a checkpoint; splitting of prompts near
+//! their ends for checkpoints; `n_cache_reuse`; context shift; LoRA. `n_ubatch` is accepted and has no
+//! effect: the cost model prices a batch as one forward, not as its `n_batch / n_ubatch` micro-batches.
+//!
+//! Every `llama_decode` call of four recorded runs is the same, in order (`tests/engine/llama_decodes.rs`);
+//! they were made without `cache_prompt`.
+
+mod prompts;
+mod server;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
-use super::orca::decode_reserved;
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{EngineInfo, Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
-use crate::request::RequestId;
+use super::{EngineInfo, Scheduler};
+use prompts::Copies;
+use server::{LlamaCpp, ServerSlot};
 
 /// The value of `n_parallel` that leaves the number of slots to the server.
 const AUTO: i32 = -1;
@@ -49,6 +65,17 @@ pub struct LlamaCppParams {
     pub kv_unified: Option<bool>,
     /// Whether prompts are computed while others generate.
     pub cont_batching: bool,
+    /// Whether what a slot holds of an earlier prompt is used again.
+    pub cache_prompt: bool,
+    /// The share of a prompt that a slot must hold to be chosen for it (0.5 before October 2025); 0
+    /// chooses by last use alone.
+    pub slot_prompt_similarity: f64,
+    /// KV entries that copies in the host's memory have room for; 0 for no copies. Default: as many
+    /// as 8192 MiB (`--cache-ram`) hold of Llama 3.1 8B in 16 bits.
+    pub cache_ram_tokens: u32,
+    /// Whether idle slots are copied there when a request gets a slot, and with a unified cache
+    /// emptied.
+    pub cache_idle_slots: bool,
 }
 
 impl Default for LlamaCppParams {
@@ -59,6 +86,10 @@ impl Default for LlamaCppParams {
             n_parallel: AUTO,
             kv_unified: None,
             cont_batching: true,
+            cache_prompt: true,
+            slot_prompt_similarity: 0.1,
+            cache_ram_tokens: 1 << 16,
+            cache_idle_slots: true,
         }
     }
 }
@@ -70,11 +101,17 @@ impl Parameters for LlamaCppParams {
     const SYSTEM: &'static str = "llama.cpp llama-server (2026)";
     const SUMMARY: &'static str = "slots; the rest of each batch to the lowest slot with a prompt";
     const EVIDENCE: Evidence = Evidence::Modelled;
-    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
+    const FEATURES: &'static [Feature] = &[Feature::PrefixCaching, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let slots = self.slots();
+        let similarity = self.slot_prompt_similarity;
         [
+            Problem::when(
+                !(0.0..=1.0).contains(&similarity),
+                "slot_prompt_similarity",
+                "between 0 and 1",
+            ),
             Problem::when(self.n_batch == 0, "n_batch", "at least 1"),
             Problem::when(self.n_ubatch == 0, "n_ubatch", "at least 1"),
             Problem::when(slots == 0, "n_parallel", "at least 1, or -1 for auto"),
@@ -97,17 +134,32 @@ impl Parameters for LlamaCppParams {
             n_parallel: draws.one_of(&[AUTO, 1, 2, 3, 8]),
             kv_unified: draws.perhaps(Draws::flag),
             cont_batching: draws.flag(),
+            cache_prompt: draws.flag(),
+            slot_prompt_similarity: draws.one_of(&[0.0, 0.1, 0.5, 0.9]),
+            cache_ram_tokens: draws.count(600),
+            cache_idle_slots: draws.flag(),
         }
     }
 
-    fn idle(&self, _setting: &Setting) -> Vec<Idle> {
+    fn idle(&self, setting: &Setting) -> Vec<Idle> {
+        let unlike = !setting.shares_prefixes;
+        let differ = "no two prompts begin alike";
+        let off = "`cache_prompt` is false";
+        let no_copies = "`cache_ram_tokens` is 0";
+        let (own, copied) = (!self.cache_prompt, self.cache_ram_tokens > 0);
+        let reuse = ["slot_prompt_similarity", "cache_ram_tokens", "cache_idle_slots"];
+        let mut idle: Vec<Idle> = reuse
+            .into_iter()
+            .filter_map(|key| Idle::when(own || unlike, key, if own { off } else { differ }))
+            .collect();
+        idle.extend(Idle::when(unlike, "cache_prompt", differ));
+        idle.extend(Idle::when(!own && !unlike && !copied, "cache_idle_slots", no_copies));
         let why = "a batch is priced as one forward, not as its micro-batches";
         let alone = "`n_parallel` is 1: nobody generates while another's prompt is computed";
         let one = self.slots() == 1;
-        [Idle::when(true, "n_ubatch", why), Idle::when(one, "cont_batching", alone)]
-            .into_iter()
-            .flatten()
-            .collect()
+        idle.extend(Idle::when(true, "n_ubatch", why));
+        idle.extend(Idle::when(one, "cont_batching", alone));
+        idle
     }
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
@@ -123,6 +175,12 @@ impl Parameters for LlamaCppParams {
             own_tokens: own.map(own_tokens),
             slots: vec![ServerSlot::default(); slots as usize],
             uses: 0,
+            released: 0,
+            deferred: 0,
+            reuses: self.cache_prompt && engine.kv_groups.is_one(),
+            similarity: self.slot_prompt_similarity as f32,
+            copies: Copies::with_room(self.cache_ram_tokens),
+            saves_idle: self.cache_idle_slots,
         })
     }
 
@@ -157,155 +215,5 @@ impl LlamaCppParams {
 
     fn unified(&self) -> bool {
         self.kv_unified.unwrap_or(self.n_parallel == AUTO)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct ServerSlot {
-    task: Option<Task>,
-    /// When its last request ended, as a count; 0 if it had none.
-    used: u64,
-}
-
-/// The request that a slot works on.
-#[derive(Clone, Copy, Debug)]
-struct Task {
-    request: Handle,
-    id: RequestId,
-    /// Whether it has had tokens; before that it waits, though it has its slot.
-    started: bool,
-}
-
-struct LlamaCpp {
-    batch: u32,
-    cont_batching: bool,
-    /// Memory that each slot owns; `None` where they share.
-    own_tokens: Option<u32>,
-    slots: Vec<ServerSlot>,
-    uses: u64,
-}
-
-impl Scheduler for LlamaCpp {
-    fn needs(&self) -> Needs {
-        // A waiting request may have a slot already.
-        Needs { one_lane: true, grant: "its slot of n_parallel", ..Needs::default() }
-    }
-
-    fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {
-        let Some(own) = self.own_tokens else { return 0 };
-        let end = request.prompt_tokens.saturating_add(request.max_tokens) - 1;
-        if end > own { u32::MAX } else { own / block_tokens }
-    }
-
-    fn schedule(&mut self, step: &mut Step<'_>) {
-        self.release_ended(step);
-        loop {
-            self.assign(step);
-            let prompts = self.prompts(step);
-            if self.fits(step, &prompts) {
-                self.run(step, &prompts);
-                break;
-            }
-            self.fail_all(step);
-        }
-        step.repeats(0);
-    }
-}
-
-impl LlamaCpp {
-    /// Frees the slots whose requests have ended.
-    fn release_ended(&mut self, step: &Step<'_>) {
-        let running: Vec<(Handle, RequestId)> =
-            step.running().map(|request| (request, step.view(request).id)).collect();
-        for slot in &mut self.slots {
-            let ended = |task: &Task| task.started && !running.contains(&(task.request, task.id));
-            if slot.task.as_ref().is_some_and(ended) {
-                self.uses += 1;
-                *slot = ServerSlot { task: None, used: self.uses };
-            }
-        }
-    }
-
-    /// Gives free slots, the least recently used first, to those who wait, in order.
-    fn assign(&mut self, step: &mut Step<'_>) {
-        // Those who have a slot but no tokens yet stand at the queue's head.
-        let assigned = |slot: &&ServerSlot| slot.task.is_some_and(|task| !task.started);
-        let mut place = self.slots.iter().filter(assigned).count();
-        while let Some(request) = step.waiting_at(place) {
-            let free = self.slots.iter_mut().filter(|slot| slot.task.is_none());
-            let Some(slot) = free.min_by_key(|slot| slot.used) else {
-                return step.hold(Held::NoSeat);
-            };
-            let id = step.view(request).id;
-            slot.task = Some(Task { request, id, started: false });
-            place += 1;
-        }
-    }
-
-    /// Slots whose prompts get tokens in this batch, and how many.
-    fn prompts(&self, step: &mut Step<'_>) -> Vec<(usize, u32)> {
-        let decodes = step.decoding_len();
-        let mut prompts = Vec::new();
-        let mut left = self.batch.saturating_sub(decodes);
-        for (index, slot) in self.slots.iter().enumerate() {
-            let Some(task) = slot.task else { continue };
-            let view = step.view(task.request);
-            if !view.is_prefilling() {
-                continue;
-            }
-            if decodes > 0 && !self.cont_batching {
-                step.hold(Held::Deferred);
-                break;
-            }
-            if left == 0 {
-                step.hold(Held::NoTokenBudget);
-                break;
-            }
-            let chunk = view.prefill_left().min(left);
-            left -= chunk;
-            prompts.push((index, chunk));
-        }
-        prompts
-    }
-
-    fn fits(&self, step: &Step<'_>, prompts: &[(usize, u32)]) -> bool {
-        let mut blocks = step.blocks_for_decodes();
-        for &(index, chunk) in prompts {
-            let task = self.slots[index].task.expect("the slot has a prompt");
-            let view = step.view(task.request);
-            let end = match self.own_tokens {
-                Some(own) if !task.started => own.max(chunk),
-                _ => view.computed + chunk,
-            };
-            blocks += step.more_blocks_for(task.request, end);
-        }
-        blocks <= step.free_blocks()
-    }
-
-    fn run(&mut self, step: &mut Step<'_>, prompts: &[(usize, u32)]) {
-        decode_reserved(step);
-        for &(index, chunk) in prompts {
-            let task = self.slots[index].task.as_mut().expect("the slot has a prompt");
-            let own = self.own_tokens.unwrap_or(0);
-            let runs = match task.started {
-                true => step.run(task.request, chunk),
-                false => step.admit(task.request, chunk, own, Hit::default()),
-            };
-            assert!(runs, "the batch's blocks were counted");
-            task.started = true;
-        }
-    }
-
-    /// Fails the requests of all slots.
-    fn fail_all(&mut self, step: &mut Step<'_>) {
-        for slot in &mut self.slots {
-            let Some(task) = slot.task.take() else { continue };
-            if task.started {
-                step.preempt(task.request);
-            }
-            step.drop_request(task.request);
-            self.uses += 1;
-            slot.used = self.uses;
-        }
     }
 }

@@ -206,7 +206,7 @@ mod tests {
         for name in SchedulerConfig::names() {
             let config = SchedulerConfig::by_name(name).expect("registered");
             let needs = config.build(&engine).needs();
-            assert_eq!(config.has(Feature::PrefixCaching), needs.cache.is_some(), "{name}");
+            assert_eq!(config.has(Feature::PrefixCaching), needs.can_cache(), "{name}");
             assert_eq!(config.has(Feature::AsyncScheduling), needs.plans_ahead, "{name}");
             let given = serde_json::json!({ *name: {"policy": "priority"} });
             let by_priority = serde_json::from_value::<SchedulerConfig>(given).ok();

@@ -1,13 +1,22 @@
 //! Hugging Face TGI v3: prompts join the running batch while its memory, reserved to `max_tokens`,
 //! allows; in chunks beside the decodes, or, for models that cannot chunk, whole and alone.
 //!
-//! Rules read from text-generation-inference db931fc (`backends/v3`: `backend.rs`, `queue.rs`) and
-//! its Python shard. `max_batch_prefill_tokens` is TGI's fallback where it does not know the GPU's
-//! compute-optimal value.
+//! Rules read from text-generation-inference db931fc (`backends/v3`: `backend.rs`, `queue.rs`,
+//! `radix.rs`, `block_allocator.rs`) and its Python shard. `max_batch_prefill_tokens` is TGI's fallback
+//! where it does not know the GPU's compute-optimal value.
 //!
-//! Not modelled: padded (non-flash) models, the radix prefix cache, `max_concurrent_requests` (the
-//! router's refusals), speculation, sliding windows, the rounding of the prefill budget to whole
-//! KV blocks.
+//! The prefix cache (`PREFIX_CACHING`, on with flashinfer and flashdecoding): when a request ends the whole
+//! blocks of its prompt are kept, those of its answer are not, nor what another had put there meanwhile.
+//! A request that is admitted takes what it finds, which counts neither towards the prefill budget nor as
+//! new memory; of a prompt that is found whole the last token is computed anew, in place. What nobody uses is
+//! evicted when memory is asked for, ends of prompts first, and all of it when even that does not
+//! suffice. Blocks are the engine's `kv_block_tokens` (TGI: 1 with flashinfer, 256 with
+//! flashdecoding). What was used last is evicted last; TGI counts a look-up as use, here the end of a request
+//! does. Where `max_batch_total_tokens` is less than the memory, the rest holds cached blocks too.
+//!
+//! Not modelled: padded (non-flash) models, `max_concurrent_requests` (the router's refusals),
+//! speculation, sliding windows (nor a cache for models that have some), the rounding of the prefill budget
+//! to whole KV blocks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +27,10 @@ use super::facts::{
 };
 use super::orca::decode_reserved;
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{EngineInfo, Handle, Held, Hit, KvGroups, Needs, RequestView, Scheduler, Step};
+use super::{
+    CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, RequestView, Reuse, Scheduler,
+    Step, Stored, Whole,
+};
 
 /// Parameters of `tgi`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +52,8 @@ pub struct TgiParams {
     /// limit.
     #[serde(alias = "max_num_seqs")]
     pub max_batch_size: Option<u32>,
+    /// Whether prompts are kept for others that begin alike (`PREFIX_CACHING`).
+    pub prefix_caching: bool,
 }
 
 impl Default for TgiParams {
@@ -51,6 +65,7 @@ impl Default for TgiParams {
             max_batch_prefill_tokens: 4096,
             max_batch_total_tokens: None,
             max_batch_size: None,
+            prefix_caching: true,
         }
     }
 }
@@ -60,7 +75,7 @@ impl Parameters for TgiParams {
     const SUMMARY: &'static str =
         "prompts join the batch within reserved memory, nobody is preempted";
     const EVIDENCE: Evidence = Evidence::Modelled;
-    const FEATURES: &'static [Feature] = &[Feature::DeclaredLengths];
+    const FEATURES: &'static [Feature] = &[Feature::PrefixCaching, Feature::DeclaredLengths];
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let ratio = self.waiting_served_ratio;
@@ -92,6 +107,7 @@ impl Parameters for TgiParams {
             max_batch_prefill_tokens: draws.budget(chunked),
             max_batch_total_tokens: draws.perhaps(Draws::whole),
             max_batch_size: draws.perhaps(Draws::seats),
+            prefix_caching: draws.flag(),
         }
     }
 
@@ -111,6 +127,11 @@ impl Parameters for TgiParams {
             Idle::when(self.prefill_chunking, "max_waiting_tokens", chunking),
             Idle::when(any, "max_waiting_tokens", anyway),
             Idle::when(at_once, "waiting_served_ratio", no_wait),
+            Idle::when(
+                !setting.shares_prefixes,
+                "prefix_caching",
+                "no two prompts begin with the same KV block",
+            ),
             more,
         ]
         .into_iter()
@@ -133,6 +154,7 @@ impl Parameters for TgiParams {
             size: self.max_batch_size.unwrap_or(u32::MAX),
             max_model_len: engine.max_model_len,
             groups,
+            caches: self.prefix_caching,
             prefilled_at: 0,
             joined: false,
         })
@@ -177,19 +199,34 @@ struct Tgi {
     size: u32,
     max_model_len: u32,
     groups: KvGroups,
+    caches: bool,
     /// Decode steps at the last prefill.
     prefilled_at: u32,
     /// Whether the last step was a prefill that joined a running batch: the next is a decode.
     joined: bool,
 }
 
-/// The waiting requests that a forward can take.
+/// The waiting requests that a forward can take, from the queue's head.
 struct NextBatch {
-    requests: Vec<Handle>,
-    /// Prompt tokens of the last one; all of them unless it was cut.
-    last_tokens: u32,
+    requests: u32,
     /// Why the next in the queue is not among them.
     held: Option<Held>,
+}
+
+/// What is left for those who wait.
+struct Left {
+    seats: u32,
+    tokens: u32,
+    blocks: u32,
+}
+
+/// A waiting request that a forward can take.
+struct Next {
+    /// Prompt tokens to compute; all that are not found unless it is cut.
+    tokens: u32,
+    hold: u32,
+    blocks: u32,
+    hit: Hit,
 }
 
 impl Scheduler for Tgi {
@@ -197,6 +234,19 @@ impl Scheduler for Tgi {
         Needs {
             prompt_tokens_max: (!self.chunking).then_some(self.budget),
             grant: if self.bounded { "max_batch_total_tokens" } else { "" },
+            cache: self.caches.then_some(CacheRules {
+                keyless_first: true,
+                newest_wins: false,
+                hash_at_schedule: false,
+                keeps_states: false,
+            }),
+            always_caches: true,
+            reuse: Reuse {
+                stored: Stored::Ended,
+                prompts_alone: true,
+                once: true,
+                whole: Whole::InPlace,
+            },
             ..Needs::default()
         }
     }
@@ -237,8 +287,7 @@ impl Tgi {
             prefill = prefill.saturating_sub(chunk);
             current += chunk;
         }
-        let next = self.next_batch(step, size, self.budget.saturating_sub(current));
-        self.admit(step, next);
+        self.admit(step, size, self.budget.saturating_sub(current));
         step.repeats(0);
     }
 
@@ -252,10 +301,10 @@ impl Tgi {
         let waited = 1 + step.decode_steps() - self.prefilled_at;
         let few = || {
             let least = (f64::from(running) * self.ratio) as usize;
-            running > 0 && waited < self.patience && next.requests.len() < least
+            running > 0 && waited < self.patience && (next.requests as usize) < least
         };
-        if next.requests.is_empty() || few() {
-            let settled = next.requests.is_empty();
+        if next.requests == 0 || few() {
+            let settled = next.requests == 0;
             step.hold(next.held.filter(|_| settled).unwrap_or(Held::Deferred));
             decode_reserved(step);
             // A batch that is too small will do when more has been waited.
@@ -264,52 +313,88 @@ impl Tgi {
             }
             return;
         }
-        self.admit(step, next);
+        self.admit(step, next.requests, self.budget);
+        if let Some(reason) = next.held {
+            step.hold(reason);
+        }
         self.prefilled_at = step.decode_steps();
         self.joined = running > 0;
     }
 
-    /// The head of the queue as far as `size` requests, `budget` prompt tokens and memory go.
-    fn next_batch(&self, step: &Step<'_>, size: u32, budget: u32) -> NextBatch {
+    /// What there is for those who wait.
+    fn left(&self, step: &Step<'_>, seats: u32, tokens: u32) -> Left {
         let used = step.total_blocks() - step.free_blocks();
-        let mut blocks = self.blocks.saturating_sub(used).min(step.free_blocks());
-        let mut left = budget;
-        let mut next = NextBatch { requests: Vec::new(), last_tokens: 0, held: None };
-        for request in step.waiting() {
-            let view = step.view(request);
-            let needed = step.blocks_for(self.reserved_tokens(&view));
-            let cut = view.tokens > left;
-            next.held = if next.requests.len() as u64 >= u64::from(size) {
-                Some(Held::NoSeat)
-            } else if needed > blocks {
-                Some(Held::NoKvBlocks)
-            } else if cut && (!self.chunking || left == 0) {
-                Some(Held::NoTokenBudget)
-            } else {
-                None
-            };
-            if next.held.is_some() {
-                break;
+        let blocks = self.blocks.saturating_sub(used).min(step.free_blocks());
+        Left { seats, tokens, blocks }
+    }
+
+    /// What a waiting request would take of it, or why it has to wait.
+    fn next(&self, step: &Step<'_>, request: Handle, left: &Left) -> Result<Next, Held> {
+        let view = step.view(request);
+        let hit = step.lookup(request);
+        let hold = self.reserved_tokens(&view);
+        let blocks = step.blocks_to_admit(hold, hit);
+        let tokens = view.tokens - hit.tokens(step.block_tokens());
+        let cut = tokens > left.tokens;
+        if left.seats == 0 {
+            return Err(Held::NoSeat);
+        }
+        if blocks > left.blocks {
+            return Err(Held::NoKvBlocks);
+        }
+        if cut && (!self.chunking || left.tokens == 0) {
+            return Err(Held::NoTokenBudget);
+        }
+        Ok(Next { tokens: tokens.min(left.tokens), hold, blocks, hit })
+    }
+
+    /// How many at the head of the queue `seats`, `budget` prompt tokens and memory go round for.
+    fn next_batch(&self, step: &mut Step<'_>, seats: u32, budget: u32) -> NextBatch {
+        let mut left = self.left(step, seats, budget);
+        let mut next = NextBatch { requests: 0, held: None };
+        while let Some(request) = step.waiting_at(next.requests as usize) {
+            match self.next(step, request, &left) {
+                Ok(Next { tokens, blocks, .. }) => {
+                    next.requests += 1;
+                    left.seats -= 1;
+                    left.tokens -= tokens;
+                    left.blocks -= blocks;
+                }
+                Err(reason) => {
+                    self.look_for_memory(step, request, reason);
+                    next.held = Some(reason);
+                    break;
+                }
             }
-            next.requests.push(request);
-            next.last_tokens = view.tokens.min(left);
-            blocks -= needed;
-            left -= next.last_tokens;
         }
         next
     }
 
-    fn admit(&self, step: &mut Step<'_>, next: NextBatch) {
-        let last = next.requests.len().saturating_sub(1);
-        for (i, request) in next.requests.into_iter().enumerate() {
-            let view = step.view(request);
-            let tokens = if i == last { next.last_tokens } else { view.tokens };
-            let hold = self.reserved_tokens(&view);
-            let admitted = step.admit(request, tokens, hold, Hit::default());
-            assert!(admitted, "its blocks were counted");
+    /// Admits at most `seats` requests, one after the other: what one takes another no longer finds.
+    fn admit(&self, step: &mut Step<'_>, seats: u32, budget: u32) {
+        let (mut seats, mut budget) = (seats, budget);
+        while let Some(request) = step.waiting_at(0) {
+            let left = self.left(step, seats, budget);
+            match self.next(step, request, &left) {
+                Ok(Next { tokens, hold, hit, .. }) => {
+                    let admitted = step.admit(request, tokens, hold, hit);
+                    assert!(admitted, "its blocks were counted");
+                    seats -= 1;
+                    budget -= tokens;
+                }
+                Err(reason) => {
+                    self.look_for_memory(step, request, reason);
+                    step.hold(reason);
+                    break;
+                }
+            }
         }
-        if let Some(reason) = next.held {
-            step.hold(reason);
+    }
+
+    /// In search of memory that is not there all that nobody uses is evicted.
+    fn look_for_memory(&self, step: &mut Step<'_>, request: Handle, held: Held) {
+        if self.caches && held == Held::NoKvBlocks {
+            step.forget_cached(request);
         }
     }
 }

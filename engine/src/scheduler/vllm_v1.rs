@@ -13,7 +13,7 @@ use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Order, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::proofs::{Capability, Proof};
-use crate::replica::DraftSlots;
+use crate::replica::{DraftSlots, External};
 
 use super::{CacheRules, EngineInfo, Handle, Held, Hit, Needs, QueueOrder, Scheduler, Step};
 
@@ -85,18 +85,20 @@ impl Parameters for VllmV1Params {
     const SUMMARY: &'static str = "one token budget for running requests, then new ones";
     const EVIDENCE: Evidence = Evidence::Proven;
     const PROOFS: &'static [Proof] = &[
-        Proof::code("0.33.0", Capability::Synchronous, 72, 39002),
-        Proof::code("0.33.0", Capability::Asynchronous, 30, 19174),
-        Proof::code("0.33.0", Capability::Drafts, 30, 8791),
-        Proof::code("0.33.0", Capability::Pipeline, 26, 16311),
-        Proof::code("0.33.0", Capability::HybridKv, 18, 12353),
-        Proof::code("0.33.0", Capability::PrefixCaching, 29, 16435),
+        Proof::code("0.33.0", Capability::Synchronous, 97, 54104),
+        Proof::code("0.33.0", Capability::Asynchronous, 36, 24377),
+        Proof::code("0.33.0", Capability::Drafts, 31, 9408),
+        Proof::code("0.33.0", Capability::Pipeline, 28, 17922),
+        Proof::code("0.33.0", Capability::HybridKv, 20, 13513),
+        Proof::code("0.33.0", Capability::PrefixCaching, 43, 26853),
+        Proof::code("0.33.0", Capability::PdEnds, 18, 10407),
+        Proof::code("0.33.0", Capability::HostTier, 13, 9898),
         Proof::code("0.33.0", Capability::Priorities, 8, 7289),
         Proof::code("0.10.2", Capability::Synchronous, 3, 2771),
         Proof::code("0.10.2", Capability::PrefixCaching, 1, 964),
         Proof::server("0.32", Capability::Synchronous, 17, 24840),
-        Proof::server("0.32", Capability::Asynchronous, 2, 2974),
-        Proof::server("0.32", Capability::PrefixCaching, 18, 26541),
+        Proof::server("0.32", Capability::Asynchronous, 2, 2977),
+        Proof::server("0.32", Capability::PrefixCaching, 18, 26544),
         Proof::server("0.32", Capability::Priorities, 1, 1282),
     ];
     const FEATURES: &'static [Feature] =
@@ -369,7 +371,7 @@ impl VllmV1 {
         let mut budget = Budget::of(self.budget, self.drafts.input);
         let mut chunks = false;
         let mut running: Vec<Handle> = step.seated().collect();
-        let mut i = 0;
+        let mut i = self.run_leading(step, threshold, &mut budget);
         while i < running.len() && budget.room() > 0 {
             let request = running[i];
             let view = step.view(request);
@@ -383,6 +385,9 @@ impl VllmV1 {
             let mut runs = step.run(request, tokens);
             while !runs {
                 let place = self.victim(step, &running);
+                if !step.may_preempt(running[place]) {
+                    return (budget, chunks);
+                }
                 let victim = running.remove(place);
                 match step.preempt(victim) {
                     0 => {}
@@ -405,6 +410,19 @@ impl VllmV1 {
             }
         }
         (budget, chunks)
+    }
+
+    /// The decodes at the head of the running list at once, where nothing can be short for them; says
+    /// at which place the others begin.
+    fn run_leading(&self, step: &mut Step<'_>, threshold: u32, budget: &mut Budget) -> usize {
+        if threshold > 0 && threshold <= self.drafts.most() {
+            return 0;
+        }
+        let charged = budget.slots.saturating_mul(step.seats_used());
+        let leading = step.run_leading_decodes(budget.tokens.saturating_sub(charged));
+        budget.tokens -= leading.tokens;
+        budget.input -= leading.tokens + leading.requests * budget.slots;
+        leading.places
     }
 
     /// MTP of several modules reads tokens ahead: a chunk leaves that many of its prompt, or none.
@@ -449,13 +467,31 @@ impl VllmV1 {
             if step.seats_used() >= self.seats {
                 return step.hold(Held::NoSeat);
             }
-            if step.awaits_tokens(request) {
+            if step.still_loads(request) || step.awaits_tokens(request) {
                 place += 1;
                 continue;
             }
             let view = step.view(request);
-            let hit = step.lookup(request);
-            let computed = hit.blocks * step.block_tokens();
+            // Of one whose KV has come nothing is looked up.
+            let hit = if view.computed == 0 { step.lookup(request) } else { Hit::default() };
+            if view.computed == 0 {
+                match step.external(request, hit) {
+                    External::Tokens(0) => {}
+                    External::Tokens(external) => {
+                        if !self.load(step, request, hit, external) {
+                            return step.hold(Held::NoKvBlocks);
+                        }
+                        // It waits with those that hold blocks now, before this place.
+                        place += 1;
+                        continue;
+                    }
+                    External::Later => {
+                        place += 1;
+                        continue;
+                    }
+                }
+            }
+            let computed = view.computed + hit.blocks * step.block_tokens();
             let left = view.tokens - computed;
             let room = budget.room();
             let mut drafts = match left == 1 && !chunks && (runs || computed > 0) {
@@ -484,19 +520,44 @@ impl VllmV1 {
             let others = step.seats_used() > 0;
             let spare = if self.newer && others { self.watermark_blocks } else { 0 };
             let complete = match self.reserve_full {
-                true => step.blocks_to_complete(view.tokens, self.budget, hit),
+                true => step.blocks_to_complete_with(request, view.tokens, self.budget, (hit, 0)),
                 false => hit.idle,
             };
             let free = step.free_blocks();
             if hit.unready || complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
-            let needed = step.blocks_to_admit_with(computed + tokens + drafts, hit);
+            let needed = match view.computed {
+                0 => step.blocks_to_admit_with(computed + tokens + drafts, hit),
+                _ => step.more_blocks_with(request, computed + tokens + drafts),
+            };
             if needed + spare > free || !step.admit_padded(request, tokens, 0, hit, drafts) {
                 return step.hold(Held::NoKvBlocks);
             }
             budget.spend(tokens + drafts);
         }
+    }
+
+    /// Begins to load `external` tokens behind `hit`, where memory allows: the whole prompt must fit,
+    /// and what unfinished prompts still need stays free.
+    fn load(&self, step: &mut Step<'_>, request: Handle, hit: Hit, external: u32) -> bool {
+        let others = step.seats_used() > 0;
+        let spare = if self.newer && others { self.watermark_blocks } else { 0 };
+        let free = step.free_blocks();
+        let known = step.view(request).tokens;
+        let whole = (hit, external);
+        if self.reserve_full
+            && step.blocks_to_complete_with(request, known, self.budget, whole) + spare > free
+        {
+            return false;
+        }
+        let step_blocks = match self.drafts.most() {
+            0 => 0,
+            drafts => step.blocks_growing_by(1 + drafts + self.drafts.lookahead),
+        };
+        let reserved = step.reserved_blocks(self.budget) + step_blocks;
+        let needed = step.blocks_to_load(hit, external) + spare;
+        needed <= free.saturating_sub(reserved) && step.load(request, hit, external)
     }
 
     /// Placeholder drafts of a request that comes with one token to compute, `computed` being there.

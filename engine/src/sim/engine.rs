@@ -157,6 +157,8 @@ pub(super) struct Engine<'a> {
     groups: Vec<Group>,
     /// By replica: since when it has requests and runs nothing; `NEVER` while it runs or is empty.
     pub(super) stands_since: Vec<Time>,
+    /// By the first replica of those that step together: their steps so far.
+    pub(super) steps_together: Vec<u64>,
     pub(super) calendar: Calendar,
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
@@ -199,6 +201,7 @@ impl<'a> Engine<'a> {
         fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
+            steps_together: vec![0; servers.len()],
             servers,
             groups,
             calendar,
@@ -251,6 +254,7 @@ impl<'a> Engine<'a> {
         if self.options.reference {
             server.replica().check();
         }
+        self.after_step(index);
         self.calendar.wake(index);
     }
 
@@ -282,7 +286,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().pool().caching() {
+        let content = if server.replica().knows_contents() {
             arriving.content(id)
         } else {
             Content::default()
@@ -298,6 +302,7 @@ impl<'a> Engine<'a> {
         if group.is_several() {
             return self.decide_together(group, arriving);
         }
+        let said = self.before_step(index);
         let now = self.calendar.now();
         let before = self.calendar.lookahead(arriving.next_arrival());
         let limit = Limit { before, horizon: self.horizon };
@@ -318,6 +323,12 @@ impl<'a> Engine<'a> {
             }
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
+        }
+        // A replica that is in the middle of a step does not look.
+        if let Some(report) = said
+            && (begun != Next::default() || self.servers[index.index()].runs_nothing())
+        {
+            self.fleet.report(&report);
         }
     }
 

@@ -56,6 +56,11 @@ impl Engine<'_> {
     /// Begins the next step of all ranks of a group, or lets them plan ahead while one runs.
     pub(super) fn decide_together(&mut self, group: Group, arriving: &mut dyn Arriving) {
         if !group.members().any(|rank| self.rank(rank).is_running()) {
+            for rank in group.members() {
+                if let Some(report) = self.before_step(rank) {
+                    self.fleet.report(&report);
+                }
+            }
             self.begin_together(group, arriving);
         }
         for rank in group.members() {
@@ -84,6 +89,7 @@ impl Engine<'_> {
         }
         let times = ready.iter().map(|ready| self.rank(ready.rank).price(&ready.plan));
         let Some(step) = times.reduce(longer) else { return };
+        self.steps_together[group.first as usize] += 1;
         for Ready { rank, plan, decided } in ready {
             let (lane, tally) = lane_and_tally(&mut self.servers, &mut self.tally, rank);
             let end = lane.start_in_step(now, decided, plan, step, tally);

@@ -5,13 +5,17 @@
 //! A step is a turn of the engine's loop (vLLM 0.33.0's `step_with_batch_queue`): a batch is planned and
 //! sent, and where as many are out as may be, the oldest is processed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::capacity::Capacity;
 use crate::content::{Content, Ids, Origin, Parent, Turn};
 use crate::ids::ClassId;
-use crate::replica::{Accepts, BatchesOut, Held, Plan, Replica, ReplicaOptions, Scheduled};
+use crate::kv::host_tier::{HostTier, HostTierRules, JobId, Lookup, Orders};
+use crate::replica::{
+    Accepts, BatchesOut, Failure, Held, LoadBegun, Plan, Remote, Replica, ReplicaOptions,
+    Scheduled, TransferRules,
+};
 use crate::request::{Request, RequestId};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Time;
@@ -32,10 +36,61 @@ pub struct ReplayRequest {
     /// Chained content ids of its first KV blocks: of the prompt, and of the answer where there are
     /// more.
     pub block_ids: Vec<u64>,
+    /// What comes from elsewhere for it, or goes there.
+    pub transfer: ReplayTransfer,
     /// Tokens that these ids cover, where it is not all of their blocks'.
     pub ids_cover: Option<u32>,
     /// Whose tokens it begins with: the place of a request before it in the list, and how many.
     pub parent: Option<(usize, u32)>,
+}
+
+/// What comes from elsewhere for a request of a replay, or goes there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayTransfer {
+    /// Its prompt's KV is computed elsewhere: steps from the one that begins the load to the one whose
+    /// output tells of its end.
+    pub load_steps: Option<u64>,
+    /// The block from which on the load fails.
+    pub fails_at: Option<u32>,
+    /// Its KV is fetched: steps from its end to the one whose output tells of that.
+    pub send_steps: Option<u64>,
+}
+
+/// KV that comes from elsewhere or goes there, in a replay.
+#[derive(Clone, Debug)]
+pub struct ReplayTransfers {
+    /// How the replica deals with it.
+    pub rules: TransferRules,
+    /// What a failed load leaves.
+    pub failure: Failure,
+    /// A tier of host memory, with the KV blocks that it loads and stores a step.
+    pub host: Option<(HostTierRules, [u64; 2])>,
+}
+
+/// What a step did with KV of elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Transferred {
+    /// Loads that began.
+    pub begun: Vec<LoadBegun>,
+    /// Requests whose loads were reported over, in order.
+    pub received: Vec<RequestId>,
+    /// Those of them whose loads failed.
+    pub failed: Vec<RequestId>,
+    /// Requests whose KV was reported fetched.
+    pub sent: Vec<RequestId>,
+    /// Requests whose KV is on its way, at the end of the step.
+    pub loading: usize,
+    /// Requests whose KV is being fetched.
+    pub sending: usize,
+    /// What the host tier was asked: the request, the tokens found here, and its answer.
+    pub lookups: Vec<(RequestId, u32, Lookup)>,
+    /// What it ordered.
+    pub orders: Orders,
+    /// Copies that were reported over.
+    pub copied: Vec<JobId>,
+    /// Chunks in host memory.
+    pub host_chunks: u32,
 }
 
 /// What one step did.
@@ -70,6 +125,8 @@ pub struct StepRecord {
     pub held: Option<Held>,
     /// Who that head was.
     pub head: Option<RequestId>,
+    /// What was done with KV of elsewhere, where there is any.
+    pub transferred: Option<Box<Transferred>>,
 }
 
 /// What is known of the tokens of each request.
@@ -121,6 +178,15 @@ pub struct Replay {
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
     spare: Vec<Plan>,
+    transfers: Option<UnderWay>,
+}
+
+/// Transfers that are under way, with the step whose output tells of their end.
+struct UnderWay {
+    given: ReplayTransfers,
+    loads: Vec<(RequestId, u64)>,
+    sends: Vec<(RequestId, u64)>,
+    copies: BTreeMap<JobId, u64>,
 }
 
 #[derive(Debug)]
@@ -161,7 +227,18 @@ impl Replay {
             capacity: None,
             rejected: Vec::new(),
             spare: Vec::new(),
+            transfers: None,
         }
+    }
+
+    /// Lets KV come from elsewhere and go there; after [`overlapping`](Replay::overlapping).
+    pub fn transferring(mut self, given: ReplayTransfers) -> Replay {
+        let host = given.host.map(|(rules, _)| HostTier::new(rules));
+        self.options.by_request = true;
+        self.replica.transfer(given.rules, host);
+        self.transfers =
+            Some(UnderWay { given, loads: Vec::new(), sends: Vec::new(), copies: BTreeMap::new() });
+        self
     }
 
     /// Plans every step while the one before runs: asynchronous scheduling without a pipeline.
@@ -251,14 +328,101 @@ impl Replay {
             }
             let origin = |id: RequestId| self.origins[id.index()].clone();
             let content = Content::of(id, self.block_tokens, origin);
-            self.replica.arrive(id, &request, content);
+            let handle = self.replica.arrive(id, &request, content);
+            let transfer = next.transfer;
+            self.replica.is_remote(
+                handle,
+                Remote {
+                    pulls: transfer.load_steps.is_some(),
+                    is_fetched: transfer.send_steps.is_some(),
+                },
+            );
             self.arrived += 1;
         }
     }
 
     /// Whether the scheduler has anything to do.
     fn alive(&self) -> bool {
-        !self.replica.is_empty() || self.news && self.options.out.most() > 1
+        let tells = self.options.out.most() > 1 || self.transfers.is_some();
+        let copies = self.replica.host_tier().is_some_and(HostTier::is_busy);
+        !self.replica.is_empty() || self.news && tells || self.replica.sending() > 0 || copies
+    }
+
+    /// Takes note of the transfers that a planned step begins.
+    fn begin_transfers(&mut self, record: &mut StepRecord) {
+        let Some(way) = &mut self.transfers else { return };
+        let told = record.transferred.get_or_insert_default();
+        let (step, host) = (self.step, way.given.host.map(|(_, blocks)| blocks));
+        let [load, store] = host.unwrap_or([1, 1]);
+        told.begun = self.replica.loads_begun();
+        for begun in &told.begun {
+            match begun.job {
+                Some(job) => {
+                    let steps = u64::from(begun.blocks).div_ceil(load);
+                    way.copies.insert(job, step + steps - 1);
+                }
+                None => {
+                    let steps = self.requests[begun.request.index()].transfer.load_steps;
+                    way.loads.push((begun.request, step + steps.unwrap_or(0)));
+                }
+            }
+        }
+        told.lookups = self.replica.looked_up();
+        told.orders = self.replica.orders();
+        for begun in &told.orders.stores {
+            let steps = u64::from(begun.blocks).div_ceil(store);
+            way.copies.insert(begun.job, step + steps);
+        }
+        for job in &told.orders.flush {
+            let end = way.copies.get_mut(job).expect("a copy that is going on");
+            *end = step.min(*end);
+        }
+    }
+
+    /// Before a batch's results: loads that its output says have failed.
+    fn fail_loads(&mut self, step: u64, record: &mut StepRecord) {
+        let Some(way) = &mut self.transfers else { return };
+        let told = record.transferred.get_or_insert_default();
+        let over = |(_, end): &(RequestId, u64)| *end <= step;
+        told.received = way.loads.iter().filter(|load| over(load)).map(|&(r, _)| r).collect();
+        told.sent = way.sends.iter().filter(|send| over(send)).map(|&(r, _)| r).collect();
+        way.loads.retain(|load| !over(load));
+        way.sends.retain(|send| !over(send));
+        for &request in &told.received {
+            if let Some(block) = self.requests[request.index()].transfer.fails_at {
+                self.replica.load_failed(request, block, way.given.failure);
+                told.failed.push(request);
+            }
+        }
+    }
+
+    /// After them: who fails, whose KV has come, and whose has been fetched.
+    fn end_transfers(&mut self, step: u64, finished: &mut Vec<RequestId>, record: &mut StepRecord) {
+        let Some(way) = &mut self.transfers else { return };
+        for &request in finished.iter() {
+            let steps = self.requests[request.index()].transfer.send_steps;
+            if let Some(steps) = steps.filter(|_| self.replica.is_sending(request)) {
+                way.sends.push((request, self.step + steps));
+            }
+        }
+        let told = record.transferred.get_or_insert_default();
+        if way.given.failure == Failure::Ends {
+            for &request in &told.failed {
+                self.replica.ends_by_failure(request);
+                finished.push(request);
+            }
+        }
+        told.copied = way.copies.iter().filter(|(_, end)| **end <= step).map(|(&j, _)| j).collect();
+        for job in &told.copied {
+            way.copies.remove(job);
+            told.received.extend(self.replica.copied(*job));
+        }
+        for &request in &told.received {
+            self.replica.loaded(request);
+        }
+        for &request in &told.sent {
+            self.replica.fetched(request);
+        }
     }
 
     /// One turn of the engine's loop.
@@ -280,6 +444,7 @@ impl Replay {
         if repeats || !planned {
             record.free_blocks = self.replica.pool().free();
         }
+        self.begin_transfers(&mut record);
         let nothing = self.out.back().is_none_or(|batch| batch.plan.is_empty());
         let fills = planned && self.out.len() < most && (!nothing || self.alive());
         if !fills && let Some(batch) = self.out.pop_front() {
@@ -290,6 +455,11 @@ impl Replay {
         record.waiting = self.replica.waiting();
         record.running = self.replica.running();
         record.prefilling = self.replica.prefilling();
+        if let Some(told) = &mut record.transferred {
+            told.loading = self.replica.loading();
+            told.sending = self.replica.sending();
+            told.host_chunks = self.replica.host_tier().map_or(0, HostTier::used);
+        }
         self.turns += 1;
         let planned = record.decodes > 0 || !record.scheduled.is_empty();
         if planned || !self.plans_alone {
@@ -327,6 +497,7 @@ impl Replay {
     /// Processes the oldest batch and tells its step what became of it.
     fn process(&mut self, mut batch: Batch, record: &mut StepRecord) {
         let mut finished: Vec<RequestId> = Vec::new();
+        self.fail_loads(batch.step, record);
         if self.options.by_request {
             self.replica.settle(&mut batch.plan, |request| finished.push(request));
             for (entry, brought) in batch.scheduled.iter_mut().zip(&batch.plan.brought) {
@@ -340,6 +511,7 @@ impl Replay {
             finished.sort_by_key(place);
             self.replica.finish(&mut batch.plan);
         }
+        self.end_transfers(batch.step, &mut finished, record);
         if !finished.is_empty() {
             self.news = true;
             self.repeats = None;
@@ -371,6 +543,7 @@ impl Replay {
             prefilling: 0,
             held: None,
             head: None,
+            transferred: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::catalog::{AcceptanceFigures, AcceptancePreset};
 use crate::ids::{ClassId, RequestId};
 
-use super::chance::{Chance, For, OfRequest};
+use super::chance::{Chance, For, OfRequest, in_a_row};
 use super::copying::Copying;
 use super::rounds::Rounds;
 use super::spread::Spread;
@@ -121,12 +121,12 @@ impl AcceptanceRule {
         };
         match &self.0 {
             Rule::ByPlace(rates) => {
-                let rates = rates.iter().zip(0..drafts);
-                rates.take_while(|&(&rate, place)| takes(rate, place)).count() as u32
+                let drafts = drafts.min(rates.len() as u32);
+                in_a_row(drafts, |place| takes(rates[place as usize], place))
             }
             Rule::ByRequest(spread) => {
                 let rate = spread.of(draws);
-                (0..drafts).take_while(|&place| takes(rate, place)).count() as u32
+                in_a_row(drafts, |place| takes(rate, place))
             }
             Rule::Copying(copying) => copying.accepted(draws, position, drafts),
             Rule::Rounds(rounds) => rounds.accepted(request, position, drafts),

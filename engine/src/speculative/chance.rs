@@ -77,6 +77,23 @@ impl OfRequest {
     }
 }
 
+/// How many in a row of `0..count` hold, from the first on. Eight at a time are asked without a look at
+/// their answers: which of them fails is what no processor foresees.
+#[inline]
+pub(super) fn in_a_row(count: u32, mut holds: impl FnMut(u32) -> bool) -> u32 {
+    let mut from = 0;
+    while from < count {
+        let some = (count - from).min(8);
+        let answers = (0..some).fold(0, |answers, i| answers | u32::from(holds(from + i)) << i);
+        let held = answers.trailing_ones();
+        from += held;
+        if held < some {
+            break;
+        }
+    }
+    from
+}
+
 /// The output function of SplitMix64.
 #[inline]
 fn mix(mut z: u64) -> u64 {

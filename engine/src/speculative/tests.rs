@@ -175,7 +175,7 @@ fn ngram_drafts_come_in_runs_and_requests_of_eagle_differ() {
     means.sort_by(f64::total_cmp);
     // Published: 1.93 and 3.16.
     assert!((1.85..2.05).contains(&means[30]), "P10 {}", means[30]);
-    assert!((2.9..3.25).contains(&means[270]), "P90 {}", means[270]);
+    assert!((2.95..3.35).contains(&means[270]), "P90 {}", means[270]);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Switches {
 
     fn caches(self, policy: &SchedulerConfig, needs: &Needs) -> bool {
         let asked = self.caching.unwrap_or_else(|| policy.on_by_default(Feature::PrefixCaching));
-        (asked || needs.always_caches) && needs.cache.is_some()
+        (asked || needs.always_caches) && needs.can_cache()
     }
 }
 
@@ -116,7 +116,7 @@ fn swap(
     if switches.plans(old, &needs) && !their_needs.plans_ahead {
         swap.not_held.push(format!("{} has no asynchronous scheduling", new.name()));
     }
-    if switches.caches(old, &needs) && their_needs.cache.is_none() {
+    if switches.caches(old, &needs) && !their_needs.can_cache() {
         swap.not_held.push(format!("{} keeps no prefixes", new.name()));
     }
     swap.hold(

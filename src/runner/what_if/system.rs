@@ -4,7 +4,9 @@ use super::change::{Change, Load, Maker};
 use super::swap::Wanted;
 use crate::cost::{Dtype, KvDtype};
 use crate::runner::Requests;
-use crate::scenario::raw::{Arrivals, ClassRouter, ClosedLoop, Parallelism, RouterRef, Workload};
+use crate::scenario::raw::{
+    Arrivals, ClosedLoop, Parallelism, RouterMap, RouterRef, WithinRef, Workload,
+};
 use crate::scenario::{BlocksFrom, LengthFrom, RouterKind};
 use crate::scheduler::{self, Bounds};
 
@@ -157,8 +159,9 @@ impl Maker<'_> {
     }
 
     pub(super) fn prefix_caching(&self) -> Vec<Change> {
-        let can = self.config.build(&self.info).needs().cache.is_some();
-        if self.info.prefix_caching && can || !self.prompts_share() {
+        let needs = self.config.build(&self.info).needs();
+        let can = needs.can_cache();
+        if (self.info.prefix_caching || needs.always_caches) && can || !self.prompts_share() {
             return Vec::new();
         }
         let set = format!("{}engine.prefix_caching=true", self.at);
@@ -206,8 +209,13 @@ impl Maker<'_> {
             None => to("router", "round-robin"),
             Some(RouterRef::Text(name)) => to("router", name),
             // Within the replicas of each class, and over all of them.
-            Some(RouterRef::Map(ClassRouter { within, .. })) => {
-                let within = within.as_deref().unwrap_or("round-robin");
+            Some(RouterRef::Map(RouterMap { vllm_dp: Some(_), .. })) => to("router", "vllm-dp"),
+            Some(RouterRef::Map(RouterMap { within, .. })) => {
+                let within = match within {
+                    None => "round-robin",
+                    Some(WithinRef::Text(name)) => name,
+                    Some(WithinRef::Map(_)) => "vllm-dp",
+                };
                 to("router", "by class").into_iter().chain(to("router.within", within)).collect()
             }
         }

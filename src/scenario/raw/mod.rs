@@ -76,8 +76,9 @@ pub struct Scenario {
     pub pools: Option<Vec<Pool>>,
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
     /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
-    /// (a session stays with its replica), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with
-    /// the name of a pool in place of a list, too.
+    /// (a session stays with its replica), `vllm-dp` (as vLLM balances within one data-parallel
+    /// deployment), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
+    /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
     /// The engine: version, memory, limits.

@@ -11,24 +11,55 @@ use serde::{Deserialize, Serialize};
 
 use super::text_or_map::{InPlaceOfText, TextOr};
 
-/// A router's name, or replicas for each class.
-pub type RouterRef = TextOr<ClassRouter>;
+/// A router's name, or a map: one with parameters, or replicas for each class.
+pub type RouterRef = TextOr<RouterMap>;
 
-/// Each class of requests has replicas of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A router with what it needs beyond its name: one of `class-to-pool` and `vllm-dp`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ClassRouter {
-    /// The replicas of a class: a pool's name, or their numbers from 0 on. Classes may share
-    /// replicas; a class that is not named goes to any replica.
-    #[serde(rename = "class-to-pool")]
-    pub class_to_pool: BTreeMap<String, ReplicasOfClass>,
-    /// How requests are spread over a pool: `round-robin` unless given, or any other router's name.
+pub struct RouterMap {
+    /// Each class of requests has replicas of its own: a pool's name, or their numbers from 0 on.
+    /// Classes may share replicas; a class that is not named goes to any replica.
+    #[serde(rename = "class-to-pool", skip_serializing_if = "Option::is_none")]
+    pub class_to_pool: Option<BTreeMap<String, ReplicasOfClass>>,
+    /// How requests are spread over the replicas of a class: `round-robin` unless given, or any
+    /// other router but `class-to-pool`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub within: Option<String>,
+    pub within: Option<WithinRef>,
+    /// The replicas are the engines of one vLLM deployment with internal load balancing.
+    #[serde(rename = "vllm-dp", skip_serializing_if = "Option::is_none")]
+    pub vllm_dp: Option<VllmDpRouter>,
 }
 
-impl InPlaceOfText for ClassRouter {
+impl InPlaceOfText for RouterMap {
     const EXPECTING: &'static str = "a router's name such as `least-requests`, or a map such as `{class-to-pool: {chat: [0, 1], batch: [2]}}`";
+}
+
+/// The name of the router over the replicas of a class, or a map with its parameters.
+pub type WithinRef = TextOr<WithinMap>;
+
+/// A router over the replicas of a class, with parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WithinMap {
+    /// The replicas of each class are the engines of a vLLM deployment.
+    #[serde(rename = "vllm-dp")]
+    pub vllm_dp: VllmDpRouter,
+}
+
+impl InPlaceOfText for WithinMap {
+    const EXPECTING: &'static str =
+        "a router's name such as `least-requests`, or a map such as `{vllm-dp: {clients: 1}}`";
+}
+
+/// vLLM's internal load balancing between data-parallel engines.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VllmDpRouter {
+    /// API servers, each of which decides by itself; a request reaches any of them. As many as
+    /// there are replicas unless given, as vLLM starts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<u32>,
 }
 
 /// The replicas of a class.

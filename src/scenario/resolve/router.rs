@@ -1,14 +1,17 @@
-//! The router: a name, or replicas for each class.
+//! The router: a name, one with parameters, or replicas for each class.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check::Check;
 use super::fleet::Built;
 use crate::excerpt::quoted;
-use crate::fleet::ClassPools;
+use crate::fleet::{ClassPools, DpBalancer};
 use crate::ids::ReplicaId;
 use crate::scenario::experiment::RouterKind;
-use crate::scenario::raw::{ClassRouter, ReplicasOfClass, RouterRef, Workload};
+use crate::scenario::raw::{
+    ReplicasOfClass, RouterMap, RouterRef, VllmDpRouter, WithinMap, WithinRef, Workload,
+};
 use crate::shown::join;
 use crate::suggest::advice;
 use crate::yaml::Path;
@@ -34,14 +37,14 @@ pub(super) fn router(
             }
             router
         }
-        RouterRef::Map(map) => class_to_pool(check, &path, map, fleet, workload),
+        RouterRef::Map(map) => of_map(check, &path, map, fleet, workload),
     };
     let filled = match given {
-        RouterRef::Map(ClassRouter { class_to_pool, within }) => {
-            let within = Some(within.unwrap_or_else(|| WITHIN.to_owned()));
-            RouterRef::Map(ClassRouter { class_to_pool, within })
+        RouterRef::Map(map) if map.class_to_pool.is_some() => {
+            let within = map.within.unwrap_or_else(|| WithinRef::Text(WITHIN.to_owned()));
+            RouterRef::Map(RouterMap { within: Some(within), ..map })
         }
-        name => name,
+        given => given,
     };
     (router, filled)
 }
@@ -64,25 +67,65 @@ fn by_name(check: &mut Check<'_>, path: &Path, name: &str) -> RouterKind {
     })
 }
 
-fn class_to_pool(
+/// API servers of a deployment at most: each keeps counts of its own for every engine.
+const CLIENTS_MAX: u32 = 1024;
+
+fn vllm_dp(check: &mut Check<'_>, path: &Path, given: &VllmDpRouter) -> RouterKind {
+    if let Some(clients) = given.clients
+        && !(1..=CLIENTS_MAX).contains(&clients)
+    {
+        let message = format!("expected 1 to {CLIENTS_MAX} API servers, found {clients}");
+        check.report(&path.key("vllm-dp").key("clients"), message, "");
+    }
+    RouterKind::VllmDp(DpBalancer { clients: given.clients })
+}
+
+fn of_map(
     check: &mut Check<'_>,
     path: &Path,
-    map: &ClassRouter,
+    map: &RouterMap,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> RouterKind {
-    let within = map.within.as_deref().unwrap_or(WITHIN);
-    let within = by_name(check, &path.key("within"), within);
+    match map {
+        RouterMap { class_to_pool: Some(classes), within, vllm_dp: None } => {
+            class_to_pool(check, path, (classes, within.as_ref()), fleet, workload)
+        }
+        RouterMap { class_to_pool: None, within: None, vllm_dp: Some(given) } => {
+            vllm_dp(check, path, given)
+        }
+        _ => {
+            let help = "`within` belongs to `class-to-pool`: `{class-to-pool: {chat: [0], batch: [1, 2]}, \
+                        within: vllm-dp}`";
+            check.report(path, "expected one router: `class-to-pool` or `vllm-dp`", help);
+            RouterKind::RoundRobin
+        }
+    }
+}
+
+fn class_to_pool(
+    check: &mut Check<'_>,
+    path: &Path,
+    (classes, within): (&BTreeMap<String, ReplicasOfClass>, Option<&WithinRef>),
+    fleet: Option<&[Built]>,
+    workload: Option<&Workload>,
+) -> RouterKind {
+    let inner = path.key("within");
+    let within = match within {
+        None => by_name(check, &inner, WITHIN),
+        Some(WithinRef::Text(name)) => by_name(check, &inner, name),
+        Some(WithinRef::Map(WithinMap { vllm_dp: given })) => vllm_dp(check, &inner, given),
+    };
     let path = path.key("class-to-pool");
     // A trace may bring classes that the scenario does not name.
     let known: Option<Vec<&str>> = workload
         .filter(|given| given.trace.is_none())
         .map(|given| given.classes.iter().flatten().map(|class| class.name.as_str()).collect());
-    if map.class_to_pool.is_empty() {
+    if classes.is_empty() {
         check.report(&path, "expected replicas for a class at least, found none", "");
     }
     let mut pools = Vec::new();
-    for (class, given) in &map.class_to_pool {
+    for (class, given) in classes {
         let path = path.key(class.as_str());
         if let Some(known) = &known
             && !known.contains(&class.as_str())
@@ -106,7 +149,7 @@ fn class_to_pool(
         pools.push((class.clone(), replicas));
     }
     let all_sent = known.is_some_and(|known| {
-        !known.is_empty() && known.iter().all(|class| map.class_to_pool.contains_key(*class))
+        !known.is_empty() && known.iter().all(|class| classes.contains_key(*class))
     });
     if all_sent && let Some(fleet) = fleet {
         unused(check, fleet, &pools);

@@ -142,13 +142,15 @@ pub(super) fn uncached_states(check: &mut Check<'_>, runs: &[SchedulerRun], flee
             // Of a default nobody waits for its effect.
             let given = pool.engine.limits.prefix_caching == Some(true);
             let asked = given || needs.always_caches;
-            if asked && needs.cache.is_some() && !needs.caches_on(&info) {
+            if asked && needs.can_cache() && !needs.caches_on(&info) {
                 let path = pool.owner.path(check, &["engine", "prefix_caching"]);
-                check.warnings.push(format!(
-                    "{path}: {} runs without prefix cache here: it keeps no states of layers that \
-                     carry one",
-                    run.label
-                ));
+                let why = match info.kv_groups.states() > 0 {
+                    true => "it keeps no states of layers that carry one",
+                    false => "it finds nothing again where layers have windows",
+                };
+                check
+                    .warnings
+                    .push(format!("{path}: {} runs without prefix cache here: {why}", run.label));
             }
         }
     }

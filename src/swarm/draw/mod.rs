@@ -6,6 +6,7 @@
 
 mod figures;
 mod files;
+mod speculative;
 mod system;
 mod workload;
 
@@ -96,6 +97,13 @@ impl Draw {
         let limits = self.system(&mut scenario);
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
+        if speculative::DRAWN && self.drafts(&limits) && self.on("speculative", 0.4) {
+            // Of the models that are drawn none predicts; those of a fixed time are only named.
+            let predicts = !self.has("priced");
+            let llama = scenario.get("model").is_none_or(|model| *model == "llama-3.1-8b");
+            scenario["engine"]["speculative"] =
+                self.speculative(predicts, llama.then_some("llama-3.2-1b"));
+        }
         self.spread(&mut scenario, &limits);
         self.observation(&mut scenario);
         let (key, promised) = self.promised(&label);
@@ -151,6 +159,12 @@ impl Draw {
         }
         scenario.insert("schedulers".to_owned(), Value::Array(vec![Value::Object(entry)]));
         label
+    }
+
+    /// Whether the scheduler schedules drafts.
+    fn drafts(&self, limits: &system::Limits) -> bool {
+        let mut known = SchedulerConfig::all().filter(|config| self.has(config.name()));
+        known.any(|config| config.build(&limits.info).needs().drafts)
     }
 
     /// Horizon and measure, at the top or under the workload.

@@ -144,7 +144,11 @@ impl Draw {
     /// A router; classes may have these replicas.
     fn router(&mut self, scenario: &mut Map<String, Value>, replicas: &[Value]) {
         let name = self.one_of(&RouterKind::NAMES);
-        let mut router = json!(name);
+        let mut named = json!(name);
+        if name == "vllm-dp" && self.rng.random_bool(0.5) {
+            named = json!({"vllm-dp": {"clients": self.rng.random_range(1..=3)}});
+        }
+        let mut router = named.clone();
         if self.has("classes") && self.on("class to pool", 0.5) {
             let mut by_class = json!({"chat": replicas[self.rng.random_range(0..replicas.len())]});
             if self.rng.random_bool(0.5) {
@@ -152,7 +156,7 @@ impl Draw {
             }
             router = json!({"class-to-pool": by_class});
             if self.rng.random_bool(0.7) {
-                router["within"] = json!(name);
+                router["within"] = named;
             }
         }
         let given = self.rng.random_bool(0.95);

@@ -39,9 +39,14 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
         ("engine.prefix_caching", "false", "true"),
         ("engine.async_scheduling", "true", "false"),
         ("engine.enforce_eager", "false", "true"),
+        (
+            "engine.speculative",
+            "{method: ngram, tokens: 3, acceptance: {rate: 0.5}}",
+            "{method: eagle, tokens: 3}",
+        ),
     ];
     let text = TWO_GPUS.replace("engine: {profile: vllm-0.19, kv_blocks: 900}\n", "");
-    let of_engine: usize = 11;
+    let of_engine: usize = 12;
     let known = serde_json::to_value(metron_sim::scenario::json_schema()).unwrap();
     let keys = known["$defs"]["Engine"]["properties"].as_object().unwrap();
     assert_eq!(keys.len(), of_engine, "a new field of the engine needs a row here");

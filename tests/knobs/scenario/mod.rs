@@ -82,7 +82,21 @@ fn gguf(layers: u32) -> Vec<u8> {
     out
 }
 
+/// How many are drafted and accepted shows once a policy schedules drafts.
+const DRAFTS: &str = "no policy schedules drafts yet";
+
 const EXEMPT: &[(&str, &str)] = &[
+    ("Speculative.num_speculative_tokens", DRAFTS),
+    ("Speculative.tokens", DRAFTS),
+    ("Speculative.off_above_running", DRAFTS),
+    ("Speculative.num_speculative_tokens_per_batch_size", DRAFTS),
+    ("Speculative.acceptance", DRAFTS),
+    ("DraftAcceptance.rate", DRAFTS),
+    ("DraftAcceptance.by_position", DRAFTS),
+    ("DraftAcceptance.length", DRAFTS),
+    ("DraftAcceptance.by_class", DRAFTS),
+    ("DraftAcceptance.trace", DRAFTS),
+    ("DraftAcceptance.preset", DRAFTS),
     ("Scenario.name", "words for people"),
     ("ModelFigures.assume", "takes a refusal away; the key that it names changes nothing"),
     ("Scenario.description", "words for people"),

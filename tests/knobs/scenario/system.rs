@@ -179,6 +179,28 @@ pub(super) const CASES: &[Case] = &[
         "engine.async_scheduling=true",
     ),
     case(
+        "Engine.speculative",
+        &[VLLM_V1, BURST],
+        "",
+        "engine.speculative={method: eagle, tokens: 3}",
+    ),
+    case(
+        "Speculative.method",
+        &[VLLM_V1, BURST],
+        "engine.speculative={method: ngram, tokens: 3}",
+        "engine.speculative={method: eagle, tokens: 3}",
+    ),
+    case(
+        "Speculative.draft_model",
+        &[
+            VLLM_V1,
+            BURST,
+            "engine.speculative={method: draft_model, tokens: 3, acceptance: {rate: 0.7}}",
+        ],
+        "engine.speculative.draft_model=llama-3.2-1b",
+        "engine.speculative.draft_model=llama-3.2-3b",
+    ),
+    case(
         "Pool.name",
         &[CLASSES, "router={class-to-pool: {chat: a}}"],
         "pools=[{name: a, replicas: 1}, {name: b, replicas: 2}]",
@@ -209,16 +231,29 @@ pub(super) const CASES: &[Case] = &[
         "pools=[{replicas: 1}, {replicas: 1, engine: {profile: vllm-0.12}}]",
     ),
     case(
-        "ClassRouter.class-to-pool",
+        "RouterMap.class-to-pool",
         &[THREE, CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1, 2]}}",
         "router={class-to-pool: {chat: [0, 1], batch: [2]}}",
     ),
     case(
-        "ClassRouter.within",
+        "RouterMap.within",
         &[THREE, CLASSES, BURST],
         "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: round-robin}",
         "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: least-tokens}",
+    ),
+    case("RouterMap.vllm-dp", &[THREE, BURST], "router=round-robin", "router={vllm-dp: {}}"),
+    case(
+        "WithinMap.vllm-dp",
+        &[THREE, CLASSES, BURST],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {vllm-dp: {}}}",
+    ),
+    case(
+        "VllmDpRouter.clients",
+        &[THREE, BURST],
+        "router={vllm-dp: {clients: 1}}",
+        "router={vllm-dp: {clients: 2}}",
     ),
     case(
         "ProfileSource.file",

@@ -1,7 +1,8 @@
 //! Class to pool: each class has replicas of its own, so that long batch jobs never stand before
 //! a chat.
 
-use super::{Asked, FleetView, RouteDecision, Router, RouterKind};
+use super::{Asked, FleetView, Report, RouteDecision, Router, RouterKind};
+use crate::fleet::Member;
 use crate::ids::ReplicaId;
 use crate::workload::streams::Stream;
 
@@ -15,12 +16,21 @@ pub struct ClassPools {
 }
 
 impl ClassPools {
-    pub(super) fn make(&self, draws: Stream, classes: &[String]) -> ClassToPool {
-        let within = || self.within.make(draws, classes);
-        let pools = self.pools.iter().map(|(_, replicas)| (replicas.clone(), within())).collect();
+    pub(super) fn make(
+        &self,
+        draws: Stream,
+        classes: &[String],
+        members: &[Member],
+    ) -> ClassToPool {
+        let within = |members: &[Member]| self.within.make(draws, classes, members);
+        let pool = |(_, replicas): &(String, Vec<ReplicaId>)| {
+            let own: Vec<Member> = replicas.iter().map(|one| members[one.index()]).collect();
+            (replicas.clone(), within(&own))
+        };
+        let pools = self.pools.iter().map(pool).collect();
         let pool_of = |class: &String| self.pools.iter().position(|(name, _)| name == class);
         let pool_of_class = classes.iter().map(pool_of).collect();
-        ClassToPool { pool_of_class, pools, everyone: within() }
+        ClassToPool { pool_of_class, pools, everyone: within(members) }
     }
 }
 
@@ -34,12 +44,30 @@ pub(super) struct ClassToPool {
     everyone: Box<dyn Router>,
 }
 
+impl ClassToPool {
+    fn pool(&self, asked: &Asked) -> Option<usize> {
+        self.pool_of_class.get(asked.class.index()).copied().flatten()
+    }
+}
+
 impl Router for ClassToPool {
     fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let pool = self.pool_of_class.get(asked.class.index()).copied().flatten();
-        let Some(pool) = pool else { return self.everyone.choose(asked, fleet) };
+        let Some(pool) = self.pool(asked) else { return self.everyone.choose(asked, fleet) };
         let (replicas, router) = &mut self.pools[pool];
         let decision = router.choose(asked, &fleet.among(replicas));
         RouteDecision { within_pool: true, ..decision }
+    }
+
+    fn ended(&mut self, asked: &Asked, replica: ReplicaId) {
+        let router = match self.pool(asked) {
+            Some(pool) => &mut self.pools[pool].1,
+            None => &mut self.everyone,
+        };
+        router.ended(asked, replica);
+    }
+
+    fn heard(&mut self, report: &Report) {
+        let pools = self.pools.iter_mut().map(|(_, router)| router);
+        pools.chain([&mut self.everyone]).for_each(|router| router.heard(report));
     }
 }

@@ -8,16 +8,21 @@ mod random;
 mod reason;
 mod round_robin;
 mod session_affinity;
+mod vllm_dp;
 
 use std::sync::Arc;
 
+use super::Member;
 use super::view::FleetView;
-use crate::ids::ClassId;
+use crate::ids::{ClassId, ReplicaId};
 use crate::request::RequestId;
+use crate::time::Time;
 use crate::workload::streams::Stream;
 
 pub use class_to_pool::ClassPools;
 pub use reason::{RouteDecision, RouteReason};
+pub(crate) use vllm_dp::Report;
+pub use vllm_dp::{DpBalancer, DpClient, DpCoordinator, EngineLoad};
 
 /// How requests are spread over replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub enum RouterKind {
     /// The replica that the session's first request went to, which goes where the fewest requests
     /// are outstanding; requests without a session go round-robin.
     SessionAffinity,
+    /// As vLLM balances within a data-parallel deployment: by what its coordinator last published.
+    VllmDp(DpBalancer),
     /// Each class has replicas of its own, with a router over them.
     ClassToPool(Arc<ClassPools>),
 }
@@ -54,13 +61,14 @@ pub struct Routing {
 
 impl RouterKind {
     /// Names of the routers that need nothing but a name, as a scenario gives them.
-    pub const NAMES: [&str; 6] = [
+    pub const NAMES: [&str; 7] = [
         "round-robin",
         "random",
         "least-requests",
         "least-tokens",
         "power-of-two",
         "session-affinity",
+        "vllm-dp",
     ];
 
     /// The router of this name.
@@ -72,6 +80,7 @@ impl RouterKind {
             "least-tokens" => RouterKind::LeastTokens,
             "power-of-two" => RouterKind::PowerOfTwo,
             "session-affinity" => RouterKind::SessionAffinity,
+            "vllm-dp" => RouterKind::VllmDp(DpBalancer::default()),
             _ => return None,
         })
     }
@@ -83,13 +92,28 @@ impl RouterKind {
             RouterKind::LeastRequests
             | RouterKind::LeastTokens
             | RouterKind::PowerOfTwo
-            | RouterKind::SessionAffinity => true,
+            | RouterKind::SessionAffinity
+            | RouterKind::VllmDp(_) => true,
             RouterKind::ClassToPool(pools) => pools.within.sees_load(),
         }
     }
 
-    /// One at work. `classes` are the names of the requests' classes.
-    pub(super) fn make(&self, draws: Stream, classes: &[String]) -> Box<dyn Router> {
+    /// Whether its choice depends on what engines say of themselves.
+    pub fn hears_engines(&self) -> bool {
+        match self {
+            RouterKind::VllmDp(_) => true,
+            RouterKind::ClassToPool(pools) => pools.within.hears_engines(),
+            _ => false,
+        }
+    }
+
+    /// One at work over these replicas. `classes` are the names of the requests' classes.
+    pub(super) fn make(
+        &self,
+        draws: Stream,
+        classes: &[String],
+        members: &[Member],
+    ) -> Box<dyn Router> {
         match self {
             RouterKind::RoundRobin => Box::new(round_robin::RoundRobin::default()),
             RouterKind::Random => Box::new(random::Random { draws }),
@@ -97,7 +121,10 @@ impl RouterKind {
             RouterKind::LeastTokens => Box::new(least_tokens::LeastTokens),
             RouterKind::PowerOfTwo => Box::new(power_of_two::PowerOfTwo { draws }),
             RouterKind::SessionAffinity => Box::new(session_affinity::SessionAffinity::default()),
-            RouterKind::ClassToPool(pools) => Box::new(pools.make(draws, classes)),
+            RouterKind::VllmDp(balancer) => {
+                Box::new(vllm_dp::VllmDp::new(*balancer, draws, members))
+            }
+            RouterKind::ClassToPool(pools) => Box::new(pools.make(draws, classes, members)),
         }
     }
 }
@@ -106,6 +133,12 @@ impl RouterKind {
 pub(super) trait Router: std::fmt::Debug {
     /// Chooses a replica of the fleet for the next request in order of arrival.
     fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision;
+
+    /// A request that it sent to a replica has come to its end.
+    fn ended(&mut self, _asked: &Asked, _replica: ReplicaId) {}
+
+    /// An engine's counts have changed.
+    fn heard(&mut self, _report: &Report) {}
 }
 
 /// The request to be sent somewhere, as a front end sees it.
@@ -114,4 +147,6 @@ pub(super) struct Asked {
     pub id: RequestId,
     pub class: ClassId,
     pub session: Option<u32>,
+    /// When it arrived.
+    pub at: Time,
 }

@@ -39,6 +39,13 @@ pub enum RouteReason {
     NewSession(u32),
     /// The session's first request went there.
     SameSession,
+    /// The API server that the request reached saw the lowest score there.
+    LowestScore {
+        /// The score, in thousandths.
+        thousandths: u64,
+        /// The API server's number.
+        client: u32,
+    },
 }
 
 impl RouteDecision {
@@ -72,6 +79,10 @@ impl fmt::Display for RouteReason {
                 write!(f, "new session: fewest requests outstanding ({n})")
             }
             RouteReason::SameSession => f.write_str("same session"),
+            RouteReason::LowestScore { thousandths, client } => {
+                let score = *thousandths as f64 / 1000.0;
+                write!(f, "lowest score as API server {client} saw it ({score})")
+            }
         }
     }
 }
